@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from seediff.segments.aggregate import aggregate
 from seediff.segments.diffseg import anchor_positions, diffseg, proposals, refine_segments
 from seediff.segments.kmeans import kmeans
-from seediff.segments.suppression import label
+from seediff.segments.tiles import label
 
 LAYERS = (5, 5, 5, 1)
 """Numbers of self-attention layers at L, L/2, L/4 and L/8 in Stable Diffusion 1 and 2."""

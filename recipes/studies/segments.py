@@ -21,6 +21,7 @@ from scipy.cluster.vq import kmeans2
 from seediff.attention.windows import Window, cut
 from seediff.config.constants import SegmentConfig
 from seediff.config.fields import check_table
+from seediff.config.methods import SEGMENT_OPTIONS
 from seediff.errors import UserError
 from seediff.files.documents import fit, read_json
 from seediff.files.label_maps import resize_nearest, voc_palette
@@ -30,9 +31,8 @@ from seediff.metrics.matching import Tally, contingency, count_segments, match, 
 from seediff.metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
 from seediff.models.registry import Model, load_model
 from seediff.report.pictures import contact_sheet, encoded, fit_side, overlay
-from seediff.segments.make import fit_to_edges, look
-from seediff.segments.methods import segment_method
-from seediff.segments.suppression import label
+from seediff.segments.make import fit_to_edges, look, propose
+from seediff.segments.tiles import label
 
 from .floors import FLOORS, floor_map, score_floors
 from .markdown import table as markdown_table
@@ -200,9 +200,8 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str,
             elif isinstance(way, Colours):
                 segments = colour_segments(image, truth if way.k == "truth" else int(way.k), seed=seed)
             else:
-                proposals = segment_method(way).propose(
-                    seen[way.method][number % BATCH], way, truth if way.k == "truth" else way.k, seed
-                )
+                k = truth if way.k == "truth" else way.k
+                proposals = propose(seen[way.method][number % BATCH], way, k, seed)
                 segments = fit_to_edges(image, label(proposals, size).numpy(), way)
             table = contingency(segments, exact, pairs.classes)
             tested[name].tallies.append(tally(table, match([table])))
@@ -280,7 +279,7 @@ def _way(paper: Way, table: Mapping[str, Any], where: str) -> Way:
 def constants(way: Way) -> dict[str, Any]:
     """The constants that define a way: only those that its method uses."""
     if isinstance(way, SegmentConfig):
-        return {name: getattr(way, name) for name in STUDIED if name in way.facts.options}
+        return {name: getattr(way, name) for name in STUDIED if name in SEGMENT_OPTIONS[way.method]}
     return {"k": way.k} if isinstance(way, Colours) else {}
 
 

@@ -301,8 +301,7 @@ BAD = [
     (["{in}", "--size", "2048"], "--size: 2048 must be at most 512 for this model:"),
     (["{in}", "--rounds", "2", "--kl-threshold", "1,0.5"], "--rounds: 2 values of --kl-threshold"),
     (["{in}", "--labels", "{in}"], "--labels: is used only with --method kmeans -k truth"),
-    (["{in}", "--vote", "majority"], "--vote: segments get no names without"),
-    (["{in}", "--name-threshold", "0.6"], "--name-threshold: segments get no names without"),
+    (["{in}", "--name-threshold", "0.5"], "--name-threshold: segments get no names without"),
     (["{in}", "--cut-threshold", "0.6"], "--cut-threshold: is an option of method diffcut, not of diffseg"),
     (
         ["{in}", "--method", "kmeans", "-k", "2", "--cut-power", "3"],

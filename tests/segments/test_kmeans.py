@@ -14,8 +14,9 @@ from seediff.devices import cpu_threads
 from seediff.errors import UserError
 from seediff.segments import kmeans as module
 from seediff.segments.aggregate import aggregate
-from seediff.segments.kmeans import KMEANS, kmeans
-from seediff.segments.suppression import label
+from seediff.segments.kmeans import kmeans
+from seediff.segments.make import propose
+from seediff.segments.tiles import label
 
 
 def plain_lloyd(rows: np.ndarray, centres: np.ndarray, iterations: int = 300) -> tuple[np.ndarray, np.ndarray]:
@@ -83,12 +84,6 @@ def test_an_empty_cluster_takes_the_farthest_row():
     assert centres[labels[3]] == 10
 
 
-def test_fewer_distinct_rows_than_clusters():
-    values = torch.tensor([[0.0], [0.0], [4.0], [4.0], [4.0]])
-    labels, centres = kmeans(values, 4, seed=1)
-    assert torch.equal(centres[labels], values.double())
-
-
 @cpu_threads(1)
 def test_labels_do_not_depend_on_threads_or_place(rows: torch.Tensor):
     expected, means = kmeans(rows, 6, seed=2)
@@ -101,19 +96,17 @@ def test_labels_do_not_depend_on_threads_or_place(rows: torch.Tensor):
 
 
 def test_segments_at_the_photograph_s_size(rows: torch.Tensor):
-    def propose(levels: dict, size: tuple[int, int], k: int) -> torch.Tensor:
-        return KMEANS.propose(
-            AttentionMaps(levels, {}, size, normalized=False), SegmentConfig(method="kmeans", k=k), k, 0
-        )
+    def clusters(levels: dict, size: tuple[int, int], k: int) -> torch.Tensor:
+        return propose(AttentionMaps(levels, {}, size, normalized=False), SegmentConfig(method="kmeans", k=k), k, 0)
 
     maps = region_maps(16, seed=1)
-    proposals = propose(maps, (16, 16), 6)
+    proposals = clusters(maps, (16, 16), 6)
     segments = label(proposals, (64, 48))
     assert segments.shape == (64, 48)
     assert segments.dtype == torch.int32
     assert segments.unique().tolist() == list(range(6))
     assert torch.equal(label(proposals, (16, 16)).flatten().long(), kmeans(rows, 6, seed=0)[0])
-    wide = propose(region_maps((8, 16), levels=2), (8, 16), 3)
+    wide = clusters(region_maps((8, 16), levels=2), (8, 16), 3)
     assert wide.shape == (3, 8, 16)
     assert torch.equal(wide.sum(0), torch.ones(8, 16))
 

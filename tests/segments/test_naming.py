@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 
 from seediff.attention.maps import AttentionMaps
 from seediff.errors import UserError
-from seediff.segments.naming import check_names, name_maps, name_photos, name_segments, split_prompts
+from seediff.segments.naming import name_maps, name_photos, name_segments, split_prompts
 
 
-@given(seed=st.integers(0, 2**32 - 1), vote=st.sampled_from(["mean", "majority"]))
-def test_against_a_plain_reference(seed, vote):
+@given(seed=st.integers(0, 2**32 - 1))
+def test_against_a_plain_reference(seed):
     rng = np.random.default_rng(seed)
     label_map = rng.integers(-1, 5, (12, 9)).astype(np.int32)
     maps = torch.from_numpy(rng.random((3, 12, 9), np.float32))
-    found = name_segments(label_map, maps, ["a", "b", "c"], vote=vote, threshold=0.4)
+    found = name_segments(label_map, maps, ["a", "b", "c"], 0.4)
     assert len(found) == label_map.max() + 1
     for segment, one in enumerate(found):
         inside = label_map == segment
@@ -22,8 +22,7 @@ def test_against_a_plain_reference(seed, vote):
             assert one.name is None
             continue
         means = [float(m[inside].double().mean()) for m in maps]
-        counts = np.bincount(maps.argmax(0).numpy()[inside], minlength=3)
-        best = int(np.argmax(counts if vote == "majority" else means))
+        best = int(np.argmax(means))
         assert one.score == pytest.approx(means[best], abs=1e-6)
         assert one.name == (["a", "b", "c"][best] if means[best] >= 0.4 else None)
 
@@ -57,12 +56,6 @@ def test_as_few_sentences_as_hold_all_words(sd1_model, mini_model):
     assert split_prompts(mini_model.readers, []) == []
 
 
-def test_words_that_the_model_cannot_know(mini_model, sd1_model):
-    check_names(sd1_model, ["anything at all"])
-    with pytest.raises(UserError, match="does not know 'zebra'; it knows: aeroplane"):
-        check_names(mini_model, ["dog", "zebra"])
-
-
 def test_the_embedded_model_names_objects():
     """On held-out scenes, with exact masks as segments: the class word wins over words that are not there."""
     from seediff.mini.scenes import CLASS_IDS, load_scenes
@@ -74,7 +67,7 @@ def test_the_embedded_model_names_objects():
         ids = np.unique(scene.label_map)
         segments = np.searchsorted(ids, scene.label_map).astype(np.int32)
         words = tuple(dict.fromkeys((*scene.classes, "bus", "sheep", "sofa")))
-        options = {"fit": "resize", "size": None, "timestep": 300, "vote": "mean", "threshold": 0.0}
+        options = {"fit": "resize", "size": None, "timestep": 300, "threshold": 0.0}
         (named,) = name_photos(model, [scene.image], [segments], [words], **options)
         truth = {CLASS_IDS[name]: name for name in scene.classes}
         total += len(ids) - 1

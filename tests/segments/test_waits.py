@@ -9,7 +9,7 @@ from seediff.segments import aggregate as aggregation
 from seediff.segments.aggregate import aggregate
 from seediff.segments.diffseg import diffseg
 from seediff.segments.kmeans import kmeans
-from seediff.segments.suppression import label
+from seediff.segments.tiles import label
 
 MOST = 10
 

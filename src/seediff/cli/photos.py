@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from ..config.base import DEFAULT, TUNED
 from ..config.fields import IMAGES, MASKS, RUN
-from ..config.methods import SEGMENT_FACTS
+from ..config.methods import SEGMENT_OPTIONS
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS, Tuned, is_tuned, read_tuned
 from ..config.resolve import configure, read_file
@@ -258,10 +258,10 @@ def check_effects(settled: SegmentPhotosConfig, *, labels: Path | None, named: b
         raise UserError("segment.rounds", problem, "leave one of the two out")
     for name in typed:
         option = name.removeprefix("segment.")
-        methods = [method for method, facts in SEGMENT_FACTS.items() if option in facts.options and option != "k"]
+        methods = [method for method, options in SEGMENT_OPTIONS.items() if option in options and option != "k"]
         if methods and name.startswith("segment.") and segment.method not in methods:
             raise UserError(name, f"is an option of method {' and '.join(methods)}, not of {segment.method}")
-        if name in ("vote", "name_threshold") and not named:
+        if name == "name_threshold" and not named:
             raise UserError(name, "segments get no names without --names or --captions")
     if labels is not None and segment.k != "truth":
         raise UserError("labels", "is used only with --method kmeans -k truth, which counts the segments in them")

@@ -11,7 +11,7 @@ from msgspec import Meta
 from ..errors import UserError
 from ..models.groups import Layers, normal_layers
 from .fields import CAPTURE, MASKS, WORD, AtLeastZero, Count, Positive, Several, Timestep, check_fields
-from .methods import BEST, METHOD_FACTS, SEGMENT_FACTS, MethodFacts, SegmentFacts, SegmentMethodName
+from .methods import BEST, METHOD_FACTS, MethodFacts, SegmentMethodName
 from .names import check_prompts
 
 CaptureSteps = Annotated[Literal["all", "second-half"] | Annotated[int, Meta(ge=1)], WORD]
@@ -173,21 +173,13 @@ class SegmentConfig:
             )
         if not self.thresholds:
             raise UserError("kl_threshold", "() must be numbers above 0, one, or one per round")
-        if "k" in self.facts.options and self.k is None:
-            raise UserError(
-                "k",
-                f"is needed by method {self.method}: the number of segments (6 in the paper), or 'truth' with label"
-                " maps",
-            )
-        if self.k is not None and "k" not in self.facts.options:
+        if self.method == "kmeans" and self.k is None:
+            problem = "is needed by method kmeans: the number of segments (6 in the paper), or 'truth' with label maps"
+            raise UserError("k", problem)
+        if self.method != "kmeans" and self.k is not None:
             raise UserError(
                 "k", f"{self.k} is an option of method kmeans; {self.method} finds the number of segments itself"
             )
-
-    @property
-    def facts(self) -> SegmentFacts:
-        """The method's function and options."""
-        return SEGMENT_FACTS[self.method]
 
     @property
     def divides_features(self) -> bool:

@@ -138,20 +138,12 @@ SegmentMethodName = Literal["diffseg", "kmeans", "diffcut"]
 """Values of `SegmentConfig.method`."""
 
 
-@dataclass(frozen=True)
-class SegmentFacts:
-    """A segment method. method: `module.name` in `seediff.segments` of its SegmentMethod; imported when it is first
-    used. options: the fields of SegmentConfig that it reads."""
-
-    method: str
-    options: tuple[str, ...]
-
-
-SEGMENT_FACTS: dict[SegmentMethodName, SegmentFacts] = {
-    "diffseg": SegmentFacts("diffseg.DIFFSEG", ("kl_threshold", "rounds", "num_points", "weights", "refine")),
-    "kmeans": SegmentFacts("kmeans.KMEANS", ("k", "weights")),
-    "diffcut": SegmentFacts("diffcut.DIFFCUT", ("cut_threshold", "cut_power", "refine")),
+SEGMENT_OPTIONS: dict[SegmentMethodName, tuple[str, ...]] = {
+    "diffseg": ("kl_threshold", "rounds", "num_points", "weights", "refine"),
+    "kmeans": ("k", "weights"),
+    "diffcut": ("cut_threshold", "cut_power", "refine"),
 }
+"""Segment method → the fields of SegmentConfig that it reads."""
 
 
 def check_capture(method: str, normalized: bool, fix: str = "leave it out for the method's own") -> None:

@@ -93,9 +93,6 @@ class SegmentPhotosConfig(RunConfig):
     """Words to name segments with, separated by commas, or a file with one per line. With captions each photograph has
     its own words.
     """
-    vote: Literal["mean", "majority"] = "mean"
-    """The word that names a segment: the word with the highest mean attention, or the word that most pixels attend to.
-    """
     name_threshold: Share = NAME_THRESHOLD
     """Segments whose name scores below this stay unnamed; ½ is average attention. Differs from model to model: see
     `seediff tune`.

@@ -28,7 +28,7 @@ from ..errors import UserError
 from ..files.documents import fit, parse_json
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
-from ..segments.suppression import label
+from ..segments.tiles import label
 from .answers import UNCHANGED, Look, pack
 from .attention import (
     Capturer,

@@ -23,6 +23,7 @@ from ..files.messages import counted
 from ..files.output_folders import Out
 from ..files.outputs import write_atomic
 from ..files.photographs import Found, Photo, read_photo
+from ..models.info import check_known_classes
 from ..models.memory import Offload
 from ..workers import Progress
 from .loop import Engine, RunResult, run
@@ -178,14 +179,14 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         return self.specs
 
     def use(self, model: Model) -> None:
-        from ..segments import naming
         from ..segments.make import check_levels
+        from ..segments.naming import split_prompts
 
         super().use(model)
         check_levels(model, self.config.segment, self.config.size)
         for words in dict.fromkeys(spec.words for spec in self.specs if spec.words):  # before any photograph is read
-            naming.check_names(model, words)
-            naming.split_prompts(model.readers, words)
+            check_known_classes(model.name, model.known_words, words)
+            split_prompts(model.readers, words)
 
     def capture(self, batch: Sequence[PhotoSpec]) -> Captured[Divided]:
         """Segments and their names, which need the model."""
@@ -274,7 +275,6 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
             fit=self.config.fit,
             size=self.config.size,
             timestep=self.config.segment.timestep_shown,
-            vote=self.config.vote,
             threshold=self.config.name_threshold,
         )
         return named

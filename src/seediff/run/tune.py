@@ -70,13 +70,14 @@ def tune(
     """
     from ..attention.photograph import encode_images
     from ..masks.presence import find_classes
+    from ..models.info import check_known_classes
     from ..segments.make import check_fits
-    from ..segments.naming import check_names, split_prompts
+    from ..segments.naming import split_prompts
 
     check_attention(size, model.pixels)
     check_fits(model, segment, size)
     known = tuple(dict.fromkeys(classes.values()))
-    check_names(model, known)
+    check_known_classes(model.name, model.known_words, known)
     split_prompts(model.readers, known)
     chosen = [data.samples[i] for i in np.unique(np.linspace(0, len(data.samples) - 1, count).round().astype(int))]
     rows: list[tuple[str, int, int, bool, float]] = []
@@ -197,9 +198,7 @@ def _names(
 
     (segments,) = make_segments(model, [photo], segment, fit=FIT, size=size)
     maps, timestep = [segments.label_map], segment.timestep_shown
-    (named,) = name_photos(
-        model, [photo], maps, [known], fit=FIT, size=size, timestep=timestep, vote="mean", threshold=0.0
-    )
+    (named,) = name_photos(model, [photo], maps, [known], fit=FIT, size=size, timestep=timestep, threshold=0.0)
     scored = []
     for number, name in enumerate(named):
         inside = truth[(segments.label_map == number) & (truth != IGNORE)]

@@ -162,8 +162,7 @@ class Captured:
         as method="kmeans" and k=6. The maps are those of all steps that drew the picture; the papers look once at a
         picture without noise. picture: the picture, if the pipeline did not return it (latents)."""
         from ..attention.windows import Window
-        from ..segments.make import join_windows
-        from ..segments.methods import segment_method
+        from ..segments.make import check_constants, join_windows, propose
 
         _check_constants(SegmentConfig, constants)
         config = SegmentConfig(**constants)
@@ -174,14 +173,10 @@ class Captured:
             raise UserError("k", "truth: there are no label maps of a picture that was drawn", "give a number")
         plan_segments(self._family, self._plan.network, config, type(self._pipe).__name__)
         maps, shown = self._maps(image, ()), self._picture(image, picture)
-        method = segment_method(config)
-        if method.check:
-            method.check(maps.latent_size, config)
+        check_constants(maps.latent_size, config)
         height, width = self._size(maps, shown)
         photo = np.zeros((height, width, 3), np.uint8) if shown is None else shown
-        return join_windows(
-            photo, [Window(0, 0, height, width)], [method.propose(maps, config, config.k, seed)], config
-        )
+        return join_windows(photo, [Window(0, 0, height, width)], [propose(maps, config, config.k, seed)], config)
 
     def __repr__(self) -> str:
         return f"<Captured of {', '.join(map(repr, self.prompts)) or 'nothing yet'}>"

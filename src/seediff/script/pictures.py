@@ -26,7 +26,7 @@ from ..segments.make import Segments
 
 Picture = Path | str | Image.Image | np.ndarray
 """A file's path, a Pillow picture, or (H, W, 3) uint8."""
-OF_DATASETS = ("threads", "keep_attention", "objects", "photos", "vote", "name_threshold", "overlays")
+OF_DATASETS = ("threads", "keep_attention", "objects", "photos", "name_threshold", "overlays")
 """Options of the commands that only matter for their folders, or for a whole run."""
 HERE = Photo(Path("the picture"), "the picture")
 

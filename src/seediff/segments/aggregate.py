@@ -32,8 +32,7 @@ def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "
         level
             L, L/2, L/4, … (levels left out at the end have none).
 
-    Raises UserError if a number is negative or not finite, if none is positive, if there are more numbers than levels,
-    or if a number is for a level that was not captured.
+    Raises UserError if there are more numbers than levels, or if a number is for a level that was not captured.
     """
     grids = sorted(grids, reverse=True)
     if not grids:
@@ -45,10 +44,6 @@ def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "
                 " aggregated"
             )
     if isinstance(weights, str):
-        if weights not in ("proportional", "uniform"):
-            raise UserError(
-                "weights", f"{weights!r} must be 'proportional', 'uniform' or one number per level L, L/2, L/4, …"
-            )
         given = {grid: float(grid[0]) if weights == "proportional" else 1.0 for grid in grids}
     else:
         given = _by_level(grids, latent_size, weights)
@@ -63,8 +58,6 @@ def _by_level(grids: Sequence[Grid], latent_size: Grid, weights: Sequence[float]
     levels = coarsest.bit_length()
     if len(weights) > levels:
         raise UserError(f"{shown}: {len(weights)} numbers, but the model has only {levels} levels (L to L/{coarsest})")
-    if not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
-        raise UserError(f"{shown} must be numbers of at least 0, one of them positive")
     names = {
         (latent_size[0] >> level, latent_size[1] >> level): f"L/{2**level}" if level else "L" for level in range(levels)
     }

@@ -32,8 +32,7 @@ from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..masks.arithmetic import ROUNDING
 from ..masks.pamr import pamr, scaled_dilations
-from .methods import Seen, SegmentMethod
-from .suppression import label
+from .tiles import label
 
 LARGEST_SIDE = 64
 """Maximum side of a square graph, or the same number of positions otherwise. N × N weights of 64² positions take 128
@@ -214,12 +213,10 @@ def _masks(segments: np.ndarray, count: int) -> torch.Tensor:
     return torch.stack([torch.from_numpy(segments == number).float() for number in range(count)])
 
 
-def _propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
-    """(K, h, w) float64: pixels take the part whose mean direction is the most similar."""
-    assert isinstance(seen, torch.Tensor)
-    directions = unit_columns(seen)
+def cut_features(features: torch.Tensor, config: SegmentConfig) -> torch.Tensor:
+    """Proposals (K, h, w) float64 of features (C, h, w): pixels take the part whose mean direction is the most
+    similar.
+    """
+    directions = unit_columns(features)
     parts = recursive_cut(affinity(directions, config.cut_power), config.cut_threshold)
-    return torch.from_numpy(scores(directions, parts)).unflatten(1, seen.shape[1:])
-
-
-DIFFCUT = SegmentMethod(_propose, clarity=lambda cosines: cosines.amax(0).clamp(0, 1))
+    return torch.from_numpy(scores(directions, parts)).unflatten(1, features.shape[1:])

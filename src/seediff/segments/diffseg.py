@@ -10,17 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from ..attention.maps import Grid
-from ..attention.windows import Window
-from ..config.constants import SegmentConfig
 from ..errors import UserError
-from .divergence import BAND, symmetric_kl
 from .kmeans import kmeans
-from .methods import Seen, SegmentMethod, aggregate_self
-from .tiles import merge_proposals
+
+FLOOR = 1e-12
+"""Smaller probabilities are replaced by this inside the logarithm."""
+BAND = 512
+"""Rows that are held in float64 at a time."""
 
 
 def diffseg(
@@ -31,7 +30,7 @@ def diffseg(
     kl_thresholds: Sequence[float] = (1.1,) * 3,
     refine: bool = False,
 ) -> torch.Tensor:
-    """Object proposals (P, h, w) float64, each a distribution over positions; `suppression.label` turns them into
+    """Object proposals (P, h, w) float64, each a distribution over positions; `tiles.label` turns them into
     segments.
 
     Args:
@@ -123,17 +122,21 @@ def refine_segments(rows: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     return centres[labels.bincount(minlength=len(centres)) > 0].to(rows.device)
 
 
-def _propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
-    rows, size = aggregate_self(seen, config)
-    return diffseg(rows, size, num_points=config.num_points, kl_thresholds=config.thresholds, refine=config.refine)
+def symmetric_kl(anchors: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """`D(p, q) = ½ (KL(p‖q) + KL(q‖p))` of every anchor p and row q, (A, M) float64, in nats.
+
+    anchors: (A, N), rows: (M, N); each sums to 1, zeros allowed. With h(p) = Σ p log p, `2 D = h(p) + h(q) − p·log q
+    − q·log p`: two matrix products instead of a broadcast over all pairs and positions.
+    """
+    anchors = anchors.double()
+    anchor_logs, anchor_entropies = _log_and_entropy(anchors)
+    columns = []
+    for band in map(torch.Tensor.double, rows.split(BAND)):
+        logs, entropies = _log_and_entropy(band)
+        columns.append(anchor_entropies[:, None] + entropies - anchors @ logs.T - anchor_logs @ band.T)
+    return torch.cat(columns, 1).div_(2)
 
 
-def _merge(
-    windows: Sequence[Window], proposals: Sequence[torch.Tensor], shape: tuple[int, int], config: SegmentConfig
-) -> np.ndarray:
-    return merge_proposals(windows, proposals, shape, kl_threshold=config.thresholds[-1])
-
-
-DIFFSEG = SegmentMethod(
-    _propose, check=lambda latent_size, config: anchor_positions(latent_size, config.num_points), merge=_merge
-)
+def _log_and_entropy(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    logs = rows.clamp_min(FLOOR).log_()
+    return logs, (rows * logs).sum(1)

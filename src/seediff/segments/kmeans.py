@@ -10,10 +10,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from ..attention.maps import Grid
-from ..config.constants import SegmentConfig
 from ..errors import UserError
-from .methods import Seen, SegmentMethod, aggregate_self
 
 BAND = 64
 """Rows of which distances are computed at a time."""
@@ -91,18 +88,3 @@ def _plus_plus(rows: torch.Tensor, k: int, seed: int) -> list[int]:
 def _squared_distances(rows: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
     """`|row − centre|²` of every row, (N,); in bands, because the differences of all rows would leave the cache."""
     return torch.cat([(band - centre).square_().sum(1) for band in rows.split(BAND)])
-
-
-def _propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
-    """(k, h, w): each cluster's positions as zeros and ones."""
-    assert k is not None
-    rows, size = aggregate_self(seen, config)
-    return F.one_hot(kmeans(rows, k, seed=seed)[0], k).T.unflatten(1, size).float()
-
-
-def _check_k(latent_size: Grid, config: SegmentConfig) -> None:
-    if isinstance(config.k, int) and config.k > (positions := latent_size[0] * latent_size[1]):
-        raise UserError("k", f"{config.k} must be from 1 to {positions}, the number of positions")
-
-
-KMEANS = SegmentMethod(_propose, check=_check_k)

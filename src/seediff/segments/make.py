@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from ..attention.features import capture_features
 from ..attention.generate import check_shape, image_shape
+from ..attention.maps import AttentionMaps, Grid
 from ..attention.photograph import capture_clean, encode_images, run_clean
 from ..attention.plan import plan_segments
 from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape, windows
@@ -21,10 +23,14 @@ from ..config.sizes import Size
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..models.registry import Model
-from .aggregate import level_weights
-from .diffcut import refine_segments
-from .methods import Seen, segment_method
-from .suppression import label
+from .aggregate import aggregate, level_weights
+from .diffcut import cut_features, refine_segments
+from .diffseg import anchor_positions, diffseg
+from .kmeans import kmeans
+from .tiles import label, merge_labels, merge_proposals
+
+Seen = AttentionMaps | torch.Tensor
+"""A method's input: self-attention whose rows sum to 1, or the encoder's features (C, h, w)."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +73,25 @@ def make_segments(
         seen = look(model, [cut(photos[todo[i][0]], todo[i][1], shapes[todo[i][0]]) for i in together], config)
         for i, seen_window in zip(together, seen, strict=True):
             k = config.k if config.k != "truth" else counts[todo[i][0]]  # type: ignore[index]  # checked above
-            proposals[i] = segment_method(config).propose(seen_window, config, k, seed)
+            proposals[i] = propose(seen_window, config, k, seed)
     results = []
     for photo, photo_windows in zip(photos, areas, strict=True):
         of_photo, proposals = proposals[: len(photo_windows)], proposals[len(photo_windows) :]
         results.append(join_windows(photo, photo_windows, of_photo, config))
     return results
+
+
+def propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
+    """Proposals (P, h, w) of one image, each high where its segment is. k: number of segments, for K-Means. seed: for
+    K-Means.
+    """
+    if isinstance(seen, torch.Tensor):
+        return cut_features(seen, config)
+    rows, size = aggregate(seen.self_attention, seen.latent_size, config.weights), seen.latent_size
+    if config.method == "kmeans":
+        assert k is not None
+        return F.one_hot(kmeans(rows, k, seed=seed)[0], k).T.unflatten(1, size).float()
+    return diffseg(rows, size, num_points=config.num_points, kl_thresholds=config.thresholds, refine=config.refine)
 
 
 def fit_to_edges(image: np.ndarray, label_map: np.ndarray, config: SegmentConfig) -> np.ndarray:
@@ -91,8 +110,10 @@ def join_windows(
         (window,) = photo_windows
         label_map = label(proposals[0], (window.height, window.width)).numpy()
         label_map = paste(fit_to_edges(photo[window.slices], label_map, config), window, shape)
+    elif config.method == "diffseg":
+        label_map = merge_proposals(photo_windows, proposals, shape, kl_threshold=config.thresholds[-1])
     else:
-        label_map = segment_method(config).merge(photo_windows, proposals, shape, config)
+        label_map = merge_labels(photo_windows, [maps.argmax(0) for maps in proposals], shape)
     return Segments(label_map, _scores(label_map, photo_windows, proposals, config))
 
 
@@ -104,7 +125,8 @@ def _scores(
     """
     sums, counts = np.zeros(int(label_map.max()) + 1), np.zeros(int(label_map.max()) + 1)
     for window, maps in zip(photo_windows, proposals, strict=True):
-        clear = segment_method(config).clarity(maps.double())
+        maps = maps.double()
+        clear = maps.amax(0).clamp(0, 1) if config.divides_features else maps.amax(0) / maps.sum(0)
         ids = resize_nearest(label_map[window.slices], *maps.shape[1:]).ravel()
         sums += np.bincount(ids, clear.flatten().cpu().numpy(), minlength=len(sums))
         counts += np.bincount(ids, minlength=len(sums))
@@ -130,8 +152,15 @@ def check_levels(model: Model, config: SegmentConfig, size: Size | None) -> None
         level_weights(
             [(latent_size[0] // level, latent_size[1] // level) for level in levels], latent_size, config.weights
         )
-    if check := segment_method(config).check:
-        check(latent_size, config)
+    check_constants(latent_size, config)
+
+
+def check_constants(latent_size: Grid, config: SegmentConfig) -> None:
+    """Raise UserError for constants that do not suit a latent of (h, w) positions."""
+    if config.method == "diffseg":
+        anchor_positions(latent_size, config.num_points)
+    if isinstance(config.k, int) and config.k > (positions := latent_size[0] * latent_size[1]):
+        raise UserError("k", f"{config.k} must be from 1 to {positions}, the number of positions")
 
 
 def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[Seen]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -21,15 +21,12 @@ from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..masks.arithmetic import resize
 from ..models.families.base import Reader
-from ..models.info import check_known_classes
 from ..prompts.tokens import locate_columns
 
 if TYPE_CHECKING:
     from ..config.photographs import Fit
     from ..config.sizes import Size
     from ..models.registry import Model
-
-Vote = Literal["mean", "majority"]
 
 LEVELS = (1, 2, 4)
 """Divisors of L whose cross-attention is averaged. On the embedded model's tuning scenes all three together name more
@@ -71,11 +68,6 @@ def split_prompts(
     return []
 
 
-def check_names(model: Model, names: Sequence[str]) -> None:
-    """Raise UserError, listing the known words, if the model cannot know a word."""
-    check_known_classes(model.name, model.known_words, names)
-
-
 def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:
     """(C, h, w) in [0, 1) at the finest of LEVELS: each word's cross-attention, normalised over positions.
 
@@ -88,41 +80,32 @@ def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:
             f"naming needs cross-attention at one of {', '.join(f'L/{level}' for level in LEVELS)}; the model has none"
             " there"
         )
-    by_level = [torch.stack([maps.cross_at(level, name) for name in names]) for level in levels]
-    relative = [
-        level_maps / level_maps.mean((1, 2), keepdim=True).clamp_min(torch.finfo(level_maps.dtype).tiny)
-        for level_maps in by_level
-    ]
-    mean = torch.stack([resize(level_maps, maps.grid(levels[0])) for level_maps in relative]).mean(0)
+    relative = []
+    for level in levels:
+        of_level = torch.stack([maps.cross_at(level, name) for name in names])
+        of_level = of_level / of_level.mean((1, 2), keepdim=True).clamp_min(torch.finfo(of_level.dtype).tiny)
+        relative.append(resize(of_level, maps.grid(levels[0])))
+    mean = torch.stack(relative).mean(0)
     return mean / (1 + mean)
 
 
 def name_segments(
-    label_map: np.ndarray, maps: torch.Tensor, names: Sequence[str], *, vote: Vote = "mean", threshold: float = 0.0
+    label_map: np.ndarray, maps: torch.Tensor, names: Sequence[str], threshold: float = 0.0
 ) -> list[SegmentName]:
-    """The name of every segment 0 … S − 1 in label_map (H, W) int32 (−1: in none), from maps (C, h, w) (`name_maps`).
-
-    mean: the word with the highest mean in the segment. majority: the word that is highest at most of its pixels. The
-    score is the word's mean in both. A segment with a score below `threshold`, or without pixels, gets no name.
+    """The name of every segment 0 … S − 1 in label_map (H, W) int32 (−1: in none), from maps (C, h, w) (`name_maps`):
+    the word with the highest mean in the segment, which is the score. A segment with a score below `threshold`, or
+    without pixels, gets no name.
     """
     count = int(label_map.max(initial=-1)) + 1
-    heights = resize(maps, label_map.shape).flatten(1).cpu().double().numpy()  # (C, H·W)
-    ids = label_map.ravel()
-    inside = ids >= 0
-    sizes = np.bincount(ids[inside], minlength=count)
-    sums = np.stack(
-        [np.bincount(ids[inside], heights_of_name[inside], minlength=count) for heights_of_name in heights], 1
-    )  # (S, C)
-    means = sums / np.maximum(sizes, 1)[:, None]
-    if vote == "majority":
-        votes = np.bincount(ids[inside] * len(names) + heights.argmax(0)[inside], minlength=count * len(names))
-        winners = votes.reshape(count, len(names)).argmax(1)
-    else:
-        winners = means.argmax(1)
-    scores = means[np.arange(count), winners]
+    inside = label_map >= 0
+    ids = label_map[inside]
+    sizes = np.bincount(ids, minlength=count)
+    heights = resize(maps, label_map.shape).cpu().double().numpy()[:, inside]  # (C, pixels in segments)
+    means = np.stack([np.bincount(ids, of_name, minlength=count) for of_name in heights], 1)  # (S, C)
+    means /= np.maximum(sizes, 1)[:, None]
     return [
-        SegmentName(str(names[winner]) if size and score >= threshold else None, float(score))
-        for winner, score, size in zip(winners, scores, sizes, strict=True)
+        SegmentName(str(names[of.argmax()]) if size and of.max() >= threshold else None, float(of.max()))
+        for of, size in zip(means, sizes, strict=True)
     ]
 
 
@@ -135,7 +118,6 @@ def name_photos(
     fit: Fit,
     size: Size | None,
     timestep: int,
-    vote: Vote,
     threshold: float,
 ) -> list[list[SegmentName]]:
     """Names for the segments of photographs (H, W, 3) uint8, from each photograph's own words; none without words.
@@ -146,24 +128,22 @@ def name_photos(
     from ..attention.windows import cut, seen_shape, windows
 
     seen_fit = "resize" if fit == "tile" else fit
-    named_photos: list[list[SegmentName]] = []
+    names: list[list[SegmentName]] = []
     for photo, label_map, photo_words in zip(photos, label_maps, words, strict=True):
         if not photo_words:
-            named_photos.append([])
+            names.append([])
             continue
         (window,) = windows(photo.shape[0], photo.shape[1], seen_fit)
         latents = encode_images(model, [cut(photo, window, seen_shape(model, photo.shape, seen_fit, size))])
-        sentences = split_prompts(model.readers, photo_words)
-        maps = join_maps(
-            [
-                capture_clean(model, latents, [text], [sentence_words], timestep=timestep, kind="cross")[0]
-                for text, sentence_words in sentences
-            ]
-        )
+        looks = [
+            capture_clean(model, latents, [text], [group], timestep=timestep, kind="cross")[0]
+            for text, group in split_prompts(model.readers, photo_words)
+        ]
+        maps = join_maps(looks)
         height, width = maps.latent_size
         scale = min(GRID, label_map.shape[0] / height, label_map.shape[1] / width)
         seen = resize_nearest(label_map[window.slices], round(scale * height), round(scale * width))
-        named = name_segments(seen, name_maps(maps, photo_words), photo_words, vote=vote, threshold=threshold)
-        lost = int(label_map.max(initial=-1)) + 1 - len(named)  # the last segments were too small for the grid
-        named_photos.append(named + [SegmentName(None, 0.0)] * lost)
-    return named_photos
+        of_photo = name_segments(seen, name_maps(maps, photo_words), photo_words, threshold)
+        lost = int(label_map.max(initial=-1)) + 1 - len(of_photo)  # the last segments were too small for the grid
+        names.append(of_photo + [SegmentName(None, 0.0)] * lost)
+    return names

@@ -1,7 +1,8 @@
-"""Joins the segments of overlapping windows into one segmentation of a photograph.
+"""Turns soft proposals into a label map: each pixel of a photograph belongs to the proposal with the highest value
+(DiffSeg section 3.4), also where several windows overlap.
 
 1. Segments of neighbouring windows are compared where the windows overlap, as DiffSeg compares proposals. The nearest
-  are joined.
+   are joined.
 2. Each window gives every pixel a share for each of its segments. In overlaps these shares are mixed, with less weight
    towards a window's border, and the pixel gets the segment with the highest share. So edges cross windows without a
    seam.
@@ -17,9 +18,15 @@ import torch
 import torch.nn.functional as F
 
 from ..attention.windows import Window
-from .divergence import symmetric_kl
-from .suppression import band_rows, taps
+from .diffseg import symmetric_kl
 
+CHUNK = {"cpu": 2**18, "cuda": 2**24}
+"""Pixels per operation: 1 MiB, few enough for the cache, so that 200 megapixels need no more memory than one. On a GPU
+64 MiB, because each operation waits for it."""
+ROWS = {"cpu": 2**22, "cuda": 2**28}
+"""Elements of proposals per band of rows (16 MiB; 1 GiB on a GPU). With many proposals on a narrow photograph, these
+exceed its pixels.
+"""
 PRESENT = 0.01
 """Minimum share of the overlap on which a segment is highest; smaller ones are not compared. Only the faint tail of
 their attention reaches into the overlap, and after normalisation the tails of all segments look alike."""
@@ -28,6 +35,20 @@ Links = Callable[[torch.Tensor, torch.Tensor], list[tuple[int, int]]]
 """From maps (P, M) and (Q, M) of two windows at the M points of their overlap to the pairs to join, at most one per
 segment.
 """
+
+
+def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Label map (H, W) int32 on the CPU: the proposal with the highest value at each pixel, the first if several are
+    equal.
+
+    proposals: (P, h, w), resized to `size` (H, W) bilinearly (align_corners=False). Ids are 0 … n − 1 in the order of
+    the proposals, without those that win no pixel.
+    """
+    maps = proposals.float()
+    if maps.device.type == "mps":
+        maps = maps.cpu()  # it has no float64
+    height, width = size
+    return torch.from_numpy(_label([Window(0, 0, height, width)], [maps], [torch.arange(len(maps))], (height, width)))
 
 
 def merge_proposals(
@@ -88,19 +109,29 @@ def _merge(windows: Sequence[Window], maps: Sequence[torch.Tensor], shape: tuple
             p, q = (_restricted(maps[n], windows[n], overlap, maps[number]) for n in (number - 1, number))
             for i, j in links(p, q):
                 ids[number][j] = ids[number - 1][i]
+    return _label(windows, maps, ids, shape)
 
-    # 2. Pixels: region by region, where a region is covered by the same windows, in bands of rows.
+
+def _label(
+    windows: Sequence[Window], maps: Sequence[torch.Tensor], ids: Sequence[torch.Tensor], shape: tuple[int, int]
+) -> np.ndarray:
+    """Label map (H, W) int32 from the windows' maps (P, h, w) and the ids (P,) of their segments, renumbered without
+    gaps; −1 outside.
+    """
+    # 1. Pixels: region by region, where a region is covered by the same windows, in bands of rows.
     labels = np.full(shape, -1, np.int32)
-    used = np.zeros(count, bool)
+    used = np.zeros(int(max(map(torch.max, ids))) + 1, bool)
+    device = maps[0].device.type
+    chunk, most = (limits.get(device, limits["cuda"]) for limits in (CHUNK, ROWS))
     for region, over in _regions(windows):
-        rows = band_rows(region.width, sum(len(maps[i]) * maps[i].shape[2] for i in over))
+        rows = max(1, min(chunk // region.width, most // sum(len(maps[i]) * maps[i].shape[2] for i in over)))
         for top in range(region.top, region.top + region.height, rows):
             band = Window(top, region.left, min(rows, region.top + region.height - top), region.width)
             winners = _winners(band, [(windows[i], maps[i], ids[i]) for i in over]).numpy()
             used[winners] = True
             labels[band.slices] = winners
 
-    # 3. Ids without gaps, in the order of windows and their segments.
+    # 2. Ids without gaps, in the order of windows and their segments.
     consecutive = np.append(used.cumsum() - 1, -1).astype(np.int32)
     for row in labels:
         row[:] = consecutive[row]
@@ -174,23 +205,33 @@ def _winners(band: Window, over: Sequence[tuple[Window, torch.Tensor, torch.Tens
                 torch.searchsorted(here, ids).tolist(), _columns(maps, window, band), strict=True
             ):
                 scores[index].addcmul_(scores_of_map, weight)
-    highest = torch.full((band.width, band.height), float("-inf"))
-    winner = torch.zeros(band.width, band.height, dtype=torch.int64)
+    highest = torch.full((band.width, band.height), float("-inf"), device=over[0][1].device)
+    winner = torch.zeros_like(highest, dtype=torch.int32)
     for index, score in enumerate(scores):
         winner.masked_fill_(score > highest, index)
         torch.maximum(highest, score, out=highest)
-    return here[winner.T]
+    return here[winner.cpu().T]
 
 
 def _columns(maps: torch.Tensor, window: Window, band: Window) -> Iterator[torch.Tensor]:
     """Each of a window's maps (P, h, w) at the pixels of a band within it, bilinear (align_corners=False), transposed:
     (w, h).
     """
-    above, below, down = taps(maps.shape[1], window.height, band.top - window.top, band.height)
-    left, right, across = taps(maps.shape[2], window.width, band.left - window.left, band.width)
+    above, below, down = _taps(maps.shape[1], window.height, band.top - window.top, band.height, maps.device)
+    left, right, across = _taps(maps.shape[2], window.width, band.left - window.left, band.width, maps.device)
     rows = maps[:, above] * (1 - down[:, None]) + maps[:, below] * down[:, None]
     for row_map in rows.transpose(1, 2).contiguous():
         yield (row_map[left] * (1 - across[:, None])).add_(row_map[right].mul_(across[:, None]))
+
+
+def _taps(
+    positions: int, pixels: int, start: int, count: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of `count` of `pixels` pixels from `start`: the positions before and after each, and the weight of the latter."""
+    along = torch.arange(start, start + count, dtype=torch.float64, device=device)
+    points = ((along + 0.5) * positions / pixels - 0.5).clamp(0, positions - 1)
+    before = points.long()
+    return before, (before + 1).clamp_max(positions - 1), (points - before).float()
 
 
 def _tent(window: Window, band: Window) -> torch.Tensor:
