@@ -25,7 +25,7 @@ from seediff.files.output_folders import check_writable
 from seediff.files.outputs import append, put, write_atomic
 from seediff.mini.scenes import CLASSES
 from seediff.models.registry import load_model
-from seediff.report.pictures import encoded
+from seediff.report.pictures import encode_picture
 
 from .autoencoder import train_autoencoder
 from .data import rendered_scenes
@@ -142,7 +142,7 @@ def draw_samples(pipeline: Path, path: Path) -> None:
             output_type="np",
         )
         rows.append(np.concatenate(list(result.images), axis=1))  # type: ignore[union-attr]
-    write_atomic(path, encoded((np.concatenate(rows) * 255).round().astype(np.uint8)))
+    write_atomic(path, encode_picture((np.concatenate(rows) * 255).round().astype(np.uint8)))
 
 
 def assemble(vae: AutoencoderKL, model: Denoiser, scaling: float, folder: Path, about: dict) -> Path:

@@ -18,7 +18,7 @@ from PIL import Image, ImageEnhance
 from seediff.errors import UserError
 from seediff.files.outputs import write_tensors
 from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene
-from seediff.report.pictures import encoded
+from seediff.report.pictures import encode_picture
 
 from .art import load_sprite, sprite_table
 from .sets import PLACES, caption, load_set, pack_blobs, write_scenes_as_dataset
@@ -237,8 +237,8 @@ def write_scenes(path: Path, scenes: Sequence[Scene]) -> None:
     """Write one set of scenes to `path`, atomically. Images are slightly lossy (WebP); label maps, classes and captions
     are exact.
     """
-    images = [encoded(s.image, "WEBP", quality=WEBP_QUALITY, method=6) for s in scenes]
-    masks = [encoded(s.label_map, "PNG", optimize=True) for s in scenes]
+    images = [encode_picture(s.image, "WEBP", quality=WEBP_QUALITY, method=6) for s in scenes]
+    masks = [encode_picture(s.label_map, "PNG", optimize=True) for s in scenes]
     tensors = pack_blobs("images", images) | pack_blobs("masks", masks)
     about = [{"classes": s.classes, "caption": s.caption} for s in scenes]
     write_tensors(path, tensors, {"scenes": json.dumps(about)})

@@ -30,7 +30,7 @@ from seediff.files.outputs import write_atomic
 from seediff.metrics.matching import Tally, contingency, count_segments, match, tally
 from seediff.metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
 from seediff.models.registry import Model, load_model
-from seediff.report.pictures import contact_sheet, encoded, fit_side, overlay
+from seediff.report.pictures import contact_sheet, encode_picture, fit_side, overlay
 from seediff.segments.make import fit_to_edges, look, propose
 from seediff.segments.tiles import label
 
@@ -174,7 +174,7 @@ def run_segments(
     shown = {name: tested[f"{list(groups)[-1]} {name}"].pictures for name in PAPER}
     write_atomic(out / "results.json", (json.dumps(result, indent=1) + "\n").encode())
     write_atomic(out / "results.md", markdown(result).encode())
-    write_atomic(out / "segments.jpg", encoded(segment_sheet(pairs, shown), "JPEG", quality=85))
+    write_atomic(out / "segments.jpg", encode_picture(segment_sheet(pairs, shown), "JPEG", quality=85))
     return result
 
 

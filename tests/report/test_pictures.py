@@ -6,26 +6,10 @@ import base64
 import io
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from seediff.files.label_maps import voc_palette
 from seediff.report.pictures import contact_sheet, heat_colours, heat_uri, overlay, to_levels
-
-
-def test_palette_is_vocs() -> None:
-    colours = np.array(voc_palette()).reshape(256, 3)
-    assert len(np.unique(colours, axis=0)) == 256
-    known = {
-        0: (0, 0, 0),
-        1: (128, 0, 0),
-        2: (0, 128, 0),
-        8: (64, 0, 0),
-        15: (192, 128, 128),
-        20: (0, 64, 128),
-        255: (224, 224, 192),
-    }
-    assert {k: tuple(colours[k]) for k in known} == known
 
 
 def test_heat_colours_grow_lighter() -> None:
@@ -51,8 +35,6 @@ def test_overlay_mixes_inside_and_lightens_edges() -> None:
     assert mixed[4, 0].tolist() == [100, 100, 100]
     assert mixed[5, 5].tolist() == [240, 240, 224]
     assert (overlay(image, np.zeros_like(labels), voc_palette()) == image).all()
-    with pytest.raises(ValueError, match="differ in size"):
-        overlay(image, labels[:3], voc_palette())
 
 
 def test_contact_sheet_places_tiles() -> None:

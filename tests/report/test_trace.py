@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -56,22 +55,13 @@ def mask_result() -> MaskResult:
 
 def test_from_a_mask_result() -> None:
     image = np.zeros((16, 16, 3), np.uint8)
-    traced = traced_sample(5, image, mask_result(), "cat", prompt="a photo of a cat")
+    traced = traced_sample(
+        5, image, mask_result(), "cat", np.eye(16, dtype=np.uint8), prompt="a photo of a cat", pamr=True
+    )
     assert [str(s.step) for s in traced.steps] == ["seeds L/4", "final"]
     assert traced.steps[0].map.dtype == bool
     assert traced.steps[1].map.dtype == np.float32
     assert traced.after_pamr is not None
     assert (traced.after_pamr == 0.25).all()
     assert np.array_equal(traced.before_pamr, np.eye(16, dtype=np.float32) / 2)
-    assert (traced.label_map == np.eye(16) * 2).all()
-
-
-def test_without_pamr_there_is_no_after() -> None:
-    image = np.zeros((16, 16, 3), np.uint8)
-    ids = np.full((16, 16), 7, np.uint8)
-    result: Any = mask_result()
-    del result.trace["cat"][BEFORE_PAMR]
-    traced = traced_sample(5, image, result, "cat", prompt="p", label_map=ids, pamr=False)
-    assert traced.after_pamr is None
-    assert (traced.before_pamr == 0.25).all()
-    assert (traced.label_map == 7).all()
+    assert (traced.label_map == np.eye(16)).all()

@@ -167,7 +167,7 @@ def write_native(
     workers: number of processes that read label maps; for several, samples must be picklable. The output is the same
     for any number. Raises UserError naming a sample that cannot be used.
     """
-    from ..report.card import data_card
+    from ..report.card import dataset_card
     from ..report.preview import write_preview
     from ..report.saved_steps import load_trace
 
@@ -194,7 +194,7 @@ def write_native(
             rows.append(row)
         put(part / native.CLASSES, native.classes_text(classes))
         put(part / native.METADATA, native.jsonl(rows))
-        put(part / native.CARD, data_card(about=about, rows=rows, class_names=classes).encode("utf-8"))
+        put(part / native.CARD, dataset_card(about, rows, classes).encode("utf-8"))
         steps = [load_trace(path) for path in sorted((part / native.STEPS).rglob("*.safetensors"))]
         write_preview(part, summary=about, rows=rows, class_names=classes, steps=steps)
     return len(rows)

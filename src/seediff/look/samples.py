@@ -25,7 +25,7 @@ from ..files.label_maps import find_maps, read_segment_ids, voc_palette
 from ..files.photographs import find_photos, read_photo
 from ..files.pictures import in_rgb, open_picture
 from ..files.reading import PICTURE, inside, read_bytes
-from ..report.pictures import encoded, overlay, shrink
+from ..report.pictures import encode_picture, overlay, shrink
 
 Kind = Literal["dataset", "segments", "predictions"]
 
@@ -223,4 +223,4 @@ def thumbnail(subject: Subject, sample: Sample, mask: str, *, labels: bool = Tru
                 Image.fromarray(label_map).resize((small.shape[1], small.shape[0]), Image.Resampling.NEAREST)
             )
         small = overlay(small, label_map, voc_palette(), alpha=0.45)
-    return encoded(small, "JPEG", quality=80)
+    return encode_picture(small, "JPEG", quality=80)

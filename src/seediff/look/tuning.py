@@ -26,7 +26,7 @@ from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..masks.make import enlarge, label_pixels, make_masks, pamr_weights, refine, soft_masks
 from ..masks.steps import BEFORE_PAMR
-from ..report.explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_step
+from ..report.explain import AFTER_PAMR, Explanation, explain_step
 from ..report.pictures import shrink, to_levels
 from .attention import Seen
 from .events import Cache
@@ -153,7 +153,7 @@ class Tuner:
         soft = result.soft[seen.classes.index(name)]
         if before is not None:
             steps += [
-                _draw("before PAMR", before, explain_before_pamr(config.method)),
+                _draw("before PAMR", before, explain_step(BEFORE_PAMR, method=config.method)),
                 _draw("after PAMR", soft, AFTER_PAMR),
             ]
         return steps

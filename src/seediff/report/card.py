@@ -11,19 +11,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from .tables import ClassCount, Row, count_classes, flat_config, of_photograph, plain_facts, row_classes, show_value
+from .tables import Row, count_classes, flat_config, of_photograph, plain_facts, row_classes
 from .templates import render
 
-SIZE_CATEGORIES = (
-    (1_000, "n<1K"),
-    (10_000, "1K<n<10K"),
-    (100_000, "10K<n<100K"),
-    (1_000_000, "100K<n<1M"),
-    (10_000_000, "1M<n<10M"),
-)
-"""(limit, name) of the hub's size categories: a dataset belongs to the first whose limit is above its number of
-images.
-"""
+SIZES = ("1K", "10K", "100K", "1M", "10M")
 
 MODEL_NOTES = (  # (pattern to search in the model's name, note about the model's licence)
     (
@@ -43,72 +34,39 @@ UNKNOWN_MODEL = "see the model's own card for its licence and what it says about
 
 
 def dataset_card(
-    *, summary: Mapping[str, Any], rows: Sequence[Row], class_names: Sequence[str], drawn: bool = True
+    about: Mapping[str, Any], rows: Sequence[Row], class_names: Sequence[str], *, drawn: bool | None = None
 ) -> str:
     """The text of README.md: YAML front matter as the Hugging Face hub reads it, then Markdown. The same input gives
     the same text.
 
-    summary: as for `write_preview` (`model`, `method`, `prompts`, `config`, `rejected`, `version`; all may be missing).
-    rows: those of metadata.jsonl. class_names: label i + 1 is class_names[i]. drawn: whether the model drew the images;
-    False: `mask` made only their masks. Raises UserError if a row names a class that the dataset does not have.
+    about: facts about the whole set, texts, numbers and lists; `model`, `prompts`, `config` and `rejected` as for
+    `write_preview`. rows: those of metadata.jsonl. class_names: label i + 1 is class_names[i]. drawn: whether the model
+    drew the images (`generate`), or made only their masks (`mask`); None: a dataset of any origin, whose card says
+    nothing about that except the rows' `model`. Raises UserError if a row names a class that the dataset does not have.
     """
-    classes = count_classes(rows, class_names, summary.get("rejected"))
-    model = str(summary.get("model", "unknown"))
-    prompts = list(summary.get("prompts") or dict.fromkeys(str(row["prompt"]) for row in rows[:20] if "prompt" in row))
-    facts = [*plain_facts(summary), *_objects(rows)]
+    classes = count_classes(rows, class_names, about.get("rejected"))
+    prompts = about.get("prompts") or dict.fromkeys(str(row["prompt"]) for row in rows[:20] if "prompt" in row)
+    models = [str(row["model"]) for row in rows if row.get("model") and not of_photograph(row)]
+    named = sorted(set(models)) if drawn is None else [str(about.get("model", "unknown"))]
+    objects = [len(row["instances"]) for row in rows if "instances" in row]
+    facts = [*plain_facts(about), *([("objects", f"{sum(objects)} in {len(objects)} images")] if objects else [])]
+    what = "Generated masks" if drawn else "Masks"
     return render(
         "card.md.j2",
-        title=_title("Generated masks" if drawn else "Masks", class_names),
+        title=yaml_text(f"{what}: {', '.join(class_names[:5]) or 'empty'}{', …' * (len(class_names) > 5)}"),
         drawn=drawn,
+        made=drawn is not None,
         size=size_category(len(rows)),
         images=len(rows),
         flagged=sum(bool(row.get("flags")) for row in rows),
         several=any(len(row_classes(row)) > 1 for row in rows),
         facts=_pairs(facts),
-        prompts=[markdown_text(p) for p in prompts],
-        config=_pairs(flat_config(summary.get("config") or {})),
-        classes=_class_rows(classes),
-        model=markdown_text(model),
-        model_note=model_note(model),
-    )
-
-
-def data_card(*, about: Mapping[str, Any], rows: Sequence[Row], class_names: Sequence[str]) -> str:
-    """The text of README.md for a dataset of any origin; `dataset_card` is for what `generate` and `mask` make. It says
-    nothing about the images' origin except the rows' `model`, if it drew them, and `about`. about: name → text, number
-    or list, shown as it is; nested values are left out."""
-    classes = count_classes(rows, class_names)
-    models = [str(row["model"]) for row in rows if row.get("model") and not of_photograph(row)]
-    facts = [(key.replace("_", " "), show_value(v)) for key, v in about.items() if not isinstance(v, Mapping)]
-    facts += _objects(rows)
-    return render(
-        "data_card.md.j2",
-        title=_title("Masks", class_names),
-        size=size_category(len(rows)),
-        images=len(rows),
-        facts=_pairs(facts),
-        classes=_class_rows(classes),
-        models=_pairs((name, model_note(name)) for name in sorted(set(models))),
+        prompts=[markdown_text(prompt) for prompt in prompts],
+        config=_pairs(flat_config(about.get("config") or {})),
+        classes=[{"made": c.made, **{key: markdown_text(text) for key, text in c.cells().items()}} for c in classes],
+        models=_pairs((name, model_note(name)) for name in named),
         unmade=len(rows) - len(models),
     )
-
-
-def _objects(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """The number of objects, and of the images that have them; empty if no row lists objects."""
-    counts = [len(row["instances"]) for row in rows if "instances" in row]
-    return [("objects", f"{sum(counts)} in {len(counts)} images")] if counts else []
-
-
-def _title(what: str, class_names: Sequence[str]) -> Markup:
-    return yaml_text(f"{what}: " + (", ".join(class_names[:5]) + (", …" if len(class_names) > 5 else "") or "empty"))
-
-
-def _class_rows(classes: Iterable[ClassCount]) -> list[dict[str, Any]]:
-    """The rows of the table of classes in both templates."""
-    return [
-        {"label": c.label, "made": c.made, **{key: markdown_text(text) for key, text in c.cells().items()}}
-        for c in classes
-    ]
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[Markup, Markup]]:
@@ -122,7 +80,14 @@ def model_note(model: str) -> str:
 
 def size_category(count: int) -> str:
     """The hub's size category of a dataset, such as `n<1K` for 120 images."""
-    return next((name for limit, name in SIZE_CATEGORIES if count < limit), "n>10M")
+    above = sum(count >= 1000 * 10**power for power in range(len(SIZES)))
+    return (
+        f"n<{SIZES[0]}"
+        if not above
+        else f"n>{SIZES[-1]}"
+        if above == len(SIZES)
+        else f"{SIZES[above - 1]}<n<{SIZES[above]}"
+    )
 
 
 def yaml_text(text: str) -> Markup:

@@ -16,14 +16,14 @@ class Explanation(NamedTuple):
 
 
 def explain_step(step: Step, *, before: Sequence[Step] = (), method: str = "seediff") -> Explanation:
-    """Explain a step of a trace; a step of an unknown kind gets a general sentence.
+    """Explain a step of a trace, or the input of PAMR; a step of an unknown kind gets a general sentence.
 
-    method: `MaskConfig.method`; "reference" uses the same names for other steps. before: the earlier steps. Seeds come
-    from the expansion directly before them (eq. 8–9) or, if there is none, from cross-attention (eq. 6). The final map
-    is a product (eq. 11) only if there was a background.
+    method: `MaskConfig.method`; some explain the same names otherwise. before: the earlier steps. Seeds come from the
+    expansion directly before them (eq. 8–9) or, if there is none, from cross-attention (eq. 6). The final map is a
+    product (eq. 11) only if there was a background.
     """
-    if method == "reference" and step.kind in _REFERENCE:
-        return _REFERENCE[step.kind]
+    if own := _OF_METHOD.get(method, {}).get(step.kind):
+        return own
     if step.kind == "seeds" and before and before[-1].kind == "expansion":
         return Explanation(
             "The last expansion, enlarged to this side and cut at α: the next expansion starts here.", "eq. 8, 9"
@@ -64,45 +64,41 @@ _PAPER: dict[Kind, Explanation] = {
         "Where the background's seeds attend, on average: the background grown from its seeds.", "eq. 7"
     ),
     "final": _FINAL,
+    "before PAMR": Explanation("The soft mask enlarged to the image: right place, blurred outline."),
 }
 
-_REFERENCE: dict[Kind, Explanation] = {
-    "seeds": Explanation(
-        "Positions whose cross-attention, squared, is above Otsu's threshold: the object grows from them."
-    ),
-    "expansion": Explanation(
-        "How alike each position's self-attention is to that of the seeds: cosine similarity, summed over the seeds."
-    ),
-    "background seeds": Explanation(
-        "Positions where the map so far, squared, is below Otsu's threshold: seeds of the background."
-    ),
-    "background": Explanation(
-        "How alike each position's self-attention is to that of the background's seeds (cosine similarity)."
-    ),
-    "visible": Explanation("(1 − background) × the map so far: what resembles the background is taken away.", "eq. 11"),
-    "final": _FINAL,
+_STRETCHED = Explanation("The soft mask enlarged to the image and stretched to go from 0 to 1.")
+_OF_METHOD: dict[str, dict[Kind, Explanation]] = {
+    "ca": {"before PAMR": _STRETCHED},
+    "daam": {"before PAMR": _STRETCHED},
+    "reference": {
+        "seeds": Explanation(
+            "Positions whose cross-attention, squared, is above Otsu's threshold: the object grows from them."
+        ),
+        "expansion": Explanation(
+            "How alike each position's self-attention is to that of the seeds (cosine similarity), summed over them."
+        ),
+        "background seeds": Explanation(
+            "Positions where the map so far, squared, is below Otsu's threshold: seeds of the background."
+        ),
+        "background": Explanation(
+            "How alike each position's self-attention is to that of the background's seeds (cosine similarity)."
+        ),
+        "visible": Explanation(
+            "(1 − background) × the map so far: what resembles the background is taken away.", "eq. 11"
+        ),
+        "final": _FINAL,
+        "before PAMR": Explanation(
+            "The soft mask enlarged to the image and cut at a half: PAMR starts from zeros and ones."
+        ),
+    },
 }
-"""Explanations of the reference method's steps. Its other steps, such as cross-attention, are explained as for all
-methods.
-"""
+"""Method → explanations of its own for steps that have other methods' names."""
 
 AFTER_PAMR = Explanation(
     "Every pixel averaged with neighbours of like colour, again and again (PAMR): outlines move to the image's edges."
 )
 WITHOUT_PAMR = Explanation("The soft mask at the image's size.")
-
-
-def explain_before_pamr(method: str = "seediff") -> Explanation:
-    """Explain what a method's PAMR starts from."""
-    match method:
-        case "ca" | "daam":
-            return Explanation("The soft mask enlarged to the image and stretched to go from 0 to 1.")
-        case "reference":
-            return Explanation(
-                "The soft mask enlarged to the image and cut at a half: PAMR starts from zeros and ones."
-            )
-        case _:
-            return Explanation("The soft mask enlarged to the image: right place, blurred outline.")
 
 
 def explain_mask(method: str = "seediff") -> Explanation:

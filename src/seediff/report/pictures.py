@@ -60,8 +60,6 @@ def overlay(image: np.ndarray, label_map: np.ndarray, palette: Sequence[int], al
     image (H, W, 3) uint8, label_map (H, W) uint8, palette 768 values, alpha in [0, 1]: how much of the colour shows.
     Background (0) stays as it is; ignored pixels (255) take the palette's last colour. Returns (H, W, 3) uint8.
     """
-    if image.shape[:2] != label_map.shape:
-        raise ValueError(f"image {image.shape[:2]} and label map {label_map.shape} differ in size")
     table = np.asarray(palette, np.float64).reshape(256, 3)
     edges = _edges(label_map)
     drawn = np.empty_like(image)
@@ -69,9 +67,8 @@ def overlay(image: np.ndarray, label_map: np.ndarray, palette: Sequence[int], al
     for top in range(0, len(image), rows):
         band = slice(top, top + rows)
         colours, opacity = table[label_map[band]], np.where(label_map[band] > 0, alpha, 0.0)
-        colours[edges[band]] = (
-            colours[edges[band]] + 255
-        ) / 2  # some VOC colours are nearly black; halfway to white, they are visible
+        # Some VOC colours are nearly black; halfway to white, they are visible.
+        colours[edges[band]] = (colours[edges[band]] + 255) / 2
         opacity[edges[band]] = 1.0
         mixed = image[band] * (1 - opacity[..., None]) + colours * opacity[..., None]
         drawn[band] = mixed.round().astype(np.uint8)
@@ -85,12 +82,10 @@ BAND = 1 << 20
 def _edges(label_map: np.ndarray) -> np.ndarray:
     """(H, W) bool: labelled pixels with another label above, below, left or right."""
     edge = np.zeros(label_map.shape, bool)
-    vertical = label_map[1:] != label_map[:-1]
-    horizontal = label_map[:, 1:] != label_map[:, :-1]
-    edge[1:] |= vertical
-    edge[:-1] |= vertical
-    edge[:, 1:] |= horizontal
-    edge[:, :-1] |= horizontal
+    for edges, labels in ((edge, label_map), (edge.T, label_map.T)):
+        change = labels[1:] != labels[:-1]
+        edges[1:] |= change
+        edges[:-1] |= change
     return edge & (label_map > 0)
 
 
@@ -101,10 +96,6 @@ def contact_sheet(
 
     Smaller tiles are centred in cells of the largest's size. Labels that are too wide end in an ellipsis.
     """
-    if not tiles or columns < 1:
-        raise ValueError(f"contact_sheet needs at least one tile and one column, not {len(tiles)} and {columns}")
-    if labels is not None and len(labels) != len(tiles):
-        raise ValueError(f"{len(labels)} labels for {len(tiles)} tiles")
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
     cell_h, cell_w = max(t.shape[0] for t in tiles), max(t.shape[1] for t in tiles)
@@ -132,7 +123,7 @@ def _fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: int) -> str:
     return text.rstrip() + "…"
 
 
-def encoded(image: np.ndarray, image_format: str = "PNG", **options: Any) -> bytes:
+def encode_picture(image: np.ndarray, image_format: str = "PNG", **options: Any) -> bytes:
     """(H, W) or (H, W, 3) uint8 as the bytes of a picture file. options: for Pillow's `save`."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, image_format, **options)
@@ -141,7 +132,7 @@ def encoded(image: np.ndarray, image_format: str = "PNG", **options: Any) -> byt
 
 def jpeg_uri(image: np.ndarray) -> str:
     """(H, W, 3) uint8 as a data URI. Colour is not subsampled: the edges of masks stay sharp."""
-    return _uri("jpeg", encoded(image, "JPEG", quality=85, subsampling=0))
+    return _uri("jpeg", encode_picture(image, "JPEG", quality=85, subsampling=0))
 
 
 def heat_uri(values: np.ndarray) -> str:

@@ -19,16 +19,15 @@ from ..files.outputs import write_atomic
 from ..files.pictures import in_rgb, open_picture
 from ..files.reading import inside
 from ..masks.flags import explain_flag, flag_kind
-from .explain import AFTER_PAMR, WITHOUT_PAMR, Explanation, explain_before_pamr, explain_mask, explain_step
-from .pictures import VIRIDIS_ANCHORS, contact_sheet, encoded, heat_uri, jpeg_uri, overlay, shrink, to_levels
+from ..masks.steps import BEFORE_PAMR
+from .explain import AFTER_PAMR, WITHOUT_PAMR, Explanation, explain_mask, explain_step
+from .pictures import VIRIDIS_ANCHORS, contact_sheet, encode_picture, heat_uri, jpeg_uri, overlay, shrink, to_levels
 from .saved_steps import TracedSample
-from .tables import ClassCount, Row, count_classes, flat_config, of_photograph, plain_facts, row_classes, show_value
+from .tables import Row, count_classes, flat_config, of_photograph, plain_facts, row_classes, show_value
 from .templates import render
 
-GRID_SIDES = (384, 320, 256, 192, 128, 96)  # pixels, tried from the largest until the grid fits
-GRID_BYTES = 5_000_000  # of all the grid's pictures together, as data URIs
 GRID_IMAGES = 60
-STEP_SIDE = 256  # pixels, of the pictures of a traced sample
+SIDE = 256  # longer side in pixels of the pictures
 
 
 def write_preview(
@@ -52,8 +51,6 @@ def write_preview(
     """
     out = Path(out)
     classes = count_classes(rows, class_names, summary.get("rejected"))
-    made = {c.label for c in classes if c.made}
-    shown = _shown(rows)
     flags = sorted({flag_kind(flag) for row in rows for flag in row.get("flags") or ()})
     page = render(
         "preview.html.j2",
@@ -61,17 +58,16 @@ def write_preview(
         facts=header_facts(summary, rows),
         prompts=list(summary.get("prompts") or ()),
         config=flat_config(summary.get("config") or {}),
-        classes=[_class_view(c) for c in classes],
-        filters=[_class_view(c) for c in classes if c.label in made] if len(made) > 1 else [],
+        classes=[{"made": c.made, "colour": _colour(label), **c.cells()} for label, c in enumerate(classes, 1)],
         flags=[(kind, explain_flag(kind)) for kind in flags if explain_flag(kind)],
-        tiles=_tiles(out, rows, shown, class_names),
+        tiles=_tiles(out, rows, class_names),
         images=len(rows),
         augmentations=(
             "data:image/jpeg;base64," + base64.b64encode(augmentations).decode("ascii") if augmentations else ""
         ),
         traced=[
-            _traced_view(t, class_names, str(summary.get("method", "seediff")))
-            for t in _one_per_class(steps, traced_images)
+            _traced_view(traced, class_names, str(summary.get("method", "seediff")))
+            for traced in list({traced.class_name: traced for traced in reversed(steps)}.values())[::-1][:traced_images]
         ],
         drawn=not any(map(of_photograph, rows)),
         heat=", ".join(f"#{c}" for c in VIRIDIS_ANCHORS),
@@ -123,57 +119,30 @@ def pick_evenly(groups: Sequence[Sequence[str]], count: int) -> list[int]:
     )
 
 
-def _one_per_class(steps: Sequence[TracedSample], count: int) -> list[TracedSample]:
-    first: dict[str, TracedSample] = {}
-    for traced in steps:
-        first.setdefault(traced.class_name, traced)
-    return list(first.values())[:count]
-
-
-def _tiles(out: Path, rows: Sequence[Row], shown: Sequence[int], class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """One dict per tile of the grid: its two pictures, as large as the page's size allows, and its caption."""
+def _tiles(out: Path, rows: Sequence[Row], class_names: Sequence[str]) -> list[dict[str, Any]]:
+    """One dict per tile of the grid: its two pictures and its caption."""
     labels = {name: i + 1 for i, name in enumerate(class_names)}
-    pairs = [_read_pair(out, rows[position], position) for position in shown]
-    pictures = _encode_pairs(pairs)
     tiles = []
-    for position, (_, label_map), (image, mask) in zip(shown, pairs, pictures, strict=True):
+    for position in _shown(rows):
         row = rows[position]
-        classes = row_classes(row)
-        shares = {name: float((label_map == labels[name]).mean()) for name in classes}
+        image, label_map = _read_pair(out, row, position)
+        shares = [f"{name} {(label_map == labels[name]).mean():.0%} of the image" for name in row_classes(row)]
         tiles.append(
             {
-                "image": image,
-                "mask": mask,
+                "image": jpeg_uri(shrink(image, SIDE, Image.Resampling.LANCZOS)),
+                "mask": jpeg_uri(draw_mask(image, label_map, SIDE)),
                 "name": Path(row["file_name"]).stem,
                 "prompt": str(row.get("prompt", "")),
                 "seed": row.get("seed"),
                 "recipe": operations_of(row),
-                "classes": [{"label": labels[name], "name": name, "colour": _colour(labels[name])} for name in classes],
+                "classes": [
+                    {"label": labels[name], "name": name, "colour": _colour(labels[name])} for name in row_classes(row)
+                ],
                 "flags": [{"text": flag, "why": explain_flag(flag)} for flag in row.get("flags") or ()],
-                "alt": (
-                    "mask: "
-                    + (", ".join(f"{name} {share:.0%} of the image" for name, share in shares.items()) or "no class")
-                ),
+                "alt": f"mask: {', '.join(shares) or 'no class'}",
             }
         )
     return tiles
-
-
-def _encode_pairs(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[tuple[str, str]]:
-    """Images and overlays as data URIs, at the largest side in GRID_SIDES that keeps them within GRID_BYTES, or else
-    the smallest.
-    """
-    palette = voc_palette()
-    encoded: list[tuple[str, str]] = []
-    for side in GRID_SIDES:
-        encoded = []
-        for image, label_map in pairs:
-            small = shrink(image, side, Image.Resampling.LANCZOS)
-            labels = shrink(label_map, side, Image.Resampling.NEAREST)
-            encoded.append((jpeg_uri(small), jpeg_uri(overlay(small, labels, palette))))
-        if sum(len(a) + len(b) for a, b in encoded) <= GRID_BYTES:
-            break
-    return encoded
 
 
 def _read_pair(out: Path, row: Row, position: int) -> tuple[np.ndarray, np.ndarray]:
@@ -196,13 +165,8 @@ def _read_pair(out: Path, row: Row, position: int) -> tuple[np.ndarray, np.ndarr
     return image, label_map
 
 
-def _class_view(c: ClassCount) -> dict[str, Any]:
-    return {"label": c.label, "made": c.made, "colour": _colour(c.label), **c.cells()}
-
-
 def _traced_view(traced: TracedSample, class_names: Sequence[str], method: str) -> dict[str, Any]:
     """A traced sample for the template: every step in order, each with its picture and explanation."""
-    photo = shrink(traced.image, STEP_SIDE, Image.Resampling.LANCZOS)
     steps = []
     names = [step for step, _ in traced.steps]
     for i, (step, values) in enumerate(traced.steps):
@@ -212,26 +176,27 @@ def _traced_view(traced: TracedSample, class_names: Sequence[str], method: str) 
         soft = [("soft mask", WITHOUT_PAMR, traced.before_pamr)]
     else:
         soft = [
-            ("before PAMR", explain_before_pamr(method), traced.before_pamr),
+            ("before PAMR", explain_step(BEFORE_PAMR, method=method), traced.before_pamr),
             ("after PAMR", AFTER_PAMR, traced.after_pamr),
         ]
     for name, explanation, values in soft:
-        levels = shrink(to_levels(values), STEP_SIDE, Image.Resampling.BILINEAR)
+        levels = shrink(to_levels(values), SIDE, Image.Resampling.BILINEAR)
         steps.append(_step(name, explanation, heat_uri(levels / 255), values))
-    final_mask = explain_mask(method)
-    labels = shrink(traced.label_map, STEP_SIDE, Image.Resampling.NEAREST)
-    final = jpeg_uri(overlay(photo, labels, voc_palette()))
+    final = explain_mask(method)
+    known = traced.class_name in class_names
     return {
         "index": traced.index,
         "name": traced.class_name,
         "prompt": traced.prompt,
-        "colour": (
-            _colour(class_names.index(traced.class_name) + 1) if traced.class_name in class_names else "transparent"
-        ),
-        "photo": jpeg_uri(photo),
+        "colour": _colour(class_names.index(traced.class_name) + 1) if known else "transparent",
+        "photo": jpeg_uri(shrink(traced.image, SIDE, Image.Resampling.LANCZOS)),
         "shape": f"{traced.image.shape[1]}/{traced.image.shape[0]}",
         "steps": steps,
-        "final": {"picture": final, "text": final_mask.text, "equation": final_mask.equation},
+        "final": {
+            "picture": jpeg_uri(draw_mask(traced.image, traced.label_map, SIDE)),
+            "text": final.text,
+            "equation": final.equation,
+        },
     }
 
 
@@ -253,9 +218,8 @@ def _colour(label: int) -> str:
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
-SIDE = 150  # pixels, of each picture
-PAIRS = 24  # at most
-COLUMNS = 3  # pairs per row
+PAIRS = 24
+"""Maximum number of pairs in `before_after`."""
 
 
 def before_after(
@@ -272,9 +236,9 @@ def before_after(
         before = original(row["recipe"]["source"])
         with open_picture(out / row["file_name"]) as image, open_picture(out / row["mask"]) as mask:
             after = np.asarray(in_rgb(image)), np.asarray(mask)
-        tiles.append(contact_sheet([tile(*before), tile(*after)], 2, gap=2))
+        tiles.append(contact_sheet([draw_mask(*pair, 150, alpha=0.4) for pair in (before, after)], 2, gap=2))
         labels.append(operations_of(row))
-    return encoded(contact_sheet(tiles, COLUMNS, labels), "JPEG", quality=85, subsampling=0)
+    return encode_picture(contact_sheet(tiles, 3, labels), "JPEG", quality=85, subsampling=0)
 
 
 def first_of_each(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -291,6 +255,7 @@ def operations_of(row: Mapping[str, Any]) -> str:
     return "+".join(step["operation"] for step in row.get("recipe", {}).get("steps", ()))
 
 
-def tile(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    small = shrink(image, SIDE, Image.Resampling.LANCZOS)
-    return overlay(small, shrink(labels, SIDE, Image.Resampling.NEAREST), voc_palette(), alpha=0.4)
+def draw_mask(image: np.ndarray, label_map: np.ndarray, side: int, alpha: float = 0.5) -> np.ndarray:
+    """`overlay` at a longer side of at most `side` pixels."""
+    labels = shrink(label_map, side, Image.Resampling.NEAREST)
+    return overlay(shrink(image, side, Image.Resampling.LANCZOS), labels, voc_palette(), alpha)

@@ -48,42 +48,25 @@ class TracedSample:
     after_pamr: np.ndarray | None
     label_map: np.ndarray
 
-    def __post_init__(self) -> None:
-        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
-            raise ValueError(f"image must be uint8 (H, W, 3), not {self.image.dtype} {self.image.shape}")
-        for name, array in (
-            ("before_pamr", self.before_pamr),
-            ("after_pamr", self.after_pamr),
-            ("label_map", self.label_map),
-        ):
-            if array is not None and array.shape != self.image.shape[:2]:
-                raise ValueError(f"{name} must have the image's size {self.image.shape[:2]}, not {array.shape}")
-        for step in self.steps:
-            if step[1].ndim != 2:
-                raise ValueError(f"step '{step[0]}' must be a map (h, w), not {step[1].shape}")
-
 
 def traced_sample(
     index: int,
     image: np.ndarray,
     result: MaskResult,
     class_name: str,
+    label_map: np.ndarray,
     *,
     prompt: str,
-    label_map: np.ndarray | None = None,
-    pamr: bool = True,
+    pamr: bool,
 ) -> TracedSample:
-    """The `TracedSample` of one class of a `MaskResult`.
-
-    label_map: with the dataset's ids; default: the label map of the result (1 = its first class). pamr: False leaves
+    """The `TracedSample` of one class of a `MaskResult`. label_map: with the dataset's ids. pamr: False leaves
     `after_pamr` out.
     """
     trace = {step: _as_map(values) for step, values in result.trace.get(class_name, {}).items()}
     after = _as_map(result.soft[result.classes.index(class_name)])
     before = trace.pop(BEFORE_PAMR, after)
     steps = tuple(StepPicture(step, values) for step, values in trace.items())
-    labels = result.label_map if label_map is None else label_map
-    return TracedSample(index, class_name, prompt, image, steps, before, after if pamr else None, labels)
+    return TracedSample(index, class_name, prompt, image, steps, before, after if pamr else None, label_map)
 
 
 def save_trace(path: Path | str, traced: TracedSample) -> None:
@@ -137,10 +120,7 @@ def _soft(levels: np.ndarray) -> np.ndarray:
     return levels.astype(np.float32) / 255
 
 
-def _as_map(values: np.ndarray | torch.Tensor) -> np.ndarray:
-    """A tensor on any device, or an array, as an array on the CPU: bool stays bool, the rest becomes float32."""
-    if isinstance(values, np.ndarray):
-        array = values
-    else:
-        array = (values if str(values.dtype) == "torch.bool" else values.float()).detach().cpu().numpy()
+def _as_map(values: torch.Tensor) -> np.ndarray:
+    """A tensor as an array: bool stays bool, the rest becomes float32."""
+    array = values.numpy()
     return array if array.dtype == bool else array.astype(np.float32)

@@ -17,10 +17,9 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ClassCount:
-    """One class of a dataset. label: its value in masks. made: the number of images that show it. area: its mean share
+    """One class of a dataset. made: the number of images that show it. area: its mean share
     of those images, in [0, 1]; None if no row gives it. rejected, flags: reason → count."""
 
-    label: int
     name: str
     made: int
     area: float | None
@@ -40,7 +39,7 @@ class ClassCount:
 def count_classes(
     rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None
 ) -> list[ClassCount]:
-    """Count rows by class, in the order of `class_names` (label i + 1 is class_names[i]).
+    """Count rows by class, in the order of `class_names`.
 
     A row's `area` is its classes' shares of the image. A flag without a class (`x` instead of `x:dog`) counts for each
     class of its row. rejected: class → reason → count. Raises UserError when a row names a class that the dataset does
@@ -65,14 +64,13 @@ def count_classes(
                 flags[name][flag_kind(flag)] += 1
     return [
         ClassCount(
-            label=i + 1,
             name=name,
             made=made[name],
             area=sum(areas[name]) / len(areas[name]) if areas[name] else None,
             rejected=(rejected or {}).get(name, {}),
             flags=dict(sorted(flags[name].items())),
         )
-        for i, name in enumerate(class_names)
+        for name in class_names
     ]
 
 
@@ -103,11 +101,11 @@ def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, 
 
 
 def plain_facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The (name, value) pairs of a summary's entries that are texts or numbers."""
+    """The (name, value) pairs of a summary's entries that are no tables, except its prompts."""
     return [
         (key.replace("_", " "), show_value(value))
         for key, value in summary.items()
-        if isinstance(value, (str, int, float))
+        if key != "prompts" and not isinstance(value, Mapping)
     ]
 
 

@@ -266,7 +266,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         """Writes metadata.jsonl last: a dataset that has it is complete."""
-        from ..report.card import data_card
+        from ..report.card import dataset_card
         from ..report.preview import before_after
 
         originals = {item.name: item for item in self.samples}
@@ -277,7 +277,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         about = summarize(self.config, rows)
         write_atomic(out / native.CLASSES, native.classes_text(self.classes))
         write_atomic(out / AUGMENTATIONS, sheet)
-        write_atomic(out / native.CARD, data_card(about=about, rows=rows, class_names=self.classes).encode("utf-8"))
+        write_atomic(out / native.CARD, dataset_card(about, rows, self.classes).encode("utf-8"))
         preview(out, self.config, rows)
         write_atomic(out / native.METADATA, native.jsonl(rows))
 

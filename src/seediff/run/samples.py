@@ -145,9 +145,8 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
         for name in self.traced.get(spec.index, ()):
             if name in result.classes:
                 labels = native.dataset_labels(result.label_map, [self.ids[other] for other in result.classes])
-                traced = traced_sample(
-                    spec.index, image, result, name, prompt=spec.prompt, label_map=labels, pamr=self.config.mask.pamr
-                )
+                pamr = self.config.mask.pamr
+                traced = traced_sample(spec.index, image, result, name, labels, prompt=spec.prompt, pamr=pamr)
                 _save(
                     record,
                     out,
@@ -170,7 +169,7 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
         rows = with_splits(out, rows)
         write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
         summary, drawn = summarize(self.config, rejected), isinstance(self.config, GenerateConfig)
-        card = dataset_card(summary=summary, rows=rows, class_names=self.config.classes, drawn=drawn)
+        card = dataset_card(summary, rows, self.config.classes, drawn=drawn)
         write_atomic(out / native.CARD, card.encode("utf-8"))
         preview(out, self.config, rows, rejected)
         write_atomic(out / native.METADATA, native.jsonl(rows))

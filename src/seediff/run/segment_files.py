@@ -49,7 +49,7 @@ def photo_files(
 
     photo (H, W, 3) uint8. label_map (H, W) int32: ids from 0, −1 = in no segment. ids: word → id.
     """
-    from ..report.pictures import encoded, overlay, shrink
+    from ..report.pictures import encode_picture, overlay, shrink
 
     files = {f"{LABELS}/{name}.png": encode_segments(label_map)}
     if called:
@@ -61,7 +61,7 @@ def photo_files(
         shown = np.where(label_map < 0, 0, label_map % 254 + 1).astype(np.uint8)
         picture = shrink(photo, OVERLAY_SIDE, Image.Resampling.BILINEAR)
         shown = shrink(shown, OVERLAY_SIDE, Image.Resampling.NEAREST)
-        files[overlay_path(name)] = encoded(overlay(picture, shown, voc_palette(), alpha=0.45), "JPEG", **JPEG)
+        files[overlay_path(name)] = encode_picture(overlay(picture, shown, voc_palette(), alpha=0.45), "JPEG", **JPEG)
     return files
 
 
@@ -104,14 +104,14 @@ def encode_segments(label_map: np.ndarray) -> bytes:
 
 def overview(out: Path, rows: Sequence[Mapping[str, Any]]) -> bytes:
     """The first overlays as one picture, each with its photograph's name and number of segments."""
-    from ..report.pictures import contact_sheet, encoded, fit_side
+    from ..report.pictures import contact_sheet, encode_picture, fit_side
 
     tiles = []
     for row in rows[:OVERVIEW_PHOTOS]:
         with open_picture(out / overlay_path(row["photo"])) as picture:
             tiles.append(fit_side(np.asarray(picture.convert("RGB")), OVERVIEW_SIDE, Image.Resampling.BILINEAR))
     labels = [f"{row['photo']}: {len(row['segments'])}" for row in rows[:OVERVIEW_PHOTOS]]
-    return encoded(contact_sheet(tiles, columns=min(6, len(tiles)), labels=labels), "JPEG", **JPEG)
+    return encode_picture(contact_sheet(tiles, columns=min(6, len(tiles)), labels=labels), "JPEG", **JPEG)
 
 
 def coco(rows: Sequence[Mapping[str, Any]], ids: Mapping[str, int]) -> dict[str, Any]:
