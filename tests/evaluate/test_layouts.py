@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from layouts import add_pictures, save_ade20k, save_camvid, save_cityscapes, save_map, save_picture, save_voc
@@ -15,8 +13,6 @@ from seediff.errors import UserError
 from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.layouts import open_evaluation
 from seediff.evaluate.protocols import PROTOCOLS
-
-DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def test_voc(tmp_path):
@@ -30,12 +26,6 @@ def test_voc(tmp_path):
         assert data.samples[0].truth().tolist() == maps["2007_000033"]
         assert data.samples[0].picture().shape == (2, 3, 3)
     assert data.own_protocol().classes == VOC_CLASSES
-
-
-def test_voc_layout_with_other_classes(tmp_path):
-    root = save_voc(tmp_path, {"a": [[0, 2]]})
-    (root / "classes.txt").write_text("background\ncat\ndog\n")
-    assert open_evaluation(root).own_protocol().classes == ("background", "cat", "dog")
 
 
 def test_cityscapes(tmp_path):
@@ -97,21 +87,6 @@ def test_a_dataset_of_seediff(tmp_path):
         open_evaluation(tmp_path / "set", split="test")
 
 
-@pytest.mark.parametrize(
-    ("make", "match"),
-    [
-        (lambda root: save_ade20k(root, {"a": [[151]]}), "unknown label ids 151"),
-        (lambda root: save_camvid(root, {"a": [[12, 40]]}), "unknown label ids 12, 40"),
-        (lambda root: save_voc(root, {"a": [[21]]}), "unknown label ids 21"),
-        (lambda root: save_cityscapes(root, {"b/a": [[34]]}), "unknown label ids 34"),
-    ],
-)
-def test_ids_that_a_layout_does_not_have(tmp_path, make, match):
-    data = open_evaluation(make(tmp_path))
-    with pytest.raises(UserError, match=match):
-        data.samples[0].truth()
-
-
 def test_folders_that_cannot_be_evaluated_on(tmp_path):
     with pytest.raises(UserError, match="there is no such folder"):
         open_evaluation(tmp_path / "nothing")
@@ -123,10 +98,6 @@ def test_folders_that_cannot_be_evaluated_on(tmp_path):
     (root / "objectInfo150.txt").write_text("Idx\tName\n13\tcat\n")
     with pytest.raises(UserError, match="id 13 must be 'person' as published, not 'cat'"):
         open_evaluation(root)
-    for number in (151, 2**31 - 1, -1):
-        (root / "objectInfo150.txt").write_text(f"Idx\tName\n13\tperson\n21\tcar\n81\tbus\n{number}\tcat\n")
-        with pytest.raises(UserError, match=rf"objectInfo150\.txt: there is an id {number}, but ADE20K has 0 to 150"):
-            open_evaluation(root)
     (root / "objectInfo150.txt").unlink()
     with pytest.raises(UserError, match="names the classes of ADEChallengeData2016"):
         open_evaluation(root)
@@ -140,19 +111,6 @@ def test_a_picture_that_is_missing_or_none(tmp_path):
         without.picture()
     with pytest.raises(UserError, match=r"b\.jpg: cannot be read"):
         broken.picture()
-
-
-@pytest.mark.parametrize(
-    ("name", "classes", "images"), [("voc274_dev", 21, 220), ("voc_val_dev", 21, 200), ("camvid_dev", 11, 40)]
-)
-def test_subsets_of_the_public_data(name, classes, images):
-    if not (DATA / name).is_dir():
-        pytest.skip(f"{DATA / name} is not on this machine")
-    data = open_evaluation(DATA / name)
-    assert (len(data.samples), len(data.own_protocol().classes)) == (images, classes)
-    PROTOCOLS["voc" if classes == 21 else "camvid"].truth_table(data.classes)
-    for sample in data.samples[:3]:
-        assert sample.picture().shape[:2] == sample.truth().shape
 
 
 def test_camvids_own_labels_are_predictions_of_camvid(tmp_path):

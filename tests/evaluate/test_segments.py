@@ -91,20 +91,9 @@ def test_center_crop_and_size(tmp_path: Path):
 def test_sizes_that_differ(folders):
     predictions, labels = folders
     save_map(predictions / "labels" / "a.png", np.repeat(np.repeat(PREDICTION, 2, 0), 2, 1))
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError, match=r"a.png: is 8 × 6 pixels, but its label .*a.png 4 × 3; resize_predictions"):
         evaluate_segments(predictions, labels)
-    text = (
-        f"{predictions}/labels/a.png: is 8 × 6 pixels, but its label {labels}/a.png 4 × 3; resize_predictions scales it"
-        " (nearest)"
-    )
-    assert str(caught.value) == text
     assert evaluate_segments(predictions, labels, resize_predictions=True, num_classes=2).acc == 11 / 13
-    save_map(predictions / "labels" / "a.png", np.zeros((3, 3)))
-    with pytest.raises(UserError, match="center_crop or size evaluates a square"):
-        evaluate_segments(predictions, labels)
-    save_map(predictions / "labels" / "a.png", np.zeros((9, 9)))
-    with pytest.raises(UserError, match=r"4 × 3, cut to 3 × 3; resize_predictions"):
-        evaluate_segments(predictions, labels, center_crop=True)
     # A square prediction is one of the centre square, so its columns lie in the middle of the image.
     save_map(predictions / "labels" / "a.png", np.kron([[0, 0, 0], [0, 0, 0], [1, 1, 1]], np.ones((3, 3))))
     found = evaluate_segments(predictions, labels, center_crop=True, resize_predictions=True, num_classes=2)
@@ -136,32 +125,6 @@ def test_missing_predictions(folders, tmp_path: Path):
 def test_bad_values(folders, options):
     with pytest.raises(UserError, match=next(iter(options))):
         evaluate_segments(*folders, **options)
-
-
-def test_labels_of_nothing(folders, tmp_path: Path):
-    with pytest.raises(UserError, match="no such folder"):
-        evaluate_segments(tmp_path / "nowhere", folders[1])
-    save_map(tmp_path / "blank" / "a.png", np.full((3, 4), 255))
-    with pytest.raises(UserError, match="no pixel of the 1 labels is labelled"):
-        evaluate_segments(folders[0], tmp_path / "blank")
-
-
-def test_all_that_is_wrong_is_told_at_once(folders):
-    predictions, labels = folders
-    save_map(labels / "a.png", np.full((3, 4), 30))
-    (predictions / "labels" / "deep" / "b.png").write_bytes(b"no picture")
-    for number in range(30):
-        save_map(labels / f"c{number:02d}.png", [[0, 1]])
-        save_map(predictions / "labels" / f"c{number:02d}.png", [[0, 1]])
-    for protocol in ("diffseg", "dataset"):
-        with pytest.raises(
-            UserError, match=r"^2 of 32 labels .*a\.png: has unknown label ids 30.*; the others: 'deep/b'$"
-        ):
-            evaluate_segments(predictions, labels, protocol=protocol)
-    for number in range(30):
-        save_map(labels / f"c{number:02d}.png", [[30, 1]])
-    with pytest.raises(UserError, match=r"^32 of 32 labels .*; the others: 'c00', .*'c19', 11 more$"):
-        evaluate_segments(predictions, labels)
 
 
 def test_cityscapes_and_voc_folders(tmp_path: Path):
@@ -200,12 +163,3 @@ def test_json_and_table(folders, tmp_path: Path):
     rows = [line for line in shown.get().splitlines() if "%" in line]
     assert len(rows) == 5  # title row, two classes, mIoU and ACC; the class that is nowhere has no row
     assert "84.6%" in rows[-1]
-
-
-def test_class_names_are_shown_as_they_are(folders):
-    (folders[1] / "classes.txt").write_text("[red]\n[/b]\nthree\n")
-    console = Console(width=100)
-    with console.capture() as shown:
-        console.print(score_table(evaluate_segments(*folders)))
-    assert "[red]" in shown.get()
-    assert "[/b]" in shown.get()

@@ -44,8 +44,6 @@ def test_the_set_counts_as_a_whole_not_as_a_mean_of_images():
     scores = evaluate_pairs([("big", big, big), ("small", small * 0, small)], one)
     assert scores.per_class["cat"] == 100 / 101
     assert scores.images == {"big": 1.0, "small": 0.0}
-    with pytest.raises(UserError, match="bootstrap"):
-        evaluate_pairs([("big", big, big)], one, bootstrap=0)
 
 
 def test_zero_shot_parts_and_their_harmonic_mean():
@@ -60,17 +58,6 @@ def test_zero_shot_parts_and_their_harmonic_mean():
     assert scores.miou == 3 / 8
     nothing = evaluate_pairs([("a", predicted * 0, truth)], one)
     assert nothing.groups["harmonic"] == (0.0, (0.0, 0.0))
-
-
-def test_the_two_readings_of_an_excluded_background():
-    with_pixels, without = PROTOCOLS["voc-zero-shot"], PROTOCOLS["voc-zero-shot-objects"]
-    voc = dict(enumerate(VOC.classes))
-    stored, said = np.array([[0, 0, 1, 1]], np.uint8), np.array([[1, 0, 1, 0]], np.uint8)
-    found = [
-        evaluate_pairs([("a", p.predicted_table(voc)[said], p.truth_table(voc)[stored])], p).miou
-        for p in (with_pixels, without)
-    ]
-    assert found == [1 / 3, 1 / 2]
 
 
 def test_intervals_are_those_of_a_plain_bootstrap():

@@ -51,35 +51,8 @@ class Predictor:
     at_once: int = 1
 
 
-def open_predictor(
-    path: Path,
-    data: EvaluationSet,
-    *,
-    classes: Sequence[str] | None = None,
-    scales: Sequence[float] = (1.0,),
-    flip: bool = False,
-    device: str | None = None,
-) -> Predictor:
-    """The segmenter of a folder with a config.json, or else a folder of label maps with one for each of the data's
-    images.
-
-    classes: names for the label maps' ids, from id 1; by default those in classes.txt in or beside their folder, or
-    else the data's own ids. scales, flip: a segmenter's test-time augmentation. Raises UserError if images have no
-    prediction. With a segmenter, first reads all truths, and raises UserError if a truth cannot be read or has no
-    picture of its size.
-    """
-    if any(
-        (path / name).is_file() for name in ("config.json", "checkpoint.safetensors")
-    ):  # of a finished or an unfinished training
-        if classes is not None:
-            raise UserError("classes", "a segmenter knows its own", "leave it out; it is for folders of label maps")
-        return _segmenter(path, data, tuple(scales), flip, device)
-    if tuple(scales) != (1.0,) or flip:
-        raise UserError("scales and flip", f"need a segmenter, and {path} has no config.json of one")
-    return _folder(path, data, classes)
-
-
-def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> Predictor:
+def _open_folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> Predictor:
+    """A folder of label maps. Raises UserError if images have none."""
     folder = map_folder(path)
     paired, missing = pair([sample.name for sample in data.samples], path)
     if missing:
@@ -135,20 +108,19 @@ def check_pictures(data: EvaluationSet) -> None:
             )
 
 
-def _segmenter(path: Path, data: EvaluationSet, scales: tuple[float, ...], flip: bool, device: str | None) -> Predictor:
+def _open_segmenter(
+    path: Path, data: EvaluationSet, scales: tuple[float, ...], flip: bool, device: str | None
+) -> Predictor:
+    """The segmenter in a folder. First reads all truths, and raises UserError as `check_pictures`."""
     check_pictures(data)
     from ..train.predict import load_segmenter
 
     segmenter = load_segmenter(path, device)
     names = dict(enumerate((BACKGROUND, *segmenter.classes)))
-    how = "".join(
-        [
-            f", scales {', '.join(f'{s:g}' for s in scales)}" if scales != (1.0,) else "",
-            ", mirrored too" if flip else "",
-        ]
-    )
+    about = f"segmenter {path}, {len(segmenter.classes)} classes"
+    about += f", scales {', '.join(f'{s:g}' for s in scales)}" if scales != (1.0,) else ""
     return Predictor(
-        f"segmenter {path}, {len(segmenter.classes)} classes{how}",
+        f"{about}, mirrored too" if flip else about,
         names,
         lambda samples: segmenter.label_maps([sample.picture() for sample in samples], scales=scales, flip=flip),
         at_once=8,
@@ -212,19 +184,27 @@ def evaluate(
     """Evaluate a folder of `seediff train`, or a folder of label maps, on a labelled folder.
 
     data: a folder, read by `open_evaluation` with `split`, or the result of that function. protocol: see
-    `protocol_for`. class_map: see `read_class_map`. classes, scales, flip, device: see `open_predictor`. boundary,
-    seed, draws: see `evaluate_pairs`.
+    `protocol_for`. class_map: see `read_class_map`. classes: names for the label maps' ids, from id 1; by default those
+    in classes.txt in or beside their folder, or else the data's own ids. scales, flip: a segmenter's test-time
+    augmentation. boundary, seed, draws: see `evaluate_pairs`.
 
     Everything that can be checked by names alone is checked before the first image is read. Raises UserError.
     """
-    check_protocol(protocol)
     check_seed(seed)
     if draws < 1:
         raise UserError("draws", f"{draws} must be at least 1")
     mapped = read_class_map(class_map) if class_map else None
     labelled = data if isinstance(data, EvaluationSet) else open_evaluation(data, split=split)
     chosen = protocol_for(protocol, labelled)
-    predictor = open_predictor(Path(predictions), labelled, classes=classes, scales=scales, flip=flip, device=device)
+    path, scales = Path(predictions), tuple(scales)
+    trained = any((path / name).is_file() for name in ("config.json", "checkpoint.safetensors"))  # finished or not
+    if trained and classes is not None:
+        raise UserError("classes", "a segmenter knows its own", "leave it out; it is for folders of label maps")
+    if not trained and (scales != (1.0,) or flip):
+        raise UserError("scales and flip", f"need a segmenter, and {path} has no config.json of one")
+    predictor = (
+        _open_segmenter(path, labelled, scales, flip, device) if trained else _open_folder(path, labelled, classes)
+    )
     truth_table = chosen.truth_table(labelled.classes, labelled.about)
     predicted_table = chosen.predicted_table(predictor.classes, mapped, str(predictions))
     total = len(labelled.samples)
@@ -242,17 +222,12 @@ def evaluate(
     return Evaluation(scores, labelled, predictor, truth_table, predicted_table)
 
 
-def check_protocol(name: str) -> None:
-    """Raise UserError unless the name is `own` or one of PROTOCOLS."""
-    if name != "own" and name not in PROTOCOLS:
-        raise UserError("protocol", f"{name} must be own or one of {', '.join(PROTOCOLS)}")
-
-
 def protocol_for(name: str, data: EvaluationSet) -> Protocol:
     """The protocol with a name; `own` is the protocol of the data's own classes. Raises UserError for an unknown
     name.
     """
-    check_protocol(name)
+    if name != "own" and name not in PROTOCOLS:
+        raise UserError("protocol", f"{name} must be own or one of {', '.join(PROTOCOLS)}")
     return data.own_protocol() if name == "own" else PROTOCOLS[name]
 
 
@@ -265,9 +240,8 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
     csv.writer(table, lineterminator="\n").writerows(
         [("name", "miou"), *((n, f"{images[n]:.6f}") for n in worst(images, len(images)))]
     )
-    drawn = draw_worst(
-        evaluation, WORST
-    )  # may take long: before the first file, so that the same command can follow a Ctrl-C
+    # May take long: before the first file, so that the same command can follow a Ctrl-C.
+    drawn = draw_worst(evaluation, WORST)
     picture = encode_image(gallery(drawn), "jpg") if drawn else None
     with open_folder(out):
         write_atomic(out / IMAGES, table.getvalue().encode("utf-8"))
@@ -310,10 +284,7 @@ def gallery(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> n
         small = fit_side(image, SIDE, Image.Resampling.BILINEAR)
         tiles.append(small)
         for label_map in (truth, predicted):
-            resized = np.asarray(
-                Image.fromarray(label_map).resize((small.shape[1], small.shape[0]), Image.Resampling.NEAREST)
-            )
-            tiles.append(overlay(small, resized, voc_palette(), alpha=0.6))
+            tiles.append(overlay(small, fit_side(label_map, SIDE, Image.Resampling.NEAREST), voc_palette(), alpha=0.6))
         labels += [title, "truth", "prediction"]
     return contact_sheet(tiles, 3, labels)
 

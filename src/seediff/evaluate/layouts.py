@@ -1,12 +1,13 @@
 """Labelled images to evaluate on, read from folders as they are distributed: names, pictures, truths, and the meaning
 of their ids.
 
-voc         VOCdevkit/VOC2012: SegmentationClass/, JPEGImages/, ImageSets/Segmentation/<split>.txt; a classes.txt names
-other classes cityscapes  gtFine/<split>/<city>/*_gtFine_labelIds.png, leftImg8bit/<split>/<city>/*_leftImg8bit.png
-ade20k      ADEChallengeData2016: annotations/validation/, images/validation/, objectInfo150.txt; id 0 is no label
-camvid      SegNet's: <split>annot/ beside <split>/ (val, test, train); ids 0 to 10, 11 is no label folder      PNG
-label maps in labels/ or masks/ and a classes.txt, pictures in images/ else        any format that `Dataset.open` reads:
-SeeDiff's own folders, COCO, YOLO, parquet, WebDataset
+- voc: VOCdevkit/VOC2012: SegmentationClass/, JPEGImages/, ImageSets/Segmentation/<split>.txt; a classes.txt names other
+  classes
+- cityscapes: gtFine/<split>/<city>/*_gtFine_labelIds.png, leftImg8bit/<split>/<city>/*_leftImg8bit.png
+- ade20k: ADEChallengeData2016: annotations/validation/, images/validation/, objectInfo150.txt; id 0 is no label
+- camvid: SegNet's: <split>annot/ beside <split>/ (val, test, train); ids 0 to 10, 11 is no label
+- folder: PNG label maps in labels/ or masks/ and a classes.txt, pictures in images/
+- any other format that `Dataset.open` reads: SeeDiff's own folders, COCO, YOLO, parquet, WebDataset
 """
 
 from __future__ import annotations
@@ -41,15 +42,15 @@ class Sample:
 
     def picture(self) -> np.ndarray:
         """(H, W, 3) uint8. Raises UserError naming a picture that is missing or cannot be read."""
-        with self._opened() as picture:
+        with self._open() as picture:
             return np.asarray(in_rgb(picture, f"image {self.name}"))
 
     def size(self) -> tuple[int, int]:
         """(height, width) of the picture, from its header. Raises UserError as `picture`."""
-        with self._opened() as picture:
+        with self._open() as picture:
             return picture.height, picture.width
 
-    def _opened(self) -> AbstractContextManager[Image.Image]:
+    def _open(self) -> AbstractContextManager[Image.Image]:
         if self.image is None:
             raise UserError(f"'{self.name}': its folder has labels, but no picture of that name")
         return open_picture(self.image, f"'{self.name}': its picture" if isinstance(self.image, bytes) else None)

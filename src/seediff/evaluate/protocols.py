@@ -5,17 +5,15 @@ Classes are matched by name, not by id. Case, spaces and punctuation do not coun
 and synonyms in data sets (SYNONYMS) are one class. Two tables of 256 entries map the ids of predictions and of truths
 to the protocol's.
 
-voc                         Pascal VOC's 21 classes with the background; `objects` is the mean of the 20 without it
-voc-zero-shot               the same pixels; the mean is over the 20, of which 5 are unseen; harmonic mean of seen and
-unseen voc-zero-shot-objects       as before, but pixels of the truth's background do not count at all, as some papers
-have it cityscapes-human-vehicle    Human = person and rider, Vehicle = car, truck, bus and train; the mean is over the
-two. Motorcycles
-                            and bicycles are ignored, as are the classes that Cityscapes itself does not evaluate; all
-                            else is background
-ade20k                      bus, car and person, all other labels are background domain                      car, person
-and motorbike on any data set that has them; a rider is a person, as in VOC; all other labels
-                            are background, but classes that Cityscapes itself does not evaluate are ignored
-camvid                      the 11 classes of SegNet's version of CamVid; it has no background
+- voc: Pascal VOC's 21 classes with the background; `objects` is the mean of the 20 without it.
+- voc-zero-shot: the same pixels; the mean is over the 20, of which 5 are unseen; harmonic mean of seen and unseen.
+- voc-zero-shot-objects: as before, but pixels of the truth's background do not count, as some papers have it.
+- cityscapes-human-vehicle: Human = person and rider, Vehicle = car, truck, bus and train; the mean is over the two.
+  Motorcycles, bicycles and the classes that Cityscapes itself does not evaluate are ignored; all else is background.
+- ade20k: bus, car and person; all other labels are background.
+- domain: car, person and motorbike on any data set that has them; a rider is a person, as in VOC; all other labels are
+  background, but classes that Cityscapes itself does not evaluate are ignored.
+- camvid: the 11 classes of SegNet's version of CamVid; it has no background.
 """
 
 from __future__ import annotations
@@ -127,10 +125,8 @@ class Protocol:
 
     def _find(self, name: str, names: Mapping[str, str | None]) -> str | None:
         """The protocol's class for this name."""
-        known = {plain_name(other): other for other in self.classes} | {
-            plain_name(other): target for other, target in names.items()
-        }
-        return known.get(plain_name(name))
+        known = {**{other: other for other in self.classes}, **names}
+        return {plain_name(other): target for other, target in known.items()}.get(plain_name(name))
 
 
 def plain_name(name: str) -> str:
@@ -147,10 +143,7 @@ def own(classes: Sequence[str]) -> Protocol:
 
     Raises UserError if there are no classes, too many, or two with the same `plain_name`.
     """
-    if isinstance(classes, str):
-        raise UserError(f"classes must be a list of names, like [{classes!r}]")
-    classes = tuple(classes)
-    objects = tuple(class_name for class_name in classes if class_name != BACKGROUND)
+    classes, objects = tuple(classes), _objects(classes)
     if not objects or len(classes) > MAX_CLASSES:
         raise UserError(f"{len(objects)} classes to evaluate; label maps of 8 bits hold 1 to {MAX_CLASSES}")
     seen: dict[str, str] = {}
@@ -179,12 +172,9 @@ def read_class_map(path: Path) -> dict[str, str]:
         for number, cells in read_cells(path):
             if number == 1 and cells == ["predicted", "class"]:
                 continue
-            if len(cells) != 2 or not all(cells):
-                raise UserError(
-                    f"{path}, line {number}: must be two names, the model's and the data set's: bike,bicycle"
-                )
-            if cells[0] in names:
-                raise UserError(f"{path}, line {number}: '{cells[0]}' is there twice")
+            if len(cells) != 2 or not all(cells) or cells[0] in names:
+                problem = "must be two names, the model's and the data set's, each of the model's once"
+                raise UserError(f"{path}, line {number}", problem, "for example bike,bicycle")
             names[cells[0]] = cells[1]
     else:
         raise UserError(f"{path}: a class map is a .toml or .csv file")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 Missing = Literal["error", "wrong", "skip"]
 Progress = Callable[[int, int, str], None]
 """Called with (images done, total images, current image)."""
-
-NAMED = 20
-"""Maximum number of faulty labels that an error names."""
 
 
 @dataclass(frozen=True)
@@ -103,52 +100,39 @@ def evaluate_segments(
         missing: labels without a prediction are an error, count as wrong, or are skipped.
         seed, draws: for the bootstrap.
 
-    Raises UserError naming the faulty file or argument. If several labels or predictions are faulty, it reads all of
-    them first.
+    Raises UserError naming the faulty file or argument.
     """
-    _check(protocol, missing, size, draws)
+    if protocol not in PROTOCOLS:
+        raise UserError("protocol", f"{protocol} must be one of {', '.join(PROTOCOLS)}")
+    if missing not in get_args(Missing):
+        raise UserError("missing", f"{missing} must be one of {', '.join(get_args(Missing))}")
+    if size is not None and not 1 <= size <= 8192:
+        raise UserError("size", f"{size} must be a side in pixels between 1 and 8192")
+    if draws < 1:
+        raise UserError("draws", f"{draws} must be at least 1")
     check_seed(seed)
     label_set = open_labels(labels, layout, num_classes=num_classes, split=split, void=void)
     if names is not None:
         label_set = select(label_set, names)
     paired, absent = pair(label_set.files, Path(predictions))
     if not paired or (absent and missing == "error"):
-        hint = (
-            ""
-            if missing != "error" or not paired
-            else "; missing wrong counts them as wrong, missing skip leaves them out"
-        )
-        raise UserError(
-            f"{predictions}: has no prediction for {len(absent)} of {len(label_set.files)} labels, the first"
-            f" '{absent[0]}'{hint}"
-        )
+        problem = f"has no prediction for {len(absent)} of {len(label_set.files)} labels, the first '{absent[0]}'"
+        fix = "missing wrong counts them as wrong, missing skip leaves them out" if paired else ""
+        raise UserError(predictions, problem, fix)
     chosen = [name for name in label_set.files if name in paired or missing == "wrong"]
     unpredicted = 0
-    bad: dict[str, UserError] = {}
 
     def tables() -> Iterator[Contingency]:
         nonlocal unpredicted
         for number, name in enumerate(chosen):
             if progress:
                 progress(number, len(chosen), name)
-            try:
-                label, prediction = _read_pair(
-                    label_set,
-                    name,
-                    paired.get(name),
-                    center_crop=center_crop,
-                    size=size,
-                    resize_predictions=resize_predictions,
-                )
-            except UserError as error:
-                bad[name] = error
-            if bad:  # the rest is only read to find more errors
-                continue
+            label, prediction = _read_pair(
+                label_set, name, paired.get(name), center_crop or size is not None, size, resize_predictions
+            )
             table = contingency(prediction, label, len(label_set.classes))
             unpredicted += int(table.unpredicted.sum())
             yield table
-        if bad:
-            raise _all_in_one(bad, len(chosen))
 
     tallies = stack(tally_images(tables(), protocol))
     if progress:
@@ -186,26 +170,16 @@ def evaluate_segments(
     )
 
 
-def _check(protocol: str, missing: str, size: int | None, draws: int) -> None:
-    if protocol not in PROTOCOLS:
-        raise UserError("protocol", f"{protocol} must be one of {', '.join(PROTOCOLS)}")
-    if missing not in ("error", "wrong", "skip"):
-        raise UserError("missing", f"{missing} must be error, wrong or skip")
-    if size is not None and not 1 <= size <= 8192:
-        raise UserError("size", f"{size} must be a side in pixels between 1 and 8192")
-    if draws < 1:
-        raise UserError("draws", f"{draws} must be at least 1")
-
-
 def _read_pair(
-    labels: LabelSet, name: str, path: Path | None, *, center_crop: bool, size: int | None, resize_predictions: bool
+    labels: LabelSet, name: str, path: Path | None, square: bool, size: int | None, resize_predictions: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A label and its prediction, both int32 of one shape; without a path the prediction is −1 throughout."""
+    """A label and its prediction, both int32 of one shape; without a path the prediction is −1 throughout. square: only
+    the centred square.
+    """
     whole = labels.read(name)
 
     def cut(array: np.ndarray) -> np.ndarray:
-        if center_crop or size:
-            array = centre_square(array)
+        array = centre_square(array) if square else array
         return resize_nearest(array, size, size) if size else array
 
     label = cut(whole)
@@ -214,36 +188,15 @@ def _read_pair(
     prediction = read_segment_ids(path)
     if resize_predictions and prediction.shape not in (whole.shape, label.shape):
         # A square prediction for a crop belongs to the square; any other prediction belongs to the whole image.
-        square = prediction.shape[0] == prediction.shape[1] and label.shape[0] == label.shape[1]
-        prediction = resize_nearest(prediction, *(label if square else whole).shape)
+        of_square = prediction.shape[0] == prediction.shape[1] and label.shape[0] == label.shape[1]
+        prediction = resize_nearest(prediction, *(label if of_square else whole).shape)
     if prediction.shape == whole.shape:
         return label, cut(prediction)
     if prediction.shape == label.shape:
         return label, prediction
-    raise UserError(
-        f"{path}: is {size_of(prediction)} pixels, but its label {labels.files[name]} {size_of(whole)}"
-        + (f", cut to {size_of(label)}" if label.shape != whole.shape else "")
-        + "; resize_predictions scales it (nearest)"
-        + (
-            ""
-            if center_crop or size or prediction.shape[0] != prediction.shape[1]
-            else ", center_crop or size evaluates a square"
-        )
-    )
-
-
-def _all_in_one(bad: Mapping[str, UserError], count: int) -> UserError:
-    """One error for several labels: the first error, and the names of the other labels."""
-    (_, first), *others = bad.items()
-    if not others:
-        return first
-    names = [f"'{name}'" for name, _ in others[:NAMED]] + (
-        [f"{len(others) - NAMED} more"] if len(others) > NAMED else []
-    )
-    return UserError(
-        f"{len(bad)} of {count} labels cannot be compared with their predictions: {first}; the others:"
-        f" {', '.join(names)}"
-    )
+    cut_to = f", cut to {size_of(label)}" if label.shape != whole.shape else ""
+    problem = f"is {size_of(prediction)} pixels, but its label {labels.files[name]} {size_of(whole)}{cut_to}"
+    raise UserError(path, problem, "resize_predictions scales it (nearest); center_crop or size evaluates a square")
 
 
 def to_json(scores: SegmentScores) -> dict[str, Any]:

@@ -101,8 +101,6 @@ def evaluate_pairs(
     per image. progress: called with (images done, name). Raises UserError naming the image whose maps cannot be
     compared, or when there is nothing to compare.
     """
-    if bootstrap < 1:
-        raise UserError("bootstrap", f"{bootstrap} must be at least 1")
     confusion = Confusion(len(protocol.classes))
     shared, joined = np.zeros((2, len(protocol.classes)), np.int64)
     counted = _columns(protocol, protocol.counted)
