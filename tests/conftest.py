@@ -157,7 +157,7 @@ LONGEST = (
         "test_cluster.py",
         "test_training.py",
     ),
-    *("test_corpus.py", "test_offload.py", "test_elsewhere.py", "test_site.py", "test_notebooks.py"),
+    *("test_corpus.py", "test_elsewhere.py", "test_site.py", "test_notebooks.py"),
 )
 """The test files that take longest. They begin first (with pytest-xdist's --no-loadscope-reorder), so that none of them
 keeps one process busy when the others are done."""

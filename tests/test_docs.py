@@ -45,6 +45,7 @@ PAGES = [path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *sor
 TAGS = ("sh", "python", "text", "csv")
 
 SMALL = {
+    "generate --classes all": {"--classes": "dog,cat,car", "--per-class": "1", "--steps": "2"},
     "generate": {"--per-class": "1", "--steps": "2"},
     "mask": {"--timesteps": "300"},
     "train": {"--steps": "2"},

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -260,18 +261,13 @@ TEXT_ENCODERS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
 
 def network(name: str) -> Any:
     """The network that has the attention, on the meta device."""
-    return _diffusers(*NETWORKS[name])
+    return _made("diffusers", *NETWORKS[name])
 
 
 def parameters(name: str) -> int:
     """The number of stored values of all parts of a model."""
-    return stored(
-        [
-            _diffusers(*NETWORKS[name]),
-            _diffusers(*AUTOENCODERS[name]),
-            *(_transformers(*one) for one in TEXT_ENCODERS[name]),
-        ]
-    )
+    texts = [_made("transformers", *one) for one in TEXT_ENCODERS[name]]
+    return stored([network(name), _made("diffusers", *AUTOENCODERS[name]), *texts])
 
 
 def stored(parts: Sequence[torch.nn.Module]) -> int:
@@ -288,23 +284,16 @@ def stored(parts: Sequence[torch.nn.Module]) -> int:
     return sum(weight.numel() for weight in (*buffers, *(weight for part in parts for weight in part.parameters())))
 
 
-def _diffusers(kind: str, config: Mapping[str, Any]) -> Any:
-    import diffusers
-
-    return _made(getattr(diffusers, kind), config)
+def _made(library: str, kind: str, config: Mapping[str, Any]) -> Any:
+    return _made_once(library, kind, json.dumps(config))
 
 
-def _transformers(kind: str, config: Mapping[str, Any]) -> Any:
-    import transformers
-
-    model: Any = getattr(transformers, kind)
+@cache
+def _made_once(library: str, kind: str, config: str) -> Any:
+    model = getattr(import_module(library), kind)
+    given = json.loads(config)
     with torch.device("meta"):
-        return model(model.config_class(**config))
-
-
-def _made(kind: Any, config: Mapping[str, Any]) -> Any:
-    with torch.device("meta"):
-        return kind.from_config(config)
+        return model(model.config_class(**given)) if library == "transformers" else model.from_config(given)
 
 
 def written(name: str, folder: Path) -> Path:
@@ -319,7 +308,7 @@ def written(name: str, folder: Path) -> Path:
     return folder
 
 
-@lru_cache
+@cache
 def saved_config(name: str) -> dict[str, Any]:
     """The network's config.json: all values, including defaults."""
     return dict(network(name).config)
