@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 
 class UserError(Exception):
     """Bad input. The command line prints the error as one line and exits with code 2. Nothing half-written is left.
@@ -32,3 +34,11 @@ def first_line(error: BaseException) -> str:
 def system_reason(error: OSError) -> str:
     """The file and reason of a system error, for a message."""
     return ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and what caused it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

@@ -316,7 +316,7 @@ BAD = [
     (["--classes", "dog", "--out", "{tmp}"], "no output of SeeDiff"),
     (["--classes", "dog", "--config", "{tmp}/none.toml", "--out", "{tmp}/o"], "none.toml"),
     (["--config", "{tmp}/bad.toml", "--out", "{tmp}/o"], "there is no option 'clases'"),
-    (["--classes", "dog", "--model", "no such", "--out", "{tmp}/o", "--dry-run"], "no model 'no such'"),
+    (["--classes", "dog", "--model", "no such", "--out", "{tmp}/o", "--dry-run"], "--model: no such: there is no such"),
 ]
 
 

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 from seediff.models import fingerprint
 from seediff.models.fingerprint import content_fingerprint, data_fingerprint, model_fingerprint
@@ -35,14 +36,9 @@ def test_of_large_files_samples_are_read(tmp_path, monkeypatch):
 
 
 def test_of_a_hub_id_the_commit(monkeypatch):
-    import huggingface_hub
-
-    monkeypatch.setattr(
-        huggingface_hub, "try_to_load_from_cache", lambda *_: "/cache/snapshots/abc123/model_index.json"
-    )
-    assert model_fingerprint("owner/name") == "commit:abc123"
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
-    assert model_fingerprint("owner/name") == ""
+    for here, expected in ((Path("/cache/snapshots/abc123"), "commit:abc123"), (None, "")):
+        monkeypatch.setattr(fingerprint, "cached_folder", lambda hub_id, here=here: here)
+        assert model_fingerprint("owner/name") == expected
 
 
 def test_data_is_known_by_the_names_and_sizes_of_its_files(tmp_path):

@@ -84,7 +84,7 @@ def test_damaged_files(twin, tmp_path):
     write(path := tmp_path / "model.gguf", folder, "flux", "Q8_0")
     whole = path.read_bytes()
     refused(path, "quantize: int8: the model's weights are quantised", base=str(folder), quantize="int8")
-    refused(path, "model .* is of a FluxPipeline, but its base", base=str(twin("sd3")))
+    refused(path, "model: .* is of a FluxPipeline, but its base", base=str(twin("sd3")))
     for cut in (3, 30, 2000, len(whole) - 1):
         path.write_bytes(whole[:cut])
         refused(path, "is no (whole )?GGUF file", base=str(folder))
@@ -118,4 +118,4 @@ def test_a_dry_run_says_what_is_from_where(twin, tmp_path, capsys):
 def test_without_the_package(tmp_path, monkeypatch):
     monkeypatch.setattr("seediff.models.checkpoint.find_spec", lambda name: None)
     (path := tmp_path / "model.gguf").write_bytes(b"GGUF")
-    refused(path, r"needs gguf: pip install 'seediff\[gguf\]'")
+    refused(path, r"needs gguf; pip install 'seediff\[gguf\]'")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -104,8 +102,7 @@ def test_a_file_under_diffusers_names_needs_a_base(twin, tmp_path):
     shutil.copy(folder / "transformer" / "diffusion_pytorch_model.safetensors", path)
     refused(
         path,
-        "no model that is known has tensors of these names, the first is .*; name the model that it was made from with"
-        " --base",
+        "no model that is known has tensors of these names; give its base",
     )
     model = load_model(str(path), base=str(folder), device="cpu")
     assert largest_difference(model) < 1e-5
@@ -172,17 +169,14 @@ CROSS = "model__diffusion_model__input_blocks__1__1__transformer_blocks__0__attn
 @pytest.mark.parametrize(
     ("shapes", "match"),
     [
-        ({**SD, FIRST: (8, 9, 3, 3)}, "it paints holes"),
-        ({**SD, FIRST: (8, 8, 3, 3)}, "it edits pictures"),
-        ({**FLUX, "img_in__weight": (8, 384)}, "Fill"),
-        ({**FLUX, "img_in__weight": (8, 128)}, "Canny, Depth"),
-        ({**KLEIN, "img_in__weight": (3072, 128)}, "klein-4b or klein-base-4b: name it with --base"),
-        ({**KLEIN, "img_in__weight": ()}, "klein-4b or klein-base-4b or klein-9b or klein-base-9b: name it"),
+        ({**KLEIN, "img_in__weight": (3072, 128)}, "may be made from klein-4b or klein-base-4b, or"),
+        ({**KLEIN, "img_in__weight": ()}, "klein-4b or klein-base-4b or klein-9b or klein-base-9b, or another"),
         ({**FLUX, "double_blocks__0__img_attn__qkv__scale_weight": ()}, "is quantised"),
-        (Z_IMAGE, "z-image-turbo or z-image: name it with --base"),
+        (Z_IMAGE, "z-image-turbo or z-image, or another; give its base"),
         ({**SD, FIRST: (8, 4, 3, 3), CROSS: (8, 1024)}, "sd2.1 or sd2.1-base"),
-        ({"lora_unet_down__lora_down__weight": (1, 1)}, "A LoRA is for --lora"),
-        ({}, "the first is none"),
+        ({**SD, FIRST: (8, 4, 3, 3), "edm_mean": (1,)}, "sd1.5, or another; give its base"),
+        ({"lora_unet_down__lora_down__weight": (1, 1)}, "a LoRA is for lora"),
+        ({}, "no model that is known has tensors of these names"),
     ],
 )
 def test_files_that_no_model_is_made_of(shapes, match, tmp_path):
@@ -192,11 +186,10 @@ def test_files_that_no_model_is_made_of(shapes, match, tmp_path):
 def test_another_base_is_refused(twin, tmp_path):
     path = save_single_file(tmp_path / "tuned.safetensors", twin("xl"), "xl")
     refused(
-        path, r"is of a StableDiffusionXLPipeline, but its base '.*' is Stable Diffusion 1.x", base=str(twin("unet"))
+        path, r"is of a StableDiffusionXLPipeline, but its base .* is a StableDiffusionPipeline", base=str(twin("unet"))
     )
-    refused(path, r"is of a StableDiffusionXLPipeline, but its base 'mini' is Stable Diffusion 1.x", base="mini")
-    refused(path, "base .*: is a file; name a model in diffusers' format", base=str(path))
-    with pytest.raises(UserError, match="base sdxl: model 'mini' is whole; leave it out"):
+    refused(path, "base: .* must be a model in diffusers' format", base=str(path))
+    with pytest.raises(UserError, match=r"base: sdxl: is for a single file, .* not for mini; leave it out"):
         load_model("mini", base="sdxl", device="cpu")
 
 
@@ -210,6 +203,7 @@ def changed(path: Path, folder: Path, name: str, change) -> Path:
 UNET = "model.diffusion_model."
 
 
+MORE, LINEAR = UNET + "input_blocks.1.0.in_layers.9.bias", UNET + "single_blocks.0.linear1.weight"
 TEXT = "cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc1.weight"
 
 
@@ -219,30 +213,22 @@ TEXT = "cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc1.weight"
         (
             "unet",
             lambda t: t.pop(UNET + "middle_block.1.proj_in.weight"),
-            "its unet are not there, the first mid_block",
+            "its unet .* are missing, the first mid_block",
         ),
         (
             "unet",
             lambda t: t.pop("first_stage_model.decoder.conv_in.bias"),
-            "its vae are not there, the first decoder.conv_in.bias",
+            "vae .* missing, the first decoder.conv_in",
         ),
-        ("unet", lambda t: t.pop(TEXT), "its text_encoder are not there, the first encoder.layers.1.mlp.fc1.weight"),
-        ("unet", lambda t: t.update({UNET + "out.2.bias": torch.zeros(7)}), "conv_out.bias of its unet has the shape"),
-        (
-            "unet",
-            lambda t: t.update({UNET + "input_blocks.1.0.in_layers.9.bias": torch.zeros(7)}),
-            "1 tensors of its unet have no place",
-        ),
+        ("unet", lambda t: t.pop(TEXT), "its text_encoder .* are missing, the first .*encoder.layers.1.mlp.fc1.weight"),
+        ("unet", lambda t: t.update({UNET + "out.2.bias": torch.zeros(7)}), "unet cannot be read .*conv_out.bias"),
+        ("unet", lambda t: t.update({TEXT: torch.zeros(7)}), "its text_encoder cannot be read"),
+        ("unet", lambda t: t.update({MORE: torch.zeros(7)}), "its unet cannot be read .1 tensors have no place"),
         ("flux", lambda t: t.pop(UNET + "double_blocks.1.img_mod.lin.bias"), "double_blocks.1.img_mod.lin.bias"),
-        (
-            "flux",
-            lambda t: t.update({UNET + "single_blocks.0.linear1.weight": torch.zeros(3, 2, 5)}),
-            "its transformer cannot be read",
-        ),
+        ("flux", lambda t: t.update({LINEAR: torch.zeros(3, 2, 5)}), "its transformer cannot be read"),
     ],
 )
 def test_a_file_whose_tensors_are_others(name, change, match, twin, narrow, tmp_path):
-    """Refused from the header, before a number of it is read."""
     refused(changed(tmp_path / "file.safetensors", twin(name), name, change), match, base=str(twin(name)))
 
 
@@ -271,23 +257,6 @@ def test_marks_of_what_a_network_predicts(twin, tmp_path):
         True,
         "trailing",
     )
-    path = changed(tmp_path / "edm.safetensors", twin("xl"), "xl", lambda t: t.update({"edm_mean": mark}))
-    refused(path, "is made from Playground 2.5, which has noise levels of its own: name it with --base")
-
-
-def test_pickles_are_refused_with_the_line_that_converts_them(twin, tmp_path):
-    """The line, run, makes a file that is the model."""
-    folder, path = twin("unet"), tmp_path / "old.ckpt"
-    torch.save({"state_dict": single_file(folder, "unet"), "global_step": 3}, path)
-    with pytest.raises(
-        UserError, match="files are pickles, which can run code when they are read; convert it"
-    ) as error:
-        load_model(str(path), base=str(folder), device="cpu")
-    line = str(error.value).split('python -c "')[1].removesuffix('"')
-    subprocess.run([sys.executable, "-c", line], cwd=tmp_path, check=True)
-    load_model(str(tmp_path / "old.safetensors"), base=str(folder), device="cpu")
-    (tmp_path / "model.dduf").touch()
-    refused(tmp_path / "model.dduf", "a .dduf file is a zip of a folder: python -m zipfile -e")
 
 
 def test_the_fingerprint_is_of_the_file_and_its_base(twin, tmp_path):

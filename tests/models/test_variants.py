@@ -15,8 +15,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from seediff.models.registry import load_model
-from seediff.models.weights import PARTS, choose_variant, is_all_there, is_enough
+from seediff.models.weights import choose_variant, is_enough
 
+PARTS = ("unet", "vae", "text_encoder")
 WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 PLAIN = [f"{part}/{name}.safetensors" for part, name in WEIGHTS.items()]
 HALF = [f"{part}/{name}.fp16.safetensors" for part, name in WEIGHTS.items()]
@@ -41,35 +42,17 @@ OLD_SHARDS = ["unet/diffusion_pytorch_model-00001-of-00002.fp16.safetensors", *H
 )
 def test_choice(files, float32, float16, bfloat16):
     for dtype, expected in (("float32", float32), ("float16", float16), ("bfloat16", bfloat16)):
-        assert choose_variant(files, dtype) == expected
-    assert is_enough(files, "float32") == (float32 is None)
-    assert is_enough(files, "float16")
+        assert choose_variant(files, dtype, PARTS) == expected
+    assert is_enough(files, "float32", PARTS) == (float32 is None)
+    assert is_enough(files, "float16", PARTS)
 
 
 @pytest.mark.parametrize(
     "files", [[], PLAIN[1:], HALF[:2], [*HALF[:2], OTHERS[2]], [f.replace("safetensors", "bin") for f in PLAIN]]
 )
 def test_nothing_to_choose(files):
-    assert choose_variant(files, "float16") is None
-    assert not is_enough(files, "float16")
-
-
-def test_what_can_be_loaded_without_the_hub(tmp_path):
-    """Not a set of several files of which one is missing, nor a pipeline of which a part was not fetched."""
-    shards = [f"unet/diffusion_pytorch_model.fp16-0000{number}-of-00003.safetensors" for number in (1, 2, 3)]
-    words = ["tokenizer/vocab.json", "tokenizer/merges.txt"]
-    there = [*shards, shards[0].replace("-00001-of-00003.safetensors", ".index.fp16.json"), *HALF[1:], *words]
-    there += ["scheduler/scheduler_config.json", *[f"{part}/config.json" for part in PARTS]]
-    for file in there:
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).touch()
-    listed = [*PARTS, "scheduler", "tokenizer"]
-    assert is_all_there(tmp_path, listed)
-    assert not is_all_there(tmp_path, [*listed, "tokenizer_2"])
-    for file in there:
-        (tmp_path / file).unlink()
-        assert not is_all_there(tmp_path, listed), file
-        (tmp_path / file).touch()
+    assert choose_variant(files, "float16", PARTS) is None
+    assert not is_enough(files, "float16", PARTS)
 
 
 def halve(folder: Path, *, keep: bool) -> Path:
@@ -184,5 +167,8 @@ def test_what_is_fetched(hub, tmp_path):
     assert weights(sent) == sorted(HALF)
     load_from("http://127.0.0.1:9", tmp_path / "half", "float16", "float32")
     assert weights(sent) == sorted(HALF)
+    load_from(address, tmp_path / "half", "float32")
+    assert weights(sent) == sorted(HALF + PLAIN)
+    next(tmp_path.glob("half/*/snapshots/*/scheduler/*.json")).unlink()  # as of a download that was interrupted
     load_from(address, tmp_path / "half", "float32")
     assert weights(sent) == sorted(HALF + PLAIN)

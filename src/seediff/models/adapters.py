@@ -7,14 +7,17 @@ Capture reads queries and keys as they leave the modules that make them, so a Lo
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
+from ..files.messages import counted
 from ..files.tensors import read_header
 from .families.base import Family
-from .hub import cached_file, fetch_file, hub_files, hub_part, not_fetched, path_of
+from .hub import cached_file, fetch_file, hub_files, hub_part, path_of
 
 USUAL = ("pytorch_lora_weights.safetensors", "learned_embeds.safetensors")
 """The names that diffusers gives these files."""
@@ -135,38 +138,26 @@ def weight_file(what: str, source: str) -> Path:
         return local
     hub_id, name = hub_part(source) or (source, None)
     cached = next(filter(None, (cached_file(hub_id, known) for known in ((name,) if name else USUAL))), None)
-    return cached or fetch_file(hub_id, name or _only_name(what, hub_id), what)
+    return cached or fetch_file(hub_id, name or _only_name(what, hub_id, hub_files(hub_id, what)), what)
 
 
 def local_file(what: str, source: str) -> Path | None:
     """Like `weight_file`, for a path; None if `source` is a hub id. Raises UserError if it is neither."""
-    path = path_of(f"{what} {source}", source)
-    if path.is_dir():
+    path, part = path_of(source), hub_part(source)
+    if os.path.isdir(path):
         names = sorted(file.name for file in path.glob("*.safetensors"))
-        return path / _one(what, source, names, "give the path of one of them")
-    if path.exists():
-        if path.suffix != ".safetensors":
-            raise UserError(what, f"{source}: must be a .safetensors file, or a folder or hub id with one")
+        return path / _only_name(what, source, names)
+    if os.path.exists(path) and path.suffix == ".safetensors":
         return path
-    part = hub_part(source)
-    if part is None or (part[1] is not None and not part[1].endswith(".safetensors")):
-        raise UserError(what, f"{source}: there is no such file or folder, and it is not a hub id `owner/name`")
+    if os.path.exists(path) or part is None or (part[1] is not None and not part[1].endswith(".safetensors")):
+        raise UserError(what, f"{source} must be a .safetensors file, or a folder or hub id `owner/name` with one")
     return None
 
 
-def _one(what: str, source: str, names: list[str], fix: str) -> str:
-    usual = [name for name in names if name in USUAL]
-    if len(usual or names) != 1:
-        raise UserError(
-            what, f"{source}: has " + (f"{len(names)} .safetensors files; {fix}" if names else "no .safetensors file")
-        )
-    return (usual or names)[0]
-
-
-def _only_name(what: str, hub_id: str) -> str:
-    """The name of a repository's only or usual file. Raises UserError."""
-    try:
-        names = [name for name in hub_files(hub_id) if name.endswith(".safetensors")]
-    except Exception as error:  # of the hub client, the http client or the system
-        raise not_fetched(hub_id, error, what=what) from error
-    return _one(what, hub_id, names, f"name one of them, --{what} {hub_id}/FILE")
+def _only_name(what: str, source: str, names: Iterable[str]) -> str:
+    """The only weight file of a folder or repository, or the one of a usual name. Raises UserError."""
+    names = [name for name in names if name.endswith(".safetensors")]
+    usual = [name for name in names if name in USUAL] or names
+    if len(usual) != 1:
+        raise UserError(what, f"{source}: has {counted(len(names), '.safetensors file')}", f"name one, {source}/FILE")
+    return usual[0]

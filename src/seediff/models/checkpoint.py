@@ -22,6 +22,7 @@ from .weights import choose_variant, folder_files, part_files
 
 NETWORK = "model.diffusion_model."
 NETWORKS = ("transformer", "unet")
+CONFIG = "config.json"
 QUANTISED = re.compile(
     r"(scaled_fp8|\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant|absmax|quant_map))$"
 )
@@ -39,16 +40,13 @@ class Layout:
 
     pipeline: diffusers' class. marks: names of the network's tensors that only these files have. bases: shapes → short
     names of the models from which such a file may have been made; more than one if the shapes do not tell. beside:
-    other parts that the files may hold → the possible prefixes of their tensors' names. inputs: (name of the network's
-    first layer, number of its input channels) of files that take more than a picture's channels → what they do instead
-    of drawing from a prompt.
+    other parts that the files may hold → the possible prefixes of their tensors' names.
     """
 
     pipeline: str
     marks: tuple[str, ...]
     bases: Callable[[Shapes], tuple[str, ...]]
     beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    inputs: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
 
 def _stable_diffusion(shapes: Shapes) -> tuple[str, ...]:
@@ -73,15 +71,6 @@ VAE = {"vae": ("first_stage_model.", "vae.")}
 T5 = "text_encoders.t5xxl.transformer."
 CLIP_L, CLIP_G = "text_encoders.clip_l.transformer.", "text_encoders.clip_g.transformer."
 FLUX2 = "double_stream_modulation_img.lin.weight"
-UNET_INPUTS = {
-    ("input_blocks.0.0.weight", 9): "it paints holes of pictures",
-    ("input_blocks.0.0.weight", 8): "it edits pictures",
-}
-FLUX_INPUTS = {
-    ("img_in.weight", 384): "it paints holes of pictures (Fill)",
-    ("img_in.weight", 128): "it follows edges or depth (Canny, Depth)",  # FLUX.2 takes this many for any picture
-}
-
 LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "StableDiffusionXLPipeline",
@@ -92,14 +81,12 @@ LAYOUTS: tuple[Layout, ...] = (
             "text_encoder": ("conditioner.embedders.0.transformer.",),
             "text_encoder_2": ("conditioner.embedders.1.model.",),
         },
-        UNET_INPUTS,
     ),
     Layout(
         "StableDiffusionPipeline",
         ("input_blocks.0.0.weight", "output_blocks.0.0.in_layers.0.weight"),
         _stable_diffusion,
         {**VAE, "text_encoder": ("cond_stage_model.transformer.", "cond_stage_model.model.")},
-        UNET_INPUTS,
     ),
     Layout(
         "StableDiffusion3Pipeline",
@@ -120,7 +107,6 @@ LAYOUTS: tuple[Layout, ...] = (
         ("double_blocks.0.img_attn.qkv.weight", "single_blocks.0.linear1.weight"),
         lambda shapes: ("flux-dev",) if "guidance_in.in_layer.weight" in shapes else ("flux-schnell",),
         {**VAE, "text_encoder": (CLIP_L,), "text_encoder_2": (T5,)},
-        FLUX_INPUTS,
     ),
     Layout(
         "ZImagePipeline",
@@ -160,39 +146,15 @@ class Checkpoint:
     def is_gguf(self) -> bool:
         return self.path.suffix == ".gguf"
 
-    @property
-    def contents(self) -> tuple[Path, ...]:
-        """All files that are read."""
-        return (*self.files, *([self.config] if self.config else []))
-
-    @property
-    def is_all_there(self) -> bool:
-        """Whether no file of a sharded set is missing."""
-        counts = {int(numbered[1]) for file in self.files if (numbered := re.search(r"-of-(\d{5})", file.name))}
-        return all(count == len(self.files) for count in counts)
-
-    @property
-    def network(self) -> Shapes:
-        return _network(self.tensors, self.prefix)
-
     def base(self) -> str:
         """The short name of the model that the weights were made from. Raises UserError if the tensors do not tell."""
         if self.layout is None:
-            first = min(self.tensors, default="none")[:80]
-            raise UserError(
-                f"model {self.path}: no model that is known has tensors of these names, the first is {first}; name the"
-                " model that it was made from with --base. A LoRA is for --lora, a textual inversion for --embedding"
-            )
-        if "edm_mean" in self.tensors:
-            raise UserError(
-                f"model {self.path}: is made from Playground 2.5, which has noise levels of its own: name it with"
-                " --base"
-            )
-        names = self.layout.bases(self.network)
-        if len(names) != 1:
-            raise UserError(
-                f"model {self.path}: does not say whether it was made from {' or '.join(names)}: name it with --base"
-            )
+            problem = f"{self.path}: no model that is known has tensors of these names"
+            fix = "give its base; a LoRA is for lora, a textual inversion for embedding"
+            raise UserError("model", problem, fix)
+        names = self.layout.bases(_network(self.tensors, self.prefix))
+        if len(names) != 1 or "edm_mean" in self.tensors:  # of Playground 2.5, which has noise levels of its own
+            raise UserError("model", f"{self.path}: may be made from {' or '.join(names)}, or another", "give its base")
         return names[0]
 
     def parts(self, family: Family, listed: Container[str] = ()) -> dict[str, str]:
@@ -210,77 +172,34 @@ class Checkpoint:
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """The `Checkpoint` of a single file, from its header. Raises UserError if the file cannot be read as safetensors or
-    GGUF, does not draw from a prompt alone, or is quantised in an unsupported way."""
-    tensors = _gguf_tensors(path) if path.suffix == ".gguf" else read_header(path).tensors
+    GGUF, or is quantised in an unsupported way."""
+    if path.suffix == ".gguf":
+        for package in ("gguf", "accelerate"):
+            if find_spec(package) is None:
+                raise UserError("model", f"{path}: needs {package}", "pip install 'seediff[gguf]'")
+    tensors = read_gguf_header(path) if path.suffix == ".gguf" else read_header(path).tensors
     prefix = NETWORK if any(name.startswith(NETWORK) for name in tensors) else ""
     network = _network(tensors, prefix)
     layout = next((layout for layout in LAYOUTS if all(mark in network for mark in layout.marks)), None)
-    for (name, channels), what in (layout.inputs if layout else {}).items():
-        if network.get(name, ())[1:2] == (channels,):
-            raise UserError(
-                f"model {path}: {what}, and draws none from words alone ({name} takes {channels} channels); name its"
-                " base model"
-            )
-    scaled = next(filter(QUANTISED.search, tensors), None)
-    if scaled:
-        raise UserError(
-            f"model {path}: is quantised in a way that is not read here ({scaled[:80]}); take the file in float16,"
-            " bfloat16 or plain float8, or a .gguf"
-        )
+    if scaled := next(filter(QUANTISED.search, tensors), None):
+        problem = f"{path}: is quantised in a way that is not read here ({scaled[:80]})"
+        raise UserError("model", problem, "take the file in float16, bfloat16 or plain float8, or a .gguf")
     return Checkpoint(path, (path,), tensors, prefix, layout)
-
-
-GGUF_TYPES = {
-    *(
-        "F32",
-        "F16",
-        "BF16",
-        "Q8_0",
-        "Q6_K",
-        "Q5_K",
-        "Q5_1",
-        "Q5_0",
-        "Q4_K",
-        "Q4_1",
-        "Q4_0",
-        "Q3_K",
-        "Q2_K",
-        "IQ4_NL",
-        "IQ4_XS",
-    ),
-}
-"""GGUF types that diffusers reads."""
-
-
-def _gguf_tensors(path: Path) -> Mapping[str, Tensor]:
-    for package in ("gguf", "accelerate"):
-        if find_spec(package) is None:
-            raise UserError(f"model {path}: needs {package}: pip install 'seediff[gguf]'")
-    tensors = read_gguf_header(path)
-    for name, tensor in tensors.items():
-        if tensor.dtype not in GGUF_TYPES:
-            raise UserError(
-                f"model {path}: {name[:80]} is {tensor.dtype}, which is not read; take a file in Q8_0 or Q4_K"
-            )
-    return tensors
 
 
 def read_part(folder: Path) -> Checkpoint:
     """The `Checkpoint` of a folder with a model's network alone, as it is saved in training: config.json beside the
     weights, or below unet/ or transformer/. Raises UserError if there is none."""
     here = folder.resolve()  # the name of `.` is empty
-    place = next(
-        (place for place in (here, *(here / name for name in NETWORKS)) if (place / "config.json").is_file()), here
-    )
-    variant = choose_variant(folder_files(place.parent, (place.name,)), "float32", (place.name,))
-    files = tuple(part_files(place.parent, place.name, variant))
-    if not files or not (place / "config.json").is_file():
-        raise UserError(
-            f"model {folder}: has no model_index.json, and so is no whole model, nor config.json beside "
-            "diffusion_pytorch_model.safetensors, and so is no part of one"
-        )
+    place = next((place for place in (here, *(here / name for name in NETWORKS)) if (place / CONFIG).is_file()), here)
+    names = folder_files(place.parent, (place.name,))
+    names = part_files(names, place.name, choose_variant(names, "float32", (place.name,)))
+    if not names or not (place / CONFIG).is_file():
+        problem = f"{folder}: has neither model_index.json nor {CONFIG} beside diffusion_pytorch_model.safetensors"
+        raise UserError("model", problem, "name a folder with a whole model or its network")
+    files = tuple(place.parent / name for name in names)
     tensors = {name: tensor for file in files for name, tensor in read_header(file).tensors.items()}
-    return Checkpoint(folder, files, tensors, config=place / "config.json")
+    return Checkpoint(folder, files, tensors, config=place / CONFIG)
 
 
 def _network(tensors: Mapping[str, Tensor], prefix: str) -> Shapes:

@@ -13,6 +13,7 @@ from ..errors import UserError, first_line
 from ..files.documents import read_json
 from ..files.reading import SETTINGS
 from .adapters import weight_file
+from .hub import cached_folder
 from .sources import find_source
 
 WHOLE = 1 << 20
@@ -32,7 +33,8 @@ def model_fingerprint(model: str, base: str | None = None) -> str:
     of its files, then the fingerprint of its base. Raises UserError if a file cannot be read.
     """
     source = find_source(model, base)
-    paths = source.checkpoint.contents if source.checkpoint else ()
+    checkpoint = source.checkpoint
+    paths = [path for path in (*checkpoint.files, checkpoint.config) if path] if checkpoint else []
     try:
         whole = (
             _hub_commit(source.whole)
@@ -41,7 +43,7 @@ def model_fingerprint(model: str, base: str | None = None) -> str:
         )
         return "+".join([*map(content_fingerprint, paths), whole])
     except (OSError, ValueError) as error:
-        raise UserError(f"model {source.whole}: cannot be read ({first_line(error)})") from error
+        raise UserError("model", f"{source.whole}: cannot be read ({first_line(error)})") from error
 
 
 def weights_fingerprint(model: str, base: str | None = None, *adapters: str | None) -> str:
@@ -110,7 +112,5 @@ def _pipeline_files(folder: Path) -> Iterator[Path]:
 
 
 def _hub_commit(hub_id: str) -> str:
-    from huggingface_hub import try_to_load_from_cache
-
-    index = try_to_load_from_cache(hub_id, "model_index.json")
-    return f"commit:{Path(index).parent.name}" if isinstance(index, str) else ""
+    folder = cached_folder(hub_id)
+    return f"commit:{folder.name}" if folder else ""

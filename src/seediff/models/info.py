@@ -14,7 +14,7 @@ from ..files.messages import did_you_mean, show_bytes, shown
 from ..files.reading import SETTINGS
 from .families import REFUSED, families, pipeline_family
 from .families.base import Family
-from .hub import cached_folder, fetch_file, hub_error, local_folder, read_index
+from .hub import cached_folder, fetch_file, hub_files, local_folder, read_index
 from .known import EMBEDDED, EMBEDDED_PIPELINES, KNOWN, Known, hub_ids, known_model
 from .sources import Source, find_source
 
@@ -165,8 +165,8 @@ def unsupported(name: str, pipeline: Any) -> UserError:
     """The error for a model whose model_index.json names a pipeline class that no family has, or no class at all."""
     named = pipeline[:100] if isinstance(pipeline, str) else shown(pipeline)
     supported = ", ".join(f"{family.title} ({', '.join(family.pipelines)})" for family in families())
-    why = REFUSED.get(named, "no file in models/families says where its attention, its words and its noise levels are")
-    return UserError(f"model '{name}' is a {named}; supported are {supported}: {why}")
+    why = f": {REFUSED[named]}" if named in REFUSED else ""
+    return UserError("model", f"{name}: is a {named}, which is not supported{why}", f"supported are {supported}")
 
 
 def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str]) -> None:
@@ -174,11 +174,8 @@ def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequenc
     unknown = [name for name in classes if known is not None and name not in known]
     if unknown:
         listed = ", ".join(f"{name!r}{did_you_mean(name, known or ())}" for name in unknown)
-        raise UserError(
-            f"model '{name}' does not know {listed}; it knows: {', '.join(known or ())}. Leave out what it does not"
-            " know (--classes all is all that it knows), or name a real model: --model sd2-base, a local diffusers"
-            " folder or a hub id"
-        )
+        fix = f"it knows: {', '.join(known or ())}; for others name a larger model, such as sd2-base"
+        raise UserError("classes", f"model '{name}' does not know {listed}", fix)
 
 
 def usual_dtype(name: str, device: str, base: str | None = None) -> str:
@@ -225,9 +222,8 @@ def _known_row(known: Known) -> Row:
 @lru_cache
 def _fetched(hub_id: str) -> Path | None:
     """The cached folder with a hub id's small files, after fetching them; None if the hub does not deliver them."""
-    if hub_error(hub_id) is not None:
-        return None
     try:
+        hub_files(hub_id)
         folder = fetch_file(hub_id, "model_index.json").parent
         family = pipeline_family(_pipeline(folder) or "")
         for part in (family.network, "vae") if family else ():

@@ -9,16 +9,17 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError, first_line
-from ..files.messages import shown
+from ..errors import UserError, causes, first_line
 from .adapters import load_embedding, load_lora
 from .families import pipeline_family
 from .families.base import Family, Reader
 from .families.unet import SD
-from .hub import fetch_file, fetch_index, hub_error, hub_files, not_fetched, read_index
+from .hub import INDEX, fetch_file, fetch_index, hub_files, not_fetched, read_index
 from .info import ModelInfo, Settings, check_known_classes, settings_of, unsupported
 from .memory import Offload, check_offload, enable_tiling, place
 from .quantize import Quantize, check_quantize, quantise
@@ -26,20 +27,9 @@ from .schedulers import check_scheduler, follow_marks, use_scheduler
 from .single_file import load_parts
 from .sources import Source, fetch_part, find_source
 from .trust import check_index, check_parts, import_without_kernels
-from .weights import (
-    check_numbers,
-    check_whole,
-    choose_variant,
-    folder_files,
-    is_all_there,
-    is_enough,
-    load_text_encoder,
-)
+from .weights import check_numbers, choose_variant, folder_files, is_enough, load_part
 
-TORCHVISION = (
-    "the installed torchvision does not fit the installed torch and breaks diffusers and transformers; "
-    "nothing here needs it: `pip uninstall torchvision`"
-)
+TORCHVISION = "the installed torchvision does not fit torch and breaks diffusers; `pip uninstall torchvision`"
 
 
 @dataclass(frozen=True)
@@ -150,40 +140,34 @@ def load_model(
             device, dtype or offload, an autoencoder that cannot tile, a network that cannot be compiled, or an
             installed torchvision that breaks diffusers.
     """
-    # 1. What can be refused before anything is read
-    torch, _ = _import_diffusers()
+    # 1. What can be refused before weights are read
+    torch = _import_diffusers()
     from ..devices import check_device, default_device, default_dtype
 
     name = str(name)
     base, lora, embedding = (None if value is None else str(value) for value in (base, lora, embedding))
-
     device = check_device(device or default_device())
     check_offload(offload, device)
     if compile:
         from .compiled import check_compile, compile_network
 
         check_compile(device, offload)
-    source = find_source(name, base)
     if dtype not in (None, "float32", "float16", "bfloat16"):
         raise UserError("dtype", f"{dtype} must be one of float32, float16, bfloat16")
-
-    # 2. The pipeline
+    source = find_source(name, base)
     whole, folder = (source.whole, source.whole) if isinstance(source.whole, Path) else fetch_index(source.name)
     pipeline = read_index(folder).get("_class_name")
     family = pipeline_family(pipeline) if isinstance(pipeline, str) else None
     if not isinstance(pipeline, str) or family is None:
         raise unsupported(source.name, pipeline)
-    source.check(pipeline)
     added: dict[str, Any] = {"lora": lora, "lora_scale": lora_scale, "embedding": embedding, "scheduler": scheduler}
     check_additions(family, name, gguf=source.is_gguf, **added, quantize=quantize, compile=compile)
+
+    # 2. The pipeline
+    source = fetch_part(replace(source, whole=whole))
+    source.check(pipeline)
     dtype = dtype or default_dtype(device, family.half)
-    if source.part is not None:
-        source = fetch_part(replace(source, whole=whole))
-        source.check(pipeline)
-        if quantize is not None:  # which file a repository holds is known only now
-            check_quantize(quantize, compile=compile, quantised=source.is_gguf)
-    source = replace(source, whole=whole)
-    pipe = _load_pipeline(source, folder, pipeline, family, dtype, name)
+    pipe = _load_pipeline(source, folder, family, dtype, name)
 
     # 3. What is loaded on top, and the device
     if lora is not None:
@@ -202,18 +186,11 @@ def load_model(
     try:
         place(pipe, device, offload)
     except torch.OutOfMemoryError as error:
-        less = "" if offload == "sequential" else "--offload model, " if offload == "none" else "--offload sequential, "
-        raise UserError(
-            f"model '{name}' does not fit into the memory of {device}; use {less}--dtype float16 or --device cpu"
-        ) from error
+        fix = {"none": "use offload model, or ", "model": "use offload sequential, or "}.get(offload, "use ")
+        raise UserError("model", f"{name}: does not fit into the memory of {device}", f"{fix}dtype float16") from error
 
     # 4. The model's image size and words
     config = getattr(pipe, family.network).config
-    sample = config.get("sample_size", 1)
-    if not isinstance(sample, int) and not (isinstance(sample, list | tuple) and sample and isinstance(sample[0], int)):
-        raise UserError(
-            f"model '{name}': sample_size of its {family.network} is {shown(sample)}, but must be a whole number"
-        )
     side = family.image_side(pipe.vae_scale_factor, config)
     latent_side = side // family.pixels(pipe.vae_scale_factor, config)
     settings = settings_of(source)
@@ -251,113 +228,98 @@ def check_additions(
         raise UserError("embedding", f"{problem}, unlike model '{name}' ({family.title})")
 
 
-def _load_pipeline(source: Source, folder: Path, pipeline: str, family: Family, dtype: str, name: str) -> Any:
+class _Unreadable(UserError):
+    """Libraries cannot load a folder: it is broken or, in the hub's cache, not all there."""
+
+
+def _load_pipeline(source: Source, folder: Path, family: Family, dtype: str, name: str) -> Any:
     """diffusers' pipeline, with each part from its source. folder: with the files of the whole model; for a hub id some
     may be missing. name: the model's, for messages. Raises UserError."""
+    whole, listed = source.whole, check_index(folder / INDEX, read_index(folder), family)
+    given = list(source.checkpoint.parts(family, listed)) if source.checkpoint else []
+    parts = [part for part in family.weights if part in listed and part not in given]
+    options = {"use_safetensors": True, "trust_remote_code": False, **family.loading}
+    options |= {part: None for part in family.optional if part not in listed}
+    load = partial(_load_folder, source=source, parts=parts, given=given, options=options, family=family, name=name)
+
+    files = folder_files(folder, parts)
+    if isinstance(whole, Path):
+        return load(folder, choose_variant(files, dtype, parts), dtype)
+    if is_enough(files, dtype, parts):
+        with suppress(_Unreadable):  # without a question to the hub; libraries would ask about every file
+            return load(folder, choose_variant(files, dtype, parts), dtype)
+    try:
+        variant = choose_variant(hub_files(whole), dtype, parts)
+    except UserError as refusal:
+        try:
+            return load(folder, choose_variant(files, dtype, parts), dtype)
+        except _Unreadable as error:
+            raise refusal from error
+    try:
+        from diffusers import DiffusionPipeline
+
+        folder = Path(DiffusionPipeline.download(whole, variant=variant, **options, **dict.fromkeys(given)))
+    except Exception as error:  # of the hub client, the http client or the system
+        raise not_fetched(whole, error) from error
+    for part in given:
+        fetch_file(whole, f"{part}/config.json")
+    return load(folder, variant, dtype)
+
+
+def _load_folder(
+    folder: Path,
+    variant: str | None,
+    dtype: str,
+    *,
+    source: Source,
+    parts: Sequence[str],
+    given: Sequence[str],
+    options: dict[str, Any],
+    family: Family,
+    name: str,
+) -> Any:
+    """The pipeline from a folder. parts, given: those from the folder and from the source's file. options: for
+    from_pretrained.
+    """
     import diffusers
     import torch
 
-    # 1. The parts: `given` come from the file, `parts` from the whole model
-    index = read_index(folder)
-    listed = check_index(folder / "model_index.json", index, family)
-    given = list(source.checkpoint.parts(family, listed)) if source.checkpoint else []
-    parts = [part for part in family.weights if (part not in family.optional or part in listed) and part not in given]
-    without = {**family.loading, **{part: None for part in family.optional if part not in listed}}
-
-    # 2. Their weights
-    files, complete = folder_files(folder, parts), isinstance(source.whole, Path)
-    if isinstance(source.whole, str):
-        # The cache is used alone if it is enough or if the hub does not answer: libraries would ask the hub about every
-        # file, and wait for the answers.
-        complete = is_all_there(folder, listed, parts)
-        if not (complete and is_enough(files, dtype, parts)):
-            with suppress(Exception):  # of the hub client, the http client or the system: it does not answer
-                files, complete = hub_files(source.whole), False
-    variant = choose_variant(files, dtype, parts)
-    options = {"variant": variant, "use_safetensors": True, "trust_remote_code": False, **without}
+    index, number_format = read_index(folder), getattr(torch, dtype)
+    check_parts(folder, check_index(folder / INDEX, index, family))
     try:
-        kind = getattr(diffusers, pipeline)  # diffusers imports it on access
-        if not complete:
-            folder = Path(kind.download(source.whole, **options, **dict.fromkeys(given)))
-            index = read_index(folder)  # may be newer than the cached one
-            listed = check_index(folder / "model_index.json", index, family)
-        for part in given:
-            if isinstance(source.whole, str) and not (folder / part / "config.json").is_file():
-                fetch_file(source.whole, f"{part}/config.json")
-        check_parts(folder, listed)
-        number_format = getattr(torch, dtype)
-        loaded = {
-            part: load_text_encoder(folder, part, index[part][1], variant, number_format, name)
-            for part in parts
-            if part.startswith("text_encoder") and part in listed
-        }
+        loaded, tokenizers = {}, family.tokenizers(folder)
+        for part in parts:
+            library, kind = index[part]
+            kind = getattr(import_module(library), kind)
+            loaded[part] = load_part(kind, folder, part, variant, number_format, name)
         if source.checkpoint:
             loaded |= load_parts(source.checkpoint, family, folder, index, number_format)
-        tokenizers = family.tokenizers(folder)
-        pipe = kind.from_pretrained(str(folder), **loaded, **dict.fromkeys(tokenizers), dtype=number_format, **options)
+        pipeline = getattr(diffusers, index["_class_name"])
+        pipe = pipeline.from_pretrained(
+            str(folder), **loaded, **dict.fromkeys(tokenizers), dtype=number_format, **options
+        )
         pipe.register_modules(**tokenizers)
     except UserError:
         raise
-    except Exception as error:  # a broken folder or a dead connection may raise anything
-        raise _not_loaded(source.whole, error) from error
-    _check_parts(pipe, name, pipeline, family)
-    check_whole(pipe, folder, variant, name, parts)
+    except Exception as error:  # a broken folder may raise anything
+        if _blames_torchvision(error):
+            raise UserError(TORCHVISION) from error
+        raise _Unreadable(folder, f"cannot be loaded ({first_line(error)})") from error
     check_numbers(pipe, name, [*parts, *given])
-    _check_text_parts(pipe, name, family)
     if source.checkpoint:
         follow_marks(pipe, source.checkpoint.tensors)
     return pipe
 
 
-def _check_parts(pipe: Any, name: str, pipeline: str, family: Family) -> None:
-    """Raise UserError naming a part that the pipeline's class needs and the loaded pipeline lacks."""
-    tokenizers = [
-        part.replace("text_encoder", "tokenizer") for part in family.weights if part.startswith("text_encoder")
-    ]
-    for part in (*family.weights, *tokenizers):
-        if getattr(pipe, part, None) is None and part not in family.optional:
-            raise UserError(
-                f"model '{name}': cannot be loaded, it has no {part}, which a {pipeline} needs; get that folder again"
-            )
-
-
-def _check_text_parts(pipe: Any, name: str, family: Family) -> None:
-    """Raise UserError if a tokenizer has token numbers beyond its text encoder's embeddings, or allows more tokens than
-    a CLIP encoder has positions."""
-    for reader in family.readers(pipe):
-        encoder = getattr(pipe, reader.name.replace("tokenizer", "text_encoder"))
-        rows = encoder.get_input_embeddings().num_embeddings
-        ids = reader.tokenizer.get_vocab()
-        token = max(ids, key=ids.__getitem__, default="")
-        if ids and ids[token] >= rows:
-            raise UserError(
-                f"model '{name}': {shown(token)} has the number {ids[token]} in its tokenizer, but its text encoder"
-                f" knows the numbers 0 to {rows - 1} only; they are not of one model"
-            )
-        if not type(encoder).__name__.startswith("CLIP"):  # others have no table of positions
-            continue
-        places, longest = encoder.config.max_position_embeddings, reader.tokenizer.model_max_length
-        if not isinstance(longest, int) or not 2 < longest <= places:
-            raise UserError(
-                f"model '{name}': model_max_length of its tokenizer is {shown(longest)}, but must be a whole number"
-                f" from 3 to {places}, the places of its text encoder"
-            )
-
-
-def _import_diffusers() -> tuple[Any, Any]:
-    """(torch, diffusers), with the libraries' warnings and loading bars switched off; downloads still show bars. Raises
-    UserError if torchvision breaks the import."""
+def _import_diffusers() -> Any:
+    """torch, after importing diffusers with the libraries' warnings and loading bars switched off; downloads still show
+    bars. Raises UserError if torchvision breaks the import."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings are issued during the imports
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-    for name in (
-        "bitsandbytes",
-        "torchao",
-        "torch.utils._pytree",
-    ):  # of the extra `quantize`, which diffusers imports if installed
+    for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):  # which diffusers imports if installed
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         import_without_kernels("bitsandbytes")
-        import diffusers
         import torch
         import transformers
         from diffusers.utils import logging as diffusers_logging
@@ -370,23 +332,8 @@ def _import_diffusers() -> tuple[Any, Any]:
     transformers.logging.disable_progress_bar()
     diffusers_logging.set_verbosity(logging.CRITICAL)
     diffusers_logging.disable_progress_bar()
-    return torch, diffusers
-
-
-def _not_loaded(source: Path | str, error: Exception) -> UserError:
-    """The error for a local folder or a hub id that diffusers could not load, whatever the cause."""
-    if _blames_torchvision(error):
-        return UserError(TORCHVISION)
-    if isinstance(source, Path):
-        return UserError(f"model folder {source}: cannot be loaded ({first_line(error)})")
-    return not_fetched(source, hub_error(source) or error)
+    return torch
 
 
 def _blames_torchvision(error: BaseException) -> bool:
-    """Whether an error or one of its causes mentions torchvision, which is not needed here."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if "torchvision" in str(cause):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
+    return any("torchvision" in str(cause) for cause in causes(error))

@@ -20,7 +20,6 @@ from ..errors import UserError
 from ..files.messages import show_bytes, shown
 from ..models.adapters import local_file
 from ..models.fingerprint import weights_fingerprint
-from ..models.hub import check_repository
 from ..models.info import ModelInfo, check_known_classes, check_supported, model_info
 from ..models.memory import Offload, check_offload
 from ..models.registry import check_additions
@@ -173,7 +172,6 @@ def model_line(config: RunConfig, offload: Offload) -> str:
     source, info = find_source(config.model, config.base), model_info(config.model, config.base)
     where = "found" if isinstance(source.whole, Path) else "fetched from the hub unless it is in the cache"
     if info is None and not isinstance(source.whole, Path):
-        check_repository(source.whole)
         where = "not on this machine; the run refuses it if it is not supported"
     if info and not source.is_whole:
         where = f"{info.family.title}: {source.parts_line(info.family)}, {where}"

@@ -168,7 +168,7 @@ def test_beginning_from_a_model_by_its_name(art: Path, tmp_path: Path, capsys):
     assert main([*line, "nobody/nothing"], app) == 2
     assert "--init nobody/nothing: must be `mini`, or a pipeline folder" in capsys.readouterr().err
     assert main([*line, "minni"], app) == 2
-    assert "no model 'minni'" in capsys.readouterr().err
+    assert "minni: there is no such folder or file" in capsys.readouterr().err
     (tmp_path / "small.toml").write_text("[denoiser]\nchannels = [16, 16, 32]\nheads = [1, 1, 2]\ncoarse_samples = 0\n")
     assert main([*line, "mini", "--config", str(tmp_path / "small.toml")], app) == 2
     assert "not a pipeline of this recipe's shape, which has 1 layers per block" in capsys.readouterr().err
