@@ -46,13 +46,12 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
         raise UserError("lora", f"{source}: is an IP-Adapter, whose own attention is not captured", "name a LoRA")
     wanted = {key[: marker.start()] for key in keys if (marker := PAIR.search(key))}
     if not wanted:
-        first = keys[0][:80] if keys else "none"
-        raise UserError("lora", f"{source}: is no LoRA: none of its tensors is called so, the first is {first}")
+        raise UserError("lora", f"{source}: is no LoRA: none of its tensors is called so")
     if importlib.util.find_spec("peft") is None:
         raise UserError("lora", f"{source}: needs peft", "pip install 'seediff[lora]'")
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    target = f"model '{model}' ({family.title})"
+    target = f"{family.title} ({model})"
     parts = [part for name in family.weights if (part := getattr(pipe, name, None)) is not None]
     try:
         pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=NAME)
@@ -79,49 +78,34 @@ def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
     two CLIP text encoders. For two encoders the file has the tensors `clip_l` and `clip_g` with the same number of
     vectors, because their tokens share columns. Raises UserError like `load_lora`.
     """
-    target = f"model '{model}' ({family.title})"
-    encoders = [part for part in family.weights if part.startswith("text_encoder")]
-    wanted = dict(tuple(ENCODERS.items())[: len(encoders)])
     path = weight_file("embedding", source)
     tensors = read_header(path).load("pt")
-    if len(wanted) == 1 and len(tensors) != 1:
-        raise UserError(
-            "embedding", f"{source}: is no textual inversion of one token for {target}: it has {len(tensors)} tensors"
-        )
-    if len(wanted) > 1 and set(tensors) != set(wanted):
+    encoders = [part for part in family.weights if part.startswith("text_encoder")]
+    wanted = dict(tuple(ENCODERS.items())[: len(encoders)])
+    first = next(iter(tensors), "")
+    if len(wanted) == 1:
+        wanted = {first: wanted["clip_l"]}
+    if set(tensors) != set(wanted) or not tensors:
+        names = "one tensor" if len(wanted) == 1 else f"the tensors {' and '.join(wanted)}"
         there = ", ".join(name[:80] for name in list(tensors)[:3]) or "none"
-        raise UserError("embedding", f"{source}: {target} needs the tensors {' and '.join(wanted)}; there are: {there}")
-    only = next(iter(tensors))
-    token = f"<{path.stem}>" if len(wanted) > 1 or only == "emb_params" else only
+        raise UserError("embedding", f"{source}: must have {names} for {family.title} ({model}); it has {there}")
+    token = f"<{path.stem}>" if len(wanted) > 1 or first == "emb_params" else first
     if PLAIN.fullmatch(token):
-        raise UserError(
-            "embedding", f"{source}: its token {token[:80]!r} is a plain word", "rename the tensor to <name>"
-        )
-    parts = [
-        (encoder, tokenizer, tensors[name if len(wanted) > 1 else only])
-        for name, (encoder, tokenizer) in wanted.items()
-    ]
-    for name, values in tensors.items():
+        problem = f"{source}: its token {token[:80]!r} is a plain word"
+        raise UserError("embedding", problem, "rename the tensor to <name>")
+    shapes = {tuple(values.shape[:-1]) for values in tensors.values()}
+    for name, (encoder, tokenizer) in wanted.items():
+        values = tensors[name]
         _check_numbers("embedding", source, name, values)
-    for encoder, _, values in parts:
         width = getattr(pipe, encoder).get_input_embeddings().embedding_dim
-        if values.ndim not in (1, 2) or values.shape[-1] != width:
-            shape = tuple(values.shape)
-            raise UserError(
-                "embedding", f"{source}: vectors of {shape} do not fit the {encoder} of {target}, which needs {width}"
-            )
-    counts = [1 if values.ndim == 1 else len(values) for _, _, values in parts]
-    if len(set(counts)) > 1 or not counts[0]:
-        raise UserError(
-            "embedding",
-            f"{source}: has {' and '.join(map(str, counts))} vectors; text encoders need as many as each other",
-        )
-    try:
-        for encoder, tokenizer, values in parts:
-            more = {"text_encoder": getattr(pipe, encoder), "tokenizer": getattr(pipe, tokenizer)}
+        if values.ndim not in (1, 2) or 0 in values.shape or values.shape[-1] != width or len(shapes) > 1:
+            problem = f"{source}: the shape {tuple(values.shape)} of {name[:80]} must be (vectors, {width})"
+            raise UserError("embedding", problem, "of two text encoders, with as many vectors for each")
+        more = {"text_encoder": getattr(pipe, encoder), "tokenizer": getattr(pipe, tokenizer)}
+        try:
             pipe.load_textual_inversion({token: values}, token=token, **more)
-    except ValueError as error:
-        raise UserError("embedding", f"{source}: {first_line(error)[:200]}") from error
+        except ValueError as error:
+            raise UserError("embedding", f"{source}: {first_line(error)[:200]}") from error
 
 
 def _check_numbers(what: str, source: str, name: str, values: Any) -> None:
