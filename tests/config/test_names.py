@@ -24,8 +24,9 @@ def test_classes_from_names_voc_and_files(tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("\ufeffdog\n\n  café \n", encoding="utf-8")
     assert parse_classes(str(names)) == ("dog", "café")
-    names.write_text("background\ndog\n")
-    assert parse_classes(str(names)) == ("dog",)
+    for none in ("background", "__background__", "_background_", "__ignore__", "unlabeled", "__ignore__\n_background_"):
+        names.write_text(f"{none}\nperson\nknife\n")
+        assert parse_classes(str(names)) == ("person", "knife")
 
 
 def test_class_file_that_is_not_utf8_is_named(tmp_path):

@@ -93,13 +93,10 @@ def test_folders_that_cannot_be_evaluated_on(tmp_path):
     with pytest.raises(UserError, match="known format"):
         open_evaluation(tmp_path)
     root = save_ade20k(tmp_path / "ade", {"a": [[1]]})
-    with pytest.raises(UserError, match="ADE20K's splits"):
+    with pytest.raises(UserError, match="parts of ADE20K there: val"):
         open_evaluation(root, split="test")
     (root / "objectInfo150.txt").write_text("Idx\tName\n13\tcat\n")
     with pytest.raises(UserError, match="id 13 must be 'person' as published, not 'cat'"):
-        open_evaluation(root)
-    (root / "objectInfo150.txt").unlink()
-    with pytest.raises(UserError, match="names the classes of ADEChallengeData2016"):
         open_evaluation(root)
 
 

@@ -25,6 +25,11 @@ DEFAULT_PROMPTS = ("a photo of a {class}",)
 BACKGROUND = "background"
 """The name of id 0 in classes.txt; no class may have this name."""
 
+GROUNDS = (BACKGROUND, f"_{BACKGROUND}_", f"__{BACKGROUND}__")
+"""Names that tools give to id 0, in any case; the second is labelme's."""
+IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")
+"""Names that tools give to pixels without a class, in any case. Exports write the second."""
+
 MAX_CLASSES = 254
 """Label maps are uint8: 0 is background, 255 is ignored."""
 
@@ -72,18 +77,34 @@ def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tup
     return {name: tuple(phrase for phrase, found in named if found == {name}) for name in classes}
 
 
-def parse_classes(text: str) -> tuple[str, ...]:
-    """`voc` → VOC's twenty; a file's path → its lines; other texts → names separated by commas.
+def read_class_list(path: Path, first: int = 1) -> dict[int, str]:
+    """Id → name, of a file of classes: a name per line, or in every line `id name`. Lines without ids count from
+    `first`, or from 0 if the first is a name of the background or of no class. labelme's `__ignore__`, its −1, may come
+    before the background. Raises UserError if two ids have one name."""
+    lines = [line.strip() for line in read_lines(path) if line.strip()]
+    numbered = [re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line) for line in lines]
+    lines = lines[lines[:1] == ["__ignore__"] and len(lines) > 1 :]
+    zero = bool(lines) and lines[0].casefold() in (*GROUNDS, *IGNORED)
+    plain = dict(enumerate(lines, 0 if zero else first))
+    names = {int(match[1]): match[2] for match in numbered if match} if lines and all(numbered) else plain
+    if twice := next((name for name, count in Counter(names.values()).items() if count > 1), None):
+        raise UserError(path, f"gives two classes the same name, '{twice}'")
+    return names
 
-    Blank lines are skipped, and so is a first line `background`, so that a dataset's classes.txt can be given.
-    """
+
+def parse_classes(text: str) -> tuple[str, ...]:
+    """`voc` → VOC's twenty; a file's path → its classes (`read_class_list`), without a name of id 0 that is none; other
+    texts → names separated by commas."""
     if text.lower().endswith(".csv"):
         raise UserError(
             text, "is a table, which only `seediff mask` reads", "name the classes, or a file with one per line"
         )
-    if text.strip() == "voc" or (lines := _lines_if_file(text, (".txt", ".names"))) is None:
+    if text.strip() == "voc" or (path := _file_of(text, (".txt", ".names"))) is None:
         return split_classes(text)
-    return tuple(lines[1:] if lines[:1] == [BACKGROUND] else lines)
+    none = (*GROUNDS, *IGNORED)
+    return tuple(
+        name for number, name in sorted(read_class_list(path).items()) if number or name.casefold() not in none
+    )
 
 
 def split_classes(text: str) -> tuple[str, ...]:
@@ -107,7 +128,7 @@ def split_names(text: str) -> tuple[str, ...]:
 
 def parse_names(text: str) -> tuple[str, ...]:
     """Names separated by commas, or a file's lines. Raises UserError if there is none."""
-    lines = _lines_if_file(text, (".txt",))
+    lines = _lines_if_file(text)
     names = split_names(text) if lines is None else tuple(lines)
     if not names:
         raise UserError(repr(text), "has no name", "write for example dog,grass,sky")
@@ -121,7 +142,7 @@ def parse_subclasses(text: str) -> tuple[str, ...]:
 
 def parse_prompts(text: str) -> tuple[str, ...]:
     """A template as given; a file's path stands for its lines, one template each. Raises UserError."""
-    lines = _lines_if_file(text, (".txt",))
+    lines = _lines_if_file(text)
     if lines == []:
         raise UserError(text, "has no templates", "write one per line, for example 'a photo of a {class}'")
     for number, template in enumerate(lines or (), 1):
@@ -190,17 +211,20 @@ def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
             )
 
 
-def _lines_if_file(text: str, suffixes: tuple[str, ...]) -> list[str] | None:
-    """The file's lines without blank ones; None if `text` is not a path. Raises UserError if the file cannot be
-    read.
-    """
+def _file_of(text: str, suffixes: tuple[str, ...]) -> Path | None:
+    """The path of a file; None if `text` is none. Raises UserError for a path of no file."""
     path = Path(text)
     try:
-        is_file = path.is_file()
+        if path.is_file():
+            return path
     except (OSError, ValueError):  # a long list of names is no valid path
-        is_file = False
-    if not is_file:
-        if text.endswith(suffixes) and "," not in text and "{class}" not in text:
-            raise UserError(text, "there is no such file")
-        return None
-    return [line.strip() for line in read_lines(path) if line.strip()]
+        pass
+    if text.endswith(suffixes) and "," not in text and "{class}" not in text:
+        raise UserError(text, "there is no such file")
+    return None
+
+
+def _lines_if_file(text: str) -> list[str] | None:
+    """The lines of a .txt file without blank ones; None if `text` is not a path."""
+    path = _file_of(text, (".txt",))
+    return None if path is None else [line.strip() for line in read_lines(path) if line.strip()]

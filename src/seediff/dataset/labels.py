@@ -2,18 +2,12 @@
 
 folder: PNG label maps whose ids are the classes, with or without subfolders; names in a `classes.txt` in the folder or
 beside it. voc: Pascal VOC, `SegmentationClass/*.png` for the names in `ImageSets/Segmentation/<split>.txt`; 21 classes,
-id 0 is the background;
-    other classes if there is a `classes.txt`.
-coco-stuff: COCO-Stuff's pixel maps, `annotations/<split>2017/*.png`; 27 coarse classes. cityscapes:
-`gtFine/<split>/<city>/*_gtFine_labelIds.png`; 27 classes, ids 7 … 33; other ids are void. camvid: SegNet's CamVid,
-`<split>annot/*.png` (test by default), or one of these folders itself; 11 classes, id 11 is void. ade20k:
-ADEChallengeData2016's `annotations/{training,validation}/*.png` and `objectInfo150.txt`; 150 classes, id 0 is void;
-read by
-    `open_published` only.
+id 0 is the background; other classes if there is a `classes.txt`. The others are in PUBLIC.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +16,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ..config.names import BACKGROUND
+from ..config.names import BACKGROUND, IGNORED, read_class_list
 from ..config.names import VOC_CLASSES as VOC_OBJECTS
 from ..errors import UserError, first_line
 from ..files.label_maps import PHOTO_ENDING, find_maps, map_folder, read_segment_ids, stem
@@ -42,20 +36,61 @@ VOC_CLASSES = (BACKGROUND, *VOC_OBJECTS)
 CAMVID_CLASSES = (
     "sky", "building", "pole", "road", "pavement", "tree", "signsymbol", "fence", "car", "pedestrian", "bicyclist",
 )  # fmt: skip
-CAMVID_PARTS = ("train", "val", "test")
 CITYSCAPES_CLASSES = (
     "road", "sidewalk", "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge", "tunnel", "pole",
-    "polegroup",
-    "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus",
-    "caravan", "trailer",
-    "train", "motorcycle", "bicycle",
+    "polegroup", "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck",
+    "bus", "caravan", "trailer", "train", "motorcycle", "bicycle",
 )  # fmt: skip
 """The classes of Cityscapes' ids 7 … 33 in order, without the void ids, as in PiCIE, STEGO and DiffSeg."""
-CITYSCAPES_FIRST = 7
-ADE20K_SPLITS = {"val": "validation", "train": "training"}
 ADE20K_IDS, ADE20K_LAST = {13: "person", 21: "car", 81: "bus"}, 150
 """Entries that objectInfo150.txt must have, so that pixel values have their published meaning."""
 PICTURES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG")
+
+
+@dataclass(frozen=True)
+class Public:
+    """A public data set as it is distributed. below: its root, in the folder that is named. masks: folders of label
+    maps in the root; {} is the part's folder. parts: split → its folder. pictures: their folder, or "". classes: of the
+    ids from `first` on, and of `void` ids none. maps: the names of label maps, whose group is the name of the sample.
+    ending: what a picture's name has after it. ids: a description of the valid ids, for errors."""
+
+    title: str
+    masks: tuple[str, ...]
+    parts: Mapping[str, str]
+    ids: str
+    pictures: str = ""
+    classes: tuple[str, ...] = ()
+    first: int = 0
+    void: tuple[int, ...] = ()
+    maps: str = "(.+)"
+    ending: str = ""
+    below: tuple[str, ...] = ("",)
+    listed: str = ""
+
+
+PUBLIC: Mapping[str, Public] = {
+    "ade20k": Public(
+        "ADE20K", ("annotations/{}",), {"val": "validation", "train": "training"}, f"ADE20K has 0 to {ADE20K_LAST}",
+        "images/{}", below=("", "ADEChallengeData2016"), void=(0,), listed="objectInfo150.txt",
+    ),
+    "cityscapes": Public(
+        "Cityscapes", ("gtFine/{}",), {"train": "train", "val": "val"}, "Cityscapes' labelIds have 0 to 33",
+        "leftImg8bit/{}", CITYSCAPES_CLASSES, 7, tuple(range(7)), "(.+)_gtFine_labelIds", PHOTO_ENDING,
+    ),
+    "camvid": Public(
+        "CamVid", ("{}annot",), {name: name for name in ("train", "val", "test")},
+        "CamVid has 0 to 10, and 11 for no label", "{}", CAMVID_CLASSES, void=(11,), below=("", "CamVid"),
+    ),
+    "coco-stuff": Public(
+        "COCO-Stuff",
+        ("annotations/{}", "dataset/annotations/{}", "stuffthingmaps_trainval2017/{}", "annotation_{}", "{}"),
+        {"train": "train2017", "val": "val2017"}, "COCO-Stuff's pixel maps have 0 to 181, and 255 for unlabelled",
+        classes=coco_stuff.COARSE,
+        maps=r"(\d{12})",  # COCO's image ids: other programs leave converted label maps beside the originals
+    ),
+}  # fmt: skip
+"""ADE20K is read by `open_published` only. CamVid is SegNet's; the test labels of Cityscapes are not public. COCO-Stuff
+has 27 coarse classes, and its layout is not recognised by `published_layout`, because other sets use it too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +104,7 @@ class LabelSet:
     it. ending: what the names of pictures append to those of labels.
     """
 
-    layout: Layout | Literal["ade20k"]
+    layout: str
     about: str
     classes: tuple[str, ...]
     files: Mapping[str, Path]
@@ -132,20 +167,17 @@ def open_labels(
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(
-            f"{folder}: there is no such folder of labels"
-            if not folder.exists()
-            else f"{folder}: must be a folder of labels"
-        )
+        wrong = "must be a folder of labels" if folder.exists() else "there is no such folder of labels"
+        raise UserError(folder, wrong)
     if layout not in ("auto", *get_args(Layout)):
         raise UserError("layout", f"{layout} must be auto, {', '.join(get_args(Layout))}")
-    readers = {"cityscapes": _cityscapes, "camvid": _camvid, "voc": _voc, "coco-stuff": _coco_stuff}
-    labels, part = None, folder.name if folder.parent.name == "gtFine" else None
-    for name, reader in readers.items():
-        if layout in (name, "auto") and (
-            labels := reader(folder, split or part or DEFAULT_SPLITS.get(name, "val"), layout == name)
-        ):
-            break
+    labels = None
+    for name in ("cityscapes", "camvid", "voc", "coco-stuff"):
+        if labels is None and layout in (name, "auto"):
+            labels = _voc(folder, split or "val") if name == "voc" else _public(folder, name, split)
+            if labels is None and layout == name:
+                inside = PUBLIC[name].masks[0].format(split or "val") if name != "voc" else "SegmentationClass"
+                raise UserError(folder, f"is not laid out like {name}, with label maps in {inside}/")
     if labels is None:
         return _folder(folder, num_classes, void)
     if void:
@@ -191,13 +223,14 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
     if not files:
         raise UserError(f"{where}: has no PNG files; labels are palette or grey PNG label maps")
     listing = next((path for path in (where / "classes.txt", where.parent / "classes.txt") if path.is_file()), None)
-    names = class_names(listing) if listing else {}
+    names = stored_names(listing) if listing else {}
     count = max(names, default=DEFAULT_CLASSES - 1) + 1 if num_classes is None else num_classes
     source = "given" if num_classes is not None else f"from {listing}" if names else "by default"
     _check_count(count, source)
     if bad := [number for number in void if not 0 <= number < IDS]:
         raise UserError("void", f"{bad[0]} must be ids of label maps, from 0 to {IDS - 1}")
     nothing = unlabelled_id(count)
+    void = [*void, *([0] if names.get(0, "").casefold() in IGNORED else [])]
     return LabelSet(
         "folder",
         f"label maps in {where}: {counted(len(files), 'image')}, {count} classes ({source})",
@@ -220,41 +253,29 @@ def _check_count(count: int, source: str) -> None:
         raise UserError("num_classes", f"{count} ({source})", f"must be between 1 and {MAX_CLASSES}")
 
 
-def class_names(listing: Path) -> dict[int, str]:
-    """Names by id from a classes.txt: one name per line from id 0, or every line `id name`; id 255 is not a class
-    unless there are higher ids."""
-    lines = [line.strip() for line in read_lines(listing)]
-    lines = [line for line in lines if line]
-    numbered = [re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line) for line in lines]
-    pairs = [(int(m[1]), m[2]) for m in numbered if m] if all(numbered) else list(enumerate(lines))
-    highest = max((number for number, _ in pairs), default=0)
-    names = {number: name for number, name in pairs if number != 255 or highest > 255}
-    if len(set(names.values())) < len(names):
-        raise UserError(f"{listing}: gives two classes the same name")
-    return names
+def stored_names(listing: Path) -> dict[int, str]:
+    """Names by id from a classes.txt, whose lines count from id 0; id 255 is not a class unless there are higher
+    ids."""
+    names = read_class_list(listing, first=0)
+    return {number: name for number, name in names.items() if number != 255 or max(names) > 255}
 
 
-def _voc(folder: Path, split: str, asked: bool) -> LabelSet | None:
-    root = next(
-        (
-            p
-            for p in (folder, folder / "VOC2012", folder / "VOCdevkit" / "VOC2012")
-            if (p / "SegmentationClass").is_dir()
-        ),
-        None,
-    )
-    if root is None:
-        if asked:
-            raise UserError(
-                f"{folder}: is not laid out like Pascal VOC, SegmentationClass/ and ImageSets/Segmentation/{split}.txt"
-            )
+def find_voc(folder: Path) -> Path | None:
+    """The folder with SegmentationClass/: this folder, or that of a year, such as VOC2012/, in it or in its VOCdevkit/.
+    VOC2012 goes first."""
+    roots = [folder]
+    for base in (folder, folder / "VOCdevkit"):
+        roots += sorted(base.glob("VOC2[0-9][0-9][0-9]"), key=lambda path: (path.name != "VOC2012", path.name))
+    return next((root for root in roots if (root / "SegmentationClass").is_dir()), None)
+
+
+def _voc(folder: Path, split: str) -> LabelSet | None:
+    if (root := find_voc(folder)) is None:
         return None
-    listing = root / "ImageSets" / "Segmentation" / f"{split}.txt"
-    if not listing.is_file():
-        raise UserError(f"{listing}: there is no such file; it lists the images of Pascal VOC's split '{split}'")
-    lines, maps = [line.strip() for line in read_lines(listing) if line.strip()], root / "SegmentationClass"
+    listing, maps = root / "ImageSets" / "Segmentation" / f"{split}.txt", root / "SegmentationClass"
+    lines = [line.strip() for line in read_lines(listing, absent="there is no such file; it lists the part's images")]
     # A name may have spaces; but in VOC's lists of a class, a name is followed by 1 or -1.
-    names = [line if (maps / f"{line}.png").is_file() else line.split()[0] for line in lines]
+    names = [line if (maps / f"{line}.png").is_file() else line.split()[0] for line in lines if line]
     files = {name: maps / f"{name}.png" for name in names}
     absent = [path for path in files.values() if not path.is_file()]
     if absent or not files:
@@ -262,148 +283,71 @@ def _voc(folder: Path, split: str, asked: bool) -> LabelSet | None:
             f"{absent[0]}: there is no such file, but {listing} lists it" if absent else f"{listing}: lists no images"
         )
     # Other data sets in this layout name their classes in a file.
-    names = class_names(root / "classes.txt") if (root / "classes.txt").is_file() else dict(enumerate(VOC_CLASSES))
-    _check_count(count := max(names, default=0) + 1, f"from {root / 'classes.txt'}")
+    own = root / "classes.txt"
+    names = stored_names(own) if own.is_file() else dict(enumerate(VOC_CLASSES))
+    _check_count(count := max(names, default=0) + 1, f"from {own}")
     classes, nothing = tuple(names.get(i, str(i)) for i in range(count)), unlabelled_id(count)
     what = "Pascal VOC" if classes == VOC_CLASSES else "label maps in Pascal VOC's layout"
     about = f"{what} in {root}, {split}: {counted(len(files), 'image')}, {len(classes)} classes"
-    ids = (
-        f"{'Pascal VOC' if classes == VOC_CLASSES else root / 'classes.txt'} has 0 to {count - 1}, and {nothing} for"
-        " borders"
-    )
+    ids = f"{'Pascal VOC' if classes == VOC_CLASSES else own} has 0 to {count - 1}, and {nothing} for borders"
     return LabelSet("voc", about, classes, files, id_table(range(count), void=[nothing]), ids, root / "JPEGImages")
 
 
-def _coco_stuff(folder: Path, split: str, asked: bool) -> LabelSet | None:
-    part = f"{split}2017"
-    below = (
-        f"annotations/{part}",
-        f"dataset/annotations/{part}",
-        f"stuffthingmaps_trainval2017/{part}",
-        f"annotation_{part}",
-        part,
-    )
-    candidates = [folder / name for name in below] + ([folder] if folder.name in (part, f"annotation_{part}") else [])
-    for where in candidates:
-        # Only names that are COCO's image ids: other programs leave converted label maps beside the originals.
-        files = (
-            {path.stem: path for path in sorted(where.glob("*.png")) if re.fullmatch(r"\d{12}", path.stem)}
-            if where.is_dir()
-            else {}
-        )
-        if files:
-            break
-    else:
-        if asked:
-            raise UserError(f"{folder}: is not laid out like COCO-Stuff, annotations/{part}/000000000139.png and so on")
+def find_parts(folder: Path, name: str) -> tuple[Path, dict[str, Path]] | None:
+    """The root of a public data set, and split → its folder of label maps. None if the folder is not the root or its
+    parent, or a folder with a part's label maps. A folder with a classes.txt has classes of its own."""
+    known, here = PUBLIC[name], Path(os.path.abspath(folder))
+    if (folder / "classes.txt").is_file():
         return None
-    for parent in dict.fromkeys((folder, *where.parents[:3])):
-        if (parent / "labels.txt").is_file():
-            _check_coco_labels(parent / "labels.txt")
-            break
-    about = f"COCO-Stuff in {where}: {counted(len(files), 'image')}, {len(coco_stuff.COARSE)} coarse classes"
-    table = id_table(coco_stuff.fine_to_coarse().tolist(), void=[255])
-    return LabelSet(
-        "coco-stuff",
-        about,
-        coco_stuff.COARSE,
-        files,
-        table,
-        "COCO-Stuff's pixel maps have 0 to 181, and 255 for unlabelled",
-    )
+    for root in (*(folder / place for place in known.below), here.parent, here.parent.parent):
+        for masks in known.masks:
+            places = {split: root / masks.format(part) for split, part in known.parts.items()}
+            parts = {
+                split: path
+                for split, path in places.items()
+                if (root / known.listed).exists()
+                and path.is_dir()
+                and (here == Path(os.path.abspath(path)) or here in Path(os.path.abspath(path)).parents)
+                and any(re.fullmatch(known.maps, map_.stem) for map_ in path.rglob("*.png"))
+            }
+            if parts:
+                return root, parts
+    return None
+
+
+def _public(folder: Path, name: str, split: str | None) -> LabelSet | None:
+    if (found := find_parts(folder, name)) is None:
+        return None
+    known, (root, parts) = PUBLIC[name], found
+    if split is None:
+        default = DEFAULT_SPLITS.get(name, "val")
+        split = next(iter(parts)) if len(parts) == 1 and folder not in (root, root.parent) else default
+    if split not in parts:
+        raise UserError("split", f"{split} {root} has no such labels; parts of {known.title} there: {', '.join(parts)}")
+    maps = {re.fullmatch(f"((?:.*/)?){known.maps}", key): path for key, path in find_maps(parts[split]).items()}
+    files = {f"{match[1]}{match[2]}": path for match, path in maps.items() if match}
+    classes, table = known.classes, id_table(range(len(known.classes)), known.first, [*known.void, 255])
+    if name == "coco-stuff":
+        table = id_table(coco_stuff.fine_to_coarse().tolist(), void=[255])
+        above = (folder, *parts[split].parents[:3])
+        if listing := next((path for place in above if (path := place / "labels.txt").is_file()), None):
+            _check_coco_labels(listing)
+    if name == "ade20k":
+        names = _object_info(root / known.listed)
+        classes, table[list(names)] = tuple(names.values()), range(len(names))
+    about = f"{known.title} in {root}, {split}: {counted(len(files), 'image')}, {len(classes)} classes"
+    pictures = root / known.pictures.format(known.parts[split]) if known.pictures else None
+    return LabelSet(name, about, classes, files, table, known.ids, pictures, known.ending)
 
 
 def _check_coco_labels(path: Path) -> None:
     """Raises UserError if COCO-Stuff's labels.txt does not give the published ids, because pixel values would then mean
-    something else.
-    """
-    expected = ["unlabeled", *coco_stuff.LABELS]
-    listed = [line.strip() for line in read_lines(path) if line.strip()]
-    for number, name in enumerate(expected):
-        line = listed[number] if number < len(listed) else "nothing"
-        if line != f"{number}: {name}":
-            raise UserError(
-                f"{path}, line {number + 1}: COCO-Stuff's labels.txt has '{number}: {name}' there, not '{line}'"
-            )
-    if len(listed) > len(expected):
-        raise UserError(
-            f"{path}, line {len(expected) + 1}: COCO-Stuff's labels.txt ends before '{listed[len(expected)]}'"
-        )
-
-
-def camvid_part(folder: Path) -> tuple[Path, str] | None:
-    """The root folder of CamVid as SegNet's authors distribute it, and the part that the path names, or "" if it names
-    none.
-
-    None if it is not CamVid. A single part must have its original name, such as valannot/, and no classes.txt.
-    """
-    for root in (folder, folder / "CamVid"):
-        if any((root / f"{part}annot").is_dir() for part in CAMVID_PARTS):
-            return root, ""
-    part_named = next((part for part in CAMVID_PARTS if folder.resolve().name == f"{part}annot"), None)
-    if part_named is None or any((place / "classes.txt").is_file() for place in (folder, folder.parent)):
-        return None
-    return folder.resolve().parent, part_named
-
-
-def _camvid(folder: Path, split: str, asked: bool) -> LabelSet | None:
-    if (root_and_part := camvid_part(folder)) is None:
-        if asked:
-            raise UserError(f"{folder}: is not laid out like CamVid, {split}annot/*.png")
-        return None
-    root, part_name = root_and_part
-    part = part_name or split
-    maps = root / f"{part}annot"
-    if not maps.is_dir():
-        raise UserError(f"{maps}: there is no such folder; CamVid's splits are train, val and test")
-    files = find_maps(maps)
-    if not files:
-        raise UserError(f"{maps}: has no PNG files")
-    about = f"CamVid in {root}, {part}: {counted(len(files), 'image')}, {len(CAMVID_CLASSES)} classes"
-    table = id_table(range(len(CAMVID_CLASSES)), void=[len(CAMVID_CLASSES), 255])
-    return LabelSet(
-        "camvid", about, CAMVID_CLASSES, files, table, "CamVid has 0 to 10, and 11 for no label", root / part
-    )
-
-
-def _cityscapes(folder: Path, split: str, asked: bool) -> LabelSet | None:
-    ending = "_gtFine_labelIds"
-    root = next((path for path in (folder, folder.parent) if path.name == "gtFine"), folder / "gtFine")
-    if not root.is_dir() and not asked:
-        return None
-    paths = sorted((root / split).glob(f"*/*{ending}.png"))
-    if not paths:
-        raise UserError(
-            f"{folder}: is not laid out like Cityscapes' split '{split}', gtFine/{split}/<city>/*{ending}.png"
-        )
-    files = {f"{path.parent.name}/{path.stem.removesuffix(ending)}": path for path in paths}
-    table = id_table(range(len(CITYSCAPES_CLASSES)), first=CITYSCAPES_FIRST, void=[*range(CITYSCAPES_FIRST), 255])
-    about = f"Cityscapes in {root}, {split}: {counted(len(files), 'image')}, {len(CITYSCAPES_CLASSES)} classes"
-    pictures = root.parent / "leftImg8bit" / split
-    return LabelSet(
-        "cityscapes",
-        about,
-        CITYSCAPES_CLASSES,
-        files,
-        table,
-        "Cityscapes' labelIds have 0 to 33",
-        pictures,
-        PHOTO_ENDING,
-    )
-
-
-def _ade20k(root: Path, split: str) -> LabelSet:
-    part = ADE20K_SPLITS.get(split, split)
-    names = _object_info(root / "objectInfo150.txt")
-    maps = root / "annotations" / part
-    if not maps.is_dir():
-        raise UserError(f"{maps}: there is no such folder; ADE20K's splits are {', '.join(ADE20K_SPLITS)}")
-    files = find_maps(maps)
-    about = f"ADE20K in {root}, {part}: {len(files)} images, {len(names)} classes"
-    table = id_table((), void=[0, 255])
-    table[list(names)] = range(len(names))
-    ids = f"ADE20K has 0 to {ADE20K_LAST}"
-    return LabelSet("ade20k", about, tuple(names.values()), files, table, ids, root / "images" / part)
+    something else."""
+    listed, expected = read_class_list(path, first=0), dict(enumerate(("unlabeled", *coco_stuff.LABELS)))
+    for number in sorted({*expected, *listed}):
+        if listed.get(number) != expected.get(number):
+            there, here = (f"'{names[number]}'" if number in names else "none" for names in (expected, listed))
+            raise UserError(path, f"gives id {number} the name {here}, but in COCO-Stuff's labels.txt it has {there}")
 
 
 def _object_info(path: Path) -> dict[int, str]:
@@ -424,44 +368,15 @@ def _object_info(path: Path) -> dict[int, str]:
     return names
 
 
-Published = Literal["ade20k", "camvid", "cityscapes"]
-
-
-def published_layout(folder: Path) -> Published | None:
+def published_layout(folder: Path) -> str | None:
     """The public data set in a folder, by the names of files and subfolders, or None. VOC and COCO-Stuff are not
     recognized, because other data sets use their layouts, too."""
-    if _ade20k_root(folder):
-        return "ade20k"
-    if camvid_part(folder):
-        return "camvid"
-    return "cityscapes" if (folder / "gtFine").is_dir() or folder.name == "gtFine" else None
+    return next((name for name in ("ade20k", "camvid", "cityscapes") if find_parts(folder, name)), None)
 
 
-def _ade20k_root(folder: Path) -> Path | None:
-    below = next(
-        (root for root in (folder, folder / "ADEChallengeData2016") if (root / "objectInfo150.txt").exists()), None
-    )
-    return below or (folder if any((folder / "annotations" / "validation").glob("*.png")) else None)
-
-
-def published_splits(folder: Path, layout: Published) -> list[str]:
-    """The splits of a public data set that exist and have labels; never `test` for Cityscapes, whose labels are not
-    public.
-    """
-    if layout == "ade20k":
-        root = _ade20k_root(folder) or folder
-        return [split for split, part in ADE20K_SPLITS.items() if (root / "annotations" / part).is_dir()]
-    if layout == "cityscapes":
-        root = folder if folder.name == "gtFine" else folder / "gtFine"
-        return [split for split in ("train", "val") if (root / split).is_dir()]
-    root, part = camvid_part(folder) or (folder, "")
-    return [part] if part else [split for split in CAMVID_PARTS if (root / f"{split}annot").is_dir()]
-
-
-def open_published(folder: Path, layout: Published, split: str | None = None) -> LabelSet:
+def open_published(folder: Path, layout: str, split: str | None = None) -> LabelSet:
     """The labels of a split of a public data set; None: val, or test for CamVid. Raises UserError like
-    `open_labels`.
-    """
-    if layout == "ade20k":
-        return _ade20k(_ade20k_root(folder) or folder, split or "val")
-    return open_labels(folder, layout, split=split)
+    `open_labels`."""
+    labels = _public(folder, layout, split)
+    assert labels is not None, f"{folder} is what `published_layout` found"
+    return labels

@@ -17,7 +17,7 @@ from PIL import Image
 
 from .. import __version__
 from ..config.names import BACKGROUND
-from ..dataset.labels import class_names
+from ..dataset.labels import stored_names
 from ..dataset.native import encode_image
 from ..dataset.split import check_seed
 from ..errors import UserError
@@ -64,7 +64,7 @@ def _open_folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None)
     if classes is not None:
         names, source = dict(enumerate((BACKGROUND, *classes))), "the given classes"
     elif listing:
-        names, source = class_names(listing), str(listing)
+        names, source = stored_names(listing), str(listing)
     else:
         names, source = dict(data.stored), "the data's own ids"
     if (last := max(names, default=0)) >= IGNORED:

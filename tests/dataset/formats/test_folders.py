@@ -106,7 +106,7 @@ def test_ultralytics_of_others(tmp_path):
         ({"names": ["a", "b"], "label_mapping": [1]}, "'label_mapping'"),
         ({"names": ["a", "b"], "label_mapping": {1: 7}}, "label_mapping: 1: "),
         ({"names": ["a", "b"], "label_mapping": {"x": 1}}, 'label_mapping: "x": '),
-        ({"names": ["a", "b"]}, r"train/a\.png: has the value 7, which is no class of .*set\.yaml"),
+        ({"names": ["a", "b"]}, r"train/a\.png: has id 7, which is no class of .*set\.yaml"),
     ],
 )
 def test_ultralytics_damage(tmp_path, given, message):

@@ -90,6 +90,15 @@ def test_polygons_of_others():
     assert [(labels == i).sum() for i in (1, 2)] == [81 - 9, 9]
 
 
+def test_decimal_class_ids():
+    corners = " 0.1 0.1 0.9 0.1 0.9 0.9 0.1 0.9\n"
+    expected = from_yolo("1" + corners, (10, 10), 2, "a.txt").label_map()
+    for number in ("1.0", "1.000000000000000000e+00", "+1"):
+        assert np.array_equal(from_yolo(number + corners, (10, 10), 2, "a.txt").label_map(), expected)
+    with pytest.raises(UserError, match=r'class "1\.5" must be a whole number'):
+        from_yolo("1.5" + corners, (10, 10), 2, "a.txt")
+
+
 def test_same_bytes_twice_and_links(tmp_path):
     write_native(tmp_path / "native", CLASSES, some(), about={})
     classes, items = open_native(tmp_path / "native")
@@ -112,9 +121,9 @@ def folder(tmp_path):
         ("cat 0 0 1 0 1 1", 'class "cat"'),
         ("0 0 0 1 0 1", "5 numbers after the class"),
         ("0", "0 numbers after the class"),
-        ("0 0 0 1 0 1 x", "'x'"),
+        ("0 0 0 1 0 1 x", '"x" must be a number'),
         ("0 0 0 1 0 1 1.02", "a corner is outside the picture"),
-        ("0 0 0 1 0 1 nan", "a corner is outside the picture"),
+        ("0 0 0 1 0 1 nan", "must be a number"),
     ],
 )
 def test_broken_lines_are_named(folder, line, message):

@@ -7,7 +7,6 @@ import pytest
 from formats import imported, opened
 from items import item
 
-from seediff.dataset.formats import yolo
 from seediff.dataset.formats.yolo import from_yolo
 from seediff.dataset.store import write_native
 from seediff.errors import UserError
@@ -92,6 +91,10 @@ def test_labels_that_no_picture_uses_are_an_error(folder, tmp_path):
     )
     assert notes == ["labels whose picture is not there, left out: 1"]
     save(folder / "labels/val/classes.txt", "cat\n")
+    for text in ("0.0 ", "cat "):  # the ids of others are labels, too
+        (folder / "labels/val/c.txt").write_text(text + LINE)
+        with pytest.raises(UserError, match=r"labels/val/c\.txt: has labels, but there is no picture 'c'"):
+            read(folder, images=tmp_path / "photos/train")
     (folder / "labels/val/c.txt").write_text("\n")  # shows nothing that would be lost
     check(read(folder, images=tmp_path / "photos/train")[1], {"a": "train", "b": "train"})
 
@@ -218,15 +221,6 @@ def test_lists_of_pictures_lead_nowhere_else(folder, tmp_path):
         imported("yolo", folder)
 
 
-def test_polygons_beyond_what_is_kept_are_filled_again(monkeypatch):
-    text = ("0 0 0 1 0 1 1 0 1\n" * 3) + "1 " + LINE + "0 0.2 0.2 0.3 0.2 0.3 0.3\n"
-    expected = from_yolo(text, (50, 40), 2, "here").label_map()
-    for kept in (0, 2500, 5000):
-        monkeypatch.setattr(yolo, "KEPT", kept)
-        assert np.array_equal(from_yolo(text, (50, 40), 2, "here").label_map(), expected)
-    assert (expected[1, 1], expected[11, 9], expected[-1, -1]) == (2, 1, 1)
-
-
 def test_corners_a_hair_outside_are_moved_to_the_edge():
     inside = from_yolo("0 0 0 1 0 1 1 0 1\n", SHAPE, 1, "here").label_map()
     np.testing.assert_array_equal(
@@ -246,8 +240,8 @@ def test_boxes_among_polygons_are_ignored_and_counted(folder):
     expected[:4, :4] = 1
     assert np.array_equal(one.label_map, expected)
     assert any("objects are boxes; what is in them and in no polygon is ignored (255)" in line for line in notes)
-    for path in folder.glob("labels/*/*.txt"):
-        path.write_text("0 0.5 0.5 0.5 0.5\r\n", newline="")
+    for path, number in zip(folder.glob("labels/*/*.txt"), ("0", "1.0", "cat"), strict=True):
+        path.write_text(f"{number} 0.5 0.5 0.5 0.5\r\n", newline="")
     with pytest.raises(UserError, match=r"all its \d objects are boxes; masks need polygons, of three or more corners"):
         imported("yolo", folder)
 

@@ -22,22 +22,13 @@ from ...errors import UserError
 from ...files.documents import Node, read_xml
 from ...files.messages import shown
 from .. import native
+from ..class_lists import IGNORED, check_meaning, number_labels
 from ..encoding import Instances, number_type
-from ..rows import check_class_list, stem_of
+from ..rows import stem_of
 from ..sample import Sample
 from ..shapes.rle import Boxed, area, boxed_at, check_layers, crop_to_box, paint_box, paint_runs, polygon_runs
 from .drivers import Export, Source, portable
-from .label_files import (
-    IGNORED,
-    PARTS,
-    Shapes,
-    by_object,
-    check_frame,
-    check_meaning,
-    label_ids,
-    named_colours,
-    read_beginning,
-)
+from .label_files import PARTS, Shapes, by_object, check_frame, named_colours, read_beginning
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 COUNTS = re.compile(r"\s*[0-9]{1,9}\s*(?:,\s*[0-9]{1,9}\s*)*")
@@ -158,9 +149,8 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
             "box" if child.tag in BOXES else "other" for child in node.children if child.tag in BOXES + OTHERS
         )
         name = f"{subset}/{stem}" if subset and stems[stem] > 1 else stem
-        shapes = sum(child.tag in MASKS + BOXES for child in node.children)
         paint = partial(_paint, node, picture, ids)
-        samples.append(source.painted(name, picture, paint, row, node.where, objects, shapes=shapes, shown=True))
+        samples.append(source.sample(name, picture, paint, row, node.where, objects=objects, shown=True))
     if counted["box"]:
         source.note(f"{counted['box']} boxes are no masks; what is in them and in no mask is ignored (255)")
     if counted["other"]:
@@ -188,13 +178,9 @@ def _classes(root: Node, source: Source) -> tuple[tuple[str, ...], dict[str, int
     named = [(name.text.strip(), name.where) for label in labels for name in label.all("name")]
     if not named:
         raise UserError(f"{root.where}: names no labels; there must be <label><name>…</name></label> below <meta>")
-    meant = label_ids(())
     if others := sorted(others):
         source.note(f"labels that name no mask are no classes: {', '.join(others)}")
-    classes = tuple(name for name, _ in named if name.casefold() not in meant and name not in others)
-    check_class_list(classes, named[0][1])
-    ignored = {name: meant[name.casefold()] for name, _ in named if name.casefold() in meant}
-    return classes, {**ignored, **{name: number for number, name in enumerate(classes, 1)}}
+    return number_labels([name for name, _ in named if name not in others], named[0][1])
 
 
 def _paint(node: Node, picture: Path, ids: dict[str, int]) -> Instances:
@@ -210,9 +196,10 @@ def _paint(node: Node, picture: Path, ids: dict[str, int]) -> Instances:
         painted += paint_box(numbers, left, top, right, bottom, known.number(native.IGNORE, "box"))
         check_layers(painted, shape, node.where)
     for mask in sorted(masks, key=lambda mask: mask.whole("z_order", 0)):
-        if (label := mask.get("label")) not in ids:
+        label = mask.get("label")
+        if (class_id := ids.get(label, ids.get(label.casefold()))) is None:
             raise UserError(f"{mask.where}: is of the label {shown(label)}, which <meta> does not name")
-        number = known.number(ids[label], mask.whole("group_id", 0) or None)
+        number = known.number(class_id, mask.whole("group_id", 0) or None)
         if mask.tag == "mask":
             box = _boxed(mask, shape)
             check_layers(painted := painted + box.width * box.height, shape, node.where)

@@ -24,7 +24,7 @@ from ...files.output_folders import stage_output
 from ...files.outputs import put
 from ...files.reading import inside
 from ...workers import in_order
-from ..encoding import MOST_OBJECTS, Instances
+from ..encoding import Instances
 from ..rows import check_class_list, check_name, flat_name
 from ..sample import SPLITS, Sample, picture_size
 from ..split import assign_splits
@@ -158,16 +158,11 @@ def export(
     return Exported(len(samples), export.files, tuple(export.notes))
 
 
-class NoPicture(UserError):
-    """The picture of some labels is missing."""
-
-
 @dataclass
 class Source:
     """The folder or file that is read. skip_missing: leave out labels whose picture is missing. notes: lines about what
     is left out. taken: the names of samples so far. missing: the number of missing pictures. turned: the number of
-    pictures with an EXIF orientation. crowded: the number of pictures with more shapes than can be numbered. images:
-    whether the format's import has this option."""
+    pictures with an EXIF orientation. images: whether the format's import has this option."""
 
     path: Path
     skip_missing: bool = False
@@ -176,17 +171,16 @@ class Source:
     taken: set[str] = field(default_factory=set)
     missing: int = 0
     turned: int = 0
-    crowded: int = 0
 
     def note(self, line: str) -> None:
         """Add a note about something that is left out."""
         self.notes.append(line)
 
     def no_picture(self, where: object, problem: str) -> None:
-        """Count labels whose picture is missing. Raises NoPicture unless they are to be left out."""
+        """Count labels whose picture is missing. Raises UserError unless they are to be left out."""
         if not self.skip_missing:
             elsewhere = "--images names the folder of the pictures, and " if self.images else ""
-            raise NoPicture(where, problem, f"{elsewhere}--skip-missing leaves out labels without one")
+            raise UserError(where, problem, f"{elsewhere}--skip-missing leaves out labels without one")
         self.missing += 1
 
     def picture(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
@@ -209,68 +203,38 @@ class Source:
         self,
         name: str,
         image: Path | bytes,
-        labels: Callable[[], np.ndarray],
+        labels: Callable[[], np.ndarray | Instances],
         row: Mapping[str, Any],
         where: object,
         *files: Path,
+        objects: bool | Callable[[], Instances] = False,
         shown: bool = False,
     ) -> Sample:
-        """A sample. name: must be new, and must not lead out of a dataset. labels: reads its label map. where: the
-        sample's name in errors. files: must not be links that lead out of the source. shown: as in `as_stored`. Raises
-        UserError."""
+        """A sample. name: must be new, and must not lead out of a dataset. labels: reads its label map, or the visible
+        pixels of each of its shapes. where: the sample's name in errors. files: must not be links that lead out of the
+        source. objects: True if each shape is an object, False if there are classes alone, or a function that reads
+        the objects. shown: whether the format's tool draws on the picture as its EXIF orientation turns it, which
+        decides where the size of the labels does not. Raises UserError."""
         check_name(name, self.taken, where)
         for path in files:
             inside(self.path, path)
-        (labels,) = self.as_stored(image, where, labels, shown=shown)
-        return Sample(image, labels, metadata=row, name=name)
-
-    def painted(
-        self,
-        name: str,
-        image: Path | bytes,
-        paint: Callable[[], Instances],
-        row: Mapping[str, Any],
-        where: object,
-        objects: bool | Callable[[], Instances] = True,
-        *,
-        shapes: int,
-        shown: bool = False,
-    ) -> Sample:
-        """Same as `sample`, for shapes. paint: returns the visible pixels of each shape. objects: True if each shape is
-        an object, False if only its class counts, or a function that returns the objects. shapes: the number of shapes,
-        or of the objects that it returns."""
-        check_name(name, self.taken, where)
-        paint, *others = self.as_stored(image, where, paint, *([objects] if callable(objects) else []), shown=shown)
-        labels, instances = see_samples(paint)
-        if others:
-            _, instances = see_samples(others[0])
-        return Sample(image, labels, instances if objects and self.numbered(shapes) else None, row, name=name)
-
-    def numbered(self, shapes: int) -> bool:
-        """Whether the shapes of a picture can be objects, as up to MOST_OBJECTS can. Other pictures are counted, for a
-        note.
-        """
-        self.crowded += shapes > MOST_OBJECTS
-        return shapes <= MOST_OBJECTS
-
-    def as_stored(
-        self, image: Path | bytes, where: object, *reads: Callable[[], Any], shown: bool
-    ) -> tuple[Callable[[], Any], ...]:
-        """Functions that read label maps or Instances of the picture as it is stored, as all of SeeDiff's are. reads:
-        functions that read them as they were drawn, on the stored picture or on the picture as its EXIF orientation
-        turns it; the size of the labels tells which. For a square, mirrored or upside-down picture it does not: then
-        the labels are of the turned picture if `shown`, and otherwise reading raises UserError. shown: whether the
-        format's tool draws on the turned picture."""
+        reads = [labels, *([objects] if callable(objects) else [])]
         turn = orientation_of(image, str(where) if isinstance(image, bytes) else None)
-        if not 2 <= turn <= 8:
-            return reads
-        self.turned += 1
-        return tuple(partial(_turn_back, read, image, turn, shown, str(where)) for read in reads)
+        if 2 <= turn <= 8:
+            self.turned += 1
+            reads = [partial(_turn_back, read, image, turn, shown, str(where)) for read in reads]
+        if objects is True:
+            reads = [partial(_drawn, reads[0])]
+        instances = partial(_objects, reads[-1]) if objects else None
+        return Sample(image, partial(_label_map, reads[0]), instances, row, name=name)
 
 
 def _turn_back(
     read: Callable[[], np.ndarray | Instances], image: Path | bytes, turn: int, shown: bool, where: str
 ) -> np.ndarray | Instances:
+    """Labels of the picture as it is stored, as all of SeeDiff's are. read: reads them as they were drawn, on the
+    stored picture or on the turned one; their size tells which. For a square, mirrored or upside-down picture it does
+    not: then they are of the turned picture if `shown`, and otherwise this raises UserError."""
     drawn, size = read(), picture_size(image, where if isinstance(image, bytes) else None)
     pixels = drawn.numbers if isinstance(drawn, Instances) else drawn
     turned = size[::-1] if turn >= 5 else size
@@ -285,22 +249,18 @@ def _turn_back(
     return replace(drawn, numbers=back) if isinstance(drawn, Instances) else back
 
 
-def see_samples(paint: Callable[[], Instances]) -> tuple[Callable[[], np.ndarray], Callable[[], Instances]]:
-    """Functions that read the label map of painted shapes, and their objects."""
-    return partial(_labels, paint), partial(_objects, paint)
-
-
 @lru_cache(maxsize=1)
-def _paint(paint: Callable[[], Instances]) -> Instances:
-    return paint()  # cached, so that a sample's label map and its objects are painted once
+def _drawn(read: Callable[[], Any]) -> Any:
+    return read()  # cached, so that the shapes of a sample are painted once for its label map and its objects
 
 
-def _labels(paint: Callable[[], Instances]) -> np.ndarray:
-    return _paint(paint).label_map()
+def _label_map(read: Callable[[], np.ndarray | Instances]) -> np.ndarray:
+    drawn = read()
+    return drawn.label_map() if isinstance(drawn, Instances) else drawn
 
 
-def _objects(paint: Callable[[], Instances]) -> Instances:
-    return _paint(paint).seen()
+def _objects(read: Callable[[], Any]) -> Instances:
+    return read().seen()
 
 
 def portable(name: str) -> str:
@@ -328,16 +288,8 @@ def read_format(
 
 
 def _count_samples(source: Source, samples: Iterable[Sample]) -> Iterator[Sample]:
-    """Yield the samples, then add notes about samples that were left out, and pictures that were turned or have too
-    many shapes.
-    """
+    """Yield the samples, then add notes about samples that were left out, and pictures that were turned."""
     yield from samples
-    if source.crowded:
-        several = "pictures have" if source.crowded > 1 else "picture has"
-        source.note(
-            f"{source.crowded} {several} more than {MOST_OBJECTS} shapes, which cannot be numbered: label maps without"
-            " objects"
-        )
     if source.turned:
         several = "pictures have" if source.turned > 1 else "picture has"
         source.note(

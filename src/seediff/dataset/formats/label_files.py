@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,24 +12,20 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from ...config.names import BACKGROUND
+from ...config.names import BACKGROUND, IGNORED
 from ...errors import UserError
 from ...files.documents import parse_json
 from ...files.label_maps import voc_palette
 from ...files.messages import shown
 from ...files.orientation import orientation_of
 from ...files.pictures import check_pixels, open_picture
-from ...files.reading import ANNOTATIONS, open_regular, read_lines
+from ...files.reading import ANNOTATIONS, open_regular
 from .. import native
 from ..encoding import Instances, decode_label_map, number_type
-from ..rows import check_class_list, check_row
+from ..rows import check_row
 from ..sample import Sample, check_kind, picture_size
 from .drivers import Source
 
-IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")
-"""Names of labels that mean 255, in formats that have no other way to say it. Exports write the second."""
-GROUNDS = (BACKGROUND, f"_{BACKGROUND}_", f"__{BACKGROUND}__")
-"""Names that tools give to id 0; the second is labelme's."""
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Name of a split in any data set, in small letters → SeeDiff's name."""
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -46,55 +42,6 @@ def pictures_below(folder: Path) -> list[Path]:
     """PNG and JPEG files in a folder, at any depth, sorted by path, without hidden files and folders."""
     files = [path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file()]
     return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
-
-
-def check_meaning(
-    classes: Sequence[str],
-    grounds: Sequence[str] = GROUNDS,
-    ignored: Sequence[str] = IGNORED,
-    *,
-    fold: Callable[[str], str] = str.casefold,
-) -> None:
-    """Raise UserError for a class that would be read back as id 0, because its name is in `grounds`, or as 255, because
-    it is in `ignored`. fold: makes names that the format does not distinguish equal."""
-    for name in classes:
-        if fold(name) in (*grounds, *ignored):
-            meant = "the background" if fold(name) in grounds else "pixels that are ignored"
-            raise UserError(f"class '{name}': means {meant} in this format; give it another name in {native.CLASSES}")
-
-
-def label_ids(classes: Sequence[str]) -> dict[str, int]:
-    """Label → id: of each class, of the background (0), and of ignored pixels (255)."""
-    return {
-        **dict.fromkeys(GROUNDS, 0),
-        **dict.fromkeys(IGNORED, native.IGNORE),
-        **{name: number for number, name in enumerate(classes, 1)},
-    }
-
-
-def class_names(labels: Iterable[str], where: object) -> tuple[str, ...]:
-    """The classes among labels, in their order, without the background and names that mean 255. Raises UserError for
-    names that classes cannot have."""
-    meant = label_ids(())
-    names = tuple(label for label in dict.fromkeys(labels) if label.casefold() not in meant)
-    check_class_list(names, where)
-    return names
-
-
-CLASS_LISTS = (native.CLASSES, "class_names.txt", "labels.txt")
-"""Names of files that list classes; the second and third are labelme's."""
-
-
-def listed_classes(*folders: Path) -> tuple[Path, tuple[str, ...]] | None:
-    """The path and the classes of the first list in these folders; None if there is none. A list has one class per
-    line, from id 1. Lines for ignored pixels (`__ignore__`: −1 in labelme's own arrays, 255 in its pictures) and for
-    the background may come first."""
-    path = next((folder / name for folder in folders for name in CLASS_LISTS if (folder / name).is_file()), None)
-    if path is None:
-        return None
-    lines = [line.strip() for line in read_lines(path) if line.strip()]
-    lines = lines[lines[:1] == ["__ignore__"] :]
-    return path, tuple(lines[1:] if lines and lines[0].casefold() in GROUNDS else lines)
 
 
 @dataclass

@@ -25,20 +25,12 @@ from ...files.messages import shown
 from ...files.pictures import open_picture
 from ...files.reading import RECORD, inside
 from .. import native
+from ..class_lists import find_list, number_labels
 from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.rle import check_layers, check_near
 from .drivers import Source, portable
-from .label_files import (
-    PICTURES,
-    Shapes,
-    check_frame,
-    class_names,
-    label_ids,
-    listed_classes,
-    read_beginning,
-    shown_size,
-)
+from .label_files import PICTURES, Shapes, check_frame, read_beginning, shown_size
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
 """Shapes with an inside; lines and points have none."""
@@ -101,29 +93,27 @@ def read(
     )
     if not paths:
         raise UserError(f"{source.path}: has no JSON file of labelme's, which begins with 'version' and has 'shapes'")
-    used, others, pictures = set[str](), 0, dict[Path, tuple[str, int]]()
+    used, others, pictures = set[str](), 0, dict[Path, str]()
     for path in paths:  # one at a time in memory
         file = read_json(inside(root, path), File, limit=LARGEST)
-        pictures[path] = portable(file.imagePath), len(file.shapes)
+        pictures[path] = portable(file.imagePath)
         used.update(shape.label for shape in file.shapes if shape.kind in FILLED)
         others += sum(shape.kind not in FILLED for shape in file.shapes)
     if others:
         source.note(f"{others} lines, points or other shapes have no inside: they are left out")
-    listed = listed_classes(root, root.parent) if classes is None else None
-    labels = listed[1] if listed else sorted(used) if classes is None else classes
-    names = class_names(labels, listed[0] if listed else "--classes" if classes is not None else root)
+    listed = find_list(root, root.parent) if classes is None else None
+    labels, where = (listed.classes, listed.where) if listed else (sorted(used), root)
+    names, ids = number_labels(labels if classes is None else classes, where if classes is None else "--classes")
     above = Path(os.path.commonpath([path.parent for path in paths]))
-    wanted = {
-        path: (path.relative_to(above).with_suffix("").as_posix(), *picture) for path, picture in pictures.items()
-    }
-    return names, _samples(source, wanted, label_ids(names), root, Path(images) if images is not None else None)
+    wanted = {path: (path.relative_to(above).with_suffix("").as_posix(), name) for path, name in pictures.items()}
+    return names, _samples(source, wanted, ids, root, Path(images) if images is not None else None)
 
 
 def _samples(
-    source: Source, wanted: dict[Path, tuple[str, str, int]], ids: dict[str, int], root: Path, images: Path | None
+    source: Source, wanted: dict[Path, tuple[str, str]], ids: dict[str, int], root: Path, images: Path | None
 ) -> Iterator[Sample]:
-    """wanted: path of a file → name of its sample, path of its picture, number of its shapes. ids: label → id."""
-    for path, (name, picture_name, shapes) in wanted.items():
+    """wanted: path of a file → name of its sample, path of its picture. ids: label → id."""
+    for path, (name, picture_name) in wanted.items():
         # `imagePath` is relative to the file and may lead to a folder beside the file's. Of another machine's path, the
         # last part is tried.
         inside = os.path.normpath(os.path.join(path.parent.relative_to(root).as_posix(), picture_name)).replace(
@@ -145,7 +135,7 @@ def _samples(
         if picture is None:
             source.no_picture(path, f"there is no picture {shown(picture_name)}, and 'imageData' is empty")
             continue
-        yield source.painted(name, picture, partial(_paint, path, picture, ids), {}, path, shapes=shapes, shown=True)
+        yield source.sample(name, picture, partial(_paint, path, picture, ids), {}, path, objects=True, shown=True)
 
 
 def _decoded(text: str, where: str) -> bytes:

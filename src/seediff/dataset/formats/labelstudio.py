@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -29,25 +29,15 @@ from ...files.messages import shown
 from ...files.pictures import check_pixels
 from ...files.reading import ANNOTATIONS, read_bytes
 from .. import native
+from ..class_lists import IGNORED, check_meaning, number_labels
 from ..encoding import Instances, number_type
 from ..reviews import is_corrected
-from ..rows import check_class_list, check_row
+from ..rows import check_row
 from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import check_layers, fill, polygon_runs
 from .drivers import Export, Source
-from .label_files import (
-    IGNORED,
-    PICTURES,
-    Shapes,
-    Side,
-    by_object,
-    check_meaning,
-    label_ids,
-    named_colours,
-    read_beginning,
-    shown_size,
-)
+from .label_files import PICTURES, Shapes, Side, by_object, named_colours, read_beginning, shown_size
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
 KEYS, KEYS_OF_MIN = (
@@ -245,9 +235,8 @@ def read(
         result.type not in ("brushlabels", "polygonlabels") and bool(result.value) for result, _ in regions
     ):
         source.note(f"{others} results are neither brush masks nor polygons: they are left out")
-    names = _class_names(file, classes, regions)
+    names, ids = _classes(file, classes, regions)
     folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
-    ids = label_ids(names)
     objects = by_object(
         [label for r in answer.result for label in _shape(r, str(file))[1]] for answer, _ in answers.values()
     )
@@ -259,7 +248,7 @@ def read(
         picture, inside = at
         name, row = _name_and_row(data, inside, where)
         paint = partial(_paint, answer.result, picture, ids, where)
-        samples.append(source.painted(name, picture, paint, row, where, objects, shapes=len(answer.result), shown=True))
+        samples.append(source.sample(name, picture, paint, row, where, objects=objects, shown=True))
     return names, samples
 
 
@@ -274,20 +263,17 @@ def _answer(task: Task, where: str) -> tuple[Answer, bool]:
     return (fit(predictions[-1], Answer, f"{where}: its prediction") if predictions else Answer()), False
 
 
-def _class_names(file: Path, classes: Sequence[str] | None, regions: Sequence[tuple[Result, str]]) -> tuple[str, ...]:
-    """The classes asked for, or else those of label_config.xml, or else the labels in use, sorted by name."""
+def _classes(
+    file: Path, classes: Sequence[str] | None, regions: Sequence[tuple[Result, str]]
+) -> tuple[tuple[str, ...], dict[str, int]]:
+    """The classes asked for, or else those of label_config.xml, or else the labels in use, sorted by name; and the id
+    of each label."""
     config = file.parent / CONFIG
     if classes is not None:
-        check_class_list(classes, "--classes")
-        return tuple(classes)
+        return number_labels(classes, "--classes")
     if config.is_file():
-        labels: Iterable[str] = _labels(read_xml(config, "View"))
-    else:
-        labels = sorted({label for result, where in regions for label in _shape(result, where)[1]})
-    meant = label_ids(())
-    names = tuple(name for name in labels if name.casefold() not in meant)
-    check_class_list(names, config if config.is_file() else file)
-    return names
+        return number_labels(_labels(read_xml(config, "View")), config)
+    return number_labels(sorted({label for result, where in regions for label in _shape(result, where)[1]}), file)
 
 
 def _labels(root: Node) -> list[str]:

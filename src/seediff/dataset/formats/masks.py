@@ -3,11 +3,9 @@ exactly.
 
 in/  images/NAME.jpg, masks/NAME.png      also img, imgs, image or data; mask, label, labels, annotations or gt; also
 NAME_mask.png
-     images/train/…, masks/train/…        or train/images/…, train/masks/…, likewise val/ and test/ NAME.jpg,
-     NAME_mask.png              beside each other classes.txt                          or class_names.txt, labels.txt:
-     one class per line from id 1, perhaps after the background;
-                                          labelmap.txt (`name:r,g,b::`), class_dict.csv or labelmap.csv (`name,r,g,b`),
-                                          or Datumaro's dataset_meta.json define the colours
+     images/train/…, masks/train/…        or train/images/…, train/masks/…, likewise val/ and test/
+     NAME.jpg, NAME_mask.png              beside each other
+     classes.txt                          or another list (class_lists.py)
 
 Public data sets as they are distributed; classes and ids are those of `dataset/labels.py`, void is 255, and nothing is
 background:
@@ -23,32 +21,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from ...errors import UserError
-from ...files.documents import read_csv, read_json
 from .. import native
-from ..labels import LabelSet, Published, open_published, published_layout, published_splits
-from ..rows import check_class_list
+from ..class_lists import find_list, named_classes, read_mask
+from ..labels import LabelSet, find_parts, open_published, published_layout
 from ..sample import Sample
 from .drivers import Source
-from .label_files import PARTS, listed_classes, pictures_below
-from .voc import LABELMAP, LabelMap, label_map, read_label_list, read_mask
+from .label_files import PARTS, pictures_below
 
 PICTURE_FOLDERS = ("images", "image", "imgs", "img", "data")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "gt")
 ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg")
 """Endings that names of masks may have after the names of their pictures."""
-TABLES, META = ("class_dict.csv", "labelmap.csv"), "dataset_meta.json"
-
-
-class Meta(msgspec.Struct, frozen=True):
-    label_map: dict[int, str]
-    segmentation_colors: list[list[int]]
 
 
 def is_folder(folder: Path) -> bool:
@@ -56,15 +46,7 @@ def is_folder(folder: Path) -> bool:
     and may be unfinished, and for folders that a JSON file describes."""
     own = any((folder / name).exists() for name in (native.METADATA, native.CONFIG, native.BATCHES))
     coco = any(any(folder.glob(pattern)) for pattern in ("annotations/*.json", "*.coco.json", "instances*.json"))
-    return _public(folder) is not None or (not own and not coco and any(True for _ in _pairs(folder)))
-
-
-def _public(folder: Path) -> Published | None:
-    """The public data set in a folder. ADE20K is recognised only by its list of objects, because other data sets have
-    its folders too.
-    """
-    layout = published_layout(folder)
-    return None if layout == "ade20k" and not any(folder.rglob("objectInfo150.txt")) else layout
+    return published_layout(folder) is not None or (not own and not coco and any(True for _ in _pairs(folder)))
 
 
 def _pairs(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
@@ -95,43 +77,47 @@ def read(
     folders per split; or Cityscapes, ADE20K or CamVid as they are distributed, whose void is ignored (255) and whose
     classes and ids are known.
 
-    split: "train", "val" or "test"; None: all. classes: None: those of a classes.txt, class_names.txt, labels.txt,
-    labelmap.txt, class_dict.csv, labelmap.csv or dataset_meta.json.
+    split: "train", "val" or "test"; None: all. classes: None: those of a list (class_lists.py) in or beside the
+    folders.
 
     With a single class, 255 is that class if no mask has a value other than 0 and 255. Otherwise 255 is ignored.
     """
     root = source.path
-    if classes is None and (layout := _public(root)):
+    if classes is None and (layout := published_layout(root)):
         return _read_public(source, layout, split)
     if not (folders := list(_pairs(root))):
         raise UserError(
             f"{root}: has no {PICTURE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"
         )
-    names, colours = _classes(root, folders, classes)
+    places = [root, *(masks for *_, masks in folders), *(masks.parent for *_, masks in folders)]
+    listed = find_list(*places, classes=classes) or (named_classes(classes) if classes is not None else None)
+    if listed is None:
+        raise UserError(
+            f"{root}: nothing says what the masks' values mean; --classes names the ids from 1 on, or a classes.txt"
+            " does"
+        )
+    names = listed.classes
     found = [(split, *pair) for split, pictures, masks in folders for pair in _matched(pictures, masks, source)]
-    decode = partial(read_mask, count=len(names), label_map=colours)
-    if found and len(names) == 1 and colours is None and not any((decode(mask) % 255).any() for *_, mask in found):
+    single = found and len(names) == 1 and listed.colours is None
+    if single and not any((read_mask(mask, listed) % 255).any() for *_, mask in found):
         source.note(f"no mask has a value but 0 and 255: 255 is '{names[0]}', and nothing is ignored")
-        decode = partial(_binary, decode)
+        listed = replace(listed, ids={0: 0, native.IGNORE: 1})
     samples, counts = [], Counter(name for _, name, *_ in found)
     for folder, name, picture, mask in found:
         part = folder or (PARTS.get(name.partition("/")[0].lower()) if "/" in name else None)
         if split not in (None, part or "train"):
             continue
         name = f"{folder}/{name}" if folder and counts[name] > 1 else name
-        samples.append(
-            source.sample(name, picture, partial(decode, mask), {"split": part} if part else {}, picture, picture, mask)
-        )
+        labels, row = partial(read_mask, mask, listed), {"split": part} if part else {}
+        samples.append(source.sample(name, picture, labels, row, picture, picture, mask))
     if not samples and split is not None:
         raise UserError("split", f"{split}: no picture of {root} is in it")
     return names, samples
 
 
-def _read_public(source: Source, layout: Published, split: str | None) -> tuple[tuple[str, ...], list[Sample]]:
-    parts = published_splits(source.path, layout) if split is None else [split]
-    sets = [(part, open_published(source.path, layout, part)) for part in parts]
-    if not sets:
-        raise UserError(f"{source.path}: has no labels of a split; {layout} has them in folders of train and val")
+def _read_public(source: Source, layout: str, split: str | None) -> tuple[tuple[str, ...], list[Sample]]:
+    _, parts = find_parts(source.path, layout) or (None, {})
+    sets = [(part, open_published(source.path, layout, part)) for part in (parts if split is None else [split])]
     samples = []
     for part, labels in sets:
         for name, file in labels.files.items():
@@ -148,44 +134,6 @@ def _labels(labels: LabelSet, name: str) -> np.ndarray:
     """(H, W) uint8: the label map `name`, with the classes from id 1."""
     classes = labels.read(name)
     return np.where(classes < 0, native.IGNORE, classes + 1).astype(np.uint8)
-
-
-def _binary(decode: partial[np.ndarray], mask: Path) -> np.ndarray:
-    return (decode(mask) > 0).astype(np.uint8)
-
-
-def _classes(
-    root: Path, folders: Sequence[tuple[str | None, Path, Path]], classes: Sequence[str] | None
-) -> tuple[tuple[str, ...], LabelMap | None]:
-    """The classes asked for, or else those of a list; and what colours mean, if a list defines them."""
-    places = [root, *(masks for *_, masks in folders), *(masks.parent for *_, masks in folders)]
-    colours = next((read_label_list(path, classes) for place in places if (path := place / LABELMAP).is_file()), None)
-    if colours is None and (
-        table := next((path for place in places for name in TABLES if (path := place / name).is_file()), None)
-    ):
-        rows = [
-            (row["name"].strip(), [row[c].strip() for c in "rgb"], f"{table}, line {n}")
-            for n, row in read_csv(table, ["name", *"rgb"])
-        ]
-        colours = label_map(table, rows, classes)
-    if colours is None and (file := next((path for place in places if (path := place / META).is_file()), None)):
-        meta = read_json(file, Meta)
-        colours_of = dict(enumerate(meta.segmentation_colors))  # ids are positions in the list of colours
-        named = [(name, colours_of.get(number, [])) for number, name in sorted(meta.label_map.items())]
-        colours = label_map(
-            file, [(name, [str(part) for part in colour], f"{file}: {name[:60]!r}") for name, colour in named], classes
-        )
-    if colours is not None:
-        return colours.classes, colours
-    listed = None if classes is not None else listed_classes(*places)
-    if classes is None and listed is None:
-        raise UserError(
-            f"{root}: nothing says what the masks' values mean; --classes names the ids from 1 on, or a classes.txt"
-            " does"
-        )
-    where, names = ("--classes", tuple(classes)) if classes is not None else listed or ("", ())
-    check_class_list(names, where)
-    return names, None
 
 
 def _matched(pictures: Path, masks: Path, source: Source) -> list[tuple[str, Path, Path]]:

@@ -10,24 +10,22 @@ out/  data.yaml                     `masks_dir: masks`, the folders of pictures 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ...config.names import BACKGROUND
 from ...errors import UserError
 from ...files.documents import read_yaml
 from ...files.messages import shown
 from .. import native
-from ..encoding import encode_grey, read_label_map
-from ..rows import check_class_list, flat_name
+from ..class_lists import ClassList, check_meaning, number_classes, read_mask
+from ..encoding import encode_grey
+from ..rows import flat_name
 from ..sample import Sample
 from .drivers import Export, Source
-from .label_files import check_meaning
-from .yolo_data import IMAGES, check_used, find_pictures, find_yaml, label_file, named, numbered_names, write_data
+from .yolo_data import IMAGES, find_pictures, find_yaml, label_file, numbered_names, write_data
 
 KEY, MASKS = "masks_dir", "masks"
 IGNORED = "ignore_label"
@@ -36,7 +34,7 @@ IGNORED = "ignore_label"
 
 def write(export: Export) -> None:
     """Ultralytics' folders for semantic segmentation."""
-    check_meaning(export.classes, (BACKGROUND,), ())
+    check_meaning(export.classes, ignored=())
     # The last `images` of a picture's path becomes `masks`, so it must be that of the format.
     export.names = [flat_name(name) if IMAGES in name.split("/")[:-1] else name for name in export.names]
     for placed in export.placed(grey):
@@ -83,63 +81,26 @@ def read(
         raise UserError(
             f"{file}: '{KEY}' must be the name of the masks' folder, which stands where `{IMAGES}` does in paths"
         )
-    classes, ids = _ids(numbered_names(data.get("names"), file), data.get("label_mapping"), file)
-    labels = partial(label_file, folder=folder, suffix=".png")
-    place, pictures = find_pictures(file, data, split, images, labels)
+    listed = _listed(numbered_names(data.get("names"), file), data.get("label_mapping"), file)
+    label = partial(label_file, folder=folder, suffix=".png")
     samples = []
-    used: set[Path] = set()
-    for name, picture in named(source, pictures, place):
-        mask = labels(picture.labels)
-        if not mask.is_file():
-            raise UserError(f"{picture.path}: has no mask {mask}")
-        place.check_label(mask)
-        used.add(mask)
-        (read_mask,) = source.as_stored(picture.path, mask, MaskOfValues(mask, ids, str(file)), shown=True)
-        samples.append(Sample(picture.path, read_mask, metadata={"split": picture.split}, name=name))
-    check_used(source, place, pictures, used, "*.png", Path.is_file)
-    return classes, samples
+    for picture in find_pictures(source, file, data, split, images, label, Path.is_file):
+        if not picture.labels.is_file():
+            raise UserError(f"{picture.path}: has no mask {picture.labels}")
+        labels, row = partial(read_mask, picture.labels, listed), {"split": picture.split}
+        samples.append(source.sample(picture.name, picture.path, labels, row, picture.labels, shown=True))
+    return listed.classes, samples
 
 
-@dataclass(frozen=True)
-class MaskOfValues:
-    """Reads a label map whose file has other values than class ids, as the `label_map` of a sample. ids: value → id;
-    255 is ignored unless it is a key.
-
-    named: where the values are defined, for messages.
-    """
-
-    path: Path
-    ids: Mapping[int, int]
-    named: str
-
-    def __call__(self) -> np.ndarray:
-        """(H, W) uint8. Raises UserError naming the file and an unknown value."""
-        values = read_label_map(self.path)
-        table, known = np.zeros(256, np.uint8), np.zeros(256, bool)
-        for value, class_id in {native.IGNORE: native.IGNORE, **self.ids}.items():
-            table[value], known[value] = class_id, True
-        if not (meant := known[values]).all():
-            raise UserError(f"{self.path}: has the value {int(values[~meant][0])}, which is no class of {self.named}")
-        return table[values]
-
-
-def _ids(names: Mapping[int, str], mapping: Any, file: Path) -> tuple[tuple[str, ...], dict[int, int]]:
+def _listed(names: Mapping[int, str], mapping: Any, file: Path) -> ClassList:
     """The classes, and the id of each mask value."""
     if max(names) >= native.IGNORE:
         raise UserError(f"{file}: 'names' numbers a class {max(names)}; masks hold 0 to 254, and 255 is ignored")
     if len(names) == 1 and next(iter(names.values())).casefold() != BACKGROUND:
-        ids = {0: 0, 1: 1}
-        classes = tuple(names.values())
-    else:
-        ground = {number for number, name in names.items() if name.casefold() == BACKGROUND}
-        classes = tuple(name for number, name in names.items() if number not in ground)
-        ids = {
-            **dict.fromkeys(ground, 0),
-            **{number: i for i, number in enumerate((n for n in names if n not in ground), 1)},
-        }
-    check_class_list(classes, file)
-    ids[native.IGNORE] = native.IGNORE
-    return classes, _mapped(ids, mapping, file) if mapping is not None else ids
+        names = {0: BACKGROUND, 1: next(iter(names.values()))}
+    listed = number_classes(names, file, void=lambda number, name: False)
+    ids = {**listed.ids, native.IGNORE: native.IGNORE}
+    return replace(listed, ids=_mapped(ids, mapping, file) if mapping is not None else ids)
 
 
 def _mapped(ids: Mapping[int, int], mapping: Any, file: Path) -> dict[int, int]:

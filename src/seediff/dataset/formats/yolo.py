@@ -9,7 +9,6 @@ out/  data.yaml                     the folders of pictures of each split, and t
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import UserError, first_line
+from ...errors import UserError
 from ...files.documents import read_yaml
 from ...files.messages import shown
 from ...files.reading import ANNOTATIONS, read_text
@@ -30,29 +29,10 @@ from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
 from ..shapes.rle import check_layers, paint_box
-from .drivers import Export, Source, see_samples
+from .drivers import Export, Source
 from .label_files import Shapes, shown_size
-from .yolo_data import (
-    DATA,
-    IMAGES,
-    LABELS,
-    check_used,
-    find_pictures,
-    find_yaml,
-    label_file,
-    named,
-    numbered_names,
-    write_data,
-)
+from .yolo_data import DATA, IMAGES, LABELS, find_pictures, find_yaml, label_file, numbered_names, write_data
 
-KEPT = 1 << 28
-"""Bytes of filled polygons that are kept until the sizes of all are known; further polygons are filled twice."""
-BOX = re.compile(r"^[ \t]*\d+(?:[ \t]+\S+){4}[ \t]*\r?$", re.MULTILINE)
-"""A line with a box: class number, centre, width and height. Ultralytics trains no masks on files with such lines among
-polygons.
-"""
-OBJECT = re.compile(r"\s*\d+(?:[ \t]+\S+){4}")
-"""The beginning of a label file with objects, and of no other text."""
 HAIR = 0.01
 """Corners may be outside the picture by this share of a side. They are moved to the edge, as in Ultralytics."""
 
@@ -120,49 +100,46 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], w
     errors. Raises UserError naming a line that is not a polygon or box of one of the classes.
     """
     height, width = shape
-    ids = {str(number): i for i, number in enumerate(range(classes) if isinstance(classes, int) else classes, 1)}
+    numbered = enumerate(range(classes) if isinstance(classes, int) else classes, 1)
+    ids: dict[float, int] = {number: i for i, number in numbered}
     polygons: list[tuple[int, int, np.ndarray]] = []
-    kept: dict[int, tuple[int, int, np.ndarray]] = {}
     boxes: list[np.ndarray] = []
-    room, painted, lines = KEPT, 0, text.splitlines()
+    painted, lines = 0, text.splitlines()
     for number, line in enumerate(lines, 1):
         if line.strip():
             class_id, shares = _parse_line(line, ids, f"{where}, line {number}")
             if len(shares) == 2:
                 boxes.append(shares)
                 continue
-            filled = fill_polygon(shares * (width, height), (height, width))
-            if (room := room - filled[2].size) >= 0:
-                kept[len(polygons)] = filled
-            polygons.append((int(filled[2].sum()), class_id, shares))
+            area = int(fill_polygon(shares * (width, height), (height, width))[2].sum())
+            polygons.append((area, class_id, shares))
             check_layers(painted := painted + polygons[-1][0], shape, str(where))
     numbers, known = np.zeros((height, width), number_type(len(lines))), Shapes()
     for centre, sides in boxes:
         (left, top), (right, bottom) = (centre - sides / 2) * (width, height), (centre + sides / 2) * (width, height)
         painted += paint_box(numbers, left, top, right, bottom, known.number(native.IGNORE, "box"))
         check_layers(painted, shape, str(where))
-    for place in sorted(range(len(polygons)), key=lambda place: -polygons[place][0]):
-        _, class_id, shares = polygons[place]
-        top, left, mask = kept.get(place) or fill_polygon(shares * (width, height), (height, width))
+    for _, class_id, shares in sorted(polygons, key=lambda polygon: -polygon[0]):
+        top, left, mask = fill_polygon(shares * (width, height), (height, width))  # filled twice, to save memory
         numbers[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = known.number(class_id)
     return known.painted(numbers)
 
 
-def _parse_line(line: str, ids: Mapping[str, int], where: str) -> tuple[int, np.ndarray]:
+def _parse_line(line: str, ids: Mapping[float, int], where: str) -> tuple[int, np.ndarray]:
     """The class id (from 1) of a line, and its corners as (P, 2) shares; for a box, its centre and sides. ids: class
     number in the file → id."""
     first, *rest = line.split()
-    if (class_id := ids.get(first)) is None:
-        gaps = list(ids) != [str(number) for number in range(len(ids))]
-        known = f"one of {', '.join([*ids][:20])}" if gaps else f"a whole number from 0 to {len(ids) - 1}"
+    if (class_id := ids.get(_number(first))) is None:
+        gaps = list(ids) != list(range(len(ids)))
+        known = f"one of {', '.join(map(str, [*ids][:20]))}" if gaps else f"a whole number from 0 to {len(ids) - 1}"
         raise UserError(f"{where}: class {shown(first)} must be {known}, as {DATA} numbers its names")
     if len(rest) % 2 or (len(rest) < 6 and len(rest) != 4):
         raise UserError(f"{where}: {len(rest)} numbers after the class; a polygon has x and y of three or more corners")
-    try:
-        shares = np.array([float(value) for value in rest])
-    except ValueError as error:
-        raise UserError(f"{where}: {first_line(error)}") from error
-    if not ((shares >= -HAIR) & (shares <= 1 + HAIR)).all():  # also false for NaN
+    shares = np.array([_number(value) for value in rest])
+    if np.isnan(shares).any():
+        wrong = rest[int(np.isnan(shares).argmax())]
+        raise UserError(f"{where}: {shown(wrong)} must be a number: x and y are shares of the picture's sides")
+    if not ((shares >= -HAIR) & (shares <= 1 + HAIR)).all():
         raise UserError(f"{where}: a corner is outside the picture; x and y are shares of its sides, in [0, 1]")
     return class_id, shares.clip(0, 1).reshape(-1, 2)
 
@@ -185,29 +162,17 @@ def read(
     check_class_list(tuple(names.values()), file)
     if "kpt_shape" in data:
         raise UserError(f"{file}: has poses (kpt_shape), whose points would be read as corners; masks need polygons")
-    place, pictures = find_pictures(file, data, split, images, label_file)
     samples: list[Sample] = []
-    used: set[Path] = set()
     without = boxes = lines = 0
-    for name, picture in named(source, pictures, place):
-        label = label_file(picture.labels)
-        used.add(label)
-        if exists := label.exists():
-            place.check_label(label)
-        without += not exists
-        text = read_text(label, ANNOTATIONS) if exists else ""
-        count = sum(bool(line.strip()) for line in text.splitlines())
-        boxes, lines = boxes + len(BOX.findall(text)), lines + count
-        paint = partial(_paint, picture.path, label if exists else None, tuple(names))
-        (paint,) = source.as_stored(picture.path, label, paint, shown=True)
-        labels, objects = see_samples(paint)
-        instances = objects if source.numbered(count) else None
-        samples.append(Sample(picture.path, labels, instances, {"split": picture.split}, name=name))
+    for picture in find_pictures(source, file, data, split, images, label_file, _has_labels):
+        label = picture.labels if picture.labels.exists() else None
+        without += label is None
+        each = [line.split() for line in read_text(label, ANNOTATIONS).splitlines()] if label else []
+        boxes, lines = boxes + sum(len(words) == 5 for words in each), lines + sum(map(bool, each))
+        paint, row = partial(_paint, picture.path, label, tuple(names)), {"split": picture.split}
+        samples.append(source.sample(picture.name, picture.path, paint, row, picture.labels, objects=True, shown=True))
     if samples and without == len(samples):
-        raise UserError(
-            f"{pictures[0].path}: has no label file {label_file(pictures[0].labels)}, and no other picture has one"
-        )
-    check_used(source, place, pictures, used, "*.txt", _has_objects)
+        raise UserError(f"{samples[0].source}: has no label file, and no other picture of {file} has one")
     if boxes and boxes == lines:
         raise UserError(f"{file}: all its {boxes} objects are boxes; masks need polygons, of three or more corners")
     if boxes:
@@ -217,8 +182,18 @@ def read(
     return tuple(names.values()), samples
 
 
-def _has_objects(path: Path) -> bool:
-    return path.name != native.CLASSES and OBJECT.match(read_text(path, ANNOTATIONS)) is not None
+def _has_labels(path: Path) -> bool:
+    """Whether a text file has a line of a class and numbers, and is not some other text."""
+    lines = [line.split()[1:] for line in read_text(path, ANNOTATIONS).splitlines()]
+    return path.name != native.CLASSES and any(len(w) >= 4 and not np.isnan([*map(_number, w)]).any() for w in lines)
+
+
+def _number(text: str) -> float:
+    """A number; NaN for another text."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _paint(picture: Path, label: Path | None, numbers: Sequence[int]) -> Instances:

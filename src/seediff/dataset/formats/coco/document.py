@@ -16,8 +16,8 @@ from ....files.pictures import check_pixels
 from ....files.reading import ANNOTATIONS as LIMIT
 from ....files.reading import read_bytes
 from ... import native
-from ...rows import check_class_list
-from ..label_files import GROUNDS, Side
+from ...class_lists import number_classes
+from ..label_files import Side
 
 IGNORED = (native.IGNORE, "ignore")
 """Id and name of the category for 255 in SeeDiff's semantic.json."""
@@ -178,22 +178,18 @@ def classes_of(documents: Sequence[Document]) -> tuple[tuple[str, ...], dict[int
     the category ids. All documents must have the same categories. Raises UserError."""
     first = documents[0]
     used = set().union(*(document.used() for document in documents))
-    known = _without_parent(first, used)
-    names_by_id = [(category.id, category.name) for category in known]
+    names = _names(first, used)
     for other in documents[1:]:
-        if [(category.id, category.name) for category in _without_parent(other, used)] != names_by_id:
+        if _names(other, used) != names:
             raise UserError(f"{other.where}: its categories are not those of {first.where}; import them one by one")
-    ids = {category.id: 0 if category.name in GROUNDS else native.IGNORE for category in known}
-    named = [category for category in known if (category.id, category.name) != IGNORED and category.name not in GROUNDS]
-    names = tuple(category.name for category in named)
-    check_class_list(names, f"{first.where}: categories")
-    return names, {**ids, **{category.id: number for number, category in enumerate(named, 1)}}
+    listed = number_classes(names, f"{first.where}: categories", void=lambda *entry: entry == IGNORED)
+    return listed.classes, dict(listed.ids)
 
 
-def _without_parent(document: Document, used: Collection[int]) -> list[Category]:
-    """The categories, sorted by id, without the parent category that Roboflow writes with id 0 and no annotation
-    has.
-    """
+def _names(document: Document, used: Collection[int]) -> dict[int, str]:
+    """The categories' names by id, in rising order, without the parent category that Roboflow writes with id 0 and no
+    annotation has."""
     known = sorted(document.categories, key=lambda category: category.id)
     parent = len(known) > 1 and known[0].id == 0 and 0 not in used
-    return known[1:] if parent and any(category.supercategory == known[0].name for category in known[1:]) else known
+    parent = parent and any(category.supercategory == known[0].name for category in known[1:])
+    return {category.id: category.name for category in known[parent:]}

@@ -97,20 +97,18 @@ def read(
                 raise UserError(f"{path}, image {image.id}: has no annotation; in a panoptic file every image has one")
             content = document.instances[image.id] if document.segments is None else document.segments[image.id]
             objects = not path.name.startswith((SEMANTIC, "stuff"))
-            count = len(content.segments_info if isinstance(content, Segments) else content)
             if document.segments is not None:
                 objects = partial(_paint, path, image, content, thing_ids, picture, things=True)
             elif image.file_name in beside:
-                paint_beside, count = beside[image.file_name]
-                objects = partial(paint_beside, picture)
+                objects = partial(beside[image.file_name], picture)
             paint = partial(_paint, path, image, content, ids, picture, crowds_are_objects=crowds == "objects")
-            samples.append(source.painted(name, picture, paint, row, path, objects, shapes=count))
+            samples.append(source.sample(name, picture, paint, row, path, objects=objects))
     return classes, samples
 
 
-def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, tuple[Callable[[Path], Instances], int]]:
-    """Picture path → a function that paints the picture's objects, and their number, from the instances.json beside a
-    semantic.json of SeeDiff. Empty if there is none with the same classes."""
+def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:
+    """Picture path → a function that paints the picture's objects, from the instances.json beside a semantic.json of
+    SeeDiff. Empty if there is none with the same classes."""
     if (
         not path.name.startswith(SEMANTIC)
         or not (file := path.with_name(path.name.replace(SEMANTIC, INSTANCES, 1))).is_file()
@@ -121,10 +119,7 @@ def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, tuple[Calla
     if names != tuple(classes) or document.segments is not None:
         return {}
     listed = document.instances
-    return {
-        image.file_name: (partial(_paint, file, image, listed[image.id], ids), len(listed[image.id]))
-        for image in document.images
-    }
+    return {image.file_name: partial(_paint, file, image, listed[image.id], ids) for image in document.images}
 
 
 def _paint(

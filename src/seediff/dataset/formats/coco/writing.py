@@ -26,13 +26,13 @@ from .... import __version__
 from ....config.names import BACKGROUND
 from ....metrics.scores import iou
 from ... import native
+from ...class_lists import check_meaning
 from ...sample import Sample
 from ...shapes.objects import Objects, find_objects, whole_classes
 from ...shapes.polygons import object_polygons
 from ...shapes.rle import encode, fill, polygon_runs
 from ...split import split_of
 from ..drivers import Export
-from ..label_files import check_meaning
 from .document import ANNOTATIONS, IGNORED, IMAGES, INSTANCES, PANOPTIC, SEMANTIC, SHIFTS
 
 WRITTEN_ANEW = ("file_name", "mask", "class_ids", "area")
@@ -117,7 +117,7 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic
     """COCO's instances.json, and semantic.json, from which label maps are restored exactly. min_area: objects with
     fewer pixels are left out. polygons: objects as polygons instead of RLE; a note says what is lost. panoptic: also
     write panoptic.json, with a PNG of each picture's segments."""
-    check_meaning(export.classes, ignored=(), fold=str)  # reading distinguishes capital letters
+    check_meaning(export.classes, ignored=())
     parts = [""] if export.parts in ([], ["train"]) else export.parts
     endings = {part: f"_{part}" if part else "" for part in parts}
     documents = {part: (Part(), Part(), Part()) for part in parts}
