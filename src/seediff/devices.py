@@ -38,6 +38,9 @@ def check_device(device: str) -> str:
         raise UserError("device", f"{device} must be one of cuda, cuda:0, mps, cpu") from error
     if not usable[kind] or (kind == "cuda" and index >= torch.cuda.device_count()):
         available = ", ".join(kind for kind, there in usable.items() if there)
+        if kind == "cuda" and torch.version.cuda is None and torch.version.hip is None:
+            problem = f"{device}: is not available, because this PyTorch was built for CPUs only"
+            raise UserError("device", problem, "install one for CUDA (https://pytorch.org/get-started)")
         raise UserError("device", f"{device}: is not available", f"available: {available}")
     return device
 

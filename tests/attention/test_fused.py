@@ -1,5 +1,6 @@
 """The fused kernels by Triton's interpreter, against float64 and against plain torch."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -143,12 +144,28 @@ def test_where_there_is_no_gpu_or_no_triton_plain_torch_computes(monkeypatch):
     query = torch.zeros(1, 1, 4, 8)
     assert not fused.can_fuse(query)
     on_gpu: Any = type("Query", (), {"device": torch.device("cuda"), "shape": query.shape, "dtype": torch.float16})()
+    monkeypatch.setattr(fused, "runs_kernels", lambda _: True)
     assert fused.can_fuse(on_gpu)
     monkeypatch.setenv("SEEDIFF_FUSED", "0")
     assert not fused.can_fuse(on_gpu)
     monkeypatch.delenv("SEEDIFF_FUSED")
     monkeypatch.setattr(fused, "has_triton", lambda: False)
     assert not fused.can_fuse(on_gpu)
+
+
+def test_where_triton_cannot_run_plain_torch_computes_after_one_warning(monkeypatch):
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Failed to find C compiler.\nPlease specify via CC environment variable.")
+
+    monkeypatch.setattr(fused, "add_probabilities_fused", fail)
+    monkeypatch.setattr(torch.cuda, "device_of", lambda _: nullcontext())
+    fused.runs_kernels.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match=r"do not run on cpu \(Failed to find C compiler\.\); plain torch"):
+            assert not fused.runs_kernels(torch.device("cpu"))
+        assert not fused.runs_kernels(torch.device("cpu"))  # no second warning
+    finally:
+        fused.runs_kernels.cache_clear()
 
 
 def test_blocks_are_the_devices():

@@ -1,15 +1,18 @@
 """The diffusers pipeline under capture: the same images, and maps that belong to them."""
 
 import dataclasses
+import sys
 
+import diffusers
 import numpy as np
 import pytest
 import torch
 from builders.plans import plan_of, with_plan
 
-from seediff.attention.generate import check_shape, generate_batch, image_shape
+from seediff.attention.generate import check_shape, draw_noise_in_float32, generate_batch, image_shape
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
+from seediff.models.families import families
 from seediff.prompts.specs import SampleSpec
 
 SPECS = [
@@ -49,6 +52,21 @@ def test_images_are_those_without_capture(name, request):
     assert [m.prompt for m in maps] == [s.prompt for s in SPECS]
     assert maps[1].words == {"cat": (5,), "pottedplant": (8, 9)}
     assert maps[1].cross_at(4, "pottedplant").shape == (model.latent_side // 4,) * 2
+
+
+def test_noise_is_drawn_in_float32(sd1_model):
+    module = sys.modules[type(sd1_model.pipe).__module__]
+    own, noise = module.randn_tensor, torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    with draw_noise_in_float32(sd1_model.pipe):
+        for dtype in (torch.float32, torch.float16, torch.bfloat16):
+            drawn = module.randn_tensor((1, 4, 8, 8), [torch.Generator().manual_seed(1)], "cpu", dtype)
+            assert torch.equal(drawn, noise.to(dtype))
+    assert module.randn_tensor is own
+
+
+def test_every_pipeline_draws_its_noise_where_float32_takes_its_place():
+    pipelines = [getattr(diffusers, name) for family in families() for name in family.pipelines]
+    assert all(hasattr(sys.modules[pipeline.__module__], "randn_tensor") for pipeline in pipelines)
 
 
 def test_every_unet_call_is_counted(sd1_model):

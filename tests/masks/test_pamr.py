@@ -104,7 +104,7 @@ def test_the_result_does_not_depend_on_bands_or_threads(monkeypatch: pytest.Monk
     image, masks = photo(33, 20), torch.rand(3, 33, 20)
     whole = pamr(image, masks, iterations=2, dilations=(1, 3))
     for chunk, count in ((1, 1), (500, 2), (2000, 3)):
-        monkeypatch.setattr(refine, "CHUNK", chunk)
+        monkeypatch.setitem(refine.CHUNK, "cpu", chunk)
         torch.set_num_threads(count)
         assert torch.equal(pamr(image, masks, iterations=2, dilations=(1, 3)), whole)
 

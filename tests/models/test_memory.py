@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_offload_is_refused_where_it_saves_nothing(sd1_folder, monkeypatch):
             ("--device", "cpu", "--offload", "model"),
             "--offload: model: parts of the model would take turns in a GPU's memory",
         ),
-        (("--device", "cuda:99"), "--device: cuda:99: is not available; available: "),
+        (("--device", "cuda:99"), "--device: cuda:99: is not available"),
     ],
 )
 def test_one_line_and_exit_2(options, why, command, more, tmp_path, capsys):
@@ -118,6 +119,14 @@ def test_tiles_blend_pictures_and_latents_of_more_than_the_autoencoders_size(sd1
         assert torch.equal(maps[0].cross_attention[own[0].latent_size], own[0].cross_attention[own[0].latent_size])
         assert np.abs(image.astype(int) - whole).mean() < 8
         assert torch.equal(encode_images(tiled, [whole]), encode_images(sd1_model, [whole])) == same
+
+
+def test_on_a_gpu_pictures_are_decoded_one_at_a_time(sd1_folder):
+    pipe = load_model(str(sd1_folder), device="cpu").pipe
+    assert not pipe.vae.use_slicing
+    moved: Any = SimpleNamespace(vae=pipe.vae, to=lambda device: None)
+    memory.place(moved, "cuda:0", "none")
+    assert pipe.vae.use_slicing
 
 
 def test_an_autoencoder_without_tiles():

@@ -7,6 +7,7 @@ The only other memory is one number per head and query, and one per column.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..errors import first_line
 from .probabilities import Part, Scratch, add_probabilities
 
 LARGEST_WIDTH = 256
@@ -68,6 +70,24 @@ def has_triton() -> bool:
     return find_spec("triton") is not None
 
 
+@lru_cache
+def runs_kernels(device: torch.device) -> bool:
+    """Whether Triton can compile and run the kernels on a device, tried once on a small map. Without a C compiler,
+    Python's headers or a recent card it cannot: one warning says so, and plain torch computes the same maps."""
+    query = torch.zeros(1, 1, 16, 16, dtype=torch.float16, device=device)
+    try:
+        with torch.cuda.device_of(query):
+            add_probabilities_fused([Part(query.new_zeros(1, 16, 16).float())], query, query, 1.0, normalize=True)
+            torch.cuda.synchronize()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # Triton, the compiler and the driver raise errors of many kinds
+        why = first_line(error)
+        warnings.warn(f"Triton's kernels do not run on {device} ({why}); plain torch captures attention", stacklevel=2)
+        return False
+    return True
+
+
 def add_fast(
     parts: Sequence[Part],
     query: torch.Tensor,
@@ -93,6 +113,7 @@ def can_fuse(query: torch.Tensor) -> bool:
         and query.shape[3] <= LARGEST_WIDTH
         and query.dtype != torch.float64
         and has_triton()
+        and runs_kernels(query.device)
     )
 
 

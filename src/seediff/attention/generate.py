@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +76,7 @@ def draw_batch(
     texts, asked = asked_texts(model, plan, prompts, [spec.classes for spec in specs])
     words = [locate_columns(model.readers, text, spec.classes) for text, spec in zip(texts, specs, strict=True)]
 
-    # 2. Run the pipeline; noise comes from the CPU, so that a seed means the same on every device
+    # 2. Run the pipeline; noise comes from the CPU in float32, so that a seed means the same on every device
     height, width = image_shape(model, size)
     drawing = Drawing(
         prompts=prompts,
@@ -85,7 +88,10 @@ def draw_batch(
         generators=[torch.Generator().manual_seed(spec.seed) for spec in specs],
     )
     guidance, calls = family.guided(pipe, guidance_scale), family.calls(pipe, steps)
-    with capture_attention(model.network, plan, guidance=guidance, total_steps=calls, asked=asked) as recorder:
+    with (
+        draw_noise_in_float32(pipe),
+        capture_attention(model.network, plan, guidance=guidance, total_steps=calls, asked=asked) as recorder,
+    ):
         result = pipe(**family.call(pipe, drawing))
 
     # 3. Maps first, because their error names the layer that overflowed; an image would only be black
@@ -95,6 +101,33 @@ def draw_batch(
             "dtype", f"{model.dtype}: overflowed, the generated image is not a number", "use float32 or bfloat16"
         )
     return [(image * 255).round().astype(np.uint8) for image in result.images], maps
+
+
+@contextmanager
+def draw_noise_in_float32(pipe: Any) -> Iterator[None]:
+    """diffusers draws a pipeline's and its scheduler's noise in the model's number format. In half precision a seed
+    then has other values than in float32, and before torch 2.13 bfloat16 has only 256 different ones. In this block,
+    noise is drawn in float32 and then cast. One thread at a time may draw."""
+    from diffusers.utils.torch_utils import randn_tensor
+
+    def draw(
+        shape: Any, generator: Any = None, device: Any = None, dtype: Any = None, layout: Any = None
+    ) -> torch.Tensor:
+        drawn = randn_tensor(shape, generator, device, torch.float32, layout)
+        return drawn if dtype is None else drawn.to(dtype)
+
+    classes = (*type(pipe).__mro__, *type(pipe.scheduler).__mro__)
+    modules = {
+        module for one in classes if (module := sys.modules.get(one.__module__)) and hasattr(module, "randn_tensor")
+    }
+    before = {module: module.randn_tensor for module in modules}
+    try:
+        for module in modules:
+            module.randn_tensor = draw  # pyright: ignore[reportAttributeAccessIssue]
+        yield
+    finally:
+        for module, own in before.items():
+            module.randn_tensor = own  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from ..files.messages import counted
 from ..files.tensors import read_header
 from .families.base import Family
 from .hub import cached_file, fetch_file, hub_files, hub_part, path_of
+from .weights import all_finite
 
 USUAL = ("pytorch_lora_weights.safetensors", "learned_embeds.safetensors")
 """The names that diffusers gives these files."""
@@ -109,7 +110,7 @@ def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
 
 
 def _check_numbers(what: str, source: str, name: str, values: Any) -> None:
-    if not bool(values.isfinite().all()):
+    if not all_finite(values):
         problem = f"{source}: tensor {name[:80]} holds values that are not finite"
         raise UserError(what, problem, "the file is damaged")
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-import torch
 from torch import nn
 from transformers.utils import logging
 
@@ -27,6 +26,7 @@ from ..files.messages import shown
 from ..files.reading import SETTINGS
 from ..files.tensors import read_header
 from ..models.trust import OWN_ATTENTION, check_settings
+from ..models.weights import all_finite
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 LAYERS = 1000
@@ -143,5 +143,5 @@ def _check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, initi
         if not initial or file_shape[1:] != network_shape[1:]:
             raise UserError(f"{where}: tensor {name} is {file_shape}, but the network's is {network_shape}")
     for name, value in network.state_dict().items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        if value.is_floating_point() and not all_finite(value):
             raise UserError(f"{where}: tensor {name} holds values that are not finite; the weights are damaged")

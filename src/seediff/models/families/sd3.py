@@ -94,6 +94,7 @@ SD3 = MMDiT(
     patch=2,
     steps=28,
     guidance_scale=7.0,
+    half="bfloat16",
     loading={"feature_extractor": None, "image_encoder": None},
     text={
         "text_encoder": CLIP_PROJECTED,
