@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -18,12 +18,11 @@ from seediff.cli.options import HERE
 from seediff.cli.progress import show_progress
 from seediff.config.fields import WORD
 from seediff.errors import UserError
-from seediff.files.messages import make_console
 from seediff.files.output_folders import check_writable
 from seediff.workers import Progress
 
 from .definition import Table, packaged, read_table
-from .results import shown, summarised, write_table
+from .results import write_table
 from .sources import Places
 from .stored_results import open_kept
 from .trained import Watch, check, planned, run_table
@@ -42,7 +41,7 @@ class Options:
     """Options for making a table."""
 
     out: Annotated[
-        Path | None, HERE, Parameter(help="Folder for results.md, .json, .svg.", show_default="studies/TABLE")
+        Path | None, HERE, Parameter(help="Folder for results.md and results.json.", show_default="studies/TABLE")
     ] = None
     work: Annotated[Path, HERE, Parameter(help="Folder for sets, scenes and segmenters, shared by all tables.")] = Path(
         "studies/work"
@@ -121,12 +120,8 @@ def run(
 
     # 3. Write and print the results
     write_table(out, result)
-    show_rows(result)
-    make_console().print(
-        f"Table: {out / 'results.md'}   Plot: {out / 'results.svg'}   JSON: {out / 'results.json'}",
-        markup=False,
-        soft_wrap=True,
-    )
+    print((out / "results.md").read_text(encoding="utf-8"))
+    print(f"Table: {out / 'results.md'}   JSON: {out / 'results.json'}")
 
 
 def chosen_table(name: str, options: Options) -> Table:
@@ -181,18 +176,6 @@ def watching(quiet: bool, work: Path) -> Iterator[Watch]:
             return current.enter_context(show_progress(quiet, work, "steps"))
 
         yield watch
-
-
-def show_rows(result: dict[str, Any]) -> None:
-    """Print the table on the terminal."""
-    from rich.table import Table as Shown
-    from rich.text import Text
-
-    table = Shown("", "measured on", "figure", "%", "seeds", "95 % over images", "paper", title=result["title"])
-    for row in summarised(result):
-        paper = "" if row["paper"] is None else str(row["paper"])
-        table.add_row(Text(row["row"]), row["test"].replace("_", " "), row["metric"], *shown(row), paper)
-    make_console().print(table)
 
 
 if __name__ == "__main__":

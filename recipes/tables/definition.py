@@ -14,8 +14,8 @@ data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import msgspec
 
 from seediff.config.augment import parse_recipe
-from seediff.config.fields import check_table
+from seediff.config.fields import Count, check_table
 from seediff.config.resolve import load_config
 from seediff.errors import UserError
 from seediff.files.documents import fit, read_toml
@@ -31,6 +31,7 @@ from seediff.files.documents import fit, read_toml
 from .drawn import SetConfig
 
 FOLDER = Path(__file__).parent
+Amount = Annotated[int, msgspec.Meta(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class Source:
     scenes: str | None = None
     folder: str | None = None
     split: str | None = None
-    count: int | None = None
-    skip: int = 0
+    count: Count | None = None
+    skip: Amount = 0
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     seed: int | None = None
@@ -63,17 +64,12 @@ class Source:
             raise UserError("name one of set, scenes and folder")
         if (self.set is None) != (self.labels is None):
             raise UserError("set and labels belong together")
-        if self.skip < 0 or (self.count is not None and self.count < 1):
-            raise UserError(f"count = {self.count}, skip = {self.skip}: must be at least 1 and 0")
         if self.augment is not None:
             parse_recipe(self.augment)
-        if self.folder is not None:
-            for name in ("only", "without", "masks"):
-                if getattr(self, name):
-                    raise UserError(
-                        f"{name}: is for drawn sets and scenes, whose rows say which classes an image shows; not for a"
-                        " folder"
-                    )
+        if self.folder is not None and (self.only or self.without or self.masks):
+            raise UserError(
+                "only, without and masks are for sets and scenes, which say what an image shows, not a folder"
+            )
 
     def scaled(self, factor: float) -> Source:
         """The source with `count` multiplied by `factor`, but at least 2."""
@@ -90,9 +86,8 @@ class HeldOut(Source):
         super().__post_init__()
         if self.set is not None:
             raise UserError("a test is of scenes or of a folder: what is drawn has no exact masks")
-        for name in ("only", "without", "masks", "augment"):
-            if getattr(self, name):
-                raise UserError(f"{name}: is for data to train on; a test is measured as it is")
+        if self.only or self.without or self.masks or self.augment:
+            raise UserError("only, without, masks and augment are for data to train on; a test is measured as it is")
 
 
 @dataclass(frozen=True)
@@ -101,20 +96,17 @@ class Row:
     afterwards. tests: names of the tests. settings: override [train]. then_settings: override both in fine-tuning.
     paper: the paper's figures in percent, by METRIC or TEST.METRIC."""
 
-    name: str
-    train: tuple[str, ...]
+    name: str = ""
+    train: tuple[str, ...] = ()
     then: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()
     settings: dict = field(default_factory=dict)
     then_settings: dict = field(default_factory=dict)
-    paper: dict = field(default_factory=dict)
+    paper: dict[str, int | float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.train:
-            raise UserError("train = []: name the data to train on")
-        for name, value in self.paper.items():
-            if type(value) not in (int, float):
-                raise UserError(f"paper: {name} = {value!r} must be a number, in percent")
+        if not self.name or not self.train:
+            raise UserError("name and train, the data to train on, must be given")
 
 
 @dataclass(frozen=True)
@@ -194,11 +186,11 @@ class TableFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read_table(path: Path) -> Table:
     """Read a table from its file. Raises UserError naming the file and the faulty place."""
     file = fit(read_toml(path), TableFile, str(path))
-    data = {name: _made(Source, table, f"{path} [data.{name}]") for name, table in file.data.items()}
-    tests = {name: _made(HeldOut, table, f"{path} [test.{name}]") for name, table in file.test.items()}
+    data = {name: _made(Source, Source, table, f"{path} [data.{name}]") for name, table in file.data.items()}
+    tests = {name: _made(HeldOut, HeldOut, table, f"{path} [test.{name}]") for name, table in file.test.items()}
     sets = {name: _set(given, path, f"{path} [sets.{name}]") for name, given in file.sets.items()}
     rows = tuple(
-        _made(Row, {"tests": list(tests), **table}, f"{path}, row {number}")
+        _made(Row, Row, {"tests": list(tests), **table}, f"{path}, row {number}")
         for number, table in enumerate(file.rows, 1)
     )
     table = Table(
@@ -211,27 +203,18 @@ def read_table(path: Path) -> Table:
 def _set(given: str | dict[str, Any], path: Path, where: str) -> SetConfig:
     """The configuration in a set's file, with the changes in `given` if it is a table."""
     changes: dict[str, Any] = {"file": given} if isinstance(given, str) else dict(given)
-    file, names = changes.pop("file", None), changes.pop("labels", None)
-    if not isinstance(file, str) or Path(file).name != file:
-        wrong = "'file' is missing; it" if file is None else f"file = {file!r}"
-        raise UserError(f"{where}: {wrong} must be a text, the name of a set's file beside this one")
+    if not isinstance(file := changes.pop("file", None), str) or Path(file).name != file:
+        raise UserError(where, f"'file' is {file!r} and must be the name of a set's file beside this one")
     config = load_config(path.parent / file, SetConfig)
-    if names is not None:
-        known = ", ".join(config.labels)
-        if not isinstance(names, list) or not all(isinstance(name, str) and name in config.labels for name in names):
-            raise UserError(f"{where}: labels = {names!r} must be a list of names of {file}'s labellings: {known}")
+    if "labels" in changes:
+        names = fit(changes["labels"], list[str], f"{where}: labels")
+        for name in names:
+            _check_known(f"{where}: labels", name, config.labels)
         changes["labels"] = {name: config.labels[name] for name in names}
-    return _filled(partial(replace, config), SetConfig, changes, where)
+    return _made(partial(replace, config), SetConfig, changes, where)
 
 
-def _made(kind: Any, table: dict[str, Any], where: str) -> Any:
-    needed = [f.name for f in fields(kind) if f.name in ("name", "train") and f.name not in table]
-    if needed:
-        raise UserError(f"{where}: '{needed[0]}' is missing")
-    return _filled(kind, kind, table, where)
-
-
-def _filled(make: Callable[..., Any], kind: Any, table: dict[str, Any], where: str) -> Any:
+def _made(make: Callable[..., Any], kind: Any, table: dict[str, Any], where: str) -> Any:
     """make(**table), after its keys and types were checked against the fields of `kind`. Errors begin with `where`."""
     try:
         return make(**check_table(kind, table, where))
@@ -243,31 +226,22 @@ def _check_names(table: Table, path: Path) -> None:
     """Raise UserError if rows or data refer to anything that does not exist, or if two rows have the same name."""
     for name, source in {**table.data, **table.tests}.items():
         if source.set is not None:
-            if source.set not in table.sets:
-                raise UserError(f"{path}: {name}: there is no set '{source.set}' under [sets]")
-            if source.labels not in table.sets[source.set].labels:
-                known = ", ".join(table.sets[source.set].labels)
-                raise UserError(
-                    f"{path}: {name}: set '{source.set}' has no labelling '{source.labels}'; there are: {known}"
-                )
-            if source.skip + (source.count or 0) > (images := table.sets[source.set].images):
-                raise UserError(
-                    f"{path}: {name}: count = {source.count}, skip = {source.skip}, but set '{source.set}' has {images}"
-                    " images"
-                )
+            _check_known(f"{path}: {name}: set", source.set, table.sets)
+            _check_known(f"{path}: {name}: labels", str(source.labels), table.sets[source.set].labels)
+            if (last := source.skip + (source.count or 0)) > (images := table.sets[source.set].images):
+                raise UserError(f"{path}: {name}", f"takes images up to {last}, but set '{source.set}' has {images}")
+    names = [row.name for row in table.rows]
     for row in table.rows:
         for name in (*row.train, *row.then):
-            if name not in table.data:
-                raise UserError(
-                    f"{path}: row '{row.name}': there is no data '{name}'; there are: {', '.join(table.data)}"
-                )
+            _check_known(f"{path}: row '{row.name}'", name, table.data)
         for name in row.tests:
-            if name not in table.tests:
-                raise UserError(
-                    f"{path}: row '{row.name}': there is no test '{name}'; there are: {', '.join(table.tests)}"
-                )
-    names = [row.name for row in table.rows]
-    if table.reference and table.reference not in names:
-        raise UserError(f"{path}: reference = '{table.reference}': there is no row of that name")
-    if len(set(names)) < len(names):
-        raise UserError(f"{path}: two rows are called '{next(n for n in names if names.count(n) > 1)}'")
+            _check_known(f"{path}: row '{row.name}'", name, table.tests)
+        if names.count(row.name) > 1:
+            raise UserError(path, f"two rows are called '{row.name}'")
+    if table.reference:
+        _check_known(f"{path}: reference", table.reference, names)
+
+
+def _check_known(where: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise UserError(where, f"there is no '{name}'", f"there are: {', '.join(known)}")

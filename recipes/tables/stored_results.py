@@ -12,68 +12,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from seediff.errors import UserError
-from seediff.files.documents import fit, read_json
+from seediff.files.documents import read_json
 from seediff.files.outputs import write_atomic
 
 RESULTS = "results.json"
-Bounds = list[float | None] | None
-
-
-@dataclass(frozen=True)
-class GroupScores:
-    miou: float | None
-    miou_ci95: Bounds
-
-
-@dataclass(frozen=True)
-class ClassScores:
-    iou: float | None
-    iou_ci95: Bounds
-
-
-@dataclass(frozen=True)
-class ShownScores:
-    """The scores that tables show, and keep; `seediff evaluate` writes more."""
-
-    miou: float | None
-    miou_ci95: Bounds
-    pixel_accuracy: float | None
-    pixel_accuracy_ci95: Bounds
-    groups: dict[str, GroupScores]
-    per_class: dict[str, ClassScores]
-
-
-@dataclass(frozen=True)
-class TableRow:
-    """A row of results.json. seconds, and the lists in tests (test → scores): one entry per segmenter."""
-
-    segmenters: list[str]
-    seconds: list[float]
-    tests: dict[str, list[dict[str, Any]]]
-
-    def __post_init__(self) -> None:
-        if {len(self.seconds), *map(len, self.tests.values())} != {len(self.segmenters)}:
-            raise UserError(
-                f"'seconds' and every test must have {len(self.segmenters)} entries, one for each of 'segmenters'"
-            )
-
-
-@dataclass(frozen=True)
-class TableResults:
-    """The part of results.json that is read. test_keys: test → the key of its scores."""
-
-    table: str
-    test_keys: dict[str, str]
-    rows: list[TableRow]
-
-    def __post_init__(self) -> None:
-        if unknown := {name for row in self.rows for name in row.tests} - set(self.test_keys):
-            raise UserError(f"test_keys must name every test; '{min(unknown)}' is missing")
+SHOWN = ("miou", "miou_ci95", "pixel_accuracy", "pixel_accuracy_ci95")
+"""The scores that tables show, and keep, beside those of groups and classes; `seediff evaluate` writes more."""
 
 
 @dataclass(frozen=True)
@@ -122,36 +71,31 @@ def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
     """The figures in a work folder and in every table below the folders `reuse`. If several have the same figure, the
     first counts.
 
-    Raises UserError for a folder that does not exist or holds no table, and for a file that cannot be read.
+    Raises UserError for a folder that does not exist.
     """
     scores: dict[tuple[str, str], dict[str, Any]] = {}
     seconds: dict[str, float] = {}
     for folder in reuse:
         if not folder.is_dir():
             raise UserError("reuse", f"{folder}: there is no such folder")
-        found = 0
         for path in sorted(folder.rglob(RESULTS)):
             result = read_json(path, dict[str, Any])
-            if not {"table", "rows"} <= set(result):
-                continue  # of another kind of study
-            table = fit(result, TableResults, str(path))
-            found += 1
-            for number, row in enumerate(table.rows):
-                for position, segmenter in enumerate(row.segmenters):
-                    seconds.setdefault(segmenter, row.seconds[position])
-                    for name, of_seeds in row.tests.items():
-                        where = f"{path}: rows[{number}].tests, '{name}'"
-                        scores.setdefault((segmenter, table.test_keys[name]), shown_scores(of_seeds[position], where))
-        if not found:
-            raise UserError("reuse", f"{folder} holds no {RESULTS} of a table that `python -m recipes.tables` wrote")
+            for row in result["rows"] if "table" in result else ():  # others are of another kind of study
+                for position, segmenter in enumerate(row["segmenters"]):
+                    seconds.setdefault(segmenter, row["seconds"][position])
+                    for name, of_seeds in row["tests"].items():
+                        scores.setdefault((segmenter, result["test_keys"][name]), shown_scores(of_seeds[position]))
     return Kept(work, scores, seconds)
 
 
 def read_scores(path: Path) -> dict[str, Any]:
-    """What tables show of a file that `seediff evaluate --json` wrote. Raises UserError for a faulty file."""
-    return shown_scores(read_json(path, dict[str, Any]), str(path))
+    """What tables show of a file that `seediff evaluate --json` wrote."""
+    return shown_scores(read_json(path, dict[str, Any]))
 
 
-def shown_scores(found: dict[str, Any], where: str) -> dict[str, Any]:
-    """The fields of ShownScores. Raises UserError if one is missing or of another type."""
-    return asdict(fit(found, ShownScores, where))
+def shown_scores(found: Mapping[str, Any]) -> dict[str, Any]:
+    def kept(rows: Mapping[str, Any], key: str) -> dict[str, Any]:
+        return {name: {one: row[one] for one in (key, f"{key}_ci95")} for name, row in rows.items()}
+
+    groups, classes = kept(found["groups"], "miou"), kept(found["per_class"], "iou")
+    return {**{key: found[key] for key in SHOWN}, "groups": groups, "per_class": classes}

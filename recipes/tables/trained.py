@@ -5,7 +5,7 @@ study continues, a row that several tables share is trained once, and a changed 
 
     work/segmenters/<digest>/          as `seediff train` writes it
     work/scores/, work/costs/          figures (stored_results.py)
-    out/results.json, .md, .svg  results.py
+    out/results.json, .md              results.py
 """
 
 from __future__ import annotations

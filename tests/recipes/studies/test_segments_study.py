@@ -87,7 +87,7 @@ def test_the_study_end_to_end(mini_folder, tmp_path, few_ways, capsys):
 
 
 def test_published_constants_are_read():
-    from recipes.renewal.outputs import ROOT
+    from recipes.renew import ROOT
 
     best = read_best(ROOT / "docs" / "segments.json")
     assert {name: type(way) for name, way in best.items()} == {name: type(way) for name, way in PAPER.items()}

@@ -81,7 +81,7 @@ def test_sets_are_scaled_as_what_is_taken_of_them():
     table = read_table(packaged("strategy", "embedded"))
     scaled = table.scaled(0.01)
     assert scaled.sets["main"].images == scaled.data["ca"].count == 10
-    with pytest.raises(UserError, match="count = 2000, skip = 0, but set 'main' has 1000 images"):
+    with pytest.raises(UserError, match="takes images up to 2000, but set 'main' has 1000"):
         _check_names(replace(table, data={**table.data, "ca": replace(table.data["ca"], count=2000)}), Path("t"))
 
 
@@ -126,11 +126,11 @@ TITLE, TRAIN, SCENES, HELD_OUT = 'title = "A table"', 'train = ["exact"]', 'scen
         (TITLE, f'{TITLE}\nsets.few = {{ file = "set.toml", capture_steps = "late" }}', "capture_steps"),
         (TITLE, f'{TITLE}\nsets.few = {{ file = "set.toml", images = {10**14} }}', "10000000"),
         (TITLE, f'{TITLE}\nsets.few = {{ file = "set.toml", step = 1 }}', "'step'"),
-        (TRAIN, "", "'train'"),
+        (TRAIN, "", "train"),
         (TRAIN, "train = []", "train"),
         (TRAIN, 'train = ["exakt"]', "'exakt'"),
         (TRAIN, f'{TRAIN}\ntests = ["other"]', "'other'"),
-        (TRAIN, f'{TRAIN}\npaper = {{ miou = "high" }}', "miou"),
+        (TRAIN, f'{TRAIN}\npaper = {{ miou = "high" }}', "paper"),
         (TRAIN, f'{TRAIN}\n[[rows]]\nname = "exact"\n{TRAIN}', "two rows"),
         ("count = 100", "count = 0", "at least 1"),
         ("count = 100", "cuont = 100", "'cuont'"),
