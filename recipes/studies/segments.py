@@ -23,7 +23,7 @@ from seediff.config.constants import SegmentConfig
 from seediff.config.fields import check_table
 from seediff.config.methods import SEGMENT_OPTIONS
 from seediff.errors import UserError
-from seediff.files.documents import fit, read_json
+from seediff.files.documents import read_json
 from seediff.files.label_maps import resize_nearest, voc_palette
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic
@@ -249,31 +249,19 @@ def _rounded(value: Any) -> Any:
     return [_rounded(inner) for inner in value] if isinstance(value, list | tuple) else round(float(value), 4)
 
 
-@dataclass(frozen=True)
-class Row:
-    """The part of a row of results.json that is read."""
-
-    constants: dict[str, Any]
-
-
 def read_best(path: Path) -> dict[str, Way]:
-    """The best constants in results.json of an earlier study. Raises UserError if any are missing."""
-    rows = fit(read_json(path, dict[str, Any]).get("best", {}), dict[str, Row], f"{path}: best")
-    if missing := [name for name in PAPER if name not in rows]:
-        raise UserError(f"{path}: best has no '{missing[0]}'; results.json of a study of segments that tuned has all")
-    return {name: _way(paper, rows[name].constants, f"{path}: best.{name}.constants") for name, paper in PAPER.items()}
-
-
-def _way(paper: Way, table: Mapping[str, Any], where: str) -> Way:
-    """The way that a table written by `constants` describes. paper: the same way at its paper's constants. Raises
-    UserError.
-    """
-    if not isinstance(paper, SegmentConfig):
-        return fit(table, Colours, where)
-    try:
-        return replace(paper, **check_table(SegmentConfig, table, where))
-    except UserError as error:
-        raise error if where in str(error) else UserError(f"{where}: {error}") from error
+    """The best constants in results.json of an earlier study that tuned them."""
+    result = read_json(path, dict[str, Any])
+    if "best" not in result:
+        raise UserError(path, "has no best constants", "results.json of a study of segments that tuned has")
+    best: dict[str, Way] = {}
+    for name, paper in PAPER.items():
+        table = result["best"][name]["constants"]
+        if isinstance(paper, SegmentConfig):
+            best[name] = replace(paper, **check_table(SegmentConfig, table, f"{path}: {name}"))
+        else:
+            best[name] = Colours(**table)
+    return best
 
 
 def constants(way: Way) -> dict[str, Any]:

@@ -20,8 +20,6 @@ from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.fields import check_table
 from seediff.config.levels import fit_levels
 from seediff.config.methods import METHOD_FACTS
-from seediff.errors import UserError
-from seediff.files.documents import fit
 from seediff.models.families.base import Joint
 from seediff.models.groups import Layers, by_kind
 from seediff.models.registry import Model
@@ -82,15 +80,6 @@ LEADERS = 4
 
 
 @dataclass(frozen=True)
-class SettingTable:
-    """The table that `Setting.table` writes."""
-
-    method: str
-    mask: dict[str, Any]
-    capture: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class Setting:
     """One method's constants: which maps are captured, and how the mask is made from them."""
 
@@ -123,12 +112,8 @@ class Setting:
         """The setting whose `table` this is. where: the file and the place in it, for messages. Raises UserError for an
         invalid table.
         """
-        setting = fit(table, SettingTable, where)
-        mask = check_table(MaskConfig, {**setting.mask, "method": setting.method}, where)
-        try:
-            return cls(MaskConfig(**mask), CaptureConfig(**check_table(CaptureConfig, setting.capture, where)))
-        except UserError as error:
-            raise error if where in str(error) else UserError(f"{where}: {error}") from error
+        mask = check_table(MaskConfig, {**table["mask"], "method": table["method"]}, where)
+        return cls(MaskConfig(**mask), CaptureConfig(**check_table(CaptureConfig, table["capture"], where)))
 
     def constants(self) -> dict[str, Any]:
         """What defines the setting, for tables of results: only the constants that its method uses."""

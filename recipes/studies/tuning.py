@@ -21,7 +21,7 @@ from seediff.config.levels import level_name
 from seediff.config.methods import BEST, METHOD_FACTS
 from seediff.config.presets import recommended_mask
 from seediff.errors import UserError
-from seediff.files.documents import fit, read_json
+from seediff.files.documents import read_json
 from seediff.mini.scenes import Scene
 from seediff.models.registry import Model
 
@@ -62,24 +62,16 @@ class Trial:
     iou: float
 
 
-@dataclass(frozen=True)
-class Row:
-    """The part of a row of results.json that is read."""
-
-    setting: dict[str, Any]
-
-
 def read_chosen(path: Path) -> Chosen:
-    """The settings in the results.json of an earlier study. Raises UserError naming the file if any are missing."""
-    result, chosen = read_json(path, dict[str, Any]), {}
-    for kind in KINDS:
-        for name, row in fit(result.get(kind, {}), dict[str, Row], f"{path}: {kind}").items():
-            chosen[kind, name] = Setting.from_table(row.setting, f"{path}: {kind}.{name}.setting")
-    if missing := [
-        f"{kind} of {name}" for kind in ("own_best", "paper") for name in METHOD_NAMES if (kind, name) not in chosen
-    ]:
-        raise UserError(f"constants '{path}': has no setting for {missing[0]}; a study of truth writes a file with all")
-    return chosen
+    """The settings in the results.json of an earlier study of truth."""
+    result = read_json(path, dict[str, Any])
+    if not {"own_best", "paper"} <= set(result):
+        raise UserError(path, "has no settings", "a study of truth writes a file that has")
+    return {
+        (kind, name): Setting.from_table(row["setting"], f"{path}: {kind}.{name}")
+        for kind in KINDS
+        for name, row in result.get(kind, {}).items()
+    }
 
 
 def choose(trials: Sequence[Trial], model: Model) -> Chosen:

@@ -42,7 +42,7 @@ class Source:
     folder, split: a name for `--data NAME=FOLDER`, and a split of that data. skip, count: the `count` samples after the
     first `skip`. only, without: of these, the samples that show no classes but these, or none of these. seed: of
     rendered scenes and of the augmentation; a drawn set is drawn again with it, which gives other images of the same
-    kind. masks: other masks for the same images (relabel.py). augment: a preset of `seediff augment`, or what its
+    kind. augment: a preset of `seediff augment`, or what its
     `--add` takes, separated by commas.
     """
 
@@ -56,7 +56,6 @@ class Source:
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     seed: int | None = None
-    masks: str | None = None
     augment: str | None = None
 
     def __post_init__(self) -> None:
@@ -66,10 +65,8 @@ class Source:
             raise UserError("set and labels belong together")
         if self.augment is not None:
             parse_recipe(self.augment)
-        if self.folder is not None and (self.only or self.without or self.masks):
-            raise UserError(
-                "only, without and masks are for sets and scenes, which say what an image shows, not a folder"
-            )
+        if self.folder is not None and (self.only or self.without):
+            raise UserError("only and without are for sets and scenes, which say what an image shows, not for a folder")
 
     def scaled(self, factor: float) -> Source:
         """The source with `count` multiplied by `factor`, but at least 2."""
@@ -86,8 +83,8 @@ class HeldOut(Source):
         super().__post_init__()
         if self.set is not None:
             raise UserError("a test is of scenes or of a folder: what is drawn has no exact masks")
-        if self.only or self.without or self.masks or self.augment:
-            raise UserError("only, without, masks and augment are for data to train on; a test is measured as it is")
+        if self.only or self.without or self.augment:
+            raise UserError("only, without and augment are for data to train on; a test is measured as it is")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 work/sets/<digest>/        drawn and labelled images (drawn.py)
 work/scenes/<name>/        rendered scenes with exact masks
-work/relabelled/<digest>/  samples with other masks (relabel.py)
 work/augmented/<digest>/   samples after `seediff augment`
 """
 
@@ -34,7 +33,6 @@ from seediff.workers import Progress
 
 from .definition import HeldOut, Source
 from .drawn import SetConfig, draw_set, labelled
-from .relabel import YARDSTICK, labelling, relabelled
 
 
 @dataclass(frozen=True)
@@ -90,11 +88,6 @@ def open_source(
     else:
         classes, found = _items(open_evaluation(place(source, places), split=source.split))
     items = chosen(source, found, classes)
-    if source.masks is not None:
-        key = digest(described(replace(source, augment=None), sets, places))
-        classes, items = relabelled(
-            classes, items, source.masks, sets, places.folder("relabelled", key), progress, places.device
-        )
     if source.augment is not None:
         classes, items = open_native(_augmented(source, Samples(classes, items), sets, places, progress))
     return Samples(classes, items)
@@ -165,13 +158,6 @@ def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> 
         about["files"] = places.once(data_fingerprint, folder)
     elif source.scenes in SETS:
         about["files"] = places.once(content_fingerprint, scenes_file(source.scenes))
-    if source.masks == YARDSTICK:
-        from recipes.mini.yardstick import SEGMENTER
-
-        about["masks"] = {"yardstick": places.once(content_fingerprint, SEGMENTER)}
-    elif source.masks is not None:
-        config, labels = labelling(source.masks, sets)
-        about["masks"] = {**_maker_described(config, places), "labels": labels}
     if source.augment is not None:
         about["augment"] = parse_recipe(source.augment)
     return json.loads(json.dumps(about))
@@ -179,16 +165,6 @@ def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> 
 
 def _set_described(config: SetConfig, places: Places) -> dict[str, Any]:
     return {"set": set_digest(config), **_weights(config, places)}
-
-
-def _maker_described(config: SetConfig, places: Places) -> dict[str, Any]:
-    """The part of a set's configuration that determines its model's masks of other images, without that for drawing."""
-    return {
-        "model": config.model,
-        "batch_size": config.batch_size,
-        "threads": config.threads,
-        **_weights(config, places),
-    }
 
 
 def _weights(config: SetConfig, places: Places) -> dict[str, str]:

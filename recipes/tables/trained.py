@@ -10,28 +10,28 @@ study continues, a row that several tables share is trained once, and a changed 
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from recipes.mini.sets import SETS
 from recipes.mini.world import RENDERED
 from seediff import __version__
-from seediff.config.fields import check_table
-from seediff.config.names import BACKGROUND
+from seediff.config.fields import Count, check_table
 from seediff.config.train import TrainConfig, make_config, with_device
 from seediff.dataset import native
 from seediff.errors import UserError
-from seediff.evaluate.evaluation import check_pictures, evaluate, protocol_for
+from seediff.evaluate.evaluation import evaluate, protocol_for
+from seediff.files.documents import fit
 from seediff.models.fingerprint import content_fingerprint
 from seediff.models.hub import resolve_name
 from seediff.workers import Progress
 
 from .definition import HeldOut, Row, Table, used_data
-from .relabel import check_masks
 from .sources import (
     Places,
     Samples,
@@ -42,11 +42,11 @@ from .sources import (
     joined,
     open_source,
     open_test,
-    place,
     set_config,
 )
 from .stored_results import Kept, open_kept
 
+Epochs = Annotated[float, Meta(gt=0)]
 EPOCHS = 20.0
 """The number of epochs if the table gives neither epochs nor steps."""
 
@@ -119,7 +119,7 @@ def run_table(
 
 
 def check(table: Table, places: Places, seeds: Sequence[int], kept: Kept | None = None) -> None:
-    """Raise UserError for anything that would stop the study later: unnamed or unusable data, missing art, unknown
+    """Raise UserError for what would stop the study later: data that is not named or cannot be used, missing art, wrong
     training options, unavailable weights. Rows whose figures are all kept need no art and no model, but they do need
     the folders of their data."""
     from seediff.train.models import check_weights
@@ -129,41 +129,22 @@ def check(table: Table, places: Places, seeds: Sequence[int], kept: Kept | None 
     if unknown := sorted(set(places.folders) - set(table.folders())):
         wanted = ", ".join(table.folders()) or "none"
         raise UserError("data", f"{unknown[0]}: the table has no data of that name; it needs {wanted}")
-    for row in table.rows:
-        for seed in seeds:
-            training_of(row, table, seed)
-    for name in used_data(table.rows):
-        if (masks := table.data[name].masks) is not None:
-            check_masks(masks, f"data '{name}'", classes_of(table.data[name], table.sets, places), table.sets)
+    trainings = {row.name: [training_of(row, table, seed) for seed in seeds] for row in table.rows}
     rows = [row for row in table.rows if kept is None or not has_figures(row, table, places, seeds, kept)]
     for row in rows:
-        training = training_of(row, table, seeds[0])
+        training = trainings[row.name][0]
         check_weights(with_device((training.base or training).config))
     for name in used_data(rows):
         check_source(name, table, places)
     for name in dict.fromkeys(name for row in table.rows for name in row.tests):
-        test = table.tests[name]
-        found = open_test(test, places)
-        protocol = protocol_for(test.protocol, found)
-        protocol.truth_table(found.classes, f"test '{name}'")
+        found = open_test(table.tests[name], places)
+        protocol = protocol_for(table.tests[name].protocol, found)
         if not found.samples:
             raise UserError(f"test '{name}': no sample is left of it")
-        if test.folder is not None:
-            check_pictures(found)
-        known = (
-            "miou",
-            "pixel_accuracy",
-            *protocol.groups,
-            *(["harmonic"] if protocol.harmonic else []),
-            *protocol.classes,
-        )
+        whole = ("miou", "pixel_accuracy", *(["harmonic"] if protocol.harmonic else []))
+        known = (*whole, *protocol.groups, *protocol.classes)
         if unknown := [one for one in table.metrics if one.lower() not in map(str.lower, known)]:
             raise UserError(f"metrics: test '{name}' has no '{unknown[0]}'; there are: {', '.join(known)}")
-        for row in rows:
-            if name in row.tests:
-                protocol.predicted_table(
-                    dict(enumerate((BACKGROUND, *row_classes(row, table, places)))), where=f"row '{row.name}'"
-                )
 
 
 def planned(table: Table, seeds: Sequence[int]) -> list[str]:
@@ -202,22 +183,14 @@ def check_source(name: str, table: Table, places: Places) -> None:
 
     source = table.data[name]
     if source.folder is not None:
-        if not place(source, places).is_dir():
-            raise UserError(f"--data {source.folder}={place(source, places)}: there is no such folder")
         samples = open_source(replace(source, augment=None), table.sets, places)
-        needed = source.count if not (source.only or source.without) else None
-        if needed is not None and len(samples.items) < needed:
-            raise UserError(
-                f"data '{name}': the table takes {needed} samples, but {place(source, places)} has {len(samples.items)}"
-                " for it"
-            )
+        if len(samples.items) < (source.count or 1):
+            raise UserError(f"data '{name}'", f"takes {source.count} samples, but there are {len(samples.items)}")
         check_stages([Stage(samples.items, samples.classes, epochs=1, name=name)])
-        return
     if source.scenes and source.scenes not in SETS:
         if source.scenes not in RENDERED:
-            raise UserError(
-                f"data '{name}': there are no scenes '{source.scenes}'; there are: {', '.join([*SETS, *RENDERED])}"
-            )
+            known = ", ".join([*SETS, *RENDERED])
+            raise UserError(f"data '{name}'", f"there are no scenes '{source.scenes}'", f"there are: {known}")
         if places.art is None or not places.art.is_dir():
             raise UserError(
                 f"data '{name}' is rendered from the art: name its folder with --art (`python -m recipes.mini art`"
@@ -245,15 +218,9 @@ def _training(values: Mapping[str, Any], data: tuple[str, ...], where: str) -> T
     steps, epochs = values.pop("steps", None), values.pop("epochs", None)
     if steps is not None and epochs is not None:
         raise UserError(f"{where}: has both steps and epochs; name one of them")
-    if steps is not None and not (isinstance(steps, int) and steps > 0):
-        raise UserError(f"{where}: steps = {steps!r} must be a whole number above 0")
-    if steps is None:
-        epochs = EPOCHS if epochs is None else epochs
-        if not isinstance(epochs, int | float) or not 0 < epochs < math.inf:
-            raise UserError(f"{where}: epochs = {epochs!r} must be a number above 0")
-    return Training(
-        make_config(check_table(TrainConfig, values, where)), data, None if epochs is None else float(epochs), steps
-    )
+    length = fit(steps, Count, f"{where}: steps") if steps is not None else None
+    epochs = fit(EPOCHS if epochs is None else epochs, Epochs, f"{where}: epochs") if length is None else None
+    return Training(make_config(check_table(TrainConfig, values, where)), data, epochs, length)
 
 
 def _merged(*tables: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def test_the_study_end_to_end(mini_folder, tmp_path, few_ways, capsys):
     assert json.loads((tmp_path / "b" / "results.json").read_text())["best"] == result["best"]
     (tmp_path / "a" / "results.json").write_text("{}")
     assert main(again, app) == 2
-    assert "best has no 'diffseg'" in capsys.readouterr().err
+    assert "has no best constants" in capsys.readouterr().err
     assert main([*line, "--images", "photos"], app) == 2
     assert "--labels is missing" in capsys.readouterr().err
 

@@ -12,7 +12,7 @@ from recipes.tables.definition import FOLDER, _check_names, packaged, read_table
 from recipes.tables.trained import training_of
 from seediff.errors import UserError
 
-EMBEDDED_ALONE = {"photographs", "gap"}
+EMBEDDED_ALONE = {"photographs"}
 EVERY = sorted(path for path in FOLDER.glob("*/*.toml") if not path.stem.startswith("set"))
 
 
@@ -138,10 +138,8 @@ TITLE, TRAIN, SCENES, HELD_OUT = 'title = "A table"', 'train = ["exact"]', 'scen
         ("count = 100", 'count = 100, augment = "flip:5%,noise:x"', "'noise:x'"),
         (SCENES, f'{SCENES}, folder = "x"', "set, scenes and folder"),
         (SCENES, 'set = "main"', "set and labels"),
-        (SCENES, 'folder = "x", masks = "yardstick"', "masks"),
         (SCENES, 'folder = "voc", without = ["dog"]', "without"),
         (HELD_OUT, 'count = 10, only = ["dog"] }', "only"),
-        (HELD_OUT, 'count = 10, masks = "yardstick" }', "masks"),
         ('scenes = "truth", count = 10', 'set = "main", labels = "ca"', "a test is of"),
         ("[train]", "[trian]", "trian"),
     ],
