@@ -112,8 +112,8 @@ class Setting:
         """The setting whose `table` this is. where: the file and the place in it, for messages. Raises UserError for an
         invalid table.
         """
-        mask = check_table(MaskConfig, {**table["mask"], "method": table["method"]}, where)
-        return cls(MaskConfig(**mask), CaptureConfig(**check_table(CaptureConfig, table["capture"], where)))
+        mask = check_table(MaskConfig, {**table.get("mask", {}), "method": table.get("method")}, where)
+        return cls(MaskConfig(**mask), CaptureConfig(**check_table(CaptureConfig, table.get("capture", {}), where)))
 
     def constants(self) -> dict[str, Any]:
         """What defines the setting, for tables of results: only the constants that its method uses."""
