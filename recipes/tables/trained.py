@@ -46,7 +46,8 @@ from .sources import (
 )
 from .stored_results import Kept, open_kept
 
-Epochs = Annotated[float, Meta(gt=0)]
+Epochs: Any = Annotated[float, Meta(gt=0)]
+Steps: Any = Count
 EPOCHS = 20.0
 """The number of epochs if the table gives neither epochs nor steps."""
 
@@ -218,7 +219,7 @@ def _training(values: Mapping[str, Any], data: tuple[str, ...], where: str) -> T
     steps, epochs = values.pop("steps", None), values.pop("epochs", None)
     if steps is not None and epochs is not None:
         raise UserError(f"{where}: has both steps and epochs; name one of them")
-    length = fit(steps, Count, f"{where}: steps") if steps is not None else None
+    length = fit(steps, Steps, f"{where}: steps") if steps is not None else None
     epochs = fit(EPOCHS if epochs is None else epochs, Epochs, f"{where}: epochs") if length is None else None
     return Training(make_config(check_table(TrainConfig, values, where)), data, epochs, length)
 

@@ -120,7 +120,6 @@ def test_drawn_with_a_scheduler_by_name(tmp_path):
         ({"objects": (4,)}, "from 1 to 3"),
         ({"objects": ()}, "from 1 to 3"),
         ({"labels": {}}, "at least one way"),
-        ({"labels": {"x": {"method": "ca", "mask": {}}}}, "labels.x"),
         ({"labels": {"x": {"method": "ca", "mask": {"beta": 2.0}, "capture": {"layers": "all"}}}}, "labels.x: beta"),
     ],
 )
