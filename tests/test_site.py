@@ -17,7 +17,7 @@ import pytest
 
 import seediff
 
-for needed in ("sphinx", "myst_parser", "furo", "griffe"):
+for needed in ("sphinx", "myst_parser", "furo"):
     pytest.importorskip(needed, reason=f"{needed} of the extra `docs` is not installed")
 
 ROOT = Path(__file__).parents[1]

@@ -17,7 +17,7 @@ from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(ROOT / "src")]
 
 import api  # noqa: E402
 import contents  # noqa: E402
@@ -32,7 +32,11 @@ root_doc = "README"
 source_suffix = {".md": "markdown", ".ipynb": "ipynb"}
 include_patterns = [*PAGES[:-1], "docs/**"]
 exclude_patterns = sorted(path.name for path in ROOT.iterdir() if path.name not in PAGES)  # else every folder is walked
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+autodoc_default_options = {"member-order": "bysource", "no-value": True, "ignore-module-all": True}
+autodoc_preserve_defaults = True
+autodoc_typehints_format = "short"
+suppress_warnings = ["ref.python"]  # a short name in a signature may be that of two classes
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 6  # as the hub makes them
 html_theme = "furo"
@@ -59,6 +63,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_lexer("csv", TextLexer)
     app.connect("source-read", contents.add_contents)
     app.connect("source-read", api.add_documentation)
+    app.connect("autodoc-process-docstring", api.markdown_to_rst)
     app.connect("build-finished", write_index)
     app.add_source_parser(notebooks.NotebookParser)
     mathml.register(app)
