@@ -14,25 +14,38 @@ import torch
 from safetensors.torch import load_file, save_file
 
 Tensors = dict[str, torch.Tensor]
-
-RESNET = (
-    *(("norm1", "in_layers.0"), ("conv1", "in_layers.2"), ("norm2", "out_layers.0"), ("conv2", "out_layers.3")),
-    *(("time_emb_proj", "emb_layers.1"), ("conv_shortcut", "skip_connection")),
-)
-UNET = (
-    *(("time_embedding.linear_1", "time_embed.0"), ("time_embedding.linear_2", "time_embed.2")),
-    *(("add_embedding.linear_1", "label_emb.0.0"), ("add_embedding.linear_2", "label_emb.0.2")),
-    *(("conv_in", "input_blocks.0.0"), ("conv_norm_out", "out.0"), ("conv_out", "out.2")),
-    *(
-        ("mid_block.resnets.0", "middle_block.0"),
-        ("mid_block.attentions.0", "middle_block.1"),
-        ("mid_block.resnets.1", "middle_block.2"),
-    ),
-)
+Table = Sequence[tuple[str, str]]
 
 
-def replaced(name: str, table: Sequence[tuple[str, str]]) -> str:
-    for new, old in table:
+def table(text: str) -> Table:
+    """(diffusers' name, the authors' name) of each line."""
+    return [(new, old) for new, old in map(str.split, text.strip().splitlines())]
+
+
+RESNET = table("""
+    norm1 in_layers.0
+    conv1 in_layers.2
+    norm2 out_layers.0
+    conv2 out_layers.3
+    time_emb_proj emb_layers.1
+    conv_shortcut skip_connection
+""")
+UNET = table("""
+    time_embedding.linear_1 time_embed.0
+    time_embedding.linear_2 time_embed.2
+    add_embedding.linear_1 label_emb.0.0
+    add_embedding.linear_2 label_emb.0.2
+    conv_in input_blocks.0.0
+    conv_norm_out out.0
+    conv_out out.2
+    mid_block.resnets.0 middle_block.0
+    mid_block.attentions.0 middle_block.1
+    mid_block.resnets.1 middle_block.2
+""")
+
+
+def replaced(name: str, names: Table) -> str:
+    for new, old in names:
         name = name.replace(new, old)
     return name
 
@@ -62,11 +75,18 @@ def unet(state: Tensors) -> Tensors:
     return made
 
 
-VAE = (
-    *(("conv_norm_out", "norm_out"), ("conv_shortcut", "nin_shortcut"), ("mid_block.resnets.0", "mid.block_1")),
-    *(("mid_block.resnets.1", "mid.block_2"), ("mid_block.attentions.0", "mid.attn_1"), ("group_norm", "norm")),
-    *(("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "proj_out")),
-)
+VAE = table("""
+    conv_norm_out norm_out
+    conv_shortcut nin_shortcut
+    mid_block.resnets.0 mid.block_1
+    mid_block.resnets.1 mid.block_2
+    mid_block.attentions.0 mid.attn_1
+    group_norm norm
+    to_q q
+    to_k k
+    to_v v
+    to_out.0 proj_out
+""")
 
 
 def vae(state: Tensors) -> Tensors:
@@ -97,21 +117,17 @@ def sd3_clip(state: Tensors) -> Tensors:
     return {name: tensor for name, tensor in clip(state).items() if name != "text_projection.weight"}
 
 
-OPEN_CLIP = (
-    *(
-        ("encoder.layers", "transformer.resblocks"),
-        ("layer_norm1", "ln_1"),
-        ("layer_norm2", "ln_2"),
-        ("mlp.fc1", "mlp.c_fc"),
-    ),
-    *(
-        ("mlp.fc2", "mlp.c_proj"),
-        ("self_attn", "attn"),
-        ("final_layer_norm", "ln_final"),
-        ("embeddings.token_embedding", "token_embedding"),
-    ),
-    ("embeddings.position_embedding.weight", "positional_embedding"),
-)
+OPEN_CLIP = table("""
+    encoder.layers transformer.resblocks
+    layer_norm1 ln_1
+    layer_norm2 ln_2
+    mlp.fc1 mlp.c_fc
+    mlp.fc2 mlp.c_proj
+    self_attn attn
+    final_layer_norm ln_final
+    embeddings.token_embedding token_embedding
+    embeddings.position_embedding.weight positional_embedding
+""")
 
 
 def open_clip(state: Tensors) -> Tensors:
@@ -124,21 +140,22 @@ def open_clip(state: Tensors) -> Tensors:
         made.pop("text_projection.weight").T.contiguous() if "text_projection.weight" in made else torch.eye(width)
     )
     for part in ("weight", "bias"):
-        join(
-            made,
-            rf"(.*\.attn)\.q_proj\.{part}",
-            [rf"{{}}.{which}_proj.{part}" for which in "qkv"],
-            rf"{{}}.in_proj_{part}",
-        )
+        join_qkv(made, f"{{}}.attn.*_proj.{part}", f"{{}}.attn.in_proj_{part}")
     return {**made, "logit_scale": torch.ones(())}
 
 
-def join(made: Tensors, first: str, names: Sequence[str], joined: str) -> None:
-    """Concatenate tensors that diffusers keeps apart. first: pattern of the first name; its group replaces {} in
-    `names` and `joined`.
+def join(made: Tensors, parts: Sequence[str], joined: str) -> None:
+    """Concatenate tensors that diffusers keeps apart, wherever there are all of `parts`. {} in the names: what comes
+    before.
     """
+    first = re.escape(parts[0]).replace(r"\{\}", "(.*)")
     for found in filter(None, (re.fullmatch(first, name) for name in list(made))):
-        made[joined.format(found[1])] = torch.cat([made.pop(name.format(found[1])) for name in names])
+        made[joined.format(found[1])] = torch.cat([made.pop(part.format(found[1])) for part in parts])
+
+
+def join_qkv(made: Tensors, each: str, joined: str) -> None:
+    """each: the name of one of the three, with * for its letter."""
+    join(made, [each.replace("*", letter) for letter in "qkv"], joined)
 
 
 def swapped(tensor: torch.Tensor) -> torch.Tensor:
@@ -146,48 +163,34 @@ def swapped(tensor: torch.Tensor) -> torch.Tensor:
     return torch.cat(tensor.chunk(2)[::-1])
 
 
-SD3 = (
-    *(("pos_embed.proj", "x_embedder.proj"), ("pos_embed.pos_embed", "pos_embed")),
-    *(
-        ("time_text_embed.timestep_embedder.linear_1", "t_embedder.mlp.0"),
-        ("time_text_embed.timestep_embedder.linear_2", "t_embedder.mlp.2"),
-    ),
-    *(
-        ("time_text_embed.text_embedder.linear_1", "y_embedder.mlp.0"),
-        ("time_text_embed.text_embedder.linear_2", "y_embedder.mlp.2"),
-    ),
-    *(
-        ("norm_out.linear", "final_layer.adaLN_modulation.1"),
-        ("norm1_context.linear", "context_block.adaLN_modulation.1"),
-    ),
-    *(("norm1.linear", "x_block.adaLN_modulation.1"), ("ff_context.net.0.proj", "context_block.mlp.fc1")),
-    *(
-        ("ff_context.net.2", "context_block.mlp.fc2"),
-        ("ff.net.0.proj", "x_block.mlp.fc1"),
-        ("ff.net.2", "x_block.mlp.fc2"),
-    ),
-    *(("attn.to_add_out", "context_block.attn.proj"), ("attn.norm_added_q", "context_block.attn.ln_q")),
-    *(("attn.norm_added_k", "context_block.attn.ln_k"), ("transformer_blocks", "joint_blocks")),
-)
+SD3 = table("""
+    pos_embed.proj x_embedder.proj
+    pos_embed.pos_embed pos_embed
+    time_text_embed.timestep_embedder.linear_1 t_embedder.mlp.0
+    time_text_embed.timestep_embedder.linear_2 t_embedder.mlp.2
+    time_text_embed.text_embedder.linear_1 y_embedder.mlp.0
+    time_text_embed.text_embedder.linear_2 y_embedder.mlp.2
+    norm_out.linear final_layer.adaLN_modulation.1
+    norm1_context.linear context_block.adaLN_modulation.1
+    norm1.linear x_block.adaLN_modulation.1
+    ff_context.net.0.proj context_block.mlp.fc1
+    ff_context.net.2 context_block.mlp.fc2
+    ff.net.0.proj x_block.mlp.fc1
+    ff.net.2 x_block.mlp.fc2
+    attn.to_add_out context_block.attn.proj
+    attn.norm_added_q context_block.attn.ln_q
+    attn.norm_added_k context_block.attn.ln_k
+    transformer_blocks joint_blocks
+""")
 
 
 def sd3(state: Tensors) -> Tensors:
     made = dict(state)
     last = max(int(name.split(".")[1]) for name in made if name.startswith("transformer_blocks"))
     for part in ("weight", "bias"):
-        join(
-            made,
-            rf"(.*)\.attn\.add_q_proj\.{part}",
-            [f"{{}}.attn.add_{c}_proj.{part}" for c in "qkv"],
-            f"{{}}.context_block.attn.qkv.{part}",
-        )
+        join_qkv(made, f"{{}}.attn.add_*_proj.{part}", f"{{}}.context_block.attn.qkv.{part}")
         for attn in ("attn", "attn2"):
-            join(
-                made,
-                rf"(.*)\.{attn}\.to_q\.{part}",
-                [f"{{}}.{attn}.to_{c}.{part}" for c in "qkv"],
-                f"{{}}.x_block.{attn}.qkv.{part}",
-            )
+            join_qkv(made, f"{{}}.{attn}.to_*.{part}", f"{{}}.x_block.{attn}.qkv.{part}")
         for name in (f"norm_out.linear.{part}", f"transformer_blocks.{last}.norm1_context.linear.{part}"):
             made[name] = swapped(made[name])
     renamed = {}
@@ -200,43 +203,30 @@ def sd3(state: Tensors) -> Tensors:
     return renamed
 
 
-FLUX = (
-    *(
-        ("time_text_embed.timestep_embedder.linear_1", "time_in.in_layer"),
-        ("time_text_embed.timestep_embedder.linear_2", "time_in.out_layer"),
-    ),
-    *(
-        ("time_text_embed.text_embedder.linear_1", "vector_in.in_layer"),
-        ("time_text_embed.text_embedder.linear_2", "vector_in.out_layer"),
-    ),
-    *(("time_text_embed.guidance_embedder.linear_1", "guidance_in.in_layer"),),
-    *(
-        ("time_text_embed.guidance_embedder.linear_2", "guidance_in.out_layer"),
-        ("context_embedder", "txt_in"),
-        ("x_embedder", "img_in"),
-    ),
-    *(
-        ("norm_out.linear", "final_layer.adaLN_modulation.1"),
-        ("norm1_context.linear", "txt_mod.lin"),
-        ("norm1.linear", "img_mod.lin"),
-    ),
-    *(
-        ("ff_context.net.0.proj", "txt_mlp.0"),
-        ("ff_context.net.2", "txt_mlp.2"),
-        ("ff.net.0.proj", "img_mlp.0"),
-        ("ff.net.2", "img_mlp.2"),
-    ),
-    *(("attn.to_add_out", "txt_attn.proj"), ("attn.to_out.0", "img_attn.proj")),
-    *(
-        ("attn.norm_added_q.weight", "txt_attn.norm.query_norm.scale"),
-        ("attn.norm_added_k.weight", "txt_attn.norm.key_norm.scale"),
-    ),
-    *(
-        ("norm.linear", "modulation.lin"),
-        ("single_transformer_blocks", "single_blocks"),
-        ("transformer_blocks", "double_blocks"),
-    ),
-)
+FLUX = table("""
+    time_text_embed.timestep_embedder.linear_1 time_in.in_layer
+    time_text_embed.timestep_embedder.linear_2 time_in.out_layer
+    time_text_embed.text_embedder.linear_1 vector_in.in_layer
+    time_text_embed.text_embedder.linear_2 vector_in.out_layer
+    time_text_embed.guidance_embedder.linear_1 guidance_in.in_layer
+    time_text_embed.guidance_embedder.linear_2 guidance_in.out_layer
+    context_embedder txt_in
+    x_embedder img_in
+    norm_out.linear final_layer.adaLN_modulation.1
+    norm1_context.linear txt_mod.lin
+    norm1.linear img_mod.lin
+    ff_context.net.0.proj txt_mlp.0
+    ff_context.net.2 txt_mlp.2
+    ff.net.0.proj img_mlp.0
+    ff.net.2 img_mlp.2
+    attn.to_add_out txt_attn.proj
+    attn.to_out.0 img_attn.proj
+    attn.norm_added_q.weight txt_attn.norm.query_norm.scale
+    attn.norm_added_k.weight txt_attn.norm.key_norm.scale
+    norm.linear modulation.lin
+    single_transformer_blocks single_blocks
+    transformer_blocks double_blocks
+""")
 
 
 def flux(state: Tensors) -> Tensors:
@@ -245,17 +235,10 @@ def flux(state: Tensors) -> Tensors:
     """
     made = dict(state)
     for part in ("weight", "bias"):
-        single = [f"{{}}.{name}.{part}" for name in ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")]
-        join(made, rf"(single_.*)\.attn\.to_q\.{part}", single, f"{{}}.linear1.{part}")
-        join(
-            made,
-            rf"(.*)\.attn\.add_q_proj\.{part}",
-            [f"{{}}.attn.add_{c}_proj.{part}" for c in "qkv"],
-            f"{{}}.txt_attn.qkv.{part}",
-        )
-        join(
-            made, rf"(.*)\.attn\.to_q\.{part}", [f"{{}}.attn.to_{c}.{part}" for c in "qkv"], f"{{}}.img_attn.qkv.{part}"
-        )
+        single = [f"single_{{}}.{name}.{part}" for name in ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")]
+        join(made, single, f"single_{{}}.linear1.{part}")
+        join_qkv(made, f"{{}}.attn.add_*_proj.{part}", f"{{}}.txt_attn.qkv.{part}")
+        join_qkv(made, f"{{}}.attn.to_*.{part}", f"{{}}.img_attn.qkv.{part}")
         if f"norm_out.linear.{part}" in made:
             made[f"norm_out.linear.{part}"] = swapped(made[f"norm_out.linear.{part}"])
     renamed = {}
@@ -276,25 +259,30 @@ def flux(state: Tensors) -> Tensors:
     return renamed
 
 
-FLUX2 = (
-    *(("linear_1", "in_layer"), ("linear_2", "out_layer"), ("time_guidance_embed.timestep_embedder", "time_in")),
-    *(
-        ("time_guidance_embed.guidance_embedder", "guidance_in"),
-        ("context_embedder", "txt_in"),
-        ("x_embedder", "img_in"),
-    ),
-    *(("modulation_img.linear", "modulation_img.lin"), ("modulation_txt.linear", "modulation_txt.lin")),
-    *(("stream_modulation.linear", "stream_modulation.lin"), ("norm_out.linear", "final_layer.adaLN_modulation.1")),
-    *(
-        ("attn.to_qkv_mlp_proj", "linear1"),
-        ("single_transformer_blocks", "single_blocks"),
-        ("transformer_blocks", "double_blocks"),
-    ),
-    *(("attn.to_add_out", "txt_attn.proj"), ("attn.to_out.0", "img_attn.proj"), ("attn.to_out", "linear2")),
-    *(("ff_context.linear_in", "txt_mlp.0"), ("ff_context.linear_out", "txt_mlp.2"), ("ff.linear_in", "img_mlp.0")),
-    *(("ff.linear_out", "img_mlp.2"), ("attn.norm_added_q.weight", "txt_attn.norm.query_norm.scale")),
-    ("attn.norm_added_k.weight", "txt_attn.norm.key_norm.scale"),
-)
+FLUX2 = table("""
+    linear_1 in_layer
+    linear_2 out_layer
+    time_guidance_embed.timestep_embedder time_in
+    time_guidance_embed.guidance_embedder guidance_in
+    context_embedder txt_in
+    x_embedder img_in
+    modulation_img.linear modulation_img.lin
+    modulation_txt.linear modulation_txt.lin
+    stream_modulation.linear stream_modulation.lin
+    norm_out.linear final_layer.adaLN_modulation.1
+    attn.to_qkv_mlp_proj linear1
+    single_transformer_blocks single_blocks
+    transformer_blocks double_blocks
+    attn.to_add_out txt_attn.proj
+    attn.to_out.0 img_attn.proj
+    attn.to_out linear2
+    ff_context.linear_in txt_mlp.0
+    ff_context.linear_out txt_mlp.2
+    ff.linear_in img_mlp.0
+    ff.linear_out img_mlp.2
+    attn.norm_added_q.weight txt_attn.norm.query_norm.scale
+    attn.norm_added_k.weight txt_attn.norm.key_norm.scale
+""")
 
 
 def flux2(state: Tensors) -> Tensors:
@@ -302,13 +290,8 @@ def flux2(state: Tensors) -> Tensors:
     everything.
     """
     made = dict(state)
-    join(
-        made,
-        r"(.*)\.attn\.add_q_proj\.weight",
-        [f"{{}}.attn.add_{c}_proj.weight" for c in "qkv"],
-        "{}.txt_attn.qkv.weight",
-    )
-    join(made, r"(.*)\.attn\.to_q\.weight", [f"{{}}.attn.to_{c}.weight" for c in "qkv"], "{}.img_attn.qkv.weight")
+    join_qkv(made, "{}.attn.add_*_proj.weight", "{}.txt_attn.qkv.weight")
+    join_qkv(made, "{}.attn.to_*.weight", "{}.img_attn.qkv.weight")
     made["norm_out.linear.weight"] = swapped(made["norm_out.linear.weight"])
     renamed = {}
     for name, tensor in made.items():
@@ -320,13 +303,19 @@ def flux2(state: Tensors) -> Tensors:
     return renamed
 
 
+Z_IMAGE = table("""
+    all_final_layer.2-1. final_layer.
+    all_x_embedder.2-1. x_embedder.
+    to_out.0 out
+    norm_q q_norm
+    norm_k k_norm
+""")
+
+
 def z_image(state: Tensors) -> Tensors:
     made = dict(state)
-    join(made, r"(.*\.attention)\.to_q\.weight", [f"{{}}.to_{c}.weight" for c in "qkv"], "{}.qkv.weight")
-    table = (("all_final_layer.2-1.", "final_layer."), ("all_x_embedder.2-1.", "x_embedder."), ("to_out.0", "out"))
-    return {
-        replaced(name, (*table, ("norm_q", "q_norm"), ("norm_k", "k_norm"))): tensor for name, tensor in made.items()
-    }
+    join_qkv(made, "{}.attention.to_*.weight", "{}.attention.qkv.weight")
+    return {replaced(name, Z_IMAGE): tensor for name, tensor in made.items()}
 
 
 def same(state: Tensors) -> Tensors:
