@@ -1,7 +1,5 @@
 """Freed memory is kept: what a step frees stays with the process for the next one."""
 
-from __future__ import annotations
-
 import os
 import platform
 import subprocess

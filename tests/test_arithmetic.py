@@ -1,7 +1,5 @@
 """What `make avx2` runs: the tests that depend on rounding, as a CPU without AVX-512 computes."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import subprocess

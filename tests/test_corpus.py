@@ -4,8 +4,6 @@
 nothing may change in or copy from `secret/`.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import struct
@@ -484,7 +482,7 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def valid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def valid(tmp_path_factory):
     """The case's folder in which inputs are made, to be copied."""
     case = tmp_path_factory.mktemp("valid")
     for folder in ("in", "work/cwd"):

@@ -1,7 +1,5 @@
 """Which device there is, and in which number format it trains."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 
@@ -12,7 +10,7 @@ from seediff.errors import UserError
 
 
 @pytest.mark.parametrize(("said", "there"), [("0", False), ("1", True)])
-def test_switch_says_whether_there_is_bfloat16(monkeypatch: pytest.MonkeyPatch, said: str, there: bool) -> None:
+def test_switch_says_whether_there_is_bfloat16(monkeypatch, said, there):
     monkeypatch.setenv(BF16_SWITCH, said)
     assert has_bfloat16("cpu") is there
     assert mixed_dtype("cpu") == (torch.bfloat16 if there else torch.float32)
@@ -26,7 +24,7 @@ def test_switch_says_whether_there_is_bfloat16(monkeypatch: pytest.MonkeyPatch, 
     assert with_device(make_config({"backbone": "tiny", "device": "cpu", "dtype": "bfloat16"})).dtype == "bfloat16"
 
 
-def test_switch_of_another_value_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_switch_of_another_value_is_refused(monkeypatch):
     monkeypatch.setenv(BF16_SWITCH, "no")
     with pytest.raises(UserError, match=r"SEEDIFF_BF16 = 'no' must be 0 \(there is no bfloat16\) or 1"):
         has_bfloat16("cpu")
@@ -43,9 +41,7 @@ def test_switch_of_another_value_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         (False, False, False, "arm64", False),
     ],
 )
-def test_cpu_has_bfloat16_when_it_computes_in_it(
-    monkeypatch: pytest.MonkeyPatch, onednn: bool, avx512_bf16: bool, amx: bool, machine: str, there: bool
-) -> None:
+def test_cpu_has_bfloat16_when_it_computes_in_it(monkeypatch, onednn, avx512_bf16, amx, machine, there):
     monkeypatch.delenv(BF16_SWITCH, raising=False)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
@@ -58,12 +54,12 @@ def test_cpu_has_bfloat16_when_it_computes_in_it(
         devices._computes_bfloat16.cache_clear()
 
 
-def test_mps_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mps_has_none(monkeypatch):
     monkeypatch.delenv(BF16_SWITCH, raising=False)
     assert not has_bfloat16("mps")
 
 
-def test_devices_that_are_not_there_are_refused() -> None:
+def test_devices_that_are_not_there_are_refused():
     assert check_device(default_device()) in ("cuda", "mps", "cpu")
     for device in ("gpu", "cpu:x"):
         with pytest.raises(UserError, match=f"^device: {device} must be one of cuda"):

@@ -201,7 +201,7 @@ def prepare(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def twins(mini_folder, joint_folder, tmp_path_factory) -> dict[str, Path]:
+def twins(mini_folder, joint_folder, tmp_path_factory):
     """Narrow twins of the embedded models with random weights, and with their presets, but SeeDiff with another
     threshold.
     """

@@ -1,7 +1,5 @@
 """`benchmarks/gpu.py` in a small way on a CPU, and the shapes that it makes on a GPU."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time
@@ -96,10 +94,10 @@ def test_a_kernel_that_is_wrong_is_told(error, monkeypatch):
 def test_rows_say_why_they_have_no_figures():
     import gpu
 
-    def full() -> dict:
+    def full():
         raise torch.OutOfMemoryError("of 3 GiB")
 
-    def broken() -> dict:
+    def broken():
         raise ValueError("of its own")
 
     later = time.monotonic() + 60

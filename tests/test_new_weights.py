@@ -1,7 +1,5 @@
 """`recipes/new_weights.py`: weights and constants into the package's folders, here into copies of them."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

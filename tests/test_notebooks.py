@@ -1,7 +1,5 @@
 """Every notebook of docs/notebooks runs from its first cell to its last, and what it holds is what such a run gives."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the wheel holds: nothing that the package reads at run time may be left out."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 
@@ -44,7 +42,7 @@ def not_ignored() -> set[str]:
 
 
 @pytest.mark.parametrize("list_files", [wheel_files, not_ignored])
-def test_everything_read_at_run_time_is_inside(list_files) -> None:
+def test_everything_read_at_run_time_is_inside(list_files):
     files = list_files()
     for needed in NEEDED + (WEIGHTS if (PACKAGE / "models/mini/weights").is_dir() else ()):
         assert any(name.startswith(needed) for name in files), f"{needed} is not in the wheel"

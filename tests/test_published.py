@@ -1,7 +1,5 @@
 """What the docs publish: files that are made of what is here now, and tables that follow from them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`recipes/renew.py`: what is out of date is made, once; the rest stays."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -2,8 +2,6 @@
 for anything.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
@@ -54,7 +52,7 @@ def build(root: Path, out: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Path:
+def site(tmp_path_factory):
     out = tmp_path_factory.mktemp("site") / "site"
     done = build(ROOT, out)
     assert done.returncode == 0, done.stderr
@@ -85,7 +83,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def pages(site) -> dict[Path, Page]:
+def pages(site):
     return {path: Page(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
 
 

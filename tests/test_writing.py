@@ -3,8 +3,6 @@
 A file that is written under its own name can be found half-written: see `seediff.files.outputs`.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What `mask` and `segment` say of what they are given."""
 
-from __future__ import annotations
-
 import pytest
 from items import item
 from photo_set import write_photos

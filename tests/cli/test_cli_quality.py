@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +6,6 @@ from command_line import runner
 from cyclopts import CoercionError
 
 from seediff.cli.quality import check, filter_, stats
-from seediff.cli.summary import bars
 from seediff.dataset import native
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
@@ -17,7 +15,7 @@ run = runner(check, stats, filter_)
 
 
 @pytest.fixture
-def pets(tmp_path: Path) -> Path:
+def pets(tmp_path):
     """Four pictures: dog, cat, dog, cat; the last one is flagged. soft/ of all, surer with each number."""
     rng = np.random.default_rng(0)
     items, soft = [], {}
@@ -150,8 +148,3 @@ def test_a_filter_that_cannot_be_leaves_nothing(pets, tmp_path, monkeypatch, wor
 def test_flags_of_the_package_and_of_the_rows_are_known(pets, tmp_path, flags, left):
     run("filter", pets, "--out", tmp_path / "out", "--drop-flags", flags, "--quiet")
     assert len(open_native(tmp_path / "out")[1]) == left
-
-
-def test_bars_show_what_is_not_zero():
-    assert bars((0, 1, 500, 1000)) == " ▁▄█"
-    assert bars((0, 0)) == "  "

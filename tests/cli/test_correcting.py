@@ -18,7 +18,7 @@ from seediff.dataset.store import open_native
 
 
 @pytest.fixture(scope="module")
-def masked(tmp_path_factory) -> Path:
+def masked(tmp_path_factory):
     """Three photographs by `mask`, each asked for a class that may be anywhere."""
     folder = tmp_path_factory.mktemp("correcting")
     write_photos(folder / "photos", 2)

@@ -1,7 +1,4 @@
-from __future__ import annotations
-
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +8,7 @@ from seediff.cli import main
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
+def folders(tmp_path):
     root = save_voc(tmp_path / "VOCdevkit" / "VOC2012", {"2007_000032": [[0, 0, 15, 15], [0, 0, 15, 255]]})
     save_map(tmp_path / "out" / "labels" / "2007_000032.png", [[3, 3, 3, 1], [3, 3, 1, 1]])
     return tmp_path / "out", root.parents[1]
@@ -21,7 +18,7 @@ def run(*arguments: object) -> int:
     return main(["evaluate", "segments", *map(str, arguments)])
 
 
-def test_segments_command(folders, tmp_path: Path, capsys):
+def test_segments_command(folders, tmp_path, capsys):
     path = tmp_path / "scores.json"
     assert run(folders[0], "--labels", folders[1], "--protocol", "strict", "--json", path) == 0
     out, err = capsys.readouterr()
@@ -35,7 +32,7 @@ def test_segments_command(folders, tmp_path: Path, capsys):
     assert scores["miou"] == pytest.approx((4 / 5 + 2 / 3) / 2)
 
 
-def test_options_reach_the_evaluation(folders, tmp_path: Path, capsys):
+def test_options_reach_the_evaluation(folders, tmp_path, capsys):
     predictions, labels = folders
     save_map(predictions / "labels" / "2007_000032.png", np.kron([[3, 1], [3, 1]], np.ones((2, 2), int)))
     path = tmp_path / "scores.json"
@@ -82,7 +79,7 @@ def test_bad_input_is_one_line(folders, change, words, capsys):
     assert words in err
 
 
-def test_json_is_tried_before_the_evaluation(folders, tmp_path: Path, capsys, monkeypatch):
+def test_json_is_tried_before_the_evaluation(folders, tmp_path, capsys, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr("seediff.evaluate.segments.evaluate_segments", lambda *_, **__: pytest.fail("evaluated first"))
     assert run(folders[0], "--labels", folders[1], "--json", tmp_path / "file" / "scores.json") == 2

@@ -1,12 +1,10 @@
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from seediff.cli.summary import class_table, headline, show_masks, show_segments
+from seediff.cli.summary import class_table, show_masks, show_segments
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.run.loop import RunResult
 
@@ -29,7 +27,7 @@ def segments_of(names: tuple[str, ...]) -> RunResult:
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_names_are_no_markup(name: str):
+def test_names_are_no_markup(name):
     result = segments_of((name,))
     text = said(lambda console: show_segments(result, 0, console))
     (row,) = (line for line in text.splitlines() if "75%" in line)
@@ -48,19 +46,6 @@ def test_class_names_of_generate_are_no_markup():
     assert "[red]" in said(lambda console: console.print(class_table(result, ["[red]"])))
 
 
-def test_numbers_of_photographs_and_other_files():
-    text = said(lambda console: show_segments(segments_of(("a", "b")), 1, console))
-    assert "2 photographs in out[b]; segments per photograph: 2 (median) (1 other file skipped)." in text
-    text = said(lambda console: show_segments(segments_of(("a",)), 3, console))
-    assert "1 photograph in out[b]; segments per photograph: 2 (median) (3 other files skipped)." in text
-
-
-def test_nothing_is_suggested_where_no_photograph_could_be_used():
-    result = RunResult(Path("out"), [], 0, {}, failed=[{"photo": "a", "reason": "is empty"}])
-    assert said(lambda console: show_segments(result, 2, console)) == ""
-    assert said(lambda console: show_masks(result, MaskPhotosConfig(classes=("dog",)), 2, console)) == ""
-
-
 def test_the_time_of_masks_is_not_called_drawing():
     row = {"file_name": "images/0.png", "classes": ["dog"], "asked": ["dog"], "area": {"dog": 0.5}}
     run = RunResult(Path("out"), [row], 1, {"loading": 1.0, "reading": 0.5, "capturing attention": 8.5, "masks": 1.0})
@@ -69,9 +54,3 @@ def test_the_time_of_masks_is_not_called_drawing():
         "Time: reading 5.0%, capturing attention 85.0%, masks 10.0% of 10.0 s, after 1.0 s of loading the model" in text
     )
     assert "1 photograph with masks" in text
-
-
-def test_one_image_is_no_images():
-    row = {"file_name": "images/000000.png"}
-    assert headline(RunResult(Path("out"), [row], 1, {})) == "1 image with masks in out."
-    assert headline(RunResult(Path("out"), [row, row], 2, {})) == "2 images with masks in out."

@@ -9,9 +9,7 @@ import sys
 import pytest
 
 from seediff.cli import main
-from seediff.dataset.rows import check_class_list
-from seediff.errors import UserError
-from seediff.files.messages import Shown, make_console
+from seediff.files.messages import Shown
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\x7f"
 
@@ -32,12 +30,6 @@ def test_names_of_others_reach_no_terminal(command, tmp_path, capsys):
     shown = "".join(capsys.readouterr())
     assert not {"\x1b", "\x07", "\x9b", "\u202e", "\x7f"} & set(shown)
     assert "fault" not in shown
-
-
-@pytest.mark.parametrize("name", ["a\x1bb", "a\x01", "a\x7f", "a\x9b", "a\ud800"])
-def test_classes_have_no_control_characters(name):
-    with pytest.raises(UserError, match=r"must (have no control characters|be a line of text)"):
-        check_class_list([name])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a shell")
@@ -103,34 +95,3 @@ def test_names_bring_no_colours_of_their_own_to_a_real_terminal(tmp_path):
     code, said = on_a_terminal("models")
     assert code == 0
     assert "\x1b[1m" in said
-
-
-def test_tables_show_what_names_hold(monkeypatch):
-    """The table's own colours are there, those of the names in it are shown as text."""
-    from rich.table import Table
-    from rich.text import Text
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    stream = Terminal()
-    monkeypatch.setattr(sys, "stdout", Shown(stream))
-    table = Table("a class with a long heading")  # columns are measured before names are shown as text
-    table.add_row(Text("\x1b[31mred"))
-    make_console().print(table)
-    print("\x1b[32mgreen")
-    said = stream.getvalue()
-    assert "\\x1b[31mred" in said
-    assert "\\x1b[32mgreen" in said
-    assert "\x1b[1m" in said
-    assert "\x1b[31m" not in said
-    assert "\x1b[32m" not in said
-
-
-def test_bars_of_others_may_go_up(monkeypatch):
-    stream = io.StringIO()
-    Shown(stream).write("\n\x1b[A\x1b[A")
-    assert stream.getvalue() == "\n\x1b[A\x1b[A"

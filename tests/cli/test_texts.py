@@ -2,13 +2,10 @@
 model at hand.
 """
 
-from __future__ import annotations
-
 import pytest
 
 from seediff.cli.commands import main
 from seediff.cli.help import HELP_ALL
-from seediff.config.base import Settings
 from seediff.config.constants import CaptureConfig
 from seediff.config.fields import field_types, tables_of
 from seediff.config.generate import GenerateConfig
@@ -45,7 +42,7 @@ def shown(capsys, *arguments: str) -> str:
         ("train", TrainConfig),
     ],
 )
-def test_every_field_of_a_command_is_an_option_with_a_text(command: str, kind: type[Settings], capsys) -> None:
+def test_every_field_of_a_command_is_an_option_with_a_text(command, kind, capsys):
     said = shown(capsys, command, HELP_ALL)
     for part in (kind, *tables_of(kind).values()):
         for name in field_types(part):
@@ -55,13 +52,13 @@ def test_every_field_of_a_command_is_an_option_with_a_text(command: str, kind: t
             assert f"--{option} " in said
 
 
-def test_defaults_are_those_of_the_model_and_the_method(capsys) -> None:
+def test_defaults_are_those_of_the_model_and_the_method(capsys):
     assert "[default: 0.2 (mini's preset)]" in shown(capsys, "generate", "--help")
     assert "[default: 0.3]" in shown(capsys, "generate", "--help", "--model", "sd1.5")
     assert "[default: 0.4 (method daam)]" in shown(capsys, "generate", "--method", "daam", "--model", "sd1.5", "--help")
     assert "[default: 0.002 (backbone tiny)]" in shown(capsys, "train", "--backbone", "tiny", "--help")
 
 
-def test_the_text_of_the_method_names_all(capsys) -> None:
+def test_the_text_of_the_method_names_all(capsys):
     said = shown(capsys, "mask", "--help")
     assert all(name in said for name in METHOD_FACTS)

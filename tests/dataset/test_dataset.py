@@ -9,9 +9,7 @@ from formats import EVERY, LOSSY, export, imported, needs
 from items import item, names
 from PIL import Image
 
-import seediff
 from seediff import Dataset, Sample, UserError
-from seediff.dataset.encoding import Instances
 from seediff.dataset.formats.known import FORMATS, export_options
 from seediff.dataset.store import open_native
 
@@ -89,14 +87,6 @@ def test_every_format_is_opened_by_what_is_in_its_folder(tmp_path, name):
         assert [len(Dataset.open(tmp_path / "set", split=split)) for split in ("train", "val")] == [3, 1]
 
 
-def test_files_are_opened_too(tmp_path):
-    needs("parquet")
-    pets().as_parquet(tmp_path / "parquet")
-    pets().as_coco(tmp_path / "coco")
-    assert len(Dataset.open(next((tmp_path / "parquet").rglob("train*.parquet")))) == 3
-    assert Dataset.open(min((tmp_path / "coco").rglob("*.json"))).classes == CLASSES
-
-
 def test_nothing_known(tmp_path):
     with pytest.raises(UserError, match="there is no such folder"):
         Dataset.open(tmp_path / "missing")
@@ -137,12 +127,6 @@ def test_a_part_that_no_sample_has(tmp_path):
     assert [sample.name for sample in Dataset.open(tmp_path / "some", split="train")] == ["0", "2"]
     with pytest.raises(UserError, match=r"some: has no part 'test'; parts there: train, val$"):
         Dataset.open(tmp_path / "some", split="test")
-
-
-def test_a_picture_is_named_by_a_text_too(tmp_path):
-    path = tmp_path / "a.png"
-    path.write_bytes(item().source)
-    assert np.array_equal(Sample(str(path), item().stored_labels).image, item().image)
 
 
 def webp():
@@ -220,26 +204,6 @@ def test_split_gives_parts_that_say_so():
     assert len(train.merge(val, test)) == 10
 
 
-def test_instances_come_along(tmp_path):
-    numbers = np.zeros((20, 30), np.uint16)
-    numbers[2:5, 2:5], numbers[10:12, 10:12] = 1, 300
-    classes = tuple([1] * 299 + [2])
-    labels = np.where(numbers == 1, 1, np.where(numbers == 300, 2, 0)).astype(np.uint8)
-    first, second = item("a", labels, {}, (20, 30)), item("b", labels, {}, (20, 30))
-    Dataset(("cat", "dog"), [first.replace(instances=Instances(numbers, classes)), second]).save(tmp_path / "pets")
-    assert (tmp_path / "pets/instances/a.png").is_file()
-    assert not (tmp_path / "pets/instances/b.png").exists()
-    read = Dataset.open(tmp_path / "pets")
-    assert read[1].instances is None
-    Dataset(("dog", "cow"), [item("c")]).merge(read.filter(lambda sample: True)).save(tmp_path / "both")
-    instances = Dataset.open(tmp_path / "both").filter(lambda sample: sample.name == "a")[0].instances
-    assert np.array_equal(instances.numbers, numbers)
-    assert instances.class_ids == tuple([3] * 299 + [1])  # dog, cow, cat
-    (tmp_path / "both/instances/a.png").write_bytes(item(shape=(4, 4)).source)
-    with pytest.raises(UserError, match=r"instances/a\.png: is PNG RGB inside"):
-        _ = Dataset.open(tmp_path / "both")[1].instances
-
-
 def test_as_torch(tmp_path):
     from torch.utils.data import DataLoader
 
@@ -257,13 +221,3 @@ def test_as_torch(tmp_path):
         assert np.array_equal((image.permute(1, 2, 0) * 255).round().byte().numpy(), sample.image)
         assert np.array_equal(label_map.numpy(), sample.label_map)
     assert given.as_torch(lambda image, label_map: label_map.shape)[0] == (20, 30)
-
-
-def test_a_segmenter_is_trained_in_one_call(tmp_path):
-    from shapes import CLASSES, items
-
-    given = Dataset(CLASSES, items(8))
-    done = seediff.train_segmenter(
-        given, tmp_path / "out", validation=given[:2], backbone="tiny", crop=64, steps=1, batch_size=2, device="cpu"
-    )
-    assert (done.steps, (tmp_path / "out/model.safetensors").is_file()) == (1, True)

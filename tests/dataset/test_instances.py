@@ -1,7 +1,5 @@
 """Objects of samples: through every format that has them, and through merging, augmentation and `check`."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json
@@ -127,13 +125,6 @@ def test_polygons_are_objects_of_one_piece(tmp_path):
         assert np.array_equal(sample.label_map, np.where(truth.label_map == 255, 0, truth.label_map))
         assert objects_of(sample) >= pieces_of(truth)
         assert len(objects_of(sample)) == len(pieces_of(truth)) + (truth.name == "p0")
-
-
-def test_polygons_of_coco_divide_objects_that_touch(tmp_path):
-    export("coco", CLASSES, pairs(), tmp_path / "set", polygons=True)
-    document = json.loads((tmp_path / "set/annotations/instances.json").read_text())
-    assert sorted(len(one["segmentation"]) for one in document["annotations"]) == [1, 1, 1, 1, 1, 1, 1, 2, 2]
-    assert sorted(one["area"] for one in document["annotations"])[-1] == 91
 
 
 def test_without_instances_the_files_are_as_of_connected_pieces(tmp_path):

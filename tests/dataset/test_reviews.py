@@ -46,13 +46,6 @@ def pets(tmp_path):
     return out
 
 
-def test_a_row_without_a_picture_is_named(pets):
-    rows = native.read_rows(pets)
-    (pets / native.METADATA).write_bytes(native.jsonl([*rows[:5], {"mask": rows[5]["mask"]}]))
-    with pytest.raises(UserError, match=r"metadata.jsonl, row 6: 'file_name' must be the path of a picture"):
-        open_native(pets)
-
-
 def test_opened_anywhere_it_is_the_corrected_set(pets):
     classes, items = open_native(pets)
     assert [one.metadata for one in opened(pets)[1]] == [one.metadata for one in items]
@@ -247,13 +240,6 @@ def test_a_split_in_place_uses_them_too(pets, capsys):
     assert f"Reviewed: {SAID}\n" in capsys.readouterr().out
     assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the row of the original, with its part
     assert open_native(pets)[1][3].metadata["split"] in ("train", "val")
-
-
-def test_train_sees_them(pets):
-    from seediff.train.plan import plan_training
-
-    plan = plan_training([pets])
-    assert np.unique(plan.stages[0].items[3].label_map).tolist() == [0, 2]
 
 
 def found(folder):

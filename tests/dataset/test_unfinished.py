@@ -1,9 +1,5 @@
 """What commands say of a folder whose run was stopped, and of one that is not there."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import pytest
 from formats import opened
 from items import item
@@ -25,7 +21,7 @@ COMMANDS = [
 
 
 @pytest.fixture
-def stopped(tmp_path) -> Path:
+def stopped(tmp_path):
     """What a stopped run of `mask` leaves."""
     folder = tmp_path / "pets"
     for name in (".batches", native.IMAGES, native.MASKS):

@@ -1,9 +1,6 @@
 """JSON, JSON lines, TOML, YAML and CSV: every damage ends in one line, quickly and in little memory."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +21,7 @@ WHOLE = {"name": "dog", "counts": [1, 2], "areas": {"dog": 0.5}}
 
 
 @pytest.mark.timeout(30)
-def test_every_damage_of_json_is_a_record_or_a_line(tmp_path: Path) -> None:
+def test_every_damage_of_json_is_a_record_or_a_line(tmp_path):
     path, refused = tmp_path / "record.json", 0
     for _, data in json_damages(WHOLE):
         path.write_bytes(data)
@@ -33,7 +30,7 @@ def test_every_damage_of_json_is_a_record_or_a_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", RAW.values(), ids=RAW.keys())
-def test_what_no_value_may_be_is_refused_of_any_type(text: str) -> None:
+def test_what_no_value_may_be_is_refused_of_any_type(text):
     with pytest.raises(UserError, match=r"f\.json: "):
         parse_json('{"a": ' + text + "}", dict[str, Any], "f.json")
 
@@ -47,7 +44,7 @@ def test_what_no_value_may_be_is_refused_of_any_type(text: str) -> None:
         ("[" * 1_000_000 + "]" * 1_000_000, "f.json: is nested too deeply"),
     ],
 )
-def test_place_of_what_is_malformed(text: str, said: str) -> None:
+def test_place_of_what_is_malformed(text, said):
     with pytest.raises(UserError) as caught:
         parse_json(text, Any, "f.json")  # type: ignore[arg-type]
     assert str(caught.value) == said
@@ -56,12 +53,12 @@ def test_place_of_what_is_malformed(text: str, said: str) -> None:
 @pytest.mark.parametrize(
     "raw", [b'"\xcc"', b'"x" y', b"[1, \xcc", b"5 \xcc", b'{"name": 5, "\xcc": 1}', b'{"name": 5, "counts": [1']
 )
-def test_what_is_of_another_type_and_malformed_too(raw: bytes) -> None:
+def test_what_is_of_another_type_and_malformed_too(raw):
     with pytest.raises(UserError, match=r"f\.json: "):
         parse_json(raw, Record, "f.json")
 
 
-def test_byte_order_mark_is_passed_over_everywhere(tmp_path: Path) -> None:
+def test_byte_order_mark_is_passed_over_everywhere(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b'\xef\xbb\xbf{"a": 1}')
     assert read_json(path, dict[str, int]) == {"a": 1}
@@ -74,7 +71,7 @@ def test_byte_order_mark_is_passed_over_everywhere(tmp_path: Path) -> None:
     assert read_csv(path, ["file"]) == [(2, {"file": "x", "a": "1"})]
 
 
-def test_rows_are_read_until_the_first_bad_one(tmp_path: Path) -> None:
+def test_rows_are_read_until_the_first_bad_one(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"a": 1}\n\n{"a": 2}\n{"a": "x"}\n')
     rows = read_json_lines(path, dict[str, int])
@@ -83,7 +80,7 @@ def test_rows_are_read_until_the_first_bad_one(tmp_path: Path) -> None:
         next(rows)
 
 
-def test_a_line_without_end_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_a_line_without_end_is_refused_before_it_is_read(tmp_path):
     path = tmp_path / "rows.jsonl"
     with path.open("wb") as file:
         file.truncate(1 << 30)  # zeros, without a block on the disk
@@ -102,7 +99,7 @@ def test_a_line_without_end_is_refused_before_it_is_read(tmp_path: Path) -> None
     ],
     ids=range(13),
 )  # fmt: skip
-def test_damaged_toml_is_refused_in_a_line(tmp_path: Path, text: str) -> None:
+def test_damaged_toml_is_refused_in_a_line(tmp_path, text):
     path = tmp_path / "seediff.toml"
     path.write_bytes(text.encode("latin-1"))
     assert refusal(lambda: read_toml(path), path)
@@ -137,13 +134,13 @@ LAUGHS = "a: &a [x, x]\n" + "".join(
         ("", "Expected `object`, got"),
     ],
 )
-def test_damaged_yaml_is_refused_in_a_line(tmp_path: Path, text: str, said: str) -> None:
+def test_damaged_yaml_is_refused_in_a_line(tmp_path, text, said):
     path = tmp_path / "data.yaml"
     path.write_text(text)
     assert said in str(refusal(lambda: read_yaml(path), path))
 
 
-def test_yaml_values_are_as_they_stand(tmp_path: Path) -> None:
+def test_yaml_values_are_as_they_stand(tmp_path):
     (tmp_path / "data.yaml").write_text("names: {0: dog, 1: cat}\nnc: 2")
     assert read_yaml(tmp_path / "data.yaml") == {"names": {0: "dog", 1: "cat"}, "nc": 2}
 
@@ -160,7 +157,7 @@ def test_yaml_values_are_as_they_stand(tmp_path: Path) -> None:
         ("file,n\n" + "a" * 200_000 + ",1\n", "is not CSV: field larger"),
     ],
 )
-def test_damaged_csv_is_refused_in_a_line(tmp_path: Path, text: str, said: str) -> None:
+def test_damaged_csv_is_refused_in_a_line(tmp_path, text, said):
     path = tmp_path / "classes.csv"
     for _, data in truncations(b'file,n\na,"1, 2"\nb,3\n', 20):
         path.write_bytes(data)

@@ -2,8 +2,6 @@
 names the file.
 """
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Callable
@@ -40,7 +38,7 @@ NAMES = {"segmenter": "config.json", "index": "model_index.json"}
 
 
 @pytest.mark.parametrize("what", JSON)
-def test_json(tmp_path: Path, what: str) -> None:
+def test_json(tmp_path, what):
     document, read = JSON[what]
     path = tmp_path / NAMES.get(what, "file.json")
     path.write_text(json.dumps(document))
@@ -85,7 +83,7 @@ TENSORS: dict[str, tuple[Callable[[], bytes], Callable[[Path], Any]]] = {
 
 
 @pytest.mark.parametrize("what", TENSORS)
-def test_tensors(tmp_path: Path, what: str) -> None:
+def test_tensors(tmp_path, what):
     make, read = TENSORS[what]
     path = tmp_path / "file.safetensors"
     whole = make()
@@ -115,14 +113,14 @@ def test_tensors(tmp_path: Path, what: str) -> None:
         ({"weights": np.ones(1, np.float32)}, 'it has a tensor "weights"'),
     ],
 )
-def test_maps_that_are_none(tmp_path: Path, tensors: dict[str, np.ndarray], said: str) -> None:
+def test_maps_that_are_none(tmp_path, tensors, said):
     about = {"latent_side": 2, "words": {"dog": [1]}, "prompt": "a dog", "normalized": True}
     (tmp_path / "a.safetensors").write_bytes(save(tensors, {"seediff": json.dumps(about)}))
     with pytest.raises(UserError, match=said):
         AttentionMaps.load(tmp_path / "a.safetensors")
 
 
-def test_scenes_that_are_none(tmp_path: Path) -> None:
+def test_scenes_that_are_none(tmp_path):
     path = tmp_path / "a.safetensors"
     write_scenes(path, [Scene(np.zeros((8, 8, 3), np.uint8), np.full((8, 8), 7, np.uint8), (CLASSES[0],), "")])
     with pytest.raises(UserError, match="scene 0: its mask has id 7, which is none of"):
@@ -133,7 +131,7 @@ def test_scenes_that_are_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["csv", "toml"])
-def test_class_maps(tmp_path: Path, ending: str) -> None:
+def test_class_maps(tmp_path, ending):
     path = tmp_path / f"map.{ending}"
     for name, data in (
         *BYTES.items(),
@@ -145,7 +143,7 @@ def test_class_maps(tmp_path: Path, ending: str) -> None:
         assert refusal(lambda: read_class_map(path), path) is not None, name
 
 
-def test_footers_of_parquet(tmp_path: Path) -> None:
+def test_footers_of_parquet(tmp_path):
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     path, picture = tmp_path / "train-0.parquet", pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     fields = [("image", picture), ("label_map", picture), ("name", pa.string()), ("metadata", pa.string())]

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +14,23 @@ from seediff.files.label_maps import centre_square, find_maps, map_folder, pair,
 
 
 @pytest.mark.parametrize("palette", [True, False])
-def test_eight_bits(tmp_path: Path, palette: bool):
+def test_eight_bits(tmp_path, palette):
     found = read_segment_ids(save_map(tmp_path / "a.png", [[0, 3], [254, 255]], palette=palette))
     assert found.dtype == np.int32
     assert found.tolist() == [[0, 3], [254, -1]]
 
 
-def test_sixteen_bits(tmp_path: Path):
+def test_sixteen_bits(tmp_path):
     found = read_segment_ids(save_map(tmp_path / "a.png", [[0, 255], [65534, 65535]], bits=16))
     assert found.tolist() == [[0, 255], [65534, -1]]
 
 
-def test_one_bit(tmp_path: Path):
+def test_one_bit(tmp_path):
     Image.fromarray(np.array([[True, False]])).save(tmp_path / "a.png")
     assert read_segment_ids(tmp_path / "a.png").tolist() == [[1, 0]]
 
 
-def test_files_that_are_no_label_maps(tmp_path: Path):
+def test_files_that_are_no_label_maps(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "colour.png")
     Image.new("LA", (4, 4)).save(tmp_path / "alpha.png")
     Image.new("L", (4, 4)).save(tmp_path / "jpeg.png", "JPEG")
@@ -44,7 +42,7 @@ def test_files_that_are_no_label_maps(tmp_path: Path):
         assert refusal(lambda path=path: read_segment_ids(path), path)
 
 
-def test_find_maps_below_folders_and_links(tmp_path: Path):
+def test_find_maps_below_folders_and_links(tmp_path):
     folder = tmp_path / "maps"
     for name in ("b.png", "a/c.PNG", "a/.hidden.png", "d.v2.png"):
         save_map(folder / name, [[0]])
@@ -56,7 +54,7 @@ def test_find_maps_below_folders_and_links(tmp_path: Path):
     assert list(find_maps(folder)) == ["a/c", "b", "d.v2", "linked/e"]
 
 
-def test_map_folder(tmp_path: Path):
+def test_map_folder(tmp_path):
     assert map_folder(tmp_path) == tmp_path
     (tmp_path / "labels").mkdir()
     assert map_folder(tmp_path) == tmp_path / "labels"
@@ -70,7 +68,7 @@ def names_of(paired: dict[str, Path], folder: Path) -> dict[str, str]:
     return {label: path.relative_to(folder).as_posix() for label, path in paired.items()}
 
 
-def test_pairs_by_path_then_by_file_name(tmp_path: Path):
+def test_pairs_by_path_then_by_file_name(tmp_path):
     for name in ("labels/a.png", "labels/city/b_leftImg8bit.png", "labels/deep/c.png", "labels/more.png"):
         save_map(tmp_path / name, [[0]])
     paired, missing = pair(["a", "city/b", "x/c", "d"], tmp_path)
@@ -83,7 +81,7 @@ def test_pairs_by_path_then_by_file_name(tmp_path: Path):
     assert pair(["city/b_leftImg8bit"], tmp_path) == ({"city/b_leftImg8bit": paired["city/b"]}, [])
 
 
-def test_same_file_names_in_several_folders(tmp_path: Path):
+def test_same_file_names_in_several_folders(tmp_path):
     for name in ("x/1.png", "y/1.png"):
         save_map(tmp_path / name, [[0]])
     assert names_of(pair(["x/1", "y/1"], tmp_path)[0], tmp_path) == {"x/1": "x/1.png", "y/1": "y/1.png"}

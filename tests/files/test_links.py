@@ -3,8 +3,6 @@
 What must not change is `victim`: a folder outside of everything that a command was given.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path
@@ -38,7 +36,7 @@ RUNS = ("generate", "augment")
 
 
 @pytest.fixture
-def victim(tmp_path: Path) -> Path:
+def victim(tmp_path):
     """A folder with files of its owner, of the names that outputs have too."""
     for name in HELD:
         (tmp_path / "victim" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +45,7 @@ def victim(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pets(tmp_path: Path) -> Path:
+def pets(tmp_path):
     """A set of six samples of two classes, with soft masks."""
     made = []
     for number in range(6):
@@ -77,7 +75,7 @@ def run(command: str, out: Path, pets: Path) -> None:
 
 
 @pytest.fixture(params=RUNS)
-def begun(request: pytest.FixtureRequest, pets: Path, tmp_path: Path) -> tuple[str, dict[str, bytes], Path]:
+def begun(request, pets, tmp_path):
     """A command, what it leaves undisturbed, and a folder that it would take for its own, begun and not finished."""
     run(request.param, tmp_path / "whole", pets)
     (tmp_path / "out/.batches").mkdir(parents=True)
@@ -192,7 +190,7 @@ def test_a_link_inside_a_set_is_copied_as_its_file_and_a_pipe_is_not(pets, tmp_p
 
 
 def test_a_new_folder_is_not_emptied_through_links(victim, tmp_path):
-    def interrupted() -> None:
+    def interrupted():
         with stage_output(tmp_path / "out") as part:
             (part / "images").symlink_to(victim)
             raise KeyboardInterrupt

@@ -1,7 +1,5 @@
 """Pictures that some readers would turn are given on as they are stored; all others stay the same bytes."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

@@ -1,11 +1,8 @@
 """Places are tried before long work; tensors are written whole or not at all."""
 
-from __future__ import annotations
-
 import os
 import resource
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pytest
@@ -19,7 +16,7 @@ from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic, write_tensors
 
 
-def test_folders_are_tried_and_nothing_is_left(tmp_path: Path) -> None:
+def test_folders_are_tried_and_nothing_is_left(tmp_path):
     (tmp_path / "c").mkdir()
     check_writable(tmp_path / "a" / "b", tmp_path / "c" / "figures.json")
     assert [p.name for p in tmp_path.rglob("*")] == ["c"]
@@ -27,7 +24,7 @@ def test_folders_are_tried_and_nothing_is_left(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "b" / "figures.json").read_bytes() == b"{}"
 
 
-def test_what_is_no_use_is_named(tmp_path: Path) -> None:
+def test_what_is_no_use_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r".*file: cannot be written to"):
         check_writable(tmp_path / "file")
@@ -45,7 +42,7 @@ def test_what_is_no_use_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
-def test_a_file_does_not_take_the_place_of_a_device(tmp_path: Path) -> None:
+def test_a_file_does_not_take_the_place_of_a_device(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("pipe")
     for name in ("pipe", "link"):
@@ -56,7 +53,7 @@ def test_a_file_does_not_take_the_place_of_a_device(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe"]
 
 
-def test_tensors_of_both_kinds_are_the_same_file(tmp_path: Path) -> None:
+def test_tensors_of_both_kinds_are_the_same_file(tmp_path):
     values = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([1, 255], np.uint8)}
     write_tensors(tmp_path / "numpy", values, {"about": "{}"})
     write_tensors(
@@ -73,12 +70,12 @@ def test_tensors_of_both_kinds_are_the_same_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.safetensors"
     write_tensors(path, {"a": torch.zeros(3)})
     before, opened = path.read_bytes(), Path.open
 
-    def on_full_disk(path: Path, mode: str) -> IO[bytes]:
+    def on_full_disk(path, mode):
         path.touch()
         return opened(Path("/dev/full"), "wb")
 
@@ -92,7 +89,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
         write_tensors(tmp_path / "a.safetensors" / "b", {"a": torch.ones(3)})
 
 
-def test_a_line_that_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
+def test_a_line_that_does_not_fit_leaves_nothing(tmp_path):
     path = tmp_path / "log.jsonl"
     outputs.append(path, b"one\n", durable=True)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,7 +1,5 @@
 """Finding photographs, and reading every kind of picture that Pillow writes, and some that it does not."""
 
-from __future__ import annotations
-
 import io
 import os
 import struct
@@ -334,22 +332,6 @@ def test_transparency_is_laid_on_white(tmp_path):
     pixels = read_photo(saved(tmp_path / "la.png", Image.fromarray(grey)))
     assert (pixels[:4] == 255).all()
     assert (pixels[4:] == 40).all()
-
-
-def test_premultiplied_grey(tmp_path):
-    """A TIFF of two 8-bit samples, the second an alpha that the first has been multiplied with."""
-    tags = [(256, 4, 1, 8), (257, 4, 1, 8), (258, 3, 2, 8 | 8 << 16), (259, 4, 1, 1), (262, 4, 1, 1), (273, 4, 1, 8)]
-    tags += [(277, 4, 1, 2), (278, 4, 1, 8), (279, 4, 1, 128), (338, 4, 1, 1)]
-    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
-    path = tmp_path / "a.tif"
-    path.write_bytes(
-        struct.pack("<2sHI", b"II", 42, 136) + bytes([40, 102]) * 64 + struct.pack("<H", len(tags)) + entries + bytes(4)
-    )
-    try:
-        Image.open(path).load()
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow 12
-        pytest.skip(f"this Pillow does not read such a file: {error}")
-    assert np.abs(read_photo(path).astype(int) - (40 + 255 * 0.6)).max() <= 1
 
 
 def test_transparent_palette_and_key_colours(tmp_path):

@@ -1,12 +1,9 @@
 """Pictures: one limit on pixels and one line, whatever a file holds, without Pillow's warnings."""
 
-from __future__ import annotations
-
 import os
 import struct
 import warnings
 import zlib
-from pathlib import Path
 
 import pytest
 from damage import BYTES, refusal
@@ -27,7 +24,7 @@ def png_of(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [(12_000, 8_400), (20_000, 20_000), (2**31 - 1, 2**31 - 1)])
-def test_too_many_pixels_are_one_line_and_no_warning(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_too_many_pixels_are_one_line_and_no_warning(tmp_path, size):
     (tmp_path / "a.png").write_bytes(png_of(*size))
     limit = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
@@ -40,7 +37,7 @@ def test_too_many_pixels_are_one_line_and_no_warning(tmp_path: Path, size: tuple
     assert limit == Image.MAX_IMAGE_PIXELS is not None
 
 
-def test_a_picture_of_96_megapixels_is_opened_without_a_warning() -> None:
+def test_a_picture_of_96_megapixels_is_opened_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with open_picture(png_of(12_000, 8_000)) as picture:
@@ -55,7 +52,7 @@ def test_a_picture_of_96_megapixels_is_opened_without_a_warning() -> None:
         (png_of(8, 8), ("JPEG",)),
     ],
 )
-def test_what_is_no_picture_of_these_formats(tmp_path: Path, data: bytes, formats: tuple[str, ...]) -> None:
+def test_what_is_no_picture_of_these_formats(tmp_path, data, formats):
     path = tmp_path / "a.png"
     path.write_bytes(data)
     for source in (path, data):
@@ -63,7 +60,7 @@ def test_what_is_no_picture_of_these_formats(tmp_path: Path, data: bytes, format
 
 
 @pytest.mark.timeout(10)
-def test_pipes_and_missing_files_are_refused(tmp_path: Path) -> None:
+def test_pipes_and_missing_files_are_refused(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     for name in ("a.png", "b.png"):
         assert refusal(open_picture(tmp_path / name).__enter__, tmp_path / name)

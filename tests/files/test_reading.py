@@ -1,7 +1,5 @@
 """Files are regular and of a known size, or refused before anything is read."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket
@@ -23,7 +21,7 @@ def refusal(path: Path | str, limit: int = 1000) -> str:
 
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("kind", ["pipe", "folder", "socket", "/dev/zero", "/dev/random", "/dev/tty", "/dev/null"])
-def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)  # a socket's path must be short
     with socket.socket(socket.AF_UNIX) as one:
         if kind.startswith("/") and not (os.path.exists(kind) and stat.S_ISCHR(os.stat(kind).st_mode)):
@@ -33,7 +31,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, monkeypatch:
         assert refusal("a").endswith(f"{kind}, not a regular file")
 
 
-def test_size_is_known_before_anything_is_read(tmp_path: Path) -> None:
+def test_size_is_known_before_anything_is_read(tmp_path):
     path = tmp_path / "huge"
     with path.open("wb") as file:
         file.truncate(1 << 40)  # holds no block
@@ -41,25 +39,25 @@ def test_size_is_known_before_anything_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc here")
-def test_files_that_do_not_know_their_size_are_limited_too() -> None:
+def test_files_that_do_not_know_their_size_are_limited_too():
     assert "has more than 10 bytes" in refusal("/proc/self/status", 10)
 
 
 @pytest.mark.parametrize(
     ("path", "said"), [("a\0b", "a\0b: is no path"), ("a\ud800", "a\ud800: is no path"), ("none", "there is no such")]
 )
-def test_what_is_no_path(path: str, said: str) -> None:
+def test_what_is_no_path(path, said):
     assert said in refusal(path)
 
 
-def test_lines_without_byte_order_mark_and_with_any_ends(tmp_path: Path) -> None:
+def test_lines_without_byte_order_mark_and_with_any_ends(tmp_path):
     (tmp_path / "classes.txt").write_bytes("\ufeffbackground\r\ndog\n\ncat".encode())
     assert read_lines(tmp_path / "classes.txt") == ["background", "dog", "", "cat"]
     (tmp_path / "classes.txt").write_bytes(b"")
     assert read_lines(tmp_path / "classes.txt") == []
 
 
-def test_text_that_is_not_utf8_names_its_line(tmp_path: Path) -> None:
+def test_text_that_is_not_utf8_names_its_line(tmp_path):
     (tmp_path / "list").write_bytes(b"one\ntwo\n\xe9t\xe9")
     with pytest.raises(UserError, match=r"list, line 3: is not UTF-8 text \(byte 0xe9\)"):
         read_text(tmp_path / "list")

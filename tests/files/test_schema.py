@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 import pytest
@@ -58,18 +58,18 @@ class Whole:
         ({"kind": "\x1b[31m" + "x" * 1000}, "`$.kind`: Invalid enum value '\\x1b[31m"),
     ],
 )
-def test_message_names_place_value_and_what_should_be(value: Any, said: str) -> None:
+def test_message_names_place_value_and_what_should_be(value, said):
     with pytest.raises(UserError) as caught:
         fit(value, Whole, "set.toml")
     assert str(caught.value).startswith(f"set.toml: {said}")
     assert len(str(caught.value)) < 400
 
 
-def test_whole_numbers_serve_as_numbers_and_lists_as_tuples() -> None:
+def test_whole_numbers_serve_as_numbers_and_lists_as_tuples():
     assert fit({"pair": [1, 2.5], "limit": 3}, Whole, "x") == Whole(pair=(1.0, 2.5), limit=3.0)
 
 
-def test_checked_takes_part_of_a_configuration() -> None:
+def test_checked_takes_part_of_a_configuration():
     assert check_table(Whole, {"pair": [1, 2], "words": ["a"]}, "x") == {"pair": (1.0, 2.0), "words": ("a",)}
     for wrong in ({"wrods": []}, {"pair": "a"}, {"kind": "c"}):
         with pytest.raises(UserError, match=rf"^x: .*{next(iter(wrong))}"):
@@ -88,7 +88,7 @@ def test_checked_takes_part_of_a_configuration() -> None:
         ('a"b\n', '"a\\"b\\n"'),
     ],
 )
-def test_values_are_shown_short(value: Any, text: str) -> None:
+def test_values_are_shown_short(value, text):
     assert shown(value) == text
 
 

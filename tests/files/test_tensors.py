@@ -1,7 +1,5 @@
 """Safetensors files are whole, or refused by name before a byte of them is mapped."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +19,7 @@ def read_all(path: Path) -> None:
     header.about("state", dict[str, int], "states")
 
 
-def test_every_damage_is_read_or_refused_in_a_line(tmp_path: Path) -> None:
+def test_every_damage_is_read_or_refused_in_a_line(tmp_path):
     path, refused = tmp_path / "t.safetensors", 0
     for _, data in tensor_damages(WHOLE):
         path.write_bytes(data)
@@ -29,7 +27,7 @@ def test_every_damage_is_read_or_refused_in_a_line(tmp_path: Path) -> None:
     assert refused > 250
 
 
-def test_whole_file_is_read(tmp_path: Path) -> None:
+def test_whole_file_is_read(tmp_path):
     path = tmp_path / "t.safetensors"
     path.write_bytes(WHOLE)
     header = read_header(path)

@@ -1,7 +1,5 @@
 """Boundary IoU against the published definition, mask by mask with erosions."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion

@@ -1,7 +1,5 @@
 """The confusion matrix against torchmetrics, and what 255 means in the truth and in a prediction."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """IoU, boundary F and intervals against plain arithmetic."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -18,7 +16,7 @@ def square(top: int, left: int, side: int, size: int = 32) -> np.ndarray:
     return mask
 
 
-def test_iou() -> None:
+def test_iou():
     assert iou(square(0, 0, 4), square(0, 0, 4)) == 1
     assert iou(square(0, 0, 4), square(0, 2, 4)) == pytest.approx(8 / 24)
     assert iou(square(0, 0, 4), square(9, 9, 4)) == 0
@@ -27,17 +25,17 @@ def test_iou() -> None:
 
 
 @pytest.mark.parametrize(("side", "pixels"), [(16, 1), (128, 2), (512, 6), (1024, 11)])
-def test_tolerance_grows_with_the_image(side: int, pixels: int) -> None:
+def test_tolerance_grows_with_the_image(side, pixels):
     assert boundary_tolerance(side, side) == pixels
 
 
-def test_boundary_is_the_outer_ring() -> None:
+def test_boundary_is_the_outer_ring():
     assert boundary(square(4, 4, 5)).sum() == 16
     whole = np.ones((8, 8), bool)
     assert not boundary(whole).any()  # the image's edge is not an object's
 
 
-def test_boundary_f_against_all_distances() -> None:
+def test_boundary_f_against_all_distances():
     rng = np.random.default_rng(0)
     exact, predicted = square(8, 6, 14, 64), square(9, 9, 15, 64) | (rng.random((64, 64)) < 0.01)
     tolerance = boundary_tolerance(64, 64)
@@ -48,7 +46,7 @@ def test_boundary_f_against_all_distances() -> None:
     assert boundary_f(predicted, exact) == pytest.approx(2 * precision * recall / (precision + recall))
 
 
-def test_boundary_f_ends() -> None:
+def test_boundary_f_ends():
     empty = np.zeros((32, 32), bool)
     assert boundary_f(square(4, 4, 8), square(4, 4, 8)) == 1
     assert boundary_f(square(4, 4, 8), square(20, 20, 8)) == 0
@@ -56,7 +54,7 @@ def test_boundary_f_ends() -> None:
     assert boundary_f(empty, empty) == 1
 
 
-def test_bootstrap_is_the_normal_interval_of_many_values_and_repeats() -> None:
+def test_bootstrap_is_the_normal_interval_of_many_values_and_repeats():
     values = np.random.default_rng(1).normal(0.7, 0.2, 2000)
     low, high = mean_interval(values, seed=3)
     half = 1.96 * values.std() / math.sqrt(len(values))
@@ -66,7 +64,7 @@ def test_bootstrap_is_the_normal_interval_of_many_values_and_repeats() -> None:
     assert mean_interval(values, seed=4) != (low, high)
 
 
-def test_bootstrap_draws_whole_images() -> None:
+def test_bootstrap_draws_whole_images():
     values = np.random.default_rng(1).random(50)
     thrice, owners = np.repeat(values, 3), np.repeat(np.arange(50), 3)
     assert mean_interval(thrice, owners) == pytest.approx(mean_interval(values))

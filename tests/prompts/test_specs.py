@@ -44,16 +44,6 @@ def test_numbers_of_classes_take_turns_and_every_class_is_shown_as_often(kinds, 
     assert set(counts.values()) <= {per_class, per_class + 1}
 
 
-def test_one_number_that_takes_turns_with_itself_is_that_number():
-    one, same = (
-        sample_specs(GenerateConfig(classes=tuple("abcde"), per_class=6, classes_per_image=k)) for k in (2, (2,))
-    )
-    assert one == same
-    assert GenerateConfig(classes=("a", "b"), classes_per_image=(2,)) == GenerateConfig(
-        classes=("a", "b"), classes_per_image=2
-    )
-
-
 def test_companions_vary():
     specs = sample_specs(GenerateConfig(classes=("a", "b", "c", "d"), per_class=20, classes_per_image=2))
     assert len({frozenset(s.classes) for s in specs}) == 6

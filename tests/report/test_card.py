@@ -1,9 +1,5 @@
 """The dataset card: front matter that the hub parses, text that Markdown shows as it is."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import pytest
 from synthetic import CLASSES, write_dataset
 
@@ -27,7 +23,7 @@ def front_matter(card: str) -> dict:
     return yaml.safe_load(head)
 
 
-def test_says_what_is_in_the_folder(tmp_path: Path) -> None:
+def test_says_what_is_in_the_folder(tmp_path):
     rows = write_dataset(tmp_path, 9)
     card = dataset_card(SUMMARY, rows, CLASSES, drawn=True)
     head = front_matter(card)
@@ -45,7 +41,7 @@ def test_says_what_is_in_the_folder(tmp_path: Path) -> None:
     assert str(tmp_path) not in card
 
 
-def test_photographs_are_not_said_to_be_drawn(tmp_path: Path) -> None:
+def test_photographs_are_not_said_to_be_drawn(tmp_path):
     rows = [row | {"model": "sd1.4", "asked": ["dog"]} for row in write_dataset(tmp_path, 2)]
     card = dataset_card(SUMMARY, rows, CLASSES, drawn=False)
     later = dataset_card({"command": "filter"}, [*rows, rows[0] | {"asked": [], "classes": []}], CLASSES)
@@ -56,7 +52,7 @@ def test_photographs_are_not_said_to_be_drawn(tmp_path: Path) -> None:
     assert "- 3 images do not say what made them" in later
 
 
-def test_its_code_loads_the_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_code_loads_the_dataset(tmp_path, monkeypatch):
     import json
 
     rows = write_dataset(tmp_path, 3)
@@ -77,7 +73,7 @@ def test_its_code_loads_the_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert set(label_map.unique().tolist()) == {0, 3}
 
 
-def test_hostile_text_stays_text(tmp_path: Path) -> None:
+def test_hostile_text_stays_text(tmp_path):
     evil = '"\n---\n<script>alert(1)</script> | [x](javascript:1) `code` {{ 7*7 }}\u2028\x00'
     rows = write_dataset(tmp_path, 1, classes=(evil,))
     summary = {"model": evil, "method": evil, "prompts": [evil], "config": {evil: evil}, "rejected": {evil: {evil: 1}}}
@@ -92,7 +88,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     assert table[0].replace("\\|", "").count("|") == 7
 
 
-def test_empty_and_several(tmp_path: Path) -> None:
+def test_empty_and_several(tmp_path):
     card = dataset_card({}, [], (), drawn=True)
     assert front_matter(card)["pretty_name"] == "Generated masks: empty"
     assert "were not recorded" in card
@@ -113,5 +109,5 @@ def test_empty_and_several(tmp_path: Path) -> None:
         ("minimal/model", UNKNOWN_MODEL),
     ],
 )
-def test_model_notes(model: str, says: str) -> None:
+def test_model_notes(model, says):
     assert says in model_note(model)

@@ -1,7 +1,5 @@
 """What the report says of a step is what the method does."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 
@@ -31,12 +29,12 @@ def said(config: MaskConfig) -> dict[str, str]:
 
 @pytest.mark.parametrize("method", METHOD_FACTS)
 @pytest.mark.parametrize("expansion", ["none", "parallel", "iterative"])
-def test_every_step_is_known(method: str, expansion: str) -> None:
+def test_every_step_is_known(method, expansion):
     texts = said(MaskConfig(method=method, expansion=expansion))
     assert UNKNOWN.text not in [text.strip() for text in texts.values()]
 
 
-def test_the_reference_is_not_told_as_the_paper() -> None:
+def test_the_reference_is_not_told_as_the_paper():
     texts = said(MaskConfig(method="reference"))
     assert "Otsu" in texts["seeds L/4"]
     assert "cosine" in texts["expansion L/4"]

@@ -1,7 +1,5 @@
 """Overlays, heat maps and contact sheets, against plain arithmetic."""
 
-from __future__ import annotations
-
 import base64
 import io
 
@@ -12,7 +10,7 @@ from seediff.files.label_maps import voc_palette
 from seediff.report.pictures import contact_sheet, heat_colours, heat_uri, overlay, to_levels
 
 
-def test_heat_colours_grow_lighter() -> None:
+def test_heat_colours_grow_lighter():
     table = heat_colours()
     assert table.shape == (256, 3)
     assert table.dtype == np.uint8
@@ -23,7 +21,7 @@ def test_heat_colours_grow_lighter() -> None:
     assert np.abs(np.diff(table.astype(int), axis=0)).max() <= 6
 
 
-def test_overlay_mixes_inside_and_lightens_edges() -> None:
+def test_overlay_mixes_inside_and_lightens_edges():
     image = np.full((6, 6, 3), 100, np.uint8)
     labels = np.zeros((6, 6), np.uint8)
     labels[:4, :4] = 1
@@ -37,7 +35,7 @@ def test_overlay_mixes_inside_and_lightens_edges() -> None:
     assert (overlay(image, np.zeros_like(labels), voc_palette()) == image).all()
 
 
-def test_contact_sheet_places_tiles() -> None:
+def test_contact_sheet_places_tiles():
     tiles = [np.full((20, 30, 3), v, np.uint8) for v in (10, 20, 30)]
     sheet = contact_sheet(tiles, 2, gap=4)
     assert sheet.shape == (2 * 24 + 4, 2 * 34 + 4, 3)
@@ -47,8 +45,8 @@ def test_contact_sheet_places_tiles() -> None:
     assert (sheet[28:48, 38:68] == 255).all()
 
 
-def test_heat_uri_is_one_pixel_a_position() -> None:
-    def decode(uri: str) -> np.ndarray:
+def test_heat_uri_is_one_pixel_a_position():
+    def decode(uri):
         assert uri.startswith("data:image/png;base64,")
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGBA"))
 

@@ -1,7 +1,5 @@
 """preview.html: self-contained, the same bytes every time, safe with hostile text and paths."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -56,7 +54,7 @@ def preview(out: Path, rows, class_names=CLASSES, steps=(), summary=SUMMARY, **o
     return path.read_text(encoding="utf-8")
 
 
-def test_shows_the_dataset_and_its_steps(tmp_path: Path) -> None:
+def test_shows_the_dataset_and_its_steps(tmp_path):
     rows = write_dataset(tmp_path, 15)
     html = preview(tmp_path, rows, steps=[trace(0, "dog"), trace(1, "cat"), trace(3, "dog")])
     page = Page(html)
@@ -86,7 +84,7 @@ def test_shows_the_dataset_and_its_steps(tmp_path: Path) -> None:
     assert order == sorted(order)
 
 
-def test_fetches_nothing_and_every_picture_is_described(tmp_path: Path) -> None:
+def test_fetches_nothing_and_every_picture_is_described(tmp_path):
     html = preview(tmp_path, write_dataset(tmp_path, 4), steps=[trace(0)])
     page = Page(html)
     assert "http://" not in html
@@ -103,7 +101,7 @@ def test_fetches_nothing_and_every_picture_is_described(tmp_path: Path) -> None:
     assert any("default-src 'none'" in (m.get("content") or "") for m in page.all("meta"))
 
 
-def test_same_dataset_same_bytes_wherever_it_lies(tmp_path: Path) -> None:
+def test_same_dataset_same_bytes_wherever_it_lies(tmp_path):
     for name in ("a", "b"):
         out = tmp_path / name
         rows = write_dataset(out, 6)
@@ -116,7 +114,7 @@ def test_same_dataset_same_bytes_wherever_it_lies(tmp_path: Path) -> None:
     assert str(tmp_path).encode() not in html
 
 
-def test_hostile_text_stays_text(tmp_path: Path) -> None:
+def test_hostile_text_stays_text(tmp_path):
     evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}'
     rows = write_dataset(tmp_path, 2, classes=(evil, "dog"))
     rows[0] |= {"prompt": evil, "flags": [f"{evil}:dog"], "seed": evil}
@@ -138,7 +136,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("field", ["file_name", "mask"])
 @pytest.mark.parametrize("path", ["../secret.png", "ABSOLUTE", "images/link.png", None])
-def test_paths_out_of_the_dataset_are_refused(tmp_path: Path, field: str, path) -> None:
+def test_paths_out_of_the_dataset_are_refused(tmp_path, field, path):
     out = tmp_path / "out"
     rows = write_dataset(out, 1)
     secret = tmp_path / "secret.png"
@@ -150,7 +148,7 @@ def test_paths_out_of_the_dataset_are_refused(tmp_path: Path, field: str, path) 
     assert not (out / "preview.html").exists()
 
 
-def test_unusable_pictures_are_named(tmp_path: Path) -> None:
+def test_unusable_pictures_are_named(tmp_path):
     rows = write_dataset(tmp_path, 1)
     with pytest.raises(UserError, match=r"images/none\.png: there is no such file"):
         preview(tmp_path, [rows[0] | {"file_name": "images/none.png"}])
@@ -164,7 +162,7 @@ def test_unusable_pictures_are_named(tmp_path: Path) -> None:
         preview(tmp_path, [rows[0] | {"classes": ["bus"]}])
 
 
-def test_unknown_steps_are_drawn_too(tmp_path: Path) -> None:
+def test_unknown_steps_are_drawn_too(tmp_path):
     rows = write_dataset(tmp_path, 1)
     odd = replace(trace(0), steps=[StepPicture(Step.parse("something new"), np.full((4, 4), np.nan))], after_pamr=None)
     html = preview(tmp_path, rows, steps=[odd])
@@ -174,7 +172,7 @@ def test_unknown_steps_are_drawn_too(tmp_path: Path) -> None:
     assert "PAMR" not in html
 
 
-def test_grid_is_spread_evenly_over_classes() -> None:
+def test_grid_is_spread_evenly_over_classes():
     groups = [["dog"]] * 90 + [["cat"]] * 10 + [[]]
     picked = pick_evenly(groups, 21)
     assert picked == sorted(set(picked))
@@ -186,7 +184,7 @@ def test_grid_is_spread_evenly_over_classes() -> None:
     assert pick_evenly([], 5) == []
 
 
-def test_no_rows(tmp_path: Path) -> None:
+def test_no_rows(tmp_path):
     html = preview(tmp_path, [], summary={})
     Page(html)
     assert "no images yet" in html

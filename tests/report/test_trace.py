@@ -1,9 +1,5 @@
 """Traces survive the disk, with the same bytes every time."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -15,7 +11,7 @@ from seediff.masks.steps import BEFORE_PAMR, Step
 from seediff.report.saved_steps import load_trace, save_trace, traced_sample
 
 
-def test_round_trip(tmp_path: Path) -> None:
+def test_round_trip(tmp_path):
     saved = trace(3, "potted plant")
     for name in ("a", "b"):
         save_trace(tmp_path / name, saved)
@@ -35,7 +31,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert (tmp_path / "again").read_bytes() == (tmp_path / "a").read_bytes()
 
 
-def test_something_else_is_named(tmp_path: Path) -> None:
+def test_something_else_is_named(tmp_path):
     with pytest.raises(UserError, match="none: there is no such file"):
         load_trace(tmp_path / "none")
     (tmp_path / "text").write_text("hello")
@@ -53,7 +49,7 @@ def mask_result() -> MaskResult:
     )
 
 
-def test_from_a_mask_result() -> None:
+def test_from_a_mask_result():
     image = np.zeros((16, 16, 3), np.uint8)
     traced = traced_sample(
         5, image, mask_result(), "cat", np.eye(16, dtype=np.uint8), prompt="a photo of a cat", pamr=True

@@ -31,7 +31,7 @@ def labels(number: int) -> np.ndarray:
 
 
 @pytest.fixture
-def pets(tmp_path: Path) -> Path:
+def pets(tmp_path):
     rng = np.random.default_rng(0)
     items = []
     for number in range(4):

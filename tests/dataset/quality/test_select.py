@@ -28,7 +28,7 @@ def soft_of(number: int) -> np.ndarray:
 
 
 @pytest.fixture
-def pets(tmp_path: Path) -> Path:
+def pets(tmp_path):
     """Dogs 0, 2, 4 and cats 1, 3, 5; number 3 in two pieces, number 5 flagged, soft masks of all."""
     rng = np.random.default_rng(0)
     items = []
