@@ -159,14 +159,17 @@ def check_refused(model: Model, message: str, **options: Any) -> None:
     assert "\n" not in str(error.value)
 
 
-def check_singles(model: Model, count: int = 3, **options: Any) -> None:
-    """Check that an image and its maps do not depend on the others in the batch, one of which has a longer prompt."""
+def check_singles(model: Model, count: int, **options: Any) -> tuple[np.ndarray, list[AttentionMaps]]:
+    """Check that an image and its maps do not depend on the others in the batch, one of which has a longer prompt.
+    Returns the first image, drawn alone, and the maps of all.
+    """
     images, maps = generate(model, SPECS[:count], **options)
-    for number in range(count):
-        alone, own = generate(model, SPECS[number : number + 1], **options)
+    singles = [generate(model, SPECS[number : number + 1], **options) for number in range(count)]
+    for number, (alone, own) in enumerate(singles):
         assert np.abs(images[number].astype(int) - alone[0].astype(int)).max() <= 1
         assert_same_maps(own[0], maps[number])
         assert own[0].words == maps[number].words
+    return singles[0][0][0], maps
 
 
 def held_beyond_plain(model: Model, steps: int) -> list[int]:

@@ -29,7 +29,7 @@ from seediff.models import compiled, memory
 from seediff.models.families.base import Drawing
 from seediff.models.registry import load_model
 
-NAMES = [name for name in BOOKS if name not in ("unet", "lcm")]  # their UNet is XL's
+NAMES = [name for name in BOOKS if name not in ("unet", "lcm", "flux2_klein")]  # the networks are XL's and FLUX.2's
 
 
 @pytest.fixture(autouse=True)
