@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from look_server import running, write_set
-from patience import PATIENCE, wait_until
+from patience import wait_until
 from PIL import Image
 
 from seediff.dataset import native
@@ -41,26 +41,6 @@ def test_lists_by_filter_and_in_order(pets):
     assert counts["flags"] == {"degenerate": 2, "none": 8}
     assert client.post("/api/views", {"sort": "colour"}).status == 400
     assert client.post("/api/views", {"classes": ["dog"]}).status == 400
-
-
-def test_counting_anew_keeps_the_lists_that_are_shown(pets):
-    client, _ = pets
-    view = client.post("/api/views", {}).json["view"]
-    counted = [client.post("/api/views?counts=1", {"text": str(i)}).json for i in range(20)]
-    assert all("view" not in found for found in counted)
-    assert counted[3]["count"] == len(client.numbers(text="3"))
-    assert client.get(f"/api/views/{view}?from=0&count=1")["samples"]
-
-
-def test_a_corrected_sample_is_counted_by_its_new_class(pets):
-    client, _ = pets
-    client.act(0, "relabel", 0, old=1, new=2)
-    assert 0 in client.numbers(classes=[2])
-    assert 0 not in client.numbers(classes=[1])
-    assert client.numbers(states=["corrected"]) == [0]
-    client.act(0, "undo", 1)
-    assert 0 in client.numbers(classes=[1])
-    assert client.numbers(states=["corrected"]) == []
 
 
 def test_a_set_that_does_not_know_confidence_says_so(tmp_path):
@@ -156,21 +136,6 @@ def test_rows_that_lead_out_of_the_set_show_nothing_of_it(tmp_path):
             answer = client.ask("GET", f"/api/samples/{path}")
             assert (answer.status, "leads out" in answer.json["error"]) == (400, True)
         assert client.act(1, "accept", 0).status == 400
-
-
-def test_everybody_hears_what_anybody_does(pets):
-    import http.client
-
-    client, _ = pets
-    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=PATIENCE)
-    connection.request("GET", "/api/events", headers={"Cookie": client.cookie})
-    answer = connection.getresponse()
-    assert answer.readline() == b": listening\n"
-    client.act(7, "accept", 0, window="one")
-    lines = [answer.readline() for _ in range(2)]
-    report = json.loads(lines[1].removeprefix(b"data: "))
-    assert (report["index"], report["verdict"], report["window"], report["by"]) == (7, "accepted", "one", "ann")
-    connection.close()
 
 
 def test_output_of_segment_and_predict(tmp_path):

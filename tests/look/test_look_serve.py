@@ -1,6 +1,5 @@
 """The command: where it listens, how it ends, and what is left when it is killed."""
 
-import gc
 import http.client
 import re
 import signal
@@ -11,12 +10,11 @@ import threading
 import time
 
 import pytest
-from look_server import Client, running, start, write_set
+from look_server import Client, start, write_set
 from patience import PATIENCE, wait_until
 
 from seediff.cli import main
 from seediff.dataset.reviews import REVIEWS, read_actions
-from seediff.errors import UserError
 
 
 @pytest.fixture
@@ -121,18 +119,6 @@ def test_with_i_know_the_token_is_asked_for(pets):
     assert "set-cookie" in client.ask("POST", "/token", f"token={token[1]}".encode()).headers
     run.kill()
     run.communicate()
-
-
-def test_garbage_is_looked_for_again_while_it_serves_and_after(tmp_path):
-    before = gc.get_freeze_count()
-    with running(write_set(tmp_path / "pets")):
-        assert gc.isenabled()
-        assert gc.get_freeze_count() > before
-    assert gc.isenabled()
-    assert gc.get_freeze_count() == before
-    with pytest.raises(UserError), running(tmp_path / "none"):
-        pass
-    assert gc.isenabled()
 
 
 def connected(port):

@@ -169,16 +169,6 @@ def test_the_original_is_no_correction_and_a_stroke_that_changes_nothing_no_acti
     session.close()
 
 
-def test_the_last_changed_come_first_also_after_the_server_was_started_again(pets):
-    session, recent = opened(pets), Query(sort="recent", descending=True)
-    for number, version in ((0, 0), (1, 0), (0, 1), (2, 0)):
-        session.act(number, version, "accept", verdict="accepted")
-    order = session.index.select(recent)[0].tolist()
-    session.close()
-    assert order[:3] == [2, 0, 1]
-    assert opened(pets).index.select(recent)[0].tolist() == order
-
-
 def test_whoever_is_late_is_refused_and_nothing_is_written(pets):
     session = opened(pets)
     session.act(2, 0, "accept", verdict="accepted")
