@@ -374,7 +374,7 @@ PLANNED = [
     ("--model pixart-sigma --lora none", "--lora: none: diffusers loads no LoRA into PixArt"),
     (
         "--model sdxl --lora none.safetensors",
-        "--lora: none.safetensors: there is no such file or folder, and it is not a hub id",
+        "--lora: none.safetensors must be a .safetensors file, or a folder or hub id",
     ),
     (
         "--model flux-dev --embedding none",

@@ -47,4 +47,4 @@ def test_captions_for_a_network_that_is_not_fetched_yet(tmp_path, capsys):
     assert (
         main([*line, "--model", "owner/models/mine.safetensors", "--base", "mini", "--out", str(tmp_path / "out")]) == 0
     )
-    assert "base mini" in capsys.readouterr().out
+    assert "Names: fox" in capsys.readouterr().out

@@ -98,6 +98,8 @@ class Place:
         if config.device:
             config = replace(config, device=config.device.split(":")[0])
         if not out.is_dir():
+            if out.exists():
+                raise UserError(self.out, "there is a file where the folder should be")
             return "new", config
         names = {entry.name for entry in out.iterdir() if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name)}
         if not names:
