@@ -1,5 +1,6 @@
 """The fused kernels by Triton's interpreter, against float64 and against plain torch."""
 
+import copy
 from contextlib import nullcontext
 from typing import Any
 
@@ -42,9 +43,7 @@ def by_the_book(part: Part, before, query, key, scale, bias, normalize):
     scores = scores if bias is None else scores + bias.double()
     mean = (scores[..., part.columns].softmax(-1) if part.alone else scores.softmax(-1)[..., part.columns]).mean(1)
     peak = mean.amax(1 if part.per_column else (1, 2), keepdim=True)
-    return before.double() + (mean / peak.clamp_min(torch.finfo(torch.float32).tiny) if normalize else mean), float(
-        peak.sum()
-    )
+    return before.double() + (mean / peak.clamp_min(torch.finfo(torch.float32).tiny) if normalize else mean)
 
 
 @pytest.mark.parametrize(
@@ -77,16 +76,12 @@ def test_maps_are_float64s_and_torchs(normalize, dtype, biased):
     if biased == "mask":
         cuts = [cut for cut in cuts if not cut[2]]
     parts, plain = ([Part(begun[..., columns].clone(), columns, *how) for columns, *how in cuts] for _ in range(2))
-    peak = add_probabilities_fused(parts, query, key, 0.3, bias, normalize=normalize)
-    expected = add_probabilities(plain, query, key, 0.3, bias, normalize=normalize)
-    torch.testing.assert_close(peak, expected, atol=1e-5, rtol=1e-5)
-    in_all = 0.0
+    for add, some in ((add_probabilities_fused, parts), (add_probabilities, plain)):
+        assert add(some, query, key, 0.3, bias, normalize=normalize).isfinite()
     for part, other in zip(parts, plain, strict=True):
-        book, highest = by_the_book(part, begun[..., part.columns], query, key, 0.3, bias, normalize)
-        in_all += highest
+        book = by_the_book(part, begun[..., part.columns], query, key, 0.3, bias, normalize)
         torch.testing.assert_close(part.total.double(), book, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(part.total, other.total, atol=1e-5, rtol=1e-5)
-    assert float(peak) == pytest.approx(in_all, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +91,7 @@ def test_shapes_that_fill_tiles_and_do_not(images, heads, queries, keys, width):
     query, key = states(images, heads, queries, keys, width)
     total = torch.zeros(images, queries, keys, device=DEVICE)
     add_probabilities_fused([Part(total)], query, key, width**-0.5, normalize=True)
-    book, _ = by_the_book(Part(total), torch.zeros_like(total), query, key, width**-0.5, None, True)
+    book = by_the_book(Part(total), torch.zeros_like(total), query, key, width**-0.5, None, True)
     torch.testing.assert_close(total.double(), book, atol=1e-5, rtol=1e-5)
 
 
@@ -109,25 +104,29 @@ def test_scores_beyond_half_precision():
     torch.testing.assert_close(total.double(), scores.softmax(-1).mean(1), atol=2e-2, rtol=0)
 
 
-@pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_what_is_not_a_number_is_told(value):
+@pytest.mark.parametrize(("value", "normalize"), [(torch.nan, True), (torch.nan, False), (torch.inf, True)])
+def test_what_is_not_a_number_is_told(value, normalize):
     query, key = states()
     query[1, 0, 3, 2] = value
-    assert not add_probabilities_fused(
-        [Part(torch.zeros(2, 40, 50, device=DEVICE))], query, key, 0.3, normalize=True
-    ).isfinite()
+    part = Part(torch.zeros(2, 40, 50, device=DEVICE))
+    assert not add_probabilities_fused([part], query, key, 0.3, normalize=normalize).isfinite()
+
+
+SHAPES = ((1, 4, 16, 16), (1, 7, 32))
+"""Of latents and of a text's states."""
 
 
 def test_a_whole_capture_by_the_kernels(sd1_model, monkeypatch):
     """Every layer of a UNet, chosen as on a GPU: the maps of plain torch."""
+    unet = copy.deepcopy(sd1_model.pipe.unet).to(DEVICE)
 
     def maps():
-        unet = sd1_model.pipe.unet
-        latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+        latents, words = (torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(DEVICE) for shape in SHAPES)
         with torch.no_grad(), capturing(unet, reads=dict.fromkeys(KINDS, (4, 8)), guidance=False) as recorder:
-            unet(latents, 300, encoder_hidden_states=torch.randn(1, 7, 32, generator=torch.Generator().manual_seed(1)))
+            unet(latents, 300, encoder_hidden_states=words)
         return recorder.maps([{}], [""])[0]
 
+    monkeypatch.setattr(fused, "can_fuse", lambda _: False)
     plain = maps()
     monkeypatch.setattr(fused, "can_fuse", lambda _: True)
     kernels = maps()

@@ -132,6 +132,7 @@ def test_only_cuda_writes_while_it_draws(tmp_path, monkeypatch, device, here):
     threads = set()
     real = TinyJob.write
     monkeypatch.setattr(TinyJob, "write", lambda *given: threads.add(threading.current_thread()) or real(*given))
+    monkeypatch.setattr(loop_module, "_cuda", lambda device: None)
     tiny(tmp_path / "out", config=TinyConfig(device=device))
     assert (threads == {threading.current_thread()}) is here
 

@@ -1,6 +1,7 @@
 """`add_probabilities` on a GPU: scores are recomputed in tiles and never stored (`kernels.py`).
 
 Queries and keys are read three times (for normalised maps) or twice: for the log-sum-exps, the maxima, and the maps.
+At batch 1 a GPU waits for the host, so each call starts as few operations as it can.
 The only other memory is one number per head and query, and one per column.
 """
 
@@ -139,7 +140,6 @@ def add_probabilities_fused(
     finite = query.new_zeros((), dtype=torch.float32)
 
     def sums_of(keys: torch.Tensor, part_bias: torch.Tensor | None) -> torch.Tensor:
-        nonlocal finite
         sums = query.new_empty(images, heads, queries, dtype=torch.float32)
         biases, strides = _strided(part_bias, (images, heads, queries, keys.shape[2]), query)
         grid = (-(-queries // tile.rows), images * heads)
@@ -148,6 +148,7 @@ def add_probabilities_fused(
             keys,
             biases,
             sums,
+            finite,
             scale,
             heads,
             queries,
@@ -158,11 +159,9 @@ def add_probabilities_fused(
             *strides,
             **constants,
         )
-        finite = finite + 0 * sums.sum()  # NaN if any sum is not finite
         return sums
 
     whole = None
-    peaks = query.new_zeros((), dtype=torch.float32)
     for part in parts:
         keys, part_bias = key[:, :, part.columns], None if bias is None else bias[..., part.columns]
         if part.alone:
@@ -171,8 +170,9 @@ def add_probabilities_fused(
             sums = whole = sums_of(key, bias) if whole is None else whole
         columns = keys.shape[2]
         biases, strides = _strided(part_bias, (images, heads, queries, columns), query)
-        highest = query.new_zeros(images, columns if part.per_column else 1, dtype=torch.float32)
-        where = (highest.stride(0), 1 if part.per_column else 0)
+        peak_columns = columns if part.per_column else 1
+        highest = query.new_zeros(images, peak_columns, dtype=torch.float32) if normalize else finite
+        where = (peak_columns, 1 if part.per_column else 0)
         grid = (-(-queries // tile.rows), -(-columns // tile.columns), images)
         given = (
             query,
@@ -191,10 +191,9 @@ def add_probabilities_fused(
         )
         given = (*given, *strides, *part.total.stride(), *where)
         if normalize:
-            kernels.head_means[grid](*given, FIND=True, ADD=False, DIVIDE=False, **constants)
-        kernels.head_means[grid](*given, FIND=not normalize, ADD=True, DIVIDE=normalize, **constants)
-        peaks = peaks + highest.sum()
-    return peaks + finite
+            kernels.head_means[grid](*given, FIND=True, DIVIDE=False, **constants)
+        kernels.head_means[grid](*given, FIND=False, DIVIDE=normalize, **constants)
+    return finite
 
 
 def _strided(

@@ -69,6 +69,7 @@ def log_sum_exps(
     key,
     bias,
     found,
+    finite,
     scale,
     heads,
     queries,
@@ -93,8 +94,8 @@ def log_sum_exps(
     EXACT: tl.constexpr,
     WIDEN: tl.constexpr,
 ):
-    """Write log Σ_t exp(score) to `found` (B, H, N); NaN where a score is NaN or +inf. One program handles ROWS queries
-    of one head of one image."""
+    """Write log Σ_t exp(score) to `found` (B, H, N); NaN where a score is NaN or +inf, and then `finite`, a number that
+    was 0, becomes NaN. One program handles ROWS queries of one head of one image."""
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     image = (tl.program_id(1) // heads).to(tl.int64)
     head = (tl.program_id(1) % heads).to(tl.int64)
@@ -116,7 +117,9 @@ def log_sum_exps(
         )  # rows whose scores are all −inf so far: −inf − (−inf) would be NaN
         total = total * tl.exp(highest - base) + tl.sum(tl.exp(scores - base[:, None]), 1)
         highest = higher
-    tl.store(found + (image * heads + head) * queries + rows, highest + tl.log(total), mask=rows < queries)
+    sums = highest + tl.log(total)
+    tl.store(found + (image * heads + head) * queries + rows, sums, mask=rows < queries)
+    tl.atomic_add(finite, tl.sum(tl.where(rows < queries, 0.0 * sums, 0.0), 0))
 
 
 @triton.jit
@@ -151,7 +154,6 @@ def head_means(
     peak_column,
     HAS_BIAS: tl.constexpr,
     FIND: tl.constexpr,
-    ADD: tl.constexpr,
     DIVIDE: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
@@ -159,8 +161,8 @@ def head_means(
     EXACT: tl.constexpr,
     WIDEN: tl.constexpr,
 ):
-    """Compute a tile of the mean over heads of exp(score − sums). FIND: write its maxima to `peaks`. ADD: add it to
-    `total`, with DIVIDE after dividing it by `peaks`. One program handles ROWS × COLUMNS of one image.
+    """Compute a tile of the mean over heads of exp(score − sums). FIND: write its maxima to `peaks`; otherwise add
+    it to `total`, with DIVIDE after dividing it by `peaks`. One program handles ROWS × COLUMNS of one image.
 
     keys: the number of columns of this part, W. sums: (B, H, N). peaks: (B, 1) or (B, W), 0 at first; the programs'
     order does not matter to a maximum.
@@ -188,7 +190,7 @@ def head_means(
             tl.atomic_max(peaks + image * peak_image, tl.max(tl.max(mean, 1), 0))
         else:
             tl.atomic_max(where, tl.max(mean, 0), mask=columns < keys)
-    if ADD:
+    else:
         if DIVIDE:
             peak = tl.load(peaks + image * peak_image + columns * peak_column, mask=columns < keys, other=1.0)
             mean = mean / tl.maximum(peak, 1.1754943508222875e-38)[None, :]

@@ -67,7 +67,7 @@ def add_probabilities(
         normalize: divide each image's map of each part by its maximum.
         scratch: memory for the call; None: allocate new memory.
 
-    Returns: the sum of the maxima, a scalar tensor that is NaN when any probability is.
+    Returns: a scalar tensor that is NaN when any probability is, otherwise a finite number.
     """
     if len(parts) == 1 and parts[0].alone:  # no other columns are needed
         (part,) = parts

@@ -70,7 +70,7 @@ class AttentionRecorder:
         self.images: int | None = None
         self._sums: dict[tuple[Kind, Grid, str], torch.Tensor] = {}
         self._counts: dict[tuple[Kind, Grid, str], int] = {}
-        self._peaks: dict[str, torch.Tensor] = {}  # layer → sum of its maxima so far, NaN if any was NaN
+        self._finite: dict[str, torch.Tensor] = {}  # layer → a number, NaN if any of its probabilities was NaN
         self._scratch = Scratch()
         self._finished = False
 
@@ -179,8 +179,8 @@ class AttentionRecorder:
         scale: float,
         bias: torch.Tensor | None,
     ) -> None:
-        peak = add_fast(parts, query, key, scale, bias, normalize=self.config.normalize, scratch=self._scratch)
-        self._peaks[name] = self._peaks[name] + peak if name in self._peaks else peak
+        finite = add_fast(parts, query, key, scale, bias, normalize=self.config.normalize, scratch=self._scratch)
+        self._finite[name] = self._finite[name] + finite if name in self._finite else finite
 
     @property
     def positions(self) -> int:
@@ -273,8 +273,8 @@ class AttentionRecorder:
             raise UserError(
                 "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"
             )
-        names = list(self._peaks)
-        finite = torch.stack([self._peaks[name] for name in names]).isfinite().tolist()
+        names = list(self._finite)
+        finite = torch.stack([self._finite[name] for name in names]).isfinite().tolist()
         if not all(finite):
             bad = [name for name, fine in zip(names, finite, strict=True) if not fine]
             raise UserError(
