@@ -49,7 +49,7 @@ def cluster():
         (["--engine", "ray", "--workers", "0"], "--workers: 0 must be at least 1"),
         (["--workers", "2"], "--workers: is an option of --engine ray"),
         (["--address", "auto"], "--address: is an option of --engine ray"),
-        (["--engine", "ray", "--address", "127.0.0.1:9"], "--address 127.0.0.1:9: no Ray cluster is reached there ("),
+        (["--engine", "ray", "--address", "127.0.0.1:9"], "--address: 127.0.0.1:9: no Ray cluster is reached there ("),
     ],
 )
 def test_bad_options_are_one_line(tmp_path, capsys, options, message):

@@ -113,7 +113,7 @@ def test_a_stopped_evaluation_continues_with_what_is_finished(tmp_path, made_up,
     assert f"the same command continues, with {parts}" in capsys.readouterr().err
     assert len(list(parts.iterdir())) == 2
     monkeypatch.setattr(module, "soft_masks", soft_masks)
-    assert main([*line, str(tmp_path / "stopped.json"), "--tune-share", "0.5"]) == 2
+    assert main([*line, str(tmp_path / "stopped.json"), "--protocol", "oracle"]) == 2
     assert "holds finished pictures of another evaluation that was stopped" in capsys.readouterr().err
 
     made_up.clear()
@@ -161,7 +161,6 @@ def test_words_for_the_prompt(tmp_path):
     [
         (["--protocol", "oracle,blind"], "--protocol: oracle,blind"),
         (["--protocol", "oracle,oracle"], "each once"),
-        (["--tune-share", "0.1"], "--tune-share: 0.1 must be from 0.2 to 0.9"),
         (["--draws", "0"], "--draws: 0"),
         (["--count", "1"], "must be at least 2, one for thresholds"),
         (["--count", "-3"], "must be at least 2, one for thresholds"),

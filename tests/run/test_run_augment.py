@@ -21,7 +21,7 @@ from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 from seediff.files.output_folders import open_folder
-from seediff.run.augment import AugmentJob, augment, new_row, tasks
+from seediff.run.augment import AugmentJob, augment, tasks
 
 CLASSES = ("dog", "cat", "car")
 ADD = ("splice-2x2:3", "flip+noise:50%", "perspective:2", "objects:3", "boxes:2", "blur:1", "colour:2")
@@ -80,20 +80,18 @@ def test_a_sound_dataset_with_the_originals_in_it(made, pets):
     assert len(list(store.read_dataset(made))) == 25
 
 
-def test_a_model_that_only_saw_the_picture_is_not_in_the_new_row():
-    recipe = {"steps": [{"operation": "flip"}]}
+def test_a_model_that_only_saw_the_picture_is_not_in_the_new_row(tmp_path):
+    image, labels = np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.uint8)
     rows = [
-        {"prompt": "a dog", "split": "val", "model": "mini"},
+        {"prompt": "a dog", "split": "train", "model": "mini"},
         {"prompt": "a dog", "model": "mini", "asked": ["dog"]},
     ]
-    image, labels = np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.uint8)
-    found = [
-        new_row("a", "png", Sample(image, labels, metadata=row, name="b"), labels, ("dog",), recipe) for row in rows
-    ]
-    assert [{key: row[key] for key in ("prompt", "split", "model") if key in row} for row in found] == [
-        rows[0],
-        {"prompt": "a dog"},
-    ]
+    samples = [Sample(image, labels, metadata=row, name=str(number)) for number, row in enumerate(rows)]
+    write_native(tmp_path / "in", CLASSES, samples, about={})
+    augment(config(add=("flip:100%",), keep_originals=False), tmp_path / "in", tmp_path / "out")
+    made = {row["recipe"]["source"]: row for row in native.read_rows(tmp_path / "out")}
+    found = [{key: made[name][key] for key in ("prompt", "split", "model") if key in made[name]} for name in ("0", "1")]
+    assert found == [rows[0], {"prompt": "a dog"}]
 
 
 def test_a_picture_into_which_nothing_was_pasted_keeps_its_prompt(tmp_path):
@@ -327,9 +325,7 @@ def test_preview_writes_the_same_page_again(made, tmp_path, capsys):
     assert (copy / native.PREVIEW).read_bytes() == page
     (copy / "augmentations.jpg").unlink()
     assert main(["preview", str(copy)]) == 2
-    assert (
-        capsys.readouterr().err == f"seediff: {copy / 'augmentations.jpg'}: cannot be read: No such file or directory\n"
-    )
+    assert capsys.readouterr().err == f"seediff: {copy / 'augmentations.jpg'}: there is no such file\n"
 
 
 def test_absurd_numbers_are_refused_at_once(pets, tmp_path):

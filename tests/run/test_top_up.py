@@ -17,6 +17,7 @@ from seediff.dataset.store import open_native
 from seediff.errors import UserError
 from seediff.files.outputs import CONFIG as SETTINGS
 from seediff.prompts.specs import redraw, sample_specs
+from seediff.run import reopen
 from seediff.run.generate import generate
 
 CONFIG = GenerateConfig(
@@ -107,16 +108,25 @@ def test_a_run_that_is_stopped_goes_on(tmp_path, monkeypatch, changes, plainly):
     check_interrupted(top_up, tmp_path, monkeypatch, range(0, 20, 3 + plainly))
 
 
-def test_a_line_that_was_cut_short_is_written_again(tmp_path):
-    out = tmp_path / "out"
-    generate(CONFIG, out, draw=fake_draw)
-    review(out, {"000001": "rejected", "000004": "rejected"})
-    shutil.copytree(out, tmp_path / "cut")
-    generate(CONFIG, out, draw=fake_draw, top_up=True)
-    lines = (out / REVIEWS).read_bytes().splitlines(keepends=True)
-    (tmp_path / "cut" / REVIEWS).write_bytes(b"".join(lines[:3]) + lines[3][:20])
-    generate(CONFIG, tmp_path / "cut", draw=fake_draw, top_up=True)
-    assert contents(tmp_path / "cut") == contents(out)
+def test_a_line_that_was_cut_short_is_written_again(tmp_path, monkeypatch):
+    generate(CONFIG, tmp_path / "cut", draw=fake_draw)
+    review(tmp_path / "cut", {"000001": "rejected", "000004": "rejected"})
+    shutil.copytree(tmp_path / "cut", tmp_path / "whole")
+
+    def cut_short(folder, action):
+        if action.sample == "000004":
+            with (folder / REVIEWS).open("a") as file:
+                file.write('{"sample": "0000')
+            raise KeyboardInterrupt
+        append_action(folder, action)
+
+    monkeypatch.setattr(reopen, "append_action", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        generate(CONFIG, tmp_path / "cut", draw=fake_draw, top_up=True)
+    monkeypatch.undo()
+    for out in ("cut", "whole"):
+        generate(CONFIG, tmp_path / out, draw=fake_draw, top_up=True)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("changes", [{}, REJECT], ids=["plain", "reject"])

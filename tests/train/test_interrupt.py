@@ -130,18 +130,6 @@ def test_held_interrupts_come_at_the_end():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_handler_that_does_not_end_anything():
-    met = []
-    signal.signal(signal.SIGINT, lambda number, frame: met.append(number))
-    held = Interrupts()
-    with held.held():
-        signal.raise_signal(signal.SIGINT)
-        assert (held.asked, met) == (True, [])
-        held.deliver()
-        assert (held.asked, met) == (False, [signal.SIGINT])
-    assert met == [signal.SIGINT]
-
-
 def test_an_interrupt_that_is_passed_on_is_the_same(line, interrupt, capsys):
     interrupt(2, times=3)
     assert main(line) == 130

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from seediff.train.models import (
     PRETRAINED,
     Trainee,
     build_network,
-    check_weights,
     class_scores,
     count_parameters,
     parameter_groups,
@@ -109,15 +107,12 @@ def test_backbone_from_a_folder(tmp_path):
     loaded = build_network(small(seed=5, weights=str(tmp_path / "backbone")), CLASSES)
     mine, theirs = backbone.state_dict(), loaded.model.pixel_level_module.encoder.state_dict()
     assert all(torch.equal(mine[k], theirs[k]) for k in mine)
-    with pytest.raises(UserError, match="have backbone tiny, but backbone = 'r50'"):
-        build_network(make_config({"backbone": "r50", "weights": str(tmp_path / "backbone")}), CLASSES)
     ResNetBackbone(
         backbone.config.__class__(**{**backbone.config.to_dict(), "layer_type": "bottleneck"})
     ).save_pretrained(tmp_path / "other")
-    with pytest.raises(
-        UserError, match="have a backbone of another kind or size"
-    ):  # as wide and deep, but otherwise built
-        build_network(small(weights=str(tmp_path / "other")), CLASSES)
+    for weights, name in (("backbone", "r50"), ("backbone", "swin-t"), ("other", "tiny")):
+        with pytest.raises(UserError, match=r"not in its weights|the network.s is|model_type = .resnet. must be"):
+            build_network(make_config({"backbone": name, "weights": str(tmp_path / weights)}), CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -143,17 +138,10 @@ def test_a_whole_network_of_another_backbone_is_refused(tmp_path, architecture):
     config = make_config({"backbone": "tiny", "architecture": architecture})
     build_network(config, CLASSES).save_pretrained(tmp_path / "segmenter")
     given = {"architecture": architecture, "weights": str(tmp_path / "segmenter")}
-    assert check_weights(make_config({**given, "backbone": "tiny"})) is not None
     for name in set(BACKBONES[architecture]) - {"tiny"}:
         other = make_config({**given, "backbone": name})
-        with pytest.raises(
-            UserError, match=rf"segmenter': have backbone tiny, but backbone = '{name}'; train with backbone tiny, or"
-        ):
-            check_weights(other)
-        with pytest.raises(UserError, match="have backbone tiny"):
+        with pytest.raises(UserError, match=r"segmenter': are not of backbone "):
             build_network(other, CLASSES)
-        with pytest.raises(UserError, match="have backbone tiny"):  # --dry-run says so too
-            describe(replace(other, device="cpu"), Plan(CLASSES, (), ()), tmp_path / "out")
 
 
 def test_a_whole_network_keeps_its_queries(tmp_path):

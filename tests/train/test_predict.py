@@ -8,7 +8,6 @@ from shapes import CLASSES, items, scene, small
 from seediff import cli
 from seediff.dataset.encoding import read_label_map
 from seediff.errors import UserError
-from seediff.train import predict
 from seediff.train.data import Stage
 from seediff.train.models import class_scores
 from seediff.train.predict import likeliest, load_segmenter, predict_files
@@ -97,9 +96,8 @@ def test_broken_picture_leaves_nothing(folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("size", "band"), [((70, 101), 2**22), ((70, 101), 500), ((9, 40), 1), ((16, 24), 300)])
-def test_bands_are_the_whole_enlarged(monkeypatch, size, band):
-    monkeypatch.setattr(predict, "BAND", band)
+@pytest.mark.parametrize("size", [(70, 101), (9, 40), (16, 24)])
+def test_the_likeliest_class_is_that_of_all_scores_enlarged(size):
     generator = torch.Generator().manual_seed(0)
     views = [torch.rand(4, 16, 24, generator=generator), torch.rand(4, 31, 47, generator=generator)]
     whole = sum(torch.nn.functional.interpolate(view[None], size, mode="bilinear")[0] for view in views)

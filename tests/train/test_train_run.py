@@ -62,7 +62,7 @@ def test_finished_is_left_alone(tmp_path):
     for config, stages, says in (
         (small(seed=1), [stage()], "seed: 0 → 1"),
         (small(), [stage(steps=3)], "steps of stage 'train': 2 → 3"),
-        (small(), [stage(), stage(name="finetune")], "stages: 1 → 2"),
+        (small(), [stage(), stage(name="finetune")], "steps of stage 'finetune': null → 2"),
         (
             small(),
             [Stage(items(6), ("square", "circle"), steps=2)],
@@ -88,9 +88,9 @@ def test_other_data_of_the_same_names_and_number_is_refused(tmp_path):
         *first[1:],
     ]
     for data, held, says in (
-        (renamed(items(4, first=20)), validation, "(stage 'train' had other samples or masks); choose another folder"),
-        (corrected, validation, "(stage 'train' had other samples or masks); choose another folder"),
-        (first, renamed(items(2, first=11)), "(validation had other samples or masks); choose another folder"),
+        (renamed(items(4, first=20)), validation, "(samples and masks of stage 'train': "),
+        (corrected, validation, "(samples and masks of stage 'train': "),
+        (first, renamed(items(2, first=11)), "(samples and masks of validation: "),
     ):
         with pytest.raises(UserError) as error:
             train(small(), [Stage(data, CLASSES, steps=1)], tmp_path, validation=held, workers=0)

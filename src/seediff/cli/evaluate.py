@@ -250,9 +250,6 @@ def masks(
     class_map: Annotated[
         Path | None, Parameter(help="TOML or CSV file: word for the prompt = class of the data.")
     ] = None,
-    tune_share: Annotated[
-        float, Parameter(help="Share of the pictures that set the thresholds and are not scored.")
-    ] = 0.2,
     count: Annotated[
         int | None, WORD, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")
     ] = None,
@@ -317,7 +314,6 @@ def masks(
     check_mask_effects(settled.mask)
     how = {
         "protocols": [name.strip() for name in protocol.split(",")],
-        "tune_share": tune_share,
         "pictures": count,
         "draws": draws,
     }

@@ -136,7 +136,7 @@ def carry_out(
     from .progress import show_progress
 
     if dry_run:
-        print(loop.plan(job, out, engine=engine))
+        print(loop.plan(job, out))
         return None
     with show_progress(quiet, out, what) as progress:
         return loop.run(job, out, engine=engine, progress=progress)

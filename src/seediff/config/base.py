@@ -17,6 +17,7 @@ from cyclopts import Parameter
 
 from .. import __version__
 from ..errors import UserError
+from ..files.messages import shown
 from .fields import MODEL, Count, DType, Seed, check_fields, flatten, tables_of
 
 LOADING = ("base", "lora", "lora_scale", "embedding", "quantize", "vae_tiling", "compile")
@@ -90,6 +91,17 @@ class Settings:
             if source != DEFAULT and value is not None:
                 named.setdefault(source, []).append(name)
         return named
+
+    def source_lines(self) -> list[str]:
+        """Every value but None, one line per source, for dry runs."""
+        flat, sources = self.flat(), self.sources()
+        elsewhere = {name for names in sources.values() for name in names}
+        sources[DEFAULT] = [name for name, value in flat.items() if value is not None and name not in elsewhere]
+        return [
+            f"{'Given' if source == GIVEN else f'From {source}'}: "
+            + ", ".join(f"{name} = {shown(flat[name])}" for name in names)
+            for source, names in sources.items()
+        ]
 
     def to_toml(self, weights: str = "") -> str:
         """The text of seediff.toml, which can be read back as a configuration. Values of None are left out. weights:

@@ -30,13 +30,15 @@ from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.output_folders import Out, check_apart, parse_out
 from ..files.outputs import copy_new, write_atomic
-from ..files.reading import inside
+from ..files.reading import PICTURE, inside, read_bytes
 from ..prompts.specs import sample_seed
 from ..workers import Progress
 from .loop import Engine, Job, Local, Processes, RunResult, run
 from .output import BatchRecord
 
 TRAIN = "train"
+AUGMENTATIONS = "augmentations.jpg"
+"""The picture of a sample before and after each kind of addition."""
 MAX_ADDED = 10_000_000
 """Maximum number of new pictures, because their plan is held in memory."""
 
@@ -83,9 +85,8 @@ def fingerprint_items(classes: Sequence[str], items: Sequence[Sample]) -> str:
     """`120 samples (3f2a…)`: identifies a dataset by its classes, its rows and the sizes in bytes of its pictures."""
     digest = hashlib.blake2b(native.classes_text(classes), digest_size=6)
     for item in items:
-        digest.update(
-            json.dumps([item.name, size_of(item), item.metadata], ensure_ascii=False).encode("utf-8", "surrogatepass")
-        )
+        row = json.dumps([item.name, size_of(item), item.metadata], ensure_ascii=False)
+        digest.update(row.encode("utf-8", "surrogatepass"))
     return f"{len(items)} samples ({digest.hexdigest()})"
 
 
@@ -128,34 +129,6 @@ def tasks(config: AugmentConfig, items: Sequence[Sample]) -> list[Task]:
     return planned
 
 
-def new_row(
-    name: str, suffix: str, item: Sample, labels: np.ndarray, classes: Sequence[str], recipe: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The row of a new sample. It has `split` of its source's row, `model` if that drew the picture, and the prompt if
-    no other sample is part of the picture. It does not have the flags, which are about the source's mask."""
-    from ..report.tables import of_photograph
-
-    alone, drawn = not any(step.get("sources") for step in recipe["steps"]), not of_photograph(item.metadata)
-    kept = [key for key, is_kept in (("prompt", alone), ("split", True), ("model", drawn)) if is_kept]
-    file_name, mask = native.sample_files(name, suffix)
-    return {
-        "file_name": file_name,
-        "mask": mask,
-        **{key: item.metadata[key] for key in kept if key in item.metadata},
-        **shown_classes(labels, classes),
-        "recipe": dict(recipe),
-        "version": __version__,
-    }
-
-
-def read_sample(item: Sample, classes: Sequence[str], objects: bool = False) -> Picture:
-    """A decoded sample. objects: with its objects in the label map (`with_objects`). Raises UserError naming a file
-    that cannot be read, or a label map that does not fit."""
-    image = np.asarray(item.picture())
-    labels = item.labels(len(classes))
-    return Picture(item.name, image, with_objects(labels, item.objects(labels)) if objects else labels)
-
-
 class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
     """Copies originals, makes new pictures and writes both. samples: the input's. sources: positions of those for new
     pictures.
@@ -195,65 +168,73 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
     def write(self, captured: Sequence[Task], out: Path) -> BatchRecord:
         record = BatchRecord()
         for task in captured:
-            if task.number is None:
-                with self.timer("copying"):
+            with self.timer("copying" if task.number is None else "augmenting"):
+                if task.number is None:
                     self.copy(record, out, self.samples[task.source])
-                continue
-            with self.timer("augmenting"):
-                image, mask, objects, row = self.make(task)
-            with self.timer("writing"):
-                record.write(out, row["file_name"], image)
-                record.write(out, row["mask"], mask)
-                if objects:
-                    record.write(
-                        out, f"{native.INSTANCES}/{task.name}.png", encode_objects(objects, f"sample '{task.name}'")
-                    )
-                record.rows.append(row)
+                else:
+                    self.make(record, out, task, task.number)
         return record
 
-    def make(self, task: Task) -> tuple[bytes, bytes, Instances | None, dict[str, Any]]:
-        """The files of a new sample's picture and label map, its objects (None if the dataset has none), and its row.
-        The same task always gives the same. Raises UserError naming a sample that cannot be read."""
-        assert task.number is not None
-        seed = sample_seed(self.config.seed, task.number, 0)
+    def make(self, record: BatchRecord, out: Path, task: Task, number: int) -> None:
+        """Make and write a new sample. The same task always gives the same bytes. Raises UserError naming a sample that
+        cannot be read."""
+        from ..report.tables import of_photograph
+
+        seed = sample_seed(self.config.seed, number, 0)
         rng = np.random.default_rng(seed)
         item = self.samples[task.source]
         position = bisect_left(self.sources, task.source)
 
         def others(count: int) -> list[Picture]:
             if len(self.sources) == 1:
-                return [read_sample(item, self.classes, self.objects)] * count
+                return [self.read(task.source)] * count
             chosen = rng.choice(len(self.sources) - 1, count, replace=count >= len(self.sources))
-            return [
-                read_sample(self.samples[self.sources[i + (i >= position)]], self.classes, self.objects) for i in chosen
-            ]
+            return [self.read(self.sources[i + (i >= position)]) for i in chosen]
 
-        picture, steps = apply(
-            read_sample(item, self.classes, self.objects), task.operations, rng, self.config.strength, others
-        )
-        suffix = self.config.image_format or item.suffix
-        image, labels = np.ascontiguousarray(picture.image), np.ascontiguousarray(picture.labels)
+        picture, steps = apply(self.read(task.source), task.operations, rng, self.config.strength, others)
+        suffix, labels = self.config.image_format or item.suffix, np.ascontiguousarray(picture.labels)
         labels, objects = apart(labels) if self.objects else (labels, None)
-        row = new_row(
-            task.name, suffix, item, labels, self.classes, {"source": item.name, "seed": seed, "steps": steps}
-        )
-        row |= instance_row(objects) if objects else {}
-        return native.encode_image(image, suffix), native.encode_mask(labels), objects, row
+        # The prompt, if no other sample is part of the picture, and the model, if it drew it; not the flags, which are
+        # about the source's mask.
+        keys = ["prompt"] * (not any(step.get("sources") for step in steps)) + ["split"]
+        keys += ["model"] * (not of_photograph(item.metadata))
+        file_name, mask = native.sample_files(task.name, suffix)
+        row = {
+            "file_name": file_name,
+            "mask": mask,
+            **{key: item.metadata[key] for key in keys if key in item.metadata},
+            **shown_classes(labels, self.classes),
+            "recipe": {"source": item.name, "seed": seed, "steps": steps},
+            "version": __version__,
+        }
+        record.write(out, file_name, native.encode_image(np.ascontiguousarray(picture.image), suffix))
+        self.note(record, out, task.name, native.encode_mask(labels), objects, row)
+
+    def read(self, position: int) -> Picture:
+        """A sample of the input, its objects in its label map (`with_objects`) if the dataset has any. Raises UserError
+        naming a file that cannot be read, or a label map that does not fit."""
+        item = self.samples[position]
+        image, labels = np.asarray(item.picture()), item.labels(len(self.classes))
+        return Picture(item.name, image, with_objects(labels, item.objects(labels)) if self.objects else labels)
 
     def copy(self, record: BatchRecord, out: Path, item: Sample) -> None:
         """Copy an original's picture, label map and objects, and its row with the new paths."""
-        labels = item.labels(len(self.classes))
         file_name, mask = native.sample_files(item.name, item.suffix)
         if self.link and (file := item.file()):
-            (target := inside(out, file_name)).unlink(missing_ok=True)
-            copy_new(file, target, link=True)
-            record.note(out, file_name)
+            inside(out, file_name).unlink(missing_ok=True)
+            record.save(out, file_name, lambda target: copy_new(file, target, link=True))
         else:
             record.write(out, file_name, item.data())
-        record.write(out, mask, item.mask_data(labels))
         row = {**item.metadata, "file_name": file_name, "mask": mask}
-        if (objects := item.instances) is not None:
-            record.write(out, f"{native.INSTANCES}/{item.name}.png", encode_objects(objects, f"sample '{item.name}'"))
+        self.note(record, out, item.name, item.mask_data(item.labels(len(self.classes))), item.instances, row)
+
+    def note(
+        self, record: BatchRecord, out: Path, name: str, mask: bytes, objects: Instances | None, row: dict[str, Any]
+    ) -> None:
+        """Write a sample's label map and objects, and add its row."""
+        record.write(out, row["mask"], mask)
+        if objects is not None:
+            record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(objects, f"sample '{name}'"))
             row |= instance_row(objects)
         record.rows.append(row)
 
@@ -270,9 +251,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         from ..report.preview import before_after
 
         originals = {item.name: item for item in self.samples}
-        new = rows[
-            self.originals :
-        ]  # a copied row may have a recipe, too, whose source is a sample of an earlier dataset
+        new = rows[self.originals :]  # a copied row may have a recipe, too, whose source is of an earlier dataset
         sheet = before_after(out, new, lambda name: (originals[name].image, originals[name].labels(len(self.classes))))
         about = summarize(self.config, rows)
         write_atomic(out / native.CLASSES, native.classes_text(self.classes))
@@ -300,18 +279,9 @@ def preview(out: Path, config: AugmentConfig, rows: Sequence[Mapping[str, Any]])
     """
     from ..report.preview import write_preview
 
-    try:
-        sheet = (out / AUGMENTATIONS).read_bytes()
-    except OSError as error:
-        raise UserError(f"{out / AUGMENTATIONS}: cannot be read: {error.strerror}") from error
-    names = native.read_classes(out)
-    return write_preview(
-        out, summary=summarize(config, rows), rows=rows, class_names=names, steps=(), augmentations=sheet
-    )
-
-
-AUGMENTATIONS = "augmentations.jpg"
-"""The picture of a sample before and after each kind of addition."""
+    summary, names = summarize(config, rows), native.read_classes(out)
+    sheet = read_bytes(out / AUGMENTATIONS, PICTURE)
+    return write_preview(out, summary=summary, rows=rows, class_names=names, steps=(), augmentations=sheet)
 
 
 def summarize(config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -52,7 +52,6 @@ class Ray(Engine):
         if workers is not None and workers < 1:
             raise UserError("workers", f"{workers} must be at least 1")
         self.workers, self.address = workers, address
-        self.here = address is None
         self.connected = False
         self.idle: list[Any] = []
         self.pending: dict[Any, tuple[Any, int | None]] = {}
@@ -71,26 +70,22 @@ class Ray(Engine):
 
         if ray.is_initialized():
             return self
-        cpus = max(os.cpu_count() or 1, self.workers or 1)
-        # A new cluster has room for every requested worker, whatever the number of cores, and workers have the priority
-        # that this process would have.
-        settings: dict[str, Any] = {"num_cpus": cpus, "object_store_memory": OBJECTS, "include_dashboard": False}
-        settings["_system_config"] = {"worker_niceness": 0}
+        settings: dict[str, Any] = {"address": self.address}
+        if self.address is None:
+            # A new cluster has room for every requested worker, whatever the number of cores, and workers have the
+            # priority that this process would have.
+            cpus = max(os.cpu_count() or 1, self.workers or 1)
+            settings = {"address": "local", "num_cpus": cpus, "object_store_memory": OBJECTS}
+            settings |= {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}
         try:
             check_answers(self.address)
-            ray.init(
-                address=self.address or "local",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **({} if self.address else settings),
-            )
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             if self.address is None:
-                raise UserError(f"--engine ray: Ray does not start on this machine ({first_line(error)})") from error
-            raise UserError(
-                f"--address {self.address}: no Ray cluster is reached there ({first_line(error)}); `ray start --head`"
-                " starts one on this machine, and without --address a run starts its own"
-            ) from error
+                raise UserError("engine", f"ray does not start on this machine ({first_line(error)})") from error
+            problem = f"{self.address}: no Ray cluster is reached there ({first_line(error)})"
+            fix = "`ray start --head` starts one on this machine, and without an address a run starts its own"
+            raise UserError("address", problem, fix) from error
         self.connected = True
         return self
 
@@ -116,14 +111,14 @@ class Ray(Engine):
         from ..devices import default_device
         from ..models.info import usual_dtype
 
-        device = config.device or ("cuda" if resources()["GPU"] else default_device())
+        there = resources()
+        device = config.device or ("cuda" if there["GPU"] else default_device())
         device = "cuda" if device.startswith("cuda:") else device
         threads = config.threads
         if device == "cpu" and threads is None:
-            threads = max(1, min(int(resources()["CPU"]) // self.workers, largest_node()) if self.workers else 1)
-        return replace(
-            config, device=device, dtype=config.dtype or usual_dtype(config.model, device, config.base), threads=threads
-        )
+            threads = max(1, min(int(there["CPU"]) // self.workers, largest_node()) if self.workers else 1)
+        dtype = config.dtype or usual_dtype(config.model, device, config.base)
+        return replace(config, device=device, dtype=dtype, threads=threads)
 
     def share(self, config: BatchConfig) -> tuple[int, dict[str, float]]:
         """The number of workers, and the resources that each takes. Raises UserError if the device is cuda and there is
@@ -132,7 +127,7 @@ class Ray(Engine):
         there = resources()
         if (config.device or "").startswith("cuda"):
             if not there["GPU"]:
-                raise UserError(f"device {config.device}: no machine of the Ray cluster has a GPU")
+                raise UserError("device", f"{config.device}: no machine of the Ray cluster has a GPU")
             return self.workers or int(there["GPU"]), {"num_gpus": 1}
         threads = config.threads or 1
         count = self.workers or max(1, int(there["CPU"]) // threads)

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
     from ..workers import Progress
 
-LEAST_SHARE = 0.2
+TUNE_SHARE = 0.2
+"""Share of the pictures that set the thresholds."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,6 @@ def evaluate_masks(
     *,
     protocols: Sequence[str] = MASK_PROTOCOLS,
     class_map: Mapping[str, str] | None = None,
-    tune_share: float = LEAST_SHARE,
     pictures: int | None = None,
     draws: int = 1000,
     keep: Path | None = None,
@@ -82,13 +82,20 @@ def evaluate_masks(
     config: the model and method. Its classes are replaced by the data's, and `beta` is chosen on the tuning pictures;
     its seed also draws these pictures and the bootstrap. photos: folder of photographs named like the labels, which may
     have other sizes. class_map: word for the prompt → class of the data, for names that the model does not know or
-    knows as other words. tune_share: share of the pictures that set the thresholds. pictures: use only this many,
+    knows as other words. A fifth of the pictures set the thresholds. pictures: use only this many,
     evenly spaced; None: all. draws: bootstrap samples. keep: folder for the counts of finished pictures, from which the
     same call continues if it was stopped; the caller removes it.
 
     All files are read once before the model is loaded. Raises UserError.
     """
-    _check(config, protocols, tune_share, pictures, draws)
+    if not protocols or set(protocols) - set(MASK_PROTOCOLS) or len(set(protocols)) < len(protocols):
+        raise UserError("protocol", f"{','.join(protocols)} must be some of {', '.join(MASK_PROTOCOLS)}, each once")
+    if pictures is not None and pictures < 2:
+        raise UserError("count", f"{pictures} must be at least 2, one for thresholds and one to score")
+    if draws < 1:
+        raise UserError("draws", f"{draws} must be at least 1")
+    if config.fit == "crop":
+        raise UserError("fit", "crop: leaves pixels without masks", "use keep or resize")
     classes = data.own_protocol()
     words = words_of(classes, class_map or {}, config.model, config.base)
     background = classes.classes.index(BACKGROUND) if BACKGROUND in classes.classes else None
@@ -96,7 +103,7 @@ def evaluate_masks(
     job.check()
     samples, pixels = read_labelled(Path(photos), data, classes, pictures)
     tuning, scored = np.split(
-        np.random.default_rng(config.seed).permutation(len(samples)), [math.ceil(tune_share * len(samples))]
+        np.random.default_rng(config.seed).permutation(len(samples)), [math.ceil(TUNE_SHARE * len(samples))]
     )
     if not pixels[scored].any():
         raise UserError(f"{data.about}: no pixel is left to score in {len(scored)} pictures; use more")
@@ -121,7 +128,7 @@ def evaluate_masks(
 
     counts: list[dict[str, np.ndarray]] = []
     with open_folder(keep) if keep else nullcontext():
-        decides = __version__, job.load(), config, tuple(protocols), tune_share, data.about, words, pixels.tolist()
+        decides = __version__, job.load(), config, tuple(protocols), data.about, words, pixels.tolist()
         key = hashlib.sha256(
             repr((decides, [path.stat().st_size for path in map(_photo, samples)])).encode()
         ).hexdigest()
@@ -144,21 +151,6 @@ def evaluate_masks(
     return MaskScores(
         config.model, config.mask.method, data.about, columns, len(scored), len(tuning), never, config.seed
     )
-
-
-def _check(
-    config: MaskPhotosConfig, protocols: Sequence[str], tune_share: float, pictures: int | None, draws: int
-) -> None:
-    if not protocols or set(protocols) - set(MASK_PROTOCOLS) or len(set(protocols)) < len(protocols):
-        raise UserError("protocol", f"{','.join(protocols)} must be some of {', '.join(MASK_PROTOCOLS)}, each once")
-    if not LEAST_SHARE <= tune_share <= 0.9:
-        raise UserError("tune_share", f"{tune_share} must be from {LEAST_SHARE} to 0.9")
-    if pictures is not None and pictures < 2:
-        raise UserError("count", f"{pictures} must be at least 2, one for thresholds and one to score")
-    if draws < 1:
-        raise UserError("draws", f"{draws} must be at least 1")
-    if config.fit == "crop":
-        raise UserError("fit", "crop: leaves pixels without masks", "use keep or resize")
 
 
 def _kept(path: Path, key: str) -> dict[str, np.ndarray]:

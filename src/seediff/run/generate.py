@@ -25,7 +25,7 @@ from ..prompts.specs import redraw, sample_specs
 from ..workers import Progress
 from .loop import Engine, RunResult, run
 from .output import BatchRecord
-from .reopen import again_number, draw_again, redrawn, sample_number
+from .reopen import again_number, draw_again, latest_rows, redrawn
 from .samples import DatasetJob
 
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
@@ -195,19 +195,15 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
             with self.timer("writing"):
                 picture = self.config.image_format, native.encode_image(drawn.image, self.config.image_format)
                 more = {"seed": drawn.spec.seed, "attempt": drawn.spec.attempt}
-                seen = drawn.image, result
-                self.write_sample(record, out, drawn.spec, picture, result, drawn.attention, more=more, seen=seen)
+                how: dict[str, Any] = {"more": more, "soft": result.soft.cpu().numpy, "seen": (drawn.image, result)}
+                self.write_sample(record, out, drawn.spec, picture, result, drawn.attention, **how)
         record.rows.sort(key=lambda row: row["file_name"])
         return record
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         if self.config.reject:
             write_atomic(out / native.REJECTED, native.jsonl(rejected))
-        if self.redrawn:
-            # The record of a batch may still have the row of a sample that was drawn again; batches of one come last.
-            latest = {sample_number(row["file_name"]): row for row in rows}
-            rows = [latest[number] for number in sorted(latest)]
-        super().finish(rows, rejected, out)
+        super().finish(latest_rows(out, rows), rejected, out)
 
     def read_result(self, out: Path) -> dict[str, Any]:
         rejected = native.read_rows(out, native.REJECTED) if (out / native.REJECTED).is_file() else []

@@ -131,9 +131,6 @@ class Job(ABC, Generic[Batched, Item, Captured]):
     def check(self) -> None:
         """Raise UserError for mistakes that a model's small files show before its weights are loaded."""
 
-    def check_device(self, here: bool) -> None:
-        """Raise UserError for a device that is not available, as loading would. here: whether this machine computes."""
-
     def plan(self) -> list[str]:
         """The lines of `--dry-run`, the first about what is made."""
         return []
@@ -176,9 +173,6 @@ class Engine(AbstractContextManager["Engine"]):
     """A way to make many batches. Entered before its methods are called; a run with nothing left to make does not enter
     it.
     """
-
-    here = True
-    """Whether this machine alone makes the batches, so that only its devices are available."""
 
     def __exit__(self, *_: object) -> None:
         return None
@@ -307,17 +301,15 @@ def run(
         return RunResult(out=place.out, done=done, seconds=job.timer.seconds, **job.read_result(place.folder))
 
 
-def plan(job: AnyJob, out: Out | str, *, engine: Engine | None = None) -> str:
-    """What `run` would do, as `--dry-run` prints it. Writes nothing and loads no model. Raises UserError if the run
-    would fail at once.
+def plan(job: AnyJob, out: Out | str) -> str:
+    """What `run` would do, as `--dry-run` prints it. Writes nothing and loads no model, so it says nothing of devices.
+    Raises UserError if the run would fail before it loads the model.
     """
     with open_place(out) as place:
         state, job.config = place.look_into(job.config)
         job.check()
         if state == "shorter":
             check_growth(place.folder)
-        if state != "complete" and job.on_device:
-            job.check_device(engine is None or engine.here)
         verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")
         what, *lines = job.plan()
         free = f", {show_bytes(free_bytes(place.folder))} free" if isinstance(place.out, Path) else ""

@@ -89,8 +89,8 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         listed = {photo.name: tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos}
         if unknown := sorted({name for names in listed.values() for name in names} - set(config.classes)):
             raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
-        others = ["" if listed[photo.name] == config.classes else repr(listed[photo.name]) for photo in photos]
-        super().__init__(replace(config, photos=fingerprint_photos(photos, others, "classes of their own")), offload)
+        own = ["" if listed[photo.name] == config.classes else repr(listed[photo.name]) for photo in photos]
+        super().__init__(replace(config, photos=fingerprint_photos(photos, own)), offload)
         self.specs = [PhotoSpec(index, photo, listed[photo.name]) for index, photo in enumerate(photos)]
 
     def items(self) -> Sequence[PhotoSpec]:
@@ -218,8 +218,8 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
 
     def enlarged(self, small: MaskResult | None, size: tuple[int, int]) -> MaskResult:
         """Masks at the photograph's full size: the soft masks at the size that the model sees, enlarged, then
-        thresholded; 255 outside the part that the model sees. The result has soft masks only if the configuration keeps
-        them. `degenerate` is about the shares of the whole photograph, as `area` is."""
+        thresholded; 255 outside the part that the model sees. The result has no soft masks, which take hundreds of
+        megabytes for a large photograph. `degenerate` is about the shares of the whole photograph, as `area` is."""
         import torch
 
         from ..attention.windows import windows
@@ -232,15 +232,10 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
             labels[window.slices] = 0
             return MaskResult(labels, torch.zeros(0, *size), (), ("no_class",))
         labels[window.slices] = label_pixels(small.soft, self.config.mask, (window.height, window.width)).numpy()
-        soft = torch.zeros(
-            len(small.soft) if self.config.keep_soft else 0, *size
-        )  # hundreds of megabytes for a large photograph
-        for full, values in zip(soft, self.enlarged_soft(small, size), strict=False):
-            full.copy_(torch.from_numpy(values))
         shares = np.bincount(labels.ravel(), minlength=256)[1 : len(small.classes) + 1] / labels.size
         flags = [flag for flag in small.flags if flag_kind(flag) != "degenerate"]
         flags += degenerate(dict(zip(small.classes, shares.tolist(), strict=True)))
-        return MaskResult(labels, soft, small.classes, tuple(flags), agreement=small.agreement)
+        return MaskResult(labels, torch.zeros(0, *size), small.classes, tuple(flags), agreement=small.agreement)
 
     def enlarged_soft(self, small: MaskResult | None, size: Sequence[int]) -> Iterator[np.ndarray]:
         """The soft masks at the size that the model sees, one after the other, enlarged to the photograph's (H, W)."""

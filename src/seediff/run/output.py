@@ -18,7 +18,7 @@ import shutil
 import socket
 import tempfile
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -63,9 +63,10 @@ class BatchRecord:
         write_atomic(inside(out, name), data)
         self.files[name] = (len(data), zlib.crc32(data))
 
-    def note(self, out: Path, name: str) -> None:
-        """Note a file that is already written."""
-        self.files[name] = ((out / name).stat().st_size, None)
+    def save(self, out: Path, name: str, write: Callable[[Path], object]) -> None:
+        """Call `write` to write the file out/name, and note its size."""
+        write(path := inside(out, name))
+        self.files[name] = (path.stat().st_size, None)
 
 
 def record_path(number: int) -> str:

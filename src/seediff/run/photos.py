@@ -50,8 +50,7 @@ Captured = tuple[list[Seen], list[dict[str, str]]]
 
 def read_all(batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], Seen]) -> Captured[Seen]:
     """The results of `read`, and a row of failed.jsonl for each photograph on which it raises UserError."""
-    readable: list[Seen] = []
-    failed: list[dict[str, str]] = []
+    readable, failed = list[Seen](), list[dict[str, str]]()
     for spec in batch:
         try:
             readable.append(read(spec))
@@ -62,26 +61,14 @@ def read_all(batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], Seen]) -> C
     return readable, failed
 
 
-def fingerprint_photos(photos: Sequence[Photo], others: Sequence[str], what: str) -> str:
-    """`12 photographs (3f2a…)`: identifies a set of photographs by their names and sizes in bytes.
-
-    others: for each photograph, settings of its own that the rest of the configuration does not contain; "" for none.
-    If there are any, `what` they are and their digest follow, which shows which of the two changed:
-    `12 photographs (3f2a…), classes of their own (81c0…)`.
-    """
-    sizes = [photo.path.stat().st_size if photo.path.is_file() else -1 for photo in photos]
-    text = (
-        f"{counted(len(photos), 'photograph')}"
-        f" ({_digest([(photo.name, size, '') for photo, size in zip(photos, sizes, strict=True)])})"
-    )
-    return f"{text}, {what} ({_digest(others)})" if any(others) else text
-
-
-def _digest(values: Sequence[object]) -> str:
+def fingerprint_photos(photos: Sequence[Photo], own: Sequence[str]) -> str:
+    """`12 photographs (3f2a…)`: identifies a set of photographs by their names, sizes in bytes, and settings of their
+    own, which the rest of the configuration does not contain ("" for none)."""
     digest = hashlib.blake2b(digest_size=6)
-    for value in values:
-        digest.update(repr(value).encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
+    for photo, settings in zip(photos, own, strict=True):
+        size = photo.path.stat().st_size if photo.path.is_file() else -1
+        digest.update(repr((photo.name, size, settings)).encode("utf-8", "surrogateescape"))
+    return f"{counted(len(photos), 'photograph')} ({digest.hexdigest()})"
 
 
 def write_failures(out: Path, failed: Sequence[Mapping[str, str]]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..attention.plan import CapturePlan, memory_bytes, plan_capture, plan_segments
-from ..config.base import DEFAULT, GIVEN, Config, RunConfig
+from ..config.base import Config, RunConfig
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..config.levels import EVERYTHING, Reads
 from ..config.methods import BEST, check_capture
@@ -17,11 +17,11 @@ from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig, check_at
 from ..config.presets import BEST_SOURCE, foreign_constants
 from ..config.sizes import check_sides, pixels
 from ..errors import UserError
-from ..files.messages import show_bytes, shown
+from ..files.messages import show_bytes
 from ..models.adapters import local_file
 from ..models.fingerprint import weights_fingerprint
 from ..models.info import ModelInfo, check_known_classes, check_supported, model_info
-from ..models.memory import Offload, check_offload
+from ..models.memory import Offload
 from ..models.registry import check_additions
 from ..models.sources import find_source
 from .loop import Captured, Item, Job
@@ -44,9 +44,6 @@ class ModelJob(Job[Config, Item, Captured]):
 
     def check(self) -> None:
         self.capture_plan = check_inputs(self.config)  # type: ignore[arg-type]  # a ModelConfig
-
-    def check_device(self, here: bool) -> None:
-        check_loading(self.config, self.device, self.offload, here)
 
     def load(self) -> str:
         from ..models.registry import load_model
@@ -72,7 +69,7 @@ class ModelJob(Job[Config, Item, Captured]):
             asked = BEST if config.source("mask.method").startswith(BEST_SOURCE) else config.mask.method
             if whose := foreign_constants(info, asked):
                 lines.append(f"Constants: those of masks were never tuned for {info.family.title}; they are {whose}")
-        return lines + source_lines(config)
+        return [*lines, *config.source_lines()]
 
     def load_beside(self) -> str | None:
         """Load what is needed beside the model. Returns the source of its weights."""
@@ -148,25 +145,6 @@ def check_inputs(config: ModelConfig, info: ModelInfo | None = None) -> CaptureP
     return plan
 
 
-def check_loading(config: RunConfig, device: str | None, offload: Offload, here: bool = True) -> None:
-    """Raise UserError for a device that is not available, and for offload or compile that it does not support, as
-    loading the model would. device: as named by the user. here: whether this machine computes; other machines are not
-    checked."""
-    device = device or config.device
-    if device in (None, "cpu") and offload == "none" and not config.compile:
-        return
-    from ..devices import check_device, default_device  # imports torch
-    from ..models.compiled import check_compile
-
-    if here:
-        device = check_device(device or default_device())
-    elif device is None:
-        return
-    check_offload(offload, device)
-    if config.compile:
-        check_compile(device, offload)
-
-
 def model_line(config: RunConfig, offload: Offload) -> str:
     """The line about the model that will be loaded. Raises UserError for a name that is no model's."""
     source, info = find_source(config.model, config.base), model_info(config.model, config.base)
@@ -176,16 +154,3 @@ def model_line(config: RunConfig, offload: Offload) -> str:
     if info and not source.is_whole:
         where = f"{info.family.title}: {source.parts_line(info.family)}, {where}"
     return f"Model: {config.model} ({where}){f', offload {offload}' if offload != 'none' else ''}"
-
-
-def source_lines(config: RunConfig) -> list[str]:
-    """Every value, one line per source; of values that were given only the names."""
-    flat, sources = config.flat(), config.sources()
-    elsewhere = {name for names in sources.values() for name in names}
-    given = sources.pop(GIVEN, [])
-    sources[DEFAULT] = [name for name, value in flat.items() if value is not None and name not in elsewhere]
-    lines = [
-        f"From {source}: {', '.join(f'{name} = {shown(flat[name])}' for name in names)}"
-        for source, names in sources.items()
-    ]
-    return [f"Given: {', '.join(given)}", *lines]

@@ -1,13 +1,12 @@
 """Turns a finished dataset back into an unfinished one: to add samples, or to draw again samples that people rejected.
 
-The records of all other batches are written again from the files that exist, then metadata.jsonl is removed. The
-command that made the dataset then continues as after any interruption. A dataset that grows gets the bytes of one that
-was made in the larger size from the start. A sample that is drawn again is a batch by itself.
+The records of its batches are written again from the files that exist, then metadata.jsonl becomes EARLIER. The command
+that made the dataset then continues as after any interruption. A dataset that grows gets the bytes of one that was made
+in the larger size from the start. A sample that is drawn again is a batch by itself.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import zlib
 from collections import Counter, defaultdict
@@ -22,66 +21,51 @@ from ..dataset import native
 from ..dataset.reviews import REDRAWN, Action, append_action, in_effect, mend, read_actions
 from ..dataset.store import find_extras
 from ..errors import UserError
-from ..files.documents import read_json, read_toml
+from ..files.documents import read_toml
 from ..files.output_folders import Out
 from ..files.outputs import write_atomic
-from ..files.reading import ANNOTATIONS, inside
+from ..files.reading import inside
 from ..prompts.specs import sample_count
 from .output import BatchRecord, Place, open_place, record_path
 
 PICTURE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
-SPLITS = f"{native.BATCHES}/splits"
-"""The split of each picture of a dataset that was divided and then turned back into an unfinished one: file name →
-split, as JSON.
-"""
+EARLIER = f"{native.BATCHES}/{native.METADATA}"
+"""The rows of a dataset that was finished before. Samples that are made again keep the `split` that they have there."""
 
 
 def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False) -> list[str]:
-    """Turn the finished dataset that `config` made into an unfinished one without the samples that people rejected, and
-    return their names. For each of them, review.jsonl gets a line that clears the verdict. Changes nothing if no sample
-    is rejected or still has to be drawn again. dry_run: only return the names.
+    """Turn the finished dataset that `config` made into an unfinished one, in which the samples that people rejected
+    have to be drawn again, and return their names. For each of them, review.jsonl gets a line that clears the verdict.
+    Changes nothing if no sample is rejected. dry_run: only return the names.
 
     Raises UserError if no sample can be drawn again in this place.
     """
     with open_place(out) as place:
         folder, (state, _) = place.folder, place.look_into(config)
         if state == "new":
-            raise UserError(
-                out, "there is no dataset whose rejected samples could be drawn again", "make it first, without top_up"
-            )
-        names = rejected_names(folder, config)
-        if not names and (state != "complete" or not names_waiting(folder, config)):
-            return []
+            problem = "there is no dataset whose rejected samples could be drawn again"
+            raise UserError(out, problem, "make it first, without top_up")
         if not place.can_grow:
             raise UserError(out, "is a store, where samples are not drawn again", "copy it to a folder and go on there")
         if state == "shorter":
-            raise UserError(
-                out,
-                "a run either adds samples (per_class) or draws rejected ones again (top_up)",
-                "do one after the other",
-            )
+            problem = "a run either adds samples (per_class) or draws rejected ones again (top_up)"
+            raise UserError(out, problem, "do one after the other")
         if state == "complete" and read_toml(folder / native.CONFIG).get("version") != __version__:
-            raise UserError(
-                out,
-                f"was made by another version of seediff than {__version__}",
-                "make more with another seed; merge the two",
-            )
-        if dry_run:
+            problem = f"was made by another version of seediff than {__version__}"
+            raise UserError(out, problem, "make more with another seed; merge the two")
+        verdicts = {name: action.verdict for name, action in in_effect(folder).items()}
+        names = [name for name in map(sample_name, range(sample_count(config))) if verdicts.get(name) == "rejected"]
+        if dry_run or not names:
             return names
         with place.locked():
-            names = rejected_names(folder, config)
+            if state == "complete":
+                _unfinish(place, config)
+            # Last: after a kill before this, the dataset is finished as it was, and the samples are still rejected.
             versions = {action.sample: action.version for action in mend(folder)}
             for name in names:
+                inside(folder, record_path(again_number(int(name)))).unlink(missing_ok=True)  # of an earlier drawing
                 append_action(folder, Action(sample=name, version=versions[name] + 1, action=REDRAWN))
-            if (folder / native.METADATA).is_file() and names_waiting(folder, config):
-                _unfinish(place, config)
         return names
-
-
-def rejected_names(folder: Path, config: GenerateConfig) -> list[str]:
-    """The names of the dataset's samples that people rejected, in order."""
-    last = in_effect(folder)
-    return [name for name in _names(config) if name in last and last[name].verdict == "rejected"]
 
 
 def redrawn(folder: Path, config: GenerateConfig) -> dict[int, int]:
@@ -90,21 +74,12 @@ def redrawn(folder: Path, config: GenerateConfig) -> dict[int, int]:
     """
     times = Counter(action.sample for action in read_actions(folder) if action.action == REDRAWN)
     earlier = config.attempts if config.reject else 1
-    return {
-        index: earlier + times[name] - 1 for index, name in enumerate(_names(config) if times else ()) if times[name]
-    }
+    indices = range(sample_count(config)) if times else ()
+    return {index: earlier + times[name] - 1 for index in indices if times[name := sample_name(index)]}
 
 
-def _names(config: GenerateConfig) -> list[str]:
-    """The names of all samples."""
-    return [f"{index:06d}" for index in range(sample_count(config))]
-
-
-def names_waiting(folder: Path, config: GenerateConfig) -> list[str]:
-    """The names of a finished dataset's samples that still have to be drawn again."""
-    again = {f"{index:06d}": attempt for index, attempt in redrawn(folder, config).items()}
-    rows = {native.sample_name(row["file_name"]): row for row in (native.read_rows(folder) if again else ())}
-    return [name for name, row in rows.items() if row.get("attempt", 0) < again.get(name, 0)]
+def sample_name(index: int) -> str:
+    return f"{index:06d}"
 
 
 def again_number(index: int) -> int:
@@ -118,17 +93,11 @@ def check_growth(folder: Path) -> None:
     """
     saved = load_config(folder / native.CONFIG, GenerateConfig)
     count = sample_count(saved)
-    again = {f"{index:06d}" for index in range(count - count % saved.batch_size, count)}
-    if reviewed := sorted(again & {action.sample for action in read_actions(folder)}):
-        problem = (
-            f"would draw {reviewed[0]} again, which was reviewed: it is in the last batch, which has fewer images than"
-            " the others"
-        )
-        raise UserError(
-            folder,
-            problem,
-            "make the new samples in another folder with another --seed, and join the two with `seediff merge`",
-        )
+    last = set(map(sample_name, range(count - count % saved.batch_size, count)))
+    if reviewed := sorted(last & {action.sample for action in read_actions(folder)}):
+        problem = f"would draw {reviewed[0]} again, which was reviewed: its batch has fewer images than the others"
+        fix = "make the new samples in another folder with another --seed, and join the two with `seediff merge`"
+        raise UserError(folder, problem, fix)
 
 
 def grow(place: Place, config: GenerateConfig) -> None:
@@ -143,44 +112,31 @@ def grow(place: Place, config: GenerateConfig) -> None:
     saved = load_config(folder / native.CONFIG, GenerateConfig)
     whole, rest = divmod(sample_count(saved), config.batch_size)
     if (folder / native.METADATA).is_file():
-        _unfinish(place, saved, lost=whole if rest else None)
-    elif rest:
+        _unfinish(place, saved)
+    if rest:
         inside(folder, record_path(whole)).unlink(missing_ok=True)
     weights = read_toml(folder / native.CONFIG).get("weights", "")
     write_atomic(folder / native.CONFIG, config.to_toml(weights).encode("utf-8"))
 
 
-def _rows_by_batch(folder: Path, config: GenerateConfig) -> dict[int, BatchRecord]:
-    """Batch number → a record with the rows of the batch, without files."""
-    records: dict[int, BatchRecord] = defaultdict(BatchRecord)
-    again = redrawn(folder, config)
-    for row in native.read_rows(folder):
-        index = sample_number(row["file_name"])
-        record = records[index // config.batch_size]
-        if row.get("attempt") == again.get(index, row.get("attempt")):
-            record = records[again_number(index)] if index in again else record
-            record.rows.append(row)
-    if config.reject:
-        for row in native.read_rows(folder, native.REJECTED):
-            records[row["index"] // config.batch_size].rejected.append(row)
-    return records
-
-
-def _unfinish(place: Place, config: GenerateConfig, lost: int | None = None) -> None:
-    """Write the records of all batches of a finished dataset except `lost`, then remove metadata.jsonl, which makes it
-    unfinished.
+def _unfinish(place: Place, config: GenerateConfig) -> None:
+    """Write the records of all batches of a finished dataset whose files are there, then make metadata.jsonl EARLIER,
+    which makes it unfinished.
     """
-    folder, extras = place.folder, find_extras(place.folder)
+    folder, extras, again = place.folder, find_extras(place.folder), redrawn(place.folder, config)
     rows = native.read_rows(folder)
     for row in rows:  # before anything changes
         for field in ("file_name", "mask"):
             inside(folder, row.get(field), folder / native.METADATA, field)
+    records: dict[int, BatchRecord] = defaultdict(BatchRecord)
+    for row in rows:
+        index = sample_number(row["file_name"])
+        record = records[index // config.batch_size]  # also a batch of which every sample was drawn again
+        (records[again_number(index)] if index in again else record).rows.append(row)
+    for row in native.read_rows(folder, native.REJECTED) if config.reject else ():
+        records[row["index"] // config.batch_size].rejected.append(row)
     place.make_folders([])
-    if splits := {row["file_name"]: row["split"] for row in rows if "split" in row}:
-        write_atomic(folder / SPLITS, json.dumps(splits).encode("utf-8"))
-    for number, record in _rows_by_batch(folder, config).items():
-        if number == lost:
-            continue
+    for number, record in records.items():
         paths = list[Path]()
         for row in record.rows:
             name = native.sample_name(row["file_name"])
@@ -192,13 +148,16 @@ def _unfinish(place: Place, config: GenerateConfig, lost: int | None = None) -> 
             crc = None if path.suffix == ".safetensors" else zlib.crc32(path.read_bytes())
             record.files[path.relative_to(folder).as_posix()] = path.stat().st_size, crc
         place.commit(number, record)
-    (folder / native.METADATA).unlink(missing_ok=True)
+    (folder / native.METADATA).replace(folder / EARLIER)
 
 
-def with_splits(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows, of samples that are made again with the splits that they had before."""
-    splits = read_json(folder / SPLITS, dict[str, str], limit=ANNOTATIONS) if (folder / SPLITS).is_file() else {}
-    return [{**row, "split": splits[row["file_name"]]} if row["file_name"] in splits else row for row in rows]
+def latest_rows(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row per sample in order: the last, because the record of a batch may still have the row of a sample that was
+    drawn again, and batches of one come after it. Each keeps the split that it had in EARLIER."""
+    latest = {sample_number(row["file_name"]): row for row in rows}
+    earlier = native.read_rows(folder, EARLIER) if (folder / EARLIER).is_file() else ()
+    splits = {row["file_name"]: {"split": row["split"]} for row in earlier if "split" in row}
+    return [{**row, **splits.get(row["file_name"], {})} for _, row in sorted(latest.items())]
 
 
 def sample_number(file_name: str) -> int:

@@ -27,7 +27,6 @@ from ..models.memory import Offload
 from .loop import Captured, Item
 from .output import BatchRecord
 from .plan import ModelJob
-from .reopen import with_splits
 
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
 if TYPE_CHECKING:
@@ -85,15 +84,15 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
         attention: AttentionMaps | None,
         *,
         more: Mapping[str, Any],
-        soft: Callable[[], Iterable[np.ndarray]] | None = None,
-        seen: tuple[np.ndarray, MaskResult] | None = None,
+        soft: Callable[[], Iterable[np.ndarray]],
+        seen: tuple[np.ndarray, MaskResult] | None,
     ) -> None:
         """Write one sample's files into the folder `out` and add its row to the record.
 
         picture: the image file's suffix without a dot, and its bytes. result: masks at the image's size, of
-        `result.classes`. more: fields of the row that only this command has. soft: makes each class's soft mask, if the
-        result has none. seen: the image as the model saw it and its masks at that size, for the steps that preview.html
-        draws; None: no steps are kept.
+        `result.classes`. more: fields of the row that only this command has. soft: makes each class's soft mask. seen:
+        the image as the model saw it and its masks at that size, for the steps that preview.html draws; None: no steps
+        are kept.
         """
         config, index = self.config, spec.index
         class_ids = [self.ids[name] for name in result.classes]
@@ -103,16 +102,15 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
         record.write(out, file_name, picture[1])
         record.write(out, mask, native.encode_mask(labels))
         if config.keep_soft:
-            for class_id, values in zip(class_ids, result.soft.cpu().numpy(), strict=True):
+            for class_id, values in zip(class_ids, soft(), strict=True):
                 record.write(out, f"{native.SOFT}/{name}_{class_id}.png", native.encode_soft(values))
-        soft = soft or (lambda: result.soft.cpu().numpy())
-        told: dict[str, Any] = {}
+        described: dict[str, Any] = {}
         if config.objects:
             instances = scored_pieces(labels, class_ids, soft())
             record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(instances, name))
-            told = instance_row(instances)
+            described = instance_row(instances)
         if config.keep_attention and attention is not None:
-            _save(record, out, f"{native.ATTENTION}/{name}.safetensors", attention.save)
+            record.save(out, f"{native.ATTENTION}/{name}.safetensors", attention.save)
         if seen:
             self._write_steps(record, out, spec, *seen)
         shown = shown_classes(labels, config.classes, result.classes)
@@ -132,7 +130,7 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
                 "model": config.model_label,
                 "method": config.mask.method,
                 "version": __version__,
-                **told,
+                **described,
             }
         )
 
@@ -142,31 +140,26 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
         """Write the steps of masks that preview.html draws."""
         from ..report.saved_steps import save_trace, traced_sample
 
+        labels = native.dataset_labels(result.label_map, [self.ids[name] for name in result.classes])
+        how: dict[str, Any] = {"prompt": spec.prompt, "pamr": self.config.mask.pamr}
         for name in self.traced.get(spec.index, ()):
             if name in result.classes:
-                labels = native.dataset_labels(result.label_map, [self.ids[other] for other in result.classes])
-                pamr = self.config.mask.pamr
-                traced = traced_sample(spec.index, image, result, name, labels, prompt=spec.prompt, pamr=pamr)
-                _save(
-                    record,
-                    out,
-                    f"{native.STEPS}/{spec.index:06d}_{self.ids[name]}.safetensors",
-                    partial(save_trace, traced=traced),
-                )
+                traced = traced_sample(spec.index, image, result, name, labels, **how)
+                path = f"{native.STEPS}/{spec.index:06d}_{self.ids[name]}.safetensors"
+                record.save(out, path, partial(save_trace, traced=traced))
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
         """The files that preview.html shows."""
         from ..report.preview import shown_rows
 
-        rows = [row for record in records for row in record.rows]
-        shown = [row[field] for row in shown_rows(rows) for field in ("file_name", "mask")]
+        rows = shown_rows([row for record in records for row in record.rows])
+        shown = [row[field] for row in rows for field in ("file_name", "mask")]
         return [*shown, *(name for record in records for name in record.files if name.startswith(native.STEPS + "/"))]
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         """Writes metadata.jsonl last: a dataset that has it is complete."""
         from ..report.card import dataset_card
 
-        rows = with_splits(out, rows)
         write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
         summary, drawn = summarize(self.config, rejected), isinstance(self.config, GenerateConfig)
         card = dataset_card(summary, rows, self.config.classes, drawn=drawn)
@@ -198,12 +191,6 @@ def traced_classes(specs: Sequence[SampleSpec]) -> dict[int, list[str]]:
                 seen[name] += 1
                 traced.setdefault(spec.index, []).append(name)
     return traced
-
-
-def _save(record: BatchRecord, out: Path, name: str, write: Callable[[Path], object]) -> None:
-    """Call `write` to write a safetensors file, and note the file in the record."""
-    write(inside(out, name))
-    record.note(out, name)
 
 
 def preview(

@@ -155,7 +155,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         self.truth = truth = open_truth(config, labels)
         shared = tuple(word for word in config.names if word != BACKGROUND)
         self.specs: list[PhotoSpec] = []
-        others = []
+        own: list[str] = []
         for index, photo in enumerate(photos):
             if isinstance(mine := (words or {}).get(photo.name, config.names), str):
                 raise UserError(f"words of '{photo.name}'", f"must be a list of words, like [{mine!r}]")
@@ -163,8 +163,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
             label = truth.find(photo.name) if truth else None
             self.specs.append(PhotoSpec(index, photo, named, label))
             size = truth.files[label].stat().st_size if truth and label else None
-            own_words = named if named != shared else None
-            others.append(repr((own_words, label, size)) if own_words is not None or label else "")
+            own.append(repr((named if named != shared else None, label, size)))
         every_word = tuple(dict.fromkeys(word for spec in self.specs for word in spec.words))
         check_names(every_word, "names" if config.names else "words of the photographs")
         if truth and not any(spec.label for spec in self.specs):
@@ -172,7 +171,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
                 "labels", f"no label map of any of the {len(self.specs)} photographs among the {truth.about}"
             )
         self.ids = {name: i + 1 for i, name in enumerate(every_word)}
-        config = replace(config, photos=fingerprint_photos(photos, others, "captions or label maps of their own"))
+        config = replace(config, photos=fingerprint_photos(photos, own))
         super().__init__(config, [LABELS] + [OVERLAYS] * config.overlays + [NAMED] * bool(self.ids), offload)
 
     def items(self) -> Sequence[PhotoSpec]:

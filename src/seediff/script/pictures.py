@@ -43,9 +43,7 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Path | Model = 
     Raises UserError for a picture or option that cannot be used, and for a class that the model does not know.
     """
     _check(options, model)
-    config = MaskPhotosConfig.recommended(
-        **{**options, **_source(model), "classes": _names(classes), "keep_soft": True}
-    )
+    config = MaskPhotosConfig.recommended(**{**options, **_source(model), "classes": _names(classes)})
     photo = read_picture(image)
     job = MaskJob(config, ())
     if not isinstance(model, Model):
@@ -57,8 +55,8 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Path | Model = 
     small, full = job.masks(photo, seen, maps, trace=True)
     ids = [config.classes.index(name) + 1 for name in full.classes]
     soft = torch.zeros(len(config.classes), *photo.shape[:2])
-    for number, values in zip(ids, full.soft, strict=True):
-        soft[number - 1] = values
+    for number, values in zip(ids, job.enlarged_soft(small, photo.shape), strict=True):
+        soft[number - 1] = torch.from_numpy(values)
     absent = [f"absent:{name}" for name in config.classes if name not in full.classes]
     labels, trace = native.dataset_labels(full.label_map, ids), small.trace if small else {}
     return MaskResult(labels, soft, config.classes, (*full.flags, *absent), trace, full.agreement)

@@ -30,7 +30,6 @@ from transformers import (
 
 from ..config.base import GIVEN
 from ..config.names import BACKGROUND
-from ..config.train import BACKBONES as NAMES
 from ..config.train import TrainConfig
 from ..devices import mixed_precision
 from ..errors import UserError, first_line
@@ -77,10 +76,6 @@ SEGFORMER_SIZES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 Network = Mask2FormerForUniversalSegmentation | SegformerForSemanticSegmentation
-CONFIGS: dict[str, type[PretrainedConfig]] = {
-    kind.model_type: kind for kind in (Mask2FormerConfig, SegformerConfig, ResNetConfig, SwinConfig)
-}
-"""Allowed `model_type`s (transformers) for initial weights."""
 CLASSES = {"mask2former": Mask2FormerForUniversalSegmentation, "segformer": SegformerForSemanticSegmentation}
 
 
@@ -89,46 +84,49 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
 
     Raises UserError if weights cannot be read, or are for another architecture or backbone.
     """
-    config = with_queries(config)
+    config, whole = with_queries(config), _is_whole(config, check_weights(config))
+    size = count_parameters(config, classes) if whole else 0
     torch.manual_seed(config.seed)
-    labels = dict(enumerate((BACKGROUND, *classes)))
-    shared: dict[str, Any] = {"id2label": labels, "label2id": {name: i for i, name in labels.items()}}
-    source, whole = weights_source(config), _whole_network(config)
-    if whole is not None:
-        settings = whole.__class__(**{**whole.to_dict(), **shared})
-        network = load_network(CLASSES[config.architecture], source, initial=True, config=settings)
-    elif config.architecture == "segformer":
-        network = SegformerForSemanticSegmentation(SegformerConfig(**SEGFORMER_SIZES[config.backbone], **shared))
-        if source != "scratch":
-            network = load_network(SegformerForSemanticSegmentation, source, initial=True, config=network.config)
+    kind, settings, source = CLASSES[config.architecture], _settings(config, classes), weights_source(config)
+    if whole:
+        labels = {"id2label": settings.id2label, "label2id": settings.label2id}
+        network = load_network(kind, source, initial=True, **labels)  # built by its own config.json
+        if sum(p.numel() for p in network.parameters()) != size:
+            raise UserError("weights", f"{config.weights!r}: are not of backbone {config.backbone}", "name theirs")
     else:
-        backbone, sizes = (
-            _backbone(config.architecture, config.backbone),
-            TINY_DECODER if config.backbone == "tiny" else {},
-        )
-        logging.getLogger("transformers").setLevel(
-            logging.ERROR
-        )  # it warns about all backbones but Swin, although others are supported
-        network = Mask2FormerForUniversalSegmentation(
-            Mask2FormerConfig(backbone_config=backbone, num_queries=config.queries, **sizes, **shared)
-        )
-        if source != "scratch":
-            kind = ResNetBackbone if isinstance(backbone, ResNetConfig) else SwinBackbone
-            loaded = load_network(kind, source, initial=True, out_features=STAGES)
+        # transformers warns about all backbones but Swin, although others are supported.
+        logging.getLogger("transformers").setLevel(logging.ERROR)
+        network = kind(settings)
+        if source != "scratch" and isinstance(settings, SegformerConfig):
+            network = load_network(kind, source, initial=True, config=settings)
+        elif source != "scratch":
+            backbone = ResNetBackbone if isinstance(settings.backbone_config, ResNetConfig) else SwinBackbone
+            loaded = load_network(backbone, source, initial=True, config=settings.backbone_config)
             network.model.pixel_level_module.encoder.load_state_dict(loaded.state_dict())
     if config.backbone == "r50" and source != "scratch":
+        # Batch norms keep their first statistics, as in Mask2Former's recipes: batches are too small for new ones.
         for module in network.modules():
-            if isinstance(
-                module, nn.BatchNorm2d
-            ):  # keeps its first statistics, as in Mask2Former's recipes: batches are too small for new
+            if isinstance(module, nn.BatchNorm2d):
                 module.requires_grad_(False)  # marks the layers that `Trainee` keeps in eval mode
     return network
+
+
+def _settings(config: TrainConfig, classes: Sequence[str]) -> Any:
+    """transformers' configuration of the network."""
+    labels = dict(enumerate((BACKGROUND, *classes)))
+    shared: dict[str, Any] = {"id2label": labels, "label2id": {name: i for i, name in labels.items()}}
+    if config.architecture == "segformer":
+        return SegformerConfig(**SEGFORMER_SIZES[config.backbone], **shared)
+    kind, options = BACKBONES[config.backbone]
+    backbone = kind(**options, out_features=STAGES)  # type: ignore[call-arg]
+    sizes = TINY_DECODER if config.backbone == "tiny" else {}
+    return Mask2FormerConfig(backbone_config=backbone, num_queries=config.queries, **sizes, **shared)
 
 
 def count_parameters(config: TrainConfig, classes: Sequence[str]) -> int:
     """The number of parameters of the network to train. Builds it without memory for weights."""
     with torch.device("meta"):
-        return sum(p.numel() for p in build_network(replace(config, weights="scratch"), classes).parameters())
+        return sum(p.numel() for p in CLASSES[config.architecture](_settings(config, classes)).parameters())
 
 
 def with_queries(config: TrainConfig) -> TrainConfig:
@@ -136,72 +134,30 @@ def with_queries(config: TrainConfig) -> TrainConfig:
     its queries. Raises UserError like `check_weights`, and if another number was given."""
     if config.architecture != "mask2former" or config.weights in ("pretrained", "scratch"):
         return config
-    there = _whole_network(config)
-    if there is None or there.num_queries == config.queries:
+    there = check_weights(config)
+    if there is None or not _is_whole(config, there):
+        return config
+    count = there.get("num_queries", config.queries)
+    if count == config.queries:
         return config
     if config.source("queries") == GIVEN:
         fix = "leave it out, or take weights of a backbone alone"
-        raise UserError("queries", f"{config.queries}: weights {config.weights!r} have {there.num_queries}", fix)
-    return replace(
-        config, queries=there.num_queries, origins={**config.origins, "queries": ("the weights", there.num_queries)}
-    )
+        raise UserError("queries", f"{config.queries}: weights {config.weights!r} have {count}", fix)
+    return replace(config, queries=count, origins={**config.origins, "queries": ("the weights", count)})
 
 
-def _whole_network(config: TrainConfig) -> Any:
-    """The configuration of initial weights that are a whole network; None for those of a backbone alone and for
-    scratch. Raises UserError like `check_weights`."""
-    there = check_weights(config)
-    return (
-        there
-        if there is not None and there.model_type == config.architecture and config.weights != "pretrained"
-        else None
-    )
+def _is_whole(config: TrainConfig, there: Mapping[str, Any] | None) -> bool:
+    """Whether initial weights are those of a whole network, not of a backbone alone. there: from `check_weights`."""
+    return there is not None and there["model_type"] == config.architecture and config.weights != "pretrained"
 
 
-def check_weights(config: TrainConfig) -> PretrainedConfig | None:
-    """The configuration of the initial weights, None for scratch. Raises UserError if it cannot be read, or is for
-    another architecture or backbone; transformers would then initialise all weights at random and only warn."""
+def check_weights(config: TrainConfig) -> dict[str, Any] | None:
+    """The config.json of the initial weights, None for scratch. Raises UserError if it cannot be read, or is for
+    another architecture or kind of backbone. Loading the weights checks their shapes."""
     if config.weights == "scratch":
         return None
-    path = _config_file(weights_source(config))
     backbones = (BACKBONES[config.backbone][0].model_type,) if config.architecture == "mask2former" else ()
-    settings = read_settings(path, (config.architecture, *backbones))
-    kind = CONFIGS[settings["model_type"]]
-    try:
-        weights_config = kind.from_dict(settings)
-    except Exception as error:  # a modified configuration can raise nearly anything
-        raise UserError(f"{path}: is no {kind.model_type}'s configuration ({first_line(error)})") from error
-    if config.weights != "pretrained":
-        _check_backbone(config, weights_config)
-    return weights_config
-
-
-def _check_backbone(config: TrainConfig, weights_config: PretrainedConfig) -> None:
-    """Raise UserError if the weights, of a backbone or a whole network, have another backbone than the configuration
-    names.
-    """
-    names = {_shape(_backbone(config.architecture, name)): name for name in NAMES[config.architecture]}
-    if (name := names.get(_shape(getattr(weights_config, "backbone_config", weights_config)))) != config.backbone:
-        asked_for = (
-            f"backbone {name}" if name else f"a backbone of another kind or size than {', '.join(names.values())}"
-        )
-        advice = f"; train with backbone {name}, or take other weights" if name else ""
-        raise UserError("weights", f"{config.weights!r}: have {asked_for}, but backbone = {config.backbone!r}{advice}")
-
-
-def _backbone(architecture: str, name: str) -> PretrainedConfig:
-    """The backbone's configuration; for SegFormer, which has no separate backbone, the whole configuration."""
-    if architecture == "segformer":
-        return SegformerConfig(**SEGFORMER_SIZES[name])
-    kind, options = BACKBONES[name]
-    return kind(**options, out_features=STAGES)  # type: ignore[call-arg]
-
-
-def _shape(backbone: PretrainedConfig | None) -> tuple[Any, ...]:
-    """The values that distinguish backbones."""
-    telling = ("model_type", "layer_type", "embedding_size", "embed_dim", "hidden_sizes", "depths", "window_size")
-    values = [getattr(backbone, name, None) for name in telling]
-    return tuple(tuple(value) if isinstance(value, list) else value for value in values)
+    return read_settings(_config_file(weights_source(config)), (config.architecture, *backbones))
 
 
 def weights_source(config: TrainConfig) -> str:
@@ -294,13 +250,13 @@ def class_scores(network: Network, images: torch.Tensor, dtype: str | None = Non
     # One image at a time, because the masks of all queries at full size take the most memory.
     return torch.stack(
         [
-            _sum_losses(*of_image, images.shape[1:3])
+            _sum_scores(*of_image, images.shape[1:3])
             for of_image in zip(classes, output.masks_queries_logits, strict=True)
         ]
     )
 
 
-def _sum_losses(classes: torch.Tensor, masks: torch.Tensor, size: torch.Size) -> torch.Tensor:
+def _sum_scores(classes: torch.Tensor, masks: torch.Tensor, size: torch.Size) -> torch.Tensor:
     """Scores (C, H, W) from one image's class probabilities (Q, C) and mask logits (Q, h, w)."""
     full = F.interpolate(masks[None].float(), size, mode="bilinear").sigmoid()[0]
     return torch.einsum("qc,qhw->chw", classes, full)

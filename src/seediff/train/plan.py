@@ -68,18 +68,18 @@ def plan_training(
     if not names:
         raise UserError(f"{data[0]}: has no classes besides the background")
     sets = [as_classes(dataset, names) for dataset in opened]
-    held: list[Sample] = []
+    real = [as_classes(_opened(source), names) for source in finetune]
+    kept = [*map(training_part, sets)]
     if validation is not None:
-        dataset = _opened(validation)
-        items = as_classes(dataset, names)
+        items = as_classes(_opened(validation), names)
         held = validation_part(items) or items
         if not held:
-            raise UserError("val", f"{dataset.path} has no samples")
-    elif validation_share is None:
-        held = [item for items in sets for item in validation_part(items)]
-    kept = [*map(training_part, sets)]
-    if validation_share is not None:
+            raise UserError("val", f"{validation} has no samples")
+    elif validation_share is not None:
         kept[0], held = split_off(sets[0], validation_share, opened[0].path or "data")
+    else:  # once, if both stages train on a dataset
+        marked = [item for items in (*sets, *real) for item in validation_part(items)]
+        held = list({(item.source, item.name): item for item in marked}.values())
     for path, items in zip(data, kept, strict=True):
         if not items:
             raise UserError(f"{path}: has no samples to train on")
@@ -88,19 +88,10 @@ def plan_training(
         epochs = 10.0
     stages = [Stage([item for items in kept for item in items], names, epochs, steps, counted)]
     if finetune:
-        real: list[Sample] = []
-        for path in finetune:
-            dataset = _opened(path)
-            items = as_classes(dataset, names)
-            real += training_part(items)
-            if validation is None and validation_share is None:
-                known = {item.source for item in held}  # of a dataset that both stages train on
-                held += [item for item in validation_part(items) if item.source not in known]
-        if not real:
-            raise UserError("finetune", f"{dataset.path} has no samples to train on")
         if finetune_epochs is None and finetune_steps is None:
             finetune_epochs = 10.0
-        stages.append(Stage(real, names, finetune_epochs, finetune_steps, name="finetune"))
+        items = [item for items in real for item in training_part(items)]
+        stages.append(Stage(items, names, finetune_epochs, finetune_steps, name="finetune"))
     elif finetune_epochs is not None or finetune_steps is not None:
         raise UserError("finetune_epochs and finetune_steps", "need a second stage", "name its datasets as finetune")
     return Plan(names, tuple(stages), tuple(held))
@@ -137,9 +128,8 @@ def split_off(items: Sequence[Sample], share: float, where: Data) -> tuple[list[
     """
     items = [item for item in items if item.metadata.get("split") != "test"]
     splits = assign_splits([item.name for item in items], [item.metadata for item in items], share)
-    parts = {
-        name: [item for item, split in zip(items, splits, strict=True) if split == name] for name in ("train", "val")
-    }
+    pairs = list(zip(items, splits, strict=True))
+    parts = {name: [item for item, split in pairs if split == name] for name in ("train", "val")}
     if share and not parts["val"]:
         raise UserError("val_share", f"{share} leaves none of the {len(items)} samples of {where} for validation")
     return parts["train"], parts["val"]
@@ -159,36 +149,22 @@ def describe(config: TrainConfig, plan: Plan, out: Path) -> str:
         config = with_queries(config)
     check_stages(plan.stages, plan.validation)
     parameters = count_parameters(config, plan.classes)
-    steps = [stage.step_count(config.batch_size) for stage in plan.stages]
     lines = [
-        (
-            f"Would train: {config.architecture}, backbone {config.backbone}, {parameters / 1e6:.1f} million"
-            f" parameters, weights {config.weights}, on {config.device} in {config.dtype}"
-        ),
+        f"Would train: {config.architecture}, backbone {config.backbone}, {parameters / 1e6:.1f} million parameters",
         f"Classes: the background and {len(plan.classes)}: {', '.join(plan.classes)}",
     ]
-    for stage, count in zip(plan.stages, steps, strict=True):
+    for stage in plan.stages:
+        count = stage.step_count(config.batch_size)
         mixed = " : ".join(f"{ratio} of {size}" for size, ratio in stage.mix)
-        seen = count * config.batch_size
         lines.append(
-            f"Stage {stage.name}: {len(stage.items)} samples{f' (mixed {mixed})' if mixed else ''}, "
-            f"{count} steps of {config.batch_size} images ({seen / len(stage.items):.1f} epochs)"
+            f"Stage {stage.name}: {len(stage.items)} samples{f' (mixed {mixed})' if mixed else ''}, {count} steps of "
+            f"{config.batch_size} images ({count * config.batch_size / len(stage.items):.1f} epochs)"
         )
+    checkpoint = show_bytes((12 + 4 * bool(config.ema)) * parameters)
     lines += [
-        (
-            f"Validation: {len(plan.validation)} samples"
-            if plan.validation
-            else "Validation: none; the last weights are kept"
-        ),
-        (
-            f"AdamW {config.learning_rate:g} (backbone × {config.backbone_factor:g}), weight decay"
-            f" {config.weight_decay:g}, clip {config.clip:g}, {config.schedule} schedule"
-        ),
-        f"Crops of {config.crop} pixels at scales {config.scale[0]:g} to {config.scale[1]:g}",
-        (
-            f"Memory of weights, gradients and moments: {show_bytes(16 * parameters)}; in {out}:"
-            f" {show_bytes(4 * parameters)}, and {show_bytes((12 + 4 * bool(config.ema)) * parameters)} of checkpoint"
-            " while unfinished"
-        ),
+        f"Validation: {f'{len(plan.validation)} samples' if plan.validation else 'none; the last weights are kept'}",
+        *config.source_lines(),
+        f"Memory of weights, gradients and moments: {show_bytes(16 * parameters)}; in {out}: "
+        f"{show_bytes(4 * parameters)}, and {checkpoint} of checkpoint while unfinished",
     ]
     return "\n".join(lines)

@@ -36,8 +36,6 @@ LONGEST = 16
 """The network sees at most this many times `side`² pixels: a picture whose aspect ratio is above this is scaled down
 further.
 """
-BAND = 2**22
-"""Maximum number of scores that are enlarged at a time: 16 MiB."""
 
 
 @dataclass(frozen=True)
@@ -102,27 +100,17 @@ def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.T
     """(height, width) uint8: the class with the highest score, averaged over all views after bilinear resizing. views:
     scores (C, h, w) each, of any size.
 
-    Works in bands of rows, so that no array holds more than BAND scores.
+    One class after the other, because all of them at the size of a large picture would take gigabytes.
     """
-    rows = max(1, BAND // (len(views[0]) * width))
-    bands = [
-        torch.stack([_rows(view, torch.arange(first, min(first + rows, height)), height, width) for view in views])
-        .sum(0)
-        .argmax(0)
-        for first in range(0, height, rows)
-    ]
-    return torch.cat([band.to(torch.uint8) for band in bands])
-
-
-def _rows(scores: torch.Tensor, rows: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Rows of `F.interpolate(scores, (height, width), mode="bilinear")`: (C, h, w) → (C, rows, width)."""
-    places = ((rows.double() + 0.5) * scores.shape[1] / height - 0.5).clamp(min=0)
-    above = places.long().clamp(max=scores.shape[1] - 1)
-    below = (above + 1).clamp(max=scores.shape[1] - 1)
-    share = (places - above).to(scores.dtype)[:, None].to(scores.device)
-    above, below = above.to(scores.device), below.to(scores.device)
-    mixed = scores[:, above].lerp(scores[:, below], share)
-    return mixed if width == scores.shape[2] else F.interpolate(mixed[None], (len(rows), width), mode="bilinear")[0]
+    best = torch.full((height, width), -torch.inf, device=views[0].device)
+    classes = torch.zeros((height, width), dtype=torch.uint8, device=views[0].device)
+    for number in range(len(views[0])):
+        scores = best.new_zeros(height, width)
+        for view in views:
+            scores += F.interpolate(view[None, number : number + 1], (height, width), mode="bilinear")[0, 0]
+        higher = scores > best
+        classes[higher], best = number, torch.maximum(best, scores)
+    return classes
 
 
 def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:

@@ -73,8 +73,8 @@ process again.
 
 
 class Interrupts:
-    """Holds interrupts back until `deliver`. An interrupt more than SAME seconds after the first takes effect at
-    once.
+    """Holds an interrupt back, so that a step can be finished and saved first. Another, more than SAME seconds later,
+    takes effect at once.
     """
 
     def __init__(self) -> None:
@@ -88,9 +88,8 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold interrupts back during the block, if Python handles them in this thread. A pending interrupt takes
-        effect at its end.
-        """
+        """Hold interrupts back during the block, if Python handles them in this thread. One that is held back at its
+        end ends the training then."""
         before = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is not threading.main_thread() or not callable(before):
             yield
@@ -106,14 +105,7 @@ class Interrupts:
         finally:
             signal.signal(signal.SIGINT, before)
         if self.asked:
-            self.deliver()
-
-    def deliver(self) -> None:
-        """Raise the interrupt now. Returns only if the program's own handler does not end the training."""
-        self.first = None
-        if self.before is None:  # another process was interrupted
             raise KeyboardInterrupt
-        self.before(signal.SIGINT, None)
 
     def _hold(self, number: int, frame: Any) -> None:
         now = time.monotonic()

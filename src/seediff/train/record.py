@@ -178,21 +178,19 @@ def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
     found = read_header(path).load("pt")
     expected = {f"trainee.{name}": value for name, value in trainee.state_dict().items()}
     if any(name.startswith("average.") for name in found):
-        expected |= {
-            f"average.{name}": value for name, value in getattr(trainee, "network", trainee).state_dict().items()
-        }
+        network = getattr(trainee, "network", trainee)
+        expected |= {f"average.{name}": value for name, value in network.state_dict().items()}
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for number, parameter in enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]):
-        names = {name: f"adamw.{number}.{name}" for name in MOMENTS}
-        if not found.keys().isdisjoint(names.values()):  # a parameter without a gradient has none
-            expected |= {key: torch.zeros(()) if name == "step" else parameter for name, key in names.items()}
-            moments[number] = {name: found.get(key, parameter) for name, key in names.items()}
-    for name in (*expected, *found):
-        tensor, wanted = found.get(name), expected.get(name)
-        if tensor is None or wanted is None or tensor.shape != wanted.shape or tensor.dtype != wanted.dtype:
-            raise UserError(
-                path, f"is the checkpoint of another network (tensor {shown(name)})", "choose another --out"
-            )
+        keys = {name: f"adamw.{number}.{name}" for name in MOMENTS}
+        if not found.keys().isdisjoint(keys.values()):  # a parameter without a gradient has none
+            expected |= {key: torch.zeros(()) if name == "step" else parameter for name, key in keys.items()}
+            moments[number] = {name: found.get(key, parameter) for name, key in keys.items()}
+    kinds, wanted = ({name: (t.shape, t.dtype) for name, t in tensors.items()} for tensors in (found, expected))
+    if wrong := [name for name in {**wanted, **kinds} if kinds.get(name) != wanted.get(name)]:
+        raise UserError(
+            path, f"is the checkpoint of another network (tensor {shown(wrong[0])})", "choose another --out"
+        )
     trainee.load_state_dict({name: found[f"trainee.{name}"] for name in trainee.state_dict()})
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     return {

@@ -235,7 +235,7 @@ class _Training:
                 progress(now, total, f"{stage.name}: " + ", ".join(f"{k} {v:.2f}" for k, v in losses.items()) + shown)
             if stop:
                 self.processes.wait()  # a launcher kills all processes when one ends, so wait for the checkpoint
-                self.interrupts.deliver()
+                raise KeyboardInterrupt
         reading.close()  # type: ignore[attr-defined]
 
     def step(self, batch: Pair, rate: float) -> tuple[dict[str, float], float]:

@@ -79,28 +79,21 @@ def find_state(out: Path, config: TrainConfig, new: State) -> State:
         state = read_json(out / RECORD, State)
     elif not changed or not (out / LOSSES).is_file():
         return state  # killed before its first checkpoint: start again
-    changed += _stage_differences(state.stages, new.stages)
-    if state.validation != new.validation:
-        changed.append(f"validation (samples, steps between): {state.validation} → {new.validation}")
-    if not changed:  # other numbers or classes make other data, too
-        trained_on = [*(f"stage '{stage['name']}'" for stage in new.stages), "validation"]
-        changed = [
-            f"{what} had other samples or masks"
-            for i, what in enumerate(trained_on)
-            if state.data[i : i + 1] != new.data[i : i + 1]
-        ]
+    before, after = _facts(state), _facts(new)
+    changed += [
+        f"{key}: {shown(before.get(key))} → {shown(after.get(key))}"
+        for key in {**before, **after}
+        if before.get(key) != after.get(key)
+    ]
     if changed:
         fix = "choose another folder, or give the same options and data as before"
         raise UserError(out, f"holds another training ({'; '.join(changed)})", fix)
     return state
 
 
-def _stage_differences(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[str]:
-    if len(old) != len(new):
-        return [f"stages: {len(old)} → {len(new)}"]
-    return [
-        f"{key} of stage '{after['name']}': {shown(before.get(key))} → {shown(after[key])}"
-        for before, after in zip(old, new, strict=True)
-        for key in after
-        if before.get(key) != after[key]
-    ]
+def _facts(state: State) -> dict[str, Any]:
+    """Everything about the data of a training that decides it."""
+    facts = {f"{key} of stage '{stage['name']}'": value for stage in state.stages for key, value in stage.items()}
+    sets = [*(f"stage '{stage['name']}'" for stage in state.stages), "validation"]
+    facts |= {f"samples and masks of {what}": digest for what, digest in zip(sets, state.data, strict=False)}
+    return {**facts, "validation (samples, steps between)": state.validation}
