@@ -80,6 +80,21 @@ def drawn():
     return labels
 
 
+def test_files_are_known_by_their_keys_in_any_order(tmp_path):
+    """A picture before the shapes may fill more than the beginning of a file."""
+    for name in "abc":
+        write(tmp_path / f"{name}.json", SHAPES, f"{name}.png", "A" * 40_000)
+        picture(tmp_path / f"{name}.png")
+    for name in "ac":
+        file = tmp_path / f"{name}.json"
+        file.write_text(json.dumps(json.loads(file.read_text()), sort_keys=True))
+    (tmp_path / "settings.json").write_text("{}")
+    dataset = Dataset.open(tmp_path)
+    assert [one.name for one in dataset] == ["a", "b", "c"]
+    assert all(np.array_equal(one.label_map, drawn()) for one in dataset)
+    assert any("1 JSON files are none of labelme's, such as" in note for note in dataset.notes)
+
+
 def test_shapes_are_those_of_labelme(tmp_path):
     write(tmp_path / "a.json", SHAPES, "a.png")
     picture(tmp_path / "a.png")

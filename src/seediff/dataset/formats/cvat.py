@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -28,7 +29,7 @@ from ..rows import stem_of
 from ..sample import Sample
 from ..shapes.rle import Boxed, area, boxed_at, check_layers, crop_to_box, paint_box, paint_runs, polygon_runs
 from .drivers import Export, Source, portable
-from .label_files import PARTS, Shapes, by_object, check_frame, named_colours, read_beginning
+from .label_files import PARTS, Shapes, by_object, check_frame, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 COUNTS = re.compile(r"\s*[0-9]{1,9}\s*(?:,\s*[0-9]{1,9}\s*)*")
@@ -109,8 +110,17 @@ def is_folder(folder: Path) -> bool:
 def find_file(folder: Path) -> Path:
     """The only XML file of CVAT in a folder without annotations.xml, because exports of a subset are named after it;
     otherwise annotations.xml, even if it is missing."""
-    others = [path for path in folder.glob("*.xml") if path.is_file() and b"<annotations" in read_beginning(path)]
+    others = [path for path in folder.glob("*.xml") if path.is_file() and _root(path) == "annotations"]
     return folder / ANNOTATIONS if (folder / ANNOTATIONS).is_file() or len(others) != 1 else others[0]
+
+
+def _root(path: Path) -> str | None:
+    """The tag of a file's root; None if it is no XML."""
+    try:
+        with path.open("rb") as file:
+            return next(ElementTree.iterparse(file, ("start",)))[1].tag
+    except (ElementTree.ParseError, StopIteration, ValueError, LookupError):
+        return None
 
 
 def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:

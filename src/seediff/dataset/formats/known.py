@@ -1,8 +1,8 @@
 """The table of known formats. The codec of a format is the module with the format's name, imported on first use.
 
-A codec has `read(source, **options)` and `is_folder(folder)`; `write(export, **options)`, unless the format is only
-read; and `is_file(file)`, if another format has files with the same suffix. The parameters of `write` and `read`
-declare the options of the format that `drivers` does not handle, for `Dataset` and for the commands.
+A codec has `read(source, **options)` and `is_folder(folder)`, and `write(export, **options)`, unless the format is only
+read. The parameters of `write` and `read` declare the options of the format that `drivers` does not handle, for
+`Dataset` and for the commands.
 """
 
 from __future__ import annotations
@@ -79,42 +79,42 @@ def import_options(name: SourceName) -> list[str]:
     return [*list(signature(codec(name).read).parameters)[1:], *shared]
 
 
-def format_of(path: Path) -> SourceName | None:
-    """The format of a folder or file. None for a folder of no known format. Raises UserError for a file that is not a
-    dataset.
-    """
-    if not path.is_file():
-        return next((name for name in FORMATS if codec(name).is_folder(path)), None)
-    for name, known in FORMATS.items():
-        if path.suffix.lower() in known.suffixes and getattr(codec(name), "is_file", bool)(path):
-            return name
-    raise UserError(f"{path}: is no dataset; name its folder, or a .parquet, .tar, .json or .xml file or a data.yaml")
-
-
 def recognise(path: Path) -> SourceName:
-    """The format of a folder or file. Raises UserError if nothing in it can be imported."""
+    """The format of a folder or file, by its files and what is in them. Raises UserError if nothing in it can be
+    imported."""
     if not path.exists():
         raise UserError(path, "there is no such folder or file")
     from ..native import CONFIG, METADATA  # imports Pillow
     from ..store import check_finished
+    from .label_files import json_kind
+    from .ultralytics import is_file
 
-    if path.is_dir():
-        check_finished(path)
+    if path.is_file():
+        suffix = path.suffix.lower()
+        named: list[SourceName] = [name for name, known in FORMATS.items() if suffix in known.suffixes]
+        if not named:
+            fix = "name its folder, or a .parquet, .tar, .json or .xml file or a data.yaml"
+            raise UserError(path, "is no dataset", fix)
+        if suffix == ".json":
+            return json_kind(path) or "coco"
+        return named[0] if len(named) == 1 or is_file(path) else "yolo"
+    check_finished(path)
     if (path / CONFIG).is_file() and read_toml(path / CONFIG).get("command") == "segment":
         fix = (
             "give --from coco, and --images with the folder of the photographs; `seediff mask` makes masks of named"
             " classes"
         )
         raise UserError(path, "is the output of `seediff segment`, without the photographs", fix)
-    if (name := format_of(path)) is None:
-        if (path / METADATA).is_file():
-            raise UserError(
-                path, "is a native dataset already, so there is nothing to import", "`seediff merge` joins datasets"
-            )
-        held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
-        looked_for = ", ".join(["metadata.jsonl (native)", *(known.looked_for for known in FORMATS.values())])
-        raise UserError(f"{path}: no dataset of a known format: it holds {held}, but none of {looked_for}")
-    return name
+    for name in FORMATS:
+        if codec(name).is_folder(path):
+            return name
+    if (path / METADATA).is_file():
+        raise UserError(
+            path, "is a native dataset already, so there is nothing to import", "`seediff merge` joins datasets"
+        )
+    held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
+    looked_for = ", ".join(["metadata.jsonl (native)", *(known.looked_for for known in FORMATS.values())])
+    raise UserError(f"{path}: no dataset of a known format: it holds {held}, but none of {looked_for}")
 
 
 def load_extra(module: str, extra: str) -> Any:

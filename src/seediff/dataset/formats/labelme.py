@@ -30,7 +30,7 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.rle import check_layers, check_near
 from .drivers import Source, portable
-from .label_files import PICTURES, Shapes, check_frame, read_beginning, shown_size
+from .label_files import PICTURES, Shapes, check_frame, json_kind, shown_size
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
 """Shapes with an inside; lines and points have none."""
@@ -67,14 +67,8 @@ class File(msgspec.Struct, frozen=True):
 
 
 def is_folder(folder: Path) -> bool:
-    return any(is_file(path) for pattern in ("*.json", "*/*.json") for path in sorted(folder.glob(pattern))[:8])
-
-
-def is_file(path: Path) -> bool:
-    try:
-        return b'"shapes"' in (head := read_beginning(path)) and b'"images"' not in head
-    except UserError:
-        return False
+    paths = (path for pattern in ("*.json", "*/*.json") for path in sorted(folder.glob(pattern))[:8])
+    return any(json_kind(path) == "labelme" for path in paths)
 
 
 def read(
@@ -88,11 +82,12 @@ def read(
     """
     one = source.path.is_file()
     root = source.path.parent if one else source.path
-    paths = (
-        [source.path] if one else [path for path in sorted(root.rglob("*.json")) if path.is_file() and is_file(path)]
-    )
+    files = [source.path] if one else [path for path in sorted(root.rglob("*.json")) if path.is_file()]
+    paths = files if one else [path for path in files if json_kind(path) == "labelme"]
     if not paths:
-        raise UserError(f"{source.path}: has no JSON file of labelme's, which begins with 'version' and has 'shapes'")
+        raise UserError(f"{source.path}: has no JSON file of labelme's, which has 'shapes'")
+    if left := [path for path in files if path not in paths]:
+        source.note(f"{len(left)} JSON files are none of labelme's, such as {left[0]}: they are left out")
     used, others, pictures = set[str](), 0, dict[Path, str]()
     for path in paths:  # one at a time in memory
         file = read_json(inside(root, path), File, limit=LARGEST)

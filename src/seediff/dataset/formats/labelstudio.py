@@ -37,16 +37,9 @@ from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import check_layers, fill, polygon_runs
 from .drivers import Export, Source
-from .label_files import PICTURES, Shapes, Side, by_object, named_colours, read_beginning, shown_size
+from .label_files import MIN_KEYS, PICTURES, Shapes, Side, by_object, json_kind, named_colours, shown_size
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
-KEYS, KEYS_OF_MIN = (
-    (b'"data"', b'"annotations"', b'"predictions"'),
-    (b'"annotation_id"', b'"original_width"', b'"rle"', b'"points"'),
-)
-"""Keys of tasks, and of tasks in the export JSON-MIN. Such a file has at least one of its keys among its first
-bytes.
-"""
 OWN = "seediff"
 """The key in a task's data for the sample's name and row. Label Studio keeps it and returns it."""
 BRUSHES = "task-*-annotation-*-by-*.*"
@@ -187,13 +180,7 @@ def _tasks(folder: Path) -> Path | None:
     if (folder / TASKS).is_file() and (folder / CONFIG).is_file():
         return folder / TASKS
     files = [path for path in folder.glob("*.json") if path.is_file()]
-    return files[0] if len(files) == 1 and is_file(files[0]) else None
-
-
-def is_file(path: Path) -> bool:
-    """Whether a JSON file is a list of tasks, not COCO's results, which are a list too."""
-    head = read_beginning(path)
-    return head.startswith(b"[") and any(key in head for key in KEYS + KEYS_OF_MIN)
+    return files[0] if len(files) == 1 and json_kind(files[0]) == "labelstudio" else None
 
 
 def read(
@@ -215,14 +202,11 @@ def read(
             "is a brush mask that does not say of which picture",
             "export the project as JSON, which has the same masks",
         )
-    data = read_bytes(file, ANNOTATIONS)
-    if (
-        data.lstrip().startswith(b"[")
-        and not any(key in data for key in KEYS)
-        and any(key in data for key in KEYS_OF_MIN)
-    ):
+    listed: Any = parse_json(read_bytes(file, ANNOTATIONS), object, str(file))
+    first = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
+    if "data" not in first and not MIN_KEYS.isdisjoint(first):
         raise UserError(file, "is Label Studio's export JSON-MIN, which is not read", "export the project as JSON")
-    tasks = parse_json(data, list[Task], str(file))
+    tasks = fit(listed, list[Task], str(file))
     answers = {number: _answer(task, f"{file}: task {number}") for number, task in enumerate(tasks, 1)}
     if any(by_person for _, by_person in answers.values()):
         answers = {number: answer for number, answer in answers.items() if answer[1]}

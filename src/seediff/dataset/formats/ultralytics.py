@@ -57,7 +57,8 @@ def is_folder(folder: Path) -> bool:
 
 
 def is_file(file: Path) -> bool:
-    """Same as `is_folder`, for a YAML file. Raises UserError if it cannot be read."""
+    """Whether a YAML file is of Ultralytics' masks, and not of YOLO's polygons. Raises UserError if it cannot be
+    read."""
     data, beside = read_yaml(file, dict[str, Any]), file.parent
     return KEY in data or ("names" in data and (beside / MASKS).is_dir() and (beside / IMAGES).is_dir())
 

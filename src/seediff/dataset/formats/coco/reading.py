@@ -26,7 +26,7 @@ from ...rows import check_row, stem_of
 from ...sample import Sample
 from ...shapes.rle import area, check_layers, count_runs, paint_box, paint_runs, polygon_runs
 from ..drivers import Source, portable
-from ..label_files import PARTS, Shapes, check_frame, read_beginning
+from ..label_files import PARTS, Shapes, check_frame, json_kind
 from .document import (
     ANNOTATIONS,
     IMAGES,
@@ -47,12 +47,10 @@ Crowds = Literal["ignored", "objects"]
 ROBOFLOW = "_annotations.coco.json"
 KINDS = (SEMANTIC, INSTANCES, "person_keypoints", PANOPTIC, "stuff")
 """Beginnings of file names. The first kind that a folder has is read."""
-KEYS = re.compile(rb'"(?:images|annotations|categories|info|licenses)"')
-"""One of these is among the first bytes of a COCO file."""
 
 
 def is_folder(folder: Path) -> bool:
-    ours = any(KEYS.search(read_beginning(path)) for path in sorted(folder.glob("*.json"))[:8] if path.is_file())
+    ours = any(json_kind(path) == "coco" for path in sorted(folder.glob("*.json"))[:8] if path.is_file())
     return (folder / ANNOTATIONS).is_dir() or ours or any(folder.glob(f"*/{ROBOFLOW}"))
 
 
