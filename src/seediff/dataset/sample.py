@@ -112,17 +112,23 @@ class Sample:
     @property
     def soft(self) -> np.ndarray | None:
         """(C, H, W) float32 in [0, 1]: the soft masks of the classes in the metadata; None if the dataset keeps none of
-        them.
-        """
-        paths = [self.extras.get((SOFT, class_id)) for class_id in self.metadata.get("class_ids") or ()]
-        if not any(paths):
+        them."""
+        if not any((SOFT, class_id) in self.extras for class_id in self.metadata.get("class_ids") or ()):
             return None
-        masks = [read_label_map(path) for path in paths if path]
-        if len(masks) < len(paths) or any(mask.shape != self.size() for mask in masks):
-            raise UserError(
-                f"sample '{self.name}': must have a soft mask of {self.size()} (height, width) for each of its classes"
-            )
-        return np.stack(masks).astype(np.float32) / 255
+        return np.stack(list(self.soft_levels().values())).astype(np.float32) / 255
+
+    def soft_levels(self) -> dict[int, np.ndarray]:
+        """Class id → soft mask (H, W) uint8 with 255 = 1, for the classes in the metadata. Raises UserError naming one
+        that is missing or has another size than the picture."""
+        levels = {}
+        for class_id in self.metadata.get("class_ids") or ():
+            if (path := self.extras.get((SOFT, class_id))) is None:
+                raise UserError(f"sample '{self.name}': there is no {SOFT}/{self.name}_{class_id}.png, a soft mask")
+            levels[class_id] = read_label_map(path)
+            if levels[class_id].shape != (size := self.size()):
+                problem = f"is {levels[class_id].shape}, but its picture is {size}; both are (height, width)"
+                raise UserError(path, problem)
+        return levels
 
     def picture(self) -> Image.Image:
         """The picture in RGB."""

@@ -84,7 +84,7 @@ def change_column(table, name, values):
         ),
         (lambda t: t.replace_schema_metadata({}), "does not say its classes"),
         (lambda t: t.replace_schema_metadata({"seediff": "[1]"}), "Expected `object`, got `array`"),
-        (lambda t: t.replace_schema_metadata({"seediff": '{"classes": "cat"}'}), "classes`: Expected `array`"),
+        (lambda t: t.replace_schema_metadata({"seediff": '{"classes": "cat"}'}), "Expected `array`"),
         (lambda t: change_column(t, "name", ["a", "../../a"]), "row 2: sample name '../../a' cannot be a file's"),
         (lambda t: change_column(t, "name", ["a", "a"]), "row 2: two samples are called 'a'"),
         (lambda t: change_column(t, "metadata", ["{}", "{"]), "row 2: its metadata: is not JSON"),
@@ -151,22 +151,6 @@ def test_what_to_install_is_said(tmp_path, monkeypatch):
     ):
         with pytest.raises(UserError, match=r'pip install "seediff\[hf\]"'):
             use()
-
-
-def test_rows_that_swell_are_refused(tmp_path):
-    """A picture of 20 MB that a file of a few KB says a hundred times."""
-    export("parquet", ("cat",), [item("a")], tmp_path / "set")
-    path = tmp_path / "set/data/train-00000.parquet"
-    table = pq.read_table(path)
-    row = table.to_pylist()[0]
-    row["image"]["bytes"] += bytes(20_000_000)
-    rows = [{**row, "name": str(i)} for i in range(8)]
-    for dictionary in (True, False):
-        large = pa.Table.from_pylist(rows, schema=table.schema)
-        pq.write_table(large, path, compression="zstd", use_dictionary=dictionary, dictionary_pagesize_limit=1 << 30)
-        assert path.stat().st_size < 200_000
-        with pytest.raises(UserError, match=r"the rows have more than 6\d MB, but the file \d+ KB"):
-            list(imported("parquet", tmp_path / "set")[1])
 
 
 @pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names of files are UTF-8 there")

@@ -13,8 +13,11 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import msgspec
+
 from ...errors import UserError
-from ...files.documents import read_toml
+from ...files.documents import parse_json, read_toml
+from ...files.reading import ANNOTATIONS, read_bytes
 
 FormatName = Literal[
     "voc",
@@ -30,6 +33,12 @@ FormatName = Literal[
 """Values of `export --to` and `import --from`."""
 SourceName = Literal[FormatName, "labelme", "masks"]
 """Values of `import --from`, which include formats that are only read."""
+
+
+COCO_KEYS = {"images", "annotations", "categories", "info", "licenses"}
+MIN_KEYS = {"annotation_id", "original_width", "rle", "points"}
+"""Keys of tasks in Label Studio's export JSON-MIN."""
+TASK_KEYS = {"data", "annotations", "predictions", *MIN_KEYS}
 
 
 @dataclass(frozen=True)
@@ -86,8 +95,6 @@ def recognise(path: Path) -> SourceName:
         raise UserError(path, "there is no such folder or file")
     from ..native import CONFIG, METADATA  # imports Pillow
     from ..store import check_finished
-    from .label_files import json_kind
-    from .ultralytics import is_file
 
     if path.is_file():
         suffix = path.suffix.lower()
@@ -97,7 +104,7 @@ def recognise(path: Path) -> SourceName:
             raise UserError(path, "is no dataset", fix)
         if suffix == ".json":
             return json_kind(path) or "coco"
-        return named[0] if len(named) == 1 or is_file(path) else "yolo"
+        return named[0] if len(named) == 1 or codec("ultralytics").is_file(path) else "yolo"
     check_finished(path)
     if (path / CONFIG).is_file() and read_toml(path / CONFIG).get("command") == "segment":
         fix = (
@@ -115,6 +122,22 @@ def recognise(path: Path) -> SourceName:
     held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
     looked_for = ", ".join(["metadata.jsonl (native)", *(known.looked_for for known in FORMATS.values())])
     raise UserError(f"{path}: no dataset of a known format: it holds {held}, but none of {looked_for}")
+
+
+def json_kind(path: Path) -> Literal["coco", "labelme", "labelstudio"] | None:
+    """The format of a JSON file by its keys, or of a list by those of its first entry; None if it is of none, or no
+    JSON."""
+    try:
+        parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
+        top = parse_json(read_bytes(path, ANNOTATIONS), parts, str(path))
+        keys = top if isinstance(top, dict) else parse_json(bytes(top[0]) if top else b"", dict[str, Any], str(path))
+    except UserError:
+        return None
+    if isinstance(top, list):  # COCO's results are a list, too
+        return "labelstudio" if not TASK_KEYS.isdisjoint(keys) else None
+    if "shapes" in keys and "images" not in keys:
+        return "labelme"
+    return "coco" if not COCO_KEYS.isdisjoint(keys) else None
 
 
 def load_extra(module: str, extra: str) -> Any:

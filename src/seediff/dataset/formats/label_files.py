@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -19,7 +19,6 @@ from ...files.label_maps import voc_palette
 from ...files.messages import shown
 from ...files.orientation import orientation_of
 from ...files.pictures import check_pixels, open_picture
-from ...files.reading import ANNOTATIONS, read_bytes
 from .. import native
 from ..encoding import Instances, decode_label_map, number_type
 from ..rows import check_row
@@ -29,10 +28,6 @@ from .drivers import Source
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Name of a split in any data set, in small letters → SeeDiff's name."""
 PICTURES = (".png", ".jpg", ".jpeg")
-COCO_KEYS = {"images", "annotations", "categories", "info", "licenses"}
-MIN_KEYS = {"annotation_id", "original_width", "rle", "points"}
-"""Keys of tasks in Label Studio's export JSON-MIN."""
-TASK_KEYS = {"data", "annotations", "predictions", *MIN_KEYS}
 Side = Annotated[int, msgspec.Meta(ge=1)]
 """The width or height of a picture, in files that state it."""
 
@@ -75,22 +70,6 @@ def by_object(pictures: Iterable[Sequence[str]]) -> bool:
     """Whether masks are objects: true if two masks of some picture have the same label. Otherwise a mask may be all
     that a picture shows of a class. pictures: the labels of each picture's masks."""
     return any(len({*labels}) < len(labels) for labels in pictures)
-
-
-def json_kind(path: Path) -> Literal["coco", "labelme", "labelstudio"] | None:
-    """The format of a JSON file by its keys, or of a list by those of its first entry; None if it is of none, or no
-    JSON."""
-    try:
-        parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
-        top = parse_json(read_bytes(path, ANNOTATIONS), parts, str(path))
-        keys = top if isinstance(top, dict) else parse_json(bytes(top[0]) if top else b"", dict[str, Any], str(path))
-    except UserError:
-        return None
-    if isinstance(top, list):  # COCO's results are a list, too
-        return "labelstudio" if not TASK_KEYS.isdisjoint(keys) else None
-    if "shapes" in keys and "images" not in keys:
-        return "labelme"
-    return "coco" if not COCO_KEYS.isdisjoint(keys) else None
 
 
 def shown_size(picture: Path | bytes, where: str | None = None) -> tuple[int, int]:

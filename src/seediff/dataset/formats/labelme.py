@@ -30,7 +30,8 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.rle import check_layers, check_near
 from .drivers import Source, portable
-from .label_files import PICTURES, Shapes, check_frame, json_kind, shown_size
+from .known import json_kind
+from .label_files import PICTURES, Shapes, check_frame, shown_size
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
 """Shapes with an inside; lines and points have none."""

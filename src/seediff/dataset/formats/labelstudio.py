@@ -37,7 +37,8 @@ from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import check_layers, fill, polygon_runs
 from .drivers import Export, Source
-from .label_files import MIN_KEYS, PICTURES, Shapes, Side, by_object, json_kind, named_colours, shown_size
+from .known import MIN_KEYS, json_kind
+from .label_files import PICTURES, Shapes, Side, by_object, named_colours, shown_size
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
 OWN = "seediff"

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -40,69 +41,33 @@ still allowed.
 
 def write(export: Export, *, shard_size: int = 500_000_000) -> None:
     """Parquet files that `datasets.load_dataset` reads. shard_size: approximate size of a file in bytes."""
-    load_extra("pyarrow.parquet", "hf")
+    parquet, pa = load_extra("pyarrow.parquet", "hf"), load_extra("pyarrow", "hf")
     if shard_size < 1:
         raise UserError("shard_size", f"{shard_size}: must be at least one byte")
     (export.folder / "data").mkdir()
-    shards = {
-        split: _Shards(export.folder / "data", HUB_SPLITS[split], _schema(export.classes), shard_size)
-        for split in export.parts
-    }
-    try:
-        for placed in export.placed(palette, key=lambda name, split: SPLITS.index(split)):
-            shards[placed.split].add(_record(placed))
-        for writer in shards.values():
-            writer.write_group()
-    finally:
-        for writer in shards.values():
-            writer.close()
-    export.files += sum(writer.files for writer in shards.values())
+    schema = _schema(export.classes)
+    placed = export.placed(palette, key=lambda name, split: SPLITS.index(split))
+    for split, samples in groupby(placed, key=lambda one: one.split):
+        number, rest = 0, iter(samples)
+        next_one = next(rest, None)
+        while next_one is not None:
+            path, size = export.folder / "data" / f"{HUB_SPLITS[split]}-{number:05d}.parquet", 0
+            with (
+                name_errors(path),
+                path.open("xb") as file,
+                parquet.ParquetWriter(file, schema, compression="none", write_statistics=False) as writer,
+            ):
+                while next_one is not None and size < shard_size:
+                    group, end = [], min(size + GROUP_BYTES, shard_size)
+                    while next_one is not None and len(group) < GROUP and size < end:
+                        group.append(record := _record(next_one))
+                        size += sum(
+                            map(len, (record["image"]["bytes"], record["label_map"]["bytes"], record["metadata"]))
+                        )
+                        next_one = next(rest, None)
+                    writer.write_table(pa.Table.from_pylist(group, schema=schema))
+            number, export.files = number + 1, export.files + 1
     export.put(native.CARD, _card(export.classes, [HUB_SPLITS[split] for split in export.parts]))
-
-
-@dataclass
-class _Shards:
-    """Writes the files of a split, and closes each once it has `shard_size` bytes. word: beginning of their names.
-    in_file, in_group: bytes so far."""
-
-    folder: Path
-    word: str
-    schema: Any
-    shard_size: int
-    files: int = 0
-    in_file: int = 0
-    in_group: int = 0
-    group: list[dict[str, Any]] = field(default_factory=list)
-    path: Path = Path()
-    file: Any = None
-    writer: Any = None
-
-    def add(self, record: dict[str, Any]) -> None:
-        if self.writer is None:
-            self.path = self.folder / f"{self.word}-{self.files:05d}.parquet"
-            self.file = self.path.open("xb")
-            parquet = load_extra("pyarrow.parquet", "hf")
-            self.writer = parquet.ParquetWriter(self.file, self.schema, compression="none", write_statistics=False)
-            self.files, self.in_file = self.files + 1, 0
-        self.group.append(record)
-        size = len(record["image"]["bytes"]) + len(record["label_map"]["bytes"]) + len(record["metadata"])
-        self.in_file, self.in_group = self.in_file + size, self.in_group + size
-        if len(self.group) == GROUP or self.in_group >= GROUP_BYTES or self.in_file >= self.shard_size:
-            self.write_group()
-        if self.in_file >= self.shard_size:
-            self.close()
-
-    def write_group(self) -> None:
-        if self.group:
-            with name_errors(self.path):
-                self.writer.write_table(load_extra("pyarrow", "hf").Table.from_pylist(self.group, schema=self.schema))
-        self.group, self.in_group = [], 0
-
-    def close(self) -> None:
-        writer, self.writer = self.writer, None
-        if writer is not None:
-            with name_errors(self.path), self.file:
-                writer.close()
 
 
 def _record(placed: Placed) -> dict[str, Any]:
@@ -165,69 +130,34 @@ def _split_of(file: Path) -> str | None:
 
 
 def _samples(source: Source, files: Sequence[Path]) -> Iterator[Sample]:
-    pa = load_extra("pyarrow", "hf")
     for file in files:
         number, split = 0, _split_of(file)
-        try:
-            with _open(file) as opened:
-                left = allowance = _allowance(file, opened)
-                # One row at a time, because a page of a few bytes may stand for a hundred rows with the same large
-                # picture.
-                for batch in opened.iter_batches(batch_size=1, columns=list(FEATURES)):
-                    for record in batch.to_pylist():
-                        number += 1
-                        where = f"{file}, row {number}"
-                        image, mask = (record[key] and record[key]["bytes"] for key in ("image", "label_map"))
-                        if not image or not mask or not record["name"]:
-                            raise UserError(f"{where}: 'image', 'label_map' and 'name' must not be empty")
-                        left -= len(image) + len(mask) + len(record["metadata"] or "")
-                        if left < 0:
-                            raise UserError(f"{where}: {_swollen(file, allowance)}")
-                        row = parse_row(record["metadata"], where)
-                        if split not in (None, split_of(row)):  # another share was set aside
-                            row["split"] = split
-                        yield from_record(source, record["name"], image, mask, row, where)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{file}: cannot be read as parquet ({first_line(error)})") from error
+        with _open(file) as opened:
+            # One row at a time, because a page of a few bytes may stand for a hundred rows with the same large picture.
+            for batch in opened.iter_batches(batch_size=1, columns=list(FEATURES)):
+                for record in batch.to_pylist():
+                    number += 1
+                    where = f"{file}, row {number}"
+                    image, mask = (record[key] and record[key]["bytes"] for key in ("image", "label_map"))
+                    if not image or not mask or not record["name"]:
+                        raise UserError(f"{where}: 'image', 'label_map' and 'name' must not be empty")
+                    row = parse_row(record["metadata"], where)
+                    if split not in (None, split_of(row)):  # another share was set aside
+                        row["split"] = split
+                    yield from_record(source, record["name"], image, mask, row, where)
 
 
-SWELLING, ROOM = 20, 64_000_000
-"""The rows of a file may have at most SWELLING times the bytes of the file, plus ROOM, because pictures are compressed
-already.
-"""
-
-
-def _allowance(file: Path, opened: Any) -> int:
-    """Maximum bytes of the rows of a file. Raises UserError if the file itself states more for a row group."""
-    most = SWELLING * file.stat().st_size + ROOM
-    groups = [opened.metadata.row_group(i) for i in range(opened.metadata.num_row_groups)]
-    if max((group.total_byte_size for group in groups), default=0) > most:
-        raise UserError(f"{file}: {_swollen(file, most)}")
-    return most
-
-
-def _swollen(file: Path, most: int) -> str:
-    return (
-        f"the rows have more than {most // 10**6} MB, but the file {file.stat().st_size // 1000} KB: pictures do not"
-        " become so much larger"
-    )
-
-
-def _open(file: Path) -> Any:
+@contextmanager
+def _open(file: Path) -> Iterator[Any]:
+    """The file as pyarrow reads it. Raises UserError, also for errors while it is read in the block."""
     parquet, pa = load_extra("pyarrow.parquet", "hf"), load_extra("pyarrow", "hf")
     if not file.is_file():
         raise UserError(f"{file}: {'is no regular file' if file.exists() else 'there is no such file'}")
     try:
-        return parquet.ParquetFile(file)
+        with parquet.ParquetFile(file) as opened:
+            yield opened
     except (pa.ArrowException, OSError, UnicodeError) as error:  # also for a name that is not UTF-8
         raise UserError(f"{file}: cannot be read as parquet ({first_line(error)})") from error
-
-
-@dataclass(frozen=True)
-class OwnMetadata:
-    """SeeDiff's entry in the schema's metadata."""
-
-    classes: list[str]
 
 
 def _read_classes(file: Path) -> tuple[str, ...]:
@@ -241,7 +171,7 @@ def _read_classes(file: Path) -> tuple[str, ...]:
     stated = (schema.metadata or {}).get(b"seediff")
     if stated is None:
         raise UserError(f"{file}: does not say its classes (metadata key 'seediff' of the schema)")
-    classes = tuple(parse_json(stated, OwnMetadata, f"{file}, metadata key 'seediff'").classes)
+    classes = tuple(parse_json(stated, dict[str, list[str]], f"{file}, metadata key 'seediff'").get("classes", ()))
     check_class_list(classes, file)
     return classes
 

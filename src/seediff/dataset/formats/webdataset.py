@@ -19,7 +19,7 @@ import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import unquote
 
 from ...errors import UserError, first_line
@@ -45,28 +45,18 @@ def write(export: Export, *, shard_size: int = 500_000_000, shard_samples: int =
     if shard_size < 1 or shard_samples < 1:
         raise UserError(f"shard_size = {shard_size}, shard_samples = {shard_samples}: must be at least 1")
     export.put(native.CLASSES, native.classes_text(export.classes))
-    size = samples = 0
-    shard = None
-    try:
-        for placed in export.placed(palette, key=lambda name, split: name):
-            data = as_tar(placed.sample, placed.data)
-            if shard is None or size + len(data) > shard_size or samples == shard_samples:
-                if shard is not None:
-                    _close(shard)
-                shard = None
-                shard = (export.folder / f"{export.files - 1:06d}.tar").open("xb")
-                export.files, size, samples = export.files + 1, 0, 0
-            with name_errors(Path(shard.name)):
-                shard.write(data)
-            size, samples = size + len(data), samples + 1
-    finally:
-        if shard is not None:
-            _close(shard)
-
-
-def _close(shard: BinaryIO) -> None:
-    with name_errors(Path(shard.name)), shard:
-        shard.write(bytes(2 * tarfile.BLOCKSIZE))  # the end of a tar file
+    placed = export.placed(palette, key=lambda name, split: name)
+    members = (as_tar(one.sample, one.data) for one in placed)
+    next_one = next(members, None)
+    while next_one is not None:
+        path, size, samples = export.folder / f"{export.files - 1:06d}.tar", 0, 0
+        export.files += 1
+        with name_errors(path), path.open("xb") as shard:
+            while next_one and samples < shard_samples and not (samples and size + len(next_one) > shard_size):
+                shard.write(next_one)
+                size, samples = size + len(next_one), samples + 1
+                next_one = next(members, None)
+            shard.write(bytes(2 * tarfile.BLOCKSIZE))  # the end of a tar file
 
 
 def as_tar(sample: Sample, mask: bytes) -> bytes:

@@ -8,6 +8,7 @@ soft values from 0.5 to 0.6 become 255.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ import numpy as np
 from ...errors import UserError
 from ...masks.flags import check_flags, degenerate, flag_kind
 from .. import native
-from ..encoding import Instances, read_label_map
+from ..encoding import Instances
 from ..reviews import is_corrected, is_made, is_replaced
 from ..rows import shown_classes
 from ..sample import Sample
@@ -66,20 +67,16 @@ class Criteria:
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_area <= self.max_area <= 1:
-            raise UserError(
-                "min_area",
-                f"{self.min_area} and max_area = {self.max_area}",
-                "must be shares of the picture, 0 ≤ minimum ≤ maximum ≤ 1",
-            )
+            said = "must be shares of the picture, 0 ≤ minimum ≤ maximum ≤ 1"
+            raise UserError("min_area", f"{self.min_area} and max_area = {self.max_area}", said)
         if self.reviewed is not None and self.reviewed not in REVIEWED_AS:
             raise UserError("reviewed", f"{self.reviewed!r} must be one of {', '.join(REVIEWED_AS)}")
-        for name in ("max_components", "min_piece", "best"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise UserError(name, f"{value} must be at least 1")
-        if self.min_confidence is not None and not -1 <= self.min_confidence <= 1:
-            raise UserError("min_confidence", f"{self.min_confidence} must be in [-1, 1]")
-        if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
-            raise UserError("min_agreement", f"{self.min_agreement} must be in [0, 1]")
+        one = (1, math.inf, "at least 1")
+        bounds = {"max_components": one, "min_piece": one, "best": one}
+        bounds |= {"min_confidence": (-1, 1, "in [-1, 1]"), "min_agreement": (0, 1, "in [0, 1]")}
+        for name, (low, high, words) in bounds.items():
+            if (value := getattr(self, name)) is not None and not low <= value <= high:
+                raise UserError(name, f"{value} must be {words}")
         if self.ignore_band is not None and not 0 < self.ignore_band[0] < self.ignore_band[1] <= 1:
             raise UserError("ignore_band", f"{self.ignore_band} must be LOW,HIGH with 0 < LOW < HIGH ≤ 1")
 
@@ -109,39 +106,30 @@ def select_samples(
     where = where or "the dataset"
     check_flags(criteria.drop_flags, classes, (flag for sample in samples for flag in row_flags(sample.metadata)))
     has_soft = any(kind == native.SOFT for sample in samples for kind, _ in sample.extras)
+    fix = "make the dataset with keep_soft = true"
     if criteria.ignore_band and not has_soft:
-        raise UserError(
-            "ignore_band", f"needs soft masks, and {where} has none", "make the dataset with keep_soft = true"
-        )
-    stays: list[Sample] = []
-    sure: list[Mapping[str, float]] = []
+        raise UserError("ignore_band", f"needs soft masks, and {where} has none", fix)
+    stays: list[tuple[Sample, Mapping[str, float]]] = []
     dropped: Counter[str] = Counter()
     for sample in follow(samples):
-        changed, measured, confidences = _measure(sample, classes, criteria, has_soft)
-        if confidences is None and (criteria.best or criteria.min_confidence is not None):
-            field = "best" if criteria.best else "min_confidence"
-            problem = f"needs soft masks, and sample '{sample.name}' of {where} has none"
-            raise UserError(field, problem, "make the dataset with keep_soft = true")
-        row = changed.metadata
-        if (
-            criteria.min_agreement is not None
-            and row.get("classes")
-            and "agreement" not in row
-            and not is_replaced(row)
-        ):
-            problem = f"needs `agreement`, and sample '{sample.name}' of {where} has none"
+        changed, measured, sure = _measure(sample, classes, criteria, has_soft)
+        row, bare = changed.metadata, f"sample '{sample.name}' of {where} has none"
+        if sure is None and (criteria.best or criteria.min_confidence is not None):
+            raise UserError("best" if criteria.best else "min_confidence", f"needs soft masks, and {bare}", fix)
+        known = "agreement" in row or not row.get("classes") or is_replaced(row)
+        if criteria.min_agreement is not None and not known:
+            problem = f"needs `agreement`, and {bare}"
             raise UserError("min_agreement", problem, "generate and mask write it for method seediff")
-        reason = why_drop(row, measured, confidences or {}, classes, criteria)
-        if reason:
+        if reason := why_drop(row, measured, sure or {}, classes, criteria):
             dropped[reason] += 1
         else:
-            stays.append(changed)
-            sure.append(confidences or {})
+            stays.append((changed, sure or {}))
     if criteria.best:
-        chosen = best_per_class(sure, criteria.best)
+        chosen = best_per_class([sure for _, sure in stays], criteria.best)
         dropped["best"] += len(stays) - len(chosen)
-        stays = [sample for i, sample in enumerate(stays) if i in chosen]
-    return Selected(tuple(stays), {reason: count for reason, count in dropped.items() if count})
+        stays = [one for i, one in enumerate(stays) if i in chosen]
+    kept = {reason: count for reason, count in dropped.items() if count}
+    return Selected(tuple(sample for sample, _ in stays), kept)
 
 
 def why_drop(
@@ -156,10 +144,7 @@ def why_drop(
     review = row.get("review", {})
     if criteria.reviewed and not REVIEWED_AS[criteria.reviewed](review.get("verdict"), bool(review.get("corrected"))):
         return "reviewed"
-    if any(
-        flag in criteria.drop_flags or flag.partition(":")[0] in criteria.drop_flags or "all" in criteria.drop_flags
-        for flag in measured.flags
-    ):
+    if any({"all", flag, flag_kind(flag)} & {*criteria.drop_flags} for flag in measured.flags):
         return "flags"
     ids = shown_classes(measured.counts, classes, row.get("classes") or (), str(row.get("file_name")))["class_ids"]
     if any(not criteria.min_area <= measured.area(i) <= criteria.max_area for i in ids):
@@ -169,16 +154,11 @@ def why_drop(
     # A picture without a class has no mask to be certain of: −1.
     if criteria.min_confidence is not None and min(confidences.values(), default=-1.0) < criteria.min_confidence:
         return "confidence"
-    if criteria.min_agreement is not None and min(_agreement(row).values(), default=-1.0) < criteria.min_agreement:
+    # A mask of a person agrees; the agreement of one made in the viewer is unknown.
+    agreement = dict.fromkeys(row.get("classes") or (), 1.0) if is_corrected(row) else row.get("agreement") or {}
+    if criteria.min_agreement is not None and min(agreement.values(), default=-1.0) < criteria.min_agreement:
         return "agreement"
     return None
-
-
-def _agreement(row: Mapping[str, Any]) -> Mapping[str, float]:
-    """The agreement of each class of a row; 1 for masks of a person. Empty for a mask made in the viewer, whose
-    agreement is unknown.
-    """
-    return {str(name): 1.0 for name in row.get("classes") or ()} if is_corrected(row) else row.get("agreement") or {}
 
 
 def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
@@ -222,71 +202,42 @@ def _measure(
     sample: Sample, classes: Sequence[str], criteria: Criteria, has_soft: bool
 ) -> tuple[Sample, Measured, Mapping[str, float] | None]:
     """A sample as it would be written, its measures, and the confidence of each of its classes, or None if unknown."""
-    labels = sample.labels(len(classes))
-    row = dict(sample.metadata)
-    if is_corrected(row):  # made by a person, so certain, and not to be replaced by soft masks
-        sure = {str(name): 1.0 for name in row.get("classes") or ()}
-        changed = sample.replace(metadata={**row, "confidence": sure}) if has_soft else sample
-        return changed, measure(labels, row_flags(row), criteria.min_piece), sure
-    if is_made(row):  # it has no soft masks, so nothing says how certain it is
-        return sample, measure(labels, row_flags(row), criteria.min_piece), {}
-    if not has_soft:
-        return sample, measure(labels, row_flags(row), criteria.min_piece), row.get("confidence")
-    soft = _read_soft(sample, classes, labels.shape)
+    labels, row = sample.labels(len(classes)), dict(sample.metadata)
+    if is_replaced(row) or not has_soft:
+        sure: Mapping[str, float] | None = row.get("confidence")
+        if is_corrected(row):  # made by a person, so certain, and not to be replaced by soft masks
+            sure = {str(name): 1.0 for name in row.get("classes") or ()}
+            sample = sample.replace(metadata={**row, "confidence": sure}) if has_soft else sample
+        elif is_made(row):  # it has no soft masks, so nothing says how certain it is
+            sure = {}
+        return sample, measure(labels, row_flags(row), criteria.min_piece), sure
+    soft = sample.soft_levels()
     if band := criteria.ignore_band:
         labels = uncertain_band(labels, list(soft.values()), list(soft), *band)
     measured = measure(labels, row_flags(row), criteria.min_piece)
-    shown = shown_classes(measured.counts, classes, row.get("classes") or (), str(row.get("file_name")))
-    row["confidence"] = sure = {
-        name: round(confidence(labels, soft[i], i), 4)
-        for name, i in zip(shown["classes"], shown["class_ids"], strict=True)
-        if i in soft
-    }
+    seen = shown_classes(measured.counts, classes, row.get("classes") or (), str(row.get("file_name")))
+    ids = dict(zip(seen["classes"], seen["class_ids"], strict=True))
+    row["confidence"] = sure = {name: round(confidence(labels, soft[i], i), 4) for name, i in ids.items() if i in soft}
     if not band:
         return sample.replace(metadata=row), measured, sure
     if "flags" in row:
-        shares = {
-            name: measured.area(class_id) for name, class_id in zip(shown["classes"], shown["class_ids"], strict=True)
-        }
+        shares = {name: measured.area(class_id) for name, class_id in ids.items()}
         row["flags"] = [flag for flag in measured.flags if flag_kind(flag) != "degenerate"] + degenerate(shares)
     # The label map is computed again when it is written, because a set does not fit into memory.
-    label_map = partial(_banded, sample, tuple(classes), measured.size, *band)
+    label_map = partial(_banded, sample, *band)
     instances = sample.stored_instances and partial(_followed, sample, label_map)
     changed = sample.replace(metadata=row, label_map=label_map, instances=instances)
     return changed, replace(measured, flags=row_flags(row)), sure
 
 
-def _banded(sample: Sample, classes: Sequence[str], size: tuple[int, int], low: float, high: float) -> np.ndarray:
-    soft = _read_soft(sample, classes, size)
+def _banded(sample: Sample, low: float, high: float) -> np.ndarray:
+    soft = sample.soft_levels()
     return uncertain_band(sample.unchecked_labels(), list(soft.values()), list(soft), low, high)
 
 
 def _followed(sample: Sample, label_map: Callable[[], np.ndarray]) -> Instances:
     """The objects of a sample in its new label map. Objects are not cut, because a band leaves specks, which are no
-    objects.
-    """
+    objects."""
     instances = sample.instances
     assert instances is not None
     return follow_objects(instances, sample.unchecked_labels(), label_map())
-
-
-def _read_soft(sample: Sample, classes: Sequence[str], size: tuple[int, ...]) -> dict[int, np.ndarray]:
-    """Class id → soft mask (H, W) uint8, for the classes in the row. Raises UserError naming a file that is missing or
-    has another size.
-    """
-    soft = {}
-    for name in sample.metadata.get("classes") or ():
-        if name not in classes:
-            raise UserError(f"sample '{sample.name}': class '{name}' is not one of the dataset's: {', '.join(classes)}")
-        class_id = classes.index(name) + 1
-        if (path := sample.extras.get((native.SOFT, class_id))) is None:
-            raise UserError(
-                f"sample '{sample.name}': there is no {native.SOFT}/{sample.name}_{class_id}.png, the soft mask of"
-                f" '{name}'"
-            )
-        soft[class_id] = read_label_map(path)
-        if soft[class_id].shape != size:
-            raise UserError(
-                f"{path}: is {soft[class_id].shape}, but its label map is {tuple(size)}; both are (height, width)"
-            )
-    return soft

@@ -26,7 +26,8 @@ from ...rows import check_row, stem_of
 from ...sample import Sample
 from ...shapes.rle import area, check_layers, count_runs, paint_box, paint_runs, polygon_runs
 from ..drivers import Source, portable
-from ..label_files import PARTS, Shapes, check_frame, json_kind
+from ..known import json_kind
+from ..label_files import PARTS, Shapes, check_frame
 from .document import (
     ANNOTATIONS,
     IMAGES,
