@@ -87,17 +87,6 @@ def test_layout_rows_and_masks(tmp_path):
     assert str(tmp_path) not in text
 
 
-def test_masks_follow_the_attention(tmp_path):
-    config = replace(CONFIG, mask=seediff.MaskConfig(pamr=False))
-    generate(config, tmp_path / "out", draw=fake_draw)
-    for sample in store.read_dataset(tmp_path / "out"):
-        if not sample.metadata["flags"]:
-            (class_id,) = sample.metadata["class_ids"]
-            disc = sample.image[..., 0] > 200
-            found = sample.label_map == class_id
-            assert (disc & found).sum() / (disc | found).sum() > 0.6
-
-
 def test_finished_folder_is_left_alone(tmp_path, unbroken):
     out = tmp_path / "out"
     generate(CONFIG, out, draw=fake_draw)
@@ -277,28 +266,6 @@ def test_unwritable_folder_is_found_before_the_model_is_loaded(tmp_path, monkeyp
     with pytest.raises(UserError, match="cannot be written to: Read-only file system"):
         generate(replace(CONFIG, device="cpu", dtype="float32"), tmp_path / "a" / "out")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_nothing_is_left_when_the_model_cannot_be_loaded(tmp_path, monkeypatch):
-    def fail(*_, **__):
-        raise UserError("no such model")
-
-    monkeypatch.setattr(registry, "load_model", fail)
-    with pytest.raises(UserError, match="no such model"):
-        generate(replace(CONFIG, device="cpu", dtype="float32"), tmp_path / "a" / "out")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_a_lost_worker_wrote_in_part_is_gone_at_the_end(tmp_path, unbroken):
-    half = tmp_path / "out" / "images" / f".{'0' * 16}.part"
-
-    def lost(done, total, what):
-        if done and what != "finishing":
-            half.touch()
-
-    generate(CONFIG, tmp_path / "out", draw=fake_draw, progress=lost)
-    assert not half.exists()
-    assert fingerprints(tmp_path / "out") == unbroken
 
 
 def test_rejected_samples_are_drawn_again_together(tmp_path):

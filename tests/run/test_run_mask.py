@@ -1,4 +1,3 @@
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +10,7 @@ from PIL import Image
 
 from seediff.attention.maps import AttentionMaps
 from seediff.cli import main
-from seediff.config.base import differences
 from seediff.config.photographs import MaskPhotosConfig
-from seediff.config.resolve import load_config
 from seediff.dataset import native, store
 from seediff.errors import UserError
 from seediff.files.photographs import find_photos, read_photo
@@ -72,18 +69,6 @@ def test_photographs_are_seen_in_their_own_shape(tmp_path, photos, mini_folder):
     traced = load_trace(tmp_path / "out" / "steps/000000_1.safetensors")
     assert traced.image.shape == (48, 64, 3)
     assert {values.shape for _, values in traced.steps} == {(3, 4), (6, 8), (12, 16)}
-
-
-def test_a_square_photograph_is_as_ever(tmp_path, photos, mini_folder):
-    """keep is squeezing where there is nothing to squeeze, byte for byte but for the option's own line."""
-    found = find_photos([photos / "2.png"]).photos
-    for fit in ("keep", "resize"):
-        mask_photos(config(mini_folder, fit=fit, keep_soft=True, keep_attention=True), found, tmp_path / fit)
-    kept, squeezed = (contents(tmp_path / fit) for fit in ("keep", "resize"))
-    assert kept.keys() == squeezed.keys()
-    assert {name for name in kept if kept[name] != squeezed[name]} <= {"seediff.toml", "preview.html", "README.md"}
-    toml = {fit: load_config(tmp_path / fit / "seediff.toml", MaskPhotosConfig) for fit in ("keep", "resize")}
-    assert differences(toml["keep"], toml["resize"]) == ["fit: keep → resize"]
 
 
 def test_which_photographs_go_together_changes_no_mask(tmp_path, photos, mini_folder):
@@ -211,18 +196,6 @@ def test_bad_tables_are_told_by_line(tmp_path, photos, text, message):
         read_classes_csv(table, find_photos([photos]).photos)
 
 
-def test_more_classes_than_a_prompt_holds(tmp_path, photos, mini_folder):
-    """The text encoder of the embedded model reads 32 tokens: its 19 classes need more than one sentence."""
-    from seediff.mini.scenes import CLASSES
-
-    found = find_photos([photos / "0.png"]).photos
-    mask_photos(config(mini_folder, classes=CLASSES, timesteps=(100,), keep_soft=True), found, tmp_path / "out")
-    (sample,) = store.read_dataset(tmp_path / "out")
-    assert sample.metadata["classes"] == list(CLASSES)
-    assert sample.soft is not None
-    assert len(sample.soft) == len(CLASSES)
-
-
 def test_degenerate_is_about_the_whole_photograph(mini_folder):
     """A class that fills the middle square of a wide photograph has a quarter of it; 3 % of the square are less than 1
     %.
@@ -293,31 +266,6 @@ def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_f
     table.write_text("file,classes\n0.png,car\n1,dog\n", encoding="utf-8")
     assert main([*line, "--dry-run"]) == 2
     assert "another configuration" in capsys.readouterr().err
-
-
-def test_only_what_changed_is_listed(tmp_path, photos, mini_folder, capsys):
-    """Other classes are not other photographs; classes of single photographs are told apart from both."""
-    line = [
-        "mask",
-        str(photos / "0.png"),
-        str(photos / "1.jpg"),
-        "--model",
-        str(mini_folder),
-        "--timesteps",
-        "100",
-        "--quiet",
-    ]
-    tables = []
-    for number, text in enumerate(("0.png,dog\n1.jpg,cat\n", "0.png,dog\n1.jpg,dog;cat\n")):
-        tables.append(tmp_path / f"{number}.csv")
-        tables[-1].write_text(f"file,classes\n{text}", encoding="utf-8")
-    for out, before, after in (("a", "dog,car", "dog,cat"), ("b", *tables)):
-        assert main([*line, "--classes", str(before), "--out", str(tmp_path / out)]) == 0
-        assert main([*line, "--classes", str(after), "--out", str(tmp_path / out)]) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert "another configuration (classes: dog,car → dog,cat); choose" in said[0]
-    assert f"or give the options as they were, with --config {tmp_path}/a/seediff.toml; `seediff merge`" in said[0]
-    assert re.search(r"\(photos: 2 photographs \(\w{12}\) → 2 photographs \(\w{12}\)\); choose", said[1])
 
 
 BAD = [

@@ -1,5 +1,3 @@
-import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +15,8 @@ from seediff.dataset.shapes.rle import decompress, fill
 from seediff.errors import UserError
 from seediff.files.label_maps import read_segment_ids
 from seediff.files.photographs import find_photos, read_photo
-from seediff.run import segment as segment_module
 from seediff.run.segment import segment_photos
-from seediff.run.segment_files import encode_segments, photo_files, read_segments
+from seediff.run.segment_files import encode_segments, read_segments
 
 
 @pytest.fixture(scope="module")
@@ -55,16 +52,6 @@ def test_every_photograph_has_a_label_map_of_its_size(tmp_path, photos, mini_fol
             assert 0 < one["score"] <= 1
         assert Image.open(tmp_path / "out" / "overlays" / f"{photo.name}.jpg").size == (width, height)
     assert (tmp_path / "out" / "overview.jpg").is_file()
-
-
-def test_a_photograph_with_fewer_positions_than_k(tmp_path, photos, mini_folder):
-    """256 positions of a square, 192 of 4:3: that one photograph cannot be divided."""
-    found = find_photos([photos / "0.png", photos / "2.png"]).photos
-    result = segment_photos(config(mini_folder, segment=SegmentConfig(method="kmeans", k=200)), found, tmp_path / "out")
-    assert [row["photo"] for row in result.rows] == ["2"]
-    assert result.failed == [
-        {"photo": "0.png", "reason": "k: 200: this photograph is seen at 64 × 48 pixels, which are only 192 positions"}
-    ]
 
 
 def test_methods_and_names(tmp_path, photos, mini_folder):
@@ -151,16 +138,6 @@ def test_a_label_map_that_cannot_be_used_is_its_photographs_failure(tmp_path, ph
     assert "no label map of any of the 6 photographs" in capsys.readouterr().err
 
 
-def test_too_many_tiles_are_one_photographs_failure(tmp_path, mini_folder):
-    folder = write_photos(tmp_path / "in", 1)
-    Image.fromarray(scene_photo(1, 10, 400)).save(folder / "strip.png")
-    result = segment_photos(config(mini_folder, fit="tile", size=64), find_photos([folder]).photos, tmp_path / "out")
-    assert [row["photo"] for row in result.rows] == ["0", "trip/last"]
-    (failed,) = result.failed
-    assert failed["photo"] == "strip.png"
-    assert failed["reason"].startswith("400 × 10 pixels would be 79 squares, more than 64")
-
-
 def test_words_that_cannot_be_names(tmp_path, photos, mini_folder):
     found = find_photos([photos / "0.png", photos / "trip"]).photos
     words = {"0": [f"word{i}" for i in range(200)], "last": [f"word{i}" for i in range(100, 300)]}
@@ -172,32 +149,6 @@ def test_words_that_cannot_be_names(tmp_path, photos, mini_folder):
     words = {"0": ("dog", "background", "dog"), "last": ()}
     segment_photos(config(mini_folder, name_threshold=0.0), found, tmp_path / "out", words=words)
     assert native.read_classes(tmp_path / "out") == ("dog",)
-
-
-def test_a_batch_is_written_photograph_by_photograph(tmp_path, photos, mini_folder, monkeypatch):
-    """One photograph's files are on the disk, and no longer in memory, before the next one's are made."""
-    here: list[int] = []
-
-    def files(*given, **more):
-        here.append(len(list((tmp_path / "out" / "labels").rglob("*.png"))))
-        return photo_files(*given, **more)
-
-    monkeypatch.setattr(segment_module, "photo_files", files)
-    segment_photos(
-        replace(config(mini_folder, names=("dog",)), batch_size=6), find_photos([photos]).photos, tmp_path / "out"
-    )
-    assert here == [0, 1, 2, 3, 4, 5]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows names are Unicode")
-def test_a_photograph_whose_name_is_not_utf8(tmp_path, mini_folder):
-    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
-    try:
-        Image.fromarray(scene_photo(0)).save(path)
-    except OSError:
-        pytest.skip("this file system takes UTF-8 only")
-    (row,) = segment_photos(config(mini_folder), find_photos([path]).photos, tmp_path / "out").rows
-    assert row["file_name"] == "caf\N{REPLACEMENT CHARACTER}.png"
 
 
 def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, photos, mini_folder, monkeypatch):
@@ -267,17 +218,6 @@ def test_many_segments_need_sixteen_bits(tmp_path):
     np.testing.assert_array_equal(read_segment_ids(tmp_path / "m.png"), label_map)
     (tmp_path / "m.png").write_bytes(encode_segments(label_map.clip(-1, 254)))
     np.testing.assert_array_equal(read_segment_ids(tmp_path / "m.png"), label_map.clip(-1, 254))
-
-
-def test_json_is_read_by_pycocotools(tmp_path, photos, mini_folder, capsys):
-    from pycocotools.coco import COCO
-
-    segment_photos(config(mini_folder), find_photos([photos]).photos, tmp_path / "out")
-    coco = COCO(str(tmp_path / "out" / "segments.json"))
-    table = json.loads((tmp_path / "out" / "segments.json").read_text())
-    for one in coco.loadAnns(coco.getAnnIds()):
-        assert coco.annToMask(one).sum() == one["area"]
-    assert len(coco.getImgIds()) == len(table["images"]) == 6
 
 
 BAD = [

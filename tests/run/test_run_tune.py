@@ -18,7 +18,6 @@ from seediff.cli.commands import main
 from seediff.config.presets import Tuned, read_preset, read_tuned
 from seediff.errors import UserError
 from seediff.files.documents import read_toml
-from seediff.masks.presence_questions import questions
 from seediff.run.tune import best_name_threshold, shown_classes
 
 CLASSES = ("dog", "car", "unicorn")
@@ -118,19 +117,6 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
         assert "never tuned" not in capsys.readouterr().err
 
 
-def test_a_class_that_is_too_small_everywhere_leaves_presence_unset(labelled, bare, tmp_path, capsys):
-    truth = np.zeros((96, 128), np.uint8)
-    truth[0, 0] = 1
-    Image.fromarray(truth).save(labelled / "SegmentationClass" / "0.png")
-    line = ["tune", str(labelled), "--model", str(bare), "--classes", "dog", "--device", "cpu", "--count", "1"]
-    assert main([*line, "--out", str(tmp_path / "own.toml")]) == 0
-    assert (
-        "presence: not found: every class is in every photograph, or none in any, or all are too small"
-        in capsys.readouterr().out
-    )
-    assert read_tuned(tmp_path / "own.toml").presence is None
-
-
 def test_a_file_of_thresholds_is_not_for_generate(tmp_path, capsys):
     (tmp_path / "own.toml").write_text(Tuned("mini", presence=0.7).to_toml())
     line = ["generate", "--classes", "dog", "--preset", str(tmp_path / "own.toml"), "--out", str(tmp_path / "out")]
@@ -211,12 +197,6 @@ def test_a_models_own_thresholds(bare, tmp_path, capsys):
     assert f"scores below {own} gets no mask" in capsys.readouterr().out  # another model's threshold gives way
 
 
-@pytest.mark.parametrize("value", [2, -0.1, True, "high"])
-def test_a_threshold_that_is_none_is_named(bare, value):
-    with pytest.raises(UserError, match=r"seediff\.json \[preset\].*presence"):
-        read_preset(str(brought(bare, presence=value)))
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -250,12 +230,6 @@ def test_what_cannot_be_tuned_with_is_told_in_one_line(labelled, bare, capsys, m
     assert said.count("\n") == 1
 
 
-def test_presets_that_are_not_there(tmp_path, capsys):
-    photos = str(write_photos(tmp_path / "photos", 1))
-    assert main(["mask", photos, "--classes", "dog", "--out", str(tmp_path / "out"), "--preset", "nothing.toml"]) == 2
-    assert "--preset: nothing.toml must be model, paper or a file" in capsys.readouterr().err
-
-
 def test_classes_that_a_photograph_shows():
     truth = np.zeros((100, 100), np.uint8)
     truth[:50] = 1
@@ -272,14 +246,3 @@ def test_the_best_name_threshold_by_trying_all():
     grid = np.round(np.arange(0.5, 0.9, 0.002), 3)
     done = [sum(right == (score >= limit) for right, score in names) for limit in grid]
     assert best_name_threshold(names) == grid[int(np.argmax(done))]
-
-
-def test_questions_of_pictures_that_show_nothing_or_everything():
-    assert {group for group, _ in questions((), ("dog", "car"), 1, 0)} == {"several", "one", "many"}
-    assert {group for group, _ in questions((), ("dog", "car"), 0, 0)} == {"one", "many"}
-    assert all(classes for _, classes in questions(("dog", "car"), ("dog", "car"), 3, 0))
-    assert [
-        len(classes)
-        for group, classes in questions(("a",), tuple("abcdefghijklmnopqrstuvwxyz"), 3, 0)
-        if group == "many"
-    ] == [20]
