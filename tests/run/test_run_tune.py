@@ -181,7 +181,7 @@ def test_a_models_own_thresholds(bare, tmp_path, capsys):
             == 0
         )
         told = capsys.readouterr()
-        assert "scores below 0.6 gets no mask" in told.out
+        assert "presence = 0.6" in told.out
         assert not told.err
     file = tmp_path / "seediff.toml"
     out = tmp_path / "out"
@@ -194,7 +194,7 @@ def test_a_models_own_thresholds(bare, tmp_path, capsys):
         main(["mask", photos, "--config", str(file), "--model", "mini", "--out", str(tmp_path / "x"), "--dry-run"]) == 0
     )
     own = read_preset("mini").presence
-    assert f"scores below {own} gets no mask" in capsys.readouterr().out  # another model's threshold gives way
+    assert f"presence = {own}" in capsys.readouterr().out  # another model's threshold gives way
 
 
 @pytest.mark.parametrize(
