@@ -115,14 +115,6 @@ class Setting:
         mask = check_table(MaskConfig, {**table.get("mask", {}), "method": table.get("method")}, where)
         return cls(MaskConfig(**mask), CaptureConfig(**check_table(CaptureConfig, table.get("capture", {}), where)))
 
-    def constants(self) -> dict[str, Any]:
-        """What defines the setting, for tables of results: only the constants that its method uses."""
-        shown = {**self._captured(), "beta": self.config.beta, "pamr": pamr_name(self.config)}
-        choices = {name: value for name, value in self.choices().items() if value is not False}  # no "compete": False
-        return shown | {
-            name.removeprefix("expand_"): list(v) if isinstance(v, tuple) else v for name, v in choices.items()
-        }
-
     def choices(self) -> dict[str, Any]:
         """The setting's values of the options that are tuned for its method."""
         tried = next(

@@ -29,7 +29,7 @@ from seediff.report.pictures import contact_sheet, encode_picture, overlay
 from .capture import Captured, captured
 from .markdown import table as markdown_table
 from .score import Scores, exact_masks, label_map, score, soft_masks, winners
-from .settings import CONTEST, Setting
+from .settings import CONTEST
 from .tuning import KINDS, Chosen, choose, preset, read_chosen, tune
 
 SHEET_SCENES = 12
@@ -53,7 +53,7 @@ SECTIONS = dict(
     )
 )
 COLUMNS = {"iou": "IoU", "ci95": "95 % CI", "single": "single", "several": "several", "miou": "mIoU", "boundary_f": "F"}
-COLUMNS |= {f"ahead_of_{rival}": f"− {TITLES[rival]}" for rival in RIVALS} | {"constants": "constants"}
+COLUMNS |= {f"ahead_of_{rival}": f"− {TITLES[rival]}" for rival in RIVALS}
 
 
 def run_truth(
@@ -174,6 +174,4 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
         if name in row:
             low, high = row[name]["ci95"]
             cells[name] = f"{row[name]['iou']:+.3f} ({low:+.3f} to {high:+.3f})"
-    constants = Setting.from_table(row["setting"], "setting").constants()
-    shown = {key: " ".join(map(str, value)) if isinstance(value, list) else value for key, value in constants.items()}
-    return cells | {"constants": ", ".join(f"{key} {value}" for key, value in shown.items())}
+    return cells
