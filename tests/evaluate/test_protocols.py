@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from seediff.dataset.labels import CITYSCAPES_CLASSES, CITYSCAPES_FIRST, VOC_CLASSES
+from seediff.dataset.labels import CITYSCAPES_CLASSES, VOC_CLASSES
 from seediff.errors import UserError
 from seediff.evaluate.protocols import PROTOCOLS, own, plain_name, read_class_map
 
 VOC = dict(enumerate(VOC_CLASSES))
-CITYSCAPES = dict(enumerate(CITYSCAPES_CLASSES, CITYSCAPES_FIRST))
+CITYSCAPES = dict(enumerate(CITYSCAPES_CLASSES, 7))
 
 
 def by_name(protocol: str, classes: dict[int, str], *, truth: bool = True) -> dict[str, str]:
