@@ -1,10 +1,6 @@
-import re
-from pathlib import Path
-
 import pytest
 import torch
 
-import seediff
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.config.methods import METHOD_FACTS
@@ -29,21 +25,12 @@ def test_what_the_methods_give_is_listed():
     assert {"constant_map", "degenerate", "no_seeds"} <= given <= set(FLAGS)
 
 
-def test_what_is_listed_is_given_somewhere():
-    code = [
-        path.read_text(encoding="utf-8")
-        for path in Path(seediff.__file__).parent.rglob("*.py")
-        if path.name != "flags.py"
-    ]
-    assert {kind for kind in FLAGS if any(re.search(rf'"{kind}(:{{name}})?"', text) for text in code)} == set(FLAGS)
-
-
-@pytest.mark.parametrize("asked", ["all", "no_class", "no_seeds", "constant_map:cat", "mine", "mine:cow"])
+@pytest.mark.parametrize("asked", ["all", "no_class", "constant_map:cat", "mine:cow"])
 def test_what_a_sample_may_have(asked):
     check_flags([asked], ("dog", "cat"), ["mine:cow"])
 
 
-@pytest.mark.parametrize("asked", ["All", "no_seed", "no_seeds:", "no_seeds:cow", "no_class:dog", "mine:dog", ""])
+@pytest.mark.parametrize("asked", ["All", "no_seeds:cow", "no_class:dog", ""])
 def test_what_no_sample_has(asked):
     with pytest.raises(UserError) as error:
         check_flags(["degenerate", asked], ("dog", "cat"), ["mine:cow"])

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import get_args
 
-import numpy as np
 import pytest
-from random_maps import random_maps
 
-from seediff.config.constants import MaskConfig
-from seediff.masks.make import make_masks
 from seediff.masks.steps import Kind, Step
 
 
@@ -31,12 +27,3 @@ def test_a_step_is_its_text_and_back(step: Step, text: str):
 @pytest.mark.parametrize("text", ["something", "L", "seeds L/0", "seeds  L", "3", "a\nb"])
 def test_a_step_of_another_kind_keeps_its_text(text: str):
     assert str(Step.parse(text)) == text
-
-
-def test_without_a_trace_the_masks_are_the_same():
-    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    maps = random_maps()
-    kept, bare = (make_masks(image, maps, ["dog", "cat"], MaskConfig(), trace=trace) for trace in (True, False))
-    assert np.array_equal(kept.label_map, bare.label_map)
-    assert kept.trace.keys() == {"dog", "cat"}
-    assert not bare.trace

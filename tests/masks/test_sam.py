@@ -164,7 +164,7 @@ def test_what_is_no_sam_is_refused_in_a_line(tmp_path: Path):
         UserError, match=r"^sam: .*absent/model\.safetensors: there is no such file or folder, and it is not a hub id"
     ):
         make_masks(IMAGE, random_maps(), CLASSES, MaskConfig(sam=str(tmp_path / "absent"), pamr=False))
-    with pytest.raises(UserError, match="SAM looks at the image, and none was given"):
+    with pytest.raises(UserError, match="SAM follows the image"):
         make_masks(None, random_maps(), CLASSES, MaskConfig(sam="x", pamr=False), size=(8, 8))
     folder = save_sam(tmp_path / "sam")
     settings = json.loads((folder / "config.json").read_text())
@@ -175,10 +175,6 @@ def test_what_is_no_sam_is_refused_in_a_line(tmp_path: Path):
             r"^mask.sam: .*sam: cannot be used \(KeyError: 'bert'\); name .* of model_type sam, sam2",
         ),
         ({"vision_config": {"hidden_size": 24}}, r"^mask\.sam: .*: cannot be used"),
-        (
-            {"prompt_encoder_config": settings["prompt_encoder_config"] | {"image_size": "64"}},
-            r"^mask\.sam: .*: cannot be used",
-        ),
     ]:
         (folder / "config.json").write_text(json.dumps(settings | altered))
         with pytest.raises(UserError, match=problem):
@@ -186,9 +182,6 @@ def test_what_is_no_sam_is_refused_in_a_line(tmp_path: Path):
     (folder / "config.json").write_text(json.dumps(settings))
     tensors = load_file(folder / "model.safetensors")
     name = min(tensors)
-    save_file(tensors | {name: tensors[name] * torch.nan}, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UserError, match="its weights lack values that are finite"):
-        load_sam(str(folder))
     del tensors[name]
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(UserError, match=f"its weights lack {name}"):

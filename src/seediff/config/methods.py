@@ -84,26 +84,26 @@ METHOD_FACTS: dict[str, MethodFacts] = {
     ),
     # FA-Seg's threshold for PASCAL VOC.
     "fa_seg": MethodFacts(
-        "fa_seg.fa_seg", (8, 4, 2, 1), (8, 4, 2, 1), defaults={"mask": {"beta": 0.55}}, finish=Finish(resize="bicubic")
+        "walks.fa_seg", (8, 4, 2, 1), (8, 4, 2, 1), defaults={"mask": {"beta": 0.55}}, finish=Finish(resize="bicubic")
     ),
     "diffsegmenter": MethodFacts(
-        "diffsegmenter.diffsegmenter", (8, 4, 2, 1), "self_level", defaults={"mask": {"self_level": 1}}
+        "walks.diffsegmenter", (8, 4, 2, 1), "self_level", defaults={"mask": {"self_level": 1}}
     ),
     # iSeg uses 8 rounds for PASCAL VOC. Its background score is (1 − m)², with m the maximum over classes: below m from
     # m = 0.382 on.
     "iseg_walk": MethodFacts(
-        "iseg.entropy_walk",
+        "walks.entropy_walk",
         (8, 4, 2, 1),
         "self_level",
         ("tau",),
         defaults={"mask": {"self_level": 1, "tau": 8, "beta": 0.382}},
     ),
     "nerve_walk": MethodFacts(
-        "nerve.restart_walk", "seed_level", "self_level", ("tau",), defaults={"mask": {"tau": 5}}
+        "walks.restart_walk", "seed_level", "self_level", ("tau",), defaults={"mask": {"tau": 5}}
     ),
     # DAAM sums plain probabilities, and its best published threshold is 0.4.
     "daam": MethodFacts(
-        "daam.daam",
+        "baselines.daam",
         "expand_levels",
         None,
         plain_means=True,

@@ -7,14 +7,14 @@ model. The sums here have a fixed order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..attention.maps import AttentionMaps, Grid
+from ..attention.maps import AttentionMaps
 from ..errors import UserError
 
 ROUNDING = 8 * torch.finfo(torch.float32).eps
@@ -69,18 +69,10 @@ def sum_of_rows(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor 
     Sums the rows in place (`embedding_bag`) instead of gathering them first.
     """
     if rows.device.type == "mps":  # `embedding_bag` exists there from torch 2.10 on
-        return sum_gathered(matrix, rows, weights)
+        gathered = matrix[rows]
+        return (gathered if weights is None else gathered * weights[:, None]).sum(0)
     blocks = torch.arange(0, len(rows), BLOCK, device=rows.device)
     return F.embedding_bag(rows, matrix, blocks, mode="sum", per_sample_weights=weights).sum(0)
-
-
-def sum_gathered(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """`sum_of_rows`, gathering a block of rows at a time."""
-    total = torch.zeros(matrix.shape[1], dtype=matrix.dtype, device=matrix.device)
-    for first in range(0, len(rows), BLOCK):
-        block = matrix[rows[first : first + BLOCK]]
-        total += (block if weights is None else block * weights[first : first + BLOCK, None]).sum(0)
-    return total
 
 
 def times_vector(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
@@ -140,15 +132,3 @@ def compete(soft: torch.Tensor) -> torch.Tensor:
     numbers = torch.finfo(soft.dtype)
     ahead = ((soft - mean) / spread.clamp_min(numbers.tiny)).masked_fill(spread <= ROUNDING, numbers.min / 4)
     return soft.amax(0) * (SHARPNESS * (ahead - ahead.amax(0))).exp()
-
-
-def level_shares(maps: AttentionMaps, captured: Iterable[Grid], weights: Mapping[int, float]) -> dict[int, float]:
-    """A method's level weights, {level: weight}, for the levels that were captured, divided by their sum.
-
-    If none of them was captured, as with models that lack these levels: the coarsest captured level, with a weight of
-    1.
-    """
-    levels = [maps.level(grid) for grid in captured]
-    there = {level: weight for level, weight in weights.items() if level in levels} or {max(levels, default=1): 1.0}
-    total = sum(there.values())
-    return {level: weight / total for level, weight in there.items()}

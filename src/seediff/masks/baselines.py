@@ -1,4 +1,5 @@
-"""The two baselines of the SeeDiff paper: cross-attention alone (CA), and multiplied with self-attention (CA·SA).
+"""The two baselines of the SeeDiff paper, cross-attention alone (CA) and multiplied with self-attention (CA·SA), and
+DAAM.
 
 CA follows DiffuMask (Wu et al., ICCV 2023) without its learnt thresholds, CA·SA Dataset Diffusion (Nguyen et al.,
 NeurIPS 2023); both are written from the descriptions in the papers.
@@ -23,6 +24,23 @@ def cross_attention(maps: AttentionMaps, class_name: str, config: MaskConfig) ->
     # 1. Mean over the levels. 2. Min-max, which its Finish repeats at the image's size.
     soft = steps.keep(Step("cross_attention"), *min_max(mean_cross_attention(maps, class_name, config.expand_levels)))
     return steps.finish(soft)
+
+
+def daam(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
+    """DAAM (Tang et al.: "What the DAAM: Interpreting Stable Diffusion Using Cross Attention", ACL 2023, section 2.2):
+    `D = mean over levels of max(0, bicubic(CA_level))`, at the finest of `config.expand_levels`, min-max. Flag:
+    `constant_map`.
+
+    As in castorini/daam at 09564e0 (MIT), plain probabilities are summed over all steps, all heads, and the layers on
+    the way down and up, so L/8 of Stable Diffusion, which only its middle has, is left out. The program clamps each
+    head's map; here the mean map of a level is clamped.
+    """
+    steps, finest = Steps(), maps.grid(min(config.expand_levels))
+    # 1. Every level's map at the finest side. 2. Their mean. 3. Min-max, which its Finish repeats at the image's size.
+    enlarged = [
+        resize(maps.cross_at(level, class_name), finest, "bicubic").clamp_min(0) for level in config.expand_levels
+    ]
+    return steps.finish(steps.keep(Step("cross_attention"), *min_max(torch.stack(enlarged).mean(0))))
 
 
 def cross_times_self(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:

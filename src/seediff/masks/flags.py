@@ -46,9 +46,6 @@ def check_flags(asked: Sequence[str], classes: Sequence[str], flags: Iterable[st
     kinds = [*FLAGS, *sorted({flag_kind(flag) for flag in flags} - set(FLAGS))]
     known = {"all", *kinds, *flags, *(f"{kind}:{name}" for kind in OF_CLASSES for name in classes)}
     if unknown := [text for text in asked if text not in known]:
-        raise UserError(
-            f"drop_flags = {unknown[0]}",
-            "there is no such flag",
-            f"there are {', '.join(kinds)} and all; for one class, for example"
-            f" {kinds[0]}:{classes[0] if classes else 'dog'}",
-        )
+        example = f"{kinds[0]}:{classes[0] if classes else 'dog'}"
+        fix = f"there are {', '.join(kinds)} and all; for one class, for example {example}"
+        raise UserError(f"drop_flags = {unknown[0]}", "there is no such flag", fix)

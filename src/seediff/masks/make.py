@@ -72,9 +72,8 @@ def make_masks(
     steps = {name: dict(mask.trace) for name, mask in zip(classes, softs, strict=True)} if trace else {}
     if image is not None:
         if config.pamr:
-            steps = {
-                name: {**by_step, BEFORE_PAMR: map_} for (name, by_step), map_ in zip(steps.items(), soft, strict=False)
-            }
+            for by_step, values in zip(steps.values(), soft, strict=False):
+                by_step[BEFORE_PAMR] = values
         soft = refine(image, soft, config)
 
     # 4. Threshold, and one class per pixel.
@@ -153,9 +152,8 @@ def refine(
 def _threshold(values: torch.Tensor, config: MaskConfig) -> float:
     """The lowest value of a soft mask (H, W) at which a pixel belongs to the class."""
     threshold = (config.ignore_band or (None, None))[1] or config.facts.finish.threshold or config.beta
-    return (
-        (otsu(values) or 1.0) if threshold == "otsu" else float(threshold)
-    )  # Otsu's of a map of zeros is 0, which every pixel reaches
+    # Otsu's of a map of zeros is 0, which every pixel reaches.
+    return (otsu(values) or 1.0) if threshold == "otsu" else float(threshold)
 
 
 def pamr_weights(image: np.ndarray, config: MaskConfig) -> torch.Tensor:
@@ -198,19 +196,11 @@ def _check(
     image: np.ndarray | None, classes: Sequence[str], config: MaskConfig, size: tuple[int, int] | None
 ) -> tuple[int, int]:
     """Check the input and return the masks' size (H, W)."""
-    if not classes:
-        raise UserError("no class given: masks need at least one class name")
-    if len(set(classes)) != len(classes):
-        raise UserError(f"classes {', '.join(classes)}: a class is named twice")
-    if len(classes) >= IGNORE:
-        raise UserError(f"{len(classes)} classes: one image can hold at most {IGNORE - 1}, since {IGNORE} means ignore")
+    if not 0 < len(set(classes)) == len(classes) < IGNORE:
+        raise UserError("classes", f"{', '.join(classes) or 'none'}: must be 1 to {IGNORE - 1} names, each once")
     if image is None:
-        if config.pamr:
-            raise UserError("PAMR follows the image, but no image was given: give it, or set pamr = false")
-        if config.sam is not None:
-            raise UserError(
-                "sam", f"{config.sam} SAM looks at the image, and none was given", "give it, or leave sam out"
-            )
+        if config.pamr or config.sam is not None:
+            raise UserError(f"{'PAMR' if config.pamr else 'SAM'} follows the image: give one, or leave it out")
         if size is None:
             raise UserError("without an image the masks need a size (height, width)")
         return size

@@ -8,13 +8,7 @@ attention of its nouns, so one of seven stands out less than one alone; the scor
 2. Attention shows where a class would be, not whether it is there: with a bus in the prompt and a car in the picture,
 the UNet attends to the car. So the picture is noised, and denoised with one sentence per class. Where the class's word
 gets most attention, the right sentence has a smaller error than the others and than the empty sentence (as in diffusion
-classifiers: Li et al., ICCV 2023).
-
-On 100 of the embedded model's tuning scenes, the AUC of the first part / of both: sentences with the classes of the
-scene and up to three others 0.88 / 0.95, sentences of one class 0.84 / 0.89, all classes at once 0.82 / 0.93. Among
-scores from attention alone this ratio was the best. Plain attention at the strongest positions, how far these positions
-stand out in the maps that masks are made of (eq. 5), and how well the levels of these maps agree were worse by 0.01 to
-0.28.
+classifiers: Li et al., ICCV 2023). docs/segments.md has what each part gains.
 """
 
 from __future__ import annotations
@@ -27,7 +21,6 @@ import torch
 
 from ..attention.maps import AttentionMaps
 from ..config.names import DEFAULT_PROMPTS, join_classes
-from ..errors import UserError
 from .arithmetic import resize
 
 if TYPE_CHECKING:
@@ -42,10 +35,7 @@ STRONGEST = 0.02
 """Share of the positions that the score uses; a small object has no more."""
 
 CROWDING = 0.25
-"""Exponent of the number of classes in the sentence. On the tuning scenes the strongest ratio of a class that is there
-falls from 7.5 in sentences of one class to 5.4 in those of seven, and that of an absent one from 5.6 to 3.3, so that no
-single threshold fits both. At the best common threshold, balanced accuracy with / without this exponent is 0.74 / 0.71
-in sentences of seven classes and 0.74 / 0.68 in sentences of one."""
+"""Exponent of the number of classes in the sentence, so that one threshold fits sentences of one class and of seven."""
 
 FLOOR = 1e-6
 """Attention below this counts as zero, because half precision rounds it to zero."""
@@ -56,9 +46,7 @@ NOISED = (400, 600)
 LOOKED_AT = 0.05
 """Share of the positions at which errors are compared: those where the class's word gets most attention."""
 WEIGHT, LARGEST_GAIN = 4.0, 0.5
-"""Weight of the error relative to attention (both as logarithms), and the largest gain that counts, in e-folds. On 100
-tuning scenes AUC in questions of all classes / of one: 0.88 / 0.87 with a weight of 1, 0.91 / 0.89 with 2, 0.92 / 0.90
-with 4 and 6."""
+"""Weight of the error relative to attention (both as logarithms), and the largest gain that counts, in e-folds."""
 MOST_COMPARED = 20
 """Maximum number of classes that the second part compares. Further classes, those with the least attention, get no
 gain.
@@ -76,8 +64,7 @@ def presence(maps: AttentionMaps, class_name: str, gain: float = 0.0) -> float:
     sentence begins with a class, the start token is the reference. gain: the class's, from `gains`; 0: the first part
     alone.
 
-    Raises UserError if the class is not in the prompt or cross-attention was not captured, ValueError for normalised
-    maps.
+    Raises UserError if the class is not in the prompt, ValueError for normalised maps.
     """
     ratio = log_ratio(maps, class_name).flatten()
     strongest = ratio.topk(max(1, round(STRONGEST * len(ratio)))).values.mean()
@@ -95,34 +82,25 @@ def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]
     by_class = {}
     for name, ratio in ratios.items():
         where = ratio.flatten().topk(max(1, round(LOOKED_AT * ratio.numel()))).indices
-        at = {
-            other: _log_error(error, ratio.shape, where)
-            for other, error in errors.items()
-            if other in ratios or not other
-        }
+        at = {}
+        for other in (other for other in errors if other in ratios or not other):
+            of_timestep = resize(errors[other], ratio.shape).flatten(1)[:, where].mean(1)
+            at[other] = float(of_timestep.clamp_min(torch.finfo(torch.float32).tiny).log().mean())
         gain = min(value for other, value in at.items() if other != name) - at[name] if name in at else -LARGEST_GAIN
         by_class[name] = max(-LARGEST_GAIN, min(LARGEST_GAIN, gain))
     return by_class
-
-
-def _log_error(errors: torch.Tensor, grid: Sequence[int], where: torch.Tensor) -> float:
-    """The mean over timesteps of the logarithm of the mean error (K, h, w) at positions of a map of another size."""
-    seen = resize(errors, grid)
-    return float(seen.flatten(1)[:, where].mean(1).clamp_min(torch.finfo(torch.float32).tiny).log().mean())
 
 
 def log_ratio(maps: AttentionMaps, class_name: str) -> torch.Tensor:
     """(h, w) at the finest captured level: log of the attention to the class over that to words without meaning,
     averaged over levels.
     """
-    if maps.normalized:
-        raise ValueError(
-            "presence compares words, so it needs plain means: maps divided by each word's maximum have lost how much"
-            " it is"
-        )
-    if not maps.cross_attention:
-        raise UserError("presence needs cross-attention, and none was captured")
-    empty = _empty_columns(maps)
+    if maps.normalized or not maps.cross_attention:
+        raise ValueError("presence compares words, so it needs plain means of cross-attention")
+    # The tokens between the start token and the first class. If there are none, the first token of no class: the start
+    # token, or a later one where texts have no start token, as with T5.
+    taken = {column for columns in maps.words.values() for column in columns}
+    empty = list(range(1, min(taken))) or [min({*range(len(taken) + 1)} - taken)]
     finest = max(maps.cross_attention)
     ratios = []
     for grid, attention in maps.cross_attention.items():
@@ -150,14 +128,12 @@ def find_classes(
 
     looks: list[list[AttentionMaps]] = [[] for _ in sentences]
     for turn in range(max(map(len, sentences), default=0)):
-        shown = [i for i, sentence_parts in enumerate(sentences) if turn < len(sentence_parts)]
-        prompts, classes = zip(*(sentences[i][turn] for i in shown), strict=True)
-        maps = capture_clean(model, latents[shown], prompts, classes, timestep=TIMESTEP, kind="cross")
-        for i, sentence_maps in zip(shown, maps, strict=True):
-            looks[i].append(sentence_maps)
-    return [
-        _scores(model, latent, sentence_parts, template) for latent, sentence_parts in zip(latents, looks, strict=True)
-    ]
+        asked = [i for i, of_image in enumerate(sentences) if turn < len(of_image)]
+        prompts, classes = zip(*(sentences[i][turn] for i in asked), strict=True)
+        maps = capture_clean(model, latents[asked], prompts, classes, timestep=TIMESTEP, kind="cross")
+        for i, of_sentence in zip(asked, maps, strict=True):
+            looks[i].append(of_sentence)
+    return [_scores(model, latent, of_image, template) for latent, of_image in zip(latents, looks, strict=True)]
 
 
 def _scores(model: Model, latents: torch.Tensor, looks: Sequence[AttentionMaps], template: str) -> dict[str, float]:
@@ -175,10 +151,3 @@ def _scores(model: Model, latents: torch.Tensor, looks: Sequence[AttentionMaps],
         {name: log_ratio(maps, name) for maps in looks for name in maps.words},
     )
     return {name: presence(maps, name, gain[name]) for maps in looks for name in maps.words}
-
-
-def _empty_columns(maps: AttentionMaps) -> list[int]:
-    """The tokens between the start token and the first class. If there are none, the first token of no class: the start
-    token, or a later one where texts have no start token, as with T5."""
-    taken = {column for columns in maps.words.values() for column in columns}
-    return list(range(1, min(taken))) or [min({*range(len(taken) + 1)} - taken)]

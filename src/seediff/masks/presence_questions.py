@@ -7,7 +7,6 @@ sentences with one class, which is present or absent (`one`), and many classes a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,25 +15,6 @@ MOST_ABSENT = 3
 MOST_ASKED = 20
 """Number of classes in `many`."""
 THRESHOLDS = np.round(np.arange(0.5, 1.0, 0.005), 3)
-
-
-@dataclass(frozen=True)
-class Answers:
-    """n questions (picture, class) with the kind of question, the picture, whether the class is there, and the score.
-
-    group (n,): `several`, `one` or `many`. absent (n,): the number of classes in the question that are not in the
-    picture.
-    """
-
-    group: np.ndarray
-    absent: np.ndarray
-    scene: np.ndarray
-    present: np.ndarray
-    score: np.ndarray
-
-    def where(self, chosen: np.ndarray) -> Answers:
-        """The questions chosen by a mask (n,) bool."""
-        return Answers(*(getattr(self, name)[chosen] for name in ("group", "absent", "scene", "present", "score")))
 
 
 def questions(shown: Sequence[str], known: Sequence[str], index: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
@@ -56,19 +36,16 @@ def questions(shown: Sequence[str], known: Sequence[str], index: int, seed: int)
     ]
 
 
-def best_threshold(answers: Answers) -> float:
-    """The threshold with the highest balanced accuracy, averaged over the groups; the lowest if several are equal."""
+def best_threshold(group: np.ndarray, present: np.ndarray, score: np.ndarray) -> float:
+    """The threshold with the highest balanced accuracy, averaged over the groups; the lowest if several are equal.
+
+    For n questions about a class (n,): the kind of question, whether the class is there, and its score.
+    """
+    kinds = [(group == one) & (present == there) for one in np.unique(group) for there in (True, False)]
 
     def balanced(threshold: float) -> float:
-        positive = answers.score >= threshold
-        right = positive == answers.present
-        kinds = [
-            (answers.group == group) & (answers.present == there)
-            for group in np.unique(answers.group)
-            for there in (True, False)
-        ]
-        return round(
-            float(np.mean([right[kind].mean() for kind in kinds if kind.any()])), 9
-        )  # so that equal scores compare equal
+        right = (score >= threshold) == present
+        # rounded, so that equal scores compare equal
+        return round(float(np.mean([right[kind].mean() for kind in kinds if kind.any()])), 9)
 
     return float(max(THRESHOLDS, key=balanced))

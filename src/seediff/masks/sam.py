@@ -49,17 +49,11 @@ def load_sam(name: str) -> Any:
     check_parts(folder.parent, [folder.name])
     try:
         kind = KINDS[transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type]
-        options = {
-            "dtype": torch.float32,
-            "use_safetensors": True,
-            "local_files_only": True,
-            "output_loading_info": True,
-        }
-        network, info = getattr(transformers, kind).from_pretrained(str(folder), **options, **OWN_ATTENTION)
-        said = see(network.eval(), np.zeros((6, 8, 3), np.uint8))(torch.zeros(6, 8), torch.ones(6, 8) > 0)
-        if info["missing_keys"] or not all(
-            bool(values.isfinite().all()) for values in [*network.state_dict().values(), said]
-        ):
+        options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
+        options |= {"dtype": torch.float32, **OWN_ATTENTION}
+        network, info = getattr(transformers, kind).from_pretrained(str(folder), **options)
+        logits = see(network.eval(), np.zeros((6, 8, 3), np.uint8))(torch.zeros(6, 8), torch.ones(6, 8) > 0)
+        if info["missing_keys"] or not logits.isfinite().all():
             raise ValueError(f"its weights lack {min(info['missing_keys'], default='values that are finite')}")
     except Exception as error:  # transformers raises nearly every kind for a folder that is not quite right
         reason = f"cannot be used ({type(error).__name__}: {first_line(error)[:200]})"

@@ -16,7 +16,7 @@ from ..config.photographs import Fit, check_attention
 from ..config.sizes import Size
 from ..errors import UserError
 from ..evaluate.layouts import EvaluationSet, Sample
-from ..masks.presence_questions import Answers, best_threshold, questions
+from ..masks.presence_questions import best_threshold, questions
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -80,7 +80,7 @@ def tune(
     check_known_classes(model.name, model.known_words, known)
     split_prompts(model.readers, known)
     chosen = [data.samples[i] for i in np.unique(np.linspace(0, len(data.samples) - 1, count).round().astype(int))]
-    rows: list[tuple[str, int, int, bool, float]] = []
+    rows: list[tuple[str, bool, float]] = []
     names: list[tuple[bool, float]] = []
     failed: list[tuple[str, str]] = []
     report = progress or (lambda done, total, what: None)
@@ -99,20 +99,19 @@ def tune(
         for (group, group_names), scores in zip(
             asked, find_classes(model, latents[[0] * len(asked)], sentences), strict=True
         ):
-            absent = sum(name not in shown for name in group_names)
-            rows += [(group, absent, index, name in shown, scores[name]) for name in group_names]
+            rows += [(group, name in shown, scores[name]) for name in group_names]
         names += _names(model, photo, truth, classes, known, segment, size)
         report(index + 1, len(chosen), sample.name)
     if len(failed) == len(chosen):
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
 
     presence = precision = recall = threshold = right = None
-    if len({present for _, _, _, present, _ in rows}) == 2:
-        answers = Answers(*(np.array(column) for column in zip(*rows, strict=True)))
-        presence = best_threshold(answers)
-        found = answers.score >= presence
-        precision = float(answers.present[found].mean()) if found.any() else None
-        recall = float(found[answers.present].mean())
+    if len({present for _, present, _ in rows}) == 2:
+        group, present, score = (np.array(column) for column in zip(*rows, strict=True))
+        presence = best_threshold(group, present, score)
+        found = score >= presence
+        precision = float(present[found].mean()) if found.any() else None
+        recall = float(found[present].mean())
     if names:
         threshold = best_name_threshold(names)
         right = float(np.mean([is_right == (score >= threshold) for is_right, score in names]))
