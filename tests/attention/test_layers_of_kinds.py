@@ -10,10 +10,8 @@ import torch
 from builders.plans import capturing, expected_of, plan_of
 
 from seediff.attention.photograph import capture_images, encode_images, run_noised
-from seediff.attention.plan import plan_capture
-from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
-from seediff.models.families.unet import SD
 from seediff.models.groups import by_kind, layers_name
 from seediff.models.registry import load_model
 
@@ -81,22 +79,6 @@ def test_maps_are_means_of_layers_and_as_large_as_was_said(mini_model, layers):
     assert geometric - plain == sum(
         4 * columns * h * w * len(held) for (h, w), held in layers_of(mini_model, layers, "cross").items()
     )
-
-
-def test_levels_of_each_kind():
-    """Of self- and cross-attention by themselves."""
-    unet = {
-        "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
-        "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
-    }
-    plan_capture(SD, unet, CaptureConfig(layers="up/down"), mask=MaskConfig(method="ca_sa", seed_level=2, self_level=1))
-    with pytest.raises(
-        UserError,
-        match=r"^mask.self_level: 1: the model has no attention at L/1 in its down/up layers; levels there: 2$",
-    ):
-        plan_capture(
-            SD, unet, CaptureConfig(layers="down/up"), mask=MaskConfig(method="ca_sa", seed_level=1, self_level=1)
-        )
 
 
 def test_their_names():

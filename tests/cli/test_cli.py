@@ -16,8 +16,8 @@ from PIL import Image
 
 from seediff import __version__
 from seediff.cli import main, progress
+from seediff.cli.commands import COMMANDS
 from seediff.cli.help import COMMON, HELP_ALL
-from seediff.cli.summary import own_command
 from seediff.config.generate import GenerateConfig
 from seediff.config.resolve import load_config
 from seediff.dataset import store
@@ -27,19 +27,7 @@ from seediff.run import generate as run
 from seediff.run import output
 
 ROOT = Path(__file__).parents[2]
-BASE = [
-    "generate",
-    "--classes",
-    "dog,cat",
-    "--per-class",
-    "2",
-    "--batch-size",
-    "2",
-    "--device",
-    "cpu",
-    "--dtype",
-    "float32",
-]
+BASE = "generate --classes dog,cat --per-class 2 --batch-size 2 --device cpu --dtype float32".split()
 
 
 @pytest.fixture(autouse=True)
@@ -74,18 +62,7 @@ def test_help_imports_nothing_heavy_and_version_is_told(capsys):
     assert all(name in done.stdout for name in ("generate", "preview", "models", "tune", "completion"))
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert "cyclopts" in imported
-    assert not imported & {
-        "torch",
-        "diffusers",
-        "transformers",
-        "numpy",
-        "scipy",
-        "PIL",
-        "cv2",
-        "pyarrow",
-        "pydantic",
-        "matplotlib",
-    }
+    assert not imported & set("torch diffusers transformers numpy scipy PIL cv2 pyarrow pydantic matplotlib".split())
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == f"seediff {__version__}"
     code = "import sys, seediff.cli.evaluate, seediff.cli.formats, seediff.cli.quality; print(*sys.modules)"
@@ -93,30 +70,7 @@ def test_help_imports_nothing_heavy_and_version_is_told(capsys):
     assert not {"torch", "scipy", "PIL", "numpy", "pyarrow", "rich.table"} & set(done.stdout.split())
 
 
-@pytest.mark.parametrize("command", ["generate", "preview", "models", "completion", "evaluate segments"])
-def test_every_commands_help_has_an_example(command, capsys):
-    assert main([*command.split(), "--help"]) == 0
-    assert f"seediff {command}" in capsys.readouterr().out.split("xample:", 1)[1]
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        *(
-            "generate",
-            "mask",
-            "segment",
-            "tune",
-            "train",
-            "predict",
-            "evaluate",
-            "evaluate segments",
-            "export",
-            "import",
-        ),
-        *("check", "stats", "filter", "merge", "split", "augment"),
-    ],
-)
+@pytest.mark.parametrize("command", [*COMMANDS, "evaluate segments", "evaluate masks"])
 def test_defaults_are_told_in_words(command, capsys):
     assert main([*command.split(), "--help"]) == 0
     assert not re.findall(r"default: (?:False|True|None|\(\)|\[\])", " ".join(capsys.readouterr().out.split()))
@@ -146,18 +100,6 @@ def test_every_command_that_the_summary_names_works(tmp_path, capsys):
     assert [line[3:5] for line in words] == [[name, str(out)] for name in ("look", "filter", "export")]
     for line in words[1:]:
         assert main(line[3:]) == 0
-
-
-def test_commands_are_named_as_the_user_called_this_one(tmp_path, monkeypatch):
-    script = tmp_path / "my bin" / "seediff"
-    script.parent.mkdir()
-    script.write_text("#!/bin/sh\n")
-    script.chmod(0o755)
-    monkeypatch.setattr(sys, "argv", [str(script)])
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert own_command() == f"'{script}'"
-    monkeypatch.setenv("PATH", str(script.parent))
-    assert own_command() == "seediff"
 
 
 def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
@@ -190,40 +132,14 @@ def test_every_option_reaches_the_configuration(tmp_path, capsys):
     )
     c = load_config(tmp_path / "out" / "seediff.toml", GenerateConfig)
     assert c.threads == 1
-    assert (c.negative_prompt, c.classes_per_image, c.steps, c.guidance_scale, c.size, c.seed) == (
-        "blur",
-        (1, 2),
-        9,
-        3.0,
-        64,
-        4,
-    )
-    assert (c.reject, c.attempts, c.keep_soft, c.keep_attention, c.image_format, c.prompts) == (
-        True,
-        2,
-        True,
-        True,
-        "jpg",
-        ("the {class}",),
-    )
+    assert (c.negative_prompt, c.classes_per_image, c.steps, c.guidance_scale) == ("blur", (1, 2), 9, 3.0)
+    assert (c.size, c.seed, c.reject, c.attempts, c.image_format) == (64, 4, True, 2, "jpg")
+    assert (c.keep_soft, c.keep_attention, c.prompts) == (True, True, ("the {class}",))
     m = c.mask
     assert (m.alpha, m.expansion, m.background, m.expand_levels) == (0.4, "parallel", False, (4, 2))
     assert (m.ignore_band, m.pamr_iterations, m.pamr_dilations) == ((0.4, 0.5), 3, (1, 2))
     assert (c.capture.steps, c.capture.layers, c.capture.normalize) == ("second-half", "up", False)
-    options = [
-        "--method",
-        "ca_sa",
-        "--tau",
-        "2",
-        "--seed-level",
-        "2",
-        "--self-level",
-        "4",
-        "--beta",
-        "otsu",
-        "--no-pamr",
-        "--quiet",
-    ]
+    options = "--method ca_sa --tau 2 --seed-level 2 --self-level 4 --beta otsu --no-pamr --quiet".split()
     assert main([*BASE, *options, "--out", str(tmp_path / "other")]) == 0, capsys.readouterr().err
     m = load_config(tmp_path / "other" / "seediff.toml", GenerateConfig).mask
     assert (m.tau, m.seed_level, m.self_level, m.beta, m.pamr) == (2, 2, 4, "otsu", False)
@@ -246,85 +162,38 @@ def test_preview_writes_the_same_page_again(tmp_path, capsys):
     assert (out / "preview.html").read_bytes() == page
 
 
-def test_completion_scripts(capsys):
-    for shell in ("bash", "zsh", "fish"):
-        assert main(["completion", shell]) == 0
-        assert "seediff" in capsys.readouterr().out
-
-
 BAD = [
-    (["--out", "{tmp}/o"], "classes: name at least one; for example"),
-    (["--classes", ",", "--out", "{tmp}/o"], "--classes: the list is empty; name at least one, for"),
-    (["--classes", "dog,dog", "--out", "{tmp}/o"], "more than once: dog"),
-    (["--classes", "{tmp}/latin.txt", "--out", "{tmp}/o"], "latin.txt, line 1: is not UTF-8 text"),
-    (["--classes", "none.txt", "--out", "{tmp}/o"], "none.txt: there is no such file"),
-    (["--classes", "dog", "--per-class", "many", "--out", "{tmp}/o"], "--per-class"),
-    (["--classes", "dog", "--alpha", "2", "--out", "{tmp}/o"], "--alpha: 2.0 must be a number in (0, 1]"),
-    (
-        ["--classes", "dog", "--per-class", "0", "--out", "{tmp}/o"],
-        "--per-class: 0 must be a whole number of at least 1",
-    ),
-    (
-        ["--classes", "dog", "--capture-steps", "0", "--steps", "9", "--out", "{tmp}/o"],
-        "--capture-steps: 0 must be 'all' or 'second-half' or a whole",
-    ),
-    (
-        ["--classes", "dog", "--method", "ca_sa", "--expansion=none", "--out", "{tmp}/o"],
-        "--expansion: has no effect, as it is an option of",
-    ),
-    (
-        ["--classes", "dog", "--method", "reference", "--beta", "0.4", "--out", "{tmp}/o"],
-        "--beta: has no effect, as reference has its own;",
-    ),
-    (
-        ["--classes", "dog", "--method", "ca", "--alpha", "0.4", "--out", "{tmp}/o"],
-        "option of seediff, not of ca;",
-    ),
-    (
-        ["--classes", "dog", "--method", "reference", "--pamr-iterations", "4", "--out", "{tmp}/o"],
-        "--pamr-iterations: has no effect, as reference has its own;",
-    ),
-    (["--classes", "dog", "--attempts", "3", "--out", "{tmp}/o"], "--attempts: has no effect, as only --reject draws"),
-    (
-        ["--classes", "dog", "--no-pamr", "--pamr-iterations", "4", "--out", "{tmp}/o"],
-        "--pamr-iterations: has no effect, as PAMR is off; leave it out",
-    ),
-    (["--classes", "tvmonitor,tv monitor", "--out", "{tmp}/o"], "read the same in a prompt"),
-    (["--classes", "dog", "--out", "{tmp}/latin.txt", "--dry-run"], "there is a file where the folder should be"),
-    (
-        ["--classes", "dog,cat", "--classes-per-image", "1;2", "--out", "{tmp}/o"],
-        "Invalid value for --classes-per-image: '1;2' must be a whole number or a list,",
-    ),
-    (
-        ["--classes", "dog", "--expand-levels", "4;2", "--out", "{tmp}/o"],
-        "Invalid value for --expand-levels: '4;2' must be a list, each a whole number",
-    ),
-    (
-        ["--classes", "dog", "--ignore-band", "0.4", "--out", "{tmp}/o"],
-        "Invalid value for --ignore-band: '0.4' must be 2 values, each a number",
-    ),
-    (
-        ["--classes", "dog", "--per-class", "2.5", "--out", "{tmp}/o"],
-        "Invalid value for --per-class: '2.5' must be a whole number (--help-all",
-    ),
-    (["--classes", "dog", "--method", "magic", "--out", "{tmp}/o"], "--method"),
-    (["--classes", "dog", "--nonsense", "--out", "{tmp}/o"], "nonsense"),
-    (["--classes", "dog"], "--out is missing"),
-    (["--classes", "dog", "--out"], "--out requires an argument"),
-    (["--classes", "dog", "cat", "--out", "{tmp}/o"], "unexpected argument 'cat'; separate several names with commas"),
-    (["--classes", "dog", "--out", "{tmp}/latin.txt"], "there is a file where the folder should be"),
-    (["--classes", "dog", "--out", "{tmp}"], "no output of SeeDiff"),
-    (["--classes", "dog", "--config", "{tmp}/none.toml", "--out", "{tmp}/o"], "none.toml"),
-    (["--config", "{tmp}/bad.toml", "--out", "{tmp}/o"], "there is no option 'clases'"),
-    (["--classes", "dog", "--model", "no such", "--out", "{tmp}/o", "--dry-run"], "--model: no such: there is no such"),
+    ("", "classes: name at least one; for example"),
+    ("--classes ,", "--classes: the list is empty; name at least one, for"),
+    ("--classes {tmp}/latin.txt", "latin.txt, line 1: is not UTF-8 text"),
+    ("--classes none.txt", "none.txt: there is no such file"),
+    ("--classes dog --alpha 2", "--alpha: 2.0 must be a number in (0, 1]"),
+    ("--classes dog --per-class 0", "--per-class: 0 must be a whole number of at least 1"),
+    ("--classes dog --capture-steps 0 --steps 9", "--capture-steps: 0 must be 'all' or 'second-half' or a whole"),
+    ("--classes dog --capture-steps 100000000000000000000", "--capture-steps: 100000000000000000000 must be less than"),
+    ("--classes dog --method ca_sa --expansion=none", "--expansion: has no effect, as it is an option of"),
+    ("--classes dog --method reference --beta 0.4", "--beta: has no effect, as reference has its own;"),
+    ("--classes dog --attempts 3", "--attempts: has no effect, as only --reject draws"),
+    ("--classes dog --no-pamr --pamr-iterations 4", "--pamr-iterations: has no effect, as PAMR is off; leave it out"),
+    ("--classes dog --no-objects=false", "--no-objects: takes no value; write --no-objects, or --objects"),
+    ("--classes dog,cat --classes-per-image 1;2", "for --classes-per-image: '1;2' must be a whole number or a list,"),
+    ("--classes dog --per-class 2.5", "Invalid value for --per-class: '2.5' must be a whole number (--help-all"),
+    ("--classes dog --method magic", "--method"),
+    ("--classes dog --nonsense", "nonsense"),
+    ("--classes dog cat", "unexpected argument 'cat'; separate several names with commas"),
+    ("--classes dog --out {tmp}/latin.txt", "there is a file where the folder should be"),
+    ("--classes dog --out {tmp}", "no output of SeeDiff"),
+    ("--config {tmp}/bad.toml", "there is no option 'clases'"),
+    ("--classes dog --model none --dry-run", "--model: none: there is no such"),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[message for _, message in BAD])
-def test_bad_input_is_answered_in_one_line(tmp_path, capsys, arguments, message):
+@pytest.mark.parametrize(("line", "message"), BAD, ids=[message for _, message in BAD])
+def test_bad_input_is_answered_in_one_line(tmp_path, capsys, line, message):
     (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
     (tmp_path / "bad.toml").write_text('clases = "dog"')
-    assert main(["generate", *(a.replace("{tmp}", str(tmp_path)) for a in arguments)]) == 2
+    out = [] if "--out" in line else ["--out", f"{tmp_path}/o"]
+    assert main(["generate", *line.replace("{tmp}", str(tmp_path)).split(), *out]) == 2
     assert message in one_line(capsys)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.toml", "latin.txt"]
 
@@ -342,48 +211,20 @@ def test_an_error_names_the_option_of_its_field_alone(tmp_path, monkeypatch, cap
         raise UserError(subject, "50 must be at most 9")
 
     monkeypatch.setattr(run.GenerateJob, "check", refuse)
-    assert (
-        main(
-            [
-                "generate",
-                "--classes=dog",
-                "--capture-steps",
-                "3",
-                "--no-pamr",
-                "--out",
-                str(tmp_path / "o"),
-                "--dry-run",
-            ]
-        )
-        == 2
-    )
+    line = f"generate --classes=steps --capture-steps 3 --no-pamr --out {tmp_path}/o --dry-run"
+    assert main(line.split()) == 2
     assert one_line(capsys) == f"{said}\n"
 
 
 PLANNED = [
-    ("--size 104", "--size: 104 must be a multiple of 16 for model"),
     ("--size 100x64", "--size: 100x64 must be multiples of 16 for model"),
     ("--size 16384", "--size: 16384: attention maps of an image of this size take 70.4 TB, and this computer has"),
     ("--model mini-dit --size 1024", "--size: 1024 must be at most 256 for model"),
-    ("--model sd2-base --size 520", "--size: 520 must be a multiple of 64 for model"),
-    ("--model sd3.5-large --size 4096", "--size: 4096 must be at most 3072 for model"),
-    (
-        "--model flux-dev --negative-prompt bad",
-        "--negative-prompt: 'bad': model 'flux-dev' cannot use one (distilled guidance)",
-    ),
+    ("--model flux-dev --negative-prompt bad", "--negative-prompt: 'bad': model 'flux-dev' cannot use one"),
     ("--model pixart-sigma --lora none", "--lora: none: diffusers loads no LoRA into PixArt"),
-    (
-        "--model sdxl --lora none.safetensors",
-        "--lora: none.safetensors must be a .safetensors file, or a folder or hub id",
-    ),
-    (
-        "--model flux-dev --embedding none",
-        "--embedding: none: textual inversion is loaded into models whose text encoders are all CLIP's",
-    ),
-    (
-        "--model {tmp}",
-        "model_index.json: there is no such file; a folder written by diffusers' save_pretrained is needed",
-    ),
+    ("--model sdxl --lora none.safetensors", "--lora: none.safetensors: there is no such file or folder"),
+    ("--model flux-dev --embedding none", "--embedding: none: textual inversion is loaded into models whose"),
+    ("--model {tmp}", "model_index.json: there is no such file; a folder written by diffusers' save_pretrained"),
 ]
 
 
@@ -393,14 +234,9 @@ def test_a_dry_run_refuses_what_loading_the_model_would(tmp_path, capsys, comman
     if command == "mask" and re.search("--negative|x64|16384", options):  # it has another rule for these, or none
         return
     Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
-    words = [
-        command,
-        *[str(tmp_path)] * (command == "mask"),
-        "--classes",
-        "dog",
-        *options.replace("{tmp}", str(tmp_path)).split(),
-    ]
-    assert main([*words, "--out", str(tmp_path / "o"), "--dry-run"]) == 2
+    words = [command, *[str(tmp_path)] * (command == "mask"), "--classes", "dog"]
+    line = [*options.replace("{tmp}", str(tmp_path)).split(), "--out", str(tmp_path / "o"), "--dry-run"]
+    assert main([*words, *line]) == 2
     assert message in one_line(capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
 
@@ -479,35 +315,14 @@ def test_out_of_memory_is_no_fault(tmp_path, capsys, monkeypatch, error):
 def test_progress_without_a_terminal_is_a_line_now_and_then(capsys):
     now = [0.0]
     with progress.progress_lines(clock=lambda: now[0]) as show:
-        for seconds, done in (
-            (0, 4),
-            (60, 4),
-            (66, 8),
-            (69, 12),
-            (80, 16),
-            (84, 20),
-            (120, 24),
-        ):  # a minute to load the model
-            now[0] = seconds
+        for seconds, done in ((0, 4), (60, 4), (66, 8), (69, 12), (80, 16), (84, 20), (120, 24)):
+            now[0] = seconds  # a minute to load the model
             show(done, 24, "dog")
     assert capsys.readouterr().err.splitlines() == [
         "seediff: 8 of 24 images, 0.67 images/s, 0:00:24 left",
         "seediff: 16 of 24 images, 0.60 images/s, 0:00:13 left",
         "seediff: 24 of 24 images, 0.33 images/s, 0:00:00 left",
     ]
-    with progress.progress_lines("photographs", clock=lambda: now[0]) as show:
-        for seconds, done in ((120, 0), (140, 5)):
-            now[0] = seconds
-            show(done, 10, "dog")
-    assert capsys.readouterr().err.splitlines() == ["seediff: 5 of 10 photographs, 0.25 photographs/s, 0:00:20 left"]
-
-
-def test_lines_are_shown_unless_quiet(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
-    assert main([*BASE, "--out", str(tmp_path / "loud")]) == 0
-    assert "seediff: 2 of 4 images, " in capsys.readouterr().err
-    assert main([*BASE, "--out", str(tmp_path / "quiet"), "--quiet"]) == 0
-    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("debug", "raised"), [("", False), ("1", True)])
@@ -542,42 +357,16 @@ def test_help_shows_common_options_and_help_all_the_rest(capsys):
 
 
 def test_all_classes_of_the_model_and_varied_prompts(tmp_path, capsys):
-    assert (
-        main(
-            [
-                "generate",
-                "--classes",
-                "all",
-                "--per-class",
-                "2",
-                "--vary",
-                "place,light",
-                "--out",
-                str(tmp_path),
-                "--dry-run",
-            ]
-        )
-        == 0
-    )
+    line = ["generate", "--out", str(tmp_path), "--dry-run", "--classes"]
+    assert main([*line, "all", "--per-class", "2", "--vary", "place,light"]) == 0
     said = capsys.readouterr().out
     assert "aeroplane 2, bicycle 2" in said
     assert "diningtable" not in said
     assert len({line for line in said.splitlines() if line.startswith("  a photo of a ")}) == 8
-    assert main(["generate", "--classes", "all", "--model", "sd2-base", "--out", str(tmp_path), "--dry-run"]) == 2
+    assert main([*line, "all", "--model", "sd2-base"]) == 2
     assert "--classes: all: model 'sd2-base' is not limited to a" in one_line(capsys)
-    assert main(["generate", "--classes", "dog", "--vary", "lights", "--out", str(tmp_path), "--dry-run"]) == 2
+    assert main([*line, "dog", "--vary", "lights"]) == 2
     assert "'lights' is not a kind of phrase; choose among place, light, view" in one_line(capsys)
-    part = [
-        "generate",
-        "--model",
-        "owner/models/mine.safetensors",
-        "--base",
-        "mini",
-        "--out",
-        str(tmp_path),
-        "--dry-run",
-    ]
-    assert main([*part, "--classes", "fox", "--vary", "place"]) == 0  # not in the hub's cache yet
+    part = ["--model", "owner/models/mine.safetensors", "--base", "mini"]
+    assert main([*line, "fox", *part, "--vary", "place"]) == 0  # not in the hub's cache yet
     assert "  a photo of a fox in a garden" in capsys.readouterr().out
-    assert main([*part, "--classes", "all"]) == 2
-    assert "model 'owner/models/mine.safetensors' is not limited to a list of classes" in one_line(capsys)

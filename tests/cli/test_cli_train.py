@@ -28,40 +28,14 @@ def data(tmp_path):
     return write(tmp_path / "data")
 
 
-SMALL = [
-    "--backbone",
-    "tiny",
-    "--crop",
-    "64",
-    "--test-side",
-    "64",
-    "--batch-size",
-    "2",
-    "--device",
-    "cpu",
-    "--dtype",
-    "float32",
-]
+SMALL = "--backbone tiny --crop 64 --test-side 64 --batch-size 2 --device cpu --dtype float32".split()
 
 
 def test_stages_and_resume(data, tmp_path, capsys):
     out = tmp_path / "out"
     real = write(tmp_path / "real", 2)
-    line = [
-        "train",
-        data,
-        "--out",
-        str(out),
-        *SMALL,
-        "--steps",
-        "2",
-        "--finetune",
-        real,
-        "--finetune-steps",
-        "1",
-        "--val-share",
-        "0.25",
-    ]
+    stages = ["--steps", "2", "--finetune", real, "--finetune-steps", "1", "--val-share", "0.25"]
+    line = ["train", data, "--out", str(out), *SMALL, *stages]
     assert cli.main(line) == 0
     said = capsys.readouterr().out
     assert "3 steps, " in said
@@ -73,22 +47,8 @@ def test_stages_and_resume(data, tmp_path, capsys):
     assert cli.main([*line, "--seed", "1"]) == 2
     assert "holds another training (seed: 0 → 1)" in capsys.readouterr().err
     # The configuration of a training is one for another.
-    assert (
-        cli.main(
-            [
-                "train",
-                data,
-                "--config",
-                str(out / "seediff.toml"),
-                "--out",
-                str(tmp_path / "again"),
-                "--steps",
-                "1",
-                "--quiet",
-            ]
-        )
-        == 0
-    )
+    again = ["--config", str(out / "seediff.toml"), "--out", str(tmp_path / "again"), "--steps", "1", "--quiet"]
+    assert cli.main(["train", data, *again]) == 0
     assert capsys.readouterr().out == ""
 
 
@@ -112,13 +72,9 @@ def test_dry_run(data, tmp_path, capsys):
         (["--mix", "3"], None),
         (["--mix", "3:x"], "--mix: 3:x must be whole numbers separated by"),
         (["--mix", "3:1"], "--mix: 3:1 must be 1 whole numbers of at least 1,"),
-        (
-            ["--val", "pets", "--val-share", "0.1"],
-            "validation and validation_share: exclude each other; give one of them",
-        ),
+        (["--val", "pets", "--val-share", "0.1"], "--val-share: 0.1 is given beside other validation sets"),
         (["--epochs", "-1"], "epochs must be a number above 0"),
         (["--scale", "1"], "Invalid value for --scale: '1' must be 2 values, each a number"),
-        (["--queries", "0"], "--queries: 0 must be a whole number of at least 1"),
         (["--classes", "square"], "class 'disc' is none of square"),
         (["--val", "nowhere"], "nowhere: there is no such folder"),
         (["--save-every", "0"], "--save-every: 0 must be at least 1"),
@@ -133,10 +89,3 @@ def test_bad_input(data, tmp_path, capsys, options, says):
         assert says in error
         assert len(error.splitlines()) == 1
     assert not (tmp_path / "out").exists()
-
-
-def test_dataset_without_labels(tmp_path, capsys):
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "a.jpg").write_bytes(b"")
-    assert cli.main(["train", str(tmp_path / "photos"), "--out", str(tmp_path / "out")]) == 2
-    assert "no dataset of a known format: it holds a.jpg" in capsys.readouterr().err

@@ -11,7 +11,6 @@ import pytest
 from photo_set import write_photos
 
 from seediff.cli import main
-from seediff.dataset import native
 from seediff.dataset.shapes.brush import decode_brush, encode_brush
 from seediff.dataset.shapes.rle import crop_to_box
 from seediff.dataset.store import open_native
@@ -22,20 +21,8 @@ def masked(tmp_path_factory):
     """Three photographs by `mask`, each asked for a class that may be anywhere."""
     folder = tmp_path_factory.mktemp("correcting")
     write_photos(folder / "photos", 2)
-    words = [
-        "mask",
-        folder / "photos",
-        "--classes",
-        "dog,cat",
-        "--presence",
-        0,
-        "--timesteps",
-        300,
-        "--out",
-        folder / "masked",
-        "--quiet",
-    ]
-    assert main([str(word) for word in words]) == 0
+    options = "--classes dog,cat --presence 0 --timesteps 300 --quiet".split()
+    assert main(["mask", str(folder / "photos"), *options, "--out", str(folder / "masked")]) == 0
     return folder / "masked"
 
 
@@ -133,18 +120,3 @@ def test_there_corrected_and_back(masked, tmp_path, capsys, tool, edit, back):
     assert [one.metadata["source"] for one in open_native(tmp_path / "kept")[1]] == [
         one.metadata["source"] for one in before if one.name in changed
     ]
-
-
-def test_what_is_not_of_the_set(masked, tmp_path, capsys):
-    run(capsys, "export", masked, "--to", "cvat", "--out", tmp_path / "cvat", "--quiet")
-    file, renamed = tmp_path / "cvat/annotations.xml", tmp_path / "cvat/images"
-    first = open_native(masked)[1][0]
-    file.write_text(file.read_text().replace(f'name="{first.name}.', 'name="other.'))
-    (renamed / f"{first.name}.{first.suffix}").rename(renamed / f"other.{first.suffix}")
-    code = main(
-        ["import", str(tmp_path / "cvat"), "--from", "cvat", "--corrects", str(masked), "--out", str(tmp_path / "out")]
-    )
-    assert code == 2
-    assert "sample 'other': is none of" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-    assert native.read_rows(masked)

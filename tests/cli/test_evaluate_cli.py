@@ -36,18 +36,7 @@ def test_options_reach_the_evaluation(folders, tmp_path, capsys):
     predictions, labels = folders
     save_map(predictions / "labels" / "2007_000032.png", np.kron([[3, 1], [3, 1]], np.ones((2, 2), int)))
     path = tmp_path / "scores.json"
-    options = (
-        "--labels-format",
-        "folder",
-        "--num-classes",
-        "21",
-        "--center-crop",
-        "--size",
-        "2",
-        "--resize-predictions",
-        "--draws",
-        "10",
-    )
+    options = "--labels-format folder --num-classes 21 --center-crop --size 2 --resize-predictions --draws 10".split()
     maps = labels / "VOCdevkit" / "VOC2012" / "SegmentationClass"
     assert run(predictions, "--labels", maps, *options, "--seed", "3", "--json", path, "--quiet") == 0
     scores = json.loads(path.read_text())

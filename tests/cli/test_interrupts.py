@@ -80,24 +80,3 @@ def test_interrupted_with_workers(commands, tmp_path, times, attempt):
         return
     assert said == "seediff: interrupted\n"
     assert list(tmp_path.iterdir()) == []
-
-
-AFTER = """
-import os, signal, sys
-from seediff.cli import commands
-
-def app(*_, **__):
-    try:
-        os.kill(os.getpid(), signal.SIGINT)
-        signal.pause()
-    except KeyboardInterrupt:
-        raise ValueError("the weights cannot be loaded") from None
-
-commands.app = app
-sys.exit(commands.main([], app))
-"""
-
-
-def test_an_error_that_a_library_makes_of_ctrl_c_is_an_interruption():
-    run = subprocess.run([sys.executable, "-c", AFTER], capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stderr) == (130, "seediff: interrupted\n")

@@ -11,7 +11,6 @@ from photo_set import write_photos
 
 from seediff.cli.commands import main
 from seediff.config.base import differences
-from seediff.config.constants import MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.config.presets import read_preset, recommended_mask
@@ -46,15 +45,6 @@ def test_what_is_given_goes_before_it_and_a_file_may_name_it(tmp_path: Path):
     row = read_preset("mini").methods["best"]["mask"]
     assert (config.mask.method, config.mask.beta, config.capture.layers) == (row["method"], 0.6, "down")
     assert config.mask.pamr_iterations == row["pamr_iterations"]
-
-
-def test_it_is_asked_for_over_a_file_that_names_a_method(tmp_path: Path):
-    (tmp_path / "hand.toml").write_text('classes = ["dog"]\n[mask]\nmethod = "ca"\n')
-    config, best = (
-        configure(GenerateConfig, BEST, tmp_path / "hand.toml"),
-        GenerateConfig.recommended(classes=("dog",), **BEST),
-    )
-    assert (config.mask, config.capture) == (best.mask, best.capture)
 
 
 def test_an_output_s_file_may_be_edited_to_ask_for_it(tmp_path: Path):
@@ -107,11 +97,6 @@ def test_the_plan_says_whose_constants_were_never_tuned_for_the_model(model: str
     said = [line for line in MaskJob(config, ()).settings() if line.startswith("Constants: ")]
     assert [line.partition("; they are ")[2] for line in said] == ([whose] if whose else [])
     assert recommended_mask(model, method).tuned is not bool(whose)
-
-
-def test_it_is_no_method_where_no_model_is_known():
-    with pytest.raises(UserError, match="method: best depends on the model; in Python, use"):
-        MaskConfig(method="best")
 
 
 @pytest.mark.parametrize("mask", [{}, {"method": "best"}])

@@ -56,16 +56,11 @@ def test_command_line_before_file_before_default(tmp_path):
     [
         ("per_clas = 1", r"c\.toml: there is no option 'per_clas'"),
         ("[mask]\nalfa = 1", r"c\.toml \[mask\]: there is no option 'alfa'"),
-        ('per_class = "two"', r'c\.toml: per_class: "two" must be a whole number of at least'),
         ("per_class = true", "must be a whole number"),
         ("reject = 1", "must be true or false"),
-        ("classes = [1]", r"c\.toml: classes: \[1\] must be a list, each a text"),
-        ('image_format = "gif"', "'png' or 'jpg'"),
         ("[mask]\nbeta = 'best'", r'c\.toml \[mask\]: beta: "best" must be a number in \(0, 1\) or'),
-        ("[mask]\nignore_band = [0.5]", r"c\.toml \[mask\]: ignore_band: \[0\.5\] must be 2 values, each a"),
         ("mask = 3", "must be a table"),
         ("classes = [", r"c\.toml: is not TOML"),
-        ('classes = "/etc/passwd"', 'passwd" is a file, which only --classes may name; list'),
         ('classes = "names.txt"', r"is a file, which only --classes may name"),
     ],
 )
@@ -94,26 +89,16 @@ def test_a_configuration_opens_no_other_file(tmp_path, monkeypatch, capsys):
         ({"per_class": [3]}, r"per_class: \[3\] must be a whole number of at least 1"),
         ({"per_class": 0}, "per_class: 0 must be a whole number of at least 1"),
         ({"per_class": 900_000_000_000}, "per_class: 900000000000 would be 900000000000 images;"),
-        ({"batch_size": -1}, "batch_size"),
         ({"classes_per_image": 2}, "there is only 1 class"),
-        ({"classes_per_image": 0}, "classes_per_image: 0 must be at least 1"),
-        ({"classes_per_image": ()}, r"classes_per_image: \(\) must be at least 1"),
         ({"classes_per_image": (1, 0)}, "classes_per_image: 1,0 must be at least 1"),
         ({"classes_per_image": (1, 2)}, "classes_per_image: 1,2, but there is only 1 class"),
         ({"prompts": ("a dog",)}, "does not contain"),
-        ({"prompts": ()}, "empty"),
-        ({"size": "0x5"}, "size: 0x5: sides must be from 1 to 65536 pixels"),
         ({"size": "1024×768×3"}, "size: '1024×768×3' must be a side in pixels, or"),
-        ({"size": "large"}, "size: 'large' must be a side in pixels, or width"),
-        ({"size": -8}, "size: -8: sides must be from 1 to 65536 pixels"),
         ({"size": True}, "size: true must be a whole number or a text"),
         ({"size": "3200x64"}, "size: 3200x64: one side is 50 times the other; at"),
         ({"size": "99999999x64"}, "size: 99999999x64: sides must be from 1 to 65536"),
-        ({"seed": -1}, "seed"),
         ({"guidance_scale": float("nan")}, "guidance_scale"),
-        ({"image_format": "gif"}, "image_format"),
         ({"negative_prompt": "a\nb"}, "line break"),
-        ({"threads": 0}, "threads: 0 must be a whole number of at least 1"),
     ],
 )
 def test_impossible_values(values, message):
@@ -147,11 +132,9 @@ def test_a_size_has_one_form(given, kept, tmp_path):
     [
         ("1000x770", (64, None), "1024x768"),
         ("152x20", (16, None), "128x16"),  # 160x16 is too narrow
-        ("20x152", (16, None), "16x128"),
         ("1001", (16, 256), "256"),
         ("1001x130", (16, 500), "496x128"),
         ("522", (16, None, 512**2), "512"),
-        ("2000x1001", (16, None, 512**2), "720x352"),
         ("665x394", (16, None, 512**2), "656x384"),  # 672x400 has too many pixels
         ("511x512", (16, None, 512**2), "512"),
     ],
@@ -182,13 +165,3 @@ def test_differences_name_key_and_both_values():
         "size: 256 → unset",
     ]
     assert differences(FULL, FULL) == []
-
-
-def test_a_local_models_label_does_not_tell_where_it_was(tmp_path):
-    (tmp_path / "mine").mkdir()
-    assert GenerateConfig(classes=("dog",), model=str(tmp_path / "mine")).model_label == "mine"
-    assert GenerateConfig(classes=("dog",), model="mini").model_label == "mini"
-
-
-def test_batches_follow_from_the_configuration():
-    assert GenerateConfig(classes=("dog",), batch_size=4).batches(10) == [range(4), range(4, 8), range(8, 10)]

@@ -1,7 +1,7 @@
 import pytest
 
 from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.config.levels import fit_levels, levels_read, maps_read
+from seediff.config.levels import fit_levels, maps_read
 from seediff.errors import UserError
 from seediff.models.families.unet import SD, attention_layers, levels_of
 
@@ -51,17 +51,3 @@ def test_maps_that_each_method_reads():
     assert maps_read(MaskConfig(method="ca")) == {"cross": (4, 2, 1)}
     assert maps_read(MaskConfig(method="ca_sa")) == {"cross": (4,), "self": (2,)}
     assert maps_read(MaskConfig(method="reference", seed_level=2)) == {"cross": (2,), "self": (4, 2, 1)}
-
-
-def test_what_each_method_reads():
-    assert list(levels_read(MaskConfig(method="ca_sa"))) == ["seed_level", "self_level"]
-    assert (
-        list(levels_read(MaskConfig(method="ca")))
-        == list(levels_read(MaskConfig(expansion="parallel")))
-        == ["expand_levels"]
-    )
-    assert (
-        list(levels_read(MaskConfig()))
-        == list(levels_read(MaskConfig(method="reference")))
-        == ["seed_level", "expand_levels"]
-    )

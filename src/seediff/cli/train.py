@@ -38,15 +38,16 @@ def train(
     finetune_steps: Annotated[
         int | None, WORD, option(DATA, "Steps of the second stage, instead of --finetune-epochs.")
     ] = None,
-    val: Annotated[
-        Path | None, option(DATA, "Dataset to validate with. The segmenter with the best mIoU is kept.")
+    validation: Annotated[
+        Path | None, option(DATA, "Dataset to validate with. The segmenter with the best mIoU is kept.", name="--val")
     ] = None,
-    val_share: Annotated[
+    validation_share: Annotated[
         float | None,
         option(
             DATA,
             "Instead of --val: share of the first dataset to validate with.",
             "the `val` parts of all datasets, if there are any",
+            name="--val-share",
         ),
     ] = None,
     classes: Annotated[
@@ -95,8 +96,8 @@ def train(
         finetune=finetune or (),
         finetune_epochs=finetune_epochs,
         finetune_steps=finetune_steps,
-        validation=val,
-        validation_share=val_share,
+        validation=validation,
+        validation_share=validation_share,
         classes=classes,
     )
     for name, value in (("validate_every", validate_every), ("save_every", save_every)):

@@ -9,7 +9,6 @@ them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
@@ -106,13 +105,10 @@ def fit_field(name: str, value: Any, hint: Any) -> Any:
     except UserError as error:
         wanted = describe(hint)
         raise UserError(name, f"{shown(value)} must be {wanted}" if wanted else error.problem) from error
-    if any(isinstance(number, float) and not math.isfinite(number) for number in _numbers(fitting)):
-        raise UserError(name, f"{shown(value)} must be finite")
+    for number in fitting if isinstance(fitting, tuple) else (fitting,):
+        if isinstance(number, int | float) and not abs(number) < 2**63:  # TOML has no larger whole numbers
+            raise UserError(name, f"{shown(value)} must be less than 2^63")
     return fitting
-
-
-def _numbers(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, tuple) else (value,)
 
 
 def describe(hint: Any) -> str:

@@ -20,7 +20,7 @@ FUNCTION_WORDS = frozenset(
     outside over own part past per photo photograph picture image right several shall she side so some such than
     that the their them then there these they this those three through to together toward towards two under
     until up upon us very via view was we were what when where which while who whose will with within without
-    you your""".split()  # noqa: SIM905
+    you your""".split()
 )
 """English words that name nothing visible. A caption's remaining words are its nouns, adjectives and verbs; word
 classes are not guessed."""

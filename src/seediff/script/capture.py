@@ -10,10 +10,11 @@ hooks. Its pictures are bit-identical to those without capture (`attention/captu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from typing import Any, Literal
 
 import torch
@@ -30,9 +31,7 @@ from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.families.base import Family, Reader
 from .captured import Captured, own_capture, own_constants
-from .listener import Heard, Listener
-
-SEGMENTS = "segments"
+from .listener import Listener
 
 
 @contextmanager
@@ -48,29 +47,22 @@ def capture(
 ) -> Iterator[Captured]:
     """Record the attention of a diffusers pipeline for everything that it draws inside the `with` block.
 
-    Args:
-        pipe: a pipeline whose network is of a known family (docs/models.md): from text, from a picture, inpainting,
-        with ControlNets and
-            adapters, refiners. Or its network alone (`pipe.unet`, `pipe.transformer`): then every row of a batch is a
-            picture of its own, unless `prompts` give the number of pictures, and runs are told apart where the noise
-            level turns back: for looks of a single call, use a `with` block for each.
-        keep: which attention: "all"; a method of masks ("seediff", "ca_sa", "fa_seg", …), for only the maps that it
-        reads, of the layers
-            that the model's folder names for it; "segments", for self-attention alone, as it is captured for
-            photographs. Less attention costs less memory and time.
-        prompts: the prompt, if the pipeline is given only embeddings: one text, or one per picture. tokenizer: the
-        tokenizer of the text, if a network alone is given; the text columns must begin with its first token. steps:
-        which steps to record: "all", or a number k for every k-th. normalize: divide each layer's and step's map by its
-        maximum (eq. 5); False: plain means. layers: as in `CaptureConfig`.
+    pipe: a pipeline whose network is of a known family (docs/models.md): from text, from a picture, inpainting, with
+    ControlNets and adapters, refiners. Or its network alone (`pipe.unet`, `pipe.transformer`): then every row of a
+    batch is a picture of its own, unless `prompts` give the number of pictures, and runs are told apart where the noise
+    level turns back: for looks of a single call, use a `with` block for each.
 
-    Yields: Captured.
+    keep: which attention: "all"; a method of masks ("seediff", "ca_sa", "fa_seg", …), for only the maps that it reads,
+    of the layers that the model's folder names for it; "segments", for self-attention alone, as it is captured for
+    photographs. Less attention costs less memory and time. prompts: the prompt, if the pipeline is given only
+    embeddings: one text, or one per picture. tokenizer: the tokenizer of the text, if a network alone is given; the
+    text columns must begin with its first token. steps: which steps to record: "all", or a number k for every k-th.
+    normalize: divide each layer's and step's map by its maximum (eq. 5); False: plain means. layers: as in
+    `CaptureConfig`.
 
-    Raises:
-        UserError: a network of no known family; attention beside the network's own (perturbed-attention guidance,
-        IP-Adapters, GLIGEN); a
-            network that torch compiled; a method that does not work with the model; maps that do not fit into memory,
-            before the first step.
-        RuntimeError: this network is already being captured.
+    Raises UserError for a network of no known family, attention beside the network's own (perturbed-attention guidance,
+    IP-Adapters, GLIGEN), a network that torch compiled, a method that does not work with the model, and maps that do
+    not fit into memory, before the first step; RuntimeError if this network is already being captured.
     """
     pipe = getattr(pipe, "pipe", pipe)  # a Model from `load_model`
     network, family = find_network(pipe)
@@ -97,19 +89,32 @@ def capture(
                 "name the text, capture(pipe, prompts='…')",
             )
         if encode is not None:
-            stack.enter_context(record_attention(pipe, encode, listener.heard_encoding))
+            stack.enter_context(wrap_method(pipe, encode, listener.note_encoding))
         processor = getattr(pipe, "image_processor", None)
         if hasattr(processor, "postprocess"):
-            stack.enter_context(record_attention(processor, "postprocess", listener.heard_pictures))
+            stack.enter_context(wrap_method(processor, "postprocess", listener.note_pictures))
         stack.enter_context(listening(network, recorder, listener.begin))
         yield seen
 
 
 @contextmanager
-def record_attention(owner: Any, name: str, tell: Any) -> Iterator[None]:
-    """Inside the `with` block, call `tell` after each call of an object's method, with its arguments and its result."""
-    before = vars(owner).get(name)
-    vars(owner)[name] = Heard(getattr(owner, name), tell)
+def wrap_method(owner: Any, name: str, tell: Callable[[Mapping[str, Any], Any], None]) -> Iterator[None]:
+    """Inside the `with` block, call `tell` after each call of an object's method, with its arguments by name and its
+    result.
+    """
+    before, method = vars(owner).get(name), getattr(owner, name)
+
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = inspect.signature(method).bind(*args, **kwargs)
+        given.apply_defaults()
+        # The method may change a list of prompts (Z-Image writes its template into it).
+        copies = {name: list(value) if isinstance(value, list) else value for name, value in given.arguments.items()}
+        output = method(*args, **kwargs)
+        tell(copies, output)
+        return output
+
+    vars(owner)[name] = call
     try:
         yield
     finally:
@@ -135,7 +140,7 @@ def plan_pipeline(
     if keep == "all":
         reads: Reads = {"cross": None} if family.no_self_attention else EVERYTHING
         return plan_capture(family, network, capture, reads=reads, pipeline=pipeline)
-    if keep == SEGMENTS:
+    if keep == "segments":
         return plan_segments(
             family, network, SegmentConfig(), pipeline, replace(capture, normalize=False), pipeline=pipeline
         )
@@ -155,18 +160,11 @@ def _check_memory(network: Any, plan: CapturePlan, size: Grid, images: int) -> N
     """Raise UserError if the maps of `images` images with L = `size` do not fit into the memory of the network's
     device.
     """
-    expected, there = replace(plan, size=size).expected, _memory(network)
+    expected, device = replace(plan, size=size).expected, next(network.parameters()).device
+    there = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory_bytes()
     if expected and there and expected.map_bytes * images > there:
         raise UserError(
             f"the attention maps of {images} images of {size[1]} × {size[0]} positions take"
             f" {show_bytes(expected.map_bytes * images)}, and {show_bytes(there)} of memory are there; draw fewer or"
             " smaller images at once, or capture less (keep, such as keep='ca')"
         )
-
-
-def _memory(network: Any) -> int | None:
-    """Bytes of memory on the device where a network's attention is captured: a computer's whole memory, or a GPU's free
-    memory.
-    """
-    device = next(network.parameters()).device
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory_bytes()

@@ -5,9 +5,9 @@ prompt.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from PIL import Image
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.plan import CapturePlan, Expected, plan_capture, plan_segments
 from ..config.constants import MaskConfig, SegmentConfig
-from ..config.fields import field_types
+from ..config.fields import check_table
 from ..config.methods import BEST
 from ..errors import UserError
 from ..masks.make import MaskResult, enlarge, make_masks, soft_mask
@@ -91,17 +91,12 @@ class Captured:
 
         Raises UserError if attention was not a number.
         """
-        return [
-            self._maps(
-                number,
-                [
-                    word
-                    for word in words
-                    if self._found(number)[0].maps[0].cross_attention and self._columns(number, word)
-                ],
-            )
-            for number, words in enumerate(self.words)
-        ]
+        every = []
+        for number, words in enumerate(self.words):
+            run, image = self._run(number)
+            text = run.maps[image].cross_attention
+            every.append(self._maps(number, [word for word in words if text and self._columns(number, word)]))
+        return every
 
     def expected(self, height: int | None = None, width: int | None = None) -> Expected | None:
         """The expected capture of an image of height × width pixels (by default the pipeline's own size), known before
@@ -146,14 +141,11 @@ class Captured:
         if method == BEST:
             problem = f"{method}: needs a capture of its own, which `capture` does not have"
             raise UserError("method", problem, "use generate or mask")
-        _check_constants(MaskConfig, constants)
-        config = replace(own_constants(self._pipe, method), **constants)
+        config = replace(own_constants(self._pipe, method), **check_table(MaskConfig, constants, "masks"))
         config = plan_capture(self._family, self._plan.network, mask=config).mask or config
         maps, shown = self._maps(image, phrases), self._picture(image, picture)
         if shown is None and config.pamr:
-            raise UserError(
-                "masks follow the picture's edges, but the pipeline gave none (latents?): give picture=, or pamr=False"
-            )
+            raise UserError("picture", "masks follow its edges, but the pipeline gave none", "give it, or pamr=False")
         size = None if shown is not None else self._size(maps, None)
         return make_masks(shown, maps, [_name(phrase) for phrase in phrases], config, size=size)
 
@@ -164,8 +156,7 @@ class Captured:
         from ..attention.windows import Window
         from ..segments.make import check_constants, join_windows, propose
 
-        _check_constants(SegmentConfig, constants)
-        config = SegmentConfig(**constants)
+        config = SegmentConfig(**check_table(SegmentConfig, constants, "segments"))
         if config.divides_features:
             problem = f"{config.method}: cuts features, but what was captured is attention"
             raise UserError("method", problem, "use diffseg or kmeans")
@@ -187,7 +178,7 @@ class Captured:
         self._listener.finish()
         return self._listener.finished
 
-    def _found(self, image: int) -> tuple[Run, int]:
+    def _run(self, image: int) -> tuple[Run, int]:
         runs = self._runs()
         for run, numbers in zip(runs, self.runs, strict=True):
             if image in numbers:
@@ -195,40 +186,27 @@ class Captured:
                     raise run.error
                 return run, image - numbers.start
         count = sum(run.images for run in runs)
-        raise UserError(
-            f"image = {image}: {count} were drawn in the block"
-            + (f", 0 to {count - 1}" if count else "; call the pipeline there")
-        )
+        raise UserError("image", f"{image}: {count} were drawn in the block, numbered from 0")
 
     def _maps(self, image: int, phrases: Sequence[Phrase]) -> AttentionMaps:
-        run, number = self._found(image)
-        words = {_name(phrase): self._asked(image, phrase) for phrase in phrases}
+        run, number = self._run(image)
+        words: dict[str, tuple[int, ...]] = {}
+        for phrase in phrases:
+            words[_name(phrase)] = columns = self._columns(image, phrase)
+            text = run.texts[number]
+            if not columns and not text:
+                problem = "the pipeline was given no prompt, only embeddings"
+                raise UserError(f"'{phrase}'", problem, "name it, capture(pipe, prompts='…')")
+            if not columns and not self._all_readers():
+                problem = "which columns it has, only the tokenizer knows"
+                raise UserError(f"'{phrase}'", problem, "name it, capture(network, tokenizer=…), or name columns")
+            if not columns:
+                problem = f"is not in what the model read of the prompt '{text['prompt']}'"
+                raise UserError(f"'{phrase}'", problem, f"its words: {', '.join(self.words[image])}")
         return replace(run.maps[number], words=words)
 
-    def _asked(self, image: int, phrase: Phrase) -> tuple[int, ...]:
-        """The columns of a phrase. Raises UserError if there are none."""
-        columns = self._columns(image, phrase)
-        if not columns:
-            run, number = self._found(image)
-            text = run.texts[number]
-            if not text:
-                raise UserError(
-                    f"'{phrase}': the pipeline was given no prompt, only embeddings: name it, capture(pipe,"
-                    " prompts='…')"
-                )
-            if not self._all_readers():
-                raise UserError(
-                    f"'{phrase}': which columns it has, only the tokenizer knows: capture(network, tokenizer=…), or"
-                    " name columns"
-                )
-            raise UserError(
-                f"'{phrase}' is not in what the model read of the prompt '{text['prompt']}'; its words:"
-                f" {', '.join(self.words[image])}"
-            )
-        return columns
-
     def _columns(self, image: int, phrase: Phrase) -> tuple[int, ...]:
-        run, number = self._found(image)
+        run, number = self._run(image)
         text = run.texts[number]
         there = next((maps.shape[1] for maps in run.maps[number].cross_attention.values()), 0)
         if not there:
@@ -240,22 +218,15 @@ class Captured:
         if not text:
             return ()
         self._check_instruction(text)
-        columns = {
-            column
-            for reader in self._all_readers()
-            for column in find_columns(reader, self._read(reader, text), phrase)
-        }
-        return tuple(sorted(column for column in columns if column < there))
+        found = (find_columns(reader, self._read(reader, text), phrase) for reader in self._all_readers())
+        return tuple(sorted(column for column in set(chain(*found)) if column < there))
 
     def _all_readers(self) -> Sequence[Reader]:
         """The readers of the pipeline; none for a network alone, unless its tokenizer was given."""
         if self._readers is not None:
             return self._readers
-        return (
-            self._family.readers(self._pipe)
-            if any(getattr(self._pipe, name, None) is not None for name in TOKENIZERS)
-            else ()
-        )
+        whole = any(getattr(self._pipe, name, None) is not None for name in TOKENIZERS)
+        return self._family.readers(self._pipe) if whole else ()
 
     def _read(self, reader: Reader, text: Texts) -> str:
         """The text that a tokenizer read: `prompt` for the pipeline's first tokenizer, `prompt_2` for its second if
@@ -266,13 +237,11 @@ class Captured:
         return text.get(f"prompt_{number + 1}") or text["prompt"]
 
     def _check_instruction(self, text: Texts) -> None:
-        usual = (
-            inspect.signature(type(self._pipe).__call__).parameters.get(INSTRUCTION) if INSTRUCTION in text else None
-        )
-        if usual is not None and text[INSTRUCTION] != "\n".join(usual.default or ()):
-            raise UserError(
-                f"{INSTRUCTION}: words are located behind the pipeline's own alone; leave it out, or name columns"
-            )
+        if INSTRUCTION in text:
+            usual = inspect.signature(type(self._pipe).__call__).parameters.get(INSTRUCTION)
+            if usual is not None and text[INSTRUCTION] != "\n".join(usual.default or ()):
+                problem = "words are located behind the pipeline's own alone"
+                raise UserError(INSTRUCTION, problem, "leave it out, or name columns")
 
     def _picture(self, image: int, picture: Picture) -> np.ndarray | None:
         if picture is None:
@@ -319,11 +288,6 @@ def _recommended(pipe: Any, method: str) -> Recommended | None:
     from ..models.info import read_settings
 
     return recommended_mask(str(folder), method) if read_settings(Path(folder)).preset else None
-
-
-def _check_constants(kind: type, constants: Mapping[str, Any]) -> None:
-    if unknown := [name for name in constants if name not in field_types(kind)]:
-        raise UserError(f"there is no constant '{unknown[0]}'", fix=f"constants here: {', '.join(field_types(kind))}")
 
 
 def _name(phrase: Phrase) -> str:

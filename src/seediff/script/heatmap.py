@@ -51,25 +51,22 @@ class HeatMap:
         from ..files.outputs import write_atomic
 
         file, path = io.BytesIO(), Path(path)
-        kind = Image.registered_extensions().get(path.suffix.lower())
-        if kind not in Image.SAVE:
-            raise UserError(f"{path}", "its suffix is of no format that can be written", "use .png or .jpg")
         image = self.over() if over else self.image()
         try:
-            image.save(file, kind)
-        except (OSError, ValueError) as error:  # the format has no such pictures, or Pillow lacks its library
-            raise UserError(f"{path}", f"cannot be written ({first_line(error)})", "use .png or .jpg") from error
+            image.save(file, Image.registered_extensions()[path.suffix.lower()])
+        except (KeyError, OSError, ValueError) as error:  # no such format, or none for such pictures
+            raise UserError(path, f"cannot be written ({first_line(error)})", "use .png or .jpg") from error
         write_atomic(path, file.getvalue())
 
     def show(self) -> None:
         """Open the heat map in the system's viewer, over the picture if there is one."""
-        self._shown().show(title=self.phrase)
+        self._best().show(title=self.phrase)
 
     def _repr_png_(self) -> bytes:
         """The PNG that notebooks show."""
         file = io.BytesIO()
-        self._shown().save(file, "PNG")
+        self._best().save(file, "PNG")
         return file.getvalue()
 
-    def _shown(self) -> Image.Image:
+    def _best(self) -> Image.Image:
         return self.image() if self.picture is None else self.over()

@@ -18,7 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, update_wrapper
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -61,9 +61,8 @@ def _find(rows: Sequence[torch.Tensor], states: Sequence[torch.Tensor]) -> dict[
     """Index of a state → index of the first row that equals it, for states that have one."""
     if not rows:
         return {}
-    table = torch.stack(
-        [torch.stack([_equal(row, state) for row in rows]) for state in states]
-    ).tolist()  # waits for a GPU once
+    equal = [torch.stack([_equal(row, state) for row in rows]) for state in states]
+    table = torch.stack(equal).tolist()  # waits for a GPU once
     return {number: line.index(True) for number, line in enumerate(table) if any(line)}
 
 
@@ -129,7 +128,7 @@ class Listener:
 
     # What the pipeline does
 
-    def heard_encoding(self, given: Mapping[str, Any], output: Any) -> None:
+    def note_encoding(self, given: Mapping[str, Any], output: Any) -> None:
         """Called after the pipeline's `encode_prompt`. given: its arguments by name."""
         rows = output[0] if isinstance(output, tuple) else output
         if rows is None:
@@ -142,19 +141,17 @@ class Listener:
             texts[INSTRUCTION] = ["\n".join(given[INSTRUCTION] or ())]
         if not isinstance(output, tuple) and given.get("do_classifier_free_guidance"):
             count = len(texts["prompt"]) if texts else len(given["prompt_embeds"])
-            rows = _conditional(list(rows), count * int(given.get("num_images_per_prompt") or 1))
+            count *= int(given.get("num_images_per_prompt") or 1)
+            # The first third, as for InstructPix2Pix, or the second half.
+            rows = rows[:count] if len(rows) == 3 * count else rows[-count:]
         beside = output[1:] if isinstance(output, tuple) else ()
-        others = [
-            row
-            for part in beside
-            if isinstance(part, list) or (torch.is_tensor(part) and part.ndim == 3)
-            for row in part
-        ]
+        states = (part for part in beside if isinstance(part, list) or (torch.is_tensor(part) and part.ndim == 3))
+        others = [row for part in states for row in part]
         encoded = Encoded(list(rows), texts, others)
         self._encoded.append(encoded)
         self._fresh.setdefault(threading.get_ident(), []).append(encoded)
 
-    def heard_pictures(self, _given: Mapping[str, Any], output: Any) -> None:
+    def note_pictures(self, _given: Mapping[str, Any], output: Any) -> None:
         """Called after the pipeline's `image_processor.postprocess`."""
         run = self.run or (self.finished[-1] if self.finished else None)
         pictures = _pictures(output)
@@ -165,7 +162,7 @@ class Listener:
 
     def begin(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Forward pre-hook of the network: decides whether a run begins, and which rows of this call are recorded."""
-        given = _bound(network, args, kwargs)
+        given = {**dict(zip(_parameters(type(network)), args, strict=False)), **kwargs}
         states = next(
             (given[name] for name in ("encoder_hidden_states", "cap_feats", "text_bth") if given.get(name) is not None),
             None,
@@ -181,13 +178,9 @@ class Listener:
         if rows is None:
             self.recorder.recording = False
             return
-        if (
-            self.run is not None
-            and self.run.texts
-            and (self.recorder.latent_size, self.run.images) != ((height, width), len(rows))
-        ):
-            self._start(network)  # another size or number of images: another run
         assert self.run is not None
+        if self.run.texts and (self.recorder.latent_size, self.run.images) != ((height, width), len(rows)):
+            self._start(network)  # another size or number of images: another run
         if not self.run.texts:
             self.run.texts = self._texts(rows, states)
             if self.check is not None:
@@ -265,9 +258,7 @@ class Listener:
         Raises UserError if texts were encoded separately, and neither their place in the batch nor their order shows
         which is the prompt.
         """
-        by_source = sorted(
-            fresh, key=lambda encoded: bool(encoded.texts)
-        )  # embeddings that were given come before encoded texts
+        by_source = sorted(fresh, key=lambda encoded: bool(encoded.texts))  # embeddings that were given come first
         there = [encoded for encoded in by_source if encoded.find(states)]
         apart = [encoded for encoded in fresh if encoded.texts and not encoded.others]
         if not there:
@@ -275,18 +266,14 @@ class Listener:
         if not there[0].texts or there[0].others or len(apart) < 2:
             return there[0]
         wanted = _plain(self.prompts)
-        if wanted and (
-            named := next((encoded for encoded in apart if _plain(encoded.texts.get("prompt", ())) == wanted), None)
-        ):
-            return named
+        for encoded in apart if wanted else ():
+            if _plain(encoded.texts.get("prompt", ())) == wanted:
+                return encoded
         family = self.recorder.family
         if len(there) > 1:  # halves of a batch; a shorter text may equal the beginning of a longer one
             row = states[0 if family.conditional == "first half" else -1]
-            return max(
-                (encoded for encoded in there if encoded.find([row])),
-                key=lambda encoded: len(encoded.rows[0]),
-                default=there[0],
-            )
+            like = (encoded for encoded in there if encoded.find([row]))
+            return max(like, key=lambda encoded: len(encoded.rows[0]), default=there[0])
         if there[0] is apart[0] and (family.conditional == "first call" or family.distilled):
             return there[0]
         raise UserError(
@@ -299,9 +286,8 @@ class Listener:
             matched = sorted(self._read.find(states))
             if not matched:
                 return None  # the call without the prompt, or with a text that a callback put in its place
-            several = (
-                isinstance(states, list) and len(matched) % self._count == 0
-            )  # a prompt's states are repeated for its images later
+            # A list has a prompt's states once, which are repeated for its images later.
+            several = isinstance(states, list) and len(matched) % self._count == 0
             if len(matched) <= self._count or several:
                 return range(matched[0], matched[-1] + 1) if matched[-1] - matched[0] == len(matched) - 1 else matched
         return self._by_position(states, batch)
@@ -335,13 +321,6 @@ class Listener:
         if not read.texts:
             return [_shared(self.prompts, number, len(rows)) for number in range(len(rows))]
         return [read.text(found.get(number, number)) for number in range(len(rows))]
-
-
-def _conditional(rows: list[Any], count: int) -> list[Any]:
-    """The rows of `count` prompts in a batch under guidance: the first third, as for InstructPix2Pix, or the second
-    half.
-    """
-    return rows[:count] if len(rows) == 3 * count else rows[-count:]
 
 
 def _plain(texts: Sequence[str]) -> list[str]:
@@ -378,14 +357,9 @@ def _is_running(pipeline: type | None) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _parameters(kind: type) -> inspect.Signature:
-    return inspect.signature(kind.forward)
-
-
-def _bound(network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments of a call of the network, by name."""
-    names = list(_parameters(type(network)).parameters)[1:]
-    return {**dict(zip(names, args, strict=False)), **kwargs}
+def _parameters(kind: type) -> list[str]:
+    """The names of the arguments of a network."""
+    return list(inspect.signature(kind.forward).parameters)[1:]
 
 
 def _pictures(output: Any) -> list[np.ndarray]:
@@ -395,27 +369,6 @@ def _pictures(output: Any) -> list[np.ndarray]:
             return []
         output = output.detach().float().cpu().permute(0, 2, 3, 1).numpy()
     if isinstance(output, np.ndarray):
-        return (
-            [(image * 255).round().astype(np.uint8) for image in output]
-            if output.ndim == 4 and output.shape[3] == 3
-            else []
-        )
+        coloured = output.ndim == 4 and output.shape[3] == 3
+        return [(image * 255).round().astype(np.uint8) for image in output] if coloured else []
     return [np.asarray(image.convert("RGB")) for image in output if hasattr(image, "convert")]
-
-
-class Heard:
-    """Takes the place of a method: calls it, then calls `tell` with its arguments by name and its result."""
-
-    def __init__(self, method: Callable[..., Any], tell: Callable[[Mapping[str, Any], Any], None]) -> None:
-        update_wrapper(self, method)
-        self.method, self.tell = method, tell
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        given = inspect.signature(self.method).bind(*args, **kwargs)
-        given.apply_defaults()
-        before = {name: list(value) if isinstance(value, list) else value for name, value in given.arguments.items()}
-        output = self.method(
-            *args, **kwargs
-        )  # which may change the list of prompts (Z-Image writes its template into it)
-        self.tell(before, output)
-        return output

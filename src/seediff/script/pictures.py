@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,8 +26,7 @@ from ..segments.make import Segments
 
 Picture = Path | str | Image.Image | np.ndarray
 """A file's path, a Pillow picture, or (H, W, 3) uint8."""
-OF_DATASETS = ("threads", "keep_attention", "objects", "photos", "name_threshold", "overlays")
-"""Options of the commands that only matter for their folders, or for a whole run."""
+Job = TypeVar("Job", MaskJob, SegmentJob)
 HERE = Photo(Path("the picture"), "the picture")
 
 
@@ -43,12 +42,9 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Path | Model = 
     Raises UserError for a picture or option that cannot be used, and for a class that the model does not know.
     """
     _check(options, model)
-    config = MaskPhotosConfig.recommended(**{**options, **_source(model), "classes": _names(classes)})
+    config = MaskPhotosConfig.recommended(**{**options, **_source(model), "classes": classes})
     photo = read_picture(image)
-    job = MaskJob(config, ())
-    if not isinstance(model, Model):
-        job.check()
-    job.use(_loaded(config, model))
+    job = _prepare(MaskJob(config, ()), model)
     spec = PhotoSpec(0, HERE, config.classes)
     seen = job.seen(photo)
     ((_, maps),) = job.look([(spec, seen)])
@@ -78,18 +74,9 @@ def segment(image: Picture, *, model: str | Path | Model = "mini", **options: An
     config = SegmentPhotosConfig.recommended(**{**options, **_source(model)})
     if config.segment.k == "truth":
         raise UserError("segment.k", "truth: there are no label maps of a picture in memory", "give a number")
-    job = SegmentJob(config, ())
-    if not isinstance(model, Model):
-        job.check()
-    job.use(_loaded(config, model))
+    job = _prepare(SegmentJob(config, ()), model)
     (segments,) = job.segments([job.checked(PhotoSpec(0, HERE, ()), photo)])
     return segments
-
-
-def _names(classes: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(classes, str):
-        raise UserError(f"classes must be a list of names, like [{classes!r}]")
-    return tuple(classes)
 
 
 def _source(model: str | Path | Model) -> dict[str, str | Path | None]:
@@ -98,25 +85,23 @@ def _source(model: str | Path | Model) -> dict[str, str | Path | None]:
 
 
 def _check(options: Mapping[str, Any], model: str | Path | Model) -> None:
-    """Raise UserError for an option that would have no effect."""
-    for name in (name for name, value in options.items() if value):
-        if name in OF_DATASETS:
-            raise UserError(
-                name, "has no effect on a picture in memory", "leave it out, or use mask_photos or segment_photos"
-            )
-        if name in (*LOADING, "device", "dtype") and isinstance(model, Model):
-            raise UserError(f"{name}: the model is loaded already; give it to load_model")
+    """Raise UserError for an option of loading beside a model that is loaded."""
+    used = [name for name in (*LOADING, "device", "dtype") if options.get(name)]
+    if used and isinstance(model, Model):
+        raise UserError(used[0], "the model is loaded already", "give it to load_model")
 
 
-def _loaded(config: MaskPhotosConfig | SegmentPhotosConfig, model: str | Path | Model) -> Model:
-    if isinstance(model, Model):
-        return model
-    return _last(registry.load_model, config.model, config.device, config.dtype, tuple(config.loading.items()))
+def _prepare(job: Job, model: str | Path | Model) -> Job:
+    """The job with its model."""
+    if not isinstance(model, Model):
+        job.check()
+        config = job.config
+        model = _load(config.model, config.device, config.dtype, tuple(config.loading.items()))
+    job.use(model)
+    return job
 
 
 @lru_cache(maxsize=1)
-def _last(
-    load: Callable[..., Model], name: str, device: str | None, dtype: str | None, loading: tuple[tuple[str, Any], ...]
-) -> Model:
+def _load(name: str, device: str | None, dtype: str | None, loading: tuple[tuple[str, Any], ...]) -> Model:
     """Load a model; the one that was named last is kept."""
-    return load(name, device=device, dtype=dtype, **dict(loading))
+    return registry.load_model(name, device=device, dtype=dtype, **dict(loading))

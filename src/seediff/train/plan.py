@@ -61,7 +61,8 @@ def plan_training(
             "such as 3:1 for two",
         )
     if validation is not None and validation_share is not None:
-        raise UserError("validation and validation_share", "exclude each other", "give one of them")
+        problem = f"{validation_share} is given beside other validation sets"
+        raise UserError("validation_share", problem, "give one of the two")
     opened = [_opened(source) for source in data]
     names = tuple(classes) if classes is not None else opened[0].classes
     check_class_list(names)
