@@ -222,7 +222,7 @@ PLANNED = [
     ("--model mini-dit --size 1024", "--size: 1024 must be at most 256 for model"),
     ("--model flux-dev --negative-prompt bad", "--negative-prompt: 'bad': model 'flux-dev' cannot use one"),
     ("--model pixart-sigma --lora none", "--lora: none: diffusers loads no LoRA into PixArt"),
-    ("--model sdxl --lora none.safetensors", "--lora: none.safetensors: there is no such file or folder"),
+    ("--model sdxl --lora none.safetensors", "--lora: none.safetensors must be a .safetensors file"),
     ("--model flux-dev --embedding none", "--embedding: none: textual inversion is loaded into models whose"),
     ("--model {tmp}", "model_index.json: there is no such file; a folder written by diffusers' save_pretrained"),
 ]
