@@ -12,12 +12,10 @@ from diffusers.models.attention_processor import AttnProcessor
 
 import seediff.attention.probabilities
 from seediff.attention.maps import AttentionMaps
-from seediff.attention.plan import plan_capture
 from seediff.attention.probabilities import Part, Scratch, add_probabilities
-from seediff.attention.recorder import AttentionRecorder
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
-from seediff.models.families.unet import SD, attention_layers
+from seediff.models.families.unet import attention_layers
 
 STEPS = 3
 CONTEXT = 7
@@ -136,14 +134,6 @@ def test_sides_that_cannot_be_halved_evenly(mini_model, size):
         assert torch.equal(wanted.self_at(level), maps.self_at(level))
 
 
-def test_positions_of_no_level():
-    recorder = AttentionRecorder(plan_capture(SD, {}), guidance=False)
-    recorder.latent_size = (16, 24)
-    assert [recorder.grid(n) for n in (384, 96, 24)] == [(16, 24), (8, 12), (4, 6)]
-    with pytest.raises(UserError, match="attention over 100 positions is of no level of latents of 16 × 24"):
-        recorder.grid(100)
-
-
 def test_output_is_bit_identical_and_the_unet_is_left_as_it_was(unet):
     found = unet.attn_processors
     plain = run(unet)
@@ -175,17 +165,6 @@ def test_block_size_changes_nothing(sd2_model, monkeypatch):
     for size in (10_000, 200_000):
         monkeypatch.setitem(seediff.attention.probabilities.BLOCK_BYTES, "cpu", size)
         assert_equal_maps(captured(unet, images=3, steps=1)[1], whole[1], 1e-6)
-
-
-def test_attention_mask(sd1_model):
-    unet = sd1_model.pipe.unet
-    visible = torch.ones(4, CONTEXT)
-    visible[:, 4:] = 0
-    with capturing(unet, CaptureConfig(normalize=False), guidance=True) as recorder:
-        run(unet, encoder_attention_mask=visible)
-    cross = recorder.maps([{}] * 2, [""] * 2)[1].cross_attention[16, 16]
-    assert cross[:, 4:].max() == 0
-    torch.testing.assert_close(cross.sum(1), torch.ones(256))
 
 
 def test_levels(sd1_model):
@@ -364,21 +343,3 @@ def test_scores_beyond_half_precision(upcast_unet, asked):
                 )
                 torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
     assert largest > torch.finfo(torch.float16).max
-
-
-@pytest.mark.parametrize("outside", [False, True])
-def test_maps_under_inference_mode(sd1_model, outside):
-    """Steps inside, maps inside or outside the block, and ordinary tensors either way, that may be changed in place."""
-    unet = sd1_model.pipe.unet
-    expected = captured(unet)[0]
-    with torch.inference_mode(), capturing(unet, guidance=True, per_layer=True) as recorder:
-        run(unet)
-        if not outside:
-            recorder.maps([{}] * 2, [""] * 2)
-    maps = recorder.maps([{}] * 2, [""] * 2)[0]
-    layers = recorder.layer_maps("self", 0)
-    for tensor in (*maps.self_attention.values(), *maps.cross_attention.values(), *layers[16, 16].values()):
-        assert not tensor.is_inference()
-        tensor.mul_(1)
-    for side, tensor in expected.self_attention.items():
-        torch.testing.assert_close(maps.self_attention[side], tensor, atol=1e-6, rtol=1e-5)

@@ -116,14 +116,3 @@ def test_bad_input(sd1_model, options, message):
     with pytest.raises(UserError, match=message) as error:
         generate(sd1_model, **options)
     assert "\n" not in str(error.value)
-
-
-def test_an_image_that_is_not_a_number(sd1_model):
-    weight = sd1_model.pipe.vae.decoder.conv_out.weight
-    kept = weight.detach().clone()
-    weight.data.fill_(float("nan"))
-    try:
-        with pytest.raises(UserError, match=r"^dtype: float32: overflowed, the generated image is not a number"):
-            generate(sd1_model, SPECS[:1])
-    finally:
-        weight.data.copy_(kept)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 
 import numpy as np
@@ -94,29 +93,6 @@ def test_pasted_labels_are_where_they_were_cut(fit, shape):
     inside = back >= 0
     np.testing.assert_array_equal(back[inside], numbers[inside])
     assert inside.all() == (fit != "crop" or shape[0] == shape[1])
-
-
-@PATIENT
-@given(st.integers(8, 700), st.integers(8, 700))
-def test_a_kept_photograph_has_its_shape_and_at_most_the_positions_of_the_square(mini_model, height: int, width: int):
-    """Sides are multiples of 16; no pair of sides with as small an area is nearer to the shape and larger."""
-    if max(height, width) > 8 * min(height, width):
-        with pytest.raises(UserError, match="keeps no shape that a model could see"):
-            seen_shape(mini_model, (height, width), "keep", None)
-        return
-    h, w = seen_shape(mini_model, (height, width, 3), "keep", None)
-    assert h % 16 == w % 16 == 0
-    assert h * w <= 64 * 64
-    long, short = max(h, w), min(h, w)
-    aspect = max(height, width) / min(height, width)
-    pairs = [(a, b) for b in range(16, 65, 16) for a in range(b, 257, 16) if a * b <= 64 * 64]
-    assert not [
-        (a, b)
-        for a, b in pairs
-        if abs(math.log(a / b / aspect)) < abs(math.log(long / short / aspect)) and a * b > h * w
-    ]
-    assert seen_shape(mini_model, (width, height), "keep", None) == (w, h)
-    assert windows(height, width, "keep") == [Window(0, 0, height, width)]
 
 
 def test_at_which_size_a_photograph_is_seen(mini_model):

@@ -31,14 +31,6 @@ def test_all_classes_are_those_of_the_tuned_model(tmp_path, capsys, option):
     assert "--classes: all: model 'sd2-base' is not limited to a" in capsys.readouterr().err
 
 
-def test_photographs_beside_a_list_of_classes_are_photographs(tmp_path, capsys):
-    """A folder is a dataset only with all that a dataset has."""
-    write_photos(tmp_path / "images")
-    (tmp_path / "classes.txt").write_text("background\ndog\n")
-    assert main(["segment", str(tmp_path), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
-    assert "6 photographs" in capsys.readouterr().out
-
-
 def test_captions_for_a_network_that_is_not_fetched_yet(tmp_path, capsys):
     """It has no list of words, unlike its base."""
     write_photos(tmp_path / "photos")

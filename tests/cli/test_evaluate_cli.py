@@ -66,10 +66,3 @@ def test_bad_input_is_one_line(folders, change, words, capsys):
     assert err.startswith("seediff: ")
     assert err.count("\n") == 1
     assert words in err
-
-
-def test_json_is_tried_before_the_evaluation(folders, tmp_path, capsys, monkeypatch):
-    (tmp_path / "file").touch()
-    monkeypatch.setattr("seediff.evaluate.segments.evaluate_segments", lambda *_, **__: pytest.fail("evaluated first"))
-    assert run(folders[0], "--labels", folders[1], "--json", tmp_path / "file" / "scores.json") == 2
-    assert "scores.json: cannot be written to" in capsys.readouterr().err

@@ -6,8 +6,7 @@ import pytest
 
 from seediff.cli import main
 from seediff.errors import UserError
-from seediff.files.output_folders import STORES, Url, parse_folder, parse_out, stage_output
-from seediff.run.output import Storage
+from seediff.files.output_folders import STORES, Url, parse_out
 
 HERE = {
     "export": ["pets", "--to", "voc"],
@@ -59,23 +58,3 @@ def test_schemes():
     for wrong in ("http://a/b", "zip://a::s3://b", "s3://a::http://b/c", "data:://x"):
         with pytest.raises(UserError, match="is no store"):
             parse_out(wrong)
-
-
-def test_a_folder_by_its_address(tmp_path):
-    assert parse_folder(f"file://{tmp_path}/a/") == tmp_path / "a"
-    with stage_output(f"file://{tmp_path}/a") as part:
-        (part / "b").touch()
-    assert (tmp_path / "a" / "b").is_file()
-    with pytest.raises(UserError, match="writes to a folder of this machine"), stage_output("s3://bucket/a"):
-        pass
-
-
-def test_names_of_objects_do_not_lead_out_of_the_scratch_folder(tmp_path, monkeypatch):
-    storage = Storage(Url("memory://hostile"))
-    names = ("a", ".batches/../../evil", "..", "b/..\\evil", "/evil")
-    monkeypatch.setattr(storage.system.fs, "find", lambda *_, **__: {f"/hostile/{name}": {"size": 1} for name in names})
-    assert storage.list() == {"a": 1}
-    for name in (".batches/../../evil", "/evil", "a//b"):
-        with pytest.raises(UserError, match="is no path inside it"):
-            storage.download(tmp_path / "in", [name])
-    assert list(tmp_path.iterdir()) == []

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-from builders.published import written
 from photo_set import write_photos
 
 from seediff.cli.commands import main
@@ -97,11 +95,3 @@ def test_the_plan_says_whose_constants_were_never_tuned_for_the_model(model: str
     said = [line for line in MaskJob(config, ()).settings() if line.startswith("Constants: ")]
     assert [line.partition("; they are ")[2] for line in said] == ([whose] if whose else [])
     assert recommended_mask(model, method).tuned is not bool(whose)
-
-
-@pytest.mark.parametrize("mask", [{}, {"method": "best"}])
-def test_a_row_names_a_method(mask: dict, tmp_path: Path):
-    folder = written("sd1.5", tmp_path / "model")
-    (folder / "seediff.json").write_text(json.dumps({"preset": {"methods": {"best": {"mask": mask}}}}))
-    with pytest.raises(UserError, match=r"\[preset\.methods\.best\]: does not say which method is best"):
-        read_preset(str(folder))

@@ -1,5 +1,4 @@
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -8,7 +7,6 @@ from seediff.cli.commands import main
 from seediff.config.base import differences
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig
-from seediff.config.photographs import MaskPhotosConfig
 from seediff.config.resolve import configure, load_config, read_file
 from seediff.config.sizes import check_sides, check_size, pixels
 from seediff.errors import UserError
@@ -144,16 +142,6 @@ def test_the_size_that_a_message_names_is_supported(size, rules, near):
         check_sides(pixels(size), "size", "m", *rules)
     check_sides(pixels(near), "size", "m", *rules)
     check_size(near)
-
-
-def test_a_path_is_as_good_as_its_text():
-    assert (
-        GenerateConfig(["dog"], model=Path("x"), lora=Path("y")).to_toml()
-        == GenerateConfig(["dog"], model="x", lora="y").to_toml()
-    )
-    assert MaskPhotosConfig.recommended(classes={"dog"}, model=Path("mini")) == MaskPhotosConfig.recommended(
-        classes=["dog"], model="mini"
-    )
 
 
 def test_differences_name_key_and_both_values():

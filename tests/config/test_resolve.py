@@ -109,17 +109,6 @@ def test_what_no_line_says_is_unset_and_no_preset_fills_it(model: str, tmp_path:
     assert configure(GenerateConfig, {}, written(paper, tmp_path)) == paper
 
 
-def test_another_method_takes_its_own_and_what_was_given_stays(model: str, tmp_path: Path):
-    given = configure(
-        GenerateConfig, {**DOG, "model": model, "steps": 9, "mask": {"alpha": 0.2}, "capture": {"steps": 3}}
-    )
-    ca = configure(GenerateConfig, {"mask": {"method": "ca"}}, written(given, tmp_path))
-    assert ca.mask == MaskConfig(method="ca", alpha=0.2, beta=0.5)
-    assert (ca.capture, ca.steps, ca.guidance_scale) == (CaptureConfig(steps=3), 9, 4.0)
-    paper = configure(GenerateConfig, {"mask": {"method": "ca"}}, tmp_path / "seediff.toml", preset="paper")
-    assert paper.mask == MaskConfig(method="ca", alpha=0.2)
-
-
 def test_another_model_brings_its_own_and_what_was_given_stays(model: str, tmp_path: Path):
     line = {**DOG, "model": model, "mask": {"beta": 0.4}, "capture": {"steps": "second-half"}, "guidance_scale": 4.0}
     other = configure(GenerateConfig, {"model": "owner/name"}, written(configure(GenerateConfig, line), tmp_path))
@@ -149,16 +138,6 @@ def test_a_preset_and_a_tuned_file_count_over_the_file_of_an_output(model: str, 
     assert configure(MaskPhotosConfig, {}, file, tuned=Tuned(model, presence=0.3)).presence == 0.3
 
 
-@pytest.mark.parametrize("kind", [GenerateConfig, MaskPhotosConfig])
-@pytest.mark.parametrize("preset", ["model", "paper"])
-def test_the_reference_is_made_of_plain_means_of_the_up_layers(bare: str, kind, preset):
-    config = configure(kind, {**DOG, "model": bare, **REFERENCE}, preset=preset)
-    assert config.capture == PLAIN
-    assert kind.recommended(**DOG, model=bare, **REFERENCE).capture == PLAIN
-    if kind is GenerateConfig:
-        assert config.guidance_scale == 7
-
-
 def test_what_is_given_and_the_models_preset_go_before_the_methods(tmp_path: Path, bare: str):
     config = configure(
         GenerateConfig, {**DOG, "model": bare, "guidance_scale": 3.0, "capture": {"layers": "all"}, **REFERENCE}
@@ -178,22 +157,6 @@ def test_what_is_given_and_the_models_preset_go_before_the_methods(tmp_path: Pat
     assert configure(GenerateConfig, {**DOG, "model": bare, "mask": {"method": "ca"}}).capture.steps == 2
     config = configure(GenerateConfig, {**DOG, "model": bare, **REFERENCE}, preset="paper")
     assert (config.guidance_scale, config.capture) == (7.0, PLAIN)
-
-
-@pytest.mark.parametrize(
-    ("line", "hand", "preset", "message"),
-    [
-        ({"steps": 0}, "", {}, "steps: 0 must be a whole number of at least 1"),
-        ({}, "steps = 0", {}, r"hand\.toml: steps: 0 must be a whole number of at least 1"),
-        ({}, "[mask]\nalpha = 2", {}, r"hand\.toml \[mask\]: alpha: 2 must be a number in \(0, 1\]"),
-        ({}, "", {"steps": 0}, "steps: 0 must be a whole number of at least 1"),
-    ],
-)
-def test_errors_say_where_the_value_is_from(model: str, tmp_path: Path, line, hand, preset, message):
-    (tmp_path / "hand.toml").write_text(hand)
-    (Path(model) / "seediff.json").write_text(json.dumps({"preset": preset}))
-    with pytest.raises(UserError, match=message):
-        configure(GenerateConfig, {**DOG, "model": model, **line}, tmp_path / "hand.toml")
 
 
 def test_whole_configurations_and_wrong_ones(model: str):

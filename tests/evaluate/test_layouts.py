@@ -100,16 +100,6 @@ def test_folders_that_cannot_be_evaluated_on(tmp_path):
         open_evaluation(root)
 
 
-def test_a_picture_that_is_missing_or_none(tmp_path):
-    root = save_voc(tmp_path, {"a": [[0]], "b": [[0]]})
-    save_picture(root / "JPEGImages" / "b.jpg", (1, 1)).write_bytes(b"no picture")
-    without, broken = open_evaluation(root).samples
-    with pytest.raises(UserError, match="no picture of that name"):
-        without.picture()
-    with pytest.raises(UserError, match=r"b\.jpg: cannot be read"):
-        broken.picture()
-
-
 def test_camvids_own_labels_are_predictions_of_camvid(tmp_path):
     maps = {"0001TP_008550": [[0, 10, 11], [8, 9, 3]]}
     root = save_camvid(tmp_path / "CamVid", maps)

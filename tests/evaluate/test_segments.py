@@ -57,16 +57,6 @@ def test_protocols_differ_as_they_should(folders):
     assert published.miou == pytest.approx((6 / 8 + 4 / 7) / 2)
 
 
-def test_pixels_outside_every_segment_are_wrong(folders):
-    save_map(folders[0] / "labels" / "a.png", [[9, 9, 9, 255], [9, 9, 9, 255], [255, 255, 255, 3]])
-    scores = evaluate_segments(*folders, num_classes=2)
-    assert scores.acc == 10 / 13
-    assert scores.unpredicted == 3 / 13
-    assert any(
-        "23.1% of the labelled pixels have no segment" in line and "--center-crop" in line for line in notes(scores)
-    )
-
-
 def test_center_crop_and_size(tmp_path: Path):
     label = np.zeros((4, 8), int)
     label[:, 4:] = 1

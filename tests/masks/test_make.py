@@ -17,7 +17,7 @@ from seediff.config.constants import MaskConfig
 from seediff.config.levels import maps_read
 from seediff.config.methods import METHOD_FACTS, Method
 from seediff.errors import UserError
-from seediff.masks.arithmetic import compete, otsu, resize
+from seediff.masks.arithmetic import compete, otsu
 from seediff.masks.make import label_pixels, make_masks, soft_mask
 from seediff.masks.pamr import pamr
 from seediff.masks.steps import BEFORE_PAMR, Step
@@ -81,14 +81,6 @@ def test_seediff_is_enlarged_refined_and_cut_in_this_order():
     result = make_masks(IMAGE, maps, ["dog"], config)
     torch.testing.assert_close(result.soft, refined.clamp(0, 1), atol=0, rtol=0)
     assert np.array_equal(result.label_map, (refined[0] >= 0.3).byte().numpy())
-
-
-def test_ca_is_min_maxed_at_the_image_s_size():
-    maps, config = random_maps(), MaskConfig(method="ca", pamr=False)
-    mean = sum(F.interpolate(maps.cross_at(d, "dog")[None, None], (16, 16), mode="bilinear") for d in (4, 2, 1))
-    large = F.interpolate(mean, (48, 64), mode="bilinear")[0, 0]
-    expected = (large - large.min()) / (large.max() - large.min())
-    torch.testing.assert_close(make_masks(IMAGE, maps, ["dog"], config).soft[0], expected, atol=1e-5, rtol=0)
 
 
 def plain_labels(soft: np.ndarray, threshold: float) -> np.ndarray:
@@ -164,18 +156,6 @@ def test_bad_input_is_answered_in_one_line(changes: dict, message: str):
     with pytest.raises(UserError, match=message) as caught:
         make_masks(given["image"], random_maps(), given["classes"], given["config"], size=given["size"])
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "config",
-    [MaskConfig(), MaskConfig(beta="otsu"), MaskConfig(ignore_band=(0.4, 0.7)), MaskConfig(method="reference")],
-)
-@pytest.mark.parametrize("size", [(50, 31), (8, 8), (6, 40)])
-def test_labels_of_enlarged_masks_one_class_at_a_time(config, size):
-    soft = torch.rand(4, 16, 16, generator=torch.Generator().manual_seed(1))
-    soft[2] = soft[1]  # ties go to the first
-    expected = label_pixels(resize(soft, size), config)
-    assert torch.equal(label_pixels(soft, config, size), expected)
 
 
 def test_classes_compete_as_the_equation_says_at_the_images_size_before_pamr():

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seediff.attention.maps import AttentionMaps
-from seediff.attention.photograph import capture_clean, denoising_errors, encode_images
+from seediff.attention.photograph import capture_clean, denoising_errors
 from seediff.masks.presence import LARGEST_GAIN, STRONGEST, TIMESTEP, find_classes, gains, log_ratio, presence
 
 SIDE = 16
@@ -150,19 +150,3 @@ def test_more_classes_than_are_compared(mini_model, monkeypatch) -> None:
     )[0]
     last = min(("dog", "cat"), key=lambda name: presence(maps, name))
     assert scores[last] == pytest.approx(presence(maps, last, -LARGEST_GAIN), abs=1e-5)
-
-
-def test_scores_do_not_depend_on_the_batch(mini_model) -> None:
-    rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(3)]
-    sentences = [
-        [("a photo of a dog", ("dog",)), ("a photo of a cat", ("cat",))],
-        [],
-        [("a photo of a bus and a car", ("car", "bus"))],
-    ]
-    latents = encode_images(mini_model, images)
-    together = find_classes(mini_model, latents, sentences)
-    assert [list(scores) for scores in together] == [["dog", "cat"], [], ["car", "bus"]]
-    for one, own, scores in zip(latents, sentences, together, strict=True):
-        assert find_classes(mini_model, one[None], [own])[0] == pytest.approx(scores, abs=1e-5)
-    assert find_classes(mini_model, latents[:0], []) == []

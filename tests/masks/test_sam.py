@@ -16,12 +16,10 @@ from random_maps import CLASSES, random_maps
 from safetensors.torch import load_file, save_file
 
 from seediff.config.constants import MaskConfig
-from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
 from seediff.masks import sam
 from seediff.masks.make import make_masks
 from seediff.masks.sam import load_sam, refine_by_sam, see
-from seediff.run.generate import GenerateJob
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 PROMPTS: dict[str, Any] = {"hidden_size": 16, "image_size": 64, "mask_input_channels": 4}
@@ -189,19 +187,3 @@ def test_what_is_no_sam_is_refused_in_a_line(tmp_path: Path):
     (folder / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(UserError, match=r"^mask\.sam: .*: cannot be used"):
         load_sam(str(folder))
-
-
-def test_a_run_loads_sam_before_its_model_and_goes_on_with_these_weights_alone(
-    tmp_path: Path, mini_folder: Path, monkeypatch
-):
-    mask = MaskConfig(sam=str(save_sam(tmp_path / "sam")))
-    config = GenerateConfig(classes=("dog",), steps=2, model=str(mini_folder), device="cpu", mask=mask)
-    begun = GenerateJob(config).load()
-    weights = tmp_path / "sam" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-4] + b"seed")
-    assert GenerateJob(config).load() != begun
-    weights.write_bytes(b"no weights")
-    load_sam.cache_clear()
-    monkeypatch.setattr("seediff.models.registry.load_model", lambda *_, **__: pytest.fail("loaded first"))
-    with pytest.raises(UserError, match=r"^mask\.sam: .*: cannot be used"):
-        GenerateJob(config).load()

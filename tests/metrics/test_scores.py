@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from seediff.metrics.bootstrap import mean_interval
 from seediff.metrics.matching import Tally
 from seediff.metrics.scores import accuracy, bootstrap, class_iou, mean_iou, stack
 
@@ -35,21 +34,6 @@ def test_intervals_are_those_of_resampled_images():
         first.append(iou[0])
     for bounds, values in ((found.acc, accs), (found.miou, mious), (found.iou[0], first)):
         np.testing.assert_allclose(bounds, np.quantile(values, (0.025, 0.975)), rtol=1e-12)
-
-
-def test_accuracy_interval_agrees_with_the_mean_of_equal_images():
-    tallies = [Tally(np.array([n]), np.array([0]), np.array([100 - n]), 100) for n in range(20, 60)]
-    found = bootstrap(stack(tallies), seed=1)
-    np.testing.assert_allclose(found.acc, mean_interval(np.arange(20, 60) / 100, seed=1), rtol=1e-12)
-
-
-def test_intervals_hold_the_score_and_repeat_with_the_seed():
-    tallies = stack(random_tallies(60, 5))
-    miou = mean_iou(class_iou(tallies.tp.sum(0), tallies.fp.sum(0), tallies.fn.sum(0)))
-    one, again, other = (bootstrap(tallies, seed=seed) for seed in (0, 0, 1))
-    assert one.miou[0] < miou < one.miou[1]
-    assert (one.acc, one.miou) == (again.acc, again.miou)
-    assert one.miou != other.miou
 
 
 def test_classes_that_are_nowhere_and_images_without_labels():

@@ -63,11 +63,3 @@ def test_bad_captions_are_told_by_file_and_line(tmp_path, text, message):
     table.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=message):
         read_words(table, PHOTOS)
-
-
-def test_captions_that_are_not_there_or_not_text(tmp_path):
-    with pytest.raises(UserError, match="there is no such file"):
-        read_words(tmp_path / "nowhere.csv", PHOTOS)
-    (tmp_path / "a.txt").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(UserError, match=r"a\.txt, line 1: is not UTF-8 text"):
-        read_words(tmp_path, PHOTOS)

@@ -44,11 +44,6 @@ def test_numbers_of_classes_take_turns_and_every_class_is_shown_as_often(kinds, 
     assert set(counts.values()) <= {per_class, per_class + 1}
 
 
-def test_companions_vary():
-    specs = sample_specs(GenerateConfig(classes=("a", "b", "c", "d"), per_class=20, classes_per_image=2))
-    assert len({frozenset(s.classes) for s in specs}) == 6
-
-
 def test_seeds_are_stable_and_exact_in_json():
     assert sample_seed(0, 0, 0) == 69405177597480  # as written into datasets: must never change
     spec = sample_specs(GenerateConfig(classes=("dog",)))[3]
@@ -83,22 +78,6 @@ def test_subclasses_leave_noise_and_prompts_of_other_classes_as_they_are():
     with_some = replace(plain, subclasses=("poodle dog",))
     for one, other in zip(sample_specs(plain), sample_specs(with_some), strict=True):
         assert replace(other, prompt=other.prompt.replace("poodle ", "")) == one
-
-
-def test_subclasses_may_be_a_list_but_no_text():
-    phrases = ("poodle dog",)
-    assert GenerateConfig(classes=["dog"], subclasses=[*phrases]) == GenerateConfig(
-        classes=("dog",), subclasses=phrases
-    )  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="subclasses: "):
-        GenerateConfig(classes=("dog",), subclasses="poodle dog")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="subclasses: "):
-        GenerateConfig(classes=("dog",), subclasses=None)  # type: ignore[arg-type]
-
-
-def test_a_subclass_is_named_once():
-    with pytest.raises(UserError, match="subclasses: 'poodle dog' is given more than once; name"):
-        GenerateConfig(classes=("dog",), subclasses=("poodle dog", "orange dog", "poodle dog"))
 
 
 @pytest.mark.parametrize("phrase", ["poodle", "dog and cat", "hotdog", "poodle dog ", "poodle\ndog", ""])

@@ -55,13 +55,6 @@ def test_several_classes(tokenizer):
     }
 
 
-def test_longer_class_claims_the_words(tokenizer):
-    assert located(tokenizer, "a potted plant and a plant", ["plant", "pottedplant"]) == {
-        "plant": (6,),
-        "pottedplant": (2, 3),
-    }
-
-
 @pytest.mark.parametrize(
     ("name", "prompt"),
     [("kiwi", "a \u212aiwi"), ("bus", "a bu\u017f"), ("fish", "a f\u0130sh"), ("iron", "an \u0131ron")],
@@ -88,12 +81,6 @@ def test_prompt_at_and_beyond_the_limit(tokenizer):
     assert len(token_offsets(tokenizer, fitting, limit=tokenizer.model_max_length)) == tokenizer.model_max_length
     with pytest.raises(UserError, match=r"33 tokens and the model reads 32: these words would be cut off: 'cat'"):
         located(tokenizer, fitting + " cat", ["dog"])
-
-
-def test_a_word_cut_in_two_is_named_whole(tokenizer):
-    prompt = " ".join(["dog"] * (tokenizer.model_max_length - 4)) + " xyzzy horse"
-    with pytest.raises(UserError, match="cut off: 'xyzzy horse'"):
-        located(tokenizer, prompt, ["dog"])
 
 
 def test_tokenizer_without_offsets():

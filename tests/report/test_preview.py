@@ -12,7 +12,7 @@ from synthetic import CLASSES, trace, write_dataset
 
 from seediff.errors import UserError
 from seediff.masks.steps import Step
-from seediff.report.preview import pick_evenly, write_preview
+from seediff.report.preview import write_preview
 from seediff.report.saved_steps import StepPicture, load_trace, save_trace
 
 SUMMARY = {
@@ -170,21 +170,3 @@ def test_unknown_steps_are_drawn_too(tmp_path):
     assert "A map that the method made" in html
     assert "<h4>soft mask</h4>" in html  # without PAMR
     assert "PAMR" not in html
-
-
-def test_grid_is_spread_evenly_over_classes():
-    groups = [["dog"]] * 90 + [["cat"]] * 10 + [[]]
-    picked = pick_evenly(groups, 21)
-    assert picked == sorted(set(picked))
-    assert len(picked) == 21
-    names = [groups[i][0] if groups[i] else "" for i in picked]
-    assert (names.count("dog"), names.count("cat"), names.count("")) == (10, 10, 1)
-    assert picked[:3] == [0, 9, 18]
-    assert pick_evenly(groups, 500) == list(range(101))
-    assert pick_evenly([], 5) == []
-
-
-def test_no_rows(tmp_path):
-    html = preview(tmp_path, [], summary={})
-    Page(html)
-    assert "no images yet" in html

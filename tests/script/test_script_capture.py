@@ -99,18 +99,6 @@ def test_masks_have_the_constants_of_the_models_folder():
     assert (seen.masks("dog", beta=0.9).label_map != 0).sum() < (expected.label_map != 0).sum()
 
 
-@pytest.mark.parametrize("method", ["seediff", "ca_sa", "iseg_walk"])
-def test_what_is_kept_for_a_method_is_enough_for_it(method):
-    """With the constants of the model's folder: those decide which levels and layers it reads."""
-    pipe, own = load_model("mini", device="cpu").pipe, recommended_mask("mini", method).capture
-    seen = {}
-    for keep, options in (("all", {"normalize": own.normalize, "layers": own.layers}), (method, {})):
-        with seediff.capture(pipe, keep=keep, **options) as seen[keep]:
-            pipe("a dog", num_inference_steps=1, generator=torch.Generator().manual_seed(0))
-    expected = seen["all"].masks("dog", method=method, pamr=False)
-    assert torch.equal(seen[method].masks("dog", pamr=False).soft, expected.soft)
-
-
 def test_a_pipeline_without_a_folder_has_the_methods_own_constants(tmp_path, monkeypatch):
     """Whatever lies in the current folder."""
     from diffusers import StableDiffusionPipeline

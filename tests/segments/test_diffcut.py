@@ -7,15 +7,10 @@ import pytest
 import scipy.linalg
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 
-from seediff.attention.features import capture_features
-from seediff.attention.photograph import encode_images, run_clean
 from seediff.config.constants import SegmentConfig
 from seediff.errors import UserError
 from seediff.masks.pamr import pamr
-from seediff.mini.scenes import load_scenes
-from seediff.models.registry import load_model
 from seediff.segments import diffcut as module
 from seediff.segments.diffcut import by_appearance, cut_features, refine_segments, second_eigenvector
 from seediff.segments.tiles import label
@@ -118,15 +113,6 @@ def test_eigenvector_equals_scipys_generalised(positions):
     np.testing.assert_allclose(abs(cosine), 1, atol=1e-12)
 
 
-def test_lanczos_equals_all_eigenvectors(monkeypatch):
-    features = smooth(12, 0)
-    lanczos = diffcut(features, tau=0.5, size=(40, 40))
-    monkeypatch.setattr(module, "DENSE", 10**6)
-    assert np.array_equal(lanczos, diffcut(features, tau=0.5, size=(40, 40)))
-    monkeypatch.setattr(module, "DENSE", 20)
-    assert np.array_equal(lanczos, diffcut(features, tau=0.5, size=(40, 40)))
-
-
 @pytest.mark.parametrize("side", [6, 14])  # all eigenvectors, Lanczos
 def test_equal_eigenvalues_do_not_depend_on_rounding(side):
     """Three equal, evenly spaced kinds of features: λ2 = λ3, any mixture is an eigenvector, and last digits would
@@ -203,31 +189,6 @@ def test_refinement_moves_edges_to_the_images():
     assert np.array_equal(refine_segments(image, np.zeros((48, 64), np.int32)), np.zeros((48, 64)))
     with pytest.raises(ValueError, match="differ in size"):
         refine_segments(image, rough[:, 1:])
-
-
-def mean_iou(segments: np.ndarray, regions: np.ndarray) -> float:
-    """Mean IoU of the regions with the segments that match them best, one to one; one without a segment has 0."""
-    found, there = np.eye(segments.max() + 1)[segments.ravel()], np.eye(256)[regions.ravel()][:, np.unique(regions)]
-    both = there.T @ found
-    ious = both / (there.sum(0)[:, None] + found.sum(0) - both)
-    rows, columns = linear_sum_assignment(both, maximize=True)
-    return float(ious[rows, columns].sum() / len(ious))
-
-
-def test_segments_of_the_embedded_model():
-    """Scenes kept from training: segments resemble the objects, far more than the whole picture as one segment does."""
-    model = load_model("mini", device="cpu")
-    scenes = load_scenes(8)
-    with capture_features(model.pipe.unet) as recorder:
-        run_clean(model, encode_images(model, [s.image for s in scenes]), timestep=50)
-    features = recorder.features()
-    assert features.shape == (8, 96, 16, 16)
-    segments = [diffcut(one, size=s.label_map.shape) for one, s in zip(features, scenes, strict=True)]
-    floor = np.mean([mean_iou(np.zeros_like(s.label_map, np.int64), s.label_map) for s in scenes])
-    reached = np.mean([mean_iou(found, s.label_map) for found, s in zip(segments, scenes, strict=True)])
-    assert reached > 0.5
-    assert reached > floor + 0.15
-    assert 2 < np.mean([found.max() + 1 for found in segments]) < 6
 
 
 @pytest.mark.parametrize("shape", [(300, 400), (1, 5000)])

@@ -104,19 +104,6 @@ def test_the_grid_of_the_original_at_any_side(latent_side: int, num_points: int,
     assert anchor_positions((latent_side, latent_side), num_points).tolist() == expected
 
 
-@pytest.mark.parametrize(
-    ("size", "num_points", "down", "across"),
-    [
-        ((48, 64), 16, range(1, 46, 4), range(1, 62, 4)),
-        ((64, 48), 16, range(1, 62, 4), range(1, 46, 4)),
-        ((8, 64), 16, (0, 7), range(1, 62, 4)),
-        ((8, 64), 4, (3,), (0, 21, 42, 63)),
-    ],
-)
-def test_a_rectangle_has_the_squares_spacing(size: Grid, num_points: int, down: Sequence[int], across: Sequence[int]):
-    assert anchor_positions(size, num_points).tolist() == [i * size[1] + j for i in down for j in across]
-
-
 @cpu_threads(1)
 def test_bytes_do_not_depend_on_threads():
     maps = region_maps(16, seed=2)

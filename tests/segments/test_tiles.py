@@ -127,14 +127,6 @@ def random_maps(count: int, seed: int, side: int = SIDE) -> torch.Tensor:
     return maps / maps.sum((1, 2), keepdim=True)
 
 
-def test_outside_a_crop_nothing_is_segmented():
-    crop = windows(40, 64, "crop")
-    found = merge_proposals(crop, [random_maps(4, 0).double()], (40, 64), kl_threshold=1)
-    assert (found[:, 12:52] >= 0).all()
-    assert (found[:, :12] == -1).all()
-    assert (found[:, 52:] == -1).all()
-
-
 def plain_links(windows_, maps, threshold):
     """The pairs of two neighbouring windows that are one segment, from the definition: float64, a loop over pairs.
 
