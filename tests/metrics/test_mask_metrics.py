@@ -24,7 +24,7 @@ def test_iou():
     assert iou(empty, empty) == 1
 
 
-def test_boundary_f_against_all_distances() -> None:
+def test_boundary_f_against_all_distances():
     rng = np.random.default_rng(0)
     exact, predicted = square(8, 6, 14, 64), square(9, 9, 15, 64) | (rng.random((64, 64)) < 0.01)
     tolerance = boundary_tolerance(64, 64)
@@ -35,7 +35,7 @@ def test_boundary_f_against_all_distances() -> None:
     assert boundary_f(predicted, exact) == pytest.approx(2 * precision * recall / (precision + recall))
 
 
-def test_bootstrap_is_the_normal_interval_of_many_values_and_repeats() -> None:
+def test_bootstrap_is_the_normal_interval_of_many_values_and_repeats():
     values = np.random.default_rng(1).normal(0.7, 0.2, 2000)
     low, high = mean_interval(values, seed=3)
     half = 1.96 * values.std() / math.sqrt(len(values))

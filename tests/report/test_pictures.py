@@ -10,7 +10,7 @@ from seediff.files.label_maps import voc_palette
 from seediff.report.pictures import contact_sheet, heat_colours, heat_uri, overlay, to_levels
 
 
-def test_overlay_mixes_inside_and_lightens_edges() -> None:
+def test_overlay_mixes_inside_and_lightens_edges():
     image = np.full((6, 6, 3), 100, np.uint8)
     labels = np.zeros((6, 6), np.uint8)
     labels[:4, :4] = 1
