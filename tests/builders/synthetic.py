@@ -10,7 +10,7 @@ from PIL import Image
 
 from seediff.files.label_maps import voc_palette
 from seediff.masks.steps import Step
-from seediff.report.saved_steps import StepPicture, TracedSample
+from seediff.report.saved_steps import TracedSample
 
 CLASSES = ("dog", "cat", "potted plant")
 
@@ -64,17 +64,15 @@ def trace(index: int, name: str = "dog", side: int = 64, latent: int = 32) -> Tr
     image, label_map, centre, radius = draw(index, 1, side)
     rng = np.random.default_rng(index)
     steps = [
-        StepPicture(
-            Step("cross_attention"), (disc(latent // 4, centre, radius * 1.3) * rng.uniform(0.7, 1, (latent // 4,) * 2))
-        )
+        (Step("cross_attention"), (disc(latent // 4, centre, radius * 1.3) * rng.uniform(0.7, 1, (latent // 4,) * 2)))
     ]
     for divisor in (4, 2, 1):
         grown = disc(latent // divisor, centre, radius * 1.2)
-        steps.append(StepPicture(Step("seeds", divisor), grown >= 0.5))
-        steps.append(StepPicture(Step("expansion", divisor), grown))
+        steps.append((Step("seeds", divisor), grown >= 0.5))
+        steps.append((Step("expansion", divisor), grown))
     inverse = 1 - disc(latent, centre, radius)
-    steps += [StepPicture(Step("background seeds"), inverse >= 0.5), StepPicture(Step("background"), inverse)]
-    steps.append(StepPicture(Step("final"), disc(latent, centre, radius * 1.1)))
+    steps += [(Step("background seeds"), inverse >= 0.5), (Step("background"), inverse)]
+    steps.append((Step("final"), disc(latent, centre, radius * 1.1)))
     before = disc(side, centre, radius * 1.1)
     after = np.where(label_map > 0, 0.9, 0.05)
     return TracedSample(index, name, f"a photo of a {name}", image, tuple(steps), before, after, label_map)

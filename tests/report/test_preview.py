@@ -13,7 +13,7 @@ from synthetic import CLASSES, trace, write_dataset
 from seediff.errors import UserError
 from seediff.masks.steps import Step
 from seediff.report.preview import write_preview
-from seediff.report.saved_steps import StepPicture, load_trace, save_trace
+from seediff.report.saved_steps import load_trace, save_trace
 
 SUMMARY = {
     "model": "mini",
@@ -164,7 +164,7 @@ def test_unusable_pictures_are_named(tmp_path):
 
 def test_unknown_steps_are_drawn_too(tmp_path):
     rows = write_dataset(tmp_path, 1)
-    odd = replace(trace(0), steps=[StepPicture(Step.parse("something new"), np.full((4, 4), np.nan))], after_pamr=None)
+    odd = replace(trace(0), steps=[(Step.parse("something new"), np.full((4, 4), np.nan))], after_pamr=None)
     html = preview(tmp_path, rows, steps=[odd])
     assert "something new" in html
     assert "A map that the method made" in html

@@ -19,10 +19,10 @@ def test_round_trip(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
     loaded = load_trace(tmp_path / "a")
     assert (loaded.index, loaded.class_name, loaded.prompt) == (3, "potted plant", "a photo of a potted plant")
-    assert [s.step for s in loaded.steps] == [s.step for s in saved.steps]
-    for before, after in zip(saved.steps, loaded.steps, strict=True):
-        assert (before.map.dtype == bool) == (after.map.dtype == bool)
-        assert np.abs(before.map.astype(float) - after.map.astype(float)).max() <= 0.5 / 255 + 1e-6
+    assert [step for step, _ in loaded.steps] == [step for step, _ in saved.steps]
+    for (_, before), (_, after) in zip(saved.steps, loaded.steps, strict=True):
+        assert (before.dtype == bool) == (after.dtype == bool)
+        assert np.abs(before.astype(float) - after.astype(float)).max() <= 0.5 / 255 + 1e-6
     assert (loaded.image == saved.image).all()
     assert (loaded.label_map == saved.label_map).all()
     assert loaded.after_pamr is not None
@@ -54,9 +54,9 @@ def test_from_a_mask_result():
     traced = traced_sample(
         5, image, mask_result(), "cat", np.eye(16, dtype=np.uint8), prompt="a photo of a cat", pamr=True
     )
-    assert [str(s.step) for s in traced.steps] == ["seeds L/4", "final"]
-    assert traced.steps[0].map.dtype == bool
-    assert traced.steps[1].map.dtype == np.float32
+    assert [str(step) for step, _ in traced.steps] == ["seeds L/4", "final"]
+    assert traced.steps[0][1].dtype == bool
+    assert traced.steps[1][1].dtype == np.float32
     assert traced.after_pamr is not None
     assert (traced.after_pamr == 0.25).all()
     assert np.array_equal(traced.before_pamr, np.eye(16, dtype=np.float32) / 2)

@@ -49,33 +49,26 @@ def capture_attention(
 ) -> Iterator[AttentionRecorder]:
     """Record the attention of every network call inside the `with` block. Afterwards the network is always restored.
 
-    Args:
-        network: a UNet2DConditionModel, or a transformer of a family in `models/families`. Its attention processors
-        must call the modules
-            that compute queries and keys.
-        plan: what is captured, from `plan_capture` with this network's configuration. guidance: whether the network
-        predicts with and without the prompt, as in classifier-free guidance, in two halves of a batch or
-            in two calls. Only predictions with the prompt are recorded. False: all predictions have it.
-        total_steps: the number of calls with the prompt; needed for `steps="second-half"`. per_layer: keep one running
-        map per layer instead of one per resolution (`AttentionRecorder.layer_maps`), as a plan of several
-            groups does.
-        asked: (B, T, C) text encoder states of one text per image that replaces the prompt in capture: cross-attention
-        is captured between
-            the picture's queries and the keys of these texts. The network's own result does not change. Only for
-            cross-attention layers.
+    network: a UNet2DConditionModel, or a transformer of a family in `models/families`, whose attention processors call
+    the modules that compute queries and keys. plan: what is captured, from `plan_capture` with this network's
+    configuration. guidance: whether the network predicts with and without the prompt, as in classifier-free guidance,
+    in two halves of a batch or in two calls. Only predictions with the prompt are recorded. False: all predictions have
+    it. total_steps: the number of calls with the prompt; needed for `steps="second-half"`. per_layer: keep one running
+    map per layer instead of one per resolution (`AttentionRecorder.layer_maps`), as a plan of several groups does.
+    asked: (B, T, C) text encoder states of one text per image that replaces the prompt in capture: the keys of
+    cross-attention layers are those of these texts. The network's own result does not change.
 
-    Raises:
-        RuntimeError: this network is already being captured.
-        UserError: the model has attention layers of a kind that this capture does not understand.
+    Raises RuntimeError if this network is already being captured, UserError for attention layers of a kind that this
+    capture does not understand.
     """
     recorder = AttentionRecorder(plan, guidance=guidance, total_steps=total_steps, per_layer=per_layer)
     recorder.asked = asked
-    with listening(network, recorder, recorder.start_step):
+    with attach_recorder(network, recorder, recorder.start_step):
         yield recorder
 
 
 @contextmanager
-def listening(network: Any, recorder: AttentionRecorder, begin: Callable[..., None]) -> Iterator[None]:
+def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[..., None]) -> Iterator[None]:
     """Connect a recorder to a network inside the `with` block. begin: forward pre-hook of the network (registered with
     `with_kwargs`) that makes the recorder start each call."""
     if network in _captured:

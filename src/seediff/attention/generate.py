@@ -41,14 +41,12 @@ def generate_batch(
 
     An image depends on its own seed and prompt. Other images in the batch only change rounding.
 
-    Args:
-        steps: number of denoising steps. Capture counts UNet calls, of which some schedulers make a few more.
-        guidance_scale: 1 or less: no guidance, and the negative prompt is not used. size: size of the images in pixels,
-        a side or `WIDTHxHEIGHT`; None for the model's own. plan: what is captured, from `plan_capture`. Several groups
-        of layers keep a running map for every layer and need more memory.
+    steps: number of denoising steps. Capture counts UNet calls, of which some schedulers make a few more.
+    guidance_scale: 1 or less: no guidance, and the negative prompt is not used. size: size of the images in pixels, a
+    side or `WIDTHxHEIGHT`; None for the model's own. plan: what is captured, from `plan_capture`. Several groups of
+    layers keep a running map for every layer and need more memory.
 
-    Raises:
-        UserError: unusable steps, guidance, size, class or prompt, or a result with values that are not finite.
+    Raises UserError for unusable steps, guidance, size, class or prompt, and a result with values that are not finite.
     """
     model.check_known([name for spec in specs for name in spec.classes])
     check_shape(model, image_shape(model, size), "size")
@@ -150,11 +148,6 @@ def check_drawing(
     """Raise UserError for what only a loaded model can refuse: steps that its scheduler cannot make, and texts that its
     tokenizers cut off or read otherwise. Computes nothing."""
     # 1. Samples
-    if not specs:
-        raise UserError("no samples to generate: the batch is empty")
-    for spec in specs:
-        if not spec.classes:
-            raise UserError(f"sample {spec.index} has no class")
     for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
         locate_columns(model.readers, prompt, classes)
 

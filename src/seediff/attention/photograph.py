@@ -28,19 +28,10 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
     """Latents (B, C, h, w) of images (H, W, 3) uint8, on the model's device: the mean, shifted and scaled for the
     network.
 
-    Raises UserError if the images differ in size, are not RGB, or have a side that the model cannot halve evenly.
+    Raises UserError if the images have a side that the model cannot halve evenly, ValueError if they are not alike.
     """
-    if not images:
-        raise UserError("no images to encode")
-    for number, image in enumerate(images):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise UserError(f"image {number} is {image.dtype} {image.shape}; uint8 (H, W, 3) is needed")
-        if image.shape != images[0].shape:
-            first = f"the first {images[0].shape[1]} × {images[0].shape[0]}"
-            raise UserError(
-                f"image {number} is {image.shape[1]} × {image.shape[0]} pixels, {first}; all images of a batch must be"
-                " of one size"
-            )
+    if any(image.dtype != np.uint8 or image.shape != (*images[0].shape[:2], 3) for image in images):
+        raise ValueError("images must be uint8 (H, W, 3) of one size")
     check_shape(model, (images[0].shape[0], images[0].shape[1]), "image size")
     vae = model.pipe.vae
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(model.device, vae.dtype) / 127.5 - 1
@@ -71,19 +62,12 @@ def capture_images(
 ) -> dict[Layers, list[AttentionMaps]]:
     """Attention of images to their captions, averaged over timesteps. One UNet call per timestep, without guidance.
 
-    Args:
-        images: B images (H, W, 3) uint8 of one size. prompts, classes: one entry per image; the prompt must name its
-        classes. timesteps: timesteps of the noise schedule, in any order. The network sees the noisiest first, as in
-        denoising. seed: an image's noise depends only on the seed and the image's number, so batches do not change it.
-        indices: the images' numbers; None: 0, 1, 2, … plan: what is captured, from `plan_capture`; its steps are these
-        timesteps.
-
-    Returns: for each group of the plan, the maps, on the model's device.
+    images: B images (H, W, 3) uint8 of one size. prompts, classes: one entry per image; the prompt must name its
+    classes. timesteps: timesteps of the noise schedule, in any order. The network sees the noisiest first, as in
+    denoising. seed: an image's noise depends only on the seed and the image's number, so batches do not change it.
+    indices: the images' numbers; None: 0, 1, 2, … plan: what is captured, from `plan_capture`; its steps are these
+    timesteps. Returns for each group of the plan the maps, on the model's device.
     """
-    if not len(images) == len(prompts) == len(classes):
-        raise ValueError(
-            f"{len(images)} images, {len(prompts)} prompts and classes of {len(classes)}: one each is needed"
-        )
     latents = encode_images(model, images)
     return capture_noised(
         model,
@@ -238,17 +222,12 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
 
 def mean_of_looks(maps: AttentionMaps, mirrored: AttentionMaps) -> AttentionMaps:
     """The mean of an image's maps and the maps of its mirrored copy, after mirroring the latter back."""
-    own, other_own, cross, other_cross = (
-        maps.self_attention,
-        mirrored.self_attention,
-        maps.cross_attention,
-        mirrored.cross_attention,
-    )
+    own, cross = mirrored.self_attention, mirrored.cross_attention
     return replace(
         maps,
-        self_attention={grid: (tensor + mirror("self", grid, other_own[grid])) / 2 for grid, tensor in own.items()},
+        self_attention={grid: (one + mirror("self", grid, own[grid])) / 2 for grid, one in maps.self_attention.items()},
         cross_attention={
-            grid: (tensor + mirror("cross", grid, other_cross[grid])) / 2 for grid, tensor in cross.items()
+            grid: (one + mirror("cross", grid, cross[grid])) / 2 for grid, one in maps.cross_attention.items()
         },
     )
 
@@ -287,9 +266,7 @@ def capture_clean(
     """
     texts = [""] * len(latents) if prompts is None else list(prompts)
     names = [()] * len(latents) if classes is None else classes
-    words = [
-        locate_columns(model.readers, text, classes_of_text) for text, classes_of_text in zip(texts, names, strict=True)
-    ]
+    words = [locate_columns(model.readers, text, of_text) for text, of_text in zip(texts, names, strict=True)]
     plan = plan_capture(model.family, model.network.config, PLAIN_MEANS, reads={kind: None}, alone=("self",))
     with capture_attention(model.network, plan, guidance=False) as recorder:
         run_clean(model, latents, texts, timestep=timestep)

@@ -18,22 +18,22 @@ class Explanation(NamedTuple):
 def explain_step(step: Step, *, before: Sequence[Step] = (), method: str = "seediff") -> Explanation:
     """Explain a step of a trace, or the input of PAMR; a step of an unknown kind gets a general sentence.
 
-    method: `MaskConfig.method`; some explain the same names otherwise. before: the earlier steps. Seeds come from the
+    method: `MaskConfig.method`. before: the earlier steps. Seeds come from the
     expansion directly before them (eq. 8–9) or, if there is none, from cross-attention (eq. 6). The final map is a
     product (eq. 11) only if there was a background.
     """
-    if own := _OF_METHOD.get(method, {}).get(step.kind):
-        return own
+    if method == "reference" and step.kind != "cross_attention":  # whose steps of these names are others
+        return GENERAL
     if step.kind == "seeds" and before and before[-1].kind == "expansion":
         return Explanation(
             "The last expansion, enlarged to this side and cut at α: the next expansion starts here.", "eq. 8, 9"
         )
     if step.kind == "final" and any(earlier.kind in ("background", "background seeds") for earlier in before):
         return Explanation("(1 − background) × the last expansion: what the background claims is taken away.", "eq. 11")
-    return _PAPER.get(step.kind, Explanation("A map that the method made on the way, from 0 (dark) to 1 (bright)."))
+    return _PAPER.get(step.kind, GENERAL)
 
 
-_FINAL = Explanation("The method's soft mask, before it is fitted to the image.")
+GENERAL = Explanation("A map that the method made on the way, from 0 (dark) to 1 (bright).")
 
 _PAPER: dict[Kind, Explanation] = {
     "cross_attention": Explanation(
@@ -63,37 +63,9 @@ _PAPER: dict[Kind, Explanation] = {
     "background": Explanation(
         "Where the background's seeds attend, on average: the background grown from its seeds.", "eq. 7"
     ),
-    "final": _FINAL,
+    "final": Explanation("The method's soft mask, before it is fitted to the image."),
     "before PAMR": Explanation("The soft mask enlarged to the image: right place, blurred outline."),
 }
-
-_STRETCHED = Explanation("The soft mask enlarged to the image and stretched to go from 0 to 1.")
-_OF_METHOD: dict[str, dict[Kind, Explanation]] = {
-    "ca": {"before PAMR": _STRETCHED},
-    "daam": {"before PAMR": _STRETCHED},
-    "reference": {
-        "seeds": Explanation(
-            "Positions whose cross-attention, squared, is above Otsu's threshold: the object grows from them."
-        ),
-        "expansion": Explanation(
-            "How alike each position's self-attention is to that of the seeds (cosine similarity), summed over them."
-        ),
-        "background seeds": Explanation(
-            "Positions where the map so far, squared, is below Otsu's threshold: seeds of the background."
-        ),
-        "background": Explanation(
-            "How alike each position's self-attention is to that of the background's seeds (cosine similarity)."
-        ),
-        "visible": Explanation(
-            "(1 − background) × the map so far: what resembles the background is taken away.", "eq. 11"
-        ),
-        "final": _FINAL,
-        "before PAMR": Explanation(
-            "The soft mask enlarged to the image and cut at a half: PAMR starts from zeros and ones."
-        ),
-    },
-}
-"""Method → explanations of its own for steps that have other methods' names."""
 
 AFTER_PAMR = Explanation(
     "Every pixel averaged with neighbours of like colour, again and again (PAMR): outlines move to the image's edges."

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,11 +24,8 @@ if TYPE_CHECKING:
     from ..masks.make import MaskResult
 
 
-class StepPicture(NamedTuple):
-    """A step and its map: (h, w) float in [0, 1], or bool for a set of seeds."""
-
-    step: Step
-    map: np.ndarray
+StepMap = tuple[Step, np.ndarray]
+"""A step and its map: (h, w) float in [0, 1], or bool for a set of seeds."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class TracedSample:
     class_name: str
     prompt: str
     image: np.ndarray
-    steps: Sequence[StepPicture]
+    steps: Sequence[StepMap]
     before_pamr: np.ndarray
     after_pamr: np.ndarray | None
     label_map: np.ndarray
@@ -65,7 +62,7 @@ def traced_sample(
     trace = {step: _as_map(values) for step, values in result.trace.get(class_name, {}).items()}
     after = _as_map(result.soft[result.classes.index(class_name)])
     before = trace.pop(BEFORE_PAMR, after)
-    steps = tuple(StepPicture(step, values) for step, values in trace.items())
+    steps = tuple(trace.items())
     return TracedSample(index, class_name, prompt, image, steps, before, after if pamr else None, label_map)
 
 
@@ -94,12 +91,10 @@ def load_trace(path: Path | str) -> TracedSample:
     about = header.about("seediff", dict[str, Any], "the steps of a mask")
     tensors = header.load("np")
     try:
+        maps = [tensors[f"step.{i:02d}"] for i in range(len(about["steps"]))]
         steps = tuple(
-            StepPicture(
-                Step.parse(step["name"]),
-                tensors[f"step.{i:02d}"] > 0 if step["bool"] else _soft(tensors[f"step.{i:02d}"]),
-            )
-            for i, step in enumerate(about["steps"])
+            (Step.parse(step["name"]), values > 0 if step["bool"] else _soft(values))
+            for step, values in zip(about["steps"], maps, strict=True)
         )
         after = _soft(tensors["after_pamr"]) if "after_pamr" in tensors else None
         return TracedSample(

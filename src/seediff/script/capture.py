@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import torch
 
-from ..attention.capture import listening
+from ..attention.capture import attach_recorder
 from ..attention.maps import Grid
 from ..attention.plan import CapturePlan, memory_bytes, plan_capture, plan_segments
 from ..attention.recorder import AttentionRecorder
@@ -93,7 +93,7 @@ def capture(
         processor = getattr(pipe, "image_processor", None)
         if hasattr(processor, "postprocess"):
             stack.enter_context(wrap_method(processor, "postprocess", listener.note_pictures))
-        stack.enter_context(listening(network, recorder, listener.begin))
+        stack.enter_context(attach_recorder(network, recorder, listener.begin))
         yield seen
 
 
