@@ -9,14 +9,14 @@ import sys
 import pytest
 
 from seediff.cli import main
-from seediff.files.messages import Shown
+from seediff.files.messages import EscapedStream
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\x7f"
 
 
 def test_control_characters_are_shown():
     stream = io.StringIO()
-    Shown(stream).write(f"\ra\tb\r\nc\rd{EVIL}\x1b[31mé→\ud800\n")
+    EscapedStream(stream).write(f"\ra\tb\r\nc\rd{EVIL}\x1b[31mé→\ud800\n")
     assert stream.getvalue() == "\ra\tb\r\nc\\rd\\x1b]0;owned\\x07\\x1b[2J\\x9b31m\\u202eevil\\x7f\\x1b[31mé→\\ud800\n"
 
 

@@ -13,7 +13,7 @@ import pytest
 from seediff.config.fields import check_table
 from seediff.errors import UserError
 from seediff.files.documents import fit
-from seediff.files.messages import shown
+from seediff.files.messages import show_json
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def test_checked_takes_part_of_a_configuration():
     ],
 )
 def test_values_are_shown_short(value, text):
-    assert shown(value) == text
+    assert show_json(value) == text
 
 
 THREADS = """

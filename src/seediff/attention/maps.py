@@ -19,7 +19,7 @@ import torch
 from msgspec import Meta
 
 from ..errors import UserError
-from ..files.messages import shown
+from ..files.messages import show_json
 
 Grid = tuple[int, int]
 """(height, width) of a map, in positions. Positions are counted row by row."""
@@ -122,7 +122,7 @@ class AttentionMaps:
         for name, tensor in file.tensors.items():
             matched = re.fullmatch(TENSOR, name)
             if matched is None:
-                raise UserError(f"{path}: is no file of {what}: it has a tensor {shown(name)}")
+                raise UserError(f"{path}: is no file of {what}: it has a tensor {show_json(name)}")
             positions = math.prod(_grid(matched[2]))
             file.check(name, ("F32",), (positions, positions if matched[1] == "self" else None), what)
             if matched[1] == "cross" and last >= tensor.shape[1]:

@@ -12,7 +12,7 @@ from cyclopts import Group, Parameter
 from ..config.fields import WORD
 from ..dataset.formats.known import FORMATS, FormatName, SourceName, codec, export_options, import_options, recognise
 from ..errors import UserError
-from ..files.messages import counted
+from ..files.messages import plural
 from .options import HERE, option
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def export_(
     dataset = Dataset.from_native(data)
     done = export(to, dataset.classes, dataset, out, workers=workers, follow=follow_progress(quiet), **chosen)
     if not quiet:
-        print(f"{counted(done.samples, 'sample')} in {out} ({counted(done.files, 'file')})")
+        print(f"{plural(done.samples, 'sample')} in {out} ({plural(done.files, 'file')})")
         say_reviewed(dataset)
         say_notes(done.notes)
 
@@ -200,11 +200,11 @@ def import_(
     )
     if quiet:
         return
-    print(f"{counted(count, 'sample')} of {counted(len(class_names), 'class')} in {out}")
+    print(f"{plural(count, 'sample')} of {plural(len(class_names), 'class')} in {out}")
     if corrects is not None:
         print(*sum_changes(changes), sep="\n")
         if left := count - len(changes):
-            print(f"{counted(left, 'sample')} of {corrects} did not come back: left as before")
+            print(f"{plural(left, 'sample')} of {corrects} did not come back: left as before")
     say_notes(notes)
     from .summary import command_line, next_steps
 
@@ -236,7 +236,7 @@ def require_samples(samples: Iterable[Sample], source: Path, *, empty: bool) -> 
         raise UserError(f"{source}: has no sample; nothing was written")
     if not shows:
         what = (
-            f"has {counted(count, 'picture')} but no object: all that is labelled is background or ignored; nothing was"
+            f"has {plural(count, 'picture')} but no object: all that is labelled is background or ignored; nothing was"
             " written"
         )
         raise UserError(source, what, "name the folder that holds the labels as well, or the --from that they are in")

@@ -14,7 +14,7 @@ from cyclopts import Group, Parameter
 
 from ..config.fields import WORD
 from ..errors import UserError
-from ..files.messages import counted
+from ..files.messages import plural
 from .options import option
 from .progress import InterruptedRun
 
@@ -101,7 +101,7 @@ def look(
 
     def ready(opened: Opened) -> None:
         print(
-            f"{path}: {counted(len(opened.session.subject.samples), 'sample')} at {opened.url} (Ctrl-C ends it)",
+            f"{path}: {plural(len(opened.session.subject.samples), 'sample')} at {opened.url} (Ctrl-C ends it)",
             flush=True,
         )
         if not is_loopback(host):

@@ -12,7 +12,7 @@ from cyclopts import Group, Parameter
 
 from ..config.fields import WORD
 from ..errors import UserError
-from ..files.messages import counted
+from ..files.messages import plural
 from .formats import LINK, OUTPUT, QUIET, follow_progress, say_reviewed
 from .options import HERE, option
 
@@ -68,10 +68,8 @@ def check(
         command = f"remove {METADATA} and run the same command again with the same --out"
         again = command if (data / CONFIG).is_file() else "make the dataset again"
         advice = f"; restore what is damaged from a copy, or {again}" if kinds.keys() & {*DAMAGED} else ""
-        plural = "s" * (checked.errors > 1)
-        raise UserError(
-            f"{data}: {checked.errors} error{plural} ({counts(kinds)}); the first: {first(checked)}{advice}"
-        )
+        errors = f"{plural(checked.errors, 'error')} ({counts(kinds)})"
+        raise UserError(f"{data}: {errors}; the first: {first(checked)}{advice}")
     if not quiet:
         print(f"{data}: no errors, {len(checked.findings)} warning{'s' * (len(checked.findings) != 1)}")
 
@@ -183,7 +181,7 @@ def filter_(
     about = {"command": "filter", **describe_criteria(criteria), "dropped": sum(selected.dropped.values())}
     Dataset(dataset.classes, selected.samples).save(out, about=about, link=bool(link), follow=follow_progress(quiet))
     if not quiet:
-        print(f"{counted(len(selected.samples), 'sample')} in {out}; dropped: {counts(selected.dropped) or 'none'}")
+        print(f"{plural(len(selected.samples), 'sample')} in {out}; dropped: {counts(selected.dropped) or 'none'}")
         say_reviewed(selected.samples)
 
 

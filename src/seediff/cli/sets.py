@@ -9,7 +9,7 @@ from cyclopts import Group, Parameter
 
 from ..config.fields import WORD
 from ..errors import UserError
-from ..files.messages import counted
+from ..files.messages import plural
 from .formats import LINK, OUTPUT, QUIET, follow_progress, say_notes, say_reviewed
 from .options import HERE, option
 from .quality import DATA
@@ -42,7 +42,7 @@ def merge(
         out, about={"command": "merge", "datasets": set_names(data)}, link=bool(link), follow=follow_progress(quiet)
     )
     if not quiet:
-        print(f"{counted(len(merged), 'sample')} of {counted(len(merged.classes), 'class')} in {out}")
+        print(f"{plural(len(merged), 'sample')} of {plural(len(merged.classes), 'class')} in {out}")
         say_reviewed(merged)
         say_notes(merged.notes)
 
@@ -99,5 +99,5 @@ def split(
                 part.save(folder / name, about=about, link=bool(link), follow=follow_progress(quiet))
     if not quiet:
         counts = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
-        print(f"{counts} of {counted(len(dataset), 'sample')}: {out or data}")
+        print(f"{counts} of {plural(len(dataset), 'sample')}: {out or data}")
         say_reviewed(dataset)

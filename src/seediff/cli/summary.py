@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from ..files.messages import counted, make_console
+from ..files.messages import make_console, plural
 from ..files.output_folders import Out, Url
 from ..report.tables import count_classes, show_reasons
 from ..run.samples import rejections
@@ -45,7 +45,7 @@ def command_line(*arguments: object, about: str = "") -> str:
 
 
 def others_skipped(count: int) -> str:
-    return f" ({counted(count, 'other file')} skipped)" if count else ""
+    return f" ({plural(count, 'other file')} skipped)" if count else ""
 
 
 def look_at(page: Out) -> str:
@@ -84,7 +84,7 @@ def show_segments(result: RunResult, skipped: int, console: Console | None = Non
     if len(result.rows) > ROWS_SHOWN:
         table.add_row(f"… {len(result.rows) - ROWS_SHOWN} more", "", "", "")
     middle = median(len(row["segments"]) for row in result.rows)
-    text = f"{counted(result.made, 'photograph')} in {result.out}; segments per photograph: {middle:g} (median)"
+    text = f"{plural(result.made, 'photograph')} in {result.out}; segments per photograph: {middle:g} (median)"
     text = (text if result.done else f"Complete: {text}; nothing to do") + f"{others_skipped(skipped)}."
     commands = [
         command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="against label maps of your own")
@@ -101,7 +101,7 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, consol
         areas = [row["area"][name] for row in result.rows if name in row["classes"]]
         asked = sum(name in row["asked"] for row in result.rows)
         table.add_row(Text(name), str(asked), str(len(areas)), f"{sum(areas) / len(areas):.1%}" if areas else "–")
-    text = f"{counted(result.made, 'photograph')} with masks in {result.out}"
+    text = f"{plural(result.made, 'photograph')} with masks in {result.out}"
     text = (text if result.done else f"Complete: {text}; nothing to do") + f"{others_skipped(skipped)}."
     commands = []
     if isinstance(result.out, Path):
@@ -155,7 +155,7 @@ def headline(result: RunResult) -> str:
     """
     kept = {int(row["file_name"].partition("/")[2].partition(".")[0]) for row in result.rows}
     missing = len({row["index"] for row in result.rejected} - kept)
-    text = f"{counted(result.made, 'image')} with masks in {result.out}"
+    text = f"{plural(result.made, 'image')} with masks in {result.out}"
     text = text if result.done else f"Complete: {text}; nothing to do"
     return text + (f"; {missing} left out, because each of their draws was flagged" if missing else "") + "."
 
@@ -227,7 +227,7 @@ def stats_line(stats: Stats) -> str:
     more = f", {len(stats.sizes) - 3} other sizes" if len(stats.sizes) > 3 else ""
     shares = f"background {stats.background:.1%} of the pixels, ignored {stats.ignored:.1%}"
     return (
-        f"{counted(stats.images, 'image')} ({', '.join(sizes) or 'none'}{more}); {shares}; flags:"
+        f"{plural(stats.images, 'image')} ({', '.join(sizes) or 'none'}{more}); {shares}; flags:"
         f" {counts(stats.flags) or 'none'}"
     )
 

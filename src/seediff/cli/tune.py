@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from ..config.fields import IMAGES, MODEL, RUN, WORD, DType, read_names
 from ..config.names import parse_names
 from ..errors import UserError
-from ..files.messages import counted
+from ..files.messages import plural
 from .options import HERE, Quiet, option
 
 if TYPE_CHECKING:
@@ -78,9 +78,7 @@ def tune(
     kept = countable(labelled, loaded.known_words, classes)
     with bar_or_lines(quiet, "photographs") as progress:
         thresholds = seek(loaded, labelled, kept, segment, count=count, size=size, progress=progress)
-    note = (
-        f"{counted(thresholds.photos, 'photograph')}, asked for {counted(len(kept), 'class')} (from {labelled.about})"
-    )
+    note = f"{plural(thresholds.photos, 'photograph')}, asked for {plural(len(kept), 'class')} (from {labelled.about})"
     tuned = Tuned(model, model_fingerprint(model), thresholds.presence, thresholds.name_threshold, note)
     write_atomic(out, tuned.to_toml().encode("utf-8"))
     if not quiet:
@@ -92,7 +90,7 @@ def tune(
 
 def describe_thresholds(thresholds: Thresholds, classes: int, out: Path) -> list[str]:
     """Lines about the thresholds: their values and quality, and how to use the file."""
-    lines = [f"{counted(thresholds.photos, 'photograph')}, {counted(classes, 'class')}"]
+    lines = [f"{plural(thresholds.photos, 'photograph')}, {plural(classes, 'class')}"]
     if thresholds.presence is None:
         lines.append("presence: not found: every class is in every photograph, or none in any, or all are too small")
     else:
@@ -104,7 +102,7 @@ def describe_thresholds(thresholds: Thresholds, classes: int, out: Path) -> list
     if thresholds.name_threshold is None:
         lines.append("name_threshold: not found: no segment has labels")
     else:
-        segments = counted(thresholds.segments, "segment")
+        segments = plural(thresholds.segments, "segment")
         right = f"{thresholds.right:.2f} of {segments} get the right name, or none where it would be a wrong one"
         lines.append(f"name_threshold = {thresholds.name_threshold}: {right}")
     return [*lines, f"Written to {out}; use it with --preset {out}"]

@@ -17,7 +17,7 @@ from cyclopts import Parameter
 
 from .. import __version__
 from ..errors import UserError
-from ..files.messages import shown
+from ..files.messages import show_json
 from .fields import MODEL, Count, DType, Seed, check_fields, flatten, tables_of
 
 LOADING = ("base", "lora", "lora_scale", "embedding", "quantize", "vae_tiling", "compile")
@@ -99,7 +99,7 @@ class Settings:
         sources[DEFAULT] = [name for name, value in flat.items() if value is not None and name not in elsewhere]
         return [
             f"{'Given' if source == GIVEN else f'From {source}'}: "
-            + ", ".join(f"{name} = {shown(flat[name])}" for name in names)
+            + ", ".join(f"{name} = {show_json(flat[name])}" for name in names)
             for source, names in sources.items()
         ]
 

@@ -22,7 +22,7 @@ from msgspec import Meta
 
 from ..errors import UserError
 from ..files.documents import fit
-from ..files.messages import shown
+from ..files.messages import show_json
 
 IMAGES = Group("Input", sort_key=1)
 MODEL = Group("Model", sort_key=2)
@@ -104,10 +104,10 @@ def fit_field(name: str, value: Any, hint: Any) -> Any:
         fitting = fit(plain, hint, name)
     except UserError as error:
         wanted = describe(hint)
-        raise UserError(name, f"{shown(value)} must be {wanted}" if wanted else error.problem) from error
+        raise UserError(name, f"{show_json(value)} must be {wanted}" if wanted else error.problem) from error
     for number in fitting if isinstance(fitting, tuple) else (fitting,):
         if isinstance(number, int | float) and not abs(number) < 2**63:  # TOML has no larger whole numbers
-            raise UserError(name, f"{shown(value)} must be less than 2^63")
+            raise UserError(name, f"{show_json(value)} must be less than 2^63")
     return fitting
 
 

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from ..errors import UserError
 from ..files.documents import read_toml
-from ..files.messages import counted
+from ..files.messages import plural
 from .base import BatchConfig, Layer, RunConfig, differences
 from .constants import CaptureConfig, MaskConfig
 from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Share, read_names
@@ -131,7 +131,7 @@ class GenerateConfig(DatasetConfig):
             raise UserError("classes_per_image", f"{shown} must be at least 1")
         if max(self.turns) > len(self.classes):
             are = "is" if len(self.classes) == 1 else "are"
-            raise UserError("classes_per_image", f"{shown}, but there {are} only {counted(len(self.classes), 'class')}")
+            raise UserError("classes_per_image", f"{shown}, but there {are} only {plural(len(self.classes), 'class')}")
         if (count := self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)) > MAX_IMAGES:
             raise UserError(
                 "per_class", f"{self.per_class} would be {count} images", f"at most {MAX_IMAGES} per dataset"

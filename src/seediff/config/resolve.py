@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..errors import UserError
 from ..files.documents import fit, read_toml
-from ..files.messages import shown
+from ..files.messages import show_json
 from .base import BEST_SOURCE, DEFAULT, GIVEN, TUNED, Layer, RunConfig, Settings
 from .fields import check_table, flatten, tables_of
 from .methods import BEST
@@ -111,7 +111,8 @@ def read_file(path: Path, kind: type[Settings]) -> ConfigFile:
     if isinstance(classes := table.get("classes"), str):
         if re.search(r"[/\\]|\.(txt|names)$", classes.strip()):
             raise UserError(
-                path, f'classes: {shown(classes)} is a file, which only --classes may name; list them: ["dog", "cat"]'
+                path,
+                f'classes: {show_json(classes)} is a file, which only --classes may name; list them: ["dog", "cat"]',
             )
         table["classes"] = list(split_classes(classes))
     if isinstance(table.get("prompts"), str):

@@ -17,7 +17,7 @@ from ..config.names import BACKGROUND, GROUNDS, IGNORED, read_class_list
 from ..errors import UserError
 from ..files.documents import read_csv, read_json
 from ..files.label_maps import IGNORE, voc_palette
-from ..files.messages import shown
+from ..files.messages import show_json
 from ..files.pictures import open_picture
 from ..files.reading import read_lines
 from .rows import check_class_list
@@ -53,7 +53,7 @@ def number_classes(
     none = {n: i for n, i in meant.items() if i == 0 or (i == IGNORE and void(n, names[n]))}
     listed = [names[number] for number in meant if number not in none]
     if classes is not None and (missing := [name for name in listed if name not in classes]):
-        raise UserError("classes", f"does not name {shown(missing[0])}, which is a class of {where}")
+        raise UserError("classes", f"does not name {show_json(missing[0])}, which is a class of {where}")
     chosen = tuple(listed if classes is None else classes)
     check_class_list(chosen, where)
     own = {name: number for number, name in enumerate(chosen, 1)}
@@ -132,7 +132,7 @@ def find_list(*folders: Path, classes: Sequence[str] | None = None) -> ClassList
     known = voc_colours(0)
     for number, colour in enumerate(colours):
         if colours.index(colour) < number and known[colour] != listed.ids[number]:
-            raise UserError(f"{path}: gives {shown(rows[number][0])} a colour that another name has")
+            raise UserError(f"{path}: gives {show_json(rows[number][0])} a colour that another name has")
         known[colour] = listed.ids[number]
     return ClassList(listed.classes, listed.ids, known, path)
 
@@ -142,7 +142,7 @@ def _colour(name: str, parts: Sequence[str], where: str) -> int:
     if len(parts) != 3 or not all(
         part.isascii() and part.isdecimal() and len(part) < 4 and int(part) < 256 for part in parts
     ):
-        given = shown(f"{name}:{','.join(parts)}".removesuffix(":"))
+        given = show_json(f"{name}:{','.join(parts)}".removesuffix(":"))
         raise UserError(f"{where}: must be a name and its colour, as in dog:64,0,128::, not {given}")
     return int(np.array(parts, np.uint32) @ WEIGHTS)
 

@@ -20,7 +20,7 @@ from ..config.names import BACKGROUND, IGNORED, read_class_list
 from ..config.names import VOC_CLASSES as VOC_OBJECTS
 from ..errors import UserError, first_line
 from ..files.label_maps import PHOTO_ENDING, find_maps, map_folder, read_segment_ids, stem
-from ..files.messages import counted, shown
+from ..files.messages import plural, show_json
 from ..files.reading import read_lines
 from . import coco_stuff
 
@@ -233,7 +233,7 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
     void = [*void, *([0] if names.get(0, "").casefold() in IGNORED else [])]
     return LabelSet(
         "folder",
-        f"label maps in {where}: {counted(len(files), 'image')}, {count} classes ({source})",
+        f"label maps in {where}: {plural(len(files), 'image')}, {count} classes ({source})",
         tuple(names.get(i, str(i)) for i in range(count)),
         files,
         id_table(range(count), void=[*void, nothing]),
@@ -288,7 +288,7 @@ def _voc(folder: Path, split: str) -> LabelSet | None:
     _check_count(count := max(names, default=0) + 1, f"from {own}")
     classes, nothing = tuple(names.get(i, str(i)) for i in range(count)), unlabelled_id(count)
     what = "Pascal VOC" if classes == VOC_CLASSES else "label maps in Pascal VOC's layout"
-    about = f"{what} in {root}, {split}: {counted(len(files), 'image')}, {len(classes)} classes"
+    about = f"{what} in {root}, {split}: {plural(len(files), 'image')}, {len(classes)} classes"
     ids = f"{'Pascal VOC' if classes == VOC_CLASSES else own} has 0 to {count - 1}, and {nothing} for borders"
     return LabelSet("voc", about, classes, files, id_table(range(count), void=[nothing]), ids, root / "JPEGImages")
 
@@ -335,7 +335,7 @@ def _public(folder: Path, name: str, split: str | None) -> LabelSet | None:
     if name == "ade20k":
         names = _object_info(root / known.listed)
         classes, table[list(names)] = tuple(names.values()), range(len(names))
-    about = f"{known.title} in {root}, {split}: {counted(len(files), 'image')}, {len(classes)} classes"
+    about = f"{known.title} in {root}, {split}: {plural(len(files), 'image')}, {len(classes)} classes"
     pictures = root / known.pictures.format(known.parts[split]) if known.pictures else None
     return LabelSet(name, about, classes, files, table, known.ids, pictures, known.ending)
 
@@ -361,7 +361,7 @@ def _object_info(path: Path) -> dict[int, str]:
     except ValueError as error:
         raise UserError(f"{path}: cannot be read as ADE20K's table of classes: {first_line(error)}") from error
     if strange := [number for number in names if not 0 <= number <= ADE20K_LAST]:
-        raise UserError(f"{path}: there is an id {shown(strange[0])}, but ADE20K has 0 to {ADE20K_LAST}")
+        raise UserError(f"{path}: there is an id {show_json(strange[0])}, but ADE20K has 0 to {ADE20K_LAST}")
     for number, name in ADE20K_IDS.items():
         if names.get(number) != name:
             raise UserError(f"{path}: id {number} must be '{name}' as published, not '{names.get(number)}'")

@@ -12,7 +12,7 @@ from typing import Any
 from ..config.photographs import SegmentPhotosConfig
 from ..errors import UserError
 from ..files.documents import read_toml
-from ..files.messages import shown
+from ..files.messages import show_json
 from ..files.output_folders import stage_output
 from ..files.outputs import copy_new, put
 from ..files.reading import SETTINGS, inside, read_bytes
@@ -73,7 +73,7 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
             raise UserError(f"{where}: a sample '{name}' is there already")
         names.add(name)
         if unknown := [label for label in row.get("classes") or () if label not in classes]:
-            raise UserError(f"{where}: class {shown(unknown[0])} is not in {native.CLASSES}")
+            raise UserError(f"{where}: class {show_json(unknown[0])} is not in {native.CLASSES}")
         kept = extras.get(name, {})
         if is_replaced(row):  # soft masks describe the original
             kept = {key: path for key, path in kept.items() if key[0] != native.SOFT}

@@ -22,7 +22,7 @@ from ..dataset.native import encode_image
 from ..dataset.split import check_seed
 from ..errors import UserError
 from ..files.label_maps import map_folder, pair, read_segment_ids, voc_palette
-from ..files.messages import counted
+from ..files.messages import plural
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..report.pictures import contact_sheet, fit_side, overlay
@@ -296,7 +296,7 @@ def score_table(scores: Scores) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    title = f"protocol {scores.protocol.name}, {counted(len(scores.images), 'image')}"
+    title = f"protocol {scores.protocol.name}, {plural(len(scores.images), 'image')}"
     table = Table("", "IoU", "95 % CI", "boundary IoU", "pixels", title=title)
     for column in table.columns[1:]:
         column.justify = "right"

@@ -26,7 +26,7 @@ from ..dataset.dataset import Dataset
 from ..dataset.labels import UNLABELLED, LabelSet, open_labels, open_published, published_layout
 from ..errors import UserError
 from ..files.label_maps import MAP_FOLDERS
-from ..files.messages import counted
+from ..files.messages import plural
 from ..files.pictures import in_rgb, open_picture
 from .protocols import CITYSCAPES_IGNORED, Protocol, own
 
@@ -125,5 +125,5 @@ def _dataset(path: Path, split: str | None) -> EvaluationSet:
     classes, items = dataset.classes, dataset.samples
     names = dict(enumerate((BACKGROUND, *classes)))
     samples = tuple(Sample(item.name, item.source, partial(item.labels, len(classes))) for item in items)
-    about = f"dataset in {path}: {counted(len(items), 'image')}, {counted(len(classes), 'class')}"
+    about = f"dataset in {path}: {plural(len(items), 'image')}, {plural(len(classes), 'class')}"
     return EvaluationSet("dataset", about, names, names, samples)

@@ -14,7 +14,7 @@ from ..dataset.labels import LabelSet, Layout, open_labels, select
 from ..dataset.split import check_seed
 from ..errors import UserError
 from ..files.label_maps import centre_square, pair, read_segment_ids, resize_nearest
-from ..files.messages import counted
+from ..files.messages import plural
 from ..metrics.matching import PROTOCOLS, Contingency, Protocol, contingency, tally_images
 from ..metrics.scores import accuracy, bootstrap, class_iou, mean_iou, stack
 from .semantic import percents, plain, size_of
@@ -210,7 +210,7 @@ def score_table(scores: SegmentScores) -> Table:
     from rich.text import Text
 
     table = Table(
-        "", "IoU", "95 % CI", "labelled pixels", title=f"protocol {scores.protocol}, {counted(scores.images, 'image')}"
+        "", "IoU", "95 % CI", "labelled pixels", title=f"protocol {scores.protocol}, {plural(scores.images, 'image')}"
     )
     for column in table.columns[1:]:
         column.justify = "right"

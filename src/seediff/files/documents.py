@@ -27,7 +27,7 @@ from xml.parsers import expat
 import msgspec
 
 from ..errors import UserError, first_line
-from .messages import shown
+from .messages import show_json
 from .reading import ABSENT, ANNOTATIONS, LINE, LIST, RECORD, SETTINGS, open_regular, read_bytes, read_text
 
 if sys.version_info >= (3, 11):
@@ -291,7 +291,7 @@ class Node:
         text = self.get(name) if default is None else self.attributes.get(name, str(default))
         digits = text.strip().removeprefix("-")
         if not (digits.isascii() and digits.isdecimal() and len(digits) <= 18):
-            raise UserError(self.where, f"'{name}' of <{self.tag}> must be a whole number, not {shown(text)}")
+            raise UserError(self.where, f"'{name}' of <{self.tag}> must be a whole number, not {show_json(text)}")
         return int(text)
 
 

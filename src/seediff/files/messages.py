@@ -24,7 +24,7 @@ DIGITS = 24
 """Longer whole numbers are shown by their length, because Python refuses to write more than 4,300 digits."""
 
 
-def shown(value: Any, nesting: int = NESTING) -> str:
+def show_json(value: Any, nesting: int = NESTING) -> str:
     """A value as shortened JSON: `5`, `"dog"`, `[1, 2, …]`."""
     if isinstance(value, str) and len(value) > TEXT:
         value = value[:TEXT] + "…"
@@ -40,7 +40,8 @@ def shown(value: Any, nesting: int = NESTING) -> str:
         if nesting == 0 or not entries:
             return ends[0] + "…" * bool(entries) + ends[1]
         parts = [
-            (f"{shown(key, 0)}: " if ends == "{}" else "") + shown(entry, nesting - 1) for key, entry in entries[:ITEMS]
+            (f"{show_json(key, 0)}: " if ends == "{}" else "") + show_json(entry, nesting - 1)
+            for key, entry in entries[:ITEMS]
         ]
         return _shorten(ends[0] + ", ".join(parts) + ", …" * (len(entries) > ITEMS) + ends[1])
     return _shorten(str(value))
@@ -50,7 +51,7 @@ def _shorten(text: str) -> str:
     return text if len(text) <= 2 * TEXT else text[: 2 * TEXT - 1] + "…"
 
 
-def counted(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
     """`1 image`, `2 images`, `2 classes`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
 
@@ -81,7 +82,7 @@ def _escape(text: str) -> str:
     return CONTROL.sub(lambda control: control[0].encode("unicode_escape").decode("ascii"), text)
 
 
-class Shown:
+class EscapedStream:
     """A stream that writes control characters as `\\x1b` and the like.
 
     rich_proxied_file: the stream behind it, which rich's consoles take: their own colours and bars pass.
@@ -120,7 +121,7 @@ def make_console(*, stderr: bool = False) -> Console:
 
 @contextmanager
 def escaped_streams() -> Iterator[None]:
-    """During the block, stdout and stderr are `Shown`. They write characters missing in their encoding as
+    """During the block, stdout and stderr are `EscapedStream`. They write characters missing in their encoding as
     `\\u2192`, and discard output if closed."""
     before = sys.stdout, sys.stderr
     opened = []
@@ -131,7 +132,7 @@ def escaped_streams() -> Iterator[None]:
             opened.append(stream)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-        setattr(sys, name, Shown(stream))
+        setattr(sys, name, EscapedStream(stream))
     try:
         yield
     finally:

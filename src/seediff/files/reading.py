@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import UserError, first_line
-from .messages import shown
+from .messages import show_json
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 SETTINGS = 4 * MIB
@@ -111,7 +111,7 @@ def inside(root: Path, name: object, where: object = "", field: str = "") -> Pat
     """
     said = f"'{field}' " if field else ""
     if not name or not isinstance(name, str | Path):
-        raise UserError(where, f"{said}must be the path of a picture inside the dataset, not {shown(name)}")
+        raise UserError(where, f"{said}must be the path of a picture inside the dataset, not {show_json(name)}")
     path = name if isinstance(name, Path) else root / name
     try:
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -119,9 +119,13 @@ def inside(root: Path, name: object, where: object = "", field: str = "") -> Pat
         leads_out = not path.resolve().is_relative_to(root.resolve())
     except (OSError, ValueError) as error:  # such as a null byte
         reason = getattr(error, "strerror", "") or first_line(error)
-        raise UserError(where or path, f"{said}is no path that can be used: {shown(str(name))} ({reason})") from error
+        raise UserError(
+            where or path, f"{said}is no path that can be used: {show_json(str(name))} ({reason})"
+        ) from error
     if leads_out and field:
-        raise UserError(where, f"{said}leads out of the dataset folder: {shown(str(name))}", "paths are relative to it")
+        raise UserError(
+            where, f"{said}leads out of the dataset folder: {show_json(str(name))}", "paths are relative to it"
+        )
     if leads_out:
         raise UserError(path, f"is a link that leads out of {root}; what is outside of it is neither read nor written")
     return path

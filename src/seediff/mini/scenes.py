@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..config.names import VOC_CLASSES
 from ..errors import UserError
-from ..files.messages import shown
+from ..files.messages import show_json
 from ..files.pictures import open_picture
 from ..files.tensors import TensorFile, read_header
 
@@ -78,7 +78,7 @@ def read_scenes(path: Path, count: int | None = None, *, option: str = "scenes")
             *(CLASS_IDS[name] for name in scene.classes if name in CLASS_IDS),
         }:
             raise UserError(
-                f"{path}, scene {number}: its mask has id {min(unknown)}, which is none of {shown(scene.classes)}"
+                f"{path}, scene {number}: its mask has id {min(unknown)}, which is none of {show_json(scene.classes)}"
             )
     return scenes
 

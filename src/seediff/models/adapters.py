@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files.messages import counted
+from ..files.messages import plural
 from ..files.tensors import read_header
 from .families.base import Family
 from .hub import cached_file, fetch_file, hub_files, hub_part, path_of
@@ -144,5 +144,5 @@ def _only_name(what: str, source: str, names: Iterable[str]) -> str:
     names = [name for name in names if name.endswith(".safetensors")]
     usual = [name for name in names if name in USUAL] or names
     if len(usual) != 1:
-        raise UserError(what, f"{source}: has {counted(len(names), '.safetensors file')}", f"name one, {source}/FILE")
+        raise UserError(what, f"{source}: has {plural(len(names), '.safetensors file')}", f"name one, {source}/FILE")
     return usual[0]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..errors import UserError
 from ..files.documents import fit, read_json
-from ..files.messages import did_you_mean, show_bytes, shown
+from ..files.messages import did_you_mean, show_bytes, show_json
 from ..files.reading import SETTINGS
 from .families import REFUSED, families, pipeline_family
 from .families.base import Family
@@ -163,7 +163,7 @@ def check_supported(name: str, base: str | None = None) -> None:
 
 def unsupported(name: str, pipeline: Any) -> UserError:
     """The error for a model whose model_index.json names a pipeline class that no family has, or no class at all."""
-    named = pipeline[:100] if isinstance(pipeline, str) else shown(pipeline)
+    named = pipeline[:100] if isinstance(pipeline, str) else show_json(pipeline)
     supported = ", ".join(f"{family.title} ({', '.join(family.pipelines)})" for family in families())
     why = f": {REFUSED[named]}" if named in REFUSED else ""
     return UserError("model", f"{name}: is a {named}, which is not supported{why}", f"supported are {supported}")

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files.messages import shown
+from ..files.messages import show_json
 from ..files.tensors import read_header
 from .checkpoint import CLIP_L, NETWORK, NETWORKS, Checkpoint
 from .families.base import Family
@@ -72,7 +72,7 @@ def _diffusers_part(kind: Any, tensors: Tensors, checkpoint: Checkpoint, folder:
         check_parts(place.parent, [place.name])
     config = kind.load_config(str(place), local_files_only=True)
     if config.get("_class_name") != kind.__name__:
-        problem = f"is of a {shown(config.get('_class_name'))}, but its base has a {kind.__name__}"
+        problem = f"is of a {show_json(config.get('_class_name'))}, but its base has a {kind.__name__}"
         raise UserError(place / "config.json", problem, "give another base")
     with torch.device("meta"):
         empty = kind.from_config(config)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files.messages import shown
+from ..files.messages import show_json
 from ..files.reading import SETTINGS, read_bytes
 from .families.base import Family
 
@@ -53,7 +53,7 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
         library, classes = family.part_classes(part)
         if made_of not in ([None, None], *([library, name] for name in classes)):
             known = " or ".join(f'["{library}", "{name}"]' for name in classes)
-            problem = f"{part} = {shown(made_of)} must be {known or f'left out: {family.title} has no such part'}"
+            problem = f"{part} = {show_json(made_of)} must be {known or f'left out: {family.title} has no such part'}"
             raise UserError(path, problem)
     listed = {part for part, made_of in parts.items() if made_of[0] is not None}
     if missing := {*family.weights, *family.text} - listed - {*family.optional}:
@@ -74,7 +74,7 @@ def check_parts(folder: Path, parts: Iterable[str]) -> None:
                 except (ValueError, RecursionError) as error:
                     raise UserError(path, f"is not JSON: {first_line(error)}") from error
                 if not isinstance(settings, dict):
-                    raise UserError(path, f"must be a table, not {shown(settings)}")
+                    raise UserError(path, f"must be a table, not {show_json(settings)}")
                 check_settings(path, settings)
 
 
@@ -87,10 +87,12 @@ def check_settings(path: Path | str, settings: Any) -> None:
         if isinstance(value, Mapping):
             for key, inner in value.items():
                 if key in ELSEWHERE and inner is not None:
-                    raise UserError(path, f"{key} = {shown(inner)} leads to code or files elsewhere", "remove that key")
+                    raise UserError(
+                        path, f"{key} = {show_json(inner)} leads to code or files elsewhere", "remove that key"
+                    )
                 counts = inner if isinstance(inner, list) else [inner]
                 if COUNTS.fullmatch(key) and any(isinstance(n, int) and n > MOST_LAYERS for n in counts):
-                    raise UserError(path, f"{key} = {shown(inner)} must be at most {MOST_LAYERS}")
+                    raise UserError(path, f"{key} = {show_json(inner)} must be at most {MOST_LAYERS}")
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value

@@ -13,7 +13,7 @@ import numpy as np
 from ..config.names import join_classes
 from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
-from ..files.messages import counted
+from ..files.messages import plural
 from ..files.output_folders import Out
 from ..files.photographs import Found, Photo, read_photo
 from ..models.memory import Offload
@@ -257,6 +257,6 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
 
     def plan(self) -> list[str]:
         return [
-            f"masks of {counted(len(self.specs), 'photograph')}, in batches of up to {self.config.batch_size}",
+            f"masks of {plural(len(self.specs), 'photograph')}, in batches of up to {self.config.batch_size}",
             *self.settings(),
         ]

@@ -16,7 +16,7 @@ import numpy as np
 from ..dataset import native
 from ..errors import UserError
 from ..files.documents import read_csv
-from ..files.messages import counted
+from ..files.messages import plural
 from ..files.outputs import write_atomic
 from ..files.photographs import Photo, find_named
 from ..files.pictures import open_picture
@@ -68,7 +68,7 @@ def fingerprint_photos(photos: Sequence[Photo], own: Sequence[str]) -> str:
     for photo, settings in zip(photos, own, strict=True):
         size = photo.path.stat().st_size if photo.path.is_file() else -1
         digest.update(repr((photo.name, size, settings)).encode("utf-8", "surrogateescape"))
-    return f"{counted(len(photos), 'photograph')} ({digest.hexdigest()})"
+    return f"{plural(len(photos), 'photograph')} ({digest.hexdigest()})"
 
 
 def write_failures(out: Path, failed: Sequence[Mapping[str, str]]) -> None:

@@ -19,7 +19,7 @@ from ..config.photographs import SegmentPhotosConfig, check_names
 from ..dataset import native
 from ..dataset.native import LABELS, NAMED, OVERLAYS
 from ..errors import UserError
-from ..files.messages import counted
+from ..files.messages import plural
 from ..files.output_folders import Out
 from ..files.outputs import write_atomic
 from ..files.photographs import Found, Photo, read_photo
@@ -301,5 +301,5 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         if self.config.segment.divides_features:
             reads = {"cross": None} if self.ids else None
         named = f"Names: {', '.join(self.ids)}"
-        what = f"segments of {counted(len(self.specs), 'photograph')}, in batches of up to {self.config.batch_size}"
+        what = f"segments of {plural(len(self.specs), 'photograph')}, in batches of up to {self.config.batch_size}"
         return [what, *[named] * bool(self.ids), *self.settings(reads)]

@@ -28,7 +28,7 @@ from ..attention.maps import AttentionMaps, Grid
 from ..attention.recorder import AttentionRecorder
 from ..attention.refused import check_processors
 from ..errors import UserError
-from ..files.messages import shown
+from ..files.messages import show_json
 
 Texts = Mapping[str, str]
 """The texts of one image, by the pipeline's arguments: {"prompt": …, "prompt_2": …}."""
@@ -276,9 +276,10 @@ class Listener:
             return max(like, key=lambda encoded: len(encoded.rows[0]), default=there[0])
         if there[0] is apart[0] and (family.conditional == "first call" or family.distilled):
             return there[0]
+        first = show_json(there[0].texts.get("prompt"))
         raise UserError(
-            f"texts were encoded apart, and the first call of the network has {shown(there[0].texts.get('prompt'))}:"
-            " whether that is the prompt is not known; name it, capture(pipe, prompts='…')"
+            f"texts were encoded apart, and the first call of the network has {first}: whether that is the prompt is"
+            " not known; name it, capture(pipe, prompts='…')"
         )
 
     def _rows(self, states: Any, batch: int) -> Sequence[int] | None:

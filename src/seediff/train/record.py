@@ -23,7 +23,7 @@ from .. import __version__
 from ..config.train import TrainConfig
 from ..errors import UserError
 from ..files.documents import parse_csv
-from ..files.messages import shown
+from ..files.messages import show_json
 from ..files.outputs import append, write_atomic, write_tensors
 from ..files.reading import read_lines, read_text
 from ..files.tensors import read_header
@@ -189,7 +189,7 @@ def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
     kinds, wanted = ({name: (t.shape, t.dtype) for name, t in tensors.items()} for tensors in (found, expected))
     if wrong := [name for name in {**wanted, **kinds} if kinds.get(name) != wanted.get(name)]:
         raise UserError(
-            path, f"is the checkpoint of another network (tensor {shown(wrong[0])})", "choose another --out"
+            path, f"is the checkpoint of another network (tensor {show_json(wrong[0])})", "choose another --out"
         )
     trainee.load_state_dict({name: found[f"trainee.{name}"] for name in trainee.state_dict()})
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})

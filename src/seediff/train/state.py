@@ -16,7 +16,7 @@ from ..dataset import native
 from ..dataset.sample import Sample
 from ..errors import UserError
 from ..files.documents import read_json
-from ..files.messages import shown
+from ..files.messages import show_json
 from .data import Stage
 from .record import CHECKPOINT, LOSSES, State, read_state
 
@@ -81,7 +81,7 @@ def find_state(out: Path, config: TrainConfig, new: State) -> State:
         return state  # killed before its first checkpoint: start again
     before, after = _facts(state), _facts(new)
     changed += [
-        f"{key}: {shown(before.get(key))} → {shown(after.get(key))}"
+        f"{key}: {show_json(before.get(key))} → {show_json(after.get(key))}"
         for key in {**before, **after}
         if before.get(key) != after.get(key)
     ]

@@ -22,7 +22,7 @@ from ..config.train import LARGEST_SIDE
 from ..dataset.rows import check_class_list
 from ..errors import UserError, first_line
 from ..files.documents import fit, read_json
-from ..files.messages import shown
+from ..files.messages import show_json
 from ..files.reading import SETTINGS
 from ..files.tensors import read_header
 from ..models.trust import OWN_ATTENTION, check_settings
@@ -53,12 +53,12 @@ def read_about(folder: Path, kinds: Collection[str]) -> tuple[About, tuple[str, 
     names = [about.id2label.get(str(i)) for i in range(min(count, MAX_CLASSES + 2))]
     if None in names or not 2 <= count <= MAX_CLASSES + 1:
         raise UserError(
-            f"{path}: id2label must name 0, 1, 2, … in turn, up to {MAX_CLASSES}, not {shown(about.id2label)}"
+            f"{path}: id2label must name 0, 1, 2, … in turn, up to {MAX_CLASSES}, not {show_json(about.id2label)}"
         )
     if names[0] != BACKGROUND:
         raise UserError(
-            f"{path}: class 0 must be '{BACKGROUND}', not {shown(names[0])}; only segmenters of `seediff train` can be"
-            " used"
+            f"{path}: class 0 must be '{BACKGROUND}', not {show_json(names[0])}; only segmenters of `seediff train` can"
+            " be used"
         )
     classes = tuple(str(name) for name in names[1:])
     check_class_list(classes, f"{path}: id2label")
@@ -70,20 +70,19 @@ def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
     code or other files, with a backbone outside BACKBONES, or with more than LAYERS layers."""
     settings = read_json(path, dict[str, Any], limit=SETTINGS)
     if (kind := settings.get("model_type")) not in tuple(kinds):
-        raise UserError(f"{path}: model_type = {shown(kind)} must be {' or '.join(map(repr, kinds))}")
+        raise UserError(f"{path}: model_type = {show_json(kind)} must be {' or '.join(map(repr, kinds))}")
     check_settings(path, settings)
     backbone = settings.get("backbone_config")
     backbone = backbone if isinstance(backbone, dict) else {}
     if backbone.get("model_type", "swin") not in BACKBONES:
-        raise UserError(
-            f"{path}: model_type of backbone_config = {shown(backbone['model_type'])} must be {' or '.join(BACKBONES)}"
-        )
+        kind = show_json(backbone["model_type"])
+        raise UserError(f"{path}: model_type of backbone_config = {kind} must be {' or '.join(BACKBONES)}")
     if settings.get("backbone") is not None:
-        raise UserError(f"{path}: backbone = {shown(settings['backbone'])} names another model; remove that key")
+        raise UserError(f"{path}: backbone = {show_json(settings['backbone'])} names another model; remove that key")
     for key, value in (*settings.items(), *backbone.items()):
         numbers = [n for n in (value if isinstance(value, list) else [value]) if isinstance(n, (int, float))]
         if re.search("layers|depth|blocks", key) and max(numbers, default=0) > LAYERS:
-            raise UserError(f"{path}: {key} = {shown(value)} must be at most {LAYERS}")
+            raise UserError(f"{path}: {key} = {show_json(value)} must be at most {LAYERS}")
     return settings
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.documents import Node, read_xml
-from ...files.messages import shown
+from ...files.messages import show_json
 from .. import native
 from ..class_lists import IGNORED, check_meaning, number_labels
 from ..encoding import Instances, number_type
@@ -208,7 +208,7 @@ def _paint(node: Node, picture: Path, ids: dict[str, int]) -> Instances:
     for mask in sorted(masks, key=lambda mask: mask.whole("z_order", 0)):
         label = mask.get("label")
         if (class_id := ids.get(label, ids.get(label.casefold()))) is None:
-            raise UserError(f"{mask.where}: is of the label {shown(label)}, which <meta> does not name")
+            raise UserError(f"{mask.where}: is of the label {show_json(label)}, which <meta> does not name")
         number = known.number(class_id, mask.whole("group_id", 0) or None)
         if mask.tag == "mask":
             box = _boxed(mask, shape)
@@ -233,7 +233,7 @@ def _boxed(node: Node, shape: tuple[int, int]) -> Boxed:
         )
     text = node.get("rle")
     if not COUNTS.fullmatch(text):
-        raise UserError(f"{node.where}: 'rle' must be whole numbers separated by commas, not {shown(text)}")
+        raise UserError(f"{node.where}: 'rle' must be whole numbers separated by commas, not {show_json(text)}")
     counts = np.array([int(count) for count in text.split(",")], np.int64)
     if counts.sum() != width * height:
         raise UserError(
@@ -249,7 +249,7 @@ def _number(node: Node, name: str) -> float:
     except ValueError:
         value = float("nan")
     if not abs(value) < 1e9:  # also true for NaN
-        raise UserError(f"{node.where}: '{name}' of <{node.tag}> must be a number, not {shown(text)}")
+        raise UserError(f"{node.where}: '{name}' of <{node.tag}> must be a number, not {show_json(text)}")
     return value
 
 
@@ -261,5 +261,5 @@ def _corners(node: Node) -> list[float]:
     except ValueError:
         pairs = [[]]
     if any(len(pair) != 2 for pair in pairs):
-        raise UserError(f"{node.where}: 'points' must be x,y;x,y;… of a polygon's corners, not {shown(text)}")
+        raise UserError(f"{node.where}: 'points' must be x,y;x,y;… of a polygon's corners, not {show_json(text)}")
     return [value for pair in pairs for value in pair]

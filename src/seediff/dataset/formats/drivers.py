@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
-from ...files.messages import shown
+from ...files.messages import show_json
 from ...files.orientation import orientation_of, turned_back
 from ...files.output_folders import stage_output
 from ...files.outputs import put
@@ -191,7 +191,7 @@ class Source:
         if at := self.found(folders, names, key, where):
             return at
         tried = [folder for folder in folders if folder.is_dir()] or folders
-        self.no_picture(where, f"there is no picture {shown(names[0] if names else '')} in {tried[0]}")
+        self.no_picture(where, f"there is no picture {show_json(names[0] if names else '')} in {tried[0]}")
         return None
 
     def found(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
@@ -234,7 +234,7 @@ def _turn_back(
 ) -> np.ndarray | Instances:
     """Labels of the picture as it is stored, as all of SeeDiff's are. read: reads them as they were drawn, on the
     stored picture or on the turned one; their size tells which. For a square, mirrored or upside-down picture it does
-    not: then they are of the turned picture if `shown`, and otherwise this raises UserError."""
+    not: then they are of the turned picture if `show_json`, and otherwise this raises UserError."""
     drawn, size = read(), picture_size(image, where if isinstance(image, bytes) else None)
     pixels = drawn.numbers if isinstance(drawn, Instances) else drawn
     turned = size[::-1] if turn >= 5 else size

@@ -16,7 +16,7 @@ from ...config.names import BACKGROUND, IGNORED
 from ...errors import UserError
 from ...files.documents import parse_json
 from ...files.label_maps import voc_palette
-from ...files.messages import shown
+from ...files.messages import show_json
 from ...files.orientation import orientation_of
 from ...files.pictures import check_pixels, open_picture
 from .. import native
@@ -103,7 +103,7 @@ def from_record(source: Source, name: Any, image: Any, mask: Any, row: dict[str,
         if not isinstance(value, kind):
             raise UserError(
                 f"{where}: its {what} must be {'a text' if kind is str else 'the bytes of a picture'}, not"
-                f" {shown(value)}"
+                f" {show_json(value)}"
             )
     with open_picture(image, f"{where}: its image") as picture:
         check_kind(picture, f"{where}: its image")
@@ -118,7 +118,7 @@ def row_text(row: Mapping[str, Any]) -> str:
 def parse_row(text: Any, where: str) -> dict[str, Any]:
     """A row of metadata from its JSON; None or an empty text is an empty row. Raises UserError."""
     if text is not None and not isinstance(text, str | bytes):
-        raise UserError(f"{where}: its metadata must be a text, not {shown(text)}")
+        raise UserError(f"{where}: its metadata must be a text, not {show_json(text)}")
     return parse_json(text or "{}", dict[str, Any], f"{where}: its metadata")
 
 

@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw
 
 from ...errors import UserError
 from ...files.documents import read_json
-from ...files.messages import shown
+from ...files.messages import show_json
 from ...files.pictures import open_picture
 from ...files.reading import RECORD, inside
 from .. import native
@@ -129,7 +129,7 @@ def _samples(
         if not known and (data := read_json(path, Picture, limit=LARGEST).imageData):
             picture = _decoded(data, f"{path}: imageData")
         if picture is None:
-            source.no_picture(path, f"there is no picture {shown(picture_name)}, and 'imageData' is empty")
+            source.no_picture(path, f"there is no picture {show_json(picture_name)}, and 'imageData' is empty")
             continue
         yield source.sample(name, picture, partial(_paint, path, picture, ids), {}, path, objects=True, shown=True)
 
@@ -155,7 +155,9 @@ def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
             where = f"{path}: shape {number}"
             if (class_id := ids.get(each.label, ids.get(each.label.casefold()))) is None:
                 classes = ", ".join(name for name, i in ids.items() if 0 < i < native.IGNORE)
-                raise UserError(f"{where}: is of the label {shown(each.label)}, which is no class; they are {classes}")
+                raise UserError(
+                    f"{where}: is of the label {show_json(each.label)}, which is no class; they are {classes}"
+                )
             painted += _draw(canvas, each, known.number(class_id, each.group_id), where)
             check_layers(painted, shape, str(path))
     return known.painted(np.asarray(canvas))

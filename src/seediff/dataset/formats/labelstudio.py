@@ -25,7 +25,7 @@ import numpy as np
 from ... import __version__
 from ...errors import UserError
 from ...files.documents import Node, fit, parse_json, read_xml
-from ...files.messages import shown
+from ...files.messages import show_json
 from ...files.pictures import check_pixels
 from ...files.reading import ANNOTATIONS, read_bytes
 from .. import native
@@ -302,12 +302,12 @@ def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
     if not isinstance(address, str):
         texts = [value for value in data.values() if isinstance(value, str) and value.lower().endswith(PICTURES)]
         if len(texts) != 1:
-            raise UserError(f"{where}: 'data' must have the picture's path as 'image', not {shown(address)}")
+            raise UserError(f"{where}: 'data' must have the picture's path as 'image', not {show_json(address)}")
         address = texts[0]
     try:
         parts = urlsplit(address)
     except ValueError as error:
-        raise UserError(f"{where}: 'image' is no path or address: {shown(address)}") from error
+        raise UserError(f"{where}: 'image' is no path or address: {show_json(address)}") from error
     path = unquote(parts.query.partition("d=")[2] if parts.query.startswith("d=") else parts.path)
     steps = [step for step in path.split("/") if step][-STEPS:]
     names = ["/".join(steps[i:]) for i in range(len(steps))]
@@ -339,7 +339,7 @@ def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], whe
         called = [name if name in ids else name.casefold() for name in names]
         if len(called) != 1 or called[0] not in ids:
             classes = ", ".join(name for name, i in ids.items() if 0 < i < native.IGNORE)
-            raise UserError(f"{here}: must have one label, of {classes}, not {shown(names)}")
+            raise UserError(f"{here}: must have one label, of {classes}, not {show_json(names)}")
         if isinstance(form, Brush):
             try:
                 inside = decode_brush(bytes(form.rle), shape)

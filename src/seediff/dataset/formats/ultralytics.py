@@ -18,7 +18,7 @@ from typing import Any
 from ...config.names import BACKGROUND
 from ...errors import UserError
 from ...files.documents import read_yaml
-from ...files.messages import shown
+from ...files.messages import show_json
 from .. import native
 from ..class_lists import ClassList, check_meaning, number_classes, read_mask
 from ..encoding import encode_grey
@@ -110,15 +110,15 @@ def _mapped(ids: Mapping[int, int], mapping: Any, file: Path) -> dict[int, int]:
     """
     if not isinstance(mapping, Mapping):
         raise UserError(
-            f"{file}: 'label_mapping' must give values of masks the numbers of classes, not {shown(mapping)}"
+            f"{file}: 'label_mapping' must give values of masks the numbers of classes, not {show_json(mapping)}"
         )
     values = dict(ids)
     for value, number in mapping.items():
         number = native.IGNORE if number in (IGNORED, None) else number
         if type(value) is not int or type(number) is not int or number not in ids:
             raise UserError(
-                f"{file}: label_mapping: {shown(value)}: must be the number of a class or {IGNORED}, not"
-                f" {shown(number)}"
+                f"{file}: label_mapping: {show_json(value)}: must be the number of a class or {IGNORED}, not"
+                f" {show_json(number)}"
             )
         if 0 <= value <= 255:
             values[value] = ids[number]

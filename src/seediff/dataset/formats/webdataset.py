@@ -24,7 +24,7 @@ from urllib.parse import unquote
 
 from ...errors import UserError, first_line
 from ...files.documents import parse_json
-from ...files.messages import shown
+from ...files.messages import show_json
 from ...files.outputs import name_errors
 from ...files.reading import LIST, PICTURE
 from .. import native
@@ -123,7 +123,7 @@ def from_members(source: Source, key: str, members: dict[str, bytes], where: str
 def _content(tar: tarfile.TarFile, info: tarfile.TarInfo, file: Path) -> bytes:
     limit = LIMITS[info.name.rpartition("/")[2].partition(".")[2].lower()]
     if not 0 <= info.size <= limit:
-        raise UserError(f"{file}: {shown(info.name)} has {info.size} bytes; at most {limit} are read")
+        raise UserError(f"{file}: {show_json(info.name)} has {info.size} bytes; at most {limit} are read")
     opened = tar.extractfile(info)
     return opened.read() if opened else b""
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.documents import read_yaml
-from ...files.messages import shown
+from ...files.messages import show_json
 from ...files.reading import ANNOTATIONS, read_text
 from ...metrics.confusion import iou_of_present
 from .. import native
@@ -132,13 +132,13 @@ def _parse_line(line: str, ids: Mapping[float, int], where: str) -> tuple[int, n
     if (class_id := ids.get(_number(first))) is None:
         gaps = list(ids) != list(range(len(ids)))
         known = f"one of {', '.join(map(str, [*ids][:20]))}" if gaps else f"a whole number from 0 to {len(ids) - 1}"
-        raise UserError(f"{where}: class {shown(first)} must be {known}, as {DATA} numbers its names")
+        raise UserError(f"{where}: class {show_json(first)} must be {known}, as {DATA} numbers its names")
     if len(rest) % 2 or (len(rest) < 6 and len(rest) != 4):
         raise UserError(f"{where}: {len(rest)} numbers after the class; a polygon has x and y of three or more corners")
     shares = np.array([_number(value) for value in rest])
     if np.isnan(shares).any():
         wrong = rest[int(np.isnan(shares).argmax())]
-        raise UserError(f"{where}: {shown(wrong)} must be a number: x and y are shares of the picture's sides")
+        raise UserError(f"{where}: {show_json(wrong)} must be a number: x and y are shares of the picture's sides")
     if not ((shares >= -HAIR) & (shares <= 1 + HAIR)).all():
         raise UserError(f"{where}: a corner is outside the picture; x and y are shares of its sides, in [0, 1]")
     return class_id, shares.clip(0, 1).reshape(-1, 2)

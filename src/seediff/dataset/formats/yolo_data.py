@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...files.messages import shown
+from ...files.messages import show_json
 from ...files.reading import read_lines
 from ..sample import SPLITS
 from .drivers import Export, Source, portable
@@ -155,7 +155,7 @@ def _find(place: Place, split: str, entry: Any) -> tuple[Path, Path]:
         raise UserError(
             f"{place.file}: '{split}' leads out of its folder, to {there}; --images {above} has it read there"
         )
-    raise UserError(f"{place.file}: '{split}' must name a folder of pictures beside it, not {shown(entry)}")
+    raise UserError(f"{place.file}: '{split}' must name a folder of pictures beside it, not {show_json(entry)}")
 
 
 def _is_picture(path: Path) -> bool:
@@ -174,7 +174,7 @@ def _list(place: Place, split: str, file: Path) -> list[Picture]:
         tried = [*(one / text for one in (file.parent, beside / place.base, beside)), *(one / inner for one in folders)]
         chosen = next((path for path in tried if os.path.isfile(path) and place.inside(path)), None)
         if chosen is None or not _is_picture(chosen):
-            raise UserError(f"{file}, line {number}: there is no picture {shown(text)} inside {beside}")
+            raise UserError(f"{file}, line {number}: there is no picture {show_json(text)} inside {beside}")
         paths.append(Path(os.path.normpath(chosen)))
     if not paths:
         raise UserError(f"{file}: lists no pictures")
@@ -226,15 +226,15 @@ def numbered_names(names: Any, file: Path) -> dict[int, str]:
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, Mapping) or not names:
-        raise UserError(f"{file}: 'names' must list the classes, not {shown(names)}")
+        raise UserError(f"{file}: 'names' must list the classes, not {show_json(names)}")
     numbered: dict[int, str] = {}
     for key, name in names.items():
         number = int(key) if isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) <= 18 else key
         if type(number) is not int or number < 0 or number in numbered:
             raise UserError(
-                f"{file}: 'names' must number each class once, by whole numbers from 0 on, not {shown(key)}"
+                f"{file}: 'names' must number each class once, by whole numbers from 0 on, not {show_json(key)}"
             )
         if isinstance(name, (dict, list)):
-            raise UserError(f"{file}: 'names' must give class {number} a name, not {shown(name)}")
+            raise UserError(f"{file}: 'names' must give class {number} a name, not {show_json(name)}")
         numbered[number] = str(name)
     return dict(sorted(numbered.items()))

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from ...errors import UserError
-from ...files.messages import shown
+from ...files.messages import show_json
 from ...files.pictures import open_picture
 from ...files.reading import PICTURE, inside, read_bytes
 from ...files.tensors import read_header
@@ -214,7 +214,7 @@ def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[
     said = {**row, "area": {name: round(share, 6) for name, share in row.get("area", {}).items()}}
     for key, value in shown_classes(counts, classes, row.get("classes", ()), where).items():
         if key in row and said[key] != value:
-            raise UserError(where, f"'{key}' is {shown(row[key])}, but by its label map {shown(value)}")
+            raise UserError(where, f"'{key}' is {show_json(row[key])}, but by its label map {show_json(value)}")
 
 
 def _check_objects(

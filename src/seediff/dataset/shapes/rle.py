@@ -19,7 +19,7 @@ import numpy as np
 from pycocotools import mask
 
 from ...errors import UserError
-from ...files.messages import shown
+from ...files.messages import show_json
 
 
 def encode(numbers: np.ndarray) -> dict[int, dict[str, Any]]:
@@ -72,7 +72,9 @@ def count_runs(size: Sequence[int], counts: Sequence[int] | str, shape: tuple[in
     """Run lengths (N,) int64 of an RLE in a picture of `shape` (H, W): outside, inside, outside …, column by column,
     with sum H · W. where: the annotation's name in errors. Raises UserError."""
     if list(size) != list(shape):
-        raise UserError(f"{where}: its mask is {shown(size)}, but its image is {list(shape)}; both are [height, width]")
+        raise UserError(
+            f"{where}: its mask is {show_json(size)}, but its image is {list(shape)}; both are [height, width]"
+        )
     total = shape[0] * shape[1]
     wrong = UserError(f"{where}: 'counts' are no run lengths of {shape[0]} × {shape[1]} pixels")
     if not isinstance(counts, str):
