@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from ..errors import UserError
 from ..files.output_folders import open_folder
@@ -200,31 +202,11 @@ def near_groups(hashes: Sequence[int], bits: int = NEAR_BITS) -> list[list[int]]
                 pairs += [
                     (int(first), int(other)) for other in others[_differing(values[others] ^ values[first]) <= bits]
                 ]
-    leader = _united(pairs)
-    place = {value: leader.get(number, number) for number, value in enumerate(values.tolist())}
+    graph = coo_array((np.ones(len(pairs)), np.array(pairs, int).reshape(-1, 2).T), (len(values), len(values)))
+    place = dict(zip(values.tolist(), connected_components(graph, directed=False)[1].tolist(), strict=True))
     return same_groups([place[value] for value in hashes])
 
 
 def _differing(values: np.ndarray) -> np.ndarray:
     """(N,) number of set bits in each 64-bit value."""
     return np.unpackbits(np.ascontiguousarray(values).view(np.uint8).reshape(-1, 8), axis=1).sum(1)
-
-
-def _united(groups: Iterable[Iterable[int]]) -> dict[int, int]:
-    """Number → the smallest number connected with it, where groups that share a number are connected. Almost linear
-    time.
-    """
-    parent: dict[int, int] = {}
-
-    def root(number: int) -> int:
-        while (above := parent[number]) != number:
-            parent[number] = number = parent[above]
-        return number
-
-    for group in groups:
-        least = None
-        for number in group:
-            parent.setdefault(number, number)
-            low, high = sorted((root(number), number if least is None else root(least)))
-            parent[high] = least = low
-    return {number: root(number) for number in parent}

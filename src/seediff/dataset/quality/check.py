@@ -97,17 +97,6 @@ class _Findings:
         return self.attempt(kind, file, lambda: read(path))
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """The result of reading the files of a row. name: None for a row that cannot be used. hashes: SHA-256 of its
-    picture's bytes, and difference hash."""
-
-    findings: Sequence[Finding]
-    name: str | None = None
-    measured: Measured | None = None
-    hashes: tuple[str, int] | None = None
-
-
 def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable[int]] = iter) -> Checked:
     """Reads the whole dataset and returns the findings. follow: wraps the samples' positions, to show progress.
 
@@ -120,21 +109,25 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
     rows = findings.attempt("structure", native.METADATA, lambda: _read_rows(folder))
     if classes is None or rows is None:
         return Checked(tuple(findings.found), None)
-    folders = [name for name in FOLDERS if (folder / name).is_dir()]
-    samples = list(
-        in_threads(lambda i: _check_sample(folder, f"row {i + 1}", rows[i], classes, folders), range(len(rows)), follow)
-    )
-    findings.found += [finding for sample in samples for finding in sample.findings]
-    names = [sample.name or number for number, sample in enumerate(samples)]
+    kinds = [name for name in FOLDERS if (folder / name).is_dir()]
+    names: list[str | int] = []
+    measures: list[Measured] = []
+    pictures: list[tuple[str, str, int]] = []
+
+    def check(number: int) -> tuple[_Findings, str | None, Measured | None, tuple[str, int] | None]:
+        return _check_sample(folder, f"row {number + 1}", rows[number], classes, kinds)
+
+    for number, (found, name, measured, hashes) in enumerate(in_threads(check, range(len(rows)), follow)):
+        findings.found += found.found
+        names.append(name or number)
+        measures += [measured] if measured else []
+        pictures += [(rows[number]["file_name"], *hashes)] if hashes else []
     for first, second, *_ in same_groups(names):
         findings.add("name", f"row {second + 1}", f"row {first + 1} has a sample '{names[first]}' too")
-    _check_files(findings, folders, rows, {*names})
-    _check_looks(
-        findings,
-        [(row["file_name"], *sample.hashes) for row, sample in zip(rows, samples, strict=True) if sample.hashes],
-    )
-    stats = summarize([sample.measured for sample in samples if sample.measured], classes)
-    return Checked(tuple(sorted(findings.found, key=lambda finding: finding.level != "error")), stats)
+    _check_files(findings, kinds, rows, {*names})
+    _check_looks(findings, pictures)
+    by_level = sorted(findings.found, key=lambda finding: finding.level != "error")
+    return Checked(tuple(by_level), summarize(measures, classes))
 
 
 def _read_classes(folder: Path) -> tuple[str, ...]:
@@ -151,44 +144,36 @@ def _read_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def _check_sample(
-    folder: Path, where: str, row: dict[str, Any], classes: Sequence[str], folders: Sequence[str]
-) -> _Sample:
+    folder: Path, where: str, row: dict[str, Any], classes: Sequence[str], kinds: Sequence[str]
+) -> tuple[_Findings, str | None, Measured | None, tuple[str, int] | None]:
+    """The findings about a row and its files; its sample's name, None for a row that cannot be used; the measures of
+    its label map; and the SHA-256 of its picture's bytes and difference hash."""
     findings = _Findings(folder)
     findings.attempt("value", where, lambda: check_row(row, where))
     for key in ("file_name", "mask") if not findings.found else ():
         findings.attempt("path", where, lambda key=key: inside(folder, row.get(key), where, key))
     if findings.found:
-        return _Sample(findings.found)
-    name, kept = (
-        native.sample_name(row["file_name"]),
-        [] if is_replaced(row) else folders,
-    )  # these files describe the original mask
+        return findings, None, None, None
+    name = native.sample_name(row["file_name"])
+    kept = [] if is_replaced(row) else kinds  # these files describe the original mask
     size, hashes = findings.read("picture", row["file_name"], _read_image) or (None, None)
     measured = None
     if (labels := findings.read("mask", row["mask"], lambda path: _read_labels(path, size, len(classes)))) is not None:
         measured = measure(labels, row_flags(row))
         findings.attempt("row", where, lambda: _check_counts(row, measured.counts, classes, where))
         if "instances" in row:
-            findings.read(
-                "instances",
-                f"{native.INSTANCES}/{name}.png",
-                lambda path: _check_objects(findings, path, row, labels, classes),
-            )
+            file = f"{native.INSTANCES}/{name}.png"
+            findings.read("instances", file, lambda _: _check_objects(findings, name, file, row, labels, classes))
     for class_id in row.get("class_ids", ()) if native.SOFT in kept else ():
-        findings.read(
-            "soft",
-            f"{native.SOFT}/{name}_{class_id}.png",
-            lambda path: _check_shape(read_label_map(path), size, "picture"),
-        )
+        file = f"{native.SOFT}/{name}_{class_id}.png"
+        findings.read("soft", file, lambda path: _check_shape(read_label_map(path), size, "picture"))
     if native.ATTENTION in kept and row.get("classes"):  # `mask` captures nothing of a picture without a class
         findings.read("tensors", f"{native.ATTENTION}/{name}.safetensors", read_header)
-    return _Sample(findings.found, name, measured, hashes)
+    return findings, name, measured, hashes
 
 
 def _read_image(path: Path) -> tuple[tuple[int, int], tuple[str, int]]:
-    """(height, width) of a picture, which is decoded to its end; and the SHA-256 of its bytes and its difference
-    hash.
-    """
+    """(height, width) of a picture, which is decoded to its end, and its hashes."""
     picture_suffix(path)
     data = read_bytes(path, PICTURE)
     with open_picture(data, str(path)) as picture:
@@ -218,22 +203,17 @@ def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[
 
 
 def _check_objects(
-    findings: _Findings, path: Path, row: Mapping[str, Any], labels: np.ndarray, classes: Sequence[str]
+    findings: _Findings, name: str, file: str, row: Mapping[str, Any], labels: np.ndarray, classes: Sequence[str]
 ) -> None:
     """Whether the objects in a file are those that its row names, and are in the label map."""
-    file = path.relative_to(findings.folder)
-    read = instance_file(
-        findings.folder, file.relative_to(native.INSTANCES).with_suffix("").as_posix(), row, len(classes)
-    )
+    read = instance_file(findings.folder, name, row, len(classes))
     assert read is not None
     objects = read()
     _check_shape(objects.numbers, labels.shape, "label map")
     here = np.unique(objects.numbers[objects.label_map() == labels]).tolist()
     lost = sorted({*range(1, len(row["instances"]) + 1)} - {*here})
     if lost and not is_replaced(row):  # the objects of such a sample are those of its original mask
-        findings.add(
-            "objects", file.as_posix(), f"object {lost[0]} has no pixel of its class in the label map", "warning"
-        )
+        findings.add("objects", file, f"object {lost[0]} has no pixel of its class in the label map", "warning")
 
 
 def _check_files(
