@@ -22,10 +22,10 @@ from seediff.config.augment import parse_recipe
 from seediff.config.names import BACKGROUND
 from seediff.dataset import native
 from seediff.dataset.merge import renumber, renumber_table
-from seediff.dataset.sample import Sample as DatasetSample
+from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError, first_line
-from seediff.evaluate.layouts import EvaluationSet, Sample, open_evaluation
+from seediff.evaluate.layouts import EvaluationSet, open_evaluation
 from seediff.mini.scenes import CLASSES
 from seediff.models.fingerprint import content_fingerprint, data_fingerprint, model_fingerprint
 from seediff.models.hub import resolve_name
@@ -69,7 +69,7 @@ class Samples:
     """Samples to train on. classes: without the background; classes[i] has id i + 1."""
 
     classes: tuple[str, ...]
-    items: Sequence[DatasetSample]
+    items: Sequence[Sample]
 
 
 def open_source(
@@ -109,14 +109,14 @@ def open_test(test: HeldOut, places: Places) -> EvaluationSet:
 def joined(parts: Sequence[Samples], classes: Sequence[str] = ()) -> Samples:
     """Several sources as one. Their classes are merged by name and follow `classes`."""
     classes = tuple(dict.fromkeys([*classes, *(name for part in parts for name in part.classes)]))
-    items: list[DatasetSample] = []
+    items: list[Sample] = []
     for part in parts:
         ids = renumber_table(part.classes, classes)
         items += [renumber(item, ids, len(part.classes)) for item in part.items]
     return Samples(classes, items)
 
 
-def chosen(source: Source, items: Sequence[DatasetSample], classes: Sequence[str]) -> list[DatasetSample]:
+def chosen(source: Source, items: Sequence[Sample], classes: Sequence[str]) -> list[Sample]:
     """The samples that the source selects: `skip` and `count` apply first, then `only` and `without`, by the classes
     that the rows name. Raises UserError if none is left."""
     end = None if source.count is None else source.skip + source.count
@@ -236,7 +236,7 @@ def _scenes(source: Source, places: Places) -> Path:
     return folder
 
 
-def _items(found: EvaluationSet) -> tuple[tuple[str, ...], list[DatasetSample]]:
+def _items(found: EvaluationSet) -> tuple[tuple[str, ...], list[Sample]]:
     """The classes and labelled images of a public data set, as samples to train on. A data set without a background
     stays without: all its pixels belong to a class or are ignored."""
     names = {number: name for number, name in found.classes.items() if name != BACKGROUND}
@@ -244,10 +244,8 @@ def _items(found: EvaluationSet) -> tuple[tuple[str, ...], list[DatasetSample]]:
     for number, name in found.classes.items():
         table[number] = 0 if name == BACKGROUND else list(names).index(number) + 1
 
-    def item(sample: Sample) -> DatasetSample:
-        if sample.image is None:
-            raise UserError(f"'{sample.name}': its folder has labels, but no picture of that name")
-        return DatasetSample(sample.image, lambda: table[sample.truth()], name=sample.name)
+    def item(sample: Sample) -> Sample:
+        return sample.replace(label_map=lambda: table[sample.unchecked_labels()])
 
     return tuple(names.values()), [item(sample) for sample in found.samples]
 

@@ -23,8 +23,8 @@ def test_voc(tmp_path):
         data = open_evaluation(folder)
         assert (data.layout, tuple(data.classes.values())) == ("voc", VOC_CLASSES)
         assert [sample.name for sample in data.samples] == list(maps)
-        assert data.samples[0].truth().tolist() == maps["2007_000033"]
-        assert data.samples[0].picture().shape == (2, 3, 3)
+        assert data.samples[0].unchecked_labels().tolist() == maps["2007_000033"]
+        assert data.samples[0].image.shape == (2, 3, 3)
     assert data.own_protocol().classes == VOC_CLASSES
 
 
@@ -35,9 +35,9 @@ def test_cityscapes(tmp_path):
     data = open_evaluation(tmp_path)
     assert [sample.name for sample in data.samples] == list(maps)
     sample = data.samples[0]
-    assert sample.image == tmp_path / "leftImg8bit" / "val" / "frankfurt" / "frankfurt_000000_000294_leftImg8bit.png"
-    assert sample.picture().shape == (2, 3, 3)
-    here = PROTOCOLS["cityscapes-human-vehicle"].truth_table(data.classes)[sample.truth()]
+    assert sample.source == tmp_path / "leftImg8bit" / "val" / "frankfurt" / "frankfurt_000000_000294_leftImg8bit.png"
+    assert sample.image.shape == (2, 3, 3)
+    here = PROTOCOLS["cityscapes-human-vehicle"].truth_table(data.classes)[sample.unchecked_labels()]
     assert here.tolist() == [[255, 1, 1], [2, 255, 255]]
     assert data.stored[24] == "person"
     own = data.own_protocol().classes
@@ -49,17 +49,20 @@ def test_ade20k(tmp_path):
     maps = {"ADE_val_00000001": [[0, 13, 21], [81, 84, 150]]}
     data = open_evaluation(save_ade20k(tmp_path / "ADEChallengeData2016", maps).parent)
     assert (data.layout, len(data.classes), data.stored[84]) == ("ade20k", 150, "thing 84")
-    here = PROTOCOLS["ade20k"].truth_table(data.classes)[data.samples[0].truth()]
+    here = PROTOCOLS["ade20k"].truth_table(data.classes)[data.samples[0].unchecked_labels()]
     assert here.tolist() == [[255, 3, 2], [1, 0, 0]]
-    assert data.samples[0].picture().shape == (2, 3, 3)
+    assert data.samples[0].image.shape == (2, 3, 3)
 
 
 def test_camvid(tmp_path):
     maps = {"0001TP_008550": [[0, 10, 11], [8, 9, 3]]}
     data = open_evaluation(save_camvid(tmp_path / "CamVid", maps).parent)
-    assert PROTOCOLS["camvid"].truth_table(data.classes)[data.samples[0].truth()].tolist() == [[0, 10, 255], [8, 9, 3]]
+    assert PROTOCOLS["camvid"].truth_table(data.classes)[data.samples[0].unchecked_labels()].tolist() == [
+        [0, 10, 255],
+        [8, 9, 3],
+    ]
     assert data.own_protocol().classes == PROTOCOLS["camvid"].classes
-    assert data.samples[0].picture().shape == (2, 3, 3)
+    assert data.samples[0].image.shape == (2, 3, 3)
 
 
 def test_plain_folder(tmp_path):
@@ -69,7 +72,7 @@ def test_plain_folder(tmp_path):
     data = open_evaluation(tmp_path)
     assert data.own_protocol().classes == ("sky", "road")
     assert [sample.name for sample in data.samples] == ["trip/a"]
-    assert data.samples[0].picture().shape == (1, 3, 3)
+    assert data.samples[0].image.shape == (1, 3, 3)
     with pytest.raises(UserError, match="has no parts"):
         open_evaluation(tmp_path, split="val")
 
@@ -81,7 +84,7 @@ def test_a_dataset_of_seediff(tmp_path):
     write_native(tmp_path / "set", ("cat", "dog"), items, about={"command": "test"})
     data = open_evaluation(tmp_path / "set")
     assert data.own_protocol().classes == ("background", "cat", "dog")
-    assert np.array_equal(data.samples[0].truth(), labels)
+    assert np.array_equal(data.samples[0].unchecked_labels(), labels)
     assert [sample.name for sample in open_evaluation(tmp_path / "set", split="val").samples] == ["b"]
     with pytest.raises(UserError, match=r"set: has no part 'test'; parts there: train, val$"):
         open_evaluation(tmp_path / "set", split="test")
@@ -106,4 +109,4 @@ def test_camvids_own_labels_are_predictions_of_camvid(tmp_path):
     for data in (root, root / "testannot"):
         found = evaluate(root / "testannot", data, protocol="camvid", boundary=False)
         assert (found.scores.miou, found.scores.pixels) == (1.0, 5)
-        assert found.data.samples[0].picture().shape == (2, 3, 3)
+        assert found.data.samples[0].image.shape == (2, 3, 3)

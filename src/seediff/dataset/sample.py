@@ -39,7 +39,8 @@ SPLITS = ("train", "val", "test")
 class Sample:
     """A picture of a dataset, and its label map.
 
-    image: (H, W, 3) uint8, or the PNG or JPEG file that holds it, or that file's bytes. label_map: (H, W) uint8 of
+    image: (H, W, 3) uint8, or the PNG or JPEG file that holds it, or that file's bytes; None for labels whose picture
+    is not there, which can only be compared. label_map: (H, W) uint8 of
     class ids, 0 background, 255 ignored, or a function that reads it. instances: the objects in the picture, or a
     function that reads them; None: only classes are distinguished. metadata: its row of metadata.jsonl. name: unique in
     its dataset, perhaps with folders (`trip/1`). extras: (folder, class id or None) → file, for the other files that a
@@ -51,7 +52,7 @@ class Sample:
 
     def __init__(
         self,
-        image: np.ndarray | Path | str | bytes,
+        image: np.ndarray | Path | str | bytes | None,
         label_map: np.ndarray | Callable[[], np.ndarray],
         instances: Instances | Callable[[], Instances] | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -61,9 +62,9 @@ class Sample:
     ) -> None:
         image = Path(image) if isinstance(image, str) else image
         self.source = encode_image(image, "png") if isinstance(image, np.ndarray) else image
-        """The file of the picture, or its bytes."""
+        """The file of the picture, or its bytes, or None."""
         self.name, self.extras = name, extras or {}
-        self.suffix = picture_suffix(self.source, self._where())
+        self.suffix = "" if self.source is None else picture_suffix(self.source, self.where)
         """ "png" or "jpg"."""
         self.stored_labels, self.stored_instances = label_map, instances
         """The label map and objects, or the functions that read them."""
@@ -132,26 +133,30 @@ class Sample:
 
     def picture(self) -> Image.Image:
         """The picture in RGB."""
-        where = self._where()
-        with open_picture(self.source, where) as picture:
+        where = self.where
+        with open_picture(self.stored(), where) as picture:
             check_kind(picture, where)
             return in_rgb(picture, where)
 
     def data(self) -> bytes:
         """The bytes of the picture's file, without its EXIF orientation if it has one: label maps refer to the pixels
         as they are stored."""
-        return as_stored(self._bytes(), self._where())
+        return as_stored(self._bytes(), self.where)
 
     def file(self) -> Path | None:
         """The picture's file; None if its bytes are in memory, or are not those of `data`."""
-        if isinstance(self.source, bytes):
-            return None
         data = self._bytes()
-        return self.source if as_stored(data, self._where()) is data else None
+        return self.source if isinstance(self.source, Path) and as_stored(data, self.where) is data else None
 
     def size(self) -> tuple[int, int]:
         """(height, width) of the picture."""
-        return picture_size(self.source, self._where())
+        return picture_size(self.stored(), self.where)
+
+    def stored(self) -> Path | bytes:
+        """The picture's file or bytes. Raises UserError if there is none."""
+        if self.source is None:
+            raise UserError(f"sample '{self.name}'", "its folder has labels, but no picture of that name")
+        return self.source
 
     def labels(self, classes: int) -> np.ndarray:
         """The label map (H, W) uint8, checked: it has the picture's size, and ids from 0 to `classes` and 255."""
@@ -204,15 +209,16 @@ class Sample:
         copy_new(file, target, link=link)
 
     def _bytes(self) -> bytes:
-        if isinstance(self.source, bytes):
-            return self.source
-        data = read_bytes(self.source, PICTURE)
-        picture_suffix(data, str(self.source))
+        if isinstance(source := self.stored(), bytes):
+            return source
+        data = read_bytes(source, PICTURE)
+        picture_suffix(data, str(source))
         return data
 
-    def _where(self) -> str:
+    @property
+    def where(self) -> str:
         """The picture's name in errors."""
-        return f"sample '{self.name}': its picture" if isinstance(self.source, bytes) else str(self.source)
+        return str(self.source) if isinstance(self.source, Path) else f"sample '{self.name}': its picture"
 
 
 def picture_size(source: Path | bytes, where: str | None = None) -> tuple[int, int]:

@@ -166,7 +166,7 @@ def check_seed(seed: int) -> None:
 def _look(classes: int, item: Sample) -> tuple[int, list[int]]:
     """The difference hash of a sample's picture, and the ids of the classes that it shows."""
     shown = np.flatnonzero(np.bincount(item.labels(classes).ravel(), minlength=256)[1:255]) + 1
-    with open_picture(item.source, f"sample '{item.name}': its picture") as picture:
+    with open_picture(item.stored(), item.where) as picture:
         return difference_hash(picture), shown.tolist()
 
 

@@ -19,6 +19,7 @@ from .. import __version__
 from ..config.names import BACKGROUND
 from ..dataset.labels import stored_names
 from ..dataset.native import encode_image
+from ..dataset.sample import Sample
 from ..dataset.split import check_seed
 from ..errors import UserError
 from ..files.label_maps import map_folder, pair, read_segment_ids, voc_palette
@@ -26,7 +27,7 @@ from ..files.messages import plural
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..report.pictures import contact_sheet, fit_side, overlay
-from .layouts import EvaluationSet, Sample, open_evaluation
+from .layouts import EvaluationSet, open_evaluation
 from .protocols import IGNORED, PROTOCOLS, Protocol, join_names, read_class_map
 from .semantic import Scores, evaluate_pairs, percent, percents, write_json
 
@@ -96,13 +97,13 @@ def _open_folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None)
 def check_pictures(data: EvaluationSet) -> None:
     """Raise UserError unless every truth can be read and has a picture of its size. This takes milliseconds per image
     and avoids a late failure of the slow segmenting."""
-    without = [sample.name for sample in data.samples if sample.image is None]
+    without = [sample.name for sample in data.samples if sample.source is None]
     if without:
         raise UserError(
             f"{data.about}: {len(without)} of {len(data.samples)} labels have no picture: {join_names(without, NAMED)}"
         )
     for sample in data.samples:
-        if (of_truth := sample.truth().shape) != (of_picture := sample.size()):
+        if (of_truth := sample.unchecked_labels().shape) != (of_picture := sample.size()):
             raise UserError(
                 f"'{sample.name}': its truth is {of_truth}, but its picture {of_picture}; both are (height, width)"
             )
@@ -122,7 +123,7 @@ def _open_segmenter(
     return Predictor(
         f"{about}, mirrored too" if flip else about,
         names,
-        lambda samples: segmenter.label_maps([sample.picture() for sample in samples], scales=scales, flip=flip),
+        lambda samples: segmenter.label_maps([sample.image for sample in samples], scales=scales, flip=flip),
         at_once=8,
     )
 
@@ -213,7 +214,7 @@ def evaluate(
         for first in range(0, total, predictor.at_once):
             samples = labelled.samples[first : first + predictor.at_once]
             for sample, predicted in zip(samples, predictor.predict(samples), strict=True):
-                yield sample.name, predicted_table[predicted], truth_table[sample.truth()]
+                yield sample.name, predicted_table[predicted], truth_table[sample.unchecked_labels()]
 
     show = None if progress is None else lambda done, name: progress(done, total, name)
     if progress:
@@ -256,11 +257,11 @@ def draw_worst(evaluation: Evaluation, most: int) -> list[tuple[str, np.ndarray,
     rows = []
     for name in worst(evaluation.scores.images, most):
         sample = by_name[name]
-        if sample.image is None:
+        if sample.source is None:
             continue
         (predicted,) = evaluation.predictor.predict([sample])
-        truth, predicted = evaluation.truth_table[sample.truth()], evaluation.predicted_table[predicted]
-        picture = sample.picture()
+        truth, predicted = evaluation.truth_table[sample.unchecked_labels()], evaluation.predicted_table[predicted]
+        picture = sample.image
         if picture.shape[:2] == truth.shape:
             rows.append((f"{name}: {evaluation.scores.images[name]:.1%}", picture, truth, predicted))
     return rows

@@ -12,56 +12,29 @@ of their ids.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ..config.names import BACKGROUND
 from ..dataset.dataset import Dataset
 from ..dataset.labels import UNLABELLED, LabelSet, open_labels, open_published, published_layout
+from ..dataset.sample import Sample
 from ..errors import UserError
 from ..files.label_maps import MAP_FOLDERS
 from ..files.messages import plural
-from ..files.pictures import in_rgb, open_picture
 from .protocols import CITYSCAPES_IGNORED, Protocol, own
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A labelled image. image: the picture's file or bytes; None if the folder has none. truth: reads (H, W) uint8 with
-    the set's ids, 255 ignored; raises UserError."""
-
-    name: str
-    image: Path | bytes | None
-    truth: Callable[[], np.ndarray]
-
-    def picture(self) -> np.ndarray:
-        """(H, W, 3) uint8. Raises UserError naming a picture that is missing or cannot be read."""
-        with self._open() as picture:
-            return np.asarray(in_rgb(picture, f"image {self.name}"))
-
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the picture, from its header. Raises UserError as `picture`."""
-        with self._open() as picture:
-            return picture.height, picture.width
-
-    def _open(self) -> AbstractContextManager[Image.Image]:
-        if self.image is None:
-            raise UserError(f"'{self.name}': its folder has labels, but no picture of that name")
-        return open_picture(self.image, f"'{self.name}': its picture" if isinstance(self.image, bytes) else None)
 
 
 @dataclass(frozen=True)
 class EvaluationSet:
     """layout, about: the folder's layout, and a description in one line. classes: the name of each id in the truths.
-    stored: the name of each id on disk, which predictions without names also use; if the two differ, `truth` converts
-    ids on disk to those of `classes`. void: further ids on disk that mean no label, and in predictions no prediction.
-    """
+    stored: the name of each id on disk, which predictions without names also use; if the two differ, label maps convert
+    ids on disk to those of `classes`. samples: perhaps without a picture. void: further ids on disk that mean no label,
+    and in predictions no prediction."""
 
     layout: str
     about: str
@@ -111,7 +84,7 @@ def _labelled(labels: LabelSet) -> EvaluationSet:
         raise UserError(f"{labels.about}: at most 255 classes can be evaluated")
     images = {name: labels.picture(name) for name in labels.files}
     samples = tuple(
-        Sample(name, image, lambda name=name: labels.read(name).astype(np.uint8)) for name, image in images.items()
+        Sample(image, lambda name=name: labels.read(name).astype(np.uint8), name=name) for name, image in images.items()
     )
     known = np.flatnonzero(labels.table[:255] >= 0)
     stored = {int(number): labels.classes[labels.table[number]] for number in known}
@@ -124,6 +97,6 @@ def _dataset(path: Path, split: str | None) -> EvaluationSet:
     dataset = Dataset.open(path, split=split)
     classes, items = dataset.classes, dataset.samples
     names = dict(enumerate((BACKGROUND, *classes)))
-    samples = tuple(Sample(item.name, item.source, partial(item.labels, len(classes))) for item in items)
+    samples = tuple(item.replace(label_map=partial(item.labels, len(classes))) for item in items)
     about = f"dataset in {path}: {plural(len(items), 'image')}, {plural(len(classes), 'class')}"
     return EvaluationSet("dataset", about, names, names, samples)

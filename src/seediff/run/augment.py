@@ -92,7 +92,7 @@ def fingerprint_items(classes: Sequence[str], items: Sequence[Sample]) -> str:
 
 def size_of(item: Sample) -> int:
     """The bytes of a sample's picture."""
-    return len(item.source) if isinstance(item.source, bytes) else item.source.stat().st_size
+    return len(source) if isinstance(source := item.stored(), bytes) else source.stat().st_size
 
 
 def training_items(items: Sequence[Sample]) -> list[int]:

@@ -19,8 +19,9 @@ import numpy as np
 from .. import __version__
 from ..config.names import BACKGROUND
 from ..config.photographs import MaskPhotosConfig
+from ..dataset.sample import Sample
 from ..errors import UserError
-from ..evaluate.layouts import EvaluationSet, Sample
+from ..evaluate.layouts import EvaluationSet
 from ..evaluate.masks import MASK_PROTOCOLS, Column, count, score_column, strongest
 from ..evaluate.protocols import Protocol, join_names
 from ..evaluate.semantic import plain
@@ -110,7 +111,7 @@ def evaluate_masks(
 
     def look(i: int) -> dict[str, np.ndarray]:
         """The counts of a picture under each protocol."""
-        (seen, latents), labels, found = encode(job, samples[i]), samples[i].truth(), {}
+        (seen, latents), labels, found = encode(job, samples[i][0]), samples[i][1].unchecked_labels(), {}
         captured: dict[tuple[str, ...], Sequence[torch.Tensor]] = {(): ()}
         for protocol in protocols:
             chosen = tuple(word for word, number in words.items() if protocol == "vocabulary" or pixels[i, number])
@@ -129,10 +130,8 @@ def evaluate_masks(
     counts: list[dict[str, np.ndarray]] = []
     with open_folder(keep) if keep else nullcontext():
         decides = __version__, job.load(), config, tuple(protocols), data.about, words, pixels.tolist()
-        key = hashlib.sha256(
-            repr((decides, [path.stat().st_size for path in map(_photo, samples)])).encode()
-        ).hexdigest()
-        for i, sample in enumerate(samples):
+        key = hashlib.sha256(repr((decides, [path.stat().st_size for path, _ in samples])).encode()).hexdigest()
+        for i, (_, sample) in enumerate(samples):
             path = keep and keep / f"{i:06d}.safetensors"
             if path and path.is_file():
                 counts.append(_kept(path, key))
@@ -180,7 +179,7 @@ def words_of(classes: Protocol, class_map: Mapping[str, str], model: str, base: 
 
 def read_labelled(
     photos: Path, data: EvaluationSet, classes: Protocol, most: int | None
-) -> tuple[list[Sample], np.ndarray]:
+) -> tuple[list[tuple[Path, Sample]], np.ndarray]:
     """The samples, with photographs from a folder and truths in the protocol's ids, and the number of pixels of each
     class in each picture, (pictures, C). Reads all files. most: use only this many pictures, evenly spaced; None: all.
     Raises UserError."""
@@ -198,7 +197,7 @@ def read_labelled(
         raise UserError(f"{data.about}: none is left to score; at least two pictures are needed")
     samples, pixels = [], []
     for sample in (data.samples[i] for i in chosen):
-        path, truth = paths[sample.name], table[sample.truth()]
+        path, truth = paths[sample.name], table[sample.unchecked_labels()]
         (height, width), (rows, columns) = read_photo(path).shape[:2], truth.shape
         if abs(height * columns - width * rows) > max(height, width) + max(
             rows, columns
@@ -207,21 +206,16 @@ def read_labelled(
             fix = "name the folder of the pictures that were labelled, as they were turned"
             raise UserError(path, f"{shapes}, of other proportions", fix)
         pixels.append(np.bincount(truth[truth != IGNORED], minlength=len(classes.classes)))
-        samples.append(replace(sample, image=path, truth=lambda sample=sample: table[sample.truth()]))
+        samples.append((path, sample.replace(label_map=lambda sample=sample: table[sample.unchecked_labels()])))
     return samples, np.array(pixels)
 
 
-def _photo(sample: Sample) -> Path:
-    assert isinstance(sample.image, Path)  # `read_labelled` made it
-    return sample.image
-
-
-def encode(job: MaskJob, sample: Sample) -> tuple[np.ndarray, torch.Tensor]:
+def encode(job: MaskJob, path: Path) -> tuple[np.ndarray, torch.Tensor]:
     """A photograph as the model sees it (h, w, 3) uint8, and its latents (1, C, h', w')."""
     from ..attention.photograph import encode_images
 
     assert job.model is not None
-    seen = job.seen(read_photo(_photo(sample)))
+    seen = job.seen(read_photo(path))
     return seen, encode_images(job.model, [seen])
 
 

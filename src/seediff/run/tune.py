@@ -14,8 +14,9 @@ from ..config.constants import SegmentConfig
 from ..config.names import BACKGROUND
 from ..config.photographs import Fit, check_attention
 from ..config.sizes import Size
+from ..dataset.sample import Sample
 from ..errors import UserError
-from ..evaluate.layouts import EvaluationSet, Sample
+from ..evaluate.layouts import EvaluationSet
 from ..masks.presence_questions import best_threshold, questions
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def see_labelled(model: Model, sample: Sample, size: Size | None) -> tuple[np.nd
     pixel."""
     from ..attention.windows import cut, seen_shape, windows
 
-    photo, truth = sample.picture(), sample.truth()
+    photo, truth = sample.image, sample.unchecked_labels()
     if photo.shape[:2] != truth.shape:
         raise UserError(
             f"picture {photo.shape[1]} × {photo.shape[0]} and labels {truth.shape[1]} × {truth.shape[0]} differ in size"

@@ -44,7 +44,7 @@ def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = ()) -> 
         for item in items:  # all of them, to find every fault now
             labels = item.labels(len(classes))
             shows_a_class |= bool(((labels > 0) & (labels < 255)).any())
-            size = len(item.source) if isinstance(item.source, bytes) else item.source.stat().st_size
+            size = len(source) if isinstance(source := item.stored(), bytes) else source.stat().st_size
             digest.update(f"{item.name}\n{size} {labels.shape}\n".encode("utf-8", "surrogatepass") + labels.tobytes())
         if not shows_a_class:
             raise UserError(f"{what}: none of its {len(items)} label maps shows a class: there is nothing to learn")

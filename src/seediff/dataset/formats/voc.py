@@ -98,9 +98,7 @@ def convert(
         files[OBJECT_MAPS] = ("png", native.encode_mask(object_map(labels, pieces)))
     if boxes:
         file_name = f"{flat_name(sample.name)}.{'jpg' if jpeg else sample.suffix}"
-        with open_picture(
-            sample.source, f"sample '{sample.name}': its picture" if isinstance(sample.source, bytes) else None
-        ) as picture:
+        with open_picture(sample.stored(), sample.where) as picture:
             size = (picture.height, picture.width, len(picture.getbands()))
         files[BOXES] = ("xml", annotation(file_name, size, pieces, classes))
     return files, {"small": pieces.small, "many": max(0, len(pieces.areas) - MAX_OBJECTS) if objects else 0}
