@@ -12,7 +12,7 @@ from builders.plans import capturing, expected_of, plan_of
 from seediff.attention.photograph import capture_images, encode_images, run_noised
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
-from seediff.models.groups import by_kind, layers_name
+from seediff.models.groups import by_kind
 from seediff.models.registry import load_model
 
 
@@ -85,7 +85,6 @@ def test_their_names():
     assert by_kind("up") == {"self": "up", "cross": "up"}
     assert CaptureConfig(layers="2,1/0").layers == "1-2/0"
     assert CaptureConfig(layers="up/up").layers == "up"
-    assert layers_name("all/3") == "cross-attention of all layers, self-attention of block 3"
     for wrong in ("up/", "/up", "a/b", "up/up/up", "/"):
         with pytest.raises(UserError, match=r"^layers: .* must be 'all'"):
             CaptureConfig(layers=wrong)

@@ -19,7 +19,7 @@ from seediff.errors import UserError
         (MaskConfig, {"expand_levels": (1, 2)}, "from coarse to fine"),
         (MaskConfig, {"ignore_band": (0.6, 0.5)}, "ignore_band"),
         (MaskConfig, {"method": "best"}, "method: best depends on the model"),
-        (CaptureConfig, {"layers": "left"}, "layers: 'left' must be 'all', 'up', 'down' or"),
+        (CaptureConfig, {"layers": "left"}, "layers: 'left' must be all, up, down or"),
         (CaptureConfig, {"steps": "first-half"}, "steps: \"first-half\" must be 'all' or 'second-half'"),
         (CaptureConfig, {"steps": True}, "steps: true must be 'all' or 'second-half' or a"),
         (MaskConfig, {"expand_levels": 4}, "expand_levels: 4 must be a list, each a whole number of at"),

@@ -210,7 +210,7 @@ def test_names_that_lead_out_or_nowhere(tmp_path):
         ):
             inside(tmp_path, name, "row 1", "mask")
     for name in ("images/\0", "a" * 5000, "a/" * 300_000, "loop"):
-        with pytest.raises(UserError, match=r"^row 1: 'mask' is no path that can be used: \".*\" \(.*\)$"):
+        with pytest.raises(UserError, match=r"^row 1: 'mask' is no path that can be used: .* \(.*\)$"):
             inside(tmp_path, name, "row 1", "mask")
     for name in ("", None, 3):
         with pytest.raises(UserError, match=r"^row 1: 'mask' must be the path of a picture inside the dataset, not "):

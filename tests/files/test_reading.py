@@ -35,7 +35,7 @@ def test_size_is_known_before_anything_is_read(tmp_path):
     path = tmp_path / "huge"
     with path.open("wb") as file:
         file.truncate(1 << 40)  # holds no block
-    assert refusal(path, 1 << 20) == f"{path}: has 1024 GiB; a file of this kind may have 1 MiB at most"
+    assert refusal(path, 1 << 20) == f"{path}: has 1.1 TB; a file of this kind may have 1.0 MB at most"
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc here")

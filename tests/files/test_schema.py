@@ -80,11 +80,9 @@ def test_checked_takes_part_of_a_configuration():
     ("value", "text"),
     [
         ("dog", '"dog"'),
-        ("a" * 100, '"' + "a" * 60 + '…"'),
-        ([1, [2, [3, [4, [5]]]]], "[1, [2, [3, […]]]]"),
-        (list(range(10)), "[0, 1, 2, 3, …]"),
-        ({"a": None, "b": True}, '{"a": null, "b": true}'),
-        (10**4000, "a whole number of about 4000 digits"),
+        ("a" * 100, '"' + "a" * 59 + "…"),
+        ([1, {"a": None, "b": True}], '[1, {"a": null, "b": true}]'),
+        (10**4000, "1" + "0" * 59 + "…"),
         ('a"b\n', '"a\\"b\\n"'),
     ],
 )

@@ -23,7 +23,7 @@ def test_numbers_of_blocks(layers, numbers):
 def test_what_is_no_group_is_told_in_a_line(layers):
     with pytest.raises(
         UserError,
-        match=r"^layers: .* must be 'all', 'up', 'down' or 'last' of a UNet, or blocks of a transformer, as 9-12 or",
+        match=r"^layers: .* must be all, up, down or last, of a UNet, or blocks of a transformer, as 9-12 or",
     ):
         CaptureConfig(layers=layers)
 

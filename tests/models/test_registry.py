@@ -90,7 +90,7 @@ def test_bad_device(sd1_folder, device, message):
 
 
 def test_names(tmp_path):
-    assert resolve_name("sd2-base") == BY_NAME["sd2-base"].ids[0]
+    assert resolve_name("sd2-base") == BY_NAME["sd2-base"].hub_id
     assert resolve_name("owner/name-1.5") == "owner/name-1.5"
     assert resolve_name(str(tmp_path)) == tmp_path
     (tmp_path / "model.safetensors").touch()
@@ -195,7 +195,7 @@ def test_missing_weights_without_a_network(sd1_folder, tmp_path, monkeypatch):
     shutil.copy(sd1_folder / "model_index.json", hub / "snapshots" / "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    for name, hub_id in (("sd2-base", BY_NAME["sd2-base"].ids[0]), ("owner/partial", "owner/partial")):
+    for name, hub_id in (("sd2-base", BY_NAME["sd2-base"].hub_id), ("owner/partial", "owner/partial")):
         with pytest.raises(UserError) as error:
             load_model(name, device="cpu")
         for part in (

@@ -54,7 +54,7 @@ def test_a_file_that_several_photographs_could_mean(tmp_path):
     [
         ("file,caption\n", "has no caption for any of the 2"),
         ("file,text\na,b\n", "'caption' is missing"),
-        ("file,caption\nc.jpg,a dog\n", r"line 2: file 'c\.jpg': not among"),
+        ("file,caption\nc.jpg,a dog\n", r"line 2: file 'c\.jpg' is the name of 0"),
         ("file,caption\na,a dog\na,a cat\n", "line 3: file 'a' is there twice"),
     ],
 )

@@ -184,7 +184,7 @@ def test_each_photograph_its_own_classes(tmp_path, photos, mini_folder, capsys):
     ("text", "message"),
     [
         ("file;classes\n", "'file' is missing"),
-        ("file,classes\nnowhere.png,dog\n", "line 2: file 'nowhere.png': not among the photographs"),
+        ("file,classes\nnowhere.png,dog\n", "line 2: file 'nowhere.png' is the name of 0 photographs"),
         ("file,classes\n0.png,dog\n0.png,cat\n", "line 3: file '0.png' is there twice"),
         ("file,classes\n0.png,dog,cat\n", "put quotes around"),
     ],

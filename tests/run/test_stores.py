@@ -56,7 +56,7 @@ def test_addresses(tmp_path):
     assert parse_out(tmp_path) == tmp_path
     assert parse_out("s3://bucket/pets/") == Url("s3://bucket/pets")
     assert str(Url("s3://bucket/pets") / "preview.html") == "s3://bucket/pets/preview.html"
-    for wrong, message in (("file://pets", "must be file:///a/full/path"), ("s3://", "name a place in it")):
+    for wrong, message in (("file://pets", "must be file:///a/full/path"), ("s3://", "is no place to write to")):
         with pytest.raises(UserError, match=message):
             parse_out(wrong)
 
@@ -152,7 +152,7 @@ def test_foreign_objects_are_left_alone(url, tmp_path):
 
 
 def test_stores_that_do_not_answer(tmp_path):
-    with pytest.raises(UserError, match="nosuch://bucket: is no store that could be written to"):
+    with pytest.raises(UserError, match="nosuch://bucket: is no place to write to"):
         tiny("nosuch://bucket")
     if importlib.util.find_spec("gcsfs") is None:
         with pytest.raises(UserError, match=r"gs://bucket/x: .*install gcsfs"):

@@ -105,7 +105,7 @@ def models() -> None:
     console.print(aligned(HEADINGS))
     for family, rows in listed:
         console.print()
-        console.print(Text(f"{family.title} (captured: {family.captured}; guidance: {family.guidance})", style="bold"))
+        console.print(Text(family.title, style="bold"))
         for row in rows:
             console.print(aligned(row[: len(HEADINGS)]))
             # On a line of its own, so that the id can be copied in one piece even from a narrow terminal.

@@ -14,9 +14,8 @@ from PIL import Image
 
 from ..config.names import MAX_CLASSES
 from ..errors import UserError
-from ..files.orientation import as_stored
 from ..files.outputs import copy_new, put
-from ..files.pictures import in_rgb, open_picture
+from ..files.pictures import as_stored, in_rgb, open_picture
 from ..files.reading import PICTURE, open_regular, read_bytes
 from .encoding import PNG_SIGNATURE, Instances, MaskFile, encode_image, encode_mask, is_own_mask, read_label_map
 from .rows import shown_classes

@@ -5,8 +5,9 @@ Reading foreign files: regular files of limited size become typed values, or a o
 reading.py     bytes, text and lines of regular files; checks sizes before reading
 documents.py   JSON, JSON lines, TOML, YAML, CSV and XML as typed values; errors name the file and the place in it
 tensors.py     safetensors files, and the headers of GGUF files
-pictures.py    pictures, with a limit on pixels; label_maps.py: label maps in folders, and their colours
-photographs.py from a user's files, folders and patterns to upright pixels in sRGB; orientation.py: EXIF orientation
+pictures.py    pictures, with a limit on pixels, and their orientation
+label_maps.py  label maps in folders, and their colours
+photographs.py from a user's files, folders and patterns to upright pixels in sRGB
 
 Writing: nobody ever sees a half-written file, and no link is followed out of the folder that the user named.
 

@@ -82,22 +82,17 @@ def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list
     missing: list[str] = []
     owner: dict[Path, str] = {}
     for name in names:
-        candidates = [maps[name]] if name in maps else by_stem.get(stem(name), [])
-        if len(candidates) > 1:
-            raise UserError(
-                folder, f"{candidates[0]} and {candidates[1]} could both belong to label '{name}'", "keep one"
-            )
-        if not candidates:
+        paths = [maps[name]] if name in maps else by_stem.get(stem(name), [])
+        if len(paths) > 1:
+            raise UserError(folder, f"{paths[0]} and {paths[1]} could both belong to label '{name}'", "keep one")
+        if not paths:
             missing.append(name)
-            continue
-        if other := owner.get(candidates[0]):
-            raise UserError(
-                candidates[0],
-                f"is the only prediction of two labels, '{other}' and '{name}'",
-                "use the labels' subfolders",
-            )
-        owner[candidates[0]] = name
-        paired[name] = candidates[0]
+        elif other := owner.get(paths[0]):
+            problem = f"is the only prediction of two labels, '{other}' and '{name}'"
+            raise UserError(paths[0], problem, "use the labels' subfolders")
+        else:
+            owner[paths[0]] = name
+            paired[name] = paths[0]
     return paired, missing
 
 

@@ -17,23 +17,9 @@ from .outputs import clear_leftovers, fresh_name
 
 LOCK = ".lock"
 STORES = (
-    "s3",
-    "s3a",
-    "gs",
-    "gcs",
-    "abfs",
-    "abfss",
-    "az",
-    "adl",
-    "oss",
-    "oci",
-    "hdfs",
-    "webhdfs",
-    "sftp",
-    "ssh",
-    "smb",
+    "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "hdfs", "webhdfs", "sftp", "ssh", "smb",
     "memory",
-)
+)  # fmt: skip
 """Schemes of fsspec that store whole files by name. `memory` is this process's memory, for programs that read it before
 they end.
 """
@@ -66,42 +52,25 @@ def parse_out(out: Out | str) -> Out:
     addresses, because writing to http://… would send requests to any server there."""
     if not isinstance(out, str):
         return out
-    scheme, rest = _parts(out)
-    if not scheme:
+    if not out.strip():
+        raise UserError(repr(out), "names no place", "the present folder is .")
+    match = URL.fullmatch(out)
+    scheme, rest = (match[1].lower(), match[3].rstrip("/")) if match else ("", out)
+    if scheme in ("file", "local") and not rest.startswith("/"):
+        raise UserError(out, "must be file:///a/full/path")
+    if scheme in ("", "file", "local"):
         return Path(rest)
-    if scheme not in STORES or "::" in out:
-        raise UserError(
-            out, "is no store that could be written to", "name a folder, or a store such as s3://bucket/name"
-        )
-    if not rest:
-        raise UserError(out, f"name a place in it, such as {scheme}://bucket/name")
+    if scheme not in STORES or "::" in out or not rest:
+        raise UserError(out, "is no place to write to", "name a folder, or a store such as s3://bucket/name")
     return Url(f"{scheme}://{rest}")
 
 
 def parse_folder(text: str) -> Path:
     """Parse a folder or file on this machine, also as file:///path. Raises UserError for other addresses."""
-    scheme, rest = _parts(text)
-    if not scheme:
-        return Path(rest)
-    others = "generate, mask, segment and augment write to stores; for this, name a folder and copy it there"
-    raise UserError(
-        text,
-        "is an address, and this command writes to a folder of this machine",
-        others if scheme in STORES else "name one",
-    )
-
-
-def _parts(text: str) -> tuple[str, str]:
-    """The scheme of an address, "" for a path or file:///path, and the rest."""
-    if not text.strip():
-        raise UserError(repr(text), "names no place", "the present folder is .")
-    match = URL.fullmatch(text)
-    scheme, rest = (match[1].lower(), match[3].rstrip("/")) if match else ("", text)
-    if scheme not in ("file", "local"):
-        return scheme, rest
-    if not rest.startswith("/"):
-        raise UserError(text, "must be file:///a/full/path")
-    return "", rest
+    out = parse_out(text)
+    if isinstance(out, Url):
+        raise UserError(text, "is an address, and this must be a folder of this machine", "name one, and copy it there")
+    return out
 
 
 def check_apart(out: Out, sources: Iterable[Path]) -> None:
@@ -252,15 +221,15 @@ def stage_output(out: Path | str) -> Iterator[Path]:
 def check_free(out: Path, *, replaced: bool = True) -> None:
     """Raise UserError unless `out` is free, or an empty folder. replaced: the output is made beside it and takes its
     place, which neither a mounted folder nor the current one allows."""
+    if os.path.lexists(out) and not out.is_dir():
+        raise UserError(out, "there is a file where the folder should be")
     try:
-        if out.is_dir():
-            if next(out.iterdir(), None) is not None:
-                raise UserError(out, "is there already and not empty", "choose another folder")
-            mounted = os.path.ismount(os.path.realpath(out))
-            if replaced and (mounted or os.path.samefile(out, os.curdir)):
-                what = "a mounted folder" if mounted else "the current folder"
-                raise UserError(out, f"is {what}, which the finished output cannot replace", "name a new folder in it")
-        elif out.exists() or out.is_symlink():
-            raise UserError(out, "there is a file where the folder should be")
+        if any(out.iterdir()):
+            raise UserError(out, "is there already and not empty", "choose another folder")
+        if replaced and (os.path.ismount(os.path.realpath(out)) or os.path.samefile(out, os.curdir)):
+            problem = "is a mounted or the current folder, which the finished output cannot replace"
+            raise UserError(out, problem, "name a new folder in it")
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise UserError(out, str(error.strerror or error), "choose another folder") from error

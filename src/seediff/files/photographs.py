@@ -8,58 +8,30 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 from ..errors import UserError
-from .orientation import orientation
+from .messages import plural
 from .outputs import CONFIG
 from .pictures import MAX_MEGAPIXELS, eight_bits, open_picture, quiet_pillow
 
 SUFFIXES = (
-    *(
-        ".avif",
-        ".bmp",
-        ".dib",
-        ".gif",
-        ".j2c",
-        ".j2k",
-        ".jfif",
-        ".jp2",
-        ".jpe",
-        ".jpeg",
-        ".jpf",
-        ".jpg",
-        ".jpx",
-        ".mpo",
-    ),
-    *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
-)
+    ".avif", ".bmp", ".dib", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo",
+    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+)  # fmt: skip
 """Suffixes, in lower case, by which pictures in folders are recognised. A file that is named directly may have any
 suffix.
 """
 
 SHORTEST_SIDE = 8
 """Minimum side in pixels; smaller pictures show nothing to segment."""
-
-RESULT_SUFFIXES = (".png", ".jpg")
-"""Suffixes of result files. A folder of photographs with such a name would collide with them."""
-
-UPRIGHT = {
-    2: "FLIP_LEFT_RIGHT",
-    3: "ROTATE_180",
-    4: "FLIP_TOP_BOTTOM",
-    5: "TRANSPOSE",
-    6: "ROTATE_270",
-    7: "TRANSVERSE",
-    8: "ROTATE_90",
-}
-"""EXIF orientation → the transposition (of PIL.Image.Transpose) that turns the picture upright."""
 
 # Pillow logs some broken TIFF files; without a handler Python would print that to the terminal.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -98,16 +70,16 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
     a seediff.toml) inside a folder to read, or matching a pattern, are skipped too.
 
     A photograph's name is its path below the given folder, or its file name, without suffix: `photos` → `trip/IMG_1`.
-    If two names would be equal, all names are paths below the common folder (`a/1`, `b/1`). Files that differ only in
-    their suffix keep it (`1.jpg`, `1.png`), and so does a file whose result would collide with a folder (`trip.png`
-    beside `trip.jpg/`). So adding a photograph never renames one with another stem.
+    If files of several folders would have equal names, all names are paths below the common folder (`a/1`, `b/1`).
+    Files that differ only in their suffix keep it (`1.jpg`, `1.png`). So adding a photograph never renames one with
+    another stem.
 
     Raises UserError if nothing is given, if a path or pattern matches nothing, if a folder cannot be listed, if input
     is inside `exclude`, or if no picture is found.
     """
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    if not paths:
-        raise UserError('no picture named: name files, folders or patterns such as "photos/*.jpg"')
+    if not paths or not all(str(given).strip() for given in paths):
+        raise UserError("photos", "there must be a file, a folder or a pattern, such as 'photos/*.jpg'")
     out = Path(os.path.realpath(exclude)) if exclude is not None else None
     depths: dict[Path, int] = {}  # path → number of its last parts below the given path
     seen: set[str] = set()
@@ -121,19 +93,16 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
                 seen.add(real)
                 depths[path] = depth
     if not depths:
-        shown = ", ".join(map(str, paths[:3])) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
-        others = f" among {len(skipped)} file{'s' * (len(skipped) != 1)}" if skipped else ""
-        read = ", ".join(sorted(s[1:] for s in SUFFIXES))
-        raise UserError(shown, f"no picture found{others}; recognised in folders are {read}")
+        read = ", ".join(suffix[1:] for suffix in SUFFIXES)
+        raise UserError(paths[0], f"has no picture among {plural(len(skipped), 'file')}", f"recognised are {read}")
     return Found(tuple(Photo(p, n) for p, n in zip(depths, _unique_names(depths), strict=True)), len(skipped))
 
 
 def _files(given: str, out: Path | None) -> Iterator[tuple[Path, int, bool]]:
     """The files for one given path: (path, number of parts below the given path, whether to read it as a picture)."""
-    if not given.strip():
-        raise UserError("a picture is named by an empty text; name a file, a folder or a pattern")
     if os.path.lexists(given):
-        _check_outside(given, out)
+        if out is not None and Path(os.path.realpath(given)).is_relative_to(out):
+            raise UserError(given, f"is inside the output folder {out}", "write the results elsewhere")
         yield from _walk(Path(given), out) if os.path.isdir(given) else [(Path(given), 1, True)]
         return
     if not glob.has_magic(given):
@@ -185,13 +154,6 @@ def _walk(folder: Path, out: Path | None, old: bool = False) -> Iterator[tuple[P
         yield path, len(path.relative_to(folder).parts), path.parent not in outputs and _looks_like_picture(path.name)
 
 
-def _check_outside(given: str, out: Path | None) -> None:
-    real = Path(os.path.realpath(given))
-    if out is not None and real.is_relative_to(out):
-        where = "is the output folder itself" if real == out else f"lies inside the output folder {out}"
-        raise UserError(given, f"{where}; results would be read as photographs: write them elsewhere")
-
-
 def _looks_like_picture(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
@@ -204,27 +166,29 @@ def _reading_order(path: Path) -> tuple[list[list[str | int]], Path]:
 
 
 def _unique_names(depths: dict[Path, int]) -> list[str]:
-    """A name for each file, made from its last parts; see `find_photos`."""
+    """A name for each file, made from its last parts; see `find_photos`. No two are equal, whatever their case."""
     full = [Path(os.path.abspath(path)).parts[1:] for path in depths]
     parts = [path[-depth:] for path, depth in zip(full, depths.values(), strict=True)]
     folders: dict[str, set[tuple[str, ...]]] = {}
-    for path, path_parts in zip(full, parts, strict=True):
-        folders.setdefault(_folded(_without_suffix("/".join(path_parts))), set()).add(path[:-1])
+    for path, below in zip(full, parts, strict=True):
+        folders.setdefault(_without_suffix("/".join(below)).casefold(), set()).add(path[:-1])
     if any(len(homes) > 1 for homes in folders.values()):
         shared = takewhile(lambda level: len(set(level)) == 1, zip(*(path[:-1] for path in full), strict=False))
         common = len(list(shared))
         parts = [path[common:] for path in full]
-    whole = [_readable("/".join(path_parts)) for path_parts in parts]
-    names = [_without_suffix(name) for name in whole]
-    homes = {_folded(parent.as_posix()) for name in whole for parent in Path(name).parents}
-    while True:
-        count = Counter(map(_folded, names))
-        longer = [
-            w if count[_folded(n)] > 1 or _is_in_the_way(n, homes) else n for n, w in zip(names, whole, strict=True)
-        ]
-        if longer == names:
-            return _numbered(names, homes)  # the remaining names differ only in case
-        names = longer
+    whole = [_readable("/".join(below)) for below in parts]
+    short = list(map(_without_suffix, whole))
+    count = Counter(map(str.casefold, short))
+    taken: set[str] = set()
+    names = []
+    for long, name in zip(whole, short, strict=True):
+        first = name = name if count[name.casefold()] == 1 else long
+        number = 1
+        while name.casefold() in taken:
+            name = f"{first}~{(number := number + 1)}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
 
 
 def _readable(name: str) -> str:
@@ -232,30 +196,9 @@ def _readable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _is_in_the_way(name: str, homes: Container[str]) -> bool:
-    """Whether a result file with this name would collide with a folder of results."""
-    return any(_folded(name) + suffix in homes for suffix in RESULT_SUFFIXES)
-
-
 def _without_suffix(name: str) -> str:
     """The name without a picture's suffix. Other suffixes are part of the name: scan.0001, scan.0002."""
     return os.path.splitext(name)[0] if _looks_like_picture(name) else name
-
-
-def _numbered(names: Sequence[str], homes: Container[str]) -> list[str]:
-    taken, result = set(map(_folded, names)), []
-    used: set[str] = set()
-    for name in names:
-        unique, number = name, 2
-        while _folded(unique) in used or (unique != name and _folded(unique) in taken) or _is_in_the_way(unique, homes):
-            unique, number = f"{name}~{number}", number + 1
-        used.add(_folded(unique))
-        result.append(unique)
-    return result
-
-
-def _folded(name: str) -> str:
-    return name.casefold()
 
 
 def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
@@ -268,8 +211,8 @@ def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> n
     - A valid ICC profile (Display P3, Adobe RGB, a printer's CMYK) is converted to sRGB. A broken or unsuitable profile
       is ignored. CMYK without a profile is converted directly.
     - The content decides the format, not the suffix.
-    - Animations and documents with several pages are refused. Smaller versions in a TIFF, and further pictures in an
-      MPO (a phone's depth map, the other eye's view), are ignored.
+    - Animations and documents with several pages are refused. Further pictures in an MPO (a phone's depth map, the
+      other eye's view) are ignored.
 
     max_megapixels: a larger picture is refused from its header, before anything is decoded.
 
@@ -294,15 +237,11 @@ def read_picture(picture: Path | str | Image.Image | np.ndarray) -> np.ndarray:
         return read_photo(picture)
     if isinstance(picture, Image.Image):
         with quiet_pillow():
-            return _decode(picture, Path("the picture"))
+            return _decode(picture.copy(), Path("the picture"))
     pixels = np.asarray(picture)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or min(pixels.shape[:2]) < SHORTEST_SIDE:
         least = f"(H, W, 3) of uint8 with both sides at least {SHORTEST_SIDE}"
-        raise UserError(
-            "the picture",
-            f"is an array {pixels.shape} of {pixels.dtype}",
-            f"give {least}, a file's path or Pillow's picture",
-        )
+        raise UserError("image", f"{pixels.shape} of {pixels.dtype} must be {least}")
     return pixels
 
 
@@ -311,30 +250,16 @@ def _decode(image: Image.Image, path: Path) -> np.ndarray:
     width, height = image.size
     if min(width, height) < SHORTEST_SIDE:
         raise UserError(path, f"{width} × {height} pixels; both sides must have at least {SHORTEST_SIDE}")
-    if _is_sequence(image):
+    if image.format != "MPO" and getattr(image, "is_animated", False):
         raise UserError(path, "has several frames or pages; save the one to segment as a picture of its own")
 
-    # 2. Pixels. Some formats know their orientation only now; TIFF has already applied it.
+    # 2. Upright pixels. Some formats know their orientation only now; TIFF has already applied it.
     image.load()
-    turn = UPRIGHT.get(orientation(image))
+    with suppress(Exception):  # broken EXIF: a turned picture is better than none
+        ImageOps.exif_transpose(image, in_place=True)
 
     # 3. Colours.
-    rgb = _opaque(_to_srgb(eight_bits(image, path), image.info.get("icc_profile")))
-    return np.array(rgb.transpose(Image.Transpose[turn]) if turn else rgb)
-
-
-def _is_sequence(image: Image.Image) -> bool:
-    """Whether the file holds several pictures of equal rank."""
-    if image.format != "TIFF" or not getattr(image, "is_animated", False):
-        return image.format != "MPO" and getattr(image, "is_animated", False)
-    for number in range(1, image.n_frames):  # type: ignore[attr-defined]
-        image.seek(number)
-        tags = image.tag_v2  # type: ignore[attr-defined]
-        # NewSubfileType: bit 0 a reduced version, bit 2 a transparency mask; SubfileType 2 a reduced version.
-        if not (tags.get(254, 0) & 0b101 or tags.get(255) == 2):
-            return True
-    image.seek(0)
-    return False
+    return np.array(_opaque(_to_srgb(eight_bits(image, path), image.info.get("icc_profile"))))
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -376,27 +301,15 @@ def find_named(
 ) -> Iterator[tuple[Photo, dict[str, str]]]:
     """(photograph, row) for rows whose column `file` names a photograph, each once. Raises UserError naming `path` and
     the line for other rows."""
-    by_name: dict[str, list[Photo]] = {}
+    by_name: dict[str, set[Photo]] = {}
     for photo in photos:
-        for name in {
-            photo.name,
-            photo.path.name,
-            photo.path.as_posix(),
-            photo.path.stem,
-            photo.name + photo.path.suffix,
-        }:
-            by_name.setdefault(name, []).append(photo)
-    found: set[str] = set()
+        for name in (photo.name, photo.path.name, photo.path.as_posix(), photo.path.stem, photo.file_name):
+            by_name.setdefault(name, set()).add(photo)
+    found: set[Photo] = set()
     for number, row in rows:
-        matches = by_name.get(row["file"].strip().replace("\\", "/"), [])
-        if len(matches) != 1:
-            why = (
-                f"{len(matches)} photographs are called that; name its folder too"
-                if matches
-                else "not among the photographs given"
-            )
-            raise UserError(f"{path}, line {number}", f"file '{row['file']}': {why}")
-        if matches[0].name in found:
-            raise UserError(f"{path}, line {number}", f"file '{row['file']}' is there twice")
-        found.add(matches[0].name)
-        yield matches[0], row
+        matches = by_name.get(row["file"].strip().replace("\\", "/"), set())
+        if len(matches) != 1 or matches <= found:
+            why = "is there twice" if len(matches) == 1 else f"is the name of {len(matches)} photographs given"
+            raise UserError(f"{path}, line {number}", f"file '{row['file']}' {why}")
+        found |= matches
+        yield next(iter(matches)), row

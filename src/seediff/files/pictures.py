@@ -8,15 +8,15 @@ import io
 import threading
 import warnings
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ..errors import UserError, first_line
-from .reading import PICTURE, open_regular
+from .reading import PICTURE, open_regular, read_bytes
 
 FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000")
 """Pillow's allowed decoders. The others are not for photographs, and some run other programs (EPS) or accept almost any
@@ -43,31 +43,22 @@ def open_picture(
     turns.
     """
     name = where or (str(source) if isinstance(source, Path) else "a picture")
+    opened = nullcontext(io.BytesIO(source)) if isinstance(source, bytes) else open_regular(source, PICTURE)
     try:
-        if isinstance(source, bytes):
-            with _header(io.BytesIO(source), name, formats, max_megapixels) as picture:
+        with opened as file:
+            with quiet_pillow():
+                picture = _identified(file, formats)
+            with picture:
+                check_pixels(picture.size, name, max_megapixels)
                 yield picture
-            return
-        with open_regular(source, PICTURE) as file, _header(file, name, formats, max_megapixels) as picture:
-            yield picture
     except UserError:
         raise
     except UnidentifiedImageError as error:
-        empty = not source if isinstance(source, bytes) else source.stat().st_size == 0
-        what = "empty" if empty else f"none of a format that is read ({', '.join(sorted(FORMATS))})"
-        raise UserError(name, f"cannot be read as a picture: it is {what}") from error
+        problem = "cannot be read as a picture: it is empty, or none of a format that is read"
+        raise UserError(name, f"{problem} ({', '.join(sorted(FORMATS))})") from error
     except Exception as error:  # decoders raise nearly anything for broken files
         reason = getattr(error, "strerror", None) or first_line(error)
         raise UserError(name, f"cannot be read as a picture ({reason})") from error
-
-
-@contextmanager
-def _header(file: BinaryIO, name: str, formats: Collection[str], max_megapixels: float | None) -> Iterator[Image.Image]:
-    with quiet_pillow():
-        picture = _identified(file, formats)
-    with picture:
-        check_pixels(picture.size, name, max_megapixels)
-        yield picture
 
 
 @contextmanager
@@ -135,3 +126,52 @@ def read_pixels(path: Path) -> tuple[np.ndarray, str | None, str]:
     and "P". Raises UserError naming the file."""
     with open_picture(path) as picture:
         return np.asarray(picture), picture.format, picture.mode
+
+
+# EXIF orientation, by which some readers turn a picture and others do not.
+
+MARKS = {b"\x89PNG": (b"eXIf", b"com.adobe.xmp", b"Raw profile type "), b"\xff\xd8": (b"\xff\xe1",)}
+"""First bytes of a file → one of these is in every PNG, or JPEG, with an orientation. Pillow would decode all pixels of
+a PNG to look behind them."""
+JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+
+
+def orientation_of(source: Path | bytes, where: str | None = None) -> int:
+    """The orientation, 1 to 8, of a PNG or JPEG file or its bytes; 1 if it is missing or broken, because a turned
+    picture is better than none. where: its name in messages. Raises UserError if it may have one, but is no picture."""
+    data = source if isinstance(source, bytes) else read_bytes(source, PICTURE)
+    if not any(data.startswith(start) and any(mark in data for mark in marks) for start, marks in MARKS.items()):
+        return 1
+    with open_picture(data, where or (str(source) if isinstance(source, Path) else None)) as picture:
+        try:
+            return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+        except Exception:
+            return 1
+
+
+def turned_back(pixels: np.ndarray, turn: int) -> np.ndarray:
+    """Pixels (H, W) of a picture as shown, turned as it is stored: (W, H) for an orientation `turn` (EXIF 2.3, tag
+    0112) of 5 to 8.
+    """
+    pixels = pixels[::-1] if turn in (3, 4, 7, 8) else pixels
+    pixels = pixels[:, ::-1] if turn in (2, 3, 6, 7) else pixels
+    return np.ascontiguousarray(pixels.T if turn >= 5 else pixels)
+
+
+def as_stored(data: bytes, where: str | None = None) -> bytes:
+    """The bytes of a PNG or JPEG. If readers would turn it, they come without EXIF and XMP, so that all readers show it
+    as it is stored, with the same pixels: a PNG is written anew, without texts; from a JPEG these segments are cut.
+
+    where: its name in messages. Raises UserError as `orientation_of` does.
+    """
+    if orientation_of(data, where) == 1:
+        return data
+    with open_picture(data, where) as picture:
+        if picture.format == "PNG":
+            picture.save(buffer := io.BytesIO(), "PNG", compress_level=1, dpi=picture.info.get("dpi"))
+            return buffer.getvalue()
+        for payload in (picture.info.get("exif", b""), JPEG_XMP + picture.info.get("xmp", b"")):
+            data = data.replace(b"\xff\xe1" + (len(payload) + 2).to_bytes(2, "big") + payload, b"", 1)
+    if orientation_of(data, where) != 1:
+        raise UserError(where or "the picture", "has an EXIF orientation that cannot be removed", "save it without one")
+    return data

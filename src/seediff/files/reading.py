@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import UserError, first_line
-from .messages import show_json
+from .messages import show_bytes, show_json
 
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+MIB, GIB = 1 << 20, 1 << 30
 SETTINGS = 4 * MIB
 """Maximum size of a settings file: TOML, YAML, a model's config.json."""
 LIST = 64 * MIB
@@ -65,14 +65,9 @@ def _check_kind(path: Path | str, status: os.stat_result, limit: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise UserError(path, f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'a device')}, not a regular file")
     if status.st_size > limit:
-        raise UserError(path, f"has {_size(status.st_size)}; a file of this kind may have {_size(limit)} at most")
-
-
-def _size(count: int) -> str:
-    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
-        if count >= unit:
-            return f"{count / unit:.4g} {name}"
-    return f"{count} bytes"
+        raise UserError(
+            path, f"has {show_bytes(status.st_size)}; a file of this kind may have {show_bytes(limit)} at most"
+        )
 
 
 def read_bytes(path: Path | str, limit: int, absent: str = ABSENT) -> bytes:
@@ -80,7 +75,7 @@ def read_bytes(path: Path | str, limit: int, absent: str = ABSENT) -> bytes:
     with open_regular(path, limit, absent) as file:
         data = file.read(limit + 1)  # some files, such as those in /proc, report no size
     if len(data) > limit:
-        raise UserError(path, f"has more than {_size(limit)}, which is the most that a file of this kind may have")
+        raise UserError(path, f"has more than {show_bytes(limit)}, which is the most that a file of this kind may have")
     return data
 
 

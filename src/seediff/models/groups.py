@@ -38,10 +38,7 @@ def block_numbers(layers: Layers) -> frozenset[int] | None:
         span = re.fullmatch(r"\s*(\d{1,4})(?:-(\d{1,4}))?\s*", part, re.ASCII)
         first, last = (int(span[1]), int(span[2] or span[1])) if span else (1, 0)
         if first > last or last >= MOST_BLOCKS:
-            choices = (
-                "'all', 'up', 'down' or 'last' of a UNet, or blocks of a transformer, as 9-12 or 0,3,8-11, or"
-                " CROSS/SELF"
-            )
+            choices = "all, up, down or last, of a UNet, or blocks of a transformer, as 9-12 or 0,3,8-11, or CROSS/SELF"
             raise UserError("layers", f"{layers!r} must be {choices}")
         numbers |= set(range(first, last + 1))
     return frozenset(numbers)
@@ -63,20 +60,6 @@ def normal_layers(layers: Layers) -> Layers:
         else:
             spans.append([number, number])
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
-
-
-def layers_name(layers: Layers) -> str:
-    """A description for people: `all layers`, `up layers`, `last up layers`, `blocks 9-12`,
-    `cross-attention of all layers, self-attention of …`."""
-    if "/" in layers:
-        return ", ".join(
-            f"{kind}-attention of {layers_name(of_kind)}" for kind, of_kind in reversed(by_kind(layers).items())
-        )
-    if layers == "last":
-        return "last up layers"
-    if layers in SIDES:
-        return f"{layers} layers"
-    return f"block {layers}" if layers.isdecimal() else f"blocks {layers}"
 
 
 def block_count(config: Mapping[str, Any], name: str) -> int:

@@ -11,7 +11,7 @@ from ..errors import UserError, causes, first_line
 from ..files.documents import read_json
 from ..files.messages import did_you_mean
 from ..files.reading import SETTINGS
-from .known import BY_NAME, EMBEDDED, hub_ids
+from .known import BY_NAME, EMBEDDED
 
 INDEX = "model_index.json"
 WEIGHTS = (".safetensors", ".gguf")
@@ -32,18 +32,18 @@ def path_of(name: str) -> Path:
 
 
 def resolve_name(name: str) -> Path | str:
-    """What a model's name stands for: a local folder, a single file of weights, or a hub id; of several hub ids of the
-    same model, preferably one that is in the cache. Raises UserError if it is none of these. Makes no network requests.
-    """
+    """What a model's name stands for: a local folder, a single file of weights, or a hub id. Raises UserError if it is
+    none of these. Makes no network requests."""
     if name in EMBEDDED:
         if not (EMBEDDED[name] / INDEX).is_file():
             beside = f"it comes with SeeDiff's repository, as --model recipes/weights/{name}"
             raise UserError("model", f"{name}: is missing", "reinstall seediff" if name == "mini" else beside)
         return EMBEDDED[name]
     path, part = path_of(name), hub_part(name)
-    if name in BY_NAME or (part and not part[1] and not os.path.exists(path)):
-        ids = hub_ids(name)
-        return next(filter(cached_folder, ids), ids[0])
+    if name in BY_NAME:
+        return BY_NAME[name].hub_id
+    if part and not part[1] and not os.path.exists(path):
+        return name
     if os.path.isdir(path) or (os.path.isfile(path) and path.suffix in WEIGHTS):
         return path
     if os.path.exists(path):
@@ -86,27 +86,13 @@ def local_folder(source: Path | str) -> Path | None:
     return source if isinstance(source, Path) else cached_folder(source)
 
 
-def fetch_index(name: str) -> tuple[str, Path]:
-    """(the hub id to use for a name, the cached folder with its model_index.json). The file is from the cache or the
-    hub, so that the family is known before gigabytes are fetched. If a repository is gone, the next one with the same
-    model is tried. Raises UserError."""
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-
-    ids = hub_ids(name)
-    for hub_id in ids:
-        if (folder := cached_folder(hub_id)) is not None:
-            return hub_id, folder
-    refusals: list[UserError] = []
-    for hub_id in ids:
-        try:
-            hub_files(hub_id)
-            return hub_id, fetch_file(hub_id, INDEX).parent
-        except UserError as error:
-            refusals.append(error)
-            why = error.__cause__
-            if not isinstance(why, RepositoryNotFoundError) or isinstance(why, GatedRepoError):
-                break
-    raise refusals[0]
+def fetch_index(hub_id: str) -> Path:
+    """The cached folder with a hub id's model_index.json, from the cache or the hub, so that the family is known before
+    gigabytes are fetched. Raises UserError."""
+    if (folder := cached_folder(hub_id)) is not None:
+        return folder
+    hub_files(hub_id)
+    return fetch_file(hub_id, INDEX).parent
 
 
 def fetch_file(hub_id: str, name: str, what: str = "model") -> Path:

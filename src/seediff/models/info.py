@@ -14,8 +14,8 @@ from ..files.messages import did_you_mean, show_bytes, show_json
 from ..files.reading import SETTINGS
 from .families import REFUSED, families, pipeline_family
 from .families.base import Family
-from .hub import cached_folder, fetch_file, hub_files, local_folder, read_index
-from .known import EMBEDDED, EMBEDDED_PIPELINES, KNOWN, Known, hub_ids, known_model
+from .hub import INDEX, cached_folder, fetch_file, hub_files, local_folder, read_index
+from .known import EMBEDDED, EMBEDDED_PIPELINES, KNOWN, Known, known_model
 from .sources import Source, find_source
 
 HEADINGS = ("--model", "draws", "weights", "on this machine")
@@ -87,32 +87,40 @@ class ModelInfo:
             return None
 
 
-def model_info(name: str, base: str | None = None, *, fetch: bool = False) -> ModelInfo | None:
+def model_info(name: str, base: str | None = None, *, fetch: bool = False, check: bool = False) -> ModelInfo | None:
     """What is known of a local model, of one in the hub's cache, or of one that the package knows by name; None for any
     other, and if no family has its pipeline. Loading reports what is wrong with the files; here only wrong settings
     raise UserError.
 
-    base: of a single file. fetch: whether to ask the hub, once, for the small files of any other hub id.
+    base: of a single file. fetch: whether to ask the hub, once, for the small files of any other hub id. check: raise
+    UserError, as loading would, for names and folders that are no model's, for a pipeline that no family has, and for a
+    base of another family.
     """
     try:
         source = find_source(name, base)
     except UserError:
+        if check:
+            raise
         return None
+    if check and isinstance(source.whole, Path):
+        read_index(source.whole)
     folder, known = local_folder(source.whole), known_model(source.name)
     if folder is None and known is None and fetch:
         folder = _fetched(str(source.whole))
     pipeline = _pipeline(folder) if folder else known.pipeline if known else None
     family = pipeline_family(pipeline) if pipeline else None
+    if check and pipeline and family is None:
+        raise unsupported(source.name, pipeline)
     if pipeline is None or family is None:
         return None
+    if check:
+        source.check(pipeline)
     network, vae = (_read(folder, f"{part}/config.json") for part in (family.network, "vae"))
     if source.checkpoint and source.checkpoint.config:
         network = _read(source.checkpoint.config.parent, "config.json") or network
     if known:
         network, vae = network or known.network, vae or known.vae
-    if (
-        folder and network and "is_distilled" in (index := _read(folder, "model_index.json"))
-    ):  # FLUX.2 klein: config.json does not tell
+    if network and "is_distilled" in (index := _read(folder, INDEX)):  # FLUX.2 klein: config.json does not tell
         network = {**network, "is_distilled": index["is_distilled"]}
     return ModelInfo(name, family, pipeline, source, network, vae, settings_of(source))
 
@@ -145,20 +153,6 @@ def read_settings(source: Path | str) -> Settings:
         fit(table.get("preset", {}), dict[str, Any], f"{path}, 'preset'"),
         path,
     )
-
-
-def check_supported(name: str, base: str | None = None) -> None:
-    """Raise UserError, as loading would, for a folder or file that is not a model's, for a model on this machine whose
-    pipeline no family has, and for a base of another family. Loading reports any other problem with the files."""
-    source = find_source(name, base)
-    if isinstance(source.whole, Path):
-        read_index(source.whole)
-    folder = local_folder(source.whole)
-    pipeline = _pipeline(folder) if folder else None
-    if pipeline is not None and pipeline_family(pipeline) is None:
-        raise unsupported(source.name, pipeline)
-    if pipeline is not None:
-        source.check(pipeline)
 
 
 def unsupported(name: str, pipeline: Any) -> UserError:
@@ -209,14 +203,14 @@ def list_models() -> list[tuple[Family, list[Row]]]:
 def _embedded_row(name: str, folder: Path) -> Row:
     size = show_bytes(sum(path.stat().st_size for path in folder.rglob("*.safetensors")))  # stored in half precision
     place = "the package" if name == "mini" else "the repository"
-    here = f"in {place}" if (folder / "model_index.json").is_file() else f"no: it comes with {place}"
+    here = f"in {place}" if (folder / INDEX).is_file() else f"no: it comes with {place}"
     return Row(name, "128², 19 classes of Pascal VOC", size, here, "", "Apache-2.0")
 
 
 def _known_row(known: Known) -> Row:
-    here = "in the hub's cache" if any(map(cached_folder, hub_ids(known.name))) else "no"
+    here = "in the hub's cache" if cached_folder(known.hub_id) else "no"
     licence = known.licence + ", not confirmed" * (not known.confirmed) + ", to be accepted on the hub" * known.gated
-    return Row(known.name, known.what, show_bytes(known.half_bytes), here, known.ids[0], licence)
+    return Row(known.name, known.what, show_bytes(known.half_bytes), here, known.hub_id, licence)
 
 
 @lru_cache
@@ -224,7 +218,7 @@ def _fetched(hub_id: str) -> Path | None:
     """The cached folder with a hub id's small files, after fetching them; None if the hub does not deliver them."""
     try:
         hub_files(hub_id)
-        folder = fetch_file(hub_id, "model_index.json").parent
+        folder = fetch_file(hub_id, INDEX).parent
         family = pipeline_family(_pipeline(folder) or "")
         for part in (family.network, "vae") if family else ():
             fetch_file(hub_id, f"{part}/config.json")
@@ -235,7 +229,7 @@ def _fetched(hub_id: str) -> Path | None:
 
 def _pipeline(folder: Path) -> str | None:
     """The pipeline class that a model's folder names; None if none can be read."""
-    name = _read(folder, "model_index.json").get("_class_name")
+    name = _read(folder, INDEX).get("_class_name")
     return name if isinstance(name, str) else None
 
 

@@ -8,13 +8,14 @@ import logging
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, causes, first_line
+from ..files.messages import show_json
 from .adapters import load_embedding, load_lora
 from .families import pipeline_family
 from .families.base import Family, Reader
@@ -65,10 +66,8 @@ class Model:
     def info(self) -> ModelInfo:
         """What its files told before it was loaded, as it is now."""
         network = dict(self.network.config)
-        if (
-            distilled := self.pipe.config.get("is_distilled")
-        ) is not None:  # FLUX.2 klein: the network's own does not tell
-            network["is_distilled"] = distilled
+        if "is_distilled" in self.pipe.config:  # FLUX.2 klein: the network's own does not tell
+            network["is_distilled"] = self.pipe.config["is_distilled"]
         known = Settings(self.known_classes, self.known_words)
         whole = Source(self.name, self.name)
         return ModelInfo(self.name, self.family, type(self.pipe).__name__, whole, network, self.pipe.vae.config, known)
@@ -124,11 +123,10 @@ def load_model(
 
     Args:
         name: one of EMBEDDED, a short name of KNOWN, a local folder, a hub id `owner/name` (fetched if it is not in the
-        cache), or a single
-            `.safetensors` or `.gguf` file of weights, local or on the hub, `owner/name/file.safetensors`.
-        base: for a single file, and for a folder or hub id of a network alone, the model that supplies the rest. None:
-        recognised by the
-            file's tensors.
+            cache), or a single `.safetensors` or `.gguf` file of weights, local or on the hub,
+            `owner/name/file.safetensors`.
+        base: for a single file, and for a folder of a network alone, the model that supplies the rest. None: recognised
+            by the file's tensors.
         device: None: cuda, else mps, else cpu.
         dtype: "float32", "float16" or "bfloat16"; None: the family's half precision on cuda, float32 elsewhere.
         lora, lora_scale, embedding, scheduler, quantize, vae_tiling, compile: as in `RunConfig`.
@@ -136,8 +134,7 @@ def load_model(
 
     Raises:
         UserError: no such model, an unreadable folder, weights that cannot be fetched, an unsupported family, an
-        unusable
-            device, dtype or offload, an autoencoder that cannot tile, a network that cannot be compiled, or an
+            unusable device, dtype or offload, an autoencoder that cannot tile, a network that cannot be compiled, or an
             installed torchvision that breaks diffusers.
     """
     # 1. What can be refused before weights are read
@@ -155,7 +152,7 @@ def load_model(
     if dtype not in (None, "float32", "float16", "bfloat16"):
         raise UserError("dtype", f"{dtype} must be one of float32, float16, bfloat16")
     source = find_source(name, base)
-    whole, folder = (source.whole, source.whole) if isinstance(source.whole, Path) else fetch_index(source.name)
+    folder = source.whole if isinstance(source.whole, Path) else fetch_index(source.whole)
     pipeline = read_index(folder).get("_class_name")
     family = pipeline_family(pipeline) if isinstance(pipeline, str) else None
     if not isinstance(pipeline, str) or family is None:
@@ -164,7 +161,7 @@ def load_model(
     check_additions(family, name, gguf=source.is_gguf, **added, quantize=quantize, compile=compile)
 
     # 2. The pipeline
-    source = fetch_part(replace(source, whole=whole))
+    source = fetch_part(source)
     source.check(pipeline)
     dtype = dtype or default_dtype(device, family.half)
     pipe = _load_pipeline(source, folder, family, dtype, name)
@@ -306,9 +303,22 @@ def _load_folder(
             raise UserError(TORCHVISION) from error
         raise _Unreadable(folder, f"cannot be loaded ({first_line(error)})") from error
     check_numbers(pipe, name, [*parts, *given])
+    _check_readers(pipe, name, family)
     if source.checkpoint:
         follow_marks(pipe, source.checkpoint.tensors)
     return pipe
+
+
+def _check_readers(pipe: Any, name: str, family: Family) -> None:
+    """Raise UserError for a tokenizer with more tokens than its text encoder has embeddings or CLIP has places."""
+    for reader in family.readers(pipe):
+        encoder = getattr(pipe, reader.name.replace("tokenizer", "text_encoder"))
+        rows, limit = encoder.get_input_embeddings().num_embeddings, reader.tokenizer.model_max_length
+        is_clip = type(encoder).__name__.startswith("CLIP")
+        last = max(reader.tokenizer.get_vocab().values(), default=0)
+        if last >= rows or (is_clip and (not isinstance(limit, int) or limit > encoder.config.max_position_embeddings)):
+            problem = f"{name}: its {reader.name} gives tokens up to {last}, {show_json(limit)} at a time"
+            raise UserError("model", f"{problem}, which its text encoder cannot read", "get that folder again")
 
 
 def _import_diffusers() -> Any:

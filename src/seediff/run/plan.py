@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.adapters import local_file
 from ..models.fingerprint import weights_fingerprint
-from ..models.info import ModelInfo, check_known_classes, check_supported, model_info
+from ..models.info import ModelInfo, check_known_classes, model_info
 from ..models.memory import Offload
 from ..models.registry import check_additions
 from ..models.sources import find_source
@@ -90,8 +90,8 @@ def check_inputs(config: ModelConfig, info: ModelInfo | None = None) -> CaptureP
     """
     # 1. The model, and what is loaded with it
     if info is None:
-        check_supported(config.model, config.base)
-        info, gguf = model_info(config.model, config.base), find_source(config.model, config.base).is_gguf
+        info = model_info(config.model, config.base, check=True)
+        gguf = (info.source if info else find_source(config.model, config.base)).is_gguf
         check_additions(info.family if info else None, config.model, gguf=gguf, **config.loading)
         sam = config.mask.sam_weights if isinstance(config, DatasetConfig) else None
         for what, source in (("lora", config.lora), ("embedding", config.embedding), ("sam", sam)):

@@ -19,9 +19,9 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.messages import show_json
-from ...files.orientation import orientation_of, turned_back
 from ...files.output_folders import stage_output
 from ...files.outputs import put
+from ...files.pictures import orientation_of, turned_back
 from ...files.reading import inside
 from ...workers import in_order
 from ..encoding import Instances

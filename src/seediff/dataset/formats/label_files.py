@@ -17,8 +17,7 @@ from ...errors import UserError
 from ...files.documents import parse_json
 from ...files.label_maps import voc_palette
 from ...files.messages import show_json
-from ...files.orientation import orientation_of
-from ...files.pictures import check_pixels, open_picture
+from ...files.pictures import check_pixels, open_picture, orientation_of
 from .. import native
 from ..encoding import Instances, decode_label_map, number_type
 from ..rows import check_row

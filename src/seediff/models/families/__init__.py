@@ -10,35 +10,18 @@ from ...errors import UserError
 from .base import Family
 
 FILES = (
-    *(
-        "unet.SD",
-        "lcm.LCM",
-        "xl.SDXL",
-        "sd3.SD3",
-        "flux.FLUX",
-        "flux2.FLUX2",
-        "flux2_klein.FLUX2_KLEIN",
-        "pixart.PIXART",
-    ),
-    *("z_image.Z_IMAGE", "chroma.CHROMA", "qwen_image.QWEN_IMAGE", "ernie_image.ERNIE_IMAGE", "lumina2.LUMINA2"),
+    "unet.SD", "lcm.LCM", "xl.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2_klein.FLUX2_KLEIN", "pixart.PIXART",
+    "z_image.Z_IMAGE", "chroma.CHROMA", "qwen_image.QWEN_IMAGE", "ernie_image.ERNIE_IMAGE", "lumina2.LUMINA2",
     "sana.SANA",
-)
+)  # fmt: skip
 """`file.NAME` of every family, in the order in which they are listed and looked through."""
 
 REFUSED = {
     "StableDiffusionXLImg2ImgPipeline": "it refines pictures and draws none from words; name the base model",
-    "IFPipeline": (
-        "it draws pixels in three models, whose attention has added keys; a family file for it would be needed"
-    ),
-    "KolorsPipeline": (
-        "its text encoder is a language model (ChatGLM) whose tokens are not mapped; a reader for it would be needed"
-    ),
-    "HunyuanDiTPipeline": (
-        "its attention is normalised and turned inside another processor; a family file for it would be needed"
-    ),
+    "KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped",
     "Flux2KleinKVPipeline": "it keeps keys of other images from step to step; use a Flux2KleinPipeline",
 }
-"""Pipeline class → why it is not supported, and what would be needed."""
+"""Pipeline class with a network that a family has → why it is not supported."""
 
 
 def families() -> Iterator[Family]:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ...errors import UserError
 from ..groups import Layers, block_count, block_numbers, both_kinds, by_kind
@@ -146,8 +146,8 @@ class Family:
     """One family. The methods here fit a pipeline with a UNet's arguments; each family overrides what differs.
 
     title: name for people. pipelines: diffusers' pipeline classes. network, class_name: the part with the attention,
-    and its class. weights: the parts with weights. optional: parts, and tokenizers, that a pipeline may lack. captured,
-    guidance: descriptions for people. steps, guidance_scale: the authors' defaults; None: the package's. quick_steps:
+    and its class. weights: the parts with weights. optional: parts, and tokenizers, that a pipeline may lack. steps,
+    guidance_scale: the authors' defaults; None: the package's. quick_steps:
     default of models distilled to draw without guidance. conditional: under guidance, the place of the prediction with
     the prompt: a half of the batch, or the first of two calls. distilled: whether the guidance scale is an input of the
     network, which then predicts once. loads_loras: whether diffusers can load a
@@ -168,11 +168,9 @@ class Family:
 
     title: str
     pipelines: tuple[str, ...]
-    network: str
     class_name: str
-    weights: tuple[str, ...]
-    captured: str
-    guidance: str
+    network: str = "transformer"
+    weights: tuple[str, ...] = ("transformer", "vae", "text_encoder")
     steps: int | None = None
     guidance_scale: float | None = None
     quick_steps: int = 4
@@ -415,10 +413,14 @@ class Family:
         raise NotImplementedError
 
 
+@dataclass(frozen=True)
 class FlowMatching(Family):
     """Families trained by flow matching: at level t of 1000 the share of noise is t / 1000."""
 
-    LEVELS = 1000
+    LEVELS: ClassVar[int] = 1000
+
+    half: str = "bfloat16"
+    gives_sigmas: bool = True
 
     def calls(self, pipe: Any, steps: int) -> int:
         more = (

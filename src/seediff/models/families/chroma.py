@@ -54,11 +54,7 @@ class ChromaFamily(Flux):
 CHROMA = ChromaFamily(
     title="Chroma",
     pipelines=("ChromaPipeline",),
-    network="transformer",
     class_name="ChromaTransformer2DModel",
-    weights=("transformer", "vae", "text_encoder"),
-    captured="joint: picture to picture and picture to text, one side",
-    guidance="two calls",
     streams={name: replace(layer, mask="attention_mask") for name, layer in FLUX.streams.items()},
     depth=FLUX.depth,
     text_columns=FLUX.text_columns,
@@ -67,7 +63,5 @@ CHROMA = ChromaFamily(
     guidance_scale=5.0,
     conditional="first call",
     loading={"feature_extractor": None, "image_encoder": None},
-    half="bfloat16",
-    gives_sigmas=True,
     text={"text_encoder": T5, "tokenizer": T5_TOKENIZER},
 )

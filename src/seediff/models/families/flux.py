@@ -106,11 +106,8 @@ DOUBLE = replace(SINGLE, queries=("norm_added_q", "norm_q"), keys=("norm_added_k
 FLUX = Flux(
     title="FLUX.1",
     pipelines=("FluxPipeline",),
-    network="transformer",
     class_name="FluxTransformer2DModel",
     weights=("transformer", "vae", "text_encoder", "text_encoder_2"),
-    captured="joint: picture to picture and picture to text, one side",
-    guidance="distilled (dev), none (schnell)",
     streams={"transformer_blocks": DOUBLE, "single_transformer_blocks": SINGLE},
     depth={"num_layers": ("joint",), "num_single_layers": ("joint",)},
     text_columns=T5_TOKENS,
@@ -119,7 +116,5 @@ FLUX = Flux(
     guidance_scale=3.5,
     distilled=True,
     loading={"feature_extractor": None, "image_encoder": None},
-    half="bfloat16",
-    gives_sigmas=True,
     text={"text_encoder": CLIP, "text_encoder_2": T5, "tokenizer": CLIP_TOKENIZER, "tokenizer_2": T5_TOKENIZER},
 )

@@ -132,11 +132,7 @@ def positions(batch: int, sides: tuple[int, int, int], device: torch.device) -> 
 FLUX2 = Flux2(
     title="FLUX.2 dev",
     pipelines=("Flux2Pipeline",),
-    network="transformer",
     class_name="Flux2Transformer2DModel",
-    weights=("transformer", "vae", "text_encoder"),
-    captured=FLUX.captured,
-    guidance="input of the network",
     conditional="first call",  # for FLUX.2 klein, whose network has the same class
     streams=FLUX.streams,
     depth=FLUX.depth,
@@ -145,8 +141,6 @@ FLUX2 = Flux2(
     steps=50,
     guidance_scale=4.0,
     distilled=True,
-    half="bfloat16",
-    gives_sigmas=True,
     text={
         "text_encoder": ("Mistral3ForConditionalGeneration",),
         "tokenizer": ("PixtralProcessor", "PreTrainedTokenizerFast", "TokenizersBackend"),

@@ -48,11 +48,7 @@ class Klein(Flux2):
 FLUX2_KLEIN = Klein(
     title="FLUX.2 klein",
     pipelines=("Flux2KleinPipeline",),
-    network=FLUX2.network,
     class_name=FLUX2.class_name,
-    weights=FLUX2.weights,
-    captured=FLUX2.captured,
-    guidance="two calls, none (distilled)",
     conditional="first call",
     streams=FLUX2.streams,
     depth=FLUX2.depth,
@@ -60,8 +56,6 @@ FLUX2_KLEIN = Klein(
     latent_side=FLUX2.latent_side,
     steps=50,
     guidance_scale=4.0,
-    half=FLUX2.half,
-    gives_sigmas=True,
     text={"text_encoder": ("Qwen3ForCausalLM", "Qwen3Model"), "tokenizer": QWEN_TOKENIZER},
     autoencoders=FLUX2.autoencoders,
 )

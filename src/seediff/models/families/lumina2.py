@@ -72,17 +72,11 @@ def _rotate(states: Any, rotary: Any) -> Any:
 LUMINA2 = Lumina2(
     title="Lumina 2",
     pipelines=("Lumina2Pipeline",),
-    network="transformer",
     class_name="Lumina2Transformer2DModel",
-    weights=("transformer", "vae", "text_encoder"),
-    captured="joint: picture to picture and picture to text, one side",
-    guidance="two calls",
     depth={"num_refiner_layers": ("self",), "num_layers": ("joint",)},
     text_columns=TEXT_TOKENS,
     steps=30,
     guidance_scale=4.0,
     conditional="first call",
-    half="bfloat16",
-    gives_sigmas=True,
     text={"text_encoder": ("Gemma2Model",), "tokenizer": ("GemmaTokenizer", "GemmaTokenizerFast")},
 )

@@ -74,11 +74,7 @@ def _as_read(prompt: str) -> tuple[str, int]:
 PIXART = PixArt(
     title="PixArt-α and -Σ",
     pipelines=("PixArtAlphaPipeline", "PixArtSigmaPipeline"),
-    network="transformer",
     class_name="PixArtTransformer2DModel",
-    weights=("transformer", "vae", "text_encoder"),
-    captured="self and cross, one side",
-    guidance="two halves",
     depth={"num_layers": ("self", "cross")},
     patch=2,
     loads_loras=False,

@@ -105,11 +105,7 @@ def _rotate(states: Any, rotary: Any) -> Any:
 QWEN_IMAGE = QwenImage(
     title="Qwen-Image",
     pipelines=("QwenImagePipeline",),
-    network="transformer",
     class_name="QwenImageTransformer2DModel",
-    weights=("transformer", "vae", "text_encoder"),
-    captured="joint: picture to picture and picture to text, one side",
-    guidance="two calls",
     streams={
         "transformer_blocks": Joint(
             queries=("norm_added_q", "norm_q"),
@@ -126,8 +122,6 @@ QWEN_IMAGE = QwenImage(
     steps=50,
     guidance_scale=4.0,
     conditional="first call",
-    half="bfloat16",
-    gives_sigmas=True,
     text={"text_encoder": ("Qwen2_5_VLForConditionalGeneration",), "tokenizer": QWEN_TOKENIZER},
     autoencoders=("AutoencoderKLQwenImage",),
 )

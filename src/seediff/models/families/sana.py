@@ -97,17 +97,13 @@ def _as_read(instruction: str, prompt: str) -> tuple[str, int]:
 SANA = SanaFamily(
     title="Sana",
     pipelines=("SanaPipeline",),
-    network="transformer",
+    gives_sigmas=False,
     class_name="SanaTransformer2DModel",
-    weights=("transformer", "vae", "text_encoder"),
-    captured="cross, one side",
-    guidance="two halves",
     depth={"num_layers": ("cross",)},
     text_columns=TEXT_TOKENS,
     steps=20,
     guidance_scale=4.5,
     no_self_attention="its self-attention is linear, which has no map",
-    half="bfloat16",
     text={"text_encoder": ("Gemma2Model",), "tokenizer": ("GemmaTokenizer", "GemmaTokenizerFast")},
     autoencoders=("AutoencoderDC",),
 )

@@ -83,18 +83,15 @@ def _joint(attention: Any, *, text: bool) -> Joint:
 
 SD3 = MMDiT(
     title="Stable Diffusion 3 and 3.5",
+    gives_sigmas=False,
     pipelines=("StableDiffusion3Pipeline",),
-    network="transformer",
     class_name="SD3Transformer2DModel",
     weights=("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"),
     optional=("text_encoder_3", "tokenizer_3"),
-    captured="joint: picture to picture and picture to text, one side",
-    guidance="two halves",
     text_columns=CLIP_TOKENS + T5_TOKENS,
     patch=2,
     steps=28,
     guidance_scale=7.0,
-    half="bfloat16",
     loading={"feature_extractor": None, "image_encoder": None},
     text={
         "text_encoder": CLIP_PROJECTED,

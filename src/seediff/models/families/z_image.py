@@ -92,11 +92,8 @@ def _rotate(states: Any, rotary: Any) -> Any:
 Z_IMAGE = ZImage(
     title="Z-Image",
     pipelines=("ZImagePipeline",),
-    network="transformer",
+    gives_sigmas=False,
     class_name="ZImageTransformer2DModel",
-    weights=("transformer", "vae", "text_encoder"),
-    captured="joint: picture to picture and picture to text, one side",
-    guidance="two halves, the prompt first; none (Turbo)",
     depth={"n_refiner_layers": ("self",), "n_layers": ("joint",)},
     text_columns=CAPTION_TOKENS,
     patch=2,
@@ -104,6 +101,5 @@ Z_IMAGE = ZImage(
     guidance_scale=5.0,
     quick_steps=8,
     conditional="first half",
-    half="bfloat16",
     text={"text_encoder": ("Qwen3Model", "Qwen3ForCausalLM"), "tokenizer": QWEN_TOKENIZER},
 )
