@@ -86,7 +86,7 @@ def test_their_names():
     assert CaptureConfig(layers="2,1/0").layers == "1-2/0"
     assert CaptureConfig(layers="up/up").layers == "up"
     for wrong in ("up/", "/up", "a/b", "up/up/up", "/"):
-        with pytest.raises(UserError, match=r"^layers: .* must be 'all'"):
+        with pytest.raises(UserError, match=r"^layers: .* must be all"):
             CaptureConfig(layers=wrong)
 
 
