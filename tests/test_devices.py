@@ -5,7 +5,7 @@ import torch
 
 from seediff import devices
 from seediff.config.train import make_config, with_device
-from seediff.devices import BF16_SWITCH, check_device, default_device, has_bfloat16, mixed_dtype, mixed_precision
+from seediff.devices import BF16_SWITCH, check_device, default_device, has_bfloat16, mixed_precision
 from seediff.errors import UserError
 
 
@@ -13,12 +13,11 @@ from seediff.errors import UserError
 def test_switch_says_whether_there_is_bfloat16(monkeypatch, said, there):
     monkeypatch.setenv(BF16_SWITCH, said)
     assert has_bfloat16("cpu") is there
-    assert mixed_dtype("cpu") == (torch.bfloat16 if there else torch.float32)
-    ones = torch.ones(2, 2)
+    mixed, ones = torch.bfloat16 if there else torch.float32, torch.ones(2, 2)
     with mixed_precision("cpu"):
-        assert (ones @ ones).dtype == mixed_dtype("cpu")
+        assert (ones @ ones).dtype == mixed
     with mixed_precision("cpu", not there):  # what was asked for wins
-        assert (ones @ ones).dtype != mixed_dtype("cpu")
+        assert (ones @ ones).dtype != mixed
     assert with_device(make_config({"backbone": "tiny", "device": "cpu"})).dtype == ("bfloat16" if there else "float32")
     assert with_device(make_config({"backbone": "swin-t", "device": "cpu"})).dtype == "float32"
     assert with_device(make_config({"backbone": "tiny", "device": "cpu", "dtype": "bfloat16"})).dtype == "bfloat16"

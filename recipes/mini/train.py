@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
-from seediff.allocator import keep_freed_memory
 from seediff.devices import default_device
 from seediff.errors import UserError
 from seediff.files.documents import read_json
@@ -27,6 +26,7 @@ from seediff.mini.scenes import CLASSES
 from seediff.models.registry import load_model
 from seediff.report.pictures import encode_picture
 
+from .allocator import keep_freed_memory
 from .autoencoder import train_autoencoder
 from .data import rendered_scenes
 from .denoiser import PRESET, Denoiser

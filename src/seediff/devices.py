@@ -74,11 +74,6 @@ def _computes_bfloat16(device: torch.device) -> bool:
     return platform.machine() not in ("x86_64", "AMD64") or any(instruction() for instruction in known)
 
 
-def mixed_dtype(device: torch.device | str) -> torch.dtype:
-    """bfloat16 if the device has it, else float32: the default number format of a training."""
-    return torch.bfloat16 if has_bfloat16(device) else torch.float32
-
-
 def mixed_precision(device: torch.device | str, enabled: bool | None = None) -> torch.autocast:
     """A context in which the device computes in bfloat16. enabled: None means only if the device has it."""
     kind = torch.device(device).type

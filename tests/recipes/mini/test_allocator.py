@@ -13,9 +13,10 @@ pytestmark = pytest.mark.skipif(
     reason="only glibc on Linux is told anything",
 )
 
+ROOT = Path(__file__).parents[3]
 STEP = """
 import os, sys, torch
-from seediff.allocator import keep_freed_memory
+from recipes.mini.allocator import keep_freed_memory
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 if sys.argv[1] == "keep":
@@ -32,7 +33,9 @@ def kept(way: str) -> float:
     """MiB that stay with a process that made 512 MiB of tensors and freed them."""
     usual = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "THP_", "GLIBC_"))}
     return float(
-        subprocess.run([sys.executable, "-c", STEP, way], env=usual, capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", STEP, way], env=usual, cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
     )
 
 
