@@ -95,9 +95,8 @@ def test_weights_by_level(sides, weights, expected):
 @pytest.mark.parametrize(
     ("sides", "weights", "message"),
     [
-        ([64, 32], (1, 1, 1), "weights = 1, 1, 1: 3 numbers, but the model has only 2 levels"),
-        ([32, 16], (1, 1), "no self-attention at L; levels there: L/2, L/4"),
-        ([64, 16], (1, 1, 1), "no self-attention at L/2; levels there: L, L/4"),
+        ([64, 32], (1, 1, 1), "segment.weights: 1, 1, 1: the model has no self-attention at L/4; levels there: 1, 2"),
+        ([32, 16], (1, 1), "no self-attention at L/1; levels there: 2, 4"),
         ([64, 24], "uniform", "of 24 does not divide latents of 64"),
         ([], "uniform", "no self-attention was captured"),
     ],

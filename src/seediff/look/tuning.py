@@ -24,7 +24,7 @@ from ..config.methods import METHOD_FACTS
 from ..dataset.native import IGNORE, dataset_labels
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
-from ..masks.make import enlarge, label_pixels, make_masks, pamr_weights, refine, soft_masks
+from ..masks.make import enlarge, label_pixels, make_masks, pamr_weights, refine, soft_mask
 from ..masks.steps import BEFORE_PAMR
 from ..report.explain import AFTER_PAMR, Explanation, explain_step
 from ..report.pictures import shrink, to_levels
@@ -113,7 +113,7 @@ class Tuner:
 
     def _enlarged(self, config: MaskConfig) -> torch.Tensor:
         def maps() -> torch.Tensor:
-            return torch.stack([made.soft for made in soft_masks(self.seen.maps, self.seen.classes, config)])
+            return torch.stack([soft_mask(self.seen.maps, name, config).soft for name in self.seen.classes])
 
         key, size = self._key(config), self.seen.image.shape[:2]
         return self._soft.made(key, lambda: enlarge(self._maps.made(key, maps), size, config))

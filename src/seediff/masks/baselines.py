@@ -63,9 +63,7 @@ def cross_times_self(maps: AttentionMaps, class_name: str, config: MaskConfig) -
         steps.keep(Step("self-attention product", level, number), *min_max(soft))
 
     # 3. Min-max per class.
-    soft, flags = min_max(soft)
-    steps.flag(flags)
-    return steps.finish(soft)
+    return steps.finish(*min_max(soft))
 
 
 def random_walk(self_attention: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

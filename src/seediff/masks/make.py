@@ -63,7 +63,7 @@ def make_masks(
     size = _check(image, classes, config, size)
 
     # 1. Each class's soft map.
-    softs = soft_masks(maps, classes, config)
+    softs = [soft_mask(maps, name, config) for name in classes]
 
     # 2. All of them at the image's size.
     soft = enlarge(torch.stack([s.soft for s in softs]), size, config)
@@ -96,18 +96,10 @@ def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     Raises UserError if the class is not in the prompt, if a level that the method needs was not captured, or if it
     needs plain means and the maps were divided by their maxima.
     """
-    (mask,) = soft_masks(maps, [class_name], config)
-    return mask
-
-
-def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) -> list[SoftMask]:
-    """`soft_mask` of several classes of one image."""
     module, name = config.facts.function.split(".")
-    function = getattr(import_module(f".{module}", __package__), name)
-    check_capture(
-        config.method, maps.normalized, f"use maps of this method, as of capture(pipe, keep='{config.method}')"
-    )
-    return [function(maps, name, config) for name in classes]
+    fix = f"use maps of this method, as of capture(pipe, keep='{config.method}')"
+    check_capture(config.method, maps.normalized, fix)
+    return getattr(import_module(f".{module}", __package__), name)(maps, class_name, config)
 
 
 def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torch.Tensor:

@@ -47,9 +47,7 @@ def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
         background = steps.keep(Step("background", level), *min_max(similarity(maps.self_at(level), seeds)))
         soft = steps.keep(Step("visible", level), *min_max(suppress(soft, background)))
 
-    soft, flags = min_max(soft)
-    steps.flag(flags)
-    return steps.finish(soft)
+    return steps.finish(*min_max(soft))
 
 
 def similarity(self_attention: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:

@@ -85,7 +85,7 @@ class Steps:
         """Record flags from a step without a map."""
         self._flags |= dict.fromkeys(flags)
 
-    def finish(self, soft: torch.Tensor) -> SoftMask:
+    def finish(self, soft: torch.Tensor, flags: Sequence[str] = ()) -> SoftMask:
         """The method's result, which is also its last step."""
-        self.keep(Step("final"), soft)
+        self.keep(Step("final"), soft, flags)
         return SoftMask(soft, tuple(self._flags), dict(self._maps))

@@ -157,6 +157,4 @@ def restart_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> So
     for number in range(1, config.tau + 1):
         soft = (1 - alpha) * start + alpha * random_walk(maps.self_at(level), soft)
         steps.keep(Step("walk with restart", level, number), *min_max(soft))
-    soft, flags = min_max(soft)
-    steps.flag(flags)
-    return steps.finish(soft)
+    return steps.finish(*min_max(soft))

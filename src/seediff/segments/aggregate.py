@@ -26,49 +26,29 @@ overhead.
 def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "proportional") -> dict[Grid, float]:
     """Each resolution's share in the aggregate, {(height, width): weight > 0}, finest first, summing to 1.
 
-    Args:
-        grids: the captured sizes. latent_size: (height, width) of L, the same multiple of each grid on both sides.
-        weights: "proportional" to the side (64² latents: 0.533, 0.267, 0.133, 0.067), "uniform", or one number per
-        level
-            L, L/2, L/4, … (levels left out at the end have none).
+    grids: the captured sizes. latent_size: (height, width) of L, the same multiple of each grid on both sides. weights:
+    "proportional" to the side (64² latents: 0.533, 0.267, 0.133, 0.067), "uniform", or one number per level L, L/2,
+    L/4, … (levels left out at the end have none).
 
-    Raises UserError if there are more numbers than levels, or if a number is for a level that was not captured.
+    Raises UserError for a number of a level that was not captured.
     """
-    grids = sorted(grids, reverse=True)
-    if not grids:
+    levels = {latent_size[0] // grid[0]: grid for grid in sorted(grids, reverse=True)}
+    if not levels:
         raise UserError("no self-attention was captured: there is nothing to aggregate")
-    for grid in grids:
-        if min(grid) < 1 or any(grid[i] * (latent_size[0] // grid[0]) != latent_size[i] for i in (0, 1)):
-            raise UserError(
-                f"self-attention of {grid_text(grid)} does not divide latents of {grid_text(latent_size)}: it cannot be"
-                " aggregated"
-            )
+    for level, grid in levels.items():
+        if any(side * level != whole for side, whole in zip(grid, latent_size, strict=True)):
+            problem = f"does not divide latents of {grid_text(latent_size)}: it cannot be aggregated"
+            raise UserError(f"self-attention of {grid_text(grid)} {problem}")
     if isinstance(weights, str):
-        given = {grid: float(grid[0]) if weights == "proportional" else 1.0 for grid in grids}
+        given = {grid: float(grid[0]) if weights == "proportional" else 1.0 for grid in levels.values()}
     else:
-        given = _by_level(grids, latent_size, weights)
+        numbers = {2**index: float(weight) for index, weight in enumerate(weights) if weight}
+        if absent := [level for level in numbers if level not in levels]:
+            problem = f"{', '.join(f'{w:g}' for w in weights)}: the model has no self-attention at L/{absent[0]}"
+            raise UserError("segment.weights", problem, f"levels there: {', '.join(map(str, levels))}")
+        given = {levels[level]: weight for level, weight in numbers.items()}
     total = sum(given.values())
     return {grid: weight / total for grid, weight in given.items()}
-
-
-def _by_level(grids: Sequence[Grid], latent_size: Grid, weights: Sequence[float]) -> dict[Grid, float]:
-    """{(height, width): weight > 0} from one number per level L, L/2, L/4, …"""
-    shown = f"weights = {', '.join(f'{w:g}' for w in weights)}"
-    coarsest = latent_size[0] // grids[-1][0]
-    levels = coarsest.bit_length()
-    if len(weights) > levels:
-        raise UserError(f"{shown}: {len(weights)} numbers, but the model has only {levels} levels (L to L/{coarsest})")
-    names = {
-        (latent_size[0] >> level, latent_size[1] >> level): f"L/{2**level}" if level else "L" for level in range(levels)
-    }
-    there = ", ".join(names[grid] for grid in grids if grid in names)
-    given = {}
-    for (grid, name), weight in zip(names.items(), weights, strict=False):
-        if weight and grid not in grids:
-            raise UserError(f"{shown}: the model has no self-attention at {name}; levels there: {there}")
-        if weight:
-            given[grid] = float(weight)
-    return given
 
 
 def aggregate(
@@ -79,19 +59,16 @@ def aggregate(
     Each row at each resolution is treated as a map, upsampled bilinearly to (H, W) and divided by its sum. A coarse
     position stands for all positions of L that it covers.
 
-    Args:
-        self_attention: {(h, w): (h·w, h·w)} float32, plain means over heads and layers
-        (`CaptureConfig(normalize=False)`). latent_size: (H, W) of L, the same multiple of (h, w) on both sides.
-        weights: as in `level_weights`.
+    self_attention: {(h, w): (h·w, h·w)} float32, plain means over heads and layers (`CaptureConfig(normalize=False)`).
+    latent_size: (H, W) of L, the same multiple of (h, w) on both sides. weights: as in `level_weights`.
 
     Raises UserError as `level_weights` does, or if the attention is not finite.
     """
     shares = level_weights(self_attention, latent_size, weights)
     sums: list[torch.Tensor] = []
     last, *finer = sorted(shares)
-    total = _add_level(
-        None, last, self_attention[last], last, shares[last], latent_size, sums
-    )  # of the levels so far, (h·w, N)
+    # Of the levels so far, (h·w, N).
+    total = _add_level(None, last, self_attention[last], last, shares[last], latent_size, sums)
     for grid in finer:
         total = _add_level(total, last, self_attention[grid], grid, shares[grid], latent_size, sums)
         last = grid
@@ -122,9 +99,8 @@ def _add_level(
     coarse_width = coarse_grid[1]
     tile, keys = width // coarse_width, latent_size[0] * latent_size[1]
     result = attention.new_empty(len(attention), keys)
-    together = max(
-        1, BAND_BYTES.get(attention.device.type, BAND_BYTES["cuda"]) // (tile * width * keys * attention.itemsize)
-    )
+    most = BAND_BYTES.get(attention.device.type, BAND_BYTES["cuda"])
+    together = max(1, most // (tile * width * keys * attention.itemsize))
     rows = together * tile * width
     for number, (band, summed) in enumerate(zip(attention.split(rows), result.split(rows), strict=True)):
         maps = upsample(band.view(-1, height, width), latent_size[0] // height).view(-1, keys)
@@ -151,9 +127,8 @@ def upsample(maps: torch.Tensor, factor: int) -> torch.Tensor:
 def _upsample(maps: torch.Tensor, factor: int, dim: int) -> torch.Tensor:
     """(B, h, w) upsampled by `factor` along one dimension."""
     length = maps.shape[dim]
-    padded = torch.cat(
-        [maps.narrow(dim, 0, 1), maps, maps.narrow(dim, length - 1, 1)], dim
-    )  # beyond the border, use the nearest value
+    # Beyond the border, use the nearest value.
+    padded = torch.cat([maps.narrow(dim, 0, 1), maps, maps.narrow(dim, length - 1, 1)], dim)
     finer = maps.new_empty(*maps.shape[: dim + 1], factor, *maps.shape[dim + 1 :])
     for phase in range((factor + 1) // 2):  # and its mirror image, with the same weights
         beside = 0.5 - (phase + 0.5) / factor

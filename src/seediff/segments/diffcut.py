@@ -3,12 +3,8 @@ classes.
 
 The method is Couairon, Shukor, Haugeard, Cord and Thome's ("DiffCut: Catalyzing Zero-Shot Semantic Segmentation with
 Diffusion Features and Recursive Normalized Cut", NeurIPS 2024); their program, PaulCouairon/DiffCut, is MIT-licensed, ©
-2024 Paul Couairon, and its arithmetic is restated here. What differs: everything is float64; only the one eigenvector
-that is needed is computed, where the program decomposes a matrix per recursion; the scores of segments are enlarged
-instead of the features, which is the same, since both are linear.
-
-The program's setting: SSD-1B at 1024² pixels, features of the last self-attention of the encoder (32²), one UNet call
-at t = 50 with the empty prompt, noise added to the latent (`features.capture_features`).
+2024 Paul Couairon, and its arithmetic is restated here, in float64. One eigenvector is computed where the program
+decomposes a matrix per recursion, and the scores of segments are enlarged instead of the features, which is the same.
 
 Determinism: the number of threads may change the order of sums, and so their last digits. These digits must not decide
 ties. So costs closer than TIE count as equal and the first wins, the first of the largest entries decides the
@@ -91,9 +87,8 @@ def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
     if affinity.min() == affinity.max():
         return by_appearance(parts)
     linked = np.asarray((affinity > 0).all(1))
-    waiting = [
-        (np.arange(len(affinity)), np.arange(len(affinity)))
-    ]  # positions to cut, and those of them that take part
+    everything = np.arange(len(affinity))
+    waiting = [(everything, everything)]  # positions to cut, and those of them that take part
     while waiting:
         whole, graph = waiting.pop()
         if len(graph) < 2:
