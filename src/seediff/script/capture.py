@@ -160,11 +160,20 @@ def _check_memory(network: Any, plan: CapturePlan, size: Grid, images: int) -> N
     """Raise UserError if the maps of `images` images with L = `size` do not fit into the memory of the network's
     device.
     """
-    expected, device = replace(plan, size=size).expected, next(network.parameters()).device
-    there = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory_bytes()
+    expected, there = replace(plan, size=size).expected, _memory(network)
     if expected and there and expected.map_bytes * images > there:
         raise UserError(
             f"the attention maps of {images} images of {size[1]} × {size[0]} positions take"
             f" {show_bytes(expected.map_bytes * images)}, and {show_bytes(there)} of memory are there; draw fewer or"
             " smaller images at once, or capture less (keep, such as keep='ca')"
         )
+
+
+def _memory(network: Any) -> int | None:
+    """Bytes of memory on the device that computes: a computer's whole memory, or the free memory of a GPU."""
+    hook = getattr(network, "_hf_hook", None)  # of an offloaded network, whose weights wait in the computer's memory
+    device = torch.device(getattr(hook, "execution_device", None) or next(network.parameters()).device)
+    if device.type != "cuda":
+        return memory_bytes()
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + cached

@@ -9,6 +9,9 @@ queries, C classes with background, P points.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
@@ -21,17 +24,26 @@ OVERSAMPLE, IMPORTANCE = 3, 0.75
 are the least certain candidates; the rest are drawn at random."""
 
 
+def present_classes(labels: torch.Tensor) -> list[np.ndarray]:
+    """The classes in each label map (B, H, W), in rising order, without 255. Once for all decoder layers: a GPU is
+    waited for."""
+    return [np.setdiff1d(one, IGNORE) for one in labels.cpu().numpy()]
+
+
 def set_losses(
-    mask_logits: torch.Tensor, class_logits: torch.Tensor, labels: torch.Tensor, config: TrainConfig
+    mask_logits: torch.Tensor,
+    class_logits: torch.Tensor,
+    labels: torch.Tensor,
+    present: Sequence[np.ndarray],
+    config: TrainConfig,
 ) -> dict[str, torch.Tensor]:
-    """The weighted losses `class`, `mask` and `dice`, scalars, of one decoder layer.
+    """The weighted losses `class`, `mask` and `dice`, scalars, of one decoder layer. A GPU is waited for once, for the
+    costs of matching.
 
     mask_logits (B, Q, h, w), of any size; class_logits (B, Q, C + 1), the last for "no class"; labels (B, H, W) int64,
-    0..C−1 or 255.
+    0..C−1 or 255; present: their `present_classes`.
     """
     mask_logits, class_logits = mask_logits.float(), class_logits.float()
-    # The classes in each label map, in rising order, without 255.
-    present = [torch.bincount(one.flatten(), minlength=IGNORE + 1)[:IGNORE].nonzero()[:, 0] for one in labels]
     rows, queries, classes = _match(mask_logits.detach(), class_logits.detach(), labels, present, config)
     return {
         "class": config.class_weight * _class_loss(class_logits, present, rows, queries, classes, config.no_object),
@@ -52,7 +64,7 @@ def _match(
     mask_logits: torch.Tensor,
     class_logits: torch.Tensor,
     labels: torch.Tensor,
-    present: list[torch.Tensor],
+    present: Sequence[np.ndarray],
     config: TrainConfig,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The cheapest assignment of each image's classes to queries: image, query and class for M pairs, (M,) int64
@@ -78,18 +90,17 @@ def _match(
         .cpu()
         .numpy()
     )
-    rows, queries, classes = [], [], []
+    pairs = []
     for row, ids in enumerate(present):
-        found, columns = linear_sum_assignment(cost[row][:, ids.cpu().numpy()])
-        rows.append(torch.full((len(found),), row))
-        queries.append(torch.from_numpy(found))
-        classes.append(ids.cpu()[columns])
-    return tuple(torch.cat(one).to(labels.device) for one in (rows, queries, classes))  # type: ignore[return-value]
+        found, columns = linear_sum_assignment(cost[row][:, ids])
+        pairs.append(np.stack([np.full_like(found, row), found, ids[columns]]))
+    rows, queries, classes = torch.from_numpy(np.concatenate(pairs, 1)).to(labels.device)
+    return rows, queries, classes
 
 
 def _class_loss(
     logits: torch.Tensor,
-    present: list[torch.Tensor],
+    present: Sequence[np.ndarray],
     rows: torch.Tensor,
     queries: torch.Tensor,
     classes: torch.Tensor,

@@ -33,7 +33,7 @@ from ..config.names import BACKGROUND
 from ..config.train import TrainConfig
 from ..devices import mixed_precision
 from ..errors import UserError, first_line
-from .loss import IGNORE, set_losses
+from .loss import IGNORE, present_classes, set_losses
 from .weights import load_network, read_settings
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which pretrained backbones were trained with
@@ -211,8 +211,10 @@ class Trainee(nn.Module):
                 return {"class": _cross_entropy(self.network(pixel_values=pixels).logits, labels)}
             output = self.network(pixel_values=pixels, output_auxiliary_logits=True, output_hidden_states=True)
         losses: dict[str, Any] = {"class": 0.0, "mask": 0.0, "dice": 0.0}
+        present = present_classes(labels)
         for layer in (*output.auxiliary_logits, output):  # deep supervision: every decoder layer has a loss
-            layer_losses = set_losses(layer["masks_queries_logits"], layer["class_queries_logits"], labels, self.config)
+            logits = layer["masks_queries_logits"], layer["class_queries_logits"]
+            layer_losses = set_losses(*logits, labels, present, self.config)
             losses = {name: losses[name] + layer_losses[name] for name in losses}
         if self.auxiliary_weight:
             coarse = labels[:, 2::4, 2::4]  # at the resolution of the proposed masks

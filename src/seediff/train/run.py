@@ -146,9 +146,9 @@ def train(
         processes.wait()
         keep = keep if keep is not None and processes.first else lambda steps: None
         keep(state.step)
-        with (
-            torch.random.fork_rng()
-        ):  # every step is seeded; the caller's random numbers go on as if nothing had happened
+        # Every step is seeded; the caller's random numbers go on as if nothing had happened
+        device = torch.device(config.device or "cpu")
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
             training = _Training(config, stages, out, state, processes, validation, save_every, keep)
             return training.run(progress, min(8, os.cpu_count() or 1) if workers is None else workers)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
@@ -29,9 +30,7 @@ PHOTOGRAPHS = 1.0
 class Flux(FlowMatching):
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         batch, positions, _ = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
-        height, width = (
-            int(last) + 1 for last in kwargs["img_ids"].flatten(0, -2)[-1, 1:]
-        )  # their number does not give the shape
+        height, width = _sides(kwargs["img_ids"])  # their number does not give the shape
         if height * width != positions:
             raise UserError(
                 f"the network was given {positions} positions, but its picture has {height} × {width}: those of a "
@@ -71,6 +70,13 @@ class Flux(FlowMatching):
             return_dict=False,
         )[0]
         return unpack(predicted, height, width)
+
+
+@lru_cache(maxsize=1)
+def _sides(img_ids: torch.Tensor) -> tuple[int, int]:
+    """Height and width, from the last position. Read once for all steps of a drawing: a GPU is waited for."""
+    row, column = img_ids.flatten(0, -2)[-1, 1:].tolist()
+    return int(row) + 1, int(column) + 1
 
 
 def pack(latents: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
