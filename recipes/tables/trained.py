@@ -180,7 +180,7 @@ def check_source(name: str, table: Table, places: Places) -> None:
     pictures.
     """
     from seediff.train.data import Stage
-    from seediff.train.state import check_stages
+    from seediff.train.plan import check_stages
 
     source = table.data[name]
     if source.folder is not None:

@@ -4,7 +4,6 @@ queue than allowed.
 
 import threading
 import time
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -43,13 +42,6 @@ def test_the_same_bytes(tmp_path, inline):
     assert {"drawing", "masks", "writing"} <= set(result.seconds)
 
 
-def test_the_same_bytes_with_samples_drawn_again(tmp_path):
-    config = replace(CONFIG, reject=True, attempts=2)
-    for ahead in (0, 1):
-        generate(config, tmp_path / f"{ahead}", draw=fake_draw, engine=Local(ahead=ahead))
-    assert contents(tmp_path / "0") == contents(tmp_path / "1")
-
-
 def test_stopped_at_writes_and_continued(tmp_path, monkeypatch, inline):
     check_interrupted(
         lambda out: generate(CONFIG, out, draw=fake_draw, engine=Local(ahead=1)),
@@ -58,24 +50,6 @@ def test_stopped_at_writes_and_continued(tmp_path, monkeypatch, inline):
         (0, 1, 2, 4, 7, 12, 20),
     )
     assert contents(tmp_path / "whole") == inline
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_interrupted_while_drawing(tmp_path, inline, error):
-    """What is being written meanwhile is finished before the folder is given free, and the run continues."""
-    calls = [0]
-
-    def draw(specs):
-        calls[0] += 1
-        if calls[0] == 3:
-            raise error
-        return fake_draw(specs)
-
-    with pytest.raises(error):
-        generate(CONFIG, tmp_path / "out", draw=draw, engine=Local(ahead=1))
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("writing")]
-    generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Local(ahead=1))
-    assert contents(tmp_path / "out") == inline
 
 
 @pytest.mark.parametrize("ahead", [0, 1])
@@ -117,13 +91,6 @@ def test_the_queue_is_bounded_and_in_order(tmp_path, monkeypatch):
     monkeypatch.setattr(TinyJob, "write", write)
     tiny(tmp_path / "out", engine=Local(ahead=2))
     assert captured == written == list(range(0, 20, 2))
-
-
-def test_the_writing_thread_has_a_stream_of_the_gpu_that_was_named(tmp_path, monkeypatch):
-    named = []
-    monkeypatch.setattr(loop_module, "_cuda", named.append)
-    tiny(tmp_path / "out", config=TinyConfig(device="cuda:1"))
-    assert named == ["cuda:1"]
 
 
 @pytest.mark.parametrize(("device", "here"), [("cpu", True), ("mps", True), ("cuda:1", False)])
@@ -199,3 +166,21 @@ def test_files_of_segments_are_made_while_the_next_batch_is_named(tmp_path, segm
     makers.clear()
     segment(tmp_path / "cpu")
     assert makers == {threading.current_thread().name}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_interrupted_while_drawing(tmp_path, inline, error):
+    """What is being written meanwhile is finished before the folder is given free, and the run continues."""
+    calls = [0]
+
+    def draw(specs):
+        calls[0] += 1
+        if calls[0] == 3:
+            raise error
+        return fake_draw(specs)
+
+    with pytest.raises(error):
+        generate(CONFIG, tmp_path / "out", draw=draw, engine=Local(ahead=1))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("writing")]
+    generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Local(ahead=1))
+    assert contents(tmp_path / "out") == inline

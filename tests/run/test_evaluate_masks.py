@@ -163,7 +163,6 @@ def test_words_for_the_prompt(tmp_path):
         (["--protocol", "oracle,oracle"], "each once"),
         (["--draws", "0"], "--draws: 0"),
         (["--count", "1"], "must be at least 2, one for thresholds"),
-        (["--count", "-3"], "must be at least 2, one for thresholds"),
         (["--fit", "crop"], "--fit: crop"),
         (["--split", "val"], "plain folder of label maps, which has no parts"),
         (["--model", "nowhere"], "nowhere"),

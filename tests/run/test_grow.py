@@ -7,12 +7,10 @@ import pytest
 from fake_engine import fake_draw
 from interrupted import check_interrupted, contents
 
-from seediff.cli import main
 from seediff.config.generate import GenerateConfig
 from seediff.dataset.reviews import REVIEWS
 from seediff.errors import UserError
-from seediff.run.generate import GenerateJob, generate
-from seediff.run.loop import plan
+from seediff.run.generate import generate
 
 CONFIG = GenerateConfig(
     classes=("dog", "cat", "bus"),
@@ -52,17 +50,6 @@ def test_more_images_per_class_join_those_that_are_there(tmp_path, changes):
     assert len(drawn & indices) < small.batch_size  # only the last batch, and only if it was not full
 
 
-def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch):
-    generate(CONFIG, tmp_path / "small", draw=fake_draw)
-
-    def grow(out):
-        if not out.exists():
-            shutil.copytree(tmp_path / "small", out)
-        generate(replace(CONFIG, per_class=5), out, draw=fake_draw)
-
-    check_interrupted(grow, tmp_path, monkeypatch, range(25))
-
-
 @pytest.mark.parametrize("lost", ["metadata.jsonl", "masks/000000.png"], ids=["unfinished", "a sample was lost"])
 def test_what_is_missing_is_made_as_well(tmp_path, lost):
     generate(replace(CONFIG, per_class=5), tmp_path / "large", draw=fake_draw)
@@ -87,13 +74,6 @@ def test_nothing_outside_is_read_or_removed(tmp_path):
     with pytest.raises(UserError, match="is a link that leads out of"):
         generate(replace(CONFIG, per_class=5), grown, draw=fake_draw)
     assert (outside / "000004.json").read_text() == "mine"
-
-
-def test_what_would_be_done_is_said(tmp_path):
-    generate(CONFIG, tmp_path / "out", draw=fake_draw)
-    before = contents(tmp_path / "out")
-    assert "Would extend to: 15 images" in plan(GenerateJob(replace(CONFIG, per_class=5)), tmp_path / "out")
-    assert contents(tmp_path / "out") == before
 
 
 def test_a_reviewed_sample_is_not_drawn_again(tmp_path):
@@ -121,9 +101,12 @@ def test_fewer_images_and_other_options_are_refused(tmp_path):
             generate(replace(CONFIG, **changes), tmp_path / "out", draw=fake_draw)
 
 
-def test_by_the_command_line(tmp_path):
-    line = ["generate", "--classes", "dog", "--steps", "1", "--batch-size", "1", "--threads", "1", "--quiet"]
-    assert main([*line, "--per-class", "2", "--out", str(tmp_path / "large")]) == 0
-    assert main([*line, "--per-class", "1", "--out", str(tmp_path / "grown")]) == 0
-    assert main([*line, "--per-class", "2", "--out", str(tmp_path / "grown")]) == 0
-    assert contents(tmp_path / "grown") == contents(tmp_path / "large")
+def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch):
+    generate(CONFIG, tmp_path / "small", draw=fake_draw)
+
+    def grow(out):
+        if not out.exists():
+            shutil.copytree(tmp_path / "small", out)
+        generate(replace(CONFIG, per_class=5), out, draw=fake_draw)
+
+    check_interrupted(grow, tmp_path, monkeypatch, range(25))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fake_engine import fake_draw, fake_maps
+from fake_engine import fake_draw
 from interrupted import contents, replace_writes
 from killing import CONFIG as KILLED_CONFIG
 
@@ -230,13 +230,6 @@ def test_files_that_no_record_explains_are_not_removed(tmp_path):
         generate(replace(CONFIG, seed=1), tmp_path / "out", draw=fake_draw)
 
 
-def test_another_version_does_not_continue(tmp_path, monkeypatch):
-    unfinished(tmp_path / "out", batches=1)
-    monkeypatch.setattr(output, "__version__", "9.9")
-    with pytest.raises(UserError, match=r"version of seediff: .* → 9\.9"):
-        generate(CONFIG, tmp_path / "out", draw=fake_draw)
-
-
 def test_device_left_open_is_the_one_begun_with(tmp_path):
     on_cuda = replace(CONFIG, device="cuda", dtype="float16")
     generate(on_cuda, tmp_path / "out", draw=fake_draw)
@@ -289,29 +282,6 @@ def test_rejected_samples_are_drawn_again_together(tmp_path):
     assert len(seeds) == len(set(seeds))
     assert "no_seeds" in str(rejections(result.rejected)["dog"])
     assert (tmp_path / "out" / native.REJECTED).is_file()
-
-
-def test_when_every_draw_is_flagged_nothing_is_kept(tmp_path):
-    def flat(specs):
-        images, _ = fake_draw(specs)
-        return images, [fake_maps(replace(spec, seed=3)) for spec in specs]
-
-    result = generate(replace(CONFIG, reject=True, attempts=2), tmp_path / "out", draw=flat)
-    assert (result.made, len(result.rejected)) == (0, 20)
-    assert list(store.read_dataset(tmp_path / "out")) == []
-
-
-def test_public_names_are_few_and_lazy():
-    assert len(seediff.__all__) <= 20
-    heavy = {"torch", "numpy", "PIL", "diffusers"}
-    code = (
-        f"import sys, seediff, seediff.cli; seediff.GenerateConfig; assert not {heavy} & set(sys.modules), sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], env=environment(), check=True)
-    assert all(getattr(seediff, name) is not None for name in seediff.__all__)
-    assert seediff.generate is generate
-    with pytest.raises(AttributeError, match="nothing"):
-        seediff.nothing  # noqa: B018
 
 
 def test_with_a_real_pipeline(tmp_path, mini_folder):

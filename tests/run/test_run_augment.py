@@ -1,6 +1,5 @@
 import json
 import os
-import pickle
 from collections import Counter
 from pathlib import Path
 
@@ -140,47 +139,6 @@ def test_interrupted_and_continued_the_same_bytes(made, pets, tmp_path, monkeypa
     assert augment(config(), pets, tmp_path / "out").done == 0
 
 
-def test_a_damaged_file_of_a_finished_batch_is_made_again(made, pets, tmp_path, monkeypatch):
-    monkeypatch.setattr(AugmentJob, "finish", lambda self, *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        augment(config(), pets, tmp_path / "out")
-    monkeypatch.undo()
-    (tmp_path / "out/masks/augmented-000003.png").write_bytes(b"cut")
-    assert augment(config(), pets, tmp_path / "out").done == 4
-    assert contents(tmp_path / "out") == contents(made)
-
-
-def test_adding_more_leaves_the_first_as_they_are(made, pets, tmp_path):
-    augment(config(add=(*ADD, "flip-vertical:3")), pets, tmp_path / "out")
-    longer, shorter = contents(tmp_path / "out"), contents(made)
-    for row in native.read_rows(made):
-        assert longer[row["file_name"]] == shorter[row["file_name"]]
-    augment(config(seed=6), pets, tmp_path / "other")
-    other = contents(tmp_path / "other")
-    assert (
-        sum(
-            other[row["file_name"]] == shorter[row["file_name"]]
-            for row in native.read_rows(made)[8:]
-            if row["file_name"] in other
-        )
-        == 0
-    )
-
-
-def test_an_augmented_set_can_be_augmented_again(made, tmp_path):
-    result = augment(config(add=("flip:2",)), made, tmp_path / "out", progress=None)
-    assert result.made == 27
-    assert native.read_rows(tmp_path / "out")[-1]["file_name"].startswith("images/augmented2-000001.")
-    assert check_dataset(tmp_path / "out").errors == 0
-
-
-def test_without_originals_as_jpeg(pets, tmp_path):
-    augment(config(keep_originals=False, image_format="jpg"), pets, tmp_path / "out")
-    rows = native.read_rows(tmp_path / "out")
-    assert len(rows) == 17
-    assert all(row["file_name"].endswith(".jpg") and "recipe" in row for row in rows)
-
-
 def test_bad_input_is_one_line(pets, tmp_path):
     classes, items = open_native(pets)
     with pytest.raises(UserError, match=r"there is no such folder"):
@@ -225,18 +183,6 @@ def test_a_broken_picture_is_named_and_finished_batches_stay(pets, tmp_path):
     ):  # repaired, it is another dataset
         augment(config(add=("flip:100%",)), tmp_path / "bad", tmp_path / "out")
     augment(config(add=("flip:100%",)), tmp_path / "bad", tmp_path / "other")
-
-
-def test_a_job_can_be_sent_to_other_machines(pets, made, tmp_path):
-    """What an engine of many processes needs: a pickled job does the same batches."""
-    for name in ("images", "masks"):
-        (tmp_path / name).mkdir()
-    job = pickle.loads(pickle.dumps(AugmentJob(config(), pets)))
-    record = job.write(job.batches[3], tmp_path)
-    assert record.rows == native.read_rows(made)[12:16]
-    read = job.read_by_finish([record])
-    assert set(read) <= set(record.files)
-    assert all((tmp_path / name).read_bytes() == (made / name).read_bytes() for name in read)
 
 
 def test_the_command(pets, made, tmp_path, capsys):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from interrupted import check_interrupted, contents
+from interrupted import check_interrupted
 from photo_set import scene_photo, write_photos
 from PIL import Image
 
@@ -16,7 +16,7 @@ from seediff.errors import UserError
 from seediff.files.label_maps import read_segment_ids
 from seediff.files.photographs import find_photos, read_photo
 from seediff.run.segment import segment_photos
-from seediff.run.segment_files import encode_segments, read_segments
+from seediff.run.segment_files import read_segments
 
 
 @pytest.fixture(scope="module")
@@ -86,18 +86,7 @@ def test_truth_counts_come_from_label_maps(tmp_path, photos, mini_folder, capsys
         # Ids beyond the classes that a plain folder has by default are no error, and 255 of 16 bits is an id.
         shape = read_photo(photo.path).shape
         write_label(labels / f"{photo.name}.png", (shape[0], shape[1]), 1 + number, first=(0, 100, 255)[number % 3])
-    line = [
-        "segment",
-        str(photos),
-        "--model",
-        str(mini_folder),
-        "--method",
-        "kmeans",
-        "-k",
-        "truth",
-        "--out",
-        str(tmp_path / "out"),
-    ]
+    line = (f"segment {photos} --model {mini_folder} --method kmeans -k truth --out {tmp_path / 'out'}").split()
     assert main([*line, "--labels", str(labels)]) == 0
     counts = [len(row["segments"]) for row in read_segments(tmp_path / "out")]
     assert all(count <= 1 + number for number, count in enumerate(counts))
@@ -164,17 +153,6 @@ def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, photos, mini_f
         segment_photos(replace(chosen, names=("car",)), found, tmp_path / "whole")
 
 
-def test_segments_do_not_depend_on_the_batch_or_the_threads(tmp_path, photos, mini_folder):
-    found = find_photos([photos]).photos[:3]
-    for batch_size, threads in ((1, 1), (4, 2)):
-        segment_photos(
-            replace(config(mini_folder), batch_size=batch_size, threads=threads), found, tmp_path / f"{batch_size}"
-        )
-    labels = [{k: v for k, v in contents(tmp_path / f"{b}").items() if k.startswith("labels/")} for b in (1, 4)]
-    assert labels[0] == labels[1]
-    assert len(labels[0]) == 3
-
-
 def test_bad_photographs_do_not_stop_the_others(tmp_path, photos, mini_folder, capsys):
     folder = tmp_path / "in"
     write_photos(folder, 3)
@@ -187,18 +165,7 @@ def test_bad_photographs_do_not_stop_the_others(tmp_path, photos, mini_folder, c
     frames = [Image.fromarray(scene_photo(i)) for i in range(3)]
     frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
     Image.new("1", (20_000, 10_000)).save(folder / "huge.png")
-    line = [
-        "segment",
-        str(folder),
-        "--model",
-        str(mini_folder),
-        "--out",
-        str(folder / "out"),
-        "--kl-threshold",
-        "0.3",
-        "--num-points",
-        "8",
-    ]
+    line = (f"segment {folder} --model {mini_folder} --out {folder / 'out'} --kl-threshold 0.3 --num-points 8").split()
     assert main(line) == 2
     captured = capsys.readouterr()
     assert "6 of 10 photographs could not be used" in captured.err
@@ -209,15 +176,6 @@ def test_bad_photographs_do_not_stop_the_others(tmp_path, photos, mini_folder, c
     assert len(read_segments(folder / "out")) == 4
     assert main(line) == 2  # complete: says so again, and finds none of its own pictures
     assert len(read_segments(folder / "out")) == 4
-
-
-def test_many_segments_need_sixteen_bits(tmp_path):
-    label_map = np.arange(300, dtype=np.int32).reshape(20, 15)
-    label_map[0, 0] = -1
-    (tmp_path / "m.png").write_bytes(encode_segments(label_map))
-    np.testing.assert_array_equal(read_segment_ids(tmp_path / "m.png"), label_map)
-    (tmp_path / "m.png").write_bytes(encode_segments(label_map.clip(-1, 254)))
-    np.testing.assert_array_equal(read_segment_ids(tmp_path / "m.png"), label_map.clip(-1, 254))
 
 
 BAD = [
@@ -271,17 +229,7 @@ def test_what_a_dry_run_says(tmp_path, photos, mini_folder, capsys):
     out = tmp_path / "out"
     captions = tmp_path / "captions.csv"
     captions.write_text("file,caption\n0.png,a dog on a background\n1.jpg,a car\n", encoding="utf-8")
-    line = [
-        "segment",
-        str(photos),
-        "--captions",
-        str(captions),
-        "--model",
-        str(mini_folder),
-        "--batch-size",
-        "2",
-        "--quiet",
-    ]
+    line = f"segment {photos} --captions {captions} --model {mini_folder} --batch-size 2 --quiet".split()
     line += ["--out", str(out)]
     assert main([*line, "--dry-run"]) == 0
     said = capsys.readouterr().out

@@ -222,19 +222,7 @@ def test_what_cannot_be_drawn_again_is_refused(tmp_path):
 
 
 def test_by_the_command_line(tmp_path, capsys):
-    line = [
-        "generate",
-        "--classes",
-        "dog",
-        "--per-class",
-        "2",
-        "--steps",
-        "1",
-        "--threads",
-        "1",
-        "--out",
-        str(tmp_path / "out"),
-    ]
+    line = f"generate --classes dog --per-class 2 --steps 1 --threads 1 --out {tmp_path / 'out'}".split()
     assert main([*line, "--quiet"]) == 0
     assert main([*line, "--top-up"]) == 0
     assert "no sample is rejected" in capsys.readouterr().out

@@ -4,9 +4,11 @@ validation.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..config.train import TrainConfig, with_device
 from ..dataset.dataset import Dataset
@@ -98,6 +100,46 @@ def plan_training(
     return Plan(names, tuple(stages), tuple(held))
 
 
+def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = ()) -> list[str]:
+    """A digest of the samples of each stage, and of those for validation, if there are any: of their names, the sizes
+    in bytes of their pictures, and their label maps.
+
+    Raises UserError if stages differ in classes, or if labels cannot be read, have unknown ids or show no class at all.
+    Reads every label map once, which is quick compared with training."""
+    if not stages:
+        raise UserError("nothing to train on: no stage")
+    classes = stages[0].classes
+    for stage in stages:
+        if stage.classes != classes:
+            raise UserError(
+                f"stage '{stage.name}': its classes are not those of stage '{stages[0].name}': {', '.join(classes)}"
+            )
+    digests = []
+    checked = [(f"stage '{stage.name}'", stage.items) for stage in stages]
+    for what, items in [*checked, *([("validation", validation)] if validation else [])]:
+        digest, shows_a_class = hashlib.blake2b(digest_size=6), False
+        for item in items:  # all of them, to find every fault now
+            labels = item.labels(len(classes))
+            shows_a_class |= bool(((labels > 0) & (labels < 255)).any())
+            size = len(source) if isinstance(source := item.stored(), bytes) else source.stat().st_size
+            digest.update(f"{item.name}\n{size} {labels.shape}\n".encode("utf-8", "surrogatepass") + labels.tobytes())
+        if not shows_a_class:
+            raise UserError(f"{what}: none of its {len(items)} label maps shows a class: there is nothing to learn")
+        digests.append(digest.hexdigest())
+    return digests
+
+
+def describe_stage(stage: Stage, config: TrainConfig) -> dict[str, Any]:
+    """Everything about a stage but its samples that decides the training, for the checkpoint and the card."""
+    return {
+        "name": stage.name,
+        "samples": len(stage.items),
+        "classes": list(stage.classes),
+        "steps": stage.step_count(config.batch_size),
+        "mix": [list(part) for part in stage.mix],
+    }
+
+
 def _opened(data: Data) -> Dataset:
     return data if isinstance(data, Dataset) else Dataset.open(data)
 
@@ -142,7 +184,6 @@ def describe(config: TrainConfig, plan: Plan, out: Path) -> str:
     Loads no weights and writes nothing. Raises UserError if the training would fail at once.
     """
     from .models import check_weights, count_parameters, with_queries  # importing transformers takes seconds
-    from .state import check_stages
 
     config = with_device(config)
     if Path(config.weights).is_dir():  # weights on the hub are not checked

@@ -20,15 +20,18 @@ import torch
 from torch import nn
 
 from .. import __version__
-from ..config.train import TrainConfig
+from ..config.base import differences
+from ..config.resolve import load_config
+from ..config.train import TrainConfig, with_device
+from ..dataset import native
 from ..errors import UserError
-from ..files.documents import parse_csv
+from ..files.documents import parse_csv, read_json
 from ..files.messages import show_json
 from ..files.outputs import append, write_atomic, write_tensors
 from ..files.reading import read_lines, read_text
 from ..files.tensors import read_header
 
-LOSSES = "losses.csv"
+LOSSES, RECORD = "losses.csv", "training.json"
 FIELDS = ("step", "stage", "learning_rate", "class", "mask", "dice", "auxiliary", "loss", "gradient_norm", "miou")
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 
@@ -44,7 +47,7 @@ class State:
     validation: list[Count] = field(default_factory=list)
     """The number of samples, then the steps between validations for each stage: these decide which network is kept."""
     data: list[str] = field(default_factory=list)
-    """The digests of `state.check_stages`."""
+    """The digests of `check_stages`."""
 
 
 class Losses:
@@ -82,64 +85,49 @@ def read_losses(path: Path) -> list[dict[str, str]]:
 
 def model_card(config: TrainConfig, state: State, rows: Sequence[Mapping[str, str]], parameters: int) -> str:
     """The text of a trained network's README.md."""
-    stages = state.stages
+    stages, names = state.stages, state.stages[0]["classes"]
     earlier = sum(stage["steps"] for stage in stages[:-1])
     measured = [row for row in rows[earlier:] if row["miou"]]  # each stage starts its own search for the best
-    kept = f"step {state.best_step}, the best of {len(measured)} measured" if measured else "the last step"
-    kept += f" in stage {stages[-1]['name']}" if earlier and measured else ""
-    lines = [
-        "---",
-        "library_name: transformers",
-        "pipeline_tag: image-segmentation",
-        "tags: [semantic-segmentation, seediff]",
-        "---",
-        "",
-        f"# {config.architecture}, backbone {config.backbone}",
-        "",
-        (
-            f"A semantic segmenter of {len(stages[0]['classes'])} classes and the background ({parameters / 1e6:.1f}"
-            " million parameters),"
-        ),
-        f"trained by SeeDiff {__version__}. Id 0 is the background, the classes follow in this order:",
-        ", ".join(stages[0]["classes"]) + ".",
-        "",
-        "| stage | samples | steps of " + f"{config.batch_size} images | first weights |",
-        "|---|---|---|---|",
-        *(
-            f"| {s['name']} | {s['samples']} | {s['steps']} |"
-            f" {_weights_label(config) if i == 0 else 'of the stage before'} |"
-            for i, s in enumerate(stages)
-        ),
-        "",
-        f"Weights of {kept}."
-        + (
-            f" Validation mIoU, with the background: **{state.best:.4f}**."
-            if measured
-            else " No validation set was given."
-        ),
-        "",
-        (
-            f"AdamW, learning rate {config.learning_rate:g} (backbone × {config.backbone_factor:g}), weight decay"
-            f" {config.weight_decay:g}, gradients clipped at {config.clip:g}, {config.schedule} schedule, crops of"
-            f" {config.crop} pixels, {config.dtype}, seed {config.seed}; seediff.toml has it all. `losses.csv` shows"
-            " how it went."
-        ),
-        "",
-        "```python",
-        "from seediff.train.predict import load_segmenter",
-        "",
-        'label_maps = load_segmenter("FOLDER").label_maps([image])  # (H, W, 3) uint8 → (H, W) uint8',
-        "```",
-        "",
+    kept = "the last step. No validation set was given."
+    if measured:
+        stage = f" in stage {stages[-1]['name']}" if earlier else ""
+        kept = f"step {state.best_step}, the best of {len(measured)} measured{stage}."
+        kept += f" Validation mIoU, with the background: **{state.best:.4f}**."
+    # Of a local folder only the last part, so that cards do not reveal its location.
+    local = os.path.isdir(config.weights)
+    first = os.path.basename(os.path.abspath(config.weights)) if local else config.weights
+    table = [
+        f"| {s['name']} | {s['samples']} | {s['steps']} | {'of the stage before' if i else first} |"
+        for i, s in enumerate(stages)
     ]
-    return "\n".join(lines)
+    return f"""---
+library_name: transformers
+pipeline_tag: image-segmentation
+tags: [semantic-segmentation, seediff]
+---
 
+# {config.architecture}, backbone {config.backbone}
 
-def _weights_label(config: TrainConfig) -> str:
-    """The name of the initial weights; of a local folder only the last part, so that cards do not reveal its
-    location.
-    """
-    return os.path.basename(os.path.abspath(config.weights)) if os.path.isdir(config.weights) else config.weights
+A semantic segmenter of {len(names)} classes and the background ({parameters / 1e6:.1f} million parameters),
+trained by SeeDiff {__version__}. Id 0 is the background, the classes follow in this order:
+{", ".join(names)}.
+
+| stage | samples | steps of {config.batch_size} images | first weights |
+|---|---|---|---|
+{chr(10).join(table)}
+
+Weights of {kept}
+
+AdamW, learning rate {config.learning_rate:g} (backbone × {config.backbone_factor:g}), weight decay \
+{config.weight_decay:g}, gradients clipped at {config.clip:g}, {config.schedule} schedule, crops of {config.crop} \
+pixels, {config.dtype}, seed {config.seed}; seediff.toml has it all. `losses.csv` shows how it went.
+
+```python
+from seediff.train.predict import load_segmenter
+
+label_maps = load_segmenter("FOLDER").label_maps([image])  # (H, W, 3) uint8 → (H, W) uint8
+```
+"""
 
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -196,3 +184,39 @@ def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
     return {
         name.removeprefix("average."): value for name, value in found.items() if name.startswith("average.")
     } or None
+
+
+def find_state(out: Path, config: TrainConfig, new: State) -> State:
+    """The state of the training in `out`, which is `new` if none has begun. Raises UserError if `out` holds anything
+    else, or a training with another configuration or on other data."""
+    names = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
+    if not names:
+        return new
+    if native.CONFIG not in names:
+        raise UserError(out, f"not empty and no training of SeeDiff (it holds {names[0]})", "choose another folder")
+    changed = differences(with_device(load_config(out / native.CONFIG, TrainConfig)), config)
+    state = new
+    if (out / CHECKPOINT).is_file():
+        state = read_state(out / CHECKPOINT)
+    elif (out / RECORD).is_file():
+        state = read_json(out / RECORD, State)
+    elif not changed or not (out / LOSSES).is_file():
+        return state  # killed before its first checkpoint: start again
+    before, after = _facts(state), _facts(new)
+    changed += [
+        f"{key}: {show_json(before.get(key))} → {show_json(after.get(key))}"
+        for key in {**before, **after}
+        if before.get(key) != after.get(key)
+    ]
+    if changed:
+        fix = "choose another folder, or give the same options and data as before"
+        raise UserError(out, f"holds another training ({'; '.join(changed)})", fix)
+    return state
+
+
+def _facts(state: State) -> dict[str, Any]:
+    """Everything about the data of a training that decides it."""
+    facts = {f"{key} of stage '{stage['name']}'": value for stage in state.stages for key, value in stage.items()}
+    sets = [*(f"stage '{stage['name']}'" for stage in state.stages), "validation"]
+    facts |= {f"samples and masks of {what}": digest for what, digest in zip(sets, state.data, strict=False)}
+    return {**facts, "validation (samples, steps between)": state.validation}

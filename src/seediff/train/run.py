@@ -34,21 +34,22 @@ from ..files.outputs import write_atomic, write_tensors
 from ..metrics.confusion import Confusion
 from .data import Decoded, Pair, Stage, batches
 from .models import Network, Trainee, average_losses, build_network, parameter_groups, with_queries
-from .plan import Data, plan_training
+from .plan import Data, check_stages, describe_stage, plan_training
 from .predict import Segmenter
 from .processes import Interrupts, Processes, find_processes
 from .record import (
     CHECKPOINT,
     LOSSES,
+    RECORD,
     Losses,
     State,
+    find_state,
     model_card,
     read_checkpoint,
     read_losses,
     read_state,
     write_checkpoint,
 )
-from .state import RECORD, check_stages, describe_stage, find_state
 
 if TYPE_CHECKING:
     from ..workers import Progress

@@ -7,7 +7,6 @@ pickles.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,8 +28,6 @@ from ..models.trust import OWN_ATTENTION, check_settings
 from ..models.weights import all_finite
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-LAYERS = 1000
-"""Maximum number of layers in a part of a configuration: transformers would build more for hours."""
 BACKBONES = ("resnet", "swin")
 """Allowed Mask2Former backbones, in transformers' names."""
 NEW_HEADS = ("decode_head.", "hidden_states_norms.")
@@ -56,10 +53,8 @@ def read_about(folder: Path, kinds: Collection[str]) -> tuple[About, tuple[str, 
             f"{path}: id2label must name 0, 1, 2, … in turn, up to {MAX_CLASSES}, not {show_json(about.id2label)}"
         )
     if names[0] != BACKGROUND:
-        raise UserError(
-            f"{path}: class 0 must be '{BACKGROUND}', not {show_json(names[0])}; only segmenters of `seediff train` can"
-            " be used"
-        )
+        problem = f"class 0 must be '{BACKGROUND}', not {show_json(names[0])}"
+        raise UserError(f"{path}: {problem}; only segmenters of `seediff train` can be used")
     classes = tuple(str(name) for name in names[1:])
     check_class_list(classes, f"{path}: id2label")
     return about, classes
@@ -67,22 +62,18 @@ def read_about(folder: Path, kinds: Collection[str]) -> tuple[About, tuple[str, 
 
 def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
     """A network's config.json. Raises UserError for a `model_type` outside `kinds`, for a configuration that leads to
-    code or other files, with a backbone outside BACKBONES, or with more than LAYERS layers."""
+    code or other files, or with a backbone outside BACKBONES."""
     settings = read_json(path, dict[str, Any], limit=SETTINGS)
     if (kind := settings.get("model_type")) not in tuple(kinds):
         raise UserError(f"{path}: model_type = {show_json(kind)} must be {' or '.join(map(repr, kinds))}")
     check_settings(path, settings)
-    backbone = settings.get("backbone_config")
-    backbone = backbone if isinstance(backbone, dict) else {}
-    if backbone.get("model_type", "swin") not in BACKBONES:
-        kind = show_json(backbone["model_type"])
-        raise UserError(f"{path}: model_type of backbone_config = {kind} must be {' or '.join(BACKBONES)}")
+    backbone = settings.get("backbone_config") or {}
+    if not isinstance(backbone, dict) or backbone.get("model_type", "swin") not in BACKBONES:
+        raise UserError(
+            f"{path}: model_type of backbone_config = {show_json(backbone)} must be {' or '.join(BACKBONES)}"
+        )
     if settings.get("backbone") is not None:
         raise UserError(f"{path}: backbone = {show_json(settings['backbone'])} names another model; remove that key")
-    for key, value in (*settings.items(), *backbone.items()):
-        numbers = [n for n in (value if isinstance(value, list) else [value]) if isinstance(n, (int, float))]
-        if re.search("layers|depth|blocks", key) and max(numbers, default=0) > LAYERS:
-            raise UserError(f"{path}: {key} = {show_json(value)} must be at most {LAYERS}")
     return settings
 
 
