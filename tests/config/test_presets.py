@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import get_args
 
@@ -53,20 +52,6 @@ def test_the_command_line_says_what_is_captured(tmp_path: Path, mini_folder, cap
     assert main([*line, *levels, "--capture-normalize"]) == 2
     assert "seediff: --capture-normalize: true: method reference" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("eulera", r"scheduler: eulera: is not known \(did you mean 'euler-a'"),
-        ("flow-euler", "scheduler: flow-euler: .* was trained for others"),
-    ],
-)
-def test_a_scheduler_that_the_model_cannot_have_is_refused_by_its_file(tmp_path: Path, mini_folder, name, said):
-    shutil.copytree(mini_folder, tmp_path / "own", ignore=shutil.ignore_patterns("*.safetensors"))
-    (tmp_path / "own/seediff.json").write_text(json.dumps({"preset": {"scheduler": name}}))
-    with pytest.raises(UserError, match=rf"seediff\.json \[preset\]: {said}"):
-        GenerateConfig.recommended(classes=("dog",), model=str(tmp_path / "own"))
 
 
 def test_the_embedded_model_captures_the_second_half_where_it_draws():

@@ -25,7 +25,7 @@ from ..files.documents import fit, read_toml
 from ..models.families.unet import SD
 from ..models.hub import resolve_name
 from ..models.info import ModelInfo, Settings, model_info, read_settings
-from ..models.schedulers import check_scheduler, distilled_defaults
+from ..models.schedulers import distilled_defaults
 from .base import BEST_SOURCE, TUNED, Layer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, check_table
@@ -168,16 +168,9 @@ class ModelConstants:
 
 def find_constants(model: str, base: str | None = None, *, fetch: bool = True) -> ModelConstants:
     """The constants of a model, from its files. base: as in `RunConfig`. fetch: download these files for a hub id, so
-    that the first run equals later runs. Raises UserError like `read_preset`, and for a preset whose scheduler does not
-    work with the model."""
+    that the first run equals later runs. Raises UserError like `read_preset`."""
     info = model_info(model, base, fetch=fetch)
-    preset = preset_of(info.settings) if info else read_preset(model)
-    if info and preset.scheduler is not None:
-        try:
-            check_scheduler(info.family, preset.scheduler)
-        except UserError as error:
-            raise UserError(f"{info.settings.path} [preset]: {error}") from error
-    return ModelConstants(model, preset, info)
+    return ModelConstants(model, preset_of(info.settings) if info else read_preset(model), info)
 
 
 @dataclass(frozen=True)

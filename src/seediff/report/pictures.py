@@ -132,7 +132,7 @@ def encode_picture(image: np.ndarray, image_format: str = "PNG", **options: Any)
 
 def jpeg_uri(image: np.ndarray) -> str:
     """(H, W, 3) uint8 as a data URI. Colour is not subsampled: the edges of masks stay sharp."""
-    return _uri("jpeg", encode_picture(image, "JPEG", quality=85, subsampling=0))
+    return data_uri("jpeg", encode_picture(image, "JPEG", quality=85, subsampling=0))
 
 
 def heat_uri(values: np.ndarray) -> str:
@@ -141,8 +141,8 @@ def heat_uri(values: np.ndarray) -> str:
     picture.putpalette(heat_colours().ravel().tolist())
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True, **({"transparency": 0} if values.dtype == bool else {}))
-    return _uri("png", buffer.getvalue())
+    return data_uri("png", buffer.getvalue())
 
 
-def _uri(kind: str, data: bytes) -> str:
+def data_uri(kind: str, data: bytes) -> str:
     return f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")

@@ -5,7 +5,6 @@ Pictures are embedded, nothing is fetched, and the same dataset always gives the
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,17 @@ from ..files.reading import inside
 from ..masks.flags import explain_flag, flag_kind
 from ..masks.steps import BEFORE_PAMR
 from .explain import AFTER_PAMR, WITHOUT_PAMR, Explanation, explain_mask, explain_step
-from .pictures import VIRIDIS_ANCHORS, contact_sheet, encode_picture, heat_uri, jpeg_uri, overlay, shrink, to_levels
+from .pictures import (
+    VIRIDIS_ANCHORS,
+    contact_sheet,
+    data_uri,
+    encode_picture,
+    heat_uri,
+    jpeg_uri,
+    overlay,
+    shrink,
+    to_levels,
+)
 from .saved_steps import TracedSample
 from .tables import Row, count_classes, flat_config, of_photograph, plain_facts, row_classes, show_value
 from .templates import render
@@ -62,9 +71,7 @@ def write_preview(
         flags=[(kind, explain_flag(kind)) for kind in flags if explain_flag(kind)],
         tiles=_tiles(out, rows, class_names),
         images=len(rows),
-        augmentations=(
-            "data:image/jpeg;base64," + base64.b64encode(augmentations).decode("ascii") if augmentations else ""
-        ),
+        augmentations=data_uri("jpeg", augmentations) if augmentations else "",
         traced=[
             _traced_view(traced, class_names, str(summary.get("method", "seediff")))
             for traced in list({traced.class_name: traced for traced in reversed(steps)}.values())[::-1][:traced_images]
