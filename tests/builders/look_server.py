@@ -126,7 +126,7 @@ class Client:
     def numbers(self, **query: Any) -> list[int]:
         """The numbers of the samples that a filter shows."""
         found = self.post("/api/views", query).json
-        return [one["index"] for one in self.get(f"/api/views/{found['view']}?from=0&count=500")["samples"]]
+        return [one["index"] for one in self.get(f"/api/views/{found['view']}?begin=0&count=500")["samples"]]
 
 
 @contextmanager

@@ -161,7 +161,7 @@ def test_keys_wait_for_the_number_of_the_next_sample(browser, tmp_path):
     """Lists come a hundred samples at a time."""
     out, held = write_many(tmp_path / "two-hundred", 200), []
     with running(out) as (_, opened), window(browser, opened.url) as page:
-        page.route("**/api/views/*from=100*", lambda route: held.append(route))
+        page.route("**/api/views/*begin=100*", lambda route: held.append(route))
         page.evaluate("() => { location.hash = 'sample=99'; }")
         until(page, "() => document.querySelector('#sample[aria-busy=false] #sample-name')?.textContent === '0000/99'")
         for key in "axa":

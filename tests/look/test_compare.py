@@ -6,7 +6,7 @@ from look_server import CLASSES, running, write_set
 
 from seediff.dataset import native
 from seediff.errors import UserError
-from seediff.look.compare import Other, difference
+from seediff.look.compare import Comparison, difference
 from seediff.look.samples import open_subject
 
 
@@ -96,6 +96,6 @@ def test_before_and_after_corrections(two):
 def test_what_cannot_be_compared_is_told(two, tmp_path):
     subject = open_subject(two[0])
     with pytest.raises(UserError, match="has the name of one"):
-        Other(subject, write_set(tmp_path / "others", 1, changes=[{"file_name": "images/else.png"}]))
+        Comparison(subject, write_set(tmp_path / "others", 1, changes=[{"file_name": "images/else.png"}]))
     with pytest.raises(UserError, match="this one"):
-        Other(subject, write_set(tmp_path / "large", 4, side=32)).labels("000000", (64, 64))
+        Comparison(subject, write_set(tmp_path / "large", 4, side=32)).labels("000000", (64, 64))

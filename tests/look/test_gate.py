@@ -6,8 +6,7 @@ import urllib.parse
 import pytest
 from look_server import running, write_set
 
-from seediff.look.answers import MASK
-from seediff.look.gate import HEADERS, SMALL, allowed_host
+from seediff.look.gate import HEADERS, LARGEST, allowed_host
 
 
 @pytest.fixture(scope="module")
@@ -129,12 +128,9 @@ def test_other_methods_are_refused(asked):
         assert client.ask(method, "/api/samples/0").status == 405
 
 
-@pytest.mark.parametrize(
-    "path", ["/api/samples/0/act", "/api/samples/0/labels?tool=brush&version=0", "/api/views", "/token", "/"]
-)
+@pytest.mark.parametrize("path", ["/api/samples/0/labels?tool=brush&version=0", "/token"])
 def test_a_hundred_megabytes_are_not_read(asked, path):
     client, _ = asked
-    limit = MASK if "labels" in path else SMALL
     with socket.create_connection(("127.0.0.1", client.port), 10) as connection:
         head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nCookie: {client.cookie}\r\n"
         connection.sendall(
@@ -152,7 +148,7 @@ def test_a_hundred_megabytes_are_not_read(asked, path):
             pass
         else:
             pytest.fail("all was taken")
-    assert sent < limit + (16 << 20)  # but for what lies in buffers on the way
+    assert sent < LARGEST + (16 << 20)  # but for what lies in buffers on the way
 
 
 def test_unpacked_it_is_no_larger_than_the_picture(asked):
@@ -160,7 +156,6 @@ def test_unpacked_it_is_no_larger_than_the_picture(asked):
 
     client, opened = asked
     bomb = zlib.compress(bytes(64 << 20))
-    assert len(bomb) < SMALL * 2
     for body in (bomb, zlib.compress(bytes(64 * 64)) + b"more", zlib.compress(bytes(64 * 64))[:-1]):
         answer = client.ask("POST", "/api/samples/0/labels?tool=brush&version=0", body)
         assert (answer.status, opened.session.acted) == (400, 0)

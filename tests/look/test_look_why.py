@@ -133,21 +133,6 @@ def test_unchanged_constants_change_nothing(kind, more):
     assert kind(beta=0.4, **asked).of(config).ignore_band is None
 
 
-def test_while_it_is_dragged_the_mask_is_nearly_the_one_at_rest(copied, monkeypatch):
-    from seediff.look import tuning
-
-    monkeypatch.setattr(tuning, "FAST_SIDE", 16)
-    with running(copied) as (client, _):
-        constants = client.get("/api/samples/1/attention")["constants"]
-        fast = client.ask("GET", f"/api/samples/1/tuned?{address(constants)}&fast=1").labels
-        exact = client.ask("GET", f"/api/samples/1/tuned?{address(constants)}").labels
-        assert fast.shape == exact.shape
-        np.testing.assert_array_equal(fast[::2, ::2], fast[1::2, 1::2])  # of half the side
-        assert 0.9 < (fast == exact).mean() < 1
-        again = client.ask("GET", f"/api/samples/1/tuned?{address(constants)}&fast=1").labels
-        np.testing.assert_array_equal(again, exact)  # it is at hand
-
-
 def test_masks_of_photographs_are_made_as_mask_makes_them(tmp_path, mini_folder):
     from PIL import Image
 

@@ -46,11 +46,12 @@ _LEARNING = threading.RLock()
 # Values of a type.
 
 
-def fit(value: Any, kind: type[T], where: str) -> T:
-    """The value as `kind`. where: the file, and its line or row, for the message. Raises UserError."""
+def fit(value: Any, kind: type[T], where: str, *, strict: bool = True) -> T:
+    """The value as `kind`. where: the file, and its line or row, for the message. strict=False: numbers and truth may
+    be texts, as in an address. Raises UserError."""
     try:
         with _LEARNING:
-            return msgspec.convert(value, kind)
+            return msgspec.convert(value, kind, strict=strict)
     except (msgspec.ValidationError, UserError, RecursionError) as error:
         raise UserError(where, _reason(error)) from error
 

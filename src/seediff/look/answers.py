@@ -9,7 +9,7 @@ import hashlib
 import zlib
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import anyio
 import msgspec
@@ -20,9 +20,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from ..dataset.encoding import MOST_OBJECTS
+from ..dataset.rows import OF_THE_MASK
 from ..dataset.shapes.objects import find_objects
 from ..errors import UserError
-from ..files.documents import parse_json
+from ..files.documents import fit, parse_json
 from ..files.label_maps import voc_palette
 from ..masks.flags import explain_flag
 from ..report.pictures import heat_colours
@@ -33,16 +34,11 @@ from .many import Jobs
 from .samples import THUMB, image_bytes, thumbnail
 from .session import Session, Stale
 
-MASK = 32 << 20
-"""Maximum bytes of a packed label map in a request: a hundred megapixels of painted shapes take less than a tenth of
-this.
-"""
+FRESH = {"cache-control": "no-store"}
+"""Another set may be served at the same address."""
 VIEWS = 16
 """Maximum number of lists of samples that are kept for windows."""
-LARGE = 2 * THUMB
-"""Pixels of a large thumbnail's longer side."""
-PAGE = 500
-"""Maximum number of samples of a list in one response."""
+T = TypeVar("T")
 _Number = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -56,7 +52,7 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     new: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
 
 
-class Painted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Painted(msgspec.Struct, frozen=True):
     """The description of a painted label map, whose bytes are the request's body."""
 
     version: _Number
@@ -80,6 +76,20 @@ class UndoMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     job: Annotated[str, msgspec.Meta(max_length=64)]
 
 
+class Page(msgspec.Struct, frozen=True):
+    """A part of a list: `count` samples from place `begin` on."""
+
+    begin: _Number
+    count: Annotated[int, msgspec.Meta(ge=0, le=500)]
+
+
+class Thumb(msgspec.Struct, frozen=True):
+    """A thumbnail: the longer side's pixels, and whether the labels are drawn over the picture."""
+
+    side: Annotated[int, msgspec.Meta(ge=1, le=2 * THUMB)] = THUMB
+    labels: bool = True
+
+
 NEITHER, UNCHANGED = "set to not reviewed", "unchanged"
 VERDICTS: dict[str, Any] = {"accept": "accepted", "reject": "rejected", "reset": None}
 
@@ -94,7 +104,7 @@ class Look:
         self.worker = Worker()
         self.jobs = Jobs(session)
         self.views: Cache[np.ndarray] = Cache(VIEWS, lambda numbers: 1)
-        self.thumbs: Cache[tuple[bytes, str]] = Cache(64 << 20, lambda value: len(value[0]))
+        self.thumbs: Cache[bytes] = Cache(64 << 20, len)
         self.decoding = anyio.CapacityLimiter(4)
 
     # The set as a whole.
@@ -104,9 +114,7 @@ class Look:
 
     async def listen(self, request: Request) -> Response:
         self.soon()
-        return StreamingResponse(
-            self.events.listen(), media_type="text/event-stream", headers={"cache-control": "no-store"}
-        )
+        return StreamingResponse(self.events.listen(), media_type="text/event-stream", headers=FRESH)
 
     async def view(self, request: Request) -> Response:
         """A list of samples: its name, by which the page requests parts of the list, and counts. counts=1 in the
@@ -130,13 +138,13 @@ class Look:
     async def page(self, request: Request) -> Response:
         """Part of a list: the number, name and state of each sample."""
         shown = self.shown(request.path_params["view"])
-        begin, count = _whole(request, "from", 0, len(shown)), _whole(request, "count", 0, PAGE)
+        part = asked(request, Page)
         with self.session.lock:
             rows = [
                 {"name": self.session.subject.samples[i].name, **self.session.state(i)}
-                for i in shown[begin : begin + count].tolist()
+                for i in shown[part.begin :][: part.count].tolist()
             ]
-        return JSONResponse({"from": begin, "samples": rows})
+        return JSONResponse({"samples": rows})
 
     async def place(self, request: Request) -> Response:
         """The position of a sample in a list; -1 if the list does not have it."""
@@ -173,23 +181,18 @@ class Look:
         )
 
     async def thumb(self, request: Request) -> Response:
-        number = self.number(request)
-        labels = request.query_params.get("labels", "1") != "0"
-        side = _whole(request, "side", 0, LARGE) or THUMB
-        key = (number, self.session.mask(number), labels, side)
-        held = self.thumbs.get(key)
-        if held is None:
-            subject = self.session.subject
-            make = partial(thumbnail, subject, subject.samples[number], key[1], labels=labels, side=side)
-            data = await anyio.to_thread.run_sync(make, limiter=self.decoding)
-            held = self.thumbs.put(key, (data, tag_of(data)))
-        return tagged(request, *held, "image/jpeg")
+        number, wanted, subject = self.number(request), asked(request, Thumb), self.session.subject
+        mask = self.session.mask(number)
+        make = partial(thumbnail, subject, subject.samples[number], mask, labels=wanted.labels, side=wanted.side)
+        made = partial(self.thumbs.made, (number, mask, wanted), make)
+        data = await anyio.to_thread.run_sync(made, limiter=self.decoding)
+        return Response(data, media_type="image/jpeg", headers=FRESH)
 
     async def image(self, request: Request) -> Response:
         subject = self.session.subject
         make = partial(image_bytes, subject, subject.samples[self.number(request)])
         data, kind = await anyio.to_thread.run_sync(make, limiter=self.decoding)
-        return tagged(request, data, tag_of(data), kind)
+        return Response(data, media_type=kind, headers=FRESH)
 
     async def labels(self, request: Request) -> Response:
         """The current label map: one byte per pixel, row by row, packed by gzip."""
@@ -227,10 +230,10 @@ class Look:
 
     async def other(self, request: Request) -> Response:
         """The other label map of a sample, with the same ids, in the form of `labels`."""
-        number, other = self.number(request), self.comparison().other
+        number, comparison = self.number(request), self.comparison()
 
         def read() -> np.ndarray:
-            return other.labels(self.session.subject.samples[number].name, self.session.labels(number).shape)
+            return comparison.labels(self.session.subject.samples[number].name, self.session.labels(number).shape)
 
         return pack(await anyio.to_thread.run_sync(read, limiter=self.decoding))
 
@@ -256,11 +259,7 @@ class Look:
         `Painted`.
         """
         number = self.number(request)
-        params: dict[str, Any] = dict(request.query_params)
-        painted = parse_json(
-            msgspec.json.encode({**params, "version": _whole(request, "version", 0, 1 << 40)}), Painted, "the address"
-        )
-        data = await request.body()
+        painted, data = asked(request, Painted), await request.body()
 
         def read(present: np.ndarray) -> np.ndarray:
             return unpacked(data, present.shape)
@@ -328,26 +327,10 @@ def about(session: Session) -> dict[str, Any]:
         "classes": list(subject.classes),
         "count": len(subject.samples),
         "editable": subject.editable,
-        "confidence": bool((~np.isnan(session.index.confidence)).any()),
-        "agreement": not bool(np.isnan(session.index.agreement).all()),
+        **{key: any(sample.row.get(key) for sample in subject.samples) for key in OF_THE_MASK},
         "compared": session.comparison and session.comparison.about,
         "readOnly": session.read_only,
     }
-
-
-def tag_of(data: bytes) -> str:
-    """An ETag: a digest of the bytes."""
-    return f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
-
-
-def tagged(request: Request, data: bytes, tag: str, media_type: str) -> Response:
-    """A response with a picture. The browser keeps it, but asks each time whether it still has the bytes with this
-    tag.
-    """
-    headers = {"etag": tag, "cache-control": "private, no-cache"}
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers=headers)
-    return Response(data, media_type=media_type, headers=headers)
 
 
 def pack(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:
@@ -360,7 +343,7 @@ def pack(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:
         media_type="application/octet-stream",
         headers={
             "content-encoding": "gzip",
-            "cache-control": "no-store",
+            **FRESH,
             "x-height": str(height),
             "x-width": str(width),
             **(headers or {}),
@@ -383,8 +366,6 @@ def unpacked(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
     return np.frombuffer(pixels, np.uint8).reshape(height, width)
 
 
-def _whole(request: Request, name: str, least: int, most: int) -> int:
-    text = request.query_params.get(name, "0")
-    if not text.isascii() or not text.isdigit() or len(text) > 15 or not least <= int(text) <= most:
-        raise HTTPException(400, f"{name} must be a whole number from {least} to {most}")
-    return int(text)
+def asked(request: Request, kind: type[T]) -> T:
+    """What a request's address asks for, after its question mark."""
+    return fit(dict(request.query_params), kind, "the address", strict=False)

@@ -7,6 +7,8 @@ addresses is requested, so that the first samples do not wait for it.
 from __future__ import annotations
 
 import threading
+from collections.abc import Awaitable, Callable
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from .why import Why
 
 AFTER = 1.5
-"""Seconds from the opening of the first window to the import of torch."""
+"""Seconds from the opening of a window to the import of torch."""
 SAMPLE = "/api/samples/{number:int}"
 ADDRESSES = {
     ("GET", f"{SAMPLE}/attention"): "about",
@@ -44,39 +46,34 @@ ADDRESSES = {
 """HTTP method and path → the method of `Why` that answers."""
 
 
-class DeferredWhy:
-    """Creates `Why` when it is first needed."""
+def answers_of_why(look: Look) -> list[Route]:
+    """The routes of ADDRESSES. `Why` is made when the first of them is asked for, or AFTER seconds after a window was
+    opened."""
+    lock = threading.Lock()
 
-    def __init__(self, look: Look) -> None:
-        self.look = look
-        self._why: Why | None = None
-        self._lock = threading.Lock()
-        self._begun = False
+    @cache
+    def made() -> Why:
+        from .why import Why
 
-    def why(self) -> Why:
-        with self._lock:
-            if self._why is None:
-                from .why import Why
+        return Why(look)
 
-                self._why = Why(self.look)
-            return self._why
+    def why() -> Why:
+        with lock:
+            return made()
 
-    def soon(self) -> None:
-        """Create it in the background after AFTER seconds. Further calls do nothing."""
-        if not self._begun:
-            self._begun = True
-            timer = threading.Timer(AFTER, self.why)
-            timer.daemon = True
-            timer.start()
+    def soon() -> None:
+        timer = threading.Timer(AFTER, why)
+        timer.daemon = True
+        timer.start()
 
-    def routes(self) -> list[Route]:
-        return [Route(path, self._answering(name), methods=[method]) for (method, path), name in ADDRESSES.items()]
-
-    def _answering(self, name: str):
+    def answering(name: str) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
-            return await getattr(await run_in_threadpool(self.why), name)(request)
+            return await getattr(await run_in_threadpool(why), name)(request)
 
         return answer
+
+    look.soon = soon
+    return [Route(path, answering(name), methods=[method]) for (method, path), name in ADDRESSES.items()]
 
 
 async def refuse(request: Request, error: Exception) -> Response:
@@ -102,9 +99,6 @@ async def page(request: Request) -> Response:
 def make_app(session: Session, events: Events) -> Starlette:
     """The application, without its gate."""
     look = Look(session, events)
-    why = DeferredWhy(look)
-    look.soon = why.soon
-
     routes = [
         Route("/", page),
         Route("/api/set", look.set_),
@@ -124,7 +118,7 @@ def make_app(session: Session, events: Events) -> Starlette:
         Route("/api/job", look.change_many, methods=["POST"]),
         Route("/api/job/stop", look.stop_many, methods=["POST"]),
         Route("/api/job/undo", look.undo_many, methods=["POST"]),
-        *why.routes(),
+        *answers_of_why(look),
         Mount("/static", StaticFiles(packages=[(PACKAGE, "static")])),
     ]
     return Starlette(

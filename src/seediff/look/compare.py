@@ -38,9 +38,10 @@ def difference(here: np.ndarray, there: np.ndarray) -> Difference:
     )
 
 
-class Other:
-    """Another set's label maps, with the first set's class ids. classes: the first set's, then those that only the
-    other set has.
+class Comparison:
+    """Another set's label maps, with the first set's class ids, and the differences that are known so far, which are
+    updated sample by sample, from any thread. classes: the first set's, then those that only the other set has.
+    different: (count,), NaN where not known.
 
     Corrected masks replace the originals, unless both are the same set: then current masks are compared with the
     originals.
@@ -73,10 +74,10 @@ class Other:
         self.missing = sum(sample.name not in self._masks for sample in subject.samples)
         if self.missing == len(subject.samples):
             raise UserError("compare", f"no sample of {other.folder} has the name of one of {subject.folder}")
-
-    @property
-    def label(self) -> str:
-        return "before corrections" if self.before else self.subject.folder.resolve().name
+        self.lock = threading.Lock()
+        self._known: dict[int, Difference] = {}
+        self._both, self._either = np.zeros(IGNORE, np.int64), np.zeros(IGNORE, np.int64)
+        self.different = np.full(len(subject.samples), np.nan, np.float32)
 
     def labels(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """(H, W) uint8: the other label map of a sample. Raises UserError if there is none of this shape."""
@@ -89,23 +90,11 @@ class Other:
             )
         return labels
 
-
-class Comparison:
-    """The differences that are known so far; updated sample by sample, from any thread. different: (count,), NaN where
-    not known.
-    """
-
-    def __init__(self, other: Other, count: int) -> None:
-        self.other = other
-        self.lock = threading.Lock()
-        self._known: dict[int, Difference] = {}
-        self._both, self._either = np.zeros(IGNORE, np.int64), np.zeros(IGNORE, np.int64)
-        self.different = np.full(count, np.nan, np.float32)
-
     @property
     def about(self) -> dict[str, Any]:
         """The other masks' name and classes, for the page."""
-        return {"name": self.other.label, "classes": self.other.classes}
+        name = "before corrections" if self.before else self.subject.folder.resolve().name
+        return {"name": name, "classes": self.classes}
 
     def put(self, number: int, found: Difference) -> Difference:
         with self.lock:
@@ -123,7 +112,7 @@ class Comparison:
         with self.lock:
             return {
                 "compared": len(self._known),
-                "missing": self.other.missing,
+                "missing": self.missing,
                 **self.scores(self._both, self._either),
             }
 
@@ -131,7 +120,7 @@ class Comparison:
         """The IoU of the background and of each class that either side shows, and the mean; the mean is null if neither
         shows any.
         """
-        names = ("background", *self.other.classes)
+        names = ("background", *self.classes)
         rows = [
             {"id": i, "name": name, "iou": round(float(both[i] / either[i]), 4)}
             for i, name in enumerate(names)

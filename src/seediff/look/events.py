@@ -8,7 +8,7 @@ import queue
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable
-from contextlib import suppress
+from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 Result = TypeVar("Result")
@@ -27,44 +27,25 @@ class Worker:
     """
 
     def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any, BaseException | None], None]]] = (
-            queue.SimpleQueue()
-        )
+        self._waiting: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
         threading.Thread(target=self._work, daemon=True, name="look worker").start()
 
     def _work(self) -> None:
         while True:
-            function, done = self._waiting.get()
-            try:
-                result, error = function(), None
-            except BaseException as caught:
-                result, error = None, caught
-            done(result, error)
-
-    def start(self, function: Callable[[], Any]) -> None:
-        """Run a function later; its result or exception is discarded."""
-        self._waiting.put((function, lambda result, error: None))
+            future, function = self._waiting.get()
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(function())
+                except BaseException as error:
+                    future.set_exception(error)
 
     async def do(self, function: Callable[[], Result]) -> Result:
         """Run a function and wait for its result. If the caller is cancelled before the function starts, the function
         is skipped.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Result] = loop.create_future()
-
-        def guarded() -> Any:
-            return None if future.cancelled() else function()
-
-        def done(result: Any, error: BaseException | None) -> None:
-            def settle() -> None:
-                if not future.cancelled():
-                    future.set_exception(error) if error else future.set_result(result)
-
-            with suppress(RuntimeError):  # the server has ended in the meantime
-                loop.call_soon_threadsafe(settle)
-
-        self._waiting.put((guarded, done))
-        return await future
+        future: Future[Result] = Future()
+        self._waiting.put((future, function))
+        return await asyncio.wrap_future(future)
 
 
 class Events:
@@ -101,8 +82,7 @@ class Events:
                 else:
                     yield f"data: {line}\n\n".encode()
         finally:
-            with suppress(KeyError):
-                self._windows.remove(window)
+            self._windows.discard(window)
 
 
 class Cache(Generic[Value]):

@@ -13,8 +13,6 @@ import ipaddress
 import re
 import secrets
 import socket
-import time
-from collections.abc import Callable
 from importlib.resources import files
 from urllib.parse import parse_qs
 
@@ -36,47 +34,28 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
 }
 """Headers of every response."""
-SMALL = 64 << 10
-"""Maximum bytes of a request's body, unless its path allows more."""
+LARGEST = 32 << 20
+"""Maximum bytes of a request's body, such as a packed label map: a hundred megapixels of painted shapes take less than
+a tenth of this.
+"""
 ENTERED = (
     '<!doctype html><html lang="en"><title>seediff look</title><link rel="icon" href="/static/icon.svg">'
     '<meta http-equiv="refresh" content="0;url=/"><a href="/">Enter</a></html>'
 )
-SOON = 60.0
-"""Seconds that a browser may take to start."""
 OPEN = ("/static/look.css", "/static/icon.svg")
 """Paths that need no token: the form that asks for it uses them."""
 
 
-class Ticket:
-    """A substitute for the token that is accepted once, within SOON seconds: for the address with which a browser is
-    started, which everybody on the machine can read."""
-
-    def __init__(self) -> None:
-        self.text, self._until = secrets.token_urlsafe(24), time.monotonic() + SOON
-
-    def used(self, given: str) -> bool:
-        """Whether `given` is the ticket. If so, the ticket becomes invalid."""
-        if self._until < time.monotonic() or not hmac.compare_digest(
-            given.encode("utf-8", "replace"), self.text.encode()
-        ):
-            return False
-        self._until = 0.0
-        return True
-
-
 class Gate:
-    """Passes permitted requests on to the application. limit: maximum bytes of a request's body, by its path. host: the
-    address that the server listens at."""
+    """Passes permitted requests on to the application. host: the address that the server listens at. once: accepted in
+    place of the token, a single time: for the address that a browser is started with, which everybody on the machine
+    can read."""
 
-    def __init__(
-        self, app: ASGIApp, *, token: str, host: str, port: int, limit: Callable[[str], int] = lambda path: SMALL
-    ) -> None:
-        self.app, self.token, self.host, self.limit = app, token, host, limit
-        self.ticket = Ticket()
-        self.cookie = (  # browsers share cookies between a host's ports, so each server needs its own
-            f"seediff_look_{port}"
-        )
+    def __init__(self, app: ASGIApp, *, token: str, host: str, port: int) -> None:
+        self.app, self.token, self.host = app, token, host
+        self.once = secrets.token_urlsafe(24)
+        # Browsers share cookies between a host's ports, so each server needs its own.
+        self.cookie = f"seediff_look_{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -98,10 +77,10 @@ class Gate:
         unknown length, a method that is not answered, or a POST from another page. None for all others."""
         if len(headers.getlist("host")) != 1 or not allowed_host(headers["host"], self.host):
             return PlainTextResponse("This name is not the server's; use the address that `seediff look` printed.", 421)
-        length, limit = headers.get("content-length", "0"), self.limit(scope["path"])
-        if "transfer-encoding" in headers or not re.fullmatch(r"\d{1,15}", length) or int(length) > limit:
+        length = headers.get("content-length", "0")
+        if "transfer-encoding" in headers or not re.fullmatch(r"\d{1,15}", length) or int(length) > LARGEST:
             return PlainTextResponse(
-                f"The body must have a length, of at most {limit} bytes.", 413, {"connection": "close"}
+                f"The body must have a length, of at most {LARGEST} bytes.", 413, {"connection": "close"}
             )
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return PlainTextResponse("Only GET and POST are answered.", 405)
@@ -117,23 +96,22 @@ class Gate:
         that may pass.
         """
         request = Request(scope, receive)
-        given = request.cookies.get(self.cookie, "")
-        if self._right(given) or scope["path"] in OPEN:
+        if _same(request.cookies.get(self.cookie, ""), self.token) or scope["path"] in OPEN:
             if scope["path"] == "/" and "token" in request.query_params:
                 return RedirectResponse("/", 303)
             return None
         if scope["path"] == "/" and scope["method"] == "GET":
             given = request.query_params.get("token", "")
-            if self._right(given) or self.ticket.used(given):
+            if _same(given, self.once):
+                self.once = secrets.token_urlsafe(24)
+                return self._enter()
+            if _same(given, self.token):
                 return self._enter()
             return _form("" if "token" not in request.query_params else "That was not the token.", 401)
         if scope["path"] == "/token" and scope["method"] == "POST":
             asked = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
-            return (
-                self._enter()
-                if self._right(asked.get("token", [""])[0].strip())
-                else _form("That was not the token.", 401)
-            )
+            right = _same(asked.get("token", [""])[0].strip(), self.token)
+            return self._enter() if right else _form("That was not the token.", 401)
         return PlainTextResponse("The token is missing; open the address that `seediff look` printed.", 401)
 
     def _enter(self) -> Response:
@@ -141,9 +119,6 @@ class Gate:
         answer = HTMLResponse(ENTERED)
         answer.set_cookie(self.cookie, self.token, httponly=True, samesite="strict", path="/")
         return answer
-
-    def _right(self, token: str) -> bool:
-        return hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode())
 
 
 def allowed_host(header: str, host: str) -> bool:
@@ -176,6 +151,10 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _same(given: str, secret: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode())
 
 
 def _form(message: str, status: int) -> Response:

@@ -6,21 +6,16 @@ from __future__ import annotations
 
 import secrets
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from starlette.exceptions import HTTPException
 
 from ..errors import UserError, first_line, system_reason
-from .events import Worker
 from .session import Session, Stale
 
 DAMAGED, UNDONE = "that cannot be changed", "undone"
-SOON = 10.0
-"""Remaining seconds below which no remaining time is shown."""
 Change = Callable[[int, dict[str, Any]], str]
 """Changes one sample: its number, and the fields that its action's `detail` must have → the outcome, in words."""
 
@@ -29,7 +24,7 @@ class Jobs:
     """Runs one job at a time in a separate thread, so that other requests do not wait for it."""
 
     def __init__(self, session: Session) -> None:
-        self.session, self.worker = session, Worker()
+        self.session = session
         self.stop = threading.Event()
         self.busy = False
 
@@ -42,36 +37,20 @@ class Jobs:
             raise HTTPException(409, "another job is going on")
         self.busy = True
         self.stop.clear()
-        self.worker.start(partial(self._work, numbers, what, change))
+        threading.Thread(target=self._work, args=(numbers, what, change), daemon=True, name="look job").start()
 
     def _work(self, numbers: Sequence[int], what: str, change: Change) -> None:
-        job, counts, begun, failed = secrets.token_hex(8), Counter[str](), time.monotonic(), ""
+        job, counts, failed = secrets.token_hex(8), Counter[str](), ""
 
         def tell(text: str, done: int, **more: Any) -> None:
-            report = {
-                "kind": "job",
-                "job": job,
-                "text": text,
-                "done": done,
-                "total": len(numbers),
-                "ended": False,
-                "changed": 0,
-            }
-            self.session.tell({**report, "undoable": False, **more})
+            about = {"kind": "job", "job": job, "text": text, "done": done, "total": len(numbers)}
+            self.session.tell({**about, "ended": False, "undoable": False, **more})
 
         try:
             for done, number in enumerate(numbers):
                 if self.stop.is_set():
                     break
-                left = (time.monotonic() - begun) / done * (len(numbers) - done) if done else 0.0
-                rest = (
-                    ""
-                    if left < SOON
-                    else f", about {round(left)} s left"
-                    if left < 100
-                    else f", about {round(left / 60)} min left"
-                )
-                tell(f"{done} of {len(numbers)} samples{rest}", done)
+                tell(f"{done} of {len(numbers)} samples", done)
                 try:
                     counts[change(number, {"job": job})] += 1
                 except UserError:
@@ -83,11 +62,10 @@ class Jobs:
         except Exception as error:  # most often, a device is out of memory
             failed = f"it failed: {first_line(error)}"
         self.busy = False
-        others = [f"{count} {other}" for other, count in counts.items() if other != what]
-        text = "; ".join(
-            [f"{counts[what]} {what}", *([", ".join(others)] if others else []), *([failed] if failed else [])]
-        )
-        tell(text, sum(counts.values()), ended=True, changed=counts[what], undoable=what != UNDONE)
+        others = ", ".join(f"{count} {other}" for other, count in counts.items() if other != what)
+        text = "; ".join(filter(None, [f"{counts[what]} {what}", others, failed]))
+        undoable = what != UNDONE and counts[what] > 0
+        tell(text, sum(counts.values()), ended=True, changed=counts[what], undoable=undoable)
 
     def undo(self, job: str) -> None:
         """Undo a job on all samples that have not been changed since."""

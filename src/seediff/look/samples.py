@@ -165,9 +165,9 @@ SENT = {"PNG": "image/png", "JPEG": "image/jpeg"}
 """Formats whose files are sent to the browser unchanged, and their media types."""
 
 
-def read_image(subject: Subject, sample: Sample) -> np.ndarray | None:
-    """(H, W, 3) uint8: a sample's picture, aligned with its label map; None if there is no picture. Raises
-    UserError.
+def read_image(subject: Subject, sample: Sample, side: int | None = None) -> np.ndarray | None:
+    """(H, W, 3) uint8: a sample's picture, aligned with its label map; None if there is no picture. side: a JPEG of
+    larger sides may be decoded at a fraction of its size. Raises UserError.
     """
     path = subject.image_path(sample)
     if path is None:
@@ -175,6 +175,8 @@ def read_image(subject: Subject, sample: Sample) -> np.ndarray | None:
     if subject.kind != "dataset" and not sample.drawn:
         return read_photo(path)
     with open_picture(path) as picture:
+        if side:
+            picture.draft("RGB", (side, side))
         return np.asarray(in_rgb(picture, path))
 
 
@@ -198,29 +200,15 @@ def image_bytes(subject: Subject, sample: Sample) -> tuple[bytes, str]:
 def thumbnail(subject: Subject, sample: Sample, mask: str, *, labels: bool = True, side: int = THUMB) -> bytes:
     """A JPEG whose longer side is at most `side` pixels, grey if there is no picture. labels: draw the labels of
     `mask`, a path in the set, over it. Raises UserError."""
-    path = subject.image_path(sample)
-    label_map = (
-        None if sample.drawn or not labels else shrink(subject.read_labels(mask), side, Image.Resampling.NEAREST)
-    )
-    if path is None:
-        assert label_map is not None or sample.drawn
-        label_map = (
-            shrink(subject.read_labels(mask), side, Image.Resampling.NEAREST) if label_map is None else label_map
-        )
-        small = np.full((label_map.shape[0], label_map.shape[1], 3), 128, np.uint8)
-    elif subject.kind == "dataset" or sample.drawn:
-        with open_picture(path) as picture:
-            size = picture.size
-            picture.draft("RGB", (side, side))  # a JPEG is decoded at a fraction of its size
-            scale = min(1.0, side / max(size))
-            shape = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-            small = np.asarray(in_rgb(picture, path).resize(shape, Image.Resampling.BILINEAR, reducing_gap=2.0))
-    else:
-        small = shrink(read_photo(path), side, Image.Resampling.BILINEAR)
+    image, label_map = read_image(subject, sample, side), None
+    if image is None or (labels and not sample.drawn):
+        label_map = subject.read_labels(mask)
+    if image is None:
+        assert label_map is not None
+        image = np.full((*label_map.shape, 3), 128, np.uint8)
+    small = shrink(image, side, Image.Resampling.BILINEAR)
     if label_map is not None:
-        if label_map.shape != small.shape[:2]:
-            label_map = np.asarray(
-                Image.fromarray(label_map).resize((small.shape[1], small.shape[0]), Image.Resampling.NEAREST)
-            )
-        small = overlay(small, label_map, voc_palette(), alpha=0.45)
+        size = small.shape[1], small.shape[0]
+        small_map = np.asarray(Image.fromarray(label_map).resize(size, Image.Resampling.NEAREST))
+        small = overlay(small, small_map, voc_palette(), alpha=0.45)
     return encode_picture(small, "JPEG", quality=80)

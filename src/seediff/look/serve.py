@@ -18,10 +18,9 @@ from typing import Any
 import uvicorn
 
 from ..errors import UserError
-from .answers import MASK
 from .app import make_app
 from .events import Events
-from .gate import SMALL, Gate, is_loopback
+from .gate import Gate, is_loopback
 from .samples import open_subject
 from .session import Session
 
@@ -36,12 +35,7 @@ class Opened:
     url: str
     token: str
     once: str
-    """The address for the browser that is started, with a ticket that is accepted once."""
-
-
-def body_limit(path: str) -> int:
-    """Maximum bytes of a request's body."""
-    return MASK if path.startswith("/api/samples/") and path.endswith("/labels") else SMALL
+    """The address for the browser that is started, with what is accepted once in place of the token."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -129,7 +123,7 @@ def serve(
         with listen(host, port) as listening:
             token = token or secrets.token_urlsafe(24)
             at = listening.getsockname()[1]
-            app = Gate(make_app(session, events), token=token, host=host, port=at, limit=body_limit)
+            app = Gate(make_app(session, events), token=token, host=host, port=at)
             config = uvicorn.Config(
                 app,
                 http="h11",
@@ -144,7 +138,7 @@ def serve(
             )
             shown = f"[{host}]" if ":" in host else host
             url = f"http://{shown}:{at}/" + (f"?token={token}" if is_loopback(host) else "")
-            once = f"http://{shown}:{at}/?token={app.ticket.text}"
+            once = f"http://{shown}:{at}/?token={app.once}"
             yield Opened(session, url, token, once), Server(config), listening
     finally:
         session.close()

@@ -42,7 +42,7 @@ from ..errors import UserError
 from ..files.output_folders import InUse, open_folder
 from ..files.outputs import write_atomic
 from ..files.reading import PICTURE, inside, read_bytes
-from .compare import Comparison, Difference, Other, difference
+from .compare import Comparison, Difference, difference
 from .index import Index
 from .samples import Sample, Subject
 
@@ -152,16 +152,14 @@ class Session:
             for number in self.histories:
                 self.index.update(number, self.row(number))
             if subject.kind == "predictions":
-                self._in_background(self._measure_classes, self._recount)
+                self._in_background(self._measure_classes)
         except BaseException:
             self.close()
             raise
 
-    def _in_background(
-        self, measure: Callable[[int, Sample], None], publish: Callable[[], None] = lambda: None
-    ) -> None:
-        """Measure every sample in a separate thread. Windows are updated every MEASURED seconds, after `publish`.
-        Damaged samples are skipped; their picture shows the reason."""
+    def _in_background(self, measure: Callable[[int, Sample], Any]) -> None:
+        """Measure every sample in a separate thread. Windows are updated every MEASURED seconds. Samples that cannot be
+        measured are skipped; their picture shows the reason."""
 
         def work() -> None:
             said = time.monotonic()
@@ -169,7 +167,6 @@ class Session:
                 with suppress(UserError, ValueError):
                     measure(number, sample)
                 if number == len(self.subject.samples) - 1 or time.monotonic() - said > MEASURED:
-                    publish()
                     self.tell({"kind": "behind"})
                     said = time.monotonic()
 
@@ -180,25 +177,16 @@ class Session:
         counts = np.bincount(self.subject.read_labels(sample.mask).ravel(), minlength=256)
         held = shown_classes(counts, self.subject.classes)
         sample.row.update(classes=held["classes"], area=held["area"])  # type: ignore[attr-defined]  # rows of predictions are plain dicts
-
-    def _recount(self) -> None:
         with self.lock:
-            self.index.recount()
-            for changed in self.histories:
-                self.index.update(changed, self.row(changed), acted=False)
+            self.index.update(number, self.row(number), acted=False)
 
     def compare(self, folder: Path) -> None:
         """Compare with another set's label maps of the same pictures, which are read in a separate thread. Raises
         UserError.
         """
-        self.comparison = Comparison(Other(self.subject, folder), len(self.subject.samples))
+        self.comparison = Comparison(self.subject, folder)
         self.index.different = self.comparison.different
-        self._in_background(lambda number, sample: self._compare(number))
-
-    def _compare(self, number: int) -> None:
-        if self.comparison is not None:
-            with suppress(UserError):  # a sample that the other set lacks
-                self.difference(number)
+        self._in_background(lambda number, sample: self.difference(number))
 
     def difference(self, number: int) -> Difference:
         """The difference between a sample's current label map and the other map, both read from their files. Raises
@@ -208,14 +196,10 @@ class Session:
         while True:  # again if somebody corrects the mask in the meantime
             mask = self.mask(number)
             labels = self.labels(number)
-            there = self.comparison.other.labels(self.subject.samples[number].name, labels.shape)
+            there = self.comparison.labels(self.subject.samples[number].name, labels.shape)
             found = self.comparison.put(number, difference(labels, there))
             if mask == self.mask(number):
                 return found
-
-    def _ids(self, row: Mapping[str, Any]) -> list[int]:
-        """The ids of the row's classes, without classes that the set lacks."""
-        return [self.index.ids[name] for name in row.get("classes") or () if name in self.index.ids]
 
     def close(self) -> None:
         """Release the folder."""
@@ -256,7 +240,7 @@ class Session:
     def state(self, number: int) -> dict[str, Any]:
         """A sample's state for the page."""
         history, row = self.history(number), self.row(number)
-        now, sure = history.now, self.index.confidence[number]
+        now, ids, sure = history.now, self.index.ids, self.index.of_mask["confidence"][number]
         return {
             "index": number,
             "version": history.version,
@@ -264,7 +248,7 @@ class Session:
             "corrected": is_corrected(row),
             "made": is_made(row),
             "original": not (now and now.mask),
-            "classes": self._ids(row),
+            "classes": [ids[name] for name in row.get("classes") or () if name in ids],
             "flags": list(row.get("flags") or ()),
             "area": row.get("area") or {},
             "confidence": None if np.isnan(sure) or is_replaced(row) else round(float(sure), 3),
@@ -309,8 +293,9 @@ class Session:
             self.histories[number] = history
             self.acted += 1
             self.index.update(number, self.row(number))
-            if labels is not None or name in (ORIGINAL, "undo", "redo"):
-                self._compare(number)
+            if self.comparison is not None and (labels is not None or name in (ORIGINAL, "undo", "redo")):
+                with suppress(UserError):  # a sample that the other set lacks
+                    self.difference(number)
             state = self.state(number)
         self.tell({"kind": "state", "window": window, "action": name, **state})
         return state

@@ -18,12 +18,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..attention.windows import Window
 from ..config.constants import MaskConfig
 from ..config.methods import METHOD_FACTS
 from ..dataset.native import IGNORE, dataset_labels
 from ..errors import UserError
-from ..files.label_maps import resize_nearest
 from ..masks.make import enlarge, label_pixels, make_masks, pamr_weights, refine, soft_mask
 from ..masks.steps import BEFORE_PAMR
 from ..report.explain import AFTER_PAMR, Explanation, explain_step
@@ -33,10 +31,8 @@ from .events import Cache
 
 SHOWN_SIDE = 256
 """Maximum side, in pixels, of a map that is shown as a step."""
-FAST_SIDE = 256
-"""Longer side, in pixels, of the picture that PAMR works on while a constant is dragged."""
 KEPT = 3
-"""Number of entries in each of a sample's caches: soft maps, soft masks before and after PAMR, and PAMR's weights."""
+"""Number of entries in each of a sample's caches: soft masks before and after PAMR, and PAMR's weights."""
 
 
 class Constants(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,18 +71,12 @@ class Tuner:
     def __init__(self, seen: Seen) -> None:
         self.seen = seen
         self.lock = threading.Lock()
-        self._maps, self._soft, self._refined, self._weights = (
-            Cache[torch.Tensor](KEPT, lambda values: 1) for _ in range(4)
-        )
-        self._small: Tuner | None = None
+        self._soft, self._refined, self._weights = (Cache[torch.Tensor](KEPT, lambda values: 1) for _ in range(3))
 
-    def labels(self, config: MaskConfig, ids: Mapping[str, int], *, fast: bool = False) -> np.ndarray:
-        """(H, W) uint8: the label map with the set's class ids. ids: class → id. fast: while a constant is dragged,
-        PAMR may work on a picture reduced to FAST_SIDE, and the label map is enlarged. Raises UserError, for example
-        for a level that was not captured."""
+    def labels(self, config: MaskConfig, ids: Mapping[str, int]) -> np.ndarray:
+        """(H, W) uint8: the label map with the set's class ids. ids: class → id. Raises UserError, for example for a
+        level that was not captured."""
         seen = self.seen
-        if fast and config.pamr and max(seen.image.shape) > FAST_SIDE and self._refined.get(self._key(config)) is None:
-            return resize_nearest(self._smaller().labels(config, ids), *seen.size)
         if unknown := [name for name in seen.classes if name not in ids]:
             raise UserError(f"class '{unknown[0]}' is none of the set's")
         soft = self._last(config)
@@ -112,29 +102,15 @@ class Tuner:
         return self._refined.made(key, refined)
 
     def _enlarged(self, config: MaskConfig) -> torch.Tensor:
-        def maps() -> torch.Tensor:
-            return torch.stack([soft_mask(self.seen.maps, name, config).soft for name in self.seen.classes])
+        def enlarged() -> torch.Tensor:
+            maps = torch.stack([soft_mask(self.seen.maps, name, config).soft for name in self.seen.classes])
+            return enlarge(maps, self.seen.image.shape[:2], config)
 
-        key, size = self._key(config), self.seen.image.shape[:2]
-        return self._soft.made(key, lambda: enlarge(self._maps.made(key, maps), size, config))
+        return self._soft.made(self._key(config), enlarged)
 
     def _key(self, config: MaskConfig) -> tuple[Any, ...]:
         """The changeable options that soft masks depend on."""
         return config.method, config.alpha
-
-    def _smaller(self) -> Tuner:
-        """A Tuner for the reduced picture; it shares the cache of soft maps."""
-        if self._small is None:
-            image = shrink(self.seen.image, FAST_SIDE, Image.Resampling.BOX)
-            # Masks of photographs are enlarged to the photograph's size anyway, so these stay.
-            size, part = (
-                (image.shape[:2], Window(0, 0, *image.shape[:2]))
-                if self.seen.whole
-                else (self.seen.size, self.seen.part)
-            )
-            self._small = Tuner(replace(self.seen, image=image, size=size, part=part))
-            self._small._maps = self._maps
-        return self._small
 
     def steps(self, constants: Constants, name: str) -> list[dict[str, Any]]:
         """Every step of one class's mask, as in preview.html: {name, text, equation, height, width, data}. data:

@@ -5,7 +5,6 @@ steps, segments.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
 from typing import Annotated, Any
@@ -29,7 +28,7 @@ from ..files.documents import fit, parse_json
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
 from ..segments.tiles import label
-from .answers import UNCHANGED, Look, pack
+from .answers import UNCHANGED, Look, asked, pack
 from .attention import (
     Capturer,
     Seen,
@@ -65,6 +64,20 @@ ALONE = threading.Lock()
 """Its holder sets torch's number of threads, which is global to the process."""
 
 
+class Pointed(msgspec.Struct, frozen=True):
+    """A pixel of a sample, or columns of its text."""
+
+    x: int = -1
+    y: int = -1
+    columns: Annotated[str, msgspec.Meta(pattern=r"^\d{1,6}(,\d{1,6}){0,511}$")] | None = None
+
+
+class Fine(msgspec.Struct, frozen=True):
+    """An index of THRESHOLDS; None for the usual one."""
+
+    fine: Annotated[int, msgspec.Meta(ge=0, lt=len(THRESHOLDS))] | None = None
+
+
 class Apply(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Constants for one sample, and the version of the sample that the page shows."""
 
@@ -73,10 +86,9 @@ class Apply(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ApplyToMany(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Constants for a list of samples, or for those of them with a given class."""
+    """Constants for a list of samples."""
 
     view: Annotated[str, msgspec.Meta(max_length=64)]
-    class_id: Annotated[int, msgspec.Meta(ge=0, le=254)] = 0
 
 
 class Why:
@@ -178,14 +190,13 @@ class Why:
         return JSONResponse(await run_in_threadpool(self.about_sample, self.look.number(request)))
 
     async def attends(self, request: Request) -> Response:
-        number, params = self.look.number(request), request.query_params
+        number, at = self.look.number(request), asked(request, Pointed)
 
         def maps() -> list[dict[str, Any]]:
             seen = self.needed(number).seen
-            if "columns" in params:
-                return word_maps(seen, tuple(_wholes(params["columns"])))
-            x, y = (_wholes(params.get(name, ""))[0] for name in "xy")
-            return pixel_maps(seen, x, y)
+            if at.columns is not None:
+                return word_maps(seen, tuple(map(int, at.columns.split(","))))
+            return pixel_maps(seen, at.x, at.y)
 
         levels = await run_in_threadpool(maps)
         return JSONResponse(
@@ -194,23 +205,20 @@ class Why:
 
     async def steps(self, request: Request) -> Response:
         number, name = self.look.number(request), request.query_params.get("name", "")
-        constants = _constants(request)
+        constants = asked(request, Constants)
         return JSONResponse({"steps": await self.look.worker.do(lambda: self.needed(number).steps(constants, name))})
 
     async def tuned(self, request: Request) -> Response:
         """A label map with other constants, not saved."""
-        number, constants = self.look.number(request), _constants(request)
-        fast = request.query_params.get("fast") == "1"
-        return pack(await run_in_threadpool(self.made, number, constants.of, fast=fast))
+        number, constants = self.look.number(request), asked(request, Constants)
+        return pack(await run_in_threadpool(self.made, number, constants))
 
-    def made(self, number: int, of: Callable[[MaskConfig], MaskConfig], *, fast: bool = False) -> np.ndarray:
-        """The label map for the configuration that `of` makes from the sample's. fast: for display only, with one
-        thread, because the tensors are small and several threads on a busy machine take five times as long. A label map
-        that may be saved is made with the number of threads that made the set."""
+    def made(self, number: int, constants: Constants) -> np.ndarray:
+        """The label map with other constants, by the number of threads that made the set."""
         tuner, config = self.needed(number), self.config(number)
-        threads = 1 if fast or config is None else config.threads or 1
-        with tuner.lock, ALONE, cpu_threads(threads, self.threads):
-            return tuner.labels(of(tuner.seen.config), self.session.index.ids, fast=fast)
+        threads = config.threads if config else None
+        with tuner.lock, ALONE, cpu_threads(threads or 1, self.threads):
+            return tuner.labels(constants.of(tuner.seen.config), self.session.index.ids)
 
     async def apply(self, request: Request) -> Response:
         """Make a label map with other constants, and save it."""
@@ -218,7 +226,7 @@ class Why:
         detail = _detail(body)
 
         def act() -> dict[str, Any]:
-            labels = self.made(number, body.of)
+            labels = self.made(number, body)
             return self.session.act(number, body.version, "made", labels=labels, window=body.window, detail=detail)
 
         return await self.look.answer(number, act)
@@ -239,24 +247,16 @@ class Why:
 
     async def segments(self, request: Request) -> Response:
         """(H, W) uint16: DiffSeg's segment at each pixel, from the sample's attention."""
-        number, text = self.look.number(request), request.query_params.get("fine", "")
-        fine = _wholes(text)[0] if text else None
-        if fine is not None and fine >= len(THRESHOLDS):
-            raise UserError(f"fine must be from 0 to {len(THRESHOLDS) - 1}")
+        number, wanted = self.look.number(request), asked(request, Fine).fine
+        labels, fine = await self.look.worker.do(lambda: self.divided(number, wanted))
+        return pack(labels, {"x-fine": str(fine)})
 
-        if fine is not None:
-            return pack(await self.look.worker.do(lambda: self.held(number, fine)), {"x-fine": str(fine)})
-        labels, at = await self.look.worker.do(lambda: self.usual(number))
-        return pack(labels, {"x-fine": str(at)})
-
-    def held(self, number: int, fine: int) -> np.ndarray:
-        """A sample's segments at one of THRESHOLDS."""
-        return self.segmented.made((number, fine), lambda: divide(self.needed(number), THRESHOLDS[fine]))
-
-    def usual(self, number: int) -> tuple[np.ndarray, int]:
-        """The coarsest division with at least FEW segments, and the index of its threshold."""
-        for fine in range(len(THRESHOLDS)):
-            if (labels := self.held(number, fine)).max() >= FEW:
+    def divided(self, number: int, wanted: int | None) -> tuple[np.ndarray, int]:
+        """A sample's segments at one of THRESHOLDS, and its index; None for the coarsest with at least FEW."""
+        for fine in range(len(THRESHOLDS)) if wanted is None else (wanted,):
+            make = partial(divide, self.needed(number), THRESHOLDS[fine])
+            labels = self.segmented.made((number, fine), make)
+            if labels.max() >= FEW:
                 break
         return labels, fine
 
@@ -266,9 +266,6 @@ class Why:
         """Make new masks for many samples."""
         body = parse_json(await request.body(), ApplyToMany, "the constants")
         numbers = self.look.shown(body.view).tolist()
-        if body.class_id:
-            name = next((name for name, i in self.session.index.ids.items() if i == body.class_id), None)
-            numbers = [i for i in numbers if name in (self.session.row(i).get("classes") or ())]
         self.look.jobs.start(numbers, MADE, partial(self._make_one, body))
         return JSONResponse({"samples": len(numbers)}, 202)
 
@@ -280,7 +277,7 @@ class Why:
             return "reviewed by somebody"
         if self.tuner(number) is None:
             return "without attention"
-        labels = self.made(number, body.of)
+        labels = self.made(number, body)
         state = self.session.act(number, version, "made", labels=labels, detail={**_detail(body), **detail})
         return MADE if state["version"] > version else UNCHANGED
 
@@ -305,26 +302,5 @@ def _words(seen: Seen, model: str | None) -> list[dict[str, Any]]:
     return [{"start": word.start, "end": word.end, "columns": word.columns} for word in find_words(seen.maps, model)]
 
 
-def _constants(request: Request) -> Constants:
-    """The constants in a request's address."""
-    params: dict[str, Any] = {name: request.query_params.get(name, "") for name in ("method", "alpha", "beta", "pamr")}
-    try:
-        params |= {
-            "alpha": float(params["alpha"]),
-            "beta": float(params["beta"]),
-            "pamr": {"true": True, "false": False}[params["pamr"]],
-        }
-    except (ValueError, KeyError) as error:
-        raise UserError("alpha and beta must be numbers, pamr true or false") from error
-    return fit(params, Constants, "the constants")
-
-
 def _detail(constants: Constants) -> dict[str, Any]:
     return {"method": constants.method, "alpha": constants.alpha, "beta": constants.beta, "pamr": constants.pamr}
-
-
-def _wholes(text: str) -> list[int]:
-    parts = text.split(",")
-    if len(parts) > 512 or not all(part.isascii() and part.isdigit() and len(part) < 7 for part in parts):
-        raise UserError("whole numbers are needed")
-    return [int(part) for part in parts]

@@ -109,7 +109,7 @@ export class Grid {
     const { view } = this;
     this.asking += 1;
     try {
-      const { samples } = await get(`/api/views/${view}?from=${number * CHUNK}&count=${CHUNK}`);
+      const { samples } = await get(`/api/views/${view}?begin=${number * CHUNK}&count=${CHUNK}`);
       for (const one of samples) if (this.heard.get(one.index)?.version > one.version) Object.assign(one, this.heard.get(one.index));
       if (view === this.view) this.chunks.set(number, samples);
       return samples;

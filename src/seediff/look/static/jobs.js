@@ -15,14 +15,14 @@ export class Jobs {
 
   ask(path, body) { return post(path, body).catch((error) => this.page.notice(error.message)); }
 
-  hear({ job, text, done, total, ended, changed, undoable }) {
+  hear({ job, text, done, total, ended, undoable }) {
     Object.assign(this, { job });
     $("job").hidden = false;
     $("job").setAttribute("aria-busy", !ended);
     $("job-text").textContent = text;
     Object.assign($("job-bar"), { max: Math.max(1, total), value: done, hidden: ended });
     $("job-stop").hidden = ended;
-    $("job-undo").hidden = !ended || !changed || !undoable;
+    $("job-undo").hidden = !undoable;
     $("job-close").hidden = !ended;
     if (ended) this.page.refresh({ keep: true });
   }

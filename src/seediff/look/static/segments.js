@@ -35,10 +35,10 @@ export class Segments {
     if (this.fetching || !this.view.labels) return;
     if (this.found && !by) return void this.show();
     this.fetching = true;
-    const { view } = this, { number } = view, wanted = by && this.found ? Math.max(0, Math.min(9, this.fine + by)) : "";
+    const { view } = this, { number } = view, wanted = by && this.found ? `?fine=${Math.max(0, Math.min(9, this.fine + by))}` : "";
     this.told.textContent = "Finding segments …";
     try {
-      const found = await pixels(`/api/samples/${number}/segments?fine=${wanted}`);
+      const found = await pixels(`/api/samples/${number}/segments${wanted}`);
       if (number === view.number) {
         this.found = found.values;
         this.fine = Number(found.headers.get("x-fine"));

@@ -18,8 +18,7 @@ export class Why {
     for (const id of ["method", "pamr"]) $(id).addEventListener("change", () => this.try());
     $("untune").addEventListener("click", () => this.endTrial());
     $("apply").addEventListener("click", () => this.apply());
-    $("apply-class").addEventListener("click", () => this.applyTo("class"));
-    $("apply-shown").addEventListener("click", () => this.applyTo("shown"));
+    $("apply-shown").addEventListener("click", () => this.applyToShown());
     $("show-steps").addEventListener("click", () => this.steps());
     $("capture").addEventListener("click", () => this.capture());
   }
@@ -175,11 +174,10 @@ export class Why {
   }
 
   // Show what other constants make; while one is on its way only the last that was asked for waits.
-  // exact: as it would be saved; else it may be a coarser one, which the exact one follows.
-  async try(exact = false) {
+  async try() {
     if (!this.info) return;
     this.say();
-    this.trial = { ...this.constants(), exact };
+    this.trial = this.constants();
     this.page.view.stage.drawHeat(null);
     if (this.trying) return;
     this.trying = true;
@@ -187,12 +185,11 @@ export class Why {
       while (this.trial) {
         const asked = this.trial, number = this.number, begun = performance.now();
         this.trial = null;
-        const exact = asked.exact, made = await pixels(`/api/samples/${number}/tuned?${new URLSearchParams({ ...asked, fast: exact ? 0 : 1 })}`);
+        const made = await pixels(`/api/samples/${number}/tuned?${new URLSearchParams(asked)}`);
         if (number !== this.number) return;
-        if (!exact) this.settle(); // once it rests, PAMR on the whole picture
         this.page.view.shownLabels = made.values;
         this.page.view.draw();
-        $("tuned-shown").textContent = `tried, not saved (${Math.round(performance.now() - begun)} ms${exact ? "" : " …"})`;
+        $("tuned-shown").textContent = `tried, not saved (${Math.round(performance.now() - begun)} ms)`;
       }
     } catch (error) {
       this.page.notice(error.message);
@@ -201,16 +198,10 @@ export class Why {
     }
   }
 
-  settle() {
-    clearTimeout(this.resting);
-    this.resting = setTimeout(() => { if (this.page.view.shownLabels && !this.trial) this.try(true); }, 120);
-  }
-
   // Back to the mask as it is; whether anything was tried.
   endTrial() {
     const view = this.page.view;
     this.trial = null;
-    clearTimeout(this.resting);
     this.fixed = false;
     if (!view?.shownLabels) return false;
     view.shownLabels = null;
@@ -228,12 +219,9 @@ export class Why {
     return view.changes.enqueue(view.base, send, { redrawn: true });
   }
 
-  applyTo(scope) {
-    const class_ = scope === "class" ? Number(this.page.view.classes.value) : 0;
-    if (scope === "class" && !(class_ >= 1 && class_ < 255)) return void this.page.notice("Choose the class first: it is the one that is painted with.");
-    const what = scope === "class" ? `every sample with ${this.page.set.classes[class_ - 1]}` : `all ${this.page.shownCount().toLocaleString()} that are shown`;
-    if (!window.confirm(`Make new masks of ${what}? Those that somebody reviewed or corrected stay as they are.`)) return undefined;
-    return void this.page.jobs.ask("/api/job/masks", { ...this.constants(), view: this.page.viewName(), class_id: class_ });
+  applyToShown() {
+    if (!window.confirm(`Make new masks of all ${this.page.shownCount().toLocaleString()} that are shown? Those that somebody reviewed or corrected stay as they are.`)) return undefined;
+    return void this.page.jobs.ask("/api/job/masks", { ...this.constants(), view: this.page.viewName() });
   }
 
   async capture() {
