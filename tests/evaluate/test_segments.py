@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from layouts import save_cityscapes, save_map, save_voc
-from rich.console import Console
 
 from seediff.errors import UserError
 from seediff.evaluate import segments
-from seediff.evaluate.segments import evaluate_segments, notes, score_table, to_json
+from seediff.evaluate.segments import evaluate_segments, notes, to_json
 from seediff.evaluate.semantic import write_json
 
 # Class 0 has six labelled pixels, class 1 four; two pixels are unlabelled. Segments 9 and 3 stand for them, two pixels
@@ -130,7 +129,7 @@ def test_cityscapes_and_voc_folders(tmp_path: Path):
     assert (scores.acc, scores.miou, list(scores.per_class)[15]) == (1, 1, "person")
 
 
-def test_json_and_table(folders, tmp_path: Path):
+def test_json(folders, tmp_path: Path):
     scores = evaluate_segments(*folders, num_classes=3, seed=5)
     path = tmp_path / "results" / "scores.json"
     write_json(to_json(scores), path)
@@ -147,9 +146,3 @@ def test_json_and_table(folders, tmp_path: Path):
     assert written["per_class"]["0"]["iou"] == 0.75
     assert written["per_class"]["2"] == {"iou": None, "iou_ci95": [None, None], "tp": 0, "fp": 0, "fn": 0}
     assert [p.name for p in path.parent.iterdir()] == ["scores.json"]
-    console = Console(width=100)
-    with console.capture() as shown:
-        console.print(score_table(scores))
-    rows = [line for line in shown.get().splitlines() if "%" in line]
-    assert len(rows) == 5  # title row, two classes, mIoU and ACC; the class that is nowhere has no row
-    assert "84.6%" in rows[-1]
