@@ -51,7 +51,7 @@ def test_options_reach_the_evaluation(folders, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("--labels-format", "cityscapes"), "is not laid out like Cityscapes"),
+        (("--labels-format", "cityscapes"), "is not laid out like cityscapes"),
         (("--protocol", "loose"), "--protocol"),
         (("--num-classes", "27"), "voc labels have 21 classes"),
         (("--split", "test"), "test.txt: there is no such file"),

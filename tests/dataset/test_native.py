@@ -47,7 +47,7 @@ def test_read_what_was_written(one_sample):
         ("masks/000003.png", item().source, "masks/000003.png: .*8-bit palette or grey"),
         ("images/000003.png", b"\x89PNG nothing", "images/000003.png: cannot be read as a picture"),
         ("images/000003.png", None, "there is no such file"),
-        ("soft/000003_7.png", native.encode_soft(np.zeros((4, 5), np.float32)), r"must have a soft mask of \(4, 6\)"),
+        ("soft/000003_7.png", native.encode_soft(np.zeros((4, 5), np.float32)), r"000003_7\.png: is \(4, 5\)"),
         ("classes.txt", None, r"classes\.txt: there is no such file"),
         ("classes.txt", b"dog\n", r"classes\.txt"),
         ("classes.txt", b"background\n" + b"".join(b"c%d\n" % i for i in range(255)), "255 classes"),

@@ -326,9 +326,7 @@ def test_a_lora_and_an_embedding_of_another_family(folder, model, tmp_path):
     )
     for what in ("lora", "embedding"):
         added: Any = {what: str(tmp_path / "o.safetensors")}
-        with pytest.raises(
-            UserError, match=rf"^{what}: .*o\.safetensors: .*(model '|diffusers loads no LoRA into)"
-        ) as error:
+        with pytest.raises(UserError, match=rf"^{what}: .*o\.safetensors: ") as error:
             load_model(str(folder), device="cpu", **added)
         assert "\n" not in str(error.value)
 
