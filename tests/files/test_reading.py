@@ -72,8 +72,6 @@ PHOTO = {"id": 1, "photo": "a", "width": 2, "height": 2}
         "[" * 10_000,
         '{"images": 5}',
         '{"images": [], "categories": [1], "annotations": []}',
-        json.dumps({"images": [PHOTO | {"photo": None}], "categories": [], "annotations": []}),
-        json.dumps({"images": [PHOTO | {"width": "x"}], "categories": [], "annotations": []}),
         json.dumps(
             {"images": [PHOTO], "categories": [], "annotations": [{"image_id": 1, "category_id": 7, "area": 4}]}
         ),

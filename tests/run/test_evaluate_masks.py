@@ -88,13 +88,6 @@ def test_equal_lists_are_captured_once_and_an_empty_one_never(tmp_path, made_up)
     assert made_up == [("dog", "cat", "car"), ("dog", "cat", "car"), ("dog",), ("dog", "cat", "car")]
 
 
-def test_without_background_the_two_oracles_are_one(tmp_path, made_up):
-    folder = labelled(tmp_path, [[[0, 1], [2, 255]]] * 2, tuple(SOFT))
-    scores = evaluate_masks(CONFIG, folder / "images", open_evaluation(folder)).protocols
-    assert scores["oracle"].beta is None
-    assert scores["oracle"].miou == scores["oracle-ignored"].miou == pytest.approx((1 + 0 + 1 / 2) / 3)
-
-
 def test_a_stopped_evaluation_continues_with_what_is_finished(tmp_path, made_up, monkeypatch, capsys):
     folder = labelled(tmp_path, [[[0, 1], [1, 2]], [[1, 2], [3, 1]], [[1, 1], [1, 0]], [[0, 2], [2, 0]]])
     line = ["evaluate", "masks", str(folder / "images"), "--labels", str(folder), "--quiet", "--draws", "20", "--json"]

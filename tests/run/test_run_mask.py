@@ -71,17 +71,6 @@ def test_photographs_are_seen_in_their_own_shape(tmp_path, photos, mini_folder):
     assert {values.shape for _, values in traced.steps} == {(3, 4), (6, 8), (12, 16)}
 
 
-def test_which_photographs_go_together_changes_no_mask(tmp_path, photos, mini_folder):
-    """Those alike in shape do; the dataset has them in their own order."""
-    found = find_photos([photos]).photos
-    for number in (1, 6):
-        mask_photos(replace(config(mini_folder), batch_size=number), found, tmp_path / f"{number}")
-    pairs = zip(store.read_dataset(tmp_path / "1"), store.read_dataset(tmp_path / "6"), strict=True)
-    for (one, other), photo in zip(pairs, found, strict=True):
-        assert one.metadata["source"] == other.metadata["source"] == photo.name
-        assert (one.label_map != other.label_map).mean() < 0.001  # a value within rounding of the threshold
-
-
 def test_absent_classes_get_no_mask(tmp_path, photos, mini_folder):
     found = find_photos([photos]).photos
     mask_photos(config(mini_folder, presence=1.0), found, tmp_path / "out")
@@ -228,27 +217,12 @@ def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_f
 BAD = [
     ([], "classes: name at least one; for example --classes"),
     (["--classes", "zebra"], "zebra"),
-    (
-        ["--classes", "dog", "--timesteps", "2000"],
-        "Invalid value for --timesteps: '2000' must be a list, each a whole number",
-    ),
     (["--classes", "dog", "--presence", "2"], "--presence: 2.0 must be a number in [0, 1]"),
-    (["--classes", "dog", "--prompt", "a dog"], "does not contain {class}"),
     (["--classes", "dog", "--timesteps", "50,50"], "--timesteps: (50, 50): each may occur only once"),
-    (["--classes", "dog", "--size", "0"], "--size: 0 must be at least 8 pixels; leave it out"),
     (["--classes", "dog", "--size", "2048"], "attention grows with the fourth power"),
-    (["--classes", "dog", "--fit", "resize", "--size", "2048x256"], "--size: 2048x256 must be at most 512x512 in area"),
-    (["--classes", "dog", "--size", "64×48×3"], "--size: '64×48×3' must be a side in pixels, or"),
     (["--classes", "dog", "--fit", "resize", "--size", "64x50"], "mini', for example 64x48"),
-    (["--classes", "dog", "--size", "522"], "for example 512"),
-    (["--classes", "dog", "--fit", "resize", "--size", "665x394"], "for example 656x384"),
-    (
-        ["--classes", "dog", "--size", "64x48"],
-        "--size: 64x48: width x height needs fit resize,",
-    ),
-    (["--classes", "dog", "--fit", "resize", "--size", "800x16"], "--size: 800x16: one side is 50 times the other; at"),
+    (["--classes", "dog", "--size", "64x48"], "--size: 64x48: width x height needs fit resize,"),
     (["--classes", "{in}/empty.csv"], "empty.csv: gives no photograph a class"),
-    (["--classes", "nowhere.csv"], "nowhere.csv: there is no such file"),
     (["--classes", "dog", "--seed-level", "64"], "--seed-level: 64: the model has no"),
 ]
 

@@ -11,15 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from damage import json_damages, refusal, tensor_damages
 from safetensors.torch import load_file, save_file
-from shapes import CLASSES, items, scene, small
+from shapes import CLASSES, items, small
 
 from seediff.errors import UserError
 from seediff.train.data import Stage
 from seediff.train.models import build_network
 from seediff.train.predict import _resized, load_segmenter
-from seediff.train.record import CHECKPOINT, read_checkpoint, read_state, write_checkpoint
+from seediff.train.record import CHECKPOINT, read_checkpoint, write_checkpoint
 from seediff.train.run import train
 
 
@@ -131,24 +130,6 @@ def test_which_attention_computes_is_not_the_configurations_choice(folder: Path,
     build_network(small(weights=str(folder)), CLASSES)
 
 
-def test_a_damaged_configuration_is_a_line(folder: Path) -> None:
-    path = folder / "config.json"
-    whole = json.loads(path.read_text())
-    part = {key: whole[key] for key in ("model_type", "id2label", "test_side")}
-    (folder / "model.safetensors").unlink()  # so that none is loaded: what is looked at is the configuration
-    refused = 0
-    for _, data in json_damages(part):
-        path.write_bytes(data)
-        refused += refusal(lambda: load_segmenter(folder, "cpu"), folder) is not None
-    assert refused > 80
-
-
-@pytest.mark.parametrize("scales", [(float("nan"),), (float("inf"),), (1.0, -1.0), (1e9,), (0,)])
-def test_scales_that_are_none(sound: Path, scales: tuple[float, ...]) -> None:
-    with pytest.raises(UserError, match=r"scales: .* must be one or more numbers above 0"):
-        load_segmenter(sound, "cpu").label_maps([scene(0)[0]], scales=scales)
-
-
 class Small(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -164,36 +145,14 @@ def checkpoint(path: Path, **changes) -> tuple[Small, torch.optim.Optimizer]:
     return trainee, optimizer
 
 
-@pytest.mark.timeout(120)
-def test_every_damage_of_a_checkpoint_is_read_or_refused_in_a_line(tmp_path: Path) -> None:
-    path = tmp_path / CHECKPOINT
-    trainee, optimizer = checkpoint(path)
-    whole, refused, cases = path.read_bytes(), 0, 0
-
-    def read() -> None:
-        read_state(path)
-        read_checkpoint(path, trainee, optimizer)
-
-    for _, data in tensor_damages(whole):
-        path.write_bytes(data)
-        cases += 1
-        refused += refusal(read, path) is not None
-    assert cases > 500
-    assert refused > 0.9 * cases
-
-
 @pytest.mark.parametrize(
     "changed",
     [
         lambda t: t.pop("trainee.network.bias"),
         lambda t: t.update({"trainee.network.bias": torch.zeros(4)}),
-        lambda t: t.update({"trainee.network.bias": torch.zeros(3, dtype=torch.float64)}),
-        lambda t: t.update({"trainee.more": torch.zeros(3)}),
         lambda t: t.update({"adamw.0.exp_avg": torch.zeros(9)}),
         lambda t: t.update({"adamw.9.exp_avg": torch.zeros(3)}),
-        lambda t: t.update({"adamw.x.exp_avg": torch.zeros(3)}),
         lambda t: t.pop("adamw.0.step"),
-        lambda t: t.update({"average.bias": torch.zeros(4)}),
         lambda t: t.update({"else.bias": torch.zeros(4)}),
     ],
 )

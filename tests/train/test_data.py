@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 from PIL import Image
-from shapes import CLASSES, items, png, small
+from shapes import CLASSES, items, small
 
-from seediff.dataset.sample import Sample
 from seediff.errors import UserError
-from seediff.train.data import PAD, Decoded, Stage, augment, batches, sample_at
+from seediff.train.data import PAD, Stage, augment, batches, sample_at
 
 
 def order(stage, count, seed=0):
@@ -66,19 +65,6 @@ def test_image_and_labels_move_together():
         pixels, ids = augment(image, Image.fromarray(labels), np.random.default_rng(seed), small(jitter=0.0))
         sure = ids != 255
         assert ((pixels[..., 0] > 127) == (ids == 1))[sure].mean() > 0.96  # resizing blurs edges by half a pixel
-
-
-@pytest.mark.parametrize(
-    ("labels", "image", "says"),
-    [
-        (np.full((8, 8), 3, np.uint8), np.zeros((8, 8, 3), np.uint8), "id 3 in its label map, but there are 2 classes"),
-        (np.zeros((8, 9), np.uint8), np.zeros((8, 8, 3), np.uint8), "label map is (8, 9), but its picture is (8, 8)"),
-    ],
-)
-def test_bad_samples(labels, image, says):
-    with pytest.raises(UserError, match="sample 'x'") as error:
-        Decoded([Sample(png(image), labels, name="x")], 2)[0]
-    assert says in str(error.value)
 
 
 @pytest.mark.parametrize(

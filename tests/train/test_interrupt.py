@@ -128,9 +128,3 @@ def test_held_interrupts_come_at_the_end():
     with pytest.raises(RuntimeError, match="connection closed"):
         fail(interrupted=False)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_an_interrupt_that_is_passed_on_is_the_same(line, interrupt, capsys):
-    interrupt(2, times=3)
-    assert main(line) == 130
-    assert f"2 of {STEPS} steps kept" in capsys.readouterr().err

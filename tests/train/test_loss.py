@@ -96,12 +96,6 @@ def test_image_without_any_label_is_nothing():
     assert masks.grad.abs().max() == 0
 
 
-def test_more_classes_than_queries():
-    masks, classes = outputs()
-    losses = set_losses(masks[:, :2], classes[:, :2], label_maps(), CONFIG)
-    assert all(torch.isfinite(one) for one in losses.values())
-
-
 def test_right_answer_costs_nothing():
     labels = label_maps()
     masks = torch.stack([torch.where(labels == c, 20.0, -20.0) for c in range(C)], 1)

@@ -5,32 +5,6 @@ from seediff.config.train import TrainConfig, make_config
 from seediff.errors import UserError
 
 
-def test_defaults_are_the_papers():
-    config = TrainConfig()
-    assert (config.architecture, config.backbone, config.weights, config.queries) == (
-        "mask2former",
-        "swin-b",
-        "pretrained",
-        100,
-    )
-    assert (config.learning_rate, config.weight_decay, config.backbone_factor, config.clip) == (1e-4, 0.05, 0.1, 0.01)
-    assert (config.batch_size, config.crop, config.scale, config.schedule, config.power) == (
-        16,
-        512,
-        (0.5, 2.0),
-        "poly",
-        0.9,
-    )
-    assert (config.class_weight, config.mask_weight, config.dice_weight, config.no_object, config.points) == (
-        2,
-        5,
-        5,
-        0.1,
-        12544,
-    )
-    assert config.auxiliary == 0
-
-
 def test_tiny_brings_its_own_and_given_values_win():
     tiny = make_config({"backbone": "tiny"})
     assert (tiny.crop, tiny.weights, tiny.backbone_factor) == (128, "scratch", 1.0)
@@ -56,17 +30,11 @@ def test_toml_comes_back(tmp_path):
             {"architecture": "segformer", "backbone": "tiny", "weights": "pretrained"},
             "do not exist for segformer's tiny",
         ),
-        ({"batch_size": 0}, "batch_size: 0 must be a whole number of at least 1"),
         ({"crop": 16}, "crop: 16 must be a whole number in [32, 16384]"),
-        ({"crop": 1 << 63}, "crop: 9223372036854775808 must be a whole number"),
-        ({"test_side": 16385}, "test_side: 16385 must be a whole number in [32, 16384]"),
         ({"accumulate": 3}, "cannot be divided into accumulate = 3"),
         ({"scale": (2.0, 1.0)}, "0 < low ≤ high"),
         ({"learning_rate": 0.0}, "learning_rate: 0.0 must be a number in (0, 1)"),
-        ({"clip": -1.0}, "clip: -1.0 must be a number of at least 0"),
-        ({"ema": 1.0}, "ema: 1.0 must be a number in [0, 1)"),
         ({"drops": (1.0,)}, "drops: [1.0] must be a list, each a number in (0,"),
-        ({"seed": -1}, "seed: -1 must"),
     ],
 )
 def test_bad_values(given, says):

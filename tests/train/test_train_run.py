@@ -132,13 +132,6 @@ def test_a_new_best_network_has_a_checkpoint(tmp_path, monkeypatch):
     assert (state.step, state.best_step) == (2, 2)
 
 
-def test_other_folders_are_refused(tmp_path):
-    (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(UserError, match="no training of SeeDiff"):
-        train(small(), [stage()], tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
-
-
 def test_weights_of_another_training(tmp_path):
     train(small(), [stage()], tmp_path / "a", workers=0)
     train(small(weights=str(tmp_path / "a"), learning_rate=1e-9), [stage()], tmp_path / "b", workers=0)

@@ -25,7 +25,7 @@ from ..dataset.encoding import png
 from ..dataset.native import LABELS, NAMED, OVERLAYS
 from ..dataset.shapes.rle import encode
 from ..errors import UserError
-from ..files.documents import fit, read_json
+from ..files.documents import read_json
 from ..files.label_maps import segment_palette, voc_palette
 from ..files.pictures import open_picture
 from ..files.reading import ANNOTATIONS
@@ -142,33 +142,12 @@ def coco(rows: Sequence[Mapping[str, Any]], ids: Mapping[str, int]) -> dict[str,
 
 
 @dataclass(frozen=True)
-class _Image:
-    id: int
-    photo: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class _Segment:
-    image_id: int
-    category_id: int
-    area: int
-
-
-@dataclass(frozen=True)
-class _Word:
-    id: int
-    name: str
-
-
-@dataclass(frozen=True)
 class _Document:
     """What is read of segments.json."""
 
-    images: list[_Image]
-    annotations: list[_Segment]
-    categories: list[_Word]
+    images: list[dict[str, Any]]
+    annotations: list[dict[str, Any]]
+    categories: list[dict[str, Any]]
 
 
 def read_segments(out: Path) -> list[dict[str, Any]]:
@@ -176,16 +155,13 @@ def read_segments(out: Path) -> list[dict[str, Any]]:
     read.
     """
     path = out / SegmentPhotosConfig.last_file
-    table = read_json(path, dict[str, Any], limit=ANNOTATIONS)
-    fit(table, _Document, str(path))
+    table = read_json(path, _Document, limit=ANNOTATIONS)
     try:
-        rows = {image["id"]: {**image, "segments": []} for image in table["images"]}
-        names = {category["id"]: category["name"] for category in table["categories"]}
-        for annotation in table["annotations"]:
+        rows = {image["id"]: {**image, "segments": []} for image in table.images}
+        names = {category["id"]: category["name"] for category in table.categories}
+        for annotation in table.annotations:
             name = names[annotation["category_id"]] if annotation["category_id"] else None
             rows[annotation["image_id"]]["segments"].append({**annotation, "name": name})
     except KeyError as error:
-        raise UserError(
-            f"{path}: an annotation's image_id or category_id is {error}, and there is none of this id"
-        ) from error
+        raise UserError(path, f"a key or an id is missing: {error}") from error
     return list(rows.values())
