@@ -131,13 +131,6 @@ def test_what_is_no_lora(xl, xl_folder, twin, tmp_path, monkeypatch):
         load_model(xl_folder, device="cpu", lora=lora)
 
 
-def test_a_folder_has_its_usual_file(xl, tmp_path):
-    (tmp_path / "own").mkdir()
-    lora_of(xl, tmp_path / "own" / "pytorch_lora_weights.safetensors")
-    save_file({"a": torch.zeros(1)}, tmp_path / "own" / "other.safetensors")
-    assert adapters.weight_file("lora", str(tmp_path / "own")).name == "pytorch_lora_weights.safetensors"
-
-
 def test_a_lora_of_the_hub(monkeypatch):
     for source in ("owner/my--lora", "owner/lora-", "~nobody-here", "owner/lora/other.gguf"):
         with pytest.raises(UserError, match=f"^lora: {source} must be a .safetensors file, or a folder or hub id"):
@@ -281,21 +274,8 @@ def test_the_command(xl_folder, xl_lora, tmp_path):
     from seediff.cli.generate import generate as command
 
     run = runner(command)
-    options = (
-        "--classes",
-        "dog",
-        "--per-class",
-        1,
-        "--steps",
-        1,
-        "--size",
-        64,
-        "--device",
-        "cpu",
-        "--quiet",
-        "--model",
-        xl_folder,
-    )
+    options = ["--classes", "dog", "--per-class", 1, "--steps", 1, "--size", 64, "--device", "cpu", "--quiet"]
+    options += ["--model", xl_folder]
     run("generate", *options, "--lora", xl_lora, "--lora-scale", 0.5, "--out", tmp_path / "set")
     written = (tmp_path / "set" / "seediff.toml").read_text(encoding="utf-8")
     assert f'lora = "{xl_lora}"\nlora_scale = 0.5\n' in written

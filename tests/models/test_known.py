@@ -140,23 +140,15 @@ def test_plans_are_the_same_before_a_model_is_fetched(hub, name, tmp_path, monke
     shorter.mkdir()
     (shorter / "model_index.json").write_bytes((folder / "model_index.json").read_bytes())
     plans = []
+    own = model_info(name)
+    assert own is not None
     for here in (None, shorter, folder):
         for module in (names, info):
             monkeypatch.setattr(module, "cached_folder", lambda hub_id, here=here: here)
         line = {"classes": ("dog",), "model": name}
-        own = model_info(name)
-        assert own is not None
-        plans.append(
-            [
-                plan(GenerateJob(configure(GenerateConfig, line)), out),
-                plan(MaskJob(configure(MaskPhotosConfig, line), found), out),
-                *(
-                    []
-                    if own.family.no_self_attention
-                    else [plan(SegmentJob(SegmentPhotosConfig(model=name), found), out)]
-                ),
-            ]
-        )
+        jobs = [GenerateJob(configure(GenerateConfig, line)), MaskJob(configure(MaskPhotosConfig, line), found)]
+        jobs += [] if own.family.no_self_attention else [SegmentJob(SegmentPhotosConfig(model=name), found)]
+        plans.append([plan(job, out) for job in jobs])
     assert plans[0] == plans[1] == plans[2]
     assert all(text.count("\nCapture: ") == 1 for text in plans[0])
     assert "assumed" not in plans[0][0]
@@ -174,19 +166,8 @@ def test_levels_that_a_known_model_lacks_are_refused_before_it_is_fetched(hub, t
 
 @pytest.mark.parametrize("model", ["sdxl-turbo", "flux-schnell", "stabilityai/sdxl-turbo"])
 def test_guidance_of_a_distilled_model_is_refused_before_it_is_fetched(hub, model, tmp_path, capsys):
-    line = [
-        "generate",
-        "--classes",
-        "dog",
-        "--model",
-        model,
-        "--guidance-scale",
-        "5",
-        "--device",
-        "cpu",
-        "--out",
-        str(tmp_path / "set"),
-    ]
+    line = ["generate", "--classes", "dog", "--model", model, "--guidance-scale", "5", "--device", "cpu"]
+    line += ["--out", str(tmp_path / "set")]
     for more in ([], ["--dry-run"]):
         assert main([*line, *more]) == 2
         assert f"--guidance-scale: 5.0: model '{model}' draws without guidance" in capsys.readouterr().err

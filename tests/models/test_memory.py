@@ -70,19 +70,8 @@ def test_one_line_and_exit_2(options, why, command, tmp_path, capsys):
 
 
 def test_a_run_is_continued_with_offload_or_without(mini_folder, tmp_path, offered, monkeypatch):
-    options = [
-        "--classes",
-        "dog,cat",
-        "--per-class",
-        "1",
-        "--steps",
-        "2",
-        "--device",
-        "cpu",
-        "--model",
-        str(mini_folder),
-        "--quiet",
-    ]
+    options = ["--classes", "dog,cat", "--per-class", "1", "--steps", "2", "--device", "cpu", "--quiet"]
+    options += ["--model", str(mini_folder)]
     command = ["generate", *options, "--out", str(tmp_path / "set")]
     assert cli.main([*command, "--offload", "model"]) == 0
     written = (tmp_path / "set" / "seediff.toml").read_text(encoding="utf-8")

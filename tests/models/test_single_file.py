@@ -277,19 +277,8 @@ def test_commands_on_a_file(twin, tmp_path):
     """A run goes on where it stopped, and its rows name the file without its folder."""
     folder = twin("unet")
     path = save_single_file(tmp_path / "tuned.safetensors", folder, "unet")
-    line = [
-        "generate",
-        "--model",
-        str(path),
-        "--base",
-        str(folder),
-        "--classes",
-        "dog,cat",
-        "--per-class",
-        "1",
-        "--steps",
-        "2",
-    ]
+    line = ["generate", "--model", str(path), "--base", str(folder), "--classes", "dog,cat", "--per-class", "1"]
+    line += ["--steps", "2"]
     line += ["--size", "64", "--batch-size", "1", "--device", "cpu", "--quiet", "--out", str(tmp_path / "set")]
     assert main(line) == 0
     rows = [json.loads(row) for row in (tmp_path / "set" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]

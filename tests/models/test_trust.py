@@ -85,31 +85,21 @@ def refused(attack: Attack, out: Path, capsys: pytest.CaptureFixture[str], model
     return error
 
 
-def test_a_class_that_looks_for_code(attack, tmp_path, capsys):
-    attack.retell("text_encoder/config.json", auto_map=AUTO_MAP, model_type="evil")
-    for kind in ("AutoModel", "AutoModelForCausalLM", "AutoConfig"):
-        attack.retell("model_index.json", text_encoder=["transformers", kind])
-        assert f'text_encoder = ["transformers", "{kind}"] must be ["transformers", "' in refused(
-            attack, tmp_path / "out", capsys
-        )
-
-
-def test_other_parts_of_such_a_class(attack, tmp_path, capsys):
+def test_classes_that_look_for_code(attack, tmp_path, capsys):
     network = attack.family.network
+    attack.retell("text_encoder/config.json", auto_map=AUTO_MAP, model_type="evil")
     attack.retell("tokenizer/tokenizer_config.json", auto_map=AUTO_MAP, tokenizer_class="EvilTokenizer")
     attack.retell(f"{network}/config.json", auto_map=AUTO_MAP)
     for part, made_of in (
+        *(("text_encoder", ["transformers", kind]) for kind in ("AutoModel", "AutoModelForCausalLM", "AutoConfig")),
         (network, ["diffusers", "AutoModel"]),
         ("tokenizer", ["transformers", "AutoTokenizer"]),
         ("vae", ["evil", "Evil"]),
+        ("reranker", ["transformers", "AutoModel"]),
     ):
-        kept = attack.index[part]
         attack.retell("model_index.json", **{part: made_of})
         assert f"model_index.json: {part} = " in refused(attack, tmp_path / "out", capsys)
-        attack.retell("model_index.json", **{part: kept})
-    attack.retell("model_index.json", reranker=["transformers", "AutoModel"])
-    assert "reranker = " in (line := refused(attack, tmp_path / "out", capsys))
-    assert "must be left out" in line
+        (attack.folder / "model_index.json").write_text(json.dumps(attack.index))
 
 
 def test_configurations_that_name_code(attack, tmp_path, capsys):
@@ -189,18 +179,8 @@ def inversion(sd1_folder, tmp_path) -> Callable[..., str]:
 @pytest.mark.parametrize("token", WORDS)
 def test_a_token_that_reads_as_plain_words(sd1_folder, inversion, token, tmp_path, capsys):
     """It would mean something else in every prompt, without a word."""
-    line = [
-        "generate",
-        "--classes",
-        "dog",
-        "--model",
-        str(sd1_folder),
-        "--embedding",
-        inversion(token),
-        "--device",
-        "cpu",
-        "--quiet",
-    ]
+    line = ["generate", "--classes", "dog", "--device", "cpu", "--quiet", "--model", str(sd1_folder)]
+    line += ["--embedding", inversion(token)]
     assert main([*line, "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.endswith(
         f"own.safetensors: its token {token!r} is a plain word; rename the tensor to <name>\n"
@@ -216,26 +196,16 @@ def test_weights_that_are_not_numbers(sd1_folder, tmp_path, capsys):
     model = load_model(str(sd1_folder), device="cpu")
     encoder = model.pipe.text_encoder
     save_file({"<toy>": torch.full((2, encoder.config.hidden_size), torch.nan)}, tmp_path / "own.safetensors")
-    save_file(
-        {f"unet.{name}.{which}.lora_{side}.weight": torch.full(shape, torch.inf)
-         for name in model.family.layers(model.network)
-         for which in ("to_q",)
-         for side, shape in (("A", (2, model.network.get_submodule(f"{name}.to_q").weight.shape[1])),
-                             ("B", (model.network.get_submodule(f"{name}.to_q").weight.shape[0], 2)))},
-        tmp_path / "lora.safetensors",
-    )  # fmt: skip
-    line = [
-        "generate",
-        "--classes",
-        "dog",
-        "--model",
-        str(sd1_folder),
-        "--device",
-        "cpu",
-        "--quiet",
-        "--out",
-        str(tmp_path / "out"),
-    ]
+    layers = [f"{name}.to_q" for name in model.family.layers(model.network)]
+    weights = {layer: model.network.get_submodule(layer).weight for layer in layers}
+    halves = {
+        f"unet.{layer}.lora_{side}.weight": torch.full(shape, torch.inf)
+        for layer, weight in weights.items()
+        for side, shape in (("A", (2, weight.shape[1])), ("B", (len(weight), 2)))
+    }
+    save_file(halves, tmp_path / "lora.safetensors")
+    line = ["generate", "--classes", "dog", "--device", "cpu", "--quiet", "--model", str(sd1_folder)]
+    line += ["--out", str(tmp_path / "out")]
     for option, file in (("--embedding", "own"), ("--lora", "lora")):
         assert main([*line, option, str(tmp_path / f"{file}.safetensors")]) == 2
         assert f"{file}.safetensors: tensor " in (error := capsys.readouterr().err)
