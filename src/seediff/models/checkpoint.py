@@ -1,5 +1,5 @@
-"""Reads the headers of weights that are not a whole model, a single file (Civitai, A1111, ComfyUI) or the folder of one
-part: which family they belong to, and which parts of a model they hold.
+"""Reads the headers of single files of weights (Civitai, A1111, ComfyUI): which family they belong to, and which parts
+of a model they hold.
 
 Tensors of a single file have the names of the original authors' code; the network's usually begin with
 `model.diffusion_model.`. The family is recognised by these names, before anything is fetched. What a file never has
@@ -18,11 +18,9 @@ from pathlib import Path
 from ..errors import UserError
 from ..files.tensors import Tensor, read_gguf_header, read_header
 from .families.base import Family
-from .weights import choose_variant, folder_files, part_files
 
 NETWORK = "model.diffusion_model."
 NETWORKS = ("transformer", "unet")
-CONFIG = "config.json"
 QUANTISED = re.compile(
     r"(scaled_fp8|\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant|absmax|quant_map))$"
 )
@@ -128,19 +126,16 @@ LAYOUTS: tuple[Layout, ...] = (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A single file, or the folder of a network alone.
+    """A single file.
 
-    files: all that hold weights. tensors: by name, as in the headers. prefix: of the names of the network's tensors.
-    layout: None if it is unknown, perhaps because the tensors have diffusers' names. config: the folder's config.json;
-    None: the base's applies.
+    tensors: by name, as in the header. prefix: of the names of the network's tensors. layout: None if it is unknown,
+    perhaps because the tensors have diffusers' names.
     """
 
     path: Path
-    files: tuple[Path, ...]
     tensors: Mapping[str, Tensor]
     prefix: str = ""
     layout: Layout | None = None
-    config: Path | None = None
 
     @property
     def is_gguf(self) -> bool:
@@ -184,22 +179,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if scaled := next(filter(QUANTISED.search, tensors), None):
         problem = f"{path}: is quantised in a way that is not read here ({scaled[:80]})"
         raise UserError("model", problem, "take the file in float16, bfloat16 or plain float8, or a .gguf")
-    return Checkpoint(path, (path,), tensors, prefix, layout)
-
-
-def read_part(folder: Path) -> Checkpoint:
-    """The `Checkpoint` of a folder with a model's network alone, as it is saved in training: config.json beside the
-    weights, or below unet/ or transformer/. Raises UserError if there is none."""
-    here = folder.resolve()  # the name of `.` is empty
-    place = next((place for place in (here, *(here / name for name in NETWORKS)) if (place / CONFIG).is_file()), here)
-    names = folder_files(place.parent, (place.name,))
-    names = part_files(names, place.name, choose_variant(names, "float32", (place.name,)))
-    if not names or not (place / CONFIG).is_file():
-        problem = f"{folder}: has neither model_index.json nor {CONFIG} beside diffusion_pytorch_model.safetensors"
-        raise UserError("model", problem, "name a folder with a whole model or its network")
-    files = tuple(place.parent / name for name in names)
-    tensors = {name: tensor for file in files for name, tensor in read_header(file).tensors.items()}
-    return Checkpoint(folder, files, tensors, config=place / CONFIG)
+    return Checkpoint(path, tensors, prefix, layout)
 
 
 def _network(tensors: Mapping[str, Tensor], prefix: str) -> Shapes:

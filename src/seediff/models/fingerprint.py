@@ -33,8 +33,7 @@ def model_fingerprint(model: str, base: str | None = None) -> str:
     of its files, then the fingerprint of its base. Raises UserError if a file cannot be read.
     """
     source = find_source(model, base)
-    checkpoint = source.checkpoint
-    paths = [path for path in (*checkpoint.files, checkpoint.config) if path] if checkpoint else []
+    paths = [path for path in (source.checkpoint and source.checkpoint.path, source.network) if path]
     try:
         whole = (
             _hub_commit(source.whole)

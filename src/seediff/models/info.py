@@ -116,8 +116,8 @@ def model_info(name: str, base: str | None = None, *, fetch: bool = False, check
     if check:
         source.check(pipeline)
     network, vae = (_read(folder, f"{part}/config.json") for part in (family.network, "vae"))
-    if source.checkpoint and source.checkpoint.config:
-        network = _read(source.checkpoint.config.parent, "config.json") or network
+    if source.network:
+        network = _read(source.network, "config.json") or network
     if known:
         network, vae = network or known.network, vae or known.vae
     if network and "is_distilled" in (index := _read(folder, INDEX)):  # FLUX.2 klein: config.json does not tell

@@ -233,7 +233,8 @@ def _load_pipeline(source: Source, folder: Path, family: Family, dtype: str, nam
     """diffusers' pipeline, with each part from its source. folder: with the files of the whole model; for a hub id some
     may be missing. name: the model's, for messages. Raises UserError."""
     whole, listed = source.whole, check_index(folder / INDEX, read_index(folder), family)
-    given = list(source.checkpoint.parts(family, listed)) if source.checkpoint else []
+    given = [family.network] if source.network else []
+    given += source.checkpoint.parts(family, listed) if source.checkpoint else []
     parts = [part for part in family.weights if part in listed and part not in given]
     options = {"use_safetensors": True, "trust_remote_code": False, **family.loading}
     options |= {part: None for part in family.optional if part not in listed}
@@ -289,6 +290,9 @@ def _load_folder(
             library, kind = index[part]
             kind = getattr(import_module(library), kind)
             loaded[part] = load_part(kind, folder, part, variant, number_format, name)
+        if source.network:
+            kind = getattr(diffusers, family.class_name)
+            loaded[family.network] = _load_network(kind, source.network, dtype, name)
         if source.checkpoint:
             loaded |= load_parts(source.checkpoint, family, folder, index, number_format)
         pipeline = getattr(diffusers, index["_class_name"])
@@ -307,6 +311,20 @@ def _load_folder(
     if source.checkpoint:
         follow_marks(pipe, source.checkpoint.tensors)
     return pipe
+
+
+def _load_network(kind: Any, folder: Path, dtype: str, name: str) -> Any:
+    """A network from a folder of its own. Raises UserError for one of another class."""
+    import torch
+
+    check_parts(folder.parent, [folder.name])
+    made_of = kind.load_config(str(folder)).get("_class_name")
+    if made_of != kind.__name__:
+        problem = f"is of a {show_json(made_of)}, but its base has a {kind.__name__}"
+        raise UserError(folder / "config.json", problem, "give another base")
+    parts = (folder.name,)
+    variant = choose_variant(folder_files(folder.parent, parts), dtype, parts)
+    return load_part(kind, folder.parent, folder.name, variant, getattr(torch, dtype), name)
 
 
 def _check_readers(pipe: Any, name: str, family: Family) -> None:

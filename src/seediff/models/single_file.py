@@ -12,11 +12,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files.messages import show_json
 from ..files.tensors import read_header
 from .checkpoint import CLIP_L, NETWORK, NETWORKS, Checkpoint
 from .families.base import Family
-from .trust import OWN_ATTENTION, check_parts
+from .trust import OWN_ATTENTION
 
 Tensors = dict[str, Any]
 
@@ -57,7 +56,7 @@ def _read(checkpoint: Checkpoint) -> Tensors:
         from diffusers.models.model_loading_utils import load_gguf_checkpoint
 
         return load_gguf_checkpoint(str(checkpoint.path))
-    return {name: tensor for file in checkpoint.files for name, tensor in read_header(file).load("pt").items()}
+    return read_header(checkpoint.path).load("pt")
 
 
 def _diffusers_part(kind: Any, tensors: Tensors, checkpoint: Checkpoint, folder: Path, part: str, dtype: Any) -> Any:
@@ -66,14 +65,8 @@ def _diffusers_part(kind: Any, tensors: Tensors, checkpoint: Checkpoint, folder:
     from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
 
     # 1. The configuration, and the tensors that it describes
-    place = folder / part
-    if checkpoint.config:  # of a network alone
-        place = checkpoint.config.parent
-        check_parts(place.parent, [place.name])
-    config = kind.load_config(str(place), local_files_only=True)
-    if config.get("_class_name") != kind.__name__:
-        problem = f"is of a {show_json(config.get('_class_name'))}, but its base has a {kind.__name__}"
-        raise UserError(place / "config.json", problem, "give another base")
+    place = str(folder / part)
+    config = kind.load_config(place, local_files_only=True)
     with torch.device("meta"):
         empty = kind.from_config(config)
     wanted = empty.state_dict()
@@ -97,7 +90,7 @@ def _diffusers_part(kind: Any, tensors: Tensors, checkpoint: Checkpoint, folder:
         linear = {f"{layer}.weight" for layer, module in empty.named_modules() if isinstance(module, torch.nn.Linear)}
         tensors = {name: of if name in linear else dequantize_gguf_tensor(of) for name, of in tensors.items()}
         more = {"quantization_config": GGUFQuantizationConfig(compute_dtype=dtype)}
-    return kind.from_single_file(tensors, config=str(place), local_files_only=True, dtype=dtype, **more)
+    return kind.from_single_file(tensors, config=place, local_files_only=True, dtype=dtype, **more)
 
 
 def _text_encoder(kind: Any, tensors: Tensors, prefix: str, folder: Path, part: str, dtype: Any) -> Any:

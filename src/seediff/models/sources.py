@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..errors import UserError
-from .checkpoint import Checkpoint, read_checkpoint, read_part
+from .checkpoint import NETWORKS, Checkpoint, read_checkpoint
 from .families import pipeline_family
 from .families.base import Family
 from .hub import INDEX, cached_file, fetch_file, hub_part, path_of, resolve_name
@@ -19,19 +19,21 @@ from .hub import INDEX, cached_file, fetch_file, hub_part, path_of, resolve_name
 class Source:
     """Where the parts of a model come from.
 
-    name: of the whole model. whole: its folder or hub id. checkpoint: the file or folder whose parts replace the whole
-    model's, if any. part: (hub id, file) that holds such parts and has not been fetched yet.
+    name: of the whole model. whole: its folder or hub id. Instead of some parts of it, if any of these is given:
+    checkpoint: the file whose parts are taken. network: the folder of the network, with its config.json. part: (hub id,
+    file) that has not been fetched yet.
     """
 
     name: str
     whole: Path | str
     checkpoint: Checkpoint | None = None
+    network: Path | None = None
     part: tuple[str, str] | None = None
 
     @property
     def is_whole(self) -> bool:
         """Whether all parts come from the whole model."""
-        return self.checkpoint is None and self.part is None
+        return self.checkpoint is None and self.network is None and self.part is None
 
     @property
     def is_gguf(self) -> bool:
@@ -48,9 +50,7 @@ class Source:
     def parts_line(self, family: Family) -> str:
         """A description for people of where the parts come from, for a model that is not whole."""
         parts = ", ".join(self.checkpoint.parts(family, family.optional)) if self.checkpoint else family.network
-        place = (
-            "the hub" if self.part else "the file" if self.checkpoint and not self.checkpoint.config else "the folder"
-        )
+        place = "the hub" if self.part else "the folder" if self.network else "the file"
         return f"{parts} from {place}, the rest from {self.name}"
 
 
@@ -68,9 +68,10 @@ def find_source(model: str, base: str | None = None) -> Source:
         raise UserError("base", problem, "leave it out")
     if isinstance(path, str) or (base is None and path.is_dir()):
         return Source(model, path)
+    if base is not None and path.is_dir():
+        return Source(base, _whole_source(base), network=_find_network(path))
     status = path.stat()
-    # A folder's time does not tell whether a file in it was rewritten.
-    checkpoint = read_part(path) if path.is_dir() else _read_once(path, status.st_size, status.st_mtime_ns)
+    checkpoint = _read_once(path, status.st_size, status.st_mtime_ns)
     name = base or checkpoint.base()
     return Source(name, _whole_source(name), checkpoint)
 
@@ -80,6 +81,17 @@ def fetch_part(source: Source) -> Source:
     if source.part is None:
         return source
     return replace(source, checkpoint=read_checkpoint(fetch_file(*source.part)), part=None)
+
+
+def _find_network(folder: Path) -> Path:
+    """The folder of a model's network alone, as it is saved in training: this folder, or unet/ or transformer/ in it.
+    Raises UserError if there is none."""
+    here = folder.resolve()  # the name of `.` is empty
+    for place in (here, *(here / name for name in NETWORKS)):
+        if (place / "config.json").is_file() and any(place.glob("*.safetensors")):
+            return place
+    problem = f"{folder}: has neither {INDEX} nor config.json beside diffusion_pytorch_model.safetensors"
+    raise UserError("model", problem, "name a folder with a whole model or its network")
 
 
 def _whole_source(base: str) -> Path | str:

@@ -53,15 +53,6 @@ def folder_files(folder: Path, parts: Sequence[str]) -> list[str]:
     return sorted(f"{path.parent.name}/{path.name}" for part in parts for path in (folder / part).glob("*.safetensors"))
 
 
-def part_files(names: Iterable[str], part: str, variant: str | None) -> list[str]:
-    """Of these paths in a pipeline's folder, the weight files of one part for this `variant`, or those without a
-    variant if it has none."""
-    found = {match[0]: match["variant"] or match["old"] for match in map(_WEIGHTS.fullmatch, names) if match}
-    found = {name: of for name, of in found.items() if name.startswith(f"{part}/")}
-    wanted = variant if variant in found.values() else None
-    return [name for name, of in found.items() if of == wanted]
-
-
 def _variants(files: Iterable[str], parts: Sequence[str]) -> dict[str, set[str | None]]:
     """Part → the variants for which it has weights."""
     matches = [match for match in map(_WEIGHTS.fullmatch, files) if match]

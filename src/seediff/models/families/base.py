@@ -69,19 +69,18 @@ class Joint:
     """A layer in which picture and text attend to each other in one softmax.
 
     queries, keys: submodules whose outputs are the queries and keys, in the order in which the product concatenates
-    them. An output is
-        (B, S, H·D), or has a dimension for the heads, `heads_dim`: 1 means (B, H, S, D), 2 means (B, S, H, D). heads:
-        H.
+    them. An output is (B, S, H·D), or has a dimension for the heads, `heads_dim`: 1 means (B, H, S, D), 2 means
+    (B, S, H, D). heads: H.
+
     picture_first: whether the picture's N rows and columns come before the text's; otherwise they come last.
-    behind_text: each
-        image's picture comes directly after its own text, and padding of shorter texts last; capture reorders them to
-        picture, text, padding.
-    multiple: the picture is padded to a multiple of this many rows; padding is neither picture nor text. rotate: maps
-    (B, S, H, D) and the layer's `rotary` argument to the rotated (B, S, H, D); None: there is no rotation. rotary,
-    mask: names of the layer's arguments. each_rotary: whether the rotation has the batch as its first dimension. The
-    mask is
-        (B, S), or (B, T) for the text's columns alone, or (B, 1, S, S), where all rows of the picture are alike. It is
-        False where a column is padding, or holds numbers that are added to the scores.
+    behind_text: each image's picture comes directly after its own text, and padding of shorter texts last; capture
+    reorders them to picture, text, padding. multiple: the picture is padded to a multiple of this many rows; padding is
+    neither picture nor text.
+
+    rotate: maps (B, S, H, D) and the layer's `rotary` argument to the rotated (B, S, H, D); None: there is no rotation.
+    rotary, mask: names of the layer's arguments. each_rotary: whether the rotation has the batch as its first
+    dimension. The mask is (B, S), or (B, T) for the text's columns alone, or (B, 1, S, S), where all rows of the
+    picture are alike. It is False where a column is padding, or holds numbers that are added to the scores.
     """
 
     queries: tuple[str, ...]
@@ -146,24 +145,26 @@ class Family:
     """One family. The methods here fit a pipeline with a UNet's arguments; each family overrides what differs.
 
     title: name for people. pipelines: diffusers' pipeline classes. network, class_name: the part with the attention,
-    and its class. weights: the parts with weights. optional: parts, and tokenizers, that a pipeline may lack. steps,
-    guidance_scale: the authors' defaults; None: the package's. quick_steps:
-    default of models distilled to draw without guidance. conditional: under guidance, the place of the prediction with
-    the prompt: a half of the batch, or the first of two calls. distilled: whether the guidance scale is an input of the
-    network, which then predicts once. loads_loras: whether diffusers can load a
-        LoRA into it.
-    depth: names in config.json that give the numbers of blocks, in order → the kinds of attention in each such block.
-    streams: names of the network's lists of blocks → the joint attention in each block; the number of heads comes from
-    the module. text_columns: the maximum number of text columns that its pipelines use. patch: side of a position in
-    latents, if the network's
-        configuration has no `patch_size`. latent_side: side of the pipeline's own size in latents, if the configuration
-        gives none.
-    fitted: whether missing levels of attention are replaced by the nearest (the paper's constants are for Stable
-    Diffusion 1 and 2). reads_embeddings: whether textual inversion can be loaded: the pipeline supports it and all its
-    text encoders are CLIP's. no_self_attention: the reason why there are no self-attention maps; empty if there are.
-    half: the half precision that the model was trained in, in which its pictures do not overflow. gives_sigmas: whether
-    the pipeline gives the scheduler its noise levels. loading: arguments for from_pretrained. text: allowed
-    transformers classes for each text encoder and tokenizer. autoencoders: allowed diffusers classes.
+    and its class. weights: the parts with weights. optional: parts, and tokenizers, that a pipeline may lack. loading:
+    arguments for from_pretrained. text: allowed transformers classes for each text encoder and tokenizer. autoencoders:
+    allowed diffusers classes. half: the half precision that the model was trained in, in which its pictures do not
+    overflow. loads_loras: whether diffusers can load a LoRA into it. reads_embeddings: whether textual inversion can be
+    loaded: the pipeline supports it and all its text encoders are CLIP's.
+
+    steps, guidance_scale: the authors' defaults; None: the package's. quick_steps: default of models distilled to draw
+    without guidance. conditional: under guidance, the place of the prediction with the prompt: a half of the batch, or
+    the first of two calls. distilled: whether the guidance scale is an input of the network, which then predicts once.
+    gives_sigmas: whether the pipeline gives the scheduler its noise levels.
+
+    streams: names of the network's lists of blocks → the joint attention in each block, in its module `attention`; the
+    number of heads comes from the module. depth: names in config.json that give the numbers of blocks, in order → the
+    kinds of attention in each such block. no_self_attention: the reason why there are no self-attention maps; empty if
+    there are. fitted: whether missing levels of attention are replaced by the nearest (the paper's constants are for
+    Stable Diffusion 1 and 2).
+
+    text_columns: the maximum number of text columns that its pipelines use. patch: side of a position in latents, if
+    the network's configuration has no `patch_size`. latent_side: side of the pipeline's own size in latents, if the
+    configuration gives none.
     """
 
     title: str
@@ -179,6 +180,7 @@ class Family:
     distilled: bool = False
     loads_loras: bool = True
     streams: Mapping[str, Joint] = field(default_factory=dict)
+    attention: str = "attn"
     depth: Mapping[str, tuple[LayerKind, ...]] = field(default_factory=dict)
     text_columns: int = CLIP_TOKENS
     patch: int = 1
@@ -203,14 +205,14 @@ class Family:
         )
 
     def layers(self, network: Any) -> dict[str, Layer]:
-        """The attention modules that can be captured, by name, in block order; by default `attn` in every block of
-        every stream. Raises UserError for an unexpected module."""
+        """The attention modules that can be captured, by name, in block order; by default one in every block of every
+        stream. Raises UserError for an unexpected module."""
         layers: dict[str, Layer] = {}
         for stream, layer in self.streams.items():
             for number, block in enumerate(getattr(network, stream)):
-                name = f"{stream}.{number}.attn"
-                refuse_adapters(name, block.attn)
-                layers[name] = replace(layer, heads=block.attn.heads)
+                name, attention = f"{stream}.{number}.{self.attention}", getattr(block, self.attention)
+                refuse_adapters(name, attention)
+                layers[name] = replace(layer, heads=attention.heads)
         return layers
 
     def levels(self, config: Mapping[str, Any], group: Layers = "all") -> tuple[int, ...]:

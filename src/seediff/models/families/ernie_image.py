@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, Drawing, FlowMatching, Joint, Layer, Reader
+from .base import Condition, Drawing, FlowMatching, Joint, Reader
 from .flux2 import normed_latents
 
 if TYPE_CHECKING:
@@ -26,20 +26,6 @@ EPSILON = 1e-5
 
 
 class ErnieImage(FlowMatching):
-    def layers(self, network: Any) -> dict[str, Layer]:
-        return {
-            f"layers.{number}.self_attention": Joint(
-                heads=block.self_attention.heads,
-                queries=("norm_q",),
-                keys=("norm_k",),
-                rotate=_rotate,
-                rotary="image_rotary_emb",
-                each_rotary=True,
-                mask="attention_mask",
-            )
-            for number, block in enumerate(network.layers)
-        }
-
     def factor(self, vae: Mapping[str, Any]) -> int:
         return 2 ** len(vae["block_out_channels"])  # includes the packing of 2 × 2 latents
 
@@ -81,6 +67,17 @@ ERNIE_IMAGE = ErnieImage(
     title="ERNIE-Image",
     pipelines=("ErnieImagePipeline",),
     class_name="ErnieImageTransformer2DModel",
+    streams={
+        "layers": Joint(
+            ("norm_q",),
+            ("norm_k",),
+            rotate=_rotate,
+            rotary="image_rotary_emb",
+            each_rotary=True,
+            mask="attention_mask",
+        )
+    },
+    attention="self_attention",
     depth={"num_layers": ("joint",)},
     text_columns=TEXT_TOKENS,
     steps=50,

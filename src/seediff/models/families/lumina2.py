@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, FlowMatching, Joint, Layer, Reader, refuse_adapters
+from .base import Condition, FlowMatching, Joint, Reader
 
 if TYPE_CHECKING:
     import torch
@@ -23,24 +23,6 @@ TEXT_TOKENS = 256
 
 
 class Lumina2(FlowMatching):
-    def layers(self, network: Any) -> dict[str, Layer]:
-        layers: dict[str, Layer] = {}
-        for stream in ("noise_refiner", "layers"):  # the blocks of the context refiner see no picture
-            for number, block in enumerate(getattr(network, stream)):
-                name = f"{stream}.{number}.attn"
-                refuse_adapters(name, block.attn)
-                layers[name] = Joint(
-                    heads=block.attn.heads,
-                    queries=("norm_q",),
-                    keys=("norm_k",),
-                    behind_text=True,
-                    rotate=_rotate,
-                    rotary="image_rotary_emb",
-                    each_rotary=True,
-                    mask="attention_mask",
-                )
-        return layers
-
     def largest(self, factor: int, config: Mapping[str, Any]) -> int | None:
         return min(map(int, config["axes_lens"][1:])) * self.multiple(factor, config)
 
@@ -69,10 +51,21 @@ def _rotate(states: Any, rotary: Any) -> Any:
     return apply_rotary_emb(states, rotary, use_real=False)
 
 
+BLOCK = Joint(
+    ("norm_q",),
+    ("norm_k",),
+    behind_text=True,
+    rotate=_rotate,
+    rotary="image_rotary_emb",
+    each_rotary=True,
+    mask="attention_mask",
+)
+
 LUMINA2 = Lumina2(
     title="Lumina 2",
     pipelines=("Lumina2Pipeline",),
     class_name="Lumina2Transformer2DModel",
+    streams={"noise_refiner": BLOCK, "layers": BLOCK},  # the blocks of the context refiner see no picture
     depth={"num_refiner_layers": ("self",), "num_layers": ("joint",)},
     text_columns=TEXT_TOKENS,
     steps=30,
