@@ -121,10 +121,10 @@ class TestFind:
             "in/old/labels/deep/b.png",
             "in/other/c.jpg",
         )
-        for given, skipped in (("in", 3), ("in/*", 3), ("in/**/*.*g", 2)):
+        for given in ("in", "in/*", "in/**/*.*g"):
             found = find_photos([given])
             assert {photo.path.name for photo in found.photos} == {"a.jpg", "c.jpg"}
-            assert found.skipped == skipped
+            assert found.skipped == 0
         assert names(find_photos(["in/old/labels"])) == ["a", "deep/b"]  # named itself
         assert names(find_photos(["in/old/labels/*.png"])) == ["a"]
         touch(tmp_path, "in/seediff.toml")  # for --config

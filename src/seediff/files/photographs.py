@@ -55,8 +55,8 @@ class Photo:
 @dataclass(frozen=True)
 class Found:
     """photos: in the given order, folders in natural order (img2 before img10). skipped: the number of files in folders
-    and patterns that have no picture suffix, or that belong to an earlier run's output. Hidden files are neither read
-    nor counted."""
+    and patterns that have no picture suffix. Hidden files, and outputs of earlier runs, are neither read nor
+    counted."""
 
     photos: tuple[Photo, ...]
     skipped: int
@@ -112,46 +112,36 @@ def _files(given: str, out: Path | None) -> Iterator[tuple[Path, int, bool]]:
         raise UserError(given, "no file or folder matches this pattern")
     named = Path(*takewhile(lambda part: not glob.has_magic(part), Path(given).parts))
     for path in matches:
-        if out is not None and Path(os.path.realpath(path)).is_relative_to(out):
+        below = takewhile(lambda folder: folder != named, (path, *path.parents))
+        if any(_is_output(folder, out) for folder in below):
             continue
-        old = _in_output(path, named)
-        if path.is_dir():
-            yield from _walk(path, out, old)
-        else:
-            yield path, 1, not old and _looks_like_picture(path.name)
+        yield from _walk(path, out) if path.is_dir() else [(path, 1, _looks_like_picture(path.name))]
 
 
-def _in_output(path: Path, named: Path) -> bool:
-    """Whether a path is, or is inside, an earlier run's output below the given folder."""
-    below = takewhile(lambda folder: folder != named, (path, *path.parents))
-    return any((folder / CONFIG).is_file() for folder in below)
+def _is_output(folder: Path, out: Path | None) -> bool:
+    """Whether a folder is an earlier run's output, or a path is in the output folder."""
+    return (folder / CONFIG).is_file() or (out is not None and Path(os.path.realpath(folder)).is_relative_to(out))
 
 
-def _walk(folder: Path, out: Path | None, old: bool = False) -> Iterator[tuple[Path, int, bool]]:
-    """Every file below a folder that is not hidden, in natural order. Follows links, but not in circles.
-
-    old: the folder is an earlier run's output, so none of its files is a picture to read.
-    """
+def _walk(top: Path, out: Path | None) -> Iterator[tuple[Path, int, bool]]:
+    """Every file below a folder that is not hidden, in natural order. Follows links, but not in circles."""
 
     def stop(error: OSError) -> None:
         raise UserError(error.filename, f"the folder cannot be read ({error.strerror})") from error
 
     files: list[Path] = []
     seen: set[str] = set()
-    outputs: set[Path] = {folder} if old else set()
-    for here, folders, names in os.walk(folder, followlinks=True, onerror=stop):
+    for here, folders, names in os.walk(top, followlinks=True, onerror=stop):
         real = os.path.realpath(here)
-        if real in seen or (out is not None and Path(real).is_relative_to(out)):
+        if real in seen or (Path(here) != top and _is_output(Path(here), out)):
             folders.clear()
             continue
         seen.add(real)
-        if Path(here) != folder and (CONFIG in names or Path(here).parent in outputs):
-            outputs.add(Path(here))
         # Sorted, because the first of a folder and a link to it is taken.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         files += [Path(here, name) for name in names if not name.startswith(".")]
     for path in sorted(files, key=_reading_order):
-        yield path, len(path.relative_to(folder).parts), path.parent not in outputs and _looks_like_picture(path.name)
+        yield path, len(path.relative_to(top).parts), _looks_like_picture(path.name)
 
 
 def _looks_like_picture(name: str) -> bool:
