@@ -148,16 +148,9 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return folder
 
 
-LONGEST = (
-    *(
-        "test_every_family.py",
-        "test_browser.py",
-        "test_compiled.py",
-        "test_docs.py",
-        "test_cluster.py",
-        "test_training.py",
-    ),
-    *("test_corpus.py", "test_elsewhere.py", "test_site.py", "test_notebooks.py"),
+LONGEST = tuple(
+    f"test_{name}.py"
+    for name in "every_family compiled docs elsewhere notebooks site browser pipelines processes kill cluster".split()
 )
 """The test files that take longest. They begin first (with pytest-xdist's --no-loadscope-reorder), so that none of them
 keeps one process busy when the others are done."""

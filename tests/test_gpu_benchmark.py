@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -89,34 +88,6 @@ def test_a_kernel_that_is_wrong_is_told(error, monkeypatch):
     row = fused.compare("cpu", "float16", 40)
     assert row.get("failed", False) == (error != 0)
     assert row["difference"] == pytest.approx(error, abs=1e-5, nan_ok=True)
-
-
-def test_rows_say_why_they_have_no_figures():
-    import gpu
-
-    def full():
-        raise torch.OutOfMemoryError("of 3 GiB")
-
-    def broken():
-        raise ValueError("of its own")
-
-    later = time.monotonic() + 60
-    rows = [gpu.attempt(full, later), gpu.attempt(broken, later), gpu.attempt(dict, time.monotonic() - 1)]
-    why = ["does not fit into memory", "ValueError: of its own", "no time left"]
-    assert [row["why"] for row in rows] == why
-    assert [row.get("failed", False) for row in rows] == [False, True, False]
-    about = {"device": "cpu", "dtype": "float32", "torch": "2", "shapes": "twins", "peak": {"flops": 1.0, "bytes": 1.0}}
-    about |= {"offload": "none", "compiled": False}
-    kernels = [
-        {"width": 64, "models": ["sdxl", "mini"], **row}
-        for row in (*rows, {"positions": 40, "difference": 0.1, "failed": True})
-    ]
-    page = gpu.table(
-        {**about, "kernels": kernels, "drawing": [{"model": "sana", "batch": 8, **row} for row in rows], "after": []}
-    )
-    assert [line for line in why if f"| sana | 8 | {line} |" not in page] == []
-    assert [line for line in why if f"| 64 | sdxl, mini | | {line} |" not in page] == []
-    assert "| 64 | sdxl, mini | 40 | 1.0e-01, wrong: more than 1e-04 |" in page
 
 
 @pytest.mark.parametrize("name", ["sd1.5", "flux-dev"])

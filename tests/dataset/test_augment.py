@@ -81,19 +81,6 @@ def test_the_same_seed_gives_the_same_and_another_another():
         assert not np.array_equal(first[0].image, third[0].image)
 
 
-def test_recipes_say_what_was_done():
-    base = picture(0)
-    after, steps, _ = run(["flip", "blur", "colour"], 5, base)
-    again = change_colour(
-        blur(base.image[:, ::-1], steps[1]["sigma"]), **{k: v for k, v in steps[2].items() if k != "operation"}
-    )
-    np.testing.assert_array_equal(after.image, again)
-    after, (step,), _ = run(["perspective"], 5, base)
-    moved = perspective(base.image, base.labels, np.array(step["corners"]))
-    np.testing.assert_array_equal(after.labels, moved[1])
-    np.testing.assert_array_equal(after.image, moved[0])
-
-
 @pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 2), (5, 5), (8, 8)])
 def test_splicing_against_a_loop_over_pixels(rows, columns):
     count = rows * columns

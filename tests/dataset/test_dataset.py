@@ -154,17 +154,6 @@ def test_bytes_of_another_kind_are_refused():
         Sample(webp(), np.zeros((20, 30), np.uint8), name="a")
 
 
-def test_a_phone_s_jpeg_with_several_pictures_is_a_jpeg(tmp_path):
-    """Also within a record."""
-    needs("parquet")
-    first, second = (Image.fromarray(item(shape=(20, 30)).image), Image.new("RGB", (30, 20)))
-    first.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[second])
-    sample = Sample(tmp_path / "a.jpg", np.zeros((20, 30), np.uint8), name="a")
-    assert (sample.size(), sample.suffix) == ((20, 30), "jpg")
-    Dataset(("cat",), [sample]).as_parquet(tmp_path / "set")
-    assert Dataset.open(tmp_path / "set")[0].data() == (tmp_path / "a.jpg").read_bytes()
-
-
 def test_nothing_is_read_before_it_is_looked_at(tmp_path):
     def never():
         raise AssertionError
@@ -187,21 +176,6 @@ def test_filter_takes_a_function_and_the_criteria_of_the_command():
         Dataset(CLASSES, flagged).filter(drop_flags="degenrate")
     with pytest.raises(UserError, match=r"^reviewed: 'yes' must be one of accepted, rejected,"):
         pets().filter(reviewed="yes")
-
-
-def test_split_gives_parts_that_say_so():
-    rng = np.random.default_rng(0)
-    given = [
-        Sample(rng.integers(0, 255, (16, 16, 3), np.uint8), blocks(i, 2, (20, 20))[:16, :16], name=f"{i}")
-        for i in range(10)
-    ]
-    train, val, test = Dataset(("cat", "dog"), given).split(val=0.3, test=0.2)
-    assert [len(train), len(val), len(test)] == [5, 3, 2]
-    assert {sample.metadata["split"] for sample in val} == {"val"}
-    assert sorted(sample.name for part in (train, val, test) for sample in part) == sorted(
-        sample.name for sample in given
-    )
-    assert len(train.merge(val, test)) == 10
 
 
 def test_as_torch(tmp_path):

@@ -184,16 +184,6 @@ def test_shapes_of_one_group_are_one_object(tmp_path):
     assert objects_of(sample) == {(1, masks[0].astype(bool).tobytes()), (1, (masks[1] | masks[2]).tobytes())}
 
 
-def test_object_maps_of_16_bits_are_read_as_they_are(tmp_path):
-    Dataset(CLASSES, pairs()[:1]).as_voc(tmp_path, objects=True)
-    (path,) = (tmp_path / "SegmentationObject").glob("*.png")
-    before = objects_of(imported("voc", tmp_path)[1][0])
-    numbers = np.asarray(Image.open(path)).astype(np.uint16)
-    Image.fromarray(np.where(numbers % 255 > 0, numbers + 299, 0).astype(np.uint16)).save(path)
-    assert objects_of(imported("voc", tmp_path)[1][0]) == before
-    assert len(before) > 1
-
-
 def test_crowds_and_stuff_are_no_objects(tmp_path):
     export("coco", CLASSES, pairs(), tmp_path / "set", panoptic=True)
     path = tmp_path / "set/annotations/panoptic.json"

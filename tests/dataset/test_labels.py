@@ -47,15 +47,6 @@ def test_id_0_that_no_class_has(tmp_path: Path):
     assert open_labels(tmp_path).read("a").tolist() == [[-1, 1, -1]]
 
 
-def test_more_than_255_classes_in_sixteen_bits(tmp_path: Path):
-    save_map(tmp_path / "a.png", [[255, 299, 65535]], bits=16)
-    assert open_labels(tmp_path, num_classes=300).read("a").tolist() == [[255, 299, -1]]
-    with pytest.raises(UserError, match=r"a.png: has unknown label ids 299; num_classes = 256"):
-        open_labels(tmp_path, num_classes=256).read("a")
-    with pytest.raises(UserError, match="unknown label ids 299; num_classes = 27"):
-        open_labels(tmp_path).read("a")  # 255 itself is unlabelled where it is no class
-
-
 def test_more_than_255_classes_have_their_names(tmp_path: Path):
     """In VOC's layout, too."""
     names = tuple(f"class {i}" for i in range(300))
@@ -123,35 +114,8 @@ def test_coco_stuff_mapping():
     things, stuff = fine[:91], fine[91:]
     assert set(things) == set(range(12))  # ids 1 to 91 are things, and so are coarse classes 0 to 11
     assert set(stuff) == set(range(12, 27))
-    assert np.bincount(fine).tolist() == [
-        6,
-        6,
-        10,
-        10,
-        8,
-        8,
-        8,
-        10,
-        6,
-        1,
-        10,
-        8,
-        2,
-        6,
-        4,
-        11,
-        4,
-        11,
-        7,
-        2,
-        6,
-        11,
-        9,
-        2,
-        6,
-        5,
-        5,
-    ]
+    counts = "6 6 10 10 8 8 8 10 6 1 10 8 2 6 4 11 4 11 7 2 6 11 9 2 6 5 5"
+    assert np.bincount(fine).tolist() == list(map(int, counts.split()))
     assert (int(fine.sum()), int((fine * np.arange(182)).sum())) == (
         2223,
         253662,

@@ -197,19 +197,6 @@ def test_a_mask_that_nobody_drew_is_not_a_persons(remade, tmp_path, capsys):
     assert [item.metadata["review"].get("made") for item in back] == [CONSTANTS, None]
 
 
-def test_how_certain_a_mask_is_that_nobody_drew_is_not_known(remade, tmp_path):
-    before = native.read_label_map(remade / "reviewed/000002.1.png")
-    run("filter", remade, "--out", tmp_path / "all", "--ignore-band", "0.5,0.9")
-    rows = native.read_rows(tmp_path / "all")
-    assert [row.get("confidence") for row in (rows[2], rows[3])] == [None, {"cat": 1.0}]
-    np.testing.assert_array_equal(native.read_label_map(tmp_path / "all" / rows[2]["mask"]), before)
-    for options in (["--min-confidence", "0.1"], ["--best", "6"]):
-        run("filter", remade, "--out", tmp_path / options[0], *options)
-        assert [native.sample_name(row["file_name"]) for row in native.read_rows(tmp_path / options[0])] == [
-            "000000", "000001", "000003", "000005",
-        ]  # fmt: skip
-
-
 @pytest.mark.parametrize(
     "line",
     [

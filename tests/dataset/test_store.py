@@ -1,4 +1,3 @@
-import io
 import os
 import signal
 import subprocess
@@ -11,12 +10,10 @@ from items import item, names
 from PIL import Image
 
 from seediff.dataset import native, store
-from seediff.dataset.encoding import MaskFile
 from seediff.dataset.rows import check_class_list, check_name
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-from seediff.files.label_maps import voc_palette
 from seediff.files.output_folders import stage_output
 
 
@@ -177,53 +174,3 @@ def test_images_are_copied_or_linked(tmp_path):
         assert target.samefile(source) == same
     with pytest.raises(UserError, match="no such file"):
         Sample(tmp_path / "none.jpg", np.zeros((1, 1), np.uint8), name="a").put_image(tmp_path / "b.jpg")
-
-
-def test_what_else_is_kept_of_a_sample_comes_along(tmp_path):
-    write_native(tmp_path / "out", ("cat", "dog"), [item("trip/a.v2_1"), item("trip/a.v2"), item("b")], about={})
-    for name in (
-        "soft/trip/a.v2_1.png",
-        "soft/trip/a.v2_2.png",
-        "attention/trip/a.v2.safetensors",
-        "attention/b.safetensors",
-    ):
-        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "out" / name).write_text(name)
-    (tmp_path / "out/soft/trip/a.v2_2.png.part").write_text("half")
-    items = open_native(tmp_path / "out")[1]
-    assert [{kind: path.name for kind, path in one.extras.items()} for one in items] == [
-        {},
-        {("soft", 1): "a.v2_1.png", ("soft", 2): "a.v2_2.png", ("attention", None): "a.v2.safetensors"},
-        {("attention", None): "b.safetensors"},
-    ]
-    write_native(tmp_path / "again", ("cat", "dog"), items[1:], about={}, link=True)
-    found = {name for name in names(tmp_path / "again") if name.startswith(("soft", "att"))}
-    assert found == {
-        "soft/trip/a.v2_1.png",
-        "soft/trip/a.v2_2.png",
-        "attention/trip/a.v2.safetensors",
-        "attention/b.safetensors",
-    }
-    assert (tmp_path / "again/soft/trip/a.v2_1.png").samefile(tmp_path / "out/soft/trip/a.v2_1.png")
-
-
-def test_masks_of_our_own_kind_are_copied_and_others_encoded_anew(tmp_path):
-    labels = np.arange(24, dtype=np.uint8).reshape(4, 6) % 3
-    own = native.encode_mask(labels)
-    other: dict[str, bytes] = {}
-    for name, options in (("levels", {"compress_level": 9}), ("grey", {}), ("colours", {}), ("bits", {"bits": 4})):
-        picture = Image.fromarray(labels)
-        if name != "grey":
-            picture.putpalette(voc_palette() if name != "colours" else [7] * 768)
-        buffer = io.BytesIO()
-        picture.save(buffer, "PNG", **options)
-        other[name] = buffer.getvalue()
-    png = native.encode_image(np.zeros((4, 6, 3), np.uint8), "png")
-    copied = {"own": own, "levels": other.pop("levels")}
-    assert len(set(copied.values())) == 2
-    for name, data in {**copied, **other}.items():
-        (tmp_path / name).write_bytes(data)
-        one = Sample(png, MaskFile(tmp_path / name), name=name)
-        assert np.array_equal(one.label_map, labels)
-        assert one.mask_data(labels) == copied.get(name, own), name
-    assert item(labels=labels).mask_data(labels) == own
