@@ -18,7 +18,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 from ..config.augment import Strength, grid_of
 from ..errors import UserError
 from ..files.label_maps import IGNORE
-from .encoding import Instances, number_type
+from .encoding import Instances
 from .shapes.objects import Objects, find_objects
 
 MIN_OBJECT = 1 / 400
@@ -49,7 +49,7 @@ def apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:
     known, numbers = np.unique(
         np.append(labels.ravel(), 0), return_inverse=True
     )  # the appended 0 is always the first value
-    numbers = numbers[:-1].reshape(labels.shape).astype(number_type(len(known)))
+    numbers = numbers[:-1].reshape(labels.shape).astype(np.int32)
     return (labels & 255).astype(np.uint8), Instances(
         numbers, tuple(np.where(known >> 8, known & 255, 0)[1:].tolist())
     ).seen()

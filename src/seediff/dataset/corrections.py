@@ -18,11 +18,13 @@ from ..errors import UserError
 from ..masks.flags import degenerate
 from . import native
 from .reviews import is_corrected, is_made, is_replaced
-from .rows import OF_THE_MASK, check_class_list, flat_name
+from .rows import OF_THE_MASK, check_class_list, flat_name, shown_classes
 from .sample import Sample
 from .shapes.following import follow
 from .store import open_native
 
+SHOWN = 10
+"""Maximum number of sample names in a line."""
 IGNORED = "ignored"
 """The name of id 255 among the classes that gained and lost pixels."""
 
@@ -124,30 +126,24 @@ def _corrected(
     after = table[item.replace(image=original.source).labels(count)]
     change = compare_maps(original.name, before, after, names)
     tell(change)
-    counts = {"gained": dict(change.gained), "lost": dict(change.lost)} if change.pixels else {}
-    present = original.instances
-    objects = follow(present, before, after) if present else None
     review = {
         "verdict": "accepted",
         "corrected": bool(change.pixels) or is_corrected(original.metadata),
         "by": by,
-        **counts,
     }
     if not change.pixels:
         made = {"made": original.metadata["review"]["made"]} if is_made(original.metadata) else {}
         return original.replace(metadata={**original.metadata, "review": {**review, **made}})
-    area = np.bincount(after.ravel(), minlength=256)[1 : len(names) + 1] / after.size
-    flags = degenerate({name: share for name, share in zip(names, area.tolist(), strict=True) if share})
-    row = {
-        key: value
-        for key, value in original.metadata.items()
-        if key not in ("classes", "class_ids", "area", *OF_THE_MASK)
-    }
-    extras = {
-        key: path for key, path in original.extras.items() if key[0] != native.SOFT
-    }  # soft masks do not describe a person's mask
+    review |= {"gained": dict(change.gained), "lost": dict(change.lost)}
+    present = original.instances
+    seen = shown_classes(after, names)["area"]
+    gone = ("classes", "class_ids", "area", *OF_THE_MASK)  # they describe the old mask, and so do soft masks
+    row = {key: value for key, value in original.metadata.items() if key not in gone}
     return original.replace(
-        label_map=after, instances=objects, metadata={**row, "flags": flags, "review": review}, extras=extras
+        label_map=after,
+        instances=follow(present, before, after) if present else None,
+        metadata={**row, "flags": degenerate(seen), "review": review},
+        extras={key: path for key, path in original.extras.items() if key[0] != native.SOFT},
     )
 
 
@@ -163,12 +159,7 @@ def sum_changes(changes: Iterable[Change]) -> list[str]:
     for change in other:
         gained.update(change.gained)
         lost.update(change.lost)
-    listed = ", ".join(change.name for change in other[:SHOWN]) + (
-        f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
-    )
+    more = f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
+    listed = ", ".join(change.name for change in other[:SHOWN]) + more
     pixels = [f"{name} +{gained[name]} −{lost[name]}" for name in dict.fromkeys([*gained, *lost])]
     return [f"{len(changes)} samples reviewed, {len(other)} changed: {listed}", f"pixels: {', '.join(pixels)}"]
-
-
-SHOWN = 10
-"""Maximum number of sample names in a line."""

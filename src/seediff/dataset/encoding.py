@@ -118,11 +118,6 @@ MOST_OBJECTS = (1 << 16) - 1
 """Maximum number of objects that a picture's file of 16 bits can number."""
 
 
-def number_type(count: int) -> type[np.unsignedinteger]:
-    """The type of the numbers of `count` shapes: uint16, or uint32 above MOST_OBJECTS."""
-    return np.uint16 if count <= MOST_OBJECTS else np.uint32
-
-
 def encode_objects(instances: Instances, where: str) -> bytes:
     """The numbers of objects as a grey PNG of 16 bits. where: the sample's name in errors. Raises UserError above
     MOST_OBJECTS.
@@ -134,9 +129,8 @@ def encode_objects(instances: Instances, where: str) -> bytes:
 
 @dataclass(frozen=True)
 class Instances:
-    """The objects of a picture. numbers: (H, W) uint16, or uint32 for more than MOST_OBJECTS, 0 where there is no
-    object. class_ids: the classes of objects 1, 2, …; 255 for an ignored shape. scores: in [0, 1], one per object, or
-    empty."""
+    """The objects of a picture. numbers: (H, W) of integers, 0 where there is no object. class_ids: the classes of
+    objects 1, 2, …; 255 for an ignored shape. scores: in [0, 1], one per object, or empty."""
 
     numbers: np.ndarray
     class_ids: tuple[int, ...]
@@ -152,7 +146,7 @@ class Instances:
         """
         counts = np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:]
         kept = [i for i, class_id in enumerate(self.class_ids) if counts[i] and 0 < class_id < IGNORE + ignored]
-        table = np.zeros(len(counts) + 1, number_type(len(kept)))
+        table = np.zeros(len(counts) + 1, np.int32)
         table[np.array(kept, np.intp) + 1] = np.arange(1, len(kept) + 1)
         class_ids, scores = tuple(self.class_ids[i] for i in kept), tuple(self.scores[i] for i in kept if self.scores)
         return Instances(table[self.numbers], class_ids, scores)
@@ -179,4 +173,4 @@ class InstanceFile:
                 self.path,
                 f"has an object {highest}, but its row names the classes of {len(self.class_ids)} `instances`",
             )
-        return Instances(numbers.astype(np.uint16), self.class_ids, self.scores)
+        return Instances(numbers.astype(np.int32), self.class_ids, self.scores)

@@ -1,20 +1,21 @@
 """Reads and writes the native dataset, the folder that `generate` and `mask` write; training code reads it without
 conversion.
 
-    out/  README.md        the dataset card            images/000000.png     or .jpg
-          seediff.toml     the exact configuration     masks/000000.png      palette PNG: 0 background, 255 ignore, else
-          class id classes.txt      line i (from 0) = id i      soft/000000_3.png     optional: soft mask of class id 3,
-          8-bit grey, 255 = 1 metadata.jsonl   one row per sample            attention/000000.safetensors   optional:
-          AttentionMaps instances/000000.png   optional: object numbers, 16-bit grey, 0 for no object; a row's
-          `instances` holds their class ids,
-                                   and `instance_scores` their scores, if known
-          rejected.jsonl   with --reject: every draw   steps/000000_3.safetensors     a few samples: every step of class
-          3's mask,
-                           that was not kept                                          which preview.html draws
-          preview.html     a preview             made/1f0c….toml       in a set that was filtered, split or merged: the
-          configurations
-                                                                         that made its masks; `made` in a row names its
-                                                                         file
+    out/  README.md          the dataset card
+          seediff.toml       the exact configuration
+          classes.txt        line i (from 0) = id i
+          metadata.jsonl     one row per sample
+          rejected.jsonl     with --reject: every draw that was not kept
+          preview.html       a preview
+          images/NAME.png    or .jpg
+          masks/NAME.png     palette PNG: 0 background, 255 ignore, else class id
+          instances/NAME.png             optional: object numbers, 16-bit grey, 0 for no object; a row's `instances`
+                                         holds their class ids, and `instance_scores` their scores, if known
+          soft/NAME_3.png                optional: soft mask of class id 3, 8-bit grey, 255 = 1
+          attention/NAME.safetensors     optional: AttentionMaps
+          steps/NAME_3.safetensors       a few samples: every step of class 3's mask, which preview.html draws
+          made/1f0c….toml    in a set that was filtered, split or merged: the configurations that made its masks; `made`
+                             in a row names its file
 
 A row: file_name and mask (paths in the folder), prompt, classes and their class_ids, seed, attempt, flags, area (share
 of the image in [0, 1] of each class), model, method, version. Numbers are missing from the sequence if every draw of

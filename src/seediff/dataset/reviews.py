@@ -1,16 +1,12 @@
 """Reads and writes review.jsonl: what people decided about the samples of a set, and the masks that they corrected.
 
-    set/  review.jsonl               one line per action, only ever appended to
-          reviewed/000003.2.png      the mask that the second action about sample 000003 made; masks/000003.png stays as
-          it is
+    set/  review.jsonl             one line per action, only ever appended to
+          reviewed/000003.2.png    the mask that the second action about sample 000003 made; the original stays
 
 Every line holds the full state of its sample after the action, so a reader needs only the last line about a sample:
-
-    sample    its name                                       version   1 for the first action about it, then 2, 3, …
-    action    accept, brush, undo, redrawn, …                verdict   "accepted", "rejected" or null from      SHA-256
-    of the mask before the action          mask      the corrected mask's path in the set; null: the original hash
-    SHA-256 of the corrected mask                  classes, area   of a corrected mask, as in metadata.jsonl detail
-    what the action was made with                  by, time  who, and when (UTC)
+sample, its name; version, 1, 2, 3, …; action, such as accept, brush or undo; verdict, "accepted", "rejected" or null;
+from, the SHA-256 of the mask before; mask, the corrected mask's path in the set, null for the original; hash, its
+SHA-256; classes and area, as in metadata.jsonl; detail, what the action was made with; by and time (UTC).
 """
 
 from __future__ import annotations
@@ -24,6 +20,7 @@ import msgspec
 
 from ..errors import UserError
 from ..files.documents import parse_json
+from ..files.messages import plural
 from ..files.outputs import append, write_atomic
 from ..files.reading import ANNOTATIONS, inside, read_bytes
 from ..masks.flags import degenerate
@@ -205,14 +202,13 @@ def review_summary(rows: Iterable[Mapping[str, Any]]) -> str:
     """A summary such as `12 corrected masks are used; 3 samples that a person rejected are among them`; empty if nobody
     reviewed anything."""
     counts = count_reviews(rows)
-    parts = []
-    if count := counts["corrected"]:
-        parts.append(f"{count} corrected mask{'s are' if count != 1 else ' is'} used")
-    if count := counts["made"]:
-        parts.append(f"{count} mask{'s' if count != 1 else ''} made in `look` {'are' if count != 1 else 'is'} used")
-    if count := counts["rejected"]:
-        parts.append(
-            f"{count} sample{'s' if count != 1 else ''} that a person rejected {'are' if count != 1 else 'is'} among"
-            " them"
-        )
-    return "; ".join(parts)
+    texts = {
+        "corrected": ("corrected mask", "", "used"),
+        "made": ("mask", " made in `look`", "used"),
+        "rejected": ("sample", " that a person rejected", "among them"),
+    }
+    return "; ".join(
+        f"{plural(count, noun)}{which} {'is' if count == 1 else 'are'} {end}"
+        for name, (noun, which, end) in texts.items()
+        if (count := counts[name])
+    )

@@ -4,7 +4,6 @@ accessed.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from ..config.names import MAX_CLASSES
 from ..errors import UserError
 from ..files.outputs import copy_new, put
 from ..files.pictures import as_stored, in_rgb, open_picture
-from ..files.reading import PICTURE, open_regular, read_bytes
+from ..files.reading import PICTURE, read_bytes
 from .encoding import PNG_SIGNATURE, Instances, MaskFile, encode_image, encode_mask, is_own_mask, read_label_map
 from .rows import shown_classes
 from .shapes.objects import Objects, find_objects
@@ -25,8 +24,6 @@ JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
 JPEG_SIGNATURE = b"\xff\xd8"
 KINDS = ("PNG", "JPEG", "MPO")
 """Pillow's names of the formats of pictures; MPO is a JPEG file with further pictures behind the first."""
-ENDINGS, TAIL = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}, 16
-"""The last bytes of a complete picture of each format, which are within the last TAIL bytes of its file."""
 SOFT = "soft"
 """The folder of soft masks in a native dataset, and their kind in `extras`."""
 MADE = "made"
@@ -98,15 +95,14 @@ class Sample:
         """The objects in the picture; None if only classes are distinguished. Raises UserError if their numbers have
         another size than the picture, and if an object has no class."""
         instances = self.stored_instances() if callable(self.stored_instances) else self.stored_instances
-        if instances is not None and instances.numbers.shape != (size := self.size()):
-            shape = instances.numbers.shape
-            raise UserError(
-                f"sample '{self.name}': instances are {shape}, but its picture is {size}; both are (height, width)"
-            )
-        if instances is not None and (highest := int(instances.numbers.max(initial=0))) > (
-            count := len(instances.class_ids)
-        ):
-            raise UserError(f"sample '{self.name}': has an object {highest}, but classes of {count}")
+        if instances is None:
+            return None
+        if (shape := instances.numbers.shape) != (size := self.size()):
+            problem = f"instances are {shape}, but its picture is {size}; both are (height, width)"
+            raise UserError(f"sample '{self.name}'", problem)
+        if (highest := int(instances.numbers.max(initial=0))) > len(instances.class_ids):
+            problem = f"has an object {highest}, but classes of {len(instances.class_ids)}"
+            raise UserError(f"sample '{self.name}'", problem)
         return instances
 
     @property
@@ -159,22 +155,16 @@ class Sample:
 
     def labels(self, classes: int) -> np.ndarray:
         """The label map (H, W) uint8, checked: it has the picture's size, and ids from 0 to `classes` and 255."""
-        labels = self.unchecked_labels()
+        labels, problem = self.unchecked_labels(), ""
         if labels.ndim != 2 or labels.dtype != np.uint8:
-            raise UserError(
-                f"sample '{self.name}': label map must be (height, width) uint8, not {labels.shape} {labels.dtype}"
-            )
-        if labels.shape != (size := self.size()):
-            raise UserError(
-                f"sample '{self.name}': label map is {labels.shape}, but its picture is {size}; both are (height,"
-                " width)"
-            )
+            problem = f"label map must be (height, width) uint8, not {labels.shape} {labels.dtype}"
+        elif labels.shape != (size := self.size()):
+            problem = f"label map is {labels.shape}, but its picture is {size}; both are (height, width)"
         # A tenth of the time that np.unique takes.
-        if (highest := int((labels + np.uint8(1)).max()) - 1) > classes:
-            raise UserError(
-                f"sample '{self.name}': id {highest} in its label map, but there are {classes} classes (0 to {classes},"
-                " and 255)"
-            )
+        elif (highest := int((labels + np.uint8(1)).max()) - 1) > classes:
+            problem = f"id {highest} in its label map, but there are {classes} classes (0 to {classes}, and 255)"
+        if problem:
+            raise UserError(f"sample '{self.name}'", problem)
         return labels
 
     def unchecked_labels(self) -> np.ndarray:
@@ -221,23 +211,11 @@ class Sample:
 
 
 def picture_size(source: Path | bytes, where: str | None = None) -> tuple[int, int]:
-    """(height, width) of a picture's file or bytes, from its header. A picture without the usual last bytes of its
-    format is decoded, which detects files that are cut off. where: name of the picture in errors. Raises UserError,
-    also if it is neither PNG nor JPEG."""
+    """(height, width) of a picture's file or bytes, from its header. where: name of the picture in errors. Raises
+    UserError, also if it is neither PNG nor JPEG."""
     with open_picture(source, where) as picture:
         check_kind(picture, where or (str(source) if isinstance(source, Path) else "a picture"))
-        if ENDINGS.get(picture.format or "", b"") not in _tail(source):
-            picture.load()
         return picture.height, picture.width
-
-
-def _tail(source: Path | bytes) -> bytes:
-    """The last bytes of a picture."""
-    if isinstance(source, bytes):
-        return source[-TAIL:]
-    with open_regular(source, PICTURE) as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
-        return file.read()
 
 
 def check_kind(picture: Image.Image, where: str) -> None:

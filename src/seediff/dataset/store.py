@@ -80,9 +80,8 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
         if made := made_by(row.get("made")):
             kept = {**kept, (native.MADE, None): made}
         instances = instance_file(folder, name, row, len(classes)) if has_instances or "instances" in row else None
-        row = {
-            key: value for key, value in row.items() if key not in INSTANCE_KEYS
-        }  # a Sample holds them in `instances`
+        # A Sample holds them in `instances`.
+        row = {key: value for key, value in row.items() if key not in INSTANCE_KEYS}
         if instances is not None and sha256:
             before = inside(folder, original.get("mask"), where, "mask")
             instances = FollowedFile(instances, MaskFile(before), MaskFile(mask, sha256))
@@ -95,30 +94,21 @@ def instance_file(folder: Path, name: str, row: Mapping[str, Any], classes: int)
 
     Raises UserError for a row that names objects of a file that is missing, or class ids and scores that cannot be
     those of objects; and for a link that leads out of the folder."""
-    path, (class_ids, scores) = (
-        folder / native.INSTANCES / f"{name}.png",
-        (tuple(row.get(key, ())) for key in INSTANCE_KEYS),
-    )
+    path = folder / native.INSTANCES / f"{name}.png"
+    class_ids, scores = (tuple(row.get(key, ())) for key in INSTANCE_KEYS)
     where = f"{folder / native.METADATA}: sample '{name}'"
     if not path.is_file():
         if "instances" not in row:
             return None
-        raise UserError(
-            path,
-            f"is missing, but the row of sample '{name}' names `instances`",
-            "restore it, or remove the key from the row",
-        )
+        fix = "restore it, or remove the key from the row"
+        raise UserError(path, f"is missing, but the row of sample '{name}' names `instances`", fix)
     inside(folder, path)
     if outside := [class_id for class_id in class_ids if not 0 < class_id <= classes and class_id != native.IGNORE]:
-        raise UserError(
-            where,
-            f"its `instances` name class {outside[0]}",
-            f"they must be from 1 to {classes}, as in {native.CLASSES}",
-        )
+        fix = f"they must be from 1 to {classes}, as in {native.CLASSES}"
+        raise UserError(where, f"its `instances` name class {outside[0]}", fix)
     if scores and len(scores) != len(class_ids):
-        raise UserError(
-            where, f"has {len(scores)} `instance_scores` for {len(class_ids)} `instances`", "give one for each, or none"
-        )
+        problem = f"has {len(scores)} `instance_scores` for {len(class_ids)} `instances`"
+        raise UserError(where, problem, "give one for each, or none")
     return InstanceFile(path, class_ids, scores)
 
 

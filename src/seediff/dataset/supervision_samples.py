@@ -11,6 +11,7 @@ from PIL import Image
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from .sample import Sample
+from .shapes.objects import whole_classes
 
 if TYPE_CHECKING:
     from supervision import Detections
@@ -56,19 +57,8 @@ class SupervisionSamples(Sequence[Any]):
 def separate_masks(sample: Sample, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """(masks, ids): (N, H, W) bool and (N,) int64 class ids from 1, of a sample's objects if it has `instances`, or
     else of its classes. Only masks with a pixel are returned. Raises UserError naming the sample."""
-    labels, instances = sample.labels(classes), sample.instances
-    if instances is None:
-        shown = np.setdiff1d(labels, (0, IGNORE)).astype(np.int64)
-        return labels == shown[:, None, None], shown
-    numbers = np.unique(instances.numbers[(labels != IGNORE) & (instances.numbers > 0)])
-    if wrong := [
-        class_id for class_id in np.array(instances.class_ids)[numbers - 1].tolist() if not 1 <= class_id <= classes
-    ]:
-        raise UserError(
-            f"sample '{sample.name}': class id {wrong[0]} of an object, but there are {classes} classes (1 to"
-            f" {classes})"
-        )
-    objects = sample.objects(labels)
+    labels = sample.labels(classes)
+    objects = sample.objects(labels) if sample.stored_instances else whole_classes(labels % IGNORE)
     return objects.index == np.arange(len(objects.class_ids))[:, None, None], np.array(objects.class_ids, np.int64)
 
 

@@ -198,7 +198,7 @@ def value(task, **parts):
         (lambda task: task | {"data": {"image": "nowhere.png"}}, 'there is no picture "nowhere.png"'),
         (lambda task: task | {"data": {"image": 5}}, "'data' must have the picture's path as 'image', not 5"),
         (lambda task: task | {"data": task["data"] | {"seediff": {"name": "../a"}}}, "cannot be a file's"),
-        (lambda task: task | {"data": task["data"] | {"seediff": {"name": 5}}}, "'name' must be a text"),
+        (lambda task: task | {"data": task["data"] | {"seediff": {"name": 5}}}, "name`: Expected `str`"),
         (lambda task: {"id": 1}, "[0]`: Object missing required field `data`"),
         (lambda task: task | {"predictions": [{"result": 5}]}, "result`: Expected `array`"),
     ],

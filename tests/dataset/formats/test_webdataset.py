@@ -145,7 +145,7 @@ WHOLE = [("a.png", PICTURE), ("a.mask.png", MASK)]
         ([WHOLE[0], WHOLE[0]], "'a.png' is there twice"),
         ([*WHOLE, ("a.json", b"{")], "sample 'a': its json: is not JSON"),
         ([*WHOLE, ("a.json", b"[]")], "sample 'a': its json: "),
-        ([*WHOLE, ("a.json", b'{"name": 3}')], "'name' must be a text"),
+        ([*WHOLE, ("a.json", b'{"name": 3}')], "name`: Expected `str`"),
         ([("a.png", b"x"), WHOLE[1]], "its image: cannot be read as a picture"),
         ([*WHOLE, ("b.cls", b""), *WHOLE], "sample 'b': needs a picture"),
     ],

@@ -1,7 +1,7 @@
 """Writes and reads CVAT's "CVAT for images 1.1" with masks. Label maps come back exactly.
 
 out/  annotations.xml            one <image> per sample, with a <mask> per class (or object): run lengths in its box;
-255 is "ignore"
+                                 255 is "ignore"
       images/NAME.png or .jpg    pictures, as they are
       labels.json                not part of the format: the labels, to paste as "Raw" when a task is made
 """
@@ -24,7 +24,7 @@ from ...files.documents import Node, read_xml
 from ...files.messages import show_json
 from .. import native
 from ..class_lists import IGNORED, check_meaning, number_labels
-from ..encoding import Instances, number_type
+from ..encoding import Instances
 from ..rows import stem_of
 from ..sample import Sample
 from ..shapes.rle import Boxed, area, boxed_at, check_layers, crop_to_box, paint_box, paint_runs, polygon_runs
@@ -199,7 +199,7 @@ def _paint(node: Node, picture: Path, ids: dict[str, int]) -> Instances:
     check_frame(picture, shape, node.where)
     masks = [child for child in node.children if child.tag in MASKS]
     boxes = [child for child in node.children if child.tag in BOXES]
-    numbers, known = np.zeros(shape, number_type(len(masks) + len(boxes)), order="F"), Shapes()
+    numbers, known = np.zeros(shape, np.int32, order="F"), Shapes()
     painted = 0
     for box in boxes:
         left, top, right, bottom = (_number(box, name) for name in ("xtl", "ytl", "xbr", "ybr"))

@@ -2,10 +2,11 @@
 Pictures, label maps, rows and classes come back exactly.
 
 out/  README.md                    card with the classes, for the hub
-      classes.txt                  line i, counted from 0, names id i train/metadata.jsonl         one sample per line:
-      file_name and label_map_file_name, paths beside it; name; metadata, its row as JSON train/images/NAME.jpg
-      pictures, as they are; likewise validation/ and test/ train/masks/NAME.png         palette PNG: 0 background, 255
-      ignore, else the class id
+      classes.txt                  line i, counted from 0, names id i
+      train/metadata.jsonl         one sample per line: file_name and label_map_file_name, paths beside it; name;
+                                   metadata, its row as JSON
+      train/images/NAME.jpg        pictures, as they are; likewise validation/ and test/
+      train/masks/NAME.png         palette PNG: 0 background, 255 ignore, else the class id
 """
 
 from __future__ import annotations

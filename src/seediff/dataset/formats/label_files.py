@@ -19,7 +19,7 @@ from ...files.label_maps import voc_palette
 from ...files.messages import show_json
 from ...files.pictures import check_pixels, open_picture, orientation_of
 from .. import native
-from ..encoding import Instances, decode_label_map, number_type
+from ..encoding import Instances, decode_label_map
 from ..rows import check_row
 from ..sample import Sample, check_kind, picture_size
 from .drivers import Source
@@ -62,7 +62,7 @@ class Shapes:
 
     def painted(self, numbers: np.ndarray) -> Instances:
         """The shapes with their pixels. numbers: (H, W), the visible shape at each pixel, 0 for none."""
-        return Instances(np.ascontiguousarray(numbers, number_type(len(self.class_ids))), tuple(self.class_ids))
+        return Instances(np.ascontiguousarray(numbers, np.int32), tuple(self.class_ids))
 
 
 def by_object(pictures: Iterable[Sequence[str]]) -> bool:
@@ -94,20 +94,21 @@ def named_colours(classes: Sequence[str]) -> list[tuple[str, str]]:
     return [(name, f"#{colours[3 * i : 3 * i + 3].hex()}") for i, name in named]
 
 
-def from_record(source: Source, name: Any, image: Any, mask: Any, row: dict[str, Any], where: str) -> Sample:
+class Own(msgspec.Struct, frozen=True):
+    """What SeeDiff adds to a sample in formats that have no place for it: its name, and its row."""
+
+    name: str = ""
+    metadata: dict[str, Any] = {}
+
+
+def from_record(source: Source, own: Own, image: bytes, mask: bytes, where: str) -> Sample:
     """The sample of a record that contains the bytes of its files. where: the record's name in errors. Raises
-    UserError.
-    """
-    for what, value, kind in (("name", name, str), ("image", image, bytes), ("mask", mask, bytes)):
-        if not isinstance(value, kind):
-            raise UserError(
-                f"{where}: its {what} must be {'a text' if kind is str else 'the bytes of a picture'}, not"
-                f" {show_json(value)}"
-            )
+    UserError."""
     with open_picture(image, f"{where}: its image") as picture:
         check_kind(picture, f"{where}: its image")
-    check_row(row, f"{where}, metadata")
-    return source.sample(name, image, partial(decode_label_map, mask, f"{where}: its label map"), row, where)
+    check_row(own.metadata, f"{where}, metadata")
+    labels = partial(decode_label_map, mask, f"{where}: its label map")
+    return source.sample(own.name, image, labels, own.metadata, where)
 
 
 def row_text(row: Mapping[str, Any]) -> str:

@@ -2,8 +2,7 @@
 back exactly.
 
 out/  tasks.json                 one task per sample: `data.image`, and a prediction with a brush mask per class, or per
-object if the
-                                 sample has `instances`; 255 is the label "ignore"
+                                 object if the sample has `instances`; 255 is the label "ignore"
       label_config.xml           the labels, to paste as the project's labeling interface
       images/NAME.png or .jpg    pictures, as they are; served as local files of this folder
 """
@@ -30,7 +29,7 @@ from ...files.pictures import check_pixels
 from ...files.reading import ANNOTATIONS, read_bytes
 from .. import native
 from ..class_lists import IGNORED, check_meaning, number_labels
-from ..encoding import Instances, number_type
+from ..encoding import Instances
 from ..reviews import is_corrected
 from ..rows import check_row
 from ..sample import Sample, picture_size
@@ -38,7 +37,7 @@ from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import check_layers, fill, polygon_runs
 from .drivers import Export, Source
 from .known import MIN_KEYS, json_kind
-from .label_files import PICTURES, Shapes, Side, by_object, named_colours, shown_size
+from .label_files import PICTURES, Own, Shapes, Side, by_object, named_colours, shown_size
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
 OWN = "seediff"
@@ -47,8 +46,6 @@ BRUSHES = "task-*-annotation-*-by-*.*"
 """Files of the exports "Brush labels to PNG" and "to NumPy": one mask each, without a reference to its picture."""
 SERVED = "/data/local-files/?d="
 TAG, PICTURE = "label", "image"
-STEPS = 64
-"""Maximum number of a path's last parts that are looked up, each with those behind it."""
 UPLOADED = re.compile(r"[0-9a-f]{8}-")
 """The prefix that Label Studio gives to the name of an uploaded file."""
 
@@ -288,11 +285,9 @@ def _name_and_row(data: Mapping[str, Any], inside: str, where: str) -> tuple[str
     kept = data.get(OWN)
     if not isinstance(kept, Mapping):
         return PurePosixPath(inside).with_suffix("").as_posix(), {}
-    name, row = kept.get("name"), kept.get("metadata", {})
-    if not isinstance(name, str) or not isinstance(row, dict):
-        raise UserError(f"{where}: 'name' must be a text and 'metadata' an object in its data.{OWN}")
-    check_row(row, f"{where}: metadata in its data.{OWN}")
-    return name, row
+    own = fit(kept, Own, f"{where}: data.{OWN}")
+    check_row(own.metadata, f"{where}: metadata in its data.{OWN}")
+    return own.name, own.metadata
 
 
 def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
@@ -309,7 +304,7 @@ def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
     except ValueError as error:
         raise UserError(f"{where}: 'image' is no path or address: {show_json(address)}") from error
     path = unquote(parts.query.partition("d=")[2] if parts.query.startswith("d=") else parts.path)
-    steps = [step for step in path.split("/") if step][-STEPS:]
+    steps = [step for step in path.split("/") if step][-64:]
     names = ["/".join(steps[i:]) for i in range(len(steps))]
     return [*names, names[-1][9:]] if names and UPLOADED.match(names[-1]) else names
 
@@ -323,7 +318,7 @@ def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], whe
     stored = picture_size(picture)
     shape = stored if stored in map(_size, results) else shown_size(picture)
     check_pixels((shape[1], shape[0]), where)
-    numbers, known, painted = np.zeros(shape, number_type(len(results))), Shapes(), 0
+    numbers, known, painted = np.zeros(shape, np.int32), Shapes(), 0
     for number, result in enumerate(results, 1):
         here = f"{where}, result {number}"
         form, names = _shape(result, here)

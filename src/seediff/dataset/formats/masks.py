@@ -2,7 +2,7 @@
 exactly.
 
 in/  images/NAME.jpg, masks/NAME.png      also img, imgs, image or data; mask, label, labels, annotations or gt; also
-NAME_mask.png
+                                          NAME_mask.png
      images/train/…, masks/train/…        or train/images/…, train/masks/…, likewise val/ and test/
      NAME.jpg, NAME_mask.png              beside each other
      classes.txt                          or another list (class_lists.py)
@@ -10,11 +10,9 @@ NAME_mask.png
 Public data sets as they are distributed; classes and ids are those of `dataset/labels.py`, void is 255, and nothing is
 background:
 
-in/  gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png and leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png    Cityscapes: 27
-classes
-     annotations/{training,validation}/NAME.png, images/…/NAME.jpg and objectInfo150.txt           ADE20K: 150 classes
-     SPLITannot/NAME.png and SPLIT/NAME.png                                                        CamVid, SegNet's: 11
-     classes
+in/  gtFine/, leftImg8bit/                     Cityscapes: 27 classes
+     annotations/, images/, objectInfo150.txt   ADE20K: 150 classes
+     SPLITannot/, SPLIT/                        CamVid, SegNet's: 11 classes
 """
 
 from __future__ import annotations

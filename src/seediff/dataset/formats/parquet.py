@@ -1,10 +1,10 @@
 """Writes and reads Parquet files that `datasets.load_dataset` loads as pictures. Pictures, label maps, rows and classes
 come back exactly.
 
-out/  README.md                    card with the features, for `load_dataset(out)` and the Hugging Face hub
-      data/train-00000.parquet     columns: image and label_map, pictures; name; metadata, a row of metadata.jsonl as
-      JSON data/validation-00000.parquet    the samples for validation, by their rows or a hash of their names; likewise
-      test-00000.parquet
+out/  README.md                         card with the features, for `load_dataset(out)` and the Hugging Face hub
+      data/train-00000.parquet          columns: image and label_map, pictures; name; metadata, a row of
+                                        metadata.jsonl as JSON
+      data/validation-00000.parquet     the samples for validation, likewise test-00000.parquet
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..sample import SPLITS, Sample
 from ..split import split_of
 from .drivers import Export, Placed, Source
 from .known import load_extra
-from .label_files import HUB_SPLITS, from_record, hub_card, palette, parse_row, row_text
+from .label_files import HUB_SPLITS, Own, from_record, hub_card, palette, parse_row, row_text
 
 FEATURES = {
     "image": {"_type": "Image"},
@@ -144,7 +144,7 @@ def _samples(source: Source, files: Sequence[Path]) -> Iterator[Sample]:
                     row = parse_row(record["metadata"], where)
                     if split not in (None, split_of(row)):  # another share was set aside
                         row["split"] = split
-                    yield from_record(source, record["name"], image, mask, row, where)
+                    yield from_record(source, Own(record["name"], row), image, mask, where)
 
 
 @contextmanager

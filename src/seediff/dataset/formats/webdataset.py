@@ -1,12 +1,11 @@
 """Writes and reads WebDataset's shards, tar files to be read in one pass. Pictures, label maps, rows and classes come
 back exactly.
 
-out/  classes.txt       line i, counted from 0, names id i
-      000000.tar        the samples, one after the other, in the order of their names, continued in 000001.tar and so
-      on:
-                        KEY.jpg or KEY.png    the picture, as it is
-                        KEY.mask.png          palette PNG: 0 background, 255 ignore, else the class id
-                        KEY.json              {"name": …, "metadata": a row of metadata.jsonl}
+out/  classes.txt             line i, counted from 0, names id i
+      000000.tar              the samples in the order of their names, continued in 000001.tar and so on:
+        KEY.jpg or KEY.png    the picture, as it is
+        KEY.mask.png          palette PNG: 0 background, 255 ignore, else the class id
+        KEY.json              {"name": …, "metadata": a row of metadata.jsonl}
 
 KEY is the sample's name, with all characters but ASCII letters, digits, - and _ written as %XX, because readers end a
 key at its first dot and take / for a folder.
@@ -19,7 +18,6 @@ import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from ...errors import UserError, first_line
@@ -31,7 +29,7 @@ from .. import native
 from ..rows import check_class_list
 from ..sample import Sample
 from .drivers import Export, Source
-from .label_files import from_record, palette
+from .label_files import Own, from_record, palette
 
 MASK, JSON = "mask.png", "json"
 PICTURES = ("jpg", "jpeg", "png")
@@ -110,14 +108,11 @@ def read(source: Source, *, classes: Sequence[str] | None = None) -> tuple[tuple
 
 def from_members(source: Source, key: str, members: dict[str, bytes], where: str) -> Sample:
     """The sample with these members, {ending: bytes}. Raises UserError."""
-    content = parse_json(members.get(JSON, b"{}"), dict[str, Any], f"{where}: its {JSON}")
-    name, row = content.get("name", unquote(key)), content.get("metadata", {})
-    if not isinstance(name, str) or not isinstance(row, dict):
-        raise UserError(f"{where}: 'name' must be a text and 'metadata' an object in its {JSON}")
+    own = parse_json(members.get(JSON, b"{}"), Own, f"{where}: its {JSON}")
     picture = next((members[ending] for ending in PICTURES if ending in members), None)
     if picture is None or MASK not in members:
         raise UserError(f"{where}: needs a picture ({', '.join(PICTURES)}) and {MASK}; it has {', '.join(members)}")
-    return from_record(source, name, picture, members[MASK], row, where)
+    return from_record(source, Own(own.name or unquote(key), own.metadata), picture, members[MASK], where)
 
 
 def _content(tar: tarfile.TarFile, info: tarfile.TarInfo, file: Path) -> bytes:

@@ -23,7 +23,7 @@ from ...files.messages import show_json
 from ...files.reading import ANNOTATIONS, read_text
 from ...metrics.confusion import iou_of_present
 from .. import native
-from ..encoding import Instances, number_type
+from ..encoding import Instances
 from ..rows import check_class_list
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
@@ -114,7 +114,7 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], w
             area = int(fill_polygon(shares * (width, height), (height, width))[2].sum())
             polygons.append((area, class_id, shares))
             check_layers(painted := painted + polygons[-1][0], shape, str(where))
-    numbers, known = np.zeros((height, width), number_type(len(lines))), Shapes()
+    numbers, known = np.zeros((height, width), np.int32), Shapes()
     for centre, sides in boxes:
         (left, top), (right, bottom) = (centre - sides / 2) * (width, height), (centre + sides / 2) * (width, height)
         painted += paint_box(numbers, left, top, right, bottom, known.number(native.IGNORE, "box"))

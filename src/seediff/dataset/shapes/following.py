@@ -42,12 +42,12 @@ def follow(instances: Instances, before: np.ndarray, after: np.ndarray) -> Insta
     """
     class_ids = _relabelled(instances, before, after)
     present = Instances(instances.numbers, class_ids, instances.scores)
-    numbers = np.where(present.label_map() == after, instances.numbers, np.uint16(0))
+    numbers = np.where(present.label_map() == after, instances.numbers, 0)
     pieces = find_objects(np.where((before != after) & (numbers == 0), after, np.uint8(0)))
     joins = _longest_border(pieces.index, numbers, after)
     # Pieces above the number that a file can hold are noise, and in no object.
     alone = [piece for piece in range(len(pieces.class_ids)) if piece not in joins][: MOST_OBJECTS - len(class_ids)]
-    table = np.zeros(len(pieces.class_ids) + 1, np.uint16)  # the last entry is for pixels without a piece, −1
+    table = np.zeros(len(pieces.class_ids) + 1, np.int32)  # the last entry is for pixels without a piece, −1
     table[list(joins)] = list(joins.values())
     table[alone] = np.arange(len(class_ids) + 1, len(class_ids) + 1 + len(alone))
     scores = (*instances.scores, *([1.0] * len(alone))) if instances.scores else ()

@@ -61,7 +61,7 @@ def find_objects(labels: np.ndarray, min_area: int = 1, instances: Instances | N
     if instances is None:
         numbers, classes = _connected(np.where(labels == IGNORE, np.uint8(0), labels))
     else:
-        numbers = np.where(instances.label_map() == labels, instances.numbers, np.uint16(0))
+        numbers = np.where(instances.label_map() == labels, instances.numbers, 0)
         classes = np.array([0, *instances.class_ids])
     return _ordered(numbers, classes, min_area)[0]
 
@@ -83,7 +83,7 @@ def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[n
         for piece in np.flatnonzero(np.equal(found.class_ids, class_id)).tolist():
             scores[piece] = float(values[found.index == piece].mean())
     order = sorted(range(len(scores)), key=lambda piece: -scores[piece])
-    numbers = np.zeros(len(scores) + 1, np.uint16)  # the last entry is for pixels without a piece, −1
+    numbers = np.zeros(len(scores) + 1, np.int32)  # the last entry is for pixels without a piece, −1
     numbers[order] = range(1, len(order) + 1)
     return Instances(
         numbers[found.index], tuple(found.class_ids[piece] for piece in order), tuple(scores[piece] for piece in order)

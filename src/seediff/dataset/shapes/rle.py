@@ -138,33 +138,17 @@ def fill(counts: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return np.repeat(inside, counts).reshape(size[1], size[0]).T
 
 
-MAX_OUTLINE = 4_000_000
-"""Maximum number of pixels along the edges of a polygon: more than any object has. pycocotools takes 500 MB for their
-points.
-"""
-
-
 def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], where: str) -> np.ndarray:
     """Run lengths as in `count_runs`, of polygons [x, y, x, y, …] in pixels, filled as pycocotools does.
 
     A corner may be outside the picture by its width or height. Raises UserError for an invalid polygon.
     """
-    height, width = shape
     for polygon in polygons:
-        _check_polygon(polygon, height, width, where)
-    filled: dict[str, Any] = mask.merge(mask.frPyObjects(polygons, height, width))  # type: ignore[assignment, call-overload]
+        if len(polygon) < 6 or len(polygon) % 2:
+            raise UserError(f"{where}: a polygon is a list of at least three x, y")
+        check_near(polygon, shape, where)
+    filled: dict[str, Any] = mask.merge(mask.frPyObjects(polygons, *shape))  # type: ignore[assignment, call-overload]
     return decompress(filled["counts"].decode("ascii"))
-
-
-def _check_polygon(polygon: Sequence[float], height: int, width: int, where: str) -> None:
-    if len(polygon) < 6 or len(polygon) % 2:
-        raise UserError(f"{where}: a polygon is a list of at least three x, y")
-    corners = check_near(polygon, (height, width), where)
-    outline = float(np.abs(corners - np.roll(corners, -1, 0)).max(1).sum())
-    if outline > MAX_OUTLINE:
-        raise UserError(
-            f"{where}: the edges of its polygon are {outline:.0f} pixels long; at most {MAX_OUTLINE} can be filled"
-        )
 
 
 def check_near(values: Sequence[float], shape: tuple[int, ...], where: str) -> np.ndarray:

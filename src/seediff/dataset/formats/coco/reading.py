@@ -1,8 +1,8 @@
 """Reads COCO's JSON, from any program, as label maps. Where objects overlap, the smaller one is seen.
 
-annotations/instances_val2017.json       pictures in val2017/, as COCO itself; likewise person_keypoints_, stuff_ and
-panoptic_ annotations/instances_train.json         pictures in images/train/, as Datumaro and others, or all in images/,
-as SeeDiff train/_annotations.coco.json             Roboflow's, beside its pictures; likewise valid/ and test/
+annotations/instances_val2017.json       pictures in val2017/, as COCO itself; likewise stuff_ and panoptic_
+annotations/instances_train.json         pictures in images/train/, as others, or all in images/, as SeeDiff
+train/_annotations.coco.json             Roboflow's, beside its pictures; likewise valid/ and test/
 labels.json, or another single file      pictures in images/, data/ or beside it
 """
 
@@ -21,7 +21,7 @@ from ....errors import UserError
 from ....files.pictures import open_picture
 from ....files.reading import inside
 from ... import native
-from ...encoding import Instances, number_type
+from ...encoding import Instances
 from ...rows import check_row, stem_of
 from ...sample import Sample
 from ...shapes.rle import area, check_layers, count_runs, paint_box, paint_runs, polygon_runs
@@ -178,7 +178,7 @@ def paint(
     """The annotations of an image, painted: first boxes without a mask and crowds, as 255, then the objects from the
     largest to the smallest. Masks are held as run lengths, to save memory. ids: category id → id in label maps. Raises
     UserError naming an annotation that is not a mask of this image."""
-    numbers, known = np.zeros(image.shape, number_type(len(annotations)), order="F"), Shapes()
+    numbers, known = np.zeros(image.shape, np.int32, order="F"), Shapes()
     masks: list[tuple[bool, int, np.ndarray]] = []
     painted = 0
     for annotation in annotations:
@@ -227,7 +227,7 @@ def panoptic_segments(
     known[0] = native.IGNORE
     if unknown := [number for number in values.tolist() if number not in known]:
         raise UserError(f"{path}: has a segment {unknown[0]} that {where} does not name")
-    numbers = (places + 1).astype(number_type(len(values))).reshape(image.shape)
+    numbers = (places + 1).astype(np.int32).reshape(image.shape)
     return Instances(numbers, tuple(known[number] for number in values.tolist()))
 
 

@@ -2,11 +2,11 @@
 
     out/  images/NAME.png                  pictures, as they are
           annotations/instances.json       one annotation per object (of the sample's `instances`, or else a connected
-          piece of a class):
-                                           RLE, or polygons on request
+                                           piece of a class): RLE, or polygons on request
           annotations/semantic.json        one annotation per class of each image: RLE, iscrowd 0; 255 is the category
-          255, "ignore" annotations/panoptic.json        optional: the segments of each image, whose ids are the colours
-          of annotations/panoptic/NAME.png
+                                           255, "ignore"
+          annotations/panoptic.json        optional: the segments of each image, whose ids are the colours of
+                                           annotations/panoptic/NAME.png
 
 Category ids are class ids, from 1. With samples for validation or testing, there are `instances_train.json`,
 `instances_val.json`, and so on. An image's `metadata` in semantic.json is its row of metadata.jsonl, without the fields
