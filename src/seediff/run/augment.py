@@ -32,6 +32,7 @@ from ..files.output_folders import Out, check_apart, parse_out
 from ..files.outputs import copy_new, write_atomic
 from ..files.reading import PICTURE, inside, read_bytes
 from ..prompts.specs import sample_seed
+from ..report.tables import of_photograph
 from ..workers import Progress
 from .loop import Engine, Job, Local, Processes, RunResult, run
 from .output import BatchRecord
@@ -178,8 +179,6 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
     def make(self, record: BatchRecord, out: Path, task: Task, number: int) -> None:
         """Make and write a new sample. The same task always gives the same bytes. Raises UserError naming a sample that
         cannot be read."""
-        from ..report.tables import of_photograph
-
         seed = sample_seed(self.config.seed, number, 0)
         rng = np.random.default_rng(seed)
         item = self.samples[task.source]

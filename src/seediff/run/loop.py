@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,7 +23,6 @@ from typing import Any, Generic, TypeVar
 
 from ..config.base import Batched, Config, resolve_device
 from ..dataset import native
-from ..devices import cpu_threads
 from ..files.messages import show_bytes
 from ..files.output_folders import Out, free_bytes
 from ..files.outputs import clear_leftovers, write_atomic
@@ -333,7 +332,11 @@ def _make(job: AnyJob, place: Place, engine: Engine, report: Progress) -> int:
         with engine:
             if state == "new" and job.on_device:
                 job.config = engine.resolve(job.config)
-            with cpu_threads(job.config.threads):
+            with ExitStack() as stack:
+                if job.config.threads is not None:
+                    from ..devices import cpu_threads  # imports torch, which takes seconds and not every job needs
+
+                    stack.enter_context(cpu_threads(job.config.threads))
                 return _fill(job, place, engine, state == "new", report)
 
 

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..attention.windows import batches_by_shape, cut, seen_shape, windows
 from ..config.names import join_classes
 from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.output_folders import Out
 from ..files.photographs import Found, Photo, read_photo
+from ..masks.flags import degenerate, flag_kind
 from ..models.memory import Offload
+from ..prompts.specs import SampleSpec
 from ..workers import Progress
 from .loop import Engine, RunResult, run
 from .output import BatchRecord
@@ -35,7 +38,6 @@ if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
     from ..masks.make import MaskResult
     from ..models.registry import Model
-    from ..prompts.specs import SampleSpec
 
 
 def mask_photos(
@@ -101,8 +103,6 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
 
     def sample(self, spec: PhotoSpec, classes: tuple[str, ...]) -> SampleSpec:
         """The sample of a photograph with some of its classes; the prompt names them."""
-        from ..prompts.specs import SampleSpec
-
         prompt = self.config.prompts[0].replace("{class}", join_classes(classes)) if classes else ""
         return SampleSpec(spec.index, classes, prompt, self.config.seed)
 
@@ -119,8 +119,6 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         return split_prompts(self.model.readers, classes, self.config.prompts[0])
 
     def capture(self, batch: Sequence[PhotoSpec]) -> Captured[Looked]:
-        from ..attention.windows import batches_by_shape
-
         with self.timer("reading"):
             photos, failed = read_all(batch, self.read)
         looked: dict[int, Looked] = {}
@@ -139,8 +137,6 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
 
     def seen(self, photo: np.ndarray) -> np.ndarray:
         """A photograph (H, W, 3) as the model sees it (h, w, 3), uint8."""
-        from ..attention.windows import cut, seen_shape, windows
-
         assert self.model is not None
         shape = seen_shape(self.model, photo.shape, self.config.fit, self.config.size)
         (window,) = windows(photo.shape[0], photo.shape[1], self.config.fit)
@@ -222,8 +218,6 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         megabytes for a large photograph. `degenerate` is about the shares of the whole photograph, as `area` is."""
         import torch
 
-        from ..attention.windows import windows
-        from ..masks.flags import degenerate, flag_kind
         from ..masks.make import IGNORE, MaskResult, label_pixels
 
         window = windows(*size, self.config.fit)[0]
@@ -239,7 +233,6 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
 
     def enlarged_soft(self, small: MaskResult | None, size: Sequence[int]) -> Iterator[np.ndarray]:
         """The soft masks at the size that the model sees, one after the other, enlarged to the photograph's (H, W)."""
-        from ..attention.windows import windows
         from ..masks.arithmetic import resize
 
         window = windows(size[0], size[1], self.config.fit)[0]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..attention.windows import MAX_WINDOWS, seen_shape, window_count
 from ..config.levels import EVERYTHING, Reads
 from ..config.names import BACKGROUND
 from ..config.photographs import SegmentPhotosConfig, check_names
@@ -239,8 +240,6 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
 
     def checked(self, spec: PhotoSpec, pixels: np.ndarray) -> ReadPhoto:
         """The pixels (H, W, 3) of a photograph, checked. Raises UserError if they cannot be divided as configured."""
-        from ..attention.windows import MAX_WINDOWS, seen_shape, window_count
-
         assert self.model is not None
         height, width = pixels.shape[:2]
         if (count := window_count(height, width, self.config.fit)) > MAX_WINDOWS:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..attention.windows import cut, seen_shape, windows
 from ..config.constants import SegmentConfig
 from ..config.names import BACKGROUND
 from ..config.photographs import Fit, check_attention
@@ -168,8 +169,6 @@ def see_labelled(model: Model, sample: Sample, size: Size | None) -> tuple[np.nd
     """A photograph (H, W, 3) uint8, its labels (H, W) with class ids, 255 ignored, and the photograph at the size at
     which the model sees it. Raises UserError if it cannot be read, or if its labels have another size or no labelled
     pixel."""
-    from ..attention.windows import cut, seen_shape, windows
-
     photo, truth = sample.image, sample.unchecked_labels()
     if photo.shape[:2] != truth.shape:
         raise UserError(
