@@ -313,15 +313,6 @@ def test_holes_and_islands_go_with_one_key(page, pets):
     assert [action.action for action in read_actions(pets[0]) if action.sample == "000013"] == ["brush", "cleaned"]
 
 
-def test_alpha_is_off_where_the_method_has_none(page):
-    open_sample(page, "000000")
-    page.wait_for_selector("#attention:not([hidden])")
-    assert page.locator("#alpha").is_enabled()
-    page.select_option("#method", "ca")
-    assert page.locator("#alpha").is_disabled()
-    assert page.text_content("#alpha-shown") == "none"
-
-
 @pytest.mark.parametrize("size", [(360, 740), (640, 360)])
 def test_the_picture_stays_beside_the_sliders(browser, pets, size):
     """On a telephone, and in a window of 1280 × 720 that is enlarged to 200 %."""

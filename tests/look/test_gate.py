@@ -15,21 +15,8 @@ def asked(tmp_path_factory):
         yield client, opened
 
 
-PATHS = [
-    "/api/set",
-    "/api/samples/0",
-    "/api/samples/0/thumb",
-    "/api/samples/0/image",
-    "/api/samples/0/labels",
-    "/api/events",
-    "/static/main.js",
-]
-
-
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize(
-    "cookie", ["", "seediff_look_{port}=wrong", "seediff_look_{port}=", "other={token}", "seediff_look_1={token}"]
-)
+@pytest.mark.parametrize("path", ["/api/set", "/api/samples/0/image", "/api/events", "/static/main.js"])
+@pytest.mark.parametrize("cookie", ["", "seediff_look_{port}=wrong", "other={token}", "seediff_look_1={token}"])
 def test_nothing_without_the_token(asked, path, cookie):
     client, opened = asked
     headers = {"Cookie": cookie.format(port=client.port, token=opened.token)}
@@ -76,28 +63,15 @@ def test_the_address_that_a_browser_is_started_with_lets_in_once(tmp_path):
         assert client.ask("GET", path, headers={"Cookie": ""}).status == 401
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        "evil.example",
-        "evil.example:{port}",
-        "localhost.evil.example",
-        "127.0.0.1.evil.example",
-        "10.0.0.1:{port}",
-        "a b",
-        "",
-    ],
-)
+@pytest.mark.parametrize("host", ["evil.example:{port}", "127.0.0.1.evil.example", "10.0.0.1:{port}", "a b", ""])
 def test_other_names_of_the_server_are_refused(asked, host):
     client, _ = asked
-    connection = socket.create_connection(("127.0.0.1", client.port), 10)
-    with connection:
-        name = host.format(port=client.port)
+    name = host.format(port=client.port)
+    with socket.create_connection(("127.0.0.1", client.port), 10) as connection:
         connection.sendall(
             f"GET /api/set HTTP/1.1\r\nHost: {name}\r\nCookie: {client.cookie}\r\nConnection: close\r\n\r\n".encode()
         )
-        line = connection.makefile("rb").readline()
-    assert line.split()[1] in (b"421", b"400")
+        assert connection.makefile("rb").readline().split()[1] in (b"421", b"400")
 
 
 def test_names_of_this_machine():
@@ -120,12 +94,6 @@ def test_pages_of_others_change_nothing(asked, origin):
     assert answer.status == 403
     assert client.ask("POST", "/api/samples/0/act", body, {"Sec-Fetch-Site": "cross-site"}).status == 403
     assert opened.session.acted == 0
-
-
-def test_other_methods_are_refused(asked):
-    client, _ = asked
-    for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
-        assert client.ask(method, "/api/samples/0").status == 405
 
 
 @pytest.mark.parametrize("path", ["/api/samples/0/labels?tool=brush&version=0", "/token"])
@@ -166,15 +134,11 @@ def test_unpacked_it_is_no_larger_than_the_picture(asked):
     "path",
     [
         "/api/samples/6",
-        "/api/samples/-1",
         "/api/samples/99999999999999999999",
         "/api/samples/..%2f..%2fetc%2fpasswd/image",
-        "/api/samples/0/../../../etc/passwd",
         "/static/../gate.py",
-        "/static/..%2fgate.py",
         "/static/%2e%2e/gate.py",
         "/static//etc/passwd",
-        "/static/token.html/../../app.py",
         "/images/000000.png",
         "/api/views/none",
     ],

@@ -121,15 +121,11 @@ def test_with_i_know_the_token_is_asked_for(pets):
     run.communicate()
 
 
-def connected(port):
-    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
-
-
 def test_what_strangers_send_is_not_told_to_the_terminal(pets):
     run, client = start(pets)
     upgrade = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
     for sent in (b"\x16\x03\x01 no HTTP\r\n\r\n", upgrade):
-        with connected(client.port) as connection:
+        with socket.create_connection(("127.0.0.1", client.port), timeout=PATIENCE) as connection:
             connection.sendall(sent)
             assert connection.recv(4096)
     run.send_signal(signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -34,8 +35,6 @@ def drawn(tmp_path_factory):
 
 @pytest.fixture
 def copied(drawn, tmp_path):
-    import shutil
-
     return shutil.copytree(drawn, tmp_path / "drawn")
 
 
@@ -155,6 +154,11 @@ def test_masks_of_photographs_are_made_as_mask_makes_them(tmp_path, mini_folder)
                 about = client.get(f"/api/samples/{number}/attention")
                 made = client.ask("GET", f"/api/samples/{number}/tuned?{address(about['constants'])}")
                 np.testing.assert_array_equal(made.labels, native.read_label_map(out / sample.mask))
+            kept = client.get("/api/samples/1/attends?x=30&y=40")
+        shutil.rmtree(out / native.ATTENTION)
+        with running(out) as (client, _):
+            assert client.post("/api/samples/1/capture", {}).json["told"] == "Its attention, captured again."
+            assert client.get("/api/samples/1/attends?x=30&y=40") == kept
 
 
 def test_a_pixel_and_a_word_attend_where_the_maps_say(tmp_path):

@@ -31,7 +31,7 @@ def test_many_are_accepted_relabelled_and_undone_as_one(pets):
         assert job["text"] == "3 accepted; 1 unchanged"
         assert {i for i in range(9) if client.get(f"/api/samples/{i}")["verdict"] == "accepted"} == {4, 5, 7, 8}
         client.act(4, "reject", 1)  # what somebody decides after it stays
-        client.post("/api/job/undo", {"job": job["job"]})
+        client.post("/api/job", {"action": "undo", "job": job["job"]})
         assert heard.ended()["text"] == "2 undone"
         assert [client.get(f"/api/samples/{i}")["verdict"] for i in (4, 5, 7, 8)] == [
             "rejected",
@@ -49,7 +49,7 @@ def test_many_are_accepted_relabelled_and_undone_as_one(pets):
         assert client.post("/api/job", {"view": view, "places": [[0, 9]], "action": "paint"}).status == 400
     with running(pets) as (client, opened):  # also after the server was started again
         heard = Heard(opened)
-        client.post("/api/job/undo", {"job": job["job"]})
+        client.post("/api/job", {"action": "undo", "job": job["job"]})
         assert heard.ended()["changed"] == job["changed"]
         for i, labels in enumerate(before):
             np.testing.assert_array_equal(client.labels(i), labels)
@@ -71,28 +71,21 @@ def test_what_somebody_does_while_a_job_is_undone_stays(pets):
             tell(report)
 
         opened.session.tell = meanwhile
-        client.post("/api/job/undo", {"job": job})
+        client.post("/api/job", {"action": "undo", "job": job})
         assert heard.ended()["text"] == "1 undone; 1 changed by somebody meanwhile"
         assert [client.get(f"/api/samples/{i}")["verdict"] for i in (3, 4)] == [None, "rejected"]
 
 
 @pytest.mark.parametrize("key", ["confidence", "agreement"])
-def test_numbers_of_a_new_mask_are_unknown(key):
-    rows = [{"classes": ["dog"], "area": {"dog": 0.5}, key: {"dog": value}} for value in (0.1, 0.5)]
-    index = Index(("dog",), ["a", "b"], rows)
-    index.update(1, {**rows[1], "review": {"verdict": None, "corrected": False, "made": {}}})
-    assert index.select(Query(**{key: (-1, 1)}))[0].tolist() == [0]
-    index.update(1, rows[1])
-    assert index.select(Query(**{key: (-1, 1)}))[0].tolist() == [0, 1]
-
-
-@pytest.mark.parametrize("key", ["confidence", "agreement"])
-def test_numbers_of_a_corrected_mask_are_the_highest(key):
+def test_numbers_of_a_new_mask_are_unknown_and_of_a_corrected_one_the_highest(key):
     rows = [{"classes": ["dog"], "area": {"dog": 0.5}, key: {"dog": value}} for value in (0.1, 0.5, 0.9)]
     index = Index(("dog",), ["a", "b", "c"], rows)
     index.update(0, {**rows[0], "review": {"corrected": True}})
     assert index.select(Query(sort=key))[0].tolist() == [1, 2, 0]
-    assert index.select(Query(**{key: (0, 0.2)}))[0].tolist() == []
+    index.update(1, {**rows[1], "review": {"verdict": None, "corrected": False, "made": {}}})
+    assert index.select(Query(**{key: (-1, 1)}))[0].tolist() == [0, 2]
+    index.update(1, rows[1])
+    assert index.select(Query(**{key: (0, 0.6)}))[0].tolist() == [1]
 
 
 def test_histograms_count_what_all_other_filters_leave():

@@ -61,19 +61,15 @@ class Painted(msgspec.Struct, frozen=True):
 
 
 class Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An action on many samples: those at `places`, ranges [from, to) of the list `view`."""
+    """An action on many samples: those at `places`, ranges [from, to) of the list `view`. Or on the job that runs, to
+    stop it, or on an earlier one, to undo it."""
 
-    view: Annotated[str, msgspec.Meta(max_length=64)]
-    action: Literal["accept", "reject", "reset", "relabel"]
-    places: tuple[tuple[_Number, _Number], ...]
+    action: Literal["accept", "reject", "reset", "relabel", "stop", "undo"]
+    view: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    places: tuple[tuple[_Number, _Number], ...] = ()
     old: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
     new: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
-
-
-class UndoMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The job to undo."""
-
-    job: Annotated[str, msgspec.Meta(max_length=64)]
+    job: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -271,8 +267,14 @@ class Look:
     # Changes to many samples.
 
     async def change_many(self, request: Request) -> Response:
-        """Change the verdicts or the classes of many samples, in a job."""
+        """Change the verdicts or the classes of many samples, in a job; or stop or undo one."""
         body = parse_json(await request.body(), Many, "the change")
+        if body.action == "stop":
+            self.jobs.stop.set()
+            return JSONResponse({})
+        if body.action == "undo":
+            self.jobs.undo(body.job)
+            return JSONResponse({}, 202)
         shown = self.shown(body.view)
         chosen = np.zeros(len(shown), bool)
         for begin, end in body.places:
@@ -301,15 +303,6 @@ class Look:
         changed = np.where(labels == body.old, np.uint8(body.new), labels)
         self.session.act(number, version, "relabel", labels=changed, detail=detail)
         return "relabelled"
-
-    async def stop_many(self, request: Request) -> Response:
-        self.jobs.stop.set()
-        return JSONResponse({})
-
-    async def undo_many(self, request: Request) -> Response:
-        body = parse_json(await request.body(), UndoMany, "the job")
-        self.jobs.undo(body.job)
-        return JSONResponse({}, 202)
 
     async def answer(self, number: int, act: Callable[[], dict[str, Any]]) -> Response:
         """A sample's new state; 409 with the current state if somebody else was faster."""

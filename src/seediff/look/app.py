@@ -116,8 +116,6 @@ def make_app(session: Session, events: Events) -> Starlette:
         Route(f"{SAMPLE}/other", look.other),
         Route(f"{SAMPLE}/compared", look.compared),
         Route("/api/job", look.change_many, methods=["POST"]),
-        Route("/api/job/stop", look.stop_many, methods=["POST"]),
-        Route("/api/job/undo", look.undo_many, methods=["POST"]),
         *answers_of_why(look),
         Mount("/static", StaticFiles(packages=[(PACKAGE, "static")])),
     ]

@@ -4,9 +4,11 @@ words attend.
 
 from __future__ import annotations
 
+import base64
 import re
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +17,7 @@ import numpy as np
 import torch
 
 from ..attention.maps import AttentionMaps
-from ..attention.windows import Window, cut, seen_shape, windows
+from ..attention.windows import Window, cut, windows
 from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig, load_dataset_config
 from ..config.levels import fit_levels, level_name
@@ -57,15 +59,6 @@ class Seen:
     @property
     def classes(self) -> list[str]:
         return list(self.maps.words)
-
-
-@dataclass(frozen=True)
-class Word:
-    """A word of a prompt: its start and end in the text, and its columns of cross-attention."""
-
-    start: int
-    end: int
-    columns: tuple[int, ...]
 
 
 def read_config(folder: Path, made: str | None = None) -> DatasetConfig | None:
@@ -134,9 +127,8 @@ def grids(maps: AttentionMaps) -> dict[int, tuple[int, int]]:
 
 
 def pixel_maps(seen: Seen, x: int, y: int) -> list[dict[str, Any]]:
-    """Where the position under pixel (x, y) of the sample attends, at each level: {name, height, width, values, most}.
-    values: uint8, the map scaled from its minimum to its maximum; most: the maximum. Raises UserError for a pixel that
-    the model did not see."""
+    """Where the position under pixel (x, y) of the sample attends, at each level, scaled from the map's minimum to its
+    maximum, as `show_levels` says it. Raises UserError for a pixel that the model did not see."""
     part = seen.part
     if not (part.top <= y < part.top + part.height and part.left <= x < part.left + part.width):
         raise UserError("the model did not see this pixel")
@@ -167,18 +159,19 @@ def word_maps(seen: Seen, columns: tuple[int, ...]) -> list[dict[str, Any]]:
 def _levels(divisor: int, values: torch.Tensor) -> dict[str, Any]:
     low, high = (float(v) for v in values.aminmax())
     levels = ((values - low) / max(high - low, 1e-20) * 255).round().to(torch.uint8)
-    return {
-        "name": level_name(divisor),
-        "height": values.shape[0],
-        "width": values.shape[1],
-        "values": levels.cpu().numpy(),
-        "most": high,
-    }
+    return show_levels(level_name(divisor), levels.cpu().numpy())
 
 
-def find_words(maps: AttentionMaps, model: str | None) -> list[Word]:
-    """The words of the prompt that have columns: classes and, if the model's tokenizers are on this machine, other
-    words.
+def show_levels(name: str, levels: np.ndarray) -> dict[str, Any]:
+    """A map (h, w) uint8 for the page: {name, height, width, data}. data: base64 of the levels, row by row."""
+    height, width = levels.shape
+    data = base64.b64encode(np.ascontiguousarray(levels).tobytes()).decode("ascii")
+    return {"name": name, "height": height, "width": width, "data": data}
+
+
+def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
+    """The words of the prompt that have columns of cross-attention: classes and, if the model's tokenizers are on this
+    machine, other words: {start, end, columns}, with their places in the prompt.
     """
     columns_of: dict[tuple[int, int], tuple[int, ...]] = {}
     for name, columns in sorted(maps.words.items(), key=lambda item: -len(item[0])):
@@ -195,20 +188,16 @@ def find_words(maps: AttentionMaps, model: str | None) -> list[Word]:
                 columns_of[match.span()] = locate_columns(readers, maps.prompt, [match[0]])[match[0]]
             except UserError:  # too long for the model, or no token of its own
                 continue
-    return [Word(start, end, columns) for (start, end), columns in sorted(columns_of.items())]
+    return [{"start": start, "end": end, "columns": columns} for (start, end), columns in sorted(columns_of.items())]
 
 
-_READERS: dict[str, Any] = {}
-
-
+@cache
 def _readers(model: str) -> Any:
     """A local model's tokenizers, without its weights; empty if they cannot be loaded."""
-    if model not in _READERS:
-        try:
-            _READERS[model] = _load_readers(model)
-        except Exception:  # these files may hold anything; without tokenizers, only classes are words
-            _READERS[model] = ()
-    return _READERS[model]
+    try:
+        return _load_readers(model)
+    except Exception:  # these files may hold anything; without tokenizers, only classes are words
+        return ()
 
 
 def _load_readers(model: str) -> Any:
@@ -231,10 +220,9 @@ def _load_readers(model: str) -> Any:
 
 
 class Capturer:
-    """Captures the attention of samples again with their models, one at a time. The last model stays loaded."""
+    """Captures the attention of samples again with their models. The last model stays loaded. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._job: Any = None
         self._of: str | None = None
 
@@ -242,10 +230,6 @@ class Capturer:
         """A sample's attention, from drawing the image again or giving its photograph to the model again. Raises
         UserError.
         """
-        with self._lock:
-            return self._capture(subject, sample, config)
-
-    def _capture(self, subject: Subject, sample: Sample, config: DatasetConfig) -> AttentionMaps:
         row, number = sample.row, _number(sample)
         config = _here(config)
         if isinstance(config, GenerateConfig):
@@ -253,43 +237,25 @@ class Capturer:
             from ..run.generate import GenerateJob
 
             spec = SampleSpec(number, tuple(row["classes"]), str(row["prompt"]), int(row["seed"]))
-
-            def load_drawing() -> GenerateJob:
-                # keep_attention captures all maps: people look at any of them, and try other methods.
-                job = GenerateJob(replace(config, keep_attention=True))
-                job.load()
-                return job
-
-            return self._loaded(config, load_drawing).draw_batch([spec])[1][0].cpu()
-        assert isinstance(config, MaskPhotosConfig)
-        from ..attention.photograph import capture_classes, encode_images, encode_mirrored
+            return self._loaded(config, GenerateJob).draw_batch([spec])[1][0].cpu()
+        from ..attention.photograph import encode_images
         from ..files.photographs import Photo
         from ..run.mask import MaskJob
 
         image = read_image(subject, sample)
         assert image is not None
-        photo = Photo(Path(sample.name), sample.name)
+        job = self._loaded(config, MaskJob, [Photo(Path(sample.name), sample.name)])
+        seen = [job.seen(image)]
+        return job.attention(seen, encode_images(job.model, seen), [row["classes"]], [number])[0].cpu()
 
-        def load() -> MaskJob:
-            job = MaskJob(replace(config, keep_attention=True), [photo])
-            job.load()
-            return job
-
-        job = self._loaded(config, load)
-        assert job.model is not None
-        (part,) = windows(image.shape[0], image.shape[1], config.fit)
-        shape = seen_shape(job.model, image.shape, config.fit, config.size)
-        seen = cut(image, part, shape)
-        latents, mirrored = encode_images(job.model, [seen]), encode_mirrored(job.model, [seen], config.capture)
-        sentences = [job.prompts(tuple(row["classes"]))]
-        common = {"timesteps": config.timesteps, "seed": config.seed, "plan": job.capture_plan, "mirrored": mirrored}
-        return capture_classes(job.model, latents, sentences, indices=[number], **common)[0].cpu()
-
-    def _loaded(self, config: DatasetConfig, load: Any) -> Any:
+    def _loaded(self, config: DatasetConfig, kind: Callable[..., Any], *photos: Any) -> Any:
         key = repr(replace(config, classes=("any",)))
         if self._of != key:
             self._job = self._of = None  # one model at a time
-            self._job, self._of = load(), key
+            # keep_attention captures all maps: people look at any of them, and try other methods.
+            self._job = kind(replace(config, keep_attention=True), *photos)
+            self._job.load()
+            self._of = key
         return self._job
 
 

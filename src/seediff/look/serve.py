@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import secrets
 import signal
@@ -89,20 +88,6 @@ class Server(uvicorn.Server):
 
 
 @contextmanager
-def _for_good() -> Iterator[None]:
-    """Turns garbage collection off inside, and exempts the objects made there from later collections (`gc.freeze`). To
-    search the rows of 100,000 samples for garbage would take as long as to read them."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-        gc.freeze()
-    finally:
-        if collecting:
-            gc.enable()
-
-
-@contextmanager
 def serve(
     path: Path,
     *,
@@ -115,8 +100,7 @@ def serve(
 ) -> Iterator[tuple[Opened, Server, socket.socket]]:
     """A server that is ready to run on a set, its address, and its socket. Raises UserError."""
     events = Events()
-    with _for_good():
-        session = Session(open_subject(path, photos), by=by, tell=events.tell)
+    session = Session(open_subject(path, photos), by=by, tell=events.tell)
     try:
         if compare is not None:
             session.compare(compare)
@@ -142,7 +126,6 @@ def serve(
             yield Opened(session, url, token, once), Server(config), listening
     finally:
         session.close()
-        gc.unfreeze()
 
 
 def look(

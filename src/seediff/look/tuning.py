@@ -7,7 +7,6 @@ constants.
 
 from __future__ import annotations
 
-import base64
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,7 +25,7 @@ from ..masks.make import enlarge, label_pixels, make_masks, pamr_weights, refine
 from ..masks.steps import BEFORE_PAMR
 from ..report.explain import AFTER_PAMR, Explanation, explain_step
 from ..report.pictures import shrink, to_levels
-from .attention import Seen
+from .attention import Seen, show_levels
 from .events import Cache
 
 SHOWN_SIDE = 256
@@ -50,12 +49,14 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
     def of(self, config: MaskConfig) -> MaskConfig:
         """The configuration with these constants. A new method also brings the other constants that its authors chose.
         If any constant changes, `ignore_band` is turned off."""
-        tried: dict[str, Any] = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr}
-        if Constants(**tried) == show_result(config):  # `self` may have more fields
+        if self.tried() == show_result(config).tried():
             return config
-        tried |= {"ignore_band": None}
         others = METHOD_FACTS[self.method].defaults.get("mask", {}) if self.method != config.method else {}
-        return replace(config, **{**others, **tried})
+        return replace(config, **{**others, **self.tried(), "ignore_band": None})
+
+    def tried(self) -> dict[str, Any]:
+        """The constants alone; a subclass has more fields."""
+        return {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr}
 
 
 def show_result(config: MaskConfig) -> Constants:
@@ -113,9 +114,7 @@ class Tuner:
         return config.method, config.alpha
 
     def steps(self, constants: Constants, name: str) -> list[dict[str, Any]]:
-        """Every step of one class's mask, as in preview.html: {name, text, equation, height, width, data}. data:
-        `encode_result` levels.
-        """
+        """Every step of one class's mask, as in preview.html: `show_levels` with a text and an equation."""
         seen, config = self.seen, constants.of(self.seen.config)
         if name not in seen.classes:
             raise UserError(f"there is no class '{name}' here")
@@ -137,17 +136,4 @@ class Tuner:
 
 def _draw(name: str, values: torch.Tensor, why: Explanation) -> dict[str, Any]:
     levels = shrink(to_levels(values.cpu().numpy()), SHOWN_SIDE, Image.Resampling.BOX)
-    height, width = levels.shape
-    return {
-        "name": name,
-        "text": why.text,
-        "equation": why.equation,
-        "height": height,
-        "width": width,
-        "data": encode_result(levels),
-    }
-
-
-def encode_result(levels: np.ndarray) -> str:
-    """uint8 levels as base64 text, row by row."""
-    return base64.b64encode(np.ascontiguousarray(levels).tobytes()).decode("ascii")
+    return {**show_levels(name, levels), "text": why.text, "equation": why.equation}

@@ -31,7 +31,6 @@ from ..segments.tiles import label
 from .answers import UNCHANGED, Look, asked, pack
 from .attention import (
     Capturer,
-    Seen,
     cannot_capture,
     find_words,
     grids,
@@ -43,7 +42,7 @@ from .attention import (
     word_maps,
 )
 from .events import Cache
-from .tuning import Constants, Tuner, encode_result, show_result
+from .tuning import Constants, Tuner, show_result
 
 MEMORY = 1 << 30
 """Maximum bytes of cached attention; at least one sample's."""
@@ -98,7 +97,6 @@ class Why:
         self.look, self.session = look, look.session
         self._configs = cache(partial(read_config, self.session.subject.folder))
         self.tuners: Cache[Tuner] = Cache(MEMORY, lambda tuner: size_of(tuner.seen.maps))
-        self.captured: Cache[AttentionMaps] = Cache(MEMORY, size_of)
         self.segmented: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
         self.capturer = Capturer()
         self.loading = threading.Lock()
@@ -129,13 +127,13 @@ class Why:
                 return held
             subject = self.session.subject
             sample = subject.samples[number]
-            path = maps_path(subject, sample)
-            maps = self.captured.get(number) or (AttentionMaps.load(path) if path else None)
-            return (
-                None
-                if maps is None
-                else self.tuners.put(number, Tuner(seen(subject, sample, maps, self.config(number))))
-            )
+            if (path := maps_path(subject, sample)) is None:
+                return None
+            return self.put(number, AttentionMaps.load(path))
+
+    def put(self, number: int, maps: AttentionMaps) -> Tuner:
+        subject = self.session.subject
+        return self.tuners.put(number, Tuner(seen(subject, subject.samples[number], maps, self.config(number))))
 
     def needed(self, number: int) -> Tuner:
         tuner = self.tuner(number)
@@ -159,9 +157,7 @@ class Why:
             return {"told": text, "levels": [], "canCapture": not refused and not self.session.read_only}
         seen = tuner.seen
         constants, more = self.made_with(number)
-        kept = (
-            "Its attention, as it was kept." if self.captured.get(number) is None else "Its attention, captured again."
-        )
+        kept = f"Its attention, {'as it was kept' if maps_path(subject, sample) else 'captured again'}."
         return {
             "told": f"{kept} {more}".strip(),
             "canCapture": False,
@@ -170,21 +166,23 @@ class Why:
                 for level, grid in grids(seen.maps).items()
             ],
             "prompt": seen.maps.prompt,
-            "words": _words(seen, None),
+            "words": find_words(seen.maps, None),
             "classes": seen.classes,
             "part": [seen.part.top, seen.part.left, seen.part.height, seen.part.width],
             "methods": [
                 name for name, facts in METHOD_FACTS.items() if not (facts.plain_means and seen.maps.normalized)
             ],
             "seeded": [name for name, facts in METHOD_FACTS.items() if "alpha" in facts.options],
-            "constants": msgspec.to_builtins(constants),
+            "constants": constants.tried(),
         }
 
     async def words(self, request: Request) -> Response:
         """All words of the prompt according to the model's tokenizers, which take seconds to load the first time."""
         number = self.look.number(request)
         model = config.model if (config := self.config(number)) else None
-        return JSONResponse({"words": await self.look.worker.do(lambda: _words(self.needed(number).seen, model))})
+        return JSONResponse(
+            {"words": await self.look.worker.do(lambda: find_words(self.needed(number).seen.maps, model))}
+        )
 
     async def about(self, request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(self.about_sample, self.look.number(request)))
@@ -198,10 +196,7 @@ class Why:
                 return word_maps(seen, tuple(map(int, at.columns.split(","))))
             return pixel_maps(seen, at.x, at.y)
 
-        levels = await run_in_threadpool(maps)
-        return JSONResponse(
-            {"maps": [{**level, "values": None, "data": encode_result(level["values"])} for level in levels]}
-        )
+        return JSONResponse({"maps": await run_in_threadpool(maps)})
 
     async def steps(self, request: Request) -> Response:
         number, name = self.look.number(request), request.query_params.get("name", "")
@@ -223,11 +218,12 @@ class Why:
     async def apply(self, request: Request) -> Response:
         """Make a label map with other constants, and save it."""
         number, body = self.look.number(request), parse_json(await request.body(), Apply, "the constants")
-        detail = _detail(body)
 
         def act() -> dict[str, Any]:
             labels = self.made(number, body)
-            return self.session.act(number, body.version, "made", labels=labels, window=body.window, detail=detail)
+            return self.session.act(
+                number, body.version, "made", labels=labels, window=body.window, detail=body.tried()
+            )
 
         return await self.look.answer(number, act)
 
@@ -242,7 +238,7 @@ class Why:
                 f"the attention of this sample cannot be captured again: {refused if config else 'no model is known'}"
             )
         maps = await self.look.worker.do(partial(self.capturer.capture, subject, sample, config))
-        self.captured.put(number, maps)
+        await run_in_threadpool(self.put, number, maps)
         return JSONResponse(await run_in_threadpool(self.about_sample, number))
 
     async def segments(self, request: Request) -> Response:
@@ -278,7 +274,7 @@ class Why:
         if self.tuner(number) is None:
             return "without attention"
         labels = self.made(number, body)
-        state = self.session.act(number, version, "made", labels=labels, detail={**_detail(body), **detail})
+        state = self.session.act(number, version, "made", labels=labels, detail={**body.tried(), **detail})
         return MADE if state["version"] > version else UNCHANGED
 
 
@@ -296,11 +292,3 @@ def divide(tuner: Tuner, threshold: float) -> np.ndarray:
     whole = np.zeros(seen.size, np.uint16)
     whole[seen.part.slices] = ids + 1
     return whole
-
-
-def _words(seen: Seen, model: str | None) -> list[dict[str, Any]]:
-    return [{"start": word.start, "end": word.end, "columns": word.columns} for word in find_words(seen.maps, model)]
-
-
-def _detail(constants: Constants) -> dict[str, Any]:
-    return {"method": constants.method, "alpha": constants.alpha, "beta": constants.beta, "pamr": constants.pamr}

@@ -35,6 +35,8 @@ from .photos import (
 from .samples import DatasetJob
 
 if TYPE_CHECKING:
+    import torch
+
     from ..attention.maps import AttentionMaps
     from ..masks.make import MaskResult
     from ..models.registry import Model
@@ -147,11 +149,10 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
     ) -> list[tuple[dict[str, float], AttentionMaps | None]]:
         """For each photograph, the presence score of each requested class, and attention to the classes that are
         present (None if there are none). photos: as the model sees them, all of one shape."""
-        from ..attention.photograph import capture_classes, encode_images, encode_mirrored
+        from ..attention.photograph import encode_images
         from ..masks.presence import find_classes
 
         assert self.model is not None
-        assert self.capture_plan is not None
         answers: list[tuple[dict[str, float], AttentionMaps | None]] = [({}, None) for _ in photos]
         asked = [i for i, (spec, _) in enumerate(photos) if spec.words]
         if not asked:
@@ -161,24 +162,35 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         scores = find_classes(self.model, latents, sentences, template=self.config.prompts[0])
         present = [[name for name, score in of.items() if score >= self.config.presence] for of in scores]
         rows = [row for row, classes in enumerate(present) if classes]
-        captured = capture_classes(
-            self.model,
-            latents[rows],
-            [self.prompts(present[row]) for row in rows],
-            timesteps=self.config.timesteps,
-            seed=self.config.seed,
-            plan=self.capture_plan,
-            indices=[photos[asked[row]][0].index for row in rows],
-            mirrored=(
-                encode_mirrored(self.model, [photos[asked[row]][1] for row in rows], self.config.capture)
-                if rows
-                else None
-            ),
-        )
+        seen, indices = [photos[asked[row]][1] for row in rows], [photos[asked[row]][0].index for row in rows]
+        captured = self.attention(seen, latents[rows], [present[row] for row in rows], indices)
         maps = dict(zip(rows, captured, strict=True))
         for row, i in enumerate(asked):
             answers[i] = scores[row], maps.get(row)
         return answers
+
+    def attention(
+        self,
+        seen: Sequence[np.ndarray],
+        latents: torch.Tensor,
+        classes: Sequence[Sequence[str]],
+        indices: Sequence[int],
+    ) -> list[AttentionMaps]:
+        """Attention to each photograph's classes. seen: as the model sees them; latents: theirs."""
+        from ..attention.photograph import capture_classes, encode_mirrored
+
+        assert self.model is not None
+        assert self.capture_plan is not None
+        return capture_classes(
+            self.model,
+            latents,
+            [self.prompts(names) for names in classes],
+            timesteps=self.config.timesteps,
+            seed=self.config.seed,
+            plan=self.capture_plan,
+            indices=indices,
+            mirrored=encode_mirrored(self.model, seen, self.config.capture) if seen else None,
+        )
 
     def write(self, captured: Captured[Looked], out: Path) -> BatchRecord:
         """Make masks of the classes that are present, at the photographs' full size, and write the files."""

@@ -8,8 +8,8 @@ export class Jobs {
   // page: { notice(text), refresh() }
   constructor(page) {
     this.page = page;
-    $("job-stop").addEventListener("click", () => this.ask("/api/job/stop", {}));
-    $("job-undo").addEventListener("click", () => this.ask("/api/job/undo", { job: this.job }));
+    $("job-stop").addEventListener("click", () => this.ask("/api/job", { action: "stop" }));
+    $("job-undo").addEventListener("click", () => this.ask("/api/job", { action: "undo", job: this.job }));
     $("job-close").addEventListener("click", () => { $("job").hidden = true; });
   }
 
