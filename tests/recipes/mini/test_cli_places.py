@@ -20,7 +20,7 @@ def test_a_folder_is_replaced_when_the_new_one_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["s3://bucket/name", ""])
-@pytest.mark.parametrize("command", ["art", "train", "render", "scenes", "yardstick", "backbone"])
+@pytest.mark.parametrize("command", ["art", "train", "backbone"])
 def test_an_address_is_no_folder(command, place, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = [] if command == "art" else ["--art", "art"]

@@ -12,13 +12,12 @@ from tiny_recipe import TINY
 
 from recipes.mini import train
 from recipes.mini.__main__ import app
-from recipes.mini.autoencoder import build_autoencoder
 from recipes.mini.data import rendered_scenes
 from recipes.mini.denoiser import Denoiser as Module
 from recipes.mini.grouping import AttentionTap, agreement_loss, attach, grouping_loss, trusted_maps
 from recipes.mini.half_size import pooled, predict_coarse
 from recipes.mini.muon import orthogonalize
-from recipes.mini.recipe import AUTOENCODER_GROUPS, DENOISER_GROUPS, Autoencoder, Denoiser, Recipe
+from recipes.mini.recipe import Recipe
 from recipes.mini.train import draw_samples, train_mini
 from recipes.mini.warmstart import deepen
 from seediff.cli.commands import main
@@ -187,34 +186,19 @@ def test_what_fails_at_the_start_binds_nobody(art: Path, tmp_path: Path):
     train_mini(replace(TINY, seed=1), art, out, minutes=0, say=lambda _: None)
 
 
-def test_the_narrowest_recipe_can_be_built():
-    narrow = Recipe(
-        side=64,
-        autoencoder=Autoencoder(channels=(AUTOENCODER_GROUPS,) * 3),
-        denoiser=Denoiser(channels=(DENOISER_GROUPS,) * 3, heads=(DENOISER_GROUPS,) * 3, text_width=1),
-    )
-    latents = build_autoencoder(narrow).encode(torch.zeros(1, 3, 64, 64)).latent_dist.mean
-    assert Module(narrow).unet(latents, torch.tensor([3]), torch.zeros(1, 32, 1)).sample.shape == (1, 4, 16, 16)
-
-
 @pytest.mark.parametrize(
     ("text", "field"),
     [
         ("scene = 7", "scene"),
         ("scenes = ", "recipe.toml"),
-        ("scenes = 'x'", "scenes"),
         ("denoiser = 3", "denoiser"),
         ("side = 32", "side"),
-        ("side = 72", "side"),
         ("objects = [1, 2]", "objects"),
-        ("objects = [true, true, true]", "objects"),
         ("[autoencoder]\nchannels = [8, 12, 8]", "channels"),
         ("[autoencoder]\ncrops = 16", "crops"),
         ("[denoiser]\nbatches = 3", "batches"),
         ("[denoiser]\nlearning_rate = nan", "inf or nan"),
         ("[denoiser]\nchannels = [16, 24, 16]", "channels"),
-        ("[denoiser]\nheads = 3", "heads"),
-        ("[denoiser]\nheads = [1, 2, 3]", "heads"),
         ("[denoiser]\nheads = [128, 2, 4]", "heads"),
         ("[denoiser]\ngrouping_words_full = 12000", "grouping_words_full"),
         ("[denoiser]\nema_decay = 1.5", "ema_decay"),
