@@ -60,7 +60,6 @@ def render_scene(
     seed: int = 0,
     split: str = "train",
     side: int = 128,
-    shape: tuple[int, int] | None = None,
     objects: int | None = None,
     odds: tuple[int, int, int] = ODDS,
     describe: bool = False,
@@ -68,9 +67,6 @@ def render_scene(
     close: bool = False,
 ) -> Scene:
     """Render scene `index` of a split. `objects` fixes how many objects it shows; by default 1, 2 or 3 with these odds.
-
-    shape: (height, width) in pixels instead of a square of `side`; objects are as large as in a square of the shorter
-    side.
 
     While the noise is high, a model averages a drawing and its mirror image under one caption to a symmetric chimera,
     and likewise different drawings of one class. With `describe`, single objects are therefore never mirrored. Instead,
@@ -89,8 +85,7 @@ def render_scene(
     others = [c for c in CLASSES if c != first]
     classes = (first, *rng.permutation(others)[: count - 1].tolist())
     place = str(rng.choice(list(PLACES))) if rng.random() < 0.5 else None
-    shape = shape or (side, side)
-    image = draw_background(rng, place, shape)
+    image = draw_background(rng, place, side)
     for _ in range(20):
         sizes = CLOSE if close else OBJECT_SIZE[count]
         drawn, label_map, visible, phrases = _place_objects(rng, art, image, classes, split, sizes, not describe)
@@ -198,8 +193,8 @@ def _bleed(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.dstack([rgb.astype(np.uint8), np.asarray(weight)]))
 
 
-def draw_background(rng: np.random.Generator, place: str | None, shape: tuple[int, int]) -> np.ndarray:
-    """A procedural background (H, W, 3) uint8 of a shape (H, W): two tones with a horizon or gradient, soft blobs, fine
+def draw_background(rng: np.random.Generator, place: str | None, side: int) -> np.ndarray:
+    """A procedural background (side, side, 3) uint8: two tones with a horizon or gradient, soft blobs, fine
     grain.
     """
     if place is None:
@@ -208,7 +203,7 @@ def draw_background(rng: np.random.Generator, place: str | None, shape: tuple[in
         upper, lower = (np.asarray(c, float) for c in PLACES[place])
         shift = rng.normal(0, 10, 3)
         upper, lower = upper + shift, lower + shift + rng.normal(0, 6, 3)
-    height, width = shape
+    height = width = side
     y = np.linspace(0, 1, height)[:, None]
     x = np.linspace(0, 1, width)[None, :]
     horizon = rng.uniform(0.3, 0.7) + 0.06 * np.sin(2 * np.pi * (x * rng.uniform(0.3, 1.5) + rng.random()))

@@ -38,17 +38,6 @@ def test_mask_and_caption_hold_every_object(art: Path, count: int):
         assert all(spoken(c) in scene.caption for c in scene.classes)
 
 
-@pytest.mark.parametrize("shape", [(96, 128), (128, 96), (40, 120)])
-def test_scenes_of_any_shape(art: Path, shape: tuple[int, int]):
-    for index in range(6):
-        scene = render_scene(art, index, shape=shape, objects=1)
-        assert scene.image.shape == (*shape, 3)
-        assert scene.label_map.shape == shape
-        height, width = np.ptp(np.argwhere(scene.label_map), 0) + 1
-        assert 0.3 * min(shape) < max(height, width) <= min(shape)  # as large as in a square of the shorter side
-        assert scene.caption == render_scene(art, index, side=min(shape), objects=1).caption
-
-
 def test_close_ups_show_one_large_object_and_classes_of_many_drawings_more_often(art: Path):
     scenes = [render_scene(art, index, close=True) for index in range(150)]
     assert all(len(s.classes) == 1 for s in scenes)
