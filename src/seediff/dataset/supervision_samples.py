@@ -18,14 +18,9 @@ if TYPE_CHECKING:
 
 
 class SupervisionSamples(Sequence[Any]):
-    """Samples as (picture, detections): a Pillow picture in RGB, and `supervision.Detections`.
-
-    A detection is an object if the sample has `instances`, or else a class. It has a `mask` (H, W) bool, `xyxy` in
-    pixels (both corners included), a `class_id`, and a name in `data["class_name"]`. `class_id` is the index in
-    `classes`, from 0, as supervision counts: the id in the label map minus 1. Background and ignored pixels are in no
-    detection. Pictures are read when they are accessed. Raises UserError if supervision is not installed, and on access
-    naming a sample that cannot be used.
-    """
+    """Samples as `Dataset.as_supervision` describes them; a detection has a `mask` (H, W) bool and `xyxy` in pixels,
+    both corners included. Raises UserError if supervision is not installed, and on access naming a sample that cannot
+    be used."""
 
     def __init__(self, samples: Sequence[Sample], classes: Sequence[str]) -> None:
         _library()

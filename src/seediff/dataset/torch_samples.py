@@ -15,9 +15,8 @@ Transform = Callable[[torch.Tensor, Any], Any]
 
 
 class TorchSamples(Dataset[Any]):
-    """Samples as (image, label_map): (3, H, W) float32 in [0, 1], and (H, W) int64 of class ids, 255 ignored; or the
-    result of `transform` for the two. objects: `object_target` instead of the label map. Pictures are read when they
-    are accessed, in the workers of a DataLoader if it has any."""
+    """Samples as `Dataset.as_torch` describes them, or the result of `transform` for the image and its target. objects:
+    `object_target` instead of the label map."""
 
     def __init__(
         self, samples: Sequence[Sample], classes: int, transform: Transform | None = None, *, objects: bool = False

@@ -14,8 +14,8 @@ from pycocotools import mask
 from pycocotools.coco import COCO
 from scipy import ndimage
 
-from seediff.dataset.formats.coco import instances, semantic
-from seediff.dataset.formats.coco.writing import Part, categories
+from seediff.dataset.formats.coco.writing import Part, categories, of_objects
+from seediff.dataset.shapes.objects import find_objects, whole_classes
 from seediff.errors import UserError
 
 CLASSES = ("cat", "bus", "dog")
@@ -55,8 +55,10 @@ def test_annotations_are_those_of_scipy_and_pycocotools(shape, zoom):
             numbers, count = cast(Any, ndimage.label((labels == class_id).T, np.ones((3, 3))))
             yield from ((class_id, (numbers == number).T) for number in range(1, count + 1))
 
-    assert instances(labels)[0] == list(expected(pieces()))
-    assert semantic(labels) == list(expected((i, labels == i) for i in np.unique(labels).tolist() if i))
+    assert of_objects(find_objects(labels), polygons=False) == list(expected(pieces()))
+    assert of_objects(whole_classes(labels), polygons=False) == list(
+        expected((i, labels == i) for i in np.unique(labels).tolist() if i)
+    )
 
 
 def as_coco(classes, samples, objects=False):
@@ -64,7 +66,7 @@ def as_coco(classes, samples, objects=False):
     part = Part()
     for file_name, labels in samples:
         image = {"file_name": file_name, "width": labels.shape[1], "height": labels.shape[0]}
-        part.add(image, instances(labels)[0] if objects else semantic(labels))
+        part.add(image, of_objects(find_objects(labels) if objects else whole_classes(labels), polygons=False))
     return part.document(categories(classes, ignore=not objects))
 
 

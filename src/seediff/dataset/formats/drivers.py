@@ -135,13 +135,8 @@ def export(
     follow: Follow = iter,
     **options: Any,
 ) -> Exported:
-    """Write samples in a format. options: those of the codec's `write`. `out` appears only when it is complete.
-
-    split: the share of samples for validation, in [0, 1]; None: as the rows say, or else all for training. seed: each
-    seed chooses other samples. link: hard links to pictures instead of copies. workers: processes that encode the
-    samples, without an effect on the bytes; with several, samples must be picklable, and a script needs the usual
-    `if __name__ == "__main__"`. Raises UserError naming a sample that cannot be used.
-    """
+    """Write samples in a format. The arguments are those of `Dataset.export`; options: those of the codec's `write`.
+    `out` appears only when it is complete. Raises UserError naming a sample that cannot be used."""
     check_class_list(classes)
     samples = list(samples)
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]

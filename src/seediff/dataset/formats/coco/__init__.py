@@ -1,6 +1,6 @@
 """COCO's JSON: `writing` writes it, `reading` reads it in the layouts of many programs."""
 
 from .reading import is_folder, read
-from .writing import instances, semantic, write
+from .writing import write
 
-__all__ = ["instances", "is_folder", "read", "semantic", "write"]
+__all__ = ["is_folder", "read", "write"]

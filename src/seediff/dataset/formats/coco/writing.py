@@ -28,7 +28,7 @@ from ....metrics.scores import iou
 from ... import native
 from ...class_lists import check_meaning
 from ...sample import Sample
-from ...shapes.objects import Objects, find_objects, whole_classes
+from ...shapes.objects import Objects, whole_classes
 from ...shapes.polygons import object_polygons
 from ...shapes.rle import encode, fill, polygon_runs
 from ...split import split_of
@@ -64,23 +64,6 @@ def categories(classes: Sequence[str], *, ignore: bool) -> list[dict[str, Any]]:
     return [{"id": i, "name": name} for i, name in enumerate(classes, 1)] + [
         {"id": IGNORED[0], "name": IGNORED[1]}
     ] * ignore
-
-
-def semantic(labels: np.ndarray) -> list[dict[str, Any]]:
-    """One annotation per class in labels (H, W) uint8, without `id` and `image_id`; 255 counts as a class, 0 does
-    not.
-    """
-    return of_objects(whole_classes(labels), polygons=False)
-
-
-def instances(labels: np.ndarray, *, min_area: int = 1, polygons: bool = False) -> tuple[list[dict[str, Any]], int]:
-    """One annotation per connected piece of a class in labels (H, W) uint8, without `id` and `image_id`; and the number
-    of pieces of fewer than `min_area` pixels, which are left out.
-
-    Holes stay holes; in polygons they are cut in.
-    """
-    pieces = find_objects(labels, min_area)
-    return of_objects(pieces, polygons=polygons), pieces.small
 
 
 def of_objects(objects: Objects, *, polygons: bool) -> list[dict[str, Any]]:
@@ -185,7 +168,9 @@ def annotate(sample: Sample, *, classes: Sequence[str], min_area: int, polygons:
     height, width = labels.shape
     ious = polygon_ious(pieces.index, annotations) if polygons else []
     segments = panoptic_segments(labels, len(classes), pieces) if panoptic else None
-    return Annotated(height, width, annotations, semantic(labels), pieces.small, ious, segments)
+    return Annotated(
+        height, width, annotations, of_objects(whole_classes(labels), polygons=False), pieces.small, ious, segments
+    )
 
 
 def polygon_ious(index: np.ndarray, annotations: Sequence[Mapping[str, Any]]) -> list[float]:
