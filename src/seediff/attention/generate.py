@@ -48,33 +48,20 @@ def generate_batch(
 
     Raises UserError for unusable steps, guidance, size, class or prompt, and a result with values that are not finite.
     """
+    # 1. Checks
     model.check_known([name for spec in specs for name in spec.classes])
     check_shape(model, image_shape(model, size), "size")
     model.family.check_guidance(model.info.network, model.name, guidance_scale)
     model.family.check_negative(model.name, negative_prompt)
     check_drawing(model, specs, steps=steps, guidance_scale=guidance_scale, negative_prompt=negative_prompt)
-    how = {"steps": steps, "guidance_scale": guidance_scale, "negative_prompt": negative_prompt}
-    return draw_batch(model, specs, **how, size=size, plan=plan)
 
-
-def draw_batch(
-    model: Model,
-    specs: Sequence[SampleSpec],
-    *,
-    steps: int,
-    guidance_scale: float,
-    negative_prompt: str,
-    size: Size | None,
-    plan: CapturePlan,
-) -> Drawn:
-    """`generate_batch` of arguments that are checked already."""
-    # 1. The columns of each class
+    # 2. The columns of each class
     pipe, family = model.pipe, model.family
     prompts = [spec.prompt for spec in specs]
     texts, asked = asked_texts(model, plan, prompts, [spec.classes for spec in specs])
     words = [locate_columns(model.readers, text, spec.classes) for text, spec in zip(texts, specs, strict=True)]
 
-    # 2. Run the pipeline; noise comes from the CPU in float32, so that a seed means the same on every device
+    # 3. Run the pipeline; noise comes from the CPU in float32, so that a seed means the same on every device
     height, width = image_shape(model, size)
     drawing = Drawing(
         prompts=prompts,
@@ -92,7 +79,7 @@ def draw_batch(
     ):
         result = pipe(**family.call(pipe, drawing))
 
-    # 3. Maps first, because their error names the layer that overflowed; an image would only be black
+    # 4. Maps first, because their error names the layer that overflowed; an image would only be black
     maps = recorder.maps_of_groups(words, texts)
     if not np.isfinite(result.images).all():
         raise UserError(

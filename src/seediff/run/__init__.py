@@ -9,6 +9,5 @@ output.py    the place of the output and its finished batches: a folder, or obje
 generate.py, mask.py, segment.py, augment.py    the commands: how each makes a batch
 samples.py, segment_files.py, photos.py    what these commands read and write
 plan.py, reopen.py    checks and dry runs before a run begins; how a finished dataset becomes an unfinished one again
-tune.py, reading.py    what `tune` finds for a model: thresholds, and weights of its layers
-evaluate_masks.py    `evaluate masks`
+tune.py, evaluate_masks.py    `tune` and `evaluate masks`, which look at labelled photographs
 """

@@ -139,11 +139,11 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
 
     def draw_batch(self, specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
         """Images and attention of specs that are drawn together as one batch."""
-        from ..attention.generate import draw_batch
+        from ..attention.generate import generate_batch
 
         assert self.model is not None
         assert self.capture_plan is not None
-        images, of_groups = draw_batch(self.model, specs, **self.how, size=self.config.size, plan=self.capture_plan)
+        images, of_groups = generate_batch(self.model, specs, **self.how, size=self.config.size, plan=self.capture_plan)
         (maps,) = of_groups.values()
         return images, maps
 
