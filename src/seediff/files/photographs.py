@@ -231,7 +231,7 @@ def read_picture(picture: Path | str | Image.Image | np.ndarray) -> np.ndarray:
     pixels = np.asarray(picture)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or min(pixels.shape[:2]) < SHORTEST_SIDE:
         least = f"(H, W, 3) of uint8 with both sides at least {SHORTEST_SIDE}"
-        raise UserError("image", f"{pixels.shape} of {pixels.dtype} must be {least}")
+        raise UserError("the picture", f"is an array {pixels.shape} of {pixels.dtype}", f"give {least}")
     return pixels
 
 
