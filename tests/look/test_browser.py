@@ -200,30 +200,6 @@ def test_constants_for_many(page, pets):
     assert in_effect(pets[0])["000003"].action == "made"
 
 
-def test_a_verdict_after_other_constants_counts_whichever_answer_comes_first(page, pets):
-    """The report of a change may overtake the answer to it."""
-    open_sample(page, "000000")
-    page.wait_for_selector("#attention:not([hidden])")
-    page.uncheck("#onward")
-    heard = page.evaluate_handle(
-        "() => { const heard = [], source = new EventSource('/api/events');"
-        " source.onmessage = (event) => heard.push(JSON.parse(event.data)); return heard; }"
-    )
-
-    def late(route):
-        answer = route.fetch()
-        page.wait_for_function("(heard) => heard.some((report) => report.action === 'made')", arg=heard)
-        page.keyboard.press("a")
-        route.fulfill(response=answer)
-
-    page.route("**/tuned", late)
-    page.keyboard.press("u")
-    until(page, "() => document.querySelector('#sample-state').textContent.includes('accepted')")
-    saved(page)
-    assert page.is_hidden("#notice")
-    assert in_effect(pets[0])["000000"].action == "accept"
-
-
 def test_two_windows_see_each_other(browser, pets):
     with window(browser, pets[2].url) as one, window(browser, pets[2].url) as two:
         open_sample(one, "000020")
@@ -380,19 +356,4 @@ def test_labels_and_contrast(browser, pets, scheme):
         until(page, "() => document.querySelectorAll('#steps canvas').length > 5")
         assert violations(page) == []
         page.keyboard.press("?")
-        assert violations(page) == []
-
-
-def test_on_a_telephone(browser, pets):
-    with window(browser, pets[2].url, size=(360, 740), has_touch=True) as page:
-        wide = "() => document.documentElement.scrollWidth"
-        assert page.evaluate(wide) <= 360
-        page.click("#filters-toggle")
-        assert page.locator("#sort").is_visible()
-        page.click("#filters-toggle")
-        page.locator("#tile-0").tap()
-        until(page, "() => document.querySelector('#sample-name').textContent === '000000'")
-        page.wait_for_selector("#attention:not([hidden])")
-        assert page.evaluate(wide) <= 360
-        assert page.locator("#stage").bounding_box()["width"] > 300
         assert violations(page) == []

@@ -136,14 +136,6 @@ def test_output_of_segment_and_predict(tmp_path):
         assert client.act(0, "relabel", 0, old=0, new=255).json["corrected"]
     assert (out / "reviewed/trip/a.1.png").is_file()
 
-    Image.new("RGB", (30, 20)).save(tmp_path / "secret.jpg")
-    (out / "segments.json").write_bytes(
-        json.dumps(coco([row | {"photo": "../../secret"}, row | {"photo": "\0"}], ids)).encode()
-    )
-    with running(out) as (client, _):
-        answers = [client.ask("GET", f"/api/samples/{index}/{what}") for index in (0, 1) for what in ("image", "thumb")]
-        assert [answer.status for answer in answers] == [400] * 4
-
     predicted = tmp_path / "predicted"
     (predicted / "labels/trip").mkdir(parents=True)
     (predicted / "labels/trip/a.png").write_bytes(native.encode_mask((labels == 1).astype(np.uint8)))

@@ -7,11 +7,9 @@ makes them anew, of a set that the embedded model draws; otherwise a set of disc
 
 import io
 import os
-import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 from in_chromium import at, needs_chromium, open_sample, saved, soon, until, window
 from look_server import keep_attention, running, write_set
 from PIL import Image
@@ -19,7 +17,6 @@ from PIL import Image
 from seediff.dataset import native
 from seediff.dataset.store import open_native
 
-DOCS = Path(__file__).parents[2] / "docs"
 FOLDER = os.environ.get("SEEDIFF_PICTURES")
 PICTURES = ("grid", "pixel", "word", "steps", "correct", "segments", "compare")
 MOST = 1_400_000
@@ -134,13 +131,3 @@ def test_a_picture_of_each_view(tmp_path, browser):
     sizes = [(target / f"look-{kind}.jpg").stat().st_size for kind in PICTURES]
     assert all(size > 10_000 for size in sizes)
     assert sum(sizes) < MOST
-
-
-@pytest.mark.parametrize("kind", PICTURES)
-def test_the_page_shows_and_describes_each(kind):
-    text = (DOCS / "look.md").read_text()
-    found = re.findall(rf"!\[([^\]]+)\]\(look-{kind}\.jpg\)", text)
-    assert len(found) == 1
-    assert len(found[0].split()) > 4
-    assert (DOCS / f"look-{kind}.jpg").is_file()
-    assert set(re.findall(r"\(look-(\w+)\.jpg\)", text)) == set(PICTURES)

@@ -17,7 +17,7 @@ from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import read_actions
-from seediff.look.why import Apply, ApplyToMany, Constants
+from seediff.look.why import ApplyToMany
 from seediff.run.generate import generate
 
 CONFIG = GenerateConfig(
@@ -40,10 +40,6 @@ def copied(drawn, tmp_path):
 
 def address(constants):
     return "&".join(f"{name}={json.dumps(value).strip(chr(34))}" for name, value in constants.items())
-
-
-def test_its_own_constants_make_its_own_mask(copied):
-    check_explained(copied)
 
 
 def check_explained(folder):
@@ -124,12 +120,11 @@ def test_other_constants_make_what_the_command_makes(copied, tmp_path, change):
             np.testing.assert_array_equal(made.labels, native.read_label_map(tmp_path / "other" / sample.mask))
 
 
-@pytest.mark.parametrize(("kind", "more"), [(Constants, {}), (Apply, {"version": 0}), (ApplyToMany, {"view": "v"})])
-def test_unchanged_constants_change_nothing(kind, more):
+def test_unchanged_constants_change_nothing():
     config = MaskConfig(beta="otsu", ignore_band=(0.2, 0.5))
-    asked = {"method": config.method, "alpha": config.alpha, "pamr": config.pamr, **more}
-    assert kind(beta=0.3, **asked).of(config) is config
-    assert kind(beta=0.4, **asked).of(config).ignore_band is None
+    asked = {"method": config.method, "alpha": config.alpha, "pamr": config.pamr, "view": "v"}
+    assert ApplyToMany(beta=0.3, **asked).of(config) is config
+    assert ApplyToMany(beta=0.4, **asked).of(config).ignore_band is None
 
 
 def test_masks_of_photographs_are_made_as_mask_makes_them(tmp_path, mini_folder):

@@ -1,7 +1,6 @@
 """Changes of many samples at once, and their undoing; histograms."""
 
 import asyncio
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 from look_server import Heard, running, write_set
 
 from seediff.dataset.reviews import in_effect
-from seediff.look.events import Events, Worker
+from seediff.look.events import Events
 from seediff.look.index import BARS, Index, Query
 
 
@@ -101,16 +100,6 @@ def test_histograms_count_what_all_other_filters_leave():
     assert sum(index.select(Query(text="none such"))[2]["area"]) == 0
 
 
-def in_a_loop(begin):
-    """What a coroutine returns, in a thread of its own: this thread may have the browser's event loop."""
-
-    async def whole():
-        return await begin()
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, whole()).result()
-
-
 def test_a_window_that_falls_behind_costs_no_other_window_a_report(monkeypatch):
     monkeypatch.setattr("seediff.look.events.BEHIND", 2)
 
@@ -124,18 +113,7 @@ def test_a_window_that_falls_behind_costs_no_other_window_a_report(monkeypatch):
             heard.append(await anext(fast))
         return heard, [await anext(slow) for _ in range(2)]
 
-    fast, slow = in_a_loop(both)
+    with ThreadPoolExecutor(1) as pool:  # this thread may have the browser's event loop
+        fast, slow = pool.submit(lambda: asyncio.run(both())).result()
     assert fast == [f'data: {{"number": {number}}}\n\n'.encode() for number in range(4)]
     assert slow == [b'data: {"kind": "behind"}\n\n', fast[3]]
-
-
-def test_a_worker_outlives_a_server_that_ends_while_it_works():
-    worker, go = Worker(), threading.Event()
-
-    async def leave():
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(worker.do(lambda: go.wait(60)), 0.1)
-
-    in_a_loop(leave)
-    go.set()
-    assert in_a_loop(lambda: asyncio.wait_for(worker.do(lambda: 5), 60)) == 5

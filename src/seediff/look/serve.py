@@ -39,23 +39,15 @@ class Opened:
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. port: 0 for any free port. Raises UserError naming the option that cannot be used."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listening = socket.socket(family, kind, protocol)
-    except (OSError, UnicodeError) as error:
+        return socket.create_server((host, port), family=family, backlog=128)
+    except (socket.gaierror, UnicodeError) as error:
         raise UserError("host", f"{host} is not an address of this machine ({error})") from error
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(128)
     except OSError as error:
-        listening.close()
         raise UserError(
             "port", f"{port} cannot be used at {host} ({error.strerror})", "name another port, or none"
         ) from error
-    return listening
 
 
 def _unless_cancelled(record: logging.LogRecord) -> bool:
@@ -96,7 +88,6 @@ def serve(
     compare: Path | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
-    token: str | None = None,
 ) -> Iterator[tuple[Opened, Server, socket.socket]]:
     """A server that is ready to run on a set, its address, and its socket. Raises UserError."""
     events = Events()
@@ -105,7 +96,7 @@ def serve(
         if compare is not None:
             session.compare(compare)
         with listen(host, port) as listening:
-            token = token or secrets.token_urlsafe(24)
+            token = secrets.token_urlsafe(24)
             at = listening.getsockname()[1]
             app = Gate(make_app(session, events), token=token, host=host, port=at)
             config = uvicorn.Config(

@@ -1,6 +1,6 @@
 // The classes to paint with: those of the picture come first, with their share of it; a set of many has a field to search them in.
 
-import { choice } from "./page.js";
+import { choice, element, values } from "./page.js";
 
 export const IGNORED = 255;
 const FEW = 20; // of the classes that the picture lacks, so many are shown before somebody searches
@@ -10,12 +10,10 @@ export class Classes {
   // names: of values 1 …; colour(value): in CSS; leave(): the keyboard goes back to the picture.
   constructor(names, colour, leave) {
     Object.assign(this, { names, value: names.length ? 1 : 0, rows: [], present: [] });
-    const values = [[0, "background", "0"], ...names.map((name, i) => [i + 1, name, i < 9 ? String(i + 1) : ""]), [IGNORED, "ignored (255)", "I"]];
-    for (const [value, name, key] of values) {
-      const { label, box, more } = choice("radio", "paint-class", value, name, { colour: colour(value), more: "kbd" }), share = document.createElement("span");
-      more.textContent = key;
-      more.hidden = !key;
-      share.className = "count";
+    for (const [value, name] of values(names)) {
+      const { label, box, more } = choice("radio", "paint-class", value, name, { colour: colour(value), more: "kbd" }), share = element("span", { className: "count" });
+      more.textContent = value === IGNORED ? "I" : value;
+      more.hidden = value > 9 && value !== IGNORED;
       label.append(share);
       box.addEventListener("change", () => this.choose(value));
       this.rows.push({ value, name, label, box, share });

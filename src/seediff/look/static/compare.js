@@ -1,7 +1,7 @@
 // Another set's masks of the same picture (--compare): in place of this set's, beside them, or as what differs, with the IoU per class.
 
 import { get, pixels } from "./api.js";
-import { choice } from "./page.js";
+import { choice, element } from "./page.js";
 import { Stage } from "./stage.js";
 
 const IGNORED = 255;
@@ -33,11 +33,9 @@ export class Compare {
 
   // A second stage that shows the other masks at the same place.
   stageBeside() {
-    const canvas = () => document.createElement("canvas"), parts = { stage: $("twin"), layers: document.createElement("div"), photo: canvas(), mask: canvas(), edges: canvas(), lines: canvas() };
-    parts.layers.className = "layers";
-    parts.layers.append(parts.photo, parts.mask);
-    parts.stage.append(parts.layers, parts.edges, parts.lines);
-    return new Stage(parts, null);
+    const [photo, mask, edges, lines] = [1, 2, 3, 4].map(() => element("canvas")), stage = $("twin"), layers = element("div", { className: "layers" }, photo, mask);
+    stage.append(layers, edges, lines);
+    return new Stage({ stage, layers, photo, mask, edges, lines }, null);
   }
 
   // Another sample. photo: its picture.
@@ -73,9 +71,8 @@ export class Compare {
     const percent = (value) => (value == null ? "" : `${(100 * value).toFixed(1)} %`), of = (scores, id) => scores.classes.find((row) => row.id === id)?.iou;
     const rows = all.classes.map(({ id, name }) => [name, percent(of(one, id)), percent(of(all, id))]);
     $("compared-rows").replaceChildren(...[...rows, ["mean", percent(one.miou), percent(all.miou)]].map((cells) => {
-      const row = document.createElement("tr");
-      cells.forEach((text, i) => { const cell = row.appendChild(document.createElement(i ? "td" : "th")); cell.textContent = text; if (!i) cell.scope = "row"; });
-      return row;
+      const [name, ...ious] = cells;
+      return element("tr", {}, element("th", { scope: "row", textContent: name }), ...ious.map((text) => element("td", { textContent: text })));
     }));
     $("compared-shown").textContent = `${percent(one.different)} of the pixels differ; ${all.compared.toLocaleString()} samples compared${all.missing ? `, ${all.missing.toLocaleString()} not in the other set` : ""}.`;
   }

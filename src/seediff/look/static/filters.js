@@ -1,11 +1,13 @@
 // The form that says what is shown, and how many there are of each.
 
 import { Histogram } from "./histogram.js";
-import { choice } from "./page.js";
+import { VERDICT, choice, element } from "./page.js";
 
-const STATES = { unreviewed: "not reviewed", accepted: "✓ accepted", rejected: "✗ rejected", corrected: "✎ corrected" };
+const STATES = { unreviewed: "not reviewed", ...VERDICT, corrected: "✎ corrected" };
 const OF_THE_MASK = ["confidence", "agreement"]; // numbers that a set has or lacks
-const FIELDS = ["text", "sort", ...["area", ...OF_THE_MASK].flatMap((name) => [`${name}-low`, `${name}-high`])];
+// Name, title, times how much its fields are the values, and between what they lie.
+const RANGES = [["area", "Area, % of the picture", 100, 0], ["confidence", "Confidence", 1, -1], ["agreement", "Agreement with CA·SA", 1, 0]];
+const FIELDS = ["text", "sort", ...RANGES.flatMap(([name]) => [`${name}-low`, `${name}-high`])];
 const GROUPS = ["states", "classes", "flags"];
 
 const counted = (form, group, value, text, colour) => {
@@ -22,10 +24,15 @@ export class Filters {
     this.boxes = { states: {}, classes: {}, flags: {} };
     for (const [value, text] of Object.entries(STATES)) this.boxes.states[value] = counted(form, "states", value, text);
     set.classes.forEach((name, i) => { this.boxes.classes[i + 1] = counted(form, "classes", i + 1, name, colour(i + 1)); });
-    const bars = (name, options) => new Histogram(form.querySelector(`#${name}-bars`), this.field(`${name}-low`), this.field(`${name}-high`), options);
-    this.histograms = { area: bars("area", { scale: 100, bounds: [0, 1] }) };
+    this.histograms = {};
+    for (const [name, title, scale, least] of RANGES) {
+      const bars = element("div", { id: `${name}-bars`, className: "histogram", ariaHidden: "true" });
+      const fields = ["low", "high"].map((end) => element("input", { id: `${name}-${end}`, type: "number", min: least * scale, max: scale, step: "any", inputMode: "decimal" }));
+      const labels = ["from", "to"].map((text, i) => element("label", { htmlFor: fields[i].id, textContent: text }));
+      form.querySelector("#reset-filters").before(element("fieldset", { id: name, className: "range" }, element("legend", { textContent: title }), bars, labels[0], fields[0], labels[1], fields[1]));
+      this.histograms[name] = new Histogram(bars, ...fields, { scale, bounds: [0, 1] });
+    }
     for (const name of OF_THE_MASK) {
-      this.histograms[name] = bars(name, { scale: 1, bounds: [0, 1] });
       form.querySelector(`#${name}`).hidden = !set[name];
       for (const option of form.querySelectorAll(`#sort option[value$=${name}]`)) option.hidden = option.disabled = !set[name];
     }
@@ -75,14 +82,14 @@ export class Filters {
 
   query() {
     const value = (id) => this.field(id).value.trim();
-    const range = (name, scale, least, most) => {
+    const range = ([name, , scale, least]) => {
       const [low, high] = [value(`${name}-low`), value(`${name}-high`)];
-      return low === "" && high === "" ? null : [low === "" ? least : Number(low) / scale, high === "" ? most : Number(high) / scale];
+      return [name, low === "" && high === "" ? null : [low === "" ? least : Number(low) / scale, high === "" ? 1 : Number(high) / scale]];
     };
     const sort = value("sort");
     return {
       classes: this.chosen("classes").map(Number), flags: this.chosen("flags"), states: this.chosen("states"), text: value("text"),
-      area: range("area", 100, 0, 1), confidence: range("confidence", 1, -1, 1), agreement: range("agreement", 1, 0, 1),
+      ...Object.fromEntries(RANGES.map(range)),
       sort: sort.replace(/^-/, ""), descending: sort.startsWith("-"),
     };
   }

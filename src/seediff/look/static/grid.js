@@ -1,10 +1,10 @@
 // A grid of any number of samples: only the tiles that are seen exist, and only their pictures are asked for.
 
 import { get } from "./api.js";
+import { VERDICT, element } from "./page.js";
 
 const GAP = 8, CAPTION = 42, CHUNK = 100, SETTLED = 70;
 const LARGE = 416; // the side of a thumbnail for large tiles; small ones have the usual
-const MARK = { accepted: "✓ accepted", rejected: "✗ rejected" };
 
 export class Grid {
   // open(place): a sample is to be seen. act(key, place). names: class names by id. failed(error): something could not be asked for.
@@ -161,26 +161,16 @@ export class Grid {
   }
 
   make() {
-    const tile = document.createElement("div");
-    tile.className = "tile";
+    const picture = element("img", { alt: "", decoding: "async" }), name = element("div", { className: "name" }, element("bdi"), element("span"));
+    const tile = element("div", { className: "tile" }, picture, name, element("div", { className: "more" }), element("span", { className: "tick" }));
     tile.setAttribute("role", "option");
-    const picture = document.createElement("img");
-    picture.alt = "";
-    picture.decoding = "async";
-    const name = document.createElement("div");
-    name.className = "name";
-    name.append(document.createElement("bdi"), document.createElement("span"));
-    const more = document.createElement("div"), tick = document.createElement("span");
-    more.className = "more";
-    tick.className = "tick";
-    tile.append(picture, name, more, tick);
     this.inner.append(tile);
     return tile;
   }
 
   write(place, tile, { pictures = true } = {}) {
     const sample = this.at(place), [picture, name, more] = tile.children;
-    const names = sample ? sample.classes.map((id) => this.names[id]).join(", ") : "", verdict = MARK[sample?.verdict] || "";
+    const names = sample ? sample.classes.map((id) => this.names[id]).join(", ") : "", verdict = VERDICT[sample?.verdict] || "";
     const classes = names || (sample?.segments ? `${sample.segments} segments` : "");
     const marks = sample ? [sample.different != null && `${Math.round(100 * sample.different)} % differ`, sample.corrected && "✎ corrected", sample.made && "new mask", sample.flags.length && `⚑ ${sample.flags.length}`, sample.confidence !== null && `${Math.round(100 * sample.confidence)} % sure`] : [];
     const told = [verdict, ...marks].filter(Boolean).join(" ");

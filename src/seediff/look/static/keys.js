@@ -1,5 +1,7 @@
 // Every key of the page, in one table: what the help shows is what works.
 
+import { element } from "./page.js";
+
 export const KEYS = [
   ["?", "these keys"],
   ["arrows, Home, End, Page", "among the samples: choose one (Shift: select up to it); on the picture: move the cross (Shift: by one pixel)"],
@@ -27,11 +29,7 @@ export const KEYS = [
 
 export function fillHelp(body) {
   for (const [key, text] of KEYS) {
-    const row = body.insertRow(), head = document.createElement("th");
-    head.scope = "row";
-    head.textContent = key;
-    row.append(head);
-    row.insertCell().textContent = text;
+    body.append(element("tr", {}, element("th", { scope: "row", textContent: key }), element("td", { textContent: text })));
   }
 }
 

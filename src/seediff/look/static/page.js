@@ -1,5 +1,17 @@
 // Small parts that several views are made of.
 
+export const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
+
+// An element with properties and children, which are texts or elements.
+export const element = (tag, properties = {}, ...children) => {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+};
+
+// [value, name] of all that a pixel may be.
+export const values = (classes) => [[0, "background"], ...classes.map((name, i) => [i + 1, name]), [255, "ignored (255)"]];
+
 // What is too long to stand in the page whole can be scrolled, also by keys.
 export const long = (element) => {
   const is = element.textContent.length > 300;
@@ -10,18 +22,8 @@ export const long = (element) => {
 
 // A box of a group with its name, and what is said after it: { label, box, more }. type: "radio" or "checkbox"; more: an element's tag.
 export const choice = (type, group, value, text, { colour, more }) => {
-  const parts = ["label", "input", "bdi", more].map((tag) => document.createElement(tag));
-  const [label, box, name, last] = parts;
-  label.className = "choice";
-  Object.assign(box, { type, name: group, value });
-  name.textContent = text;
-  label.append(box);
-  if (colour !== undefined) {
-    const swatch = document.createElement("i");
-    swatch.className = "swatch";
-    swatch.style.background = colour;
-    label.append(swatch);
-  }
-  label.append(name, last);
+  const box = element("input", { type, name: group, value }), last = element(more), swatch = element("i", { className: "swatch" });
+  swatch.style.background = colour;
+  const label = element("label", { className: "choice" }, box, ...(colour === undefined ? [] : [swatch]), element("bdi", { textContent: text }), last);
   return { label, box, more: last };
 };

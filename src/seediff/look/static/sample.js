@@ -5,14 +5,13 @@ import { Base, Changes } from "./changes.js";
 import { Classes, IGNORED } from "./classes.js";
 import { Compare } from "./compare.js";
 import { Objects } from "./objects.js";
-import { long } from "./page.js";
+import { VERDICT, element, long } from "./page.js";
 import * as paint from "./paint.js";
 import { Segments } from "./segments.js";
 import { Stage } from "./stage.js";
-import { TOOLS, fillTools, toolPath } from "./tools.js";
+import { TOOLS, fillTools } from "./tools.js";
 
 const REDRAWN = ["undo", "redo", "relabel", "original"]; // what leaves another label map
-const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
 const NEAR = 10; // pixels on the screen from a polygon's first corner that close it
 const $ = (id) => document.getElementById(id);
 
@@ -82,7 +81,6 @@ export class SampleView {
     this.tool = tool;
     document.querySelector(`input[name="tool"][value="${tool}"]`).checked = true;
     this.stage.points = tool === "polygon" ? [] : null;
-    this.stage.icon = toolPath(tool);
     this.sized();
     if (tool !== "look") this.page.why.endTrial();
     $("sizes").hidden = !["brush", "eraser"].includes(tool);
@@ -192,11 +190,9 @@ export class SampleView {
       facts.push([name, typeof value === "object" ? Object.entries(value).map(([k, v]) => `${k} ${v}`).join(", ") : String(value)]);
     }
     $("facts").replaceChildren(...facts.flatMap(([name, value]) => {
-      const [term, text] = [document.createElement("dt"), document.createElement("dd")];
-      term.textContent = name;
-      text.textContent = value;
+      const text = element("dd", { textContent: value });
       long(text);
-      return [term, text];
+      return [element("dt", { textContent: name }), text];
     }));
   }
 

@@ -1,14 +1,14 @@
 // What is done to all selected samples of the grid at once.
 
+import { values } from "./page.js";
+
 const $ = (id) => document.getElementById(id);
 
 export class Selection {
   // page: { set, jobs, viewName() }
   constructor(page, grid) {
     Object.assign(this, { page, grid });
-    [["background", 0], ...page.set.classes.map((name, i) => [name, i + 1]), ["ignored (255)", 255]].forEach(([name, value]) => {
-      for (const id of ["many-old", "many-new"]) $(id).append(new Option(name, value));
-    });
+    for (const id of ["many-old", "many-new"]) $(id).append(...values(page.set.classes).map(([value, name]) => new Option(name, value)));
     for (const button of $("selection").querySelectorAll("[data-action]")) button.addEventListener("click", () => this.act(button.dataset.action));
     $("select-none").addEventListener("click", () => grid.choose([]));
     for (const part of $("selection").querySelectorAll("[data-action], select")) part.disabled = Boolean(page.set.readOnly);

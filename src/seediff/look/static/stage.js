@@ -16,7 +16,6 @@ export class Stage {
     this.outlined = true;
     this.cross = [0, 0];
     this.paths = new Map(); // outlines of the mask
-    this.icon = null; // of the tool, beside the cross
     new ResizeObserver(() => this.layout()).observe(parts.stage);
     if (handlers) this.listen();
   }
@@ -273,15 +272,6 @@ export class Stage {
     if (this.radius) trace(() => context.arc(x, y, Math.max(1.5 / scale, this.radius), 0, 2 * Math.PI));
     else trace(() => { context.moveTo(x - arm, y); context.lineTo(x + arm, y); context.moveTo(x, y - arm); context.lineTo(x, y + arm); });
     if (this.twin) Object.assign(this.twin, { cross: this.cross }).drawLines();
-    if (!this.icon) return;
-    const small = 0.7 / scale, beside = 9 / scale + (this.radius || 0) * 0.7;
-    context.translate(x + beside, y + beside);
-    context.scale(small, small);
-    for (const [colour, width] of [["#000", 4.5], ["#fff", 2]]) {
-      context.strokeStyle = colour;
-      context.lineWidth = width;
-      context.stroke(this.icon);
-    }
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { choice } from "./page.js";
 
-// Icons are lines on a field of 24 × 24, for the bar and for the pointer.
+// Icons are lines on a field of 24 × 24.
 export const TOOLS = [
   ["look", "L", "Look", "M2 12s4-7 10-7 10 7 10 7-4 7-10 7S2 12 2 12zM12 9a3 3 0 1 0 0 6 3 3 0 0 0 0-6z"],
   ["brush", "B", "Brush", "M20 3 9 14l2 2L22 5zM9 14c-3 0-4 2-4 4s-1 2-3 2c2 2 9 2 9-4"],
@@ -30,6 +30,3 @@ export function fillTools(bar, choose) {
     bar.append(label);
   }
 }
-
-// The icon of a tool as a path for a canvas.
-export const toolPath = (tool) => new Path2D(TOOLS.find(([value]) => value === tool)[3]);

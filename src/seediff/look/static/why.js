@@ -1,7 +1,7 @@
 // Why a mask is as it is: where pixels and words attend, other constants, every step.
 
 import { WINDOW, decode, get, pixels, post } from "./api.js";
-import { long } from "./page.js";
+import { element, long } from "./page.js";
 import { paintHeat } from "./stage.js";
 
 const $ = (id) => document.getElementById(id);
@@ -81,9 +81,7 @@ export class Why {
     let at = 0;
     info.words.forEach((word, i) => {
       if (word.start > at) parts.push(info.prompt.slice(at, word.start));
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = info.prompt.slice(word.start, word.end);
+      const button = element("button", { type: "button", textContent: info.prompt.slice(word.start, word.end) });
       button.dataset.word = i;
       button.setAttribute("aria-pressed", "false");
       button.addEventListener("click", () => this.showWord(this.word === i ? -1 : i));
@@ -143,9 +141,7 @@ export class Why {
     const box = $("levels");
     if (box.children.length !== maps.length) {
       box.replaceChildren(...maps.map((map, i) => {
-        const button = document.createElement("button");
-        button.type = "button";
-        button.append(document.createElement("canvas"), document.createElement("span"));
+        const button = element("button", { type: "button" }, element("canvas"), element("span"));
         button.addEventListener("click", () => { this.level = i; this.showMaps(this.maps); });
         return button;
       }));
@@ -248,13 +244,9 @@ export class Why {
     }
     if (number !== this.number) return undefined;
     $("steps").replaceChildren(...steps.map((step) => {
-      const item = document.createElement("li"), canvas = document.createElement("canvas"), name = document.createElement("strong");
+      const canvas = element("canvas"), text = [step.text, step.equation].filter(Boolean).join(" ");
       paintHeat(canvas, unpack(step), this.page.heat);
-      name.textContent = `${step.name} `;
-      const text = document.createElement("span");
-      text.textContent = [step.text, step.equation].filter(Boolean).join(" ");
-      item.append(canvas, name, text);
-      return item;
+      return element("li", {}, canvas, element("strong", { textContent: `${step.name} ` }), element("span", { textContent: text }));
     }));
     return undefined;
   }
