@@ -4,6 +4,7 @@ accessed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
 JPEG_SIGNATURE = b"\xff\xd8"
 KINDS = ("PNG", "JPEG", "MPO")
 """Pillow's names of the formats of pictures; MPO is a JPEG file with further pictures behind the first."""
+ENDINGS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
+"""The last bytes of a complete picture of each format, which are within the last 16 bytes of its file."""
 SOFT = "soft"
 """The folder of soft masks in a native dataset, and their kind in `extras`."""
 MADE = "made"
@@ -211,11 +214,23 @@ class Sample:
 
 
 def picture_size(source: Path | bytes, where: str | None = None) -> tuple[int, int]:
-    """(height, width) of a picture's file or bytes, from its header. where: name of the picture in errors. Raises
-    UserError, also if it is neither PNG nor JPEG."""
+    """(height, width) of a picture's file or bytes, from its header. A picture without the usual last bytes of its
+    format is decoded, which detects files that are cut off. where: name of the picture in errors. Raises UserError,
+    also if it is neither PNG nor JPEG."""
     with open_picture(source, where) as picture:
         check_kind(picture, where or (str(source) if isinstance(source, Path) else "a picture"))
+        if ENDINGS.get(picture.format or "", b"") not in _tail(source):
+            picture.load()
         return picture.height, picture.width
+
+
+def _tail(source: Path | bytes) -> bytes:
+    """The last bytes of a picture."""
+    if isinstance(source, bytes):
+        return source[-16:]
+    with source.open("rb") as file:
+        file.seek(-16, os.SEEK_END)
+        return file.read()
 
 
 def check_kind(picture: Image.Image, where: str) -> None:
