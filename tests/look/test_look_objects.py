@@ -32,14 +32,6 @@ def pets(tmp_path):
     return out
 
 
-def test_without_objects_the_page_gets_connected_pieces(pets):
-    with running(pets) as (client, _):
-        pieces = client.ask("GET", "/api/samples/1/pieces").labels
-        assert (pieces.dtype, pieces.max()) == (np.uint16, 4)
-        assert len({int(pieces[y, x]) for x, y in ((8, 12), (50, 15), (30, 55), (40, 35))}) == 4
-        assert (pieces[28, 30], pieces[0, 0]) == (0, 0)
-
-
 @pytest.fixture
 def apart(pets):
     """The second sample's left piece is two objects that touch."""

@@ -5,6 +5,7 @@ The samples' files are read on request: whole pictures, and thumbnails with the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os.path import isfile
@@ -133,14 +134,12 @@ def _segments(folder: Path, pictures: Mapping[str, Path]) -> Subject:
     samples = []
     for row in rows:
         name = row["photo"]
-        named_segments = [segment for segment in row["segments"] if segment.get("name")]
-        names = list(dict.fromkeys(segment["name"] for segment in named_segments))
-        pixels = max(1, row["width"] * row["height"])
-        pixels_of = {
-            word: sum(segment["area"] for segment in named_segments if segment["name"] == word) for word in names
-        }
-        area = {word: round(min(1.0, count / pixels), 6) for word, count in pixels_of.items()}
-        about = {"classes": names, "area": area, "segments": len(row["segments"])}
+        pixels, counts = max(1, row["width"] * row["height"]), Counter[str]()
+        for segment in row["segments"]:
+            if segment.get("name"):
+                counts[segment["name"]] += segment["area"]
+        area = {word: round(min(1.0, count / pixels), 6) for word, count in counts.items()}
+        about = {"classes": list(area), "area": area, "segments": len(row["segments"])}
         samples.append(_sample(folder, name, f"{NAMED if named else LABELS}/{name}.png", pictures, about))
     return Subject(folder, "segments", native.read_classes(folder) if named else (), samples)
 
