@@ -192,7 +192,8 @@ class Captured:
         run, number = self._run(image)
         words: dict[str, tuple[int, ...]] = {}
         for phrase in phrases:
-            words[_name(phrase)] = columns = self._columns(image, phrase)
+            name = _name(phrase)
+            words[name] = columns = self._columns(image, phrase)
             text = run.texts[number]
             if not columns and not text:
                 problem = "the pipeline was given no prompt, only embeddings"
