@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from ..config.train import LARGEST_SIDE
 from ..dataset import native
 from ..devices import check_device, default_device
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..files.label_maps import voc_palette
 from ..files.output_folders import stage_output
 from ..files.outputs import put
@@ -145,7 +145,24 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
         raise UserError(f"{folder}: {what}; name the --out folder of a finished `seediff train`")
     about, names = read_about(folder, CLASSES)
     network = load_network(CLASSES[about.model_type], str(folder)).to(device).eval()
+    _try_out(network, 1 + len(names), dtype, folder)
     return Segmenter(network, names, about.test_side or 512, device, dtype)
+
+
+@torch.inference_mode()
+def _try_out(network: Network, classes: int, dtype: str | None, folder: Path) -> None:
+    """Raise UserError unless the network gives every class a score for the smallest possible picture."""
+    smallest = torch.full((1, STRIDE, STRIDE, 3), PAD, dtype=torch.uint8, device=next(network.parameters()).device)
+    try:
+        scores = class_scores(network, smallest, dtype)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # sizes that fit the weights but not each other
+        raise UserError(f"{folder}: config.json describes no network that works ({first_line(error)})") from error
+    if scores.shape[1] != classes or not bool(torch.isfinite(scores).all()):
+        raise UserError(
+            f"{folder}: its weights do not give each of the {classes} classes of config.json a score that is a number"
+        )
 
 
 def predict_files(

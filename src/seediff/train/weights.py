@@ -7,6 +7,7 @@ pickles.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ from ..models.trust import OWN_ATTENTION, check_settings
 from ..models.weights import all_finite
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+LAYERS = 1000
+"""Maximum number of layers in a part of a configuration: transformers would build more for hours."""
 BACKBONES = ("resnet", "swin")
 """Allowed Mask2Former backbones, in transformers' names."""
 NEW_HEADS = ("decode_head.", "hidden_states_norms.")
@@ -62,7 +65,7 @@ def read_about(folder: Path, kinds: Collection[str]) -> tuple[About, tuple[str, 
 
 def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
     """A network's config.json. Raises UserError for a `model_type` outside `kinds`, for a configuration that leads to
-    code or other files, or with a backbone outside BACKBONES."""
+    code or other files, with a backbone outside BACKBONES, or with more than LAYERS layers."""
     settings = read_json(path, dict[str, Any], limit=SETTINGS)
     if (kind := settings.get("model_type")) not in tuple(kinds):
         raise UserError(f"{path}: model_type = {show_json(kind)} must be {' or '.join(map(repr, kinds))}")
@@ -74,6 +77,10 @@ def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
         )
     if settings.get("backbone") is not None:
         raise UserError(f"{path}: backbone = {show_json(settings['backbone'])} names another model; remove that key")
+    for key, value in (*settings.items(), *backbone.items()):
+        numbers = [n for n in (value if isinstance(value, list) else [value]) if isinstance(n, (int, float))]
+        if re.search("layers|depth|blocks", key) and max(numbers, default=0) > LAYERS:
+            raise UserError(f"{path}: {key} = {show_json(value)} must be at most {LAYERS}")
     return settings
 
 

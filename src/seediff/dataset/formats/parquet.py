@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError, first_line
-from ...files.documents import parse_json
+from ...files.documents import fit, parse_json
 from ...files.outputs import name_errors
 from .. import native
 from ..rows import check_class_list
@@ -144,7 +144,8 @@ def _samples(source: Source, files: Sequence[Path]) -> Iterator[Sample]:
                     row = parse_row(record["metadata"], where)
                     if split not in (None, split_of(row)):  # another share was set aside
                         row["split"] = split
-                    yield from_record(source, Own(record["name"], row), image, mask, where)
+                    own = fit({"name": record["name"], "metadata": row}, Own, where)
+                    yield from_record(source, own, image, mask, where)
 
 
 @contextmanager
