@@ -1,7 +1,5 @@
 """What cannot be captured is refused in one line that names it, before anything is drawn."""
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,20 +8,6 @@ import torch
 import seediff
 from seediff.errors import UserError
 from seediff.models.registry import load_model
-
-PAGE = (Path(__file__).parents[2] / "docs" / "script.md").read_text(encoding="utf-8")
-LINES = re.findall(r"^\| [^|]+ \| `([^`]+)` \|$", PAGE.split("## What is refused")[1].split("\n## ")[0], re.M)
-"""Of what is refused, as the page has them; … is anything."""
-
-
-def on_the_page(line):
-    """A line of an error, which a row of the page has."""
-    assert "\n" not in line
-    assert any(
-        re.fullmatch(re.escape(shown).replace("…", ".+").replace("prompts='.+'", "prompts='…'"), line)
-        for shown in LINES
-    ), line
-    return line
 
 
 @pytest.fixture
@@ -34,6 +18,7 @@ def pipe(sd1_folder):
 def refusal(pipe, **options):
     with pytest.raises(UserError) as error, seediff.capture(pipe, **options):
         pass
+    assert "\n" not in str(error.value)
     return str(error.value)
 
 
@@ -41,7 +26,7 @@ def test_perturbed_attention_guidance(pipe):
     from diffusers import StableDiffusionPAGPipeline
 
     changed = StableDiffusionPAGPipeline.from_pipe(pipe, pag_applied_layers="mid")
-    assert on_the_page(refusal(changed)).startswith("a StableDiffusionPAGPipeline: perturbed-attention guidance")
+    assert refusal(changed).startswith("a StableDiffusionPAGPipeline: perturbed-attention guidance")
 
 
 def test_an_ip_adapter(pipe):
@@ -49,7 +34,7 @@ def test_an_ip_adapter(pipe):
 
     attention = pipe.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn2")
     attention.set_processor(IPAdapterAttnProcessor2_0(hidden_size=64, cross_attention_dim=32))
-    assert on_the_page(refusal(pipe)).startswith("an IP-Adapter is loaded (mid_block.attentions.0")
+    assert refusal(pipe).startswith("an IP-Adapter is loaded (mid_block.attentions.0")
 
 
 @pytest.mark.parametrize("within", [False, True])
@@ -66,7 +51,7 @@ def test_processors_that_do_more(pipe, within):
     said = "attn2 has a CustomDiffusionAttnProcessor2_0"
     if not within:
         change()
-        assert said in on_the_page(refusal(pipe))
+        assert said in refusal(pipe)
         return
     encode = pipe.encode_prompt
     pipe.encode_prompt = lambda *args, **kwargs: (change(), encode(*args, **kwargs))[1]
@@ -77,10 +62,10 @@ def test_processors_that_do_more(pipe, within):
 def test_a_compiled_network(pipe):
     plain = pipe.unet
     pipe.unet = torch.compile(plain)
-    assert on_the_page(refusal(pipe)).startswith("the network was compiled by torch")
+    assert refusal(pipe).startswith("the network was compiled by torch")
     pipe.unet = plain
     plain.mid_block.compile()
-    assert on_the_page(refusal(pipe)).startswith("the network was compiled by torch")
+    assert refusal(pipe).startswith("the network was compiled by torch")
 
 
 def test_what_is_no_pipeline_of_a_known_family(pipe):
@@ -92,7 +77,7 @@ def test_a_pipeline_that_encodes_its_text_elsewhere(pipe):
     class Own:
         unet = pipe.unet
 
-    assert on_the_page(refusal(Own())).startswith("a Own: encodes its text by no encode_prompt")
+    assert refusal(Own()).startswith("a Own: encodes its text by no encode_prompt")
     with seediff.capture(Own(), prompts="a dog"):
         pass
 
@@ -101,7 +86,7 @@ def test_parts_that_are_drawn_one_by_one(pipe):
     from diffusers import StableDiffusionPanoramaPipeline
 
     panorama = StableDiffusionPanoramaPipeline(**pipe.components, requires_safety_checker=False)
-    assert on_the_page(refusal(panorama)).startswith("a StableDiffusionPanoramaPipeline: cannot be captured")
+    assert refusal(panorama).startswith("a StableDiffusionPanoramaPipeline: cannot be captured")
 
 
 def test_options(pipe, twin):
