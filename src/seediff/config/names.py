@@ -78,23 +78,28 @@ def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tup
 
 
 def read_class_list(path: Path, first: int = 1) -> dict[int, str]:
-    """Id → name, of a file of classes: a name per line, or in every line `id name`. Lines without ids count from
-    `first`, or from 0 if the first is a name of the background or of no class. labelme's `__ignore__`, its −1, may come
-    before the background. Raises UserError if two ids have one name."""
+    """Id → name, of a file of classes: a name per line, or in every line `id name`, from id 0 or 1 on. Lines without
+    ids count from `first`, or from 0 if the first is a name of the background or of no class. labelme's `__ignore__`,
+    its −1, may come before the background. Raises UserError if two ids have one name, or two names one id."""
     lines = [line.strip() for line in read_lines(path) if line.strip()]
     numbered = [re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line) for line in lines]
     lines = lines[lines[:1] == ["__ignore__"] and len(lines) > 1 :]
     zero = bool(lines) and lines[0].casefold() in (*GROUNDS, *IGNORED)
     plain = dict(enumerate(lines, 0 if zero else first))
-    names = {int(match[1]): match[2] for match in numbered if match} if lines and all(numbered) else plain
+    pairs = [(int(match[1]), match[2]) for match in numbered if match]
+    by_id = bool(lines) and all(numbered) and pairs[0][0] in (0, 1)  # else names that begin with a number
+    names = dict(pairs) if by_id else plain
+    if by_id and len(names) < len(pairs):
+        raise UserError(path, "gives two classes the same id", "give each class an id of its own, or none any")
     if twice := next((name for name, count in Counter(names.values()).items() if count > 1), None):
         raise UserError(path, f"gives two classes the same name, '{twice}'")
     return names
 
 
 def parse_classes(text: str) -> tuple[str, ...]:
-    """`voc` → VOC's twenty; a file's path → its classes (`read_class_list`), without a name of id 0 that is none; other
-    texts → names separated by commas."""
+    """`voc` → VOC's twenty; a file's path → its classes (`read_class_list`), without names of ids 0 and 255 that are
+    none; other texts → names separated by commas. Raises UserError for a file whose classes have other ids than 1, 2, …
+    """
     if text.lower().endswith(".csv"):
         raise UserError(
             text, "is a table, which only `seediff mask` reads", "name the classes, or a file with one per line"
@@ -102,9 +107,11 @@ def parse_classes(text: str) -> tuple[str, ...]:
     if text.strip() == "voc" or (path := _file_of(text, (".txt", ".names"))) is None:
         return split_classes(text)
     none = (*GROUNDS, *IGNORED)
-    return tuple(
-        name for number, name in sorted(read_class_list(path).items()) if number or name.casefold() not in none
-    )
+    named = sorted(read_class_list(path).items())
+    classes = {number: name for number, name in named if number not in (0, 255) or name.casefold() not in none}
+    if list(classes) != list(range(1, len(classes) + 1)):
+        raise UserError(path, "gives its classes other ids than 1, 2, … in order", "write names alone, one per line")
+    return tuple(classes.values())
 
 
 def split_classes(text: str) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ def number_classes(
     names: Mapping[int, str],
     where: object,
     *,
-    void: Callable[[int, str], bool] = lambda number, name: number == 0,
+    void: Callable[[int, str], bool] = lambda number, name: number in (0, IGNORE),
     classes: Sequence[str] | None = None,
 ) -> ClassList:
     """The classes of a list of stored number → name, in the order of the numbers: a name of the background means id 0,
@@ -100,11 +100,15 @@ class Meta(msgspec.Struct, frozen=True):
 
 def find_list(*folders: Path, classes: Sequence[str] | None = None) -> ClassList | None:
     """The first list in these folders, one of colours before others; None if there is none. classes: as of
-    `number_classes`; then only colours are looked for."""
-    names = LISTS if classes is None else COLOUR_LISTS
-    path = next((folder / name for name in names for folder in folders if (folder / name).is_file()), None)
-    if path is None or path.name not in COLOUR_LISTS:
-        return None if path is None else number_classes({0: BACKGROUND, **read_class_list(path)}, path)
+    `number_classes`; then only colours are looked for. Raises UserError if a list of names beside one of colours has
+    other classes, or the same in another order: values would mean one thing and colours another."""
+    path, plain = (
+        next((folder / name for name in names for folder in folders if (folder / name).is_file()), None)
+        for names in (COLOUR_LISTS, LISTS[len(COLOUR_LISTS) :] if classes is None else ())
+    )
+    by_name = None if plain is None else number_classes({0: BACKGROUND, **read_class_list(plain)}, plain)
+    if path is None:
+        return by_name
     rows: list[tuple[str, list[str], str]]
     if path.suffix == ".csv":
         rows = [
@@ -128,6 +132,8 @@ def find_list(*folders: Path, classes: Sequence[str] | None = None) -> ClassList
     listed = number_classes(
         dict(enumerate(name for name, *_ in rows)), path, void=lambda number, name: True, classes=classes
     )
+    if by_name is not None and by_name.classes != listed.classes:
+        raise UserError(path, f"and {plain} do not list the same classes in the same order", "remove one of them")
     # Unless the list says otherwise, black is the background and VOC's border is ignored.
     known = voc_colours(0)
     for number, colour in enumerate(colours):
@@ -153,11 +159,18 @@ def voc_colours(count: int) -> dict[int, int]:
     return {colours[number]: number for number in (*range(count + 1), IGNORE)}
 
 
+def _tells_colours(entries: Sequence[int], used: Sequence[int], colours: Mapping[int, int]) -> bool:
+    """Whether a palette's colours say what its indices mean. Padding, a repeated colour or none says nothing."""
+    return used[-1] < len(entries) and all(
+        entries[index] in colours and entries.index(entries[index]) == index for index in used
+    )
+
+
 def read_mask(path: Path, listed: ClassList) -> np.ndarray:
     """(H, W) uint8 of ids. Grey values and the indices of a palette are values of the list, and 255 is ignored. Colours
-    decide in pictures in colours, and in palettes whose colours the list defines, or are all of VOC's for its classes;
-    without a list of colours, they are those of VOC. Raises UserError naming the file, and a value or colour that is no
-    class."""
+    decide in pictures in colours, in palettes if the list defines colours, and in palettes where each index in use has
+    a colour of VOC's, for a class of the list, that no earlier index has. Raises UserError naming the file, and a value
+    or colour that is no class."""
     colours = listed.colours or voc_colours(len(listed.classes))
     known = {IGNORE: IGNORE, **listed.ids}
     with open_picture(path) as picture:
@@ -175,7 +188,7 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
     if pixels.ndim == 3:
         values, places = np.unique(pixels @ WEIGHTS, return_inverse=True)
         places, known = places.reshape(pixels.shape[:2]), colours
-    elif mode == "P" and (listed.colours or (entries and all(entry in colours for entry in entries))):
+    elif mode == "P" and (listed.colours or _tells_colours(entries, np.unique(pixels).tolist(), colours)):
         values, known = np.array([*entries, *[1 << 24] * (256 - len(entries))]), colours
     table = np.array([known.get(value, -1) for value in values.tolist()])
     ids = table[places]

@@ -323,7 +323,9 @@ def _public(folder: Path, name: str, split: str | None) -> LabelSet | None:
         default = DEFAULT_SPLITS.get(name, "val")
         split = next(iter(parts)) if len(parts) == 1 and folder not in (root, root.parent) else default
     if split not in parts:
-        raise UserError("split", f"{split} {root} has no such labels; parts of {known.title} there: {', '.join(parts)}")
+        raise UserError(
+            "split", f"{split}: {root} has no such labels; parts of {known.title} there: {', '.join(parts)}"
+        )
     maps = {re.fullmatch(f"((?:.*/)?){known.maps}", key): path for key, path in find_maps(parts[split]).items()}
     files = {f"{match[1]}{match[2]}": path for match, path in maps.items() if match}
     classes, table = known.classes, id_table(range(len(known.classes)), known.first, [*known.void, 255])

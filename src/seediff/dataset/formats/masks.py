@@ -96,7 +96,7 @@ def read(
         )
     names = listed.classes
     found = [(split, *pair) for split, pictures, masks in folders for pair in _matched(pictures, masks, source)]
-    single = found and len(names) == 1 and listed.colours is None
+    single = found and len(names) == 1 and listed.colours is None and not listed.ids[0]
     if single and not any((read_mask(mask, listed) % 255).any() for *_, mask in found):
         source.note(f"no mask has a value but 0 and 255: 255 is '{names[0]}', and nothing is ignored")
         listed = replace(listed, ids={0: 0, native.IGNORE: 1})
@@ -118,6 +118,9 @@ def _read_public(source: Source, layout: str, split: str | None) -> tuple[tuple[
     sets = [(part, open_published(source.path, layout, part)) for part in (parts if split is None else [split])]
     samples = []
     for part, labels in sets:
+        if labels.images and not labels.images.is_relative_to(source.path):
+            problem = "holds labels whose pictures lie beside it"
+            raise UserError(source.path, problem, f"name the folder above both, with --split {part}")
         for name, file in labels.files.items():
             if (picture := labels.picture(name)) is None:
                 source.no_picture(file, f"there is no picture of it in {labels.images}")

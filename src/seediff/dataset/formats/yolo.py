@@ -191,7 +191,7 @@ def _has_labels(path: Path) -> bool:
 def _number(text: str) -> float:
     """A number; NaN for another text."""
     try:
-        return float(text)
+        return math.nan if "_" in text else float(text)
     except ValueError:
         return math.nan
 

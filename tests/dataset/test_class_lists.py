@@ -1,0 +1,101 @@
+"""What a list of classes and a palette say, and what they do not say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seediff.config.names import parse_classes, read_class_list
+from seediff.dataset.class_lists import find_list, named_classes, read_mask
+from seediff.errors import UserError
+from seediff.files.label_maps import voc_palette
+
+VALUES = np.array([[0, 1], [2, 3]], np.uint8)
+VOC = voc_palette()[:12]
+
+
+def mask(path: Path, values: np.ndarray, palette: list[int] | None = None) -> Path:
+    picture = Image.fromarray(values, "P")
+    if palette is not None:
+        picture.putpalette(palette)
+    picture.save(path)
+    return path
+
+
+def listing(folder: Path, text: str, name: str = "classes.txt") -> Path:
+    (folder / name).write_text(text.replace(" / ", "\n") + "\n", encoding="utf-8")
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    "palette",
+    [
+        VOC,
+        [0] * 768,
+        VOC[:9] + [0] * 759,  # the last class has the background's black
+        [0, 0, 0, 128, 0, 0, 128, 0, 0, 128, 0, 0],
+        [number // 3 + 7 for number in range(600)],
+    ],
+    ids=["VOC's", "zeros", "zeros after VOC's", "one colour twice", "its own"],
+)
+def test_a_palette_that_says_nothing_leaves_the_indices(tmp_path, palette):
+    found = read_mask(mask(tmp_path / "a.png", VALUES, palette), named_classes(("dog", "cat", "cow")))
+    np.testing.assert_array_equal(found, VALUES)
+
+
+def test_an_index_beyond_the_palette_is_a_value(tmp_path):
+    """Pillow writes a palette of one entry where none was given."""
+    found = read_mask(mask(tmp_path / "a.png", VALUES % 2, None), named_classes(("dog",)))
+    np.testing.assert_array_equal(found, VALUES % 2)
+
+
+def test_colours_of_voc_in_another_order_decide(tmp_path):
+    turned = [*VOC[9:12], *VOC[6:9], *VOC[3:6], *VOC[:3], *[7] * 756]
+    found = read_mask(mask(tmp_path / "a.png", VALUES, turned), named_classes(("dog", "cat", "cow")))
+    np.testing.assert_array_equal(found, 3 - VALUES)
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("dog / cat", {0: 0, 1: 1, 2: 2}),
+        ("void / dog / cat", {0: 255, 1: 1, 2: 2}),
+        ("0 background / 1 dog / 2 cat / 255 void", {0: 0, 1: 1, 2: 2, 255: 255}),
+        ("1 dog / 3 cat", {0: 0, 1: 1, 3: 2}),
+        ("2 wheeler / 3 axle", {0: 0, 1: 1, 2: 2}),  # names that begin with a number
+    ],
+)
+def test_ids_of_a_list(tmp_path, text, ids):
+    listing(tmp_path, text)
+    listed = find_list(tmp_path)
+    assert listed is not None
+    assert listed.ids == ids
+    assert len(listed.classes) == 2
+
+
+def test_two_names_of_one_id_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"gives two classes the same id; give each class an id of its own"):
+        read_class_list(listing(tmp_path, "1 dog / 1 cat / 2 cow"))
+
+
+@pytest.mark.parametrize("text", ["1 dog / 3 cat", "0 dog / 1 cat", "1 background / 2 dog / 4 cat"])
+def test_classes_of_a_file_have_the_ids_of_their_order(tmp_path, text):
+    with pytest.raises(UserError, match=r"gives its classes other ids than 1, 2, … in order; write names alone"):
+        parse_classes(str(listing(tmp_path, text)))
+
+
+@pytest.mark.parametrize("text", ["1 dog / 2 cat", "0 void / 1 dog / 2 cat / 255 ignore", "__background__ / dog / cat"])
+def test_classes_of_a_file(tmp_path, text):
+    assert parse_classes(str(listing(tmp_path, text))) == ("dog", "cat")
+
+
+def test_lists_of_names_and_colours_that_disagree_are_refused(tmp_path):
+    listing(tmp_path, "background:0,0,0:: / dog:128,0,0:: / cat:0,128,0::", "labelmap.txt")
+    listing(tmp_path, "dog / cat")
+    assert find_list(tmp_path) is not None
+    listing(tmp_path, "cat / dog")
+    with pytest.raises(UserError, match=r"labelmap\.txt: and .*classes\.txt do not list the same classes"):
+        find_list(tmp_path)
