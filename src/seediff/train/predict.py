@@ -109,7 +109,7 @@ def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.T
         for view in views:
             scores += F.interpolate(view[None, number : number + 1], (height, width), mode="bilinear")[0, 0]
         higher = scores > best
-        classes[higher], best = number, torch.maximum(best, scores)
+        classes, best = torch.where(higher, number, classes), torch.maximum(best, scores)
     return classes
 
 
