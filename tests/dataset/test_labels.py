@@ -154,7 +154,7 @@ def test_cityscapes(tmp_path: Path):
     found = labels.read("frankfurt/frankfurt_000000_000294")[0]
     assert [labels.classes[i] if i >= 0 else "" for i in found] == ["", "", "road", "bicycle", "car", "sky"]
     assert len(labels.classes) == 27
-    with pytest.raises(UserError, match=r"split: train .*; parts of Cityscapes there: val"):
+    with pytest.raises(UserError, match=r"split: train: .*; parts of Cityscapes there: val"):
         open_labels(tmp_path, split="train")
     save_cityscapes(tmp_path, {"ulm/a": ids}, "train")
     assert list(open_labels(tmp_path / "gtFine" / "train").files) == ["ulm/a"]

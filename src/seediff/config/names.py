@@ -78,16 +78,16 @@ def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tup
 
 
 def read_class_list(path: Path, first: int = 1) -> dict[int, str]:
-    """Id → name, of a file of classes: a name per line, or in every line `id name`, from id 0 or 1 on. Lines without
-    ids count from `first`, or from 0 if the first is a name of the background or of no class. labelme's `__ignore__`,
-    its −1, may come before the background. Raises UserError if two ids have one name, or two names one id."""
+    """Id → name, of a file of classes: a name per line, or in every line `id name`. Lines without ids count from
+    `first`, or from 0 if the first is a name of the background or of no class. labelme's `__ignore__`, its −1, may come
+    before the background. Raises UserError if two ids have one name, or two names one id."""
     lines = [line.strip() for line in read_lines(path) if line.strip()]
     numbered = [re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line) for line in lines]
     lines = lines[lines[:1] == ["__ignore__"] and len(lines) > 1 :]
     zero = bool(lines) and lines[0].casefold() in (*GROUNDS, *IGNORED)
     plain = dict(enumerate(lines, 0 if zero else first))
     pairs = [(int(match[1]), match[2]) for match in numbered if match]
-    by_id = bool(lines) and all(numbered) and pairs[0][0] in (0, 1)  # else names that begin with a number
+    by_id = bool(lines) and all(numbered)
     names = dict(pairs) if by_id else plain
     if by_id and len(names) < len(pairs):
         raise UserError(path, "gives two classes the same id", "give each class an id of its own, or none any")
