@@ -182,7 +182,7 @@ BAD = [
     (["nowhere.jpg"], "nowhere.jpg: there is no such file or folder"),
     (["{in}", "--kl-threshold", "0"], "--kl-threshold: 0.0 must be a number above 0 or a list,"),
     (["{in}", "--num-points", "999"], "num_points: 999 must be from 2 to 16, the side of the"),
-    (["{in}", "--method", "kmeans"], "segment.k: is needed by method kmeans: the number of"),
+    (["{in}", "--method", "kmeans"], "--method: kmeans: needs k, the number of"),
     (["{in}", "-k", "3"], "-k: 3 is an option of method kmeans; diffseg"),
     (["{in}", "--method", "kmeans", "-k", "100000"], "k: 100000 must be from 1 to 256, the number of"),
     (["{in}", "--names", "zebra"], "zebra"),

@@ -18,7 +18,7 @@ from cyclopts import Parameter
 from .. import __version__
 from ..errors import UserError
 from ..files.messages import show_json
-from .fields import MODEL, Count, DType, Seed, check_fields, flatten, tables_of
+from .fields import MODEL, Count, Device, DType, Seed, check_fields, flatten, tables_of
 
 LOADING = ("base", "lora", "lora_scale", "embedding", "quantize", "vae_tiling", "compile")
 """Fields of RunConfig that change how a model is loaded, except device and number format. Same names as in
@@ -166,7 +166,7 @@ class RunConfig(BatchConfig):
     """Pictures per batch. Changes rounding, so it is part of the configuration."""
     seed: Annotated[Seed, OF_MODEL] = 0
     """Random seed; another seed gives other results."""
-    device: Annotated[str | None, OF_MODEL] = None
+    device: Annotated[Device | None, OF_MODEL] = None
     """Device: cuda, mps or cpu; by default the fastest available."""
     dtype: Annotated[DType | None, OF_MODEL] = None
     """Number format; by default float16 on cuda, else float32."""

@@ -174,8 +174,8 @@ class SegmentConfig:
         if not self.thresholds:
             raise UserError("kl_threshold", "() must be numbers above 0, one, or one per round")
         if self.method == "kmeans" and self.k is None:
-            problem = "is needed by method kmeans: the number of segments (6 in the paper), or 'truth' with label maps"
-            raise UserError("k", problem)
+            problem = "kmeans: needs k, the number of segments (6 in the paper), or 'truth' with label maps"
+            raise UserError("method", problem)
         if self.method != "kmeans" and self.k is not None:
             raise UserError(
                 "k", f"{self.k} is an option of method kmeans; {self.method} finds the number of segments itself"

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from ..errors import UserError
 from .base import DEFAULT, NOT_TYPED, Layer, Settings
-from .fields import RUN, WORD, AtLeastZero, Count, check_fields
+from .fields import RUN, WORD, AtLeastZero, Count, Device, check_fields
 from .resolve import configure
 
 Architecture = Literal["mask2former", "segformer"]
@@ -103,7 +103,7 @@ class TrainConfig(Settings):
 
     seed: Annotated[int, Meta(ge=0, lt=2**31, description="a whole number in [0, 2^31)"), WORD] = 0
     """Random seed; another seed gives another training."""
-    device: Annotated[str | None, Parameter(group=RUN)] = None
+    device: Annotated[Device | None, Parameter(group=RUN)] = None
     """Device: cuda, mps or cpu; by default the fastest available."""
     dtype: Annotated[Literal["float32", "bfloat16"] | None, Parameter(group=RUN)] = None
     """Number format; bfloat16 is mixed precision, the default on GPUs that have it, and for tiny also on CPUs."""
