@@ -169,7 +169,7 @@ def some(**changes) -> dict:
         (
             {"train": {"backbone": "tiny", "weights": "scratch", "device": "abacus"}},
             {"scenes": "scenes"},
-            "device: abacus",
+            'device: "abacus" must be one of',
         ),
         ({"metrics": ("miou", "unseen")}, {"scenes": "scenes"}, "'unseen'"),
         ({"tests": {"held_out": HeldOut(scenes="tune", skip=200)}}, {"scenes": "scenes"}, "no sample is left"),
