@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seediff.config.names import parse_classes, read_class_list
+from seediff.config.names import name_of_zero, parse_classes, read_class_list
 from seediff.dataset.class_lists import find_list, named_classes, read_mask
 from seediff.errors import UserError
 from seediff.files.label_maps import voc_palette
@@ -77,7 +77,7 @@ def test_ids_of_a_list(tmp_path, text, ids):
 
 
 def test_two_names_of_one_id_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"gives two classes the same id; give each class an id of its own"):
+    with pytest.raises(UserError, match=r"gives two classes the same id; give each class its own id"):
         read_class_list(listing(tmp_path, "1 dog / 1 cat / 2 cow"))
 
 
@@ -90,6 +90,12 @@ def test_classes_of_a_file_have_the_ids_of_their_order(tmp_path, text):
 @pytest.mark.parametrize("text", ["1 dog / 2 cat", "0 void / 1 dog / 2 cat / 255 ignore", "__background__ / dog / cat"])
 def test_classes_of_a_file(tmp_path, text):
     assert parse_classes(str(listing(tmp_path, text))) == ("dog", "cat")
+
+
+def test_the_name_of_id_zero_of_a_file(tmp_path):
+    assert name_of_zero(str(listing(tmp_path, "Void / dog"))) == "Void"
+    assert name_of_zero(str(listing(tmp_path, "dog / cat"))) == ""
+    assert name_of_zero(",".join(f"class {number}" for number in range(254))) == ""  # longer than a path may be
 
 
 def test_lists_of_names_and_colours_that_disagree_are_refused(tmp_path):

@@ -161,7 +161,7 @@ def import_(
 
     - `seediff import annotations.xml --from cvat --corrects pets --out corrected`
     """
-    from ..config.names import IGNORED, parse_classes, read_class_list
+    from ..config.names import IGNORED, name_of_zero, parse_classes
     from ..dataset.corrections import Change, correct, sum_changes
     from ..dataset.formats.drivers import read_format
     from ..dataset.store import write_native
@@ -169,10 +169,9 @@ def import_(
 
     check_apart(out, [source, *([corrects] if corrects else [])])
     names = parse_classes(classes) if classes is not None else None
-    zero = read_class_list(Path(classes)).get(0, "") if classes is not None and Path(classes).is_file() else ""
-    if zero.casefold() in IGNORED:
+    if classes is not None and (zero := name_of_zero(classes)).casefold() in IGNORED:
         problem = f"{classes}: calls id 0 {zero!r}, but with this option 0 is the background"
-        raise UserError("classes", problem, "leave it out, and name the file classes.txt in the folder")
+        raise UserError("classes", problem, "put the file into the folder as classes.txt, and leave out the option")
     asked = {
         "split": split,
         "classes": names,

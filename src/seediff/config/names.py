@@ -82,15 +82,15 @@ def read_class_list(path: Path, first: int = 1) -> dict[int, str]:
     `first`, or from 0 if the first is a name of the background or of no class. labelme's `__ignore__`, its −1, may come
     before the background. Raises UserError if two ids have one name, or two names one id."""
     lines = [line.strip() for line in read_lines(path) if line.strip()]
-    numbered = [re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line) for line in lines]
-    lines = lines[lines[:1] == ["__ignore__"] and len(lines) > 1 :]
-    zero = bool(lines) and lines[0].casefold() in (*GROUNDS, *IGNORED)
-    plain = dict(enumerate(lines, 0 if zero else first))
-    pairs = [(int(match[1]), match[2]) for match in numbered if match]
-    by_id = bool(lines) and all(numbered)
-    names = dict(pairs) if by_id else plain
-    if by_id and len(names) < len(pairs):
-        raise UserError(path, "gives two classes the same id", "give each class an id of its own, or none any")
+    numbered = [match for line in lines if (match := re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line))]
+    if lines and len(numbered) == len(lines):
+        names = {int(match[1]): match[2] for match in numbered}
+        if len(names) < len(lines):
+            raise UserError(path, "gives two classes the same id", "give each class its own id, or leave out all ids")
+    else:
+        lines = lines[lines[:1] == ["__ignore__"] and len(lines) > 1 :]
+        zero = bool(lines) and lines[0].casefold() in (*GROUNDS, *IGNORED)
+        names = dict(enumerate(lines, 0 if zero else first))
     if twice := next((name for name, count in Counter(names.values()).items() if count > 1), None):
         raise UserError(path, f"gives two classes the same name, '{twice}'")
     return names
@@ -112,6 +112,12 @@ def parse_classes(text: str) -> tuple[str, ...]:
     if list(classes) != list(range(1, len(classes) + 1)):
         raise UserError(path, "gives its classes other ids than 1, 2, … in order", "write names alone, one per line")
     return tuple(classes.values())
+
+
+def name_of_zero(text: str) -> str:
+    """The name that a file of classes gives id 0; "" if there is none, or `text` is not a file's path."""
+    path = _file_of(text, (".txt", ".names"))
+    return "" if path is None else read_class_list(path).get(0, "")
 
 
 def split_classes(text: str) -> tuple[str, ...]:

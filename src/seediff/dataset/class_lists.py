@@ -23,7 +23,7 @@ from ..files.reading import read_lines
 from .rows import check_class_list
 
 COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "labelmap.csv", "dataset_meta.json")
-LISTS = (*COLOUR_LISTS, "classes.txt", "class_names.txt", "labels.txt")
+NAME_LISTS = ("classes.txt", "class_names.txt", "labels.txt")
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
 """Turns a colour (r, g, b) into one number."""
 
@@ -104,7 +104,7 @@ def find_list(*folders: Path, classes: Sequence[str] | None = None) -> ClassList
     other classes, or the same in another order: values would mean one thing and colours another."""
     path, plain = (
         next((folder / name for name in names for folder in folders if (folder / name).is_file()), None)
-        for names in (COLOUR_LISTS, LISTS[len(COLOUR_LISTS) :] if classes is None else ())
+        for names in (COLOUR_LISTS, NAME_LISTS if classes is None else ())
     )
     by_name = None if plain is None else number_classes({0: BACKGROUND, **read_class_list(plain)}, plain)
     if path is None:
