@@ -65,10 +65,10 @@ def _meaning(name: str) -> int | None:
     return 0 if folded in GROUNDS else IGNORE if folded in IGNORED else None
 
 
-def named_classes(classes: Sequence[str], where: object = "--classes") -> ClassList:
+def named_classes(classes: Sequence[str]) -> ClassList:
     """The list of classes whose values are their ids. Raises UserError."""
-    check_class_list(classes, where)
-    return ClassList(tuple(classes), {number: number for number in range(len(classes) + 1)}, where=where)
+    check_class_list(classes, "--classes")
+    return ClassList(tuple(classes), {number: number for number in range(len(classes) + 1)})
 
 
 def number_labels(labels: Iterable[str], where: object) -> tuple[tuple[str, ...], dict[str, int]]:
@@ -82,12 +82,12 @@ def number_labels(labels: Iterable[str], where: object) -> tuple[tuple[str, ...]
     }
 
 
-def check_meaning(classes: Sequence[str], grounds: Sequence[str] = GROUNDS, ignored: Sequence[str] = IGNORED) -> None:
-    """Raises UserError for a class that would be read back as id 0, because its name is in `grounds`, or as 255,
-    because it is in `ignored`."""
+def check_meaning(classes: Sequence[str], ignored: Sequence[str] = IGNORED) -> None:
+    """Raises UserError for a class that would be read back as id 0, because its name is in GROUNDS, or as 255, because
+    it is in `ignored`."""
     for name in classes:
-        if name.casefold() in (*grounds, *ignored):
-            meant = "the background" if name.casefold() in grounds else "pixels that are ignored"
+        if name.casefold() in (*GROUNDS, *ignored):
+            meant = "the background" if name.casefold() in GROUNDS else "pixels that are ignored"
             raise UserError(f"class '{name}': means {meant} in this format; give it another name in classes.txt")
 
 

@@ -67,15 +67,13 @@ class Placed:
 
 @dataclass
 class Export:
-    """A dataset that is being written into `folder`. names, splits: of each sample, in the order of `samples`. share:
-    the share of samples for validation, if the user gave it."""
+    """A dataset that is being written into `folder`. names, splits: of each sample, in the order of `samples`."""
 
     folder: Path
     classes: tuple[str, ...]
     samples: Sequence[Sample]
     names: Sequence[str]
     splits: Sequence[str]
-    share: float | None
     stack: ExitStack
     link: bool = False
     workers: int = 1
@@ -142,7 +140,7 @@ def export(
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
     splits = assign_splits([sample.name for sample in samples], [sample.metadata for sample in samples], split, seed)
     with stage_output(out) as folder, ExitStack() as stack:
-        export = Export(folder, tuple(classes), samples, names, splits, split, stack, link, workers, follow)
+        export = Export(folder, tuple(classes), samples, names, splits, stack, link, workers, follow)
         write = codec(name).write
         write(export, **options)
     if (told := sum(sample.stored_instances is not None for sample in samples)) and not (
