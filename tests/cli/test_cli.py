@@ -340,6 +340,12 @@ def test_faults_show_a_traceback_only_when_asked(tmp_path, capsys, monkeypatch, 
         assert "SEEDIFF_DEBUG=1" in one_line(capsys)
 
 
+@pytest.mark.parametrize("words", ["train --help --model x", "evaluate masks --help --backbone r50"])
+def test_help_beside_an_option_of_another_command(words, capsys):
+    assert main(words.split()) == 0
+    assert "Usage: seediff" in capsys.readouterr().out
+
+
 def test_help_shows_common_options_and_help_all_the_rest(capsys):
     for command in COMMON:
         assert main([command, "--help"]) == 0

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from seediff.errors import UserError
-from seediff.files.photographs import Photo, find_photos, read_photo
+from seediff.files.photographs import Photo, find_photos, read_photo, read_picture
 
 RED, GREEN = (200, 30, 60), (20, 180, 40)
 
@@ -418,3 +418,10 @@ def test_damaged_pictures_give_pixels_or_one_line(tmp_path, suffix, capfd):
     assert not caught
     if "tif" not in suffix:  # libtiff itself speaks on stderr about damaged data
         assert capfd.readouterr() == ("", "")
+
+
+def test_an_animation_as_pillows_picture_is_refused(tmp_path):
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    with Image.open(tmp_path / "a.gif") as animation, pytest.raises(UserError, match="has several frames or pages"):
+        read_picture(animation)

@@ -91,7 +91,7 @@ def _defaults(app: App, arguments: Sequence[str]) -> dict[str, str]:
     pairs = itertools.pairwise(part for word in arguments for part in word.split("=", 1))
     given = {option: value for option, value in pairs if option in DECIDING}
     line: dict[str, Any] = {"classes": ("dog",)} if issubclass(kind, DatasetConfig) else {}
-    line |= {fields[option]: value for option, value in given.items() if option not in ("--preset", "--config")}
+    line |= {fields[option]: value for option, value in given.items() if option in fields}
     unshown = {"classes"}
     if line.get("segment.method") == "kmeans":
         line["segment.k"] = 1  # which has no default

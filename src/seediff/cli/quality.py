@@ -71,7 +71,7 @@ def check(
         errors = f"{plural(checked.errors, 'error')} ({counts(kinds)})"
         raise UserError(f"{data}: {errors}; the first: {first(checked)}{advice}")
     if not quiet:
-        print(f"{data}: no errors, {len(checked.findings)} warning{'s' * (len(checked.findings) != 1)}")
+        print(f"{data}: no errors, {plural(len(checked.findings), 'warning')}")
 
 
 def stats(

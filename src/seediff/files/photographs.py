@@ -227,6 +227,7 @@ def read_picture(picture: Path | str | Image.Image | np.ndarray) -> np.ndarray:
         return read_photo(picture)
     if isinstance(picture, Image.Image):
         with quiet_pillow():
+            _check_frames(picture, Path("the picture"))  # a copy no longer knows them
             return _decode(picture.copy(), Path("the picture"))
     pixels = np.asarray(picture)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or min(pixels.shape[:2]) < SHORTEST_SIDE:
@@ -235,13 +236,17 @@ def read_picture(picture: Path | str | Image.Image | np.ndarray) -> np.ndarray:
     return pixels
 
 
+def _check_frames(image: Image.Image, path: Path) -> None:
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        raise UserError(path, "has several frames or pages; save the one to segment as a picture of its own")
+
+
 def _decode(image: Image.Image, path: Path) -> np.ndarray:
     # 1. From the header: is it worth decoding?
     width, height = image.size
     if min(width, height) < SHORTEST_SIDE:
         raise UserError(path, f"{width} × {height} pixels; both sides must have at least {SHORTEST_SIDE}")
-    if image.format != "MPO" and getattr(image, "is_animated", False):
-        raise UserError(path, "has several frames or pages; save the one to segment as a picture of its own")
+    _check_frames(image, path)
 
     # 2. Upright pixels. Some formats know their orientation only now; TIFF has already applied it.
     image.load()

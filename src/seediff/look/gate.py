@@ -34,6 +34,8 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
 }
 """Headers of every response."""
+TOKEN_FORM = 1 << 16
+"""Maximum bytes of the form with the token, which anybody may send."""
 LARGEST = 32 << 20
 """Maximum bytes of a request's body, such as a packed label map: a hundred megapixels of painted shapes take less than
 a tenth of this.
@@ -77,10 +79,10 @@ class Gate:
         unknown length, a method that is not answered, or a POST from another page. None for all others."""
         if len(headers.getlist("host")) != 1 or not allowed_host(headers["host"], self.host):
             return PlainTextResponse("This name is not the server's; use the address that `seediff look` printed.", 421)
-        length = headers.get("content-length", "0")
-        if "transfer-encoding" in headers or not re.fullmatch(r"\d{1,15}", length) or int(length) > LARGEST:
+        length, most = headers.get("content-length", "0"), TOKEN_FORM if scope["path"] == "/token" else LARGEST
+        if "transfer-encoding" in headers or not re.fullmatch(r"\d{1,15}", length) or int(length) > most:
             return PlainTextResponse(
-                f"The body must have a length, of at most {LARGEST} bytes.", 413, {"connection": "close"}
+                f"The body must have a length, of at most {most} bytes.", 413, {"connection": "close"}
             )
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return PlainTextResponse("Only GET and POST are answered.", 405)

@@ -106,7 +106,9 @@ def import_without_kernels(name: str) -> None:
         return
     before = {"kernels": sys.modules["kernels"]} if "kernels" in sys.modules else {}
     sys.modules["kernels"] = None  # type: ignore[assignment]  # makes its import fail
-    with suppress(Exception):  # a broken installation may raise anything
-        import_module(name)
-    del sys.modules["kernels"]
-    sys.modules.update(before)
+    try:
+        with suppress(Exception):  # a broken installation may raise anything
+            import_module(name)
+    finally:
+        sys.modules.pop("kernels", None)
+        sys.modules.update(before)

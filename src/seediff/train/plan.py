@@ -74,10 +74,11 @@ def plan_training(
     real = [as_classes(_opened(source), names) for source in finetune]
     kept = [*map(training_part, sets)]
     if validation is not None:
-        items = as_classes(_opened(validation), names)
+        validating = _opened(validation)
+        items = as_classes(validating, names)
         held = validation_part(items) or items
         if not held:
-            raise UserError("val", f"{validation} has no samples")
+            raise UserError("validation", f"{validating.path or validation} has no samples")
     elif validation_share is not None:
         kept[0], held = split_off(sets[0], validation_share, opened[0].path or "data")
     else:  # once, if both stages train on a dataset
@@ -94,6 +95,8 @@ def plan_training(
         if finetune_epochs is None and finetune_steps is None:
             finetune_epochs = 10.0
         items = [item for items in real for item in training_part(items)]
+        if not items:
+            raise UserError("finetune", "has no samples to train on")
         stages.append(Stage(items, names, finetune_epochs, finetune_steps, name="finetune"))
     elif finetune_epochs is not None or finetune_steps is not None:
         raise UserError("finetune_epochs and finetune_steps", "need a second stage", "name its datasets as finetune")
@@ -174,7 +177,9 @@ def split_off(items: Sequence[Sample], share: float, where: Data) -> tuple[list[
     pairs = list(zip(items, splits, strict=True))
     parts = {name: [item for item, split in pairs if split == name] for name in ("train", "val")}
     if share and not parts["val"]:
-        raise UserError("val_share", f"{share} leaves none of the {len(items)} samples of {where} for validation")
+        raise UserError(
+            "validation_share", f"{share} leaves none of the {len(items)} samples of {where} for validation"
+        )
     return parts["train"], parts["val"]
 
 

@@ -227,7 +227,7 @@ def _turn_back(
 ) -> np.ndarray | Instances:
     """Labels of the picture as it is stored, as all of SeeDiff's are. read: reads them as they were drawn, on the
     stored picture or on the turned one; their size tells which. For a square, mirrored or upside-down picture it does
-    not: then they are of the turned picture if `show_json`, and otherwise this raises UserError."""
+    not: then they are of the turned picture if `shown`, and otherwise this raises UserError."""
     drawn, size = read(), picture_size(image, where if isinstance(image, bytes) else None)
     pixels = drawn.numbers if isinstance(drawn, Instances) else drawn
     turned = size[::-1] if turn >= 5 else size

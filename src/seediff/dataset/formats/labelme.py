@@ -87,7 +87,8 @@ def read(
     paths = files if one else [path for path in files if json_kind(path) == "labelme"]
     if not paths:
         raise UserError(f"{source.path}: has no JSON file of labelme's, which has 'shapes'")
-    if left := [path for path in files if path not in paths]:
+    known = set(paths)
+    if left := [path for path in files if path not in known]:
         source.note(f"{len(left)} JSON files are none of labelme's, such as {left[0]}: they are left out")
     used, others, pictures = set[str](), 0, dict[Path, str]()
     for path in paths:  # one at a time in memory
