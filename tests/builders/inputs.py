@@ -34,7 +34,6 @@ SHORT = {
         "--architecture segformer --backbone tiny --weights scratch --batch-size 2 --crop 32 --test-side 32 --steps 2"
         " --save-every 1 --workers 0 --device cpu"
     ),
-    "SEGMENT": "--method kmeans -k 3 --batch-size 1 --threads 1 --model ../../in/model",
 }
 """Options of the cases' lines, and of the lines that make inputs. They name the model as seen from a case's current
 folder.
@@ -85,20 +84,6 @@ def devkit(folder: Path) -> None:
     layouts.add_pictures(layouts.save_voc(folder / "VOC2012", maps), "JPEGImages", maps, ".jpg")
 
 
-def ade20k(folder: Path) -> None:
-    maps = {f"ADE_val_{number:08d}": label_map(number) % 255 for number in range(2)}
-    layouts.save_ade20k(folder, maps)
-    for name, labels in maps.items():
-        layouts.save_map(folder / "predicted" / f"{name}.png", np.maximum(labels, 1), palette=False)
-
-
-def plain(folder: Path) -> None:
-    """Label maps for the pictures of `native`, and the names of their classes."""
-    for number, name in enumerate(NAMES):
-        layouts.save_map(folder / "labels" / f"{name[:-4]}.png", label_map(number + 1) % 255, palette=False)
-    (folder / "classes.txt").write_text("background\ndog\ncat\ncar\n", encoding="utf-8")
-
-
 class _Enough(BaseException):
     pass
 
@@ -118,21 +103,16 @@ MADE: dict[str, Callable[[Path], object]] = {
     "photos": photos,
     "native": native,
     "devkit": devkit,
-    "ade20k": ade20k,
-    "plain": plain,
     "model": lambda folder: twins.save_mini(folder, 8),
 }
 LINES = {
     **{kind: f"export in/native --to {kind}" for kind in ("voc", "coco", "yolo", "parquet", "webdataset")},
     "polygons": "export in/native --to coco --polygons",
     "generated": "generate GENERATE",
-    "unfinished": "generate GENERATE",
-    "segments": "segment in/photos SEGMENT",
-    "masked": "mask in/photos --classes dog --timesteps 300 --presence 0 --threads 1 --model ../../in/model",
     "segmenter": "train in/native TRAIN",
     "training": "train in/native TRAIN",
 }
-"""Inputs that a command makes. unfinished, training: it is stopped after its first batch or step."""
+"""Inputs that a command makes. training: it is stopped after its first batch or step."""
 
 
 def make(name: str, case: Path) -> Path:
@@ -145,7 +125,7 @@ def make(name: str, case: Path) -> Path:
         return folder
     for other in ("native", "photos", "model"):
         make(other, case)
-    stopped = name in ("unfinished", "training")
+    stopped = name == "training"
     with mock.patch("seediff.cli.progress.no_progress", _once) if stopped else nullcontext(), suppress(_Enough):
         assert main([*words(LINES[name], case), "--out", str(folder), "--quiet"]) == 0
     return folder

@@ -17,7 +17,6 @@ from recipes.studies.truth import run_truth
 from recipes.studies.tuning import KINDS, Trial, preset
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig
-from seediff.errors import UserError
 
 
 def half_side(name, count=None):
@@ -113,19 +112,6 @@ def test_generated(mini_folder: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     check_result(result, tmp_path / "generated")
     assert (result["not_drawn"], result["pairs"], result["steps"]) == (0, 3, 2)
     assert result["ca_side"] == {}
-
-
-def test_mistakes_are_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(truth, "load_model", lambda *args, **kwargs: pytest.fail("the model was loaded first"))
-    with pytest.raises(UserError, match="scenes = 5000"):
-        run_truth(tmp_path, scenes=5000)
-    (tmp_path / "file").write_text("{}")
-    with pytest.raises(UserError, match="has no settings"):
-        run_truth(tmp_path, scenes=2, constants=tmp_path / "file")
-    with pytest.raises(UserError, match="none: there is no such file"):
-        run_truth(tmp_path, scenes=2, constants=tmp_path / "none")
-    with pytest.raises(UserError, match=r".*file: cannot be written to"):
-        run_truth(tmp_path / "file", scenes=2, tune_scenes=1)
 
 
 def trials(**iou: float) -> list[Trial]:

@@ -17,12 +17,11 @@ from recipes.tables import sources, trained
 from recipes.tables.definition import HeldOut, Row, Source, Table
 from recipes.tables.drawn import SetConfig
 from recipes.tables.results import write_table
-from recipes.tables.sources import Places, chosen, described, joined, open_source
+from recipes.tables.sources import Places, joined
 from recipes.tables.stored_results import open_kept
 from recipes.tables.trained import check, run_table, training_digest, training_of
 from seediff.dataset.store import open_native
 from seediff.errors import UserError
-from seediff.models.fingerprint import data_fingerprint
 
 LABELS = {"ca": {"method": "ca", "mask": {}, "capture": {"layers": "up"}}}
 SETTINGS = {"backbone": "tiny", "batch_size": 2, "epochs": 1}
@@ -117,14 +116,6 @@ def test_labels_of_a_folder_are_read_before_anything_is_made(places, tmp_path):
         check(small_table(), Places(tmp_path / "work", {"scenes": folder}), (0,))
 
 
-def test_chosen_samples(places):
-    classes, items = open_native(places.folders["scenes"])
-    shown = items[0].metadata["classes"]
-    assert chosen(Source(folder="x", skip=2, count=3), items, classes) == items[2:5]
-    assert items[0] in chosen(Source(scenes="tune", only=tuple(shown)), items, classes)
-    assert items[0] not in chosen(Source(scenes="tune", without=(shown[0],)), items, classes)
-
-
 def test_sources_are_joined_by_the_names_of_their_classes(places):
     classes, items = open_native(places.folders["scenes"])
     turned = tuple(reversed(classes))
@@ -144,12 +135,6 @@ def test_other_weights_draw_other_sets(places, monkeypatch):
     assert sources.set_folder(config, replace(places, known={})) != first
 
 
-def test_what_is_described_is_which_data_and_how_much_of_it(places):
-    about = described(Source(folder="scenes", count=4), {}, places)
-    assert about == {"folder": "scenes", "files": data_fingerprint(places.folders["scenes"]), "count": 4}
-    assert open_source(Source(folder="scenes", count=4), {}, places).items
-
-
 def some(**changes) -> dict:
     return {"data": {"some": Source(**changes), "more": Source(scenes="tune")}}
 
@@ -158,22 +143,12 @@ def some(**changes) -> dict:
     ("changes", "folders", "field"),
     [
         ({}, {}, "'scenes'"),
-        ({}, {"scenes": "missing"}, "no such folder"),
         ({}, {"scenes": "scenes", "voc": "scenes"}, "data: voc"),
         (some(scenes="train"), {}, "--art"),
-        (some(scenes="thruth"), {}, "'thruth'"),
         (some(scenes="tune", only=("unicorn",)), {}, "'unicorn'"),
         (some(folder="scenes", count=9), {"scenes": "scenes"}, "takes 9 samples"),
         ({"train": {"backbone": "tiny", "epochs": 0}}, {"scenes": "scenes"}, "epochs"),
-        ({"train": {"backbone": "tiny", "batch": 3}}, {"scenes": "scenes"}, "'batch'"),
-        (
-            {"train": {"backbone": "tiny", "weights": "scratch", "device": "abacus"}},
-            {"scenes": "scenes"},
-            'device: "abacus" must be one of',
-        ),
-        ({"metrics": ("miou", "unseen")}, {"scenes": "scenes"}, "'unseen'"),
         ({"tests": {"held_out": HeldOut(scenes="tune", skip=200)}}, {"scenes": "scenes"}, "no sample is left"),
-        ({"tests": {"held_out": HeldOut(scenes="tune", protocol="vocc")}}, {"scenes": "scenes"}, "vocc"),
         ({"seeds": (0, 0)}, {"scenes": "scenes"}, "seeds"),
     ],
 )
