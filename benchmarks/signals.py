@@ -9,9 +9,7 @@ import random
 import re
 import shutil
 import signal
-import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,7 +22,7 @@ POLL = 0.02  # seconds
 WHILE_WRITING = 0.8  # share of kills
 SOON = 20.0
 """Seconds within which a command must end after a signal, also on a busy machine; otherwise it hangs."""
-CODES = {signal.SIGKILL: (-9,), signal.SIGTERM: (-15, 143), signal.SIGINT: (130,), signal.SIGHUP: (-1, 129)}
+CODES = {signal.SIGKILL: (-9,), signal.SIGTERM: (-15, 143), signal.SIGINT: (130,)}
 """Signal → allowed exit codes of a command that it met."""
 
 
@@ -34,10 +32,8 @@ class Report:
     write. slowest: the most seconds from a signal to the end. left: processes that still ran. wrong: a line per
     problem."""
 
-    sent: int = 0
     met: int = 0
     busy: int = 0
-    codes: Counter[int] = field(default_factory=Counter)
     slowest: float = 0.0
     left: int = 0
     files: int = 0
@@ -204,9 +200,7 @@ def meet(
     with running(command, out, log) as process:
         while written and process.poll() is None and file_states(out.parent) == before:
             time.sleep(POLL)
-        report.sent += 1
         if process.wait(wait):
-            report.codes[process.returncode or 0] += 1
             return process.returncode == 0
         report.met += 1
         report.busy += written
@@ -221,7 +215,6 @@ def meet(
             report.wrong.append(f"still running {SOON:.0f} s after {plan.signal.name}")
             return False
     code = process.returncode or 0
-    report.codes[code] += 1
     if left := orphans(process.pid):
         report.left += len(left)
         report.wrong.append(f"processes left: {left}")
@@ -233,17 +226,13 @@ def meet(
     return code == 0
 
 
-def measure(
-    command: Sequence[str], plan: Plan, folder: Path, prepared: Path | None = None, *, say: bool = True
-) -> Report:
+def measure(command: Sequence[str], plan: Plan, folder: Path, prepared: Path | None = None) -> Report:
     """Do the whole experiment in `folder`. prepared: a folder to copy to {out} first. Raises RuntimeError if the
     command itself fails.
     """
     unbroken, broken = (folder / name / "out" for name in ("undisturbed", "killed"))
     report = Report()
     for out in (unbroken, broken):
-        if out.exists():
-            sys.exit(f"{out} is in the way: name an empty --folder")
         out.parent.mkdir(parents=True, exist_ok=True)
         if prepared is not None:
             shutil.copytree(prepared, out)
@@ -251,21 +240,12 @@ def measure(
         first, whole = finish(command, unbroken, log)
         found = hashes(unbroken.parent)
         report.files = sum(bool(value) for value in found.values())
-        if say:
-            print(f"undisturbed: {whole:.1f} s, the first file after {first:.1f} s", flush=True)
         moments = random.Random(plan.seed)
         done = False
-        for number in range(1, plan.kills + 1):
+        for _ in range(plan.kills):
             written = moments.random() < WHILE_WRITING
             wait = moments.uniform(0, 2 * (whole - first) / plan.kills if written else first)
             done = meet(command, broken, log, plan, wait, moments.uniform(0, 0.5), report, written=written)
-            if say:
-                fate = "had finished" if done else "met"
-                print(
-                    f"{plan.signal.name} {number}: {fate} {wait:.2f} s after"
-                    f" {'its first write' if written else 'its start'}",
-                    flush=True,
-                )
             done = done or hashes(broken.parent) == found  # the signal came after the last write
             if done and prepared is None:
                 break
