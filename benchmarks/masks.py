@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.masks.make import make_masks, soft_mask
-from seediff.masks.pamr import PAPER_DILATIONS, pamr
+from seediff.masks.pamr import PAPER_DILATIONS, affinity, pamr
 
 ITERATIONS = 10
 
@@ -45,7 +45,11 @@ def main() -> None:
 def measure_pamr(session: timing.Session, side: int, classes: int, rounds: int, bandwidth: float) -> None:
     """PAMR against the original's arithmetic; results must be equal within 1e-5."""
     image, masks = scene(side, classes, session.device)
-    ours = partial(pamr, image, masks, iterations=ITERATIONS, dilations=PAPER_DILATIONS)
+
+    def ours() -> torch.Tensor:
+        weights = affinity(image.permute(2, 0, 1), PAPER_DILATIONS)
+        return pamr(masks, weights, ITERATIONS, PAPER_DILATIONS)
+
     original = partial(original_pamr, image.permute(2, 0, 1)[None], masks[None])
     difference = float((ours() - original()[0]).abs().max())
     assert difference < 1e-5, f"PAMR differs from the original's arithmetic by {difference}"

@@ -10,7 +10,7 @@ import torch
 from builders.region_maps import region_maps  # pyright: ignore[reportMissingImports]
 
 from on_gpu.device import Peak, count, seconds
-from seediff.masks.pamr import pamr, scaled_dilations
+from seediff.masks.pamr import affinity, pamr, scaled_dilations
 from seediff.segments.aggregate import aggregate
 from seediff.segments.diffseg import diffseg
 from seediff.segments.kmeans import kmeans
@@ -34,7 +34,8 @@ def works(device: str, latent_side: int) -> Iterator[tuple[str, Callable[[], obj
     yield "DiffSeg", lambda: diffseg(rows, kl_thresholds=THRESHOLDS)
     for k in (6, 20):
         yield f"K-Means, k = {k}", lambda k=k: kmeans(rows, k, seed=1)
-    yield "PAMR, 10 iterations", lambda: pamr(image, masks, iterations=10, dilations=scaled_dilations((side, side)))
+    dilations = scaled_dilations((side, side))
+    yield "PAMR, 10 iterations", lambda: pamr(masks, affinity(image.permute(2, 0, 1), dilations), 10, dilations)
 
 
 @torch.no_grad()

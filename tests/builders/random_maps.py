@@ -13,14 +13,17 @@ from seediff.attention.maps import AttentionMaps
 CLASSES = ("dog", "cat")
 
 
-def random_maps(latent_size: int | tuple[int, int] = 16, seed: int = 0, normalized: bool = True) -> AttentionMaps:
-    """Self- and cross-attention at L, L/2 and L/4 for "dog" (one token) and "cat" (two tokens). latent_size: a side, or
-    (height, width).
-    """
+def random_maps(
+    latent_size: int | tuple[int, int] = 16,
+    seed: int = 0,
+    normalized: bool = True,
+    levels: tuple[int, ...] = (1, 2, 4),
+) -> AttentionMaps:
+    """Self- and cross-attention for "dog" (one token) and "cat" (two tokens). latent_size: a side, or both."""
     height, width = (latent_size, latent_size) if isinstance(latent_size, int) else latent_size
     generator = torch.Generator().manual_seed(seed)
     self_attention, cross_attention = {}, {}
-    for level in (1, 2, 4):
+    for level in levels:
         grid = height // level, width // level
         positions = grid[0] * grid[1]
         rows = torch.randn(positions, positions, generator=generator).mul(2).softmax(1)

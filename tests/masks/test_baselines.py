@@ -10,51 +10,37 @@ from seediff.config.constants import MaskConfig
 from seediff.masks.baselines import cross_attention, cross_times_self, daam
 
 
-@pytest.mark.parametrize("class_name", ["dog", "cat"])
-@pytest.mark.parametrize("levels", [(4, 2, 1), (4,), (4, 2)])
+@pytest.mark.parametrize(("class_name", "levels"), [("dog", (4, 2, 1)), ("cat", (4, 2))])
 def test_ca_is_the_mean_over_levels(class_name: str, levels: tuple[int, ...]):
     maps, finest = random_maps(), 16 // levels[-1]
     expected = stretch(np.mean([class_map(maps, 16 // d, class_name, finest) for d in levels], 0))
     result = cross_attention(maps, class_name, MaskConfig(method="ca", expand_levels=levels))
     np.testing.assert_allclose(result.soft.numpy(), expected, atol=1e-6)
-    assert [str(step) for step in result.trace] == ["cross_attention", "final"]
 
 
 @pytest.mark.parametrize("normalized", [True, False])
-@pytest.mark.parametrize(("tau", "self_level", "seed_level"), [(1, 2, 4), (4, 2, 4), (8, 1, 2), (2, 4, 4), (2, 4, 1)])
+@pytest.mark.parametrize(("tau", "self_level", "seed_level"), [(4, 2, 4), (8, 1, 2), (2, 4, 1)])
 def test_ca_sa_is_the_matrix_power_of_row_stochastic_self_attention(
     tau: int, self_level: int, seed_level: int, normalized: bool
 ):
     maps, side = random_maps(normalized=normalized), 16 // self_level
     transition = maps.self_attention[side, side].double().numpy()
     transition = transition / transition.sum(1, keepdims=True)
-    if seed_level >= self_level:
-        cross = class_map(maps, 16 // seed_level, "cat", side)
-    else:
-        fine = class_map(maps, 16 // seed_level, "cat", 16 // seed_level)
-        factor = self_level // seed_level
-        cross = fine.reshape(side, factor, side, factor).mean((1, 3))
+    cross = class_map(maps, 16 // seed_level, "cat", max(side, 16 // seed_level))
+    cross = cross.reshape(side, len(cross) // side, side, -1).mean((1, 3))
     expected = stretch((np.linalg.matrix_power(transition, tau) @ cross.ravel()).reshape(side, side))
-    result = cross_times_self(
-        maps, "cat", MaskConfig(method="ca_sa", tau=tau, self_level=self_level, seed_level=seed_level)
-    )
-    np.testing.assert_allclose(
-        result.soft.numpy(), expected, atol=2e-3 if tau == 8 else 1e-4
-    )  # many steps leave little contrast
+    config = MaskConfig(method="ca_sa", tau=tau, self_level=self_level, seed_level=seed_level)
+    result = cross_times_self(maps, "cat", config)
+    # many steps leave little contrast
+    np.testing.assert_allclose(result.soft.numpy(), expected, atol=2e-3 if tau == 8 else 1e-4)
 
 
 @pytest.mark.parametrize("class_name", ["dog", "cat"])
 def test_daam_equals_the_program(class_name: str):
     """Its `compute_global_heat_map` of one map per level, then its mean over a word's tokens."""
-    maps = random_maps(normalized=False)
-    merged = []
+    maps, merged = random_maps(normalized=False), []
     for side in (4, 8, 16):
-        of_class = (
-            maps.cross_attention[side, side][:, list(maps.words[class_name])].double().mean(1).view(1, 1, side, side)
-        )
+        of_class = torch.tensor(class_map(maps, side, class_name, side))[None, None]
         merged.append(F.interpolate(of_class, (16, 16), mode="bicubic").clamp(min=0)[0, 0])
-    np.testing.assert_allclose(
-        daam(maps, class_name, MaskConfig(method="daam")).soft.numpy(),
-        stretch(torch.stack(merged).mean(0).numpy()),
-        atol=1e-5,
-    )
+    soft = daam(maps, class_name, MaskConfig(method="daam")).soft
+    np.testing.assert_allclose(soft.numpy(), stretch(torch.stack(merged).mean(0).numpy()), atol=1e-5)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENT
-from random_maps import CLASSES, random_maps
+from random_maps import CLASSES, random_maps, replaced
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
@@ -18,15 +19,10 @@ from seediff.config.methods import METHOD_FACTS, Method
 from seediff.errors import UserError
 from seediff.masks.arithmetic import compete, otsu
 from seediff.masks.make import label_pixels, make_masks, soft_mask
-from seediff.masks.pamr import pamr
-from seediff.masks.steps import BEFORE_PAMR, Step
+from seediff.masks.pamr import affinity, pamr
+from seediff.masks.steps import BEFORE_PAMR, Kind, Step
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
-
-
-@pytest.fixture(autouse=True)
-def fixed_values():
-    torch.manual_seed(0)
 
 
 def maps_for(method: Method) -> AttentionMaps:
@@ -35,48 +31,50 @@ def maps_for(method: Method) -> AttentionMaps:
 
 
 @pytest.mark.parametrize("method", list(METHOD_FACTS))
-@pytest.mark.parametrize("use_pamr", [True, False])
-def test_every_method_gives_masks_of_the_image_s_size(method, use_pamr: bool):
-    result = make_masks(IMAGE, maps_for(method), CLASSES, MaskConfig(method=method, pamr=use_pamr))
-    assert result.label_map.shape == (48, 64)
-    assert result.label_map.dtype == np.uint8
+def test_every_method_gives_masks_of_the_image_s_size(method):
+    maps, without = maps_for(method), MaskConfig(method=method, pamr=False)
+    result, plain = (make_masks(IMAGE, maps, CLASSES, config) for config in (MaskConfig(method=method), without))
+    assert (result.label_map.shape, result.label_map.dtype, result.classes) == ((48, 64), np.uint8, CLASSES)
     assert set(np.unique(result.label_map)) <= {0, 1, 2}
     assert result.soft.shape == (2, 48, 64)
     assert 0 <= result.soft.min() <= result.soft.max() <= 1
-    assert result.classes == CLASSES
-    for name, steps in result.trace.items():
-        last = list(steps)[-2:] if use_pamr else [list(steps)[-1]]
-        assert last == ([Step("final"), BEFORE_PAMR] if use_pamr else [Step("final")])
-        if use_pamr:  # each method's own way of coming to the image's size
-            without = make_masks(IMAGE, maps_for(method), CLASSES, MaskConfig(method=method, pamr=False))
-            torch.testing.assert_close(steps[BEFORE_PAMR], without.soft[CLASSES.index(name)], atol=0, rtol=0)
+    for number, (name, steps) in enumerate(result.trace.items()):
+        assert list(steps)[-2:] == [Step("final"), BEFORE_PAMR]
+        assert torch.equal(steps[BEFORE_PAMR], plain.soft[number])
+        assert list(plain.trace[name])[-1] == Step("final")
 
 
 @pytest.mark.parametrize("method", list(METHOD_FACTS))
-@pytest.mark.parametrize(
-    "changes", [{}, {"expansion": "parallel"}, {"expansion": "none"}, {"expansion": "none", "background": False}]
-)
+def test_maps_are_not_modified_and_constant_ones_are_flagged(method):
+    maps, untouched = (random_maps(normalized=False) for _ in range(2))
+    config = MaskConfig(method=method, **METHOD_FACTS[method].defaults.get("mask", {}))
+    soft_mask(maps, "dog", config)
+    pairs = zip(maps.tensors(), untouched.tensors(), strict=True)
+    assert all(torch.equal(found, before) for (_, _, found), (_, _, before) in pairs)
+    flat = soft_mask(replaced(maps, cross_value=0.05), "dog", config)
+    assert "constant_map" in flat.flags
+    assert flat.soft.isfinite().all()
+
+
+@pytest.mark.parametrize("method", list(METHOD_FACTS))
+@pytest.mark.parametrize("changes", [{}, {"expansion": "parallel"}, {"expansion": "none", "background": False}])
 def test_no_other_maps_are_read_than_are_captured(method, changes):
-    maps, config = maps_for(method), MaskConfig(method=method, **changes)
+    maps, config = maps_for(method), MaskConfig(method=method, pamr=False, **changes)
     reads = maps_read(config)
-    some = replace(
-        maps,
-        self_attention={
-            grid: one for grid, one in maps.self_attention.items() if maps.level(grid) in (reads.get("self") or ())
-        },
-        cross_attention={
-            grid: one for grid, one in maps.cross_attention.items() if maps.level(grid) in (reads.get("cross") or ())
-        },
-    )
-    whole = make_masks(IMAGE, maps, CLASSES, config)
-    assert np.array_equal(make_masks(IMAGE, some, CLASSES, config).soft, whole.soft)
+    some: dict = {"self": {}, "cross": {}}
+    for kind, grid, one in maps.tensors():
+        if maps.level(grid) in (reads.get(kind) or ()):
+            some[kind][grid] = one
+    part = replace(maps, self_attention=some["self"], cross_attention=some["cross"])
+    assert np.array_equal(make_masks(IMAGE, part, CLASSES, config).soft, make_masks(IMAGE, maps, CLASSES, config).soft)
 
 
 def test_seediff_is_enlarged_refined_and_cut_in_this_order():
     maps, config = random_maps(), MaskConfig(pamr_iterations=3, pamr_dilations=(1, 2))
     soft = soft_mask(maps, "dog", config).soft
     large = F.interpolate(soft[None, None], (48, 64), mode="bilinear", align_corners=False)[0]
-    refined = pamr(torch.tensor(IMAGE).float() / 255, large, iterations=3, dilations=(1, 2))
+    weights = affinity(torch.tensor(IMAGE).permute(2, 0, 1) / 255, (1, 2))
+    refined = pamr(large, weights, 3, (1, 2))
     result = make_masks(IMAGE, maps, ["dog"], config)
     torch.testing.assert_close(result.soft, refined.clamp(0, 1), atol=0, rtol=0)
     assert np.array_equal(result.label_map, (refined[0] >= 0.3).byte().numpy())
@@ -113,7 +111,6 @@ def test_a_threshold_of_its_own_for_every_class():
 def test_the_ignore_band_becomes_255():
     soft = torch.tensor([[[0.1, 0.5, 0.55, 0.6, 0.9]], [[0.2, 0.1, 0.7, 0.59, 0.95]]])
     assert label_pixels(soft, MaskConfig(ignore_band=(0.5, 0.6))).tolist() == [[0, 255, 2, 1, 2]]
-    assert label_pixels(soft, MaskConfig(ignore_band=(0.5, 0.6))).dtype == torch.uint8
 
 
 @pytest.mark.parametrize(("beta", "degenerate"), [(0.3, False), (1e-6, True), (0.99999, True)])
@@ -131,10 +128,10 @@ def test_masks_of_nearly_nothing_or_nearly_everything_are_degenerate(beta: float
         ({"classes": []}, "classes: none"),
         ({"classes": ["dog", "dog"]}, "each once"),
         ({"classes": ["horse"]}, "horse"),
-        ({"image": None}, "PAMR follows the image"),
-        ({"image": None, "config": MaskConfig(pamr=False)}, "need a size"),
+        ({"image": None}, "the image: is missing"),
+        ({"image": None, "config": MaskConfig(pamr=False)}, "the image: is missing"),
+        ({"image": None, "config": MaskConfig(pamr=False, sam="x"), "size": (8, 8)}, "the image: is missing"),
         ({"image": IMAGE[..., 0]}, "uint8"),
-        ({"size": (10, 10)}, "contradicts"),
         ({"config": replace(MaskConfig(), expand_levels=(8, 4))}, "L/8"),
     ],
 )
@@ -156,3 +153,21 @@ def test_classes_compete_as_the_equation_says_at_the_images_size_before_pamr():
     maps = random_maps()
     before, after = (make_masks(IMAGE, maps, CLASSES, MaskConfig(pamr=False, compete=on)).soft for on in (False, True))
     assert torch.equal(after, compete(before))
+
+
+@pytest.mark.parametrize(
+    ("step", "text"),
+    [
+        (Step("seeds", 1), "seeds L"),
+        (Step("self-attention product", 2, 3), "self-attention product 3 L/2"),
+        *[(Step(kind, 4), f"{kind} L/4") for kind in get_args(Kind)],
+    ],
+)
+def test_a_step_is_its_text_and_back(step: Step, text: str):
+    assert str(step) == text
+    assert Step.parse(text) == step
+
+
+@pytest.mark.parametrize("text", ["something", "L", "seeds L/0", "seeds  L", "3", "a\nb"])
+def test_a_step_of_another_kind_keeps_its_text(text: str):
+    assert str(Step.parse(text)) == text

@@ -25,16 +25,9 @@ def test_min_max_reaches_both_ends_or_says_why_not(values: np.ndarray):
     if flags:
         assert flags == ("constant_map",)
         assert not result.any()
-        assert np.ptp(values) <= 1e-6 * np.abs(values).max()
+        assert np.ptp(values) <= 1e-6 * np.abs(values).max()  # also of zeros
     else:
         assert (result.min(), result.max()) == (0, 1)
-
-
-@pytest.mark.parametrize("value", [0.0, 1.0, 0.06, -3.0])
-def test_a_constant_map_becomes_zeros_and_is_flagged(value: float):
-    result, flags = min_max(torch.full((8, 8), value))
-    assert not result.any()
-    assert flags == ("constant_map",)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
@@ -62,7 +55,7 @@ def some(count: int) -> torch.Tensor:
     return torch.randperm(SIDE, generator=torch.Generator().manual_seed(count))[:count].sort().values
 
 
-@pytest.mark.parametrize("count", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, SIDE])
+@pytest.mark.parametrize("count", [1, BLOCK, BLOCK + 1, SIDE])
 def test_sum_of_rows_in_float64(matrix: torch.Tensor, count: int):
     rows, weights = some(count), torch.rand(count)
     torch.testing.assert_close(sum_of_rows(matrix, rows).double(), matrix[rows].double().sum(0), rtol=1e-6, atol=0)
@@ -70,8 +63,8 @@ def test_sum_of_rows_in_float64(matrix: torch.Tensor, count: int):
     torch.testing.assert_close(sum_of_rows(matrix, rows, weights).double(), expected, rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("misaligned", [1, 3, 5, 8])
-@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("misaligned", [1, 8])
+@pytest.mark.parametrize("threads", [1, 3])
 @cpu_threads(1)
 def test_bits_do_not_depend_on_where_the_values_lie_nor_on_threads(matrix: torch.Tensor, misaligned: int, threads: int):
     def results(values: torch.Tensor) -> tuple[torch.Tensor, ...]:

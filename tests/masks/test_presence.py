@@ -68,13 +68,10 @@ def test_words_elsewhere_in_the_sentence_do_not_count(factor: float, seed: int) 
 
 
 @pytest.mark.parametrize(("dog", "start"), [(1, 0), (0, 1)], ids=["start token", "none"])
-def test_a_sentence_that_begins_with_a_class_is_measured_against_the_start(dog: int, start: int) -> None:
-    """Where there is no start token, against the first token of no class."""
-    maps = cross_maps(words={"dog": (dog,)})
-    expected = torch.log(maps.cross_attention[SIDE, SIDE][:, dog] / maps.cross_attention[SIDE, SIDE][:, start]).reshape(
-        SIDE, SIDE
-    )
-    only = replace(maps, cross_attention={(SIDE, SIDE): maps.cross_attention[SIDE, SIDE]})
+def test_a_sentence_that_begins_with_a_class_is_measured_against_the_first_other_token(dog: int, start: int) -> None:
+    finest = cross_maps().cross_attention[SIDE, SIDE]
+    only = replace(cross_maps(words={"dog": (dog,)}), cross_attention={(SIDE, SIDE): finest})
+    expected = torch.log(finest[:, dog] / finest[:, start]).reshape(SIDE, SIDE)
     torch.testing.assert_close(log_ratio(only, "dog"), expected)
 
 
@@ -85,35 +82,24 @@ def test_attention_that_half_precision_rounded_to_zero() -> None:
     assert presence(nothing, "dog") == 0.5
 
 
-def errors_of(values: dict[str, float], *, better: dict[str, float], row: int) -> dict[str, torch.Tensor]:
-    """Squared errors (2, SIDE, SIDE) of each sentence, everywhere, and other ones in one row of the image."""
-    found = {}
-    for name, value in values.items():
-        found[name] = torch.full((2, SIDE, SIDE), value)
-        found[name][:, row] = better.get(name, value)
-        found[name][1] *= 7  # another timestep, another scale
-    return found
-
-
-def ratios_of(rows: dict[str, int]) -> dict[str, torch.Tensor]:
-    """Attention ratios (SIDE, SIDE) that are high in one row of the image."""
-    found = {}
-    for name, row in rows.items():
-        found[name] = torch.zeros(SIDE, SIDE)
-        found[name][row] = 1.0
-    return found
-
-
 def test_the_class_that_explains_where_both_look() -> None:
     """A car asked for a bus: attention to both in the same place, where the error is smaller with the one than with the
     other and none.
     """
-    errors = errors_of({"": 0.5, "car": 0.4, "bus": 0.2}, better={"": 0.3, "car": 0.2, "bus": 0.25}, row=3)
-    found = gains(errors, ratios_of({"car": 3, "bus": 3}))
+
+    def ratios_of(row: int, *names: str) -> dict[str, torch.Tensor]:
+        return {name: (torch.arange(SIDE) == row).float()[:, None].expand(SIDE, SIDE) for name in names}
+
+    errors = {}
+    for name, everywhere, in_row_3 in (("", 0.5, 0.3), ("car", 0.4, 0.2), ("bus", 0.2, 0.25)):
+        errors[name] = torch.full((2, SIDE, SIDE), everywhere)
+        errors[name][:, 3] = in_row_3
+        errors[name][1] *= 7  # another timestep, another scale
+    found = gains(errors, ratios_of(3, "car", "bus"))
     assert found == pytest.approx({"car": math.log(0.25 / 0.2), "bus": math.log(0.2 / 0.25)}, abs=1e-6)
-    elsewhere = gains(errors, ratios_of({"car": 5, "bus": 5}))  # where the other sentence is better
+    elsewhere = gains(errors, ratios_of(5, "car", "bus"))  # where the other sentence is better
     assert elsewhere == {"car": -LARGEST_GAIN, "bus": LARGEST_GAIN}
-    alone = gains({name: errors[name] for name in ("", "bus")}, ratios_of({"bus": 3}))  # against no class at all
+    alone = gains({name: errors[name] for name in ("", "bus")}, ratios_of(3, "bus"))  # against no class at all
     assert alone["bus"] == pytest.approx(math.log(0.3 / 0.25), abs=1e-6)
 
 
@@ -121,10 +107,8 @@ def test_errors_are_those_of_the_models_own_denoising(mini_model) -> None:
     """Of a v-prediction model: by plain arithmetic from its predictions, and any number of prompts at once."""
     pipe = mini_model.pipe
     latents = torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(0))
-    prompts = [
-        "",
-        *(f"a photo of a {name}" for name in ("dog", "cat", "car", "bus", "boat", "bird", "cow", "horse", "sheep")),
-    ]
+    names = ("dog", "cat", "car", "bus", "boat", "bird", "cow", "horse", "sheep")
+    prompts = ["", *(f"a photo of a {name}" for name in names)]
     found = denoising_errors(mini_model, latents, prompts, timesteps=(300, 500))
     assert found.shape == (10, 2, 16, 16)
     signal = float(pipe.scheduler.alphas_cumprod[500])
@@ -145,8 +129,9 @@ def test_more_classes_than_are_compared(mini_model, monkeypatch) -> None:
     monkeypatch.setattr("seediff.masks.presence.MOST_COMPARED", 1)
     latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     (scores,) = find_classes(mini_model, latents, [[("a photo of a dog and a cat", ("dog", "cat"))]])
-    maps = capture_clean(
-        mini_model, latents, ["a photo of a dog and a cat"], [("dog", "cat")], timestep=TIMESTEP, kind="cross"
-    )[0]
+    words, timestep = ("dog", "cat"), TIMESTEP
+    (maps,) = capture_clean(
+        mini_model, latents, ["a photo of a dog and a cat"], [words], timestep=timestep, kind="cross"
+    )
     last = min(("dog", "cat"), key=lambda name: presence(maps, name))
     assert scores[last] == pytest.approx(presence(maps, last, -LARGEST_GAIN), abs=1e-5)

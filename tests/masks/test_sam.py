@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from random_maps import CLASSES, random_maps
 from safetensors.torch import load_file, save_file
 
@@ -23,58 +24,38 @@ from seediff.masks.sam import load_sam, refine_by_sam, see
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 PROMPTS: dict[str, Any] = {"hidden_size": 16, "image_size": 64, "mask_input_channels": 4}
-DECODER: dict[str, Any] = {
-    "hidden_size": 16,
-    "mlp_dim": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "iou_head_hidden_dim": 16,
-}
+SMALL: dict[str, Any] = {"hidden_size": 16, "mlp_dim": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+DECODER: dict[str, Any] = {**SMALL, "iou_head_hidden_dim": 16}
+
+
+def save(folder: Path, name: str, vision: Any) -> Path:
+    kinds = {part: getattr(transformers, f"{name}{part}") for part in ("Config", "Model", "PromptEncoderConfig")}
+    decoder = getattr(transformers, f"{name}MaskDecoderConfig")(**DECODER)
+    prompts = kinds["PromptEncoderConfig"](**PROMPTS)
+    torch.manual_seed(0)
+    kinds["Model"](
+        kinds["Config"](vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
+    ).save_pretrained(folder)
+    return folder
 
 
 def save_sam(folder: Path) -> Path:
-    from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
-
-    vision = SamVisionConfig(
-        hidden_size=16, output_channels=16, num_hidden_layers=1, num_attention_heads=2, image_size=64, mlp_dim=16,
-        num_pos_feats=8,
-        global_attn_indexes=[0], window_size=2,
-    )  # fmt: skip
-    prompts, decoder = SamPromptEncoderConfig(**PROMPTS), SamMaskDecoderConfig(**DECODER)
-    torch.manual_seed(0)
-    SamModel(
-        SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
-    ).save_pretrained(folder)
-    return folder
+    vision = transformers.SamVisionConfig(
+        **SMALL, output_channels=16, image_size=64, num_pos_feats=8, global_attn_indexes=[0], window_size=2
+    )
+    return save(folder, "Sam", vision)
 
 
 def save_sam2(folder: Path) -> Path:
-    from transformers import (
-        Sam2Config,
-        Sam2HieraDetConfig,
-        Sam2MaskDecoderConfig,
-        Sam2Model,
-        Sam2PromptEncoderConfig,
-        Sam2VisionConfig,
-    )
-
-    backbone = Sam2HieraDetConfig(
+    backbone = transformers.Sam2HieraDetConfig(
         hidden_size=8, num_attention_heads=1, image_size=[64, 64], blocks_per_stage=[1, 1, 1, 1],
-        embed_dim_per_stage=[8, 16, 32, 64],
-        num_attention_heads_per_stage=[1, 1, 2, 2], window_size_per_stage=[2, 2, 2, 2], global_attention_blocks=[],
+        embed_dim_per_stage=[8, 16, 32, 64], num_attention_heads_per_stage=[1, 1, 2, 2],
+        window_size_per_stage=[2, 2, 2, 2], global_attention_blocks=[],
         window_positional_embedding_background_size=[2, 2],
     )  # fmt: skip
-    vision = Sam2VisionConfig(
-        backbone_config=backbone, backbone_channel_list=[64, 32, 16, 8], backbone_feature_sizes=[[16, 16], [8, 8], [4,
-        4]],
-        fpn_hidden_size=16,
-    )  # fmt: skip
-    prompts, decoder = Sam2PromptEncoderConfig(**PROMPTS), Sam2MaskDecoderConfig(**DECODER)
-    torch.manual_seed(0)
-    Sam2Model(
-        Sam2Config(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
-    ).save_pretrained(folder)
-    return folder
+    sizes: dict[str, Any] = {"backbone_channel_list": [64, 32, 16, 8], "fpn_hidden_size": 16}
+    sizes["backbone_feature_sizes"] = [[16, 16], [8, 8], [4, 4]]
+    return save(folder, "Sam2", transformers.Sam2VisionConfig(backbone_config=backbone, **sizes))
 
 
 @pytest.fixture(autouse=True)
@@ -160,16 +141,17 @@ def test_sam_2_sees_the_picture_squeezed(monkeypatch):
 def test_what_is_no_sam_is_refused_in_a_line(tmp_path: Path):
     with pytest.raises(UserError, match=r"^sam: .*absent/model\.safetensors must be a \.safetensors file, or a folder"):
         make_masks(IMAGE, random_maps(), CLASSES, MaskConfig(sam=str(tmp_path / "absent"), pamr=False))
-    with pytest.raises(UserError, match="SAM follows the image"):
-        make_masks(None, random_maps(), CLASSES, MaskConfig(sam="x", pamr=False), size=(8, 8))
+    for beside in (tmp_path, tmp_path / "file"):
+        (tmp_path / "file").write_bytes(b"weights")
+        with pytest.raises(
+            UserError, match=r"^mask\.sam: .*: must be a folder with config\.json and model\.safetensors"
+        ):
+            load_sam(str(beside))
     folder = save_sam(tmp_path / "sam")
     settings = json.loads((folder / "config.json").read_text())
     for altered, problem in [
         ({"auto_map": {"AutoModel": "evil.Model"}}, "auto_map = .* leads to code"),
-        (
-            {"model_type": "bert"},
-            r"^mask.sam: .*sam: cannot be used \(KeyError: 'bert'\); name .* of model_type sam, sam2",
-        ),
+        ({"model_type": "bert"}, r"^mask.sam: .*sam: cannot be used \(KeyError: 'bert'\); name .* sam, sam2"),
         ({"vision_config": {"hidden_size": 24}}, r"^mask\.sam: .*: cannot be used"),
     ]:
         (folder / "config.json").write_text(json.dumps(settings | altered))

@@ -1,8 +1,7 @@
 """Arithmetic for the steps of the methods: min-max, resizing, sums in a fixed order, Otsu's threshold.
 
 Results depend on the values alone, to the last bit. BLAS's matrix–vector product rounds differently with memory
-alignment and the number of threads, so maps from a file could give another mask than the same maps fresh from the
-model. The sums here have a fixed order.
+alignment and the number of threads; the sums here have a fixed order.
 """
 
 from __future__ import annotations
@@ -19,13 +18,12 @@ from ..errors import UserError
 
 ROUNDING = 8 * torch.finfo(torch.float32).eps
 """A range up to this, relative to the largest value, is float32 rounding and not a signal."""
+TINY = torch.finfo(torch.float32).tiny
 
 
 def min_max(values: torch.Tensor) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """`(x − min) / (max − min)` over a whole map, in [0, 1], and its flags.
-
-    A constant map carries no information. It becomes zeros and is flagged `constant_map`, so that its rounding errors
-    are not stretched to full contrast. Raises UserError if a value is NaN or infinite.
+    """`(x − min) / (max − min)` over a whole map, in [0, 1], and its flags. A constant map becomes zeros, flagged
+    `constant_map`. Raises UserError if a value is NaN or infinite.
     """
     low, high = values.aminmax()
     span = high - low
@@ -39,10 +37,8 @@ def min_max(values: torch.Tensor) -> tuple[torch.Tensor, tuple[str, ...]]:
 
 
 def resize(maps: torch.Tensor, size: Sequence[int], mode: Literal["bilinear", "bicubic"] = "bilinear") -> torch.Tensor:
-    """Maps (…, h, w) at another size (height, width), align_corners=False (eq. 8).
-
-    Along a side that is reduced, positions are averaged, because bilinear interpolation would skip some. Bicubic
-    results may slightly leave [0, 1].
+    """Maps (…, h, w) at another size (height, width), align_corners=False (eq. 8). A side that is reduced is averaged,
+    because bilinear interpolation would skip positions. Bicubic results may slightly leave [0, 1].
     """
     before, after = tuple(maps.shape[-2:]), tuple(size)
     if before == after:
@@ -64,10 +60,7 @@ CHUNK = 2**19
 
 
 def sum_of_rows(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """`Σ_{i ∈ rows} w_i · matrix[i]`, (M,), of matrix (N, M); weights in the order of rows, 1 if not given.
-
-    Sums the rows in place (`embedding_bag`) instead of gathering them first.
-    """
+    """`Σ_{i ∈ rows} w_i · matrix[i]`, (M,), of matrix (N, M); weights in the order of rows, 1 if not given."""
     if rows.device.type == "mps":  # `embedding_bag` exists there from torch 2.10 on
         gathered = matrix[rows]
         return (gathered if weights is None else gathered * weights[:, None]).sum(0)
@@ -85,11 +78,8 @@ BINS = 256
 
 
 def otsu(values: torch.Tensor) -> float:
-    """The value t at which `values < t` and `values ≥ t` differ most (largest variance between the two classes).
-
-    Uses the usual histogram of 256 bins between minimum and maximum. If several edges are equally good (a gap in the
-    values), returns the middle one. The result moves and scales with the values. A constant map returns its own value,
-    so that `≥ t` holds everywhere.
+    """The value t at which `values < t` and `values ≥ t` differ most (largest variance between the two classes), from a
+    histogram of 256 bins; the middle one of several equally good edges. A constant map returns its own value.
     """
     samples = values.detach().cpu().double().numpy().ravel()  # to the CPU first, because not every device has float64
     low, high = samples.min(), samples.max()
@@ -106,17 +96,13 @@ def otsu(values: torch.Tensor) -> float:
 
 
 def mean_cross_attention(maps: AttentionMaps, class_name: str, levels: Sequence[int]) -> torch.Tensor:
-    """The class's cross-attention averaged over levels (divisors of L), at the finest of these levels, not
-    normalised.
-    """
+    """The class's cross-attention averaged over levels (divisors of L), (h, w) at the finest, not normalised."""
     finest = maps.grid(min(levels))
     return torch.stack([resize(maps.cross_at(level, class_name), finest) for level in levels]).mean(0)
 
 
 SHARPNESS = 2.0
-"""How fast a class's value decays, per standard deviation by which another class stands out more; 1 to 4 gave the same
-masks.
-"""
+"""How fast a class's value decays, per standard deviation by which another stands out more; 1 to 4 gave equal masks."""
 
 
 def compete(soft: torch.Tensor) -> torch.Tensor:
@@ -125,8 +111,7 @@ def compete(soft: torch.Tensor) -> torch.Tensor:
 
         M_c ← max_k M_k · exp(2 (z_c − max_k z_k)),   z_c = (M_c − mean M_c) / std M_c over the map
 
-    Each map is stretched by itself, so values show where a map is high, but not whether another class is higher. In
-    standard deviations maps are comparable. A single class stays as it is; a constant map stands out nowhere.
+    Each map is stretched by itself, so only standard deviations compare classes. A single class stays as it is.
     """
     spread, mean = torch.std_mean(soft, (-2, -1), correction=0, keepdim=True)
     numbers = torch.finfo(soft.dtype)

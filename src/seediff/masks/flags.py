@@ -1,6 +1,4 @@
-"""Flags mark masks that may be wrong. A row's `flags` lists them as `kind:class`; `no_class` is about the whole
-picture.
-"""
+"""Flags mark masks that may be wrong. A row's `flags` lists them as `kind:class`; `no_class` is about the picture."""
 
 from __future__ import annotations
 
@@ -16,8 +14,6 @@ OF_CLASSES = {
 }
 FLAGS = {**OF_CLASSES, "no_class": "none of the classes was found in the photograph"}
 """Kind → its meaning, without a full stop, for all flags of this package."""
-
-
 SMALLEST, LARGEST = 0.01, 0.95
 """Bounds on a mask's share of the picture; masks outside are flagged `degenerate`."""
 
@@ -38,9 +34,8 @@ def explain_flag(flag: str) -> str:
 
 
 def check_flags(asked: Sequence[str], classes: Sequence[str], flags: Iterable[str]) -> None:
-    """Raise UserError for a text that matches no flag. Valid texts are kinds, `kind:class`, and `all`.
-
-    classes: the dataset's. flags: the flags in its rows, which may come from other programs.
+    """Raise UserError for a text that is no kind of flag, no `kind:class`, and not `all`. classes: the dataset's.
+    flags: those in its rows, which may come from other programs.
     """
     flags = set(flags)
     kinds = [*FLAGS, *sorted({flag_kind(flag) for flag in flags} - set(FLAGS))]

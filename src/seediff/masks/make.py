@@ -28,8 +28,8 @@ class MaskResult:
     """Masks of one image.
 
     label_map: (H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore. soft: (C, H, W) float32 in [0, 1], the
-    values before the threshold. classes: the C names, in order. flags: problems, such as `no_seeds:dog` or
-    `degenerate:dog`. trace: class → step → map; empty unless requested. agreement: class → `seediff.agreement`.
+    values before the threshold. flags: problems, such as `no_seeds:dog`. trace: class → step → map. agreement: class →
+    `seediff.agreement`.
     """
 
     label_map: np.ndarray
@@ -49,52 +49,48 @@ def make_masks(
     size: tuple[int, int] | None = None,
     trace: bool = True,
 ) -> MaskResult:
-    """Masks of `classes` in one image, from its attention alone.
+    """Masks of `classes` in one image, from its attention alone; on the CPU.
 
-    image: (H, W, 3) uint8, for PAMR. Without PAMR it may be None; then `size` (H, W) gives the masks' size. trace: also
-    return every step's map, which copies each to the CPU. Where classes overlap, the pixel goes to the class with the
-    highest soft value, and to the first in `classes` if values are equal. A class below its own threshold does not
-    compete. A class may lose all its pixels to others; it is then flagged `degenerate`, like a class with less than 1 %
-    or more than 95 % of the image. Results are on the CPU.
+    image: (H, W, 3) uint8, for PAMR and SAM. Without these it may be None; then `size` (H, W) gives the masks' size.
+    trace: also return every step's map. A pixel goes to the class with the highest soft value among those that reach
+    their threshold, to the first of equals. A class that loses its pixels to others is flagged `degenerate`, like one
+    with less than 1 % or more than 95 % of the image.
 
-    Raises UserError if the image or size is missing, if no class is given, if a class is given twice or is not in the
-    prompt, or if a level was not captured.
+    Raises UserError if the image or size is missing, for a class that is given twice or is not in the prompt, and for a
+    level that was not captured.
     """
-    size = _check(image, classes, config, size)
+    if not 0 < len(set(classes)) == len(classes) < IGNORE:
+        raise UserError("classes", f"{', '.join(classes) or 'none'}: must be 1 to {IGNORE - 1} names, each once")
+    if image is not None and (image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8):
+        raise UserError(f"the image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
+    if image is None and (size is None or config.pamr or config.sam is not None):
+        raise UserError("the image", "is missing", "give it; without pamr and sam, the masks' size is enough")
 
-    # 1. Each class's soft map.
+    # 1. Each class's soft map, and all of them at the image's size.
     softs = [soft_mask(maps, name, config) for name in classes]
-
-    # 2. All of them at the image's size.
-    soft = enlarge(torch.stack([s.soft for s in softs]), size, config)
-
-    # 3. PAMR and SAM, all classes at once.
     steps = {name: dict(mask.trace) for name, mask in zip(classes, softs, strict=True)} if trace else {}
+    flags = [f"{flag}:{name}" for name, mask in zip(classes, softs, strict=True) for flag in mask.flags]
+    soft = enlarge(torch.stack([s.soft for s in softs]), image.shape[:2] if image is not None else size or (), config)
+
+    # 2. PAMR and SAM, all classes at once.
     if image is not None:
         if config.pamr:
             for by_step, values in zip(steps.values(), soft, strict=False):
                 by_step[BEFORE_PAMR] = values
         soft = refine(image, soft, config)
 
-    # 4. Threshold, and one class per pixel.
+    # 3. Threshold, and one class per pixel.
     label_map = label_pixels(soft, config).cpu().numpy()
-
-    # 5. Flags, by class.
-    flags = [f"{flag}:{name}" for name, mask in zip(classes, softs, strict=True) for flag in mask.flags]
     shares = np.bincount(label_map.ravel(), minlength=256)[1 : len(classes) + 1] / label_map.size
     flags += degenerate(dict(zip(classes, shares, strict=True)))
-
     on_cpu = {name: {step: values.cpu() for step, values in by_step.items()} for name, by_step in steps.items()}
-    return MaskResult(
-        label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreement(label_map, maps, classes, config)
-    )
+    agreed = agreement(label_map, maps, classes, config)
+    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreed)
 
 
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """The soft mask of one class by `config.method`. The maps are not modified.
-
-    Raises UserError if the class is not in the prompt, if a level that the method needs was not captured, or if it
-    needs plain means and the maps were divided by their maxima.
+    """The soft mask of one class by `config.method`. Raises UserError for a class that is not in the prompt, a level
+    that was not captured, and maps that were divided by their maxima where the method needs plain means.
     """
     module, name = config.facts.function.split(".")
     fix = f"use maps of this method, as of capture(pipe, keep='{config.method}')"
@@ -118,22 +114,16 @@ def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torc
 def refine(
     image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Soft masks (C, H, W) refined along the image (H, W, 3) uint8: PAMR with the method's or the configuration's
-    constants, then SAM, each if the configuration enables it.
+    """Soft masks (C, H, W) refined along the image (H, W, 3) uint8 by PAMR and then SAM, if the configuration has them.
 
-    weights: from `pamr_weights` for the same image and configuration. They take most of the time and do not depend on
-    the soft masks. Raises UserError for a SAM model that cannot be used.
+    weights: from `pamr_weights` for the same image and configuration. Raises UserError for a SAM model that cannot be
+    used.
     """
-    finish = config.facts.finish
     if config.pamr:
-        soft = pamr(
-            _scaled(image, soft.device),
-            soft,
-            iterations=finish.iterations or config.pamr_iterations,
-            dilations=_dilations(image, config),
-            bandwidth=finish.bandwidth,
-            weights=weights,
-        ).clamp_(0, 1)  # weights sum to 1 only up to rounding
+        if weights is None:
+            weights = pamr_weights(image, config, soft.device)
+        iterations = config.facts.finish.iterations or config.pamr_iterations
+        soft = pamr(soft, weights, iterations, _dilations(image, config)).clamp_(0, 1)  # weights sum to 1 but rounding
     if config.sam is not None:
         from .sam import refine_by_sam  # imports scipy
 
@@ -148,15 +138,12 @@ def _threshold(values: torch.Tensor, config: MaskConfig) -> float:
     return (otsu(values) or 1.0) if threshold == "otsu" else float(threshold)
 
 
-def pamr_weights(image: np.ndarray, config: MaskConfig) -> torch.Tensor:
-    """The similarity of each pixel to its neighbours (`pamr.affinity`), on the CPU, for several calls of `refine`."""
-    bandwidth = config.facts.finish.bandwidth
-    return affinity(_scaled(image, "cpu").permute(2, 0, 1), _dilations(image, config), bandwidth)
-
-
-def _scaled(image: np.ndarray, device: torch.device | str) -> torch.Tensor:
+def pamr_weights(image: np.ndarray, config: MaskConfig, device: torch.device | str = "cpu") -> torch.Tensor:
+    """The similarity of each pixel to its neighbours (`pamr.affinity`), which takes most of PAMR's time and does not
+    depend on the soft masks."""
     # torch refuses arrays with negative strides, as of bgr[:, :, ::-1]
-    return torch.tensor(np.ascontiguousarray(image), device=device).float() / 255
+    scaled = torch.tensor(np.ascontiguousarray(image), device=device).float() / 255
+    return affinity(scaled.permute(2, 0, 1), _dilations(image, config), config.facts.finish.bandwidth)
 
 
 def _dilations(image: np.ndarray, config: MaskConfig) -> Sequence[int]:
@@ -164,10 +151,9 @@ def _dilations(image: np.ndarray, config: MaskConfig) -> Sequence[int]:
 
 
 def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | None = None) -> torch.Tensor:
-    """Label map (H, W) uint8 of soft masks (C, H, W): 0 background, i + 1 class i, 255 inside `ignore_band`. Among the
-    classes that reach their thresholds, a pixel gets the class with the highest value, the first if values are equal.
-
-    size: enlarge the soft masks to (H, W), class by class to save memory.
+    """Label map (H, W) uint8 of soft masks (C, H, W): 0 background, i + 1 class i, 255 inside `ignore_band`; the
+    highest class that reaches its threshold, the first of equals. size: enlarge to (H, W), class by class to save
+    memory.
     """
     low = config.ignore_band[0] if config.ignore_band else None
     best = soft.new_full(tuple(size or soft.shape[1:]), -1)
@@ -182,22 +168,3 @@ def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | N
         if low is not None:
             uncertain |= values >= low
     return labels.masked_fill_(uncertain & (labels == 0), IGNORE)
-
-
-def _check(
-    image: np.ndarray | None, classes: Sequence[str], config: MaskConfig, size: tuple[int, int] | None
-) -> tuple[int, int]:
-    """Check the input and return the masks' size (H, W)."""
-    if not 0 < len(set(classes)) == len(classes) < IGNORE:
-        raise UserError("classes", f"{', '.join(classes) or 'none'}: must be 1 to {IGNORE - 1} names, each once")
-    if image is None:
-        if config.pamr or config.sam is not None:
-            raise UserError(f"{'PAMR' if config.pamr else 'SAM'} follows the image: give one, or leave it out")
-        if size is None:
-            raise UserError("without an image the masks need a size (height, width)")
-        return size
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise UserError(f"the image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
-    if size is not None and tuple(size) != image.shape[:2]:
-        raise UserError("size", f"{tuple(size)} contradicts the image, which has {image.shape[:2]}: give one of them")
-    return image.shape[0], image.shape[1]

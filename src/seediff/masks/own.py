@@ -33,13 +33,11 @@ OwnMethod = Callable[[AttentionMaps, str, MaskConfig], "torch.Tensor | SoftMask"
 
 
 def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any] | None = None) -> None:
-    """Make a function a mask method: `MaskConfig(method=name)`, the page of `look` and `evaluate masks` then know it in
-    this process.
+    """Make a function a mask method of this process: `MaskConfig(method=name)`.
 
-    function: an image's maps, a class name and the configuration → the class's soft mask (h, w) with values in [0, 1],
-    or a `SoftMask`. Maps of all levels are captured; they are not to be modified. constants: what it needs instead of
-    the defaults, as tables `mask` and `capture`. Raises UserError for a name of the package's own methods, and for
-    unknown constants.
+    function: an image's maps of all levels (not to be modified), a class name and the configuration → the class's soft
+    mask (h, w) in [0, 1], or a `SoftMask`. constants: what it needs instead of the defaults, as tables `mask` and
+    `capture`. Raises UserError for a name of the package's own methods, and for unknown constants.
     """
     if name in METHOD_FACTS and METHOD_FACTS[name].own is None:
         raise UserError(f"method {name}", "is one of the package's", "choose another name")
@@ -64,9 +62,7 @@ def register_file(text: str) -> str:
 
 
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """What the method's own function makes of a class. Raises UserError if it fails, or returns anything but a soft
-    mask.
-    """
+    """What the method's own function makes of a class. Raises UserError if it fails, or returns no soft mask."""
     try:
         assert config.facts.own is not None
         made = config.facts.own(maps, class_name, config)
@@ -76,13 +72,10 @@ def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     except UserError:
         raise
     except Exception as error:
-        line = "".join(
-            f", line {frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[1:2]
-        )  # of its own code
+        own_frames = traceback.extract_tb(error.__traceback__)[1:2]
+        line = "".join(f", line {frame.lineno}" for frame in own_frames)
         raise UserError(f"method {config.method}{line}", f"{type(error).__name__}: {first_line(error)}") from error
     if mask.soft.ndim != 2 or not 0 <= low <= high <= 1:
-        returned = (
-            f"returned {tuple(mask.soft.shape)} for class '{class_name}', with values from {low:.3g} to {high:.3g}"
-        )
+        returned = f"returned {tuple(mask.soft.shape)} for class '{class_name}', values from {low:.3g} to {high:.3g}"
         raise UserError(f"method {config.method}", returned, "return (h, w) values in [0, 1]")
     return mask if mask.trace else replace(mask, trace={Step("final"): mask.soft})

@@ -1,14 +1,12 @@
-"""Presence: is the class in the picture? The score has two parts: how much attention the class's word gets, and whether
-naming it explains the picture.
+"""Presence: is the class in the picture? The score has two parts (docs/segments.md has what each gains).
 
-1. The word's cross-attention, relative to that of the words that begin the sentence and mean nothing (`a photo of a`).
-An absent class also gets attention, because a softmax gives some to every word. The classes in a sentence share the
-attention of its nouns, so one of seven stands out less than one alone; the score corrects for this.
+1. The cross-attention to the class's word, relative to that to words that begin the sentence and mean nothing (`a photo
+of a`): a softmax gives some to every word. The classes in a sentence share the attention of its nouns, which the score
+corrects for.
 
-2. Attention shows where a class would be, not whether it is there: with a bus in the prompt and a car in the picture,
-the UNet attends to the car. So the picture is noised, and denoised with one sentence per class. Where the class's word
-gets most attention, the right sentence has a smaller error than the others and than the empty sentence (as in diffusion
-classifiers: Li et al., ICCV 2023). docs/segments.md has what each part gains.
+2. Attention shows where a class would be, not whether it is there. So the picture is noised, and denoised with one
+sentence per class. Where the class's word gets most attention, the right sentence has a smaller error than the others
+and than the empty sentence (as in diffusion classifiers: Li et al., ICCV 2023).
 """
 
 from __future__ import annotations
@@ -21,26 +19,19 @@ import torch
 
 from ..attention.maps import AttentionMaps
 from ..config.names import DEFAULT_PROMPTS, join_classes
-from .arithmetic import resize
+from .arithmetic import TINY, resize
 
 if TYPE_CHECKING:
     from ..models.registry import Model
 
 TIMESTEP = 150
-"""Timestep at which the UNet sees the noise-free latents. 50 to 250 make no difference; above, scores are less
-reliable.
-"""
-
+"""Timestep at which the UNet sees the noise-free latents. 50 to 250 make no difference; above, scores are worse."""
 STRONGEST = 0.02
 """Share of the positions that the score uses; a small object has no more."""
-
 CROWDING = 0.25
 """Exponent of the number of classes in the sentence, so that one threshold fits sentences of one class and of seven."""
-
 FLOOR = 1e-6
 """Attention below this counts as zero, because half precision rounds it to zero."""
-
-
 NOISED = (400, 600)
 """Timesteps of the noised latents in the second part."""
 LOOKED_AT = 0.05
@@ -48,23 +39,16 @@ LOOKED_AT = 0.05
 WEIGHT, LARGEST_GAIN = 4.0, 0.5
 """Weight of the error relative to attention (both as logarithms), and the largest gain that counts, in e-folds."""
 MOST_COMPARED = 20
-"""Maximum number of classes that the second part compares. Further classes, those with the least attention, get no
-gain.
-"""
+"""Maximum number of classes that the second part compares; those with less attention get no gain."""
 
 
 def presence(maps: AttentionMaps, class_name: str, gain: float = 0.0) -> float:
-    """How clearly a picture shows a class, in (0, 1).
+    """How clearly a picture shows a class, in (0, 1): r / (1 + r), so ½ means as much attention as a word without
+    meaning gets.
 
-    With r, the attention to the class's word over that to the words before the first class, averaged (as a logarithm)
-    over all levels and then over the strongest 2 % of positions, times n^¼ in a sentence of n classes, times e^(4
-    gain): r / (1 + r). So ½ means as much attention as a word without meaning gets.
-
-    maps: for one sentence, plain means of probabilities (`normalized=False`); only cross-attention is read. If the
-    sentence begins with a class, the start token is the reference. gain: the class's, from `gains`; 0: the first part
-    alone.
-
-    Raises UserError if the class is not in the prompt, ValueError for normalised maps.
+    r is `exp(log_ratio)`, averaged (as a logarithm) over the strongest 2 % of positions, times n^¼ in a sentence of n
+    classes, times e^(4 gain). maps: for one sentence, plain means of probabilities (`normalized=False`). gain: the
+    class's, from `gains`.
     """
     ratio = log_ratio(maps, class_name).flatten()
     strongest = ratio.topk(max(1, round(STRONGEST * len(ratio)))).values.mean()
@@ -75,9 +59,8 @@ def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]
     """For each class in `ratios`: how much smaller the error is with its sentence than with the best other sentence, in
     e-folds, where its word gets most attention; clipped to ±LARGEST_GAIN.
 
-    errors: sentence → (K, h, w) at L, for the classes and for the empty sentence (""). ratios: class → (h, w), its
-    `log_ratio`. Logarithms are averaged over timesteps, so the kind of quantity that the model predicts does not
-    matter.
+    errors: sentence → (K, h, w) at L, for the classes and for the empty sentence (""); their logarithms are averaged
+    over timesteps. ratios: class → (h, w), its `log_ratio`.
     """
     by_class = {}
     for name, ratio in ratios.items():
@@ -85,21 +68,20 @@ def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]
         at = {}
         for other in (other for other in errors if other in ratios or not other):
             of_timestep = resize(errors[other], ratio.shape).flatten(1)[:, where].mean(1)
-            at[other] = float(of_timestep.clamp_min(torch.finfo(torch.float32).tiny).log().mean())
+            at[other] = float(of_timestep.clamp_min(TINY).log().mean())
         gain = min(value for other, value in at.items() if other != name) - at[name] if name in at else -LARGEST_GAIN
         by_class[name] = max(-LARGEST_GAIN, min(LARGEST_GAIN, gain))
     return by_class
 
 
 def log_ratio(maps: AttentionMaps, class_name: str) -> torch.Tensor:
-    """(h, w) at the finest captured level: log of the attention to the class over that to words without meaning,
-    averaged over levels.
+    """(h, w) at the finest captured level: log of the attention to the class over that to words without meaning (those
+    before the first class, or else the first token of no class), averaged over levels.
     """
     if maps.normalized or not maps.cross_attention:
         raise ValueError("presence compares words, so it needs plain means of cross-attention")
-    # The tokens between the start token and the first class. If there are none, the first token of no class: the start
-    # token, or a later one where texts have no start token, as with T5.
     taken = {column for columns in maps.words.values() for column in columns}
+    # The tokens between the start token and the first class; texts of T5 have no start token.
     empty = list(range(1, min(taken))) or [min({*range(len(taken) + 1)} - taken)]
     finest = max(maps.cross_attention)
     ratios = []
@@ -120,9 +102,8 @@ def find_classes(
     """Presence scores of every class in images, from their latents (B, C, h, w) (`encode_images`): class → score, in
     the order of the sentences.
 
-    sentences: for each image, (prompt, the classes that it names); an image without sentences gets no scores. template:
-    with `{class}`, for sentences with one class. Costs one UNet call per sentence on the noise-free latent, then two
-    per class and two for the empty sentence. The noise is the same for all, so no score depends on the batch.
+    sentences: for each image, (prompt, the classes that it names). template: with `{class}`, for sentences with one
+    class. Costs one UNet call per sentence on the noise-free latent, then two per class and two for the empty sentence.
     """
     from ..attention.photograph import capture_clean
 
@@ -142,12 +123,10 @@ def _scores(model: Model, latents: torch.Tensor, looks: Sequence[AttentionMaps],
 
     if not looks:
         return {}
-    first = {name: presence(maps, name) for maps in looks for name in maps.words}
-    compared = sorted(first, key=lambda name: -first[name])[:MOST_COMPARED]
+    named = {name: maps for maps in looks for name in maps.words}
+    compared = sorted(named, key=lambda name: -presence(named[name], name))[:MOST_COMPARED]
     prompts = [template.replace("{class}", join_classes((name,))) for name in compared]
     errors = denoising_errors(model, latents, ["", *prompts], timesteps=NOISED)
-    gain = gains(
-        dict(zip(["", *compared], errors, strict=True)),
-        {name: log_ratio(maps, name) for maps in looks for name in maps.words},
-    )
-    return {name: presence(maps, name, gain[name]) for maps in looks for name in maps.words}
+    ratios = {name: log_ratio(maps, name) for name, maps in named.items()}
+    gain = gains(dict(zip(["", *compared], errors, strict=True)), ratios)
+    return {name: presence(maps, name, gain[name]) for name, maps in named.items()}

@@ -1,7 +1,7 @@
-"""Questions about the classes in a picture, their scores, and the threshold that answers them best.
+"""Questions about the classes in a picture, and the threshold of `presence` that answers them best.
 
-The threshold is tuned for all ways to use `mask`: a sentence with a picture's classes and 0 to 3 others (`several`),
-sentences with one class, which is present or absent (`one`), and many classes at once, in several sentences (`many`).
+It is tuned for all ways to use `mask`: a sentence with a picture's classes and 0 to 3 others (`several`), sentences
+with one class, present or absent (`one`), and many classes at once, in several sentences (`many`).
 """
 
 from __future__ import annotations
@@ -10,18 +10,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-MOST_ABSENT = 3
-"""Maximum number of absent classes in `several`."""
-MOST_ASKED = 20
-"""Number of classes in `many`."""
+MOST_ABSENT, MOST_ASKED = 3, 20
+"""Maximum number of absent classes in `several`, and of classes in `many`."""
 THRESHOLDS = np.round(np.arange(0.5, 1.0, 0.005), 3)
 
 
 def questions(shown: Sequence[str], known: Sequence[str], index: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
     """The questions (group, classes) for picture `index`: its classes and index % 4 others; one of its classes; one
-    other; many.
-
-    A picture that shows no class, or all classes, gets only the questions that are possible.
+    other; many. Those that a picture with no class or all classes makes impossible are left out.
     """
     rng = np.random.default_rng((seed, index))
     others = [str(name) for name in rng.permutation([name for name in known if name not in shown])]
@@ -37,9 +33,8 @@ def questions(shown: Sequence[str], known: Sequence[str], index: int, seed: int)
 
 
 def best_threshold(group: np.ndarray, present: np.ndarray, score: np.ndarray) -> float:
-    """The threshold with the highest balanced accuracy, averaged over the groups; the lowest if several are equal.
-
-    For n questions about a class (n,): the kind of question, whether the class is there, and its score.
+    """The threshold with the highest balanced accuracy, averaged over the groups; the lowest if several are equal. For
+    n questions about a class (n,): the kind of question, whether the class is there, and its score.
     """
     kinds = [(group == one) & (present == there) for one in np.unique(group) for there in (True, False)]
 

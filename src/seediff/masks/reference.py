@@ -1,9 +1,7 @@
 """`preset="reference"`: SeeDiff as its published program is described to work where it departs from the paper.
 
-Written from a description, without that program. It works on `AttentionMaps`, so choices about capture are defaults in
-config/methods.py: plain means, which the method requires, and up layers only, the nearest to the program's. Single
-layers are not kept apart, so the program's weights for its five cross-attention layers and its choice of the first up
-layer have no counterpart.
+Written from a description, without that program. Its choices about capture are defaults in config/methods.py: plain
+means, and up layers only. Its weights for single layers have no counterpart.
 """
 
 from __future__ import annotations
@@ -12,24 +10,22 @@ import torch
 
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
-from .arithmetic import min_max, otsu, resize, sum_of_rows, times_vector
+from .arithmetic import TINY, min_max, otsu, resize, sum_of_rows, times_vector
 from .seediff import suppress
 from .steps import SoftMask, Step, Steps
 
 
 def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """Otsu's seeds and one expansion by cosine similarity; then at every finer level only the background is expanded.
-
-    Uses `seed_level` and `expand_levels`, but not α and β. Soft map at the finest level.
-    Flags: `no_background_seeds`, `constant_map`.
+    Uses `seed_level` and `expand_levels`, but not α and β. Flags: `no_background_seeds`, `constant_map`.
     """
     steps = Steps()
     first, *finer = config.expand_levels
 
     # 1. Cross-attention of the class; seeds where its square is above Otsu's threshold.
     cross = resize(maps.cross_at(config.seed_level, class_name), maps.grid(first))
-    cross = steps.keep(Step("cross_attention"), *min_max(cross))
-    seeds = steps.keep(Step("seeds", first), _above_otsu(cross.square()))
+    squared = steps.keep(Step("cross_attention"), *min_max(cross)).square()
+    seeds = steps.keep(Step("seeds", first), squared >= otsu(squared))
 
     # 2. Expansion by similarity of self-attention rows.
     soft = similarity(maps.self_at(first), seeds)
@@ -38,7 +34,7 @@ def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     # 3. At each finer level, keep whatever does not resemble the background.
     for level in finer:
         soft = resize(soft, maps.grid(level), "bicubic")
-        seeds = steps.keep(Step("background seeds", level), ~_above_otsu(soft.square()))
+        seeds = steps.keep(Step("background seeds", level), ~(soft.square() >= otsu(soft.square())))
         soft, flags = min_max(soft)
         steps.flag(flags)
         if not seeds.any():
@@ -55,11 +51,7 @@ def similarity(self_attention: torch.Tensor, seeds: torch.Tensor) -> torch.Tenso
 
     With U the rows at unit length, this is U (Uᵀ 1_S): two matrix–vector products instead of a loop over seeds.
     """
-    lengths = torch.linalg.vector_norm(self_attention, dim=1).clamp_min(torch.finfo(torch.float32).tiny)
+    lengths = torch.linalg.vector_norm(self_attention, dim=1).clamp_min(TINY)
     rows = seeds.flatten().nonzero().squeeze(1)
     resultant = sum_of_rows(self_attention, rows, 1 / lengths[rows])
     return (times_vector(self_attention, resultant) / lengths).reshape(seeds.shape)
-
-
-def _above_otsu(values: torch.Tensor) -> torch.Tensor:
-    return values >= otsu(values)

@@ -1,13 +1,13 @@
 """Outlines by a segment-anything model (SAM or SAM 2), prompted by soft masks.
 
 Each connected piece of a class's mask is a prompt: its box, its highest position, and the soft mask itself. If SAM's
-mask overlaps the piece enough, it replaces the piece; otherwise the soft mask stays as it is. Nothing is random. No
-code from the model's folder is run.
+mask overlaps the piece enough, it replaces the piece; otherwise the soft mask stays as it is. Nothing is random.
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -19,30 +19,28 @@ from scipy import ndimage
 
 from ..errors import UserError, first_line
 from ..models.adapters import local_file, weight_file
-from ..models.hub import fetch_file
+from ..models.hub import fetch_file, path_of
 from ..models.trust import OWN_ATTENTION, check_parts
 from .arithmetic import resize
 
 KINDS = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
-"""`model_type` in config.json → transformers' class. SAM 2's published folders name the video model, which contains the
-image model.
-"""
+"""`model_type` in config.json → transformers' class. SAM 2's folders name the video model, which contains the other."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 AGREE, SMALLEST, EDGE = 0.5, 0.002, 0.01
 """Minimum IoU of a piece and SAM's mask; the picture's share below which a piece stays; logits are of values this far
-from 0 and 1.
-"""
+from 0 and 1."""
 
 
 @lru_cache(maxsize=1)
 @torch.no_grad()
 def load_sam(name: str) -> Any:
-    """The model of a folder or hub id, in float32 on the CPU, tried on a small picture. Raises UserError for whatever
-    fails.
-    """
+    """The model of a folder or hub id, in float32 on the CPU, tried on a small picture. No code from the folder is run.
+    Raises UserError for whatever fails."""
     import transformers
 
-    file = f"{name}/model.safetensors"
+    file, fix = f"{name}/model.safetensors", f"name a model in transformers' format of model_type {', '.join(KINDS)}"
+    if os.path.exists(path_of(name)) and not os.path.exists(path_of(file)):
+        raise UserError("mask.sam", f"{name}: must be a folder with config.json and model.safetensors", fix)
     if local_file("sam", file) is None:
         fetch_file(name, "config.json", "sam")
     folder = weight_file("sam", file).absolute().parent
@@ -57,17 +55,14 @@ def load_sam(name: str) -> Any:
             raise ValueError(f"its weights lack {min(info['missing_keys'], default='values that are finite')}")
     except Exception as error:  # transformers raises nearly every kind for a folder that is not quite right
         reason = f"cannot be used ({type(error).__name__}: {first_line(error)[:200]})"
-        raise UserError(
-            "mask.sam", f"{name}: {reason}", f"name a model in transformers' format of model_type {', '.join(KINDS)}"
-        ) from error
+        raise UserError("mask.sam", f"{name}: {reason}", fix) from error
     return network
 
 
 @torch.no_grad()
 def refine_by_sam(image: np.ndarray, soft: torch.Tensor, name: str, thresholds: Sequence[float]) -> torch.Tensor:
     """Soft masks (C, H, W) in which every piece that SAM agrees with has SAM's outline. image: (H, W, 3) uint8.
-    thresholds: for each class, the lowest value of its pixels; inside SAM's mask the new values reach it. Raises
-    UserError as `load_sam`."""
+    thresholds: for each class, the lowest value of its pixels, which the new values inside reach."""
     answer = see(load_sam(name).to(soft.device), image)
     winners, refined = soft.argmax(0), soft.clone()
     for index, (values, value) in enumerate(zip(soft, thresholds, strict=True)):
@@ -78,39 +73,35 @@ def refine_by_sam(image: np.ndarray, soft: torch.Tensor, name: str, thresholds: 
             piece = torch.from_numpy(pieces == number).to(soft.device)
             if piece.float().mean() >= SMALLEST:
                 logits = answer(values.logit(EDGE) - middle, piece)
-                inside = logits >= 0
-                if (piece & inside).sum() >= AGREE * (piece | inside).sum():
-                    refined[index] = torch.where(piece | inside, torch.sigmoid(logits + middle), refined[index])
+                if (piece & (logits >= 0)).sum() >= AGREE * (piece | (logits >= 0)).sum():
+                    refined[index] = torch.where(piece | (logits >= 0), torch.sigmoid(logits + middle), refined[index])
     return refined
 
 
 def see(network: Any, image: np.ndarray) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """SAM's answers about a picture (H, W, 3): a function from the logits (H, W) of a mask and one of its pieces (H, W)
-    to SAM's logits.
-    """
+    """SAM's answers about a picture (H, W, 3): from logits (H, W) of a mask and one of its pieces to SAM's logits."""
     settings, (height, width) = network.config.prompt_encoder_config, image.shape[:2]
+    side, patch = settings.image_size, settings.patch_size
     # SAM sees the picture in the corner of a square; SAM 2 sees it squeezed into one
     high, wide = (max(height, width),) * 2 if network.config.model_type == "sam" else (height, width)
     margins = (0, wide - width, 0, high - height)
     pixels, mean, std = (torch.tensor(values, device=network.device) for values in (image, MEAN, STD))
     pixels = F.pad(((pixels / 255 - mean) / std).permute(2, 0, 1), margins)[None]
-    embeddings = network.get_image_embeddings(
-        F.interpolate(pixels, (settings.image_size,) * 2, mode="bilinear", antialias=True)
-    )
+    embeddings = network.get_image_embeddings(F.interpolate(pixels, (side, side), mode="bilinear", antialias=True))
 
     def answer(prompt: torch.Tensor, piece: torch.Tensor) -> torch.Tensor:
         places = piece.nonzero()
         points = torch.stack([places.amin(0), places.amax(0), places[prompt[piece].argmax()]])
-        points = (points * settings.image_size / places.new_tensor((high, wide))).flip(1)  # (x, y)
+        points = (points * side / places.new_tensor((high, wide))).flip(1)  # (x, y)
         mask = F.pad(prompt, margins, value=float(prompt.min()))[None, None]
-        mask = resize(mask, (4 * settings.image_size // settings.patch_size,) * 2)
-        prompts = {
-            "input_boxes": points[:2].reshape(1, 1, 4),
-            "input_points": points[None, None, 2:],
-            "input_masks": mask,
-        }
-        prompts["input_labels"] = places.new_ones(1, 1, 1)
-        said = network(image_embeddings=embeddings, multimask_output=False, **prompts)
+        said = network(
+            image_embeddings=embeddings,
+            input_boxes=points[:2].reshape(1, 1, 4),
+            input_points=points[None, None, 2:],
+            input_labels=places.new_ones(1, 1, 1),
+            input_masks=resize(mask, (4 * side // patch,) * 2),
+            multimask_output=False,
+        )
         return resize(said.pred_masks[0, 0, 0], (high, wide))[:height, :width]
 
     return answer

@@ -20,24 +20,24 @@ def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMas
     subtracted.
 
     Soft map at the finest of `config.expand_levels`. Flags: `no_seeds`, `no_background_seeds`, `constant_map`.
-    Ablations: with background=False, `expansion` "none" is CAA, "parallel" CRE, "iterative" IRE; `background` adds BE
-    to each.
+    Ablations: with background=False, `expansion` "none" is CAA, "parallel" CRE, "iterative" IRE; `background` adds BE.
     """
     steps = Steps()
 
     # 1. Aggregation over layers and denoising steps (eq. 5) was done at capture: `maps` holds it.
     # 2. and 3. Seeds, and their expansion.
-    soft = {"none": _aggregated, "parallel": _parallel, "iterative": _iterative}[config.expansion](
-        maps, class_name, config, steps
-    )
+    if config.expansion == "none":
+        cross = mean_cross_attention(maps, class_name, config.expand_levels)
+        soft = steps.keep(Step("cross_attention"), *min_max(cross))
+    else:
+        soft = (_iterative if config.expansion == "iterative" else _parallel)(maps, class_name, config, steps)
 
     # 4. Subtract the background, expanded from its own seeds (eq. 10–11).
     if config.background:
         seeds = steps.keep(Step("background seeds"), *background_seeds(soft, config.alpha))
         if seeds.any():
-            background = steps.keep(
-                Step("background"), *min_max(expand(maps.self_at(min(config.expand_levels)), seeds))
-            )
+            finest = maps.self_at(min(config.expand_levels))
+            background = steps.keep(Step("background"), *min_max(expand(finest, seeds)))
             soft, flags = min_max(suppress(soft, background))
             steps.flag(flags)
 
@@ -46,8 +46,7 @@ def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMas
 
 def _iterative(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: Steps) -> torch.Tensor:
     """IRE: each level's expansion gives the next level's seeds (eq. 6–9)."""
-    # 2. Cross-attention of the class at one level, min-max: α has no meaning on the map's own scale, whose maxima are
-    #   about 0.06.
+    # 2. Cross-attention at one level, min-max: α has no meaning on its own scale, whose maxima are about 0.06.
     cross = resize(maps.cross_at(config.seed_level, class_name), maps.grid(config.expand_levels[0]))
     soft = steps.keep(Step("cross_attention"), *min_max(cross))
     for level in config.expand_levels:
@@ -69,16 +68,9 @@ def _parallel(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: S
     return steps.keep(Step("expansion mean"), *min_max(torch.stack(expansions).mean(0)))
 
 
-def _aggregated(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: Steps) -> torch.Tensor:
-    """CAA: cross-attention averaged over the levels, without expansion."""
-    return steps.keep(Step("cross_attention"), *min_max(mean_cross_attention(maps, class_name, config.expand_levels)))
-
-
 def find_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """`S = {(i, j) | M[i, j] ≥ α}` (eq. 6, 9) as bool (h, w), and its flags.
-
-    soft: (h, w) in [0, 1]. There is always a seed. If nothing reaches α, it is the highest position (the first if
-    several are equal), flagged `no_seeds`.
+    """`S = {(i, j) | M[i, j] ≥ α}` (eq. 6, 9) of soft (h, w) in [0, 1], as bool (h, w), and its flags. If nothing
+    reaches α, the seed is the highest position (the first of equals), flagged `no_seeds`.
     """
     seeds = soft >= alpha
     if seeds.any():
@@ -93,16 +85,12 @@ def expand(self_attention: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
     self_attention: (N, N) float32, row = query. seeds: (h, w) bool with at least one True.
     """
     rows = seeds.flatten().nonzero().squeeze(1)
-    if len(rows) == 0:
-        raise ValueError("expand needs at least one seed")
     return (sum_of_rows(self_attention, rows) / len(rows)).reshape(seeds.shape)
 
 
 def background_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """`S_bg = {1 − M' ≥ α}` (eq. 10, 9) as bool (h, w), and its flags.
-
-    soft: (h, w) in [0, 1]. The result may be empty, flagged `no_background_seeds`, because a picture need not have a
-    background.
+    """`S_bg = {1 − M' ≥ α}` (eq. 10, 9) as bool (h, w), and its flags. It may be empty, flagged
+    `no_background_seeds`, because a picture need not have a background.
     """
     seeds = 1 - soft >= alpha
     return seeds, () if seeds.any() else ("no_background_seeds",)
@@ -116,13 +104,12 @@ def suppress(soft: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
 def agreement(
     label_map: np.ndarray, maps: AttentionMaps, classes: Sequence[str], config: MaskConfig
 ) -> dict[str, float]:
-    """Class → IoU in [0, 1], to four digits, of its mask with a second one, by CA·SA on the same maps; 0 for a class
-    without pixels. Empty for other methods than seediff, and without self-attention. A mask about which the two
-    disagree is often wrong.
+    """Class → IoU in [0, 1], to four digits, of its mask with a second one, by CA·SA (τ = 1) on the same maps; 0 for a
+    class without pixels. A mask about which the two disagree is often wrong. Empty for other methods than seediff, and
+    without self-attention.
 
-    label_map: (H, W) as in `MaskResult`. CA·SA takes one step over the finest self-attention that the method reads. Of
-    the pixels that the class wins, its second mask has those with the highest values, as many as its first mask has, so
-    no threshold is needed.
+    label_map: (H, W) as in `MaskResult`. Of the pixels that a class wins, its second mask has those with the highest
+    values, as many as its first mask has, so no threshold is needed.
     """
     if not config.has_agreement:
         return {}

@@ -1,8 +1,5 @@
-"""The steps of a mask by name, the maps after them, and a method's result for one class. Shape letters as in
-attention/maps.py.
-
-On disk and in reports a step is a text, such as `expansion L/2`.
-"""
+"""The steps of a mask by name, the maps after them, and a method's result for one class. On disk and in reports a step
+is a text, such as `expansion L/2`."""
 
 from __future__ import annotations
 
@@ -16,19 +13,9 @@ import torch
 from ..config.levels import level_name
 
 Kind = Literal[
-    "cross_attention",
-    "self-attention product",
-    "entropy walk",
-    "walk with restart",
-    "seeds",
-    "expansion",
-    "expansion mean",
-    "background seeds",
-    "background",
-    "visible",
-    "final",
-    "before PAMR",
-]
+    "cross_attention", "self-attention product", "entropy walk", "walk with restart", "seeds", "expansion",
+    "expansion mean", "background seeds", "background", "visible", "final", "before PAMR",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,7 +65,7 @@ class Steps:
     def keep(self, step: Step, values: torch.Tensor, flags: Sequence[str] = ()) -> torch.Tensor:
         """Record the map after a step and return it."""
         self._maps[step] = values
-        self._flags |= dict.fromkeys(flags)
+        self.flag(flags)
         return values
 
     def flag(self, flags: Sequence[str]) -> None:

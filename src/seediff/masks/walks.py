@@ -6,8 +6,8 @@ docs/methods.md has these, and what each leaves out.
 - iSeg's entropy walk (Sun et al., arXiv 2409.03209; constants of linsun449/iseg.code at 2e8fb32)
 - NERVE's walk with restart (Mahatha, Dolz, Desrosiers, WACV 2026, arXiv 2511.08248; α is this project's)
 
-The three programs have no licence: they were read for their constants. Levels that a model lacks are left out, and the
-weights of the others divided by their sum. N is min-max; rows of SA sum to 1.
+The programs have no licence: they were read for their constants. Levels that a model lacks are left out, and the
+weights of the others divided by their sum. N is min-max; rows of SA sum to 1. All are flagged `constant_map`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,14 @@ import torch.nn.functional as F
 
 from ..attention.maps import AttentionMaps, Grid
 from ..config.constants import MaskConfig
-from .arithmetic import min_max, resize, times_vector
+from .arithmetic import TINY, min_max, resize, times_vector
 from .baselines import random_walk
 from .steps import SoftMask, Step, Steps
 
-TINY = torch.finfo(torch.float32).tiny
-
 
 def level_shares(maps: AttentionMaps, captured: Iterable[Grid], weights: Mapping[int, float]) -> dict[int, float]:
-    """A method's level weights, {level: weight}, for the levels that were captured, divided by their sum.
-
-    If none of them was captured: the coarsest captured level, with a weight of 1.
+    """A method's level weights, {level: weight}, for the levels that were captured, divided by their sum. If none of
+    them was captured: the coarsest captured level, with a weight of 1.
     """
     levels = [maps.level(grid) for grid in captured]
     there = {level: weight for level, weight in weights.items() if level in levels} or {max(levels, default=1): 1.0}
@@ -44,9 +41,8 @@ def fa_seg(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask
         CA = .15 CA_{L/8} + .7 CA_{L/4} + .15 CA_{L/2}
         M  = .1 N(SA²_{L/8} CA) + .1 N(SA²_{L/4} CA) + .5 N(SA²_{L/2} CA) + .3 N(SA²_L CA)
 
-    The authors enlarge every matrix to L (keys bicubic, queries repeated). Here each product is made at the side of its
-    matrix, where CA is averaged over the positions that a key stands for. M is at the finest level of self-attention,
-    in [0, 1]; it need not reach either end. Flag: `constant_map`.
+    The authors enlarge every matrix to L; here each product is made at the side of its matrix, where CA is averaged
+    over the positions that a key stands for. M is at the finest level of self-attention, and need not reach 0 or 1.
     """
     steps = Steps()
     weights = level_shares(maps, maps.self_attention, {8: 0.1, 4: 0.1, 2: 0.5, 1: 0.3})
@@ -74,12 +70,12 @@ def fa_seg(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask
 
 
 def diffsegmenter(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """DiffSegmenter: cross-attention of four levels, spread by one product with self-attention at the latent's side.
+    """DiffSegmenter: cross-attention of four levels, spread by one product with self-attention at L / self_level
+    (the authors': L).
 
         M = N(SA_L · (.3 N(CA_{L/8}) + .5 N(CA_{L/4}) + .1 N(CA_{L/2}) + .1 N(CA_L)))
 
-    Its threshold is swept on the scored pictures, so there is no constant to take over; β is this package's. M is at
-    L / `config.self_level` (the authors': L). Flag: `constant_map`.
+    Its threshold is swept on the scored pictures, so β is this package's.
     """
     steps = Steps()
     grid = maps.grid(config.self_level)
@@ -89,10 +85,9 @@ def diffsegmenter(maps: AttentionMaps, class_name: str, config: MaskConfig) -> S
     for level, weight in level_shares(maps, maps.cross_attention, {8: 0.3, 4: 0.5, 2: 0.1, 1: 0.1}).items():
         of_level = steps.keep(Step("cross_attention", level), *min_max(resize(maps.cross_at(level, class_name), grid)))
         weighted.append(weight * of_level)
-    cross = torch.stack(weighted).sum(0)
 
     # 3. One product with self-attention.
-    product = random_walk(maps.self_at(config.self_level), cross)
+    product = random_walk(maps.self_at(config.self_level), torch.stack(weighted).sum(0))
     return steps.finish(steps.keep(Step("self-attention product", config.self_level), *min_max(product)))
 
 
@@ -101,13 +96,11 @@ def entropy_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> So
 
         CA = .7 CA_{L/4} / Σ CA_{L/4} + .3 CA_{L/2} / Σ CA_{L/2}
         A  = max(0, S + λ log10(e S)), rows divided by their sums;   S: SA, each column divided by its maximum
-        x ← A x, 8 times;   the mask is where x > (1 − x)²
+        x ← A x, `config.tau` times, at L / self_level;   the mask is where x > (1 − x)²
 
-    A is one step of gradient descent on the entropy −Σ S log S. λ = 0.015 and the rounds are those for VOC; for Context
-    5 rounds and 0.002, for COCO 10 and 0.2. With several classes x is the highest class, so the condition is β = (3 −
-    √5) / 2 = 0.382. After every round the program subtracts the minimum and divides by the sum; min-max is the same up
-    to a factor. x after `config.tau` rounds (the authors': 8) is at L / `config.self_level` (theirs: L). Flag:
-    `constant_map`.
+    A is one step of gradient descent on the entropy −Σ S log S. λ = 0.015 and 8 rounds are those for VOC (Context: 5
+    and 0.002, COCO: 10 and 0.2). x > (1 − x)² is β = (3 − √5) / 2 = 0.382. After every round the program subtracts the
+    minimum and divides by the sum; min-max is the same up to a factor.
     """
     steps = Steps()
     level = config.self_level
@@ -129,22 +122,19 @@ def entropy_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> So
 
 
 def less_entropy(weights: torch.Tensor, strength: float) -> torch.Tensor:
-    """`max(0, w + λ log10(e w))` of (N, N) weights ≥ 0, with rows that sum to 1. A row that becomes all 0 attends only
-    to itself.
-    """
+    """`max(0, w + λ log10(e w))` of (N, N) weights ≥ 0, with rows that sum to 1. A row of zeros attends to itself."""
     less = (weights + strength * (weights.log10() + math.log10(math.e))).clamp_min_(0)  # log10(0) = −∞, which becomes 0
     less.diagonal().masked_fill_(less.sum(1) == 0, 1)
     return less.div_(less.sum(1, keepdim=True))
 
 
 def restart_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """NERVE's walk with restart, over cross-attention G (in the paper a map of CLIP's).
+    """NERVE's walk with restart, over cross-attention G of L / seed_level (in the paper a map of CLIP's), at L /
+    self_level.
 
-        P ← (1 − α) G + α SA P,   from P = G;   its limit is (1 − α) (I − α SA)⁻¹ G
+        P ← (1 − α) G + α SA P, `config.tau` times from P = G;   its limit is (1 − α) (I − α SA)⁻¹ G
 
-    However many rounds there are, P stays near G: it never drifts to a constant map, as SA^τ · CA does. P after
-    `config.tau` rounds is at L / `config.self_level`, from cross-attention of L / `config.seed_level`. Flag:
-    `constant_map`.
+    P stays near G: it never drifts to a constant map, as SA^τ · CA does.
     """
     steps = Steps()
     level, alpha = config.self_level, 0.8

@@ -27,6 +27,7 @@ from ..config.constants import SegmentConfig
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..masks.arithmetic import ROUNDING
+from ..masks.pamr import affinity as similarity
 from ..masks.pamr import pamr, scaled_dilations
 from .tiles import label
 
@@ -194,9 +195,8 @@ def refine_segments(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
 
     # 2. PAMR, the highest mask at each pixel, the median.
     dilations = scaled_dilations(image.shape[:2], REFINE_DILATIONS)
-    refined = pamr(
-        torch.tensor(image).float() / 255, _masks(segments, count), iterations=REFINE_ITERATIONS, dilations=dilations
-    )
+    weights = similarity(torch.tensor(image).permute(2, 0, 1) / 255, dilations)
+    refined = pamr(_masks(segments, count), weights, REFINE_ITERATIONS, dilations)
     numbers = by_appearance(np.asarray(scipy.ndimage.median_filter(refined.argmax(0).numpy(), 3)))
 
     # 3. Back to the image's own size.
