@@ -27,7 +27,8 @@ from ..class_lists import IGNORED, check_meaning, number_labels
 from ..encoding import Instances
 from ..rows import stem_of
 from ..sample import Sample
-from ..shapes.rle import Boxed, area, boxed_at, check_layers, crop_to_box, paint_box, paint_runs, polygon_runs
+from ..shapes.objects import whole_classes
+from ..shapes.rle import area, check_layers, paint_box, paint_runs, polygon_runs
 from .drivers import Export, Source, portable
 from .label_files import PARTS, Shapes, by_object, check_frame, named_colours
 
@@ -85,21 +86,25 @@ def draw(sample: Sample, *, classes: Sequence[str], objects: bool) -> tuple[tupl
     classes in the rest of the label map."""
     labels = sample.labels(len(classes))
     names = {**dict(enumerate(classes, 1)), native.IGNORE: IGNORED[1]}
-    masks: list[tuple[int, Boxed]] = []
-    if objects:
-        pieces = sample.objects(labels)
+    shown = [sample.objects(labels)] if objects else []
+    rest = np.where(shown[0].index >= 0, np.uint8(0), labels) if objects else labels
+    masks = [
+        _mask(names[class_id], found.index[top:bottom, left:right] == number, left, top)
+        for found in (*shown, whole_classes(rest))
         for number, (class_id, (left, top, right, bottom)) in enumerate(
-            zip(pieces.class_ids, pieces.boxes_xyxy, strict=True)
-        ):
-            masks.append((class_id, boxed_at(pieces.index[top:bottom, left:right] == number, left, top)))
-        labels = np.where(pieces.index >= 0, np.uint8(0), labels)
-    masks += [(number, crop_to_box(labels == number)) for number in np.unique(labels).tolist() if number]
-    return (labels.shape[0], labels.shape[1]), "".join(_mask(names[class_id], mask) for class_id, mask in masks)
+            zip(found.class_ids, found.boxes_xyxy, strict=True)
+        )
+    ]
+    return (labels.shape[0], labels.shape[1]), "".join(masks)
 
 
-def _mask(label: str, mask: Boxed) -> str:
-    place = f'left="{mask.left}" top="{mask.top}" width="{mask.width}" height="{mask.height}"'
-    rle = ", ".join(map(str, mask.counts.tolist()))
+def _mask(label: str, inside: np.ndarray, left: int, top: int) -> str:
+    """A <mask>. inside: (h, w) bool, its pixels in the box at `left`, `top`; run lengths are outside, inside, outside
+    …, row by row."""
+    flat = inside.ravel()
+    counts = np.diff(np.flatnonzero(flat[1:] != flat[:-1]) + 1, prepend=0, append=flat.size).tolist()
+    rle = ", ".join(map(str, [0, *counts] if flat[0] else counts))
+    place = f'left="{left}" top="{top}" width="{inside.shape[1]}" height="{inside.shape[0]}"'
     return f'    <mask label={quoteattr(label)} source="auto" occluded="0" rle="{rle}" {place} z_order="0"></mask>\n'
 
 
@@ -211,9 +216,9 @@ def _paint(node: Node, picture: Path, ids: dict[str, int]) -> Instances:
             raise UserError(f"{mask.where}: is of the label {show_json(label)}, which <meta> does not name")
         number = known.number(class_id, mask.whole("group_id", 0) or None)
         if mask.tag == "mask":
-            box = _boxed(mask, shape)
-            check_layers(painted := painted + box.width * box.height, shape, node.where)
-            box.paint(numbers, number)
+            left, top, inside = _pixels(mask, shape)
+            check_layers(painted := painted + inside.size, shape, node.where)
+            numbers[top : top + inside.shape[0], left : left + inside.shape[1]][inside] = number
         else:
             runs = polygon_runs([_corners(mask)], shape, mask.where)
             check_layers(painted := painted + area(runs), shape, node.where)
@@ -221,10 +226,9 @@ def _paint(node: Node, picture: Path, ids: dict[str, int]) -> Instances:
     return known.painted(numbers)
 
 
-def _boxed(node: Node, shape: tuple[int, int]) -> Boxed:
-    """A <mask>. Raises UserError unless its box is inside a picture of `shape` (H, W) and its run lengths fill the
-    box.
-    """
+def _pixels(node: Node, shape: tuple[int, int]) -> tuple[int, int, np.ndarray]:
+    """Left, top and pixels (h, w) bool of a <mask>. Raises UserError unless its box is inside a picture of `shape`
+    (H, W) and its run lengths fill the box."""
     left, top, width, height = (node.whole(name) for name in ("left", "top", "width", "height"))
     if min(left, top) < 0 or min(width, height) < 1 or left + width > shape[1] or top + height > shape[0]:
         raise UserError(
@@ -239,7 +243,7 @@ def _boxed(node: Node, shape: tuple[int, int]) -> Boxed:
         raise UserError(
             f"{node.where}: the run lengths of its mask add up to {counts.sum()}, not to {width} × {height}"
         )
-    return Boxed(left, top, width, height, counts)
+    return left, top, np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(height, width)
 
 
 def _number(node: Node, name: str) -> float:

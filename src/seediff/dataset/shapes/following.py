@@ -40,42 +40,35 @@ def follow(instances: Instances, before: np.ndarray, after: np.ndarray) -> Insta
     longest border, corners included; if they touch none, they become an object with score 1. Objects without pixels are
     removed, and the others keep their order.
     """
-    class_ids = _relabelled(instances, before, after)
-    present = Instances(instances.numbers, class_ids, instances.scores)
-    numbers = np.where(present.label_map() == after, instances.numbers, 0)
+    class_ids = np.array([0, *instances.class_ids], np.uint8)
+    low, high = np.full(len(class_ids), IGNORE), np.zeros(len(class_ids), int)
+    its = (instances.numbers > 0) & (class_ids[instances.numbers] == before)
+    np.minimum.at(low, instances.numbers[its], after[its])
+    np.maximum.at(high, instances.numbers[its], after[its])
+    class_ids = np.where((low == high) & (high > 0) & (high < IGNORE), high, class_ids).astype(np.uint8)
+    numbers = np.where(class_ids[instances.numbers] == after, instances.numbers, 0)
     pieces = find_objects(np.where((before != after) & (numbers == 0), after, np.uint8(0)))
     joins = _longest_border(pieces.index, numbers, after)
     # Pieces above the number that a file can hold are noise, and in no object.
-    alone = [piece for piece in range(len(pieces.class_ids)) if piece not in joins][: MOST_OBJECTS - len(class_ids)]
+    count = len(instances.class_ids)
+    alone = [piece for piece in range(len(pieces.class_ids)) if piece not in joins][: MOST_OBJECTS - count]
     table = np.zeros(len(pieces.class_ids) + 1, np.int32)  # the last entry is for pixels without a piece, −1
     table[list(joins)] = list(joins.values())
-    table[alone] = np.arange(len(class_ids) + 1, len(class_ids) + 1 + len(alone))
+    table[alone] = np.arange(count + 1, count + 1 + len(alone))
     scores = (*instances.scores, *([1.0] * len(alone))) if instances.scores else ()
-    ids = (*class_ids, *(pieces.class_ids[piece] for piece in alone))
+    ids = (*class_ids[1:].tolist(), *(pieces.class_ids[piece] for piece in alone))
     return Instances(np.where(pieces.index >= 0, table[pieces.index], numbers), ids, scores).seen(ignored=True)
-
-
-def _relabelled(instances: Instances, before: np.ndarray, after: np.ndarray) -> tuple[int, ...]:
-    """The class of each object: a new class if all its pixels have changed to it, or else the old one."""
-    low, high = np.full(len(instances.class_ids) + 1, 255), np.zeros(len(instances.class_ids) + 1, int)
-    its = (instances.numbers > 0) & (instances.label_map() == before)
-    np.minimum.at(low, instances.numbers[its], after[its])
-    np.maximum.at(high, instances.numbers[its], after[its])
-    one = (low == high) & (high > 0) & (high < IGNORE)
-    return tuple(int(high[i]) if one[i] else class_id for i, class_id in enumerate(instances.class_ids, 1))
 
 
 def _longest_border(index: np.ndarray, numbers: np.ndarray, labels: np.ndarray) -> dict[int, int]:
     """Piece → the object of its class that it touches most (the first if several are equal). index: the piece at each
     pixel, −1 for none; numbers: the object, 0 for none; labels: their class; all (H, W)."""
-    height, width = index.shape
+    pieces, objects, classes = np.pad(index, 1, constant_values=-1), np.pad(numbers, 1), np.pad(labels, 1)
     pairs = []
-    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        one = slice(0, height - down), slice(max(0, -right), width - max(0, right))
-        other = slice(down, height), slice(max(0, right), width + min(0, right))
-        for here, there in ((one, other), (other, one)):
-            touch = (index[here] >= 0) & (numbers[there] > 0) & (labels[here] == labels[there])
-            pairs.append(index[here][touch].astype(np.int64) << 16 | numbers[there][touch])
+    for shift in [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if down or right]:
+        there = np.roll(objects, shift, (0, 1))
+        touch = (pieces >= 0) & (there > 0) & (classes == np.roll(classes, shift, (0, 1)))
+        pairs.append(pieces[touch].astype(np.int64) << 16 | there[touch])
     found, counts = np.unique(np.concatenate(pairs), return_counts=True)
     order = np.lexsort((-found, counts))  # the last entry for each piece counts
     return dict(zip((found[order] >> 16).tolist(), (found[order] & MOST_OBJECTS).tolist(), strict=True))

@@ -38,14 +38,11 @@ class Objects:
     @cached_property
     def boxes_xyxy(self) -> list[tuple[int, int, int, int]]:
         """Left, top, right, bottom of each object in pixels; the last two exclusive."""
-        return [
-            (across.start, down.start, across.stop, down.stop) for down, across in ndimage.find_objects(self.index + 1)
-        ]
+        return [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(self.index + 1)]
 
     def pieces(self, min_area: int = 1) -> tuple[Objects, list[int]]:
         """The connected pieces of the objects with at least `min_area` pixels, in the same order, and the object of
-        each.
-        """
+        each."""
         pieces, owners = _connected(self.index + 1)
         found, kept = _ordered(pieces, np.array([0, *self.class_ids], np.uint8)[owners], min_area)
         return found, (owners[kept] - 1).tolist()
@@ -53,11 +50,8 @@ class Objects:
 
 def find_objects(labels: np.ndarray, min_area: int = 1, instances: Instances | None = None) -> Objects:
     """The connected pieces of each class in labels (H, W) uint8, with at least `min_area` pixels; 0 and 255 are not
-    classes.
-
-    Pixels that meet at a corner are connected. instances: the objects to take instead of pieces, each where labels have
-    its class; ignored shapes are left out.
-    """
+    classes. Pixels that meet at a corner are connected. instances: the objects to take instead of pieces, each where
+    labels have its class."""
     if instances is None:
         numbers, classes = _connected(np.where(labels == IGNORE, np.uint8(0), labels))
     else:
@@ -85,9 +79,7 @@ def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[n
     order = sorted(range(len(scores)), key=lambda piece: -scores[piece])
     numbers = np.zeros(len(scores) + 1, np.int32)  # the last entry is for pixels without a piece, −1
     numbers[order] = range(1, len(order) + 1)
-    return Instances(
-        numbers[found.index], tuple(found.class_ids[piece] for piece in order), tuple(scores[piece] for piece in order)
-    )
+    return Instances(numbers[found.index], tuple(found.class_ids[i] for i in order), tuple(scores[i] for i in order))
 
 
 def _connected(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -107,11 +99,10 @@ def _ordered(numbers: np.ndarray, classes: np.ndarray, min_area: int) -> tuple[O
     and 255 are not objects."""
     flat = numbers.ravel(order="F")
     areas, first = np.bincount(flat, minlength=len(classes)), np.zeros(len(classes), np.int64)
-    starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))[::-1]
-    first[flat[starts]] = starts  # the last value that is assigned counts, that of the first pixel
-    objects = np.flatnonzero((areas > 0) & (classes > 0) & (classes < IGNORE))
-    kept = objects[areas[objects] >= min_area]
+    first[flat[::-1]] = np.arange(flat.size)[::-1]  # the last value that is assigned counts, that of the first pixel
+    objects = (areas > 0) & (classes > 0) & (classes < IGNORE)
+    kept = np.flatnonzero(objects & (areas >= min_area))
     kept = kept[np.lexsort((first[kept], classes[kept]))]
     table = np.full(len(classes), -1, np.int32)
     table[kept] = np.arange(len(kept))
-    return Objects(table[numbers], classes[kept].tolist(), len(objects) - len(kept)), kept
+    return Objects(table[numbers], classes[kept].tolist(), int(objects.sum()) - len(kept)), kept
