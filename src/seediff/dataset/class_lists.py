@@ -6,16 +6,17 @@ A list is a `classes.txt`, `class_names.txt` or `labels.txt` (labelme's) of name
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
 
 from ..config.names import BACKGROUND, GROUNDS, IGNORED, read_class_list
 from ..errors import UserError
-from ..files.documents import read_csv, read_json
+from ..files.documents import fit, read_csv, read_json
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
 from ..files.pictures import open_picture
@@ -26,6 +27,8 @@ COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "labelmap.csv", "dataset_meta.
 NAME_LISTS = ("classes.txt", "class_names.txt", "labels.txt")
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
 """Turns a colour (r, g, b) into one number."""
+Part = Annotated[int, msgspec.Meta(ge=0, le=255)]
+Colour = tuple[Part, Part, Part]
 
 
 @dataclass(frozen=True)
@@ -109,48 +112,39 @@ def find_list(*folders: Path, classes: Sequence[str] | None = None) -> ClassList
     by_name = None if plain is None else number_classes({0: BACKGROUND, **read_class_list(plain)}, plain)
     if path is None:
         return by_name
-    rows: list[tuple[str, list[str], str]]
-    if path.suffix == ".csv":
-        rows = [
-            (row["name"].strip(), [row[c].strip() for c in "rgb"], f"{path}, line {number}")
-            for number, row in read_csv(path, ["name", *"rgb"])
-        ]
-    elif path.suffix == ".json":
-        meta = read_json(path, Meta)
-        colours_of = dict(enumerate(meta.segmentation_colors))
-        rows = [
-            (name, [str(part) for part in colours_of.get(number, [])], f"{path}: {name[:60]!r}")
-            for number, name in sorted(meta.label_map.items())
-        ]
-    else:
-        lines = [(n, line.split(":")) for n, line in enumerate(read_lines(path), 1) if line.strip() and line[0] != "#"]
-        rows = [
-            (name.strip(), [part.strip() for part in "".join(rest[:1]).split(",")], f"{path}, line {number}")
-            for number, (name, *rest) in lines
-        ]
-    colours = [_colour(name, parts, where) for name, parts, where in rows]
-    listed = number_classes(
-        dict(enumerate(name for name, *_ in rows)), path, void=lambda number, name: True, classes=classes
-    )
+    rows = list(_read_colours(path))
+    names = {number: name for number, (name, *_) in enumerate(rows)}
+    listed = number_classes(names, path, void=lambda number, name: True, classes=classes)
     if by_name is not None and by_name.classes != listed.classes:
         raise UserError(path, f"and {plain} do not list the same classes in the same order", "remove one of them")
     # Unless the list says otherwise, black is the background and VOC's border is ignored.
-    known = voc_colours(0)
-    for number, colour in enumerate(colours):
-        if colours.index(colour) < number and known[colour] != listed.ids[number]:
-            raise UserError(f"{path}: gives {show_json(rows[number][0])} a colour that another name has")
+    own, known = dict[int, int](), voc_colours(0)
+    for number, (name, parts, where) in enumerate(rows):
+        colour = int(fit(parts, Colour, f"{where}: {show_json(name)} needs a colour r,g,b", strict=False) @ WEIGHTS)
+        if own.setdefault(colour, number) != number and known[colour] != listed.ids[number]:
+            raise UserError(path, f"gives {show_json(name)} a colour that another name has")
         known[colour] = listed.ids[number]
     return ClassList(listed.classes, listed.ids, known, path)
 
 
-def _colour(name: str, parts: Sequence[str], where: str) -> int:
-    """A colour's number."""
-    if len(parts) != 3 or not all(
-        part.isascii() and part.isdecimal() and len(part) < 4 and int(part) < 256 for part in parts
-    ):
-        given = show_json(f"{name}:{','.join(parts)}".removesuffix(":"))
-        raise UserError(f"{where}: must be a name and its colour, as in dog:64,0,128::, not {given}")
-    return int(np.array(parts, np.uint32) @ WEIGHTS)
+def _read_colours(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
+    """(name, its colour, place in the file) of each line of a list."""
+    if path.suffix == ".csv":
+        for number, row in read_csv(path, ["name", *"rgb"]):
+            yield row["name"].strip(), [row[part].strip() for part in "rgb"], f"{path}, line {number}"
+    elif path.suffix == ".json":
+        meta = read_json(path, Meta)
+        for number, name in sorted(meta.label_map.items()):
+            yield name, dict(enumerate(meta.segmentation_colors)).get(number, []), str(path)
+    else:
+        for number, line in enumerate(read_lines(path), 1):
+            if line.strip() and line[0] != "#":
+                name, _, rest = line.partition(":")
+                yield (
+                    name.strip(),
+                    [part.strip() for part in rest.partition(":")[0].split(",")],
+                    f"{path}, line {number}",
+                )
 
 
 def voc_colours(count: int) -> dict[int, int]:
@@ -159,46 +153,43 @@ def voc_colours(count: int) -> dict[int, int]:
     return {colours[number]: number for number in (*range(count + 1), IGNORE)}
 
 
-def _tells_colours(entries: Sequence[int], used: Sequence[int], colours: Mapping[int, int]) -> bool:
-    """Whether a palette's colours say what its indices mean. Padding, a repeated colour or none says nothing."""
-    return used[-1] < len(entries) and all(
-        entries[index] in colours and entries.index(entries[index]) == index for index in used
-    )
-
-
 def read_mask(path: Path, listed: ClassList) -> np.ndarray:
     """(H, W) uint8 of ids. Grey values and the indices of a palette are values of the list, and 255 is ignored. Colours
     decide in pictures in colours, in palettes if the list defines colours, and in palettes where each index in use has
     a colour of VOC's, for a class of the list, that no earlier index has. Raises UserError naming the file, and a value
     or colour that is no class."""
-    colours = listed.colours or voc_colours(len(listed.classes))
-    known = {IGNORE: IGNORE, **listed.ids}
+    colours = voc_colours(len(listed.classes)) if listed.colours is None else listed.colours
     with open_picture(path) as picture:
         kind, mode = picture.format, picture.mode
-        palette = np.frombuffer(bytes(picture.palette.palette if mode == "P" and picture.palette else b""), np.uint8)
+        palette = bytes(picture.palette.palette if mode == "P" and picture.palette else b"")
         pixels = np.asarray(picture.convert("RGB") if mode in ("RGB", "RGBA") else picture)
     single = mode == "1" and len(listed.classes) == 1 and listed.colours is None
     if kind != "PNG" or not (single or mode in ("P", "L", "RGB", "RGBA")):
         one_bit = "; one of 1 bit can only mean a single class" if mode == "1" else ""
-        raise UserError(
-            f"{path}: is {kind} {mode} inside; a mask is an 8-bit PNG: palette, grey or in colours{one_bit}"
-        )
-    values, places = np.arange(256, dtype=np.uint32), pixels.astype(np.uint8) if single else pixels
-    entries = (palette[: len(palette) // 3 * 3].reshape(-1, 3) @ WEIGHTS).tolist()
+        problem = f"is {kind} {mode} inside; a mask is an 8-bit PNG: palette, grey or in colours{one_bit}"
+        raise UserError(path, problem)
+    # values: of which ids are looked up; places: the index of each pixel's.
+    values, places = np.arange(256), pixels.astype(np.uint8) if single else pixels
+    entries = (np.frombuffer(palette[: len(palette) // 3 * 3], np.uint8).reshape(-1, 3) @ WEIGHTS).tolist()
+    used = np.unique(places).tolist() if mode == "P" else []
+    # Padding, a repeated colour or none does not say what an index means.
+    told = used[-1:] < [len(entries)] and all(
+        entries[index] in colours and entries.index(entries[index]) == index for index in used
+    )
+    by_colour = pixels.ndim == 3 or (mode == "P" and bool(listed.colours or told))
     if pixels.ndim == 3:
         values, places = np.unique(pixels @ WEIGHTS, return_inverse=True)
-        places, known = places.reshape(pixels.shape[:2]), colours
-    elif mode == "P" and (listed.colours or _tells_colours(entries, np.unique(pixels).tolist(), colours)):
-        values, known = np.array([*entries, *[1 << 24] * (256 - len(entries))]), colours
-    table = np.array([known.get(value, -1) for value in values.tolist()])
-    ids = table[places]
+        places = places.reshape(pixels.shape[:2])
+    elif by_colour:
+        values = np.array([*entries, *[1 << 24] * (256 - len(entries))])
+    known = colours if by_colour else {IGNORE: IGNORE, **listed.ids}
+    ids = np.array([known.get(value, -1) for value in values.tolist()])[places]
     if (ids < 0).any():
         wrong = int(values[places[ids < 0][0]])
         what, where = f"id {wrong}", listed.where
-        if known is colours:
+        if by_colour:
             what = f"the colour {','.join(str(wrong >> shift & 255) for shift in (16, 8, 0))}"
-            where = (
-                where if listed.colours else "VOC's palette; a labelmap.txt beside the folders says what colours are"
-            )
-        raise UserError(f"{path}: has {what}, which is no class of {where}")
+            if listed.colours is None:
+                where = "VOC's palette; a labelmap.txt beside the folders says what colours are"
+        raise UserError(path, f"has {what}, which is no class of {where}")
     return ids.astype(np.uint8)

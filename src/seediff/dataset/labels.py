@@ -18,15 +18,14 @@ import numpy as np
 
 from ..config.names import BACKGROUND, IGNORED, read_class_list
 from ..config.names import VOC_CLASSES as VOC_OBJECTS
-from ..errors import UserError, first_line
+from ..errors import UserError
+from ..files.documents import parse_csv
 from ..files.label_maps import PHOTO_ENDING, find_maps, map_folder, read_segment_ids, stem
-from ..files.messages import plural, show_json
-from ..files.reading import read_lines
+from ..files.messages import plural
+from ..files.reading import read_lines, read_text
 from . import coco_stuff
 
 Layout = Literal["folder", "voc", "coco-stuff", "cityscapes", "camvid"]
-DEFAULT_SPLITS = {"camvid": "test"}
-"""Default split of layouts whose papers do not report results on `val`."""
 DEFAULT_CLASSES = 27  # for a plain folder without classes.txt
 UNLABELLED, UNKNOWN = -1, -2
 IDS = 65536
@@ -42,22 +41,21 @@ CITYSCAPES_CLASSES = (
     "bus", "caravan", "trailer", "train", "motorcycle", "bicycle",
 )  # fmt: skip
 """The classes of Cityscapes' ids 7 … 33 in order, without the void ids, as in PiCIE, STEGO and DiffSeg."""
-ADE20K_IDS, ADE20K_LAST = {13: "person", 21: "car", 81: "bus"}, 150
+ADE20K_IDS, ADE20K_LAST = {"13": "person", "21": "car", "81": "bus"}, 150
 """Entries that objectInfo150.txt must have, so that pixel values have their published meaning."""
 PICTURES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG")
 
 
 @dataclass(frozen=True)
 class Public:
-    """A public data set as it is distributed. below: its root, in the folder that is named. masks: folders of label
-    maps in the root; {} is the part's folder. parts: split → its folder. pictures: their folder, or "". classes: of the
-    ids from `first` on, and of `void` ids none. maps: the names of label maps, whose group is the name of the sample.
-    ending: what a picture's name has after it. ids: a description of the valid ids, for errors."""
+    """A public data set as it is distributed. masks: folders of label maps in the root; {} is the part's folder. parts:
+    split → its folder. pictures: their folder, or "". classes: of the ids from `first` on. void: ids without a class.
+    maps: the names of label maps, whose group is the sample's name. ending: of a picture's name after it. below: where
+    its root may be in the named folder. listed: a file that the root must have. usual: the split that papers use."""
 
     title: str
     masks: tuple[str, ...]
     parts: Mapping[str, str]
-    ids: str
     pictures: str = ""
     classes: tuple[str, ...] = ()
     first: int = 0
@@ -66,42 +64,41 @@ class Public:
     ending: str = ""
     below: tuple[str, ...] = ("",)
     listed: str = ""
+    usual: str = "val"
 
 
 PUBLIC: Mapping[str, Public] = {
     "ade20k": Public(
-        "ADE20K", ("annotations/{}",), {"val": "validation", "train": "training"}, f"ADE20K has 0 to {ADE20K_LAST}",
-        "images/{}", below=("", "ADEChallengeData2016"), void=(0,), listed="objectInfo150.txt",
+        "ADE20K", ("annotations/{}",), {"val": "validation", "train": "training"}, "images/{}",
+        below=("", "ADEChallengeData2016"), void=(0,), listed="objectInfo150.txt",
     ),
     "cityscapes": Public(
-        "Cityscapes", ("gtFine/{}",), {"train": "train", "val": "val"}, "Cityscapes' labelIds have 0 to 33",
-        "leftImg8bit/{}", CITYSCAPES_CLASSES, 7, tuple(range(7)), "(.+)_gtFine_labelIds", PHOTO_ENDING,
+        "Cityscapes", ("gtFine/{}",), {"train": "train", "val": "val"}, "leftImg8bit/{}",
+        CITYSCAPES_CLASSES, 7, tuple(range(7)), "(.+)_gtFine_labelIds", PHOTO_ENDING,
     ),
     "camvid": Public(
-        "CamVid", ("{}annot",), {name: name for name in ("train", "val", "test")},
-        "CamVid has 0 to 10, and 11 for no label", "{}", CAMVID_CLASSES, void=(11,), below=("", "CamVid"),
+        "CamVid", ("{}annot",), {name: name for name in ("train", "val", "test")}, "{}", CAMVID_CLASSES,
+        void=(11,), below=("", "CamVid"), usual="test",
     ),
     "coco-stuff": Public(
         "COCO-Stuff",
         ("annotations/{}", "dataset/annotations/{}", "stuffthingmaps_trainval2017/{}", "annotation_{}", "{}"),
-        {"train": "train2017", "val": "val2017"}, "COCO-Stuff's pixel maps have 0 to 181, and 255 for unlabelled",
-        classes=coco_stuff.COARSE,
+        {"train": "train2017", "val": "val2017"}, classes=coco_stuff.COARSE,
         maps=r"(\d{12})",  # COCO's image ids: other programs leave converted label maps beside the originals
     ),
 }  # fmt: skip
-"""ADE20K is read by `open_published` only. CamVid is SegNet's; the test labels of Cityscapes are not public. COCO-Stuff
-has 27 coarse classes, and its layout is not recognised by `published_layout`, because other sets use it too."""
+"""ADE20K is not for `open_labels`. CamVid is SegNet's; the test labels of Cityscapes are not public. COCO-Stuff has 27
+coarse classes, and `published_layout` passes it over, because other sets use its layout, too."""
 
 
 @dataclass(frozen=True, eq=False)
 class LabelSet:
     """The labels of a data set.
 
-    layout: the layout of the folder. about: a description in one line. classes: names, entry i is class i. files: name
-    → file; a name is the path in the folder without ending (for Cityscapes without `_gtFine_labelIds`). table: (65536,)
-    int32, the class of each stored id, −1 for unlabelled, −2 for an id that this layout does not have. ids: a
-    description of the valid ids, for errors. images: the folder of the pictures, or None if the layout does not define
-    it. ending: what the names of pictures append to those of labels.
+    layout, about: of the folder, in a word and in a line. classes: names, entry i is class i. files: name → file; a
+    name is the path in the folder without ending (for Cityscapes without `_gtFine_labelIds`). table: (65536,) int32,
+    the class of each stored id, −1 for unlabelled, −2 for an id that this layout does not have. images: the folder of
+    the pictures, or None. ending: what the names of pictures append to those of labels.
     """
 
     layout: str
@@ -109,28 +106,22 @@ class LabelSet:
     classes: tuple[str, ...]
     files: Mapping[str, Path]
     table: np.ndarray
-    ids: str
     images: Path | None = None
     ending: str = ""
 
     def picture(self, name: str) -> Path | None:
         """The picture of a label; None if there is none."""
-        if self.images is None:
-            return None
-        return next(
-            (path for suffix in PICTURES if (path := self.images / f"{name}{self.ending}{suffix}").is_file()), None
-        )
+        paths = (self.images / f"{name}{self.ending}{suffix}" for suffix in PICTURES) if self.images else ()
+        return next((path for path in paths if path.is_file()), None)
 
     def read(self, name: str) -> np.ndarray:
         """(H, W) int32: classes, −1 = unlabelled. Raises UserError naming a file that cannot be read or has unknown
-        ids.
-        """
+        ids."""
         stored = read_segment_ids(self.files[name])
         classes = self.table.take(stored, mode="wrap")  # −1 takes the last entry, 65535: unlabelled on disk too
-        if classes.min(initial=0) == UNKNOWN:
-            unknown = np.unique(stored[classes == UNKNOWN])
-            listed = ", ".join(str(i) for i in unknown[:5]) + (", …" if len(unknown) > 5 else "")
-            raise UserError(f"{self.files[name]}: has unknown label ids {listed}; {self.ids}")
+        if unknown := np.unique(stored[classes == UNKNOWN]).tolist():
+            listed = ", ".join(map(str, unknown[:5])) + (", …" if len(unknown) > 5 else "")
+            raise UserError(self.files[name], f"has unknown label ids {listed}, which are not of {self.about}")
         return classes
 
     def find(self, name: str) -> str | None:
@@ -140,8 +131,7 @@ class LabelSet:
         names = name, name.removesuffix(PHOTO_ENDING)
         if exact := next((one for one in names if one in self.files), None):
             return exact
-        stems = {*map(stem, names)}
-        same = [label for label in self.files if stem(label) in stems]
+        same = [label for label in self.files if stem(label) in map(stem, names)]
         return same[0] if len(same) == 1 else None
 
 
@@ -155,63 +145,51 @@ def open_labels(
 ) -> LabelSet:
     """Finds the labels of a folder.
 
-    Args:
-        layout: a layout from the module's list, except ade20k; `auto` takes the first of Cityscapes, CamVid, VOC,
-        COCO-Stuff that fits, or
-            else `folder`.
-        num_classes: for a plain folder, 1 to 1024; by default the number in its classes.txt, or 27. The other layouts
-        have their own. split: the part of a data set with several; None: the part that `folder` is itself, or else val,
-        or test for CamVid. void: ids in a plain folder to ignore, besides 255. The other layouts have their own.
-
-    Raises UserError if the folder is missing or has another layout.
+    layout: `auto` takes the first of Cityscapes, CamVid, VOC, COCO-Stuff that fits, or else `folder`. num_classes: for
+    a plain folder, 1 to 1024; by default the number in its classes.txt, or 27. void: ids in a plain folder to ignore,
+    besides 255. split: the part of a data set with several; None: the part that `folder` is itself, or else val, or
+    test for CamVid. Raises UserError if the folder is missing or has another layout.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        wrong = "must be a folder of labels" if folder.exists() else "there is no such folder of labels"
-        raise UserError(folder, wrong)
+        raise UserError(folder, "must be a folder of labels" if folder.exists() else "there is no such folder")
     if layout not in ("auto", *get_args(Layout)):
         raise UserError("layout", f"{layout} must be auto, {', '.join(get_args(Layout))}")
-    labels = None
-    for name in ("cityscapes", "camvid", "voc", "coco-stuff"):
-        if labels is None and layout in (name, "auto"):
-            labels = _voc(folder, split or "val") if name == "voc" else _public(folder, name, split)
-            if labels is None and layout == name:
-                inside = PUBLIC[name].masks[0].format(split or "val") if name != "voc" else "SegmentationClass"
-                raise UserError(folder, f"is not laid out like {name}, with label maps in {inside}/")
+    tried = {"auto": ("cityscapes", "camvid", "voc", "coco-stuff"), "folder": ()}.get(layout, (layout,))
+    opened = (_voc(folder, split or "val") if name == "voc" else _public(folder, name, split) for name in tried)
+    labels = next((one for one in opened if one is not None), None)
+    if labels is None and layout not in ("auto", "folder"):
+        within = "SegmentationClass" if layout == "voc" else PUBLIC[layout].masks[0].format(split or "val")
+        raise UserError(folder, f"is not laid out like {layout}, with label maps in {within}/")
     if labels is None:
         return _folder(folder, num_classes, void)
     if void:
-        raise UserError(
-            "void", f"{labels.layout} labels have void ids of their own", "leave it out; it is for plain folders"
-        )
+        raise UserError("void", f"{labels.layout} labels have void ids of their own", "it is for plain folders")
     if num_classes not in (None, len(labels.classes)):
-        raise UserError(
-            f"num_classes = {num_classes}",
-            f"{labels.layout} labels have {len(labels.classes)} classes",
-            "leave it out, or read the label maps as a plain folder",
-        )
+        problem = f"{num_classes}, but {labels.layout} labels have {len(labels.classes)} classes"
+        raise UserError("num_classes", problem, "leave it out, or read the label maps as a plain folder")
     return labels
 
 
 def select(labels: LabelSet, names: Path) -> LabelSet:
     """Only the labels that a text file lists, one name or path per line. Raises UserError naming an entry without a
-    label.
-    """
-    lines = [line.strip() for line in read_lines(names)]
+    label."""
     files = {}
-    for line in filter(None, lines):
+    for line in filter(None, map(str.strip, read_lines(names))):
         label = labels.find(re.sub(r"\.(png|jpe?g)$", "", line, flags=re.IGNORECASE))
         if label is None:
-            raise UserError(f"{names}: lists '{line}', which is not the name of one label ({labels.about})")
+            raise UserError(names, f"lists '{line}', which is not the name of one label ({labels.about})")
         files[label] = labels.files[label]
     if not files:
-        raise UserError(f"{names}: lists no names")
+        raise UserError(names, "lists no names")
     return replace(labels, files=files, about=f"{labels.about}; {len(files)} of them listed in {names}")
 
 
-def id_table(classes: Sequence[int], first: int = 0, void: Sequence[int] = ()) -> np.ndarray:
-    """(65536,) int32: id first + i is class classes[i], `void` ids are unlabelled, and all other ids are unknown."""
+def _id_table(classes: Sequence[int], first: int = 0, void: Sequence[int] = ()) -> np.ndarray:
+    """(65536,) int32: id first + i is class classes[i]; `void` ids, 65535, and 255 if it is no class, are unlabelled;
+    all other ids are unknown."""
     table = np.full(IDS, UNKNOWN, np.int32)
+    table[255] = UNLABELLED
     table[first : first + len(classes)] = classes
     table[[*void, IDS - 1]] = UNLABELLED
     return table
@@ -221,36 +199,24 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
     where = map_folder(folder)
     files = find_maps(where)
     if not files:
-        raise UserError(f"{where}: has no PNG files; labels are palette or grey PNG label maps")
-    listing = next((path for path in (where / "classes.txt", where.parent / "classes.txt") if path.is_file()), None)
-    names = stored_names(listing) if listing else {}
-    count = max(names, default=DEFAULT_CLASSES - 1) + 1 if num_classes is None else num_classes
-    source = "given" if num_classes is not None else f"from {listing}" if names else "by default"
-    _check_count(count, source)
+        raise UserError(where, "has no PNG files; labels are palette or grey PNG label maps")
     if bad := [number for number in void if not 0 <= number < IDS]:
         raise UserError("void", f"{bad[0]} must be ids of label maps, from 0 to {IDS - 1}")
-    nothing = unlabelled_id(count)
-    void = [*void, *([0] if names.get(0, "").casefold() in IGNORED else [])]
-    return LabelSet(
-        "folder",
-        f"label maps in {where}: {plural(len(files), 'image')}, {count} classes ({source})",
-        tuple(names.get(i, str(i)) for i in range(count)),
-        files,
-        id_table(range(count), void=[*void, nothing]),
-        f"num_classes = {count} ({source}) means ids 0 to {count - 1}, and {nothing} for unlabelled",
-        folder / "images",
-    )
+    listing = next((path for path in (where / "classes.txt", where.parent / "classes.txt") if path.is_file()), None)
+    names = stored_names(listing) if listing else {}
+    source = "given" if num_classes is not None else f"from {listing}" if names else "by default"
+    count = max(names, default=DEFAULT_CLASSES - 1) + 1 if num_classes is None else num_classes
+    classes = _numbered(names, count, source)
+    zero = [0] if names.get(0, "").casefold() in IGNORED else []
+    about = f"label maps in {where}: {plural(len(files), 'image')}, {count} classes ({source})"
+    return LabelSet("folder", about, classes, files, _id_table(range(count), void=[*void, *zero]), folder / "images")
 
 
-def unlabelled_id(count: int) -> int:
-    """The id of pixels without a class, for label maps of `count` classes: 255; or 65535 if 255 is a class, because
-    label maps are then 16-bit."""
-    return 255 if count <= 255 else IDS - 1
-
-
-def _check_count(count: int, source: str) -> None:
+def _numbered(names: Mapping[int, str], count: int, source: str) -> tuple[str, ...]:
+    """The classes from id 0 on; an id without a name has its number."""
     if not 1 <= count <= MAX_CLASSES:
         raise UserError("num_classes", f"{count} ({source})", f"must be between 1 and {MAX_CLASSES}")
+    return tuple(names.get(i, str(i)) for i in range(count))
 
 
 def stored_names(listing: Path) -> dict[int, str]:
@@ -277,20 +243,16 @@ def _voc(folder: Path, split: str) -> LabelSet | None:
     # A name may have spaces; but in VOC's lists of a class, a name is followed by 1 or -1.
     names = [line if (maps / f"{line}.png").is_file() else line.split()[0] for line in lines if line]
     files = {name: maps / f"{name}.png" for name in names}
-    absent = [path for path in files.values() if not path.is_file()]
-    if absent or not files:
-        raise UserError(
-            f"{absent[0]}: there is no such file, but {listing} lists it" if absent else f"{listing}: lists no images"
-        )
-    # Other data sets in this layout name their classes in a file.
-    own = root / "classes.txt"
-    names = stored_names(own) if own.is_file() else dict(enumerate(VOC_CLASSES))
-    _check_count(count := max(names, default=0) + 1, f"from {own}")
-    classes, nothing = tuple(names.get(i, str(i)) for i in range(count)), unlabelled_id(count)
+    if absent := next((path for path in files.values() if not path.is_file()), None):
+        raise UserError(absent, f"there is no such file, but {listing} lists it")
+    if not files:
+        raise UserError(listing, "lists no images")
+    own = root / "classes.txt"  # other data sets in this layout name their classes in a file
+    stored = stored_names(own) if own.is_file() else dict(enumerate(VOC_CLASSES))
+    classes = _numbered(stored, max(stored, default=0) + 1, f"from {own}")
     what = "Pascal VOC" if classes == VOC_CLASSES else "label maps in Pascal VOC's layout"
     about = f"{what} in {root}, {split}: {plural(len(files), 'image')}, {len(classes)} classes"
-    ids = f"{'Pascal VOC' if classes == VOC_CLASSES else own} has 0 to {count - 1}, and {nothing} for borders"
-    return LabelSet("voc", about, classes, files, id_table(range(count), void=[nothing]), ids, root / "JPEGImages")
+    return LabelSet("voc", about, classes, files, _id_table(range(len(classes))), root / "JPEGImages")
 
 
 def find_parts(folder: Path, name: str) -> tuple[Path, dict[str, Path]] | None:
@@ -300,14 +262,13 @@ def find_parts(folder: Path, name: str) -> tuple[Path, dict[str, Path]] | None:
     if (folder / "classes.txt").is_file():
         return None
     for root in (*(folder / place for place in known.below), here.parent, here.parent.parent):
-        for masks in known.masks:
+        for masks in known.masks if (root / known.listed).exists() else ():
             places = {split: root / masks.format(part) for split, part in known.parts.items()}
             parts = {
                 split: path
                 for split, path in places.items()
-                if (root / known.listed).exists()
-                and path.is_dir()
-                and (here == Path(os.path.abspath(path)) or here in Path(os.path.abspath(path)).parents)
+                if path.is_dir()
+                and here in (there := Path(os.path.abspath(path)), *there.parents)
                 and any(re.fullmatch(known.maps, map_.stem) for map_ in path.rglob("*.png"))
             }
             if parts:
@@ -320,54 +281,36 @@ def _public(folder: Path, name: str, split: str | None) -> LabelSet | None:
         return None
     known, (root, parts) = PUBLIC[name], found
     if split is None:
-        default = DEFAULT_SPLITS.get(name, "val")
-        split = next(iter(parts)) if len(parts) == 1 and folder not in (root, root.parent) else default
+        split = next(iter(parts)) if len(parts) == 1 and folder not in (root, root.parent) else known.usual
     if split not in parts:
-        raise UserError(
-            "split", f"{split}: {root} has no such labels; parts of {known.title} there: {', '.join(parts)}"
-        )
+        problem = f"{split}: {root} has no such labels; parts of {known.title} there: {', '.join(parts)}"
+        raise UserError("split", problem)
     maps = {re.fullmatch(f"((?:.*/)?){known.maps}", key): path for key, path in find_maps(parts[split]).items()}
     files = {f"{match[1]}{match[2]}": path for match, path in maps.items() if match}
-    classes, table = known.classes, id_table(range(len(known.classes)), known.first, [*known.void, 255])
+    classes, table = known.classes, _id_table(range(len(known.classes)), known.first, known.void)
     if name == "coco-stuff":
-        table = id_table(coco_stuff.fine_to_coarse().tolist(), void=[255])
-        above = (folder, *parts[split].parents[:3])
-        if listing := next((path for place in above if (path := place / "labels.txt").is_file()), None):
-            _check_coco_labels(listing)
+        table = _id_table(coco_stuff.fine_to_coarse().tolist())
+        listing = next((p for at in (folder, *parts[split].parents[:3]) if (p := at / "labels.txt").is_file()), None)
+        published = dict(enumerate(("unlabeled", *coco_stuff.LABELS)))
+        if listing and read_class_list(listing, first=0) != published:
+            raise UserError(listing, "is not COCO-Stuff's labels.txt, so pixel values would mean something else")
     if name == "ade20k":
         names = _object_info(root / known.listed)
         classes, table[list(names)] = tuple(names.values()), range(len(names))
     about = f"{known.title} in {root}, {split}: {plural(len(files), 'image')}, {len(classes)} classes"
     pictures = root / known.pictures.format(known.parts[split]) if known.pictures else None
-    return LabelSet(name, about, classes, files, table, known.ids, pictures, known.ending)
-
-
-def _check_coco_labels(path: Path) -> None:
-    """Raises UserError if COCO-Stuff's labels.txt does not give the published ids, because pixel values would then mean
-    something else."""
-    listed, expected = read_class_list(path, first=0), dict(enumerate(("unlabeled", *coco_stuff.LABELS)))
-    for number in sorted({*expected, *listed}):
-        if listed.get(number) != expected.get(number):
-            there, here = (f"'{names[number]}'" if number in names else "none" for names in (expected, listed))
-            raise UserError(path, f"gives id {number} the name {here}, but in COCO-Stuff's labels.txt it has {there}")
+    return LabelSet(name, about, classes, files, table, pictures, known.ending)
 
 
 def _object_info(path: Path) -> dict[int, str]:
-    """Id → the first of its names, from ADE20K's table with the tab-separated columns Idx, Ratio, Train, Val and
-    Name.
-    """
-    try:
-        lines = read_lines(path, absent="there is no such file; it names the classes of ADEChallengeData2016")[1:]
-        rows = [line.split("\t") for line in lines if line.strip()]
-        names = {int(row[0]): row[-1].split(",")[0].strip() for row in rows}
-    except ValueError as error:
-        raise UserError(f"{path}: cannot be read as ADE20K's table of classes: {first_line(error)}") from error
-    if strange := [number for number in names if not 0 <= number <= ADE20K_LAST]:
-        raise UserError(f"{path}: there is an id {show_json(strange[0])}, but ADE20K has 0 to {ADE20K_LAST}")
-    for number, name in ADE20K_IDS.items():
-        if names.get(number) != name:
-            raise UserError(f"{path}: id {number} must be '{name}' as published, not '{names.get(number)}'")
-    return names
+    """Id → the first of its names, from ADE20K's table of classes. Raises UserError if pixel values cannot have their
+    published meaning."""
+    rows = parse_csv(read_text(path), ["Idx", "Name"], path, delimiter="\t")
+    names = {row["Idx"].strip(): row["Name"].split(",")[0].strip() for _, row in rows}
+    wrong = {i: names.get(i) for i, name in ADE20K_IDS.items() if names.get(i) != name}
+    if wrong or names.keys() != {*map(str, range(1, ADE20K_LAST + 1))}:
+        raise UserError(path, f"must name the ids 1 to {ADE20K_LAST} as published{f', not {wrong}' if wrong else ''}")
+    return {int(number): name for number, name in names.items()}
 
 
 def published_layout(folder: Path) -> str | None:
@@ -377,8 +320,8 @@ def published_layout(folder: Path) -> str | None:
 
 
 def open_published(folder: Path, layout: str, split: str | None = None) -> LabelSet:
-    """The labels of a split of a public data set; None: val, or test for CamVid. Raises UserError like
+    """The labels of a split of what `published_layout` found; None: val, or test for CamVid. Raises UserError like
     `open_labels`."""
     labels = _public(folder, layout, split)
-    assert labels is not None, f"{folder} is what `published_layout` found"
+    assert labels is not None
     return labels

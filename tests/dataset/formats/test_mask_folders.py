@@ -70,7 +70,7 @@ def test_colours_of_a_list(tmp_path, file, text):
     assert classes == ("dog", "cat")
     assert np.array_equal(one.label_map, LABELS)
     (tmp_path / file).write_text(text.replace("200", "900"))
-    with pytest.raises(UserError, match=r"(line [34]|'cat'): must be a name and its colour"):
+    with pytest.raises(UserError, match=rf'{file}.*"cat" needs a colour r,g,b'):
         imported("masks", tmp_path)
 
 

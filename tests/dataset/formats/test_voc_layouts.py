@@ -143,8 +143,7 @@ def test_colours_of_vocs_palette(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("dog", "line 1: must be a name and its colour, as in dog:64,0,128::"),
-        *((f"dog:{colour}::", "line 1: must be a name") for colour in ("1,2", "1,2,256", "1,2,x")),
+        *((line, 'line 1: "dog" needs a colour') for line in ("dog", "dog:1,2::", "dog:1,2,256::", "dog:1,2,x::")),
         ("dog:1,2,3::\ncat:1,2,3::", 'gives "cat" a colour that another name has'),
         ("dog:1,2,3::", r"has the colour 140,120,240, which is no class of .*labelmap\.txt"),
     ],
@@ -170,7 +169,7 @@ def test_pictures_behind_a_link(tmp_path):
     export("voc", ("cat",), [item("a")], tmp_path / "voc")
     (tmp_path / "voc/JPEGImages").rename(tmp_path / "photos")
     (tmp_path / "voc/JPEGImages").symlink_to(tmp_path / "photos")
-    with pytest.raises(UserError, match=r"a\.png: is a link that leads out of .*; --images names"):
+    with pytest.raises(UserError, match=r"a\.png: is a link that leads out of "):
         imported("voc", tmp_path / "voc")
     assert len(imported("voc", tmp_path / "voc", images=tmp_path / "photos")[1]) == 1
 

@@ -9,18 +9,19 @@ out/  annotations.xml            one <image> per sample, with a <mask> per class
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
+import msgspec
 import numpy as np
 
 from ...errors import UserError
-from ...files.documents import Node, read_xml
+from ...files.documents import Node, fit, read_xml
 from ...files.messages import show_json
 from .. import native
 from ..class_lists import IGNORED, check_meaning, number_labels
@@ -30,11 +31,10 @@ from ..sample import Sample
 from ..shapes.objects import whole_classes
 from ..shapes.rle import area, check_layers, paint_box, paint_runs, polygon_runs
 from .drivers import Export, Source, portable
-from .label_files import PARTS, Shapes, by_object, check_frame, named_colours
+from .label_files import PARTS, Shapes, Side, by_object, check_frame, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
-COUNTS = re.compile(r"\s*[0-9]{1,9}\s*(?:,\s*[0-9]{1,9}\s*)*")
-MASKS, BOXES = ("mask", "polygon"), ("box",)
+MASKS = ("mask", "polygon")
 OTHERS = ("ellipse", "polyline", "points", "cuboid", "skeleton", "tag")
 
 
@@ -63,21 +63,16 @@ def write(export: Export, *, objects: bool = False) -> None:
 
 def _meta(classes: Sequence[str], size: int, subsets: Sequence[str]) -> str:
     labels = "".join(
-        "       "
-        f" <label><name>{escape(name)}</name><color>{colour}</color><type>mask</type>"
-        "<attributes></attributes></label>\n"
+        f"        <label><name>{escape(name)}</name><color>{colour}</color><type>mask</type><attributes></attributes>"
+        "</label>\n"
         for name, colour in named_colours(classes)
     )
-    kind = "project" if subsets else "task"
-    parts = "".join(f"<subset>{subset}</subset>" for subset in subsets)
-    about = (
-        f"      <subsets>{parts}</subsets>\n"
-        if subsets
-        else f"      <size>{size}</size>\n      <mode>annotation</mode>\n"
-    )
+    kind, about = "task", f"<size>{size}</size>\n      <mode>annotation</mode>"
+    if subsets:
+        kind, about = "project", f"<subsets>{''.join(f'<subset>{subset}</subset>' for subset in subsets)}</subsets>"
     return (
-        f"  <meta>\n    <{kind}>\n      <name>SeeDiff</name>\n{about}      <labels>\n{labels}      </labels>\n   "
-        f" </{kind}>\n  </meta>\n"
+        f"  <meta>\n    <{kind}>\n      <name>SeeDiff</name>\n      {about}\n      <labels>\n{labels}      </labels>\n"
+        f"    </{kind}>\n  </meta>\n"
     )
 
 
@@ -128,6 +123,42 @@ def _root(path: Path) -> str | None:
         return None
 
 
+Near = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
+Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
+
+
+class Picture(msgspec.Struct, frozen=True):
+    name: str
+    width: Side
+    height: Side
+    subset: str = ""
+
+
+class Mask(msgspec.Struct, frozen=True):
+    """rle: run lengths in the box, row by row, outside first."""
+
+    rle: str
+    left: Count
+    top: Count
+    width: Side
+    height: Side
+
+
+class Box(msgspec.Struct, frozen=True):
+    xtl: Near
+    ytl: Near
+    xbr: Near
+    ybr: Near
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """What masks and polygons have. z_order: those of a higher one are above. group_id: of the shapes of an object."""
+
+    label: str
+    z_order: int = 0
+    group_id: int = 0
+
+
 def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
     """An unpacked export of "CVAT for images 1.1", or its XML file.
 
@@ -140,87 +171,81 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     file = find_file(source.path) if source.path.is_dir() else source.path
     root = read_xml(file, "annotations", absent="there is no such file; CVAT's export for images has one")
     if track := next(root.all("track"), None):
-        raise UserError(f"{track.where}: has tracks, which are of a video; export the task as `CVAT for images 1.1`")
-    classes, ids = _classes(root, source)
+        raise UserError(track.where, "has tracks, which are of a video", "export the task as `CVAT for images 1.1`")
+    nodes = [(node, fit(node.attributes, Picture, node.where, strict=False)) for node in root.all("image")]
+    uses: defaultdict[str, list[str]] = defaultdict(list)
+    for child in (child for node, _ in nodes for child in node.children):
+        uses[child.attributes.get("label", "")].append(child.tag)
+    classes, ids = _classes(root, uses, source)
     folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
-    counted: Counter[str] = Counter()
-    stems = Counter(stem_of(portable(node.get("name"))) for node in root.all("image"))
+    stems = Counter(stem_of(portable(picture.name)) for _, picture in nodes)
     objects = by_object(
-        [child.attributes.get("label", "") for child in node.children if child.tag in MASKS]
-        for node in root.all("image")
+        [child.attributes.get("label", "") for child in node.children if child.tag in MASKS] for node, _ in nodes
     )
     samples = []
-    for node in root.all("image"):
-        file_name, subset = portable(node.get("name")), node.attributes.get("subset", "")
-        if (
-            at := source.picture(
-                folders, [file_name, *([f"{subset}/{file_name}"] if subset else [])], "name", node.where
-            )
-        ) is None:
-            continue
-        picture, stem = at[0], stem_of(file_name)
-        row = {"split": part} if (part := PARTS.get(subset.lower())) else {}
-        counted.update(
-            "box" if child.tag in BOXES else "other" for child in node.children if child.tag in BOXES + OTHERS
-        )
-        name = f"{subset}/{stem}" if subset and stems[stem] > 1 else stem
-        paint = partial(_paint, node, picture, ids)
-        samples.append(source.sample(name, picture, paint, row, node.where, objects=objects, shown=True))
-    if counted["box"]:
-        source.note(f"{counted['box']} boxes are no masks; what is in them and in no mask is ignored (255)")
-    if counted["other"]:
-        source.note(
-            f"{counted['other']} ellipses, lines, points, cuboids or tags of pictures are no masks: they are left out"
-        )
+    for node, picture in nodes:
+        subset, file_name = picture.subset, portable(picture.name)
+        stem, names = stem_of(file_name), [file_name, *([f"{subset}/{file_name}"] if subset else [])]
+        if at := source.picture(folders, names, "name", node.where):
+            row = {"split": part} if (part := PARTS.get(subset.lower())) else {}
+            name = f"{subset}/{stem}" if subset and stems[stem] > 1 else stem
+            paint = partial(_paint, node, (picture.height, picture.width), at[0], ids)
+            samples.append(source.sample(name, at[0], paint, row, node.where, objects=objects, shown=True))
+    tags = [tag for used in uses.values() for tag in used]
+    if boxes := tags.count("box"):
+        source.note(f"{boxes} boxes are no masks; what is in them and in no mask is ignored (255)")
+    if others := sum(tag in OTHERS for tag in tags):
+        source.note(f"{others} ellipses, lines, points, cuboids or tags of pictures are no masks: they are left out")
     return classes, samples
 
 
-def _classes(root: Node, source: Source) -> tuple[tuple[str, ...], dict[str, int]]:
+def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Source) -> tuple[tuple[str, ...], dict[str, int]]:
     """The classes, and the id of each label. Labels of shapes that cannot be masks, and labels used only for whole
-    pictures, are not classes."""
-    uses: defaultdict[str, set[str]] = defaultdict(set)
-    for child in (child for image in root.all("image") for child in image.children):
-        uses[child.attributes.get("label", "")].add("mask" if child.tag in MASKS + BOXES else child.tag)
+    pictures, are not classes. uses: the tags of each label's shapes."""
     labels = [label for kind in ("task", "project", "job") for label in root.all("meta", kind, "labels", "label")]
-    kinds = {
-        name.text.strip(): kind.text.strip()
+    listed = [
+        (name.text.strip(), next((kind.text.strip() for kind in label.all("type")), ""))
         for label in labels
         for name in label.all("name")
-        for kind in label.all("type")
+    ]
+    if not listed:
+        raise UserError(root.where, "names no labels", "there must be <label><name>…</name></label> below <meta>")
+    others = {
+        name
+        for name, kind in listed
+        if {*uses[name]} == {"tag"} or (kind in OTHERS and {*MASKS, "box"}.isdisjoint(uses[name]))
     }
-    others = {name for name, kind in kinds.items() if kind in OTHERS and "mask" not in uses[name]}
-    others |= {name for name, used in uses.items() if used == {"tag"}}
-    named = [(name.text.strip(), name.where) for label in labels for name in label.all("name")]
-    if not named:
-        raise UserError(f"{root.where}: names no labels; there must be <label><name>…</name></label> below <meta>")
-    if others := sorted(others):
-        source.note(f"labels that name no mask are no classes: {', '.join(others)}")
-    return number_labels([name for name, _ in named if name not in others], named[0][1])
+    if others:
+        source.note(f"labels that name no mask are no classes: {', '.join(sorted(others))}")
+    return number_labels([name for name, _ in listed if name not in others], root.where)
 
 
-def _paint(node: Node, picture: Path, ids: dict[str, int]) -> Instances:
-    """The masks of an <image>. Raises UserError unless its size is its picture's."""
-    shape = node.whole("height"), node.whole("width")
+def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, int]) -> Instances:
+    """The masks of an <image> of `shape` (H, W). Raises UserError unless its size is its picture's."""
     check_frame(picture, shape, node.where)
-    masks = [child for child in node.children if child.tag in MASKS]
-    boxes = [child for child in node.children if child.tag in BOXES]
-    numbers, known = np.zeros(shape, np.int32, order="F"), Shapes()
-    painted = 0
-    for box in boxes:
-        left, top, right, bottom = (_number(box, name) for name in ("xtl", "ytl", "xbr", "ybr"))
-        painted += paint_box(numbers, left, top, right, bottom, known.number(native.IGNORE, "box"))
-        check_layers(painted, shape, node.where)
-    for mask in sorted(masks, key=lambda mask: mask.whole("z_order", 0)):
-        label = mask.get("label")
-        if (class_id := ids.get(label, ids.get(label.casefold()))) is None:
-            raise UserError(f"{mask.where}: is of the label {show_json(label)}, which <meta> does not name")
-        number = known.number(class_id, mask.whole("group_id", 0) or None)
-        if mask.tag == "mask":
-            left, top, inside = _pixels(mask, shape)
+    numbers, known, painted = np.zeros(shape, np.int32, order="F"), Shapes(), 0
+    for child in node.children:
+        if child.tag == "box":
+            box = fit(child.attributes, Box, child.where, strict=False)
+            painted += paint_box(numbers, box.xtl, box.ytl, box.xbr, box.ybr, known.number(native.IGNORE, "box"))
+            check_layers(painted, shape, node.where)
+    shapes = [
+        (fit(child.attributes, Shape, child.where, strict=False), child)
+        for child in node.children
+        if child.tag in MASKS
+    ]
+    for one, child in sorted(shapes, key=lambda shape: shape[0].z_order):
+        if (class_id := ids.get(one.label, ids.get(one.label.casefold()))) is None:
+            raise UserError(child.where, f"is of the label {show_json(one.label)}, which <meta> does not name")
+        number = known.number(class_id, one.group_id or None)
+        if child.tag == "mask":
+            left, top, inside = _pixels(child, shape)
             check_layers(painted := painted + inside.size, shape, node.where)
             numbers[top : top + inside.shape[0], left : left + inside.shape[1]][inside] = number
         else:
-            runs = polygon_runs([_corners(mask)], shape, mask.where)
+            pairs = [pair.split(",") for pair in child.get("points").split(";")]
+            corners = fit(pairs, list[tuple[float, float]], f"{child.where}: 'points'", strict=False)
+            runs = polygon_runs([[value for corner in corners for value in corner]], shape, child.where)
             check_layers(painted := painted + area(runs), shape, node.where)
             paint_runs(numbers, runs, number)
     return known.painted(numbers)
@@ -229,41 +254,12 @@ def _paint(node: Node, picture: Path, ids: dict[str, int]) -> Instances:
 def _pixels(node: Node, shape: tuple[int, int]) -> tuple[int, int, np.ndarray]:
     """Left, top and pixels (h, w) bool of a <mask>. Raises UserError unless its box is inside a picture of `shape`
     (H, W) and its run lengths fill the box."""
-    left, top, width, height = (node.whole(name) for name in ("left", "top", "width", "height"))
-    if min(left, top) < 0 or min(width, height) < 1 or left + width > shape[1] or top + height > shape[0]:
-        raise UserError(
-            f"{node.where}: its mask's box {[left, top, width, height]} is not inside the picture of {shape[1]} ×"
-            f" {shape[0]}"
-        )
-    text = node.get("rle")
-    if not COUNTS.fullmatch(text):
-        raise UserError(f"{node.where}: 'rle' must be whole numbers separated by commas, not {show_json(text)}")
-    counts = np.array([int(count) for count in text.split(",")], np.int64)
-    if counts.sum() != width * height:
-        raise UserError(
-            f"{node.where}: the run lengths of its mask add up to {counts.sum()}, not to {width} × {height}"
-        )
-    return left, top, np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(height, width)
-
-
-def _number(node: Node, name: str) -> float:
-    text = node.get(name)
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not abs(value) < 1e9:  # also true for NaN
-        raise UserError(f"{node.where}: '{name}' of <{node.tag}> must be a number, not {show_json(text)}")
-    return value
-
-
-def _corners(node: Node) -> list[float]:
-    """x, y, x, y, … of a polygon's `points`."""
-    text = node.get("points")
-    try:
-        pairs = [[float(value) for value in pair.split(",")] for pair in text.split(";")]
-    except ValueError:
-        pairs = [[]]
-    if any(len(pair) != 2 for pair in pairs):
-        raise UserError(f"{node.where}: 'points' must be x,y;x,y;… of a polygon's corners, not {show_json(text)}")
-    return [value for pair in pairs for value in pair]
+    mask = fit(node.attributes, Mask, node.where, strict=False)
+    box = [mask.left, mask.top, mask.width, mask.height]
+    if mask.left + mask.width > shape[1] or mask.top + mask.height > shape[0]:
+        raise UserError(node.where, f"its mask's box {box} is not inside the picture of {shape[1]} × {shape[0]}")
+    counts = fit([text.strip() for text in mask.rle.split(",")], list[Count], f"{node.where}: 'rle'", strict=False)
+    if sum(counts) != mask.width * mask.height:
+        problem = f"the run lengths of its mask add up to {sum(counts)}, not to {mask.width} × {mask.height}"
+        raise UserError(node.where, problem)
+    return mask.left, mask.top, np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(mask.height, mask.width)

@@ -124,13 +124,13 @@ def recognise(path: Path) -> SourceName:
     raise UserError(f"{path}: no dataset of a known format: it holds {held}, but none of {looked_for}")
 
 
-def json_kind(path: Path) -> Literal["coco", "labelme", "labelstudio"] | None:
+def json_kind(file: Path | bytes) -> Literal["coco", "labelme", "labelstudio"] | None:
     """The format of a JSON file by its keys, or of a list by those of its first entry; None if it is of none, or no
     JSON."""
     try:
         parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
-        top = parse_json(read_bytes(path, ANNOTATIONS), parts, str(path))
-        keys = top if isinstance(top, dict) else parse_json(bytes(top[0]) if top else b"", dict[str, Any], str(path))
+        top = parse_json(file if isinstance(file, bytes) else read_bytes(file, ANNOTATIONS), parts, "")
+        keys = top if isinstance(top, dict) else parse_json(bytes(top[0]) if top else b"", dict[str, Any], "")
     except UserError:
         return None
     if isinstance(top, list):  # COCO's results are a list, too

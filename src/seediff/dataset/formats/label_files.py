@@ -36,10 +36,12 @@ def palette(sample: Sample, *, classes: Sequence[str]) -> bytes:
     return sample.mask_data(sample.labels(len(classes)))
 
 
-def pictures_below(folder: Path) -> list[Path]:
-    """PNG and JPEG files in a folder, at any depth, sorted by path, without hidden files and folders."""
-    files = [path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file()]
-    return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+def named_pictures(folder: Path) -> list[tuple[str, Path]]:
+    """(path without suffix, file) of the PNG and JPEG files in a folder, at any depth, sorted by path, without hidden
+    ones."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
+    inner = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in files]
+    return [(name, path) for name, path in inner if not f"/{name}".count("/.")]
 
 
 @dataclass

@@ -20,10 +20,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ...errors import UserError
-from ...files.documents import read_json
+from ...files.documents import parse_json, read_json
 from ...files.messages import show_json
 from ...files.pictures import open_picture
-from ...files.reading import RECORD, inside
+from ...files.reading import RECORD, inside, read_bytes
 from .. import native
 from ..class_lists import find_list, number_labels
 from ..encoding import Instances
@@ -68,7 +68,7 @@ class File(msgspec.Struct, frozen=True):
 
 
 def is_folder(folder: Path) -> bool:
-    paths = (path for pattern in ("*.json", "*/*.json") for path in sorted(folder.glob(pattern))[:8])
+    paths = (path for pattern in ("*.json", "*/*.json") for path in sorted(folder.glob(pattern))[:8] if path.is_file())
     return any(json_kind(path) == "labelme" for path in paths)
 
 
@@ -83,55 +83,52 @@ def read(
     """
     one = source.path.is_file()
     root = source.path.parent if one else source.path
-    files = [source.path] if one else [path for path in sorted(root.rglob("*.json")) if path.is_file()]
-    paths = files if one else [path for path in files if json_kind(path) == "labelme"]
-    if not paths:
-        raise UserError(f"{source.path}: has no JSON file of labelme's, which has 'shapes'")
-    known = set(paths)
-    if left := [path for path in files if path not in known]:
+    left, shapes, pictures = list[Path](), list[Shape](), dict[Path, str]()
+    for path in [source.path] if one else [path for path in sorted(root.rglob("*.json")) if path.is_file()]:
+        data = read_bytes(inside(root, path), LARGEST)  # one at a time in memory
+        if one or json_kind(data) == "labelme":
+            file = parse_json(data, File, str(path))
+            pictures[path] = portable(file.imagePath)
+            shapes += file.shapes
+        else:
+            left.append(path)
+    if not pictures:
+        raise UserError(source.path, "has no JSON file of labelme's, which has 'shapes'")
+    if left:
         source.note(f"{len(left)} JSON files are none of labelme's, such as {left[0]}: they are left out")
-    used, others, pictures = set[str](), 0, dict[Path, str]()
-    for path in paths:  # one at a time in memory
-        file = read_json(inside(root, path), File, limit=LARGEST)
-        pictures[path] = portable(file.imagePath)
-        used.update(shape.label for shape in file.shapes if shape.kind in FILLED)
-        others += sum(shape.kind not in FILLED for shape in file.shapes)
-    if others:
+    used = [shape.label for shape in shapes if shape.kind in FILLED]
+    if others := len(shapes) - len(used):
         source.note(f"{others} lines, points or other shapes have no inside: they are left out")
-    listed = find_list(root, root.parent) if classes is None else None
-    labels, where = (listed.classes, listed.where) if listed else (sorted(used), root)
-    names, ids = number_labels(labels if classes is None else classes, where if classes is None else "--classes")
-    above = Path(os.path.commonpath([path.parent for path in paths]))
-    wanted = {path: (path.relative_to(above).with_suffix("").as_posix(), name) for path, name in pictures.items()}
-    return names, _samples(source, wanted, ids, root, Path(images) if images is not None else None)
+    where: object = "--classes"
+    if classes is None:
+        listed = find_list(root, root.parent)
+        classes, where = (listed.classes, listed.where) if listed else (sorted({*used}), root)
+    names, ids = number_labels(classes, where)
+    return names, _samples(source, pictures, ids, root, Path(images) if images is not None else None)
 
 
 def _samples(
-    source: Source, wanted: dict[Path, tuple[str, str]], ids: dict[str, int], root: Path, images: Path | None
+    source: Source, pictures: dict[Path, str], ids: dict[str, int], root: Path, images: Path | None
 ) -> Iterator[Sample]:
-    """wanted: path of a file → name of its sample, path of its picture. ids: label → id."""
-    for path, (name, picture_name) in wanted.items():
+    """pictures: path of a file → its `imagePath`. ids: label → id."""
+    above = Path(os.path.commonpath([path.parent for path in pictures]))
+    for path, picture_name in pictures.items():
         # `imagePath` is relative to the file and may lead to a folder beside the file's. Of another machine's path, the
         # last part is tried.
-        inside = os.path.normpath(os.path.join(path.parent.relative_to(root).as_posix(), picture_name)).replace(
-            os.sep, "/"
-        )
-        last = picture_name.rpartition("/")[2]
-        beside = [] if inside.startswith(("../", "/")) else [inside]
-        folders = (
-            [images] if images is not None else [root, path.parent, path.parent / native.IMAGES, root / native.IMAGES]
-        )
-        names = [*beside, last] if last else beside
+        inner = os.path.normpath(path.parent.relative_to(root) / picture_name).replace(os.sep, "/")
+        names = [
+            name for name in (inner, picture_name.rpartition("/")[2]) if name and not name.startswith(("../", "/"))
+        ]
+        folders = [root, path.parent, path.parent / native.IMAGES, root / native.IMAGES] if images is None else [images]
         at = source.found(folders, names, "imagePath", str(path))
-        picture: Path | bytes | None = at[0] if at else None
-        known = (
-            at is not None and at[0].suffix.lower() in PICTURES
-        )  # otherwise `imageData` may hold the picture as PNG or JPEG
-        if not known and (data := read_json(path, Picture, limit=LARGEST).imageData):
-            picture = _decoded(data, f"{path}: imageData")
+        picture: Path | bytes | None = at and at[0]
+        if at is None or at[0].suffix.lower() not in PICTURES:  # then the file may hold it
+            data = read_json(path, Picture, limit=LARGEST).imageData
+            picture = _decoded(data, f"{path}: imageData") if data else picture
         if picture is None:
             source.no_picture(path, f"there is no picture {show_json(picture_name)}, and 'imageData' is empty")
             continue
+        name = path.relative_to(above).with_suffix("").as_posix()
         yield source.sample(name, picture, partial(_paint, path, picture, ids), {}, path, objects=True, shown=True)
 
 
@@ -139,7 +136,7 @@ def _decoded(text: str, where: str) -> bytes:
     try:
         return base64.b64decode(text)
     except ValueError as error:
-        raise UserError(f"{where}: is no base64 of a picture") from error
+        raise UserError(where, "is no base64 of a picture") from error
 
 
 def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
@@ -148,16 +145,14 @@ def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
     height, width = shown_size(picture, f"{path}: its picture")
     shape = file.imageHeight or height, file.imageWidth or width
     check_frame(picture, shape, str(path))
-    shapes = file.shapes
-    canvas, known = Image.new("I", (shape[1], shape[0])), Shapes()
-    painted = 0
-    for number, each in enumerate(shapes, 1):
+    canvas, known, painted = Image.new("I", (shape[1], shape[0])), Shapes(), 0
+    for number, each in enumerate(file.shapes, 1):
         if each.kind in FILLED:
             where = f"{path}: shape {number}"
             if (class_id := ids.get(each.label, ids.get(each.label.casefold()))) is None:
                 classes = ", ".join(name for name, i in ids.items() if 0 < i < native.IGNORE)
                 raise UserError(
-                    f"{where}: is of the label {show_json(each.label)}, which is no class; they are {classes}"
+                    where, f"is of the label {show_json(each.label)}, which is no class; they are {classes}"
                 )
             painted += _draw(canvas, each, known.number(class_id, each.group_id), where)
             check_layers(painted, shape, str(path))
@@ -168,26 +163,23 @@ def _draw(canvas: Image.Image, each: Shape, number: int, where: str) -> int:
     """Fill a shape. Returns the pixels of a mask's box, and 0 for other shapes, because only masks take time."""
     corners = check_near([value for point in each.points for value in point], canvas.size[::-1], where)
     draw: Any = ImageDraw.Draw(canvas)
-    points = [tuple(corner) for corner in corners.tolist()]
-    two = each.kind in ("circle", "mask") or (each.kind == "rectangle" and len(points) != 4)
-    if len(points) != 2 if two else len(points) < 3:
-        raise UserError(
-            f"{where}: a {each.kind} has {'two points' if two else 'three points or more'}, not {len(points)}"
-        )
+    two = each.kind in ("circle", "mask") or (each.kind == "rectangle" and len(corners) != 4)
+    if len(corners) != 2 if two else len(corners) < 3:
+        needed = "two points" if two else "three points or more"
+        raise UserError(where, f"a {each.kind} has {needed}, not {len(corners)}")
     if each.kind == "circle":
         radius = np.hypot(*(corners[0] - corners[1]))
         draw.ellipse((*(corners[0] - radius), *(corners[0] + radius)), outline=number, fill=number)
     elif each.kind == "mask":
         with open_picture(_decoded(each.mask or "", f"{where}: mask"), f"{where}: mask") as picture:
             inside = np.asarray(picture.convert("L")) > 0
-        left, top = (int(value) for value in corners[0].round())
         if (corners == np.trunc(corners)).all():  # labelme crops a mask to its box if the corners are whole numbers
-            width, height = (int(value) for value in corners[1] - corners[0] + 1)
-            inside = inside[: max(height, 0), : max(width, 0)]
-        canvas.paste(number, (left, top), Image.fromarray(inside))
+            width, height = (corners[1] - corners[0] + 1).astype(int).clip(0)
+            inside = inside[:height, :width]
+        canvas.paste(number, tuple(corners[0].round().astype(int).tolist()), Image.fromarray(inside))
         return inside.size
     elif two:
         draw.rectangle((*corners.min(0), *corners.max(0)), outline=number, fill=number)
     else:
-        draw.polygon(points, outline=number, fill=number)
+        draw.polygon([tuple(corner) for corner in corners.tolist()], outline=number, fill=number)
     return 0

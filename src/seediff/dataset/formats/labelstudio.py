@@ -76,15 +76,11 @@ def write(export: Export) -> None:
 
 def _task(name: str, file_name: str, row: Mapping[str, Any], results: list[dict[str, Any]]) -> str:
     scored = [result["score"] for result in results if "score" in result]
-    made_by = (
-        " ".join(str(row[key]) for key in ("model", "method") if isinstance(row.get(key), str))
-        or f"seediff {__version__}"
-    )
+    made_by = " ".join(str(row[key]) for key in ("model", "method") if isinstance(row.get(key), str))
     score = {"score": min(scored)} if scored else {}
     data = {"image": SERVED + quote(file_name), OWN: {"name": name, "metadata": row}}
-    return json.dumps(
-        {"data": data, "predictions": [{"model_version": made_by, **score, "result": results}]}, ensure_ascii=False
-    )
+    prediction = {"model_version": made_by or f"seediff {__version__}", **score, "result": results}
+    return json.dumps({"data": data, "predictions": [prediction]}, ensure_ascii=False)
 
 
 def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -92,16 +88,14 @@ def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
     rest of the label map, also for ignored pixels."""
     labels = sample.labels(len(classes))
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
-    results = []
-    masks = []
+    results, masks = [], []
     if sample.instances is not None:
         objects = sample.objects(labels)
         masks = [(f"object-{i}", class_id, objects.index == i) for i, class_id in enumerate(objects.class_ids)]
         labels = np.where(objects.index >= 0, np.uint8(0), labels)
     masks += [(str(number), number, labels == number) for number in np.unique(labels).tolist() if number]
     for key, number, inside in masks:
-        name: str = IGNORED[1] if number == native.IGNORE else classes[number - 1]
-        value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [name]}
+        name = IGNORED[1] if number == native.IGNORE else classes[number - 1]
         tags = {
             "id": f"{OWN}-{key}",
             "type": "brushlabels",
@@ -109,6 +103,7 @@ def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
             "to_name": PICTURE,
             "origin": "prediction",
         }
+        value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [name]}
         score = None if number == native.IGNORE else _score(sample.metadata, name)
         results.append({**tags, **size, "value": value, **({} if score is None else {"score": score})})
     return results
@@ -117,38 +112,42 @@ def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
 def _score(row: Mapping[str, Any], name: str) -> float | None:
     """A class's `confidence`, or else its `presence`, clipped to [0, 1]; None if the row has neither, or if a person
     corrected the mask, because neither describes the corrected one."""
-    if is_corrected(row):
-        return None
-    for key in ("confidence", "presence"):
-        value = (row.get(key) or {}).get(name)
-        if isinstance(value, (int, float)):
-            return float(np.clip(value, 0, 1))
-    return None
+    values = [(row.get(key) or {}).get(name) for key in ("confidence", "presence")]
+    found = [value for value in values if isinstance(value, (int, float)) and not is_corrected(row)]
+    return float(np.clip(found[0], 0, 1)) if found else None
 
 
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
+class Region(msgspec.Struct, frozen=True):
+    """The value of a result: a brush mask or a polygon, and its label, in a list that has the name of its tag. points:
+    x and y in percent of the picture's sides."""
+
+    rle: list[Byte] | None = None
+    points: list[tuple[float, float]] | None = None
+    brushlabels: list[str] = []
+    polygonlabels: list[str] = []
+    labels: list[str] = []
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.brushlabels, *self.polygonlabels, *self.labels]
+
+
 class Result(msgspec.Struct, frozen=True):
-    """One region, choice or relation. original_width, original_height: of its picture, in pixels."""
+    """A region, choice or relation. original_width, original_height: of its picture, in pixels."""
 
     type: str = ""
+    id: Any = None
     value: dict[str, Any] = {}
     original_width: Side | None = None
     original_height: Side | None = None
     image_rotation: float = 0
 
-
-class Brush(msgspec.Struct, frozen=True):
-    rle: list[Byte]
-    brushlabels: list[str]
-
-
-class Polygon(msgspec.Struct, frozen=True):
-    """points: x and y in percent of the picture's sides."""
-
-    points: list[tuple[float, float]]
-    polygonlabels: list[str]
+    @property
+    def size(self) -> tuple[int | None, int | None]:
+        return self.original_height, self.original_width
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -173,8 +172,7 @@ def is_folder(folder: Path) -> bool:
 
 def _tasks(folder: Path) -> Path | None:
     """The file of tasks in a folder: tasks.json beside label_config.xml, or else Label Studio's export, if it is the
-    only JSON file.
-    """
+    only JSON file."""
     if (folder / TASKS).is_file() and (folder / CONFIG).is_file():
         return folder / TASKS
     files = [path for path in folder.glob("*.json") if path.is_file()]
@@ -195,67 +193,50 @@ def read(
     """
     file = (_tasks(source.path) or source.path / TASKS) if source.path.is_dir() else source.path
     if source.path.is_dir() and not file.is_file() and (brush := next(source.path.glob(BRUSHES), None)):
-        raise UserError(
-            brush,
-            "is a brush mask that does not say of which picture",
-            "export the project as JSON, which has the same masks",
-        )
+        problem = "is a brush mask that does not say of which picture"
+        raise UserError(brush, problem, "export the project as JSON, which has the same masks")
     listed: Any = parse_json(read_bytes(file, ANNOTATIONS), object, str(file))
     first = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
     if "data" not in first and not MIN_KEYS.isdisjoint(first):
         raise UserError(file, "is Label Studio's export JSON-MIN, which is not read", "export the project as JSON")
-    tasks = fit(listed, list[Task], str(file))
-    answers = {number: _answer(task, f"{file}: task {number}") for number, task in enumerate(tasks, 1)}
-    if any(by_person for _, by_person in answers.values()):
-        answers = {number: answer for number, answer in answers.items() if answer[1]}
-        if left := len(tasks) - len(answers):
-            source.note(f"{left} of {len(tasks)} tasks have no annotation, or were skipped: they are left out")
-    regions = [
-        (result, f"{file}: task {number}") for number, (answer, _) in answers.items() for result in answer.result
-    ]
-    if others := sum(
-        result.type not in ("brushlabels", "polygonlabels") and bool(result.value) for result, _ in regions
-    ):
+    answers = []
+    for number, task in enumerate(fit(listed, list[Task], str(file)), 1):
+        where = f"{file}: task {number}"
+        answers.append((where, task.data, *_answer(task, where)))
+    if any(by_person for *_, by_person in answers):
+        answers = [answer for answer in answers if answer[-1]]
+        if left := len(listed) - len(answers):
+            source.note(f"{left} of {len(listed)} tasks have no annotation, or were skipped: they are left out")
+    read = [(where, data, *_regions(answer, where)) for where, data, answer, _ in answers]
+    if others := sum(left for *_, left in read):
         source.note(f"{others} results are neither brush masks nor polygons: they are left out")
-    names, ids = _classes(file, classes, regions)
+    used = [[name for *_, region in regions for name in region.names] for _, _, regions, _ in read]
+    config, where = file.parent / CONFIG, "--classes"
+    if classes is None and config.is_file():
+        classes, where = _labels(read_xml(config, "View")), config
+    elif classes is None:
+        classes, where = sorted({name for names in used for name in names}), file
+    names, ids = number_labels(classes, where)
     folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
-    objects = by_object(
-        [label for r in answer.result for label in _shape(r, str(file))[1]] for answer, _ in answers.values()
-    )
-    samples = []
-    for number, (answer, _) in answers.items():
-        where, data = f"{file}: task {number}", tasks[number - 1].data
-        if (at := source.picture(folders, _picture_names(data, where), "image", where)) is None:
-            continue
-        picture, inside = at
-        name, row = _name_and_row(data, inside, where)
-        paint = partial(_paint, answer.result, picture, ids, where)
-        samples.append(source.sample(name, picture, paint, row, where, objects=objects, shown=True))
+    objects, samples = by_object(used), []
+    for where, data, regions, _ in read:
+        if at := source.picture(folders, _picture_names(data, where), "image", where):
+            own = Own(PurePosixPath(at[1]).with_suffix("").as_posix())
+            if isinstance(data.get(OWN), Mapping):
+                own = fit(data[OWN], Own, f"{where}: data.{OWN}")
+                check_row(own.metadata, f"{where}: metadata in its data.{OWN}")
+            paint = partial(_paint, regions, at[0], ids, where)
+            samples.append(source.sample(own.name, at[0], paint, own.metadata, where, objects=objects, shown=True))
     return names, samples
 
 
 def _answer(task: Task, where: str) -> tuple[Answer, bool]:
     """The annotation of a task that is read, or else its last prediction; and whether it is an annotation, which a
-    person made.
-    """
-    done = [answer for answer in task.annotations if not answer.was_cancelled]
-    if done:
-        return max(enumerate(done), key=lambda numbered: (numbered[1].updated_at or "", numbered[0]))[1], True
+    person made."""
+    if done := [answer for answer in task.annotations if not answer.was_cancelled]:
+        return max(reversed(done), key=lambda answer: answer.updated_at or ""), True
     predictions = [value for value in task.predictions if isinstance(value, dict)]
     return (fit(predictions[-1], Answer, f"{where}: its prediction") if predictions else Answer()), False
-
-
-def _classes(
-    file: Path, classes: Sequence[str] | None, regions: Sequence[tuple[Result, str]]
-) -> tuple[tuple[str, ...], dict[str, int]]:
-    """The classes asked for, or else those of label_config.xml, or else the labels in use, sorted by name; and the id
-    of each label."""
-    config = file.parent / CONFIG
-    if classes is not None:
-        return number_labels(classes, "--classes")
-    if config.is_file():
-        return number_labels(_labels(read_xml(config, "View")), config)
-    return number_labels(sorted({label for result, where in regions for label in _shape(result, where)[1]}), file)
 
 
 def _labels(root: Node) -> list[str]:
@@ -263,31 +244,27 @@ def _labels(root: Node) -> list[str]:
     values, waiting = list[str](), [root]
     while waiting:
         node = waiting.pop()
-        if node.tag in ("BrushLabels", "PolygonLabels"):
+        if node.tag in ("BrushLabels", "PolygonLabels", "Labels"):
             values += [label.get("value") for label in node.all("Label")]
         waiting += reversed(node.children)
     return list(dict.fromkeys(values))
 
 
-def _shape(result: Result, where: str) -> tuple[Brush | Polygon | None, list[str]]:
-    """A region's shape, or None if it is not a mask, and its labels."""
-    if result.type == "brushlabels":
-        brush = fit(result.value, Brush, f"{where}: a brush mask's 'value'")
-        return brush, brush.brushlabels
-    if result.type == "polygonlabels":
-        polygon = fit(result.value, Polygon, f"{where}: a polygon's 'value'")
-        return polygon, polygon.polygonlabels
-    return None, []
-
-
-def _name_and_row(data: Mapping[str, Any], inside: str, where: str) -> tuple[str, dict[str, Any]]:
-    """The name and row of a sample: those that were exported, or else its picture's path and an empty row."""
-    kept = data.get(OWN)
-    if not isinstance(kept, Mapping):
-        return PurePosixPath(inside).with_suffix("").as_posix(), {}
-    own = fit(kept, Own, f"{where}: data.{OWN}")
-    check_row(own.metadata, f"{where}: metadata in its data.{OWN}")
-    return own.name, own.metadata
+def _regions(answer: Answer, where: str) -> tuple[list[tuple[str, Result, Region]], int]:
+    """(place, result, value) of the masks of an answer, and the number of its other regions. Of <Polygon> or <Brush>
+    with <Labels> there are two results with the same id, of which the one with the label counts."""
+    found = []
+    for number, result in enumerate(answer.result, 1):
+        if result.type in ("brushlabels", "polygonlabels", "labels"):
+            here = f"{where}, result {number}"
+            region = fit(result.value, Region, here)
+            if region.rle is not None or region.points is not None:
+                found.append((here, result, region))
+    known = [result.id for _, result, _ in found]
+    return found, sum(
+        bool(result.value) and not (result.type in ("brush", "polygon") and result.id in known)
+        for result in answer.result
+    ) - len(found)
 
 
 def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
@@ -297,53 +274,45 @@ def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
     if not isinstance(address, str):
         texts = [value for value in data.values() if isinstance(value, str) and value.lower().endswith(PICTURES)]
         if len(texts) != 1:
-            raise UserError(f"{where}: 'data' must have the picture's path as 'image', not {show_json(address)}")
+            raise UserError(where, f"'data' must have the picture's path as 'image', not {show_json(address)}")
         address = texts[0]
     try:
         parts = urlsplit(address)
     except ValueError as error:
-        raise UserError(f"{where}: 'image' is no path or address: {show_json(address)}") from error
+        raise UserError(where, f"'image' is no path or address: {show_json(address)}") from error
     path = unquote(parts.query.partition("d=")[2] if parts.query.startswith("d=") else parts.path)
     steps = [step for step in path.split("/") if step][-64:]
     names = ["/".join(steps[i:]) for i in range(len(steps))]
     return [*names, names[-1][9:]] if names and UPLOADED.match(names[-1]) else names
 
 
-def _size(result: Result) -> tuple[int | None, int | None]:
-    return result.original_height, result.original_width
-
-
-def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], where: str) -> Instances:
+def _paint(
+    regions: Sequence[tuple[str, Result, Region]], picture: Path, ids: Mapping[str, int], where: str
+) -> Instances:
     """The regions of a task; later ones cover earlier ones."""
     stored = picture_size(picture)
-    shape = stored if stored in map(_size, results) else shown_size(picture)
+    shape = stored if stored in [result.size for _, result, _ in regions] else shown_size(picture)
     check_pixels((shape[1], shape[0]), where)
     numbers, known, painted = np.zeros(shape, np.int32), Shapes(), 0
-    for number, result in enumerate(results, 1):
-        here = f"{where}, result {number}"
-        form, names = _shape(result, here)
-        if form is None:
-            continue
+    for here, result, region in regions:
         if result.image_rotation % 360:
+            turned = f"was drawn on a picture that is turned by {result.image_rotation:g}°"
+            raise UserError(here, turned, "turn it back in Label Studio")
+        if result.size != shape:
             raise UserError(
-                f"{here}: was drawn on a picture that is turned by {result.image_rotation:g}°; turn it back in Label"
-                " Studio"
+                here, f"is of a picture of {result.size}, but {picture} is {shape}; both are (height, width)"
             )
-        if (size := _size(result)) != shape:
-            raise UserError(f"{here}: is of a picture of {size}, but {picture} is {shape}; both are (height, width)")
-        called = [name if name in ids else name.casefold() for name in names]
+        called = [name if name in ids else name.casefold() for name in region.names]
         if len(called) != 1 or called[0] not in ids:
             classes = ", ".join(name for name, i in ids.items() if 0 < i < native.IGNORE)
-            raise UserError(f"{here}: must have one label, of {classes}, not {show_json(names)}")
-        if isinstance(form, Brush):
+            raise UserError(here, f"must have one label, of {classes}, not {show_json(region.names)}")
+        if region.rle is not None:
             try:
-                inside = decode_brush(bytes(form.rle), shape)
+                inside = decode_brush(bytes(region.rle), shape)
             except ValueError as error:
-                raise UserError(f"{here}: its 'rle' is no mask: {error}") from error
+                raise UserError(here, f"its 'rle' is no mask: {error}") from error
         else:
-            corners = [
-                value / 100 * side for point in form.points for value, side in zip(point, shape[::-1], strict=True)
-            ]
+            corners = (np.array(region.points or [], np.float64).reshape(-1, 2) / 100 * shape[::-1]).ravel().tolist()
             inside = fill(polygon_runs([corners], shape, here), shape)
         check_layers(painted := painted + int(inside.sum()), shape, where)
         numbers[inside] = known.number(ids[called[0]])

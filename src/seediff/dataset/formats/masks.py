@@ -23,20 +23,20 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from ...errors import UserError
 from .. import native
-from ..class_lists import find_list, named_classes, read_mask
-from ..labels import LabelSet, find_parts, open_published, published_layout
+from ..class_lists import ClassList, find_list, named_classes, read_mask
+from ..labels import find_parts, open_published, published_layout
 from ..sample import Sample
 from .drivers import Source
-from .label_files import PARTS, pictures_below
+from .label_files import PARTS, named_pictures
 
 PICTURE_FOLDERS = ("images", "image", "imgs", "img", "data")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "gt")
 ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg")
 """Endings that names of masks may have after the names of their pictures."""
+Found = list[tuple[str | None, str, Path, Path]]
+"""Split, name, picture and mask of each sample."""
 
 
 def is_folder(folder: Path) -> bool:
@@ -44,27 +44,21 @@ def is_folder(folder: Path) -> bool:
     and may be unfinished, and for folders that a JSON file describes."""
     own = any((folder / name).exists() for name in (native.METADATA, native.CONFIG, native.BATCHES))
     coco = any(any(folder.glob(pattern)) for pattern in ("annotations/*.json", "*.coco.json", "instances*.json"))
-    return published_layout(folder) is not None or (not own and not coco and any(True for _ in _pairs(folder)))
+    return published_layout(folder) is not None or (not own and not coco and any(True for _ in _folders(folder)))
 
 
-def _pairs(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
+def _folders(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
     """(split, folder of pictures, folder of masks) wherever both have files; they may be the same folder."""
-    for base in (
-        root,
-        *(
-            path
-            for path in sorted(root.iterdir() if root.is_dir() else ())
-            if PARTS.get(path.name.lower()) and path.is_dir()
-        ),
-    ):
-        split = None if base == root else PARTS[base.name.lower()]
-        pictures = next((path for name in PICTURE_FOLDERS if (path := base / name).is_dir()), None)
-        masks = next(
-            (path for name in MASK_FOLDERS if (path := base / name).is_dir() and any(path.rglob("*.png"))), None
+    inner = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    for base, split in ((root, None), *((path, PARTS.get(path.name.lower())) for path in inner)):
+        if split is None and base != root:
+            continue
+        pictures, masks = (
+            [path for name in names if (path := base / name).is_dir()] for names in (PICTURE_FOLDERS, MASK_FOLDERS)
         )
-        if pictures and masks:
-            yield split, pictures, masks
-        elif any(path for ending in ENDINGS for path in base.glob(f"*{ending}.png")):
+        if pictures and (masks := [path for path in masks if any(path.rglob("*.png"))]):
+            yield split, pictures[0], masks[0]
+        elif any(any(base.glob(f"*{ending}.png")) for ending in ENDINGS):
             yield split, base, base
 
 
@@ -80,88 +74,70 @@ def read(
 
     With a single class, 255 is that class if no mask has a value other than 0 and 255. Otherwise 255 is ignored.
     """
-    root = source.path
-    if classes is None and (layout := published_layout(root)):
-        return _read_public(source, layout, split)
-    if not (folders := list(_pairs(root))):
-        raise UserError(
-            f"{root}: has no {PICTURE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"
-        )
-    places = [root, *(masks for *_, masks in folders), *(masks.parent for *_, masks in folders)]
-    listed = find_list(*places, classes=classes) or (named_classes(classes) if classes is not None else None)
-    if listed is None:
-        raise UserError(
-            f"{root}: nothing says what the masks' values mean; --classes names the ids from 1 on, or a classes.txt"
-            " does"
-        )
-    names = listed.classes
-    found = [(split, *pair) for split, pictures, masks in folders for pair in _matched(pictures, masks, source)]
-    single = found and len(names) == 1 and listed.colours is None and not listed.ids[0]
-    if single and not any((read_mask(mask, listed) % 255).any() for *_, mask in found):
-        source.note(f"no mask has a value but 0 and 255: 255 is '{names[0]}', and nothing is ignored")
-        listed = replace(listed, ids={0: 0, native.IGNORE: 1})
+    layout = published_layout(source.path) if classes is None else None
+    listed, found = _published(source, layout, split) if layout else _matched(source, classes)
     samples, counts = [], Counter(name for _, name, *_ in found)
     for folder, name, picture, mask in found:
         part = folder or (PARTS.get(name.partition("/")[0].lower()) if "/" in name else None)
-        if split not in (None, part or "train"):
-            continue
-        name = f"{folder}/{name}" if folder and counts[name] > 1 else name
-        labels, row = partial(read_mask, mask, listed), {"split": part} if part else {}
-        samples.append(source.sample(name, picture, labels, row, picture, picture, mask))
+        if split in (None, part or "train"):
+            name = f"{folder}/{name}" if folder and counts[name] > 1 else name
+            labels, row = partial(read_mask, mask, listed), {"split": part} if part else {}
+            samples.append(source.sample(name, picture, labels, row, picture, picture, mask))
     if not samples and split is not None:
-        raise UserError("split", f"{split}: no picture of {root} is in it")
-    return names, samples
+        raise UserError("split", f"{split}: no picture of {source.path} is in it")
+    return listed.classes, samples
 
 
-def _read_public(source: Source, layout: str, split: str | None) -> tuple[tuple[str, ...], list[Sample]]:
+def _published(source: Source, layout: str, split: str | None) -> tuple[ClassList, Found]:
     _, parts = find_parts(source.path, layout) or (None, {})
-    sets = [(part, open_published(source.path, layout, part)) for part in (parts if split is None else [split])]
-    samples = []
-    for part, labels in sets:
+    found: Found = []
+    for part in parts if split is None else [split]:
+        labels = open_published(source.path, layout, part)
         if labels.images and not labels.images.is_relative_to(source.path):
             problem = "holds labels whose pictures lie beside it"
             raise UserError(source.path, problem, f"name the folder above both, with --split {part}")
         for name, file in labels.files.items():
-            if (picture := labels.picture(name)) is None:
+            if picture := labels.picture(name):
+                found.append((part, name, picture, file))
+            else:
                 source.no_picture(file, f"there is no picture of it in {labels.images}")
-                continue
-            samples.append(
-                source.sample(name, picture, partial(_labels, labels, name), {"split": part}, file, file, picture)
-            )
-    return sets[0][1].classes, samples
+    ids = {number: native.IGNORE if i < 0 else i + 1 for number, i in enumerate(labels.table[:256].tolist()) if i > -2}
+    return ClassList(labels.classes, ids, {}, labels.about), found
 
 
-def _labels(labels: LabelSet, name: str) -> np.ndarray:
-    """(H, W) uint8: the label map `name`, with the classes from id 1."""
-    classes = labels.read(name)
-    return np.where(classes < 0, native.IGNORE, classes + 1).astype(np.uint8)
+def _matched(source: Source, classes: Sequence[str] | None) -> tuple[ClassList, Found]:
+    root, folders = source.path, list(_folders(source.path))
+    if not folders:
+        problem = f"has no {PICTURE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"
+        raise UserError(root, problem)
+    places = [root, *(masks for *_, masks in folders), *(masks.parent for *_, masks in folders)]
+    listed = find_list(*places, classes=classes) or (named_classes(classes) if classes is not None else None)
+    if listed is None:
+        problem = "nothing says what the masks' values mean"
+        raise UserError(root, problem, "--classes names the ids from 1 on, or a classes.txt does")
+    found = [(split, *pair) for split, *places in folders for pair in _pairs(source, *places)]
+    single = found and len(listed.classes) == 1 and listed.colours is None and not listed.ids[0]
+    if single and not any((read_mask(mask, listed) % 255).any() for *_, mask in found):
+        source.note(f"no mask has a value but 0 and 255: 255 is '{listed.classes[0]}', and nothing is ignored")
+        listed = replace(listed, ids={0: 0, native.IGNORE: 1})
+    return listed, found
 
 
-def _matched(pictures: Path, masks: Path, source: Source) -> list[tuple[str, Path, Path]]:
+def _pairs(source: Source, pictures: Path, masks: Path) -> list[tuple[str, Path, Path]]:
     """(name, picture, mask) of each picture that has a mask; the others are left out. A mask without a picture counts
     as a missing picture."""
-    files = {
-        path.relative_to(masks).with_suffix("").as_posix(): path
-        for path in pictures_below(masks)
-        if path.suffix.lower() == ".png"
-    }
-    pairs, left, used = [], 0, set[Path]()
-    for path in pictures_below(pictures):
-        name = path.relative_to(pictures).with_suffix("").as_posix()
-        if pictures == masks and any(name.endswith(ending) for ending in ENDINGS) and path.suffix.lower() == ".png":
-            continue
-        tried = ([] if pictures == masks else [name]) + [name + ending for ending in ENDINGS]
-        mask = next((files[one] for one in tried if one in files), None)
-        if mask is None:
-            left += 1
-            continue
-        used.add(mask)
-        pairs.append((name, path, mask))
-    if lost := [
-        path for name, path in files.items() if path not in used and (pictures != masks or name.endswith(ENDINGS))
-    ]:
-        source.no_picture(lost[0], f"is a mask, but there is no picture of its name in {pictures}")
-        source.missing += len(lost) - 1
-    if left:
-        source.note(f"{left} of {left + len(pairs)} pictures have no mask in {masks}: they are left out")
+    beside = pictures == masks
+    maps = {name: path for name, path in named_pictures(masks) if path.suffix.lower() == ".png"}
+    if beside:
+        maps = {name: path for name, path in maps.items() if name.endswith(ENDINGS)}
+    files, ends = set(maps.values()), ENDINGS if beside else ("", *ENDINGS)
+    photos = [(name, path) for name, path in named_pictures(pictures) if not beside or path not in files]
+    chosen = [
+        (name, path, next((maps[name + end] for end in ends if name + end in maps), None)) for name, path in photos
+    ]
+    pairs = [(name, path, mask) for name, path, mask in chosen if mask]
+    for path in sorted(files.difference(mask for *_, mask in pairs)):
+        source.no_picture(path, f"is a mask, but there is no picture of its name in {pictures}")
+    if left := len(photos) - len(pairs):
+        source.note(f"{left} of {len(photos)} pictures have no mask in {masks}: they are left out")
     return pairs

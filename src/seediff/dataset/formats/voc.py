@@ -11,10 +11,10 @@ out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files st
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 import numpy as np
 
@@ -23,24 +23,19 @@ from ...errors import UserError
 from ...files.pictures import open_picture
 from ...files.reading import inside, read_lines
 from .. import native
-from ..class_lists import WEIGHTS, ClassList, check_meaning, find_list, named_classes, read_mask, voc_colours
+from ..class_lists import WEIGHTS, check_meaning, find_list, named_classes, read_mask, voc_colours
 from ..encoding import Instances
 from ..labels import find_voc
-from ..rows import check_name, flat_name
+from ..rows import flat_name
 from ..sample import SPLITS, Sample
 from ..shapes.objects import Objects
 from .drivers import Export, Source
-from .label_files import PARTS
+from .label_files import PARTS, named_pictures
 
-IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES, LISTS = (
-    "JPEGImages",
-    "SegmentationClass",
-    "SegmentationObject",
-    "Annotations",
-    "ImageSets/Segmentation",
-)
-TRAINVAL = "trainval"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES = "JPEGImages", "SegmentationClass", "SegmentationObject", "Annotations"
+LISTS = "ImageSets/Segmentation"
+OWN = ("trainval", *SPLITS)
+"""VOC's own lists. Other programs add lists of something else than files."""
 MAX_OBJECTS = 254  # object maps are uint8 too, and 0 and 255 are reserved
 
 
@@ -60,13 +55,8 @@ def write(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bo
             export.put_image(f"{IMAGES}/{placed.file_name}", placed)
         for folder, (suffix, data) in files.items():
             export.put(f"{folder}/{placed.name}.{suffix}", data)
-    lists = {
-        "train": ["train"],
-        "val": ["val"],
-        TRAINVAL: ["train", "val"],
-        **({"test": ["test"]} if "test" in export.parts else {}),
-    }
-    for title, splits in lists.items():
+    for title in (*SPLITS[:2], OWN[0], *(["test"] if "test" in export.parts else [])):
+        splits = OWN[1:3] if title == OWN[0] else (title,)
         names = (name for name, split in zip(export.names, export.splits, strict=True) if split in splits)
         export.put(f"{LISTS}/{title}.txt", "".join(f"{name}\n" for name in names))
     export.put(native.CLASSES, native.classes_text(export.classes))
@@ -119,26 +109,19 @@ def annotation(file_name: str, size: tuple[int, int, int], objects: Objects, cla
     An object that reaches the picture's edge is `truncated`.
     """
     height, width, depth = size
-    root = ElementTree.Element("annotation")
-    for tag, text in (("folder", IMAGES), ("filename", file_name)):
-        ElementTree.SubElement(root, tag).text = text
-    ElementTree.SubElement(ElementTree.SubElement(root, "source"), "database").text = "SeeDiff"
-    _fill(ElementTree.SubElement(root, "size"), {"width": width, "height": height, "depth": depth})
-    ElementTree.SubElement(root, "segmented").text = "1"
-    for class_id, (left, top, right, bottom) in zip(objects.class_ids, objects.boxes_xyxy, strict=True):
-        truncated = left == 0 or top == 0 or right == width or bottom == height
-        node = ElementTree.SubElement(root, "object")
-        _fill(node, {"name": classes[class_id - 1], "pose": "Unspecified", "truncated": int(truncated), "difficult": 0})
-        _fill(
-            ElementTree.SubElement(node, "bndbox"), {"xmin": left + 1, "ymin": top + 1, "xmax": right, "ymax": bottom}
-        )
-    ElementTree.indent(root, "\t")
-    return ElementTree.tostring(root, encoding="utf-8") + b"\n"
-
-
-def _fill(node: ElementTree.Element, values: dict[str, str | int]) -> None:
-    for tag, value in values.items():
-        ElementTree.SubElement(node, tag).text = str(value)
+    boxes = [
+        f"\t<object>\n\t\t<name>{escape(classes[class_id - 1])}</name>\n\t\t<pose>Unspecified</pose>\n"
+        f"\t\t<truncated>{int(left == 0 or top == 0 or right == width or bottom == height)}</truncated>\n"
+        f"\t\t<difficult>0</difficult>\n\t\t<bndbox>\n\t\t\t<xmin>{left + 1}</xmin>\n\t\t\t<ymin>{top + 1}</ymin>\n"
+        f"\t\t\t<xmax>{right}</xmax>\n\t\t\t<ymax>{bottom}</ymax>\n\t\t</bndbox>\n\t</object>\n"
+        for class_id, (left, top, right, bottom) in zip(objects.class_ids, objects.boxes_xyxy, strict=True)
+    ]
+    return (
+        f"<annotation>\n\t<folder>{IMAGES}</folder>\n\t<filename>{escape(file_name)}</filename>\n"
+        "\t<source>\n\t\t<database>SeeDiff</database>\n\t</source>\n"
+        f"\t<size>\n\t\t<width>{width}</width>\n\t\t<height>{height}</height>\n\t\t<depth>{depth}</depth>\n\t</size>\n"
+        f"\t<segmented>1</segmented>\n{''.join(boxes)}</annotation>\n"
+    ).encode()
 
 
 def is_folder(folder: Path) -> bool:
@@ -156,45 +139,46 @@ def read(
     images: the folder of the pictures, if JPEGImages is a link that leads out of the folder.
     """
     if (root := find_voc(source.path)) is None:
-        raise UserError(
-            f"{source.path}: has no {CLASS_MAPS}; name the folder of a VOC data set that holds it, such as"
-            " VOCdevkit/VOC2012"
-        )
+        raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
     listed = find_list(root, classes=classes) or named_classes(VOC_CLASSES if classes is None else classes)
-    return listed.classes, _samples(source, root, split, listed, Path(images) if images is not None else None)
-
-
-def _samples(source: Source, root: Path, split: str | None, listed: ClassList, images: Path | None) -> list[Sample]:
-    folder, masks = images or root / IMAGES, root / CLASS_MAPS
+    folder, masks = root / IMAGES if images is None else Path(images), root / CLASS_MAPS
+    pictures = dict(reversed(named_pictures(folder)))  # NAME.jpg goes before NAME.png
+    maps = {name: path for name, path in named_pictures(masks) if path.suffix == ".png"}
     lists = {path.stem: _read_list(path) for path in sorted((root / LISTS).glob("*.txt")) if path.is_file()}
-    named = _named(root, split, lists, folder)
-    samples: list[Sample] = []
+    parts = {title: PARTS.get(title.lower(), title.lower()) for title in lists}
+    if split is not None:
+        asked = [title for title in lists if title == split] or [title for title in lists if parts[title] == split]
+        if not asked:
+            raise UserError(root / LISTS / f"{split}.txt", f"there is no such file; --split names a list of {LISTS}")
+        named = {name: where for title in asked for name, where in lists[title].items()}
+    elif set(OWN).isdisjoint(parts.values()):
+        named = {name: str(path) for name, path in maps.items()}
+    else:
+        named: dict[str, str] = {}
+        for title in sorted(lists, key=lambda title: (*OWN, parts[title]).index(parts[title])):
+            known = lists[title] if parts[title] in OWN else lists[title].keys() & {*pictures, *maps}
+            named |= {name: where for name, where in lists[title].items() if name in known and name not in named}
+    samples, left = list[Sample](), 0
     for name, where in named.items():
-        image = next((path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()), None)
-        check_name(name, set(), where)
-        if image is None:
+        if (image := pictures.get(name)) is None:
             source.no_picture(where, f"{folder} has no picture '{name}'")
-            continue
-        try:
-            inside(images or root, image)
-        except UserError as error:
-            raise UserError(f"{error}; --images names a folder elsewhere that may be read") from error
-        mask, numbers = masks / f"{name}.png", root / OBJECT_MAPS / f"{name}.png"
-        if not mask.exists():
-            continue
-        within = {part for title, names in lists.items() if (part := PARTS.get(title.lower())) and name in names}
-        inside(root, numbers)
-        labels = partial(read_mask, mask, listed)
-        objects = partial(_objects, labels, numbers) if numbers.is_file() else False
-        row = {"split": within.pop()} if len(within) == 1 else {}
-        samples.append(source.sample(name, image, labels, row, where, mask, objects=objects))
-    unmasked = len(named) - len(samples) - source.missing
-    if unmasked and not samples:
-        name, where = next(iter(named.items()))
-        raise UserError(f"{where}: {masks} has no mask of '{name}', nor of any other picture")
-    if unmasked:
-        source.note(f"{unmasked} of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
-    return samples
+        elif (mask := maps.get(name)) is None:
+            left += 1
+        else:
+            inside(root if images is None else folder, image)
+            labels, numbers = partial(read_mask, mask, listed), root / OBJECT_MAPS / f"{name}.png"
+            objects = partial(_objects, labels, numbers) if numbers.is_file() else False
+            within = {parts[title] for title in lists if parts[title] in SPLITS and name in lists[title]}
+            row = {"split": within.pop()} if len(within) == 1 else {}
+            samples.append(source.sample(name, image, labels, row, where, mask, numbers, objects=objects))
+    if left:
+        source.note(f"{left} of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
+    return listed.classes, samples
+
+
+def _read_list(path: Path) -> dict[str, str]:
+    """Name → where it is listed, for errors."""
+    return {line.strip(): f"{path}, line {number}" for number, line in enumerate(read_lines(path), 1) if line.strip()}
 
 
 def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
@@ -213,35 +197,3 @@ def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
     numbers = numbers[1:].reshape(labels.shape)
     counts = np.bincount(numbers.ravel() * 256 + labels.ravel(), minlength=256 * len(known)).reshape(-1, 256)
     return Instances(numbers, tuple(counts[1:].argmax(1).tolist()))
-
-
-def _named(root: Path, split: str | None, lists: Mapping[str, Mapping[str, str]], images: Path) -> dict[str, str]:
-    """Name → where it is listed, for the samples of a split; None: of all, or of all label maps if there are none of
-    VOC's own lists. lists: title → name → where. images: the folder of the pictures."""
-    parts = {title: PARTS.get(title.lower(), title.lower()) for title in lists}
-    if split is not None:
-        if not (asked := [t for t in lists if t == split] or [t for t in lists if parts[t] == split]):
-            raise UserError(f"{root / LISTS / split}.txt: there is no such file; --split names a list of {LISTS}")
-        return {name: where for title in asked for name, where in lists[title].items()}
-    masks, own = root / CLASS_MAPS, (TRAINVAL, *SPLITS)
-    ours = sorted((title for title in lists if parts[title] in own), key=lambda title: own.index(parts[title]))
-    if not ours:
-        return {_name(path, masks): str(path) for path in sorted(masks.rglob("*.png"))}
-    named: dict[str, str] = {}
-    others = [title for title in lists if title not in ours]  # CVAT's subsets, or lists of something else than files
-    folders = (masks, images) if others else ()
-    files = {_name(path, folder) for folder in folders for path in folder.rglob("*") if path.suffix in SUFFIXES}
-    for title in (*ours, *others):
-        for name, where in lists[title].items():
-            if title in ours or name in files:
-                named.setdefault(name, where)
-    return named
-
-
-def _name(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).with_suffix("").as_posix()
-
-
-def _read_list(path: Path) -> dict[str, str]:
-    """Name → where it is listed, for errors."""
-    return {line.strip(): f"{path}, line {number}" for number, line in enumerate(read_lines(path), 1) if line.strip()}
