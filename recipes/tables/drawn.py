@@ -148,7 +148,7 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
         self.settings = config.settings()
         self.ids = {name: number for number, name in enumerate(config.classes, 1)}
         self.model: Model | None = None
-        super().__init__(config, [native.IMAGES, native.MASKS, *(f"{native.MASKS}/{name}" for name in self.settings)])
+        super().__init__(config)
 
     def items(self) -> list[SampleSpec]:
         return set_specs(self.config)

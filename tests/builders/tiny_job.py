@@ -39,7 +39,7 @@ class TinyJob(Job[TinyConfig, int, Sequence[int]]):
     on_device = False
 
     def __init__(self, config: TinyConfig, trouble: Callable[[int], None] | None = None) -> None:
-        super().__init__(config, [IMAGES])
+        super().__init__(config)
         self.trouble = trouble
 
     def items(self) -> Sequence[int]:

@@ -22,7 +22,7 @@ from seediff.run import generate as run_module
 from seediff.run import loop as loop_module
 from seediff.run import segment as segment_module
 from seediff.run.generate import generate
-from seediff.run.loop import Local
+from seediff.run.loop import Engine
 from seediff.run.segment import SegmentJob, segment_photos
 
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=2)
@@ -31,12 +31,12 @@ CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=2)
 @pytest.fixture(scope="module")
 def inline(tmp_path_factory):
     out = tmp_path_factory.mktemp("inline") / "out"
-    generate(CONFIG, out, draw=fake_draw, engine=Local(ahead=0))
+    generate(CONFIG, out, draw=fake_draw, engine=Engine(beside=False))
     return contents(out)
 
 
 def test_the_same_bytes(tmp_path, inline):
-    result = generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Local(ahead=3))
+    result = generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Engine(beside=True))
     assert contents(tmp_path / "out") == inline
     assert result.done == 10
     assert {"drawing", "masks", "writing"} <= set(result.seconds)
@@ -44,7 +44,7 @@ def test_the_same_bytes(tmp_path, inline):
 
 def test_stopped_at_writes_and_continued(tmp_path, monkeypatch, inline):
     check_interrupted(
-        lambda out: generate(CONFIG, out, draw=fake_draw, engine=Local(ahead=1)),
+        lambda out: generate(CONFIG, out, draw=fake_draw, engine=Engine(beside=True)),
         tmp_path,
         monkeypatch,
         (0, 1, 2, 4, 7, 12, 20),
@@ -52,8 +52,8 @@ def test_stopped_at_writes_and_continued(tmp_path, monkeypatch, inline):
     assert contents(tmp_path / "whole") == inline
 
 
-@pytest.mark.parametrize("ahead", [0, 1])
-def test_an_error_of_the_writer_stops_the_drawing_with_its_own_line(tmp_path, monkeypatch, ahead):
+@pytest.mark.parametrize("beside", [False, True])
+def test_an_error_of_the_writer_stops_the_drawing_with_its_own_line(tmp_path, monkeypatch, beside):
     drawn = [0]
 
     def draw(specs):
@@ -66,31 +66,8 @@ def test_an_error_of_the_writer_stops_the_drawing_with_its_own_line(tmp_path, mo
 
     monkeypatch.setattr(run_module.native, "encode_image", encode)
     with pytest.raises(UserError, match=r"^images/000000.png: the disk is full$"):
-        generate(CONFIG, tmp_path / "out", draw=draw, engine=Local(ahead=ahead))
-    assert drawn[0] <= 1 + 2 * ahead < 5  # of five batches
-
-
-def test_the_queue_is_bounded_and_in_order(tmp_path, monkeypatch):
-    """While the first batch is written, no more are captured than may wait; and batches are written in order."""
-    captured, written, held = [], [], threading.Event()
-
-    def capture(self, batch):
-        captured.append(batch[0])
-        if len(captured) == 3:
-            held.set()
-        return batch
-
-    def write(self, batch, out):
-        assert held.wait(PATIENCE)
-        assert len(captured) <= len(written) + 3  # one is written now, two wait
-        written.append(batch[0])
-        return real(self, batch, out)
-
-    real = TinyJob.write
-    monkeypatch.setattr(TinyJob, "capture", capture)
-    monkeypatch.setattr(TinyJob, "write", write)
-    tiny(tmp_path / "out", engine=Local(ahead=2))
-    assert captured == written == list(range(0, 20, 2))
+        generate(CONFIG, tmp_path / "out", draw=draw, engine=Engine(beside))
+    assert drawn[0] == 1 + beside  # of five batches
 
 
 @pytest.mark.parametrize(("device", "here"), [("cpu", True), ("mps", True), ("cuda:1", False)])
@@ -102,29 +79,6 @@ def test_only_cuda_writes_while_it_draws(tmp_path, monkeypatch, device, here):
     monkeypatch.setattr(loop_module, "_cuda", lambda device: None)
     tiny(tmp_path / "out", config=TinyConfig(device=device))
     assert (threads == {threading.current_thread()}) is here
-
-
-def test_what_waited_is_not_begun_when_the_capture_fails(tmp_path, monkeypatch):
-    begun, first = [], threading.Event()
-
-    def capture(self, batch):
-        if batch[0] == 6:
-            first.wait(PATIENCE)
-            raise KeyboardInterrupt
-        return batch
-
-    def write(self, batch, out):
-        begun.append(batch[0])
-        first.set()
-        time.sleep(1)  # as long as the capture needs to fail on a busy machine
-        return real(self, batch, out)
-
-    real = TinyJob.write
-    monkeypatch.setattr(TinyJob, "capture", capture)
-    monkeypatch.setattr(TinyJob, "write", write)
-    with pytest.raises(KeyboardInterrupt):
-        tiny(tmp_path / "out", engine=Local(ahead=3))
-    assert begun == [0]
 
 
 @pytest.fixture(scope="module")
@@ -145,10 +99,10 @@ def test_files_of_segments_are_made_while_the_next_batch_is_named(tmp_path, segm
     segment(tmp_path / "inline")
     second, real, makers = threading.Event(), SegmentJob.names, set()
 
-    def names(self, photo, segments):
-        if photo.spec.photo.name == "2":
+    def names(self, photos, segments):
+        if photos[0][0].photo.name == "2":
             second.set()
-        return real(self, photo, segments)
+        return real(self, photos, segments)
 
     def files(*given, **more):
         assert second.wait(PATIENCE)
@@ -158,7 +112,7 @@ def test_files_of_segments_are_made_while_the_next_batch_is_named(tmp_path, segm
     made = segment_module.photo_files
     monkeypatch.setattr(SegmentJob, "names", names)
     monkeypatch.setattr(segment_module, "photo_files", files)
-    result = segment(tmp_path / "out", engine=Local(ahead=1))
+    result = segment(tmp_path / "out", engine=Engine(beside=True))
     assert (result.done, len(result.rows), len(result.failed)) == (6, 5, 1)
     assert {"reading", "segmenting", "naming", "writing"} <= set(result.seconds)
     assert {name.partition("_")[0] for name in makers} == {"writing"}
@@ -180,7 +134,7 @@ def test_interrupted_while_drawing(tmp_path, inline, error):
         return fake_draw(specs)
 
     with pytest.raises(error):
-        generate(CONFIG, tmp_path / "out", draw=draw, engine=Local(ahead=1))
+        generate(CONFIG, tmp_path / "out", draw=draw, engine=Engine(beside=True))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("writing")]
-    generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Local(ahead=1))
+    generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Engine(beside=True))
     assert contents(tmp_path / "out") == inline

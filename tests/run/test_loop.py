@@ -20,7 +20,7 @@ from seediff.files.output_folders import Url
 from seediff.files.photographs import find_photos
 from seediff.run.augment import augment
 from seediff.run.generate import generate
-from seediff.run.loop import Engine, write_batch
+from seediff.run.loop import Engine
 from seediff.run.mask import mask_photos
 from seediff.run.output import Storage, open_place
 from seediff.run.segment import segment_photos
@@ -43,12 +43,12 @@ class Elsewhere(Engine):
     def load(self, job, place):
         self.job = cloudpickle.loads(cloudpickle.dumps(job))
         self.place = self.stack.enter_context(open_place(place.out))
-        self.place.join(self.job.folders)
+        self.place.join()
         return self.job.load()
 
     def map(self, job, place, numbers, say):
         for number in reversed(numbers):
-            record = write_batch(self.job, self.place, self.job.capture(self.job.batches[number]))
+            record = self.job.make_batch(number, self.place)
             job.timer.add(self.job.timer.take())
             yield number, record
 
@@ -103,4 +103,4 @@ def test_a_folder_that_another_machine_does_not_have(tmp_path):
         open_place(tmp_path) as place,
         pytest.raises(UserError, match="this folder is not the same on all machines of the cluster"),
     ):
-        place.join([])
+        place.join()

@@ -34,7 +34,7 @@ from ..files.reading import PICTURE, inside, read_bytes
 from ..prompts.specs import sample_seed
 from ..report.tables import of_photograph
 from ..workers import Progress
-from .loop import Engine, Job, Local, Processes, RunResult, run
+from .loop import Engine, Job, Processes, RunResult, run
 from .output import BatchRecord
 
 TRAIN = "train"
@@ -78,8 +78,8 @@ def augment(
     """
     out = parse_out(out)
     check_apart(out, [Path(data)])
-    engine = engine or (Local() if workers == 1 else Processes(workers))
-    return run(AugmentJob(config, Path(data), link=link), out, engine=engine, progress=progress)
+    job = AugmentJob(config, Path(data), link=link)
+    return run(job, out, engine=engine or Processes(workers), progress=progress)
 
 
 def fingerprint_items(classes: Sequence[str], items: Sequence[Sample]) -> str:
@@ -144,8 +144,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         self.classes, self.samples = open_native(data)
         self.objects = any(item.stored_instances is not None for item in self.samples)
         """Whether any sample has objects; then every new picture has them, too."""
-        folders = [native.IMAGES, native.MASKS, *[native.INSTANCES] * self.objects]
-        super().__init__(replace(config, data=fingerprint_items(self.classes, self.samples)), folders)
+        super().__init__(replace(config, data=fingerprint_items(self.classes, self.samples)))
         self.link = link
         self.sources = training_items(self.samples)
 

@@ -2,8 +2,7 @@
 after batch.
 
 This process hands out numbers of batches and commits the batches that are made; workers write the files directly to the
-output. A worker that dies, alone or with its machine, is replaced, and its batch goes to the next free worker. The
-bytes of a batch do not depend on the worker, so the result is the same as that of one process.
+output. A worker that dies, alone or with its machine, is replaced, and its batch goes to the next free worker.
 """
 
 from __future__ import annotations
@@ -23,17 +22,22 @@ from ..config.methods import METHOD_FACTS, MethodFacts, own_methods
 from ..devices import cpu_threads
 from ..errors import UserError, first_line
 from ..files.output_folders import Out, Url
-from .loop import AnyJob, Engine, Made, Say, write_batch
+from ..workers import check_workers
+from .loop import AnyJob, Engine, Made, Say
 from .output import BatchRecord, Place, open_place
 
 ATTEMPTS = 3
 """The run gives up after this many deaths of workers at the same batch, or while they load the model."""
-OBJECTS = 512_000_000
-"""Bytes of the object store of a cluster that a run starts for itself. Only the job and records of batches go through
-it.
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's future default; without it Ray warns
+}
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Has a cluster listen on 127.0.0.1 alone, as one on this machine alone should. Ray offers this only for systems whose
+firewall would ask; it replaces `_node_ip_address="127.0.0.1"` by the address that other machines reach.
 """
-LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Environment variable that Ray reads when it is imported: with 0 it listens on 127.0.0.1 alone."""
+OWN = {"object_store_memory": 512_000_000, "include_dashboard": False, "_system_config": {"worker_niceness": 0}}
+"""Of a cluster of the run's own: room for the job and records of batches, and this process's priority for workers."""
 LOOK = 1.0
 """Maximum seconds until this process handles signals and reports the number of workers."""
 
@@ -49,37 +53,26 @@ class Ray(Engine):
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         if find_spec("ray") is None:
             raise UserError("engine", "ray needs a package that is not installed", 'pip install "seediff[ray]"')
-        if workers is not None and workers < 1:
-            raise UserError("workers", f"{workers} must be at least 1")
+        check_workers(1 if workers is None else workers)
         self.workers, self.address = workers, address
         self.connected = False
         self.idle: list[Any] = []
         self.pending: dict[Any, tuple[Any, int | None]] = {}
-        """Ray's reference to wait for → the worker, and the number of the batch that it makes, or None while it loads
-        the model.
-        """
+        """Ray's reference to wait for → the worker, and the number of the batch that it makes; None while it loads."""
 
     def __enter__(self) -> Ray:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's future default; without it Ray warns
-        if self.address is None:
-            # A cluster on this machine alone should listen on loopback alone. Ray offers this only for systems whose
-            # firewall would ask; it replaces `_node_ip_address="127.0.0.1"` by the address that other machines reach.
-            os.environ.setdefault(LOOPBACK, "0")
+        for name, value in (SETTINGS if self.address else SETTINGS | LOOPBACK).items():
+            os.environ.setdefault(name, value)
         import ray
 
         if ray.is_initialized():
             return self
-        settings: dict[str, Any] = {"address": self.address}
-        if self.address is None:
-            # A new cluster has room for every requested worker, whatever the number of cores, and workers have the
-            # priority that this process would have.
-            cpus = max(os.cpu_count() or 1, self.workers or 1)
-            settings = {"address": "local", "num_cpus": cpus, "object_store_memory": OBJECTS}
-            settings |= {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}
+        # A new cluster has room for every requested worker, whatever the number of cores.
+        cpus = max(os.cpu_count() or 1, self.workers or 1)
+        where: dict[str, Any] = {"address": self.address} if self.address else {"address": "local", "num_cpus": cpus}
         try:
             check_answers(self.address)
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **where, **({} if self.address else OWN))
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             if self.address is None:
                 raise UserError("engine", f"ray does not start on this machine ({first_line(error)})") from error
@@ -112,8 +105,7 @@ class Ray(Engine):
         from ..models.info import usual_dtype
 
         there = resources()
-        device = config.device or ("cuda" if there["GPU"] else default_device())
-        device = "cuda" if device.startswith("cuda:") else device
+        device = (config.device or ("cuda" if there["GPU"] else default_device())).split(":")[0]
         threads = config.threads
         if device == "cpu" and threads is None:
             threads = max(1, min(int(there["CPU"]) // self.workers, largest_node()) if self.workers else 1)
@@ -176,8 +168,7 @@ class Ray(Engine):
 
     def _wait(self) -> tuple[int, BatchRecord, Mapping[str, float]] | None:
         """Wait for a worker, at most LOOK seconds, and return the batch that it made, with its seconds. Notes a loaded
-        model, and replaces a dead worker, whose batch goes to the front of the queue. Raises UserError after ATTEMPTS
-        deaths."""
+        model, and replaces a dead worker. Raises UserError after ATTEMPTS deaths."""
         import ray
         from ray.exceptions import RayError, RayTaskError
 
@@ -208,9 +199,8 @@ class Ray(Engine):
         if number is not None:
             return number, *result
         if self.weights not in (None, result):
-            raise UserError(
-                f"the machines of the cluster have different weights of the model ({self.weights} and {result})"
-            )
+            differ = f"({self.weights} and {result})"
+            raise UserError(f"the machines of the cluster have different weights of the model {differ}")
         self.weights, self.deaths[None] = result, 0
         return None
 
@@ -230,13 +220,12 @@ class _Actor:
         with suppress(OSError):
             os.chdir(folder)
         self.place = self.stack.enter_context(open_place(out))
-        self.place.join(self.job.folders)
+        self.place.join()
         self.stack.enter_context(cpu_threads(self.job.config.threads))
         return self.job.load()
 
     def make(self, number: int) -> tuple[BatchRecord, Mapping[str, float]]:
-        record = write_batch(self.job, self.place, self.job.capture(self.job.batches[number]))
-        return record, self.job.timer.take()
+        return self.job.make_batch(number, self.place), self.job.timer.take()
 
     def close(self) -> None:
         self.stack.close()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,11 +56,10 @@ def generate(
 
     Without a configuration, the options go to `GenerateConfig.recommended`: `generate(classes=["dog"], out="pets")`.
 
-    A run that was interrupted at any moment is continued by calling this again with the same arguments. The result has
-    the same bytes as that of an uninterrupted run. A finished dataset is left as it is. draw: replaces the model.
-    offload: which parts of the model wait in the computer's memory while they are not used; changes no byte. engine:
-    makes the batches; None: this process does. top_up: draw again the samples that people rejected
-    (`reopen.draw_again`).
+    The same call continues a run that was interrupted at any moment, and gives the same bytes; a finished dataset is
+    left as it is. draw: replaces the model. offload: which parts of the model wait in the computer's memory while they
+    are not used; changes no byte. engine: makes the batches; None: this process does. top_up: draw again the samples
+    that people rejected (`reopen.draw_again`).
 
     Raises UserError for everything that the user can fix: `out` has other contents or a dataset of another
     configuration, another run is using it, the model is missing, or it does not know a class. Raises OSError if the
@@ -71,9 +68,8 @@ def generate(
     if out is None:
         raise UserError("out", "is missing", 'name the folder of the dataset, out="pets"')
     if config is not None and options:
-        raise UserError(
-            f"{', '.join(options)}: given beside a configuration; make them part of it, or leave the configuration out"
-        )
+        problem = "given beside a configuration; make them part of it, or leave the configuration out"
+        raise UserError(", ".join(options), problem)
     config = config or GenerateConfig.recommended(**options)
     job = GenerateJob(config, draw, offload)
     if top_up:
@@ -82,17 +78,13 @@ def generate(
     return run(job, out, engine=engine, progress=progress)
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """An image that is kept. result: its masks, if they were made to decide that; otherwise None."""
-
-    spec: SampleSpec
-    image: np.ndarray
-    attention: AttentionMaps
-    result: MaskResult | None
+Drawn = tuple["SampleSpec", np.ndarray, "AttentionMaps", "MaskResult | None"]
+"""A sample that is kept, its image, attention, and its masks, if they were made to decide that."""
+Captured = tuple[list[Drawn], list[dict[str, Any]]]
+"""The samples that are kept, and a row of rejected.jsonl for each that is not."""
 
 
-class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], list[dict[str, Any]]]"]):
+class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", Captured]):
     """Draws images, makes their masks, and writes both."""
 
     def __init__(self, config: GenerateConfig, draw: Draw | None = None, offload: Offload = "none") -> None:
@@ -114,10 +106,8 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
         other sample.
         """
         whole, size, seed = super().batches, self.config.batch_size, self.config.seed
-        again = {
-            again_number(i): [redraw(whole[i // size][i % size], seed, attempt)] for i, attempt in self.redrawn.items()
-        }
-        return {**whole, **again}
+        again = self.redrawn.items()
+        return {**whole, **{again_number(i): [redraw(whole[i // size][i % size], seed, times)] for i, times in again}}
 
     def samples(self) -> list[SampleSpec]:
         return [spec for batch in self.batches.values() for spec in batch if not spec.attempt]
@@ -134,25 +124,20 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
     @property
     def how(self) -> dict[str, Any]:
         """How the network is run, for all samples."""
-        names = ("steps", "guidance_scale", "negative_prompt")
-        return {name: getattr(self.config, name) for name in names}
+        return {name: getattr(self.config, name) for name in ("steps", "guidance_scale", "negative_prompt")}
 
     def draw_batch(self, specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
         """Images and attention of specs that are drawn together as one batch."""
         from ..attention.generate import generate_batch
 
-        assert self.model is not None
-        assert self.capture_plan is not None
         images, of_groups = generate_batch(self.model, specs, **self.how, size=self.config.size, plan=self.capture_plan)
         (maps,) = of_groups.values()
         return images, maps
 
-    def capture(self, batch: Sequence[SampleSpec]) -> tuple[list[Drawn], list[dict[str, Any]]]:
-        """The images that are kept, and a row for each image that is not.
-
-        With `reject`, samples for which there are `reasons` are drawn again together, as a smaller batch, until none is
-        left or the attempts are used up. The configuration alone decides which samples are in these batches. Masks are
-        then made here, otherwise in `write`. A sample that people rejected is drawn once more and kept.
+    def capture(self, batch: Sequence[SampleSpec]) -> Captured:
+        """Draws a batch. With `reject`, samples for which there are `reasons` are drawn again together, as a smaller
+        batch, until none is left or the attempts are used up: the configuration alone decides which samples are in
+        these batches. A sample that people rejected is drawn once more and kept.
         """
         reject = self.config.reject and not batch[0].attempt
         kept: list[Drawn] = []
@@ -169,7 +154,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
                     rejected.append({**about, "flags": reasons})
                     batch.append(spec)
                 else:
-                    kept.append(Drawn(spec, image, attention, result))
+                    kept.append((spec, image, attention, result))
             if not batch:
                 break
         return kept, rejected
@@ -185,18 +170,18 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
         with self.timer("masks"):
             return make_masks(image, attention, spec.classes, self.mask_config, trace=spec.index in self.traced)
 
-    def write(self, captured: tuple[list[Drawn], list[dict[str, Any]]], out: Path) -> BatchRecord:
+    def write(self, captured: Captured, out: Path) -> BatchRecord:
         kept, rejected = captured
         record = BatchRecord(rejected=rejected)
-        for drawn in kept:
-            if drawn.spec.attempt < self.redrawn.get(drawn.spec.index, 0):
+        for spec, image, attention, result in kept:
+            if spec.attempt < self.redrawn.get(spec.index, 0):
                 continue  # a later drawing replaces it
-            result = drawn.result or self.masks(drawn.spec, drawn.image, drawn.attention)
+            result = result or self.masks(spec, image, attention)
             with self.timer("writing"):
-                picture = self.config.image_format, native.encode_image(drawn.image, self.config.image_format)
-                more = {"seed": drawn.spec.seed, "attempt": drawn.spec.attempt}
-                how: dict[str, Any] = {"more": more, "soft": result.soft.cpu().numpy, "seen": (drawn.image, result)}
-                self.write_sample(record, out, drawn.spec, picture, result, drawn.attention, **how)
+                picture = self.config.image_format, native.encode_image(image, self.config.image_format)
+                more = {"seed": spec.seed, "attempt": spec.attempt}
+                how: dict[str, Any] = {"more": more, "soft": result.soft.cpu().numpy, "seen": (image, result)}
+                self.write_sample(record, out, spec, picture, result, attention, **how)
         record.rows.sort(key=lambda row: row["file_name"])
         return record
 
@@ -215,12 +200,15 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
         prompts = list(dict.fromkeys(spec.prompt for spec in specs))
         info = model_info(config.model, config.base)
         sides = info.sides() if info else None
-        shape = pixels(config.size or (sides[0] if sides else 512))
+        height, width = pixels(config.size or (sides[0] if sides else 512))
         assumed = " (assumed)" if sides is None and config.size is None else ""
         expected = self.capture_plan.expected if self.capture_plan else None
-        size = disk_estimate(config, len(specs), shape, expected.map_bytes if expected else 0)
+        per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
+        per_pixel += SOFT_BYTES_PER_PIXEL * sum(config.turns) / len(config.turns) * config.keep_soft
+        map_bytes = expected.map_bytes if expected and config.keep_attention else 0
+        size = len(specs) * int(height * width * per_pixel + map_bytes)
         return [
-            f"{len(specs)} images of {shape[1]}×{shape[0]}{assumed} in {len(self.batches)} batches "
+            f"{len(specs)} images of {width}×{height}{assumed} in {len(self.batches)} batches "
             f"of up to {config.batch_size}, about {show_bytes(size)}",
             f"Classes: {', '.join(f'{name} {counts[name]}' for name in config.classes)}",
             f"Prompts: {len(prompts)} different",
@@ -228,10 +216,3 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
             *(["  …"] if len(prompts) > PROMPTS_SHOWN else []),
             *self.settings(),
         ]
-
-
-def disk_estimate(config: GenerateConfig, images: int, shape: tuple[int, int], map_bytes: int) -> int:
-    """Estimated bytes of a dataset of images of (height, width) pixels. map_bytes: of one image's attention maps."""
-    per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
-    per_pixel += SOFT_BYTES_PER_PIXEL * sum(config.turns) / len(config.turns) * config.keep_soft
-    return images * int(math.prod(shape) * per_pixel + map_bytes * config.keep_attention)

@@ -1,10 +1,8 @@
 """The loop that all long commands share: it makes and commits the batches that are missing in a folder or store, so a
 killed run continues.
 
-A command is a `Job`: its batches, how a batch is made, and what is written when all are finished. An `Engine` makes the
-missing batches: in this process (`Local`), in several processes of this machine (`Processes`), or in a cluster
-(cluster.py). `run` does the rest, the same for every command and engine: it locks the output, finds the batches that
-are finished, loads, commits, reports and takes times. `plan` describes what `run` would do.
+A command is a `Job`: its batches, how a batch is made, and what is written when all are finished. An `Engine` makes
+batches: in this process, in several of this machine (`Processes`), or in a cluster (cluster.py). `run` does the rest.
 """
 
 from __future__ import annotations
@@ -12,9 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -38,11 +35,8 @@ Say = Callable[[str], None]
 _TIMING = threading.Lock()
 
 
-class Timer:
+class Timer(dict[str, float]):
     """Seconds that each part of a run took, by its name, summed over threads and processes."""
-
-    def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
 
     @contextmanager
     def __call__(self, what: str) -> Iterator[None]:
@@ -54,12 +48,13 @@ class Timer:
 
     def add(self, seconds: Mapping[str, float]) -> None:
         with _TIMING:
-            self.seconds.update(seconds)  # type: ignore[arg-type]  # adds, whole numbers or not
+            for what, more in seconds.items():
+                self[what] = self.get(what, 0.0) + more
 
     def take(self) -> Mapping[str, float]:
-        """Return the seconds so far, and start again from zero."""
-        with _TIMING:
-            taken, self.seconds = self.seconds, Counter()
+        """The seconds so far; the next begin at zero."""
+        taken = dict(self)
+        self.clear()
         return taken
 
 
@@ -68,10 +63,9 @@ class RunResult:
     """The finished output, and how long the parts of this run took.
 
     rows: those of metadata.jsonl; for `segment` {"photo", "width", "height", "segments": […]} per photograph. done: the
-    number of items that this run made, without earlier runs. seconds: per part of the command, such as "loading" the
-    model, "drawing" (network, VAE and capture), "reading", "capturing attention", "masks", "segmenting", "naming",
-    "writing". rejected: rows of rejected.jsonl. failed: {"photo", "reason"} per photograph that could not be used.
-    picture: the file to look at, or a folder of such files.
+    number of items that this run made. seconds: per part, such as "loading", "drawing" (network, VAE and capture),
+    "masks", "writing". rejected: rows of rejected.jsonl. failed: {"photo", "reason"} per photograph that could not be
+    used. picture: the file to look at, or a folder of such files.
     """
 
     out: Out
@@ -89,21 +83,15 @@ class RunResult:
 
 class Job(ABC, Generic[Batched, Item, Captured]):
     """The work of one command. A batch must depend only on the configuration, on what `resume` reads and on its number,
-    never on which files exist already.
-
-    A job can be pickled until it is loaded: every process that makes batches loads its own copy.
+    never on which files exist already. Every process that makes batches loads its own copy of the job.
     """
 
     on_device = True
-    """Whether the job computes on the configuration's device, so that device, number format and threads are filled in
-    if left open.
-    """
+    """Whether the configuration's device, number format and threads are filled in if left open."""
 
-    def __init__(self, config: Batched, folders: Sequence[str], offload: Offload = "none") -> None:
-        """folders: those of the output for files. offload: which parts of the model wait in the computer's memory;
-        changes no byte.
-        """
-        self.config, self.folders = config, folders
+    def __init__(self, config: Batched, offload: Offload = "none") -> None:
+        """offload: which parts of the model wait in the computer's memory; changes no byte."""
+        self.config = config
         self.offload: Offload = offload
         self.device = config.device
         """As the user named it, possibly with an index."""
@@ -123,9 +111,7 @@ class Job(ABC, Generic[Batched, Item, Captured]):
         return {name: value for name, value in vars(self).items() if name != "batches"}  # may be millions of items
 
     def resume(self, folder: Path) -> None:
-        """Read from the output in `folder` what decides about batches besides the configuration. Called before
-        `batches` is used.
-        """
+        """Read from the output in `folder` what decides about batches besides the configuration. Called first."""
 
     def check(self) -> None:
         """Raise UserError for mistakes that a model's small files show before its weights are loaded."""
@@ -145,11 +131,24 @@ class Job(ABC, Generic[Batched, Item, Captured]):
 
     @abstractmethod
     def write(self, captured: Captured, out: Path) -> BatchRecord:
-        """The second step: write the batch's files into the folder `out`, and return the record that lists them. May
-        run in another thread while the next batch is captured."""
+        """The second step: write the batch's files into the folder `out`, and return their record. May run in another
+        thread while the next batch is captured."""
+
+    def make_batch(self, number: int, place: Place) -> BatchRecord:
+        """Make a batch, and send its files."""
+        return self.send_batch(self.capture(self.batches[number]), place)
+
+    def send_batch(self, captured: Captured, place: Place, ready: Any = None) -> BatchRecord:
+        """Write a batch, and send its files. ready: a CUDA event to wait for before the captured tensors are read."""
+        if ready is not None:
+            ready.wait()
+        record = self.write(captured, place.folder)
+        with self.timer("writing"):
+            place.send(record.files)
+        return record
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
-        """The files of batches that `finish` reads. They may be in a store by then, and are downloaded again."""
+        """The files of batches that `finish` reads, which may have to be downloaded again from a store."""
         return ()
 
     @abstractmethod
@@ -169,9 +168,14 @@ Made = tuple[int, BatchRecord]
 
 
 class Engine(AbstractContextManager["Engine"]):
-    """A way to make many batches. Entered before its methods are called; a run with nothing left to make does not enter
-    it.
+    """Makes batches: here, in this process, one after the other. A run with nothing left to make does not enter it.
+
+    beside: whether another thread makes a batch's masks and files while the next batch is captured. None: on CUDA
+    alone, which then never waits for a disk; on a CPU the same cores do both, and two threads crash Metal.
     """
+
+    def __init__(self, beside: bool | None = None) -> None:
+        self.beside = beside
 
     def __exit__(self, *_: object) -> None:
         return None
@@ -184,57 +188,32 @@ class Engine(AbstractContextManager["Engine"]):
         """Prepare for making batches. Returns the fingerprint of the model's weights."""
         return job.load()
 
-    @abstractmethod
     def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
         """Make batches, and yield each when it is made, its files are sent and its seconds are in the job's timer."""
-
-
-@dataclass(frozen=True)
-class Local(Engine):
-    """Makes all batches in this process, one after the other.
-
-    ahead: how many batches may wait for their masks and files, which another thread makes, while the next is captured;
-    each keeps its maps or photographs in memory. None: one on CUDA, which then never waits for a disk; none on a CPU,
-    where the same cores do both, and on Metal, which two threads crash.
-    """
-
-    ahead: int | None = None
-
-    def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
         device = job.device or job.config.device or "cpu"
-        ahead = self.ahead if self.ahead is not None else int(device.startswith("cuda"))
-        cuda = _cuda(device)
+        if not (device.startswith("cuda") if self.beside is None else self.beside):
+            for number in numbers:
+                yield number, job.make_batch(number, place)
+            return
+        cuda, earlier = _cuda(device), None
         # On CUDA the thread has its own stream; otherwise its work would wait for the capture that runs meanwhile.
         initializer = (lambda: cuda.set_stream(cuda.Stream(device))) if cuda else None
-        thread = ThreadPoolExecutor(1, thread_name_prefix="writing", initializer=initializer)
-        waiting: deque[tuple[int, Future[BatchRecord]]] = deque()
-        try:
+        # In the end, also after an error, the batch that is being written is finished.
+        with ThreadPoolExecutor(1, thread_name_prefix="writing", initializer=initializer) as thread:
             for number in numbers:
-                batch = job.batches[number]
-                if not ahead:
-                    yield number, write_batch(job, place, job.capture(batch))
-                    continue
-                for _, record in waiting:
-                    if record.done():
-                        record.result()  # raises the thread's error before more is captured
-                captured = job.capture(batch)
+                captured = job.capture(job.batches[number])
                 ready = cuda.current_stream(device).record_event() if cuda else None
-                waiting.append((number, thread.submit(write_batch, job, place, captured, ready)))
+                written = thread.submit(job.send_batch, captured, place, ready)
                 del captured  # so that the memory is free when the thread is done with it
-                if len(waiting) > ahead:
-                    earlier, record = waiting.popleft()
-                    yield earlier, record.result()
-            for number, record in waiting:
-                yield number, record.result()
-        finally:
-            # A batch that is being written is finished; waiting batches are not begun.
-            thread.shutdown(cancel_futures=True)
+                if earlier:
+                    yield earlier[0], earlier[1].result()
+                earlier = number, written
+            if earlier:
+                yield earlier[0], earlier[1].result()
 
 
 def _cuda(device: str) -> Any:
-    """torch.cuda for a CUDA device; None for others, and without CUDA here, when a `draw` of the user's uses another
-    machine's device.
-    """
+    """torch.cuda for a CUDA device that is here; a `draw` of the user's may use another machine's."""
     if not device.startswith("cuda"):
         return None
     import torch
@@ -242,36 +221,18 @@ def _cuda(device: str) -> Any:
     return torch.cuda if torch.cuda.is_available() else None
 
 
-def write_batch(job: AnyJob, place: Place, captured: Any, ready: Any = None) -> BatchRecord:
-    """Do the second step of a batch, and send its files. ready: a CUDA event to wait for before the captured tensors
-    are read.
-    """
-    if ready is not None:
-        ready.wait()
-    record = job.write(captured, place.folder)
-    with job.timer("writing"):
-        place.send(record.files)
-    return record
-
-
-@dataclass(frozen=True)
 class Processes(Engine):
-    """Makes the batches of a job without a model in several processes of this machine, which start with the first
-    batches and end with the run.
-
-    A script needs the usual `if __name__ == "__main__"`. Raises UserError for fewer than one worker.
+    """Makes the batches of a job without a model in several processes of this machine, which end with the run. A script
+    needs the usual `if __name__ == "__main__"`. Raises UserError for fewer than one worker.
     """
 
-    workers: int
-
-    def __post_init__(self) -> None:
-        check_workers(self.workers)
+    def __init__(self, workers: int) -> None:
+        check_workers(workers)
+        self.workers = workers
 
     def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
         with in_order(partial(_in_process, job, place.folder), self.workers) as made:
-            results = iter(made(numbers))
-            for number in numbers:
-                record, seconds = next(results)
+            for number, (record, seconds) in zip(numbers, made(numbers), strict=True):
                 job.timer.add(seconds)
                 with job.timer("writing"):
                     place.send(record.files)
@@ -283,9 +244,7 @@ def _in_process(job: AnyJob, folder: Path, number: int) -> tuple[BatchRecord, Ma
     return record, job.timer.take()
 
 
-def run(
-    job: AnyJob, out: Out | str | Place, *, engine: Engine | None = None, progress: Progress | None = None
-) -> RunResult:
+def run(job: AnyJob, out: Out | str, *, engine: Engine | None = None, progress: Progress | None = None) -> RunResult:
     """Make the missing parts of a job's output in `out`: a folder, or a URL of a store such as s3://bucket/name.
 
     A run that was interrupted at any moment is continued by calling this again with the same arguments. The result has
@@ -296,8 +255,13 @@ def run(
     configuration, or another run is using it; and what the job raises. Raises OSError if the disk fills up.
     """
     with open_place(out) as place:
-        done = _make(job, place, engine or Local(), progress or (lambda done, total, what: None))
-        return RunResult(out=place.out, done=done, seconds=job.timer.seconds, **job.read_result(place.folder))
+        done = 0
+        state, job.config = place.look_into(job.config)
+        # A run that was killed while it tidied up left records in a complete output.
+        if state != "complete" or (place.folder / native.BATCHES).exists():
+            with place.locked():
+                done = _make(job, place, engine or Engine(), progress or (lambda done, total, what: None))
+        return RunResult(out=place.out, done=done, seconds=job.timer, **job.read_result(place.folder))
 
 
 def plan(job: AnyJob, out: Out | str) -> str:
@@ -317,35 +281,25 @@ def plan(job: AnyJob, out: Out | str) -> str:
 
 
 def _make(job: AnyJob, place: Place, engine: Engine, report: Progress) -> int:
-    """Make what is missing. Returns the number of items that this run made."""
-    state, job.config = place.look_into(job.config)
-    # A run that was killed while it tidied up left records in a complete output.
-    if state == "complete" and not (place.folder / native.BATCHES).exists():
+    """Make what is missing in an output that is locked. Returns the number of items that this run made."""
+    state, job.config = place.look_into(job.config)  # again, now that no other run can change it
+    if state == "complete":
+        place.remove_records()
         return 0
-    with place.locked():
-        state, job.config = place.look_into(job.config)  # again, now that no other run can change it
-        if state == "complete":
-            place.remove_records()
-            return 0
-        if state == "shorter":
-            grow(place, job.config)
-        with engine:
-            if state == "new" and job.on_device:
-                job.config = engine.resolve(job.config)
-            with ExitStack() as stack:
-                if job.config.threads is not None:
-                    from ..devices import cpu_threads  # imports torch, which takes seconds and not every job needs
+    if state == "shorter":
+        grow(place, job.config)
+    with engine, ExitStack() as stack:
+        if state == "new" and job.on_device:
+            job.config = engine.resolve(job.config)
+        if job.config.threads is not None:
+            from ..devices import cpu_threads  # imports torch, which takes seconds and not every job needs
 
-                    stack.enter_context(cpu_threads(job.config.threads))
-                return _fill(job, place, engine, state == "new", report)
+            stack.enter_context(cpu_threads(job.config.threads))
+        return _fill(job, place, engine, state == "new", report)
 
 
 def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress) -> int:
-    """Make the missing batches and finish the output, which is locked. The configuration is resolved and checked
-    against it.
-
-    Returns the number of items that this run made. new: there is nothing to continue in the output.
-    """
+    """Make the missing batches and finish the output. new: there is nothing to continue in it."""
     job.resume(place.folder)
     config, total = job.config, sum(map(len, job.batches.values()))
     records = {number: None if new else place.record(number) for number in job.batches}
@@ -362,7 +316,7 @@ def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress
         place.send([native.CONFIG])
     else:
         place.check_weights(config.model_label, weights)
-    place.make_folders(job.folders)
+    place.begin()
 
     def say(what: str) -> None:
         report(done, total, what)
@@ -383,10 +337,7 @@ def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress
     clear_leftovers(place.folder, native.RUN_FOLDERS)  # half-written files of lost workers
     finished = [record for record in records.values() if record]
     place.bring(job.read_by_finish(finished))
-    job.finish(
-        [row for record in finished for row in record.rows],
-        [row for record in finished for row in record.rejected],
-        place.folder,
-    )
+    rows, rejected = ([row for record in finished for row in getattr(record, name)] for name in ("rows", "rejected"))
+    job.finish(rows, rejected, place.folder)
     place.complete(config.last_file)
     return done - before

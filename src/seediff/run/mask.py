@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,15 +23,7 @@ from ..prompts.specs import SampleSpec
 from ..workers import Progress
 from .loop import Engine, RunResult, run
 from .output import BatchRecord
-from .photos import (
-    Captured,
-    PhotoSpec,
-    fingerprint_photos,
-    picture_file,
-    read_all,
-    read_failures,
-    write_failures,
-)
+from .photos import Captured, PhotoSpec, fingerprint_photos, picture_file, read_all, read_failures, write_failures
 from .samples import DatasetJob
 
 if TYPE_CHECKING:
@@ -40,6 +32,11 @@ if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
     from ..masks.make import MaskResult
     from ..models.registry import Model
+
+Read = tuple[PhotoSpec, np.ndarray, np.ndarray]
+"""A photograph (H, W, 3), and that as the model sees it (h, w, 3), uint8."""
+Answer = tuple[dict[str, float], "AttentionMaps | None"]
+"""The presence score of each requested class, and attention to the classes that are present; None if there are none."""
 
 
 def mask_photos(
@@ -62,20 +59,7 @@ def mask_photos(
     return run(MaskJob(config, photos, classes_of, offload=offload), out, engine=engine, progress=progress)
 
 
-@dataclass(frozen=True)
-class Looked:
-    """A photograph after capture. photo (H, W, 3), and seen (h, w, 3), the photograph as the model sees it: uint8.
-    scores: the presence score of each requested class. maps: attention to the classes that are present; None if there
-    are none."""
-
-    spec: PhotoSpec
-    photo: np.ndarray
-    seen: np.ndarray
-    scores: Mapping[str, float]
-    maps: AttentionMaps | None
-
-
-class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
+class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "Captured[tuple[Read, Answer]]"]):
     """Reads photographs, captures attention, makes masks, enlarges and writes them. specs: one per photograph."""
 
     def __init__(
@@ -90,12 +74,12 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         same run continues.
         """
         photos = photos.photos if isinstance(photos, Found) else photos
-        listed = {photo.name: tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos}
-        if unknown := sorted({name for names in listed.values() for name in names} - set(config.classes)):
+        listed = [tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos]
+        if unknown := sorted(set().union(*listed) - set(config.classes)):
             raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
-        own = ["" if listed[photo.name] == config.classes else repr(listed[photo.name]) for photo in photos]
+        own = ["" if classes == config.classes else repr(classes) for classes in listed]
         super().__init__(replace(config, photos=fingerprint_photos(photos, own)), offload)
-        self.specs = [PhotoSpec(index, photo, listed[photo.name]) for index, photo in enumerate(photos)]
+        self.specs = [PhotoSpec(i, *each) for i, each in enumerate(zip(photos, listed, strict=True))]
 
     def items(self) -> Sequence[PhotoSpec]:
         return self.specs
@@ -117,45 +101,35 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         """The sentences that name the classes, as few as the text encoders' limits allow, and the classes in each."""
         from ..segments.naming import split_prompts
 
-        assert self.model is not None
         return split_prompts(self.model.readers, classes, self.config.prompts[0])
 
-    def capture(self, batch: Sequence[PhotoSpec]) -> Captured[Looked]:
+    def capture(self, batch: Sequence[PhotoSpec]) -> Captured[tuple[Read, Answer]]:
         with self.timer("reading"):
             photos, failed = read_all(batch, self.read)
-        looked: dict[int, Looked] = {}
+        answers: dict[int, Answer] = {}
         with self.timer("capturing attention"):
-            for together in batches_by_shape([seen.shape for _, _, seen in photos], self.config.batch_size):
-                answers = self.look([(photos[i][0], photos[i][2]) for i in together])
-                looked |= {i: Looked(*photos[i], *answer) for i, answer in zip(together, answers, strict=True)}
-        return [looked[i] for i in range(len(photos))], failed
+            for together in batches_by_shape([seen.shape for *_, seen in photos], self.config.batch_size):
+                looked = self.look([(photos[i][0], photos[i][2]) for i in together])
+                answers |= zip(together, looked, strict=True)
+        return [(photo, answers[i]) for i, photo in enumerate(photos)], failed
 
-    def read(self, spec: PhotoSpec) -> tuple[PhotoSpec, np.ndarray, np.ndarray]:
-        """The spec, its photograph (H, W, 3), and that as the model sees it (h, w, 3), uint8. Raises UserError if it
-        cannot be used.
-        """
+    def read(self, spec: PhotoSpec) -> Read:
         photo = read_photo(spec.photo.path)
         return spec, photo, self.seen(photo)
 
     def seen(self, photo: np.ndarray) -> np.ndarray:
         """A photograph (H, W, 3) as the model sees it (h, w, 3), uint8."""
-        assert self.model is not None
         shape = seen_shape(self.model, photo.shape, self.config.fit, self.config.size)
         (window,) = windows(photo.shape[0], photo.shape[1], self.config.fit)
         return cut(photo, window, shape)
 
-    def look(
-        self, photos: Sequence[tuple[PhotoSpec, np.ndarray]]
-    ) -> list[tuple[dict[str, float], AttentionMaps | None]]:
-        """For each photograph, the presence score of each requested class, and attention to the classes that are
-        present (None if there are none). photos: as the model sees them, all of one shape."""
+    def look(self, photos: Sequence[tuple[PhotoSpec, np.ndarray]]) -> list[Answer]:
+        """What the model sees in each photograph. photos: as the model sees them, all of one shape."""
         from ..attention.photograph import encode_images
         from ..masks.presence import find_classes
 
-        assert self.model is not None
-        answers: list[tuple[dict[str, float], AttentionMaps | None]] = [({}, None) for _ in photos]
-        asked = [i for i, (spec, _) in enumerate(photos) if spec.words]
-        if not asked:
+        answers: list[Answer] = [({}, None) for _ in photos]
+        if not (asked := [i for i, (spec, _) in enumerate(photos) if spec.words]):
             return answers
         latents = encode_images(self.model, [photos[i][1] for i in asked])  # once, for both scores and maps
         sentences = [self.prompts(photos[i][0].words) for i in asked]
@@ -179,38 +153,27 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         """Attention to each photograph's classes. seen: as the model sees them; latents: theirs."""
         from ..attention.photograph import capture_classes, encode_mirrored
 
-        assert self.model is not None
-        assert self.capture_plan is not None
-        return capture_classes(
-            self.model,
-            latents,
-            [self.prompts(names) for names in classes],
-            timesteps=self.config.timesteps,
-            seed=self.config.seed,
-            plan=self.capture_plan,
-            indices=indices,
-            mirrored=encode_mirrored(self.model, seen, self.config.capture) if seen else None,
-        )
+        mirrored = encode_mirrored(self.model, seen, self.config.capture) if seen else None
+        how: dict[str, Any] = {"timesteps": self.config.timesteps, "seed": self.config.seed, "plan": self.capture_plan}
+        prompts = [self.prompts(names) for names in classes]
+        return capture_classes(self.model, latents, prompts, indices=indices, mirrored=mirrored, **how)
 
-    def write(self, captured: Captured[Looked], out: Path) -> BatchRecord:
+    def write(self, captured: Captured[tuple[Read, Answer]], out: Path) -> BatchRecord:
         """Make masks of the classes that are present, at the photographs' full size, and write the files."""
         looked, failed = captured
         record = BatchRecord(rejected=list(failed))
-        for photo in looked:
-            spec, maps = photo.spec, photo.maps
+        for (spec, photo, seen), (scores, maps) in looked:
             with self.timer("masks"):
-                small, full = self.masks(photo.photo, photo.seen, maps, trace=spec.index in self.traced)
+                small, full = self.masks(photo, seen, maps, trace=spec.index in self.traced)
             with self.timer("writing"):
-                more = {
-                    "source": spec.photo.name,
-                    "asked": list(spec.words),
-                    "presence": {name: round(score, 4) for name, score in photo.scores.items()},
+                presence = {name: round(score, 4) for name, score in scores.items()}
+                how: dict[str, Any] = {
+                    "more": {"source": spec.photo.name, "asked": list(spec.words), "presence": presence},
+                    "soft": partial(self.enlarged_soft, small, photo.shape),
+                    "seen": (seen, small) if small else None,
                 }
-                picture = picture_file(spec.photo.path, photo.photo)
-                seen = (photo.seen, small) if small else None
-                soft = partial(self.enlarged_soft, small, photo.photo.shape)
-                sample = self.sample(spec, full.classes)
-                self.write_sample(record, out, sample, picture, full, maps, more=more, soft=soft, seen=seen)
+                picture = picture_file(spec.photo.path, photo)
+                self.write_sample(record, out, self.sample(spec, full.classes), picture, full, maps, **how)
         return record
 
     def masks(
@@ -261,7 +224,5 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         return {**super().read_result(out), "failed": read_failures(out)}
 
     def plan(self) -> list[str]:
-        return [
-            f"masks of {plural(len(self.specs), 'photograph')}, in batches of up to {self.config.batch_size}",
-            *self.settings(),
-        ]
+        photos = plural(len(self.specs), "photograph")
+        return [f"masks of {photos}, in batches of up to {self.config.batch_size}", *self.settings()]

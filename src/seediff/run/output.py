@@ -1,13 +1,11 @@
 """The place for the output of a run, a folder or objects in a store: its finished batches, and who may write to it.
 
-A batch is finished when its record, .batches/000007.json, exists. The batch's files are written first; the record, with
-the size and checksum of each file, is renamed into place last. docs/decisions/0001-batches-are-the-unit-of-work.md says
-why.
+A batch is finished when its record, .batches/000007.json, exists: it has the size and checksum of each file, and is
+written after them (docs/decisions/0001-batches-are-the-unit-of-work.md).
 
-Stores (s3://bucket/name, and others that fsspec reaches) have whole objects and listings, but no renames and no locks.
-So a batch is made in a local scratch folder, as in an output in a folder; then its files are uploaded as whole objects,
-and its record last. A listing shows which batches are finished. docs/decisions/0009-outputs-in-stores.md says what
-follows from the lack of locks.
+Stores (s3://bucket/name, and others that fsspec reaches) have whole objects and listings, but no renames and no locks
+(docs/decisions/0009-outputs-in-stores.md). So a batch is made in a local scratch folder; then its files are uploaded,
+and its record last.
 """
 
 from __future__ import annotations
@@ -48,10 +46,8 @@ BEGUN = f"{BATCHES}/begun"
 @dataclass
 class BatchRecord:
     """The record of a finished batch: its rows of metadata.jsonl and rejected.jsonl (or of the command's files in their
-    place), and {path: (size, CRC-32)} of its files.
-
-    The checksum is None for pictures that may be hard links, and for safetensors files: attention is large, and
-    half-written files differ in size.
+    place), and {path: (size, CRC-32)} of its files. No checksum of pictures that may be hard links, and of safetensors
+    files: attention is large, and half-written files differ in size.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -82,7 +78,7 @@ class Place:
     """
 
     can_grow = True
-    """Whether a finished output can be turned back into an unfinished one, to add samples."""
+    """Whether a finished output can be turned back into an unfinished one."""
 
     def __init__(self, folder: Path) -> None:
         self.out: Out = folder
@@ -98,11 +94,10 @@ class Place:
         out = self.folder
         if config.device:
             config = replace(config, device=config.device.split(":")[0])
-        if not out.is_dir():
-            if out.exists():
-                raise UserError(self.out, "there is a file where the folder should be")
-            return "new", config
-        names = {entry.name for entry in out.iterdir() if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name)}
+        if out.exists() and not out.is_dir():
+            raise UserError(self.out, "there is a file where the folder should be")
+        entries = out.iterdir() if out.is_dir() else ()
+        names = {entry.name for entry in entries if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name)}
         if not names:
             return "new", config
         if CONFIG not in names:
@@ -111,7 +106,7 @@ class Place:
         about = read_toml(out / CONFIG)
         if (made_by := about.get("command", config.command)) != config.command:
             raise UserError(out, f"holds what `seediff {made_by}` made", "choose another folder")
-        complete = config.last_file in names
+        complete, same_version = config.last_file in names, about.get("version") == __version__
         # Reviews are about samples of this configuration.
         if not complete and self._nothing_committed() and REVIEWS not in names:
             return "new", config
@@ -119,11 +114,10 @@ class Place:
         begun = {name: getattr(saved, name) for name in ("device", "dtype", "threads") if getattr(config, name) is None}
         config = replace(config, **{name: value for name, value in begun.items() if value is not None})
         changed = differences(saved, config)
-        version = about.get("version")
-        if changed and self.can_grow and version == __version__ and config.extends(saved):
+        if changed and self.can_grow and same_version and config.extends(saved):
             return "shorter", config
-        if not complete and version != __version__:
-            changed.insert(0, f"version of seediff: {version} → {__version__}")
+        if not complete and not same_version:
+            changed.insert(0, f"version of seediff: {about.get('version')} → {__version__}")
         if changed:
             problem = f"holds the output of another configuration ({'; '.join(changed)})"
             fix = f"choose another folder, or give the options as they were, with --config {self.out}/{CONFIG}"
@@ -136,24 +130,25 @@ class Place:
         run's, so there must be none."""
         if (self.folder / BATCHES).is_dir():
             return not any((self.folder / BATCHES).glob("*.json"))
-        return not any(
-            next((self.folder / name).iterdir(), None) for name in RUN_FOLDERS if (self.folder / name).is_dir()
-        )
+        folders = [self.folder / name for name in RUN_FOLDERS]
+        return not any(any(folder.iterdir()) for folder in folders if folder.is_dir())
 
     def record(self, number: int) -> BatchRecord | None:
         """The record of batch `number`; None if the batch is not finished or one of its files is missing or damaged."""
-        try:
+        with suppress(OSError, ValueError, UserError):
             record = read_json(self.folder / record_path(number), BatchRecord, limit=ANNOTATIONS)
-            return record if all(self.holds(name, size, crc) for name, (size, crc) in record.files.items()) else None
-        except (OSError, ValueError, UserError):
-            return None
+            if self.holds(record):
+                return record
+        return None
 
-    def holds(self, name: str, size: int, crc: int | None) -> bool:
-        """Whether the output has the whole file, with this size and, if known, this CRC-32. May raise OSError if the
-        file is missing.
+    def holds(self, record: BatchRecord) -> bool:
+        """Whether the output has all files of a batch, with their sizes and checksums. May raise OSError if one is
+        missing.
         """
-        path = self.folder / name
-        return path.stat().st_size == size and (crc is None or zlib.crc32(path.read_bytes()) == crc)
+        return all(
+            (path := self.folder / name).stat().st_size == size and crc in (None, zlib.crc32(path.read_bytes()))
+            for name, (size, crc) in record.files.items()
+        )
 
     def locked(self) -> AbstractContextManager[None]:
         """Lock out other runs during the block. Raises UserError if another run is using the output, or if it cannot be
@@ -169,17 +164,12 @@ class Place:
             with suppress(FileNotFoundError):
                 shutil.rmtree(inside(self.folder, name))  # removes links, and does not follow them
 
-    def make_folders(self, folders: Sequence[str]) -> None:
-        """Make the folders for files. Raises UserError if one is a link that leads elsewhere, as in other people's
-        sets.
-        """
-        for name in (BATCHES, *folders):
-            inside(self.folder, name).mkdir(parents=True, exist_ok=True)
+    def begin(self) -> None:
+        """Make the folder of records, which marks the files of batches as a run's."""
+        inside(self.folder, BATCHES).mkdir(exist_ok=True)
 
-    def join(self, folders: Sequence[str]) -> None:
-        """Prepare for writing in a worker's process, perhaps on another machine. Raises UserError unless it sees the
-        output of the run.
-        """
+    def join(self) -> None:
+        """Raise UserError unless a worker's process, perhaps on another machine, sees the output of the run."""
         if not (self.folder / LOCK).exists():
             problem = "this folder is not the same on all machines of the cluster"
             raise UserError(self.out, problem, "name one of a shared file system, or a store such as s3://bucket/name")
@@ -189,24 +179,19 @@ class Place:
 
     def commit(self, number: int, record: BatchRecord) -> None:
         """Mark batch `number`, whose files have been sent, as finished."""
-        write_atomic(
-            inside(self.folder, record_path(number)), json.dumps(vars(record), ensure_ascii=False).encode("utf-8")
-        )
-        self.send([record_path(number)])
+        name = record_path(number)
+        write_atomic(inside(self.folder, name), json.dumps(vars(record), ensure_ascii=False).encode("utf-8"))
+        self.send([name])
 
     def lost(self, records: Mapping[int, BatchRecord | None]) -> list[int]:
-        """Batches whose files have vanished from the output since they were sent; none if a lock keeps other runs
-        away.
-        """
+        """Batches whose files have vanished since they were sent; none if a lock keeps other runs away."""
         return []
 
     def bring(self, names: Collection[str]) -> None:
         """Bring files of the output into the folder."""
 
     def complete(self, last_file: str) -> None:
-        """Put the files about the whole output from the folder into the output, `last_file` after all others; then tidy
-        up.
-        """
+        """Put the files about the whole output into it, `last_file` after all others; then tidy up."""
         self.remove_records()
 
     def remove_records(self) -> None:
@@ -215,9 +200,7 @@ class Place:
         shutil.rmtree(self.folder / BATCHES, ignore_errors=True)
 
     def check_weights(self, model: str, weights: str) -> None:
-        """Raise UserError if the output was begun with weights of another fingerprint. Does nothing if one of the two
-        is unknown.
-        """
+        """Raise UserError if the output was begun with weights of another fingerprint, if both are known."""
         begun = read_toml(self.folder / CONFIG).get("weights")
         if begun and weights and begun != weights:
             problem = f"was begun with other weights of model '{model}' ({begun} → {weights})"
@@ -246,7 +229,11 @@ class Storage:
                 objects: dict[str, Any] = self.system.find("", detail=True)  # type: ignore[assignment]
             except FileNotFoundError:
                 return {}
-        return {name: about["size"] for name, about in objects.items() if _stays_below(name)}
+        return {
+            name: about["size"]
+            for name, about in objects.items()
+            if not {"", ".", ".."} & set(name.split("/")) and not {"\\", "\0"} & set(name)
+        }
 
     def read(self, name: str) -> bytes:
         with self._requests():
@@ -265,13 +252,12 @@ class Storage:
 
     def download(self, folder: Path, names: Sequence[str]) -> None:
         """Download objects as files of a folder. Raises UserError for a name that would lead out of it."""
-        if wrong := [name for name in names if not _stays_below(name)]:
-            raise UserError(self.url, f"{wrong[0]!r} is named there, which is no path inside it")
-        for parent in {(folder / name).parent for name in names}:
+        paths = [inside(folder, name) for name in names]
+        for parent in {path.parent for path in paths}:
             parent.mkdir(parents=True, exist_ok=True)
         if names:
             with self._requests():
-                self.system.get(list(names), [str(folder / name) for name in names])
+                self.system.get(list(names), list(map(str, paths)))
 
     def delete(self, names: Sequence[str]) -> None:
         """Delete objects, which may be gone already."""
@@ -285,11 +271,6 @@ class Storage:
             yield
         except Exception as error:  # each store has its own errors; one whose package is missing names it
             raise UserError(self.url, f"storage request failed: {type(error).__name__}: {first_line(error)}") from error
-
-
-def _stays_below(name: str) -> bool:
-    """Whether a file of this name, joined to a folder's path, is inside that folder."""
-    return all(part not in ("", ".", "..") for part in name.split("/")) and not {"\\", "\0"} & set(name)
 
 
 class Store(Place):
@@ -313,19 +294,15 @@ class Store(Place):
         """Download the records and the objects at the top of an output. Other objects become empty folders or files,
         which show that they are there."""
         there = self.there = {name: size for name, size in self.storage.list().items() if name != LOCK}
-        is_output = CONFIG in there
         for name in there:
-            first, _, rest = name.partition("/")
-            if rest:
-                (self.folder / first).mkdir(exist_ok=True)
-            elif not is_output:
-                (self.folder / name).touch()
-        if is_output:
-            records = [name for name in there if name.startswith(BATCHES + "/") and name.endswith(".json")]
-            self.storage.download(self.folder, [name for name in there if "/" not in name] + records)
+            first, slash, _ = name.partition("/")
+            (self.folder / first).mkdir(exist_ok=True) if slash else (self.folder / first).touch()
+        if CONFIG in there:
+            self.storage.download(self.folder, [name for name in there if "/" not in name or _is_record(name)])
 
-    def holds(self, name: str, size: int, crc: int | None) -> bool:
-        return (self.there or {}).get(name) == size  # objects are whole
+    def holds(self, record: BatchRecord) -> bool:
+        there = self.there or {}
+        return all(there.get(name) == size for name, (size, _) in record.files.items())  # objects are whole
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -339,51 +316,41 @@ class Store(Place):
 
     def clear(self) -> None:
         super().clear()
-        # The marker last, because it marks the others as a run's.
-        left = [name for name in self.there or () if name.partition("/")[0] in (*RUN_FOLDERS, BATCHES)]
+        left = [name for name in self.there or () if _of_batches(name)]
         self.storage.delete([name for name in left if name != BEGUN])
-        self.storage.delete([name for name in left if name == BEGUN])
+        self.storage.delete([BEGUN] * (BEGUN in left))  # last, because it marks the others as a run's
 
-    def make_folders(self, folders: Sequence[str]) -> None:
-        super().make_folders(folders)
+    def begin(self) -> None:
+        super().begin()
         self.storage.write(BEGUN, b"")
 
-    def join(self, folders: Sequence[str]) -> None:
+    def join(self) -> None:
         self.storage.read(LOCK)
-        super().make_folders(folders)
 
     def send(self, names: Collection[str]) -> None:
         self.storage.upload(self.folder, list(names))
-        for name in names:
-            if name.partition("/")[0] in (*RUN_FOLDERS, BATCHES):
-                (self.folder / name).unlink()
+        for name in filter(_of_batches, names):
+            (self.folder / name).unlink()
 
     def lost(self, records: Mapping[int, BatchRecord | None]) -> list[int]:
         """Without a lock, another run may have removed files that it took for a failed run's, or have begun another
         output, which raises UserError."""
         self.there = self.storage.list()
         if CONFIG not in self.there or self.storage.read(CONFIG) != (self.folder / CONFIG).read_bytes():
-            raise UserError(
-                self.out, "another run has begun another output in the same place", "choose another for one of them"
-            )
-        return [
-            number
-            for number, record in records.items()
-            if record and not all(self.holds(name, size, crc) for name, (size, crc) in record.files.items())
-        ]
+            problem = "another run has begun another output in the same place"
+            raise UserError(self.out, problem, "choose another for one of them")
+        return [number for number, record in records.items() if record and not self.holds(record)]
 
     def bring(self, names: Collection[str]) -> None:
         self.storage.download(self.folder, list(names))
 
     def complete(self, last_file: str) -> None:
-        files = sorted(
-            path.name for path in self.folder.iterdir() if path.is_file() and path.name not in (last_file, LOCK)
-        )
-        self.storage.upload(self.folder, files)
+        files = sorted(path.name for path in self.folder.iterdir() if path.is_file() and path.name != last_file)
+        self.send(files)
         self.storage.delete(
             [name for name in self.there or () if "/" not in name and name not in (*files, last_file, LOCK)]
         )
-        self.storage.upload(self.folder, [last_file])
+        self.send([last_file])
         super().complete(last_file)
 
     def remove_records(self) -> None:
@@ -391,14 +358,18 @@ class Store(Place):
         self.storage.delete([name for name in self.storage.list() if name.startswith(BATCHES + "/")])
 
 
+def _of_batches(name: str) -> bool:
+    return name.partition("/")[0] in (*RUN_FOLDERS, BATCHES)
+
+
+def _is_record(name: str) -> bool:
+    return name.startswith(BATCHES + "/") and name.endswith(".json")
+
+
 @contextmanager
-def open_place(out: Out | str | Place) -> Iterator[Place]:
+def open_place(out: Out | str) -> Iterator[Place]:
     """The place of a path, or of a URL such as s3://bucket/name, whose scratch folder is in the system's folder for
-    temporary files (TMPDIR); a place stays as it is. Raises UserError; in errors from the block, the URL replaces the
-    scratch folder."""
-    if isinstance(out, Place):
-        yield out
-        return
+    temporary files (TMPDIR). Raises UserError; in errors from the block, the URL replaces the scratch folder."""
     out = parse_out(out)
     if not isinstance(out, Url):
         yield Place(out)

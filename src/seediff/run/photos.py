@@ -24,12 +24,12 @@ from ..files.reading import PICTURE, read_bytes
 
 FAILED = "failed.jsonl"
 """A row {"photo": file name, "reason"} for every photograph that could not be used. Written only if there are any."""
-
 EXIF_ORIENTATION = 274
 COPIED = {"JPEG": "jpg", "PNG": "png"}
-"""Format → suffix. These files are copied into a dataset unchanged if a plain reader decodes the same pixels as
-`read_photo`.
-"""
+"""Format → suffix of files that go into a dataset unchanged if any reader decodes the pixels of `read_photo`."""
+Seen = TypeVar("Seen")
+Captured = tuple[list[Seen], list[dict[str, str]]]
+"""The photographs that were captured, and a row of failed.jsonl for each that could not be used."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,6 @@ class PhotoSpec:
     photo: Photo
     words: tuple[str, ...]
     label: str | None = None
-
-
-Seen = TypeVar("Seen")
-Captured = tuple[list[Seen], list[dict[str, str]]]
-"""The photographs that were captured, and a row of failed.jsonl for each that could not be used."""
 
 
 def read_all(batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], Seen]) -> Captured[Seen]:
@@ -98,13 +93,8 @@ def picture_file(path: Path, photo: np.ndarray) -> tuple[str, bytes]:
 
 def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str, ...]]:
     """Photo name → classes, from a `classes.csv` with the columns file and classes (names separated by commas or
-    semicolons).
-
-    Files are named as in their folder, with or without suffix. Raises UserError naming the line of an unusable row.
+    semicolons). Files are named as in their folder, with or without suffix. Raises UserError naming a line.
     """
-    return {
-        photo.name: tuple(
-            dict.fromkeys(part.strip() for part in row["classes"].replace(";", ",").split(",") if part.strip())
-        )
-        for photo, row in find_named(path, read_csv(path, ("file", "classes")), photos)
-    }
+    named = find_named(path, read_csv(path, ("file", "classes")), photos)
+    lists = {photo.name: row["classes"].replace(";", ",").split(",") for photo, row in named}
+    return {name: tuple(dict.fromkeys(part.strip() for part in parts if part.strip())) for name, parts in lists.items()}

@@ -36,11 +36,12 @@ ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
 class ModelJob(Job[Config, Item, Captured]):
     """A job that runs a model. Its configuration is a `ModelConfig`."""
 
-    capture_plan: CapturePlan | None = None
-    """What is captured; None until the job is checked, and until the model is loaded if its small files are not known
+    capture_plan: Any = None
+    """The `CapturePlan`; None until the job is checked, and until the model is loaded if its small files are not known
     before.
     """
-    model: Model | None = None
+    model: Model
+    """Once it is loaded."""
 
     def check(self) -> None:
         self.capture_plan = check_inputs(self.config)  # type: ignore[arg-type]  # a ModelConfig
@@ -54,6 +55,16 @@ class ModelJob(Job[Config, Item, Captured]):
         device = self.device or config.device
         self.use(load_model(config.model, device=device, dtype=config.dtype, offload=self.offload, **config.loading))
         return weights_fingerprint(*config.weight_sources, beside)  # after loading, which may have fetched them
+
+    def load_beside(self) -> str | None:
+        """Load what is needed beside the model. Returns the source of its weights."""
+        return None
+
+    def use(self, model: Model) -> None:
+        """Use this model, after checking what only a loaded model can tell: that its tokenizers can read the texts."""
+        self.model = model
+        if self.capture_plan is None or self.capture_plan.size is None:  # its small files did not say enough
+            self.capture_plan = check_inputs(self.config, model.info)  # type: ignore[arg-type]
 
     def settings(self, reads: Reads | None = None) -> list[str]:
         """Lines of a dry run: the model, the capture's contents, replaced levels, untuned constants, and all values.
@@ -71,16 +82,6 @@ class ModelJob(Job[Config, Item, Captured]):
                 lines.append(f"Constants: those of masks were never tuned for {info.family.title}; they are {whose}")
         return [*lines, *config.source_lines()]
 
-    def load_beside(self) -> str | None:
-        """Load what is needed beside the model. Returns the source of its weights."""
-        return None
-
-    def use(self, model: Model) -> None:
-        """Use this model, after checking what only a loaded model can tell: that its tokenizers can read the texts."""
-        self.model = model
-        if self.capture_plan is None or self.capture_plan.size is None:  # its small files did not say enough
-            self.capture_plan = check_inputs(self.config, model.info)  # type: ignore[arg-type]
-
 
 def check_inputs(config: ModelConfig, info: ModelInfo | None = None) -> CapturePlan | None:
     """Raise UserError for everything in a configuration that the model's small files show to be wrong. Returns the plan
@@ -88,35 +89,27 @@ def check_inputs(config: ModelConfig, info: ModelInfo | None = None) -> CaptureP
 
     info: of a loaded model; None: as the files tell. Broken files are left to loading, which reports them better.
     """
-    # 1. The model, and what is loaded with it
+    dataset = config if isinstance(config, DatasetConfig) else None
     if info is None:
         info = model_info(config.model, config.base, check=True)
         gguf = (info.source if info else find_source(config.model, config.base)).is_gguf
         check_additions(info.family if info else None, config.model, gguf=gguf, **config.loading)
-        sam = config.mask.sam_weights if isinstance(config, DatasetConfig) else None
+        sam = dataset and dataset.mask.sam_weights
         for what, source in (("lora", config.lora), ("embedding", config.embedding), ("sam", sam)):
             if source is not None:
                 local_file(what, source)
-
-    # 2. Method and capture
-    if isinstance(config, DatasetConfig):
-        check_capture(config.mask.method, config.capture.normalize)
+    if dataset:
+        check_capture(dataset.mask.method, dataset.capture.normalize)
     if info is None:
         return None
-
-    # 3. Classes
-    if isinstance(config, DatasetConfig):
-        check_known_classes(config.model, info.settings.classes, config.classes)
-
-    # 4. Guidance
+    if dataset:
+        check_known_classes(config.model, info.settings.classes, dataset.classes)
     if isinstance(config, GenerateConfig):
         if info.network:
             info.family.check_guidance(info.network, config.model, config.guidance_scale)
         info.family.check_negative(config.model, config.negative_prompt)
 
-    # 5. Size
-    rules, sides = info.size_rules(), info.sides()
-    size = None
+    rules, sides, size = info.size_rules(), info.sides(), None
     if rules and sides:
         height, width = pixels(config.size or sides[0])
         if isinstance(config, GenerateConfig):
@@ -126,7 +119,6 @@ def check_inputs(config: ModelConfig, info: ModelInfo | None = None) -> CaptureP
             check_attention(config.size, sides[1])
         size = height // sides[1], width // sides[1]
 
-    # 6. Kinds, layers and levels of attention
     if not info.knows_network:
         return None
     known: dict[str, Any] = {"pipeline": info.pipeline, "size": size}
@@ -135,8 +127,6 @@ def check_inputs(config: ModelConfig, info: ModelInfo | None = None) -> CaptureP
         plan = plan_capture(info.family, info.network, config.capture, mask=config.mask, reads=reads, **known)
     else:
         plan = plan_segments(info.family, info.network, config.segment, config.model, **known)
-
-    # 7. Memory
     expected = plan.expected if config.size is not None else None
     if sides and expected and (there := memory_bytes()) and expected.map_bytes > there:
         needed = f"attention maps of an image of this size take {show_bytes(expected.map_bytes)}"
@@ -148,8 +138,9 @@ def check_inputs(config: ModelConfig, info: ModelInfo | None = None) -> CaptureP
 def model_line(config: RunConfig, offload: Offload) -> str:
     """The line about the model that will be loaded. Raises UserError for a name that is no model's."""
     source, info = find_source(config.model, config.base), model_info(config.model, config.base)
-    where = "found" if isinstance(source.whole, Path) else "fetched from the hub unless it is in the cache"
-    if info is None and not isinstance(source.whole, Path):
+    here = isinstance(source.whole, Path)
+    where = "found" if here else "fetched from the hub unless it is in the cache"
+    if info is None and not here:
         where = "not on this machine; the run refuses it if it is not supported"
     if info and not source.is_whole:
         where = f"{info.family.title}: {source.parts_line(info.family)}, {where}"

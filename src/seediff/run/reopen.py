@@ -28,6 +28,7 @@ from ..files.reading import inside
 from ..prompts.specs import sample_count
 from .output import BatchRecord, Place, open_place, record_path
 
+FILES = "file_name", "mask"
 PICTURE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
 EARLIER = f"{native.BATCHES}/{native.METADATA}"
 """The rows of a dataset that was finished before. Samples that are made again keep the `split` that they have there."""
@@ -36,15 +37,12 @@ EARLIER = f"{native.BATCHES}/{native.METADATA}"
 def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False) -> list[str]:
     """Turn the finished dataset that `config` made into an unfinished one, in which the samples that people rejected
     have to be drawn again, and return their names. For each of them, review.jsonl gets a line that clears the verdict.
-    Changes nothing if no sample is rejected. dry_run: only return the names.
-
-    Raises UserError if no sample can be drawn again in this place.
+    dry_run: only return the names. Raises UserError if no sample can be drawn again in this place.
     """
     with open_place(out) as place:
         folder, (state, _) = place.folder, place.look_into(config)
         if state == "new":
-            problem = "there is no dataset whose rejected samples could be drawn again"
-            raise UserError(out, problem, "make it first, without top_up")
+            raise UserError(out, "there is no dataset whose rejected samples could be drawn again")
         if not place.can_grow:
             raise UserError(out, "is a store, where samples are not drawn again", "copy it to a folder and go on there")
         if state == "shorter":
@@ -53,8 +51,9 @@ def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False)
         if state == "complete" and read_toml(folder / native.CONFIG).get("version") != __version__:
             problem = f"was made by another version of seediff than {__version__}"
             raise UserError(out, problem, "make more with another seed; merge the two")
-        verdicts = {name: action.verdict for name, action in in_effect(folder).items()}
-        names = [name for name in map(sample_name, range(sample_count(config))) if verdicts.get(name) == "rejected"]
+        actions = in_effect(folder)
+        samples = (name for name in map(sample_name, range(sample_count(config))) if name in actions)
+        names = [name for name in samples if actions[name].verdict == "rejected"]
         if dry_run or not names:
             return names
         with place.locked():
@@ -101,11 +100,9 @@ def check_growth(folder: Path) -> None:
 
 
 def grow(place: Place, config: GenerateConfig) -> None:
-    """Turn the output in `place`, whose configuration `config` extends, into an unfinished output of `config`. Full
-    batches stay as they are. The last batch, if smaller than the others, is made again, because the number of images in
-    a batch changes rounding.
-
-    Raises UserError if a sample of that batch was reviewed.
+    """Turn the output in `place`, whose configuration `config` extends, into an unfinished output of `config`. The last
+    batch, if smaller than the others, is made again, because the number of images in a batch changes rounding. Raises
+    UserError as `check_growth` does.
     """
     folder = place.folder
     check_growth(folder)
@@ -124,30 +121,27 @@ def _unfinish(place: Place, config: GenerateConfig) -> None:
     which makes it unfinished.
     """
     folder, extras, again = place.folder, find_extras(place.folder), redrawn(place.folder, config)
-    rows = native.read_rows(folder)
-    for row in rows:  # before anything changes
-        for field in ("file_name", "mask"):
-            inside(folder, row.get(field), folder / native.METADATA, field)
     records: dict[int, BatchRecord] = defaultdict(BatchRecord)
-    for row in rows:
+    files: dict[int, list[Path]] = defaultdict(list)
+    for row in native.read_rows(folder):
         index = sample_number(row["file_name"])
-        record = records[index // config.batch_size]  # also a batch of which every sample was drawn again
-        (records[again_number(index)] if index in again else record).rows.append(row)
+        number = index // config.batch_size
+        _ = records[number]  # also of a batch of which every sample was drawn again
+        number = again_number(index) if index in again else number
+        records[number].rows.append(row)
+        name = sample_name(index)
+        files[number] += (inside(folder, row.get(field), folder / native.METADATA, field) for field in FILES)
+        files[number] += extras.get(name, {}).values()
+        files[number] += [folder / native.INSTANCES / f"{name}.png"] if "instances" in row else []
     for row in native.read_rows(folder, native.REJECTED) if config.reject else ():
         records[row["index"] // config.batch_size].rejected.append(row)
-    place.make_folders([])
+    place.begin()
     for number, record in records.items():
-        paths = list[Path]()
-        for row in record.rows:
-            name = native.sample_name(row["file_name"])
-            paths += [folder / row["file_name"], folder / row["mask"], *extras.get(name, {}).values()]
-            paths += [folder / native.INSTANCES / f"{name}.png"] if "instances" in row else []
-        if not all(path.is_file() for path in paths):
-            continue
-        for path in paths:
-            crc = None if path.suffix == ".safetensors" else zlib.crc32(path.read_bytes())
-            record.files[path.relative_to(folder).as_posix()] = path.stat().st_size, crc
-        place.commit(number, record)
+        if all(path.is_file() for path in files[number]):
+            for path in files[number]:
+                crc = None if path.suffix == ".safetensors" else zlib.crc32(path.read_bytes())
+                record.files[path.relative_to(folder).as_posix()] = path.stat().st_size, crc
+            place.commit(number, record)
     (folder / native.METADATA).replace(folder / EARLIER)
 
 

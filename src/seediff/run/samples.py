@@ -1,5 +1,5 @@
-"""Writes a native dataset from finished masks, for all commands that make one: sample by sample, then the files about
-the whole set.
+"""Writes a native dataset from finished masks, for `generate` and `mask`: sample by sample, then the files about the
+whole set.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .. import __version__
 from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..dataset import native
-from ..dataset.encoding import encode_objects
+from ..dataset.encoding import encode_objects, soft_levels
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.objects import scored_pieces
 from ..dataset.store import instance_row
@@ -45,10 +45,7 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
     """A job whose output is a native dataset."""
 
     def __init__(self, config: Dataset, offload: Offload = "none") -> None:
-        folders = [native.IMAGES, native.MASKS, native.STEPS]
-        folders += [native.SOFT] * config.keep_soft + [native.ATTENTION] * config.keep_attention
-        folders += [native.INSTANCES] * config.objects
-        super().__init__(config, folders, offload)
+        super().__init__(config, offload)
         self.ids = {name: i + 1 for i, name in enumerate(config.classes)}
 
     @abstractmethod
@@ -58,13 +55,19 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
     @cached_property
     def traced(self) -> dict[int, list[str]]:
         """Sample index → the classes for which the sample keeps the steps."""
-        return traced_classes(self.samples())
+        traced: dict[int, list[str]] = {}
+        seen: Counter[str] = Counter()
+        for spec in self.samples():
+            for name in spec.classes:
+                if seen[name] < TRACED_SAMPLES and (name in seen or len(seen) < TRACED_CLASSES):
+                    seen[name] += 1
+                    traced.setdefault(spec.index, []).append(name)
+        return traced
 
     @property
     def mask_config(self) -> MaskConfig:
         """The constants of masks, with levels that the model has."""
-        plan = self.capture_plan
-        return plan.mask if plan and plan.mask else self.config.mask
+        return self.capture_plan.mask if self.capture_plan else self.config.mask
 
     def load_beside(self) -> str | None:
         """SAM, if it redraws outlines. Raises UserError if it cannot be used."""
@@ -90,31 +93,38 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
         """Write one sample's files into the folder `out` and add its row to the record.
 
         picture: the image file's suffix without a dot, and its bytes. result: masks at the image's size, of
-        `result.classes`. more: fields of the row that only this command has. soft: makes each class's soft mask. seen:
-        the image as the model saw it and its masks at that size, for the steps that preview.html draws; None: no steps
-        are kept.
+        `result.classes`. more: fields of the row that only this command has. soft: makes each class's soft mask (H, W).
+        seen: the image as the model saw it and its masks at that size, for the steps that preview.html draws; None: no
+        steps are kept.
         """
-        config, index = self.config, spec.index
-        class_ids = [self.ids[name] for name in result.classes]
+        from ..dataset.quality.select import confidence  # imports scipy
+        from ..report.saved_steps import save_trace, traced_sample
+
+        config, name, classes = self.config, f"{spec.index:06d}", result.classes
+        class_ids = [self.ids[kind] for kind in classes]
         labels = native.dataset_labels(result.label_map, class_ids)
-        name = f"{index:06d}"
         file_name, mask = native.sample_files(name, picture[0])
         record.write(out, file_name, picture[1])
         record.write(out, mask, native.encode_mask(labels))
         if config.keep_soft:
             for class_id, values in zip(class_ids, soft(), strict=True):
                 record.write(out, f"{native.SOFT}/{name}_{class_id}.png", native.encode_soft(values))
-        described: dict[str, Any] = {}
+        objects: dict[str, Any] = {}
         if config.objects:
             instances = scored_pieces(labels, class_ids, soft())
             record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(instances, name))
-            described = instance_row(instances)
+            objects = instance_row(instances)
         if config.keep_attention and attention is not None:
             record.save(out, f"{native.ATTENTION}/{name}.safetensors", attention.save)
-        if seen:
-            self._write_steps(record, out, spec, *seen)
-        shown = shown_classes(labels, config.classes, result.classes)
-        sure = confidences(result.label_map, result.classes, soft())
+        for kind in self.traced.get(spec.index, ()):
+            if seen and kind in seen[1].classes:
+                small = native.dataset_labels(seen[1].label_map, [self.ids[one] for one in seen[1].classes])
+                how: dict[str, Any] = {"prompt": spec.prompt, "pamr": config.mask.pamr}
+                traced = traced_sample(spec.index, *seen, kind, small, **how)
+                path = f"{native.STEPS}/{name}_{self.ids[kind]}.safetensors"
+                record.save(out, path, partial(save_trace, traced=traced))
+        shown = shown_classes(labels, config.classes, classes)
+        sure = [confidence(labels, soft_levels(values), i) for i, values in zip(class_ids, soft(), strict=True)]
         record.rows.append(
             {
                 "file_name": file_name,
@@ -125,28 +135,14 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
                 **more,
                 "flags": list(result.flags),
                 "area": shown["area"],
-                "confidence": sure,
+                "confidence": {kind: round(value, 4) for kind, value in zip(classes, sure, strict=True)},
                 **({"agreement": dict(result.agreement)} if result.agreement else {}),
                 "model": config.model_label,
                 "method": config.mask.method,
                 "version": __version__,
-                **described,
+                **objects,
             }
         )
-
-    def _write_steps(
-        self, record: BatchRecord, out: Path, spec: SampleSpec, image: np.ndarray, result: MaskResult
-    ) -> None:
-        """Write the steps of masks that preview.html draws."""
-        from ..report.saved_steps import save_trace, traced_sample
-
-        labels = native.dataset_labels(result.label_map, [self.ids[name] for name in result.classes])
-        how: dict[str, Any] = {"prompt": spec.prompt, "pamr": self.config.mask.pamr}
-        for name in self.traced.get(spec.index, ()):
-            if name in result.classes:
-                traced = traced_sample(spec.index, image, result, name, labels, **how)
-                path = f"{native.STEPS}/{spec.index:06d}_{self.ids[name]}.safetensors"
-                record.save(out, path, partial(save_trace, traced=traced))
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
         """The files that preview.html shows."""
@@ -168,31 +164,6 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
         write_atomic(out / native.METADATA, native.jsonl(rows))
 
 
-def confidences(labels: np.ndarray, classes: Sequence[str], soft: Iterable[np.ndarray]) -> dict[str, float]:
-    """Class → how sure its soft mask (H, W) is of its pixels, i + 1 in labels (H, W), to four digits, as `filter` finds
-    it from soft/.
-    """
-    from ..dataset.encoding import soft_levels
-    from ..dataset.quality.select import confidence  # imports scipy
-
-    numbered = enumerate(zip(classes, soft, strict=True), 1)
-    return {name: round(confidence(labels, soft_levels(values), number), 4) for number, (name, values) in numbered}
-
-
-def traced_classes(specs: Sequence[SampleSpec]) -> dict[int, list[str]]:
-    """Sample index → the classes for which the sample keeps the steps: the first samples of each of the first few
-    classes.
-    """
-    traced: dict[int, list[str]] = {}
-    seen: Counter[str] = Counter()
-    for spec in specs:
-        for name in spec.classes:
-            if seen[name] < TRACED_SAMPLES and (name in seen or len(seen) < TRACED_CLASSES):
-                seen[name] += 1
-                traced.setdefault(spec.index, []).append(name)
-    return traced
-
-
 def preview(
     out: Path, config: DatasetConfig, rows: Sequence[Mapping[str, Any]], rejected: Sequence[Mapping[str, Any]]
 ) -> Path:
@@ -201,14 +172,8 @@ def preview(
     from ..report.saved_steps import load_trace
 
     steps = [load_trace(inside(out, path)) for path in sorted((out / native.STEPS).glob("*.safetensors"))]
-    return write_preview(
-        out,
-        summary=summarize(config, rejected),
-        rows=rows,
-        class_names=config.classes,
-        steps=steps,
-        traced_images=TRACED_CLASSES,
-    )
+    how: dict[str, Any] = {"class_names": config.classes, "steps": steps, "traced_images": TRACED_CLASSES}
+    return write_preview(out, summary=summarize(config, rejected), rows=rows, **how)
 
 
 def summarize(config: DatasetConfig, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -5,9 +5,8 @@ by batch.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from ..config.levels import EVERYTHING, Reads
 from ..config.names import BACKGROUND
 from ..config.photographs import SegmentPhotosConfig, check_names
 from ..dataset import native
-from ..dataset.native import LABELS, NAMED, OVERLAYS
+from ..dataset.native import LABELS
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.output_folders import Out
@@ -46,6 +45,12 @@ if TYPE_CHECKING:
     from ..dataset.labels import LabelSet
     from ..models.registry import Model
     from ..segments.make import Segments
+    from ..segments.naming import SegmentName
+
+Read = tuple[PhotoSpec, np.ndarray, int]
+"""A photograph's pixels (H, W, 3) uint8, and its number of segments for `k="truth"`, otherwise 1."""
+Divided = tuple[Read, "Segments", "Sequence[SegmentName]"]
+"""A photograph, its segments, and the name of each; none without words."""
 
 
 def segment_photos(
@@ -85,51 +90,27 @@ def open_truth(config: SegmentPhotosConfig, labels: Path | str | None) -> LabelS
 
 def truth_count(truth: LabelSet, name: str | None, shape: tuple[int, ...], fit: str, positions: int) -> int:
     """The number of classes in the label map of a photograph (H, W), within the centred square for `fit="crop"`: the k
-    of K-Means-S.
-
-    At least 1. Raises UserError if the label map is missing or does not fit, or has more classes than K-Means has
-    `positions`.
+    of K-Means-S, at least 1. Raises UserError if the label map is missing or does not fit, or has more classes than
+    K-Means has `positions`.
     """
     from ..files.label_maps import centre_square, read_segment_ids
     from ..metrics.matching import count_segments
 
     if name is None:
         raise UserError("there is no label map of it, or more than one could be; -k truth counts in it")
-    path = truth.files[name]
+    what = f"label map '{name}'"
     try:
         # The classes of a plain folder are not needed, because ids are only counted.
-        label_map = read_segment_ids(path) if truth.layout == "folder" else truth.read(name)
+        label_map = read_segment_ids(truth.files[name]) if truth.layout == "folder" else truth.read(name)
     except UserError as error:
-        raise UserError(f"label map '{name}'", error.reason) from error
+        raise UserError(what, error.reason) from error
     if label_map.shape != shape:
-        raise UserError(
-            f"label map '{name}' is {label_map.shape[1]} × {label_map.shape[0]} pixels, the photograph {shape[1]} ×"
-            f" {shape[0]}"
-        )
+        (rows, columns), (height, width) = label_map.shape, shape
+        raise UserError(f"{what} is {columns} × {rows} pixels, the photograph {width} × {height}")
     count = count_segments(centre_square(label_map) if fit == "crop" else label_map, unlabelled=-1)
     if count > positions:
-        raise UserError(f"label map '{name}' has {count} classes; K-Means divides only {positions} positions")
+        raise UserError(f"{what} has {count} classes; K-Means divides only {positions} positions")
     return max(1, count)
-
-
-@dataclass(frozen=True)
-class ReadPhoto:
-    """A photograph's pixels (H, W, 3) uint8, and its number of segments for `k="truth"`, otherwise 1."""
-
-    spec: PhotoSpec
-    pixels: np.ndarray
-    count: int
-
-
-@dataclass(frozen=True)
-class Divided:
-    """A photograph, its segments, and the name (None: unnamed) and its score for each segment; no names without
-    words.
-    """
-
-    photo: ReadPhoto
-    segments: Segments
-    names: Sequence[tuple[str | None, float]]
 
 
 class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
@@ -168,12 +149,10 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         every_word = tuple(dict.fromkeys(word for spec in self.specs for word in spec.words))
         check_names(every_word, "names" if config.names else "words of the photographs")
         if truth and not any(spec.label for spec in self.specs):
-            raise UserError(
-                "labels", f"no label map of any of the {len(self.specs)} photographs among the {truth.about}"
-            )
+            problem = f"no label map of any of the {len(self.specs)} photographs among the {truth.about}"
+            raise UserError("labels", problem)
         self.ids = {name: i + 1 for i, name in enumerate(every_word)}
-        config = replace(config, photos=fingerprint_photos(photos, own))
-        super().__init__(config, [LABELS] + [OVERLAYS] * config.overlays + [NAMED] * bool(self.ids), offload)
+        super().__init__(replace(config, photos=fingerprint_photos(photos, own)), offload)
 
     def items(self) -> Sequence[PhotoSpec]:
         return self.specs
@@ -191,91 +170,56 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
     def capture(self, batch: Sequence[PhotoSpec]) -> Captured[Divided]:
         """Segments and their names, which need the model."""
         with self.timer("reading"):
-            readable, failed = read_all(batch, self.read)
+            photos, failed = read_all(batch, lambda spec: self.checked(spec, read_photo(spec.photo.path)))
         with self.timer("segmenting"):
-            segments = self.segments(readable)
+            segments = self.segments(photos)
         with self.timer("naming"):
-            divided = [Divided(photo, of, self.names(photo, of)) for photo, of in zip(readable, segments, strict=True)]
-        return divided, failed
+            names = self.names(photos, segments)
+        return list(zip(photos, segments, names, strict=True)), failed
 
-    def segments(self, photos: Sequence[ReadPhoto]) -> list[Segments]:
+    def checked(self, spec: PhotoSpec, pixels: np.ndarray) -> Read:
+        """A photograph. Raises UserError if it cannot be divided as configured."""
+        config, (height, width) = self.config, pixels.shape[:2]
+        if (count := window_count(height, width, config.fit)) > MAX_WINDOWS:
+            many = f"{width} × {height} pixels would be {count} squares, more than {MAX_WINDOWS}"
+            raise UserError(f"{many}; cut it up, or use --fit resize")
+        rows, columns = seen_shape(self.model, pixels.shape, config.fit, config.size)
+        positions = (rows // self.model.pixels) * (columns // self.model.pixels)
+        if isinstance(k := config.segment.k, int) and k > positions:
+            seen = f"this photograph is seen at {columns} × {rows} pixels"
+            raise UserError("k", f"{k}: {seen}, which are only {positions} positions")
+        truth = self.truth
+        return spec, pixels, truth_count(truth, spec.label, (height, width), config.fit, positions) if truth else 1
+
+    def segments(self, photos: Sequence[Read]) -> list[Segments]:
         from ..segments.make import make_segments
 
-        assert self.model is not None
-        return make_segments(
-            self.model,
-            [photo.pixels for photo in photos],
-            self.config.segment,
-            fit=self.config.fit,
-            size=self.config.size,
-            counts=[photo.count for photo in photos],
-            seed=self.config.seed,
-            batch_size=self.config.batch_size,
-        )
+        config, counts = self.config, [count for *_, count in photos]
+        how: dict[str, Any] = {name: getattr(config, name) for name in ("fit", "size", "seed", "batch_size")}
+        return make_segments(self.model, [pixels for _, pixels, _ in photos], config.segment, counts=counts, **how)
+
+    def names(self, photos: Sequence[Read], segments: Sequence[Segments]) -> list[list[SegmentName]]:
+        """The name of each segment of each photograph; none for a photograph without words."""
+        from ..segments.naming import name_photos
+
+        config, maps, words = self.config, [of.label_map for of in segments], [spec.words for spec, *_ in photos]
+        timestep, threshold = config.segment.timestep_shown, config.name_threshold
+        how: dict[str, Any] = {"fit": config.fit, "size": config.size, "timestep": timestep, "threshold": threshold}
+        return name_photos(self.model, [pixels for _, pixels, _ in photos], maps, words, **how)
 
     def write(self, captured: Captured[Divided], out: Path) -> BatchRecord:
         """Write label maps and overlays, and the rows with run lengths."""
         divided, failed = captured
         record = BatchRecord(rejected=list(failed))
         with self.timer("writing"):
-            for each in divided:
-                photo, segments = each.photo.spec.photo, each.segments
-                files = photo_files(
-                    photo.name,
-                    each.photo.pixels,
-                    segments.label_map,
-                    each.names,
-                    self.ids,
-                    overlays=self.config.overlays,
-                )
+            for (spec, pixels, _), of, names in divided:
+                ids, overlays = self.ids, self.config.overlays
+                files = photo_files(spec.photo.name, pixels, of.label_map, names, ids, overlays=overlays)
                 for path, data in files.items():
                     record.write(out, path, data)
-                row = photo_row(segments.label_map, segments.scores, each.names)
-                record.rows.append({"photo": photo.name, "file_name": photo.file_name, **row})
+                about = {"photo": spec.photo.name, "file_name": spec.photo.file_name}
+                record.rows.append({**about, **photo_row(of.label_map, of.scores, names)})
         return record
-
-    def read(self, spec: PhotoSpec) -> ReadPhoto:
-        """Read a photograph. Raises UserError if it cannot be used."""
-        return self.checked(spec, read_photo(spec.photo.path))
-
-    def checked(self, spec: PhotoSpec, pixels: np.ndarray) -> ReadPhoto:
-        """The pixels (H, W, 3) of a photograph, checked. Raises UserError if they cannot be divided as configured."""
-        assert self.model is not None
-        height, width = pixels.shape[:2]
-        if (count := window_count(height, width, self.config.fit)) > MAX_WINDOWS:
-            raise UserError(
-                f"{width} × {height} pixels would be {count} squares, more than {MAX_WINDOWS}; cut it up, or use --fit"
-                " resize"
-            )
-        shape = seen_shape(self.model, pixels.shape, self.config.fit, self.config.size)
-        positions = math.prod(side // self.model.pixels for side in shape)
-        if isinstance(k := self.config.segment.k, int) and k > positions:
-            raise UserError(
-                "k",
-                f"{k}: this photograph is seen at {shape[1]} × {shape[0]} pixels, which are only {positions} positions",
-            )
-        if self.truth is None:
-            return ReadPhoto(spec, pixels, 1)
-        return ReadPhoto(spec, pixels, truth_count(self.truth, spec.label, (height, width), self.config.fit, positions))
-
-    def names(self, photo: ReadPhoto, segments: Segments) -> Sequence[tuple[str | None, float]]:
-        """The name of each segment of a photograph, and its score; empty for a photograph without words."""
-        if not photo.spec.words:
-            return []
-        from ..segments.naming import name_photos
-
-        assert self.model is not None
-        (named,) = name_photos(
-            self.model,
-            [photo.pixels],
-            [segments.label_map],
-            [photo.spec.words],
-            fit=self.config.fit,
-            size=self.config.size,
-            timestep=self.config.segment.timestep_shown,
-            threshold=self.config.name_threshold,
-        )
-        return named
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
         rows = [row for record in records for row in record.rows]
@@ -287,9 +231,8 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
             write_atomic(out / native.CLASSES, native.classes_text(tuple(self.ids)))
         if self.config.overlays and rows:
             write_atomic(out / OVERVIEW, overview(out, rows))
-        write_atomic(
-            out / SegmentPhotosConfig.last_file, json.dumps(coco(rows, self.ids), ensure_ascii=False).encode("utf-8")
-        )
+        text = json.dumps(coco(rows, self.ids), ensure_ascii=False)
+        write_atomic(out / SegmentPhotosConfig.last_file, text.encode("utf-8"))
 
     def read_result(self, out: Path) -> dict[str, Any]:
         picture = OVERVIEW if (out / OVERVIEW).is_file() else LABELS
@@ -299,6 +242,5 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         reads: Reads | None = EVERYTHING if self.ids else None
         if self.config.segment.divides_features:
             reads = {"cross": None} if self.ids else None
-        named = f"Names: {', '.join(self.ids)}"
         what = f"segments of {plural(len(self.specs), 'photograph')}, in batches of up to {self.config.batch_size}"
-        return [what, *[named] * bool(self.ids), *self.settings(reads)]
+        return [what, *[f"Names: {', '.join(self.ids)}"] * bool(self.ids), *self.settings(reads)]

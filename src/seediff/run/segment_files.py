@@ -37,9 +37,7 @@ OVERLAY_SIDE = 1024
 """Maximum longer side of an overlay in pixels; overlays are only to look at."""
 
 Called = Sequence[tuple[str | None, float]]
-"""The name (None: unnamed) and its score for each segment of a photograph, in the order of ids; empty if nothing is
-named.
-"""
+"""The name (None: unnamed) and its score for each segment of a photograph, by id; empty if nothing is named."""
 
 
 def photo_files(
@@ -53,9 +51,8 @@ def photo_files(
 
     files = {f"{LABELS}/{name}.png": encode_segments(label_map)}
     if called:
-        word_ids = np.array(
-            [ids[word] if word else 0 for word, _ in called] + [native.IGNORE], np.uint8
-        )  # the last: in no segment
+        # The last is in no segment.
+        word_ids = np.array([ids[word] if word else 0 for word, _ in called] + [native.IGNORE], np.uint8)
         files[f"{NAMED}/{name}.png"] = native.encode_mask(word_ids[label_map])
     if overlays:
         shown = np.where(label_map < 0, 0, label_map % 254 + 1).astype(np.uint8)
@@ -118,26 +115,14 @@ def coco(rows: Sequence[Mapping[str, Any]], ids: Mapping[str, int]) -> dict[str,
     """The rows of all photographs in COCO's format: one annotation per segment; category 0 means a segment without a
     name.
     """
-    images = [
-        {"id": number, **{key: row[key] for key in ("photo", "file_name", "width", "height")}}
-        for number, row in enumerate(rows, 1)
-    ]
-    annotations: list[dict[str, Any]] = []
+    images, annotations = list[dict[str, Any]](), list[dict[str, Any]]()
     for number, row in enumerate(rows, 1):
+        images.append({"id": number, **{key: row[key] for key in ("photo", "file_name", "width", "height")}})
         for segment in row["segments"]:
-            category = ids.get(segment.get("name") or "", 0)
-            rest = {key: value for key, value in segment.items() if key not in ("id", "name")}
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "segment": segment["id"],
-                    "category_id": category,
-                    "iscrowd": 0,
-                    **rest,
-                }
-            )
-    categories = [{"id": 0, "name": "unnamed"}, *({"id": number, "name": name} for name, number in ids.items())]
+            about = {"id": len(annotations) + 1, "image_id": number, "segment": segment["id"]}
+            about |= {"category_id": ids.get(segment.get("name") or "", 0), "iscrowd": 0}
+            annotations.append(about | {key: value for key, value in segment.items() if key not in ("id", "name")})
+    categories = [{"id": number, "name": name} for name, number in {"unnamed": 0, **ids}.items()]
     return {"info": {"version": __version__}, "images": images, "annotations": annotations, "categories": categories}
 
 
