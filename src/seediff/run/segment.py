@@ -158,11 +158,11 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         return self.specs
 
     def use(self, model: Model) -> None:
-        from ..segments.make import check_levels
+        from ..segments.make import check_fits
         from ..segments.naming import split_prompts
 
         super().use(model)
-        check_levels(model, self.config.segment, self.config.size)
+        check_fits(model, self.config.segment, self.config.size)
         for words in dict.fromkeys(spec.words for spec in self.specs if spec.words):  # before any photograph is read
             check_known_classes(model.name, model.known_words, words)
             split_prompts(model.readers, words)
@@ -200,12 +200,14 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
 
     def names(self, photos: Sequence[Read], segments: Sequence[Segments]) -> list[list[SegmentName]]:
         """The name of each segment of each photograph; none for a photograph without words."""
-        from ..segments.naming import name_photos
+        from ..segments.naming import name_photo
 
-        config, maps, words = self.config, [of.label_map for of in segments], [spec.words for spec, *_ in photos]
-        timestep, threshold = config.segment.timestep_shown, config.name_threshold
+        config, timestep, threshold = self.config, self.config.segment.timestep_shown, self.config.name_threshold
         how: dict[str, Any] = {"fit": config.fit, "size": config.size, "timestep": timestep, "threshold": threshold}
-        return name_photos(self.model, [pixels for _, pixels, _ in photos], maps, words, **how)
+        return [
+            name_photo(self.model, pixels, of.label_map, spec.words, **how) if spec.words else []
+            for (spec, pixels, _), of in zip(photos, segments, strict=True)
+        ]
 
     def write(self, captured: Captured[Divided], out: Path) -> BatchRecord:
         """Write label maps and overlays, and the rows with run lengths."""

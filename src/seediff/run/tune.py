@@ -193,11 +193,11 @@ def _names(
     word's score.
     """
     from ..segments.make import make_segments
-    from ..segments.naming import name_photos
+    from ..segments.naming import name_photo
 
     (segments,) = make_segments(model, [photo], segment, fit=FIT, size=size)
-    maps, timestep = [segments.label_map], segment.timestep_shown
-    (named,) = name_photos(model, [photo], maps, [known], fit=FIT, size=size, timestep=timestep, threshold=0.0)
+    maps, timestep = segments.label_map, segment.timestep_shown
+    named = name_photo(model, photo, maps, known, fit=FIT, size=size, timestep=timestep, threshold=0.0)
     scored = []
     for number, name in enumerate(named):
         inside = truth[(segments.label_map == number) & (truth != IGNORE)]

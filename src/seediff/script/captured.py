@@ -154,7 +154,7 @@ class Captured:
         as method="kmeans" and k=6. The maps are those of all steps that drew the picture; the papers look once at a
         picture without noise. picture: the picture, if the pipeline did not return it (latents)."""
         from ..attention.windows import Window
-        from ..segments.make import check_constants, join_windows, propose
+        from ..segments.make import join_windows, propose
 
         config = SegmentConfig(**check_table(SegmentConfig, constants, "segments"))
         if config.divides_features:
@@ -164,7 +164,6 @@ class Captured:
             raise UserError("k", "truth: there are no label maps of a picture that was drawn", "give a number")
         plan_segments(self._family, self._plan.network, config, type(self._pipe).__name__)
         maps, shown = self._maps(image, ()), self._picture(image, picture)
-        check_constants(maps.latent_size, config)
         height, width = self._size(maps, shown)
         photo = np.zeros((height, width, 3), np.uint8) if shown is None else shown
         return join_windows(photo, [Window(0, 0, height, width)], [propose(maps, config, config.k, seed)], config)

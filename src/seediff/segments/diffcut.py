@@ -6,10 +6,9 @@ Diffusion Features and Recursive Normalized Cut", NeurIPS 2024); their program, 
 2024 Paul Couairon, and its arithmetic is restated here, in float64. One eigenvector is computed where the program
 decomposes a matrix per recursion, and the scores of segments are enlarged instead of the features, which is the same.
 
-Determinism: the number of threads may change the order of sums, and so their last digits. These digits must not decide
-ties. So costs closer than TIE count as equal and the first wins, the first of the largest entries decides the
-eigenvector's sign, and for equal eigenvalues the vector is the projection of a fixed vector onto their space. Scores
-are rounded to float32 before pixels choose.
+The number of threads may change the last digits of sums, which must not decide ties: costs closer than TIE count as
+equal and the first wins, the first of the largest entries decides the eigenvector's sign, and for equal eigenvalues the
+vector is the projection of a fixed vector onto their space.
 
 Shape letters: C channels, N = h·w positions, K segments.
 """
@@ -26,43 +25,44 @@ from PIL import Image
 from ..config.constants import SegmentConfig
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
+from ..masks import pamr
 from ..masks.arithmetic import ROUNDING
-from ..masks.pamr import affinity as similarity
-from ..masks.pamr import pamr, scaled_dilations
 from .tiles import label
 
 LARGEST_SIDE = 64
-"""Maximum side of a square graph, or the same number of positions otherwise. N × N weights of 64² positions take 128
-MiB, and several are held at once."""
+"""Maximum side of a square graph. N × N weights of 64² positions take 128 MiB, and several are held at once."""
 TIE = 1e-9
 """Values this close count as equal: far above float64 rounding, far below float32 precision."""
 DENSE = 128
 """Up to this number of positions, the matrix is decomposed: as fast as Lanczos, which fails on the smallest graphs."""
 THRESHOLDS = 100
-"""Number of values, evenly spaced over 99 % of its range, at which the eigenvector is cut to find the best
-bipartition.
-"""
-
+"""Number of values, evenly spaced over 99 % of its range, at which the eigenvector is cut."""
 REFINE_ITERATIONS, REFINE_DILATIONS = 10, (4, 8, 16, 32)
 """PAMR's dilations as in the program's evaluation: 1 2 4 8 pixels for a 128² image, here for a side of 512."""
 REFINE_PIXELS = 512 * 512
 """Larger images are reduced to this number of pixels for PAMR."""
 
 
-def unit_columns(features: torch.Tensor) -> np.ndarray:
-    """Features (C, h, w) as unit columns (C, N) float64. Raises UserError for too many positions, and for values that
-    are not finite.
+def cut_features(features: torch.Tensor, config: SegmentConfig) -> torch.Tensor:
+    """Proposals (K, h, w) float64 of features (C, h, w): how much each position resembles each part, its cosine times
+    the length of the part's mean direction (the program's "masked spatial marginal mean").
+
+    Raises UserError for too many positions, and for values that are not finite.
     """
-    positions = features.shape[1] * features.shape[2]
-    if positions > LARGEST_SIDE**2:
+    height, width = features.shape[1:]
+    if height * width > LARGEST_SIDE**2:
         raise UserError(
-            f"features of {features.shape[1]} × {features.shape[2]} positions are too many for a normalised cut, "
+            f"features of {height} × {width} positions are too many for a normalised cut, "
             f"{LARGEST_SIDE} × {LARGEST_SIDE} at most: take a coarser level of the encoder, or a smaller image"
         )
     if not features.isfinite().all():
         raise UserError("features are not numbers: half precision overflowed; use --dtype float32 or bfloat16")
     columns = features.detach().cpu().double().flatten(1).numpy()
-    return columns / np.maximum(np.linalg.norm(columns, axis=0), np.finfo(np.float32).tiny)
+    directions = columns / np.maximum(np.linalg.norm(columns, axis=0), np.finfo(np.float32).tiny)
+    parts = recursive_cut(affinity(directions, config.cut_power), config.cut_threshold)
+    members = np.equal.outer(np.arange(parts.max() + 1), parts).astype(np.float64)  # (K, N)
+    concepts = members @ directions.T / members.sum(1, keepdims=True)  # (K, C)
+    return torch.from_numpy(concepts @ directions).unflatten(1, (height, width))
 
 
 def affinity(directions: np.ndarray, power: float) -> np.ndarray:
@@ -81,15 +81,14 @@ def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
     """The part (0..K-1, in order of appearance) of each of N positions. The graph is cut in two, and each side again,
     while the cut's cost is below tau. If all affinities are equal, nothing is cut.
 
-    As in the program, positions that have an affinity of exactly 0 with any other (the pair that min-max made 0) take
-    part in the first cut only; later they stay with the remaining part.
+    As in the program, positions that have an affinity of exactly 0 with any other take part in the first cut only;
+    later they stay with the remaining part.
     """
     parts = np.zeros(len(affinity), np.int64)
-    if affinity.min() == affinity.max():
-        return by_appearance(parts)
     linked = np.asarray((affinity > 0).all(1))
     everything = np.arange(len(affinity))
-    waiting = [(everything, everything)]  # positions to cut, and those of them that take part
+    # positions to cut, and those of them that take part
+    waiting = [(everything, everything)] if affinity.min() < affinity.max() else []
     while waiting:
         whole, graph = waiting.pop()
         if len(graph) < 2:
@@ -137,9 +136,7 @@ def second_eigenvector(affinity: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 
 
 def _largest_eigenvector(matrix: np.ndarray) -> np.ndarray:
-    """An eigenvector for the largest eigenvalue of a symmetric matrix; always the same vector if the eigenvalue is not
-    simple.
-    """
+    """An eigenvector for the largest eigenvalue of a symmetric matrix; always the same one if it is not simple."""
     start = np.random.default_rng(0).standard_normal(len(matrix))
     if len(matrix) > DENSE:
         try:
@@ -154,14 +151,6 @@ def _largest_eigenvector(matrix: np.ndarray) -> np.ndarray:
     return space @ (space.T @ start)
 
 
-def scores(directions: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """How much each position resembles each part, (K, N): cosines times the length of the part's mean direction (the
-    program's "masked spatial marginal mean"). directions: (C, N) unit columns. parts: (N,) from 0 to K − 1."""
-    members = np.equal.outer(np.arange(parts.max() + 1), parts).astype(np.float64)  # (K, N)
-    concepts = members @ directions.T / members.sum(1, keepdims=True)  # (K, C)
-    return concepts @ directions
-
-
 def by_appearance(labels: np.ndarray) -> np.ndarray:
     """Labels of any shape as int32, 0..n-1 in the order in which they first appear."""
     _, first, number = np.unique(labels.ravel(), return_index=True, return_inverse=True)
@@ -174,13 +163,9 @@ def refine_segments(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
     better results: PAMR of every segment's mask, the highest mask at each pixel, and a 3 × 3 median of the segment
     numbers.
 
-    An image above REFINE_PIXELS is reduced first, and its refined segments are enlarged like DiffSeg's proposals. The
-    program works on small images too, and PAMR needs the memory of about 40 + 2 K images in float32, for K segments.
-    Dilations grow with the shorter side. Segments may disappear, so the result (int32) is renumbered in order of
-    appearance at PAMR's size.
+    An image above REFINE_PIXELS is reduced first, as PAMR needs the memory of about 40 + 2 K images in float32.
+    Segments may disappear, so the result (int32) is renumbered in order of appearance at PAMR's size.
     """
-    if image.shape[:2] != segments.shape:
-        raise ValueError(f"image {image.shape[:2]} and segments {segments.shape} differ in size")
     count = int(segments.max()) + 1
     if count == 1:
         return segments
@@ -194,9 +179,9 @@ def refine_segments(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
         segments = resize_nearest(segments, *size)
 
     # 2. PAMR, the highest mask at each pixel, the median.
-    dilations = scaled_dilations(image.shape[:2], REFINE_DILATIONS)
-    weights = similarity(torch.tensor(image).permute(2, 0, 1) / 255, dilations)
-    refined = pamr(_masks(segments, count), weights, REFINE_ITERATIONS, dilations)
+    dilations = pamr.scaled_dilations(image.shape[:2], REFINE_DILATIONS)
+    weights = pamr.affinity(torch.tensor(image).permute(2, 0, 1) / 255, dilations)
+    refined = pamr.pamr(_masks(segments, count), weights, REFINE_ITERATIONS, dilations)
     numbers = by_appearance(np.asarray(scipy.ndimage.median_filter(refined.argmax(0).numpy(), 3)))
 
     # 3. Back to the image's own size.
@@ -206,12 +191,3 @@ def refine_segments(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
 def _masks(segments: np.ndarray, count: int) -> torch.Tensor:
     """(H, W) numbers as maps (K, H, W) float32 of ones and zeros."""
     return torch.stack([torch.from_numpy(segments == number).float() for number in range(count)])
-
-
-def cut_features(features: torch.Tensor, config: SegmentConfig) -> torch.Tensor:
-    """Proposals (K, h, w) float64 of features (C, h, w): pixels take the part whose mean direction is the most
-    similar.
-    """
-    directions = unit_columns(features)
-    parts = recursive_cut(affinity(directions, config.cut_power), config.cut_threshold)
-    return torch.from_numpy(scores(directions, parts)).unflatten(1, features.shape[1:])

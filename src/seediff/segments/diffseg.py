@@ -30,37 +30,23 @@ def diffseg(
     kl_thresholds: Sequence[float] = (1.1,) * 3,
     refine: bool = False,
 ) -> torch.Tensor:
-    """Object proposals (P, h, w) float64, each a distribution over positions; `tiles.label` turns them into
-    segments.
+    """Object proposals (P, h, w) float64, each a distribution over positions; `tiles.label` turns them into segments.
 
-    Args:
-        rows: (N, N) float32, aggregated self-attention (`aggregate`): row = query, each sums to 1. size: (h, w) of L,
-        with N positions; None: a square. num_points: number of anchors on the longer side of their grid
-        (`anchor_positions`). kl_thresholds: τ for every round, above 0. The first round merges positions into the
-        anchors' proposals, the others merge
-            proposals. 1.1 for COCO-Stuff-27, 0.9 for Cityscapes.
-        refine: run K-Means on the rows, starting from the proposals.
-
-    Raises UserError if the grid does not fit.
+    rows: (N, N) float32, aggregated self-attention (`aggregate`). size: (h, w) of L, with N positions; None: a square.
+    num_points: anchors on the longer side. kl_thresholds: τ for every round: 1.1 for COCO-Stuff-27, 0.9 for Cityscapes.
+    refine: run K-Means on the rows, starting from the proposals. Raises UserError if the anchors do not fit.
     """
     side = math.isqrt(len(rows))
     size = size or (side, side)
     if rows.device.type == "mps":
         rows = rows.cpu()  # it has no float64
-
-    # 1. Iterative attention merging.
     segments = proposals(rows, size, num_points, kl_thresholds)
-
-    # 2. Optional refinement.
     return (refine_segments(rows, segments) if refine else segments).unflatten(1, size)
 
 
 def proposals(rows: torch.Tensor, size: Grid, num_points: int, kl_thresholds: Sequence[float]) -> torch.Tensor:
-    """Object proposals (P, N) float64, each a mean of rows, from iterative attention merging with one threshold τ per
-    round (section 3.3).
-
-    rows: (N, N) float32.
-    """
+    """Object proposals (P, N) float64, each a mean of rows (N, N) float32, from iterative attention merging with one
+    threshold τ per round (section 3.3)."""
     # 1. Round 1: every anchor becomes the mean of all rows that are closer to it than τ.
     anchors = rows[anchor_positions(size, num_points, rows.device)]
     members = (symmetric_kl(anchors, rows) < kl_thresholds[0]).double()
@@ -79,15 +65,13 @@ def anchor_positions(size: Grid, num_points: int, device: torch.device | str = "
     """Flat indexes (A,) of the anchors among the positions of L (h, w): an even, centred grid (16 points on 64: 1, 5,
     …, 61).
 
-    The longer side has num_points anchors. The shorter side has as many as fit at the same distance: 16 × 12 on 64 ×
-    48. DiffSeg only has the square, num_points². Raises UserError if num_points is not from 2 to the longer side.
+    The longer side has num_points anchors, the shorter as many as fit at the same distance: 16 × 12 on 64 × 48. DiffSeg
+    only has the square. Raises UserError if num_points is not from 2 to the longer side.
     """
     longer = max(size)
     if not 2 <= num_points <= longer:
-        raise UserError(
-            "num_points",
-            f"{num_points} must be from 2 to {longer}, the {'longer ' * (min(size) < longer)}side of the latents",
-        )
+        which = "longer " if min(size) < longer else ""
+        raise UserError("num_points", f"{num_points} must be from 2 to {longer}, the {which}side of the latents")
     down, across = (_line(side, max(1, round(num_points * side / longer)), device) for side in size)
     return (down[:, None] * size[1] + across).flatten()
 
@@ -101,9 +85,7 @@ def _line(side: int, count: int, device: torch.device | str) -> torch.Tensor:
 
 def merge(maps: torch.Tensor, threshold: float) -> torch.Tensor:
     """One later round: in order, each proposal (P, N) that no earlier proposal absorbed becomes the mean of all
-    proposals closer than τ.
-
-    As in the original, the mean also counts proposals that were absorbed before.
+    proposals closer than τ; as in the original, also of those that were absorbed before.
     """
     closer = (symmetric_kl(maps, maps) < threshold).cpu()
     absorbed = torch.zeros(len(maps), dtype=torch.bool)

@@ -13,34 +13,28 @@ import torch.nn.functional as F
 from ..errors import UserError
 
 BAND = 64
-"""Rows of which distances are computed at a time."""
+"""Rows of which distances are computed at a time: the differences of all rows would leave the cache."""
+MAX_ITERATIONS = 300
+TOLERANCE = 1e-4
+"""Iterations stop once the centres' squared movements sum to at most this share of the mean variance of a column."""
 
 
 def kmeans(
-    rows: torch.Tensor,
-    k: int,
-    *,
-    seed: int = 0,
-    initial: torch.Tensor | None = None,
-    max_iterations: int = 300,
-    tolerance: float = 1e-4,
+    rows: torch.Tensor, k: int, *, seed: int = 0, initial: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Labels (N,) int64 from 0 to k − 1, and centres (k, M) float64, the means of their rows; on the CPU.
 
-    rows: (N, M). seed: for k-means++; not used with `initial`, the first centres (k, M). max_iterations: of Lloyd.
-    tolerance: stop once the centres' squared movements sum to at most this share of the mean variance of a column, or
-    when no label changes.
-
-    An empty cluster gets the row that is farthest from its own centre. If all rows equal their centres, it stays empty
-    and keeps its last centre. Raises UserError if k is below 1 or above N.
+    rows: (N, M). seed: for k-means++; not used with `initial`, the first centres (k, M). An empty cluster gets the row
+    that is farthest from its own centre; if all rows equal their centres, it stays empty. Raises UserError if k is
+    below 1 or above N.
     """
     if not 1 <= k <= len(rows):
         raise UserError("k", f"{k} must be from 1 to {len(rows)}, the number of positions")
     rows = rows.cpu().double()
     centres = rows[_plus_plus(rows, k, seed)] if initial is None else initial.cpu().double()
-    enough = tolerance * float(rows.var(0, correction=0).mean())
+    enough = TOLERANCE * float(rows.var(0, correction=0).mean())
     labels = _nearest(rows, centres)
-    for _ in range(max_iterations):
+    for _ in range(MAX_ITERATIONS):
         moved = _means(rows, labels, centres)
         movement, centres = float((moved - centres).square().sum()), moved
         before, labels = labels, _nearest(rows, centres)
@@ -86,5 +80,5 @@ def _plus_plus(rows: torch.Tensor, k: int, seed: int) -> list[int]:
 
 
 def _squared_distances(rows: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
-    """`|row − centre|²` of every row, (N,); in bands, because the differences of all rows would leave the cache."""
+    """`|row − centre|²` of every row, (N,)."""
     return torch.cat([(band - centre).square_().sum(1) for band in rows.split(BAND)])

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from ..attention.features import capture_features
 from ..attention.generate import check_shape, image_shape
-from ..attention.maps import AttentionMaps, Grid
+from ..attention.maps import AttentionMaps
 from ..attention.photograph import capture_clean, encode_images, run_clean
 from ..attention.plan import plan_segments
 from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape, windows
@@ -39,8 +39,8 @@ class Segments:
 
     label_map: (H, W) int32, ids 0 … n − 1; −1 = in no segment, only outside a centre crop. scores: for each segment in
     [0, 1], how clearly its pixels belong to it, averaged over pixels. DiffSeg: the winning proposal's share of the sum
-    of all. K-Means: always 1. DiffCut: the cosine similarity of the positions' features to the segment's mean
-    direction, times the length of this mean, which is 1 only if all positions of the segment are alike.
+    of all. K-Means: always 1. DiffCut: the cosine of the positions' features to the segment's mean direction, times the
+    length of this mean.
     """
 
     label_map: np.ndarray
@@ -67,24 +67,33 @@ def make_segments(
         raise UserError("segment.k", "truth: needs the number of segments of each photograph")
     areas = [windows(photo.shape[0], photo.shape[1], fit) for photo in photos]
     shapes = [seen_shape(model, photo.shape, fit, size) for photo in photos]
-    todo = [(number, window) for number, photo_windows in enumerate(areas) for window in photo_windows]
-    proposals: list[torch.Tensor] = [torch.empty(0)] * len(todo)
+    todo = [(number, window) for number, of_photo in enumerate(areas) for window in of_photo]
+    proposals: list[list[torch.Tensor]] = [[torch.empty(0)] * len(of_photo) for of_photo in areas]
     for together in batches_by_shape([shapes[number] for number, _ in todo], batch_size):
-        seen = look(model, [cut(photos[todo[i][0]], todo[i][1], shapes[todo[i][0]]) for i in together], config)
-        for i, seen_window in zip(together, seen, strict=True):
-            k = config.k if config.k != "truth" else counts[todo[i][0]]  # type: ignore[index]  # checked above
-            proposals[i] = propose(seen_window, config, k, seed)
-    results = []
-    for photo, photo_windows in zip(photos, areas, strict=True):
-        of_photo, proposals = proposals[: len(photo_windows)], proposals[len(photo_windows) :]
-        results.append(join_windows(photo, photo_windows, of_photo, config))
-    return results
+        chosen = [todo[i] for i in together]
+        seen = look(model, [cut(photos[number], window, shapes[number]) for number, window in chosen], config)
+        for (number, window), of_window in zip(chosen, seen, strict=True):
+            k = counts[number] if counts is not None and config.k == "truth" else config.k
+            assert k != "truth"
+            proposals[number][areas[number].index(window)] = propose(of_window, config, k, seed)
+    whole = zip(photos, areas, proposals, strict=True)
+    return [join_windows(photo, of_photo, maps, config) for photo, of_photo, maps in whole]
+
+
+def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[Seen]:
+    """A method's input for images (H, W, 3) uint8 of one size, from one UNet call on their noise-free latents. Only
+    `config.timestep_shown` and the kind of input affect it."""
+    latents = encode_images(model, squares)
+    if config.divides_features:
+        with capture_features(model.network) as recorder:
+            run_clean(model, latents, timestep=config.timestep_shown)
+        return list(recorder.features())
+    return capture_clean(model, latents, timestep=config.timestep_shown, kind="self")
 
 
 def propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
-    """Proposals (P, h, w) of one image, each high where its segment is. k: number of segments, for K-Means. seed: for
-    K-Means.
-    """
+    """Proposals (P, h, w) of one image, each high where its segment is. k, seed: of K-Means. Raises UserError for
+    constants that do not suit the positions."""
     if isinstance(seen, torch.Tensor):
         return cut_features(seen, config)
     rows, size = aggregate(seen.self_attention, seen.latent_size, config.weights), seen.latent_size
@@ -95,9 +104,7 @@ def propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torc
 
 
 def fit_to_edges(image: np.ndarray, label_map: np.ndarray, config: SegmentConfig) -> np.ndarray:
-    """Segments (H, W) of an image (H, W, 3) uint8, aligned with its edges if the method supports it and `refine` is
-    set.
-    """
+    """Segments (H, W) of an image (H, W, 3) uint8, aligned with its edges if `refine` asks diffcut for it."""
     return refine_segments(image, label_map) if config.refine and config.divides_features else label_map
 
 
@@ -123,7 +130,7 @@ def _scores(
     """The `scores` of Segments, computed at each window's positions. A segment too small to cover any position gets the
     mean of all.
     """
-    sums, counts = np.zeros(int(label_map.max()) + 1), np.zeros(int(label_map.max()) + 1)
+    sums, counts = np.zeros((2, int(label_map.max()) + 1))
     for window, maps in zip(photo_windows, proposals, strict=True):
         maps = maps.double()
         clear = maps.amax(0).clamp(0, 1) if config.divides_features else maps.amax(0) / maps.sum(0)
@@ -135,41 +142,17 @@ def _scores(
 
 
 def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
-    """Raise UserError if photographs cannot be divided with this model at this size. Computes nothing."""
-    check_shape(model, image_shape(model, size), "size")
-    plan_segments(model.family, model.network.config, config, model.name)
-    check_levels(model, config, size)
-
-
-def check_levels(model: Model, config: SegmentConfig, size: Size | None) -> None:
-    """Raise UserError if the method's constants do not fit the model's levels of attention at a size that the model
-    supports.
-    """
+    """Raise UserError if photographs cannot be divided with this model at this size: for the size, for a method that
+    the model cannot serve, and for constants that do not suit its levels of attention. Computes nothing."""
     height, width = image_shape(model, size)
-    latent_size = height // model.pixels, width // model.pixels
+    check_shape(model, (height, width), "size")
+    plan_segments(model.family, model.network.config, config, model.name)
     if not config.divides_features:
+        latent_size = height // model.pixels, width // model.pixels
         levels = model.family.levels(model.network.config)
-        level_weights(
-            [(latent_size[0] // level, latent_size[1] // level) for level in levels], latent_size, config.weights
-        )
-    check_constants(latent_size, config)
-
-
-def check_constants(latent_size: Grid, config: SegmentConfig) -> None:
-    """Raise UserError for constants that do not suit a latent of (h, w) positions."""
-    if config.method == "diffseg":
-        anchor_positions(latent_size, config.num_points)
-    if isinstance(config.k, int) and config.k > (positions := latent_size[0] * latent_size[1]):
-        raise UserError("k", f"{config.k} must be from 1 to {positions}, the number of positions")
-
-
-def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[Seen]:
-    """A method's input for images (H, W, 3) uint8 of one size, from one UNet call on their noise-free latents:
-    self-attention whose rows sum to 1, or the encoder's features. Only `config.timestep_shown` and the kind of input
-    affect it."""
-    latents = encode_images(model, squares)
-    if config.divides_features:
-        with capture_features(model.network) as recorder:
-            run_clean(model, latents, timestep=config.timestep_shown)
-        return list(recorder.features())
-    return capture_clean(model, latents, timestep=config.timestep_shown, kind="self")
+        grids = [(latent_size[0] // level, latent_size[1] // level) for level in levels]
+        level_weights(grids, latent_size, config.weights)
+        if config.method == "diffseg":
+            anchor_positions(latent_size, config.num_points)
+        if isinstance(config.k, int) and config.k > (positions := latent_size[0] * latent_size[1]):
+            raise UserError("k", f"{config.k} must be from 1 to {positions}, the number of positions")

@@ -19,7 +19,7 @@ from ..attention.maps import AttentionMaps
 from ..config.names import DEFAULT_PROMPTS, join_classes
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
-from ..masks.arithmetic import resize
+from ..masks.arithmetic import TINY, resize
 from ..models.families.base import Reader
 from ..prompts.tokens import locate_columns
 
@@ -32,7 +32,6 @@ LEVELS = (1, 2, 4)
 """Divisors of L whose cross-attention is averaged. On the embedded model's tuning scenes all three together name more
 objects correctly (77 % with four to six words to choose from) than any single level (65, 67 and 69 %), and normalising
 by the sum more than by the range."""
-
 GRID = 4
 """Segments and attention are compared on a grid with this multiple of the latent's sides: fine enough for small
 segments, independent of the photograph's size."""
@@ -48,10 +47,8 @@ class SegmentName(NamedTuple):
 def split_prompts(
     readers: Sequence[Reader], names: Sequence[str], template: str = DEFAULT_PROMPTS[0]
 ) -> list[tuple[str, tuple[str, ...]]]:
-    """Sentences that contain all of `names`, and the names in each. As few sentences as the text encoders' limits
-    allow, evenly filled.
-
-    Raises UserError if one name alone is too long for a sentence, or if the template has no place for names.
+    """Sentences that contain all of `names`, and the names in each: as few as the text encoders' limits allow, evenly
+    filled. Raises UserError if one name alone is too long for a sentence.
     """
     for count in range(1, len(names) + 1):
         bounds = [round(i * len(names) / count) for i in range(count + 1)]
@@ -63,27 +60,24 @@ def split_prompts(
         except UserError:
             if count == len(names):
                 raise
-            continue
-        return sentences
+        else:
+            return sentences
     return []
 
 
 def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:
-    """(C, h, w) in [0, 1) at the finest of LEVELS: each word's cross-attention, normalised over positions.
-
-    r / (1 + r), where r is a position's attention to the word, relative to its mean over the image, averaged over
-    levels. So ½ means average attention, and an absent word is near ½ everywhere.
+    """(C, h, w) in [0, 1) at the finest of LEVELS: r / (1 + r), where r is a position's attention to the word, relative
+    to its mean over the image, averaged over levels. So ½ means average attention, and an absent word is near ½
+    everywhere.
     """
     levels = [level for level in LEVELS if maps.grid(level) in maps.cross_attention]
     if not levels:
-        raise UserError(
-            f"naming needs cross-attention at one of {', '.join(f'L/{level}' for level in LEVELS)}; the model has none"
-            " there"
-        )
+        wanted = ", ".join(f"L/{level}" for level in LEVELS)
+        raise UserError(f"naming needs cross-attention at one of {wanted}; the model has none there")
     relative = []
     for level in levels:
         of_level = torch.stack([maps.cross_at(level, name) for name in names])
-        of_level = of_level / of_level.mean((1, 2), keepdim=True).clamp_min(torch.finfo(of_level.dtype).tiny)
+        of_level = of_level / of_level.mean((1, 2), keepdim=True).clamp_min(TINY)
         relative.append(resize(of_level, maps.grid(levels[0])))
     mean = torch.stack(relative).mean(0)
     return mean / (1 + mean)
@@ -109,41 +103,34 @@ def name_segments(
     ]
 
 
-def name_photos(
+def name_photo(
     model: Model,
-    photos: Sequence[np.ndarray],
-    label_maps: Sequence[np.ndarray],
-    words: Sequence[Sequence[str]],
+    photo: np.ndarray,
+    label_map: np.ndarray,
+    words: Sequence[str],
     *,
     fit: Fit,
     size: Size | None,
     timestep: int,
     threshold: float,
-) -> list[list[SegmentName]]:
-    """Names for the segments of photographs (H, W, 3) uint8, from each photograph's own words; none without words.
-
-    The model sees the segmented part in one piece; with tiles, the whole photograph squeezed into a square.
+) -> list[SegmentName]:
+    """Names for the segments of a photograph (H, W, 3) uint8, from at least one word. The model sees the segmented part
+    in one piece; with tiles, the whole photograph squeezed into a square.
     """
     from ..attention.photograph import capture_clean, encode_images, join_maps
     from ..attention.windows import cut, seen_shape, windows
 
     seen_fit = "resize" if fit == "tile" else fit
-    names: list[list[SegmentName]] = []
-    for photo, label_map, photo_words in zip(photos, label_maps, words, strict=True):
-        if not photo_words:
-            names.append([])
-            continue
-        (window,) = windows(photo.shape[0], photo.shape[1], seen_fit)
-        latents = encode_images(model, [cut(photo, window, seen_shape(model, photo.shape, seen_fit, size))])
-        looks = [
-            capture_clean(model, latents, [text], [group], timestep=timestep, kind="cross")[0]
-            for text, group in split_prompts(model.readers, photo_words)
-        ]
-        maps = join_maps(looks)
-        height, width = maps.latent_size
-        scale = min(GRID, label_map.shape[0] / height, label_map.shape[1] / width)
-        seen = resize_nearest(label_map[window.slices], round(scale * height), round(scale * width))
-        of_photo = name_segments(seen, name_maps(maps, photo_words), photo_words, threshold)
-        lost = int(label_map.max(initial=-1)) + 1 - len(of_photo)  # the last segments were too small for the grid
-        names.append(of_photo + [SegmentName(None, 0.0)] * lost)
-    return names
+    (window,) = windows(photo.shape[0], photo.shape[1], seen_fit)
+    latents = encode_images(model, [cut(photo, window, seen_shape(model, photo.shape, seen_fit, size))])
+    looks = [
+        capture_clean(model, latents, [text], [group], timestep=timestep, kind="cross")[0]
+        for text, group in split_prompts(model.readers, words)
+    ]
+    maps = join_maps(looks)
+    height, width = maps.latent_size
+    scale = min(GRID, label_map.shape[0] / height, label_map.shape[1] / width)
+    seen = resize_nearest(label_map[window.slices], round(scale * height), round(scale * width))
+    names = name_segments(seen, name_maps(maps, words), words, threshold)
+    lost = int(label_map.max(initial=-1)) + 1 - len(names)  # the last segments were too small for the grid
+    return names + [SegmentName(None, 0.0)] * lost

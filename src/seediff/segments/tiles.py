@@ -1,11 +1,9 @@
 """Turns soft proposals into a label map: each pixel of a photograph belongs to the proposal with the highest value
 (DiffSeg section 3.4), also where several windows overlap.
 
-1. Segments of neighbouring windows are compared where the windows overlap, as DiffSeg compares proposals. The nearest
-   are joined.
+1. Segments of neighbouring windows are compared where the windows overlap. The nearest are joined.
 2. Each window gives every pixel a share for each of its segments. In overlaps these shares are mixed, with less weight
-   towards a window's border, and the pixel gets the segment with the highest share. So edges cross windows without a
-   seam.
+   towards a window's border, so edges cross windows without a seam.
 """
 
 from __future__ import annotations
@@ -18,28 +16,23 @@ import torch
 import torch.nn.functional as F
 
 from ..attention.windows import Window
+from ..masks.arithmetic import TINY
 from .diffseg import symmetric_kl
 
-CHUNK = {"cpu": 2**18, "cuda": 2**24}
-"""Pixels per operation: 1 MiB, few enough for the cache, so that 200 megapixels need no more memory than one. On a GPU
-64 MiB, because each operation waits for it."""
-ROWS = {"cpu": 2**22, "cuda": 2**28}
-"""Elements of proposals per band of rows (16 MiB; 1 GiB on a GPU). With many proposals on a narrow photograph, these
-exceed its pixels.
-"""
+CHUNK, ROWS = 2**18, 2**22
+"""Pixels per operation (1 MiB, few enough for the cache), and elements of proposals per band of rows, so that 200
+megapixels, or many proposals on a narrow photograph, need no more memory than one."""
 PRESENT = 0.01
 """Minimum share of the overlap on which a segment is highest; smaller ones are not compared. Only the faint tail of
 their attention reaches into the overlap, and after normalisation the tails of all segments look alike."""
 
 Links = Callable[[torch.Tensor, torch.Tensor], list[tuple[int, int]]]
 """From maps (P, M) and (Q, M) of two windows at the M points of their overlap to the pairs to join, at most one per
-segment.
-"""
+segment."""
 
 
 def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """Label map (H, W) int32 on the CPU: the proposal with the highest value at each pixel, the first if several are
-    equal.
+    """Label map (H, W) int32 on the CPU: the proposal with the highest value at each pixel, the first of equals.
 
     proposals: (P, h, w), resized to `size` (H, W) bilinearly (align_corners=False). Ids are 0 … n − 1 in the order of
     the proposals, without those that win no pixel.
@@ -56,14 +49,10 @@ def merge_proposals(
 ) -> np.ndarray:
     """Label map (H, W) int32 of a photograph from soft proposals: ids 0 … n − 1, −1 outside all windows.
 
-    windows: in order, from `windows.windows`, so that neighbours in the list are neighbours in the photograph; at least
-    one. proposals: for each window (P, h, w), each a distribution over its positions, from `diffseg`. kl_threshold: τ.
-    Two segments of neighbouring windows are joined if, restricted to the overlap and renormalised, their symmetric KL
-    divergence is below τ and each is the other's nearest.
-
-    τ alone is not enough: restricted to the overlap, segments of one window are often closer to each other than τ, and
-    everything would be joined through the neighbour. With "nearest", a segment never has two parts that one window
-    separates.
+    windows: from `windows.windows`: neighbours in the list are neighbours in the photograph. proposals: for each window
+    (P, h, w), each a distribution over its positions. Two segments of neighbouring windows are joined if, restricted to
+    the overlap and renormalised, their symmetric KL divergence is below τ and each is the other's nearest. With τ
+    alone, everything would be joined: segments of one window are often closer to each other there.
     """
 
     def links(p: torch.Tensor, q: torch.Tensor) -> list[tuple[int, int]]:
@@ -78,11 +67,8 @@ def merge_proposals(
 
 def merge_labels(windows: Sequence[Window], labels: Sequence[torch.Tensor], shape: tuple[int, int]) -> np.ndarray:
     """`merge_proposals` for methods with hard labels (h, w) from 0 to P − 1 per window (K-Means, DiffCut), at positions
-    or finer.
-
-    Two segments of neighbouring windows are joined if their IoU in the overlap is above ½, which at most one pair can
-    reach. A divergence is of little use for hard labels: one position outside the other segment makes it as large as
-    the floor for zeros allows.
+    or finer. Two segments are joined if their IoU in the overlap is above ½, which at most one pair can reach; one
+    position outside the other makes a divergence of hard labels as large as the floor for zeros allows.
     """
 
     def links(p: torch.Tensor, q: torch.Tensor) -> list[tuple[int, int]]:
@@ -91,24 +77,24 @@ def merge_labels(windows: Sequence[Window], labels: Sequence[torch.Tensor], shap
         either = mine.sum(1)[:, None] + theirs.sum(1) - both
         return [(i, j) for i, j in (2 * both > either).nonzero().tolist()]
 
-    return _merge(windows, [_one_hot(window_labels.cpu()) for window_labels in labels], shape, links)
+    one_hot = [
+        (of_window.cpu() == torch.arange(int(of_window.max()) + 1)[:, None, None]).float() for of_window in labels
+    ]
+    return _merge(windows, one_hot, shape, links)
 
 
 def _merge(windows: Sequence[Window], maps: Sequence[torch.Tensor], shape: tuple[int, int], links: Links) -> np.ndarray:
-    if not len(windows) == len(maps) > 0:
-        raise ValueError(f"{len(windows)} windows and segments of {len(maps)}: one each is needed, and at least one")
-
-    # 1. An id for every segment of every window: that of its counterpart in the window before, or a new one.
-    ids = [torch.arange(len(maps[0]))]
+    """An id for every segment of every window, that of its counterpart in the window before or a new one; then the
+    label map."""
     count = len(maps[0])
-    for number in range(1, len(windows)):
-        ids.append(torch.arange(count, count + len(maps[number])))
-        count += len(maps[number])
-        overlap = _overlap(windows[number - 1], windows[number])
+    ids = [torch.arange(count)]
+    for (before, window), (earlier, own) in zip(pairwise(windows), pairwise(maps), strict=True):
+        ids.append(torch.arange(count, count + len(own)))
+        count += len(own)
+        overlap = _overlap(before, window)
         if overlap is not None:
-            p, q = (_restricted(maps[n], windows[n], overlap, maps[number]) for n in (number - 1, number))
-            for i, j in links(p, q):
-                ids[number][j] = ids[number - 1][i]
+            for i, j in links(_restricted(earlier, before, overlap, own), _restricted(own, window, overlap, own)):
+                ids[-1][j] = ids[-2][i]
     return _label(windows, maps, ids, shape)
 
 
@@ -121,10 +107,8 @@ def _label(
     # 1. Pixels: region by region, where a region is covered by the same windows, in bands of rows.
     labels = np.full(shape, -1, np.int32)
     used = np.zeros(int(max(map(torch.max, ids))) + 1, bool)
-    device = maps[0].device.type
-    chunk, most = (limits.get(device, limits["cuda"]) for limits in (CHUNK, ROWS))
     for region, over in _regions(windows):
-        rows = max(1, min(chunk // region.width, most // sum(len(maps[i]) * maps[i].shape[2] for i in over)))
+        rows = max(1, min(CHUNK // region.width, ROWS // sum(len(maps[i]) * maps[i].shape[2] for i in over)))
         for top in range(region.top, region.top + region.height, rows):
             band = Window(top, region.left, min(rows, region.top + region.height - top), region.width)
             winners = _winners(band, [(windows[i], maps[i], ids[i]) for i in over]).numpy()
@@ -162,35 +146,23 @@ def _restricted(maps: torch.Tensor, window: Window, overlap: Window, like: torch
 
 
 def _territory(maps: torch.Tensor) -> torch.Tensor:
-    """Ones where each of maps (P, M) is highest (the first if several are equal), else zeros: (P, M)."""
+    """Ones where each of maps (P, M) is highest (the first of equals), else zeros: (P, M)."""
     return F.one_hot(maps.argmax(0), len(maps)).T.double()
 
 
-def _one_hot(labels: torch.Tensor) -> torch.Tensor:
-    """(h, w) labels as maps (P, h, w) of ones and zeros."""
-    return (labels == torch.arange(int(labels.max()) + 1)[:, None, None]).float()
-
-
-def _regions(windows: Sequence[Window]) -> list[tuple[Window, list[int]]]:
-    """The rectangles into which the windows' edges cut the photograph, and the windows over each; uncovered ones are
-    left out.
-    """
+def _regions(windows: Sequence[Window]) -> Iterator[tuple[Window, list[int]]]:
+    """The rectangles into which the windows' edges cut the photograph, and the windows over each, if any."""
     ys = sorted({y for w in windows for y in (w.top, w.top + w.height)})
     xs = sorted({x for w in windows for x in (w.left, w.left + w.width)})
-    regions = []
     for top, bottom in pairwise(ys):
         for left, right in pairwise(xs):
             region = Window(top, left, bottom - top, right - left)
-            over = [i for i, window in enumerate(windows) if _overlap(window, region) == region]
-            if over:
-                regions.append((region, over))
-    return regions
+            if over := [i for i, window in enumerate(windows) if _overlap(window, region) == region]:
+                yield region, over
 
 
 def _winners(band: Window, over: Sequence[tuple[Window, torch.Tensor, torch.Tensor]]) -> torch.Tensor:
-    """The id at each pixel of a band (h, w), from the windows over it with their maps and ids; the first if several are
-    equal.
-    """
+    """The id at each pixel of a band (h, w), from the windows over it with their maps and ids; the first of equals."""
     # A band is stored as columns (w, h), so that widening it copies whole runs.
     here = torch.cat([ids for _, _, ids in over]).unique()
     if len(over) == 1:  # non-maximum suppression as without tiles
@@ -200,11 +172,10 @@ def _winners(band: Window, over: Sequence[tuple[Window, torch.Tensor, torch.Tens
         scores = torch.zeros(len(here), band.width, band.height)
         for window, maps, ids in over:
             total = next(_columns(maps.sum(0, keepdim=True), window, band))
-            weight = _tent(window, band).T / total.clamp_min_(torch.finfo(torch.float32).tiny)
-            for index, scores_of_map in zip(
-                torch.searchsorted(here, ids).tolist(), _columns(maps, window, band), strict=True
-            ):
-                scores[index].addcmul_(scores_of_map, weight)
+            weight = _tent(window, band).T / total.clamp_min_(TINY)
+            places = torch.searchsorted(here, ids).tolist()
+            for index, score in zip(places, _columns(maps, window, band), strict=True):
+                scores[index].addcmul_(score, weight)
     highest = torch.full((band.width, band.height), float("-inf"), device=over[0][1].device)
     winner = torch.zeros_like(highest, dtype=torch.int32)
     for index, score in enumerate(scores):
