@@ -108,6 +108,8 @@ def test_what_is_no_lora(xl, xl_folder, twin, tmp_path, monkeypatch):
     files = {
         "ip": {"ip_adapter.1.to_k_ip.weight": torch.zeros(2, 2), "image_proj.proj.weight": torch.zeros(2, 2)},
         "other": {"model.weight": torch.zeros(2, 2)},
+        "half": {"unet.mid_block.attentions.0.proj_in.lora_B.weight": torch.zeros(2, 2)},
+        "number": {"unet.to_q.lora_A.weight": torch.tensor(1.0), "unet.to_q.lora_B.weight": torch.tensor(1.0)},
     }
     for name, tensors in files.items():
         save_file(tensors, tmp_path / f"{name}.safetensors")
@@ -115,9 +117,11 @@ def test_what_is_no_lora(xl, xl_folder, twin, tmp_path, monkeypatch):
     messages = {
         "ip.safetensors": ": is an IP-Adapter",
         "other.safetensors": ": is no LoRA",
+        "half.safetensors": ": has only one of the two matrices of unet.mid_block",
+        "number.safetensors": ": does not fit SDXL",
         "pickled.bin": " must be a .safetensors file, or a folder or hub id",
         "nothing.safetensors": " must be a .safetensors file",
-        "": ": has 2 .safetensors files; name one",
+        "": ": has 4 .safetensors files; name one",
     }
     for name, message in messages.items():
         path = str(tmp_path / name)
@@ -126,7 +130,7 @@ def test_what_is_no_lora(xl, xl_folder, twin, tmp_path, monkeypatch):
     lora = lora_of(xl, tmp_path / "lora.safetensors")
     with pytest.raises(UserError, match="diffusers loads no LoRA into PixArt"):
         load_model(str(twin("pixart")), device="cpu", lora=lora)
-    monkeypatch.setattr(adapters.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(adapters, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs peft; pip install 'seediff\[lora\]'$"):
         load_model(xl_folder, device="cpu", lora=lora)
 
@@ -154,8 +158,10 @@ def test_a_lora_of_the_hub(monkeypatch):
 
 
 def test_a_scale_of_no_lora():
-    with pytest.raises(UserError, match=r"^lora_scale: 3\.0 needs a lora; give both or neither$"):
+    with pytest.raises(UserError, match=r"^lora_scale: 3\.0 needs a lora"):
         load_model("mini", device="cpu", lora_scale=3.0)
+    with pytest.raises(UserError, match=r"^lora_scale: nan must be a finite number"):
+        load_model("mini", device="cpu", lora="x/y", lora_scale=float("nan"))
     for kind in (GenerateConfig, MaskPhotosConfig):
         with pytest.raises(UserError, match=r"lora_scale: 0\.5 needs a lora"):
             kind(("dog",), lora_scale=0.5)

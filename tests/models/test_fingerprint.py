@@ -37,7 +37,7 @@ def test_of_large_files_samples_are_read(tmp_path, monkeypatch):
 
 def test_of_a_hub_id_the_commit(monkeypatch):
     for here, expected in ((Path("/cache/snapshots/abc123"), "commit:abc123"), (None, "")):
-        monkeypatch.setattr(fingerprint, "cached_folder", lambda hub_id, here=here: here)
+        monkeypatch.setattr(fingerprint, "local_folder", lambda hub_id, here=here: here)
         assert model_fingerprint("owner/name") == expected
 
 

@@ -116,6 +116,6 @@ def test_a_dry_run_says_what_is_from_where(twin, tmp_path, capsys):
 
 
 def test_without_the_package(tmp_path, monkeypatch):
-    monkeypatch.setattr("seediff.models.checkpoint.find_spec", lambda name: None)
+    monkeypatch.setattr("seediff.models.single_file.find_spec", lambda name: None)
     (path := tmp_path / "model.gguf").write_bytes(b"GGUF")
     refused(path, r"needs gguf; pip install 'seediff\[gguf\]'")

@@ -25,7 +25,6 @@ from seediff.models import info
 from seediff.models.families import families, pipeline_family
 from seediff.models.info import list_models, model_info, usual_dtype
 from seediff.models.known import BY_NAME, KNOWN
-from seediff.models.weights import choose_variant, is_enough
 from seediff.run.generate import GenerateJob
 from seediff.run.loop import plan
 from seediff.run.mask import MaskJob
@@ -49,9 +48,9 @@ def hub(monkeypatch, tmp_path):
         if (error := answers[hub_id]) is not None:
             raise names.not_fetched(hub_id, error) from error
 
+    monkeypatch.setattr(names, "hub_files", files)
+    monkeypatch.setattr(names, "cached_file", lambda *_: None)
     for module in (names, info):
-        monkeypatch.setattr(module, "hub_files", files)
-        monkeypatch.setattr(module, "cached_folder", lambda hub_id: None)
         monkeypatch.setattr(module, "fetch_file", lambda hub_id, name: asked.append(name) or tmp_path / hub_id / name)
     info._fetched.cache_clear()
     yield answers, asked
@@ -143,8 +142,7 @@ def test_plans_are_the_same_before_a_model_is_fetched(hub, name, tmp_path, monke
     own = model_info(name)
     assert own is not None
     for here in (None, shorter, folder):
-        for module in (names, info):
-            monkeypatch.setattr(module, "cached_folder", lambda hub_id, here=here: here)
+        monkeypatch.setattr(names, "cached_file", lambda _, name, here=here: here and here / name)
         line = {"classes": ("dog",), "model": name}
         jobs = [GenerateJob(configure(GenerateConfig, line)), MaskJob(configure(MaskPhotosConfig, line), found)]
         jobs += [] if own.family.no_self_attention else [SegmentJob(SegmentPhotosConfig(model=name), found)]
@@ -208,9 +206,8 @@ def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path):
 
 def test_the_list_says_what_each_takes(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(
-        "seediff.models.info.cached_folder", lambda hub_id: Path("/cache") if hub_id == "Qwen/Qwen-Image" else None
-    )
+    cached = {"Qwen/Qwen-Image": Path("/cache/model_index.json")}
+    monkeypatch.setattr(names, "cached_file", lambda hub_id, _: cached.get(hub_id))
     assert main(["models"]) == 0
     shown = capsys.readouterr().out
     lines = shown.splitlines()
@@ -228,26 +225,3 @@ def test_the_list_says_what_each_takes(capsys, monkeypatch):
     assert "to be accepted on the hub" in of["sd3"].licence
     assert "to be accepted" not in of["z-image"].licence
     assert {name for name, row in of.items() if "not confirmed" in row.licence} == {"ssd-1b", "sana"}
-
-
-TRANSFORMER, ENCODER = "transformer/diffusion_pytorch_model", "text_encoder/model"
-SHARDS = [f"{ENCODER}-0000{i}-of-00002.safetensors" for i in (1, 2)]
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    # Sana's repository, one with bfloat16 beside, Qwen-Image's in bfloat16 without a name for it, and one of half
-    # precision alone
-    [
-        ([f"{TRANSFORMER}{v}.safetensors" for v in ("-00001-of-00002", ".fp16")], {"float32": None, "float16": "fp16"}),
-        ([f"{TRANSFORMER}{v}.safetensors" for v in ("", ".bf16")], {"float32": None, "bfloat16": "bf16"}),
-        ([f"{TRANSFORMER}-00001-of-00009.safetensors"], {"float32": None, "float16": None, "bfloat16": None}),
-        ([f"{TRANSFORMER}.fp16.safetensors"], {"float32": "fp16", "float16": "fp16", "bfloat16": "fp16"}),
-    ],
-)
-def test_weights_of_transformers(files, expected):
-    family = pipeline_family("QwenImagePipeline")
-    assert family is not None
-    files = [*files, *SHARDS, "vae/diffusion_pytorch_model.safetensors"]
-    assert {dtype: choose_variant(files, dtype, family.weights) for dtype in expected} == expected
-    assert is_enough(files, "bfloat16", family.weights) or "fp16" in files[0]

@@ -59,7 +59,7 @@ def test_what_is_refused(twin, monkeypatch):
         load_model(folder, device="cpu", quantize="nf4", compile=True)
     with pytest.raises(UserError, match=r"quantize: nf4: the model's weights are quantised already \(GGUF\)"):
         load_model("owner/name/model-Q4_0.gguf", base=folder, device="cpu", quantize="nf4")  # not fetched
-    monkeypatch.setattr("seediff.models.quantize.find_spec", lambda name: None)
+    monkeypatch.setattr("seediff.models.memory.find_spec", lambda name: None)
     for kind, package in PACKAGES.items():
         with pytest.raises(UserError, match=rf"quantize: {kind}: needs {package}; pip install 'seediff\[quantize\]'"):
             load_model(folder, device="cpu", quantize=kind)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from seediff.models.registry import load_model
-from seediff.models.weights import choose_variant, is_enough
+from seediff.models.weights import choose_variant, is_enough, needed_files, variants
 
 PARTS = ("unet", "vae", "text_encoder")
 WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
@@ -29,12 +29,9 @@ OLD_SHARDS = ["unet/diffusion_pytorch_model-00001-of-00002.fp16.safetensors", *H
 @pytest.mark.parametrize(
     ("files", "float32", "float16", "bfloat16"),
     [
-        (PLAIN, None, None, None),
         (PLAIN + OTHERS, None, None, None),
         (HALF, "fp16", "fp16", "fp16"),
         (PLAIN + HALF, None, "fp16", "fp16"),
-        (HALF[:1] + PLAIN[1:], "fp16", "fp16", "fp16"),  # one part in half precision alone
-        (HALF[:1] + PLAIN, None, "fp16", "fp16"),
         (SHARDS, "fp16", "fp16", "fp16"),
         (OLD_SHARDS, "fp16", "fp16", "fp16"),
         ([file.replace("fp16", "bf16") for file in HALF] + HALF, "fp16", "fp16", "bf16"),
@@ -42,17 +39,21 @@ OLD_SHARDS = ["unet/diffusion_pytorch_model-00001-of-00002.fp16.safetensors", *H
 )
 def test_choice(files, float32, float16, bfloat16):
     for dtype, expected in (("float32", float32), ("float16", float16), ("bfloat16", bfloat16)):
-        assert choose_variant(files, dtype, PARTS) == expected
-    assert is_enough(files, "float32", PARTS) == (float32 is None)
-    assert is_enough(files, "float16", PARTS)
+        assert choose_variant(variants(files, "unet").values(), dtype) == expected
+        needed = needed_files([*files, "unet/config.json", "extra/config.json"], PARTS, PARTS, dtype)
+        assert [file for file in needed if file.startswith(("unet/", "extra/"))] == [
+            "unet/config.json",
+            next(file for file, variant in variants(files, "unet").items() if variant == expected),
+        ]
+    assert is_enough(files, PARTS, "float32") == (float32 is None)
+    assert is_enough(files, PARTS, "float16")
 
 
 @pytest.mark.parametrize(
-    "files", [[], PLAIN[1:], HALF[:2], [*HALF[:2], OTHERS[2]], [f.replace("safetensors", "bin") for f in PLAIN]]
+    "files", [[], PLAIN[1:], [*HALF[:2], OTHERS[2]], [f.replace("safetensors", "bin") for f in PLAIN]]
 )
-def test_nothing_to_choose(files):
-    assert choose_variant(files, "float16", PARTS) is None
-    assert not is_enough(files, "float16", PARTS)
+def test_what_is_not_enough(files):
+    assert not is_enough(files, PARTS, "float16")
 
 
 def halve(folder: Path, *, keep: bool) -> Path:

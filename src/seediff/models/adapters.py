@@ -6,10 +6,10 @@ Capture reads queries and keys as they leave the modules that make them, so a Lo
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,9 @@ USUAL = ("pytorch_lora_weights.safetensors", "learned_embeds.safetensors")
 ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2", "tokenizer_2")}
 """Tensor in a textual inversion for SDXL → the text encoder and the tokenizer that it is for."""
 PAIR = re.compile(r"[._]lora[._]?|\.(?:hada|lokr)_")
-"""Matches what follows a layer's name in the names of the matrices that are added to it; alphas and magnitudes have
-other names.
-"""
+"""Matches what follows a layer's name in the names of the matrices that are added to it; alphas have other names."""
+HALVES = (re.compile(r"[._](A|down)\b"), re.compile(r"[._](B|up)\b"))
+"""Match what follows for the two matrices whose product is added."""
 PLAIN = re.compile(r"[^\W\d_]+([\s'’-]+[^\W\d_]+)*|[\d\s.,;:!?'\"()&/-]+")
 """Matches tokens that read as words, numbers or punctuation: a new token of such a name would change every prompt that
 contains it.
@@ -45,23 +45,26 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
     keys = list(read_header(path).tensors)
     if any(key.startswith(("ip_adapter.", "image_proj.")) for key in keys):
         raise UserError("lora", f"{source}: is an IP-Adapter, whose own attention is not captured", "name a LoRA")
-    wanted = {key[: marker.start()] for key in keys if (marker := PAIR.search(key))}
+    matrices = [(key[: at.start()], key[at.start() :]) for key in keys if (at := PAIR.search(key))]
+    wanted = {layer for layer, _ in matrices}
     if not wanted:
         raise UserError("lora", f"{source}: is no LoRA: none of its tensors is called so")
-    if importlib.util.find_spec("peft") is None:
+    first, second = ({layer for layer, rest in matrices if half.search(rest)} for half in HALVES)
+    if alone := first ^ second:  # peft would draw the other at random
+        raise UserError("lora", f"{source}: has only one of the two matrices of {min(alone)}", "get that file again")
+    if find_spec("peft") is None:
         raise UserError("lora", f"{source}: needs peft", "pip install 'seediff[lora]'")
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    target = f"{family.title} ({model})"
-    parts = [part for name in family.weights if (part := getattr(pipe, name, None)) is not None]
+    misfit = f"{source}: does not fit {family.title} ({model})"
     try:
         pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=NAME)
     except Exception as error:  # sizes that do not fit, names that are not there
-        raise UserError("lora", f"{source}: does not fit {target}: {first_line(error)[:200]}") from error
-    adapted = sum(isinstance(module, BaseTunerLayer) for part in parts for module in part.modules())
-    if adapted < len(wanted):
-        lacking = f"{len(wanted) - adapted} of the {len(wanted)} layers that it is for are not there"
-        raise UserError("lora", f"{source}: does not fit {target}: {lacking}")
+        raise UserError("lora", f"{misfit}: {first_line(error)[:200]}") from error
+    parts = [part for name in family.weights if (part := getattr(pipe, name, None)) is not None]
+    lacking = len(wanted) - sum(isinstance(module, BaseTunerLayer) for part in parts for module in part.modules())
+    if lacking > 0:
+        raise UserError("lora", f"{misfit}: {lacking} of the {len(wanted)} layers that it is for are not there")
     pipe.set_adapters([NAME], adapter_weights=[scale])
     for part in parts:
         for name, weight in part.named_parameters():
@@ -81,16 +84,13 @@ def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
     """
     path = weight_file("embedding", source)
     tensors = read_header(path).load("pt")
-    encoders = [part for part in family.weights if part.startswith("text_encoder")]
-    wanted = dict(tuple(ENCODERS.items())[: len(encoders)])
-    first = next(iter(tensors), "")
-    if len(wanted) == 1:
-        wanted = {first: wanted["clip_l"]}
-    if set(tensors) != set(wanted) or not tensors:
-        names = "one tensor" if len(wanted) == 1 else f"the tensors {' and '.join(wanted)}"
+    single, first = "text_encoder_2" not in family.weights, next(iter(tensors), "")
+    wanted = {first: ENCODERS["clip_l"]} if single else ENCODERS
+    if tensors.keys() != wanted.keys():
+        names = "one tensor" if single else f"the tensors {' and '.join(wanted)}"
         there = ", ".join(name[:80] for name in list(tensors)[:3]) or "none"
         raise UserError("embedding", f"{source}: must have {names} for {family.title} ({model}); it has {there}")
-    token = f"<{path.stem}>" if len(wanted) > 1 or first == "emb_params" else first
+    token = first if single and first != "emb_params" else f"<{path.stem}>"
     if PLAIN.fullmatch(token):
         problem = f"{source}: its token {token[:80]!r} is a plain word"
         raise UserError("embedding", problem, "rename the tensor to <name>")
@@ -118,8 +118,7 @@ def _check_numbers(what: str, source: str, name: str, values: Any) -> None:
 def weight_file(what: str, source: str) -> Path:
     """The safetensors file that a path, a hub id, or a file in it, `owner/name/FILE`, stands for. what: the kind of
     file, for messages. Raises UserError."""
-    local = local_file(what, source)
-    if local is not None:
+    if (local := local_file(what, source)) is not None:
         return local
     hub_id, name = hub_part(source) or (source, None)
     cached = next(filter(None, (cached_file(hub_id, known) for known in ((name,) if name else USUAL))), None)
@@ -130,8 +129,7 @@ def local_file(what: str, source: str) -> Path | None:
     """Like `weight_file`, for a path; None if `source` is a hub id. Raises UserError if it is neither."""
     path, part = path_of(source), hub_part(source)
     if os.path.isdir(path):
-        names = sorted(file.name for file in path.glob("*.safetensors"))
-        return path / _only_name(what, source, names)
+        return path / _only_name(what, source, (file.name for file in path.iterdir()))
     if os.path.exists(path) and path.suffix == ".safetensors":
         return path
     if os.path.exists(path) or part is None or (part[1] is not None and not part[1].endswith(".safetensors")):

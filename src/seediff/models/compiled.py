@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
+from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError, first_line
 from .families.base import Family, Joint, Layer
@@ -51,19 +53,13 @@ class Tap:
         """Arguments of the attention module that listeners read."""
         number = next(_numbers)
         self.ticket = torch.tensor(number)  # always on the CPU; a tensor, so that identical layers share one graph
-        self.listeners: list[dict[int, tuple[Hook, bool]]] = [{} for _ in self.modules]
+        self.listeners: list[OrderedDict[int, tuple[Hook, bool]]] = [OrderedDict() for _ in self.modules]
         for which, module in enumerate(self.modules):
             setattr(module, MARK, (self, which))
-            if module is attention:
-                module.register_forward_hook(self.done, with_kwargs=True)
-            else:
-                module.register_forward_hook(partial(self.made, which))
+            module.register_forward_hook(partial(self.hear, which), with_kwargs=True)
         _taps[number] = self
 
-    def made(self, which: int, _module: Any, _args: Any, output: torch.Tensor) -> None:
-        torch.ops.seediff.hear(self.ticket, [output], which, "")
-
-    def done(self, _attention: Any, _args: Any, kwargs: dict[str, Any], output: Any) -> None:
+    def hear(self, which: int, _module: Any, _args: Any, kwargs: dict[str, Any], output: Any) -> None:
         heard, layout = [output[0] if isinstance(output, tuple) else output], ""
         for name in self.names:
             value = kwargs.get(name)
@@ -71,7 +67,7 @@ class Tap:
                 heard, layout = [*heard, value], f"{layout}{name} 1,"
             elif value is not None:
                 heard, layout = [*heard, *value], f"{layout}{name} {len(value)},"
-        torch.ops.seediff.hear(self.ticket, heard, len(self.modules) - 1, layout)
+        torch.ops.seediff.hear(self.ticket, heard, which, layout)
 
     def tell(self, which: int, heard: list[torch.Tensor], layout: str) -> None:
         """Call the listeners of a module. heard: its output, then the tensors of its keyword arguments. layout: the
@@ -86,10 +82,7 @@ class Tap:
         if which < len(self.modules) - 1:
             output = output.clone()  # listeners keep it, but the graph overwrites it as soon as it no longer needs it
         for hook, with_kwargs in list(self.listeners[which].values()):
-            if with_kwargs:
-                hook(self.modules[which], (), kwargs, output)
-            else:
-                hook(self.modules[which], (), output)
+            hook(self.modules[which], (), *([kwargs] if with_kwargs else []), output)
 
 
 _numbers = itertools.count()
@@ -110,14 +103,6 @@ def _(ticket, heard, which, layout):  # type: ignore[no-untyped-def]
     return None
 
 
-class _Handle:
-    def __init__(self, listeners: dict[int, tuple[Hook, bool]]) -> None:
-        self.listeners = listeners
-
-    def remove(self) -> None:
-        self.listeners.pop(id(self), None)
-
-
 def listen(network: Any, module: Any, hook: Hook, *, with_kwargs: bool = False) -> Any:
     """`module.register_forward_hook` that also works in a compiled network. Returns the handle.
 
@@ -131,8 +116,8 @@ def listen(network: Any, module: Any, hook: Hook, *, with_kwargs: bool = False) 
             "the network was changed after it was compiled (a LoRA?): load a LoRA with the model, or do not compile it"
         )
     tap, which = getattr(module, MARK)
-    handle = _Handle(tap.listeners[which])
-    tap.listeners[which][id(handle)] = hook, with_kwargs
+    handle = RemovableHandle(tap.listeners[which])
+    tap.listeners[which][handle.id] = hook, with_kwargs
     return handle
 
 
@@ -141,9 +126,7 @@ def check_compile(device: str, offload: str) -> None:
     if device.startswith("mps"):
         raise UserError("compile", "is not supported on mps", "leave it out")
     if offload == "sequential":
-        raise UserError(
-            "compile", "does not work with offload sequential", "use offload model, or leave one of them out"
-        )
+        raise UserError("compile", "does not work with offload sequential", "use offload model, or leave it out")
 
 
 def compile_network(network: Any, family: Family, device: str) -> None:
@@ -155,12 +138,11 @@ def compile_network(network: Any, family: Family, device: str) -> None:
     """
     from torch._inductor import config as inductor
 
-    options = (
-        {"deterministic": True} if BACKEND == "inductor" and hasattr(inductor, "deterministic") else None
-    )  # since torch 2.9
-    settings: dict[str, Any] = {"backend": BACKEND, "dynamic": False, "options": options}
+    has = BACKEND == "inductor" and hasattr(inductor, "deterministic")  # since torch 2.9
+    settings: dict[str, Any] = {"backend": BACKEND, "dynamic": False}
+    settings["options"] = {"deterministic": True} if has else None
     try:
-        torch.compile(_trial, **settings)(torch.zeros(64, device=device))
+        torch.compile(lambda values: values.sin() + 1, **settings)(torch.zeros(64, device=device))
     except Exception as error:  # torch raises a different error for each missing tool
         why = first_line(getattr(error, "inner_exception", error))
         raise UserError("compile", f"torch cannot compile for {device} here ({why})", "leave it out") from error
@@ -190,11 +172,11 @@ def limit_graphs(forward: Callable[..., Any]) -> Callable[..., Any]:
             with limits:
                 return forward(*args, **kwargs)
         except FailOnRecompileLimitHit as error:
-            raise UserError(
-                f"compile: too many shapes: torch has made {MOST_GRAPHS} graphs of one class of blocks, the most there"
-                " may be in one process; the same command continues; for fewer shapes use --fit resize or --batch-size"
-                " 1, or leave out --compile"
-            ) from error
+            problem = (
+                f"too many shapes: torch has made {MOST_GRAPHS} graphs of one class of blocks, the most there can be"
+            )
+            fix = "the same command continues; for fewer shapes use --fit resize or --batch-size 1"
+            raise UserError("compile", problem, fix) from error
 
     return within
 
@@ -204,7 +186,3 @@ def _unless_error(record: logging.LogRecord) -> bool:
     from torch._dynamo import config as dynamo
 
     return not (dynamo.fail_on_recompile_limit_hit and str(record.msg).startswith("torch._dynamo hit config."))
-
-
-def _trial(values: torch.Tensor) -> torch.Tensor:
-    return values.sin() + 1

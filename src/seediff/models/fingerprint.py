@@ -5,15 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from ..errors import UserError, first_line
-from ..files.documents import read_json
-from ..files.reading import SETTINGS
 from .adapters import weight_file
-from .hub import cached_folder
+from .hub import INDEX, local_folder, read_index
 from .sources import find_source
 
 WHOLE = 1 << 20
@@ -35,11 +32,11 @@ def model_fingerprint(model: str, base: str | None = None) -> str:
     source = find_source(model, base)
     paths = [path for path in (source.checkpoint and source.checkpoint.path, source.network) if path]
     try:
-        whole = (
-            _hub_commit(source.whole)
-            if isinstance(source.whole, str)
-            else _fingerprint(source.whole, _pipeline_files(source.whole))
-        )
+        if isinstance(source.whole, str):
+            folder = local_folder(source.whole)
+            whole = f"commit:{folder.name}" if folder else ""
+        else:
+            whole = _digest(source.whole, _pipeline_files(source.whole), _samples)
         return "+".join([*map(content_fingerprint, paths), whole])
     except (OSError, ValueError) as error:
         raise UserError("model", f"{source.whole}: cannot be read ({first_line(error)})") from error
@@ -56,19 +53,38 @@ def content_fingerprint(path: Path) -> str:
     """A digest of a file, or of all files below a folder: names, sizes and contents (samples of large files). Raises
     OSError.
     """
-    return _fingerprint(path.parent, [path]) if path.is_file() else _fingerprint(path, _files_below(path))
+    return _digest(path.parent, [path], _samples) if path.is_file() else _digest(path, _files_below(path), _samples)
 
 
 def data_fingerprint(folder: Path) -> str:
     """A digest of a data folder of any size: the names and sizes of all files below it, and the contents of small lists
     and tables, but no pictures. Raises OSError."""
+
+    def content(path: Path, size: int) -> bytes:
+        return path.read_bytes() if path.suffix in LISTS and size <= WHOLE else b""
+
+    return _digest(folder, _files_below(folder), content)
+
+
+def _digest(folder: Path, files: Iterable[Path], content: Callable[[Path, int], bytes]) -> str:
     digest = hashlib.sha256()
-    for path in _files_below(folder):
+    for path in files:
         size = path.stat().st_size
-        digest.update(_named(path, folder, size))
-        if path.suffix in LISTS and size <= WHOLE:
-            digest.update(path.read_bytes())
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{size}\0".encode("utf-8", "surrogateescape"))
+        digest.update(content(path, size))
     return "sha256:" + digest.hexdigest()[:32]
+
+
+def _samples(path: Path, size: int) -> bytes:
+    """A file's bytes, or evenly spaced samples of a large one's."""
+    with path.open("rb") as file:
+        if size <= WHOLE:
+            return file.read()
+        read = []
+        for number in range(SAMPLES):
+            file.seek(number * (size - SAMPLE_BYTES) // (SAMPLES - 1))
+            read.append(file.read(SAMPLE_BYTES))
+        return b"".join(read)
 
 
 def _files_below(folder: Path) -> list[Path]:
@@ -83,33 +99,8 @@ def _files_below(folder: Path) -> list[Path]:
     return sorted(path for path in paths if path.is_file())
 
 
-def _named(path: Path, folder: Path, size: int) -> bytes:
-    return f"{path.relative_to(folder).as_posix()}\0{size}\0".encode("utf-8", "surrogateescape")
-
-
-def _fingerprint(folder: Path, files: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        size = path.stat().st_size
-        digest.update(_named(path, folder, size))
-        with path.open("rb") as file:
-            if size <= WHOLE:
-                digest.update(file.read())
-                continue
-            for number in range(SAMPLES):
-                file.seek(number * (size - SAMPLE_BYTES) // (SAMPLES - 1), os.SEEK_SET)
-                digest.update(file.read(SAMPLE_BYTES))
-    return "sha256:" + digest.hexdigest()[:32]
-
-
 def _pipeline_files(folder: Path) -> Iterator[Path]:
     """model_index.json, then all files of the parts that it lists, sorted by name."""
-    index = folder / "model_index.json"
-    yield index
-    for part in sorted(read_json(index, dict[str, Any], limit=SETTINGS)):
+    yield folder / INDEX
+    for part in sorted(read_index(folder)):
         yield from sorted(p for p in (folder / part).rglob("*") if p.is_file())
-
-
-def _hub_commit(hub_id: str) -> str:
-    folder = cached_folder(hub_id)
-    return f"commit:{folder.name}" if folder else ""

@@ -34,13 +34,13 @@ def block_numbers(layers: Layers) -> frozenset[int] | None:
     if layers in SIDES:
         return None
     numbers: set[int] = set()
-    for part in layers.split(",") if isinstance(layers, str) else [""]:
+    for part in layers.split(","):
         span = re.fullmatch(r"\s*(\d{1,4})(?:-(\d{1,4}))?\s*", part, re.ASCII)
         first, last = (int(span[1]), int(span[2] or span[1])) if span else (1, 0)
         if first > last or last >= MOST_BLOCKS:
             choices = "all, up, down or last, of a UNet, or blocks of a transformer, as 9-12 or 0,3,8-11, or CROSS/SELF"
             raise UserError("layers", f"{layers!r} must be {choices}")
-        numbers |= set(range(first, last + 1))
+        numbers |= {*range(first, last + 1)}
     return frozenset(numbers)
 
 
@@ -48,18 +48,14 @@ def normal_layers(layers: Layers) -> Layers:
     """The normalised spelling of a choice: `12,9-11` → `9-12`, `up/up` → `up`. Raises UserError for an invalid
     choice.
     """
-    if isinstance(layers, str) and layers.count("/") == 1:
+    layers = str(layers)  # a file may say 3
+    if layers.count("/") == 1:
         return both_kinds(*map(normal_layers, layers.split("/")))
     numbers = block_numbers(layers)
     if numbers is None:
         return layers
-    spans: list[list[int]] = []
-    for number in sorted(numbers):
-        if spans and spans[-1][1] == number - 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
+    starts, ends = ([n for n in sorted(numbers) if n + step not in numbers] for step in (-1, 1))
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
 
 
 def block_count(config: Mapping[str, Any], name: str) -> int:
@@ -67,6 +63,6 @@ def block_count(config: Mapping[str, Any], name: str) -> int:
     valid number.
     """
     count = config[name]
-    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST_BLOCKS:
+    if type(count) is not int or not 0 <= count <= MOST_BLOCKS:
         raise ValueError(f"{name} is not a number of blocks from 0 to {MOST_BLOCKS}")
     return count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,29 +37,27 @@ def resolve_name(name: str) -> Path | str:
     none of these. Makes no network requests."""
     if name in EMBEDDED:
         if not (EMBEDDED[name] / INDEX).is_file():
-            beside = f"it comes with SeeDiff's repository, as --model recipes/weights/{name}"
-            raise UserError("model", f"{name}: is missing", "reinstall seediff" if name == "mini" else beside)
+            raise UserError("model", f"{name}: is missing", "take it from SeeDiff's repository, or reinstall seediff")
         return EMBEDDED[name]
-    path, part = path_of(name), hub_part(name)
     if name in BY_NAME:
         return BY_NAME[name].hub_id
-    if part and not part[1] and not os.path.exists(path):
-        return name
+    path = path_of(name)
     if os.path.isdir(path) or (os.path.isfile(path) and path.suffix in WEIGHTS):
         return path
     if os.path.exists(path):
-        problem = (
-            "must be a folder, or a file of weights in safetensors or GGUF; pickles can run code when they are read"
-        )
+        problem = "must be a folder, or a file of weights in safetensors or GGUF; pickles can run code"
         raise UserError("model", f"{name} {problem}", "convert it to .safetensors")
-    if not part:
+    hub_id, file = hub_part(name) or (None, None)
+    if hub_id is None:
         names = (*EMBEDDED, *BY_NAME)
         known = f"known names: {', '.join(names)}, or a hub id `owner/name`"
         raise UserError("model", f"{name}: there is no such folder or file{did_you_mean(name, names)}", known)
-    if (cached := cached_file(part[0], str(part[1]))) is not None:
-        return cached
-    problem = f"{name}: is not in the hub's cache, so that nothing tells its family"
-    raise UserError("model", problem, "give its base; then it is fetched")
+    if file is None:
+        return hub_id
+    if (cached := cached_file(hub_id, file)) is None:
+        problem = f"{name}: is not in the hub's cache, so that nothing tells its family"
+        raise UserError("model", problem, "give its base; then it is fetched")
+    return cached
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -75,36 +74,43 @@ def cached_file(hub_id: str, name: str) -> Path | None:
     return Path(path) if isinstance(path, str) else None
 
 
-def cached_folder(hub_id: str) -> Path | None:
-    """The folder of a hub id in the hub's cache; None if it has no model_index.json there."""
-    path = cached_file(hub_id, INDEX)
-    return path.parent if path else None
-
-
 def local_folder(source: Path | str) -> Path | None:
-    """The folder on this machine with a model's files; None if there is none. source: as returned by `resolve_name`."""
-    return source if isinstance(source, Path) else cached_folder(source)
+    """The folder with the files of a local model, or of a hub id in the cache; None if its model_index.json is not
+    there. source: as returned by `resolve_name`."""
+    if isinstance(source, Path):
+        return source
+    path = cached_file(source, INDEX)
+    return path.parent if path else None
 
 
 def fetch_index(hub_id: str) -> Path:
     """The cached folder with a hub id's model_index.json, from the cache or the hub, so that the family is known before
     gigabytes are fetched. Raises UserError."""
-    if (folder := cached_folder(hub_id)) is not None:
+    if (folder := local_folder(hub_id)) is not None:
         return folder
     hub_files(hub_id)
     return fetch_file(hub_id, INDEX).parent
 
 
 def fetch_file(hub_id: str, name: str, what: str = "model") -> Path:
-    """The path of a hub id's file, from the cache or the hub. what: the field that names the hub id. Raises UserError,
-    caused by the client's error.
-    """
+    """The path of a hub id's file, from the cache or the hub. what: the field that names the hub id. Raises
+    UserError."""
     from huggingface_hub import hf_hub_download
 
     try:
         return Path(hf_hub_download(hub_id, name))
     except Exception as error:  # of the hub client, the http client or the system
         raise not_fetched(hub_id, error, name, what) from error
+
+
+def fetch_files(hub_id: str, names: Iterable[str]) -> Path:
+    """The cached folder of a hub id, after fetching those of these files that are not there. Raises UserError."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=list(names)))
+    except Exception as error:
+        raise not_fetched(hub_id, error) from error
 
 
 def hub_files(hub_id: str, what: str = "model") -> list[str]:
@@ -114,42 +120,26 @@ def hub_files(hub_id: str, what: str = "model") -> list[str]:
 
     try:
         return [file.rfilename for file in HfApi().model_info(hub_id, timeout=10).siblings or ()]
-    except Exception as error:  # of the hub client, the http client or the system
+    except Exception as error:
         raise not_fetched(hub_id, error, what=what) from error
 
 
 def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "model") -> UserError:
-    """The error for a hub id whose weights are not all in the cache: why they cannot be fetched, and what would help.
-    file: the one that was asked for. what: the field that names the hub id."""
-    from huggingface_hub.constants import HF_HUB_CACHE
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
+    """The error for a file of a hub id that is not in the cache and cannot be fetched. what: the field that names the
+    hub id."""
+    from huggingface_hub import constants, errors
 
-    if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+    offline = (ConnectionError, TimeoutError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)
+    if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
         fix = f"of a single file or a network alone, name the file, {hub_id}/FILE, and the base"
         return UserError(what, f"{hub_id}: has no file {file}", fix if file == INDEX else "name one that it has")
-    if isinstance(error, GatedRepoError):
+    if isinstance(error, errors.GatedRepoError):
         why = "the hub wants its licence accepted first (then `hf auth login`)"
-    elif isinstance(error, RepositoryNotFoundError):
+    elif isinstance(error, errors.RepositoryNotFoundError):
         why = "the hub has no such model, or it is private (`hf auth login`)"
-    elif isinstance(error, HfHubHTTPError):
-        why = f"the hub answers {error.response.status_code}"
-    elif any(_is_offline(cause) for cause in causes(error)):
+    elif any(isinstance(e, offline) or re.search("Connect|Timeout|Proxy", type(e).__name__) for e in causes(error)):
         why = "the hub cannot be reached"
     else:
         why = first_line(error)
     fix = f"where there is a network: `hf download {hub_id} --local-dir FOLDER`, then --{what} FOLDER"
-    return UserError(what, f"{hub_id}: is not all in {HF_HUB_CACHE} and cannot be fetched: {why}", fix)
-
-
-def _is_offline(error: BaseException) -> bool:
-    """Whether an error is a failed connection, recognised by the class names of the http clients."""
-    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    known = (ConnectionError, TimeoutError, LocalEntryNotFoundError, OfflineModeIsEnabled)
-    return isinstance(error, known) or re.search(r"Connect|Timeout|Proxy", type(error).__name__) is not None
+    return UserError(what, f"{hub_id}: is not all in {constants.HF_HUB_CACHE} and cannot be fetched: {why}", fix)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import UserError
-from ..files.documents import fit, read_json
+from ..files.documents import read_json
 from ..files.messages import did_you_mean, show_bytes, show_json
 from ..files.reading import SETTINGS
 from .families import REFUSED, families, pipeline_family
 from .families.base import Family
-from .hub import INDEX, cached_folder, fetch_file, hub_files, local_folder, read_index
-from .known import EMBEDDED, EMBEDDED_PIPELINES, KNOWN, Known, known_model
+from .hub import INDEX, fetch_file, fetch_index, local_folder, read_index
+from .known import EMBEDDED, EMBEDDED_PIPELINES, KNOWN, known_model
 from .sources import Source, find_source
 
 HEADINGS = ("--model", "draws", "weights", "on this machine")
@@ -27,13 +28,13 @@ class Settings:
     """The contents of seediff.json in a model's folder.
 
     classes: all that the model can draw; words: all that it knows; None: no known limit. preset: constants that were
-    tuned for the model, as `config.presets` reads them. path: of the file; None: there is none.
+    tuned for the model, as `config.presets` reads them. path: of the file; empty: there is none.
     """
 
     classes: tuple[str, ...] | None = None
     words: tuple[str, ...] | None = None
     preset: Mapping[str, Any] = field(default_factory=dict)
-    path: Path | None = None
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,28 +64,24 @@ class ModelInfo:
         """The family's defaults, with the steps and guidance of the model's page where these are known; empty where the
         package's own apply. A model that was distilled to draw without guidance has the family's: the page may be that
         of its base."""
+        values = self.family.defaults(self.network, self.name)
         known = None if self.family.unguided(self.network, self.name) else known_model(self.source.name)
         page = {"steps": known.steps, "guidance_scale": known.guidance_scale} if known else {}
-        return {
-            **self.family.defaults(self.network, self.name),
-            **{key: value for key, value in page.items() if value is not None},
-        }
+        return values | {key: value for key, value in page.items() if value is not None}
 
     def sides(self) -> tuple[int, int] | None:
         """(side of the model's images in pixels, pixels per position of L); None if its files do not tell."""
-        try:
+        with suppress(KeyError, TypeError, ValueError, IndexError):
             factor = self.family.factor(self.vae)
             return self.family.image_side(factor, self.network), self.family.pixels(factor, self.network)
-        except (KeyError, TypeError, ValueError, IndexError):
-            return None
+        return None
 
     def size_rules(self) -> tuple[int, int | None] | None:
         """`Model.size_rules`; None if the model's files do not tell."""
-        try:
+        with suppress(KeyError, TypeError, ValueError, IndexError):
             factor = self.family.factor(self.vae)
             return self.family.multiple(factor, self.network), self.family.largest(factor, self.network)
-        except (KeyError, TypeError, ValueError, IndexError):
-            return None
+        return None
 
 
 def model_info(name: str, base: str | None = None, *, fetch: bool = False, check: bool = False) -> ModelInfo | None:
@@ -94,7 +91,7 @@ def model_info(name: str, base: str | None = None, *, fetch: bool = False, check
 
     base: of a single file. fetch: whether to ask the hub, once, for the small files of any other hub id. check: raise
     UserError, as loading would, for names and folders that are no model's, for a pipeline that no family has, and for a
-    base of another family.
+    base of another family. With both, model_index.json is fetched of any hub id, or UserError tells why not.
     """
     try:
         source = find_source(name, base)
@@ -102,16 +99,17 @@ def model_info(name: str, base: str | None = None, *, fetch: bool = False, check
         if check:
             raise
         return None
-    if check and isinstance(source.whole, Path):
-        read_index(source.whole)
     folder, known = local_folder(source.whole), known_model(source.name)
-    if folder is None and known is None and fetch:
+    if folder is None and fetch and check:
+        folder = fetch_index(str(source.whole))
+    elif folder is None and fetch and known is None:
         folder = _fetched(str(source.whole))
-    pipeline = _pipeline(folder) if folder else known.pipeline if known else None
-    family = pipeline_family(pipeline) if pipeline else None
-    if check and pipeline and family is None:
+    index = read_index(folder) if folder and check else _read(folder, INDEX)
+    pipeline = index.get("_class_name") if folder else known.pipeline if known else None
+    family = pipeline_family(pipeline)
+    if check and folder and family is None:
         raise unsupported(source.name, pipeline)
-    if pipeline is None or family is None:
+    if not isinstance(pipeline, str) or family is None:
         return None
     if check:
         source.check(pipeline)
@@ -120,20 +118,19 @@ def model_info(name: str, base: str | None = None, *, fetch: bool = False, check
         network = _read(source.network, "config.json") or network
     if known:
         network, vae = network or known.network, vae or known.vae
-    if network and "is_distilled" in (index := _read(folder, INDEX)):  # FLUX.2 klein: config.json does not tell
+    if network and "is_distilled" in index:  # FLUX.2 klein: config.json does not tell
         network = {**network, "is_distilled": index["is_distilled"]}
-    return ModelInfo(name, family, pipeline, source, network, vae, settings_of(source))
+    return ModelInfo(name, family, pipeline, source, network, vae, _settings(source))
 
 
 def find_settings(name: str, base: str | None = None) -> Settings:
     """The settings of a model by its name; empty for one that is not whole. Raises UserError like `find_source` and
     `read_settings`.
     """
-    return settings_of(find_source(name, base))
+    return _settings(find_source(name, base))
 
 
-def settings_of(source: Source) -> Settings:
-    """The settings of a whole local folder; empty for others. Raises UserError."""
+def _settings(source: Source) -> Settings:
     return read_settings(source.whole) if source.is_whole else Settings()
 
 
@@ -142,17 +139,11 @@ def read_settings(source: Path | str) -> Settings:
     path = Path(source) / "seediff.json"
     if isinstance(source, str) or not path.is_file():
         return Settings()
-    table = read_json(path, dict[str, Any], limit=SETTINGS)
-    if table.get("classes") is None and "preset" not in table:
-        raise UserError(f'{path}: cannot be read; it should be {{"classes": ["dog", …]}}')
-    classes, words = (fit(table.get(key) or (), tuple[str, ...], f"{path}, '{key}'") for key in ("classes", "words"))
-    limited = table.get("classes") is not None
-    return Settings(
-        classes if limited else None,
-        (*classes, *words) if limited else None,
-        fit(table.get("preset", {}), dict[str, Any], f"{path}, 'preset'"),
-        path,
-    )
+    read = read_json(path, Settings, limit=SETTINGS)
+    if read.classes is None and not read.preset:
+        raise UserError(path, 'must have classes, {"classes": ["dog", …]}, or a preset')
+    words = None if read.classes is None else (*read.classes, *(read.words or ()))
+    return replace(read, words=words, path=str(path))
 
 
 def unsupported(name: str, pipeline: Any) -> UserError:
@@ -195,42 +186,33 @@ class Row(NamedTuple):
 
 def list_models() -> list[tuple[Family, list[Row]]]:
     """Every family, and its models that have short names, embedded models first. Makes no network requests."""
-    rows = [(EMBEDDED_PIPELINES[name], _embedded_row(name, folder)) for name, folder in EMBEDDED.items()]
-    rows += [(known.pipeline, _known_row(known)) for known in KNOWN]
+    rows: list[tuple[str, Row]] = []
+    for name, folder in EMBEDDED.items():
+        size = show_bytes(sum(path.stat().st_size for path in folder.rglob("*.safetensors")))  # in half precision
+        place = "the package" if name == "mini" else "the repository"
+        here = f"{'in' if (folder / INDEX).is_file() else 'no: it comes with'} {place}"
+        row = Row(name, "128², 19 classes of Pascal VOC", size, here, "", "Apache-2.0")
+        rows.append((EMBEDDED_PIPELINES[name], row))
+    for known in KNOWN:
+        here = "in the hub's cache" if local_folder(known.hub_id) else "no"
+        licence = known.licence + ", not confirmed" * (not known.confirmed)
+        licence += ", to be accepted on the hub" * known.gated
+        size = show_bytes(2e9 * known.billions)
+        rows.append((known.pipeline, Row(known.name, known.what, size, here, known.hub_id, licence)))
     return [(family, [row for pipeline, row in rows if pipeline in family.pipelines]) for family in families()]
-
-
-def _embedded_row(name: str, folder: Path) -> Row:
-    size = show_bytes(sum(path.stat().st_size for path in folder.rglob("*.safetensors")))  # stored in half precision
-    place = "the package" if name == "mini" else "the repository"
-    here = f"in {place}" if (folder / INDEX).is_file() else f"no: it comes with {place}"
-    return Row(name, "128², 19 classes of Pascal VOC", size, here, "", "Apache-2.0")
-
-
-def _known_row(known: Known) -> Row:
-    here = "in the hub's cache" if cached_folder(known.hub_id) else "no"
-    licence = known.licence + ", not confirmed" * (not known.confirmed) + ", to be accepted on the hub" * known.gated
-    return Row(known.name, known.what, show_bytes(known.half_bytes), here, known.hub_id, licence)
 
 
 @lru_cache
 def _fetched(hub_id: str) -> Path | None:
     """The cached folder with a hub id's small files, after fetching them; None if the hub does not deliver them."""
     try:
-        hub_files(hub_id)
-        folder = fetch_file(hub_id, INDEX).parent
-        family = pipeline_family(_pipeline(folder) or "")
+        folder = fetch_index(hub_id)
+        family = pipeline_family(_read(folder, INDEX).get("_class_name"))
         for part in (family.network, "vae") if family else ():
             fetch_file(hub_id, f"{part}/config.json")
     except UserError:
         return None
     return folder
-
-
-def _pipeline(folder: Path) -> str | None:
-    """The pipeline class that a model's folder names; None if none can be read."""
-    name = _read(folder, INDEX).get("_class_name")
-    return name if isinstance(name, str) else None
 
 
 def _read(folder: Path | None, file: str) -> dict[str, Any]:

@@ -81,11 +81,6 @@ class Known:
     steps: int | None = None
     guidance_scale: float | None = None
 
-    @property
-    def half_bytes(self) -> int:
-        """Size of all weights in half precision, in bytes."""
-        return round(2e9 * self.billions)
-
 
 SD, XL, SD3 = "StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline"
 LCM, FLUX, Z_IMAGE = "LatentConsistencyModelPipeline", "FluxPipeline", "ZImagePipeline"

@@ -1,19 +1,24 @@
-"""Reduces the GPU memory that a model needs, by diffusers' means: parts that take turns on the GPU, and an autoencoder
-that works in tiles."""
+"""Reduces the GPU memory that a model needs: parts that take turns on the GPU, an autoencoder that works in tiles, and
+quantised weights, in NF4 (bitsandbytes) or int8 (torchao)."""
 
 from __future__ import annotations
 
+from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
 from ..errors import UserError
+from .families.base import Family
 
 Offload = Literal["none", "model", "sequential"]
 """What waits in the computer's memory while it is not running: nothing; whole parts (text encoders, network,
 autoencoder); single layers."""
+Quantize = Literal["nf4", "int8"]
 
 NOTHING_TO_SAVE = {"cpu": "here it runs on the cpu", "mps": "mps shares the computer's memory"}
 """Device without separate memory → why offloading saves nothing there, as the end of a sentence."""
+NEEDS = {"nf4": "bitsandbytes", "int8": "torchao"}
 
 
 def check_offload(offload: str, device: str) -> None:
@@ -24,9 +29,8 @@ def check_offload(offload: str, device: str) -> None:
     if offload == "none":
         return
     if why := NOTHING_TO_SAVE.get(device.split(":")[0]):
-        raise UserError(
-            "offload", f"{offload}: parts of the model would take turns in a GPU's memory, but {why}", "leave it out"
-        )
+        problem = f"{offload}: parts of the model would take turns in a GPU's memory, but {why}"
+        raise UserError("offload", problem, "leave it out")
     if find_spec("accelerate") is None:
         raise UserError("offload", f"{offload}: needs accelerate", "pip install 'seediff[offload]'")
 
@@ -54,3 +58,49 @@ def enable_tiling(pipe: Any, model: str) -> None:
         problem = f"the autoencoder of model '{model}' ({type(pipe.vae).__name__}) works on whole pictures only"
         raise UserError("vae_tiling", problem, "leave it out")
     pipe.vae.enable_tiling()
+
+
+def check_quantize(quantize: str, *, compile: bool, quantised: bool) -> None:
+    """Raise UserError for a word that `Quantize` does not list, for weights that are quantised already, with `compile`,
+    and if the library is missing."""
+    if quantize not in get_args(Quantize):
+        raise UserError("quantize", f"{quantize} must be one of {', '.join(get_args(Quantize))}")
+    if quantised:
+        raise UserError("quantize", f"{quantize}: the model's weights are quantised already (GGUF)", "leave it out")
+    if compile:
+        raise UserError("quantize", f"{quantize}: does not work with a compiled network", "leave out one of the two")
+    if find_spec(NEEDS[quantize]) is None:
+        raise UserError("quantize", f"{quantize}: needs {NEEDS[quantize]}", "pip install 'seediff[quantize]'")
+
+
+def quantise(pipe: Any, family: Family, quantize: Quantize, dtype: Any) -> None:
+    """Replace the linear layers of the network and of text encoders that are language models; CLIP and the autoencoder
+    are small. Weights are loaded in full and checked before. dtype: the number format in which NF4 layers, which are
+    quantised when they are moved to their device, compute."""
+    for name in family.weights:
+        part = pipe.components.get(name)
+        if part is not None and name != "vae" and not type(part).__name__.startswith("CLIP"):
+            if quantize == "nf4":
+                _to_nf4(part, dtype)
+            else:
+                ao: Any = import_module("torchao.quantization")
+                ao.quantize_(part, ao.Int8WeightOnlyConfig(), partial(_is_replaced, part))
+
+
+def _is_replaced(part: Any, module: Any, name: str) -> bool:
+    """Whether a layer is linear, is not part of a LoRA, and need not stay in float32."""
+    import torch
+
+    kept = {*(getattr(part, "_keep_in_fp32_modules", None) or ()), "lora_A", "lora_B"}
+    return type(module) is torch.nn.Linear and kept.isdisjoint(name.split("."))
+
+
+def _to_nf4(part: Any, dtype: Any) -> None:
+    bits: Any = import_module("bitsandbytes.nn")
+    for name, layer in list(part.named_modules()):
+        if _is_replaced(part, layer, name):
+            sizes, bias = (layer.in_features, layer.out_features), layer.bias is not None
+            made = bits.Linear4bit(*sizes, bias=bias, compute_dtype=dtype, quant_type="nf4", device="meta")
+            made.weight = bits.Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")
+            made.bias = layer.bias
+            part.set_submodule(name, made)

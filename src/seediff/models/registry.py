@@ -5,11 +5,10 @@ file or a hub id.
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,16 @@ from typing import Any
 from ..errors import UserError, causes, first_line
 from ..files.messages import show_json
 from .adapters import load_embedding, load_lora
-from .families import pipeline_family
 from .families.base import Family, Reader
 from .families.unet import SD
-from .hub import INDEX, fetch_file, fetch_index, hub_files, not_fetched, read_index
-from .info import ModelInfo, Settings, check_known_classes, settings_of, unsupported
-from .memory import Offload, check_offload, enable_tiling, place
-from .quantize import Quantize, check_quantize, quantise
+from .hub import INDEX, fetch_files, fetch_index, hub_files, read_index
+from .info import ModelInfo, Settings, check_known_classes, model_info
+from .memory import Offload, Quantize, check_offload, check_quantize, enable_tiling, place, quantise
 from .schedulers import check_scheduler, follow_marks, use_scheduler
 from .single_file import load_parts
-from .sources import Source, fetch_part, find_source
+from .sources import Source
 from .trust import check_index, check_parts, import_without_kernels
-from .weights import check_numbers, choose_variant, folder_files, is_enough, load_part
-
-TORCHVISION = "the installed torchvision does not fit torch and breaks diffusers; `pip uninstall torchvision`"
+from .weights import check_numbers, folder_files, is_enough, load_part, needed_files
 
 
 @dataclass(frozen=True)
@@ -68,8 +63,7 @@ class Model:
         network = dict(self.network.config)
         if "is_distilled" in self.pipe.config:  # FLUX.2 klein: the network's own does not tell
             network["is_distilled"] = self.pipe.config["is_distilled"]
-        known = Settings(self.known_classes, self.known_words)
-        whole = Source(self.name, self.name)
+        known, whole = Settings(self.known_classes, self.known_words), Source(self.name, self.name)
         return ModelInfo(self.name, self.family, type(self.pipe).__name__, whole, network, self.pipe.vae.config, known)
 
     @property
@@ -134,8 +128,7 @@ def load_model(
 
     Raises:
         UserError: no such model, an unreadable folder, weights that cannot be fetched, an unsupported family, an
-            unusable device, dtype or offload, an autoencoder that cannot tile, a network that cannot be compiled, or an
-            installed torchvision that breaks diffusers.
+            unusable device, dtype or offload, an autoencoder that cannot tile, or a network that cannot be compiled.
     """
     # 1. What can be refused before weights are read
     torch = _import_diffusers()
@@ -151,20 +144,17 @@ def load_model(
         check_compile(device, offload)
     if dtype not in (None, "float32", "float16", "bfloat16"):
         raise UserError("dtype", f"{dtype} must be one of float32, float16, bfloat16")
-    source = find_source(name, base)
-    folder = source.whole if isinstance(source.whole, Path) else fetch_index(source.whole)
-    pipeline = read_index(folder).get("_class_name")
-    family = pipeline_family(pipeline) if isinstance(pipeline, str) else None
-    if not isinstance(pipeline, str) or family is None:
-        raise unsupported(source.name, pipeline)
+    info = model_info(name, base, fetch=True, check=True)
+    assert info is not None  # else it was refused
+    family = info.family
     added: dict[str, Any] = {"lora": lora, "lora_scale": lora_scale, "embedding": embedding, "scheduler": scheduler}
-    check_additions(family, name, gguf=source.is_gguf, **added, quantize=quantize, compile=compile)
+    check_additions(family, name, gguf=info.source.is_gguf, **added, quantize=quantize, compile=compile)
 
     # 2. The pipeline
-    source = fetch_part(source)
-    source.check(pipeline)
+    source = info.source.fetched()
+    source.check(info.pipeline)
     dtype = dtype or default_dtype(device, family.half)
-    pipe = _load_pipeline(source, folder, family, dtype, name)
+    pipe = _load_pipeline(source, family, dtype, name)
 
     # 3. What is loaded on top, and the device
     if lora is not None:
@@ -190,8 +180,8 @@ def load_model(
     config = getattr(pipe, family.network).config
     side = family.image_side(pipe.vae_scale_factor, config)
     latent_side = side // family.pixels(pipe.vae_scale_factor, config)
-    settings = settings_of(source)
-    return Model(pipe, name, device, dtype, latent_side, side, settings.classes, settings.words, family, offload, base)
+    known = info.settings
+    return Model(pipe, name, device, dtype, latent_side, side, known.classes, known.words, family, offload, base)
 
 
 def check_additions(
@@ -216,8 +206,9 @@ def check_additions(
         check_quantize(quantize, compile=compile, quantised=gguf)
     if scheduler is not None:
         check_scheduler(family, scheduler)
-    if lora_scale is not None and lora is None:
-        raise UserError("lora_scale", f"{lora_scale} needs a lora", "give both or neither")
+    if lora_scale is not None and (lora is None or not math.isfinite(lora_scale)):
+        problem = "needs a lora" if lora is None else "must be a finite number"
+        raise UserError("lora_scale", f"{lora_scale} {problem}")
     if lora is not None and family and not family.loads_loras:
         raise UserError("lora", f"{lora}: diffusers loads no LoRA into {family.title}")
     if embedding is not None and family and not family.reads_embeddings:
@@ -229,84 +220,65 @@ class _Unreadable(UserError):
     """Libraries cannot load a folder: it is broken or, in the hub's cache, not all there."""
 
 
-def _load_pipeline(source: Source, folder: Path, family: Family, dtype: str, name: str) -> Any:
-    """diffusers' pipeline, with each part from its source. folder: with the files of the whole model; for a hub id some
-    may be missing. name: the model's, for messages. Raises UserError."""
-    whole, listed = source.whole, check_index(folder / INDEX, read_index(folder), family)
-    given = [family.network] if source.network else []
-    given += source.checkpoint.parts(family, listed) if source.checkpoint else []
+def _load_pipeline(source: Source, family: Family, dtype: str, name: str) -> Any:
+    """diffusers' pipeline, with each part from its source; what the hub's cache lacks is fetched. Raises UserError."""
+    if isinstance(source.whole, Path):
+        return _load_folder(source.whole, source, family, dtype, name)
+    folder = fetch_index(source.whole)
+    listed, given = _parts(folder, source, family)
     parts = [part for part in family.weights if part in listed and part not in given]
-    options = {"use_safetensors": True, "trust_remote_code": False, **family.loading}
-    options |= {part: None for part in family.optional if part not in listed}
-    load = partial(_load_folder, source=source, parts=parts, given=given, options=options, family=family, name=name)
-
-    files = folder_files(folder, parts)
-    if isinstance(whole, Path):
-        return load(folder, choose_variant(files, dtype, parts), dtype)
-    if is_enough(files, dtype, parts):
-        with suppress(_Unreadable):  # without a question to the hub; libraries would ask about every file
-            return load(folder, choose_variant(files, dtype, parts), dtype)
-    try:
-        variant = choose_variant(hub_files(whole), dtype, parts)
-    except UserError as refusal:
+    refusal = None
+    if not is_enough(folder_files(folder, parts), parts, dtype):
         try:
-            return load(folder, choose_variant(files, dtype, parts), dtype)
-        except _Unreadable as error:
+            folder = fetch_files(source.whole, needed_files(hub_files(source.whole), listed, parts, dtype))
+        except UserError as error:
+            refusal = error
+    try:  # without a question to the hub, if the cache may have all
+        return _load_folder(folder, source, family, dtype, name)
+    except _Unreadable as error:
+        if refusal:
             raise refusal from error
-    try:
-        from diffusers import DiffusionPipeline
-
-        folder = Path(DiffusionPipeline.download(whole, variant=variant, **options, **dict.fromkeys(given)))
-    except Exception as error:  # of the hub client, the http client or the system
-        raise not_fetched(whole, error) from error
-    for part in given:
-        fetch_file(whole, f"{part}/config.json")
-    return load(folder, variant, dtype)
+        folder = fetch_files(source.whole, needed_files(hub_files(source.whole), listed, parts, dtype))
+        return _load_folder(folder, source, family, dtype, name)
 
 
-def _load_folder(
-    folder: Path,
-    variant: str | None,
-    dtype: str,
-    *,
-    source: Source,
-    parts: Sequence[str],
-    given: Sequence[str],
-    options: dict[str, Any],
-    family: Family,
-    name: str,
-) -> Any:
-    """The pipeline from a folder. parts, given: those from the folder and from the source's file. options: for
-    from_pretrained.
-    """
+def _parts(folder: Path, source: Source, family: Family) -> tuple[set[str], list[str]]:
+    """(the parts that a folder's model_index.json lists, those that the source takes from elsewhere)."""
+    listed = check_index(folder / INDEX, read_index(folder), family)
+    if source.network:
+        return listed, [family.network]
+    return listed, list(source.checkpoint.parts(family, listed)) if source.checkpoint else []
+
+
+def _load_folder(folder: Path, source: Source, family: Family, dtype: str, name: str) -> Any:
+    """The pipeline from a folder, with what the source takes from elsewhere."""
     import diffusers
     import torch
 
-    index, number_format = read_index(folder), getattr(torch, dtype)
-    check_parts(folder, check_index(folder / INDEX, index, family))
+    index, (listed, given) = read_index(folder), _parts(folder, source, family)
+    check_parts(folder, listed)
+    loaded: dict[str, Any] = {}
+    number_format = getattr(torch, dtype)
+    options = {"use_safetensors": True, "trust_remote_code": False, **family.loading}
+    options |= {part: None for part in family.optional if part not in listed}
     try:
-        loaded, tokenizers = {}, family.tokenizers(folder)
-        for part in parts:
-            library, kind = index[part]
-            kind = getattr(import_module(library), kind)
-            loaded[part] = load_part(kind, folder, part, variant, number_format, name)
+        tokenizers = family.tokenizers(folder)
+        for part in family.weights:
+            if part in listed and part not in given:
+                library, kind = index[part]
+                loaded[part] = load_part(getattr(import_module(library), kind), folder, part, dtype, name)
         if source.network:
-            kind = getattr(diffusers, family.class_name)
-            loaded[family.network] = _load_network(kind, source.network, dtype, name)
+            loaded[family.network] = _load_network(getattr(diffusers, family.class_name), source.network, dtype, name)
         if source.checkpoint:
             loaded |= load_parts(source.checkpoint, family, folder, index, number_format)
-        pipeline = getattr(diffusers, index["_class_name"])
-        pipe = pipeline.from_pretrained(
-            str(folder), **loaded, **dict.fromkeys(tokenizers), dtype=number_format, **options
-        )
+        options |= {**loaded, **dict.fromkeys(tokenizers)}
+        pipe = getattr(diffusers, index["_class_name"]).from_pretrained(str(folder), dtype=number_format, **options)
         pipe.register_modules(**tokenizers)
     except UserError:
         raise
     except Exception as error:  # a broken folder may raise anything
-        if _blames_torchvision(error):
-            raise UserError(TORCHVISION) from error
         raise _Unreadable(folder, f"cannot be loaded ({first_line(error)})") from error
-    check_numbers(pipe, name, [*parts, *given])
+    check_numbers(pipe, name, loaded)
     _check_readers(pipe, name, family)
     if source.checkpoint:
         follow_marks(pipe, source.checkpoint.tensors)
@@ -315,16 +287,12 @@ def _load_folder(
 
 def _load_network(kind: Any, folder: Path, dtype: str, name: str) -> Any:
     """A network from a folder of its own. Raises UserError for one of another class."""
-    import torch
-
     check_parts(folder.parent, [folder.name])
     made_of = kind.load_config(str(folder)).get("_class_name")
     if made_of != kind.__name__:
         problem = f"is of a {show_json(made_of)}, but its base has a {kind.__name__}"
         raise UserError(folder / "config.json", problem, "give another base")
-    parts = (folder.name,)
-    variant = choose_variant(folder_files(folder.parent, parts), dtype, parts)
-    return load_part(kind, folder.parent, folder.name, variant, getattr(torch, dtype), name)
+    return load_part(kind, folder.parent, folder.name, dtype, name)
 
 
 def _check_readers(pipe: Any, name: str, family: Family) -> None:
@@ -350,18 +318,16 @@ def _import_diffusers() -> Any:
         import_without_kernels("bitsandbytes")
         import torch
         import transformers
+        from diffusers import DiffusionPipeline  # noqa: F401  # whose import imports torchvision
         from diffusers.utils import logging as diffusers_logging
     except Exception as error:  # lazy imports wrap the cause in another error
-        if _blames_torchvision(error):
-            raise UserError(TORCHVISION) from error
-        raise
+        if not any("torchvision" in str(cause) for cause in causes(error)):
+            raise
+        problem = "the installed torchvision does not fit torch and breaks diffusers"
+        raise UserError(f"{problem}; `pip uninstall torchvision`") from error
     # Their messages about a broken folder repeat the error that they raise.
     transformers.logging.set_verbosity(logging.CRITICAL)
     transformers.logging.disable_progress_bar()
     diffusers_logging.set_verbosity(logging.CRITICAL)
     diffusers_logging.disable_progress_bar()
     return torch
-
-
-def _blames_torchvision(error: BaseException) -> bool:
-    return any("torchvision" in str(cause) for cause in causes(error))

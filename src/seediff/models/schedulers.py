@@ -53,12 +53,10 @@ FLOW_STEPS = 8
 
 def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
     """(diffusers class, settings that differ from the model's configuration). Raises UserError for an unknown name."""
-    if name in SCHEDULERS:
-        return name, {}
-    if name not in NAMES:
+    if name not in NAMES and name not in SCHEDULERS:
         known = f"known are {', '.join(NAMES)}, and classes of diffusers that models have"
         raise UserError("scheduler", f"{name}: is not known{did_you_mean(name, NAMES)}", known)
-    return NAMES[name]
+    return NAMES.get(name, (name, {}))
 
 
 def check_scheduler(family: Family | None, name: str) -> None:
@@ -66,16 +64,11 @@ def check_scheduler(family: Family | None, name: str) -> None:
     yet.
     """
     kind, _ = scheduler_class(name)
-    if family is None:
-        return
-    if isinstance(family, FlowMatching) != kind.startswith("FlowMatch"):
-        which = [
-            short
-            for short, (other, _) in NAMES.items()
-            if other.startswith("FlowMatch") == isinstance(family, FlowMatching)
-        ]
+    flows = isinstance(family, FlowMatching)
+    if family and flows != kind.startswith("FlowMatch"):
+        which = [short for short, (other, _) in NAMES.items() if other.startswith("FlowMatch") == flows]
         raise UserError("scheduler", f"{name}: {family.title} was trained for others", f"use {', '.join(which)}")
-    if family.pipelines == ("LatentConsistencyModelPipeline",) and kind != "LCMScheduler":
+    if family and family.pipelines == ("LatentConsistencyModelPipeline",) and kind != "LCMScheduler":
         raise UserError("scheduler", f"{name}: {family.title} is drawn with lcm alone", "leave it out")
 
 
@@ -113,11 +106,13 @@ def distilled_defaults(family: Family, source: str) -> dict[str, Any]:
     name = "/".join(re.split(r"[/\\]", source)[-2:])
     called = next(((scheduler, guidance) for part, scheduler, guidance in DISTILLED if part.search(name)), None)
     counted = STEPS.search(name)
-    steps = int(counted[1]) if counted else None
+    values: dict[str, Any] = {"steps": int(counted[1])} if counted else {}
     if isinstance(family, FlowMatching) and (called or "turbo" in name.lower()):
-        values = {"steps": steps or FLOW_STEPS, **({} if family.distilled else {"guidance_scale": 0.0})}
+        values = {"steps": FLOW_STEPS, **values} | ({} if family.distilled else {"guidance_scale": 0.0})
     elif called and not isinstance(family, FlowMatching):
-        values = {"scheduler": called[0], "steps": steps or USUAL_STEPS, "guidance_scale": called[1]}
+        values = {"scheduler": called[0], "steps": USUAL_STEPS, **values, "guidance_scale": called[1]}
     else:
         return {}
-    return {key: value for key, value in values.items() if key != "guidance_scale" or "cfg" not in name.lower()}
+    if "cfg" in name.lower():
+        values.pop("guidance_scale", None)
+    return values

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 from ..errors import UserError
-from .checkpoint import NETWORKS, Checkpoint, read_checkpoint
 from .families import pipeline_family
 from .families.base import Family
 from .hub import INDEX, cached_file, fetch_file, hub_part, path_of, resolve_name
+from .single_file import NETWORKS, Checkpoint, read_checkpoint
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,14 @@ class Source:
 
     def check(self, pipeline: str) -> None:
         """Raise UserError if the file belongs to another family than its base. pipeline: the base's pipeline class."""
-        file, family = self.checkpoint, pipeline_family(pipeline)
-        if file and file.layout and pipeline_family(file.layout.pipeline) is not family:
+        file = self.checkpoint
+        if file and file.layout and pipeline_family(file.layout.pipeline) is not pipeline_family(pipeline):
             problem = f"{file.path}: is of a {file.layout.pipeline}, but its base {self.name} is a {pipeline}"
             raise UserError("model", problem, "give another base")
+
+    def fetched(self) -> Source:
+        """The same with its `part`, if it has one, fetched and read as its checkpoint. Raises UserError."""
+        return replace(self, checkpoint=read_checkpoint(fetch_file(*self.part)), part=None) if self.part else self
 
     def parts_line(self, family: Family) -> str:
         """A description for people of where the parts come from, for a model that is not whole."""
@@ -58,29 +61,22 @@ def find_source(model: str, base: str | None = None) -> Source:
     """The source that the names of a model and of its base stand for. Raises UserError for names that stand for
     nothing, for a file that is not a model's, and for a base with a model that is already whole. Makes no network
     requests."""
-    part = hub_part(model) if base is not None and not os.path.exists(path_of(model)) else None
-    if base is not None and part and part[1] and cached_file(part[0], part[1]) is None:
-        return Source(base, _whole_source(base), part=(part[0], part[1]))
+    if base is not None and not os.path.exists(path_of(model)):
+        hub_id, file = hub_part(model) or ("", None)
+        if file and cached_file(hub_id, file) is None:
+            return Source(base, _whole(base), part=(hub_id, file))
     path = resolve_name(model)
-    is_whole = isinstance(path, str) or (path / INDEX).is_file()
-    if base is not None and is_whole:
+    is_file = isinstance(path, Path) and path.is_file()
+    if base is None and not is_file:
+        return Source(model, path)
+    if isinstance(path, str) or (path / INDEX).is_file():
         problem = f"{base}: is for a single file, here or on the hub, and for a folder with a network, not for {model}"
         raise UserError("base", problem, "leave it out")
-    if isinstance(path, str) or (base is None and path.is_dir()):
-        return Source(model, path)
-    if base is not None and path.is_dir():
-        return Source(base, _whole_source(base), network=_find_network(path))
-    status = path.stat()
-    checkpoint = _read_once(path, status.st_size, status.st_mtime_ns)
+    if not is_file:
+        return Source(str(base), _whole(str(base)), network=_find_network(path))
+    checkpoint = read_checkpoint(path)
     name = base or checkpoint.base()
-    return Source(name, _whole_source(name), checkpoint)
-
-
-def fetch_part(source: Source) -> Source:
-    """The source with its `part`, if it has one, fetched and read as its checkpoint. Raises UserError."""
-    if source.part is None:
-        return source
-    return replace(source, checkpoint=read_checkpoint(fetch_file(*source.part)), part=None)
+    return Source(name, _whole(name), checkpoint)
 
 
 def _find_network(folder: Path) -> Path:
@@ -94,14 +90,9 @@ def _find_network(folder: Path) -> Path:
     raise UserError("model", problem, "name a folder with a whole model or its network")
 
 
-def _whole_source(base: str) -> Path | str:
+def _whole(base: str) -> Path | str:
+    """The folder or hub id of a base. Raises UserError for a single file."""
     whole = resolve_name(base)
     if isinstance(whole, Path) and whole.is_file():
         raise UserError("base", f"{base} must be a model in diffusers' format, a folder or a hub id, not a file")
     return whole
-
-
-@lru_cache
-def _read_once(path: Path, size: int, changed: int) -> Checkpoint:
-    """A file's checkpoint. size, changed: of the file, so that a rewritten file is read again."""
-    return read_checkpoint(path)

@@ -1,5 +1,4 @@
-"""Checks the files of a model's folder before a library reads them: they may name only classes that the family knows,
-and no code.
+"""Checks the files of a model's folder before a library reads them.
 
 Libraries run code from a folder, or from a repository on the hub, if a configuration names it (`auto_map`) and is read
 by a class that looks for it (`AutoModel`). Both are ruled out here: a part must be of a class that its family names,
@@ -44,18 +43,20 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
     """The parts that a model_index.json lists and that are loaded. path: of the file, for messages.
 
     Raises UserError if a part is of a class that the family does not name: naming a library imports it, and classes
-    that choose other classes (`AutoModel`) run code from the folder. And if a part with weights is missing.
+    that choose other classes (`AutoModel`) run code from the folder. And if a part that the family needs is missing.
     """
     check_settings(path, index)
-    parts = {part: made_of for part, made_of in index.items() if isinstance(made_of, list) and not part.startswith("_")}
-    parts = {part: of for part, of in parts.items() if family.loading.get(part, part) is not None}  # None: not loaded
-    for part, made_of in parts.items():
+    listed = set()
+    for part, made_of in index.items():
+        if not isinstance(made_of, list) or part.startswith("_") or family.loading.get(part, part) is None:
+            continue  # no part, or one that is not loaded
         library, classes = family.part_classes(part)
-        if made_of not in ([None, None], *([library, name] for name in classes)):
+        if made_of in [[library, name] for name in classes]:
+            listed.add(part)
+        elif made_of != [None, None]:
             known = " or ".join(f'["{library}", "{name}"]' for name in classes)
             problem = f"{part} = {show_json(made_of)} must be {known or f'left out: {family.title} has no such part'}"
             raise UserError(path, problem)
-    listed = {part for part, made_of in parts.items() if made_of[0] is not None}
     if missing := {*family.weights, *family.text} - listed - {*family.optional}:
         raise UserError(path, f"has no {min(missing)}, which {family.title} needs", "get that folder again")
     return listed
@@ -64,18 +65,17 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
 def check_parts(folder: Path, parts: Iterable[str]) -> None:
     """Raise UserError for code or adapters among the files of these parts of a pipeline, and for configurations that
     `check_settings` refuses."""
-    for part in sorted(parts):
-        for path in sorted((folder / part).glob("*")):
-            if path.suffix == ".py" or path.name == "adapter_config.json":
-                raise UserError(path, "code and adapters in a model's folder are not read", "remove this file")
-            if path.name.endswith("config.json"):
-                try:  # parsed as libraries do: diffusers writes infinite numbers, which standard JSON lacks
-                    settings = json.loads(read_bytes(path, SETTINGS))
-                except (ValueError, RecursionError) as error:
-                    raise UserError(path, f"is not JSON: {first_line(error)}") from error
-                if not isinstance(settings, dict):
-                    raise UserError(path, f"must be a table, not {show_json(settings)}")
-                check_settings(path, settings)
+    for path in sorted(path for part in parts for path in (folder / part).glob("*")):
+        if path.suffix == ".py" or path.name == "adapter_config.json":
+            raise UserError(path, "code and adapters in a model's folder are not read", "remove this file")
+        if path.name.endswith("config.json"):
+            try:  # parsed as libraries do: diffusers writes infinite numbers, which standard JSON lacks
+                settings = json.loads(read_bytes(path, SETTINGS))
+            except (ValueError, RecursionError) as error:
+                raise UserError(path, f"is not JSON: {first_line(error)}") from error
+            if not isinstance(settings, dict):
+                raise UserError(path, f"must be a table, not {show_json(settings)}")
+            check_settings(path, settings)
 
 
 def check_settings(path: Path | str, settings: Any) -> None:
@@ -87,9 +87,8 @@ def check_settings(path: Path | str, settings: Any) -> None:
         if isinstance(value, Mapping):
             for key, inner in value.items():
                 if key in ELSEWHERE and inner is not None:
-                    raise UserError(
-                        path, f"{key} = {show_json(inner)} leads to code or files elsewhere", "remove that key"
-                    )
+                    problem = f"{key} = {show_json(inner)} leads to code or files elsewhere"
+                    raise UserError(path, problem, "remove that key")
                 counts = inner if isinstance(inner, list) else [inner]
                 if COUNTS.fullmatch(key) and any(isinstance(n, int) and n > MOST_LAYERS for n in counts):
                     raise UserError(path, f"{key} = {show_json(inner)} must be at most {MOST_LAYERS}")
@@ -100,8 +99,7 @@ def check_settings(path: Path | str, settings: Any) -> None:
 
 def import_without_kernels(name: str) -> None:
     """Import a library, if it is installed, while hiding the package `kernels`, with which the library would fetch and
-    run a repository's code. If the import fails, no error is raised: most models do not need the library.
-    """
+    run a repository's code. Errors are passed over: most models do not need the library."""
     if name in sys.modules or find_spec(name) is None:
         return
     before = {"kernels": sys.modules["kernels"]} if "kernels" in sys.modules else {}

@@ -8,7 +8,7 @@ error.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ PREFERRED: dict[str, tuple[str | None, ...]] = {
     "bfloat16": ("bf16", "fp16", None),
 }
 """diffusers' `variant`s for each number format, the best first; None: files without a variant, usually in float32."""
+SMALL = (".json", ".txt", ".model", ".jinja")
+"""Suffixes of the other files of a part that are read."""
 
 _WEIGHTS = re.compile(
     r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant>\w+))?(-\d{5}-of-\d{5}(\.(?P<old>\w+))?)?\.safetensors"
@@ -30,53 +32,55 @@ naming.
 """
 
 
-def choose_variant(files: Iterable[str], dtype: str, parts: Sequence[str]) -> str | None:
-    """The `variant` for loading a pipeline in the number format `dtype`. files: paths in the pipeline's folder.
-
-    If a part has no files of the variant, diffusers takes its files without a variant. Returns None also if no choice
-    has weights for all parts; loading then reports what is missing.
-    """
-    variants = _variants(files, parts)
-    return next((variant for variant in PREFERRED[dtype] if _suffices(variants, variant)), None)
+def variants(files: Iterable[str], part: str) -> dict[str, str | None]:
+    """A part's weight files → their variant. files: paths in the pipeline's folder."""
+    matches = [match for match in map(_WEIGHTS.fullmatch, files) if match and match["part"] == part]
+    return {match[0]: match["variant"] or match["old"] for match in matches}
 
 
-def is_enough(files: Iterable[str], dtype: str, parts: Sequence[str]) -> bool:
-    """Whether these files are the best choice, so that nothing needs to be downloaded: all parts have the best variant,
-    or files without a variant (usually float32), which convert to any half precision. Half precision is not enough for
-    float32, because the result would then depend on earlier downloads."""
-    variants = _variants(files, parts)
-    return _suffices(variants, PREFERRED[dtype][0]) or _suffices(variants, None)
+def choose_variant(held: Collection[str | None], dtype: str) -> str | None:
+    """The variant to load in the number format `dtype`, of those that a part has; None also if it has no weights;
+    loading then reports what is missing."""
+    return next((variant for variant in PREFERRED[dtype] if variant in held), None)
 
 
-def folder_files(folder: Path, parts: Sequence[str]) -> list[str]:
+def is_enough(files: Collection[str], parts: Iterable[str], dtype: str) -> bool:
+    """Whether nothing needs to be downloaded: all parts have the best variant, or files without a variant (usually
+    float32), which convert to any half precision. Half precision is not enough for float32, because the result would
+    then depend on earlier downloads."""
+    return all({PREFERRED[dtype][0], None} & set(variants(files, part).values()) for part in parts)
+
+
+def needed_files(files: Collection[str], listed: Iterable[str], parts: Iterable[str], dtype: str) -> list[str]:
+    """Those of a hub id's files that are loaded. listed: all parts. parts: those whose weights are loaded."""
+    needed = [
+        file for file in files if file.partition("/")[0] in {*listed, "model_index.json"} and file.endswith(SMALL)
+    ]
+    for part in parts:
+        held = variants(files, part)
+        chosen = choose_variant({*held.values()}, dtype)
+        needed += [file for file, variant in held.items() if variant == chosen]
+    return needed
+
+
+def folder_files(folder: Path, parts: Iterable[str]) -> list[str]:
     """The weight files of a local pipeline, as paths relative to its folder."""
-    return sorted(f"{path.parent.name}/{path.name}" for part in parts for path in (folder / part).glob("*.safetensors"))
+    return sorted(f"{part}/{path.name}" for part in parts for path in (folder / part).glob("*.safetensors"))
 
 
-def _variants(files: Iterable[str], parts: Sequence[str]) -> dict[str, set[str | None]]:
-    """Part → the variants for which it has weights."""
-    matches = [match for match in map(_WEIGHTS.fullmatch, files) if match]
-    return {part: {match["variant"] or match["old"] for match in matches if match["part"] == part} for part in parts}
-
-
-def _suffices(variants: dict[str, set[str | None]], variant: str | None) -> bool:
-    return (not variants or any(variant in those for those in variants.values())) and all(
-        {variant, None} & those for those in variants.values()
-    )
-
-
-def load_part(kind: Any, folder: Path, part: str, variant: str | None, dtype: Any, name: str) -> Any:
+def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
     """A part with weights, of the library's class `kind`, from a pipeline's folder. name: the model's, for messages.
 
     It is loaded separately from the pipeline, because libraries then report which tensors they initialised at random.
     Raises UserError naming the first.
     """
-    variants = _variants(folder_files(folder, (part,)), (part,))[part]
+    import torch
+
     loaded, info = kind.from_pretrained(
         str(folder),
         subfolder=part,
-        variant=variant if variant in variants else None,  # a part without the variant is loaded as it is
-        dtype=dtype,
+        variant=choose_variant(variants(folder_files(folder, [part]), part).values(), dtype),
+        dtype=getattr(torch, dtype),
         use_safetensors=True,
         output_loading_info=True,
         **(OWN_ATTENTION if kind.__module__.startswith("transformers.") else {}),
@@ -94,7 +98,7 @@ def all_finite(tensor: Any) -> bool:
     return not tensor.numel() or all(bool(bound.isfinite()) for bound in tensor.aminmax())
 
 
-def check_numbers(pipe: Any, name: str, parts: Sequence[str]) -> None:
+def check_numbers(pipe: Any, name: str, parts: Iterable[str]) -> None:
     """Raise UserError naming the first tensor of these parts whose values are not all numbers."""
     for part in parts:
         for key, tensor in getattr(pipe, part).state_dict().items():

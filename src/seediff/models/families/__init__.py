@@ -31,8 +31,8 @@ def families() -> Iterator[Family]:
         yield getattr(import_module(f".{file}", __name__), name)
 
 
-def pipeline_family(pipeline: str) -> Family | None:
-    """The family of a pipeline class by its name; None: there is none."""
+def pipeline_family(pipeline: Any) -> Family | None:
+    """The family of a pipeline class by its name; None: there is none, or it is no name."""
     return next((family for family in families() if pipeline in family.pipelines), None)
 
 
