@@ -6,15 +6,15 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from blocks import blocks
-from coco_documents import from_coco
+from blocks import blocks, some
 from formats import export, imported
 from items import item
+from PIL import Image
 from pycocotools import mask
 from pycocotools.coco import COCO
 from scipy import ndimage
 
-from seediff.dataset.formats.coco.writing import Part, categories, of_objects
+from seediff.dataset.formats.coco.writing import of_objects
 from seediff.dataset.shapes.objects import find_objects, whole_classes
 from seediff.errors import UserError
 
@@ -55,46 +55,16 @@ def test_annotations_are_those_of_scipy_and_pycocotools(shape, zoom):
             numbers, count = cast(Any, ndimage.label((labels == class_id).T, np.ones((3, 3))))
             yield from ((class_id, (numbers == number).T) for number in range(1, count + 1))
 
-    assert of_objects(find_objects(labels), polygons=False) == list(expected(pieces()))
-    assert of_objects(whole_classes(labels), polygons=False) == list(
-        expected((i, labels == i) for i in np.unique(labels).tolist() if i)
-    )
-
-
-def as_coco(classes, samples, objects=False):
-    """COCO's document of (file name, label map)."""
-    part = Part()
-    for file_name, labels in samples:
-        image = {"file_name": file_name, "width": labels.shape[1], "height": labels.shape[0]}
-        part.add(image, of_objects(find_objects(labels) if objects else whole_classes(labels), polygons=False))
-    return part.document(categories(classes, ignore=not objects))
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_documents_give_label_maps_back(seed):
-    rng = np.random.default_rng(seed)
-    maps = [rng.choice([0, 1, 2, 254, 255], size).astype(np.uint8) for size in ((1, 1), (7, 3), (20, 31))]
-    classes = tuple(f"c{i}" for i in range(254))
-    got, read = from_coco(json.loads(json.dumps(as_coco(classes, [(f"{i}.png", m) for i, m in enumerate(maps)]))))
-    assert got == classes
-    for (image, labels), expected in zip(read, maps, strict=True):
-        assert np.array_equal(labels, expected), image
-    # Objects come back too, but for what is ignored.
-    for (_, labels), expected in zip(
-        from_coco(as_coco(classes, [("a", m) for m in maps], objects=True))[1], maps, strict=True
-    ):
-        assert np.array_equal(labels, np.where(expected == 255, 0, expected))
+    assert of_objects(find_objects(labels)) == list(expected(pieces()))
+    assert of_objects(whole_classes(labels)) == list(expected((i, labels == i) for i in np.unique(labels) if i))
 
 
 def test_pycocotools_reads_what_is_written(tmp_path):
     maps = [ring(), blocks(3, shape=(25, 40))]
     given = [item(f"a/{i}", m, shape=m.shape) for i, m in enumerate(maps)]
-    done = export("coco", CLASSES, given, tmp_path / "coco", min_area=2)
+    done = export("coco", CLASSES, given, tmp_path, min_area=2)
     assert done.notes == ("1 pieces below 2 pixels are no objects in instances; semantic has them",)
-    semantic, instances = (
-        load(tmp_path / "coco/annotations/semantic.json"),
-        load(tmp_path / "coco/annotations/instances.json"),
-    )
+    semantic, instances = (load(tmp_path / f"annotations/{name}.json") for name in ("semantic", "instances"))
     assert {c["id"]: c["name"] for c in semantic.dataset["categories"]} == {1: "cat", 2: "bus", 3: "dog", 255: "ignore"}
     assert {c["id"]: c["name"] for c in instances.dataset["categories"]} == {1: "cat", 2: "bus", 3: "dog"}
     for image_id, labels in enumerate(maps, 1):
@@ -103,43 +73,65 @@ def test_pycocotools_reads_what_is_written(tmp_path):
             inside = semantic.annToMask(one).astype(bool)
             assert not again[inside].any()
             again[inside] = one["category_id"]
-            rows, columns = np.nonzero(inside)
-            assert one["bbox"] == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
-            assert (one["area"], one["iscrowd"]) == (inside.sum(), 0)
         assert np.array_equal(again, labels)
     first = instances.loadAnns(instances.getAnnIds(imgIds=[1]))
-    assert [(one["category_id"], one["area"], one["bbox"]) for one in first] == [
-        (1, 56, [2, 1, 9, 9]),
-        (2, 4, [5, 5, 2, 2]),
-    ]
+    expected = [(1, 56, [2, 1, 9, 9]), (2, 4, [5, 5, 2, 2])]
+    assert [(one["category_id"], one["area"], one["bbox"]) for one in first] == expected
     assert np.array_equal(instances.annToMask(first[0]), ring() == 1)  # the hole stays
 
 
 def test_polygons_state_their_loss(tmp_path):
-    given = [item("ring", ring(), shape=(12, 14))]
-    done = export("coco", CLASSES, given, tmp_path / "coco", polygons=True)
-    assert done.notes == (
-        "polygons, filled by pycocotools, against the masks: IoU 1.0000 mean, 1.0000 lowest; RLE loses nothing",
-    )
-    coco = load(tmp_path / "coco/annotations/instances.json")
+    done = export("coco", CLASSES, [item("ring", ring(), shape=(12, 14))], tmp_path, polygons=True)
+    shares = "IoU 1.0000 mean, 1.0000 lowest"
+    assert done.notes == (f"polygons, filled by pycocotools, against the masks: {shares}; RLE loses nothing",)
+    file = tmp_path / "annotations/instances.json"
+    coco = load(file)
     shapes = {one["category_id"]: one for one in coco.dataset["annotations"]}
-    assert isinstance(shapes[1]["segmentation"], list)
     assert shapes[2]["segmentation"] == [[5, 5, 7, 5, 7, 7, 5, 7]]
     assert np.array_equal(coco.annToMask(shapes[1]), ring() == 1)
-    assert np.array_equal(
-        imported("coco", tmp_path / "coco", annotations=tmp_path / "coco/annotations/instances.json")[1][0].label_map,
-        ring(),
-    )
+    assert np.array_equal(imported("coco", tmp_path, annotations=file)[1][0].label_map, ring())
+
+
+def test_panoptic_there_and_back(tmp_path):
+    """Exactly, also with pieces that are too small to be objects: they are crowds of their class."""
+    done = export("coco", CLASSES, some(), tmp_path, panoptic=True, min_area=60)
+    assert done.files == sum(path.is_file() for path in tmp_path.rglob("*"))
+    classes, items = imported("coco", tmp_path, annotations=tmp_path / "annotations/panoptic.json")
+    assert classes == CLASSES
+    for one, truth in zip(items, some(), strict=True):
+        assert one.name == truth.name
+        assert np.array_equal(one.label_map, truth.label_map)
+
+
+def test_segments_are_what_the_picture_shows(tmp_path):
+    """By COCO's documentation: an id is R + 256 G + 256² B, 0 is no segment, and areas and boxes are those of its
+    pixels.
+    """
+    export("coco", CLASSES, some(), tmp_path, panoptic=True, min_area=60)
+    document = json.loads((tmp_path / "annotations/panoptic.json").read_text())
+    assert document["categories"][-1] == {"id": 4, "name": "background", "isthing": 0}
+    crowds = 0
+    for one, truth in zip(document["annotations"], some(), strict=True):
+        labels = truth.label_map
+        colours = np.asarray(Image.open(tmp_path / f"annotations/panoptic/{one['file_name']}")).astype(int)
+        ids = colours @ (1, 256, 65536)
+        assert {info["id"] for info in one["segments_info"]} == {*np.unique(ids).tolist()} - {0}
+        assert np.array_equal(ids == 0, labels == 255)
+        for info in one["segments_info"]:
+            rows, columns = np.nonzero(ids == info["id"])
+            assert info["area"] == len(rows)
+            assert info["bbox"] == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+            assert (labels[rows, columns] == info["category_id"] % 4).all()
+            crowds += info["iscrowd"]
+        things = [info for info in one["segments_info"] if info["category_id"] < 4 and not info["iscrowd"]]
+        assert [info["area"] for info in things] == find_objects(labels, 60).areas
+    assert crowds > 0
 
 
 def test_classes_of_a_row_come_back(tmp_path):
     """Also those without a pixel, which flags are about, in their order."""
-    row = {
-        "classes": ["dog", "cat"],
-        "class_ids": [3, 1],
-        "area": {"dog": 0.0, "cat": 1.0},
-        "flags": ["degenerate:dog"],
-    }
+    area = {"dog": 0.0, "cat": 1.0}
+    row = {"classes": ["dog", "cat"], "class_ids": [3, 1], "area": area, "flags": ["degenerate:dog"]}
     export("coco", CLASSES, [item("a", np.ones((4, 6), np.uint8), row)], tmp_path / "coco")
     classes, (one,) = imported("coco", tmp_path / "coco")
     assert one.row(one.label_map, classes) == row
@@ -158,27 +150,14 @@ def test_a_share_replaces_the_splits_of_rows(tmp_path, share, splits):
 
 def foreign():
     """A document as others write them: ids with gaps, uncompressed RLE, a crowd, objects that overlap, a background."""
-    rle = {"size": [2, 3], "counts": [0, 2, 4]}  # the first column
     annotations = [
-        {"id": 7, "image_id": 5, "category_id": 90, "iscrowd": 0, "segmentation": rle},
-        {
-            "id": 8,
-            "image_id": 5,
-            "category_id": 18,
-            "iscrowd": 0,
-            "segmentation": {"size": [2, 3], "counts": [0, 5, 1]},
-        },
-        {"id": 9, "image_id": 5, "category_id": 18, "iscrowd": 1, "segmentation": {"size": [2, 3], "counts": [0, 6]}},
+        {"id": 7, "image_id": 5, "category_id": 90, "iscrowd": 0, **rle([0, 2, 4])},  # the first column
+        {"id": 8, "image_id": 5, "category_id": 18, "iscrowd": 0, **rle([0, 5, 1])},
+        {"id": 9, "image_id": 5, "category_id": 18, "iscrowd": 1, **rle([0, 6])},
     ]
     categories = [{"id": 90, "name": "dog"}, {"id": 18, "name": "cat"}, {"id": 0, "name": "background"}]
-    images = [{"id": 5, "file_name": "x.jpg", "width": 3, "height": 2}]
+    images = [{"id": 5, "file_name": "x.png", "width": 3, "height": 2}]
     return {"images": images, "annotations": annotations, "categories": categories}
-
-
-def test_documents_of_others():
-    classes, ((_, labels),) = from_coco(foreign())
-    assert classes == ("cat", "dog")
-    assert labels.tolist() == [[2, 1, 1], [2, 1, 255]]
 
 
 def rle(counts, size=(2, 3)):
@@ -189,50 +168,62 @@ def corner(x):
     return {"segmentation": [[0, 0, 2, 0, 2, 2, x, 1]]}
 
 
+def read(folder, document):
+    """The classes, and the label map of the only image."""
+    (folder / "x.png").write_bytes(item(shape=(2, 3)).source)
+    (folder / "one.json").write_text(json.dumps(document))
+    classes, (one,) = imported("coco", folder / "one.json")
+    return classes, one.label_map
+
+
+def test_documents_of_others(tmp_path):
+    classes, labels = read(tmp_path, foreign())
+    assert classes == ("cat", "dog")
+    assert labels.tolist() == [[2, 1, 1], [2, 1, 255]]
+
+
+@pytest.mark.parametrize("ids", [("x", "x"), (5.0, 5), (2**80, 2**80)])
+def test_ids_of_any_kind(tmp_path, ids):
+    """Annotations need none, and one with a box alone has no mask."""
+    document = foreign()
+    document["images"][0]["id"] = ids[0]
+    boxes = [{"category_id": 90, "bbox": [0, 0, 1, 1], **more} for more in ({}, {"segmentation": None})]
+    document["annotations"] = [{"category_id": 18, **rle([0, 0, 2, 4])}, *boxes]
+    document["annotations"] = [{**one, "image_id": ids[1]} for one in document["annotations"]]
+    assert read(tmp_path, document)[1].tolist() == [[255, 1, 1], [0, 1, 1]]
+
+
 @pytest.mark.parametrize(
     ("part", "change", "place"),
     [
-        ("annotations", {"image_id": 6}, "annotation 7 is of image 6"),
-        ("annotations", {"category_id": 6}, "annotation 7 is of category 6"),
-        ("annotations", {"segmentation": None}, r"annotations\[0\]\.segmentation"),
+        ("annotations", {"image_id": 6}, r"annotations\[0\] is of image 6"),
+        ("annotations", {"category_id": 6}, r"annotations\[0\] is of category 6"),
         ("annotations", rle([8], (2, 4)), "annotation 7: its mask"),
+        # Among them sums and digits that wrap around 64 bits.
         *(
             ("annotations", rle(counts), "annotation 7: 'counts'")
-            for counts in ([7], [-1, 7], [7, -1], "é", "", "00 ", "0\x7f")
-        ),
-        # Sums and digits that wrap around 64 bits.
-        *(
-            ("annotations", rle(counts), "annotation 7: 'counts'")
-            for counts in ([2**62] * 4 + [6], [2**64, 6], "o" * 30, "o" * 30 + "0")
+            for counts in ([7], [-1, 7], "é", "", "00 ", "0\x7f", "0o", [2**62] * 4 + [6], "o" * 30, "o" * 30 + "0")
         ),
         *(("annotations", rle(counts), r"segmentation\.counts") for counts in ([3.0, 3.0], [True, 5], {}, None)),
-        (
-            "annotations",
-            {"segmentation": {"size": [2, 3]}},
-            r"annotations\[0\]\.segmentation`: Object missing required field `counts`",
-        ),
+        ("annotations", {"segmentation": {"size": [2, 3]}}, "missing required field `counts`"),
         ("annotations", {"segmentation": [[1, 2, 3]]}, "a polygon"),
-        *(
-            ("annotations", corner(x), "annotation 7: a corner")
-            for x in (1e9, -1e9, 2**62, float("nan"), float("inf"), 17)
-        ),
+        *(("annotations", corner(x), "annotation 7: a corner") for x in (1e9, -1e9, 2**62, 17)),
         *(("annotations", corner(x), r"annotations\[0\]\.segmentation") for x in (2**2000, "1", None, True)),
         ("images", {"width": -1}, r"images\[0\]\.width"),
-        ("images", {"width": True}, r"images\[0\]\.width"),
-        ("images", {"width": 20_000, "height": 20_000}, "image 5: 400 megapixels"),
+        ("images", {"width": 20_000, "height": 20_000}, r"image 5: is \(20000, 20000\), but its picture"),
         ("images", {"metadata": 5}, r"images\[0\]\.metadata"),
-        ("images", {"id": 2}, "annotation 7 is of image 5"),
-        ("images", [{}, {}], r"images\[1\] has the id 5"),
+        ("images", {"id": 2}, "is of image 5"),
+        ("images", [{}, {}], "images: the id 5"),
         ("categories", {"name": "cat"}, "categories: class 'cat'"),
-        ("categories", {"id": 18}, r"categories\[1\] has the id 18"),
+        ("categories", {"id": 18}, "categories: the id 18"),
     ],
 )
-def test_broken_documents_are_named(part, change, place):
+def test_broken_documents_are_named(tmp_path, part, change, place):
     document = foreign()
     first, *rest = document[part]
     document[part] = [{**first, **one} for one in ([change] if isinstance(change, dict) else change)] + rest
     with pytest.raises(UserError, match=place):
-        from_coco(document)
+        read(tmp_path, document)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +234,7 @@ def test_broken_documents_are_named(part, change, place):
         ("[]", "Expected `object`"),
         ("{}", "categories"),
         (json.dumps(foreign()), 'image 5: there is no picture "x'),
-        *((json.dumps(foreign()).replace('"x.jpg"', f'"{name}"'), "'file_name'") for name in ("../../x.jpg", "", "/")),
+        *((json.dumps(foreign()).replace('"x.png"', f'"{name}"'), "'file_name'") for name in ("../../x.jpg", "")),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, text, place):
@@ -255,11 +246,11 @@ def test_files_that_cannot_be_read(tmp_path, text, place):
         imported("coco", tmp_path / "one.json")
 
 
-def test_an_annotation_that_is_repeated_is_refused_before_it_is_painted(monkeypatch):
+def test_an_annotation_that_is_repeated_is_refused_before_it_is_painted(monkeypatch, tmp_path):
     painted = []
     monkeypatch.setattr("seediff.dataset.formats.coco.reading.paint_runs", lambda *given: painted.append(given))
-    document = as_coco(("cat",), [("a.png", np.kron([[0, 1], [0, 0]], np.ones((10, 10))).astype(np.uint8))])
+    document = foreign()
     document["annotations"] *= 1000
-    with pytest.raises(UserError, match=r"image 1: its masks cover the picture 100\.2 times over; at most 100"):
-        from_coco(document)
+    with pytest.raises(UserError, match=r"image 5: its masks cover the picture 100\.\d times over; at most 100"):
+        read(tmp_path, document)
     assert not painted

@@ -10,48 +10,156 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 
 from ....errors import UserError
+from ....files.documents import parse_json
 from ....files.pictures import open_picture
-from ....files.reading import inside
+from ....files.reading import ANNOTATIONS as LIMIT
+from ....files.reading import inside, read_bytes
 from ... import native
+from ...class_lists import number_classes
 from ...encoding import Instances
 from ...rows import check_row, stem_of
 from ...sample import Sample
 from ...shapes.rle import area, check_layers, count_runs, paint_box, paint_runs, polygon_runs
 from ..drivers import Source, portable
 from ..known import json_kind
-from ..label_files import PARTS, Shapes, check_frame
-from .document import (
-    ANNOTATIONS,
-    IMAGES,
-    INSTANCES,
-    PANOPTIC,
-    SEMANTIC,
-    SHIFTS,
-    Annotation,
-    Document,
-    Image,
-    Rle,
-    Segments,
-    classes_of,
-    load,
-)
+from ..label_files import PARTS, Shapes, Side, check_frame
 
-Crowds = Literal["ignored", "objects"]
-ROBOFLOW = "_annotations.coco.json"
+IGNORED = (native.IGNORE, "ignore")
+"""Id and name of the category for 255 in SeeDiff's semantic.json."""
+IMAGES, ANNOTATIONS = "images", "annotations"
+INSTANCES, SEMANTIC, PANOPTIC = "instances", "semantic", "panoptic"
 KINDS = (SEMANTIC, INSTANCES, "person_keypoints", PANOPTIC, "stuff")
 """Beginnings of file names. The first kind that a folder has is read."""
+ROBOFLOW = "_annotations.coco.json"
+SHIFTS = np.array([1, 256, 65536], np.uint32)
+"""The id of a segment in a panoptic PNG is red + 256 · green + 65536 · blue of its colour; 0 is no segment."""
+
+Crowds = Literal["ignored", "objects"]
+Id = int | float | str
+
+
+class Category(msgspec.Struct, frozen=True):
+    id: int
+    name: str
+    supercategory: Any = None
+    isthing: Any = None
+
+
+class Image(msgspec.Struct, frozen=True):
+    """metadata: the image's row of metadata.jsonl, in files that SeeDiff wrote."""
+
+    id: Id
+    file_name: str
+    height: Side
+    width: Side
+    metadata: dict[str, Any] = {}
+
+
+class Rle(msgspec.Struct, frozen=True):
+    """size: height and width. counts: run lengths, or COCO's compressed text of them."""
+
+    size: list[int]
+    counts: list[int] | str
+
+
+class Segment(msgspec.Struct, frozen=True):
+    id: Annotated[int, msgspec.Meta(ge=0, lt=1 << 24)]
+    category_id: int
+    iscrowd: bool | int = 0
+
+
+class Annotation(msgspec.Struct, frozen=True):
+    """An object: polygons [x, y, x, y, …] or run lengths, or only a box [x, y, width, height]. Or all segments of an
+    image in a panoptic file, with the PNG whose colours are their ids."""
+
+    image_id: Id
+    id: Any = None
+    category_id: int | None = None
+    segmentation: list[list[float]] | Rle | None = None
+    bbox: Any = None
+    iscrowd: bool | int | None = None
+    segments_info: list[Segment] | None = None
+    file_name: str = ""
+
+    @property
+    def masked(self) -> bool:
+        return isinstance(self.segmentation, Rle) or any(self.segmentation or ())
+
+
+class Content(msgspec.Struct, frozen=True):
+    """A file as it is."""
+
+    categories: list[Category]
+    images: list[Image]
+    annotations: list[Annotation]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A checked file: the ids of images and categories are unique, and annotations refer to existing ones.
+    annotations: image id → its own."""
+
+    path: Path
+    categories: list[Category]
+    images: list[Image]
+    annotations: Mapping[Id, list[Annotation]]
+    panoptic: bool
+
+
+def load(path: Path) -> Document:
+    """A COCO file, checked. Raises UserError naming an invalid entry."""
+    content = parse_json(read_bytes(path, LIMIT), Content, str(path))
+    for part, entries in (("images", content.images), ("categories", content.categories)):
+        if twice := [given for given, count in Counter(entry.id for entry in entries).items() if count > 1]:
+            raise UserError(path, f"{part}: the id {twice[0]} is there twice")
+    categories = {category.id for category in content.categories}
+    annotations: dict[Id, list[Annotation]] = {image.id: [] for image in content.images}
+    for number, one in enumerate(content.annotations):
+        if one.image_id not in annotations:
+            raise UserError(path, f"annotations[{number}] is of image {one.image_id}, which is not there")
+        used = [one.category_id] if one.segments_info is None else [each.category_id for each in one.segments_info]
+        if not categories.issuperset(used):
+            absent = next(each for each in used if each not in categories)
+            raise UserError(path, f"annotations[{number}] is of category {absent}, which is not there")
+        annotations[one.image_id].append(one)
+    panoptic = any(one.segments_info is not None for one in content.annotations)
+    return Document(path, content.categories, content.images, annotations, panoptic)
+
+
+def classes_of(documents: Sequence[Document]) -> tuple[tuple[str, ...], dict[int, int]]:
+    """The classes, without the background, and category id → id in label maps. Class ids count from 1 in the order of
+    the category ids. All documents must have the same categories. Raises UserError."""
+    listed = [one for document in documents for own in document.annotations.values() for one in own]
+    used = {each.category_id for one in listed for each in (one.segments_info or [one])}
+    first = documents[0].path
+    names = _names(documents[0].categories, used)
+    for other in documents[1:]:
+        if _names(other.categories, used) != names:
+            raise UserError(other.path, f"its categories are not those of {first}", "import them one by one")
+    classes = number_classes(names, f"{first}: categories", void=lambda *entry: entry == IGNORED)
+    return classes.classes, dict(classes.ids)
+
+
+def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict[int, str]:
+    """The categories' names by id, in rising order, without Roboflow's parent category with id 0 that no annotation
+    has."""
+    known = sorted(categories, key=lambda category: category.id)
+    parent = 0 not in used and any(one.id and (known[0].id, known[0].name) == (0, one.supercategory) for one in known)
+    return {category.id: category.name for category in known[parent:]}
 
 
 def is_folder(folder: Path) -> bool:
-    ours = any(json_kind(path) == "coco" for path in sorted(folder.glob("*.json"))[:8] if path.is_file())
+    ours = any(json_kind(path) == "coco" for path in sorted(folder.glob("*.json"))[:8])
     return (folder / ANNOTATIONS).is_dir() or ours or any(folder.glob(f"*/{ROBOFLOW}"))
 
 
@@ -62,16 +170,13 @@ def read(
     annotations: Path | str | None = None,
     crowds: Crowds | None = None,
 ) -> tuple[tuple[str, ...], list[Sample]]:
-    """A COCO folder, or one JSON file.
+    """A COCO folder, or one JSON file. Class ids count from 1 in the order of the category ids.
 
     In a folder, annotations/semantic*.json are read, or else instances*.json and other usual names; `annotations` names
     another file. images: the pictures' folder; None: the usual places near the annotations. Where objects overlap, the
-    smaller one is visible. Pixels that are only in a crowd (iscrowd 1), or only in a box without a mask, are ignored
-    (255). crowds: how to treat crowds; None: as ignored, but with an error if all masks are crowds, because some tools
-    write every mask as a crowd.
-
-    Class ids count from 1 in the order of the category ids, without the parent category that Roboflow writes with id 0.
-    In panoptic files, each segment has its class, and pixels in no segment are ignored.
+    smaller one is visible. Pixels that are only in a crowd (iscrowd 1), only in a box without a mask, or in no segment
+    of a panoptic file, are ignored (255). crowds: how to treat crowds; None: as ignored, but with an error if all masks
+    are crowds, because some tools write every mask as a crowd.
     """
     files = [Path(annotations)] if annotations is not None else find_annotations(source.path)
     root = source.path if source.path.is_dir() else source.path.parent
@@ -80,63 +185,49 @@ def read(
     classes, ids = classes_of(documents)
     samples: list[Sample] = []
     stems = Counter(stem_of(portable(image.file_name)) for document in documents for image in document.images)
-    for path, document in zip(files, documents, strict=True):
+    for document in documents:
+        path, split = document.path, part_of(document.path)
         folders = picture_folders(root, path, Path(images) if images is not None else None)
-        split = part_of(path)
         beside = _objects_beside(path, classes)
-        thing_ids = {**ids, **{category.id: 0 for category in document.categories if category.isthing == 0}}
+        things = {**ids, **{category.id: 0 for category in document.categories if category.isthing == 0}}
         for image in document.images:
-            if (at := source.picture(folders, [image.file_name], "file_name", f"{path}, image {image.id}")) is None:
+            where, own = f"{path}, image {image.id}", document.annotations[image.id]
+            if (at := source.picture(folders, [image.file_name], "file_name", where)) is None:
                 continue
-            picture, stem = at[0], stem_of(portable(image.file_name))
+            stem = stem_of(portable(image.file_name))
             name = f"{split}/{stem}" if split and len(files) > 1 and stems[stem] > 1 else stem
             check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             row = {**image.metadata, **({"split": split} if split else {})}
-            if document.segments is not None and image.id not in document.segments:
-                raise UserError(f"{path}, image {image.id}: has no annotation; in a panoptic file every image has one")
-            content = document.instances[image.id] if document.segments is None else document.segments[image.id]
-            objects = not path.name.startswith((SEMANTIC, "stuff"))
-            if document.segments is not None:
-                objects = partial(_paint, path, image, content, thing_ids, picture, things=True)
-            elif image.file_name in beside:
-                objects = partial(beside[image.file_name], picture)
-            paint = partial(_paint, path, image, content, ids, picture, crowds_are_objects=crowds == "objects")
-            samples.append(source.sample(name, picture, paint, row, path, objects=objects))
+            if document.panoptic:
+                if len(own) != 1 or own[0].segments_info is None:
+                    raise UserError(where, "has not one annotation with segments_info, as in a panoptic file")
+                labels = partial(paint_segments, path, own[0], ids)
+                objects = partial(paint_segments, path, own[0], things, crowds=False)
+            else:
+                labels = partial(paint, at[0], image, own, ids, str(path), crowds == "objects")
+                objects = not path.name.startswith((SEMANTIC, "stuff"))
+                if shown := beside.get(image.file_name):
+                    objects = partial(shown, at[0])
+            samples.append(source.sample(name, at[0], labels, row, path, objects=objects))
     return classes, samples
 
 
 def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:
-    """Picture path → a function that paints the picture's objects, from the instances.json beside a semantic.json of
+    """Picture's name → a function that paints the picture's objects, from the instances.json beside a semantic.json of
     SeeDiff. Empty if there is none with the same classes."""
-    if (
-        not path.name.startswith(SEMANTIC)
-        or not (file := path.with_name(path.name.replace(SEMANTIC, INSTANCES, 1))).is_file()
-    ):
+    file = path.with_name(path.name.replace(SEMANTIC, INSTANCES, 1))
+    if not path.name.startswith(SEMANTIC) or not file.is_file():
         return {}
     document = load(file)
     names, ids = classes_of([document])
-    if names != tuple(classes) or document.segments is not None:
+    if names != classes or document.panoptic:
         return {}
-    listed = document.instances
-    return {image.file_name: partial(_paint, file, image, listed[image.id], ids) for image in document.images}
-
-
-def _paint(
-    path: Path,
-    image: Image,
-    content: Sequence[Annotation] | Segments,
-    ids: Mapping[int, int],
-    picture: Path,
-    *,
-    crowds_are_objects: bool = False,
-    things: bool = False,
-) -> Instances:
-    """The annotations of an image, or its segments in a panoptic file. things: leave out crowds. The arguments hold no
-    more of the file than the image needs, because they may be sent to another process."""
-    check_frame(picture, image.shape, f"{path}, image {image.id}")  # before an array of that size is made
-    if isinstance(content, Segments):
-        return panoptic_segments(path.with_suffix(""), image, content, ids, str(path), things=things)
-    return paint(image, content, ids, str(path), crowds_are_objects)
+    return {
+        image.file_name: partial(
+            paint, image=image, annotations=document.annotations[image.id], ids=ids, where=str(file)
+        )
+        for image in document.images
+    }
 
 
 def _check_masks(documents: Sequence[Document], crowds: Crowds | None, source: Source) -> None:
@@ -144,31 +235,28 @@ def _check_masks(documents: Sequence[Document], crowds: Crowds | None, source: S
     Add notes about crowds and boxes."""
     if crowds not in (None, "ignored", "objects"):
         raise UserError("crowds", f"{crowds} must be ignored or objects")
-    annotations = [
-        annotation for document in documents for listed in document.instances.values() for annotation in listed
-    ]
-    masked = [annotation for annotation in annotations if annotation.masked]
-    where = documents[0].where
-    if annotations and not masked:
-        raise UserError(f"{where}: its annotations are boxes; label maps need masks, RLE or polygons in 'segmentation'")
-    if masked and crowds is None and all(annotation.iscrowd for annotation in masked):
-        raise UserError(
-            f"{where}: all its masks are crowds (iscrowd 1), which are ignored as a rule, but some tools write every"
-            " mask so; --crowds objects takes them for objects, --crowds ignored leaves them out"
+    listed = [one for document in documents for own in document.annotations.values() for one in own]
+    shapes = [one for one in listed if one.segments_info is None]
+    masked = [one for one in shapes if one.masked]
+    several, boxes = sum(bool(one.iscrowd) for one in masked), len(shapes) - len(masked)
+    where = documents[0].path
+    if shapes and not masked:
+        raise UserError(where, "its annotations are boxes; label maps need masks, RLE or polygons in 'segmentation'")
+    if masked and crowds is None and several == len(masked):
+        problem = (
+            "all its masks are crowds (iscrowd 1), which are ignored as a rule, but some tools write every mask so"
         )
-    if crowds != "objects" and (several := sum(bool(annotation.iscrowd) for annotation in masked)):
-        source.note(
-            f"{several} of {len(annotations)} annotations are crowds (iscrowd 1), no objects; what is only in them is"
-            " ignored (255)"
-        )
-    if boxes := len(annotations) - len(masked):
-        source.note(
-            f"{boxes} of {len(annotations)} annotations are boxes without a mask; what is in them and in no mask is"
-            " ignored (255)"
-        )
+        raise UserError(where, problem, "--crowds objects takes them for objects, --crowds ignored leaves them out")
+    if several and crowds != "objects":
+        told = f"{several} of {len(shapes)} annotations are crowds (iscrowd 1), no objects"
+        source.note(f"{told}; what is only in them is ignored (255)")
+    if boxes:
+        told = f"{boxes} of {len(shapes)} annotations are boxes without a mask"
+        source.note(f"{told}; what is in them and in no mask is ignored (255)")
 
 
 def paint(
+    picture: Path,
     image: Image,
     annotations: Sequence[Annotation],
     ids: Mapping[int, int],
@@ -178,56 +266,53 @@ def paint(
     """The annotations of an image, painted: first boxes without a mask and crowds, as 255, then the objects from the
     largest to the smallest. Masks are held as run lengths, to save memory. ids: category id → id in label maps. Raises
     UserError naming an annotation that is not a mask of this image."""
-    numbers, known = np.zeros(image.shape, np.int32, order="F"), Shapes()
+    shape, of_image = (image.height, image.width), f"{where}, image {image.id}"
+    check_frame(picture, shape, of_image)  # before an array of that size is made
+    numbers, known = np.zeros(shape, np.int32, order="F"), Shapes()
     masks: list[tuple[bool, int, np.ndarray]] = []
     painted = 0
-    for annotation in annotations:
-        if not annotation.masked:
-            if box := annotation.box_xywh:
-                number = known.number(native.IGNORE, "box")
-                painted += paint_box(numbers, box[0], box[1], box[0] + box[2], box[1] + box[3], number)
-                check_layers(painted, image.shape, f"{where}, image {image.id}")
-            continue
-        shown, here = annotation.segmentation, f"{where}: annotation {annotation.id}"
-        rle = isinstance(shown, Rle)
-        runs = (
-            count_runs(shown.size, shown.counts, image.shape, here) if rle else polygon_runs(shown, image.shape, here)
-        )
-        crowd = bool(annotation.iscrowd) and not crowds_are_objects
-        masks.append((not crowd, native.IGNORE if crowd else ids[annotation.category_id], runs))
-        check_layers(painted := painted + area(runs), image.shape, f"{where}, image {image.id}")
-    masks.sort(key=lambda mask: (mask[0], -area(mask[2])))
-    for _, value, runs in masks:
-        paint_runs(numbers, runs, known.number(value))
+    for one in annotations:
+        here, given = f"{where}: annotation {one.id}", one.segmentation
+        if not one.masked:
+            box = one.bbox if isinstance(one.bbox, list) else []
+            if len(box) == 4 and all(type(value) in (int, float) and abs(value) < 1e9 for value in box):
+                x, y, width, height = box
+                painted += paint_box(numbers, x, y, x + width, y + height, known.number(native.IGNORE, "box"))
+        else:
+            runs = (
+                count_runs(given.size, given.counts, shape, here)
+                if isinstance(given, Rle)
+                else polygon_runs(given or (), shape, here)
+            )
+            crowd = bool(one.iscrowd) and not crowds_are_objects
+            masks.append((not crowd, native.IGNORE if crowd else ids[one.category_id or 0], runs))
+            painted += area(runs)
+        check_layers(painted, shape, of_image)
+    for _, class_id, runs in sorted(masks, key=lambda mask: (mask[0], -area(mask[2]))):
+        paint_runs(numbers, runs, known.number(class_id))
     return known.painted(numbers)
 
 
-def panoptic_segments(
-    folder: Path, image: Image, segments: Segments, ids: Mapping[int, int], where: str, *, things: bool
-) -> Instances:
-    """The segments of an image, and 255 where there is none. Crowds keep their class, as in panopticapi's own
-    converter, but with `things` they are left out.
-
-    folder: annotations/panoptic_val2017/ for annotations/panoptic_val2017.json. ids: category id → id in label maps.
-    Raises UserError naming a picture that is missing, or that has a segment that the file does not name.
-    """
-    path = inside(folder, segments.file_name, f"{where}, image {image.id}", "file_name")
-    with open_picture(path) as picture:
+def paint_segments(path: Path, annotation: Annotation, ids: Mapping[int, int], *, crowds: bool = True) -> Instances:
+    """The segments of an image in a panoptic file, and 255 where there is none. ids: category id → id in label maps.
+    crowds: with their class, as in panopticapi's own converter, or else left out. Raises UserError naming a PNG that is
+    missing, or that has a segment that the file does not name."""
+    # annotations/panoptic_val2017/ for annotations/panoptic_val2017.json.
+    png = inside(path.with_suffix(""), annotation.file_name, f"{path}, image {annotation.image_id}", "file_name")
+    with open_picture(png) as picture:
         pixels, kind, mode = np.asarray(picture), picture.format, picture.mode
     if kind != "PNG" or mode not in ("RGB", "RGBA"):
-        raise UserError(
-            f"{path}: is {kind} {mode} inside; a panoptic mask is a PNG in colours, which are the segments' ids"
-        )
-    if pixels.shape[:2] != image.shape:
-        raise UserError(f"{path}: is {pixels.shape[:2]}, but its image is {image.shape}; both are (height, width)")
-    values, places = np.unique(pixels[..., :3] @ SHIFTS, return_inverse=True)
-    known = {
-        segment.id: 0 if things and segment.iscrowd else ids[segment.category_id] for segment in segments.segments_info
-    }
+        problem = f"is {kind} {mode} inside; a panoptic mask is a PNG in colours, which are the segments' ids"
+        raise UserError(png, problem)
+    segments = annotation.segments_info or []
+    known = {one.id: ids[one.category_id] if crowds or not one.iscrowd else 0 for one in segments}
+    if len(known) < len(segments):
+        raise UserError(f"{path}, image {annotation.image_id}", "has two segments with one id")
     known[0] = native.IGNORE
+    values, places = np.unique(pixels[..., :3] @ SHIFTS, return_inverse=True)
     if unknown := [number for number in values.tolist() if number not in known]:
-        raise UserError(f"{path}: has a segment {unknown[0]} that {where} does not name")
-    numbers = (places + 1).astype(np.int32).reshape(image.shape)
+        raise UserError(png, f"has a segment {unknown[0]} that {path} does not name")
+    numbers = (places + 1).astype(np.int32).reshape(pixels.shape[:2])
     return Instances(numbers, tuple(known[number] for number in values.tolist()))
 
 
@@ -236,25 +321,20 @@ def find_annotations(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     if not source.is_dir():
-        raise UserError(f"{source}: there is no such folder or JSON file")
+        raise UserError(source, "there is no such folder or JSON file")
     folder = source / ANNOTATIONS if (source / ANNOTATIONS).is_dir() else source
-    for kind in KINDS:
-        if files := _files(folder, f"{kind}*.json"):
+    usual = [*((folder, f"{kind}*.json") for kind in KINDS), (folder, ROBOFLOW), (source, f"*/{ROBOFLOW}")]
+    for base, pattern in usual:
+        if files := sorted(base.glob(pattern)):
             return files
-    if files := _files(folder, ROBOFLOW) or _files(source, f"*/{ROBOFLOW}"):
-        return files
-    others = [
-        path for path in _files(folder, "*.json") if not path.name.startswith(("captions", "image_info", "labels_"))
-    ]
+    other_tasks = ("captions", "image_info", "labels_")
+    others = [path for path in sorted(folder.glob("*.json")) if not path.name.startswith(other_tasks)]
     parts = [path for path in others if part_of(path)]
     if parts or len(others) == 1:
         return parts or others
     listed = f": it holds {', '.join(path.name for path in others[:5])}" if others else ""
-    raise UserError(f"{folder}: has no {SEMANTIC}*.json or {INSTANCES}*.json; name the JSON file itself{listed}")
-
-
-def _files(folder: Path, pattern: str) -> list[Path]:
-    return [path for path in sorted(folder.glob(pattern)) if path.is_file()]
+    problem = f"has no {SEMANTIC}*.json or {INSTANCES}*.json"
+    raise UserError(folder, problem, f"name the JSON file itself{listed}")
 
 
 def part_of(path: Path) -> str | None:
@@ -268,19 +348,15 @@ def part_of(path: Path) -> str | None:
 def picture_folders(root: Path, path: Path, images: Path | None) -> list[Path]:
     """Folders that may contain a file's pictures, the likeliest first. root: the folder that is read. images: the
     folder that the user named."""
-    stem = path.stem
-    rest = next((stem.removeprefix(f"{kind}_") for kind in KINDS if stem.startswith(f"{kind}_")), stem)
-    parts = list(dict.fromkeys(("" if rest in KINDS else rest, rest.rpartition("_")[2])))
-    parts = [part for part in parts if part and part not in (".", "..")]
+    kind = next((kind for kind in KINDS if f"{path.stem}_".startswith(f"{kind}_")), "")
+    rest = path.stem.removeprefix(kind).removeprefix("_" * bool(kind))
+    parts = [part for part in dict.fromkeys((rest, rest.rpartition("_")[2])) if part.strip(".")]
     if images is not None:
         return [images, *(images / part for part in parts)]
     above = path.parent.parent if path.parent.name == ANNOTATIONS else path.parent
     folders = [path.parent] if path.name == ROBOFLOW else []
     # SeeDiff's pictures of all parts are in one folder, where `train` may be a folder of samples' names.
-    ours = any(
-        path.with_name(path.name.replace(kind, SEMANTIC, 1)).is_file() for kind in KINDS if stem.startswith(kind)
-    )
-    for base in dict.fromkeys((root, above)):
-        folders += [base / IMAGES] * ours + [base / IMAGES / part for part in parts]
-        folders += [base / IMAGES, *(base / part for part in parts), base / "data", base]
-    return list(dict.fromkeys((*folders, path.parent)))
+    ours = bool(kind) and path.with_name(path.name.replace(kind, SEMANTIC, 1)).is_file()
+    places = [*[IMAGES] * ours, *(f"{IMAGES}/{part}" for part in parts), IMAGES, *parts, "data", ""]
+    folders += [base / place for base in (root, above) for place in places]
+    return list(dict.fromkeys([*folders, path.parent]))
