@@ -22,7 +22,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     file.
     """
     folder = folder.absolute()
-    part = folder.with_name(fresh_name(folder.name))
+    part = folder.with_name(fresh_name())
     folder.parent.mkdir(parents=True, exist_ok=True)
     part.mkdir()
     try:

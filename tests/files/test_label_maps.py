@@ -13,19 +13,12 @@ from seediff.errors import UserError
 from seediff.files.label_maps import centre_square, find_maps, map_folder, pair, read_segment_ids, resize_nearest
 
 
-@pytest.mark.parametrize("palette", [True, False])
-def test_eight_bits(tmp_path, palette):
-    found = read_segment_ids(save_map(tmp_path / "a.png", [[0, 3], [254, 255]], palette=palette))
-    assert found.dtype == np.int32
-    assert found.tolist() == [[0, 3], [254, -1]]
-
-
-def test_sixteen_bits(tmp_path):
-    found = read_segment_ids(save_map(tmp_path / "a.png", [[0, 255], [65534, 65535]], bits=16))
-    assert found.tolist() == [[0, 255], [65534, -1]]
-
-
-def test_one_bit(tmp_path):
+def test_ids_of_1_8_and_16_bits(tmp_path):
+    for palette in (True, False):
+        found = read_segment_ids(save_map(tmp_path / "a.png", [[0, 3], [254, 255]], palette=palette))
+        assert found.dtype == np.int32
+        assert found.tolist() == [[0, 3], [254, -1]]
+    assert read_segment_ids(save_map(tmp_path / "a.png", [[255, 65535]], bits=16)).tolist() == [[255, -1]]
     Image.fromarray(np.array([[True, False]])).save(tmp_path / "a.png")
     assert read_segment_ids(tmp_path / "a.png").tolist() == [[1, 0]]
 

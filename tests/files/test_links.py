@@ -108,9 +108,7 @@ def test_what_is_no_lock(kind, pets, victim, tmp_path):
     lock = tmp_path / "out/.lock"
     lock.parent.mkdir()
     {"symbolic": lambda: lock.symlink_to(victim / "key"), "fifo": lambda: os.mkfifo(lock), "folder": lock.mkdir}[kind]()
-    with pytest.raises(
-        UserError, match=r"\.lock in it is a link or no regular file, which no run of seediff left; remove it"
-    ):
+    with pytest.raises(UserError, match=r"\.lock in it is no regular file"):
         run("generate", lock.parent, pets)
     assert contents(victim) == HELD
 
@@ -132,25 +130,20 @@ def test_leftovers_of_killed_runs_vanish(begun, pets, victim, tmp_path):
         (out / folder / fresh_name()).write_bytes(b"half")
     run(command, out, pets)
     assert contents(out) == whole
-    left, other = (
-        tmp_path / fresh_name("new"),
-        tmp_path / fresh_name("another"),
-    )  # of a staged output; what is behind its links stays
-    for folder in (left, other):
-        (folder / "images").mkdir(parents=True)
-        (folder / "deep").symlink_to(victim)
+    left = tmp_path / ".new.part"  # of a staged output; what is behind its links stays
+    (left / "images").mkdir(parents=True)
+    (left / "deep").symlink_to(victim)
     with stage_output(tmp_path / "new") as part:
         (part / "a").touch()
     assert not left.exists()
-    assert other.exists()
+    assert os.listdir(tmp_path / "new") == ["a"]
+    (tmp_path / ".newer.part").symlink_to(victim)
+    with pytest.raises(UserError, match="is a link"), stage_output(tmp_path / "newer"):
+        pass
     assert contents(victim) == HELD
 
 
-COPYING = {
-    "split": ["--val", "0.4"],
-    "export": ["--to", "voc", "--link"],
-    "augment": ["--add", "flip:1", "--batch-size", "4"],
-}
+COPYING = {"split": ["--val", "0.4"], "export": ["--to", "voc", "--link"], "augment": ["--add", "flip:1"]}
 PLANTED = {
     "attention": "",
     "soft/000000_1.png": "key",
@@ -189,34 +182,17 @@ def test_a_link_inside_a_set_is_copied_as_its_file_and_a_pipe_is_not(pets, tmp_p
     assert "000000_1.png: is a named pipe" in capsys.readouterr().err
 
 
-def test_a_new_folder_is_not_emptied_through_links(victim, tmp_path):
-    def interrupted():
-        with stage_output(tmp_path / "out") as part:
-            (part / "images").symlink_to(victim)
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert contents(victim) == HELD
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["victim"]
-
-
 def test_names_that_lead_out_or_nowhere(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "up").symlink_to("..")
-    for name in ("../a", "/a", "a/../../b", "up/a", "up"):
-        with pytest.raises(
-            UserError, match=r"^row 1: 'mask' leads out of the dataset folder: \".*\"; paths are relative to it$"
-        ):
-            inside(tmp_path, name, "row 1", "mask")
-    for name in ("images/\0", "a" * 5000, "a/" * 300_000, "loop"):
-        with pytest.raises(UserError, match=r"^row 1: 'mask' is no path that can be used: .* \(.*\)$"):
-            inside(tmp_path, name, "row 1", "mask")
-    for name in ("", None, 3):
-        with pytest.raises(UserError, match=r"^row 1: 'mask' must be the path of a picture inside the dataset, not "):
-            inside(tmp_path, name, "row 1", "mask")
-    with pytest.raises(
-        UserError, match=r"/up/a: is a link that leads out of .*; what is outside of it is neither read nor written$"
+    for names, said in (
+        (("../a", "/a", "a/../../b", "up/a", "up"), "leads out of the dataset folder"),
+        (("images/\0", "a" * 5000, "loop"), "is no path that can be used"),
+        (("", None, 3), "must be the path of a picture inside the dataset"),
     ):
+        for name in names:
+            with pytest.raises(UserError, match=f"^row 1: 'mask' {said}"):
+                inside(tmp_path, name, "row 1", "mask")
+    with pytest.raises(UserError, match=r"/up/a: is a link that leads out of "):
         inside(tmp_path, tmp_path / "up/a")
     assert inside(tmp_path, "deep/../new") == tmp_path / "deep/../new"

@@ -37,10 +37,11 @@ def pixels(data: bytes, *, turned: bool) -> np.ndarray:
         return np.asarray(ImageOps.exif_transpose(picture) if turned else picture)
 
 
-@pytest.mark.parametrize("orientation", range(2, 9))
-@pytest.mark.parametrize(
-    ("kind", "metadata"), [("PNG", "exif"), ("PNG", "xmp"), ("PNG", "text"), ("JPEG", "exif"), ("JPEG", "xmp")]
-)
+KINDS = [("PNG", "exif"), ("PNG", "xmp"), ("PNG", "text"), ("JPEG", "exif"), ("JPEG", "xmp")]
+
+
+@pytest.mark.parametrize("orientation", [2, 6, 8])
+@pytest.mark.parametrize(("kind", "metadata"), KINDS)
 def test_a_picture_that_readers_would_turn_keeps_its_pixels(kind, metadata, orientation):
     data = encoded(kind, orientation, metadata)
     stored = pixels(data, turned=False)
@@ -50,9 +51,7 @@ def test_a_picture_that_readers_would_turn_keeps_its_pixels(kind, metadata, orie
         assert picture.info["dpi"] == pytest.approx((72, 72), abs=0.1)  # other metadata stay
 
 
-@pytest.mark.parametrize(
-    ("kind", "metadata"), [("PNG", "exif"), ("PNG", "xmp"), ("PNG", "text"), ("JPEG", "exif"), ("JPEG", "xmp")]
-)
+@pytest.mark.parametrize(("kind", "metadata"), KINDS)
 def test_an_upright_picture_keeps_its_bytes(kind, metadata):
     data = encoded(kind, 1, metadata)
     assert as_stored(data) is data

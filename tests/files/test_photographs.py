@@ -1,8 +1,6 @@
 """Finding photographs, and reading every kind of picture that Pillow writes, and some that it does not."""
 
-import io
 import os
-import struct
 import warnings
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from seediff.errors import UserError
-from seediff.files.photographs import Photo, find_photos, read_photo, read_picture
+from seediff.files.photographs import find_photos, read_photo, read_picture
 
 RED, GREEN = (200, 30, 60), (20, 180, 40)
 
@@ -32,154 +30,119 @@ def names(found) -> list[str]:
     return [photo.name for photo in found.photos]
 
 
-class TestFind:
-    def test_folder_is_searched_in_natural_order(self, tmp_path):
-        touch(
-            tmp_path,
-            "img10.jpg",
-            "img2.JPG",
-            "trip/b.webp",
-            "Ä 1.png",
-            "notes.txt",
-            "noext",
-            ".hidden.jpg",
-            "._img2.JPG",
-            ".git/x.png",
-        )
-        found = find_photos([tmp_path])
-        assert names(found) == ["img2", "img10", "trip/b", "Ä 1"]
-        assert [p.path for p in found.photos] == [
-            tmp_path / n for n in ("img2.JPG", "img10.jpg", "trip/b.webp", "Ä 1.png")
-        ]
-        assert found.skipped == 2
-
-    def test_a_named_file_is_taken_whatever_it_is_called(self, tmp_path):
-        touch(tmp_path, "scan.0001", "scan.0002", ".hidden.jpg")
-        assert names(find_photos([tmp_path / "scan.0002", str(tmp_path / "scan.0001"), tmp_path / ".hidden.jpg"])) == [
-            "scan.0002",
-            "scan.0001",
-            ".hidden",
-        ]
-
-    def test_patterns_that_the_shell_did_not_expand(self, tmp_path, monkeypatch):
-        monkeypatch.chdir(tmp_path)
-        touch(tmp_path, "a/2.jpg", "a/10.jpg", "a/notes.txt", "b/x/3.jpg", "[1].jpg")
-        found = find_photos(["a/*"])
-        assert (names(found), found.skipped) == (["2", "10"], 1)
-        assert names(find_photos(["[ab]"])) == ["2", "10", "x/3"]
-        assert names(find_photos(["**/*.jpg"])) == ["[1]", "2", "10", "3"]
-        assert names(find_photos("[1].jpg")) == names(find_photos(Path("[1].jpg"))) == ["[1]"]
-        with pytest.raises(UserError, match=r"a/\*\.png: no file or folder matches"):
-            find_photos(["a/*.png"])
-
-    def test_links_are_followed_and_the_same_file_is_taken_once(self, tmp_path):
-        touch(tmp_path, "here/a.jpg", "here/sub/b.jpg", "elsewhere/x/c.jpg")
-        here = tmp_path / "here"
-        (here / "link.jpg").symlink_to(here / "a.jpg")
-        (here / "more").symlink_to(tmp_path / "elsewhere")
-        for number in range(3):
-            (here / "sub" / f"circle{number}").symlink_to(here)
-        found = find_photos([here, here / "a.jpg", f"{here}/sub/../a.jpg", here / "sub"])
-        assert names(found) == ["a", "more/x/c", "sub/b"]
-
-    def test_names_are_unique_and_stay_inside(self, tmp_path, monkeypatch):
-        monkeypatch.chdir(tmp_path)
-        touch(tmp_path, "one/x/a.jpg", "one/x/a.png", "one/a.jpg", "one/b.jpg", "two/x/a.jpg")
-        assert names(find_photos(["one"])) == ["a", "b", "x/a.jpg", "x/a.png"]
-        assert names(find_photos(["one/x/a.jpg", "two/x/a.jpg", "one/b.jpg"])) == ["one/x/a", "two/x/a", "one/b"]
-        (tmp_path / "deep").mkdir()
-        monkeypatch.chdir(tmp_path / "deep")
-        assert names(find_photos(["../one/b.jpg"])) == ["b"]
-        for name in names(find_photos(["../one", "../two"])):
-            assert not Path(name).is_absolute()
-            assert ".." not in Path(name).parts
-
-    def test_names_after_suffixes_and_case(self, tmp_path):
-        touch(tmp_path, "a.jpg", "a.png", "a.jpg.png", "B.jpg", "b.gif", "c.JPG", "c.jpg", "Straße.jpg", "strasse.png")
-        found = names(find_photos([tmp_path]))
-        assert len({n.casefold() for n in found}) == 9
-        assert {"a.jpg", "a.png", "a.jpg~2", "B.jpg", "b.gif", "c.JPG", "c.jpg~2", "Straße.jpg"} < set(found)
-
-    def test_file_names_are_unique(self, tmp_path):
-        touch(tmp_path, "a.jpg", "a.jpg.jpg", "b.jpg", "b.PNG", "x/a.jpg", "c.JPG", "c.jpg")
-        found = {photo.file_name for photo in find_photos([tmp_path]).photos}
-        assert found == {"a.jpg", "a.jpg.jpg", "b.jpg", "b.PNG", "x/a.jpg", "c.JPG", "c.jpg~2.jpg"}
-        touch(tmp_path, "scan.0001")
-        assert find_photos([tmp_path / "scan.0001"]).photos[0].file_name == "scan.0001"
-        assert (
-            Photo(Path(os.fsdecode(b"caf\xe9.jpg")), "caf\N{REPLACEMENT CHARACTER}").file_name
-            == "caf\N{REPLACEMENT CHARACTER}.jpg"
-        )
-
-    def test_outputs_of_earlier_runs_are_not_read(self, tmp_path, monkeypatch):
-        monkeypatch.chdir(tmp_path)
-        touch(
-            tmp_path,
-            "in/a.jpg",
-            "in/old/seediff.toml",
-            "in/old/labels/a.png",
-            "in/old/labels/deep/b.png",
-            "in/other/c.jpg",
-        )
-        for given in ("in", "in/*", "in/**/*.*g"):
-            found = find_photos([given])
-            assert {photo.path.name for photo in found.photos} == {"a.jpg", "c.jpg"}
-            assert found.skipped == 0
-        assert names(find_photos(["in/old/labels"])) == ["a", "deep/b"]  # named itself
-        assert names(find_photos(["in/old/labels/*.png"])) == ["a"]
-        touch(tmp_path, "in/seediff.toml")  # for --config
-        assert names(find_photos(["in"])) == ["a", "other/c"]
-
-    def test_one_more_photograph_renames_no_other(self, tmp_path):
-        touch(tmp_path, "a.jpg", "x/b.jpg")
-        before = names(find_photos([tmp_path]))
-        touch(tmp_path, "0.jpg", "x/a.jpg", "y/b.png")
-        assert set(before) < set(names(find_photos([tmp_path])))
-
-    @pytest.mark.skipif(os.name == "nt", reason="Windows names are Unicode")
-    def test_a_name_that_is_not_utf8(self, tmp_path):
-        try:
-            with open(os.fsencode(tmp_path) + b"/caf\xe9.jpg", "wb"):
-                pass
-        except OSError:
-            pytest.skip("this file system takes UTF-8 only")
-        assert names(find_photos([tmp_path])) == ["caf\N{REPLACEMENT CHARACTER}"]
-
-    def test_the_output_folder_is_not_read(self, tmp_path, monkeypatch):
-        monkeypatch.chdir(tmp_path)
-        touch(tmp_path, "in/a.jpg", "in/out/a.png", "in/out2/b.png")
-        assert names(find_photos(["in"], exclude=Path("in/out"))) == ["a", "out2/b"]
-        assert names(find_photos(["in/*"], exclude=Path("in/out"))) == ["a", "b"]
-        assert names(find_photos(["in"], exclude=Path("in/later"))) == ["a", "out/a", "out2/b"]
-        for given in ("in/out", "in/out/a.png"):
-            with pytest.raises(UserError, match=f"{given}: is inside the output folder"):
-                find_photos([given, "in"], exclude=tmp_path / "in" / "out")
-
-    @pytest.mark.parametrize(
-        ("paths", "said"),
-        [
-            (["."], "has no picture among 2 files"),
-            (["empty"], "has no picture among 0 files"),
-            (["nowhere.jpg"], "nowhere.jpg: there is no such file or folder"),
-            *((paths, "there must be a file") for paths in ([], [""])),
-        ],
+def test_a_folder_is_searched_in_natural_order(tmp_path):
+    touch(
+        tmp_path, "img10.jpg", "img2.JPG", "trip/b.webp", "Ä 1.png", "notes.txt", "noext", ".hidden.jpg", ".git/x.png"
     )
-    def test_nothing_found(self, tmp_path, monkeypatch, paths, said):
-        monkeypatch.chdir(tmp_path)
-        touch(tmp_path, "notes.txt", "table.csv")
-        (tmp_path / "empty").mkdir()
-        with pytest.raises(UserError, match=said):
-            find_photos(paths)
+    found = find_photos([tmp_path])
+    assert names(found) == ["img2", "img10", "trip/b", "Ä 1"]
+    assert [str(p.path.relative_to(tmp_path)) for p in found.photos] == [
+        "img2.JPG",
+        "img10.jpg",
+        "trip/b.webp",
+        "Ä 1.png",
+    ]
+    assert found.skipped == 2
+    touch(tmp_path, "scan.0001", "scan.0002")  # named files are taken whatever they are called
+    assert names(find_photos([tmp_path / "scan.0002", str(tmp_path / "scan.0001"), tmp_path / ".hidden.jpg"])) == [
+        "scan.0002", "scan.0001", ".hidden",
+    ]  # fmt: skip
 
-    @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="everything is readable to root")
-    def test_a_folder_that_cannot_be_listed(self, tmp_path):
-        touch(tmp_path, "closed/a.jpg")
-        (tmp_path / "closed").chmod(0)
-        try:
-            with pytest.raises(UserError, match="closed: the folder cannot be read"):
-                find_photos([tmp_path])
-        finally:
-            (tmp_path / "closed").chmod(0o700)
+
+def test_patterns_that_the_shell_did_not_expand(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, "a/2.jpg", "a/10.jpg", "a/notes.txt", "b/x/3.jpg", "[1].jpg")
+    found = find_photos(["a/*"])
+    assert (names(found), found.skipped) == (["2", "10"], 1)
+    assert names(find_photos(["[ab]"])) == ["2", "10", "x/3"]
+    assert names(find_photos(["**/*.jpg"])) == ["[1]", "2", "10", "3"]
+    assert names(find_photos("[1].jpg")) == names(find_photos(Path("[1].jpg"))) == ["[1]"]
+
+
+def test_links_are_followed_and_the_same_file_is_taken_once(tmp_path):
+    touch(tmp_path, "here/a.jpg", "here/sub/b.jpg", "elsewhere/x/c.jpg")
+    here = tmp_path / "here"
+    (here / "link.jpg").symlink_to(here / "a.jpg")
+    (here / "more").symlink_to(tmp_path / "elsewhere")
+    for number in range(3):
+        (here / "sub" / f"circle{number}").symlink_to(here)
+    found = find_photos([here, here / "a.jpg", f"{here}/sub/../a.jpg", here / "sub"])
+    assert names(found) == ["a", "more/x/c", "sub/b"]
+
+
+def test_names_are_unique_and_stay_inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, "one/x/a.jpg", "one/x/a.png", "one/a.jpg", "one/b.jpg", "two/x/a.jpg")
+    assert names(find_photos(["one"])) == ["a", "b", "x/a.jpg", "x/a.png"]
+    assert names(find_photos(["one/x/a.jpg", "two/x/a.jpg", "one/b.jpg"])) == ["one/x/a", "two/x/a", "one/b"]
+    assert [p.file_name for p in find_photos(["one"]).photos] == ["a.jpg", "b.jpg", "x/a.jpg", "x/a.png"]
+    for name in names(find_photos(["two/../one", "two"])):
+        assert not Path(name).is_absolute()
+        assert ".." not in Path(name).parts
+    before = names(find_photos(["two"]))
+    touch(tmp_path, "two/0.jpg", "two/x/b.jpg", "two/y/a.png")  # more photographs rename no other
+    assert set(before) < set(names(find_photos(["two"])))
+    for other in ("a.jpg.png", "B.JPG"):
+        touch(tmp_path, "three/a.jpg", "three/a.png", "three/b.jpg", f"three/{other}")
+        with pytest.raises(UserError, match="would both be called"):
+            find_photos(["three"])
+        (tmp_path / "three" / other).unlink()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows names are Unicode")
+def test_a_name_that_is_not_utf8(tmp_path):
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.jpg", "wb"):
+        pass
+    (photo,) = find_photos([tmp_path]).photos
+    assert (photo.name, photo.file_name) == ("caf\N{REPLACEMENT CHARACTER}", "caf\N{REPLACEMENT CHARACTER}.jpg")
+
+
+def test_outputs_are_not_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    touch(
+        tmp_path, "in/a.jpg", "in/old/seediff.toml", "in/old/labels/a.png", "in/old/labels/deep/b.png", "in/new/c.jpg"
+    )
+    for given in ("in", "in/*", "in/**/*.*g"):
+        found = find_photos([given])
+        assert {photo.path.name for photo in found.photos} == {"a.jpg", "c.jpg"}
+        assert {photo.path.name for photo in find_photos([given], exclude=Path("in/new")).photos} == {"a.jpg"}
+        assert found.skipped == 0
+    assert names(find_photos(["in/old/labels"])) == ["a", "deep/b"]  # named itself
+    assert names(find_photos(["in/old/labels/*.png"])) == ["a"]
+    touch(tmp_path, "in/seediff.toml")  # for --config
+    assert names(find_photos(["in"], exclude=Path("in/later"))) == ["a", "new/c"]
+    for given in ("in/new", "in/new/c.jpg"):
+        with pytest.raises(UserError, match=f"{given}: is inside the output folder"):
+            find_photos([given, "in"], exclude=tmp_path / "in" / "new")
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        (["."], "has no picture among 2 files"),
+        (["empty"], "has no picture among 0 files"),
+        (["nowhere.jpg"], "nowhere.jpg: there is no such file or folder"),
+        (["*.png"], r"\*\.png: no file or folder matches"),
+        *((paths, "there must be a file") for paths in ([], [""])),
+    ],
+)
+def test_nothing_found(tmp_path, monkeypatch, paths, said):
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, "notes.txt", "table.csv")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=said):
+        find_photos(paths)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="everything is readable to root")
+def test_a_folder_that_cannot_be_listed(tmp_path):
+    touch(tmp_path, "closed/a.jpg")
+    (tmp_path / "closed").chmod(0)
+    try:
+        with pytest.raises(UserError, match="closed: the folder cannot be read"):
+            find_photos([tmp_path])
+    finally:
+        (tmp_path / "closed").chmod(0o700)
 
 
 def saved(path: Path, image: Image.Image | np.ndarray, **options) -> Path:
@@ -218,38 +181,13 @@ def test_sixteen_bit_grey_is_scaled(tmp_path, suffix):
     assert (pixels.min(), pixels.max()) == (0, 255)
 
 
-def tiff(path: Path, data: bytes, side: int, bits: int, *, photometric: int = 1, kind: int = 1) -> Path:
-    """An uncompressed square grey little-endian TIFF. kind: SampleFormat, 1 unsigned, 2 signed, 3 float."""
-    tags = [(256, side), (257, side), (258, bits), (259, 1), (262, photometric), (273, 8), (277, 1), (278, side)]
-    tags += [(279, len(data)), (339, kind)]
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
-    path.write_bytes(
-        struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
-    )
-    return path
-
-
-def test_unusual_tiffs(tmp_path):
-    values = np.linspace(0, 65535, 64).round().astype("<u2").reshape(8, 8)
-    inverted = read_photo(tiff(tmp_path / "w.tif", values.tobytes(), 8, 16, photometric=0))
-    np.testing.assert_array_equal(inverted[..., 0], 255 - (values / 257).round())
-    twelve = np.linspace(0, 4095, 64).round().astype(np.uint32).reshape(32, 2)
-    packed = np.stack([twelve[:, 0] >> 4, (twelve[:, 0] & 15) << 4 | twelve[:, 1] >> 8, twelve[:, 1] & 255], 1).astype(
-        np.uint8
-    )
-    pixels = read_photo(tiff(tmp_path / "12.tif", packed.tobytes(), 8, 12))
-    np.testing.assert_allclose(pixels[..., 0], (twelve * 255 / 4095).reshape(8, 8), atol=0.51)
-    big = saved(tmp_path / "big.tif", Image.frombytes("I;16B", (8, 8), values.astype(">u2").tobytes()))
-    np.testing.assert_array_equal(read_photo(big)[..., 0], (values / 257).round())
-
-
-@pytest.mark.parametrize(("dtype", "kind"), [("<f4", 3), ("<i4", 2), ("<u4", 1), ("<i2", 2)])
-def test_pixels_without_a_white_are_refused(tmp_path, dtype, kind):
-    path = tiff(tmp_path / "a.tif", np.ones((8, 8), dtype).tobytes(), 8, 8 * np.dtype(dtype).itemsize, kind=kind)
-    with pytest.raises(
-        UserError, match=r"a\.tif: .* pixels say nowhere which value is white; save it with 8 or 16 bits"
-    ):
-        read_photo(path)
+def test_pixels_without_a_white_are_refused(tmp_path):
+    grey = np.linspace(0, 60000, 64).reshape(8, 8)
+    for number, image in enumerate((grey.astype(np.float32), grey.astype(np.int32), grey.astype(np.uint16))):
+        options = {"tiffinfo": {262: 0}} if number == 2 else {}  # zero is white
+        path = saved(tmp_path / f"{number}.tif", image, **options)
+        with pytest.raises(UserError, match=rf"{number}\.tif: .* pixels of this kind say nowhere which value is white"):
+            read_photo(path)
 
 
 def test_transparency_is_laid_on_white(tmp_path):
@@ -285,13 +223,9 @@ def test_transparent_palette_and_key_colours(tmp_path):
     assert (opaque[4:] == GREEN).all()
     keyed = Image.fromarray(np.where(indices[..., None] == 1, GREEN, RED).astype(np.uint8))
     assert (read_photo(saved(tmp_path / "key.png", keyed, transparency=GREEN))[4:] == 255).all()
-    sixteen = Image.fromarray(indices.astype(np.uint16) * 1000)
-    pixels = read_photo(saved(tmp_path / "key16.png", sixteen, transparency=1000))
-    assert (pixels[:4] == 0).all()
-    assert (pixels[4:] == 255).all()
 
 
-def test_cmyk_and_ycck(tmp_path):
+def test_cmyk(tmp_path):
     cmyk = np.zeros((16, 16, 4), np.uint8)
     cmyk[...] = (255, 0, 255, 51)  # no red, full green, no blue, a fifth of black
     for path in (
@@ -299,13 +233,6 @@ def test_cmyk_and_ycck(tmp_path):
         saved(tmp_path / "a.tif", Image.fromarray(cmyk, "CMYK")),
     ):
         assert np.abs(read_photo(path).astype(int) - (0, 204, 0)).max() <= 3
-    # The same file, said to hold YCCK: what was stored as the inverse of CMY is now Y, Cb and Cr of it.
-    data = bytearray((tmp_path / "a.jpg").read_bytes())
-    data[data.index(b"Adobe") + 11] = 2
-    (tmp_path / "ycck.jpg").write_bytes(data)
-    luma, blue, red, black = 0, 255 - 128, 0 - 128, 51
-    inks = np.clip([luma + 1.402 * red, luma - 0.344 * blue - 0.714 * red, luma + 1.772 * blue], 0, 255)
-    assert np.abs(read_photo(tmp_path / "ycck.jpg") - (255 - inks) * (1 - black / 255)).max() <= 4
 
 
 def test_colour_profiles(tmp_path):
@@ -369,54 +296,32 @@ def test_sizes_that_are_refused(tmp_path):
     assert read_photo(saved(tmp_path / "8.png", picture(8, 8))).shape == (8, 8, 3)
 
 
-def encoded(suffix: str) -> bytes:
-    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    kind, options = {
-        "jpg": ("JPEG", {}),
-        "lzw.tif": ("TIFF", {"compression": "tiff_lzw"}),
-        "tif": ("TIFF", {}),
-        "jp2": ("JPEG2000", {}),
-        "ppm": ("PPM", {}),
-    }.get(suffix, (suffix.upper(), {}))
-    Image.fromarray(noise).save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-KINDS = ["jpg", "png", "bmp", "gif", "webp", "tif", "lzw.tif", "ppm"]
-
-
-@pytest.mark.parametrize("suffix", KINDS)
-def test_truncated(tmp_path, suffix, capfd):
-    data = encoded(suffix)
-    for share in (0.2, 0.5, 0.9):
-        (tmp_path / f"a.{suffix}").write_bytes(data[: int(len(data) * share)])
-        with pytest.raises(UserError, match=rf"a\.{suffix}: (cannot be read as|is not) a picture"):
-            read_photo(tmp_path / f"a.{suffix}")
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("suffix", [*KINDS, "jp2"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "gif", "webp", "tif", "ppm", "jp2"])
 def test_damaged_pictures_give_pixels_or_one_line(tmp_path, suffix, capfd):
-    """Bytes changed at random, mostly in the header: never a traceback or a warning."""
-    data = encoded(suffix)
+    """Cut off, or bytes changed at random, mostly in the header: never a traceback or a warning."""
     rng = np.random.default_rng(1)
+    path = saved(tmp_path / f"a.{suffix}", rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
+    data = path.read_bytes()
+    for share in (0.2, 0.5, 0.9) if suffix != "jp2" else ():
+        path.write_bytes(data[: int(len(data) * share)])
+        with pytest.raises(UserError, match=rf"a\.{suffix}: cannot be read as a picture"):
+            read_photo(path)
     lines = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for _ in range(60):
+        for _ in range(40):
             damaged = bytearray(data)
             for at in np.append(rng.integers(0, min(len(data), 400), 3), rng.integers(0, len(data), 2)):
                 damaged[at] = rng.integers(0, 256)
-            (tmp_path / "a").write_bytes(damaged)
+            path.write_bytes(damaged)
             try:
-                assert read_photo(tmp_path / "a", max_megapixels=1).shape[2] == 3
+                assert read_photo(path, max_megapixels=1).shape[2] == 3
             except UserError as error:
                 lines.append(str(error))
     assert lines
-    assert all(line.startswith(f"{tmp_path / 'a'}: ") and "\n" not in line for line in lines)
+    assert all(line.startswith(f"{path}: ") and "\n" not in line for line in lines)
     assert not caught
-    if "tif" not in suffix:  # libtiff itself speaks on stderr about damaged data
+    if suffix != "tif":  # libtiff itself speaks on stderr about damaged data
         assert capfd.readouterr() == ("", "")
 
 

@@ -10,7 +10,7 @@ from damage import BYTES, refusal
 from PIL import Image
 
 from seediff.errors import UserError
-from seediff.files.pictures import FORMATS, open_picture
+from seediff.files.pictures import open_picture
 
 
 def png_of(width: int, height: int) -> bytes:
@@ -45,18 +45,13 @@ def test_a_picture_of_96_megapixels_is_opened_without_a_warning():
 
 
 @pytest.mark.parametrize(
-    ("data", "formats"),
-    [
-        *((data, FORMATS) for data in BYTES.values()),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n", FORMATS),
-        (png_of(8, 8), ("JPEG",)),
-    ],
+    "data", [*BYTES.values(), b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n"], ids=range(len(BYTES) + 1)
 )
-def test_what_is_no_picture_of_these_formats(tmp_path, data, formats):
+def test_what_is_no_picture_of_these_formats(tmp_path, data):
     path = tmp_path / "a.png"
     path.write_bytes(data)
     for source in (path, data):
-        assert refusal(lambda source=source: open_picture(source, str(path), formats=formats).__enter__(), path)
+        assert refusal(lambda source=source: open_picture(source, str(path)).__enter__(), path)
 
 
 @pytest.mark.timeout(10)

@@ -29,7 +29,6 @@ class Whole:
     pair: tuple[float, float] = (0.0, 0.0)
     share: dict[str, float] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
-    by_name: dict[str, dict[str, Part]] = field(default_factory=dict)
     limit: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
     def __post_init__(self) -> None:
@@ -42,18 +41,11 @@ class Whole:
     [
         (5, "Expected `object`, got `int`"),
         ({"kind": "c"}, "`$.kind`: Invalid enum value 'c'"),
-        ({"words": "dog"}, "`$.words`: Expected `array`, got `str`"),
         ({"words": ["dog", 5]}, "`$.words[1]`: Expected `str`, got `int`"),
         ({"words": list("abcd")}, "4 words are more than 3"),
         ({"pair": [1]}, "`$.pair`: Expected `array` of length 2, got 1"),
-        ({"share": {"dog": 0.5, "a cat": "much"}}, "`$.share[...]`: Expected `float`, got `str`"),
         ({"share": {"dog": True}}, "`$.share[...]`: Expected `float`, got `bool`"),
-        ({"parts": [{"name": "x"}, {"size": 3}]}, "`$.parts[1]`: Object missing required field `name`"),
         ({"parts": [{"name": "x", "size": 0}]}, "`$.parts[0].size`: Expected `int` >= 1"),
-        (
-            {"by_name": {"a": {}, "b": {"c": {"name": "x"}, "d": 5}}},
-            "`$.by_name[...][...]`: Expected `object`, got `int`",
-        ),
         ({"limit": 0}, "`$.limit`: Expected `float` > 0"),
         ({"kind": "\x1b[31m" + "x" * 1000}, "`$.kind`: Invalid enum value '\\x1b[31m"),
     ],

@@ -33,9 +33,9 @@ def test_whole_file_is_read(tmp_path):
     header = read_header(path)
     assert header.tensors["a"].shape == (2, 3)
     assert header.about("state", dict[str, int], "states") == {"step": 3}
-    header.check("a", ("F32",), (2, None), "states")
+    header.check("a", "F32", (2, None), "states")
     np.testing.assert_array_equal(header.load("np", ["a"])["a"], [[0, 1, 2], [3, 4, 5]])
     with pytest.raises(UserError, match=r"tensor 'a' is F32 \(2, 3\), but must be U8 \(any, 3\)"):
-        header.check("a", ("U8",), (None, 3), "states")
+        header.check("a", "U8", (None, 3), "states")
     with pytest.raises(UserError, match="is no file of states: it has no tensor 'c'"):
-        header.check("c", ("U8",), (), "states")
+        header.check("c", "U8", (), "states")

@@ -124,7 +124,7 @@ class AttentionMaps:
             if matched is None:
                 raise UserError(f"{path}: is no file of {what}: it has a tensor {show_json(name)}")
             positions = math.prod(_grid(matched[2]))
-            file.check(name, ("F32",), (positions, positions if matched[1] == "self" else None), what)
+            file.check(name, "F32", (positions, positions if matched[1] == "self" else None), what)
             if matched[1] == "cross" and last >= tensor.shape[1]:
                 raise UserError(f"{path}: words name column {last}, but tensor '{name}' has {tensor.shape[1]}")
         maps: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}

@@ -28,7 +28,8 @@ import numpy as np
 from ..config.names import BACKGROUND
 from ..dataset.labels import CAMVID_CLASSES, VOC_CLASSES
 from ..errors import UserError
-from ..files.documents import fit, read_cells, read_toml
+from ..files.documents import fit, parse_cells, read_toml
+from ..files.reading import read_text
 from ..metrics.confusion import IGNORED, MAX_CLASSES
 
 SYNONYMS = {
@@ -169,7 +170,7 @@ def read_class_map(path: Path) -> dict[str, str]:
         names = fit(names, dict[str, str], str(path))
     elif path.suffix.lower() == ".csv":
         names = {}
-        for number, cells in read_cells(path):
+        for number, cells in parse_cells(read_text(path), path):
             if number == 1 and cells == ["predicted", "class"]:
                 continue
             if len(cells) != 2 or not all(cells) or cells[0] in names:

@@ -1,9 +1,9 @@
 """Reads foreign documents as typed values: JSON, JSON lines, TOML, YAML, CSV and XML. `fit` checks any value.
 
-A type is anything that msgspec knows: frozen dataclasses, `msgspec.Struct`, `list[int]`, `dict[str, float]`, `Literal`,
-unions with None, and `Annotated` with `msgspec.Meta(ge=0)` for bounds. Only whole numbers are converted to float where
-a float is expected, and lists to tuples: "5" is not a number, and 1 is not true. Dataclasses ignore unknown names; a
-Struct may forbid them.
+A type is anything that msgspec knows: frozen dataclasses, `msgspec.Struct`, `dict[str, float]`, `Literal`, unions with
+None, and `Annotated` with `msgspec.Meta(ge=0)` for bounds. Only whole numbers are converted to float where a float is
+expected, and lists to tuples: "5" is not a number, and 1 is not true. Dataclasses ignore unknown names; a Struct may
+forbid them.
 
 These are refused in one line that names the place: malformed values, numbers that are not finite, nesting too deep for
 the parser, files above their limit, aliases in YAML and document types in XML (a few lines of which can become
@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-import re
+import json
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 from xml.parsers import expat
@@ -36,11 +36,9 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found]
 
 T = TypeVar("T")
-TOO_DEEP = "is nested too deeply"
-HUGE = "a number must fit in 64 bits"
 BOM = b"\xef\xbb\xbf"
-_LEARNING = threading.RLock()
-"""msgspec 0.22 crashes if two threads use a type for the first time at once, so this lock lets in one at a time."""
+_ONE_AT_A_TIME = threading.RLock()
+"""msgspec 0.22 crashes if two threads use a type for the first time at once."""
 
 
 # Values of a type.
@@ -49,31 +47,20 @@ _LEARNING = threading.RLock()
 def fit(value: Any, kind: type[T], where: str, *, strict: bool = True) -> T:
     """The value as `kind`. where: the file, and its line or row, for the message. strict=False: numbers and truth may
     be texts, as in an address. Raises UserError."""
+    return _typed(lambda: msgspec.convert(value, kind, strict=strict), where)
+
+
+def _typed(convert: Callable[[], T], where: str) -> T:
     try:
-        with _LEARNING:
-            return msgspec.convert(value, kind, strict=strict)
-    except (msgspec.ValidationError, UserError, RecursionError) as error:
-        raise UserError(where, _reason(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    """msgspec's message, after the place in the value."""
-    if isinstance(error, RecursionError):
-        return TOO_DEEP
-    if isinstance(error, UserError):  # the value's own check
-        return str(error)
-    said, _, place = str(error).partition(" - at ")
-    return f"{place}: {said[:300]}" if place else said[:300]
-
-
-def _check_finite(document: Any, where: str) -> None:
-    """Raise UserError for a number in TOML or YAML that is not finite. JSON has none."""
-    waiting = [document]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UserError(where, "holds inf or nan", "every number must be finite")
-        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        with _ONE_AT_A_TIME:
+            return convert()
+    except RecursionError as error:
+        raise UserError(where, "is nested too deeply") from error
+    except (msgspec.ValidationError, UserError) as error:  # UserError: the value's own check
+        said, _, place = str(error).partition(" - at ")
+        raise UserError(where, f"{place}: {said[:300]}" if place else said[:300]) from error
+    except (msgspec.DecodeError, ValueError) as error:  # ValueError: bytes that are not UTF-8
+        raise UserError(where, f"is not JSON: {first_line(error).removeprefix('JSON is malformed: ')}") from error
 
 
 # JSON.
@@ -86,26 +73,8 @@ def read_json(path: Path | str, kind: type[T], *, limit: int = RECORD, absent: s
 
 def parse_json(data: bytes | str, kind: type[T], where: str) -> T:
     """JSON from within another file. where: the place, for messages. Raises UserError."""
-    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data.removeprefix(BOM)
-    try:
-        return _decoder(kind).decode(raw)
-    except (msgspec.ValidationError, UserError, RecursionError) as error:
-        raise UserError(where, _reason(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        said = (
-            str(error).removeprefix("JSON is malformed: ")
-            if isinstance(error, msgspec.DecodeError)
-            else "the text is not UTF-8"
-        )
-        byte = re.search(r"\(byte (\d+)\)", said)
-        line = raw.count(b"\n", 0, int(byte[1])) if byte else 0
-        raise UserError(f"{where}, line {line + 1}" if line else where, f"is not JSON: {said}") from error
-
-
-@lru_cache(64)
-def _decoder(kind: Any) -> Any:
-    with _LEARNING:
-        return msgspec.json.Decoder(kind)
+    data = data.removeprefix(BOM) if isinstance(data, bytes) else data
+    return _typed(lambda: msgspec.json.decode(data, type=kind), where)
 
 
 def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> Iterator[tuple[int, T]]:
@@ -130,57 +99,50 @@ def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) ->
 
 def read_toml(path: Path | str) -> dict[str, Any]:
     """A TOML file. Raises UserError."""
-    text = read_text(path, SETTINGS)
-    try:
-        document = tomllib.loads(text)
-    except RecursionError as error:
-        raise UserError(path, TOO_DEEP) from error
-    except ValueError as error:  # TOMLDecodeError, and a number of more digits than Python reads
-        said = HUGE if "integer string conversion" in str(error) else first_line(error)
-        raise UserError(path, f"is not TOML: {said}") from error
-    _check_finite(document, str(path))
-    return fit(document, dict[str, Any], str(path))
-
-
-DEPTH = 64
-"""Maximum nesting of lists and tables in YAML, whose parser crashes at some ten thousand levels."""
-PLAIN, NUMERIC = 300, re.compile(r"[-+.0-9]")
-"""Maximum characters of an unquoted number, because YAML evaluates base-60 numbers digit by digit."""
+    return _settings(path, "TOML", tomllib.loads, dict[str, Any])
 
 
 def read_yaml(path: Path | str, kind: type[T] = dict[str, Any]) -> T:
     """A YAML file as `kind`: plain values only, no aliases. Raises UserError."""
     import yaml
 
-    text, where = read_text(path, SETTINGS), str(path)
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return _settings(path, "YAML", lambda text: yaml.load(text, _plain_yaml()), kind)
+
+
+def _settings(path: Path | str, language: str, parse: Callable[[str], Any], kind: type[T]) -> T:
+    text = read_text(path, SETTINGS)
     try:
-        _check_events(text, loader, where)
-        document = yaml.load(text, loader)
-    except UserError:
-        raise
-    except Exception as error:  # the parser raises nearly anything
+        document = parse(text)
+        json.dumps(document, allow_nan=False, default=str)  # refuses numbers that are not finite
+    except RecursionError as error:
+        raise UserError(path, "is nested too deeply") from error
+    except Exception as error:  # YAML's parser raises nearly anything
         mark = getattr(error, "problem_mark", None)
-        line = f", line {min(mark.line, text.count(chr(10))) + 1}" if mark is not None else ""
         said = getattr(error, "problem", None) or first_line(error)
-        raise UserError(f"{where}{line}", f"is not YAML: {said}") from error
-    _check_finite(document, where)
-    return fit(document, kind, where)
+        said = f"is not {language}: {said}"
+        raise UserError(path if mark is None else f"{path}, line {mark.line + 1}", said) from error
+    return fit(document, kind, str(path))
 
 
-def _check_events(text: str, loader: type, where: str) -> None:
-    """Raise UserError, before values are built, for aliases, deep nesting, and numbers that would take long."""
+@cache
+def _plain_yaml() -> type:
     import yaml
 
-    depth = 0
-    for event in yaml.parse(text, loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        value = "" if getattr(event, "style", None) else getattr(event, "value", "")
-        wrong = TOO_DEEP if depth > DEPTH else HUGE if len(value) > PLAIN and NUMERIC.match(value) else ""
-        if isinstance(event, yaml.AliasEvent):
-            wrong = f"has an alias (*{event.anchor}); write it out"
-        if wrong:
-            raise UserError(f"{where}, line {event.start_mark.line + 1}", wrong)
+    class Plain(yaml.SafeLoader):
+        """Refuses aliases, and numbers of so many digits that reading them takes long."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                problem = f"has an alias (*{(event := self.peek_event()).anchor}); write it out"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+            return super().compose_node(parent, index)
+
+        def construct_scalar(self, node: Any) -> Any:
+            if len(node.value) > 300 and node.tag.endswith((":int", ":float")):
+                raise yaml.MarkedYAMLError(problem="a number must fit in 64 bits", problem_mark=node.start_mark)
+            return super().construct_scalar(node)
+
+    return Plain
 
 
 # CSV.
@@ -197,63 +159,43 @@ def parse_csv(
     text: str, columns: Sequence[str], path: Path | str, *, delimiter: str = ","
 ) -> list[tuple[int, dict[str, str]]]:
     """Same as `read_csv`, for a file's text."""
-    (_, names), *cells = [*_cells(text, path, delimiter)] or [(1, [])]
-    names = [name.strip() for name in names]
+    (_, names), *cells = parse_cells(text, path, delimiter) or [(1, [""])]
     if wrong := next((name for name in columns if names.count(name) != 1), None):
         problem = f"the first line must name the columns {', '.join(columns)}"
         raise UserError(path, problem, f"'{wrong}' is {'there twice' if wrong in names else 'missing'}")
     for number, row in cells:
         if len(row) != len(names):
-            raise UserError(
-                f"{path}, line {number}", f"must have {len(names)} fields", "put quotes around a list with commas"
-            )
+            fix = "put quotes around a list with commas"
+            raise UserError(f"{path}, line {number}", f"must have {len(names)} fields", fix)
     return [(number, dict(zip(names, row, strict=True))) for number, row in cells]
 
 
-def read_cells(path: Path | str) -> list[tuple[int, list[str]]]:
-    """(line number, stripped cells) of every line that is not blank, for a file without column names.
-    Raises UserError naming the line."""
-    rows = [(number, [cell.strip() for cell in row]) for number, row in _cells(read_text(path, LIST), path)]
-    return [(number, row) for number, row in rows if any(row)]
-
-
-def _cells(text: str, path: Path | str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """(line number, cells) of every line that is not empty."""
+def parse_cells(text: str, path: Path | str, delimiter: str = ",") -> list[tuple[int, list[str]]]:
+    """(line number, stripped cells) of every line that is not blank. Raises UserError naming the line."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
-        yield from ((reader.line_num, row) for row in reader if row)
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num}", f"is not CSV: {error}") from error
+    return [(number, row) for number, row in rows if any(row)]
 
 
 # XML.
 
 
+@dataclass(eq=False, slots=True)
 class Node:
-    """An XML element. text: the text before its first child."""
+    """An XML element. where: the file and line in which it begins. text: the text before its first child."""
 
-    __slots__ = ("_children", "attributes", "file", "line", "tag", "text")
-
-    def __init__(self, tag: str, attributes: dict[str, str], file: Path, line: int) -> None:
-        self.tag, self.attributes, self.file, self.line, self.text = tag, attributes, file, line, ""
-        self._children: list[Node] | None = None
-
-    @property
-    def where(self) -> str:
-        """The file and line in which it begins, for messages."""
-        return f"{self.file}, line {self.line}"
-
-    @property
-    def children(self) -> Sequence[Node]:
-        return self._children or ()
-
-    def add(self, child: Node) -> None:
-        self._children = self._children or []
-        self._children.append(child)
+    tag: str
+    attributes: dict[str, str]
+    where: str
+    text: str = ""
+    children: list[Node] = field(default_factory=list)
 
     def all(self, *path: str) -> Iterator[Node]:
         """The elements at the end of a path of tags below this one."""
-        below = [self]
+        below: list[Node] = [self]
         for tag in path:
             below = [child for node in below for child in node.children if child.tag == tag]
         yield from below
@@ -265,57 +207,44 @@ class Node:
         return self.attributes[name]
 
     def whole(self, name: str, default: int | None = None) -> int:
-        """An attribute that is a whole number of at most 18 digits, which fits in 64 bits. Raises UserError."""
+        """An attribute that is a whole number. Raises UserError."""
         text = self.get(name) if default is None else self.attributes.get(name, str(default))
-        digits = text.strip().removeprefix("-")
-        if not (digits.isascii() and digits.isdecimal() and len(digits) <= 18):
-            raise UserError(self.where, f"'{name}' of <{self.tag}> must be a whole number, not {show_json(text)}")
-        return int(text)
+        try:
+            return int(text)
+        except ValueError as error:
+            problem = f"'{name}' of <{self.tag}> must be a whole number, not {show_json(text)}"
+            raise UserError(self.where, problem) from error
 
 
 def read_xml(path: Path, root: str, *, absent: str = ABSENT) -> Node:
-    """The root of a file, whose tag must be `root`. Raises UserError."""
+    """The root of a file, whose tag must be `root`. Raises UserError, also for a document type, so there are no
+    entities that expand or download."""
     data = read_bytes(path, ANNOTATIONS, absent)
-    builder = _Builder(path)
+    parser: Any = expat.ParserCreate()
+    parser.buffer_text = True
+    open_nodes = [Node("", {}, str(path))]
+
+    def here() -> str:
+        return f"{path}, line {parser.CurrentLineNumber}"
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        open_nodes[-1].children.append(node := Node(tag, attributes, here()))
+        open_nodes.append(node)
+
+    def characters(text: str) -> None:
+        if not open_nodes[-1].children:
+            open_nodes[-1].text += text
+
+    def doctype(*_: object) -> None:
+        raise UserError(here(), "declares a document type, whose entities are not read", "remove <!DOCTYPE …>")
+
+    parser.StartElementHandler, parser.EndElementHandler = start, lambda _: open_nodes.pop()
+    parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = characters, doctype
     try:
-        builder.parser.Parse(data, True)
-    except expat.ExpatError as error:
-        raise UserError(f"{path}, line {error.lineno}", f"is not XML: {expat.ErrorString(error.code)}") from error
-    except (LookupError, ValueError) as error:  # an unknown encoding, or one that is not one byte per character
-        raise UserError(path, f"is not XML that is read: {first_line(error)}", "save it as UTF-8") from error
-    node = builder.root
-    assert node is not None  # expat reports a missing root element itself
+        parser.Parse(data, True)
+    except (expat.ExpatError, LookupError, ValueError) as error:  # LookupError: an unknown encoding
+        raise UserError(path, f"is not XML: {first_line(error)}") from error
+    (node,) = open_nodes[0].children
     if node.tag != root:
         raise UserError(node.where, f"the document is a <{node.tag}>, not <{root}>")
     return node
-
-
-class _Builder:
-    """Builds nodes from expat's events. Refuses document types, so there are no entities that expand or download."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.open: list[Node] = []
-        self.root: Node | None = None
-        self.parser: Any = expat.ParserCreate()
-        self.parser.buffer_text = True
-        self.parser.StartDoctypeDeclHandler = self.doctype
-        self.parser.StartElementHandler = self.start
-        self.parser.EndElementHandler = lambda tag: self.open.pop()
-        self.parser.CharacterDataHandler = self.characters
-
-    def doctype(self, *_: object) -> None:
-        where = f"{self.path}, line {self.parser.CurrentLineNumber}"
-        raise UserError(where, "declares a document type, whose entities are not read", "remove <!DOCTYPE …>")
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        node = Node(tag, attributes, self.path, self.parser.CurrentLineNumber)
-        if self.open:
-            self.open[-1].add(node)
-        else:
-            self.root = node
-        self.open.append(node)
-
-    def characters(self, text: str) -> None:
-        if self.open and not self.open[-1].children:
-            self.open[-1].text += text

@@ -7,7 +7,7 @@ On disk, 255 in an 8-bit picture and 65535 in a 16-bit one mean "no label". In a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -46,22 +46,30 @@ def map_folder(folder: Path) -> Path:
     return next((folder / name for name in MAP_FOLDERS if (folder / name).is_dir()), folder)
 
 
+def walk(top: Path, leave_out: Callable[[Path], bool] = lambda folder: False) -> Iterator[Path]:
+    """Every file below a folder, without hidden ones and what is in folders to leave out. Follows links, but not in
+    circles. Raises UserError for a folder that cannot be listed."""
+
+    def stop(error: OSError) -> None:
+        raise UserError(error.filename, f"the folder cannot be read ({error.strerror})") from error
+
+    seen: set[str] = set()
+    for here, folders, names in os.walk(top, followlinks=True, onerror=stop):
+        real = os.path.realpath(here)
+        if real in seen or (Path(here) != top and leave_out(Path(here))):
+            folders.clear()
+            continue
+        seen.add(real)
+        # Sorted, because the first of a folder and a link to it is taken.
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(here, name) for name in names if not name.startswith("."))
+
+
 def find_maps(folder: Path) -> dict[str, Path]:
     """Name → PNG file, for all PNG files below a folder, in the order of names. A name is the path in the folder
     without ending, with `/`."""
-    maps: dict[str, Path] = {}
-    seen: set[str] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        if os.path.realpath(parent) in seen:  # circular links
-            folders.clear()
-            continue
-        seen.add(os.path.realpath(parent))
-        folders.sort()  # the first of a folder and a link to it is taken
-        for name in names:
-            path = Path(parent, name)
-            if name.lower().endswith(".png") and not name.startswith(".") and path.is_file():
-                maps[path.relative_to(folder).with_suffix("").as_posix()] = path
-    return dict(sorted(maps.items()))
+    files = [path for path in walk(folder) if path.suffix.lower() == ".png" and path.is_file()]
+    return dict(sorted((path.relative_to(folder).with_suffix("").as_posix(), path) for path in files))
 
 
 def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list[str]]:
@@ -87,12 +95,11 @@ def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list
             raise UserError(folder, f"{paths[0]} and {paths[1]} could both belong to label '{name}'", "keep one")
         if not paths:
             missing.append(name)
-        elif other := owner.get(paths[0]):
+            continue
+        if other := owner.get(paths[0]):
             problem = f"is the only prediction of two labels, '{other}' and '{name}'"
             raise UserError(paths[0], problem, "use the labels' subfolders")
-        else:
-            owner[paths[0]] = name
-            paired[name] = paths[0]
+        owner[paths[0]], paired[name] = name, paths[0]
     return paired, missing
 
 
@@ -116,7 +123,7 @@ def resize_nearest(array: np.ndarray, height: int, width: int) -> np.ndarray:
     return array[rows[:, None], columns]
 
 
-@cache  # cached: it takes a millisecond, longer than encoding a mask
+@cache  # it takes longer than encoding a mask
 def voc_palette() -> list[int]:
     """VOC's 256 colours as 768 values in [0, 255] (R, G, B, R, …), for Pillow's `putpalette`.
 

@@ -1,7 +1,7 @@
-"""Text for people: values in a short form for messages, and streams that escape control characters.
+"""Text for people: values in a short form, and streams that escape control characters.
 
-Names and values come from foreign files. They must not control the terminal, and an encoding or a closed pipe must not
-cause a crash. So the command line's streams escape what they write, and messages hold names as they are.
+Names from foreign files must not control the terminal, and an encoding or a closed pipe must not cause a crash. So the
+command line's streams escape what they write, and messages hold names as they are.
 """
 
 from __future__ import annotations
@@ -44,11 +44,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def show_bytes(count: float) -> str:
     """1234567 → `1.2 MB`."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+    if count < 1000:
+        return f"{count:.0f} bytes"
+    unit = next(unit for unit in ("kB", "MB", "GB", "TB") if (count := count / 1000) < 1000 or unit == "TB")
+    return f"{count:.1f} {unit}"
 
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|(?<=.)\r(?!\n)")
@@ -104,18 +103,14 @@ def escaped_streams() -> Iterator[None]:
     """During the block, stdout and stderr are `EscapedStream`. They write characters missing in their encoding as
     `\\u2192`, and discard output if closed."""
     before = sys.stdout, sys.stderr
-    opened = []
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None or stream.closed:
-            stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # closed below
-            opened.append(stream)
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-        setattr(sys, name, EscapedStream(stream))
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
-        for stream in opened:
-            stream.close()
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            stream = nowhere if stream is None or stream.closed else stream
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
+            setattr(sys, name, EscapedStream(stream))
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
-from .outputs import clear_leftovers, fresh_name
+from .outputs import clear_leftovers
 
 LOCK = ".lock"
 STORES = (
@@ -97,27 +97,27 @@ def check_writable(out: Path | None, file: Path | None = None) -> None:
     Raises UserError naming the place that cannot be written to. Files are written by renaming, which would replace a
     device such as /dev/null, so `file` must be free, or a file, or a link to a file.
     """
+    if file and file.exists() and not file.is_file():
+        raise UserError(file, f"is {'a folder' if file.is_dir() else 'a device or a pipe'}", "name a file")
     for path, folder in ((out, out), (file, file and file.parent)):
-        if path is None or folder is None:
-            continue
-        try:
-            if path != out and path.exists() and not path.is_file():
-                raise UserError(path, f"is {'a folder' if path.is_dir() else 'a device or a pipe'}", "name a file")
-            tempfile.TemporaryFile(dir=_nearest(folder)).close()
-        except OSError as error:
-            raise UserError(path, f"cannot be written to ({error.strerror or error})", "name another place") from error
-        clear_leftovers(folder, older=3600.0)  # seconds: without a lock, another run may be writing
+        if path is not None and folder is not None:
+            with _writing(path, "name another place"):
+                tempfile.TemporaryFile(dir=_nearest(folder)).close()
+
+
+@contextmanager
+def _writing(path: Path, fix: str = "") -> Iterator[None]:
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(path, "there is a file where the folder should be", fix) from error
+    except OSError as error:
+        raise UserError(path, f"cannot be written to ({error.strerror or error})", fix) from error
 
 
 def _nearest(folder: Path) -> Path:
     """The folder, or its nearest existing parent. Raises OSError for an impossible name."""
-    try:
-        os.stat(folder)
-    except FileNotFoundError:
-        if folder.is_symlink():
-            raise  # a broken link: no folder can be made in its place
-        return _nearest(folder.parent)
-    return folder
+    return next(each for each in (folder, *folder.parents) if each.exists())
 
 
 class InUse(UserError):
@@ -126,87 +126,62 @@ class InUse(UserError):
 
 @contextmanager
 def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None = None) -> Iterator[None]:
-    """Make the folder if needed, and lock out other runs during the block. Raises UserError if another run is using it,
-    or if it cannot be written to. out: the name in errors.
+    """Make the folder if needed, and lock out other runs during the block. Raises UserError if another run is using it
+    (InUse), or if it cannot be written to. out: the name in errors.
 
     The lock is the kernel's, so a killed run never holds it. First removes half-written files of killed runs in the
     folder and in its folders `below`. Folders made here are removed again if nothing was written.
     """
-    out = out or folder
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(out, "there is a file where the folder should be") from error
-    except OSError as error:
-        raise UserError(out, f"the folder cannot be made: {error.strerror}") from error
-    try:
-        with _lock(folder, out):
-            clear_leftovers(folder, below)
-            yield
-    finally:
-        for path in made:
-            with suppress(OSError):  # not empty
-                path.rmdir()
-
-
-@contextmanager
-def _lock(folder: Path, out: Path) -> Iterator[None]:
-    """Hold a folder's lock, and remove its file afterwards. Raises UserError naming `out` if another run holds it
-    (InUse), if the lock's name belongs to something else, or if nothing can be written."""
     from filelock import FileLock, Timeout
 
-    path = folder / LOCK
+    out, path = out or folder, folder / LOCK
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     lock = FileLock(path, timeout=0, thread_local=False)
     try:
-        if path.is_symlink() or (path.exists() and not path.is_file()):
-            raise UserError(
-                out, f"{LOCK} in it is a link or no regular file, which no run of seediff left", "remove it"
-            )
-        lock.acquire()
-        path.write_text(str(os.getpid()))
-    except Timeout as error:
-        holder = path.read_bytes()[:20].decode("ascii", "replace") if path.is_file() else ""
-        holder = holder if holder.isdigit() else "unknown"
-        raise InUse(out, f"in use by another run (process {holder})", "wait for it or choose another folder") from error
-    except OSError as error:
-        if lock.is_locked:
-            with suppress(OSError):
-                path.unlink()  # a full disk; nobody else holds the lock
-            lock.release()
-        raise UserError(out, f"the folder cannot be written to: {error.strerror}") from error
-    try:
+        with _writing(out):
+            folder.mkdir(parents=True, exist_ok=True)
+            if path.is_symlink() or (path.exists() and not path.is_file()):
+                raise UserError(out, f"{LOCK} in it is no regular file, which no run of seediff left", "remove it")
+            try:
+                lock.acquire()
+            except Timeout as error:
+                holder = path.read_text(errors="replace") or "unknown"
+                fix = "wait for it or choose another folder"
+                raise InUse(out, f"in use by another run (process {holder[:20]})", fix) from error
+            path.write_text(str(os.getpid()))
+        clear_leftovers(folder, below)
         yield
     finally:
-        with suppress(OSError):
-            path.unlink()  # removed while held, so that waiting processes notice that it is gone
-        lock.release()
+        if lock.is_locked:
+            with suppress(OSError):
+                path.unlink()  # removed while held, so that waiting processes notice that it is gone
+            lock.release()
+        for each in made:
+            with suppress(OSError):  # not empty
+                each.rmdir()
 
 
 @contextmanager
 def stage_output(out: Path | str) -> Iterator[Path]:
-    """A hidden folder beside `out`, with a random name, that becomes `out` if the block succeeds, and is removed
-    otherwise.
+    """A hidden folder beside `out` that becomes `out` if the block succeeds, and is removed otherwise.
 
-    First removes leftovers of killed runs. Raises UserError if another run is making the same `out`, or if `out` exists
-    and is not empty.
+    First empties what a killed run left there. Raises UserError if another run is making the same `out`, or if `out`
+    exists and is not empty.
     """
     out = parse_folder(out) if isinstance(out, str) else out
     check_free(out)
-    target = Path(os.path.realpath(out))
-    part = target.with_name(fresh_name(target.name))
-    for left in target.parent.glob(f"{part.name[:9]}*.part"):
-        try:
-            if not left.is_symlink():
-                with _lock(left, out):
-                    shutil.rmtree(left, ignore_errors=True)
-        except InUse:
-            raise
-        except UserError:  # a file, or another user's folder
-            continue
+    target = out.resolve()
+    part = target.with_name(f".{target.name}.part")
+    if part.is_symlink():
+        raise UserError(part, "is a link, which no run of seediff left", "remove it")
     with open_folder(part, out=out):
         check_free(out)  # another run may have finished meanwhile
         try:
+            for left in part.iterdir():
+                if left.is_dir() and not left.is_symlink():
+                    shutil.rmtree(left)
+                elif left.name != LOCK:
+                    left.unlink()
             yield part
             if target.is_dir():
                 target.rmdir()  # empty
@@ -221,15 +196,11 @@ def stage_output(out: Path | str) -> Iterator[Path]:
 def check_free(out: Path, *, replaced: bool = True) -> None:
     """Raise UserError unless `out` is free, or an empty folder. replaced: the output is made beside it and takes its
     place, which neither a mounted folder nor the current one allows."""
-    if os.path.lexists(out) and not out.is_dir():
-        raise UserError(out, "there is a file where the folder should be")
-    try:
+    with _writing(out, "choose another folder"):
+        if not os.path.lexists(out):
+            return
         if any(out.iterdir()):
             raise UserError(out, "is there already and not empty", "choose another folder")
-        if replaced and (os.path.ismount(os.path.realpath(out)) or os.path.samefile(out, os.curdir)):
+        if replaced and (os.path.ismount(out.resolve()) or out.samefile(os.curdir)):
             problem = "is a mounted or the current folder, which the finished output cannot replace"
             raise UserError(out, problem, "name a new folder in it")
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise UserError(out, str(error.strerror or error), "choose another folder") from error

@@ -12,8 +12,6 @@ import re
 import secrets
 import shutil
 import sys
-import time
-import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,11 +30,9 @@ LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.part")
 """Matches names from `fresh_name`. Such a file was left by a killed run, unless a process is using it."""
 
 
-def fresh_name(of: str = "") -> str:
-    """A hidden random name. of: the final name; two names of one file begin with the same nine characters, by which
-    leftovers are found.
-    """
-    return f".{zlib.crc32(os.fsencode(of)):08x}{secrets.token_hex(4)}.part"
+def fresh_name() -> str:
+    """A hidden random name."""
+    return f".{secrets.token_hex(8)}.part"
 
 
 @contextmanager
@@ -78,12 +74,27 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
 
 def put(path: Path, data: bytes) -> None:
     """Write a file like `write_atomic`, to a name that must be free. Raises UserError if it is taken."""
-    check_new(path)
+    _check_new(path)
     write_atomic(path, data)
 
 
-def check_new(path: Path) -> None:
-    """Raise UserError if a new file would replace another one of the same output."""
+def copy_new(source: Path, target: Path, *, link: bool = False) -> None:
+    """Copy a file, byte by byte, to a name that must be free, and make its parents. link: make a hard link instead, if
+    the file system has them.
+
+    Raises UserError if the name is taken, or if the source is missing or not a file (a pipe, a folder); OSError naming
+    the target.
+    """
+    _check_new(target)
+    with open_regular(source, sys.maxsize) as reading, replace_file(target) as part:
+        if link:
+            with suppress(OSError):
+                return os.link(source.resolve(), part)  # a hard link to a symbolic link would be one itself
+        with part.open("xb") as writing:
+            shutil.copyfileobj(reading, writing, 1 << 20)
+
+
+def _check_new(path: Path) -> None:
     if path.exists():
         problem = "two files would have this name in the output"
         raise UserError(path.name, problem, "rename one (some file systems know no capital letters)")
@@ -111,10 +122,9 @@ def write_tensors(
     metadata: use at most one key if files must be equal, because several are written in no fixed order. Raises OSError
     naming the file.
     """
-    # Not save_file: it writes to a random hidden file, which would stay behind if the process is killed.
-    # The two modules write the same bytes; numpy's does without torch.
     import numpy as np
 
+    # The two modules write the same bytes; numpy's does without torch. `save_file` would leave a file if killed.
     if any(isinstance(values, np.ndarray) for values in tensors.values()):
         from safetensors.numpy import save
     else:
@@ -122,30 +132,11 @@ def write_tensors(
     write_atomic(path, save(dict(tensors), dict(metadata) if metadata else None))  # type: ignore[arg-type]
 
 
-def copy_new(source: Path, target: Path, *, link: bool = False) -> None:
-    """Copy a file, byte by byte, to a name that must be free, and make its parents. link: make a hard link instead, if
-    the file system has them.
-
-    Raises UserError if the name is taken, or if the source is missing or not a file (a pipe, a folder); OSError naming
-    the target.
-    """
-    check_new(target)
-    with open_regular(source, sys.maxsize) as reading, replace_file(target) as part:
-        if link:
-            with suppress(OSError):
-                return os.link(source.resolve(), part)  # a hard link to a symbolic link would be one itself
-        with part.open("xb") as writing:
-            shutil.copyfileobj(reading, writing, 1 << 20)
-
-
-def clear_leftovers(folder: Path, below: Collection[str] = (), *, older: float | None = None) -> None:
+def clear_leftovers(folder: Path, below: Collection[str] = ()) -> None:
     """Remove half-written files of killed runs in a folder, and everywhere in its folders `below`. Does not follow
-    links, and leaves files that cannot be removed.
-
-    older: only files of at least this age in seconds, if another run may be active.
-    """
+    links, and leaves files that cannot be removed."""
     folders = [folder / name for name in below if not (folder / name).is_symlink()]
     for path in (*folder.glob(".*.part"), *(path for each in folders for path in each.rglob(".*.part"))):
         with suppress(OSError):
-            if LEFTOVER.fullmatch(path.name) and (older is None or time.time() - path.lstat().st_mtime >= older):
+            if LEFTOVER.fullmatch(path.name):
                 path.unlink()

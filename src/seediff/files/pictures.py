@@ -1,16 +1,13 @@
-"""Pictures of data sets: regular files, a limit on pixels checked in the header, and one-line errors from all
-decoders.
-"""
+"""Pictures: a limit on pixels checked in the header, one-line errors from all decoders, and orientation."""
 
 from __future__ import annotations
 
 import io
 import threading
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -18,9 +15,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from ..errors import UserError, first_line
 from .reading import PICTURE, open_regular, read_bytes
 
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000")
-"""Pillow's allowed decoders. The others are not for photographs, and some run other programs (EPS) or accept almost any
-bytes (TGA).
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
+"""Pillow's allowed decoders, the common ones first, because Pillow loads all of its own only for the others. Those that
+are not here are not for photographs; some run other programs (EPS) or accept almost any bytes (TGA).
 """
 MAX_MEGAPIXELS = 100.0
 """Default maximum size of a picture in megapixels: 300 MB of colours."""
@@ -32,33 +29,28 @@ def open_picture(
     source: Path | bytes,
     where: str | None = None,
     *,
-    formats: Collection[str] = FORMATS,
-    max_megapixels: float | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Iterator[Image.Image]:
-    """Open a picture and read its header. where: its name in messages; None: its path. formats: Pillow's names of the
-    allowed formats.
+    """Open a picture and read its header. where: its name in messages; None: its path.
 
     Raises UserError, also for errors while decoding in the block, if it is missing, not a regular file, not a picture,
-    cut off, or too large. Pillow's own warnings and limit are switched off while the header is read; threads take
-    turns.
+    cut off, or too large.
     """
     name = where or (str(source) if isinstance(source, Path) else "a picture")
     opened = nullcontext(io.BytesIO(source)) if isinstance(source, bytes) else open_regular(source, PICTURE)
-    try:
-        with opened as file:
+    with opened as file:
+        try:
             with quiet_pillow():
-                picture = _identified(file, formats)
+                picture = Image.open(file, formats=FORMATS)
             with picture:
                 check_pixels(picture.size, name, max_megapixels)
                 yield picture
-    except UserError:
-        raise
-    except UnidentifiedImageError as error:
-        problem = "cannot be read as a picture: it is empty, or none of a format that is read"
-        raise UserError(name, f"{problem} ({', '.join(sorted(FORMATS))})") from error
-    except Exception as error:  # decoders raise nearly anything for broken files
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise UserError(name, f"cannot be read as a picture ({reason})") from error
+        except UserError:
+            raise
+        except Exception as error:  # decoders raise nearly anything for broken files
+            unknown = f"it is empty, or none of a format that is read: {', '.join(sorted(FORMATS))}"
+            reason = unknown if isinstance(error, UnidentifiedImageError) else first_line(error)
+            raise UserError(name, f"cannot be read as a picture ({reason})") from error
 
 
 @contextmanager
@@ -73,47 +65,25 @@ def quiet_pillow() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _identified(file: BinaryIO, formats: Collection[str]) -> Image.Image:
-    """Load only the common decoders, because loading all takes a tenth of a second."""
-    Image.preinit()
-    common = [name for name in formats if name in Image.OPEN]
-    try:
-        return Image.open(file, formats=common)
-    except UnidentifiedImageError:
-        Image.init()
-        rest = [name for name in formats if name in Image.OPEN and name not in common]
-        if not rest:
-            raise
-        file.seek(0)
-        return Image.open(file, formats=rest)
-
-
-def check_pixels(size: tuple[int, int], name: str, max_megapixels: float | None = None) -> None:
+def check_pixels(size: tuple[int, int], name: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
     """Raise UserError if a picture (width, height) has more pixels than allowed."""
     width, height = size
-    allowed = MAX_MEGAPIXELS if max_megapixels is None else max_megapixels
-    if width * height > allowed * 1e6:
+    if width * height > max_megapixels * 1e6:
         megapixels = f"{width * height / 1e6:.4g} megapixels ({width} × {height})"
-        raise UserError(name, f"{megapixels}, more than the {allowed:g} allowed", "make it smaller")
+        raise UserError(name, f"{megapixels}, more than the {max_megapixels:g} allowed", "make it smaller")
 
 
 def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
     """The picture in a mode with 8 bits per channel, which Pillow can convert further; it would clip 16-bit grey to
     white. Raises UserError beginning with `name` for pixels that do not say which value is white."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
-        # Pillow scales PGM to 16 bits; a 12-bit TIFF keeps its range, and says so in BitsPerSample.
-        tags = getattr(image, "tag_v2", {})
-        white = 4095 if tags.get(258) == (12,) else 65535
-        levels = np.minimum((np.arange(65536) * 255 + white // 2) // white, 255).astype(np.uint8)
-        if tags.get(262) == 0:  # PhotometricInterpretation: zero is white
-            levels = 255 - levels
-        if isinstance(clear := image.info.get("transparency"), int):
-            levels[clear] = 255  # white, which is what photographs are laid on
-        return Image.fromarray(levels[np.asarray(image)])
-    if image.mode in ("I", "F"):
-        kind = "floating-point" if image.mode == "F" else "32-bit or signed"
-        raise UserError(name, f"{kind} pixels say nowhere which value is white; save it with 8 or 16 bits")
-    return image.convert("LA") if image.mode == "La" else image
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):  # Pillow scales PGM to 16 bits
+        tags = getattr(image, "tag_v2", {})  # of a TIFF: bits per sample, and whether zero is white
+        if tags.get(258, (16,)) == (16,) and tags.get(262, 1) == 1:
+            return Image.fromarray(((np.arange(65536) * 255 + 32767) // 65535).astype(np.uint8)[np.asarray(image)])
+    elif image.mode not in ("I", "F"):
+        return image
+    problem = f"{image.mode} pixels of this kind say nowhere which value is white"
+    raise UserError(name, problem, "save it with 8 bits, or 16-bit grey")
 
 
 def in_rgb(image: Image.Image, name: Path | str = "the picture") -> Image.Image:

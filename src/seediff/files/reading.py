@@ -1,19 +1,18 @@
 """Bytes, text and lines of regular files, up to a limit.
 
-Reading a named pipe, a device or a socket could take forever, and a file of a terabyte would fill the memory. Both are
-detected before anything is read, and reported in one line.
+Reading a named pipe could take forever, and a file of a terabyte would fill the memory. Both are refused before
+anything is read.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import UserError, first_line
+from ..errors import UserError
 from .messages import show_bytes, show_json
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -30,53 +29,32 @@ PICTURE = GIB
 LINE = 4 * MIB
 """Maximum length of a line in a file of rows."""
 ABSENT = "there is no such file"
-_OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 
-@contextmanager
-def open_regular(path: Path | str, limit: int, absent: str = ABSENT) -> Iterator[BinaryIO]:
+def open_regular(path: Path | str, limit: int, absent: str = ABSENT) -> BinaryIO:
     """Open a regular file of at most `limit` bytes for reading. Follows links.
 
-    Raises UserError naming the file if it is missing (message `absent`), not a regular file, too large, or not
-    readable, also while the block reads.
+    Raises UserError naming the file if it is missing (message `absent`), of another kind, too large, or not readable.
     """
     try:
-        _check_kind(path, os.stat(path), limit)  # before opening, because opening some devices has an effect
-        file = os.fdopen(os.open(path, _OPEN), "rb")
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(path, f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'a device')}, not a regular file")
+        if status.st_size > limit:
+            size, most = show_bytes(status.st_size), show_bytes(limit)
+            raise UserError(path, f"has {size}; a file of this kind may have {most} at most")
+        return open(path, "rb")
     except FileNotFoundError as error:
         raise UserError(path, absent) from error
-    except OSError as error:
-        raise UserError(path, f"cannot be read: {error.strerror or error}") from error
-    except ValueError as error:  # a null byte or a lone surrogate in the path
-        raise UserError(path, f"is no path of a file ({error})") from error
-    with file:
-        _check_kind(path, os.fstat(file.fileno()), limit)  # the open file may be another one by now
-        try:
-            yield file
-        except OSError as error:
-            if error.errno is None or error.filename is not None:  # an error from a decoder, or about another file
-                raise
-            raise UserError(path, f"cannot be read: {error.strerror}") from error
-
-
-def _check_kind(path: Path | str, status: os.stat_result, limit: int) -> None:
-    """Raise UserError unless this is a regular file of at most `limit` bytes."""
-    if not stat.S_ISREG(status.st_mode):
-        raise UserError(path, f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'a device')}, not a regular file")
-    if status.st_size > limit:
-        raise UserError(
-            path, f"has {show_bytes(status.st_size)}; a file of this kind may have {show_bytes(limit)} at most"
-        )
+    except (OSError, ValueError) as error:  # ValueError: a null byte or a lone surrogate in the path
+        raise UserError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def read_bytes(path: Path | str, limit: int, absent: str = ABSENT) -> bytes:
     """All bytes of a regular file of at most `limit` bytes. Raises UserError like `open_regular`."""
     with open_regular(path, limit, absent) as file:
-        data = file.read(limit + 1)  # some files, such as those in /proc, report no size
-    if len(data) > limit:
-        raise UserError(path, f"has more than {show_bytes(limit)}, which is the most that a file of this kind may have")
-    return data
+        return file.read()
 
 
 def read_text(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> str:
@@ -98,8 +76,7 @@ def read_lines(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> lis
 
 
 def inside(root: Path, name: object, where: object = "", field: str = "") -> Path:
-    """root/name, which must be inside `root`, also after following links, because files and folders may come from
-    anybody.
+    """root/name, which must be inside `root`, also after following links, because data sets may come from anybody.
 
     name: text from a file, relative to `root`; or a Path below `root`. where, field: the row and field with the name,
     for errors. Raises UserError, also for a name that no file can have.
@@ -113,14 +90,12 @@ def inside(root: Path, name: object, where: object = "", field: str = "") -> Pat
             os.stat(path)  # fails for names that are too long, and for links in a circle
         leads_out = not path.resolve().is_relative_to(root.resolve())
     except (OSError, ValueError) as error:  # such as a null byte
-        reason = getattr(error, "strerror", "") or first_line(error)
-        raise UserError(
-            where or path, f"{said}is no path that can be used: {show_json(str(name))} ({reason})"
-        ) from error
-    if leads_out and field:
-        raise UserError(
-            where, f"{said}leads out of the dataset folder: {show_json(str(name))}", "paths are relative to it"
+        problem = (
+            f"{said}is no path that can be used: {show_json(str(name))} ({getattr(error, 'strerror', None) or error})"
         )
+        raise UserError(where or path, problem) from error
     if leads_out:
-        raise UserError(path, f"is a link that leads out of {root}; what is outside of it is neither read nor written")
+        what = f"{said}leads out of the dataset folder: {show_json(str(name))}"
+        link = f"is a link that leads out of {root}; what is outside of it is neither read nor written"
+        raise UserError(where if field else path, what if field else link)
     return path

@@ -135,8 +135,8 @@ class Session:
         self._stack = ExitStack()
         try:
             self._stack.enter_context(open_folder(subject.folder, (REVIEWED,)))
-        except InUse as error:
-            raise InUse(error.subject, error.problem, "wait for it or use its window") from error
+        except InUse:
+            raise
         except UserError:
             self.read_only = "the folder cannot be written to: nothing can be saved"
         try:

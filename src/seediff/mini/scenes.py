@@ -87,8 +87,8 @@ def read_blobs(file: TensorFile, kind: str, count: int, what: str) -> list[bytes
     """Unpack `count` encoded pictures from `pack_blobs`. what: the expected kind of file. Raises UserError naming the
     file.
     """
-    file.check(kind, ("U8",), (None,), what)
-    file.check(f"{kind}.ends", ("I64",), (count,), what)
+    file.check(kind, "U8", (None,), what)
+    file.check(f"{kind}.ends", "I64", (count,), what)
     tensors = file.load("np", (kind, f"{kind}.ends"))
     data, ends = tensors[kind].tobytes(), [0, *tensors[f"{kind}.ends"].tolist()]
     if ends[-1] != len(data) or any(a >= b for a, b in pairwise(ends)):
@@ -104,7 +104,7 @@ def decode_scene(blobs: Sequence[bytes], where: str, mode: str, most: int) -> It
     """
     for number, blob in enumerate(blobs):
         name = f"{where}, picture {number}"
-        with open_picture(blob, name, formats=("PNG", "WEBP")) as picture:
+        with open_picture(blob, name) as picture:
             if max(picture.size) > most:
                 raise UserError(f"{name}: is {picture.width} × {picture.height}; no side may be longer than {most}")
             image: Image.Image = picture if picture.mode == mode else picture.convert(mode)
