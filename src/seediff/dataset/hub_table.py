@@ -27,24 +27,18 @@ def hub_table(samples: Sequence[Sample], classes: Sequence[str]) -> Dataset:
         }
     )
     records = [_record(sample, classes) for sample in samples]
-    columns = {name: [record[name] for record in records] for name in features}
+    columns = {name: [record[name] for record in records] for name in features}  # also without a sample
     return datasets.Dataset.from_dict(columns, features=features)
 
 
 def _record(sample: Sample, classes: Sequence[str]) -> dict[str, Any]:
     labels = sample.labels(len(classes))
-    row = sample.row(labels, classes)
+    row, file = sample.row(labels, classes), sample.file()  # a file is read only when the picture is accessed
+    name = str(file.absolute()) if file else f"{sample.name}.{sample.suffix}"
     return {
-        "image": _picture(sample),
+        "image": {"bytes": None if file else sample.data(), "path": name},
         "label_map": {"bytes": sample.mask_data(labels), "path": f"{sample.name}.png"},
         "class_ids": row["class_ids"],
         "name": sample.name,
         "metadata": row_text(row),
     }
-
-
-def _picture(sample: Sample) -> dict[str, Any]:
-    """The picture's path if it is a file, so that it is read only when accessed, or else its bytes."""
-    if file := sample.file():
-        return {"bytes": None, "path": str(file.absolute())}
-    return {"bytes": sample.data(), "path": f"{sample.name}.{sample.suffix}"}

@@ -32,19 +32,18 @@ from .known import FORMATS, FormatName, SourceName, codec
 
 CHUNK = 8
 """Samples that are sent to a worker process together, because one takes only a millisecond or two."""
-
 WITH_OBJECTS: tuple[FormatName, ...] = ("coco", "yolo", "labelstudio")
 """Formats that always hold the objects of samples; formats with an option `objects` hold them on request."""
-
 Follow = Callable[[Sequence[Any]], Iterable[Any]]
 """Wraps samples, to show progress."""
+Labels = np.ndarray | Instances
+"""A label map, or the visible pixels of each shape."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The result of an export. samples, files: how many were written; files of all kinds count. notes: lines about what
-    was lost.
-    """
+    """The result of an export: the numbers of samples and of files of all kinds; and notes, lines about what was
+    lost."""
 
     samples: int
     files: int
@@ -92,9 +91,8 @@ class Export:
         """The samples in their order, or sorted by `key(name, split)`, each with the result of
         `encode(sample, classes=…, **options)`. encode: a module-level function, because it may run in another process.
         Raises UserError naming a sample that cannot be used."""
-        work = self.stack.enter_context(
-            in_order(partial(encode, classes=self.classes, **options), self.workers, chunk=CHUNK)
-        )
+        encode = partial(encode, classes=self.classes, **options)
+        work = self.stack.enter_context(in_order(encode, self.workers, chunk=CHUNK))
         rows = list(zip(self.names, self.splits, self.samples, strict=True))
         if key is not None:
             rows.sort(key=lambda row: key(row[0], row[1]))
@@ -109,9 +107,8 @@ class Export:
         self.files += 1
 
     def put_image(self, path: str, placed: Placed) -> None:
-        """Copy the sample's picture, or link it. Of a picture with an EXIF orientation, a copy without its EXIF and XMP
-        data is written.
-        """
+        """Copy the sample's picture, or link it. Of a picture with an EXIF orientation, a copy without it is
+        written."""
         placed.sample.put_image(self.folder / path, link=self.link)
         self.files += 1
 
@@ -136,16 +133,14 @@ def export(
     """Write samples in a format. The arguments are those of `Dataset.export`; options: those of the codec's `write`.
     `out` appears only when it is complete. Raises UserError naming a sample that cannot be used."""
     check_class_list(classes)
-    samples = list(samples)
+    samples, write = list(samples), codec(name).write
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
     splits = assign_splits([sample.name for sample in samples], [sample.metadata for sample in samples], split, seed)
     with stage_output(out) as folder, ExitStack() as stack:
         export = Export(folder, tuple(classes), samples, names, splits, stack, link, workers, follow)
-        write = codec(name).write
         write(export, **options)
-    if (told := sum(sample.stored_instances is not None for sample in samples)) and not (
-        name in WITH_OBJECTS or options.get("objects")
-    ):
+    told = sum(sample.stored_instances is not None for sample in samples)
+    if told and name not in WITH_OBJECTS and not options.get("objects"):
         fix = "; --objects writes them" if "objects" in signature(write).parameters else ""
         export.note(f"objects of {told} samples are left out{fix}")
     return Exported(len(samples), export.files, tuple(export.notes))
@@ -153,9 +148,9 @@ def export(
 
 @dataclass
 class Source:
-    """The folder or file that is read. skip_missing: leave out labels whose picture is missing. notes: lines about what
-    is left out. taken: the names of samples so far. missing: the number of missing pictures. turned: the number of
-    pictures with an EXIF orientation. images: whether the format's import has this option."""
+    """The folder or file that is read. skip_missing: leave out labels whose picture is missing. images: whether the
+    import has this option. notes: lines about what is left out. taken: the names of samples so far. missing, turned:
+    the numbers of missing pictures, and of those with an EXIF orientation."""
 
     path: Path
     skip_missing: bool = False
@@ -181,11 +176,10 @@ class Source:
         missing and to be left out. key: the field that names the picture. Raises UserError, also for a name that leads
         out of its folder."""
         names = [portable(name) for name in names]
-        if at := self.found(folders, names, key, where):
-            return at
-        tried = [folder for folder in folders if folder.is_dir()] or folders
-        self.no_picture(where, f"there is no picture {show_json(names[0] if names else '')} in {tried[0]}")
-        return None
+        if (at := self.found(folders, names, key, where)) is None:
+            tried = [folder for folder in folders if folder.is_dir()] or folders
+            self.no_picture(where, f"there is no picture {show_json(names[0] if names else '')} in {tried[0]}")
+        return at
 
     def found(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
         """Same as `picture`, for names that are `portable`, but always None if the picture is missing."""
@@ -196,18 +190,18 @@ class Source:
         self,
         name: str,
         image: Path | bytes,
-        labels: Callable[[], np.ndarray | Instances],
+        labels: Callable[[], Labels],
         row: Mapping[str, Any],
         where: object,
         *files: Path,
         objects: bool | Callable[[], Instances] = False,
         shown: bool = False,
     ) -> Sample:
-        """A sample. name: must be new, and must not lead out of a dataset. labels: reads its label map, or the visible
-        pixels of each of its shapes. where: the sample's name in errors. files: must not be links that lead out of the
-        source. objects: True if each shape is an object, False if there are classes alone, or a function that reads
-        the objects. shown: whether the format's tool draws on the picture as its EXIF orientation turns it, which
-        decides where the size of the labels does not. Raises UserError."""
+        """A sample. name: must be new, and must not lead out of a dataset. labels: reads its label map or shapes.
+        where: the sample's name in errors. files: must not be links that lead out of the source. objects: True if each
+        shape is an object, False if there are classes alone, or a function that reads the objects. shown: whether the
+        format's tool draws on the picture as its EXIF orientation turns it, which decides where the size of the labels
+        does not. Raises UserError."""
         check_name(name, self.taken, where)
         for path in files:
             inside(self.path, path)
@@ -222,9 +216,7 @@ class Source:
         return Sample(image, partial(_label_map, reads[0]), instances, row, name=name)
 
 
-def _turn_back(
-    read: Callable[[], np.ndarray | Instances], image: Path | bytes, turn: int, shown: bool, where: str
-) -> np.ndarray | Instances:
+def _turn_back(read: Callable[[], Labels], image: Path | bytes, turn: int, shown: bool, where: str) -> Labels:
     """Labels of the picture as it is stored, as all of SeeDiff's are. read: reads them as they were drawn, on the
     stored picture or on the turned one; their size tells which. For a square, mirrored or upside-down picture it does
     not: then they are of the turned picture if `shown`, and otherwise this raises UserError."""
@@ -234,9 +226,7 @@ def _turn_back(
     if pixels.shape != turned:  # drawn on the stored picture, or of a wrong size, which is refused later
         return drawn
     if turned == size and not shown:
-        problem = (
-            f"has the EXIF orientation {turn}, and its size does not say whether its labels are of the turned picture"
-        )
+        problem = f"has the EXIF orientation {turn}, and its size does not say whether its labels are turned, too"
         raise UserError(image if isinstance(image, Path) else where, problem, "save the picture without an orientation")
     back = turned_back(pixels, turn)
     return replace(drawn, numbers=back) if isinstance(drawn, Instances) else back
@@ -247,7 +237,7 @@ def _drawn(read: Callable[[], Any]) -> Any:
     return read()  # cached, so that the shapes of a sample are painted once for its label map and its objects
 
 
-def _label_map(read: Callable[[], np.ndarray | Instances]) -> np.ndarray:
+def _label_map(read: Callable[[], Labels]) -> np.ndarray:
     drawn = read()
     return drawn.label_map() if isinstance(drawn, Instances) else drawn
 
@@ -259,35 +249,27 @@ def _objects(read: Callable[[], Any]) -> Instances:
 def portable(name: str) -> str:
     """A picture's path with / as separator, also if Windows wrote it. Of an absolute Windows path, only the last part,
     because the path is of another machine."""
-    if "\\" not in name:
-        return name
     path = PureWindowsPath(name)
-    return path.name if path.anchor else path.as_posix()
+    return name if "\\" not in name else path.name if path.anchor else path.as_posix()
 
 
 def read_format(
     name: SourceName, path: Path | str, *, skip_missing: bool = False, **options: Any
 ) -> tuple[tuple[str, ...], Iterable[Sample], list[str]]:
-    """The classes without the background, the samples, and lines about what is left out. Samples of parquet, WebDataset
-    and labelme are read one by one, as they are asked for, and their notes are complete after the last sample.
-    skip_missing: leave out labels whose picture is missing. options: those of the codec's `read`; None counts as not
-    given."""
+    """The classes without the background, the samples, and lines about what is left out, which are complete after the
+    last sample. skip_missing: leave out labels whose picture is missing. options: those of the codec's `read`; None
+    counts as not given."""
     read = codec(name).read
     source = Source(Path(path), skip_missing, "images" in signature(read).parameters)
     classes, samples = read(source, **{key: value for key, value in options.items() if value is not None})
-    if isinstance(samples, Sequence):
-        return classes, list(_count_samples(source, samples)), source.notes
-    return classes, _count_samples(source, samples), source.notes
+    return classes, _with_notes(source, samples), source.notes
 
 
-def _count_samples(source: Source, samples: Iterable[Sample]) -> Iterator[Sample]:
-    """Yield the samples, then add notes about samples that were left out, and pictures that were turned."""
+def _with_notes(source: Source, samples: Iterable[Sample]) -> Iterator[Sample]:
     yield from samples
     if source.turned:
         several = "pictures have" if source.turned > 1 else "picture has"
-        source.note(
-            f"{source.turned} {several} an EXIF orientation: written as stored, with labels of the turned picture"
-            " turned back"
-        )
+        turned = "written as stored, with labels of the turned picture turned back"
+        source.note(f"{source.turned} {several} an EXIF orientation: {turned}")
     if source.missing:
         source.note(f"labels whose picture is not there, left out: {source.missing}")

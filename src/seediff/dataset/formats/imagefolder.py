@@ -23,7 +23,6 @@ from .. import native
 from ..encoding import MaskFile
 from ..rows import check_class_list
 from ..sample import Sample
-from ..split import split_of
 from .drivers import Export, Source
 from .label_files import HUB_SPLITS, hub_card, palette, parse_row, row_text
 
@@ -62,9 +61,8 @@ def is_folder(folder: Path) -> bool:
 def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
     """A folder that SeeDiff wrote: classes.txt, and metadata.jsonl in train/, validation/ and test/."""
     if not is_folder(source.path):
-        raise UserError(
-            f"{source.path}: has no {native.CLASSES} with train/{native.METADATA} or another part's beside it"
-        )
+        needed = f"has no {native.CLASSES} with train/{native.METADATA} or another part's beside it"
+        raise UserError(source.path, needed)
     classes = native.read_classes(source.path)
     check_class_list(classes)
     samples: list[Sample] = []
@@ -74,12 +72,8 @@ def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
             where = f"{listed}, line {number}"
             paths = {"file_name": line.file_name, "label_map_file_name": line.label_map_file_name}
             picture, mask = (inside(folder, path, where, key) for key, path in paths.items())
-            for path in (picture, mask):
-                if not path.is_file():
-                    raise UserError(f"{where}: {path}: there is no such file")
-            row = parse_row(line.metadata, where)
-            if split != split_of(row):  # another share was set aside
-                row["split"] = split
-            name = line.name or native.sample_name(line.file_name)
-            samples.append(source.sample(name, picture, MaskFile(mask), row, picture, picture, mask))
+            if absent := next((path for path in (picture, mask) if not path.is_file()), None):
+                raise UserError(where, f"{absent}: there is no such file")
+            row, name = parse_row(line.metadata, split, where), line.name or native.sample_name(line.file_name)
+            samples.append(source.sample(name, picture, MaskFile(mask), row, picture))
     return classes, samples

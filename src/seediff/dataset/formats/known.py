@@ -20,15 +20,7 @@ from ...files.documents import parse_json, read_toml
 from ...files.reading import ANNOTATIONS, read_bytes
 
 FormatName = Literal[
-    "voc",
-    "coco",
-    "yolo",
-    "parquet",
-    "webdataset",
-    "ultralytics",
-    "cvat",
-    "labelstudio",
-    "imagefolder",
+    "voc", "coco", "yolo", "parquet", "webdataset", "ultralytics", "cvat", "labelstudio", "imagefolder"
 ]
 """Values of `export --to` and `import --from`."""
 SourceName = Literal[FormatName, "labelme", "masks"]
@@ -100,28 +92,22 @@ def recognise(path: Path) -> SourceName:
         suffix = path.suffix.lower()
         named: list[SourceName] = [name for name, known in FORMATS.items() if suffix in known.suffixes]
         if not named:
-            fix = "name its folder, or a .parquet, .tar, .json or .xml file or a data.yaml"
-            raise UserError(path, "is no dataset", fix)
+            raise UserError(path, "is no dataset", "name its folder, or a .parquet, .tar, .json, .xml or .yaml file")
         if suffix == ".json":
             return json_kind(path) or "coco"
         return named[0] if len(named) == 1 or codec("ultralytics").is_file(path) else "yolo"
     check_finished(path)
     if (path / CONFIG).is_file() and read_toml(path / CONFIG).get("command") == "segment":
-        fix = (
-            "give --from coco, and --images with the folder of the photographs; `seediff mask` makes masks of named"
-            " classes"
-        )
-        raise UserError(path, "is the output of `seediff segment`, without the photographs", fix)
+        problem = "is the output of `seediff segment`, without the photographs"
+        raise UserError(path, problem, "give --from coco, and --images with the folder of the photographs")
     for name in FORMATS:
         if codec(name).is_folder(path):
             return name
     if (path / METADATA).is_file():
-        raise UserError(
-            path, "is a native dataset already, so there is nothing to import", "`seediff merge` joins datasets"
-        )
+        raise UserError(path, "is a native dataset already", "`seediff merge` joins datasets")
     held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
     looked_for = ", ".join(["metadata.jsonl (native)", *(known.looked_for for known in FORMATS.values())])
-    raise UserError(f"{path}: no dataset of a known format: it holds {held}, but none of {looked_for}")
+    raise UserError(path, f"no dataset of a known format: it holds {held}, but none of {looked_for}")
 
 
 def json_kind(file: Path | bytes) -> Literal["coco", "labelme", "labelstudio"] | None:

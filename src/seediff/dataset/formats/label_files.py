@@ -16,12 +16,12 @@ from ...config.names import BACKGROUND, IGNORED
 from ...errors import UserError
 from ...files.documents import parse_json
 from ...files.label_maps import voc_palette
-from ...files.messages import show_json
 from ...files.pictures import check_pixels, open_picture, orientation_of
 from .. import native
 from ..encoding import Instances, decode_label_map
 from ..rows import check_row
 from ..sample import Sample, check_kind, picture_size
+from ..split import split_of
 from .drivers import Source
 
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -113,19 +113,19 @@ def from_record(source: Source, own: Own, image: bytes, mask: bytes, where: str)
     return source.sample(own.name, image, labels, own.metadata, where)
 
 
+HUB_SPLITS = {"train": "train", "val": "validation", "test": "test"}
+"""Split → its name on the Hugging Face hub."""
+
+
 def row_text(row: Mapping[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False)
 
 
-def parse_row(text: Any, where: str) -> dict[str, Any]:
-    """A row of metadata from its JSON; None or an empty text is an empty row. Raises UserError."""
-    if text is not None and not isinstance(text, str | bytes):
-        raise UserError(f"{where}: its metadata must be a text, not {show_json(text)}")
-    return parse_json(text or "{}", dict[str, Any], f"{where}: its metadata")
-
-
-HUB_SPLITS = {"train": "train", "val": "validation", "test": "test"}
-"""Split → its name on the Hugging Face hub."""
+def parse_row(text: str | None, split: str | None, where: str) -> dict[str, Any]:
+    """A row of metadata from its JSON; None or an empty text is an empty row. split: of the file it comes from, which
+    may have been set aside at export. Raises UserError."""
+    row = parse_json(text or "{}", dict[str, Any], f"{where}: its metadata")
+    return row if split in (None, split_of(row)) else {**row, "split": split}
 
 
 def hub_card(classes: Sequence[str], front_matter: str = "") -> str:

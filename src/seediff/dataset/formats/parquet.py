@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError, first_line
-from ...files.documents import fit, parse_json
+from ...files.documents import parse_json
 from ...files.outputs import name_errors
 from .. import native
 from ..rows import check_class_list
 from ..sample import SPLITS, Sample
-from ..split import split_of
 from .drivers import Export, Placed, Source
 from .known import load_extra
 from .label_files import HUB_SPLITS, Own, from_record, hub_card, palette, parse_row, row_text
@@ -43,7 +42,7 @@ def write(export: Export, *, shard_size: int = 500_000_000) -> None:
     """Parquet files that `datasets.load_dataset` reads. shard_size: approximate size of a file in bytes."""
     parquet, pa = load_extra("pyarrow.parquet", "hf"), load_extra("pyarrow", "hf")
     if shard_size < 1:
-        raise UserError("shard_size", f"{shard_size}: must be at least one byte")
+        raise UserError("shard_size", f"{shard_size} must be at least one byte")
     (export.folder / "data").mkdir()
     schema = _schema(export.classes)
     placed = export.placed(palette, key=lambda name, split: SPLITS.index(split))
@@ -82,21 +81,19 @@ def _record(placed: Placed) -> dict[str, Any]:
 def _schema(classes: Sequence[str]) -> Any:
     """The columns. The file's own metadata holds the features, by which `datasets` makes pictures, and the classes."""
     pa = load_extra("pyarrow", "hf")
-    picture = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    columns = [("image", picture), ("label_map", picture), ("name", pa.string()), ("metadata", pa.string())]
+    kinds = {"Image": pa.struct([("bytes", pa.binary()), ("path", pa.string())]), "Value": pa.string()}
     stated = {
         "huggingface": json.dumps({"info": {"features": FEATURES}}),
         "seediff": json.dumps({"classes": list(classes)}),
     }
-    return pa.schema(columns, metadata=stated)
+    return pa.schema([(name, kinds[kind["_type"]]) for name, kind in FEATURES.items()], metadata=stated)
 
 
 def _card(classes: Sequence[str], words: Sequence[str]) -> str:
     """README.md: front matter with the files of each split and the features, then the classes."""
     files = "".join(f"  - split: {word}\n    path: data/{word}-*.parquet\n" for word in words)
     features = "".join(
-        f"  - name: {name}\n    dtype: {'image' if kind['_type'] == 'Image' else 'string'}\n"
-        for name, kind in FEATURES.items()
+        f"  - name: {name}\n    dtype: {kind.get('dtype', 'image')}\n" for name, kind in FEATURES.items()
     )
     configs = f"configs:\n- config_name: default\n  data_files:\n{files}" if files else ""
     return hub_card(classes, f"{configs}dataset_info:\n  features:\n{features}")
@@ -108,20 +105,18 @@ def is_folder(folder: Path) -> bool:
 
 def read(source: Source, *, split: str | None = None) -> tuple[tuple[str, ...], Iterator[Sample]]:
     """A folder of parquet files, or one of them. split: "train", "val" or "test"; None: all."""
-    load_extra("pyarrow.parquet", "hf")
     path = source.path
+    if split is not None and split not in HUB_SPLITS:
+        raise UserError("split", f"{split} must be one of {', '.join(HUB_SPLITS)}")
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-    if split is not None:
-        if split not in HUB_SPLITS:
-            raise UserError(f"split '{split}': must be one of {', '.join(HUB_SPLITS)}")
-        files = [file for file in files if _split_of(file) == split]
+    files = [file for file in files if split in (None, _split_of(file))]
     if not files:
         named = f" of split '{split}', whose names begin with {HUB_SPLITS[split]}" if split else ""
-        raise UserError(f"{path}: has no parquet files{named}")
+        raise UserError(path, f"has no parquet files{named}")
     classes = _read_classes(files[0])
     for file in files[1:]:
         if _read_classes(file) != classes:
-            raise UserError(f"{file}: its classes differ from those of {files[0]}")
+            raise UserError(file, f"its classes differ from those of {files[0]}")
     return classes, _samples(source, files)
 
 
@@ -140,11 +135,8 @@ def _samples(source: Source, files: Sequence[Path]) -> Iterator[Sample]:
                     where = f"{file}, row {number}"
                     image, mask = (record[key] and record[key]["bytes"] for key in ("image", "label_map"))
                     if not image or not mask or not record["name"]:
-                        raise UserError(f"{where}: 'image', 'label_map' and 'name' must not be empty")
-                    row = parse_row(record["metadata"], where)
-                    if split not in (None, split_of(row)):  # another share was set aside
-                        row["split"] = split
-                    own = fit({"name": record["name"], "metadata": row}, Own, where)
+                        raise UserError(where, "'image', 'label_map' and 'name' must not be empty")
+                    own = Own(record["name"], parse_row(record["metadata"], split, where))
                     yield from_record(source, own, image, mask, where)
 
 
@@ -153,32 +145,25 @@ def _open(file: Path) -> Iterator[Any]:
     """The file as pyarrow reads it. Raises UserError, also for errors while it is read in the block."""
     parquet, pa = load_extra("pyarrow.parquet", "hf"), load_extra("pyarrow", "hf")
     if not file.is_file():
-        raise UserError(f"{file}: {'is no regular file' if file.exists() else 'there is no such file'}")
+        raise UserError(file, "is no regular file" if file.exists() else "there is no such file")
     try:
         with parquet.ParquetFile(file) as opened:
             yield opened
     except (pa.ArrowException, OSError, UnicodeError) as error:  # also for a name that is not UTF-8
-        raise UserError(f"{file}: cannot be read as parquet ({first_line(error)})") from error
+        raise UserError(file, f"cannot be read as parquet ({first_line(error)})") from error
 
 
 def _read_classes(file: Path) -> tuple[str, ...]:
     """The classes in a file's metadata. Raises UserError, also for missing or wrong columns."""
     with _open(file) as opened:
         schema = opened.schema_arrow
-    for name, kind in FEATURES.items():
-        if schema.names.count(name) != 1 or ("Image" in kind["_type"] and not _is_picture(schema.field(name).type)):
-            shape = "a struct of bytes and path" if kind["_type"] == "Image" else "text"
-            raise UserError(f"{file}: must have a column '{name}', {shape}; it has {', '.join(schema.names)}")
-    stated = (schema.metadata or {}).get(b"seediff")
-    if stated is None:
-        raise UserError(f"{file}: does not say its classes (metadata key 'seediff' of the schema)")
+    for column in _schema(()):
+        if schema.names.count(column.name) != 1 or schema.field(column.name).type != column.type:
+            raise UserError(
+                file, f"must have a column '{column.name}', {column.type}; it has {', '.join(schema.names)}"
+            )
+    if (stated := (schema.metadata or {}).get(b"seediff")) is None:
+        raise UserError(file, "does not say its classes (metadata key 'seediff' of the schema)")
     classes = tuple(parse_json(stated, dict[str, list[str]], f"{file}, metadata key 'seediff'").get("classes", ()))
     check_class_list(classes, file)
     return classes
-
-
-def _is_picture(kind: Any) -> bool:
-    pa = load_extra("pyarrow", "hf")
-    return (
-        pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and pa.types.is_binary(kind.field("bytes").type)
-    )

@@ -28,7 +28,7 @@ from ...files.reading import LIST, PICTURE
 from .. import native
 from ..rows import check_class_list
 from ..sample import Sample
-from .drivers import Export, Source
+from .drivers import Export, Placed, Source
 from .label_files import Own, from_record, palette
 
 MASK, JSON = "mask.png", "json"
@@ -43,8 +43,7 @@ def write(export: Export, *, shard_size: int = 500_000_000, shard_samples: int =
     if shard_size < 1 or shard_samples < 1:
         raise UserError(f"shard_size = {shard_size}, shard_samples = {shard_samples}: must be at least 1")
     export.put(native.CLASSES, native.classes_text(export.classes))
-    placed = export.placed(palette, key=lambda name, split: name)
-    members = (as_tar(one.sample, one.data) for one in placed)
+    members = (_members(one) for one in export.placed(palette, key=lambda name, split: name))
     next_one = next(members, None)
     while next_one is not None:
         path, size, samples = export.folder / f"{export.files - 1:06d}.tar", 0, 0
@@ -57,29 +56,21 @@ def write(export: Export, *, shard_size: int = 500_000_000, shard_samples: int =
             shard.write(bytes(2 * tarfile.BLOCKSIZE))  # the end of a tar file
 
 
-def as_tar(sample: Sample, mask: bytes) -> bytes:
-    """The tar members of a sample, without the end of the tar file. mask: the PNG of its label map."""
+def _members(placed: Placed) -> bytes:
+    """The tar members of a sample: for each a header without date and owner, and its padded data."""
+    sample, key, members = placed.sample, as_key(placed.name), b""
     content = json.dumps({"name": sample.name, "metadata": sample.metadata}, ensure_ascii=False).encode("utf-8")
-    key = as_key(sample.name)
-    return b"".join(
-        _member(f"{key}.{ending}", data)
-        for ending, data in ((sample.suffix, sample.data()), (JSON, content), (MASK, mask))
-    )
-
-
-def _member(name: str, data: bytes) -> bytes:
-    """A member of a tar file: a header without date and owner, and the padded data."""
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    return info.tobuf(tarfile.GNU_FORMAT) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
+    for ending, data in ((sample.suffix, sample.data()), (JSON, content), (MASK, placed.data)):
+        info = tarfile.TarInfo(f"{key}.{ending}")
+        info.size = len(data)
+        members += info.tobuf(tarfile.GNU_FORMAT) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
+    return members
 
 
 def as_key(name: str) -> str:
     """A sample's name as its key: `trip/1.a` → `trip%2F1%2Ea`. A _ at the beginning is replaced too, because WebDataset
     leaves out `__…__`."""
-    return re.sub(
-        r"^_|[^A-Za-z0-9_-]", lambda letter: "".join(f"%{byte:02X}" for byte in letter[0].encode("utf-8")), name
-    )
+    return re.sub(r"^_|[^A-Za-z0-9_-]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), name)
 
 
 def is_folder(folder: Path) -> bool:
@@ -92,35 +83,21 @@ def read(source: Source, *, classes: Sequence[str] | None = None) -> tuple[tuple
     Nothing is unpacked to disk: a member's path only gives the sample's key, and only regular files count.
     """
     files = sorted(source.path.glob("*.tar")) if source.path.is_dir() else [source.path]
-    if not files:
-        raise UserError(f"{source.path}: has no tar files")
-    for file in files:
-        if not file.is_file():
-            raise UserError(f"{file}: there is no such file")
+    if absent := next((file for file in files if not file.is_file()), None) or (None if files else source.path):
+        raise UserError(absent, "there is no such file" if files else "has no tar files")
     names = tuple(native.read_classes(files[0].parent) if classes is None else classes)
     check_class_list(names, files[0].parent / native.CLASSES)
-    return names, (
-        from_members(source, key, members, f"{file}, sample '{key}'")
-        for file in files
-        for key, members in _samples(file)
-    )
+    return names, (_sample(source, file, key, members) for file in files for key, members in _samples(file))
 
 
-def from_members(source: Source, key: str, members: dict[str, bytes], where: str) -> Sample:
-    """The sample with these members, {ending: bytes}. Raises UserError."""
+def _sample(source: Source, file: Path, key: str, members: dict[str, bytes]) -> Sample:
+    """members: ending → content."""
+    where = f"{file}, sample '{key}'"
     own = parse_json(members.get(JSON, b"{}"), Own, f"{where}: its {JSON}")
     picture = next((members[ending] for ending in PICTURES if ending in members), None)
     if picture is None or MASK not in members:
-        raise UserError(f"{where}: needs a picture ({', '.join(PICTURES)}) and {MASK}; it has {', '.join(members)}")
+        raise UserError(where, f"needs a picture ({', '.join(PICTURES)}) and {MASK}; it has {', '.join(members)}")
     return from_record(source, Own(own.name or unquote(key), own.metadata), picture, members[MASK], where)
-
-
-def _content(tar: tarfile.TarFile, info: tarfile.TarInfo, file: Path) -> bytes:
-    limit = LIMITS[info.name.rpartition("/")[2].partition(".")[2].lower()]
-    if not 0 <= info.size <= limit:
-        raise UserError(f"{file}: {show_json(info.name)} has {info.size} bytes; at most {limit} are read")
-    opened = tar.extractfile(info)
-    return opened.read() if opened else b""
 
 
 def _samples(file: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
@@ -130,25 +107,27 @@ def _samples(file: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
         with tarfile.open(file, "r:") as tar:
             for info in tar:
                 tar.members = []  # type: ignore[attr-defined]  # otherwise it keeps the header of each member
-                if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or info.issparse():
-                    continue
-                folder, _, base = info.name.rpartition("/")
+                folder, slash, base = info.name.rpartition("/")
                 stem, _, ending = base.partition(".")
-                if not stem or not ending:
+                if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or info.issparse() or not stem or not ending:
                     continue
-                name = f"{folder}/{stem}" if folder else stem
+                name, ending = f"{folder}{slash}{stem}", ending.lower()
                 if name != key and members:
                     yield key, members
                     members = {}
-                if ending.lower() in members:
-                    raise UserError(f"{file}: {info.name!r} is there twice")
-                key, members[ending.lower()] = name, _content(tar, info, file) if ending.lower() in LIMITS else b""
+                if ending in members:
+                    raise UserError(file, f"{info.name!r} is there twice")
+                limit = LIMITS.get(ending)
+                if limit and not 0 <= info.size <= limit:
+                    raise UserError(file, f"{show_json(info.name)} has {info.size} bytes; at most {limit} are read")
+                opened = tar.extractfile(info) if limit else None
+                key, members[ending] = name, opened.read() if opened else b""
             # Python takes a damaged header, or a missing end, for the end of the file.
             tar.fileobj.seek(tar.offset)  # type: ignore[union-attr]
             if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # type: ignore[union-attr]
-                raise UserError(f"{file}: is cut off or damaged after byte {tar.offset}")
+                raise UserError(file, f"is cut off or damaged after byte {tar.offset}")
     except (tarfile.TarError, EOFError, OSError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
         # tarfile raises the last four for invalid sparse maps and extended headers.
-        raise UserError(f"{file}: cannot be read as a tar file ({first_line(error)})") from error
+        raise UserError(file, f"cannot be read as a tar file ({first_line(error)})") from error
     if members:
         yield key, members
