@@ -62,8 +62,8 @@ class MaskScores:
 
     def notes(self) -> list[str]:
         """Notes for readers, one per line."""
-        never = [f"Classes that are never predicted, because the model has no word for them: {join_names(self.never)}."]
-        return [f"{self.data}.", *(never if self.never else [])]
+        never = f"Classes that are never predicted, because the model has no word for them: {join_names(self.never)}."
+        return [f"{self.data}.", never][: 1 + bool(self.never)]
 
 
 def evaluate_masks(
@@ -80,12 +80,11 @@ def evaluate_masks(
 ) -> MaskScores:
     """Score the masks of a model and method on labelled photographs, one column per protocol.
 
-    config: the model and method. Its classes are replaced by the data's, and `beta` is chosen on the tuning pictures;
-    its seed also draws these pictures and the bootstrap. photos: folder of photographs named like the labels, which may
+    config: the model and method. Its classes are replaced by the data's, and `beta` is chosen on the tuning pictures,
+    a fifth; its seed also draws these and the bootstrap. photos: folder of photographs named like the labels, which may
     have other sizes. class_map: word for the prompt → class of the data, for names that the model does not know or
-    knows as other words. A fifth of the pictures set the thresholds. pictures: use only this many,
-    evenly spaced; None: all. draws: bootstrap samples. keep: folder for the counts of finished pictures, from which the
-    same call continues if it was stopped; the caller removes it.
+    knows as other words. pictures: use only this many, evenly spaced; None: all. draws: bootstrap samples. keep: folder
+    for the counts of finished pictures, from which the same call continues if it was stopped; the caller removes it.
 
     All files are read once before the model is loaded. Raises UserError.
     """
@@ -103,9 +102,8 @@ def evaluate_masks(
     job = MaskJob(replace(config, classes=tuple(words)), ())
     job.check()
     samples, pixels = read_labelled(Path(photos), data, classes, pictures)
-    tuning, scored = np.split(
-        np.random.default_rng(config.seed).permutation(len(samples)), [math.ceil(TUNE_SHARE * len(samples))]
-    )
+    order = np.random.default_rng(config.seed).permutation(len(samples))
+    tuning, scored = np.split(order, [math.ceil(TUNE_SHARE * len(samples))])
     if not pixels[scored].any():
         raise UserError(f"{data.about}: no pixel is left to score in {len(scored)} pictures; use more")
 
@@ -117,13 +115,11 @@ def evaluate_masks(
             chosen = tuple(word for word, number in words.items() if protocol == "vocabulary" or pixels[i, number])
             if chosen not in captured:
                 captured[chosen] = list(soft_masks(job, seen, latents, chosen, i))
-            rest = None if protocol == "oracle-ignored" else background
-            truth = (
-                np.where(labels == background, np.uint8(IGNORED), labels)
-                if rest is None and background is not None
-                else labels
-            )
-            best = strongest(captured[chosen], [words[word] for word in chosen], truth.shape)
+            best = strongest(captured[chosen], [words[word] for word in chosen], labels.shape)
+            if protocol == "oracle-ignored" and background is not None:
+                truth, rest = np.where(labels == background, np.uint8(IGNORED), labels), None
+            else:
+                truth, rest = labels, background
             found[protocol] = count(*best, truth, len(classes.classes), rest)
         return found
 
@@ -134,7 +130,11 @@ def evaluate_masks(
         for i, (_, sample) in enumerate(samples):
             path = keep and keep / f"{i:06d}.safetensors"
             if path and path.is_file():
-                counts.append(_kept(path, key))
+                file = read_header(path)
+                if file.metadata.get("key") != key:
+                    problem = "holds finished pictures of another evaluation that was stopped"
+                    raise UserError(keep, problem, "give the options as they were, or remove the folder")
+                counts.append(file.load("np"))
             else:
                 counts.append(look(i))
                 if path:
@@ -142,22 +142,13 @@ def evaluate_masks(
             if progress:
                 progress(i + 1, len(samples), sample.name)
 
-    columns = {}
+    columns, drawn = {}, {"seed": config.seed, "draws": draws}
     for protocol in protocols:
         of = np.array([picture[protocol] for picture in counts])
-        columns[protocol] = score_column(classes.classes, of[tuning], of[scored], seed=config.seed, draws=draws)
+        columns[protocol] = score_column(classes.classes, of[tuning], of[scored], **drawn)
     never = tuple(name for i, name in enumerate(classes.classes) if i not in words.values() and i != background)
-    return MaskScores(
-        config.model, config.mask.method, data.about, columns, len(scored), len(tuning), never, config.seed
-    )
-
-
-def _kept(path: Path, key: str) -> dict[str, np.ndarray]:
-    file = read_header(path)
-    if file.metadata.get("key") != key:
-        problem = "holds finished pictures of another evaluation that was stopped"
-        raise UserError(path.parent, problem, "give the options as they were, or remove the folder")
-    return file.load("np")
+    sizes = len(scored), len(tuning)
+    return MaskScores(config.model, config.mask.method, data.about, columns, *sizes, never, config.seed)
 
 
 def words_of(classes: Protocol, class_map: Mapping[str, str], model: str, base: str | None = None) -> dict[str, int]:
@@ -168,11 +159,8 @@ def words_of(classes: Protocol, class_map: Mapping[str, str], model: str, base: 
     table = classes.predicted_table(dict(enumerate(candidates)), class_map, f"model '{model}'")
     words: dict[str, int] = {}
     for word, number in zip(candidates, table.tolist(), strict=False):
-        if (
-            number != IGNORED
-            and classes.classes[number] != BACKGROUND
-            and (word in class_map or number not in words.values())
-        ):
+        counted = number != IGNORED and classes.classes[number] != BACKGROUND
+        if counted and (word in class_map or number not in words.values()):
             words[word] = number
     return dict(sorted(words.items(), key=lambda item: item[1]))
 
@@ -186,22 +174,17 @@ def read_labelled(
     table = classes.truth_table(data.classes, data.about)
     paths = {photo.name.removesuffix(PHOTO_ENDING): photo.path for photo in find_photos(photos).photos}
     if missing := [sample.name for sample in data.samples if sample.name not in paths]:
-        raise UserError(
-            photos,
-            f"has no picture for {len(missing)} of {len(data.samples)} labels ({join_names(missing)})",
-            "names must be equal",
-        )
-    total = len(data.samples)
-    chosen = np.unique(np.linspace(0, total - 1, total if most is None else most).round().astype(int))
+        problem = f"has no picture for {len(missing)} of {len(data.samples)} labels ({join_names(missing)})"
+        raise UserError(photos, problem, "names must be equal")
+    chosen = evenly(len(data.samples), most)
     if len(chosen) < 2:
         raise UserError(f"{data.about}: none is left to score; at least two pictures are needed")
     samples, pixels = [], []
     for sample in (data.samples[i] for i in chosen):
         path, truth = paths[sample.name], table[sample.unchecked_labels()]
         (height, width), (rows, columns) = read_photo(path).shape[:2], truth.shape
-        if abs(height * columns - width * rows) > max(height, width) + max(
-            rows, columns
-        ):  # resizing rounds a side by a pixel
+        # Resizing rounds a side by a pixel.
+        if abs(height * columns - width * rows) > max(height, width) + max(rows, columns):
             shapes = f"is {width} × {height}, but the labels '{sample.name}' are {columns} × {rows}"
             fix = "name the folder of the pictures that were labelled, as they were turned"
             raise UserError(path, f"{shapes}, of other proportions", fix)
@@ -210,11 +193,15 @@ def read_labelled(
     return samples, np.array(pixels)
 
 
+def evenly(total: int, most: int | None) -> list[int]:
+    """At most so many of `total` positions, evenly spaced; None: all."""
+    return np.unique(np.linspace(0, total - 1, total if most is None else most).round().astype(int)).tolist()
+
+
 def encode(job: MaskJob, path: Path) -> tuple[np.ndarray, torch.Tensor]:
     """A photograph as the model sees it (h, w, 3) uint8, and its latents (1, C, h', w')."""
     from ..attention.photograph import encode_images
 
-    assert job.model is not None
     seen = job.seen(read_photo(path))
     return seen, encode_images(job.model, [seen])
 
@@ -223,13 +210,7 @@ def soft_masks(
     job: MaskJob, seen: np.ndarray, latents: torch.Tensor, words: tuple[str, ...], index: int
 ) -> torch.Tensor:
     """Soft masks (n, h, w) of n ≥ 1 words. seen, latents: from `encode`. index: of the picture, for its noise."""
-    from ..attention.photograph import capture_classes, encode_mirrored
     from ..masks.make import make_masks
 
-    assert job.model is not None
-    assert job.capture_plan is not None
-    config = job.config
-    how: dict[str, Any] = {"timesteps": config.timesteps, "seed": config.seed, "plan": job.capture_plan}
-    mirrored = encode_mirrored(job.model, [seen], config.capture)
-    (maps,) = capture_classes(job.model, latents, [job.prompts(words)], indices=[index], mirrored=mirrored, **how)
+    (maps,) = job.attention([seen], latents, [words], [index])
     return make_masks(seen, maps, words, job.mask_config, trace=False).soft

@@ -1,8 +1,8 @@
 """The loop that all long commands share: it makes and commits the batches that are missing in a folder or store, so a
 killed run continues.
 
-A command is a `Job`: its batches, how a batch is made, and what is written when all are finished. An `Engine` makes
-batches: in this process, in several of this machine (`Processes`), or in a cluster (cluster.py). `run` does the rest.
+A command is a `Job`: how a batch is made, and what is written when all are finished. An `Engine` makes batches: in
+this process, in several (`Processes`), or in a cluster (cluster.py). `run` does the rest.
 """
 
 from __future__ import annotations
@@ -60,12 +60,10 @@ class Timer(dict[str, float]):
 
 @dataclass(frozen=True)
 class RunResult:
-    """The finished output, and how long the parts of this run took.
-
-    rows: those of metadata.jsonl; for `segment` {"photo", "width", "height", "segments": […]} per photograph. done: the
-    number of items that this run made. seconds: per part, such as "loading", "drawing" (network, VAE and capture),
-    "masks", "writing". rejected: rows of rejected.jsonl. failed: {"photo", "reason"} per photograph that could not be
-    used. picture: the file to look at, or a folder of such files.
+    """The finished output. rows: those of metadata.jsonl; for `segment` {"photo", "width", "height", "segments": […]}
+    per photograph. done: the number of items that this run made. seconds: per part, such as "loading", "drawing"
+    (network, VAE and capture), "masks", "writing". rejected: rows of rejected.jsonl. failed: {"photo", "reason"} per
+    photograph that could not be used. picture: the file to look at, or a folder of such files.
     """
 
     out: Out
@@ -90,7 +88,6 @@ class Job(ABC, Generic[Batched, Item, Captured]):
     """Whether the configuration's device, number format and threads are filled in if left open."""
 
     def __init__(self, config: Batched, offload: Offload = "none") -> None:
-        """offload: which parts of the model wait in the computer's memory; changes no byte."""
         self.config = config
         self.offload: Offload = offload
         self.device = config.device
@@ -99,7 +96,7 @@ class Job(ABC, Generic[Batched, Item, Captured]):
 
     @abstractmethod
     def items(self) -> Sequence[Item]:
-        """All items of the job, in order."""
+        """All of them, in order."""
 
     @cached_property
     def batches(self) -> Mapping[int, Sequence[Item]]:
@@ -127,19 +124,17 @@ class Job(ABC, Generic[Batched, Item, Captured]):
 
     @abstractmethod
     def capture(self, batch: Sequence[Item]) -> Captured:
-        """The first step of making a batch: everything that needs the model."""
+        """The first step of a batch: everything that needs the model."""
 
     @abstractmethod
     def write(self, captured: Captured, out: Path) -> BatchRecord:
-        """The second step: write the batch's files into the folder `out`, and return their record. May run in another
-        thread while the next batch is captured."""
+        """The second step: write its files into `out`. May run in a thread while the next batch is captured."""
 
     def make_batch(self, number: int, place: Place) -> BatchRecord:
-        """Make a batch, and send its files."""
         return self.send_batch(self.capture(self.batches[number]), place)
 
     def send_batch(self, captured: Captured, place: Place, ready: Any = None) -> BatchRecord:
-        """Write a batch, and send its files. ready: a CUDA event to wait for before the captured tensors are read."""
+        """Write a batch, and send its files. ready: a CUDA event to wait for before captured tensors are read."""
         if ready is not None:
             ready.wait()
         record = self.write(captured, place.folder)
@@ -148,17 +143,15 @@ class Job(ABC, Generic[Batched, Item, Captured]):
         return record
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
-        """The files of batches that `finish` reads, which may have to be downloaded again from a store."""
+        """The files of batches that `finish` reads, which are brought back from a store."""
         return ()
 
     @abstractmethod
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
-        """Write the files about the whole output, the configuration's `last_file` last. rows, rejected: those of all
-        batches.
-        """
+        """Write the files about the whole output, the configuration's `last_file` last."""
 
     def read_result(self, out: Path) -> dict[str, Any]:
-        """The fields of `RunResult` that come from the finished output in a folder."""
+        """The fields of `RunResult` that come from the finished output."""
         return {"rows": native.read_rows(out)}
 
 
@@ -168,10 +161,9 @@ Made = tuple[int, BatchRecord]
 
 
 class Engine(AbstractContextManager["Engine"]):
-    """Makes batches: here, in this process, one after the other. A run with nothing left to make does not enter it.
-
-    beside: whether another thread makes a batch's masks and files while the next batch is captured. None: on CUDA
-    alone, which then never waits for a disk; on a CPU the same cores do both, and two threads crash Metal.
+    """Makes batches in this process. beside: whether another thread makes a batch's masks and files while the next
+    batch is captured. None: on CUDA alone, which then never waits for a disk; on a CPU the same cores do both, and two
+    threads crash Metal.
     """
 
     def __init__(self, beside: bool | None = None) -> None:
@@ -222,8 +214,8 @@ def _cuda(device: str) -> Any:
 
 
 class Processes(Engine):
-    """Makes the batches of a job without a model in several processes of this machine, which end with the run. A script
-    needs the usual `if __name__ == "__main__"`. Raises UserError for fewer than one worker.
+    """Makes the batches of a job without a model in several processes of this machine. A script needs the usual `if
+    __name__ == "__main__"`. Raises UserError for fewer than one worker.
     """
 
     def __init__(self, workers: int) -> None:

@@ -71,11 +71,7 @@ def record_path(number: int) -> str:
 
 
 class Place:
-    """An output in a folder; batches write their files directly to it.
-
-    out: the output as the user named it. folder: where batches write their files, and where the state of earlier runs
-    is read.
-    """
+    """An output in a folder. out: as the user named it. folder: where batches write, and earlier runs' state is read."""
 
     can_grow = True
     """Whether a finished output can be turned back into an unfinished one."""
@@ -85,11 +81,10 @@ class Place:
         self.folder = folder
 
     def look_into(self, config: Batched) -> tuple[State, Batched]:
-        """The state of the output, and the configuration to continue with. Device, number format and threads, if left
-        open, are those that the output was begun with. The number of a GPU is left out, because it changes nothing.
-
-        An unfinished output without a finished batch has nothing to continue, so it is "new", too (see `clear`). Raises
-        UserError for a file, a folder with other contents, and an output of another command or configuration.
+        """The state of the output, and the configuration to continue with: device, number format and threads, if left
+        open, as it was begun, and no number of a GPU, because that changes nothing. An unfinished output without a
+        finished batch is "new". Raises UserError for a file, a folder with other contents, and an output of another
+        command or configuration.
         """
         out = self.folder
         if config.device:
@@ -126,15 +121,14 @@ class Place:
         return "complete" if complete else "unfinished", config
 
     def _nothing_committed(self) -> bool:
-        """Whether an unfinished output has no finished batch. Without a folder of records, files in it may not be a
-        run's, so there must be none."""
+        """Without a folder of records, files of samples may not be a run's, so there must be none."""
         if (self.folder / BATCHES).is_dir():
             return not any((self.folder / BATCHES).glob("*.json"))
         folders = [self.folder / name for name in RUN_FOLDERS]
         return not any(any(folder.iterdir()) for folder in folders if folder.is_dir())
 
     def record(self, number: int) -> BatchRecord | None:
-        """The record of batch `number`; None if the batch is not finished or one of its files is missing or damaged."""
+        """The record of a batch; None if it is not finished, or one of its files is missing or damaged."""
         with suppress(OSError, ValueError, UserError):
             record = read_json(self.folder / record_path(number), BatchRecord, limit=ANNOTATIONS)
             if self.holds(record):
@@ -142,30 +136,24 @@ class Place:
         return None
 
     def holds(self, record: BatchRecord) -> bool:
-        """Whether the output has all files of a batch, with their sizes and checksums. May raise OSError if one is
-        missing.
-        """
+        """Whether all files of a batch are there and whole. May raise OSError if one is missing."""
         return all(
             (path := self.folder / name).stat().st_size == size and crc in (None, zlib.crc32(path.read_bytes()))
             for name, (size, crc) in record.files.items()
         )
 
     def locked(self) -> AbstractContextManager[None]:
-        """Lock out other runs during the block. Raises UserError if another run is using the output, or if it cannot be
-        written to.
-        """
+        """Lock out other runs. Raises UserError if one is using the output, or if it cannot be written to."""
         return open_folder(self.folder, (*RUN_FOLDERS, BATCHES))
 
     def clear(self) -> None:
-        """Remove the files of a run that finished no batch, so that no file of another configuration stays. Only for a
-        "new" output.
-        """
+        """Remove the files of a run that finished no batch, which may be of another configuration."""
         for name in (*RUN_FOLDERS, BATCHES):  # the folder of records last, because it marks the others as a run's
             with suppress(FileNotFoundError):
                 shutil.rmtree(inside(self.folder, name))  # removes links, and does not follow them
 
     def begin(self) -> None:
-        """Make the folder of records, which marks the files of batches as a run's."""
+        """Make the folder of records, which marks files of samples as a run's."""
         inside(self.folder, BATCHES).mkdir(exist_ok=True)
 
     def join(self) -> None:
@@ -178,13 +166,13 @@ class Place:
         """Put files of the folder into the output. Afterwards they may no longer be in the folder."""
 
     def commit(self, number: int, record: BatchRecord) -> None:
-        """Mark batch `number`, whose files have been sent, as finished."""
+        """Mark a batch, whose files have been sent, as finished."""
         name = record_path(number)
         write_atomic(inside(self.folder, name), json.dumps(vars(record), ensure_ascii=False).encode("utf-8"))
         self.send([name])
 
     def lost(self, records: Mapping[int, BatchRecord | None]) -> list[int]:
-        """Batches whose files have vanished since they were sent; none if a lock keeps other runs away."""
+        """Batches whose files have vanished since; none if a lock keeps other runs away."""
         return []
 
     def bring(self, names: Collection[str]) -> None:
@@ -195,12 +183,11 @@ class Place:
         self.remove_records()
 
     def remove_records(self) -> None:
-        """Remove the records, which only an unfinished run needs. May be interrupted, because an output with the
-        command's last file is complete."""
+        """May be interrupted, because an output with the command's last file is complete."""
         shutil.rmtree(self.folder / BATCHES, ignore_errors=True)
 
     def check_weights(self, model: str, weights: str) -> None:
-        """Raise UserError if the output was begun with weights of another fingerprint, if both are known."""
+        """Raise UserError if the output was begun with weights of another fingerprint ("": not known)."""
         begun = read_toml(self.folder / CONFIG).get("weights")
         if begun and weights and begun != weights:
             problem = f"was begun with other weights of model '{model}' ({begun} → {weights})"
@@ -220,9 +207,7 @@ class Storage:
             self.system = DirFileSystem(root, system)
 
     def list(self) -> dict[str, int]:
-        """All objects: name relative to the address → size in bytes. Leaves out names that would lead outside a folder,
-        because anybody may choose them.
-        """
+        """All objects: name below the address → size in bytes. Leaves out names that would lead outside a folder."""
         with self._requests():
             self.system.invalidate_cache()
             try:
@@ -240,18 +225,17 @@ class Storage:
             return self.system.cat_file(name)
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a whole object."""
         with self._requests():
             self.system.pipe_file(name, data)
 
     def upload(self, folder: Path, names: Sequence[str]) -> None:
-        """Upload files of a folder as whole objects of the same names, several at a time."""
+        """Upload files of a folder as whole objects of the same names."""
         if names:
             with self._requests():
                 self.system.put([str(folder / name) for name in names], list(names))
 
     def download(self, folder: Path, names: Sequence[str]) -> None:
-        """Download objects as files of a folder. Raises UserError for a name that would lead out of it."""
+        """Raises UserError for a name that would lead out of the folder."""
         paths = [inside(folder, name) for name in names]
         for parent in {path.parent for path in paths}:
             parent.mkdir(parents=True, exist_ok=True)
@@ -260,7 +244,7 @@ class Storage:
                 self.system.get(list(names), list(map(str, paths)))
 
     def delete(self, names: Sequence[str]) -> None:
-        """Delete objects, which may be gone already."""
+        """Of objects that may be gone already."""
         if names:
             with self._requests(), suppress(FileNotFoundError):
                 self.system.rm(list(names))
@@ -274,8 +258,7 @@ class Storage:
 
 
 class Store(Place):
-    """An output in a store. Its folder is a scratch folder, through which files of batches pass. there: the objects in
-    the last listing; None: not listed yet."""
+    """An output in a store. Files of batches pass through a scratch folder. there: the objects in the last listing."""
 
     can_grow = False
 
@@ -291,8 +274,7 @@ class Store(Place):
         return super().look_into(config)
 
     def _fetch(self) -> None:
-        """Download the records and the objects at the top of an output. Other objects become empty folders or files,
-        which show that they are there."""
+        """Download the records and the objects at the top; others become empty folders, which show that they exist."""
         there = self.there = {name: size for name, size in self.storage.list().items() if name != LOCK}
         for name in there:
             first, slash, _ = name.partition("/")
@@ -306,7 +288,7 @@ class Store(Place):
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Checks that the store can be written to. Does not lock out other runs."""
+        """Checks that the store can be written to; locks nobody out."""
         self.storage.write(LOCK, f"{socket.gethostname()} {os.getpid()}".encode())
         try:
             yield
@@ -368,8 +350,8 @@ def _is_record(name: str) -> bool:
 
 @contextmanager
 def open_place(out: Out | str) -> Iterator[Place]:
-    """The place of a path, or of a URL such as s3://bucket/name, whose scratch folder is in the system's folder for
-    temporary files (TMPDIR). Raises UserError; in errors from the block, the URL replaces the scratch folder."""
+    """The place of a path, or of a URL such as s3://bucket/name, with a scratch folder in TMPDIR. Raises UserError; in
+    errors from the block, the URL replaces the scratch folder."""
     out = parse_out(out)
     if not isinstance(out, Url):
         yield Place(out)

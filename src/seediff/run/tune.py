@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from ..config.sizes import Size
 from ..dataset.sample import Sample
 from ..errors import UserError
 from ..evaluate.layouts import EvaluationSet
+from ..evaluate.protocols import join_names
 from ..masks.presence_questions import best_threshold, questions
+from .evaluate_masks import evenly
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -35,10 +37,9 @@ NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
 class Thresholds:
     """The thresholds, and the figures at them, which are shares of 1. None if there was nothing to count.
 
-    presence: the threshold of presence scores; precision, recall: at it, over (photograph, class) pairs in all kinds of
-    questions. name_threshold: the threshold of names' scores; right: the share of segments that get the right name, or
-    rightly none. photos, segments: the numbers used. failed: (photograph, reason) for each photograph that could not be
-    used.
+    precision, recall: at `presence`, over (photograph, class) pairs in all kinds of questions. right: the share of
+    segments that get the right name, or rightly none. photos, segments: the numbers used. failed: (photograph, reason)
+    for each photograph that could not be used.
     """
 
     presence: float | None
@@ -66,9 +67,7 @@ def tune(
 
     classes: id → name of the classes to use, from `countable`. segment: the method for the segments that are named.
     size: of the square with as many positions as the model sees of a photograph; None: the model's own. seed: for the
-    order of classes in questions.
-
-    Raises UserError if no photograph can be used.
+    order of classes in questions. Raises UserError if no photograph can be used.
     """
     from ..attention.photograph import encode_images
     from ..masks.presence import find_classes
@@ -81,7 +80,7 @@ def tune(
     known = tuple(dict.fromkeys(classes.values()))
     check_known_classes(model.name, model.known_words, known)
     split_prompts(model.readers, known)
-    chosen = [data.samples[i] for i in np.unique(np.linspace(0, len(data.samples) - 1, count).round().astype(int))]
+    chosen = [data.samples[i] for i in evenly(len(data.samples), count)]
     rows: list[tuple[str, bool, float]] = []
     names: list[tuple[bool, float]] = []
     failed: list[tuple[str, str]] = []
@@ -92,17 +91,14 @@ def tune(
             photo, truth, seen = see_labelled(model, sample, size)
         except UserError as error:
             failed.append((sample.name, str(error)))
-            report(index + 1, len(chosen), sample.name)
-            continue
-        shown, unclear = shown_classes(model, truth, classes, seen)
-        asked = questions(shown, [name for name in known if name not in unclear], index, seed)
-        latents = encode_images(model, [seen])
-        sentences = [split_prompts(model.readers, group_names) for _, group_names in asked]
-        for (group, group_names), scores in zip(
-            asked, find_classes(model, latents[[0] * len(asked)], sentences), strict=True
-        ):
-            rows += [(group, name in shown, scores[name]) for name in group_names]
-        names += _names(model, photo, truth, classes, known, segment, size)
+        else:
+            shown, unclear = shown_classes(model, truth, classes, seen)
+            asked = questions(shown, [name for name in known if name not in unclear], index, seed)
+            latents = encode_images(model, [seen])[[0] * len(asked)]
+            sentences = [split_prompts(model.readers, words) for _, words in asked]
+            for (group, words), scores in zip(asked, find_classes(model, latents, sentences), strict=True):
+                rows += [(group, name in shown, scores[name]) for name in words]
+            names += _names(model, photo, truth, classes, known, segment, size)
         report(index + 1, len(chosen), sample.name)
     if len(failed) == len(chosen):
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
@@ -117,9 +113,8 @@ def tune(
     if names:
         threshold = best_name_threshold(names)
         right = float(np.mean([is_right == (score >= threshold) for is_right, score in names]))
-    return Thresholds(
-        presence, precision, recall, threshold, right, len(chosen) - len(failed), len(names), tuple(failed)
-    )
+    sizes = len(chosen) - len(failed), len(names)
+    return Thresholds(presence, precision, recall, threshold, right, *sizes, tuple(failed))
 
 
 def countable(data: EvaluationSet, known: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
@@ -127,22 +122,14 @@ def countable(data: EvaluationSet, known: Sequence[str] | None, chosen: Sequence
     the model does not know. known: all words that it knows; None: not limited. chosen: the classes that the user named;
     empty: all. Raises UserError for a chosen class that the set does not have, and if no class is left."""
     objects = {number: name for number, name in data.classes.items() if name != BACKGROUND}
+    listed = join_names(list(objects.values()), 20)
     if unknown := [name for name in chosen if name not in objects.values()]:
-        raise UserError(
-            "classes",
-            f"{', '.join(unknown)}: not among the classes of {data.about}: {', '.join(list(objects.values())[:20])}",
-        )
-    kept = {
-        number: name
-        for number, name in objects.items()
-        if (not chosen or name in chosen) and (known is None or name in known)
-    }
-    if not kept:
-        listed = ", ".join(list(objects.values())[:8])
-        raise UserError(
-            f"{data.about}: the model knows none of its classes ({listed}); it knows {', '.join((known or ())[:8])}"
-        )
-    return kept
+        raise UserError("classes", f"{', '.join(unknown)}: not among the classes of {data.about}: {listed}")
+    used = {name for name in chosen or objects.values() if known is None or name in known}
+    if not used:
+        words = join_names(known or ())
+        raise UserError(f"{data.about}: the model knows none of its classes ({listed}); it knows {words}")
+    return {number: name for number, name in objects.items() if name in used}
 
 
 def shown_classes(
@@ -161,7 +148,7 @@ def shown_classes(
 def best_name_threshold(names: Sequence[tuple[bool, float]]) -> float:
     """The threshold at which most segments get the right name, or rightly none; the lowest if several are equal. names:
     for each segment, whether its best word is right, and that word's score."""
-    right, score = np.array([n[0] for n in names]), np.array([n[1] for n in names])
+    right, score = (np.array(column) for column in zip(*names, strict=True))
     return float(max(NAME_THRESHOLDS, key=lambda limit: int((right == (score >= limit)).sum())))
 
 
@@ -171,9 +158,8 @@ def see_labelled(model: Model, sample: Sample, size: Size | None) -> tuple[np.nd
     pixel."""
     photo, truth = sample.image, sample.unchecked_labels()
     if photo.shape[:2] != truth.shape:
-        raise UserError(
-            f"picture {photo.shape[1]} × {photo.shape[0]} and labels {truth.shape[1]} × {truth.shape[0]} differ in size"
-        )
+        (height, width), (rows, columns) = photo.shape[:2], truth.shape
+        raise UserError(f"picture {width} × {height} and labels {columns} × {rows} differ in size")
     if (truth == IGNORE).all():
         raise UserError("no pixel of it is labelled")
     (window,) = windows(photo.shape[0], photo.shape[1], FIT)
@@ -189,15 +175,13 @@ def _names(
     segment: SegmentConfig,
     size: Size | None,
 ) -> list[tuple[bool, float]]:
-    """For each segment with labelled pixels: whether its best word is the class of most of these pixels, and that
-    word's score.
-    """
+    """For each segment with labelled pixels: whether its best word is the class of most of them, and its score."""
     from ..segments.make import make_segments
     from ..segments.naming import name_photo
 
     (segments,) = make_segments(model, [photo], segment, fit=FIT, size=size)
-    maps, timestep = segments.label_map, segment.timestep_shown
-    named = name_photo(model, photo, maps, known, fit=FIT, size=size, timestep=timestep, threshold=0.0)
+    how: dict[str, Any] = {"fit": FIT, "size": size, "timestep": segment.timestep_shown, "threshold": 0.0}
+    named = name_photo(model, photo, segments.label_map, known, **how)
     scored = []
     for number, name in enumerate(named):
         inside = truth[(segments.label_map == number) & (truth != IGNORE)]
