@@ -71,7 +71,7 @@ def record_path(number: int) -> str:
 
 
 class Place:
-    """An output in a folder. out: as the user named it. folder: where batches write, and earlier runs' state is read."""
+    """An output in a folder. out: as the user named it. folder: where batches write and the state is read."""
 
     can_grow = True
     """Whether a finished output can be turned back into an unfinished one."""
