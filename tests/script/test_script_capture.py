@@ -106,7 +106,8 @@ def test_a_pipeline_without_a_folder_has_the_methods_own_constants(tmp_path, mon
     (tmp_path / "seediff.json").write_text('{"preset": {"methods": {"fa_seg": {"mask": {"beta": 0.9}}}}}')
     monkeypatch.chdir(tmp_path)
     pipe = StableDiffusionPipeline(**load_model("mini", device="cpu").pipe.components)
-    assert own_constants(pipe, "fa_seg") == own_constants(pipe.unet, "fa_seg") == MaskConfig(method="fa_seg", beta=0.55)
+    expected = MaskConfig(method="fa_seg", beta=0.55), {}
+    assert own_constants(pipe, "fa_seg") == own_constants(pipe.unet, "fa_seg") == expected
     with seediff.capture(pipe, keep="diffsegmenter") as seen:
         pipe("a dog", num_inference_steps=1)
     assert seen.masks("dog", pamr=False).classes == ("dog",)

@@ -1,7 +1,5 @@
 """One picture in memory: what the commands make of a photograph, without a folder."""
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -32,12 +30,7 @@ def test_masks_are_those_of_the_command(model, mini_folder, photo, tmp_path):
     seediff.mask_photos(seediff.MaskPhotosConfig.recommended(**given), seediff.find_photos([photo]), tmp_path / "out")
     expected = np.asarray(Image.open(tmp_path / "out" / "masks" / "000000.png"))
     picture = Image.open(photo)
-    for image, of in (
-        (photo, mini_folder),
-        (str(photo), str(mini_folder)),
-        (picture, model),
-        (np.asarray(picture), model),
-    ):
+    for image, of in ((photo, mini_folder), (picture, model), (np.asarray(picture), model)):
         result = seediff.mask(image, ["dog", "cat"], model=of, **LOOK)
         assert np.array_equal(result.label_map, expected)
         assert result.classes == ("dog", "cat")
@@ -64,18 +57,14 @@ def test_a_class_that_is_absent(model, photo):
 
 def test_segments_are_those_of_the_command(model, mini_folder, photo, tmp_path):
     given = {"model": str(mini_folder), "segment": {"num_points": 4}}
-    seediff.segment_photos(
-        seediff.SegmentPhotosConfig.recommended(**given), seediff.find_photos([photo]), tmp_path / "out"
-    )
-    (expected,) = json.loads((tmp_path / "out" / "segments.json").read_text(encoding="utf-8"))["images"]
+    config = seediff.SegmentPhotosConfig.recommended(**given)
+    seediff.segment_photos(config, seediff.find_photos([photo]), tmp_path / "out")
     label_map = np.asarray(Image.open(next((tmp_path / "out" / native.LABELS).glob("*.png"))))
     for fit in ("keep", "tile"):
         segments = seediff.segment(photo, model=model, segment={"num_points": 4}, fit=fit)
         assert segments.label_map.shape == (48, 64)
         assert len(segments.scores) == segments.label_map.max() + 1
-        if fit == "keep":
-            assert np.array_equal(segments.label_map, label_map)
-    assert expected["width"] == 64
+        assert fit == "tile" or np.array_equal(segments.label_map, label_map)
 
 
 def test_what_is_no_picture(model, tmp_path):

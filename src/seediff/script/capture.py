@@ -30,7 +30,7 @@ from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.families.base import Family, Reader
-from .captured import Captured, own_capture, own_constants
+from .captured import Captured, own_constants
 from .listener import Listener
 
 
@@ -47,18 +47,16 @@ def capture(
 ) -> Iterator[Captured]:
     """Record the attention of a diffusers pipeline for everything that it draws inside the `with` block.
 
-    pipe: a pipeline whose network is of a known family (docs/models.md): from text, from a picture, inpainting, with
-    ControlNets and adapters, refiners. Or its network alone (`pipe.unet`, `pipe.transformer`): then every row of a
-    batch is a picture of its own, unless `prompts` give the number of pictures, and runs are told apart where the noise
-    level turns back: for looks of a single call, use a `with` block for each.
+    pipe: a pipeline whose network is of a known family (docs/models.md). Or its network alone (`pipe.unet`,
+    `pipe.transformer`): then every row of a batch is a picture of its own, unless `prompts` give the number of
+    pictures, and runs are told apart where the noise level turns back.
 
-    keep: which attention: "all"; a method of masks ("seediff", "ca_sa", "fa_seg", …), for only the maps that it reads,
-    of the layers that the model's folder names for it; "segments", for self-attention alone, as it is captured for
-    photographs. Less attention costs less memory and time. prompts: the prompt, if the pipeline is given only
-    embeddings: one text, or one per picture. tokenizer: the tokenizer of the text, if a network alone is given; the
-    text columns must begin with its first token. steps: which steps to record: "all", or a number k for every k-th.
-    normalize: divide each layer's and step's map by its maximum (eq. 5); False: plain means. layers: as in
-    `CaptureConfig`.
+    keep: which attention: "all"; a method of masks ("seediff", "ca_sa", …), for only the maps that it reads, of the
+    layers that the model's folder names for it; "segments", for self-attention alone, as it is captured for
+    photographs. prompts: the prompt, if the pipeline is given only embeddings: one text, or one per picture. tokenizer:
+    of the text, if a network alone is given; the text columns must begin with its first token. steps: which steps to
+    record: "all", or a number k for every k-th. normalize: divide each layer's and step's map by its maximum (eq. 5).
+    layers: as in `CaptureConfig`.
 
     Raises UserError for a network of no known family, attention beside the network's own (perturbed-attention guidance,
     IP-Adapters, GLIGEN), a network that torch compiled, a method that does not work with the model, and maps that do
@@ -70,31 +68,21 @@ def capture(
     config = CaptureConfig(normalize=normalize, steps=steps, layers=layers)
     plan = plan_pipeline(keep, pipe, family, network.config, config)
     recorder = AttentionRecorder(plan, guidance=False)
-    listener = Listener(
-        recorder,
-        pipeline=None if pipe is network else type(pipe),
-        clean=getattr(pipe, "_text_preprocessing", None),
-        prompts=(prompts,) if isinstance(prompts, str) else tuple(prompts),
-        check=partial(_check_memory, network, plan),
-    )
-    readers = (Reader("tokenizer", tokenizer, tokenizer.model_max_length),) if tokenizer is not None else None
-    method: Any = keep if keep in METHOD_FACTS else None
-    seen = Captured(listener, pipe, plan, method=method, readers=readers)
+    prompts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
+    listener = Listener(recorder, None if pipe is network else pipe, prompts, partial(_check_memory, network, plan))
+    readers = None if tokenizer is None else (Reader("tokenizer", tokenizer, tokenizer.model_max_length),)
     with ExitStack() as stack:
         encode = next((name for name in ("encode_prompt", "_encode_prompt") if hasattr(pipe, name)), None)
-        if encode is None and pipe is not network and not prompts:
-            raise UserError(
-                f"a {type(pipe).__name__}",
-                "encodes its text by no encode_prompt, so that nothing says which part of a batch has the prompt",
-                "name the text, capture(pipe, prompts='…')",
-            )
         if encode is not None:
             stack.enter_context(wrap_method(pipe, encode, listener.note_encoding))
+        elif pipe is not network and not prompts:
+            problem = "encodes its text by no encode_prompt, so that nothing says which part of a batch has the prompt"
+            raise UserError(f"a {type(pipe).__name__}", problem, "name the text, capture(pipe, prompts='…')")
         processor = getattr(pipe, "image_processor", None)
         if hasattr(processor, "postprocess"):
             stack.enter_context(wrap_method(processor, "postprocess", listener.note_pictures))
         stack.enter_context(attach_recorder(network, recorder, listener.begin))
-        yield seen
+        yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None, readers)
 
 
 @contextmanager
@@ -130,50 +118,42 @@ def plan_pipeline(
     """What `keep` captures of a pipeline. network: config.json of its network. Raises UserError for attention that it
     does not have.
     """
-    # 1. Steps
+    pipeline = type(pipe).__name__
     if capture.steps == "second-half":
         problem = "second-half: how many steps there will be is not known before the pipeline runs"
         raise UserError("steps", problem, "use a number k for every k-th")
-
-    # 2. Everything, or what segments need
-    pipeline = type(pipe).__name__
     if keep == "all":
         reads: Reads = {"cross": None} if family.no_self_attention else EVERYTHING
         return plan_capture(family, network, capture, reads=reads, pipeline=pipeline)
     if keep == "segments":
-        return plan_segments(
-            family, network, SegmentConfig(), pipeline, replace(capture, normalize=False), pipeline=pipeline
-        )
-
-    # 3. What a method reads, captured as the method's and the model's own constants say
+        plain = replace(capture, normalize=False)
+        return plan_segments(family, network, SegmentConfig(), pipeline, plain, pipeline=pipeline)
     if keep not in METHOD_FACTS:
         raise UserError("keep", f"{keep!r} must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})")
-    own = {**METHOD_FACTS[keep].defaults.get("capture", {}), **own_capture(pipe, keep), "steps": capture.steps}
+
+    # What a method reads, captured as the method's and the model's own constants say, and as was asked for
+    mask, of_folder = own_constants(pipe, keep)
+    own = {**METHOD_FACTS[keep].defaults.get("capture", {}), **of_folder, "steps": capture.steps}
     if family.fit_layers(network, capture.layers) != "all":
         own["layers"] = capture.layers
     if not capture.normalize:
         own["normalize"] = False
-    return plan_capture(family, network, replace(capture, **own), mask=own_constants(pipe, keep), pipeline=pipeline)
+    return plan_capture(family, network, replace(capture, **own), mask=mask, pipeline=pipeline)
 
 
 def _check_memory(network: Any, plan: CapturePlan, size: Grid, images: int) -> None:
-    """Raise UserError if the maps of `images` images with L = `size` do not fit into the memory of the network's
-    device.
-    """
-    expected, there = replace(plan, size=size).expected, _memory(network)
+    """Raise UserError if the maps of `images` images with L = `size` do not fit into the memory of the device that
+    computes: a computer's whole memory, or the free memory of a GPU."""
+    hook = getattr(network, "_hf_hook", None)  # of an offloaded network, whose weights wait in the computer's memory
+    device = torch.device(getattr(hook, "execution_device", None) or next(network.parameters()).device)
+    there = memory_bytes()
+    if device.type == "cuda":
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        there = torch.cuda.mem_get_info(device)[0] + cached
+    expected = replace(plan, size=size).expected
     if expected and there and expected.map_bytes * images > there:
         raise UserError(
             f"the attention maps of {images} images of {size[1]} × {size[0]} positions take"
             f" {show_bytes(expected.map_bytes * images)}, and {show_bytes(there)} of memory are there; draw fewer or"
             " smaller images at once, or capture less (keep, such as keep='ca')"
         )
-
-
-def _memory(network: Any) -> int | None:
-    """Bytes of memory on the device that computes: a computer's whole memory, or the free memory of a GPU."""
-    hook = getattr(network, "_hf_hook", None)  # of an offloaded network, whose weights wait in the computer's memory
-    device = torch.device(getattr(hook, "execution_device", None) or next(network.parameters()).device)
-    if device.type != "cuda":
-        return memory_bytes()
-    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return torch.cuda.mem_get_info(device)[0] + cached

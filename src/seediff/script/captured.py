@@ -28,7 +28,6 @@ from .heatmap import HeatMap
 from .listener import INSTRUCTION, Listener, Run, Texts
 
 if TYPE_CHECKING:
-    from ..config.presets import Recommended
     from ..segments.make import Segments
 
 Phrase = str | Sequence[int]
@@ -42,19 +41,11 @@ HEAT_LEVELS = (4, 2, 1)
 
 class Captured:
     """The result of `capture`. Pictures are numbered from 0 in the order in which they were drawn, over all calls of
-    the pipeline in the block.
-
-    Everything may also be used inside the block after a call of the pipeline, but not while it draws.
+    the pipeline in the block. It may also be used inside the block, but not while the pipeline draws.
     """
 
     def __init__(
-        self,
-        listener: Listener,
-        pipe: Any,
-        plan: CapturePlan,
-        *,
-        method: str | None,
-        readers: Sequence[Reader] | None,
+        self, listener: Listener, pipe: Any, plan: CapturePlan, method: str | None, readers: Sequence[Reader] | None
     ) -> None:
         self._listener, self._pipe, self._plan, self._family = listener, pipe, plan, plan.family
         self._method, self._readers = method, readers
@@ -74,9 +65,7 @@ class Captured:
 
     @property
     def words(self) -> list[tuple[str, ...]]:
-        """For each picture, the words of its prompt that may name something. All other words and phrases of the prompt
-        can be used, too.
-        """
+        """For each picture, the words of its prompt that may name something. All others can be used, too."""
         return [content_words(prompt) for prompt in self.prompts]
 
     @property
@@ -86,10 +75,8 @@ class Captured:
 
     @property
     def maps(self) -> list[AttentionMaps]:
-        """The maps of each picture, on the CPU, with the columns of `words`: to save, or for any method later. Empty if
-        nothing was drawn.
-
-        Raises UserError if attention was not a number.
+        """The maps of each picture, on the CPU, with the columns of `words`: to save, or for any method later. Raises
+        UserError if attention was not a number.
         """
         every = []
         for number, words in enumerate(self.words):
@@ -104,17 +91,14 @@ class Captured:
         factor = getattr(self._pipe, "vae_scale_factor", 8)
         side = self._family.image_side(factor, self._plan.network)
         cell = self._family.pixels(factor, self._plan.network)
-        size = (height or side) // cell, (width or height or side) // cell
-        return replace(self._plan, size=size).expected
+        return replace(self._plan, size=((height or side) // cell, (width or height or side) // cell)).expected
 
     # Heat maps, masks and segments
 
     def heatmap(self, phrase: Phrase, image: int = 0, *, picture: Picture = None) -> HeatMap:
         """How much each place of a picture attends to a word: the mean of cross-attention over levels, layers, heads
         and steps, scaled from 0 at its lowest to 1 at its highest (method ca). image: the picture's number. picture:
-        the picture, if the pipeline did not return it.
-
-        Raises UserError for a word that is not in the prompt, or if only embeddings were given.
+        the picture, if the pipeline did not return it. Raises UserError for a word that is not in the prompt.
         """
         maps = self._maps(image, [phrase])
         shown = self._picture(image, picture)
@@ -129,30 +113,26 @@ class Captured:
     ) -> MaskResult:
         """Masks of words in one picture, from `make_masks`: label map, soft masks, flags and every step.
 
-        picture: the picture, if the pipeline did not return it (latents): PAMR follows its edges. method: by default
-        that of `keep`, otherwise seediff, or ca for a model without self-attention; not best. constants: fields of
-        MaskConfig, such as beta=0.4 or pamr=False. The others are the model's own if its folder has some, as `mini`'s
-        does, otherwise those of the method's paper; levels that the model lacks are replaced by the nearest. The
-        model's own were chosen for the layers that `keep=METHOD` captures.
+        picture: as in `heatmap`; PAMR follows its edges. method: by default that of `keep`, otherwise seediff, or ca
+        for a model without self-attention; not best. constants: fields of MaskConfig, such as beta=0.4 or pamr=False.
+        The others are the model's own if its folder has some, which were chosen for the layers that `keep=METHOD`
+        captures, otherwise those of the method's paper; levels that the model lacks are replaced by the nearest.
         """
-        method = method or self._method
-        if method is None:
-            method = "ca" if self._family.no_self_attention else "seediff"
+        method = method or self._method or ("ca" if self._family.no_self_attention else "seediff")
         if method == BEST:
             problem = f"{method}: needs a capture of its own, which `capture` does not have"
             raise UserError("method", problem, "use generate or mask")
-        config = replace(own_constants(self._pipe, method), **check_table(MaskConfig, constants, "masks"))
+        config = replace(own_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
         config = plan_capture(self._family, self._plan.network, mask=config).mask or config
         maps, shown = self._maps(image, phrases), self._picture(image, picture)
         if shown is None and config.pamr:
             raise UserError("picture", "masks follow its edges, but the pipeline gave none", "give it, or pamr=False")
-        size = None if shown is not None else self._size(maps, None)
-        return make_masks(shown, maps, [_name(phrase) for phrase in phrases], config, size=size)
+        return make_masks(shown, maps, [_name(phrase) for phrase in phrases], config, size=self._size(maps, shown))
 
     def segments(self, image: int = 0, *, picture: Picture = None, seed: int = 0, **constants: Any) -> Segments:
-        """Segments of one picture without any words, from its self-attention. constants: fields of SegmentConfig, such
-        as method="kmeans" and k=6. The maps are those of all steps that drew the picture; the papers look once at a
-        picture without noise. picture: the picture, if the pipeline did not return it (latents)."""
+        """Segments of one picture without any words, from its self-attention of all steps; the papers look once at a
+        picture without noise. constants: fields of SegmentConfig, such as method="kmeans" and k=6. picture: as in
+        `heatmap`."""
         from ..attention.windows import Window
         from ..segments.make import join_windows, propose
 
@@ -178,34 +158,33 @@ class Captured:
         return self._listener.finished
 
     def _run(self, image: int) -> tuple[Run, int]:
-        runs = self._runs()
-        for run, numbers in zip(runs, self.runs, strict=True):
+        """The run that drew a picture, and the picture's number in it."""
+        for run, numbers in zip(self._runs(), self.runs, strict=True):
             if image in numbers:
                 if run.error is not None:
                     raise run.error
                 return run, image - numbers.start
-        count = sum(run.images for run in runs)
-        raise UserError("image", f"{image}: {count} were drawn in the block, numbered from 0")
+        raise UserError("image", f"{image}: {len(self.prompts)} were drawn in the block, numbered from 0")
 
     def _maps(self, image: int, phrases: Sequence[Phrase]) -> AttentionMaps:
+        """The maps of a picture with the columns of phrases, each of which must have some."""
         run, number = self._run(image)
-        words: dict[str, tuple[int, ...]] = {}
-        for phrase in phrases:
-            name = _name(phrase)
-            words[name] = columns = self._columns(image, phrase)
-            text = run.texts[number]
-            if not columns and not text:
-                problem = "the pipeline was given no prompt, only embeddings"
-                raise UserError(f"'{phrase}'", problem, "name it, capture(pipe, prompts='…')")
-            if not columns and not self._all_readers():
+        words = {_name(phrase): self._columns(image, phrase) for phrase in phrases}
+        text = run.texts[number]
+        for phrase in (phrase for phrase in phrases if not words[_name(phrase)]):
+            if not text:
+                problem, fix = "the pipeline was given no prompt, only embeddings", "capture(pipe, prompts='…')"
+            elif not self._all_readers():
                 problem = "which columns it has, only the tokenizer knows"
-                raise UserError(f"'{phrase}'", problem, "name it, capture(network, tokenizer=…), or name columns")
-            if not columns:
+                fix = "capture(network, tokenizer=…), or name columns"
+            else:
                 problem = f"is not in what the model read of the prompt '{text['prompt']}'"
                 raise UserError(f"'{phrase}'", problem, f"its words: {', '.join(self.words[image])}")
+            raise UserError(f"'{phrase}'", problem, f"name it, {fix}")
         return replace(run.maps[number], words=words)
 
     def _columns(self, image: int, phrase: Phrase) -> tuple[int, ...]:
+        """The text columns of a phrase; empty if it is not in what was read, or the text is not known."""
         run, number = self._run(image)
         text = run.texts[number]
         there = next((maps.shape[1] for maps in run.maps[number].cross_attention.values()), 0)
@@ -217,35 +196,32 @@ class Captured:
             return tuple(phrase)
         if not text:
             return ()
-        self._check_instruction(text)
-        found = (find_columns(reader, self._read(reader, text), phrase) for reader in self._all_readers())
-        return tuple(sorted(column for column in set(chain(*found)) if column < there))
-
-    def _all_readers(self) -> Sequence[Reader]:
-        """The readers of the pipeline; none for a network alone, unless its tokenizer was given."""
-        if self._readers is not None:
-            return self._readers
-        whole = any(getattr(self._pipe, name, None) is not None for name in TOKENIZERS)
-        return self._family.readers(self._pipe) if whole else ()
-
-    def _read(self, reader: Reader, text: Texts) -> str:
-        """The text that a tokenizer read: `prompt` for the pipeline's first tokenizer, `prompt_2` for its second if
-        that was given.
-        """
-        parts = [part for part in TOKENIZERS if getattr(self._pipe, part, None) is not None]
-        number = parts.index(reader.name) if reader.name in parts else 0
-        return text.get(f"prompt_{number + 1}") or text["prompt"]
-
-    def _check_instruction(self, text: Texts) -> None:
         if INSTRUCTION in text:
             usual = inspect.signature(type(self._pipe).__call__).parameters.get(INSTRUCTION)
             if usual is not None and text[INSTRUCTION] != "\n".join(usual.default or ()):
                 problem = "words are located behind the pipeline's own alone"
                 raise UserError(INSTRUCTION, problem, "leave it out, or name columns")
+        found = (find_columns(reader, self._read(reader, text), phrase) for reader in self._all_readers())
+        return tuple(sorted(column for column in set(chain(*found)) if column < there))
+
+    def _parts(self) -> list[str]:
+        """The pipeline's tokenizers."""
+        return [name for name in TOKENIZERS if getattr(self._pipe, name, None) is not None]
+
+    def _all_readers(self) -> Sequence[Reader]:
+        """The readers of the pipeline; none for a network alone, unless its tokenizer was given."""
+        if self._readers is not None:
+            return self._readers
+        return self._family.readers(self._pipe) if self._parts() else ()
+
+    def _read(self, reader: Reader, text: Texts) -> str:
+        """The text that a tokenizer read: `prompt_2` for the pipeline's second if that was given."""
+        number = self._parts().index(reader.name) if reader.name in self._parts() else 0
+        return text.get(f"prompt_{number + 1}") or text["prompt"]
 
     def _picture(self, image: int, picture: Picture) -> np.ndarray | None:
         if picture is None:
-            return self.pictures[image] if 0 <= image < len(self.pictures) else None
+            return self.pictures[image]
         from ..files.photographs import read_picture
 
         return read_picture(np.asarray(picture.convert("RGB")) if isinstance(picture, Image.Image) else picture)
@@ -261,42 +237,26 @@ class Captured:
         return maps.latent_size[0] * cell, maps.latent_size[1] * cell
 
 
-def own_constants(pipe: Any, method: str) -> MaskConfig:
-    """The constants of a method for a pipeline: those of its model's folder if that has some, otherwise those of the
-    method's paper.
+def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
+    """The constants of a method for a pipeline, and the fields of the capture for which they were chosen: those of its
+    model's folder if that has some, otherwise those of the method's paper, and no fields.
     """
-    if own := _recommended(pipe, method):
-        return own.mask
-    config = MaskConfig(method=method)
-    return replace(config, **config.facts.defaults.get("mask", {}))
-
-
-def own_capture(pipe: Any, method: str) -> dict[str, Any]:
-    """The capture for which the constants of a method in the model's folder were chosen; empty if the folder has
-    none.
-    """
-    own = _recommended(pipe, method)
-    return {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")} if own else {}
-
-
-def _recommended(pipe: Any, method: str) -> Recommended | None:
-    """The constants of a method for a pipeline whose model's folder has constants; otherwise None."""
     folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
-    if not folder or not (Path(folder) / "seediff.json").is_file():
-        return None
-    from ..config.presets import recommended_mask
-    from ..models.info import read_settings
+    if folder and (Path(folder) / "seediff.json").is_file():
+        from ..config.presets import recommended_mask
+        from ..models.info import read_settings
 
-    return recommended_mask(str(folder), method) if read_settings(Path(folder)).preset else None
+        if read_settings(Path(folder)).preset:
+            own = recommended_mask(str(folder), method)
+            return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
+    config = MaskConfig(method=method)
+    return replace(config, **config.facts.defaults.get("mask", {})), {}
 
 
 def _name(phrase: Phrase) -> str:
     if isinstance(phrase, str):
         return phrase
     if not isinstance(phrase, Collection) or not all(isinstance(column, Integral) for column in phrase):
-        raise UserError(
-            f"{phrase!r}",
-            "must be a word or phrase, or the numbers of text columns",
-            "give words one by one: masks('dog', 'cat')",
-        )
+        problem = "must be a word or phrase, or the numbers of text columns"
+        raise UserError(f"{phrase!r}", problem, "give words one by one: masks('dog', 'cat')")
     return f"columns {', '.join(map(str, phrase))}"

@@ -37,8 +37,7 @@ class HeatMap:
     def over(self, picture: Any = None, alpha: float = 0.6) -> Image.Image:
         """The heat map laid over the picture. alpha: its opacity in [0, 1]. picture: a Pillow picture or (H, W, 3)
         uint8 of any size; None: the picture that was drawn. Raises UserError if there is none."""
-        if picture is None:
-            picture = self.picture
+        picture = self.picture if picture is None else picture
         if picture is None:
             raise UserError("no picture to lay the heat map over: the pipeline gave none; give it")
         below = picture if isinstance(picture, Image.Image) else Image.fromarray(np.asarray(picture))
@@ -46,17 +45,16 @@ class HeatMap:
         return Image.blend(below, self.image().resize(below.size, Image.Resampling.BILINEAR), alpha)
 
     def save(self, path: Path | str, *, over: bool = False) -> None:
-        """Write `image()` to a file, in the format of its suffix. over: write `over()` instead. Raises UserError for a
-        suffix whose format Pillow cannot write."""
+        """Write `image()` to a file, or `over()`, in the format of its suffix. Raises UserError for a suffix whose
+        format Pillow cannot write."""
         from ..files.outputs import write_atomic
 
-        file, path = io.BytesIO(), Path(path)
-        image = self.over() if over else self.image()
+        path, image = Path(path), self.over() if over else self.image()
         try:
-            image.save(file, Image.registered_extensions()[path.suffix.lower()])
+            data = _encoded(image, Image.registered_extensions()[path.suffix.lower()])
         except (KeyError, OSError, ValueError) as error:  # no such format, or none for such pictures
             raise UserError(path, f"cannot be written ({first_line(error)})", "use .png or .jpg") from error
-        write_atomic(path, file.getvalue())
+        write_atomic(path, data)
 
     def show(self) -> None:
         """Open the heat map in the system's viewer, over the picture if there is one."""
@@ -64,9 +62,13 @@ class HeatMap:
 
     def _repr_png_(self) -> bytes:
         """The PNG that notebooks show."""
-        file = io.BytesIO()
-        self._best().save(file, "PNG")
-        return file.getvalue()
+        return _encoded(self._best(), "PNG")
 
     def _best(self) -> Image.Image:
         return self.image() if self.picture is None else self.over()
+
+
+def _encoded(image: Image.Image, format: str) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format)
+    return file.getvalue()

@@ -48,10 +48,6 @@ class Encoded:
     texts: Mapping[str, Sequence[str]]
     others: Sequence[torch.Tensor] = ()
 
-    def text(self, row: int) -> Texts:
-        """The texts of a row. Rows are in the order of the prompts, each prompt repeated for each of its images."""
-        return {name: texts[row * len(texts) // len(self.rows)] for name, texts in self.texts.items()}
-
     def find(self, states: Sequence[torch.Tensor]) -> dict[int, int]:
         """Row of the batch → the first row of this encoding that equals it, for rows that have one."""
         return _find(self.rows, states)
@@ -67,9 +63,7 @@ def _find(rows: Sequence[torch.Tensor], states: Sequence[torch.Tensor]) -> dict[
 
 
 def _equal(row: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-    """Whether both are equal in the columns that both have, as padding may be cut off: a scalar on the device of
-    `state`.
-    """
+    """Whether both are equal in the columns that both have, as padding may be cut off: a scalar where `state` is."""
     if row.ndim != state.ndim or row.shape[-1] != state.shape[-1]:
         return state.new_zeros((), dtype=torch.bool)
     columns = min(row.shape[0], state.shape[0])
@@ -79,8 +73,8 @@ def _equal(row: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
 @dataclass
 class Run:
     """One call of the pipeline. maps, texts: of each image; no texts if only its encoded text is known. steps: calls of
-    the network with the prompt. pictures: (H, W, 3) uint8 each, as the pipeline returned them; empty if it returned
-    none. error: to raise when maps are requested."""
+    the network with the prompt. pictures: (H, W, 3) uint8 each, as the pipeline returned them, if it did. error: to
+    raise when maps are requested."""
 
     maps: list[AttentionMaps] = field(default_factory=list)
     texts: list[Texts] = field(default_factory=list)
@@ -96,25 +90,14 @@ class Run:
 class Listener:
     """Listens to a pipeline and its network, and tells the recorder which rows to record.
 
-    pipeline: the pipeline's class; None: only its network is captured. prompts: the texts, if the pipeline is given
-    only embeddings. clean: the pipeline's function that cleans prompts before tokenizing. check: called with (height,
-    width) of L and the number of images before anything of a run is recorded; raises UserError.
+    pipe: None: only its network is captured. prompts: the texts, if the pipeline is given only embeddings. check:
+    called with (height, width) of L and the number of images before anything of a run is recorded; raises UserError.
     """
 
     def __init__(
-        self,
-        recorder: AttentionRecorder,
-        *,
-        pipeline: type | None = None,
-        prompts: Sequence[str] = (),
-        clean: Callable[..., list[str]] | None = None,
-        check: Callable[[Grid, int], None] | None = None,
+        self, recorder: AttentionRecorder, pipe: Any, prompts: Sequence[str], check: Callable[[Grid, int], None]
     ) -> None:
-        self.recorder = recorder
-        self.pipeline = pipeline
-        self.prompts = prompts
-        self.clean = clean
-        self.check = check
+        self.recorder, self.pipe, self.prompts, self.check = recorder, pipe, prompts, check
         self.finished: list[Run] = []
         self.run: Run | None = None
         self._encoded: deque[Encoded] = deque(maxlen=REMEMBERED)
@@ -130,13 +113,14 @@ class Listener:
 
     def note_encoding(self, given: Mapping[str, Any], output: Any) -> None:
         """Called after the pipeline's `encode_prompt`. given: its arguments by name."""
-        rows = output[0] if isinstance(output, tuple) else output
+        rows, *beside = output if isinstance(output, tuple) else (output,)
         if rows is None:
             return
-        prompts = {name: _texts(given.get(name)) for name in ("prompt", "prompt_2", "prompt_3")}
+        prompts = {name: _listed(given.get(name)) for name in ("prompt", "prompt_2", "prompt_3")}
         texts = {name: text for name, text in prompts.items() if text}
-        if texts and self.clean is not None:
-            texts["prompt"] = self.clean(texts["prompt"], clean_caption=given.get("clean_caption", False))
+        clean = getattr(self.pipe, "_text_preprocessing", None)
+        if texts and clean is not None:
+            texts["prompt"] = clean(texts["prompt"], clean_caption=given.get("clean_caption", False))
         if texts and INSTRUCTION in given:
             texts[INSTRUCTION] = ["\n".join(given[INSTRUCTION] or ())]
         if not isinstance(output, tuple) and given.get("do_classifier_free_guidance"):
@@ -144,10 +128,8 @@ class Listener:
             count *= int(given.get("num_images_per_prompt") or 1)
             # The first third, as for InstructPix2Pix, or the second half.
             rows = rows[:count] if len(rows) == 3 * count else rows[-count:]
-        beside = output[1:] if isinstance(output, tuple) else ()
         states = (part for part in beside if isinstance(part, list) or (torch.is_tensor(part) and part.ndim == 3))
-        others = [row for part in states for row in part]
-        encoded = Encoded(list(rows), texts, others)
+        encoded = Encoded(list(rows), texts, [row for part in states for row in part])
         self._encoded.append(encoded)
         self._fresh.setdefault(threading.get_ident(), []).append(encoded)
 
@@ -163,10 +145,8 @@ class Listener:
     def begin(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Forward pre-hook of the network: decides whether a run begins, and which rows of this call are recorded."""
         given = {**dict(zip(_parameters(type(network)), args, strict=False)), **kwargs}
-        states = next(
-            (given[name] for name in ("encoder_hidden_states", "cap_feats", "text_bth") if given.get(name) is not None),
-            None,
-        )
+        named = (given.get(name) for name in ("encoder_hidden_states", "cap_feats", "text_bth"))
+        states = next((value for value in named if value is not None), None)
         batch, height, width = self.recorder.family.lattice(network, args, kwargs)
         if self._begins(given):
             self._start(network)
@@ -183,8 +163,7 @@ class Listener:
             self._start(network)  # another size or number of images: another run
         if not self.run.texts:
             self.run.texts = self._texts(rows, states)
-            if self.check is not None:
-                self.check((height, width), len(rows))
+            self.check((height, width), len(rows))
         self.recorder.rows = rows
         self.recorder.start_step(network, args, kwargs)
         self.run.steps += 1
@@ -217,7 +196,7 @@ class Listener:
         pipeline does not make it, the first such call, or one at which the noise level changes direction."""
         begins = self.run is None or threading.get_ident() in self._fresh
         level = given.get("timestep", given.get("t"))
-        if level is None or (self._encoded and _is_running(self.pipeline)):
+        if level is None or (self._encoded and _is_running(self.pipe)):
             self._levels = []
             return begins
         level = float(torch.as_tensor(level).flatten()[0])
@@ -234,11 +213,8 @@ class Listener:
         """The rows with the prompt; None if this call has none."""
         if states is not None and states is self._last[0]:
             return self._last[1]
-        fresh = self._fresh.pop(threading.get_ident(), [])
-        if fresh:
-            self._read = None
-            if states is not None:
-                self._read = self._known_by(fresh, states)
+        if fresh := self._fresh.pop(threading.get_ident(), []):
+            self._read = None if states is None else self._known_by(fresh, states)
             self._count = len((self._read or fresh[0]).rows)
         elif self._read is not None and self._last[0] is None and states is not None and not self._read.find(states):
             # The first call of a run in a loop of one's own: its text may have been encoded before other runs.
@@ -265,9 +241,8 @@ class Listener:
             return next((encoded for encoded in by_source if _find(encoded.others, states)), None)
         if not there[0].texts or there[0].others or len(apart) < 2:
             return there[0]
-        wanted = _plain(self.prompts)
-        for encoded in apart if wanted else ():
-            if _plain(encoded.texts.get("prompt", ())) == wanted:
+        for encoded in apart if self.prompts else ():
+            if _plain(encoded.texts.get("prompt", ())) == _plain(self.prompts):
                 return encoded
         family = self.recorder.family
         if len(there) > 1:  # halves of a batch; a shorter text may equal the beginning of a longer one
@@ -283,21 +258,15 @@ class Listener:
         )
 
     def _rows(self, states: Any, batch: int) -> Sequence[int] | None:
+        """The rows that equal the encoding; without one, those at the usual place in diffusers' pipelines."""
+        count, conditional = self._count, self.recorder.family.conditional
         if self._read is not None:
             matched = sorted(self._read.find(states))
             if not matched:
                 return None  # the call without the prompt, or with a text that a callback put in its place
             # A list has a prompt's states once, which are repeated for its images later.
-            several = isinstance(states, list) and len(matched) % self._count == 0
-            if len(matched) <= self._count or several:
+            if len(matched) <= count or (isinstance(states, list) and len(matched) % count == 0):
                 return range(matched[0], matched[-1] + 1) if matched[-1] - matched[0] == len(matched) - 1 else matched
-        return self._by_position(states, batch)
-
-    def _by_position(self, states: Any, batch: int) -> Sequence[int] | None:
-        """The rows with the prompt, by their usual position in diffusers' pipelines; None if this call has none. Raises
-        UserError.
-        """
-        count, conditional = self._count, self.recorder.family.conditional
         if batch == count:
             if self._first is None:
                 self._first = states
@@ -311,46 +280,40 @@ class Listener:
         )
 
     def _texts(self, rows: Sequence[int], states: Any) -> list[Texts]:
-        """The texts of each image."""
-        read = self._read
-        if read is None:
-            return [_shared(self.prompts, number, len(rows)) for number in range(len(rows))]
-        found = read.find([states[row] for row in rows])
-        if not read.texts:
+        """The texts of each image, in the order of the prompts, each repeated for each of its images."""
+        read, images = self._read, len(rows)
+        texts = {} if read is None else read.texts
+        if read is not None and not texts:  # embeddings that were given, perhaps of a text that was heard
             same = (other for other in self._encoded if other.texts and len(other.rows) == len(read.rows))
-            read = next((other for other in same if len(other.find(read.rows)) == len(read.rows)), read)
-        if not read.texts:
-            return [_shared(self.prompts, number, len(rows)) for number in range(len(rows))]
-        return [read.text(found.get(number, number)) for number in range(len(rows))]
+            texts = next((other.texts for other in same if len(other.find(read.rows)) == len(read.rows)), {})
+        if read is not None and texts:
+            found = read.find([states[row] for row in rows])
+            return [_spread(texts, found.get(number, number), len(read.rows)) for number in range(images)]
+        if self.prompts and images % len(self.prompts):
+            raise UserError(
+                f"prompts: {len(self.prompts)} were given, but {images} images are drawn together; give one for each,"
+                " or one for all"
+            )
+        given = {"prompt": self.prompts} if self.prompts else {}
+        return [_spread(given, number, images) for number in range(images)]
+
+
+def _spread(texts: Mapping[str, Sequence[str]], number: int, count: int) -> Texts:
+    """The texts of one of `count` rows, from fewer texts that have equally many rows each."""
+    return {name: given[number * len(given) // count] for name, given in texts.items()}
 
 
 def _plain(texts: Sequence[str]) -> list[str]:
     return [text.strip().casefold() for text in texts]
 
 
-def _shared(prompts: Sequence[str], number: int, images: int) -> Texts:
-    """The text of an image, from one prompt per image, or fewer prompts that have equally many images each. Raises
-    UserError.
-    """
-    if not prompts:
-        return {}
-    if images % len(prompts):
-        raise UserError(
-            f"prompts: {len(prompts)} were given, but {images} images are drawn together; give one for each, or one"
-            " for all"
-        )
-    return {"prompt": prompts[number * len(prompts) // images]}
+def _listed(given: Any) -> list[str]:
+    return [given] if isinstance(given, str) else list(given or ())
 
 
-def _texts(given: Any) -> list[str]:
-    if given is None:
-        return []
-    return [given] if isinstance(given, str) else list(given)
-
-
-def _is_running(pipeline: type | None) -> bool:
+def _is_running(pipe: Any) -> bool:
     """Whether this thread is inside a call of a pipeline of this class."""
-    code = getattr(inspect.unwrap(pipeline.__call__), "__code__", None) if pipeline else None
+    code = None if pipe is None else getattr(inspect.unwrap(type(pipe).__call__), "__code__", None)
     frame = sys._getframe()
     while frame is not None and frame.f_code is not code:
         frame = frame.f_back
@@ -366,9 +329,7 @@ def _parameters(kind: type) -> list[str]:
 def _pictures(output: Any) -> list[np.ndarray]:
     """The pictures (H, W, 3) uint8 in what a pipeline returns; none for latents."""
     if torch.is_tensor(output):
-        if output.ndim != 4 or output.shape[1] != 3:
-            return []
-        output = output.detach().float().cpu().permute(0, 2, 3, 1).numpy()
+        output = output.detach().float().cpu().movedim(1, -1).numpy() if output.ndim == 4 else ()
     if isinstance(output, np.ndarray):
         coloured = output.ndim == 4 and output.shape[3] == 3
         return [(image * 255).round().astype(np.uint8) for image in output] if coloured else []

@@ -34,15 +34,12 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Path | Model = 
     """Masks of named classes in one picture: a label map (H, W) of its size, 0 background, i + 1 = classes[i], 255
     ignored; and soft masks.
 
-    model: a name as for `--model`, or a model from `load_model`; the model that was named last stays loaded. options:
-    fields of MaskPhotosConfig, such as presence=0 or mask={"beta": 0.4}; the model's own constants are used for the
-    others. A class that scores below `presence` counts as absent: it has no pixels, and the result has the flag
-    `absent:NAME`.
-
-    Raises UserError for a picture or option that cannot be used, and for a class that the model does not know.
+    model: a name as for `--model`, or a model from `load_model`; the one that was named last stays loaded. options:
+    fields of MaskPhotosConfig, such as presence=0 or mask={"beta": 0.4}. A class that scores below `presence` has no
+    pixels, and the result has the flag `absent:NAME`. Raises UserError for a picture or option that cannot be used, and
+    for a class that the model does not know.
     """
-    _check(options, model)
-    config = MaskPhotosConfig.recommended(**{**options, **_source(model), "classes": classes})
+    config = MaskPhotosConfig.recommended(**{**_options(options, model), "classes": classes})
     photo = read_picture(image)
     job = _prepare(MaskJob(config, ()), model)
     spec = PhotoSpec(0, HERE, config.classes)
@@ -60,18 +57,14 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Path | Model = 
 
 def segment(image: Picture, *, model: str | Path | Model = "mini", **options: Any) -> Segments:
     """Segments of one picture without any class: label map (H, W) int32 of ids at its size, and how clear each segment
-    is.
-
-    model: as in `mask`. options: fields of SegmentPhotosConfig, such as segment={"method": "kmeans", "k": 6} or
+    is. model: as in `mask`. options: fields of SegmentPhotosConfig, such as segment={"method": "kmeans", "k": 6} or
     fit="tile". Raises UserError for a picture or option that cannot be used.
     """
     if "names" in options:
-        raise UserError(
-            "names", "segments of a picture in memory are not named", "use segment_photos, or ask `mask` for the words"
-        )
-    _check(options, model)
+        fix = "use segment_photos, or ask `mask` for the words"
+        raise UserError("names", "segments of a picture in memory are not named", fix)
+    config = SegmentPhotosConfig.recommended(**_options(options, model))
     photo = read_picture(image)
-    config = SegmentPhotosConfig.recommended(**{**options, **_source(model)})
     if config.segment.k == "truth":
         raise UserError("segment.k", "truth: there are no label maps of a picture in memory", "give a number")
     job = _prepare(SegmentJob(config, ()), model)
@@ -79,16 +72,14 @@ def segment(image: Picture, *, model: str | Path | Model = "mini", **options: An
     return segments
 
 
-def _source(model: str | Path | Model) -> dict[str, str | Path | None]:
-    """The fields of a configuration that say which model's constants it begins with."""
-    return {"model": model.name, "base": model.base} if isinstance(model, Model) else {"model": model}
-
-
-def _check(options: Mapping[str, Any], model: str | Path | Model) -> None:
-    """Raise UserError for an option of loading beside a model that is loaded."""
-    used = [name for name in (*LOADING, "device", "dtype") if options.get(name)]
-    if used and isinstance(model, Model):
+def _options(options: Mapping[str, Any], model: str | Path | Model) -> dict[str, Any]:
+    """The options with the model whose constants they begin with. Raises UserError for an option of loading beside a
+    model that is loaded."""
+    if not isinstance(model, Model):
+        return {**options, "model": model}
+    if used := [name for name in (*LOADING, "device", "dtype") if options.get(name)]:
         raise UserError(used[0], "the model is loaded already", "give it to load_model")
+    return {**options, "model": model.name, "base": model.base}
 
 
 def _prepare(job: Job, model: str | Path | Model) -> Job:
