@@ -99,7 +99,8 @@ def test_ultralytics_of_others(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"names": ["road"], "masks_dir": "../masks"}, "'masks_dir'"),
+        *(({"names": ["road"], "masks_dir": folder}, "leads out of") for folder in ("../masks", "/elsewhere")),
+        ({"names": ["road"], "masks_dir": 3}, "'masks_dir'"),
         ({"names": ["road"], "masks_dir": "elsewhere"}, r"a\.png: has no mask .*elsewhere/train/a\.png"),
         ({"names": {300: "road", 1: "sky"}}, "'names' numbers a class 300"),
         ({"names": []}, "'names'"),

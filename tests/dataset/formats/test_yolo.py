@@ -27,9 +27,7 @@ def test_round_trip(tmp_path):
     given = some()
     done = export("yolo", CLASSES, given, tmp_path / "yolo")
     assert (done.samples, done.files) == (5, 11) == (5, len(names(tmp_path / "yolo")))
-    assert done.notes[0].startswith(
-        "IoU of the polygons with the masks: 1.0000 on average over 5 samples, at least 1.0000 (trip_é "
-    )
+    assert "masks: 1.0000 on average over 5 samples, at least 1.0000 (trip_é " in done.notes[0]
     assert "are ignored (255)" in done.notes[1]
     classes, items = imported("yolo", tmp_path / "yolo")
     assert classes == CLASSES
@@ -42,19 +40,6 @@ def test_round_trip(tmp_path):
         assert np.array_equal(two.label_map, without_ignored(one.label_map))
     write_native(tmp_path / "back", classes, items, about={})
     assert len(open_native(tmp_path / "back")[1]) == 5
-
-
-@pytest.mark.parametrize(("side", "least"), [(128, 0.97), (512, 0.99)])
-def test_the_loss_is_measured(tmp_path, side, least):
-    given = [item(str(i), blobs(i, (side, side)), {}, (side, side)) for i in range(3)]
-    note = export("yolo", CLASSES, given, tmp_path / "yolo", split=0.4).notes[0]
-    mean = float(note.split("masks: ")[1].split(" ")[0])
-    own = [
-        iou_of_present(i.label_map, from_yolo(as_yolo(find_objects(i.label_map)), (side, side), 3, "").label_map())
-        for i in given
-    ]
-    assert mean == pytest.approx(sum(filter(None, own)) / len(own), abs=1e-4)
-    assert mean >= least
 
 
 def test_what_is_left_out_lowers_the_iou_and_is_told(tmp_path):
@@ -83,20 +68,18 @@ def test_text_of_a_label_file():
 
 def test_polygons_of_others():
     text = "0 0.1 0.1 0.9 0.1 0.9 0.9 0.1 0.9\n\n1 0.3 0.3 0.5 0.3 0.5 0.5 0.3 0.5\n"
-    labels = from_yolo(text, (10, 10), 2, "a.txt").label_map()
+    labels = from_yolo(text, (10, 10), range(2), "a.txt").label_map()
     assert np.array_equal(
-        from_yolo("\n".join(text.split("\n")[::-1]), (10, 10), 2, "a.txt").label_map(), labels
+        from_yolo("\n".join(text.split("\n")[::-1]), (10, 10), range(2), "a.txt").label_map(), labels
     )  # small ones are on top in any order
     assert [(labels == i).sum() for i in (1, 2)] == [81 - 9, 9]
 
 
 def test_decimal_class_ids():
     corners = " 0.1 0.1 0.9 0.1 0.9 0.9 0.1 0.9\n"
-    expected = from_yolo("1" + corners, (10, 10), 2, "a.txt").label_map()
+    expected = from_yolo("1" + corners, (10, 10), range(2), "a.txt").label_map()
     for number in ("1.0", "1.000000000000000000e+00", "+1"):
-        assert np.array_equal(from_yolo(number + corners, (10, 10), 2, "a.txt").label_map(), expected)
-    with pytest.raises(UserError, match=r'class "1\.5" must be a whole number'):
-        from_yolo("1.5" + corners, (10, 10), 2, "a.txt")
+        assert np.array_equal(from_yolo(number + corners, (10, 10), range(2), "a.txt").label_map(), expected)
 
 
 def test_same_bytes_twice_and_links(tmp_path):
@@ -117,13 +100,13 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("3 0 0 1 0 1 1", 'class "3"'),
-        ("cat 0 0 1 0 1 1", 'class "cat"'),
+        *(
+            (f"{number} 0 0 1 0 1 1", f'class "{number}" must be one of 0, 1, 2')
+            for number in ("3", "cat", "1.5", "1_0")
+        ),
         ("0 0 0 1 0 1", "5 numbers after the class"),
         ("0", "0 numbers after the class"),
-        ("0 0 0 1 0 1 x", '"x" must be a number'),
-        ("0 0 0 1 0 1 1.02", "a corner is outside the picture"),
-        ("0 0 0 1 0 1 nan", "must be a number"),
+        *((f"0 0 0 1 0 1 {value}", f'"{value}" must be a number in [0, 1]') for value in ("x", "nan", "1.02", "-0.02")),
     ],
 )
 def test_broken_lines_are_named(folder, line, message):
@@ -143,13 +126,13 @@ def test_broken_lines_are_named(folder, line, message):
         ("- a", "Expected `object`"),
         ("train: images/train", "'names'"),
         ("names: {-1: a}\ntrain: images/train", "'names'"),
+        ("names: {0: a, '0': b}\ntrain: images/train", "'names'"),
         ("names: [a, a]\ntrain: images/train", "class 'a' is there twice"),
         ("names: [a]", "has no 'train'"),
-        ("names: [a]\ntrain: nowhere", "'train' must name a folder"),
-        ("names: [a]\ntrain: ..", "'train' must name a folder"),
-        ("names: [a]\npath: /\ntrain: etc", "'train' must name a folder"),
-        ("names: [a]\ntrain: [1, {2: 3}]", "must name a folder"),
-        ('names: [a]\ntrain: "\\0"', "'train'"),
+        *(
+            (f"names: [a]\n{text}", "'train': must name pictures in")
+            for text in ("train: nowhere", "path: /\ntrain: etc", "train: ../..", "train: [1, {2: 3}]", 'train: "\\0"')
+        ),
     ],
 )
 def test_broken_descriptions_are_named(folder, text, message):
@@ -162,7 +145,7 @@ def test_broken_descriptions_are_named(folder, text, message):
 
 @pytest.mark.parametrize(
     ("options", "place"),
-    [({"split": "all"}, "split 'all'"), ({"split": "test"}, "has no 'test'"), ({}, "has no label file")],
+    [({"split": "all"}, "has no 'all'"), ({"split": "test"}, "has no 'test'"), ({}, "has no label file")],
 )
 def test_missing_files_are_named(folder, options, place):
     for path in (folder / "labels").rglob("*.txt"):

@@ -68,9 +68,7 @@ def test_pictures_without_a_label_file_show_background(folder, tmp_path):
 def test_images_as_a_link(folder, tmp_path):
     (folder / "images").rename(tmp_path / "photos")
     (folder / "images").symlink_to(tmp_path / "photos")
-    with pytest.raises(
-        UserError, match=r"'train' leads out of its folder, to .*/photos/train; --images .*/photos has it read there"
-    ):
+    with pytest.raises(UserError, match=r"'train': must name pictures in .*; --images names a folder"):
         imported("yolo", folder)
     for images in (folder / "images", tmp_path / "photos", tmp_path):
         check(read(folder, images=images)[1], ALL)
@@ -85,10 +83,8 @@ def test_labels_that_no_picture_uses_are_an_error(folder, tmp_path):
     ):
         read(folder, images=tmp_path / "photos/train")
     notes = []
-    check(
-        read(folder, images=tmp_path / "photos/train", skip_missing=True, note=notes.append)[1],
-        {"a": "train", "b": "train"},
-    )
+    found = read(folder, images=tmp_path / "photos/train", skip_missing=True, note=notes.append)[1]
+    check(found, {"a": "train", "b": "train"})
     assert notes == ["labels whose picture is not there, left out: 1"]
     save(folder / "labels/val/classes.txt", "cat\n")
     for text in ("0.0 ", "cat "):  # the ids of others are labels, too
@@ -109,7 +105,7 @@ def test_all_pictures_in_one_folder_have_the_part_that_labels_them(folder, tmp_p
 def test_a_picture_that_is_a_link_out_is_not_read(folder, tmp_path):
     (folder / "images/train/a.jpg").rename(tmp_path / "private.jpg")
     (folder / "images/train/a.jpg").symlink_to(tmp_path / "private.jpg")
-    with pytest.raises(UserError, match=r"a\.jpg: is a link that leads out of"):
+    with pytest.raises(UserError, match=r"a\.jpg: leads out of"):
         imported("yolo", folder)
 
 
@@ -120,8 +116,7 @@ def test_a_yaml_of_another_name(folder):
     assert len(opened(folder)[1]) == 3
     save(folder / "args.yaml", "epochs: 3\n")
     with pytest.raises(
-        UserError,
-        match=r"data\.yaml: there is no such file; it holds args\.yaml, coco8-seg\.yaml: name the one that is meant",
+        UserError, match=r"data\.yaml: there is no such file; it holds args\.yaml, coco8-seg\.yaml: name"
     ):
         imported("yolo", folder)
     (folder / "coco8-seg.yaml").rename(folder / "set.yml")
@@ -154,9 +149,11 @@ def test_a_list_of_pictures(folder, text):
     save(folder / "train.txt", text)
     save(folder / "data.yaml", "train: train.txt\nval: [images/val]\nnames: [cat, dog]\n")
     check(read(folder)[1], ALL)
+    (folder / "images").rename(folder.parent / "photos")  # the labels stay where they are
+    check(read(folder, images=folder.parent / "photos")[1], ALL)
     save(folder / "train.txt", text + "./images/train/z.jpg\n")
-    with pytest.raises(UserError, match=r'train\.txt, line \d: there is no picture "\./images/train/z\.jpg" inside'):
-        imported("yolo", folder)
+    with pytest.raises(UserError, match=r'train\.txt, line \d: must name pictures in .*, not "\./images/train/z\.jpg"'):
+        imported("yolo", folder, images=folder.parent / "photos")
 
 
 def test_lists_may_name_some_of_the_pictures(folder):
@@ -214,20 +211,13 @@ def test_lists_of_pictures_lead_nowhere_else(folder, tmp_path):
     for text in ("../private.jpg\n", f"{tmp_path}/private.jpg\n", "data.yaml\n", "\0\n"):
         save(folder / "train.txt", text)
         save(folder / "data.yaml", "train: train.txt\nnames: [cat, dog]\n")
-        with pytest.raises(UserError, match=r"train\.txt, line 1: there is no picture"):
+        with pytest.raises(UserError, match=r"train\.txt, line 1: must name pictures in"):
             imported("yolo", folder)
-    save(folder / "train.txt", "\n")
-    with pytest.raises(UserError, match="lists no pictures"):
-        imported("yolo", folder)
 
 
 def test_corners_a_hair_outside_are_moved_to_the_edge():
-    inside = from_yolo("0 0 0 1 0 1 1 0 1\n", SHAPE, 1, "here").label_map()
-    np.testing.assert_array_equal(
-        from_yolo("0 -0.004 0 1.002 -0.01 1.01 1 0 1.0001\n", SHAPE, 1, "here").label_map(), inside
-    )
-    with pytest.raises(UserError, match="here, line 1: a corner is outside the picture"):
-        from_yolo("0 -0.02 0 1 0 1 1 0 1\n", SHAPE, 1, "here")
+    found = from_yolo("0 -0.004 0 1.002 -0.01 1.01 1 0 1.0001\n", SHAPE, range(1), "here").label_map()
+    assert np.array_equal(found, np.ones(SHAPE))
 
 
 def test_boxes_among_polygons_are_ignored_and_counted(folder):
@@ -255,4 +245,4 @@ def test_poses_are_no_polygons(folder):
 
 def test_boxes_over_and_over_are_refused():
     with pytest.raises(UserError, match=r"a\.txt: its masks cover the picture 101 times over"):
-        from_yolo("0 0.5 0.5 1 1\n" * 101, (8, 8), 1, "a.txt")
+        from_yolo("0 0.5 0.5 1 1\n" * 101, (8, 8), range(1), "a.txt")

@@ -73,53 +73,37 @@ def read(
     """
     file = find_yaml(source.path) if source.path.is_dir() else source.path
     data = read_yaml(file, dict[str, Any])
-    if (
-        not isinstance(folder := data.get(KEY, MASKS), str)
-        or not folder
-        or Path(folder).is_absolute()
-        or ".." in Path(folder).parts
-    ):
-        raise UserError(
-            f"{file}: '{KEY}' must be the name of the masks' folder, which stands where `{IMAGES}` does in paths"
-        )
+    folder = data.get(KEY, MASKS)
+    if not isinstance(folder, str) or not folder:
+        raise UserError(file, f"'{KEY}' must name the masks' folder, which stands where `{IMAGES}` does in paths")
     listed = _listed(numbered_names(data.get("names"), file), data.get("label_mapping"), file)
     label = partial(label_file, folder=folder, suffix=".png")
     samples = []
-    for picture in find_pictures(source, file, data, split, images, label, Path.is_file):
+    for picture, name in find_pictures(source, file, data, split, images, label, Path.is_file):
         if not picture.labels.is_file():
-            raise UserError(f"{picture.path}: has no mask {picture.labels}")
+            raise UserError(picture.path, f"has no mask {picture.labels}")
         labels, row = partial(read_mask, picture.labels, listed), {"split": picture.split}
-        samples.append(source.sample(picture.name, picture.path, labels, row, picture.labels, shown=True))
+        samples.append(source.sample(name, picture.path, labels, row, picture.labels, shown=True))
     return listed.classes, samples
 
 
 def _listed(names: Mapping[int, str], mapping: Any, file: Path) -> ClassList:
-    """The classes, and the id of each mask value."""
+    """The classes, and the id of each mask value. mapping: `label_mapping`, value → number of a class."""
     if max(names) >= native.IGNORE:
-        raise UserError(f"{file}: 'names' numbers a class {max(names)}; masks hold 0 to 254, and 255 is ignored")
+        raise UserError(file, f"'names' numbers a class {max(names)}; masks hold 0 to 254, and 255 is ignored")
     if len(names) == 1 and next(iter(names.values())).casefold() != BACKGROUND:
         names = {0: BACKGROUND, 1: next(iter(names.values()))}
     listed = number_classes(names, file, void=lambda number, name: False)
     ids = {**listed.ids, native.IGNORE: native.IGNORE}
-    return replace(listed, ids=_mapped(ids, mapping, file) if mapping is not None else ids)
-
-
-def _mapped(ids: Mapping[int, int], mapping: Any, file: Path) -> dict[int, int]:
-    """The id of each value in the mask files. ids: number of a class → id. mapping: `label_mapping`, value → number of
-    a class.
-    """
-    if not isinstance(mapping, Mapping):
-        raise UserError(
-            f"{file}: 'label_mapping' must give values of masks the numbers of classes, not {show_json(mapping)}"
-        )
     values = dict(ids)
-    for value, number in mapping.items():
+    if not isinstance(mapping or {}, Mapping):
+        problem = "'label_mapping' must give values of masks the numbers of classes, not"
+        raise UserError(file, f"{problem} {show_json(mapping)}")
+    for value, number in (mapping or {}).items():
         number = native.IGNORE if number in (IGNORED, None) else number
         if type(value) is not int or type(number) is not int or number not in ids:
-            raise UserError(
-                f"{file}: label_mapping: {show_json(value)}: must be the number of a class or {IGNORED}, not"
-                f" {show_json(number)}"
-            )
+            problem = f"label_mapping: {show_json(value)}: must be the number of a class or {IGNORED}, not"
+            raise UserError(file, f"{problem} {show_json(number)}")
         if 0 <= value <= 255:
             values[value] = ids[number]
-    return values
+    return replace(listed, ids=values)

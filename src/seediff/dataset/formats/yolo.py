@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,16 +53,15 @@ def write(export: Export, *, min_area: int = 1) -> None:
         shares = f"{mean:.4f} on average over {len(scores)} samples, at least {lowest:.4f} ({worst})"
         export.note(f"IoU of the polygons with the masks: {shares}")
     if ignored := counts["ignored"]:
-        share = ignored / counts["pixels"]
-        export.note(
-            f"{share:.2%} of all pixels are ignored (255) in the masks; the format has no such thing: background in it"
-        )
-    if several := counts["several"]:
-        export.note(f"{several} objects of several pieces are a line per piece: a polygon of the format is one piece")
-    if loose := counts["loose"]:
-        export.note(f"{loose} pieces in no object are lines, too: every polygon of the format is an object")
-    if small := counts["small"]:
-        export.note(f"{small} pieces below {min_area} pixels are left out")
+        share = f"{ignored / counts['pixels']:.2%} of all pixels are ignored (255) in the masks"
+        export.note(f"{share}; the format has no such thing: background in it")
+    for kind, told in (
+        ("several", "objects of several pieces are a line per piece: a polygon of the format is one piece"),
+        ("loose", "pieces in no object are lines, too: every polygon of the format is an object"),
+        ("small", f"pieces below {min_area} pixels are left out"),
+    ):
+        if counts[kind]:
+            export.note(f"{counts[kind]} {told}")
     write_data(export, export.classes)
 
 
@@ -75,11 +74,15 @@ def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[s
     pieces, owners = objects.pieces(min_area)
     rest = find_objects(np.where(objects.index >= 0, np.uint8(0), labels), min_area)
     text = as_yolo(pieces) + as_yolo(rest)
-    iou = iou_of_present(labels, from_yolo(text, labels.shape, len(classes), sample.name).label_map())
-    several = sum(count > 1 for count in Counter(owners).values())
-    ignored = int((labels == native.IGNORE).sum())
-    small, loose = pieces.small + rest.small, len(rest.class_ids)
-    return text, iou, {"ignored": ignored, "pixels": labels.size, "small": small, "several": several, "loose": loose}
+    iou = iou_of_present(labels, from_yolo(text, labels.shape, range(len(classes)), sample.name).label_map())
+    counts = {
+        "ignored": int((labels == native.IGNORE).sum()),
+        "pixels": labels.size,
+        "small": pieces.small + rest.small,
+        "several": sum(count > 1 for count in Counter(owners).values()),
+        "loose": len(rest.class_ids),
+    }
+    return text, iou, counts
 
 
 def as_yolo(pieces: Objects) -> str:
@@ -92,32 +95,37 @@ def as_yolo(pieces: Objects) -> str:
     return "".join(lines)
 
 
-def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], where: str | Path) -> Instances:
+def from_yolo(text: str, shape: tuple[int, ...], classes: Sequence[int], where: str | Path) -> Instances:
     """The objects in a label file's text, with class ids from 1: polygons filled as Ultralytics does, small ones over
     large ones, and 255 in boxes where no polygon is.
 
-    shape: (H, W). classes: their number, or their numbers in the file in the order of ids. where: the text's name in
-    errors. Raises UserError naming a line that is not a polygon or box of one of the classes.
+    shape: (H, W). classes: the numbers in the file, in the order of ids. where: the text's name in errors. Raises
+    UserError naming a line that is not a polygon or box of one of the classes.
     """
-    height, width = shape
-    numbered = enumerate(range(classes) if isinstance(classes, int) else classes, 1)
-    ids: dict[float, int] = {number: i for i, number in numbered}
-    polygons: list[tuple[int, int, np.ndarray]] = []
-    boxes: list[np.ndarray] = []
-    painted, lines = 0, text.splitlines()
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            class_id, shares = _parse_line(line, ids, f"{where}, line {number}")
-            if len(shares) == 2:
-                boxes.append(shares)
-                continue
-            area = int(fill_polygon(shares * (width, height), (height, width))[2].sum())
-            polygons.append((area, class_id, shares))
-            check_layers(painted := painted + polygons[-1][0], shape, str(where))
+    (height, width), painted = shape, 0
     numbers, known = np.zeros((height, width), np.int32), Shapes()
-    for centre, sides in boxes:
-        (left, top), (right, bottom) = (centre - sides / 2) * (width, height), (centre + sides / 2) * (width, height)
-        painted += paint_box(numbers, left, top, right, bottom, known.number(native.IGNORE, "box"))
+    polygons: list[tuple[int, int, np.ndarray]] = []
+    for line, words in _lines(text):
+        here, given = f"{where}, line {line}", words[1:]
+        if (number := _number(words[0])) not in classes:
+            listed = ", ".join(map(str, classes[:20]))
+            raise UserError(here, f"class {show_json(words[0])} must be one of {listed}, as {DATA} numbers its names")
+        if len(given) % 2 or (len(given) < 6 and len(given) != 4):
+            problem = f"{len(given)} numbers after the class; a polygon has x and y of three or more corners"
+            raise UserError(here, problem)
+        shares = np.array([_number(word) for word in given])
+        if not (near := (shares >= -HAIR) & (shares <= 1 + HAIR)).all():  # false for NaN too
+            wrong = show_json(given[int(near.argmin())])
+            raise UserError(here, f"{wrong} must be a number in [0, 1]: x and y are shares of the picture's sides")
+        shares = shares.clip(0, 1).reshape(-1, 2)
+        if len(shares) == 2:
+            centre, sides = shares
+            (left, top), (right, bottom) = ((centre + half) * (width, height) for half in (-sides / 2, sides / 2))
+            painted += paint_box(numbers, left, top, right, bottom, known.number(native.IGNORE, "box"))
+        else:
+            area = int(fill_polygon(shares * (width, height), (height, width))[2].sum())
+            polygons.append((area, classes.index(int(number)) + 1, shares))
+            painted += area
         check_layers(painted, shape, str(where))
     for _, class_id, shares in sorted(polygons, key=lambda polygon: -polygon[0]):
         top, left, mask = fill_polygon(shares * (width, height), (height, width))  # filled twice, to save memory
@@ -125,23 +133,17 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], w
     return known.painted(numbers)
 
 
-def _parse_line(line: str, ids: Mapping[float, int], where: str) -> tuple[int, np.ndarray]:
-    """The class id (from 1) of a line, and its corners as (P, 2) shares; for a box, its centre and sides. ids: class
-    number in the file → id."""
-    first, *rest = line.split()
-    if (class_id := ids.get(_number(first))) is None:
-        gaps = list(ids) != list(range(len(ids)))
-        known = f"one of {', '.join(map(str, [*ids][:20]))}" if gaps else f"a whole number from 0 to {len(ids) - 1}"
-        raise UserError(f"{where}: class {show_json(first)} must be {known}, as {DATA} numbers its names")
-    if len(rest) % 2 or (len(rest) < 6 and len(rest) != 4):
-        raise UserError(f"{where}: {len(rest)} numbers after the class; a polygon has x and y of three or more corners")
-    shares = np.array([_number(value) for value in rest])
-    if np.isnan(shares).any():
-        wrong = rest[int(np.isnan(shares).argmax())]
-        raise UserError(f"{where}: {show_json(wrong)} must be a number: x and y are shares of the picture's sides")
-    if not ((shares >= -HAIR) & (shares <= 1 + HAIR)).all():
-        raise UserError(f"{where}: a corner is outside the picture; x and y are shares of its sides, in [0, 1]")
-    return class_id, shares.clip(0, 1).reshape(-1, 2)
+def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """(line number, words) of each line that is not blank: a class, and the numbers of a polygon or box."""
+    return ((number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip())
+
+
+def _number(text: str) -> float:
+    """A number; NaN for another text."""
+    try:
+        return math.nan if "_" in text else float(text)
+    except ValueError:
+        return math.nan
 
 
 def is_folder(folder: Path) -> bool:
@@ -161,20 +163,20 @@ def read(
     names = numbered_names(data.get("names"), file)
     check_class_list(tuple(names.values()), file)
     if "kpt_shape" in data:
-        raise UserError(f"{file}: has poses (kpt_shape), whose points would be read as corners; masks need polygons")
+        raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
     samples: list[Sample] = []
     without = boxes = lines = 0
-    for picture in find_pictures(source, file, data, split, images, label_file, _has_labels):
+    for picture, name in find_pictures(source, file, data, split, images, label_file, _has_labels):
         label = picture.labels if picture.labels.exists() else None
         without += label is None
-        each = [line.split() for line in read_text(label, ANNOTATIONS).splitlines()] if label else []
-        boxes, lines = boxes + sum(len(words) == 5 for words in each), lines + sum(map(bool, each))
+        for _, words in _lines(read_text(label, ANNOTATIONS) if label else ""):
+            boxes, lines = boxes + (len(words) == 5), lines + 1
         paint, row = partial(_paint, picture.path, label, tuple(names)), {"split": picture.split}
-        samples.append(source.sample(picture.name, picture.path, paint, row, picture.labels, objects=True, shown=True))
+        samples.append(source.sample(name, picture.path, paint, row, picture.labels, objects=True, shown=True))
     if samples and without == len(samples):
-        raise UserError(f"{samples[0].source}: has no label file, and no other picture of {file} has one")
+        raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
     if boxes and boxes == lines:
-        raise UserError(f"{file}: all its {boxes} objects are boxes; masks need polygons, of three or more corners")
+        raise UserError(file, f"all its {boxes} objects are boxes; masks need polygons, of three or more corners")
     if boxes:
         source.note(f"{boxes} of {lines} objects are boxes; what is in them and in no polygon is ignored (255)")
     if without:
@@ -184,16 +186,10 @@ def read(
 
 def _has_labels(path: Path) -> bool:
     """Whether a text file has a line of a class and numbers, and is not some other text."""
-    lines = [line.split()[1:] for line in read_text(path, ANNOTATIONS).splitlines()]
-    return path.name != native.CLASSES and any(len(w) >= 4 and not np.isnan([*map(_number, w)]).any() for w in lines)
-
-
-def _number(text: str) -> float:
-    """A number; NaN for another text."""
-    try:
-        return math.nan if "_" in text else float(text)
-    except ValueError:
-        return math.nan
+    if path.name == native.CLASSES:
+        return False
+    lines = (words[1:] for _, words in _lines(read_text(path, ANNOTATIONS)))
+    return any(len(words) >= 4 and not any(math.isnan(_number(word)) for word in words) for words in lines)
 
 
 def _paint(picture: Path, label: Path | None, numbers: Sequence[int]) -> Instances:
