@@ -58,7 +58,7 @@ def test_bad_options_are_one_line(tmp_path, capsys, options, message):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("asked", "sent"), [("cuda:1", "cuda"), ("cuda", "cuda"), (None, "cuda"), ("cpu", "cpu")])
+@pytest.mark.parametrize(("asked", "sent"), [("cuda:1", "cuda"), (None, "cuda"), ("cpu", "cpu")])
 def test_workers_are_sent_no_number_of_a_gpu(monkeypatch, asked, sent):
     """Ray shows each worker one GPU, which is number 0 to it."""
     monkeypatch.setattr(ray_module, "resources", lambda: {"CPU": 4.0, "GPU": 2.0})
@@ -77,15 +77,6 @@ def test_a_worker_loads_on_the_one_gpu_that_it_sees(tmp_path, monkeypatch):
         worker.load((TinyJob(TinyConfig(device="cuda:1")), tmp_path, os.getcwd(), {}))
         worker.close()
     assert seen == [None]
-
-
-def test_ray_is_not_installed(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(ray_module, "find_spec", lambda name: None)
-    assert main(["generate", "--classes", "dog", "--out", str(tmp_path / "out"), "--engine", "ray"]) == 2
-    assert (
-        capsys.readouterr().err
-        == 'seediff: --engine: ray needs a package that is not installed; pip install "seediff[ray]"\n'
-    )
 
 
 @pytest.fixture(scope="module")

@@ -79,12 +79,11 @@ def test_each_protocol_by_hand(tmp_path, made_up):
     assert math.isnan(scores.protocols["oracle"].per_class["car"])
     # The two oracles share a capture.
     assert made_up == [("dog", "cat"), ("dog", "cat", "car")] * 2
-
-
-def test_equal_lists_are_captured_once_and_an_empty_one_never(tmp_path, made_up):
-    folder = labelled(tmp_path, [[[1, 2], [3, 1]], [[0, 0], [0, 0]], [[1, 1], [1, 0]]])
-    data = open_evaluation(folder)
-    evaluate_masks(replace(CONFIG, seed=1), folder / "images", data, protocols=("oracle", "vocabulary"))
+    # Equal lists share a capture, and an empty one needs none.
+    made_up.clear()
+    folder = labelled(tmp_path / "more", [[[1, 2], [3, 1]], [[0, 0], [0, 0]], [[1, 1], [1, 0]]])
+    how = replace(CONFIG, seed=1), folder / "images", open_evaluation(folder)
+    evaluate_masks(*how, protocols=("oracle", "vocabulary"))
     assert made_up == [("dog", "cat", "car"), ("dog", "cat", "car"), ("dog",), ("dog", "cat", "car")]
 
 
@@ -153,12 +152,9 @@ def test_words_for_the_prompt(tmp_path):
     ("options", "words"),
     [
         (["--protocol", "oracle,blind"], "--protocol: oracle,blind"),
-        (["--protocol", "oracle,oracle"], "each once"),
         (["--draws", "0"], "--draws: 0"),
         (["--count", "1"], "must be at least 2, one for thresholds"),
         (["--fit", "crop"], "--fit: crop"),
-        (["--split", "val"], "plain folder of label maps, which has no parts"),
-        (["--model", "nowhere"], "nowhere"),
     ],
 )
 def test_bad_options_are_one_line(tmp_path, options, words, capsys):
@@ -181,8 +177,6 @@ def test_bad_files_are_one_line_before_the_model_is_loaded(tmp_path, monkeypatch
 
     save_map(folder / "labels" / "2.png", [[0, 77], [1, 2]])
     assert "unknown label ids 77" in error()
-    (folder / "labels" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    assert "2.png" in error()
     save_map(folder / "labels" / "2.png", [[255, 255], [255, 255]])
     (folder / "images" / "2.jpg").write_bytes(b"no picture")
     assert "2.jpg" in error()
@@ -202,11 +196,9 @@ def test_the_command_scores_what_mask_makes(tmp_path, mini_folder, capsys):
         truth[30:70, 30:80] = 1 + number % 2
         truths.append(truth)
     folder = labelled(tmp_path / "set", truths, ("background", "dog", "car", "unicorn"))
-    path, line = (
-        tmp_path / "scores.json",
-        ["evaluate", "masks", str(folder / "images"), "--labels", str(folder), "--model", str(mini_folder)],
-    )
-    assert main([*line, "--device", "cpu", "--timesteps", "300", "--quiet", "--draws", "20", "--json", str(path)]) == 0
+    path = tmp_path / "scores.json"
+    line = f"evaluate masks {folder / 'images'} --labels {folder} --model {mini_folder} --device cpu --timesteps 300"
+    assert main([*line.split(), "--quiet", "--draws", "20", "--json", str(path)]) == 0
     out = capsys.readouterr().out
     for text in ("2 pictures scored, 1 others for thresholds", "oracle-ignored", "no word for them: unicorn"):
         assert text in " ".join(out.split())

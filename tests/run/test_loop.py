@@ -1,5 +1,9 @@
-"""Every command's job works in another process and into a store as it does here and into a folder."""
+"""Every command's job works in another process, into a store, and with files written beside the drawing as it does
+here: the same bytes, also when it is stopped or fails.
+"""
 
+import threading
+import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -7,9 +11,11 @@ from pathlib import Path
 import fsspec
 import pytest
 from fake_engine import fake_draw
-from interrupted import contents
+from interrupted import check_interrupted, contents
+from patience import PATIENCE
 from photo_set import write_photos
 from PIL import Image
+from tiny_job import TinyConfig, TinyJob, tiny
 
 from seediff.config.augment import AugmentConfig
 from seediff.config.constants import SegmentConfig
@@ -18,14 +24,15 @@ from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.errors import UserError
 from seediff.files.output_folders import Url
 from seediff.files.photographs import find_photos
+from seediff.run import generate as run_module
+from seediff.run import loop as loop_module
+from seediff.run import segment as segment_module
 from seediff.run.augment import augment
 from seediff.run.generate import generate
 from seediff.run.loop import Engine
 from seediff.run.mask import mask_photos
 from seediff.run.output import Storage, open_place
-from seediff.run.segment import segment_photos
-
-cloudpickle = pytest.importorskip("ray.cloudpickle", reason="Ray is not installed: pip install 'seediff[ray]'")
+from seediff.run.segment import SegmentJob, segment_photos
 
 GENERATE = GenerateConfig(classes=("dog", "cat"), per_class=4, batch_size=3, reject=True, attempts=2, keep_soft=True)
 
@@ -41,6 +48,7 @@ class Elsewhere(Engine):
         self.stack.close()
 
     def load(self, job, place):
+        cloudpickle = pytest.importorskip("ray.cloudpickle", reason="Ray is not installed: pip install 'seediff[ray]'")
         self.job = cloudpickle.loads(cloudpickle.dumps(job))
         self.place = self.stack.enter_context(open_place(place.out))
         self.place.join()
@@ -104,3 +112,111 @@ def test_a_folder_that_another_machine_does_not_have(tmp_path):
         pytest.raises(UserError, match="this folder is not the same on all machines of the cluster"),
     ):
         place.join()
+
+
+CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=2)
+
+
+@pytest.fixture(scope="module")
+def inline(tmp_path_factory):
+    out = tmp_path_factory.mktemp("inline") / "out"
+    generate(CONFIG, out, draw=fake_draw, engine=Engine(beside=False))
+    return contents(out)
+
+
+def test_stopped_at_writes_and_continued(tmp_path, monkeypatch, inline):
+    check_interrupted(
+        lambda out: generate(CONFIG, out, draw=fake_draw, engine=Engine(beside=True)),
+        tmp_path,
+        monkeypatch,
+        (0, 1, 4, 12),
+    )
+    assert contents(tmp_path / "whole") == inline
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_an_error_of_the_writer_stops_the_drawing_with_its_own_line(tmp_path, monkeypatch, beside):
+    drawn = [0]
+
+    def draw(specs):
+        drawn[0] += 1
+        time.sleep(0.02)
+        return fake_draw(specs)
+
+    def encode(*_):
+        raise UserError("images/000000.png: the disk is full")
+
+    monkeypatch.setattr(run_module.native, "encode_image", encode)
+    with pytest.raises(UserError, match=r"^images/000000.png: the disk is full$"):
+        generate(CONFIG, tmp_path / "out", draw=draw, engine=Engine(beside))
+    assert drawn[0] == 1 + beside  # of five batches
+
+
+@pytest.mark.parametrize(("device", "here"), [("cpu", True), ("mps", True), ("cuda:1", False)])
+def test_only_cuda_writes_while_it_draws(tmp_path, monkeypatch, device, here):
+    """Two threads crash Metal."""
+    threads = set()
+    real = TinyJob.write
+    monkeypatch.setattr(TinyJob, "write", lambda *given: threads.add(threading.current_thread()) or real(*given))
+    monkeypatch.setattr(loop_module, "_cuda", lambda device: None)
+    tiny(tmp_path / "out", config=TinyConfig(device=device))
+    assert (threads == {threading.current_thread()}) is here
+
+
+@pytest.fixture(scope="module")
+def segment(mini_folder, tmp_path_factory):
+    """`segment` of six photographs, one of which cannot be read, in three batches, with names."""
+    folder = write_photos(tmp_path_factory.mktemp("photos") / "in")
+    (folder / "1.jpg").write_text("no picture")
+    constants = SegmentConfig(kl_threshold=0.3, num_points=8)
+    config = SegmentPhotosConfig(
+        model=str(mini_folder), segment=constants, names=("dog",), batch_size=2, device="cpu", threads=1
+    )
+    return partial(segment_photos, config, find_photos([folder]))
+
+
+def test_files_of_segments_are_made_while_the_next_batch_is_named(tmp_path, segment, monkeypatch):
+    """The files of the first batch wait until the second one's names are found: one after the other, nobody would come.
+    On a CPU, where the same cores would do both, nothing runs beside."""
+    segment(tmp_path / "inline")
+    second, real, makers = threading.Event(), SegmentJob.names, set()
+
+    def names(self, photos, segments):
+        if photos[0][0].photo.name == "2":
+            second.set()
+        return real(self, photos, segments)
+
+    def files(*given, **more):
+        assert second.wait(PATIENCE)
+        makers.add(threading.current_thread().name)
+        return made(*given, **more)
+
+    made = segment_module.photo_files
+    monkeypatch.setattr(SegmentJob, "names", names)
+    monkeypatch.setattr(segment_module, "photo_files", files)
+    result = segment(tmp_path / "out", engine=Engine(beside=True))
+    assert (result.done, len(result.rows), len(result.failed)) == (6, 5, 1)
+    assert {"reading", "segmenting", "naming", "writing"} <= set(result.seconds)
+    assert {name.partition("_")[0] for name in makers} == {"writing"}
+    assert contents(tmp_path / "out") == contents(tmp_path / "inline")
+    makers.clear()
+    segment(tmp_path / "cpu")
+    assert makers == {threading.current_thread().name}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_interrupted_while_drawing(tmp_path, inline, error):
+    """What is being written meanwhile is finished before the folder is given free, and the run continues."""
+    calls = [0]
+
+    def draw(specs):
+        calls[0] += 1
+        if calls[0] == 3:
+            raise error
+        return fake_draw(specs)
+
+    with pytest.raises(error):
+        generate(CONFIG, tmp_path / "out", draw=draw, engine=Engine(beside=True))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("writing")]
+    generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Engine(beside=True))
+    assert contents(tmp_path / "out") == inline

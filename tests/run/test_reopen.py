@@ -1,37 +1,45 @@
+"""A finished dataset that is damaged, that grows, or whose rejected samples are drawn again: nothing else changes, and
+grown it has the bytes of one that was as large at first.
+"""
+
 import os
+import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fake_engine import fake_draw
-from interrupted import contents
+from interrupted import check_interrupted, contents
 from PIL import Image
 
+from seediff.cli import main
 from seediff.config.augment import AugmentConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import SegmentPhotosConfig
 from seediff.dataset import native
 from seediff.dataset.quality.check import check_dataset
+from seediff.dataset.reviews import REVIEWS, Action, append_action, in_effect
+from seediff.dataset.split import set_splits
 from seediff.dataset.store import open_native
 from seediff.errors import UserError
 from seediff.files.photographs import find_photos
+from seediff.prompts.specs import redraw, sample_specs
+from seediff.run import reopen
 from seediff.run.augment import augment
 from seediff.run.generate import generate
-from seediff.run.reopen import sample_number
 from seediff.run.segment import segment_photos
 
-CONFIG = GenerateConfig(
-    classes=("dog", "cat", "bus"),
-    per_class=3,
-    batch_size=2,
-    reject=True,
-    attempts=2,
-    keep_soft=True,
-    keep_attention=True,
-    device="cpu",
-)
+KEPT = {"keep_soft": True, "keep_attention": True, "device": "cpu", "threads": 1}
+CONFIG = GenerateConfig(classes=("dog", "cat", "bus"), per_class=3, batch_size=2, **KEPT)
+LARGER = replace(CONFIG, per_class=5)
+REJECT = {"reject": True, "attempts": 2}
+
+
+def interrupt(specs):
+    raise KeyboardInterrupt
 
 
 def check_repeat(out: Path, last: str, run: Callable[[], object], *damaged: str) -> None:
@@ -47,12 +55,12 @@ def check_repeat(out: Path, last: str, run: Callable[[], object], *damaged: str)
 
 
 def test_a_damaged_dataset_is_made_again_by_its_command(tmp_path):
-    generate(CONFIG, tmp_path / "pets", draw=fake_draw)
+    config = replace(CONFIG, **REJECT)
+    generate(config, tmp_path / "pets", draw=fake_draw)
     first, *_, last = [item.name for item in open_native(tmp_path / "pets")[1]]
     files = f"images/{first}.png", f"masks/{first}.png", f"attention/{last}.safetensors"
-    check_repeat(
-        tmp_path / "pets", native.METADATA, lambda: generate(CONFIG, tmp_path / "pets", draw=fake_draw), *files
-    )
+    again = lambda: generate(config, tmp_path / "pets", draw=fake_draw)  # noqa: E731
+    check_repeat(tmp_path / "pets", native.METADATA, again, *files)
 
     def augmented():
         augment(AugmentConfig(add=("flip:50%",), batch_size=2), tmp_path / "pets", tmp_path / "out")
@@ -64,20 +72,10 @@ def test_a_damaged_dataset_is_made_again_by_its_command(tmp_path):
 def test_damaged_segments_are_made_again_by_their_command(tmp_path, mini_folder):
     (tmp_path / "photos").mkdir()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / "photos/0.png")
-    config, found = (
-        SegmentPhotosConfig(model=str(mini_folder), device="cpu", threads=1),
-        find_photos([tmp_path / "photos"]).photos,
-    )
-    segment_photos(config, found, tmp_path / "out")
-    check_repeat(
-        tmp_path / "out", config.last_file, lambda: segment_photos(config, found, tmp_path / "out"), "labels/0.png"
-    )
-
-
-def test_files_are_known_by_their_numbers():
-    assert [sample_number(n) for n in ("images/000012.png", "images/1234567.jpg")] == [12, 1234567]
-    with pytest.raises(UserError, match="is no picture that `seediff generate` drew"):
-        sample_number("images/trip/1.png")
+    config = SegmentPhotosConfig(model=str(mini_folder), device="cpu", threads=1)
+    again = lambda: segment_photos(config, find_photos([tmp_path / "photos"]), tmp_path / "out")  # noqa: E731
+    again()
+    check_repeat(tmp_path / "out", config.last_file, again, "labels/0.png")
 
 
 def test_nothing_depends_on_the_clock(tmp_path, monkeypatch):
@@ -103,3 +101,260 @@ def test_nothing_depends_on_the_clock(tmp_path, monkeypatch):
     generate(CONFIG, tmp_path / "odd", draw=fake_draw)
     monkeypatch.undo()
     assert contents(tmp_path / "odd") == contents(tmp_path / "usual")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [REJECT, {"classes_per_image": (1, 1, 2)}, {"batch_size": 3}, {"prompts": ("a {class}", "the {class}")}],
+    ids=["reject", "several classes", "whole batches", "templates"],
+)
+def test_more_images_per_class_join_those_that_are_there(tmp_path, changes):
+    small, large = replace(CONFIG, **changes), replace(CONFIG, per_class=5, **changes)
+    generate(large, tmp_path / "large", draw=fake_draw)
+    before = generate(small, tmp_path / "grown", draw=fake_draw)
+    drawn: set[int] = set()
+
+    def draw(specs):
+        drawn.update(spec.index for spec in specs)
+        return fake_draw(specs)
+
+    generate(large, tmp_path / "grown", draw=draw)
+    assert contents(tmp_path / "grown") == contents(tmp_path / "large")
+    indices = {int(row["file_name"][7:13]) for row in before.rows}
+    assert len(drawn & indices) < small.batch_size  # only the last batch, and only if it was not full
+
+
+@pytest.mark.parametrize("lost", ["metadata.jsonl", "masks/000000.png"], ids=["unfinished", "a sample was lost"])
+def test_what_is_missing_is_made_as_well(tmp_path, lost):
+    generate(LARGER, tmp_path / "large", draw=fake_draw)
+    generate(CONFIG, tmp_path / "grown", draw=fake_draw)
+    (tmp_path / "grown" / lost).unlink()
+    generate(LARGER, tmp_path / "grown", draw=fake_draw)
+    assert contents(tmp_path / "grown") == contents(tmp_path / "large")
+
+
+def test_nothing_outside_is_read_or_removed(tmp_path):
+    grown, outside = tmp_path / "grown", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "000004.json").write_text("mine")
+    generate(CONFIG, grown, draw=fake_draw)
+    rows = (grown / "metadata.jsonl").read_text()
+    (grown / "metadata.jsonl").write_text(rows.replace("masks/000001.png", "../outside/000004.json"))
+    with pytest.raises(UserError, match="'mask' leads out of the dataset folder"):
+        generate(LARGER, grown, draw=fake_draw)
+    assert (grown / "metadata.jsonl").is_file()
+    (grown / "metadata.jsonl").unlink()
+    (grown / ".batches").symlink_to(outside)
+    with pytest.raises(UserError, match="is a link that leads out of"):
+        generate(LARGER, grown, draw=fake_draw)
+    assert (outside / "000004.json").read_text() == "mine"
+
+
+def test_a_reviewed_sample_is_not_drawn_again(tmp_path):
+    generate(CONFIG, tmp_path / "out", draw=fake_draw)
+    for sample, refused in (("000000", False), ("000008", True)):  # 9 samples in batches of 2
+        (tmp_path / "out" / REVIEWS).write_text(
+            f'{{"sample": "{sample}", "version": 1, "action": "accept", "verdict": "accepted"}}\n'
+        )
+        before = contents(tmp_path / "out")
+        if refused:
+            with pytest.raises(UserError, match=r"would draw 000008 again, which was reviewed.*seediff merge"):
+                generate(LARGER, tmp_path / "out", draw=fake_draw)
+            assert contents(tmp_path / "out") == before
+        else:
+            generate(LARGER, tmp_path / "grown", draw=fake_draw)
+
+
+def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch):
+    generate(CONFIG, tmp_path / "small", draw=fake_draw)
+
+    def grow(out):
+        if not out.exists():
+            shutil.copytree(tmp_path / "small", out)
+        generate(LARGER, out, draw=fake_draw)
+
+    check_interrupted(grow, tmp_path, monkeypatch, range(0, 25, 2))
+
+
+def review(out, verdicts):
+    """Append a decision about each sample: name → verdict."""
+    for name, verdict in verdicts.items():
+        version = action.version + 1 if (action := in_effect(out).get(name)) else 1
+        append_action(out, Action(sample=name, version=version, action="decide", verdict=verdict))
+
+
+def of_samples(files, names):
+    """The files that belong to these samples."""
+    return {path for path in files if "/" in path and path.partition("/")[2][:6] in names}
+
+
+@pytest.mark.parametrize("changes", [{}, REJECT, {"batch_size": 1}], ids=["plain", "reject", "single"])
+def test_only_rejected_samples_are_drawn_again(tmp_path, changes):
+    config, out = replace(CONFIG, **changes), tmp_path / "out"
+    rows = {row["file_name"][7:13]: row for row in generate(config, out, draw=fake_draw).rows}
+    first, *_, last = names = sorted(rows)
+    before = contents(out)
+    review(out, {first: "rejected", names[1]: "accepted", last: "rejected"})
+    drawn = []
+
+    def draw(specs):
+        drawn.append([(spec.index, spec.seed) for spec in specs])
+        return fake_draw(specs)
+
+    result = generate(config, out, draw=draw, top_up=True)
+    attempt = config.attempts if config.reject else 1
+    specs = sample_specs(config)
+    assert drawn == [[(int(name), redraw(specs[int(name)], 0, attempt).seed)] for name in (first, last)]
+    assert result.done == 2
+    after = contents(out)
+    assert after.keys() - before.keys() == {REVIEWS}
+    changed = {path for path in before if after[path] != before[path]}
+    assert {f"images/{first}.png", f"images/{last}.png", "metadata.jsonl"} <= changed
+    assert changed <= of_samples(before, {first, last}) | {"metadata.jsonl", "README.md", "preview.html"}
+    now = {row["file_name"][7:13]: row for row in result.rows}
+    assert list(now) == names
+    assert {name: row["attempt"] for name, row in now.items() if row != rows[name]} == {first: attempt, last: attempt}
+    assert {name: action.verdict for name, action in in_effect(out).items()} == {
+        first: None,
+        names[1]: "accepted",
+        last: None,
+    }
+    assert not check_dataset(out).errors
+
+    again = generate(config, out, draw=fake_draw, top_up=True)  # nothing is rejected any more
+    assert (again.done, contents(out)) == (0, after)
+    review(out, {first: "rejected"})
+    assert next(row["attempt"] for row in generate(config, out, draw=fake_draw, top_up=True).rows) == attempt + 1
+
+
+@pytest.mark.parametrize(("changes", "plainly"), [({}, True), (REJECT, False)], ids=["without the option", "reject"])
+def test_a_run_that_is_stopped_goes_on(tmp_path, monkeypatch, changes, plainly):
+    config = replace(CONFIG, **changes)
+    rows = generate(config, tmp_path / "first", draw=fake_draw).rows
+    names = [row["file_name"][7:13] for row in rows]
+    review(tmp_path / "first", dict.fromkeys([names[0], names[1], names[-1]], "rejected"))
+    begun = []
+
+    def top_up(out):
+        option = not plainly or out not in begun or (out / "metadata.jsonl").exists()
+        begun.append(out)
+        if not out.exists():
+            shutil.copytree(tmp_path / "first", out)
+        generate(config, out, draw=fake_draw, top_up=option)
+
+    check_interrupted(top_up, tmp_path, monkeypatch, range(0, 20, 3 + plainly))
+
+
+def test_a_line_that_was_cut_short_is_written_again(tmp_path, monkeypatch):
+    generate(CONFIG, tmp_path / "cut", draw=fake_draw)
+    review(tmp_path / "cut", {"000001": "rejected", "000004": "rejected"})
+    shutil.copytree(tmp_path / "cut", tmp_path / "whole")
+
+    def cut_short(folder, action):
+        if action.sample == "000004":
+            with (folder / REVIEWS).open("a") as file:
+                file.write('{"sample": "0000')
+            raise KeyboardInterrupt
+        append_action(folder, action)
+
+    monkeypatch.setattr(reopen, "append_action", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        generate(CONFIG, tmp_path / "cut", draw=fake_draw, top_up=True)
+    monkeypatch.undo()
+    for out in ("cut", "whole"):
+        generate(CONFIG, tmp_path / out, draw=fake_draw, top_up=True)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_a_stopped_run_may_have_an_old_row_beside_the_new_one(tmp_path):
+    """And a dataset has the same bytes whether it grows before or after."""
+    config, out, whole = replace(CONFIG, batch_size=3, **REJECT), tmp_path / "out", tmp_path / "whole"
+    larger = replace(config, per_class=5)
+    last = generate(config, out, draw=fake_draw).rows[-1]["file_name"][7:13]
+    review(out, {last: "rejected"})
+    with pytest.raises(KeyboardInterrupt):
+        generate(larger, out, draw=interrupt)
+    generate(larger, out, draw=fake_draw, top_up=True)
+    generate(larger, whole, draw=fake_draw)
+    review(whole, {last: "rejected"})
+    generate(larger, whole, draw=fake_draw, top_up=True)
+    assert contents(out) == contents(whole)
+
+
+def test_samples_keep_their_split(tmp_path):
+    out = tmp_path / "out"
+    generate(CONFIG, out, draw=fake_draw)
+    splits = {f"{number:06d}": ("val", "train")[number % 3 > 0] for number in range(9)}
+    set_splits(out, splits)
+    review(out, {"000002": "rejected", "000007": "rejected"})
+    generate(CONFIG, out, draw=fake_draw, top_up=True)
+    assert {item.name: item.metadata["split"] for item in open_native(out)[1]} == splits
+
+
+def test_a_reviewed_set_without_a_whole_batch_takes_no_other_options(tmp_path):
+    config, out = replace(CONFIG, batch_size=20), tmp_path / "out"
+    generate(config, out, draw=fake_draw)
+    review(out, {"000001": "accepted"})
+    before = contents(out)
+    (out / native.METADATA).unlink()
+    with pytest.raises(UserError, match="holds the output of another configuration"):
+        generate(replace(config, seed=7), out, draw=fake_draw)
+    generate(config, out, draw=fake_draw)
+    assert contents(out) == before
+
+
+def test_a_corrected_mask_of_the_old_picture_is_not_used(tmp_path):
+    from seediff.look.samples import open_subject
+    from seediff.look.session import Session
+
+    out = tmp_path / "out"
+    generate(CONFIG, out, draw=fake_draw)
+
+    def session():
+        return Session(open_subject(out), by="ann")
+
+    opened = session()
+    version = opened.act(1, 0, "brush", labels=opened.labels(1) * 0 + 2)["version"]
+    opened.act(1, version, "reject", verdict="rejected")
+    opened.close()
+    generate(CONFIG, out, draw=fake_draw, top_up=True)
+    sample = open_native(out)[1][1]
+    assert (sample.metadata["mask"], sample.metadata["review"]["verdict"]) == ("masks/000001.png", None)
+    opened = session()
+    state = opened.state(1)
+    assert (state["verdict"], state["corrected"], state["undo"], state["version"]) == (None, False, False, 3)
+    assert opened.act(1, 3, "accept", verdict="accepted")["verdict"] == "accepted"
+    opened.close()
+
+
+def test_what_cannot_be_drawn_again_is_refused(tmp_path):
+    out = tmp_path / "out"
+    generate(CONFIG, out, draw=fake_draw)
+    review(out, {"000001": "rejected", "trip/1": "rejected", "000099": "rejected"})
+    before = contents(out)
+    with pytest.raises(UserError, match="one after the other"):
+        generate(replace(CONFIG, per_class=5), out, draw=fake_draw, top_up=True)
+    text = (out / native.CONFIG).read_text()
+    (out / native.CONFIG).write_text(text.replace('version = "', 'version = "9'))
+    with pytest.raises(UserError, match="another version"):
+        generate(CONFIG, out, draw=fake_draw, top_up=True)
+    (out / native.CONFIG).write_text(text)
+    assert contents(out) == before
+
+
+def test_by_the_command_line(tmp_path, capsys):
+    line = f"generate --classes dog --per-class 2 --steps 1 --threads 1 --out {tmp_path / 'out'}".split()
+    assert main([*line, "--quiet"]) == 0
+    assert main([*line, "--top-up"]) == 0
+    assert "no sample is rejected" in capsys.readouterr().out
+    review(tmp_path / "out", {"000001": "rejected"})
+    before = contents(tmp_path / "out")
+    assert main([*line, "--top-up", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "To be drawn again: 000001\n"
+    assert contents(tmp_path / "out") == before
+    config = str(tmp_path / "out" / native.CONFIG)
+    assert main(["generate", "--config", config, "--out", str(tmp_path / "out"), "--top-up"]) == 0
+    assert "Drawing again: 000001" in capsys.readouterr().out
+    after = contents(tmp_path / "out")
+    assert before["images/000000.png"] == after["images/000000.png"]
+    assert before["images/000001.png"] != after["images/000001.png"]

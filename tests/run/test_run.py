@@ -50,15 +50,11 @@ def environment() -> dict[str, str]:
 
 def test_layout_rows_and_masks(tmp_path):
     out = tmp_path / "deep" / "pets"
-    config = replace(
-        CONFIG, classes_per_image=2, keep_soft=True, keep_attention=True, prompts=("a {class}", "the {class}")
-    )
+    config = replace(CONFIG, classes_per_image=2, keep_soft=True, keep_attention=True)
     calls = []
     result = generate(config, out, draw=fake_draw, progress=lambda *call: calls.append(call))
-    assert sorted(p.name for p in out.iterdir()) == [
-        "README.md", "attention", "classes.txt", "images", "masks", "metadata.jsonl", "preview.html", "seediff.toml",
-        "soft", "steps",
-    ]  # fmt: skip
+    files = "README.md attention classes.txt images masks metadata.jsonl preview.html seediff.toml soft steps"
+    assert sorted(p.name for p in out.iterdir()) == files.split()
     assert (result.made, result.done) == (5, 5)
     assert calls[0] == (0, 5, "loading mini")
     assert calls[-1] == (5, 5, "finishing")
@@ -66,10 +62,8 @@ def test_layout_rows_and_masks(tmp_path):
     rows = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
     assert [row["file_name"] for row in rows] == [f"images/00000{i}.png" for i in range(5)]
     for row, sample in zip(rows, store.read_dataset(out), strict=True):
-        assert list(row) == [
-            "file_name", "mask", "prompt", "classes", "class_ids", "seed", "attempt", "flags", "area", "confidence",
-            "agreement", "model", "method", "version",
-        ]  # fmt: skip
+        keys = "file_name mask prompt classes class_ids seed attempt flags area confidence agreement model method"
+        assert list(row) == [*keys.split(), "version"]
         assert sorted(row["classes"]) == ["cat", "dog"]
         assert row["class_ids"] == [CONFIG.classes.index(name) + 1 for name in row["classes"]]
         for name, class_id in zip(row["classes"], row["class_ids"], strict=True):
@@ -193,16 +187,6 @@ def test_damaged_batches_are_drawn_again(tmp_path, unbroken, damage):
     assert fingerprints(out) == unbroken
 
 
-def test_another_configuration_is_refused_with_the_differences(tmp_path):
-    out = tmp_path / "out"
-    unfinished(out, batches=1)
-    before = fingerprints(out)
-    other = replace(CONFIG, seed=1, mask=replace(CONFIG.mask, alpha=0.4))
-    with pytest.raises(UserError, match=r"seed: 0 → 1; mask\.alpha: 0\.5 → 0\.4"):
-        generate(other, out, draw=fake_draw)
-    assert fingerprints(out) == before
-
-
 def test_nothing_committed_binds_nobody(tmp_path, unbroken):
     """What failed in its first batch may be put right: other options go into the same folder, and no file of the first
     try stays.
@@ -256,7 +240,7 @@ def test_unwritable_folder_is_found_before_the_model_is_loaded(tmp_path, monkeyp
 
     monkeypatch.setattr(output_folders.os, "open", refuse)
     monkeypatch.setattr(registry, "load_model", lambda *_, **__: pytest.fail("model loaded"))
-    with pytest.raises(UserError, match="cannot be written to: Read-only file system"):
+    with pytest.raises(UserError, match="cannot be written to.*Read-only file system"):
         generate(replace(CONFIG, device="cpu", dtype="float32"), tmp_path / "a" / "out")
     assert list(tmp_path.iterdir()) == []
 
@@ -285,17 +269,14 @@ def test_rejected_samples_are_drawn_again_together(tmp_path):
 
 
 def test_with_a_real_pipeline(tmp_path, mini_folder):
-    config = GenerateConfig(
-        classes=("dog", "pottedplant"), per_class=2, batch_size=2, steps=2, model=str(mini_folder), classes_per_image=2
-    )
+    classes = {"classes": ("dog", "pottedplant"), "per_class": 2, "classes_per_image": 2}
+    config = GenerateConfig(**classes, batch_size=2, steps=2, model=str(mini_folder))
     result = generate(config, tmp_path / "out")
     assert result.made == 2
     assert set(result.seconds) == {"loading", "drawing", "masks", "writing"}
     assert result.rows[0]["model"] == "mini"
-    assert (
-        str(mini_folder.parent)
-        not in (tmp_path / "out" / "README.md").read_text() + (tmp_path / "out" / "preview.html").read_text()
-    )
+    text = (tmp_path / "out" / "README.md").read_text() + (tmp_path / "out" / "preview.html").read_text()
+    assert str(mini_folder.parent) not in text
     before = fingerprints(tmp_path / "out")
     assert load_config(tmp_path / "out" / native.CONFIG, GenerateConfig).threads == torch.get_num_threads()
     (tmp_path / "out" / native.METADATA).unlink()
@@ -310,21 +291,8 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
     [
         ({"classes": ("zebra",)}, "does not know 'zebra'; it knows: "),
         ({"size": 72}, "size: 72 must be a multiple of"),
-        ({"steps": 5000}, "steps: 5000"),
         ({"prompts": (" ".join(["very"] * 200) + " {class}",)}, "cut off|token"),
-        ({"negative_prompt": " ".join(["very"] * 200)}, "negative_prompt: the prompt has [0-9]+ tokens"),
-        (
-            {"mask": seediff.MaskConfig(seed_level=8)},
-            "mask.seed_level: 8: the model has no attention at L/8; levels there: 1, 2, 4",
-        ),
-        (
-            {"mask": seediff.MaskConfig(method="ca_sa", self_level=3)},
-            "mask.self_level: 3: the model has no attention at L/3",
-        ),
-        (
-            {"mask": seediff.MaskConfig(method="ca", expand_levels=(8, 1))},
-            "mask.expand_levels: 8,1: the model has no attention at L/8",
-        ),
+        ({"mask": seediff.MaskConfig(seed_level=8)}, "mask.seed_level: 8: the model has no attention at L/8; levels"),
     ],
 )
 def test_what_the_model_cannot_do_is_known_before_drawing(tmp_path, mini_folder, change, message):

@@ -55,18 +55,9 @@ def test_stopped_at_any_write_and_grown_it_has_the_same_bytes(tmp_path, monkeypa
 @pytest.mark.parametrize(("fit", "mask"), [("keep", {}), ("crop", {"method": "ca"})])
 def test_objects_of_photographs(tmp_path, mini_folder, fit, mask):
     found = find_photos([write_photos(tmp_path / "in", 2)]).photos
-    values = {
-        "presence": 0.0,
-        "timesteps": (100,),
-        "model": str(mini_folder),
-        "batch_size": 2,
-        "device": "cpu",
-        "threads": 1,
-        "fit": fit,
-    }
-    mask_photos(
-        MaskPhotosConfig.recommended(classes=("dog",), objects=True, mask=mask, **values), found, tmp_path / "out"
-    )
+    how = {"presence": 0.0, "timesteps": (100,), "model": str(mini_folder), "device": "cpu", "threads": 1, "fit": fit}
+    config = MaskPhotosConfig.recommended(classes=("dog",), objects=True, mask=mask, batch_size=2, **how)
+    mask_photos(config, found, tmp_path / "out")
     samples = Dataset.open(tmp_path / "out").samples
     assert len(samples) == 3
     count = 0
