@@ -240,7 +240,7 @@ def test_unwritable_folder_is_found_before_the_model_is_loaded(tmp_path, monkeyp
 
     monkeypatch.setattr(output_folders.os, "open", refuse)
     monkeypatch.setattr(registry, "load_model", lambda *_, **__: pytest.fail("model loaded"))
-    with pytest.raises(UserError, match="cannot be written to.*Read-only file system"):
+    with pytest.raises(UserError, match=r"cannot be written to.*Read-only file system"):
         generate(replace(CONFIG, device="cpu", dtype="float32"), tmp_path / "a" / "out")
     assert list(tmp_path.iterdir()) == []
 
