@@ -165,11 +165,6 @@ def test_the_format_is_found_out_and_said(tmp_path, pets, capsys):
     (tmp_path / "nothing/seediff.toml").write_text('command = "segment"')
     with pytest.raises(UserError, match=r"is not finished; the same `seediff segment` continues it"):
         run("import", tmp_path / "nothing", "--out", tmp_path / "other")
-    (tmp_path / "nothing/segments.json").write_text('{"images": [], "annotations": []}')
-    with pytest.raises(
-        UserError, match=r"is the output of `seediff segment`, without the photographs; give --from coco, and --images"
-    ):
-        run("import", tmp_path / "nothing", "--out", tmp_path / "other")
 
 
 def test_labels_whose_pictures_are_missing_are_left_out_and_counted(tmp_path, pets, capsys):

@@ -217,7 +217,7 @@ def test_camvid_is_known_by_its_folders(tmp_path):
     assert list(open_labels(root, split="val").files) == list(open_labels(root / "valannot").files) == ["b"]
     with pytest.raises(UserError, match="parts of CamVid there: val, test"):
         open_labels(root, split="train")
-    with pytest.raises(UserError, match="void: camvid labels have void ids"):
+    with pytest.raises(UserError, match="void: is for plain folders; camvid labels"):
         open_labels(root, void=[11])
     save_map(root / "testannot" / "c.png", [[12]])
     with pytest.raises(UserError, match="unknown label ids 12, "):

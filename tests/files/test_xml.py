@@ -20,11 +20,9 @@ def test_nodes(tmp_path):
     assert [one.text for one in root.all("b", "c")] == ["x", "ä\n"]
     first, second = root.all("b")
     assert first.get("n") == "1 < 2"
-    assert (second.whole("n"), second.whole("m", 5), second.where) == (-7, 5, f"{path}, line 5")
-    with pytest.raises(UserError, match=r"a\.xml, line 3: 'n' of <b> must be a whole number, not \"1 < 2\""):
-        first.whole("n")
+    assert (second.get("n"), second.where) == ("-7", f"{path}, line 5")
     with pytest.raises(UserError, match=r"a\.xml, line 5: <b> must have 'm'"):
-        second.whole("m")
+        second.get("m")
 
 
 @pytest.mark.parametrize(

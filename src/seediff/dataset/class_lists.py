@@ -49,9 +49,9 @@ def number_classes(
     void: Callable[[int, str], bool] = lambda number, name: number in (0, IGNORE),
     classes: Sequence[str] | None = None,
 ) -> ClassList:
-    """The classes of a list of stored number → name, in the order of the numbers: a name of the background means id 0,
-    and one of no class 255 if `void(number, name)`, because a set may have a class that is called so. classes: the
-    classes in the order of their ids, if the user named them. Raises UserError for names that classes cannot have."""
+    """The classes of a list of stored number → name, in the order of the numbers. A name of the background means id 0,
+    and one of no class 255 if `void(number, name)`, because a set may have a class that is called so. classes: in the
+    order of their ids, if the user named them. Raises UserError for names that classes cannot have."""
     meant = {number: _meaning(name) for number, name in sorted(names.items())}
     none = {n: i for n, i in meant.items() if i == 0 or (i == IGNORE and void(n, names[n]))}
     listed = [names[number] for number in meant if number not in none]
@@ -75,7 +75,7 @@ def named_classes(classes: Sequence[str]) -> ClassList:
 
 
 def number_labels(labels: Iterable[str], where: object) -> tuple[tuple[str, ...], dict[str, int]]:
-    """The classes among labels, in their order, and the id of each label and of each name that means 0 or 255, in small
+    """The classes among labels, in their order, and the id of each, and of each name that means 0 or 255, in small
     letters. Raises UserError."""
     listed = number_classes(dict(enumerate(labels)), where, void=lambda number, name: True)
     return listed.classes, {
@@ -102,9 +102,9 @@ class Meta(msgspec.Struct, frozen=True):
 
 
 def find_list(*folders: Path, classes: Sequence[str] | None = None) -> ClassList | None:
-    """The first list in these folders, one of colours before others; None if there is none. classes: as of
-    `number_classes`; then only colours are looked for. Raises UserError if a list of names beside one of colours has
-    other classes, or the same in another order: values would mean one thing and colours another."""
+    """The first list in these folders, one of colours before others. classes: as of `number_classes`; then only colours
+    are looked for. Raises UserError if a list of names beside one of colours has other classes, or another order:
+    values would mean one thing and colours another."""
     path, plain = (
         next((folder / name for name in names for folder in folders if (folder / name).is_file()), None)
         for names in (COLOUR_LISTS, NAME_LISTS if classes is None else ())
@@ -154,9 +154,9 @@ def voc_colours(count: int) -> dict[int, int]:
 
 
 def read_mask(path: Path, listed: ClassList) -> np.ndarray:
-    """(H, W) uint8 of ids. Grey values and the indices of a palette are values of the list, and 255 is ignored. Colours
+    """(H, W) uint8 of ids. Grey values and indices of a palette are values of the list, and 255 is ignored. Colours
     decide in pictures in colours, in palettes if the list defines colours, and in palettes where each index in use has
-    a colour of VOC's, for a class of the list, that no earlier index has. Raises UserError naming the file, and a value
+    a colour of VOC's, for a class of the list, that no earlier index has. Raises UserError naming the file and a value
     or colour that is no class."""
     colours = voc_colours(len(listed.classes)) if listed.colours is None else listed.colours
     with open_picture(path) as picture:

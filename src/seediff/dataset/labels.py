@@ -1,8 +1,8 @@
 """Reads folders of labels as they are distributed: their files, their classes, and the class of each stored id.
 
-folder: PNG label maps whose ids are the classes, with or without subfolders; names in a `classes.txt` in the folder or
-beside it. voc: Pascal VOC, `SegmentationClass/*.png` for the names in `ImageSets/Segmentation/<split>.txt`; 21 classes,
-id 0 is the background; other classes if there is a `classes.txt`. The others are in PUBLIC.
+folder: PNG label maps, also in subfolders, whose ids are classes; names in a `classes.txt` in the folder or beside it.
+voc: `SegmentationClass/*.png` for the names in `ImageSets/Segmentation/<split>.txt`; VOC's 21 classes, id 0 is the
+background, or those of a `classes.txt`. The others are in PUBLIC.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -48,10 +48,10 @@ PICTURES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG")
 
 @dataclass(frozen=True)
 class Public:
-    """A public data set as it is distributed. masks: folders of label maps in the root; {} is the part's folder. parts:
-    split → its folder. pictures: their folder, or "". classes: of the ids from `first` on. void: ids without a class.
-    maps: the names of label maps, whose group is the sample's name. ending: of a picture's name after it. below: where
-    its root may be in the named folder. listed: a file that the root must have. usual: the split that papers use."""
+    """A public data set as it is distributed. masks, pictures: folders in the root, where {} is the part's. parts:
+    split → its folder. classes: of the ids from `first` on. void: ids without a class. maps: names of label maps, whose
+    group is the sample's. ending: of a picture's name after it. below: where the root may be in the named folder.
+    listed: a file that the root must have. usual: the split that papers use."""
 
     title: str
     masks: tuple[str, ...]
@@ -93,13 +93,10 @@ coarse classes, and `published_layout` passes it over, because other sets use it
 
 @dataclass(frozen=True, eq=False)
 class LabelSet:
-    """The labels of a data set.
-
-    layout, about: of the folder, in a word and in a line. classes: names, entry i is class i. files: name → file; a
-    name is the path in the folder without ending (for Cityscapes without `_gtFine_labelIds`). table: (65536,) int32,
-    the class of each stored id, −1 for unlabelled, −2 for an id that this layout does not have. images: the folder of
-    the pictures, or None. ending: what the names of pictures append to those of labels.
-    """
+    """The labels of a data set. layout, about: of the folder, in a word and in a line. classes: names, entry i is class
+    i. files: name → file; a name is the path in the folder without ending (for Cityscapes without `_gtFine_labelIds`).
+    table: (65536,) int32, the class of each stored id, −1 for unlabelled, −2 for an id that this layout does not have.
+    images: the folder of the pictures, whose names end with `ending`, or None."""
 
     layout: str
     about: str
@@ -125,13 +122,11 @@ class LabelSet:
         return classes
 
     def find(self, name: str) -> str | None:
-        """The label for a photograph or prediction with this name (a path without ending): the label with the same
-        name, or else the only label with the same last part. A label's name may lack the ending of Cityscapes'
-        photographs. None if there is none, or several."""
+        """The label of a photograph or prediction with this name (a path without ending): the label with the same name,
+        or else the only one with the same last part. A label's name may lack the ending of Cityscapes' photographs."""
         names = name, name.removesuffix(PHOTO_ENDING)
-        if exact := next((one for one in names if one in self.files), None):
-            return exact
-        same = [label for label in self.files if stem(label) in map(stem, names)]
+        same = [one for one in names if one in self.files][:1]
+        same = same or [label for label in self.files if stem(label) in map(stem, names)]
         return same[0] if len(same) == 1 else None
 
 
@@ -151,23 +146,21 @@ def open_labels(
     test for CamVid. Raises UserError if the folder is missing or has another layout.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(folder, "must be a folder of labels" if folder.exists() else "there is no such folder")
     if layout not in ("auto", *get_args(Layout)):
         raise UserError("layout", f"{layout} must be auto, {', '.join(get_args(Layout))}")
     tried = {"auto": ("cityscapes", "camvid", "voc", "coco-stuff"), "folder": ()}.get(layout, (layout,))
     opened = (_voc(folder, split or "val") if name == "voc" else _public(folder, name, split) for name in tried)
     labels = next((one for one in opened if one is not None), None)
-    if labels is None and layout not in ("auto", "folder"):
+    if labels is None and layout in ("auto", "folder"):
+        return _folder(folder, num_classes, void)
+    if labels is None:
         within = "SegmentationClass" if layout == "voc" else PUBLIC[layout].masks[0].format(split or "val")
         raise UserError(folder, f"is not laid out like {layout}, with label maps in {within}/")
-    if labels is None:
-        return _folder(folder, num_classes, void)
-    if void:
-        raise UserError("void", f"{labels.layout} labels have void ids of their own", "it is for plain folders")
-    if num_classes not in (None, len(labels.classes)):
-        problem = f"{num_classes}, but {labels.layout} labels have {len(labels.classes)} classes"
-        raise UserError("num_classes", problem, "leave it out, or read the label maps as a plain folder")
+    if void or num_classes not in (None, len(labels.classes)):
+        problem = (
+            f"is for plain folders; {labels.layout} labels have {len(labels.classes)} classes and their own void ids"
+        )
+        raise UserError("void" if void else "num_classes", problem, "leave it out, or read the folder as a plain one")
     return labels
 
 
@@ -195,6 +188,20 @@ def _id_table(classes: Sequence[int], first: int = 0, void: Sequence[int] = ()) 
     return table
 
 
+def _numbered(about: str, names: Mapping[int, str], files: Mapping[str, Path], void: Sequence[int] = ()) -> Any:
+    """The arguments of a LabelSet whose ids are classes, from 0 on; an id without a name has its number."""
+    count = max(names, default=-1) + 1
+    if not 1 <= count <= MAX_CLASSES:
+        raise UserError("num_classes", f"{count} must be between 1 and {MAX_CLASSES}")
+    classes = tuple(names.get(i, str(i)) for i in range(count))
+    return (
+        f"{about}: {plural(len(files), 'image')}, {count} classes",
+        classes,
+        files,
+        _id_table(range(count), void=void),
+    )
+
+
 def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> LabelSet:
     where = map_folder(folder)
     files = find_maps(where)
@@ -205,18 +212,11 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
     listing = next((path for path in (where / "classes.txt", where.parent / "classes.txt") if path.is_file()), None)
     names = stored_names(listing) if listing else {}
     source = "given" if num_classes is not None else f"from {listing}" if names else "by default"
-    count = max(names, default=DEFAULT_CLASSES - 1) + 1 if num_classes is None else num_classes
-    classes = _numbered(names, count, source)
-    zero = [0] if names.get(0, "").casefold() in IGNORED else []
-    about = f"label maps in {where}: {plural(len(files), 'image')}, {count} classes ({source})"
-    return LabelSet("folder", about, classes, files, _id_table(range(count), void=[*void, *zero]), folder / "images")
-
-
-def _numbered(names: Mapping[int, str], count: int, source: str) -> tuple[str, ...]:
-    """The classes from id 0 on; an id without a name has its number."""
-    if not 1 <= count <= MAX_CLASSES:
-        raise UserError("num_classes", f"{count} ({source})", f"must be between 1 and {MAX_CLASSES}")
-    return tuple(names.get(i, str(i)) for i in range(count))
+    void = [*void, *([0] if names.get(0, "").casefold() in IGNORED else [])]
+    count = num_classes if num_classes is not None else max(names, default=DEFAULT_CLASSES - 1) + 1
+    names = {i: names.get(i, str(i)) for i in range(count)}
+    about, *rest = _numbered(f"label maps in {where}", names, files, void)
+    return LabelSet("folder", f"{about} ({source})", *rest, images=folder / "images")
 
 
 def stored_names(listing: Path) -> dict[int, str]:
@@ -229,9 +229,8 @@ def stored_names(listing: Path) -> dict[int, str]:
 def find_voc(folder: Path) -> Path | None:
     """The folder with SegmentationClass/: this folder, or that of a year, such as VOC2012/, in it or in its VOCdevkit/.
     VOC2012 goes first."""
-    roots = [folder]
-    for base in (folder, folder / "VOCdevkit"):
-        roots += sorted(base.glob("VOC2[0-9][0-9][0-9]"), key=lambda path: (path.name != "VOC2012", path.name))
+    years = [path for base in (folder, folder / "VOCdevkit") for path in sorted(base.glob("VOC2[0-9][0-9][0-9]"))]
+    roots = [folder, *sorted(years, key=lambda path: (path.name != "VOC2012", path.parent != folder))]
     return next((root for root in roots if (root / "SegmentationClass").is_dir()), None)
 
 
@@ -249,10 +248,8 @@ def _voc(folder: Path, split: str) -> LabelSet | None:
         raise UserError(listing, "lists no images")
     own = root / "classes.txt"  # other data sets in this layout name their classes in a file
     stored = stored_names(own) if own.is_file() else dict(enumerate(VOC_CLASSES))
-    classes = _numbered(stored, max(stored, default=0) + 1, f"from {own}")
-    what = "Pascal VOC" if classes == VOC_CLASSES else "label maps in Pascal VOC's layout"
-    about = f"{what} in {root}, {split}: {plural(len(files), 'image')}, {len(classes)} classes"
-    return LabelSet("voc", about, classes, files, _id_table(range(len(classes))), root / "JPEGImages")
+    what = "Pascal VOC" if tuple(stored.values()) == VOC_CLASSES else "label maps in Pascal VOC's layout"
+    return LabelSet("voc", *_numbered(f"{what} in {root}, {split}", stored, files), images=root / "JPEGImages")
 
 
 def find_parts(folder: Path, name: str) -> tuple[Path, dict[str, Path]] | None:

@@ -27,7 +27,6 @@ from xml.parsers import expat
 import msgspec
 
 from ..errors import UserError, first_line
-from .messages import show_json
 from .reading import ABSENT, ANNOTATIONS, LINE, LIST, RECORD, SETTINGS, open_regular, read_bytes, read_text
 
 if sys.version_info >= (3, 11):
@@ -205,15 +204,6 @@ class Node:
         if name not in self.attributes:
             raise UserError(self.where, f"<{self.tag}> must have '{name}'")
         return self.attributes[name]
-
-    def whole(self, name: str, default: int | None = None) -> int:
-        """An attribute that is a whole number. Raises UserError."""
-        text = self.get(name) if default is None else self.attributes.get(name, str(default))
-        try:
-            return int(text)
-        except ValueError as error:
-            problem = f"'{name}' of <{self.tag}> must be a whole number, not {show_json(text)}"
-            raise UserError(self.where, problem) from error
 
 
 def read_xml(path: Path, root: str, *, absent: str = ABSENT) -> Node:

@@ -112,13 +112,13 @@ def test_polygons_boxes_and_others(tmp_path):
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        (mask("bird"), 'is of the label "bird", which <meta> does not name'),
+        (mask("bird"), 'is of the label "bird", which is no class'),
         (mask(rle="1,2"), "run lengths of its mask add up to 3, not to 2 × 2"),
         (mask(rle="-1,5"), "'rle': `$[0]`"),
         (mask(box=(5, 1, 2, 2)), "is not inside the picture of 6 × 4"),
         (mask(box=(-1, 1, 2, 2)), "$.left"),
         (mask(z_order="high"), "$.z_order"),
-        ('<mask label="cat"/>', "`rle`"),
+        ('<mask label="cat"/>', "'rle'"),
         ('<box label="cat" xtl="nan" ytl="0" xbr="2" ybr="2"/>', "$.xtl"),
         ('<polygon label="cat" points="1,1;2"/>', "'points': `$[1]`"),
         ('<polygon label="cat" points="1,1;2,2;1e300,4"/>', "far outside its image"),

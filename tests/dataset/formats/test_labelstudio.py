@@ -180,7 +180,8 @@ def value(task, **parts):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda task: value(task, brushlabels=["bird"]), "must have one label"),
+        (lambda task: value(task, brushlabels=["bird"]), "which is no class"),
+        (lambda task: value(task, brushlabels=["cat", "bird"]), "must have one label"),
         (lambda task: value(task, rle=[1, 2, 3]), "its 'rle'"),
         (lambda task: value(task, rle=[0, 0, 9, 96, 300]), "rle[4]`: Expected `int` <= 255"),
         (lambda task: repeated(task, 3000), "times over; at most 100 times are read"),
@@ -203,30 +204,10 @@ def test_damage(tmp_path, change, message):
     assert message in str(error.value)
 
 
-def test_json_min_is_refused_with_the_way_that_works(tmp_path):
-    value = {"format": "rle", "rle": [1] * 3000, "brushlabels": ["cat"]}
-    task = {
-        "image": "/data/upload/1/a.png",
-        "id": 1,
-        "tag": [{**value, "original_width": 6, "original_height": 4}],
-        "annotation_id": 1,
-    }
-    (tmp_path / "project.json").write_text(json.dumps([task]))
-    for path in (tmp_path, tmp_path / "project.json"):
-        with pytest.raises(
-            UserError,
-            match=r"project.json: is Label Studio's export JSON-MIN, which is not read; export the project as JSON",
-        ):
-            Dataset.open(path)
-    with pytest.raises(UserError, match="JSON-MIN"):
-        imported("labelstudio", tmp_path)
-
-
-def test_brush_masks_without_their_pictures_are_refused_with_the_way_that_works(tmp_path):
-    """Label Studio's exports "Brush labels to PNG" and "to NumPy"."""
-    (tmp_path / "task-12-annotation-7-by-me@example.org-tag-cat-0.png").write_bytes(b"")
-    with pytest.raises(UserError, match="does not say of which picture; export the project as JSON"):
-        Dataset.open(tmp_path)
+def test_an_export_is_known_by_its_only_json_file(tmp_path):
     export("labelstudio", ("cat",), [item("a", np.eye(4, 6, dtype=np.uint8))], tmp_path / "set")
     (tmp_path / "set/tasks.json").rename(tmp_path / "set/project-1-at-2026-11-01.json")
-    assert np.array_equal(Dataset.open(tmp_path / "set")[0].label_map, np.eye(4, 6))  # recognised by its only JSON file
+    assert np.array_equal(Dataset.open(tmp_path / "set")[0].label_map, np.eye(4, 6))
+    (tmp_path / "min.json").write_text('[{"image": "/data/upload/1/a.png", "id": 1, "annotation_id": 1}]')
+    with pytest.raises(UserError, match=r"min\.json: .*`data`"):  # JSON-MIN
+        Dataset.open(tmp_path / "min.json")

@@ -22,7 +22,6 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.documents import Node, fit, read_xml
-from ...files.messages import show_json
 from .. import native
 from ..class_lists import IGNORED, check_meaning, number_labels
 from ..encoding import Instances
@@ -31,7 +30,7 @@ from ..sample import Sample
 from ..shapes.objects import whole_classes
 from ..shapes.rle import area, check_layers, paint_box, paint_runs, polygon_runs
 from .drivers import Export, Source, portable
-from .label_files import PARTS, Shapes, Side, by_object, check_frame, named_colours
+from .label_files import PARTS, Shapes, Side, by_object, check_frame, class_of, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 MASKS = ("mask", "polygon")
@@ -134,14 +133,19 @@ class Picture(msgspec.Struct, frozen=True):
     subset: str = ""
 
 
-class Mask(msgspec.Struct, frozen=True):
-    """rle: run lengths in the box, row by row, outside first."""
+class Shape(msgspec.Struct, frozen=True):
+    """A mask or polygon. z_order: those of a higher one are above. group_id: of the shapes of an object. rle: run
+    lengths in the box, row by row, outside first. points: x,y;x,y;…"""
 
-    rle: str
-    left: Count
-    top: Count
-    width: Side
-    height: Side
+    label: str
+    z_order: int = 0
+    group_id: int = 0
+    points: str = ""
+    rle: str = ""
+    left: Count = 0
+    top: Count = 0
+    width: Count = 0
+    height: Count = 0
 
 
 class Box(msgspec.Struct, frozen=True):
@@ -149,14 +153,6 @@ class Box(msgspec.Struct, frozen=True):
     ytl: Near
     xbr: Near
     ybr: Near
-
-
-class Shape(msgspec.Struct, frozen=True):
-    """What masks and polygons have. z_order: those of a higher one are above. group_id: of the shapes of an object."""
-
-    label: str
-    z_order: int = 0
-    group_id: int = 0
 
 
 def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
@@ -185,7 +181,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     samples = []
     for node, picture in nodes:
         subset, file_name = picture.subset, portable(picture.name)
-        stem, names = stem_of(file_name), [file_name, *([f"{subset}/{file_name}"] if subset else [])]
+        stem, names = stem_of(file_name), [file_name, f"{subset}/{file_name}"][: 1 + bool(subset)]
         if at := source.picture(folders, names, "name", node.where):
             row = {"split": part} if (part := PARTS.get(subset.lower())) else {}
             name = f"{subset}/{stem}" if subset and stems[stem] > 1 else stem
@@ -203,21 +199,18 @@ def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Source) -> t
     """The classes, and the id of each label. Labels of shapes that cannot be masks, and labels used only for whole
     pictures, are not classes. uses: the tags of each label's shapes."""
     labels = [label for kind in ("task", "project", "job") for label in root.all("meta", kind, "labels", "label")]
-    listed = [
-        (name.text.strip(), next((kind.text.strip() for kind in label.all("type")), ""))
-        for label in labels
-        for name in label.all("name")
-    ]
-    if not listed:
+    named = [(name.text.strip(), label) for label in labels for name in label.all("name")]
+    if not named:
         raise UserError(root.where, "names no labels", "there must be <label><name>…</name></label> below <meta>")
     others = {
         name
-        for name, kind in listed
-        if {*uses[name]} == {"tag"} or (kind in OTHERS and {*MASKS, "box"}.isdisjoint(uses[name]))
+        for name, label in named
+        if {*uses[name]} == {"tag"}
+        or ({*MASKS, "box"}.isdisjoint(uses[name]) and any(kind.text.strip() in OTHERS for kind in label.all("type")))
     }
     if others:
         source.note(f"labels that name no mask are no classes: {', '.join(sorted(others))}")
-    return number_labels([name for name, _ in listed if name not in others], root.where)
+    return number_labels([name for name, _ in named if name not in others], root.where)
 
 
 def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, int]) -> Instances:
@@ -229,21 +222,16 @@ def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, 
             box = fit(child.attributes, Box, child.where, strict=False)
             painted += paint_box(numbers, box.xtl, box.ytl, box.xbr, box.ybr, known.number(native.IGNORE, "box"))
             check_layers(painted, shape, node.where)
-    shapes = [
-        (fit(child.attributes, Shape, child.where, strict=False), child)
-        for child in node.children
-        if child.tag in MASKS
-    ]
+    masks = [child for child in node.children if child.tag in MASKS]
+    shapes = [(fit(child.attributes, Shape, child.where, strict=False), child) for child in masks]
     for one, child in sorted(shapes, key=lambda shape: shape[0].z_order):
-        if (class_id := ids.get(one.label, ids.get(one.label.casefold()))) is None:
-            raise UserError(child.where, f"is of the label {show_json(one.label)}, which <meta> does not name")
-        number = known.number(class_id, one.group_id or None)
+        number = known.number(class_of(one.label, ids, child.where), one.group_id or None)
         if child.tag == "mask":
-            left, top, inside = _pixels(child, shape)
+            inside = _pixels(one, shape, child.where)
             check_layers(painted := painted + inside.size, shape, node.where)
-            numbers[top : top + inside.shape[0], left : left + inside.shape[1]][inside] = number
+            numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
         else:
-            pairs = [pair.split(",") for pair in child.get("points").split(";")]
+            pairs = [pair.split(",") for pair in one.points.split(";")]
             corners = fit(pairs, list[tuple[float, float]], f"{child.where}: 'points'", strict=False)
             runs = polygon_runs([[value for corner in corners for value in corner]], shape, child.where)
             check_layers(painted := painted + area(runs), shape, node.where)
@@ -251,15 +239,13 @@ def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, 
     return known.painted(numbers)
 
 
-def _pixels(node: Node, shape: tuple[int, int]) -> tuple[int, int, np.ndarray]:
-    """Left, top and pixels (h, w) bool of a <mask>. Raises UserError unless its box is inside a picture of `shape`
-    (H, W) and its run lengths fill the box."""
-    mask = fit(node.attributes, Mask, node.where, strict=False)
-    box = [mask.left, mask.top, mask.width, mask.height]
+def _pixels(mask: Shape, shape: tuple[int, int], where: str) -> np.ndarray:
+    """The pixels (h, w) bool of a mask in its box. Raises UserError unless the box is inside a picture of `shape`
+    (H, W) and filled by the run lengths."""
     if mask.left + mask.width > shape[1] or mask.top + mask.height > shape[0]:
-        raise UserError(node.where, f"its mask's box {box} is not inside the picture of {shape[1]} × {shape[0]}")
-    counts = fit([text.strip() for text in mask.rle.split(",")], list[Count], f"{node.where}: 'rle'", strict=False)
-    if sum(counts) != mask.width * mask.height:
-        problem = f"the run lengths of its mask add up to {sum(counts)}, not to {mask.width} × {mask.height}"
-        raise UserError(node.where, problem)
-    return mask.left, mask.top, np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(mask.height, mask.width)
+        box = [mask.left, mask.top, mask.width, mask.height]
+        raise UserError(where, f"its mask's box {box} is not inside the picture of {shape[1]} × {shape[0]}")
+    counts = fit([text.strip() for text in mask.rle.split(",")], list[Count], f"{where}: 'rle'", strict=False)
+    if (total := sum(counts)) != mask.width * mask.height:
+        raise UserError(where, f"the run lengths of its mask add up to {total}, not to {mask.width} × {mask.height}")
+    return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(mask.height, mask.width)

@@ -1,8 +1,8 @@
-"""Writes a dataset in any format, and reads one in any format. Names, splits, workers, links and notes are handled
-here; a codec, the module of a format, does the rest.
+"""Writes and reads a dataset in any format. Names, splits, workers, links and notes are handled here; a codec, the
+module of a format, does the rest.
 
-A codec's `write(export, **options)` asks for the samples, each with the result of the codec's `encode`, and puts files
-into a folder that appears when it is complete. Its `read(source, **options)` returns the classes and the samples.
+A codec's `write(export, **options)` asks for the samples, each with the result of its `encode`, and puts files into a
+folder that appears when it is complete. Its `read(source, **options)` returns the classes and the samples.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ class Export:
     def placed(
         self, encode: Callable[..., Any], *, key: Callable[[str, str], Any] | None = None, **options: Any
     ) -> Iterator[Placed]:
-        """The samples in their order, or sorted by `key(name, split)`, each with the result of
-        `encode(sample, classes=…, **options)`. encode: a module-level function, because it may run in another process.
-        Raises UserError naming a sample that cannot be used."""
+        """The samples, sorted by `key(name, split)` if given, each with the result of `encode(sample, classes=…,
+        **options)`, a module-level function, because it may run in another process. Raises UserError naming a sample
+        that cannot be used."""
         encode = partial(encode, classes=self.classes, **options)
         work = self.stack.enter_context(in_order(encode, self.workers, chunk=CHUNK))
         rows = list(zip(self.names, self.splits, self.samples, strict=True))
@@ -102,13 +102,12 @@ class Export:
             yield Placed(name, split, sample, data)
 
     def put(self, path: str, data: bytes | str) -> None:
-        """Write a file. path: relative to the folder. data: a text is written as UTF-8."""
+        """Write a file at a path in the folder; a text as UTF-8."""
         put(self.folder / path, data.encode("utf-8") if isinstance(data, str) else data)
         self.files += 1
 
     def put_image(self, path: str, placed: Placed) -> None:
-        """Copy the sample's picture, or link it. Of a picture with an EXIF orientation, a copy without it is
-        written."""
+        """Copy the sample's picture, without an EXIF orientation, or link it."""
         placed.sample.put_image(self.folder / path, link=self.link)
         self.files += 1
 
@@ -130,8 +129,8 @@ def export(
     follow: Follow = iter,
     **options: Any,
 ) -> Exported:
-    """Write samples in a format. The arguments are those of `Dataset.export`; options: those of the codec's `write`.
-    `out` appears only when it is complete. Raises UserError naming a sample that cannot be used."""
+    """Write samples in a format. The arguments are those of `Dataset.export` and of the codec's `write`. `out` appears
+    only when it is complete. Raises UserError naming a sample that cannot be used."""
     check_class_list(classes)
     samples, write = list(samples), codec(name).write
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
@@ -149,8 +148,8 @@ def export(
 @dataclass
 class Source:
     """The folder or file that is read. skip_missing: leave out labels whose picture is missing. images: whether the
-    import has this option. notes: lines about what is left out. taken: the names of samples so far. missing, turned:
-    the numbers of missing pictures, and of those with an EXIF orientation."""
+    import has this option. taken: the names of samples so far. missing, turned: the numbers of missing pictures, and of
+    those with an EXIF orientation."""
 
     path: Path
     skip_missing: bool = False
@@ -172,9 +171,9 @@ class Source:
         self.missing += 1
 
     def picture(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
-        """The path and name of a picture, from the first folder that has a file with one of `names`. None if it is
-        missing and to be left out. key: the field that names the picture. Raises UserError, also for a name that leads
-        out of its folder."""
+        """The path and name of a picture: of the first file in a folder that has one of `names`. None if it is missing
+        and to be left out. key: the field that names it. Raises UserError, also for a name that leads out of its
+        folder."""
         names = [portable(name) for name in names]
         if (at := self.found(folders, names, key, where)) is None:
             tried = [folder for folder in folders if folder.is_dir()] or folders
@@ -182,7 +181,7 @@ class Source:
         return at
 
     def found(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
-        """Same as `picture`, for names that are `portable`, but always None if the picture is missing."""
+        """As `picture`, for names that are `portable`, but None for any missing picture."""
         tried = ((inside(folder, name, where, key), name) for folder in folders for name in names)
         return next(((path, name) for path, name in tried if path.is_file()), None)
 
@@ -197,11 +196,10 @@ class Source:
         objects: bool | Callable[[], Instances] = False,
         shown: bool = False,
     ) -> Sample:
-        """A sample. name: must be new, and must not lead out of a dataset. labels: reads its label map or shapes.
-        where: the sample's name in errors. files: must not be links that lead out of the source. objects: True if each
-        shape is an object, False if there are classes alone, or a function that reads the objects. shown: whether the
-        format's tool draws on the picture as its EXIF orientation turns it, which decides where the size of the labels
-        does not. Raises UserError."""
+        """A sample. labels: reads its label map or shapes. where: its name in errors. files: must not be links that
+        lead out of the source. objects: whether each shape is an object, or a function that reads the objects. shown:
+        whether the format's tool draws on the picture as its EXIF orientation turns it, which decides where the size of
+        the labels does not. Raises UserError, also for a name that is taken or leads out of a dataset."""
         check_name(name, self.taken, where)
         for path in files:
             inside(self.path, path)
@@ -217,9 +215,9 @@ class Source:
 
 
 def _turn_back(read: Callable[[], Labels], image: Path | bytes, turn: int, shown: bool, where: str) -> Labels:
-    """Labels of the picture as it is stored, as all of SeeDiff's are. read: reads them as they were drawn, on the
-    stored picture or on the turned one; their size tells which. For a square, mirrored or upside-down picture it does
-    not: then they are of the turned picture if `shown`, and otherwise this raises UserError."""
+    """Labels of the picture as it is stored. read: reads them as they were drawn, on the stored picture or on the
+    turned one; their size tells which. For a square, mirrored or upside-down picture it does not: then they are of the
+    turned one if `shown`, and otherwise this raises UserError."""
     drawn, size = read(), picture_size(image, where if isinstance(image, bytes) else None)
     pixels = drawn.numbers if isinstance(drawn, Instances) else drawn
     turned = size[::-1] if turn >= 5 else size
@@ -247,8 +245,7 @@ def _objects(read: Callable[[], Any]) -> Instances:
 
 
 def portable(name: str) -> str:
-    """A picture's path with / as separator, also if Windows wrote it. Of an absolute Windows path, only the last part,
-    because the path is of another machine."""
+    """A picture's path with / as separator, also if Windows wrote it; of an absolute Windows path, the last part."""
     path = PureWindowsPath(name)
     return name if "\\" not in name else path.name if path.anchor else path.as_posix()
 
@@ -256,9 +253,8 @@ def portable(name: str) -> str:
 def read_format(
     name: SourceName, path: Path | str, *, skip_missing: bool = False, **options: Any
 ) -> tuple[tuple[str, ...], Iterable[Sample], list[str]]:
-    """The classes without the background, the samples, and lines about what is left out, which are complete after the
-    last sample. skip_missing: leave out labels whose picture is missing. options: those of the codec's `read`; None
-    counts as not given."""
+    """The classes without the background, the samples, and lines about what is left out, complete after the last
+    sample. options: those of the codec's `read`; None counts as not given."""
     read = codec(name).read
     source = Source(Path(path), skip_missing, "images" in signature(read).parameters)
     classes, samples = read(source, **{key: value for key, value in options.items() if value is not None})

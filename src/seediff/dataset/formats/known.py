@@ -1,8 +1,7 @@
 """The table of known formats. The codec of a format is the module with the format's name, imported on first use.
 
-A codec has `read(source, **options)` and `is_folder(folder)`, and `write(export, **options)`, unless the format is only
-read. The parameters of `write` and `read` declare the options of the format that `drivers` does not handle, for
-`Dataset` and for the commands.
+A codec has `read(source, **options)`, `is_folder(folder)` and, unless the format is only read, `write(export,
+**options)`. Their parameters declare the format's options, besides those of `drivers`, for `Dataset` and the commands.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from ...errors import UserError
-from ...files.documents import parse_json, read_toml
+from ...files.documents import parse_json
 from ...files.reading import ANNOTATIONS, read_bytes
 
 FormatName = Literal[
@@ -28,16 +27,15 @@ SourceName = Literal[FormatName, "labelme", "masks"]
 
 
 COCO_KEYS = {"images", "annotations", "categories", "info", "licenses"}
-MIN_KEYS = {"annotation_id", "original_width", "rle", "points"}
-"""Keys of tasks in Label Studio's export JSON-MIN."""
-TASK_KEYS = {"data", "annotations", "predictions", *MIN_KEYS}
+TASK_KEYS = {"data", "annotations", "predictions", "annotation_id"}
+"""Keys of Label Studio's tasks; the last is of its export JSON-MIN, which is not read."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """looked_for: what a folder of the format contains, for messages. suffixes: of single files that are, or describe,
-    a whole dataset. flat: names of samples contain no folders. like: other formats that each of its folders also looks
-    like. without: options of `drivers` that the format does not have."""
+    """looked_for: what a folder of the format contains. suffixes: of single files that are, or describe, a dataset.
+    flat: names of samples contain no folders. like: formats that each of its folders also looks like. without: options
+    of `drivers` that the format does not have."""
 
     looked_for: str
     suffixes: tuple[str, ...] = ()
@@ -85,7 +83,7 @@ def recognise(path: Path) -> SourceName:
     imported."""
     if not path.exists():
         raise UserError(path, "there is no such folder or file")
-    from ..native import CONFIG, METADATA  # imports Pillow
+    from ..native import METADATA  # imports Pillow
     from ..store import check_finished
 
     if path.is_file():
@@ -97,9 +95,6 @@ def recognise(path: Path) -> SourceName:
             return json_kind(path) or "coco"
         return named[0] if len(named) == 1 or codec("ultralytics").is_file(path) else "yolo"
     check_finished(path)
-    if (path / CONFIG).is_file() and read_toml(path / CONFIG).get("command") == "segment":
-        problem = "is the output of `seediff segment`, without the photographs"
-        raise UserError(path, problem, "give --from coco, and --images with the folder of the photographs")
     for name in FORMATS:
         if codec(name).is_folder(path):
             return name

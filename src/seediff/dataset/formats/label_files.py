@@ -1,4 +1,4 @@
-"""Shared by the codecs: label maps as PNG files, names and lists of classes, and the shapes of a picture."""
+"""Shared by the codecs: the pictures of a folder, the shapes of a picture, and the rows of the hub's formats."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ...config.names import BACKGROUND, IGNORED
 from ...errors import UserError
 from ...files.documents import parse_json
 from ...files.label_maps import voc_palette
+from ...files.messages import show_json
 from ...files.pictures import check_pixels, open_picture, orientation_of
 from .. import native
 from ..encoding import Instances, decode_label_map
@@ -47,15 +48,13 @@ def named_pictures(folder: Path) -> list[tuple[str, Path]]:
 @dataclass
 class Shapes:
     """The shapes of a picture, numbered from 1. class_ids: of each number; 255 for ignored. groups: (class id, group) →
-    number.
-    """
+    number."""
 
     class_ids: list[int] = field(default_factory=list)
     groups: dict[tuple[int, object], int] = field(default_factory=dict)
 
     def number(self, class_id: int, group: object = None) -> int:
-        """Add a shape, and return its number. Shapes with the same class and group are one object and share a number.
-        group: None for none."""
+        """Add a shape. Shapes with the same class and group, unless it is None, share a number: they are one object."""
         if group is not None and (known := self.groups.get((class_id, group))):
             return known
         self.class_ids.append(class_id)
@@ -67,9 +66,17 @@ class Shapes:
         return Instances(np.ascontiguousarray(numbers, np.int32), tuple(self.class_ids))
 
 
+def class_of(label: str, ids: Mapping[str, int], where: str) -> int:
+    """The id of a shape's label, in any case. ids: as of `number_labels`. Raises UserError."""
+    if (class_id := ids.get(label, ids.get(label.casefold()))) is None:
+        classes = ", ".join(name for name, i in ids.items() if 0 < i < native.IGNORE)
+        raise UserError(where, f"is of the label {show_json(label)}, which is no class; they are {classes}")
+    return class_id
+
+
 def by_object(pictures: Iterable[Sequence[str]]) -> bool:
-    """Whether masks are objects: true if two masks of some picture have the same label. Otherwise a mask may be all
-    that a picture shows of a class. pictures: the labels of each picture's masks."""
+    """Whether masks are objects: if two of a picture have the same label. Otherwise a mask may be all that a picture
+    shows of a class. pictures: the labels of each picture's masks."""
     return any(len({*labels}) < len(labels) for labels in pictures)
 
 
@@ -80,9 +87,7 @@ def shown_size(picture: Path | bytes, where: str | None = None) -> tuple[int, in
 
 
 def check_frame(picture: Path | bytes, shape: tuple[int, int], where: str) -> None:
-    """Raise UserError unless labels of `shape` (H, W) have the size of their picture, as it is stored or as it is
-    shown.
-    """
+    """Raises UserError unless labels of `shape` (H, W) have the size of their picture, as stored or as shown."""
     if (size := picture_size(picture)) != shape != shown_size(picture):
         named = f" {picture}" if isinstance(picture, Path) else ""
         raise UserError(f"{where}: is {shape}, but its picture{named} is {size}; both are (height, width)")
@@ -129,9 +134,8 @@ def parse_row(text: str | None, split: str | None, where: str) -> dict[str, Any]
 
 
 def hub_card(classes: Sequence[str], front_matter: str = "") -> str:
-    """README.md for the hub: explains `label_map` and `metadata`, and lists the ids of the classes. Names are written
-    as JSON, which YAML reads, and which has no line breaks, so that no name can end the Markdown fence. front_matter:
-    more lines of YAML."""
+    """README.md for the hub. Names of classes are JSON, which YAML reads, so that none can end the Markdown fence.
+    front_matter: more lines of YAML."""
     ids = "".join(f"{i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate([BACKGROUND, *classes]))
     return (
         f"---\ntask_categories:\n- image-segmentation\n{front_matter}---\n\n# Images with segmentation"

@@ -31,7 +31,7 @@ from ..sample import Sample
 from ..shapes.rle import check_layers, check_near
 from .drivers import Source, portable
 from .known import json_kind
-from .label_files import PICTURES, Shapes, check_frame, shown_size
+from .label_files import PICTURES, Shapes, check_frame, class_of, shown_size
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
 """Shapes with an inside; lines and points have none."""
@@ -149,12 +149,7 @@ def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
     for number, each in enumerate(file.shapes, 1):
         if each.kind in FILLED:
             where = f"{path}: shape {number}"
-            if (class_id := ids.get(each.label, ids.get(each.label.casefold()))) is None:
-                classes = ", ".join(name for name, i in ids.items() if 0 < i < native.IGNORE)
-                raise UserError(
-                    where, f"is of the label {show_json(each.label)}, which is no class; they are {classes}"
-                )
-            painted += _draw(canvas, each, known.number(class_id, each.group_id), where)
+            painted += _draw(canvas, each, known.number(class_of(each.label, ids, where), each.group_id), where)
             check_layers(painted, shape, str(path))
     return known.painted(np.asarray(canvas))
 

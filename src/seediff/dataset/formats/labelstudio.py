@@ -36,14 +36,12 @@ from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import check_layers, fill, polygon_runs
 from .drivers import Export, Source
-from .known import MIN_KEYS, json_kind
-from .label_files import PICTURES, Own, Shapes, Side, by_object, named_colours, shown_size
+from .known import json_kind
+from .label_files import PICTURES, Own, Shapes, Side, by_object, class_of, named_colours, shown_size
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
 OWN = "seediff"
 """The key in a task's data for the sample's name and row. Label Studio keeps it and returns it."""
-BRUSHES = "task-*-annotation-*-by-*.*"
-"""Files of the exports "Brush labels to PNG" and "to NumPy": one mask each, without a reference to its picture."""
 SERVED = "/data/local-files/?d="
 TAG, PICTURE = "label", "image"
 UPLOADED = re.compile(r"[0-9a-f]{8}-")
@@ -61,7 +59,12 @@ def write(export: Export) -> None:
         row = dict(placed.sample.metadata)
         if placed.split != "train" or "split" in row:
             row["split"] = placed.split
-        tasks.append(_task(placed.name, file_name, row, placed.data))
+        made_by = " ".join(str(row[key]) for key in ("model", "method") if isinstance(row.get(key), str))
+        scored = [result["score"] for result in placed.data if "score" in result]
+        score = {"score": min(scored)} if scored else {}
+        prediction = {"model_version": made_by or f"seediff {__version__}", **score, "result": placed.data}
+        data = {"image": SERVED + quote(file_name), OWN: {"name": placed.name, "metadata": row}}
+        tasks.append(json.dumps({"data": data, "predictions": [prediction]}, ensure_ascii=False))
     export.put(TASKS, "[\n" + ",\n".join(tasks) + "\n]\n")
     labels = [
         f"    <Label value={quoteattr(name)} background={quoteattr(colour)}/>\n"
@@ -72,15 +75,6 @@ def write(export: Export) -> None:
         f'<View>\n  <Image name="{PICTURE}" value="$image" zoom="true"/>\n'
         f'  <BrushLabels name="{TAG}" toName="{PICTURE}">\n{"".join(labels)}  </BrushLabels>\n</View>\n',
     )
-
-
-def _task(name: str, file_name: str, row: Mapping[str, Any], results: list[dict[str, Any]]) -> str:
-    scored = [result["score"] for result in results if "score" in result]
-    made_by = " ".join(str(row[key]) for key in ("model", "method") if isinstance(row.get(key), str))
-    score = {"score": min(scored)} if scored else {}
-    data = {"image": SERVED + quote(file_name), OWN: {"name": name, "metadata": row}}
-    prediction = {"model_version": made_by or f"seediff {__version__}", **score, "result": results}
-    return json.dumps({"data": data, "predictions": [prediction]}, ensure_ascii=False)
 
 
 def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -110,8 +104,8 @@ def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _score(row: Mapping[str, Any], name: str) -> float | None:
-    """A class's `confidence`, or else its `presence`, clipped to [0, 1]; None if the row has neither, or if a person
-    corrected the mask, because neither describes the corrected one."""
+    """A class's `confidence`, or else its `presence`, clipped to [0, 1]; None if there is neither, or if a person
+    corrected the mask, which neither describes."""
     values = [(row.get(key) or {}).get(name) for key in ("confidence", "presence")]
     found = [value for value in values if isinstance(value, (int, float)) and not is_corrected(row)]
     return float(np.clip(found[0], 0, 1)) if found else None
@@ -121,8 +115,8 @@ Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
 class Region(msgspec.Struct, frozen=True):
-    """The value of a result: a brush mask or a polygon, and its label, in a list that has the name of its tag. points:
-    x and y in percent of the picture's sides."""
+    """The value of a result: a brush mask or a polygon, and its label, in a list with the name of its tag. points: x
+    and y in percent of the picture's sides."""
 
     rle: list[Byte] | None = None
     points: list[tuple[float, float]] | None = None
@@ -166,8 +160,12 @@ class Task(msgspec.Struct, frozen=True):
     predictions: list[Any] = []
 
 
+Regions = list[tuple[str, Result, Region]]
+"""The masks of a task, with their places in the file."""
+
+
 def is_folder(folder: Path) -> bool:
-    return _tasks(folder) is not None or any(folder.glob(BRUSHES))
+    return _tasks(folder) is not None
 
 
 def _tasks(folder: Path) -> Path | None:
@@ -192,34 +190,28 @@ def read(
     regions are left out.
     """
     file = (_tasks(source.path) or source.path / TASKS) if source.path.is_dir() else source.path
-    if source.path.is_dir() and not file.is_file() and (brush := next(source.path.glob(BRUSHES), None)):
-        problem = "is a brush mask that does not say of which picture"
-        raise UserError(brush, problem, "export the project as JSON, which has the same masks")
-    listed: Any = parse_json(read_bytes(file, ANNOTATIONS), object, str(file))
-    first = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
-    if "data" not in first and not MIN_KEYS.isdisjoint(first):
-        raise UserError(file, "is Label Studio's export JSON-MIN, which is not read", "export the project as JSON")
-    answers = []
-    for number, task in enumerate(fit(listed, list[Task], str(file)), 1):
-        where = f"{file}: task {number}"
-        answers.append((where, task.data, *_answer(task, where)))
+    tasks = parse_json(read_bytes(file, ANNOTATIONS), list[Task], str(file))
+    answers = [(task.data, where := f"{file}: task {i}", *_answer(task, where)) for i, task in enumerate(tasks, 1)]
     if any(by_person for *_, by_person in answers):
         answers = [answer for answer in answers if answer[-1]]
-        if left := len(listed) - len(answers):
-            source.note(f"{left} of {len(listed)} tasks have no annotation, or were skipped: they are left out")
-    read = [(where, data, *_regions(answer, where)) for where, data, answer, _ in answers]
+        if left := len(tasks) - len(answers):
+            source.note(f"{left} of {len(tasks)} tasks have no annotation, or were skipped: they are left out")
+    read = [(data, where, *_regions(answer, where)) for data, where, answer, _ in answers]
     if others := sum(left for *_, left in read):
         source.note(f"{others} results are neither brush masks nor polygons: they are left out")
     used = [[name for *_, region in regions for name in region.names] for _, _, regions, _ in read]
-    config, where = file.parent / CONFIG, "--classes"
-    if classes is None and config.is_file():
-        classes, where = _labels(read_xml(config, "View")), config
-    elif classes is None:
-        classes, where = sorted({name for names in used for name in names}), file
-    names, ids = number_labels(classes, where)
+    config, listing = file.parent / CONFIG, "--classes"
+    if classes is None:
+        listing = config if config.is_file() else file
+        classes = (
+            _labels(read_xml(config, "View"))
+            if listing is config
+            else sorted({name for names in used for name in names})
+        )
+    names, ids = number_labels(classes, listing)
     folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
     objects, samples = by_object(used), []
-    for where, data, regions, _ in read:
+    for data, where, regions, _ in read:
         if at := source.picture(folders, _picture_names(data, where), "image", where):
             own = Own(PurePosixPath(at[1]).with_suffix("").as_posix())
             if isinstance(data.get(OWN), Mapping):
@@ -231,16 +223,29 @@ def read(
 
 
 def _answer(task: Task, where: str) -> tuple[Answer, bool]:
-    """The annotation of a task that is read, or else its last prediction; and whether it is an annotation, which a
-    person made."""
+    """The annotation of a task that is read, or else its last prediction; and whether a person made it."""
     if done := [answer for answer in task.annotations if not answer.was_cancelled]:
         return max(reversed(done), key=lambda answer: answer.updated_at or ""), True
     predictions = [value for value in task.predictions if isinstance(value, dict)]
     return (fit(predictions[-1], Answer, f"{where}: its prediction") if predictions else Answer()), False
 
 
+def _regions(answer: Answer, where: str) -> tuple[Regions, int]:
+    """The masks of an answer, and the number of its other regions. Of <Polygon> or <Brush> with <Labels> there are two
+    results with the same id, of which the one with the label counts."""
+    found, values = [], [result for result in answer.result if result.value]
+    for number, result in enumerate(answer.result, 1):
+        if result.type in ("brushlabels", "polygonlabels", "labels"):
+            region = fit(result.value, Region, f"{where}, result {number}")
+            if region.rle is not None or region.points is not None:
+                found.append((f"{where}, result {number}", result, region))
+    known = [result.id for _, result, _ in found]
+    twice = sum(result.type in ("brush", "polygon") and result.id in known for result in values)
+    return found, len(values) - len(found) - twice
+
+
 def _labels(root: Node) -> list[str]:
-    """The labels of brushes and polygons at any depth, in the order of the file."""
+    """The labels of masks at any depth, in the order of the file."""
     values, waiting = list[str](), [root]
     while waiting:
         node = waiting.pop()
@@ -250,32 +255,13 @@ def _labels(root: Node) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def _regions(answer: Answer, where: str) -> tuple[list[tuple[str, Result, Region]], int]:
-    """(place, result, value) of the masks of an answer, and the number of its other regions. Of <Polygon> or <Brush>
-    with <Labels> there are two results with the same id, of which the one with the label counts."""
-    found = []
-    for number, result in enumerate(answer.result, 1):
-        if result.type in ("brushlabels", "polygonlabels", "labels"):
-            here = f"{where}, result {number}"
-            region = fit(result.value, Region, here)
-            if region.rle is not None or region.points is not None:
-                found.append((here, result, region))
-    known = [result.id for _, result, _ in found]
-    return found, sum(
-        bool(result.value) and not (result.type in ("brush", "polygon") and result.id in known)
-        for result in answer.result
-    ) - len(found)
-
-
 def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
     """Possible names of a task's picture: the ends of the path in the task, the longest first, then the last part
     without the prefix of an uploaded file."""
-    address = data.get(PICTURE)
-    if not isinstance(address, str):
-        texts = [value for value in data.values() if isinstance(value, str) and value.lower().endswith(PICTURES)]
-        if len(texts) != 1:
-            raise UserError(where, f"'data' must have the picture's path as 'image', not {show_json(address)}")
-        address = texts[0]
+    texts = [value for value in data.values() if isinstance(value, str) and value.lower().endswith(PICTURES)]
+    address = data[PICTURE] if isinstance(data.get(PICTURE), str) else texts[0] if len(texts) == 1 else None
+    if address is None:
+        raise UserError(where, f"'data' must have the picture's path as 'image', not {show_json(data.get(PICTURE))}")
     try:
         parts = urlsplit(address)
     except ValueError as error:
@@ -286,9 +272,7 @@ def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
     return [*names, names[-1][9:]] if names and UPLOADED.match(names[-1]) else names
 
 
-def _paint(
-    regions: Sequence[tuple[str, Result, Region]], picture: Path, ids: Mapping[str, int], where: str
-) -> Instances:
+def _paint(regions: Regions, picture: Path, ids: Mapping[str, int], where: str) -> Instances:
     """The regions of a task; later ones cover earlier ones."""
     stored = picture_size(picture)
     shape = stored if stored in [result.size for _, result, _ in regions] else shown_size(picture)
@@ -302,18 +286,16 @@ def _paint(
             raise UserError(
                 here, f"is of a picture of {result.size}, but {picture} is {shape}; both are (height, width)"
             )
-        called = [name if name in ids else name.casefold() for name in region.names]
-        if len(called) != 1 or called[0] not in ids:
-            classes = ", ".join(name for name, i in ids.items() if 0 < i < native.IGNORE)
-            raise UserError(here, f"must have one label, of {classes}, not {show_json(region.names)}")
+        if len(region.names) != 1:
+            raise UserError(here, f"must have one label, not {show_json(region.names)}")
         if region.rle is not None:
             try:
                 inside = decode_brush(bytes(region.rle), shape)
             except ValueError as error:
                 raise UserError(here, f"its 'rle' is no mask: {error}") from error
         else:
-            corners = (np.array(region.points or [], np.float64).reshape(-1, 2) / 100 * shape[::-1]).ravel().tolist()
-            inside = fill(polygon_runs([corners], shape, here), shape)
+            corners = np.array(region.points or [], np.float64).reshape(-1, 2) / 100 * shape[::-1]
+            inside = fill(polygon_runs([corners.ravel().tolist()], shape, here), shape)
         check_layers(painted := painted + int(inside.sum()), shape, where)
-        numbers[inside] = known.number(ids[called[0]])
+        numbers[inside] = known.number(class_of(region.names[0], ids, here))
     return known.painted(numbers)

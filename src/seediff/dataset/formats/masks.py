@@ -40,8 +40,7 @@ Found = list[tuple[str | None, str, Path, Path]]
 
 
 def is_folder(folder: Path) -> bool:
-    """Whether there are pictures with masks, or a public data set. False for SeeDiff's own folders, which contain more
-    and may be unfinished, and for folders that a JSON file describes."""
+    """False for SeeDiff's own folders, which may be unfinished, and for folders that a JSON file describes."""
     own = any((folder / name).exists() for name in (native.METADATA, native.CONFIG, native.BATCHES))
     coco = any(any(folder.glob(pattern)) for pattern in ("annotations/*.json", "*.coco.json", "instances*.json"))
     return published_layout(folder) is not None or (not own and not coco and any(True for _ in _folders(folder)))
@@ -65,14 +64,11 @@ def _folders(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
 def read(
     source: Source, *, split: str | None = None, classes: Sequence[str] | None = None
 ) -> tuple[tuple[str, ...], list[Sample]]:
-    """Pictures and PNG masks of the same names in images/ and masks/, or beside each other as NAME_mask.png, also in
-    folders per split; or Cityscapes, ADE20K or CamVid as they are distributed, whose void is ignored (255) and whose
-    classes and ids are known.
+    """Pictures and PNG masks, or Cityscapes, ADE20K or CamVid as they are distributed.
 
     split: "train", "val" or "test"; None: all. classes: None: those of a list (class_lists.py) in or beside the
-    folders.
-
-    With a single class, 255 is that class if no mask has a value other than 0 and 255. Otherwise 255 is ignored.
+    folders. With a single class, 255 is that class if no mask has a value other than 0 and 255. Otherwise 255 is
+    ignored.
     """
     layout = published_layout(source.path) if classes is None else None
     listed, found = _published(source, layout, split) if layout else _matched(source, classes)
