@@ -4,30 +4,22 @@ from blobs import blobs
 from scipy import ndimage
 
 from seediff.config.augment import MAX_CELLS, Strength, parse_addition
-from seediff.dataset.augment import (
-    RANDOM,
-    Picture,
-    add_noise,
-    apply,
-    blur,
-    change_colour,
-    cover,
-    cut_out,
-    edges,
-    paste,
-    perspective,
-    splice,
-)
+from seediff.dataset.augment import RANDOM, Picture, apply, cut_out, paste, perspective, with_objects
+from seediff.dataset.shapes.objects import find_objects
 from seediff.errors import UserError
 
-NAMES = [*RANDOM, "splice-1x2", "splice-2x2", "splice-7x7"]
+NAMES = [*RANDOM, "splice-1x2", "splice-7x7"]
 
 
 def picture(seed: int, shape=(60, 76), ignore=True) -> Picture:
     rng = np.random.default_rng(seed)
     smooth = ndimage.zoom(rng.integers(0, 216, (6, 6, 3)), (shape[0] / 6, shape[1] / 6, 1), order=1)
     image = (smooth + rng.integers(0, 40, smooth.shape)).astype(np.uint8)
-    return Picture(f"p{seed}", image, blobs(seed, shape, classes=5, ignore=ignore))
+    return labelled(f"p{seed}", image, blobs(seed, shape, classes=5, ignore=ignore))
+
+
+def labelled(name: str, image: np.ndarray, labels: np.ndarray) -> Picture:
+    return Picture(name, image, with_objects(labels, find_objects(labels)))
 
 
 def run(names, seed, base=None, strength=None):
@@ -45,19 +37,23 @@ def run(names, seed, base=None, strength=None):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_masks_are_never_mixed(name):
-    for seed in range(5):
+    for seed in range(4):
         base, untouched = picture(seed), picture(seed)
         after, (step,), used = run([name], seed, base)
         assert np.array_equal(base.image, untouched.image)
         assert np.array_equal(base.labels, untouched.labels)
         assert after.image.shape == (*after.labels.shape, 3) == base.image.shape
-        assert after.image.dtype == after.labels.dtype == np.uint8
-        sources = {int(i) for one in (base, *used) for i in np.unique(one.labels)}
-        assert set(np.unique(after.labels).tolist()) <= sources | {0, 255}
+        assert (after.image.dtype, after.labels.dtype) == (np.uint8, np.int32)
+        sources = {int(i) for one in (base, *used) for i in np.unique(one.labels & 255)}
+        assert set(np.unique(after.labels & 255).tolist()) <= sources | {0, 255}
         assert step["operation"] == name
         if name in ("noise", "blur", "colour"):
             assert after.labels is base.labels
             assert not np.array_equal(after.image, base.image)
+    again, other = run([name, "noise"], 3, base), run([name, "noise"], 4, base)
+    np.testing.assert_array_equal(again[0].labels, after.labels)
+    assert again[1][:1] == [step]
+    assert not np.array_equal(again[0].image, other[0].image)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -66,27 +62,18 @@ def test_ids_that_nobody_has_do_not_appear(name):
     them.
     """
     labels = np.where(np.arange(40)[:, None] < 20, 3, np.where(np.arange(50) < 25, 200, 254)).astype(np.uint8)
-    base = Picture("a", np.zeros((40, 50, 3), np.uint8), labels)
+    base = labelled("a", np.zeros((40, 50, 3), np.uint8), labels)
     after, _ = apply(base, [name], np.random.default_rng(1), Strength(), lambda count: [base] * count)
     stated = {"perspective": {255}, "boxes": {0}}.get(name, set())
-    assert set(np.unique(after.labels).tolist()) - {3, 200, 254} == stated
+    assert set(np.unique(after.labels & 255).tolist()) - {3, 200, 254} == stated
 
 
-def test_the_same_seed_gives_the_same_and_another_another():
-    for name in NAMES:
-        first, second, third = (run([name, "noise"], seed, picture(0)) for seed in (1, 1, 2))
-        np.testing.assert_array_equal(first[0].image, second[0].image)
-        np.testing.assert_array_equal(first[0].labels, second[0].labels)
-        assert first[1] == second[1]
-        assert not np.array_equal(first[0].image, third[0].image)
-
-
-@pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 2), (5, 5), (8, 8)])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 2), (5, 5)])
 def test_splicing_against_a_loop_over_pixels(rows, columns):
-    count = rows * columns
-    cells = [picture(i, (33 + i % 5, 40 + i % 7)) for i in range(count)]
-    image, labels = splice([c.image for c in cells], [c.labels for c in cells], rows, columns, (70, 58))
-    tops, lefts = edges(70, rows), edges(58, columns)
+    after, (step,), used = run([f"splice-{rows}x{columns}"], 0, picture(0, (70, 58)))
+    cells = [picture(0, (70, 58)), *used]
+    assert step["sources"] == [cell.name for cell in used]
+    tops, lefts = ([side * i // parts for i in range(parts + 1)] for side, parts in ((70, rows), (58, columns)))
     expected = np.empty((70, 58), np.uint8)
     for y in range(70):
         for x in range(58):
@@ -98,34 +85,37 @@ def test_splicing_against_a_loop_over_pixels(rows, columns):
                 (y - tops[row] + 0.5) * source.shape[0] / height,
                 (x - lefts[column] + 0.5) * source.shape[1] / width,
             )
-            expected[y, x] = source[int(sy), int(sx)]
+            expected[y, x] = source[int(sy), int(sx)] & 255
     # Pillow steps through a row by adding, which may fall on the other side of a boundary that is met exactly.
-    assert (labels == expected).mean() > 0.99
+    assert ((after.labels & 255) == expected).mean() > 0.99
     for number, cell in enumerate(cells):
         row, column = divmod(number, columns)
-        part = image[tops[row] : tops[row + 1], lefts[column] : lefts[column + 1]]
+        part = after.image[tops[row] : tops[row + 1], lefts[column] : lefts[column + 1]]
         assert np.abs(part.mean((0, 1)) - cell.image.mean((0, 1))).max() < 6
 
 
 def test_a_picture_of_fewer_pixels_than_cells_is_named():
-    with pytest.raises(
-        UserError, match=r"sample '.*': splice-2x2 needs a picture of as many pixels, and this one is 1×1"
-    ):
+    with pytest.raises(UserError, match=r"sample 'p0': splice-2x2 needs"):
         run(("splice-2x2",), 0, picture(0, (1, 1)))
 
 
-def test_noise_has_its_strength():
-    noisy = add_noise(np.full((200, 200, 3), 128, np.uint8), 0.05, np.random.default_rng(0)).astype(float)
+def test_noise_blur_and_colour_have_their_strength():
+    grey = Picture("g", np.full((200, 200, 3), 128, np.uint8), np.zeros((200, 200), np.int32))
+    noisy = run(["noise"], 0, grey, Strength(noise_sigma=(0.05, 0.05)))[0].image.astype(float)
     assert abs(noisy.mean() - 128) < 0.3
     assert abs(noisy.std() - 12.75) < 0.2
-
-
-def test_blur_is_gaussian():
-    image = np.zeros((61, 61, 3), np.uint8)
-    image[30:, :] = 200
-    blurred = blur(image, 4.0)[:, 30, 0].astype(float)
-    expected = ndimage.gaussian_filter1d(np.where(np.arange(61) >= 30, 200.0, 0.0), 4.0)
-    assert np.abs(blurred - expected).max() < 4
+    edge = np.zeros((61, 61, 3), np.uint8)
+    edge[30:] = 200
+    base = Picture("e", edge, np.zeros((61, 61), np.int32))
+    after, (step,), _ = run(["blur"], 0, base, Strength(blur_sigma=(0.06, 0.06)))
+    expected = ndimage.gaussian_filter1d(np.where(np.arange(61) >= 30, 200.0, 0.0), step["sigma"])
+    assert np.abs(after.image[:, 30, 0] - expected).max() < 4
+    same = run(["colour"], 0, picture(0), Strength(colour_change=0, hue_change=0))[0]
+    np.testing.assert_array_equal(same.image, picture(0).image)
+    red = Picture("r", np.full((2, 2, 3), (200, 0, 0), np.uint8), np.zeros((2, 2), np.int32))
+    after, (step,), _ = run(["colour"], 0, red, Strength(colour_change=0, hue_change=0.5))
+    turned = np.array([np.clip(abs((step["hue"] * 6 - place + 3) % 6 - 3), 0, 2) for place in (0, 2, 4)])
+    assert after.image[0, 0].tolist() == pytest.approx(200 * np.clip(2 - turned, 0, 1), abs=6)
 
 
 def test_perspective_moves_corners_and_ignores_outside():
@@ -143,20 +133,20 @@ def test_perspective_moves_corners_and_ignores_outside():
         inside &= (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 0
     assert (labels == 7)[ndimage.binary_erosion(inside)].all()
     assert not (labels == 7)[~ndimage.binary_dilation(inside)].any()
-    assert ((labels == 7) == inside).mean() > 0.995
     assert set(np.unique(labels)) == {7, 255}
     assert not image[labels == 255].any()
 
 
 def test_boxes_are_background_but_for_ignored_pixels():
     base = picture(2)
-    image, labels = cover(base.image, base.labels, (5, 10, 50, 40), np.random.default_rng(0))
-    inside = np.zeros(labels.shape, bool)
-    inside[10:40, 5:50] = True
-    np.testing.assert_array_equal(labels[~inside], base.labels[~inside])
-    np.testing.assert_array_equal(labels[inside], np.where(base.labels[inside] == 255, 255, 0))
-    np.testing.assert_array_equal(image[~inside], base.image[~inside])
-    assert np.abs(image[inside].mean() - 127.5) < 5
+    after, (step,), _ = run(["boxes"], 0, base, Strength(box_count=(1, 1), box_side=(0.6, 0.6)))
+    ((left, top, right, bottom),) = step["boxes"]
+    inside = np.zeros(base.labels.shape, bool)
+    inside[top:bottom, left:right] = True
+    np.testing.assert_array_equal(after.labels[~inside], base.labels[~inside])
+    np.testing.assert_array_equal(after.labels[inside], np.where(base.labels[inside] == 255, 255, 0))
+    np.testing.assert_array_equal(after.image[~inside], base.image[~inside])
+    assert np.abs(after.image[inside].mean() - 127.5) < 5
 
 
 @pytest.mark.parametrize("corner", [(4, 6), (-3, -2), (50, 45)])
@@ -165,46 +155,30 @@ def test_pasted_objects_take_their_own_class(corner):
     image = np.full((20, 30, 3), 9, np.uint8)
     own = np.zeros((20, 30), bool)
     own[5:15, 8:25] = True
-    pasted, labels = paste(base.image, base.labels, (image, own), 5, corner)
-    expected, changed = base.labels.copy(), 0
+    pasted, labels = paste(base.image, base.labels, image, own, 5, corner)
+    expected, number = base.labels.copy(), (base.labels.max() >> 8) + 1
     for y in range(20):
         for x in range(30):
             if own[y, x] and 0 <= y + corner[1] < 60 and 0 <= x + corner[0] < 76:
-                expected[y + corner[1], x + corner[0]] = 5
-                changed += 1
+                expected[y + corner[1], x + corner[0]] = number << 8 | 5
     np.testing.assert_array_equal(labels, expected)
-    assert (pasted == 9).all(2).sum() >= changed
+    assert (pasted == 9).all(2)[labels >> 8 == number].all()
 
 
 def test_cut_out_objects_are_one_piece_of_one_class():
     labels = np.zeros((40, 40), np.uint8)
     labels[5:15, 5:25], labels[20:30, 10:20], labels[35, 35] = 2, 7, 3  # the last is too small
     image = np.repeat(labels[..., None] * 20, 3, 2)
-    one = Picture("x", image, labels)
+    one = labelled("x", image, labels)
     found = [cut_out(one, number, 10, mirrored=False) for number in range(3)]
-    assert [class_id for _, class_id in found] == [2, 7, 2]
-    assert [own.shape for (_, own), _ in found] == [(5, 10), (10, 10), (5, 10)]
-    for (cut, own), class_id in found:
-        assert own.all()
-        assert (cut == 20 * class_id).all()
-    assert cut_out(Picture("x", image, np.zeros_like(labels)), 0, 10, mirrored=True) is None
-
-
-def test_nothing_is_pasted_where_nobody_has_an_object():
-    empty = Picture("e", np.zeros((20, 20, 3), np.uint8), np.full((20, 20), 255, np.uint8))
+    assert [cut[2] for cut in found if cut] == [2, 7, 2]
+    assert [cut[1].shape for cut in found if cut] == [(5, 10), (10, 10), (5, 10)]
+    assert all(cut[1].all() and (cut[0] == 20 * cut[2]).all() for cut in found if cut)
+    empty = labelled("e", image, np.full_like(labels, 255))
+    assert cut_out(empty, 0, 10, mirrored=True) is None
     after, (step,) = apply(empty, ["objects"], np.random.default_rng(0), Strength(), lambda count: [empty] * count)
     np.testing.assert_array_equal(after.labels, empty.labels)
     assert step["objects"] == step["sources"] == []
-
-
-def test_colours_turn_and_come_back():
-    image = picture(0).image
-    np.testing.assert_array_equal(change_colour(image, 1, 1, 1, 0), image)
-    red = np.zeros((2, 2, 3), np.uint8)
-    red[..., 0] = 255
-    assert change_colour(red, 1, 1, 1, 1 / 3)[0, 0].tolist() == pytest.approx([0, 255, 0], abs=6)
-    assert np.ptp(change_colour(image, 1, 1, 0, 0).astype(int), axis=2).max() <= 1
-    assert change_colour(image, 0.5, 1, 1, 0).mean() == pytest.approx(image.mean() / 2, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +196,6 @@ def test_colours_turn_and_come_back():
 def test_additions(text, operations, count):
     addition = parse_addition(text)
     assert (addition.operations, addition.of(30)) == (operations, count)
-    assert addition.of(0) == (addition.count or 0)
 
 
 @pytest.mark.parametrize(
@@ -243,15 +216,7 @@ def test_additions_that_mean_nothing(texts, wrong):
 
 @pytest.mark.parametrize(
     "wrong",
-    [
-        {"noise_sigma": (0.2, 0.1)},
-        {"noise_sigma": (-0.1, 0.1)},
-        {"perspective_shift": (0.1, 0.5)},
-        {"box_count": (0, 3)},
-        {"object_side": (0.1, float("nan"))},
-        {"colour_change": 1.5},
-        {"hue_change": float("nan")},
-    ],
+    [{"noise_sigma": (0.2, 0.1)}, {"box_count": (0, 3)}, {"object_side": (0.1, float("nan"))}, {"colour_change": 1.5}],
 )
 def test_strengths_out_of_range(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):

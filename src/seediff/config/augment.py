@@ -74,30 +74,28 @@ class Strength:
 
 @dataclass(frozen=True)
 class Addition:
-    """One entry of a recipe. text: the entry as given. operations: applied in this order. count, share: the number of
-    new pictures, or their share of the set's training samples."""
+    """One entry of a recipe. operations: applied in this order. amount: the number of new pictures, or with `shared`
+    their share of the set's training samples."""
 
-    text: str
     operations: tuple[str, ...]
-    count: int | None
-    share: float | None
+    amount: float
+    shared: bool
 
     def of(self, samples: int) -> int:
         """The number of pictures to add to a set with `samples` training samples. A share above 0 gives at least 1."""
-        if self.share is None:
-            return self.count or 0
-        return max(1, round(self.share * samples)) if self.share and samples else 0
+        if not self.shared:
+            return int(self.amount)
+        return max(1, round(self.amount * samples)) if self.amount and samples else 0
 
 
 def parse_recipe(text: str) -> tuple[str, ...]:
     """The additions in a text of additions separated by commas, of which `diffumask` is one. Raises UserError."""
     additions: list[str] = []
     for part in (part.strip() for part in text.split(",")):
-        if part != "diffumask" and ":" not in part:
-            raise UserError("add", f"{part!r} must be diffumask, or an operation and how many, such as objects:50%")
-        additions += DIFFUMASK if part == "diffumask" else (part,)
-    for addition in additions:
-        parse_addition(addition)
+        if part == "diffumask":
+            additions += DIFFUMASK
+        elif parse_addition(part):
+            additions.append(part)
     return tuple(additions)
 
 
@@ -106,18 +104,17 @@ def parse_addition(text: str) -> Addition:
     `blur:200` (pictures). Raises UserError."""
     names, _, amount = text.partition(":")
     operations = tuple(name.strip() for name in names.split("+"))
-    for name in operations:
+    for place, name in enumerate(operations):
         if grid_of(name) is None and (name not in OPERATIONS or name == "splice-RxC"):
-            raise UserError("add", f"'{text}': there is no operation '{name}'", f"there are {', '.join(OPERATIONS)}")
-    if any(grid_of(name) for name in operations[1:]):
-        raise UserError(
-            "add", f"'{text}': splice-RxC must come first, because its cells are unchanged pictures of the set"
-        )
-    if parts := re.fullmatch(r"(\d{1,12}(?:\.\d+)?)%|(\d{1,12})/([1-9]\d{,11})|(\d{1,12})", amount.strip()):
-        percent, part, whole, count = parts.groups()
-        if count is not None:
-            return Addition(text, operations, int(count), None)
-        return Addition(text, operations, None, float(percent) / 100 if percent is not None else int(part) / int(whole))
+            known = f"there are {', '.join(OPERATIONS)}, and diffumask"
+            raise UserError("add", f"'{text}': there is no operation '{name}'", known)
+        if grid_of(name) and place:
+            problem = f"'{text}': splice-RxC must come first, because its cells are unchanged pictures of the set"
+            raise UserError("add", problem)
+    if parts := re.fullmatch(r"(\d{1,12}(?:\.\d+)?)(%|/[1-9]\d{,11})?", amount.strip()):
+        number, of = float(parts[1]), parts[2]
+        if of or number.is_integer():
+            return Addition(operations, number / (100 if of == "%" else int(of[1:])) if of else number, bool(of))
     examples = f"for example {names}:10% (of the training samples), {names}:3000/60000, or {names}:500 (pictures)"
     raise UserError("add", f"'{text}' must say how many, with at most 12 digits", examples)
 
@@ -145,7 +142,7 @@ class AugmentConfig(BatchConfig):
     seed: Annotated[Seed, Parameter(group=WHAT)] = 0
     """Random seed; another seed gives other pictures."""
     data: Annotated[str, NOT_TYPED] = ""
-    """Fingerprint of the dataset, from `fingerprint_items`."""
+    """Fingerprint of the dataset, which `AugmentJob` fills in."""
     add: Annotated[tuple[str, ...], Parameter(group=WHAT, show_default="diffumask"), read_names(parse_recipe)] = (
         DIFFUMASK
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +23,6 @@ from ..dataset.augment import Picture, apart, apply, with_objects
 from ..dataset.encoding import Instances, encode_objects
 from ..dataset.reviews import review_summary
 from ..dataset.rows import shown_classes
-from ..dataset.sample import Sample
 from ..dataset.store import instance_row, open_native
 from ..errors import UserError
 from ..files.messages import show_bytes
@@ -37,7 +35,6 @@ from ..workers import Progress
 from .loop import Engine, Job, Processes, RunResult, run
 from .output import BatchRecord
 
-TRAIN = "train"
 AUGMENTATIONS = "augmentations.jpg"
 """The picture of a sample before and after each kind of addition."""
 MAX_ADDED = 10_000_000
@@ -46,10 +43,8 @@ MAX_ADDED = 10_000_000
 
 @dataclass(frozen=True)
 class Task:
-    """One sample of the output: a copy of a sample of the input, or a new picture that operations make from it.
-
-    source: the position of that sample in the input. number: the number of a new picture, from 0; None for a copy.
-    """
+    """One sample of the output. source: the position in the input of the sample that is copied, or that operations
+    change. number: the number of a new picture, from 0; None for a copy."""
 
     name: str
     source: int
@@ -82,85 +77,66 @@ def augment(
     return run(job, out, engine=engine or Processes(workers), progress=progress)
 
 
-def fingerprint_items(classes: Sequence[str], items: Sequence[Sample]) -> str:
-    """`120 samples (3f2a…)`: identifies a dataset by its classes, its rows and the sizes in bytes of its pictures."""
-    digest = hashlib.blake2b(native.classes_text(classes), digest_size=6)
-    for item in items:
-        row = json.dumps([item.name, size_of(item), item.metadata], ensure_ascii=False)
-        digest.update(row.encode("utf-8", "surrogatepass"))
-    return f"{len(items)} samples ({digest.hexdigest()})"
-
-
-def size_of(item: Sample) -> int:
-    """The bytes of a sample's picture."""
-    return len(source) if isinstance(source := item.stored(), bytes) else source.stat().st_size
-
-
-def training_items(items: Sequence[Sample]) -> list[int]:
-    """Positions of the samples from which new pictures may be made."""
-    return [i for i, item in enumerate(items) if item.metadata.get("split") in (None, TRAIN)]
-
-
-def tasks(config: AugmentConfig, items: Sequence[Sample]) -> list[Task]:
-    """All samples of the output, in order: the originals, then the new pictures. Sources take turns, in another order
-    each round, so that all are used equally often. Raises UserError if there is no source, nothing to add, or too much.
-    """
-    sources = training_items(items)
-    if not sources:
-        why = f": by their rows' `split` all are set aside, and only those for '{TRAIN}' are changed" if items else ""
-        raise UserError(f"the dataset has no samples to augment{why}")
-    prefix, again = "augmented", 1
-    while any(item.name.startswith(prefix) for item in items):  # the dataset was augmented before
-        again += 1
-        prefix = f"augmented{again}"
-    planned = [Task(item.name, position) for position, item in enumerate(items)] if config.keep_originals else []
-    additions = [(addition.operations, addition.of(len(sources))) for addition in config.additions()]
-    if (total := sum(count for _, count in additions)) > MAX_ADDED:
-        raise UserError("add", f"asks for {total:,} new pictures; at most {MAX_ADDED:,} can be added at once")
-    number, order = 0, np.arange(0)
-    for operations, count in additions:
-        for _ in range(count):
-            if number % len(sources) == 0:
-                order = np.random.default_rng([config.seed, number // len(sources)]).permutation(len(sources))
-            source = sources[order[number % len(sources)]]
-            planned.append(Task(f"{prefix}-{number:06d}", source, operations, number))
-            number += 1
-    if not number:
-        raise UserError("add", "adds no picture", "for example flip:50%")
-    return planned
+Written = tuple[bytes, Instances | None, dict[str, Any]]
 
 
 class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
-    """Copies originals, makes new pictures and writes both. samples: the input's. sources: positions of those for new
-    pictures.
-    """
+    """Copies originals, makes new pictures and writes both. samples: the input's. sources: the positions of those for
+    new pictures. objects: whether any sample has objects; then every new picture has them, too. originals: the number
+    of samples that are copied."""
 
     on_device = False
 
     def __init__(self, config: AugmentConfig, data: Path, *, link: bool = False) -> None:
-        """Arguments as in `augment`. The dataset's fingerprint goes into the configuration, so that only the same run
-        continues.
-        """
+        """Arguments as in `augment`."""
         self.classes, self.samples = open_native(data)
-        self.objects = any(item.stored_instances is not None for item in self.samples)
-        """Whether any sample has objects; then every new picture has them, too."""
-        super().__init__(replace(config, data=fingerprint_items(self.classes, self.samples)))
         self.link = link
-        self.sources = training_items(self.samples)
-
-    @property
-    def originals(self) -> int:
-        """The number of samples of the input that are copied."""
-        return len(self.samples) if self.config.keep_originals else 0
+        self.objects = any(item.stored_instances is not None for item in self.samples)
+        self.sources = [i for i, item in enumerate(self.samples) if item.metadata.get("split") in (None, "train")]
+        self.originals = len(self.samples) if config.keep_originals else 0
+        # By its classes, rows and sizes of pictures, so that only the same run continues.
+        digest = hashlib.blake2b(native.classes_text(self.classes), digest_size=6)
+        self.bytes = 0
+        for item in self.samples:
+            picture = item.stored()
+            assert isinstance(picture, Path)
+            size = picture.stat().st_size
+            row = json.dumps([item.name, size, item.metadata], ensure_ascii=False)
+            digest.update(row.encode("utf-8", "surrogatepass"))
+            self.bytes += size
+        data_id = f"{len(self.samples)} samples ({digest.hexdigest()})"
+        super().__init__(replace(config, data=data_id))
 
     @property
     def reviewed(self) -> str:
         """A line on people's verdicts and corrections of the samples that are used; empty if there are none."""
-        used = range(len(self.samples)) if self.config.keep_originals else self.sources
+        used = range(self.originals) if self.originals else self.sources
         return review_summary(self.samples[i].metadata for i in used)
 
     def items(self) -> list[Task]:
-        return tasks(self.config, self.samples)
+        """The originals, then the new pictures. Sources take turns, in another order each round, so that all are used
+        equally often. Raises UserError if there is no source, nothing to add, or too much."""
+        count = len(self.sources)
+        if not count:
+            why = ": by their rows' `split` all are set aside, and only those for 'train' are changed" * bool(
+                self.samples
+            )
+            raise UserError(f"the dataset has no samples to augment{why}")
+        prefix, again = "augmented", 1
+        while any(item.name.startswith(prefix) for item in self.samples):  # the dataset was augmented before
+            again += 1
+            prefix = f"augmented{again}"
+        additions = [(addition.operations, addition.of(count)) for addition in self.config.additions()]
+        total = sum(number for _, number in additions)
+        if not total:
+            raise UserError("add", "adds no picture", "for example flip:50%")
+        if total > MAX_ADDED:
+            raise UserError("add", f"asks for {total:,} new pictures; at most {MAX_ADDED:,} can be added at once")
+        rounds = (np.random.default_rng([self.config.seed, turn]).permutation(count) for turn in range(total))
+        order = (self.sources[i] for turn in rounds for i in turn)
+        wanted = (operations for operations, number in additions for _ in range(number))
+        new = [Task(f"{prefix}-{n:06d}", next(order), operations, n) for n, operations in enumerate(wanted)]
+        return [*(Task(item.name, i) for i, item in enumerate(self.samples[: self.originals])), *new]
 
     def capture(self, batch: Sequence[Task]) -> Sequence[Task]:
         return batch
@@ -169,34 +145,50 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         record = BatchRecord()
         for task in captured:
             with self.timer("copying" if task.number is None else "augmenting"):
-                if task.number is None:
-                    self.copy(record, out, self.samples[task.source])
-                else:
-                    self.make(record, out, task, task.number)
+                mask, objects, row = (
+                    self.copy(record, out, task) if task.number is None else self.make(record, out, task)
+                )
+                record.write(out, row["mask"], mask)
+                if objects is not None:
+                    encoded = encode_objects(objects, f"sample '{task.name}'")
+                    record.write(out, f"{native.INSTANCES}/{task.name}.png", encoded)
+                    row |= instance_row(objects)
+                record.rows.append(row)
         return record
 
-    def make(self, record: BatchRecord, out: Path, task: Task, number: int) -> None:
-        """Make and write a new sample. The same task always gives the same bytes. Raises UserError naming a sample that
-        cannot be read."""
-        seed = sample_seed(self.config.seed, number, 0)
-        rng = np.random.default_rng(seed)
+    def copy(self, record: BatchRecord, out: Path, task: Task) -> Written:
+        """Copy an original's picture. Returns what `write` writes: the label map's file, the objects and the row."""
         item = self.samples[task.source]
-        position = bisect_left(self.sources, task.source)
+        file_name, mask = native.sample_files(item.name, item.suffix)
+        if self.link and (file := item.file()):
+            inside(out, file_name).unlink(missing_ok=True)
+            record.save(out, file_name, lambda target: copy_new(file, target, link=True))
+        else:
+            record.write(out, file_name, item.data())
+        row = {**item.metadata, "file_name": file_name, "mask": mask}
+        return item.mask_data(item.labels(len(self.classes))), item.instances, row
+
+    def make(self, record: BatchRecord, out: Path, task: Task) -> Written:
+        """Make a new sample, and write its picture; the rest as in `copy`. The same task always gives the same bytes.
+        Raises UserError naming a sample that cannot be read."""
+        seed = sample_seed(self.config.seed, task.number or 0, 0)
+        rng = np.random.default_rng(seed)
+        item, rest = self.samples[task.source], [i for i in self.sources if i != task.source]
 
         def others(count: int) -> list[Picture]:
-            if len(self.sources) == 1:
+            if not rest:
                 return [self.read(task.source)] * count
-            chosen = rng.choice(len(self.sources) - 1, count, replace=count >= len(self.sources))
-            return [self.read(self.sources[i + (i >= position)]) for i in chosen]
+            return [self.read(rest[i]) for i in rng.choice(len(rest), count, replace=count > len(rest))]
 
         picture, steps = apply(self.read(task.source), task.operations, rng, self.config.strength, others)
-        suffix, labels = self.config.image_format or item.suffix, np.ascontiguousarray(picture.labels)
-        labels, objects = apart(labels) if self.objects else (labels, None)
+        labels, objects = apart(picture.labels)
         # The prompt, if no other sample is part of the picture, and the model, if it drew it; not the flags, which are
         # about the source's mask.
         keys = ["prompt"] * (not any(step.get("sources") for step in steps)) + ["split"]
         keys += ["model"] * (not of_photograph(item.metadata))
+        suffix = self.config.image_format or item.suffix
         file_name, mask = native.sample_files(task.name, suffix)
+        record.write(out, file_name, native.encode_image(np.ascontiguousarray(picture.image), suffix))
         row = {
             "file_name": file_name,
             "mask": mask,
@@ -205,36 +197,14 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
             "recipe": {"source": item.name, "seed": seed, "steps": steps},
             "version": __version__,
         }
-        record.write(out, file_name, native.encode_image(np.ascontiguousarray(picture.image), suffix))
-        self.note(record, out, task.name, native.encode_mask(labels), objects, row)
+        return native.encode_mask(labels), objects if self.objects else None, row
 
     def read(self, position: int) -> Picture:
-        """A sample of the input, its objects in its label map (`with_objects`) if the dataset has any. Raises UserError
-        naming a file that cannot be read, or a label map that does not fit."""
+        """A sample of the input. Raises UserError naming a file that cannot be read, or a label map that does not
+        fit."""
         item = self.samples[position]
         image, labels = np.asarray(item.picture()), item.labels(len(self.classes))
-        return Picture(item.name, image, with_objects(labels, item.objects(labels)) if self.objects else labels)
-
-    def copy(self, record: BatchRecord, out: Path, item: Sample) -> None:
-        """Copy an original's picture, label map and objects, and its row with the new paths."""
-        file_name, mask = native.sample_files(item.name, item.suffix)
-        if self.link and (file := item.file()):
-            inside(out, file_name).unlink(missing_ok=True)
-            record.save(out, file_name, lambda target: copy_new(file, target, link=True))
-        else:
-            record.write(out, file_name, item.data())
-        row = {**item.metadata, "file_name": file_name, "mask": mask}
-        self.note(record, out, item.name, item.mask_data(item.labels(len(self.classes))), item.instances, row)
-
-    def note(
-        self, record: BatchRecord, out: Path, name: str, mask: bytes, objects: Instances | None, row: dict[str, Any]
-    ) -> None:
-        """Write a sample's label map and objects, and add its row."""
-        record.write(out, row["mask"], mask)
-        if objects is not None:
-            record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(objects, f"sample '{name}'"))
-            row |= instance_row(objects)
-        record.rows.append(row)
+        return Picture(item.name, image, with_objects(labels, item.objects(labels)))
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
         from ..report.preview import first_of_each, shown_rows
@@ -251,21 +221,22 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         originals = {item.name: item for item in self.samples}
         new = rows[self.originals :]  # a copied row may have a recipe, too, whose source is of an earlier dataset
         sheet = before_after(out, new, lambda name: (originals[name].image, originals[name].labels(len(self.classes))))
-        about = summarize(self.config, rows)
         write_atomic(out / native.CLASSES, native.classes_text(self.classes))
         write_atomic(out / AUGMENTATIONS, sheet)
-        write_atomic(out / native.CARD, dataset_card(about, rows, self.classes).encode("utf-8"))
+        card = dataset_card(summarize(self.config, rows), rows, self.classes)
+        write_atomic(out / native.CARD, card.encode("utf-8"))
         preview(out, self.config, rows)
         write_atomic(out / native.METADATA, native.jsonl(rows))
 
     def plan(self) -> list[str]:
         counts = Counter("+".join(task.operations) for batch in self.batches.values() for task in batch)
-        total, originals = counts.total(), counts.pop("", 0)
-        size = total * sum(map(size_of, self.samples)) / len(self.samples)
+        total = counts.total()
+        counts.pop("", None)
+        size = show_bytes(total * self.bytes / len(self.samples))
         return [
-            f"{total} samples of {len(self.classes)} classes, in batches of up to {self.config.batch_size}, about "
-            f"{show_bytes(size)}",
-            f"Originals: {originals} of {len(self.samples)}; for training, and so sources of new ones: "
+            f"{total} samples of {len(self.classes)} classes, in batches of up to {self.config.batch_size}, "
+            f"about {size}",
+            f"Originals: {self.originals} of {len(self.samples)}; for training, and so sources of new ones: "
             f"{len(self.sources)}",
             *(f"  {name}: {count}" for name, count in counts.items()),
         ]
@@ -288,16 +259,14 @@ def summarize(config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> dict[
     """
     from ..report.preview import operations_of
 
-    names = [native.sample_name(row["file_name"]) for row in rows]
     # Originals may have recipes, too. New pictures come last, and the beginning of their names is no original's.
-    beginning = names[-1].rpartition("-")[0] + "-" if names else ""
-    counts = Counter(operations_of(row) for row, name in zip(rows, names, strict=True) if name.startswith(beginning))
-    counts.pop("", 0)
-    added = ", ".join(f"{name} {count}" for name, count in counts.items())
+    beginning = str(rows[-1]["file_name"]).rpartition("-")[0] + "-" if rows else ""
+    new = [row for row in rows if row["file_name"].startswith(beginning)]
+    counts = Counter(filter(None, map(operations_of, new)))
     return {
         "command": "augment",
         "originals": len(rows) - counts.total(),
-        "added": added,
+        "added": ", ".join(f"{name} {count}" for name, count in counts.items()),
         "seed": config.seed,
         "version": __version__,
     }
