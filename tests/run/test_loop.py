@@ -26,13 +26,12 @@ from seediff.files.output_folders import Url
 from seediff.files.photographs import find_photos
 from seediff.run import generate as run_module
 from seediff.run import loop as loop_module
-from seediff.run import segment as segment_module
 from seediff.run.augment import augment
 from seediff.run.generate import generate
 from seediff.run.loop import Engine
 from seediff.run.mask import mask_photos
 from seediff.run.output import Storage, open_place
-from seediff.run.segment import SegmentJob, segment_photos
+from seediff.run.segment import segment_photos
 
 GENERATE = GenerateConfig(classes=("dog", "cat"), per_class=4, batch_size=3, reject=True, attempts=2, keep_soft=True)
 
@@ -163,45 +162,27 @@ def test_only_cuda_writes_while_it_draws(tmp_path, monkeypatch, device, here):
     assert (threads == {threading.current_thread()}) is here
 
 
-@pytest.fixture(scope="module")
-def segment(mini_folder, tmp_path_factory):
-    """`segment` of six photographs, one of which cannot be read, in three batches, with names."""
-    folder = write_photos(tmp_path_factory.mktemp("photos") / "in")
-    (folder / "1.jpg").write_text("no picture")
-    constants = SegmentConfig(kl_threshold=0.3, num_points=8)
-    config = SegmentPhotosConfig(
-        model=str(mini_folder), segment=constants, names=("dog",), batch_size=2, device="cpu", threads=1
-    )
-    return partial(segment_photos, config, find_photos([folder]))
+def test_files_are_written_while_the_next_batch_is_captured(tmp_path, monkeypatch):
+    """And never more than one batch waits, each in its turn."""
+    captured, written, second = [], [], threading.Event()
 
-
-def test_files_of_segments_are_made_while_the_next_batch_is_named(tmp_path, segment, monkeypatch):
-    """The files of the first batch wait until the second one's names are found: one after the other, nobody would come.
-    On a CPU, where the same cores would do both, nothing runs beside."""
-    segment(tmp_path / "inline")
-    second, real, makers = threading.Event(), SegmentJob.names, set()
-
-    def names(self, photos, segments):
-        if photos[0][0].photo.name == "2":
+    def capture(self, batch):
+        captured.append(batch[0])
+        if len(captured) == 2:
             second.set()
-        return real(self, photos, segments)
+        return batch
 
-    def files(*given, **more):
+    def write(self, batch, out):
         assert second.wait(PATIENCE)
-        makers.add(threading.current_thread().name)
-        return made(*given, **more)
+        assert len(captured) <= len(written) + 2
+        written.append(batch[0])
+        return real(self, batch, out)
 
-    made = segment_module.photo_files
-    monkeypatch.setattr(SegmentJob, "names", names)
-    monkeypatch.setattr(segment_module, "photo_files", files)
-    result = segment(tmp_path / "out", engine=Engine(beside=True))
-    assert (result.done, len(result.rows), len(result.failed)) == (6, 5, 1)
-    assert {"reading", "segmenting", "naming", "writing"} <= set(result.seconds)
-    assert {name.partition("_")[0] for name in makers} == {"writing"}
-    assert contents(tmp_path / "out") == contents(tmp_path / "inline")
-    makers.clear()
-    segment(tmp_path / "cpu")
-    assert makers == {threading.current_thread().name}
+    real = TinyJob.write
+    monkeypatch.setattr(TinyJob, "capture", capture)
+    monkeypatch.setattr(TinyJob, "write", write)
+    tiny(tmp_path / "out", engine=Engine(beside=True))
+    assert captured == written == list(range(0, 20, 2))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])

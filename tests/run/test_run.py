@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from fake_engine import fake_draw
-from interrupted import contents, replace_writes
+from interrupted import check_interrupted, contents, replace_writes
 from killing import CONFIG as KILLED_CONFIG
 
 import seediff
@@ -22,6 +22,8 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.generate import GenerateConfig
 from seediff.config.resolve import load_config
 from seediff.dataset import native, store
+from seediff.dataset.dataset import Dataset
+from seediff.dataset.quality.check import check_dataset
 from seediff.errors import UserError
 from seediff.files import output_folders
 from seediff.files.output_folders import LOCK
@@ -350,3 +352,34 @@ def test_other_weights_do_not_continue(tmp_path, monkeypatch, mini_folder):
         generate(config, tmp_path / "out")
     weights.write_bytes(data)
     assert generate(config, tmp_path / "out").done == 1
+
+
+WITH_OBJECTS = GenerateConfig(classes=("dog", "cat"), per_class=2, batch_size=2, classes_per_image=2, objects=True)
+
+
+def test_objects_of_drawn_images(tmp_path):
+    """Nothing else than objects comes to the files and rows."""
+    generate(replace(WITH_OBJECTS, objects=False), tmp_path / "plain", draw=fake_draw)
+    generate(WITH_OBJECTS, tmp_path / "out", draw=fake_draw)
+    plain, told = contents(tmp_path / "plain"), contents(tmp_path / "out")
+    same = [name for name in plain if name.startswith(("images/", "masks/", "steps/", "classes.txt"))]
+    assert all(plain[name] == told[name] for name in same)
+    assert {name for name in told.keys() - plain.keys() if not name.startswith("instances")} == set()
+    rows = [json.loads(line) for line in (tmp_path / "out/metadata.jsonl").read_text().splitlines()]
+    for sample, row in zip(Dataset.open(tmp_path / "out").samples, rows, strict=True):
+        objects = sample.instances
+        assert objects is not None
+        assert row["instances"] == list(objects.class_ids)
+        assert len(row.get("instance_scores", [])) == len(objects.class_ids)
+        assert (objects.label_map() == sample.label_map)[objects.numbers > 0].all()
+    assert any(row["instances"] for row in rows)
+    assert not [finding for finding in check_dataset(tmp_path / "out").findings if finding.level == "error"]
+
+
+def test_stopped_at_any_write_and_grown_it_has_the_same_bytes(tmp_path, monkeypatch):
+    check_interrupted(lambda out: generate(WITH_OBJECTS, out, draw=fake_draw), tmp_path, monkeypatch, [3, 8, 14])
+    fewer, more = (replace(WITH_OBJECTS, per_class=count, batch_size=1) for count in (1, 2))
+    generate(fewer, tmp_path / "grown", draw=fake_draw)
+    generate(more, tmp_path / "grown", draw=fake_draw)
+    generate(more, tmp_path / "at-once", draw=fake_draw)
+    assert contents(tmp_path / "grown") == contents(tmp_path / "at-once")

@@ -12,6 +12,7 @@ from seediff.attention.maps import AttentionMaps
 from seediff.cli import main
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.dataset import native, store
+from seediff.dataset.dataset import Dataset
 from seediff.errors import UserError
 from seediff.files.photographs import find_photos, read_photo
 from seediff.masks.make import MaskResult
@@ -30,7 +31,7 @@ def config(mini_folder, **values) -> MaskPhotosConfig:
     return MaskPhotosConfig(model=str(mini_folder), batch_size=2, device="cpu", threads=1, **values)
 
 
-@pytest.mark.parametrize("fit", ["keep", "resize", "crop"])
+@pytest.mark.parametrize("fit", ["keep", "crop"])
 def test_a_dataset_with_masks_of_the_photographs_sizes(tmp_path, photos, mini_folder, fit):
     found = find_photos([photos]).photos
     result = mask_photos(config(mini_folder, fit=fit, keep_soft=True), found, tmp_path / "out")
@@ -200,3 +201,22 @@ def test_bad_input_is_answered_in_one_line(tmp_path, mini_folder, capsys, line, 
     assert message in error
     assert len(error.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("fit", "mask"), [("keep", {}), ("crop", {"method": "ca"})])
+def test_objects_of_photographs(tmp_path, mini_folder, fit, mask):
+    found = find_photos([write_photos(tmp_path / "in", 2)]).photos
+    how = {"presence": 0.0, "timesteps": (100,), "model": str(mini_folder), "device": "cpu", "threads": 1, "fit": fit}
+    chosen = MaskPhotosConfig.recommended(classes=("dog",), objects=True, mask=mask, batch_size=2, **how)
+    mask_photos(chosen, found, tmp_path / "out")
+    samples = Dataset.open(tmp_path / "out").samples
+    assert len(samples) == 3
+    count = 0
+    for sample in samples:
+        objects, labels = sample.instances, sample.label_map
+        assert objects is not None
+        count += len(objects.class_ids)
+        assert objects.numbers.shape == labels.shape
+        assert (labels[objects.numbers > 0] == 1).all()
+        assert len(objects.scores) == len(objects.class_ids)
+    assert count > 0

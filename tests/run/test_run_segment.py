@@ -29,7 +29,7 @@ def config(mini_folder, **values) -> SegmentPhotosConfig:
     return SegmentPhotosConfig(model=str(mini_folder), batch_size=2, device="cpu", threads=1, **values)
 
 
-@pytest.mark.parametrize("fit", ["keep", "resize", "crop", "tile"])
+@pytest.mark.parametrize("fit", ["keep", "crop", "tile"])
 def test_every_photograph_has_a_label_map_of_its_size(tmp_path, photos, mini_folder, fit):
     found = find_photos([photos]).photos
     result = segment_photos(config(mini_folder, fit=fit), found, tmp_path / "out")
@@ -196,26 +196,3 @@ def test_bad_input_is_answered_in_one_line(tmp_path, mini_folder, capsys, line, 
     assert message in error
     assert len(error.splitlines()) == 1
     assert not (tmp_path / "fresh").exists()
-
-
-def test_what_a_dry_run_says(tmp_path, photos, mini_folder, capsys):
-    out = tmp_path / "out"
-    captions = tmp_path / "captions.csv"
-    captions.write_text("file,caption\n0.png,a dog on a background\n1.jpg,a car\n", encoding="utf-8")
-    line = f"segment {photos} --captions {captions} --model {mini_folder} --batch-size 2 --quiet".split()
-    line += ["--out", str(out)]
-    assert main([*line, "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("Would make: segments of 6 photographs")
-    assert "\nNames: " in said
-    assert "Capture: 10 layers of self-attention, 10 layers of cross-attention, at L, L/2, L/4 of 16×16; maps " in said
-    assert main(["segment", str(photos), "--model", str(mini_folder), "--out", str(out), "--dry-run"]) == 0
-    assert "Capture: 10 layers of self-attention, at L, L/2, L/4 of 16×16; maps of " in capsys.readouterr().out
-    line_of_features = ["segment", str(photos), "--model", str(mini_folder), "--method", "diffcut", "--out", str(out)]
-    assert main([*line_of_features, "--dry-run"]) == 0
-    assert "Capture: " not in capsys.readouterr().out  # features alone
-    assert not out.exists()
-    assert main(line) == 0
-    captions.write_text("file,caption\n0.png,a cat\n1.jpg,a car\n", encoding="utf-8")
-    assert main([*line, "--dry-run"]) == 2
-    assert "another configuration" in capsys.readouterr().err

@@ -83,16 +83,6 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
     assert "never tuned" not in capsys.readouterr().err
 
 
-def test_a_file_of_thresholds_is_not_for_generate(tmp_path, capsys):
-    (tmp_path / "own.toml").write_text(Tuned("mini", presence=0.7).to_toml())
-    line = ["generate", "--classes", "dog", "--preset", str(tmp_path / "own.toml"), "--out", str(tmp_path / "out")]
-    assert main(line) == 2
-    said = capsys.readouterr().err
-    assert 'own.toml" for --preset. Choose from: "model", "paper".' in said
-    assert not (tmp_path / "out").exists()
-    assert main(["generate", "--classes", "dog", "--preset", "paper", "--out", str(tmp_path / "out"), "--dry-run"]) == 0
-
-
 def test_thresholds_that_nobody_tuned_are_told(bare, tmp_path, capsys):
     photos, out = str(write_photos(tmp_path / "photos", 1)), str(tmp_path / "out")
     other = tmp_path / "other.toml"

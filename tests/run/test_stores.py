@@ -1,5 +1,4 @@
 import importlib.util
-import json
 import os
 import socket
 import subprocess
@@ -14,7 +13,6 @@ import pytest
 from interrupted import contents
 from tiny_job import TinyConfig, Trouble, tiny
 
-from seediff.cli import main
 from seediff.dataset import native
 from seediff.errors import UserError
 from seediff.files.output_folders import Url, parse_out
@@ -151,21 +149,6 @@ def test_the_scratch_folder_stays_small_and_goes(url, tmp_path, monkeypatch):
     tiny(url)
     assert most == [1]  # the configuration
     assert not list(tmp_path.iterdir())
-
-
-def test_generate_from_the_command_line(url, capsys, monkeypatch):
-    """The model itself, its preview made from what is brought back."""
-    # It refuses a memory that would end with the command.
-    monkeypatch.setattr("seediff.cli.generate.parse_place", parse_out)
-    line = f"generate --classes dog --per-class 2 --steps 1 --device cpu --out {url}"
-    assert main(line.split()) == 0
-    assert f"Look at {url}/preview.html" in capsys.readouterr().out
-    there = objects(url)
-    files = "README.md classes.txt metadata.jsonl preview.html seediff.toml"
-    assert {name for name in there if "/" not in name} == set(files.split())
-    rows = [json.loads(line) for line in there["metadata.jsonl"].splitlines()]
-    assert {row["file_name"] for row in rows} | {row["mask"] for row in rows} <= set(there)
-    assert b"seediff-" not in there["preview.html"]
 
 
 @pytest.fixture(scope="module")
