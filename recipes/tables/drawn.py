@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,7 +27,7 @@ from seediff.config.generate import MAX_IMAGES
 from seediff.config.names import DEFAULT_PROMPTS, check_classes, check_prompts, join_classes
 from seediff.config.sizes import Size, check_size
 from seediff.dataset import native
-from seediff.dataset.encoding import MaskFile
+from seediff.dataset.encoding import read_label_map
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.files.outputs import write_atomic
@@ -117,7 +118,9 @@ def labelled(folder: Path, labelling: str, count: int | None = None) -> tuple[tu
         image = inside(folder, row.get("file_name"), where, "file_name")
         mask = folder / mask_path(labelling, row["index"])
         more = {key: row[key] for key in ("prompt", "classes", "seed")}
-        items.append(Sample(image, MaskFile(mask), metadata=more, name=PurePosixPath(row["file_name"]).stem))
+        items.append(
+            Sample(image, partial(read_label_map, mask), metadata=more, name=PurePosixPath(row["file_name"]).stem)
+        )
     return classes, items
 
 

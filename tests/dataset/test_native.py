@@ -9,7 +9,6 @@ from items import item
 from PIL import Image
 
 from seediff.dataset import native, store
-from seediff.dataset.encoding import is_own_mask
 from seediff.errors import UserError
 from seediff.files.label_maps import voc_palette
 
@@ -87,7 +86,6 @@ def test_masks_are_palette_pngs_with_every_id(shape):
         with Image.open(io.BytesIO(data)) as picture:
             assert (picture.mode, picture.getpalette()) == ("P", list(voc_palette()))
             assert np.array_equal(np.asarray(picture), labels)
-        assert is_own_mask(data)
 
 
 @given(st.text(alphabet="a./ images", min_size=1).map(lambda text: f"images/{text}"))

@@ -1,6 +1,5 @@
 """Encodes pictures as PNG or JPEG and label maps as PNG, in a way that all readers understand, and reads label maps and
-objects.
-"""
+objects."""
 
 from __future__ import annotations
 
@@ -9,6 +8,7 @@ import io
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,26 +18,26 @@ from ..files.label_maps import IGNORE, voc_palette
 from ..files.pictures import open_picture, read_pixels
 from ..files.reading import PICTURE, read_bytes
 
-PNG_SIGNATURE, PNG_KIND = b"\x89PNG\r\n\x1a\n", bytes((8, 3, 0, 0, 0))
-"""PNG_KIND: 8 bits, palette, the standard compression and filter methods, not interlaced."""
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MOST_OBJECTS = (1 << 16) - 1
+"""Maximum number of objects that a picture's file of 16 bits can number."""
 
 
 def encode_image(image: np.ndarray, image_format: str) -> bytes:
     """(H, W, 3) uint8 as a PNG, or as a JPEG with full colour resolution, so that edges stay where the mask has
-    them.
-    """
-    picture = Image.fromarray(image)
+    them."""
+    picture, buffer = Image.fromarray(image), io.BytesIO()
     if image_format != "jpg":
         return png(picture)
-    buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=95, subsampling=0)
     return buffer.getvalue()
 
 
-def png(picture: Image.Image) -> bytes:
-    """A PNG file's bytes."""
+def png(picture: Image.Image, **options: Any) -> bytes:
+    """A PNG file's bytes. options: more of Pillow's."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)  # several times faster than the default for a tenth more bytes
+    # Several times faster than the default for a tenth more bytes.
+    picture.save(buffer, "PNG", compress_level=1, **options)
     return buffer.getvalue()
 
 
@@ -60,38 +60,13 @@ def encode_mask(label_map: np.ndarray) -> bytes:
     """(H, W) uint8 of class ids as a PNG with VOC's palette: readers get the ids, viewers show the colours."""
     picture = Image.fromarray(label_map)
     picture.putpalette(voc_palette())
-    buffer = io.BytesIO()
     # Label maps are runs of equal ids, for which this strategy is fast and makes the smallest files.
-    picture.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
-    return buffer.getvalue()
-
-
-def is_own_mask(data: bytes) -> bool:
-    """Whether a PNG is like those of `encode_mask`: 8-bit palette, with VOC's colours in its first chunk after the
-    header.
-    """
-    return data[24:29] == PNG_KIND and data[37:41] == b"PLTE" and data[41:809] == bytes(voc_palette())
-
-
-@dataclass(frozen=True)
-class MaskFile:
-    """A label map in a file, whose bytes writers may copy. sha256: for a mask that a person corrected; it is read only
-    if the file has this hash."""
-
-    path: Path
-    sha256: str | None = None
-
-    def __call__(self) -> np.ndarray:
-        return read_label_map(self.path, self.sha256)
-
-    def data(self) -> bytes:
-        return checked_mask(self.path, self.sha256) if self.sha256 else read_bytes(self.path, PICTURE)
+    return png(picture, compress_type=zlib.Z_RLE)
 
 
 def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
-    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. sha256: the hash of a corrected mask. Raises UserError
-    naming the file.
-    """
+    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. sha256: of a mask that a person corrected; it is read only
+    if the file has this hash. Raises UserError naming the file."""
     return decode_label_map(checked_mask(path, sha256) if sha256 else path, str(path))
 
 
@@ -105,26 +80,12 @@ def decode_label_map(source: Path | bytes, where: str) -> np.ndarray:
 
 
 def checked_mask(path: Path, sha256: str) -> bytes:
-    """The bytes of a corrected mask. Raises UserError if their SHA-256 differs, so that they are not the mask that was
-    saved.
-    """
+    """The bytes of a corrected mask. Raises UserError if their SHA-256 differs, so that they are not those that were
+    saved."""
     data = read_bytes(path, PICTURE)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(path, "is not the corrected mask that was saved (its SHA-256 differs from review.jsonl)")
     return data
-
-
-MOST_OBJECTS = (1 << 16) - 1
-"""Maximum number of objects that a picture's file of 16 bits can number."""
-
-
-def encode_objects(instances: Instances, where: str) -> bytes:
-    """The numbers of objects as a grey PNG of 16 bits. where: the sample's name in errors. Raises UserError above
-    MOST_OBJECTS.
-    """
-    if (count := len(instances.class_ids)) > MOST_OBJECTS:
-        raise UserError(where, f"has {count} objects; at most {MOST_OBJECTS} of a picture can be numbered")
-    return encode_grey(instances.numbers.astype(np.uint16, copy=False))
 
 
 @dataclass(frozen=True)
@@ -142,8 +103,7 @@ class Instances:
 
     def seen(self, *, ignored: bool = False) -> Instances:
         """The objects that have a class and at least one pixel, renumbered in their order. ignored: also keep ignored
-        shapes.
-        """
+        shapes."""
         counts = np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:]
         kept = [i for i, class_id in enumerate(self.class_ids) if counts[i] and 0 < class_id < IGNORE + ignored]
         table = np.zeros(len(counts) + 1, np.int32)
@@ -152,25 +112,21 @@ class Instances:
         return Instances(table[self.numbers], class_ids, scores)
 
 
-@dataclass(frozen=True)
-class InstanceFile:
-    """The objects of a picture, whose numbers are stored in a grey PNG of 8 or 16 bits."""
+def encode_objects(instances: Instances, where: str) -> bytes:
+    """The numbers of objects as a grey PNG of 16 bits. where: the sample's name in errors. Raises UserError above
+    MOST_OBJECTS."""
+    if (count := len(instances.class_ids)) > MOST_OBJECTS:
+        raise UserError(where, f"has {count} objects; at most {MOST_OBJECTS} of a picture can be numbered")
+    return encode_grey(instances.numbers.astype(np.uint16, copy=False))
 
-    path: Path
-    class_ids: tuple[int, ...]
-    scores: tuple[float, ...] = ()
 
-    def __call__(self) -> Instances:
-        """Raises UserError naming the file, also for an object without a class."""
-        numbers, kind, mode = read_pixels(self.path)
-        if kind != "PNG" or mode not in ("L", "I;16"):
-            raise UserError(
-                self.path,
-                f"is {kind} {mode} inside; objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers",
-            )
-        if (highest := int(numbers.max(initial=0))) > len(self.class_ids):
-            raise UserError(
-                self.path,
-                f"has an object {highest}, but its row names the classes of {len(self.class_ids)} `instances`",
-            )
-        return Instances(numbers.astype(np.int32), self.class_ids, self.scores)
+def read_objects(path: Path, class_ids: tuple[int, ...], scores: tuple[float, ...]) -> Instances:
+    """The objects whose numbers are in a grey PNG of 8 or 16 bits. Raises UserError naming the file, also for an object
+    without a class."""
+    numbers, kind, mode = read_pixels(path)
+    if kind != "PNG" or mode not in ("L", "I;16"):
+        expected = "objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers"
+        raise UserError(path, f"is {kind} {mode} inside; {expected}")
+    if (highest := int(numbers.max(initial=0))) > len(class_ids):
+        raise UserError(path, f"has an object {highest}, but its row names the classes of {len(class_ids)} `instances`")
+    return Instances(numbers.astype(np.int32), class_ids, scores)

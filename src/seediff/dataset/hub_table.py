@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..config.names import BACKGROUND
+from .encoding import encode_mask
 from .formats.known import load_extra
 from .formats.label_files import row_text
 from .sample import Sample
@@ -37,7 +38,7 @@ def _record(sample: Sample, classes: Sequence[str]) -> dict[str, Any]:
     name = str(file.absolute()) if file else f"{sample.name}.{sample.suffix}"
     return {
         "image": {"bytes": None if file else sample.data(), "path": name},
-        "label_map": {"bytes": sample.mask_data(labels), "path": f"{sample.name}.png"},
+        "label_map": {"bytes": encode_mask(labels), "path": f"{sample.name}.png"},
         "class_ids": row["class_ids"],
         "name": sample.name,
         "metadata": row_text(row),

@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..files.outputs import copy_new, put
 from ..files.pictures import as_stored, in_rgb, open_picture
 from ..files.reading import PICTURE, read_bytes
-from .encoding import PNG_SIGNATURE, Instances, MaskFile, encode_image, encode_mask, is_own_mask, read_label_map
+from .encoding import PNG_SIGNATURE, Instances, encode_image, read_label_map
 from .rows import shown_classes
 from .shapes.objects import Objects, find_objects
 
@@ -179,13 +179,6 @@ class Sample:
         class.
         """
         return find_objects(labels, min_area, self.instances)
-
-    def mask_data(self, labels: np.ndarray) -> bytes:
-        """The label map, which is `labels`, as a PNG: the bytes of its own file if that is like those of `encode_mask`,
-        which takes a fraction of the time, or else encoded again."""
-        if isinstance(self.stored_labels, MaskFile) and is_own_mask(data := self.stored_labels.data()):
-            return data
-        return encode_mask(labels)
 
     def row(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
         """The metadata with `classes`, `class_ids` and `area` counted from the label map. Classes in the metadata come

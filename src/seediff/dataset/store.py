@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from itertools import tee
 from pathlib import Path
@@ -18,11 +18,11 @@ from ..files.outputs import copy_new, put
 from ..files.reading import SETTINGS, inside, read_bytes
 from ..workers import in_order
 from . import native
-from .encoding import InstanceFile, Instances, MaskFile, encode_objects
+from .encoding import Instances, encode_mask, encode_objects, read_label_map, read_objects
 from .reviews import is_replaced
 from .rows import check_class_list, check_name
 from .sample import Sample
-from .shapes.following import FollowedFile
+from .shapes.following import follow
 
 CHUNK = 8
 """Number of samples that are sent to another process together: a sample takes a millisecond or two."""
@@ -84,12 +84,18 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
         row = {key: value for key, value in row.items() if key not in INSTANCE_KEYS}
         if instances is not None and sha256:
             before = inside(folder, original.get("mask"), where, "mask")
-            instances = FollowedFile(instances, MaskFile(before), MaskFile(mask, sha256))
-        samples.append(Sample(image, MaskFile(mask, sha256), instances, row, name=name, extras=kept))
+            instances = partial(_followed, instances, before, mask, sha256)
+        labels = partial(read_label_map, mask, sha256)
+        samples.append(Sample(image, labels, instances, row, name=name, extras=kept))
     return classes, samples
 
 
-def instance_file(folder: Path, name: str, row: Mapping[str, Any], classes: int) -> InstanceFile | None:
+def _followed(read: Callable[[], Instances], before: Path, mask: Path, sha256: str) -> Instances:
+    """The objects of a picture whose label map was corrected."""
+    return follow(read(), read_label_map(before), read_label_map(mask, sha256), mask)
+
+
+def instance_file(folder: Path, name: str, row: Mapping[str, Any], classes: int) -> Callable[[], Instances] | None:
     """The function that reads the objects of a sample; None if it has none. classes: the number of the set's classes.
 
     Raises UserError for a row that names objects of a file that is missing, or class ids and scores that cannot be
@@ -109,7 +115,7 @@ def instance_file(folder: Path, name: str, row: Mapping[str, Any], classes: int)
     if scores and len(scores) != len(class_ids):
         problem = f"has {len(scores)} `instance_scores` for {len(class_ids)} `instances`"
         raise UserError(where, problem, "give one for each, or none")
-    return InstanceFile(path, class_ids, scores)
+    return partial(read_objects, path, class_ids, scores)
 
 
 def instance_row(instances: Instances) -> dict[str, Any]:
@@ -196,7 +202,7 @@ def _encoded(sample: Sample, *, classes: Sequence[str]) -> tuple[dict[str, bytes
     file_name, mask = native.sample_files(sample.name, sample.suffix)
     row = {"file_name": file_name, "mask": mask, **sample.row(labels, classes)}
     row.pop("made", None)
-    files = {mask: sample.mask_data(labels)}
+    files = {mask: encode_mask(labels)}
     if (instances := sample.instances) is not None:
         files[f"{native.INSTANCES}/{sample.name}.png"] = encode_objects(instances, f"sample '{sample.name}'")
         row |= instance_row(instances)

@@ -36,7 +36,7 @@ from ..dataset.reviews import (
     reviewed_row,
 )
 from ..dataset.rows import shown_classes
-from ..dataset.shapes.following import FollowedFile
+from ..dataset.shapes.following import follow
 from ..dataset.store import instance_file
 from ..errors import UserError
 from ..files.output_folders import InUse, open_folder
@@ -235,7 +235,7 @@ class Session:
         if self.subject.kind != "dataset":
             return None
         file = instance_file(self.subject.folder, sample.name, sample.row, len(self.subject.classes))
-        return file and FollowedFile(file, lambda: self.subject.read_labels(sample.mask), lambda: labels)()
+        return file and follow(file(), self.subject.read_labels(sample.mask), labels, sample.mask)
 
     def state(self, number: int) -> dict[str, Any]:
         """A sample's state for the page."""

@@ -166,7 +166,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         else:
             record.write(out, file_name, item.data())
         row = {**item.metadata, "file_name": file_name, "mask": mask}
-        return item.mask_data(item.labels(len(self.classes))), item.instances, row
+        return native.encode_mask(item.labels(len(self.classes))), item.instances, row
 
     def make(self, record: BatchRecord, out: Path, task: Task) -> Written:
         """Make a new sample, and write its picture; the rest as in `copy`. The same task always gives the same bytes.

@@ -11,6 +11,7 @@ out/  README.md                    card with the classes, for the hub
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ...errors import UserError
 from ...files.documents import read_json_lines
 from ...files.reading import inside
 from .. import native
-from ..encoding import MaskFile
+from ..encoding import read_label_map
 from ..rows import check_class_list
 from ..sample import Sample
 from .drivers import Export, Source
@@ -75,5 +76,5 @@ def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
             if absent := next((path for path in (picture, mask) if not path.is_file()), None):
                 raise UserError(where, f"{absent}: there is no such file")
             row, name = parse_row(line.metadata, split, where), line.name or native.sample_name(line.file_name)
-            samples.append(source.sample(name, picture, MaskFile(mask), row, picture))
+            samples.append(source.sample(name, picture, partial(read_label_map, mask), row, picture))
     return classes, samples

@@ -34,7 +34,7 @@ Side = Annotated[int, msgspec.Meta(ge=1)]
 
 def palette(sample: Sample, *, classes: Sequence[str]) -> bytes:
     """A sample's label map as a palette PNG. Raises UserError naming the sample."""
-    return sample.mask_data(sample.labels(len(classes)))
+    return native.encode_mask(sample.labels(len(classes)))
 
 
 def named_pictures(folder: Path) -> list[tuple[str, Path]]:

@@ -78,7 +78,7 @@ def convert(
     """The new files of a sample, folder → (suffix, bytes); and counts: pieces too small to be objects, and objects
     beyond MAX_OBJECTS, which have no number."""
     labels = sample.labels(len(classes))
-    files = {CLASS_MAPS: ("png", sample.mask_data(labels))}
+    files = {CLASS_MAPS: ("png", native.encode_mask(labels))}
     if jpeg and sample.suffix != "jpg":
         files[IMAGES] = ("jpg", native.encode_image(sample.image, "jpg"))
     if not objects and not boxes:

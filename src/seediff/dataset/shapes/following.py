@@ -3,43 +3,28 @@ that an undo needs no other data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from ...errors import UserError
 from ...files.label_maps import IGNORE
-from ..encoding import MOST_OBJECTS, InstanceFile, Instances
+from ..encoding import MOST_OBJECTS, Instances
 from .objects import find_objects
 
 
-@dataclass(frozen=True)
-class FollowedFile:
-    """The objects of a picture whose label map was corrected. file: the original objects. before, after: functions that
-    read the label maps."""
-
-    file: InstanceFile
-    before: Callable[[], np.ndarray]
-    after: Callable[[], np.ndarray]
-
-    def __call__(self) -> Instances:
-        """Raises UserError naming the file, also if its size is not that of a label map."""
-        instances, before, after = self.file(), self.before(), self.after()
-        if not instances.numbers.shape == before.shape == after.shape:
-            problem = f"is {instances.numbers.shape}, but its label map is {after.shape}; both are (height, width)"
-            raise UserError(self.file.path, problem)
-        return follow(instances, before, after)
-
-
-def follow(instances: Instances, before: np.ndarray, after: np.ndarray) -> Instances:
-    """The objects of label map `before` in label map `after`, both (H, W) uint8.
+def follow(instances: Instances, before: np.ndarray, after: np.ndarray, where: Path | str = "a label map") -> Instances:
+    """The objects of label map `before` in label map `after`, both (H, W) uint8. where: the label map's name in errors.
+    Raises UserError if its size is not that of the objects.
 
     An object that has changed to another class as a whole keeps its pixels. Otherwise pixels that leave their class
     leave their object. Connected pixels that are new in a class join the object of this class that they touch along the
     longest border, corners included; if they touch none, they become an object with score 1. Objects without pixels are
     removed, and the others keep their order.
     """
+    if not (size := instances.numbers.shape) == before.shape == after.shape:
+        problem = f"is {after.shape}, was {before.shape}, and its objects are {size}; all are (height, width)"
+        raise UserError(where, problem)
     class_ids = np.array([0, *instances.class_ids], np.uint8)
     low, high = np.full(len(class_ids), IGNORE), np.zeros(len(class_ids), int)
     its = (instances.numbers > 0) & (class_ids[instances.numbers] == before)
