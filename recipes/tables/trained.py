@@ -187,7 +187,7 @@ def check_source(name: str, table: Table, places: Places) -> None:
         samples = open_source(replace(source, augment=None), table.sets, places)
         if len(samples.items) < (source.count or 1):
             raise UserError(f"data '{name}'", f"takes {source.count} samples, but there are {len(samples.items)}")
-        check_stages([Stage(samples.items, samples.classes, epochs=1, name=name)])
+        check_stages([Stage(samples.items, samples.classes, epochs=1, name=name)], (), 1)
     if source.scenes and source.scenes not in SETS:
         if source.scenes not in RENDERED:
             known = ", ".join([*SETS, *RENDERED])

@@ -54,17 +54,6 @@ def test_ade20k(tmp_path):
     assert data.samples[0].image.shape == (2, 3, 3)
 
 
-def test_camvid(tmp_path):
-    maps = {"0001TP_008550": [[0, 10, 11], [8, 9, 3]]}
-    data = open_evaluation(save_camvid(tmp_path / "CamVid", maps).parent)
-    assert PROTOCOLS["camvid"].truth_table(data.classes)[data.samples[0].unchecked_labels()].tolist() == [
-        [0, 10, 255],
-        [8, 9, 3],
-    ]
-    assert data.own_protocol().classes == PROTOCOLS["camvid"].classes
-    assert data.samples[0].image.shape == (2, 3, 3)
-
-
 def test_plain_folder(tmp_path):
     save_map(tmp_path / "labels" / "trip" / "a.png", [[0, 1, 255]])
     save_picture(tmp_path / "images" / "trip" / "a.jpg", (1, 3))

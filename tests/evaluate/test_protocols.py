@@ -21,38 +21,17 @@ def by_name(protocol: str, classes: dict[int, str], *, truth: bool = True) -> di
 
 def test_human_and_vehicle():
     expected = dict.fromkeys(CITYSCAPES_CLASSES, "background")
-    expected |= {
-        "person": "Human",
-        "rider": "Human",
-        "car": "Vehicle",
-        "truck": "Vehicle",
-        "bus": "Vehicle",
-        "train": "Vehicle",
-    }
-    ignored = (
-        "motorcycle",
-        "bicycle",
-        "parking",
-        "rail track",
-        "guard rail",
-        "bridge",
-        "tunnel",
-        "polegroup",
-        "caravan",
-        "trailer",
-    )
-    expected |= dict.fromkeys(ignored, "ignored")
+    expected |= dict.fromkeys(("person", "rider"), "Human") | dict.fromkeys(("car", "truck", "bus", "train"), "Vehicle")
+    ignored = "motorcycle,bicycle,parking,rail track,guard rail,bridge,tunnel,polegroup,caravan,trailer"
+    expected |= dict.fromkeys(ignored.split(","), "ignored")
     assert by_name("cityscapes-human-vehicle", CITYSCAPES) == expected
     assert set(PROTOCOLS["cityscapes-human-vehicle"].truth_table(CITYSCAPES)[[0, 6, 34, 255]].tolist()) == {255}
     predicted = by_name("cityscapes-human-vehicle", {0: "background", 1: "human", 2: "vehicle"}, truth=False)
     assert predicted == {"background": "background", "human": "Human", "vehicle": "Vehicle"}
     model = by_name("cityscapes-human-vehicle", VOC, truth=False)
-    assert (model["person"], model["bus"], model["dog"], model["motorbike"]) == (
-        "Human",
-        "Vehicle",
-        "background",
-        "ignored",
-    )
+    assert [model[name] for name in ("person", "bus", "dog", "motorbike")] == [
+        "Human", "Vehicle", "background", "ignored",
+    ]  # fmt: skip
 
 
 def test_names_are_compared_by_letters_and_usual_other_names():
@@ -89,7 +68,6 @@ def test_a_class_map(tmp_path, ending):
     ("name", "text", "match"),
     [
         ("a.csv", "", "maps nothing"),
-        ("a.csv", "cat\n", "line 1: must be two names"),
         ("a.csv", "cat,dog\ncat,cow\n", "line 2: must be two names"),
         ("a.toml", "cat = 3\n", r"a\.toml: .*Expected `str`, got `int`"),
         ("a.txt", "cat dog\n", "a .toml or .csv file"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from layouts import save_cityscapes, save_map, save_voc
+from layouts import save_map
 
 from seediff.errors import UserError
 from seediff.evaluate import segments
@@ -69,12 +69,9 @@ def test_center_crop_and_size(tmp_path: Path):
     sized = evaluate_segments(tmp_path / "out", tmp_path / "labels", size=8)
     assert (sized.acc, sized.pixels, sized.center_crop, sized.size) == (1, 64, True, 8)
     assert "Labels: centre square, 8 × 8 pixels." in notes(sized)
-    # Label maps of the square itself, at its own size or at the size of the evaluation, are taken as they are.
-    for side, options in ((4, {"center_crop": True}), (8, {"size": 8})):
-        square = np.zeros((side, side), int)
-        square[:, side // 2 :] = 1
-        save_map(tmp_path / "squares" / "a.png", square)
-        assert evaluate_segments(tmp_path / "squares", tmp_path / "labels", **options).acc == 1
+    # Label maps of the square itself, at the size of the evaluation, are taken as they are.
+    save_map(tmp_path / "squares" / "a.png", np.kron([[0, 1]], np.ones((8, 4))))
+    assert evaluate_segments(tmp_path / "squares", tmp_path / "labels", size=8).acc == 1
 
 
 def test_sizes_that_differ(folders):
@@ -105,28 +102,14 @@ def test_missing_predictions(folders, tmp_path: Path):
     names.write_text("a\ndeep/b\n")
     assert evaluate_segments(predictions, labels, num_classes=2, names=names).acc == 11 / 13
     save_map(tmp_path / "others" / "x.png", [[0]])
-    for missing in ("error", "wrong", "skip"):  # nothing at all to evaluate is always an error
-        with pytest.raises(UserError, match=r"no prediction for 1 of 1 labels, the first 'x'$"):
-            evaluate_segments(predictions, tmp_path / "others", missing=missing)
+    with pytest.raises(UserError, match=r"no prediction for 1 of 1 labels, the first 'x'$"):
+        evaluate_segments(predictions, tmp_path / "others", missing="skip")
 
 
 @pytest.mark.parametrize("options", [{"protocol": "loose"}, {"missing": "ignore"}, {"size": 0}, {"draws": 0}])
 def test_bad_values(folders, options):
     with pytest.raises(UserError, match=next(iter(options))):
         evaluate_segments(*folders, **options)
-
-
-def test_cityscapes_and_voc_folders(tmp_path: Path):
-    road_and_car = np.array([[7, 7, 26], [7, 0, 26]])
-    root = save_cityscapes(tmp_path / "city", {"ulm/ulm_000000_000019": road_and_car})
-    save_map(tmp_path / "out" / "labels" / "ulm" / "ulm_000000_000019_leftImg8bit.png", [[4, 4, 1], [4, 1, 4]])
-    scores = evaluate_segments(tmp_path / "out", root)
-    assert scores.acc == 4 / 5
-    assert (scores.per_class["road"].iou, scores.per_class["car"].iou) == (3 / 4, 1 / 2)
-    root = save_voc(tmp_path / "voc", {"2007_000032": [[0, 0, 15], [255, 0, 15]]})
-    save_map(tmp_path / "masks" / "2007_000032.png", [[1, 1, 0], [1, 1, 0]])
-    scores = evaluate_segments(tmp_path / "masks", root)
-    assert (scores.acc, scores.miou, list(scores.per_class)[15]) == (1, 1, "person")
 
 
 def test_json(folders, tmp_path: Path):
@@ -136,13 +119,5 @@ def test_json(folders, tmp_path: Path):
     written = json.loads(path.read_text(encoding="utf-8"))
     assert written == json.loads(json.dumps(to_json(scores)))
     assert written.keys() == segments.SegmentScores.__dataclass_fields__.keys()
-    assert (written["protocol"], written["acc"], written["miou"], written["seed"]) == (
-        "diffseg",
-        scores.acc,
-        scores.miou,
-        5,
-    )
-    assert written["acc_ci95"] == [0.8, 1]
-    assert written["per_class"]["0"]["iou"] == 0.75
     assert written["per_class"]["2"] == {"iou": None, "iou_ci95": [None, None], "tp": 0, "fp": 0, "fn": 0}
     assert [p.name for p in path.parent.iterdir()] == ["scores.json"]

@@ -19,7 +19,7 @@ def blobs(rng: np.random.Generator, shape: tuple[int, int], classes: int) -> np.
     return np.repeat(np.repeat(coarse, 9, 0), 7, 1)[: shape[0], : shape[1]].astype(np.uint8)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (2, 40), (5, 5), (31, 64), (80, 53)])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 40), (80, 53)])
 @pytest.mark.parametrize("distance", [1, 2, 5])
 def test_all_classes_at_once_are_each_class_by_itself(shape, distance):
     labels = blobs(np.random.default_rng(sum(shape)), shape, 4)

@@ -73,10 +73,3 @@ def test_images_add_up_to_the_whole_and_take_little_room():
 def test_maps_that_cannot_be_compared(predicted, truth, match):
     with pytest.raises(ValueError, match=match):
         Confusion(3).add(predicted, truth)
-
-
-def test_the_highest_ids_of_255_classes_are_classes():
-    confusion = Confusion(255)
-    confusion.add(np.array([[254, 253]], np.uint8), np.array([[254, 254]], np.uint8))
-    assert confusion.iou()[254] == 0.5
-    assert confusion.miou() == 0.25

@@ -83,14 +83,9 @@ def test_a_split_segment_by_hand():
     label = np.array([[0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 255, -1]])
     prediction = np.array([[0, 0, 0, 0, 1, 1], [2, 2, 2, 2, 3, 3]])
     published = counts(prediction[None], label[None], 2, "diffseg")
-    assert (published.tp.tolist(), published.fp.tolist(), published.fn.tolist(), published.pixels) == (
-        [4, 4],
-        [0, 0],
-        [2, 0],
-        10,
-    )
+    assert [published.tp.tolist(), published.fp.tolist(), published.fn.tolist()] == [[4, 4], [0, 0], [2, 0]]
     strict = counts(prediction[None], label[None], 2, "strict")
-    assert (strict.tp.tolist(), strict.fp.tolist(), strict.fn.tolist()) == ([4, 4], [2, 0], [2, 0])
+    assert [strict.tp.tolist(), strict.fp.tolist(), strict.fn.tolist()] == [[4, 4], [2, 0], [2, 0]]
     # With a third class, which the image does not show, that class takes the segment left over, and has its pixels as
     # false positives.
     wider = counts(prediction[None], label[None], 3, "diffseg")
@@ -104,12 +99,3 @@ def test_dataset_has_one_matching_for_all_images():
     together = counts(prediction, label, 2, "dataset")
     assert (together.tp.tolist(), together.fp.tolist(), together.fn.tolist()) == ([3, 1], [2, 2], [2, 2])
     assert list(tally_images([], "dataset")) == []
-
-
-def test_left_over_segments_are_charged_to_the_class_they_cover_most():
-    label = np.array([[0] * 10 + [1] * 10])
-    prediction = np.array(
-        [[0] * 7 + [2] * 3 + [2] * 2 + [1] * 8]
-    )  # segment 2 covers three of class 0 and two of class 1
-    strict = counts(prediction[None], label[None], 2, "strict")
-    assert (strict.tp.tolist(), strict.fp.tolist(), strict.fn.tolist()) == ([7, 8], [5, 0], [3, 2])

@@ -48,8 +48,6 @@ DAMAGES = {
     "without a tensor": (lambda t: t.pop(last(t)), r"1 of \d+ tensors are not in its weights"),
     "of another shape": (lambda t: t.update({last(t): torch.zeros(3, 3)}), "."),
     "NaN": (lambda t: t[last(t)].fill_(float("nan")), "holds values that are not finite"),
-    "infinite": (lambda t: t[last(t)].fill_(float("inf")), "holds values that are not finite"),
-    "empty": (lambda t: t.clear(), "tensors are not in its weights"),
 }
 
 
@@ -60,35 +58,16 @@ def test_weights_of_which_any_is_missing_or_no_number_are_refused(folder: Path, 
         load_segmenter(folder, "cpu")
 
 
-@pytest.mark.parametrize("name", ["without a tensor", "NaN", "empty"])
-def test_first_weights_that_are_damaged_are_refused_by_training(folder: Path, tmp_path: Path, name: str) -> None:
-    change(folder, DAMAGES[name][0])
-    with pytest.raises(UserError, match=r"weights = .*(are not in its weights|not finite|cannot be loaded)"):
-        build_network(small(weights=str(folder)), CLASSES)
-
-
 def test_a_pickle_is_never_opened(folder: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     torch.save(tensors, folder / "pytorch_model.bin")
-    with pytest.raises(
-        UserError, match=r"model.safetensors: there is no such file; weights are read in safetensors alone"
-    ):
-        load_segmenter(folder, "cpu")
-    with pytest.raises(
-        UserError, match=r"model.safetensors: there is no such file; weights are read in safetensors alone"
-    ):
-        build_network(small(weights=str(folder)), CLASSES)
+    for load in (lambda: load_segmenter(folder, "cpu"), lambda: build_network(small(weights=str(folder)), CLASSES)):
+        with pytest.raises(UserError, match="weights are read in safetensors alone"):
+            load()
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("hidden_dim", 2**40),
-        ("num_queries", 10**12),
-        ("test_side", 10**9),
-    ],
-)
+@pytest.mark.parametrize(("key", "value"), [("hidden_dim", 2**40), ("test_side", 10**9)])
 def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder: Path, key: str, value: int) -> None:
     about = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**about, key: value}))
@@ -150,9 +129,6 @@ def checkpoint(path: Path, **changes) -> tuple[Small, torch.optim.Optimizer]:
     [
         lambda t: t.pop("trainee.network.bias"),
         lambda t: t.update({"trainee.network.bias": torch.zeros(4)}),
-        lambda t: t.update({"adamw.0.exp_avg": torch.zeros(9)}),
-        lambda t: t.update({"adamw.9.exp_avg": torch.zeros(3)}),
-        lambda t: t.pop("adamw.0.step"),
         lambda t: t.update({"else.bias": torch.zeros(4)}),
     ],
 )

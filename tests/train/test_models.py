@@ -58,14 +58,6 @@ def test_what_is_below_255_changes_no_gradient(architecture):
 
 
 @pytest.mark.parametrize("architecture", BOTH)
-def test_nothing_labelled_teaches_nothing(architecture):
-    config = small(architecture=architecture, dtype="float32")
-    trainee = Trainee(build_network(config, CLASSES), config).train()
-    found = gradients(trainee, batch()[0], torch.full((2, 64, 64), 255, dtype=torch.uint8))
-    assert max(one.abs().max().item() for one in found.values()) == 0
-
-
-@pytest.mark.parametrize("architecture", BOTH)
 def test_background_is_a_class(architecture):
     config = small(architecture=architecture)
     network = build_network(config, CLASSES)
@@ -113,9 +105,7 @@ def test_backbone_from_a_folder(tmp_path):
     ("architecture", "backbone", "millions"),
     [
         ("mask2former", "r50", 44),
-        ("mask2former", "swin-t", 47),
         ("mask2former", "swin-b", 107),
-        ("segformer", "b0", 3.7),
         ("segformer", "b5", 85),
     ],
 )

@@ -43,12 +43,6 @@ def test_bad_values(given, says):
     assert says in str(error.value)
 
 
-def test_a_tiny_backbone_that_knows_something_learns_at_a_tenth_of_the_rate():
-    assert make_config({"backbone": "tiny"}).backbone_factor == 1.0
-    assert make_config({"backbone": "tiny", "weights": "pretrained"}).backbone_factor == 0.1
-    assert make_config({"backbone": "tiny", "weights": "pretrained", "backbone_factor": 0.5}).backbone_factor == 0.5
-
-
 def test_other_weights_over_a_file_bring_their_rate(tmp_path):
     file = tmp_path / "seediff.toml"
     for first, other in ((("scratch", 1.0), ("pretrained", 0.1)), (("pretrained", 0.1), ("scratch", 1.0))):

@@ -75,7 +75,7 @@ def test_the_validation_parts_of_all_datasets(native, finetune):
     [
         ({"mix": (1, 2)}, "mix: 1:2 must be 1 whole numbers of at least 1,"),
         ({"validation_share": 1.0}, "has no samples to train on"),
-        ({"validation_share": 0.01}, "a for validation"),
+        ({"validation_share": 0.01}, "for validation"),
         ({"finetune_epochs": 2.0}, "need a second stage"),
         ({"epochs": 1.0, "steps": 2}, "either epochs or steps"),
     ],

@@ -57,10 +57,8 @@ def _open_folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None)
     folder = map_folder(path)
     paired, missing = pair([sample.name for sample in data.samples], path)
     if missing:
-        raise UserError(
-            f"{folder}: has no prediction for {len(missing)} of {len(data.samples)} images:"
-            f" {join_names(missing, NAMED)}; label maps are PNG files named like the images"
-        )
+        problem = f"has no prediction for {len(missing)} of {len(data.samples)} images: {join_names(missing, NAMED)}"
+        raise UserError(folder, problem, "label maps are PNG files named like the images")
     listing = next((file for file in (folder / "classes.txt", folder.parent / "classes.txt") if file.is_file()), None)
     if classes is not None:
         names, source = dict(enumerate((BACKGROUND, *classes))), "the given classes"
@@ -72,23 +70,17 @@ def _open_folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None)
         where = source if classes is None else "classes"
         raise UserError(where, f"names id {last}", f"label maps of 8 bits hold ids 0 to {IGNORED - 1}")
     void = sorted(data.void) if source == "the data's own ids" else []
-    known = np.zeros(256, bool)
-    known[[*names, *void, IGNORED]] = True
+    known = {*names, *void, IGNORED, -1}
     table = np.arange(256, dtype=np.uint8)
     table[void] = IGNORED
 
     def read(sample: Sample) -> np.ndarray:
-        file = paired[sample.name]
-        stored = read_segment_ids(file)
-        stored[stored == IGNORED] = -1  # in 16 bits, too, as in the truth
-        ids = stored.astype(np.uint8)  # −1 is 255
-        if stored.max(initial=-1) >= IGNORED or not known[ids].all():
-            unknown = [str(i) for i in np.unique(stored) if i >= IGNORED or not known[i]]
-            raise UserError(
-                f"{file}: has ids {join_names(unknown, NAMED)}, which are no classes; ids are those of {source},"
-                " and 255"
-            )
-        return table[ids]
+        stored = read_segment_ids(paired[sample.name])
+        there = np.flatnonzero(np.bincount(stored.ravel() + 1)) - 1
+        if unknown := [str(number) for number in there.tolist() if number not in known]:
+            problem = f"has ids {join_names(unknown, NAMED)}, which are no classes"
+            raise UserError(paired[sample.name], problem, f"ids are those of {source}, and 255")
+        return table[stored.astype(np.uint8)]  # −1 is 255
 
     about = f"label maps in {folder}, {len(names)} classes ({source})"
     return Predictor(about, names, lambda samples: [read(sample) for sample in samples])
@@ -99,33 +91,26 @@ def check_pictures(data: EvaluationSet) -> None:
     and avoids a late failure of the slow segmenting."""
     without = [sample.name for sample in data.samples if sample.source is None]
     if without:
-        raise UserError(
-            f"{data.about}: {len(without)} of {len(data.samples)} labels have no picture: {join_names(without, NAMED)}"
-        )
+        few = f"{len(without)} of {len(data.samples)}"
+        raise UserError(f"{data.about}: {few} labels have no picture: {join_names(without, NAMED)}")
     for sample in data.samples:
-        if (of_truth := sample.unchecked_labels().shape) != (of_picture := sample.size()):
-            raise UserError(
-                f"'{sample.name}': its truth is {of_truth}, but its picture {of_picture}; both are (height, width)"
-            )
+        if (truth := sample.unchecked_labels().shape) != (picture := sample.size()):
+            raise UserError(f"'{sample.name}': its truth is {truth}, but its picture {picture}; both (height, width)")
 
 
-def _open_segmenter(
-    path: Path, data: EvaluationSet, scales: tuple[float, ...], flip: bool, device: str | None
-) -> Predictor:
-    """The segmenter in a folder. First reads all truths, and raises UserError as `check_pictures`."""
-    check_pictures(data)
+def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: str | None) -> Predictor:
+    """The segmenter in a folder. Raises UserError."""
     from ..train.predict import load_segmenter
 
     segmenter = load_segmenter(path, device)
-    names = dict(enumerate((BACKGROUND, *segmenter.classes)))
     about = f"segmenter {path}, {len(segmenter.classes)} classes"
     about += f", scales {', '.join(f'{s:g}' for s in scales)}" if scales != (1.0,) else ""
-    return Predictor(
-        f"{about}, mirrored too" if flip else about,
-        names,
-        lambda samples: segmenter.label_maps([sample.image for sample in samples], scales=scales, flip=flip),
-        at_once=8,
-    )
+    about += ", mirrored too" if flip else ""
+
+    def predict(samples: Sequence[Sample]) -> list[np.ndarray]:
+        return segmenter.label_maps([sample.image for sample in samples], scales=scales, flip=flip)
+
+    return Predictor(about, dict(enumerate((BACKGROUND, *segmenter.classes))), predict, at_once=8)
 
 
 @dataclass(frozen=True)
@@ -150,9 +135,8 @@ class Evaluation:
     def never(self) -> list[str]:
         """The protocol's classes that the data has but the predictor does not."""
         said = set(self.predicted_table[list(self.predictor.classes)])
-        return [
-            name for i, name in enumerate(self.scores.protocol.classes) if i not in said and name not in self.absent
-        ]
+        classes = enumerate(self.scores.protocol.classes)
+        return [name for i, name in classes if i not in said and name not in self.absent]
 
     def to_json(self) -> dict[str, Any]:
         """`Scores.table`, and descriptions of the compared data."""
@@ -187,9 +171,8 @@ def evaluate(
     data: a folder, read by `open_evaluation` with `split`, or the result of that function. protocol: see
     `protocol_for`. class_map: see `read_class_map`. classes: names for the label maps' ids, from id 1; by default those
     in classes.txt in or beside their folder, or else the data's own ids. scales, flip: a segmenter's test-time
-    augmentation. boundary, seed, draws: see `evaluate_pairs`.
-
-    Everything that can be checked by names alone is checked before the first image is read. Raises UserError.
+    augmentation. boundary, seed, draws: see `evaluate_pairs`. Raises UserError, for names before the first image is
+    read.
     """
     check_seed(seed)
     if draws < 1:
@@ -203,9 +186,11 @@ def evaluate(
         raise UserError("classes", "a segmenter knows its own", "leave it out; it is for folders of label maps")
     if not trained and (scales != (1.0,) or flip):
         raise UserError("scales and flip", f"need a segmenter, and {path} has no config.json of one")
-    predictor = (
-        _open_segmenter(path, labelled, scales, flip, device) if trained else _open_folder(path, labelled, classes)
-    )
+    if trained:
+        check_pictures(labelled)
+        predictor = _open_segmenter(path, scales, flip, device)
+    else:
+        predictor = _open_folder(path, labelled, classes)
     truth_table = chosen.truth_table(labelled.classes, labelled.about)
     predicted_table = chosen.predicted_table(predictor.classes, mapped, str(predictions))
     total = len(labelled.samples)
@@ -237,10 +222,8 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
     the folder `out`.
     """
     images = evaluation.scores.images
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows(
-        [("name", "miou"), *((n, f"{images[n]:.6f}") for n in worst(images, len(images)))]
-    )
+    table, rows = io.StringIO(), [(name, f"{images[name]:.6f}") for name in worst(images, len(images))]
+    csv.writer(table, lineterminator="\n").writerows([("name", "miou"), *rows])
     # May take long: before the first file, so that the same command can follow a Ctrl-C.
     drawn = draw_worst(evaluation, WORST)
     picture = encode_image(gallery(drawn), "jpg") if drawn else None
@@ -276,8 +259,7 @@ def worst(images: Mapping[str, float], most: int) -> list[str]:
 def gallery(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
     """A picture (H, W, 3) uint8 with one row per image: the image, its truth, its prediction.
 
-    rows: title, image (H, W, 3) uint8, truth and prediction (H, W) uint8 in one protocol's ids. Ids are drawn in VOC's
-    colours; id 0 shows the image if it is the background, and 255 has the palette's last colour.
+    rows: title, image (H, W, 3) uint8, truth and prediction (H, W) uint8 in one protocol's ids.
     """
     tiles: list[np.ndarray] = []
     labels: list[str] = []
@@ -312,9 +294,8 @@ def score_table(scores: Scores) -> Table:
     for name, (mean, bounds) in scores.groups.items():
         table.add_row(name, percent(mean), percents(bounds), "", "")
     table.add_row("mIoU", percent(scores.miou), percents(scores.interval), percent(scores.boundary_miou), "")
-    table.add_row(
-        "pixel accuracy", percent(scores.pixel_accuracy), percents(scores.pixel_accuracy_ci95), "", f"{scores.pixels:,}"
-    )
+    right = percent(scores.pixel_accuracy), percents(scores.pixel_accuracy_ci95)
+    table.add_row("pixel accuracy", *right, "", f"{scores.pixels:,}")
     return table
 
 
@@ -327,7 +308,5 @@ def notes(evaluation: Evaluation) -> list[str]:
         lines.append(f"Classes that are never predicted, because there is no such class: {join_names(never)}.")
     named = {i: name for i, name in evaluation.predictor.classes.items() if evaluation.predicted_table[i] == IGNORED}
     if named:
-        lines.append(
-            f"Predicted classes that the protocol does not have or ignores count as wrong: {join_names(named)}."
-        )
+        lines.append(f"Predicted classes that the protocol does not have or ignores are wrong: {join_names(named)}.")
     return lines

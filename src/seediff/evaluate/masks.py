@@ -77,11 +77,8 @@ def count(
         size = (len(betas) + 1) * num_classes
         return np.bincount(reached[where] * num_classes + ids[where], minlength=size).reshape(-1, num_classes)
 
-    right, said, there = (
-        levels(classes, classes == truth),
-        levels(classes, classes != IGNORED),
-        levels(truth, truth != IGNORED),
-    )
+    right, said = levels(classes, classes == truth), levels(classes, classes != IGNORED)
+    there = levels(truth, truth != IGNORED)
     tp, predicted = (table.sum(0) - table.cumsum(0)[:-1] for table in (right, said))
     if background is not None:
         below = there.cumsum(0)[:-1]

@@ -76,10 +76,8 @@ class Protocol:
         """
         table, has_any = self._table(classes, self.truth)
         if not has_any:
-            raise UserError(
-                f"{where}: has none of the classes of protocol {self.name} ({join_names(self.counted)}), but"
-                f" {join_names(classes)}"
-            )
+            wanted = f"has none of the classes of protocol {self.name} ({join_names(self.counted)})"
+            raise UserError(f"{where}: {wanted}, but {join_names(classes)}")
         return table
 
     def predicted_table(
@@ -96,20 +94,16 @@ class Protocol:
         for name, target in (class_map or {}).items():
             here = self._find(target, {**self.truth, **self.predicted})
             if here is None:
-                raise UserError(
-                    f"class map: '{name}' is to be '{target}', which protocol {self.name} has not:"
-                    f" {join_names(self.classes)}"
-                )
+                unknown = f"'{name}' is to be '{target}', which protocol {self.name} has not"
+                raise UserError(f"class map: {unknown}: {join_names(self.classes)}")
             if plain_name(name) not in plain_names:
                 raise UserError(f"class map: '{name}' is not a class of {where}, which knows {join_names(classes)}")
             given[name] = here
         table, has_any = self._table(classes, {**self.truth, **self.predicted, **given})
         if not has_any:
             hint = "" if class_map else "; --class-map says what they mean"
-            raise UserError(
-                f"{where}: no class of it ({join_names(classes)}) is one of protocol {self.name}:"
-                f" {join_names(self.counted)}{hint}"
-            )
+            wanted = f"is one of protocol {self.name}: {join_names(self.counted)}{hint}"
+            raise UserError(f"{where}: no class of it ({join_names(classes)}) {wanted}")
         return table
 
     def _table(self, classes: Mapping[int, str], names: Mapping[str, str | None]) -> tuple[np.ndarray, bool]:
@@ -150,9 +144,8 @@ def own(classes: Sequence[str]) -> Protocol:
     seen: dict[str, str] = {}
     for class_name in classes:
         if other := seen.get(plain_name(class_name)):
-            raise UserError(
-                f"classes '{other}' and '{class_name}' cannot be told apart by name; give one of them another name"
-            )
+            problem = f"'{other}' and '{class_name}' cannot be told apart by name"
+            raise UserError(f"classes {problem}; give one of them another name")
         seen[plain_name(class_name)] = class_name
     return Protocol("own", classes, classes, {"objects": objects} if BACKGROUND in classes else {})
 

@@ -42,15 +42,12 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class SegmentScores:
-    """The result of an evaluation. Scores are in [0, 1]; intervals are 95 % bootstrap intervals over images (low,
-    high).
+    """The result of an evaluation. Scores are in [0, 1]; intervals (low, high) are 95 % of a bootstrap over images.
 
-    protocol: from `matching`. labels: a description of the labels in one line. acc: share of labelled pixels that are
-    right. miou: mean IoU over classes that are labelled or predicted somewhere. per_class: by name, in the order of
-    ids. images: the number of evaluated images. missing: labels without a prediction, counted as wrong or left out
-    according to `missing_are`. pixels: the number of labelled pixels. unpredicted: share of these that no segment
-    covers; they count as wrong. size: side that labels were resized to, None for their own size. center_crop: whether
-    only the centred square counted.
+    labels: a description of the labels in one line. acc: share of labelled pixels that are right. miou: mean IoU over
+    classes that are labelled or predicted somewhere. missing: labels without a prediction. unpredicted: share of the
+    labelled pixels that no segment covers; they count as wrong. size: side that labels were resized to, None for their
+    own size. center_crop: whether only the centred square counted.
     """
 
     protocol: Protocol
@@ -90,17 +87,12 @@ def evaluate_segments(
 ) -> SegmentScores:
     """Compare a folder of segment maps with a folder of labels.
 
-    Args:
-        predictions: output of `seediff segment`, or any folder of PNG label maps named like the labels; see
-        `label_maps.pair`. labels, layout, num_classes, split, void: see `labels.open_labels`. names: a text file of the
-        labels to evaluate, one per line. center_crop: only the centred square of each image counts. size: resize that
-        square to size × size pixels (nearest), as in
-            DiffSeg's paper (512, or 320). A prediction has the size of its label or of the square.
-        resize_predictions: resize predictions to their label's size (nearest).
-        missing: labels without a prediction are an error, count as wrong, or are skipped.
-        seed, draws: for the bootstrap.
-
-    Raises UserError naming the faulty file or argument.
+    predictions: output of `seediff segment`, or any folder of PNG label maps named like the labels; see
+    `label_maps.pair`. labels, layout, num_classes, split, void: see `labels.open_labels`. names: a text file of the
+    labels to evaluate, one per line. center_crop: only the centred square of each image counts. size: resize that
+    square to size × size pixels (nearest), as in DiffSeg's paper (512, or 320). A prediction has the size of its label
+    or of the square; resize_predictions resizes it (nearest). missing: labels without a prediction are an error, count
+    as wrong, or are skipped. seed, draws: for the bootstrap. Raises UserError naming the faulty file or argument.
     """
     if protocol not in PROTOCOLS:
         raise UserError("protocol", f"{protocol} must be one of {', '.join(PROTOCOLS)}")
@@ -120,16 +112,14 @@ def evaluate_segments(
         fix = "missing wrong counts them as wrong, missing skip leaves them out" if paired else ""
         raise UserError(predictions, problem, fix)
     chosen = [name for name in label_set.files if name in paired or missing == "wrong"]
-    unpredicted = 0
+    unpredicted, square = 0, center_crop or size is not None
 
     def tables() -> Iterator[Contingency]:
         nonlocal unpredicted
         for number, name in enumerate(chosen):
             if progress:
                 progress(number, len(chosen), name)
-            label, prediction = _read_pair(
-                label_set, name, paired.get(name), center_crop or size is not None, size, resize_predictions
-            )
+            label, prediction = _read_pair(label_set, name, paired.get(name), square, size, resize_predictions)
             table = contingency(prediction, label, len(label_set.classes))
             unpredicted += int(table.unpredicted.sum())
             yield table
@@ -150,13 +140,7 @@ def evaluate_segments(
         miou=float(mean_iou(iou)),
         miou_ci95=intervals.miou,
         per_class={
-            name: ClassScore(
-                float(iou[i]),
-                (float(intervals.iou[i, 0]), float(intervals.iou[i, 1])),
-                int(tp[i]),
-                int(fp[i]),
-                int(fn[i]),
-            )
+            name: ClassScore(iou[i].item(), tuple(intervals.iou[i].tolist()), tp[i].item(), fp[i].item(), fn[i].item())
             for i, name in enumerate(label_set.classes)
         },
         images=len(tallies.pixels),
@@ -165,7 +149,7 @@ def evaluate_segments(
         pixels=pixels,
         unpredicted=unpredicted / pixels,
         size=size,
-        center_crop=center_crop or size is not None,
+        center_crop=square,
         seed=seed,
     )
 
@@ -209,9 +193,8 @@ def score_table(scores: SegmentScores) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        "", "IoU", "95 % CI", "labelled pixels", title=f"protocol {scores.protocol}, {plural(scores.images, 'image')}"
-    )
+    title = f"protocol {scores.protocol}, {plural(scores.images, 'image')}"
+    table = Table("", "IoU", "95 % CI", "labelled pixels", title=title)
     for column in table.columns[1:]:
         column.justify = "right"
     for name, c in scores.per_class.items():

@@ -38,8 +38,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """The result of an evaluation. Scores are in [0, 1]; intervals are 95 % bootstrap intervals over images (low,
-    high).
+    """The result of an evaluation. Scores are in [0, 1]; intervals (low, high) are 95 % of a bootstrap over images.
 
     miou, interval: mean IoU over the protocol's counted classes that are in the truth or predicted. boundary_miou: the
     same for boundary IoU, NaN if that was not requested. pixel_accuracy: over all pixels that count. classes: each
@@ -107,10 +106,8 @@ def evaluate_pairs(
     images: dict[str, float] = {}
     for name, predicted, truth in pairs:
         if predicted.shape != truth.shape:
-            raise UserError(
-                f"{name}: prediction is {size_of(predicted)} pixels, but the truth {size_of(truth)}; they must be of"
-                " one size"
-            )
+            sizes = f"prediction is {size_of(predicted)} pixels, but the truth {size_of(truth)}"
+            raise UserError(f"{name}: {sizes}; they must be of one size")
         try:
             counts = confusion.add(predicted, truth)
         except ValueError as error:
@@ -150,6 +147,7 @@ def _score(
         first, second = (means[name] for name in protocol.harmonic)
         means["harmonic"] = (_harmonic(first[0], second[0]), _harmonic(first[1], second[1]))
     miou, miou_drawn = mean(protocol.counted)
+    pixels = (whole.tp + whole.fn)[0]
     return Scores(
         protocol=protocol,
         miou=float(miou[0]),
@@ -158,12 +156,7 @@ def _score(
         pixel_accuracy_ci95=interval(accuracy(drawn.tp, drawn.pixels)),
         boundary_miou=float(mean_iou(boundary_iou[counted])),
         classes={
-            name: ClassScore(
-                float(iou[0, i]),
-                interval(iou_drawn[:, i]),
-                float(boundary_iou[i]),
-                int(whole.tp[0, i] + whole.fn[0, i]),
-            )
+            name: ClassScore(float(iou[0, i]), interval(iou_drawn[:, i]), float(boundary_iou[i]), int(pixels[i]))
             for i, name in enumerate(protocol.classes)
         },
         groups={name: (float(value[0]), interval(draws)) for name, (value, draws) in means.items()},

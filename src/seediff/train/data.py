@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -52,9 +52,8 @@ class Stage:
         if (self.epochs is None) == (self.steps is None):
             raise UserError(f"stage '{self.name}': must have either epochs or steps")
         if not 0 < (self.epochs if self.epochs is not None else self.steps or 0) < math.inf:
-            raise UserError(
-                f"stage '{self.name}': {'epochs' if self.steps is None else 'steps'} must be a number above 0"
-            )
+            what = "epochs" if self.steps is None else "steps"
+            raise UserError(f"stage '{self.name}': {what} must be a number above 0")
 
     def step_count(self, batch_size: int) -> int:
         """The number of steps in the stage. An epoch has as many images as the stage has items."""
@@ -173,25 +172,21 @@ def batches(
         rng = np.random.default_rng((config.seed, 1000 + number, position))
         return augment(*decoded[sample_at(stage, number, position, config.seed)], rng, config)
 
+    def stacked(samples: Iterable[Pair]) -> Pair:
+        images, labels = zip(*samples, strict=True)
+        return np.stack(images), np.stack(labels)
+
     steps = range(first, stage.step_count(config.batch_size))
     shares = [range(step * config.batch_size + rank, (step + 1) * config.batch_size, processes) for step in steps]
     if workers == 0:
-        for positions in shares:
-            yield _stacked([make(p) for p in positions])
+        yield from (stacked(map(make, positions)) for positions in shares)
         return
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[list[Future[Pair]]] = deque()
         try:
-            for positions in shares:
+            for positions in (*shares, *([] for _ in range(AHEAD))):
                 waiting.append([pool.submit(make, p) for p in positions])
                 if len(waiting) > AHEAD:
-                    yield _stacked([sample.result() for sample in waiting.popleft()])
-            while waiting:
-                yield _stacked([sample.result() for sample in waiting.popleft()])
+                    yield stacked(sample.result() for sample in waiting.popleft())
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _stacked(samples: Sequence[Pair]) -> Pair:
-    images, labels = zip(*samples, strict=True)
-    return np.stack(images), np.stack(labels)

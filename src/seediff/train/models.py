@@ -84,7 +84,7 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
 
     Raises UserError if weights cannot be read, or are for another architecture or backbone.
     """
-    config, whole = with_queries(config), _is_whole(config, check_weights(config))
+    config, whole = with_queries(config), _whole_network(config) is not None
     size = count_parameters(config, classes) if whole else 0
     torch.manual_seed(config.seed)
     kind, settings, source = CLASSES[config.architecture], _settings(config, classes), weights_source(config)
@@ -132,12 +132,7 @@ def count_parameters(config: TrainConfig, classes: Sequence[str]) -> int:
 def with_queries(config: TrainConfig) -> TrainConfig:
     """The configuration with the number of queries of its initial weights, if these are a whole network, which keeps
     its queries. Raises UserError like `check_weights`, and if another number was given."""
-    if config.architecture != "mask2former" or config.weights in ("pretrained", "scratch"):
-        return config
-    there = check_weights(config)
-    if there is None or not _is_whole(config, there):
-        return config
-    count = there.get("num_queries", config.queries)
+    count = (_whole_network(config) or {}).get("num_queries", config.queries)
     if count == config.queries:
         return config
     if config.source("queries") == GIVEN:
@@ -146,9 +141,10 @@ def with_queries(config: TrainConfig) -> TrainConfig:
     return replace(config, queries=count, origins={**config.origins, "queries": ("the weights", count)})
 
 
-def _is_whole(config: TrainConfig, there: Mapping[str, Any] | None) -> bool:
-    """Whether initial weights are those of a whole network, not of a backbone alone. there: from `check_weights`."""
-    return there is not None and there["model_type"] == config.architecture and config.weights != "pretrained"
+def _whole_network(config: TrainConfig) -> dict[str, Any] | None:
+    """config.json of the initial weights, if these are a whole network, not a backbone alone."""
+    there = check_weights(config)
+    return there if there and there["model_type"] == config.architecture and config.weights != "pretrained" else None
 
 
 def check_weights(config: TrainConfig) -> dict[str, Any] | None:
@@ -156,27 +152,23 @@ def check_weights(config: TrainConfig) -> dict[str, Any] | None:
     another architecture or kind of backbone. Loading the weights checks their shapes."""
     if config.weights == "scratch":
         return None
+    from huggingface_hub import hf_hub_download
+
+    source = weights_source(config)
+    path = Path(source) / "config.json"
+    if not Path(source).is_dir():
+        try:
+            path = Path(hf_hub_download(source, "config.json"))
+        except Exception as error:  # not a hub name, no such model, or no connection
+            problem = f"{source!r}: is no local folder, and cannot be had from the hub ({first_line(error)})"
+            raise UserError("weights", problem) from error
     backbones = (BACKBONES[config.backbone][0].model_type,) if config.architecture == "mask2former" else ()
-    return read_settings(_config_file(weights_source(config)), (config.architecture, *backbones))
+    return read_settings(path, (config.architecture, *backbones))
 
 
 def weights_source(config: TrainConfig) -> str:
     """The folder or hub id of the initial weights; "scratch" if there are none."""
     return PRETRAINED[config.backbone] if config.weights == "pretrained" else config.weights
-
-
-def _config_file(source: str) -> Path:
-    """config.json of a local folder, or of a hub id, from the cache or the hub. Raises UserError."""
-    from huggingface_hub import hf_hub_download
-
-    if Path(source).is_dir():
-        return Path(source) / "config.json"
-    try:
-        return Path(hf_hub_download(source, "config.json"))
-    except Exception as error:  # not a hub name, no such model, or no connection
-        raise UserError(
-            "weights", f"{source!r}: is no local folder, and cannot be had from the hub ({first_line(error)})"
-        ) from error
 
 
 class Trainee(nn.Module):
@@ -189,10 +181,8 @@ class Trainee(nn.Module):
         self.frozen = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and not m.weight.requires_grad]
         self.auxiliary_weight = config.auxiliary if isinstance(network, Mask2FormerForUniversalSegmentation) else 0.0
         if self.auxiliary_weight:
-            channels, classes = (
-                network.model.pixel_level_module.encoder.channels[-2:],
-                len(network.config.id2label or ()),
-            )
+            classes = len(network.config.id2label or ())
+            channels = network.model.pixel_level_module.encoder.channels[-2:]
             self.auxiliary = nn.ModuleList(nn.Conv2d(c, classes, 1) for c in channels)
 
     def train(self, mode: bool = True) -> Trainee:
@@ -219,19 +209,15 @@ class Trainee(nn.Module):
         if self.auxiliary_weight:
             coarse = labels[:, 2::4, 2::4]  # at the resolution of the proposed masks
             with mixed:
-                seen = [
-                    head(features)
-                    for head, features in zip(self.auxiliary, output.encoder_hidden_states[-2:], strict=True)
-                ]
+                features = output.encoder_hidden_states[-2:]
+                seen = [head(each) for head, each in zip(self.auxiliary, features, strict=True)]
             logits = sum(F.interpolate(scores.float(), coarse.shape[1:], mode="bilinear") for scores in seen)
             losses["auxiliary"] = self.auxiliary_weight * _cross_entropy(logits, coarse)  # type: ignore[arg-type]
         return losses
 
 
 def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross entropy averaged over pixels that are not ignored, 0 if there are none; logits (B, C, h, w) of any size,
-    labels (B, H, W).
-    """
+    """Mean over pixels that are not ignored, 0 if there are none. logits (B, C, h, w) of any size, labels (B, H, W)."""
     logits = F.interpolate(logits.float(), labels.shape[1:], mode="bilinear")
     return F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum") / (labels != IGNORE).sum().clamp(min=1)
 
@@ -249,19 +235,11 @@ def class_scores(network: Network, images: torch.Tensor, dtype: str | None = Non
     if isinstance(network, SegformerForSemanticSegmentation):
         return F.interpolate(output.logits.float(), images.shape[1:3], mode="bilinear").softmax(1)
     classes = output.class_queries_logits.float().softmax(-1)[..., :-1]
-    # One image at a time, because the masks of all queries at full size take the most memory.
-    return torch.stack(
-        [
-            _sum_scores(*of_image, images.shape[1:3])
-            for of_image in zip(classes, output.masks_queries_logits, strict=True)
-        ]
-    )
-
-
-def _sum_scores(classes: torch.Tensor, masks: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """Scores (C, H, W) from one image's class probabilities (Q, C) and mask logits (Q, h, w)."""
-    full = F.interpolate(masks[None].float(), size, mode="bilinear").sigmoid()[0]
-    return torch.einsum("qc,qhw->chw", classes, full)
+    scores = []  # one image at a time, because the masks of all queries at full size take the most memory
+    for of_image, masks in zip(classes, output.masks_queries_logits, strict=True):
+        full = F.interpolate(masks[None].float(), images.shape[1:3], mode="bilinear").sigmoid()[0]
+        scores.append(torch.einsum("qc,qhw->chw", of_image, full))
+    return torch.stack(scores)
 
 
 def parameter_groups(trainee: Trainee, config: TrainConfig) -> list[dict[str, Any]]:
@@ -274,14 +252,12 @@ def parameter_groups(trainee: Trainee, config: TrainConfig) -> list[dict[str, An
         if isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d, nn.Embedding))
         for parameter in module.parameters(recurse=False)
     }
-    prefix = (
-        "network.model.pixel_level_module.encoder." if config.architecture == "mask2former" else "network.segformer."
-    )
+    prefix = {"mask2former": "network.model.pixel_level_module.encoder.", "segformer": "network.segformer."}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in trainee.named_parameters():
         if parameter.requires_grad:
             undecayed = id(parameter) in plain or "relative_position_bias_table" in name or "position_embedding" in name
-            groups.setdefault((name.startswith(prefix), undecayed), []).append(parameter)
+            groups.setdefault((name.startswith(prefix[config.architecture]), undecayed), []).append(parameter)
     return [
         {
             "params": parameters,

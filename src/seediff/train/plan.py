@@ -56,103 +56,56 @@ def plan_training(
     if not data:
         raise UserError("no data: name the folder of a dataset")
     if mix and (len(mix) != len(data) or min(mix) < 1):
-        ratios = ":".join(map(str, mix))
-        raise UserError(
-            "mix",
-            f"{ratios} must be {len(data)} whole numbers of at least 1, one for each dataset",
-            "such as 3:1 for two",
-        )
+        problem = f"{':'.join(map(str, mix))} must be {len(data)} whole numbers of at least 1, one for each dataset"
+        raise UserError("mix", problem, "such as 3:1 for two")
     if validation is not None and validation_share is not None:
         problem = f"{validation_share} is given beside other validation sets"
         raise UserError("validation_share", problem, "give one of the two")
+    if not finetune and (finetune_epochs, finetune_steps) != (None, None):
+        raise UserError("finetune_epochs and finetune_steps", "need a second stage", "name its datasets as finetune")
     opened = [_opened(source) for source in data]
     names = tuple(classes) if classes is not None else opened[0].classes
     check_class_list(names)
     if not names:
         raise UserError(f"{data[0]}: has no classes besides the background")
     sets = [as_classes(dataset, names) for dataset in opened]
-    real = [as_classes(_opened(source), names) for source in finetune]
-    kept = [*map(training_part, sets)]
+    real = [item for source in finetune for item in as_classes(_opened(source), names)]
+    kept = [_without(items, "val", "test") for items in sets]
     if validation is not None:
-        validating = _opened(validation)
-        items = as_classes(validating, names)
-        held = validation_part(items) or items
+        items = as_classes(_opened(validation), names)
+        held = _marked(items) or items
         if not held:
-            raise UserError("validation", f"{validating.path or validation} has no samples")
+            raise UserError("validation", f"{validation} has no samples")
     elif validation_share is not None:
-        kept[0], held = split_off(sets[0], validation_share, opened[0].path or "data")
+        kept[0], held = _split_off(sets[0], validation_share)
     else:  # once, if both stages train on a dataset
-        marked = [item for items in (*sets, *real) for item in validation_part(items)]
+        marked = _marked([item for items in (*sets, real) for item in items])
         held = list({(item.source, item.name): item for item in marked}.values())
     for path, items in zip(data, kept, strict=True):
         if not items:
             raise UserError(f"{path}: has no samples to train on")
     counted = tuple((len(items), ratio) for items, ratio in zip(kept, mix, strict=True)) if mix else ()
-    if epochs is None and steps is None:
-        epochs = 10.0
-    stages = [Stage([item for items in kept for item in items], names, epochs, steps, counted)]
+    stages = [Stage([item for items in kept for item in items], names, *_length(epochs, steps), counted)]
     if finetune:
-        if finetune_epochs is None and finetune_steps is None:
-            finetune_epochs = 10.0
-        items = [item for items in real for item in training_part(items)]
-        if not items:
-            raise UserError("finetune", "has no samples to train on")
-        stages.append(Stage(items, names, finetune_epochs, finetune_steps, name="finetune"))
-    elif finetune_epochs is not None or finetune_steps is not None:
-        raise UserError("finetune_epochs and finetune_steps", "need a second stage", "name its datasets as finetune")
+        items = _without(real, "val", "test")
+        stages.append(Stage(items, names, *_length(finetune_epochs, finetune_steps), name="finetune"))
     return Plan(names, tuple(stages), tuple(held))
 
 
-def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = ()) -> list[str]:
-    """A digest of the samples of each stage, and of those for validation, if there are any: of their names, the sizes
-    in bytes of their pictures, and their label maps.
-
-    Raises UserError if stages differ in classes, or if labels cannot be read, have unknown ids or show no class at all.
-    Reads every label map once, which is quick compared with training."""
-    if not stages:
-        raise UserError("nothing to train on: no stage")
-    classes = stages[0].classes
-    for stage in stages:
-        if stage.classes != classes:
-            raise UserError(
-                f"stage '{stage.name}': its classes are not those of stage '{stages[0].name}': {', '.join(classes)}"
-            )
-    digests = []
-    checked = [(f"stage '{stage.name}'", stage.items) for stage in stages]
-    for what, items in [*checked, *([("validation", validation)] if validation else [])]:
-        digest, shows_a_class = hashlib.blake2b(digest_size=6), False
-        for item in items:  # all of them, to find every fault now
-            labels = item.labels(len(classes))
-            shows_a_class |= bool(((labels > 0) & (labels < 255)).any())
-            size = len(source) if isinstance(source := item.stored(), bytes) else source.stat().st_size
-            digest.update(f"{item.name}\n{size} {labels.shape}\n".encode("utf-8", "surrogatepass") + labels.tobytes())
-        if not shows_a_class:
-            raise UserError(f"{what}: none of its {len(items)} label maps shows a class: there is nothing to learn")
-        digests.append(digest.hexdigest())
-    return digests
-
-
-def describe_stage(stage: Stage, config: TrainConfig) -> dict[str, Any]:
-    """Everything about a stage but its samples that decides the training, for the checkpoint and the card."""
-    return {
-        "name": stage.name,
-        "samples": len(stage.items),
-        "classes": list(stage.classes),
-        "steps": stage.step_count(config.batch_size),
-        "mix": [list(part) for part in stage.mix],
-    }
+def _length(epochs: float | None, steps: int | None) -> tuple[float | None, int | None]:
+    return (10.0, None) if epochs is None and steps is None else (epochs, steps)
 
 
 def _opened(data: Data) -> Dataset:
     return data if isinstance(data, Dataset) else Dataset.open(data)
 
 
-def training_part(items: Sequence[Sample]) -> list[Sample]:
-    """The samples whose rows do not assign them to validation or testing."""
-    return [item for item in items if item.metadata.get("split") not in ("val", "test")]
+def _without(items: Sequence[Sample], *parts: str) -> list[Sample]:
+    """The samples whose rows assign them to none of these parts."""
+    return [item for item in items if item.metadata.get("split") not in parts]
 
 
-def validation_part(items: Sequence[Sample]) -> list[Sample]:
+def _marked(items: Sequence[Sample]) -> list[Sample]:
     """The samples whose rows assign them to validation."""
     return [item for item in items if item.metadata.get("split") == "val"]
 
@@ -168,19 +121,49 @@ def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
     return [renumber(item, ids, len(dataset.classes)) for item in dataset.samples]
 
 
-def split_off(items: Sequence[Sample], share: float, where: Data) -> tuple[list[Sample], list[Sample]]:
+def _split_off(items: Sequence[Sample], share: float) -> tuple[list[Sample], list[Sample]]:
     """Samples for training and, chosen by a hash of their names, the share for validation; none that are for
-    testing.
-    """
-    items = [item for item in items if item.metadata.get("split") != "test"]
+    testing."""
+    items = _without(items, "test")
     splits = assign_splits([item.name for item in items], [item.metadata for item in items], share)
-    pairs = list(zip(items, splits, strict=True))
-    parts = {name: [item for item, split in pairs if split == name] for name in ("train", "val")}
-    if share and not parts["val"]:
-        raise UserError(
-            "validation_share", f"{share} leaves none of the {len(items)} samples of {where} for validation"
-        )
-    return parts["train"], parts["val"]
+    train, val = ([i for i, split in zip(items, splits, strict=True) if split == part] for part in ("train", "val"))
+    if share and not val:
+        raise UserError("validation_share", f"{share} leaves none of the {len(items)} samples for validation")
+    return train, val
+
+
+def check_stages(stages: Sequence[Stage], validation: Sequence[Sample], batch_size: int) -> dict[str, Any]:
+    """Everything about the data that decides the training, by what it is: each stage's length and classes, and digests
+    of its samples and of those for validation: of names, the sizes in bytes of pictures, and label maps.
+
+    Raises UserError if stages differ in classes, or if labels cannot be read, have unknown ids or show no class at all.
+    Reads every label map once, which is quick compared with training."""
+    classes, facts = stages[0].classes, {}
+    for stage in stages:
+        what = f"stage '{stage.name}'"
+        if stage.classes != classes:
+            raise UserError(f"{what}: its classes are not those of stage '{stages[0].name}': {', '.join(classes)}")
+        facts |= {
+            f"classes of {what}": list(classes),
+            f"steps of {what}": stage.step_count(batch_size),
+            f"mix of {what}": [list(part) for part in stage.mix],
+            f"samples and masks of {what}": _digest(what, stage.items, len(classes)),
+        }
+    if validation:
+        facts["samples and masks of validation"] = _digest("validation", validation, len(classes))
+    return facts
+
+
+def _digest(what: str, items: Sequence[Sample], classes: int) -> str:
+    digest, shows_a_class = hashlib.blake2b(digest_size=6), False
+    for item in items:  # all of them, to find every fault now
+        labels = item.labels(classes)
+        shows_a_class |= bool(((labels > 0) & (labels < 255)).any())
+        size = len(source) if isinstance(source := item.stored(), bytes) else source.stat().st_size
+        digest.update(f"{item.name}\n{size} {labels.shape}\n".encode("utf-8", "surrogatepass") + labels.tobytes())
+    if not shows_a_class:
+        raise UserError(f"{what}: none of its {len(items)} label maps shows a class: there is nothing to learn")
+    return digest.hexdigest()
 
 
 def describe(config: TrainConfig, plan: Plan, out: Path) -> str:
@@ -191,10 +174,10 @@ def describe(config: TrainConfig, plan: Plan, out: Path) -> str:
     from .models import check_weights, count_parameters, with_queries  # importing transformers takes seconds
 
     config = with_device(config)
-    if Path(config.weights).is_dir():  # weights on the hub are not checked
+    if Path(config.weights).exists():  # weights on the hub are not checked
         check_weights(config)
         config = with_queries(config)
-    check_stages(plan.stages, plan.validation)
+    check_stages(plan.stages, plan.validation, config.batch_size)
     parameters = count_parameters(config, plan.classes)
     lines = [
         f"Would train: {config.architecture}, backbone {config.backbone}, {parameters / 1e6:.1f} million parameters",

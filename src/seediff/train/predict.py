@@ -71,14 +71,11 @@ class Segmenter:
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
                 raise UserError(f"image {number}: must be (height, width, 3) uint8, not {image.shape} {image.dtype}")
             by_size.setdefault(image.shape, []).append(number)
-        label_maps: list[np.ndarray] = [np.empty(0)] * len(images)
+        label_maps: dict[int, np.ndarray] = {}
         for numbers in by_size.values():
             together = torch.from_numpy(np.stack([images[n] for n in numbers])).to(self.device)
-            for number, label_map in zip(
-                numbers, self._segment(together, scales, flip, side or self.side), strict=True
-            ):
-                label_maps[number] = label_map
-        return label_maps
+            label_maps |= zip(numbers, self._segment(together, scales, flip, side or self.side), strict=True)
+        return [label_maps[number] for number in range(len(images))]
 
     @torch.inference_mode()
     def _segment(self, images: torch.Tensor, scales: Sequence[float], flip: bool, side: int) -> np.ndarray:
@@ -160,9 +157,7 @@ def _try_out(network: Network, classes: int, dtype: str | None, folder: Path) ->
     except Exception as error:  # sizes that fit the weights but not each other
         raise UserError(f"{folder}: config.json describes no network that works ({first_line(error)})") from error
     if scores.shape[1] != classes or not bool(torch.isfinite(scores).all()):
-        raise UserError(
-            f"{folder}: its weights do not give each of the {classes} classes of config.json a score that is a number"
-        )
+        raise UserError(f"{folder}: its weights do not give each of the {classes} classes a score that is a number")
 
 
 def predict_files(
@@ -183,7 +178,7 @@ def predict_files(
 
     `out` appears only when it is complete. Raises UserError naming an unusable picture or model.
     """
-    found = find_photos([str(path) for path in paths], exclude=out).photos
+    found = find_photos(paths, exclude=out).photos
     segmenter = load_segmenter(model, device)
 
     with stage_output(out) as part:
@@ -195,10 +190,8 @@ def predict_files(
             for photo, image, labels in zip(photos, images, label_maps, strict=True):
                 put(part / native.LABELS / f"{photo.name}.png", native.encode_mask(labels))
                 if overlays:
-                    put(
-                        part / native.OVERLAYS / f"{photo.name}.jpg",
-                        native.encode_image(overlay(image, labels, voc_palette()), "jpg"),
-                    )
+                    shown = native.encode_image(overlay(image, labels, voc_palette()), "jpg")
+                    put(part / native.OVERLAYS / f"{photo.name}.jpg", shown)
             if progress is not None:
                 progress(first + len(photos), len(found), photos[-1].name)
     return len(found)

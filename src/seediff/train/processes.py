@@ -44,11 +44,9 @@ class Processes:
 
     def any(self, said: bool) -> bool:
         """Whether `said` is true in any process. All processes get the same answer at the same step."""
-        return (
-            said
-            if self.accelerator is None
-            else bool(self.mean(torch.tensor(float(said), device=self.accelerator.device)) > 0)
-        )
+        if self.accelerator is None:
+            return said
+        return bool(self.mean(torch.tensor(float(said), device=self.accelerator.device)) > 0)
 
     def wait(self) -> None:
         """Wait until all processes have called this."""
@@ -57,9 +55,7 @@ class Processes:
 
 
 def find_processes(device: str | None) -> Processes:
-    """The processes announced by a launcher in the environment. device: the requested device; `cpu` also disables GPUs
-    in accelerate.
-    """
+    """The processes announced by a launcher in the environment. device: `cpu` also disables GPUs in accelerate."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes()
     accelerator = load_extra("accelerate", "train").Accelerator(cpu=device == "cpu")

@@ -24,12 +24,13 @@ from ..config.base import differences
 from ..config.resolve import load_config
 from ..config.train import TrainConfig, with_device
 from ..dataset import native
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..files.documents import parse_csv, read_json
 from ..files.messages import show_json
 from ..files.outputs import append, write_atomic, write_tensors
 from ..files.reading import read_lines, read_text
 from ..files.tensors import read_header
+from .data import Stage
 
 LOSSES, RECORD = "losses.csv", "training.json"
 FIELDS = ("step", "stage", "learning_rate", "class", "mask", "dice", "auxiliary", "loss", "gradient_norm", "miou")
@@ -38,44 +39,35 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 
 @dataclass
 class State:
-    """The progress of a training. `best` is the mIoU of the network in the folder."""
+    """The progress of a training. best: the mIoU of the network in the folder. data: what `check_stages` says of the
+    data, and the steps between validations; a training continues with the same alone."""
 
     step: Count = 0
     best: Annotated[float, msgspec.Meta(ge=-1, le=1)] = -1.0
     best_step: Count = 0
-    stages: list[dict[str, Any]] = field(default_factory=list)
-    validation: list[Count] = field(default_factory=list)
-    """The number of samples, then the steps between validations for each stage: these decide which network is kept."""
-    data: list[str] = field(default_factory=list)
-    """The digests of `check_stages`."""
+    data: dict[str, Any] = field(default_factory=dict)
 
 
-class Losses:
-    """losses.csv, one row per step. Cells are empty for losses that the network does not have, and for miou in steps
-    without validation.
-    """
+def start_losses(path: Path, steps: int) -> None:
+    """Write losses.csv with the first `steps` rows that are there, those up to the checkpoint. Raises UserError if they
+    are none."""
+    rows = read_lines(path)[1 : steps + 1] if steps and path.exists() else []  # without a killed run's half line
+    text = "".join(line + "\n" for line in (",".join(FIELDS), *rows))
+    parse_csv(text, FIELDS, path)
+    write_atomic(path, text.encode())
 
-    def __init__(self, path: Path, steps: int) -> None:
-        """Keep the first `steps` rows of an earlier run's file, up to its checkpoint. Raises UserError if they are
-        none.
-        """
-        rows = (
-            read_lines(path)[1 : steps + 1] if steps and path.exists() else []
-        )  # a killed run's half line comes after these
-        text = "".join(line + "\n" for line in (",".join(FIELDS), *rows))
-        parse_csv(text, FIELDS, path)
-        write_atomic(path, text.encode())
-        self.path = path
 
-    def add(
-        self, step: int, stage: str, rate: float, losses: Mapping[str, float], norm: float, miou: float | None
-    ) -> None:
-        numbers = {"learning_rate": rate, **losses, "loss": sum(losses.values()), "gradient_norm": norm}
-        values = {name: f"{value:.6g}" for name, value in numbers.items()}
-        values |= {"step": str(step), "stage": stage, "miou": "" if miou is None else f"{miou:.4f}"}
-        line = io.StringIO()
-        csv.DictWriter(line, list[str](FIELDS), restval="", lineterminator="\n").writerow(values)
-        append(self.path, line.getvalue().encode())
+def add_losses(
+    path: Path, step: int, stage: str, rate: float, losses: Mapping[str, float], norm: float, miou: float | None
+) -> None:
+    """Append a step's row to losses.csv. Cells are empty for losses that the network does not have, and for miou in
+    steps without validation."""
+    numbers = {"learning_rate": rate, **losses, "loss": sum(losses.values()), "gradient_norm": norm}
+    values = {name: f"{value:.6g}" for name, value in numbers.items()}
+    values |= {"step": str(step), "stage": stage, "miou": "" if miou is None else f"{miou:.4f}"}
+    line = io.StringIO()
+    csv.DictWriter(line, list[str](FIELDS), restval="", lineterminator="\n").writerow(values)
+    append(path, line.getvalue().encode())
 
 
 def read_losses(path: Path) -> list[dict[str, str]]:
@@ -83,22 +75,24 @@ def read_losses(path: Path) -> list[dict[str, str]]:
     return [row for _, row in parse_csv(read_text(path), FIELDS, path)]
 
 
-def model_card(config: TrainConfig, state: State, rows: Sequence[Mapping[str, str]], parameters: int) -> str:
+def model_card(
+    config: TrainConfig, stages: Sequence[Stage], state: State, rows: Sequence[Mapping[str, str]], parameters: int
+) -> str:
     """The text of a trained network's README.md."""
-    stages, names = state.stages, state.stages[0]["classes"]
-    earlier = sum(stage["steps"] for stage in stages[:-1])
+    names, steps = stages[0].classes, [stage.step_count(config.batch_size) for stage in stages]
+    earlier = sum(steps[:-1])
     measured = [row for row in rows[earlier:] if row["miou"]]  # each stage starts its own search for the best
     kept = "the last step. No validation set was given."
     if measured:
-        stage = f" in stage {stages[-1]['name']}" if earlier else ""
+        stage = f" in stage {stages[-1].name}" if earlier else ""
         kept = f"step {state.best_step}, the best of {len(measured)} measured{stage}."
         kept += f" Validation mIoU, with the background: **{state.best:.4f}**."
     # Of a local folder only the last part, so that cards do not reveal its location.
     local = os.path.isdir(config.weights)
     first = os.path.basename(os.path.abspath(config.weights)) if local else config.weights
     table = [
-        f"| {s['name']} | {s['samples']} | {s['steps']} | {'of the stage before' if i else first} |"
-        for i, s in enumerate(stages)
+        f"| {stage.name} | {len(stage.items)} | {count} | {'of the stage before' if i else first} |"
+        for i, (stage, count) in enumerate(zip(stages, steps, strict=True))
     ]
     return f"""---
 library_name: transformers
@@ -131,7 +125,6 @@ label_maps = load_segmenter("FOLDER").label_maps([image])  # (H, W, 3) uint8 →
 
 
 CHECKPOINT = "checkpoint.safetensors"
-MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 
 
 def write_checkpoint(
@@ -150,73 +143,51 @@ def write_checkpoint(
     write_tensors(path, tensors, {"state": json.dumps(state)})
 
 
+def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor] | None:
+    """Load the trainee and the optimizer, and return the moving average, if the checkpoint has one. Raises UserError
+    for tensors of another network."""
+    parts: dict[str, dict[str, Any]] = {"trainee": {}, "average": {}, "adamw": {}}
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    try:
+        for name, value in read_header(path).load("pt").items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = value
+        for name, value in parts["adamw"].items():
+            number, _, kind = name.partition(".")
+            moments.setdefault(int(number), {})[kind] = value
+        trainee.load_state_dict(parts["trainee"])
+        optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (KeyError, RuntimeError, ValueError) as error:
+        problem = f"is the checkpoint of another network ({first_line(error)})"
+        raise UserError(path, problem, "choose another --out") from error
+    return parts["average"] or None
+
+
 def read_state(path: Path) -> State:
     """The state in a checkpoint. Raises UserError if the file is not a checkpoint."""
-    try:
-        return read_header(path).about("state", State, "the state of a training")
-    except UserError as error:
-        raise UserError(f"{error}; remove {path} to start again") from error
-
-
-def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor] | None:
-    """Load the trainee and the optimizer, and return the moving average, if the checkpoint has one.
-
-    First checks that every tensor has the network's name, shape and type. Raises UserError.
-    """
-    found = read_header(path).load("pt")
-    expected = {f"trainee.{name}": value for name, value in trainee.state_dict().items()}
-    if any(name.startswith("average.") for name in found):
-        network = getattr(trainee, "network", trainee)
-        expected |= {f"average.{name}": value for name, value in network.state_dict().items()}
-    moments: dict[int, dict[str, torch.Tensor]] = {}
-    for number, parameter in enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]):
-        keys = {name: f"adamw.{number}.{name}" for name in MOMENTS}
-        if not found.keys().isdisjoint(keys.values()):  # a parameter without a gradient has none
-            expected |= {key: torch.zeros(()) if name == "step" else parameter for name, key in keys.items()}
-            moments[number] = {name: found.get(key, parameter) for name, key in keys.items()}
-    kinds, wanted = ({name: (t.shape, t.dtype) for name, t in tensors.items()} for tensors in (found, expected))
-    if wrong := [name for name in {**wanted, **kinds} if kinds.get(name) != wanted.get(name)]:
-        raise UserError(
-            path, f"is the checkpoint of another network (tensor {show_json(wrong[0])})", "choose another --out"
-        )
-    trainee.load_state_dict({name: found[f"trainee.{name}"] for name in trainee.state_dict()})
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    return {
-        name.removeprefix("average."): value for name, value in found.items() if name.startswith("average.")
-    } or None
+    return read_header(path).about("state", State, "the state of a training")
 
 
 def find_state(out: Path, config: TrainConfig, new: State) -> State:
-    """The state of the training in `out`, which is `new` if none has begun. Raises UserError if `out` holds anything
-    else, or a training with another configuration or on other data."""
+    """The state of the training in `out`, which is `new` if none has begun, or none has a checkpoint. Raises UserError
+    if `out` holds anything else, or a training with another configuration or on other data."""
     names = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
     if not names:
         return new
     if native.CONFIG not in names:
         raise UserError(out, f"not empty and no training of SeeDiff (it holds {names[0]})", "choose another folder")
-    changed = differences(with_device(load_config(out / native.CONFIG, TrainConfig)), config)
     state = new
-    if (out / CHECKPOINT).is_file():
+    if CHECKPOINT in names:
         state = read_state(out / CHECKPOINT)
-    elif (out / RECORD).is_file():
+    elif RECORD in names:
         state = read_json(out / RECORD, State)
-    elif not changed or not (out / LOSSES).is_file():
-        return state  # killed before its first checkpoint: start again
-    before, after = _facts(state), _facts(new)
+    changed = differences(with_device(load_config(out / native.CONFIG, TrainConfig)), config)
     changed += [
-        f"{key}: {show_json(before.get(key))} → {show_json(after.get(key))}"
-        for key in {**before, **after}
-        if before.get(key) != after.get(key)
+        f"{key}: {show_json(state.data.get(key))} → {show_json(new.data.get(key))}"
+        for key in {**state.data, **new.data}
+        if state.data.get(key) != new.data.get(key)
     ]
-    if changed:
+    if changed and (state is not new or LOSSES in names):
         fix = "choose another folder, or give the same options and data as before"
         raise UserError(out, f"holds another training ({'; '.join(changed)})", fix)
     return state
-
-
-def _facts(state: State) -> dict[str, Any]:
-    """Everything about the data of a training that decides it."""
-    facts = {f"{key} of stage '{stage['name']}'": value for stage in state.stages for key, value in stage.items()}
-    sets = [*(f"stage '{stage['name']}'" for stage in state.stages), "validation"]
-    facts |= {f"samples and masks of {what}": digest for what, digest in zip(sets, state.data, strict=False)}
-    return {**facts, "validation (samples, steps between)": state.validation}

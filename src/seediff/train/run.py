@@ -34,20 +34,20 @@ from ..files.outputs import write_atomic, write_tensors
 from ..metrics.confusion import Confusion
 from .data import Decoded, Pair, Stage, batches
 from .models import Network, Trainee, average_losses, build_network, parameter_groups, with_queries
-from .plan import Data, check_stages, describe_stage, plan_training
+from .plan import Data, check_stages, plan_training
 from .predict import Segmenter
 from .processes import Interrupts, Processes, find_processes
 from .record import (
     CHECKPOINT,
     LOSSES,
     RECORD,
-    Losses,
     State,
+    add_losses,
     find_state,
     model_card,
     read_checkpoint,
     read_losses,
-    read_state,
+    start_losses,
     write_checkpoint,
 )
 
@@ -104,48 +104,41 @@ def train(
     validate_every: int | None = None,
     save_every: int = 500,
     workers: int | None = None,
-    keep: Callable[[int], None] | None = None,
+    keep: Callable[[int], None] = lambda steps: None,
 ) -> TrainResult:
     """Train on the stages one after the other and write the network to `out`. Continues an unfinished training there.
 
-    validation: samples whose mIoU, over all classes and the background, decides which network is kept. It is measured
-    every
-        `validate_every` steps (None: once per epoch, at least 50 steps apart) and at the end of each stage.
-    save_every: steps between checkpoints; each new best network has one, too. workers: threads that read images ahead;
-    None: one per core,
-        at most 8; 0: none.
-    keep: called with the number of saved steps, by the first process, at the start and after every checkpoint.
+    validation: samples whose mIoU, over all classes and the background, decides which network is kept; measured every
+    `validate_every` steps (None: once per epoch, at least 50 steps apart) and at the end of each stage. save_every:
+    steps between checkpoints; each new best network has one, too. workers: threads that read images ahead; None: one
+    per core, at most 8; 0: none. keep: called with the number of saved steps, by the first process, at the start and
+    after every checkpoint.
 
     An interrupt (SIGINT) finishes and saves the current step, then stops. A second one, at least a second later, stops
     at once. Raises UserError, before any step, for unusable data and for a folder with another training, or one on
     other data.
     """
     config = with_queries(with_device(config))
-    data = check_stages(stages, validation)
+    every = [validate_every or max(50, round(len(stage.items) / config.batch_size)) for stage in stages]
+    data = check_stages(stages, validation, config.batch_size) | {"steps between validations": every}
     processes = find_processes(config.device)
     if config.batch_size % (processes.count * config.accumulate):
-        raise UserError(
-            "batch_size",
-            f"{config.batch_size}: cannot be divided among {processes.count} processes × {config.accumulate} parts",
+        problem = (
+            f"{config.batch_size}: cannot be divided among {processes.count} processes × {config.accumulate} parts"
         )
-    every = [validate_every or max(50, round(len(stage.items) / config.batch_size)) for stage in stages]
-    new = State(
-        stages=[describe_stage(stage, config) for stage in stages], validation=[len(validation), *every], data=data
-    )
+        raise UserError("batch_size", problem)
     with open_folder(out) if processes.first else nullcontext():
-        state = find_state(out, config, new) if processes.first else new
+        processes.wait()  # until the first has locked the folder, and until all have looked into it
+        state = find_state(out, config, State(data=data))
         processes.wait()
         if (out / native.CARD).is_file():
             if processes.first:
                 (out / CHECKPOINT).unlink(missing_ok=True)  # a run that was killed after the card left it
             return _result(out, state, 0.0, 0)
-        if not processes.first:  # the first process has just checked it
-            state = read_state(out / CHECKPOINT) if (out / CHECKPOINT).is_file() else new
-        elif not (out / CHECKPOINT).is_file():
+        if processes.first and not state.step:
             write_atomic(out / native.CONFIG, config.to_toml().encode())
             write_atomic(out / native.CLASSES, native.classes_text(stages[0].classes))
-        processes.wait()
-        keep = keep if keep is not None and processes.first else lambda steps: None
+        keep = keep if processes.first else lambda steps: None
         keep(state.step)
         # Every step is seeded; the caller's random numbers go on as if nothing had happened
         device = torch.device(config.device or "cpu")
@@ -187,27 +180,26 @@ class _Training:
             self.average = {k: v.to(self.device) for k, v in average.items()} if average else None
         self.called = processes.prepare(self.trainee)
         self.validation = Decoded(validation, len(stages[0].classes)) if validation and processes.first else None
-        self.losses = Losses(out / LOSSES, state.step) if processes.first else None
+        if processes.first:
+            start_losses(out / LOSSES, state.step)
 
     def run(self, progress: Progress | None, workers: int) -> TrainResult:
-        begun, first_step = time.perf_counter(), self.state.step
-        counts = [stage.step_count(self.config.batch_size) for stage in self.stages]
-        start = 0
+        begun, first_step, start = time.perf_counter(), self.state.step, 0
+        total = sum(stage.step_count(self.config.batch_size) for stage in self.stages)
         with self.interrupts.held():
-            for number, (stage, count) in enumerate(zip(self.stages, counts, strict=True)):
-                done = min(max(self.state.step - start, 0), count)
-                if done < count:
-                    self._run_stage(number, stage, start, done, sum(counts), progress, workers)
-                start += count
+            for number, stage in enumerate(self.stages):
+                self._run_stage(number, stage, start, total, progress, workers)
+                start += stage.step_count(self.config.batch_size)
         seconds = time.perf_counter() - begun
         self._finish()
         return _result(self.out, self.state, seconds, (self.state.step - first_step) * self.config.batch_size)
 
     def _run_stage(
-        self, number: int, stage: Stage, start: int, done: int, total: int, progress: Progress | None, workers: int
+        self, number: int, stage: Stage, start: int, total: int, progress: Progress | None, workers: int
     ) -> None:
+        """The steps of a stage that are not done yet. start: the number of steps before the stage."""
         config, count = self.config, stage.step_count(self.config.batch_size)
-        validate_every = self.state.validation[1 + number]
+        done = max(self.state.step - start, 0)
         share = (self.processes.rank, self.processes.count)
         reading = batches(stage, number, config, first=done, share=share, workers=workers)
         shown = ""
@@ -216,24 +208,26 @@ class _Training:
             losses, norm = self.step(next(reading), rate)
             self.state.step = now = start + step + 1
             if not math.isfinite(sum(losses.values())):
-                raise UserError(
-                    f"step {now}: the loss is not a number; lower learning_rate ({config.learning_rate}), or use dtype"
-                    " float32"
-                )
-            last = step == count - 1
-            miou = None
-            if self.validation is not None and ((step + 1) % validate_every == 0 or last):
+                lower = f"lower learning_rate ({config.learning_rate}), or use dtype float32"
+                raise UserError(f"step {now}: the loss is not a number; {lower}")
+            last, miou = step == count - 1, None
+            every = self.state.data["steps between validations"][number]
+            if self.validation is not None and ((step + 1) % every == 0 or last):
                 miou = self._validate(start)
                 shown = f", mIoU {miou:.3f}"
             stop = self.processes.any(self.interrupts.asked)
-            if self.losses is not None:
-                self.losses.add(now, stage.name, rate * config.learning_rate, losses, norm, miou)
+            if self.processes.first:
+                add_losses(self.out / LOSSES, now, stage.name, rate * config.learning_rate, losses, norm, miou)
                 # A new best network, too: on CUDA, its step done again after a kill would measure something slightly
                 # different.
                 if now % self.save_every == 0 or last or stop or self.state.best_step == now:
-                    self._save()
-            if progress is not None and self.processes.first:
-                progress(now, total, f"{stage.name}: " + ", ".join(f"{k} {v:.2f}" for k, v in losses.items()) + shown)
+                    write_checkpoint(
+                        self.out / CHECKPOINT, self.trainee, self.optimizer, self.average, asdict(self.state)
+                    )
+                    self.keep(now)
+                if progress is not None:
+                    named = ", ".join(f"{k} {v:.2f}" for k, v in losses.items())
+                    progress(now, total, f"{stage.name}: {named}{shown}")
             if stop:
                 self.processes.wait()  # a launcher kills all processes when one ends, so wait for the checkpoint
                 raise KeyboardInterrupt
@@ -294,10 +288,6 @@ class _Training:
         )
         write_atomic(self.out / "config.json", (json.dumps(about, indent=2) + "\n").encode())
 
-    def _save(self) -> None:
-        write_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer, self.average, asdict(self.state))
-        self.keep(self.state.step)
-
     def _finish(self) -> None:
         if self.processes.first:
             if self.validation is None:
@@ -305,7 +295,7 @@ class _Training:
             parameters = sum(p.numel() for p in self.network.parameters())
             write_atomic(self.out / RECORD, (json.dumps(asdict(self.state), indent=2) + "\n").encode())
             rows = read_losses(self.out / LOSSES)
-            card = model_card(self.config, self.state, rows, parameters)
+            card = model_card(self.config, self.stages, self.state, rows, parameters)
             write_atomic(self.out / native.CARD, card.encode())  # marks the training as finished
             (self.out / CHECKPOINT).unlink(missing_ok=True)
         self.processes.wait()

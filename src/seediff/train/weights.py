@@ -17,7 +17,7 @@ import msgspec
 from torch import nn
 from transformers.utils import logging
 
-from ..config.names import BACKGROUND, MAX_CLASSES
+from ..config.names import BACKGROUND
 from ..config.train import LARGEST_SIDE
 from ..dataset.rows import check_class_list
 from ..errors import UserError, first_line
@@ -49,18 +49,14 @@ def read_about(folder: Path, kinds: Collection[str]) -> tuple[About, tuple[str, 
     """config.json of a segmenter, and its classes without the background. Raises UserError like `read_settings`."""
     path = folder / "config.json"
     about = fit(read_settings(path, kinds), About, str(path))
-    count = len(about.id2label)
-    names = [about.id2label.get(str(i)) for i in range(min(count, MAX_CLASSES + 2))]
-    if None in names or not 2 <= count <= MAX_CLASSES + 1:
-        raise UserError(
-            f"{path}: id2label must name 0, 1, 2, … in turn, up to {MAX_CLASSES}, not {show_json(about.id2label)}"
-        )
+    names = tuple(about.id2label.get(str(i), "") for i in range(len(about.id2label)))
+    if len(names) < 2 or "" in names:
+        raise UserError(f"{path}: id2label must name 0, 1, 2, … in turn, not {show_json(about.id2label)}")
     if names[0] != BACKGROUND:
         problem = f"class 0 must be '{BACKGROUND}', not {show_json(names[0])}"
         raise UserError(f"{path}: {problem}; only segmenters of `seediff train` can be used")
-    classes = tuple(str(name) for name in names[1:])
-    check_class_list(classes, f"{path}: id2label")
-    return about, classes
+    check_class_list(names[1:], f"{path}: id2label")
+    return about, names[1:]
 
 
 def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
@@ -72,9 +68,7 @@ def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
     check_settings(path, settings)
     backbone = settings.get("backbone_config") or {}
     if not isinstance(backbone, dict) or backbone.get("model_type", "swin") not in BACKBONES:
-        raise UserError(
-            f"{path}: model_type of backbone_config = {show_json(backbone)} must be {' or '.join(BACKBONES)}"
-        )
+        raise UserError(f"{path}: model_type of backbone_config = {show_json(backbone)} must be resnet or swin")
     if settings.get("backbone") is not None:
         raise UserError(f"{path}: backbone = {show_json(settings['backbone'])} names another model; remove that key")
     for key, value in (*settings.items(), *backbone.items()):
@@ -92,14 +86,8 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
         read_header(folder / WEIGHTS, "there is no such file; weights are read in safetensors alone, never as pickles")
     try:
         with _without_bars():
-            network, info = kind.from_pretrained(
-                source,
-                ignore_mismatched_sizes=True,
-                use_safetensors=True,
-                output_loading_info=True,
-                **OWN_ATTENTION,
-                **options,
-            )
+            how = {"ignore_mismatched_sizes": True, "use_safetensors": True, "output_loading_info": True}
+            network, info = kind.from_pretrained(source, **how, **OWN_ATTENTION, **options)
     except Exception as error:  # a modified configuration can raise nearly anything
         raise UserError(f"{where}: cannot be loaded as {kind.__name__} ({first_line(error)})") from error
     _check_loaded(info, network, where, initial)
@@ -131,9 +119,9 @@ def _check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, initi
         head_names = {name for name in names if name.startswith(head)}
         missing -= head_names if head_names <= missing else set()
     if missing:
+        count = f"{len(missing)} of {len(names)}"
         raise UserError(
-            f"{where}: {len(missing)} of {len(names)} tensors are not in its weights, the first {min(missing)}; they"
-            " are of another network"
+            f"{where}: {count} tensors are not in its weights, the first {min(missing)}; of another network"
         )
     for name, *shapes in info.get("mismatched_keys") or ():
         file_shape, network_shape = (tuple(shape) for shape in shapes)
