@@ -43,6 +43,7 @@ def test_folder_with_class_names(tmp_path: Path, listing: str, classes: tuple[st
 
 def test_id_0_that_no_class_has(tmp_path: Path):
     save_map(tmp_path / "a.png", [[0, 1, 255]])
+    assert open_labels(tmp_path, void=[0]).read("a").tolist() == [[-1, 1, -1]]
     (tmp_path / "classes.txt").write_text("unlabeled\ntumor\n")
     assert open_labels(tmp_path).read("a").tolist() == [[-1, 1, -1]]
 
@@ -70,8 +71,8 @@ def test_voc(tmp_path: Path):
         assert (labels.layout, labels.classes) == ("voc", VOC_CLASSES)
         assert list(labels.files) == ["2007_000129", "2008_000001"]  # what val.txt does not list is not evaluated
     assert labels.read("2007_000129").tolist() == [[0, 20, -1]]
-    assert "Pascal VOC" in labels.about
-    assert "2 images, 21 classes" in labels.about
+    assert labels.about.startswith("Pascal VOC in ")
+    assert labels.about.endswith("val: 2 images, 21 classes")
 
 
 def test_names_with_spaces_and_lines_that_say_more_than_a_name(tmp_path: Path):
@@ -83,15 +84,13 @@ def test_names_with_spaces_and_lines_that_say_more_than_a_name(tmp_path: Path):
 COCO_NAMES = ("000000000139", "000000000285")
 
 
-@pytest.mark.parametrize(
-    "below", ["annotations/val2017", "dataset/annotations/val2017", "stuffthingmaps_trainval2017/val2017", "val2017"]
-)
+@pytest.mark.parametrize("below", ["dataset/annotations/val2017", "val2017"])
 def test_coco_stuff(tmp_path: Path, below: str):
     # person, microwave, banner, wood and water-other in COCO-Stuff's pixel maps: published ids 1, 78, 92, 182, 178,
     # less one.
     save_map(tmp_path / below / f"{COCO_NAMES[0]}.png", [[0, 77, 91, 181, 177, 255]], palette=False)
-    save_map(tmp_path / below / f"{COCO_NAMES[1]}.png", [[0]], palette=False)
-    save_map(tmp_path / below / f"{COCO_NAMES[1]}_labelTrainIds.png", [[200]])  # what other programs leave there
+    save_map(tmp_path / below / f"{COCO_NAMES[1]}.png", [[200]], palette=False)
+    save_map(tmp_path / below / f"{COCO_NAMES[1]}_labelTrainIds.png", [[0]])  # what other programs leave there
     for folder in (tmp_path, tmp_path / below):
         labels = open_labels(folder)
         assert (labels.layout, labels.classes) == ("coco-stuff", coco_stuff.COARSE)
@@ -99,7 +98,7 @@ def test_coco_stuff(tmp_path: Path, below: str):
     names = [coco_stuff.COARSE[i] if i >= 0 else "" for i in labels.read(COCO_NAMES[0])[0]]
     assert names == ["person-things", "appliance-things", "textile-stuff", "solid-stuff", "water-stuff", ""]
     with pytest.raises(UserError, match="unknown label ids 200"):
-        open_labels(save_map(tmp_path / "c" / "val2017" / "000000000001.png", [[200]]).parents[1]).read("000000000001")
+        labels.read(COCO_NAMES[1])
 
 
 def test_coco_stuff_mapping():
@@ -134,21 +133,19 @@ def test_coco_stuff_own_label_list_is_checked(tmp_path: Path):
 
 def test_cityscapes(tmp_path: Path):
     ids = [[0, 6, 7, 33, 26, 23]]
-    save_cityscapes(tmp_path, {"frankfurt/frankfurt_000000_000294": ids, "lindau/lindau_000000_000019": [[7]]})
+    save_cityscapes(tmp_path, {"frankfurt/frankfurt_000000_000294": ids, "lindau/lindau_000000_000019": [[34]]})
     for folder in (tmp_path, tmp_path / "gtFine", tmp_path / "gtFine" / "val"):
         labels = open_labels(folder)
         assert (labels.layout, labels.classes) == ("cityscapes", CITYSCAPES_CLASSES)
         assert list(labels.files) == ["frankfurt/frankfurt_000000_000294", "lindau/lindau_000000_000019"]
     found = labels.read("frankfurt/frankfurt_000000_000294")[0]
     assert [labels.classes[i] if i >= 0 else "" for i in found] == ["", "", "road", "bicycle", "car", "sky"]
-    assert len(labels.classes) == 27
+    with pytest.raises(UserError, match="unknown label ids 34"):
+        labels.read("lindau/lindau_000000_000019")
     with pytest.raises(UserError, match=r"split: train: .*; parts of Cityscapes there: val"):
         open_labels(tmp_path, split="train")
     save_cityscapes(tmp_path, {"ulm/a": ids}, "train")
     assert list(open_labels(tmp_path / "gtFine" / "train").files) == ["ulm/a"]
-    labels = open_labels(save_cityscapes(tmp_path / "more", {"a/b": [[34]]}))
-    with pytest.raises(UserError, match="unknown label ids 34"):
-        labels.read("a/b")
 
 
 @pytest.mark.parametrize(
@@ -215,22 +212,11 @@ def test_camvid_is_known_by_its_folders(tmp_path):
         assert (labels.layout, labels.classes, list(labels.files)) == ("camvid", CAMVID_CLASSES, ["a"])
         assert labels.read("a").tolist() == [[0, 10, -1, -1]]
     assert list(open_labels(root, split="val").files) == list(open_labels(root / "valannot").files) == ["b"]
-    with pytest.raises(UserError, match="parts of CamVid there: val, test"):
-        open_labels(root, split="train")
     with pytest.raises(UserError, match="void: is for plain folders; camvid labels"):
         open_labels(root, void=[11])
-    save_map(root / "testannot" / "c.png", [[12]])
-    with pytest.raises(UserError, match="unknown label ids 12, "):
-        open_labels(root).read("c")
 
 
 def test_a_folder_of_that_name_with_classes_of_its_own_is_none_of_camvids(tmp_path):
     save_map(tmp_path / "trainannot" / "a.png", [[0, 11]])
     (tmp_path / "trainannot" / "classes.txt").write_text("".join(f"c{i}\n" for i in range(12)))
     assert open_labels(tmp_path / "trainannot").read("a").tolist() == [[0, 11]]
-
-
-def test_void_ids_that_are_asked_for(tmp_path):
-    save_map(tmp_path / "a.png", [[0, 11, 255]])
-    assert open_labels(tmp_path).read("a").tolist() == [[0, 11, -1]]
-    assert open_labels(tmp_path, void=[0, 11]).read("a").tolist() == [[-1, -1, -1]]

@@ -21,30 +21,21 @@ def test_what_the_file_says(tmp_path):
     export("cvat", CLASSES, some(), tmp_path / "set", objects=True)
     root = ElementTree.parse(tmp_path / "set/annotations.xml").getroot()
     named = [label.findtext("name") for label in root.find("meta/task/labels")]
-    assert (
-        named
-        == [*CLASSES, "ignore"]
-        == [label["name"] for label in json.loads((tmp_path / "set/labels.json").read_text())]
-    )
+    listed = [label["name"] for label in json.loads((tmp_path / "set/labels.json").read_text())]
+    assert named == listed == [*CLASSES, "ignore"]
     for number, (image, truth) in enumerate(zip(root.findall("image"), some(), strict=True)):
         labels = truth.label_map
-        assert image.attrib == {
-            "id": str(number),
-            "name": f"{truth.name}.{truth.suffix}",
-            "width": "30",
-            "height": "20",
-        }
+        name = f"{truth.name}.{truth.suffix}"
+        assert image.attrib == {"id": str(number), "name": name, "width": "30", "height": "20"}
         assert len(image.findall("mask")) == len(find_objects(labels).class_ids) + bool((labels == 255).any())
         for mask in image.findall("mask"):
             counts = [int(count) for count in mask.get("rle").split(", ")]
-            box = [int(mask.get(name)) for name in ("left", "top", "width", "height")]
-            assert sum(counts) == box[2] * box[3]
-            inside = np.repeat(np.arange(len(counts)) % 2, counts).reshape(box[3], box[2]) > 0
+            left, top, width, height = (int(mask.get(name)) for name in ("left", "top", "width", "height"))
+            inside = np.repeat(np.arange(len(counts)) % 2, counts).reshape(height, width) > 0
             value = {"ignore": 255, **{name: i for i, name in enumerate(CLASSES, 1)}}[mask.get("label")]
-            assert (labels[box[1] : box[1] + box[3], box[0] : box[0] + box[2]][inside] == value).all()
-            assert all(
-                edge.any() for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1])
-            )  # the box is no larger than the mask
+            assert (labels[top : top + height, left : left + width][inside] == value).all()
+            # The box is no larger than the mask.
+            assert all(edge.any() for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
 
 
 def test_splits_are_subsets(tmp_path):
@@ -136,11 +127,9 @@ def test_damage(tmp_path, shapes, message):
     [
         (lambda text: text.replace('name="a.png"', 'name="../../a.png"'), "'name' leads out of the dataset folder"),
         (lambda text: text.replace('name="a.png"', 'name=""'), "'name' must be the path of a picture"),
-        (lambda text: text.replace('name="a.png"', 'name="b.png"'), 'there is no picture "b.png" in'),
         (lambda text: text.replace('width="6"', 'width="60"'), r"is \(4, 60\), but its picture"),
         (lambda text: text.replace("<label>", "<lable>").replace("</label>", "</lable>"), "names no labels"),
         (lambda text: text.replace("<image", "<track/><image"), "has tracks, which are of a video"),
-        (lambda text: text.replace("dog", "cat"), "class 'cat' is there twice"),
         (lambda text: re.sub("(<image .*</image>)", r"\1\1", text), "two samples are called 'a'"),
     ],
 )

@@ -124,7 +124,6 @@ def test_pictures_are_where_the_files_say_or_within_them(tmp_path):
         ({"label": "cow"}, 'shape 1: is of the label "cow"'),
         ({"points": [[1, 1], [2, 2]]}, "shape 1: a polygon"),
         ({"points": [[1, 1], [1e9, 2], [3, 3]]}, "shape 1: a corner"),
-        ({"shape_type": "circle"}, "shape 1: a circle"),
         ({"shape_type": "mask", "points": [[1, 1], [3, 3]], "mask": "eJw="}, "shape 1: mask: "),
     ],
 )

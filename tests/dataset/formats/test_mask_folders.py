@@ -82,7 +82,6 @@ def test_a_palette_of_vocs_colours_in_another_order(tmp_path):
         ([0, 0, 0, 128, 0, 0], [[0, 1, 1]]),
         ([224, 224, 192, 128, 0, 0], [[255, 1, 1]]),
         ([9, 9, 9, 0, 0, 0], [[0, 1, 1]]),
-        ([255, 255, 255, 0, 0, 0], [[0, 1, 1]]),
     ):
         picture.putpalette(palette)
         picture.save(tmp_path / "SegmentationClass/a.png")
@@ -95,7 +94,6 @@ def test_a_palette_of_vocs_colours_in_another_order(tmp_path):
         ("unlabeled\ntumor\nstroma\n", ("tumor", "stroma"), [[255, 1, 2]]),
         ("__ignore__\n_background_\ntumor\nstroma\n", ("tumor", "stroma"), [[0, 1, 2]]),
         ("Background\ntumor\nvoid\n", ("tumor", "void"), [[0, 1, 2]]),
-        ("tumor\nstroma\n", ("tumor", "stroma"), [[0, 1, 2]]),
         ("0 tumor\n1 background\n2 stroma\n", ("tumor", "stroma"), [[1, 0, 2]]),
     ],
 )
@@ -145,13 +143,10 @@ def test_what_is_missing_is_said(tmp_path):
     imported("masks", tmp_path, classes=("dog", "cat"), note=notes.append)
     assert notes[0].startswith("1 of 2 pictures have no mask")
     save_map(tmp_path / "masks/c.png", LABELS)
-    with pytest.raises(
-        UserError, match=r"c.png: is a mask, but there is no picture of its name in .*images; --skip-missing leaves out"
-    ):
+    with pytest.raises(UserError, match=r"c.png: is a mask, but there is no picture of its name in .*images; --skip"):
         imported("masks", tmp_path, classes=("dog", "cat"))
-    assert [
-        one.name for one in imported("masks", tmp_path, classes=("dog", "cat"), skip_missing=True, note=notes.append)[1]
-    ] == ["a"]
+    read = imported("masks", tmp_path, classes=("dog", "cat"), skip_missing=True, note=notes.append)[1]
+    assert [one.name for one in read] == ["a"]
     assert notes[-1] == "labels whose picture is not there, left out: 1"
     with pytest.raises(UserError, match=r"has no images/ and masks/ with PNG masks, and no NAME_mask.png"):
         imported("masks", tmp_path / "images", classes=("dog",))

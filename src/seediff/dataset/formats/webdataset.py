@@ -35,13 +35,14 @@ MASK, JSON = "mask.png", "json"
 PICTURES = ("jpg", "jpeg", "png")
 LIMITS = {**dict.fromkeys((*PICTURES, MASK), PICTURE), JSON: LIST}
 """The members of a sample that are read, and the maximum bytes of each. Of other members, only the names are read."""
+SHARD = 10_000
+"""Maximum number of samples in a file."""
 
 
-def write(export: Export, *, shard_size: int = 500_000_000, shard_samples: int = 10_000) -> None:
-    """WebDataset's tar files. shard_size: maximum size of a file in bytes; only a single large sample may exceed it.
-    shard_samples: maximum number of samples per file."""
-    if shard_size < 1 or shard_samples < 1:
-        raise UserError(f"shard_size = {shard_size}, shard_samples = {shard_samples}: must be at least 1")
+def write(export: Export, *, shard_size: int = 500_000_000) -> None:
+    """WebDataset's tar files. shard_size: maximum size of a file in bytes; only a single large sample may exceed it."""
+    if shard_size < 1:
+        raise UserError("shard_size", f"{shard_size} must be at least one byte")
     export.put(native.CLASSES, native.classes_text(export.classes))
     members = (_members(one) for one in export.placed(palette, key=lambda name, split: name))
     next_one = next(members, None)
@@ -49,7 +50,7 @@ def write(export: Export, *, shard_size: int = 500_000_000, shard_samples: int =
         path, size, samples = export.folder / f"{export.files - 1:06d}.tar", 0, 0
         export.files += 1
         with name_errors(path), path.open("xb") as shard:
-            while next_one and samples < shard_samples and not (samples and size + len(next_one) > shard_size):
+            while next_one and samples < SHARD and not (samples and size + len(next_one) > shard_size):
                 shard.write(next_one)
                 size, samples = size + len(next_one), samples + 1
                 next_one = next(members, None)
