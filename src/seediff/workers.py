@@ -42,8 +42,8 @@ def in_threads(
     arguments: Sequence[Argument],
     follow: Callable[[Sequence[Argument]], Iterable[Argument]] = iter,
 ) -> Iterator[Result]:
-    """`map` in at most eight threads, for work that releases Python's lock, such as Pillow's, zlib's and hashlib's.
-    follow: wraps the arguments, to show progress."""
+    """`map` in at most eight threads, for work that releases Python's lock. follow: wraps the arguments, to show
+    progress."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(function, arguments)
         try:
@@ -58,12 +58,9 @@ def in_threads(
 def in_order(
     function: Callable[[Argument], Result], workers: int, *, chunk: int = 1
 ) -> Iterator[Callable[[Iterable[Argument]], Iterable[Result]]]:
-    """A `map` for one function: in this process, or in several `workers`, which start with the first arguments and end
-    with the block.
-
-    With several, the function, its arguments and its results must be picklable. chunk: the number of arguments sent
-    together; use more for a quick function. Raises UserError if `workers` is below 1 or a worker dies, and whatever the
-    function raises.
+    """A `map` for one function: in this process, or in several `workers`, which end with the block; then the function,
+    its arguments and its results must be picklable. chunk: the number of arguments sent together. Raises UserError if
+    `workers` is below 1 or a worker dies, and whatever the function raises.
     """
     check_workers(workers)
     if workers == 1:
@@ -100,8 +97,8 @@ def _results(pool: ProcessPoolExecutor, ahead: int, chunk: int, arguments: Itera
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Processes started in the block ignore Ctrl-C, which a terminal sends to every process, also to one that is still
-    importing. A Ctrl-C during the block takes effect in this process at its end."""
+    """Processes started in the block ignore Ctrl-C, also while they import; in this process it takes effect at its
+    end."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -123,7 +120,7 @@ def _begin(function: Callable[[Any], Any]) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process when the process that started it is killed; otherwise it would wait for work forever."""
+    """When the process that started this one is killed; otherwise this one would wait for work forever."""
     if parent := multiprocessing.parent_process():
         parent.join()
     os._exit(1)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+import torch
 from fake_engine import fake_draw
 from interrupted import check_interrupted, contents
 from patience import PATIENCE
@@ -25,7 +26,6 @@ from seediff.errors import UserError
 from seediff.files.output_folders import Url
 from seediff.files.photographs import find_photos
 from seediff.run import generate as run_module
-from seediff.run import loop as loop_module
 from seediff.run.augment import augment
 from seediff.run.generate import generate
 from seediff.run.loop import Engine
@@ -157,7 +157,7 @@ def test_only_cuda_writes_while_it_draws(tmp_path, monkeypatch, device, here):
     threads = set()
     real = TinyJob.write
     monkeypatch.setattr(TinyJob, "write", lambda *given: threads.add(threading.current_thread()) or real(*given))
-    monkeypatch.setattr(loop_module, "_cuda", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     tiny(tmp_path / "out", config=TinyConfig(device=device))
     assert (threads == {threading.current_thread()}) is here
 

@@ -1,8 +1,7 @@
-"""Runs a job in several processes, also on several machines: Ray actors that each load the model once and make batch
-after batch.
+"""Runs a job on several machines: Ray actors that each load the model once, and write batch after batch.
 
-This process hands out numbers of batches and commits the batches that are made; workers write the files directly to the
-output. A worker that dies, alone or with its machine, is replaced, and its batch goes to the next free worker.
+This process hands out numbers of batches and commits those that are made. A worker that dies is replaced, and its batch
+goes to the next free worker.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from .loop import AnyJob, Engine, Made, Say
 from .output import BatchRecord, Place, open_place
 
 ATTEMPTS = 3
-"""The run gives up after this many deaths of workers at the same batch, or while they load the model."""
+"""The run gives up after so many deaths of workers at one batch, or while they load the model."""
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's future default; without it Ray warns
 }
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Has a cluster listen on 127.0.0.1 alone, as one on this machine alone should. Ray offers this only for systems whose
-firewall would ask; it replaces `_node_ip_address="127.0.0.1"` by the address that other machines reach.
+"""Has a cluster of this machine listen on 127.0.0.1 alone. Ray replaces `_node_ip_address="127.0.0.1"` by the address
+that other machines reach.
 """
 OWN = {"object_store_memory": 512_000_000, "include_dashboard": False, "_system_config": {"worker_niceness": 0}}
 """Of a cluster of the run's own: room for the job and records of batches, and this process's priority for workers."""
@@ -83,7 +82,7 @@ class Ray(Engine):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End all workers; idle workers remove their scratch folders first."""
+        """Ends all workers; idle workers remove their scratch folders first."""
         import ray
 
         leaving = [actor.close.remote() for actor in self.idle]
@@ -98,9 +97,7 @@ class Ray(Engine):
             self.connected = False
 
     def resolve(self, config: Config) -> Config:
-        """Resolves for the cluster's machines, which may differ from this one. `cuda:1` becomes `cuda`: a worker sees
-        one GPU.
-        """
+        """For the cluster's machines, which may differ from this one. A worker sees one GPU, whatever its number."""
         from ..devices import default_device
         from ..models.info import usual_dtype
 
@@ -113,9 +110,7 @@ class Ray(Engine):
         return replace(config, device=device, dtype=dtype, threads=threads)
 
     def share(self, config: BatchConfig) -> tuple[int, dict[str, float]]:
-        """The number of workers, and the resources that each takes. Raises UserError if the device is cuda and there is
-        no GPU.
-        """
+        """The number of workers, and the resources that each takes. Raises UserError for cuda without a GPU."""
         there = resources()
         if (config.device or "").startswith("cuda"):
             if not there["GPU"]:
@@ -167,8 +162,7 @@ class Ray(Engine):
             self.pending[actor.make.remote(number)] = actor, number
 
     def _wait(self) -> tuple[int, BatchRecord, Mapping[str, float]] | None:
-        """Wait for a worker, at most LOOK seconds, and return the batch that it made, with its seconds. Notes a loaded
-        model, and replaces a dead worker. Raises UserError after ATTEMPTS deaths."""
+        """Wait for a worker, at most LOOK seconds, and return the batch that it made, with its seconds."""
         import ray
         from ray.exceptions import RayError, RayTaskError
 
@@ -212,8 +206,8 @@ class _Actor:
         self.stack = ExitStack()
 
     def load(self, work: tuple[AnyJob, Out, str, dict[str, MethodFacts]]) -> str:
-        """Load the model, and return the fingerprint of its weights. work: the job, the output, the folder where the
-        run was started, so that relative paths mean the same here, and mask methods of one's own."""
+        """Returns the fingerprint of the weights. work: the job, the output, the folder where the run was started, so
+        that relative paths mean the same, and mask methods of one's own."""
         self.job, out, folder, methods = work
         METHOD_FACTS.update(methods)
         self.job.device = None  # a worker sees one GPU, whatever number the user named
@@ -239,14 +233,14 @@ def check_answers(address: str | None) -> None:
 
 
 def resources() -> Counter[str]:
-    """The sum of the resources of all machines in the cluster: CPU, GPU, …"""
+    """CPU, GPU, … of all machines in the cluster."""
     import ray
 
     return Counter(ray.cluster_resources())
 
 
 def largest_node() -> int:
-    """The number of cores of the machine that has the most."""
+    """Cores of the machine that has the most."""
     import ray
 
     return int(max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=1))

@@ -1,7 +1,7 @@
 """`evaluate masks`: scores a model's masks of labelled photographs under several protocols (evaluate/masks.py).
 
 The words of a prompt share a softmax, so attention to a word depends on the others. Therefore every list of classes has
-a capture of its own: the classes of the truth, and all classes. Equal lists of one picture share a capture.
+a capture of its own.
 """
 
 from __future__ import annotations
@@ -152,9 +152,8 @@ def evaluate_masks(
 
 
 def words_of(classes: Protocol, class_map: Mapping[str, str], model: str, base: str | None = None) -> dict[str, int]:
-    """Word for the prompt → class id, in the order of ids. The words are those of `class_map`; for other classes their
-    names, or the names in the vocabulary of a model that has one. Raises UserError if no class has a word, or for a map
-    that does not fit."""
+    """Word for the prompt → class id, by id: the words of `class_map`; for other classes their names, or those in the
+    vocabulary of a model that has one. Raises UserError if no class has a word, or for a map that does not fit."""
     candidates = list(dict.fromkeys([*class_map, *(find_settings(model, base).classes or classes.classes)]))
     table = classes.predicted_table(dict(enumerate(candidates)), class_map, f"model '{model}'")
     words: dict[str, int] = {}
@@ -168,9 +167,8 @@ def words_of(classes: Protocol, class_map: Mapping[str, str], model: str, base: 
 def read_labelled(
     photos: Path, data: EvaluationSet, classes: Protocol, most: int | None
 ) -> tuple[list[tuple[Path, Sample]], np.ndarray]:
-    """The samples, with photographs from a folder and truths in the protocol's ids, and the number of pixels of each
-    class in each picture, (pictures, C). Reads all files. most: use only this many pictures, evenly spaced; None: all.
-    Raises UserError."""
+    """The photographs and samples, with truths in the protocol's ids, and the number of pixels of each class in each
+    picture, (pictures, C). Reads all files. Raises UserError."""
     table = classes.truth_table(data.classes, data.about)
     paths = {photo.name.removesuffix(PHOTO_ENDING): photo.path for photo in find_photos(photos).photos}
     if missing := [sample.name for sample in data.samples if sample.name not in paths]:

@@ -37,7 +37,7 @@ Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["
 """Specs → an image (H, W, 3) uint8 and attention maps for each. The same specs must always give the same."""
 PROMPTS_SHOWN = 8
 BYTES_PER_PIXEL = {"png": 1.9, "jpg": 0.7}
-"""Bytes per pixel of generated images; Stable Diffusion's photographs and `mini`'s scenes are within a third of it."""
+"""Stable Diffusion's photographs and `mini`'s scenes are within a third of it."""
 MASK_BYTES_PER_PIXEL, SOFT_BYTES_PER_PIXEL = 0.04, 0.5
 
 
@@ -102,9 +102,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", Captured]):
 
     @cached_property
     def batches(self) -> Mapping[int, Sequence[SampleSpec]]:
-        """The batches of the configuration; then one per sample that is drawn again, so that its bytes depend on no
-        other sample.
-        """
+        """Those of the configuration; then one per sample that is drawn again, so that it depends on no other."""
         whole, size, seed = super().batches, self.config.batch_size, self.config.seed
         again = self.redrawn.items()
         return {**whole, **{again_number(i): [redraw(whole[i // size][i % size], seed, times)] for i, times in again}}
@@ -135,9 +133,8 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", Captured]):
         return images, maps
 
     def capture(self, batch: Sequence[SampleSpec]) -> Captured:
-        """Draws a batch. With `reject`, samples for which there are `reasons` are drawn again together, as a smaller
-        batch, until none is left or the attempts are used up: the configuration alone decides which samples are in
-        these batches. A sample that people rejected is drawn once more and kept.
+        """With `reject`, samples for which there are `reasons` are drawn again together, as a smaller batch, until none
+        is left or the attempts are used up. A sample that people rejected is drawn once more and kept.
         """
         reject = self.config.reject and not batch[0].attempt
         kept: list[Drawn] = []

@@ -187,7 +187,11 @@ class Engine(AbstractContextManager["Engine"]):
             for number in numbers:
                 yield number, job.make_batch(number, place)
             return
-        cuda, earlier = _cuda(device), None
+        import torch
+
+        # A `draw` of the user's may use another machine's device.
+        cuda = torch.cuda if device.startswith("cuda") and torch.cuda.is_available() else None
+        earlier = None
         # On CUDA the thread has its own stream; otherwise its work would wait for the capture that runs meanwhile.
         initializer = (lambda: cuda.set_stream(cuda.Stream(device))) if cuda else None
         # In the end, also after an error, the batch that is being written is finished.
@@ -202,15 +206,6 @@ class Engine(AbstractContextManager["Engine"]):
                 earlier = number, written
             if earlier:
                 yield earlier[0], earlier[1].result()
-
-
-def _cuda(device: str) -> Any:
-    """torch.cuda for a CUDA device that is here; a `draw` of the user's may use another machine's."""
-    if not device.startswith("cuda"):
-        return None
-    import torch
-
-    return torch.cuda if torch.cuda.is_available() else None
 
 
 class Processes(Engine):

@@ -159,7 +159,6 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "Captured[tuple[Read, Answ
         return capture_classes(self.model, latents, prompts, indices=indices, mirrored=mirrored, **how)
 
     def write(self, captured: Captured[tuple[Read, Answer]], out: Path) -> BatchRecord:
-        """Make masks of the classes that are present, at the photographs' full size, and write the files."""
         looked, failed = captured
         record = BatchRecord(rejected=list(failed))
         for (spec, photo, seen), (scores, maps) in looked:
@@ -179,18 +178,16 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "Captured[tuple[Read, Answ
     def masks(
         self, photo: np.ndarray, seen: np.ndarray, maps: AttentionMaps | None, *, trace: bool = False
     ) -> tuple[MaskResult | None, MaskResult]:
-        """Masks (h, w) at the size that the model sees, None if no class is present; and masks (H, W) at the
-        photograph's full size.
-        """
+        """Masks (h, w) at the size that the model sees, None without a class; and (H, W) at the photograph's."""
         from ..masks.make import make_masks
 
         small = make_masks(seen, maps, list(maps.words), self.mask_config, trace=trace) if maps else None
         return small, self.enlarged(small, (photo.shape[0], photo.shape[1]))
 
     def enlarged(self, small: MaskResult | None, size: tuple[int, int]) -> MaskResult:
-        """Masks at the photograph's full size: the soft masks at the size that the model sees, enlarged, then
-        thresholded; 255 outside the part that the model sees. The result has no soft masks, which take hundreds of
-        megabytes for a large photograph. `degenerate` is about the shares of the whole photograph, as `area` is."""
+        """Masks at the photograph's full size: the soft masks, enlarged, then thresholded; 255 outside the part that
+        the model sees. The result has no soft masks, which take hundreds of megabytes for a large photograph.
+        `degenerate` is about the shares of the whole photograph, as `area` is."""
         import torch
 
         from ..masks.make import IGNORE, MaskResult, label_pixels
@@ -207,7 +204,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "Captured[tuple[Read, Answ
         return MaskResult(labels, torch.zeros(0, *size), small.classes, tuple(flags), agreement=small.agreement)
 
     def enlarged_soft(self, small: MaskResult | None, size: Sequence[int]) -> Iterator[np.ndarray]:
-        """The soft masks at the size that the model sees, one after the other, enlarged to the photograph's (H, W)."""
+        """The soft masks, one after the other, enlarged to the photograph's (H, W)."""
         from ..masks.arithmetic import resize
 
         window = windows(size[0], size[1], self.config.fit)[0]

@@ -1,6 +1,4 @@
-"""Code that `mask` and `segment` share: the photographs of a run, those that could not be used, and a photograph's
-bytes for a dataset.
-"""
+"""The photographs of `mask` and `segment`: those that could not be used, and a photograph's bytes for a dataset."""
 
 from __future__ import annotations
 
@@ -34,8 +32,7 @@ Captured = tuple[list[Seen], list[dict[str, str]]]
 
 @dataclass(frozen=True)
 class PhotoSpec:
-    """One photograph of a run: its number, its file, the words to look for, and for `k="truth"` the name of its label
-    map, if it has one."""
+    """One photograph of a run. words: to look for. label: for `k="truth"`, the name of its label map, if it has one."""
 
     index: int
     photo: Photo
@@ -44,7 +41,6 @@ class PhotoSpec:
 
 
 def read_all(batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], Seen]) -> Captured[Seen]:
-    """The results of `read`, and a row of failed.jsonl for each photograph on which it raises UserError."""
     readable, failed = list[Seen](), list[dict[str, str]]()
     for spec in batch:
         try:
@@ -57,8 +53,7 @@ def read_all(batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], Seen]) -> C
 
 
 def fingerprint_photos(photos: Sequence[Photo], own: Sequence[str]) -> str:
-    """`12 photographs (3f2a…)`: identifies a set of photographs by their names, sizes in bytes, and settings of their
-    own, which the rest of the configuration does not contain ("" for none)."""
+    """`12 photographs (3f2a…)`: identifies photographs by names, sizes in bytes, and settings of their own."""
     digest = hashlib.blake2b(digest_size=6)
     for photo, settings in zip(photos, own, strict=True):
         size = photo.path.stat().st_size if photo.path.is_file() else -1
@@ -79,9 +74,7 @@ def read_failures(out: Path) -> list[dict[str, str]]:
 
 
 def picture_file(path: Path, photo: np.ndarray) -> tuple[str, bytes]:
-    """(suffix, bytes) of a photograph for a dataset: the file itself if any reader decodes the pixels of `read_photo`,
-    otherwise a PNG.
-    """
+    """(suffix, bytes) of a photograph for a dataset: the file itself if any reader decodes these pixels, else a PNG."""
     data = read_bytes(path, PICTURE)
     with open_picture(data, str(path), max_megapixels=math.inf) as picture:  # `read_photo` has checked its size
         suffix = COPIED.get(picture.format or "")

@@ -37,9 +37,7 @@ class ModelJob(Job[Config, Item, Captured]):
     """A job that runs a model. Its configuration is a `ModelConfig`."""
 
     capture_plan: Any = None
-    """The `CapturePlan`; None until the job is checked, and until the model is loaded if its small files are not known
-    before.
-    """
+    """The `CapturePlan`; None until the job is checked, or the model loaded if its small files do not say enough."""
     model: Model
     """Once it is loaded."""
 
@@ -61,14 +59,13 @@ class ModelJob(Job[Config, Item, Captured]):
         return None
 
     def use(self, model: Model) -> None:
-        """Use this model, after checking what only a loaded model can tell: that its tokenizers can read the texts."""
+        """Use this model, after checking what only a loaded model can tell."""
         self.model = model
         if self.capture_plan is None or self.capture_plan.size is None:  # its small files did not say enough
             self.capture_plan = check_inputs(self.config, model.info)  # type: ignore[arg-type]
 
     def settings(self, reads: Reads | None = None) -> list[str]:
-        """Lines of a dry run: the model, the capture's contents, replaced levels, untuned constants, and all values.
-        reads: instead of the plan's."""
+        """Lines of a dry run: model, capture, replaced levels, untuned constants, all values. reads: of the capture."""
         config, plan = self.config, self.capture_plan
         lines = [model_line(config, self.offload)]
         if plan is not None:
@@ -84,10 +81,8 @@ class ModelJob(Job[Config, Item, Captured]):
 
 
 def check_inputs(config: ModelConfig, info: ModelInfo | None = None) -> CapturePlan | None:
-    """Raise UserError for everything in a configuration that the model's small files show to be wrong. Returns the plan
-    of the capture; None if they do not say enough, as those of a hub id that was not fetched yet.
-
-    info: of a loaded model; None: as the files tell. Broken files are left to loading, which reports them better.
+    """Raise UserError for everything in a configuration that the model's small files show to be wrong; broken files are
+    left to loading. Returns the plan of the capture; None if they do not say enough. info: of a loaded model.
     """
     dataset = config if isinstance(config, DatasetConfig) else None
     if info is None:

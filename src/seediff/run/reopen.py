@@ -1,8 +1,8 @@
 """Turns a finished dataset back into an unfinished one: to add samples, or to draw again samples that people rejected.
 
-The records of its batches are written again from the files that exist, then metadata.jsonl becomes EARLIER. The command
-that made the dataset then continues as after any interruption. A dataset that grows gets the bytes of one that was made
-in the larger size from the start. A sample that is drawn again is a batch by itself.
+The records of its batches are written again from the files that exist, then metadata.jsonl becomes EARLIER, and the
+command continues as after any interruption. A dataset that grows gets the bytes of one that was as large from the
+start. A sample that is drawn again is a batch by itself.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ EARLIER = f"{native.BATCHES}/{native.METADATA}"
 
 
 def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False) -> list[str]:
-    """Turn the finished dataset that `config` made into an unfinished one, in which the samples that people rejected
-    have to be drawn again, and return their names. For each of them, review.jsonl gets a line that clears the verdict.
-    dry_run: only return the names. Raises UserError if no sample can be drawn again in this place.
+    """Have the samples that people rejected drawn again by the next run, and return their names: the dataset becomes
+    unfinished, and review.jsonl gets lines that clear the verdicts. dry_run: only return the names. Raises UserError if
+    no sample can be drawn again in this place.
     """
     with open_place(out) as place:
         folder, (state, _) = place.folder, place.look_into(config)
@@ -68,9 +68,7 @@ def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False)
 
 
 def redrawn(folder: Path, config: GenerateConfig) -> dict[int, int]:
-    """Sample index → attempt, for all samples that were or have to be drawn again. Their attempts come after those of
-    `reject`.
-    """
+    """Sample index → attempt, after those of `reject`, for all samples that were or have to be drawn again."""
     times = Counter(action.sample for action in read_actions(folder) if action.action == REDRAWN)
     earlier = config.attempts if config.reject else 1
     indices = range(sample_count(config)) if times else ()
@@ -87,9 +85,7 @@ def again_number(index: int) -> int:
 
 
 def check_growth(folder: Path) -> None:
-    """Raise UserError if a dataset cannot grow because a sample of its smaller last batch was reviewed, which would be
-    drawn again.
-    """
+    """Raise UserError if a sample of the smaller last batch, which is drawn again to grow, was reviewed."""
     saved = load_config(folder / native.CONFIG, GenerateConfig)
     count = sample_count(saved)
     last = set(map(sample_name, range(count - count % saved.batch_size, count)))
@@ -100,9 +96,8 @@ def check_growth(folder: Path) -> None:
 
 
 def grow(place: Place, config: GenerateConfig) -> None:
-    """Turn the output in `place`, whose configuration `config` extends, into an unfinished output of `config`. The last
-    batch, if smaller than the others, is made again, because the number of images in a batch changes rounding. Raises
-    UserError as `check_growth` does.
+    """Turn an output whose configuration `config` extends into an unfinished output of `config`. A last batch that is
+    smaller is made again, because the number of images in a batch changes rounding. Raises UserError.
     """
     folder = place.folder
     check_growth(folder)
@@ -117,9 +112,7 @@ def grow(place: Place, config: GenerateConfig) -> None:
 
 
 def _unfinish(place: Place, config: GenerateConfig) -> None:
-    """Write the records of all batches of a finished dataset whose files are there, then make metadata.jsonl EARLIER,
-    which makes it unfinished.
-    """
+    """Write the records of all batches whose files are there, then make metadata.jsonl EARLIER."""
     folder, extras, again = place.folder, find_extras(place.folder), redrawn(place.folder, config)
     records: dict[int, BatchRecord] = defaultdict(BatchRecord)
     files: dict[int, list[Path]] = defaultdict(list)
@@ -146,8 +139,8 @@ def _unfinish(place: Place, config: GenerateConfig) -> None:
 
 
 def latest_rows(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row per sample in order: the last, because the record of a batch may still have the row of a sample that was
-    drawn again, and batches of one come after it. Each keeps the split that it had in EARLIER."""
+    """One row per sample in order: the last, because a batch's record may still have the row of a sample that was drawn
+    again. Each keeps the split that it had in EARLIER."""
     latest = {sample_number(row["file_name"]): row for row in rows}
     earlier = native.read_rows(folder, EARLIER) if (folder / EARLIER).is_file() else ()
     splits = {row["file_name"]: {"split": row["split"]} for row in earlier if "split" in row}
@@ -155,7 +148,7 @@ def latest_rows(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, 
 
 
 def sample_number(file_name: str) -> int:
-    """The number of a sample from its picture's path: `images/000012.png` → 12. Raises UserError for any other path."""
+    """`images/000012.png` → 12. Raises UserError for any other path."""
     if not (matched := PICTURE.fullmatch(file_name)):
         raise UserError(f"{file_name}: is no picture that `seediff generate` drew")
     return int(matched[1])

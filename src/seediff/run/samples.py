@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 
 Dataset = TypeVar("Dataset", bound=DatasetConfig)
 TRACED_CLASSES, TRACED_SAMPLES = 8, 2
-"""For this many classes, the first samples keep every step of their masks for preview.html: two samples, as `reject`
-may drop one.
-"""
+"""Of so many classes, the first samples keep the steps of their masks for preview.html: two, as `reject` drops some."""
 
 
 class DatasetJob(ModelJob[Dataset, Item, Captured]):
@@ -54,7 +52,7 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
 
     @cached_property
     def traced(self) -> dict[int, list[str]]:
-        """Sample index → the classes for which the sample keeps the steps."""
+        """Sample index → the classes of which it keeps the steps."""
         traced: dict[int, list[str]] = {}
         seen: Counter[str] = Counter()
         for spec in self.samples():
@@ -92,10 +90,9 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
     ) -> None:
         """Write one sample's files into the folder `out` and add its row to the record.
 
-        picture: the image file's suffix without a dot, and its bytes. result: masks at the image's size, of
-        `result.classes`. more: fields of the row that only this command has. soft: makes each class's soft mask (H, W).
-        seen: the image as the model saw it and its masks at that size, for the steps that preview.html draws; None: no
-        steps are kept.
+        picture: the image file's suffix without a dot, and its bytes. result: masks at the image's size. more: fields
+        of the row that only this command has. soft: makes each class's soft mask (H, W). seen: the image as the model
+        saw it and its masks at that size, for the steps that preview.html draws.
         """
         from ..dataset.quality.select import confidence  # imports scipy
         from ..report.saved_steps import save_trace, traced_sample
@@ -145,7 +142,6 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
         )
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
-        """The files that preview.html shows."""
         from ..report.preview import shown_rows
 
         rows = shown_rows([row for record in records for row in record.rows])
@@ -153,7 +149,6 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
         return [*shown, *(name for record in records for name in record.files if name.startswith(native.STEPS + "/"))]
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
-        """Writes metadata.jsonl last: a dataset that has it is complete."""
         from ..report.card import dataset_card
 
         write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
@@ -167,7 +162,7 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
 def preview(
     out: Path, config: DatasetConfig, rows: Sequence[Mapping[str, Any]], rejected: Sequence[Mapping[str, Any]]
 ) -> Path:
-    """Write preview.html from the files in the folder, and return its path. rejected: rows of rejected.jsonl."""
+    """Write preview.html from the files in the folder, and return its path."""
     from ..report.preview import write_preview
     from ..report.saved_steps import load_trace
 
@@ -177,9 +172,7 @@ def preview(
 
 
 def summarize(config: DatasetConfig, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Facts about the whole run for the report and the dataset card; without times and paths, so that they are
-    reproducible.
-    """
+    """Facts about the whole run, without times and paths, so that they are reproducible."""
     return {
         "model": config.model_label,
         "method": config.mask.method,

@@ -72,9 +72,8 @@ def segment_photos(
     whose label maps cannot, do not stop the run: they are listed in the result and in failed.jsonl. offload, engine: as
     in `generate`. Raises UserError as `generate` does.
     """
-    return run(
-        SegmentJob(config, photos, words=words, labels=labels, offload=offload), out, engine=engine, progress=progress
-    )
+    job = SegmentJob(config, photos, words=words, labels=labels, offload=offload)
+    return run(job, out, engine=engine, progress=progress)
 
 
 def open_truth(config: SegmentPhotosConfig, labels: Path | str | None) -> LabelSet | None:
@@ -129,12 +128,10 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
     ) -> None:
         """Arguments as in `segment_photos`. The photographs' fingerprint goes into the configuration, so that only the
         same run continues.
-
-        "background", which captions use for everything that is no object, is the name of id 0, and not a word for
-        segments.
         """
         photos = photos.photos if isinstance(photos, Found) else photos
         self.truth = truth = open_truth(config, labels)
+        # It is the name of id 0, which captions use for everything that is no object.
         shared = tuple(word for word in config.names if word != BACKGROUND)
         self.specs: list[PhotoSpec] = []
         own: list[str] = []
@@ -149,8 +146,8 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         every_word = tuple(dict.fromkeys(word for spec in self.specs for word in spec.words))
         check_names(every_word, "names" if config.names else "words of the photographs")
         if truth and not any(spec.label for spec in self.specs):
-            problem = f"no label map of any of the {len(self.specs)} photographs among the {truth.about}"
-            raise UserError("labels", problem)
+            none = f"no label map of any of the {len(self.specs)} photographs"
+            raise UserError("labels", f"{none} among the {truth.about}")
         self.ids = {name: i + 1 for i, name in enumerate(every_word)}
         super().__init__(replace(config, photos=fingerprint_photos(photos, own)), offload)
 
@@ -168,7 +165,6 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
             split_prompts(model.readers, words)
 
     def capture(self, batch: Sequence[PhotoSpec]) -> Captured[Divided]:
-        """Segments and their names, which need the model."""
         with self.timer("reading"):
             photos, failed = read_all(batch, lambda spec: self.checked(spec, read_photo(spec.photo.path)))
         with self.timer("segmenting"):
@@ -210,7 +206,6 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         ]
 
     def write(self, captured: Captured[Divided], out: Path) -> BatchRecord:
-        """Write label maps and overlays, and the rows with run lengths."""
         divided, failed = captured
         record = BatchRecord(rejected=list(failed))
         with self.timer("writing"):

@@ -31,7 +31,7 @@ from ..files.pictures import open_picture
 from ..files.reading import ANNOTATIONS
 
 OVERVIEW, OVERVIEW_PHOTOS, OVERVIEW_SIDE = "overview.jpg", 24, 256
-"""The picture to look at, the number of overlays in it (the first ones), and the side of their tiles in pixels."""
+"""The picture to look at, the number of overlays in it, and the side of their tiles in pixels."""
 JPEG = {"quality": 90, "subsampling": 0}
 OVERLAY_SIDE = 1024
 """Maximum longer side of an overlay in pixels; overlays are only to look at."""
@@ -43,9 +43,8 @@ Called = Sequence[tuple[str | None, float]]
 def photo_files(
     name: str, photo: np.ndarray, label_map: np.ndarray, called: Called, ids: Mapping[str, int], *, overlays: bool
 ) -> dict[str, bytes]:
-    """Path in the output → bytes, for each file of a photograph.
-
-    photo (H, W, 3) uint8. label_map (H, W) int32: ids from 0, −1 = in no segment. ids: word → id.
+    """Path in the output → bytes, for each file of a photograph (H, W, 3) uint8. label_map (H, W) int32: ids from 0, −1
+    in no segment. ids: word → id.
     """
     from ..report.pictures import encode_picture, overlay, shrink
 
@@ -63,9 +62,7 @@ def photo_files(
 
 
 def photo_row(label_map: np.ndarray, scores: Sequence[float], called: Called) -> dict[str, Any]:
-    """{"width", "height", "segments": […]} of a photograph: each segment's area and box in pixels, score, run lengths
-    and word.
-    """
+    """{"width", "height", "segments": […]}: each segment's area and box in pixels, score, run lengths and word."""
     height, width = label_map.shape
     rows = []
     areas, boxes = np.bincount(label_map[label_map >= 0]), find_objects(label_map + 1)
@@ -90,17 +87,17 @@ def overlay_path(name: str) -> str:
 
 
 def encode_segments(label_map: np.ndarray) -> bytes:
-    """A PNG of segment ids (H, W) int32, −1 = in no segment: 8-bit with a palette, 255 = in no segment; for more than
-    255 segments 16-bit grey, 65535 = in no segment."""
+    """A PNG of segment ids (H, W) int32: 8-bit with a palette; for more than 255 segments 16-bit grey. In no segment
+    (−1): the largest value."""
     few = label_map.max(initial=0) < 255
-    picture = Image.fromarray(label_map.astype(np.uint8 if few else np.uint16))  # −1 becomes the largest value
+    picture = Image.fromarray(label_map.astype(np.uint8 if few else np.uint16))
     if few:
         picture.putpalette(segment_palette())
     return png(picture)
 
 
 def overview(out: Path, rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """The first overlays as one picture, each with its photograph's name and number of segments."""
+    """The first overlays as one picture."""
     from ..report.pictures import contact_sheet, encode_picture, fit_side
 
     tiles = []
@@ -112,9 +109,7 @@ def overview(out: Path, rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def coco(rows: Sequence[Mapping[str, Any]], ids: Mapping[str, int]) -> dict[str, Any]:
-    """The rows of all photographs in COCO's format: one annotation per segment; category 0 means a segment without a
-    name.
-    """
+    """All rows in COCO's format: one annotation per segment; category 0 means a segment without a name."""
     images, annotations = list[dict[str, Any]](), list[dict[str, Any]]()
     for number, row in enumerate(rows, 1):
         images.append({"id": number, **{key: row[key] for key in ("photo", "file_name", "width", "height")}})
@@ -136,9 +131,7 @@ class _Document:
 
 
 def read_segments(out: Path) -> list[dict[str, Any]]:
-    """The rows of a finished run, one per photograph, from its segments.json. Raises UserError if that cannot be
-    read.
-    """
+    """The rows of a finished run, one per photograph. Raises UserError if its segments.json cannot be read."""
     path = out / SegmentPhotosConfig.last_file
     table = read_json(path, _Document, limit=ANNOTATIONS)
     try:

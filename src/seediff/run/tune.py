@@ -63,11 +63,9 @@ def tune(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Thresholds:
-    """Find both thresholds on `count` evenly spaced photographs of a set.
-
-    classes: id → name of the classes to use, from `countable`. segment: the method for the segments that are named.
-    size: of the square with as many positions as the model sees of a photograph; None: the model's own. seed: for the
-    order of classes in questions. Raises UserError if no photograph can be used.
+    """Find both thresholds on `count` evenly spaced photographs of a set. classes: id → name, from `countable`.
+    segment: the method for the segments that are named. size: of the square with as many positions as the model sees of
+    a photograph; None: the model's own. seed: for the questions. Raises UserError if no photograph can be used.
     """
     from ..attention.photograph import encode_images
     from ..masks.presence import find_classes
@@ -118,9 +116,9 @@ def tune(
 
 
 def countable(data: EvaluationSet, known: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
-    """Id → name of the classes of a set that thresholds are tuned with: without the background, and without words that
-    the model does not know. known: all words that it knows; None: not limited. chosen: the classes that the user named;
-    empty: all. Raises UserError for a chosen class that the set does not have, and if no class is left."""
+    """Id → name of the classes of a set that thresholds are tuned with. known: the words that the model knows; None:
+    not limited. chosen: the classes that the user named; empty: all. Raises UserError if the set lacks one of them, or
+    if none is left."""
     objects = {number: name for number, name in data.classes.items() if name != BACKGROUND}
     listed = join_names(list(objects.values()), 20)
     if unknown := [name for name in chosen if name not in objects.values()]:
@@ -135,9 +133,8 @@ def countable(data: EvaluationSet, known: Sequence[str] | None, chosen: Sequence
 def shown_classes(
     model: Model, truth: np.ndarray, classes: Mapping[int, str], seen: np.ndarray
 ) -> tuple[list[str], set[str]]:
-    """The classes that a photograph shows, and the classes for which neither answer is wrong, because they cover less
-    than one position of the model's latent. truth (H, W): ids, 255 ignored. seen: the photograph as the model sees it.
-    """
+    """The classes that a photograph shows, and those for which neither answer is wrong, because they cover less than
+    one position of the model's latent. truth (H, W): ids. seen: the photograph as the model sees it."""
     pixels = dict.fromkeys(classes.values(), 0)
     for number, name in classes.items():
         pixels[name] += int((truth == number).sum())
@@ -146,16 +143,15 @@ def shown_classes(
 
 
 def best_name_threshold(names: Sequence[tuple[bool, float]]) -> float:
-    """The threshold at which most segments get the right name, or rightly none; the lowest if several are equal. names:
-    for each segment, whether its best word is right, and that word's score."""
+    """The lowest threshold at which most segments get the right name, or rightly none. names: for each segment, whether
+    its best word is right, and that word's score."""
     right, score = (np.array(column) for column in zip(*names, strict=True))
     return float(max(NAME_THRESHOLDS, key=lambda limit: int((right == (score >= limit)).sum())))
 
 
 def see_labelled(model: Model, sample: Sample, size: Size | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A photograph (H, W, 3) uint8, its labels (H, W) with class ids, 255 ignored, and the photograph at the size at
-    which the model sees it. Raises UserError if it cannot be read, or if its labels have another size or no labelled
-    pixel."""
+    """A photograph (H, W, 3) uint8, its labels (H, W), 255 ignored, and the photograph as the model sees it. Raises
+    UserError if it cannot be read, or if its labels have another size or no labelled pixel."""
     photo, truth = sample.image, sample.unchecked_labels()
     if photo.shape[:2] != truth.shape:
         (height, width), (rows, columns) = photo.shape[:2], truth.shape
