@@ -103,7 +103,7 @@ def test_filter(pets, tmp_path, capsys):
             ),
         ),
         (["--ignore-band", "0.5"], "'0.5' must be 2 values"),
-        (["--max-area", "2"], "must be shares"),
+        (["--max-area", "2"], "max_area"),
         (
             ["--drop-flags", "no_seeds:cow"],
             r"drop_flags = no_seeds:cow: there is no such flag; .* for example no_seeds:dog$",

@@ -174,7 +174,7 @@ def test_filter_takes_a_function_and_the_criteria_of_the_command():
         assert [sample.name for sample in Dataset(CLASSES, flagged).filter(drop_flags=flags)] == ["trip/1"]
     with pytest.raises(UserError, match=r"^drop_flags = degenrate: there is no such flag; there are no_seeds, "):
         Dataset(CLASSES, flagged).filter(drop_flags="degenrate")
-    with pytest.raises(UserError, match=r"^reviewed: 'yes' must be one of accepted, rejected,"):
+    with pytest.raises(UserError, match=r"^reviewed: "):
         pets().filter(reviewed="yes")
 
 

@@ -21,7 +21,6 @@ from .store import open_native, write_native
 if TYPE_CHECKING:
     import datasets
 
-    from .quality.select import Reviewed
     from .quality.stats import Stats
     from .supervision_samples import SupervisionSamples
     from .torch_samples import TorchSamples, Transform
@@ -170,32 +169,17 @@ class Dataset(Sequence[Sample]):
         """
         write_native(out, self.classes, follow(self.samples), about=about or {}, link=link)
 
-    def filter(
-        self,
-        keep: Callable[[Sample], bool] | None = None,
-        *,
-        drop_flags: str | Sequence[str] = (),
-        min_area: float = 0.0,
-        max_area: float = 1.0,
-        max_components: int | None = None,
-        min_piece: int = 1,
-        min_confidence: float | None = None,
-        min_agreement: float | None = None,
-        best: int | None = None,
-        ignore_band: tuple[float, float] | None = None,
-        reviewed: Reviewed | None = None,
-    ) -> Dataset:
+    def filter(self, keep: Callable[[Sample], bool] | None = None, **criteria: Any) -> Dataset:
         """The samples for which `keep` returns True, if it is given, and that meet all criteria, those of
-        `quality.select.Criteria`. Without criteria no file is read. Raises UserError naming what a criterion needs, and
-        for a flag that no sample could have."""
+        `quality.select.Criteria`; `drop_flags` may be one text. Without criteria no file is read. Raises UserError
+        naming what a criterion needs, and for a flag that no sample could have."""
         from .quality.select import Criteria, select_samples
 
         samples = self.samples if keep is None else [sample for sample in self.samples if keep(sample)]
-        flags = (drop_flags,) if isinstance(drop_flags, str) else tuple(drop_flags)
-        bounds = min_area, max_area, max_components, min_piece, min_confidence, min_agreement
-        criteria = Criteria(flags, *bounds, best, ignore_band, reviewed)
-        if criteria != Criteria():
-            samples = select_samples(self.classes, samples, criteria, where=self.path).samples
+        if isinstance(flag := criteria.get("drop_flags"), str):
+            criteria["drop_flags"] = (flag,)
+        if (chosen := Criteria(**criteria)) != Criteria():
+            samples = select_samples(self.classes, samples, chosen, where=self.path).samples
         return self._of(samples)
 
     def merge(self, *others: Dataset) -> Dataset:

@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config.names import BACKGROUND, MAX_CLASSES
+from ..config.names import BACKGROUND
 from ..errors import UserError
 from ..files.label_maps import IGNORE as IGNORE
 from ..files.outputs import CONFIG as CONFIG  # re-exported: also a name of this format
@@ -42,7 +42,7 @@ from .encoding import encode_mask as encode_mask
 from .encoding import encode_soft as encode_soft
 from .encoding import read_label_map as read_label_map
 from .reviews import makers, read_actions, reviewed_row
-from .rows import checked_rows, stem_of
+from .rows import check_class_list, checked_rows, stem_of
 from .sample import MADE as MADE
 from .sample import SOFT as SOFT
 
@@ -100,12 +100,11 @@ def classes_text(classes: Sequence[str]) -> bytes:
 def read_classes(out: Path | str) -> tuple[str, ...]:
     """The classes of a dataset without the background; the i-th, from 0, has id i + 1."""
     path = Path(out) / CLASSES
-    lines = read_lines(path, LIST, ABSENT)
-    if lines[:1] != [BACKGROUND]:
+    first, *classes = read_lines(path, LIST, ABSENT) or [""]
+    if first != BACKGROUND:
         raise UserError(path, f"the first line must be '{BACKGROUND}', the name of id 0")
-    if len(lines) - 1 > MAX_CLASSES:
-        raise UserError(path, f"{len(lines) - 1} classes; label maps hold at most {MAX_CLASSES}")
-    return tuple(lines[1:])
+    check_class_list(classes, path)
+    return tuple(classes)
 
 
 def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:

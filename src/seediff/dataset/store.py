@@ -87,6 +87,8 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
             instances = partial(_followed, instances, before, mask, sha256)
         labels = partial(read_label_map, mask, sha256)
         samples.append(Sample(image, labels, instances, row, name=name, extras=kept))
+    if not samples:
+        raise UserError(folder / native.METADATA, "has no rows")
     return classes, samples
 
 

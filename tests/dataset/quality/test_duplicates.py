@@ -25,7 +25,7 @@ def test_the_same_scene_made_anew_looks_alike_and_others_do_not(change):
     assert near_groups(hashes) == [[7, 20]]
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_near_groups_are_the_components_of_all_pairs(seed):
     rng = np.random.default_rng(seed)
     hashes = [int(value) for value in rng.integers(0, 2**63, 12)]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -23,13 +24,14 @@ from ...workers import in_threads
 from .. import native
 from ..encoding import checked_mask, read_label_map
 from ..reviews import REVIEWED, REVIEWS, is_replaced, read_actions
-from ..rows import check_class_list, check_row, numbered_rows, shown_classes
-from ..sample import check_kind, picture_suffix
+from ..rows import check_row, numbered_rows, shown_classes
+from ..sample import Sample, check_kind, picture_suffix
 from ..split import difference_hash, near_groups, same_groups
 from ..store import check_finished, instance_file
 from .stats import Measured, Stats, measure, row_flags, summarize
 
 T = TypeVar("T")
+Level = Literal["error", "warning"]
 FOLDERS = (native.IMAGES, native.MASKS, native.INSTANCES, *native.EXTRAS, REVIEWED)
 DAMAGED = ("structure", "missing", "picture", "mask", "instances", "soft", "tensors")
 """Kinds of findings about a file that is missing or damaged, and that another copy would replace."""
@@ -42,7 +44,7 @@ class Finding:
     """
 
     kind: str
-    level: Literal["error", "warning"]
+    level: Level
     where: str
     text: str
 
@@ -69,15 +71,15 @@ class Checked:
         }
 
 
-@dataclass
-class _Findings:
+class _Findings(list[Finding]):
     """Collects findings about the files in a folder."""
 
-    folder: Path
-    found: list[Finding] = field(default_factory=list)
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
 
-    def add(self, kind: str, where: str, text: str, level: Literal["error", "warning"] = "error") -> None:
-        self.found.append(Finding(kind, level, where, text))
+    def add(self, kind: str, where: str, text: str, level: Level = "error") -> None:
+        self.append(Finding(kind, level, where, text))
 
     def attempt(self, kind: str, where: str, read: Callable[[], T]) -> T | None:
         """The result of `read`, or None if it raises UserError, which becomes a finding."""
@@ -89,8 +91,7 @@ class _Findings:
 
     def read(self, kind: str, file: str, read: Callable[[Path], T]) -> T | None:
         """Like `attempt`, for a file of the folder, which must exist and not be a link that leads out of it."""
-        path = self.folder / file
-        if self.attempt("path", file, lambda: inside(self.folder, path)) is None:
+        if (path := self.attempt("path", file, lambda: inside(self.folder, self.folder / file))) is None:
             return None
         if not path.is_file():
             return self.add("missing", file, "there is no such file")
@@ -105,35 +106,29 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
     folder = Path(folder)
     check_finished(folder)
     findings = _Findings(folder)
-    classes = findings.attempt("structure", native.CLASSES, lambda: _read_classes(folder))
+    classes = findings.attempt("structure", native.CLASSES, lambda: native.read_classes(folder))
     rows = findings.attempt("structure", native.METADATA, lambda: _read_rows(folder))
     if classes is None or rows is None:
-        return Checked(tuple(findings.found), None)
+        return Checked(tuple(findings), None)
     kinds = [name for name in FOLDERS if (folder / name).is_dir()]
     names: list[str | int] = []
     measures: list[Measured] = []
     pictures: list[tuple[str, str, int]] = []
 
-    def check(number: int) -> tuple[_Findings, str | None, Measured | None, tuple[str, int] | None]:
+    def check(number: int) -> _Sample:
         return _check_sample(folder, f"row {number + 1}", rows[number], classes, kinds)
 
-    for number, (found, name, measured, hashes) in enumerate(in_threads(check, range(len(rows)), follow)):
-        findings.found += found.found
-        names.append(name or number)
-        measures += [measured] if measured else []
-        pictures += [(rows[number]["file_name"], *hashes)] if hashes else []
+    for number, one in enumerate(in_threads(check, range(len(rows)), follow)):
+        findings += one.findings
+        names.append(one.name or number)
+        measures += filter(None, [one.measured])
+        pictures += filter(None, [one.picture])
     for first, second, *_ in same_groups(names):
         findings.add("name", f"row {second + 1}", f"row {first + 1} has a sample '{names[first]}' too")
     _check_files(findings, kinds, rows, {*names})
     _check_looks(findings, pictures)
-    by_level = sorted(findings.found, key=lambda finding: finding.level != "error")
+    by_level = sorted(findings, key=lambda finding: finding.level != "error")
     return Checked(tuple(by_level), summarize(measures, classes))
-
-
-def _read_classes(folder: Path) -> tuple[str, ...]:
-    classes = native.read_classes(folder)
-    check_class_list(classes, folder / native.CLASSES)
-    return classes
 
 
 def _read_rows(folder: Path) -> list[dict[str, Any]]:
@@ -143,55 +138,56 @@ def _read_rows(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
+@dataclass
+class _Sample:
+    """What a row and its files say. name: None for a row that cannot be used. picture: its file, the SHA-256 of its
+    bytes, and its difference hash."""
+
+    findings: _Findings
+    name: str | None = None
+    measured: Measured | None = None
+    picture: tuple[str, str, int] | None = None
+
+
 def _check_sample(
     folder: Path, where: str, row: dict[str, Any], classes: Sequence[str], kinds: Sequence[str]
-) -> tuple[_Findings, str | None, Measured | None, tuple[str, int] | None]:
-    """The findings about a row and its files; its sample's name, None for a row that cannot be used; the measures of
-    its label map; and the SHA-256 of its picture's bytes and difference hash."""
+) -> _Sample:
+    """The findings about a row and its files."""
     findings = _Findings(folder)
     findings.attempt("value", where, lambda: check_row(row, where))
-    for key in ("file_name", "mask") if not findings.found else ():
+    for key in ("file_name", "mask") if not findings else ():
         findings.attempt("path", where, lambda key=key: inside(folder, row.get(key), where, key))
-    if findings.found:
-        return findings, None, None, None
-    name = native.sample_name(row["file_name"])
+    if findings:
+        return _Sample(findings)
+    file, name = row["file_name"], native.sample_name(row["file_name"])
     kept = [] if is_replaced(row) else kinds  # these files describe the original mask
-    size, hashes = findings.read("picture", row["file_name"], _read_image) or (None, None)
-    measured = None
-    if (labels := findings.read("mask", row["mask"], lambda path: _read_labels(path, size, len(classes)))) is not None:
-        measured = measure(labels, row_flags(row))
+    soft = {class_id: f"{native.SOFT}/{name}_{class_id}.png" for class_id in row.get("class_ids", ())}
+    found = _Sample(findings, name, picture=findings.read("picture", file, lambda path: (file, *_hashes(path))))
+    picture = folder / file if found.picture else None
+    sample = Sample(picture, partial(read_label_map, folder / row["mask"]), metadata=row, name=name)
+    # Without its picture, a label map's size is not known.
+    read = partial(sample.labels, len(classes)) if picture else sample.unchecked_labels
+    if (labels := findings.read("mask", row["mask"], lambda _: read())) is not None:
+        found.measured = measured = measure(labels, row_flags(row))
         findings.attempt("row", where, lambda: _check_counts(row, measured.counts, classes, where))
         if "instances" in row:
-            file = f"{native.INSTANCES}/{name}.png"
-            findings.read("instances", file, lambda _: _check_objects(findings, name, file, row, labels, classes))
-    for class_id in row.get("class_ids", ()) if native.SOFT in kept else ():
-        file = f"{native.SOFT}/{name}_{class_id}.png"
-        findings.read("soft", file, lambda path: _check_shape(read_label_map(path), size, "picture"))
+            objects = f"{native.INSTANCES}/{name}.png"
+            findings.read("instances", objects, lambda _: _check_objects(findings, objects, sample, labels, classes))
+    for class_id, path in soft.items() if native.SOFT in kept else ():
+        one = sample.replace(metadata={"class_ids": [class_id]}, extras={(native.SOFT, class_id): folder / path})
+        findings.read("soft", path, lambda path, one=one: one.soft_levels() if picture else read_label_map(path))
     if native.ATTENTION in kept and row.get("classes"):  # `mask` captures nothing of a picture without a class
         findings.read("tensors", f"{native.ATTENTION}/{name}.safetensors", read_header)
-    return findings, name, measured, hashes
+    return found
 
 
-def _read_image(path: Path) -> tuple[tuple[int, int], tuple[str, int]]:
-    """(height, width) of a picture, which is decoded to its end, and its hashes."""
+def _hashes(path: Path) -> tuple[str, int]:
+    """The SHA-256 of a picture's bytes, and its difference hash, for which it is decoded to its end."""
     picture_suffix(path)
     data = read_bytes(path, PICTURE)
     with open_picture(data, str(path)) as picture:
         check_kind(picture, str(path))
-        return (picture.height, picture.width), (hashlib.sha256(data).hexdigest(), difference_hash(picture))
-
-
-def _check_shape(values: np.ndarray, shape: tuple[int, ...] | None, other: str) -> None:
-    if values.shape != (shape or values.shape):
-        raise UserError(f"is {values.shape}, but its {other} is {shape}; both are (height, width)")
-
-
-def _read_labels(path: Path, size: tuple[int, int] | None, classes: int) -> np.ndarray:
-    labels = read_label_map(path)
-    _check_shape(labels, size, "picture")
-    if outside := [i for i in np.unique(labels).tolist() if classes < i < native.IGNORE]:
-        raise UserError(f"has id {outside[0]}, but {native.CLASSES} names 0 to {classes} (255: ignore)")
-    return labels
+        return hashlib.sha256(data).hexdigest(), difference_hash(picture)
 
 
 def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[str], where: str) -> None:
@@ -202,15 +198,14 @@ def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[
             raise UserError(where, f"'{key}' is {show_json(row[key])}, but by its label map {show_json(value)}")
 
 
-def _check_objects(
-    findings: _Findings, name: str, file: str, row: Mapping[str, Any], labels: np.ndarray, classes: Sequence[str]
-) -> None:
+def _check_objects(findings: _Findings, file: str, sample: Sample, labels: np.ndarray, classes: Sequence[str]) -> None:
     """Whether the objects in a file are those that its row names, and are in the label map."""
-    read = instance_file(findings.folder, name, row, len(classes))
-    assert read is not None
-    objects = read()
-    _check_shape(objects.numbers, labels.shape, "label map")
-    here = np.unique(objects.numbers[objects.label_map() == labels]).tolist()
+    row = sample.metadata
+    objects = instance_file(findings.folder, sample.name, row, len(classes))
+    found = sample.replace(instances=objects).instances if sample.source else objects and objects()
+    if found is None or found.numbers.shape != labels.shape:
+        return  # the picture or the label map, which then has a finding, is of another size
+    here = np.unique(found.numbers[found.label_map() == labels]).tolist()
     lost = sorted({*range(1, len(row["instances"]) + 1)} - {*here})
     if lost and not is_replaced(row):  # the objects of such a sample are those of its original mask
         findings.add("objects", file, f"object {lost[0]} has no pixel of its class in the label map", "warning")
@@ -253,13 +248,9 @@ def _check_looks(findings: _Findings, read: Sequence[tuple[str, str, int]]) -> N
     """Pictures with the same bytes, and pictures that look alike. read: file, SHA-256 and difference hash of each
     picture.
     """
-
-    same = [("duplicate", "the same bytes as", group) for group in same_groups([sha256 for _, sha256, _ in read])]
-    near = [
-        ("alike", "looks like", group)
-        for group in near_groups([look for *_, look in read])
-        if len({read[i][1] for i in group}) > 1
-    ]
-    for kind, text, group in same + near:
-        first, second, *more = [read[i][0] for i in group]
-        findings.add(kind, first, f"{text} {second}" + (f" and {len(more)} more" if more else ""), "warning")
+    same = same_groups([sha256 for _, sha256, _ in read])
+    near = [group for group in near_groups([look for *_, look in read]) if len({read[i][1] for i in group}) > 1]
+    for kind, text, groups in (("duplicate", "the same bytes as", same), ("alike", "looks like", near)):
+        for group in groups:
+            first, second, *more = [read[i][0] for i in group]
+            findings.add(kind, first, f"{text} {second}" + (f" and {len(more)} more" if more else ""), "warning")

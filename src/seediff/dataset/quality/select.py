@@ -8,16 +8,17 @@ soft values from 0.5 to 0.6 become 255.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from msgspec import Meta
 
+from ...config.fields import Count, Share, check_fields
 from ...errors import UserError
 from ...masks.flags import check_flags, degenerate, flag_kind
 from .. import native
@@ -26,17 +27,9 @@ from ..reviews import is_corrected, is_made, is_replaced
 from ..rows import shown_classes
 from ..sample import Sample
 from ..shapes.following import follow as follow_objects
-from .stats import Measured, measure, row_flags
+from .stats import measure, row_flags
 
 Reviewed = Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"]
-REVIEWED_AS: dict[str, Callable[[str | None, bool], bool]] = {
-    "accepted": lambda verdict, corrected: verdict == "accepted",
-    "rejected": lambda verdict, corrected: verdict == "rejected",
-    "not-rejected": lambda verdict, corrected: verdict != "rejected",
-    "unreviewed": lambda verdict, corrected: verdict is None and not corrected,
-    "corrected": lambda verdict, corrected: corrected,
-}
-"""Value of `reviewed` → whether a sample stays, by its verdict and whether its mask is a corrected one."""
 ROUNDING = 1e-6
 """Tolerance for soft levels: 0.6 × 255 must be 153, despite floating-point rounding."""
 
@@ -51,40 +44,32 @@ class Criteria:
     that agrees least with CA·SA's mask. best: for each class, the number of pictures to keep in which it is most
     certain; a picture stays if it is among them for any of its classes. ignore_band: (low, high) of soft values that
     become 255; from `high` on, pixels get the class; areas, pieces and confidence are then of the new label map.
-    reviewed: the decision about the sample in `seediff look`.
+    reviewed: the decision about the sample in `seediff look`. Raises UserError naming a field out of range.
     """
 
     drop_flags: tuple[str, ...] = ()
-    min_area: float = 0.0
-    max_area: float = 1.0
-    max_components: int | None = None
-    min_piece: int = 1
-    min_confidence: float | None = None
-    min_agreement: float | None = None
-    best: int | None = None
-    ignore_band: tuple[float, float] | None = None
+    min_area: Share = 0.0
+    max_area: Share = 1.0
+    max_components: Count | None = None
+    min_piece: Count = 1
+    min_confidence: Annotated[float, Meta(ge=-1, le=1)] | None = None
+    min_agreement: Share | None = None
+    best: Count | None = None
+    ignore_band: tuple[Share, Share] | None = None
     reviewed: Reviewed | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_area <= self.max_area <= 1:
-            said = "must be shares of the picture, 0 ≤ minimum ≤ maximum ≤ 1"
-            raise UserError("min_area", f"{self.min_area} and max_area = {self.max_area}", said)
-        if self.reviewed is not None and self.reviewed not in REVIEWED_AS:
-            raise UserError("reviewed", f"{self.reviewed!r} must be one of {', '.join(REVIEWED_AS)}")
-        one = (1, math.inf, "at least 1")
-        bounds = {"max_components": one, "min_piece": one, "best": one}
-        bounds |= {"min_confidence": (-1, 1, "in [-1, 1]"), "min_agreement": (0, 1, "in [0, 1]")}
-        for name, (low, high, words) in bounds.items():
-            if (value := getattr(self, name)) is not None and not low <= value <= high:
-                raise UserError(name, f"{value} must be {words}")
-        if self.ignore_band is not None and not 0 < self.ignore_band[0] < self.ignore_band[1] <= 1:
+        check_fields(self)
+        if self.min_area > self.max_area:
+            raise UserError("min_area", f"{self.min_area} must be at most max_area = {self.max_area}")
+        if self.ignore_band is not None and not 0 < self.ignore_band[0] < self.ignore_band[1]:
             raise UserError("ignore_band", f"{self.ignore_band} must be LOW,HIGH with 0 < LOW < HIGH ≤ 1")
 
 
 @dataclass(frozen=True)
 class Selected:
     """The result of a selection. samples: those that stay, in their order, with `confidence` in their rows where known.
-    dropped: reason → number of samples."""
+    dropped: the first criterion that samples do not meet → their number."""
 
     samples: tuple[Sample, ...]
     dropped: Mapping[str, int]
@@ -112,53 +97,77 @@ def select_samples(
     stays: list[tuple[Sample, Mapping[str, float]]] = []
     dropped: Counter[str] = Counter()
     for sample in follow(samples):
-        changed, measured, sure = _measure(sample, classes, criteria, has_soft)
-        row, bare = changed.metadata, f"sample '{sample.name}' of {where} has none"
+        row, bare = sample.metadata, f"sample '{sample.name}' of {where} has none"
+        changed, sure, fails = _judge(sample, classes, criteria, has_soft)
         if sure is None and (criteria.best or criteria.min_confidence is not None):
             raise UserError("best" if criteria.best else "min_confidence", f"needs soft masks, and {bare}", fix)
-        known = "agreement" in row or not row.get("classes") or is_replaced(row)
-        if criteria.min_agreement is not None and not known:
+        if criteria.min_agreement is not None and not (
+            "agreement" in row or not row.get("classes") or is_replaced(row)
+        ):
             problem = f"needs `agreement`, and {bare}"
             raise UserError("min_agreement", problem, "generate and mask write it for method seediff")
-        if reason := why_drop(row, measured, sure or {}, classes, criteria):
+        if reason := next((reason for reason, failed in fails.items() if failed), None):
             dropped[reason] += 1
         else:
             stays.append((changed, sure or {}))
     if criteria.best:
         chosen = best_per_class([sure for _, sure in stays], criteria.best)
-        dropped["best"] += len(stays) - len(chosen)
-        stays = [one for i, one in enumerate(stays) if i in chosen]
-    kept = {reason: count for reason, count in dropped.items() if count}
-    return Selected(tuple(sample for sample, _ in stays), kept)
+        dropped["best"] = len(stays) - len(chosen)
+        stays = [stays[i] for i in sorted(chosen)]
+    return Selected(tuple(sample for sample, _ in stays), dict(+dropped))
 
 
-def why_drop(
-    row: Mapping[str, Any],
-    measured: Measured,
-    confidences: Mapping[str, float],
-    classes: Sequence[str],
-    criteria: Criteria,
-) -> str | None:
-    """The first criterion that a sample does not meet: "reviewed", "flags", "area", "components", "confidence" or
-    "agreement"; None if it meets all."""
-    review = row.get("review", {})
-    if criteria.reviewed and not REVIEWED_AS[criteria.reviewed](review.get("verdict"), bool(review.get("corrected"))):
-        return "reviewed"
-    if any({"all", flag, flag_kind(flag)} & {*criteria.drop_flags} for flag in measured.flags):
-        return "flags"
-    ids = shown_classes(measured.counts, classes, row.get("classes") or (), str(row.get("file_name")))["class_ids"]
-    if any(not criteria.min_area <= measured.area(i) <= criteria.max_area for i in ids):
-        return "area"
-    if criteria.max_components and any(measured.pieces.get(i, 0) > criteria.max_components for i in ids):
-        return "components"
-    # A picture without a class has no mask to be certain of: −1.
-    if criteria.min_confidence is not None and min(confidences.values(), default=-1.0) < criteria.min_confidence:
-        return "confidence"
+def _judge(
+    sample: Sample, classes: Sequence[str], criteria: Criteria, has_soft: bool
+) -> tuple[Sample, Mapping[str, float] | None, dict[str, bool]]:
+    """A sample as it would be written, the confidence of each of its classes, or None if unknown, and criterion →
+    whether it does not meet it."""
+    row, labels = dict(sample.metadata), sample.labels(len(classes))
+    corrected, band = is_corrected(row), criteria.ignore_band
+    soft = sample.soft_levels() if has_soft and not is_replaced(row) else None
+    if soft is not None and band:
+        labels = uncertain_band(labels, list(soft.values()), list(soft), *band)
+    measured = measure(labels, (), criteria.min_piece)
+    seen = shown_classes(measured.counts, classes, row.get("classes") or (), f"sample '{sample.name}'")
+    ids = dict(zip(seen["classes"], seen["class_ids"], strict=True))
+    sure: Mapping[str, float] | None = row.get("confidence")
+    if soft is not None:
+        sure = {name: round(confidence(labels, soft[i], i), 4) for name, i in ids.items() if i in soft}
+    elif corrected:  # made by a person, so certain
+        sure = dict.fromkeys(row.get("classes") or (), 1.0)
+    elif is_made(row):  # it has no soft masks, so nothing says how certain it is
+        sure = {}
+    if has_soft and (corrected or soft is not None):
+        row["confidence"] = sure
+        if soft is not None and band and "flags" in row:
+            shares = {name: measured.area(class_id) for name, class_id in ids.items()}
+            row["flags"] = [f for f in row_flags(row) if flag_kind(f) != "degenerate"] + degenerate(shares)
+        sample = sample.replace(metadata=row)
+    if soft is not None and band:
+        # The label map is computed again when it is written, because a set does not fit into memory.
+        instances = sample.stored_instances and partial(_banded_objects, sample, band)
+        sample = sample.replace(label_map=partial(_banded, sample, band), instances=instances)
+    verdict = row.get("review", {}).get("verdict")
+    reviews = {verdict, "corrected" if corrected else None, None if verdict == "rejected" else "not-rejected"}
+    reviews |= {"unreviewed"} if verdict is None and not corrected else set()
     # A mask of a person agrees; the agreement of one made in the viewer is unknown.
-    agreement = dict.fromkeys(row.get("classes") or (), 1.0) if is_corrected(row) else row.get("agreement") or {}
-    if criteria.min_agreement is not None and min(agreement.values(), default=-1.0) < criteria.min_agreement:
-        return "agreement"
-    return None
+    agreement = dict.fromkeys(row.get("classes") or (), 1.0) if corrected else row.get("agreement") or {}
+    dropped = {*criteria.drop_flags}
+    return (
+        sample,
+        sure,
+        {
+            "reviewed": criteria.reviewed is not None and criteria.reviewed not in reviews,
+            "flags": any({"all", flag, flag_kind(flag)} & dropped for flag in row_flags(row)),
+            "area": any(not criteria.min_area <= measured.area(i) <= criteria.max_area for i in ids.values()),
+            "components": any(measured.pieces.get(i, 0) > (criteria.max_components or np.inf) for i in ids.values()),
+            # A picture without a class has no mask to be certain of: −1.
+            "confidence": criteria.min_confidence is not None
+            and min((sure or {}).values(), default=-1.0) < criteria.min_confidence,
+            "agreement": criteria.min_agreement is not None
+            and min(agreement.values(), default=-1.0) < criteria.min_agreement,
+        },
+    )
 
 
 def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
@@ -198,46 +207,14 @@ def best_per_class(confidences: Sequence[Mapping[str, float]], count: int) -> se
     return chosen
 
 
-def _measure(
-    sample: Sample, classes: Sequence[str], criteria: Criteria, has_soft: bool
-) -> tuple[Sample, Measured, Mapping[str, float] | None]:
-    """A sample as it would be written, its measures, and the confidence of each of its classes, or None if unknown."""
-    labels, row = sample.labels(len(classes)), dict(sample.metadata)
-    if is_replaced(row) or not has_soft:
-        sure: Mapping[str, float] | None = row.get("confidence")
-        if is_corrected(row):  # made by a person, so certain, and not to be replaced by soft masks
-            sure = {str(name): 1.0 for name in row.get("classes") or ()}
-            sample = sample.replace(metadata={**row, "confidence": sure}) if has_soft else sample
-        elif is_made(row):  # it has no soft masks, so nothing says how certain it is
-            sure = {}
-        return sample, measure(labels, row_flags(row), criteria.min_piece), sure
+def _banded(sample: Sample, band: tuple[float, float]) -> np.ndarray:
     soft = sample.soft_levels()
-    if band := criteria.ignore_band:
-        labels = uncertain_band(labels, list(soft.values()), list(soft), *band)
-    measured = measure(labels, row_flags(row), criteria.min_piece)
-    seen = shown_classes(measured.counts, classes, row.get("classes") or (), str(row.get("file_name")))
-    ids = dict(zip(seen["classes"], seen["class_ids"], strict=True))
-    row["confidence"] = sure = {name: round(confidence(labels, soft[i], i), 4) for name, i in ids.items() if i in soft}
-    if not band:
-        return sample.replace(metadata=row), measured, sure
-    if "flags" in row:
-        shares = {name: measured.area(class_id) for name, class_id in ids.items()}
-        row["flags"] = [flag for flag in measured.flags if flag_kind(flag) != "degenerate"] + degenerate(shares)
-    # The label map is computed again when it is written, because a set does not fit into memory.
-    label_map = partial(_banded, sample, *band)
-    instances = sample.stored_instances and partial(_followed, sample, label_map)
-    changed = sample.replace(metadata=row, label_map=label_map, instances=instances)
-    return changed, replace(measured, flags=row_flags(row)), sure
+    return uncertain_band(sample.unchecked_labels(), list(soft.values()), list(soft), *band)
 
 
-def _banded(sample: Sample, low: float, high: float) -> np.ndarray:
-    soft = sample.soft_levels()
-    return uncertain_band(sample.unchecked_labels(), list(soft.values()), list(soft), low, high)
-
-
-def _followed(sample: Sample, label_map: Callable[[], np.ndarray]) -> Instances:
+def _banded_objects(sample: Sample, band: tuple[float, float]) -> Instances:
     """The objects of a sample in its new label map. Objects are not cut, because a band leaves specks, which are no
     objects."""
     instances = sample.instances
     assert instances is not None
-    return follow_objects(instances, sample.unchecked_labels(), label_map())
+    return follow_objects(instances, sample.unchecked_labels(), _banded(sample, band))
