@@ -27,11 +27,7 @@ from seediff.run.evaluate_masks import evaluate_masks, words_of
 from seediff.run.mask import MaskJob, mask_photos
 
 CONFIG = MaskPhotosConfig(classes=("object",))
-SOFT = {
-    "dog": [[0.7, 0.9], [0.6, 0.2]],
-    "cat": [[0.2, 0.1], [0.5, 0.8]],
-    "car": [[0.1, 0.2], [0.7, 0.9]],
-}
+SOFT = {"dog": [[0.7, 0.9], [0.6, 0.2]], "cat": [[0.2, 0.1], [0.5, 0.8]], "car": [[0.1, 0.2], [0.7, 0.9]]}
 
 
 def labelled(folder: Path, truths: list, classes: tuple[str, ...] = ("background", *SOFT)) -> Path:
@@ -66,13 +62,8 @@ def test_each_protocol_by_hand(tmp_path, made_up):
     scores = evaluate_masks(CONFIG, folder / "images", open_evaluation(folder))
     assert (scores.images, scores.tuned_on, scores.never) == (1, 1, ())
     miou = {name: column.miou for name, column in scores.protocols.items()}
-    assert miou == pytest.approx(
-        {
-            "oracle": (1 / 2 + 1 / 2 + 1) / 3,  # 0 dog / 0 cat at β above 0.7
-            "oracle-ignored": 1,
-            "vocabulary": (1 / 2 + 1 / 2 + 0 + 0) / 4,  # 0 dog / 0 car
-        }
-    )
+    # oracle: 0 dog / 0 cat at β above 0.7; vocabulary: 0 dog / 0 car
+    assert miou == pytest.approx({"oracle": (1 / 2 + 1 / 2 + 1) / 3, "oracle-ignored": 1, "vocabulary": 1 / 4})
     betas = {name: column.beta for name, column in scores.protocols.items()}
     assert betas == {"oracle": 0.72, "oracle-ignored": None, "vocabulary": 0.72}
     assert all(column.miou_ci95 == (column.miou, column.miou) for column in scores.protocols.values())
@@ -113,19 +104,13 @@ def test_a_stopped_evaluation_continues_with_what_is_finished(tmp_path, made_up,
     assert 0 < len(made_up) < captures
     assert not parts.exists()
     assert (tmp_path / "whole.json").read_bytes() == (tmp_path / "stopped.json").read_bytes()
-    (tmp_path / "seven.toml").write_text("seed = 7\n")
-    for more, seed in (([], 7), (["--seed", "3"], 3)):
-        assert main([*line, str(tmp_path / f"{seed}.json"), "--config", str(tmp_path / "seven.toml"), *more]) == 0
-        assert json.loads((tmp_path / f"{seed}.json").read_text())["seed"] == seed
 
 
 def test_a_photograph_of_other_proportions_is_refused(tmp_path, made_up):
     folder = labelled(tmp_path, [[[0, 1], [1, 2]]] * 2)
     height, width = scene_photo(0).shape[:2]
     save_map(folder / "labels" / "1.png", np.ones((width, height // 2), np.uint8))
-    with pytest.raises(
-        UserError, match=rf"1\.jpg: is {width} × {height}, but the labels '1' are {height // 2} × {width}, of other"
-    ):
+    with pytest.raises(UserError, match=rf"1\.jpg: is {width} × {height}, but the labels '1' are {height // 2} × "):
         evaluate_masks(CONFIG, folder / "images", open_evaluation(folder))
     save_map(folder / "labels" / "1.png", np.ones((round(height / 3), round(width / 3)), np.uint8))
     evaluate_masks(CONFIG, folder / "images", open_evaluation(folder))
@@ -137,11 +122,6 @@ def test_words_for_the_prompt(tmp_path):
     vehicles = {"car": "vehicle", "bus": "vehicle"}
     assert words_of(data, vehicles, "mini") == {"aeroplane": 1, "pottedplant": 2, "car": 4, "bus": 4}
     assert words_of(own(("fox", "dog")), {}, "owner/models/mine.safetensors", "mini") == {"fox": 0, "dog": 1}
-    names = [f"class {number}" for number in range(150)]
-    others = {f"word {number}": name for number, name in enumerate(names[:120])}
-    assert words_of(own(("background", *names)), others, str(tmp_path)) == {
-        word: number for number, word in enumerate([*others, *names[120:]], 1)
-    }
     with pytest.raises(UserError, match="no class of it"):
         words_of(own(("background", "fox")), {}, "mini")
     with pytest.raises(UserError, match="which protocol own has not"):
@@ -206,15 +186,12 @@ def test_the_command_scores_what_mask_makes(tmp_path, mini_folder, capsys):
     oracle = scores["protocols"]["oracle"]
     assert list(scores["protocols"]) == ["oracle", "oracle-ignored", "vocabulary"]
 
-    mask = {"beta": oracle["beta"]}
-    config = MaskPhotosConfig.recommended(
-        classes=("dog", "car"), model=str(mini_folder), device="cpu", timesteps=(300,), presence=0.0, mask=mask
-    )
+    how = {"device": "cpu", "timesteps": (300,), "presence": 0.0, "mask": {"beta": oracle["beta"]}}
+    config = MaskPhotosConfig.recommended(classes=("dog", "car"), model=str(mini_folder), **how)
     of = {str(number): (("dog", "car")[number % 2],) for number in range(3)}
     result = mask_photos(config, find_photos(folder / "images"), tmp_path / "masked", classes_of=of)
     made = [read_segment_ids(result.out / row["mask"]).astype(np.uint8) for row in result.rows]
     scored = np.random.default_rng(0).permutation(3)[1:]
-    compared = evaluate_pairs(
-        [(str(i), made[i], truths[i]) for i in scored], own(("background", "dog", "car")), bootstrap=5
-    )
+    pairs = [(str(i), made[i], truths[i]) for i in scored]
+    compared = evaluate_pairs(pairs, own(("background", "dog", "car")), bootstrap=5)
     assert oracle["miou"] == pytest.approx(compared.miou)
