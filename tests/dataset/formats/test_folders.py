@@ -144,12 +144,6 @@ def test_label_maps_without_a_picture_are_an_error(tmp_path):
     assert notes == ["labels whose picture is not there, left out: 1"]
 
 
-def test_ultralytics_of_a_list_may_name_some_of_the_pictures(tmp_path):
-    ultralytics(tmp_path, {"names": ["road", "sky"], "train": "train.txt"}, a=[[0, 1]], b=[[1, 1]])
-    (tmp_path / "train.txt").write_text("./images/train/b.png\n")
-    assert [one.name for one in imported("ultralytics", tmp_path)[1]] == ["b"]
-
-
 def test_a_folder_called_images_in_a_name(tmp_path):
     """The last `images` of a path is where the masks' folder stands."""
     export(

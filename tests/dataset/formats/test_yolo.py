@@ -82,15 +82,6 @@ def test_decimal_class_ids():
         assert np.array_equal(from_yolo(number + corners, (10, 10), range(2), "a.txt").label_map(), expected)
 
 
-def test_same_bytes_twice_and_links(tmp_path):
-    write_native(tmp_path / "native", CLASSES, some(), about={})
-    classes, items = open_native(tmp_path / "native")
-    for name in ("one", "two"):
-        export("yolo", classes, items, tmp_path / name, split=0.5, link=name == "two")
-    assert contents(tmp_path / "one") == contents(tmp_path / "two")
-    assert {p.stat().st_nlink for p in (tmp_path / "two/images").rglob("*.*")} == {2}
-
-
 @pytest.fixture
 def folder(tmp_path):
     export("yolo", CLASSES, [item(str(i), blobs(i), {}, (64, 80)) for i in range(3)], tmp_path / "yolo", split=0.34)

@@ -1,10 +1,9 @@
-"""Encodes and decodes the masks of Label Studio's brush: the values of a four-channel picture, row by row, as a stream
-of bits in blocks. The fourth channel is the mask.
+"""Masks of Label Studio's brush: the values of a four-channel picture, row by row, as a stream of bits in blocks. The
+fourth channel is the mask.
 
 A stream begins with the number of values (32 bits), the bits per value minus one (5), and four possible widths of a
 block's length field in bits minus one (4 each). A block has a bit (1: one repeated value, 0: different values), the
-index of its width (2 bits), the number of its values minus one, and the value or values. The encoder's output is byte
-for byte that of `label_studio_sdk.converter.brush.mask2rle`.
+index of its width (2 bits), the number of its values minus one, and the value or values.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ WORD, SIZES, CHANNELS = 8, (3, 4, 8, 16), 4
 
 
 def encode_brush(inside: np.ndarray) -> bytes:
-    """The stream of a mask (H, W) bool: 255 inside and 0 outside in all four channels."""
+    """The stream of a mask (H, W) bool, as `label_studio_sdk.converter.brush.mask2rle` encodes it: 255 inside and 0
+    outside in all four channels."""
     flat = inside.ravel()
     begins = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
     lengths = np.diff(begins, append=flat.size) * CHANNELS
@@ -34,8 +34,7 @@ def encode_brush(inside: np.ndarray) -> bytes:
 
 
 def decode_brush(stream: bytes, shape: tuple[int, int]) -> np.ndarray:
-    """The mask (H, W) bool of a stream: where the fourth channel is not 0. Raises ValueError for a stream that is
-    invalid or has another shape."""
+    """The mask (H, W) bool of a stream. Raises ValueError for one that is invalid or has another shape."""
     bits, at = "".join(f"{byte:08b}" for byte in stream), 0
 
     def take(count: int) -> int:

@@ -15,16 +15,13 @@ from ...files.label_maps import IGNORE
 from ..encoding import Instances
 
 LEAST = 0.01
-"""The smallest share of the picture that `scored_pieces` takes for an object, so there are at most 100."""
+"""The smallest share of the picture that `scored_pieces` takes for an object."""
 
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects in one label map, ordered by class, then by their first pixel column by column.
-
-    index: (H, W) int32, the object at each pixel, −1 for none. class_ids: one entry per object. small: the number of
-    pieces left out.
-    """
+    """The objects in one label map, ordered by class, then by their first pixel column by column. index: (H, W) int32,
+    the object at each pixel, −1 for none. small: the number of pieces left out."""
 
     index: np.ndarray
     class_ids: Sequence[int]
@@ -41,8 +38,7 @@ class Objects:
         return [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(self.index + 1)]
 
     def pieces(self, min_area: int = 1) -> tuple[Objects, list[int]]:
-        """The connected pieces of the objects with at least `min_area` pixels, in the same order, and the object of
-        each."""
+        """The connected pieces of the objects with at least `min_area` pixels, and the object of each."""
         pieces, owners = _connected(self.index + 1)
         found, kept = _ordered(pieces, np.array([0, *self.class_ids], np.uint8)[owners], min_area)
         return found, (owners[kept] - 1).tolist()
@@ -69,8 +65,8 @@ def whole_classes(labels: np.ndarray) -> Objects:
 
 
 def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[np.ndarray]) -> Instances:
-    """The connected pieces of classes in labels (H, W) uint8 as objects, the surest first. soft: each class's soft mask
-    (H, W); a score is its mean in the piece. Pieces of less than LEAST of the picture are no objects."""
+    """The connected pieces of classes in labels (H, W) uint8 with at least LEAST of the picture, the surest first.
+    soft: each class's soft mask (H, W); a score is its mean in the piece."""
     found = find_objects(labels, math.ceil(LEAST * labels.size))
     scores = [0.0] * len(found.class_ids)
     for class_id, values in zip(class_ids, soft, strict=True):
@@ -83,8 +79,8 @@ def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[n
 
 
 def _connected(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) int32: the connected pieces of each number above 0 in numbers (H, W) of integers, from 1 on; and the
-    number that each piece is of, with 0 for no piece."""
+    """(H, W) int32: the connected pieces, from 1 on, of each number above 0 in numbers (H, W); and the number of each
+    piece, with 0 for none."""
     pieces, owners = np.zeros(numbers.shape, np.int32), [0]
     for number, box in enumerate(ndimage.find_objects(numbers), 1):
         if box is not None:
@@ -95,8 +91,7 @@ def _connected(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ordered(numbers: np.ndarray, classes: np.ndarray, min_area: int) -> tuple[Objects, np.ndarray]:
-    """The objects whose numbers from 1 on are at each pixel (H, W), and the number of each. classes: of each number; 0
-    and 255 are not objects."""
+    """The objects of numbers (H, W), and the number of each. classes: of each number; 0 and 255 are not objects."""
     flat = numbers.ravel(order="F")
     areas, first = np.bincount(flat, minlength=len(classes)), np.zeros(len(classes), np.int64)
     first[flat[::-1]] = np.arange(flat.size)[::-1]  # the last value that is assigned counts, that of the first pixel

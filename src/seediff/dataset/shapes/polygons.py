@@ -1,9 +1,8 @@
 """Outlines of objects as polygons with their holes cut in, and polygons back to pixels, both without loss.
 
-Readers of YOLO's format convert the corners to integers and fill the polygon together with its border (OpenCV's
-fillPoly). Ultralytics rounds down, supervision to the nearest integer. Corners of an outline therefore lie in the upper
-left quarter of the pixels at its turns, where both give this pixel, and the mask comes back exactly. A hole is joined
-to the outline above it by a slit of zero width, through the object's pixels.
+Readers of YOLO's format convert the corners to integers, Ultralytics by rounding down, supervision to the nearest, and
+fill the polygon with its border (OpenCV's fillPoly). Corners of an outline therefore lie in the upper left quarter of
+the pixels at its turns, where both give this pixel. A hole is joined to the outline above it by a slit of zero width.
 """
 
 from __future__ import annotations
@@ -15,21 +14,21 @@ import numpy as np
 from .objects import Objects
 
 NEAR, FAR = 0.05, 0.45
-"""Position of outlines within pixels: NEAR for left and upper sides, FAR for right and lower sides. Both differ from 0
-and 0.5 by more than the rounding error of six decimals for a side of 40,000 pixels."""
+"""Position in pixels of left and upper sides, and of right and lower sides. Both differ from 0 and 0.5 by more than the
+rounding error of six decimals for a side of 40,000 pixels."""
 SNAP = 0.01
-"""Coordinates that are below an integer by less than this are rounded up, for programs that write rounded decimals."""
+"""Coordinates that are below an integer by less than this are rounded up: programs write rounded decimals."""
 
 STEP = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
-"""(rows, columns) of one step to the east, south, west and north. An edge is walked with its pixel on the right: the
-top edge to the east, the right edge to the south, …"""
+"""(rows, columns) of one step to the east, south, west and north. A pixel's top edge is walked to the east, its right
+edge to the south, …"""
 START = np.array([(NEAR, NEAR), (NEAR, FAR), (FAR, FAR), (FAR, NEAR)])
-"""(row, column) within a pixel where the outline begins to follow the pixel's edge of each direction."""
+"""(row, column) within a pixel where the outline begins to follow its edge of each direction."""
 
 
 def object_polygons(objects: Objects) -> list[np.ndarray]:
-    """The outline of every object, in their order: (P, 2) float64, x and y in pixels from the picture's top left
-    corner, in (0, W) and (0, H). Each object must be a connected piece. `fill_polygon` gives exactly its pixels."""
+    """The outline of every object, each a connected piece, in their order: (P, 2) float64, x in (0, W) and y in (0, H)
+    in pixels. `fill_polygon` gives exactly its pixels."""
     index, width = objects.index, objects.index.shape[1]
     follow, corners = _edges(index)
     owners = index.ravel()
@@ -46,8 +45,7 @@ def object_polygons(objects: Objects) -> list[np.ndarray]:
         if owners[pixel] not in starts:
             starts[owners[pixel]] = start
             continue
-        # A hole, whose first edge is the bottom of a pixel above it. The slit goes straight up from there to an edge
-        # seen before.
+        # A hole, whose first edge is the bottom of a pixel: the slit goes straight up to an edge seen before.
         top = pixel
         while top >= width and owners[top - width] == owners[pixel]:
             top -= width
@@ -100,11 +98,8 @@ def _edges(index: np.ndarray) -> tuple[dict[int, int], defaultdict[int, list[tup
 
 def fill_polygon(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[int, int, np.ndarray]:
     """The pixels of a polygon, filled like readers of YOLO's format do: (top, left, (h, w) bool), the mask of its
-    bounding box.
-
-    polygon: (P, 2), x and y in pixels. Corners are rounded down to pixels of `shape` (H, W). Pixels on the lines
-    between them are inside, and so are those inside by the even-odd rule, which leaves out holes that are cut in.
-    """
+    bounding box. polygon: (P, 2), x and y in pixels, rounded down to those of `shape` (H, W). Pixels on the lines
+    between corners are inside, and others by the even-odd rule, which leaves out holes that are cut in."""
     corners = np.clip(np.floor(polygon + SNAP).astype(np.int64), 0, (shape[1] - 1, shape[0] - 1))
     left, top = corners.min(0)
     begins = corners - (left, top)

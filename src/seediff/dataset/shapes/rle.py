@@ -1,8 +1,7 @@
 """Masks as COCO's run lengths, polygons as pycocotools fills them, and boxes.
 
-Run lengths count the pixels outside, inside, outside … of a mask, down the first column, then down the second, and so
-on. COCO's text of them is read here, because pycocotools reads on behind one that ends within a number, and takes run
-lengths that end before the picture does.
+Run lengths count the pixels outside, inside, outside … of a mask, column by column. COCO's text of them is read here,
+because pycocotools reads on behind one that ends within a number, and takes run lengths that end before the picture.
 """
 
 from __future__ import annotations
@@ -18,13 +17,12 @@ from ...errors import UserError
 from ...files.messages import show_json
 
 MOST_LAYERS = 100
-"""Maximum number of masks over a pixel on average: far more than anybody draws, and a small file can have any
-number."""
+"""Maximum number of masks over a pixel on average, because a small file can have any number."""
 
 
 def encode(numbers: np.ndarray) -> dict[int, dict[str, Any]]:
-    """Number → its mask as {"size": [H, W], "counts": text}, for every number above 0 in numbers (H, W) of integers, in
-    ascending order. Takes one pass for all masks; pycocotools needs one for each."""
+    """Number → its mask as {"size": [H, W], "counts": text}, for every number above 0 in numbers (H, W), in ascending
+    order. Takes one pass for all masks; pycocotools needs one for each."""
     flat = numbers.ravel(order="F")
     starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))
     order = np.argsort(flat[starts], kind="stable")
@@ -41,9 +39,8 @@ def encode(numbers: np.ndarray) -> dict[int, dict[str, Any]]:
 
 
 def decompress(counts: str) -> list[int]:
-    """The run lengths of COCO's text. A number is characters from "0" on, each with five of its bits, the lowest first,
-    and a sixth bit that says whether another follows; from the fourth on, it is the difference to the run length two
-    before it. Raises ValueError for an invalid text."""
+    """The run lengths of COCO's text: numbers of five bits a character from "0" on, the lowest first, with a sixth bit
+    if another follows; from the fourth on, differences to the run length two before. Raises ValueError."""
     runs: list[int] = []
     value = shift = 0
     for character in counts.encode("ascii"):
@@ -62,8 +59,7 @@ def decompress(counts: str) -> list[int]:
 
 
 def count_runs(size: Sequence[int], counts: Sequence[int] | str, shape: tuple[int, int], where: str) -> np.ndarray:
-    """(N,) int64: the run lengths of an RLE in a picture of `shape` (H, W), whose sum is H · W. where: the annotation's
-    name in errors. Raises UserError."""
+    """(N,) int64: the run lengths of an RLE in a picture of `shape` (H, W), with sum H · W. Raises UserError."""
     if list(size) != list(shape):
         problem = f"its mask is {show_json(size)}, but its image is {list(shape)}; both are [height, width]"
         raise UserError(f"{where}: {problem}")
@@ -77,8 +73,7 @@ def count_runs(size: Sequence[int], counts: Sequence[int] | str, shape: tuple[in
 
 
 def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], where: str) -> np.ndarray:
-    """Run lengths as in `count_runs`, of polygons [x, y, x, y, …] in pixels, filled as pycocotools does. Raises
-    UserError for an invalid polygon."""
+    """Run lengths of polygons [x, y, x, y, …] in pixels, filled as pycocotools does. Raises UserError."""
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:
             raise UserError(f"{where}: a polygon is a list of at least three x, y")
@@ -108,15 +103,14 @@ def fill(runs: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def paint_runs(labels: np.ndarray, runs: np.ndarray, value: int) -> None:
-    """Sets the pixels inside of run lengths to a value, in labels (H, W) of integers that are stored column by column
-    (order="F")."""
+    """Sets the pixels inside of run lengths to a value, in labels (H, W) stored column by column (order="F")."""
     flat, ends = labels.reshape(-1, order="F"), np.cumsum(runs).tolist()
     for begin, end in zip(ends[:-1:2], ends[1::2], strict=False):
         flat[begin:end] = value
 
 
 def paint_box(labels: np.ndarray, left: float, top: float, right: float, bottom: float, value: int) -> int:
-    """Sets the pixels of labels (H, W) of integers that a box touches to a value, and returns their number."""
+    """Sets the pixels of labels (H, W) that a box touches to a value, and returns their number."""
     rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
     inside = labels[rows, max(0, math.floor(left)) : max(0, math.ceil(right))]
     inside[:] = value
@@ -124,8 +118,7 @@ def paint_box(labels: np.ndarray, left: float, top: float, right: float, bottom:
 
 
 def check_layers(area: int, shape: tuple[int, ...], where: str) -> None:
-    """Raises UserError if masks of `area` pixels in all would cover a picture of `shape` (H, W) more than MOST_LAYERS
-    times, before they are painted."""
+    """Raises UserError if masks of `area` pixels would cover a picture of `shape` more than MOST_LAYERS times."""
     if (layers := area / math.prod(shape)) > MOST_LAYERS:
         problem = f"its masks cover the picture {layers:.4g} times over; at most {MOST_LAYERS} times are read"
         raise UserError(f"{where}: {problem}")

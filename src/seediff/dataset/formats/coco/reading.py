@@ -66,7 +66,7 @@ class Image(msgspec.Struct, frozen=True):
 
 
 class Rle(msgspec.Struct, frozen=True):
-    """size: height and width. counts: run lengths, or COCO's compressed text of them."""
+    """counts: run lengths, or COCO's compressed text of them."""
 
     size: list[int]
     counts: list[int] | str
@@ -97,8 +97,6 @@ class Annotation(msgspec.Struct, frozen=True):
 
 
 class Content(msgspec.Struct, frozen=True):
-    """A file as it is."""
-
     categories: list[Category]
     images: list[Image]
     annotations: list[Annotation]
@@ -106,8 +104,7 @@ class Content(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Document:
-    """A checked file: the ids of images and categories are unique, and annotations refer to existing ones.
-    annotations: image id → its own."""
+    """A checked file: ids are unique, and annotations refer to existing ones. annotations: image id → its own."""
 
     path: Path
     categories: list[Category]
@@ -139,15 +136,17 @@ def load(path: Path) -> Document:
 def classes_of(documents: Sequence[Document]) -> tuple[tuple[str, ...], dict[int, int]]:
     """The classes, without the background, and category id → id in label maps. Class ids count from 1 in the order of
     the category ids. All documents must have the same categories. Raises UserError."""
-    listed = [one for document in documents for own in document.annotations.values() for one in own]
-    used = {each.category_id for one in listed for each in (one.segments_info or [one])}
-    first = documents[0].path
-    names = _names(documents[0].categories, used)
+    used = {each.category_id for one in _all(documents) for each in (one.segments_info or [one])}
+    first, names = documents[0].path, _names(documents[0].categories, used)
     for other in documents[1:]:
         if _names(other.categories, used) != names:
             raise UserError(other.path, f"its categories are not those of {first}", "import them one by one")
     classes = number_classes(names, f"{first}: categories", void=lambda *entry: entry == IGNORED)
     return classes.classes, dict(classes.ids)
+
+
+def _all(documents: Sequence[Document]) -> list[Annotation]:
+    return [one for document in documents for own in document.annotations.values() for one in own]
 
 
 def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict[int, str]:
@@ -222,12 +221,8 @@ def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[P
     names, ids = classes_of([document])
     if names != classes or document.panoptic:
         return {}
-    return {
-        image.file_name: partial(
-            paint, image=image, annotations=document.annotations[image.id], ids=ids, where=str(file)
-        )
-        for image in document.images
-    }
+    own, known = document.annotations, {"ids": ids, "where": str(file)}
+    return {one.file_name: partial(paint, image=one, annotations=own[one.id], **known) for one in document.images}
 
 
 def _check_masks(documents: Sequence[Document], crowds: Crowds | None, source: Source) -> None:
@@ -235,17 +230,14 @@ def _check_masks(documents: Sequence[Document], crowds: Crowds | None, source: S
     Add notes about crowds and boxes."""
     if crowds not in (None, "ignored", "objects"):
         raise UserError("crowds", f"{crowds} must be ignored or objects")
-    listed = [one for document in documents for own in document.annotations.values() for one in own]
-    shapes = [one for one in listed if one.segments_info is None]
+    shapes = [one for one in _all(documents) if one.segments_info is None]
     masked = [one for one in shapes if one.masked]
     several, boxes = sum(bool(one.iscrowd) for one in masked), len(shapes) - len(masked)
     where = documents[0].path
     if shapes and not masked:
-        raise UserError(where, "its annotations are boxes; label maps need masks, RLE or polygons in 'segmentation'")
+        raise UserError(where, "its annotations are boxes; label maps need RLE or polygons in 'segmentation'")
     if masked and crowds is None and several == len(masked):
-        problem = (
-            "all its masks are crowds (iscrowd 1), which are ignored as a rule, but some tools write every mask so"
-        )
+        problem = "all its masks are crowds (iscrowd 1), which are ignored, but some tools write every mask so"
         raise UserError(where, problem, "--crowds objects takes them for objects, --crowds ignored leaves them out")
     if several and crowds != "objects":
         told = f"{several} of {len(shapes)} annotations are crowds (iscrowd 1), no objects"
@@ -264,8 +256,8 @@ def paint(
     crowds_are_objects: bool = False,
 ) -> Instances:
     """The annotations of an image, painted: first boxes without a mask and crowds, as 255, then the objects from the
-    largest to the smallest. Masks are held as run lengths, to save memory. ids: category id → id in label maps. Raises
-    UserError naming an annotation that is not a mask of this image."""
+    largest to the smallest. ids: category id → id in label maps. Raises UserError naming an annotation that is not a
+    mask of this image."""
     shape, of_image = (image.height, image.width), f"{where}, image {image.id}"
     check_frame(picture, shape, of_image)  # before an array of that size is made
     numbers, known = np.zeros(shape, np.int32, order="F"), Shapes()
@@ -279,11 +271,10 @@ def paint(
                 x, y, width, height = box
                 painted += paint_box(numbers, x, y, x + width, y + height, known.number(native.IGNORE, "box"))
         else:
-            runs = (
-                count_runs(given.size, given.counts, shape, here)
-                if isinstance(given, Rle)
-                else polygon_runs(given or (), shape, here)
-            )
+            if isinstance(given, Rle):
+                runs = count_runs(given.size, given.counts, shape, here)
+            else:
+                runs = polygon_runs(given or (), shape, here)
             crowd = bool(one.iscrowd) and not crowds_are_objects
             masks.append((not crowd, native.IGNORE if crowd else ids[one.category_id or 0], runs))
             painted += area(runs)
@@ -295,8 +286,7 @@ def paint(
 
 def paint_segments(path: Path, annotation: Annotation, ids: Mapping[int, int], *, crowds: bool = True) -> Instances:
     """The segments of an image in a panoptic file, and 255 where there is none. ids: category id → id in label maps.
-    crowds: with their class, as in panopticapi's own converter, or else left out. Raises UserError naming a PNG that is
-    missing, or that has a segment that the file does not name."""
+    crowds: with their class, as in panopticapi's own converter, or else left out. Raises UserError naming the PNG."""
     # annotations/panoptic_val2017/ for annotations/panoptic_val2017.json.
     png = inside(path.with_suffix(""), annotation.file_name, f"{path}, image {annotation.image_id}", "file_name")
     with open_picture(png) as picture:
@@ -333,8 +323,7 @@ def find_annotations(source: Path) -> list[Path]:
     if parts or len(others) == 1:
         return parts or others
     listed = f": it holds {', '.join(path.name for path in others[:5])}" if others else ""
-    problem = f"has no {SEMANTIC}*.json or {INSTANCES}*.json"
-    raise UserError(folder, problem, f"name the JSON file itself{listed}")
+    raise UserError(folder, f"has no {SEMANTIC}*.json or {INSTANCES}*.json", f"name the JSON file itself{listed}")
 
 
 def part_of(path: Path) -> str | None:

@@ -1,16 +1,12 @@
 """Writes COCO's JSON: objects for detectors, and a semantic variant from which label maps come back exactly.
 
-    out/  images/NAME.png                  pictures, as they are
-          annotations/instances.json       one annotation per object (of the sample's `instances`, or else a connected
-                                           piece of a class): RLE, or polygons on request
-          annotations/semantic.json        one annotation per class of each image: RLE, iscrowd 0; 255 is the category
-                                           255, "ignore"
-          annotations/panoptic.json        optional: the segments of each image, whose ids are the colours of
-                                           annotations/panoptic/NAME.png
+out/  images/NAME.png               pictures, as they are
+      annotations/instances.json    an annotation per object (an instance, or else a connected piece of a class)
+      annotations/semantic.json     an annotation per class of each image; 255 is the category 255, "ignore"
+      annotations/panoptic.json     optional: the segments, whose ids are the colours of annotations/panoptic/NAME.png
 
 Category ids are class ids, from 1. With samples for validation or testing, there are `instances_train.json`,
-`instances_val.json`, and so on. An image's `metadata` in semantic.json is its row of metadata.jsonl, without the fields
-that follow from the files.
+`instances_val.json`, and so on. An image's `metadata` in semantic.json is its row of metadata.jsonl.
 """
 
 from __future__ import annotations
@@ -35,8 +31,7 @@ from ..drivers import Export
 from .reading import ANNOTATIONS, IGNORED, IMAGES, INSTANCES, PANOPTIC, SEMANTIC, SHIFTS
 
 WRITTEN_ANEW = ("file_name", "mask", "class_ids", "area")
-"""Fields of a row that can be recomputed from the files. `classes` cannot: it may have names without a pixel, and an
-order."""
+"""Fields of a row that follow from the files. `classes` does not: it may have names without a pixel, and an order."""
 
 
 def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic: bool = False) -> None:
@@ -93,8 +88,8 @@ def annotate(
     sample: Sample, *, classes: Sequence[str], min_area: int, polygons: bool, panoptic: bool
 ) -> tuple[tuple[int, ...], dict[str, list[dict[str, Any]]], bytes | None, int, list[float]]:
     """(height, width) of a sample; kind of file → its annotations, or segments, without `image_id`; the PNG of the
-    segments, if they are asked for; the number of pieces too small to be objects; and the IoU of each object's polygons
-    with its mask, if there are polygons."""
+    segments or None; the number of pieces too small to be objects; and the IoU of each object's polygons with its mask,
+    if there are polygons."""
     labels = sample.labels(len(classes))
     pieces, png = sample.objects(labels, min_area), None
     found = {INSTANCES: of_objects(pieces, polygons), SEMANTIC: of_objects(whole_classes(labels))}
