@@ -72,7 +72,7 @@ def test_soft_masks_are_rounded_to_255_steps():
     assert np.asarray(Image.open(io.BytesIO(native.encode_soft(soft)))).tolist() == [[0, 128, 255, 255]]
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (300, 5), (64, 80)])
+@pytest.mark.parametrize("shape", [(1, 7), (300, 5)])
 def test_masks_are_palette_pngs_with_every_id(shape):
     rng = np.random.default_rng(0)
     for labels in (

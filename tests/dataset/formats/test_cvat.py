@@ -143,8 +143,10 @@ def test_damage_of_the_rest(tmp_path, change, message):
 
 def test_the_file_alone_with_pictures_elsewhere(tmp_path):
     export("cvat", CLASSES, some(), tmp_path / "set")
+    (tmp_path / "set/annotations.xml").rename(tmp_path / "set/train.xml")  # as the export of a subset is called
+    assert np.array_equal(Dataset.open(tmp_path / "set")[1].label_map, some()[1].label_map)
     shutil.move(tmp_path / "set/images", tmp_path / "pictures")
-    _, items = imported("cvat", tmp_path / "set/annotations.xml", images=tmp_path / "pictures")
+    _, items = imported("cvat", tmp_path / "set/train.xml", images=tmp_path / "pictures")
     assert np.array_equal(items[1].label_map, some()[1].label_map)
 
 
@@ -174,12 +176,6 @@ def test_names_of_two_subsets(tmp_path):
         (tmp_path / f"set/images/{name}.png").rename(tmp_path / f"set/images/{name}/a.png")
         file.write_text(file.read_text().replace(f'name="{name}.png"', 'name="a.png"'))
     assert [one.name for one in imported("cvat", tmp_path / "set")[1]] == ["train/a", "val/a"]
-
-
-def test_a_subsets_export_has_its_name(tmp_path):
-    export("cvat", CLASSES, some(), tmp_path / "set")
-    (tmp_path / "set/annotations.xml").rename(tmp_path / "set/train.xml")
-    assert np.array_equal(Dataset.open(tmp_path / "set")[0].label_map, some()[0].label_map)
 
 
 def test_shapes_over_and_over_are_refused(tmp_path):

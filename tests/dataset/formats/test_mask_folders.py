@@ -72,28 +72,11 @@ def test_colours_of_a_list(tmp_path, file, text):
         imported("masks", tmp_path)
 
 
-def test_a_palette_of_vocs_colours_in_another_order(tmp_path):
-    """Colours decide there; a palette of other colours is of values."""
-    save_picture(tmp_path / "JPEGImages/a.jpg", (1, 3))
-    (tmp_path / "SegmentationClass").mkdir()
-    picture = Image.fromarray(np.array([[0, 1, 1]], np.uint8))
-    for palette, ids in (
-        ([192, 128, 128, 0, 0, 0], [[15, 0, 0]]),
-        ([0, 0, 0, 128, 0, 0], [[0, 1, 1]]),
-        ([224, 224, 192, 128, 0, 0], [[255, 1, 1]]),
-        ([9, 9, 9, 0, 0, 0], [[0, 1, 1]]),
-    ):
-        picture.putpalette(palette)
-        picture.save(tmp_path / "SegmentationClass/a.png")
-        assert Dataset.from_voc(tmp_path)[0].label_map.tolist() == ids
-
-
 @pytest.mark.parametrize(
     ("lines", "classes", "ids"),
     [
         ("unlabeled\ntumor\nstroma\n", ("tumor", "stroma"), [[255, 1, 2]]),
         ("__ignore__\n_background_\ntumor\nstroma\n", ("tumor", "stroma"), [[0, 1, 2]]),
-        ("Background\ntumor\nvoid\n", ("tumor", "void"), [[0, 1, 2]]),
         ("0 tumor\n1 background\n2 stroma\n", ("tumor", "stroma"), [[1, 0, 2]]),
     ],
 )

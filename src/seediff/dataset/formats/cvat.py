@@ -38,9 +38,7 @@ OTHERS = ("ellipse", "polyline", "points", "cuboid", "skeleton", "tag")
 
 
 def write(export: Export, *, objects: bool = False) -> None:
-    """ "CVAT for images 1.1", in the order of the samples' names. objects: a mask per object instead of one per
-    class.
-    """
+    """ "CVAT for images 1.1", in the order of the samples' names. objects: a mask per object, not per class."""
     check_meaning(export.classes)
     several = [] if export.parts == ["train"] else export.parts
     images = []
@@ -53,19 +51,15 @@ def write(export: Export, *, objects: bool = False) -> None:
     meta = _meta(export.classes, len(images), several)
     body = f"<annotations>\n  <version>1.1</version>\n{meta}{''.join(images)}</annotations>\n"
     export.put(ANNOTATIONS, f'<?xml version="1.0" encoding="utf-8"?>\n{body}')
-    labels = [
-        {"name": name, "color": colour, "type": "mask", "attributes": []}
-        for name, colour in named_colours(export.classes)
-    ]
+    named = named_colours(export.classes)
+    labels = [{"name": name, "color": colour, "type": "mask", "attributes": []} for name, colour in named]
     export.put(LABELS, json.dumps(labels, ensure_ascii=False, indent=1))
 
 
 def _meta(classes: Sequence[str], size: int, subsets: Sequence[str]) -> str:
-    labels = "".join(
-        f"        <label><name>{escape(name)}</name><color>{colour}</color><type>mask</type><attributes></attributes>"
-        "</label>\n"
-        for name, colour in named_colours(classes)
-    )
+    kinds = "<type>mask</type><attributes></attributes>"
+    named = [f"<name>{escape(name)}</name><color>{colour}</color>{kinds}" for name, colour in named_colours(classes)]
+    labels = "".join(f"        <label>{label}</label>\n" for label in named)
     kind, about = "task", f"<size>{size}</size>\n      <mode>annotation</mode>"
     if subsets:
         kind, about = "project", f"<subsets>{''.join(f'<subset>{subset}</subset>' for subset in subsets)}</subsets>"

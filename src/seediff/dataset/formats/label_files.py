@@ -38,8 +38,7 @@ def palette(sample: Sample, *, classes: Sequence[str]) -> bytes:
 
 
 def named_pictures(folder: Path) -> list[tuple[str, Path]]:
-    """(path without suffix, file) of the PNG and JPEG files in a folder, at any depth, sorted by path, without hidden
-    ones."""
+    """(path without suffix, file) of the PNG and JPEG files below a folder, sorted by path, without hidden ones."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
     inner = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in files]
     return [(name, path) for name, path in inner if not f"/{name}".count("/.")]
@@ -109,8 +108,7 @@ class Own(msgspec.Struct, frozen=True):
 
 
 def from_record(source: Source, own: Own, image: bytes, mask: bytes, where: str) -> Sample:
-    """The sample of a record that contains the bytes of its files. where: the record's name in errors. Raises
-    UserError."""
+    """The sample of a record with the bytes of its files. where: the record's name in errors. Raises UserError."""
     with open_picture(image, f"{where}: its image") as picture:
         check_kind(picture, f"{where}: its image")
     check_row(own.metadata, f"{where}, metadata")
@@ -127,8 +125,8 @@ def row_text(row: Mapping[str, Any]) -> str:
 
 
 def parse_row(text: str | None, split: str | None, where: str) -> dict[str, Any]:
-    """A row of metadata from its JSON; None or an empty text is an empty row. split: of the file it comes from, which
-    may have been set aside at export. Raises UserError."""
+    """A row of metadata from its JSON, or an empty one. split: of its file, which goes before its own. Raises
+    UserError."""
     row = parse_json(text or "{}", dict[str, Any], f"{where}: its metadata")
     return row if split in (None, split_of(row)) else {**row, "split": split}
 

@@ -1,9 +1,7 @@
-"""Reads labelme's JSON files: shapes are drawn as labelme itself draws them, by Pillow; later shapes cover earlier
-ones.
+"""Reads labelme's JSON files: shapes are drawn as labelme draws them, by Pillow; later ones cover earlier ones.
 
 in/  NAME.json, at any depth      `shapes`, and the picture as `imagePath`, relative to the file, or as `imageData`
-     labels.txt                   optional: classes in their order, perhaps after `__ignore__` and `_background_`; or
-     class_names.txt
+     labels.txt, class_names.txt  optional: classes in their order, perhaps after `__ignore__` and `_background_`
 """
 
 from __future__ import annotations
@@ -54,15 +52,12 @@ class Shape(msgspec.Struct, frozen=True):
         return self.shape_type or "polygon"
 
 
-class Picture(msgspec.Struct, frozen=True):
-    imageData: str | None = None
-
-
 class File(msgspec.Struct, frozen=True):
-    """imageHeight, imageWidth: of the picture as labelme shows it, turned by its EXIF orientation."""
+    """imageData: a picture as base64. imageHeight, imageWidth: as labelme shows it, turned by its EXIF orientation."""
 
     shapes: list[Shape]
     imagePath: str
+    imageData: str | None = None
     imageHeight: int | None = None
     imageWidth: int | None = None
 
@@ -123,7 +118,7 @@ def _samples(
         at = source.found(folders, names, "imagePath", str(path))
         picture: Path | bytes | None = at and at[0]
         if at is None or at[0].suffix.lower() not in PICTURES:  # then the file may hold it
-            data = read_json(path, Picture, limit=LARGEST).imageData
+            data = read_json(path, File, limit=LARGEST).imageData
             picture = _decoded(data, f"{path}: imageData") if data else picture
         if picture is None:
             source.no_picture(path, f"there is no picture {show_json(picture_name)}, and 'imageData' is empty")

@@ -33,9 +33,7 @@ FEATURES = {
     "metadata": {"dtype": "string", "_type": "Value"},
 }
 GROUP, GROUP_BYTES = 100, 64_000_000
-"""Maximum samples and bytes of a row group, which readers load whole to show one sample. A single larger sample is
-still allowed.
-"""
+"""Maximum samples and bytes of a row group, which readers load whole to show one sample; a single one may be larger."""
 
 
 def write(export: Export, *, shard_size: int = 500_000_000) -> None:
@@ -47,23 +45,22 @@ def write(export: Export, *, shard_size: int = 500_000_000) -> None:
     schema = _schema(export.classes)
     placed = export.placed(palette, key=lambda name, split: SPLITS.index(split))
     for split, samples in groupby(placed, key=lambda one: one.split):
-        number, rest = 0, iter(samples)
-        next_one = next(rest, None)
-        while next_one is not None:
+        number, records = 0, map(_record, samples)
+        record = next(records, None)
+        while record:
             path, size = export.folder / "data" / f"{HUB_SPLITS[split]}-{number:05d}.parquet", 0
             with (
                 name_errors(path),
                 path.open("xb") as file,
                 parquet.ParquetWriter(file, schema, compression="none", write_statistics=False) as writer,
             ):
-                while next_one is not None and size < shard_size:
+                while record and size < shard_size:
                     group, end = [], min(size + GROUP_BYTES, shard_size)
-                    while next_one is not None and len(group) < GROUP and size < end:
-                        group.append(record := _record(next_one))
-                        size += sum(
-                            map(len, (record["image"]["bytes"], record["label_map"]["bytes"], record["metadata"]))
-                        )
-                        next_one = next(rest, None)
+                    while record and len(group) < GROUP and size < end:
+                        group.append(record)
+                        pictures = record["image"]["bytes"], record["label_map"]["bytes"]
+                        size += sum(map(len, (*pictures, record["metadata"])))
+                        record = next(records, None)
                     writer.write_table(pa.Table.from_pylist(group, schema=schema))
             number, export.files = number + 1, export.files + 1
     export.put(native.CARD, _card(export.classes, [HUB_SPLITS[split] for split in export.parts]))
@@ -144,8 +141,8 @@ def _samples(source: Source, files: Sequence[Path]) -> Iterator[Sample]:
 def _open(file: Path) -> Iterator[Any]:
     """The file as pyarrow reads it. Raises UserError, also for errors while it is read in the block."""
     parquet, pa = load_extra("pyarrow.parquet", "hf"), load_extra("pyarrow", "hf")
-    if not file.is_file():
-        raise UserError(file, "is no regular file" if file.exists() else "there is no such file")
+    if file.exists() and not file.is_file():
+        raise UserError(file, "is no regular file")
     try:
         with parquet.ParquetFile(file) as opened:
             yield opened

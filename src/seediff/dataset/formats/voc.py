@@ -60,23 +60,19 @@ def write(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bo
         names = (name for name, split in zip(export.names, export.splits, strict=True) if split in splits)
         export.put(f"{LISTS}/{title}.txt", "".join(f"{name}\n" for name in names))
     export.put(native.CLASSES, native.classes_text(export.classes))
-    if png := counts["png"]:
-        export.note(
-            f"{png} pictures stay PNG files in {IMAGES}; --jpeg writes them anew, for readers that open NAME.jpg only"
-        )
-    if small := counts["small"]:
-        export.note(
-            f"{small} pieces below {min_area} pixels are no objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them"
-        )
-    if many := counts["many"]:
-        export.note(f"{many} objects beyond {MAX_OBJECTS} in an image, the smallest, are 255 in {OBJECT_MAPS}")
+    for kind, note in (
+        ("png", f"pictures stay PNG files in {IMAGES}; --jpeg writes them anew, for readers that open NAME.jpg only"),
+        ("small", f"pieces below {min_area} pixels are no objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them"),
+        ("many", f"objects beyond {MAX_OBJECTS} in an image, the smallest, are 255 in {OBJECT_MAPS}"),
+    ):
+        if counts[kind]:
+            export.note(f"{counts[kind]} {note}")
 
 
 def convert(
     sample: Sample, *, classes: Sequence[str], objects: bool, boxes: bool, min_area: int, jpeg: bool
 ) -> tuple[dict[str, tuple[str, bytes]], dict[str, int]]:
-    """The new files of a sample, folder → (suffix, bytes); and counts: pieces too small to be objects, and objects
-    beyond MAX_OBJECTS, which have no number."""
+    """The new files of a sample, folder → (suffix, bytes); and counts of pieces that are not numbered as objects."""
     labels = sample.labels(len(classes))
     files = {CLASS_MAPS: ("png", native.encode_mask(labels))}
     if jpeg and sample.suffix != "jpg":
@@ -103,11 +99,8 @@ def object_map(labels: np.ndarray, objects: Objects) -> np.ndarray:
 
 
 def annotation(file_name: str, size: tuple[int, int, int], objects: Objects, classes: Sequence[str]) -> bytes:
-    """VOC's XML file with the boxes of objects: corners count from 1, and both are in the box. size: height, width and
-    bands of the picture.
-
-    An object that reaches the picture's edge is `truncated`.
-    """
+    """VOC's XML file with the boxes of objects: corners count from 1, and both are in the box. An object at the
+    picture's edge is `truncated`. size: height, width and bands of the picture."""
     height, width, depth = size
     boxes = [
         f"\t<object>\n\t\t<name>{escape(classes[class_id - 1])}</name>\n\t\t<pose>Unspecified</pose>\n"
@@ -187,8 +180,8 @@ def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
     labels = decode()
     with open_picture(path) as picture:
         pixels = np.asarray(picture if picture.mode in ("P", "L", "I", "I;16") else picture.convert("RGB"))
-    if pixels.shape[:2] != labels.shape:
-        raise UserError(f"{path}: is {pixels.shape[:2]}, but its label map is {labels.shape}; both are (height, width)")
+    if (size := pixels.shape[:2]) != labels.shape:
+        raise UserError(path, f"is {size}, but its label map is {labels.shape}; both are (height, width)")
     coloured = pixels.ndim == 3
     values = pixels @ WEIGHTS if coloured else pixels
     border = voc_colours(0).keys() if coloured else (0, native.IGNORE) if pixels.dtype == np.uint8 else (0,)
