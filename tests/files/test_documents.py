@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from damage import BYTES, DEEP, DIGITS, RAW, json_damages, refusal, truncations
+from damage import DEEP, DIGITS, RAW, json_damages, refusal, truncations
 
 from seediff.errors import UserError
 from seediff.files.documents import parse_json, read_csv, read_json, read_json_lines, read_toml, read_yaml
@@ -50,14 +50,6 @@ def test_place_of_what_is_malformed(text, said):
     assert str(caught.value) == said
 
 
-@pytest.mark.parametrize(
-    "raw", [b'"\xcc"', b'"x" y', b"[1, \xcc", b"5 \xcc", b'{"name": 5, "\xcc": 1}', b'{"name": 5, "counts": [1']
-)
-def test_what_is_of_another_type_and_malformed_too(raw):
-    with pytest.raises(UserError, match=r"f\.json: "):
-        parse_json(raw, Record, "f.json")
-
-
 def test_byte_order_mark_is_passed_over_everywhere(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b'\xef\xbb\xbf{"a": 1}')
@@ -91,14 +83,9 @@ def test_a_line_without_end_is_refused_before_it_is_read(tmp_path):
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize(
     "text",
-    [
-        "a = nan", "a = [1.0, -inf]", "a = " + "9" * DIGITS, "a = " + "[" * DEEP, "[[a]]\nb.c = [1, {d = 1e999}]",
-        "a = 1\na = 2",
-        'a = "\\ud800"', "a" * 1000,
-        *(data.decode("latin-1") for data in BYTES.values() if data),
-    ],
-    ids=range(12),
-)  # fmt: skip
+    ["a = [1.0, -inf]", "a = " + "9" * DIGITS, "a = " + "[" * DEEP, "a = 1\na = 2", 'a = "\\ud800"'],
+    ids=range(5),
+)
 def test_damaged_toml_is_refused_in_a_line(tmp_path, text):
     path = tmp_path / "seediff.toml"
     path.write_bytes(text.encode("latin-1"))

@@ -10,16 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from damage import BYTES, json_damages, refusal, tensor_damages
+from damage import json_damages, refusal, tensor_damages
 from formats import imported
 from safetensors.numpy import save
 
 from recipes.mini.sets import pack_blobs
-from recipes.mini.world import write_scenes
 from seediff.attention.maps import AttentionMaps
 from seediff.errors import UserError
-from seediff.evaluate.protocols import read_class_map
-from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene, read_scenes
+from seediff.mini.scenes import CLASS_IDS, CLASSES, read_scenes
 from seediff.models.fingerprint import model_fingerprint
 from seediff.train.weights import read_about
 
@@ -109,29 +107,6 @@ def test_maps_that_are_none(tmp_path, tensors, said):
     (tmp_path / "a.safetensors").write_bytes(save(tensors, {"seediff": json.dumps(about)}))
     with pytest.raises(UserError, match=said):
         AttentionMaps.load(tmp_path / "a.safetensors")
-
-
-def test_scenes_that_are_none(tmp_path):
-    path = tmp_path / "a.safetensors"
-    write_scenes(path, [Scene(np.zeros((8, 8, 3), np.uint8), np.full((8, 8), 7, np.uint8), (CLASSES[0],), "")])
-    with pytest.raises(UserError, match="scene 0: its mask has id 7, which is none of"):
-        read_scenes(path)
-    write_scenes(path, [Scene(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9), np.uint8), (CLASSES[0],), "")])
-    with pytest.raises(UserError, match=r"scene 0: its image is \(8, 8\), but its mask \(8, 9\)"):
-        read_scenes(path)
-
-
-@pytest.mark.parametrize("ending", ["csv", "toml"])
-def test_class_maps(tmp_path, ending):
-    path = tmp_path / f"map.{ending}"
-    for name, data in (
-        *BYTES.items(),
-        ("open quotes", b'a,"b\n'),
-        ("a number", b"a = 1\n"),
-        ("deep", b"a = " + b"[" * 9999),
-    ):
-        path.write_bytes(data)
-        assert refusal(lambda: read_class_map(path), path) is not None, name
 
 
 def test_footers_of_parquet(tmp_path):

@@ -55,9 +55,3 @@ def test_a_picture_that_readers_would_turn_keeps_its_pixels(kind, metadata, orie
 def test_an_upright_picture_keeps_its_bytes(kind, metadata):
     data = encoded(kind, 1, metadata)
     assert as_stored(data) is data
-
-
-def test_a_jpeg_with_bytes_between_its_segments_is_walked_through():
-    data = encoded("JPEG", 6, "exif")
-    filled = data.replace(b"\xff\xe1", b"\xff\xff\xff\xe1", 1)
-    assert np.array_equal(pixels(as_stored(filled), turned=True), pixels(data, turned=False))

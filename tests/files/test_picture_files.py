@@ -37,13 +37,6 @@ def test_too_many_pixels_are_one_line_and_no_warning(tmp_path, size):
     assert limit == Image.MAX_IMAGE_PIXELS is not None
 
 
-def test_a_picture_of_96_megapixels_is_opened_without_a_warning():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with open_picture(png_of(12_000, 8_000)) as picture:
-            assert picture.size == (12_000, 8_000)
-
-
 @pytest.mark.parametrize(
     "data", [*BYTES.values(), b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n"], ids=range(len(BYTES) + 1)
 )

@@ -44,8 +44,3 @@ def test_what_is_refused(tmp_path, text, message):
         read_xml(save(tmp_path, text), "a")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
-
-
-def test_elements_in_elements_are_read_and_removed_at_any_depth(tmp_path):
-    node = read_xml(save(tmp_path, "<a>" * 100_000 + "</a>" * 100_000), "a")
-    assert len(list(node.all("a", "a"))) == 1

@@ -115,9 +115,7 @@ def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: s
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The compared data and the scores. The tables, (256,) uint8, map ids of the data and of the predictor to the
-    protocol's.
-    """
+    """The compared data and the scores. The tables, (256,) uint8, map ids of data and predictor to the protocol's."""
 
     scores: Scores
     data: EvaluationSet
@@ -166,7 +164,7 @@ def evaluate(
     draws: int = 1000,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Evaluation:
-    """Evaluate a folder of `seediff train`, or a folder of label maps, on a labelled folder.
+    """Evaluate a folder of `seediff train`, or of label maps, on a labelled folder.
 
     data: a folder, read by `open_evaluation` with `split`, or the result of that function. protocol: see
     `protocol_for`. class_map: see `read_class_map`. classes: names for the label maps' ids, from id 1; by default those

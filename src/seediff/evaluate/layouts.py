@@ -31,10 +31,9 @@ from .protocols import CITYSCAPES_IGNORED, Protocol, own
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """layout, about: the folder's layout, and a description in one line. classes: the name of each id in the truths.
-    stored: the name of each id on disk, which predictions without names also use; if the two differ, label maps convert
-    ids on disk to those of `classes`. samples: perhaps without a picture. void: further ids on disk that mean no label,
-    and in predictions no prediction."""
+    """about: a description in one line. classes: the name of each id in the truths. stored: the name of each id on
+    disk, which predictions without names also use. samples: perhaps without a picture. void: further ids on disk that
+    mean no label, and in predictions no prediction."""
 
     layout: str
     about: str

@@ -1,5 +1,4 @@
-"""Masks of named classes under several protocols: which classes compete, and whether the background counts. Pure
-functions on arrays.
+"""Masks of named classes under several protocols: which classes compete, and whether the background counts.
 
 oracle          the classes of the picture's truth, and the background if the data set has one
 oracle-ignored  the same classes; every pixel gets one of them, and pixels of the truth's background are ignored
@@ -34,11 +33,8 @@ BETAS = np.round(np.arange(0.02, 1.0, 0.02), 2)
 
 @dataclass(frozen=True)
 class Column:
-    """One protocol's scores in [0, 1].
-
-    miou_ci95: bootstrap interval over pictures. per_class: IoU by name, NaN for a class that is neither in the truth
-    nor predicted. beta: the threshold from the tuning pictures, None if no background competes.
-    """
+    """One protocol's scores in [0, 1]. per_class: NaN for a class that is neither in the truth nor predicted. beta: the
+    threshold from the tuning pictures, None if no background competes."""
 
     miou: float
     miou_ci95: Interval

@@ -1,9 +1,5 @@
-"""Protocols: the classes that an evaluation counts, the classes in the mean, and how a data set's and a model's classes
-map to them.
-
-Classes are matched by name, not by id. Case, spaces and punctuation do not count, so `potted plant` is `pottedplant`,
-and synonyms in data sets (SYNONYMS) are one class. Two tables of 256 entries map the ids of predictions and of truths
-to the protocol's.
+"""Protocols: the classes that an evaluation counts, those in the mean, and how other classes map to them: by name,
+without case, spaces and punctuation, and by SYNONYMS.
 
 - voc: Pascal VOC's 21 classes with the background; `objects` is the mean of the 20 without it.
 - voc-zero-shot: the same pixels; the mean is over the 20, of which 5 are unseen; harmonic mean of seen and unseen.
@@ -53,11 +49,10 @@ CITYSCAPES_IGNORED = ("parking", "rail track", "guard rail", "bridge", "tunnel",
 class Protocol:
     """The classes of an evaluation, and how other class names map to them.
 
-    classes: entry i is id i in the compared arrays. counted: the classes in the mean; the pixels of other classes count
-    as mistakes of the counted ones, but their IoU does not. groups: further means, by name. harmonic: two groups whose
-    harmonic mean is reported. truth: a data set's class → class here, or None for ignored; equal names need no entry.
-    predicted: the same for a model's classes. Unknown classes are background if the protocol has one; otherwise they
-    are ignored in the truth and wrong in a prediction.
+    classes: entry i is id i in the compared arrays. counted: the classes in the mean. groups: further means. harmonic:
+    two groups whose harmonic mean is reported. truth: a data set's class → class here, or None for ignored; equal names
+    need no entry. predicted: the same for a model's. Unknown classes are background if the protocol has one; otherwise
+    they are ignored in the truth and wrong in a prediction.
     """
 
     name: str
@@ -69,11 +64,8 @@ class Protocol:
     predicted: Mapping[str, str] = field(default_factory=dict)
 
     def truth_table(self, classes: Mapping[int, str], where: str = "the data set") -> np.ndarray:
-        """(256,) uint8: the protocol's id for each id of a data set with these class names; ids without a class are
-        ignored.
-
-        Raises UserError, calling the data set `where`, if it has none of the counted classes.
-        """
+        """(256,) uint8: the protocol's id for each id of a data set; ids without a class are ignored. Raises UserError
+        if it has none of the counted classes."""
         table, has_any = self._table(classes, self.truth)
         if not has_any:
             wanted = f"has none of the classes of protocol {self.name} ({join_names(self.counted)})"
@@ -83,12 +75,9 @@ class Protocol:
     def predicted_table(
         self, classes: Mapping[int, str], class_map: Mapping[str, str] | None = None, where: str = "the model"
     ) -> np.ndarray:
-        """(256,) uint8, or longer for larger ids: the protocol's id for each id in a model's label maps; 255, and ids
-        without a class, become 255 and count as wrong.
-
-        class_map: the model's class name → the protocol's or the data set's name; takes precedence. Raises UserError,
-        calling the model `where`, if none of its classes is counted.
-        """
+        """(256,) uint8, or longer for larger ids: the protocol's id for each id in a model's label maps; ids without a
+        class become 255 and count as wrong. class_map: the model's name of a class → the protocol's or the data set's.
+        Raises UserError if none is counted."""
         given = {}
         plain_names = {plain_name(name) for name in classes.values()}
         for name, target in (class_map or {}).items():
@@ -125,19 +114,15 @@ class Protocol:
 
 
 def plain_name(name: str) -> str:
-    """A class name for comparison: lower-case letters with their marks, digits and symbols, with synonyms replaced. A
-    name without any stays as it is."""
+    """A class name for comparison: lower-case letters, digits and symbols, with synonyms replaced."""
     text = unicodedata.normalize("NFKC", name).casefold()  # macOS writes é as two characters
     plain = "".join(c for c in text if unicodedata.category(c)[0] in "LMNS") or text
     return SYNONYMS.get(plain, plain)
 
 
 def own(classes: Sequence[str]) -> Protocol:
-    """The protocol with a data set's own classes. The mean is over all classes; if there is a background, `objects` is
-    the mean without it.
-
-    Raises UserError if there are no classes, too many, or two with the same `plain_name`.
-    """
+    """The protocol with a data set's own classes; if there is a background, `objects` is the mean without it. Raises
+    UserError if there are no classes, too many, or two with the same `plain_name`."""
     classes, objects = tuple(classes), _objects(classes)
     if not objects or len(classes) > MAX_CLASSES:
         raise UserError(f"{len(objects)} classes to evaluate; label maps of 8 bits hold 1 to {MAX_CLASSES}")
@@ -152,10 +137,7 @@ def own(classes: Sequence[str]) -> Protocol:
 
 def read_class_map(path: Path) -> dict[str, str]:
     """A model's class name → the data set's, from `name = "name"` lines (.toml, with or without [classes]) or
-    `name,name` lines (.csv).
-
-    Raises UserError naming the file and line if a line is wrong, or if the file is empty.
-    """
+    `name,name` lines (.csv). Raises UserError."""
     if path.suffix.lower() == ".toml":
         names = read_toml(path)
         if list(names) == ["classes"] and isinstance(names["classes"], dict):

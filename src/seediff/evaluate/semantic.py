@@ -40,11 +40,10 @@ class ClassScore:
 class Scores:
     """The result of an evaluation. Scores are in [0, 1]; intervals (low, high) are 95 % of a bootstrap over images.
 
-    miou, interval: mean IoU over the protocol's counted classes that are in the truth or predicted. boundary_miou: the
-    same for boundary IoU, NaN if that was not requested. pixel_accuracy: over all pixels that count. classes: each
-    class's scores by name, in the order of ids; per_class: its IoU alone. groups: mean and interval of each of the
-    protocol's groups, and `harmonic` if it has one. images: the mean IoU of each image by itself over the counted
-    classes in its truth or prediction, by name; NaN if it has none. pixels: the number of pixels that count.
+    miou, interval: mean IoU over the protocol's counted classes that are in the truth or predicted. boundary_miou: NaN
+    if not requested. classes: by name, in the order of ids. groups: mean and interval of each group, and `harmonic` if
+    the protocol has one. images: the mean IoU of each image by itself; NaN without a counted class. pixels: the number
+    that count.
     """
 
     protocol: Protocol
@@ -96,9 +95,8 @@ def evaluate_pairs(
     """Score (name, predicted, truth) of every image, both (H, W) uint8 in the protocol's ids or 255, as explained in
     `metrics.confusion`.
 
-    seed, bootstrap: draws of whole images for the intervals. boundary: also boundary IoU, which takes most of the time
-    per image. progress: called with (images done, name). Raises UserError naming the image whose maps cannot be
-    compared, or when there is nothing to compare.
+    seed, bootstrap: draws of whole images for the intervals. boundary: also boundary IoU, which takes most of the time.
+    progress: called with (images done, name). Raises UserError for maps that cannot be compared, or none.
     """
     confusion = Confusion(len(protocol.classes))
     shared, joined = np.zeros((2, len(protocol.classes)), np.int64)

@@ -1,13 +1,8 @@
-"""Reads foreign documents as typed values: JSON, JSON lines, TOML, YAML, CSV and XML. `fit` checks any value.
+"""Reads foreign documents as typed values: JSON, TOML, YAML, CSV and XML. `fit` checks any value.
 
-A type is anything that msgspec knows: frozen dataclasses, `msgspec.Struct`, `dict[str, float]`, `Literal`, unions with
-None, and `Annotated` with `msgspec.Meta(ge=0)` for bounds. Only whole numbers are converted to float where a float is
-expected, and lists to tuples: "5" is not a number, and 1 is not true. Dataclasses ignore unknown names; a Struct may
-forbid them.
-
-These are refused in one line that names the place: malformed values, numbers that are not finite, nesting too deep for
-the parser, files above their limit, aliases in YAML and document types in XML (a few lines of which can become
-gigabytes).
+A type is anything that msgspec knows. "5" is not a number, and 1 is not true. Dataclasses ignore unknown names; a
+Struct may forbid them. Numbers that are not finite are refused, and aliases in YAML and document types in XML, a few
+lines of which can become gigabytes.
 """
 
 from __future__ import annotations
@@ -44,8 +39,8 @@ _ONE_AT_A_TIME = threading.RLock()
 
 
 def fit(value: Any, kind: type[T], where: str, *, strict: bool = True) -> T:
-    """The value as `kind`. where: the file, and its line or row, for the message. strict=False: numbers and truth may
-    be texts, as in an address. Raises UserError."""
+    """The value as `kind`. where: the file and place, for the message. strict=False: numbers may be texts. Raises
+    UserError."""
     return _typed(lambda: msgspec.convert(value, kind, strict=strict), where)
 
 
@@ -77,11 +72,8 @@ def parse_json(data: bytes | str, kind: type[T], where: str) -> T:
 
 
 def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> Iterator[tuple[int, T]]:
-    """(line number, value) of a file with one JSON value per line, of at most LINE bytes; empty lines are skipped.
-    Raises UserError naming the line.
-
-    Reads lazily, so that a wrong file is refused at its first line.
-    """
+    """(line number, value) of a file with one JSON value per line, lazily; empty lines are skipped. Raises UserError
+    naming the line."""
     with open_regular(path, ANNOTATIONS, absent) as file:
         number = 0
         while line := file.readline(LINE + 1):
@@ -148,9 +140,7 @@ def _plain_yaml() -> type:
 
 
 def read_csv(path: Path | str, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """(line number, row) of a UTF-8 file whose first line names its columns, which must include these. Raises UserError
-    naming the line.
-    """
+    """(line number, row) of a file whose first line names its columns, which must include these. Raises UserError."""
     return parse_csv(read_text(path, LIST), columns, path)
 
 

@@ -1,8 +1,5 @@
-"""Label maps on disk: reading them, finding those in a folder and the prediction for each label, cropping, and their
-colours.
-
-On disk, 255 in an 8-bit picture and 65535 in a 16-bit one mean "no label". In arrays this is −1.
-"""
+"""Label maps on disk: reading, finding and pairing them, and their colours. 255 in an 8-bit picture and 65535 in a
+16-bit one mean "no label"; in arrays this is −1."""
 
 from __future__ import annotations
 
@@ -23,10 +20,7 @@ PHOTO_ENDING = "_leftImg8bit"  # ending of Cityscapes' photographs; its labels h
 
 
 def read_segment_ids(path: Path) -> np.ndarray:
-    """(H, W) int32: the ids of an 8- or 16-bit palette or grey PNG, −1 for "no label".
-
-    Raises UserError naming any other file.
-    """
+    """(H, W) int32: the ids of an 8- or 16-bit palette or grey PNG. Raises UserError naming any other file."""
     array, kind, mode = read_pixels(path)
     if kind != "PNG":
         raise UserError(path, f"is {kind} inside; a label map must be PNG, which keeps every id as it is")
@@ -48,7 +42,7 @@ def map_folder(folder: Path) -> Path:
 
 def walk(top: Path, leave_out: Callable[[Path], bool] = lambda folder: False) -> Iterator[Path]:
     """Every file below a folder, without hidden ones and what is in folders to leave out. Follows links, but not in
-    circles. Raises UserError for a folder that cannot be listed."""
+    circles. Raises UserError."""
 
     def stop(error: OSError) -> None:
         raise UserError(error.filename, f"the folder cannot be read ({error.strerror})") from error
@@ -66,18 +60,15 @@ def walk(top: Path, leave_out: Callable[[Path], bool] = lambda folder: False) ->
 
 
 def find_maps(folder: Path) -> dict[str, Path]:
-    """Name → PNG file, for all PNG files below a folder, in the order of names. A name is the path in the folder
-    without ending, with `/`."""
+    """Name → PNG file, for all below a folder, in the order of names: the path in it without ending, with `/`."""
     files = [path for path in walk(folder) if path.suffix.lower() == ".png" and path.is_file()]
     return dict(sorted((path.relative_to(folder).with_suffix("").as_posix(), path) for path in files))
 
 
 def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list[str]]:
-    """The prediction for each label, and the labels without one.
-
-    A prediction belongs to the label with the same path in its folder, or else to the label with the same file name
-    anywhere. A label's name may lack the ending of Cityscapes' photographs. Raises UserError if this is ambiguous.
-    """
+    """The prediction for each label, and the labels without one: the prediction of the same path in its folder, or else
+    of the same file name anywhere, perhaps with the ending of Cityscapes' photographs. Raises UserError if this is
+    ambiguous."""
     folder = map_folder(predictions)
     found = find_maps(folder)
     maps = {name.removesuffix(PHOTO_ENDING): path for name, path in found.items()} | found
@@ -125,10 +116,7 @@ def resize_nearest(array: np.ndarray, height: int, width: int) -> np.ndarray:
 
 @cache  # it takes longer than encoding a mask
 def voc_palette() -> list[int]:
-    """VOC's 256 colours as 768 values in [0, 255] (R, G, B, R, …), for Pillow's `putpalette`.
-
-    Entry 0 (background) is black, entry 255 (ignore) is VOC's cream (224, 224, 192).
-    """
+    """VOC's 256 colours as 768 values in [0, 255] (R, G, B, R, …): 0 is black, 255 cream (224, 224, 192)."""
     # The label's bits, lowest first, go in turn to red, green and blue, from each colour's highest bit down.
     return [
         sum(((label >> (3 * i + channel)) & 1) << (7 - i) for i in range(3))
@@ -138,7 +126,5 @@ def voc_palette() -> list[int]:
 
 
 def segment_palette() -> list[int]:
-    """VOC's colours shifted by one for maps without a background: segment 0 is not black, but entry 255 (in no segment)
-    is.
-    """
+    """VOC's colours shifted by one for maps without a background: entry 255, in no segment, is black."""
     return [*voc_palette()[3:], 0, 0, 0]

@@ -1,8 +1,5 @@
-"""Text for people: values in a short form, and streams that escape control characters.
-
-Names from foreign files must not control the terminal, and an encoding or a closed pipe must not cause a crash. So the
-command line's streams escape what they write, and messages hold names as they are.
-"""
+"""Text for people: values in a short form, and streams that escape control characters, because names from foreign
+files must not control the terminal. Messages hold names as they are."""
 
 from __future__ import annotations
 
@@ -51,8 +48,8 @@ def show_bytes(count: float) -> str:
 
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|(?<=.)\r(?!\n)")
-"""Control characters except tabs and line ends; characters that change the writing direction; lone surrogates. A write
-may begin with \\r, as those of progress bars do."""
+"""Control characters but tabs, line ends, and \\r at a write's beginning; changes of the writing direction;
+surrogates."""
 UP = re.compile(r"[\n\r]*(\x1b\[A)+")
 """Complete writes of libraries that show several progress bars above each other."""
 
@@ -62,10 +59,7 @@ def _escape(text: str) -> str:
 
 
 class EscapedStream:
-    """A stream that writes control characters as `\\x1b` and the like.
-
-    rich_proxied_file: the stream behind it, which rich's consoles take: their own colours and bars pass.
-    """
+    """A stream that writes control characters as `\\x1b` and the like. rich_proxied_file: the stream behind it."""
 
     def __init__(self, stream: TextIO) -> None:
         self.rich_proxied_file = stream

@@ -1,5 +1,4 @@
-"""Places for output: folders and store addresses. They are checked before long work, written to by one run at a time,
-and complete or absent."""
+"""Places for output, folders and stores: checked before long work, written to by one run at a time."""
 
 from __future__ import annotations
 
@@ -20,9 +19,7 @@ STORES = (
     "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "hdfs", "webhdfs", "sftp", "ssh", "smb",
     "memory",
 )  # fmt: skip
-"""Schemes of fsspec that store whole files by name. `memory` is this process's memory, for programs that read it before
-they end.
-"""
+"""Schemes of fsspec that store whole files by name. `memory` is this process's."""
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(::|://)(.*)", re.DOTALL)
 
 
@@ -48,8 +45,8 @@ Out = Path | Url
 
 
 def parse_out(out: Out | str) -> Out:
-    """Parse an output: a folder, also as file:///path, or the address of objects in a store. Raises UserError for other
-    addresses, because writing to http://… would send requests to any server there."""
+    """An output: a folder, also as file:///path, or the address of objects in a store. Raises UserError for other
+    addresses: writing to http://… would send requests to any server."""
     if not isinstance(out, str):
         return out
     if not out.strip():
@@ -66,7 +63,7 @@ def parse_out(out: Out | str) -> Out:
 
 
 def parse_folder(text: str) -> Path:
-    """Parse a folder or file on this machine, also as file:///path. Raises UserError for other addresses."""
+    """A folder or file on this machine, also as file:///path. Raises UserError for other addresses."""
     out = parse_out(text)
     if isinstance(out, Url):
         raise UserError(text, "is an address, and this must be a folder of this machine", "name one, and copy it there")
@@ -74,8 +71,8 @@ def parse_folder(text: str) -> Path:
 
 
 def check_apart(out: Out, sources: Iterable[Path]) -> None:
-    """Raise UserError if the output is a source itself, or is inside or around it, also through links, because the next
-    run would read this run's output. Store addresses are always allowed."""
+    """Raise UserError if the output is a source itself, or in or around it, also through links: the next run would read
+    this one's output."""
     if not isinstance(out, Path):
         return
     inner = Path(os.path.realpath(out))
@@ -91,12 +88,8 @@ def free_bytes(out: Path) -> int:
 
 
 def check_writable(out: Path | None, file: Path | None = None) -> None:
-    """Check that an output's folder, and a file, can be written to, so that long work does not fail at the end. Leaves
-    nothing behind.
-
-    Raises UserError naming the place that cannot be written to. Files are written by renaming, which would replace a
-    device such as /dev/null, so `file` must be free, or a file, or a link to a file.
-    """
+    """Raise UserError unless an output's folder, and a file, can be written to, so that long work does not fail at the
+    end. Leaves nothing behind. Files are written by renaming, which would replace a device such as /dev/null."""
     if file and file.exists() and not file.is_file():
         raise UserError(file, f"is {'a folder' if file.is_dir() else 'a device or a pipe'}", "name a file")
     for path, folder in ((out, out), (file, file and file.parent)):
@@ -126,11 +119,10 @@ class InUse(UserError):
 
 @contextmanager
 def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None = None) -> Iterator[None]:
-    """Make the folder if needed, and lock out other runs during the block. Raises UserError if another run is using it
-    (InUse), or if it cannot be written to. out: the name in errors.
+    """Make the folder if needed, remove half-written files of killed runs in it and in its folders `below`, and lock
+    out other runs during the block. A folder in which nothing was written is removed again. out: the name in errors.
 
-    The lock is the kernel's, so a killed run never holds it. First removes half-written files of killed runs in the
-    folder and in its folders `below`. Folders made here are removed again if nothing was written.
+    The lock is the kernel's, so a killed run never holds it. Raises UserError, InUse if another run does.
     """
     from filelock import FileLock, Timeout
 
@@ -163,11 +155,8 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
 
 @contextmanager
 def stage_output(out: Path | str) -> Iterator[Path]:
-    """A hidden folder beside `out` that becomes `out` if the block succeeds, and is removed otherwise.
-
-    First empties what a killed run left there. Raises UserError if another run is making the same `out`, or if `out`
-    exists and is not empty.
-    """
+    """A hidden folder beside `out` that becomes `out` if the block succeeds, and is removed otherwise. First empties
+    what a killed run left there. Raises UserError if another run is making `out`, or it is not empty."""
     out = parse_folder(out) if isinstance(out, str) else out
     check_free(out)
     target = out.resolve()

@@ -1,8 +1,4 @@
-"""The only module that writes files: complete or not at all.
-
-A file gets a random name in its folder first, and is then renamed, so that no reader, and no run after a crash, ever
-sees half of it.
-"""
+"""The only module that writes files: under a random name first, then renamed, so that nobody ever sees half a file."""
 
 from __future__ import annotations
 
@@ -46,8 +42,8 @@ def name_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Yields a free path in the same folder, which is made if needed. The file there becomes `path` if the block
-    succeeds. OSErrors name `path`."""
+    """Yields a free path in the folder, which is made if needed. The file there becomes `path` if the block
+    succeeds."""
     part = path.with_name(fresh_name())
     with name_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,10 +57,8 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Write a file, and make its folder if needed. Replaces a file or link of this name.
-
-    durable: the data is on the disk when this returns. Raises OSError naming the file.
-    """
+    """Write a file, and make its folder if needed. Replaces a file or link of this name. durable: the data is on the
+    disk when this returns. Raises OSError naming the file."""
     with replace_file(path) as part, part.open("xb") as file:
         file.write(data)
         if durable:
@@ -79,12 +73,8 @@ def put(path: Path, data: bytes) -> None:
 
 
 def copy_new(source: Path, target: Path, *, link: bool = False) -> None:
-    """Copy a file, byte by byte, to a name that must be free, and make its parents. link: make a hard link instead, if
-    the file system has them.
-
-    Raises UserError if the name is taken, or if the source is missing or not a file (a pipe, a folder); OSError naming
-    the target.
-    """
+    """Copy a file to a name that must be free, and make its parents. link: make a hard link instead, if the file system
+    has them. Raises UserError if the name is taken, or the source is no file."""
     _check_new(target)
     with open_regular(source, sys.maxsize) as reading, replace_file(target) as part:
         if link:
@@ -101,8 +91,8 @@ def _check_new(path: Path) -> None:
 
 
 def append(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Append to a file, which is made if needed, in one write. If the data does not fit, nothing is appended. durable:
-    the data is on the disk when this returns. Raises OSError naming the file."""
+    """Append to a file, which is made if needed; all of the data, or none of it. durable: as in `write_atomic`. Raises
+    OSError naming the file."""
     with name_errors(path), path.open("ab", buffering=0) as file:
         before = file.tell()
         if file.write(data) < len(data):
@@ -118,10 +108,7 @@ def write_tensors(
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write one safetensors file, atomically. All tensors must be torch's, or all numpy's, and must not share memory.
-
-    metadata: use at most one key if files must be equal, because several are written in no fixed order. Raises OSError
-    naming the file.
-    """
+    metadata: of one key at most, because several are written in no fixed order."""
     import numpy as np
 
     # The two modules write the same bytes; numpy's does without torch. `save_file` would leave a file if killed.
@@ -133,8 +120,8 @@ def write_tensors(
 
 
 def clear_leftovers(folder: Path, below: Collection[str] = ()) -> None:
-    """Remove half-written files of killed runs in a folder, and everywhere in its folders `below`. Does not follow
-    links, and leaves files that cannot be removed."""
+    """Remove half-written files of killed runs in a folder, and everywhere in its folders `below`, but through no
+    link."""
     folders = [folder / name for name in below if not (folder / name).is_symlink()]
     for path in (*folder.glob(".*.part"), *(path for each in folders for path in each.rglob(".*.part"))):
         with suppress(OSError):

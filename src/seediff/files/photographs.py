@@ -27,12 +27,10 @@ SUFFIXES = (
     ".avif", ".bmp", ".dib", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo",
     ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 )  # fmt: skip
-"""Suffixes, in lower case, by which pictures in folders are recognised. A file that is named directly may have any
-suffix.
-"""
+"""Suffixes by which pictures in folders are recognised. A file that is named directly may have any."""
 
 SHORTEST_SIDE = 8
-"""Minimum side in pixels; smaller pictures show nothing to segment."""
+"""Minimum side in pixels."""
 
 # Pillow logs some broken TIFF files; without a handler Python would print that to the terminal.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -40,8 +38,8 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 @dataclass(frozen=True)
 class Photo:
-    """path: as named by the user. name: the name of its results, such as `trip/IMG_1`: relative, with `/`, unique even
-    if the file system ignores case, and never leading outside."""
+    """path: as named by the user. name: of its results, such as `trip/IMG_1`: relative, and unique whatever its
+    case."""
 
     path: Path
     name: str
@@ -56,8 +54,7 @@ class Photo:
 @dataclass(frozen=True)
 class Found:
     """photos: in the given order, folders in natural order (img2 before img10). skipped: the number of files in folders
-    and patterns that have no picture suffix. Hidden files, and outputs of earlier runs, are neither read nor
-    counted."""
+    and patterns that have no picture suffix."""
 
     photos: tuple[Photo, ...]
     skipped: int
@@ -67,16 +64,13 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
     """Find photographs. paths: one or several files, folders (with subfolders) and patterns such as `photos/*.jpg`. A
     file that is named twice, also through a link, is taken once.
 
-    exclude: the output folder, which is skipped if it is inside a folder to read. Outputs of earlier runs (folders with
-    a seediff.toml) inside a folder to read, or matching a pattern, are skipped too.
+    exclude: the output folder. It, hidden files, and outputs of earlier runs (folders with a seediff.toml) below what
+    is given are skipped. A photograph's name is its path below the given folder, or its file name, without suffix:
+    `photos` → `trip/IMG_1`. If files of several folders would have equal names, all names are paths below the common
+    folder (`a/1`, `b/1`). Files that differ only in their suffix keep it (`1.jpg`, `1.png`).
 
-    A photograph's name is its path below the given folder, or its file name, without suffix: `photos` → `trip/IMG_1`.
-    If files of several folders would have equal names, all names are paths below the common folder (`a/1`, `b/1`).
-    Files that differ only in their suffix keep it (`1.jpg`, `1.png`). So adding a photograph never renames one with
-    another stem.
-
-    Raises UserError if nothing is given, if a path or pattern matches nothing, if a folder cannot be listed, if input
-    is inside `exclude`, or if no picture is found.
+    Raises UserError if a path or pattern matches nothing, a folder cannot be listed, input is inside `exclude`, no
+    picture is found, or two would have one name.
     """
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not paths or not all(str(given).strip() for given in paths):
@@ -125,7 +119,7 @@ def _reading_order(path: Path) -> tuple[list[list[str | int]], Path]:
 
 
 def _unique_names(depths: Sequence[tuple[Path, int]]) -> list[str]:
-    """A name for each file, made from its last parts; see `find_photos`. No two are equal, whatever their case."""
+    """A name for each file, made from its last parts; see `find_photos`."""
     full = [Path(os.path.abspath(path)) for path, _ in depths]
     below = [Path(*path.parts[-depth:]) for path, (_, depth) in zip(full, depths, strict=True)]
     folders: dict[str, set[Path]] = {}
@@ -158,17 +152,10 @@ def _without_suffix(name: str) -> str:
 def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
     """Read a picture as upright sRGB pixels (H, W, 3) uint8.
 
-    - The content decides the format, not the suffix. EXIF orientation is applied.
-    - Transparency is laid on white, as in browsers and viewers, because colours beneath it are arbitrary.
-    - 16-bit grey is scaled so that white is 255. Floating point and 32-bit grey are refused, because they do not say
-      which value is white.
-    - A valid ICC profile (Display P3, Adobe RGB, a printer's CMYK) is converted to sRGB. A broken or unsuitable profile
-      is ignored. CMYK without a profile is converted directly.
-    - Animations and documents with several pages are refused. Further pictures in an MPO (a phone's depth map, the
-      other eye's view) are ignored.
-
-    max_megapixels: a larger picture is refused from its header, before anything is decoded. Raises UserError naming a
-    file that is missing, empty, unreadable, truncated or too large, or has a side below 8 pixels.
+    EXIF orientation is applied, transparency laid on white, 16-bit grey scaled so that white is 255, a valid ICC
+    profile converted. Refused are pixels that do not say which value is white, and animations; further pictures in an
+    MPO are ignored. max_megapixels: a larger picture is refused from its header. Raises UserError naming a file that
+    is no whole picture, too large, or has a side below 8 pixels.
     """
     path = Path(path)
     with open_picture(path, max_megapixels=max_megapixels) as image, quiet_pillow():
@@ -176,11 +163,8 @@ def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> n
 
 
 def read_picture(picture: Path | str | Image.Image | np.ndarray) -> np.ndarray:
-    """The pixels (H, W, 3) uint8 of a file or a Pillow picture, as `read_photo` reads them, or of an array, which must
-    have this form.
-
-    Raises UserError as `read_photo` does, and for any other array.
-    """
+    """The pixels (H, W, 3) uint8 of a file or a Pillow picture, as `read_photo` reads them, or of an array of this
+    form. Raises UserError."""
     if isinstance(picture, Path | str):
         return read_photo(picture)
     if isinstance(picture, Image.Image):
@@ -232,8 +216,7 @@ def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
 def find_named(
     path: Path, rows: Sequence[tuple[int, dict[str, str]]], photos: Sequence[Photo]
 ) -> Iterator[tuple[Photo, dict[str, str]]]:
-    """(photograph, row) for rows whose column `file` names a photograph, each once. Raises UserError naming `path` and
-    the line for other rows."""
+    """(photograph, row) for rows whose column `file` names a photograph, each once. Raises UserError for other rows."""
     by_name: dict[str, set[Photo]] = {}
     for photo in photos:
         for name in (photo.name, photo.path.name, photo.path.as_posix(), photo.path.stem, photo.file_name):

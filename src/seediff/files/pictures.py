@@ -16,11 +16,9 @@ from ..errors import UserError, first_line
 from .reading import PICTURE, open_regular, read_bytes
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
-"""Pillow's allowed decoders, the common ones first, because Pillow loads all of its own only for the others. Those that
-are not here are not for photographs; some run other programs (EPS) or accept almost any bytes (TGA).
-"""
+"""Pillow's allowed decoders; loading the later ones takes time. Others run programs (EPS) or accept any bytes (TGA)."""
 MAX_MEGAPIXELS = 100.0
-"""Default maximum size of a picture in megapixels: 300 MB of colours."""
+"""Default maximum size of a picture: 300 MB of colours."""
 _TURNS = threading.Lock()
 
 
@@ -31,11 +29,8 @@ def open_picture(
     *,
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Iterator[Image.Image]:
-    """Open a picture and read its header. where: its name in messages; None: its path.
-
-    Raises UserError, also for errors while decoding in the block, if it is missing, not a regular file, not a picture,
-    cut off, or too large.
-    """
+    """Open a picture and read its header. where: its name in messages; None: its path. Raises UserError for anything
+    but a whole picture of an allowed size, also from the block that decodes it."""
     name = where or (str(source) if isinstance(source, Path) else "a picture")
     opened = nullcontext(io.BytesIO(source)) if isinstance(source, bytes) else open_regular(source, PICTURE)
     with opened as file:
@@ -74,8 +69,8 @@ def check_pixels(size: tuple[int, int], name: str, max_megapixels: float = MAX_M
 
 
 def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
-    """The picture in a mode with 8 bits per channel, which Pillow can convert further; it would clip 16-bit grey to
-    white. Raises UserError beginning with `name` for pixels that do not say which value is white."""
+    """The picture with 8 bits per channel; Pillow itself would clip 16-bit grey to white. Raises UserError for pixels
+    that do not say which value is white."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):  # Pillow scales PGM to 16 bits
         tags = getattr(image, "tag_v2", {})  # of a TIFF: bits per sample, and whether zero is white
         if tags.get(258, (16,)) == (16,) and tags.get(262, 1) == 1:
@@ -87,13 +82,13 @@ def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Im
 
 
 def in_rgb(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
-    """The picture in RGB, 16-bit grey scaled to 8 bits. Raises the same UserError as `eight_bits`."""
+    """The picture in RGB. Raises UserError as `eight_bits` does."""
     return eight_bits(image, name).convert("RGB")
 
 
 def read_pixels(path: Path) -> tuple[np.ndarray, str | None, str]:
-    """A picture's pixels, of palette pictures the indices, and Pillow's names for its format and mode, such as "PNG"
-    and "P". Raises UserError naming the file."""
+    """A picture's pixels, of palette pictures the indices, and Pillow's names for its format and mode. Raises
+    UserError."""
     with open_picture(path) as picture:
         return np.asarray(picture), picture.format, picture.mode
 
@@ -101,14 +96,13 @@ def read_pixels(path: Path) -> tuple[np.ndarray, str | None, str]:
 # EXIF orientation, by which some readers turn a picture and others do not.
 
 MARKS = {b"\x89PNG": (b"eXIf", b"com.adobe.xmp", b"Raw profile type "), b"\xff\xd8": (b"\xff\xe1",)}
-"""First bytes of a file → one of these is in every PNG, or JPEG, with an orientation. Pillow would decode all pixels of
-a PNG to look behind them."""
+"""First bytes of a file → one of these is in every file with an orientation. Pillow would decode a whole PNG for it."""
 JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
 
 def orientation_of(source: Path | bytes, where: str | None = None) -> int:
-    """The orientation, 1 to 8, of a PNG or JPEG file or its bytes; 1 if it is missing or broken, because a turned
-    picture is better than none. where: its name in messages. Raises UserError if it may have one, but is no picture."""
+    """The orientation, 1 to 8, of a PNG or JPEG; 1 if it is missing or broken. where: its name in messages. Raises
+    UserError if it may have one, but is no picture."""
     data = source if isinstance(source, bytes) else read_bytes(source, PICTURE)
     if not any(data.startswith(start) and any(mark in data for mark in marks) for start, marks in MARKS.items()):
         return 1
@@ -120,20 +114,15 @@ def orientation_of(source: Path | bytes, where: str | None = None) -> int:
 
 
 def turned_back(pixels: np.ndarray, turn: int) -> np.ndarray:
-    """Pixels (H, W) of a picture as shown, turned as it is stored: (W, H) for an orientation `turn` (EXIF 2.3, tag
-    0112) of 5 to 8.
-    """
+    """Pixels (H, W) of a picture as shown, turned as it is stored: (W, H) for an orientation `turn` of 5 to 8."""
     pixels = pixels[::-1] if turn in (3, 4, 7, 8) else pixels
     pixels = pixels[:, ::-1] if turn in (2, 3, 6, 7) else pixels
     return np.ascontiguousarray(pixels.T if turn >= 5 else pixels)
 
 
 def as_stored(data: bytes, where: str | None = None) -> bytes:
-    """The bytes of a PNG or JPEG. If readers would turn it, they come without EXIF and XMP, so that all readers show it
-    as it is stored, with the same pixels: a PNG is written anew, without texts; from a JPEG these segments are cut.
-
-    where: its name in messages. Raises UserError as `orientation_of` does.
-    """
+    """The bytes of a PNG or JPEG, without EXIF and XMP if readers would turn it by them: a PNG is written anew, from a
+    JPEG these segments are cut. where: its name in messages. Raises UserError as `orientation_of` does."""
     if orientation_of(data, where) == 1:
         return data
     with open_picture(data, where) as picture:

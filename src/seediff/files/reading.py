@@ -1,8 +1,5 @@
-"""Bytes, text and lines of regular files, up to a limit.
-
-Reading a named pipe could take forever, and a file of a terabyte would fill the memory. Both are refused before
-anything is read.
-"""
+"""Bytes, text and lines of regular files, up to a limit: a named pipe could take forever, and a terabyte would fill the
+memory."""
 
 from __future__ import annotations
 
@@ -21,9 +18,9 @@ SETTINGS = 4 * MIB
 LIST = 64 * MIB
 """Maximum size of a list of names, one per line."""
 RECORD = 64 * MIB
-"""Maximum size of a JSON document that SeeDiff itself writes, such as the results of a table."""
+"""Maximum size of a JSON document that SeeDiff itself writes."""
 ANNOTATIONS = 2 * GIB
-"""Maximum size of a file of annotations or rows. COCO's own, with 118,287 pictures, has 450 MB."""
+"""Maximum size of a file of annotations or rows. COCO's own has 450 MB."""
 PICTURE = GIB
 """Maximum size of a picture's file."""
 LINE = 4 * MIB
@@ -33,10 +30,8 @@ _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK:
 
 
 def open_regular(path: Path | str, limit: int, absent: str = ABSENT) -> BinaryIO:
-    """Open a regular file of at most `limit` bytes for reading. Follows links.
-
-    Raises UserError naming the file if it is missing (message `absent`), of another kind, too large, or not readable.
-    """
+    """Open a regular file of at most `limit` bytes. Raises UserError naming a file that is missing (message `absent`),
+    of another kind, too large, or not readable."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -70,17 +65,15 @@ def read_text(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> str:
 
 
 def read_lines(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> list[str]:
-    """The lines of a UTF-8 list without line ends (\\n or \\r\\n), including empty ones: `lines[i]` is line i + 1."""
+    """The lines of a UTF-8 list without their ends, including empty ones: `lines[i]` is line i + 1."""
     lines = [line.removesuffix("\r") for line in read_text(path, limit, absent).split("\n")]
     return lines if lines[-1] else lines[:-1]
 
 
 def inside(root: Path, name: object, where: object = "", field: str = "") -> Path:
     """root/name, which must be inside `root`, also after following links, because data sets may come from anybody.
-
-    name: text from a file, relative to `root`; or a Path below `root`. where, field: the row and field with the name,
-    for errors. Raises UserError, also for a name that no file can have.
-    """
+    name: text from a file, or a Path below `root`. where, field: the row and field with the name, for errors. Raises
+    UserError."""
     said = f"'{field}' " if field else ""
     if not name or not isinstance(name, str | Path):
         raise UserError(where, f"{said}must be the path of a picture inside the dataset, not {show_json(name)}")

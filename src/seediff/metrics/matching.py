@@ -8,17 +8,12 @@ Shape letters: C classes, P segment ids from 0 to the highest, n entries of a ta
 Three protocols:
 
 diffseg: as published. In each image, a C × max(C, P) table of shared pixels is matched one to one, so that the number
-of matched pixels
-    is maximal. Classes that the image does not show also get segments: the segment's pixels are then that class's false
-    positives, and the solver chooses among equal matchings. Unmatched segments, which exist only if P > C, count as
-    false negatives for the classes beneath them and as nothing else.
+of matched pixels is maximal. Classes that the image does not show also get segments, as their false positives.
+Unmatched segments, which exist only if P > C, are false negatives for the classes beneath them and nothing else.
 dataset: one matching for the whole set, on the sum of its images' tables. Segment ids must mean the same in all images,
-as the
-    clusters of K-Means over a data set do. Unmatched segments count as in `diffseg`.
-strict: the matching of `diffseg`, so ACC is the same. But all labelled pixels of an unmatched segment are also false
-positives, for the
-    class that it covers most (the lowest id if several are equal). No class's IoU is above that of `diffseg`. If no
-    image's ids reach C, the two are equal, because every segment is matched.
+as the clusters of K-Means over a data set do.
+strict: the matching of `diffseg`, but all labelled pixels of an unmatched segment are also false positives, for the
+class that it covers most (the lowest id if several are equal).
 
 In all protocols, a labelled pixel without a prediction (for example outside a centre crop) is a false negative for its
 class.
@@ -41,12 +36,9 @@ MAX_SEGMENTS = 2**16  # a table has a column for each id up to the highest, so t
 
 @dataclass(frozen=True)
 class Contingency:
-    """The number of labelled pixels that each class and segment of an image share, for pairs that share any.
-
-    classes, segments, pixels: (n,) int64, entries in the order of classes, then segments. unpredicted: (C,) int64,
-    labelled pixels of each class that no segment covers. num_segments: P, the highest id anywhere in the prediction,
-    plus one.
-    """
+    """The labelled pixels that each class and segment of an image share: (n,) int64, in the order of classes, then
+    segments. unpredicted: (C,) int64, those of each class that no segment covers. num_segments: P, the highest id in
+    the prediction, plus one."""
 
     classes: np.ndarray
     segments: np.ndarray
@@ -70,12 +62,9 @@ class Tally:
 def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> Contingency:
     """The table for one image.
 
-    Args:
-        prediction: integers (H, W), ids of segments from 0 to 65535, in any order and with gaps; negative = not
-        predicted. label: integers (H, W), classes 0 … num_classes − 1; all other values, such as −1 and 255, are
-        unlabelled and do not count.
-
-    Raises ValueError if the two differ in shape, or if an id is higher.
+    prediction: integers (H, W), ids of segments from 0 to 65535; negative = not predicted. label: integers (H, W),
+    classes 0 … num_classes − 1; all other values, such as −1 and 255, are unlabelled. Raises ValueError if the two
+    differ in shape, or if an id is higher.
     """
     if prediction.shape != label.shape:
         raise ValueError(f"prediction {prediction.shape} and label {label.shape} must have one shape")
@@ -104,9 +93,7 @@ def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> 
 
 def match(tables: Sequence[Contingency]) -> np.ndarray:
     """(P,) int64: the class for each segment id, −1 for unmatched segments; one matching for the sum of the tables."""
-    from scipy.optimize import (
-        linear_sum_assignment,
-    )  # imported late: it is half of what an export to COCO loads, which never calls this
+    from scipy.optimize import linear_sum_assignment  # late: an export to COCO never calls this
 
     num_classes = len(tables[0].unpredicted)
     table = np.zeros((num_classes, max(num_classes, *(t.num_segments for t in tables))), np.int64)

@@ -1,8 +1,5 @@
-"""Makes batches from samples: chooses, crops and recolours samples, and reads them ahead of training.
-
-The image at position p of a stage (p counts images from its first step) depends only on the configuration, the stage
-and p. So a resumed training continues with the same images, for any number of threads or processes.
-"""
+"""Makes batches from samples: chooses, crops and recolours samples, and reads them ahead of training. The image at a
+position of a stage depends on nothing else, so a resumed training has the same, for any number of threads."""
 
 from __future__ import annotations
 
@@ -34,9 +31,8 @@ Pair = tuple[np.ndarray, np.ndarray]
 class Stage:
     """A part of a training: its samples and its length.
 
-    items: samples whose label maps number `classes` from 1. epochs or steps: exactly one of them. mix: for items of
-    several sets, one set after the other, each set's number of items and its ratio in the batches; without mix, every
-    sample is used equally often.
+    items: samples whose label maps number `classes` from 1. epochs or steps: exactly one of them. mix: of items of
+    several sets in turn, each set's number of items and its ratio in the batches.
     """
 
     items: Sequence[Sample]

@@ -1,10 +1,8 @@
-"""Mask2Former's loss for label maps: every class in an image is one mask, matched with one query; ignored pixels are
-left out.
+"""Mask2Former's loss for label maps: every class in an image is one mask, matched with one query.
 
-transformers' own loss takes one mask per class, and a pixel without a class (255) lies outside all of them, which would
-teach the network that no class is there. Here points are pixels of the label map, and those with 255 have no weight, in
-matching and in the loss. Without ignored pixels and with the same points, both losses are equal. Letters: B images, Q
-queries, C classes with background, P points.
+To transformers' own loss a pixel without a class (255) lies outside all masks, which would teach the network that no
+class is there. Here points are pixels of the label map, and those with 255 have no weight, in matching and in the loss.
+Letters: B images, Q queries, C classes with background, P points.
 """
 
 from __future__ import annotations

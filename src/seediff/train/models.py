@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,11 @@ from transformers import (
     SwinConfig,
 )
 
-from ..config.base import GIVEN
 from ..config.names import BACKGROUND
 from ..config.train import TrainConfig
 from ..devices import mixed_precision
 from ..errors import UserError, first_line
+from ..files.messages import show_json
 from .loss import IGNORE, present_classes, set_losses
 from .weights import load_network, read_settings
 
@@ -84,7 +83,8 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
 
     Raises UserError if weights cannot be read, or are for another architecture or backbone.
     """
-    config, whole = with_queries(config), _whole_network(config) is not None
+    there = check_weights(config)
+    whole = _is_whole(config, there)
     size = count_parameters(config, classes) if whole else 0
     torch.manual_seed(config.seed)
     kind, settings, source = CLASSES[config.architecture], _settings(config, classes), weights_source(config)
@@ -129,27 +129,9 @@ def count_parameters(config: TrainConfig, classes: Sequence[str]) -> int:
         return sum(p.numel() for p in CLASSES[config.architecture](_settings(config, classes)).parameters())
 
 
-def with_queries(config: TrainConfig) -> TrainConfig:
-    """The configuration with the number of queries of its initial weights, if these are a whole network, which keeps
-    its queries. Raises UserError like `check_weights`, and if another number was given."""
-    count = (_whole_network(config) or {}).get("num_queries", config.queries)
-    if count == config.queries:
-        return config
-    if config.source("queries") == GIVEN:
-        fix = "leave it out, or take weights of a backbone alone"
-        raise UserError("queries", f"{config.queries}: weights {config.weights!r} have {count}", fix)
-    return replace(config, queries=count, origins={**config.origins, "queries": ("the weights", count)})
-
-
-def _whole_network(config: TrainConfig) -> dict[str, Any] | None:
-    """config.json of the initial weights, if these are a whole network, not a backbone alone."""
-    there = check_weights(config)
-    return there if there and there["model_type"] == config.architecture and config.weights != "pretrained" else None
-
-
 def check_weights(config: TrainConfig) -> dict[str, Any] | None:
     """The config.json of the initial weights, None for scratch. Raises UserError if it cannot be read, or is for
-    another architecture or kind of backbone. Loading the weights checks their shapes."""
+    another architecture, kind of backbone or number of queries. Loading the weights checks their shapes."""
     if config.weights == "scratch":
         return None
     from huggingface_hub import hf_hub_download
@@ -163,7 +145,17 @@ def check_weights(config: TrainConfig) -> dict[str, Any] | None:
             problem = f"{source!r}: is no local folder, and cannot be had from the hub ({first_line(error)})"
             raise UserError("weights", problem) from error
     backbones = (BACKBONES[config.backbone][0].model_type,) if config.architecture == "mask2former" else ()
-    return read_settings(path, (config.architecture, *backbones))
+    there = read_settings(path, (config.architecture, *backbones))
+    count = there.get("num_queries", config.queries) if _is_whole(config, there) else config.queries
+    if count != config.queries:
+        problem = f"{config.queries}: weights {config.weights!r} have {show_json(count)}"
+        raise UserError("queries", problem, "name their backbone and queries, or take weights of a backbone alone")
+    return there
+
+
+def _is_whole(config: TrainConfig, there: Mapping[str, Any] | None) -> bool:
+    """Whether initial weights are those of a whole network, not of a backbone alone. there: from `check_weights`."""
+    return there is not None and there["model_type"] == config.architecture and config.weights != "pretrained"
 
 
 def weights_source(config: TrainConfig) -> str:

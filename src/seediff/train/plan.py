@@ -171,12 +171,11 @@ def describe(config: TrainConfig, plan: Plan, out: Path) -> str:
 
     Loads no weights and writes nothing. Raises UserError if the training would fail at once.
     """
-    from .models import check_weights, count_parameters, with_queries  # importing transformers takes seconds
+    from .models import check_weights, count_parameters  # importing transformers takes seconds
 
     config = with_device(config)
     if Path(config.weights).exists():  # weights on the hub are not checked
         check_weights(config)
-        config = with_queries(config)
     check_stages(plan.stages, plan.validation, config.batch_size)
     parameters = count_parameters(config, plan.classes)
     lines = [

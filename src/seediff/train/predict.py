@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from ..config.train import LARGEST_SIDE
 from ..dataset import native
 from ..devices import check_device, default_device
-from ..errors import UserError, first_line
+from ..errors import UserError
 from ..files.label_maps import voc_palette
 from ..files.output_folders import stage_output
 from ..files.outputs import put
@@ -58,10 +58,7 @@ class Segmenter:
     ) -> list[np.ndarray]:
         """Label maps (H, W) uint8 for images (H, W, 3) uint8 of any size: 0 is the background, i + 1 is `classes[i]`.
         The network sees each image with its shorter side at `side` (None: the network's own) times each of `scales`,
-        and with `flip` also mirrored; scores are averaged.
-
-        Images of one size go through the network together.
-        """
+        and with `flip` also mirrored; scores are averaged. Images of one size go through the network together."""
         if not scales or not all(0 < scale <= LARGEST_SCALE for scale in scales):
             raise UserError("scales", f"{tuple(scales)}: must be one or more numbers above 0, up to {LARGEST_SCALE}")
         if side is not None and not STRIDE <= side <= LARGEST_SIDE:
@@ -95,10 +92,7 @@ class Segmenter:
 
 def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.Tensor:
     """(height, width) uint8: the class with the highest score, averaged over all views after bilinear resizing. views:
-    scores (C, h, w) each, of any size.
-
-    One class after the other, because all of them at the size of a large picture would take gigabytes.
-    """
+    scores (C, h, w) each. One class after the other, because all at the size of a large picture take gigabytes."""
     best = torch.full((height, width), -torch.inf, device=views[0].device)
     classes = torch.zeros((height, width), dtype=torch.uint8, device=views[0].device)
     for number in range(len(views[0])):
@@ -137,27 +131,12 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         if (folder / CHECKPOINT).is_file():
-            raise UserError(f"{folder}: its training is not finished; the same `seediff train` command continues it")
+            raise UserError(folder, "its training is not finished", "the same `seediff train` command continues it")
         what = "has no config.json" if folder.is_dir() else "there is no such folder"
-        raise UserError(f"{folder}: {what}; name the --out folder of a finished `seediff train`")
+        raise UserError(folder, what, "name the --out folder of a finished `seediff train`")
     about, names = read_about(folder, CLASSES)
     network = load_network(CLASSES[about.model_type], str(folder)).to(device).eval()
-    _try_out(network, 1 + len(names), dtype, folder)
     return Segmenter(network, names, about.test_side or 512, device, dtype)
-
-
-@torch.inference_mode()
-def _try_out(network: Network, classes: int, dtype: str | None, folder: Path) -> None:
-    """Raise UserError unless the network gives every class a score for the smallest possible picture."""
-    smallest = torch.full((1, STRIDE, STRIDE, 3), PAD, dtype=torch.uint8, device=next(network.parameters()).device)
-    try:
-        scores = class_scores(network, smallest, dtype)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # sizes that fit the weights but not each other
-        raise UserError(f"{folder}: config.json describes no network that works ({first_line(error)})") from error
-    if scores.shape[1] != classes or not bool(torch.isfinite(scores).all()):
-        raise UserError(f"{folder}: its weights do not give each of the {classes} classes a score that is a number")
 
 
 def predict_files(

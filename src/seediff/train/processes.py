@@ -1,8 +1,5 @@
 """Training in one process, or in several with a GPU each (`accelerate launch -m seediff train …`), which Ctrl-C stops
-together.
-
-One process does not need accelerate. After Ctrl-C, all processes first finish and save the current step.
-"""
+together after the current step."""
 
 from __future__ import annotations
 
@@ -63,9 +60,7 @@ def find_processes(device: str | None) -> Processes:
 
 
 SAME = 1.0
-"""Seconds within which a second interrupt counts as the first, because launchers send the terminal's Ctrl-C to every
-process again.
-"""
+"""Seconds within which a second interrupt counts as the first: launchers send the terminal's Ctrl-C again."""
 
 
 class Interrupts:

@@ -33,7 +33,7 @@ from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic, write_tensors
 from ..metrics.confusion import Confusion
 from .data import Decoded, Pair, Stage, batches
-from .models import Network, Trainee, average_losses, build_network, parameter_groups, with_queries
+from .models import Network, Trainee, average_losses, build_network, check_weights, parameter_groups
 from .plan import Data, check_stages, plan_training
 from .predict import Segmenter
 from .processes import Interrupts, Processes, find_processes
@@ -85,9 +85,8 @@ def train_segmenter(
     continues.
 
     data: a `Dataset`, a folder of any format, or several of them. validation: likewise; the segmenter with the best
-    mIoU on it is kept. Default: the `val` parts of `data`, if there are any. epochs, steps: length of the training;
-    default 10 epochs. options: fields of `TrainConfig`, such as backbone="tiny" for small pictures on a CPU. Raises
-    UserError for unusable data, and for a folder with another training.
+    mIoU on it is kept. Default: the `val` parts of `data`. epochs, steps: default 10 epochs. options: fields of
+    `TrainConfig`, such as backbone="tiny" for small pictures on a CPU. Raises UserError.
     """
     sets = [data] if isinstance(data, Data) else list(data)
     plan = plan_training(sets, epochs=epochs, steps=steps, validation=validation)
@@ -118,7 +117,8 @@ def train(
     at once. Raises UserError, before any step, for unusable data and for a folder with another training, or one on
     other data.
     """
-    config = with_queries(with_device(config))
+    config = with_device(config)
+    check_weights(config)
     every = [validate_every or max(50, round(len(stage.items) / config.batch_size)) for stage in stages]
     data = check_stages(stages, validation, config.batch_size) | {"steps between validations": every}
     processes = find_processes(config.device)

@@ -1,13 +1,8 @@
-"""Loads segmenters and backbones: their weights must be safetensors, have every tensor of the network, and hold only
-finite numbers.
-
-Without these checks, transformers would initialise missing tensors at random with only a warning, and would also read
-pickles.
-"""
+"""Loads segmenters and backbones from safetensors. transformers would initialise missing tensors at random with only a
+warning, and would also read pickles."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,8 +24,6 @@ from ..models.trust import OWN_ATTENTION, check_settings
 from ..models.weights import all_finite
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-LAYERS = 1000
-"""Maximum number of layers in a part of a configuration: transformers would build more for hours."""
 BACKBONES = ("resnet", "swin")
 """Allowed Mask2Former backbones, in transformers' names."""
 NEW_HEADS = ("decode_head.", "hidden_states_norms.")
@@ -61,7 +54,7 @@ def read_about(folder: Path, kinds: Collection[str]) -> tuple[About, tuple[str, 
 
 def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
     """A network's config.json. Raises UserError for a `model_type` outside `kinds`, for a configuration that leads to
-    code or other files, with a backbone outside BACKBONES, or with more than LAYERS layers."""
+    code or other files, or with a backbone outside BACKBONES."""
     settings = read_json(path, dict[str, Any], limit=SETTINGS)
     if (kind := settings.get("model_type")) not in tuple(kinds):
         raise UserError(f"{path}: model_type = {show_json(kind)} must be {' or '.join(map(repr, kinds))}")
@@ -71,10 +64,6 @@ def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
         raise UserError(f"{path}: model_type of backbone_config = {show_json(backbone)} must be resnet or swin")
     if settings.get("backbone") is not None:
         raise UserError(f"{path}: backbone = {show_json(settings['backbone'])} names another model; remove that key")
-    for key, value in (*settings.items(), *backbone.items()):
-        numbers = [n for n in (value if isinstance(value, list) else [value]) if isinstance(n, (int, float))]
-        if re.search("layers|depth|blocks", key) and max(numbers, default=0) > LAYERS:
-            raise UserError(f"{path}: {key} = {show_json(value)} must be at most {LAYERS}")
     return settings
 
 
