@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from seediff.attention.generate import generate_batch
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.photograph import capture_images
-from seediff.attention.plan import CapturePlan, plan_capture
+from seediff.attention.plan import plan_capture
 from seediff.config.constants import CaptureConfig, CaptureSteps
 from seediff.config.sizes import Size
 from seediff.mini.scenes import Scene
@@ -32,19 +33,19 @@ def captured(
     """Every scene with its attention, captured with its caption, a batch at a time. Earlier batches are not kept."""
     for start in range(0, len(scenes), BATCH):
         batch = scenes[start : start + BATCH]
-        maps: dict[CaptureConfig, list[AttentionMaps]] = {}
-        for capture, groups in by_groups(sources).items():
-            of_groups = capture_images(
+        maps = {
+            source: capture_images(
                 model,
                 [s.image for s in batch],
                 [s.caption for s in batch],
                 [s.classes for s in batch],
                 timesteps=TIMESTEPS,
                 seed=seed,
-                plan=plan_groups(model, capture, groups),
+                plan=plan_capture(model.family, model.network.config, source),
                 indices=range(start, start + len(batch)),
             )
-            maps |= {source: of_groups[source.layers] for source in groups}
+            for source in dict.fromkeys(sources)
+        }
         for offset, scene in enumerate(batch):
             yield start + offset, scene, {source: of_batch[offset] for source, of_batch in maps.items()}
 
@@ -59,31 +60,12 @@ def draw_with_attention(
     size: Size | None = None,
     capture_steps: CaptureSteps = "all",
 ) -> tuple[list[np.ndarray], dict[CaptureConfig, list[AttentionMaps]]]:
-    """(H, W, 3) uint8 of every sample, and its maps for every source. The samples are drawn once per entry of
-    `by_groups`, the same each time."""
+    """(H, W, 3) uint8 of every sample, and its maps for every source. The samples are drawn once per source, the same
+    each time."""
     images: list[np.ndarray] = []
     maps: dict[CaptureConfig, list[AttentionMaps]] = {}
-    for capture, groups in by_groups(sources).items():
-        images, of_groups = generate_batch(
-            model,
-            batch,
-            steps=steps,
-            guidance_scale=guidance_scale,
-            negative_prompt="",
-            size=size,
-            plan=plan_groups(model, replace(capture, steps=capture_steps), groups),
-        )
-        maps |= {source: of_groups[source.layers] for source in groups}
+    for source in dict.fromkeys(sources):
+        plan = plan_capture(model.family, model.network.config, replace(source, steps=capture_steps))
+        how: dict[str, Any] = {"steps": steps, "guidance_scale": guidance_scale, "negative_prompt": "", "size": size}
+        images, maps[source] = generate_batch(model, batch, **how, plan=plan)
     return images, maps
-
-
-def plan_groups(model: Model, capture: CaptureConfig, sources: Sequence[CaptureConfig]) -> CapturePlan:
-    return plan_capture(model.family, model.network.config, capture, groups=[source.layers for source in sources])
-
-
-def by_groups(sources: Sequence[CaptureConfig]) -> dict[CaptureConfig, list[CaptureConfig]]:
-    """Capture of all layers → the sources that it provides; together, the captures provide all sources."""
-    groups: dict[CaptureConfig, list[CaptureConfig]] = {}
-    for source in sources:
-        groups.setdefault(replace(source, layers="all"), []).append(source)
-    return groups

@@ -83,11 +83,9 @@ def captured(
 
 
 def assert_equal_maps(a: AttentionMaps, b: AttentionMaps, atol: float) -> None:
-    for kind in ("self_attention", "cross_attention"):
-        left, right = getattr(a, kind), getattr(b, kind)
-        assert list(left) == list(right)
-        for side in left:
-            torch.testing.assert_close(left[side], right[side], atol=atol, rtol=0)
+    for (*where, left), (*there, right) in zip(a.tensors(), b.tensors(), strict=True):
+        assert where == there
+        torch.testing.assert_close(left, right, atol=atol, rtol=0)
 
 
 @pytest.fixture(params=["sd1_model", "sd2_model", "mini_model"])
@@ -109,19 +107,11 @@ def test_equals_naive_eager_capture(unet, guidance, normalize, size):
     levels = [level for level in (1, 2, 4, 8) if ("self", size[0] * size[1] // level**2) in expected]
     for image, of in enumerate(maps):
         assert of.latent_size == size
-        assert (
-            list(of.self_attention)
-            == list(of.cross_attention)
-            == [(size[0] // level, size[1] // level) for level in levels]
-        )
-        for grid in of.self_attention:
-            positions = grid[0] * grid[1]
-            torch.testing.assert_close(
-                of.self_attention[grid].double(), expected["self", positions][image], atol=1e-5, rtol=0
-            )
-            torch.testing.assert_close(
-                of.cross_attention[grid].double(), expected["cross", positions][image], atol=1e-5, rtol=0
-            )
+        grids = [(size[0] // level, size[1] // level) for level in levels]
+        assert list(of.self_attention) == list(of.cross_attention) == grids
+        for kind, (height, width), found in of.tensors():
+            book = expected[kind, height * width][image]
+            torch.testing.assert_close(found.double(), book, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("size", [(9, 13), (5, 16)])
@@ -144,14 +134,12 @@ def test_output_is_bit_identical_and_the_unet_is_left_as_it_was(unet):
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in unet.modules())
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_the_unet_is_left_as_it_was_after_an_exception(sd1_model, error):
+def test_the_unet_is_left_as_it_was_after_an_exception(sd1_model):
     unet = sd1_model.pipe.unet
     found = unet.attn_processors
-    interrupt = unet.mid_block.register_forward_pre_hook(
-        lambda *_: (_ for _ in ()).throw(error())
-    )  # in the midst of a UNet call
-    with pytest.raises(error), capturing(unet, guidance=True):
+    # in the midst of a UNet call
+    interrupt = unet.mid_block.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt), capturing(unet, guidance=True):
         run(unet)
     interrupt.remove()
     assert unet.attn_processors == found
@@ -181,7 +169,7 @@ def test_levels(sd1_model):
 
 @pytest.mark.parametrize(
     ("chosen", "steps", "recorded"),
-    [("second-half", 5, [2, 3, 4]), ("second-half", 1, [0]), (2, 5, [0, 2, 4]), (9, 5, [0])],
+    [("second-half", 5, [2, 3, 4]), (2, 5, [0, 2, 4])],
 )
 def test_steps(sd1_model, chosen, steps, recorded):
     unet = sd1_model.pipe.unet
@@ -192,18 +180,6 @@ def test_steps(sd1_model, chosen, steps, recorded):
             unet(**inputs(unet, 2, step, True))
         one_by_one.append(recorder.maps([{}] * 2, [""] * 2)[0].self_attention[16, 16])
     torch.testing.assert_close(maps[0].self_attention[16, 16], torch.stack(one_by_one).mean(0), atol=1e-5, rtol=0)
-
-
-def test_per_layer(sd1_model):
-    unet = sd1_model.pipe.unet
-    with capturing(unet, guidance=True, per_layer=True) as recorder:
-        run(unet)
-    by_layer = recorder.layer_maps("self", image=1)
-    assert {side: len(maps) for (side, _), maps in by_layer.items()} == {16: 5, 8: 5, 4: 5, 2: 1}
-    assert all(re.fullmatch(r"(down|up|mid)_block.*\.attn1", name) for maps in by_layer.values() for name in maps)
-    maps = recorder.maps([{}] * 2, [""] * 2)[1]
-    assert_equal_maps(maps, captured(unet)[1], 1e-5)
-    torch.testing.assert_close(torch.stack(list(by_layer[8, 8].values())).mean(0), maps.self_attention[8, 8])
 
 
 def test_attention_that_is_not_a_number_names_the_layer(sd1_model):
@@ -223,10 +199,8 @@ def test_bad_use(sd1_model):
     unet = sd1_model.pipe.unet
     with pytest.raises(UserError, match="no attention was captured"):
         captured(unet, reads={"self": (3,), "cross": (3,)})
-    with (
-        pytest.raises(ValueError, match="total_steps"),
-        capturing(unet, CaptureConfig(steps="second-half"), guidance=True),
-    ):
+    second_half = CaptureConfig(steps="second-half")
+    with pytest.raises(ValueError, match="total_steps"), capturing(unet, second_half, guidance=True):
         pass
     with capturing(unet, guidance=True):
         run(unet, images=1, steps=1)
@@ -236,7 +210,7 @@ def test_bad_use(sd1_model):
             run(unet, images=1, steps=1, size=(16, 32))
     with capturing(unet, guidance=True) as recorder:
         run(unet)
-    with pytest.raises(ValueError, match="2 images"):
+    with pytest.raises(ValueError, match="shorter"):
         recorder.maps([{}], ["a dog"])
 
 
@@ -255,9 +229,8 @@ def test_what_is_in_memory_before_is_nothing_to_a_device_that_multiplies_it(monk
     query, key = (torch.randn(1, 2, 5, 4, generator=torch.Generator().manual_seed(n)) for n in (0, 1))
     expected, total = torch.zeros(2, 1, 5, 5)
     add_probabilities([Part(expected)], query, key, 0.5, normalize=True)
-    monkeypatch.setattr(
-        torch, "baddbmm", lambda before, a, b, beta, alpha, out: out.mul_(beta).add_(a @ b, alpha=alpha)
-    )
+    metal = lambda before, a, b, beta, alpha, out: out.mul_(beta).add_(a @ b, alpha=alpha)  # noqa: E731
+    monkeypatch.setattr(torch, "baddbmm", metal)
     monkeypatch.setattr(Scratch, "take", lambda _self, numbers, like: like.new_full((numbers,), torch.nan))
     with Pretended() as device:
         there: Any = device.put(total)
@@ -274,9 +247,8 @@ def test_half_precision_is_of_queries_and_keys_alone(dtype, spread):
     mean = scores.softmax(-1).mean(1)
     total = torch.zeros(2, 64, 64)
     add_probabilities([Part(total)], query, key, 0.35, normalize=True)
-    torch.testing.assert_close(
-        total.double(), mean / mean.amax((1, 2), keepdim=True), atol=1e-5 if spread == 1 else 1e-2, rtol=0
-    )
+    expected = mean / mean.amax((1, 2), keepdim=True)
+    torch.testing.assert_close(total.double(), expected, atol=1e-5 if spread == 1 else 1e-2, rtol=0)
     assert spread == 1 or scores.abs().max() > torch.finfo(torch.float16).max
 
 

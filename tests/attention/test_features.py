@@ -29,12 +29,8 @@ def no_hooks(unet) -> bool:
 def naive(unet, block: int, **options) -> torch.Tensor:
     """The published program's way: the output of the last `attn1` of an encoder block, (B, N, C)."""
     kept = []
-    handle = (
-        unet.down_blocks[block]
-        .attentions[-1]
-        .transformer_blocks[-1]
-        .attn1.register_forward_hook(lambda *a: kept.append(a[2]))
-    )
+    attention = unet.down_blocks[block].attentions[-1].transformer_blocks[-1].attn1
+    handle = attention.register_forward_hook(lambda *a: kept.append(a[2]))
     run(unet, **options)
     handle.remove()
     (features,) = kept

@@ -28,13 +28,10 @@ def small_tiles(monkeypatch):
 
 def states(images=2, heads=2, queries=40, keys=50, width=10, spread=1.0, dtype=torch.float32):
     generator = torch.Generator().manual_seed(0)
-    shapes = (
-        (images, queries, heads, width),
-        (images, keys, heads, width),
-    )  # as they leave a projection: heads are no outer dimension
-    query, key = (
-        torch.randn(shape, generator=generator).mul(spread).to(DEVICE, dtype).transpose(1, 2) for shape in shapes
-    )
+    # as they leave a projection: heads are no outer dimension
+    shapes = ((images, length, heads, width) for length in (queries, keys))
+    drawn = (torch.randn(shape, generator=generator).mul(spread) for shape in shapes)
+    query, key = (states.to(DEVICE, dtype).transpose(1, 2) for states in drawn)
     return query, key
 
 
@@ -130,13 +127,9 @@ def test_a_whole_capture_by_the_kernels(sd1_model, monkeypatch):
     plain = maps()
     monkeypatch.setattr(fused, "can_fuse", lambda _: True)
     kernels = maps()
-    for side in (4, 2):
-        torch.testing.assert_close(
-            kernels.self_attention[side, side], plain.self_attention[side, side], atol=1e-5, rtol=0
-        )
-        torch.testing.assert_close(
-            kernels.cross_attention[side, side], plain.cross_attention[side, side], atol=1e-5, rtol=0
-        )
+    for (*where, found), (*there, expected) in zip(kernels.tensors(), plain.tensors(), strict=True):
+        assert where == there
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 def test_where_there_is_no_gpu_or_no_triton_plain_torch_computes(monkeypatch):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders.plans import capturing, expected_of, plan_of
+from builders.plans import capturing, expected_of, layer_maps, plan_of
 
 from seediff.attention.photograph import capture_images, encode_images, run_noised
 from seediff.config.constants import CaptureConfig
@@ -20,25 +20,17 @@ def image_of(model):
     return np.random.default_rng(0).integers(0, 256, (model.image_side, model.image_side, 3), dtype=np.uint8)
 
 
-def see(model, layers="all", *, groups=(), mean: Any = "arithmetic") -> Any:
-    config = CaptureConfig(layers=layers, mean=mean)
-    how = {"timesteps": (100, 400), "seed": 0, "plan": plan_of(model, config, groups=groups)}
-    seen = capture_images(model, [image_of(model)], ["a photo of a dog"], [["dog"]], **how)
-    return seen if groups else seen[config.layers][0]
+def see(model, layers="all", mean: Any = "arithmetic") -> Any:
+    how = {"timesteps": (100, 400), "seed": 0, "plan": plan_of(model, CaptureConfig(layers=layers, mean=mean))}
+    return capture_images(model, [image_of(model)], ["a photo of a dog"], [["dog"]], **how)[0]
 
 
 def layers_of(model, layers, kind):
     """(h, w) → the map of each layer."""
     with capturing(model.network, CaptureConfig(layers=layers), guidance=False, per_layer=True) as recorder:
-        run_noised(
-            model,
-            encode_images(model, [image_of(model)]),
-            ["a photo of a dog"],
-            timesteps=(100, 400),
-            seed=0,
-            indices=[0],
-        )
-    return {grid: list(of_grid.values()) for grid, of_grid in recorder.layer_maps(kind, 0).items()}
+        latents, how = encode_images(model, [image_of(model)]), {"timesteps": (100, 400), "seed": 0, "indices": [0]}
+        run_noised(model, latents, ["a photo of a dog"], **how)
+    return {grid: list(of_grid.values()) for grid, of_grid in layer_maps(recorder, kind, 0).items()}
 
 
 def assert_same(found, wanted):
@@ -55,18 +47,14 @@ def test_each_kind_has_its_own_layers(request, fixture, cross, own):
     both, of_cross, of_self = (see(model, layers) for layers in (f"{cross}/{own}", cross, own))
     assert_same(both.cross_attention, of_cross.cross_attention)
     assert_same(both.self_attention, of_self.self_attention)
-    groups = see(model, groups=(f"{cross}/{own}", "all"))  # of one capture of all layers
-    assert_same(groups[f"{cross}/{own}"][0].cross_attention, of_cross.cross_attention)
-    assert_same(groups[f"{cross}/{own}"][0].self_attention, of_self.self_attention)
 
 
 @pytest.mark.parametrize("layers", ["all", "all/last"])
 def test_maps_are_means_of_layers_and_as_large_as_was_said(mini_model, layers):
     maps = see(mini_model, layers)
     for kind, means in (("self", maps.self_attention), ("cross", maps.cross_attention)):
-        assert_same(
-            {grid: torch.stack(held).mean(0) for grid, held in layers_of(mini_model, layers, kind).items()}, means
-        )
+        held = layers_of(mini_model, layers, kind)
+        assert_same({grid: torch.stack(of_grid).mean(0) for grid, of_grid in held.items()}, means)
     about = {"pipeline": "StableDiffusionPipeline", "size": maps.latent_size}
     plain, geometric = (
         expected_of(mini_model, CaptureConfig(layers=layers, mean=mean), **about).map_bytes

@@ -22,10 +22,8 @@ from seediff.errors import UserError
     ],
 )
 def test_foreign_files_are_named(tmp_path, tensors, about):
-    path = tmp_path / "a.safetensors"
-    save_file(
-        tensors, path, metadata={"seediff": about if isinstance(about, str) else json.dumps(about)} if about else None
-    )
+    path, text = tmp_path / "a.safetensors", about if isinstance(about, str) else json.dumps(about)
+    save_file(tensors, path, metadata={"seediff": text} if about else None)
     with pytest.raises(UserError, match=r"a\.safetensors(:|, 'seediff')"):
         AttentionMaps.load(path)
 
@@ -43,9 +41,9 @@ def test_saved_maps_are_loaded_again(tmp_path):
             assert json.loads(file.metadata()["seediff"])["latent_side"] == side
         back = AttentionMaps.load(tmp_path / "a.safetensors")
         assert (back.latent_size, back.words, back.prompt) == (maps.latent_size, maps.words, maps.prompt)
-        for kind in ("self_attention", "cross_attention"):
-            assert set(getattr(back, kind)) == set(getattr(maps, kind))
-            assert all(torch.equal(tensor, getattr(maps, kind)[grid]) for grid, tensor in getattr(back, kind).items())
+        for (*where, found), (*there, tensor) in zip(back.tensors(), maps.tensors(), strict=True):
+            assert where == there
+            assert torch.equal(found, tensor)
 
 
 def test_levels_of_a_rectangle():

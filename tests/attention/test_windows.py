@@ -12,15 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from patience import PATIENT
 
-from seediff.attention.windows import (
-    Window,
-    batches_by_shape,
-    cut,
-    paste,
-    seen_shape,
-    window_count,
-    windows,
-)
+from seediff.attention.windows import Window, batches_by_shape, cut, paste, seen_shape, window_count, windows
 from seediff.errors import UserError
 
 SIDES = st.integers(8, 700)
@@ -56,13 +48,10 @@ def test_number_of_tiles():
     assert {shape: window_count(*shape, "tile") for shape in counts} == counts
     assert window_count(100, 2000, "crop") == window_count(100, 2000, "resize") == 1
     assert windows(300, 200, "resize") == [Window(0, 0, 300, 200)]
-    with pytest.raises(ValueError, match="'keep', 'resize', 'crop' or 'tile'"):
-        windows(300, 200, "stretch")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("fit", ["crop", "resize", "tile"])
-@pytest.mark.parametrize("shape", [(8, 8), (31, 57), (60, 41), (20, 400), (200, 8)])
-@pytest.mark.parametrize("side", [16, 64])
+@pytest.mark.parametrize(("shape", "side"), [((31, 57), 64), ((60, 41), 16), ((20, 400), 64), ((200, 8), 16)])
 def test_cut_follows_the_bilinear_filter(fit, shape, side):
     """As PyTorch's: plain when enlarging, antialiased when reducing."""
     image = noise(*shape)
@@ -104,10 +93,7 @@ def test_at_which_size_a_photograph_is_seen(mini_model):
     assert seen_shape(mini_model, (300, 400), "resize", None) == (64, 64)
     assert seen_shape(mini_model, (300, 400), "resize", "128x64") == (64, 128)
     assert seen_shape(mini_model, (300, 400), "crop", 32) == seen_shape(mini_model, (300, 4000), "tile", 32) == (32, 32)
-    with pytest.raises(
-        UserError,
-        match=r"^4000 × 80 pixels: one side is 50 times the other, and a photograph of more than 8 times keeps no",
-    ):
+    with pytest.raises(UserError, match=r"^4000 × 80 pixels: one side is 50 times the other, and a photograph of"):
         seen_shape(mini_model, (80, 4000), "keep", None)
 
 
@@ -127,5 +113,3 @@ def test_paste_takes_soft_maps_and_masks():
     mask = paste(np.zeros((4, 4), np.uint8), window, (8, 4), outside=255)
     assert sorted(np.unique(mask)) == [0, 255]
     assert (mask[2:6] == 0).all()
-    with pytest.raises(ValueError, match=r"values are \(4, 4\), their window \(5, 4\)"):
-        paste(mask[:4], Window(0, 0, 5, 4), (8, 4))

@@ -43,8 +43,7 @@ def generate(
     model: Model, specs: Sequence[SampleSpec] = SPECS[:2], **options: Any
 ) -> tuple[list[np.ndarray], list[AttentionMaps]]:
     defaults = {"steps": 2, "guidance_scale": GUIDANCE, "negative_prompt": "", "size": 64, "capture": CaptureConfig()}
-    images, maps = generate_batch(model, specs, **with_plan(model, defaults | options))
-    return images, next(iter(maps.values()))
+    return generate_batch(model, specs, **with_plan(model, defaults | options))
 
 
 def same_pictures(images: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> bool:
@@ -64,7 +63,7 @@ def see(model: Model, photographs: Sequence[np.ndarray], first: int = 0, **optio
         "capture": CaptureConfig(),
         "indices": [spec.index for spec in specs],
     }
-    return next(iter(capture_images(model, photographs, *told, **with_plan(model, defaults | options)).values()))
+    return capture_images(model, photographs, *told, **with_plan(model, defaults | options))
 
 
 def plain(model: Model, **arguments: Any) -> np.ndarray:

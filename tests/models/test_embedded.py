@@ -42,7 +42,7 @@ def test_words_are_found_in_scenes(model):
         timesteps=(250, 450),
         seed=0,
         plan=plan_of(model),
-    )["all"]
+    )
     by_level: dict[int, list[float]] = {}
     for scene, one in zip(scenes, maps, strict=True):
         for grid in one.cross_attention:

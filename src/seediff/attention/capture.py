@@ -8,13 +8,8 @@ denoising steps.
 
 The network's own attention processors still compute its output, so an image is bit-identical to one made without
 capture. Forward hooks read each layer's queries and keys. When the layer is done, capture computes its probabilities a
-second time, in blocks that fit the cache, for the text-conditional half of the batch only. It adds their mean over
+second time, in blocks that fit the cache, for the text-conditional half of the batch only, and adds their mean over
 heads to the running map of that resolution. The cost is one more QKᵀ and softmax for the captured half.
-
-The network's family (`models/families`) knows its layers, and the modules that compute their queries and keys.
-
-Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention, tokens in cross-attention), D channels
-per head.
 """
 
 from __future__ import annotations
@@ -44,25 +39,20 @@ def capture_attention(
     *,
     guidance: bool,
     total_steps: int | None = None,
-    per_layer: bool = False,
     asked: torch.Tensor | None = None,
 ) -> Iterator[AttentionRecorder]:
     """Record the attention of every network call inside the `with` block. Afterwards the network is always restored.
 
-    network: a UNet2DConditionModel, or a transformer of a family in `models/families`, whose attention processors call
-    the modules that compute queries and keys. plan: what is captured, from `plan_capture` with this network's
-    configuration. guidance: whether the network predicts with and without the prompt, as in classifier-free guidance,
-    in two halves of a batch or in two calls. Only predictions with the prompt are recorded. False: all predictions have
-    it. total_steps: the number of calls with the prompt; needed for `steps="second-half"`. per_layer: keep one running
-    map per layer instead of one per resolution (`AttentionRecorder.layer_maps`), as a plan of several groups does.
-    asked: (B, T, C) text encoder states of one text per image that replaces the prompt in capture: the keys of
-    cross-attention layers are those of these texts. The network's own result does not change.
+    network: a UNet2DConditionModel, or a transformer of a family in `models/families`, which knows its layers. plan:
+    from `plan_capture` with this network's configuration. guidance: whether the network predicts with and without the
+    prompt, in two halves of a batch or in two calls; only predictions with the prompt are recorded. total_steps: the
+    number of calls with the prompt; needed for `steps="second-half"`. asked: (B, T, C) text encoder states of one text
+    per image, of which the keys of cross-attention are captured instead; the network's own result does not change.
 
     Raises RuntimeError if this network is already being captured, UserError for attention layers of a kind that this
     capture does not understand.
     """
-    recorder = AttentionRecorder(plan, guidance=guidance, total_steps=total_steps, per_layer=per_layer)
-    recorder.asked = asked
+    recorder = AttentionRecorder(plan, guidance=guidance, total_steps=total_steps, asked=asked)
     with attach_recorder(network, recorder, recorder.start_step):
         yield recorder
 
@@ -76,14 +66,12 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
             "the attention of this network is already being captured: end the first `with capture_attention(...)`"
             " before the next"
         )
-    plan = recorder.plan
+    plan, hear = recorder.plan, partial(listen, network)
     handles: list[Any] = []
-    hear = partial(listen, network)
     _captured.add(network)
     try:
         handles.append(network.register_forward_pre_hook(begin, with_kwargs=True))
-        everything = recorder.layers = plan.family.layers(network)
-        groups = by_kind(plan.capture.layers)
+        everything, groups = plan.family.layers(network), by_kind(plan.capture.layers)
         chosen = {kind: plan.family.chosen(list(everything), groups[kind]) for kind in KINDS if kind in plan.reads}
         for name, layer in everything.items():
             kinds: list[Kind] = [kind for kind in KINDS if name in chosen.get(kind, ())]

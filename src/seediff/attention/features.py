@@ -6,9 +6,7 @@
 
 Features are the outputs of the last self-attention module of an encoder level (`attn1`: after its output projection,
 before the outputs are added to the hidden states), as in the program of Couairon et al. ("DiffCut", NeurIPS 2024). A
-forward hook reads them and does not change the UNet's results. `capture_attention` may run in the same call.
-
-Shape letters: B images, C channels, N = h·w positions, L the latent's height and width.
+forward hook reads them and does not change the UNet's results.
 """
 
 from __future__ import annotations
@@ -26,18 +24,15 @@ from ..models.families.unet import attention_layers
 
 COARSEST_SIDE = 16
 """Minimum number of positions on the features' longer side. The published program takes the encoder's last attention,
-which has 32 at 1024² pixels (Stable Diffusion at 512²: 16). The embedded model's last attention has 8, where an object
-covers few positions: on its tuning scenes, segments at the next finer level reach a mIoU of 0.44 instead of 0.30."""
+which has 32 at 1024² pixels (Stable Diffusion at 512²: 16). The embedded model's has 8, where an object covers few
+positions: on its tuning scenes, segments at the next finer level reach a mIoU of 0.44 instead of 0.30."""
 
 
 @contextmanager
 def capture_features(unet: Any) -> Iterator[FeatureRecorder]:
-    """Record the encoder's features in the last UNet call inside the `with` block. Afterwards the hooks are always
-    removed.
-
-    The features come from the last encoder level with attention whose longer side has at least COARSEST_SIDE positions,
-    or from the first level if there is none. unet: a UNet2DConditionModel. Raises UserError when its encoder has no
-    self-attention.
+    """Record the encoder's features in the last UNet call inside the `with` block, of the last encoder level with
+    attention whose longer side has at least COARSEST_SIDE positions, or of the first level if there is none. Raises
+    UserError when its encoder has no self-attention.
     """
     layers = encoder_layers(unet)
     if not layers:
@@ -55,9 +50,8 @@ def capture_features(unet: Any) -> Iterator[FeatureRecorder]:
 
 
 def encoder_layers(unet: Any) -> dict[int, str]:
-    """Level → name of the last self-attention module of the encoder at L / level, from fine to coarse.
-
-    Every encoder block but the last halves both sides at its end, so block i works at L / 2^i.
+    """Level → name of the last self-attention module of the encoder at L / level, from fine to coarse. Every encoder
+    block but the last halves both sides at its end, so block i works at L / 2^i.
     """
     layers = {}
     for name, attention in attention_layers(unet, "down").items():
@@ -79,17 +73,15 @@ class FeatureRecorder:
         """Forward pre-hook of the UNet: decides which level is recorded."""
         height, width = (kwargs["sample"] if "sample" in kwargs else args[0]).shape[-2:]
         self._latent_size = height, width
-        self._level = max(
-            (level for level in self.levels if max(height, width) // level >= COARSEST_SIDE), default=min(self.levels)
-        )
+        fine = (level for level in self.levels if max(height, width) // level >= COARSEST_SIDE)
+        self._level = max(fine, default=min(self.levels))
 
     def record(self, level: int, _attention: Any, _args: Any, output: torch.Tensor) -> None:
         """Forward hook of the self-attention module at `level`; output (B, N, C)."""
         if level == self._level:
             grid = [-(-side // level) for side in self._latent_size]  # convolutions that halve round up
-            self._features = (
-                output.detach().to(torch.float32, copy=True).transpose(1, 2).unflatten(2, grid).contiguous()
-            )
+            copy = output.detach().to(torch.float32, copy=True)
+            self._features = copy.transpose(1, 2).unflatten(2, grid).contiguous()
 
     def features(self) -> torch.Tensor:
         """(B, C, h, w) float32, on the UNet's device. Raises UserError when the UNet did not run or the features are

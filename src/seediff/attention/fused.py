@@ -2,7 +2,6 @@
 
 Queries and keys are read three times (for normalised maps) or twice: for the log-sum-exps, the maxima, and the maps.
 At batch 1 a GPU waits for the host, so each call starts as few operations as it can.
-The only other memory is one number per head and query, and one per column.
 """
 
 from __future__ import annotations
@@ -32,32 +31,21 @@ class Blocks(NamedTuple):
     warps: int
 
 
-TILES = (
-    Blocks(128, 128, 8),
-    Blocks(128, 64, 4),
-    Blocks(64, 64, 4),
-    Blocks(64, 32, 4),
-    Blocks(32, 32, 2),
-    Blocks(16, 16, 1),
-)
+TILES = [Blocks(*tile) for tile in ((128, 128, 8), (128, 64, 4), (64, 64, 4), (64, 32, 4), (32, 32, 2), (16, 16, 1))]
 """Tiles, the largest first; the first that fits is used."""
-
 STAGES = 2
 """Number of key tiles in flight at a time."""
-
 SPARE = 1.7
 """Maximum memory of a compiled tile, as a multiple of the bytes of its queries and keys (measured for capabilities 7.5
 to 9.0 at 3e181b8)."""
-
 SWITCH = "SEEDIFF_FUSED"
 """Environment variable: with 0, plain torch is used instead of the kernels."""
 
 
 def choose_blocks(width: int, itemsize: int, shared: int) -> Blocks:
     """The tile for heads with `width` channels (a power of two) of `itemsize` bytes each, on a device with `shared`
-    bytes of memory per block.
-
-    float32 products use no tensor cores, and tiles larger than 64 × 64 would spill registers.
+    bytes of memory per block. float32 products use no tensor cores, and tiles larger than 64 × 64 would spill
+    registers.
     """
     for tile in TILES:
         needed = (tile.rows + STAGES * tile.columns) * width * itemsize
@@ -132,33 +120,26 @@ def add_probabilities_fused(
     images, heads, queries, width = query.shape
     channels = max(16, 1 << (width - 1).bit_length())
     tile = choose_blocks(channels, query.element_size(), _shared_memory(query.device))
-    constants: dict[str, Any] = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": channels}
     # Triton's interpreter multiplies the bits of bfloat16 as if they were whole numbers.
     widen = query.dtype == torch.bfloat16 and query.device.type == "cpu"
+    constants: dict[str, Any] = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": channels}
     constants |= {"EXACT": widen or query.dtype == torch.float32, "WIDEN": widen}
     constants |= {"HAS_BIAS": bias is not None, "num_warps": tile.warps, "num_stages": STAGES}
     finite = query.new_zeros((), dtype=torch.float32)
+    rows = -(-queries // tile.rows)
+
+    def about(keys: torch.Tensor, biases: torch.Tensor | None) -> tuple[Any, tuple[Any, ...]]:
+        """The bias expanded to the whole shape, without a copy (any tensor if there is none), and what both kernels are
+        told of sizes and strides."""
+        columns = keys.shape[2]
+        strides = (0,) * 4 if biases is None else biases.expand(images, heads, queries, columns).stride()
+        sizes = (scale, heads, queries, columns, width, *query.stride(), *keys.stride(), *strides)
+        return query if biases is None else biases, sizes
 
     def sums_of(keys: torch.Tensor, part_bias: torch.Tensor | None) -> torch.Tensor:
         sums = query.new_empty(images, heads, queries, dtype=torch.float32)
-        biases, strides = _strided(part_bias, (images, heads, queries, keys.shape[2]), query)
-        grid = (-(-queries // tile.rows), images * heads)
-        kernels.log_sum_exps[grid](
-            query,
-            keys,
-            biases,
-            sums,
-            finite,
-            scale,
-            heads,
-            queries,
-            keys.shape[2],
-            width,
-            *query.stride(),
-            *keys.stride(),
-            *strides,
-            **constants,
-        )
+        biases, sizes = about(keys, part_bias)
+        kernels.log_sum_exps[rows, images * heads](query, keys, biases, sums, finite, *sizes, **constants)
         return sums
 
     whole = None
@@ -169,38 +150,15 @@ def add_probabilities_fused(
         else:
             sums = whole = sums_of(key, bias) if whole is None else whole
         columns = keys.shape[2]
-        biases, strides = _strided(part_bias, (images, heads, queries, columns), query)
-        peak_columns = columns if part.per_column else 1
-        highest = query.new_zeros(images, peak_columns, dtype=torch.float32) if normalize else finite
-        where = (peak_columns, 1 if part.per_column else 0)
-        grid = (-(-queries // tile.rows), -(-columns // tile.columns), images)
-        given = (
-            query,
-            keys,
-            biases,
-            sums,
-            part.total,
-            highest,
-            scale,
-            heads,
-            queries,
-            columns,
-            width,
-            *query.stride(),
-            *keys.stride(),
-        )
-        given = (*given, *strides, *part.total.stride(), *where)
+        biases, sizes = about(keys, part_bias)
+        peaks, step = (columns, 1) if part.per_column else (1, 0)
+        highest = query.new_zeros(images, peaks, dtype=torch.float32) if normalize else finite
+        given = (query, keys, biases, sums, part.total, highest, *sizes, *part.total.stride(), peaks, step)
+        launch = kernels.head_means[rows, -(-columns // tile.columns), images]
         if normalize:
-            kernels.head_means[grid](*given, FIND=True, DIVIDE=False, **constants)
-        kernels.head_means[grid](*given, FIND=False, DIVIDE=normalize, **constants)
+            launch(*given, FIND=True, DIVIDE=False, **constants)
+        launch(*given, FIND=False, DIVIDE=normalize, **constants)
     return finite
-
-
-def _strided(
-    bias: torch.Tensor | None, shape: tuple[int, int, int, int], instead: torch.Tensor
-) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """The bias expanded to the whole shape, without a copy; any tensor if there is no bias."""
-    return (instead, (0, 0, 0, 0)) if bias is None else (bias, bias.expand(shape).stride())
 
 
 @lru_cache
@@ -208,7 +166,6 @@ def _shared_memory(device: torch.device) -> int:
     """Maximum bytes of shared memory per block."""
     if device.type != "cuda":
         return 96 << 10
-    about = torch.cuda.get_device_properties(device)
-    return int(
-        getattr(about, "shared_memory_per_block_optin", 0) or getattr(about, "shared_memory_per_block", 48 << 10)
-    )
+    properties = torch.cuda.get_device_properties(device)
+    sizes = (getattr(properties, f"shared_memory_per_block{suffix}", 0) for suffix in ("_optin", ""))
+    return next((int(size) for size in sizes if size), 48 << 10)

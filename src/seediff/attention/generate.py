@@ -15,16 +15,12 @@ from ..config.names import join_classes
 from ..config.sizes import Size, check_sides, pixels
 from ..errors import UserError, first_line
 from ..models.families.base import Drawing
-from ..models.groups import Layers
 from ..models.registry import Model
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import check_prompt, locate_columns
 from .capture import capture_attention
 from .maps import AttentionMaps
 from .plan import CapturePlan
-
-Drawn = tuple[list[np.ndarray], dict[Layers, list[AttentionMaps]]]
-"""Images (H, W, 3) uint8, and for each group of the plan their maps, on the model's device."""
 
 
 def generate_batch(
@@ -36,21 +32,20 @@ def generate_batch(
     negative_prompt: str,
     size: Size | None,
     plan: CapturePlan,
-) -> Drawn:
-    """Generate one image per spec, all in one batch, and capture the attention to its prompt.
+) -> tuple[list[np.ndarray], list[AttentionMaps]]:
+    """One image (H, W, 3) uint8 per spec, all drawn in one batch, and the attention to its prompt, on the model's
+    device. Other images in the batch only change rounding.
 
-    An image depends on its own seed and prompt. Other images in the batch only change rounding.
-
-    steps: number of denoising steps. Capture counts UNet calls, of which some schedulers make a few more.
-    guidance_scale: 1 or less: no guidance, and the negative prompt is not used. size: size of the images in pixels, a
-    side or `WIDTHxHEIGHT`; None for the model's own. plan: what is captured, from `plan_capture`. Several groups of
-    layers keep a running map for every layer and need more memory.
+    steps: number of denoising steps; some schedulers make a few more calls. guidance_scale: 1 or less: no guidance, and
+    the negative prompt is not used. size: of the images in pixels, a side or `WIDTHxHEIGHT`; None for the model's own.
+    plan: what is captured, from `plan_capture`.
 
     Raises UserError for unusable steps, guidance, size, class or prompt, and a result with values that are not finite.
     """
     # 1. Checks
     model.check_known([name for spec in specs for name in spec.classes])
-    check_shape(model, image_shape(model, size), "size")
+    height, width = image_shape(model, size)
+    check_shape(model, (height, width), "size")
     model.family.check_guidance(model.info.network, model.name, guidance_scale)
     model.family.check_negative(model.name, negative_prompt)
     check_drawing(model, specs, steps=steps, guidance_scale=guidance_scale, negative_prompt=negative_prompt)
@@ -62,16 +57,8 @@ def generate_batch(
     words = [locate_columns(model.readers, text, spec.classes) for text, spec in zip(texts, specs, strict=True)]
 
     # 3. Run the pipeline; noise comes from the CPU in float32, so that a seed means the same on every device
-    height, width = image_shape(model, size)
-    drawing = Drawing(
-        prompts=prompts,
-        negative_prompt=negative_prompt,
-        height=height,
-        width=width,
-        steps=steps,
-        guidance_scale=guidance_scale,
-        generators=[torch.Generator().manual_seed(spec.seed) for spec in specs],
-    )
+    noise = [torch.Generator().manual_seed(spec.seed) for spec in specs]
+    drawing = Drawing(prompts, negative_prompt, height, width, steps, guidance_scale, noise)
     guidance, calls = family.guided(pipe, guidance_scale), family.calls(pipe, steps)
     with (
         draw_noise_in_float32(pipe),
@@ -80,11 +67,10 @@ def generate_batch(
         result = pipe(**family.call(pipe, drawing))
 
     # 4. Maps first, because their error names the layer that overflowed; an image would only be black
-    maps = recorder.maps_of_groups(words, texts)
+    maps = recorder.maps(words, texts)
     if not np.isfinite(result.images).all():
-        raise UserError(
-            "dtype", f"{model.dtype}: overflowed, the generated image is not a number", "use float32 or bfloat16"
-        )
+        problem = f"{model.dtype}: overflowed, the generated image is not a number"
+        raise UserError("dtype", problem, "use float32 or bfloat16")
     return [(image * 255).round().astype(np.uint8) for image in result.images], maps
 
 
@@ -95,24 +81,20 @@ def draw_noise_in_float32(pipe: Any) -> Iterator[None]:
     noise is drawn in float32 and then cast. One thread at a time may draw."""
     from diffusers.utils.torch_utils import randn_tensor
 
-    def draw(
-        shape: Any, generator: Any = None, device: Any = None, dtype: Any = None, layout: Any = None
-    ) -> torch.Tensor:
+    def draw(shape: Any, generator: Any = None, device: Any = None, dtype: Any = None, layout: Any = None) -> Any:
         drawn = randn_tensor(shape, generator, device, torch.float32, layout)
         return drawn if dtype is None else drawn.to(dtype)
 
-    classes = (*type(pipe).__mro__, *type(pipe.scheduler).__mro__)
-    modules = {
-        module for one in classes if (module := sys.modules.get(one.__module__)) and hasattr(module, "randn_tensor")
-    }
+    homes = (sys.modules.get(kind.__module__) for kind in (*type(pipe).__mro__, *type(pipe.scheduler).__mro__))
+    modules: set[Any] = {module for module in homes if hasattr(module, "randn_tensor")}
     before = {module: module.randn_tensor for module in modules}
     try:
         for module in modules:
-            module.randn_tensor = draw  # pyright: ignore[reportAttributeAccessIssue]
+            module.randn_tensor = draw
         yield
     finally:
         for module, own in before.items():
-            module.randn_tensor = own  # pyright: ignore[reportAttributeAccessIssue]
+            module.randn_tensor = own
 
 
 @torch.no_grad()
@@ -134,18 +116,13 @@ def check_drawing(
 ) -> None:
     """Raise UserError for what only a loaded model can refuse: steps that its scheduler cannot make, and texts that its
     tokenizers cut off or read otherwise. Computes nothing."""
-    # 1. Samples
     for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
         locate_columns(model.readers, prompt, classes)
-
-    # 2. Negative prompt
     if model.family.reads_negative(model.pipe, guidance_scale):
         try:
             check_prompt(model.readers, negative_prompt)
         except UserError as error:
             raise UserError("negative_prompt", str(error)) from error
-
-    # 3. Scheduler and steps
     pipe, family = model.pipe, model.family
     scheduler = f"the scheduler of model '{model.name}' ({type(pipe.scheduler).__name__})"
     longest = len(pipe.scheduler.betas) if hasattr(pipe.scheduler, "betas") else 1000
@@ -168,7 +145,5 @@ def image_shape(model: Model, size: Size | None) -> tuple[int, int]:
 
 
 def check_shape(model: Model, shape: tuple[int, int], what: str) -> None:
-    """Raise UserError naming the nearest size that the model supports if (height, width) in pixels is none. what: the
-    subject.
-    """
+    """Raise UserError about `what` for (height, width) in pixels that the model does not support."""
     check_sides(shape, what, model.name, *model.size_rules)

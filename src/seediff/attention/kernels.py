@@ -18,26 +18,9 @@ import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 @triton.jit
 def _scores(
-    query,
-    key,
-    bias,
-    scale,
-    rows,
-    columns,
-    queries,
-    keys,
-    width,
-    query_row,
-    query_channel,
-    key_row,
-    key_channel,
-    bias_row,
-    bias_column,
-    HAS_BIAS: tl.constexpr,
-    CHANNELS: tl.constexpr,
-    EXACT: tl.constexpr,
-    WIDEN: tl.constexpr,
-):
+    query, key, bias, scale, rows, columns, queries, keys, width, query_row, query_channel, key_row, key_channel,
+    bias_row, bias_column, HAS_BIAS: tl.constexpr, CHANNELS: tl.constexpr, EXACT: tl.constexpr, WIDEN: tl.constexpr,
+):  # fmt: skip
     """A tile of the scores scale · QKᵀ + bias, float32; −inf beyond the last key. EXACT: multiply float32 in full
     precision, not as TF32. WIDEN: convert queries and keys to float32 first."""
     channels = tl.arange(0, CHANNELS)
@@ -65,35 +48,11 @@ def _scores(
 
 @triton.jit
 def log_sum_exps(
-    query,
-    key,
-    bias,
-    found,
-    finite,
-    scale,
-    heads,
-    queries,
-    keys,
-    width,
-    query_image,
-    query_head,
-    query_row,
-    query_channel,
-    key_image,
-    key_head,
-    key_row,
-    key_channel,
-    bias_image,
-    bias_head,
-    bias_row,
-    bias_column,
-    HAS_BIAS: tl.constexpr,
-    ROWS: tl.constexpr,
-    COLUMNS: tl.constexpr,
-    CHANNELS: tl.constexpr,
-    EXACT: tl.constexpr,
-    WIDEN: tl.constexpr,
-):
+    query, key, bias, found, finite, scale, heads, queries, keys, width, query_image, query_head, query_row,
+    query_channel, key_image, key_head, key_row, key_channel, bias_image, bias_head, bias_row, bias_column, HAS_BIAS:
+    tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, EXACT: tl.constexpr, WIDEN:
+    tl.constexpr,
+):  # fmt: skip
     """Write log Σ_t exp(score) to `found` (B, H, N); NaN where a score is NaN or +inf, and then `finite`, a number that
     was 0, becomes NaN. One program handles ROWS queries of one head of one image."""
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -124,43 +83,12 @@ def log_sum_exps(
 
 @triton.jit
 def head_means(
-    query,
-    key,
-    bias,
-    sums,
-    total,
-    peaks,
-    scale,
-    heads,
-    queries,
-    keys,
-    width,
-    query_image,
-    query_head,
-    query_row,
-    query_channel,
-    key_image,
-    key_head,
-    key_row,
-    key_channel,
-    bias_image,
-    bias_head,
-    bias_row,
-    bias_column,
-    total_image,
-    total_row,
-    total_column,
-    peak_image,
-    peak_column,
-    HAS_BIAS: tl.constexpr,
-    FIND: tl.constexpr,
-    DIVIDE: tl.constexpr,
-    ROWS: tl.constexpr,
-    COLUMNS: tl.constexpr,
-    CHANNELS: tl.constexpr,
-    EXACT: tl.constexpr,
-    WIDEN: tl.constexpr,
-):
+    query, key, bias, sums, total, peaks, scale, heads, queries, keys, width, query_image, query_head, query_row,
+    query_channel, key_image, key_head, key_row, key_channel, bias_image, bias_head, bias_row, bias_column,
+    total_image, total_row, total_column, peak_image, peak_column, HAS_BIAS: tl.constexpr, FIND: tl.constexpr, DIVIDE:
+    tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, EXACT: tl.constexpr, WIDEN:
+    tl.constexpr,
+):  # fmt: skip
     """Compute a tile of the mean over heads of exp(score − sums). FIND: write its maxima to `peaks`; otherwise add
     it to `total`, with DIVIDE after dividing it by `peaks`. One program handles ROWS × COLUMNS of one image.
 

@@ -19,13 +19,17 @@ from ..models.families.base import Joint, Projections
 from .recorder import AttentionRecorder, Kind
 
 
+def _fused_projections(name: str) -> UserError:
+    return UserError(
+        f"{name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections() first"
+    )
+
+
 class ProjectedLayer:
     """Stores queries and keys between the modules that compute them and the end of the attention module."""
 
     def __init__(self, name: str, layer: Projections, recorder: AttentionRecorder) -> None:
-        self.name = name
-        self.layer = layer
-        self.recorder = recorder
+        self.name, self.layer, self.recorder = name, layer, recorder
         self.query: torch.Tensor | None = None
         self.key: torch.Tensor | None = None
 
@@ -37,13 +41,13 @@ class ProjectedLayer:
             listen(attention, self.record, with_kwargs=True),
         ]
 
-    def keep_query(self, _module: Any, _args: Any, output: torch.Tensor) -> None:
-        if self.wanted(output):
-            self.query = self.recorder.conditional(output.detach())
-
     def wanted(self, output: torch.Tensor) -> bool:
         """Whether to record a layer with output (B, N, H·D) in this call."""
         return self.recorder.wants(self.layer.kind, output.shape[1])
+
+    def keep_query(self, _module: Any, _args: Any, output: torch.Tensor) -> None:
+        if self.wanted(output):
+            self.query = self.recorder.conditional(output.detach())
 
     def keep_key(self, _module: Any, _args: Any, output: torch.Tensor) -> None:
         if self.query is not None:
@@ -52,10 +56,7 @@ class ProjectedLayer:
     def record(self, attention: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor) -> None:
         """Forward hook of the attention module."""
         if self.query is None and self.wanted(output):
-            raise UserError(
-                f"{self.name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections()"
-                " first"
-            )
+            raise _fused_projections(self.name)
         if self.query is None or self.key is None:
             return
         query, key = self.query, self.key
@@ -75,13 +76,10 @@ class ProjectedLayer:
 
 
 class JointLayer:
-    """Stores queries and keys between the modules that compute them and the end of the attention module."""
+    """`ProjectedLayer` for joint attention."""
 
     def __init__(self, name: str, layer: Joint, recorder: AttentionRecorder, kinds: Collection[Kind]) -> None:
-        self.name = name
-        self.layer = layer
-        self.recorder = recorder
-        self.kinds = kinds
+        self.name, self.layer, self.recorder, self.kinds = name, layer, recorder, kinds
         self.kept: dict[tuple[str, int], torch.Tensor] = {}
 
     def hook(self, attention: Any, listen: Listen) -> list[Any]:
@@ -107,37 +105,33 @@ class JointLayer:
         if not self.wanted:
             return
         kept, self.kept = self.kept, {}
-        layer = self.layer
+        layer, recorder, positions = self.layer, self.recorder, self.recorder.positions
         if len(kept) != len(layer.queries) + len(layer.keys):
-            raise UserError(
-                f"{self.name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections()"
-                " first"
-            )
+            raise _fused_projections(self.name)
         with torch.no_grad():
-            rotary = kwargs.get(layer.rotary)
+            rotary, mask = kwargs.get(layer.rotary), kwargs.get(layer.mask)
             if layer.each_rotary and rotary is not None:
-                rotary = self.recorder.conditional(rotary)
+                rotary = recorder.conditional(rotary)
             queries, keys = (
                 [self._heads_last(kept[kind, number]) for number in range(len(paths))]
                 for kind, paths in (("query", layer.queries), ("key", layer.keys))
             )
             columns = sum(key.shape[1] for key in keys)
-            picture, text = layer.parts(columns, self.recorder.positions)
-            parts: dict[Kind, slice] = {kind: {"self": picture, "cross": text}[kind] for kind in self.kinds}
-            if not self.recorder.wants("self", self.recorder.positions) and not len(range(*text.indices(columns))):
+            picture, text = layer.parts(columns, positions)
+            parts: dict[Kind, slice] = {kind: picture if kind == "self" else text for kind in self.kinds}
+            if not recorder.wants("self", positions) and not len(range(*text.indices(columns))):
                 return  # the layer has no text columns
             query, key = (self._turned(torch.cat(states, 1), rotary) for states in (queries, keys))  # (B, S, H, D)
-            mask = kwargs.get(layer.mask)
-            mask = None if mask is None else self.recorder.conditional(mask)
+            mask = None if mask is None else recorder.conditional(mask)
             if layer.behind_text:
-                order = _picture_first(key, mask, self.recorder.positions)
+                order = _picture_first(key, mask, positions)
                 query, key = (states.take_along_dim(order[..., None, None], 1) for states in (query, key))
                 mask = None if mask is None else mask.take_along_dim(order, 1)
             if key.shape[2] < query.shape[2]:  # several query heads share one key head
                 key = key.repeat_interleave(query.shape[2] // key.shape[2], 2)
             bias = None if mask is None else _bias(mask, key.shape[1], picture, text)
             query, key = query[:, picture].transpose(1, 2), key.transpose(1, 2)
-            self.recorder.add_joint(self.name, query, key, parts, bias)
+            recorder.add_joint(self.name, query, key, parts, bias)
 
     def _heads_last(self, output: torch.Tensor) -> torch.Tensor:
         """A submodule's output as (B, S, H, D)."""
@@ -153,10 +147,9 @@ def _picture_first(states: torch.Tensor, mask: torch.Tensor | None, positions: i
     """(B or 1, S): column indices of `states` (B, S, …) that reorder text, picture (N = positions), padding to picture,
     text, padding. mask: (B, S), False where a column is padding; None: there is no padding."""
     columns = torch.arange(states.shape[1], device=states.device)
-    texts = (
-        columns.new_full((1, 1), len(columns) - positions) if mask is None else mask.sum(1, keepdim=True) - positions
-    )
-    behind = torch.where(columns < positions + texts, columns - positions, columns)
+    filled = columns.new_full((1, 1), len(columns)) if mask is None else mask.sum(1, keepdim=True)
+    texts = filled - positions
+    behind = torch.where(columns < filled, columns - positions, columns)
     return torch.where(columns < positions, columns + texts, behind)
 
 

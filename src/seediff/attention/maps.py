@@ -32,9 +32,8 @@ class AttentionMaps:
     self_attention: {(h, w): (N, N)} float32, row = query, column = key. cross_attention: {(h, w): (N, T)} float32.
     latent_size: (height, width) of L; maps are looked up relative to it (L, L/2, L/4, L/8), never as 64, 32, 16, 8.
     words: class name → its token columns in T, for example {"potted plant": (5, 6)}. prompt: the text that the image
-    attended to. normalized: whether the map of each layer and step was divided by its maximum before averaging (eq. 5);
-    cross-attention by the
-        maximum of each token column. False: plain means of probabilities.
+    attended to. normalized: whether the map of each layer and step was divided by its maximum before averaging,
+    cross-attention by the maximum of each token column. False: plain means of probabilities.
     """
 
     self_attention: Mapping[Grid, torch.Tensor]
@@ -87,10 +86,8 @@ class AttentionMaps:
     def columns(self, class_name: str) -> tuple[int, ...]:
         """A class's token columns. Raises UserError if the class is not in the prompt."""
         if class_name not in self.words:
-            raise UserError(
-                f"class '{class_name}' is not in the prompt '{self.prompt}'; its classes:"
-                f" {', '.join(self.words) or 'none'}"
-            )
+            known = ", ".join(self.words) or "none"
+            raise UserError(f"class '{class_name}' is not in the prompt '{self.prompt}'; its classes: {known}")
         return self.words[class_name]
 
     def _at(self, maps: Mapping[Grid, torch.Tensor], divisor: int, kind: str) -> torch.Tensor:
@@ -133,9 +130,8 @@ class AttentionMaps:
                 raise UserError(f"{path}: tensor '{name}' holds values that are not finite")
             kind, grid = name.split(".")
             maps[kind][_grid(grid)] = values
-        own, cross = (
-            dict(sorted(of_kind.items(), reverse=True)) for of_kind in maps.values()
-        )  # the order of a capture, for equal sums
+        # the order of a capture, for equal sums
+        own, cross = (dict(sorted(of_kind.items(), reverse=True)) for of_kind in maps.values())
         side = about.latent_side
         latent_size = (side, side) if isinstance(side, int) else (side[0], side[1])
         return cls(own, cross, latent_size, about.words, about.prompt, about.normalized)
@@ -175,9 +171,8 @@ Side = Annotated[int, Meta(ge=1, le=4096)]
 class MapsAbout:
     """The header of saved maps. latent_side: the side of a square, or height and width."""
 
-    latent_side: (
-        Side | tuple[Side, ...]
-    )  # a tuple has two numbers; msgspec 0.22 crashes on a tuple of fixed length in a union with bounds
+    # The tuple has two numbers; msgspec 0.22 crashes on a tuple of fixed length in a union with bounds.
+    latent_side: Side | tuple[Side, ...]
     words: dict[str, tuple[Annotated[int, Meta(ge=0)], ...]]
     prompt: str
     normalized: bool

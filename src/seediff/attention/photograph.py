@@ -13,7 +13,6 @@ import torch
 from ..config.constants import CaptureConfig
 from ..errors import UserError
 from ..models.families.base import Condition
-from ..models.groups import Layers
 from ..models.registry import Model
 from ..prompts.tokens import locate_columns
 from .capture import capture_attention
@@ -22,13 +21,14 @@ from .maps import AttentionMaps, Grid
 from .plan import PLAIN_MEANS, CapturePlan, plan_capture
 from .recorder import Kind
 
+TOGETHER = 8
+"""Prompts per network call of `denoising_errors`."""
+
 
 @torch.no_grad()
 def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
-    """Latents (B, C, h, w) of images (H, W, 3) uint8, on the model's device: the mean, shifted and scaled for the
-    network.
-
-    Raises UserError if the images have a side that the model cannot halve evenly, ValueError if they are not alike.
+    """Latents (B, C, h, w) of images (H, W, 3) uint8 of one size, on the model's device: the mean, shifted and scaled
+    for the network. Raises UserError if the images have a side that the model cannot halve evenly.
     """
     if any(image.dtype != np.uint8 or image.shape != (*images[0].shape[:2], 3) for image in images):
         raise ValueError("images must be uint8 (H, W, 3) of one size")
@@ -38,9 +38,8 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
     latents = model.family.latents(model.pipe, pixels)
     model.rest()
     if not latents.isfinite().all():
-        raise UserError(
-            "dtype", f"{model.dtype}: overflowed, the encoded images are not numbers", "use float32 or bfloat16"
-        )
+        problem = f"{model.dtype}: overflowed, the encoded images are not numbers"
+        raise UserError("dtype", problem, "use float32 or bfloat16")
     return latents
 
 
@@ -59,63 +58,58 @@ def capture_images(
     seed: int,
     plan: CapturePlan,
     indices: Sequence[int] | None = None,
-) -> dict[Layers, list[AttentionMaps]]:
-    """Attention of images to their captions, averaged over timesteps. One UNet call per timestep, without guidance.
+) -> list[AttentionMaps]:
+    """Attention of images (H, W, 3) uint8 of one size to their captions, averaged over timesteps, on the model's
+    device. One UNet call per timestep, without guidance.
 
-    images: B images (H, W, 3) uint8 of one size. prompts, classes: one entry per image; the prompt must name its
-    classes. timesteps: timesteps of the noise schedule, in any order. The network sees the noisiest first, as in
-    denoising. seed: an image's noise depends only on the seed and the image's number, so batches do not change it.
-    indices: the images' numbers; None: 0, 1, 2, … plan: what is captured, from `plan_capture`; its steps are these
-    timesteps. Returns for each group of the plan the maps, on the model's device.
+    prompts, classes: one entry per image; the prompt must name its classes. timesteps: of the noise schedule, in any
+    order; the network sees the noisiest first. seed: an image's noise depends only on the seed and the image's number,
+    so batches do not change it. indices: the images' numbers; None: 0, 1, 2, … plan: from `plan_capture`; its steps are
+    these timesteps.
     """
-    latents = encode_images(model, images)
-    return capture_noised(
-        model,
-        latents,
-        prompts,
-        classes,
-        timesteps=timesteps,
-        seed=seed,
-        plan=plan,
-        indices=range(len(images)) if indices is None else indices,
-        mirrored=encode_mirrored(model, images, plan.capture),
+    latents, mirrored = encode_images(model, images), encode_mirrored(model, images, plan.capture)
+    sentences = [[(prompt, names)] for prompt, names in zip(prompts, classes, strict=True)]
+    numbers = range(len(images)) if indices is None else indices
+    return capture_classes(
+        model, latents, sentences, timesteps=timesteps, seed=seed, plan=plan, indices=numbers, mirrored=mirrored
     )
 
 
 @torch.no_grad()
-def capture_noised(
+def capture_classes(
     model: Model,
     latents: torch.Tensor,
-    prompts: Sequence[str],
-    classes: Sequence[Sequence[str]],
+    sentences: Sequence[Sequence[tuple[str, Sequence[str]]]],
     *,
     timesteps: Sequence[int],
     seed: int,
     plan: CapturePlan,
     indices: Sequence[int],
     mirrored: torch.Tensor | None = None,
-) -> dict[Layers, list[AttentionMaps]]:
-    """`capture_images` for latents (B, C, h, w) from `encode_images`, so that images that are used several times are
-    encoded once.
+) -> list[AttentionMaps]:
+    """`capture_images` with several sentences per image: each image's maps have the tokens of all its sentences, and
+    self-attention is averaged over them. All sentences use the same noise.
 
-    mirrored: latents from `encode_mirrored`. They get the same noise; their maps are mirrored back and averaged with
-    those of `latents`.
+    latents: (B, C, h, w) from `encode_images`. sentences: for each image, at least one (prompt, the classes that it
+    names). mirrored: latents from `encode_mirrored`. They get the same noise; their maps are mirrored back and averaged
+    with those of `latents`.
     """
-    if mirrored is not None:
-        first, second = (
-            capture_noised(model, look, prompts, classes, timesteps=timesteps, seed=seed, plan=plan, indices=indices)
-            for look in (latents, mirrored)
-        )
-        return {
-            group: [mean_of_looks(*both) for both in zip(maps, second[group], strict=True)]
-            for group, maps in first.items()
-        }
-    texts, asked = asked_texts(model, plan, prompts, classes)
-    words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
-    steps = len(timesteps)
-    with capture_attention(model.network, plan, guidance=False, total_steps=steps, asked=asked) as recorder:
-        run_noised(model, latents, prompts, timesteps=timesteps, seed=seed, indices=indices)
-    return recorder.maps_of_groups(words, texts)
+    by_image: list[list[AttentionMaps]] = [[] for _ in latents]
+    for turn in range(max(map(len, sentences), default=0)):
+        shown = [i for i, of_image in enumerate(sentences) if turn < len(of_image)]
+        prompts, classes = zip(*(sentences[i][turn] for i in shown), strict=True)
+        texts, asked = asked_texts(model, plan, prompts, classes)
+        words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
+        numbers, looks = [indices[i] for i in shown], []
+        for of_look in (latents, mirrored):
+            if of_look is not None:
+                steps = len(timesteps)
+                with capture_attention(model.network, plan, guidance=False, total_steps=steps, asked=asked) as recorder:
+                    run_noised(model, of_look[shown], prompts, timesteps=timesteps, seed=seed, indices=numbers)
+                looks.append(recorder.maps(words, texts))
+        for i, *of_image in zip(shown, *looks, strict=True):
+            by_image[i].append(mean_of_looks(*of_image) if mirrored is not None else of_image[0])
+    return [join_maps(image_maps) for image_maps in by_image]
 
 
 @torch.no_grad()
@@ -148,57 +142,17 @@ def read_prompts(model: Model, prompts: Sequence[str]) -> Condition:
 
 
 def check_schedule(model: Model, timesteps: Sequence[int]) -> list[int]:
-    """The timesteps, the noisiest first.
-
-    Raises UserError for a scheduler without a noise schedule and for unknown timesteps.
+    """The timesteps, the noisiest first. Raises UserError for a scheduler without a noise schedule, and for unknown
+    timesteps.
     """
-    scheduler = model.pipe.scheduler
     levels = model.family.noise_levels(model.pipe)
     if levels is None:
-        raise UserError(
-            f"model '{model.name}': its scheduler ({type(scheduler).__name__}) has no noise schedule to add noise by"
-        )
+        scheduler = type(model.pipe.scheduler).__name__
+        raise UserError(f"model '{model.name}': its scheduler ({scheduler}) has no noise schedule to add noise by")
     descending = sorted(timesteps, reverse=True)
     if not descending or descending[-1] < 0 or descending[0] >= levels:
         raise UserError("timesteps", f"{list(timesteps)} must be from 0 to {levels - 1}, at least one")
     return descending
-
-
-def capture_classes(
-    model: Model,
-    latents: torch.Tensor,
-    sentences: Sequence[Sequence[tuple[str, Sequence[str]]]],
-    *,
-    timesteps: Sequence[int],
-    seed: int,
-    plan: CapturePlan,
-    indices: Sequence[int],
-    mirrored: torch.Tensor | None = None,
-) -> list[AttentionMaps]:
-    """`capture_images` with several sentences per image: each image's maps have the tokens of all its sentences.
-
-    latents: (B, C, h, w) from `encode_images`. sentences: for each image, at least one (prompt, the classes that it
-    names). All sentences use the same noise. Self-attention is averaged over sentences. mirrored: as in
-    `capture_noised`.
-    """
-    by_image: list[list[AttentionMaps]] = [[] for _ in latents]
-    for turn in range(max(map(len, sentences), default=0)):
-        shown = [i for i, sentences_of_image in enumerate(sentences) if turn < len(sentences_of_image)]
-        captured = capture_noised(
-            model,
-            latents[shown],
-            [sentences[i][turn][0] for i in shown],
-            [sentences[i][turn][1] for i in shown],
-            timesteps=timesteps,
-            seed=seed,
-            plan=plan,
-            indices=[indices[i] for i in shown],
-            mirrored=None if mirrored is None else mirrored[shown],
-        )
-        (maps,) = captured.values()
-        for i, image_maps in zip(shown, maps, strict=True):
-            by_image[i].append(image_maps)
-    return [join_maps(image_maps) for image_maps in by_image]
 
 
 def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
@@ -208,7 +162,7 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
     words: dict[str, tuple[int, ...]] = {}
     columns = 0
     for sentence in maps:
-        words |= {name: tuple(columns + t for t in columns_of_word) for name, columns_of_word in sentence.words.items()}
+        words |= {name: tuple(columns + t for t in of_word) for name, of_word in sentence.words.items()}
         columns += next(iter(sentence.cross_attention.values())).shape[1]
     own, cross = ([getattr(sentence, name) for sentence in maps] for name in ("self_attention", "cross_attention"))
     return replace(
@@ -222,30 +176,21 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
 
 def mean_of_looks(maps: AttentionMaps, mirrored: AttentionMaps) -> AttentionMaps:
     """The mean of an image's maps and the maps of its mirrored copy, after mirroring the latter back."""
-    own, cross = mirrored.self_attention, mirrored.cross_attention
-    return replace(
-        maps,
-        self_attention={grid: (one + mirror("self", grid, own[grid])) / 2 for grid, one in maps.self_attention.items()},
-        cross_attention={
-            grid: (one + mirror("cross", grid, cross[grid])) / 2 for grid, one in maps.cross_attention.items()
-        },
-    )
-
-
-def mirror(kind: str, grid: Grid, tensor: torch.Tensor) -> torch.Tensor:
-    """A map (N, …) over positions (h, w), mirrored left to right: its rows, and for self-attention its columns too."""
-    order = torch.arange(len(tensor), device=tensor.device).reshape(grid).flip(1).flatten()
-    return tensor[order][:, order] if kind == "self" else tensor[order]
+    means: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}
+    for (kind, grid, one), (_, _, other) in zip(maps.tensors(), mirrored.tensors(), strict=True):
+        order = torch.arange(len(other), device=other.device).reshape(grid).flip(1).flatten()
+        other = other[order][:, order] if kind == "self" else other[order]  # rows, and positions as columns
+        means[kind][grid] = (one + other) / 2
+    return replace(maps, self_attention=means["self"], cross_attention=means["cross"])
 
 
 @torch.no_grad()
 def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str] | None = None, *, timestep: int) -> None:
     """One network call on noise-free latents (B, C, h, w), without guidance, as in DiffSeg. Hooks read the results.
-
     prompts: one per image; None: the empty prompt for all.
     """
-    texts = [""] * len(latents) if prompts is None else list(prompts)
-    model.family.denoise(model.pipe, latents, timestep, read_prompts(model, texts))
+    condition = read_prompts(model, [""] * len(latents) if prompts is None else prompts)
+    model.family.denoise(model.pipe, latents, timestep, condition)
     model.rest()
 
 
@@ -260,9 +205,7 @@ def capture_clean(
 ) -> list[AttentionMaps]:
     """One kind of attention from `run_clean`: plain means over heads and layers. Rows of self-attention are
     probabilities that sum to 1; in joint attention the softmax is over the picture's columns alone. Rows of
-    cross-attention sum to 1 if the layer only attends to text.
-
-    classes: the classes that each prompt names; None: none.
+    cross-attention sum to 1 if the layer only attends to text. classes: those that each prompt names; None: none.
     """
     texts = [""] * len(latents) if prompts is None else list(prompts)
     names = [()] * len(latents) if classes is None else classes
@@ -278,11 +221,10 @@ def denoising_errors(
     model: Model, latents: torch.Tensor, prompts: Sequence[str], *, timesteps: Sequence[int]
 ) -> torch.Tensor:
     """The network's squared error at every position when it denoises one image with each of several prompts: (P, K, h,
-    w) float32, averaged over channels.
+    w) float32, averaged over channels, in the quantity that the model predicts.
 
     latents: (C, h, w) of one image, noised at each of K timesteps. The noise depends only on the timestep, and is the
-    same for every prompt and image. The error is in the quantity that the model predicts, so only ratios are
-    meaningful.
+    same for every prompt and image.
     """
     check_schedule(model, timesteps)
     family, pipe = model.family, model.pipe
@@ -300,10 +242,6 @@ def denoising_errors(
             errors[start : start + count, number] = (predicted.float() - target).square().mean(1)
     model.rest()
     return errors
-
-
-TOGETHER = 8
-"""Prompts per network call."""
 
 
 def _generator(seed: int, index: int) -> torch.Generator:

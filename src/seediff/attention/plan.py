@@ -3,15 +3,14 @@
     plan = plan_capture(model.family, model.network.config, mask=MaskConfig(method="ca_sa"))
     images, maps = generate_batch(model, specs, steps=50, guidance_scale=7.5, negative_prompt="", size=None, plan=plan)
 
-`plan_capture` is the only place where layers, levels and kinds of attention are held against the network. Whoever
-captures gets the plan.
+`plan_capture` is the only place where layers, levels and kinds of attention are held against the network.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,27 +23,22 @@ from ..models.groups import Kind, Layers, block_numbers, by_kind, normal_layers
 
 ORDER: tuple[LayerKind, ...] = ("joint", "self", "cross")
 DEFAULT, PLAIN_MEANS = CaptureConfig(), CaptureConfig(normalize=False)
-BYTES = 4
-"""Bytes per number in a running map."""
 
 
 @dataclass(frozen=True)
 class CapturePlan:
     """What is captured of a network. Made by `plan_capture`, then passed down unchanged.
 
-    family, network: the network's family and its config.json. capture: how maps are averaged; its layers are those that
-    are captured, in groups that the network distinguishes. groups: layers as they were asked for → as the network has
-    them. More than one: captured together, with a running map for each layer. reads: kind of attention → the levels to
-    capture; None: all. alone: in joint attention, the kinds whose softmax is over the picture's ("self") or the text's
-    columns ("cross") alone. mask: the constants of masks, with levels that the network has; None: no masks are planned.
-    notes: the changes, a line each. pipeline, size: class of the pipeline, and (height, width) of L, for `expected`;
-    None: not known yet.
+    family, network: the network's family and its config.json. capture: how maps are averaged; its layers are groups
+    that the network distinguishes. reads: kind of attention → the levels to capture; None: all. alone: in joint
+    attention, the kinds whose softmax is over the picture's ("self") or the text's columns ("cross") alone. mask: the
+    constants of masks, with levels that the network has; None: no masks are planned. notes: the changes, a line each.
+    pipeline, size: class of the pipeline, and (height, width) of L, for `expected`; None: not known yet.
     """
 
     family: Family
     network: Mapping[str, Any] = field(repr=False)
     capture: CaptureConfig
-    groups: Mapping[Layers, Layers]
     reads: Reads
     alone: frozenset[Kind] = frozenset()
     mask: MaskConfig | None = None
@@ -65,7 +59,6 @@ def plan_capture(
     *,
     mask: MaskConfig | None = None,
     reads: Reads | None = None,
-    groups: Sequence[Layers] = (),
     alone: Collection[Kind] = (),
     pipeline: str = "",
     size: tuple[int, int] | None = None,
@@ -73,21 +66,18 @@ def plan_capture(
     """The plan for a network with this config.json.
 
     mask: the masks that will be made; their method decides what is read. reads: instead of that; without either,
-    everything is captured. groups: several groups of layers instead of `capture.layers`. alone: beside what
-    `capture.text_share` asks for.
+    everything is captured. alone: beside what `capture.text_share` asks for.
 
     Raises UserError for layers and levels that the network lacks, for a method that needs attention which these layers
     or this family do not have, and for `capture.prompt` without a UNet.
     """
     # 1. Whose words
     if capture.prompt is not None and family.network != "unet":
-        raise UserError(
-            "capture.prompt", f"{capture.prompt}: works with UNets, and {family.title} has none", "leave it out"
-        )
+        problem = f"{capture.prompt}: works with UNets, and {family.title} has none"
+        raise UserError("capture.prompt", problem, "leave it out")
 
     # 2. Layers
-    fitted = {group: family.fit_layers(network, group) for group in groups or (capture.layers,)}
-    layers = "all" if len(fitted) > 1 else next(iter(fitted.values()))
+    layers = family.fit_layers(network, capture.layers)
 
     # 3. Kinds and levels that the method reads
     notes: list[str] = []
@@ -102,7 +92,7 @@ def plan_capture(
     # 4. Softmax
     kinds: frozenset[Kind] = frozenset({*alone, "cross"} if capture.text_share == "text" else alone)
     capture = capture if capture.layers == layers else replace(capture, layers=layers)
-    return CapturePlan(family, network, capture, fitted, reads, kinds, mask, tuple(notes), pipeline, size)
+    return CapturePlan(family, network, capture, reads, kinds, mask, tuple(notes), pipeline, size)
 
 
 def plan_segments(
@@ -113,17 +103,12 @@ def plan_segments(
     capture: CaptureConfig = PLAIN_MEANS,
     **known: Any,
 ) -> CapturePlan:
-    """The plan for segments, of plain means of self-attention. model: the model's name, for messages. known:
-    `pipeline`, `size`.
-
-    Raises UserError if the family lacks what the method divides.
+    """The plan for segments, of plain means of self-attention. model: its name, for messages. known: `pipeline`,
+    `size`. Raises UserError if the family lacks what the method divides.
     """
     if why := family.no_self_attention:
-        raise UserError(
-            "model",
-            f"{model}: segments need self-attention, and {family.title} has no maps of it: {why}",
-            "use another model",
-        )
+        problem = f"{model}: segments need self-attention, and {family.title} has no maps of it: {why}"
+        raise UserError("model", problem, "use another model")
     if segment.divides_features and family.network != "unet":
         problem = f"{segment.method}: divides the features of a UNet's encoder, and model '{model}' has none"
         raise UserError("segment.method", problem, "use diffseg or kmeans")
@@ -132,16 +117,13 @@ def plan_segments(
 
 
 def _check_blocks(family: Family, network: Mapping[str, Any], mask: MaskConfig, group: Layers, kind: Kind) -> None:
-    """Raise UserError for blocks of a transformer without the attention that a method reads: Z-Image's first do not
-    attend to text.
-    """
+    """Raise UserError for blocks of a transformer that lack what a method reads, as Z-Image's first do with text."""
     if block_numbers(group) is None:
         return
     counts = family.layer_counts(network, group)
     if not counts.get(kind) and not counts.get("joint"):
-        raise UserError(
-            "capture.layers", f"{group}: method {mask.method} reads {kind}-attention, of which these blocks have none"
-        )
+        problem = f"{group}: method {mask.method} reads {kind}-attention, of which these blocks have none"
+        raise UserError("capture.layers", problem)
 
 
 @dataclass(frozen=True)
@@ -156,26 +138,19 @@ class Expected:
 
     @property
     def map_bytes(self) -> int:
-        """Bytes of one image's running maps. Independent of the number of steps, and of layers unless their mean is
-        geometric.
-        """
-        return BYTES * sum(rows * columns * self.held.get(where, 1) for where, (rows, columns) in self.maps.items())
+        """Bytes of one image's running maps."""
+        return 4 * sum(rows * columns * self.held.get(where, 1) for where, (rows, columns) in self.maps.items())
 
     def __str__(self) -> str:
-        kinds = ", ".join(f"{count} layer{'s' * (count > 1)} of {_called(kind)}" for kind, count in self.layers.items())
-        height, width = self.size
-        return f"{kinds}{self._where()} of {width}×{height}; maps of {show_bytes(self.map_bytes)} an image"
-
-    def _where(self) -> str:
-        """The levels as text; written once if both kinds have the same levels."""
+        counts = (f"{count} layer{'s' * (count > 1)} of {_called(kind)}" for kind, count in self.layers.items())
         levels: dict[str, str] = {}
         for kind in dict.fromkeys(kind for kind, _ in self.maps):
-            levels[kind] = ", ".join(
-                level_name(level) for level in sorted(level for of, level in self.maps if of == kind)
-            )
-        if len(set(levels.values())) == 1:
-            return f", at {next(iter(levels.values()))}"
-        return "; of these " + ", ".join(f"{kind}-attention at {names}" for kind, names in levels.items())
+            levels[kind] = ", ".join(level_name(level) for level in sorted(at for of, at in self.maps if of == kind))
+        where = f", at {next(iter(levels.values()), '')}"  # written once if both kinds have the same levels
+        if len(set(levels.values())) != 1:
+            where = "; of these " + ", ".join(f"{kind}-attention at {names}" for kind, names in levels.items())
+        size = f"{self.size[1]}×{self.size[0]}"
+        return f"{', '.join(counts)}{where} of {size}; maps of {show_bytes(self.map_bytes)} an image"
 
 
 def _expect(plan: CapturePlan, size: tuple[int, int]) -> Expected | None:

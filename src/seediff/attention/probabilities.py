@@ -36,7 +36,7 @@ class Scratch:
         self._buffer: torch.Tensor | None = None
 
     def take(self, numbers: int, like: torch.Tensor) -> torch.Tensor:
-        """`numbers` uninitialised float32 values on the device of `like`. Later calls return the same memory again."""
+        """`numbers` uninitialised float32 values on the device of `like`, in the same memory at every call."""
         if like.device.type != "cpu" or numbers > SCRATCH_BYTES // torch.float32.itemsize:
             return like.new_empty(numbers, dtype=torch.float32)
         if self._buffer is None or len(self._buffer) < numbers:
@@ -60,14 +60,10 @@ def add_probabilities(
     scratch: Scratch | None = None,
 ) -> torch.Tensor:
     """`total += mean over heads of softmax(scale · QKᵀ + bias)`, divided by its maximum when asked (eq. 5), in place,
-    for every part.
+    for every part. Returns a scalar tensor that is NaN when any probability is, otherwise a finite number.
 
-    Args:
-        query: (B, H, N, D). key: (B, H, T, D). bias: (B, H or 1, N or 1, T) or None; −inf hides a column.
-        normalize: divide each image's map of each part by its maximum.
-        scratch: memory for the call; None: allocate new memory.
-
-    Returns: a scalar tensor that is NaN when any probability is, otherwise a finite number.
+    query: (B, H, N, D). key: (B, H, T, D). bias: (B, H or 1, N or 1, T) or None; −inf hides a column. normalize: divide
+    each image's map of each part by its maximum. scratch: memory for the call; None: allocate new memory.
     """
     if len(parts) == 1 and parts[0].alone:  # no other columns are needed
         (part,) = parts
@@ -78,14 +74,11 @@ def add_probabilities(
     limit = BLOCK_BYTES.get(query.device.type, BLOCK_BYTES["cuda"]) // torch.float32.itemsize
     rows = max(1, min(queries, limit // keys))
     together = max(1, min(heads, limit // (rows * keys)))  # heads at a time
-    group = (
-        max(1, min(images, limit // (heads * rows * keys))) if rows == queries else 1
-    )  # images: several small maps, or one large
+    # images: several small maps, or one large
+    group = max(1, min(images, limit // (heads * rows * keys))) if rows == queries else 1
     sizes = [group * together * rows * keys] * 2 + [part.total[:group].numel() for part in parts]
     block, other, *flat = (scratch or Scratch()).take(sum(sizes), query).split(sizes)
-    sums = [
-        buffer.view_as(part.total[:group]) for buffer, part in zip(flat, parts, strict=True)
-    ]  # of probabilities, over heads
+    sums = [buffer.view_as(part.total[:group]) for buffer, part in zip(flat, parts, strict=True)]  # over heads
     peaks = query.new_zeros((), dtype=torch.float32)
     for first in range(0, images, group):
         chosen = slice(first, min(first + group, images))
@@ -107,9 +100,8 @@ def add_probabilities(
                 if not all(part.alone for part in parts):
                     torch.softmax(scores, -1, out=probabilities)
                 for part, total in zip(parts, sums, strict=True):
-                    added = (
-                        torch.softmax(scores[..., part.columns], -1) if part.alone else probabilities[..., part.columns]
-                    )
+                    added = (scores if part.alone else probabilities)[..., part.columns]
+                    added = torch.softmax(added, -1) if part.alone else added
                     if head == 0:
                         torch.sum(added, 1, out=total[:count, here])
                     else:

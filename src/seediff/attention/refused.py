@@ -20,7 +20,7 @@ PLAIN = {
     "QwenDoubleStreamAttnProcessor2_0",
 }  # fmt: skip
 """diffusers' processors that compute the network's own attention and nothing else. So do the default processors that
-diffusers declares for layers, which are not listed. Fused processors are refused when they run."""
+diffusers declares for layers. Fused processors are refused when they run."""
 
 FROM_PICTURES = {"StableDiffusionXLImg2ImgPipeline"}
 """Pipelines that are in REFUSED because they need a picture, which a script can give them."""
@@ -36,15 +36,11 @@ def find_network(pipe: Any) -> tuple[Any, Family]:
     called = type(pipe).__name__
     bases = {kind.__name__ for kind in type(pipe).__mro__}
     if "PAGMixin" in bases:
-        raise UserError(
-            f"a {called}", "perturbed-attention guidance adds attention of its own", "use the pipeline without PAG"
-        )
+        problem = "perturbed-attention guidance adds attention of its own"
+        raise UserError(f"a {called}", problem, "use the pipeline without PAG")
     if "ModularPipeline" in bases:
-        raise UserError(
-            f"a {called}",
-            "modular pipelines do not say which text each call of the network has",
-            "capture the network itself",
-        )
+        problem = "modular pipelines do not say which text each call of the network has"
+        raise UserError(f"a {called}", problem, "capture the network itself")
     if why := {**REFUSED, **PIECEWISE}.get(called) if called not in FROM_PICTURES else None:
         raise UserError(f"a {called}", "cannot be captured", why)
     part = next((part for part in NETWORKS if hasattr(getattr(pipe, part, None), "forward")), None)
@@ -52,9 +48,8 @@ def find_network(pipe: Any) -> tuple[Any, Family]:
         raise UserError(f"a {called}", "has no unet and no transformer", "give a diffusers pipeline, or its network")
     network = pipe if part is None else getattr(pipe, part)
     _check_compiled(network)
-    family = next(
-        (found for kind in type(pipe).__mro__ if (found := pipeline_family(kind.__name__))), network_family(network)
-    )
+    named = (found for kind in type(pipe).__mro__ if (found := pipeline_family(kind.__name__)))
+    family = next(named, None) or network_family(network)
     if family is pipeline_family("StableDiffusionPipeline") and getattr(pipe, "tokenizer_2", None) is not None:
         family = pipeline_family("StableDiffusionXLPipeline") or family
     return network, family
@@ -74,9 +69,8 @@ def _check_compiled(network: Any) -> None:
 
 
 def check_processors(network: Any) -> None:
-    """Raise UserError for one of diffusers' attention processors that does more than the network's own attention.
-
-    Processors of other libraries are taken to compute the same in another way (SageAttention and the like).
+    """Raise UserError for one of diffusers' attention processors that does more than the network's own attention. Other
+    libraries' are taken to compute the same in another way (SageAttention and the like).
     """
     for name, module in network.named_modules():
         kind = type(getattr(module, "processor", None))
@@ -85,7 +79,5 @@ def check_processors(network: Any) -> None:
         usual = kind.__name__ in PLAIN or kind is getattr(type(module), "_default_processor_cls", None)
         if kind.__module__.startswith("diffusers.") and not usual:
             refuse_adapters(name, module)
-            raise UserError(
-                f"{name} has a {kind.__name__}, whose attention is not the network's own alone; use a pipeline"
-                " without it"
-            )
+            problem = f"has a {kind.__name__}, whose attention is not the network's own alone"
+            raise UserError(f"{name} {problem}; use a pipeline without it")

@@ -45,18 +45,15 @@ def window_count(height: int, width: int, fit: Fit) -> int:
 def windows(height: int, width: int, fit: Fit) -> list[Window]:
     """The parts of a photograph of (height, width) pixels that the model sees, in order.
 
-    keep, resize: one part, the whole photograph. crop: one part, the centred square of the shorter side, rounded up and
-    left as in DiffSeg's program. tile: squares of the shorter side c, evenly spaced over the longer side l, ⌈(l − c) /
-    ⌊c/2⌋⌉ + 1 of them. Neighbours share at least half of their area, so anything narrower than half a square is seen
-    whole at least once.
+    keep, resize: the whole photograph. crop: the centred square of the shorter side, rounded up and left as in
+    DiffSeg's program. tile: squares of the shorter side c, evenly spaced over the longer side l, ⌈(l − c) / ⌊c/2⌋⌉ + 1
+    of them: anything narrower than half a square is seen whole at least once.
     """
     short, long = sorted((height, width))
     if fit in ("keep", "resize"):
         return [Window(0, 0, height, width)]
     if fit == "crop":
         return [Window((height - short) // 2, (width - short) // 2, short, short)]
-    if fit != "tile":
-        raise ValueError(f"fit = {fit!r} must be 'keep', 'resize', 'crop' or 'tile'")
     gaps = window_count(height, width, fit) - 1
     starts = [(long - short) * i // gaps for i in range(gaps + 1)] if gaps else [0]
     return [Window(start, 0, short, short) if height > width else Window(0, start, short, short) for start in starts]
@@ -64,12 +61,8 @@ def windows(height: int, width: int, fit: Fit) -> list[Window]:
 
 def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) -> tuple[int, int]:
     """(height, width) in pixels at which a model sees a photograph of `shape` (height, width, …), or each of its
-    `windows`.
-
-    keep: the photograph's own shape, with as many positions as `size` has (`sides_of_shape`). Otherwise: `size`; None:
-    the model's own.
-
-    Raises UserError for a photograph that is too long and narrow to be seen whole.
+    `windows`: for keep the photograph's own shape, with as many positions as `size` has (`sides_of_shape`), otherwise
+    `size`; None: the model's own. Raises UserError for a photograph that is too long and narrow to be seen whole.
     """
     shape_of_size = pixels(model.image_side if size is None else size)
     if fit != "keep":
@@ -87,11 +80,9 @@ def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) 
 
 def sides_of_shape(aspect: float, area: int, multiple: int, largest: int | None = None) -> tuple[int, int]:
     """(longer, shorter) side in pixels, multiples of `multiple`, for a picture with long / short = `aspect` and close
-    to `area` pixels, but never more, so that it needs no more memory than the square. Tries the multiples around the
-    exact sides. An error in shape counts twice as much as missing area, both as logarithms.
-
-    largest: the maximum side, unless the square's own is longer; None: no limit. Raises UserError for an area below
-    `multiple`².
+    to `area` pixels, but never more, so that it needs no more memory than the square. An error in shape counts twice as
+    much as missing area, both as logarithms. largest: the maximum side, unless the square's own is longer; None: no
+    limit. Raises UserError for an area below `multiple`².
     """
     if area < multiple**2:
         raise UserError(
@@ -116,8 +107,7 @@ def _about(side: float, multiple: int) -> set[int]:
 
 
 def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:
-    """Batches of picture indices. Each has pictures of one shape, in order, at most `most`; shapes come in the order of
-    their first picture. Depends only on the shapes."""
+    """Batches of indices of pictures of one shape, at most `most`; shapes in the order of their first picture."""
     groups: dict[Hashable, list[int]] = {}
     for number, shape in enumerate(shapes):
         groups.setdefault(shape, []).append(number)
@@ -125,24 +115,17 @@ def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:
 
 
 def cut(image: np.ndarray, window: Window, shape: tuple[int, int]) -> np.ndarray:
-    """A window of an image (H, W, 3) uint8, resized to (h, w, 3) uint8 with Pillow's bilinear filter.
-
-    When enlarging, this is DiffSeg's interpolation. When reducing, the filter widens (antialiasing), whereas DiffSeg's
-    program reads four pixels per point and skips the others, which turns fine texture into noise.
+    """A window of an image (H, W, 3) uint8, resized to (h, w, 3) uint8 with Pillow's bilinear filter: DiffSeg's
+    interpolation when enlarging; when reducing, its program skips pixels, which turns fine texture into noise.
     """
     part = np.ascontiguousarray(image[window.slices])
     return np.asarray(Image.fromarray(part).resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
 
 
 def paste(values: np.ndarray, window: Window, shape: tuple[int, int], outside: float = -1) -> np.ndarray:
-    """A window's values (…, h, w) placed in the photograph (…, H, W), with `outside` around them; same dtype.
-
-    outside: −1 (not segmented) for segment ids (int32), 255 (ignored) for masks, 0 for soft maps.
+    """A window's values (…, h, w) placed in the photograph (…, H, W), with `outside` around them: −1 (not segmented)
+    for segment ids (int32), 255 (ignored) for masks, 0 for soft maps.
     """
-    if values.shape[-2:] != (window.height, window.width):
-        raise ValueError(
-            f"values are {values.shape[-2:]}, their window {(window.height, window.width)}; both are (height, width)"
-        )
     whole = np.full((*values.shape[:-2], *shape), outside, values.dtype)
     whole[(..., *window.slices)] = values
     return whole

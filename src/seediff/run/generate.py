@@ -128,9 +128,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", Captured]):
         """Images and attention of specs that are drawn together as one batch."""
         from ..attention.generate import generate_batch
 
-        images, of_groups = generate_batch(self.model, specs, **self.how, size=self.config.size, plan=self.capture_plan)
-        (maps,) = of_groups.values()
-        return images, maps
+        return generate_batch(self.model, specs, **self.how, size=self.config.size, plan=self.capture_plan)
 
     def capture(self, batch: Sequence[SampleSpec]) -> Captured:
         """With `reject`, samples for which there are `reasons` are drawn again together, as a smaller batch, until none

@@ -29,9 +29,7 @@ def path(model):
     spec = SPECS[0]
     steps = 2 if "DPM" in type(model.pipe.scheduler).__name__ else 1  # which cannot take one
     images, drawn = generate(model, [spec], steps=steps)
-    seen = capture_images(model, images, [spec.prompt], [spec.classes], timesteps=(200,), seed=1, plan=plan_of(model))[
-        "all"
-    ]
+    seen = capture_images(model, images, [spec.prompt], [spec.classes], timesteps=(200,), seed=1, plan=plan_of(model))
     errors = denoising_errors(model, encode_images(model, images)[0], ["a dog", "a cat"], timesteps=[300])
     return images, [drawn[0], seen[0]], errors
 

@@ -23,7 +23,7 @@ from builders.families import (
     run_commands,
     see,
 )
-from builders.plans import capturing, expected_of
+from builders.plans import capturing, expected_of, layer_maps
 from builders.reference_attention import BOOKS, book_of
 from safetensors.torch import save_file
 
@@ -269,7 +269,7 @@ def test_rows_of_a_map_are_where_the_picture_is(model):
         capture = CaptureConfig(normalize=False, text_share="text")
         with torch.no_grad(), capturing(model.network, capture, guidance=False, per_layer=True) as recorder:
             model.family.denoise(model.pipe, latents, 100, condition)
-        grid, layers = next(iter(recorder.layer_maps("cross", 0).items()))
+        grid, layers = next(iter(layer_maps(recorder, "cross", 0).items()))
         found.append(next(iter(layers.values())))
     changed = (found[1] - found[0]).abs().sum(1).unflatten(0, grid)
     row, column = divmod(int(changed.argmax()), grid[1])
@@ -385,7 +385,7 @@ def see_layers(model, seen):
     """kind → grid → layer name → map, as `see` looks at one photograph."""
     with capturing(model.network, guidance=False, per_layer=True) as recorder, torch.no_grad():
         run_noised(model, encode_images(model, seen), [SPECS[0].prompt], timesteps=(200, 600), seed=1, indices=[0])
-    return {kind: recorder.layer_maps(kind, 0) for kind in KINDS}
+    return {kind: layer_maps(recorder, kind, 0) for kind in KINDS}
 
 
 def test_loras_are_promised_where_diffusers_loads_them(model):

@@ -86,7 +86,7 @@ def test_attention_of_some_steps_alone(tmp_path):
         model, set_specs(two), steps=2, guidance_scale=1.0, negative_prompt="", size=None, plan=plan_of(model, capture)
     )
     _, items = labelled(tmp_path / "later", "seediff")
-    for item, found in zip(items, maps["all"], strict=True):
+    for item, found in zip(items, maps, strict=True):
         names = item.metadata["classes"]
         setting = later.settings()["seediff"]
         soft = soft_masks(np.asarray(Image.open(item.source)), names, {setting.capture: found}, [setting])[0]
