@@ -1,0 +1,384 @@
+"""`mask` and `segment` of photographs of many shapes."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from interrupted import check_interrupted, contents
+from photo_set import scene_photo, write_photos
+from PIL import Image
+
+from seediff.attention.maps import AttentionMaps
+from seediff.cli import main
+from seediff.config.constants import SegmentConfig
+from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.dataset import native, store
+from seediff.dataset.dataset import Dataset
+from seediff.dataset.shapes.rle import decompress, fill
+from seediff.errors import UserError
+from seediff.files.label_maps import read_segment_ids
+from seediff.files.photographs import find_photos, read_photo
+from seediff.masks.make import MaskResult
+from seediff.report.saved_steps import load_trace
+from seediff.run.mask import MaskJob, mask_photos
+from seediff.run.photos import read_classes_csv
+from seediff.run.segment import segment_photos
+from seediff.run.segment_files import read_segments
+
+SMALL = {"batch_size": 2, "device": "cpu", "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    return write_photos(tmp_path_factory.mktemp("photos") / "in")
+
+
+@pytest.fixture(scope="module")
+def found(photos):
+    return find_photos([photos]).photos
+
+
+@pytest.fixture(scope="module")
+def mask(mini_folder):
+    """Makes a configuration."""
+    how = {"model": str(mini_folder), "classes": ("dog", "car"), "presence": 0.0, "timesteps": (100, 300), **SMALL}
+    return partial(MaskPhotosConfig, **how)
+
+
+@pytest.fixture(scope="module")
+def segment(mini_folder):
+    """Makes a configuration."""
+    constants = SegmentConfig(kl_threshold=0.3, num_points=8)
+    return partial(SegmentPhotosConfig, model=str(mini_folder), segment=constants, **SMALL)
+
+
+@pytest.mark.parametrize("fit", ["keep", "crop"])
+def test_a_dataset_with_masks_of_the_photographs_sizes(tmp_path, mask, found, photos, fit):
+    result = mask_photos(mask(fit=fit, keep_soft=True), found, tmp_path / "out")
+    samples = list(store.read_dataset(tmp_path / "out"))
+    assert result.made == len(samples) == 6
+    for sample, photo in zip(samples, found, strict=True):
+        np.testing.assert_array_equal(sample.image, read_photo(photo.path))
+        height, width = sample.label_map.shape
+        outside = height * width - min(height, width) ** 2 if fit == "crop" else 0
+        assert (sample.label_map == 255).sum() == outside
+        assert set(np.unique(sample.label_map)) <= {0, 1, 2, 255}
+        assert sample.metadata["source"] == photo.name
+        assert set(sample.metadata["presence"]) == {"dog", "car"}
+        assert sample.soft is not None
+        assert sample.soft.shape == (2, height, width)
+    assert (tmp_path / "out" / "images" / "000001.jpg").read_bytes() == (photos / "1.jpg").read_bytes()
+    assert "drew" not in (tmp_path / "out" / "preview.html").read_text("utf-8")
+    assert "enerated" not in (tmp_path / "out" / "README.md").read_text("utf-8")
+
+
+def test_photographs_are_seen_in_their_own_shape(tmp_path, mask, found):
+    """Attention is of the photograph's shape, in what is kept and in the steps that the preview draws."""
+    mask_photos(mask(keep_attention=True), found, tmp_path / "out")
+    shapes = [
+        AttentionMaps.load(tmp_path / "out" / f"attention/{index:06d}.safetensors").latent_size for index in range(6)
+    ]
+    # of 96×128, 128×96, 100², 60×150, 33×47 and 96×128
+    assert shapes == [(12, 16), (16, 12), (16, 16), (8, 20), (12, 20), (12, 16)]
+    traced = load_trace(tmp_path / "out" / "steps/000000_1.safetensors")
+    assert traced.image.shape == (48, 64, 3)
+    assert {values.shape for _, values in traced.steps} == {(3, 4), (6, 8), (12, 16)}
+
+
+def test_absent_classes_get_no_mask(tmp_path, mask, found):
+    mask_photos(mask(presence=1.0), found, tmp_path / "out")
+    for sample in store.read_dataset(tmp_path / "out"):
+        assert sample.metadata["classes"] == []
+        assert sample.metadata["asked"] == ["dog", "car"]
+        assert sample.metadata["flags"] == ["no_class"]
+        assert not sample.label_map.any()
+
+
+def test_every_photograph_is_encoded_once(tmp_path, mask, found, monkeypatch):
+    """Presence and as many sentences as there are classes look at the same latents; a photograph without classes needs
+    none.
+    """
+    import seediff.attention.photograph
+
+    encoded = []
+    real = seediff.attention.photograph.encode_images
+
+    def counting(model, images):
+        encoded.extend(image.tobytes() for image in images)
+        return real(model, images)
+
+    monkeypatch.setattr(seediff.attention.photograph, "encode_images", counting)
+    classes = tuple("aeroplane bicycle bird boat bottle bus car cat chair cow dog horse motorbike person".split())
+    classes_of = {found[1].name: ()}
+    mask_photos(mask(classes=classes), found, tmp_path / "out", classes_of=classes_of)
+    assert len(encoded) == len(set(encoded)) == len(found) - 1
+    rows = {row["source"]: len(row["asked"]) for row in native.read_rows(tmp_path / "out")}
+    assert rows == {photo.name: 0 if photo.name in classes_of else len(classes) for photo in found}
+
+
+def test_each_photograph_its_own_classes(tmp_path, photos, mini_folder, capsys):
+    table = tmp_path / "classes.csv"
+    table.write_text('file,classes\n0.png,dog\n1,"car,dog"\ntrip/last.png,cat\n2.png,\n', encoding="utf-8")
+    line = (f"mask {photos} --model {mini_folder} --presence 0 --timesteps 100 --out {tmp_path / 'out'}").split()
+    assert main([*line, "--classes", str(table)]) == 0
+    rows = {row["source"]: row["asked"] for row in native.read_rows(tmp_path / "out")}
+    every = ["dog", "car", "cat"]
+    assert rows == {"0": ["dog"], "1": ["car", "dog"], "2": [], "3": every, "4": every, "trip/last": ["cat"]}
+    assert native.read_classes(tmp_path / "out") == ("dog", "car", "cat")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,classes\nnowhere.png,dog\n", "line 2: file 'nowhere.png' is the name of 0 photographs"),
+        ("file,classes\n0.png,dog\n0.png,cat\n", "line 3: file '0.png' is there twice"),
+    ],
+)
+def test_bad_tables_are_told_by_line(tmp_path, found, text, message):
+    table = tmp_path / "classes.csv"
+    table.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        read_classes_csv(table, found)
+
+
+def test_degenerate_is_about_the_whole_photograph(mask):
+    """A class that fills the middle square of a wide photograph has a quarter of it; 3 % of the square are less than 1
+    %.
+    """
+    job = MaskJob(mask(fit="crop"), ())
+    soft = torch.ones(2, 8, 8)
+    soft[1] = 0
+    soft[1, 0, :2], soft[0, 0, :2] = 1, 0
+    small = MaskResult(np.ones((8, 8), np.uint8), soft, ("dog", "cat"), ("degenerate:dog", "no_seeds:dog"))
+    assert job.enlarged(small, (8, 32)).flags == ("no_seeds:dog", "degenerate:cat")
+
+
+def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_folder, capsys, monkeypatch):
+    out = tmp_path / "out"
+    table = tmp_path / "classes.csv"
+    table.write_text("file,classes\n0.png,dog\n1,car\n", encoding="utf-8")
+    line = f"mask {photos} --classes {table} --model {mini_folder} --timesteps 100 --out {out}".split()
+    line += ["--batch-size", "2", "--quiet"]
+    assert main([*line, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Would make: masks of 6 photographs")
+    size = "; of these self-attention at L, L/2, L/4, cross-attention at L/4 of 16×16; maps of 284.5 kB an image"
+    assert f"10 layers of cross-attention{size}, nearly as much in other shapes\n" in said
+    assert main([*line, "--dry-run", "--fit", "resize", "--size", "96x64"]) == 0
+    assert "cross-attention at L/4 of 24×16; maps of " in capsys.readouterr().out
+    assert not out.exists()
+    real = MaskJob.capture
+
+    def second_fails(self, batch):
+        if batch[0].index:
+            raise UserError("stopped")
+        return real(self, batch)
+
+    monkeypatch.setattr(MaskJob, "capture", second_fails)
+    assert main(line) == 2
+    monkeypatch.undo()
+    before = contents(out)
+    capsys.readouterr()
+    assert main([*line, "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("Would continue: masks of 6 photographs")
+    assert contents(out) == before
+    assert main(line) == 0
+    assert main([*line, "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("complete already, nothing would be done: ")
+    table.write_text("file,classes\n0.png,car\n1,dog\n", encoding="utf-8")
+    assert main([*line, "--dry-run"]) == 2
+    assert "another configuration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("fit", "method"), [("keep", {}), ("crop", {"method": "ca"})])
+def test_objects_of_photographs(tmp_path, mini_folder, fit, method):
+    how = {"presence": 0.0, "timesteps": (100,), "model": str(mini_folder), "fit": fit, **SMALL}
+    chosen = MaskPhotosConfig.recommended(classes=("dog",), objects=True, mask=method, **how)
+    mask_photos(chosen, find_photos([write_photos(tmp_path / "in", 2)]), tmp_path / "out")
+    samples = Dataset.open(tmp_path / "out").samples
+    assert len(samples) == 3
+    count = 0
+    for sample in samples:
+        objects, labels = sample.instances, sample.label_map
+        assert objects is not None
+        count += len(objects.class_ids)
+        assert objects.numbers.shape == labels.shape
+        assert (labels[objects.numbers > 0] == 1).all()
+        assert len(objects.scores) == len(objects.class_ids)
+    assert count > 0
+
+
+@pytest.mark.parametrize("fit", ["keep", "crop", "tile"])
+def test_every_photograph_has_a_label_map_of_its_size(tmp_path, segment, found, fit):
+    result = segment_photos(segment(fit=fit), found, tmp_path / "out")
+    assert [row["photo"] for row in result.rows] == ["0", "1", "2", "3", "4", "trip/last"]
+    assert (result.done, result.failed) == (6, [])
+    for row, photo in zip(result.rows, found, strict=True):
+        label_map = read_segment_ids(tmp_path / "out" / "labels" / f"{photo.name}.png")
+        height, width = read_photo(photo.path).shape[:2]
+        assert label_map.shape == (height, width) == (row["height"], row["width"])
+        assert (label_map == -1).sum() == (height * width - min(height, width) ** 2 if fit == "crop" else 0)
+        assert np.array_equal(np.unique(label_map[label_map >= 0]), np.arange(len(row["segments"])))
+        for one in row["segments"]:
+            mask = label_map == one["segment"]
+            np.testing.assert_array_equal(
+                fill(decompress(one["segmentation"]["counts"]), one["segmentation"]["size"]), mask
+            )
+            rows, columns = np.nonzero(mask)
+            assert one["area"] == mask.sum()
+            assert one["bbox"] == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+            assert 0 < one["score"] <= 1
+        assert Image.open(tmp_path / "out" / "overlays" / f"{photo.name}.jpg").size == (width, height)
+    assert (tmp_path / "out" / "overview.jpg").is_file()
+
+
+def test_methods_and_names(tmp_path, segment, found):
+    for constants in (
+        SegmentConfig(method="kmeans", k=3),
+        SegmentConfig(method="diffcut"),
+        SegmentConfig(refine=True, kl_threshold=0.3),
+    ):
+        out = tmp_path / f"{constants.method}{constants.refine}"
+        chosen = segment(segment=constants, names=("dog", "car"), name_threshold=0.0)
+        result = segment_photos(chosen, found, out)
+        assert all(one["name"] in ("dog", "car") for row in result.rows for one in row["segments"])
+        assert (out / "classes.txt").read_text().split() == ["background", "dog", "car"]
+        named = np.asarray(Image.open(out / "named" / "0.png"))
+        assert set(np.unique(named)) <= {1, 2}
+        if constants.method == "kmeans":
+            assert all(len(row["segments"]) <= 3 for row in result.rows)
+
+
+def write_label(path: Path, shape: tuple[int, int], count: int = 2, first: int = 0) -> None:
+    """A label map of `count` upright stripes of one width."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stripes = first + np.arange(shape[1]) * count // shape[1]
+    Image.fromarray(stripes[None].repeat(shape[0], 0).astype(np.uint8 if stripes.max() < 256 else np.uint16)).save(path)
+
+
+def test_truth_counts_come_from_label_maps(tmp_path, found, photos, mini_folder, capsys):
+    labels = tmp_path / "labels"
+    for number, photo in enumerate(found):
+        # Ids beyond the classes that a plain folder has by default are no error, and 255 of 16 bits is an id.
+        shape = read_photo(photo.path).shape
+        write_label(labels / f"{photo.name}.png", (shape[0], shape[1]), 1 + number, first=(0, 100, 255)[number % 3])
+    line = (f"segment {photos} --model {mini_folder} --method kmeans -k truth --out {tmp_path / 'out'}").split()
+    assert main([*line, "--labels", str(labels)]) == 0
+    counts = [len(row["segments"]) for row in read_segments(tmp_path / "out")]
+    assert all(count <= 1 + number for number, count in enumerate(counts))
+    assert max(counts) > 2
+    write_label(labels / "3.png", (60, 150), 150)
+    assert main([*line, "--labels", str(labels)]) == 2
+    assert "another configuration" in capsys.readouterr().err
+    assert main([*line[:-1], str(tmp_path / "other")]) == 2
+    assert "needs labels" in capsys.readouterr().err
+
+
+def test_a_label_map_that_cannot_be_used_is_its_photographs_failure(tmp_path, found, photos, mini_folder, capsys):
+    labels = tmp_path / "labels"
+    for photo in found:
+        shape = read_photo(photo.path).shape
+        write_label(labels / f"{photo.name}.png", (shape[0], shape[1]))
+    (labels / "0.png").unlink()
+    (labels / "1.png").write_bytes(b"broken")
+    write_label(labels / "2.png", (10, 20))
+    write_label(labels / "trip" / "last.png", (96, 128), 128)
+    line = ["segment", str(photos), "--model", str(mini_folder), "--method", "kmeans", "-k", "truth", "--size", "32"]
+    line += ["--labels", str(labels), "--out", str(tmp_path / "out")]
+    assert main(line) == 2
+    positions = (32 // 4) ** 2
+    failed = {row["photo"]: row["reason"] for row in native.read_rows(tmp_path / "out", "failed.jsonl")}
+    assert sorted(failed) == ["0.png", "1.jpg", "2.png", "trip/last.png"]
+    assert "there is no label map" in failed["0.png"]
+    assert failed["1.jpg"].startswith("label map '1': cannot be read")
+    assert failed["2.png"] == "label map '2' is 20 × 10 pixels, the photograph 100 × 100"
+    assert (
+        failed["trip/last.png"] == f"label map 'trip/last' has 128 classes; K-Means divides only {positions} positions"
+    )
+    assert all(str(tmp_path) not in reason for reason in failed.values())
+    assert [row["photo"] for row in read_segments(tmp_path / "out")] == ["3", "4"]
+    capsys.readouterr()
+    write_label(tmp_path / "none" / "else.png", (8, 8))
+    assert main([*line[:-3], str(tmp_path / "none"), "--out", str(tmp_path / "other")]) == 2
+    assert "no label map of any of the 6 photographs" in capsys.readouterr().err
+
+
+def test_words_that_cannot_be_names(tmp_path, segment, photos):
+    found = find_photos([photos / "0.png", photos / "trip"]).photos
+    words = {"0": [f"word{i}" for i in range(200)], "last": [f"word{i}" for i in range(100, 300)]}
+    with pytest.raises(UserError, match=r"words of the photographs: 300 different words, more than the 254"):
+        segment_photos(segment(), found, tmp_path / "out", words=words)
+    with pytest.raises(UserError, match=r"^words of '0': must be a list of words, like \['dog'\]$"):
+        segment_photos(segment(), found, tmp_path / "out", words={"0": "dog"})
+    assert not (tmp_path / "out").exists()
+    words = {"0": ("dog", "background", "dog"), "last": ()}
+    segment_photos(segment(name_threshold=0.0), found, tmp_path / "out", words=words)
+    assert native.read_classes(tmp_path / "out") == ("dog",)
+
+
+def test_bad_photographs_do_not_stop_the_others(tmp_path, mini_folder, capsys):
+    folder = tmp_path / "in"
+    write_photos(folder, 3)
+    whole = (folder / "1.jpg").read_bytes()
+    (folder / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "notes.txt").write_text("skipped")
+    Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save(folder / "one.png")
+    frames = [Image.fromarray(scene_photo(i)) for i in range(3)]
+    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
+    line = (f"segment {folder} --model {mini_folder} --out {folder / 'out'} --kl-threshold 0.3 --num-points 8").split()
+    assert main(line) == 2
+    captured = capsys.readouterr()
+    assert "4 of 8 photographs could not be used" in captured.err
+    assert len(captured.err.splitlines()) == 1
+    failed = {row["photo"]: row["reason"] for row in native.read_rows(folder / "out", "failed.jsonl")}
+    assert sorted(failed) == ["moving.gif", "one.png", "text.jpg", "truncated.jpg"]
+    assert all(str(tmp_path) not in reason for reason in failed.values())
+    assert len(read_segments(folder / "out")) == 4
+    assert main(line) == 2  # complete: says so again, and finds none of its own pictures
+    assert len(read_segments(folder / "out")) == 4
+
+
+def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, found, mask, segment, monkeypatch):
+    for name, run, chosen in (("mask", mask_photos, mask()), ("segment", segment_photos, segment(names=("dog",)))):
+        (tmp_path / name).mkdir()
+        check_interrupted(
+            lambda out, run=run, chosen=chosen: run(chosen, found, out), tmp_path / name, monkeypatch, (5,)
+        )
+        with pytest.raises(UserError, match="photos: 6 photographs"):
+            run(chosen, found[:-1], below / "whole")
+    with pytest.raises(UserError, match="presence"):
+        mask_photos(mask(presence=0.9), found, tmp_path / "mask/whole")
+    # The photographs are the same.
+    with pytest.raises(UserError, match=r"another configuration \(names: dog → car\); choose"):
+        segment_photos(segment(names=("car",)), found, tmp_path / "segment/whole")
+
+
+BAD = [
+    ("mask {in} --classes zebra", "zebra"),
+    ("mask {in} --classes dog --timesteps 50,50", "--timesteps: (50, 50): each may occur only once"),
+    ("mask {in} --classes dog --size 2048", "attention grows with the fourth power"),
+    ("mask {in} --classes dog --size 64x48", "--size: 64x48: width x height needs fit resize,"),
+    ("mask {in} --classes {in}/empty.csv", "empty.csv: gives no photograph a class"),
+    ("mask {in} --classes dog --seed-level 64", "--seed-level: 64: the model has no"),
+    ("segment nowhere.jpg", "nowhere.jpg: there is no such file or folder"),
+    ("segment {in} --num-points 999", "num_points: 999 must be from 2 to 16, the side of the"),
+    ("segment {in} --method kmeans -k 100000", "k: 100000 must be from 1 to 256, the number of"),
+    ("segment {in} --names zebra", "zebra"),
+    ("segment {in} --names background", "names: 'background' is the name of id 0"),
+    ("segment {in} --labels {in}", "--labels: is used only with --method kmeans -k truth"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BAD, ids=[message for _, message in BAD])
+def test_bad_input_is_answered_in_one_line(tmp_path, mini_folder, capsys, line, message):
+    folder = write_photos(tmp_path / "in", 1)
+    (folder / "empty.csv").write_text("file,classes\n0.png,\n", encoding="utf-8")
+    given = line.replace("{in}", str(folder)).split()
+    assert main([*given, "--model", str(mini_folder), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
