@@ -343,10 +343,9 @@ def test_bad_photographs_do_not_stop_the_others(tmp_path, mini_folder, capsys):
 
 def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, found, mask, segment, monkeypatch):
     for name, run, chosen in (("mask", mask_photos, mask()), ("segment", segment_photos, segment(names=("dog",)))):
-        (tmp_path / name).mkdir()
-        check_interrupted(
-            lambda out, run=run, chosen=chosen: run(chosen, found, out), tmp_path / name, monkeypatch, (5,)
-        )
+        below = tmp_path / name
+        below.mkdir()
+        check_interrupted(lambda out, run=run, chosen=chosen: run(chosen, found, out), below, monkeypatch, (5,))
         with pytest.raises(UserError, match="photos: 6 photographs"):
             run(chosen, found[:-1], below / "whole")
     with pytest.raises(UserError, match="presence"):
