@@ -17,7 +17,7 @@ from seediff.dataset import native, store
 from seediff.dataset.corrections import correct
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
-from seediff.dataset.reviews import REVIEWS, count_reviews, review_summary
+from seediff.dataset.reviews import REVIEWS, review_summary
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 from seediff.look.samples import open_subject
@@ -58,11 +58,7 @@ def test_opened_anywhere_it_is_the_corrected_set(pets):
     assert "review" not in items[2].metadata
     sample = list(store.read_dataset(pets))[3]
     assert np.unique(sample.label_map).tolist() == [0, 2]
-    assert count_reviews(item.metadata for item in items) == {"accepted": 2, "rejected": 1, "corrected": 1, "made": 0}
-    assert (
-        review_summary(item.metadata for item in items)
-        == "1 corrected mask is used; 1 sample that a person rejected is among them"
-    )
+    assert review_summary(item.metadata for item in items) == SAID
     assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the file itself is as it was
     assert len(classes) == 3
 
@@ -274,12 +270,11 @@ def test_a_line_without_a_hash_is_refused(pets):
         open_native(pets)
 
 
-@pytest.mark.parametrize("before", [b"", b"all"])
 @pytest.mark.parametrize(
-    "damage", [b"\0" * 1000, b'{"sample": "a\0\0\0\0', b'{"sample": "000000", "version": 0}', b"[]", b'{"name": "']
+    "damage", [b"\0" * 1000, b'{"sample": "a\0\0\0\0', b'{"sample": "000000", "version": 0}', b'{"name": "']
 )
-def test_damage_at_the_end_is_no_line_cut_off(pets, before, damage):
-    data = (before and (pets / REVIEWS).read_bytes()) + damage
+def test_damage_at_the_end_is_no_line_cut_off(pets, damage):
+    data = (pets / REVIEWS).read_bytes() + damage
     (pets / REVIEWS).write_bytes(data)
     assert found(pets) == [("structure", "error", REVIEWS)]
     for use in (open_native, lambda folder: Session(open_subject(folder), by="")):

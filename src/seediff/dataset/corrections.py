@@ -17,6 +17,7 @@ from ..config.names import BACKGROUND
 from ..errors import UserError
 from ..masks.flags import degenerate
 from . import native
+from .merge import renumber_table
 from .reviews import is_corrected, is_made, is_replaced
 from .rows import OF_THE_MASK, check_class_list, flat_name, shown_classes
 from .sample import Sample
@@ -44,12 +45,9 @@ def compare_maps(name: str, before: np.ndarray, after: np.ndarray, classes: Sequ
     """The change between two label maps (H, W) uint8 whose ids are those of `classes`."""
     names = {0: BACKGROUND, native.IGNORE: IGNORED, **dict(enumerate(classes, 1))}
     other = before != after
-
-    def counted(labels: np.ndarray) -> dict[str, int]:
-        counts = np.bincount(labels[other], minlength=256)
-        return {names[number]: int(counts[number]) for number in np.flatnonzero(counts).tolist()}
-
-    return Change(name, int(other.sum()), counted(after), counted(before))
+    counts = [np.bincount(labels[other], minlength=256).tolist() for labels in (after, before)]
+    gained, lost = ({names[i]: count for i, count in enumerate(of) if count} for of in counts)
+    return Change(name, int(other.sum()), gained, lost)
 
 
 def correct(
@@ -67,84 +65,61 @@ def correct(
     corrected, for `review`. tell: called with the change of each returned sample when the iterator reaches it. Raises
     UserError for an item that the set does not have, and for a mask of another size than its picture.
     """
-    folder = Path(folder)
-    own_classes, originals = _opened(folder)
-    names = (*own_classes, *(name for name in classes if name not in own_classes))
+    own_classes, originals = open_native(folder)
+    names = tuple(dict.fromkeys([*own_classes, *classes]))
     check_class_list(names)
-    table = np.arange(256, dtype=np.uint8)
-    table[1 : len(classes) + 1] = [names.index(name) + 1 for name in classes]
     matches = _matched(items, [item.name for item in originals], folder)
+    # A set keeps the soft masks of all classes or of none.
+    as_made = [item for item in originals if not is_replaced(item.metadata)]
+    if not all((native.SOFT, i) in item.extras for item in as_made for i in item.metadata.get("class_ids", ())):
+        originals = [item.replace(extras=_without_soft(item)) for item in originals]
+    table = renumber_table(classes, names)
 
-    def corrected() -> Iterator[Sample]:
-        for original in originals:
-            item = matches.get(original.name)
-            yield original if item is None else _corrected(original, item, table, len(classes), names, by, tell)
+    def corrected(original: Sample) -> Sample:
+        if (item := matches.get(original.name)) is None:
+            return original
+        before = original.labels(len(names))
+        after = table[item.replace(image=original.source).labels(len(classes))]
+        change = compare_maps(original.name, before, after, names)
+        tell(change)
+        row = dict(original.metadata)
+        was_corrected = bool(change.pixels) or is_corrected(row)
+        review = {"verdict": "accepted", "corrected": was_corrected, "by": by}
+        if not change.pixels:
+            made = {"made": row["review"]["made"]} if is_made(row) else {}
+            return original.replace(metadata={**row, "review": {**review, **made}})
+        for key in ("classes", "class_ids", "area", *OF_THE_MASK):  # they describe the old mask, and so do soft masks
+            row.pop(key, None)
+        row["flags"] = degenerate(shown_classes(after, names)["area"])
+        row["review"] = {**review, "gained": change.gained, "lost": change.lost}
+        objects = original.instances
+        instances = follow(objects, before, after) if objects else None
+        extras = _without_soft(original)
+        return original.replace(label_map=after, instances=instances, metadata=row, extras=extras)
 
-    return names, corrected()
+    return names, map(corrected, originals)
 
 
-def _opened(folder: Path) -> tuple[tuple[str, ...], list[Sample]]:
-    """The classes and samples of a set. If a sample with its original mask lacks the soft mask of a class, all soft
-    masks are left out, because a set keeps those of all classes or of none."""
-    classes, items = open_native(folder)
-    as_made = [item for item in items if not is_replaced(item.metadata)]
-    if all((native.SOFT, number) in item.extras for item in as_made for number in item.metadata.get("class_ids", ())):
-        return classes, items
-    return classes, [
-        item.replace(extras={key: path for key, path in item.extras.items() if key[0] != native.SOFT}) for item in items
-    ]
+def _without_soft(item: Sample) -> dict[tuple[str, int | None], Path]:
+    return {key: path for key, path in item.extras.items() if key[0] != native.SOFT}
 
 
-def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path) -> dict[str, Sample]:
+def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path | str) -> dict[str, Sample]:
     """Sample name → its item, for samples that have one."""
-    flat = Counter(flat_name(name) for name in names)
+    flat = Counter(map(flat_name, names))
     known = {
         **{flat_name(name): name for name in names if flat[flat_name(name)] == 1},
         **{name: name for name in names},
     }
     matches: dict[str, Sample] = {}
     for item in items:
-        if item.name not in known:
-            raise UserError(f"sample '{item.name}': is none of {folder}, whose masks are said to be corrected")
-        if known[item.name] in matches:
-            raise UserError(f"sample '{item.name}': is there twice, once as '{matches[known[item.name]].name}'")
-        matches[known[item.name]] = item
+        where = f"sample '{item.name}'"
+        if (name := known.get(item.name)) is None:
+            raise UserError(where, f"is none of {folder}, whose masks are said to be corrected")
+        if name in matches:
+            raise UserError(where, f"is there twice, once as '{matches[name].name}'")
+        matches[name] = item
     return matches
-
-
-def _corrected(
-    original: Sample,
-    item: Sample,
-    table: np.ndarray,
-    count: int,
-    names: Sequence[str],
-    by: str,
-    tell: Callable[[Change], None],
-) -> Sample:
-    """The original with the item's mask. If the mask changed, facts about the old mask are removed from the row."""
-    before = original.labels(len(names))
-    after = table[item.replace(image=original.source).labels(count)]
-    change = compare_maps(original.name, before, after, names)
-    tell(change)
-    review = {
-        "verdict": "accepted",
-        "corrected": bool(change.pixels) or is_corrected(original.metadata),
-        "by": by,
-    }
-    if not change.pixels:
-        made = {"made": original.metadata["review"]["made"]} if is_made(original.metadata) else {}
-        return original.replace(metadata={**original.metadata, "review": {**review, **made}})
-    review |= {"gained": dict(change.gained), "lost": dict(change.lost)}
-    present = original.instances
-    seen = shown_classes(after, names)["area"]
-    gone = ("classes", "class_ids", "area", *OF_THE_MASK)  # they describe the old mask, and so do soft masks
-    row = {key: value for key, value in original.metadata.items() if key not in gone}
-    return original.replace(
-        label_map=after,
-        instances=follow(present, before, after) if present else None,
-        metadata={**row, "flags": degenerate(seen), "review": review},
-        extras={key: path for key, path in original.extras.items() if key[0] != native.SOFT},
-    )
 
 
 def sum_changes(changes: Iterable[Change]) -> list[str]:
@@ -160,6 +135,6 @@ def sum_changes(changes: Iterable[Change]) -> list[str]:
         gained.update(change.gained)
         lost.update(change.lost)
     more = f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
-    listed = ", ".join(change.name for change in other[:SHOWN]) + more
-    pixels = [f"{name} +{gained[name]} −{lost[name]}" for name in dict.fromkeys([*gained, *lost])]
-    return [f"{len(changes)} samples reviewed, {len(other)} changed: {listed}", f"pixels: {', '.join(pixels)}"]
+    listed = ", ".join(change.name for change in other[:SHOWN])
+    pixels = ", ".join(f"{name} +{gained[name]} −{lost[name]}" for name in dict.fromkeys([*gained, *lost]))
+    return [f"{len(changes)} samples reviewed, {len(other)} changed: {listed}{more}", f"pixels: {pixels}"]

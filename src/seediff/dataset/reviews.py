@@ -72,26 +72,32 @@ def read_actions(folder: Path) -> list[Action]:
     A last line that was cut off because a server was killed is skipped. Raises UserError naming any other line that is
     not an action.
     """
+    return _read(inside(folder, REVIEWS))[0]
+
+
+def mend(folder: Path) -> list[Action]:
+    """Like `read_actions`, but also repairs the end of the file: a last line that a killed server cut off is removed,
+    and a missing line break is added. Only for the process that holds the folder's lock."""
     path = inside(folder, REVIEWS)
-    return _parsed(path, _without_cut_line(read_bytes(path, ANNOTATIONS))) if path.exists() else []
+    actions, data, whole = _read(path)
+    if whole != data:
+        write_atomic(path, whole)
+    return actions
 
 
-def _parsed(path: Path, data: bytes) -> list[Action]:
-    lines = data.split(b"\n")
-    return [parse_json(line, Action, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
-
-
-def _without_cut_line(data: bytes) -> bytes:
-    """The data without a last line that is only the beginning of an action, left by a killed server. Any other damage
-    stays.
-    """
+def _read(path: Path) -> tuple[list[Action], bytes, bytes]:
+    """The actions, the file's bytes, and the bytes of its whole lines: a last line that is only the beginning of an
+    action is none. Any other damage is an error."""
+    data = whole = read_bytes(path, ANNOTATIONS) if path.exists() else b""
     last = data[data.rfind(b"\n") + 1 :]
     if last and (last.startswith(BEGIN) or BEGIN.startswith(last)) and min(last) >= ord(" "):
         try:
             parse_json(last, dict[str, Any], REVIEWS)
         except UserError:
-            return data[: -len(last)]
-    return data
+            whole = data[: -len(last)]
+    lines = enumerate(whole.split(b"\n"), 1)
+    actions = [parse_json(line, Action, f"{path}, line {number}") for number, line in lines if line.strip()]
+    return actions, data, whole.removesuffix(b"\n") + b"\n" * bool(whole)
 
 
 def in_effect(folder: Path) -> dict[str, Action]:
@@ -99,30 +105,9 @@ def in_effect(folder: Path) -> dict[str, Action]:
     return {action.sample: action for action in read_actions(folder)}
 
 
-def makers(actions: Iterable[Action]) -> dict[str, Action]:
+def makers(actions: Sequence[Action]) -> dict[str, Action]:
     """Path of each new mask → the action that made it, which is the first that names it."""
-    found: dict[str, Action] = {}
-    for action in actions:
-        if action.mask:
-            found.setdefault(action.mask, action)
-    return found
-
-
-def mend(folder: Path) -> list[Action]:
-    """Like `read_actions`, but also repairs the end of the file: a last line that a killed server cut off is removed,
-    and a missing line break is added.
-
-    Only for the process that holds the folder's lock.
-    """
-    path = inside(folder, REVIEWS)
-    if not path.exists():
-        return []
-    data = read_bytes(path, ANNOTATIONS)
-    whole = _without_cut_line(data)
-    actions = _parsed(path, whole)
-    if (whole := whole.removesuffix(b"\n") + b"\n" * bool(whole)) != data:
-        write_atomic(path, whole)
-    return actions
+    return {action.mask: action for action in reversed(actions) if action.mask}
 
 
 def append_action(folder: Path, action: Action) -> None:
@@ -142,31 +127,23 @@ def reviewed_row(
     mask, `made` says with what it was made. If the row's own mask is in effect, `review` still says what the row said
     about it. Raises UserError for a class that the set does not have.
     """
-    if action is None:
-        return dict(row)
     own = row.get("review", {})
-    if action.action == "undo" and action.state[:2] == (own.get("verdict"), None):
-        return dict(row)  # everything was undone: what the row itself says is in effect again
-    made = maker.detail if maker and maker.action == MADE else None
-    review = {
-        "verdict": action.verdict,
-        "corrected": is_corrected(row) if action.mask is None else made is None,
-        "by": action.by,
-    }
+    if action is None or (action.action == "undo" and action.state[:2] == (own.get("verdict"), None)):
+        return dict(row)  # if everything was undone, what the row itself says is in effect again
+    review = {"verdict": action.verdict, "corrected": is_corrected(row), "by": action.by}
     if action.mask is None:
-        return {
-            **row,
-            "review": {**review, **{key: value for key, value in own.items() if key in ("gained", "lost", "made")}},
-        }
+        review |= {key: value for key, value in own.items() if key in ("gained", "lost", "made")}
+        return {**row, "review": review}
+    made = maker.detail if maker and maker.action == MADE else None
+    review["corrected"] = made is None
     if made is not None:
         review["made"] = {key: value for key, value in made.items() if key != "job"}
-    row = {key: value for key, value in row.items() if key not in OF_THE_MASK}
     if unknown := [name for name in action.classes if name not in classes]:
-        raise UserError(f"{REVIEWS}: sample '{action.sample}': class '{unknown[0]}' is none of the set's")
+        raise UserError(REVIEWS, f"sample '{action.sample}': class '{unknown[0]}' is none of the set's")
     ids = [list(classes).index(name) + 1 for name in action.classes]
     new = {"mask": action.mask, "classes": list(action.classes), "class_ids": ids, "area": dict(action.area)}
     new["flags"] = degenerate({name: action.area.get(name, 0.0) for name in action.classes})
-    return {**row, **new, "review": review}
+    return {**{key: value for key, value in row.items() if key not in OF_THE_MASK}, **new, "review": review}
 
 
 def is_corrected(row: Mapping[str, Any]) -> bool:
@@ -180,35 +157,26 @@ def is_made(row: Mapping[str, Any]) -> bool:
 
 
 def is_replaced(row: Mapping[str, Any]) -> bool:
-    """Whether the mask of a row is not the original, so that soft masks and confidences of the original do not describe
-    it.
-    """
+    """Whether the mask of a row is not the original, which soft masks and confidences describe."""
     return is_corrected(row) or is_made(row)
-
-
-def count_reviews(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """The number of rows that are accepted, rejected, corrected and made anew."""
-    counts = {"accepted": 0, "rejected": 0, "corrected": 0, "made": 0}
-    for row in rows:
-        verdict = row.get("review", {}).get("verdict")
-        if verdict in counts:
-            counts[verdict] += 1
-        counts["corrected"] += is_corrected(row)
-        counts["made"] += is_made(row)
-    return counts
 
 
 def review_summary(rows: Iterable[Mapping[str, Any]]) -> str:
     """A summary such as `12 corrected masks are used; 3 samples that a person rejected are among them`; empty if nobody
     reviewed anything."""
-    counts = count_reviews(rows)
-    texts = {
-        "corrected": ("corrected mask", "", "used"),
-        "made": ("mask", " made in `look`", "used"),
-        "rejected": ("sample", " that a person rejected", "among them"),
-    }
+    rows = list(rows)
+    texts = (
+        (is_corrected, "corrected mask", "", "used"),
+        (is_made, "mask", " made in `look`", "used"),
+        (
+            lambda row: row.get("review", {}).get("verdict") == "rejected",
+            "sample",
+            " that a person rejected",
+            "among them",
+        ),
+    )
     return "; ".join(
         f"{plural(count, noun)}{which} {'is' if count == 1 else 'are'} {end}"
-        for name, (noun, which, end) in texts.items()
-        if (count := counts[name])
+        for holds, noun, which, end in texts
+        if (count := sum(map(holds, rows)))
     )
