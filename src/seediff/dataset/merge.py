@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,13 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
     """
     classes = tuple(dict.fromkeys(name for _, class_names, _ in sets for name in class_names))
     check_class_list(classes)
-    kept, left_behind = _extras_of_all(sets, classes)
+    # A set keeps soft masks and attention of all samples or of none. steps/ holds label maps, whose ids are not
+    # renumbered, so it is kept only if all ids stay.
+    present = [{kind for sample in samples for kind, _ in sample.extras} for _, _, samples in sets]
+    kept = {kind for kind in (native.SOFT, native.ATTENTION) if all(kind in kinds for kinds in present)}
+    if all(tuple(class_names) == classes[: len(class_names)] for _, class_names, _ in sets):
+        kept.add(native.STEPS)
+    behind = [kind for kind in native.EXTRAS if kind in set().union(*present) - kept]
     names = Counter(sample.name for _, _, samples in sets for sample in samples)
     apart = any(count > 1 for count in names.values())
     merged = []
@@ -39,14 +46,14 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
             extras = {
                 (kind, class_id if class_id is None else int(ids[class_id])): path
                 for (kind, class_id), path in sample.extras.items()
-                if kind in kept and (class_id is None or class_id <= len(class_names))
+                if kind in {*kept, native.MADE} and (class_id is None or class_id <= len(class_names))
             }
             row = {**sample.metadata, "origin": f"{label}/{sample.metadata.get('origin', sample.name)}"}
             if "class_ids" in row:  # `Sample.soft` finds the soft masks by them
                 row["class_ids"] = [int(ids[class_id]) for class_id in row["class_ids"]]
             name = f"{label}/{sample.name}" if apart else sample.name
             merged.append(renumber(sample, ids, len(class_names)).replace(name=name, metadata=row, extras=extras))
-    return classes, merged, [f"{kind}/ stays behind: not every dataset has it for these ids" for kind in left_behind]
+    return classes, merged, [f"{kind}/ stays behind: not every dataset has it for these ids" for kind in behind]
 
 
 def set_names(folders: Sequence[Path | str]) -> list[str]:
@@ -54,11 +61,8 @@ def set_names(folders: Sequence[Path | str]) -> list[str]:
     names: list[str] = []
     for folder in folders:
         base = Path(folder).resolve().name.lstrip(".") or "data"
-        name, number = base, 1
-        while name in names:
-            number += 1
-            name = f"{base}-{number}"
-        names.append(name)
+        numbered = (f"{base}-{number}" for number in count(2))
+        names.append(next(name for name in chain([base], numbered) if name not in names))
     return names
 
 
@@ -70,35 +74,20 @@ def renumber_table(class_names: Sequence[str], classes: Sequence[str]) -> np.nda
     return table
 
 
-def renumber(sample: Sample, ids: np.ndarray, count: int) -> Sample:
-    """The sample with the ids in its label map and instances mapped by `ids`; the same sample if they stay. count: the
-    number of its set's classes."""
-    if np.array_equal(ids[: count + 1], np.arange(count + 1)):
+def renumber(sample: Sample, ids: np.ndarray, classes: int) -> Sample:
+    """The sample with the ids in its label map and instances mapped by `ids`; the same sample if they stay. classes:
+    the number of its set's classes."""
+    if np.array_equal(ids[: classes + 1], np.arange(classes + 1)):
         return sample
     instances = sample.stored_instances and partial(_renumbered_instances, sample, ids)
-    return sample.replace(label_map=partial(_renumbered_labels, sample, ids, count), instances=instances)
+    return sample.replace(label_map=partial(_renumbered_labels, sample, ids, classes), instances=instances)
 
 
-def _renumbered_labels(sample: Sample, ids: np.ndarray, count: int) -> np.ndarray:
-    return ids[sample.labels(count)]
+def _renumbered_labels(sample: Sample, ids: np.ndarray, classes: int) -> np.ndarray:
+    return ids[sample.labels(classes)]
 
 
 def _renumbered_instances(sample: Sample, ids: np.ndarray) -> Instances:
     instances = sample.instances
     assert instances is not None
-    return replace(instances, class_ids=tuple(int(ids[class_id]) for class_id in instances.class_ids))
-
-
-def _extras_of_all(sets: Sequence[Set], classes: Sequence[str]) -> tuple[frozenset[str], list[str]]:
-    """The kinds of extras that are kept, and those that are not. A set keeps soft masks and attention of all samples or
-    of none. steps/ holds label maps, whose ids are not renumbered, so it is kept only if all ids stay."""
-    present = [{kind for sample in samples for kind, _ in sample.extras} for _, _, samples in sets]
-    whole = {
-        native.MADE: True,
-        native.SOFT: all(native.SOFT in kinds for kinds in present),
-        native.ATTENTION: all(native.ATTENTION in kinds for kinds in present),
-        native.STEPS: all(tuple(class_names) == tuple(classes[: len(class_names)]) for _, class_names, _ in sets),
-    }
-    any_has = set().union(*present)
-    kept = frozenset(kind for kind in any_has if whole[kind])
-    return kept, [kind for kind in native.EXTRAS if kind in any_has - kept]
+    return replace(instances, class_ids=tuple(ids[list(instances.class_ids)].tolist()))

@@ -9,8 +9,8 @@ assigned together.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -35,17 +35,6 @@ NEAR_BITS = 4
 """Pictures look alike if their difference hashes differ in at most this many of their 64 bits."""
 
 
-def check_shares(shares: Mapping[str, float]) -> None:
-    """Raises UserError unless shares (part → share) are in (0, 1) and leave something to train on."""
-    for name, share in shares.items():
-        if not 0 < share < 1:
-            raise UserError(f"{name} = {share}", "must be a share of the samples, between 0 and 1")
-    if sum(shares.values()) >= 1:
-        raise UserError(
-            " and ".join(f"{name} = {share}" for name, share in shares.items()), "leave nothing to train on"
-        )
-
-
 def split_samples(
     items: Sequence[Sample],
     classes: Sequence[str],
@@ -59,31 +48,24 @@ def split_samples(
     The same seed gives the same parts. follow: wraps the items to show progress. Raises UserError for shares or a seed
     out of range, for a sample that cannot be read, and for a part that would be empty.
     """
-    check_shares(shares)
+    for name, share in shares.items():
+        if not 0 < share < 1:
+            raise UserError(name, f"{share} must be a share of the samples, between 0 and 1")
+    if sum(shares.values()) >= 1:
+        raise UserError(" and ".join(f"{name} = {shares[name]}" for name in shares), "leave nothing to train on")
     check_seed(seed)
     looks = list(in_threads(partial(_look, len(classes)), items, follow))
-    groups = same_looks([look for look, _ in looks])
+    groups = positions_of(near_numbers([look for look, _ in looks]))
     held = [Counter(class_id for i in group for class_id in looks[i][1]) for group in groups]
     parts = {"train": 1 - sum(shares.values()), **shares}
     assigned = deal(held, [len(group) for group in groups], list(parts.values()), seed)
-    assigned_to = [""] * len(items)
-    for group, part in zip(groups, assigned, strict=True):
-        for i in group:
-            assigned_to[i] = list(parts)[part]
-    if empty := next((part for part in parts if part not in assigned_to), None):
-        raise UserError(
-            f"split: the part '{empty}' would be empty: {len(items)} samples in {len(groups)} groups that look alike; "
-            "choose other shares, or more samples"
+    part_of = {i: list(parts)[part] for group, part in zip(groups, assigned, strict=True) for i in group}
+    if empty := parts.keys() - part_of.values():
+        problem = (
+            f"the part '{min(empty)}' would be empty: {len(items)} samples in {len(groups)} groups that look alike"
         )
-    return assigned_to
-
-
-def same_looks(hashes: Sequence[int]) -> list[list[int]]:
-    """Groups of positions that stay together: those of pictures that look alike, and each other position alone. Every
-    position is in one group."""
-    groups = near_groups(hashes)
-    together = {i for group in groups for i in group}
-    return sorted([*groups, *([i] for i in range(len(hashes)) if i not in together)])
+        raise UserError("split", problem, "choose other shares, or more samples")
+    return [part_of[i] for i in range(len(items))]
 
 
 def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequence[float], seed: int) -> list[int]:
@@ -101,12 +83,10 @@ def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequen
     order = np.random.default_rng(seed).permutation(len(sizes)).tolist()
     order.sort(key=lambda i: (-sizes[i], -len(held[i])))
     # The key None counts all samples of a group.
-    counted: list[dict[int | None, int]] = [
-        {**class_id, None: size} for class_id, size in zip(held, sizes, strict=True)
-    ]
+    counted: list[dict[int | None, int]] = [{**of, None: size} for of, size in zip(held, sizes, strict=True)]
     total = Counter[int | None]()
-    for class_id in counted:
-        total.update(class_id)
+    for of in counted:
+        total.update(of)
     due = np.array(shares) * sum(sizes)
     lacking = {kind: np.ones(len(shares)) for kind in total}  # share of its due that each part still lacks
     rarest = sorted(total, key=lambda kind: (kind is None, total[kind], kind or 0))
@@ -176,37 +156,29 @@ def difference_hash(picture: Image.Image) -> int:
     return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes(), "big")
 
 
-def same_groups(keys: Sequence[Hashable]) -> list[list[int]]:
-    """The positions of each key that occurs more than once, in order."""
-    places: dict[Hashable, list[int]] = defaultdict(list)
+def positions_of(keys: Iterable[Hashable]) -> list[list[int]]:
+    """The positions of each key, in order of the first."""
+    places: dict[Hashable, list[int]] = {}
     for index, key in enumerate(keys):
-        places[key].append(index)
-    return [group for group in places.values() if len(group) > 1]
+        places.setdefault(key, []).append(index)
+    return list(places.values())
 
 
-def near_groups(hashes: Sequence[int], bits: int = NEAR_BITS) -> list[list[int]]:
-    """Groups of positions of hashes that are connected by a chain of pairs, each of which differs in at most `bits`
-    bits, in order.
+def near_numbers(hashes: Sequence[int]) -> list[int]:
+    """A number for each hash (64 bits). Two hashes have the same if they are connected by a chain of pairs that differ
+    in at most NEAR_BITS bits.
 
-    The two hashes of such a pair are equal in at least one of `bits` + 1 sections, so only hashes with an equal section
-    are compared.
+    Such a pair is equal in at least one of NEAR_BITS + 1 sections, so only hashes with an equal section are compared.
     """
-    values = np.array(sorted(set(hashes)), np.uint64)
+    values, places = np.unique(np.array(hashes, np.uint64), return_inverse=True)
     pairs: list[tuple[int, int]] = []
-    for low, high in pairwise(np.linspace(0, 64, bits + 2).astype(int)):
+    for low, high in pairwise(np.linspace(0, 64, NEAR_BITS + 2).astype(int)):
         part = (values >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
         order = np.argsort(part, kind="stable")
         for group in np.split(order, np.flatnonzero(np.diff(part[order])) + 1):
             for place, first in enumerate(group[:-1]):
                 others = group[place + 1 :]
-                pairs += [
-                    (int(first), int(other)) for other in others[_differing(values[others] ^ values[first]) <= bits]
-                ]
+                bits = np.unpackbits((values[others] ^ values[first]).view(np.uint8).reshape(-1, 8), axis=1).sum(1)
+                pairs += [(first, other) for other in others[bits <= NEAR_BITS]]
     graph = coo_array((np.ones(len(pairs)), np.array(pairs, int).reshape(-1, 2).T), (len(values), len(values)))
-    place = dict(zip(values.tolist(), connected_components(graph, directed=False)[1].tolist(), strict=True))
-    return same_groups([place[value] for value in hashes])
-
-
-def _differing(values: np.ndarray) -> np.ndarray:
-    """(N,) number of set bits in each 64-bit value."""
-    return np.unpackbits(np.ascontiguousarray(values).view(np.uint8).reshape(-1, 8), axis=1).sum(1)
+    return connected_components(graph, directed=False)[1][places].tolist() if len(values) else []

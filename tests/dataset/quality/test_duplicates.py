@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from seediff.dataset.split import difference_hash, near_groups
+from seediff.dataset.split import difference_hash, near_numbers, positions_of
+
+
+def near_groups(hashes):
+    return [group for group in positions_of(near_numbers(hashes)) if len(group) > 1]
 
 
 def scene(seed: int) -> Image.Image:

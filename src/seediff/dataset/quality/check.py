@@ -26,7 +26,7 @@ from ..encoding import checked_mask, read_label_map
 from ..reviews import REVIEWED, REVIEWS, is_replaced, read_actions
 from ..rows import check_row, numbered_rows, shown_classes
 from ..sample import Sample, check_kind, picture_suffix
-from ..split import difference_hash, near_groups, same_groups
+from ..split import difference_hash, near_numbers, positions_of
 from ..store import check_finished, instance_file
 from .stats import Measured, Stats, measure, row_flags, summarize
 
@@ -123,8 +123,9 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
         names.append(one.name or number)
         measures += filter(None, [one.measured])
         pictures += filter(None, [one.picture])
-    for first, second, *_ in same_groups(names):
-        findings.add("name", f"row {second + 1}", f"row {first + 1} has a sample '{names[first]}' too")
+    for first, *others in positions_of(names):
+        for second in others[:1]:
+            findings.add("name", f"row {second + 1}", f"row {first + 1} has a sample '{names[first]}' too")
     _check_files(findings, kinds, rows, {*names})
     _check_looks(findings, pictures)
     by_level = sorted(findings, key=lambda finding: finding.level != "error")
@@ -248,9 +249,11 @@ def _check_looks(findings: _Findings, read: Sequence[tuple[str, str, int]]) -> N
     """Pictures with the same bytes, and pictures that look alike. read: file, SHA-256 and difference hash of each
     picture.
     """
-    same = same_groups([sha256 for _, sha256, _ in read])
-    near = [group for group in near_groups([look for *_, look in read]) if len({read[i][1] for i in group}) > 1]
+    same = positions_of(sha256 for _, sha256, _ in read)
+    near = positions_of(near_numbers([look for *_, look in read]))
+    near = [group for group in near if len({read[i][1] for i in group}) > 1]
     for kind, text, groups in (("duplicate", "the same bytes as", same), ("alike", "looks like", near)):
-        for group in groups:
-            first, second, *more = [read[i][0] for i in group]
-            findings.add(kind, first, f"{text} {second}" + (f" and {len(more)} more" if more else ""), "warning")
+        for first, *others in groups:
+            if others:
+                more = f" and {len(others) - 1} more" * (len(others) > 1)
+                findings.add(kind, read[first][0], f"{text} {read[others[0]][0]}{more}", "warning")
