@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,10 +20,9 @@ import numpy as np
 from ..config.names import BACKGROUND, IGNORED, read_class_list
 from ..config.names import VOC_CLASSES as VOC_OBJECTS
 from ..errors import UserError
-from ..files.documents import parse_csv
 from ..files.label_maps import PHOTO_ENDING, find_maps, map_folder, read_segment_ids, stem
 from ..files.messages import plural
-from ..files.reading import read_lines, read_text
+from ..files.reading import read_lines
 from . import coco_stuff
 
 Layout = Literal["folder", "voc", "coco-stuff", "cityscapes", "camvid"]
@@ -88,15 +88,15 @@ PUBLIC: Mapping[str, Public] = {
     ),
 }  # fmt: skip
 """ADE20K is not for `open_labels`. CamVid is SegNet's; the test labels of Cityscapes are not public. COCO-Stuff has 27
-coarse classes, and `published_layout` passes it over, because other sets use its layout, too."""
+coarse classes."""
 
 
 @dataclass(frozen=True, eq=False)
 class LabelSet:
-    """The labels of a data set. layout, about: of the folder, in a word and in a line. classes: names, entry i is class
-    i. files: name → file; a name is the path in the folder without ending (for Cityscapes without `_gtFine_labelIds`).
-    table: (65536,) int32, the class of each stored id, −1 for unlabelled, −2 for an id that this layout does not have.
-    images: the folder of the pictures, whose names end with `ending`, or None."""
+    """The labels of a data set. layout, about: of the folder, in a word and in a line. files: name → file; a name is
+    the path in the folder without ending (for Cityscapes without `_gtFine_labelIds`). table: (65536,) int32, the class
+    of each stored id, −1 for unlabelled, −2 for unknown. images: the folder of the pictures, whose names end with
+    `ending`."""
 
     layout: str
     about: str
@@ -258,18 +258,17 @@ def find_parts(folder: Path, name: str) -> tuple[Path, dict[str, Path]] | None:
     known, here = PUBLIC[name], Path(os.path.abspath(folder))
     if (folder / "classes.txt").is_file():
         return None
-    for root in (*(folder / place for place in known.below), here.parent, here.parent.parent):
-        for masks in known.masks if (root / known.listed).exists() else ():
-            places = {split: root / masks.format(part) for split, part in known.parts.items()}
-            parts = {
-                split: path
-                for split, path in places.items()
-                if path.is_dir()
-                and here in (there := Path(os.path.abspath(path)), *there.parents)
-                and any(re.fullmatch(known.maps, map_.stem) for map_ in path.rglob("*.png"))
-            }
-            if parts:
-                return root, parts
+    roots = (*(folder / place for place in known.below), here.parent, here.parent.parent)
+    for root, masks in product(roots, known.masks):
+        places = {split: root / masks.format(part) for split, part in known.parts.items()}
+        parts = {
+            split: path
+            for split, path in places.items()
+            if here in (there := Path(os.path.abspath(path)), *there.parents)
+            and any(re.fullmatch(known.maps, map_.stem) for map_ in path.rglob("*.png"))
+        }
+        if parts and (root / known.listed).exists():
+            return root, parts
     return None
 
 
@@ -300,10 +299,10 @@ def _public(folder: Path, name: str, split: str | None) -> LabelSet | None:
 
 
 def _object_info(path: Path) -> dict[int, str]:
-    """Id → the first of its names, from ADE20K's table of classes. Raises UserError if pixel values cannot have their
-    published meaning."""
-    rows = parse_csv(read_text(path), ["Idx", "Name"], path, delimiter="\t")
-    names = {row["Idx"].strip(): row["Name"].split(",")[0].strip() for _, row in rows}
+    """Id → the first of its names, from ADE20K's table, whose first and last columns are Idx and Name. Raises UserError
+    if pixel values cannot have their published meaning."""
+    rows = [line.split("\t") for line in read_lines(path)[1:] if line.strip()]
+    names = {row[0].strip(): row[-1].split(",")[0].strip() for row in rows}
     wrong = {i: names.get(i) for i, name in ADE20K_IDS.items() if names.get(i) != name}
     if wrong or names.keys() != {*map(str, range(1, ADE20K_LAST + 1))}:
         raise UserError(path, f"must name the ids 1 to {ADE20K_LAST} as published{f', not {wrong}' if wrong else ''}")
@@ -311,14 +310,13 @@ def _object_info(path: Path) -> dict[int, str]:
 
 
 def published_layout(folder: Path) -> str | None:
-    """The public data set in a folder, by the names of files and subfolders, or None. VOC and COCO-Stuff are not
-    recognized, because other data sets use their layouts, too."""
+    """The public data set in a folder, by the names of files and subfolders. VOC and COCO-Stuff are not recognised,
+    because other data sets use their layouts, too."""
     return next((name for name in ("ade20k", "camvid", "cityscapes") if find_parts(folder, name)), None)
 
 
 def open_published(folder: Path, layout: str, split: str | None = None) -> LabelSet:
-    """The labels of a split of what `published_layout` found; None: val, or test for CamVid. Raises UserError like
-    `open_labels`."""
+    """The labels of a split of what `published_layout` found, like `open_labels`."""
     labels = _public(folder, layout, split)
     assert labels is not None
     return labels

@@ -52,7 +52,7 @@ IMAGES, MASKS, INSTANCES, ATTENTION, STEPS = "images", "masks", "instances", "at
 EXTRAS = (SOFT, ATTENTION, STEPS)
 """Folders of optional files of a sample, besides its picture and label map."""
 BATCHES = ".batches"
-"""Folder in the output of an unfinished run, with a record of each finished batch."""
+"""Folder of an unfinished run, with a record of each finished batch."""
 LABELS, OVERLAYS, NAMED = "labels", "overlays", "named"
 """Folders that `segment` writes."""
 RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS, LABELS, OVERLAYS, NAMED)
@@ -115,9 +115,8 @@ def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:
 def reviewed_rows(
     out: Path | str, classes: Sequence[str] | None = None
 ) -> list[tuple[dict[str, Any], str | None, Mapping[str, Any]]]:
-    """For each row of metadata.jsonl: the row with the reviews and corrections of review.jsonl (reviews.py), the
-    SHA-256 of its corrected mask or None, and the original row. classes: None: those of classes.txt. Raises UserError
-    like `read_rows`."""
+    """For each row of metadata.jsonl: the row with what review.jsonl says (reviews.py), the SHA-256 of its corrected
+    mask or None, and the original row. classes: None: those of classes.txt. Raises UserError like `read_rows`."""
     out = Path(out)
     rows, actions = read_rows(out), read_actions(out)
     if not actions:
