@@ -98,21 +98,6 @@ def joint_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.bincount(both.ravel(), minlength=65536).reshape(256, 256)
 
 
-def iou_of_present(truth: np.ndarray, other: np.ndarray) -> float | None:
-    """Mean IoU of two maps (H, W) uint8 over the truth's classes above 0, where the truth is not 255; None if it has no
-    such class.
-    """
-    kept = truth != IGNORED
-    if np.array_equal(
-        truth[kept], other[kept]
-    ):  # nearly always the maps are equal copies, which is much faster to check
-        return 1.0 if truth[kept].any() else None
-    table = joint_counts(truth[kept], other[kept])
-    tp = np.diagonal(table)
-    present = np.flatnonzero(table.sum(1)[1:]) + 1
-    return float(class_iou(tp, table.sum(0) - tp, table.sum(1) - tp)[present].mean()) if len(present) else None
-
-
 def _tally(table: np.ndarray) -> Tally:
     """Counts from a table (C, C + 1)."""
     tp = np.diagonal(table).copy()

@@ -21,7 +21,6 @@ from ...errors import UserError
 from ...files.documents import read_yaml
 from ...files.messages import show_json
 from ...files.reading import ANNOTATIONS, read_text
-from ...metrics.confusion import iou_of_present
 from .. import native
 from ..encoding import Instances
 from ..rows import check_class_list
@@ -38,20 +37,14 @@ HAIR = 0.01
 
 
 def write(export: Export, *, min_area: int = 1) -> None:
-    """YOLO's polygons. A note gives the mean and the lowest IoU between a sample's mask and its polygons, filled as
-    readers fill them. min_area: connected pieces with fewer pixels are left out."""
-    scores: list[tuple[float, str]] = []
+    """YOLO's polygons, which readers fill exactly to the masks. min_area: connected pieces with fewer pixels are left
+    out."""
     counts: Counter[str] = Counter()
     for placed in export.placed(outline, min_area=min_area):
-        text, iou, counted = placed.data
+        text, counted = placed.data
         export.put_image(f"{IMAGES}/{placed.split}/{placed.file_name}", placed)
         export.put(f"{LABELS}/{placed.split}/{placed.name}.txt", text)
-        scores += [] if iou is None else [(iou, placed.name)]
         counts.update(counted)
-    if scores:
-        mean, (lowest, worst) = math.fsum(score for score, _ in scores) / len(scores), min(scores)
-        shares = f"{mean:.4f} on average over {len(scores)} samples, at least {lowest:.4f} ({worst})"
-        export.note(f"IoU of the polygons with the masks: {shares}")
     if ignored := counts["ignored"]:
         share = f"{ignored / counts['pixels']:.2%} of all pixels are ignored (255) in the masks"
         export.note(f"{share}; the format has no such thing: background in it")
@@ -65,16 +58,13 @@ def write(export: Export, *, min_area: int = 1) -> None:
     write_data(export, export.classes)
 
 
-def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[str, float | None, dict[str, int]]:
+def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[str, dict[str, int]]:
     """The text of a sample's label file: the pieces of its objects, then those of the classes in the rest of the label
-    map; its IoU with the mask, or None if the mask shows no class; and counts: ignored pixels, all pixels, pieces left
-    out, objects with several pieces, and pieces in no object."""
+    map; and counts: ignored pixels, all pixels, pieces left out, objects with several pieces, pieces in no object."""
     labels = sample.labels(len(classes))
     objects = sample.objects(labels)
     pieces, owners = objects.pieces(min_area)
     rest = find_objects(np.where(objects.index >= 0, np.uint8(0), labels), min_area)
-    text = as_yolo(pieces) + as_yolo(rest)
-    iou = iou_of_present(labels, from_yolo(text, labels.shape, range(len(classes)), sample.name).label_map())
     counts = {
         "ignored": int((labels == native.IGNORE).sum()),
         "pixels": labels.size,
@@ -82,7 +72,7 @@ def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[s
         "several": sum(count > 1 for count in Counter(owners).values()),
         "loose": len(rest.class_ids),
     }
-    return text, iou, counts
+    return as_yolo(pieces) + as_yolo(rest), counts
 
 
 def as_yolo(pieces: Objects) -> str:

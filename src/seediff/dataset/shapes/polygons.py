@@ -84,7 +84,7 @@ def _edges(index: np.ndarray) -> tuple[dict[int, int], defaultdict[int, list[tup
         then = (direction + turn) % 4
         edges = (4 * (pixels @ (width, 1)) + direction).tolist()
         follow.update(zip(edges, (4 * (to @ (width, 1)) + then).tolist(), strict=True))
-        ends, begins = pixels + START[(direction + 1) % 4], to + START[then]
+        ends, begins = (pixels + START[(direction + 1) % 4]).tolist(), (to + START[then]).tolist()
         for i in np.flatnonzero(turn).tolist():
             (y, x), (row, column) = ends[i], begins[i]
             if not turns_left[i]:

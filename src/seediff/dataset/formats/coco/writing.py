@@ -19,13 +19,12 @@ import numpy as np
 
 from .... import __version__
 from ....config.names import BACKGROUND
-from ....metrics.scores import iou
 from ... import native
 from ...class_lists import check_meaning
 from ...sample import Sample
 from ...shapes.objects import Objects, whole_classes
 from ...shapes.polygons import object_polygons
-from ...shapes.rle import encode, fill, polygon_runs
+from ...shapes.rle import encode
 from ...split import split_of
 from ..drivers import Export
 from .reading import ANNOTATIONS, IGNORED, IMAGES, INSTANCES, PANOPTIC, SEMANTIC, SHIFTS
@@ -36,8 +35,8 @@ WRITTEN_ANEW = ("file_name", "mask", "class_ids", "area")
 
 def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic: bool = False) -> None:
     """COCO's instances.json, and semantic.json, from which label maps are restored exactly. min_area: objects with
-    fewer pixels are left out. polygons: objects as polygons instead of RLE; a note says what is lost. panoptic: also
-    write panoptic.json, with a PNG of each picture's segments."""
+    fewer pixels are left out. polygons: objects as polygons instead of RLE, which pycocotools fills exactly. panoptic:
+    also write panoptic.json, with a PNG of each picture's segments."""
     check_meaning(export.classes, ignored=())
     named = [{"id": i, "name": name} for i, name in enumerate(export.classes, 1)]
     # The background is stuff, with the id after those of the things, because readers take 0 for none.
@@ -53,10 +52,10 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic
         for part in parts
     }
     endings = {part: f"_{part}" if part else "" for part in parts}
-    small, ious = 0, list[float]()
+    small = 0
     for placed in export.placed(annotate, min_area=min_area, polygons=polygons, panoptic=panoptic):
-        (height, width), found, png, left_out, kept = placed.data
-        small, ious = small + left_out, ious + kept
+        (height, width), found, png, left_out = placed.data
+        small += left_out
         part = placed.split if placed.split in parts else ""
         export.put_image(f"{IMAGES}/{placed.file_name}", placed)
         if png is not None:
@@ -79,26 +78,19 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic
         export.put(f"{ANNOTATIONS}/{kind}{endings[part]}.json", json.dumps(document, ensure_ascii=False))
     if small:
         export.note(f"{small} pieces below {min_area} pixels are no objects in {INSTANCES}; {SEMANTIC} has them")
-    if ious:
-        shares = f"IoU {np.mean(ious):.4f} mean, {min(ious):.4f} lowest"
-        export.note(f"polygons, filled by pycocotools, against the masks: {shares}; RLE loses nothing")
 
 
 def annotate(
     sample: Sample, *, classes: Sequence[str], min_area: int, polygons: bool, panoptic: bool
-) -> tuple[tuple[int, ...], dict[str, list[dict[str, Any]]], bytes | None, int, list[float]]:
+) -> tuple[tuple[int, ...], dict[str, list[dict[str, Any]]], bytes | None, int]:
     """(height, width) of a sample; kind of file → its annotations, or segments, without `image_id`; the PNG of the
-    segments or None; the number of pieces too small to be objects; and the IoU of each object's polygons with its mask,
-    if there are polygons."""
+    segments or None; and the number of pieces too small to be objects."""
     labels = sample.labels(len(classes))
     pieces, png = sample.objects(labels, min_area), None
     found = {INSTANCES: of_objects(pieces, polygons), SEMANTIC: of_objects(whole_classes(labels))}
     if panoptic:
         png, found[PANOPTIC] = segments_of(labels, len(classes), pieces)
-    shapes = [one["segmentation"] for one in found[INSTANCES]] if polygons else []
-    filled = (fill(polygon_runs(shape, labels.shape, "--polygons"), labels.shape) for shape in shapes)
-    ious = [iou(mask, pieces.index == number) for number, mask in enumerate(filled)]
-    return labels.shape, found, png, pieces.small, ious
+    return labels.shape, found, png, pieces.small
 
 
 def of_objects(objects: Objects, polygons: bool = False) -> list[dict[str, Any]]:
