@@ -84,14 +84,6 @@ def test_a_network_in_several_files(twin, tuned, expected):
         load_model(str(tuned), base=base, device="cpu")
 
 
-@pytest.mark.parametrize("name", [".", "..", "../../tuned"])
-def test_a_folder_by_its_place(name, twin, tuned, monkeypatch):
-    (tuned / "more").mkdir()
-    monkeypatch.chdir(tuned if name == "." else tuned / "more")
-    base = str(twin("unet"))
-    assert find_source(name, base).network == tuned.resolve()
-
-
 def test_a_file_on_the_hub(twin, expected, tuned, tmp_path, monkeypatch, capsys):
     """Nothing is asked before the file is needed."""
     base, name = str(twin("unet")), "owner/tuned/checkpoints/mine.safetensors"

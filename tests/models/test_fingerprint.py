@@ -66,14 +66,3 @@ def test_files_behind_links_count(tmp_path):
     assert not set(first) & set(empty)
     (tmp_path / "disk" / "a.png").write_bytes(b"123")
     assert not set(first) & {data_fingerprint(data), content_fingerprint(data)}
-
-
-def test_weights_are_known_by_their_contents(tmp_path):
-    file = tmp_path / "weights" / "model.safetensors"
-    file.parent.mkdir()
-    file.write_bytes(b"12")
-    whole, alone = content_fingerprint(file.parent), content_fingerprint(file)
-    assert whole == alone
-    file.write_bytes(b"13")
-    assert content_fingerprint(file.parent) != whole
-    assert content_fingerprint(file) != alone

@@ -15,7 +15,6 @@ from builders.reference_attention import book_of
 from builders.single_files import single_file
 from safetensors.torch import save_file
 
-from seediff.cli.commands import main
 from seediff.errors import UserError
 from seediff.models.registry import load_model
 
@@ -105,14 +104,6 @@ def test_damaged_files(twin, tmp_path):
     )
     path.write_bytes(endless)
     refused(path, "is no whole GGUF file", base=str(folder))
-
-
-def test_a_dry_run_says_what_is_from_where(twin, tmp_path, capsys):
-    write(path := tmp_path / "model.gguf", twin("flux"), "flux", "Q8_0")
-    assert (
-        main(["generate", "--model", str(path), "--classes", "dog", "--dry-run", "--out", str(tmp_path / "out")]) == 0
-    )
-    assert "(FLUX.1: transformer from the file, the rest from flux-dev, fetched" in capsys.readouterr().out
 
 
 def test_without_the_package(tmp_path, monkeypatch):

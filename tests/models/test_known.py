@@ -101,12 +101,6 @@ def test_a_known_model_has_its_authors_defaults_before_it_is_fetched(hub, model,
     assert hub[1] == []  # nothing was asked for
 
 
-def test_a_family_without_self_attention_has_its_method_before_it_is_fetched(hub):
-    assert configure(GenerateConfig, {"classes": ("dog",), "model": "sana"}).mask.method == "ca"
-    line = {"classes": ("dog",), "model": "sana", "mask": {"method": "seediff"}}
-    assert configure(GenerateConfig, line).mask.method == "seediff"  # which is refused when it is to run
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_kept_of_a_model_is_what_was_published(hub, name, tmp_path):
     """The values, and that they are enough: whatever is made of them is what the whole configurations give."""
@@ -152,14 +146,6 @@ def test_plans_are_the_same_before_a_model_is_fetched(hub, name, tmp_path, monke
     assert "assumed" not in plans[0][0]
     assert "\nLevels: " in plans[0][0] or set(own.family.levels(own.network)) == {1, 2, 4, 8}
     assert hub[1] == []  # nothing was asked for
-
-
-def test_levels_that_a_known_model_lacks_are_refused_before_it_is_fetched(hub, tmp_path):
-    config = configure(GenerateConfig, {"classes": ("dog",), "model": "sd1.5", "mask": {"seed_level": 16}})
-    with pytest.raises(
-        UserError, match=r"mask.seed_level: 16: the model has no attention at L/16; levels there: 1, 2, 4, 8"
-    ):
-        plan(GenerateJob(config), tmp_path / "out")
 
 
 @pytest.mark.parametrize("model", ["sdxl-turbo", "flux-schnell", "stabilityai/sdxl-turbo"])

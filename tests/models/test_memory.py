@@ -20,7 +20,6 @@ from seediff.config.resolve import load_config
 from seediff.errors import UserError
 from seediff.models import memory
 from seediff.models.registry import load_model
-from seediff.run.plan import model_line
 
 
 @pytest.fixture
@@ -40,33 +39,6 @@ def test_offload_is_refused_where_it_saves_nothing(sd1_folder, monkeypatch):
     monkeypatch.setattr(memory, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"^offload: model: needs accelerate; pip install 'seediff\[offload\]'$"):
         memory.check_offload("model", "cuda")
-
-
-@pytest.mark.parametrize("command", ["generate", "mask", "segment"])
-@pytest.mark.parametrize(
-    ("options", "why"),
-    [
-        (
-            ("--device", "cpu", "--offload", "model"),
-            "--offload: model: parts of the model would take turns in a GPU's memory",
-        ),
-        (("--device", "cuda:99"), "--device: cuda:99: is not available"),
-    ],
-)
-def test_one_line_and_exit_2(options, why, command, tmp_path, capsys):
-    photo = tmp_path / "photo.png"
-    from PIL import Image
-
-    Image.new("RGB", (64, 64)).save(photo)
-    words = {"generate": ["--classes", "dog"], "mask": [str(photo), "--classes", "dog"], "segment": [str(photo)]}[
-        command
-    ]
-    code = cli.main([command, *words, *options, "--out", str(tmp_path / "out")])
-    said = capsys.readouterr().err.strip()
-    assert code == 2
-    assert said.startswith(f"seediff: {why}")
-    assert "\n" not in said
-    assert not list((tmp_path / "out").glob("*"))
 
 
 def test_a_run_is_continued_with_offload_or_without(mini_folder, tmp_path, offered, monkeypatch):
@@ -105,14 +77,6 @@ def test_on_a_gpu_pictures_are_decoded_one_at_a_time(sd1_folder):
     assert pipe.vae.use_slicing
 
 
-def test_an_autoencoder_without_tiles():
-    with pytest.raises(
-        UserError,
-        match=r"^vae_tiling: the autoencoder of model 'own' \(Linear\) works on whole pictures only; leave it out$",
-    ):
-        memory.enable_tiling(SimpleNamespace(vae=torch.nn.Linear(1, 1)), "own")
-
-
 def test_how_a_model_is_loaded_is_part_of_the_configuration(tmp_path):
     plain = GenerateConfig(("dog",))
     given = replace(plain, vae_tiling=True, compile=True)
@@ -143,9 +107,3 @@ def test_keys_of_published_studies_stay():
         replace(config, scheduler="euler-a"),
     ]
     assert len({set_digest(one) for one in (config, *others)}) == 8
-
-
-def test_the_plan_says_how_the_model_is_loaded(offered):
-    config = GenerateConfig(("dog",), lora="style.safetensors", vae_tiling=True, device="cpu")
-    assert model_line(config, "model") == "Model: mini (found), offload model"
-    assert model_line(GenerateConfig(("dog",)), "none") == "Model: mini (found)"

@@ -1,6 +1,5 @@
 """Models by name, and one clear line for everything that can be wrong with one."""
 
-import json
 import os
 import re
 import shutil
@@ -14,7 +13,6 @@ from patience import PATIENCE
 
 from seediff.config.base import model_label
 from seediff.config.presets import Preset, read_preset
-from seediff.devices import default_device, default_dtype, has_bfloat16
 from seediff.errors import UserError
 from seediff.models.hub import resolve_name
 from seediff.models.known import BY_NAME, EMBEDDED
@@ -45,10 +43,39 @@ def test_local_folder(sd1_folder):
     model.check_known(["anything"])
 
 
-def test_dtype(sd1_folder):
-    assert load_model(str(sd1_folder), device="cpu", dtype="bfloat16").pipe.unet.dtype == torch.bfloat16
-    with pytest.raises(UserError, match="dtype: int8 must be one of float32, float16, bfloat16"):
-        load_model(str(sd1_folder), device="cpu", dtype="int8")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dtype": "int8"}, "dtype: int8 must be one of float32, float16, bfloat16"),
+        ({"device": "tpu"}, "must be one of cuda"),
+        ({"device": "cuda:99"}, "is not available"),
+    ],
+)
+def test_bad_options(sd1_folder, options, message):
+    with pytest.raises(UserError, match=message) as error:
+        load_model(str(sd1_folder), **{"device": "cpu", **options})
+    one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("model_index.json", b"{", r"model_index\.json"),
+        ("model_index.json", b"[]", r"model_index\.json"),
+        ("model_index.json", b"\xff", r"model_index\.json"),
+        (
+            "model_index.json",
+            b'{"_class_name": "KolorsPipeline"}',
+            "which is not supported: its text encoder is a lang",
+        ),
+        ("seediff.json", b'{"names": []}', r"seediff\.json: must have classes"),
+    ],
+)
+def test_broken_files(folder, file, content, message):
+    (folder / file).write_bytes(content)
+    with pytest.raises(UserError, match=message) as error:
+        load_model(str(folder), device="cpu")
+    one_line(error)
 
 
 def test_known_classes(mini_model):
@@ -72,31 +99,6 @@ def test_mini_is_the_packaged_folder(mini_folder, monkeypatch):
         load_model("mini", device="cpu")
 
 
-def test_defaults_suit_the_machine():
-    assert default_device() in ("cuda", "mps", "cpu")
-    assert [default_dtype(d) for d in ("cuda", "cuda:1", "mps", "cpu")] == ["float16", "float16", "float32", "float32"]
-    half = "float16" if torch.cuda.is_available() and not has_bfloat16("cuda") else "bfloat16"
-    assert [default_dtype(d, "bfloat16") for d in ("cuda", "mps", "cpu")] == [half, "float32", "float32"]
-
-
-@pytest.mark.parametrize(
-    ("device", "message"),
-    [("tpu", "must be one of cuda"), ("cuda:99", "is not available"), ("cuda:x", "must be one of")],
-)
-def test_bad_device(sd1_folder, device, message):
-    with pytest.raises(UserError, match=message) as error:
-        load_model(str(sd1_folder), device=device)
-    one_line(error)
-
-
-def test_names(tmp_path):
-    assert resolve_name("sd2-base") == BY_NAME["sd2-base"].hub_id
-    assert resolve_name("owner/name-1.5") == "owner/name-1.5"
-    assert resolve_name(str(tmp_path)) == tmp_path
-    (tmp_path / "model.safetensors").touch()
-    assert resolve_name(str(tmp_path / "model.safetensors")) == tmp_path / "model.safetensors"
-
-
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
@@ -112,38 +114,6 @@ def test_a_name_of_nothing(name, problem):
             resolve(name)
     assert read_preset(name) == Preset()
     assert model_label(name) == name
-
-
-@pytest.mark.parametrize("name", ["model.txt", "old.ckpt", "model.dduf"])
-def test_files_of_other_kinds(name, tmp_path):
-    (tmp_path / name).touch()
-    with pytest.raises(UserError, match="must be a folder, or a file of weights in safetensors or GGUF"):
-        resolve_name(str(tmp_path / name))
-
-
-@pytest.mark.parametrize("content", ["{", "[]", "\udcff"])
-def test_broken_model_index(folder, content):
-    (folder / "model_index.json").write_bytes(content.encode("utf-8", "surrogateescape"))
-    with pytest.raises(UserError, match=r"model_index\.json") as error:
-        load_model(str(folder), device="cpu")
-    one_line(error)
-
-
-@pytest.mark.parametrize(
-    ("family", "reason"),
-    [
-        ("KolorsPipeline", "its text encoder is a language model .* whose tokens are not mapped"),
-        ("Flux2KleinKVPipeline", "it keeps keys of other images .*; use a Flux2KleinPipeline"),
-    ],
-)
-def test_other_families(folder, family, reason):
-    path = folder / "model_index.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"_class_name": family}))
-    with pytest.raises(
-        UserError, match=rf"is a {family}, which is not supported: {reason}; supported are Stable Diffusion 1\.x"
-    ) as error:
-        load_model(str(folder), device="cpu")
-    one_line(error)
 
 
 def cut_short(path: Path) -> None:
@@ -171,12 +141,6 @@ def test_incomplete_folder(folder, file, harm):
     with pytest.raises(UserError, match=f"{folder}: cannot be loaded") as error:
         load_model(str(folder), device="cpu")
     one_line(error)
-
-
-def test_broken_class_list(folder):
-    (folder / "seediff.json").write_text('{"names": []}')
-    with pytest.raises(UserError, match=r"seediff\.json: must have classes"):
-        load_model(str(folder), device="cpu")
 
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -105,11 +105,3 @@ def test_a_distilled_lora_brings_its_own(twin, tmp_path):
     assert styled.source("steps") == "what sdxl_lightning_2step.safetensors was distilled for"
     faster = GenerateConfig.recommended(classes=("dog",), model=str(path), lora="lcm-lora-sdxl.safetensors")
     assert (faster.scheduler, faster.steps, faster.guidance_scale) == ("lcm", 4, 1.0)
-
-
-def test_a_file_that_was_distilled_with_guidance_keeps_it(twin, tmp_path):
-    path = save_single_file(tmp_path / "Hyper-SDXL-12steps-CFG.safetensors", twin("xl"), "xl", ["unet"])
-    config = GenerateConfig.recommended(classes=("dog",), model=str(path))
-    assert (config.scheduler, config.steps, config.guidance_scale) == ("ddim-trailing", 12, 5.0)
-    assert not SDXL.unguided({}, str(path))
-    assert SDXL.unguided({}, "Hyper-SDXL-12steps.safetensors")

@@ -119,19 +119,6 @@ def test_configurations_that_name_code(attack, tmp_path, capsys):
         (attack.folder / file).write_bytes(kept)
 
 
-def test_code_where_a_library_looks_for_it(attack, tmp_path, capsys):
-    attack.without_code("text_encoder", "tokenizer", attack.family.network)
-    attack.code(f"{attack.family.network}/diffusers.py")
-    assert "diffusers.py: code and adapters in a model's folder are not read" in refused(
-        attack, tmp_path / "out", capsys
-    )
-
-
-def test_a_pipeline_of_its_own(attack, tmp_path, capsys):
-    attack.retell("model_index.json", _class_name=["evil", "Evil"])
-    assert 'is a ["evil", "Evil"], which is not supported' in refused(attack, tmp_path / "out", capsys)
-
-
 def test_of_a_hub_id(attack, tmp_path, capsys, monkeypatch):
     """What is in the cache is looked at as a folder is."""
     snapshot = tmp_path / "hub/models--owner--evil/snapshots/1"
@@ -190,26 +177,6 @@ def test_a_token_that_reads_as_plain_words(sd1_folder, inversion, token, tmp_pat
 def test_tokens_of_their_own(sd1_folder, inversion):
     for token in ("<toy>", "style_3", "sks2"):
         assert token in load_model(str(sd1_folder), device="cpu", embedding=inversion(token)).pipe.tokenizer.get_vocab()
-
-
-def test_weights_that_are_not_numbers(sd1_folder, tmp_path, capsys):
-    model = load_model(str(sd1_folder), device="cpu")
-    encoder = model.pipe.text_encoder
-    save_file({"<toy>": torch.full((2, encoder.config.hidden_size), torch.nan)}, tmp_path / "own.safetensors")
-    layers = [f"{name}.to_q" for name in model.family.layers(model.network)]
-    weights = {layer: model.network.get_submodule(layer).weight for layer in layers}
-    halves = {
-        f"unet.{layer}.lora_{side}.weight": torch.full(shape, torch.inf)
-        for layer, weight in weights.items()
-        for side, shape in (("A", (2, weight.shape[1])), ("B", (len(weight), 2)))
-    }
-    save_file(halves, tmp_path / "lora.safetensors")
-    line = ["generate", "--classes", "dog", "--device", "cpu", "--quiet", "--model", str(sd1_folder)]
-    line += ["--out", str(tmp_path / "out")]
-    for option, file in (("--embedding", "own"), ("--lora", "lora")):
-        assert main([*line, option, str(tmp_path / f"{file}.safetensors")]) == 2
-        assert f"{file}.safetensors: tensor " in (error := capsys.readouterr().err)
-        assert "holds values that are not finite; the file is damaged" in error
 
 
 def test_no_library_fetches_kernels_when_it_is_imported(tmp_path, monkeypatch):

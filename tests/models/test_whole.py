@@ -32,8 +32,7 @@ def without_one(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {key: tensors[key] for key in sorted(tensors)[1:]}
 
 
-@pytest.mark.parametrize("accelerate", [True, False])
-@pytest.mark.parametrize("part", FILES)
+@pytest.mark.parametrize(("part", "accelerate"), [*((part, True) for part in FILES), ("unet", False)])
 def test_a_missing_tensor_is_named(folder, part, accelerate, monkeypatch):
     """Also where accelerate is not installed, without which diffusers loads in another way."""
     if not accelerate:
@@ -46,7 +45,7 @@ def test_a_missing_tensor_is_named(folder, part, accelerate, monkeypatch):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("part", FILES)
+@pytest.mark.parametrize("part", ["unet", "text_encoder"])
 def test_weights_that_are_not_numbers_are_named(folder, part):
     rewrite(
         folder / part / FILES[part],

@@ -4,7 +4,7 @@ import pytest
 
 from recipes.mini.text import build_tokenizer
 from seediff.errors import UserError
-from seediff.models.families.base import Reader
+from seediff.models.families.readers import Reader
 from seediff.prompts.tokens import locate_columns, token_offsets
 
 

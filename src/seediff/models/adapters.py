@@ -43,8 +43,6 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
     """
     path = weight_file("lora", source)
     keys = list(read_header(path).tensors)
-    if any(key.startswith(("ip_adapter.", "image_proj.")) for key in keys):
-        raise UserError("lora", f"{source}: is an IP-Adapter, whose own attention is not captured", "name a LoRA")
     matrices = [(key[: at.start()], key[at.start() :]) for key in keys if (at := PAIR.search(key))]
     wanted = {layer for layer, _ in matrices}
     if not wanted:

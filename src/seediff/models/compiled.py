@@ -1,18 +1,16 @@
 """Compiles a network's attention blocks with torch, with taps through which attention is captured.
 
 A compiled graph contains the hooks that were registered when it was made and ignores later ones. So every attention
-layer gets permanent hooks, its tap, before anything is compiled. A tap passes on the tensors that it sees through an
-operator that is opaque to the compiler; the listeners, if any, are looked up when that operator runs. A block is one
-graph, as without taps; identical blocks share it, and it does not depend on what is captured.
+layer gets permanent hooks, its tap, before anything is compiled: an operator that is opaque to the compiler passes on
+the tensors to the listeners, if there are any when it runs. Blocks alike share a graph, whatever is captured.
 
-Every input shape has a graph of its own, and no graph is chosen by timing: the configuration alone decides through
-which graph an image passes, so that a continued run has the same bytes as an uninterrupted one.
+Every input shape has a graph of its own, and no graph is chosen by timing, so that a continued run has the same bytes
+as an uninterrupted one.
 """
 
 from __future__ import annotations
 
 import itertools
-import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial, wraps
@@ -26,14 +24,10 @@ from ..errors import UserError, first_line
 from .families.base import Family, Joint, Layer
 
 BACKEND = "inductor"
-"""The backend of `torch.compile`, by torch's name."""
 MOST_GRAPHS = 256
-"""The most graphs per class of blocks in one process. Beyond it torch would continue uncompiled, with other rounding;
-here it is an error."""
+"""The most graphs per class of blocks in one process; torch would continue uncompiled, with other rounding."""
 MARK = "_seediff_tap"
-"""Attribute of a module with a tap: (the tap, the module's index in it). A compiled network has the attribute too, with
-the value ().
-"""
+"""Attribute of a module with a tap: (the tap, the module's index in it); of a compiled network: ()."""
 
 Hook = Callable[..., Any]
 Listen = Callable[..., Any]
@@ -131,11 +125,8 @@ def check_compile(device: str, offload: str) -> None:
 
 def compile_network(network: Any, family: Family, device: str) -> None:
     """Set up the blocks around a network's attention to be compiled when they first see an input shape. LoRAs must be
-    loaded before.
-
-    Raises UserError if torch cannot compile for the device: no C++ compiler for the cpu, no Triton or too old a GPU for
-    cuda. The network raises UserError later, when it sees more shapes than MOST_GRAPHS allows.
-    """
+    loaded before. Raises UserError if torch cannot compile for the device; the network raises it later, when it sees
+    more shapes than MOST_GRAPHS allows."""
     from torch._inductor import config as inductor
 
     has = BACKEND == "inductor" and hasattr(inductor, "deterministic")  # since torch 2.9
@@ -152,13 +143,12 @@ def compile_network(network: Any, family: Family, device: str) -> None:
     setattr(network, MARK, ())
     for block in dict.fromkeys(name.rpartition(".")[0] for name in layers):
         network.get_submodule(block).compile(**settings)
-    logging.getLogger("torch._dynamo.convert_frame").addFilter(_unless_error)
     network.forward = limit_graphs(network.forward)
 
 
 def limit_graphs(forward: Callable[..., Any]) -> Callable[..., Any]:
     """A network's `forward` that raises UserError beyond MOST_GRAPHS graphs. torch keeps these limits per thread; they
-    are set only during a call, so that programs that the user compiles keep theirs."""
+    are set only during a call: the user's own programs keep theirs."""
     from torch._dynamo import config as dynamo
     from torch._dynamo.exc import FailOnRecompileLimitHit
 
@@ -179,10 +169,3 @@ def limit_graphs(forward: Callable[..., Any]) -> Callable[..., Any]:
             raise UserError("compile", problem, fix) from error
 
     return within
-
-
-def _unless_error(record: logging.LogRecord) -> bool:
-    """Log filter that drops torch's message about the graph limit where an error reports it."""
-    from torch._dynamo import config as dynamo
-
-    return not (dynamo.fail_on_recompile_limit_hit and str(record.msg).startswith("torch._dynamo hit config."))

@@ -16,18 +16,16 @@ from .sources import find_source
 WHOLE = 1 << 20
 """Files of up to this many bytes are read in full."""
 LISTS = (".txt", ".json", ".jsonl", ".yaml", ".csv")
-"""Suffixes of files that list what a data folder holds: their contents may change while their size does not."""
+"""Suffixes of files whose contents may change while their size does not."""
 SAMPLES, SAMPLE_BYTES = 64, 4096
-"""Number of pieces read from a larger file, evenly spaced, and bytes per piece. Samples are enough, because further
-training changes bytes everywhere."""
+"""Pieces read from a larger file, and bytes per piece: further training changes bytes everywhere."""
 
 
 def model_fingerprint(model: str, base: str | None = None) -> str:
     """A text that differs for other weights, and for another configuration of the same weights.
 
-    For a local folder it is a digest of the files of the pipeline's parts: names, sizes and contents (samples of large
-    files). For a hub id it is the commit in the cache, "" if there is none. For a single file or part it is the digest
-    of its files, then the fingerprint of its base. Raises UserError if a file cannot be read.
+    Of a local folder it is the digest of its parts' files; of a hub id the commit in the cache, "" if there is none; of
+    a single file or part its digest, then the fingerprint of its base. Raises UserError if a file cannot be read.
     """
     source = find_source(model, base)
     paths = [path for path in (source.checkpoint and source.checkpoint.path, source.network) if path]
@@ -43,8 +41,7 @@ def model_fingerprint(model: str, base: str | None = None) -> str:
 
 
 def weights_fingerprint(model: str, base: str | None = None, *adapters: str | None) -> str:
-    """`model_fingerprint`, followed by the digests of the weight files that are used with the model, in this order.
-    adapters: their sources; None is skipped."""
+    """`model_fingerprint`, followed by the digests of the adapters' weight files; None is skipped."""
     added = [content_fingerprint(weight_file("adapter", source)) for source in adapters if source is not None]
     return "+".join([model_fingerprint(model, base), *added])
 
@@ -88,8 +85,7 @@ def _samples(path: Path, size: int) -> bytes:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """All files below a folder, also through links, sorted by path. Files and folders whose names begin with a dot are
-    skipped, because they belong to the system."""
+    """All files below a folder, also through links, sorted by path, except those whose names begin with a dot."""
     paths, seen = [], set()
     for at, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(at)

@@ -84,8 +84,7 @@ def local_folder(source: Path | str) -> Path | None:
 
 
 def fetch_index(hub_id: str) -> Path:
-    """The cached folder with a hub id's model_index.json, from the cache or the hub, so that the family is known before
-    gigabytes are fetched. Raises UserError."""
+    """The cached folder with a hub id's model_index.json, from the cache or the hub. Raises UserError."""
     if (folder := local_folder(hub_id)) is not None:
         return folder
     hub_files(hub_id)

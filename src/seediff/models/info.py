@@ -20,16 +20,13 @@ from .known import EMBEDDED, EMBEDDED_PIPELINES, KNOWN, known_model
 from .sources import Source, find_source
 
 HEADINGS = ("--model", "draws", "weights", "on this machine")
-"""Headings of a row's first fields, which share a line; the other fields follow on a line of their own."""
+"""Headings of a `Row`'s first fields, which share a line."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The contents of seediff.json in a model's folder.
-
-    classes: all that the model can draw; words: all that it knows; None: no known limit. preset: constants that were
-    tuned for the model, as `config.presets` reads them. path: of the file; empty: there is none.
-    """
+    """The contents of seediff.json in a model's folder: all classes that the model can draw, all words that it knows
+    (None: no known limit), and constants that were tuned for it, as `config.presets` reads them. path: of the file."""
 
     classes: tuple[str, ...] | None = None
     words: tuple[str, ...] | None = None
@@ -41,9 +38,8 @@ class Settings:
 class ModelInfo:
     """What is known of a model before it is loaded.
 
-    pipeline: the model's class in diffusers. source: where its parts come from. network, vae: config.json of the part
-    with the attention and of the autoencoder; for a model with a short name whose files are not here, the entries that
-    are needed; empty if they cannot be read. settings: from the model's folder, if it has any.
+    pipeline: the model's class in diffusers. network, vae: config.json of the part with the attention and of the
+    autoencoder; of a known model whose files are not here, the entries that are needed; empty if they cannot be read.
     """
 
     name: str
@@ -86,12 +82,11 @@ class ModelInfo:
 
 def model_info(name: str, base: str | None = None, *, fetch: bool = False, check: bool = False) -> ModelInfo | None:
     """What is known of a local model, of one in the hub's cache, or of one that the package knows by name; None for any
-    other, and if no family has its pipeline. Loading reports what is wrong with the files; here only wrong settings
-    raise UserError.
+    other, and if no family has its pipeline. Raises UserError for wrong settings.
 
-    base: of a single file. fetch: whether to ask the hub, once, for the small files of any other hub id. check: raise
-    UserError, as loading would, for names and folders that are no model's, for a pipeline that no family has, and for a
-    base of another family. With both, model_index.json is fetched of any hub id, or UserError tells why not.
+    base: of a single file. fetch: ask the hub, once, for the small files of any other hub id. check: raise UserError,
+    as loading would, for names and folders that are no model's, and for a pipeline or a base of another family. With
+    both, model_index.json is fetched of any hub id, or UserError tells why not.
     """
     try:
         source = find_source(name, base)
@@ -124,9 +119,7 @@ def model_info(name: str, base: str | None = None, *, fetch: bool = False, check
 
 
 def find_settings(name: str, base: str | None = None) -> Settings:
-    """The settings of a model by its name; empty for one that is not whole. Raises UserError like `find_source` and
-    `read_settings`.
-    """
+    """The settings of a model by its name; empty for one that is not whole. Raises UserError."""
     return _settings(find_source(name, base))
 
 
@@ -172,9 +165,8 @@ def usual_dtype(name: str, device: str, base: str | None = None) -> str:
 
 
 class Row(NamedTuple):
-    """A model in the list. name: for `--model`. what: a description. memory: size of the weights in half precision.
-    here: where they are on this machine, or "no". hub_id: where they are fetched from. licence: also tells whether it
-    must be accepted first."""
+    """A model in the list. what: a description. memory: size of the weights in half precision. here: where they are on
+    this machine, or "no"."""
 
     name: str
     what: str

@@ -57,16 +57,10 @@ ONE_STREAM: Config = {"n_layers": 30, "n_refiner_layers": 2, "axes_lens": (1024,
 
 @dataclass(frozen=True)
 class Known:
-    """A model with a short name.
-
-    name: for `--model`. hub_id: where it is fetched from. pipeline: diffusers' class. what: a description for people.
-
-    billions: parameters of all parts that are loaded. licence: of the weights. gated: whether the hub wants the licence
-    accepted first. confirmed: whether all sources on the licence agree. steps, guidance_scale: from the model's page,
-    if the family's defaults, which are the pipeline's, are those of another model. network, vae: the configuration
-    entries of the part with the attention and of the autoencoder from which sides, layers, levels and guidance follow:
-    they are needed before anything is fetched.
-    """
+    """A model with a short name, `name`. pipeline: diffusers' class. what: a description. billions: of parameters.
+    gated: whether the hub wants the licence accepted first. confirmed: whether all sources on the licence agree. steps,
+    guidance_scale: from the model's page, if they are not the pipeline's. network, vae: the entries of config.json from
+    which sides, layers, levels and guidance follow, needed before anything is fetched."""
 
     name: str
     hub_id: str

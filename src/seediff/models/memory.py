@@ -22,8 +22,7 @@ NEEDS = {"nf4": "bitsandbytes", "int8": "torchao"}
 
 
 def check_offload(offload: str, device: str) -> None:
-    """Raise UserError for a word that `Offload` does not list, for a device where offloading saves nothing, and if
-    accelerate is missing."""
+    """Raise UserError for an unknown word, a device where offloading saves nothing, and if accelerate is missing."""
     if offload not in get_args(Offload):
         raise UserError("offload", f"{offload} must be one of {', '.join(get_args(Offload))}")
     if offload == "none":
@@ -38,8 +37,7 @@ def check_offload(offload: str, device: str) -> None:
 def place(pipe: Any, device: str, offload: Offload) -> None:
     """Move a pipeline to a device, or have its parts moved there when they run. Raises torch.OutOfMemoryError.
 
-    On a GPU the autoencoder decodes one picture at a time: a whole batch of 1024² takes more memory than the network
-    (SDXL's batch of 8: 24 GiB, one picture 3.1), after all the steps are done.
+    On a GPU the autoencoder decodes one picture at a time: SDXL's batch of 8 would take 24 GiB, one picture takes 3.1.
     """
     if device.startswith("cuda") and hasattr(pipe.vae, "use_slicing"):
         pipe.vae.enable_slicing()
@@ -53,7 +51,7 @@ def place(pipe: Any, device: str, offload: Offload) -> None:
 
 def enable_tiling(pipe: Any, model: str) -> None:
     """Have the autoencoder encode and decode anything larger than its own size in overlapping tiles. Raises UserError
-    if it cannot. model: the model's name, for messages."""
+    if it cannot."""
     if not hasattr(pipe.vae, "use_tiling"):  # how diffusers marks an autoencoder that can tile
         problem = f"the autoencoder of model '{model}' ({type(pipe.vae).__name__}) works on whole pictures only"
         raise UserError("vae_tiling", problem, "leave it out")
@@ -61,8 +59,7 @@ def enable_tiling(pipe: Any, model: str) -> None:
 
 
 def check_quantize(quantize: str, *, compile: bool, quantised: bool) -> None:
-    """Raise UserError for a word that `Quantize` does not list, for weights that are quantised already, with `compile`,
-    and if the library is missing."""
+    """Raise UserError for an unknown word, for quantised weights, with `compile`, and if the library is missing."""
     if quantize not in get_args(Quantize):
         raise UserError("quantize", f"{quantize} must be one of {', '.join(get_args(Quantize))}")
     if quantised:

@@ -1,6 +1,4 @@
-"""Loads a model by name, `load_model`: an embedded model, a well-known one by its short name, a local folder, a single
-file or a hub id.
-"""
+"""Loads a model by name: `load_model`."""
 
 from __future__ import annotations
 
@@ -16,7 +14,8 @@ from typing import Any
 from ..errors import UserError, causes, first_line
 from ..files.messages import show_json
 from .adapters import load_embedding, load_lora
-from .families.base import Family, Reader
+from .families.base import Family
+from .families.readers import Reader
 from .families.unet import SD
 from .hub import INDEX, fetch_files, fetch_index, hub_files, read_index
 from .info import ModelInfo, Settings, check_known_classes, model_info
@@ -32,12 +31,10 @@ from .weights import check_numbers, folder_files, is_enough, load_part, needed_f
 class Model:
     """A loaded text-to-image model.
 
-    pipe: diffusers' pipeline, without safety checker and progress bar. family: its architecture. name, base: as given
-    to `load_model`. device: "cuda", "mps" or "cpu", with an index if one was given. dtype: "float32", "float16" or
-    "bfloat16". latent_side: L, positions per side of the lattice that the network works on, at the model's own image
-    size. image_side: that size in pixels. known_classes: the only classes that the model can draw; None: no known
-    limit. known_words: the only words that it knows, these classes among them; None: no known limit. offload: what
-    waits in the computer's memory while it is not running.
+    pipe: diffusers' pipeline, without safety checker and progress bar. family: its architecture. name, base, device,
+    dtype, offload: as in `load_model`. latent_side: L, positions per side of the lattice that the network works on, at
+    the model's own image size. image_side: that size in pixels. known_classes: the only classes that the model can
+    draw; known_words: the only words that it knows, these classes among them; None: no known limit.
     """
 
     pipe: Any
@@ -73,9 +70,7 @@ class Model:
 
     @property
     def size_rules(self) -> tuple[int, int | None]:
-        """(the number of pixels that image sides must be multiples of, the largest side in pixels or None for no
-        limit).
-        """
+        """(number of pixels that image sides must be multiples of, largest side in pixels or None for no limit)."""
         factor, config = self.pipe.vae_scale_factor, self.network.config
         return self.family.multiple(factor, config), self.family.largest(factor, config)
 
@@ -85,8 +80,7 @@ class Model:
         return self.family.readers(self.pipe)
 
     def rest(self) -> None:
-        """Move parts that take turns on the device off it. To be called after running parts outside the pipeline's
-        call, which does this itself; otherwise they stay until a later part runs."""
+        """Move parts that take turns on the device off it, after running parts outside the pipeline's call."""
         if self.offload == "model":
             self.pipe.maybe_free_model_hooks()
 
@@ -113,12 +107,9 @@ def load_model(
     """Load a model of one of the families without running third-party code: in diffusers' format, safetensors only, or
     as a single file on top of such a model.
 
-    If the weights come in several number formats, those that suit `dtype` are fetched and read (`weights.py`).
-
     Args:
-        name: one of EMBEDDED, a short name of KNOWN, a local folder, a hub id `owner/name` (fetched if it is not in the
-            cache), or a single `.safetensors` or `.gguf` file of weights, local or on the hub,
-            `owner/name/file.safetensors`.
+        name: a short name (`seediff models`), a local folder, a hub id `owner/name`, or a `.safetensors` or `.gguf`
+            file, local or on the hub, `owner/name/file.safetensors`. What is not in the hub's cache is fetched.
         base: for a single file, and for a folder of a network alone, the model that supplies the rest. None: recognised
             by the file's tensors.
         device: None: cuda, else mps, else cpu.
@@ -127,8 +118,8 @@ def load_model(
         offload: what waits in the computer's memory while it is not running. Results do not depend on it.
 
     Raises:
-        UserError: no such model, an unreadable folder, weights that cannot be fetched, an unsupported family, an
-            unusable device, dtype or offload, an autoencoder that cannot tile, or a network that cannot be compiled.
+        UserError: no such model, weights that are broken or cannot be fetched, an unsupported family, or options that
+            the model or the machine cannot serve.
     """
     # 1. What can be refused before weights are read
     torch = _import_diffusers()
@@ -197,11 +188,8 @@ def check_additions(
     compile: bool = False,
     **_: Any,
 ) -> None:
-    """Raise UserError for what cannot be loaded with a model, before its weights are read. Arguments as in
-    `load_model`.
-
-    family: None: not known yet. gguf: whether its weights are in GGUF.
-    """
+    """Raise UserError for what cannot be loaded with a model, before its weights are read. family: None: not known yet.
+    gguf: whether its weights are in GGUF. Others as in `load_model`."""
     if quantize is not None:
         check_quantize(quantize, compile=compile, quantised=gguf)
     if scheduler is not None:
@@ -308,8 +296,8 @@ def _check_readers(pipe: Any, name: str, family: Family) -> None:
 
 
 def _import_diffusers() -> Any:
-    """torch, after importing diffusers with the libraries' warnings and loading bars switched off; downloads still show
-    bars. Raises UserError if torchvision breaks the import."""
+    """torch, after importing diffusers with the libraries' warnings and loading bars switched off. Raises UserError if
+    torchvision breaks the import."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings are issued during the imports
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):  # which diffusers imports if installed

@@ -42,9 +42,7 @@ DISTILLED = (
     (re.compile(r"lcm", re.IGNORECASE), "lcm", 1.0),
     (re.compile(r"tcd", re.IGNORECASE), "tcd", 0.0),
 )
-"""(pattern in a file's name, scheduler, guidance scale) for UNets distilled to a few steps, as their model pages
-recommend.
-"""
+"""(pattern in a file's name, scheduler, guidance scale) for UNets distilled to a few steps, by their model pages."""
 STEPS = re.compile(r"(?<!\d)(\d{1,2})[-_ ]?steps?", re.IGNORECASE)
 USUAL_STEPS = 4
 FLOW_STEPS = 8
@@ -60,9 +58,7 @@ def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def check_scheduler(family: Family | None, name: str) -> None:
-    """Raise UserError for an unknown name, and for a scheduler that a family cannot use. family: None: not known
-    yet.
-    """
+    """Raise UserError for an unknown name, and for a scheduler that the family cannot use. family: None: not known."""
     kind, _ = scheduler_class(name)
     flows = isinstance(family, FlowMatching)
     if family and flows != kind.startswith("FlowMatch"):
@@ -73,9 +69,7 @@ def check_scheduler(family: Family | None, name: str) -> None:
 
 
 def use_scheduler(pipe: Any, family: Family, name: str) -> None:
-    """Replace a pipeline's scheduler by the one of this name, with the configuration of the old one. Raises
-    UserError.
-    """
+    """Replace a pipeline's scheduler by the one of this name, configured like the old one. Raises UserError."""
     import diffusers
 
     kind, options = scheduler_class(name)

@@ -36,12 +36,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Layout:
-    """How the single files of one architecture are recognised and read.
-
-    pipeline: diffusers' class. marks: names of the network's tensors that only these files have. bases: shapes → short
-    names of the models from which such a file may have been made; more than one if the shapes do not tell. beside:
-    other parts that the files may hold → the possible prefixes of their tensors' names.
-    """
+    """How the single files of one pipeline class are recognised. marks: names of the network's tensors that only these
+    files have. bases: shapes → short names of the models from which such a file may have been made. beside: other parts
+    that the files may hold → the possible prefixes of their tensors' names."""
 
     pipeline: str
     marks: tuple[str, ...]
@@ -128,11 +125,8 @@ LAYOUTS: tuple[Layout, ...] = (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A single file.
-
-    tensors: by name, as in the header. prefix: of the names of the network's tensors. layout: None if it is unknown,
-    perhaps because the tensors have diffusers' names.
-    """
+    """A single file. tensors: by name, as in the header. prefix: of the names of the network's tensors. layout: None if
+    it is unknown, perhaps because the tensors have diffusers' names."""
 
     path: Path
     tensors: Mapping[str, Tensor]

@@ -16,12 +16,9 @@ from .single_file import NETWORKS, Checkpoint, read_checkpoint
 
 @dataclass(frozen=True)
 class Source:
-    """Where the parts of a model come from.
-
-    name: of the whole model. whole: its folder or hub id. Instead of some parts of it, if any of these is given:
-    checkpoint: the file whose parts are taken. network: the folder of the network, with its config.json. part: (hub id,
-    file) that has not been fetched yet.
-    """
+    """Where the parts of a model come from: name, whole: of the whole model, and its folder or hub id; instead of some
+    of its parts, checkpoint: a file's; network: of a folder with its config.json; or part: (hub id, file) that has not
+    been fetched yet."""
 
     name: str
     whole: Path | str
@@ -58,9 +55,8 @@ class Source:
 
 
 def find_source(model: str, base: str | None = None) -> Source:
-    """The source that the names of a model and of its base stand for. Raises UserError for names that stand for
-    nothing, for a file that is not a model's, and for a base with a model that is already whole. Makes no network
-    requests."""
+    """The source that the names of a model and of its base stand for. Raises UserError for names of nothing, for a file
+    that is not a model's, and for a base of a whole model. Makes no network requests."""
     if base is not None and not os.path.exists(path_of(model)):
         hub_id, file = hub_part(model) or ("", None)
         if file and cached_file(hub_id, file) is None:

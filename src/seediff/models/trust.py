@@ -31,8 +31,7 @@ ELSEWHERE = frozenset(
 """Keys of configurations that name code, or files outside the folder."""
 
 OWN_ATTENTION: dict[str, Any] = {"trust_remote_code": False, "attn_implementation": None}
-"""Arguments of transformers' `from_pretrained`. None: transformers chooses the attention, whatever a configuration asks
-for, which may be a repository."""
+"""For transformers' `from_pretrained`, which then chooses the attention: a configuration may ask for a repository's."""
 
 COUNTS = re.compile(r"(transformer_)?layers_per_block|num_(hidden_|single_)?layers|n_layers")
 MOST_LAYERS = 200
@@ -40,11 +39,8 @@ MOST_LAYERS = 200
 
 
 def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str]:
-    """The parts that a model_index.json lists and that are loaded. path: of the file, for messages.
-
-    Raises UserError if a part is of a class that the family does not name: naming a library imports it, and classes
-    that choose other classes (`AutoModel`) run code from the folder. And if a part that the family needs is missing.
-    """
+    """The parts that a model_index.json lists and that are loaded. Raises UserError if a part is of a class that the
+    family does not name, and if one that the family needs is missing."""
     check_settings(path, index)
     listed = set()
     for part, made_of in index.items():
@@ -79,8 +75,7 @@ def check_parts(folder: Path, parts: Iterable[str]) -> None:
 
 
 def check_settings(path: Path | str, settings: Any) -> None:
-    """Raise UserError where a configuration, at any depth, has a key of ELSEWHERE or more layers than any model. path:
-    for messages."""
+    """Raise UserError where a configuration, at any depth, has a key of ELSEWHERE or more layers than any model."""
     waiting = [settings]
     while waiting:
         value = waiting.pop()

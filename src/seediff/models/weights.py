@@ -1,9 +1,5 @@
-"""Chooses which of a model's weight files are loaded, and loads its parts whole.
-
-Half-precision runs take the half-precision files, which are half as large. A model that has only these loads in any
-number format. Libraries initialise missing weights at random and only log a warning; here, missing weights are an
-error.
-"""
+"""Chooses which of a model's weight files are loaded, and loads its parts whole: libraries would initialise missing
+weights at random and only log a warning."""
 
 from __future__ import annotations
 
@@ -27,9 +23,6 @@ SMALL = (".json", ".txt", ".model", ".jinja")
 _WEIGHTS = re.compile(
     r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant>\w+))?(-\d{5}-of-\d{5}(\.(?P<old>\w+))?)?\.safetensors"
 )
-"""`unet/diffusion_pytorch_model.fp16.safetensors`, `text_encoder/model.fp16-00001-of-00002.safetensors` and the older
-naming.
-"""
 
 
 def variants(files: Iterable[str], part: str) -> dict[str, str | None]:
@@ -70,10 +63,7 @@ def folder_files(folder: Path, parts: Iterable[str]) -> list[str]:
 
 def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
     """A part with weights, of the library's class `kind`, from a pipeline's folder. name: the model's, for messages.
-
-    It is loaded separately from the pipeline, because libraries then report which tensors they initialised at random.
-    Raises UserError naming the first.
-    """
+    Raises UserError naming the first tensor that is missing."""
     import torch
 
     loaded, info = kind.from_pretrained(

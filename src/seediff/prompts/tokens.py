@@ -10,7 +10,7 @@ from typing import Any
 
 from ..config.names import any_name, longest_first, spoken
 from ..errors import UserError
-from ..models.families.base import Reader
+from ..models.families.readers import Reader
 
 FUNCTION_WORDS = frozenset(
     """a about above across after against all along also am among an and another any are around as at away back

@@ -29,7 +29,8 @@ from ..config.levels import EVERYTHING, Reads
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.messages import show_bytes
-from ..models.families.base import Family, Reader
+from ..models.families.base import Family
+from ..models.families.readers import Reader
 from .captured import Captured, own_constants
 from .listener import Listener
 

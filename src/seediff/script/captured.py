@@ -22,7 +22,7 @@ from ..config.fields import check_table
 from ..config.methods import BEST
 from ..errors import UserError
 from ..masks.make import MaskResult, enlarge, make_masks, soft_mask
-from ..models.families.base import Reader
+from ..models.families.readers import Reader
 from ..prompts.tokens import content_words, find_columns
 from .heatmap import HeatMap
 from .listener import INSTRUCTION, Listener, Run, Texts

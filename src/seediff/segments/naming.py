@@ -20,7 +20,7 @@ from ..config.names import DEFAULT_PROMPTS, join_classes
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..masks.arithmetic import TINY, resize
-from ..models.families.base import Reader
+from ..models.families.readers import Reader
 from ..prompts.tokens import locate_columns
 
 if TYPE_CHECKING:

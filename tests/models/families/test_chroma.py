@@ -2,7 +2,7 @@
 
 import torch
 from builders.eager import everything_kept, means
-from builders.families import SPECS, generate, spelled
+from builders.families import generate
 from builders.reference_attentions.flux import packed
 
 from seediff.attention.layers import _bias
@@ -35,7 +35,3 @@ def test_second_half_of_the_steps_counts_calls_with_the_prompt(model):
         assert len(by_call) == 8
         expected = means([seen for turn in turns for seen in by_call[2 * turn]], 2, PICTURE, TEXT, normalize=False)
         assert float((found.cross_attention[16, 16] - expected["cross", 256][0]).abs().max()) < 1e-5
-
-
-def test_words(model):
-    assert spelled(model, SPECS[:2]) == [{"dog": "dog"}, {"cat": "cat", "pottedplant": "potted plant"}]

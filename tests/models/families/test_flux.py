@@ -4,9 +4,8 @@ the network.
 
 import numpy as np
 import pytest
-from builders.families import check_refused, generate
+from builders.families import generate
 from builders.reference_attentions.flux import save_flux
-from diffusers import FlowMatchHeunDiscreteScheduler
 
 from seediff.errors import UserError
 from seediff.models.registry import load_model
@@ -28,23 +27,6 @@ def test_words_are_t5s_and_a_long_prompt_is_clips_affair(model):
     long = "a photo of a dog" + " and a cat" * 40
     maps = generate(model, [SampleSpec(0, ("dog",), long, 0)])[1][0]
     assert maps.words == {"dog": (4, 5, 6, 7)}
-
-
-def test_a_negative_prompt_is_refused(model):
-    check_refused(
-        model,
-        r"negative_prompt: 'a cat': model '.*' cannot use one \(distilled guidance\); leave it out",
-        negative_prompt="a cat",
-    )
-
-
-def test_a_scheduler_that_does_not_suit(folder):
-    model = load_model(str(folder), device="cpu")
-    model.pipe.scheduler = FlowMatchHeunDiscreteScheduler()
-    with pytest.raises(
-        UserError, match=r"the scheduler of model '.*' \(FlowMatchHeunDiscreteScheduler\) takes no noise levels"
-    ):
-        generate(model)
 
 
 def test_schnell_draws_without_guidance(tmp_path):

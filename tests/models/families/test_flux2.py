@@ -4,21 +4,15 @@ of four places.
 
 import pytest
 import torch
-from builders.families import SPECS, check_refused, generate, spelled
+from builders.families import SPECS, generate, spelled
 from builders.plans import capturing
 
 from seediff.attention.photograph import encode_images
-from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
 N = 16 * 16
-
-
-def test_words_are_found_behind_the_padding(model):
-    assert model.pipe.tokenizer.padding_side == "left"
-    assert spelled(model, SPECS[:2]) == [{"dog": "dog"}, {"cat": "cat", "pottedplant": "potted plant"}]
 
 
 def test_a_place_for_a_picture_is_no_word(model):
@@ -54,26 +48,12 @@ def test_latents_are_packed_as_the_pipeline_packs(model):
     torch.testing.assert_close(predicted, pipe._unpatchify_latents(grid))
 
 
-def test_what_is_attended_to_is_picture_and_text(model):
-    (maps,) = generate(model, SPECS[:1], capture=CaptureConfig(normalize=False))[1]
-    assert maps.cross_attention[16, 16].shape[1] == 512
-    torch.testing.assert_close(maps.cross_attention[16, 16].sum(1) + maps.self_attention[16, 16].sum(1), torch.ones(N))
-
-
-def test_a_negative_prompt_is_refused(model):
-    check_refused(
-        model,
-        r"^negative_prompt: 'bad': model '.*' cannot use one \(distilled guidance\); leave it out$",
-        negative_prompt="bad",
-    )
-
-
 def test_other_images_beside_the_one_drawn_are_refused(model):
     from PIL import Image
 
     with (
         capturing(model.network, guidance=False),
-        pytest.raises(UserError, match=r"^the network is shown other images beside the one it draws \(image=…\)"),
+        pytest.raises(UserError, match=r"^the network is shown other images \(image=…\)"),
     ):
         model.pipe(Image.new("RGB", (64, 64)), "a dog", height=64, width=64, num_inference_steps=1)
 
@@ -87,7 +67,5 @@ def test_a_tokenizer_without_a_chat(folder, tmp_path):
     for path in (folder / "tokenizer").iterdir():
         if path.name != "chat_template.jinja":
             (tmp_path / "own/tokenizer" / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(
-        UserError, match=r"tokenizer: has no chat_template\.jinja, by which FLUX\.2 dev reads a prompt; get that"
-    ):
+    with pytest.raises(UserError, match=r"tokenizer: has no chat_template\.jinja; get that"):
         load_model(str(tmp_path / "own"), device="cpu")

@@ -5,25 +5,13 @@ think.
 import dataclasses
 
 import pytest
-from builders.families import SPECS, check_refused, generate, spelled
+from builders.families import SPECS, check_refused, generate
 from builders.reference_attentions.flux2_klein import save_flux2_klein
 
 from seediff.config.generate import GenerateConfig
 from seediff.config.resolve import configure
 from seediff.models.families.flux2_klein import FLUX2_KLEIN
 from seediff.models.registry import load_model
-
-
-def test_words_are_found_within_the_chat(model):
-    assert spelled(model, SPECS[:2]) == [{"dog": "dog"}, {"cat": "cat", "pottedplant": "potted plant"}]
-
-
-def test_a_negative_prompt_is_refused(model):
-    check_refused(
-        model,
-        r"^negative_prompt: 'bad': model '.*' reads none \(it compares with the empty prompt\)",
-        negative_prompt="bad",
-    )
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,11 @@ before the prompt.
 """
 
 import torch
-from builders.families import SPECS, generate, spelled
+from builders.families import SPECS, generate
 
 from seediff.attention.photograph import capture_clean, encode_images
 
 N = 4 * 4
-
-
-def test_words_are_found_behind_the_instruction(model):
-    assert spelled(model, SPECS[:2]) == [{"dog": "dog"}, {"cat": "cat", "pottedplant": "potted plant"}]
 
 
 def test_the_first_blocks_see_the_picture_alone(model):

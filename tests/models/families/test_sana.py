@@ -4,16 +4,13 @@ kind.
 
 import pytest
 import torch
-from builders.command_line import runner
 from builders.families import SPECS, generate, spelled
 from PIL import Image
 
 from seediff.attention.photograph import encode_images
 from seediff.cli.commands import main
-from seediff.config.constants import CaptureConfig, MaskConfig, SegmentConfig
-from seediff.errors import UserError
+from seediff.config.constants import CaptureConfig
 from seediff.prompts.specs import SampleSpec
-from seediff.segments.make import check_fits
 
 
 def test_words_at_the_end_of_an_instruction(model):
@@ -46,58 +43,11 @@ def test_noise_is_the_schedulers(model):
 
 
 def test_methods_that_need_self_attention_say_so(folder, model, tmp_path, capsys):
-    from seediff.cli.generate import generate as generate_command
-
-    run = runner(generate_command)
-    options = (
-        "--classes",
-        "dog",
-        "--per-class",
-        1,
-        "--model",
-        folder,
-        "--device",
-        "cpu",
-        "--size",
-        64,
-        "--out",
-        tmp_path / "set",
-    )
-    why = "its self-attention is linear, which has no map"
-    for method in ("seediff", "ca_sa", "reference"):
-        for more in ((), ("--dry-run",)):
-            with pytest.raises(
-                UserError,
-                match=(
-                    rf"^mask\.method: {method}: needs self-attention, and Sana has no maps of it: {why}; use method ca$"
-                ),
-            ):
-                run("generate", *options, "--method", method, *more)
-    assert not (tmp_path / "set").exists()
-    for method in ("diffseg", "diffcut"):
-        with pytest.raises(
-            UserError,
-            match=rf"^model: .*: segments need self-attention, and Sana has no maps of it: {why}; use another model$",
-        ):
-            check_fits(model, SegmentConfig(method=method), 64)
-    line = [
-        "segment",
-        str(tmp_path / "photo.png"),
-        "--model",
-        str(folder),
-        "--out",
-        str(tmp_path / "parts"),
-        "--dry-run",
-    ]
-    Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
-    assert main(line) == 2
-    assert "segments need self-attention, and Sana has no maps of it" in capsys.readouterr().err
-
-
-def test_what_ablates_self_attention_works():
-    from seediff.config.levels import reads_self_attention
-
-    assert not reads_self_attention(MaskConfig(expansion="none", background=False))
-    assert reads_self_attention(MaskConfig(expansion="none"))
-    assert not reads_self_attention(MaskConfig(method="ca"))
-    assert reads_self_attention(MaskConfig(method="ca_sa", expansion="none", background=False))
+    Image.new("RGB", (8, 8)).save(photo := tmp_path / "photo.png")
+    segment = ["segment", str(photo)]
+    for line in (["generate", "--classes", "dog", "--method", "seediff"], [*segment, "--method", "diffcut"], segment):
+        assert (
+            main([*line, "--model", str(folder), "--out", str(tmp_path / "out"), "--device", "cpu", "--dry-run"]) == 2
+        )
+        said = capsys.readouterr().err
+        assert "self-attention, and Sana has no maps of it: its self-attention is linear, which has no map" in said

@@ -1,10 +1,8 @@
 """Stable Diffusion 3's narrow twin: joint attention, the picture first, three tokenizers, guidance as two halves."""
 
-import dataclasses
-
 import pytest
 import torch
-from builders.families import SPECS, assert_same_maps, check_refused, generate
+from builders.families import SPECS, assert_same_maps, generate
 from builders.plans import capturing
 from builders.reference_attentions.sd3 import save_sd3
 
@@ -13,7 +11,6 @@ from seediff.config.constants import CaptureConfig, SegmentConfig
 from seediff.config.levels import EVERYTHING, Reads
 from seediff.errors import UserError
 from seediff.models.registry import load_model
-from seediff.prompts.specs import SampleSpec
 from seediff.segments.make import check_fits
 
 CLIP, T5, N = 77, 256, 16 * 16
@@ -42,16 +39,6 @@ def test_words_in_three_tokenizers(model):
         "g",
         "</s>",
     ]
-
-
-def test_shares(model):
-    """Of the whole row, picture and text sum to 1; of each block alone, so does each."""
-    _, whole = generate(model, SPECS[:1], capture=CaptureConfig(normalize=False), steps=1)
-    _, text = generate(model, SPECS[:1], capture=CaptureConfig(normalize=False, text_share="text"), steps=1)
-    dual = {name for name in model.family.layers(model.network) if name.endswith("attn2")}
-    assert dual == {"transformer_blocks.0.attn2"}
-    assert float(whole[0].cross_attention[16, 16].sum(1).max()) < 1
-    torch.testing.assert_close(text[0].cross_attention[16, 16].sum(1), torch.ones(N))
 
 
 def test_text_alone_is_the_same_when_nothing_else_is_captured(model):
@@ -95,50 +82,8 @@ def test_fused_projections_are_refused(tmp_path):
         generate(old, SPECS[:1])
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (
-            {"specs": [SampleSpec(0, ("dog",), "a dog" + " and so on" * 40, 0)]},
-            "the prompt has .* tokens and the model reads 77",
-        ),
-        (
-            {"specs": [SampleSpec(0, ("dog",), "dog " * 70, 0)]},
-            "has 281 tokens and the model reads 256",
-        ),  # of T5; 72 of CLIP's
-    ],
-)
-def test_bad_input(model, options, message):
-    check_refused(model, message, **options)
-
-
 def test_what_a_transformer_has_not(model):
     with pytest.raises(UserError, match="diffcut: divides the features of a UNet's encoder"):
         check_fits(model, SegmentConfig(method="diffcut"), None)
     up = generate(model, SPECS[:1], capture=CaptureConfig(layers="up"))[1][0]
     assert_same_maps(up, generate(model, SPECS[:1])[1][0], 0)
-
-
-def test_a_scheduler_without_noise_levels(model):
-    from types import SimpleNamespace
-
-    pipe = SimpleNamespace(scheduler=SimpleNamespace(), vae_scale_factor=2)
-    other = dataclasses.replace(model, pipe=pipe)
-    from seediff.attention.photograph import check_schedule
-
-    with pytest.raises(UserError, match="has no noise schedule"):
-        check_schedule(other, [100])
-
-
-def test_text_share_is_an_option(folder, tmp_path, capsys):
-    from seediff.cli.commands import main
-
-    line = ["generate", "--model", str(folder), "--classes", "dog", "--out", str(tmp_path / "set"), "--dry-run"]
-    assert main([*line, "--text-share", "text"]) == 0
-    shown = capsys.readouterr().out
-    assert "capture.text_share" in next(line for line in shown.splitlines() if line.startswith("Given: "))
-    assert "Capture: 3 layers of joint attention, 1 layer of self-attention, at L of 16×16" in shown
-    assert "Constants: those of masks were never tuned for Stable Diffusion 3 and 3.5; they are the papers'" in shown
-    assert main(line) == 0
-    assert 'capture.text_share = "text"' not in capsys.readouterr().out
-    assert main([*line, "--text-share", "words"]) == 2

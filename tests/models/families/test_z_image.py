@@ -3,7 +3,7 @@ batch's first half.
 """
 
 import torch
-from builders.families import SPECS, generate, largest_difference, spelled
+from builders.families import SPECS, generate, largest_difference
 
 from seediff.attention.photograph import encode_images
 from seediff.config.constants import CaptureConfig
@@ -26,12 +26,6 @@ def test_what_fills_up_a_batch_is_not_attended_to(model):
     assert maps[0].cross_attention[16, 16].shape[1] == maps[1].cross_attention[16, 16].shape[1] > 64
     assert float(maps[0].cross_attention[16, 16][:, 32:].abs().max()) == 0
     assert float(maps[1].cross_attention[16, 16][:, 32:].min()) > 0
-
-
-def test_words_within_the_template(model):
-    assert spelled(model, SPECS[:2]) == [{"dog": "dog"}, {"cat": "cat", "pottedplant": "potted plant"}]
-    maps = generate(model, [SampleSpec(0, ("dog", "bus"), "user: a dog and a bus", 0)])[1][0]
-    assert [len(columns) for columns in maps.words.values()] == [3, 1]
 
 
 def test_the_network_predicts_picture_less_noise(model):

@@ -14,7 +14,7 @@ FILES = (
     "z_image.Z_IMAGE", "chroma.CHROMA", "qwen_image.QWEN_IMAGE", "ernie_image.ERNIE_IMAGE", "lumina2.LUMINA2",
     "sana.SANA",
 )  # fmt: skip
-"""`file.NAME` of every family, in the order in which they are listed and looked through."""
+"""`file.NAME` of every family, in the order of lists."""
 
 REFUSED = {
     "StableDiffusionXLImg2ImgPipeline": "it refines pictures and draws none from words; name the base model",

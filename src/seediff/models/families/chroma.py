@@ -9,46 +9,30 @@ padding.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .base import T5, T5_TOKENIZER, Condition, Family, Reader
-from .flux import FLUX, T5_TOKENS, Flux, pack, positions, unpack
+from .base import T5, T5_TOKENIZER, Condition, Family
+from .flux import FLUX, Flux, ids
 
 if TYPE_CHECKING:
     import torch
 
 
 class ChromaFamily(Flux):
-    def unguided(self, config: Mapping[str, Any], name: str) -> bool:
-        return Family.unguided(self, config, name)
-
-    def guided(self, pipe: Any, guidance_scale: float) -> bool:
-        return guidance_scale > 1
-
-    def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        return (Reader("tokenizer", pipe.tokenizer, T5_TOKENS),)
+    unguided, guided, readers = Family.unguided, Family.guided, Family.readers
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states, _, mask, *_ = pipe.encode_prompt(list(prompts), device=device, do_classifier_free_guidance=False)
         return {"encoder_hidden_states": states, "attention_mask": mask}
 
-    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+    def inputs(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
         import torch
 
-        states, mask = condition["encoder_hidden_states"], condition["attention_mask"]
-        packed, (height, width) = pack(latents)
-        predicted = pipe.transformer(
-            hidden_states=packed,
-            timestep=latents.new_full((len(latents),), timestep / self.LEVELS),
-            encoder_hidden_states=states,
-            txt_ids=latents.new_zeros(states.shape[1], 3),
-            img_ids=positions(latents, height, width),
-            attention_mask=torch.cat([mask, mask.new_ones(len(mask), packed.shape[1])], 1),
-            return_dict=False,
-        )[0]
-        return unpack(predicted, height, width)
+        mask = condition["attention_mask"]
+        whole = torch.cat([mask, mask.new_ones(len(mask), size[0] * size[1])], 1)
+        return {"attention_mask": whole, **ids(latents, size, condition)}
 
 
 CHROMA = ChromaFamily(

@@ -8,10 +8,10 @@ prompt before it is read: it is not used, since words could be lost.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, Drawing, FlowMatching, Joint, Reader
+from .base import Condition, Config, Drawing, FlowMatching, Joint
 from .flux2 import normed_latents
 
 if TYPE_CHECKING:
@@ -19,24 +19,16 @@ if TYPE_CHECKING:
 
 TEXT_TOKENS = 512
 """Maximum number of tokens that are read here; the pipeline sets no limit."""
-IMAGE_SIDE = 1024
-"""The pipeline's default image side in pixels; the network's configuration has none."""
 EPSILON = 1e-5
 """Added to the variance of latents, as in the pipeline, whatever the autoencoder's configuration says."""
 
 
 class ErnieImage(FlowMatching):
-    def factor(self, vae: Mapping[str, Any]) -> int:
+    def factor(self, vae: Config) -> int:
         return 2 ** len(vae["block_out_channels"])  # includes the packing of 2 × 2 latents
-
-    def image_side(self, factor: int, config: Mapping[str, Any]) -> int:
-        return IMAGE_SIDE
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
         return {**super().call(pipe, drawing), "use_pe": False}
-
-    def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        return (Reader("tokenizer", pipe.tokenizer, TEXT_TOKENS),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states = pipe.encode_prompt(list(prompts), device)
@@ -47,10 +39,6 @@ class ErnieImage(FlowMatching):
     def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
         packed, size = normed_latents(pipe.vae, pixels, EPSILON)
         return packed.transpose(1, 2).unflatten(2, size)
-
-    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
-        level = latents.new_full((len(latents),), timestep)
-        return pipe.transformer(hidden_states=latents, timestep=level, **condition, return_dict=False)[0]
 
 
 def _rotate(states: Any, rotary: Any) -> Any:
@@ -80,6 +68,7 @@ ERNIE_IMAGE = ErnieImage(
     attention="self_attention",
     depth={"num_layers": ("joint",)},
     text_columns=TEXT_TOKENS,
+    side=1024,
     steps=50,
     guidance_scale=4.0,
     quick_steps=8,

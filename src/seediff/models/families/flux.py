@@ -14,7 +14,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .base import CLIP, CLIP_TOKENIZER, T5, T5_TOKENIZER, Condition, FlowMatching, Joint, Reader
+from .base import CLIP, CLIP_TOKENIZER, T5, T5_TOKENIZER, Condition, Config, FlowMatching, Joint
+from .readers import Reader
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,24 @@ PHOTOGRAPHS = 1.0
 """The network's guidance input for photographs: no guidance."""
 
 
-class Flux(FlowMatching):
+class Packed(FlowMatching):
+    """Families whose latents are packed, 2 × 2 to a position."""
+
+    def pixels(self, factor: int, config: Config) -> int:
+        return factor * PACKED
+
+    def inputs(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
+        """The network's inputs beside packed latents of `size` positions, time and condition."""
+        raise NotImplementedError
+
+    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+        packed, size = pack(latents)
+        level = latents.new_full((len(latents),), timestep / self.LEVELS)
+        given = {**condition, **self.inputs(pipe, latents, size, condition)}
+        return unpack(pipe.transformer(hidden_states=packed, timestep=level, **given, return_dict=False)[0], *size)
+
+
+class Flux(Packed):
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         batch, positions, _ = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
         height, width = _sides(kwargs["img_ids"])  # their number does not give the shape
@@ -38,10 +56,7 @@ class Flux(FlowMatching):
             )
         return batch, height, width
 
-    def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
-        return factor * PACKED
-
-    def unguided(self, config: Mapping[str, Any], name: str) -> bool:
+    def unguided(self, config: Config, name: str) -> bool:
         return not config.get("guidance_embeds", False)
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
@@ -57,19 +72,10 @@ class Flux(FlowMatching):
         states, pooled, _ = pipe.encode_prompt(list(prompts), device=device)
         return {"encoder_hidden_states": states, "pooled_projections": pooled}
 
-    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
-        network = pipe.transformer
-        packed, (height, width) = pack(latents)
-        predicted = network(
-            hidden_states=packed,
-            timestep=latents.new_full((len(latents),), timestep / self.LEVELS),
-            guidance=latents.new_full((len(latents),), PHOTOGRAPHS) if network.config.guidance_embeds else None,
-            txt_ids=latents.new_zeros(condition["encoder_hidden_states"].shape[1], 3),
-            img_ids=positions(latents, height, width),
-            **condition,
-            return_dict=False,
-        )[0]
-        return unpack(predicted, height, width)
+    def inputs(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
+        embeds = pipe.transformer.config.guidance_embeds
+        guidance = latents.new_full((len(latents),), PHOTOGRAPHS) if embeds else None
+        return {"guidance": guidance, **ids(latents, size, condition)}
 
 
 @lru_cache(maxsize=1)
@@ -92,12 +98,12 @@ def unpack(packed: torch.Tensor, height: int, width: int) -> torch.Tensor:
     return blocks.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
 
 
-def positions(latents: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """(h·w, 3): 0, row, column."""
-    ids = latents.new_zeros(height, width, 3)
-    ids[..., 1] += latents.new_tensor(range(height))[:, None]
-    ids[..., 2] += latents.new_tensor(range(width))
-    return ids.flatten(0, 1)
+def ids(latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, torch.Tensor]:
+    """The places of the text (T, 3), all 0, and of the picture (h·w, 3): 0, row, column."""
+    import torch
+
+    picture = torch.cartesian_prod(*(latents.new_tensor(range(side)) for side in (1, *size)))
+    return {"txt_ids": latents.new_zeros(condition["encoder_hidden_states"].shape[1], 3), "img_ids": picture}
 
 
 def _rotate(states: Any, rotary: Any) -> Any:

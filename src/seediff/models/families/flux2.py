@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .base import Condition, Drawing, FlowMatching, Reader, chat_prompt
-from .flux import FLUX, PACKED, PHOTOGRAPHS, pack, unpack
+from .base import Condition, Config, Drawing
+from .flux import FLUX, PHOTOGRAPHS, Packed, pack, unpack
+from .readers import Reader, chat_prompt
 
 if TYPE_CHECKING:
     import torch
@@ -25,21 +26,15 @@ TEXT_TOKENS = 512
 """Maximum number of tokens that the pipeline reads by default, including its template and padding."""
 
 
-class Flux2(FlowMatching):
+class Flux2(Packed):
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
         image, row, column, _ = kwargs["img_ids"][0, -1].tolist()  # of the last position: positions are in row order
         if image:
-            raise UserError(
-                "the network is shown other images beside the one it draws (image=…): attention to these is not"
-                " captured"
-            )
+            raise UserError("the network is shown other images (image=…): attention to these is not captured")
         return len(hidden), int(row) + 1, int(column) + 1
 
-    def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
-        return factor * PACKED
-
-    def unguided(self, config: Mapping[str, Any], name: str) -> bool:
+    def unguided(self, config: Config, name: str) -> bool:
         return not config.get("guidance_embeds", True)
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
@@ -56,10 +51,7 @@ class Flux2(FlowMatching):
 
         tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder / "tokenizer"))
         if tokenizer.chat_template is None:
-            raise UserError(
-                f"{folder / 'tokenizer'}: has no chat_template.jinja, by which {self.title} reads a prompt; get that"
-                " folder again"
-            )
+            raise UserError(folder / "tokenizer", "has no chat_template.jinja", "get that folder again")
         return {"tokenizer": tokenizer}
 
     def render(self, pipe: Any, prompt: str) -> str:
@@ -79,7 +71,7 @@ class Flux2(FlowMatching):
                 end=TEXT_TOKENS if tokenizer.padding_side == "left" else None,
                 wrap=partial(chat_prompt, partial(self.render, pipe)),
                 adds_tokens=False,
-                convert=_without_pictures,
+                convert=lambda prompt: prompt.replace("[IMG]", ""),
             ),
         )
 
@@ -91,23 +83,13 @@ class Flux2(FlowMatching):
         packed, (height, width) = normed_latents(pipe.vae, pixels, pipe.vae.config.batch_norm_eps)
         return unpack(packed, height, width)
 
-    def told_guidance(self, pipe: Any, latents: torch.Tensor) -> torch.Tensor | None:
-        """The network's guidance input for photographs."""
-        return latents.new_full((len(latents),), PHOTOGRAPHS)
-
-    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
-        packed, (height, width) = pack(latents)
+    def inputs(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
         batch, columns = condition["encoder_hidden_states"].shape[:2]
-        predicted = pipe.transformer(
-            hidden_states=packed,
-            timestep=latents.new_full((batch,), timestep / self.LEVELS),
-            guidance=self.told_guidance(pipe, latents),
-            txt_ids=positions(batch, (1, 1, columns), latents.device),
-            img_ids=positions(batch, (height, width, 1), latents.device),
-            **condition,
-            return_dict=False,
-        )[0]
-        return unpack(predicted, height, width)
+        return {
+            "guidance": latents.new_full((batch,), PHOTOGRAPHS) if self.distilled else None,
+            "txt_ids": positions(batch, (1, 1, columns), latents.device),
+            "img_ids": positions(batch, (*size, 1), latents.device),
+        }
 
 
 def normed_latents(vae: Any, pixels: torch.Tensor, epsilon: float) -> tuple[torch.Tensor, tuple[int, int]]:
@@ -116,10 +98,6 @@ def normed_latents(vae: Any, pixels: torch.Tensor, epsilon: float) -> tuple[torc
     packed, size = pack(vae.encode(pixels).latent_dist.mean)
     mean, variance = (values.to(packed) for values in (vae.bn.running_mean, vae.bn.running_var))
     return (packed - mean) / (variance + epsilon).sqrt(), size
-
-
-def _without_pictures(prompt: str) -> str:
-    return prompt.replace("[IMG]", "")
 
 
 def positions(batch: int, sides: tuple[int, int, int], device: torch.device) -> torch.Tensor:

@@ -4,23 +4,23 @@ base models predict in two calls, always against the empty prompt; the others ar
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .base import QWEN_TOKENIZER, Family, qwen_chat
+from .base import QWEN_TOKENIZER, Config, Family, last_part
 from .flux2 import FLUX2, Flux2
+from .readers import qwen_chat
 
 DISTILLED = re.compile(r"klein-\d+b", re.IGNORECASE)
 """Matches names of the distilled models, such as FLUX.2-klein-4B; the others are called like FLUX.2-klein-base-4B."""
 
 
 class Klein(Flux2):
-    def unguided(self, config: Mapping[str, Any], name: str) -> bool:
+    def unguided(self, config: Config, name: str) -> bool:
         return (
             bool(config.get("is_distilled"))
-            or DISTILLED.search(re.split(r"[/\\]", name.rstrip("/\\"))[-1]) is not None
+            or DISTILLED.search(last_part(name)) is not None
             or Family.unguided(self, config, name)
         )
 
@@ -41,21 +41,13 @@ class Klein(Flux2):
     def render(self, pipe: Any, prompt: str) -> str:
         return qwen_chat(pipe.tokenizer, False, prompt)
 
-    def told_guidance(self, pipe: Any, latents: Any) -> None:
-        return None
-
 
 FLUX2_KLEIN = Klein(
-    title="FLUX.2 klein",
-    pipelines=("Flux2KleinPipeline",),
-    class_name=FLUX2.class_name,
-    conditional="first call",
-    streams=FLUX2.streams,
-    depth=FLUX2.depth,
-    text_columns=FLUX2.text_columns,
-    latent_side=FLUX2.latent_side,
-    steps=50,
-    guidance_scale=4.0,
-    text={"text_encoder": ("Qwen3ForCausalLM", "Qwen3Model"), "tokenizer": QWEN_TOKENIZER},
-    autoencoders=FLUX2.autoencoders,
+    **vars(FLUX2)
+    | {
+        "title": "FLUX.2 klein",
+        "pipelines": ("Flux2KleinPipeline",),
+        "distilled": False,
+        "text": {"text_encoder": ("Qwen3ForCausalLM", "Qwen3Model"), "tokenizer": QWEN_TOKENIZER},
+    }
 )

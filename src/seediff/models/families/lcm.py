@@ -4,25 +4,22 @@ distillation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ...errors import UserError
-from .base import Drawing
+from .base import Config, Drawing
 from .unet import SD, UNet
 
 
 class Consistency(UNet):
-    def unguided(self, config: Mapping[str, Any], name: str) -> bool:
+    def unguided(self, config: Config, name: str) -> bool:
         return False
 
-    def check_guidance(self, config: Mapping[str, Any], name: str, guidance_scale: float) -> None:
+    def check_guidance(self, config: Config, name: str, guidance_scale: float) -> None:
         """Raise UserError for a UNet without a guidance input, which the pipeline needs."""
         if config.get("time_cond_proj_dim") is None:
-            raise UserError(
-                f"model '{name}': its unet has no time_cond_proj_dim and cannot be told the guidance, as a"
-                " LatentConsistencyModelPipeline does; save it as a StableDiffusionPipeline"
-            )
+            problem = "has no time_cond_proj_dim, by which an LCM is told the guidance"
+            raise UserError(f"model '{name}': its unet {problem}; save it as a StableDiffusionPipeline")
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
         return False
@@ -44,16 +41,5 @@ class Consistency(UNet):
         return {**arguments, "guidance_scale": max(drawing.guidance_scale, 1.0)}
 
 
-LCM = Consistency(
-    title="LCM",
-    pipelines=("LatentConsistencyModelPipeline",),
-    network="unet",
-    class_name="UNet2DConditionModel",
-    weights=SD.weights,
-    steps=4,
-    guidance_scale=8.5,
-    distilled=True,
-    reads_embeddings=True,
-    loading=SD.loading,
-    text=SD.text,
-)
+OWN = {"title": "LCM", "pipelines": ("LatentConsistencyModelPipeline",), "fitted": True, "distilled": True}
+LCM = Consistency(**vars(SD) | OWN | {"steps": 4, "guidance_scale": 8.5})

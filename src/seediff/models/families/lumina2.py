@@ -9,11 +9,12 @@ instead of noise, and it predicts picture minus noise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, FlowMatching, Joint, Reader
+from .base import Condition, FlowMatching, Joint
+from .readers import Reader
 
 if TYPE_CHECKING:
     import torch
@@ -23,9 +24,6 @@ TEXT_TOKENS = 256
 
 
 class Lumina2(FlowMatching):
-    def largest(self, factor: int, config: Mapping[str, Any]) -> int | None:
-        return min(map(int, config["axes_lens"][1:])) * self.multiple(factor, config)
-
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (Reader("tokenizer", pipe.tokenizer, TEXT_TOKENS, wrap=partial(_instructed, pipe.system_prompt)),)
 

@@ -5,10 +5,12 @@ padding is masked.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import T5, T5_TOKENIZER, Condition, Drawing, Family, Layer, Projections, Reader, refuse_adapters
+from .base import T5, T5_TOKENIZER, Condition, Config, Drawing, Family, Layer, Projections, refuse_adapters
+from .readers import Reader, stripped
 
 if TYPE_CHECKING:
     import torch
@@ -16,11 +18,6 @@ if TYPE_CHECKING:
 T5_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
 """Pipeline class → the maximum number of tokens that it and classes derived from it read by default; other classes read
 the larger number."""
-
-
-def _tokens(pipeline: type) -> int:
-    names = [kind.__name__ for kind in pipeline.__mro__]
-    return next((T5_TOKENS[name] for name in names if name in T5_TOKENS), max(T5_TOKENS.values()))
 
 
 class PixArt(Family):
@@ -35,18 +32,16 @@ class PixArt(Family):
     def columns(self, pipeline: str) -> int:
         return T5_TOKENS.get(pipeline, max(T5_TOKENS.values()))
 
-    def multiple(self, factor: int, config: Mapping[str, Any]) -> int:
+    def multiple(self, factor: int, config: Config) -> int:
         """Whole patches; the pipeline also requires multiples of 8."""
         return math.lcm(8, super().multiple(factor, config))
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
-        """Draws at the requested size, with the prompt as given."""
-        arguments = super().call(pipe, drawing)
-        negative = arguments["negative_prompt"] or ""  # the pipeline takes no None
-        return {**arguments, "negative_prompt": negative, "clean_caption": False, "use_resolution_binning": False}
+        return as_given(super().call(pipe, drawing))
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        return (Reader("tokenizer", pipe.tokenizer, _tokens(type(pipe)), wrap=_as_read, convert=str.lower),)
+        tokens = min(self.columns(kind.__name__) for kind in type(pipe).__mro__)
+        return (Reader("tokenizer", pipe.tokenizer, tokens, wrap=partial(stripped, ""), convert=str.lower),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states, mask, *_ = pipe.encode_prompt(
@@ -66,9 +61,10 @@ class PixArt(Family):
         return predicted[:, : latents.shape[1]]  # a learnt variance may follow
 
 
-def _as_read(prompt: str) -> tuple[str, int]:
-    """`Reader.wrap`: the pipeline strips blanks around the prompt."""
-    return prompt.strip(), len(prompt.lstrip()) - len(prompt)
+def as_given(call: dict[str, Any]) -> dict[str, Any]:
+    """The arguments for a pipeline that is to draw at the requested size, with the prompt as given."""
+    negative = call["negative_prompt"] or ""  # the pipeline takes no None
+    return {**call, "negative_prompt": negative, "clean_caption": False, "use_resolution_binning": False}
 
 
 PIXART = PixArt(

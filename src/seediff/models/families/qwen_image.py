@@ -13,8 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Reader
-from .flux import PACKED, pack, unpack
+from .base import QWEN_TOKENIZER, Condition, Config, Drawing, Joint
+from .flux import Packed
+from .readers import Reader
 
 if TYPE_CHECKING:
     import torch
@@ -23,22 +24,16 @@ TEXT_TOKENS = 512
 """Maximum number of tokens after the template's beginning that the pipeline passes to the network by default."""
 
 
-class QwenImage(FlowMatching):
+class QwenImage(Packed):
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         first = kwargs["img_shapes"][0]
         (_, height, width), *others = first if isinstance(first, list) else [first]
         if others:
-            raise UserError(
-                "the network was given several pictures at once (as pipelines that edit are): attention to these is not"
-                " told apart"
-            )
+            raise UserError("the network is given several pictures (editing): attention to these is not told apart")
         return len(kwargs["hidden_states"]), height, width
 
-    def factor(self, vae: Mapping[str, Any]) -> int:
+    def factor(self, vae: Config) -> int:
         return 2 ** len(vae["temperal_downsample"])
-
-    def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
-        return factor * PACKED
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
         """Guidance is `true_cfg_scale`; `guidance_scale` is for models that take the scale as an input, of which there
@@ -48,25 +43,16 @@ class QwenImage(FlowMatching):
         return {**arguments, "guidance_scale": None, "true_cfg_scale": drawing.guidance_scale}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        cut = pipe.prompt_template_encode_start_idx
-        return (
-            Reader(
-                "tokenizer",
-                pipe.tokenizer,
-                cut + TEXT_TOKENS,
-                first=-cut,
-                wrap=partial(_templated, pipe.prompt_template_encode),
-            ),
-        )
+        cut, wrap = pipe.prompt_template_encode_start_idx, partial(_templated, pipe.prompt_template_encode)
+        return (Reader("tokenizer", pipe.tokenizer, cut + TEXT_TOKENS, first=-cut, wrap=wrap),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         import torch
 
         states, mask = pipe.encode_prompt(list(prompts), device=device, max_sequence_length=TEXT_TOKENS)
-        everything = torch.ones(
-            states.shape[:2], dtype=torch.bool, device=states.device
-        )  # the pipeline's None means: no padding
-        return {"encoder_hidden_states": states, "encoder_hidden_states_mask": everything if mask is None else mask}
+        if mask is None:  # no padding
+            mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
+        return {"encoder_hidden_states": states, "encoder_hidden_states_mask": mask}
 
     def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
         """The autoencoder takes a picture as a video of one frame."""
@@ -77,16 +63,8 @@ class QwenImage(FlowMatching):
         )
         return ((encoded - mean) / deviation).squeeze(2)
 
-    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
-        packed, (height, width) = pack(latents)
-        predicted = pipe.transformer(
-            hidden_states=packed,
-            timestep=latents.new_full((len(latents),), timestep / self.LEVELS),
-            img_shapes=[[(1, height, width)]] * len(latents),
-            **condition,
-            return_dict=False,
-        )[0]
-        return unpack(predicted, height, width)
+    def inputs(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
+        return {"img_shapes": [[(1, *size)]] * len(latents)}
 
 
 def _templated(template: str, prompt: str) -> tuple[str, int]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, Drawing, FlowMatching, Layer, Projections, Reader
+from .base import Condition, Config, Drawing, FlowMatching, Layer, Projections
+from .pixart import as_given
+from .readers import Reader, stripped
 
 if TYPE_CHECKING:
     import torch
@@ -30,38 +32,22 @@ class SanaFamily(FlowMatching):
             layers[f"transformer_blocks.{number}.attn2"] = Projections("cross", query, key)
         return layers
 
-    def factor(self, vae: Mapping[str, Any]) -> int:
+    def factor(self, vae: Config) -> int:
         return 2 ** (len(vae["encoder_block_out_channels"]) - 1)
 
-    def multiple(self, factor: int, config: Mapping[str, Any]) -> int:
+    def multiple(self, factor: int, config: Config) -> int:
         """Whole patches; the pipeline also requires multiples of 32."""
         return math.lcm(32, super().multiple(factor, config))
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
-        """Draws at the requested size, with the prompt as given."""
-        arguments = super().call(pipe, drawing)
-        return {
-            **arguments,
-            "negative_prompt": arguments["negative_prompt"] or "",
-            "clean_caption": False,
-            "use_resolution_binning": False,
-        }
+        return as_given(super().call(pipe, drawing))
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         text = "\n".join(_instruction(pipe))
-        cut = (
-            len(pipe.tokenizer.encode(text)) - 2
-        )  # like the pipeline: no start token, and no blank, which joins the prompt's first token
-        return (
-            Reader(
-                "tokenizer",
-                pipe.tokenizer,
-                cut + TEXT_TOKENS,
-                first=-cut,
-                wrap=partial(_as_read, text),
-                convert=str.lower,
-            ),
-        )
+        # like the pipeline: without the start token, and the blank, which joins the prompt's first token
+        cut = len(pipe.tokenizer.encode(text)) - 2
+        wrap = partial(stripped, text)
+        return (Reader("tokenizer", pipe.tokenizer, cut + TEXT_TOKENS, first=-cut, wrap=wrap, convert=str.lower),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states, mask, *_ = pipe.encode_prompt(
@@ -87,11 +73,6 @@ class SanaFamily(FlowMatching):
 def _instruction(pipe: Any) -> list[str]:
     """The pipeline's default instruction."""
     return list(inspect.signature(type(pipe).__call__).parameters["complex_human_instruction"].default)
-
-
-def _as_read(instruction: str, prompt: str) -> tuple[str, int]:
-    """`Reader.wrap`: the pipeline strips blanks around the prompt."""
-    return instruction + prompt.strip(), len(instruction) + len(prompt.lstrip()) - len(prompt)
 
 
 SANA = SanaFamily(

@@ -8,8 +8,8 @@ in their first blocks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from ..groups import block_count
 from .base import (
@@ -19,16 +19,14 @@ from .base import (
     T5,
     T5_TOKENIZER,
     Condition,
+    Config,
     FlowMatching,
     Joint,
     Layer,
     LayerKind,
-    Reader,
     refuse_adapters,
 )
-
-if TYPE_CHECKING:
-    import torch
+from .readers import Reader
 
 T5_TOKENS = 256
 """Maximum number of T5 tokens that the pipeline reads by default."""
@@ -45,13 +43,13 @@ class MMDiT(FlowMatching):
                 layers[f"{name}2"] = _joint(block.attn2, text=False)
         return layers
 
-    def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
+    def blocks(self, config: Config) -> Sequence[Sequence[LayerKind]]:
         dual = config.get("dual_attention_layers", ())
         return [
             ("joint", "self") if number in dual else ("joint",) for number in range(block_count(config, "num_layers"))
         ]
 
-    def largest(self, factor: int, config: Mapping[str, Any]) -> int | None:
+    def largest(self, factor: int, config: Config) -> int | None:
         return int(config["pos_embed_max_size"]) * self.multiple(factor, config)
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
@@ -65,10 +63,6 @@ class MMDiT(FlowMatching):
         texts = list(prompts)
         states, _, pooled, _ = pipe.encode_prompt(texts, texts, texts, device=device, do_classifier_free_guidance=False)
         return {"encoder_hidden_states": states, "pooled_projections": pooled}
-
-    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
-        level = latents.new_full((len(latents),), timestep)
-        return pipe.transformer(hidden_states=latents, timestep=level, **condition, return_dict=False)[0]
 
 
 def _joint(attention: Any, *, text: bool) -> Joint:

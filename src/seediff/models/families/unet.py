@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
 from ..groups import Layers, block_numbers
-from .base import CLIP, CLIP_TOKENIZER, Condition, Family, Layer, LayerKind, Projections, Reader, refuse_adapters
+from .base import CLIP, CLIP_TOKENIZER, Condition, Config, Family, Layer, LayerKind, Projections, refuse_adapters
+from .readers import Reader
 
 if TYPE_CHECKING:
     import torch
@@ -25,12 +26,10 @@ class UNet(Family):
             for name, attention in attention_layers(network).items()
         }
 
-    def levels(self, config: Mapping[str, Any], group: Layers = "all") -> tuple[int, ...]:
+    def levels(self, config: Config, group: Layers = "all") -> tuple[int, ...]:
         return levels_of(config, group)
 
-    def layer_counts(
-        self, config: Mapping[str, Any], group: Layers = "all", level: int | None = None
-    ) -> Mapping[LayerKind, int]:
+    def layer_counts(self, config: Config, group: Layers = "all", level: int | None = None) -> Mapping[LayerKind, int]:
         """Every transformer layer of a block has one of each kind."""
         counts = transformer_layers(config, group)
         count = sum(counts.values()) if level is None else counts.get(level, 0)
@@ -40,7 +39,7 @@ class UNet(Family):
     def groups(self) -> tuple[Layers, ...]:
         return ("all", "up", "down", "last")
 
-    def fit_group(self, config: Mapping[str, Any], layers: Layers) -> Layers:
+    def fit_group(self, config: Config, layers: Layers) -> Layers:
         if block_numbers(layers) is not None:
             problem = f"{layers}: blocks are a transformer's, and this model has a UNet"
             raise UserError("capture.layers", problem, "use all, up, down or last")
@@ -53,7 +52,7 @@ class UNet(Family):
         batch, _, height, width = (kwargs["sample"] if "sample" in kwargs else args[0]).shape
         return batch, height, width
 
-    def multiple(self, factor: int, config: Mapping[str, Any]) -> int:
+    def multiple(self, factor: int, config: Config) -> int:
         """Every level of the UNet halves the latent evenly; the pipeline also requires multiples of 8."""
         return math.lcm(8, factor * 2 ** (len(config["down_block_types"]) - 1))
 
@@ -72,22 +71,18 @@ class UNet(Family):
 
 
 def no_guidance(pipe: Any, latents: torch.Tensor) -> torch.Tensor | None:
-    """(B, D) embedding of no guidance, for photographs with a UNet that takes the guidance scale as an input (LCM);
-    None for other UNets."""
+    """(B, D) embedding of no guidance, for a UNet that takes the guidance scale as an input (LCM); else None."""
     import torch
 
     width = pipe.unet.config.time_cond_proj_dim
     if width is None:
         return None
-    return pipe.get_guidance_scale_embedding(torch.zeros(len(latents)), embedding_dim=width).to(
-        latents
-    )  # embeds the scale − 1
+    embedded = pipe.get_guidance_scale_embedding(torch.zeros(len(latents)), embedding_dim=width)  # of the scale − 1
+    return embedded.to(latents)
 
 
 def clip_reader(pipe: Any, part: str) -> Reader:
-    """The reader of one of a pipeline's CLIP tokenizers. Tokens that were added to the tokenizer are a textual
-    inversion's.
-    """
+    """The reader of a CLIP tokenizer. Tokens that were added to it are a textual inversion's."""
     tokenizer = getattr(pipe, part)
     inverted = len(tokenizer.get_added_vocab()) > len(set(tokenizer.all_special_tokens))
     convert = partial(pipe.maybe_convert_prompt, tokenizer=tokenizer) if inverted else None
@@ -95,92 +90,62 @@ def clip_reader(pipe: Any, part: str) -> Reader:
 
 
 def attention_layers(unet: Any, layers: Layers = "all") -> dict[str, Any]:
-    """The UNet's attention modules by name, in order of their names; all groups include the middle block.
-
-    Raises UserError for attention whose probabilities are more than softmax(QKᵀ) of `to_q` and `to_k`.
-    """
+    """The UNet's attention modules by name. Raises UserError for attention whose probabilities are more than
+    softmax(QKᵀ) of `to_q` and `to_k`."""
     modules = {}
     for name in layers_in([key.removesuffix(".processor") for key in unet.attn_processors], layers):
-        attention = unet.get_submodule(name)
-        if attention.added_kv_proj_dim is not None or attention.norm_q is not None or attention.norm_k is not None:
-            raise UserError(
-                f"attention of {name} has added or normalised queries or keys, which capture does not support; use SD"
-                " 1.x or 2.x"
-            )
+        modules[name] = attention = unet.get_submodule(name)
+        if any(part is not None for part in (attention.added_kv_proj_dim, attention.norm_q, attention.norm_k)):
+            raise UserError(f"attention of {name} has added or normalised queries or keys; use SD 1.x or 2.x")
         refuse_adapters(name, attention)
-        modules[name] = attention
     return modules
 
 
 def layers_in(names: Sequence[str], layers: Layers) -> list[str]:
-    """The attention modules in a group of a UNet's layers; the middle block is in every group. names: all attention
-    modules of the UNet.
-    """
+    """The names, of all attention modules of a UNet, in a group. The middle block is in every group."""
     if layers == "all":
         return list(names)
     side = [name for name in names if name.startswith(("up" if layers == "last" else layers, "mid"))]
     if layers != "last":
         return side
-    places = {name: _place(name) for name in side}
+    places = [name.partition(".attentions.") for name in side]  # (block, "", "0.transformer_blocks.0.attn1")
+    numbers = [int(rest.partition(".")[0]) for _, _, rest in places]
     last: dict[str, int] = {}
-    for block, number in places.values():
+    for (block, *_), number in zip(places, numbers, strict=True):
         last[block] = max(number, last.get(block, 0))
-    return [name for name, (block, number) in places.items() if number == last[block]]
+    return [n for n, (block, *_), number in zip(side, places, numbers, strict=True) if number == last[block]]
 
 
-def _place(name: str) -> tuple[str, int]:
-    """(the block of an attention module, the number of its layer in that block)."""
-    block, _, rest = name.partition(".attentions.")
-    return block, int(rest.partition(".")[0])
+def levels_of(unet: Config, layers: Layers = "all") -> tuple[int, ...]:
+    """Divisors of L at which a UNet with this config.json has attention, finest first."""
+    return tuple(sorted(level for level, count in transformer_layers(unet, layers).items() if count))
 
 
-def levels_of(unet: Mapping[str, Any], layers: Layers = "all") -> tuple[int, ...]:
-    """Divisors of L at which a UNet of this configuration (UNet2DConditionModel's config.json) has attention, finest
-    first.
-
-    Self- and cross-attention come in pairs, so both have the same levels. All groups include the middle block.
-    """
-    down, up = list(unet["down_block_types"]), list(unet["up_block_types"])
-    coarsest = 2 ** (len(down) - 1)
-    levels = {coarsest} if "CrossAttn" in (unet.get("mid_block_type", "UNetMidBlock2DCrossAttn") or "") else set()
-    if layers in ("all", "down"):
-        levels |= {2**i for i, block in enumerate(down) if "CrossAttn" in block}
-    if layers != "down":
-        levels |= {coarsest // 2**i for i, block in enumerate(up) if "CrossAttn" in block}
-    return tuple(sorted(levels))
-
-
-def transformer_layers(unet: Mapping[str, Any], layers: Layers = "all") -> Mapping[int, int]:
-    """Divisor of L → the number of transformer layers there, in a UNet of this configuration (UNet2DConditionModel's
-    config.json). Each has one self- and one cross-attention; the middle block's are in every group.
-
-    `transformer_layers_per_block`, if it is a single number, counts `layers_per_block` times in a block on the way down
-    and once more in a block on the way up.
-    """
-    down, up = list(unet["down_block_types"]), list(unet["up_block_types"])
+def transformer_layers(unet: Config, layers: Layers = "all") -> Mapping[int, int]:
+    """Divisor of L → the number of transformer layers there, in a UNet with this config.json; each has one self- and
+    one cross-attention. `transformer_layers_per_block`, if it is a single number, counts `layers_per_block` times in a
+    block on the way down and once more in a block on the way up."""
+    down, up = unet["down_block_types"], unet["up_block_types"]
     coarsest = 2 ** (len(down) - 1)
 
-    def each(value: Any) -> list[Any]:
+    def each(name: str, default: int) -> list[Any]:
+        value = unet.get(name, default)
         return list(value) if isinstance(value, list | tuple) else [value] * len(down)
 
-    def all_of(depth: Any, times: int) -> int:
-        return sum(depth) if isinstance(depth, list | tuple) else depth * times
+    def depths_of(depth: Any, times: int) -> list[int]:
+        return list(depth) if isinstance(depth, list | tuple) else [depth] * times
 
-    def ends(depth: Any, at: int) -> int:
-        return depth[at] if isinstance(depth, list | tuple) else depth
-
-    times = each(unet["layers_per_block"])
-    depths = each(unet.get("transformer_layers_per_block", 1))
+    times, depths = each("layers_per_block", 2), each("transformer_layers_per_block", 1)
     backwards = unet.get("reverse_transformer_layers_per_block") or depths[::-1]
     counts: Counter[int] = Counter()
     if "CrossAttn" in (unet.get("mid_block_type", "UNetMidBlock2DCrossAttn") or ""):
-        counts[coarsest] += ends(depths[-1], 0)
+        counts[coarsest] += depths_of(depths[-1], 1)[0]
     for number, (block, depth, time) in enumerate(zip(down, depths, times, strict=True)):
         if layers in ("all", "down") and "CrossAttn" in block:
-            counts[2**number] += all_of(depth, time)
+            counts[2**number] += sum(depths_of(depth, time))
     for number, (block, depth, time) in enumerate(zip(up, backwards, times[::-1], strict=True)):
         if layers != "down" and "CrossAttn" in block:
-            counts[coarsest // 2**number] += ends(depth, -1) if layers == "last" else all_of(depth, time + 1)
+            counts[coarsest // 2**number] += sum(depths_of(depth, time + 1)[-1 if layers == "last" else 0 :])
     return counts
 
 

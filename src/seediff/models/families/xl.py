@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .base import CLIP, CLIP_PROJECTED, CLIP_TOKENIZER, Condition, Drawing, Reader
+from .base import CLIP, CLIP_PROJECTED, CLIP_TOKENIZER, Condition, Drawing
+from .readers import Reader
 from .unet import UNet, clip_reader, no_guidance
 
 if TYPE_CHECKING:

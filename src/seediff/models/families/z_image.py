@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Layer, Reader, chat_prompt, qwen_chat
+from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Layer
+from .readers import Reader, chat_prompt, qwen_chat
 
 if TYPE_CHECKING:
     import torch
@@ -20,8 +21,6 @@ CAPTION_TOKENS = 512
 """Maximum number of tokens that the pipeline reads by default, including its template."""
 FILLED = 32
 """Picture and caption are padded to a multiple of this many positions."""
-IMAGE_SIDE = 1024
-"""The pipeline's default image side in pixels; the network's configuration has none."""
 
 
 class ZImage(FlowMatching):
@@ -47,18 +46,10 @@ class ZImage(FlowMatching):
         height, width = pictures[0].shape[-2:]
         return len(pictures), height // self.patch, width // self.patch
 
-    def image_side(self, factor: int, config: Mapping[str, Any]) -> int:
-        return IMAGE_SIDE
-
-    def largest(self, factor: int, config: Mapping[str, Any]) -> int | None:
-        return min(map(int, config["axes_lens"][1:])) * self.multiple(factor, config)
-
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
         """A scale of 1 or less means no guidance, which is 0 in the pipeline."""
-        return {
-            **super().call(pipe, drawing),
-            "guidance_scale": drawing.guidance_scale if drawing.guidance_scale > 1 else 0.0,
-        }
+        scale = drawing.guidance_scale if drawing.guidance_scale > 1 else 0.0
+        return {**super().call(pipe, drawing), "guidance_scale": scale}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         chat = partial(qwen_chat, pipe.tokenizer, True)
@@ -96,6 +87,7 @@ Z_IMAGE = ZImage(
     class_name="ZImageTransformer2DModel",
     depth={"n_refiner_layers": ("self",), "n_layers": ("joint",)},
     text_columns=CAPTION_TOKENS,
+    side=1024,
     patch=2,
     steps=50,
     guidance_scale=5.0,

@@ -1,0 +1,44 @@
+"""`Reader`: a tokenizer of a model, and how the model's pipeline gives it a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One of a model's tokenizers, and where its tokens are among the T text columns.
+
+    name: of the pipeline's part. limit: the most tokens that are read, special tokens included. first: the column of
+    its first token; None: its tokens have no columns. end: the column after its last token, if padding comes before the
+    text. wrap: prompt → (the text that is read, where the prompt begins in it). adds_tokens: whether the tokenizer adds
+    start and end tokens. convert: prompt → the prompt as it is read, such as in lower case.
+    """
+
+    name: str
+    tokenizer: Any
+    limit: int
+    first: int | None = 0
+    end: int | None = None
+    wrap: Callable[[str], tuple[str, int]] | None = None
+    adds_tokens: bool = True
+    convert: Callable[[str], str] | None = None
+
+
+def stripped(start: str, prompt: str) -> tuple[str, int]:
+    """`Reader.wrap` of a pipeline that reads the prompt behind a text, without blanks around the prompt."""
+    return start + prompt.strip(), len(start) + len(prompt.lstrip()) - len(prompt)
+
+
+def chat_prompt(render: Callable[[str], str], prompt: str) -> tuple[str, int]:
+    """`Reader.wrap` for a language model that reads the prompt in a chat. render: prompt → chat."""
+    mark = "\ue000"  # a private-use character, in no template or prompt
+    return render(prompt), render(mark).index(mark)
+
+
+def qwen_chat(tokenizer: Any, thinking: bool, prompt: str) -> str:
+    """The chat in which Qwen3 reads a prompt. thinking: whether the chat allows it to think."""
+    messages = [{"role": "user", "content": prompt}]
+    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, enable_thinking=thinking)
