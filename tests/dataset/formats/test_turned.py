@@ -103,7 +103,6 @@ def test_labels_of_the_turned_picture_are_turned_back(tmp_path, name, turn):
     [
         ("cvat", None, {"objects": True}),
         ("voc", None, {"objects": True}),
-        ("coco", None, {}),
         ("coco", "instances.json", {}),
         ("coco", "panoptic.json", {"panoptic": True}),
     ],
@@ -111,16 +110,12 @@ def test_labels_of_the_turned_picture_are_turned_back(tmp_path, name, turn):
 def test_objects_are_turned_back_with_their_labels(tmp_path, name, file, options):
     labels, (sample,), notes = frames(tmp_path, name, 6, SIDES, shown=True, file=file, **options)
     assert np.array_equal(sample.labels(2), labels)
-    found = {
-        (class_id, (sample.instances.numbers == number).tobytes())
-        for number, class_id in enumerate(sample.instances.class_ids, 1)
-    }
-    expected = set()
+    found = [(i, sample.instances.numbers == n) for n, i in enumerate(sample.instances.class_ids, 1)]
     for place, class_id in PIECES:
         inside = np.zeros(SIDES, bool)
         inside[place] = True
-        expected.add((class_id, inside.tobytes()))
-    assert found == expected
+        assert any(class_id == other and np.array_equal(inside, pixels) for other, pixels in found)
+    assert len(found) == len(PIECES)
     assert notes[-1].startswith("1 picture has an EXIF orientation")  # counted once, though two things are read of it
 
 
