@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from ..attention.windows import Window, cut, windows
 from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig, load_dataset_config
 from ..config.levels import fit_levels, level_name
-from ..config.names import spoken
+from ..config.names import any_name, longest_first
 from ..config.photographs import MaskPhotosConfig
 from ..dataset import native
 from ..devices import check_device, default_device
@@ -84,19 +85,15 @@ def cannot_capture(subject: Subject, sample: Sample, config: DatasetConfig | Non
         return "what made this set says no model that could be asked again"
     if not sample.row.get("classes"):
         return "no class was found in this picture"
-    if not is_model_here(config):
+    here = False
+    with suppress(UserError):
+        source = find_source(config.model, config.base)
+        here = source.part is None and local_folder(source.whole) is not None
+    if not here:
         return f"its model, {config.model_label}, is not on this machine"
     if isinstance(config, GenerateConfig) and sample.row.get("seed") is None:
         return "its row says no seed, by which it could be drawn again"
     return ""
-
-
-def is_model_here(config: DatasetConfig) -> bool:
-    try:
-        source = find_source(config.model, config.base)
-        return source.part is None and local_folder(source.whole) is not None
-    except UserError:
-        return False
 
 
 def seen(subject: Subject, sample: Sample, maps: AttentionMaps, config: DatasetConfig | None) -> Seen:
@@ -104,11 +101,9 @@ def seen(subject: Subject, sample: Sample, maps: AttentionMaps, config: DatasetC
     without a class.
     """
     image = read_image(subject, sample)
-    if image is None:
-        raise UserError(f"sample '{sample.name}' has no picture")
+    if image is None or not maps.words:
+        raise UserError(f"sample '{sample.name}' {'has no picture' if image is None else 'has attention of no class'}")
     size = (image.shape[0], image.shape[1])
-    if not maps.words:
-        raise UserError(f"the attention of sample '{sample.name}' names no class")
     mask, info = config.mask if config else MaskConfig(), model_info(config.model, config.base) if config else None
     if config and info:
         mask, _ = fit_levels(info.network, mask, config.capture, info.family)
@@ -144,13 +139,12 @@ def pixel_maps(seen: Seen, x: int, y: int) -> list[dict[str, Any]]:
 
 def word_maps(seen: Seen, columns: tuple[int, ...]) -> list[dict[str, Any]]:
     """How much each position attends to some columns of the text (their mean), at each level, in the form of
-    `pixel_maps`. Raises UserError for no columns, and for a column that the text lacks."""
+    `pixel_maps`. Raises UserError for a column that the text lacks."""
     maps = []
     for divisor, (height, width) in grids(seen.maps).items():
-        crossed = seen.maps.cross_attention.get((height, width))
-        if crossed is None:
+        if (crossed := seen.maps.cross_attention.get((height, width))) is None:
             continue
-        if not columns or max(columns) >= crossed.shape[1]:
+        if max(columns) >= crossed.shape[1]:
             raise UserError(f"the text has columns 0 to {crossed.shape[1] - 1}")
         maps.append(_levels(divisor, crossed[:, list(columns)].mean(1).reshape(height, width)))
     return maps
@@ -173,50 +167,35 @@ def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
     """The words of the prompt that have columns of cross-attention: classes and, if the model's tokenizers are on this
     machine, other words: {start, end, columns}, with their places in the prompt.
     """
-    columns_of: dict[tuple[int, int], tuple[int, ...]] = {}
-    for name, columns in sorted(maps.words.items(), key=lambda item: -len(item[0])):
-        pattern = r"\s+".join(map(re.escape, spoken(name).split()))
-        for match in re.finditer(rf"(?<!\w){pattern}(?!\w)", maps.prompt, re.IGNORECASE):
-            if not any(start < match.end() and match.start() < end for start, end in columns_of):
-                columns_of[match.span()] = columns
+    names, found = longest_first(list(maps.words)), dict[tuple[int, int], tuple[int, ...]]()
+    for match in any_name(names).finditer(maps.prompt):
+        found[match.span()] = maps.words[names[(match.lastindex or 1) - 1]]
     readers = _readers(model) if model and " | " not in maps.prompt else ()
-    for match in re.finditer(r"\w[\w'’-]*", maps.prompt):
-        if len(columns_of) >= MAX_WORDS or not readers:
-            break
-        if not any(start < match.end() and match.start() < end for start, end in columns_of):
-            try:
-                columns_of[match.span()] = locate_columns(readers, maps.prompt, [match[0]])[match[0]]
-            except UserError:  # too long for the model, or no token of its own
-                continue
-    return [{"start": start, "end": end, "columns": columns} for (start, end), columns in sorted(columns_of.items())]
+    for match in re.finditer(r"\w[\w'’-]*", maps.prompt) if readers else ():
+        if len(found) < MAX_WORDS and not any(at < match.end() and match.start() < end for at, end in found):
+            with suppress(UserError):  # too long for the model, or no token of its own
+                found[match.span()] = locate_columns(readers, maps.prompt, [match[0]])[match[0]]
+    return [{"start": start, "end": end, "columns": columns} for (start, end), columns in sorted(found.items())]
 
 
 @cache
 def _readers(model: str) -> Any:
     """A local model's tokenizers, without its weights; empty if they cannot be loaded."""
-    try:
-        return _load_readers(model)
-    except Exception:  # these files may hold anything; without tokenizers, only classes are words
-        return ()
-
-
-def _load_readers(model: str) -> Any:
     import transformers
 
-    info = model_info(model)
-    folder = info.source.whole if info else None
-    if not isinstance(folder, Path) or info is None:
+    try:
+        info = model_info(model)
+        if info is None or not isinstance(folder := info.source.whole, Path):
+            return ()
+        index = read_index(folder)
+        parts = check_index(folder / "model_index.json", index, info.family)
+        names = [part for part in parts if part.startswith("tokenizer")]
+        check_parts(folder, names)
+        load = {part: getattr(transformers, index[part][1]).from_pretrained for part in names}
+        loaded = {part: load[part](folder / part, trust_remote_code=False) for part in names}
+        return info.family.readers(SimpleNamespace(**loaded))
+    except Exception:  # these files may hold anything; without tokenizers, only classes are words
         return ()
-    index = read_index(folder)
-    names = [
-        part for part in check_index(folder / "model_index.json", index, info.family) if part.startswith("tokenizer")
-    ]
-    check_parts(folder, names)
-    parts = {
-        part: getattr(transformers, index[part][1]).from_pretrained(folder / part, trust_remote_code=False)
-        for part in names
-    }
-    return info.family.readers(SimpleNamespace(**parts))
 
 
 class Capturer:
@@ -224,14 +203,18 @@ class Capturer:
 
     def __init__(self) -> None:
         self._job: Any = None
-        self._of: str | None = None
+        self._of = ""
 
     def capture(self, subject: Subject, sample: Sample, config: DatasetConfig) -> AttentionMaps:
         """A sample's attention, from drawing the image again or giving its photograph to the model again. Raises
         UserError.
         """
-        row, number = sample.row, _number(sample)
-        config = _here(config)
+        row, last = sample.row, sample.name.rpartition("/")[2]
+        number = int(last) if last.isdecimal() and len(last) < 12 else 0  # in its run, which determines its noise
+        try:
+            check_device(config.device or default_device())
+        except UserError:  # this machine lacks the device
+            config = replace(config, device=None, dtype=None)
         if isinstance(config, GenerateConfig):
             from ..prompts.specs import SampleSpec
             from ..run.generate import GenerateJob
@@ -251,29 +234,9 @@ class Capturer:
     def _loaded(self, config: DatasetConfig, kind: Callable[..., Any], *photos: Any) -> Any:
         key = repr(replace(config, classes=("any",)))
         if self._of != key:
-            self._job = self._of = None  # one model at a time
-            # keep_attention captures all maps: people look at any of them, and try other methods.
+            self._job, self._of = None, ""  # one model at a time
+            # All maps: people look at any of them, and try other methods.
             self._job = kind(replace(config, keep_attention=True), *photos)
             self._job.load()
             self._of = key
         return self._job
-
-
-def _here(config: DatasetConfig) -> DatasetConfig:
-    """The configuration, with its device and number format left open if this machine lacks the device."""
-    try:
-        check_device(config.device or default_device())
-    except UserError:
-        return replace(config, device=None, dtype=None)
-    return config
-
-
-def _number(sample: Sample) -> int:
-    """The sample's number in its run, which determines its noise; 0 if its name is no number."""
-    last = sample.name.rpartition("/")[2]
-    return int(last) if last.isdecimal() and len(last) < 12 else 0
-
-
-def size_of(maps: AttentionMaps) -> int:
-    """The bytes that the maps take."""
-    return sum(tensor.nbytes for *_, tensor in maps.tensors())

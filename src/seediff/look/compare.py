@@ -39,9 +39,8 @@ def difference(here: np.ndarray, there: np.ndarray) -> Difference:
 
 
 class Comparison:
-    """Another set's label maps, with the first set's class ids, and the differences that are known so far, which are
-    updated sample by sample, from any thread. classes: the first set's, then those that only the other set has.
-    different: (count,), NaN where not known.
+    """Another set's label maps, with the first set's class ids, and the differences that are known so far. classes: the
+    first set's, then those that only the other set has. different: (count,), NaN where not known.
 
     Corrected masks replace the originals, unless both are the same set: then current masks are compared with the
     originals.
@@ -51,17 +50,12 @@ class Comparison:
         other = open_subject(folder)
         for one in (subject, other):
             if not one.editable:
-                raise UserError(
-                    "compare",
-                    f"the label maps of {one.folder} number segments and name no class, so nothing can be compared",
-                )
+                raise UserError("compare", f"the label maps of {one.folder} number segments and name no class")
         self.subject = other
         self.before = subject.folder.resolve() == other.folder.resolve()
         self.classes = (*subject.classes, *(name for name in other.classes if name not in subject.classes))
         if len(self.classes) > IGNORE - 1:
-            raise UserError(
-                "compare", f"both sets together have {len(self.classes)} classes; at most {IGNORE - 1} can be compared"
-            )
+            raise UserError("compare", f"both sets have {len(self.classes)} classes; at most {IGNORE - 1} are possible")
         self._ids = np.arange(256, dtype=np.uint8)
         self._ids[1 : len(other.classes) + 1] = [self.classes.index(name) + 1 for name in other.classes]
         corrected = {} if self.before else in_effect(other.folder)
@@ -85,9 +79,7 @@ class Comparison:
             raise UserError(f"{self.subject.folder} has no sample '{name}'")
         labels = self._ids[self.subject.read_labels(*self._masks[name])]
         if labels.shape != shape:
-            raise UserError(
-                f"sample '{name}': the label map of {self.subject.folder} is {labels.shape}, this one {shape}"
-            )
+            raise UserError(f"sample '{name}': its map in {self.subject.folder} is {labels.shape}, this one {shape}")
         return labels
 
     @property
@@ -110,11 +102,8 @@ class Comparison:
     def total(self) -> dict[str, Any]:
         """Figures over all samples compared so far: their number, the IoU of each class, and the mean of the IoUs."""
         with self.lock:
-            return {
-                "compared": len(self._known),
-                "missing": self.missing,
-                **self.scores(self._both, self._either),
-            }
+            scores = self.scores(self._both, self._either)
+            return {"compared": len(self._known), "missing": self.missing, **scores}
 
     def scores(self, both: np.ndarray, either: np.ndarray) -> dict[str, Any]:
         """The IoU of the background and of each class that either side shows, and the mean; the mean is null if neither

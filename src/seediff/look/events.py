@@ -22,9 +22,7 @@ state.
 
 
 class Worker:
-    """Runs functions one after another, in the order of the calls. Its thread ends with the process, even in the middle
-    of a function.
-    """
+    """Runs functions one after another. Its thread ends with the process, even in the middle of a function."""
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
@@ -40,9 +38,7 @@ class Worker:
                     future.set_exception(error)
 
     async def do(self, function: Callable[[], Result]) -> Result:
-        """Run a function and wait for its result. If the caller is cancelled before the function starts, the function
-        is skipped.
-        """
+        """Run a function and wait for its result."""
         future: Future[Result] = Future()
         self._waiting.put((future, function))
         return await asyncio.wrap_future(future)

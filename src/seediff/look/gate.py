@@ -1,9 +1,8 @@
 """Access control for the page's server: a request needs the token, a host name of this machine, and a body of limited
 size; a request that changes something must come from a page of this server.
 
-Wraps the application (ASGI). The token is sent once, in the address or in a form, and is then kept in a cookie that
-scripts cannot read and other sites' pages do not send. Host names other than this machine's are refused, so that no
-other site can point its name here (DNS rebinding).
+The token is sent once, in the address or in a form, and is then kept in a cookie that scripts cannot read and other
+sites' pages do not send. Other host names are refused, so that no site can point its name here (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -37,9 +36,7 @@ HEADERS = {
 TOKEN_FORM = 1 << 16
 """Maximum bytes of the form with the token, which anybody may send."""
 LARGEST = 32 << 20
-"""Maximum bytes of a request's body, such as a packed label map: a hundred megapixels of painted shapes take less than
-a tenth of this.
-"""
+"""Maximum bytes of any other body, such as a packed label map: a hundred megapixels of painted shapes take a tenth."""
 ENTERED = (
     '<!doctype html><html lang="en"><title>seediff look</title><link rel="icon" href="/static/icon.svg">'
     '<meta http-equiv="refresh" content="0;url=/"><a href="/">Enter</a></html>'
@@ -49,9 +46,9 @@ OPEN = ("/static/look.css", "/static/icon.svg")
 
 
 class Gate:
-    """Passes permitted requests on to the application. host: the address that the server listens at. once: accepted in
-    place of the token, a single time: for the address that a browser is started with, which everybody on the machine
-    can read."""
+    """Passes permitted requests on to the application (ASGI). host: the address that the server listens at. once:
+    accepted a single time in place of the token, for the address that a browser is started with, which everybody on
+    the machine can read."""
 
     def __init__(self, app: ASGIApp, *, token: str, host: str, port: int) -> None:
         self.app, self.token, self.host = app, token, host
@@ -75,8 +72,7 @@ class Gate:
         await answer(scope, receive, sending)
 
     def _refused(self, scope: Scope, headers: Headers) -> Response | None:
-        """The response to a request that is refused, whoever sends it: a wrong host name, a body that is too long or of
-        unknown length, a method that is not answered, or a POST from another page. None for all others."""
+        """The response to a request that is refused, whoever sends it; None for all others."""
         if len(headers.getlist("host")) != 1 or not allowed_host(headers["host"], self.host):
             return PlainTextResponse("This name is not the server's; use the address that `seediff look` printed.", 421)
         length, most = headers.get("content-length", "0"), TOKEN_FORM if scope["path"] == "/token" else LARGEST
@@ -94,29 +90,25 @@ class Gate:
         return None
 
     async def _entering(self, scope: Scope, headers: Headers, receive: Receive) -> Response | None:
-        """The response to a request without the token's cookie, or with a token left in its address. None for a request
-        that may pass.
-        """
+        """The response to a request without the token's cookie, or with a token in its address; None if it may pass."""
         request = Request(scope, receive)
         if _same(request.cookies.get(self.cookie, ""), self.token) or scope["path"] in OPEN:
             if scope["path"] == "/" and "token" in request.query_params:
                 return RedirectResponse("/", 303)
             return None
         if scope["path"] == "/" and scope["method"] == "GET":
-            given = request.query_params.get("token", "")
-            if _same(given, self.once):
-                self.once = secrets.token_urlsafe(24)
-                return self._enter()
-            if _same(given, self.token):
-                return self._enter()
-            return _form("" if "token" not in request.query_params else "That was not the token.", 401)
-        if scope["path"] == "/token" and scope["method"] == "POST":
+            given = request.query_params.get("token")
+        elif scope["path"] == "/token" and scope["method"] == "POST":
             asked = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
-            right = _same(asked.get("token", [""])[0].strip(), self.token)
-            return self._enter() if right else _form("That was not the token.", 401)
-        return PlainTextResponse("The token is missing; open the address that `seediff look` printed.", 401)
-
-    def _enter(self) -> Response:
+            given = asked.get("token", [""])[0].strip()
+        else:
+            return PlainTextResponse("The token is missing; open the address that `seediff look` printed.", 401)
+        once = _same(given or "", self.once)
+        if not once and not _same(given or "", self.token):
+            form = files(PACKAGE).joinpath("static/token.html").read_text(encoding="utf-8")
+            return HTMLResponse(form.replace("{message}", "That was not the token." if given is not None else ""), 401)
+        if once:
+            self.once = secrets.token_urlsafe(24)
         # No redirect: a browser that comes from another site would follow it without the cookie.
         answer = HTMLResponse(ENTERED)
         answer.set_cookie(self.cookie, self.token, httponly=True, samesite="strict", path="/")
@@ -124,12 +116,8 @@ class Gate:
 
 
 def allowed_host(header: str, host: str) -> bool:
-    """Whether a Host header names this machine, with any port, because tunnels have their own. host: the server's
-    address.
-
-    On the loopback, only the loopback's names are allowed. Elsewhere, numeric addresses and the names that the machine
-    knows itself by are also allowed, but no name that others could give it.
-    """
+    """Whether a Host header names this machine, with any port, because tunnels have their own: by the loopback's names
+    or, unless the server's address `host` is one of them, a number or a name that the machine knows itself by."""
     match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?", header, re.ASCII)
     if not match:
         return False
@@ -147,18 +135,11 @@ def allowed_host(header: str, host: str) -> bool:
 
 def is_loopback(host: str) -> bool:
     """Whether an address is a loopback address, which other machines cannot reach."""
-    if host == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
 def _same(given: str, secret: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode())
-
-
-def _form(message: str, status: int) -> Response:
-    page = files(PACKAGE).joinpath("static/token.html").read_text(encoding="utf-8")
-    return HTMLResponse(page.replace("{message}", message), status)

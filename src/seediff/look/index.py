@@ -86,12 +86,10 @@ class Index:
     def select(self, query: Query) -> tuple[np.ndarray, dict[str, Any], dict[str, list[int]]]:
         """The numbers of the samples that match the query, in its order; counts; and histograms.
 
-        counts: for each class, flag and state, how many samples have it and match the query's other filters; and the
-        number of all samples. histograms: the same for each of BARS ranges from 0 to 1 of area, of confidence and of
-        agreement.
+        counts: for each class, flag and state, how many samples have it and match the query's other filters.
+        histograms: the same for each of BARS ranges from 0 to 1 of area, of confidence and of agreement.
         """
-        count = len(self.rows)
-        everything = np.ones(count, bool)
+        everything = np.ones(len(self.rows), bool)
         chosen = sorted({i for i in query.classes if i <= len(self.ids)})
         of_class = self.present[:, chosen].any(1) if query.classes else everything
         unflagged = ~np.logical_or.reduce([~everything, *self.flagged.values()])
@@ -117,44 +115,31 @@ class Index:
             "classes": {str(i): int(of_classes[i]) for i in self.ids.values()},
             "flags": {kind: int((but_flag & members).sum()) for kind, members in by_flag.items()},
             "states": {name: int((but_state & members).sum()) for name, members in by_state.items()},
-            "all": count,
         }
         return self._sorted(np.flatnonzero(shown), query, shares), counts, histograms
 
     def _with_text(self, text: str) -> np.ndarray:
-        matches = np.ones(len(self.rows), bool)
-        if wanted := text.casefold().strip():
-            if self._texts is None:
-                pairs = zip(self.names, self.rows, strict=True)
-                self._texts = [
-                    f"{row.get('prompt') or ''}\n{row.get('source') or ''}\n{name}".casefold() for name, row in pairs
-                ]
-            matches = np.fromiter((wanted in text_of for text_of in self._texts), bool, len(self._texts))
-        return matches
+        wanted = text.casefold().strip()
+        if wanted and self._texts is None:
+            pairs = zip(self.names, self.rows, strict=True)
+            self._texts = [f"{row.get('prompt') or ''}\n{row.get('source') or ''}\n{n}".casefold() for n, row in pairs]
+        found = (not wanted or wanted in one for one in self._texts or self.rows)
+        return np.fromiter(found, bool, len(self.rows))
 
     def _sorted(self, shown: np.ndarray, query: Query, shares: np.ndarray) -> np.ndarray:
-        match query.sort:
-            case "order":
-                return shown[::-1] if query.descending else shown
-            case "name":
-                names = sorted(shown.tolist(), key=self.names.__getitem__, reverse=query.descending)
-                return np.array(names, np.int64)
-            case "area":
-                by = shares
-            case "confidence" | "agreement":
-                by = _unknown_last(self.of_mask[query.sort], query)
-            case "different":
-                by = _unknown_last(self.different, query)
-            case "flags":
-                by = sum(self.flagged.values(), np.zeros(len(self.rows), np.int64))
-            case _:
-                by = self.changed
-        values = by[shown]
-        return shown[np.argsort(-values if query.descending else values, kind="stable")]
-
-
-def _unknown_last(values: np.ndarray, query: Query) -> np.ndarray:
-    return np.where(np.isnan(values), -np.inf if query.descending else np.inf, values)
+        if query.sort == "order":
+            return shown[::-1] if query.descending else shown
+        if query.sort == "name":
+            return np.array(sorted(shown.tolist(), key=self.names.__getitem__, reverse=query.descending), np.int64)
+        by = {
+            "area": shares,
+            **self.of_mask,
+            "different": self.different,
+            "flags": sum(self.flagged.values(), np.zeros(len(self.rows), np.int64)),
+            "recent": self.changed,
+        }[query.sort][shown]
+        by = np.where(np.isnan(by), np.inf, -by if query.descending else by)  # unknown values last
+        return shown[np.argsort(by, kind="stable")]
 
 
 def _within(values: np.ndarray, bounds: tuple[float, float] | None) -> np.ndarray:
@@ -165,17 +150,11 @@ def _within(values: np.ndarray, bounds: tuple[float, float] | None) -> np.ndarra
 
 
 def _bars(values: np.ndarray) -> list[int]:
-    """The number of values in each of BARS ranges from 0 to 1. Values beyond count in the first or last range, NaN in
-    none.
-    """
-    places = np.clip(values[~np.isnan(values)] * BARS, 0, BARS - 1).astype(np.int64)
-    return np.bincount(places, minlength=BARS).tolist()
+    """The number of values in each of BARS ranges from 0 to 1, which those beyond are moved into."""
+    return np.histogram(np.clip(values[~np.isnan(values)], 0, 1), BARS, (0, 1))[0].tolist()
 
 
 def _any(members: Mapping[str, np.ndarray], names: Sequence[str], everything: np.ndarray) -> np.ndarray:
     """(count,) bool: which samples are members under any of the names; everything without a name."""
-    return (
-        np.logical_or.reduce([~everything, *(members[name] for name in names if name in members)])
-        if names
-        else everything
-    )
+    chosen = [members[name] for name in names if name in members]
+    return np.logical_or.reduce([~everything, *chosen]) if names else everything

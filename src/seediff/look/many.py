@@ -77,7 +77,7 @@ class Jobs:
 
         def back(number: int, detail: dict[str, Any]) -> str:
             if (at := version(number)) is None:
-                raise Stale
+                raise Stale(number)
             self.session.act(number, at, "undo", detail=detail)
             return UNDONE
 

@@ -33,9 +33,9 @@ Kind = Literal["dataset", "segments", "predictions"]
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture with a label map. name: unique. mask: the label map's path in the folder. image: the picture's path in
-    the folder, a text, or a photograph's file elsewhere; None if there is no picture. row: as in metadata.jsonl, as far
-    as known. drawn: `image` already shows the labels."""
+    """A picture with a label map. mask: the label map's path in the folder. image: the picture's path in the folder, a
+    text, or a photograph's file elsewhere; None if there is none. row: as in metadata.jsonl, as far as known. drawn:
+    `image` already shows the labels."""
 
     name: str
     mask: str
@@ -59,22 +59,20 @@ class Subject:
         return bool(self.classes)
 
     def image_path(self, sample: Sample) -> Path | None:
-        """The file of a sample's picture. Raises UserError for a file outside the folder."""
         if not isinstance(sample.image, str):
             return sample.image
         return inside(self.folder, sample.image, f"sample '{sample.name}'", "file_name")
 
     def mask_path(self, name: str) -> Path:
-        """The file of a label map, from its path in the folder. Raises UserError for a file outside the folder."""
         return inside(self.folder, name, "a label map", "mask")
 
     def read_labels(self, name: str, sha256: str | None = None) -> np.ndarray:
-        """(H, W) uint8: a label map of this set, with class ids, or with segment numbers from 1 that repeat after 254.
-        sha256: the expected hash of a corrected mask. Raises UserError."""
+        """(H, W) uint8: class ids, or segment numbers from 1 that repeat after 254. sha256: the expected hash of a
+        corrected mask. Raises UserError."""
         path = self.mask_path(name)
         if self.editable:
             labels = native.read_label_map(path, sha256)
-            if (highest := int((labels + np.uint8(1)).max()) - 1) > len(self.classes):
+            if (highest := int(labels[labels < native.IGNORE].max(initial=0))) > len(self.classes):
                 raise UserError(f"{path}: has id {highest}, but there are {len(self.classes)} classes")
             return labels
         ids = read_segment_ids(path)
@@ -82,13 +80,8 @@ class Subject:
 
 
 def open_subject(folder: Path, photos: Sequence[Path] = ()) -> Subject:
-    """Open the set in a folder. photos: the photographs from which `segment` or `predict` made it; their outputs hold
-    no copies.
-
-    Files of single samples are not read yet. Raises UserError for a folder that is none of the three kinds, or not
-    finished.
-    """
-    folder = Path(folder)
+    """Open the set in a folder. photos: the photographs from which `segment` or `predict` made it. Raises UserError
+    for a folder that is none of the three kinds, or not finished."""
     check_finished(folder)
     if (folder / native.METADATA).is_file():
         if photos:
@@ -100,39 +93,30 @@ def open_subject(folder: Path, photos: Sequence[Path] = ()) -> Subject:
     if (folder / LABELS).is_dir() and (folder / native.CLASSES).is_file():
         return _predictions(folder, pictures)
     held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
-    raise UserError(
-        f"{folder}: is neither a finished dataset of SeeDiff nor what `segment` or `predict` made (it holds {held}); "
-        "sets of other formats come in by: seediff import"
-    )
+    problem = f"is neither a finished dataset nor the output of `segment` or `predict` (it holds {held})"
+    raise UserError(folder, problem, "`seediff import` reads other formats")
 
 
 def _dataset(folder: Path) -> Subject:
-    samples: list[Sample] = []
-    names: set[str] = set()
+    samples: dict[str, Sample] = {}
     for number, row in enumerate(checked_rows(folder / native.METADATA, native.ABSENT), 1):
-        for key in ("file_name", "mask"):
-            if not row.get(key):
-                raise UserError(
-                    f"{folder / native.METADATA}, row {number}: '{key}' must be the path of a picture inside the"
-                    " dataset"
-                )
+        where = f"{folder / native.METADATA}, row {number}"
+        if not row.get("file_name") or not row.get("mask"):
+            raise UserError(where, "needs 'file_name' and 'mask', the paths of two pictures inside the dataset")
         name = native.sample_name(row["file_name"])
-        if name in names:
-            raise UserError(f"{folder / native.METADATA}, row {number}: a sample '{name}' is there already")
-        names.add(name)
-        samples.append(
-            Sample(name, row["mask"], row["file_name"], row)
-        )  # a Path per sample would take half a second for 100,000
-    return Subject(folder, "dataset", native.read_classes(folder), samples)
+        if name in samples:
+            raise UserError(where, f"a sample '{name}' is there already")
+        # a Path per sample would take half a second for 100,000
+        samples[name] = Sample(name, row["mask"], row["file_name"], row)
+    return Subject(folder, "dataset", native.read_classes(folder), [*samples.values()])
 
 
 def _segments(folder: Path, pictures: Mapping[str, Path]) -> Subject:
     from ..run.segment_files import read_segments  # imports scipy
 
-    rows = read_segments(folder)
     named = (folder / NAMED).is_dir() and (folder / native.CLASSES).is_file()
     samples = []
-    for row in rows:
+    for row in read_segments(folder):
         name = row["photo"]
         pixels, counts = max(1, row["width"] * row["height"]), Counter[str]()
         for segment in row["segments"]:
@@ -165,9 +149,8 @@ SENT = {"PNG": "image/png", "JPEG": "image/jpeg"}
 
 
 def read_image(subject: Subject, sample: Sample, side: int | None = None) -> np.ndarray | None:
-    """(H, W, 3) uint8: a sample's picture, aligned with its label map; None if there is no picture. side: a JPEG of
-    larger sides may be decoded at a fraction of its size. Raises UserError.
-    """
+    """(H, W, 3) uint8: a sample's picture, aligned with its label map; None if there is none. side: a larger JPEG may
+    be decoded at a fraction of its size. Raises UserError."""
     path = subject.image_path(sample)
     if path is None:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import signal
 import socket
@@ -23,31 +24,31 @@ from .gate import Gate, is_loopback
 from .samples import open_subject
 from .session import Session
 
+LOCAL = "127.0.0.1"
+
 
 @dataclass(frozen=True)
 class Opened:
-    """An open set and its address. url: contains the token on the loopback; elsewhere it does not, and the page asks
-    for the token.
-    """
+    """An open set and its address. url: contains the token on the loopback; elsewhere the page asks for it. once: the
+    address for the browser that is started, which is accepted once."""
 
     session: Session
     url: str
     token: str
     once: str
-    """The address for the browser that is started, with what is accepted once in place of the token."""
 
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. port: 0 for any free port. Raises UserError naming the option that cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, port), family=family, backlog=128)
+        return socket.create_server((host, port), family=family, backlog=128, dualstack_ipv6=both)
     except (socket.gaierror, UnicodeError) as error:
         raise UserError("host", f"{host} is not an address of this machine ({error})") from error
     except OSError as error:
-        raise UserError(
-            "port", f"{port} cannot be used at {host} ({error.strerror})", "name another port, or none"
-        ) from error
+        reason = os.strerror(error.errno or 0)
+        raise UserError("port", f"{port} cannot be used at {host} ({reason})", "name another port, or none") from error
 
 
 def _unless_cancelled(record: logging.LogRecord) -> bool:
@@ -81,13 +82,7 @@ class Server(uvicorn.Server):
 
 @contextmanager
 def serve(
-    path: Path,
-    *,
-    by: str,
-    photos: Sequence[Path] = (),
-    compare: Path | None = None,
-    host: str = "127.0.0.1",
-    port: int = 0,
+    path: Path, *, by: str, photos: Sequence[Path] = (), compare: Path | None = None, host: str = LOCAL, port: int = 0
 ) -> Iterator[tuple[Opened, Server, socket.socket]]:
     """A server that is ready to run on a set, its address, and its socket. Raises UserError."""
     events = Events()
@@ -96,8 +91,7 @@ def serve(
         if compare is not None:
             session.compare(compare)
         with listen(host, port) as listening:
-            token = secrets.token_urlsafe(24)
-            at = listening.getsockname()[1]
+            token, at = secrets.token_urlsafe(24), listening.getsockname()[1]
             app = Gate(make_app(session, events), token=token, host=host, port=at)
             config = uvicorn.Config(
                 app,
@@ -111,27 +105,17 @@ def serve(
                 date_header=False,
                 timeout_graceful_shutdown=1,
             )
-            shown = f"[{host}]" if ":" in host else host
-            url = f"http://{shown}:{at}/" + (f"?token={token}" if is_loopback(host) else "")
-            once = f"http://{shown}:{at}/?token={app.once}"
-            yield Opened(session, url, token, once), Server(config), listening
+            url = f"http://{f'[{host}]' if ':' in host else host}:{at}/"
+            shown = f"{url}?token={token}" if is_loopback(host) else url
+            yield Opened(session, shown, token, f"{url}?token={app.once}"), Server(config), listening
     finally:
         session.close()
 
 
-def look(
-    path: Path,
-    *,
-    by: str,
-    photos: Sequence[Path] = (),
-    compare: Path | None = None,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    ready: Callable[[Opened], None] = lambda opened: None,
-) -> tuple[int, bool]:
+def look(path: Path, *, ready: Callable[[Opened], None] = lambda opened: None, **options: Any) -> tuple[int, bool]:
     """Serve a set until the server is stopped. Returns the number of saved actions, and whether Ctrl-C stopped it.
-    ready: called once the socket accepts connections."""
-    with serve(path, by=by, photos=photos, compare=compare, host=host, port=port) as (opened, server, listening):
+    ready: called once the socket accepts connections. options: of `serve`."""
+    with serve(path, **options) as (opened, server, listening):
         ready(opened)
         server.run(sockets=[listening])
         return opened.session.acted, server.interrupted

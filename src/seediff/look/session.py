@@ -1,8 +1,7 @@
-"""The actions of reviewers on a set's samples.
+"""The actions of reviewers on a set's samples. Each is saved before it is confirmed, and sent to every window.
 
-Each action is saved before it is confirmed, and sent to every window. A sample's version is the number of its actions.
-An action names the version that it was made on. If somebody else was faster, the action is refused (`Stale`), and
-nothing is lost or overwritten.
+A sample's version is the number of its actions. An action names the version that it was made on. If somebody else was
+faster, it is refused (`Stale`), and nothing is lost or overwritten.
 """
 
 from __future__ import annotations
@@ -50,6 +49,8 @@ KEEP: Literal["keep"] = "keep"
 """The verdict stays as it is."""
 ORIGINAL = "original"
 """The action that puts the first mask into effect again."""
+STEPS = {"undo": -1, "redo": 1}
+"""Actions that move along a sample's states."""
 STATE = ("verdict", "mask", "hash", "classes", "area")
 """The fields of `Action.state`, in order."""
 MEASURED = 5.0
@@ -57,7 +58,10 @@ MEASURED = 5.0
 
 
 class Stale(Exception):
-    """Somebody else has changed the sample in the meantime."""
+    """Somebody else has changed sample `number` in the meantime."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 @dataclass
@@ -101,7 +105,7 @@ class History:
         if action.action == REDRAWN:
             self.states, self.at = [None], 0
             return
-        step = {"undo": -1, "redo": 1}.get(action.action, 0)
+        step = STEPS.get(action.action, 0)
         if step and 0 <= self.at + step < len(self.states) and self.state(self.at + step) == action.state:
             self.at += step
             return
@@ -158,8 +162,8 @@ class Session:
             raise
 
     def _in_background(self, measure: Callable[[int, Sample], Any]) -> None:
-        """Measure every sample in a separate thread. Windows are updated every MEASURED seconds. Samples that cannot be
-        measured are skipped; their picture shows the reason."""
+        """Measure every sample in a separate thread, and have windows updated every MEASURED seconds. Samples that
+        cannot be measured are skipped; their picture shows the reason."""
 
         def work() -> None:
             said = time.monotonic()
@@ -174,28 +178,22 @@ class Session:
 
     def _measure_classes(self, number: int, sample: Sample) -> None:
         """The classes in a predicted label map, which has no row."""
-        counts = np.bincount(self.subject.read_labels(sample.mask).ravel(), minlength=256)
-        held = shown_classes(counts, self.subject.classes)
+        held = shown_classes(self.subject.read_labels(sample.mask), self.subject.classes)
         sample.row.update(classes=held["classes"], area=held["area"])  # type: ignore[attr-defined]  # rows of predictions are plain dicts
         with self.lock:
             self.index.update(number, self.row(number), acted=False)
 
     def compare(self, folder: Path) -> None:
-        """Compare with another set's label maps of the same pictures, which are read in a separate thread. Raises
-        UserError.
-        """
+        """Compare with another set's label maps of the same pictures. Raises UserError."""
         self.comparison = Comparison(self.subject, folder)
         self.index.different = self.comparison.different
         self._in_background(lambda number, sample: self.difference(number))
 
     def difference(self, number: int) -> Difference:
-        """The difference between a sample's current label map and the other map, both read from their files. Raises
-        UserError.
-        """
+        """The difference between a sample's current label map and the other map. Raises UserError."""
         assert self.comparison is not None
         while True:  # again if somebody corrects the mask in the meantime
-            mask = self.mask(number)
-            labels = self.labels(number)
+            mask, labels = self.mask(number), self.labels(number)
             there = self.comparison.labels(self.subject.samples[number].name, labels.shape)
             found = self.comparison.put(number, difference(labels, there))
             if mask == self.mask(number):
@@ -228,9 +226,7 @@ class Session:
         return self.subject.read_labels(self.mask(number), now.hash if now and now.mask else None)
 
     def instances(self, number: int, labels: np.ndarray) -> Instances | None:
-        """A sample's objects in a label map (H, W) of it; None if the set records no objects for the sample. Raises
-        UserError.
-        """
+        """A sample's objects in a label map (H, W) of it; None if the set records none. Raises UserError."""
         sample = self.subject.samples[number]
         if self.subject.kind != "dataset":
             return None
@@ -273,27 +269,26 @@ class Session:
     ) -> dict[str, Any]:
         """Act on a sample, save the action, send it to all windows, and return the new state.
 
-        version: the version that the action was made on. name: the action; "undo" and "redo" move along the states;
-        ORIGINAL keeps the verdict. labels: a corrected label map (H, W) uint8, or a function of the current one. What
-        changes nothing is no action, and the version stays. Raises Stale, and UserError if the action is impossible or
-        cannot be saved.
+        version: the version that the action was made on. name: the action; "undo" and "redo" move along the states.
+        labels: a corrected label map (H, W) uint8, or a function of the current one. What changes nothing is no
+        action, and the version stays. Raises Stale, and UserError for an impossible action.
         """
         with self.lock:
             history = self.history(number)
             if version != history.version:
-                raise Stale
+                raise Stale(number)
             if self.read_only:
                 raise UserError(self.read_only)
             action = self._action(number, history, name, verdict, labels, dict(detail or {}))
-            edits = name == ORIGINAL or labels is not None
-            if edits and action.state == history.state(history.at):
+            redrawn = name == ORIGINAL or labels is not None
+            if redrawn and action.state == history.state(history.at):
                 return self.state(number)
             append_action(self.subject.folder, action)
             history.follow(action)
             self.histories[number] = history
             self.acted += 1
             self.index.update(number, self.row(number))
-            if self.comparison is not None and (labels is not None or name in (ORIGINAL, "undo", "redo")):
+            if self.comparison is not None and (redrawn or name in STEPS):
                 with suppress(UserError):  # a sample that the other set lacks
                     self.difference(number)
             state = self.state(number)
@@ -304,7 +299,7 @@ class Session:
         self, number: int, history: History, name: str, verdict: Any, labels: Any, detail: dict[str, Any]
     ) -> Action:
         before = read_bytes(self.subject.mask_path(self.mask(number)), PICTURE)
-        step = {"undo": -1, "redo": 1}.get(name, 0)
+        step = STEPS.get(name, 0)
         if not 0 <= history.at + step < len(history.states):
             raise UserError(f"there is nothing to {name}")
         state = dict(zip(STATE, history.state(history.at + step), strict=True))
@@ -327,26 +322,20 @@ class Session:
 
     def _corrected(self, number: int, history: History, labels: Any) -> dict[str, Any]:
         """The changes to a sample's state from new labels. Writes the label map, if it is another one."""
-        if not self.subject.editable:
+        classes = self.subject.classes
+        if not classes:
             raise UserError("the label maps here number segments and name no class: they cannot be corrected")
-        name, present = self.subject.samples[number].name, self.labels(number)
+        present = self.labels(number)
         corrected = labels if isinstance(labels, np.ndarray) else labels(present)
         if corrected.shape != present.shape or corrected.dtype != np.uint8:
-            raise UserError(
-                f"the label map is {corrected.shape}, but the sample's is {present.shape}; both are (height, width)"
-            )
+            raise UserError(f"the label map is {corrected.shape}, but the sample's is {present.shape}")
         counts = np.bincount(corrected.ravel(), minlength=256)
-        if outside := [int(i) for i in np.flatnonzero(counts) if len(self.subject.classes) < i < 255]:
-            raise UserError(f"the label map has id {outside[0]}, but there are {len(self.subject.classes)} classes")
+        if counts[len(classes) + 1 : 255].any():
+            raise UserError(f"the label map has ids above {len(classes)}, the number of classes")
         if np.array_equal(corrected, present):
             return {}
-        data = encode_mask(corrected)
-        path = f"{REVIEWED}/{name}.{history.version + 1}.png"
+        data, path = encode_mask(corrected), f"{REVIEWED}/{self.subject.samples[number].name}.{history.version + 1}.png"
         write_atomic(inside(self.subject.folder, path), data, durable=True)
-        held = shown_classes(counts, self.subject.classes)
-        return {
-            "mask": path,
-            "hash": hashlib.sha256(data).hexdigest(),
-            "classes": tuple(held["classes"]),
-            "area": held["area"],
-        }
+        held = shown_classes(counts, classes)
+        digest = hashlib.sha256(data).hexdigest()
+        return {"mask": path, "hash": digest, "classes": tuple(held["classes"]), "area": held["area"]}

@@ -1,5 +1,4 @@
-"""Makes one sample's masks with other constants, quickly: results that do not depend on the changed constant are
-cached.
+"""Makes one sample's masks with other constants, quickly: soft masks are cached, and PAMR's weights.
 
 The steps are those of `masks.make`, so the page shows the masks that `generate` and `mask` would write with these
 constants.
@@ -31,7 +30,7 @@ from .events import Cache
 SHOWN_SIDE = 256
 """Maximum side, in pixels, of a map that is shown as a step."""
 KEPT = 3
-"""Number of entries in each of a sample's caches: soft masks before and after PAMR, and PAMR's weights."""
+"""Number of entries in each of a sample's caches."""
 
 
 class Constants(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,12 +66,14 @@ def show_result(config: MaskConfig) -> Constants:
 
 
 class Tuner:
-    """Makes masks of one sample. Not thread-safe: callers with several threads must hold `lock`."""
+    """Makes masks of one sample. Not thread-safe: callers with several threads must hold `lock`. size: bytes of its
+    attention."""
 
     def __init__(self, seen: Seen) -> None:
         self.seen = seen
+        self.size = sum(tensor.nbytes for *_, tensor in seen.maps.tensors())
         self.lock = threading.Lock()
-        self._soft, self._refined, self._weights = (Cache[torch.Tensor](KEPT, lambda values: 1) for _ in range(3))
+        self._soft, self._weights = (Cache[torch.Tensor](KEPT, lambda values: 1) for _ in range(2))
 
     def labels(self, config: MaskConfig, ids: Mapping[str, int]) -> np.ndarray:
         """(H, W) uint8: the label map with the set's class ids. ids: class → id. Raises UserError, for example for a
@@ -80,7 +81,7 @@ class Tuner:
         seen = self.seen
         if unknown := [name for name in seen.classes if name not in ids]:
             raise UserError(f"class '{unknown[0]}' is none of the set's")
-        soft = self._last(config)
+        soft = self._soft.made((config.method, config.alpha, config.pamr), lambda: self._soft_masks(config))
         class_ids = [ids[name] for name in seen.classes]
         if seen.whole:
             return dataset_labels(label_pixels(soft, config).numpy(), class_ids)
@@ -88,30 +89,15 @@ class Tuner:
         whole[seen.part.slices] = label_pixels(soft, config, (seen.part.height, seen.part.width)).numpy()
         return dataset_labels(whole, class_ids)
 
-    def _last(self, config: MaskConfig) -> torch.Tensor:
+    def _soft_masks(self, config: MaskConfig) -> torch.Tensor:
         """(C, h, w): the soft masks to threshold."""
-        seen, key, finish = self.seen, self._key(config), config.facts.finish
-        if config.sam is not None:
-            return refine(seen.image, self._enlarged(config), config)
-        if not config.pamr:
-            return self._enlarged(config)
-
-        def refined() -> torch.Tensor:
-            weights = self._weights.made((finish.bandwidth, finish.dilations), lambda: pamr_weights(seen.image, config))
-            return refine(seen.image, self._enlarged(config), config, weights)
-
-        return self._refined.made(key, refined)
-
-    def _enlarged(self, config: MaskConfig) -> torch.Tensor:
-        def enlarged() -> torch.Tensor:
-            maps = torch.stack([soft_mask(self.seen.maps, name, config).soft for name in self.seen.classes])
-            return enlarge(maps, self.seen.image.shape[:2], config)
-
-        return self._soft.made(self._key(config), enlarged)
-
-    def _key(self, config: MaskConfig) -> tuple[Any, ...]:
-        """The changeable options that soft masks depend on."""
-        return config.method, config.alpha
+        image, finish = self.seen.image, config.facts.finish
+        maps = torch.stack([soft_mask(self.seen.maps, name, config).soft for name in self.seen.classes])
+        soft = enlarge(maps, image.shape[:2], config)
+        key, weights = (finish.bandwidth, finish.dilations), None
+        if config.pamr:
+            weights = self._weights.made(key, lambda: pamr_weights(image, config))
+        return refine(image, soft, config, weights)
 
     def steps(self, constants: Constants, name: str) -> list[dict[str, Any]]:
         """Every step of one class's mask, as in preview.html: `show_levels` with a text and an equation."""

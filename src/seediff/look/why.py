@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 import torch
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -28,7 +27,7 @@ from ..files.documents import fit, parse_json
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
 from ..segments.tiles import label
-from .answers import UNCHANGED, Look, asked, pack
+from .answers import UNCHANGED, Look, Name, Number, asked, pack
 from .attention import (
     Capturer,
     cannot_capture,
@@ -38,7 +37,6 @@ from .attention import (
     pixel_maps,
     read_config,
     seen,
-    size_of,
     word_maps,
 )
 from .events import Cache
@@ -54,10 +52,7 @@ FEW = 6
 MOST_POINTS = 16
 MADE = "new masks"
 CORRECTED = "A person corrected this mask; attention explains the mask that was there before."
-UNKNOWN = (
-    "How its mask was made is not known: the constants below are the usual ones, so masks and steps here may not be"
-    " those of the set."
-)
+UNKNOWN = "How its mask was made is not known: with the usual constants, masks and steps here may be others."
 NO_ATTENTION = "There is no attention to show of these pictures: they were not masked by class names."
 ALONE = threading.Lock()
 """Its holder sets torch's number of threads, which is global to the process."""
@@ -80,14 +75,14 @@ class Fine(msgspec.Struct, frozen=True):
 class Apply(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Constants for one sample, and the version of the sample that the page shows."""
 
-    version: Annotated[int, msgspec.Meta(ge=0)]
-    window: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    version: Number
+    window: Name = ""
 
 
 class ApplyToMany(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Constants for a list of samples."""
 
-    view: Annotated[str, msgspec.Meta(max_length=64)]
+    view: Name
 
 
 class Why:
@@ -96,7 +91,7 @@ class Why:
     def __init__(self, look: Look) -> None:
         self.look, self.session = look, look.session
         self._configs = cache(partial(read_config, self.session.subject.folder))
-        self.tuners: Cache[Tuner] = Cache(MEMORY, lambda tuner: size_of(tuner.seen.maps))
+        self.tuners: Cache[Tuner] = Cache(MEMORY, lambda tuner: tuner.size)
         self.segmented: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
         self.capturer = Capturer()
         self.loading = threading.Lock()
@@ -108,9 +103,7 @@ class Why:
         return self._configs(subject.samples[number].row.get("made")) if subject.kind == "dataset" else None
 
     def made_with(self, number: int) -> tuple[Constants, str]:
-        """The constants of a sample's current mask, or the usual ones if they are not known; and a note about this for
-        the page.
-        """
+        """The constants of a sample's current mask, or the usual ones; and a note about this for the page."""
         row, config = self.session.row(number), self.config(number)
         made = row.get("review", {}).get("made")
         usual = show_result(config.mask if config else MaskConfig())
@@ -122,14 +115,10 @@ class Why:
 
     def tuner(self, number: int) -> Tuner | None:
         """A sample's attention, loaded; None if there is none. Raises UserError for an unusable file."""
+        subject = self.session.subject
         with self.loading:  # otherwise two threads would read the same file
-            if (held := self.tuners.get(number)) is not None:
-                return held
-            subject = self.session.subject
-            sample = subject.samples[number]
-            if (path := maps_path(subject, sample)) is None:
-                return None
-            return self.put(number, AttentionMaps.load(path))
+            held, path = self.tuners.get(number), maps_path(subject, subject.samples[number])
+            return self.put(number, AttentionMaps.load(path)) if held is None and path is not None else held
 
     def put(self, number: int, maps: AttentionMaps) -> Tuner:
         subject = self.session.subject
@@ -143,70 +132,58 @@ class Why:
             raise UserError("the attention of this sample was not kept; capture it again first")
         return tuner
 
-    def about_sample(self, number: int) -> dict[str, Any]:
+    def about(self, request: Request) -> Response:
         """The page's initial data about a sample."""
-        subject = self.session.subject
+        number, subject = self.look.number(request), self.session.subject
         sample = subject.samples[number]
         if subject.kind != "dataset":
-            return {"told": NO_ATTENTION, "levels": [], "canCapture": False}
+            return JSONResponse({"told": NO_ATTENTION, "levels": [], "canCapture": False})
         config = self.config(number)
         refused, tuner = cannot_capture(subject, sample, config), self.tuner(number)
         if tuner is None:
             kept = "Its attention was not kept" + (" (--keep-attention keeps it)" if config else "")
             text = f"{kept}, and {refused}." if refused else f"{kept}, but its model is here."
-            return {"told": text, "levels": [], "canCapture": not refused and not self.session.read_only}
+            can = not refused and not self.session.read_only
+            return JSONResponse({"told": text, "levels": [], "canCapture": can})
         seen = tuner.seen
         constants, more = self.made_with(number)
         kept = f"Its attention, {'as it was kept' if maps_path(subject, sample) else 'captured again'}."
-        return {
-            "told": f"{kept} {more}".strip(),
-            "canCapture": False,
-            "levels": [
-                {"name": level_name(level), "height": grid[0], "width": grid[1]}
-                for level, grid in grids(seen.maps).items()
-            ],
-            "prompt": seen.maps.prompt,
-            "words": find_words(seen.maps, None),
-            "classes": seen.classes,
-            "part": [seen.part.top, seen.part.left, seen.part.height, seen.part.width],
-            "methods": [
-                name for name, facts in METHOD_FACTS.items() if not (facts.plain_means and seen.maps.normalized)
-            ],
-            "seeded": [name for name, facts in METHOD_FACTS.items() if "alpha" in facts.options],
-            "constants": constants.tried(),
-        }
-
-    async def words(self, request: Request) -> Response:
-        """All words of the prompt according to the model's tokenizers, which take seconds to load the first time."""
-        number = self.look.number(request)
-        model = config.model if (config := self.config(number)) else None
+        levels = [{"name": level_name(level), "height": h, "width": w} for level, (h, w) in grids(seen.maps).items()]
+        facts = METHOD_FACTS.items()
         return JSONResponse(
-            {"words": await self.look.worker.do(lambda: find_words(self.needed(number).seen.maps, model))}
+            {
+                "told": f"{kept} {more}".strip(),
+                "canCapture": False,
+                "levels": levels,
+                "prompt": seen.maps.prompt,
+                "words": find_words(seen.maps, None),
+                "classes": seen.classes,
+                "part": [seen.part.top, seen.part.left, seen.part.height, seen.part.width],
+                "methods": [name for name, fact in facts if not (fact.plain_means and seen.maps.normalized)],
+                "seeded": [name for name, fact in facts if "alpha" in fact.options],
+                "constants": constants.tried(),
+            }
         )
 
-    async def about(self, request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(self.about_sample, self.look.number(request)))
+    def words(self, request: Request) -> Response:
+        """All words of the prompt according to the model's tokenizers, which take seconds to load the first time."""
+        number = self.look.number(request)
+        config = self.config(number)
+        return JSONResponse({"words": find_words(self.needed(number).seen.maps, config.model if config else None)})
 
-    async def attends(self, request: Request) -> Response:
-        number, at = self.look.number(request), asked(request, Pointed)
+    def attends(self, request: Request) -> Response:
+        at, seen = asked(request, Pointed), self.needed(self.look.number(request)).seen
+        if at.columns is None:
+            return JSONResponse({"maps": pixel_maps(seen, at.x, at.y)})
+        return JSONResponse({"maps": word_maps(seen, tuple(map(int, at.columns.split(","))))})
 
-        def maps() -> list[dict[str, Any]]:
-            seen = self.needed(number).seen
-            if at.columns is not None:
-                return word_maps(seen, tuple(map(int, at.columns.split(","))))
-            return pixel_maps(seen, at.x, at.y)
+    def steps(self, request: Request) -> Response:
+        tuner, name = self.needed(self.look.number(request)), request.query_params.get("name", "")
+        return JSONResponse({"steps": tuner.steps(asked(request, Constants), name)})
 
-        return JSONResponse({"maps": await run_in_threadpool(maps)})
-
-    async def steps(self, request: Request) -> Response:
-        number, name = self.look.number(request), request.query_params.get("name", "")
-        constants = asked(request, Constants)
-        return JSONResponse({"steps": await self.look.worker.do(lambda: self.needed(number).steps(constants, name))})
-
-    async def tuned(self, request: Request) -> Response:
+    def tuned(self, request: Request) -> Response:
         """A label map with other constants, not saved."""
-        number, constants = self.look.number(request), asked(request, Constants)
-        return pack(await run_in_threadpool(self.made, number, constants))
+        return pack(self.made(self.look.number(request), asked(request, Constants)))
 
     def made(self, number: int, constants: Constants) -> np.ndarray:
         """The label map with other constants, by the number of threads that made the set."""
@@ -215,57 +192,42 @@ class Why:
         with tuner.lock, ALONE, cpu_threads(threads or 1, self.threads):
             return tuner.labels(constants.of(tuner.seen.config), self.session.index.ids)
 
-    async def apply(self, request: Request) -> Response:
+    def apply(self, request: Request, body: bytes) -> Response:
         """Make a label map with other constants, and save it."""
-        number, body = self.look.number(request), parse_json(await request.body(), Apply, "the constants")
+        number, asked = self.look.number(request), parse_json(body, Apply, "the constants")
+        options: dict[str, Any] = {"window": asked.window, "detail": asked.tried()}
+        return JSONResponse(self.session.act(number, asked.version, "made", labels=self.made(number, asked), **options))
 
-        def act() -> dict[str, Any]:
-            labels = self.made(number, body)
-            return self.session.act(
-                number, body.version, "made", labels=labels, window=body.window, detail=body.tried()
-            )
-
-        return await self.look.answer(number, act)
-
-    async def capture(self, request: Request) -> Response:
+    def capture(self, request: Request, body: bytes) -> Response:
         """Run the model again, which takes as long as drawing, and keep its maps in memory."""
-        number = self.look.number(request)
-        subject = self.session.subject
-        sample = subject.samples[number]
-        config = self.config(number)
+        number, subject = self.look.number(request), self.session.subject
+        sample, config = subject.samples[number], self.config(number)
         if config is None or (refused := cannot_capture(subject, sample, config)):
-            raise UserError(
-                f"the attention of this sample cannot be captured again: {refused if config else 'no model is known'}"
-            )
-        maps = await self.look.worker.do(partial(self.capturer.capture, subject, sample, config))
-        await run_in_threadpool(self.put, number, maps)
-        return JSONResponse(await run_in_threadpool(self.about_sample, number))
+            raise UserError(f"this cannot be captured again: {refused if config else 'no model is known'}")
+        self.put(number, self.capturer.capture(subject, sample, config))
+        return self.about(request)
 
-    async def segments(self, request: Request) -> Response:
-        """(H, W) uint16: DiffSeg's segment at each pixel, from the sample's attention."""
+    def segments(self, request: Request) -> Response:
+        """(H, W) uint16: DiffSeg's segment at each pixel, from the sample's attention, at one of THRESHOLDS, whose
+        index is in the answer; by default, the coarsest with at least FEW."""
         number, wanted = self.look.number(request), asked(request, Fine).fine
-        labels, fine = await self.look.worker.do(lambda: self.divided(number, wanted))
-        return pack(labels, {"x-fine": str(fine)})
-
-    def divided(self, number: int, wanted: int | None) -> tuple[np.ndarray, int]:
-        """A sample's segments at one of THRESHOLDS, and its index; None for the coarsest with at least FEW."""
         for fine in range(len(THRESHOLDS)) if wanted is None else (wanted,):
             make = partial(divide, self.needed(number), THRESHOLDS[fine])
             labels = self.segmented.made((number, fine), make)
             if labels.max() >= FEW:
                 break
-        return labels, fine
+        return pack(labels, {"x-fine": str(fine)})
 
     # Many samples.
 
-    async def begin(self, request: Request) -> Response:
+    def begin(self, request: Request, body: bytes) -> Response:
         """Make new masks for many samples."""
-        body = parse_json(await request.body(), ApplyToMany, "the constants")
-        numbers = self.look.shown(body.view).tolist()
-        self.look.jobs.start(numbers, MADE, partial(self._make_one, body))
+        constants = parse_json(body, ApplyToMany, "the constants")
+        numbers = self.look.shown(constants.view).tolist()
+        self.look.jobs.start(numbers, MADE, partial(self._make_one, constants))
         return JSONResponse({"samples": len(numbers)}, 202)
 
-    def _make_one(self, body: ApplyToMany, number: int, detail: dict[str, Any]) -> str:
+    def _make_one(self, constants: Constants, number: int, detail: dict[str, Any]) -> str:
         """Make a sample's new mask. Returns the outcome in words."""
         history = self.session.history(number)
         version = history.version  # read first, so that somebody who acts in between makes it stale
@@ -273,8 +235,8 @@ class Why:
             return "reviewed by somebody"
         if self.tuner(number) is None:
             return "without attention"
-        labels = self.made(number, body)
-        state = self.session.act(number, version, "made", labels=labels, detail={**body.tried(), **detail})
+        labels = self.made(number, constants)
+        state = self.session.act(number, version, "made", labels=labels, detail={**constants.tried(), **detail})
         return MADE if state["version"] > version else UNCHANGED
 
 
