@@ -5,7 +5,7 @@ from items import item
 from photo_set import write_photos
 
 from seediff.cli import main
-from seediff.config.presets import Tuned
+from seediff.config.resolve import Tuned
 from seediff.dataset.store import write_native
 
 

@@ -13,8 +13,7 @@ import pytest
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
-from seediff.config.presets import Tuned
-from seediff.config.resolve import configure, load_config
+from seediff.config.resolve import Tuned, configure, load_config
 from seediff.config.train import TrainConfig
 from seediff.errors import UserError
 from seediff.files.documents import read_toml
@@ -44,6 +43,12 @@ def written(config, folder: Path) -> Path:
     return folder / "seediff.toml"
 
 
+def tuned(folder: Path, model: str, presence: float) -> str:
+    """A file of `seediff tune`."""
+    (folder / "tuned.toml").write_text(Tuned(model, presence=presence).to_toml())
+    return str(folder / "tuned.toml")
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> str:
     (tmp_path / "own").mkdir()
@@ -61,7 +66,7 @@ def bare(tmp_path: Path) -> str:
 def test_every_value_has_its_source(model: str, tmp_path: Path):
     (tmp_path / "hand.toml").write_text("seed = 3\nalpha = 0.2\n".replace("alpha", "[mask]\nalpha"))
     config = configure(
-        MaskPhotosConfig, {**DOG, "model": model}, tmp_path / "hand.toml", tuned=Tuned(model, presence=0.6)
+        MaskPhotosConfig, {**DOG, "model": model}, tmp_path / "hand.toml", preset=tuned(tmp_path, model, 0.6)
     )
     assert (config.seed, config.mask.alpha, config.presence, config.mask.beta) == (3, 0.2, 0.6, 0.4)
     assert config.sources() == {
@@ -135,7 +140,7 @@ def test_another_model_over_segments_and_another_backbone_over_a_training(model:
 def test_a_preset_and_a_tuned_file_count_over_the_file_of_an_output(model: str, tmp_path: Path):
     file = written(configure(MaskPhotosConfig, {**DOG, "model": model, "mask": {"alpha": 0.2}}), tmp_path)
     assert configure(MaskPhotosConfig, {}, file, preset="paper").mask == MaskConfig(alpha=0.2)
-    assert configure(MaskPhotosConfig, {}, file, tuned=Tuned(model, presence=0.3)).presence == 0.3
+    assert configure(MaskPhotosConfig, {}, file, preset=tuned(tmp_path, model, 0.3)).presence == 0.3
 
 
 def test_what_is_given_and_the_models_preset_go_before_the_methods(tmp_path: Path, bare: str):

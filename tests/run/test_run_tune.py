@@ -16,7 +16,8 @@ from PIL import Image
 
 from seediff.cli.commands import main
 from seediff.config.photographs import MaskPhotosConfig
-from seediff.config.presets import Tuned, read_preset, read_tuned
+from seediff.config.presets import read_preset
+from seediff.config.resolve import Tuned, read_tuned
 from seediff.errors import UserError
 from seediff.files.documents import read_toml
 from seediff.run.tune import best_name_threshold, shown_classes
@@ -129,7 +130,7 @@ def test_a_models_own_thresholds(bare, tmp_path, capsys):
     ("text", "message"),
     [
         ("presence = 0.5", "is not a file of `seediff tune`"),
-        ('command = "tune"\npresence = 0.5', "does not say which model"),
+        ('command = "tune"\npresence = 0.5', "and model"),
         ('command = "tune"\nmodel = "m"\npresence = 5.0', r"own\.toml: presence: 5\.0 must be a number in \[0, 1\]"),
     ],
 )

@@ -18,7 +18,6 @@ from .options import (
     DryRun,
     EngineOptions,
     Quiet,
-    all_classes,
     carry_out,
     check_mask_effects,
     make_engine,
@@ -80,7 +79,6 @@ def generate(
 
     - `seediff generate --classes voc --per-class 50000 --model sd2-base --engine ray --address auto --out s3://a/voc`
     """
-    all_classes(GenerateConfig, config)
     chosen = configure(GenerateConfig, typed, config, preset=preset)
     check_mask_effects(chosen.mask, chosen.reject)
     if vary not in (None, "none"):

@@ -30,8 +30,6 @@ COMMON = {
 """Command → the options that `--help` shows."""
 DECIDING = ("--model", "--base", "--method", "--backbone", "--architecture", "--preset", "--config")
 """Options with which other defaults come."""
-PRESETS = ("model", "paper", "coco", "cityscapes")
-"""Values of --preset; others name a file."""
 
 
 def show_default(value: Any) -> str | None:
@@ -83,7 +81,6 @@ def _defaults(app: App, arguments: Sequence[str]) -> dict[str, str]:
     from ..config.generate import DatasetConfig
     from ..config.photographs import MaskPhotosConfig
     from ..config.resolve import configure
-    from .photos import choose_preset
 
     hint = get_type_hints(app.default_command).get("line", MaskPhotosConfig | None)
     kind = next(part for part in get_args(hint))
@@ -98,8 +95,7 @@ def _defaults(app: App, arguments: Sequence[str]) -> dict[str, str]:
         unshown.add("segment.k")
     try:
         file = Path(given["--config"]) if "--config" in given else None
-        preset, file, tuned = choose_preset(given.get("--preset", "model"), file, tuple(PRESETS))
-        config = configure(kind, line, file, preset=preset, tuned=tuned)
+        config = configure(kind, line, file, preset=given.get("--preset", "model"))
     except UserError:  # the command itself will say it
         return {}
     flat, texts = config.flat(), {}

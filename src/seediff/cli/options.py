@@ -11,15 +11,12 @@ from cyclopts import Group, Parameter, Token
 
 from ..config.constants import MaskConfig
 from ..config.fields import MODEL, RUN, WORD
-from ..config.generate import DatasetConfig
 from ..config.methods import METHOD_FACTS
-from ..config.resolve import choose_model
 from ..errors import UserError
 from ..files.output_folders import Out, Url, parse_folder, parse_out
 from .line import typed
 
 if TYPE_CHECKING:
-    from ..config.presets import Tuned
     from ..run.loop import AnyJob, Engine, RunResult
 
 LINE = Parameter(name="*")
@@ -84,21 +81,6 @@ class EngineOptions:
     """With --engine ray: address of a running cluster, or auto for the one on this machine; by default a cluster is
     started here.
     """
-
-
-def all_classes(kind: type[DatasetConfig], file: Path | None, tuned: Tuned | None = None) -> None:
-    """If `all` was typed for the classes, put every class of the model that `configure` would take in its place. Raises
-    UserError if the model is not limited to a list of classes."""
-    if typed.get("classes") != ("all",):
-        return
-    from ..models.info import find_settings
-
-    model, base = choose_model(kind, typed, file, tuned)
-    if not (known := find_settings(model, base).classes):
-        raise UserError(
-            "classes", f"all: model '{model}' is not limited to a list of classes", "name those that you want"
-        )
-    typed["classes"] = known
 
 
 def make_engine(options: EngineOptions | None) -> Engine | None:

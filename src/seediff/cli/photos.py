@@ -14,8 +14,7 @@ from ..config.base import DEFAULT, TUNED
 from ..config.fields import IMAGES, MASKS, RUN
 from ..config.methods import SEGMENT_OPTIONS
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
-from ..config.presets import THRESHOLDS, Tuned, is_tuned, read_tuned
-from ..config.resolve import configure, read_file
+from ..config.resolve import THRESHOLDS, configure, is_tuned, read_file
 from ..errors import UserError
 from ..models.memory import Offload
 from .line import typed
@@ -27,7 +26,6 @@ from .options import (
     DryRun,
     EngineOptions,
     Quiet,
-    all_classes,
     carry_out,
     check_mask_effects,
     make_engine,
@@ -102,8 +100,7 @@ def segment(
     from ..files.photographs import find_photos
     from ..run.segment import SegmentJob
 
-    preset, config, tuned = choose_preset(preset, config, ("model", "coco", "cityscapes"))
-    settled = configure(SegmentPhotosConfig, typed, config, preset=preset, tuned=tuned)
+    settled = configure(SegmentPhotosConfig, typed, config, preset=preset)
     check_effects(settled, labels=labels, named=bool(settled.names) or captions is not None)
     place, workers = parse_place(out), make_engine(engine)
     check_photographs(paths)
@@ -168,18 +165,17 @@ def mask(
     place, workers = parse_place(out), make_engine(engine)
     check_photographs(paths)
     found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
-    preset, config, tuned = choose_preset(preset, config, ("model", "paper"))
     listed = classes_file(paths)
     classes_of = read_classes_csv(listed, found.photos) if listed else {}
     if listed:
         if not any(classes_of.values()):
             raise UserError(listed, "gives no photograph a class", "write names into its column 'classes'")
         of_table = tuple(dict.fromkeys(name for names in classes_of.values() for name in names))
-        if config is not None and {*read_file(config, MaskPhotosConfig).values.get("classes", of_table)} != {*of_table}:
+        other = config is not None and not is_tuned(config) and read_file(config, MaskPhotosConfig).values
+        if other and {*other.get("classes", of_table)} != {*of_table}:
             raise UserError("config", f"{config} and {listed} name different classes", "choose with --classes")
         typed["classes"] = of_table
-    all_classes(MaskPhotosConfig, config, tuned)
-    settled = configure(MaskPhotosConfig, typed, config, preset=preset, tuned=tuned)
+    settled = configure(MaskPhotosConfig, typed, config, preset=preset)
     check_mask_effects(settled.mask)
     untuned = "" if quiet else never_tuned(settled)
     job = MaskJob(settled, found, classes_of, offload=offload)
@@ -201,24 +197,6 @@ def check_photographs(paths: Sequence[Path]) -> None:
             raise UserError(
                 f"{path}: is a SeeDiff dataset, whose label maps are not photographs; give {path / PICTURES}"
             )
-
-
-def choose_preset(preset: str, config: Path | None, names: tuple[str, ...]) -> tuple[str, Path | None, Tuned | None]:
-    """The named preset, the configuration file, and the contents of a file of `seediff tune`, which may be given as
-    --preset or --config. Raises UserError for any other --preset."""
-    if config is not None and is_tuned(config):
-        if preset not in names:
-            raise UserError(
-                "preset", f"{preset}: --config {config} is a file of `seediff tune` as well", "only one can be used"
-            )
-        return preset, None, read_tuned(config)
-    if preset in names:
-        return preset, config, None
-    if not Path(preset).is_file():
-        raise UserError(
-            "preset", f"{preset} must be {', '.join(names)} or a file of `seediff tune`, and there is no such file"
-        )
-    return names[0], config, read_tuned(Path(preset))
 
 
 def never_tuned(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:

@@ -57,7 +57,7 @@ def tune(
     - `seediff mask photos --classes dog,cat --preset sd2.toml --out masked`
     """
     from ..config.photographs import SegmentPhotosConfig
-    from ..config.presets import Tuned
+    from ..config.resolve import Tuned
     from ..evaluate.layouts import open_evaluation
     from ..files.output_folders import check_writable
     from ..files.outputs import write_atomic

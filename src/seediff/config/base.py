@@ -57,6 +57,8 @@ class Settings:
 
     command: ClassVar[str]
     """The name of the configured command."""
+    presets: ClassVar[tuple[str, ...]] = ("model",)
+    """Which constants there are to begin with: "model", its own, or others."""
 
     origins: Annotated[Mapping[str, tuple[str, Any]], NOT_TYPED] = field(
         default_factory=dict, compare=False, repr=False
@@ -76,7 +78,7 @@ class Settings:
 
     def flat(self) -> dict[str, Any]:
         """Flat name → value."""
-        return flatten(type(self), self.values())
+        return flatten(self.values())
 
     def source(self, name: str) -> str:
         """The source of a value, by its flat name: "given", "mini's preset", "default" …"""
@@ -215,7 +217,7 @@ def defaults(kind: type) -> dict[str, Any]:
         for f in fields(kind)
         if f.compare
     }
-    return flatten(kind, {name: asdict(value) if name in tables_of(kind) else value for name, value in plain.items()})
+    return flatten({name: asdict(value) if name in tables_of(kind) else value for name, value in plain.items()})
 
 
 def differences(old: Settings, new: Settings) -> list[str]:

@@ -1,15 +1,14 @@
 """What the fields of a configuration may hold: types with bounds, one check of them, and how a word on the command line
 is read as one.
 
-Types are declared once, in the dataclasses: `Literal` for texts, `Annotated` with `msgspec.Meta` for bounds. Python,
-TOML files and the command line are held to the same types. The dataclasses' modules do without `from __future__ import
-annotations`, because cyclopts looks up the annotations of inherited fields in the module of the class that inherits
-them.
+Types are declared once, in the dataclasses, and hold for Python, TOML files and the command line (decision 0028). The
+dataclasses' modules do without `from __future__ import annotations`, because cyclopts looks up the annotations of
+inherited fields in the module of the class that inherits them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from pathlib import PurePath
@@ -33,11 +32,8 @@ RUN = Group("Run", sort_key=6)
 
 
 def read_word(kind: Any, tokens: Sequence[Token]) -> Any:
-    """A word of the command line as a type: one value, or several with commas between. The parser adds the option to a
-    ValueError.
-
-    The parser's own conversion would read 2.5 as the whole number 2.
-    """
+    """A word of the command line as a type: one value, or several with commas between. The parser's own conversion
+    would read 2.5 as the whole number 2; it adds the option to a ValueError."""
     word = tokens[0].value
     parts = [_number(part.strip()) for part in word.split(",")]
     for value in (parts[0], parts) if len(parts) == 1 else (parts,):
@@ -146,30 +142,35 @@ def tables_of(kind: type) -> dict[str, type]:
     return {name: hint for name, hint in plain.items() if isinstance(hint, type) and is_dataclass(hint)}
 
 
-def flatten(kind: type, table: Mapping[str, Any]) -> dict[str, Any]:
+def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
     """Values of a configuration by flat names: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}."""
     flat: dict[str, Any] = {}
     for name, value in table.items():
-        flat |= {f"{name}.{key}": inner for key, inner in value.items()} if name in tables_of(kind) else {name: value}
+        inner = isinstance(value, Mapping)
+        flat |= {f"{name}.{key}": one for key, one in value.items()} if inner else {name: value}
     return flat
+
+
+def check_names(kind: type, names: Iterable[str], where: str) -> None:
+    """Raise UserError for a name that is no field of a dataclass."""
+    known = field_types(kind)
+    if unknown := [name for name in names if name not in known]:
+        raise UserError(where, f"there is no option '{str(unknown[0])[:200]}'", f"options here: {', '.join(known)}")
 
 
 def check_table(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
     """A table of some of a dataclass's fields, with each value of its field's type. where: the file, for messages.
-
-    Raises UserError for unknown names and values that their types do not allow.
-    """
-    known, values = field_types(kind), dict[str, Any]()
+    Raises UserError for unknown names and values that their types do not allow."""
+    check_names(kind, table, where)
+    values = dict[str, Any]()
     for key, value in table.items():
-        if key not in known:
-            raise UserError(where, f"there is no option '{str(key)[:200]}'", f"options here: {', '.join(known)}")
-        if key in tables_of(kind):
-            if not isinstance(value, dict):
-                raise UserError(where, f"'{key}' must be a table: [{key}]")
-            values[key] = check_table(tables_of(kind)[key], value, f"{where} [{key}]")
-            continue
         try:
-            values[key] = fit_field(key, value, known[key])
+            if (part := tables_of(kind).get(key)) is None:
+                values[key] = fit_field(key, value, field_types(kind)[key])
+                continue
         except UserError as error:
             raise UserError(where, str(error)) from error
+        if not isinstance(value, dict):
+            raise UserError(where, f"'{key}' must be a table: [{key}]")
+        values[key] = check_table(part, value, f"{where} [{key}]")
     return values

@@ -37,6 +37,7 @@ class DatasetConfig(RunConfig):
     """The configuration of a dataset with masks: the part that `generate` and `mask` share."""
 
     last_file: ClassVar[str] = "metadata.jsonl"
+    presets: ClassVar[tuple[str, ...]] = ("model", "paper")
 
     classes: Annotated[tuple[str, ...], read_names(parse_classes), Parameter(group=IMAGES)] = field(kw_only=False)
     """Names separated by commas, a UTF-8 file with one per line, `voc` for Pascal VOC's twenty, or `all` of a small

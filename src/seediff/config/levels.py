@@ -21,11 +21,6 @@ Reads = Mapping[Literal["self", "cross"], Collection[int] | None]
 EVERYTHING: Reads = {"self": None, "cross": None}
 
 
-def levels_read(mask: MaskConfig) -> dict[str, tuple[int, ...]]:
-    """Option → levels, for the options that set the levels which `mask.method` reads."""
-    return {name: _levels(mask, name) for name in dict.fromkeys(_options(mask).values()) if isinstance(name, str)}
-
-
 def maps_read(mask: MaskConfig) -> Reads:
     """Kind of attention → the levels that `mask.method` needs captured."""
     if mask.facts.own is not None:
@@ -61,51 +56,41 @@ def check_kinds(family: Family, mask: MaskConfig) -> None:
 
 
 def fit_levels(
-    unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family
+    network: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family
 ) -> tuple[MaskConfig, list[str]]:
     """The configuration with levels that the network has, and the changes, one line each.
 
     Families that are `fitted` get the nearest levels, of two that are equally near the finer one. Raises UserError if
     the network has no attention in the captured layers, and for a level that it lacks in a family that is not fitted.
 
-    unet: the network's config.json. If it is not known, or a UNet's does not name its blocks, nothing changes.
+    network: its config.json. If it is not known, or a UNet's does not name its blocks, nothing changes.
     """
-    if not unet or (family.network == "unet" and not {"down_block_types", "up_block_types"} <= set(unet)):
+    if not network or (family.network == "unet" and not {"down_block_types", "up_block_types"} <= set(network)):
         return mask, []
-    layers = family.fit_layers(unet, capture.layers)
-    there: dict[
-        str, list[int]
-    ] = {}  # option → the levels that it may name, finest first: those of every kind of attention that it sets
+    layers, there = family.fit_layers(network, capture.layers), dict[str, list[int]]()
+    found = {kind: family.levels(network, group) for kind, group in by_kind(layers).items()}
     for kind, option in _options(mask).items():
-        if isinstance(option, str):
-            levels = family.levels(unet, by_kind(layers)[kind])
-            there[option] = [level for level in levels if level in there.get(option, levels)]
-    if not family.fitted:
-        for option, levels in levels_read(mask).items():
-            _check_levels(option, levels, there[option], capture.layers)
-        return mask, []
-    if not all([*there.values(), *(family.levels(unet, group) for group in by_kind(layers).values())]):
+        if isinstance(option, str):  # one may set the levels of both kinds
+            there[option] = [level for level in found[kind] if level in there.get(option, found[kind])]
+    if family.fitted and not all([*there.values(), *found.values()]):
         raise UserError("capture.layers", f"{layers}: the model has no attention there")
-    notes: list[str] = []
+    fitted, notes = dict[str, Any](), list[str]()
     if layers != capture.layers:
         notes.append(f"layers = {capture.layers}: this model tells no such layers apart; all are read")
-    fitted: dict[str, Any] = {}
-    for option, levels in levels_read(mask).items():
-        near = {min(there[option], key=lambda other: (abs(log2(other / level)), other)) for level in levels}
+    for option, has in there.items():
+        levels = _levels(mask, option)
+        listed, missing = ",".join(map(str, levels)), [level for level in levels if level not in has]
+        if missing and not family.fitted:
+            of = "" if capture.layers == "all" else f" in its {capture.layers} layers"
+            problem = f"{listed}: the model has no attention at L/{missing[0]}{of}"
+            raise UserError(f"mask.{option}", problem, f"levels there: {', '.join(map(str, has)) or 'none'}")
+        near = {min(has, key=lambda other: (abs(log2(other / level)), other)) for level in levels}
         nearest = tuple(sorted(near, reverse=True))
-        if nearest != levels:
+        if nearest != levels and family.fitted:
             fitted[option] = nearest if option == "expand_levels" else nearest[0]
             wanted, closest = (", ".join(level_name(level) for level in some) for some in (levels, nearest))
-            listed = ",".join(map(str, levels))
             notes.append(f"{option} = {listed} ({wanted}): the nearest that the model has is {closest}")
     return replace(mask, **fitted), notes
-
-
-def _check_levels(option: str, levels: tuple[int, ...], there: list[int], layers: str) -> None:
-    if missing := [level for level in levels if level not in there]:
-        of = "" if layers == "all" else f" in its {layers} layers"
-        problem = f"{','.join(map(str, levels))}: the model has no attention at L/{missing[0]}{of}"
-        raise UserError(f"mask.{option}", problem, f"levels there: {', '.join(map(str, there)) or 'none'}")
 
 
 def level_name(divisor: int) -> str:

@@ -82,6 +82,7 @@ class SegmentPhotosConfig(RunConfig):
 
     command: ClassVar[str] = "segment"
     last_file: ClassVar[str] = "segments.json"
+    presets: ClassVar[tuple[str, ...]] = ("model", "coco", "cityscapes")
 
     fit: Fit = "keep"
     """How the model sees photographs. keep: in their own shape; resize: squeezed into a square; crop: the centred

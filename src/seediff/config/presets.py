@@ -1,13 +1,7 @@
-"""Constants tuned for a model: those in its `seediff.json`, and the thresholds that `seediff tune` finds.
+"""Constants tuned for a model, in the `preset` of its `seediff.json`.
 
-The paper's constants are for Stable Diffusion at 512². A small model needs other constants, tuned on scenes that no
-study measures on (docs/truth.md). They are in the `preset` of its seediff.json, separately for each method. Thresholds
-for other models come from a file of `seediff tune`, given as `--preset` or `--config`:
-
-    command = "tune"
-    model = "sd2-base"
-    presence = 0.81
-    name_threshold = 0.522
+The paper's constants are for Stable Diffusion at 512². A small model needs other constants, separately for each method,
+tuned on scenes that no study measures on (docs/truth.md). Thresholds for other models come from `seediff tune`.
 """
 
 from __future__ import annotations
@@ -15,45 +9,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import tomli_w
-
-from .. import __version__
 from ..errors import UserError
-from ..files.documents import fit, read_toml
+from ..files.documents import fit
 from ..models.families.unet import SD
 from ..models.hub import resolve_name
 from ..models.info import ModelInfo, Settings, model_info, read_settings
 from ..models.schedulers import distilled_defaults
-from .base import BEST_SOURCE, TUNED, Layer, model_label
+from .base import BEST_SOURCE, Layer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
-from .fields import Share, check_table
+from .fields import Share, check_table, flatten
 from .levels import check_kinds, fit_levels
 from .methods import BEST, BEST_FACTS, BEST_MODELS, METHOD_FACTS, Method
+from .resolve import THRESHOLDS
 
-THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
-"""For each command, the threshold whose best value differs from model to model."""
 SEGMENTS: dict[str, dict[str, Any]] = {"coco": {"kl_threshold": 1.1}, "cityscapes": {"kl_threshold": 0.9}}
 """DiffSeg's thresholds for its two benchmarks."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """The `preset` in a model's seediff.json. methods: mask method → {"mask": …, "capture": …}; for `best`, "mask" also
-    names the method. segments: segment method → its constants."""
+    """The `preset` in a model's seediff.json. capture_steps: captured steps when drawing, for all methods. methods:
+    mask method → {"mask": …, "capture": …}; for `best`, "mask" also names the method. segments: segment method → its
+    constants."""
 
     steps: int | None = None
     guidance_scale: float | None = None
     scheduler: str | None = None
-    """Name of a scheduler that draws better than the one in the model's folder."""
     capture_steps: CaptureSteps | None = None
-    """Captured steps when drawing, for all methods; photographs have noise levels instead."""
     method: Method | None = None
     presence: Share | None = None
-    """For `mask`: scores from this value up mean "the class is in the picture"."""
     name_threshold: Share | None = None
-    """For `segment --names`: segments whose best word scores lower stay unnamed."""
     note: str = ""
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     segments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -61,24 +48,14 @@ class Preset:
 
 @dataclass(frozen=True)
 class MethodConstants:
-    """Tables of a method's constants: those in a preset, and those of a method of one's own."""
+    """A method's constants."""
 
     mask: MaskConfig = field(default_factory=MaskConfig)
     capture: CaptureConfig = field(default_factory=CaptureConfig)
 
 
-def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by flat names, such as `mask.beta`."""
-    return {
-        f"{name}.{key}" if key else name: inner
-        for name, value in table.items()
-        for key, inner in (value.items() if isinstance(value, Mapping) else [("", value)])
-    }
-
-
 def read_preset(model: str) -> Preset:
-    """The constants of a local model. Empty for a model without constants, and for a missing model, which loading will
-    report. Raises UserError if the file is broken or has unknown keys."""
+    """The constants of a local model; empty for a missing one, which loading will report. Raises UserError."""
     try:
         folder = resolve_name(model)
     except UserError:
@@ -87,7 +64,7 @@ def read_preset(model: str) -> Preset:
 
 
 def preset_of(settings: Settings) -> Preset:
-    """The constants in the settings from a model's seediff.json. Raises UserError like `read_preset`."""
+    """The constants in the settings from a model's seediff.json. Raises UserError."""
     table, where = dict(settings.preset), f"{settings.path} [preset"
     tables: dict[str, dict[str, Any]] = {}
     for name, kind in (("methods", MethodConstants), ("segments", SegmentConfig)):
@@ -95,11 +72,9 @@ def preset_of(settings: Settings) -> Preset:
         tables[name] = {
             key: check_table(kind, constants, f"{where}.{name}.{key}]") for key, constants in methods.items()
         }
-    best = tables["methods"].get(BEST)
-    if best is not None and best.get("mask", {}).get("method", BEST) == BEST:
-        raise UserError(
-            f"{where}.methods.{BEST}]", "does not say which method is best", '[mask] with for example method = "ca_sa"'
-        )
+    if tables["methods"].get(BEST, {"mask": {"method": ""}}).get("mask", {}).get("method", BEST) == BEST:
+        where += f".methods.{BEST}]"
+        raise UserError(where, "does not say which method is best", '[mask] with for example method = "ca_sa"')
     return Preset(**check_table(Preset, table, f"{where}]"), methods=tables["methods"], segments=tables["segments"])
 
 
@@ -113,8 +88,7 @@ class ModelConstants:
 
     def mask_layers(self, method: str | None, preset: str = "model", *, drawing: bool = False) -> list[Layer]:
         """The layers below the given values, for masks. method: None: the model's recommended method. preset: "paper"
-        leaves out the model's constants. drawing: whether images are generated, for which the model's preset may
-        capture only some steps."""
+        leaves out the model's constants. drawing: images are generated, where a preset may capture only some steps."""
         if (method or (self.preset.method if preset == "model" else None)) == BEST:
             best = self._best(preset)
             return [best, *self.mask_layers(best.values["mask.method"], preset, drawing=drawing)]
@@ -131,56 +105,53 @@ class ModelConstants:
             steps = {"capture.steps": mine.capture_steps} if drawing and mine.capture_steps is not None else {}
         facts = METHOD_FACTS.get(method or MaskConfig.method)
         return [
-            Layer(source, {name: value for name, value in _flat(table).items() if value is not None}),
-            *([Layer(f"the authors of {self.info.family.title}", _flat(self.info.defaults()))] if self.info else []),
-            *([Layer(f"method {method}", _flat(facts.defaults))] if facts else []),
+            Layer(source, {name: value for name, value in flatten(table).items() if value is not None}),
+            *([Layer(f"the authors of {self.info.family.title}", flatten(self.info.defaults()))] if self.info else []),
+            *([Layer(f"method {method}", flatten(facts.defaults))] if facts else []),
             Layer(source, steps),
         ]
 
     def _best(self, preset: str) -> Layer:
-        """The method and constants that `best` stands for: those in the model's preset, else those for its kind of
-        network.
-        """
+        """The method and constants that `best` stands for, of the model or of its kind of network."""
         if preset == "model" and BEST in self.preset.methods:
-            return Layer(f"{BEST_SOURCE}{model_label(self.name)}", _flat(self.preset.methods[BEST]))
+            return Layer(f"{BEST_SOURCE}{model_label(self.name)}", flatten(self.preset.methods[BEST]))
         family = self.info.family if self.info else SD
         if family.no_self_attention:
             return Layer("a model without maps of self-attention", {"mask.method": "ca"})
-        return Layer(f"{BEST_SOURCE}a small {family.network}", _flat(BEST_FACTS[family.network]))
+        return Layer(f"{BEST_SOURCE}a small {family.network}", flatten(BEST_FACTS[family.network]))
 
     def distilled_layers(self, lora: str | None) -> list[Layer]:
-        """Steps, scheduler and guidance for a LoRA that was distilled to a few steps, or else for such a single file or
+        """Steps, scheduler and guidance for a LoRA that was distilled to a few steps, or for such a single file or
         separate network; else no layer."""
-        if self.info is None:
-            return []
-        for named in filter(None, (lora, None if self.info.source.is_whole else self.name)):
-            if values := distilled_defaults(self.info.family, named):
+        info = self.info
+        for named in (lora, self.name if info and not info.source.is_whole else None):
+            if info and named and (values := distilled_defaults(info.family, named)):
                 return [Layer(f"what {Path(named).name} was distilled for", values)]
         return []
 
     def segment_layers(self, method: str | None, preset: str = "model") -> list[Layer]:
         """The layers below the given values, for segments. preset: "model", or a name in SEGMENTS."""
         source, threshold = f"{model_label(self.name)}'s preset", self.preset.name_threshold
-        layer = Layer(source, _flat({"segment": self.preset.segments.get(method or SegmentConfig.method, {})}))
-        named = Layer(source, {} if threshold is None else {"name_threshold": threshold})
-        return [Layer(f"preset {preset}", _flat({"segment": SEGMENTS[preset]})) if preset in SEGMENTS else layer, named]
+        constants = self.preset.segments.get(method or SegmentConfig.method, {})
+        named = f"preset {preset}" if preset in SEGMENTS else source
+        return [
+            Layer(named, flatten({"segment": SEGMENTS.get(preset, constants)})),
+            Layer(source, {} if threshold is None else {"name_threshold": threshold}),
+        ]
 
 
 def find_constants(model: str, base: str | None = None, *, fetch: bool = True) -> ModelConstants:
     """The constants of a model, from its files. base: as in `RunConfig`. fetch: download these files for a hub id, so
-    that the first run equals later runs. Raises UserError like `read_preset`."""
+    that the first run equals later runs. Raises UserError."""
     info = model_info(model, base, fetch=fetch)
     return ModelConstants(model, preset_of(info.settings) if info else read_preset(model), info)
 
 
 @dataclass(frozen=True)
 class Recommended:
-    """Recommended constants for a model. tuned: whether they were tuned for this model, on exact masks or, for the
-    family of the authors' models, in the papers; if not, they are for other models, at the levels that this model has.
-    notes: changes to fit the model, one line each.
-
-    `capture` is for photographs, where all noise levels count; for generated images, some models' presets capture only
-    some steps."""
+    """Recommended constants for a model. capture: for photographs, where all noise levels count. tuned: whether they
+    were tuned for this model, or for its family in the papers; if not, they are other models', at the levels that this
+    model has. notes: changes to fit the model, one line each."""
 
     mask: MaskConfig
     capture: CaptureConfig
@@ -193,9 +164,9 @@ def recommended_mask(model: str, method: str | None = None) -> Recommended:
 
         soft = soft_mask(maps, "dog", recommended_mask("sdxl").mask)       # at levels that SDXL has
 
-    model: a name from `seediff models`, a local folder or a hub id. method: None: the model's recommended method. A hub
-    id that has no short name and is not in the cache gets the papers' constants, not tuned. Raises UserError for a
-    method without maps in this model, and for a broken preset.
+    model: a name from `seediff models`, a local folder or a hub id; one that is not known or in the cache gets the
+    papers' constants. method: None: the model's recommended method. Raises UserError for a method without maps in this
+    model, and for a broken preset.
     """
     constants = find_constants(model, fetch=False)
     info = constants.info
@@ -223,48 +194,3 @@ def foreign_constants(info: ModelInfo, method: str) -> str:
     if method == BEST and not info.family.no_self_attention:
         return f"{BEST_MODELS[info.family.network]}'s"
     return "" if info.family.title == SD.title else f"the papers', of {SD.title}"
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """A file of `seediff tune`. model: the model's name. weights: its fingerprint, "" if unknown. presence,
-    name_threshold: None if the set could not determine it. note: the photographs used, and the result."""
-
-    command: ClassVar[str] = "tune"
-
-    model: str
-    weights: str = ""
-    presence: Share | None = None
-    name_threshold: Share | None = None
-    note: str = ""
-
-    def to_toml(self) -> str:
-        """The text of the file, for `read_tuned`."""
-        values = {name: value for name, value in vars(self).items() if value not in (None, "")}
-        return tomli_w.dumps({"command": self.command, "version": __version__, **values})
-
-    def layer(self, command: str, model: str | None) -> Layer:
-        """The threshold for a command, and the model unless another was chosen."""
-        values = {
-            "model": self.model if model is None else None,
-            THRESHOLDS[command]: getattr(self, THRESHOLDS[command]),
-        }
-        return Layer(f"{TUNED}{self.model}", {name: value for name, value in values.items() if value is not None})
-
-
-def is_tuned(path: Path | None) -> bool:
-    """Whether a configuration file was written by `seediff tune`."""
-    return path is not None and read_toml(path).get("command") == Tuned.command
-
-
-def read_tuned(path: Path) -> Tuned:
-    """The contents of a file of `seediff tune`. Raises UserError naming the file and the problem."""
-    table = read_toml(path)
-    if table.get("command") != Tuned.command:
-        raise UserError(f"{path}: is not a file of `seediff tune`: it should say command = 'tune'")
-    values = check_table(
-        Tuned, {key: value for key, value in table.items() if key not in ("command", "version")}, str(path)
-    )
-    if "model" not in values:
-        raise UserError(f"{path}: does not say which model it is for (model = …)")
-    return Tuned(**values)

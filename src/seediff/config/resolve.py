@@ -4,31 +4,39 @@
     (the papers')
 
 If an output's seediff.toml is combined with another model or method, what was given stays and the rest is resolved
-again.
+again. A file of `seediff tune`, given as `--preset` or `--config`, has a model's own threshold:
+
+    command = "tune"
+    model = "sd2-base"
+    presence = 0.81
+    name_threshold = 0.522
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
+import tomli_w
+
+from .. import __version__
 from ..errors import UserError
 from ..files.documents import fit, read_toml
 from ..files.messages import show_json
 from .base import BEST_SOURCE, DEFAULT, GIVEN, TUNED, Layer, RunConfig, Settings
-from .fields import check_table, flatten, tables_of
+from .fields import Share, check_names, check_table, flatten, tables_of
 from .methods import BEST
 from .names import split_classes
 
 ABOUT = ("command", "version", "weights")
-"""Keys of an output's seediff.toml besides the configuration: the command and version that wrote it, and the weights'
-fingerprint.
-"""
+"""Keys of an output's seediff.toml besides the configuration; `weights` is the weights' fingerprint."""
 DECIDING = ("model", "base", "lora", "mask.method", "segment.method", "architecture", "backbone", "weights")
 """Fields with which other defaults come."""
+THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
+"""For each command, the threshold whose best value differs from model to model."""
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
@@ -49,11 +57,8 @@ def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
         elif name in known:  # presets serve several commands; each takes the fields that it has
             table[name] = value
     if "classes" in known and "classes" not in table:
-        raise UserError(
-            "classes",
-            "name at least one",
-            "for example --classes dog,cat (or --classes voc, or a file with one per line)",
-        )
+        example = "for example --classes dog,cat (or --classes voc, or a file with one per line)"
+        raise UserError("classes", "name at least one", example)
     part = ""
     try:
         for part, inner_kind in parts.items():
@@ -92,49 +97,51 @@ class ConfigFile(NamedTuple):
 
 
 def read_file(path: Path, kind: type[Settings]) -> ConfigFile:
-    """A configuration file, or an output's seediff.toml, without the keys in ABOUT.
+    """A configuration file, or an output's seediff.toml, without the keys in ABOUT. Also raises UserError if the file
+    is from another command's output.
 
     `classes` may also be one text, names separated by commas or `voc`, and `prompts` one template. They may not name
-    files here, because the file's author could then have any file opened. Also raises UserError if the file is from
-    another command's output.
+    files here, because the file's author could then have any file opened.
     """
     table = read_toml(path)
     if (command := table.get("command", kind.command)) != kind.command:
         raise UserError(path, f"is the configuration of `seediff {command}`, not of `seediff {kind.command}`")
     for key in {*ABOUT} - {f.name for f in fields(kind)}:  # TrainConfig has a field named `weights`
         table.pop(key, None)
-    named = table.pop("sources", None)
-    sources = None
+    named, sources = table.pop("sources", None), None
     if named is not None:
         said = fit(named, dict[str, tuple[str, ...]], f"{path} [sources]")
         sources = {name: source for source, names in said.items() for name in names}
     if isinstance(classes := table.get("classes"), str):
         if re.search(r"[/\\]|\.(txt|names)$", classes.strip()):
-            raise UserError(
-                path,
-                f'classes: {show_json(classes)} is a file, which only --classes may name; list them: ["dog", "cat"]',
-            )
+            problem = f"classes: {show_json(classes)} is a file, which only --classes may name"
+            raise UserError(path, problem, 'list them: ["dog", "cat"]')
         table["classes"] = list(split_classes(classes))
     if isinstance(table.get("prompts"), str):
         table["prompts"] = [table["prompts"]]
-    return ConfigFile(path, flatten(kind, check_table(kind, table, str(path))), sources)
+    return ConfigFile(path, flatten(check_table(kind, table, str(path))), sources)
 
 
 def configure(
-    kind: type[AnySettings],
-    line: Mapping[str, Any],
-    file: Path | None = None,
-    *,
-    preset: str = "model",
-    tuned: Any = None,
+    kind: type[AnySettings], line: Mapping[str, Any], file: Path | None = None, *, preset: str = "model"
 ) -> AnySettings:
     """The configuration of a command. Raises UserError.
 
-    line: the command line's values, by flat name or as tables. file: a configuration file. preset: "model", or the
-    constants to use instead of the model's: "paper", and for segments "coco" or "cityscapes". tuned: `presets.Tuned`,
-    from a file of `seediff tune`.
+    line: the command line's values, by flat name or as tables; the class `all` stands for all of a small model's. file:
+    a configuration file, or one of `seediff tune`. preset: one of the command's presets ("model", or the constants to
+    use instead of the model's), or a file of `seediff tune`.
     """
-    line = flatten(kind, line)
+    line, tuned, whole = flatten(line), None, False
+    if file is not None and kind.command in THRESHOLDS and is_tuned(file):
+        if preset not in kind.presets:
+            problem = f"{preset}: --config {file} is a file of `seediff tune` as well"
+            raise UserError("preset", problem, "only one can be used")
+        file, tuned = None, read_tuned(file)
+    elif preset not in kind.presets:
+        if not Path(preset).is_file():
+            known = ", ".join(kind.presets)
+            raise UserError("preset", f"{preset} must be {known} or a file of `seediff tune`; there is no such file")
+        preset, tuned = "model", read_tuned(Path(preset))
     layers = [Layer(GIVEN, line)]
     if file is not None:
         read = read_file(file, kind)
@@ -142,11 +149,16 @@ def configure(
         other = preset != "model" or tuned is not None or now.get("mask.method") == BEST
         other = other or any(now.get(name) != read.values.get(name) for name in DECIDING)
         layers += read.layers(given=read.sources is not None and other)
-        if read.sources is not None and not other:
-            return resolve(kind, layers)
+        whole = read.sources is not None and not other
     if tuned is not None:
         layers.append(tuned.layer(kind.command, _values(layers).get("model")))
     chosen = _values(layers)
+    if line.get("classes") == ("all",):
+        layers.insert(
+            0, Layer(GIVEN, {"classes": _all_classes(chosen.get("model", RunConfig.model), chosen.get("base"))})
+        )
+    if whole:
+        return resolve(kind, layers)
     if chosen.get("mask.method") == BEST:  # what the layers below have measured as best, whatever a file says
         layers = [
             layer._replace(values={k: v for k, v in layer.values.items() if k != "mask.method"}) for layer in layers
@@ -154,14 +166,13 @@ def configure(
     return resolve(kind, [*layers, *kind.behind(chosen, preset)])
 
 
-def choose_model(
-    kind: type[RunConfig], line: Mapping[str, Any], file: Path | None, tuned: Any = None
-) -> tuple[str, str | None]:
-    """The model and base that `configure` would take, from the same arguments. Raises UserError for a file that cannot
-    be read.
-    """
-    chosen = _values([Layer(GIVEN, flatten(kind, line)), *(read_file(file, kind).layers() if file is not None else ())])
-    return chosen.get("model", tuned.model if tuned is not None else kind.model), chosen.get("base")
+def _all_classes(model: str, base: str | None) -> tuple[str, ...]:
+    from ..models.info import find_settings
+
+    if known := find_settings(model, base).classes:
+        return known
+    problem = f"all: model '{model}' is not limited to a list of classes"
+    raise UserError("classes", problem, "name those that you want")
 
 
 def _values(layers: Sequence[Layer]) -> dict[str, Any]:
@@ -174,23 +185,56 @@ def recommend(kind: type[AnySettings], values: Mapping[str, Any]) -> AnySettings
 
     values: field → value; `mask` and the like are tables of given values, or whole configurations.
     """
-    values = {name: str(value) if isinstance(value, PurePath) else value for name, value in values.items()}
-    table = {
-        name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-        for name, value in values.items()
-    }
-    for name, part in (("", kind), *tables_of(kind).items()):
-        given = table.get(name, {}) if name else table
-        if not isinstance(given, Mapping):
+    table: dict[str, Any] = {}
+    for name, value in values.items():
+        value = str(value) if isinstance(value, PurePath) else value
+        table[name] = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    check_names(kind, table, kind.__name__)
+    for name, part in tables_of(kind).items():
+        if not isinstance(given := table.get(name, {}), Mapping):
             raise UserError(name, f"must be a {part.__name__} or a table of its fields, not {given!r}")
-        known = [f.name for f in fields(part) if f.compare]
-        if unknown := sorted(set(given) - set(known)):
-            raise UserError(
-                name or kind.__name__, f"there is no option '{unknown[0]}'", f"options here: {', '.join(known)}"
-            )
+        check_names(part, given, name)
     return configure(kind, table)
 
 
 def load_config(path: Path, kind: type[AnySettings]) -> AnySettings:
     """The configuration in a TOML file, such as an output's seediff.toml."""
     return resolve(kind, read_file(path, kind).layers())
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A file of `seediff tune`. model: the model's name. weights: its fingerprint, "" if unknown. presence,
+    name_threshold: None if the set could not determine it. note: the photographs used, and the result."""
+
+    command: ClassVar[str] = "tune"
+
+    model: str
+    weights: str = ""
+    presence: Share | None = None
+    name_threshold: Share | None = None
+    note: str = ""
+
+    def to_toml(self) -> str:
+        """The text of the file, for `read_tuned`."""
+        values = {name: value for name, value in vars(self).items() if value not in (None, "")}
+        return tomli_w.dumps({"command": self.command, "version": __version__, **values})
+
+    def layer(self, command: str, model: str | None) -> Layer:
+        """The threshold for a command, and the model unless another was chosen."""
+        name = THRESHOLDS[command]
+        values = {"model": self.model if model is None else None, name: getattr(self, name)}
+        return Layer(f"{TUNED}{self.model}", {name: value for name, value in values.items() if value is not None})
+
+
+def is_tuned(path: Path) -> bool:
+    """Whether a configuration file was written by `seediff tune`."""
+    return read_toml(path).get("command") == Tuned.command
+
+
+def read_tuned(path: Path) -> Tuned:
+    """The contents of a file of `seediff tune`. Raises UserError naming the file and the problem."""
+    table = read_toml(path)
+    if table.get("command") != Tuned.command or "model" not in table:
+        raise UserError(path, "is not a file of `seediff tune`: it should say command = 'tune', and model")
+    return Tuned(**check_table(Tuned, {k: v for k, v in table.items() if k not in ("command", "version")}, str(path)))
