@@ -149,7 +149,7 @@ def test_preview_of_segments_says_what_it_works_on(tmp_path, capsys):
     (tmp_path / "seediff.toml").write_text('command = "segment"\n')
     assert main(["preview", str(tmp_path)]) == 2
     assert one_line(capsys).endswith(
-        "is not a dataset that `seediff generate` or `seediff mask` made, but the output of `seediff segment`\n"
+        "is not a dataset that `seediff generate or mask` made, but the output of `seediff segment`\n"
     )
 
 
@@ -164,7 +164,7 @@ def test_preview_writes_the_same_page_again(tmp_path, capsys):
 
 BAD = [
     ("", "classes: name at least one; for example"),
-    ("--classes ,", "--classes: the list is empty; name at least one, for"),
+    ("--classes ,", "--classes: 0 names, but a mask of 8 bits holds 1 to"),
     ("--classes {tmp}/latin.txt", "latin.txt, line 1: is not UTF-8 text"),
     ("--classes none.txt", "none.txt: there is no such file"),
     ("--classes dog --alpha 2", "--alpha: 2.0 must be a number in (0, 1]"),

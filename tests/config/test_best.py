@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from photo_set import write_photos
 
-from seediff.cli.commands import main
 from seediff.config.base import differences
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig
@@ -49,49 +47,24 @@ def test_an_output_s_file_may_be_edited_to_ask_for_it(tmp_path: Path):
     plain, best = (GenerateConfig.recommended(classes=("dog",), **given) for given in ({}, BEST))
     (tmp_path / "seediff.toml").write_text(plain.to_toml().replace('method = "seediff"', 'method = "best"'))
     assert configure(GenerateConfig, {}, tmp_path / "seediff.toml").mask == best.mask
-    with pytest.raises(
-        UserError, match=r"seediff\.toml\); in Python, use recommended_mask\(model,"
-    ):  # where nothing is resolved
+    with pytest.raises(UserError, match=r"seediff\.toml\); use recommended_mask"):  # where nothing is resolved
         load_config(tmp_path / "seediff.toml", GenerateConfig)
 
 
 @pytest.mark.parametrize(
-    ("model", "method", "layers"),
-    [("sd1.5", "ca_sa", "up/last"), ("sd3.5-medium", "ca_sa", "all"), ("sana", "ca", "all")],
-)
-def test_a_model_without_a_row_has_that_of_its_kind(model: str, method: str, layers: str, tmp_path: Path):
-    config = MaskPhotosConfig.recommended(classes=("dog",), model=model, **BEST)
-    assert (config.mask.method, config.capture.layers) == (method, layers)
-    assert config.mask.compete is (method != "ca")
-    assert config.source("mask.method") != "given"
-
-
-def test_the_plan_says_what_it_is(tmp_path: Path, capsys):
-    photos = write_photos(tmp_path / "in", 1)
-    constants = recommended_mask("mini", "best").mask
-    method, beta = constants.method, constants.beta
-    for line in (["generate"], ["mask", str(photos)]):
-        assert main([*line, "--classes", "dog", "--method", "best", "--dry-run", "--out", str(tmp_path / "out")]) == 0
-        shown = capsys.readouterr().out
-        best = next(line for line in shown.splitlines() if line.startswith("From the best masks of mini: "))
-        assert f'mask.method = "{method}", ' in best
-        assert f"mask.beta = {beta}" in shown
-
-
-@pytest.mark.parametrize(
-    ("model", "method", "whose"),
+    ("model", "method", "whose", "is_now"),
     [
-        ("mini", "best", ""),
-        ("sd1.5", "best", "mini's"),
-        ("sdxl", "best", "mini's"),
-        ("sd3.5-medium", "best", "mini-dit's"),
-        ("sana", "best", "the papers', of Stable Diffusion 1.x and 2.x"),
-        ("sd1.5", "ca", ""),
-        ("sdxl", "ca", "the papers', of Stable Diffusion 1.x and 2.x"),
+        ("mini", "best", "", ("seediff", "last")),
+        ("sd1.5", "best", "mini's", ("ca_sa", "up/last")),
+        ("sd3.5-medium", "best", "mini-dit's", ("ca_sa", "all")),
+        ("sana", "best", "the papers', of Stable Diffusion 1.x and 2.x", ("ca", "all")),
+        ("sd1.5", "ca", "", ("ca", "all")),
+        ("sdxl", "ca", "the papers', of Stable Diffusion 1.x and 2.x", ("ca", "all")),
     ],
 )
-def test_the_plan_says_whose_constants_were_never_tuned_for_the_model(model: str, method: str, whose: str):
+def test_a_model_without_a_row_has_that_of_its_kind_and_the_plan_says_whose(model, method, whose, is_now):
     config = MaskPhotosConfig.recommended(classes=("dog",), model=model, mask={"method": method})
+    assert (config.mask.method, config.capture.layers) == is_now
     said = [line for line in MaskJob(config, ()).settings() if line.startswith("Constants: ")]
     assert [line.partition("; they are ")[2] for line in said] == ([whose] if whose else [])
     assert recommended_mask(model, method).tuned is not bool(whose)

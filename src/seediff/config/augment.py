@@ -1,4 +1,4 @@
-"""The configuration of `augment`, in frozen dataclasses, and the counts in DiffuMask's paper."""
+"""The configuration of `augment`, and the counts in DiffuMask's paper."""
 
 import re
 from dataclasses import dataclass, field
@@ -30,9 +30,8 @@ DIFFUMASK = (
     "boxes:1500/60000",
     "objects:1500/60000",
 )
-"""The additions that `diffumask` stands for. The counts for grids are DiffuMask's; its common count for 1×2 and 2×1 is
-split in half. No counts are known for noise, blur, perspective and occlusion (boxes and objects): 3,000 each is this
-package's choice."""
+"""The additions that `diffumask` stands for. The counts for grids are DiffuMask's, that for 1×2 and 2×1 split in half;
+3,000 for noise, blur, perspective and occlusion (boxes and objects) is this package's choice."""
 
 
 WHAT, OUTPUT = Group("What to add", sort_key=1), Group("Output", sort_key=3)
@@ -44,7 +43,7 @@ Few = Annotated[int, Meta(ge=1, le=100)]
 @Parameter(group=Group("Strength; pairs are ranges", sort_key=2))
 @dataclass(frozen=True)
 class Strength:
-    """The strength of the operations. Pairs are ranges from which every picture gets its own value."""
+    """The strength of the operations."""
 
     noise_sigma: Annotated[tuple[Share, Share], WORD] = (0.02, 0.1)
     """Standard deviation of the noise, where 1 is white minus black."""
@@ -89,7 +88,7 @@ class Addition:
 
 
 def parse_recipe(text: str) -> tuple[str, ...]:
-    """The additions in a text of additions separated by commas, of which `diffumask` is one. Raises UserError."""
+    """The additions in a text, separated by commas. Raises UserError."""
     additions: list[str] = []
     for part in (part.strip() for part in text.split(",")):
         if part == "diffumask":

@@ -1,8 +1,5 @@
-"""What all configurations share: the sources of their values, TOML, and comparing.
-
-An output's bytes depend only on its configuration and the package's version. The output's location and the progress
-display are not part of the configuration. seediff.toml stores the source of each value
-(docs/decisions/0021-values-have-sources.md).
+"""What all configurations share: the sources of their values (docs/decisions/0021-values-have-sources.md), TOML, and
+comparing. An output's bytes depend only on its configuration and the package's version.
 """
 
 import os
@@ -21,16 +18,12 @@ from ..files.messages import show_json
 from .fields import MODEL, Count, Device, DType, Seed, check_fields, flatten, tables_of
 
 LOADING = ("base", "lora", "lora_scale", "embedding", "quantize", "vae_tiling", "compile")
-"""Fields of RunConfig that change how a model is loaded, except device and number format. Same names as in
-`load_model`.
-"""
+"""Fields of RunConfig, and arguments of `load_model`, that change how a model is loaded."""
 
 GIVEN, DEFAULT = "given", "default"
-"""Sources of values: given by the user (command line, file or Python), and the class's default (for constants, the
-paper's).
-"""
+"""Sources of values: given by the user (command line, file or Python), and the class's default."""
 TUNED, BEST_SOURCE = "seediff tune for ", "the best masks of "
-"""Beginnings of sources: a file of `seediff tune`, and what method `best` stands for; a model follows."""
+"""Beginnings of sources: a file of `seediff tune`, and what method `best` stands for."""
 FOUND = {
     **dict.fromkeys(("device", "dtype", "threads"), "this machine"),
     **dict.fromkeys(("photos", "data"), "the pictures"),
@@ -51,12 +44,9 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A configuration whose values come from several sources. Making an instance reads no file and does not access the
-    hub.
-    """
+    """A configuration whose values come from several sources. Making an instance reads no file."""
 
     command: ClassVar[str]
-    """The name of the configured command."""
     presets: ClassVar[tuple[str, ...]] = ("model",)
     """Which constants there are to begin with: "model", its own, or others."""
 
@@ -67,9 +57,7 @@ class Settings:
 
     @classmethod
     def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
-        """The layers below the given values. chosen: flat name → given value. preset: which constants to use (see
-        `configure`).
-        """
+        """The layers below the given values. chosen: flat name → given value. preset: one of `presets`."""
         return []
 
     def values(self) -> dict[str, Any]:
@@ -85,7 +73,7 @@ class Settings:
         return next((source for source, names in self.sources().items() if name in names), DEFAULT)
 
     def sources(self) -> dict[str, list[str]]:
-        """Source → flat names of its values. Values that are not named are defaults or None."""
+        """Source → flat names of its values; the others are defaults or None."""
         named: dict[str, list[str]] = {}
         for name, value in self.flat().items():
             source, resolved = self.origins.get(name, (DEFAULT, defaults(type(self)).get(name, MISSING)))
@@ -106,19 +94,16 @@ class Settings:
         ]
 
     def to_toml(self, weights: str = "") -> str:
-        """The text of seediff.toml, which can be read back as a configuration. Values of None are left out. weights:
-        the model's fingerprint."""
+        """The text of seediff.toml, without values of None. weights: the model's fingerprint."""
         about = {"command": self.command, "version": __version__, **({"weights": weights} if weights else {})}
         return tomli_w.dumps({**about, **_without_none(self.values()), "sources": self.sources()})
 
 
 class BatchConfig(Settings):
-    """A configuration of a command whose output is made in batches. The names below are fields of subclasses; device,
-    number format and threads stay None without a model.
-    """
+    """A configuration of a command whose output is made in batches. The names below are fields of subclasses; the last
+    three stay None without a model. last_file: an output folder that has it is complete."""
 
     last_file: ClassVar[str]
-    """The file that is written last: an output folder that has it is complete."""
 
     batch_size: int
     seed: int
@@ -128,15 +113,13 @@ class BatchConfig(Settings):
 
     @property
     def model_label(self) -> str:
-        """The model's name for rows and pages."""
         raise NotImplementedError
 
     def extends(self, earlier: "BatchConfig") -> bool:
-        """Whether this configuration only adds samples to those of the earlier one, which stay the same."""
+        """Whether this configuration only adds samples to those of the earlier one."""
         return False
 
     def batches(self, count: int) -> list[range]:
-        """The indices of each batch's samples, for `count` samples in all."""
         return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
 
 
@@ -147,9 +130,7 @@ class RunConfig(BatchConfig):
     model: Annotated[str, OF_MODEL] = "mini"
     """A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file."""
     base: Annotated[str | None, OF_MODEL] = None
-    """Where the missing parts come from if model is a single file or a network alone; by default, as the file's
-    tensors tell.
-    """
+    """Where missing parts come from if model is a single file or a network alone; by default, as its tensors tell."""
     lora: Annotated[str | None, OF_MODEL] = None
     """LoRA on top of the model: a .safetensors file, a folder with one, or a hub id."""
     lora_scale: Annotated[float | None, OF_MODEL] = None
@@ -159,9 +140,7 @@ class RunConfig(BatchConfig):
     quantize: Annotated[Literal["nf4", "int8"] | None, OF_MODEL] = None
     """Fewer bits for the linear layers of the network and of language models: nf4 (bitsandbytes) or int8 (torchao)."""
     vae_tiling: Annotated[bool, OF_MODEL] = False
-    """Encode and decode pictures above the autoencoder's own size in overlapping tiles. Needs less memory; blends
-    edges.
-    """
+    """Encode and decode large pictures in overlapping tiles. Needs less memory; blends edges."""
     compile: Annotated[bool, OF_MODEL] = False
     """Compile the network with torch. Takes minutes for every new batch shape, then runs faster; rounds differently."""
     batch_size: Annotated[Count, OF_MODEL] = 8
@@ -187,16 +166,12 @@ class RunConfig(BatchConfig):
 
     @property
     def weight_sources(self) -> tuple[str, str | None, str | None, str | None]:
-        """Everything that weights are loaded from: model, base, LoRA and embedding."""
         return (self.model, self.base, self.lora, self.embedding)
 
     @property
     def model_label(self) -> str:
         """The model's name for rows and pages; for a local folder only its last part, so that outputs do not reveal its
-        location.
-
-        Only seediff.toml stores the path as given.
-        """
+        location."""
         return model_label(self.model)
 
 
@@ -221,15 +196,13 @@ def defaults(kind: type) -> dict[str, Any]:
 
 
 def differences(old: Settings, new: Settings) -> list[str]:
-    """The differences, as `key: old → new`, in the order of the fields; empty if both make the same bytes."""
+    """The differences, as `key: old → new`; empty if both make the same bytes."""
     before, after = old.flat(), new.flat()
     return [f"{key}: {_text(before[key])} → {_text(after[key])}" for key in before if before[key] != after[key]]
 
 
 def resolve_device(config: Config) -> Config:
-    """The configuration with the device, number format and, on a CPU, the number of threads filled in, because they
-    decide rounding.
-    """
+    """The configuration with device, number format and, on a CPU, threads filled in, because they decide rounding."""
     import torch
 
     from ..devices import default_device  # imports torch
@@ -249,5 +222,4 @@ def _text(value: Any) -> str:
 
 
 def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The table without its None values, which TOML cannot express."""
     return {k: _without_none(v) if isinstance(v, dict) else v for k, v in table.items() if v is not None}

@@ -1,6 +1,4 @@
-"""`CaptureConfig`, `MaskConfig` and `SegmentConfig`: every constant of the methods. The defaults are the papers'
-(`preset="paper"`).
-"""
+"""Every constant of the methods. The defaults are the papers' (`preset="paper"`)."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -54,7 +52,7 @@ class CaptureConfig:
 @dataclass(frozen=True)
 class MaskConfig:
     """Constants for making a mask from attention. Ablations: CAA is expansion="none", CRE "parallel", IRE "iterative"
-    without background, SeeDiff "iterative" with background."""
+    without background."""
 
     method: str = "seediff"
     """Method that makes masks from attention: seediff, ca, ca_sa, reference, fa_seg, diffsegmenter, iseg_walk,
@@ -69,74 +67,59 @@ class MaskConfig:
     background: bool = True
     """Also expand background seeds, and subtract the result from the mask (eq. 10–11)."""
     seed_level: Count = 4
-    """Level of the seeds' cross-attention: its side is the latent's side divided by this."""
+    """Level of the seeds' cross-attention: the latent's side divided by this."""
     expand_levels: Several = (4, 2, 1)
     """Levels of the expansion, as divisors of the latent's side, from coarse to fine."""
     tau: Count = 4
     """ca_sa: exponent of the self-attention; iseg_walk, nerve_walk: number of rounds."""
     self_level: Count = 2
-    """ca_sa, diffsegmenter and the walks: level of the self-attention: its side is the latent's side divided by this.
-    """
+    """ca_sa, diffsegmenter and the walks: level of the self-attention."""
     ignore_band: Annotated[tuple[float, float] | None, WORD] = None
-    """Soft values in [LOW, HIGH) become 255 (ignored), and from HIGH up the class; replaces beta. Dataset Diffusion
-    uses 0.5,0.6.
-    """
+    """Soft values in [LOW, HIGH) become 255 (ignored), and from HIGH up the class, such as 0.5,0.6; replaces beta."""
     compete: bool = False
-    """Several classes of an image compete for each place by how much each stands out there, rather than by the height
-    of its map.
-    """
+    """Several classes compete for each place by how much each stands out there, not by the height of its map."""
     pamr: bool = True
     """Align masks with the image's edges (PAMR)."""
     pamr_iterations: Count = 10
     """Number of PAMR iterations."""
     pamr_dilations: Several | None = None
-    """Distances of PAMR's neighbours in pixels, for example 1,2,4,8; by default the paper's 1,2,4,8,12,24 at 512²,
-    scaled with the image's side (each at least 1, repeats dropped)."""
+    """Distances of PAMR's neighbours in pixels; by default the paper's 1,2,4,8,12,24 at 512², scaled with the image."""
     sam: str | None = None
-    """Folder or hub id of a SAM or SAM 2 model (transformers format) that redraws the outlines of masks that it agrees
-    with.
-    """
+    """Folder or hub id of a SAM or SAM 2 model (transformers format) that redraws the outlines where it agrees."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.method == BEST:
-            raise UserError(
-                "method", "best depends on the model", "in Python, use recommended_mask(model, 'best').mask"
-            )
+            raise UserError("method", "best depends on the model", "use recommended_mask(model, 'best').mask")
         if self.method not in METHOD_FACTS:
-            file = (
-                "a file runs only if the command line names it (--method FILE.py:FUNCTION), and only with the same"
-                " bytes"
-            )
-            fix = file if ".py:" in self.method else f"known: {', '.join([*METHOD_FACTS, BEST])}"
+            fix = f"known: {', '.join([*METHOD_FACTS, BEST])}"
+            if ".py:" in self.method:
+                fix = "a file runs only if the command line names it (--method FILE.py:FUNCTION), with the same bytes"
             raise UserError("method", f"'{self.method}' is not known", fix)
         if not self.expand_levels or list(self.expand_levels) != sorted(set(self.expand_levels), reverse=True):
-            raise UserError(
-                "expand_levels", f"{self.expand_levels} must go from coarse to fine without repeats, like (4, 2, 1)"
-            )
+            raise UserError("expand_levels", f"{self.expand_levels} must go from coarse to fine, like (4, 2, 1)")
         if self.ignore_band and not 0 < self.ignore_band[0] <= self.ignore_band[1] < 1:
             raise UserError("ignore_band", f"{self.ignore_band} must be (low, high) with 0 < low ≤ high < 1")
 
     @property
     def facts(self) -> MethodFacts:
-        """The method's function, and what it needs."""
         return METHOD_FACTS[self.method]
 
     @property
     def has_agreement(self) -> bool:
-        """Whether masks have an agreement with CA·SA's: those of method seediff with self-attention."""
+        """Whether masks have an agreement with CA·SA's."""
         return self.method == "seediff" and (self.expansion != "none" or self.background)
 
     @property
     def sam_weights(self) -> str | None:
-        """The file of SAM's weights: a path, or a hub id and the file in it."""
+        """A path, or a hub id and the file in it."""
         return None if self.sam is None else f"{self.sam}/model.safetensors"
 
 
 @Parameter(group=MASKS)
 @dataclass(frozen=True)
 class SegmentConfig:
-    """Constants for dividing a photograph into segments without classes. The defaults are DiffSeg's for COCO-Stuff."""
+    """Constants for dividing a photograph into segments. The defaults are DiffSeg's for COCO-Stuff."""
 
     method: SegmentMethodName = "diffseg"
     """Method that finds segments."""
@@ -148,18 +131,13 @@ class SegmentConfig:
     num_points: Count = 16
     """diffseg: number of anchors along each side of the grid."""
     kl_threshold: Annotated[Positive | tuple[Positive, ...], WORD] = 1.1
-    """diffseg: maps with a symmetric KL divergence below this merge. One number, or one per round, separated by commas.
-    """
+    """diffseg: maps with a symmetric KL divergence below this merge. One number, or one per round with commas."""
     rounds: Count = 3
     """diffseg: number of merging rounds, with the first, if kl_threshold is one number."""
     refine: bool = False
-    """diffseg: run K-Means over all positions, starting from the segments. diffcut: align segments with edges (PAMR;
-    not with tiles).
-    """
+    """diffseg: run K-Means from the segments on. diffcut: align segments with edges (PAMR; not with tiles)."""
     k: Annotated[Annotated[int, Meta(ge=1)] | Literal["truth"] | None, WORD, Parameter(name=("-k", "--k"))] = None
-    """kmeans: number of segments, or `truth` (K-Means-S) for the number of classes in the photograph's own label map in
-    --labels.
-    """
+    """kmeans: number of segments, or `truth` (K-Means-S): that of the classes in the photograph's map in --labels."""
     cut_threshold: Annotated[float, Meta(gt=0, le=2)] = 0.5
     """diffcut: divide while the normalised cut costs less than this."""
     cut_power: Positive = 10.0
@@ -168,30 +146,24 @@ class SegmentConfig:
     def __post_init__(self) -> None:
         check_fields(self)
         if isinstance(self.weights, tuple) and not sum(self.weights):
-            raise UserError(
-                "weights", f"{self.weights} must be numbers of at least 0 for L, L/2, L/4, L/8, not all of them 0"
-            )
+            raise UserError("weights", f"{self.weights} must be numbers for L, L/2, L/4, L/8, not all of them 0")
         if not self.thresholds:
             raise UserError("kl_threshold", "() must be numbers above 0, one, or one per round")
         if self.method == "kmeans" and self.k is None:
             problem = "kmeans: needs k, the number of segments (6 in the paper), or 'truth' with label maps"
             raise UserError("method", problem)
         if self.method != "kmeans" and self.k is not None:
-            raise UserError(
-                "k", f"{self.k} is an option of method kmeans; {self.method} finds the number of segments itself"
-            )
+            raise UserError("k", f"{self.k} is for method kmeans; {self.method} finds the number of segments itself")
 
     @property
     def divides_features(self) -> bool:
-        """Whether the method divides the features of a UNet's encoder instead of self-attention."""
+        """Instead of self-attention."""
         return self.method == "diffcut"
 
     @property
     def timestep_shown(self) -> int:
-        """The timestep that the network gets; by default, DiffCut's for features and DiffSeg's for attention."""
         return (50 if self.divides_features else 300) if self.timestep is None else self.timestep
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """The threshold for every round."""
         return self.kl_threshold if isinstance(self.kl_threshold, tuple) else (self.kl_threshold,) * self.rounds

@@ -1,4 +1,4 @@
-"""The configuration of `generate`, in frozen dataclasses, and the sources of its constants."""
+"""The configuration of `generate`, and the sources of its constants."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -29,12 +29,12 @@ from .sizes import Size, check_size
 Dataset = TypeVar("Dataset", bound="DatasetConfig")
 
 MAX_IMAGES = 10_000_000
-"""Maximum number of images in a dataset, because their specifications are one list in memory."""
+"""Maximum number of images in a dataset, whose specifications are one list in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetConfig(RunConfig):
-    """The configuration of a dataset with masks: the part that `generate` and `mask` share."""
+    """What `generate` and `mask` share."""
 
     last_file: ClassVar[str] = "metadata.jsonl"
     presets: ClassVar[tuple[str, ...]] = ("model", "paper")
@@ -49,12 +49,9 @@ class DatasetConfig(RunConfig):
     keep_soft: Annotated[bool, Parameter(group=KEPT)] = False
     """Write soft masks to soft/SAMPLE_CLASS.png: 8-bit grey, 255 = 1."""
     keep_attention: Annotated[bool, Parameter(group=KEPT)] = False
-    """Write attention maps to attention/SAMPLE.safetensors, for other mask methods later (`AttentionMaps.load`). Large.
-    """
+    """Write attention maps to attention/SAMPLE.safetensors, for other mask methods later. Large."""
     objects: Annotated[bool, Parameter(group=KEPT)] = False
-    """Write the objects of each class, its connected pieces, to instances/SAMPLE.png: 16-bit numbers, described in
-    metadata.jsonl.
-    """
+    """Write the objects of each class, its connected pieces, to instances/SAMPLE.png: 16-bit numbers."""
     capture: Annotated[CaptureConfig, Parameter(name="*")] = field(default_factory=CaptureConfig)
     mask: Annotated[MaskConfig, Parameter(name="*")] = field(default_factory=MaskConfig)
 
@@ -69,11 +66,9 @@ class DatasetConfig(RunConfig):
 
     @classmethod
     def recommended(cls: type[Dataset], **values: Any) -> Dataset:
-        """The configuration with the model's own constants for values that are not given.
-
-        `mask` and `capture` are tables of given values, such as `mask={"beta": 0.4}`; a whole MaskConfig or
-        CaptureConfig gives all of them. Calling the class itself always uses the paper's constants. Raises UserError.
-        """
+        """The configuration with the model's own constants for values that are not given; calling the class itself uses
+        the paper's. `mask` and `capture` are tables of given values, such as `mask={"beta": 0.4}`, or whole MaskConfig
+        and CaptureConfig. Raises UserError."""
         return recommend(cls, values)
 
     @classmethod
@@ -93,9 +88,8 @@ class GenerateConfig(DatasetConfig):
     per_class: Count = 10
     """Images that show each class."""
     subclasses: Annotated[tuple[str, ...], read_names(parse_subclasses)] = ()
-    """What prompts call the classes, so that the images of a class do not all look alike (as in DiffuMask): phrases
-    with a class's name, such as `poodle dog`, which take turns; separated by commas, a file with one per line, or
-    `none`. A class without phrases keeps its name."""
+    """What prompts call the classes, so that their images do not all look alike (as in DiffuMask): phrases with a
+    class's name, such as `poodle dog`, which take turns; separated by commas, a file with one per line, or `none`."""
     negative_prompt: str = ""
     """Negative prompt: what images should not show."""
     classes_per_image: Annotated[int | tuple[int, ...], WORD] = 1
@@ -125,27 +119,20 @@ class GenerateConfig(DatasetConfig):
             object.__setattr__(self, "classes_per_image", self.turns[0])
         shown = ",".join(map(str, self.turns)) or "()"
         if self.capture.flip:
-            raise UserError(
-                "capture.flip", "looks once more at photographs (`seediff mask`), not at drawn pictures", "leave it out"
-            )
+            raise UserError("capture.flip", "is for photographs, not for drawn pictures", "leave it out")
         if min(self.turns, default=0) < 1:
             raise UserError("classes_per_image", f"{shown} must be at least 1")
         if max(self.turns) > len(self.classes):
-            are = "is" if len(self.classes) == 1 else "are"
-            raise UserError("classes_per_image", f"{shown}, but there {are} only {plural(len(self.classes), 'class')}")
+            raise UserError("classes_per_image", f"{shown} is more than {plural(len(self.classes), 'class')}")
         if (count := self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)) > MAX_IMAGES:
-            raise UserError(
-                "per_class", f"{self.per_class} would be {count} images", f"at most {MAX_IMAGES} per dataset"
-            )
+            raise UserError("per_class", f"{self.per_class} would be {count} images, more than {MAX_IMAGES}")
         if self.min_agreement is not None and not (self.reject and self.mask.has_agreement):
             raise UserError("min_agreement", "is for `reject` and masks of method seediff", "leave it out")
         check_subclasses(self.subclasses, self.classes)
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
         if not self.negative_prompt.isprintable():
-            raise UserError(
-                "negative_prompt", f"{self.negative_prompt!r} contains a line break or unprintable characters"
-            )
+            raise UserError("negative_prompt", f"{self.negative_prompt!r} has a line break or unprintable characters")
 
     def extends(self, earlier: BatchConfig) -> bool:
         if not isinstance(earlier, GenerateConfig) or earlier.per_class >= self.per_class:
@@ -163,12 +150,10 @@ class GenerateConfig(DatasetConfig):
 
 
 def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConfig:
-    """The configuration in a dataset's seediff.toml, written by `generate` or the command of one of `others`. Raises
-    UserError.
-    """
+    """The configuration in a dataset's seediff.toml, of `generate` or one of `others`. Raises UserError."""
     kinds = {kind.command: kind for kind in (GenerateConfig, *others)}
     command = read_toml(path).get("command", GenerateConfig.command)
     if command not in kinds:
-        makers = " or ".join(f"`seediff {name}`" for name in kinds)
-        raise UserError(f"{path.parent}: is not a dataset that {makers} made, but the output of `seediff {command}`")
+        problem = f"is not a dataset that `seediff {' or '.join(kinds)}` made, but the output of `seediff {command}`"
+        raise UserError(path.parent, problem)
     return load_config(path, kinds[command])

@@ -17,9 +17,7 @@ Method = Literal[
 ]  # fmt: skip
 """Values of `MaskConfig.method`, beside those of `register_method` (masks/own.py)."""
 BEST: Method = "best"
-"""A placeholder for the method and constants measured as best for the model, from its preset or `BEST_FACTS`; `resolve`
-replaces it.
-"""
+"""Stands for the method and constants measured as best for the model, from its preset or `BEST_FACTS`."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Finish:
     stretch: bool = False
     """Stretch maps to [0, 1] again after resizing."""
     cut: float | None = None
-    """Threshold that turns the map into zeros and ones before PAMR; None: PAMR refines the soft map."""
+    """Threshold before PAMR; None: PAMR refines the soft map."""
     bandwidth: float = 0.1
     """PAMR's bandwidth, in standard deviations of the image."""
     iterations: int | None = None
@@ -41,18 +39,13 @@ class Finish:
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """A mask method: its function, what it reads, and its constants.
+    """A mask method.
 
-    function: `module.name` in `seediff.masks` of the function that makes a soft mask; imported when the method is first
-    used. cross_levels, self_levels: the option of MaskConfig that sets the levels of this attention, or the levels
-    themselves; None: the method
-        does not read it. Only maps that the method reads are captured.
-    options: the other fields of MaskConfig that it reads and not every method does.
-    plain_means: whether it needs plain means of attention.
-    defaults: constants that differ from the dataclasses', as a table for `resolve`.
-    finish: how soft maps become masks of the image's size.
-    own: the function of a method of one's own (masks/own.py), which reads maps of all levels.
-    """
+    function: `module.name` in `seediff.masks` of the function that makes a soft mask. cross_levels, self_levels: the
+    option of MaskConfig that sets the levels of this attention, or the levels themselves; None: it does not read it.
+    options: the other fields of MaskConfig that not every method reads. plain_means: whether it needs plain means of
+    attention. defaults: constants that differ from the dataclasses'. own: the function of a method of one's own
+    (masks/own.py), which reads maps of all levels."""
 
     function: str
     cross_levels: str | tuple[int, ...]
@@ -65,7 +58,7 @@ class MethodFacts:
 
     @property
     def reads(self) -> set[str]:
-        """The fields of MaskConfig that this method reads and not every method does."""
+        """The fields of MaskConfig that not every method reads."""
         return {*self.options, *(levels for levels in (self.cross_levels, self.self_levels) if isinstance(levels, str))}
 
 
@@ -114,7 +107,7 @@ METHOD_FACTS: dict[str, MethodFacts] = {
 
 
 def own_methods() -> dict[str, MethodFacts]:
-    """The methods of one's own that are registered in this process, for other processes of the same run."""
+    """The methods of one's own that are registered, for other processes of the same run."""
     return {name: facts for name, facts in METHOD_FACTS.items() if facts.own is not None}
 
 
@@ -128,16 +121,13 @@ BEST_FACTS: dict[str, Mapping[str, Mapping[str, Any]]] = {
         "capture": {"normalize": False, "mean": "geometric"},
     },
 }
-"""Kind of network (`Family.network`) → the constants that method `best` stands for if the model's preset has none: the
-best of BEST_MODELS when they were tuned, without the constants that depend on their size."""
+"""Kind of network (`Family.network`) → the constants that method `best` stands for if the model's preset has none,
+tuned for BEST_MODELS, without those that depend on their size."""
 BEST_MODELS = {"unet": "mini", "transformer": "mini-dit"}
-"""Kind of network → the model for which BEST_FACTS were tuned; of mini with its weights before decision 0026."""
+"""Kind of network → the model for which BEST_FACTS were tuned; mini with its weights before decision 0026."""
 
 
 SegmentMethodName = Literal["diffseg", "kmeans", "diffcut"]
-"""Values of `SegmentConfig.method`."""
-
-
 SEGMENT_OPTIONS: dict[SegmentMethodName, tuple[str, ...]] = {
     "diffseg": ("kl_threshold", "rounds", "num_points", "weights", "refine"),
     "kmeans": ("k", "weights"),
@@ -147,6 +137,6 @@ SEGMENT_OPTIONS: dict[SegmentMethodName, tuple[str, ...]] = {
 
 
 def check_capture(method: str, normalized: bool, fix: str = "leave it out for the method's own") -> None:
-    """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`)."""
+    """Raise UserError if a method cannot use maps that were divided by their maxima."""
     if METHOD_FACTS[method].plain_means and normalized:
         raise UserError("capture.normalize", f"true: method {method} works on plain means of attention", fix)

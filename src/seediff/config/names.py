@@ -40,24 +40,15 @@ def spoken(class_name: str) -> str:
 
 
 def join_classes(classes: Sequence[str]) -> str:
-    """`(dog,)` → `dog`; `(dog, cat)` → `dog and a cat`; `(dog, cat, bus)` → `dog, a cat and a bus`.
-
-    Made for templates of the form `a photo of a {class}`, which supply the first article. classes: class names, or
-    phrases with one.
-    """
-    words = [spoken(c) for c in classes]
-    if len(words) == 1:
-        return words[0]
-    return ", a ".join(words[:-1]) + " and a " + words[-1]
+    """`(dog,)` → `dog`; `(dog, cat, bus)` → `dog, a cat and a bus`, for templates such as `a photo of a {class}`, which
+    have the first article. classes: class names, or phrases with one."""
+    *first, last = [spoken(c) for c in classes]
+    return f"{', a '.join(first)} and a {last}" if first else last
 
 
 def any_name(names: Sequence[str]) -> re.Pattern[str]:
     """A pattern that matches any of the names as whole words, ignoring case, with any white space between words. If
-    several names match at a position, the first in `names` wins.
-
-    Group i + 1 is names[i]. Identify the name by the group's number: the matched text may contain other letters that
-    `re` considers equal.
-    """
+    several match at a position, the first wins. Group i + 1 is names[i], whose letters may differ from the matched."""
     patterns = [r"\s+".join(map(re.escape, spoken(name).split())) for name in names]
     return re.compile(rf"(?<!\w)(?:{'|'.join(f'({pattern})' for pattern in patterns)})(?!\w)", re.IGNORECASE)
 
@@ -68,7 +59,7 @@ def longest_first(names: Sequence[str]) -> list[str]:
 
 
 def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
-    """Class → the phrases that name it and no other class; phrases of several classes or none are left out."""
+    """Class → the phrases that name it and no other class."""
     ordered = longest_first(classes)
     pattern = any_name(ordered)
     named = [
@@ -79,8 +70,8 @@ def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tup
 
 def read_class_list(path: Path, first: int = 1) -> dict[int, str]:
     """Id → name, of a file of classes: a name per line, or in every line `id name`. Lines without ids count from
-    `first`, or from 0 if the first is a name of the background or of no class. labelme's `__ignore__`, its −1, may come
-    before the background. Raises UserError if two ids have one name, or two names one id."""
+    `first`, or from 0 if the first is a name of the background or of no class; labelme's `__ignore__`, its −1, may come
+    before that. Raises UserError if two ids have one name, or two names one id."""
     lines = [line.strip() for line in read_lines(path) if line.strip()]
     numbered = [match for line in lines if (match := re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line))]
     if lines and len(numbered) == len(lines):
@@ -98,12 +89,9 @@ def read_class_list(path: Path, first: int = 1) -> dict[int, str]:
 
 def parse_classes(text: str) -> tuple[str, ...]:
     """`voc` → VOC's twenty; a file's path → its classes (`read_class_list`), without names of ids 0 and 255 that are
-    none; other texts → names separated by commas. Raises UserError for a file whose classes have other ids than 1, 2, …
-    """
+    none; other texts → names separated by commas. Raises UserError for a file with other ids than 1, 2, …"""
     if text.lower().endswith(".csv"):
-        raise UserError(
-            text, "is a table, which only `seediff mask` reads", "name the classes, or a file with one per line"
-        )
+        raise UserError(text, "is a table, which only `seediff mask` reads", "name the classes, or a file with names")
     if text.strip() == "voc" or (path := _file_of(text, (".txt", ".names"))) is None:
         return split_classes(text)
     none = (*GROUNDS, *IGNORED)
@@ -121,16 +109,13 @@ def name_of_zero(text: str) -> str:
 
 
 def split_classes(text: str) -> tuple[str, ...]:
-    """`voc` → VOC's twenty; other texts → names separated by commas. Opens no file. Raises UserError for a word that
-    stands for a whole list beside names.
-    """
+    """`voc` → VOC's twenty; other texts → names separated by commas. Opens no file. Raises UserError for `all` or `voc`
+    beside names."""
     if text.strip() == "voc":
         return VOC_CLASSES
     names = split_names(text)
     if len(names) > 1 and (word := next((name for name in names if name in ("all", "voc")), None)):
-        raise UserError(
-            "classes", f"'{word}' stands for a whole list and cannot be in one", "give it alone, or name the classes"
-        )
+        raise UserError("classes", f"'{word}' stands for a whole list and cannot be in one", "give it alone")
     return names
 
 
@@ -154,74 +139,47 @@ def parse_subclasses(text: str) -> tuple[str, ...]:
 
 
 def parse_prompts(text: str) -> tuple[str, ...]:
-    """A template as given; a file's path stands for its lines, one template each. Raises UserError."""
+    """A template as given; a file's path stands for its lines, one template each."""
     lines = _lines_if_file(text)
-    if lines == []:
-        raise UserError(text, "has no templates", "write one per line, for example 'a photo of a {class}'")
-    for number, template in enumerate(lines or (), 1):
-        if "{class}" not in template:
-            raise UserError(f"{text}, template {number}", f"'{template}' does not contain {{class}}")
     return (text,) if lines is None else tuple(lines)
 
 
 def check_classes(classes: Sequence[str], field: str = "classes") -> None:
-    """Raises UserError if the names cannot be classes for a new dataset: they must be words for prompts, at least one,
-    and no two may read the same.
-
-    field: what they are, for messages. For existing datasets, `dataset.rows.check_class_list` is less strict.
-    """
-    if not classes:
-        raise UserError(field, "the list is empty", "name at least one, for example dog,cat")
-    if len(classes) > MAX_CLASSES:
-        raise UserError(field, f"{len(classes)} are more than the {MAX_CLASSES} that a mask of 8 bits can hold")
-    doubles = sorted({name for name in classes if classes.count(name) > 1})
-    if doubles:
-        raise UserError(field, f"named more than once: {', '.join(doubles)}")
+    """Raise UserError if the names cannot be classes for a new dataset: they must be words for prompts, at least one,
+    and no two may read the same. field: what they are, for messages."""
+    if not 0 < len(classes) <= MAX_CLASSES:
+        problem = f"{len(classes)} names, but a mask of 8 bits holds 1 to {MAX_CLASSES} classes"
+        raise UserError(field, problem, "name for example dog,cat")
+    by_sound: dict[str, str] = {}
     for name in classes:
         if name == BACKGROUND:
             raise UserError(field, f"'{BACKGROUND}' is the name of id 0 in every dataset and cannot be a class")
         if name != name.strip() or not name or not name.isprintable() or "," in name:
             raise UserError(field, f"{name!r} is empty, or has a comma, spaces at its ends or unprintable characters")
-    by_sound: dict[str, str] = {}
-    for name in classes:
-        other = by_sound.setdefault(" ".join(spoken(name).casefold().split()), name)
-        if other != name:
-            raise UserError(
-                field, f"{other!r} and {name!r} read the same in a prompt ('{spoken(name)}')", "keep one of them"
-            )
+        sound = " ".join(spoken(name).casefold().split())
+        if other := by_sound.get(sound):
+            raise UserError(field, f"{other!r} and {name!r} read the same in a prompt ('{sound}')", "keep one of them")
+        by_sound[sound] = name
 
 
 def check_prompts(prompts: Sequence[str], field: str = "prompts") -> None:
-    """Raises UserError if a template cannot name its class."""
-    if not prompts:
-        raise UserError(field, "the list is empty", "give at least one, for example 'a photo of a {class}'")
-    for template in prompts:
-        if "{class}" not in template:
-            raise UserError(
-                field, f"'{template}' does not contain {{class}}", "write for example 'a photo of a {class}'"
-            )
-        if not template.isprintable():
-            raise UserError(field, f"{template!r} contains a line break or unprintable characters")
+    """Raise UserError if there is no template, or one cannot name its class."""
+    for template in prompts or ("",):
+        if "{class}" not in template or not template.isprintable():
+            problem = f"{template!r} must contain {{class}}, and neither line breaks nor unprintable characters"
+            raise UserError(field, problem, "write for example 'a photo of a {class}'")
 
 
 def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
-    """Raises UserError for repeated or unprintable phrases, and for a phrase that does not name exactly one of the
-    classes: its attention is read at the class's name."""
+    """Raise UserError for a repeated phrase, and for one that does not name exactly one of the classes: its attention
+    is read at the class's name."""
     usable = {phrase for of_class in by_class(phrases, classes).values() for phrase in of_class}
-    if len(set(phrases)) < len(phrases):
-        often = max(Counter(phrases).items(), key=lambda item: item[1])[0]
-        raise UserError("subclasses", f"{often!r} is given more than once", "name each once: they take turns")
-    for phrase in phrases:
-        if not phrase.isprintable() or phrase != phrase.strip():
-            raise UserError(
-                "subclasses", f"{phrase!r} has spaces at its ends or unprintable characters", "leave them out"
-            )
-        if phrase not in usable:
-            raise UserError(
-                "subclasses",
-                f"'{phrase}' must name exactly one of the classes, so that its attention can be read there",
-                f"for example 'small {spoken(classes[0])}'",
-            )
+    for phrase, count in Counter(phrases).items():
+        if count > 1:
+            raise UserError("subclasses", f"{phrase!r} is given more than once", "name each once: they take turns")
+        if phrase not in usable or not phrase.isprintable() or phrase != phrase.strip():
+            problem = f"{phrase!r} must name exactly one of the classes, where its attention is read"
+            raise UserError("subclasses", problem, f"for example 'small {spoken(classes[0])}'")
 
 
 def _file_of(text: str, suffixes: tuple[str, ...]) -> Path | None:

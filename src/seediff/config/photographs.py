@@ -12,25 +12,20 @@ from .base import NOT_TYPED, Layer, RunConfig
 from .constants import SegmentConfig
 from .fields import CAPTURE, IMAGES, KEPT, MASKS, MODEL, WORD, Share, Timestep, read_names
 from .generate import DatasetConfig
-from .names import MAX_CLASSES, check_classes, parse_classes, parse_names
+from .names import check_classes, parse_classes, parse_names
 from .presets import find_constants
 from .resolve import recommend
 from .sizes import Size, check_size, pixels
 
 Fit = Literal["keep", "resize", "crop", "tile"]
-"""How a model sees a photograph: in its own shape, squeezed into a square, only its centred square, or as several
-squares.
-"""
 
 PRESENCE, NAME_THRESHOLD = 0.86, 0.514
-"""Defaults if neither the user nor the model's preset sets them: values for the first embedded model. `mask` and
-`segment --names` warn when they use these; `seediff tune` finds a model's own."""
+"""Defaults if the model's preset has none, for the first embedded model. The commands warn when they use these."""
 
 MIN_SIZE = 8
-"""Minimum side in pixels at which a model sees a photograph."""
 MAX_LATENT = 128
-"""Maximum side of a square latent: Stable Diffusion's at 1024 pixels. One head of self-attention then has 16384²
-numbers (1 GiB). At twice the side it would have 16 times as many. Other shapes have at most as many positions."""
+"""Maximum side of a square latent: Stable Diffusion's at 1024 pixels, where one head of self-attention has 16384²
+numbers (1 GiB). Other shapes have at most as many positions."""
 
 
 def parse_listed(text: str) -> tuple[str, ...]:
@@ -46,21 +41,17 @@ class MaskPhotosConfig(DatasetConfig):
     command: ClassVar[str] = "mask"
 
     classes: Annotated[tuple[str, ...], read_names(parse_listed)] = field(kw_only=False)
-    """Names separated by commas, a file with one per line, `voc`, `all`, or a .csv with the columns file and classes.
-    """
+    """Names separated by commas, a file with one per line, `voc`, `all`, or a .csv with columns file and classes."""
     timesteps: Annotated[tuple[Timestep, ...], WORD, Parameter(group=CAPTURE)] = (50, 150, 250, 350, 450, 550)
     """Noise levels at which attention is captured and averaged, each from 0 to 999."""
     fit: Literal["keep", "resize", "crop"] = "keep"
     """How the model sees photographs. keep: in their own shape; resize: squeezed into a square; crop: only the centred
-    square, with 255 (ignored) outside.
-    """
+    square (255 outside)."""
     size: Annotated[Size | None, WORD, Parameter(group=MODEL)] = None
     """Side in pixels of the square that the model sees, by default the model's own; photographs of other shapes get as
     many positions. With fit resize also width x height."""
     presence: Annotated[Share, Parameter(group=MASKS)] = PRESENCE
-    """A class whose presence score is below this gets no mask; 0 masks every class. Differs from model to model
-    (`seediff tune`).
-    """
+    """A class whose presence score is below this gets no mask. Differs from model to model (`seediff tune`)."""
     photos: Annotated[str, NOT_TYPED] = ""
     """Fingerprint of the photographs, from `fingerprint_photos`."""
 
@@ -69,10 +60,8 @@ class MaskPhotosConfig(DatasetConfig):
         object.__setattr__(self, "size", _checked_size(self.size, self.fit))
         if len(self.prompts) != 1:
             raise UserError("prompts", f"{len(self.prompts)} templates", "mask takes only one")
-        if not self.timesteps:
-            raise UserError("timesteps", "() must be at least one noise level")
-        if len(set(self.timesteps)) < len(self.timesteps):
-            raise UserError("timesteps", f"{self.timesteps}: each may occur only once")
+        if not self.timesteps or len(set(self.timesteps)) < len(self.timesteps):
+            raise UserError("timesteps", f"{self.timesteps} must be noise levels, each only once")
 
 
 @Parameter(group=IMAGES)
@@ -91,13 +80,9 @@ class SegmentPhotosConfig(RunConfig):
     """Side in pixels of the square, or tile, that the model sees, by default the model's own; photographs of other
     shapes get as many positions. With fit resize also width x height."""
     names: Annotated[tuple[str, ...], read_names(parse_names)] = ()
-    """Words to name segments with, separated by commas, or a file with one per line. With captions each photograph has
-    its own words.
-    """
+    """Words to name segments with, separated by commas, or a file with one per line; captions have their own."""
     name_threshold: Share = NAME_THRESHOLD
-    """Segments whose name scores below this stay unnamed; ½ is average attention. Differs from model to model: see
-    `seediff tune`.
-    """
+    """Segments whose name scores below this stay unnamed. Differs from model to model (`seediff tune`)."""
     overlays: Annotated[bool, Parameter(group=KEPT)] = True
     """Also write overlays/: photographs with their segments."""
     segment: Annotated[SegmentConfig, Parameter(name="*")] = field(default_factory=SegmentConfig)
@@ -109,15 +94,11 @@ class SegmentPhotosConfig(RunConfig):
         object.__setattr__(self, "size", _checked_size(self.size, self.fit))
         check_names(self.names, "names")
         if self.segment.divides_features and self.segment.refine and self.fit == "tile":
-            raise UserError(
-                "segment.refine", "does not work with fit tile", "use fit keep, resize or crop, or leave it out"
-            )
+            raise UserError("segment.refine", "does not work with fit tile", "use keep, resize or crop")
 
     @classmethod
     def recommended(cls, **values: Any) -> "SegmentPhotosConfig":
-        """The configuration with the model's own constants for values that are not given, as in `GenerateConfig`;
-        `segment` is a table.
-        """
+        """As `GenerateConfig.recommended`; `segment` is a table."""
         return recommend(cls, values)
 
     @classmethod
@@ -129,12 +110,6 @@ class SegmentPhotosConfig(RunConfig):
 
 def check_names(names: Sequence[str], what: str) -> None:
     """Raise UserError if words cannot be names of segments. what: the subject in the message."""
-    if len(names) > MAX_CLASSES:
-        raise UserError(
-            what,
-            f"{len(names)} different words, more than the {MAX_CLASSES} of 8-bit label maps",
-            "choose fewer with --names",
-        )
     if names:
         check_classes(names, what)
 
@@ -147,24 +122,17 @@ def max_area(factor: int) -> int:
 def check_attention(size: Size | None, factor: int) -> None:
     """Raise UserError for a size whose attention does not fit into memory. factor: as in `max_area`."""
     if size is not None and math.prod(pixels(size)) > max_area(factor):
-        most = (
-            f"{MAX_LATENT * factor}"
-            if isinstance(size, int)
-            else f"{MAX_LATENT * factor}x{MAX_LATENT * factor} in area"
-        )
-        raise UserError(
-            "size",
-            f"{size} must be at most {most} for this model: attention grows with the fourth power of the side, and a"
-            " larger square would not fit into memory",
-            "photographs may have any size",
-        )
+        side = MAX_LATENT * factor
+        most = f"{side}" if isinstance(size, int) else f"{side}x{side} in area"
+        problem = f"{size} must be at most {most} for this model, whose attention would not fit into memory"
+        raise UserError("size", problem, "photographs may have any size")
 
 
 def _checked_size(size: Size | None, fit: str) -> Size | None:
     if size is None:
         return None
     if min(pixels(size)) < MIN_SIZE:
-        raise UserError("size", f"{size} must be at least {MIN_SIZE} pixels", "leave it out for the model's own")
+        raise UserError("size", f"{size} must be at least {MIN_SIZE} pixels")
     size = check_size(size)
     if not isinstance(size, int) and fit != "resize":
         problem = f"{size}: width x height needs fit resize, which squeezes every photograph into that shape"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 from ..errors import UserError
@@ -11,25 +10,18 @@ Size = int | str
 """The side of a square, or a text such as `1024x768` (width x height)."""
 
 MAX_ASPECT = 8
-"""Maximum ratio of the sides. Models were trained up to about 2; at 8, Stable Diffusion's coarsest level is one
-position wide.
-"""
+"""Maximum ratio of the sides: at 8, Stable Diffusion's coarsest level is one position wide."""
 MOST = 2**16
 """Maximum side in pixels: more than any model draws."""
 
 
 def check_size(size: Size) -> Size:
-    """The size in its normal form: a number for squares, otherwise `WIDTHxHEIGHT`. Raises UserError for an invalid
-    size.
-    """
+    """The size in its normal form: a number for squares, otherwise `WIDTHxHEIGHT`. Raises UserError."""
     width, height = _sides(size)
     if min(width, height) < 1 or max(width, height) > MOST:
         raise UserError("size", f"{size}: sides must be from 1 to {MOST} pixels")
     if max(width, height) > MAX_ASPECT * min(width, height):
-        times = max(width, height) / min(width, height)
-        raise UserError(
-            "size", f"{size}: one side is {times:.3g} times the other; at most {MAX_ASPECT} times is drawn or seen"
-        )
+        raise UserError("size", f"{size}: one side must be at most {MAX_ASPECT} times the other")
     return size_text((height, width))
 
 
@@ -52,35 +44,21 @@ def nearest(side: float, multiple: int) -> int:
 
 def _sides(size: Size) -> tuple[int, int]:
     """(width, height)."""
-    sides = (
-        re.fullmatch(r"\s*(-?\d{1,9})(?:\s*[xX×]\s*(-?\d{1,9}))?\s*", str(size)) if not isinstance(size, bool) else None
-    )
+    sides = re.fullmatch(r"\s*(-?\d{1,9})(?:\s*[xX×]\s*(-?\d{1,9}))?\s*", str(size))
     if sides is None:
         raise UserError("size", f"{size!r} must be a side in pixels, or width x height such as 1024x768")
     return int(sides[1]), int(sides[2] or sides[1])
 
 
-def check_sides(
-    shape: tuple[int, int], what: str, name: str, multiple: int, largest: int | None, area: int | None = None
-) -> None:
-    """Raise UserError for an image size (height, width) that model `name` does not support, naming a supported size
-    near it. largest: maximum side in pixels; None: no limit. area: maximum number of pixels of the size that is named;
-    None: no limit."""
+def check_sides(shape: tuple[int, int], what: str, name: str, multiple: int, largest: int | None) -> None:
+    """Raise UserError for an image size (height, width) that model `name` does not support, naming a size near it.
+    largest: maximum side in pixels; None: no limit."""
     said = size_text(shape)
     if min(shape) < 1 or any(side % multiple for side in shape):
-        near = size_text(_supported(shape, multiple, largest, area))
+        sides = [nearest(side, multiple) for side in shape]
+        most = min(MAX_ASPECT * min(sides), MOST if largest is None else largest) // multiple * multiple
         rule = "a multiple" if isinstance(said, int) else "multiples"
+        near = size_text((min(sides[0], most), min(sides[1], most)))
         raise UserError(what, f"{said} must be {rule} of {multiple} for model '{name}', for example {near}")
     if largest is not None and max(shape) > largest:
         raise UserError(what, f"{said} must be at most {largest} for model '{name}', which has no further positions")
-
-
-def _supported(shape: tuple[int, int], multiple: int, largest: int | None, area: int | None) -> tuple[int, int]:
-    """(height, width) near `shape`: the nearest multiples, or smaller ones where those would exceed a limit."""
-    height, width = (nearest(side, multiple) for side in shape)
-    if area is not None and height * width > area:
-        scale = min(1.0, math.sqrt(area / math.prod(shape)))
-        # A limit that is a multiple itself must not be missed by rounding.
-        height, width = (max(1, int(side * scale / multiple + 1e-9)) * multiple for side in shape)
-    most = min(MAX_ASPECT * min(height, width), MOST if largest is None else largest) // multiple * multiple
-    return min(height, most), min(width, most)

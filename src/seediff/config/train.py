@@ -1,4 +1,4 @@
-"""The configuration of a training, in a frozen dataclass. The defaults are Mask2Former's, as in the paper."""
+"""The configuration of a training. The defaults are Mask2Former's, as in the paper."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,15 +24,13 @@ TRAINING = Group("Training", sort_key=3)
 PICTURES = Group("Images", sort_key=4)
 IMAGES = Parameter(group=PICTURES)
 LARGEST_SIDE = 1 << 14
-"""Maximum side in pixels of a segmenter's input."""
 Side = Annotated[int, Meta(ge=32, le=LARGEST_SIDE), WORD]
-"""Side in pixels; at least the coarsest feature's stride."""
 
 
 @Parameter(group=TRAINING)
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Settings):
-    """All settings of a training except its data, which are in `Stage`."""
+    """All settings of a training except its data."""
 
     command: ClassVar[str] = "train"
 
@@ -46,8 +44,8 @@ class TrainConfig(Settings):
     hub id of a backbone or of a whole network of the same architecture, whose class head is used if the number of
     classes agrees."""
     queries: Annotated[Count, NETWORK] = 100
-    """mask2former: number of queries, which is the number of masks it proposes: at least as many as there are classes
-    in an image. A whole network in weights keeps its own number."""
+    """mask2former: number of masks that it proposes, at least as many as there are classes in an image. A whole network
+    in weights keeps its own number."""
 
     crop: Annotated[Side, IMAGES] = 512
     """Side of the random crops in pixels. Smaller images are padded, with labels that are ignored."""
@@ -64,9 +62,7 @@ class TrainConfig(Settings):
     batch_size: Count = 16
     """Images per step, in all parts and processes together."""
     accumulate: Count = 1
-    """Parts that each batch is divided into, to save memory. Batch statistics and loss normalisation are computed per
-    part.
-    """
+    """Parts that each batch is divided into, to save memory. Batch statistics are computed per part."""
     learning_rate: Annotated[float, Meta(gt=0, lt=1)] = 1e-4
     """Learning rate of AdamW."""
     backbone_factor: AtLeastZero = 0.1
@@ -84,9 +80,7 @@ class TrainConfig(Settings):
     warmup: Annotated[int, Meta(ge=0), WORD] = 0
     """Number of steps in which the learning rate rises linearly, at the start of every stage."""
     ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """Decay of a moving average of the weights, which are validated and kept instead of the last weights; 0 turns it
-    off.
-    """
+    """Decay of a moving average of the weights, which is kept instead of the last weights; 0 turns it off."""
 
     class_weight: Annotated[AtLeastZero, NOT_TYPED] = 2.0
     mask_weight: Annotated[AtLeastZero, NOT_TYPED] = 5.0
@@ -97,9 +91,8 @@ class TrainConfig(Settings):
     """Number of pixels of a mask that Mask2Former's losses use."""
 
     auxiliary: Annotated[AtLeastZero, NOT_TYPED] = 0.0
-    """mask2former: weight of an auxiliary per-pixel cross entropy on the backbone's two coarsest features, with a
-    linear layer that is discarded afterwards. A backbone trained from scratch learns classes many times faster with it;
-    a pretrained one does not need it."""
+    """mask2former: weight of an auxiliary per-pixel cross entropy on the backbone's two coarsest features. A backbone
+    trained from scratch learns classes many times faster with it."""
 
     seed: Annotated[int, Meta(ge=0, lt=2**31, description="a whole number in [0, 2^31)"), WORD] = 0
     """Random seed; another seed gives another training."""
@@ -113,21 +106,14 @@ class TrainConfig(Settings):
         if self.backbone not in (known := BACKBONES[self.architecture]):
             raise UserError("backbone", f"{self.backbone!r}: {self.architecture} has {', '.join(known)}")
         if self.weights == "pretrained" and (self.architecture, self.backbone) == ("segformer", "tiny"):
-            raise UserError(
-                "weights",
-                "'pretrained' do not exist for segformer's tiny",
-                "use 'scratch', or the folder of a trained one",
-            )
+            raise UserError("weights", "'pretrained' do not exist for segformer's tiny", "use 'scratch', or a folder")
         if self.batch_size % self.accumulate:
-            raise UserError(
-                "batch_size", f"{self.batch_size} cannot be divided into accumulate = {self.accumulate} equal parts"
-            )
+            raise UserError("batch_size", f"{self.batch_size} cannot be divided into {self.accumulate} equal parts")
         if not 0 < self.scale[0] <= self.scale[1]:
             raise UserError("scale", f"{self.scale} must be (low, high) with 0 < low ≤ high")
 
     @classmethod
     def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
-        """The values that backbone `tiny` sets, and the default backbone of an architecture."""
         architecture = chosen.get("architecture", cls.architecture)
         backbone = chosen.get("backbone", {"segformer": "b0"}.get(architecture, cls.backbone))
         tiny = dict(TINY.get(architecture, {})) if backbone == "tiny" else {}
@@ -155,16 +141,12 @@ TINY: dict[str, dict[str, Any]] = {
 
 
 def make_config(values: Mapping[str, Any], file: Path | None = None) -> TrainConfig:
-    """The configuration of given values, then of a TOML file, then of the defaults, which backbone `tiny` changes.
-    Raises UserError.
-    """
+    """The configuration of given values, a TOML file, and the defaults. Raises UserError."""
     return configure(TrainConfig, values, file)
 
 
 def with_device(config: TrainConfig) -> TrainConfig:
-    """The configuration with the device and number format that will be used. Raises UserError if the device is not
-    available.
-    """
+    """The configuration with the device and number format filled in. Raises UserError for a device that is not here."""
     from ..devices import check_device, default_device, has_bfloat16  # imports torch
 
     device = check_device(config.device or default_device())

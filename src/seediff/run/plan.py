@@ -13,7 +13,7 @@ from ..config.base import Config, RunConfig
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..config.levels import EVERYTHING, Reads
 from ..config.methods import BEST, check_capture
-from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig, check_attention, max_area
+from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig, check_attention
 from ..config.presets import BEST_SOURCE, foreign_constants
 from ..config.sizes import check_sides, pixels
 from ..errors import UserError
@@ -107,11 +107,9 @@ def check_inputs(config: ModelConfig, info: ModelInfo | None = None) -> CaptureP
     rules, sides, size = info.size_rules(), info.sides(), None
     if rules and sides:
         height, width = pixels(config.size or sides[0])
-        if isinstance(config, GenerateConfig):
-            check_sides((height, width), "size", config.model, *rules)
-        else:
-            check_sides((height, width), "size", config.model, *rules, max_area(sides[1]))
+        if not isinstance(config, GenerateConfig):
             check_attention(config.size, sides[1])
+        check_sides((height, width), "size", config.model, *rules)
         size = height // sides[1], width // sides[1]
 
     if not info.knows_network:

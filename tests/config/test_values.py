@@ -1,0 +1,172 @@
+"""What the fields of configurations may hold, how names and sizes are written, and what a file says of them."""
+
+from dataclasses import replace
+
+import pytest
+
+from seediff.cli.commands import main
+from seediff.config.base import differences
+from seediff.config.constants import CaptureConfig, MaskConfig, SegmentConfig
+from seediff.config.generate import GenerateConfig
+from seediff.config.names import VOC_CLASSES, join_classes, parse_classes, parse_names, parse_prompts
+from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.resolve import configure, load_config, read_file
+from seediff.config.sizes import check_sides, check_size, pixels
+from seediff.errors import UserError
+
+FULL = GenerateConfig(
+    classes=("dog", "café"),
+    per_class=3,
+    prompts=('a "quoted" \\ {class}', "{class}"),
+    negative_prompt="blur",
+    size=256,
+    seed=2**40,
+    guidance_scale=5.0,
+    reject=True,
+    image_format="jpg",
+    device="cpu",
+    dtype="float32",
+    capture=CaptureConfig(normalize=False, steps=3, layers="up"),
+    mask=MaskConfig(beta="otsu", expand_levels=(4, 2), ignore_band=(0.5, 0.6), pamr_dilations=(1, 2)),
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        (MaskConfig, {"method": "magic"}, "method: 'magic' is not known; known: seediff, ca,"),
+        (MaskConfig, {"method": "best"}, "method: best depends on the model"),
+        (MaskConfig, {"expansion": "wide"}, "expansion: \"wide\" must be one of 'none', 'parallel',"),
+        (MaskConfig, {"beta": float("nan")}, r"beta: nan must be a number in \(0, 1\) or 'otsu'"),
+        (MaskConfig, {"alpha": 0.0}, r"alpha: 0\.0 must be a number in \(0, 1\]"),
+        (MaskConfig, {"self_level": 1.5}, r"self_level: 1\.5 must be a whole number of at least 1"),
+        (MaskConfig, {"expand_levels": (1, 2)}, "expand_levels"),
+        (MaskConfig, {"expand_levels": 4}, "expand_levels: 4 must be a list, each a whole number of at"),
+        (MaskConfig, {"ignore_band": (0.6, 0.5)}, "ignore_band"),
+        (MaskConfig, {"ignore_band": 0.4}, r"ignore_band: 0\.4 must be 2 values, each a number"),
+        (CaptureConfig, {"layers": "left"}, "layers: 'left' must be all, up, down or"),
+        (CaptureConfig, {"steps": True}, "steps: true must be 'all' or 'second-half' or a"),
+        (SegmentConfig, {"method": "kmeans", "k": [3]}, r"k: \[3\] must be a whole number of at least 1 or"),
+        (SegmentPhotosConfig, {"names": "dog"}, 'names: "dog" must be a list, each a text'),
+        (GenerateConfig, {"per_class": 900_000_000_000}, "per_class: 900000000000 would be 900000000000 images"),
+        (GenerateConfig, {"classes_per_image": (1, 0)}, "classes_per_image: 1,0 must be at least 1"),
+        (GenerateConfig, {"classes_per_image": (1, 2)}, "classes_per_image: 1,2 is more than 1 class"),
+        (GenerateConfig, {"prompts": ("a dog",)}, "prompts: 'a dog' must contain {class}"),
+        (GenerateConfig, {"prompts": ()}, "prompts: '' must contain {class}"),
+        (GenerateConfig, {"size": "1024×768×3"}, "size: '1024×768×3' must be a side in pixels, or"),
+        (GenerateConfig, {"size": True}, "size: true must be a whole number or a text"),
+        (GenerateConfig, {"size": "3200x64"}, "size: 3200x64: one side must be at most 8 times the other"),
+        (GenerateConfig, {"size": "99999999x64"}, "size: 99999999x64: sides must be from 1 to 65536"),
+        (GenerateConfig, {"negative_prompt": "a\nb"}, "negative_prompt"),
+        (GenerateConfig, {"classes": ()}, "classes: 0 names"),
+        (GenerateConfig, {"classes": tuple(f"c{i}" for i in range(255))}, "classes: 255 names"),
+        (GenerateConfig, {"classes": ("background",)}, "cannot be a class"),
+        (GenerateConfig, {"classes": ("a\nb",)}, "is empty, or has a comma"),
+        (GenerateConfig, {"classes": (" dog",)}, "is empty, or has a comma"),
+        (GenerateConfig, {"classes": ("dog", "cat", "dog")}, "'dog' and 'dog' read the same"),
+        (GenerateConfig, {"classes": ("tvmonitor", "cat", "TV  monitor")}, "'tvmonitor' and 'TV  monitor' read the"),
+    ],
+)
+def test_impossible_values(kind, values, message):
+    with pytest.raises(UserError, match=message):
+        kind(**{**({"classes": ("dog",)} if kind is GenerateConfig else {}), **values})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("per_clas = 1", r"c\.toml: there is no option 'per_clas'"),
+        ("[mask]\nalfa = 1", r"c\.toml \[mask\]: there is no option 'alfa'"),
+        ("per_class = true", "must be a whole number"),
+        ("reject = 1", "must be true or false"),
+        ("[mask]\nbeta = 'best'", r'c\.toml \[mask\]: beta: "best" must be a number in \(0, 1\) or'),
+        ("mask = 3", "must be a table"),
+        ("classes = [", r"c\.toml: is not TOML"),
+        ('classes = "names.txt"', r"is a file, which only --classes may name"),
+    ],
+)
+def test_bad_files_are_told_with_file_and_key(tmp_path, text, message):
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_file(tmp_path / "c.toml", GenerateConfig)
+
+
+@pytest.mark.parametrize("config", [FULL, GenerateConfig(classes=("dog",)), MaskPhotosConfig(["dog"], timesteps=[5])])
+def test_toml_round_trip(tmp_path, config):
+    (tmp_path / "seediff.toml").write_text(config.to_toml(), encoding="utf-8")
+    again = load_config(tmp_path / "seediff.toml", type(config))
+    assert again == config
+    assert differences(again, config) == []
+
+
+def test_command_line_before_file_before_default(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text(
+        'classes = "dog, cat"\nper_class = 7\nseed = 5\nguidance_scale = 3\n[mask]\nalpha = 0.4\nbeta = 0.2\n'
+    )
+    config = configure(GenerateConfig, {"model": "owner/name", "per_class": 9, "mask": {"beta": 0.6}}, path)
+    assert (config.classes, config.per_class, config.seed, config.steps) == (("dog", "cat"), 9, 5, 50)
+    assert (config.mask.alpha, config.mask.beta, config.mask.tau) == (0.4, 0.6, 4)
+    assert isinstance(config.guidance_scale, float)
+
+
+def test_a_configuration_opens_no_other_file(tmp_path, monkeypatch, capsys):
+    """Whoever wrote it could have others' files shown."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret").write_text("a {class} that nobody should see\n")
+    for line in ('classes = "secret"', 'classes = "dog"\nprompts = "secret"', 'classes = "./secret"'):
+        (tmp_path / "c.toml").write_text(line)
+        main(["generate", "--config", "c.toml", "--device", "cpu", "--dry-run", "--out", "out"])
+        assert "nobody" not in "".join(capsys.readouterr())
+
+
+def test_a_size_has_one_form():
+    """So that a square is the same configuration, and the same seediff.toml, however it was written."""
+    written = {"1024X768": "1024x768", " 1024 × 768 ": "1024x768", "512x512": 512, "512": 512, 512: 512}
+    assert {size: GenerateConfig(classes=("dog",), size=size).size for size in written} == written
+    assert pixels("1024x768") == (768, 1024)
+
+
+@pytest.mark.parametrize(
+    ("size", "rules", "near"),
+    [
+        ("1000x770", (64, None), "1024x768"),
+        ("152x20", (16, None), "128x16"),  # 160x16 is too narrow
+        ("1001", (16, 256), "256"),
+        ("1001x130", (16, 500), "496x128"),
+    ],
+)
+def test_the_size_that_a_message_names_is_supported(size, rules, near):
+    with pytest.raises(UserError, match=rf"for example {near}$"):
+        check_sides(pixels(size), "size", "m", *rules)
+    check_sides(pixels(near), "size", "m", *rules)
+    check_size(near)
+
+
+def test_differences_name_key_and_both_values():
+    new = replace(FULL, seed=1, size=None, mask=replace(FULL.mask, alpha=0.4), classes=("dog",))
+    assert differences(FULL, new) == [
+        "seed: 1099511627776 → 1",
+        "classes: dog,café → dog",
+        "mask.alpha: 0.5 → 0.4",
+        "size: 256 → unset",
+    ]
+
+
+def test_classes_and_prompts_from_names_voc_and_files(tmp_path):
+    assert join_classes(("dog", "cat", "tvmonitor")) == "dog, a cat and a tv monitor"
+    assert parse_classes("dog, potted plant ,") == ("dog", "potted plant")
+    assert parse_classes("voc") == VOC_CLASSES
+    names = tmp_path / "names.txt"
+    names.write_text("\ufeffdog\n\n  café \n", encoding="utf-8")
+    assert parse_classes(str(names)) == ("dog", "café")
+    for none in ("background", "__background__", "_background_", "__ignore__", "unlabeled", "__ignore__\n_background_"):
+        names.write_text(f"{none}\nperson\nknife\n")
+        assert parse_classes(str(names)) == ("person", "knife")
+    names.write_text("a {class} at night\n\na {class} by day\n")
+    assert parse_prompts(str(names)) == ("a {class} at night", "a {class} by day")
+    assert parse_prompts("a photo of a {class}") == ("a photo of a {class}",)
+    for word in ("all", "voc"):
+        with pytest.raises(UserError, match=f"classes: '{word}' stands for a whole list"):
+            parse_classes(f"{word},dog")
+        assert parse_names(f"{word},dog") == (word, "dog")
