@@ -30,6 +30,12 @@ HELP = "--help"
 TIDYING = 5.0
 """Seconds after the first Ctrl-C during which further ones have no effect (`interrupt_once`)."""
 
+ENVIRONMENT = {
+    "TRANSFORMERS_VERBOSITY": "error",  # warnings of imports would hide the command's own output
+    "DIFFUSERS_VERBOSITY": "error",
+    "THP_MEM_ALLOC_ENABLE": "1",  # huge pages: Linux allocates attention maps several times as fast
+    "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads release their core: several times as fast beside other programs
+}
 COMMANDS = {
     "generate": ("generate:generate", "Generate images of named classes with pixel masks, as a dataset for training."),
     "mask": ("photos:mask", "Make pixel masks of named classes in photographs, as a dataset like `generate`'s."),
@@ -84,6 +90,13 @@ def preview(
     print(look_at(write(data, config, native.read_rows(data), rejected)))
 
 
+ABOUT_MODELS = """\
+Sizes are those of all weights in half precision; licences are what the models' pages said: read them before use.
+Fetched on first use; or before, for a machine without a network: hf download HUB-ID --local-dir FOLDER, then --model\
+ FOLDER.
+Also any local folder in diffusers' format, or a hub id: seediff generate --model FOLDER --classes zebra --out zebras"""
+
+
 def models() -> None:
     """List the models' short names, what is captured of each, their sizes and licences, and which are on this machine.
 
@@ -113,19 +126,7 @@ def models() -> None:
                 Padding(Text(", ".join(filter(None, (row.hub_id, row.licence)))), (0, 0, 0, 4), expand=False),
                 style="dim",
             )
-    console.print()
-    print(
-        "Sizes are those of all weights in half precision; licences are what the models' pages said: read them before"
-        " use."
-    )
-    print(
-        "Fetched on first use; or before, for a machine without a network: hf download HUB-ID --local-dir FOLDER, then"
-        " --model FOLDER."
-    )
-    print(
-        "Also any local folder in diffusers' format, or a hub id: seediff generate --model FOLDER --classes zebra --out"
-        " zebras"
-    )
+    print(f"\n{ABOUT_MODELS}")
 
 
 def completion(
@@ -189,15 +190,8 @@ app = make_app()
 def main(arguments: Sequence[str] | None = None, program: App | None = None) -> int:
     """Run the command line and return its exit code. Errors become exit codes, except with SEEDIFF_DEBUG=1 in the
     environment. program: another App to run, for programs outside the package."""
-    # Warnings that libraries print when they are imported would hide the command's own output.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-    # Attention maps take tens of megabytes each. With huge pages, Linux allocates them several times as fast (torch
-    # reads this once).
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    # Threads that wait for each other then release their core. With other programs running, this is several times as
-    # fast.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     interrupt_once()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if program is not None:
@@ -276,15 +270,11 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
         subject = options.get(error.subject, words.get(error.subject, error.subject))
         code, text = 2, f"{subject}: {error.reason}" if error.problem else str(error)
     elif isinstance(error, CycloptsError):
-        code, text = (
-            2,
-            f"{_misread(error)} ({HELP_ALL if arguments[:1] and arguments[0] in COMMON else HELP} lists all options)",
-        )
+        flag = HELP_ALL if arguments[:1] and arguments[0] in COMMON else HELP
+        code, text = 2, f"{_misread(error)} ({flag} lists all options)"
     elif isinstance(error, OSError):
         code, text = 2, system_reason(error)
-    elif isinstance(
-        error, RecursionError
-    ):  # values that a parser could read, but a writer or another process cannot take
+    elif isinstance(error, RecursionError):  # a value that a parser could read, but a writer cannot take
         code, text = 2, "a value in the input is nested too deeply"
     elif _is_out_of_memory(error):
         code, text = 2, "the device is out of memory; use a smaller --batch-size or --size, or --dtype float16"
@@ -296,9 +286,7 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
 
 
 def _misread(error: CycloptsError) -> str:
-    """The message for a command line that cannot be parsed: the parser's own, except in two cases where that would not
-    help.
-    """
+    """The message for a command line that cannot be parsed: the parser's own, except where that would not help."""
     error.verbose = False
     if isinstance(error, UnusedCliTokensError) and (words := error.unused_tokens):
         return f"unexpected argument {words[0]!r}; separate several names with commas, as in --classes dog,cat"
@@ -313,9 +301,7 @@ def _misread(error: CycloptsError) -> str:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out. torch has its own error only for cuda; for cpu and mps it raises RuntimeError with one of
-    these texts.
-    """
+    """Whether memory ran out. For cpu and mps, torch raises RuntimeError with one of these texts."""
     texts = ("DefaultCPUAllocator", "can't allocate memory", "MPS backend out of memory", "Invalid buffer size")
     return (
         isinstance(error, MemoryError)

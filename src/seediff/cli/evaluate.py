@@ -23,57 +23,46 @@ from .options import HERE, LINE, SEED, ConfigFile
 app = App(name="evaluate", help="Compare predictions with labels.", help_flags=("--help", "-h", HELP_ALL))
 
 
+def shown(default: str | bool) -> Parameter:
+    """How the help names a default."""
+    return Parameter(show_default=default)
+
+
+NO = Parameter(negative=(), show_default="no")
+Json = Annotated[Path | None, HERE, Parameter(help="Also write the scores to this JSON file.")]
+QuietLooks = Annotated[bool, NO, Parameter(help="Show no progress.")]
+AS_IN_MASK = Parameter(group=MODEL, help="As in `seediff mask`.")
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Comparison:
-    """Options of `evaluate.evaluation.evaluate`; lists as text with commas."""
+    """Options of `evaluate.evaluation.evaluate`."""
 
-    protocol: Annotated[
-        Literal[
-            "own",
-            "voc",
-            "voc-zero-shot",
-            "voc-zero-shot-objects",
-            "cityscapes-human-vehicle",
-            "ade20k",
-            "domain",
-            "camvid",
-        ],
-        Parameter(help="Classes to evaluate: the data's own, or those of a published comparison."),
+    protocol: Literal[
+        "own", "voc", "voc-zero-shot", "voc-zero-shot-objects", "cityscapes-human-vehicle", "ade20k", "domain", "camvid"
     ] = "own"
-    split: Annotated[
-        str | None,
-        Parameter(help="Part of the data to evaluate.", show_default="val for public data, test for CamVid, else all"),
-    ] = None
-    class_map: Annotated[
-        Path | None,
-        Parameter(help="TOML or CSV file that maps the model's class names to the data's.", show_default=False),
-    ] = None
+    """Classes to evaluate: the data's own, or those of a published comparison."""
+    split: Annotated[str | None, shown("val for public data, test for CamVid, else all")] = None
+    """Part of the data to evaluate."""
+    class_map: Annotated[Path | None, shown(False)] = None
+    """TOML or CSV file that maps the model's class names to the data's."""
     classes: Annotated[
-        tuple[str, ...] | None,
-        read_names(parse_classes),
-        Parameter(
-            help="Class names for the ids in PRED, from 1 up, or a file of names.",
-            show_default="its classes.txt, else the data's ids",
-        ),
+        tuple[str, ...] | None, read_names(parse_classes), shown("its classes.txt, else the data's ids")
     ] = None
-    scales: Annotated[
-        tuple[float, ...],
-        WORD,
-        Parameter(help="Relative sizes at which MODEL sees each image, for example 0.5,1,2; scores are averaged."),
-    ] = (1.0,)
-    flip: Annotated[
-        bool,
-        Parameter(help="MODEL also sees each image mirrored; scores are averaged.", negative=(), show_default="no"),
-    ] = False
-    boundary: Annotated[
-        bool, Parameter(help="Also compute boundary IoU.", negative="--no-boundary", show_default="yes")
-    ] = True
-    device: Annotated[
-        str | None, Parameter(help="Device for MODEL: cuda, mps or cpu.", show_default="the fastest available")
-    ] = None
-    draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over images, for the intervals.")] = 1000
-    seed: Annotated[int, SEED, Parameter(help="Random seed for the bootstrap.")] = 0
+    """Class names for the ids in PRED, from 1 up, or a file of names."""
+    scales: Annotated[tuple[float, ...], WORD] = (1.0,)
+    """Relative sizes at which MODEL sees each image, for example 0.5,1,2; scores are averaged."""
+    flip: Annotated[bool, NO] = False
+    """MODEL also sees each image mirrored; scores are averaged."""
+    boundary: Annotated[bool, Parameter(negative="--no-boundary", show_default="yes")] = True
+    """Also compute boundary IoU."""
+    device: Annotated[str | None, shown("the fastest available")] = None
+    """Device for MODEL: cuda, mps or cpu."""
+    draws: Annotated[int, WORD] = 1000
+    """Number of bootstrap draws over images, for the intervals."""
+    seed: Annotated[int, SEED] = 0
+    """Random seed for the bootstrap."""
 
 
 @app.default
@@ -92,7 +81,7 @@ def semantic(
         Parameter(help="Folder of labelled data: VOC, Cityscapes, ADE20K, CamVid or any dataset that `seediff` reads."),
     ],
     how: Comparison | None = None,
-    json: Annotated[Path | None, HERE, Parameter(help="Also write the scores to this JSON file.")] = None,
+    json: Json = None,
     out: Annotated[
         Path | None,
         HERE,
@@ -100,7 +89,7 @@ def semantic(
             help="Folder for all scores, each image's scores, and a picture of the worst images.", show_default=False
         ),
     ] = None,
-    quiet: Annotated[bool, Parameter(help="Show no progress.", negative=(), show_default="no")] = False,
+    quiet: QuietLooks = False,
 ) -> None:
     """Compare label maps, or a segmenter's predictions, with true label maps: mIoU, each class's IoU, pixel accuracy
     and boundary IoU.
@@ -143,65 +132,35 @@ def _show(tables: Iterable[Any], notes: Iterable[str], **places: Path | None) ->
 @Parameter(name="*")
 @dataclass(frozen=True)
 class SegmentComparison:
-    """Options of `evaluate.segments.evaluate_segments`; lists as text with commas."""
+    """Options of `evaluate.segments.evaluate_segments`."""
 
-    protocol: Annotated[
-        Literal["diffseg", "dataset", "strict"],
-        Parameter(
-            help=(
-                "Match segments per image (diffseg), once for the whole set (dataset), or per image with false"
-                " positives (strict)."
-            )
-        ),
-    ] = "diffseg"
+    protocol: Literal["diffseg", "dataset", "strict"] = "diffseg"
+    """Match segments per image (diffseg), once for the whole set (dataset), or per image with false positives
+    (strict)."""
     layout: Annotated[
-        Literal["auto", "folder", "voc", "coco-stuff", "cityscapes", "camvid"],
-        Parameter(name="--labels-format", help="Layout of the labels."),
+        Literal["auto", "folder", "voc", "coco-stuff", "cityscapes", "camvid"], Parameter(name="--labels-format")
     ] = "auto"
-    num_classes: Annotated[
-        int | None,
-        WORD,
-        Parameter(help="Number of classes in a plain folder.", show_default="the number in its classes.txt, or 27"),
-    ] = None
-    split: Annotated[
-        str | None, Parameter(help="Part of the data set to evaluate.", show_default="val; test for CamVid")
-    ] = None
-    void: Annotated[
-        tuple[int, ...],
-        WORD,
-        Parameter(help="Ids in a plain folder to ignore, for example 0,11.", show_default="only 255"),
-    ] = ()
-    names: Annotated[
-        Path | None,
-        Parameter(
-            name="--list", help="Text file with the labels to evaluate, one name per line.", show_default="all of them"
-        ),
-    ] = None
-    center_crop: Annotated[
-        bool, Parameter(help="Evaluate only the centred square of each image.", negative=(), show_default="no")
-    ] = False
-    size: Annotated[
-        int | None,
-        WORD,
-        Parameter(
-            help="Evaluate the centred square, resized to this side in pixels: 512 or 320 in the papers.",
-            show_default="its own",
-        ),
-    ] = None
-    resize_predictions: Annotated[
-        bool,
-        Parameter(
-            help="Resize predictions to their label's size (nearest pixel), if it differs.",
-            negative=(),
-            show_default="no",
-        ),
-    ] = False
-    missing: Annotated[
-        Literal["error", "wrong", "skip"],
-        Parameter(help="Labels without a prediction: stop (error), count as wrong, or leave out (skip)."),
-    ] = "error"
-    draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over images, for the intervals.")] = 2000
-    seed: Annotated[int, SEED, Parameter(help="Random seed for the bootstrap.")] = 0
+    """Layout of the labels."""
+    num_classes: Annotated[int | None, WORD, shown("the number in its classes.txt, or 27")] = None
+    """Number of classes in a plain folder."""
+    split: Annotated[str | None, shown("val; test for CamVid")] = None
+    """Part of the data set to evaluate."""
+    void: Annotated[tuple[int, ...], WORD, shown("only 255")] = ()
+    """Ids in a plain folder to ignore, for example 0,11."""
+    names: Annotated[Path | None, Parameter(name="--list", show_default="all of them")] = None
+    """Text file with the labels to evaluate, one name per line."""
+    center_crop: Annotated[bool, NO] = False
+    """Evaluate only the centred square of each image."""
+    size: Annotated[int | None, WORD, shown("its own")] = None
+    """Evaluate the centred square, resized to this side in pixels: 512 or 320 in the papers."""
+    resize_predictions: Annotated[bool, NO] = False
+    """Resize predictions to their label's size (nearest pixel), if it differs."""
+    missing: Literal["error", "wrong", "skip"] = "error"
+    """Labels without a prediction: stop (error), count as wrong, or leave out (skip)."""
+    draws: Annotated[int, WORD] = 2000
+    """Number of bootstrap draws over images, for the intervals."""
+    seed: Annotated[int, SEED] = 0
+    """Random seed for the bootstrap."""
 
 
 @app.command
@@ -212,8 +171,8 @@ def segments(
     *,
     labels: Annotated[Path, Parameter(help="Folder of labels: a data set as distributed, or PNG label maps.")],
     how: SegmentComparison | None = None,
-    json: Annotated[Path | None, HERE, Parameter(help="Also write the scores to this JSON file.")] = None,
-    quiet: Annotated[bool, Parameter(help="Show no progress.", negative=(), show_default="no")] = False,
+    json: Json = None,
+    quiet: QuietLooks = False,
 ) -> None:
     """Compare unnamed segments with labels: match each segment with a class, then compute ACC and mIoU.
 
@@ -253,30 +212,22 @@ def masks(
     count: Annotated[
         int | None, WORD, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")
     ] = None,
-    model: Annotated[str | None, Parameter(group=MODEL, help="As in `seediff mask`.", show_default="mini")] = None,
-    base: Annotated[str | None, Parameter(group=MODEL, help="As in `seediff mask`.")] = None,
-    size: Annotated[
-        Size | None, WORD, Parameter(group=MODEL, help="As in `seediff mask`.", show_default="the model's own")
-    ] = None,
+    model: Annotated[str | None, AS_IN_MASK, shown("mini")] = None,
+    base: Annotated[str | None, AS_IN_MASK] = None,
+    size: Annotated[Size | None, WORD, AS_IN_MASK, shown("the model's own")] = None,
     seed: Annotated[
-        int | None,
-        WORD,
-        Parameter(group=MODEL, help="Random seed for the noise, the tuning pictures and the bootstrap."),
+        int | None, WORD, Parameter(group=MODEL, help="Random seed for noise, tuning pictures and the bootstrap.")
     ] = None,
-    device: Annotated[str | None, Parameter(group=MODEL, help="As in `seediff mask`.")] = None,
-    dtype: Annotated[DType | None, Parameter(group=MODEL, help="As in `seediff mask`.")] = None,
-    fit: Annotated[
-        Literal["keep", "resize", "crop"] | None, Parameter(group=IMAGES, help="As in `seediff mask`.")
-    ] = None,
-    timesteps: Annotated[
-        tuple[Timestep, ...] | None, WORD, Parameter(group=CAPTURE, help="As in `seediff mask`.")
-    ] = None,
+    device: Annotated[str | None, AS_IN_MASK] = None,
+    dtype: Annotated[DType | None, AS_IN_MASK] = None,
+    fit: Annotated[Literal["keep", "resize", "crop"] | None, AS_IN_MASK, Parameter(group=IMAGES)] = None,
+    timesteps: Annotated[tuple[Timestep, ...] | None, WORD, AS_IN_MASK, Parameter(group=CAPTURE)] = None,
     mask: Annotated[MaskConfig | None, LINE] = None,
     capture: Annotated[CaptureConfig | None, LINE] = None,
     config: ConfigFile = None,
     draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
-    json: Annotated[Path | None, HERE, Parameter(help="Also write the scores to this JSON file.")] = None,
-    quiet: Annotated[bool, Parameter(help="Show no progress.", negative=(), show_default="no")] = False,
+    json: Json = None,
+    quiet: QuietLooks = False,
 ) -> None:
     """Score a model's masks of labelled photographs under several protocols, side by side.
 
@@ -297,26 +248,12 @@ def masks(
 
     if name := next((name for name in ("mask.beta", "mask.ignore_band") if name in typed), None):
         raise UserError(name, "is set by the command itself, from the tuning pictures", "leave it out")
-    given = {
-        "model": model,
-        "base": base,
-        "size": size,
-        "seed": seed,
-        "device": device,
-        "dtype": dtype,
-        "fit": fit,
-        "timesteps": timesteps,
-    }
-    line = {name: value for name, value in given.items() if value is not None} | {
-        "classes": ("some", "others")
-    }  # the data's replace these
-    settled = configure(MaskPhotosConfig, {**typed, **line}, config)
+    looks = {"model": model, "base": base, "size": size, "seed": seed, "device": device, "dtype": dtype}
+    line = {**looks, "fit": fit, "timesteps": timesteps, "classes": ("some", "others")}  # the data's replace these
+    given = {name: value for name, value in line.items() if value is not None}
+    settled = configure(MaskPhotosConfig, {**typed, **given}, config)
     check_mask_effects(settled.mask)
-    how = {
-        "protocols": [name.strip() for name in protocol.split(",")],
-        "pictures": count,
-        "draws": draws,
-    }
+    how = {"protocols": [name.strip() for name in protocol.split(",")], "pictures": count, "draws": draws}
     words, data = read_class_map(class_map) if class_map else None, open_evaluation(labels, split=split)
     check_writable(None, json)
     keep = json and json.with_name(f"{json.name}.parts")

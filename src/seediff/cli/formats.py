@@ -99,16 +99,9 @@ def export_(
         raise UserError("shard_size", f"{shard_size} must be a number of MB above 0")
     if seed is not None and split is None:
         raise UserError("seed", "needs --split SHARE, whose samples it chooses")
-    objective = {
-        "min_area": min_area,
-        "panoptic": panoptic,
-        "polygons": polygons,
-        "objects": objects,
-        "boxes": boxes,
-        "jpeg": jpeg,
-    }
     size = round(shard_size * 1e6) if shard_size is not None else None
-    asked = {"link": link, "split": split, "seed": seed, **objective, "shard_size": size}
+    asked = {"link": link, "split": split, "seed": seed, "min_area": min_area, "panoptic": panoptic}
+    asked |= {"polygons": polygons, "objects": objects, "boxes": boxes, "jpeg": jpeg, "shard_size": size}
     chosen = options_given(export_options(to), asked, f"--to {to}")
     dataset = Dataset.from_native(data)
     done = export(to, dataset.classes, dataset, out, workers=workers, follow=follow_progress(quiet), **chosen)
@@ -172,14 +165,8 @@ def import_(
     if classes is not None and (zero := name_of_zero(classes)).casefold() in IGNORED:
         problem = f"{classes}: calls id 0 {zero!r}, but with this option 0 is the background"
         raise UserError("classes", problem, "put the file into the folder as classes.txt, and leave out the option")
-    asked = {
-        "split": split,
-        "classes": names,
-        "images": images,
-        "annotations": annotations,
-        "crowds": crowds,
-        "skip_missing": skip_missing,
-    }
+    asked = {"split": split, "classes": names, "images": images, "annotations": annotations}
+    asked |= {"crowds": crowds, "skip_missing": skip_missing}
     if from_ is None:
         from_ = recognise(source)
         if not quiet:
@@ -238,10 +225,7 @@ def require_samples(samples: Iterable[Sample], source: Path, *, empty: bool) -> 
     if not count:
         raise UserError(f"{source}: has no sample; nothing was written")
     if not shows:
-        what = (
-            f"has {plural(count, 'picture')} but no object: all that is labelled is background or ignored; nothing was"
-            " written"
-        )
+        what = f"has {plural(count, 'picture')} but no object, only background or ignored; nothing was written"
         raise UserError(source, what, "name the folder that holds the labels as well, or the --from that they are in")
 
 
@@ -251,9 +235,8 @@ def options_given(known: Collection[str], options: Mapping[str, Any], format_: s
     for name in given:
         if name not in known:
             others = ", ".join(f"--{other.replace('_', '-')}" for other in options if other in known)
-            raise UserError(
-                f"--{name.replace('_', '-')} is not an option of {format_}" + (f"; it has {others}" if others else "")
-            )
+            has = f"; it has {others}" if others else ""
+            raise UserError(f"--{name.replace('_', '-')} is not an option of {format_}{has}")
     return given
 
 

@@ -50,15 +50,12 @@ class Help(DefaultFormatter):
         self.names, self.defaults = names, defaults
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> Any:
-        entries = [
-            entry.copy(
-                default=next(
-                    (self.defaults[name] for name in entry.positive_names if name in self.defaults), entry.default
-                )
-            )
-            for entry in panel.entries
-            if not entry.positive_names or self.names is None or self.names & {*entry.positive_names}
-        ]
+        entries = []
+        for entry in panel.entries:
+            names = {*entry.positive_names}
+            if not names or self.names is None or self.names & names:
+                defaults = [self.defaults[name] for name in names if name in self.defaults]
+                entries.append(entry.copy(default=defaults[0]) if defaults else entry)
         super().__call__(console, options, panel.copy(entries=entries))
 
 

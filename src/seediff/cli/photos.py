@@ -69,8 +69,7 @@ def segment(
         option(
             MASKS,
             "Default constants. model: the model's own, if any, else COCO's (--kl-threshold 1.1); coco; cityscapes"
-            " (0.9); or a file from "
-            "`seediff tune`.",
+            " (0.9); or a file from `seediff tune`.",
             "model",
         ),
     ] = "model",
@@ -194,9 +193,8 @@ def check_photographs(paths: Sequence[Path]) -> None:
 
     for path in paths:
         if (path / CLASSES).is_file() and (path / PICTURES).is_dir() and (path / MASKS).is_dir():
-            raise UserError(
-                f"{path}: is a SeeDiff dataset, whose label maps are not photographs; give {path / PICTURES}"
-            )
+            problem = "is a SeeDiff dataset, whose label maps are not photographs"
+            raise UserError(path, problem, f"give {path / PICTURES}")
 
 
 def never_tuned(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
@@ -222,9 +220,7 @@ def classes_file(paths: Sequence[Path]) -> Path | None:
         return Path(table) if table else None
     tables = [path / "classes.csv" for path in paths if (path / "classes.csv").is_file()]
     if len(tables) > 1:
-        raise UserError(
-            f"{tables[0]} and {tables[1]}", "only one table of classes can be used", "name it with --classes"
-        )
+        raise UserError(f"{tables[0]} and {tables[1]}: only one table of classes can be used: name it with --classes")
     return tables[0] if tables else None
 
 
