@@ -1,10 +1,8 @@
 // The classes to paint with: those of the picture come first, with their share of it; a set of many has a field to search them in.
 
-import { choice, element, values } from "./page.js";
+import { $, IGNORED, choice, element, valueOptions, values } from "./page.js";
 
-export const IGNORED = 255;
 const FEW = 20; // of the classes that the picture lacks, so many are shown before somebody searches
-const $ = (id) => document.getElementById(id);
 
 export class Classes {
   // names: of values 1 …; colour(value): in CSS; leave(): the keyboard goes back to the picture.
@@ -17,8 +15,8 @@ export class Classes {
       label.append(share);
       box.addEventListener("change", () => this.choose(value));
       this.rows.push({ value, name, label, box, share });
-      for (const id of ["old-class", "new-class"]) $(id).append(new Option(name, value));
     }
+    for (const id of ["old-class", "new-class"]) $(id).append(...valueOptions(names));
     $("class-search-line").hidden = names.length <= 9;
     $("class-search").addEventListener("input", () => this.list());
     $("class-search").addEventListener("keydown", (event) => {

@@ -1,14 +1,12 @@
 // Another set's masks of the same picture (--compare): in place of this set's, beside them, or as what differs, with the IoU per class.
 
 import { get, pixels } from "./api.js";
-import { choice, element } from "./page.js";
+import { $, IGNORED, choice, element } from "./page.js";
 import { Stage } from "./stage.js";
 
-const IGNORED = 255;
 const HERE = 1, THERE = 2, ANOTHER = 3; // labels of a difference
 const COLOURS = new Uint32Array(256);
 COLOURS.set([0, 0xff2b8ce6, 0xffe0782b, 0xffc13bd6]);
-const $ = (id) => document.getElementById(id);
 
 // How two labels of a pixel differ.
 const kind = (here, there) => (here === there || here === IGNORED || there === IGNORED ? 0 : here && there ? ANOTHER : here ? HERE : THERE);

@@ -94,7 +94,7 @@ export class Filters {
     };
   }
 
-  counts(counts, histograms) {
+  counts({ counts, histograms }) {
     for (const kind of Object.keys(counts.flags)) this.flag(kind);
     for (const group of GROUPS) {
       const most = Math.max(1, ...Object.values(counts[group]));

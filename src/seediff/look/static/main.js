@@ -1,25 +1,23 @@
-// The page: what is shown, one sample or all, and what is heard from the server.
+// The page: what is shown, one sample or all, what the address says of it, and what is heard from the server.
 
-import { inside, read, write } from "./address.js";
 import { get, listen, post, act, WINDOW } from "./api.js";
 import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
-import { Jobs } from "./jobs.js";
 import { fillHelp, typing } from "./keys.js";
+import { Many } from "./many.js";
+import { $ } from "./page.js";
 import { SampleView } from "./sample.js";
-import { Selection } from "./selection.js";
 import { packColours } from "./stage.js";
 import { Why } from "./why.js";
 
-const $ = (id) => document.getElementById(id);
 const set = await get("/api/set");
 const SOON = 700; // milliseconds after which a change is counted
+const FADE = 6000; // and after which what happened elsewhere is not in the way any more
+const SIDE = 148; // of a tile
 const css = (id) => `rgb(${set.palette.slice(3 * id, 3 * id + 3).join(" ")})`;
-const heat = packColours(set.heat), FADE = 6000;
 
-let list = { view: null, count: 0 }, place = -1, unsaved = 0, asking = 0, fading = 0, counting = 0;
+let place = -1, unsaved = 0, asking = 0, fading = 0, counting = 0, keeping = 0;
 
-// fades: what happened elsewhere is not in the way for ever.
 function notice(text, { fades = false } = {}) {
   clearTimeout(fading);
   $("notice").textContent = text;
@@ -33,11 +31,11 @@ function pending(by) {
 }
 
 const page = {
-  set, css, heat, colours: packColours(set.palette), notice, pending, refresh, move,
-  shown: () => ({ place, count: list.count }),
-  shownCount: () => list.count,
-  viewName: () => list.view,
-  hear: (state) => grid.hear(state),
+  set, css, notice, pending, refresh, move,
+  heat: packColours(set.heat), colours: packColours(set.palette),
+  list: { view: null, count: 0 },
+  place: () => place,
+  hear: (state) => page.grid.hear(state),
 };
 
 $("set-name").textContent = set.name;
@@ -47,29 +45,35 @@ fillHelp($("help-rows"));
 if (set.readOnly) notice(`Read only: ${set.readOnly}.`);
 
 const failed = (error) => (error.status === 410 ? refresh({ keep: true }) : notice(error.message));
-const grid = new Grid($("grid"), $("grid-inner"), { open, names: { ...["", ...set.classes] }, act: judge, failed, moved: () => keep(300), chose: () => selection.show() });
-page.jobs = new Jobs(page);
-const selection = new Selection(page, grid);
+page.many = new Many(page);
+const grid = (page.grid = new Grid($("grid"), $("grid-inner"), { open, names: { ...["", ...set.classes] }, act: judge, failed, moved: () => keep(300), chose: () => page.many.show() }));
 const filters = new Filters($("filters"), set, css, () => { refresh(); keep(); });
 page.why = new Why(page);
 page.view = new SampleView(page);
 
-// The address says what is shown. later: milliseconds, so that keys that are held down do not write it each time.
-let keeping = 0;
-function keep(later = 0, options = {}) {
+// The address says what is shown, so that Back, reload and a copied address bring it back. later: milliseconds, so that keys that are
+// held down do not write it each time. push: the browser's Back leads to what was shown before.
+function keep(later = 0, { push = false } = {}) {
   clearTimeout(keeping);
-  const open = $("sample").hidden ? "" : page.view.number, about = { ...filters.values(), size: grid.least === 148 ? "" : grid.least, at: grid.active || "", sample: open ?? "" };
-  if (later) keeping = setTimeout(() => keep(), later);
-  else write(about, options);
+  if (later) return void (keeping = setTimeout(() => keep(), later));
+  const open = $("sample").hidden ? "" : page.view.number, size = grid.least === SIDE ? "" : grid.least;
+  const about = { ...filters.values(), size, at: grid.active || "", sample: open ?? "" };
+  const kept = new URLSearchParams(Object.entries(about).filter(([, value]) => value !== ""));
+  const state = { inside: push || inside() };
+  history[push ? "pushState" : "replaceState"](state, "", `${location.pathname}${kept.size ? `#${kept}` : ""}`);
+  return undefined;
 }
+
+// Whether Back leads from a sample to the samples of this very window.
+function inside() { return Boolean(history.state?.inside); }
 
 // Show what the address says.
 async function restore() {
-  const wanted = read();
-  resize(Number(wanted.size) || 148);
-  if (filters.set(wanted) || !list.view) await refresh();
+  const wanted = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  resize(Number(wanted.size) || SIDE);
+  if (filters.set(wanted) || !page.list.view) await refresh();
   if (!/^\d+$/.test(wanted.sample ?? "")) return void leave(Number(wanted.at) || 0);
-  const found = list.view ? (await get(`/api/views/${list.view}/${wanted.sample}`)).place : -1;
+  const found = page.list.view ? (await get(`/api/views/${page.list.view}/${wanted.sample}`)).place : -1;
   return found >= 0 ? void (await show(found)) : void leave(0);
 }
 
@@ -84,8 +88,8 @@ async function refresh(options = {}) {
   try {
     const found = await post("/api/views", filters.query());
     if (turn !== asking) return;
-    list = found;
-    counted(found);
+    page.list = found;
+    filters.counts(found);
     $("shown").textContent = `${found.count.toLocaleString()} of ${set.count.toLocaleString()} shown${found.count ? "" : ": nothing fits these filters"}`;
     $("show-all").hidden = found.count > 0 || !set.count;
     grid.show(found.view, found.count, options);
@@ -94,12 +98,10 @@ async function refresh(options = {}) {
   }
 }
 
-function counted({ counts, histograms }) { filters.counts(counts, histograms); }
-
 // Count anew a little later; what is shown stays.
 function recount() {
   clearTimeout(counting);
-  counting = setTimeout(() => { if (!$("browse").hidden) post("/api/views?counts=1", filters.query()).then(counted, () => {}); }, SOON);
+  counting = setTimeout(() => { if (!$("browse").hidden) post("/api/views?counts=1", filters.query()).then((found) => filters.counts(found), () => {}); }, SOON);
 }
 
 // Accept, reject and the like on a tile of the grid, or on all that are selected. The next key is about the next sample, whether this
@@ -107,7 +109,7 @@ function recount() {
 let judging = Promise.resolve();
 function judge(key, at) {
   const action = { a: "accept", x: "reject", r: "reset", z: "undo", y: "redo" }[key];
-  if (grid.chosen.size && key !== "z" && key !== "y") return void selection.act(action);
+  if (grid.chosen.size && key !== "z" && key !== "y") return void page.many.act(action);
   const asked = grid.sampleAt(at);
   if (key === "a" || key === "x") grid.select(at + 1);
   pending(1);
@@ -135,7 +137,7 @@ function open(at) {
 // The next key is about the next sample, also while its number is still asked for.
 let turning = null;
 async function show(at, { push } = {}) {
-  if (at < 0 || at >= list.count) return;
+  if (at < 0 || at >= page.list.count) return;
   try {
     turning = judging.then(() => grid.sampleAt(at)).then((sample) => {
       turning = null;
@@ -148,7 +150,7 @@ async function show(at, { push } = {}) {
       return { opened };
     });
     await (await turning).opened;
-    if (at + 1 < list.count) page.view.prefetch((await grid.sampleAt(at + 1)).index);
+    if (at + 1 < page.list.count) page.view.prefetch((await grid.sampleAt(at + 1)).index);
   } catch (error) {
     turning = null;
     notice(error.message);
@@ -156,7 +158,7 @@ async function show(at, { push } = {}) {
 }
 
 function move(by) {
-  if (place + by >= 0 && place + by < list.count) return open(place + by);
+  if (place + by >= 0 && place + by < page.list.count) return open(place + by);
   notice(by > 0 ? "This was the last one that is shown." : "This is the first one that is shown.");
   return undefined;
 }
@@ -177,14 +179,12 @@ function leave(at) {
 }
 
 function hear(report) {
-  if (report.kind === "job") page.jobs.hear(report);
-  else if (report.kind === "behind") refresh({ keep: true });
-  else {
-    grid.hear(report);
-    page.view.prefetched.delete(report.index);
-    recount();
-    if (report.window !== WINDOW) page.view.heard(report).catch((error) => notice(error.message));
-  }
+  if (report.kind === "job") return page.many.hear(report);
+  if (report.kind === "behind") return refresh({ keep: true });
+  grid.hear(report);
+  page.view.prefetched.delete(report.index);
+  recount();
+  return report.window === WINDOW ? undefined : page.view.heard(report).catch((error) => notice(error.message));
 }
 
 let away = false;
@@ -194,19 +194,20 @@ listen(hear, (lost) => {
   away = lost;
 });
 
-$("with-labels").addEventListener("change", (event) => { grid.labels = event.target.checked; grid.releaseAll(); grid.draw(); });
-$("tile-size").addEventListener("input", () => { resize($("tile-size").value); grid.select(grid.active); });
-$("tile-size").addEventListener("change", () => keep());
-$("select-all").addEventListener("click", () => grid.chooseAll());
-$("show-all").addEventListener("click", () => $("reset-filters").click());
-$("back").addEventListener("click", close);
-$("next").addEventListener("click", () => move(1));
-$("previous").addEventListener("click", () => move(-1));
-$("help-button").addEventListener("click", () => $("help").showModal());
+const on = (id, kind, action) => $(id).addEventListener(kind, action);
+on("with-labels", "change", (event) => { grid.labels = event.target.checked; grid.releaseAll(); grid.draw(); });
+on("tile-size", "input", () => { resize($("tile-size").value); grid.select(grid.active); });
+on("tile-size", "change", () => keep());
+on("select-all", "click", () => grid.chooseAll());
+on("show-all", "click", () => $("reset-filters").click());
+on("back", "click", close);
+on("next", "click", () => move(1));
+on("previous", "click", () => move(-1));
+on("help-button", "click", () => $("help").showModal());
 // The keyboard is the picture's again after a pointer used a button beside it.
 let pointed = false;
 for (const kind of ["pointerdown", "keydown"]) $("sample").addEventListener(kind, () => { pointed = kind === "pointerdown"; }, true);
-$("sample").addEventListener("click", (event) => {
+on("sample", "click", (event) => {
   if (pointed && event.target.closest("button, input[type=radio], input[type=checkbox]")) $("stage").focus({ preventScroll: true });
 });
 window.addEventListener("popstate", () => restore().catch((error) => notice(error.message)));
@@ -214,23 +215,21 @@ window.addEventListener("popstate", () => restore().catch((error) => notice(erro
 // Keys; whether it was one of ours.
 function press(event) {
   const step = (event.ctrlKey || event.metaKey) && !event.altKey && { z: event.shiftKey ? "y" : "z", y: "y" }[event.key.toLowerCase()];
-  if ($("help").open || (typing(event, step) && event.key !== "Escape")) return false;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key, typed = typing(event, step);
+  if ($("help").open || (typed && key !== "Escape")) return false;
   if (turning) {
     turning.then(() => press(event), () => {});
     return true;
   }
-  if (event.key === "?") $("help").showModal();
-  else if ($("sample").hidden) {
-    if (step) judge(step, grid.active);
-    else if (event.key === "Escape") grid.box.focus();
-    else return false;
-  } else if (event.key === "Escape") {
-    if (typing(event, step)) $("stage").focus({ preventScroll: true });
-    else if (!page.view.giveUp()) close();
-  }
+  const browsing = !$("browse").hidden, by = { PageDown: 1, j: 1, PageUp: -1, k: -1 }[key];
+  if (key === "?") $("help").showModal();
+  else if (browsing && step) judge(step, grid.active);
+  else if (browsing && key === "Escape") grid.box.focus();
+  else if (browsing) return false;
+  else if (key === "Escape" && typed) $("stage").focus({ preventScroll: true });
+  else if (key === "Escape") { if (!page.view.giveUp()) close(); }
   else if (step) page.view.key({ key: step });
-  else if (event.key === "PageDown" || event.key.toLowerCase() === "j") move(1);
-  else if (event.key === "PageUp" || event.key.toLowerCase() === "k") move(-1);
+  else if (by) move(by);
   else return page.view.key(event);
   return true;
 }

@@ -1,6 +1,9 @@
 // Small parts that several views are made of.
 
 export const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
+export const IGNORED = 255;
+
+export const $ = (id) => document.getElementById(id);
 
 // An element with properties and children, which are texts or elements.
 export const element = (tag, properties = {}, ...children) => {
@@ -10,7 +13,8 @@ export const element = (tag, properties = {}, ...children) => {
 };
 
 // [value, name] of all that a pixel may be.
-export const values = (classes) => [[0, "background"], ...classes.map((name, i) => [i + 1, name]), [255, "ignored (255)"]];
+export const values = (classes) => [[0, "background"], ...classes.map((name, i) => [i + 1, name]), [IGNORED, "ignored (255)"]];
+export const valueOptions = (classes) => values(classes).map(([value, name]) => new Option(name, value));
 
 // What is too long to stand in the page whole can be scrolled, also by keys.
 export const long = (element) => {
@@ -26,4 +30,23 @@ export const choice = (type, group, value, text, { colour, more }) => {
   swatch.style.background = colour;
   const label = element("label", { className: "choice" }, box, ...(colour === undefined ? [] : [swatch]), element("bdi", { textContent: text }), last);
   return { label, box, more: last };
+};
+
+// A function of which, while one call is at work, only the last that was asked for waits.
+export const latest = (work) => {
+  let waiting = null, busy = false;
+  return async (...asked) => {
+    waiting = asked;
+    if (busy) return;
+    busy = true;
+    try {
+      while (waiting) {
+        const now = waiting;
+        waiting = null;
+        await work(...now);
+      }
+    } finally {
+      busy = false;
+    }
+  };
 };

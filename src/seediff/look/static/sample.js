@@ -2,10 +2,10 @@
 
 import { act, get, picture, pixels, sendLabels } from "./api.js";
 import { Base, Changes } from "./changes.js";
-import { Classes, IGNORED } from "./classes.js";
+import { Classes } from "./classes.js";
 import { Compare } from "./compare.js";
 import { Objects } from "./objects.js";
-import { VERDICT, element, long } from "./page.js";
+import { $, IGNORED, VERDICT, element, long } from "./page.js";
 import * as paint from "./paint.js";
 import { Segments } from "./segments.js";
 import { Stage } from "./stage.js";
@@ -13,10 +13,9 @@ import { TOOLS, fillTools } from "./tools.js";
 
 const REDRAWN = ["undo", "redo", "relabel", "original"]; // what leaves another label map
 const NEAR = 10; // pixels on the screen from a polygon's first corner that close it
-const $ = (id) => document.getElementById(id);
 
 export class SampleView {
-  // page: { set, colours, css, notice(text), move(by), shown() → {place, count}, why }
+  // page: { set, colours, css, notice(text), move(by), place(), list, why }
   constructor(page) {
     this.page = page;
     this.number = null;
@@ -172,7 +171,7 @@ export class SampleView {
   }
 
   tell() {
-    const { about, state } = this, { place, count } = this.page.shown();
+    const { about, state, page } = this, place = page.place(), { count } = page.list;
     $("sample-name").textContent = about.name;
     $("sample-place").textContent = place >= 0 ? `${(place + 1).toLocaleString()} of ${count.toLocaleString()}` : "";
     const parts = [VERDICT[state.verdict] || "not reviewed", state.corrected && "✎ corrected", state.made && "new mask", state.by && `by ${state.by}`];

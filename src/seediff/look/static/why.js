@@ -1,67 +1,60 @@
 // Why a mask is as it is: where pixels and words attend, other constants, every step.
 
 import { WINDOW, decode, get, pixels, post } from "./api.js";
-import { element, long } from "./page.js";
+import { $, element, latest, long } from "./page.js";
 import { paintHeat } from "./stage.js";
 
-const $ = (id) => document.getElementById(id);
 const digits = (value) => (Number(value.toFixed(2)) === value ? value.toFixed(2) : String(Number(value.toFixed(4))));
 const unpack = (map) => ({ ...map, values: decode(map.data) });
 
 export class Why {
-  // page: { set, heat, notice(text), view: SampleView, query() }
+  // page: { set, heat, notice(text), view: SampleView, list, many }
   constructor(page) {
-    this.page = page;
-    this.info = null;
-    this.level = 0;
+    Object.assign(this, { page, info: null, level: 0 });
+    this.fetchMaps = latest((about) => this.ask(`attends?${new URLSearchParams(about)}`, ({ maps }) => this.showMaps(maps.map(unpack))));
+    this.tryOut = latest((constants) => this.tried(constants));
     for (const id of ["alpha", "beta"]) $(id).addEventListener("input", () => this.try());
     for (const id of ["method", "pamr"]) $(id).addEventListener("change", () => this.try());
-    $("untune").addEventListener("click", () => this.endTrial());
-    $("apply").addEventListener("click", () => this.apply());
-    $("apply-shown").addEventListener("click", () => this.applyToShown());
-    $("show-steps").addEventListener("click", () => this.steps());
-    $("capture").addEventListener("click", () => this.capture());
+    const actions = { untune: "endTrial", apply: "apply", "apply-shown": "applyToShown", "show-steps": "steps", capture: "capture" };
+    for (const [id, action] of Object.entries(actions)) $(id).addEventListener("click", () => this[action]());
   }
 
+  // Ask about this sample; then: what is done with the answer, unless another sample was opened meanwhile.
+  async ask(path, then, failed = (text) => this.page.notice(text), from = get) {
+    const { number } = this;
+    try {
+      const found = await from(`/api/samples/${number}/${path}`);
+      if (number === this.number) await then(found);
+    } catch (error) {
+      if (number === this.number) failed(error.message);
+    }
+  }
+
+  state(text) { $("attention-state").textContent = text; }
+
   leave() {
-    this.info = null;
-    this.number = null;
-    this.word = -1;
-    this.fixed = false;
+    Object.assign(this, { info: null, number: null, word: -1, fixed: false });
     this.page.view?.stage.drawHeat(null);
-    $("attention").hidden = true;
-    $("capture").hidden = true;
-    $("attention-state").textContent = "";
-    $("prompt").replaceChildren();
-    $("levels").replaceChildren();
-    $("steps").replaceChildren();
-    $("tuned-shown").textContent = "";
+    $("attention").hidden = $("capture").hidden = true;
+    for (const id of ["attention-state", "prompt", "levels", "steps", "tuned-shown"]) $(id).replaceChildren();
   }
 
   async enter(number, about) {
     this.number = number;
-    $("attention-state").textContent = "Loading the attention …"; // the first time, torch too
+    this.state("Loading the attention …"); // the first time, torch too
     $("prompt").textContent = about.prompt;
     long($("prompt"));
-    let info;
-    try {
-      info = await get(`/api/samples/${number}/attention`);
-    } catch (error) {
-      $("attention-state").textContent = error.message;
-      return;
-    }
-    if (number !== this.number) return;
-    this.show(info);
-    if (!info.levels.length) return;
-    const { words } = await get(`/api/samples/${number}/words`).catch(() => info);
-    if (number === this.number && words.length > info.words.length && this.word < 0) this.words({ ...this.info, words });
+    await this.ask("attention", async (info) => {
+      this.show(info);
+      const more = ({ words }) => { if (words.length > info.words.length && this.word < 0) this.words({ ...this.info, words }); };
+      if (info.levels.length) await this.ask("words", more, () => {});
+    }, (text) => this.state(text));
   }
 
   show(info) {
-    $("attention-state").textContent = info.told;
+    this.state(info.told);
     $("capture").hidden = !info.canCapture;
     if (!info.levels.length) return;
-    this.info = info;
     $("attention").hidden = false;
     this.words(info);
     this.level = Math.min(this.level, info.levels.length - 1);
@@ -77,22 +70,18 @@ export class Why {
   // The prompt, with a button for each word whose columns are known.
   words(info) {
     this.info = info;
-    const parts = [];
+    this.word = -1;
     let at = 0;
-    info.words.forEach((word, i) => {
-      if (word.start > at) parts.push(info.prompt.slice(at, word.start));
-      const button = element("button", { type: "button", textContent: info.prompt.slice(word.start, word.end) });
-      button.dataset.word = i;
+    const parts = info.words.flatMap((word, i) => {
+      const before = info.prompt.slice(at, word.start), button = element("button", { type: "button", textContent: info.prompt.slice(word.start, word.end) });
+      at = word.end;
       button.setAttribute("aria-pressed", "false");
       button.addEventListener("click", () => this.showWord(this.word === i ? -1 : i));
       button.addEventListener("pointerenter", () => { if (this.word < 0) this.fetchMaps({ columns: word.columns.join(",") }); });
       button.addEventListener("pointerleave", () => { if (this.word < 0) this.page.view.stage.drawHeat(null); });
-      parts.push(button);
-      at = word.end;
+      return [before, button];
     });
-    parts.push(info.prompt.slice(at));
-    $("prompt").replaceChildren(...parts.filter((part) => part !== ""));
-    this.word = -1;
+    $("prompt").replaceChildren(...[...parts, info.prompt.slice(at)].filter(Boolean));
   }
 
   nextWord() {
@@ -101,9 +90,9 @@ export class Why {
 
   showWord(i) {
     this.word = i;
-    for (const button of $("prompt").querySelectorAll("button")) button.setAttribute("aria-pressed", Number(button.dataset.word) === i);
-    if (i < 0) return void this.page.view.stage.drawHeat(null);
-    return void this.fetchMaps({ columns: this.info.words[i].columns.join(",") });
+    $("prompt").querySelectorAll("button").forEach((button, at) => button.setAttribute("aria-pressed", at === i));
+    if (i < 0) this.page.view.stage.drawHeat(null);
+    else this.fetchMaps({ columns: this.info.words[i].columns.join(",") });
   }
 
   // A pixel: where it attends. fixed: it was clicked, and stays.
@@ -114,26 +103,7 @@ export class Why {
       this.showWord(-1);
     }
     const [top, left, height, width] = this.info.part;
-    if (y < top || x < left || y >= top + height || x >= left + width) return;
-    this.fetchMaps({ x, y });
-  }
-
-  // Maps of all levels; while some are on their way only the last that was asked for waits.
-  async fetchMaps(about) {
-    this.wanted = about;
-    if (this.fetching) return;
-    this.fetching = true;
-    while (this.wanted) {
-      const asked = this.wanted, number = this.number;
-      this.wanted = null;
-      try {
-        const { maps } = await get(`/api/samples/${number}/attends?${new URLSearchParams(asked)}`);
-        if (number === this.number) this.showMaps(maps.map(unpack));
-      } catch (error) {
-        this.page.notice(error.message);
-      }
-    }
-    this.fetching = false;
+    if (y >= top && x >= left && y < top + height && x < left + width) this.fetchMaps({ x, y });
   }
 
   showMaps(maps) {
@@ -169,35 +139,31 @@ export class Why {
     $("beta-shown").textContent = digits(this.value("beta"));
   }
 
-  // Show what other constants make; while one is on its way only the last that was asked for waits.
-  async try() {
+  // Show what other constants make.
+  try() {
     if (!this.info) return;
     this.say();
-    this.trial = this.constants();
     this.page.view.stage.drawHeat(null);
-    if (this.trying) return;
-    this.trying = true;
-    try {
-      while (this.trial) {
-        const asked = this.trial, number = this.number, begun = performance.now();
-        this.trial = null;
-        const made = await pixels(`/api/samples/${number}/tuned?${new URLSearchParams(asked)}`);
-        if (number !== this.number) return;
-        this.page.view.shownLabels = made.values;
-        this.page.view.draw();
-        $("tuned-shown").textContent = `tried, not saved (${Math.round(performance.now() - begun)} ms)`;
-      }
-    } catch (error) {
-      this.page.notice(error.message);
-    } finally {
-      this.trying = false;
-    }
+    this.tryOut(this.constants());
+  }
+
+  // null: none, as a trial was ended.
+  async tried(constants) {
+    const begun = performance.now(), trial = (this.trial = constants);
+    if (!constants) return;
+    await this.ask(`tuned?${new URLSearchParams(constants)}`, (made) => {
+      if (trial !== this.trial) return;
+      this.page.view.shownLabels = made.values;
+      this.page.view.draw();
+      $("tuned-shown").textContent = `tried, not saved (${Math.round(performance.now() - begun)} ms)`;
+    }, undefined, pixels);
   }
 
   // Back to the mask as it is; whether anything was tried.
   endTrial() {
     const view = this.page.view;
     this.trial = null;
+    this.tryOut(null);
     this.fixed = false;
     if (!view?.shownLabels) return false;
     view.shownLabels = null;
@@ -216,38 +182,24 @@ export class Why {
   }
 
   applyToShown() {
-    if (!window.confirm(`Make new masks of all ${this.page.shownCount().toLocaleString()} that are shown? Those that somebody reviewed or corrected stay as they are.`)) return undefined;
-    return void this.page.jobs.ask("/api/job/masks", { ...this.constants(), view: this.page.viewName() });
+    const { list, many } = this.page;
+    if (!window.confirm(`Make new masks of all ${list.count.toLocaleString()} that are shown? Those that somebody reviewed or corrected stay as they are.`)) return;
+    many.ask("/api/job/masks", { ...this.constants(), view: list.view });
   }
 
   async capture() {
-    const number = this.number;
     $("capture").disabled = true;
-    $("attention-state").textContent = "Capturing …";
-    try {
-      const info = await post(`/api/samples/${number}/capture`, {});
-      if (number === this.number) this.show(info);
-    } catch (error) {
-      $("attention-state").textContent = error.message;
-    } finally {
-      $("capture").disabled = false;
-    }
+    this.state("Capturing …");
+    await this.ask("capture", (info) => this.show(info), (text) => this.state(text), (path) => post(path, {}));
+    $("capture").disabled = false;
   }
 
-  async steps() {
-    const number = this.number, query = new URLSearchParams({ ...this.constants(), name: $("steps-class").value });
-    let steps;
-    try {
-      ({ steps } = await get(`/api/samples/${number}/steps?${query}`));
-    } catch (error) {
-      return void this.page.notice(error.message);
-    }
-    if (number !== this.number) return undefined;
-    $("steps").replaceChildren(...steps.map((step) => {
+  steps() {
+    const query = new URLSearchParams({ ...this.constants(), name: $("steps-class").value });
+    return this.ask(`steps?${query}`, ({ steps }) => $("steps").replaceChildren(...steps.map((step) => {
       const canvas = element("canvas"), text = [step.text, step.equation].filter(Boolean).join(" ");
       paintHeat(canvas, unpack(step), this.page.heat);
       return element("li", {}, canvas, element("strong", { textContent: `${step.name} ` }), element("span", { textContent: text }));
-    }));
-    return undefined;
+    })));
   }
 }
