@@ -77,19 +77,6 @@ def test_other_workers_the_same_bytes_and_notes(pets, tmp_path, capsys, name):
     assert said[0] == said[1]
 
 
-@pytest.mark.parametrize("name", ["coco", "webdataset"])
-def test_an_import_by_other_workers_has_the_same_bytes_and_notes(pets, tmp_path, capsys, name):
-    run("export", pets, "--to", name, "--out", tmp_path / "set")
-    made, said = [], []
-    for workers in (1, 2):
-        capsys.readouterr()
-        run("import", tmp_path / "set", "--out", tmp_path / str(workers) / "out", "--workers", workers)
-        made.append(contents(tmp_path / str(workers) / "out"))
-        said.append(capsys.readouterr().out.replace(f"{tmp_path / str(workers)}", ""))
-    assert made[0] == made[1]
-    assert said[0] == said[1]
-
-
 def test_a_worker_names_what_it_cannot_read(pets, tmp_path):
     mask = pets / "masks/000002.png"
     mask.write_bytes(mask.read_bytes()[:60])
@@ -122,13 +109,9 @@ def test_the_help_names_the_formats_that_have_an_option(capsys):
 
 
 def test_what_a_format_does_not_have_is_refused(pets, tmp_path):
-    with pytest.raises(
-        UserError, match="--polygons is not an option of --to voc; it has --link, --split, --seed, --min-area"
-    ):
+    with pytest.raises(UserError, match="--polygons is not an option of --to voc; it has --link, --split, --seed"):
         run("export", pets, "--to", "voc", "--out", tmp_path / "voc", "--polygons")
-    with pytest.raises(
-        UserError, match="--classes is not an option of --from coco; it has --images, --annotations, --crowds"
-    ):
+    with pytest.raises(UserError, match="--classes is not an option of --from coco; it has --images, --annotations"):
         run("import", pets, "--from", "coco", "--out", tmp_path / "x", "--classes", "a")
     assert [path.name for path in tmp_path.iterdir()] == ["pets"]
 
@@ -157,11 +140,6 @@ def test_the_format_is_found_out_and_said(tmp_path, pets, capsys):
     note = f"note: {tmp_path / 'yolo'} also looks like annotations/*.json or *.json (COCO); --from coco reads that\n"
     assert capsys.readouterr().out.startswith(f"{tmp_path / 'yolo'} is read as yolo: data.yaml (YOLO)\n{note}")
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(
-        UserError, match=r"nothing: no dataset of a known format: it holds nothing, but none of metadata.jsonl"
-    ):
-        run("import", tmp_path / "nothing", "--out", tmp_path / "other")
-    (tmp_path / "nothing/.batches").mkdir()
     (tmp_path / "nothing/seediff.toml").write_text('command = "segment"')
     with pytest.raises(UserError, match=r"is not finished; the same `seediff segment` continues it"):
         run("import", tmp_path / "nothing", "--out", tmp_path / "other")

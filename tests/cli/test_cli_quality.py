@@ -64,16 +64,6 @@ def test_check_says_what_is_wrong_in_one_line(pets, tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_stats(pets, tmp_path, capsys):
-    run("stats", pets, "--json", tmp_path / "stats.json")
-    assert "flags: constant 1" in capsys.readouterr().out
-    found = json.loads((tmp_path / "stats.json").read_text())
-    assert [(one["name"], one["images"], one["mean_area"]) for one in found["classes"]] == [
-        ("dog", 2, 0.25),
-        ("cat", 2, 0.25),
-    ]
-
-
 def test_filter(pets, tmp_path, capsys):
     options = "--drop-flags all --best 1 --ignore-band 0.5,0.6 --link".split()
     run("filter", pets, "--out", tmp_path / "good", *options)

@@ -46,8 +46,6 @@ def test_split_in_place_is_what_export_follows(pets, tmp_path):
         p.stem: len(json.loads(p.read_text())["images"]) for p in (tmp_path / "coco/annotations").glob("instances*")
     }
     assert counts == {"instances_train": 7, "instances_val": 2, "instances_test": 1}
-    run("export", pets, "--to", "yolo", "--out", tmp_path / "yolo", "--quiet")
-    assert len(list((tmp_path / "yolo/labels/test").iterdir())) == 1
     run("export", pets, "--to", "voc", "--out", tmp_path / "voc", "--quiet")
     lists = {p.stem: p.read_text().split() for p in (tmp_path / "voc/ImageSets/Segmentation").iterdir()}
     assert {name: len(lines) for name, lines in lists.items()} == {"train": 7, "val": 2, "trainval": 9, "test": 1}
@@ -78,7 +76,7 @@ def test_a_split_that_cannot_be(pets, words, message):
     assert (pets / native.METADATA).read_bytes() == before
 
 
-@pytest.mark.parametrize("out", ["pets/sub", "link/sub", "."])
+@pytest.mark.parametrize("out", ["link/sub", "."])
 def test_an_output_inside_a_source_or_around_it(pets, tmp_path, monkeypatch, out):
     run("split", pets, "--out", tmp_path / "parts", "--quiet")
     (tmp_path / "link").symlink_to(pets)

@@ -28,7 +28,7 @@ STORED = {
 
 @pytest.mark.parametrize(
     "out",
-    ["s3://bucket/pets", "memory://pets", "http://127.0.0.1:9/pets", "simplecache::s3://b/p", ""],
+    ["s3://bucket/pets", "memory://pets", "http://127.0.0.1:9/pets", ""],
 )
 @pytest.mark.parametrize("command", [*HERE, *STORED])
 def test_places_that_are_none(command, out, tmp_path, monkeypatch, capsys):

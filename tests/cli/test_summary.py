@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from seediff.cli.summary import class_table, show_masks, show_segments
+from seediff.cli.summary import show_masks, show_segments
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.run.loop import RunResult
 
-ODD = ("b]", "[red]", "[/b]", "[link=x]")
+ODD = ("b]", "[/b]", "[link=x]")
 
 
 def said(print_to: Any) -> str:
@@ -38,12 +38,6 @@ def test_names_are_no_markup(name):
     )
     config = MaskPhotosConfig(classes=(name,))
     assert name in said(lambda console: show_masks(run, config, 0, console))
-
-
-def test_class_names_of_generate_are_no_markup():
-    row = {"classes": ["[red]"], "file_name": "images/000000.png", "area": {"[red]": 0.25}, "flags": {}}
-    result = RunResult(Path("out"), [row], 1, {})
-    assert "[red]" in said(lambda console: console.print(class_table(result, ["[red]"])))
 
 
 def test_the_time_of_masks_is_not_called_drawing():

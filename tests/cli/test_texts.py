@@ -9,8 +9,7 @@ from seediff.cli.help import HELP_ALL
 from seediff.config.constants import CaptureConfig
 from seediff.config.fields import field_types, tables_of
 from seediff.config.generate import GenerateConfig
-from seediff.config.methods import METHOD_FACTS
-from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.photographs import SegmentPhotosConfig
 from seediff.config.train import TrainConfig
 
 IN_FILES = {
@@ -35,12 +34,7 @@ def shown(capsys, *arguments: str) -> str:
 
 @pytest.mark.parametrize(
     ("command", "kind"),
-    [
-        ("generate", GenerateConfig),
-        ("mask", MaskPhotosConfig),
-        ("segment", SegmentPhotosConfig),
-        ("train", TrainConfig),
-    ],
+    [("generate", GenerateConfig), ("segment", SegmentPhotosConfig), ("train", TrainConfig)],
 )
 def test_every_field_of_a_command_is_an_option_with_a_text(command, kind, capsys):
     said = shown(capsys, command, HELP_ALL)
@@ -63,8 +57,3 @@ def test_defaults_are_those_of_the_model_and_the_method(capsys, tmp_path) -> Non
     assert "[default: mini]" in shown(capsys, "segment", "--help", "--method", "kmeans")
     (tmp_path / "mine.toml").write_text("[mask]\nbeta = 0.25\n")
     assert "[default: 0.25]" in shown(capsys, "mask", "--config", str(tmp_path / "mine.toml"), "--help")
-
-
-def test_the_text_of_the_method_names_all(capsys):
-    said = shown(capsys, "mask", "--help")
-    assert all(name in said for name in METHOD_FACTS)

@@ -35,14 +35,6 @@ def test_it_is_the_row_of_the_models_preset(kind, tmp_path: Path):
     assert not differences(config, again)
 
 
-def test_what_is_given_goes_before_it_and_a_file_may_name_it(tmp_path: Path):
-    (tmp_path / "mine.toml").write_text('classes = ["dog"]\n[mask]\nmethod = "best"\nbeta = 0.6\n')
-    config = configure(GenerateConfig, {"capture": {"layers": "down"}}, tmp_path / "mine.toml")
-    row = read_preset("mini").methods["best"]["mask"]
-    assert (config.mask.method, config.mask.beta, config.capture.layers) == (row["method"], 0.6, "down")
-    assert config.mask.pamr_iterations == row["pamr_iterations"]
-
-
 def test_an_output_s_file_may_be_edited_to_ask_for_it(tmp_path: Path):
     plain, best = (GenerateConfig.recommended(classes=("dog",), **given) for given in ({}, BEST))
     (tmp_path / "seediff.toml").write_text(plain.to_toml().replace('method = "seediff"', 'method = "best"'))

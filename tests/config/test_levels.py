@@ -6,19 +6,15 @@ from seediff.errors import UserError
 from seediff.models.families.unet import SD, attention_layers, levels_of
 
 
-@pytest.mark.parametrize("kind", ["sd1", "sd2", "mini"])
 @pytest.mark.parametrize("layers", ["all", "up", "down", "last"])
-def test_levels_are_those_of_the_layers_that_are_captured(request, kind, layers):
-    unet = request.getfixturevalue(f"{kind}_model").pipe.unet
+def test_levels_are_those_of_the_layers_that_are_captured(sd1_model, layers):
+    unet = sd1_model.pipe.unet
     blocks = len(unet.config.down_block_types)
     exact = set()
     for name in attention_layers(unet, layers):
         block, _, rest = name.partition(".")
-        if block == "mid_block":
-            exact.add(2 ** (blocks - 1))
-        else:
-            number = int(rest.split(".")[0])
-            exact.add(2 ** (number if block == "down_blocks" else blocks - 1 - number))
+        number = int(rest.split(".")[0]) if block != "mid_block" else 0
+        exact.add(2 ** {"mid_block": blocks - 1, "down_blocks": number, "up_blocks": blocks - 1 - number}[block])
     assert levels_of(unet.config, layers) == tuple(sorted(exact))
 
 
@@ -43,10 +39,8 @@ def test_maps_that_each_method_reads():
     """What is not captured raises an error when a mask is made."""
     assert maps_read(MaskConfig()) == {"cross": (4,), "self": (4, 2, 1)}
     assert maps_read(MaskConfig(expansion="parallel")) == {"cross": (4, 2, 1), "self": (4, 2, 1)}
-    assert maps_read(MaskConfig(expansion="none")) == {
-        "cross": (4, 2, 1),
-        "self": (4, 2, 1),
-    }  # the background is expanded
+    of_background = {"cross": (4, 2, 1), "self": (4, 2, 1)}
+    assert maps_read(MaskConfig(expansion="none")) == of_background
     assert maps_read(MaskConfig(expansion="none", background=False)) == {"cross": (4, 2, 1)}
     assert maps_read(MaskConfig(method="ca")) == {"cross": (4, 2, 1)}
     assert maps_read(MaskConfig(method="ca_sa")) == {"cross": (4,), "self": (2,)}

@@ -137,33 +137,6 @@ def test_another_model_over_segments_and_another_backbone_over_a_training(model:
     assert configure(TrainConfig, {"seed": 5}, tmp_path / "seediff.toml") == replace(tiny, seed=5)
 
 
-def test_a_preset_and_a_tuned_file_count_over_the_file_of_an_output(model: str, tmp_path: Path):
-    file = written(configure(MaskPhotosConfig, {**DOG, "model": model, "mask": {"alpha": 0.2}}), tmp_path)
-    assert configure(MaskPhotosConfig, {}, file, preset="paper").mask == MaskConfig(alpha=0.2)
-    assert configure(MaskPhotosConfig, {}, file, preset=tuned(tmp_path, model, 0.3)).presence == 0.3
-
-
-def test_what_is_given_and_the_models_preset_go_before_the_methods(tmp_path: Path, bare: str):
-    config = configure(
-        GenerateConfig, {**DOG, "model": bare, "guidance_scale": 3.0, "capture": {"layers": "all"}, **REFERENCE}
-    )
-    assert (config.guidance_scale, config.capture) == (3.0, CaptureConfig(normalize=False))
-    own = {
-        "guidance_scale": 5.0,
-        "capture_steps": 2,
-        "methods": {"reference": {"capture": {"layers": "down"}}, "ca": {}},
-    }
-    (Path(bare) / "seediff.json").write_text(json.dumps({"preset": own}))
-    config = configure(GenerateConfig, {**DOG, "model": bare, **REFERENCE})
-    assert (config.guidance_scale, config.capture) == (
-        5.0,
-        replace(PLAIN, layers="down"),
-    )  # all steps, as the authors' program
-    assert configure(GenerateConfig, {**DOG, "model": bare, "mask": {"method": "ca"}}).capture.steps == 2
-    config = configure(GenerateConfig, {**DOG, "model": bare, **REFERENCE}, preset="paper")
-    assert (config.guidance_scale, config.capture) == (7.0, PLAIN)
-
-
 def test_whole_configurations_and_wrong_ones(model: str):
     given = MaskConfig(method="ca", alpha=0.2)
     config = GenerateConfig.recommended(**DOG, model=model, mask=given, capture=CaptureConfig(steps=3))

@@ -10,7 +10,7 @@ from seediff.config.constants import CaptureConfig, MaskConfig, SegmentConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.names import VOC_CLASSES, join_classes, parse_classes, parse_names, parse_prompts
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
-from seediff.config.resolve import configure, load_config, read_file
+from seediff.config.resolve import load_config, read_file
 from seediff.config.sizes import check_sides, check_size, pixels
 from seediff.errors import UserError
 
@@ -97,17 +97,6 @@ def test_toml_round_trip(tmp_path, config):
     again = load_config(tmp_path / "seediff.toml", type(config))
     assert again == config
     assert differences(again, config) == []
-
-
-def test_command_line_before_file_before_default(tmp_path):
-    path = tmp_path / "c.toml"
-    path.write_text(
-        'classes = "dog, cat"\nper_class = 7\nseed = 5\nguidance_scale = 3\n[mask]\nalpha = 0.4\nbeta = 0.2\n'
-    )
-    config = configure(GenerateConfig, {"model": "owner/name", "per_class": 9, "mask": {"beta": 0.6}}, path)
-    assert (config.classes, config.per_class, config.seed, config.steps) == (("dog", "cat"), 9, 5, 50)
-    assert (config.mask.alpha, config.mask.beta, config.mask.tau) == (0.4, 0.6, 4)
-    assert isinstance(config.guidance_scale, float)
 
 
 def test_a_configuration_opens_no_other_file(tmp_path, monkeypatch, capsys):

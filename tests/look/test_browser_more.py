@@ -1,4 +1,4 @@
-"""The page with names that mean harm, and with a hundred thousand samples."""
+"""The page with names that mean harm, and with very many samples."""
 
 import json
 
@@ -25,7 +25,7 @@ HOSTILE = (
     "{{7*7}}${window.pwned=1}",
     "é́́́́́́",
 )
-MANY = 100_000
+MANY = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -137,23 +137,23 @@ SCROLLED = """(frames) => new Promise((done) => {
 """How few and how many tiles there are while the grid is scrolled, and how far it came."""
 
 
-def test_a_hundred_thousand_samples(browser, tmp_path):
+def test_many_thousand_samples(browser, tmp_path):
     out = write_many(tmp_path / "many", MANY)
     with running(out) as (client, opened), window(browser, opened.url) as page:
-        assert page.text_content("#shown") == "100,000 of 100,000 shown"
+        assert page.text_content("#shown") == "20,000 of 20,000 shown"
         fewest, most, came = page.evaluate(SCROLLED, 40)
         assert 0 < fewest <= most < 120  # those that are seen, and a row around them
         assert came == 40 * 600
         tiles = "() => document.querySelectorAll('.tile').length"
         page.keyboard.press("End")
-        until(page, "() => document.querySelector('.tile.active .name')?.textContent === '0999/99'")
+        until(page, "() => document.querySelector('.tile.active .name')?.textContent === '0199/99'")
         until(page, "() => document.querySelector('.tile.active img').complete")
         assert page.evaluate(tiles) < 120
         page.locator("#flags input").first.check()
-        until(page, "() => document.querySelector('#shown').textContent === '1,000 of 100,000 shown'")
+        until(page, "() => document.querySelector('#shown').textContent === '200 of 20,000 shown'")
         assert (
             client.post("/api/views", {"text": "cat", "sort": "area", "descending": True, "classes": [2]}).json["count"]
-            == 33_000
+            == 6_600
         )
 
 

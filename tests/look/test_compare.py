@@ -5,9 +5,7 @@ import pytest
 from look_server import CLASSES, running, write_set
 
 from seediff.dataset import native
-from seediff.errors import UserError
-from seediff.look.compare import Comparison, difference
-from seediff.look.samples import open_subject
+from seediff.look.compare import difference
 
 
 def reference(here, there):
@@ -91,11 +89,3 @@ def test_before_and_after_corrections(two):
         assert client.get("/api/samples/0/compared")["all"]["miou"] < 1
         client.act(0, "undo", 1)
         assert client.get("/api/samples/0/compared")["all"]["miou"] == 1
-
-
-def test_what_cannot_be_compared_is_told(two, tmp_path):
-    subject = open_subject(two[0])
-    with pytest.raises(UserError, match="has the name of one"):
-        Comparison(subject, write_set(tmp_path / "others", 1, changes=[{"file_name": "images/else.png"}]))
-    with pytest.raises(UserError, match="this one"):
-        Comparison(subject, write_set(tmp_path / "large", 4, side=32)).labels("000000", (64, 64))

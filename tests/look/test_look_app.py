@@ -42,24 +42,6 @@ def test_lists_by_filter_and_in_order(pets):
     assert client.post("/api/views", {"classes": ["dog"]}).status == 400
 
 
-def test_a_set_that_does_not_know_confidence_says_so(tmp_path):
-    """Sorting by it would do nothing, and not say why."""
-    with running(write_set(tmp_path / "old", 3)) as (client, _):
-        assert client.get("/api/set")["confidence"] is False
-    changes = [{"confidence": {"dog": 0.5}}, {"confidence": {"cat": -0.25}}]
-    with running(write_set(tmp_path / "new", 3, changes=changes)) as (client, _):
-        assert client.get("/api/set")["confidence"] is True
-        assert client.numbers(sort="confidence") == [1, 0, 2]
-        view = client.post("/api/views", {}).json["view"]
-        assert [one["confidence"] for one in client.get(f"/api/views/{view}?begin=0&count=3")["samples"]] == [
-            0.5,
-            -0.25,
-            None,
-        ]
-        client.paint(0, np.ones((64, 64), np.uint8), 0)
-        assert client.get("/api/samples/0")["confidence"] is None  # it was of the mask that was made
-
-
 def test_what_is_late_or_no_label_map_is_refused(pets):
     client, _ = pets
     labels = client.labels(5).copy()

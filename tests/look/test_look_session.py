@@ -83,20 +83,6 @@ def test_undo_and_redo_go_on_after_the_server_was_started_again(pets):
     assert in_effect(pets)["000000"].mask == "reviewed/000000.1.png"
 
 
-def test_a_sample_that_is_set_back_is_not_reviewed(pets):
-    session = opened(pets)
-    session.act(0, 0, "accept", verdict="accepted")
-    assert session.history(0).reviewed
-    session.act(0, 1, "reset", verdict=None)
-    assert not session.history(0).reviewed
-    session.act(0, 2, "made", labels=painted(session, 0))
-    session.act(0, 3, "reset", verdict=None)
-    assert not session.history(0).reviewed
-    session.act(0, 4, "brush", labels=painted(session, 0, 3))
-    session.act(0, 5, "reset", verdict=None)
-    assert session.history(0).reviewed
-
-
 @pytest.fixture
 def returned(pets):
     """`pets` with reviews in its rows, as a set from `import --corrects` or `filter` has: 0 was corrected, 1 accepted,

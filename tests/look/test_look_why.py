@@ -184,29 +184,6 @@ def test_a_pixel_and_a_word_attend_where_the_maps_say(tmp_path):
         assert "not kept" in client.ask("GET", "/api/samples/1/attends?x=0&y=0").json["error"]
 
 
-def test_every_step_is_told_as_in_the_preview(copied):
-    with running(copied) as (client, _):
-        about = client.get("/api/samples/1/attention")
-        steps = client.get(f"/api/samples/1/steps?name={about['classes'][0]}&{address(about['constants'])}")["steps"]
-        assert next(step["name"] for step in steps) == "cross_attention"
-        assert [step["name"] for step in steps][-2:] == ["before PAMR", "after PAMR"]
-        for step in steps:
-            assert step["text"]
-            assert len(base64.b64decode(step["data"])) == step["height"] * step["width"]
-        assert client.ask("GET", f"/api/samples/1/steps?name=whale&{address(about['constants'])}").status == 400
-        unknown = address({**about["constants"], "method": "own.py:mine@0"})
-        assert client.ask("GET", f"/api/samples/1/steps?name={about['classes'][0]}&{unknown}").status == 400
-
-
-def test_segments_are_whole_and_as_fine_as_asked_for(copied):
-    with running(copied) as (client, _):
-        found = [client.ask("GET", f"/api/samples/1/segments?fine={fine}").labels for fine in (0, 9)]
-        assert all(labels.shape == (32, 32) and labels.min() == 1 for labels in found)
-        assert found[0].max() <= found[1].max()
-        assert client.ask("GET", "/api/samples/1/segments").headers["x-fine"] in "0123456789"
-        assert client.ask("GET", "/api/samples/1/segments?fine=10").status == 400
-
-
 def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
     rows = native.read_rows(copied)
     rows[1]["review"] = {"verdict": None, "corrected": True}  # by another tool

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from seediff.files.label_maps import voc_palette
-from seediff.report.pictures import contact_sheet, heat_colours, heat_uri, overlay, to_levels
+from seediff.report.pictures import heat_colours, heat_uri, overlay, to_levels
 
 
 def test_overlay_mixes_inside_and_lightens_edges():
@@ -22,16 +22,6 @@ def test_overlay_mixes_inside_and_lightens_edges():
     assert mixed[4, 0].tolist() == [100, 100, 100]
     assert mixed[5, 5].tolist() == [240, 240, 224]
     assert (overlay(image, np.zeros_like(labels), voc_palette()) == image).all()
-
-
-def test_contact_sheet_places_tiles():
-    tiles = [np.full((20, 30, 3), v, np.uint8) for v in (10, 20, 30)]
-    sheet = contact_sheet(tiles, 2, gap=4)
-    assert sheet.shape == (2 * 24 + 4, 2 * 34 + 4, 3)
-    assert (sheet[4:24, 4:34] == 10).all()
-    assert (sheet[4:24, 38:68] == 20).all()
-    assert (sheet[28:48, 4:34] == 30).all()
-    assert (sheet[28:48, 38:68] == 255).all()
 
 
 def test_heat_uri_is_one_pixel_a_position():
