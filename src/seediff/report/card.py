@@ -1,12 +1,11 @@
-"""The dataset card: a README.md, for hubs and for people, that says what is in the folder, how it was made and how to
-load it.
-"""
+"""The dataset card: a README.md that says what is in the folder, how it was made and how to load it."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from markupsafe import Markup
@@ -36,13 +35,11 @@ UNKNOWN_MODEL = "see the model's own card for its licence and what it says about
 def dataset_card(
     about: Mapping[str, Any], rows: Sequence[Row], class_names: Sequence[str], *, drawn: bool | None = None
 ) -> str:
-    """The text of README.md: YAML front matter as the Hugging Face hub reads it, then Markdown. The same input gives
-    the same text.
+    """The text of README.md: YAML front matter as the Hugging Face hub reads it, then Markdown.
 
-    about: facts about the whole set, texts, numbers and lists; `model`, `prompts`, `config` and `rejected` as for
-    `write_preview`. rows: those of metadata.jsonl. class_names: label i + 1 is class_names[i]. drawn: whether the model
-    drew the images (`generate`), or made only their masks (`mask`); None: a dataset of any origin, whose card says
-    nothing about that except the rows' `model`. Raises UserError if a row names a class that the dataset does not have.
+    about: facts about the whole set, and `model`, `prompts`, `config` and `rejected` as for `write_preview`. rows:
+    those of metadata.jsonl. class_names: label i + 1 is class_names[i]. drawn: whether the model drew the images, or
+    made only their masks; None: a dataset of any origin. Raises UserError for a class that the dataset does not have.
     """
     classes = count_classes(rows, class_names, about.get("rejected"))
     prompts = about.get("prompts") or dict.fromkeys(str(row["prompt"]) for row in rows[:20] if "prompt" in row)
@@ -81,19 +78,12 @@ def model_note(model: str) -> str:
 def size_category(count: int) -> str:
     """The hub's size category of a dataset, such as `n<1K` for 120 images."""
     above = sum(count >= 1000 * 10**power for power in range(len(SIZES)))
-    return (
-        f"n<{SIZES[0]}"
-        if not above
-        else f"n>{SIZES[-1]}"
-        if above == len(SIZES)
-        else f"{SIZES[above - 1]}<n<{SIZES[above]}"
-    )
+    names = [f"n<{SIZES[0]}", *(f"{low}<n<{high}" for low, high in pairwise(SIZES)), f"n>{SIZES[-1]}"]
+    return names[above]
 
 
 def yaml_text(text: str) -> Markup:
-    """A text as a double-quoted YAML scalar (JSON strings are valid YAML). Line breaks and control characters become
-    spaces.
-    """
+    """A text as a double-quoted YAML scalar; JSON strings are valid YAML."""
     return Markup(json.dumps(_one_line(text), ensure_ascii=False))  # safe: front matter is YAML, not markup
 
 

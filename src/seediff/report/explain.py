@@ -9,19 +9,16 @@ from ..masks.steps import Kind, Step
 
 
 class Explanation(NamedTuple):
-    """What a step shows, and the equation that defines it in the paper (`eq. 7`; empty if there is none)."""
+    """What a step shows, and its equation in the paper."""
 
     text: str
     equation: str = ""
 
 
 def explain_step(step: Step, *, before: Sequence[Step] = (), method: str = "seediff") -> Explanation:
-    """Explain a step of a trace, or the input of PAMR; a step of an unknown kind gets a general sentence.
-
-    method: `MaskConfig.method`. before: the earlier steps. Seeds come from the
-    expansion directly before them (eq. 8–9) or, if there is none, from cross-attention (eq. 6). The final map is a
-    product (eq. 11) only if there was a background.
-    """
+    """Explain a step of a trace, or the input of PAMR. before: the earlier steps: seeds come from the expansion
+    directly before them (eq. 8–9) or from cross-attention (eq. 6), and the final map is a product (eq. 11) only with a
+    background."""
     if method == "reference" and step.kind != "cross_attention":  # whose steps of these names are others
         return GENERAL
     if step.kind == "seeds" and before and before[-1].kind == "expansion":

@@ -1,7 +1,5 @@
-"""Pictures of masks and attention: overlays, heat maps, contact sheets. Arrays in, arrays out; nothing is written to
-disk.
-
-Images are (H, W, 3) uint8, label maps (H, W) uint8 (0 = background, 255 = ignore), soft maps (H, W) in [0, 1].
+"""Pictures of masks and attention, from arrays: images (H, W, 3) uint8, label maps (H, W) uint8 (0 = background, 255 =
+ignore), soft maps (H, W) in [0, 1].
 """
 
 from __future__ import annotations
@@ -25,11 +23,10 @@ LABEL_HEIGHT = 18  # pixels, of a line of text beneath a tile
 
 @lru_cache(maxsize=1)
 def heat_colours() -> np.ndarray:
-    """(256, 3) uint8: the colour of each of 256 levels, interpolated between the anchors. Read-only."""
+    """(256, 3) uint8: the colour of each level, interpolated between the anchors. Read-only."""
     anchors = np.array([list(bytes.fromhex(c)) for c in VIRIDIS_ANCHORS], np.float64)  # (16, 3)
     at = np.linspace(0, len(anchors) - 1, 256)
-    table = np.stack([np.interp(at, np.arange(len(anchors)), anchors[:, c]) for c in range(3)], axis=1)
-    table = table.round().astype(np.uint8)
+    table = np.stack([np.interp(at, np.arange(len(anchors)), c) for c in anchors.T], axis=1).round().astype(np.uint8)
     table.setflags(write=False)
     return table
 
@@ -55,11 +52,8 @@ def shrink(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarr
 
 
 def overlay(image: np.ndarray, label_map: np.ndarray, palette: Sequence[int], alpha: float = 0.5) -> np.ndarray:
-    """The image with its labels laid over it in the palette's colours, and each region's edge in a lighter one.
-
-    image (H, W, 3) uint8, label_map (H, W) uint8, palette 768 values, alpha in [0, 1]: how much of the colour shows.
-    Background (0) stays as it is; ignored pixels (255) take the palette's last colour. Returns (H, W, 3) uint8.
-    """
+    """The image with its labels laid over it in the palette's colours, and each region's edge in a lighter one:
+    (H, W, 3) uint8. Background stays as it is. palette: 768 values. alpha: how much of the colour shows, in [0, 1]."""
     table = np.asarray(palette, np.float64).reshape(256, 3)
     edges = _edges(label_map)
     drawn = np.empty_like(image)
@@ -92,10 +86,7 @@ def _edges(label_map: np.ndarray) -> np.ndarray:
 def contact_sheet(
     tiles: Sequence[np.ndarray], columns: int, labels: Sequence[str] | None = None, *, gap: int = 6
 ) -> np.ndarray:
-    """Tiles (h, w, 3) uint8 in rows of `columns`, each with its label beneath; (H, W, 3) uint8.
-
-    Smaller tiles are centred in cells of the largest's size. Labels that are too wide end in an ellipsis.
-    """
+    """Tiles (h, w, 3) uint8, centred in rows of `columns`, each with its label beneath: (H, W, 3) uint8."""
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
     cell_h, cell_w = max(t.shape[0] for t in tiles), max(t.shape[1] for t in tiles)
@@ -115,12 +106,11 @@ def contact_sheet(
 
 def _fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: int) -> str:
     """The text, or as much of it as fits into `width` pixels with an ellipsis."""
-    text = " ".join(text.split())
-    if draw.textlength(text, font) <= width:
-        return text
-    while text and draw.textlength(text + "…", font) > width:
+    fitting = text = " ".join(text.split())
+    while text and draw.textlength(fitting, font) > width:
         text = text[:-1]
-    return text.rstrip() + "…"
+        fitting = text.rstrip() + "…"
+    return fitting
 
 
 def encode_picture(image: np.ndarray, image_format: str = "PNG", **options: Any) -> bytes:

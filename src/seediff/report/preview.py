@@ -1,4 +1,4 @@
-"""`preview.html`: one page that opens from disk and shows what is in a dataset and how its masks came about.
+"""`preview.html`: one page that shows what is in a dataset and how its masks came about.
 
 Pictures are embedded, nothing is fetched, and the same dataset always gives the same bytes (no dates, no paths).
 """
@@ -32,7 +32,7 @@ from .pictures import (
     to_levels,
 )
 from .saved_steps import TracedSample
-from .tables import Row, count_classes, flat_config, of_photograph, plain_facts, row_classes, show_value
+from .tables import Row, count_classes, flat_config, of_photograph, plain_facts, row_classes
 from .templates import render
 
 GRID_IMAGES = 60
@@ -51,14 +51,10 @@ def write_preview(
 ) -> Path:
     """Write `out/preview.html`, atomically, and return its path.
 
-    summary: `model`, `method`, `config` (shown in full, folded), `rejected` (class → reason → count),
-        `prompts` (templates); any other number or text is shown in the header under its own name.
-    rows: those of metadata.jsonl: `file_name` and `mask` (relative to `out`), `classes`, `prompt`, `seed`, `flags`,
-    `area`. class_names: label i + 1 is class_names[i]. steps: the first of each class is shown, at most
-    `traced_images`. augmentations: a JPEG of samples before and after augmentation, from `before_after`. Raises
-    UserError when a row's picture is missing, unreadable or outside `out`.
-    """
-    out = Path(out)
+    summary: `model`, `method`, `config` (shown folded), `rejected` (class → reason → count), `prompts` (templates), and
+    any number or text for the header. rows: those of metadata.jsonl. class_names: label i + 1 is class_names[i]. steps:
+    the first of each class is shown, at most `traced_images`. augmentations: a JPEG from `before_after`. Raises
+    UserError for a row's picture that is missing, unreadable or outside `out`."""
     classes = count_classes(rows, class_names, summary.get("rejected"))
     flags = sorted({flag_kind(flag) for row in rows for flag in row.get("flags") or ()})
     page = render(
@@ -95,22 +91,15 @@ def _shown(rows: Sequence[Row]) -> list[int]:
 
 
 def header_facts(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """(name, value) pairs of the page's header: model and method first, then counts, then the summary's other plain
-    values.
-    """
-    first = [(key, show_value(summary[key])) for key in ("model", "method") if key in summary]
-    flagged = sum(bool(row.get("flags")) for row in rows)
-    counts = [("images", str(len(rows))), ("flagged", str(flagged))]
-    taken = {"model", "method", "images", "flagged"}
-    return first + counts + plain_facts({key: value for key, value in summary.items() if key not in taken})
+    """(name, value) pairs of the page's header: model and method, counts, then the summary's other plain values."""
+    first = {key: summary[key] for key in ("model", "method") if key in summary}
+    counts = {"images": len(rows), "flagged": sum(bool(row.get("flags")) for row in rows)}
+    return plain_facts({**first, **counts, **{key: value for key, value in summary.items() if key not in counts}})
 
 
 def pick_evenly(groups: Sequence[Sequence[str]], count: int) -> list[int]:
     """Positions of at most `count` items, in rising order: an equal number from each group as far as possible, spread
-    over its length.
-
-    groups: each item's group, as a list of one name or none.
-    """
+    over its length. groups: each item's group, as a list of one name or none."""
     members: dict[str, list[int]] = {}
     for position, group in enumerate(groups):
         members.setdefault(group[0] if group else "", []).append(position)
@@ -127,7 +116,6 @@ def pick_evenly(groups: Sequence[Sequence[str]], count: int) -> list[int]:
 
 
 def _tiles(out: Path, rows: Sequence[Row], class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """One dict per tile of the grid: its two pictures and its caption."""
     labels = {name: i + 1 for i, name in enumerate(class_names)}
     tiles = []
     for position in _shown(rows):
@@ -154,38 +142,30 @@ def _tiles(out: Path, rows: Sequence[Row], class_names: Sequence[str]) -> list[d
 
 def _read_pair(out: Path, row: Row, position: int) -> tuple[np.ndarray, np.ndarray]:
     """A row's image (H, W, 3) and label map (H, W), both uint8."""
-    where = f"row {position + 1}"
-    shown = f"{where}: 'file_name' {row.get('file_name')!r}"
-    with open_picture(inside(out, row.get("file_name"), where, "file_name"), shown) as picture:
-        image = np.asarray(in_rgb(picture, shown))
-    with open_picture(inside(out, row.get("mask"), where, "mask"), f"{where}: 'mask' {row['mask']!r}") as mask:
-        if mask.mode not in ("P", "L", "1"):
-            raise UserError(
-                f"{where}: mask '{row['mask']}' is a {mask.mode} picture; masks hold class numbers (palette or grey)"
-            )
-        label_map = np.asarray(mask).astype(np.uint8)
+    where, arrays = f"row {position + 1}", []
+    for key in ("file_name", "mask"):
+        shown = f"{where}: '{key}' {row.get(key)!r}"
+        with open_picture(inside(out, row.get(key), where, key), shown) as picture:
+            if key == "mask" and picture.mode not in ("P", "L", "1"):
+                raise UserError(f"{shown} is a {picture.mode} picture; masks hold class numbers (palette or grey)")
+            arrays.append(np.asarray(picture).astype(np.uint8) if key == "mask" else np.asarray(in_rgb(picture, shown)))
+    image, label_map = arrays
     if label_map.shape != image.shape[:2]:
-        raise UserError(
-            f"{where}: image is {image.shape[1]}×{image.shape[0]} but its mask"
-            f" {label_map.shape[1]}×{label_map.shape[0]}"
-        )
+        sizes = [f"{array.shape[1]}×{array.shape[0]}" for array in arrays]
+        raise UserError(f"{where}: image is {sizes[0]} but its mask {sizes[1]}")
     return image, label_map
 
 
 def _traced_view(traced: TracedSample, class_names: Sequence[str], method: str) -> dict[str, Any]:
-    """A traced sample for the template: every step in order, each with its picture and explanation."""
-    steps = []
-    names = [step for step, _ in traced.steps]
-    for i, (step, values) in enumerate(traced.steps):
-        explanation = explain_step(step, before=names[:i], method=method)
+    steps, before = [], []
+    for step, values in traced.steps:
+        explanation = explain_step(step, before=before, method=method)
         steps.append(_step(str(step).replace("_", "-"), explanation, heat_uri(values), values))
-    if traced.after_pamr is None:
-        soft = [("soft mask", WITHOUT_PAMR, traced.before_pamr)]
-    else:
-        soft = [
-            ("before PAMR", explain_step(BEFORE_PAMR, method=method), traced.before_pamr),
-            ("after PAMR", AFTER_PAMR, traced.after_pamr),
-        ]
+        before.append(step)
+    soft = [("soft mask", WITHOUT_PAMR, traced.before_pamr)]
+    if traced.after_pamr is not None:
+        first = explain_step(BEFORE_PAMR, method=method)
+        soft = [("before PAMR", first, traced.before_pamr), ("after PAMR", AFTER_PAMR, traced.after_pamr)]
     for name, explanation, values in soft:
         levels = shrink(to_levels(values), SIDE, Image.Resampling.BILINEAR)
         steps.append(_step(name, explanation, heat_uri(levels / 255), values))
@@ -199,25 +179,15 @@ def _traced_view(traced: TracedSample, class_names: Sequence[str], method: str) 
         "photo": jpeg_uri(shrink(traced.image, SIDE, Image.Resampling.LANCZOS)),
         "shape": f"{traced.image.shape[1]}/{traced.image.shape[0]}",
         "steps": steps,
-        "final": {
-            "picture": jpeg_uri(draw_mask(traced.image, traced.label_map, SIDE)),
-            "text": final.text,
-            "equation": final.equation,
-        },
+        "final": {"picture": jpeg_uri(draw_mask(traced.image, traced.label_map, SIDE)), **final._asdict()},
     }
 
 
 def _step(name: str, explanation: Explanation, picture: str, values: np.ndarray) -> dict[str, Any]:
     height, width = values.shape
     seeds = f", {int(values.sum())} of {values.size} positions" if values.dtype == bool else ""
-    return {
-        "name": name,
-        "picture": picture,
-        "kind": "seeds" if values.dtype == bool else "map",
-        "size": f"{width} × {height}{seeds}",
-        "text": explanation.text,
-        "equation": explanation.equation,
-    }
+    shown = {"kind": "seeds" if seeds else "map", "size": f"{width} × {height}{seeds}"}
+    return {"name": name, "picture": picture, **shown, **explanation._asdict()}
 
 
 def _colour(label: int) -> str:
@@ -233,11 +203,8 @@ def before_after(
     out: Path, rows: Sequence[Mapping[str, Any]], original: Callable[[str], tuple[np.ndarray, np.ndarray]]
 ) -> bytes:
     """A JPEG with the first sample of each kind of recipe in the rows: the original on the left, the result on the
-    right.
-
-    out: the folder of the rows' dataset. original: a function that returns the image (H, W, 3) uint8 and the label map
-    (H, W) uint8 of a sample of the dataset that was augmented, from its name.
-    """
+    right. out: the folder of the rows' dataset. original: name → image (H, W, 3) uint8 and label map (H, W) uint8 of
+    the dataset that was augmented."""
     tiles, labels = [], []
     for row in first_of_each(rows):
         before = original(row["recipe"]["source"])
@@ -252,8 +219,8 @@ def first_of_each(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The first row of each kind of recipe, at most PAIRS."""
     first: dict[str, Mapping[str, Any]] = {}
     for row in rows:
-        if name := operations_of(row):
-            first.setdefault(name, row)
+        first.setdefault(operations_of(row), row)
+    first.pop("", None)
     return list(first.values())[:PAIRS]
 
 

@@ -1,6 +1,4 @@
-"""Saves every step of a mask, so that the report can be drawn again: the preview of a resumed run equals that of an
-uninterrupted run.
-"""
+"""Saves every step of a mask, so that the preview of a resumed run equals that of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -30,11 +28,8 @@ StepMap = tuple[Step, np.ndarray]
 
 @dataclass(frozen=True)
 class TracedSample:
-    """How the mask of one class in one image came about.
-
-    image: (H, W, 3) uint8. steps: in the order in which they were computed. before_pamr, after_pamr: (H, W) float in
-    [0, 1]; after_pamr is None if PAMR was off. label_map: (H, W) uint8 with the dataset's class ids.
-    """
+    """How the mask of one class in one image came about. image: (H, W, 3) uint8. before_pamr, after_pamr: (H, W) float
+    in [0, 1]; after_pamr is None if PAMR was off. label_map: (H, W) uint8 with the dataset's class ids."""
 
     index: int
     class_name: str
@@ -67,11 +62,8 @@ def traced_sample(
 
 
 def save_trace(path: Path | str, traced: TracedSample) -> None:
-    """Write one safetensors file, atomically; soft maps are rounded to 256 levels, which is all that a picture shows.
-
-    Tensors: image, label_map, before_pamr, after_pamr, step.00, step.01, …, all uint8; names are in the metadata.
-    The same sample always gives the same bytes.
-    """
+    """Write one safetensors file, atomically, of uint8 tensors: image, label_map, before_pamr, after_pamr, step.00, …;
+    their names are in the metadata. Soft maps are rounded to 256 levels, which is all that a picture shows."""
     tensors = {"image": traced.image, "label_map": traced.label_map, "before_pamr": to_levels(traced.before_pamr)}
     if traced.after_pamr is not None:
         tensors["after_pamr"] = to_levels(traced.after_pamr)
@@ -91,22 +83,13 @@ def load_trace(path: Path | str) -> TracedSample:
     about = header.about("seediff", dict[str, Any], "the steps of a mask")
     tensors = header.load("np")
     try:
-        maps = [tensors[f"step.{i:02d}"] for i in range(len(about["steps"]))]
-        steps = tuple(
+        steps = [
             (Step.parse(step["name"]), values > 0 if step["bool"] else _soft(values))
-            for step, values in zip(about["steps"], maps, strict=True)
-        )
+            for step, values in ((step, tensors[f"step.{i:02d}"]) for i, step in enumerate(about.pop("steps")))
+        ]
         after = _soft(tensors["after_pamr"]) if "after_pamr" in tensors else None
-        return TracedSample(
-            index=about["index"],
-            class_name=about["class_name"],
-            prompt=about["prompt"],
-            image=tensors["image"],
-            steps=steps,
-            before_pamr=_soft(tensors["before_pamr"]),
-            after_pamr=after,
-            label_map=tensors["label_map"],
-        )
+        soft = {"before_pamr": _soft(tensors["before_pamr"]), "after_pamr": after}
+        return TracedSample(**about, **soft, image=tensors["image"], steps=steps, label_map=tensors["label_map"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a trace of a mask ({error}); delete it and run again") from error
 

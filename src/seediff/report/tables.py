@@ -1,6 +1,4 @@
-"""Figures for reports, from the rows of `metadata.jsonl`: each class's images, rejected and flagged samples, and
-area.
-"""
+"""Figures for reports, from the rows of `metadata.jsonl`."""
 
 from __future__ import annotations
 
@@ -17,8 +15,8 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ClassCount:
-    """One class of a dataset. made: the number of images that show it. area: its mean share
-    of those images, in [0, 1]; None if no row gives it. rejected, flags: reason → count."""
+    """One class of a dataset. made: the number of images that show it. area: its mean share of those images, in [0, 1];
+    None if no row gives it. rejected, flags: reason → count."""
 
     name: str
     made: int
@@ -39,22 +37,17 @@ class ClassCount:
 def count_classes(
     rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None
 ) -> list[ClassCount]:
-    """Count rows by class, in the order of `class_names`.
-
-    A row's `area` is its classes' shares of the image. A flag without a class (`x` instead of `x:dog`) counts for each
-    class of its row. rejected: class → reason → count. Raises UserError when a row names a class that the dataset does
-    not have.
-    """
-    known = set(class_names)
-    made, flags = Counter(), {name: Counter() for name in class_names}
+    """Count rows by class, in the order of `class_names`. A flag without a class (`x` instead of `x:dog`) counts for
+    each class of its row. rejected: class → reason → count. Raises UserError for a class that the dataset does not
+    have."""
+    known, made, flags = set(class_names), Counter[str](), {name: Counter() for name in class_names}
     areas: dict[str, list[float]] = {name: [] for name in class_names}
     for number, row in enumerate(rows):
         classes = row_classes(row)
         if unknown := [c for c in classes if c not in known]:
-            raise UserError(
-                f"row {number + 1}: class '{unknown[0]}' is not one of the dataset's: {', '.join(class_names)}"
-            )
-        made.update(dict.fromkeys(classes, 1))
+            names = ", ".join(class_names)
+            raise UserError(f"row {number + 1}: class '{unknown[0]}' is not one of the dataset's: {names}")
+        made.update(classes)
         for name, share in (row.get("area") or {}).items():
             if name in classes:
                 areas[name].append(float(share))
@@ -93,10 +86,8 @@ def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, 
     """A nested configuration as (dotted name, value) pairs, in the same order."""
     pairs = []
     for key, value in config.items():
-        if isinstance(value, Mapping):
-            pairs += flat_config(value, f"{prefix}{key}.")
-        else:
-            pairs.append((f"{prefix}{key}", show_value(value)))
+        table = isinstance(value, Mapping)
+        pairs += flat_config(value, f"{prefix}{key}.") if table else [(f"{prefix}{key}", show_value(value))]
     return pairs
 
 
