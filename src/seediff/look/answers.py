@@ -8,8 +8,9 @@ import gzip
 import hashlib
 import threading
 import zlib
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -32,13 +33,9 @@ from .many import Jobs
 from .samples import THUMB, image_bytes, thumbnail
 from .session import Session
 
-if TYPE_CHECKING:
-    from .why import Why
-
 FRESH = {"cache-control": "no-store"}
 """Another set may be served at the same address."""
 AFTER = 1.5
-"""Seconds from the opening of a window to the import of torch."""
 VIEWS = 16
 """Maximum number of lists of samples that are kept for windows."""
 T = TypeVar("T")
@@ -105,17 +102,8 @@ class Look:
         self.views: Cache[np.ndarray] = Cache(VIEWS, lambda numbers: 1)
         self.thumbs: Cache[bytes] = Cache(64 << 20, len)
         self.decoding = threading.Semaphore(4)
-        self._why: Why | None = None
-        self._lock = threading.Lock()
-
-    def why(self) -> Why:
-        """The answers about attention. They import torch, which the first samples do not wait for."""
-        with self._lock:
-            if self._why is None:
-                from .why import Why
-
-                self._why = Why(self)
-            return self._why
+        self.soon: Callable[[], Any] = lambda: None
+        """Called AFTER seconds after a window was opened."""
 
     # The set as a whole.
 
@@ -137,7 +125,7 @@ class Look:
         )
 
     def listen(self, request: Request) -> Response:
-        soon = threading.Timer(AFTER, self.why)
+        soon = threading.Timer(AFTER, self.soon)
         soon.daemon = True
         soon.start()
         return StreamingResponse(self.events.listen(), media_type="text/event-stream", headers=FRESH)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable
+from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -19,6 +21,9 @@ from .answers import Look
 from .events import Events, Worker
 from .gate import PACKAGE
 from .session import Session, Stale
+
+if TYPE_CHECKING:
+    from .why import Why
 
 SAMPLE = "/api/samples/{number:int}"
 ADDRESSES = {
@@ -55,14 +60,26 @@ SLOW = ("why.words", "why.steps", "why.segments", "why.capture")
 
 def make_app(session: Session, events: Events) -> Starlette:
     """The application, without its gate."""
-    look, worker = Look(session, events), Worker()
+    look, worker, lock = Look(session, events), Worker(), threading.Lock()
+
+    @cache
+    def made() -> Why:
+        from .why import Why  # imports torch, which the first samples do not wait for
+
+        return Why(look)
+
+    def why() -> Why:
+        with lock:
+            return made()
+
+    look.soon = why
 
     def answering(name: str, run: Any) -> Callable[[Request], Awaitable[Response]]:
         part, _, method = name.rpartition(".")
 
         async def answer(request: Request) -> Response:
             body = [await request.body()] if request.method == "POST" else []
-            return await run(lambda: getattr(look.why() if part else look, method)(request, *body))
+            return await run(lambda: getattr(why() if part else look, method)(request, *body))
 
         return answer
 
