@@ -53,7 +53,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with models, photographs and the table's files; commands stop where they would begin to work."""
     for name, preset in (("own", PRESET), ("bare", {})):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "seediff.json").write_text(json.dumps({"preset": preset}), encoding="utf-8")
+        if preset:
+            (tmp_path / name / "seediff.json").write_text(json.dumps({"preset": preset}), encoding="utf-8")
     Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
     for name, text in json.loads(TABLE.read_text(encoding="utf-8"))["files"].items():
         (tmp_path / name).write_text(text, encoding="utf-8")
