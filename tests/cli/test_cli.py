@@ -87,7 +87,7 @@ def test_generate_then_again(tmp_path, capsys):
 
 def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
     (tmp_path / "weights").mkdir()
-    (tmp_path / "weights" / "model_index.json").write_text("{}")
+    (tmp_path / "weights" / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     monkeypatch.setitem(EMBEDDED, "mini", tmp_path / "weights")
     out = tmp_path / "out"
     assert (
