@@ -308,7 +308,7 @@ def test_a_label_map_that_cannot_be_used_is_its_photographs_failure(tmp_path, fo
 def test_words_that_cannot_be_names(tmp_path, segment, photos):
     found = find_photos([photos / "0.png", photos / "trip"]).photos
     words = {"0": [f"word{i}" for i in range(200)], "last": [f"word{i}" for i in range(100, 300)]}
-    with pytest.raises(UserError, match=r"words of the photographs: 300 different words, more than the 254"):
+    with pytest.raises(UserError, match=r"words of the photographs: 300 names, but a mask of 8 bits"):
         segment_photos(segment(), found, tmp_path / "out", words=words)
     with pytest.raises(UserError, match=r"^words of '0': must be a list of words, like \['dog'\]$"):
         segment_photos(segment(), found, tmp_path / "out", words={"0": "dog"})
@@ -357,8 +357,8 @@ def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, found, mask, s
 
 BAD = [
     ("mask {in} --classes zebra", "zebra"),
-    ("mask {in} --classes dog --timesteps 50,50", "--timesteps: (50, 50): each may occur only once"),
-    ("mask {in} --classes dog --size 2048", "attention grows with the fourth power"),
+    ("mask {in} --classes dog --timesteps 50,50", "--timesteps: (50, 50) must be noise levels, each only"),
+    ("mask {in} --classes dog --size 2048", "whose attention would not fit into memory"),
     ("mask {in} --classes dog --size 64x48", "--size: 64x48: width x height needs fit resize,"),
     ("mask {in} --classes {in}/empty.csv", "empty.csv: gives no photograph a class"),
     ("mask {in} --classes dog --seed-level 64", "--seed-level: 64: the model has no"),
