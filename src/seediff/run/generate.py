@@ -131,10 +131,10 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", Captured]):
         return generate_batch(self.model, specs, **self.how, size=self.config.size, plan=self.capture_plan)
 
     def capture(self, batch: Sequence[SampleSpec]) -> Captured:
-        """With `reject`, samples for which there are `reasons` are drawn again together, as a smaller batch, until none
-        is left or the attempts are used up. A sample that people rejected is drawn once more and kept.
+        """With `reject`, samples with flags, or whose masks agree too little with CA·SA's, are drawn again together, as
+        a smaller batch, until none is left or the attempts are used up. A sample that people rejected is drawn once.
         """
-        reject = self.config.reject and not batch[0].attempt
+        reject, least = self.config.reject and not batch[0].attempt, self.config.min_agreement or 0.0
         kept: list[Drawn] = []
         rejected: list[dict[str, Any]] = []
         for attempt in range(self.config.attempts if reject else 1):
@@ -144,7 +144,9 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", Captured]):
             batch = []
             for spec, image, attention in zip(specs, images, maps, strict=True):
                 result = self.masks(spec, image, attention) if reject else None
-                if result and (reasons := self.reasons(result)):
+                agreement = result.agreement.items() if result else ()
+                reasons = [*(result.flags if result else ()), *(f"agreement:{c}" for c, by in agreement if by < least)]
+                if reasons:
                     about = {"index": spec.index, "attempt": attempt, "seed": spec.seed, "classes": list(spec.classes)}
                     rejected.append({**about, "flags": reasons})
                     batch.append(spec)
@@ -153,11 +155,6 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", Captured]):
             if not batch:
                 break
         return kept, rejected
-
-    def reasons(self, result: MaskResult) -> list[str]:
-        """Why a sample is drawn again: its flags, and `agreement:CLASS` of masks that agree too little with CA·SA's."""
-        least = self.config.min_agreement or 0.0
-        return [*result.flags, *(f"agreement:{name}" for name, share in result.agreement.items() if share < least)]
 
     def masks(self, spec: SampleSpec, image: np.ndarray, attention: AttentionMaps) -> MaskResult:
         from ..masks.make import make_masks

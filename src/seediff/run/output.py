@@ -280,7 +280,8 @@ class Store(Place):
             first, slash, _ = name.partition("/")
             (self.folder / first).mkdir(exist_ok=True) if slash else (self.folder / first).touch()
         if CONFIG in there:
-            self.storage.download(self.folder, [name for name in there if "/" not in name or _is_record(name)])
+            records = [name for name in there if name.startswith(BATCHES + "/") and name.endswith(".json")]
+            self.storage.download(self.folder, [name for name in there if "/" not in name] + records)
 
     def holds(self, record: BatchRecord) -> bool:
         there = self.there or {}
@@ -342,10 +343,6 @@ class Store(Place):
 
 def _of_batches(name: str) -> bool:
     return name.partition("/")[0] in (*RUN_FOLDERS, BATCHES)
-
-
-def _is_record(name: str) -> bool:
-    return name.startswith(BATCHES + "/") and name.endswith(".json")
 
 
 @contextmanager

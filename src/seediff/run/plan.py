@@ -49,14 +49,14 @@ class ModelJob(Job[Config, Item, Captured]):
 
         config = self.config
         self.check()
-        beside = self.load_beside()
-        device = self.device or config.device
-        self.use(load_model(config.model, device=device, dtype=config.dtype, offload=self.offload, **config.loading))
-        return weights_fingerprint(*config.weight_sources, beside)  # after loading, which may have fetched them
+        device, sam = self.device or config.device, None
+        if isinstance(config, DatasetConfig) and config.mask.sam is not None:
+            from ..masks.sam import load_sam
 
-    def load_beside(self) -> str | None:
-        """Load what is needed beside the model. Returns the source of its weights."""
-        return None
+            load_sam(config.mask.sam)
+            sam = config.mask.sam_weights
+        self.use(load_model(config.model, device=device, dtype=config.dtype, offload=self.offload, **config.loading))
+        return weights_fingerprint(*config.weight_sources, sam)  # after loading, which may have fetched them
 
     def use(self, model: Model) -> None:
         """Use this model, after checking what only a loaded model can tell."""

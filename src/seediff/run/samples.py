@@ -67,14 +67,6 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
         """The constants of masks, with levels that the model has."""
         return self.capture_plan.mask if self.capture_plan else self.config.mask
 
-    def load_beside(self) -> str | None:
-        """SAM, if it redraws outlines. Raises UserError if it cannot be used."""
-        if self.config.mask.sam is not None:
-            from ..masks.sam import load_sam
-
-            load_sam(self.config.mask.sam)
-        return self.config.mask.sam_weights
-
     def write_sample(
         self,
         record: BatchRecord,

@@ -17,12 +17,14 @@ from ..config.levels import EVERYTHING, Reads
 from ..config.names import BACKGROUND
 from ..config.photographs import SegmentPhotosConfig, check_names
 from ..dataset import native
-from ..dataset.native import LABELS
+from ..dataset.labels import LabelSet, open_labels
 from ..errors import UserError
+from ..files.label_maps import centre_square, read_segment_ids
 from ..files.messages import plural
 from ..files.output_folders import Out
 from ..files.outputs import write_atomic
 from ..files.photographs import Found, Photo, read_photo
+from ..metrics.matching import count_segments
 from ..models.info import check_known_classes
 from ..models.memory import Offload
 from ..workers import Progress
@@ -42,7 +44,6 @@ from .segment_files import (
 )
 
 if TYPE_CHECKING:
-    from ..dataset.labels import LabelSet
     from ..models.registry import Model
     from ..segments.make import Segments
     from ..segments.naming import SegmentName
@@ -76,25 +77,11 @@ def segment_photos(
     return run(job, out, engine=engine, progress=progress)
 
 
-def open_truth(config: SegmentPhotosConfig, labels: Path | str | None) -> LabelSet | None:
-    """The label maps whose classes `k="truth"` counts; None for another k. Raises UserError if they are missing."""
-    if config.segment.k != "truth":
-        return None
-    if labels is None:
-        raise UserError("segment.k", "truth: needs labels", "name a folder of label maps called as the photographs")
-    from ..dataset.labels import open_labels
-
-    return open_labels(labels)
-
-
 def truth_count(truth: LabelSet, name: str | None, shape: tuple[int, ...], fit: str, positions: int) -> int:
     """The number of classes in the label map of a photograph (H, W), within the centred square for `fit="crop"`: the k
     of K-Means-S, at least 1. Raises UserError if the label map is missing or does not fit, or has more classes than
     K-Means has `positions`.
     """
-    from ..files.label_maps import centre_square, read_segment_ids
-    from ..metrics.matching import count_segments
-
     if name is None:
         raise UserError("there is no label map of it, or more than one could be; -k truth counts in it")
     what = f"label map '{name}'"
@@ -130,7 +117,13 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         same run continues.
         """
         photos = photos.photos if isinstance(photos, Found) else photos
-        self.truth = truth = open_truth(config, labels)
+        truth = None
+        if config.segment.k == "truth":
+            if labels is None:
+                fix = "name a folder of label maps called as the photographs"
+                raise UserError("segment.k", "truth: needs labels", fix)
+            truth = open_labels(labels)
+        self.truth = truth
         # It is the name of id 0, which captions use for everything that is no object.
         shared = tuple(word for word in config.names if word != BACKGROUND)
         self.specs: list[PhotoSpec] = []
@@ -232,7 +225,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         write_atomic(out / SegmentPhotosConfig.last_file, text.encode("utf-8"))
 
     def read_result(self, out: Path) -> dict[str, Any]:
-        picture = OVERVIEW if (out / OVERVIEW).is_file() else LABELS
+        picture = OVERVIEW if (out / OVERVIEW).is_file() else native.LABELS
         return {"rows": read_segments(out), "failed": read_failures(out), "picture": picture}
 
     def plan(self) -> list[str]:

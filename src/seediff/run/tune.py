@@ -60,12 +60,11 @@ def tune(
     *,
     count: int,
     size: Size | None = None,
-    seed: int = 0,
     progress: Progress | None = None,
 ) -> Thresholds:
     """Find both thresholds on `count` evenly spaced photographs of a set. classes: id → name, from `countable`.
     segment: the method for the segments that are named. size: of the square with as many positions as the model sees of
-    a photograph; None: the model's own. seed: for the questions. Raises UserError if no photograph can be used.
+    a photograph; None: the model's own. Raises UserError if no photograph can be used.
     """
     from ..attention.photograph import encode_images
     from ..masks.presence import find_classes
@@ -91,7 +90,7 @@ def tune(
             failed.append((sample.name, str(error)))
         else:
             shown, unclear = shown_classes(model, truth, classes, seen)
-            asked = questions(shown, [name for name in known if name not in unclear], index, seed)
+            asked = questions(shown, [name for name in known if name not in unclear], index, seed=0)
             latents = encode_images(model, [seen])[[0] * len(asked)]
             sentences = [split_prompts(model.readers, words) for _, words in asked]
             for (group, words), scores in zip(asked, find_classes(model, latents, sentences), strict=True):
