@@ -203,8 +203,8 @@ def test_ids_of_any_kind(tmp_path, ids):
 @pytest.mark.parametrize(
     ("part", "change", "place"),
     [
-        ("annotations", {"image_id": 6}, r"annotations\[0\] is of image 6"),
-        ("annotations", {"category_id": 6}, r"annotations\[0\] is of category 6"),
+        ("annotations", {"image_id": 6}, r"annotations\[0\] is of image 6, "),
+        ("annotations", {"category_id": 6}, r"annotations\[0\] is of image 5, category 6: not there"),
         ("annotations", rle([8], (2, 4)), "annotation 7: its mask"),
         # Among them sums and digits that wrap around 64 bits.
         *(
@@ -220,9 +220,9 @@ def test_ids_of_any_kind(tmp_path, ids):
         ("images", {"width": 20_000, "height": 20_000}, r"image 5: is \(20000, 20000\), but its picture"),
         ("images", {"metadata": 5}, r"images\[0\]\.metadata"),
         ("images", {"id": 2}, "is of image 5"),
-        ("images", [{}, {}], "images: the id 5"),
+        ("images", [{}, {}], "two images have"),
         ("categories", {"name": "cat"}, "categories: class 'cat'"),
-        ("categories", {"id": 18}, "categories: the id 18"),
+        ("categories", {"id": 18}, "two categories have"),
     ],
 )
 def test_broken_documents_are_named(tmp_path, part, change, place):

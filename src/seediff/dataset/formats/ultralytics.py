@@ -1,8 +1,6 @@
-"""Writes and reads Ultralytics' folders for semantic segmentation. Label maps come back exactly. (Its polygons are the
-format `yolo`.)
+"""Writes and reads Ultralytics' folders for semantic segmentation. (Its polygons are the format `yolo`.)
 
-out/  data.yaml                     `masks_dir: masks`, the folders of pictures of each split, and names of the ids from
-0, the background
+out/  data.yaml                     `masks_dir: masks`, the folders of pictures, and the names of ids from 0 on
       images/{train,val}/NAME.jpg   pictures, as they are
       masks/{train,val}/NAME.png    8-bit grey PNG: 0 background, 255 ignore, else the class id
 """
@@ -13,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ...config.names import BACKGROUND
 from ...errors import UserError
-from ...files.documents import read_yaml
-from ...files.messages import show_json
+from ...files.documents import fit, read_yaml
 from .. import native
 from ..class_lists import ClassList, check_meaning, number_classes, read_mask
 from ..encoding import encode_grey
@@ -28,8 +25,6 @@ from .drivers import Export, Source
 from .yolo_data import IMAGES, find_pictures, find_yaml, label_file, numbered_names, write_data
 
 KEY, MASKS = "masks_dir", "masks"
-IGNORED = "ignore_label"
-"""The name of 255 in `label_mapping`."""
 
 
 def write(export: Export) -> None:
@@ -44,12 +39,11 @@ def write(export: Export) -> None:
 
 
 def grey(sample: Sample, *, classes: Sequence[str]) -> bytes:
-    """A sample's label map as an 8-bit grey PNG, because Ultralytics would turn a palette into colours."""
+    """A sample's label map as a grey PNG, because Ultralytics would turn a palette into colours."""
     return encode_grey(sample.labels(len(classes)))
 
 
 def is_folder(folder: Path) -> bool:
-    """Whether a folder's YAML file names the folder of the masks, or has Ultralytics' default, `masks`, beside it."""
     try:
         return is_file(find_yaml(folder))
     except UserError:
@@ -57,10 +51,10 @@ def is_folder(folder: Path) -> bool:
 
 
 def is_file(file: Path) -> bool:
-    """Whether a YAML file is of Ultralytics' masks, and not of YOLO's polygons. Raises UserError if it cannot be
-    read."""
-    data, beside = read_yaml(file, dict[str, Any]), file.parent
-    return KEY in data or ("names" in data and (beside / MASKS).is_dir() and (beside / IMAGES).is_dir())
+    """Whether a YAML file names the folder of masks, or has Ultralytics' default, `masks`, beside it, and is not of
+    YOLO's polygons. Raises UserError if it cannot be read."""
+    data = read_yaml(file, dict[str, Any])
+    return KEY in data or ("names" in data and all((file.parent / name).is_dir() for name in (MASKS, IMAGES)))
 
 
 def read(
@@ -76,7 +70,10 @@ def read(
     folder = data.get(KEY, MASKS)
     if not isinstance(folder, str) or not folder:
         raise UserError(file, f"'{KEY}' must name the masks' folder, which stands where `{IMAGES}` does in paths")
-    listed = _listed(numbered_names(data.get("names"), file), data.get("label_mapping"), file)
+    mapping = fit(
+        data.get("label_mapping") or {}, dict[int, int | Literal["ignore_label"] | None], f"{file}: label_mapping"
+    )
+    listed = _listed(numbered_names(data.get("names"), file), mapping, file)
     label = partial(label_file, folder=folder, suffix=".png")
     samples = []
     for picture, name in find_pictures(source, file, data, split, images, label, Path.is_file):
@@ -87,23 +84,15 @@ def read(
     return listed.classes, samples
 
 
-def _listed(names: Mapping[int, str], mapping: Any, file: Path) -> ClassList:
-    """The classes, and the id of each mask value. mapping: `label_mapping`, value → number of a class."""
+def _listed(names: Mapping[int, str], mapping: Mapping[int, int | str | None], file: Path) -> ClassList:
+    """The classes, and the id of each mask value. mapping: value → number of a class, or else ignored."""
     if max(names) >= native.IGNORE:
         raise UserError(file, f"'names' numbers a class {max(names)}; masks hold 0 to 254, and 255 is ignored")
     if len(names) == 1 and next(iter(names.values())).casefold() != BACKGROUND:
         names = {0: BACKGROUND, 1: next(iter(names.values()))}
     listed = number_classes(names, file, void=lambda number, name: False)
     ids = {**listed.ids, native.IGNORE: native.IGNORE}
-    values = dict(ids)
-    if not isinstance(mapping or {}, Mapping):
-        problem = "'label_mapping' must give values of masks the numbers of classes, not"
-        raise UserError(file, f"{problem} {show_json(mapping)}")
-    for value, number in (mapping or {}).items():
-        number = native.IGNORE if number in (IGNORED, None) else number
-        if type(value) is not int or type(number) is not int or number not in ids:
-            problem = f"label_mapping: {show_json(value)}: must be the number of a class or {IGNORED}, not"
-            raise UserError(file, f"{problem} {show_json(number)}")
-        if 0 <= value <= 255:
-            values[value] = ids[number]
-    return replace(listed, ids=values)
+    meant = {value: number if isinstance(number, int) else native.IGNORE for value, number in mapping.items()}
+    if unknown := [value for value, number in meant.items() if number not in ids]:
+        raise UserError(f"{file}: label_mapping", f"gives {unknown[0]} the number of no class")
+    return replace(listed, ids={**ids, **{value: ids[meant[value]] for value in meant if 0 <= value <= 255}})

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...files.documents import fit
 from ...files.messages import show_json
 from ...files.reading import read_lines
 from ..sample import SPLITS
@@ -75,15 +76,16 @@ def find_pictures(
     Refuses label files that have no picture, or counts them as missing pictures; otherwise their labels would be lost
     silently. Label files of pictures that are there but not asked for are none of these. Raises UserError.
     """
-    wanted = [name for name in SPLITS if data.get(name) and split in (None, name)]
+    given = {name: data[name] for name in SPLITS if data.get(name) and split in (None, name)}
+    wanted = fit(given, dict[str, str | list[str]], str(file))
     if not wanted:
         raise UserError(file, f"has no '{split or 'train'}', the folder of the pictures")
     beside, others = [file.parent / str(data.get("path") or "."), file.parent], [Path(images)] if images else []
     pictures: dict[Path, Picture] = {}  # if splits share a picture, the first with labels counts
     folders: defaultdict[Path, set[Path]] = defaultdict(set)  # folder of label files → of their pictures
-    for name in wanted:
+    for name, entries in wanted.items():
         found: list[Picture] = []
-        for entry in data[name] if isinstance(data[name], list) else [data[name]]:
+        for entry in entries if isinstance(entries, list) else [entries]:
             path, lexical = _locate(entry, beside, others, _is_entry, f"{file}: '{name}'")
             if path.is_file():
                 lines = [(n, line.strip()) for n, line in enumerate(read_lines(path), 1) if line.strip()]
@@ -116,23 +118,21 @@ def find_pictures(
 
 
 def _locate(
-    text: Any, beside: Sequence[Path], others: Sequence[Path], right: Callable[[Path], bool], where: str
+    text: str, beside: Sequence[Path], others: Sequence[Path], right: Callable[[Path], bool], where: str
 ) -> tuple[Path, Path]:
     """What a path in the YAML file or in a list names, and the path from which those of its label files follow. beside:
     the folders to which it may be relative. others: the folder of pictures that the user named. right: whether a path
     is of the kind that is looked for. Raises UserError."""
     root = beside[-1]
-    if isinstance(text, str):
-        name = portable(text)
-        inner = name.rpartition(f"{IMAGES}/")[2]  # all that counts of another machine's path
-        # `path` is often another machine's, and some files name ../train/images.
-        near = [*(one / name for one in beside), root / name.removeprefix("../")]
-        tried = [(path, path) for path in (*near, *(one / IMAGES / inner for one in beside))]
-        lexical = root / IMAGES / inner if os.path.isabs(name) else root / name
-        tried += [(one / part, lexical) for one in others for part in (inner, name, "")]
-        for path, lexical in tried:
-            if right(path) and _inside(path, (root, *others)):
-                return Path(os.path.normpath(path)), Path(os.path.normpath(lexical))
+    name = portable(text)
+    inner = name.rpartition(f"{IMAGES}/")[2]  # all that counts of another machine's path
+    # `path` is often another machine's, and some files name ../train/images.
+    near = [*(one / name for one in beside), root / name.removeprefix("../"), *(one / IMAGES / inner for one in beside)]
+    lexical = root / IMAGES / inner if os.path.isabs(name) else root / name
+    elsewhere = [(one / part, lexical) for one in others for part in (inner, name, "")]
+    for path, at in [*((path, path) for path in near), *elsewhere]:
+        if right(path) and _inside(path, (root, *others)):
+            return Path(os.path.normpath(path)), Path(os.path.normpath(at))
     raise UserError(where, f"must name pictures in {root}, not {show_json(text)}", ELSEWHERE)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -96,57 +95,49 @@ class Annotation(msgspec.Struct, frozen=True):
         return isinstance(self.segmentation, Rle) or any(self.segmentation or ())
 
 
-class Content(msgspec.Struct, frozen=True):
+class Document(msgspec.Struct, frozen=True):
     categories: list[Category]
     images: list[Image]
     annotations: list[Annotation]
 
+    @property
+    def panoptic(self) -> bool:
+        return any(one.segments_info is not None for one in self.annotations)
 
-@dataclass(frozen=True)
-class Document:
-    """A checked file: ids are unique, and annotations refer to existing ones. annotations: image id → its own."""
-
-    path: Path
-    categories: list[Category]
-    images: list[Image]
-    annotations: Mapping[Id, list[Annotation]]
-    panoptic: bool
+    def of_images(self) -> dict[Id, list[Annotation]]:
+        """Image id → its annotations."""
+        own: dict[Id, list[Annotation]] = {image.id: [] for image in self.images}
+        for one in self.annotations:
+            own[one.image_id].append(one)
+        return own
 
 
 def load(path: Path) -> Document:
-    """A COCO file, checked. Raises UserError naming an invalid entry."""
-    content = parse_json(read_bytes(path, LIMIT), Content, str(path))
-    for part, entries in (("images", content.images), ("categories", content.categories)):
-        if twice := [given for given, count in Counter(entry.id for entry in entries).items() if count > 1]:
-            raise UserError(path, f"{part}: the id {twice[0]} is there twice")
-    categories = {category.id for category in content.categories}
-    annotations: dict[Id, list[Annotation]] = {image.id: [] for image in content.images}
-    for number, one in enumerate(content.annotations):
-        if one.image_id not in annotations:
-            raise UserError(path, f"annotations[{number}] is of image {one.image_id}, which is not there")
-        used = [one.category_id] if one.segments_info is None else [each.category_id for each in one.segments_info]
-        if not categories.issuperset(used):
-            absent = next(each for each in used if each not in categories)
-            raise UserError(path, f"annotations[{number}] is of category {absent}, which is not there")
-        annotations[one.image_id].append(one)
-    panoptic = any(one.segments_info is not None for one in content.annotations)
-    return Document(path, content.categories, content.images, annotations, panoptic)
+    """A COCO file, checked: ids are unique, and annotations refer to existing ones. Raises UserError."""
+    document = parse_json(read_bytes(path, LIMIT), Document, str(path))
+    images, categories = {image.id for image in document.images}, {category.id for category in document.categories}
+    for part, ids, entries in (("images", images, document.images), ("categories", categories, document.categories)):
+        if len(ids) < len(entries):
+            raise UserError(path, f"two {part} have the same id")
+    for number, one in enumerate(document.annotations):
+        used = {one.category_id} if one.segments_info is None else {each.category_id for each in one.segments_info}
+        if one.image_id not in images or not used <= categories:
+            listed = ", ".join(map(str, used))
+            raise UserError(path, f"annotations[{number}] is of image {one.image_id}, category {listed}: not there")
+    return document
 
 
-def classes_of(documents: Sequence[Document]) -> tuple[tuple[str, ...], dict[int, int]]:
+def classes_of(documents: Mapping[Path, Document]) -> tuple[tuple[str, ...], dict[int, int]]:
     """The classes, without the background, and category id → id in label maps. Class ids count from 1 in the order of
     the category ids. All documents must have the same categories. Raises UserError."""
-    used = {each.category_id for one in _all(documents) for each in (one.segments_info or [one])}
-    first, names = documents[0].path, _names(documents[0].categories, used)
-    for other in documents[1:]:
-        if _names(other.categories, used) != names:
-            raise UserError(other.path, f"its categories are not those of {first}", "import them one by one")
+    listed = (one for document in documents.values() for one in document.annotations)
+    used = {each.category_id for one in listed for each in (one.segments_info or [one])}
+    (first, names), *others = [(path, _names(document.categories, used)) for path, document in documents.items()]
+    for other, its in others:
+        if its != names:
+            raise UserError(other, f"its categories are not those of {first}", "import them one by one")
     classes = number_classes(names, f"{first}: categories", void=lambda *entry: entry == IGNORED)
     return classes.classes, dict(classes.ids)
-
-
-def _all(documents: Sequence[Document]) -> list[Annotation]:
-    return [one for document in documents for own in document.annotations.values() for one in own]
 
 
 def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict[int, str]:
@@ -179,25 +170,25 @@ def read(
     """
     files = [Path(annotations)] if annotations is not None else find_annotations(source.path)
     root = source.path if source.path.is_dir() else source.path.parent
-    documents = [load(path) for path in files]
+    documents = {path: load(path) for path in files}
     _check_masks(documents, crowds, source)
     classes, ids = classes_of(documents)
     samples: list[Sample] = []
-    stems = Counter(stem_of(portable(image.file_name)) for document in documents for image in document.images)
-    for document in documents:
-        path, split = document.path, part_of(document.path)
+    stems = Counter(stem_of(portable(image.file_name)) for document in documents.values() for image in document.images)
+    for path, document in documents.items():
+        split, of_images, panoptic = part_of(path), document.of_images(), document.panoptic
         folders = picture_folders(root, path, Path(images) if images is not None else None)
         beside = _objects_beside(path, classes)
         things = {**ids, **{category.id: 0 for category in document.categories if category.isthing == 0}}
         for image in document.images:
-            where, own = f"{path}, image {image.id}", document.annotations[image.id]
+            where, own = f"{path}, image {image.id}", of_images[image.id]
             if (at := source.picture(folders, [image.file_name], "file_name", where)) is None:
                 continue
             stem = stem_of(portable(image.file_name))
             name = f"{split}/{stem}" if split and len(files) > 1 and stems[stem] > 1 else stem
             check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             row = {**image.metadata, **({"split": split} if split else {})}
-            if document.panoptic:
+            if panoptic:
                 if len(own) != 1 or own[0].segments_info is None:
                     raise UserError(where, "has not one annotation with segments_info, as in a panoptic file")
                 labels = partial(paint_segments, path, own[0], ids)
@@ -218,22 +209,23 @@ def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[P
     if not path.name.startswith(SEMANTIC) or not file.is_file():
         return {}
     document = load(file)
-    names, ids = classes_of([document])
+    names, ids = classes_of({file: document})
     if names != classes or document.panoptic:
         return {}
-    own, known = document.annotations, {"ids": ids, "where": str(file)}
+    own, known = document.of_images(), {"ids": ids, "where": str(file)}
     return {one.file_name: partial(paint, image=one, annotations=own[one.id], **known) for one in document.images}
 
 
-def _check_masks(documents: Sequence[Document], crowds: Crowds | None, source: Source) -> None:
+def _check_masks(documents: Mapping[Path, Document], crowds: Crowds | None, source: Source) -> None:
     """Raise UserError if the annotations cannot make label maps: all are boxes, or all are crowds and `crowds` is None.
     Add notes about crowds and boxes."""
     if crowds not in (None, "ignored", "objects"):
         raise UserError("crowds", f"{crowds} must be ignored or objects")
-    shapes = [one for one in _all(documents) if one.segments_info is None]
+    listed = (one for document in documents.values() for one in document.annotations)
+    shapes = [one for one in listed if one.segments_info is None]
     masked = [one for one in shapes if one.masked]
     several, boxes = sum(bool(one.iscrowd) for one in masked), len(shapes) - len(masked)
-    where = documents[0].path
+    where = next(iter(documents))
     if shapes and not masked:
         raise UserError(where, "its annotations are boxes; label maps need RLE or polygons in 'segmentation'")
     if masked and crowds is None and several == len(masked):
