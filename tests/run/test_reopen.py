@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ KEPT = {"keep_soft": True, "keep_attention": True, "device": "cpu", "threads": 1
 CONFIG = GenerateConfig(classes=("dog", "cat", "bus"), per_class=3, batch_size=2, **KEPT)
 LARGER = replace(CONFIG, per_class=5)
 REJECT = {"reject": True, "attempts": 2}
+faked = partial(generate, draw=fake_draw)
 
 
 def interrupt(specs):
@@ -56,10 +58,10 @@ def check_repeat(out: Path, last: str, run: Callable[[], object], *damaged: str)
 
 def test_a_damaged_dataset_is_made_again_by_its_command(tmp_path):
     config = replace(CONFIG, **REJECT)
-    generate(config, tmp_path / "pets", draw=fake_draw)
+    faked(config, tmp_path / "pets")
     first, *_, last = [item.name for item in open_native(tmp_path / "pets")[1]]
     files = f"images/{first}.png", f"masks/{first}.png", f"attention/{last}.safetensors"
-    again = lambda: generate(config, tmp_path / "pets", draw=fake_draw)  # noqa: E731
+    again = lambda: faked(config, tmp_path / "pets")  # noqa: E731
     check_repeat(tmp_path / "pets", native.METADATA, again, *files)
 
     def augmented():
@@ -79,7 +81,7 @@ def test_damaged_segments_are_made_again_by_their_command(tmp_path, mini_folder)
 
 
 def test_nothing_depends_on_the_clock(tmp_path, monkeypatch):
-    generate(CONFIG, tmp_path / "usual", draw=fake_draw)
+    faked(CONFIG, tmp_path / "usual")
     # A run that is stopped, whose files are from the future then, and that goes on while the clock runs backwards.
     calls = 0
 
@@ -98,7 +100,7 @@ def test_nothing_depends_on_the_clock(tmp_path, monkeypatch):
     clock = iter(range(10**9, 0, -1000))
     for name in ("time", "monotonic", "perf_counter"):
         monkeypatch.setattr(time, name, lambda: float(next(clock)))
-    generate(CONFIG, tmp_path / "odd", draw=fake_draw)
+    faked(CONFIG, tmp_path / "odd")
     monkeypatch.undo()
     assert contents(tmp_path / "odd") == contents(tmp_path / "usual")
 
@@ -110,8 +112,8 @@ def test_nothing_depends_on_the_clock(tmp_path, monkeypatch):
 )
 def test_more_images_per_class_join_those_that_are_there(tmp_path, changes):
     small, large = replace(CONFIG, **changes), replace(CONFIG, per_class=5, **changes)
-    generate(large, tmp_path / "large", draw=fake_draw)
-    before = generate(small, tmp_path / "grown", draw=fake_draw)
+    faked(large, tmp_path / "large")
+    before = faked(small, tmp_path / "grown")
     drawn: set[int] = set()
 
     def draw(specs):
@@ -126,10 +128,10 @@ def test_more_images_per_class_join_those_that_are_there(tmp_path, changes):
 
 @pytest.mark.parametrize("lost", ["metadata.jsonl", "masks/000000.png"], ids=["unfinished", "a sample was lost"])
 def test_what_is_missing_is_made_as_well(tmp_path, lost):
-    generate(LARGER, tmp_path / "large", draw=fake_draw)
-    generate(CONFIG, tmp_path / "grown", draw=fake_draw)
+    faked(LARGER, tmp_path / "large")
+    faked(CONFIG, tmp_path / "grown")
     (tmp_path / "grown" / lost).unlink()
-    generate(LARGER, tmp_path / "grown", draw=fake_draw)
+    faked(LARGER, tmp_path / "grown")
     assert contents(tmp_path / "grown") == contents(tmp_path / "large")
 
 
@@ -137,21 +139,21 @@ def test_nothing_outside_is_read_or_removed(tmp_path):
     grown, outside = tmp_path / "grown", tmp_path / "outside"
     outside.mkdir()
     (outside / "000004.json").write_text("mine")
-    generate(CONFIG, grown, draw=fake_draw)
+    faked(CONFIG, grown)
     rows = (grown / "metadata.jsonl").read_text()
     (grown / "metadata.jsonl").write_text(rows.replace("masks/000001.png", "../outside/000004.json"))
     with pytest.raises(UserError, match="'mask' leads out of the dataset folder"):
-        generate(LARGER, grown, draw=fake_draw)
+        faked(LARGER, grown)
     assert (grown / "metadata.jsonl").is_file()
     (grown / "metadata.jsonl").unlink()
     (grown / ".batches").symlink_to(outside)
     with pytest.raises(UserError, match="is a link that leads out of"):
-        generate(LARGER, grown, draw=fake_draw)
+        faked(LARGER, grown)
     assert (outside / "000004.json").read_text() == "mine"
 
 
 def test_a_reviewed_sample_is_not_drawn_again(tmp_path):
-    generate(CONFIG, tmp_path / "out", draw=fake_draw)
+    faked(CONFIG, tmp_path / "out")
     for sample, refused in (("000000", False), ("000008", True)):  # 9 samples in batches of 2
         (tmp_path / "out" / REVIEWS).write_text(
             f'{{"sample": "{sample}", "version": 1, "action": "accept", "verdict": "accepted"}}\n'
@@ -159,19 +161,19 @@ def test_a_reviewed_sample_is_not_drawn_again(tmp_path):
         before = contents(tmp_path / "out")
         if refused:
             with pytest.raises(UserError, match=r"would draw 000008 again, which was reviewed.*seediff merge"):
-                generate(LARGER, tmp_path / "out", draw=fake_draw)
+                faked(LARGER, tmp_path / "out")
             assert contents(tmp_path / "out") == before
         else:
-            generate(LARGER, tmp_path / "grown", draw=fake_draw)
+            faked(LARGER, tmp_path / "grown")
 
 
 def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch):
-    generate(CONFIG, tmp_path / "small", draw=fake_draw)
+    faked(CONFIG, tmp_path / "small")
 
     def grow(out):
         if not out.exists():
             shutil.copytree(tmp_path / "small", out)
-        generate(LARGER, out, draw=fake_draw)
+        faked(LARGER, out)
 
     check_interrupted(grow, tmp_path, monkeypatch, range(0, 25, 2))
 
@@ -191,7 +193,7 @@ def of_samples(files, names):
 @pytest.mark.parametrize("changes", [{}, REJECT, {"batch_size": 1}], ids=["plain", "reject", "single"])
 def test_only_rejected_samples_are_drawn_again(tmp_path, changes):
     config, out = replace(CONFIG, **changes), tmp_path / "out"
-    rows = {row["file_name"][7:13]: row for row in generate(config, out, draw=fake_draw).rows}
+    rows = {row["file_name"][7:13]: row for row in faked(config, out).rows}
     first, *_, last = names = sorted(rows)
     before = contents(out)
     review(out, {first: "rejected", names[1]: "accepted", last: "rejected"})
@@ -221,14 +223,14 @@ def test_only_rejected_samples_are_drawn_again(tmp_path, changes):
     }
     assert not check_dataset(out).errors
 
-    again = generate(config, out, draw=fake_draw, top_up=True)  # nothing is rejected any more
+    again = faked(config, out, top_up=True)  # nothing is rejected any more
     assert (again.done, contents(out)) == (0, after)
 
 
 @pytest.mark.parametrize(("changes", "plainly"), [({}, True), (REJECT, False)], ids=["without the option", "reject"])
 def test_a_run_that_is_stopped_goes_on(tmp_path, monkeypatch, changes, plainly):
     config = replace(CONFIG, **changes)
-    rows = generate(config, tmp_path / "first", draw=fake_draw).rows
+    rows = faked(config, tmp_path / "first").rows
     names = [row["file_name"][7:13] for row in rows]
     review(tmp_path / "first", dict.fromkeys([names[0], names[1], names[-1]], "rejected"))
     begun = []
@@ -238,13 +240,13 @@ def test_a_run_that_is_stopped_goes_on(tmp_path, monkeypatch, changes, plainly):
         begun.append(out)
         if not out.exists():
             shutil.copytree(tmp_path / "first", out)
-        generate(config, out, draw=fake_draw, top_up=option)
+        faked(config, out, top_up=option)
 
     check_interrupted(top_up, tmp_path, monkeypatch, range(0, 20, 3 + plainly))
 
 
 def test_a_line_that_was_cut_short_is_written_again(tmp_path, monkeypatch):
-    generate(CONFIG, tmp_path / "cut", draw=fake_draw)
+    faked(CONFIG, tmp_path / "cut")
     review(tmp_path / "cut", {"000001": "rejected", "000004": "rejected"})
     shutil.copytree(tmp_path / "cut", tmp_path / "whole")
 
@@ -257,10 +259,10 @@ def test_a_line_that_was_cut_short_is_written_again(tmp_path, monkeypatch):
 
     monkeypatch.setattr(reopen, "append_action", cut_short)
     with pytest.raises(KeyboardInterrupt):
-        generate(CONFIG, tmp_path / "cut", draw=fake_draw, top_up=True)
+        faked(CONFIG, tmp_path / "cut", top_up=True)
     monkeypatch.undo()
     for out in ("cut", "whole"):
-        generate(CONFIG, tmp_path / out, draw=fake_draw, top_up=True)
+        faked(CONFIG, tmp_path / out, top_up=True)
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
@@ -268,36 +270,36 @@ def test_a_stopped_run_may_have_an_old_row_beside_the_new_one(tmp_path):
     """And a dataset has the same bytes whether it grows before or after."""
     config, out, whole = replace(CONFIG, batch_size=3, **REJECT), tmp_path / "out", tmp_path / "whole"
     larger = replace(config, per_class=5)
-    last = generate(config, out, draw=fake_draw).rows[-1]["file_name"][7:13]
+    last = faked(config, out).rows[-1]["file_name"][7:13]
     review(out, {last: "rejected"})
     with pytest.raises(KeyboardInterrupt):
         generate(larger, out, draw=interrupt)
-    generate(larger, out, draw=fake_draw, top_up=True)
-    generate(larger, whole, draw=fake_draw)
+    faked(larger, out, top_up=True)
+    faked(larger, whole)
     review(whole, {last: "rejected"})
-    generate(larger, whole, draw=fake_draw, top_up=True)
+    faked(larger, whole, top_up=True)
     assert contents(out) == contents(whole)
 
 
 def test_samples_keep_their_split(tmp_path):
     out = tmp_path / "out"
-    generate(CONFIG, out, draw=fake_draw)
+    faked(CONFIG, out)
     splits = {f"{number:06d}": ("val", "train")[number % 3 > 0] for number in range(9)}
     set_splits(out, splits)
     review(out, {"000002": "rejected", "000007": "rejected"})
-    generate(CONFIG, out, draw=fake_draw, top_up=True)
+    faked(CONFIG, out, top_up=True)
     assert {item.name: item.metadata["split"] for item in open_native(out)[1]} == splits
 
 
 def test_a_reviewed_set_without_a_whole_batch_takes_no_other_options(tmp_path):
     config, out = replace(CONFIG, batch_size=20), tmp_path / "out"
-    generate(config, out, draw=fake_draw)
+    faked(config, out)
     review(out, {"000001": "accepted"})
     before = contents(out)
     (out / native.METADATA).unlink()
     with pytest.raises(UserError, match="holds the output of another configuration"):
-        generate(replace(config, seed=7), out, draw=fake_draw)
-    generate(config, out, draw=fake_draw)
+        faked(replace(config, seed=7), out)
+    faked(config, out)
     assert contents(out) == before
 
 
@@ -306,7 +308,7 @@ def test_a_corrected_mask_of_the_old_picture_is_not_used(tmp_path):
     from seediff.look.session import Session
 
     out = tmp_path / "out"
-    generate(CONFIG, out, draw=fake_draw)
+    faked(CONFIG, out)
 
     def session():
         return Session(open_subject(out), by="ann")
@@ -315,7 +317,7 @@ def test_a_corrected_mask_of_the_old_picture_is_not_used(tmp_path):
     version = opened.act(1, 0, "brush", labels=opened.labels(1) * 0 + 2)["version"]
     opened.act(1, version, "reject", verdict="rejected")
     opened.close()
-    generate(CONFIG, out, draw=fake_draw, top_up=True)
+    faked(CONFIG, out, top_up=True)
     sample = open_native(out)[1][1]
     assert (sample.metadata["mask"], sample.metadata["review"]["verdict"]) == ("masks/000001.png", None)
     opened = session()
@@ -327,15 +329,15 @@ def test_a_corrected_mask_of_the_old_picture_is_not_used(tmp_path):
 
 def test_what_cannot_be_drawn_again_is_refused(tmp_path):
     out = tmp_path / "out"
-    generate(CONFIG, out, draw=fake_draw)
+    faked(CONFIG, out)
     review(out, {"000001": "rejected", "trip/1": "rejected", "000099": "rejected"})
     before = contents(out)
     with pytest.raises(UserError, match="one after the other"):
-        generate(replace(CONFIG, per_class=5), out, draw=fake_draw, top_up=True)
+        faked(replace(CONFIG, per_class=5), out, top_up=True)
     text = (out / native.CONFIG).read_text()
     (out / native.CONFIG).write_text(text.replace('version = "', 'version = "9'))
     with pytest.raises(UserError, match="another version"):
-        generate(CONFIG, out, draw=fake_draw, top_up=True)
+        faked(CONFIG, out, top_up=True)
     (out / native.CONFIG).write_text(text)
     assert contents(out) == before
 

@@ -36,13 +36,14 @@ from seediff.run.samples import rejections
 BUILDERS = Path(__file__).parents[1] / "builders"
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=3)
 fingerprints = partial(contents, folders=True)
+faked = partial(generate, draw=fake_draw)
 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     """The files of an uninterrupted run of CONFIG."""
     out = tmp_path_factory.mktemp("unbroken") / "out"
-    generate(CONFIG, out, draw=fake_draw)
+    faked(CONFIG, out)
     return fingerprints(out)
 
 
@@ -54,7 +55,7 @@ def test_layout_rows_and_masks(tmp_path):
     out = tmp_path / "deep" / "pets"
     config = replace(CONFIG, classes_per_image=2, keep_soft=True, keep_attention=True)
     calls = []
-    result = generate(config, out, draw=fake_draw, progress=lambda *call: calls.append(call))
+    result = faked(config, out, progress=lambda *call: calls.append(call))
     files = "README.md attention classes.txt images masks metadata.jsonl preview.html seediff.toml soft steps"
     assert sorted(p.name for p in out.iterdir()) == files.split()
     assert (result.made, result.done) == (5, 5)
@@ -85,7 +86,7 @@ def test_layout_rows_and_masks(tmp_path):
 
 def test_finished_folder_is_left_alone(tmp_path, unbroken):
     out = tmp_path / "out"
-    generate(CONFIG, out, draw=fake_draw)
+    faked(CONFIG, out)
     assert fingerprints(out) == unbroken
 
     def never(specs):
@@ -115,27 +116,27 @@ def test_interrupted_at_every_write(tmp_path, monkeypatch, unbroken):
             raise Stopped
 
     replace_writes(monkeypatch, write)
-    generate(CONFIG, tmp_path / "counted", draw=fake_draw)
+    faked(CONFIG, tmp_path / "counted")
     writes = int(1000 - left[0])
     assert writes > 25
     for n in [0, 0.5, 1.5, 5.5, 12.5, 18, *np.arange(writes - 2.5, writes, 0.5)]:
         out = tmp_path / f"{n}"
         left[0] = float(n)
         with pytest.raises(Stopped):
-            generate(CONFIG, out, draw=fake_draw)
+            faked(CONFIG, out)
         left[0] = np.inf
-        generate(CONFIG, out, draw=fake_draw)
+        faked(CONFIG, out)
         assert fingerprints(out) == unbroken, n
         shutil.rmtree(out)
 
 
 def test_killed_while_tidying_up(tmp_path, unbroken):
     out = tmp_path / "out"
-    generate(CONFIG, out, draw=fake_draw)
+    faked(CONFIG, out)
     (out / native.BATCHES).mkdir()
     (out / native.BATCHES / "000001.json").write_text("{}")
     (out / LOCK).write_text("99")
-    assert generate(CONFIG, out, draw=fake_draw).done == 0
+    assert faked(CONFIG, out).done == 0
     assert fingerprints(out) == unbroken
 
 
@@ -145,7 +146,7 @@ def test_a_file_limit_and_ten_kills_at_random_moments(tmp_path):
     command = [sys.executable, str(BUILDERS / "killing.py"), str(out), "10", str(time.time_ns())]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=200, check=False)
     assert done.stdout.split() == ["5", "0", "10", "0"], (command, done.stdout, done.stderr)
-    generate(KILLED_CONFIG, tmp_path / "unbroken", draw=fake_draw)
+    faked(KILLED_CONFIG, tmp_path / "unbroken")
     assert fingerprints(out) == fingerprints(tmp_path / "unbroken")
 
 
@@ -204,35 +205,35 @@ def test_nothing_committed_binds_nobody(tmp_path, unbroken):
         generate(wrong, out, draw=fails)
     assert list((out / native.IMAGES).iterdir())
     assert output.Place(out).look_into(CONFIG) == ("new", CONFIG)
-    generate(CONFIG, out, draw=fake_draw)
+    faked(CONFIG, out)
     assert fingerprints(out) == unbroken
 
 
 def test_files_that_no_record_explains_are_not_removed(tmp_path):
     """A finished dataset whose metadata.jsonl somebody removed is not taken for a first batch that failed."""
-    generate(CONFIG, tmp_path / "out", draw=fake_draw)
+    faked(CONFIG, tmp_path / "out")
     (tmp_path / "out" / native.METADATA).unlink()
     with pytest.raises(UserError, match="seed: 0 → 1"):
-        generate(replace(CONFIG, seed=1), tmp_path / "out", draw=fake_draw)
+        faked(replace(CONFIG, seed=1), tmp_path / "out")
 
 
 def test_device_left_open_is_the_one_begun_with(tmp_path):
     on_cuda = replace(CONFIG, device="cuda", dtype="float16")
-    generate(on_cuda, tmp_path / "out", draw=fake_draw)
-    assert generate(replace(CONFIG, device="cuda:1"), tmp_path / "out", draw=fake_draw).done == 0
-    assert generate(CONFIG, tmp_path / "out", draw=fake_draw).done == 0
+    faked(on_cuda, tmp_path / "out")
+    assert faked(replace(CONFIG, device="cuda:1"), tmp_path / "out").done == 0
+    assert faked(CONFIG, tmp_path / "out").done == 0
     with pytest.raises(UserError, match="device: cuda → cpu"):
-        generate(replace(CONFIG, device="cpu"), tmp_path / "out", draw=fake_draw)
+        faked(replace(CONFIG, device="cpu"), tmp_path / "out")
 
 
 def test_foreign_folders_and_files_are_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match=r"no output of SeeDiff \(it holds notes\.txt"):
-        generate(CONFIG, tmp_path, draw=fake_draw)
+        faked(CONFIG, tmp_path)
     with pytest.raises(UserError, match="there is a file where the folder should be"):
-        generate(CONFIG, tmp_path / "notes.txt", draw=fake_draw)
+        faked(CONFIG, tmp_path / "notes.txt")
     with pytest.raises(UserError, match="there is a file where the folder should be"):
-        generate(CONFIG, tmp_path / "notes.txt" / "out", draw=fake_draw)
+        faked(CONFIG, tmp_path / "notes.txt" / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -359,8 +360,8 @@ WITH_OBJECTS = GenerateConfig(classes=("dog", "cat"), per_class=2, batch_size=2,
 
 def test_objects_of_drawn_images(tmp_path):
     """Nothing else than objects comes to the files and rows."""
-    generate(replace(WITH_OBJECTS, objects=False), tmp_path / "plain", draw=fake_draw)
-    generate(WITH_OBJECTS, tmp_path / "out", draw=fake_draw)
+    faked(replace(WITH_OBJECTS, objects=False), tmp_path / "plain")
+    faked(WITH_OBJECTS, tmp_path / "out")
     plain, told = contents(tmp_path / "plain"), contents(tmp_path / "out")
     same = [name for name in plain if name.startswith(("images/", "masks/", "steps/", "classes.txt"))]
     assert all(plain[name] == told[name] for name in same)
@@ -377,9 +378,9 @@ def test_objects_of_drawn_images(tmp_path):
 
 
 def test_stopped_at_any_write_and_grown_it_has_the_same_bytes(tmp_path, monkeypatch):
-    check_interrupted(lambda out: generate(WITH_OBJECTS, out, draw=fake_draw), tmp_path, monkeypatch, [3, 8, 14])
+    check_interrupted(lambda out: faked(WITH_OBJECTS, out), tmp_path, monkeypatch, [3, 8, 14])
     fewer, more = (replace(WITH_OBJECTS, per_class=count, batch_size=1) for count in (1, 2))
-    generate(fewer, tmp_path / "grown", draw=fake_draw)
-    generate(more, tmp_path / "grown", draw=fake_draw)
-    generate(more, tmp_path / "at-once", draw=fake_draw)
+    faked(fewer, tmp_path / "grown")
+    faked(more, tmp_path / "grown")
+    faked(more, tmp_path / "at-once")
     assert contents(tmp_path / "grown") == contents(tmp_path / "at-once")
