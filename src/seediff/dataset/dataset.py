@@ -251,7 +251,7 @@ class Dataset(Sequence[Sample]):
         accessed. For sets too large for memory, use `as_parquet`. Raises UserError naming a sample that cannot be used,
         and if `datasets` is not installed.
         """
-        from .hub_table import hub_table
+        from .formats.parquet import hub_table
 
         return hub_table(self.samples, self.classes)
 

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ...config.names import BACKGROUND
 from ...errors import UserError, first_line
 from ...files.documents import parse_json
 from ...files.outputs import name_errors
@@ -25,6 +26,9 @@ from ..sample import SPLITS, Sample
 from .drivers import Export, Placed, Source
 from .known import load_extra
 from .label_files import HUB_SPLITS, Own, from_record, hub_card, palette, parse_row, row_text
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 FEATURES = {
     "image": {"_type": "Image"},
@@ -164,3 +168,33 @@ def _read_classes(file: Path) -> tuple[str, ...]:
     classes = tuple(parse_json(stated, dict[str, list[str]], f"{file}, metadata key 'seediff'").get("classes", ()))
     check_class_list(classes, file)
     return classes
+
+
+def hub_table(samples: Sequence[Sample], classes: Sequence[str]) -> Dataset:
+    """The table that `seediff.Dataset.as_datasets` returns. Raises UserError naming a sample that cannot be used."""
+    datasets = load_extra("datasets", "hf")
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "label_map": datasets.Image(),
+            "class_ids": datasets.List(datasets.ClassLabel(names=[BACKGROUND, *classes])),
+            "name": datasets.Value("string"),
+            "metadata": datasets.Value("string"),
+        }
+    )
+    records = [_hub_row(sample, classes) for sample in samples]
+    columns = {name: [record[name] for record in records] for name in features}  # also without a sample
+    return datasets.Dataset.from_dict(columns, features=features)
+
+
+def _hub_row(sample: Sample, classes: Sequence[str]) -> dict[str, Any]:
+    labels = sample.labels(len(classes))
+    row, file = sample.row(labels, classes), sample.file()  # a file is read only when the picture is accessed
+    name = str(file.absolute()) if file else f"{sample.name}.{sample.suffix}"
+    return {
+        "image": {"bytes": None if file else sample.data(), "path": name},
+        "label_map": {"bytes": native.encode_mask(labels), "path": f"{sample.name}.png"},
+        "class_ids": row["class_ids"],
+        "name": sample.name,
+        "metadata": row_text(row),
+    }
