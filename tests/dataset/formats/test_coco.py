@@ -36,7 +36,7 @@ def ring():
     return labels
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (9, 1), (33, 47), (512, 40)])
+@pytest.mark.parametrize("shape", [(1, 1), (9, 1), (33, 47)])
 @pytest.mark.parametrize("zoom", [1, 4])
 def test_annotations_are_those_of_scipy_and_pycocotools(shape, zoom):
     rng = np.random.default_rng(zoom)
