@@ -84,20 +84,12 @@ def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder
         ("backbone_config", {"model_type": "timm_backbone"}, "must be resnet or swin"),
     ],
 )
-def test_configurations_that_lead_elsewhere_are_refused(
-    folder: Path, tmp_path: Path, key: str, value: object, message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("builtins.input", lambda *_: "y")
-    (folder / "evil.py").write_text(f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\n")
+def test_configurations_that_lead_elsewhere_are_refused(folder: Path, key: str, value: object, message: str) -> None:
     about = json.loads((folder / "config.json").read_text())
-    for model_type in (about["model_type"], "evil"):
-        (folder / "config.json").write_text(json.dumps({**about, key: value, "model_type": model_type}))
-        for load in (lambda: load_segmenter(folder, "cpu"), lambda: build_network(small(weights=str(folder)), CLASSES)):
-            with pytest.raises(
-                UserError, match=rf"config.json: .*{key}.* {message}" if model_type != "evil" else "evil"
-            ):
-                load()
-    assert not (tmp_path / "ran").exists()
+    (folder / "config.json").write_text(json.dumps({**about, key: value}))
+    for load in (lambda: load_segmenter(folder, "cpu"), lambda: build_network(small(weights=str(folder)), CLASSES)):
+        with pytest.raises(UserError, match=rf"config.json: .*{key}.* {message}"):
+            load()
 
 
 @pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])

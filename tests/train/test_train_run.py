@@ -1,5 +1,4 @@
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,23 +81,6 @@ def test_other_data_of_the_same_names_and_number_is_refused(tmp_path):
     verdict = {"review": {"verdict": "accepted", "corrected": False, "by": "me"}}  # changes nothing that is learnt
     accepted = [Stage(renamed(first, metadata=verdict), CLASSES, steps=1)]
     assert train(small(), accepted, tmp_path, validation=validation, workers=0).seconds == 0
-
-
-def test_a_checkpoint_that_a_kill_left_after_the_card_is_removed(tmp_path, monkeypatch):
-    unlink = Path.unlink
-
-    def killed(path, **options):
-        if path.name == CHECKPOINT:
-            raise KeyboardInterrupt
-        unlink(path, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train(small(), [stage()], tmp_path, workers=0)
-    assert (tmp_path / CHECKPOINT).is_file()
-    assert train(small(), [stage()], tmp_path, workers=0).steps == 2
-    assert not (tmp_path / CHECKPOINT).exists()
 
 
 def test_a_new_best_network_has_a_checkpoint(tmp_path, monkeypatch):

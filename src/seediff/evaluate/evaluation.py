@@ -29,7 +29,7 @@ from ..files.outputs import write_atomic
 from ..report.pictures import contact_sheet, fit_side, overlay
 from .layouts import EvaluationSet, open_evaluation
 from .protocols import IGNORED, PROTOCOLS, Protocol, join_names, read_class_map
-from .semantic import Scores, evaluate_pairs, percent, percents, write_json
+from .semantic import Scores, evaluate_pairs, make_table, percent, percents, write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -274,13 +274,10 @@ def score_table(scores: Scores) -> Table:
     """A table for the terminal: the classes that are in the truth or predicted, the groups, the mean and the
     accuracy.
     """
-    from rich.table import Table
     from rich.text import Text
 
     title = f"protocol {scores.protocol.name}, {plural(len(scores.images), 'image')}"
-    table = Table("", "IoU", "95 % CI", "boundary IoU", "pixels", title=title)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = make_table(title, "", "IoU", "95 % CI", "boundary IoU", "pixels")
     for name, score in scores.classes.items():
         if not math.isnan(score.iou):
             aside = "" if name in scores.protocol.counted else " (not in the mean)"

@@ -17,7 +17,7 @@ from ..files.label_maps import centre_square, pair, read_segment_ids, resize_nea
 from ..files.messages import plural
 from ..metrics.matching import PROTOCOLS, Contingency, Protocol, contingency, tally_images
 from ..metrics.scores import accuracy, bootstrap, class_iou, mean_iou, stack
-from .semantic import percents, plain, size_of
+from .semantic import make_table, percents, plain, size_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -190,13 +190,10 @@ def to_json(scores: SegmentScores) -> dict[str, Any]:
 
 def score_table(scores: SegmentScores) -> Table:
     """A table for the terminal: every class that is labelled or predicted, then the mean and the accuracy."""
-    from rich.table import Table
     from rich.text import Text
 
     title = f"protocol {scores.protocol}, {plural(scores.images, 'image')}"
-    table = Table("", "IoU", "95 % CI", "labelled pixels", title=title)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = make_table(title, "", "IoU", "95 % CI", "labelled pixels")
     for name, c in scores.per_class.items():
         if not math.isnan(c.iou):
             table.add_row(Text(name), f"{c.iou:.1%}", percents(c.iou_ci95), f"{(c.tp + c.fn) / scores.pixels:.1%}")

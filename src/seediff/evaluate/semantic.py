@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from ..metrics.boundary import boundary_counts
 from ..metrics.confusion import Confusion
 from ..metrics.scores import Tallies, accuracy, class_iou, mean_iou, resample
 from .protocols import Protocol
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Interval = tuple[float, float]
 
@@ -194,6 +197,16 @@ def plain(value: Any) -> Any:
 def write_json(record: Mapping[str, Any], path: Path) -> None:
     """Write scores as JSON, atomically; missing folders are created."""
     write_atomic(path, (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
+
+
+def make_table(title: str, *columns: str) -> Table:
+    """A table for the terminal, whose columns after the first are numbers."""
+    from rich.table import Table
+
+    table = Table(*columns, title=title)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    return table
 
 
 def percent(value: float) -> str:

@@ -25,9 +25,7 @@ def read_segment_ids(path: Path) -> np.ndarray:
     if kind != "PNG":
         raise UserError(path, f"is {kind} inside; a label map must be PNG, which keeps every id as it is")
     if array.ndim != 2:
-        raise UserError(
-            path, f"is a colour picture ({mode}); a label map is a palette or grey PNG, whose pixels are ids"
-        )
+        raise UserError(path, f"is a colour picture ({mode}); a label map is a palette or grey PNG")
     ids = array.astype(np.int32)
     ids[ids == (65535 if array.dtype.itemsize > 1 else IGNORE)] = -1
     return ids

@@ -41,10 +41,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def show_bytes(count: float) -> str:
     """1234567 → `1.2 MB`."""
-    if count < 1000:
-        return f"{count:.0f} bytes"
-    unit = next(unit for unit in ("kB", "MB", "GB", "TB") if (count := count / 1000) < 1000 or unit == "TB")
-    return f"{count:.1f} {unit}"
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
 
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|(?<=.)\r(?!\n)")

@@ -49,9 +49,7 @@ class Contingency:
 
 @dataclass(frozen=True)
 class Tally:
-    """Pixels per class, (C,) int64: true positives, false positives, false negatives; and the image's labelled
-    pixels.
-    """
+    """Pixels per class, (C,) int64: true positives, false positives, false negatives; and all labelled ones."""
 
     tp: np.ndarray
     fp: np.ndarray
@@ -70,15 +68,12 @@ def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> 
         raise ValueError(f"prediction {prediction.shape} and label {label.shape} must have one shape")
     width = int(prediction.max(initial=0)) + 2
     if width > MAX_SEGMENTS + 1:
-        raise ValueError(
-            f"segment ids go up to {MAX_SEGMENTS - 1}, not {width - 2}; np.unique with return_inverse makes them small"
-        )
+        raise ValueError(f"segment ids go up to {MAX_SEGMENTS - 1}, not {width - 2}")
     if label.max(initial=0) >= num_classes or label.min(initial=0) < -1:
         label = np.where((label < 0) | (label >= num_classes), -1, label.astype(np.int64))
     if prediction.min(initial=0) < -1:
         prediction = np.maximum(prediction, -1)
-    # Row 0 and column 0 take unlabelled and unpredicted pixels, so that one count over all pixels is enough. In place,
-    # because fresh memory for each step takes longer than the arithmetic; in bands, because pictures may be large.
+    # Row 0 and column 0 take unlabelled and unpredicted pixels. In place and in bands, which is faster.
     table = np.zeros((num_classes + 1) * width, np.int64)
     labels, predictions = label.ravel(), prediction.ravel()
     for first in range(0, len(labels), BAND):
@@ -106,10 +101,7 @@ def match(tables: Sequence[Contingency]) -> np.ndarray:
 
 
 def tally(table: Contingency, taken: np.ndarray, *, charge_left_over: bool = False) -> Tally:
-    """Count an image's pixels under a matching (P,) from `match`.
-
-    charge_left_over: an unmatched segment is also a false positive, for the class that it covers most (`strict`).
-    """
+    """Count an image's pixels under a matching (P,) from `match`. charge_left_over: as in `strict`."""
     num_classes = len(table.unpredicted)
     owner = taken[table.segments]  # (n,) the class matched with the entry's segment
     right, matched = owner == table.classes, owner >= 0
@@ -135,10 +127,7 @@ def tally_images(tables: Iterable[Contingency], protocol: Protocol) -> Iterator[
 
 
 def count_segments(label: np.ndarray, *, unlabelled: int = 255) -> int:
-    """The number of segments in a label map (H, W) of integers: distinct ids, without negative ones and `unlabelled`.
-
-    This is the k of K-Means-S, the number of classes in an image; separate parts of one class count once.
-    """
+    """The number of distinct ids in a label map (H, W), without negative ones and `unlabelled`: the k of K-Means-S."""
     ids = label[(label >= 0) & (label != unlabelled)]
     few = ids.max(initial=0) < MAX_SEGMENTS  # counting takes a tenth of the time that sorting takes
     return int(np.count_nonzero(np.bincount(ids))) if few else len(np.unique(ids))

@@ -64,18 +64,14 @@ def class_iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
 
 
 def mean_iou(iou: np.ndarray) -> np.ndarray:
-    """(…): mean over classes that are not NaN, like the original's nanmean. A class counts if it is labelled, or
-    predicted by mistake. NaN if none does."""
+    """(…): mean over the classes that are not NaN; NaN if all are."""
     present = ~np.isnan(iou)
     classes = np.asarray(present.sum(-1))
     return np.divide(np.where(present, iou, 0).sum(-1), classes, out=np.full(classes.shape, np.nan), where=classes > 0)
 
 
 def bootstrap(tallies: Tallies, *, seed: int = 0, draws: int = 2000) -> Intervals:
-    """Intervals of accuracy, mIoU and each class's IoU over draws of whole images with replacement.
-
-    Segments are not matched again in each draw. With one image, every draw is the same and the intervals have no width.
-    """
+    """Intervals of accuracy, mIoU and each class's IoU over draws of whole images; segments are not matched again."""
     drawn = resample(tallies, seed=seed, draws=draws)
     drawn_iou = class_iou(drawn.tp, drawn.fp, drawn.fn)
     bounds = np.array([interval(values) for values in drawn_iou.T])
@@ -83,9 +79,7 @@ def bootstrap(tallies: Tallies, *, seed: int = 0, draws: int = 2000) -> Interval
 
 
 def resample(tallies: Tallies, *, seed: int = 0, draws: int = 2000) -> Tallies:
-    """The sums of each draw of I images with replacement, (D, C) and (D,) float64. Draws without a labelled pixel are
-    left out.
-    """
+    """The sums of each draw of I images, (D, C) and (D,) float64, without draws that have no labelled pixel."""
     kept = [np.asarray(a, np.float64) for a in (tallies.tp, tallies.fp, tallies.fn, tallies.pixels)]
     sums: list[list[np.ndarray]] = [[], [], [], []]
     for times in draw_counts(len(tallies.pixels), seed=seed, draws=draws):
