@@ -1,11 +1,10 @@
 """`Sample`: a picture, its label map and its metadata, independent of file formats. Files are read when they are
-accessed.
-"""
+accessed."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,9 @@ from .rows import shown_classes
 from .shapes.objects import Objects, find_objects
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
-JPEG_SIGNATURE = b"\xff\xd8"
-KINDS = ("PNG", "JPEG", "MPO")
-"""Pillow's names of the formats of pictures; MPO is a JPEG file with further pictures behind the first."""
-ENDINGS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
-"""The last bytes of a complete picture of each format, which are within the last 16 bytes of its file."""
+KINDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "MPO": b""}
+"""Pillow's names of the formats of pictures → the last bytes of a complete one, which are within the last 16 of its
+file. MPO is a JPEG file with further pictures behind the first."""
 SOFT = "soft"
 """The folder of soft masks in a native dataset, and their kind in `extras`."""
 MADE = "made"
@@ -75,13 +72,11 @@ class Sample:
     def replace(self, **changes: Any) -> Sample:
         """The same sample with these arguments of `Sample` changed. With another label map, the configuration that made
         the mask is left out."""
+        left = MADE if "label_map" in changes else None
         same = {"image": self.source, "label_map": self.stored_labels, "instances": self.stored_instances}
-        extras = (
-            {key: path for key, path in self.extras.items() if key[0] != MADE}
-            if "label_map" in changes
-            else self.extras
-        )
-        return Sample(**{**same, "metadata": self.metadata, "name": self.name, "extras": extras, **changes})
+        same |= {"metadata": self.metadata, "name": self.name}
+        same["extras"] = {key: path for key, path in self.extras.items() if key[0] != left}
+        return Sample(**{**same, **changes})
 
     @property
     def image(self) -> np.ndarray:
@@ -98,14 +93,10 @@ class Sample:
         """The objects in the picture; None if only classes are distinguished. Raises UserError if their numbers have
         another size than the picture, and if an object has no class."""
         instances = self.stored_instances() if callable(self.stored_instances) else self.stored_instances
-        if instances is None:
-            return None
-        if (shape := instances.numbers.shape) != (size := self.size()):
-            problem = f"instances are {shape}, but its picture is {size}; both are (height, width)"
-            raise UserError(f"sample '{self.name}'", problem)
-        if (highest := int(instances.numbers.max(initial=0))) > len(instances.class_ids):
-            problem = f"has an object {highest}, but classes of {len(instances.class_ids)}"
-            raise UserError(f"sample '{self.name}'", problem)
+        if instances is not None:
+            self._check_size(instances.numbers, f"sample '{self.name}'", "instances are")
+            if (highest := int(instances.numbers.max(initial=0))) > (count := len(instances.class_ids)):
+                raise UserError(f"sample '{self.name}'", f"has an object {highest}, but classes of {count}")
         return instances
 
     @property
@@ -122,19 +113,16 @@ class Sample:
         levels = {}
         for class_id in self.metadata.get("class_ids") or ():
             if (path := self.extras.get((SOFT, class_id))) is None:
-                raise UserError(f"sample '{self.name}': there is no {SOFT}/{self.name}_{class_id}.png, a soft mask")
+                problem = f"there is no {SOFT}/{self.name}_{class_id}.png, a soft mask"
+                raise UserError(f"sample '{self.name}'", problem)
             levels[class_id] = read_label_map(path)
-            if levels[class_id].shape != (size := self.size()):
-                problem = f"is {levels[class_id].shape}, but its picture is {size}; both are (height, width)"
-                raise UserError(path, problem)
+            self._check_size(levels[class_id], path, "is")
         return levels
 
     def picture(self) -> Image.Image:
         """The picture in RGB."""
-        where = self.where
-        with open_picture(self.stored(), where) as picture:
-            check_kind(picture, where)
-            return in_rgb(picture, where)
+        with open_own(self.stored(), self.where) as picture:
+            return in_rgb(picture, self.where)
 
     def data(self) -> bytes:
         """The bytes of the picture's file, without its EXIF orientation if it has one: label maps refer to the pixels
@@ -158,21 +146,22 @@ class Sample:
 
     def labels(self, classes: int) -> np.ndarray:
         """The label map (H, W) uint8, checked: it has the picture's size, and ids from 0 to `classes` and 255."""
-        labels, problem = self.unchecked_labels(), ""
+        labels, where = self.unchecked_labels(), f"sample '{self.name}'"
         if labels.ndim != 2 or labels.dtype != np.uint8:
-            problem = f"label map must be (height, width) uint8, not {labels.shape} {labels.dtype}"
-        elif labels.shape != (size := self.size()):
-            problem = f"label map is {labels.shape}, but its picture is {size}; both are (height, width)"
-        # A tenth of the time that np.unique takes.
-        elif (highest := int((labels + np.uint8(1)).max()) - 1) > classes:
+            raise UserError(where, f"label map must be (height, width) uint8, not {labels.shape} {labels.dtype}")
+        self._check_size(labels, where, "label map is")
+        if (highest := int((labels + np.uint8(1)).max()) - 1) > classes:  # ten times as fast as np.unique
             problem = f"id {highest} in its label map, but there are {classes} classes (0 to {classes}, and 255)"
-        if problem:
-            raise UserError(f"sample '{self.name}'", problem)
+            raise UserError(where, problem)
         return labels
 
     def unchecked_labels(self) -> np.ndarray:
         """The label map as it is stored, of any size and with any ids."""
         return self.stored_labels() if callable(self.stored_labels) else self.stored_labels
+
+    def _check_size(self, values: np.ndarray, where: object, what: str) -> None:
+        if values.shape != (size := self.size()):
+            raise UserError(where, f"{what} {values.shape}, but its picture is {size}; both are (height, width)")
 
     def objects(self, labels: np.ndarray, min_area: int = 1) -> Objects:
         """The objects in the picture, whose label map is `labels`: its `instances`, or else connected pieces of a
@@ -206,42 +195,38 @@ class Sample:
         return str(self.source) if isinstance(self.source, Path) else f"sample '{self.name}': its picture"
 
 
+@contextmanager
+def open_own(source: Path | bytes, where: str | None = None) -> Iterator[Image.Image]:
+    """Opens a picture of a dataset. where: its name in errors. Raises UserError if it is neither PNG nor JPEG,
+    whatever its file is called."""
+    where = where or (str(source) if isinstance(source, Path) else "a picture")
+    with open_picture(source, where) as picture:
+        if picture.format not in KINDS:
+            raise UserError(where, f"is {picture.format} inside; pictures of datasets are PNG or JPEG files")
+        yield picture
+
+
 def picture_size(source: Path | bytes, where: str | None = None) -> tuple[int, int]:
     """(height, width) of a picture's file or bytes, from its header. A picture without the usual last bytes of its
-    format is decoded, which detects files that are cut off. where: name of the picture in errors. Raises UserError,
-    also if it is neither PNG nor JPEG."""
-    with open_picture(source, where) as picture:
-        check_kind(picture, where or (str(source) if isinstance(source, Path) else "a picture"))
-        if ENDINGS.get(picture.format or "", b"") not in _tail(source):
+    format is decoded, which detects files that are cut off. where, errors: as in `open_own`."""
+    where = where or (str(source) if isinstance(source, Path) else None)
+    data = source if isinstance(source, bytes) else read_bytes(source, PICTURE)
+    with open_own(data, where) as picture:
+        if KINDS[picture.format or ""] not in data[-16:]:
             picture.load()
         return picture.height, picture.width
 
 
-def _tail(source: Path | bytes) -> bytes:
-    """The last bytes of a picture."""
-    if isinstance(source, bytes):
-        return source[-16:]
-    with source.open("rb") as file:
-        file.seek(-16, os.SEEK_END)
-        return file.read()
-
-
-def check_kind(picture: Image.Image, where: str) -> None:
-    """Raise UserError unless an opened picture is PNG or JPEG, whatever its file is called."""
-    if picture.format not in KINDS:
-        raise UserError(where, f"is {picture.format} inside; pictures of datasets are PNG or JPEG files")
-
-
 def picture_suffix(source: Path | bytes, where: str | None = None) -> str:
-    """ "png" or "jpg" by the name of a picture's file, or by its bytes. where: name of the picture in errors. Raises
-    UserError if it is neither."""
+    """ "png" or "jpg" by the name of a picture's file, or by its bytes. where: its name in errors. Raises UserError if
+    it is neither."""
     if isinstance(source, bytes):
-        if not source.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)):
-            raise UserError(where or "a picture", "is neither PNG nor JPEG inside")
-        return "png" if source.startswith(PNG_SIGNATURE) else "jpg"
+        if source.startswith(PNG_SIGNATURE):
+            return "png"
+        if source.startswith(b"\xff\xd8"):
+            return "jpg"
+        raise UserError(where or "a picture", "is neither PNG nor JPEG inside")
     suffix = source.suffix.lower().removeprefix(".")
-    if suffix in JPEG_SUFFIXES:
-        return "jpg"
-    if suffix != "png":
-        raise UserError(f"{source}: pictures of datasets are PNG or JPEG files")
-    return suffix
+    if suffix not in ("png", *JPEG_SUFFIXES):
+        raise UserError(source, "pictures of datasets are PNG or JPEG files")
+    return "png" if suffix == "png" else "jpg"

@@ -17,11 +17,11 @@ from ...errors import UserError
 from ...files.documents import parse_json
 from ...files.label_maps import voc_palette
 from ...files.messages import show_json
-from ...files.pictures import check_pixels, open_picture, orientation_of
+from ...files.pictures import check_pixels, orientation_of
 from .. import native
 from ..encoding import Instances, decode_label_map
 from ..rows import check_row
-from ..sample import Sample, check_kind, picture_size
+from ..sample import Sample, open_own, picture_size
 from ..split import split_of
 from .drivers import Source
 
@@ -109,8 +109,8 @@ class Own(msgspec.Struct, frozen=True):
 
 def from_record(source: Source, own: Own, image: bytes, mask: bytes, where: str) -> Sample:
     """The sample of a record with the bytes of its files. where: the record's name in errors. Raises UserError."""
-    with open_picture(image, f"{where}: its image") as picture:
-        check_kind(picture, f"{where}: its image")
+    with open_own(image, f"{where}: its image"):
+        pass
     check_row(own.metadata, f"{where}, metadata")
     labels = partial(decode_label_map, mask, f"{where}: its label map")
     return source.sample(own.name, image, labels, own.metadata, where)

@@ -17,7 +17,6 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.messages import show_json
-from ...files.pictures import open_picture
 from ...files.reading import PICTURE, inside, read_bytes
 from ...files.tensors import read_header
 from ...workers import in_threads
@@ -25,7 +24,7 @@ from .. import native
 from ..encoding import checked_mask, read_label_map
 from ..reviews import REVIEWED, REVIEWS, is_replaced, read_actions
 from ..rows import check_row, numbered_rows, shown_classes
-from ..sample import Sample, check_kind, picture_suffix
+from ..sample import Sample, open_own, picture_suffix
 from ..split import difference_hash, near_numbers, positions_of
 from ..store import check_finished, instance_file
 from .stats import Measured, Stats, measure, row_flags, summarize
@@ -186,8 +185,7 @@ def _hashes(path: Path) -> tuple[str, int]:
     """The SHA-256 of a picture's bytes, and its difference hash, for which it is decoded to its end."""
     picture_suffix(path)
     data = read_bytes(path, PICTURE)
-    with open_picture(data, str(path)) as picture:
-        check_kind(picture, str(path))
+    with open_own(data, str(path)) as picture:
         return hashlib.sha256(data).hexdigest(), difference_hash(picture)
 
 
