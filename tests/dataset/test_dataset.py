@@ -108,7 +108,7 @@ def test_it_is_a_sequence(tmp_path):
     with pytest.raises(UserError, match="class 'a' is there twice"):
         Dataset(("a", "a"), [])
     for make in (lambda: Dataset("dog", []), lambda: Dataset.from_masks(tmp_path, classes="dog")):
-        with pytest.raises(UserError, match=r"^classes must be a list of names, like \['dog'\]$"):
+        with pytest.raises(UserError, match=r"^classes: must be a list of names, like \['dog'\]$"):
             make()
 
 

@@ -87,16 +87,9 @@ class Row(msgspec.Struct, frozen=True):
 def checked_rows(path: Path, absent: str = ABSENT) -> Iterator[dict[str, Any]]:
     """The rows of a file, each checked. Raises UserError naming the line of the first invalid row."""
     where = f"{path}, line "  # formatted once, because that takes longer than checking a row
-    for number, row in numbered_rows(path, absent):
+    for number, row in read_json_lines(path, dict[str, Any], absent=absent):
         check_row(row, f"{where}{number}")
         yield row
-
-
-def numbered_rows(path: Path, absent: str = ABSENT) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, row) for each line of a file of JSON objects, whose values are not checked yet. Raises UserError
-    naming the line.
-    """
-    return read_json_lines(path, dict[str, Any], absent=absent)
 
 
 def check_row(row: dict[str, Any], where: str) -> None:
@@ -124,42 +117,35 @@ def shown_classes(
     return {"classes": names, "class_ids": [ids[name] for name in names], "area": areas}
 
 
-def check_class_list(classes: Sequence[str], where: object = "") -> None:
+def check_class_list(classes: Sequence[str], where: object = "classes") -> None:
     """Raises UserError, beginning with `where`, unless the names can be the lines of classes.txt below the background.
     For new classes, `names.check_classes` is stricter."""
-    if problem := _class_problem(classes):
-        raise UserError(where, problem) if where else UserError(problem)
-
-
-def _class_problem(classes: Sequence[str]) -> str | None:
+    problem = ""
     if isinstance(classes, str):
-        return f"classes must be a list of names, like [{classes!r}]"
-    if len(classes) > MAX_CLASSES:
-        return f"{len(classes)} classes; label maps hold at most {MAX_CLASSES}"
-    for number, name in enumerate(classes):
+        problem = f"must be a list of names, like [{classes!r}]"
+    elif len(classes) > MAX_CLASSES:
+        problem = f"{len(classes)} classes; label maps hold at most {MAX_CLASSES}"
+    elif len({*classes}) < len(classes):
+        problem = f"class '{next(name for name in classes if classes.count(name) > 1)}' is there twice"
+    for name in () if problem else classes:
         if not name.strip() or name != name.strip() or len(name.splitlines()) != 1 or name == BACKGROUND:
-            return f"class name {name!r}: must be a line of text without spaces around it, and not '{BACKGROUND}'"
-        if any(category(letter) in ("Cc", "Cs") or letter in "\ufffe\uffff" for letter in name):
+            problem = f"class name {name!r}: must be a line of text without spaces around it, and not '{BACKGROUND}'"
+        elif any(category(letter) in ("Cc", "Cs") or letter in "\ufffe\uffff" for letter in name):
             # XML and YAML cannot hold them, and terminals obey some
-            return f"class name {name!r}: must have no control characters"
-        if name in classes[:number]:
-            return f"class '{name}' is there twice"
-    return None
+            problem = f"class name {name!r}: must have no control characters"
+    if problem:
+        raise UserError(where, problem)
 
 
 def check_name(name: str, taken: set[str], where: object = "") -> None:
     """Adds a sample's name to `taken`. Raises UserError, beginning with `where`, if it is already taken, or could lead
     out of a dataset's folder."""
-    problem = ""
-    if any(
-        part.startswith(".") or not part.isprintable() or not part or "\\" in part or ":" in part
-        for part in name.split("/")
-    ):
-        problem = f"sample name {name!r} cannot be a file's: folders with / between, none empty or beginning with a dot"
-    elif name in taken:
-        problem = f"two samples are called '{name}'"
-    if problem:
-        raise UserError(where, problem) if where else UserError(problem)
+    parts = name.split("/")
+    if any(part[:1] in ("", ".") or not part.isprintable() or {"\\", ":"} & {*part} for part in parts):
+        problem = f"sample name {name!r} cannot be a file's"
+        raise UserError(where or "samples", problem, "folders with / between, none empty or beginning with a dot")
+    if name in taken:
+        raise UserError(where or "samples", f"two samples are called '{name}'")
     taken.add(name)
 
 

@@ -36,15 +36,15 @@ def check_finished(folder: Path) -> None:
     """Raises UserError if there is no such folder, or if a run that began in it is not finished."""
     if not folder.is_dir():
         wrong = "is a file; name the folder of a dataset" if folder.exists() else "there is no such folder"
-        raise UserError(f"{folder}: {wrong}")
+        raise UserError(folder, wrong)
     # A finished run has removed its records. A file that is missing without them was lost, which `check` reports.
     if (folder / native.BATCHES).is_dir() and not any((folder / name).is_file() for name in LAST_FILES):
         try:
-            command = read_toml(folder / native.CONFIG).get("command")
+            command = str(read_toml(folder / native.CONFIG).get("command"))
         except UserError:
-            command = None
-        named = command if isinstance(command, str) and command.isalpha() else "command"
-        raise UserError(f"{folder}: the run that makes it is not finished; the same `seediff {named}` continues it")
+            command = ""
+        again = f"the same `seediff {command if command.isalpha() else 'command'}` continues it"
+        raise UserError(folder, "the run that makes it is not finished", again)
 
 
 def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
@@ -65,28 +65,24 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
     for number, (row, sha256, original) in enumerate(native.reviewed_rows(folder, classes), 1):
         where = f"{folder / native.METADATA}, row {number}"
         image, mask = (inside(folder, row.get(key), where, key) for key in ("file_name", "mask"))
-        for path in (image, mask):
-            if not path.is_file():
-                raise UserError(f"{where}: {path}: there is no such file")
+        if missing := [path for path in (image, mask) if not path.is_file()]:
+            raise UserError(where, f"{missing[0]}: there is no such file")
         name = native.sample_name(row["file_name"])
         if name in names:
-            raise UserError(f"{where}: a sample '{name}' is there already")
+            raise UserError(where, f"a sample '{name}' is there already")
         names.add(name)
         if unknown := [label for label in row.get("classes") or () if label not in classes]:
-            raise UserError(f"{where}: class {show_json(unknown[0])} is not in {native.CLASSES}")
-        kept = extras.get(name, {})
-        if is_replaced(row):  # soft masks describe the original
-            kept = {key: path for key, path in kept.items() if key[0] != native.SOFT}
+            raise UserError(where, f"class {show_json(unknown[0])} is not in {native.CLASSES}")
+        left = native.SOFT if is_replaced(row) else None  # soft masks describe the original
+        kept = {key: path for key, path in extras.get(name, {}).items() if key[0] != left}
         if made := made_by(row.get("made")):
-            kept = {**kept, (native.MADE, None): made}
+            kept[native.MADE, None] = made
         instances = instance_file(folder, name, row, len(classes)) if has_instances or "instances" in row else None
-        # A Sample holds them in `instances`.
-        row = {key: value for key, value in row.items() if key not in INSTANCE_KEYS}
         if instances is not None and sha256:
             before = inside(folder, original.get("mask"), where, "mask")
             instances = partial(_followed, instances, before, mask, sha256)
-        labels = partial(read_label_map, mask, sha256)
-        samples.append(Sample(image, labels, instances, row, name=name, extras=kept))
+        row = {key: value for key, value in row.items() if key not in INSTANCE_KEYS}  # a Sample has them in `instances`
+        samples.append(Sample(image, partial(read_label_map, mask, sha256), instances, row, name=name, extras=kept))
     if not samples:
         raise UserError(folder / native.METADATA, "has no rows")
     return classes, samples
@@ -111,10 +107,10 @@ def instance_file(folder: Path, name: str, row: Mapping[str, Any], classes: int)
         fix = "restore it, or remove the key from the row"
         raise UserError(path, f"is missing, but the row of sample '{name}' names `instances`", fix)
     inside(folder, path)
-    if outside := [class_id for class_id in class_ids if not 0 < class_id <= classes and class_id != native.IGNORE]:
+    if outside := [class_id for class_id in class_ids if class_id not in (*range(1, classes + 1), native.IGNORE)]:
         fix = f"they must be from 1 to {classes}, as in {native.CLASSES}"
         raise UserError(where, f"its `instances` name class {outside[0]}", fix)
-    if scores and len(scores) != len(class_ids):
+    if len(scores) not in (0, len(class_ids)):
         problem = f"has {len(scores)} `instance_scores` for {len(class_ids)} `instances`"
         raise UserError(where, problem, "give one for each, or none")
     return partial(read_objects, path, class_ids, scores)
@@ -133,12 +129,11 @@ def find_extras(folder: Path) -> dict[str, dict[tuple[str, int | None], Path]]:
         for path in sorted(inside(folder, folder / kind).rglob("*.*")):
             if path.is_symlink():
                 inside(folder, path)
-            name, class_id = path.relative_to(folder / kind).with_suffix("").as_posix(), None
+            name, number = path.relative_to(folder / kind).with_suffix("").as_posix(), ""
             if kind != native.ATTENTION:
                 name, _, number = name.rpartition("_")
-                class_id = int(number) if number.isdecimal() else None
-            if path.suffix in (".png", ".safetensors") and (class_id is None) == (kind == native.ATTENTION):
-                extras.setdefault(name, {})[kind, class_id] = path
+            if path.suffix in (".png", ".safetensors") and (kind == native.ATTENTION or number.isdecimal()):
+                extras.setdefault(name, {})[kind, int(number) if number else None] = path
     return extras
 
 
@@ -172,11 +167,8 @@ def write_native(
     check_class_list(classes)
     rows: list[dict[str, Any]] = []
     names: set[str] = set()
-    made: dict[Path, str] = {}
-    with (
-        stage_output(out) as part,
-        in_order(partial(_encoded, classes=tuple(classes)), workers, chunk=CHUNK) as encoded,
-    ):
+    encode = partial(_encoded, classes=tuple(classes))
+    with stage_output(out) as part, in_order(encode, workers, chunk=CHUNK) as encoded:
         kept, sent = tee(samples)
         for sample, (files, row) in zip(kept, encoded(sent), strict=True):
             check_name(sample.name, names)
@@ -185,7 +177,11 @@ def write_native(
                 put(part / path, data)
             for (kind, class_id), path in sample.extras.items():
                 if kind == native.MADE:
-                    row["made"] = made[path] = made.get(path) or _put_made(part, path)
+                    # Named by its content, because merged sets often have the same configuration.
+                    data = read_bytes(path, SETTINGS)
+                    row["made"] = f"{native.MADE}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
+                    if not (part / row["made"]).exists():
+                        put(part / row["made"], data)
                     continue
                 ending = path.suffix if class_id is None else f"_{class_id}{path.suffix}"
                 copy_new(path, part / kind / f"{sample.name}{ending}", link=link)
@@ -209,13 +205,3 @@ def _encoded(sample: Sample, *, classes: Sequence[str]) -> tuple[dict[str, bytes
         files[f"{native.INSTANCES}/{sample.name}.png"] = encode_objects(instances, f"sample '{sample.name}'")
         row |= instance_row(instances)
     return files, row
-
-
-def _put_made(part: Path, path: Path) -> str:
-    """Copies a configuration into a set, unless it is there, and returns its path. The name depends on the content,
-    because merged sets often have the same configuration."""
-    data = read_bytes(path, SETTINGS)
-    name = f"{native.MADE}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
-    if not (part / name).exists():
-        put(part / name, data)
-    return name

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from ...errors import UserError
+from ...files.documents import read_json_lines
 from ...files.messages import show_json
 from ...files.reading import PICTURE, inside, read_bytes
 from ...files.tensors import read_header
@@ -23,7 +24,7 @@ from ...workers import in_threads
 from .. import native
 from ..encoding import checked_mask, read_label_map
 from ..reviews import REVIEWED, REVIEWS, is_replaced, read_actions
-from ..rows import check_row, numbered_rows, shown_classes
+from ..rows import check_row, shown_classes
 from ..sample import Sample, open_own, picture_suffix
 from ..split import difference_hash, near_numbers, positions_of
 from ..store import check_finished, instance_file
@@ -132,7 +133,8 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
 
 
 def _read_rows(folder: Path) -> list[dict[str, Any]]:
-    rows = [row for _, row in numbered_rows(folder / native.METADATA, native.ABSENT)]
+    lines = read_json_lines(folder / native.METADATA, dict[str, Any], absent=native.ABSENT)
+    rows = [row for _, row in lines]
     if not rows:
         raise UserError(folder / native.METADATA, "has no rows")
     return rows
