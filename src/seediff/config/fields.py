@@ -143,10 +143,11 @@ def tables_of(kind: type) -> dict[str, type]:
 
 
 def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of a configuration by flat names: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}."""
+    """Values of a configuration by flat names: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}. A
+    table of tables is one value."""
     flat: dict[str, Any] = {}
     for name, value in table.items():
-        inner = isinstance(value, Mapping)
+        inner = isinstance(value, Mapping) and not any(isinstance(one, Mapping) for one in value.values())
         flat |= {f"{name}.{key}": one for key, one in value.items()} if inner else {name: value}
     return flat
 
