@@ -24,8 +24,7 @@ MOST_OBJECTS = (1 << 16) - 1
 
 
 def encode_image(image: np.ndarray, image_format: str) -> bytes:
-    """(H, W, 3) uint8 as a PNG, or as a JPEG with full colour resolution, so that edges stay where the mask has
-    them."""
+    """(H, W, 3) uint8 as a PNG, or as a JPEG with full colour resolution: edges stay where the mask has them."""
     picture, buffer = Image.fromarray(image), io.BytesIO()
     if image_format != "jpg":
         return png(picture)
@@ -71,7 +70,7 @@ def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
 
 
 def decode_label_map(source: Path | bytes, where: str) -> np.ndarray:
-    """Like `read_label_map`, but from a file or its bytes. where: the name of the file in errors."""
+    """Like `read_label_map`, but from a file or its bytes. where: its name in errors."""
     with open_picture(source, where) as picture:
         if picture.format != "PNG" or picture.mode not in ("P", "L"):
             inside = f"is {picture.format} {picture.mode} inside"
@@ -80,8 +79,7 @@ def decode_label_map(source: Path | bytes, where: str) -> np.ndarray:
 
 
 def checked_mask(path: Path, sha256: str) -> bytes:
-    """The bytes of a corrected mask. Raises UserError if their SHA-256 differs, so that they are not those that were
-    saved."""
+    """The bytes of a corrected mask. Raises UserError if their SHA-256 is not that of the mask that was saved."""
     data = read_bytes(path, PICTURE)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(path, "is not the corrected mask that was saved (its SHA-256 differs from review.jsonl)")
@@ -113,8 +111,7 @@ class Instances:
 
 
 def encode_objects(instances: Instances, where: str) -> bytes:
-    """The numbers of objects as a grey PNG of 16 bits. where: the sample's name in errors. Raises UserError above
-    MOST_OBJECTS."""
+    """The numbers of objects as a grey PNG of 16 bits. Raises UserError above MOST_OBJECTS."""
     if (count := len(instances.class_ids)) > MOST_OBJECTS:
         raise UserError(where, f"has {count} objects; at most {MOST_OBJECTS} of a picture can be numbered")
     return encode_grey(instances.numbers.astype(np.uint16, copy=False))

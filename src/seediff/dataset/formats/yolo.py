@@ -33,7 +33,7 @@ from .label_files import Shapes, shown_size
 from .yolo_data import DATA, IMAGES, LABELS, find_pictures, find_yaml, label_file, numbered_names, write_data
 
 HAIR = 0.01
-"""Corners may be outside the picture by this share of a side. They are moved to the edge, as in Ultralytics."""
+"""Corners outside the picture by up to this share of a side are moved to the edge, as in Ultralytics."""
 
 
 def write(export: Export, *, min_area: int = 1) -> None:
@@ -60,7 +60,7 @@ def write(export: Export, *, min_area: int = 1) -> None:
 
 def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[str, dict[str, int]]:
     """The text of a sample's label file: the pieces of its objects, then those of the classes in the rest of the label
-    map; and counts: ignored pixels, all pixels, pieces left out, objects with several pieces, pieces in no object."""
+    map; and counts for notes."""
     labels = sample.labels(len(classes))
     objects = sample.objects(labels)
     pieces, owners = objects.pieces(min_area)
@@ -76,7 +76,7 @@ def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[s
 
 
 def as_yolo(pieces: Objects) -> str:
-    """The text of a label file: one line per object, each a connected piece, in their order; empty without objects."""
+    """The text of a label file: one line per object, each a connected piece."""
     sides = np.array(pieces.index.shape[::-1], np.float64)
     lines = []
     for class_id, polygon in zip(pieces.class_ids, object_polygons(pieces), strict=True):
@@ -87,11 +87,8 @@ def as_yolo(pieces: Objects) -> str:
 
 def from_yolo(text: str, shape: tuple[int, ...], classes: Sequence[int], where: str | Path) -> Instances:
     """The objects in a label file's text, with class ids from 1: polygons filled as Ultralytics does, small ones over
-    large ones, and 255 in boxes where no polygon is.
-
-    shape: (H, W). classes: the numbers in the file, in the order of ids. where: the text's name in errors. Raises
-    UserError naming a line that is not a polygon or box of one of the classes.
-    """
+    large ones, and 255 in boxes where no polygon is. shape: (H, W). classes: the numbers in the file, in the order of
+    ids. where: the text's name in errors. Raises UserError naming a line that is not a polygon or box of a class."""
     (height, width), painted = shape, 0
     numbers, known = np.zeros((height, width), np.int32), Shapes()
     polygons: list[tuple[int, int, np.ndarray]] = []

@@ -1,9 +1,6 @@
-"""What a YOLO dataset's YAML file names: the pictures of its splits, the paths of their labels, and the classes.
-
-Reading follows data.yaml, or another YAML file, as Ultralytics does, except for files outside its folder. `train`,
-`val` and `test` are each a folder of pictures, a text file with one picture per line, or a list of these, below `path`
-or beside the YAML file. The labels of images/…/NAME.jpg are labels/…/NAME.txt: the last `images` of a path becomes
-`labels`.
+"""What a YOLO dataset's YAML file names, read as Ultralytics does, except for files outside its folder: the pictures of
+its splits, the paths of their labels, and the classes. `train`, `val` and `test` are each a folder of pictures, a text
+file with one picture per line, or a list of these, below `path` or beside the YAML file.
 """
 
 from __future__ import annotations
@@ -31,8 +28,7 @@ ELSEWHERE = "--images names a folder of pictures elsewhere that may be read"
 
 
 def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
-    """Write data.yaml, without `path`, so that readers look for folders beside it. names: of the numbers from 0. more:
-    lines at its end."""
+    """Write data.yaml, without `path`, so that readers look for folders beside it. more: lines at its end."""
     if "train" not in export.parts:  # data.yaml names its folder, and readers expect it
         (export.folder / IMAGES / "train").mkdir(parents=True, exist_ok=True)
         export.note(f"no samples for training: {IMAGES}/train is empty")
@@ -47,8 +43,7 @@ def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a split. base: the folder from which its sample's name counts. labels: its label file, which may be
-    missing."""
+    """base: the folder from which its sample's name counts. labels: its label file, which may be missing."""
 
     path: Path
     split: str

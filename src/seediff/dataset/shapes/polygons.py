@@ -14,16 +14,15 @@ import numpy as np
 from .objects import Objects
 
 NEAR, FAR = 0.05, 0.45
-"""Position in pixels of left and upper sides, and of right and lower sides. Both differ from 0 and 0.5 by more than the
-rounding error of six decimals for a side of 40,000 pixels."""
+"""Position in pixels of left and upper sides, and of right and lower ones, which six decimals keep apart from 0 and 0.5
+in a side of 40,000 pixels."""
 SNAP = 0.01
-"""Coordinates that are below an integer by less than this are rounded up: programs write rounded decimals."""
+"""Coordinates less than this below an integer are rounded up: programs write rounded decimals."""
 
 STEP = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
-"""(rows, columns) of one step to the east, south, west and north. A pixel's top edge is walked to the east, its right
-edge to the south, …"""
+"""(rows, columns) of a step east, south, west and north, along a pixel's top, right, bottom and left edge."""
 START = np.array([(NEAR, NEAR), (NEAR, FAR), (FAR, FAR), (FAR, NEAR)])
-"""(row, column) within a pixel where the outline begins to follow its edge of each direction."""
+"""(row, column) within a pixel where the outline begins to follow its edge in each direction."""
 
 
 def object_polygons(objects: Objects) -> list[np.ndarray]:

@@ -44,29 +44,29 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic
     known = {INSTANCES: named, SEMANTIC: [*named, {"id": IGNORED[0], "name": IGNORED[1]}]}
     if panoptic:
         known[PANOPTIC] = [*({**thing, "isthing": 1} for thing in named), ground]
-    parts = [""] if export.parts in ([], ["train"]) else export.parts
+    plain = export.parts in ([], ["train"])
+    endings = {"train": ""} if plain else {part: f"_{part}" for part in export.parts}
     info = {"description": "masks by SeeDiff", "version": __version__}
     documents: dict[tuple[str, str], dict[str, Any]] = {
-        (kind, part): {"info": info, "images": [], "annotations": [], "categories": categories}
+        (kind, ending): {"info": info, "images": [], "annotations": [], "categories": categories}
         for kind, categories in known.items()
-        for part in parts
+        for ending in endings.values()
     }
-    endings = {part: f"_{part}" if part else "" for part in parts}
     small = 0
     for placed in export.placed(annotate, min_area=min_area, polygons=polygons, panoptic=panoptic):
         (height, width), found, png, left_out = placed.data
         small += left_out
-        part = placed.split if placed.split in parts else ""
+        ending = endings[placed.split]
         export.put_image(f"{IMAGES}/{placed.file_name}", placed)
         if png is not None:
-            export.put(f"{ANNOTATIONS}/{PANOPTIC}{endings[part]}/{placed.name}.png", png)
+            export.put(f"{ANNOTATIONS}/{PANOPTIC}{ending}/{placed.name}.png", png)
         metadata = {key: value for key, value in placed.sample.metadata.items() if key not in WRITTEN_ANEW}
         if "split" in metadata and placed.split != split_of(metadata):  # another share was set aside
             metadata["split"] = placed.split
-        number = len(documents[SEMANTIC, part]["images"]) + 1
+        number = len(documents[SEMANTIC, ending]["images"]) + 1
         image = {"id": number, "file_name": placed.file_name, "width": width, "height": height}
         for kind, own in found.items():
-            document = documents[kind, part]
+            document = documents[kind, ending]
             document["images"].append({**image, "metadata": metadata} if kind == SEMANTIC and metadata else image)
             annotations = document["annotations"]
             if kind == PANOPTIC:
@@ -74,8 +74,8 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic
             else:
                 first = len(annotations) + 1
                 annotations += [{"id": i, "image_id": number, **one} for i, one in enumerate(own, first)]
-    for (kind, part), document in documents.items():
-        export.put(f"{ANNOTATIONS}/{kind}{endings[part]}.json", json.dumps(document, ensure_ascii=False))
+    for (kind, ending), document in documents.items():
+        export.put(f"{ANNOTATIONS}/{kind}{ending}.json", json.dumps(document, ensure_ascii=False))
     if small:
         export.note(f"{small} pieces below {min_area} pixels are no objects in {INSTANCES}; {SEMANTIC} has them")
 
@@ -83,8 +83,8 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic
 def annotate(
     sample: Sample, *, classes: Sequence[str], min_area: int, polygons: bool, panoptic: bool
 ) -> tuple[tuple[int, ...], dict[str, list[dict[str, Any]]], bytes | None, int]:
-    """(height, width) of a sample; kind of file → its annotations, or segments, without `image_id`; the PNG of the
-    segments or None; and the number of pieces too small to be objects."""
+    """(height, width) of a sample; kind of file → its annotations, or segments; the PNG of the segments or None; and
+    the number of pieces too small to be objects."""
     labels = sample.labels(len(classes))
     pieces, png = sample.objects(labels, min_area), None
     found = {INSTANCES: of_objects(pieces, polygons), SEMANTIC: of_objects(whole_classes(labels))}
@@ -108,20 +108,18 @@ def _boxes(objects: Objects) -> list[list[int]]:
 
 
 def _polygons(objects: Objects) -> list[list[list[int]]]:
-    """Each object's polygons [x, y, x, y, …], one per connected piece, along the edges of its pixels, in COCO's
-    coordinates."""
+    """Each object's polygons [x, y, x, y, …], one per connected piece, along the edges of its pixels."""
     pieces, owners = objects.pieces()
     polygons: list[list[list[int]]] = [[] for _ in objects.class_ids]
     for number, polygon in zip(owners, object_polygons(pieces), strict=True):
-        # These outlines run inside the pixels: right and lower sides are moved to the pixels' far edges, the others to
-        # the near ones.
+        # Right and lower sides are moved to the pixels' far edges, the others to the near ones.
         polygons[number].append(np.floor(polygon + 0.7).astype(int).ravel().tolist())
     return polygons
 
 
 def segments_of(labels: np.ndarray, classes: int, pieces: Objects) -> tuple[bytes, list[dict[str, Any]]]:
     """The PNG of labels (H, W) uint8, and its segments_info: the objects in `pieces`, then one crowd per class for
-    pixels in no object, then the background. classes: their number. Ignored pixels are in no segment."""
+    pixels in no object, then the background; ignored pixels are in none. classes: their number."""
     index, class_ids = pieces.index.copy(), [*pieces.class_ids]
     left = (index < 0) & (labels != native.IGNORE)
     for class_id in sorted(np.unique(labels[left]).tolist(), key=lambda number: (number == 0, number)):
