@@ -10,9 +10,8 @@
         sample.label_map                                    # (H, W) uint8: 0 background, 1 dog, 2 cat, 255 ignore
         sample.metadata["prompt"], sample.metadata["flags"]
 
-These few names are for everyday use; everything else comes from its module, such as
-`seediff.attention.generate.generate_batch` (docs/architecture.md). Names are imported when they are first used:
-`import seediff` takes a moment, torch takes seconds.
+These names are for everyday use; everything else comes from its module (docs/architecture.md). They are imported when
+they are first used: `import seediff` takes a moment, torch takes seconds.
 """
 
 from __future__ import annotations
@@ -45,48 +44,27 @@ _HOMES = {
     "train_segmenter": "train.run",
 }
 
-__all__ = [
-    "AttentionMaps",
-    "Dataset",
-    "GenerateConfig",
-    "MaskConfig",
-    "MaskPhotosConfig",
-    "Sample",
-    "SegmentPhotosConfig",
-    "UserError",
-    "capture",
-    "find_photos",
-    "generate",
-    "load_model",
-    "make_masks",
-    "mask",
-    "mask_photos",
-    "read_dataset",
-    "register_method",
-    "segment",
-    "segment_photos",
-    "train_segmenter",
-]
-
 if TYPE_CHECKING:
-    from .attention.maps import AttentionMaps
-    from .config.constants import MaskConfig
-    from .config.generate import GenerateConfig
-    from .config.photographs import MaskPhotosConfig, SegmentPhotosConfig
-    from .dataset.dataset import Dataset
-    from .dataset.sample import Sample
-    from .dataset.store import read_dataset
-    from .errors import UserError
-    from .files.photographs import find_photos
-    from .masks.make import make_masks
-    from .masks.own import register_method
-    from .models.registry import load_model
-    from .run.generate import generate
-    from .run.mask import mask_photos
-    from .run.segment import segment_photos
-    from .script.capture import capture
-    from .script.pictures import mask, segment
-    from .train.run import train_segmenter
+    from .attention.maps import AttentionMaps as AttentionMaps
+    from .config.constants import MaskConfig as MaskConfig
+    from .config.generate import GenerateConfig as GenerateConfig
+    from .config.photographs import MaskPhotosConfig as MaskPhotosConfig
+    from .config.photographs import SegmentPhotosConfig as SegmentPhotosConfig
+    from .dataset.dataset import Dataset as Dataset
+    from .dataset.sample import Sample as Sample
+    from .dataset.store import read_dataset as read_dataset
+    from .errors import UserError as UserError
+    from .files.photographs import find_photos as find_photos
+    from .masks.make import make_masks as make_masks
+    from .masks.own import register_method as register_method
+    from .models.registry import load_model as load_model
+    from .run.generate import generate as generate
+    from .run.mask import mask_photos as mask_photos
+    from .run.segment import segment_photos as segment_photos
+    from .script.capture import capture as capture
+    from .script.pictures import mask as mask
+    from .script.pictures import segment as segment
+    from .train.run import train_segmenter as train_segmenter
 
 
 def __getattr__(name: str) -> Any:

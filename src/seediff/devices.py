@@ -17,8 +17,7 @@ BF16_SWITCH = "SEEDIFF_BF16"
 
 X86_INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 """CPU features that compute in bfloat16. oneDNN also accepts plain AVX-512, where it converts back and forth:
-convolutions and their backward pass then take 2.3 to 3.8 times as long as in float32, and without AVX-512 at least 20
-times as long."""
+convolutions then take 2.3 to 3.8 times as long as in float32, and without AVX-512 at least 20 times."""
 
 
 def default_device() -> str:
@@ -46,16 +45,16 @@ def check_device(device: str) -> str:
 
 
 def default_dtype(device: str, half: str = "float16") -> str:
-    """`half`, the model's half precision, on cuda; float32 elsewhere, because mps does not fully support half precision
-    and a cpu is slower with it. If the GPU has no native bfloat16, returns float16 instead."""
+    """`half`, the model's half precision, on cuda (float16 if the GPU has no native bfloat16); float32 elsewhere: mps
+    does not fully support half precision, and a cpu is slower with it."""
     if not device.startswith("cuda"):
         return "float32"
     return "float16" if half == "bfloat16" and torch.cuda.is_available() and not has_bfloat16(device) else half
 
 
 def has_bfloat16(device: torch.device | str) -> bool:
-    """Whether a device has native bfloat16, so that mixed precision is faster than float32. Never on mps, where it was
-    not measured. Raises UserError if SEEDIFF_BF16 is neither 0 nor 1."""
+    """Whether a device has native bfloat16, so that mixed precision is faster than float32. Never on mps. Raises
+    UserError if SEEDIFF_BF16 is neither 0 nor 1."""
     if said := os.environ.get(BF16_SWITCH):
         if said not in ("0", "1"):
             raise UserError(f"{BF16_SWITCH} = {said!r} must be 0 (there is no bfloat16) or 1 (there is)")
@@ -82,12 +81,9 @@ def mixed_precision(device: torch.device | str, enabled: bool | None = None) -> 
 
 @contextmanager
 def cpu_threads(count: int | None, usual: int | None = None) -> Iterator[None]:
-    """Use `count` torch threads during the block, because the number of threads changes the last bits of sums. None: no
-    change.
-
-    The number applies to the whole process, so blocks of several threads must not overlap. usual: the number
-    afterwards; None: the number before the block. For a thread that first used torch while another thread was in such a
-    block, that is the other block's number.
+    """Use `count` torch threads in the whole process during the block, because their number changes the last bits of
+    sums. None: no change. usual: the number afterwards; None: the number before the block, which may be the one of
+    another thread's block.
     """
     if count is None:
         yield

@@ -11,8 +11,6 @@ from builders.plans import capturing, expected_of, layer_maps, plan_of
 
 from seediff.attention.photograph import capture_images, encode_images, run_noised
 from seediff.config.constants import CaptureConfig
-from seediff.errors import UserError
-from seediff.models.groups import by_kind
 from seediff.models.registry import load_model
 
 
@@ -67,15 +65,6 @@ def test_maps_are_means_of_layers_and_as_large_as_was_said(mini_model, layers):
     assert geometric - plain == sum(
         4 * columns * h * w * len(held) for (h, w), held in layers_of(mini_model, layers, "cross").items()
     )
-
-
-def test_their_names():
-    assert by_kind("up") == {"self": "up", "cross": "up"}
-    assert CaptureConfig(layers="2,1/0").layers == "1-2/0"
-    assert CaptureConfig(layers="up/up").layers == "up"
-    for wrong in ("up/", "/up", "a/b", "up/up/up", "/"):
-        with pytest.raises(UserError, match=r"^layers: .* must be all"):
-            CaptureConfig(layers=wrong)
 
 
 def test_the_geometric_mean_of_cross_attention_is_that_of_its_layers(mini_model):

@@ -17,7 +17,6 @@ from seediff.attention.photograph import (
     join_maps,
 )
 from seediff.config.constants import CaptureConfig
-from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
 from seediff.models.registry import load_model
 
@@ -114,11 +113,6 @@ def test_a_mirrored_second_look(mini_model, images):
             if kind == "self":
                 back = back.reshape(h * w, h, w)[:, :, ::-1].reshape(h * w, h * w)
             np.testing.assert_allclose(mean.numpy(), (first.double().numpy() + back) / 2, atol=1e-6)
-
-
-def test_drawn_pictures_have_no_second_look():
-    with pytest.raises(UserError, match=r"^capture\.flip: is for photographs, not for drawn pictures"):
-        GenerateConfig(("dog",), capture=CaptureConfig(flip=True))
 
 
 def test_words_of_another_text_on_the_same_queries(mini_model, images):

@@ -22,7 +22,7 @@ def random_maps(seed: int, side: int = 6) -> AttentionMaps:
     return AttentionMaps({(side, side): own}, {(side, side): cross}, (side, side), {"dog": (1,), "cat": (2, 3)})
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_agreement_is_the_plain_one(seed):
     maps = random_maps(seed)
     label_map = np.random.default_rng(seed).integers(0, 3, (6, 6)).astype(np.uint8)

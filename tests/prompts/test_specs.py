@@ -18,23 +18,17 @@ def test_one_class_an_image_takes_turns_and_meets_every_template():
     assert len({s.seed for s in specs}) == 8
 
 
-@pytest.mark.parametrize(("kinds", "per_class", "k"), [(3, 4, 2), (5, 6, 3), (4, 5, 4), (7, 3, 2), (2, 1, 2)])
+@pytest.mark.parametrize(("kinds", "per_class", "k"), [(3, 4, 2), (7, 3, 2), (2, 1, 2)])
 def test_several_classes_an_image_are_distinct_and_balanced(kinds, per_class, k):
     config = GenerateConfig(classes=tuple("abcdefg"[:kinds]), per_class=per_class, classes_per_image=k)
     specs = sample_specs(config)
     assert len(specs) == -(-kinds * per_class // k)
     assert all(len(set(s.classes)) == k for s in specs)
     counts = Counter(name for s in specs for name in s.classes)
-    exact = kinds * per_class % k == 0
-    assert all(
-        counts[name] == per_class if exact else counts[name] in (per_class, per_class + 1) for name in config.classes
-    )
-    assert specs == sample_specs(config)
+    assert set(counts.values()) <= {per_class, per_class + (kinds * per_class % k > 0)}
 
 
-@pytest.mark.parametrize(
-    ("kinds", "per_class", "turns"), [(19, 90, (1, 1, 2, 2, 3)), (3, 4, (1, 2)), (5, 6, (3, 1)), (2, 1, (1, 2))]
-)
+@pytest.mark.parametrize(("kinds", "per_class", "turns"), [(19, 90, (1, 1, 2, 2, 3)), (5, 6, (3, 1)), (2, 1, (1, 2))])
 def test_numbers_of_classes_take_turns_and_every_class_is_shown_as_often(kinds, per_class, turns):
     config = GenerateConfig(classes=tuple("abcdefghijklmnopqrs"[:kinds]), per_class=per_class, classes_per_image=turns)
     specs = sample_specs(config)
@@ -53,13 +47,8 @@ def test_seeds_are_stable_and_exact_in_json():
 
 
 def test_subclasses_take_turns_beside_the_templates():
-    config = GenerateConfig(
-        classes=("dog", "cat"),
-        per_class=8,
-        prompts=("a {class}", "one {class}"),
-        subclasses=("poodle dog", "orange dog"),
-        seed=4,
-    )
+    prompts, subclasses = ("a {class}", "one {class}"), ("poodle dog", "orange dog")
+    config = GenerateConfig(classes=("dog", "cat"), per_class=8, prompts=prompts, subclasses=subclasses, seed=4)
     specs = sample_specs(config)
     assert Counter(s.prompt for s in specs if s.classes == ("cat",)) == {"a cat": 4, "one cat": 4}
     dogs = [s.prompt for s in specs if s.classes == ("dog",)]
@@ -80,7 +69,7 @@ def test_subclasses_leave_noise_and_prompts_of_other_classes_as_they_are():
         assert replace(other, prompt=other.prompt.replace("poodle ", "")) == one
 
 
-@pytest.mark.parametrize("phrase", ["poodle", "dog and cat", "hotdog", "poodle dog ", "poodle\ndog", ""])
+@pytest.mark.parametrize("phrase", ["poodle", "dog and cat", "hotdog", "poodle\ndog", ""])
 def test_a_subclass_must_name_one_class(phrase):
     with pytest.raises(UserError, match="subclasses: "):
         GenerateConfig(classes=("dog", "cat"), subclasses=(phrase,))

@@ -39,7 +39,7 @@ def test_files(tmp_path):
     assert np.array_equal(np.asarray(Image.open(tmp_path / "new" / "dog.png")), np.asarray(heat.image()))
     heat.save(str(tmp_path / "over.png"), over=True)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "over.png")), np.asarray(heat.over()))
-    for suffix in ("mask", "psd", "xbm"):
+    for suffix in ("psd", "xbm"):
         with pytest.raises(UserError, match=rf"dog\.{suffix}: cannot be written \(.+\); use \.png or \.jpg$"):
             heat.save(tmp_path / f"dog.{suffix}")
     assert [path.name for path in tmp_path.iterdir() if path.stem == "dog"] == []

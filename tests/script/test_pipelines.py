@@ -37,14 +37,9 @@ def made(twin):
     return make
 
 
-def draw(pipe, name, **more):
-    arguments = {
-        "num_inference_steps": 2,
-        "generator": torch.Generator().manual_seed(4),
-        "output_type": "np",
-        **PIPELINES[name].call,
-    }
-    return pipe(**({"prompt": PROMPT} | arguments | more)).images
+def draw(pipe, name):
+    given = {"prompt": PROMPT, "num_inference_steps": 2, "output_type": "np", **PIPELINES[name].call}
+    return pipe(**{"generator": torch.Generator().manual_seed(4), **given}).images
 
 
 @pytest.mark.parametrize("name", PIPELINES)
@@ -66,16 +61,14 @@ def test_maps_by_the_book(made, name):
         kept = [one for one in kept if (turns.update([one.name]) or turns[one.name]) % 2 == first]
     (maps,) = seen.maps
     height, width = maps.latent_size
-    picture, text = (
-        book.columns(SimpleNamespace(pipe=pipe), height * width, [PROMPT])
-        if book.columns
-        else (slice(0, 0), slice(0, 0))
-    )
+    picture = text = slice(0, 0)
+    if book.columns:
+        picture, text = book.columns(SimpleNamespace(pipe=pipe), height * width, [PROMPT])
     expected = means(kept, 1, picture, text, first=kind.guided in ("first half", "third"))
     difference = 0.0
     for (which, positions), tensor in expected.items():
         grid = next(grid for grid in maps.cross_attention if grid[0] * grid[1] == positions)
-        found = (maps.self_attention if which == "self" else maps.cross_attention)[grid]
+        found = getattr(maps, f"{which}_attention")[grid]
         difference = max(difference, float((found.double() - tensor[0]).abs().max()))
     print(f"\n{name}: {difference:.1e}")  # with pytest -s: the figures of docs/script.md
     assert difference < 1e-5

@@ -63,11 +63,6 @@ def squares(sides: Iterable[int]) -> list[Grid]:
     return [(side, side) for side in sorted(sides, reverse=True)]
 
 
-def test_weights_depend_on_the_level_alone():
-    square = level_weights(squares((64, 32, 16)), (64, 64)).values()
-    assert list(level_weights([(64, 48), (32, 24), (16, 12)], (64, 48)).values()) == list(square)
-
-
 @pytest.mark.parametrize(
     ("sides", "weights", "expected"),
     [

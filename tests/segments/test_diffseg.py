@@ -15,7 +15,6 @@ from region_maps import region_maps
 from scipy.optimize import linear_sum_assignment
 
 from seediff.attention.maps import Grid
-from seediff.devices import cpu_threads
 from seediff.errors import UserError
 from seediff.segments.aggregate import aggregate
 from seediff.segments.diffseg import anchor_positions, diffseg, proposals, symmetric_kl
@@ -91,21 +90,6 @@ def test_equals_the_plain_reference(size: Grid, num_points: int, thresholds: tup
 def test_the_grid_of_the_original_at_any_side(latent_side: int, num_points: int, line: Sequence[int]):
     expected = [i * latent_side + j for i in line for j in line]
     assert anchor_positions((latent_side, latent_side), num_points).tolist() == expected
-
-
-@cpu_threads(1)
-def test_bytes_do_not_depend_on_threads():
-    maps = region_maps(16, seed=2)
-
-    def everything() -> tuple[torch.Tensor, ...]:
-        rows = aggregate(maps, (16, 16))
-        found = [diffseg(rows, num_points=8, kl_thresholds=(0.7,) * 3, refine=refine) for refine in (False, True)]
-        return *(label(one, (200, 150)) for one in found), *found
-
-    expected = everything()
-    torch.set_num_threads(2)
-    assert all(torch.equal(a, b) for a, b in zip(everything(), expected, strict=True))
-    assert expected[0].max() > 2
 
 
 @pytest.mark.parametrize("num_points", [1, 17])

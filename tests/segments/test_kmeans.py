@@ -10,7 +10,6 @@ from region_maps import region_maps
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import SegmentConfig
-from seediff.devices import cpu_threads
 from seediff.errors import UserError
 from seediff.segments import kmeans as module
 from seediff.segments.aggregate import aggregate
@@ -83,14 +82,6 @@ def test_an_empty_cluster_takes_the_farthest_row():
     assert labels[3] == 1
     assert len(labels.unique()) == 3
     assert centres[labels[3]] == 10
-
-
-@cpu_threads(1)
-def test_labels_do_not_depend_on_threads_or_place(rows: torch.Tensor):
-    expected, _ = kmeans(rows, 6, seed=2)
-    torch.set_num_threads(3)
-    elsewhere = torch.empty(rows.numel() + 1)[1:].view_as(rows).copy_(rows)
-    assert torch.equal(kmeans(elsewhere, 6, seed=2)[0], expected)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (8, 16)])

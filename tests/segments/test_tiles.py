@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from patience import PATIENT
 from scipy.ndimage import maximum_filter, minimum_filter
 from scipy.optimize import linear_sum_assignment
-from torch.profiler import ProfilerActivity, profile
 
 from seediff.attention.windows import Window, windows
 from seediff.devices import cpu_threads
@@ -110,70 +109,6 @@ def test_a_label_map_in_any_bands_equals_the_plain_one(
     assert (found.numpy() == plain_label(proposals, size)).all()
 
 
-def test_a_narrow_photograph_with_many_proposals_needs_little_memory():
-    """Each allocation is far below what all proposals at all rows would take: 50 MiB."""
-    proposals = torch.rand(256, 32, 32, generator=torch.Generator().manual_seed(0))
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        label(proposals, (1600, 8))
-    largest = max((event.self_cpu_memory_usage for event in seen.events() or []), default=0)
-    assert 0 < largest < 2**25
-
-
-def random_maps(count: int, seed: int, side: int = SIDE) -> torch.Tensor:
-    """(P, L, L) smooth distributions that have nothing to do with one another."""
-    coarse = torch.rand(1, count, 5, 5, generator=torch.Generator().manual_seed(seed)) ** 4
-    maps = F.interpolate(coarse, (side, side), mode="bilinear")[0] + 1e-3
-    return maps / maps.sum((1, 2), keepdim=True)
-
-
-def plain_links(windows_, maps, threshold):
-    """The pairs of two neighbouring windows that are one segment, from the definition: float64, a loop over pairs.
-
-    For windows whose overlap is a whole number of positions in both, so that the points are the positions."""
-    step = windows_[0].width // SIDE
-    shift = (windows_[1].left - windows_[0].left) // step
-    p, q = (
-        m.double().numpy()[:, :, s] for m, s in zip(maps, (slice(shift, None), slice(None, SIDE - shift)), strict=True)
-    )
-    there = [[(m.argmax(0) == i).mean() >= 0.01 for i in range(len(m))] for m in (p, q)]
-    distance = np.full((len(p), len(q)), np.inf)
-    for i, one in enumerate(p):
-        for j, other in enumerate(q):
-            if there[0][i] and there[1][j]:
-                a, b = one / one.sum(), other / other.sum()
-                distance[i, j] = ((a - b) * np.log(a / b)).sum() / 2
-    pairs = {(i, int(distance[i].argmin())) for i in range(len(p))} & {
-        (int(distance[:, j].argmin()), j) for j in range(len(q))
-    }
-    return {(i, j) for i, j in pairs if distance[i, j] < threshold}
-
-
-@settings(PATIENT, max_examples=25)
-@given(st.integers(0, 10**6), st.integers(1, 7), st.integers(1, 7), st.sampled_from([4, 8, 12]), st.floats(0.2, 3))
-def test_links_equal_the_definition(seed, first, second, shift, threshold):
-    """Where only one window is, its segments have the ids that the definition links."""
-    pixels = 2 * SIDE
-    cover = [Window(0, 0, pixels, pixels), Window(0, 2 * shift, pixels, pixels)]
-    maps = [random_maps(first, seed), random_maps(second, seed + 1)]
-    # The second window sees half of what the first sees, so that some links exist.
-    maps[1][: min(first, second), :, : SIDE - shift] = maps[0][: min(first, second), :, shift:] * (
-        1 + maps[1][:1, :, : SIDE - shift]
-    )
-    maps[1] /= maps[1].sum((1, 2), keepdim=True)
-    expected = plain_links(cover, maps, threshold)
-    found = merge_proposals(cover, maps, (pixels, pixels + 2 * shift), kl_threshold=threshold)
-    ids = []
-    for window, own, alone in zip(cover, maps, (slice(None, 2 * shift), slice(-2 * shift, None)), strict=True):
-        winner = F.interpolate(own[None], (pixels, pixels), mode="bilinear")[0].argmax(0).numpy()
-        here = found[window.slices][:, alone]
-        ids.append({i: set(here[winner[:, alone] == i]) for i in range(len(own))})
-        assert all(len(s) <= 1 for s in ids[-1].values())
-    for i, one in ids[0].items():
-        for j, other in ids[1].items():
-            if one and other:
-                assert (one == other) == ((i, j) in expected)
-
-
 def test_edges_pass_gradually_from_one_window_to_the_next():
     """Two windows that put a horizon at different heights: in the overlap it slopes from one to the other, without a
     jump.
@@ -192,12 +127,11 @@ def test_edges_pass_gradually_from_one_window_to_the_next():
 
 
 @cpu_threads(1)
-def test_bands_and_threads_change_nothing(monkeypatch):
+def test_threads_change_nothing():
     truth = known_segments(90, 200, 3)
     cover = windows(90, 200, "tile")
     maps = [seen_in(truth, window, n)[0] for n, window in enumerate(cover)]
     whole = merge_proposals(cover, maps, truth.shape, kl_threshold=0.9)
-    monkeypatch.setattr(tiles, "CHUNK", 300)
     torch.set_num_threads(2)
     np.testing.assert_array_equal(merge_proposals(cover, maps, truth.shape, kl_threshold=0.9), whole)
 

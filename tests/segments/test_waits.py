@@ -7,7 +7,6 @@ from region_maps import region_maps
 
 from seediff.segments.aggregate import aggregate
 from seediff.segments.diffseg import diffseg
-from seediff.segments.kmeans import kmeans
 from seediff.segments.tiles import label
 
 MOST = 10
@@ -36,12 +35,3 @@ def test_diffseg_and_its_label_map(rows: torch.Tensor):
     torch.testing.assert_close(device.take(found), expected, atol=0, rtol=0)
     assert torch.equal(seen, picture)
     assert device.waits <= MOST
-
-
-def test_kmeans_is_computed_on_the_cpu(rows: torch.Tensor):
-    labels, centres = kmeans(rows, 7, seed=3)
-    with Pretended() as device:
-        elsewhere = kmeans(device.put(rows), 7, seed=3)
-    assert device.waits == 1  # the rows are brought to the CPU
-    assert torch.equal(elsewhere[0], labels)
-    assert torch.equal(elsewhere[1], centres)

@@ -24,8 +24,8 @@ from ..models.families.unet import attention_layers
 
 COARSEST_SIDE = 16
 """Minimum number of positions on the features' longer side. The published program takes the encoder's last attention,
-which has 32 at 1024² pixels (Stable Diffusion at 512²: 16). The embedded model's has 8, where an object covers few
-positions: on its tuning scenes, segments at the next finer level reach a mIoU of 0.44 instead of 0.30."""
+which has 32 at 1024² pixels. The embedded model's has 8: on its tuning scenes, segments at the next finer level reach a
+mIoU of 0.44 instead of 0.30."""
 
 
 @contextmanager

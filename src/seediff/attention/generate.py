@@ -17,7 +17,7 @@ from ..errors import UserError, first_line
 from ..models.families.base import Drawing
 from ..models.registry import Model
 from ..prompts.specs import SampleSpec
-from ..prompts.tokens import check_prompt, locate_columns
+from ..prompts.tokens import locate_columns
 from .capture import capture_attention
 from .maps import AttentionMaps
 from .plan import CapturePlan
@@ -120,7 +120,7 @@ def check_drawing(
         locate_columns(model.readers, prompt, classes)
     if model.family.reads_negative(model.pipe, guidance_scale):
         try:
-            check_prompt(model.readers, negative_prompt)
+            locate_columns(model.readers, negative_prompt, ())
         except UserError as error:
             raise UserError("negative_prompt", str(error)) from error
     pipe, family = model.pipe, model.family

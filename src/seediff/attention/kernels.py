@@ -40,9 +40,8 @@ def _scores(
     scores = tl.dot(q, tl.trans(k), input_precision="ieee" if EXACT else "tf32") * scale
     if HAS_BIAS:
         seen = (rows < queries)[:, None] & (columns < keys)[None, :]
-        scores += tl.load(bias + rows[:, None] * bias_row + columns[None, :] * bias_column, mask=seen, other=0.0).to(
-            tl.float32
-        )
+        where = bias + rows[:, None] * bias_row + columns[None, :] * bias_column
+        scores += tl.load(where, mask=seen, other=0.0).to(tl.float32)
     return tl.where((columns < keys)[None, :], scores, float("-inf"))
 
 
@@ -71,9 +70,8 @@ def log_sum_exps(
             bias_column, HAS_BIAS, CHANNELS, EXACT, WIDEN,
         )  # fmt: skip
         higher = tl.maximum(highest, tl.max(scores, 1))
-        base = tl.where(
-            higher == float("-inf"), 0.0, higher
-        )  # rows whose scores are all −inf so far: −inf − (−inf) would be NaN
+        # of rows whose scores are all −inf so far, −inf − (−inf) would be NaN
+        base = tl.where(higher == float("-inf"), 0.0, higher)
         total = total * tl.exp(highest - base) + tl.sum(tl.exp(scores - base[:, None]), 1)
         highest = higher
     sums = highest + tl.log(total)

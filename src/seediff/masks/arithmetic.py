@@ -1,7 +1,7 @@
 """Arithmetic for the steps of the methods: min-max, resizing, sums in a fixed order, Otsu's threshold.
 
-Results depend on the values alone, to the last bit. BLAS's matrix–vector product rounds differently with memory
-alignment and the number of threads; the sums here have a fixed order.
+Results depend on the values alone, to the last bit: BLAS's matrix–vector product would round differently with memory
+alignment and the number of threads.
 """
 
 from __future__ import annotations
@@ -54,7 +54,6 @@ def resize(maps: torch.Tensor, size: Sequence[int], mode: Literal["bilinear", "b
 
 BLOCK = 128
 """Rows summed at a time: blocks run in parallel, and short sums round less than one long sum."""
-
 CHUNK = 2**19
 """Elements multiplied at a time (2 MiB), so that products stay in the cache."""
 
@@ -111,7 +110,7 @@ def compete(soft: torch.Tensor) -> torch.Tensor:
 
         M_c ← max_k M_k · exp(2 (z_c − max_k z_k)),   z_c = (M_c − mean M_c) / std M_c over the map
 
-    Each map is stretched by itself, so only standard deviations compare classes. A single class stays as it is.
+    Each map is stretched by itself, so only standard deviations compare classes.
     """
     spread, mean = torch.std_mean(soft, (-2, -1), correction=0, keepdim=True)
     numbers = torch.finfo(soft.dtype)

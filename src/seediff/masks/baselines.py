@@ -23,9 +23,7 @@ def cross_attention(maps: AttentionMaps, class_name: str, config: MaskConfig) ->
 
 def daam(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """DAAM (Tang et al., ACL 2023, section 2.2): `D = mean over levels of max(0, bicubic(CA_level))`, min-max.
-
-    As in castorini/daam at 09564e0 (MIT), plain probabilities are summed over steps, heads, and the layers on the way
-    down and up, so L/8 of Stable Diffusion is left out. The program clamps each head's map, not a level's mean.
+    castorini/daam at 09564e0 (MIT) clamps each head's map, not a level's mean.
     """
     steps, finest = Steps(), maps.grid(min(config.expand_levels))
     enlarged = [

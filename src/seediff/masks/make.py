@@ -53,11 +53,8 @@ def make_masks(
 
     image: (H, W, 3) uint8, for PAMR and SAM. Without these it may be None; then `size` (H, W) gives the masks' size.
     trace: also return every step's map. A pixel goes to the class with the highest soft value among those that reach
-    their threshold, to the first of equals. A class that loses its pixels to others is flagged `degenerate`, like one
-    with less than 1 % or more than 95 % of the image.
-
-    Raises UserError if the image or size is missing, for a class that is given twice or is not in the prompt, and for a
-    level that was not captured.
+    their threshold, to the first of equals. Raises UserError if the image or size is missing, for a class that is given
+    twice or is not in the prompt, and for a level that was not captured.
     """
     if not 0 < len(set(classes)) == len(classes) < IGNORE:
         raise UserError("classes", f"{', '.join(classes) or 'none'}: must be 1 to {IGNORE - 1} names, each once")
@@ -116,8 +113,7 @@ def refine(
 ) -> torch.Tensor:
     """Soft masks (C, H, W) refined along the image (H, W, 3) uint8 by PAMR and then SAM, if the configuration has them.
 
-    weights: from `pamr_weights` for the same image and configuration. Raises UserError for a SAM model that cannot be
-    used.
+    weights: from `pamr_weights` for the same image. Raises UserError for a SAM model that cannot be used.
     """
     if config.pamr:
         if weights is None:
@@ -139,8 +135,7 @@ def _threshold(values: torch.Tensor, config: MaskConfig) -> float:
 
 
 def pamr_weights(image: np.ndarray, config: MaskConfig, device: torch.device | str = "cpu") -> torch.Tensor:
-    """The similarity of each pixel to its neighbours (`pamr.affinity`), which takes most of PAMR's time and does not
-    depend on the soft masks."""
+    """The similarity of each pixel to its neighbours (`pamr.affinity`), which takes most of PAMR's time."""
     # torch refuses arrays with negative strides, as of bgr[:, :, ::-1]
     scaled = torch.tensor(np.ascontiguousarray(image), device=device).float() / 255
     return affinity(scaled.permute(2, 0, 1), _dilations(image, config), config.facts.finish.bandwidth)

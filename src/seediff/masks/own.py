@@ -33,11 +33,10 @@ OwnMethod = Callable[[AttentionMaps, str, MaskConfig], "torch.Tensor | SoftMask"
 
 
 def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any] | None = None) -> None:
-    """Make a function a mask method of this process: `MaskConfig(method=name)`.
-
-    function: an image's maps of all levels (not to be modified), a class name and the configuration → the class's soft
-    mask (h, w) in [0, 1], or a `SoftMask`. constants: what it needs instead of the defaults, as tables `mask` and
-    `capture`. Raises UserError for a name of the package's own methods, and for unknown constants.
+    """Make a function a mask method of this process, `MaskConfig(method=name)`: an image's maps of all levels (not to
+    be changed), a class name and the configuration → the class's soft mask (h, w) in [0, 1], or a `SoftMask`.
+    constants: other ones than the defaults, as tables `mask` and `capture`. Raises UserError for a name of the
+    package's own methods, and for unknown constants.
     """
     if name in METHOD_FACTS and METHOD_FACTS[name].own is None:
         raise UserError(f"method {name}", "is one of the package's", "choose another name")

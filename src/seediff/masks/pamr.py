@@ -1,8 +1,8 @@
 """PAMR, pixel-adaptive mask refinement: soft masks move to the edges of the image.
 
 The method is Araslanov and Roth's ("Single-Stage Semantic Segmentation from Image Labels", CVPR 2020; their program
-visinf/1-stage-wseg is Apache-2.0, © 2020 TU Darmstadt), whose dilated convolutions copy every neighbourhood. Here
-neighbours are shifted views, and the image's weights serve all classes. Results agree within 1e-5.
+visinf/1-stage-wseg is Apache-2.0, © 2020 TU Darmstadt). Neighbours are shifted views where the program has dilated
+convolutions. Results agree within 1e-5.
 """
 
 from __future__ import annotations
@@ -41,9 +41,7 @@ def affinity(image: torch.Tensor, dilations: Sequence[int], bandwidth: float = 0
 
     image: (3, H, W) in [0, 1]. σ_i is the unbiased deviation, per channel, of the 9·|D| samples around i: the pixel
     itself counts once per dilation. bandwidth: at least 0.05, or the weights underflow.
-
-    σ is taken from differences to the pixel itself, Σd² − (Σd)²/n: a ninth of the n samples are that pixel, with d = 0,
-    so float32 loses at most a digit, where Σx² − (Σx)²/n needs float64, which some devices lack.
+    It is taken from differences to the pixel itself, Σd² − (Σd)²/n, where Σx² − (Σx)²/n would need float64.
     """
     image = image.float().contiguous()  # a transposed (H, W, 3) would stride through every view
     samples = 9 * len(dilations)

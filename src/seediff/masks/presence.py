@@ -1,12 +1,11 @@
 """Presence: is the class in the picture? The score has two parts (docs/segments.md has what each gains).
 
 1. The cross-attention to the class's word, relative to that to words that begin the sentence and mean nothing (`a photo
-of a`): a softmax gives some to every word. The classes in a sentence share the attention of its nouns, which the score
-corrects for.
+of a`): a softmax gives some to every word.
 
 2. Attention shows where a class would be, not whether it is there. So the picture is noised, and denoised with one
-sentence per class. Where the class's word gets most attention, the right sentence has a smaller error than the others
-and than the empty sentence (as in diffusion classifiers: Li et al., ICCV 2023).
+sentence per class. Where the class's word gets most attention, the right sentence has the smallest error (as in
+diffusion classifiers: Li et al., ICCV 2023).
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ if TYPE_CHECKING:
     from ..models.registry import Model
 
 TIMESTEP = 150
-"""Timestep at which the UNet sees the noise-free latents. 50 to 250 make no difference; above, scores are worse."""
+"""Timestep at which the UNet sees the noise-free latents; 50 to 250 make no difference."""
 STRONGEST = 0.02
-"""Share of the positions that the score uses; a small object has no more."""
+"""Share of the positions that the score uses."""
 CROWDING = 0.25
 """Exponent of the number of classes in the sentence, so that one threshold fits sentences of one class and of seven."""
 FLOOR = 1e-6
-"""Attention below this counts as zero, because half precision rounds it to zero."""
+"""Attention below this counts as zero, as in half precision."""
 NOISED = (400, 600)
 """Timesteps of the noised latents in the second part."""
 LOOKED_AT = 0.05
-"""Share of the positions at which errors are compared: those where the class's word gets most attention."""
+"""Share of the positions at which errors are compared."""
 WEIGHT, LARGEST_GAIN = 4.0, 0.5
 """Weight of the error relative to attention (both as logarithms), and the largest gain that counts, in e-folds."""
 MOST_COMPARED = 20
@@ -102,8 +101,8 @@ def find_classes(
     """Presence scores of every class in images, from their latents (B, C, h, w) (`encode_images`): class → score, in
     the order of the sentences.
 
-    sentences: for each image, (prompt, the classes that it names). template: with `{class}`, for sentences with one
-    class. Costs one UNet call per sentence on the noise-free latent, then two per class and two for the empty sentence.
+    sentences: for each image, (prompt, the classes that it names). template: for sentences with one class. Costs one
+    UNet call per sentence on the noise-free latent, then two per class and two for the empty sentence.
     """
     from ..attention.photograph import capture_clean
 

@@ -1,7 +1,7 @@
 """`preset="reference"`: SeeDiff as its published program is described to work where it departs from the paper.
 
-Written from a description, without that program. Its choices about capture are defaults in config/methods.py: plain
-means, and up layers only. Its weights for single layers have no counterpart.
+Written from a description, without that program. Its choices about capture are defaults in config/methods.py; its
+weights for single layers have no counterpart.
 """
 
 from __future__ import annotations

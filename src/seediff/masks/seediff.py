@@ -24,8 +24,7 @@ def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMas
     """
     steps = Steps()
 
-    # 1. Aggregation over layers and denoising steps (eq. 5) was done at capture: `maps` holds it.
-    # 2. and 3. Seeds, and their expansion.
+    # 1. Aggregation over layers and denoising steps (eq. 5) was done at capture. 2. and 3. Seeds, and their expansion.
     if config.expansion == "none":
         cross = mean_cross_attention(maps, class_name, config.expand_levels)
         soft = steps.keep(Step("cross_attention"), *min_max(cross))
@@ -106,10 +105,8 @@ def agreement(
 ) -> dict[str, float]:
     """Class → IoU in [0, 1], to four digits, of its mask with a second one, by CA·SA (τ = 1) on the same maps; 0 for a
     class without pixels. A mask about which the two disagree is often wrong. Empty for other methods than seediff, and
-    without self-attention.
-
-    label_map: (H, W) as in `MaskResult`. Of the pixels that a class wins, its second mask has those with the highest
-    values, as many as its first mask has, so no threshold is needed.
+    without self-attention. Of the pixels that a class wins, its second mask has those with the highest values, as many
+    as its first mask in label_map (H, W) has.
     """
     if not config.has_agreement:
         return {}

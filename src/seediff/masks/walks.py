@@ -7,7 +7,7 @@ docs/methods.md has these, and what each leaves out.
 - NERVE's walk with restart (Mahatha, Dolz, Desrosiers, WACV 2026, arXiv 2511.08248; α is this project's)
 
 The programs have no licence: they were read for their constants. Levels that a model lacks are left out, and the
-weights of the others divided by their sum. N is min-max; rows of SA sum to 1. All are flagged `constant_map`.
+weights of the others divided by their sum. N is min-max; rows of SA sum to 1.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from .steps import SoftMask, Step, Steps
 
 
 def level_shares(maps: AttentionMaps, captured: Iterable[Grid], weights: Mapping[int, float]) -> dict[int, float]:
-    """A method's level weights, {level: weight}, for the levels that were captured, divided by their sum. If none of
-    them was captured: the coarsest captured level, with a weight of 1.
+    """A method's level weights, {level: weight}, for the levels that were captured, divided by their sum; if none was,
+    the coarsest captured level alone.
     """
     levels = [maps.level(grid) for grid in captured]
     there = {level: weight for level, weight in weights.items() if level in levels} or {max(levels, default=1): 1.0}
@@ -41,8 +41,7 @@ def fa_seg(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask
         CA = .15 CA_{L/8} + .7 CA_{L/4} + .15 CA_{L/2}
         M  = .1 N(SA²_{L/8} CA) + .1 N(SA²_{L/4} CA) + .5 N(SA²_{L/2} CA) + .3 N(SA²_L CA)
 
-    The authors enlarge every matrix to L; here each product is made at the side of its matrix, where CA is averaged
-    over the positions that a key stands for. M is at the finest level of self-attention, and need not reach 0 or 1.
+    The authors enlarge every matrix to L; here each product is made at the side of its matrix. M need not reach 0 or 1.
     """
     steps = Steps()
     weights = level_shares(maps, maps.self_attention, {8: 0.1, 4: 0.1, 2: 0.5, 1: 0.3})
@@ -75,7 +74,7 @@ def diffsegmenter(maps: AttentionMaps, class_name: str, config: MaskConfig) -> S
 
         M = N(SA_L · (.3 N(CA_{L/8}) + .5 N(CA_{L/4}) + .1 N(CA_{L/2}) + .1 N(CA_L)))
 
-    Its threshold is swept on the scored pictures, so β is this package's.
+    Its threshold is swept on the scored pictures; β is this package's.
     """
     steps = Steps()
     grid = maps.grid(config.self_level)
@@ -98,9 +97,8 @@ def entropy_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> So
         A  = max(0, S + λ log10(e S)), rows divided by their sums;   S: SA, each column divided by its maximum
         x ← A x, `config.tau` times, at L / self_level;   the mask is where x > (1 − x)²
 
-    A is one step of gradient descent on the entropy −Σ S log S. λ = 0.015 and 8 rounds are those for VOC (Context: 5
-    and 0.002, COCO: 10 and 0.2). x > (1 − x)² is β = (3 − √5) / 2 = 0.382. After every round the program subtracts the
-    minimum and divides by the sum; min-max is the same up to a factor.
+    A is one step of gradient descent on the entropy −Σ S log S. λ = 0.015 and 8 rounds are those for VOC. x > (1 − x)²
+    is β = (3 − √5) / 2 = 0.382. The program's normalisation after every round is min-max up to a factor.
     """
     steps = Steps()
     level = config.self_level
@@ -133,8 +131,6 @@ def restart_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> So
     self_level.
 
         P ← (1 − α) G + α SA P, `config.tau` times from P = G;   its limit is (1 − α) (I − α SA)⁻¹ G
-
-    P stays near G: it never drifts to a constant map, as SA^τ · CA does.
     """
     steps = Steps()
     level, alpha = config.self_level, 0.8

@@ -38,11 +38,10 @@ def sample_count(config: GenerateConfig) -> int:
 def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
     """The specifications of all samples: index → classes, prompt and seed.
 
-    With one class per image, classes take turns. With several, the order of classes changes from round to round, so
-    that combinations vary. Each class is in `per_class` images. If the division has a remainder, a few classes are
-    shown once more, so that every image has its full number. Templates take turns; with one class per image, each class
-    gets all of them. A class's subclasses take turns in an order that changes from round to round, so that each meets
-    different templates.
+    With one class per image, classes take turns. With several, their order changes from round to round, so that
+    combinations vary. Each class is in `per_class` images; if the division has a remainder, a few are shown once more.
+    Templates take turns; with one class per image, each class gets all of them. A class's subclasses take turns in an
+    order that changes from round to round, so that each meets different templates.
     """
     kinds = len(config.classes)
     phrases = phrase_of(config.subclasses, config.classes, config.seed)
@@ -62,9 +61,7 @@ def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
 
 def class_groups(kinds: int, sizes: Sequence[int], seed: int) -> Iterator[tuple[int, ...]]:
     """An endless series of groups of distinct positions in [0, kinds); group sizes cycle through `sizes`. A round uses
-    each position once.
-
-    Groups of one position keep the order 0, 1, 2, …; otherwise the seed gives each round another order.
+    each position once, in the order 0, 1, 2, … for groups of one, otherwise in another that the seed gives.
     """
     rounds = itertools.count()
     waiting: list[int] = []  # has no duplicates when a group begins, so a group soon finds candidates
@@ -86,8 +83,8 @@ def _round_order(kinds: int, size: int, seed: int, number: int) -> list[int]:
 
 
 def phrase_of(subclasses: Sequence[str], classes: Sequence[str], seed: int) -> dict[str, Iterator[str]]:
-    """Class → an endless series of its names in prompts: its subclasses, or the class itself if it has none. Every
-    round uses each name once; the seed gives each round another order."""
+    """Class → an endless series of its names in prompts: its subclasses, or the class itself. Every round uses each
+    name once; the seed gives each round another order."""
     return {name: _turns(phrases or (name,), name, seed) for name, phrases in by_class(subclasses, classes).items()}
 
 

@@ -86,8 +86,8 @@ class Captured:
         return every
 
     def expected(self, height: int | None = None, width: int | None = None) -> Expected | None:
-        """The expected capture of an image of height × width pixels (by default the pipeline's own size), known before
-        anything is drawn; None if the network's configuration does not say."""
+        """What an image of height × width pixels (by default the pipeline's own size) will hold; None if the network's
+        configuration does not say."""
         factor = getattr(self._pipe, "vae_scale_factor", 8)
         side = self._family.image_side(factor, self._plan.network)
         cell = self._family.pixels(factor, self._plan.network)
@@ -130,9 +130,8 @@ class Captured:
         return make_masks(shown, maps, [_name(phrase) for phrase in phrases], config, size=self._size(maps, shown))
 
     def segments(self, image: int = 0, *, picture: Picture = None, seed: int = 0, **constants: Any) -> Segments:
-        """Segments of one picture without any words, from its self-attention of all steps; the papers look once at a
-        picture without noise. constants: fields of SegmentConfig, such as method="kmeans" and k=6. picture: as in
-        `heatmap`."""
+        """Segments of one picture without any words, from its self-attention of all steps (the papers look once at a
+        picture without noise). constants: fields of SegmentConfig, such as method="kmeans" and k=6."""
         from ..attention.windows import Window
         from ..segments.make import join_windows, propose
 

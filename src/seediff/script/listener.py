@@ -6,8 +6,7 @@ result. The rows of a batch that equal it are recorded, wherever they are: in a 
 third (InstructPix2Pix), in a call of their own, or alone where guidance is skipped. If the network is given nothing of
 that result, rows are chosen by their position.
 
-In a loop of one's own, which the pipeline does not run, a run also begins when the noise level turns back: a text may
-be encoded once for several pictures.
+In a loop of one's own, which the pipeline does not run, a run also begins when the noise level turns back.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ class Encoded:
     others: Sequence[torch.Tensor] = ()
 
     def find(self, states: Sequence[torch.Tensor]) -> dict[int, int]:
-        """Row of the batch → the first row of this encoding that equals it, for rows that have one."""
+        """Row of the batch → the first row of this encoding that equals it."""
         return _find(self.rows, states)
 
 
@@ -228,11 +227,8 @@ class Listener:
         return rows
 
     def _known_by(self, fresh: Sequence[Encoded], states: Any) -> Encoded | None:
-        """The encoding with the prompt, among those before a run's first call of the network; None if the network was
-        given none of them.
-
-        Raises UserError if texts were encoded separately, and neither their place in the batch nor their order shows
-        which is the prompt.
+        """The encoding with the prompt, among those before a run's first call of the network; None if it was given none
+        of them. Raises UserError if texts were encoded apart, and nothing shows which is the prompt.
         """
         by_source = sorted(fresh, key=lambda encoded: bool(encoded.texts))  # embeddings that were given come first
         there = [encoded for encoded in by_source if encoded.find(states)]

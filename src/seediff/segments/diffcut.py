@@ -3,12 +3,11 @@ classes.
 
 The method is Couairon, Shukor, Haugeard, Cord and Thome's ("DiffCut: Catalyzing Zero-Shot Semantic Segmentation with
 Diffusion Features and Recursive Normalized Cut", NeurIPS 2024); their program, PaulCouairon/DiffCut, is MIT-licensed, ©
-2024 Paul Couairon, and its arithmetic is restated here, in float64. One eigenvector is computed where the program
-decomposes a matrix per recursion, and the scores of segments are enlarged instead of the features, which is the same.
+2024 Paul Couairon, and its arithmetic is restated here, in float64. The scores of segments are enlarged instead of the
+features, which is the same.
 
-The number of threads may change the last digits of sums, which must not decide ties: costs closer than TIE count as
-equal and the first wins, the first of the largest entries decides the eigenvector's sign, and for equal eigenvalues the
-vector is the projection of a fixed vector onto their space.
+The number of threads may change the last digits of sums, which must not decide ties: of costs, of the eigenvector's
+sign, and between vectors of equal eigenvalues.
 
 Shape letters: C channels, N = h·w positions, K segments.
 """
@@ -30,7 +29,7 @@ from ..masks.arithmetic import ROUNDING
 from .tiles import label
 
 LARGEST_SIDE = 64
-"""Maximum side of a square graph. N × N weights of 64² positions take 128 MiB, and several are held at once."""
+"""Maximum side of a square graph: N × N weights of 64² positions take 128 MiB."""
 TIE = 1e-9
 """Values this close count as equal: far above float64 rounding, far below float32 precision."""
 DENSE = 128
@@ -40,7 +39,7 @@ THRESHOLDS = 100
 REFINE_ITERATIONS, REFINE_DILATIONS = 10, (4, 8, 16, 32)
 """PAMR's dilations as in the program's evaluation: 1 2 4 8 pixels for a 128² image, here for a side of 512."""
 REFINE_PIXELS = 512 * 512
-"""Larger images are reduced to this number of pixels for PAMR."""
+"""Larger images are reduced to this for PAMR, which needs the memory of about 40 + 2 K images in float32."""
 
 
 def cut_features(features: torch.Tensor, config: SegmentConfig) -> torch.Tensor:
@@ -79,10 +78,8 @@ def affinity(directions: np.ndarray, power: float) -> np.ndarray:
 
 def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
     """The part (0..K-1, in order of appearance) of each of N positions. The graph is cut in two, and each side again,
-    while the cut's cost is below tau. If all affinities are equal, nothing is cut.
-
-    As in the program, positions that have an affinity of exactly 0 with any other take part in the first cut only;
-    later they stay with the remaining part.
+    while the cut's cost is below tau. As in the program, positions that have an affinity of exactly 0 with any other
+    take part in the first cut only; later they stay with the remaining part.
     """
     parts = np.zeros(len(affinity), np.int64)
     linked = np.asarray((affinity > 0).all(1))
@@ -123,8 +120,8 @@ def bipartition(affinity: np.ndarray) -> tuple[float, np.ndarray]:
 def second_eigenvector(affinity: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     """(N,) y with the second smallest λ of `(D − A) y = λ D y`, its largest entry positive; not normalised.
 
-    The first eigenvector is constant and has λ = 0. It is moved to the other end of the spectrum. Then the wanted
-    vector is the extreme one, and perpendicular to the constant even if the graph falls apart and several λ are 0.
+    The first eigenvector is constant and has λ = 0. It is moved to the other end of the spectrum, so that the wanted
+    one is extreme, and perpendicular to it even if the graph falls apart and several λ are 0.
     """
     roots = np.sqrt(degrees)
     normalized = affinity / roots[:, None] / roots  # its eigenvalues are 1 − λ
@@ -159,12 +156,9 @@ def by_appearance(labels: np.ndarray) -> np.ndarray:
 
 
 def refine_segments(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """Segments (H, W) with their edges aligned to those of the image (H, W, 3) uint8, as the program does for its
-    better results: PAMR of every segment's mask, the highest mask at each pixel, and a 3 × 3 median of the segment
-    numbers.
-
-    An image above REFINE_PIXELS is reduced first, as PAMR needs the memory of about 40 + 2 K images in float32.
-    Segments may disappear, so the result (int32) is renumbered in order of appearance at PAMR's size.
+    """Segments (H, W) with their edges aligned to those of the image (H, W, 3) uint8, as the program does: PAMR of each
+    segment's mask, the highest mask at each pixel, and a 3 × 3 median of the segment numbers. Segments may disappear,
+    so the result (int32) is renumbered in order of appearance at PAMR's size.
     """
     count = int(segments.max()) + 1
     if count == 1:

@@ -65,8 +65,8 @@ def anchor_positions(size: Grid, num_points: int, device: torch.device | str = "
     """Flat indexes (A,) of the anchors among the positions of L (h, w): an even, centred grid (16 points on 64: 1, 5,
     …, 61).
 
-    The longer side has num_points anchors, the shorter as many as fit at the same distance: 16 × 12 on 64 × 48. DiffSeg
-    only has the square. Raises UserError if num_points is not from 2 to the longer side.
+    The longer side has num_points anchors, the shorter as many as fit at the same distance. Raises UserError if
+    num_points is not from 2 to the longer side.
     """
     longer = max(size)
     if not 2 <= num_points <= longer:

@@ -25,8 +25,7 @@ def kmeans(
     """Labels (N,) int64 from 0 to k − 1, and centres (k, M) float64, the means of their rows; on the CPU.
 
     rows: (N, M). seed: for k-means++; not used with `initial`, the first centres (k, M). An empty cluster gets the row
-    that is farthest from its own centre; if all rows equal their centres, it stays empty. Raises UserError if k is
-    below 1 or above N.
+    that is farthest from its own centre. Raises UserError if k is below 1 or above N.
     """
     if not 1 <= k <= len(rows):
         raise UserError("k", f"{k} must be from 1 to {len(rows)}, the number of positions")

@@ -20,11 +20,10 @@ from ..masks.arithmetic import TINY
 from .diffseg import symmetric_kl
 
 CHUNK, ROWS = 2**18, 2**22
-"""Pixels per operation (1 MiB, few enough for the cache), and elements of proposals per band of rows, so that 200
-megapixels, or many proposals on a narrow photograph, need no more memory than one."""
+"""Pixels per operation (1 MiB, few enough for the cache), and elements of proposals per band of rows."""
 PRESENT = 0.01
-"""Minimum share of the overlap on which a segment is highest; smaller ones are not compared. Only the faint tail of
-their attention reaches into the overlap, and after normalisation the tails of all segments look alike."""
+"""Minimum share of the overlap on which a segment is highest; of smaller ones only the faint tail of their attention
+reaches into the overlap, and all tails look alike."""
 
 Links = Callable[[torch.Tensor, torch.Tensor], list[tuple[int, int]]]
 """From maps (P, M) and (Q, M) of two windows at the M points of their overlap to the pairs to join, at most one per
@@ -51,8 +50,7 @@ def merge_proposals(
 
     windows: from `windows.windows`: neighbours in the list are neighbours in the photograph. proposals: for each window
     (P, h, w), each a distribution over its positions. Two segments of neighbouring windows are joined if, restricted to
-    the overlap and renormalised, their symmetric KL divergence is below τ and each is the other's nearest. With τ
-    alone, everything would be joined: segments of one window are often closer to each other there.
+    the overlap and renormalised, their symmetric KL divergence is below τ and each is the other's nearest.
     """
 
     def links(p: torch.Tensor, q: torch.Tensor) -> list[tuple[int, int]]:
@@ -67,8 +65,7 @@ def merge_proposals(
 
 def merge_labels(windows: Sequence[Window], labels: Sequence[torch.Tensor], shape: tuple[int, int]) -> np.ndarray:
     """`merge_proposals` for methods with hard labels (h, w) from 0 to P − 1 per window (K-Means, DiffCut), at positions
-    or finer. Two segments are joined if their IoU in the overlap is above ½, which at most one pair can reach; one
-    position outside the other makes a divergence of hard labels as large as the floor for zeros allows.
+    or finer. Two segments are joined if their IoU in the overlap is above ½, which at most one pair can reach.
     """
 
     def links(p: torch.Tensor, q: torch.Tensor) -> list[tuple[int, int]]:
