@@ -139,7 +139,7 @@ def test_the_format_is_found_out_and_said(tmp_path, pets, capsys):
     run("import", tmp_path / "yolo", "--out", tmp_path / "both")
     note = f"note: {tmp_path / 'yolo'} also looks like annotations/*.json or *.json (COCO); --from coco reads that\n"
     assert capsys.readouterr().out.startswith(f"{tmp_path / 'yolo'} is read as yolo: data.yaml (YOLO)\n{note}")
-    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing/.batches").mkdir(parents=True)
     (tmp_path / "nothing/seediff.toml").write_text('command = "segment"')
     with pytest.raises(UserError, match=r"is not finished; the same `seediff segment` continues it"):
         run("import", tmp_path / "nothing", "--out", tmp_path / "other")

@@ -12,7 +12,7 @@ from items import item
 from PIL import Image
 
 from seediff import Dataset, Sample, UserError
-from seediff.dataset.encoding import Instances, encode_image
+from seediff.dataset.encoding import Instances
 
 CLASSES = ("cat", "dog", "cow")
 SHAPES = ((20, 30), (30, 20))
@@ -104,10 +104,3 @@ def test_a_picture_that_datasets_would_turn_stays_on_its_label_map(tmp_path):
     sample = Sample(tmp_path / "turned.jpg", np.zeros((20, 30), np.uint8), name="turned")
     (row,) = Dataset(CLASSES, [sample]).as_datasets()
     assert np.array_equal(np.asarray(row["image"]), sample.image)
-
-
-def test_a_sample_that_cannot_be_used_is_named():
-    pytest.importorskip("datasets", reason="datasets is not installed")
-    wrong = Sample(encode_image(np.zeros((4, 6, 3), np.uint8), "png"), np.full((4, 6), 4, np.uint8), name="b")
-    with pytest.raises(UserError, match="sample 'b': id 4 in its label map, but there are 3 classes"):
-        Dataset(CLASSES, [*pets(), wrong]).as_datasets()

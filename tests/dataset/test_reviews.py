@@ -67,7 +67,6 @@ def test_opened_anywhere_it_is_the_corrected_set(pets):
     ("reviewed", "names"),
     [
         ("accepted", ["000000", "000003"]),
-        ("rejected", ["000001"]),
         ("not-rejected", ["000000", "000002", "000003", "000004", "000005"]),
         ("unreviewed", ["000002", "000004", "000005"]),
         ("corrected", ["000003"]),
@@ -197,7 +196,6 @@ def test_a_mask_that_nobody_drew_is_not_a_persons(remade, tmp_path, capsys):
     "line",
     [
         "export {} --to webdataset",
-        "filter {}",
         "merge {} {}2",
         "split {} --val 0.5",
         "augment {} --add flip:100% --workers 2",

@@ -30,10 +30,8 @@ def _from(name: SourceName) -> Callable[..., Dataset]:
     def method(cls: type[Dataset], path: Path | str, **options: Any) -> Dataset:
         return cls.load(name, path, **options)
 
-    method.__name__, method.__doc__ = (
-        f"from_{name}",
-        f"`load` of {name}; options: those of `seediff.dataset.formats.{name}.read`.",
-    )
+    method.__name__ = f"from_{name}"
+    method.__doc__ = f"`load` of {name}; options: those of `seediff.dataset.formats.{name}.read`."
     return classmethod(method)  # pyright: ignore[reportReturnType]
 
 
@@ -41,10 +39,8 @@ def _as(name: FormatName) -> Callable[..., Exported]:
     def method(self: Dataset, out: Path | str, **options: Any) -> Exported:
         return self.export(name, out, **options)
 
-    method.__name__, method.__doc__ = (
-        f"as_{name}",
-        f"`export` as {name}; options: those of `seediff.dataset.formats.{name}.write`.",
-    )
+    method.__name__ = f"as_{name}"
+    method.__doc__ = f"`export` as {name}; options: those of `seediff.dataset.formats.{name}.write`."
     return method
 
 
@@ -99,13 +95,10 @@ class Dataset(Sequence[Sample]):
         the folder's run is not finished, and for a part without samples.
         """
         path = Path(path)
-        if (path / native.METADATA).is_file():
-            dataset = cls.from_native(path)
-        else:
-            name = recognise(path)
-            if "split" in import_options(name):  # a folder may have parts that rows do not name, such as VOC's trainval
-                return cls.load(name, path, split=split)
-            dataset = cls.load(name, path)
+        name = None if (path / native.METADATA).is_file() else recognise(path)
+        if name and "split" in import_options(name):  # a folder may have parts that rows do not name: VOC's trainval
+            return cls.load(name, path, split=split)
+        dataset = cls.load(name, path) if name else cls.from_native(path)
         if split is None:
             return dataset
         parts = [sample.metadata.get("split") or "train" for sample in dataset]
@@ -117,12 +110,11 @@ class Dataset(Sequence[Sample]):
     def load(cls, name: SourceName, path: Path | str, **options: Any) -> Dataset:
         """Reads a format. `Dataset.from_coco(path)` is `Dataset.load("coco", path)`, and likewise for every format.
 
-        path: the folder, or a file for formats that allow one. options: skip_missing, except for parquet, WebDataset
-        and imagefolder: leave out labels without a picture; a note gives their number; and those of the format, the
-        parameters of `read` in its module of `seediff.dataset.formats`. The dataset's `notes` list what was left out.
-        Pictures and label maps are read when they are accessed, except for parquet and WebDataset, whose bytes are kept
-        in memory. Links that lead out of the folder are not followed. Raises UserError naming the file and line that
-        cannot be used, and TypeError for an option that the format does not have.
+        path: the folder, or a file for formats that allow one. options: the parameters of `read` in the format's module
+        of `seediff.dataset.formats`, such as skip_missing: leave out labels without a picture. The dataset's `notes`
+        say what was left out. Pictures and label maps are read when they are accessed, except for parquet and
+        WebDataset, whose bytes are kept in memory. Links that lead out of the folder are not followed. Raises UserError
+        naming the file and line that cannot be used, and TypeError for an option that the format does not have.
         """
         _check_options(f"from_{name}", options, import_options(name))
         if isinstance(named := options.get("classes"), str):
@@ -138,13 +130,12 @@ class Dataset(Sequence[Sample]):
     def export(self, name: FormatName, out: Path | str, **options: Any) -> Exported:
         """Writes a format. `pets.as_coco(out)` is `pets.export("coco", out)`, and likewise for every format.
 
-        out: a folder that appears only when it is complete. options: the following, and those of the format, the
-        parameters of `write` in its module of `seediff.dataset.formats`. split, except for WebDataset: the share of
-        samples for validation, from 0 to 1, chosen by a hash of their names and `seed`; None: the `split` in their
-        metadata, or else all for training. link, except for parquet and WebDataset: hard links to pictures instead of
-        copies. workers: number of processes; the output is the same for any number, and for several a script needs the
-        usual `if __name__ == "__main__"`. Raises UserError naming a sample that cannot be used, and TypeError for an
-        option that the format does not have.
+        out: a folder that appears only when it is complete. options: the parameters of `write` in the format's module
+        of `seediff.dataset.formats`, and for most formats: split, the share of samples for validation in [0, 1], chosen
+        by a hash of their names and `seed`, or None: the `split` in their metadata, or else all for training; link,
+        hard links to pictures instead of copies; workers, the number of processes, for which a script needs the usual
+        `if __name__ == "__main__"`. Raises UserError naming a sample that cannot be used, and TypeError for an option
+        that the format does not have.
         """
         _check_options(f"as_{name}", options, export_options(name))
         return export(name, self.classes, self.samples, out, **options)
@@ -183,14 +174,12 @@ class Dataset(Sequence[Sample]):
         return self._of(samples)
 
     def merge(self, *others: Dataset) -> Dataset:
-        """This dataset and others as one. Classes are joined by name, in the order in which they first appear, so the
-        ids of this dataset stay. If two samples have the same name, all names get the folder of their dataset as a
-        prefix. `origin` in the metadata names the source of a sample."""
+        """This dataset and others as one, as `merge.merge_sets` joins their classes and names samples. `origin` in the
+        metadata names the source of a sample."""
         sets = (self, *others)
-        names = set_names([dataset.path or Path("data") for dataset in sets])
-        classes, samples, notes = merge_sets(
-            [(name, each.classes, each.samples) for name, each in zip(names, sets, strict=True)]
-        )
+        names = set_names([each.path or Path("data") for each in sets])
+        named = [(name, each.classes, each.samples) for name, each in zip(names, sets, strict=True)]
+        classes, samples, notes = merge_sets(named)
         return Dataset(classes, samples, notes=notes)
 
     def split(
@@ -200,14 +189,11 @@ class Dataset(Sequence[Sample]):
         that look alike are in the same part. The metadata name the part. Raises UserError for shares out of range, and
         for a part without samples."""
         shares = {"val": val, **({"test": test} if test is not None else {})}
+        found: dict[str, list[Sample]] = {part: [] for part in ("train", *shares)}
         parts = split_samples(self.samples, self.classes, shares, seed=seed, follow=follow)
-        named = [
-            sample.replace(metadata={**sample.metadata, "split": part})
-            for sample, part in zip(self.samples, parts, strict=True)
-        ]
-        return tuple(
-            self._of([sample for sample in named if sample.metadata["split"] == part]) for part in ("train", *shares)
-        )
+        for sample, part in zip(self.samples, parts, strict=True):
+            found[part].append(sample.replace(metadata={**sample.metadata, "split": part}))
+        return tuple(map(self._of, found.values()))
 
     def stats(self, follow: Follow = iter) -> Stats:
         """Images, pixels, areas, pieces and flags per class. Raises UserError naming a sample that cannot be read."""
@@ -245,11 +231,10 @@ class Dataset(Sequence[Sample]):
     def as_datasets(self) -> datasets.Dataset:
         """A `datasets.Dataset` of Hugging Face, with its `map`, `train_test_split` and `push_to_hub`.
 
-        Columns: `image` and `label_map`, pictures; `class_ids`, the classes in the picture, as a `ClassLabel` whose
-        names begin with the background, so that its numbers are the ids in the label map; `name`; `metadata`, the row
-        as JSON. Label maps are read and checked now, and kept in memory as PNG. Picture files are read when they are
-        accessed. For sets too large for memory, use `as_parquet`. Raises UserError naming a sample that cannot be used,
-        and if `datasets` is not installed.
+        Columns: `image` and `label_map`, pictures; `class_ids`, as a `ClassLabel` whose numbers are the ids in the
+        label map; `name`; `metadata`, the row as JSON. Label maps are read now, and kept in memory as PNG; picture
+        files when they are accessed. For sets too large for memory, use `as_parquet`. Raises UserError naming a sample
+        that cannot be used, and if `datasets` is not installed.
         """
         from .formats.parquet import hub_table
 
