@@ -28,7 +28,7 @@ from ..encoding import Instances
 from ..rows import stem_of
 from ..sample import Sample
 from ..shapes.objects import whole_classes
-from ..shapes.rle import area, check_layers, paint_box, paint_runs, polygon_runs
+from ..shapes.rle import area, paint_runs, polygon_runs
 from .drivers import Export, Source, portable
 from .label_files import PARTS, Shapes, Side, by_object, check_frame, class_of, named_colours
 
@@ -210,27 +210,26 @@ def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Source) -> t
 def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, int]) -> Instances:
     """The masks of an <image> of `shape` (H, W). Raises UserError unless its size is its picture's."""
     check_frame(picture, shape, node.where)
-    numbers, known, painted = np.zeros(shape, np.int32, order="F"), Shapes(), 0
+    known = Shapes(np.zeros(shape, np.int32, order="F"), node.where)
     for child in node.children:
         if child.tag == "box":
             box = fit(child.attributes, Box, child.where, strict=False)
-            painted += paint_box(numbers, box.xtl, box.ytl, box.xbr, box.ybr, known.number(native.IGNORE, "box"))
-            check_layers(painted, shape, node.where)
+            known.box(box.xtl, box.ytl, box.xbr, box.ybr)
     masks = [child for child in node.children if child.tag in MASKS]
     shapes = [(fit(child.attributes, Shape, child.where, strict=False), child) for child in masks]
     for one, child in sorted(shapes, key=lambda shape: shape[0].z_order):
         number = known.number(class_of(one.label, ids, child.where), one.group_id or None)
         if child.tag == "mask":
             inside = _pixels(one, shape, child.where)
-            check_layers(painted := painted + inside.size, shape, node.where)
-            numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
+            known.cover(inside.size)
+            known.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
         else:
             pairs = [pair.split(",") for pair in one.points.split(";")]
             corners = fit(pairs, list[tuple[float, float]], f"{child.where}: 'points'", strict=False)
             runs = polygon_runs([[value for corner in corners for value in corner]], shape, child.where)
-            check_layers(painted := painted + area(runs), shape, node.where)
-            paint_runs(numbers, runs, number)
-    return known.painted(numbers)
+            known.cover(area(runs))
+            paint_runs(known.numbers, runs, number)
+    return known.painted()
 
 
 def _pixels(mask: Shape, shape: tuple[int, int], where: str) -> np.ndarray:

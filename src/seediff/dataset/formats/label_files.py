@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,6 +29,8 @@ from .drivers import Source
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Name of a split in any data set, in small letters → SeeDiff's name."""
 PICTURES = (".png", ".jpg", ".jpeg")
+MOST_LAYERS = 100
+"""Maximum number of shapes over a pixel on average, because a small file can have any number."""
 Side = Annotated[int, msgspec.Meta(ge=1)]
 """The width or height of a picture, in files that state it."""
 
@@ -46,11 +49,22 @@ def named_pictures(folder: Path) -> list[tuple[str, Path]]:
 
 @dataclass
 class Shapes:
-    """The shapes of a picture, numbered from 1. class_ids: of each number; 255 for ignored. groups: (class id, group) →
-    number."""
+    """The shapes of a picture, painted one over the other. numbers: (H, W) int32, the visible shape at each pixel, from
+    1 on, 0 for none. where: the picture's name in errors. class_ids: of each number; 255 for ignored. groups: (class
+    id, group) → number. area: pixels of all shapes."""
 
+    numbers: np.ndarray
+    where: object
     class_ids: list[int] = field(default_factory=list)
     groups: dict[tuple[int, object], int] = field(default_factory=dict)
+    area: int = 0
+
+    def cover(self, area: int) -> None:
+        """Count the pixels of a shape before it is painted. Raises UserError above MOST_LAYERS."""
+        self.area += area
+        if (layers := self.area / self.numbers.size) > MOST_LAYERS:
+            problem = f"its masks cover the picture {layers:.4g} times over; at most {MOST_LAYERS} times are read"
+            raise UserError(self.where, problem)
 
     def number(self, class_id: int, group: object = None) -> int:
         """Add a shape. Shapes with the same class and group, unless it is None, share a number: they are one object."""
@@ -60,9 +74,15 @@ class Shapes:
         self.groups[class_id, group] = len(self.class_ids)
         return len(self.class_ids)
 
-    def painted(self, numbers: np.ndarray) -> Instances:
-        """The shapes with their pixels. numbers: (H, W), the visible shape at each pixel, 0 for none."""
-        return Instances(np.ascontiguousarray(numbers, np.int32), tuple(self.class_ids))
+    def box(self, left: float, top: float, right: float, bottom: float) -> None:
+        """Paint the pixels that a box touches as 255; all boxes are one shape."""
+        rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
+        inside = self.numbers[rows, max(0, math.floor(left)) : max(0, math.ceil(right))]
+        self.cover(inside.size)
+        inside[:] = self.number(native.IGNORE, "box")
+
+    def painted(self) -> Instances:
+        return Instances(np.ascontiguousarray(self.numbers, np.int32), tuple(self.class_ids))
 
 
 def class_of(label: str, ids: Mapping[str, int], where: str) -> int:

@@ -26,7 +26,7 @@ from .. import native
 from ..class_lists import find_list, number_labels
 from ..encoding import Instances
 from ..sample import Sample
-from ..shapes.rle import check_layers, check_near
+from ..shapes.rle import check_near
 from .drivers import Source, portable
 from .known import json_kind
 from .label_files import PICTURES, Shapes, check_frame, class_of, shown_size
@@ -140,13 +140,13 @@ def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
     height, width = shown_size(picture, f"{path}: its picture")
     shape = file.imageHeight or height, file.imageWidth or width
     check_frame(picture, shape, str(path))
-    canvas, known, painted = Image.new("I", (shape[1], shape[0])), Shapes(), 0
+    canvas, known = Image.new("I", (shape[1], shape[0])), Shapes(np.zeros(shape, np.int32), path)
     for number, each in enumerate(file.shapes, 1):
         if each.kind in FILLED:
             where = f"{path}: shape {number}"
-            painted += _draw(canvas, each, known.number(class_of(each.label, ids, where), each.group_id), where)
-            check_layers(painted, shape, str(path))
-    return known.painted(np.asarray(canvas))
+            known.cover(_draw(canvas, each, known.number(class_of(each.label, ids, where), each.group_id), where))
+    known.numbers = np.asarray(canvas)
+    return known.painted()
 
 
 def _draw(canvas: Image.Image, each: Shape, number: int, where: str) -> int:

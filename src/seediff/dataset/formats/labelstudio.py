@@ -34,7 +34,7 @@ from ..reviews import is_corrected
 from ..rows import check_row
 from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
-from ..shapes.rle import check_layers, fill, polygon_runs
+from ..shapes.rle import fill, polygon_runs
 from .drivers import Export, Source
 from .known import json_kind
 from .label_files import PICTURES, Own, Shapes, Side, by_object, class_of, named_colours, shown_size
@@ -277,7 +277,7 @@ def _paint(regions: Regions, picture: Path, ids: Mapping[str, int], where: str) 
     stored = picture_size(picture)
     shape = stored if stored in [result.size for _, result, _ in regions] else shown_size(picture)
     check_pixels((shape[1], shape[0]), where)
-    numbers, known, painted = np.zeros(shape, np.int32), Shapes(), 0
+    known = Shapes(np.zeros(shape, np.int32), where)
     for here, result, region in regions:
         if result.image_rotation % 360:
             turned = f"was drawn on a picture that is turned by {result.image_rotation:g}°"
@@ -296,6 +296,6 @@ def _paint(regions: Regions, picture: Path, ids: Mapping[str, int], where: str) 
         else:
             corners = np.array(region.points or [], np.float64).reshape(-1, 2) / 100 * shape[::-1]
             inside = fill(polygon_runs([corners.ravel().tolist()], shape, here), shape)
-        check_layers(painted := painted + int(inside.sum()), shape, where)
-        numbers[inside] = known.number(class_of(region.names[0], ids, here))
-    return known.painted(numbers)
+        known.cover(int(inside.sum()))
+        known.numbers[inside] = known.number(class_of(region.names[0], ids, here))
+    return known.painted()

@@ -27,7 +27,6 @@ from ..rows import check_class_list
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from ..shapes.rle import check_layers, paint_box
 from .drivers import Export, Source
 from .label_files import Shapes, shown_size
 from .yolo_data import DATA, IMAGES, LABELS, find_pictures, find_yaml, label_file, numbered_names, write_data
@@ -89,8 +88,8 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: Sequence[int], where: 
     """The objects in a label file's text, with class ids from 1: polygons filled as Ultralytics does, small ones over
     large ones, and 255 in boxes where no polygon is. shape: (H, W). classes: the numbers in the file, in the order of
     ids. where: the text's name in errors. Raises UserError naming a line that is not a polygon or box of a class."""
-    (height, width), painted = shape, 0
-    numbers, known = np.zeros((height, width), np.int32), Shapes()
+    height, width = shape
+    known = Shapes(np.zeros(shape, np.int32), where)
     polygons: list[tuple[int, int, np.ndarray]] = []
     for line, words in _lines(text):
         here, given = f"{where}, line {line}", words[1:]
@@ -108,16 +107,15 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: Sequence[int], where: 
         if len(shares) == 2:
             centre, sides = shares
             (left, top), (right, bottom) = ((centre + half) * (width, height) for half in (-sides / 2, sides / 2))
-            painted += paint_box(numbers, left, top, right, bottom, known.number(native.IGNORE, "box"))
+            known.box(left, top, right, bottom)
         else:
             area = int(fill_polygon(shares * (width, height), (height, width))[2].sum())
             polygons.append((area, classes.index(int(number)) + 1, shares))
-            painted += area
-        check_layers(painted, shape, str(where))
+            known.cover(area)
     for _, class_id, shares in sorted(polygons, key=lambda polygon: -polygon[0]):
         top, left, mask = fill_polygon(shares * (width, height), (height, width))  # filled twice, to save memory
-        numbers[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = known.number(class_id)
-    return known.painted(numbers)
+        known.numbers[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = known.number(class_id)
+    return known.painted()
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:

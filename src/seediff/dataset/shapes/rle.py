@@ -1,4 +1,4 @@
-"""Masks as COCO's run lengths, polygons as pycocotools fills them, and boxes.
+"""Masks as COCO's run lengths, and polygons as pycocotools fills them.
 
 Run lengths count the pixels outside, inside, outside … of a mask, column by column. COCO's text of them is read here,
 because pycocotools reads on behind one that ends within a number, and takes run lengths that end before the picture.
@@ -15,9 +15,6 @@ from pycocotools import mask
 
 from ...errors import UserError
 from ...files.messages import show_json
-
-MOST_LAYERS = 100
-"""Maximum number of masks over a pixel on average, because a small file can have any number."""
 
 
 def encode(numbers: np.ndarray) -> dict[int, dict[str, Any]]:
@@ -107,18 +104,3 @@ def paint_runs(labels: np.ndarray, runs: np.ndarray, value: int) -> None:
     flat, ends = labels.reshape(-1, order="F"), np.cumsum(runs).tolist()
     for begin, end in zip(ends[:-1:2], ends[1::2], strict=False):
         flat[begin:end] = value
-
-
-def paint_box(labels: np.ndarray, left: float, top: float, right: float, bottom: float, value: int) -> int:
-    """Sets the pixels of labels (H, W) that a box touches to a value, and returns their number."""
-    rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
-    inside = labels[rows, max(0, math.floor(left)) : max(0, math.ceil(right))]
-    inside[:] = value
-    return inside.size
-
-
-def check_layers(area: int, shape: tuple[int, ...], where: str) -> None:
-    """Raises UserError if masks of `area` pixels would cover a picture of `shape` more than MOST_LAYERS times."""
-    if (layers := area / math.prod(shape)) > MOST_LAYERS:
-        problem = f"its masks cover the picture {layers:.4g} times over; at most {MOST_LAYERS} times are read"
-        raise UserError(f"{where}: {problem}")

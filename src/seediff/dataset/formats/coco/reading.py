@@ -28,7 +28,7 @@ from ...class_lists import number_classes
 from ...encoding import Instances
 from ...rows import check_row, stem_of
 from ...sample import Sample
-from ...shapes.rle import area, check_layers, count_runs, paint_box, paint_runs, polygon_runs
+from ...shapes.rle import area, count_runs, paint_runs, polygon_runs
 from ..drivers import Source, portable
 from ..known import json_kind
 from ..label_files import PARTS, Shapes, Side, check_frame
@@ -252,16 +252,15 @@ def paint(
     mask of this image."""
     shape, of_image = (image.height, image.width), f"{where}, image {image.id}"
     check_frame(picture, shape, of_image)  # before an array of that size is made
-    numbers, known = np.zeros(shape, np.int32, order="F"), Shapes()
+    known = Shapes(np.zeros(shape, np.int32, order="F"), of_image)
     masks: list[tuple[bool, int, np.ndarray]] = []
-    painted = 0
     for one in annotations:
         here, given = f"{where}: annotation {one.id}", one.segmentation
         if not one.masked:
             box = one.bbox if isinstance(one.bbox, list) else []
             if len(box) == 4 and all(type(value) in (int, float) and abs(value) < 1e9 for value in box):
                 x, y, width, height = box
-                painted += paint_box(numbers, x, y, x + width, y + height, known.number(native.IGNORE, "box"))
+                known.box(x, y, x + width, y + height)
         else:
             if isinstance(given, Rle):
                 runs = count_runs(given.size, given.counts, shape, here)
@@ -269,11 +268,10 @@ def paint(
                 runs = polygon_runs(given or (), shape, here)
             crowd = bool(one.iscrowd) and not crowds_are_objects
             masks.append((not crowd, native.IGNORE if crowd else ids[one.category_id or 0], runs))
-            painted += area(runs)
-        check_layers(painted, shape, of_image)
+            known.cover(area(runs))
     for _, class_id, runs in sorted(masks, key=lambda mask: (mask[0], -area(mask[2]))):
-        paint_runs(numbers, runs, known.number(class_id))
-    return known.painted(numbers)
+        paint_runs(known.numbers, runs, known.number(class_id))
+    return known.painted()
 
 
 def paint_segments(path: Path, annotation: Annotation, ids: Mapping[int, int], *, crowds: bool = True) -> Instances:
