@@ -62,8 +62,3 @@ def test_the_threshold_comes_from_the_tuning_pictures_alone():
     assert column.beta == 0.22
     assert (column.miou, column.miou_ci95) == (1 / 4, (1 / 4, 1 / 4))  # all is dog: 0 and 1/2
     assert column.per_class == {"background": 0, "dog": 0.5}
-
-
-def test_soft_maps_are_enlarged_bilinearly_to_the_truth():
-    value, _ = strongest(torch.tensor([[[0.0, 1.0]]]), [1], (1, 4))
-    assert value[0] == pytest.approx([0, 0.25, 0.75, 1])

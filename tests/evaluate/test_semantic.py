@@ -38,14 +38,6 @@ def test_scores_of_a_set_by_hand():
     assert scores.images == {"a": pytest.approx(scores.miou)}
 
 
-def test_the_set_counts_as_a_whole_not_as_a_mean_of_images():
-    one = own(("background", "cat"))
-    big, small = np.ones((10, 10), np.uint8), np.ones((1, 1), np.uint8)
-    scores = evaluate_pairs([("big", big, big), ("small", small * 0, small)], one)
-    assert scores.per_class["cat"] == 100 / 101
-    assert scores.images == {"big": 1.0, "small": 0.0}
-
-
 def test_zero_shot_parts_and_their_harmonic_mean():
     one = PROTOCOLS["voc-zero-shot"]
     seen, unseen = one.classes.index("dog"), one.classes.index("sofa")

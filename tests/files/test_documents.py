@@ -126,11 +126,6 @@ def test_damaged_yaml_is_refused_in_a_line(tmp_path, text, said):
     assert said in str(refusal(lambda: read_yaml(path), path))
 
 
-def test_yaml_values_are_as_they_stand(tmp_path):
-    (tmp_path / "data.yaml").write_text("names: {0: dog, 1: cat}\nnc: 2")
-    assert read_yaml(tmp_path / "data.yaml") == {"names": {0: "dog", 1: "cat"}, "nc": 2}
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -10,7 +10,7 @@ from patience import PATIENT
 from PIL import Image
 
 from seediff.errors import UserError
-from seediff.files.label_maps import centre_square, find_maps, map_folder, pair, read_segment_ids, resize_nearest
+from seediff.files.label_maps import centre_square, find_maps, pair, read_segment_ids, resize_nearest
 
 
 def test_ids_of_1_8_and_16_bits(tmp_path):
@@ -45,16 +45,6 @@ def test_find_maps_below_folders_and_links(tmp_path):
     (folder / "linked").symlink_to(tmp_path / "elsewhere")
     (folder / "a" / "circle").symlink_to(folder)
     assert list(find_maps(folder)) == ["a/c", "b", "d.v2", "linked/e"]
-
-
-def test_map_folder(tmp_path):
-    assert map_folder(tmp_path) == tmp_path
-    (tmp_path / "labels").mkdir()
-    assert map_folder(tmp_path) == tmp_path / "labels"
-    with pytest.raises(UserError, match="no such folder"):
-        map_folder(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="must be a folder"):
-        map_folder(save_map(tmp_path / "file.png", [[0]]))
 
 
 def names_of(paired: dict[str, Path], folder: Path) -> dict[str, str]:

@@ -56,17 +56,3 @@ def test_text_that_is_not_utf8_names_its_line(tmp_path):
     (tmp_path / "list").write_bytes(b"one\ntwo\n\xe9t\xe9")
     with pytest.raises(UserError, match=r"list, line 3: is not UTF-8 text \(byte 0xe9\)"):
         read_text(tmp_path / "list")
-
-
-@pytest.mark.parametrize("text", ["[" * 10_000, '{"files": {"a": "b"}}'])
-def test_what_runs_leave_for_themselves_is_read_as_carefully(tmp_path, text):
-    from seediff.run.output import Place, record_path
-    from seediff.run.segment_files import read_segments
-
-    record = tmp_path / record_path(0)
-    record.parent.mkdir()
-    for path in (record, tmp_path / "segments.json"):
-        path.write_text(text)
-    assert Place(tmp_path).record(0) is None
-    with pytest.raises(UserError, match=r"segments\.json: "):
-        read_segments(tmp_path)

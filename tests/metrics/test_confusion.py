@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from seediff.metrics.confusion import Confusion
-from seediff.metrics.scores import class_iou
 
 
 def maps(seed: int, classes: int, *, ignored: float = 0.1, images: int = 3) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -48,17 +47,6 @@ def test_255_in_the_truth_is_ignored_and_in_a_prediction_wrong():
     assert (one.tp.tolist(), one.fp.tolist(), one.fn.tolist(), one.pixels) == ([1, 1], [1, 0], [1, 1], 4)
     assert confusion.iou().tolist() == [1 / 3, 1 / 2]
     assert confusion.pixel_accuracy() == 0.5
-
-
-def test_images_add_up_to_the_whole_and_take_little_room():
-    confusion = Confusion(21)
-    for predicted, truth in maps(3, 21, images=20):
-        confusion.add(predicted, truth)
-    tallies = confusion.tallies()
-    assert len(confusion) == len(tallies.pixels) == 20
-    np.testing.assert_array_equal(class_iou(tallies.tp.sum(0), tallies.fp.sum(0), tallies.fn.sum(0)), confusion.iou())
-    assert tallies.pixels.sum() == confusion.table.sum()
-    assert sum(counts.nbytes for counts, _ in confusion._tallies) == 20 * 21 * 12
 
 
 @pytest.mark.parametrize(

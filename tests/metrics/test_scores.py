@@ -34,11 +34,3 @@ def test_intervals_are_those_of_resampled_images():
         first.append(iou[0])
     for bounds, values in ((found.acc, accs), (found.miou, mious), (found.iou[0], first)):
         np.testing.assert_allclose(bounds, np.quantile(values, (0.025, 0.975)), rtol=1e-12)
-
-
-def test_classes_that_are_nowhere_and_images_without_labels():
-    empty = Tally(np.zeros(2, int), np.zeros(2, int), np.zeros(2, int), 0)
-    shown = Tally(np.array([3, 0]), np.array([0, 0]), np.array([1, 0]), 4)
-    found = bootstrap(stack([empty, shown]), draws=50)  # some draws hold nothing but the empty image
-    assert found.acc == found.miou == (0.75, 0.75)
-    np.testing.assert_array_equal(found.iou, [[0.75, 0.75], [np.nan, np.nan]])

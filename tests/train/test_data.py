@@ -71,7 +71,6 @@ def test_image_and_labels_move_together():
     ("given", "says"),
     [
         ({"items": []}, "no samples"),
-        ({"epochs": None}, "either epochs or steps"),
         ({"steps": 3}, "either epochs or steps"),
         ({"epochs": 0}, "epochs must be a number above 0"),
     ],

@@ -87,15 +87,6 @@ def test_ignored_pixels_supervise_nothing(monkeypatch):
     assert {k: v.item() for k, v in values[0].items()} == {k: v.item() for k, v in values[1].items()}
 
 
-def test_image_without_any_label_is_nothing():
-    masks, classes = outputs()
-    losses = set_losses(masks, classes, torch.full((B, SIDE, SIDE), 255), CONFIG)
-    sum(losses.values()).backward()
-    assert sum(losses.values()).item() == 0
-    assert classes.grad.abs().max() == 0
-    assert masks.grad.abs().max() == 0
-
-
 def test_right_answer_costs_nothing():
     labels = label_maps()
     masks = torch.stack([torch.where(labels == c, 20.0, -20.0) for c in range(C)], 1)

@@ -77,7 +77,6 @@ def test_the_validation_parts_of_all_datasets(native, finetune):
         ({"validation_share": 1.0}, "has no samples to train on"),
         ({"validation_share": 0.01}, "for validation"),
         ({"finetune_epochs": 2.0}, "need a second stage"),
-        ({"epochs": 1.0, "steps": 2}, "either epochs or steps"),
     ],
 )
 def test_bad_plans(native, given, says):

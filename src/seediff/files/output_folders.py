@@ -90,11 +90,11 @@ def free_bytes(out: Path) -> int:
 def check_writable(out: Path | None, file: Path | None = None) -> None:
     """Raise UserError unless an output's folder, and a file, can be written to, so that long work does not fail at the
     end. Leaves nothing behind. Files are written by renaming, which would replace a device such as /dev/null."""
-    if file and file.exists() and not file.is_file():
-        raise UserError(file, f"is {'a folder' if file.is_dir() else 'a device or a pipe'}", "name a file")
     for path, folder in ((out, out), (file, file and file.parent)):
         if path is not None and folder is not None:
             with _writing(path, "name another place"):
+                if path is file and path.exists() and not path.is_file():
+                    raise UserError(path, f"is {'a folder' if path.is_dir() else 'a device or a pipe'}", "name a file")
                 tempfile.TemporaryFile(dir=_nearest(folder)).close()
 
 
