@@ -216,23 +216,6 @@ def test_a_stroke_on_what_an_undo_takes_away_does_not_bring_it_back(page, pets):
     np.testing.assert_array_equal(shown_mask(page), before)
 
 
-def test_a_stroke_that_is_on_its_way_is_undone(page, pets):
-    open_sample(page, "000024")
-    before = labels_of(pets, "000024")
-    assert page.is_disabled("#undo")
-    held = []
-    page.route("**/labels?tool=*", lambda route: held.append(route))
-    page.keyboard.press("b")
-    page.mouse.click(*at(page, 5, 5))
-    soon(page, lambda: held != [])
-    page.keyboard.press("z")
-    held[0].continue_()
-    until(page, "() => !document.querySelector('#redo').disabled")
-    saved(page)
-    np.testing.assert_array_equal(labels_of(pets, "000024"), before)
-    np.testing.assert_array_equal(shown_mask(page), before)
-
-
 def test_killed_in_the_middle_and_opened_again(browser, tmp_path):
     folder = write_set(tmp_path / "pets", 6)
     run, client = start(folder)

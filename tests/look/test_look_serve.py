@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from look_server import Client, start, write_set
+from look_server import running, start, write_set
 from patience import PATIENCE, wait_until
 
 from seediff.cli import main
@@ -83,12 +83,18 @@ def test_killed_again_and_again_it_loses_at_most_what_was_under_way(pets):
     run.communicate()
 
 
+def test_the_address_of_all_addresses_is_also_that_of_ipv4(pets):
+    with running(pets, host="::") as (client, opened):
+        assert client.get("/api/set")["count"] == 40
+        assert opened.url == f"http://[::]:{client.port}/"
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         *((["--host", host], f"--host.* {host}.*--i-know") for host in ("0.0.0.0", "::", "192.168.0.1", "example.com")),
         (["--port", "70000"], "--port.* 70000"),
-        (["--port", "taken"], r"--port.* \d+:? cannot be used at 127\.0\.0\.1"),
+        (["--port", "taken"], r"--port.* \d+:? cannot be used at 127\.0\.0\.1 \(Address already in use\); name"),
         (["--photos", "x"], "is a dataset, which holds its pictures"),
     ],
 )
@@ -100,25 +106,6 @@ def test_what_cannot_be_is_told_in_a_line(pets, options, said, capsys):
         assert main(["look", str(pets), "--no-browser", *options]) == 2
     assert re.fullmatch(f"seediff: .*{said}.*\n", capsys.readouterr().err)
     assert not (pets / ".lock").exists()
-
-
-def test_with_i_know_the_token_is_asked_for(pets):
-    run = subprocess.Popen(
-        [sys.executable, "-m", "seediff", "look", str(pets), "--host", "0.0.0.0", "--i-know"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert run.stdout is not None
-    first, second = run.stdout.readline(), run.stdout.readline()
-    port = re.search(r"at http://0\.0\.0\.0:(\d+)/ ", first)
-    token = re.search(r"The token that is asked for: (\S+)", second)
-    assert port
-    assert token
-    client = Client(int(port[1]), token[1])
-    assert b"<form" in client.ask("GET", "/").body
-    assert "set-cookie" in client.ask("POST", "/token", f"token={token[1]}".encode()).headers
-    run.kill()
-    run.communicate()
 
 
 def test_what_strangers_send_is_not_told_to_the_terminal(pets):

@@ -27,19 +27,17 @@ class CaptureConfig:
     """Denoising steps (for photographs: timesteps) to capture: all, second-half, or a number k for every k-th."""
     layers: Annotated[Layers, Parameter(name="--capture-layers")] = "all"
     """Layers to capture: all; up or down for one side of a UNet (its middle belongs to both); last for the last layer
-    of each block on its way up; or blocks of a transformer, numbered from 0, such as 9-12 or 0,3,8-11. all/last: of
-    cross-attention all, of self-attention the last."""
+    of each block on its way up; or blocks of a transformer, such as 9-12 or 0,3,8-11. all/last: of cross-attention all,
+    of self-attention the last."""
     mean: Annotated[Literal["arithmetic", "geometric"], Parameter(name="--capture-mean")] = "arithmetic"
     """Mean over layers of cross-attention: arithmetic, or geometric, which is high only where all layers are."""
     prompt: Annotated[str | None, Parameter(name="--capture-prompt")] = None
-    """UNets: template with `{class}` whose words' cross-attention is captured, on the queries of the model's own
-    prompt, as in OVAM and FA-Seg. The model does not read it, so pictures stay the same."""
+    """UNets: template with `{class}` whose words' cross-attention is captured, as in OVAM and FA-Seg. The model does
+    not read it, so pictures stay the same."""
     flip: Annotated[bool, Parameter(name="--capture-flip")] = False
     """Photographs: also look at the photograph mirrored, and average both."""
     text_share: Literal["row", "text"] | None = None
-    """In joint attention (as in FLUX): a word's share of the whole row (picture and text), which is the default, or of
-    the text alone.
-    """
+    """In joint attention (as in FLUX): a word's share of the whole row (the default), or of the text alone."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", normal_layers(self.layers))  # one spelling for each choice
@@ -56,8 +54,7 @@ class MaskConfig:
 
     method: str = "seediff"
     """Method that makes masks from attention: seediff, ca, ca_sa, reference, fa_seg, diffsegmenter, iseg_walk,
-    nerve_walk or daam; best: the one that gave the model's best masks on scenes, with its constants; FILE.py:FUNCTION:
-    one of your own, whose file is run."""
+    nerve_walk or daam; best: the model's best on scenes; FILE.py:FUNCTION: one of your own, whose file is run."""
     alpha: Annotated[float, Meta(gt=0, le=1)] = 0.5
     """Seed threshold: positions where the map reaches this value are seeds (eq. 6, 9)."""
     beta: Annotated[Annotated[float, Meta(gt=0, lt=1)] | Literal["otsu"], WORD] = 0.3

@@ -93,9 +93,8 @@ class GenerateConfig(DatasetConfig):
     negative_prompt: str = ""
     """Negative prompt: what images should not show."""
     classes_per_image: Annotated[int | tuple[int, ...], WORD] = 1
-    """Number of different classes in each image, or several numbers that take turns, such as 1,1,2,2,3. Images in
-    all: classes × per-class ÷ this.
-    """
+    """Number of different classes in each image, or several that take turns, such as 1,1,2,2,3. Images in all: classes
+    × per-class ÷ this."""
     steps: Annotated[Count, Parameter(group=MODEL)] = 50
     """Denoising steps."""
     guidance_scale: Annotated[AtLeastZero, Parameter(group=MODEL)] = 7.5
@@ -105,7 +104,7 @@ class GenerateConfig(DatasetConfig):
     size: Annotated[Size | None, WORD, Parameter(group=MODEL)] = None
     """Size of the images in pixels: one side, or width x height such as 1024x768; by default the model's own."""
     reject: Annotated[bool, Parameter(group=KEPT)] = False
-    """Draw a sample again with other noise if its mask is flagged. Leave it out if all attempts are flagged."""
+    """Draw a sample again with other noise if its mask is flagged; leave it out if all attempts are."""
     attempts: Annotated[Count, Parameter(group=KEPT)] = 5
     """With reject: maximum number of draws per sample."""
     min_agreement: Annotated[Share | None, Parameter(group=KEPT)] = None

@@ -1,7 +1,5 @@
 """Levels of attention that a mask method reads, and the nearest that a network has. Level d has the side L / d of the
 latent's side L.
-
-`attention.plan.plan_capture` uses these rules for a run.
 """
 
 from __future__ import annotations

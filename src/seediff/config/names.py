@@ -14,7 +14,7 @@ VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
-"""The classes of Pascal VOC 2012: index i has the id i + 1 in VOC's label maps."""
+"""The classes of Pascal VOC 2012, by id from 1."""
 
 SPOKEN = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "tv monitor"}
 """VOC's run-together class names → the words that a text encoder knows."""
@@ -26,7 +26,7 @@ BACKGROUND = "background"
 """The name of id 0 in classes.txt; no class may have this name."""
 
 GROUNDS = (BACKGROUND, f"_{BACKGROUND}_", f"__{BACKGROUND}__")
-"""Names that tools give to id 0, in any case; the second is labelme's."""
+"""Names that tools give to id 0, in any case."""
 IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")
 """Names that tools give to pixels without a class, in any case. Exports write the second."""
 

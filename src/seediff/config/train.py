@@ -38,11 +38,10 @@ class TrainConfig(Settings):
     """Segmenter architecture, as implemented in transformers."""
     backbone: Annotated[str, NETWORK] = "swin-b"
     """Backbone. mask2former: r50, swin-t, swin-b or tiny; segformer: b0 (its default), b2, b5 or tiny. tiny is for
-    images of 128 pixels on a CPU, and brings its own defaults."""
+    128 pixels on a CPU, with its own defaults."""
     weights: Annotated[str, NETWORK] = "pretrained"
-    """Initial weights: pretrained (backbone only; from the hub, tiny's with the package), scratch, or a local folder or
-    hub id of a backbone or of a whole network of the same architecture, whose class head is used if the number of
-    classes agrees."""
+    """Initial weights: pretrained (backbone only), scratch, or a local folder or hub id of a backbone or of a whole
+    network of the same architecture, whose class head is used if the number of classes agrees."""
     queries: Annotated[Count, NETWORK] = 100
     """mask2former: number of masks that it proposes, at least as many as there are classes in an image. A whole network
     in weights keeps its own number."""
@@ -52,8 +51,7 @@ class TrainConfig(Settings):
     scale: Annotated[tuple[float, float], WORD, IMAGES] = (0.5, 2.0)
     """LOW,HIGH: the shorter side is CROP times a random number between these."""
     jitter: Annotated[AtLeastZero, IMAGES] = 1.0
-    """Strength of random colour changes, as in SSD: brightness (±32), contrast and saturation (×½ to 1½), hue
-    (±18°); 0 turns them off."""
+    """Strength of random changes of brightness, contrast, saturation and hue, as in SSD; 0 turns them off."""
     flip: Annotated[bool, IMAGES] = True
     """Mirror images with probability ½."""
     test_side: Annotated[Side, IMAGES] = 512
@@ -99,7 +97,7 @@ class TrainConfig(Settings):
     device: Annotated[Device | None, Parameter(group=RUN)] = None
     """Device: cuda, mps or cpu; by default the fastest available."""
     dtype: Annotated[Literal["float32", "bfloat16"] | None, Parameter(group=RUN)] = None
-    """Number format; bfloat16 is mixed precision, the default on GPUs that have it, and for tiny also on CPUs."""
+    """Number format; bfloat16 (mixed precision) is the default where the device has it, for tiny also on CPUs."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -68,10 +68,8 @@ export class Compare {
     const { one, all } = found;
     const percent = (value) => (value == null ? "" : `${(100 * value).toFixed(1)} %`), of = (scores, id) => scores.classes.find((row) => row.id === id)?.iou;
     const rows = all.classes.map(({ id, name }) => [name, percent(of(one, id)), percent(of(all, id))]);
-    $("compared-rows").replaceChildren(...[...rows, ["mean", percent(one.miou), percent(all.miou)]].map((cells) => {
-      const [name, ...ious] = cells;
-      return element("tr", {}, element("th", { scope: "row", textContent: name }), ...ious.map((text) => element("td", { textContent: text })));
-    }));
+    $("compared-rows").replaceChildren(...[...rows, ["mean", percent(one.miou), percent(all.miou)]].map(([name, ...ious]) => (
+      element("tr", {}, element("th", { scope: "row", textContent: name }), ...ious.map((text) => element("td", { textContent: text }))))));
     $("compared-shown").textContent = `${percent(one.different)} of the pixels differ; ${all.compared.toLocaleString()} samples compared${all.missing ? `, ${all.missing.toLocaleString()} not in the other set` : ""}.`;
   }
 

@@ -79,18 +79,14 @@ export class Grid {
   async fill() {
     const wanted = new Set([...this.tiles.keys()].map((place) => Math.floor(place / CHUNK)));
     const view = this.view;
-    for (const number of wanted) {
-      if (!this.chunks.has(number)) {
-        const asked = this.ask(number);
-        this.chunks.set(number, null);
-        try {
-          await asked;
-          if (view !== this.view) return;
-        } catch (error) {
-          this.chunks.delete(number);
-          this.failed(error);
-          return;
-        }
+    for (const number of [...wanted].filter((one) => !this.chunks.has(one))) {
+      this.chunks.set(number, null);
+      try {
+        await this.ask(number);
+        if (view !== this.view) return;
+      } catch (error) {
+        this.chunks.delete(number);
+        return void this.failed(error);
       }
     }
     for (const [place, tile] of this.tiles) this.write(place, tile);
@@ -172,7 +168,8 @@ export class Grid {
     const sample = this.at(place), [picture, name, more] = tile.children;
     const names = sample ? sample.classes.map((id) => this.names[id]).join(", ") : "", verdict = VERDICT[sample?.verdict] || "";
     const classes = names || (sample?.segments ? `${sample.segments} segments` : "");
-    const marks = sample ? [sample.different != null && `${Math.round(100 * sample.different)} % differ`, sample.corrected && "✎ corrected", sample.made && "new mask", sample.flags.length && `⚑ ${sample.flags.length}`, sample.confidence !== null && `${Math.round(100 * sample.confidence)} % sure`] : [];
+    const percent = (value, text) => value != null && `${Math.round(100 * value)} % ${text}`;
+    const marks = sample ? [percent(sample.different, "differ"), sample.corrected && "✎ corrected", sample.made && "new mask", sample.flags.length && `⚑ ${sample.flags.length}`, percent(sample.confidence, "sure")] : [];
     const told = [verdict, ...marks].filter(Boolean).join(" ");
     name.firstChild.textContent = sample ? sample.name : "…";
     name.lastChild.textContent = verdict;

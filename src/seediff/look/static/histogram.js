@@ -1,4 +1,4 @@
-// A histogram over two fields, from and to: dragging over its bars fills them in. It shows what they say; keyboards use the fields.
+// A histogram over two fields, from and to: dragging over its bars fills them in.
 
 export class Histogram {
   // element: its bars go in. low, high: the fields. scale: of the fields, times the values'. bounds: of the values.

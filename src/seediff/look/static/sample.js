@@ -47,9 +47,8 @@ export class SampleView {
   build() {
     fillTools($("tools"), (tool) => this.choose(tool));
     this.classes = new Classes(this.set.classes, this.page.css, () => $("stage").focus({ preventScroll: true }));
-    const click = (id, action) => $(id).addEventListener("click", action);
-    for (const action of ["accept", "reject", "reset", "undo", "redo"]) click(action, () => this.judge(action));
-    click("original", () => this.judge("original"));
+    const click = (id, action) => $(id).addEventListener("click", action), judged = ["accept", "reject", "reset", "undo", "redo", "original"];
+    for (const action of judged) click(action, () => this.judge(action));
     click("relabel-button", () => this.judge("relabel", { old: Number($("old-class").value), new: Number($("new-class").value) }));
     click("coarser-button", () => this.segments.fetch(-1));
     click("finer-button", () => this.segments.fetch(1));
@@ -62,7 +61,7 @@ export class SampleView {
     $("outlined").addEventListener("change", () => { this.stage.outlined = $("outlined").checked; this.stage.drawEdges(); });
     const closed = !this.set.editable || this.set.readOnly;
     for (const part of document.querySelectorAll(":is(#correct, #repair) :is(input, select, button), #tools input")) part.disabled = closed && part.value !== "look";
-    if (this.set.readOnly) for (const id of ["accept", "reject", "reset", "undo", "redo", "original"]) $(id).disabled = true;
+    if (this.set.readOnly) for (const id of judged) $(id).disabled = true;
     this.choose("look");
     this.fade();
   }
@@ -114,12 +113,8 @@ export class SampleView {
     this.prefetched.clear();
     if (turn !== this.turn) return;
     const [about, photo, labels] = loaded;
-    this.about = about;
-    this.state = about;
-    this.labels = labels.values;
-    this.height = labels.height;
-    this.width = labels.width;
-    this.shownLabels = null;
+    const { values, height, width } = labels;
+    Object.assign(this, { about, state: about, labels: values, height, width, shownLabels: null });
     this.stage.setPicture(photo, labels.height, labels.width);
     this.draw();
     this.tell();
@@ -179,15 +174,12 @@ export class SampleView {
     $("sample-state").className = state.verdict || "";
     $("accept").setAttribute("aria-pressed", state.verdict === "accepted");
     $("reject").setAttribute("aria-pressed", state.verdict === "rejected");
-    $("undo").disabled = !state.undo || Boolean(this.set.readOnly);
-    $("redo").disabled = !state.redo || Boolean(this.set.readOnly);
-    $("original").disabled = state.original || Boolean(this.set.readOnly);
+    for (const [id, can] of [["undo", state.undo], ["redo", state.redo], ["original", !state.original]]) $(id).disabled = !can || Boolean(this.set.readOnly);
     this.classes.tell(state.area);
     const facts = [["size", `${this.width} × ${this.height}`]];
     for (const flag of state.flags) facts.push(["flag", about.why?.[flag] ? `${flag}: ${about.why[flag]}` : flag]);
-    for (const [name, value] of Object.entries(about.about)) {
-      facts.push([name, typeof value === "object" ? Object.entries(value).map(([k, v]) => `${k} ${v}`).join(", ") : String(value)]);
-    }
+    const shown = (value) => (typeof value === "object" ? Object.entries(value).map((pair) => pair.join(" ")).join(", ") : String(value));
+    for (const [name, value] of Object.entries(about.about)) facts.push([name, shown(value)]);
     $("facts").replaceChildren(...facts.flatMap(([name, value]) => {
       const text = element("dd", { textContent: value });
       long(text);
@@ -346,27 +338,20 @@ export class SampleView {
     const tool = !event.shiftKey && TOOLS.find(([, letter]) => letter.toLowerCase() === key);
     const actions = { a: "accept", x: "reject", r: "reset", z: "undo", y: "redo" };
     const waits = key === "z" && !this.set.readOnly && this.changes.of(this.base.number); // what is to be undone is still on its way
+    const fade = (by) => this.fade(event.shiftKey ? "heat-opacity" : "opacity", by), finer = (by) => { if (this.tool === "segment") this.segments.fetch(by); };
+    const others = {
+      c: () => this.classes.search(), i: () => this.classes.choose(IGNORED),
+      "[": () => this.sized(-1), "]": () => this.sized(1), ",": () => finer(-1), ".": () => finer(1), n: () => fade(-10), m: () => fade(10),
+      o: () => { $("mask").hidden = !$("mask").hidden; }, t: () => $("outlined").click(), h: () => $("by-object").click(),
+      v: () => this.clean(), d: () => this.compare.next(), w: () => this.page.why.nextWord(), u: () => this.page.why.apply(),
+      "+": () => this.stage.zoomBy(1.5), "-": () => this.stage.zoomBy(1 / 1.5), "=": () => this.stage.zoomBy(0),
+    };
     if (key in actions) { if (waits || !$(actions[key]).disabled) this.judge(actions[key]); }
     else if (tool) this.choose(tool[0]);
-    else if (key === "c") this.classes.search();
-    else if (key === "i") this.classes.choose(IGNORED);
+    else if (key in others) others[key]();
     else if (/^\d$/.test(key)) { if (Number(key) <= this.set.classes.length) this.classes.choose(Number(key)); }
-    else if (key === "[" || key === "]") this.sized(key === "[" ? -1 : 1);
-    else if (key === "," || key === ".") { if (this.tool === "segment") this.segments.fetch(key === "," ? -1 : 1); }
-    else if (key === "o") { $("mask").hidden = !$("mask").hidden; }
-    else if (key === "t") $("outlined").click();
-    else if (key === "h") $("by-object").click();
-    else if (key === "n" || key === "m") this.fade(event.shiftKey ? "heat-opacity" : "opacity", key === "n" ? -10 : 10);
-    else if (key === "v") this.clean();
-    else if (key === "d") this.compare.next();
-    else if (key === "w") this.page.why.nextWord();
-    else if (key === "u") this.page.why.apply();
-    else if (key === "+") this.stage.zoomBy(1.5);
-    else if (key === "-") this.stage.zoomBy(1 / 1.5);
-    else if (key === "=") this.stage.zoomBy(0);
     else if (key === "Enter" && this.stage.points?.length) this.closePolygon();
-    else if (key === "Enter") return this.segments.accept();
-    else return false;
+    else return key === "Enter" && this.segments.accept();
     return true;
   }
 }

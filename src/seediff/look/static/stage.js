@@ -103,11 +103,8 @@ export class Stage {
     const step = event.shiftKey ? 1 : Math.max(1, Math.round(this.width / 48));
     const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
     if (event.key in moves) {
-      this.cross = [this.cross[0] + moves[event.key][0], this.cross[1] + moves[event.key][1]];
-      this.cross = [Math.max(0, Math.min(this.width - 1, this.cross[0])), Math.max(0, Math.min(this.height - 1, this.cross[1]))];
+      this.moveCross(this.cross[0] + moves[event.key][0], this.cross[1] + moves[event.key][1]);
       this.keepCross();
-      this.say();
-      this.drawLines();
       this.handlers.hover(this.cross[0] + 0.5, this.cross[1] + 0.5, event);
     } else if (event.key === " ") {
       this.space ||= "pressed"; // the tool is used when it is let go, unless the picture was dragged meanwhile
@@ -129,14 +126,11 @@ export class Stage {
     return [(event.clientX - box.left - this.stage.clientLeft - this.left) / this.scale, (event.clientY - box.top - this.stage.clientTop - this.top) / this.scale];
   }
 
-  place(event) {
-    const [x, y] = this.at(event);
-    this.cross = [Math.max(0, Math.min(this.width - 1, Math.floor(x))), Math.max(0, Math.min(this.height - 1, Math.floor(y)))];
-    this.say();
-    this.drawLines();
-  }
+  place(event) { this.moveCross(...this.at(event).map(Math.floor)); }
 
-  say() {
+  moveCross(x, y) {
+    this.cross = [Math.max(0, Math.min(this.width - 1, x)), Math.max(0, Math.min(this.height - 1, y))];
+    this.drawLines();
     this.pixel.textContent = `${this.cross[0]}, ${this.cross[1]}${this.told ? `: ${this.told(...this.cross)}` : ""}`;
   }
 
@@ -241,10 +235,7 @@ export class Stage {
     this.heat.hidden = !map;
     if (!map) return;
     paintHeat(this.heat, map, colours);
-    this.heat.style.left = `${(part[1] / this.width) * 100}%`;
-    this.heat.style.top = `${(part[0] / this.height) * 100}%`;
-    this.heat.style.width = `${(part[3] / this.width) * 100}%`;
-    this.heat.style.height = `${(part[2] / this.height) * 100}%`;
+    ["top", "left", "height", "width"].forEach((side, i) => { this.heat.style[side] = `${(part[i] / (i % 2 ? this.width : this.height)) * 100}%`; });
   }
 
   drawLines() {
