@@ -66,7 +66,7 @@ class Settings:
 
     def flat(self) -> dict[str, Any]:
         """Flat name → value."""
-        return flatten(self.values())
+        return flatten(self.values(), type(self))
 
     def source(self, name: str) -> str:
         """The source of a value, by its flat name: "given", "mini's preset", "default" …"""
@@ -192,7 +192,8 @@ def defaults(kind: type) -> dict[str, Any]:
         for f in fields(kind)
         if f.compare
     }
-    return flatten({name: asdict(value) if name in tables_of(kind) else value for name, value in plain.items()})
+    tables = {name: asdict(value) if name in tables_of(kind) else value for name, value in plain.items()}
+    return flatten(tables, kind)
 
 
 def differences(old: Settings, new: Settings) -> list[str]:

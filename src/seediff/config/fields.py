@@ -142,12 +142,12 @@ def tables_of(kind: type) -> dict[str, type]:
     return {name: hint for name, hint in plain.items() if isinstance(hint, type) and is_dataclass(hint)}
 
 
-def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of a configuration by flat names: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}. A
-    table of tables is one value."""
+def flatten(table: Mapping[str, Any], kind: type | None = None) -> dict[str, Any]:
+    """Values of a configuration by flat names: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}.
+    kind: the configuration, if it has other fields that are mappings."""
     flat: dict[str, Any] = {}
     for name, value in table.items():
-        inner = isinstance(value, Mapping) and not any(isinstance(one, Mapping) for one in value.values())
+        inner = isinstance(value, Mapping) and (kind is None or name in tables_of(kind))
         flat |= {f"{name}.{key}": one for key, one in value.items()} if inner else {name: value}
     return flat
 

@@ -119,7 +119,7 @@ def read_file(path: Path, kind: type[Settings]) -> ConfigFile:
         table["classes"] = list(split_classes(classes))
     if isinstance(table.get("prompts"), str):
         table["prompts"] = [table["prompts"]]
-    return ConfigFile(path, flatten(check_table(kind, table, str(path))), sources)
+    return ConfigFile(path, flatten(check_table(kind, table, str(path)), kind), sources)
 
 
 def configure(
@@ -131,7 +131,7 @@ def configure(
     a configuration file, or one of `seediff tune`. preset: one of the command's presets ("model", or the constants to
     use instead of the model's), or a file of `seediff tune`.
     """
-    line, tuned, whole = flatten(line), None, False
+    line, tuned, whole = flatten(line, kind), None, False
     if file is not None and kind.command in THRESHOLDS and is_tuned(file):
         if preset not in kind.presets:
             problem = f"{preset}: --config {file} is a file of `seediff tune` as well"
