@@ -7,9 +7,9 @@ denoising steps.
     maps = recorder.maps([{"dog": (5,)}], ["a photo of a dog"])[0]
 
 The network's own attention processors still compute its output, so an image is bit-identical to one made without
-capture. Forward hooks read each layer's queries and keys. When the layer is done, capture computes its probabilities a
-second time, in blocks that fit the cache, for the text-conditional half of the batch only, and adds their mean over
-heads to the running map of that resolution. The cost is one more QKᵀ and softmax for the captured half.
+capture. Forward hooks read each layer's queries and keys. When the layer is done, capture computes the probabilities of
+the text-conditional half of the batch a second time, and adds their mean over heads to the running map of that
+resolution.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`add_probabilities` on a GPU: scores are recomputed in tiles and never stored (`kernels.py`).
 
-Queries and keys are read three times (for normalised maps) or twice: for the log-sum-exps, the maxima, and the maps.
-At batch 1 a GPU waits for the host, so each call starts as few operations as it can.
+Queries and keys are read for the log-sum-exps, for normalised maps the maxima, and the maps. At batch 1 a GPU waits for
+the host, so each call starts as few operations as it can.
 """
 
 from __future__ import annotations
@@ -44,8 +44,7 @@ SWITCH = "SEEDIFF_FUSED"
 
 def choose_blocks(width: int, itemsize: int, shared: int) -> Blocks:
     """The tile for heads with `width` channels (a power of two) of `itemsize` bytes each, on a device with `shared`
-    bytes of memory per block. float32 products use no tensor cores, and tiles larger than 64 × 64 would spill
-    registers.
+    bytes of memory per block. float32 uses no tensor cores: tiles larger than 64 × 64 would spill registers.
     """
     for tile in TILES:
         needed = (tile.rows + STAGES * tile.columns) * width * itemsize

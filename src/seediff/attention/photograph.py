@@ -203,9 +203,8 @@ def capture_clean(
     timestep: int,
     kind: Kind,
 ) -> list[AttentionMaps]:
-    """One kind of attention from `run_clean`: plain means over heads and layers. Rows of self-attention are
-    probabilities that sum to 1; in joint attention the softmax is over the picture's columns alone. Rows of
-    cross-attention sum to 1 if the layer only attends to text. classes: those that each prompt names; None: none.
+    """One kind of attention from `run_clean`: plain means over heads and layers. Rows of self-attention sum to 1; in
+    joint attention the softmax is over the picture's columns alone. classes: those that each prompt names; None: none.
     """
     texts = [""] * len(latents) if prompts is None else list(prompts)
     names = [()] * len(latents) if classes is None else classes

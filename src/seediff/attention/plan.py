@@ -68,8 +68,8 @@ def plan_capture(
     mask: the masks that will be made; their method decides what is read. reads: instead of that; without either,
     everything is captured. alone: beside what `capture.text_share` asks for.
 
-    Raises UserError for layers and levels that the network lacks, for a method that needs attention which these layers
-    or this family do not have, and for `capture.prompt` without a UNet.
+    Raises UserError for layers and levels that the network lacks, for a method that needs attention which these do not
+    have, and for `capture.prompt` without a UNet.
     """
     # 1. Whose words
     if capture.prompt is not None and family.network != "unet":

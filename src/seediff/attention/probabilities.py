@@ -19,8 +19,8 @@ class Part(NamedTuple):
     """Some columns of one softmax, and the running map to which they are added.
 
     total: (B, N, width) float32. columns: which of the T columns. per_column: whether to divide by each column's
-    maximum instead of the whole map's. In cross-attention the maximum over all tokens would always be the start
-    token's, and would flatten the other columns. alone: whether the softmax is over these columns only.
+    maximum instead of the whole map's, which in cross-attention would always be the start token's. alone: whether the
+    softmax is over these columns only.
     """
 
     total: torch.Tensor

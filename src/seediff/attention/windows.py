@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..models.registry import Model
 
 MAX_WINDOWS = 64
-"""Maximum number of squares per photograph. A photograph with more is a narrow strip, probably by mistake."""
+"""Maximum number of squares per photograph; one with more is a narrow strip, probably by mistake."""
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ def min_max(values: torch.Tensor) -> tuple[torch.Tensor, tuple[str, ...]]:
 
 
 def resize(maps: torch.Tensor, size: Sequence[int], mode: Literal["bilinear", "bicubic"] = "bilinear") -> torch.Tensor:
-    """Maps (…, h, w) at another size (height, width), align_corners=False (eq. 8). A side that is reduced is averaged,
-    because bilinear interpolation would skip positions. Bicubic results may slightly leave [0, 1].
+    """Maps (…, h, w) at another size (height, width), align_corners=False (eq. 8). A side that is reduced is averaged.
+    Bicubic results may slightly leave [0, 1].
     """
     before, after = tuple(maps.shape[-2:]), tuple(size)
     if before == after:
@@ -53,7 +53,7 @@ def resize(maps: torch.Tensor, size: Sequence[int], mode: Literal["bilinear", "b
 
 
 BLOCK = 128
-"""Rows summed at a time: blocks run in parallel, and short sums round less than one long sum."""
+"""Rows summed at a time: short sums round less than one long sum."""
 CHUNK = 2**19
 """Elements multiplied at a time (2 MiB), so that products stay in the cache."""
 
@@ -77,8 +77,8 @@ BINS = 256
 
 
 def otsu(values: torch.Tensor) -> float:
-    """The value t at which `values < t` and `values ≥ t` differ most (largest variance between the two classes), from a
-    histogram of 256 bins; the middle one of several equally good edges. A constant map returns its own value.
+    """Otsu's threshold: the value t with the largest variance between `values < t` and `values ≥ t`, by a histogram of
+    256 bins; the middle one of equally good edges. A constant map returns its own value.
     """
     samples = values.detach().cpu().double().numpy().ravel()  # to the CPU first, because not every device has float64
     low, high = samples.min(), samples.max()
@@ -101,7 +101,7 @@ def mean_cross_attention(maps: AttentionMaps, class_name: str, levels: Sequence[
 
 
 SHARPNESS = 2.0
-"""How fast a class's value decays, per standard deviation by which another stands out more; 1 to 4 gave equal masks."""
+"""How fast a class's value decays, per standard deviation by which another stands out more."""
 
 
 def compete(soft: torch.Tensor) -> torch.Tensor:

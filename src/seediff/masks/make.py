@@ -27,9 +27,8 @@ IGNORE = 255
 class MaskResult:
     """Masks of one image.
 
-    label_map: (H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore. soft: (C, H, W) float32 in [0, 1], the
-    values before the threshold. flags: problems, such as `no_seeds:dog`. trace: class → step → map. agreement: class →
-    `seediff.agreement`.
+    label_map: (H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore. soft: (C, H, W) float32 in [0, 1]. flags:
+    problems, such as `no_seeds:dog`. trace: class → step → map. agreement: class → `seediff.agreement`.
     """
 
     label_map: np.ndarray
@@ -87,7 +86,7 @@ def make_masks(
 
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """The soft mask of one class by `config.method`. Raises UserError for a class that is not in the prompt, a level
-    that was not captured, and maps that were divided by their maxima where the method needs plain means.
+    that was not captured, and normalised maps where the method needs plain means.
     """
     module, name = config.facts.function.split(".")
     fix = f"use maps of this method, as of capture(pipe, keep='{config.method}')"
@@ -146,9 +145,8 @@ def _dilations(image: np.ndarray, config: MaskConfig) -> Sequence[int]:
 
 
 def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | None = None) -> torch.Tensor:
-    """Label map (H, W) uint8 of soft masks (C, H, W): 0 background, i + 1 class i, 255 inside `ignore_band`; the
-    highest class that reaches its threshold, the first of equals. size: enlarge to (H, W), class by class to save
-    memory.
+    """Label map (H, W) uint8 of soft masks (C, H, W), as in `MaskResult`, 255 inside `ignore_band`. size: enlarge to
+    (H, W), class by class to save memory.
     """
     low = config.ignore_band[0] if config.ignore_band else None
     best = soft.new_full(tuple(size or soft.shape[1:]), -1)

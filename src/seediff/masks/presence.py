@@ -28,7 +28,7 @@ TIMESTEP = 150
 STRONGEST = 0.02
 """Share of the positions that the score uses."""
 CROWDING = 0.25
-"""Exponent of the number of classes in the sentence, so that one threshold fits sentences of one class and of seven."""
+"""Exponent of the number of classes in the sentence, so that one threshold fits one class and seven."""
 FLOOR = 1e-6
 """Attention below this counts as zero, as in half precision."""
 NOISED = (400, 600)
@@ -36,18 +36,15 @@ NOISED = (400, 600)
 LOOKED_AT = 0.05
 """Share of the positions at which errors are compared."""
 WEIGHT, LARGEST_GAIN = 4.0, 0.5
-"""Weight of the error relative to attention (both as logarithms), and the largest gain that counts, in e-folds."""
+"""Weight of the error relative to attention, and the largest gain that counts, both as logarithms."""
 MOST_COMPARED = 20
 """Maximum number of classes that the second part compares; those with less attention get no gain."""
 
 
 def presence(maps: AttentionMaps, class_name: str, gain: float = 0.0) -> float:
     """How clearly a picture shows a class, in (0, 1): r / (1 + r), so ½ means as much attention as a word without
-    meaning gets.
-
-    r is `exp(log_ratio)`, averaged (as a logarithm) over the strongest 2 % of positions, times n^¼ in a sentence of n
-    classes, times e^(4 gain). maps: for one sentence, plain means of probabilities (`normalized=False`). gain: the
-    class's, from `gains`.
+    meaning gets. r is `exp(log_ratio)`, averaged (as a logarithm) over the strongest 2 % of positions, times n^¼ in a
+    sentence of n classes, times e^(4 gain). maps: for one sentence. gain: the class's, from `gains`.
     """
     ratio = log_ratio(maps, class_name).flatten()
     strongest = ratio.topk(max(1, round(STRONGEST * len(ratio)))).values.mean()
@@ -56,10 +53,8 @@ def presence(maps: AttentionMaps, class_name: str, gain: float = 0.0) -> float:
 
 def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]) -> dict[str, float]:
     """For each class in `ratios`: how much smaller the error is with its sentence than with the best other sentence, in
-    e-folds, where its word gets most attention; clipped to ±LARGEST_GAIN.
-
-    errors: sentence → (K, h, w) at L, for the classes and for the empty sentence (""); their logarithms are averaged
-    over timesteps. ratios: class → (h, w), its `log_ratio`.
+    e-folds, where its word gets most attention; clipped to ±LARGEST_GAIN. errors: sentence → (K, h, w) at L, for the
+    classes and for the empty sentence (""). ratios: class → (h, w), its `log_ratio`.
     """
     by_class = {}
     for name, ratio in ratios.items():
@@ -98,8 +93,8 @@ def find_classes(
     *,
     template: str = DEFAULT_PROMPTS[0],
 ) -> list[dict[str, float]]:
-    """Presence scores of every class in images, from their latents (B, C, h, w) (`encode_images`): class → score, in
-    the order of the sentences.
+    """Presence scores of every class in images, from their latents (B, C, h, w): class → score, in the order of the
+    sentences.
 
     sentences: for each image, (prompt, the classes that it names). template: for sentences with one class. Costs one
     UNet call per sentence on the noise-free latent, then two per class and two for the empty sentence.

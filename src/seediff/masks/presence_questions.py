@@ -17,7 +17,7 @@ THRESHOLDS = np.round(np.arange(0.5, 1.0, 0.005), 3)
 
 def questions(shown: Sequence[str], known: Sequence[str], index: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
     """The questions (group, classes) for picture `index`: its classes and index % 4 others; one of its classes; one
-    other; many. Those that a picture with no class or all classes makes impossible are left out.
+    other; many; those that are possible.
     """
     rng = np.random.default_rng((seed, index))
     others = [str(name) for name in rng.permutation([name for name in known if name not in shown])]
@@ -33,8 +33,8 @@ def questions(shown: Sequence[str], known: Sequence[str], index: int, seed: int)
 
 
 def best_threshold(group: np.ndarray, present: np.ndarray, score: np.ndarray) -> float:
-    """The threshold with the highest balanced accuracy, averaged over the groups; the lowest if several are equal. For
-    n questions about a class (n,): the kind of question, whether the class is there, and its score.
+    """The threshold with the highest balanced accuracy, averaged over the groups; the lowest of equals. For n questions
+    (n,): the kind, whether the class is there, and its score.
     """
     kinds = [(group == one) & (present == there) for one in np.unique(group) for there in (True, False)]
 

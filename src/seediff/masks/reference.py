@@ -47,9 +47,8 @@ def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
 
 
 def similarity(self_attention: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
-    """`Σ_{i ∈ S} cos(SA_i, SA_s)` for every position s, (h, w), from self-attention (N, N) and seeds (h, w) bool.
-
-    With U the rows at unit length, this is U (Uᵀ 1_S): two matrix–vector products instead of a loop over seeds.
+    """`Σ_{i ∈ S} cos(SA_i, SA_s)` for every position s, (h, w), from self-attention (N, N) and seeds (h, w): with U the
+    rows at unit length, U (Uᵀ 1_S).
     """
     lengths = torch.linalg.vector_norm(self_attention, dim=1).clamp_min(TINY)
     rows = seeds.flatten().nonzero().squeeze(1)

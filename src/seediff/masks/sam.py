@@ -1,7 +1,7 @@
 """Outlines by a segment-anything model (SAM or SAM 2), prompted by soft masks.
 
 Each connected piece of a class's mask is a prompt: its box, its highest position, and the soft mask itself. If SAM's
-mask overlaps the piece enough, it replaces the piece; otherwise the soft mask stays as it is. Nothing is random.
+mask overlaps the piece enough, it replaces the piece. Nothing is random.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def load_sam(name: str) -> Any:
 
 @torch.no_grad()
 def refine_by_sam(image: np.ndarray, soft: torch.Tensor, name: str, thresholds: Sequence[float]) -> torch.Tensor:
-    """Soft masks (C, H, W) in which every piece that SAM agrees with has SAM's outline. image: (H, W, 3) uint8.
-    thresholds: for each class, the lowest value of its pixels, which the new values inside reach."""
+    """Soft masks (C, H, W) in which every piece that SAM agrees with has SAM's outline. thresholds: for each class, the
+    lowest value of its pixels, which the new values inside reach."""
     answer = see(load_sam(name).to(soft.device), image)
     winners, refined = soft.argmax(0), soft.clone()
     for index, (values, value) in enumerate(zip(soft, thresholds, strict=True)):

@@ -68,8 +68,8 @@ def _parallel(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: S
 
 
 def find_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """`S = {(i, j) | M[i, j] ≥ α}` (eq. 6, 9) of soft (h, w) in [0, 1], as bool (h, w), and its flags. If nothing
-    reaches α, the seed is the highest position (the first of equals), flagged `no_seeds`.
+    """`S = {(i, j) | M[i, j] ≥ α}` (eq. 6, 9) of soft (h, w), as bool, and its flags. If nothing reaches α, the seed is
+    the highest position (the first of equals), flagged `no_seeds`.
     """
     seeds = soft >= alpha
     if seeds.any():
@@ -79,18 +79,13 @@ def find_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tuple[st
 
 
 def expand(self_attention: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
-    """`M'[·] = 1/|S| Σ_{i ∈ S} SA[i, ·]` (eq. 7): the mean of the seeds' rows, (h, w).
-
-    self_attention: (N, N) float32, row = query. seeds: (h, w) bool with at least one True.
-    """
+    """`M'[·] = 1/|S| Σ_{i ∈ S} SA[i, ·]` (eq. 7): the mean of the rows of SA (N, N) at the seeds (h, w)."""
     rows = seeds.flatten().nonzero().squeeze(1)
     return (sum_of_rows(self_attention, rows) / len(rows)).reshape(seeds.shape)
 
 
 def background_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """`S_bg = {1 − M' ≥ α}` (eq. 10, 9) as bool (h, w), and its flags. It may be empty, flagged
-    `no_background_seeds`, because a picture need not have a background.
-    """
+    """`S_bg = {1 − M' ≥ α}` (eq. 10, 9) as bool (h, w), and its flags; it may be empty, `no_background_seeds`."""
     seeds = 1 - soft >= alpha
     return seeds, () if seeds.any() else ("no_background_seeds",)
 

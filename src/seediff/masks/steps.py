@@ -20,9 +20,7 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Step:
-    """kind: the operation. level: L / this, if the method repeats it at several levels. number: counts equal steps,
-    from 1.
-    """
+    """kind: the operation. level: L / this, if it is repeated at several levels. number: counts equal steps from 1."""
 
     kind: Kind
     level: int | None = None

@@ -70,11 +70,9 @@ def fa_seg(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask
 
 def diffsegmenter(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """DiffSegmenter: cross-attention of four levels, spread by one product with self-attention at L / self_level
-    (the authors': L).
+    (the authors': L). Its threshold is swept on the scored pictures; β is this package's.
 
         M = N(SA_L · (.3 N(CA_{L/8}) + .5 N(CA_{L/4}) + .1 N(CA_{L/2}) + .1 N(CA_L)))
-
-    Its threshold is swept on the scored pictures; β is this package's.
     """
     steps = Steps()
     grid = maps.grid(config.self_level)

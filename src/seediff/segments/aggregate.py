@@ -49,11 +49,9 @@ def aggregate(
 ) -> torch.Tensor:
     """Aggregated self-attention (N, N) float32 of L's N = H·W positions; row = query; rows sum to 1.
 
-    Each row at each resolution is treated as a map, upsampled bilinearly to (H, W) and divided by its sum. A coarse
-    position stands for all positions of L that it covers.
-
-    self_attention: {(h, w): (h·w, h·w)} float32, plain means over heads and layers. weights: as in `level_weights`.
-    Raises UserError as `level_weights` does, and if the attention is not finite.
+    Each row at each resolution is a map, upsampled bilinearly to (H, W) and divided by its sum. A coarse position
+    stands for all positions of L that it covers. self_attention: {(h, w): (h·w, h·w)} float32, plain means. Raises
+    UserError as `level_weights` does, and if the attention is not finite.
     """
     shares = level_weights(self_attention, latent_size, weights)
     last, *finer = sorted(shares)
@@ -87,7 +85,7 @@ def upsample(maps: torch.Tensor, factor: int) -> torch.Tensor:
     """Maps (B, h, w) upsampled bilinearly (align_corners=False) by a whole factor: (B, h·factor, w·factor).
 
     Each phase of the finer grid has one weight: single products and sums, whose rounding does not depend on the
-    processor's instructions, as `F.interpolate`'s may. It is also several times as fast.
+    processor's instructions, as `F.interpolate`'s may.
     """
     return maps if factor == 1 else _upsample(_upsample(maps, factor, 2), factor, 1)
 

@@ -100,10 +100,9 @@ def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
 
 
 def bipartition(affinity: np.ndarray) -> tuple[float, np.ndarray]:
-    """The cheapest of THRESHOLDS cuts of the second eigenvector, as (N,) bool with neither side empty, and its cost.
-
-    The cost of dividing a graph into S and T is `cut / volume(S) + cut / volume(T)`, in [0, 2]: cut is the affinity
-    between S and T, volume the affinity of one side with the whole graph (Shi and Malik 2000).
+    """The cheapest of THRESHOLDS cuts of the second eigenvector, as (N,) bool with neither side empty, and its cost,
+    `cut / volume(S) + cut / volume(T)`, in [0, 2]: cut is the affinity between S and T, volume that of one side with
+    the whole graph (Shi and Malik 2000).
     """
     degrees = affinity.sum(1)
     vector = second_eigenvector(affinity, degrees)

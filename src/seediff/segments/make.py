@@ -38,9 +38,8 @@ class Segments:
     """Segments of one photograph.
 
     label_map: (H, W) int32, ids 0 … n − 1; −1 = in no segment, only outside a centre crop. scores: for each segment in
-    [0, 1], how clearly its pixels belong to it, averaged over pixels. DiffSeg: the winning proposal's share of the sum
-    of all. K-Means: always 1. DiffCut: the cosine of the positions' features to the segment's mean direction, times the
-    length of this mean.
+    [0, 1], how clearly its pixels belong to it, on average. DiffSeg: the winning proposal's share of the sum of all.
+    K-Means: always 1. DiffCut: the value of `cut_features`.
     """
 
     label_map: np.ndarray
@@ -142,8 +141,7 @@ def _scores(
 
 
 def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
-    """Raise UserError if photographs cannot be divided with this model at this size: for the size, for a method that
-    the model cannot serve, and for constants that do not suit its levels of attention. Computes nothing."""
+    """Raise UserError if photographs cannot be divided with this model at this size. Computes nothing."""
     height, width = image_shape(model, size)
     check_shape(model, (height, width), "size")
     plan_segments(model.family, model.network.config, config, model.name)
