@@ -111,15 +111,15 @@ class Job(ABC, Generic[Batched, Item, Captured]):
         """Read from the output in `folder` what decides about batches besides the configuration. Called first."""
 
     def check(self) -> None:
-        """Raise UserError for mistakes that a model's small files show before its weights are loaded."""
+        """Raise UserError for mistakes that are seen before a model is loaded."""
 
     def plan(self) -> list[str]:
         """The lines of `--dry-run`, the first about what is made."""
         return []
 
     def load(self) -> str:
-        """Load the model and check everything that could fail later. Called once, and only if a batch is missing.
-        Returns the fingerprint of its weights, "" without a model."""
+        """Load the model and check everything that could fail later, if a batch is missing. Returns the fingerprint of
+        its weights, "" without a model."""
         return ""
 
     @abstractmethod
@@ -173,7 +173,7 @@ class Engine(AbstractContextManager["Engine"]):
         return None
 
     def resolve(self, config: Config) -> Config:
-        """The configuration with the device, number format and, on the cpu, threads that batches will be made with."""
+        """The configuration with device, number format and, on the cpu, threads filled in."""
         return resolve_device(config)
 
     def load(self, job: AnyJob, place: Place) -> str:
@@ -234,12 +234,10 @@ def _in_process(job: AnyJob, folder: Path, number: int) -> tuple[BatchRecord, Ma
 def run(job: AnyJob, out: Out | str, *, engine: Engine | None = None, progress: Progress | None = None) -> RunResult:
     """Make the missing parts of a job's output in `out`: a folder, or a URL of a store such as s3://bucket/name.
 
-    A run that was interrupted at any moment is continued by calling this again with the same arguments. The result has
-    the same bytes as that of an uninterrupted run, whichever engine made which part of it. A finished output is left as
-    it is; an output with fewer samples of the same series grows.
-
-    Raises UserError for everything that the user can fix: `out` has other contents or the output of another
-    configuration, or another run is using it; and what the job raises. Raises OSError if the disk fills up.
+    The same call continues a run that was interrupted at any moment, and gives the same bytes, whichever engine made
+    which part. A finished output is left as it is; one with fewer samples of the same series grows. Raises UserError if
+    `out` has other contents, is the output of another configuration, or in use, and what the job raises; OSError if the
+    disk fills up.
     """
     with open_place(out) as place:
         done = 0
@@ -252,8 +250,8 @@ def run(job: AnyJob, out: Out | str, *, engine: Engine | None = None, progress: 
 
 
 def plan(job: AnyJob, out: Out | str) -> str:
-    """What `run` would do, as `--dry-run` prints it. Writes nothing and loads no model, so it says nothing of devices.
-    Raises UserError if the run would fail before it loads the model.
+    """What `run` would do, as `--dry-run` prints it; writes nothing and loads no model. Raises UserError if the run
+    would fail before it loads the model.
     """
     with open_place(out) as place:
         state, job.config = place.look_into(job.config)

@@ -163,7 +163,7 @@ class Place:
             raise UserError(self.out, problem, "name one of a shared file system, or a store such as s3://bucket/name")
 
     def send(self, names: Collection[str]) -> None:
-        """Put files of the folder into the output. Afterwards they may no longer be in the folder."""
+        """Put files of the folder into the output; they may then be gone from the folder."""
 
     def commit(self, number: int, record: BatchRecord) -> None:
         """Mark a batch, whose files have been sent, as finished."""
@@ -179,7 +179,7 @@ class Place:
         """Bring files of the output into the folder."""
 
     def complete(self, last_file: str) -> None:
-        """Put the files about the whole output into it, `last_file` after all others; then tidy up."""
+        """Send the files about the whole output, `last_file` after all others; then tidy up."""
         self.remove_records()
 
     def remove_records(self) -> None:
