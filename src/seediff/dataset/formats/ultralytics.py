@@ -22,7 +22,7 @@ from ..encoding import encode_grey
 from ..rows import flat_name
 from ..sample import Sample
 from .drivers import Export, Source
-from .yolo_data import IMAGES, find_pictures, find_yaml, label_file, numbered_names, write_data
+from .yolo_data import IMAGES, find_pictures, find_yaml, label_file, read_data, write_data
 
 KEY, MASKS = "masks_dir", "masks"
 
@@ -65,15 +65,14 @@ def read(
     If no name is `background`, there is no background: every name is a class, and 255 is ignored. A single name means
     masks of 0 (background) and 1.
     """
-    file = find_yaml(source.path) if source.path.is_dir() else source.path
-    data = read_yaml(file, dict[str, Any])
+    file, data, names = read_data(source.path)
     folder = data.get(KEY, MASKS)
     if not isinstance(folder, str) or not folder:
         raise UserError(file, f"'{KEY}' must name the masks' folder, which stands where `{IMAGES}` does in paths")
     mapping = fit(
         data.get("label_mapping") or {}, dict[int, int | Literal["ignore_label"] | None], f"{file}: label_mapping"
     )
-    listed = _listed(numbered_names(data.get("names"), file), mapping, file)
+    listed = _listed(names, mapping, file)
     label = partial(label_file, folder=folder, suffix=".png")
     samples = []
     for picture, name in find_pictures(source, file, data, split, images, label, Path.is_file):

@@ -13,12 +13,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ...errors import UserError
-from ...files.documents import read_yaml
 from ...files.messages import show_json
 from ...files.reading import ANNOTATIONS, read_text
 from .. import native
@@ -29,7 +27,7 @@ from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
 from .drivers import Export, Source
 from .label_files import Shapes, shown_size
-from .yolo_data import DATA, IMAGES, LABELS, find_pictures, find_yaml, label_file, numbered_names, write_data
+from .yolo_data import DATA, IMAGES, LABELS, find_pictures, label_file, read_data, write_data
 
 HAIR = 0.01
 """Corners outside the picture by up to this share of a side are moved to the edge, as in Ultralytics."""
@@ -143,9 +141,7 @@ def read(
     split: "train", "val" or "test"; None: all that the YAML file lists. images: the folder of the pictures, if they lie
     elsewhere or `images` is a link that leads out of the folder. A picture without a label file is all background.
     """
-    file = find_yaml(source.path) if source.path.is_dir() else source.path
-    data = read_yaml(file, dict[str, Any])
-    names = numbered_names(data.get("names"), file)
+    file, data, names = read_data(source.path)
     check_class_list(tuple(names.values()), file)
     if "kpt_shape" in data:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")

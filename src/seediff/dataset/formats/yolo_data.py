@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...files.documents import fit
+from ...files.documents import fit, read_yaml
 from ...files.messages import show_json
 from ...files.reading import read_lines
 from ..sample import SPLITS
@@ -170,8 +170,12 @@ def label_file(picture: Path, folder: str = LABELS, suffix: str = ".txt") -> Pat
     return Path(*parts)
 
 
-def numbered_names(names: Any, file: Path) -> dict[int, str]:
-    """Class number → name in a YAML file's `names`, in rising order. Raises UserError."""
+def read_data(path: Path) -> tuple[Path, dict[str, Any], dict[int, str]]:
+    """The YAML file of a dataset, which is `path` or in it; its content; and class number → name, in rising order.
+    Raises UserError."""
+    file = find_yaml(path) if path.is_dir() else path
+    data = read_yaml(file, dict[str, Any])
+    names = data.get("names")
     given = dict(enumerate(names)) if isinstance(names, list) else names
     numbered: dict[int, str] = {}
     for key, name in given.items() if isinstance(given, Mapping) else ():
@@ -182,4 +186,4 @@ def numbered_names(names: Any, file: Path) -> dict[int, str]:
         numbered[number] = str(name)
     if not numbered:
         raise UserError(file, f"'names' must list the classes, not {show_json(names)}")
-    return dict(sorted(numbered.items()))
+    return file, data, dict(sorted(numbered.items()))
