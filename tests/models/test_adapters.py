@@ -136,25 +136,23 @@ def test_what_is_no_lora(xl, xl_folder, twin, tmp_path, monkeypatch):
 
 
 def test_a_lora_of_the_hub(monkeypatch):
-    for source in ("owner/my--lora", "owner/lora-", "~nobody-here", "owner/lora/other.gguf"):
-        with pytest.raises(UserError, match=f"^lora: {source} must be a .safetensors file, or a folder or hub id"):
-            adapters.weight_file("lora", source)
+    def found(source="owner/lora"):
+        return adapters.weight_file("lora", source)
 
     names = ["README.md", "style.safetensors", "more/other.safetensors"]
     monkeypatch.setattr(adapters, "hub_files", lambda *_: names)
     monkeypatch.setattr(adapters, "fetch_file", lambda hub_id, name, what: Path(hub_id, name))
+    for source in ("owner/my--lora", "owner/lora-", "~nobody-here", "owner/lora/other.gguf"):
+        with pytest.raises(UserError, match=f"^lora: {source} must be a .safetensors file, or a folder or hub id"):
+            found(source)
     with pytest.raises(UserError, match=r"^lora: owner/lora: has 2 \.safetensors files; name one, owner/lora/FILE$"):
-        adapters.weight_file("lora", "owner/lora")
-    named = "owner/lora/more/other.safetensors"
-    assert adapters.weight_file("lora", named) == Path(named)
+        found()
+    assert found("owner/lora/more/other.safetensors") == Path("owner/lora/more/other.safetensors")
     names.remove("style.safetensors")
-    assert adapters.weight_file("lora", "owner/lora") == Path(named)
-    names.clear()
-    with pytest.raises(UserError, match=r"^lora: owner/lora: has 0 \.safetensors files"):
-        adapters.weight_file("lora", "owner/lora")
+    assert found() == Path("owner/lora/more/other.safetensors")
     cached = {"x.safetensors": Path("cached")}
     monkeypatch.setattr(adapters, "cached_file", lambda _, name: cached.get(name))
-    assert adapters.weight_file("lora", "owner/lora/x.safetensors") == Path("cached")
+    assert found("owner/lora/x.safetensors") == Path("cached")
 
 
 def test_a_scale_of_no_lora():
@@ -176,23 +174,6 @@ def embedding(sd1_folder, tmp_path_factory):
     return str(path)
 
 
-def test_textual_inversion(sd1_folder, embedding):
-    """Two vectors are two columns, so that the class behind them is one further on."""
-    prompt = "a photo of <toy> and a dog"
-    spec = SampleSpec(0, ("dog",), prompt, 3)
-    model = load_model(str(sd1_folder), device="cpu", embedding=embedding)
-    images, maps = generate(model, [spec])
-    ids = model.pipe.tokenizer(model.pipe.maybe_convert_prompt(prompt, model.pipe.tokenizer)).input_ids
-    tokens = model.pipe.tokenizer.convert_ids_to_tokens(ids)
-    assert tokens[4:6] == ["<toy>", "<toy>_1"]
-    assert [tokens[column] for column in maps[0].words["dog"]] == ["dog</w>"]
-    theirs = load_model(str(sd1_folder), device="cpu")
-    theirs.pipe.load_textual_inversion(embedding)
-    call = {"height": 64, "width": 64, "num_inference_steps": 2, "guidance_scale": 3.0, "output_type": "pil"}
-    expected = theirs.pipe([prompt], generator=[torch.Generator().manual_seed(3)], **call).images[0]
-    assert np.array_equal(images[0], np.asarray(expected))
-
-
 @pytest.fixture(scope="module")
 def xl_embedding(xl, tmp_path_factory):
     """A token of two vectors, of each text encoder."""
@@ -204,43 +185,29 @@ def xl_embedding(xl, tmp_path_factory):
     return str(path)
 
 
-def test_textual_inversion_of_two_text_encoders(xl, xl_folder, xl_embedding):
-    """The pipeline's own picture, by diffusers' documented calls; a class behind the token is one column further on, in
-    both.
-    """
+@pytest.mark.parametrize("two", [False, True])
+def test_textual_inversion(two, sd1_folder, embedding, xl_folder, xl_embedding):
+    """The pipeline's own picture; two vectors are two columns, so that the class behind them is one further on."""
+    folder, file = (xl_folder, xl_embedding) if two else (str(sd1_folder), embedding)
     prompt = "a photo of <toy> and a dog"
-    model = load_model(xl_folder, device="cpu", embedding=xl_embedding)
+    model = load_model(folder, device="cpu", embedding=file)
     images, maps = generate(model, [SampleSpec(0, ("dog",), prompt, 3)])
-    for tokenizer in (model.pipe.tokenizer, model.pipe.tokenizer_2):
-        tokens = tokenizer.convert_ids_to_tokens(
-            tokenizer(model.pipe.maybe_convert_prompt(prompt, tokenizer)).input_ids
-        )
+    theirs, vectors = load_model(folder, device="cpu").pipe, load_file(file)
+    for tensor, (encoder, tokenizer) in zip(sorted(vectors)[::-1], adapters.ENCODERS.values(), strict=False):
+        own = getattr(model.pipe, tokenizer)
+        tokens = own.convert_ids_to_tokens(own(model.pipe.maybe_convert_prompt(prompt, own)).input_ids)
         assert tokens[4:6] == ["<toy>", "<toy>_1"]
         assert [tokens[column] for column in maps[0].words["dog"]] == ["dog</w>"]
-    theirs = load_model(xl_folder, device="cpu").pipe
-    vectors = load_file(xl_embedding)
-    theirs.load_textual_inversion(
-        vectors["clip_l"], token="<toy>", text_encoder=theirs.text_encoder, tokenizer=theirs.tokenizer
-    )
-    theirs.load_textual_inversion(
-        vectors["clip_g"], token="<toy>", text_encoder=theirs.text_encoder_2, tokenizer=theirs.tokenizer_2
-    )
+        more = {"text_encoder": getattr(theirs, encoder), "tokenizer": getattr(theirs, tokenizer)}
+        theirs.load_textual_inversion(vectors[tensor], token="<toy>", **more)
     call = {"height": 64, "width": 64, "num_inference_steps": 2, "guidance_scale": 3.0, "output_type": "pil"}
     expected = theirs([prompt], generator=[torch.Generator().manual_seed(3)], **call).images[0]
     assert np.array_equal(images[0], np.asarray(expected))
-    assert not np.array_equal(images[0], generate(xl, [SampleSpec(0, ("dog",), prompt, 3)])[0][0])
 
 
-@pytest.mark.parametrize("family", ["sd3", "flux"])
-def test_textual_inversion_of_a_family_that_reads_none(family, twin, xl_embedding):
-    """SD 3's pipeline takes none, FLUX.1's only for CLIP's pooled state; both read T5, too."""
-    folder = str(twin(family))
-    why = (
-        r"is loaded into models whose text encoders are all CLIP's, unlike model '.*' \((FLUX\.1|Stable Diffusion 3 and"
-        r" 3\.5)\)$"
-    )
-    with pytest.raises(UserError, match=why):
-        load_model(folder, device="cpu", embedding=xl_embedding)
+def test_textual_inversion_of_a_family_that_reads_none(flux_folder, xl_embedding):
+    with pytest.raises(UserError, match=r"text encoders are all CLIP's, unlike model '.*' \(FLUX\.1\)$"):
+        load_model(flux_folder, device="cpu", embedding=xl_embedding)
 
 
 def test_textual_inversion_that_does_not_fit(sd1_folder, xl_folder, embedding, xl_embedding, tmp_path):

@@ -38,11 +38,15 @@ def write(path: Path, folder: Path, name: str, kind: str) -> dict[str, torch.Ten
         data = gguf.quants.quantize(tensor.numpy(), which)
         writer.add_tensor(key, data, raw_dtype=which)
         said[key] = torch.from_numpy(gguf.quants.dequantize(data, which).copy()).reshape(tensor.shape)
+    finish(writer)
+    return said
+
+
+def finish(writer) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return said
 
 
 @pytest.mark.parametrize(
@@ -110,3 +114,45 @@ def test_without_the_package(tmp_path, monkeypatch):
     monkeypatch.setattr("seediff.models.single_file.find_spec", lambda name: None)
     (path := tmp_path / "model.gguf").write_bytes(b"GGUF")
     refused(path, r"needs gguf; pip install 'seediff\[gguf\]'")
+
+
+BLOCK = 256
+SCALES = {"Q4_K": (0, 2), "Q6_K": (208,)}
+"""Type → at which bytes of a block the numbers in float16 are, by which everything else in it is multiplied."""
+
+
+def blocks(kind: str, rows: int, columns: int, generator: np.random.Generator) -> np.ndarray:
+    """(rows, bytes) uint8: any bits make a block, but scales that are not numbers would make weights that are none."""
+    size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]][1]
+    made = generator.integers(0, 256, (rows * columns // BLOCK, size), dtype=np.uint8)
+    for at in SCALES[kind]:
+        made[:, at : at + 2] = generator.uniform(1e-5, 1e-4, (len(made), 1)).astype(np.float16).view(np.uint8)
+    return made.reshape(rows, -1)
+
+
+@pytest.mark.parametrize("kind", SCALES)
+def test_k_types(kind, twin, tmp_path):
+    """One of the layers is wide enough for a block; the file is loaded, and draws."""
+    quantised = gguf.GGMLQuantizationType[kind]
+    folder, path = twin("sd3"), tmp_path / "model.gguf"
+    writer = gguf.GGUFWriter(path, "sd3")
+    said: dict[str, np.ndarray] = {}
+    generator = np.random.default_rng(1)
+    for key, tensor in single_file(folder, "sd3", ["transformer"], prefix="").items():
+        if tensor.ndim == 2 and tensor.shape[1] % BLOCK == 0:
+            made = blocks(kind, *tensor.shape, generator)
+            said[key] = gguf.quants.dequantize(made, quantised)
+            writer.add_tensor(key, made, raw_dtype=quantised)
+        else:
+            writer.add_tensor(key, tensor.numpy(), raw_dtype=gguf.GGMLQuantizationType.F32)
+    finish(writer)
+    model = load_model(str(path), base=str(folder), device="cpu")
+    held = [
+        module
+        for module in model.network.modules()
+        if getattr(getattr(module, "weight", None), "quant_type", None) == quantised
+    ]
+    assert len(held) == len(said) > 0
+    images, _ = generate(model)
+    assert np.isfinite(np.stack(images)).all()
+    assert largest_difference(model) < 1e-5

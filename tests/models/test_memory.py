@@ -9,9 +9,6 @@ import pytest
 import torch
 from builders.families import SPECS, generate
 
-from recipes.studies.settings import Setting
-from recipes.tables.drawn import SetConfig
-from recipes.tables.sources import digest, set_digest
 from seediff import cli
 from seediff.attention.photograph import encode_images
 from seediff.config.base import LOADING, differences
@@ -89,21 +86,3 @@ def test_how_a_model_is_loaded_is_part_of_the_configuration(tmp_path):
     assert len(older) == len(lines) - 2
     path.write_text("".join(older), encoding="utf-8")
     assert load_config(path, GenerateConfig) == plain
-
-
-def test_keys_of_published_studies_stay():
-    config = SetConfig(("dog",), objects=(1,), labels={"a": Setting().table()})
-    table = {
-        name: value for name, value in config.values().items() if name not in (*LOADING, "scheduler", "capture_steps")
-    }
-    assert set_digest(config) == digest({"version": 1, **table})
-    others = [
-        replace(config, vae_tiling=True),
-        replace(config, compile=True),
-        replace(config, lora="a"),
-        replace(config, lora="a", lora_scale=0.0),
-        replace(config, capture_steps="second-half"),
-        replace(config, capture_steps=1),
-        replace(config, scheduler="euler-a"),
-    ]
-    assert len({set_digest(one) for one in (config, *others)}) == 8

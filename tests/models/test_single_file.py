@@ -108,21 +108,6 @@ def test_a_file_under_diffusers_names_needs_a_base(twin, tmp_path):
     assert largest_difference(model) < 1e-5
 
 
-def test_a_line_says_what_is_from_where(twin, tmp_path, capsys):
-    folder = twin("xl")
-    path = save_single_file(tmp_path / "tuned.safetensors", folder, "xl", ["unet", "vae"])
-    line = ["generate", "--model", str(path), "--classes", "dog", "--dry-run", "--out", str(tmp_path / "out")]
-    assert main(line) == 0
-    said = capsys.readouterr().out
-    assert (
-        f"Model: {path} (SDXL: unet, vae from the file, the rest from sdxl, fetched from the hub unless it is in the"
-        " cache)" in said
-    )
-    assert "authors of SDXL: " in said
-    assert main([*line, "--base", str(folder)]) == 0
-    assert f"the rest from {folder}, found)" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("name", "base"),
     [
@@ -183,16 +168,6 @@ def test_files_that_no_model_is_made_of(shapes, match, tmp_path):
     refused(with_shapes(tmp_path / "file.safetensors", **shapes), match)
 
 
-def test_another_base_is_refused(twin, tmp_path):
-    path = save_single_file(tmp_path / "tuned.safetensors", twin("xl"), "xl")
-    refused(
-        path, r"is of a StableDiffusionXLPipeline, but its base .* is a StableDiffusionPipeline", base=str(twin("unet"))
-    )
-    refused(path, "base: .* must be a model in diffusers' format", base=str(path))
-    with pytest.raises(UserError, match=r"base: sdxl: is for a single file, .* not for mini; leave it out"):
-        load_model("mini", base="sdxl", device="cpu")
-
-
 def changed(path: Path, folder: Path, name: str, change) -> Path:
     held = single_file(folder, name)
     change(held)
@@ -235,6 +210,14 @@ TEXT = "cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc1.weight"
 )
 def test_a_file_whose_tensors_are_others(name, change, match, twin, narrow, tmp_path):
     refused(changed(tmp_path / "file.safetensors", twin(name), name, change), match, base=str(twin(name)))
+
+
+def test_another_base_is_refused(twin, tmp_path, capsys):
+    path = save_single_file(tmp_path / "tuned.safetensors", twin("xl"), "xl", ["unet", "vae"])
+    refused(path, "is of a StableDiffusionXLPipeline, but its base .* is a StableDiffusionPipe", base=str(twin("unet")))
+    refused(path, "base: .* must be a model in diffusers' format", base=str(path))
+    assert main(["generate", "--model", str(path), "--classes", "dog", "--dry-run", "--out", str(tmp_path / "o")]) == 0
+    assert "(SDXL: unet, vae from the file, the rest from sdxl, fetched from the hub" in capsys.readouterr().out
 
 
 def test_marks_of_what_a_network_predicts(twin, tmp_path):

@@ -35,9 +35,7 @@ Listen = Callable[..., Any]
 
 
 class Tap:
-    """The permanent hooks of one attention layer. modules: those that make its queries and keys, then the attention
-    module itself.
-    """
+    """The permanent hooks of one attention layer. modules: those that make queries and keys, then the layer itself."""
 
     def __init__(self, attention: Any, layer: Layer) -> None:
         joint = isinstance(layer, Joint)
@@ -162,9 +160,7 @@ def limit_graphs(forward: Callable[..., Any]) -> Callable[..., Any]:
             with limits:
                 return forward(*args, **kwargs)
         except FailOnRecompileLimitHit as error:
-            problem = (
-                f"too many shapes: torch has made {MOST_GRAPHS} graphs of one class of blocks, the most there can be"
-            )
+            problem = f"too many shapes: torch has made {MOST_GRAPHS} graphs of one class of blocks"
             fix = "the same command continues; for fewer shapes use --fit resize or --batch-size 1"
             raise UserError("compile", problem, fix) from error
 

@@ -1,5 +1,4 @@
-"""Fingerprints of a model's weights and of data folders, made without reading all of their bytes: a continued run,
-perhaps much later, must use the same files."""
+"""Fingerprints of weights and data folders, without reading all bytes: a continued run must use the same files."""
 
 from __future__ import annotations
 

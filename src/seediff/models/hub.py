@@ -113,8 +113,7 @@ def fetch_files(hub_id: str, names: Iterable[str]) -> Path:
 
 
 def hub_files(hub_id: str, what: str = "model") -> list[str]:
-    """The names of a hub id's files. Makes one request, where a download would retry for half a minute. Raises
-    UserError like `fetch_file`."""
+    """The names of a hub id's files, by one request: a download would retry for half a minute. Raises UserError."""
     from huggingface_hub import HfApi
 
     try:
@@ -124,8 +123,7 @@ def hub_files(hub_id: str, what: str = "model") -> list[str]:
 
 
 def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "model") -> UserError:
-    """The error for a file of a hub id that is not in the cache and cannot be fetched. what: the field that names the
-    hub id."""
+    """The error for a file of a hub id that is not in the cache and cannot be fetched. what: as in `fetch_file`."""
     from huggingface_hub import constants, errors
 
     offline = (ConnectionError, TimeoutError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)

@@ -1,6 +1,4 @@
-"""Schedulers by short names, and the sampling settings of weights that were distilled to a few steps, recognised by
-their file names.
-"""
+"""Schedulers by short names, and settings for weights that were distilled to a few steps, by their file names."""
 
 from __future__ import annotations
 
@@ -94,9 +92,9 @@ def follow_marks(pipe: Any, names: Container[str]) -> None:
 
 
 def distilled_defaults(family: Family, source: str) -> dict[str, Any]:
-    """`scheduler`, `steps` and `guidance_scale` for weights that were distilled to a few steps, recognised by the name
-    of their file or hub id; empty for other weights. Flow matching keeps its scheduler, and its guidance where that is
-    an input of the network. If the name contains `cfg`, the guidance scale is left out."""
+    """`scheduler`, `steps` and `guidance_scale` for weights that were distilled to a few steps, by the name of their
+    file or hub id; empty for others. Flow matching keeps its scheduler, and its guidance where that is an input of the
+    network; weights with `cfg` in their name keep theirs."""
     name = "/".join(re.split(r"[/\\]", source)[-2:])
     called = next(((scheduler, guidance) for part, scheduler, guidance in DISTILLED if part.search(name)), None)
     counted = STEPS.search(name)

@@ -161,8 +161,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The `Checkpoint` of a single file, from its header. Raises UserError if the file cannot be read as safetensors or
-    GGUF, has no tensors, or is quantised in an unsupported way."""
+    """The `Checkpoint` of a single file, from its header. Raises UserError if it cannot be read or has no tensors."""
     if path.suffix == ".gguf":
         for package in ("gguf", "accelerate"):
             if find_spec(package) is None:
@@ -186,9 +185,9 @@ def _network(tensors: Mapping[str, Tensor], prefix: str) -> Shapes:
 def load_parts(
     checkpoint: Checkpoint, family: Family, folder: Path, index: Mapping[str, Any], dtype: Any
 ) -> dict[str, Any]:
-    """Part → the loaded module, for all parts that the file holds and the base lists. folder: the base's, with its
-    configurations. index: the base's model_index.json. Raises UserError for tensors that are missing, do not belong to
-    the base, or have other shapes."""
+    """Part → the loaded module, for all parts that the file holds and the base lists. folder, index: the base's, and
+    its model_index.json. Raises UserError for tensors that are missing, have other shapes, or are not the base's.
+    """
     import diffusers
     import transformers
     from diffusers.models.model_loading_utils import load_gguf_checkpoint

@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders.families import SPECS, generate, largest_difference, plain
-from builders.reference_attentions.xl import save_xl
-from builders.twins import save_unet
-from diffusers import EulerDiscreteScheduler, LCMScheduler, PNDMScheduler, StableDiffusionPipeline
+from builders.families import SPECS, generate, plain
+from diffusers import PNDMScheduler, StableDiffusionPipeline
 
 from seediff.attention.photograph import encode_images, run_clean
 from seediff.cli.commands import main
@@ -54,19 +52,6 @@ def test_a_photograph_is_told_that_there_is_no_guidance(model, folder, tmp_path,
     ours = calls_of(model, lambda: run_clean(model, encode_images(model, [image] * 2), prompts, timestep=100))[-1][1]
     for name in ("timestep_cond", "encoder_hidden_states"):
         torch.testing.assert_close(ours[name], theirs[name])
-
-
-@pytest.mark.parametrize(
-    ("save", "scheduler"),
-    [(save_unet, LCMScheduler()), (save_xl, EulerDiscreteScheduler(timestep_spacing="trailing", steps_offset=1))],
-    ids=["lcm", "lightning"],
-)
-def test_schedulers_for_weights_of_few_steps(save, scheduler, tmp_path):
-    """As docs/models.md has Stable Diffusion's own pipelines draw with LoRA weights of LCM and of Lightning."""
-    model = load_model(str(save(tmp_path / "model")), device="cpu")
-    model.pipe.scheduler = scheduler
-    assert largest_difference(model, guidance_scale=0.0) < 1e-5
-    assert np.array_equal(np.stack(generate(model, guidance_scale=0.0)[0]), plain(model, guidance_scale=0.0))
 
 
 def test_a_scheduler_that_does_not_suit(folder):

@@ -128,7 +128,8 @@ class Family:
     streams: names of the network's lists of blocks → the joint attention in each block's module `attention`. depth:
     names in config.json that give the numbers of blocks → the kinds of attention in each such block. no_self_attention:
     why there are no self-attention maps; empty if there are. fitted: whether missing levels of attention are replaced
-    by the nearest (the paper's constants are for Stable Diffusion 1 and 2). text_columns: at most. patch, latent_side,
+    by the nearest (the paper's constants are for Stable Diffusion 1 and 2). text_columns: at most. inputs_of_text: the
+    network's names for what `encode_prompt` returns, given `encoding`; empty for what is no input. patch, latent_side,
     side: of a position in latents, and of the pipeline's own image in latents or in pixels, if config.json tells none.
     """
 
@@ -158,6 +159,8 @@ class Family:
     gives_sigmas: bool = False
     loading: Mapping[str, Any] = field(default_factory=dict)
     text: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    inputs_of_text: tuple[str, ...] = ("encoder_hidden_states",)
+    encoding: Mapping[str, Any] = field(default_factory=dict)
     autoencoders: tuple[str, ...] = ("AutoencoderKL", "AutoencoderTiny")
 
     # The network, its layers and sides. config: its config.json. factor: pixels per latent position.
@@ -325,7 +328,8 @@ class Family:
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         """The network's inputs for prompts, without guidance."""
-        raise NotImplementedError
+        found = pipe.encode_prompt(list(prompts), device=device, **self.encoding)
+        return {name: states for name, states in zip(self.inputs_of_text, found, strict=False) if name}
 
     # Photographs
 

@@ -9,7 +9,6 @@ padding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
 
 class ChromaFamily(Flux):
     unguided, guided, readers = Family.unguided, Family.guided, Family.readers
-
-    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        states, _, mask, *_ = pipe.encode_prompt(list(prompts), device=device, do_classifier_free_guidance=False)
-        return {"encoder_hidden_states": states, "attention_mask": mask}
 
     def inputs(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
         import torch
@@ -47,5 +42,7 @@ CHROMA = ChromaFamily(
     guidance_scale=5.0,
     conditional="first call",
     loading={"feature_extractor": None, "image_encoder": None},
+    inputs_of_text=("encoder_hidden_states", "", "attention_mask"),
+    encoding={"do_classifier_free_guidance": False},
     text={"text_encoder": T5, "tokenizer": T5_TOKENIZER},
 )

@@ -68,10 +68,6 @@ class Flux(Packed):
             Reader("tokenizer", pipe.tokenizer, pipe.tokenizer_max_length, first=None),
         )
 
-    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        states, pooled, _ = pipe.encode_prompt(list(prompts), device=device)
-        return {"encoder_hidden_states": states, "pooled_projections": pooled}
-
     def inputs(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
         embeds = pipe.transformer.config.guidance_embeds
         guidance = latents.new_full((len(latents),), PHOTOGRAPHS) if embeds else None
@@ -128,5 +124,6 @@ FLUX = Flux(
     guidance_scale=3.5,
     distilled=True,
     loading={"feature_extractor": None, "image_encoder": None},
+    inputs_of_text=("encoder_hidden_states", "pooled_projections"),
     text={"text_encoder": CLIP, "text_encoder_2": T5, "tokenizer": CLIP_TOKENIZER, "tokenizer_2": T5_TOKENIZER},
 )

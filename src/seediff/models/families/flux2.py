@@ -75,10 +75,6 @@ class Flux2(Packed):
             ),
         )
 
-    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        states, _ = pipe.encode_prompt(list(prompts), device=device, max_sequence_length=TEXT_TOKENS)
-        return {"encoder_hidden_states": states}
-
     def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
         packed, (height, width) = normed_latents(pipe.vae, pixels, pipe.vae.config.batch_norm_eps)
         return unpack(packed, height, width)
@@ -119,6 +115,7 @@ FLUX2 = Flux2(
     steps=50,
     guidance_scale=4.0,
     distilled=True,
+    encoding={"max_sequence_length": TEXT_TOKENS},
     text={
         "text_encoder": ("Mistral3ForConditionalGeneration",),
         "tokenizer": ("PixtralProcessor", "PreTrainedTokenizerFast", "TokenizersBackend"),

@@ -9,7 +9,6 @@ instead of noise, and it predicts picture minus noise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +25,6 @@ TEXT_TOKENS = 256
 class Lumina2(FlowMatching):
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (Reader("tokenizer", pipe.tokenizer, TEXT_TOKENS, wrap=partial(_instructed, pipe.system_prompt)),)
-
-    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        states, mask, *_ = pipe.encode_prompt(
-            list(prompts), do_classifier_free_guidance=False, device=device, max_sequence_length=TEXT_TOKENS
-        )
-        return {"encoder_hidden_states": states, "encoder_attention_mask": mask}
 
     def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
         level = latents.new_full((len(latents),), 1 - timestep / self.LEVELS)
@@ -69,5 +62,7 @@ LUMINA2 = Lumina2(
     steps=30,
     guidance_scale=4.0,
     conditional="first call",
+    inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
+    encoding={"do_classifier_free_guidance": False, "max_sequence_length": TEXT_TOKENS},
     text={"text_encoder": ("Gemma2Model",), "tokenizer": ("GemmaTokenizer", "GemmaTokenizerFast")},
 )

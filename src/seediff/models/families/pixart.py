@@ -5,7 +5,6 @@ padding is masked.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +42,6 @@ class PixArt(Family):
         tokens = min(self.columns(kind.__name__) for kind in type(pipe).__mro__)
         return (Reader("tokenizer", pipe.tokenizer, tokens, wrap=partial(stripped, ""), convert=str.lower),)
 
-    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        states, mask, *_ = pipe.encode_prompt(
-            list(prompts), do_classifier_free_guidance=False, device=device, clean_caption=False
-        )
-        return {"encoder_hidden_states": states, "encoder_attention_mask": mask}
-
     def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
         network = pipe.transformer
         added: dict[str, Any] = {"resolution": None, "aspect_ratio": None}
@@ -76,5 +69,7 @@ PIXART = PixArt(
     loads_loras=False,
     steps=20,
     guidance_scale=4.5,
+    inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
+    encoding={"do_classifier_free_guidance": False, "clean_caption": False},
     text={"text_encoder": T5, "tokenizer": T5_TOKENIZER},
 )

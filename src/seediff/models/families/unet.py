@@ -63,9 +63,6 @@ class UNet(Family):
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (clip_reader(pipe, "tokenizer"),)
 
-    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        return {"encoder_hidden_states": pipe.encode_prompt(list(prompts), device, 1, False)[0]}
-
     def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
         return pipe.unet(latents, timestep, timestep_cond=no_guidance(pipe, latents), **condition).sample
 
@@ -164,4 +161,5 @@ SD = UNet(
         "requires_safety_checker": False,
     },
     text={"text_encoder": CLIP, "tokenizer": CLIP_TOKENIZER},
+    encoding={"num_images_per_prompt": 1, "do_classifier_free_guidance": False},
 )

@@ -7,7 +7,6 @@ vocabulary and differ only in their padding, so words have the same columns in b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .base import CLIP, CLIP_PROJECTED, CLIP_TOKENIZER, Condition, Drawing
@@ -32,10 +31,6 @@ class XL(UNet):
         return tuple(
             clip_reader(pipe, part) for part in ("tokenizer", "tokenizer_2") if getattr(pipe, part) is not None
         )  # a refiner lacks the first
-
-    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        states, _, pooled, _ = pipe.encode_prompt(list(prompts), device=device, do_classifier_free_guidance=False)
-        return {"encoder_hidden_states": states, "text_embeds": pooled}
 
     def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
         """Encodes in float32 where half precision overflows in the autoencoder, as the pipeline decodes."""
@@ -72,6 +67,8 @@ SDXL = XL(
     guidance_scale=5.0,
     reads_embeddings=True,
     loading={"feature_extractor": None, "image_encoder": None, "add_watermarker": False},
+    inputs_of_text=("encoder_hidden_states", "", "text_embeds"),
+    encoding={"do_classifier_free_guidance": False},
     text={
         "text_encoder": CLIP,
         "text_encoder_2": CLIP_PROJECTED,

@@ -55,10 +55,6 @@ class ZImage(FlowMatching):
         chat = partial(qwen_chat, pipe.tokenizer, True)
         return (Reader("tokenizer", pipe.tokenizer, CAPTION_TOKENS, wrap=partial(chat_prompt, chat)),)
 
-    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        states, _ = pipe.encode_prompt(list(prompts), device=device, do_classifier_free_guidance=False)
-        return {"cap_feats": states}
-
     def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
         """The network's time input is the share of picture instead of noise, and it predicts picture minus noise."""
         import torch
@@ -93,5 +89,7 @@ Z_IMAGE = ZImage(
     guidance_scale=5.0,
     quick_steps=8,
     conditional="first half",
+    inputs_of_text=("cap_feats",),
+    encoding={"do_classifier_free_guidance": False},
     text={"text_encoder": ("Qwen3Model", "Qwen3ForCausalLM"), "tokenizer": QWEN_TOKENIZER},
 )
