@@ -71,11 +71,22 @@ def read_gguf_header(path: Path) -> dict[str, Tensor]:
     """The tensors of a GGUF file by name, with types such as "Q4_K" and shapes as in torch, where the last dimension
     varies fastest. Needs the package gguf. Raises UserError naming the file, also if it is cut off.
     """
+    import numpy as np
+
     library: Any = import_module("gguf")
     with open_regular(path, LARGEST):
         pass
+
+    class Reader(library.GGUFReader):
+        """gguf's own returns nothing beyond the end, as often as the header asks for it, until memory is full."""
+
+        def _get(self, offset: Any, dtype: Any, count: Any = 1, *args: Any, **options: Any) -> Any:
+            if int(offset) + int(count) * np.dtype(dtype).itemsize > len(self.data):
+                raise ValueError("it ends before it says")
+            return super()._get(offset, dtype, count, *args, **options)
+
     try:
-        tensors = library.GGUFReader(str(path)).tensors
+        tensors = Reader(str(path)).tensors
         return {
             each.name: Tensor(each.tensor_type.name, tuple(int(side) for side in reversed(each.shape)))
             for each in tensors

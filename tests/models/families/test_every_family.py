@@ -299,7 +299,7 @@ WORDS = {"dog": "dog"}, {"cat": "cat", "pottedplant": "potted plant"}
 def test_words_are_found(model):
     """Within chats and templates, behind padding, and where the beginning is cut off."""
     (reader,) = model.readers
-    assert tuple(spelled(model, SPECS[:2], -(reader.first or 0))) == WORDS
+    assert tuple(spelled(model, [spec], -(reader.first or 0))[0] for spec in SPECS[:2]) == WORDS
 
 
 def test_a_negative_prompt_without_effect_is_refused(model):
