@@ -1,4 +1,4 @@
-"""Measures label maps and segments against labels: mIoU and more, by the protocols of the papers.
+"""Measures label maps and segments against labels, by the protocols of the papers.
 
 evaluation.py is `seediff evaluate`, segments.py `seediff evaluate segments`, and masks.py has the counts of `seediff
 evaluate masks` (run/evaluate_masks.py). protocols.py has the classes of each published comparison, layouts.py reads

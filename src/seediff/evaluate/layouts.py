@@ -49,11 +49,8 @@ class EvaluationSet:
 
 
 def open_evaluation(path: Path | str, *, split: str | None = None) -> EvaluationSet:
-    """Detect a folder's layout and list its labelled images.
-
-    split: the part; by default `val` for public data sets (`test` for CamVid, which papers report), and everything for
-    other folders. Raises UserError if the folder is missing, has no known layout, or if the split is empty.
-    """
+    """Detect a folder's layout and list its labelled images. split: by default `val` for public data sets (`test` for
+    CamVid, which papers report), and everything for other folders. Raises UserError."""
     path = Path(path)
     if not path.exists():
         raise UserError(path, "there is no such folder")

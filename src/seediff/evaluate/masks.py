@@ -59,10 +59,7 @@ def count(
     value: np.ndarray, classes: np.ndarray, truth: np.ndarray, num_classes: int, background: int | None
 ) -> np.ndarray:
     """(3, K, C) int64: tp, fp and fn of each class at each of BETAS. value, classes: from `strongest`. truth: (H, W),
-    255 ignored.
-
-    background: the class of pixels below the threshold; None: there is no threshold, and K is 1.
-    """
+    255 ignored. background: the class of pixels below the threshold; None: there is no threshold, and K is 1."""
     kept = truth != IGNORED
     classes, truth = classes[kept], truth[kept]
     betas = np.zeros(1, np.float32) if background is None else BETAS.astype(np.float32)

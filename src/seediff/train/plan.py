@@ -136,8 +136,8 @@ def check_stages(stages: Sequence[Stage], validation: Sequence[Sample], batch_si
     """Everything about the data that decides the training, by what it is: each stage's length and classes, and digests
     of its samples and of those for validation: of names, the sizes in bytes of pictures, and label maps.
 
-    Raises UserError if stages differ in classes, or if labels cannot be read, have unknown ids or show no class at all.
-    Reads every label map once, which is quick compared with training."""
+    Reads every label map once. Raises UserError if stages differ in classes, or if labels cannot be read, have unknown
+    ids or show no class at all."""
     classes, facts = stages[0].classes, {}
     for stage in stages:
         what = f"stage '{stage.name}'"

@@ -120,11 +120,8 @@ def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
 
 
 def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | None = None) -> Segmenter:
-    """Load the segmenter from a folder of `seediff train`: config.json and model.safetensors in transformers' format.
-
-    device: None: the fastest available. dtype: "bfloat16" for mixed precision, "float32" or None for none. Raises
-    UserError if the folder has no segmenter, or the device is not available.
-    """
+    """Load the segmenter from a folder of `seediff train`. device: None: the fastest available. dtype: "bfloat16" for
+    mixed precision, "float32" or None for none. Raises UserError."""
     if dtype not in (None, "float32", "bfloat16"):
         raise UserError("dtype", f"{dtype!r} must be float32 or bfloat16")
     device = check_device(device or default_device())
@@ -153,10 +150,7 @@ def predict_files(
     progress: Progress | None = None,
 ) -> int:
     """Write labels/NAME.png (palette PNG with the segmenter's class ids), overlays/NAME.jpg and classes.txt. Returns
-    the number of pictures.
-
-    `out` appears only when it is complete. Raises UserError naming an unusable picture or model.
-    """
+    the number of pictures. Raises UserError."""
     found = find_photos(paths, exclude=out).photos
     segmenter = load_segmenter(model, device)
 

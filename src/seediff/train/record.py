@@ -1,7 +1,7 @@
 """A training's records: losses.csv and the model card for people, and checkpoints to continue from.
 
-A checkpoint is one safetensors file, written atomically, with the network, AdamW's moments, the moving average and the
-step. Random numbers need no state, because every step has its own seed.
+A checkpoint is one safetensors file with the network, AdamW's moments, the moving average and the step. Random numbers
+need no state, because every step has its own seed.
 """
 
 from __future__ import annotations

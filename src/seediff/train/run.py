@@ -113,9 +113,8 @@ def train(
     per core, at most 8; 0: none. keep: called with the number of saved steps, by the first process, at the start and
     after every checkpoint.
 
-    An interrupt (SIGINT) finishes and saves the current step, then stops. A second one, at least a second later, stops
-    at once. Raises UserError, before any step, for unusable data and for a folder with another training, or one on
-    other data.
+    An interrupt (SIGINT) finishes and saves the current step, then stops; a second one stops at once. Raises UserError,
+    before any step, for unusable data and for a folder with another training, or one on other data.
     """
     config = with_device(config)
     check_weights(config)

@@ -3,8 +3,7 @@ warning, and would also read pickles."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,27 +73,14 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
     if folder.is_dir() and ((folder / WEIGHTS).is_file() or not (folder / INDEX).is_file()):
         read_header(folder / WEIGHTS, "there is no such file; weights are read in safetensors alone, never as pickles")
     try:
-        with _without_bars():
-            how = {"ignore_mismatched_sizes": True, "use_safetensors": True, "output_loading_info": True}
-            network, info = kind.from_pretrained(source, **how, **OWN_ATTENTION, **options)
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()  # `_check_loaded` reports the same in one line
+        how = {"ignore_mismatched_sizes": True, "use_safetensors": True, "output_loading_info": True}
+        network, info = kind.from_pretrained(source, **how, **OWN_ATTENTION, **options)
     except Exception as error:  # a modified configuration can raise nearly anything
         raise UserError(f"{where}: cannot be loaded as {kind.__name__} ({first_line(error)})") from error
     _check_loaded(info, network, where, initial)
     return network
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """Hides transformers' progress bar and loading report. Errors (`_check_loaded`) report the same in one line."""
-    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, initial: bool) -> None:
