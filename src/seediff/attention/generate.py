@@ -76,9 +76,8 @@ def generate_batch(
 
 @contextmanager
 def draw_noise_in_float32(pipe: Any) -> Iterator[None]:
-    """diffusers draws a pipeline's and its scheduler's noise in the model's number format. In half precision a seed
-    then has other values than in float32, and before torch 2.13 bfloat16 has only 256 different ones. In this block,
-    noise is drawn in float32 and then cast. One thread at a time may draw."""
+    """diffusers draws noise in the model's number format, where a seed has other values in half precision than in
+    float32. In this block, noise is drawn in float32 and then cast. One thread at a time may draw."""
     from diffusers.utils.torch_utils import randn_tensor
 
     def draw(shape: Any, generator: Any = None, device: Any = None, dtype: Any = None, layout: Any = None) -> Any:
@@ -101,8 +100,8 @@ def draw_noise_in_float32(pipe: Any) -> Iterator[None]:
 def asked_texts(
     model: Model, plan: CapturePlan, prompts: Sequence[str], classes: Sequence[Sequence[str]]
 ) -> tuple[list[str], torch.Tensor | None]:
-    """The texts whose words' cross-attention is captured, one per image, and their states (B, T, C) for
-    `capture_attention`; no states if the texts are the prompts."""
+    """The texts whose words' cross-attention is captured, one per image, and their states (B, T, C); no states if the
+    texts are the prompts."""
     if plan.capture.prompt is None:
         return list(prompts), None
     texts = [plan.capture.prompt.replace("{class}", join_classes(tuple(names))) for names in classes]

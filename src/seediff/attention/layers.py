@@ -1,8 +1,7 @@
 """Hooks of one attention layer, which read its queries and keys while the network runs.
 
-In self- and cross-attention, queries and keys each come from one module. In joint attention, as in MM-DiTs, picture and
-text form one sequence. Queries and keys are then read from the outputs of their norm modules. The rotation, which comes
-after the norms, is repeated with the model's own function and the layer's own arguments.
+In joint attention, as in MM-DiTs, picture and text form one sequence, and queries and keys are read from the outputs of
+their norm modules. The rotation after them is repeated with the model's own function and the layer's own arguments.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class ProjectedLayer:
         self.key: torch.Tensor | None = None
 
     def hook(self, attention: Any, listen: Listen) -> list[Any]:
-        """Register the hooks with `listen(module, hook)` and return their handles."""
+        """Register the hooks with `listen(module, hook)`; their handles."""
         return [
             listen(attention.get_submodule(self.layer.query), self.keep_query),
             listen(attention.get_submodule(self.layer.key), self.keep_key),
@@ -83,7 +82,7 @@ class JointLayer:
         self.kept: dict[tuple[str, int], torch.Tensor] = {}
 
     def hook(self, attention: Any, listen: Listen) -> list[Any]:
-        """Register the hooks with `listen(module, hook)` and return their handles."""
+        """Register the hooks with `listen(module, hook)`; their handles."""
         handles = [
             listen(attention.get_submodule(path), partial(self.keep, (kind, number)))
             for kind, paths in (("query", self.layer.queries), ("key", self.layer.keys))

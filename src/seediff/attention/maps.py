@@ -1,8 +1,8 @@
 """`AttentionMaps`: the averaged self- and cross-attention of one image. Capture makes it, and every mask method reads
 it.
 
-Shape letters: B batch, H heads, (h, w) height and width of a map, N = h·w positions, T tokens, L the latent's height
-and width, K denoising steps, C classes. A map at level d has the size L / d: L, L/2, L/4, …
+Shape letters: (h, w) height and width of a map, N = h·w positions, T tokens, L the latent's height and width. A map at
+level d has the size L / d: L, L/2, L/4, …
 """
 
 from __future__ import annotations
@@ -150,11 +150,10 @@ def grid_text(grid: Grid) -> str:
 
 NUMBER = r"[1-9]\d{0,3}"
 TENSOR = rf"(self|cross)\.({NUMBER}|{NUMBER},{NUMBER})"
-"""Pattern of a tensor's name in a file: kind and size."""
 
 
 def _name(grid: Grid) -> str:
-    """A map's size in the name of its tensor: `64` for a square, otherwise height and width, `48,64`."""
+    """A map's size in the name of its tensor: `64` for a square, otherwise `48,64`."""
     height, width = grid
     return str(height) if height == width else f"{height},{width}"
 

@@ -175,7 +175,7 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
 
 
 def mean_of_looks(maps: AttentionMaps, mirrored: AttentionMaps) -> AttentionMaps:
-    """The mean of an image's maps and the maps of its mirrored copy, after mirroring the latter back."""
+    """The mean of an image's maps and those of its mirrored copy, mirrored back."""
     means: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}
     for (kind, grid, one), (_, _, other) in zip(maps.tensors(), mirrored.tensors(), strict=True):
         order = torch.arange(len(other), device=other.device).reshape(grid).flip(1).flatten()

@@ -128,8 +128,8 @@ def _check_blocks(family: Family, network: Mapping[str, Any], mask: MaskConfig, 
 
 @dataclass(frozen=True)
 class Expected:
-    """layers: the number of layers of each kind. maps: (kind, level) → (rows, columns) of an image's running map. size:
-    (height, width) of L. held: (kind, level) → the number of such maps; 1 if missing."""
+    """layers: the number of layers of each kind. maps, held: (kind, level) → (rows, columns) of an image's running map,
+    and the number of such maps. size: (height, width) of L."""
 
     layers: Mapping[LayerKind, int]
     maps: Mapping[tuple[str, int], tuple[int, int]]

@@ -30,9 +30,7 @@ PIECEWISE = {"StableDiffusionPanoramaPipeline": "it draws parts that overlap, ea
 
 
 def find_network(pipe: Any) -> tuple[Any, Family]:
-    """The network of a pipeline, or `pipe` itself if it is a network, and its family. Raises UserError if it cannot be
-    captured.
-    """
+    """The network of a pipeline (or `pipe` itself), and its family. Raises UserError if it cannot be captured."""
     called = type(pipe).__name__
     bases = {kind.__name__ for kind in type(pipe).__mro__}
     if "PAGMixin" in bases:

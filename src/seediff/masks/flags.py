@@ -34,8 +34,8 @@ def explain_flag(flag: str) -> str:
 
 
 def check_flags(asked: Sequence[str], classes: Sequence[str], flags: Iterable[str]) -> None:
-    """Raise UserError for a text that is no kind of flag, no `kind:class`, and not `all`. classes: the dataset's.
-    flags: those in its rows, which may come from other programs.
+    """Raise UserError for a text that is no kind of flag, no `kind:class`, and not `all`. classes, flags: the
+    dataset's; flags may come from other programs.
     """
     flags = set(flags)
     kinds = [*FLAGS, *sorted({flag_kind(flag) for flag in flags} - set(FLAGS))]

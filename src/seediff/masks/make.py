@@ -111,8 +111,7 @@ def refine(
     image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Soft masks (C, H, W) refined along the image (H, W, 3) uint8 by PAMR and then SAM, if the configuration has them.
-
-    weights: from `pamr_weights` for the same image. Raises UserError for a SAM model that cannot be used.
+    weights: from `pamr_weights` for the same image.
     """
     if config.pamr:
         if weights is None:

@@ -46,8 +46,8 @@ def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any]
 
 
 def register_file(text: str) -> str:
-    """Run the file in `FILE.py:FUNCTION`, register the function, and return the method's name, which has a digest of
-    the file's bytes: an output continues only with the same file. Raises UserError naming the file."""
+    """Run the file in `FILE.py:FUNCTION`, register the function, and return the method's name, with a digest of the
+    file's bytes: an output continues only with the same file. Raises UserError naming the file."""
     path, _, function = text.rpartition(":")
     try:
         name = f"{Path(path).name}:{function}@{hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]}"
@@ -61,7 +61,7 @@ def register_file(text: str) -> str:
 
 
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """What the method's own function makes of a class. Raises UserError if it fails, or returns no soft mask."""
+    """What the method's own function makes of a class. Raises UserError if it makes no soft mask."""
     try:
         assert config.facts.own is not None
         made = config.facts.own(maps, class_name, config)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..models.registry import Model
 
 TIMESTEP = 150
-"""Timestep at which the UNet sees the noise-free latents; 50 to 250 make no difference."""
+"""Timestep at which the UNet sees the noise-free latents."""
 STRONGEST = 0.02
 """Share of the positions that the score uses."""
 CROWDING = 0.25
@@ -69,8 +69,8 @@ def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]
 
 
 def log_ratio(maps: AttentionMaps, class_name: str) -> torch.Tensor:
-    """(h, w) at the finest captured level: log of the attention to the class over that to words without meaning (those
-    before the first class, or else the first token of no class), averaged over levels.
+    """(h, w) at the finest captured level: log of the attention to the class over that to words before the first class
+    (or else the first token of no class), averaged over levels.
     """
     if maps.normalized or not maps.cross_attention:
         raise ValueError("presence compares words, so it needs plain means of cross-attention")

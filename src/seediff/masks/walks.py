@@ -1,5 +1,5 @@
 """Published methods that spread a class's cross-attention (CA) over self-attention (SA), written from their equations.
-docs/methods.md has these, and what each leaves out.
+docs/methods.md has what each leaves out.
 
 - FA-Seg (Che and Nguyen, Neurocomputing 660, 2026, arXiv 2506.23323; constants of chequanghuy/FA-Seg at 861761b)
 - DiffSegmenter (Wang et al., IEEE TIP 2025, arXiv 2309.02773; constants of VCG-team/DiffSegmenter at b3a8686)
@@ -89,14 +89,14 @@ def diffsegmenter(maps: AttentionMaps, class_name: str, config: MaskConfig) -> S
 
 
 def entropy_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """iSeg: weak self-attention is cut off, so that many rounds of a walk over it do not blur the map.
+    """iSeg: weak self-attention is cut off, so that a long walk over it does not blur the map.
 
         CA = .7 CA_{L/4} / Σ CA_{L/4} + .3 CA_{L/2} / Σ CA_{L/2}
         A  = max(0, S + λ log10(e S)), rows divided by their sums;   S: SA, each column divided by its maximum
         x ← A x, `config.tau` times, at L / self_level;   the mask is where x > (1 − x)²
 
-    A is one step of gradient descent on the entropy −Σ S log S. λ = 0.015 and 8 rounds are those for VOC. x > (1 − x)²
-    is β = (3 − √5) / 2 = 0.382. The program's normalisation after every round is min-max up to a factor.
+    A is one step of gradient descent on the entropy −Σ S log S. λ = 0.015 and 8 rounds are those for VOC; x > (1 − x)²
+    is β = 0.382.
     """
     steps = Steps()
     level = config.self_level

@@ -3,8 +3,7 @@ classes.
 
 The method is Couairon, Shukor, Haugeard, Cord and Thome's ("DiffCut: Catalyzing Zero-Shot Semantic Segmentation with
 Diffusion Features and Recursive Normalized Cut", NeurIPS 2024); their program, PaulCouairon/DiffCut, is MIT-licensed, ©
-2024 Paul Couairon, and its arithmetic is restated here, in float64. The scores of segments are enlarged instead of the
-features, which is the same.
+2024 Paul Couairon, and its arithmetic is restated here, in float64.
 
 The number of threads may change the last digits of sums, which must not decide ties: of costs, of the eigenvector's
 sign, and between vectors of equal eigenvalues.
@@ -33,7 +32,7 @@ LARGEST_SIDE = 64
 TIE = 1e-9
 """Values this close count as equal: far above float64 rounding, far below float32 precision."""
 DENSE = 128
-"""Up to this number of positions, the matrix is decomposed: as fast as Lanczos, which fails on the smallest graphs."""
+"""Up to this number of positions, the matrix is decomposed: Lanczos fails on the smallest graphs."""
 THRESHOLDS = 100
 """Number of values, evenly spaced over 99 % of its range, at which the eigenvector is cut."""
 REFINE_ITERATIONS, REFINE_DILATIONS = 10, (4, 8, 16, 32)

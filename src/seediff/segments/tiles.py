@@ -26,8 +26,7 @@ PRESENT = 0.01
 reaches into the overlap, and all tails look alike."""
 
 Links = Callable[[torch.Tensor, torch.Tensor], list[tuple[int, int]]]
-"""From maps (P, M) and (Q, M) of two windows at the M points of their overlap to the pairs to join, at most one per
-segment."""
+"""From maps (P, M), (Q, M) of two windows at the M points of their overlap to the pairs to join, one per segment."""
 
 
 def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
