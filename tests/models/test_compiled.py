@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from builders.families import SPECS, assert_same_maps, generate
 from builders.plans import capturing
 from builders.reference_attention import BOOKS
 from PIL import Image
-from torch._dynamo import config as dynamo
 from torch._dynamo.utils import counters
 
 from seediff import cli
@@ -143,27 +141,6 @@ def test_model_offload_goes_together_and_the_rest_is_refused(pixart_folder, monk
         load_model(pixart_folder, device="cpu", compile=True, offload="sequential")
     with pytest.raises(UserError, match=r"^compile: is not supported on mps; leave it out$"):
         compiled.check_compile("mps", "none")
-
-
-def see_shapes(model, count):
-    """Has the network see inputs of as many shapes."""
-    for number in range(count):
-        run_clean(model, torch.ones(1, 4, 8, 8 + 2 * number), timestep=50)
-
-
-def test_more_shapes_than_torch_expects_in_another_thread(pixart_folder, monkeypatch):
-    monkeypatch.setattr(compiled, "BACKEND", "eager")
-    before = {name: getattr(dynamo, name) for name in ("recompile_limit", "fail_on_recompile_limit_hit")}
-    model = load_model(pixart_folder, device="cpu", compile=True)
-    start, shapes = graphs(), dynamo.recompile_limit + 2
-    with ThreadPoolExecutor(1) as other:
-        other.submit(see_shapes, model, shapes).result()
-        assert graphs() - start >= shapes
-        assert other.submit(lambda: {name: getattr(dynamo, name) for name in before}).result() == before
-    assert {name: getattr(dynamo, name) for name in before} == before  # as the user's own programs have it
-    made = graphs()
-    see_shapes(model, shapes)
-    assert graphs() == made
 
 
 def test_too_many_shapes_end_a_run_in_one_line_and_the_next_goes_on(
