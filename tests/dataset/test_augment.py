@@ -63,9 +63,15 @@ def test_ids_that_nobody_has_do_not_appear(name):
     """
     labels = np.where(np.arange(40)[:, None] < 20, 3, np.where(np.arange(50) < 25, 200, 254)).astype(np.uint8)
     base = labelled("a", np.zeros((40, 50, 3), np.uint8), labels)
-    after, _ = apply(base, [name], np.random.default_rng(1), Strength(), lambda count: [base] * count)
+    plain = Picture("a", base.image, labels)
+    after, without = (
+        apply(one, [name], np.random.default_rng(1), Strength(), lambda count, one=one: [one] * count)[0]
+        for one in (base, plain)
+    )
     stated = {"perspective": {255}, "boxes": {0}}.get(name, set())
     assert set(np.unique(after.labels & 255).tolist()) - {3, 200, 254} == stated
+    assert without.labels.dtype == np.uint8
+    np.testing.assert_array_equal(without.labels, after.labels & 255)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 2), (5, 5)])

@@ -1,9 +1,10 @@
 """Augments a picture together with its labels: the operations of `seediff augment`.
 
-Images are (H, W, 3) uint8, labels (H, W) int32: the class id in the lowest eight bits (0 background, 255 ignored), and
-above them the number of the object, from 1 (0 for none). Labels are moved, never mixed: every value in a result comes
-from a source, or is the 0 or 255 that the operation documents. Pillow does the work: on one CPU core it is faster than
-tensors, and pictures that are processed one at a time need no batch.
+Images are (H, W, 3) uint8, labels (H, W) uint8 of class ids (0 background, 255 ignored). In a set with objects, labels
+are (H, W) int32: the class id in the lowest eight bits, and above them the number of the object, from 1 (0 for none).
+Labels are moved, never mixed: every value in a result comes from a source, or is the 0 or 255 that the operation
+documents. Pillow does the work: on one CPU core it is faster than tensors, and pictures that are processed one at a
+time need no batch.
 """
 
 from __future__ import annotations
@@ -90,7 +91,9 @@ def splice(picture: Picture, rows: int, columns: int, others: Others) -> Changed
         row, column = divmod(number, columns)
         place = slice(tops[row], tops[row + 1]), slice(lefts[column], lefts[column + 1])
         size = lefts[column + 1] - lefts[column], tops[row + 1] - tops[row]
-        numbered = cell.labels + (cell.labels >= 256) * np.int32(objects << 8)  # on from those of the cells before it
+        numbered = cell.labels
+        if objects:  # numbered on from those of the cells before it
+            numbered = numbered + (numbered >= 256) * np.int32(objects << 8)
         objects += int(cell.labels.max()) >> 8
         image[place] = np.asarray(Image.fromarray(cell.image).resize(size, Image.Resampling.BILINEAR))
         labels[place] = np.asarray(Image.fromarray(numbered).resize(size, Image.Resampling.NEAREST))
@@ -201,7 +204,7 @@ def cut_out(
 ) -> tuple[np.ndarray, np.ndarray, int] | None:
     """Object `number` of a picture (modulo the number of objects), its longer side resized to `longer_side` pixels: its
     image (h, w, 3) uint8, mask (h, w) bool and class. None if no object has at least MIN_OBJECT of the pixels."""
-    labels, instances = apart(picture.labels)
+    labels, instances = (picture.labels, None) if picture.labels.dtype == np.uint8 else apart(picture.labels)
     found = find_objects(labels, max(1, round(labels.size * MIN_OBJECT)), instances)
     if not found.class_ids:
         return None
@@ -230,7 +233,8 @@ def paste(
     seen = mask[here]
     image, labels = image.copy(), labels.copy()
     image[there][seen] = cutout[here][seen]
-    labels[there][seen] = ((int(labels.max()) >> 8) + 1) << 8 | class_id
+    number = 0 if labels.dtype == np.uint8 else (int(labels.max()) >> 8) + 1
+    labels[there][seen] = number << 8 | class_id
     return image, labels
 
 

@@ -181,7 +181,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
             return [self.read(rest[i]) for i in rng.choice(len(rest), count, replace=count > len(rest))]
 
         picture, steps = apply(self.read(task.source), task.operations, rng, self.config.strength, others)
-        labels, objects = apart(picture.labels)
+        labels, objects = apart(picture.labels) if self.objects else (np.ascontiguousarray(picture.labels), None)
         # The prompt, if no other sample is part of the picture, and the model, if it drew it; not the flags, which are
         # about the source's mask.
         keys = ["prompt"] * (not any(step.get("sources") for step in steps)) + ["split"]
@@ -197,14 +197,14 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
             "recipe": {"source": item.name, "seed": seed, "steps": steps},
             "version": __version__,
         }
-        return native.encode_mask(labels), objects if self.objects else None, row
+        return native.encode_mask(labels), objects, row
 
     def read(self, position: int) -> Picture:
         """A sample of the input. Raises UserError naming a file that cannot be read, or a label map that does not
         fit."""
         item = self.samples[position]
         image, labels = np.asarray(item.picture()), item.labels(len(self.classes))
-        return Picture(item.name, image, with_objects(labels, item.objects(labels)))
+        return Picture(item.name, image, with_objects(labels, item.objects(labels)) if self.objects else labels)
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
         from ..report.preview import first_of_each, shown_rows
