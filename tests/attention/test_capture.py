@@ -1,16 +1,14 @@
 """Captured maps against a naive capture that keeps everything, and what capture must leave alone."""
 
 import re
-from typing import Any
 
 import pytest
 import torch
 from builders.plans import capturing
-from builders.pretended import Pretended
 
 import seediff.attention.probabilities
 from seediff.attention.maps import AttentionMaps
-from seediff.attention.probabilities import Part, Scratch, add_probabilities
+from seediff.attention.probabilities import Part, add_probabilities
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 
@@ -144,20 +142,6 @@ def test_fused_projections(sd1_model):
             captured(unet)
     finally:
         unet.unfuse_qkv_projections()
-
-
-def test_what_is_in_memory_before_is_nothing_to_a_device_that_multiplies_it(monkeypatch):
-    """As Metal's baddbmm, which does not leave out what it is told to multiply by 0."""
-    query, key = (torch.randn(1, 2, 5, 4, generator=torch.Generator().manual_seed(n)) for n in (0, 1))
-    expected, total = torch.zeros(2, 1, 5, 5)
-    add_probabilities([Part(expected)], query, key, 0.5, normalize=True)
-    metal = lambda before, a, b, beta, alpha, out: out.mul_(beta).add_(a @ b, alpha=alpha)  # noqa: E731
-    monkeypatch.setattr(torch, "baddbmm", metal)
-    monkeypatch.setattr(Scratch, "take", lambda _self, numbers, like: like.new_full((numbers,), torch.nan))
-    with Pretended() as device:
-        there: Any = device.put(total)
-        add_probabilities([Part(there)], device.put(query), device.put(key), 0.5, normalize=True)
-    torch.testing.assert_close(there.held, expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

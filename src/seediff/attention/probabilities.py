@@ -91,7 +91,7 @@ def add_probabilities(
                 shape = (count, these.stop - these.start, here.stop - here.start, keys)
                 scores, probabilities = (x[: math.prod(shape)].view(shape) for x in (block, other))
                 product = query[chosen, these, here].float().flatten(0, 1), transposed_keys[:, these].flatten(0, 1)
-                if query.device.type not in ("cpu", "cuda"):
+                if query.device.type != "cpu":
                     scores.zero_()  # Metal multiplies what is there by beta = 0, and NaN stays NaN
                 torch.baddbmm(scores.flatten(0, 1), *product, beta=0, alpha=scale, out=scores.flatten(0, 1))
                 if bias is not None:

@@ -1,0 +1,167 @@
+"""Everything that tests/test_pretended_gpu.py looks at, in one process that pretends to have a GPU.
+
+python on_pretended_gpu.py guard.so FOLDER      # one line of JSON: name → what was counted, or the error
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from builders import pretend_cuda
+
+seen = pretend_cuda.install(Path(sys.argv[1]))
+folder = Path(sys.argv[2])
+
+import torch  # noqa: E402
+from builders.families import SPECS, generate  # noqa: E402
+from builders.plans import plan_of  # noqa: E402
+from builders.reference_attention import BOOKS  # noqa: E402
+from builders.region_maps import region_maps  # noqa: E402
+
+import seediff  # noqa: E402
+from seediff.attention import recorder  # noqa: E402
+from seediff.attention.photograph import capture_images  # noqa: E402
+from seediff.attention.probabilities import Part, Scratch, add_probabilities  # noqa: E402
+from seediff.cli import main  # noqa: E402
+from seediff.masks import make  # noqa: E402
+from seediff.models.registry import load_model  # noqa: E402
+from seediff.run import loop  # noqa: E402
+from seediff.segments.aggregate import aggregate  # noqa: E402
+from seediff.segments.diffseg import diffseg  # noqa: E402
+from seediff.segments.kmeans import kmeans  # noqa: E402
+from seediff.segments.tiles import label  # noqa: E402
+
+FAMILIES = {"unet": "float16", "xl": "float16", "sd3": "bfloat16", "flux": "bfloat16"}
+"""Twins of SD 1.5, SDXL, SD 3.5 and FLUX, each in the number format that it gets on a GPU."""
+OFFLOADS = {"xl": ("model", "sequential"), "flux": ("model", "sequential")}
+"""Offload moves modules, whatever the family: a UNet with two text encoders, and a transformer."""
+told: dict[str, dict[str, Any]] = {}
+
+
+def watch(name: str, work: Callable[[], Any]) -> Any:
+    """Do the work, and note what was counted meanwhile."""
+    seen.clear()
+    error, result = "", None
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            result = work()
+        except Exception as raised:
+            error = f"{type(raised).__name__}: {raised}"
+    told[name] = {
+        "error": error,
+        "code": result if isinstance(result, int) else None,
+        "waits": seen.waits.total(),
+        "at": {f"{place} {what}": number for (what, place), number in seen.waits.items()},
+        "races": [f"{place} {what}" for what, place in seen.races],
+        "threads": len(seen.threads),
+        "warnings": [str(one.message) for one in said if "Triton" in str(one.message)],
+    }
+    return result
+
+
+def command(name: str, *words: object) -> None:
+    line = [*map(str, words), "--device", "cuda", "--quiet", "--out", str(folder / name)]
+    watch(name, lambda: main(line))
+
+
+def waits_of_a_step(model: Any) -> dict[str, float]:
+    """Where the host waits in a denoising step, and how often: of four steps, less those of two."""
+    counted = []
+    for steps in (2, 4):
+        seen.clear()
+        generate(model, SPECS[:1], steps=steps)
+        counted.append(Counter(seen.waits))
+    return {f"{place} {what}": number / 2 for (what, place), number in (counted[1] - counted[0]).items()}
+
+
+def scripted(model: Any) -> None:
+    with seediff.capture(model.pipe) as captured:
+        model.pipe("a photo of a dog", num_inference_steps=2, height=64, width=64)
+    captured.heatmap("dog")
+    captured.masks("dog")
+
+
+def photographed(model: Any, images: Any) -> None:
+    (spec,) = SPECS[:1]
+    capture_images(model, images[:1], [spec.prompt], [spec.classes], timesteps=(200,), seed=1, plan=plan_of(model))
+
+
+# The commands
+DRAW = ("generate", "--classes", "dog,cat", "--per-class", 1, "--batch-size", 1, "--steps", 2, "--size", 64)
+command("generate", *DRAW, "--dtype", "float16", "--keep-attention")
+photos = folder / "generate" / "images"
+command("mask", "mask", photos, "--classes", "dog,cat", "--presence", 0, "--timesteps", 100, "--size", 64)
+command("segment", "segment", photos, "--num-points", 4, "--size", 64)
+TRAIN = ("--backbone", "tiny", "--steps", 2, "--batch-size", 2, "--dtype", "bfloat16")
+command("train", "train", folder / "generate", *TRAIN)
+
+# Families
+for name, book in BOOKS.items():
+    place = str(book.save(folder / name))
+    model = load_model(place, device="cuda", dtype=FAMILIES.get(name, "float32"))
+    images = (watch(f"{name}: draw", lambda model=model: generate(model, SPECS[:1])) or [None])[0]
+    watch(f"{name}: photograph", lambda model=model, images=images: photographed(model, images))
+    if name in FAMILIES:
+        told[f"{name}: draw"]["step"] = waits_of_a_step(model)
+        watch(f"{name}: capture(pipe)", lambda model=model: scripted(model))
+    for offload in OFFLOADS.get(name, ()):
+        turns = load_model(place, device="cuda", dtype=FAMILIES[name], offload=offload)
+        watch(f"{name}: offload {offload}", lambda turns=turns: generate(turns, SPECS[:1]))
+
+# Segments: the values are the CPU's to the byte
+maps = region_maps(32)
+rows = aggregate(maps, (32, 32))
+there = watch("aggregate", lambda: aggregate({side: one.to("cuda") for side, one in maps.items()}, (32, 32)))
+masks = diffseg(rows, kl_thresholds=(0.5, 0.5, 0.5))
+seen_masks = watch("diffseg", lambda: diffseg(rows.to("cuda"), kl_thresholds=(0.5, 0.5, 0.5)))
+picture = watch("label", lambda: label(seen_masks, (100, 130)))
+clusters = watch("kmeans", lambda: kmeans(rows.to("cuda"), 7, seed=3))
+told["segments"] = {
+    "aggregate": torch.equal(there.cpu(), rows),
+    "diffseg": torch.equal(seen_masks.cpu(), masks),
+    "label": torch.equal(picture.cpu(), label(masks, (100, 130))),
+    "kmeans": torch.equal(clusters[0].cpu(), kmeans(rows, 7, seed=3)[0]),
+}
+
+# Memory that is not empty
+query, key = (torch.randn(1, 2, 5, 4, generator=torch.Generator().manual_seed(n)).to("cuda") for n in (0, 1))
+total = torch.zeros(1, 5, 5, device="cuda")
+with (
+    mock.patch.object(torch, "baddbmm", lambda _, a, b, beta, alpha, out: out.mul_(beta).add_(a @ b, alpha=alpha)),
+    mock.patch.object(Scratch, "take", lambda _self, numbers, like: like.new_full((numbers,), torch.nan)),
+):
+    add_probabilities([Part(total)], query, key, 0.5, normalize=True)
+told["uninitialised"] = {"finite": bool(total.cpu().isfinite().all())}
+
+# Faults, which must be found
+send, weights, add = loop.Job.send_batch, make.pamr_weights, recorder.AttentionRecorder._add
+
+
+def without_waiting(self: Any, captured: Any, place: Any, ready: Any = None) -> Any:
+    return send(self, captured, place)
+
+
+def waiting(self: Any, parts: Any, *rest: Any) -> None:
+    add(self, parts, *rest)
+    float(parts[0].total.sum())
+
+
+faults = {
+    "fault: no event": mock.patch.object(loop.Job, "send_batch", without_waiting),
+    "fault: left on the CPU": mock.patch.object(
+        make, "pamr_weights", lambda image, config, device: weights(image, config)
+    ),
+    "fault: a wait in every layer": mock.patch.object(recorder.AttentionRecorder, "_add", waiting),
+}
+for name, fault in faults.items():
+    with fault:
+        command(name, *DRAW, "--dtype", "float16")
+print(json.dumps(told))

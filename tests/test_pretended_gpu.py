@@ -1,0 +1,88 @@
+"""Whole commands and every family on a CPU that answers to `cuda:0` (`builders/pretend_cuda.py`), in a process of its
+own.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from builders.patience import PATIENCE
+from builders.reference_attention import BOOKS
+
+BUILDERS = Path(__file__).parent / "builders"
+COMMANDS = ("generate", "mask", "segment", "train")
+HALF = ("unet", "xl", "sd3", "flux")
+
+pytestmark = [
+    pytest.mark.skipif(torch.version.cuda is not None, reason="only a CPU build of torch can pretend"),
+    pytest.mark.skipif(sys.platform != "linux", reason="the names of torch's libraries are Linux's"),
+]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What was counted, by name."""
+    folder = tmp_path_factory.mktemp("pretended")
+    compiler, guard, home = shutil.which("g++"), folder / "guard.so", Path(torch.__file__).parent
+    if compiler is None:
+        pytest.skip("there is no g++ to compile guard.cpp")
+    words = [compiler, "-O1", "-std=c++20", "-shared", "-fPIC", f"-I{home}/include", str(BUILDERS / "guard.cpp")]
+    built = subprocess.run([*words, f"-L{home}/lib", "-lc10", "-ltorch_cpu", "-o", str(guard)], capture_output=True)
+    if built.returncode:
+        pytest.skip(f"guard.cpp does not compile with this torch: {built.stderr.decode()[-300:]}")
+    environ = {**os.environ, "SEEDIFF_DEBUG": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environ.pop("TRITON_INTERPRET", None)  # the other tests' way to run the kernels takes minutes here
+    script = [sys.executable, str(BUILDERS / "on_pretended_gpu.py"), str(guard), str(folder)]
+    done = subprocess.run(script, env=environ, capture_output=True, text=True, timeout=20 * PATIENCE)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands(told, name):
+    ran = told[name]
+    assert (ran["error"], ran["code"], ran["races"]) == ("", 0, [])
+    if name in ("generate", "mask"):
+        assert ran["threads"] == 2  # masks are made while the next pictures are drawn
+
+
+def test_kernels_that_cannot_run_are_said_once(told):
+    (warning,) = told["generate"]["warnings"]
+    assert "plain torch captures attention" in warning
+    assert told["mask"]["warnings"] == []
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_every_family_draws_and_looks_at_photographs(told, name):
+    ran = {key: one["error"] for key, one in told.items() if key.startswith(f"{name}: ")}
+    assert len(ran) >= 2
+    assert set(ran.values()) == {""}
+
+
+@pytest.mark.parametrize("name", HALF)
+def test_the_host_never_waits_within_a_denoising_step(told, name):
+    """PNDM, which diffusers keeps for Stable Diffusion 1, reads its timesteps itself."""
+    ours = [where for where in told[f"{name}: draw"]["step"] if "diffusers/schedulers" not in where]
+    assert ours == []
+
+
+@pytest.mark.parametrize(("name", "most"), [("aggregate", 1), ("diffseg", 10), ("label", 10), ("kmeans", 1)])
+def test_segments_wait_seldom_and_are_those_of_the_cpu(told, name, most):
+    assert told["segments"][name]
+    assert told[name]["waits"] <= most, told[name]["at"]
+
+
+def test_what_is_in_memory_before_is_nothing_to_a_device_that_multiplies_it(told):
+    """As Metal's baddbmm, which does not leave out what it is told to multiply by 0."""
+    assert told["uninitialised"]["finite"]
+
+
+def test_faults_are_found(told):
+    assert told["fault: no event"]["races"]
+    assert "Expected all tensors to be on the same device" in told["fault: left on the CPU"]["error"]
+    assert any("on_pretended_gpu" in where for where in told["fault: a wait in every layer"]["at"])
