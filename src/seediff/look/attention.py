@@ -1,6 +1,4 @@
-"""The attention behind a sample's mask, as saved in the dataset or captured again with its model; and where pixels and
-words attend.
-"""
+"""The attention behind a sample's mask, saved in the dataset or captured again; and where pixels and words attend."""
 
 from __future__ import annotations
 
@@ -38,17 +36,13 @@ from .samples import Sample, Subject, read_image
 PIXELS = 8
 """Side of a position of L in pixels, if the model's is not known: Stable Diffusion's."""
 MAX_WORDS = 100
-"""Maximum number of a prompt's words that can be pointed at; text encoders read fewer."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One sample as its model saw it, and the attention.
-
-    maps: with at least one class. image (h, w, 3) uint8: as the model saw it. size: (H, W) of the sample. part: the
-    part of the sample that the model saw. whole: True if masks made at the size of `image` are final; False if they are
-    enlarged to `part`, as for photographs.
-    """
+    """One sample as its model saw it, and the attention. image: (h, w, 3) uint8, as the model saw it. size: (H, W) of
+    the sample. part: the part of it that the model saw. whole: True if masks of the size of `image` are final; False if
+    they are enlarged to `part`, as for photographs."""
 
     maps: AttentionMaps
     image: np.ndarray
@@ -63,8 +57,8 @@ class Seen:
 
 
 def read_config(folder: Path, made: str | None = None) -> DatasetConfig | None:
-    """The configuration that made a dataset, or the samples whose rows name it as `made`; None if it is not one of
-    `generate` or `mask`, or if this version cannot read it."""
+    """The configuration that made a dataset, or the samples whose rows name it as `made`; None if there is none of
+    `generate` or `mask` that can be read."""
     try:
         return load_dataset_config(path, MaskPhotosConfig) if (path := native.made_by(folder, made)) else None
     except UserError:
@@ -97,9 +91,7 @@ def cannot_capture(subject: Subject, sample: Sample, config: DatasetConfig | Non
 
 
 def seen(subject: Subject, sample: Sample, maps: AttentionMaps, config: DatasetConfig | None) -> Seen:
-    """A sample and its maps, ready for making masks. Raises UserError for a missing or unreadable picture, and for maps
-    without a class.
-    """
+    """A sample and its maps, ready for making masks. Raises UserError without a picture or class."""
     image = read_image(subject, sample)
     if image is None or not maps.words:
         raise UserError(f"sample '{sample.name}' {'has no picture' if image is None else 'has attention of no class'}")
@@ -122,8 +114,8 @@ def grids(maps: AttentionMaps) -> dict[int, tuple[int, int]]:
 
 
 def pixel_maps(seen: Seen, x: int, y: int) -> list[dict[str, Any]]:
-    """Where the position under pixel (x, y) of the sample attends, at each level, scaled from the map's minimum to its
-    maximum, as `show_levels` says it. Raises UserError for a pixel that the model did not see."""
+    """Where the position under pixel (x, y) of the sample attends, at each level, from the map's minimum to its
+    maximum. Raises UserError for a pixel that the model did not see."""
     part = seen.part
     if not (part.top <= y < part.top + part.height and part.left <= x < part.left + part.width):
         raise UserError("the model did not see this pixel")
@@ -138,8 +130,8 @@ def pixel_maps(seen: Seen, x: int, y: int) -> list[dict[str, Any]]:
 
 
 def word_maps(seen: Seen, columns: tuple[int, ...]) -> list[dict[str, Any]]:
-    """How much each position attends to some columns of the text (their mean), at each level, in the form of
-    `pixel_maps`. Raises UserError for a column that the text lacks."""
+    """How much each position attends to some columns of the text (their mean), in the form of `pixel_maps`. Raises
+    UserError for a column that the text lacks."""
     maps = []
     for divisor, (height, width) in grids(seen.maps).items():
         if (crossed := seen.maps.cross_attention.get((height, width))) is None:
@@ -164,9 +156,8 @@ def show_levels(name: str, levels: np.ndarray) -> dict[str, Any]:
 
 
 def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
-    """The words of the prompt that have columns of cross-attention: classes and, if the model's tokenizers are on this
-    machine, other words: {start, end, columns}, with their places in the prompt.
-    """
+    """The words of the prompt that have columns of cross-attention: classes and, if the model's tokenizers are here,
+    others: {start, end, columns}, with their places in the prompt."""
     names, found = longest_first(list(maps.words)), dict[tuple[int, int], tuple[int, ...]]()
     for match in any_name(names).finditer(maps.prompt):
         found[match.span()] = maps.words[names[(match.lastindex or 1) - 1]]
@@ -206,9 +197,7 @@ class Capturer:
         self._of = ""
 
     def capture(self, subject: Subject, sample: Sample, config: DatasetConfig) -> AttentionMaps:
-        """A sample's attention, from drawing the image again or giving its photograph to the model again. Raises
-        UserError.
-        """
+        """A sample's attention, from drawing it again or giving its photograph to the model again. Raises UserError."""
         row, last = sample.row, sample.name.rpartition("/")[2]
         number = int(last) if last.isdecimal() and len(last) < 12 else 0  # in its run, which determines its noise
         try:

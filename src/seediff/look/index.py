@@ -20,9 +20,9 @@ Sort = Literal["order", "name", "area", "confidence", "agreement", "flags", "rec
 
 
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which samples to show, in which order. classes, flags, states: a sample needs any of them; classes are ids, flags
-    kinds or "none". area, confidence, agreement: closed ranges; the area is the share of the chosen classes together,
-    or of all classes if none is chosen. text: part of the prompt, the source or the name, ignoring case."""
+    """Which samples to show, in which order. classes (ids), flags (kinds, or "none"), states: a sample needs any of
+    them. area, confidence, agreement: closed ranges; the area is that of the chosen classes together, or of all. text:
+    part of the prompt, the source or the name, ignoring case."""
 
     classes: tuple[Annotated[int, msgspec.Meta(ge=1, le=254)], ...] = ()
     flags: tuple[str, ...] = ()
@@ -62,9 +62,7 @@ class Index:
             self.update(number, row, acted=False)
 
     def update(self, number: int, row: Mapping[str, Any], *, acted: bool = True) -> None:
-        """Set a sample's values from its current row. acted: whether somebody acted on the sample, which makes it the
-        most recent.
-        """
+        """Set a sample's values from its current row. acted: somebody acted on it, which makes it the most recent."""
         if acted:
             self._clock += 1
             self.changed[number] = self._clock

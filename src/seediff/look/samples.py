@@ -1,6 +1,5 @@
-"""Opens a native dataset, or the output of `segment` or `predict`, as a list of samples.
-
-The samples' files are read on request: whole pictures, and thumbnails with the labels drawn over them.
+"""Opens a native dataset, or the output of `segment` or `predict`, as a list of samples, whose files are read on
+request.
 """
 
 from __future__ import annotations
@@ -163,9 +162,7 @@ def read_image(subject: Subject, sample: Sample, side: int | None = None) -> np.
 
 
 def image_bytes(subject: Subject, sample: Sample) -> tuple[bytes, str]:
-    """A sample's picture for the browser, and its media type, which follows from the content, never from the name.
-    Raises UserError.
-    """
+    """A sample's picture for the browser, and its media type, from its content. Raises UserError."""
     path = subject.image_path(sample)
     if path is None:
         raise UserError(f"sample '{sample.name}' has no picture here; --photos names the folder of the photographs")

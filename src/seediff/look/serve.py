@@ -1,4 +1,4 @@
-"""The server of `seediff look`: a socket, the application behind its gate, and an immediate end at Ctrl-C."""
+"""The server of `seediff look`, and its immediate end at Ctrl-C."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Stale(Exception):
 
 @dataclass
 class History:
-    """A sample's states. `at` is the current one; later ones were undone. The first is the original, None."""
+    """A sample's states; those after `at` were undone. The first is the original, None."""
 
     own_verdict: Verdict | None = None
     """The verdict in the original's row."""
@@ -120,10 +120,8 @@ class History:
 
 
 class Session:
-    """A set that is being reviewed. tell: called with every action's report, from the acting thread.
-
-    Raises UserError on opening if another process reviews the set.
-    """
+    """A set that is being reviewed. tell: called with every action's report, from the acting thread. Raises UserError
+    if another process reviews the set."""
 
     def __init__(
         self, subject: Subject, *, by: str, tell: Callable[[dict[str, Any]], None] = lambda report: None

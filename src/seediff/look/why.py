@@ -45,8 +45,7 @@ from .tuning import Constants, Tuner, show_result
 MEMORY = 1 << 30
 """Maximum bytes of cached attention; at least one sample's."""
 THRESHOLDS = (1.1, 0.8, 0.55, 0.4, 0.28, 0.2, 0.14, 0.1, 0.07, 0.05)
-"""DiffSeg's thresholds for clickable segments, from coarse to fine: the paper's, and lower ones, because maps that were
-divided by their maxima are flatter than the paper's."""
+"""DiffSeg's thresholds for clickable segments, from coarse to fine: the paper's, and lower ones for flatter maps."""
 FEW = 6
 """Minimum number of segments, if the page does not choose a threshold."""
 MOST_POINTS = 16
@@ -98,7 +97,6 @@ class Why:
         self.threads = torch.get_num_threads()
 
     def config(self, number: int) -> DatasetConfig | None:
-        """The configuration that made a sample's mask; None if it is not known."""
         subject = self.session.subject
         return self._configs(subject.samples[number].row.get("made")) if subject.kind == "dataset" else None
 
@@ -241,16 +239,10 @@ class Why:
 
 
 def divide(tuner: Tuner, threshold: float) -> np.ndarray:
-    """(H, W) uint16: DiffSeg's segments from a sample's attention, numbered from 1; 0 outside the part that the model
-    saw.
-    """
-    seen = tuner.seen
-    size = seen.maps.latent_size
-    rows = aggregate(seen.maps.self_attention, size)
-    points = min(MOST_POINTS, max(size))
-    ids = label(
-        diffseg(rows, size, num_points=points, kl_thresholds=(threshold,) * 3), (seen.part.height, seen.part.width)
-    ).numpy()
+    """(H, W) uint16: DiffSeg's segments from a sample's attention, numbered from 1; 0 where the model saw nothing."""
+    seen, size = tuner.seen, tuner.seen.maps.latent_size
+    rows, points = aggregate(seen.maps.self_attention, size), min(MOST_POINTS, max(size))
+    found = diffseg(rows, size, num_points=points, kl_thresholds=(threshold,) * 3)
     whole = np.zeros(seen.size, np.uint16)
-    whole[seen.part.slices] = ids + 1
+    whole[seen.part.slices] = label(found, (seen.part.height, seen.part.width)).numpy() + 1
     return whole

@@ -24,7 +24,7 @@ export const long = (element) => {
   else element.removeAttribute("tabindex");
 };
 
-// A box of a group with its name, and what is said after it: { label, box, more }. type: "radio" or "checkbox"; more: an element's tag.
+// A box of a group with its name, and what is said after it: { label, box, more }. more: an element's tag.
 export const choice = (type, group, value, text, { colour, more }) => {
   const box = element("input", { type, name: group, value }), last = element(more), swatch = element("i", { className: "swatch" });
   swatch.style.background = colour;
