@@ -14,8 +14,7 @@ async function ask(path, options = {}) {
   let answer;
   try {
     answer = await fetch(path, options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
+  } catch {
     throw new Refused(0, { error: "The server does not answer. What is shown may not be saved; start seediff look again." });
   }
   if (answer.ok) return answer;
@@ -25,22 +24,21 @@ async function ask(path, options = {}) {
   throw new Refused(answer.status, told);
 }
 
-export const get = async (path, options) => (await ask(path, options)).json();
+export const get = async (path) => (await ask(path)).json();
 
 export const post = async (path, body) =>
   (await ask(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })).json();
 
 // A map of one or two bytes a value: { values, height, width, version }.
-export async function pixels(path, options) {
-  const answer = await ask(path, options);
+export async function pixels(path) {
+  const answer = await ask(path);
   const bytes = await answer.arrayBuffer();
   const [height, width] = [Number(answer.headers.get("x-height")), Number(answer.headers.get("x-width"))];
   const values = bytes.byteLength === height * width ? new Uint8Array(bytes) : new Uint16Array(bytes);
   return { values, height, width, version: Number(answer.headers.get("x-version") || 0), headers: answer.headers };
 }
 
-export const picture = async (path, options) =>
-  createImageBitmap(await (await ask(path, options)).blob(), { imageOrientation: "none" });
+export const picture = async (path) => createImageBitmap(await (await ask(path)).blob(), { imageOrientation: "none" });
 
 // Send a label map, packed: { tool, version } say what it is.
 export async function sendLabels(number, labels, about) {
@@ -53,11 +51,7 @@ export const act = (number, body) => post(`/api/samples/${number}/act`, { ...bod
 
 // Hear what happens in this and other windows. hear(report); lost(isLost) when the connection goes and comes.
 export function listen(hear, lost) {
-  const source = new EventSource("/api/events");
-  source.onmessage = (event) => hear(JSON.parse(event.data));
-  source.onopen = () => lost(false);
-  source.onerror = () => lost(true);
-  return source;
+  Object.assign(new EventSource("/api/events"), { onmessage: (event) => hear(JSON.parse(event.data)), onopen: () => lost(false), onerror: () => lost(true) });
 }
 
 export const decode = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

@@ -1,5 +1,5 @@
-// Changes on their way to the server, one after the other. Each follows what this window had when it was made: once somebody else changed
-// the sample, those that still wait would undo what the other did, and are not sent.
+// Changes on their way to the server, one after the other. Once somebody else changed the sample, those that still wait would undo what
+// the other did, and are not sent.
 
 import { Refused } from "./api.js";
 
