@@ -84,7 +84,7 @@ def load_sprite(art: Path, sprite: Sprite, vendor: str) -> np.ndarray:
         path = art / "fluent" / f"{sprite.codepoint}.webp"
         if not path.is_file():
             raise UserError(f"{path} is missing: fetch the art with `python -m recipes.mini art --out {art}`")
-        with open_picture(path, formats=("WEBP",)) as picture:
+        with open_picture(path) as picture:
             image = picture.convert("RGBA")
     x0, y0, x1, y1 = sprite.box
     # The box cuts scenery that one vendor draws with the object; another vendor's drawing is taken whole.
