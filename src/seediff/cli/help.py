@@ -28,8 +28,6 @@ COMMON = {
     "train": "epochs steps val-share finetune backbone weights batch-size learning-rate device out dry-run",
 }
 """Command → the options that `--help` shows."""
-DECIDING = ("--model", "--base", "--method", "--backbone", "--architecture", "--preset", "--config")
-"""Options with which other defaults come."""
 
 
 def show_default(value: Any) -> str | None:
@@ -77,15 +75,15 @@ def _defaults(app: App, arguments: Sequence[str]) -> dict[str, str]:
     from ..config.base import DEFAULT, GIVEN
     from ..config.generate import DatasetConfig
     from ..config.photographs import MaskPhotosConfig
-    from ..config.resolve import configure
+    from ..config.resolve import DECIDING, configure
 
     hint = get_type_hints(app.default_command).get("line", MaskPhotosConfig | None)
     kind = next(part for part in get_args(hint))
     fields = {argument.name: name for argument, name, _ in name_arguments(app.assemble_argument_collection())}
     pairs = itertools.pairwise(part for word in arguments for part in word.split("=", 1))
-    given = {option: value for option, value in pairs if option in DECIDING}
+    given = {option: value for option, value in pairs if option.startswith("--")}
     line: dict[str, Any] = {"classes": ("dog",)} if issubclass(kind, DatasetConfig) else {}
-    line |= {fields[option]: value for option, value in given.items() if option in fields}
+    line |= {fields[option]: value for option, value in given.items() if fields.get(option) in DECIDING}
     unshown = {"classes"}
     if line.get("segment.method") == "kmeans":
         line["segment.k"] = 1  # which has no default
