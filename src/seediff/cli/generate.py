@@ -89,12 +89,10 @@ def generate(
         chosen = configure(GenerateConfig, typed, config, preset=preset)
     place, workers = parse_place(out), make_engine(engine)
     from ..run.generate import GenerateJob
-    from ..run.reopen import draw_again
 
     job = GenerateJob(chosen, offload=offload)
     if top_up:
-        job.check()
-        names = draw_again(chosen, place, dry_run=dry_run)
+        names = job.top_up(place, dry_run=dry_run)
         if not quiet:
             print(
                 f"{'To be drawn' if dry_run else 'Drawing'} again: {', '.join(names)}"

@@ -73,8 +73,7 @@ def generate(
     config = config or GenerateConfig.recommended(**options)
     job = GenerateJob(config, draw, offload)
     if top_up:
-        job.check()
-        draw_again(config, out)
+        job.top_up(out)
     return run(job, out, engine=engine, progress=progress)
 
 
@@ -96,6 +95,11 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", Captured]):
 
     def items(self) -> list[SampleSpec]:
         return sample_specs(self.config)
+
+    def top_up(self, out: Out | str, *, dry_run: bool = False) -> list[str]:
+        """`reopen.draw_again`, if nothing else is wrong."""
+        self.check()
+        return draw_again(self.config, out, dry_run=dry_run)
 
     def resume(self, folder: Path) -> None:
         self.redrawn = redrawn(folder, self.config)
