@@ -104,7 +104,7 @@ def _settings(path: Path | str, language: str, parse: Callable[[str], Any], kind
     text = read_text(path, SETTINGS)
     try:
         document = parse(text)
-        json.dumps(document, allow_nan=False, default=str)  # refuses numbers that are not finite
+        finite = _is_finite(document)
     except RecursionError as error:
         raise UserError(path, "is nested too deeply") from error
     except Exception as error:  # YAML's parser raises nearly anything
@@ -112,7 +112,17 @@ def _settings(path: Path | str, language: str, parse: Callable[[str], Any], kind
         said = getattr(error, "problem", None) or first_line(error)
         said = f"is not {language}: {said}"
         raise UserError(path if mark is None else f"{path}, line {mark.line + 1}", said) from error
+    if not finite:
+        raise UserError(path, "holds inf, nan or a huge number", "every number must be finite")
     return fit(document, kind, str(path))
+
+
+def _is_finite(document: Any) -> bool:
+    try:
+        json.dumps(document, allow_nan=False, default=str)
+    except ValueError:
+        return False
+    return True
 
 
 @cache

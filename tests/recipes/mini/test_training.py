@@ -128,7 +128,7 @@ def test_another_recipe_in_the_same_folder_is_refused(art: Path, tmp_path: Path)
         ("scenes = ", "recipe.toml"),
         ("objects = [1, 2]", "objects"),
         ("[autoencoder]\ncrops = 16", "crops"),
-        ("[denoiser]\nlearning_rate = nan", "inf or nan"),
+        ("[denoiser]\nlearning_rate = nan", "inf, nan"),
         ("[denoiser]\nchannels = [16, 24, 16]", "channels"),
         ("[denoiser]\nsamples = 16", "samples"),
     ],
