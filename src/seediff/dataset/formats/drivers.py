@@ -32,8 +32,6 @@ from .known import FORMATS, FormatName, SourceName, codec
 
 CHUNK = 8
 """Samples that are sent to a worker process together, because one takes only a millisecond or two."""
-WITH_OBJECTS: tuple[FormatName, ...] = ("coco", "yolo", "labelstudio")
-"""Formats that always hold the objects of samples; formats with an option `objects` hold them on request."""
 Follow = Callable[[Sequence[Any]], Iterable[Any]]
 """Wraps samples, to show progress."""
 Labels = np.ndarray | Instances
@@ -139,7 +137,7 @@ def export(
         export = Export(folder, tuple(classes), samples, names, splits, stack, link, workers, follow)
         write(export, **options)
     told = sum(sample.stored_instances is not None for sample in samples)
-    if told and name not in WITH_OBJECTS and not options.get("objects"):
+    if told and not FORMATS[name].objects and not options.get("objects"):
         fix = "; --objects writes them" if "objects" in signature(write).parameters else ""
         export.note(f"objects of {told} samples are left out{fix}")
     return Exported(len(samples), export.files, tuple(export.notes))

@@ -35,27 +35,29 @@ TASK_KEYS = {"data", "annotations", "predictions", "annotation_id"}
 class Format:
     """looked_for: what a folder of the format contains. suffixes: of single files that are, or describe, a dataset.
     flat: names of samples contain no folders. like: formats that each of its folders also looks like. without: options
-    of `drivers` that the format does not have."""
+    of `drivers` that the format does not have. objects: whether it always holds the objects of samples; a format whose
+    `write` has an option `objects` holds them on request."""
 
     looked_for: str
     suffixes: tuple[str, ...] = ()
     flat: bool = False
     like: tuple[SourceName, ...] = ()
     without: tuple[str, ...] = ()
+    objects: bool = False
 
 
 FORMATS: dict[SourceName, Format] = {
     "voc": Format("SegmentationClass/ (VOC)", flat=True),
     "ultralytics": Format("data.yaml with masks_dir (Ultralytics)", (".yaml", ".yml"), like=("yolo", "masks")),
-    "yolo": Format("data.yaml (YOLO)", (".yaml", ".yml"), flat=True),
+    "yolo": Format("data.yaml (YOLO)", (".yaml", ".yml"), flat=True, objects=True),
     "imagefolder": Format("train/metadata.jsonl (imagefolder)", like=("masks",), without=("skip_missing",)),
     "cvat": Format("annotations.xml (CVAT)", (".xml",)),
-    "labelstudio": Format("tasks.json (Label Studio)", (".json",)),
+    "labelstudio": Format("tasks.json (Label Studio)", (".json",), objects=True),
     "labelme": Format("*.json with shapes (labelme)", (".json",)),
     "parquet": Format("*.parquet", (".parquet",), without=("link", "skip_missing")),
     "webdataset": Format("*.tar (WebDataset)", (".tar",), without=("split", "seed", "link", "skip_missing")),
     "masks": Format("images/ and masks/, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)"),
-    "coco": Format("annotations/*.json or *.json (COCO)", (".json",)),
+    "coco": Format("annotations/*.json or *.json (COCO)", (".json",), objects=True),
 }
 """In the order in which a folder or file is tried: formats that are recognised most surely come first."""
 assert set(FORMATS) == set(get_args(SourceName))
