@@ -22,7 +22,7 @@ from .names import (
     parse_prompts,
     parse_subclasses,
 )
-from .presets import find_constants
+from .presets import ModelConstants, find_constants
 from .resolve import load_config, recommend
 from .sizes import Size, check_size
 
@@ -56,13 +56,17 @@ class DatasetConfig(RunConfig):
     mask: Annotated[MaskConfig, Parameter(name="*")] = field(default_factory=MaskConfig)
 
     def __post_init__(self) -> None:
-        for name in (n for n in ("classes", "prompts", "subclasses") if hasattr(self, n)):
-            texts = getattr(self, name)
-            if isinstance(texts, Iterable) and not isinstance(texts, str):  # such as the keys of a table
-                object.__setattr__(self, name, tuple(texts))
+        self._make_tuples("classes", "prompts")
         super().__post_init__()
         check_classes(self.classes)
         check_prompts(self.prompts)
+
+    def _make_tuples(self, *names: str) -> None:
+        """Accept any iterable of texts, such as the keys of a table."""
+        for name in names:
+            texts = getattr(self, name)
+            if isinstance(texts, Iterable) and not isinstance(texts, str):
+                object.__setattr__(self, name, tuple(texts))
 
     @classmethod
     def recommended(cls: type[Dataset], **values: Any) -> Dataset:
@@ -73,9 +77,12 @@ class DatasetConfig(RunConfig):
 
     @classmethod
     def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
-        model = find_constants(chosen.get("model", cls.model), chosen.get("base"))
-        layers = model.mask_layers(chosen.get("mask.method"), preset, drawing=issubclass(cls, GenerateConfig))
-        return [*(model.distilled_layers(chosen.get("lora")) if issubclass(cls, GenerateConfig) else []), *layers]
+        return cls.layers_of(find_constants(chosen.get("model", cls.model), chosen.get("base")), chosen, preset)
+
+    @classmethod
+    def layers_of(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
+        """Those of `behind`, for a model."""
+        return model.mask_layers(chosen.get("mask.method"), preset)
 
 
 @Parameter(group=IMAGES)
@@ -113,6 +120,7 @@ class GenerateConfig(DatasetConfig):
     """Format of the images; masks are always PNG."""
 
     def __post_init__(self) -> None:
+        self._make_tuples("subclasses")
         super().__post_init__()
         if len(self.turns) == 1:  # a number and a list with this number are the same configuration
             object.__setattr__(self, "classes_per_image", self.turns[0])
@@ -132,6 +140,11 @@ class GenerateConfig(DatasetConfig):
             object.__setattr__(self, "size", check_size(self.size))
         if not self.negative_prompt.isprintable():
             raise UserError("negative_prompt", f"{self.negative_prompt!r} has a line break or unprintable characters")
+
+    @classmethod
+    def layers_of(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
+        masks = super().layers_of(model, chosen, preset)
+        return [*model.distilled_layers(chosen.get("lora")), *masks, *model.drawing_layers(preset)]
 
     def extends(self, earlier: BatchConfig) -> bool:
         if not isinstance(earlier, GenerateConfig) or earlier.per_class >= self.per_class:

@@ -86,30 +86,33 @@ class ModelConstants:
     preset: Preset
     info: ModelInfo | None = None
 
-    def mask_layers(self, method: str | None, preset: str = "model", *, drawing: bool = False) -> list[Layer]:
+    def mask_layers(self, method: str | None, preset: str = "model") -> list[Layer]:
         """The layers below the given values, for masks. method: None: the model's recommended method. preset: "paper"
-        leaves out the model's constants. drawing: images are generated, where a preset may capture only some steps."""
+        leaves out the model's constants."""
         if (method or (self.preset.method if preset == "model" else None)) == BEST:
             best = self._best(preset)
-            return [best, *self.mask_layers(best.values["mask.method"], preset, drawing=drawing)]
+            return [best, *self.mask_layers(best.values["mask.method"], preset)]
         mine, source = self.preset, f"{model_label(self.name)}'s preset"
         # Thresholds always come from the model, because the papers have none.
         table: dict[str, Any] = {name: getattr(mine, name) for name in THRESHOLDS.values()}
-        steps = {}
         if preset == "model":
             method = method or mine.method
             constants = mine.methods.get(method or "", {})
             table |= {"steps": mine.steps, "guidance_scale": mine.guidance_scale, "scheduler": mine.scheduler}
             table["capture"] = constants.get("capture", {})
             table["mask"] = {"method": method, **constants.get("mask", {})} if method else {}
-            steps = {"capture.steps": mine.capture_steps} if drawing and mine.capture_steps is not None else {}
         facts = METHOD_FACTS.get(method or MaskConfig.method)
         return [
             Layer(source, {name: value for name, value in flatten(table).items() if value is not None}),
             *([Layer(f"the authors of {self.info.family.title}", flatten(self.info.defaults()))] if self.info else []),
             *([Layer(f"method {method}", flatten(facts.defaults))] if facts else []),
-            Layer(source, steps),
         ]
+
+    def drawing_layers(self, preset: str) -> list[Layer]:
+        """The layer below those of masks where images are drawn: the steps at which the model's preset captures."""
+        if preset != "model" or (steps := self.preset.capture_steps) is None:
+            return []
+        return [Layer(f"{model_label(self.name)}'s preset", {"capture.steps": steps})]
 
     def _best(self, preset: str) -> Layer:
         """The method and constants that `best` stands for, of the model or of its kind of network."""
