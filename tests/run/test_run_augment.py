@@ -150,7 +150,7 @@ def test_bad_input_is_one_line(pets, tmp_path):
         augment(config(), pets, tmp_path / "out", workers=0)
     aside = [item.replace(metadata={**item.metadata, "split": "test"}) for item in items]
     write_native(tmp_path / "aside", classes, aside, about={})
-    with pytest.raises(UserError, match="all are set aside"):
+    with pytest.raises(UserError, match="no samples to augment: only those"):
         augment(config(), tmp_path / "aside", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -3,8 +3,7 @@
 Images are (H, W, 3) uint8, labels (H, W) uint8 of class ids (0 background, 255 ignored). In a set with objects, labels
 are (H, W) int32: the class id in the lowest eight bits, and above them the number of the object, from 1 (0 for none).
 Labels are moved, never mixed: every value in a result comes from a source, or is the 0 or 255 that the operation
-documents. Pillow does the work: on one CPU core it is faster than tensors, and pictures that are processed one at a
-time need no batch.
+documents. Pillow does the work, because on one CPU core it is faster than tensors.
 """
 
 from __future__ import annotations
@@ -53,16 +52,13 @@ def apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:
 Others = Callable[[int], Sequence[Picture]]
 """Returns the given number of other samples of the set, at random, all different if there are enough."""
 Changed = tuple[np.ndarray, np.ndarray, dict[str, Any]]
-"""The new image and labels, and what was drawn at random, for the recipe: numbers, lists, and under "sources" the names
-of other samples."""
+"""The new image and labels, and what was drawn at random, for the recipe; "sources" names other samples."""
 
 
 def apply(
     picture: Picture, operations: Sequence[str], rng: np.random.Generator, strength: Strength, others: Others
 ) -> tuple[Picture, list[dict[str, Any]]]:
-    """The picture after all operations, in their order, and a step for each: its name and what was drawn at random. The
-    same rng and others give the same result. Raises UserError for a splice of more cells than the picture has pixels.
-    """
+    """The picture after all operations, and a step for each: its name and what was drawn at random."""
     steps = []
     for name in operations:
         if grid := grid_of(name):
@@ -75,11 +71,8 @@ def apply(
 
 
 def splice(picture: Picture, rows: int, columns: int, others: Others) -> Changed:
-    """A picture of the same size whose rows × columns cells are this picture and others, row by row.
-
-    The sides of cells differ by at most a pixel. Images are averaged as they shrink; a pixel of the labels is the
-    nearest pixel of its sample.
-    """
+    """A picture of the same size whose rows × columns cells are this picture and others, row by row. The sides of cells
+    differ by at most a pixel."""
     height, width = picture.labels.shape
     if height < rows or width < columns:
         why = f"splice-{rows}x{columns} needs a picture of as many pixels, and this one is {width}×{height}"
@@ -159,9 +152,8 @@ def perspective(image: np.ndarray, labels: np.ndarray, corners: np.ndarray) -> t
 
 
 def boxes(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
-    """Fills boxes with colour noise, centred on pixels of objects if there are any, because they are meant to hide
-    parts of objects. Labels become 0 there, because nothing else is visible, but 255 stays 255. A box is left, top,
-    right, bottom; the last two exclusive."""
+    """Fills boxes with colour noise, centred on pixels of objects if there are any. Labels become 0 there, but 255
+    stays. A box is left, top, right, bottom; the last two exclusive."""
     image, labels = picture.image.copy(), picture.labels.copy()
     height, width = labels.shape
     drawn = []
@@ -177,8 +169,7 @@ def boxes(picture: Picture, rng: np.random.Generator, strength: Strength, others
 
 
 def paste_objects(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
-    """Pastes objects, centred on pixels of the picture's own objects if it has any. Pastes nothing if the samples that
-    were searched have no objects."""
+    """Pastes objects of others, centred on pixels of the picture's own objects if it has any."""
     image, labels = picture.image, picture.labels
     sources, pasted = [], []
     for _ in range(rng.integers(*strength.object_count, endpoint=True)):
@@ -193,8 +184,7 @@ def paste_objects(picture: Picture, rng: np.random.Generator, strength: Strength
             corner = x - width // 2, y - height // 2
             image, labels = paste(image, labels, *cut, corner)
             sources.append(donor.name)
-            where = {"class_id": class_id, "corner": list(corner), "size": [width, height], "mirrored": mirrored}
-            pasted.append(where)
+            pasted.append({"class_id": class_id, "corner": list(corner), "size": [width, height], "mirrored": mirrored})
             break
     return image, labels, {"sources": sources, "objects": pasted}
 
@@ -202,8 +192,8 @@ def paste_objects(picture: Picture, rng: np.random.Generator, strength: Strength
 def cut_out(
     picture: Picture, number: int, longer_side: int, mirrored: bool
 ) -> tuple[np.ndarray, np.ndarray, int] | None:
-    """Object `number` of a picture (modulo the number of objects), its longer side resized to `longer_side` pixels: its
-    image (h, w, 3) uint8, mask (h, w) bool and class. None if no object has at least MIN_OBJECT of the pixels."""
+    """Object `number` (modulo their number), its longer side resized: its image (h, w, 3) uint8, mask (h, w) bool and
+    class. None if no object has at least MIN_OBJECT of the pixels."""
     labels, instances = (picture.labels, None) if picture.labels.dtype == np.uint8 else apart(picture.labels)
     found = find_objects(labels, max(1, round(labels.size * MIN_OBJECT)), instances)
     if not found.class_ids:
@@ -222,8 +212,8 @@ def cut_out(
 def paste(
     image: np.ndarray, labels: np.ndarray, cutout: np.ndarray, mask: np.ndarray, class_id: int, corner: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pastes an object, as `cut_out` returns it, in front of the picture. Its pixels get its class, even where the
-    labels were 255, because it hides what was uncertain. corner: its (left, top), which may be outside the picture."""
+    """Pastes an object in front of the picture. Its pixels get its class, even where the labels were 255. corner: its
+    (left, top), which may be outside the picture."""
     (left, top), (height, width) = corner, labels.shape
     there = (
         slice(max(top, 0), min(top + mask.shape[0], height)),
@@ -251,7 +241,7 @@ RANDOM: Mapping[str, Callable[[Picture, np.random.Generator, Strength, Others], 
 
 
 def uniform(rng: np.random.Generator, limits: tuple[float, float]) -> float:
-    """A random number within the limits, rounded as in the recipe, so that the recipe states exactly what was done."""
+    """A random number within the limits, rounded as in the recipe, which so states exactly what was done."""
     return round(float(rng.uniform(*limits)), 4)
 
 

@@ -1,8 +1,4 @@
-"""Brings masks that people corrected in another tool back into the set that they came from, and counts the changes.
-
-A sample of the set keeps its picture and its row. The `review` in the row of a returned sample gives the verdict,
-whether its mask is a corrected one, and how many pixels each class gained and lost.
-"""
+"""Brings masks that people corrected in another tool back into the set that they came from, and counts the changes."""
 
 from __future__ import annotations
 
@@ -25,15 +21,13 @@ from .shapes.following import follow
 from .store import open_native
 
 SHOWN = 10
-"""Maximum number of sample names in a line."""
 IGNORED = "ignored"
-"""The name of id 255 among the classes that gained and lost pixels."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """The change of a sample's mask. pixels: the number of pixels with a new id. gained, lost: pixels per class,
-    `background` and `ignored` included; empty if nothing changed."""
+    """The change of a sample's mask. pixels: with a new id. gained, lost: pixels per class, `background` and `ignored`
+    included."""
 
     name: str
     pixels: int
@@ -61,9 +55,8 @@ def correct(
     """The classes of a native set and its samples in their order, with their masks replaced by those of `items`.
 
     classes: those of the items' ids; they are matched by name, and new ones follow the set's. Samples are matched by
-    name, or by the flat name that some formats use; samples without an item stay as they are. by: the person who
-    corrected, for `review`. tell: called with the change of each returned sample when the iterator reaches it. Raises
-    UserError for an item that the set does not have, and for a mask of another size than its picture.
+    name, or by the flat name that some formats use. by: who corrected, for `review`. tell: called with each change.
+    Raises UserError for an item that the set does not have, and for a mask of another size than its picture.
     """
     own_classes, originals = open_native(folder)
     names = tuple(dict.fromkeys([*own_classes, *classes]))
@@ -107,10 +100,7 @@ def _without_soft(item: Sample) -> dict[tuple[str, int | None], Path]:
 def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path | str) -> dict[str, Sample]:
     """Sample name → its item, for samples that have one."""
     flat = Counter(map(flat_name, names))
-    known = {
-        **{flat_name(name): name for name in names if flat[flat_name(name)] == 1},
-        **{name: name for name in names},
-    }
+    known = {flat_name(name): name for name in names if flat[flat_name(name)] == 1} | {name: name for name in names}
     matches: dict[str, Sample] = {}
     for item in items:
         where = f"sample '{item.name}'"
@@ -123,9 +113,7 @@ def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path | str) 
 
 
 def sum_changes(changes: Iterable[Change]) -> list[str]:
-    """A summary in lines for people: the number of returned samples, which of them changed, and the pixels gained and
-    lost per class.
-    """
+    """A summary in lines for people."""
     changes = list(changes)
     other = [change for change in changes if change.pixels]
     if not other:

@@ -1,6 +1,4 @@
-"""`Dataset`: samples and their classes, independent of file formats. Its methods return new datasets; `save` and
-`as_NAME` write files.
-"""
+"""`Dataset`: samples and their classes, independent of file formats."""
 
 from __future__ import annotations
 
@@ -50,9 +48,8 @@ class Dataset(Sequence[Sample]):
         pets = Dataset.from_coco("pets-coco").filter(min_area=0.01)
         train, val = pets.merge(Dataset.open("drawn")).split(val=0.2)
 
-    classes: without the background; the i-th, from 0, has id i + 1. path: where the dataset was read from, for
-    messages. notes: what was left out when it was read. A slice is a Dataset. Raises UserError for class names that
-    cannot be lines of classes.txt.
+    Its methods return new datasets. classes: without the background; the i-th, from 0, has id i + 1. path: where it was
+    read from, for messages. notes: what was left out when it was read.
     """
 
     def __init__(
@@ -90,9 +87,8 @@ class Dataset(Sequence[Sample]):
     def open(cls, path: Path | str, *, split: str | None = None) -> Dataset:
         """Opens a folder of any format that SeeDiff reads, or one file of such a format.
 
-        split: only the samples of this part, such as "train"; samples without a part belong to "train". Raises
-        UserError if the format is unknown, naming what was looked for, if something in the folder cannot be used, if
-        the folder's run is not finished, and for a part without samples.
+        split: only the samples of this part; samples without a part belong to "train". Raises UserError if the format
+        is unknown, if something in the folder cannot be used, and for a part without samples.
         """
         path = Path(path)
         name = None if (path / native.METADATA).is_file() else recognise(path)
@@ -108,14 +104,10 @@ class Dataset(Sequence[Sample]):
 
     @classmethod
     def load(cls, name: SourceName, path: Path | str, **options: Any) -> Dataset:
-        """Reads a format. `Dataset.from_coco(path)` is `Dataset.load("coco", path)`, and likewise for every format.
-
-        path: the folder, or a file for formats that allow one. options: the parameters of `read` in the format's module
-        of `seediff.dataset.formats`, such as skip_missing: leave out labels without a picture. The dataset's `notes`
-        say what was left out. Pictures and label maps are read when they are accessed, except for parquet and
-        WebDataset, whose bytes are kept in memory. Links that lead out of the folder are not followed. Raises UserError
-        naming the file and line that cannot be used, and TypeError for an option that the format does not have.
-        """
+        """Reads a format: `Dataset.from_coco(path)` is `Dataset.load("coco", path)`. options: the parameters of `read`
+        in the format's module of `seediff.dataset.formats`. Pictures and label maps are read when they are accessed,
+        except for parquet and WebDataset. Raises UserError naming the file and line that cannot be used, and TypeError
+        for an option that the format does not have."""
         _check_options(f"from_{name}", options, import_options(name))
         if isinstance(named := options.get("classes"), str):
             check_class_list(named)  # formats would take its letters
@@ -128,14 +120,11 @@ class Dataset(Sequence[Sample]):
     from_labelme, from_masks = _from("labelme"), _from("masks")
 
     def export(self, name: FormatName, out: Path | str, **options: Any) -> Exported:
-        """Writes a format. `pets.as_coco(out)` is `pets.export("coco", out)`, and likewise for every format.
+        """Writes a format: `pets.as_coco(out)` is `pets.export("coco", out)`. `out` appears only when it is complete.
 
-        out: a folder that appears only when it is complete. options: the parameters of `write` in the format's module
-        of `seediff.dataset.formats`, and for most formats: split, the share of samples for validation in [0, 1], chosen
-        by a hash of their names and `seed`, or None: the `split` in their metadata, or else all for training; link,
-        hard links to pictures instead of copies; workers, the number of processes, for which a script needs the usual
-        `if __name__ == "__main__"`. Raises UserError naming a sample that cannot be used, and TypeError for an option
-        that the format does not have.
+        options: the parameters of `write` in the format's module of `seediff.dataset.formats`, and for most: split, the
+        share for validation in [0, 1], or None for the `split` in the metadata; link, hard links to pictures; workers,
+        processes. Raises UserError naming a sample that cannot be used, and TypeError for an unknown option.
         """
         _check_options(f"as_{name}", options, export_options(name))
         return export(name, self.classes, self.samples, out, **options)
@@ -146,24 +135,19 @@ class Dataset(Sequence[Sample]):
 
     @classmethod
     def from_native(cls, path: Path | str) -> Dataset:
-        """Opens a native folder, with corrected masks in place of the originals. Raises UserError like `open`."""
+        """Opens a native folder, with corrected masks in place of the originals."""
         return cls(*open_native(path), path=path)
 
     def save(
         self, out: Path | str, *, link: bool = False, about: Mapping[str, Any] | None = None, follow: Follow = iter
     ) -> None:
-        """Writes the native folder, with its card and preview; `out` appears only when it is complete.
-
-        link: hard links to pictures instead of copies, where the file system allows them. about: facts about the whole
-        set for the card (texts, numbers, lists). follow: wraps the samples, to show progress. Raises UserError naming a
-        sample that cannot be used.
-        """
+        """Writes the native folder; `out` appears only when it is complete. link: hard links to pictures instead of
+        copies. about: facts for the card. follow: wraps the samples, to show progress."""
         write_native(out, self.classes, follow(self.samples), about=about or {}, link=link)
 
     def filter(self, keep: Callable[[Sample], bool] | None = None, **criteria: Any) -> Dataset:
-        """The samples for which `keep` returns True, if it is given, and that meet all criteria, those of
-        `quality.select.Criteria`; `drop_flags` may be one text. Without criteria no file is read. Raises UserError
-        naming what a criterion needs, and for a flag that no sample could have."""
+        """The samples for which `keep` returns True and that meet all criteria, those of `quality.select.Criteria`;
+        `drop_flags` may be one text. Raises UserError naming what a criterion needs."""
         from .quality.select import Criteria, select_samples
 
         samples = self.samples if keep is None else [sample for sample in self.samples if keep(sample)]
@@ -174,8 +158,7 @@ class Dataset(Sequence[Sample]):
         return self._of(samples)
 
     def merge(self, *others: Dataset) -> Dataset:
-        """This dataset and others as one, as `merge.merge_sets` joins their classes and names samples. `origin` in the
-        metadata names the source of a sample."""
+        """This dataset and others as one, as `merge.merge_sets` joins them."""
         sets = (self, *others)
         names = set_names([each.path or Path("data") for each in sets])
         named = [(name, each.classes, each.samples) for name, each in zip(names, sets, strict=True)]
@@ -186,8 +169,7 @@ class Dataset(Sequence[Sample]):
         self, *, val: float = 0.2, test: float | None = None, seed: int = 0, follow: Follow = iter
     ) -> tuple[Dataset, ...]:
         """Parts for training, validation and, with `test`, testing. Each gets its share of every class, and pictures
-        that look alike are in the same part. The metadata name the part. Raises UserError for shares out of range, and
-        for a part without samples."""
+        that look alike are in the same part."""
         shares = {"val": val, **({"test": test} if test is not None else {})}
         found: dict[str, list[Sample]] = {part: [] for part in ("train", *shares)}
         parts = split_samples(self.samples, self.classes, shares, seed=seed, follow=follow)
@@ -196,7 +178,7 @@ class Dataset(Sequence[Sample]):
         return tuple(map(self._of, found.values()))
 
     def stats(self, follow: Follow = iter) -> Stats:
-        """Images, pixels, areas, pieces and flags per class. Raises UserError naming a sample that cannot be read."""
+        """Images, pixels, areas, pieces and flags per class."""
         from .quality.stats import measure, row_flags, summarize
 
         measured = [
@@ -206,36 +188,24 @@ class Dataset(Sequence[Sample]):
 
     def as_torch(self, transform: Transform | None = None, *, objects: bool = False) -> TorchSamples:
         """A `torch.utils.data.Dataset` of (image, label_map): (3, H, W) float32 in [0, 1], and (H, W) int64 of class
-        ids, 255 ignored.
-
-        transform: a function of the two, whose result replaces them. objects: instead of the label map, a dictionary
-        with "masks", "labels" and "boxes", as torchvision's detectors take it, of the sample's `instances` or else of
-        connected pieces. The workers of a DataLoader read pictures in parallel.
-        """
+        ids, 255 ignored. transform: a function of the two, whose result replaces them. objects: "masks", "labels" and
+        "boxes" as torchvision's detectors take them, of `instances` or else connected pieces."""
         from .torch_samples import TorchSamples
 
         return TorchSamples(self.samples, len(self.classes), transform, objects=objects)
 
     def as_supervision(self) -> SupervisionSamples:
-        """A sequence of (picture, detections) for Roboflow's supervision: a Pillow picture, and
-        `supervision.Detections` with masks.
-
-        A detection is an object if the sample has `instances`, or else a class. `class_id` is the index in `classes`,
-        from 0: the id in the label map minus 1. `data["class_name"]` has the names. Raises UserError if supervision is
-        not installed.
-        """
+        """A sequence of (Pillow picture, `supervision.Detections` with masks). A detection is an object if the sample
+        has `instances`, or else a class. `class_id` is the index in `classes`, from 0: the id in the label map minus
+        1."""
         from .supervision_samples import SupervisionSamples
 
         return SupervisionSamples(self.samples, self.classes)
 
     def as_datasets(self) -> datasets.Dataset:
-        """A `datasets.Dataset` of Hugging Face, with its `map`, `train_test_split` and `push_to_hub`.
-
-        Columns: `image` and `label_map`, pictures; `class_ids`, as a `ClassLabel` whose numbers are the ids in the
-        label map; `name`; `metadata`, the row as JSON. Label maps are read now, and kept in memory as PNG; picture
-        files when they are accessed. For sets too large for memory, use `as_parquet`. Raises UserError naming a sample
-        that cannot be used, and if `datasets` is not installed.
-        """
+        """A `datasets.Dataset` of Hugging Face: `image` and `label_map`, pictures; `class_ids`, a `ClassLabel` whose
+        numbers are the ids in the label map; `name`; `metadata`, the row as JSON. Label maps are kept in memory as PNG;
+        for sets too large for that, use `as_parquet`."""
         from .formats.parquet import hub_table
 
         return hub_table(self.samples, self.classes)

@@ -1,6 +1,4 @@
-"""Merges sets: joins classes by name, renumbers label maps, soft masks and instances, and keeps the names of samples
-unique.
-"""
+"""Merges sets: joins classes by name, and renumbers label maps, soft masks and instances."""
 
 from __future__ import annotations
 
@@ -22,11 +20,10 @@ Set = tuple[str, Sequence[str], Sequence[Sample]]
 
 
 def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list[str]]:
-    """The classes and samples of sets, one set after the other, and notes on folders, such as soft/, that are left out.
+    """The classes and samples of sets, and notes on folders, such as soft/, that are left out.
 
-    Classes are joined by name, in the order in which they first appear, so the ids of the first set stay. If two
-    samples have the same name, all names get the name of their set as a prefix. `origin` in a row names the source of
-    the sample, as `set/name`. Raises UserError for more classes than label maps hold.
+    Classes are joined by name, in the order in which they first appear. If two samples have the same name, all names
+    get the name of their set as a prefix. `origin` in a row names the source of the sample, as `set/name`.
     """
     classes = tuple(dict.fromkeys(name for _, class_names, _ in sets for name in class_names))
     check_class_list(classes)
@@ -75,8 +72,7 @@ def renumber_table(class_names: Sequence[str], classes: Sequence[str]) -> np.nda
 
 
 def renumber(sample: Sample, ids: np.ndarray, classes: int) -> Sample:
-    """The sample with the ids in its label map and instances mapped by `ids`; the same sample if they stay. classes:
-    the number of its set's classes."""
+    """The sample with the ids in its label map and instances mapped by `ids`. classes: number of its set's classes."""
     if np.array_equal(ids[: classes + 1], np.arange(classes + 1)):
         return sample
     instances = sample.stored_instances and partial(_renumbered_instances, sample, ids)

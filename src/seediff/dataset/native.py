@@ -1,5 +1,4 @@
-"""Reads and writes the native dataset, the folder that `generate` and `mask` write; training code reads it without
-conversion.
+"""Reads and writes the native dataset, the folder that `generate` and `mask` write.
 
     out/  README.md          the dataset card
           seediff.toml       the exact configuration
@@ -79,8 +78,7 @@ def sample_files(name: str, image_format: str) -> tuple[str, str]:
 
 
 def dataset_labels(label_map: np.ndarray, class_ids: Sequence[int]) -> np.ndarray:
-    """(H, W) uint8: a label map converted from an image's own ids (i + 1 for the i-th of `class_ids`, from 0; 255 for
-    ignored) to the dataset's."""
+    """(H, W) uint8: a label map with id i + 1 for the i-th of `class_ids`, from 0, and 255, in the dataset's ids."""
     table = np.zeros(256, np.uint8)
     table[1 : len(class_ids) + 1] = class_ids
     table[IGNORE] = IGNORE
@@ -108,15 +106,15 @@ def read_classes(out: Path | str) -> tuple[str, ...]:
 
 
 def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:
-    """The rows of metadata.jsonl, or of another file. Raises UserError naming the file, line and key that are wrong."""
+    """The rows of metadata.jsonl, or of another file, checked."""
     return list(checked_rows(Path(out) / name, ABSENT))
 
 
 def reviewed_rows(
     out: Path | str, classes: Sequence[str] | None = None
 ) -> list[tuple[dict[str, Any], str | None, Mapping[str, Any]]]:
-    """For each row of metadata.jsonl: the row with what review.jsonl says (reviews.py), the SHA-256 of its corrected
-    mask or None, and the original row. classes: None: those of classes.txt. Raises UserError like `read_rows`."""
+    """For each row of metadata.jsonl: the row with what review.jsonl says, the SHA-256 of its corrected mask or None,
+    and the original row. classes: None: those of classes.txt."""
     out = Path(out)
     rows, actions = read_rows(out), read_actions(out)
     if not actions:

@@ -28,11 +28,9 @@ from .rows import OF_THE_MASK
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
 REDRAWN = "redrawn"
-"""The action of `generate --top-up`: the sample has another picture now, so earlier decisions and corrections no longer
-apply.
-"""
+"""The action of `generate --top-up`: the sample has another picture now."""
 MADE = "made"
-"""The action whose mask a method made, so that no person drew it and perhaps nobody looked at it."""
+"""The action whose mask a method made, not a person."""
 BEGIN = b'{"sample": "'
 """The beginning of every line."""
 Verdict = Literal["accepted", "rejected"]
@@ -62,22 +60,17 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def state(self) -> tuple[Any, ...]:
-        """The state of the sample after the action, which an undo can restore."""
+        """What an undo can restore."""
         return self.verdict, self.mask, self.hash, self.classes, self.area
 
 
 def read_actions(folder: Path) -> list[Action]:
-    """All actions, the oldest first; empty if nobody reviewed anything.
-
-    A last line that was cut off because a server was killed is skipped. Raises UserError naming any other line that is
-    not an action.
-    """
+    """All actions, the oldest first. A last line that was cut off is skipped; any other damage raises UserError."""
     return _read(inside(folder, REVIEWS))[0]
 
 
 def mend(folder: Path) -> list[Action]:
-    """Like `read_actions`, but also repairs the end of the file: a last line that a killed server cut off is removed,
-    and a missing line break is added. Only for the process that holds the folder's lock."""
+    """Like `read_actions`, but also repairs the end of the file. Only for the process that holds the folder's lock."""
     path = inside(folder, REVIEWS)
     actions, data, whole = _read(path)
     if whole != data:
@@ -86,8 +79,7 @@ def mend(folder: Path) -> list[Action]:
 
 
 def _read(path: Path) -> tuple[list[Action], bytes, bytes]:
-    """The actions, the file's bytes, and the bytes of its whole lines: a last line that is only the beginning of an
-    action is none. Any other damage is an error."""
+    """The actions, the file's bytes, and the bytes of its whole lines."""
     data = whole = read_bytes(path, ANNOTATIONS) if path.exists() else b""
     last = data[data.rfind(b"\n") + 1 :]
     if last and (last.startswith(BEGIN) or BEGIN.startswith(last)) and min(last) >= ord(" "):
@@ -111,7 +103,7 @@ def makers(actions: Sequence[Action]) -> dict[str, Action]:
 
 
 def append_action(folder: Path, action: Action) -> None:
-    """Appends a line durably: it is on the disk when this returns. Raises OSError naming the file."""
+    """Appends a line durably: it is on the disk when this returns."""
     line = {name: value for name, value in msgspec.to_builtins(action).items() if value not in ((), {}, [], "")}
     append(inside(folder, REVIEWS), json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n", durable=True)
 
@@ -119,13 +111,11 @@ def append_action(folder: Path, action: Action) -> None:
 def reviewed_row(
     row: Mapping[str, Any], action: Action | None, maker: Action | None, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """A row of metadata.jsonl with the state after the last action about its sample; the same row without an action.
+    """A row of metadata.jsonl with the state after the last action about its sample.
 
-    maker: the action that made the mask in effect, of `makers`. `review` holds the verdict, whether a person corrected
-    the mask, and who acted. For a new mask, `mask`, `classes`, `class_ids`, `area` and `flags` describe this mask;
-    OF_THE_MASK and flags about attention are removed, because they describe the original. If no person drew the new
-    mask, `made` says with what it was made. If the row's own mask is in effect, `review` still says what the row said
-    about it. Raises UserError for a class that the set does not have.
+    maker: the action that made the mask in effect. `review` holds the verdict, whether a person corrected the mask, who
+    acted, and with what a mask that no person drew was made. For a new mask, the row describes this mask; OF_THE_MASK
+    and flags about attention go, because they describe the original.
     """
     own = row.get("review", {})
     if action is None or (action.action == "undo" and action.state[:2] == (own.get("verdict"), None)):
@@ -152,7 +142,7 @@ def is_corrected(row: Mapping[str, Any]) -> bool:
 
 
 def is_made(row: Mapping[str, Any]) -> bool:
-    """Whether the mask of a row is a new one that was made in `seediff look`, with other constants."""
+    """Whether the mask of a row was made in `seediff look`, with other constants."""
     return row.get("review", {}).get("made") is not None
 
 
@@ -162,21 +152,16 @@ def is_replaced(row: Mapping[str, Any]) -> bool:
 
 
 def review_summary(rows: Iterable[Mapping[str, Any]]) -> str:
-    """A summary such as `12 corrected masks are used; 3 samples that a person rejected are among them`; empty if nobody
-    reviewed anything."""
+    """A summary such as `12 corrected masks are used; 3 samples that a person rejected are among them`, or ""."""
     rows = list(rows)
+    rejected = sum(row.get("review", {}).get("verdict") == "rejected" for row in rows)
     texts = (
-        (is_corrected, "corrected mask", "", "used"),
-        (is_made, "mask", " made in `look`", "used"),
-        (
-            lambda row: row.get("review", {}).get("verdict") == "rejected",
-            "sample",
-            " that a person rejected",
-            "among them",
-        ),
+        (sum(map(is_corrected, rows)), "corrected mask", "", "used"),
+        (sum(map(is_made, rows)), "mask", " made in `look`", "used"),
+        (rejected, "sample", " that a person rejected", "among them"),
     )
     return "; ".join(
         f"{plural(count, noun)}{which} {'is' if count == 1 else 'are'} {end}"
-        for holds, noun, which, end in texts
-        if (count := sum(map(holds, rows)))
+        for count, noun, which, end in texts
+        if count
     )

@@ -39,9 +39,7 @@ class Recipe(msgspec.Struct, frozen=True):
 
 
 class Review(msgspec.Struct, frozen=True):
-    """What people decided about the sample: `review` of a row. made: with what `seediff look` made its mask, if it
-    did.
-    """
+    """`review` of a row. made: with what `seediff look` made its mask, if it did."""
 
     verdict: Literal["accepted", "rejected"] | None = None
     corrected: bool = False
@@ -49,13 +47,8 @@ class Review(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """The keys of a row. instances, instance_scores: class ids and scores of the objects 1, 2, … area: share of the
-    picture of each class.
-
-    confidence: in [-1, 1]. agreement: with CA·SA's masks. made: the file of the configuration that made the mask, if
-    the set has several. index, attempt: the sample's number and the attempt of a draw. photo, reason: of a photograph
-    that failed.
-    """
+    """The keys of a row. instances, instance_scores: class ids and scores of objects 1, 2, … confidence: in [-1, 1].
+    agreement: with CA·SA's masks. index, attempt: of a draw. photo, reason: of a photograph that failed."""
 
     file_name: str | None = None
     mask: str | None = None
@@ -93,19 +86,17 @@ def checked_rows(path: Path, absent: str = ABSENT) -> Iterator[dict[str, Any]]:
 
 
 def check_row(row: dict[str, Any], where: str) -> None:
-    """Raises UserError naming the key if a value has the wrong type."""
+    """Raises UserError naming a key whose value has the wrong type."""
     fit(row, Row, where)
 
 
 def shown_classes(
     labels: np.ndarray, classes: Sequence[str], named: Sequence[str] = (), where: str = "a label map"
 ) -> dict[str, Any]:
-    """`classes`, `class_ids` and `area` of a row: the classes that a label map shows, and the share of the picture of
-    each, to six digits.
+    """`classes`, `class_ids` and `area` of a row: the classes that a label map shows, and the share of each.
 
     labels: (H, W) uint8 of class ids, or (256,): the number of pixels of each id. classes: those of the dataset. named:
-    classes that come first, even without a pixel. Raises UserError, beginning with `where`, for a named class that the
-    dataset does not have.
+    classes that come first, even without a pixel; all must be among `classes`.
     """
     counts = np.bincount(labels.ravel(), minlength=256) if labels.ndim == 2 else labels
     ids = {name: number for number, name in enumerate(classes, 1)}
@@ -118,8 +109,8 @@ def shown_classes(
 
 
 def check_class_list(classes: Sequence[str], where: object = "classes") -> None:
-    """Raises UserError, beginning with `where`, unless the names can be the lines of classes.txt below the background.
-    For new classes, `names.check_classes` is stricter."""
+    """Raises UserError unless the names can be the lines of classes.txt below the background. For new classes,
+    `names.check_classes` is stricter."""
     problem = ""
     if isinstance(classes, str):
         problem = f"must be a list of names, like [{classes!r}]"
@@ -138,8 +129,7 @@ def check_class_list(classes: Sequence[str], where: object = "classes") -> None:
 
 
 def check_name(name: str, taken: set[str], where: object = "") -> None:
-    """Adds a sample's name to `taken`. Raises UserError, beginning with `where`, if it is already taken, or could lead
-    out of a dataset's folder."""
+    """Adds a sample's name to `taken`. Raises UserError if it is already there, or could lead out of a folder."""
     parts = name.split("/")
     if any(part[:1] in ("", ".") or not part.isprintable() or {"\\", ":"} & {*part} for part in parts):
         problem = f"sample name {name!r} cannot be a file's"
@@ -150,8 +140,7 @@ def check_name(name: str, taken: set[str], where: object = "") -> None:
 
 
 def stem_of(path: str) -> str:
-    """A picture's path, with /, without its suffix. A path without a file's name, such as "" or ".", stays as it is:
-    whoever opens it refuses it."""
+    """A picture's path, with /, without its suffix; whoever opens "" or "." refuses it."""
     pure = PurePosixPath(path)
     return pure.with_suffix("").as_posix() if pure.name else path
 

@@ -36,14 +36,11 @@ class Sample:
     """A picture of a dataset, and its label map.
 
     image: (H, W, 3) uint8, or the PNG or JPEG file that holds it, or that file's bytes; None for labels whose picture
-    is not there, which can only be compared. label_map: (H, W) uint8 of
-    class ids, 0 background, 255 ignored, or a function that reads it. instances: the objects in the picture, or a
-    function that reads them; None: only classes are distinguished. metadata: its row of metadata.jsonl. name: unique in
-    its dataset, perhaps with folders (`trip/1`). extras: (folder, class id or None) → file, for the other files that a
-    native dataset keeps of the sample: soft/, attention/, steps/, and the configuration that made its mask.
-
-    Raises UserError for a picture that is neither PNG nor JPEG by its file's name or its bytes, and on access for a
-    file that is neither inside or cannot be read, naming it.
+    is not there, which can only be compared. label_map: (H, W) uint8 of class ids, 0 background, 255 ignored, or a
+    function that reads it. instances: the objects in the picture, or a function that reads them. metadata: its row of
+    metadata.jsonl. name: unique in its dataset, perhaps with folders (`trip/1`). extras: (folder, class id or None) →
+    file, for the other files that a native dataset keeps of the sample. Raises UserError, also on access, for a picture
+    that is neither PNG nor JPEG.
     """
 
     def __init__(
@@ -70,8 +67,7 @@ class Sample:
         return f"Sample({self.name!r}, classes={list(self.metadata.get('classes') or ())})"
 
     def replace(self, **changes: Any) -> Sample:
-        """The same sample with these arguments of `Sample` changed. With another label map, the configuration that made
-        the mask is left out."""
+        """The same sample with these arguments changed. Another label map loses the configuration that made it."""
         left = MADE if "label_map" in changes else None
         same = {"image": self.source, "label_map": self.stored_labels, "instances": self.stored_instances}
         same |= {"metadata": self.metadata, "name": self.name}
@@ -90,8 +86,7 @@ class Sample:
 
     @property
     def instances(self) -> Instances | None:
-        """The objects in the picture; None if only classes are distinguished. Raises UserError if their numbers have
-        another size than the picture, and if an object has no class."""
+        """The objects in the picture, checked; None if only classes are distinguished."""
         instances = self.stored_instances() if callable(self.stored_instances) else self.stored_instances
         if instances is not None:
             self._check_size(instances.numbers, f"sample '{self.name}'", "instances are")
@@ -101,15 +96,13 @@ class Sample:
 
     @property
     def soft(self) -> np.ndarray | None:
-        """(C, H, W) float32 in [0, 1]: the soft masks of the classes in the metadata; None if the dataset keeps none of
-        them."""
+        """(C, H, W) float32 in [0, 1]: the soft masks of the classes in the metadata; None if there are none."""
         if not any((SOFT, class_id) in self.extras for class_id in self.metadata.get("class_ids") or ()):
             return None
         return np.stack(list(self.soft_levels().values())).astype(np.float32) / 255
 
     def soft_levels(self) -> dict[int, np.ndarray]:
-        """Class id → soft mask (H, W) uint8 with 255 = 1, for the classes in the metadata. Raises UserError naming one
-        that is missing or has another size than the picture."""
+        """Class id → soft mask (H, W) uint8 with 255 = 1, for the classes in the metadata."""
         levels = {}
         for class_id in self.metadata.get("class_ids") or ():
             if (path := self.extras.get((SOFT, class_id))) is None:
@@ -125,8 +118,7 @@ class Sample:
             return in_rgb(picture, self.where)
 
     def data(self) -> bytes:
-        """The bytes of the picture's file, without its EXIF orientation if it has one: label maps refer to the pixels
-        as they are stored."""
+        """The bytes of the picture's file without an EXIF orientation: label maps refer to pixels as stored."""
         return as_stored(self._bytes(), self.where)
 
     def file(self) -> Path | None:
@@ -139,7 +131,6 @@ class Sample:
         return picture_size(self.stored(), self.where)
 
     def stored(self) -> Path | bytes:
-        """The picture's file or bytes. Raises UserError if there is none."""
         if self.source is None:
             raise UserError(f"sample '{self.name}'", "its folder has labels, but no picture of that name")
         return self.source
@@ -164,20 +155,16 @@ class Sample:
             raise UserError(where, f"{what} {values.shape}, but its picture is {size}; both are (height, width)")
 
     def objects(self, labels: np.ndarray, min_area: int = 1) -> Objects:
-        """The objects in the picture, whose label map is `labels`: its `instances`, or else connected pieces of a
-        class.
-        """
+        """The `instances`, or else connected pieces of a class in `labels`."""
         return find_objects(labels, min_area, self.instances)
 
     def row(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-        """The metadata with `classes`, `class_ids` and `area` counted from the label map. Classes in the metadata come
-        first, even without a pixel."""
+        """The metadata with `classes`, `class_ids` and `area` as `shown_classes` counts them."""
         rest = {key: value for key, value in self.metadata.items() if key not in ("file_name", "mask")}
         return {**rest, **shown_classes(labels, classes, self.metadata.get("classes") or (), f"sample '{self.name}'")}
 
     def put_image(self, target: Path, *, link: bool = False) -> None:
-        """Copies the picture to `target`, byte by byte except for an EXIF orientation, or links it there (a hard link,
-        where the file system allows one)."""
+        """Copies `data` to `target`, or makes a hard link there."""
         if (file := self.file()) is None:
             return put(target, self.data())
         copy_new(file, target, link=link)
@@ -197,8 +184,7 @@ class Sample:
 
 @contextmanager
 def open_own(source: Path | bytes, where: str | None = None) -> Iterator[Image.Image]:
-    """Opens a picture of a dataset. where: its name in errors. Raises UserError if it is neither PNG nor JPEG,
-    whatever its file is called."""
+    """Opens a picture of a dataset. where: its name in errors. Raises UserError unless it is PNG or JPEG inside."""
     where = where or (str(source) if isinstance(source, Path) else "a picture")
     with open_picture(source, where) as picture:
         if picture.format not in KINDS:
@@ -208,7 +194,7 @@ def open_own(source: Path | bytes, where: str | None = None) -> Iterator[Image.I
 
 def picture_size(source: Path | bytes, where: str | None = None) -> tuple[int, int]:
     """(height, width) of a picture's file or bytes, from its header. A picture without the usual last bytes of its
-    format is decoded, which detects files that are cut off. where, errors: as in `open_own`."""
+    format is decoded, which detects files that are cut off."""
     where = where or (str(source) if isinstance(source, Path) else None)
     data = source if isinstance(source, bytes) else read_bytes(source, PICTURE)
     with open_own(data, where) as picture:
@@ -218,8 +204,7 @@ def picture_size(source: Path | bytes, where: str | None = None) -> tuple[int, i
 
 
 def picture_suffix(source: Path | bytes, where: str | None = None) -> str:
-    """ "png" or "jpg" by the name of a picture's file, or by its bytes. where: its name in errors. Raises UserError if
-    it is neither."""
+    """ "png" or "jpg" by the name of a picture's file, or by its bytes; anything else raises UserError."""
     if isinstance(source, bytes):
         if source.startswith(PNG_SIGNATURE):
             return "png"

@@ -1,9 +1,8 @@
 """Splits a dataset for training, validation and testing: each part gets its share of every class, and pictures that
 look alike stay together.
 
-Samples are assigned one after the other, those of rare classes first, as in iterative stratification (Sechidis et al.,
-ECML 2011), to the part that lacks most of what they show. Pictures that look alike, by their difference hashes, are
-assigned together.
+Samples of rare classes are assigned first, as in iterative stratification (Sechidis et al., ECML 2011), to the part
+that lacks most of what they show. Pictures with near difference hashes are assigned together.
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ from . import native
 from .sample import SPLITS, Sample
 
 ROUNDING = 1e-6
-"""Tolerance for sums of shares."""
 NEAR_BITS = 4
 """Pictures look alike if their difference hashes differ in at most this many of their 64 bits."""
 
@@ -43,11 +41,8 @@ def split_samples(
     seed: int = 0,
     follow: Callable = iter,
 ) -> list[str]:
-    """The part of each item: "train", or a key of `shares`, such as {"val": 0.2, "test": 0.1}.
-
-    The same seed gives the same parts. follow: wraps the items to show progress. Raises UserError for shares or a seed
-    out of range, for a sample that cannot be read, and for a part that would be empty.
-    """
+    """The part of each item: "train", or a key of `shares`, such as {"val": 0.2, "test": 0.1}. follow: wraps the items
+    to show progress. Raises UserError for shares or a seed out of range, and for a part that would be empty."""
     for name, share in shares.items():
         if not 0 < share < 1:
             raise UserError(name, f"{share} must be a share of the samples, between 0 and 1")
@@ -71,14 +66,11 @@ def split_samples(
 def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequence[float], seed: int) -> list[int]:
     """The index of the part for each group of samples.
 
-    held: per group, class id → number of samples that show the class. sizes: number of samples per group. shares: of
-    each part, with sum 1.
+    held: per group, class id → number of samples that show the class. sizes: samples per group. shares: with sum 1.
 
-    Classes are processed from the rarest to the most frequent. Among the groups of a class, large ones go first, then
-    those with most classes, others in an order that the seed determines. Each group goes to the part with the largest
-    sum of shares that it still lacks: of its samples of each of the group's classes, and of its samples in total; of
-    equal parts, to the larger. A part without room for half of the group is full, and gets it only if all parts are
-    full.
+    Classes come from the rarest on; their groups by size, number of classes, and the seed. A group goes to the part
+    with the largest sum of shares that it still lacks, of each of the group's classes and of all samples; of equal
+    parts, to the larger. A part without room for half of the group gets it only if all parts are full.
     """
     order = np.random.default_rng(seed).permutation(len(sizes)).tolist()
     order.sort(key=lambda i: (-sizes[i], -len(held[i])))
@@ -104,8 +96,7 @@ def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequen
 
 
 def set_splits(folder: Path | str, parts: Mapping[str, str]) -> None:
-    """Writes `split` into the rows of a native dataset. parts: sample name → part. Raises UserError if another run is
-    working in the folder, and if it has other samples than `parts`."""
+    """Writes `split` into the rows of a native dataset. parts: sample name → part."""
     folder = Path(folder)
     with open_folder(folder):
         rows = {native.sample_name(row["file_name"]): row for row in native.read_rows(folder)}
@@ -119,8 +110,8 @@ def set_splits(folder: Path | str, parts: Mapping[str, str]) -> None:
 def assign_splits(
     names: Sequence[str], rows: Sequence[Mapping[str, Any]], share: float | None, seed: int = 0
 ) -> list[str]:
-    """One of SPLITS for each sample. With a share in [0, 1], this share of the samples is "val" and the others "train",
-    chosen reproducibly by a hash of their names and the seed. Without, the `split` of the row, or else "train"."""
+    """One of SPLITS for each sample. With a share in [0, 1], this share is "val" and the others "train", by a hash of
+    their names and the seed. Without, the `split` of the row, or else "train"."""
     if share is None:
         return [split_of(row) for row in rows]
     if not 0 <= share <= 1:
@@ -165,11 +156,8 @@ def positions_of(keys: Iterable[Hashable]) -> list[list[int]]:
 
 
 def near_numbers(hashes: Sequence[int]) -> list[int]:
-    """A number for each hash (64 bits). Two hashes have the same if they are connected by a chain of pairs that differ
-    in at most NEAR_BITS bits.
-
-    Such a pair is equal in at least one of NEAR_BITS + 1 sections, so only hashes with an equal section are compared.
-    """
+    """A number for each hash (64 bits), equal for those connected by a chain of pairs that differ in at most NEAR_BITS
+    bits. Such a pair is equal in one of NEAR_BITS + 1 sections, so only hashes with an equal section are compared."""
     values, places = np.unique(np.array(hashes, np.uint64), return_inverse=True)
     pairs: list[tuple[int, int]] = []
     for low, high in pairwise(np.linspace(0, 64, NEAR_BITS + 2).astype(int)):

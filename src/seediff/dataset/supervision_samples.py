@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 class SupervisionSamples:
     """Samples as `Dataset.as_supervision` describes them; a detection has a `mask` (H, W) bool and `xyxy` in pixels,
-    both corners included. Raises UserError if supervision is not installed, and on access naming a sample that cannot
-    be used."""
+    both corners included."""
 
     def __init__(self, samples: Sequence[Sample], classes: Sequence[str]) -> None:
         try:

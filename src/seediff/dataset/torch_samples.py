@@ -15,8 +15,7 @@ Transform = Callable[[torch.Tensor, Any], Any]
 
 
 class TorchSamples(Dataset[Any]):
-    """Samples as `Dataset.as_torch` describes them, or the result of `transform` for the image and its target. objects:
-    `object_target` instead of the label map."""
+    """Samples as `Dataset.as_torch` describes them."""
 
     def __init__(
         self, samples: Sequence[Sample], classes: int, transform: Transform | None = None, *, objects: bool = False

@@ -43,8 +43,8 @@ MAX_ADDED = 10_000_000
 
 @dataclass(frozen=True)
 class Task:
-    """One sample of the output. source: the position in the input of the sample that is copied, or that operations
-    change. number: the number of a new picture, from 0; None for a copy."""
+    """One sample of the output. source: the position in the input of the sample that is copied or changed. number: of a
+    new picture, from 0; None for a copy."""
 
     name: str
     source: int
@@ -65,11 +65,9 @@ def augment(
     """Make the dataset `out` from the native dataset `data` and the additions in `config`. If it is stopped at any
     moment, the same call continues.
 
-    workers: processes that make the batches; with more than one, a script needs the usual `if __name__ == "__main__"`.
-    link: make hard links to the originals' pictures instead of copies, if the file system has them. engine: as in
-    `generate`, instead of `workers`. None of these changes a byte. Samples whose row has a `split` other than "train"
-    are copied as they are, and are never a source. Raises UserError as `generate` does, and if a sample cannot be read
-    or is not valid.
+    workers: processes that make the batches. link: hard links to the originals' pictures instead of copies. engine: as
+    in `generate`, instead of `workers`. Samples whose row has a `split` other than "train" are copied, and are never a
+    source. Raises UserError as `generate` does, and if a sample cannot be read or is not valid.
     """
     out = parse_out(out)
     check_apart(out, [Path(data)])
@@ -81,14 +79,12 @@ Written = tuple[bytes, Instances | None, dict[str, Any]]
 
 
 class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
-    """Copies originals, makes new pictures and writes both. samples: the input's. sources: the positions of those for
-    new pictures. objects: whether any sample has objects; then every new picture has them, too. originals: the number
-    of samples that are copied."""
+    """samples: the input's. sources: the positions of those for new pictures. objects: whether any sample has objects;
+    then every new picture has them. originals: the number of samples that are copied."""
 
     on_device = False
 
     def __init__(self, config: AugmentConfig, data: Path, *, link: bool = False) -> None:
-        """Arguments as in `augment`."""
         self.classes, self.samples = open_native(data)
         self.link = link
         self.objects = any(item.stored_instances is not None for item in self.samples)
@@ -109,19 +105,14 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
 
     @property
     def reviewed(self) -> str:
-        """A line on people's verdicts and corrections of the samples that are used; empty if there are none."""
         used = range(self.originals) if self.originals else self.sources
         return review_summary(self.samples[i].metadata for i in used)
 
     def items(self) -> list[Task]:
-        """The originals, then the new pictures. Sources take turns, in another order each round, so that all are used
-        equally often. Raises UserError if there is no source, nothing to add, or too much."""
+        """The originals, then the new pictures. Sources take turns, in another order each round."""
         count = len(self.sources)
         if not count:
-            why = ": by their rows' `split` all are set aside, and only those for 'train' are changed" * bool(
-                self.samples
-            )
-            raise UserError(f"the dataset has no samples to augment{why}")
+            raise UserError("the dataset has no samples to augment: only those whose `split` is 'train' are changed")
         prefix, again = "augmented", 1
         while any(item.name.startswith(prefix) for item in self.samples):  # the dataset was augmented before
             again += 1
@@ -157,7 +148,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         return record
 
     def copy(self, record: BatchRecord, out: Path, task: Task) -> Written:
-        """Copy an original's picture. Returns what `write` writes: the label map's file, the objects and the row."""
+        """Copy an original's picture. Returns the label map's file, the objects and the row."""
         item = self.samples[task.source]
         file_name, mask = native.sample_files(item.name, item.suffix)
         if self.link and (file := item.file()):
@@ -169,8 +160,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         return native.encode_mask(item.labels(len(self.classes))), item.instances, row
 
     def make(self, record: BatchRecord, out: Path, task: Task) -> Written:
-        """Make a new sample, and write its picture; the rest as in `copy`. The same task always gives the same bytes.
-        Raises UserError naming a sample that cannot be read."""
+        """Make a new sample, and write its picture; the rest as in `copy`. The same task gives the same bytes."""
         seed = sample_seed(self.config.seed, task.number or 0, 0)
         rng = np.random.default_rng(seed)
         item, rest = self.samples[task.source], [i for i in self.sources if i != task.source]
@@ -200,8 +190,6 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         return native.encode_mask(labels), objects, row
 
     def read(self, position: int) -> Picture:
-        """A sample of the input. Raises UserError naming a file that cannot be read, or a label map that does not
-        fit."""
         item = self.samples[position]
         image, labels = np.asarray(item.picture()), item.labels(len(self.classes))
         return Picture(item.name, image, with_objects(labels, item.objects(labels)) if self.objects else labels)
@@ -243,9 +231,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
 
 
 def preview(out: Path, config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Write preview.html from the files in the folder, and return its path. Raises UserError naming a file that cannot
-    be read.
-    """
+    """Write preview.html from the files in the folder, and return its path."""
     from ..report.preview import write_preview
 
     summary, names = summarize(config, rows), native.read_classes(out)
@@ -254,9 +240,7 @@ def preview(out: Path, config: AugmentConfig, rows: Sequence[Mapping[str, Any]])
 
 
 def summarize(config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Facts about the whole run for the card and the preview; without times and paths, so that they are
-    reproducible.
-    """
+    """Facts about the run for the card and the preview, without times and paths, so that they are reproducible."""
     from ..report.preview import operations_of
 
     # Originals may have recipes, too. New pictures come last, and the beginning of their names is no original's.

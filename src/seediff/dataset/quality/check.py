@@ -39,9 +39,7 @@ DAMAGED = ("structure", "missing", "picture", "mask", "instances", "soft", "tens
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding about a dataset. kind: one word. where: a file relative to the folder, `row N`, or a class. text: the
-    problem.
-    """
+    """A finding about a dataset. kind: one word. where: a file relative to the folder, `row N`, or a class."""
 
     kind: str
     level: Level
@@ -51,8 +49,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Checked:
-    """The result of a check. findings: errors first. stats: of the samples whose label map could be read; None if
-    classes.txt or metadata.jsonl could not be read."""
+    """The result of a check. findings: errors first. stats: of the samples whose label map could be read; None without
+    readable classes.txt and metadata.jsonl."""
 
     findings: tuple[Finding, ...]
     stats: Stats | None
@@ -72,8 +70,6 @@ class Checked:
 
 
 class _Findings(list[Finding]):
-    """Collects findings about the files in a folder."""
-
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
@@ -99,10 +95,8 @@ class _Findings(list[Finding]):
 
 
 def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable[int]] = iter) -> Checked:
-    """Reads the whole dataset and returns the findings. follow: wraps the samples' positions, to show progress.
-
-    Raises UserError only if `folder` is not a folder, or belongs to a run that is not finished.
-    """
+    """Reads the whole dataset and returns the findings. follow: wraps the samples' positions, to show progress. Raises
+    UserError only if `folder` is not a folder, or belongs to a run that is not finished."""
     folder = Path(folder)
     check_finished(folder)
     findings = _Findings(folder)
@@ -142,8 +136,8 @@ def _read_rows(folder: Path) -> list[dict[str, Any]]:
 
 @dataclass
 class _Sample:
-    """What a row and its files say. name: None for a row that cannot be used. picture: its file, the SHA-256 of its
-    bytes, and its difference hash."""
+    """What a row and its files say. name: None for a row that cannot be used. picture: file, SHA-256, difference
+    hash."""
 
     findings: _Findings
     name: str | None = None
@@ -154,7 +148,6 @@ class _Sample:
 def _check_sample(
     folder: Path, where: str, row: dict[str, Any], classes: Sequence[str], kinds: Sequence[str]
 ) -> _Sample:
-    """The findings about a row and its files."""
     findings = _Findings(folder)
     findings.attempt("value", where, lambda: check_row(row, where))
     for key in ("file_name", "mask") if not findings else ():
@@ -246,9 +239,7 @@ def _check_files(
 
 
 def _check_looks(findings: _Findings, read: Sequence[tuple[str, str, int]]) -> None:
-    """Pictures with the same bytes, and pictures that look alike. read: file, SHA-256 and difference hash of each
-    picture.
-    """
+    """Pictures with the same bytes, and pictures that look alike. read: file, SHA-256 and difference hash of each."""
     same = positions_of(sha256 for _, sha256, _ in read)
     near = positions_of(near_numbers([look for *_, look in read]))
     near = [group for group in near if len({read[i][1] for i in group}) > 1]

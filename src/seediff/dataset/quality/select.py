@@ -1,5 +1,4 @@
-"""Selects the samples of a dataset that are worth training on, by flags, area, pieces, confidence and agreement, and
-their pixels that are certain.
+"""Selects the samples of a dataset that are worth training on, and their pixels that are certain.
 
 The confidence of a class in a picture is the mean of its soft mask inside the class's pixels minus the mean outside, in
 [−1, 1]: near 1 if the method was sure everywhere. Dataset Diffusion (section 3.4) ignores uncertain pixels: those with
@@ -39,12 +38,10 @@ class Criteria:
     """The criteria that a sample must meet to stay.
 
     drop_flags: kinds (`degenerate`) or whole flags (`degenerate:dog`); `all` for any. min_area, max_area: of each
-    class's mask, shares of the picture in [0, 1]. max_components: connected pieces of each class's mask; pieces with
-    fewer than min_piece pixels do not count. min_confidence: of the least certain class. min_agreement: of the class
-    that agrees least with CA·SA's mask. best: for each class, the number of pictures to keep in which it is most
-    certain; a picture stays if it is among them for any of its classes. ignore_band: (low, high) of soft values that
-    become 255; from `high` on, pixels get the class; areas, pieces and confidence are then of the new label map.
-    reviewed: the decision about the sample in `seediff look`. Raises UserError naming a field out of range.
+    class's mask. max_components: connected pieces of each class's mask, of at least min_piece pixels. min_confidence,
+    min_agreement: of the class with the least. best: for each class, the number of pictures to keep in which it is most
+    certain. ignore_band: (low, high) of soft values that become 255; from `high` on, pixels get the class. reviewed:
+    the decision in `seediff look`. Raises UserError naming a field out of range.
     """
 
     drop_flags: tuple[str, ...] = ()
@@ -68,8 +65,8 @@ class Criteria:
 
 @dataclass(frozen=True)
 class Selected:
-    """The result of a selection. samples: those that stay, in their order, with `confidence` in their rows where known.
-    dropped: the first criterion that samples do not meet → their number."""
+    """samples: those that stay, with `confidence` in their rows where known. dropped: the first criterion that samples
+    do not meet → their number."""
 
     samples: tuple[Sample, ...]
     dropped: Mapping[str, int]
@@ -84,10 +81,7 @@ def select_samples(
     follow: Callable[[Sequence[Sample]], Iterable[Sample]] = iter,
 ) -> Selected:
     """The samples that meet the criteria. where: the set's name in errors. follow: wraps the samples to show progress.
-
-    Confidence comes from soft masks, or from the rows of a set that was filtered before. Raises UserError naming what a
-    criterion needs, and for a flag that no sample could have.
-    """
+    Raises UserError naming what a criterion needs, and for a flag that no sample could have."""
     where = where or "the dataset"
     check_flags(criteria.drop_flags, classes, (flag for sample in samples for flag in row_flags(sample.metadata)))
     has_soft = any(kind == native.SOFT for sample in samples for kind, _ in sample.extras)
@@ -171,9 +165,8 @@ def _judge(
 
 
 def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
-    """Confidence of a class: the mean of its soft mask (H, W), uint8 with 255 = 1, inside the class's pixels in labels
-    (H, W) minus the mean outside, in [−1, 1]. Ignored pixels are on neither side. A class without a pixel has −1; one
-    that fills the picture has its mean inside."""
+    """Confidence of a class, in [−1, 1]. soft: (H, W) uint8 with 255 = 1. Ignored pixels are on neither side. A class
+    without a pixel has −1; one that fills the picture has its mean inside."""
     inside = labels == class_id
     outside = ~inside & (labels != native.IGNORE)
     if not inside.any():
@@ -184,9 +177,9 @@ def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
 def uncertain_band(
     labels: np.ndarray, soft: Sequence[np.ndarray], class_ids: Sequence[int], low: float, high: float
 ) -> np.ndarray:
-    """(H, W) uint8 label map, recomputed from soft masks (H, W), uint8 with 255 = 1, one per class: the class with the
-    highest value (the first of equals) where that is at least `high`, 255 where it is only at least `low`, and else 0.
-    Pixels that were ignored stay so."""
+    """(H, W) uint8 label map from soft masks (H, W), uint8 with 255 = 1, one per class: the class with the highest
+    value (the first of equals) where that is at least `high`, 255 where it is at least `low`, and else 0. Ignored
+    pixels stay so."""
     if not class_ids:
         return labels
     stack = np.stack(soft)
@@ -197,9 +190,7 @@ def uncertain_band(
 
 
 def best_per_class(confidences: Sequence[Mapping[str, float]], count: int) -> set[int]:
-    """Positions of the samples that are among the `count` most certain ones of at least one class; of equals, the
-    earlier.
-    """
+    """Positions of the samples among the `count` most certain of at least one class; of equals, the earlier."""
     chosen: set[int] = set()
     for name in {name for sure in confidences for name in sure}:
         having = [i for i, sure in enumerate(confidences) if name in sure]
@@ -213,8 +204,7 @@ def _banded(sample: Sample, band: tuple[float, float]) -> np.ndarray:
 
 
 def _banded_objects(sample: Sample, band: tuple[float, float]) -> Instances:
-    """The objects of a sample in its new label map. Objects are not cut, because a band leaves specks, which are no
-    objects."""
+    """Objects are not cut, because a band leaves specks, which are no objects."""
     instances = sample.instances
     assert instances is not None
     return follow_objects(instances, sample.unchecked_labels(), _banded(sample, band))

@@ -1,6 +1,4 @@
-"""Statistics of a dataset, counted from its label maps: pictures, pixels and pieces per class, their areas, and
-flags.
-"""
+"""Statistics of a dataset, counted from its label maps."""
 
 from __future__ import annotations
 
@@ -20,8 +18,8 @@ AREA_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.95, 1.0)
 
 @dataclass(frozen=True)
 class Measured:
-    """The measures of a label map. size: (height, width). counts: (256,) pixels of each id. pieces: class id → number
-    of connected pieces. flags: those of its row."""
+    """size: (height, width). counts: (256,) pixels of each id. pieces: class id → number of connected pieces. flags:
+    those of its row."""
 
     size: tuple[int, int]
     counts: np.ndarray
@@ -35,9 +33,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class ClassStats:
-    """The statistics of a class. images: number with at least one pixel of it. pixels: share of all pixels in the set.
-    mean_area, mean_pieces: over `images`, None if there are none. areas: number of images in each bin of AREA_BINS, the
-    last one closed. flags: kind → number of images."""
+    """images: number with a pixel of the class. pixels: share of all in the set. mean_area, mean_pieces: over
+    `images`. areas: number of images in each bin of AREA_BINS, the last one closed. flags: kind → number of images."""
 
     name: str
     images: int
@@ -50,8 +47,8 @@ class ClassStats:
 
 @dataclass(frozen=True)
 class Stats:
-    """The statistics of a dataset. background, ignored: shares of its pixels. sizes: "height×width" → number of images.
-    flags: kind → number of images, whatever the class."""
+    """background, ignored: shares of all pixels. sizes: "height×width" → number of images. flags: kind → number of
+    images, whatever the class."""
 
     images: int
     background: float
@@ -61,7 +58,6 @@ class Stats:
     flags: Mapping[str, int]
 
     def as_json(self) -> dict[str, Any]:
-        """For json.dumps; `area_bins` holds the edges of the bins of `areas`."""
         return {**asdict(self), "area_bins": list(AREA_BINS)}
 
 
