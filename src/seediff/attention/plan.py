@@ -3,7 +3,7 @@
     plan = plan_capture(model.family, model.network.config, mask=MaskConfig(method="ca_sa"))
     images, maps = generate_batch(model, specs, steps=50, guidance_scale=7.5, negative_prompt="", size=None, plan=plan)
 
-`plan_capture` is the only place where layers, levels and kinds of attention are held against the network.
+Every run holds layers, levels and kinds of attention against the network here.
 """
 
 from __future__ import annotations

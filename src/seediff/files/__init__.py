@@ -2,6 +2,6 @@
 half-written file.
 
 reading.py bytes and text; documents.py JSON, TOML, YAML, CSV, XML; tensors.py safetensors and GGUF; pictures.py,
-label_maps.py and photographs.py pictures. outputs.py is the one module that writes, output_folders.py has the places
-for it, and messages.py the text for terminals.
+label_maps.py and photographs.py pictures. outputs.py writes files, output_folders.py has the places for them,
+and messages.py the text for terminals.
 """

@@ -1,4 +1,4 @@
-"""The only module that writes files: under a random name first, then renamed, so that nobody ever sees half a file."""
+"""Writes files, for all modules: under a random name first, then renamed, so that nobody ever sees half a file."""
 
 from __future__ import annotations
 

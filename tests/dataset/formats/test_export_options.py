@@ -11,7 +11,7 @@ from seediff.dataset.formats.known import FORMATS, codec, export_options, import
 
 @pytest.mark.parametrize("name", EVERY)
 def test_what_a_format_does_not_write_is_refused(tmp_path, name):
-    with pytest.raises(TypeError, match=rf"as_{name}\(\) has no option 'layers'; it has (split|workers)"):
+    with pytest.raises(TypeError, match=rf"as_{name}\(\) has no option 'layers'; it has .*workers"):
         getattr(Dataset(("dog",), []), f"as_{name}")(tmp_path / "set", layers=2)
     assert len(set(export_options(name))) == len(export_options(name))
 

@@ -1,2 +1,8 @@
-"""Conversions to and from every format except the native one: those of training code (VOC, COCO, YOLO, Ultralytics,
-parquet, WebDataset, imagefolder) and of tools in which people correct masks (CVAT, Label Studio)."""
+"""Every format except the native one: one codec per format, and what codecs share.
+
+known.py, drivers.py    the table of formats; reading and writing in any of them (`Export`, `Source`)
+voc.py, coco/, yolo.py, ultralytics.py, parquet.py, imagefolder.py, webdataset.py    of training code
+cvat.py, labelstudio.py, labelme.py    of tools in which people correct masks; labelme is only read
+masks.py    pictures and PNG masks in common layouts, only read
+label_files.py, yolo_data.py    shared by codecs
+"""
