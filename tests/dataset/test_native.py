@@ -1,10 +1,7 @@
 import io
-from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from items import item
 from PIL import Image
 
@@ -86,12 +83,3 @@ def test_masks_are_palette_pngs_with_every_id(shape):
         with Image.open(io.BytesIO(data)) as picture:
             assert (picture.mode, picture.getpalette()) == ("P", list(voc_palette()))
             assert np.array_equal(np.asarray(picture), labels)
-
-
-@given(st.text(alphabet="a./ images", min_size=1).map(lambda text: f"images/{text}"))
-def test_names_of_samples_are_those_of_their_paths(file_name):
-    try:
-        wanted = PurePosixPath(file_name).with_suffix("").as_posix().removeprefix("images/")
-    except ValueError:
-        return
-    assert native.sample_name(file_name) == wanted

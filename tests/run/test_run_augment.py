@@ -140,14 +140,10 @@ def test_interrupted_and_continued_the_same_bytes(made, pets, tmp_path, monkeypa
 
 def test_bad_input_is_one_line(pets, tmp_path):
     classes, items = open_native(pets)
-    with pytest.raises(UserError, match=r"there is no such folder"):
-        augment(config(), tmp_path / "nowhere", tmp_path / "out")
     with pytest.raises(UserError, match="must not be the dataset"):
         augment(config(), pets, pets / "more")
     with pytest.raises(UserError, match="add: adds no picture"):
         augment(config(add=("flip:0",)), pets, tmp_path / "out")
-    with pytest.raises(UserError, match="workers: 0 must be at least 1"):
-        augment(config(), pets, tmp_path / "out", workers=0)
     aside = [item.replace(metadata={**item.metadata, "split": "test"}) for item in items]
     write_native(tmp_path / "aside", classes, aside, about={})
     with pytest.raises(UserError, match="no samples to augment: only those"):
@@ -224,9 +220,7 @@ def test_options_of_the_command(pets, tmp_path, capsys):
     run("augment", pets, "--add", "diffumask,flip:1", "--out", tmp_path / "both", "--quiet")
     assert load_config(tmp_path / "both/seediff.toml", AugmentConfig).add == (*AugmentConfig.add, "flip:1")
     for wrong, said in (
-        (("--add", "flop:1"), "there is no operation 'flop'"),
         (("--noise-sigma", "a,b"), "'a,b' must be 2 values, each a number in [0, 1]"),
-        (("--box-count", "1"), "--box-count"),
         (("--noise-sigma", "0.5,0.1"), "seediff: --noise-sigma: (0.5, 0.1) must be two numbers, the smaller first"),
     ):
         assert main(["augment", str(pets), *wrong, "--out", str(tmp_path / "wrong")]) == 2

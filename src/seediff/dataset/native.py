@@ -40,7 +40,6 @@ from .encoding import encode_image as encode_image  # re-exported: how the forma
 from .encoding import encode_mask as encode_mask
 from .encoding import encode_soft as encode_soft
 from .encoding import read_label_map as read_label_map
-from .reviews import makers, read_actions, reviewed_row
 from .rows import check_class_list, checked_rows, stem_of
 from .sample import MADE as MADE
 from .sample import SOFT as SOFT
@@ -108,25 +107,3 @@ def read_classes(out: Path | str) -> tuple[str, ...]:
 def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:
     """The rows of metadata.jsonl, or of another file, checked."""
     return list(checked_rows(Path(out) / name, ABSENT))
-
-
-def reviewed_rows(
-    out: Path | str, classes: Sequence[str] | None = None
-) -> list[tuple[dict[str, Any], str | None, Mapping[str, Any]]]:
-    """For each row of metadata.jsonl: the row with what review.jsonl says, the SHA-256 of its corrected mask or None,
-    and the original row. classes: None: those of classes.txt."""
-    out = Path(out)
-    rows, actions = read_rows(out), read_actions(out)
-    if not actions:
-        return [(row, None, row) for row in rows]
-    classes = read_classes(out) if classes is None else classes
-    last, made_by = {action.sample: action for action in actions}, makers(actions)
-    acted = [(row, last.get(sample_name(row.get("file_name") or ""))) for row in rows]
-    return [
-        (
-            reviewed_row(row, action, made_by.get(action.mask or "") if action else None, classes),
-            action.hash if action and action.mask else None,
-            row,
-        )
-        for row, action in acted
-    ]

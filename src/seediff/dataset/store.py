@@ -19,13 +19,13 @@ from ..files.reading import SETTINGS, inside, read_bytes
 from ..workers import in_order
 from . import native
 from .encoding import Instances, encode_mask, encode_objects, read_label_map, read_objects
-from .reviews import is_replaced
+from .reviews import is_replaced, makers, read_actions, reviewed_row
 from .rows import check_class_list, check_name
 from .sample import Sample
 from .shapes.following import follow
 
 CHUNK = 8
-"""Number of samples that are sent to another process together: a sample takes a millisecond or two."""
+"""Samples sent to another process together: one takes a millisecond or two."""
 LAST_FILES = (native.METADATA, SegmentPhotosConfig.last_file)
 """The files that runs write last. They show that the output is finished."""
 INSTANCE_KEYS = ("instances", "instance_scores")
@@ -48,12 +48,9 @@ def check_finished(folder: Path) -> None:
 
 
 def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
-    """The classes of a native dataset, without the background, and its samples in the order of metadata.jsonl, with
-    corrected masks in place of the originals, and people's decisions as `review` in the rows.
-
-    Raises UserError naming the file and row of a path that is missing, leads out of the folder or is a duplicate, and
-    if the folder's run is not finished.
-    """
+    """The classes of a native dataset, without the background, and its samples, with corrected masks in place of the
+    originals, and people's decisions as `review` in the rows. Raises UserError naming the file and row of a path that
+    is missing, leads out of the folder or is a duplicate, and if the folder's run is not finished."""
     folder = Path(folder)
     check_finished(folder)
     classes = native.read_classes(folder)
@@ -62,7 +59,12 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
     extras = find_extras(folder)
     made_by = cache(partial(native.made_by, folder))
     has_instances = (folder / native.INSTANCES).is_dir()
-    for number, (row, sha256, original) in enumerate(native.reviewed_rows(folder, classes), 1):
+    actions = read_actions(folder)
+    last, makes = {action.sample: action for action in actions}, makers(actions)
+    for number, original in enumerate(native.read_rows(folder), 1):
+        action = last.get(native.sample_name(original.get("file_name") or ""))
+        row = reviewed_row(original, action, makes.get(action.mask or "") if action else None, classes)
+        sha256 = action.hash if action and action.mask else None
         where = f"{folder / native.METADATA}, row {number}"
         image, mask = (inside(folder, row.get(key), where, key) for key in ("file_name", "mask"))
         if missing := [path for path in (image, mask) if not path.is_file()]:
@@ -89,15 +91,13 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
 
 
 def _followed(read: Callable[[], Instances], before: Path, mask: Path, sha256: str) -> Instances:
-    """The objects of a picture whose label map was corrected."""
+    """The objects in a corrected label map."""
     return follow(read(), read_label_map(before), read_label_map(mask, sha256), mask)
 
 
 def instance_file(folder: Path, name: str, row: Mapping[str, Any], classes: int) -> Callable[[], Instances] | None:
     """The function that reads the objects of a sample; None if it has none. classes: the number of the set's classes.
-
-    Raises UserError for a row that names objects of a file that is missing, or class ids and scores that cannot be
-    those of objects; and for a link that leads out of the folder."""
+    Raises UserError for a row whose file is missing, or whose class ids and scores cannot be those of objects."""
     path = folder / native.INSTANCES / f"{name}.png"
     class_ids, scores = (tuple(row.get(key, ())) for key in INSTANCE_KEYS)
     where = f"{folder / native.METADATA}: sample '{name}'"
@@ -117,7 +117,7 @@ def instance_file(folder: Path, name: str, row: Mapping[str, Any], classes: int)
 
 
 def instance_row(instances: Instances) -> dict[str, Any]:
-    """The keys of a row that describe its objects: their class ids, and scores if there are any."""
+    """The keys of a row that describe its objects."""
     scores = {"instance_scores": [round(score, 4) for score in instances.scores]} if instances.scores else {}
     return {"instances": list(instances.class_ids), **scores}
 
@@ -138,7 +138,7 @@ def find_extras(folder: Path) -> dict[str, dict[tuple[str, int | None], Path]]:
 
 
 def read_dataset(folder: Path | str) -> Iterator[Sample]:
-    """Iterates over the samples of a native dataset. Raises UserError like `open_native`."""
+    """The samples of a native dataset, as `open_native` gives them."""
     yield from open_native(folder)[1]
 
 
@@ -151,14 +151,11 @@ def write_native(
     link: bool = False,
     workers: int = 1,
 ) -> int:
-    """Writes a native dataset, with its card and preview, and returns the number of samples. `out` appears only when it
-    is complete.
+    """Writes a native dataset, and returns the number of samples. `out` appears only when it is complete.
 
-    Rows keep their keys; file_name, mask, classes, class_ids and area describe the files written. The samples' `extras`
-    are copied, too. about: facts about the whole set for the card and the preview (`command`, `source`, …: texts,
-    numbers, lists). link: hard links to pictures and extras instead of copies, where the file system allows them.
-    workers: number of processes that read label maps; for several, samples must be picklable. The output is the same
-    for any number. Raises UserError naming a sample that cannot be used.
+    Rows keep their keys; file_name, mask, classes, class_ids and area describe the files written. about: facts for the
+    card and the preview. link: hard links to pictures and extras instead of copies. workers: processes that read label
+    maps; for several, samples must be picklable. Raises UserError naming a sample that cannot be used.
     """
     from ..report.card import dataset_card
     from ..report.preview import write_preview
@@ -195,7 +192,7 @@ def write_native(
 
 
 def _encoded(sample: Sample, *, classes: Sequence[str]) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """The files of a sample's label map and objects, path → bytes, and its row. May run in another process."""
+    """The files of a sample's label map and objects, path → bytes, and its row."""
     labels = sample.labels(len(classes))
     file_name, mask = native.sample_files(sample.name, sample.suffix)
     row = {"file_name": file_name, "mask": mask, **sample.row(labels, classes)}

@@ -75,7 +75,8 @@ def augment(
     return run(job, out, engine=engine or Processes(workers), progress=progress)
 
 
-Written = tuple[bytes, Instances | None, dict[str, Any]]
+Written = tuple[np.ndarray, Instances | None, dict[str, Any]]
+"""A label map, its objects and its row."""
 
 
 class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
@@ -136,10 +137,9 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         record = BatchRecord()
         for task in captured:
             with self.timer("copying" if task.number is None else "augmenting"):
-                mask, objects, row = (
-                    self.copy(record, out, task) if task.number is None else self.make(record, out, task)
-                )
-                record.write(out, row["mask"], mask)
+                write = self.copy if task.number is None else self.make
+                labels, objects, row = write(record, out, task)
+                record.write(out, row["mask"], native.encode_mask(labels))
                 if objects is not None:
                     encoded = encode_objects(objects, f"sample '{task.name}'")
                     record.write(out, f"{native.INSTANCES}/{task.name}.png", encoded)
@@ -148,7 +148,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         return record
 
     def copy(self, record: BatchRecord, out: Path, task: Task) -> Written:
-        """Copy an original's picture. Returns the label map's file, the objects and the row."""
+        """Copy an original's picture."""
         item = self.samples[task.source]
         file_name, mask = native.sample_files(item.name, item.suffix)
         if self.link and (file := item.file()):
@@ -157,10 +157,10 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         else:
             record.write(out, file_name, item.data())
         row = {**item.metadata, "file_name": file_name, "mask": mask}
-        return native.encode_mask(item.labels(len(self.classes))), item.instances, row
+        return item.labels(len(self.classes)), item.instances, row
 
     def make(self, record: BatchRecord, out: Path, task: Task) -> Written:
-        """Make a new sample, and write its picture; the rest as in `copy`. The same task gives the same bytes."""
+        """Make a new picture. The same task gives the same bytes."""
         seed = sample_seed(self.config.seed, task.number or 0, 0)
         rng = np.random.default_rng(seed)
         item, rest = self.samples[task.source], [i for i in self.sources if i != task.source]
@@ -187,7 +187,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
             "recipe": {"source": item.name, "seed": seed, "steps": steps},
             "version": __version__,
         }
-        return native.encode_mask(labels), objects, row
+        return labels, objects, row
 
     def read(self, position: int) -> Picture:
         item = self.samples[position]
