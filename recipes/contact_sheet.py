@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from seediff.dataset.store import read_dataset
+from seediff.dataset.native_folder import read_dataset
 from seediff.files.label_maps import voc_palette
 from seediff.files.outputs import write_atomic
 from seediff.report.pictures import contact_sheet, encode_picture, overlay, shrink

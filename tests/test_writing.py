@@ -20,7 +20,7 @@ ALLOWED = {
     ("dataset/formats/parquet.py", "write_table"): "the same file",
     ("dataset/formats/webdataset.py", "open"): "in a folder that appears when it is complete",
     ("run/augment.py", "save"): "a record's, which writes through outputs",
-    ("run/samples.py", "save"): "a record's, which writes through outputs",
+    ("run/dataset_job.py", "save"): "a record's, which writes through outputs",
     ("run/reopen.py", "replace"): "the rows of a finished set are moved aside while it grows",
     ("run/output.py", "touch"): "in a temporary folder of our own",
 }

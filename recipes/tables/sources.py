@@ -22,8 +22,8 @@ from seediff.config.augment import parse_recipe
 from seediff.config.names import BACKGROUND
 from seediff.dataset import native
 from seediff.dataset.merge import renumber, renumber_table
+from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.sample import Sample
-from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError, first_line
 from seediff.evaluate.layouts import EvaluationSet, open_evaluation
 from seediff.mini.scenes import CLASSES

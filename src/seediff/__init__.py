@@ -37,7 +37,7 @@ _HOMES = {
     "make_masks": "masks.make",
     "mask": "script.pictures",
     "mask_photos": "run.mask",
-    "read_dataset": "dataset.store",
+    "read_dataset": "dataset.native_folder",
     "register_method": "masks.own",
     "segment": "script.pictures",
     "segment_photos": "run.segment",
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from .config.photographs import MaskPhotosConfig as MaskPhotosConfig
     from .config.photographs import SegmentPhotosConfig as SegmentPhotosConfig
     from .dataset.dataset import Dataset as Dataset
+    from .dataset.native_folder import read_dataset as read_dataset
     from .dataset.sample import Sample as Sample
-    from .dataset.store import read_dataset as read_dataset
     from .errors import UserError as UserError
     from .files.photographs import find_photos as find_photos
     from .masks.make import make_masks as make_masks

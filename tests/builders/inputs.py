@@ -15,8 +15,8 @@ from PIL import Image
 
 from seediff.cli import main
 from seediff.dataset.native import encode_image
+from seediff.dataset.native_folder import write_native
 from seediff.dataset.sample import Sample
-from seediff.dataset.store import write_native
 
 NAMES = ("one.png", "trip/two.jpg", "trip/three.png", "four.png")
 ROWS: tuple[dict[str, Any], ...] = (

@@ -17,7 +17,7 @@ from seediff import __version__
 from seediff.cli import main, progress
 from seediff.cli.commands import COMMANDS
 from seediff.cli.help import COMMON, HELP_ALL
-from seediff.dataset import store
+from seediff.dataset import native_folder
 from seediff.errors import UserError
 from seediff.models.known import EMBEDDED
 from seediff.run import generate as run
@@ -80,7 +80,7 @@ def test_generate_then_again(tmp_path, capsys):
     assert "4 images with masks" in said
     assert said.endswith(f"Look at '{out}/preview.html' (in a browser)\n")
     assert "drawing" in said
-    assert len(list(store.read_dataset(out))) == 4
+    assert len(list(native_folder.read_dataset(out))) == 4
     assert main([*BASE, "--out", str(out)]) == 0
     assert "Complete: 4 images" in capsys.readouterr().out
 

@@ -11,8 +11,8 @@ from seediff.cli.formats import CHOICE, export_, import_
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.known import import_options
+from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.sample import Sample
-from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 
 run = runner(export_, import_)

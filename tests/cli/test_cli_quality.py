@@ -7,8 +7,8 @@ from cyclopts import CoercionError
 
 from seediff.cli.quality import check, filter_, stats
 from seediff.dataset import native
+from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.sample import Sample
-from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 
 run = runner(check, stats, filter_)

@@ -7,8 +7,8 @@ from command_line import runner
 from seediff.cli.formats import export_
 from seediff.cli.sets import merge, split
 from seediff.dataset import native
+from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.sample import Sample
-from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 
 run = runner(merge, split, export_)

@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from seediff import cli
+from seediff.dataset.native_folder import write_native
 from seediff.dataset.sample import Sample
-from seediff.dataset.store import write_native
 from seediff.train.record import read_losses
 
 CLASSES = ("square", "disc")

@@ -11,8 +11,8 @@ import pytest
 from photo_set import write_photos
 
 from seediff.cli import main
+from seediff.dataset.native_folder import open_native
 from seediff.dataset.shapes.brush import decode_brush, encode_brush
-from seediff.dataset.store import open_native
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from patience import PATIENCE, wait_until
 
 from seediff import Dataset
 from seediff.dataset import native
+from seediff.dataset.native_folder import write_native
 from seediff.dataset.sample import Sample
-from seediff.dataset.store import write_native
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 

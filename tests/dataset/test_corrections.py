@@ -5,7 +5,7 @@ from items import item
 
 from seediff.dataset import native
 from seediff.dataset.corrections import compare_maps, correct
-from seediff.dataset.store import open_native, write_native
+from seediff.dataset.native_folder import open_native, write_native
 from seediff.errors import UserError
 
 CLASSES = ("cat", "dog", "cow")

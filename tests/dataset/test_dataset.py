@@ -11,7 +11,7 @@ from PIL import Image
 
 from seediff import Dataset, Sample, UserError
 from seediff.dataset.formats.known import FORMATS, export_options
-from seediff.dataset.store import open_native
+from seediff.dataset.native_folder import open_native
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow" & co')
 ROWS = ("coco", "parquet", "webdataset", "imagefolder", "labelstudio")

@@ -5,7 +5,7 @@ import pytest
 from items import item
 from PIL import Image
 
-from seediff.dataset import native, store
+from seediff.dataset import native, native_folder
 from seediff.errors import UserError
 from seediff.files.label_maps import voc_palette
 
@@ -16,7 +16,7 @@ def one_sample(tmp_path):
     labels = np.zeros((4, 6), np.uint8)
     labels[1, 2:5] = 2, 7, 255
     given = item("000003", labels, {"prompt": "a line separator \u2028 and é"})
-    store.write_native(tmp_path / "set", ("x", "a", "b", "c", "d", "e", "é"), [given], about={})
+    native_folder.write_native(tmp_path / "set", ("x", "a", "b", "c", "d", "e", "é"), [given], about={})
     (tmp_path / "set" / native.SOFT).mkdir()
     for class_id, value in ((2, 0.0), (7, 1.0)):
         (tmp_path / f"set/soft/000003_{class_id}.png").write_bytes(
@@ -27,7 +27,7 @@ def one_sample(tmp_path):
 
 def test_read_what_was_written(one_sample):
     folder, given = one_sample
-    (sample,) = store.read_dataset(folder)
+    (sample,) = native_folder.read_dataset(folder)
     assert np.array_equal(sample.image, given.image)
     assert np.array_equal(sample.label_map, given.label_map)
     assert (sample.metadata["classes"], sample.metadata["prompt"]) == (["a", "é"], given.metadata["prompt"])
@@ -56,7 +56,7 @@ def test_broken_datasets_name_the_file(one_sample, file, data, place):
     if data is not None:
         (folder / file).write_bytes(data)
     with pytest.raises(UserError, match=place):
-        [(sample.image, sample.label_map, sample.soft) for sample in store.read_dataset(folder)]
+        [(sample.image, sample.label_map, sample.soft) for sample in native_folder.read_dataset(folder)]
 
 
 def test_dataset_labels_keep_background_and_ignore():

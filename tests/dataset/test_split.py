@@ -6,9 +6,9 @@ import pytest
 from items import item
 
 from seediff.dataset import native
+from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.sample import Sample
 from seediff.dataset.split import deal, difference_hash, set_splits, split_samples
-from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 
 SHARES = {"val": 0.2, "test": 0.1}

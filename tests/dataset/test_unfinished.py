@@ -6,7 +6,7 @@ from items import item
 
 from seediff.cli import main
 from seediff.dataset import native
-from seediff.dataset.store import check_finished, write_native
+from seediff.dataset.native_folder import check_finished, write_native
 from seediff.errors import UserError
 
 COMMANDS = [

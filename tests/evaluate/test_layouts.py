@@ -7,8 +7,8 @@ import pytest
 from layouts import add_pictures, save_ade20k, save_camvid, save_cityscapes, save_map, save_picture, save_voc
 
 from seediff.dataset.labels import CITYSCAPES_CLASSES, VOC_CLASSES
+from seediff.dataset.native_folder import write_native
 from seediff.dataset.sample import Sample
-from seediff.dataset.store import write_native
 from seediff.errors import UserError
 from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.layouts import open_evaluation

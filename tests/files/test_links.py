@@ -16,8 +16,8 @@ from seediff.cli import main
 from seediff.config.augment import AugmentConfig, parse_recipe
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native
+from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.sample import Sample
-from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 from seediff.files.output_folders import stage_output
 from seediff.files.outputs import fresh_name

@@ -15,7 +15,7 @@ from look_server import keep_attention, running, write_set
 from PIL import Image
 
 from seediff.dataset import native
-from seediff.dataset.store import open_native
+from seediff.dataset.native_folder import open_native
 
 FOLDER = os.environ.get("SEEDIFF_PICTURES")
 PICTURES = ("grid", "pixel", "word", "steps", "correct", "segments", "compare")

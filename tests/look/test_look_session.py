@@ -10,8 +10,8 @@ import pytest
 from look_server import CLASSES, write_set
 
 from seediff.dataset import native
+from seediff.dataset.native_folder import open_native
 from seediff.dataset.reviews import REVIEWS, in_effect, read_actions
-from seediff.dataset.store import open_native
 from seediff.errors import UserError
 from seediff.look.index import Query
 from seediff.look.samples import open_subject

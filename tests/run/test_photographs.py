@@ -14,7 +14,7 @@ from seediff.attention.maps import AttentionMaps
 from seediff.cli import main
 from seediff.config.constants import SegmentConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
-from seediff.dataset import native, store
+from seediff.dataset import native, native_folder
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.shapes.rle import decompress, fill
 from seediff.errors import UserError
@@ -57,7 +57,7 @@ def segment(mini_folder):
 @pytest.mark.parametrize("fit", ["keep", "crop"])
 def test_a_dataset_with_masks_of_the_photographs_sizes(tmp_path, mask, found, photos, fit):
     result = mask_photos(mask(fit=fit, keep_soft=True), found, tmp_path / "out")
-    samples = list(store.read_dataset(tmp_path / "out"))
+    samples = list(native_folder.read_dataset(tmp_path / "out"))
     assert result.made == len(samples) == 6
     for sample, photo in zip(samples, found, strict=True):
         np.testing.assert_array_equal(sample.image, read_photo(photo.path))
@@ -89,7 +89,7 @@ def test_photographs_are_seen_in_their_own_shape(tmp_path, mask, found):
 
 def test_absent_classes_get_no_mask(tmp_path, mask, found):
     mask_photos(mask(presence=1.0), found, tmp_path / "out")
-    for sample in store.read_dataset(tmp_path / "out"):
+    for sample in native_folder.read_dataset(tmp_path / "out"):
         assert sample.metadata["classes"] == []
         assert sample.metadata["asked"] == ["dog", "car"]
         assert sample.metadata["flags"] == ["no_class"]

@@ -21,10 +21,10 @@ from seediff.config.augment import AugmentConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import SegmentPhotosConfig
 from seediff.dataset import native
+from seediff.dataset.native_folder import open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS, Action, append_action, in_effect
 from seediff.dataset.split import set_splits
-from seediff.dataset.store import open_native
 from seediff.errors import UserError
 from seediff.files.photographs import find_photos
 from seediff.prompts.specs import redraw, sample_specs

@@ -21,7 +21,7 @@ import seediff
 from seediff.attention.maps import AttentionMaps
 from seediff.config.generate import GenerateConfig
 from seediff.config.resolve import load_config
-from seediff.dataset import native, store
+from seediff.dataset import native, native_folder
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
 from seediff.errors import UserError
@@ -30,8 +30,8 @@ from seediff.files.output_folders import LOCK
 from seediff.models import registry
 from seediff.run import generate as run_module
 from seediff.run import output
+from seediff.run.dataset_job import rejections
 from seediff.run.generate import generate
-from seediff.run.samples import rejections
 
 BUILDERS = Path(__file__).parents[1] / "builders"
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=3)
@@ -64,7 +64,7 @@ def test_layout_rows_and_masks(tmp_path):
     assert (out / "classes.txt").read_text() == "background\ndog\ncat\n"
     rows = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
     assert [row["file_name"] for row in rows] == [f"images/00000{i}.png" for i in range(5)]
-    for row, sample in zip(rows, store.read_dataset(out), strict=True):
+    for row, sample in zip(rows, native_folder.read_dataset(out), strict=True):
         keys = "file_name mask prompt classes class_ids seed attempt flags area confidence agreement model method"
         assert list(row) == [*keys.split(), "version"]
         assert sorted(row["classes"]) == ["cat", "dog"]
@@ -285,7 +285,7 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
     (tmp_path / "out" / native.METADATA).unlink()
     generate(config, tmp_path / "out")
     assert fingerprints(tmp_path / "out") == before
-    for sample in store.read_dataset(tmp_path / "out"):
+    for sample in native_folder.read_dataset(tmp_path / "out"):
         assert sample.image.shape == (64, 64, 3)
 
 

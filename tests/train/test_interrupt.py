@@ -9,7 +9,7 @@ import pytest
 from shapes import CLASSES, items, small
 
 from seediff.cli import main
-from seediff.dataset.store import write_native
+from seediff.dataset.native_folder import write_native
 from seediff.train import processes, run
 from seediff.train.data import Stage
 from seediff.train.processes import Interrupts

@@ -12,7 +12,7 @@ from shapes import CLASSES, items, small
 
 from seediff.cli import main
 from seediff.config.train import make_config
-from seediff.dataset.store import write_native
+from seediff.dataset.native_folder import write_native
 from seediff.errors import UserError
 from seediff.train import run
 from seediff.train.data import Stage

@@ -3,7 +3,7 @@ import pytest
 from formats import export
 from shapes import CLASSES, items
 
-from seediff.dataset.store import write_native
+from seediff.dataset.native_folder import write_native
 from seediff.errors import UserError
 from seediff.train.plan import plan_training
 

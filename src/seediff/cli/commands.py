@@ -74,10 +74,10 @@ def preview(
     from ..config.photographs import MaskPhotosConfig
     from ..config.resolve import load_config
     from ..dataset import native
-    from ..dataset.store import check_finished
+    from ..dataset.native_folder import check_finished
     from ..files.documents import read_toml
     from ..run import augment as run_augment
-    from ..run.samples import preview as write
+    from ..run.dataset_job import preview as write
     from .summary import look_at
 
     check_finished(data)

@@ -157,7 +157,7 @@ def import_(
     from ..config.names import IGNORED, name_of_zero, parse_classes
     from ..dataset.corrections import Change, correct, sum_changes
     from ..dataset.formats.drivers import read_format
-    from ..dataset.store import write_native
+    from ..dataset.native_folder import write_native
     from ..files.output_folders import check_apart
 
     check_apart(out, [source, *([corrects] if corrects else [])])

@@ -161,8 +161,8 @@ def filter_(
     - `seediff filter pets --out reviewed --reviewed accepted`
     """
     from ..dataset.dataset import Dataset
+    from ..dataset.native_folder import check_finished
     from ..dataset.quality.select import Criteria, select_samples
-    from ..dataset.store import check_finished
     from ..files.output_folders import check_apart, check_free
     from .summary import counts
 

@@ -17,7 +17,7 @@ from rich.text import Text
 from ..files.messages import make_console, plural
 from ..files.output_folders import Out, Url
 from ..report.tables import count_classes, show_reasons
-from ..run.samples import rejections
+from ..run.dataset_job import rejections
 
 if TYPE_CHECKING:
     from rich.console import Console

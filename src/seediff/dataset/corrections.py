@@ -14,11 +14,11 @@ from ..errors import UserError
 from ..masks.flags import degenerate
 from . import native
 from .merge import renumber_table
+from .native_folder import open_native
 from .reviews import is_corrected, is_made, is_replaced
 from .rows import OF_THE_MASK, check_class_list, flat_name, shown_classes
 from .sample import Sample
 from .shapes.following import follow
-from .store import open_native
 
 SHOWN = 10
 IGNORED = "ignored"

@@ -11,10 +11,10 @@ from . import native
 from .formats.drivers import Exported, Follow, export, read_format
 from .formats.known import FormatName, SourceName, export_options, import_options, recognise
 from .merge import merge_sets, set_names
+from .native_folder import open_native, write_native
 from .rows import check_class_list
 from .sample import Sample
 from .split import split_samples
-from .store import open_native, write_native
 
 if TYPE_CHECKING:
     import datasets

@@ -17,9 +17,9 @@ from PIL import Image
 from ..config.photographs import SegmentPhotosConfig
 from ..dataset import native
 from ..dataset.native import LABELS, NAMED, OVERLAYS, encode_image
+from ..dataset.native_folder import check_finished
 from ..dataset.rows import checked_rows
 from ..dataset.sample import JPEG_SUFFIXES
-from ..dataset.store import check_finished
 from ..errors import UserError
 from ..files.label_maps import find_maps, read_segment_ids, voc_palette
 from ..files.photographs import find_photos, read_photo

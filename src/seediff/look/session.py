@@ -20,6 +20,7 @@ import numpy as np
 
 from ..dataset.encoding import Instances
 from ..dataset.native import encode_mask
+from ..dataset.native_folder import instance_file
 from ..dataset.reviews import (
     MADE,
     REDRAWN,
@@ -36,7 +37,6 @@ from ..dataset.reviews import (
 )
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.following import follow
-from ..dataset.store import instance_file
 from ..errors import UserError
 from ..files.output_folders import InUse, open_folder
 from ..files.outputs import write_atomic

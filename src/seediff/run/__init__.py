@@ -3,7 +3,8 @@
 loop.py      the loop that all commands share (`Job`, `Engine`, `run`, `plan`); cluster.py: batches on several machines
 output.py    the place of the output and its finished batches: a folder, or objects in a store
 generate.py, mask.py, segment.py, augment.py    the commands: how each makes a batch
-samples.py, segment_files.py, photos.py    what these commands read and write
-plan.py, reopen.py    checks and dry runs before a run begins; how a finished dataset becomes an unfinished one again
+model_job.py, dataset_job.py    what jobs share that run a model (checks before a run, dry runs) or write a dataset
+segment_files.py, photos.py    files of `segment`; how photographs are read
+reopen.py    how a finished dataset becomes an unfinished one again
 tune.py, evaluate_masks.py    `tune` and `evaluate masks`, which look at labelled photographs
 """

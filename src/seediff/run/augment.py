@@ -21,9 +21,9 @@ from ..config.augment import AugmentConfig
 from ..dataset import native
 from ..dataset.augment import Picture, apart, apply, with_objects
 from ..dataset.encoding import Instances, encode_objects
+from ..dataset.native_folder import instance_row, open_native
 from ..dataset.reviews import review_summary
 from ..dataset.rows import shown_classes
-from ..dataset.store import instance_row, open_native
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.output_folders import Out, check_apart, parse_out

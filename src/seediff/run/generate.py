@@ -21,10 +21,10 @@ from ..models.info import model_info
 from ..models.memory import Offload
 from ..prompts.specs import redraw, sample_specs
 from ..workers import Progress
+from .dataset_job import DatasetJob
 from .loop import Engine, RunResult, run
 from .output import BatchRecord
 from .reopen import again_number, draw_again, latest_rows, redrawn
-from .samples import DatasetJob
 
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
 if TYPE_CHECKING:

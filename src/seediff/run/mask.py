@@ -21,10 +21,10 @@ from ..masks.flags import degenerate, flag_kind
 from ..models.memory import Offload
 from ..prompts.specs import SampleSpec
 from ..workers import Progress
+from .dataset_job import DatasetJob
 from .loop import Engine, RunResult, run
 from .output import BatchRecord
 from .photos import Captured, PhotoSpec, fingerprint_photos, picture_file, read_all, read_failures, write_failures
-from .samples import DatasetJob
 
 if TYPE_CHECKING:
     import torch

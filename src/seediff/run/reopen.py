@@ -18,8 +18,8 @@ from .. import __version__
 from ..config.generate import MAX_IMAGES, GenerateConfig
 from ..config.resolve import load_config
 from ..dataset import native
+from ..dataset.native_folder import find_extras
 from ..dataset.reviews import REDRAWN, Action, append_action, in_effect, mend, read_actions
-from ..dataset.store import find_extras
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.output_folders import Out

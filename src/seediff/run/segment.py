@@ -29,9 +29,9 @@ from ..models.info import check_known_classes
 from ..models.memory import Offload
 from ..workers import Progress
 from .loop import Engine, RunResult, run
+from .model_job import ModelJob
 from .output import BatchRecord
 from .photos import Captured, PhotoSpec, fingerprint_photos, read_all, read_failures, write_failures
-from .plan import ModelJob
 from .segment_files import (
     OVERVIEW,
     OVERVIEW_PHOTOS,

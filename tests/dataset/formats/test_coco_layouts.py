@@ -9,8 +9,8 @@ from items import item
 from PIL import Image
 
 from seediff.dataset.dataset import Dataset
+from seediff.dataset.native_folder import write_native
 from seediff.dataset.sample import Sample
-from seediff.dataset.store import write_native
 from seediff.errors import UserError
 
 SHAPE = (6, 8)

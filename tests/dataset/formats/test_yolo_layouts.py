@@ -7,7 +7,7 @@ import pytest
 from formats import imported, opened
 from items import item
 
-from seediff.dataset.store import write_native
+from seediff.dataset.native_folder import write_native
 from seediff.errors import UserError
 
 SHAPE = (8, 8)

@@ -8,9 +8,9 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from seediff.dataset import native
+from seediff.dataset.native_folder import write_native
 from seediff.dataset.quality.check import Finding, check_dataset
 from seediff.dataset.sample import Sample
-from seediff.dataset.store import write_native
 
 PAGE = Path(__file__).parents[3] / "docs" / "quality.md"
 KINDS_ON_PAGE = {

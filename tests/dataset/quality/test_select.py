@@ -9,10 +9,10 @@ from seediff.config.constants import MaskConfig
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import Instances, read_label_map
+from seediff.dataset.native_folder import write_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.quality.select import Criteria, best_per_class, confidence, select_samples, uncertain_band
 from seediff.dataset.sample import Sample
-from seediff.dataset.store import write_native
 from seediff.errors import UserError
 from seediff.masks.make import label_pixels
 

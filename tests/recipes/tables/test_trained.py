@@ -20,7 +20,7 @@ from recipes.tables.results import write_table
 from recipes.tables.sources import Places, joined
 from recipes.tables.stored_results import open_kept
 from recipes.tables.trained import check, run_table, training_digest, training_of
-from seediff.dataset.store import open_native
+from seediff.dataset.native_folder import open_native
 from seediff.errors import UserError
 
 LABELS = {"ca": {"method": "ca", "mask": {}, "capture": {"layers": "up"}}}

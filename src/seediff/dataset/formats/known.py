@@ -86,7 +86,7 @@ def recognise(path: Path) -> SourceName:
     if not path.exists():
         raise UserError(path, "there is no such folder or file")
     from ..native import METADATA  # imports Pillow
-    from ..store import check_finished
+    from ..native_folder import check_finished
 
     if path.is_file():
         suffix = path.suffix.lower()

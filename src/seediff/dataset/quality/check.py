@@ -23,11 +23,11 @@ from ...files.tensors import read_header
 from ...workers import in_threads
 from .. import native
 from ..encoding import checked_mask, read_label_map
+from ..native_folder import check_finished, instance_file
 from ..reviews import REVIEWED, REVIEWS, is_replaced, read_actions
 from ..rows import check_row, shown_classes
 from ..sample import Sample, open_own, picture_suffix
 from ..split import difference_hash, near_numbers, positions_of
-from ..store import check_finished, instance_file
 from .stats import Measured, Stats, measure, row_flags, summarize
 
 T = TypeVar("T")

@@ -9,10 +9,10 @@ import pytest
 from items import item, names
 from PIL import Image
 
-from seediff.dataset import native, store
+from seediff.dataset import native, native_folder
+from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.rows import check_class_list, check_name
 from seediff.dataset.sample import Sample
-from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 from seediff.files.output_folders import stage_output
 
@@ -38,7 +38,7 @@ def test_native_round_trip(tmp_path):
     assert (row["prompt"], row["file_name"], row["mask"]) == ("é", "images/000000.png", "masks/000000.png")
     assert (row["classes"], row["class_ids"]) == (["bus", "cat", "dog"], [2, 1, 3])
     assert row["area"] == {"bus": 0.0, "cat": round(1 / 24, 6), "dog": round(2 / 24, 6)}
-    assert len(list(store.read_dataset(tmp_path / "out"))) == 2
+    assert len(list(native_folder.read_dataset(tmp_path / "out"))) == 2
     files = (
         "README.md classes.txt images/000000.png images/trip/1.jpg masks/000000.png masks/trip/1.png metadata.jsonl"
         " preview.html"

@@ -18,15 +18,15 @@ from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..dataset import native
 from ..dataset.encoding import encode_objects, soft_levels
+from ..dataset.native_folder import instance_row
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.objects import scored_pieces
-from ..dataset.store import instance_row
 from ..files.outputs import write_atomic
 from ..files.reading import inside
 from ..models.memory import Offload
 from .loop import Captured, Item
+from .model_job import ModelJob
 from .output import BatchRecord
-from .plan import ModelJob
 
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
 if TYPE_CHECKING:
