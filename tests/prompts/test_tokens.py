@@ -8,7 +8,7 @@ from recipes.mini.text import build_tokenizer
 from seediff.config.names import spoken
 from seediff.errors import UserError
 from seediff.models.families.readers import Reader
-from seediff.prompts.tokens import locate_columns
+from seediff.prompts.tokens import locate_columns, split_prompts
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +83,16 @@ def test_tokenizer_without_offsets():
     slow: Any = type("Slow", (), {"is_fast": False, "model_max_length": 9})()
     with pytest.raises(UserError, match="Slow"):
         located(slow, "a dog", ["dog"])
+
+
+def test_as_few_sentences_as_hold_all_words(sd1_model, mini_model):
+    names = [f"name{i}" for i in range(40)]
+    sentences = split_prompts(mini_model.readers, ["dog", "cat", "bus"])
+    assert sentences == [("a photo of a dog, a cat and a bus", ("dog", "cat", "bus"))]
+    several = split_prompts(sd1_model.readers, names)
+    assert len(several) > 1
+    assert [name for _, group in several for name in group] == names
+    assert max(len(group) for _, group in several) - min(len(group) for _, group in several) <= 1
+    with pytest.raises(UserError, match="cut off"):
+        split_prompts(mini_model.readers, ["x" * 200])
+    assert split_prompts(mini_model.readers, []) == []

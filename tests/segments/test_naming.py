@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from seediff.attention.maps import AttentionMaps
 from seediff.errors import UserError
-from seediff.segments.naming import name_maps, name_segments, split_prompts
+from seediff.segments.naming import name_maps, name_segments
 
 
 @given(seed=st.integers(0, 2**32 - 1))
@@ -41,16 +41,3 @@ def test_words_are_looked_up_at_three_levels():
     torch.testing.assert_close(name_maps(flat, ["dog"]), torch.full((1, 8, 8), 0.5))
     with pytest.raises(UserError, match="L/2, L/4"):
         name_maps(AttentionMaps({}, {(2, 2): torch.rand(4, 4)}, (16, 16), maps.words, ""), ["dog"])
-
-
-def test_as_few_sentences_as_hold_all_words(sd1_model, mini_model):
-    names = [f"name{i}" for i in range(40)]
-    sentences = split_prompts(mini_model.readers, ["dog", "cat", "bus"])
-    assert sentences == [("a photo of a dog, a cat and a bus", ("dog", "cat", "bus"))]
-    several = split_prompts(sd1_model.readers, names)
-    assert len(several) > 1
-    assert [name for _, group in several for name in group] == names
-    assert max(len(group) for _, group in several) - min(len(group) for _, group in several) <= 1
-    with pytest.raises(UserError, match="cut off"):
-        split_prompts(mini_model.readers, ["x" * 200])
-    assert split_prompts(mini_model.readers, []) == []

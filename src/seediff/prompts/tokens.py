@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
-from ..config.names import any_name, longest_first, spoken
+from ..config.names import DEFAULT_PROMPTS, any_name, join_classes, longest_first, spoken
 from ..errors import UserError
 from ..models.families.readers import Reader
 
@@ -57,6 +58,27 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
                 raise UserError(f"class {called} is not in the prompt '{text}'; {fix}")
             columns_of[name] |= columns
     return {name: tuple(sorted(columns)) for name, columns in columns_of.items()}
+
+
+def split_prompts(
+    readers: Sequence[Reader], names: Sequence[str], template: str = DEFAULT_PROMPTS[0]
+) -> list[tuple[str, tuple[str, ...]]]:
+    """Sentences that contain all of `names`, and the names in each: as few as the text encoders' limits allow, evenly
+    filled. Raises UserError if one name alone is too long for a sentence.
+    """
+    for count in range(1, len(names) + 1):
+        bounds = [round(i * len(names) / count) for i in range(count + 1)]
+        groups = [tuple(names[a:b]) for a, b in pairwise(bounds)]
+        sentences = [(template.replace("{class}", join_classes(group)), group) for group in groups]
+        try:
+            for sentence, group in sentences:
+                locate_columns(readers, sentence, group)
+        except UserError:
+            if count == len(names):
+                raise
+        else:
+            return sentences
+    return []
 
 
 def find_columns(reader: Reader, prompt: str, phrase: str) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from ..files.photographs import Found, Photo, read_photo
 from ..masks.flags import degenerate, flag_kind
 from ..models.memory import Offload
 from ..prompts.specs import SampleSpec
+from ..prompts.tokens import split_prompts
 from ..workers import Progress
 from .dataset_job import DatasetJob
 from .loop import Engine, RunResult, run
@@ -99,8 +100,6 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "Captured[tuple[Read, Answ
 
     def prompts(self, classes: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
         """The sentences that name the classes, as few as the text encoders' limits allow, and the classes in each."""
-        from ..segments.naming import split_prompts
-
         return split_prompts(self.model.readers, classes, self.config.prompts[0])
 
     def capture(self, batch: Sequence[PhotoSpec]) -> Captured[tuple[Read, Answer]]:

@@ -27,6 +27,7 @@ from ..files.photographs import Found, Photo, read_photo
 from ..metrics.matching import count_segments
 from ..models.info import check_known_classes
 from ..models.memory import Offload
+from ..prompts.tokens import split_prompts
 from ..workers import Progress
 from .loop import Engine, RunResult, run
 from .model_job import ModelJob
@@ -149,7 +150,6 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
 
     def use(self, model: Model) -> None:
         from ..segments.make import check_fits
-        from ..segments.naming import split_prompts
 
         super().use(model)
         check_fits(model, self.config.segment, self.config.size)

@@ -20,6 +20,7 @@ from ..errors import UserError
 from ..evaluate.layouts import EvaluationSet
 from ..evaluate.protocols import join_names
 from ..masks.presence_questions import best_threshold, questions
+from ..prompts.tokens import split_prompts
 from .evaluate_masks import evenly
 
 if TYPE_CHECKING:
@@ -70,7 +71,6 @@ def tune(
     from ..masks.presence import find_classes
     from ..models.info import check_known_classes
     from ..segments.make import check_fits
-    from ..segments.naming import split_prompts
 
     check_attention(size, model.pixels)
     check_fits(model, segment, size)

@@ -9,19 +9,16 @@ Shape letters: S segments, C names, (h, w) height and width of a map, T tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
 from ..attention.maps import AttentionMaps
-from ..config.names import DEFAULT_PROMPTS, join_classes
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..masks.arithmetic import TINY, resize
-from ..models.families.readers import Reader
-from ..prompts.tokens import locate_columns
+from ..prompts.tokens import split_prompts
 
 if TYPE_CHECKING:
     from ..config.photographs import Fit
@@ -40,27 +37,6 @@ class SegmentName(NamedTuple):
 
     name: str | None
     score: float
-
-
-def split_prompts(
-    readers: Sequence[Reader], names: Sequence[str], template: str = DEFAULT_PROMPTS[0]
-) -> list[tuple[str, tuple[str, ...]]]:
-    """Sentences that contain all of `names`, and the names in each: as few as the text encoders' limits allow, evenly
-    filled. Raises UserError if one name alone is too long for a sentence.
-    """
-    for count in range(1, len(names) + 1):
-        bounds = [round(i * len(names) / count) for i in range(count + 1)]
-        groups = [tuple(names[a:b]) for a, b in pairwise(bounds)]
-        sentences = [(template.replace("{class}", join_classes(group)), group) for group in groups]
-        try:
-            for sentence, group in sentences:
-                locate_columns(readers, sentence, group)
-        except UserError:
-            if count == len(names):
-                raise
-        else:
-            return sentences
-    return []
 
 
 def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:
