@@ -73,6 +73,14 @@ def times_vector(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
     return torch.cat([(band * vector).sum(1) for band in matrix.split(rows)])
 
 
+def random_walk(self_attention: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """`SA · v` with SA (N, N) made row-stochastic: each position (h, w) gets the mean of v over the positions that it
+    attends to. Attention divided by its maxima (eq. 5) does not sum to 1, so the product is divided by the rows' sums.
+    """
+    total = self_attention.sum(1).clamp_min(TINY)
+    return (times_vector(self_attention, values.flatten()) / total).reshape(values.shape)
+
+
 BINS = 256
 
 

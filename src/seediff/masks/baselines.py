@@ -9,7 +9,7 @@ import torch
 
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
-from .arithmetic import TINY, mean_cross_attention, min_max, resize, times_vector
+from .arithmetic import mean_cross_attention, min_max, random_walk, resize
 from .steps import SoftMask, Step, Steps
 
 
@@ -47,11 +47,3 @@ def cross_times_self(maps: AttentionMaps, class_name: str, config: MaskConfig) -
 
     # 3. Min-max per class.
     return steps.finish(*min_max(soft))
-
-
-def random_walk(self_attention: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """`SA · v` with SA (N, N) made row-stochastic: each position (h, w) gets the mean of v over the positions that it
-    attends to. Attention divided by its maxima (eq. 5) does not sum to 1, so the product is divided by the rows' sums.
-    """
-    total = self_attention.sum(1).clamp_min(TINY)
-    return (times_vector(self_attention, values.flatten()) / total).reshape(values.shape)

@@ -10,8 +10,7 @@ import torch
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from ..config.levels import maps_read
-from .arithmetic import mean_cross_attention, min_max, resize, sum_of_rows
-from .baselines import random_walk
+from .arithmetic import mean_cross_attention, min_max, random_walk, resize, sum_of_rows
 from .steps import SoftMask, Step, Steps
 
 

@@ -20,8 +20,7 @@ import torch.nn.functional as F
 
 from ..attention.maps import AttentionMaps, Grid
 from ..config.constants import MaskConfig
-from .arithmetic import TINY, min_max, resize, times_vector
-from .baselines import random_walk
+from .arithmetic import TINY, min_max, random_walk, resize, times_vector
 from .steps import SoftMask, Step, Steps
 
 
