@@ -19,7 +19,6 @@ from ..dataset.sample import Sample
 from ..errors import UserError
 from ..evaluate.layouts import EvaluationSet
 from ..evaluate.protocols import join_names
-from ..masks.presence_questions import best_threshold, questions
 from ..prompts.tokens import split_prompts
 from .evaluate_masks import evenly
 
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
 IGNORE = 255
 FIT: Fit = "keep"
 """The default of `mask` and `segment`."""
+MOST_ABSENT, MOST_ASKED = 3, 20
+"""Maximum number of absent classes in `several`, and of classes in `many`."""
+PRESENCE_THRESHOLDS = np.round(np.arange(0.5, 1.0, 0.005), 3)
 NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
 """Candidates, from ½, which is average attention, upwards."""
 
@@ -103,7 +105,7 @@ def tune(
     presence = precision = recall = threshold = right = None
     if len({present for _, present, _ in rows}) == 2:
         group, present, score = (np.array(column) for column in zip(*rows, strict=True))
-        presence = best_threshold(group, present, score)
+        presence = best_presence_threshold(group, present, score)
         found = score >= presence
         precision = float(present[found].mean()) if found.any() else None
         recall = float(found[present].mean())
@@ -112,6 +114,39 @@ def tune(
         right = float(np.mean([is_right == (score >= threshold) for is_right, score in names]))
     sizes = len(chosen) - len(failed), len(names)
     return Thresholds(presence, precision, recall, threshold, right, *sizes, tuple(failed))
+
+
+def questions(shown: Sequence[str], known: Sequence[str], index: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
+    """The questions (group, classes) for picture `index`: its classes and index % 4 others; one of its classes; one
+    other; many; those that are possible. They are all ways to use `mask`: a sentence with a picture's classes and 0 to
+    3 others (`several`), with one class, present or absent (`one`), and many classes at once, in several sentences
+    (`many`).
+    """
+    rng = np.random.default_rng((seed, index))
+    others = [str(name) for name in rng.permutation([name for name in known if name not in shown])]
+    several = [*shown, *others[: index % (MOST_ABSENT + 1)]]
+    shuffled = tuple(several[i] for i in rng.permutation(len(several)))
+    many = [*shown, *others][:MOST_ASKED] if len(known) > MOST_ASKED else list(known)
+    everything = tuple(str(name) for name in rng.permutation(many))
+    alone = [("one", (str(rng.choice(list(shown))),))] if shown else []
+    other = [("one", (others[-1],))] if others else []
+    return [
+        (group, classes) for group, classes in [("several", shuffled), *alone, *other, ("many", everything)] if classes
+    ]
+
+
+def best_presence_threshold(group: np.ndarray, present: np.ndarray, score: np.ndarray) -> float:
+    """The threshold with the highest balanced accuracy, averaged over the groups; the lowest of equals. For n questions
+    (n,): the kind, whether the class is there, and its score.
+    """
+    kinds = [(group == one) & (present == there) for one in np.unique(group) for there in (True, False)]
+
+    def balanced(threshold: float) -> float:
+        right = (score >= threshold) == present
+        # rounded, so that equal scores compare equal
+        return round(float(np.mean([right[kind].mean() for kind in kinds if kind.any()])), 9)
+
+    return float(max(PRESENCE_THRESHOLDS, key=balanced))
 
 
 def countable(data: EvaluationSet, known: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
