@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seediff.attention.maps import AttentionMaps
-from seediff.attention.photograph import denoising_errors
-from seediff.masks.presence import LARGEST_GAIN, STRONGEST, gains, log_ratio, presence
+from seediff.masks.presence import LARGEST_GAIN, STRONGEST, denoising_errors, gains, log_ratio, presence
 
 SIDE = 16
 WORDS = {"dog": (5,), "pottedplant": (8, 9)}  # start, a, photo, of, a, dog, and, a, potted, plant, end

@@ -21,9 +21,6 @@ from .maps import AttentionMaps, Grid
 from .plan import PLAIN_MEANS, CapturePlan, plan_capture
 from .recorder import Kind
 
-TOGETHER = 8
-"""Prompts per network call of `denoising_errors`."""
-
 
 @torch.no_grad()
 def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
@@ -213,34 +210,6 @@ def capture_clean(
     with capture_attention(model.network, plan, guidance=False) as recorder:
         run_clean(model, latents, texts, timestep=timestep)
     return recorder.maps(words, texts)
-
-
-@torch.no_grad()
-def denoising_errors(
-    model: Model, latents: torch.Tensor, prompts: Sequence[str], *, timesteps: Sequence[int]
-) -> torch.Tensor:
-    """The network's squared error at every position when it denoises one image with each of several prompts: (P, K, h,
-    w) float32, averaged over channels, in the quantity that the model predicts.
-
-    latents: (C, h, w) of one image, noised at each of K timesteps. The noise depends only on the timestep, and is the
-    same for every prompt and image.
-    """
-    check_schedule(model, timesteps)
-    family, pipe = model.family, model.pipe
-    condition = read_prompts(model, prompts)
-    errors = torch.empty(len(prompts), len(timesteps), *latents.shape[1:], device=latents.device)
-    for number, timestep in enumerate(timesteps):
-        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(timestep)).to(latents)
-        a, b = family.mix(pipe, timestep)
-        noisy = a * latents + b * noise
-        target = family.target(pipe, timestep, latents, noise).float()
-        for start in range(0, len(prompts), TOGETHER):
-            part: Condition = {name: tensor[start : start + TOGETHER] for name, tensor in condition.items()}
-            count = len(prompts[start : start + TOGETHER])
-            predicted = family.denoise(pipe, noisy.expand(count, *latents.shape), timestep, part)
-            errors[start : start + count, number] = (predicted.float() - target).square().mean(1)
-    model.rest()
-    return errors
 
 
 def _generator(seed: int, index: int) -> torch.Generator:

@@ -21,6 +21,7 @@ from ..config.names import DEFAULT_PROMPTS, join_classes
 from .arithmetic import TINY, resize
 
 if TYPE_CHECKING:
+    from ..models.families.base import Condition
     from ..models.registry import Model
 
 TIMESTEP = 150
@@ -39,6 +40,8 @@ WEIGHT, LARGEST_GAIN = 4.0, 0.5
 """Weight of the error relative to attention, and the largest gain that counts, both as logarithms."""
 MOST_COMPARED = 20
 """Maximum number of classes that the second part compares; those with less attention get no gain."""
+TOGETHER = 8
+"""Prompts per network call of `denoising_errors`."""
 
 
 def presence(maps: AttentionMaps, class_name: str, gain: float = 0.0) -> float:
@@ -113,8 +116,6 @@ def find_classes(
 
 def _scores(model: Model, latents: torch.Tensor, looks: Sequence[AttentionMaps], template: str) -> dict[str, float]:
     """Presence of the classes in one image (C, h, w), from the maps captured with its sentences."""
-    from ..attention.photograph import denoising_errors
-
     if not looks:
         return {}
     named = {name: maps for maps in looks for name in maps.words}
@@ -124,3 +125,33 @@ def _scores(model: Model, latents: torch.Tensor, looks: Sequence[AttentionMaps],
     ratios = {name: log_ratio(maps, name) for name, maps in named.items()}
     gain = gains(dict(zip(["", *compared], errors, strict=True)), ratios)
     return {name: presence(maps, name, gain[name]) for name, maps in named.items()}
+
+
+@torch.no_grad()
+def denoising_errors(
+    model: Model, latents: torch.Tensor, prompts: Sequence[str], *, timesteps: Sequence[int]
+) -> torch.Tensor:
+    """The network's squared error at every position when it denoises one image with each of several prompts: (P, K, h,
+    w) float32, averaged over channels, in the quantity that the model predicts.
+
+    latents: (C, h, w) of one image, noised at each of K timesteps. The noise depends only on the timestep, and is the
+    same for every prompt and image.
+    """
+    from ..attention.photograph import check_schedule, read_prompts
+
+    check_schedule(model, timesteps)
+    family, pipe = model.family, model.pipe
+    condition = read_prompts(model, prompts)
+    errors = torch.empty(len(prompts), len(timesteps), *latents.shape[1:], device=latents.device)
+    for number, timestep in enumerate(timesteps):
+        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(timestep)).to(latents)
+        a, b = family.mix(pipe, timestep)
+        noisy = a * latents + b * noise
+        target = family.target(pipe, timestep, latents, noise).float()
+        for start in range(0, len(prompts), TOGETHER):
+            part: Condition = {name: tensor[start : start + TOGETHER] for name, tensor in condition.items()}
+            count = len(prompts[start : start + TOGETHER])
+            predicted = family.denoise(pipe, noisy.expand(count, *latents.shape), timestep, part)
+            errors[start : start + count, number] = (predicted.float() - target).square().mean(1)
+    model.rest()
+    return errors

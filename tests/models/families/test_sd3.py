@@ -6,10 +6,11 @@ from builders.families import SPECS, assert_same_maps, generate
 from builders.plans import capturing
 from builders.reference_attentions.sd3 import save_sd3
 
-from seediff.attention.photograph import denoising_errors, encode_images
+from seediff.attention.photograph import encode_images
 from seediff.config.constants import CaptureConfig, SegmentConfig
 from seediff.config.levels import EVERYTHING, Reads
 from seediff.errors import UserError
+from seediff.masks.presence import denoising_errors
 from seediff.models.registry import load_model
 from seediff.segments.make import check_fits
 
