@@ -8,7 +8,6 @@ Every run holds layers, levels and kinds of attention against the network here.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -179,14 +178,6 @@ def _expect(plan: CapturePlan, size: tuple[int, int]) -> Expected | None:
         return None
     maps = dict(sorted(maps.items(), key=lambda item: item[0][1]))  # the finest level first
     return Expected({kind: layers[kind] for kind in ORDER if layers[kind]}, maps, size, counts)
-
-
-def memory_bytes() -> int | None:
-    """The computer's memory in bytes; None if the system does not report it."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
-        return None
 
 
 def _called(kind: LayerKind) -> str:

@@ -1,8 +1,10 @@
-"""Reduces the GPU memory that a model needs: parts that take turns on the GPU, an autoencoder that works in tiles, and
-quantised weights, in NF4 (bitsandbytes) or int8 (torchao)."""
+"""The computer's memory, and what reduces the GPU memory that a model needs: parts that take turns on the GPU, an
+autoencoder that works in tiles, and quantised weights, in NF4 (bitsandbytes) or int8 (torchao).
+"""
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -19,6 +21,14 @@ Quantize = Literal["nf4", "int8"]
 NOTHING_TO_SAVE = {"cpu": "here it runs on the cpu", "mps": "mps shares the computer's memory"}
 """Device without separate memory → why offloading saves nothing there, as the end of a sentence."""
 NEEDS = {"nf4": "bitsandbytes", "int8": "torchao"}
+
+
+def memory_bytes() -> int | None:
+    """The computer's memory in bytes; None if the system does not report it."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return None
 
 
 def check_offload(offload: str, device: str) -> None:

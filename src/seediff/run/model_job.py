@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..attention.plan import CapturePlan, memory_bytes, plan_capture, plan_segments
+from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..config.base import Config, RunConfig
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..config.levels import EVERYTHING, Reads
@@ -21,7 +21,7 @@ from ..files.messages import show_bytes
 from ..models.adapters import local_file
 from ..models.fingerprint import weights_fingerprint
 from ..models.info import ModelInfo, check_known_classes, model_info
-from ..models.memory import Offload
+from ..models.memory import Offload, memory_bytes
 from ..models.registry import check_additions
 from ..models.sources import find_source
 from .loop import Captured, Item, Job

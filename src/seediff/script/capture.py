@@ -21,9 +21,9 @@ import torch
 
 from ..attention.capture import attach_recorder
 from ..attention.maps import Grid
-from ..attention.plan import CapturePlan, memory_bytes, plan_capture, plan_segments
+from ..attention.networks import check_processors, find_network
+from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..attention.recorder import AttentionRecorder
-from ..attention.refused import check_processors, find_network
 from ..config.constants import CaptureConfig, SegmentConfig
 from ..config.levels import EVERYTHING, Reads
 from ..config.methods import METHOD_FACTS
@@ -31,6 +31,7 @@ from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.families.base import Family
 from ..models.families.readers import Reader
+from ..models.memory import memory_bytes
 from .captured import Captured, own_constants
 from .listener import Listener
 

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 
 from ..attention.maps import AttentionMaps, Grid
+from ..attention.networks import check_processors
 from ..attention.recorder import AttentionRecorder
-from ..attention.refused import check_processors
 from ..errors import UserError
 from ..files.messages import show_json
 

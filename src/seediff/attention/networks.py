@@ -1,4 +1,4 @@
-"""Refuses pipelines and networks whose attention capture could not record completely, with the reason in one line."""
+"""Finds the network of a pipeline, and refuses those whose attention capture could not record completely."""
 
 from __future__ import annotations
 
