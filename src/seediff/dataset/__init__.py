@@ -1,7 +1,7 @@
 """Datasets: samples with label maps, in memory and on disk.
 
 dataset.py, sample.py, rows.py    `Dataset`, `Sample`, and the rows of metadata.jsonl
-native.py, native_folder.py, reviews.py    the folder that `generate` and `mask` write, and what people decided about samples
+native.py, native_folder.py, reviews.py    the folder that `generate` and `mask` write, and decisions about samples
 encoding.py, shapes/    pictures and label maps as bytes; runs, polygons and objects instead of pixels
 formats/    every other format; class_lists.py: what its values and names mean; corrections.py: what came back corrected
 labels.py, coco_stuff.py    label folders as they are distributed
