@@ -9,6 +9,7 @@ import torch
 from interrupted import check_interrupted, contents
 from photo_set import scene_photo, write_photos
 from PIL import Image
+from pycocotools.mask import decode
 
 from seediff.attention.maps import AttentionMaps
 from seediff.cli import main
@@ -16,7 +17,6 @@ from seediff.config.constants import SegmentConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.dataset import native, native_folder
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.shapes.rle import decompress, fill
 from seediff.errors import UserError
 from seediff.files.label_maps import read_segment_ids
 from seediff.files.photographs import find_photos, read_photo
@@ -223,9 +223,7 @@ def test_every_photograph_has_a_label_map_of_its_size(tmp_path, segment, found, 
         assert np.array_equal(np.unique(label_map[label_map >= 0]), np.arange(len(row["segments"])))
         for one in row["segments"]:
             mask = label_map == one["segment"]
-            np.testing.assert_array_equal(
-                fill(decompress(one["segmentation"]["counts"]), one["segmentation"]["size"]), mask
-            )
+            np.testing.assert_array_equal(decode(one["segmentation"]), mask)
             rows, columns = np.nonzero(mask)
             assert one["area"] == mask.sum()
             assert one["bbox"] == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]

@@ -69,14 +69,13 @@ def _meaning(name: str) -> int | None:
 
 
 def named_classes(classes: Sequence[str]) -> ClassList:
-    """The list of classes whose values are their ids. Raises UserError."""
+    """The list of classes whose values are their ids."""
     check_class_list(classes, "--classes")
     return ClassList(tuple(classes), {number: number for number in range(len(classes) + 1)})
 
 
 def number_labels(labels: Iterable[str], where: object) -> tuple[tuple[str, ...], dict[str, int]]:
-    """The classes among labels, in their order, and the id of each, and of each name that means 0 or 255, in small
-    letters. Raises UserError."""
+    """The classes among labels, in their order, and the id of each, and of each name that means 0 or 255."""
     listed = number_classes(dict(enumerate(labels)), where, void=lambda number, name: True)
     return listed.classes, {
         **dict.fromkeys(GROUNDS, 0),
@@ -86,8 +85,7 @@ def number_labels(labels: Iterable[str], where: object) -> tuple[tuple[str, ...]
 
 
 def check_meaning(classes: Sequence[str], ignored: Sequence[str] = IGNORED) -> None:
-    """Raises UserError for a class that would be read back as id 0, because its name is in GROUNDS, or as 255, because
-    it is in `ignored`."""
+    """Refuses a class that would be read back as id 0, because its name is in GROUNDS, or as 255, as in `ignored`."""
     for name in classes:
         if name.casefold() in (*GROUNDS, *ignored):
             meant = "the background" if name.casefold() in GROUNDS else "pixels that are ignored"
@@ -128,7 +126,7 @@ def find_list(*folders: Path, classes: Sequence[str] | None = None) -> ClassList
 
 
 def _read_colours(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
-    """(name, its colour, place in the file) of each line of a list."""
+    """(name, colour, place in the file) of each line."""
     if path.suffix == ".csv":
         for number, row in read_csv(path, ["name", *"rgb"]):
             yield row["name"].strip(), [row[part].strip() for part in "rgb"], f"{path}, line {number}"
@@ -140,11 +138,8 @@ def _read_colours(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
         for number, line in enumerate(read_lines(path), 1):
             if line.strip() and line[0] != "#":
                 name, _, rest = line.partition(":")
-                yield (
-                    name.strip(),
-                    [part.strip() for part in rest.partition(":")[0].split(",")],
-                    f"{path}, line {number}",
-                )
+                parts = [part.strip() for part in rest.partition(":")[0].split(",")]
+                yield name.strip(), parts, f"{path}, line {number}"
 
 
 def voc_colours(count: int) -> dict[int, int]:

@@ -64,13 +64,12 @@ def encode_mask(label_map: np.ndarray) -> bytes:
 
 
 def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
-    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. sha256: of a mask that a person corrected; it is read only
-    if the file has this hash. Raises UserError naming the file."""
+    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. sha256: which a mask that a person corrected must have."""
     return decode_label_map(checked_mask(path, sha256) if sha256 else path, str(path))
 
 
 def decode_label_map(source: Path | bytes, where: str) -> np.ndarray:
-    """Like `read_label_map`, but from a file or its bytes. where: its name in errors."""
+    """Like `read_label_map`, but from a file or its bytes."""
     with open_picture(source, where) as picture:
         if picture.format != "PNG" or picture.mode not in ("P", "L"):
             inside = f"is {picture.format} {picture.mode} inside"
@@ -79,7 +78,7 @@ def decode_label_map(source: Path | bytes, where: str) -> np.ndarray:
 
 
 def checked_mask(path: Path, sha256: str) -> bytes:
-    """The bytes of a corrected mask. Raises UserError if their SHA-256 is not that of the mask that was saved."""
+    """The bytes of a corrected mask. Refuses another than the one that was saved."""
     data = read_bytes(path, PICTURE)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(path, "is not the corrected mask that was saved (its SHA-256 differs from review.jsonl)")
@@ -100,8 +99,7 @@ class Instances:
         return np.array([0, *self.class_ids], np.uint8)[self.numbers]
 
     def seen(self, *, ignored: bool = False) -> Instances:
-        """The objects that have a class and at least one pixel, renumbered in their order. ignored: also keep ignored
-        shapes."""
+        """The objects that have a class and a pixel, renumbered in their order. ignored: also ignored shapes."""
         counts = np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:]
         kept = [i for i, class_id in enumerate(self.class_ids) if counts[i] and 0 < class_id < IGNORE + ignored]
         table = np.zeros(len(counts) + 1, np.int32)
@@ -118,8 +116,7 @@ def encode_objects(instances: Instances, where: str) -> bytes:
 
 
 def read_objects(path: Path, class_ids: tuple[int, ...], scores: tuple[float, ...]) -> Instances:
-    """The objects whose numbers are in a grey PNG of 8 or 16 bits. Raises UserError naming the file, also for an object
-    without a class."""
+    """The objects whose numbers are in a grey PNG of 8 or 16 bits."""
     numbers, kind, mode = read_pixels(path)
     if kind != "PNG" or mode not in ("L", "I;16"):
         expected = "objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers"

@@ -112,8 +112,7 @@ class LabelSet:
         return next((path for path in paths if path.is_file()), None)
 
     def read(self, name: str) -> np.ndarray:
-        """(H, W) int32: classes, −1 = unlabelled. Raises UserError naming a file that cannot be read or has unknown
-        ids."""
+        """(H, W) int32: classes, −1 = unlabelled. Refuses unknown ids."""
         stored = read_segment_ids(self.files[name])
         classes = self.table.take(stored, mode="wrap")  # −1 takes the last entry, 65535: unlabelled on disk too
         if unknown := np.unique(stored[classes == UNKNOWN]).tolist():
@@ -165,8 +164,7 @@ def open_labels(
 
 
 def select(labels: LabelSet, names: Path) -> LabelSet:
-    """Only the labels that a text file lists, one name or path per line. Raises UserError naming an entry without a
-    label."""
+    """Only the labels that a text file lists, one name or path per line."""
     files = {}
     for line in filter(None, map(str.strip, read_lines(names))):
         label = labels.find(re.sub(r"\.(png|jpe?g)$", "", line, flags=re.IGNORECASE))
@@ -189,17 +187,13 @@ def _id_table(classes: Sequence[int], first: int = 0, void: Sequence[int] = ()) 
 
 
 def _numbered(about: str, names: Mapping[int, str], files: Mapping[str, Path], void: Sequence[int] = ()) -> Any:
-    """The arguments of a LabelSet whose ids are classes, from 0 on; an id without a name has its number."""
+    """The arguments of a LabelSet whose ids are classes; an id without a name has its number."""
     count = max(names, default=-1) + 1
     if not 1 <= count <= MAX_CLASSES:
         raise UserError("num_classes", f"{count} must be between 1 and {MAX_CLASSES}")
     classes = tuple(names.get(i, str(i)) for i in range(count))
-    return (
-        f"{about}: {plural(len(files), 'image')}, {count} classes",
-        classes,
-        files,
-        _id_table(range(count), void=void),
-    )
+    about = f"{about}: {plural(len(files), 'image')}, {count} classes"
+    return about, classes, files, _id_table(range(count), void=void)
 
 
 def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> LabelSet:
@@ -227,8 +221,7 @@ def stored_names(listing: Path) -> dict[int, str]:
 
 
 def find_voc(folder: Path) -> Path | None:
-    """The folder with SegmentationClass/: this folder, or that of a year, such as VOC2012/, in it or in its VOCdevkit/.
-    VOC2012 goes first."""
+    """The folder with SegmentationClass/: this one, or that of a year in it or in its VOCdevkit/, VOC2012 first."""
     years = [path for base in (folder, folder / "VOCdevkit") for path in sorted(base.glob("VOC2[0-9][0-9][0-9]"))]
     roots = [folder, *sorted(years, key=lambda path: (path.name != "VOC2012", path.parent != folder))]
     return next((root for root in roots if (root / "SegmentationClass").is_dir()), None)
@@ -299,8 +292,7 @@ def _public(folder: Path, name: str, split: str | None) -> LabelSet | None:
 
 
 def _object_info(path: Path) -> dict[int, str]:
-    """Id → the first of its names, from ADE20K's table, whose first and last columns are Idx and Name. Raises UserError
-    if pixel values cannot have their published meaning."""
+    """Id → the first of its names, from ADE20K's table, whose first and last columns are Idx and Name."""
     rows = [line.split("\t") for line in read_lines(path)[1:] if line.strip()]
     names = {row[0].strip(): row[-1].split(",")[0].strip() for row in rows}
     wrong = {i: names.get(i) for i, name in ADE20K_IDS.items() if names.get(i) != name}
@@ -310,13 +302,12 @@ def _object_info(path: Path) -> dict[int, str]:
 
 
 def published_layout(folder: Path) -> str | None:
-    """The public data set in a folder, by the names of files and subfolders. VOC and COCO-Stuff are not recognised,
-    because other data sets use their layouts, too."""
+    """The public data set in a folder. VOC's and COCO-Stuff's layouts are those of other data sets, too."""
     return next((name for name in ("ade20k", "camvid", "cityscapes") if find_parts(folder, name)), None)
 
 
 def open_published(folder: Path, layout: str, split: str | None = None) -> LabelSet:
-    """The labels of a split of what `published_layout` found, like `open_labels`."""
+    """The labels of a split of what `published_layout` found."""
     labels = _public(folder, layout, split)
     assert labels is not None
     return labels

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pycocotools import mask
 
-from seediff.dataset.shapes.rle import decompress, encode, fill
+from seediff.dataset.shapes.rle import decompress, encode
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 5), (64, 48)])
@@ -12,7 +12,6 @@ def test_every_number_comes_back_and_is_pycocotools(shape, kinds):
     rles = encode(numbers)
     assert list(rles) == [number for number in np.unique(numbers).tolist() if number]
     for number, rle in rles.items():
-        assert np.array_equal(fill(np.array(decompress(rle["counts"])), numbers.shape), numbers == number)
         theirs = mask.encode(np.asfortranarray((numbers == number).astype(np.uint8)))
         assert rle == {"size": theirs["size"], "counts": theirs["counts"].decode("ascii")}
 

@@ -28,7 +28,7 @@ from ..encoding import Instances
 from ..rows import stem_of
 from ..sample import Sample
 from ..shapes.objects import whole_classes
-from ..shapes.rle import area, paint_runs, polygon_runs
+from ..shapes.rle import polygon_runs
 from .drivers import Export, Source, portable
 from .label_files import PARTS, Shapes, Side, by_object, check_frame, class_of, named_colours
 
@@ -48,30 +48,26 @@ def write(export: Export, *, objects: bool = False) -> None:
         subset = f' subset="{placed.split}"' if several else ""
         about = f'id="{len(images)}" name={quoteattr(placed.file_name)}{subset} width="{width}" height="{height}"'
         images.append(f"  <image {about}>\n{masks}  </image>\n")
-    meta = _meta(export.classes, len(images), several)
-    body = f"<annotations>\n  <version>1.1</version>\n{meta}{''.join(images)}</annotations>\n"
-    export.put(ANNOTATIONS, f'<?xml version="1.0" encoding="utf-8"?>\n{body}')
-    named = named_colours(export.classes)
-    labels = [{"name": name, "color": colour, "type": "mask", "attributes": []} for name, colour in named]
-    export.put(LABELS, json.dumps(labels, ensure_ascii=False, indent=1))
-
-
-def _meta(classes: Sequence[str], size: int, subsets: Sequence[str]) -> str:
     kinds = "<type>mask</type><attributes></attributes>"
-    named = [f"<name>{escape(name)}</name><color>{colour}</color>{kinds}" for name, colour in named_colours(classes)]
-    labels = "".join(f"        <label>{label}</label>\n" for label in named)
-    kind, about = "task", f"<size>{size}</size>\n      <mode>annotation</mode>"
-    if subsets:
-        kind, about = "project", f"<subsets>{''.join(f'<subset>{subset}</subset>' for subset in subsets)}</subsets>"
-    return (
+    named = named_colours(export.classes)
+    labels = "".join(
+        f"        <label><name>{escape(name)}</name><color>{colour}</color>{kinds}</label>\n" for name, colour in named
+    )
+    kind, about = "task", f"<size>{len(images)}</size>\n      <mode>annotation</mode>"
+    if several:
+        kind, about = "project", f"<subsets>{''.join(f'<subset>{subset}</subset>' for subset in several)}</subsets>"
+    meta = (
         f"  <meta>\n    <{kind}>\n      <name>SeeDiff</name>\n      {about}\n      <labels>\n{labels}      </labels>\n"
         f"    </{kind}>\n  </meta>\n"
     )
+    body = f"<annotations>\n  <version>1.1</version>\n{meta}{''.join(images)}</annotations>\n"
+    export.put(ANNOTATIONS, f'<?xml version="1.0" encoding="utf-8"?>\n{body}')
+    listed = [{"name": name, "color": colour, "type": "mask", "attributes": []} for name, colour in named]
+    export.put(LABELS, json.dumps(listed, ensure_ascii=False, indent=1))
 
 
 def draw(sample: Sample, *, classes: Sequence[str], objects: bool) -> tuple[tuple[int, int], str]:
-    """(height, width) of a sample and its <mask> elements. objects: those of the objects come first, then those of the
-    classes in the rest of the label map."""
+    """(height, width) of a sample and its <mask> elements: of the objects, then of the rest of the label map."""
     labels = sample.labels(len(classes))
     names = {**dict(enumerate(classes, 1)), native.IGNORE: IGNORED[1]}
     shown = [sample.objects(labels)] if objects else []
@@ -87,8 +83,7 @@ def draw(sample: Sample, *, classes: Sequence[str], objects: bool) -> tuple[tupl
 
 
 def _mask(label: str, inside: np.ndarray, left: int, top: int) -> str:
-    """A <mask>. inside: (h, w) bool, its pixels in the box at `left`, `top`; run lengths are outside, inside, outside
-    …, row by row."""
+    """A <mask>. inside: (h, w) bool, its pixels in the box at `left`, `top`."""
     flat = inside.ravel()
     counts = np.diff(np.flatnonzero(flat[1:] != flat[:-1]) + 1, prepend=0, append=flat.size).tolist()
     rle = ", ".join(map(str, [0, *counts] if flat[0] else counts))
@@ -101,10 +96,11 @@ def is_folder(folder: Path) -> bool:
 
 
 def find_file(folder: Path) -> Path:
-    """The only XML file of CVAT in a folder without annotations.xml, because exports of a subset are named after it;
-    otherwise annotations.xml, even if it is missing."""
-    others = [path for path in folder.glob("*.xml") if path.is_file() and _root(path) == "annotations"]
-    return folder / ANNOTATIONS if (folder / ANNOTATIONS).is_file() or len(others) != 1 else others[0]
+    """annotations.xml, even if it is missing; or else the only XML file of CVAT, which may be named after a subset."""
+    file = folder / ANNOTATIONS
+    others = [] if file.is_file() else [path for path in folder.glob("*.xml") if path.is_file()]
+    others = [path for path in others if _root(path) == "annotations"]
+    return others[0] if len(others) == 1 else file
 
 
 def _root(path: Path) -> str | None:
@@ -128,8 +124,8 @@ class Picture(msgspec.Struct, frozen=True):
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """A mask or polygon. z_order: those of a higher one are above. group_id: of the shapes of an object. rle: run
-    lengths in the box, row by row, outside first. points: x,y;x,y;…"""
+    """A mask or polygon. group_id: of the shapes of an object. rle: run lengths in the box, row by row, outside
+    first."""
 
     label: str
     z_order: int = 0
@@ -182,16 +178,14 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
             paint = partial(_paint, node, (picture.height, picture.width), at[0], ids)
             samples.append(source.sample(name, at[0], paint, row, node.where, objects=objects, shown=True))
     tags = [tag for used in uses.values() for tag in used]
-    if boxes := tags.count("box"):
-        source.note(f"{boxes} boxes are no masks; what is in them and in no mask is ignored (255)")
-    if others := sum(tag in OTHERS for tag in tags):
-        source.note(f"{others} ellipses, lines, points, cuboids or tags of pictures are no masks: they are left out")
+    source.count(tags.count("box"), "boxes are no masks; what is in them and in no mask is ignored (255)")
+    others = sum(tag in OTHERS for tag in tags)
+    source.count(others, "ellipses, lines, points, cuboids or tags of pictures are no masks: they are left out")
     return classes, samples
 
 
 def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Source) -> tuple[tuple[str, ...], dict[str, int]]:
-    """The classes, and the id of each label. Labels of shapes that cannot be masks, and labels used only for whole
-    pictures, are not classes. uses: the tags of each label's shapes."""
+    """The classes, and the id of each label that can be of a mask. uses: the tags of each label's shapes."""
     labels = [label for kind in ("task", "project", "job") for label in root.all("meta", kind, "labels", "label")]
     named = [(name.text.strip(), label) for label in labels for name in label.all("name")]
     if not named:
@@ -208,9 +202,8 @@ def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Source) -> t
 
 
 def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, int]) -> Instances:
-    """The masks of an <image> of `shape` (H, W). Raises UserError unless its size is its picture's."""
     check_frame(picture, shape, node.where)
-    known = Shapes(np.zeros(shape, np.int32, order="F"), node.where)
+    known = Shapes(shape, node.where)
     for child in node.children:
         if child.tag == "box":
             box = fit(child.attributes, Box, child.where, strict=False)
@@ -227,14 +220,12 @@ def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, 
             pairs = [pair.split(",") for pair in one.points.split(";")]
             corners = fit(pairs, list[tuple[float, float]], f"{child.where}: 'points'", strict=False)
             runs = polygon_runs([[value for corner in corners for value in corner]], shape, child.where)
-            known.cover(area(runs))
-            paint_runs(known.numbers, runs, number)
+            known.runs(runs, number)
     return known.painted()
 
 
 def _pixels(mask: Shape, shape: tuple[int, int], where: str) -> np.ndarray:
-    """The pixels (h, w) bool of a mask in its box. Raises UserError unless the box is inside a picture of `shape`
-    (H, W) and filled by the run lengths."""
+    """The pixels (h, w) bool of a mask in its box, which must be inside a picture of `shape` (H, W)."""
     if mask.left + mask.width > shape[1] or mask.top + mask.height > shape[0]:
         box = [mask.left, mask.top, mask.width, mask.height]
         raise UserError(where, f"its mask's box {box} is not inside the picture of {shape[1]} × {shape[0]}")

@@ -1,9 +1,6 @@
-"""Writes and reads a dataset in any format. Names, splits, workers, links and notes are handled here; a codec, the
-module of a format, does the rest.
-
-A codec's `write(export, **options)` asks for the samples, each with the result of its `encode`, and puts files into a
-folder that appears when it is complete. Its `read(source, **options)` returns the classes and the samples.
-"""
+"""Writes and reads a dataset in any format. Names, splits, workers, links and notes are handled here. A codec, the
+module of a format, puts files in `write(export, **options)`, and returns classes and samples of `read(source,
+**options)`."""
 
 from __future__ import annotations
 
@@ -40,8 +37,7 @@ Labels = np.ndarray | Instances
 
 @dataclass(frozen=True)
 class Exported:
-    """The result of an export: the numbers of samples and of files of all kinds; and notes, lines about what was
-    lost."""
+    """The numbers of samples and of files of all kinds; and notes, lines about what was lost."""
 
     samples: int
     files: int
@@ -62,8 +58,23 @@ class Placed:
         return f"{self.name}.{self.sample.suffix}"
 
 
+@dataclass(kw_only=True)
+class Notes:
+    """notes: lines about what is lost or left out."""
+
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, line: str) -> None:
+        self.notes.append(line)
+
+    def count(self, number: int, line: str) -> None:
+        """Add a line that begins with a number, unless it is 0."""
+        if number:
+            self.note(f"{number} {line}")
+
+
 @dataclass
-class Export:
+class Export(Notes):
     """A dataset that is being written into `folder`. names, splits: of each sample, in the order of `samples`."""
 
     folder: Path
@@ -76,7 +87,6 @@ class Export:
     workers: int = 1
     follow: Follow = iter
     files: int = 0
-    notes: list[str] = field(default_factory=list)
 
     @property
     def parts(self) -> list[str]:
@@ -87,8 +97,7 @@ class Export:
         self, encode: Callable[..., Any], *, key: Callable[[str, str], Any] | None = None, **options: Any
     ) -> Iterator[Placed]:
         """The samples, sorted by `key(name, split)` if given, each with the result of `encode(sample, classes=…,
-        **options)`, a module-level function, because it may run in another process. Raises UserError naming a sample
-        that cannot be used."""
+        **options)`, a module-level function, because it may run in another process."""
         encode = partial(encode, classes=self.classes, **options)
         work = self.stack.enter_context(in_order(encode, self.workers, chunk=CHUNK))
         rows = list(zip(self.names, self.splits, self.samples, strict=True))
@@ -109,10 +118,6 @@ class Export:
         placed.sample.put_image(self.folder / path, link=self.link)
         self.files += 1
 
-    def note(self, line: str) -> None:
-        """Add a note about something that was lost."""
-        self.notes.append(line)
-
 
 def export(
     name: FormatName,
@@ -128,7 +133,7 @@ def export(
     **options: Any,
 ) -> Exported:
     """Write samples in a format. The arguments are those of `Dataset.export` and of the codec's `write`. `out` appears
-    only when it is complete. Raises UserError naming a sample that cannot be used."""
+    only when it is complete."""
     check_class_list(classes)
     samples, write = list(samples), codec(name).write
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
@@ -144,22 +149,16 @@ def export(
 
 
 @dataclass
-class Source:
+class Source(Notes):
     """The folder or file that is read. skip_missing: leave out labels whose picture is missing. images: whether the
-    import has this option. taken: the names of samples so far. missing, turned: the numbers of missing pictures, and of
-    those with an EXIF orientation."""
+    import has this option. taken: the names of samples. missing, turned: numbers of pictures."""
 
     path: Path
     skip_missing: bool = False
     images: bool = True
-    notes: list[str] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
     missing: int = 0
     turned: int = 0
-
-    def note(self, line: str) -> None:
-        """Add a note about something that is left out."""
-        self.notes.append(line)
 
     def no_picture(self, where: object, problem: str) -> None:
         """Count labels whose picture is missing. Raises UserError unless they are to be left out."""
@@ -170,8 +169,7 @@ class Source:
 
     def picture(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
         """The path and name of a picture: of the first file in a folder that has one of `names`. None if it is missing
-        and to be left out. key: the field that names it. Raises UserError, also for a name that leads out of its
-        folder."""
+        and to be left out. key: the field that names it."""
         names = [portable(name) for name in names]
         if (at := self.found(folders, names, key, where)) is None:
             tried = [folder for folder in folders if folder.is_dir()] or folders
@@ -196,8 +194,7 @@ class Source:
     ) -> Sample:
         """A sample. labels: reads its label map or shapes. where: its name in errors. files: must not be links that
         lead out of the source. objects: whether each shape is an object, or a function that reads the objects. shown:
-        whether the format's tool draws on the picture as its EXIF orientation turns it, which decides where the size of
-        the labels does not. Raises UserError, also for a name that is taken or leads out of a dataset."""
+        whether the format's tool draws on the picture as its EXIF orientation turns it."""
         check_name(name, self.taken, where)
         for path in files:
             inside(self.path, path)
@@ -213,9 +210,8 @@ class Source:
 
 
 def _turn_back(read: Callable[[], Labels], image: Path | bytes, turn: int, shown: bool, where: str) -> Labels:
-    """Labels of the picture as it is stored. read: reads them as they were drawn, on the stored picture or on the
-    turned one; their size tells which. For a square, mirrored or upside-down picture it does not: then they are of the
-    turned one if `shown`, and otherwise this raises UserError."""
+    """Labels of the picture as it is stored, drawn on the stored picture or on the turned one, as their size tells. For
+    a square or mirrored one it does not: they are of the turned one if `shown`, and otherwise refused."""
     drawn, size = read(), picture_size(image, where if isinstance(image, bytes) else None)
     pixels = drawn.numbers if isinstance(drawn, Instances) else drawn
     turned = size[::-1] if turn >= 5 else size
@@ -252,7 +248,7 @@ def read_format(
     name: SourceName, path: Path | str, *, skip_missing: bool = False, **options: Any
 ) -> tuple[tuple[str, ...], Iterable[Sample], list[str]]:
     """The classes without the background, the samples, and lines about what is left out, complete after the last
-    sample. options: those of the codec's `read`; None counts as not given."""
+    sample. options: None counts as not given."""
     read = codec(name).read
     source = Source(Path(path), skip_missing, "images" in signature(read).parameters)
     classes, samples = read(source, **{key: value for key, value in options.items() if value is not None})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +22,7 @@ from .. import native
 from ..encoding import Instances, decode_label_map
 from ..rows import check_row
 from ..sample import Sample, open_own, picture_size
+from ..shapes.rle import area, paint_runs
 from ..split import split_of
 from .drivers import Source
 
@@ -32,36 +32,31 @@ PICTURES = (".png", ".jpg", ".jpeg")
 MOST_LAYERS = 100
 """Maximum number of shapes over a pixel on average, because a small file can have any number."""
 Side = Annotated[int, msgspec.Meta(ge=1)]
-"""The width or height of a picture, in files that state it."""
 
 
 def palette(sample: Sample, *, classes: Sequence[str]) -> bytes:
-    """A sample's label map as a palette PNG. Raises UserError naming the sample."""
+    """A sample's label map as a palette PNG."""
     return native.encode_mask(sample.labels(len(classes)))
 
 
 def named_pictures(folder: Path) -> list[tuple[str, Path]]:
-    """(path without suffix, file) of the PNG and JPEG files below a folder, sorted by path, without hidden ones."""
+    """(path without suffix, file) of the PNG and JPEG files below a folder, sorted, without hidden ones."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
     inner = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in files]
     return [(name, path) for name, path in inner if not f"/{name}".count("/.")]
 
 
-@dataclass
 class Shapes:
-    """The shapes of a picture, painted one over the other. numbers: (H, W) int32, the visible shape at each pixel, from
-    1 on, 0 for none. where: the picture's name in errors. class_ids: of each number; 255 for ignored. groups: (class
-    id, group) → number. area: pixels of all shapes."""
+    """The shapes of a picture of `shape` (H, W), painted one over the other. numbers: int32, the visible shape at each
+    pixel, from 1 on, 0 for none. where: the picture's name in errors."""
 
-    numbers: np.ndarray
-    where: object
-    class_ids: list[int] = field(default_factory=list)
-    groups: dict[tuple[int, object], int] = field(default_factory=dict)
-    area: int = 0
+    def __init__(self, shape: tuple[int, ...], where: object) -> None:
+        self.numbers, self.where, self.area = np.zeros(shape, np.int32, order="F"), where, 0
+        self.class_ids, self.groups = list[int](), dict[tuple[int, object], int]()
 
-    def cover(self, area: int) -> None:
+    def cover(self, pixels: int) -> None:
         """Count the pixels of a shape before it is painted. Raises UserError above MOST_LAYERS."""
-        self.area += area
+        self.area += pixels
         if (layers := self.area / self.numbers.size) > MOST_LAYERS:
             problem = f"its masks cover the picture {layers:.4g} times over; at most {MOST_LAYERS} times are read"
             raise UserError(self.where, problem)
@@ -73,6 +68,11 @@ class Shapes:
         self.class_ids.append(class_id)
         self.groups[class_id, group] = len(self.class_ids)
         return len(self.class_ids)
+
+    def runs(self, runs: np.ndarray, number: int) -> None:
+        """Paint the pixels inside of run lengths."""
+        self.cover(area(runs))
+        paint_runs(self.numbers, runs, number)
 
     def box(self, left: float, top: float, right: float, bottom: float) -> None:
         """Paint the pixels that a box touches as 255; all boxes are one shape."""
@@ -86,7 +86,7 @@ class Shapes:
 
 
 def class_of(label: str, ids: Mapping[str, int], where: str) -> int:
-    """The id of a shape's label, in any case. ids: as of `number_labels`. Raises UserError."""
+    """The id of a shape's label, in any case. ids: as of `number_labels`."""
     if (class_id := ids.get(label, ids.get(label.casefold()))) is None:
         classes = ", ".join(name for name, i in ids.items() if 0 < i < native.IGNORE)
         raise UserError(where, f"is of the label {show_json(label)}, which is no class; they are {classes}")
@@ -94,8 +94,7 @@ def class_of(label: str, ids: Mapping[str, int], where: str) -> int:
 
 
 def by_object(pictures: Iterable[Sequence[str]]) -> bool:
-    """Whether masks are objects: if two of a picture have the same label. Otherwise a mask may be all that a picture
-    shows of a class. pictures: the labels of each picture's masks."""
+    """Whether masks are objects: if two of a picture have one label. Otherwise a mask may be all of a class."""
     return any(len({*labels}) < len(labels) for labels in pictures)
 
 
@@ -128,7 +127,7 @@ class Own(msgspec.Struct, frozen=True):
 
 
 def from_record(source: Source, own: Own, image: bytes, mask: bytes, where: str) -> Sample:
-    """The sample of a record with the bytes of its files. where: the record's name in errors. Raises UserError."""
+    """The sample of a record with the bytes of its files."""
     with open_own(image, f"{where}: its image"):
         pass
     check_row(own.metadata, f"{where}, metadata")
@@ -145,15 +144,13 @@ def row_text(row: Mapping[str, Any]) -> str:
 
 
 def parse_row(text: str | None, split: str | None, where: str) -> dict[str, Any]:
-    """A row of metadata from its JSON, or an empty one. split: of its file, which goes before its own. Raises
-    UserError."""
+    """A row of metadata from its JSON. split: of its file, which goes before its own."""
     row = parse_json(text or "{}", dict[str, Any], f"{where}: its metadata")
     return row if split in (None, split_of(row)) else {**row, "split": split}
 
 
 def hub_card(classes: Sequence[str], front_matter: str = "") -> str:
-    """README.md for the hub. Names of classes are JSON, which YAML reads, so that none can end the Markdown fence.
-    front_matter: more lines of YAML."""
+    """README.md for the hub. Names of classes are JSON, which YAML reads, so that none can end the fence."""
     ids = "".join(f"{i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate([BACKGROUND, *classes]))
     return (
         f"---\ntask_categories:\n- image-segmentation\n{front_matter}---\n\n# Images with segmentation"

@@ -38,8 +38,8 @@ LARGEST = 4 * RECORD
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """points: x and y in pixels: the corners; a circle's centre and a point on it; opposite corners of a rectangle or
-    of a mask's box. mask: a PNG as base64. group_id: the same for shapes of one object."""
+    """points: the corners; a circle's centre and a point on it; opposite corners of a rectangle or of a mask's box.
+    mask: a PNG as base64. group_id: the same for shapes of one object."""
 
     label: str
     points: list[tuple[float, float]]
@@ -89,11 +89,9 @@ def read(
             left.append(path)
     if not pictures:
         raise UserError(source.path, "has no JSON file of labelme's, which has 'shapes'")
-    if left:
-        source.note(f"{len(left)} JSON files are none of labelme's, such as {left[0]}: they are left out")
+    source.count(len(left), f"JSON files are none of labelme's, such as {next(iter(left), None)}: they are left out")
     used = [shape.label for shape in shapes if shape.kind in FILLED]
-    if others := len(shapes) - len(used):
-        source.note(f"{others} lines, points or other shapes have no inside: they are left out")
+    source.count(len(shapes) - len(used), "lines, points or other shapes have no inside: they are left out")
     where: object = "--classes"
     if classes is None:
         listed = find_list(root, root.parent)
@@ -135,12 +133,11 @@ def _decoded(text: str, where: str) -> bytes:
 
 
 def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
-    """The shapes of a file, painted."""
     file = read_json(path, File, limit=LARGEST)
     height, width = shown_size(picture, f"{path}: its picture")
     shape = file.imageHeight or height, file.imageWidth or width
     check_frame(picture, shape, str(path))
-    canvas, known = Image.new("I", (shape[1], shape[0])), Shapes(np.zeros(shape, np.int32), path)
+    canvas, known = Image.new("I", (shape[1], shape[0])), Shapes(shape, path)
     for number, each in enumerate(file.shapes, 1):
         if each.kind in FILLED:
             where = f"{path}: shape {number}"
@@ -150,7 +147,7 @@ def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
 
 
 def _draw(canvas: Image.Image, each: Shape, number: int, where: str) -> int:
-    """Fill a shape. Returns the pixels of a mask's box, and 0 for other shapes, because only masks take time."""
+    """Fill a shape. Returns the pixels of a mask's box, and 0 for other shapes, which take no time."""
     corners = check_near([value for point in each.points for value in point], canvas.size[::-1], where)
     draw: Any = ImageDraw.Draw(canvas)
     two = each.kind in ("circle", "mask") or (each.kind == "rectangle" and len(corners) != 4)

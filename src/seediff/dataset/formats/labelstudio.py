@@ -34,7 +34,7 @@ from ..reviews import is_corrected
 from ..rows import check_row
 from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
-from ..shapes.rle import fill, polygon_runs
+from ..shapes.rle import polygon_runs
 from .drivers import Export, Source
 from .known import json_kind
 from .label_files import PICTURES, Own, Shapes, Side, by_object, class_of, named_colours, shown_size
@@ -78,8 +78,7 @@ def write(export: Export) -> None:
 
 
 def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """The results of a prediction: one brush mask per object of a sample with `instances`, then one per class in the
-    rest of the label map, also for ignored pixels."""
+    """The results of a prediction: a brush mask per object of a sample with `instances`, then per class in the rest."""
     labels = sample.labels(len(classes))
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
     results, masks = [], []
@@ -90,22 +89,17 @@ def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
     masks += [(str(number), number, labels == number) for number in np.unique(labels).tolist() if number]
     for key, number, inside in masks:
         name = IGNORED[1] if number == native.IGNORE else classes[number - 1]
-        tags = {
-            "id": f"{OWN}-{key}",
-            "type": "brushlabels",
-            "from_name": TAG,
-            "to_name": PICTURE,
-            "origin": "prediction",
-        }
+        tags = {"id": f"{OWN}-{key}", "type": "brushlabels", "from_name": TAG, "to_name": PICTURE}
         value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [name]}
         score = None if number == native.IGNORE else _score(sample.metadata, name)
-        results.append({**tags, **size, "value": value, **({} if score is None else {"score": score})})
+        results.append(
+            {**tags, "origin": "prediction", **size, "value": value, **({} if score is None else {"score": score})}
+        )
     return results
 
 
 def _score(row: Mapping[str, Any], name: str) -> float | None:
-    """A class's `confidence`, or else its `presence`, clipped to [0, 1]; None if there is neither, or if a person
-    corrected the mask, which neither describes."""
+    """A class's `confidence`, or else its `presence`; neither describes a mask that a person corrected."""
     values = [(row.get(key) or {}).get(name) for key in ("confidence", "presence")]
     found = [value for value in values if isinstance(value, (int, float)) and not is_corrected(row)]
     return float(np.clip(found[0], 0, 1)) if found else None
@@ -115,8 +109,7 @@ Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
 class Region(msgspec.Struct, frozen=True):
-    """The value of a result: a brush mask or a polygon, and its label, in a list with the name of its tag. points: x
-    and y in percent of the picture's sides."""
+    """A brush mask or a polygon, and its label, in a list with the name of its tag. points: in percent of the sides."""
 
     rle: list[Byte] | None = None
     points: list[tuple[float, float]] | None = None
@@ -130,7 +123,7 @@ class Region(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """A region, choice or relation. original_width, original_height: of its picture, in pixels."""
+    """A region, choice or relation."""
 
     type: str = ""
     id: Any = None
@@ -161,7 +154,6 @@ class Task(msgspec.Struct, frozen=True):
 
 
 Regions = list[tuple[str, Result, Region]]
-"""The masks of a task, with their places in the file."""
 
 
 def is_folder(folder: Path) -> bool:
@@ -169,8 +161,7 @@ def is_folder(folder: Path) -> bool:
 
 
 def _tasks(folder: Path) -> Path | None:
-    """The file of tasks in a folder: tasks.json beside label_config.xml, or else Label Studio's export, if it is the
-    only JSON file."""
+    """tasks.json beside label_config.xml, or else Label Studio's export, if it is the only JSON file."""
     if (folder / TASKS).is_file() and (folder / CONFIG).is_file():
         return folder / TASKS
     files = [path for path in folder.glob("*.json") if path.is_file()]
@@ -194,11 +185,10 @@ def read(
     answers = [(task.data, where := f"{file}: task {i}", *_answer(task, where)) for i, task in enumerate(tasks, 1)]
     if any(by_person for *_, by_person in answers):
         answers = [answer for answer in answers if answer[-1]]
-        if left := len(tasks) - len(answers):
-            source.note(f"{left} of {len(tasks)} tasks have no annotation, or were skipped: they are left out")
+        told = f"of {len(tasks)} tasks have no annotation, or were skipped: they are left out"
+        source.count(len(tasks) - len(answers), told)
     read = [(data, where, *_regions(answer, where)) for data, where, answer, _ in answers]
-    if others := sum(left for *_, left in read):
-        source.note(f"{others} results are neither brush masks nor polygons: they are left out")
+    source.count(sum(left for *_, left in read), "results are neither brush masks nor polygons: they are left out")
     used = [[name for *_, region in regions for name in region.names] for _, _, regions, _ in read]
     config, listing = file.parent / CONFIG, "--classes"
     if classes is None:
@@ -223,7 +213,7 @@ def read(
 
 
 def _answer(task: Task, where: str) -> tuple[Answer, bool]:
-    """The annotation of a task that is read, or else its last prediction; and whether a person made it."""
+    """The annotation that is read, or else the last prediction; and whether a person made it."""
     if done := [answer for answer in task.annotations if not answer.was_cancelled]:
         return max(reversed(done), key=lambda answer: answer.updated_at or ""), True
     predictions = [value for value in task.predictions if isinstance(value, dict)]
@@ -256,15 +246,14 @@ def _labels(root: Node) -> list[str]:
 
 
 def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
-    """Possible names of a task's picture: the ends of the path in the task, the longest first, then the last part
-    without the prefix of an uploaded file."""
+    """The ends of a picture's path, the longest first, then the last part without the prefix of an uploaded file."""
     texts = [value for value in data.values() if isinstance(value, str) and value.lower().endswith(PICTURES)]
     address = data[PICTURE] if isinstance(data.get(PICTURE), str) else texts[0] if len(texts) == 1 else None
     if address is None:
         raise UserError(where, f"'data' must have the picture's path as 'image', not {show_json(data.get(PICTURE))}")
     try:
         parts = urlsplit(address)
-    except ValueError as error:
+    except ValueError as error:  # [ in a host's name
         raise UserError(where, f"'image' is no path or address: {show_json(address)}") from error
     path = unquote(parts.query.partition("d=")[2] if parts.query.startswith("d=") else parts.path)
     steps = [step for step in path.split("/") if step][-64:]
@@ -277,7 +266,7 @@ def _paint(regions: Regions, picture: Path, ids: Mapping[str, int], where: str) 
     stored = picture_size(picture)
     shape = stored if stored in [result.size for _, result, _ in regions] else shown_size(picture)
     check_pixels((shape[1], shape[0]), where)
-    known = Shapes(np.zeros(shape, np.int32), where)
+    known = Shapes(shape, where)
     for here, result, region in regions:
         if result.image_rotation % 360:
             turned = f"was drawn on a picture that is turned by {result.image_rotation:g}°"
@@ -288,14 +277,15 @@ def _paint(regions: Regions, picture: Path, ids: Mapping[str, int], where: str) 
             )
         if len(region.names) != 1:
             raise UserError(here, f"must have one label, not {show_json(region.names)}")
+        number = known.number(class_of(region.names[0], ids, here))
         if region.rle is not None:
             try:
                 inside = decode_brush(bytes(region.rle), shape)
             except ValueError as error:
                 raise UserError(here, f"its 'rle' is no mask: {error}") from error
+            known.cover(int(inside.sum()))
+            known.numbers[inside] = number
         else:
             corners = np.array(region.points or [], np.float64).reshape(-1, 2) / 100 * shape[::-1]
-            inside = fill(polygon_runs([corners.ravel().tolist()], shape, here), shape)
-        known.cover(int(inside.sum()))
-        known.numbers[inside] = known.number(class_of(region.names[0], ids, here))
+            known.runs(polygon_runs([corners.ravel().tolist()], shape, here), number)
     return known.painted()

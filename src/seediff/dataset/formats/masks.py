@@ -120,8 +120,7 @@ def _matched(source: Source, classes: Sequence[str] | None) -> tuple[ClassList, 
 
 
 def _pairs(source: Source, pictures: Path, masks: Path) -> list[tuple[str, Path, Path]]:
-    """(name, picture, mask) of each picture that has a mask; the others are left out. A mask without a picture counts
-    as a missing picture."""
+    """(name, picture, mask) of each picture that has a mask; the others are left out."""
     beside = pictures == masks
     maps = {name: path for name, path in named_pictures(masks) if path.suffix.lower() == ".png"}
     if beside:
@@ -134,6 +133,5 @@ def _pairs(source: Source, pictures: Path, masks: Path) -> list[tuple[str, Path,
     pairs = [(name, path, mask) for name, path, mask in chosen if mask]
     for path in sorted(files.difference(mask for *_, mask in pairs)):
         source.no_picture(path, f"is a mask, but there is no picture of its name in {pictures}")
-    if left := len(photos) - len(pairs):
-        source.note(f"{left} of {len(photos)} pictures have no mask in {masks}: they are left out")
+    source.count(len(photos) - len(pairs), f"of {len(photos)} pictures have no mask in {masks}: they are left out")
     return pairs

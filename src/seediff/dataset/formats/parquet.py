@@ -143,7 +143,7 @@ def _samples(source: Source, files: Sequence[Path]) -> Iterator[Sample]:
 
 @contextmanager
 def _open(file: Path) -> Iterator[Any]:
-    """The file as pyarrow reads it. Raises UserError, also for errors while it is read in the block."""
+    """The file as pyarrow reads it."""
     parquet, pa = load_extra("pyarrow.parquet", "hf"), load_extra("pyarrow", "hf")
     if file.exists() and not file.is_file():
         raise UserError(file, "is no regular file")
@@ -155,7 +155,7 @@ def _open(file: Path) -> Iterator[Any]:
 
 
 def _read_classes(file: Path) -> tuple[str, ...]:
-    """The classes in a file's metadata. Raises UserError, also for missing or wrong columns."""
+    """The classes in a file's metadata."""
     with _open(file) as opened:
         schema = opened.schema_arrow
     for column in _schema(()):

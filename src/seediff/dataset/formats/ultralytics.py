@@ -51,8 +51,7 @@ def is_folder(folder: Path) -> bool:
 
 
 def is_file(file: Path) -> bool:
-    """Whether a YAML file names the folder of masks, or has Ultralytics' default, `masks`, beside it, and is not of
-    YOLO's polygons. Raises UserError if it cannot be read."""
+    """Whether a YAML file names the folder of masks, or has Ultralytics' default, `masks`, beside it."""
     data = read_yaml(file, dict[str, Any])
     return KEY in data or ("names" in data and all((file.parent / name).is_dir() for name in (MASKS, IMAGES)))
 
@@ -84,7 +83,7 @@ def read(
 
 
 def _listed(names: Mapping[int, str], mapping: Mapping[int, int | str | None], file: Path) -> ClassList:
-    """The classes, and the id of each mask value. mapping: value → number of a class, or else ignored."""
+    """mapping: mask value → number of a class, or else ignored."""
     if max(names) >= native.IGNORE:
         raise UserError(file, f"'names' numbers a class {max(names)}; masks hold 0 to 254, and 255 is ignored")
     if len(names) == 1 and next(iter(names.values())).casefold() != BACKGROUND:

@@ -35,7 +35,7 @@ from .label_files import PARTS, named_pictures
 IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES = "JPEGImages", "SegmentationClass", "SegmentationObject", "Annotations"
 LISTS = "ImageSets/Segmentation"
 OWN = ("trainval", *SPLITS)
-"""VOC's own lists. Other programs add lists of something else than files."""
+"""Other programs add lists of something else than files."""
 MAX_OBJECTS = 254  # object maps are uint8 too, and 0 and 255 are reserved
 
 
@@ -60,19 +60,17 @@ def write(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bo
         names = (name for name, split in zip(export.names, export.splits, strict=True) if split in splits)
         export.put(f"{LISTS}/{title}.txt", "".join(f"{name}\n" for name in names))
     export.put(native.CLASSES, native.classes_text(export.classes))
-    for kind, note in (
-        ("png", f"pictures stay PNG files in {IMAGES}; --jpeg writes them anew, for readers that open NAME.jpg only"),
-        ("small", f"pieces below {min_area} pixels are no objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them"),
-        ("many", f"objects beyond {MAX_OBJECTS} in an image, the smallest, are 255 in {OBJECT_MAPS}"),
-    ):
-        if counts[kind]:
-            export.note(f"{counts[kind]} {note}")
+    stay = f"pictures stay PNG files in {IMAGES}; --jpeg writes them anew, for readers that open NAME.jpg only"
+    export.count(counts["png"], stay)
+    small = f"pieces below {min_area} pixels are no objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them"
+    export.count(counts["small"], small)
+    export.count(counts["many"], f"objects beyond {MAX_OBJECTS} in an image, the smallest, are 255 in {OBJECT_MAPS}")
 
 
 def convert(
     sample: Sample, *, classes: Sequence[str], objects: bool, boxes: bool, min_area: int, jpeg: bool
 ) -> tuple[dict[str, tuple[str, bytes]], dict[str, int]]:
-    """The new files of a sample, folder → (suffix, bytes); and counts of pieces that are not numbered as objects."""
+    """The new files of a sample, folder → (suffix, bytes); and counts of pieces that are no numbered objects."""
     labels = sample.labels(len(classes))
     files = {CLASS_MAPS: ("png", native.encode_mask(labels))}
     if jpeg and sample.suffix != "jpg":
@@ -99,8 +97,8 @@ def object_map(labels: np.ndarray, objects: Objects) -> np.ndarray:
 
 
 def annotation(file_name: str, size: tuple[int, int, int], objects: Objects, classes: Sequence[str]) -> bytes:
-    """VOC's XML file with the boxes of objects: corners count from 1, and both are in the box. An object at the
-    picture's edge is `truncated`. size: height, width and bands of the picture."""
+    """VOC's XML file with the boxes of objects: corners count from 1, and both are in the box. size: height, width and
+    bands of the picture."""
     height, width, depth = size
     boxes = [
         f"\t<object>\n\t\t<name>{escape(classes[class_id - 1])}</name>\n\t\t<pose>Unspecified</pose>\n"
@@ -164,8 +162,7 @@ def read(
             within = {parts[title] for title in lists if parts[title] in SPLITS and name in lists[title]}
             row = {"split": within.pop()} if len(within) == 1 else {}
             samples.append(source.sample(name, image, labels, row, where, mask, numbers, objects=objects))
-    if left:
-        source.note(f"{left} of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
+    source.count(left, f"of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
     return listed.classes, samples
 
 
@@ -175,8 +172,7 @@ def _read_list(path: Path) -> dict[str, str]:
 
 
 def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
-    """The objects of an object map: each value or colour is an object, with the class that most of its pixels have.
-    decode: reads the label map."""
+    """The objects of an object map: each value or colour is one, with the class that most of its pixels have."""
     labels = decode()
     with open_picture(path) as picture:
         pixels = np.asarray(picture if picture.mode in ("P", "L", "I", "I;16") else picture.convert("RGB"))

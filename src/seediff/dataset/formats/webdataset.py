@@ -58,7 +58,7 @@ def write(export: Export, *, shard_size: int = 500_000_000) -> None:
 
 
 def _members(placed: Placed) -> bytes:
-    """The tar members of a sample: for each a header without date and owner, and its padded data."""
+    """The tar members of a sample, without date and owner."""
     sample, key, members = placed.sample, as_key(placed.name), b""
     content = json.dumps({"name": sample.name, "metadata": sample.metadata}, ensure_ascii=False).encode("utf-8")
     for ending, data in ((sample.suffix, sample.data()), (JSON, content), (MASK, placed.data)):
@@ -69,8 +69,7 @@ def _members(placed: Placed) -> bytes:
 
 
 def as_key(name: str) -> str:
-    """A sample's name as its key: `trip/1.a` → `trip%2F1%2Ea`. A _ at the beginning is replaced too, because WebDataset
-    leaves out `__…__`."""
+    """`trip/1.a` → `trip%2F1%2Ea`. A _ at the beginning is replaced too: WebDataset leaves out `__…__`."""
     return re.sub(r"^_|[^A-Za-z0-9_-]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), name)
 
 

@@ -45,19 +45,15 @@ def write(export: Export, *, min_area: int = 1) -> None:
     if ignored := counts["ignored"]:
         share = f"{ignored / counts['pixels']:.2%} of all pixels are ignored (255) in the masks"
         export.note(f"{share}; the format has no such thing: background in it")
-    for kind, told in (
-        ("several", "objects of several pieces are a line per piece: a polygon of the format is one piece"),
-        ("loose", "pieces in no object are lines, too: every polygon of the format is an object"),
-        ("small", f"pieces below {min_area} pixels are left out"),
-    ):
-        if counts[kind]:
-            export.note(f"{counts[kind]} {told}")
+    several = "objects of several pieces are a line per piece: a polygon of the format is one piece"
+    export.count(counts["several"], several)
+    export.count(counts["loose"], "pieces in no object are lines, too: every polygon of the format is an object")
+    export.count(counts["small"], f"pieces below {min_area} pixels are left out")
     write_data(export, export.classes)
 
 
 def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[str, dict[str, int]]:
-    """The text of a sample's label file: the pieces of its objects, then those of the classes in the rest of the label
-    map; and counts for notes."""
+    """The text of a sample's label file: the pieces of its objects, then those of the rest; and counts for notes."""
     labels = sample.labels(len(classes))
     objects = sample.objects(labels)
     pieces, owners = objects.pieces(min_area)
@@ -85,9 +81,9 @@ def as_yolo(pieces: Objects) -> str:
 def from_yolo(text: str, shape: tuple[int, ...], classes: Sequence[int], where: str | Path) -> Instances:
     """The objects in a label file's text, with class ids from 1: polygons filled as Ultralytics does, small ones over
     large ones, and 255 in boxes where no polygon is. shape: (H, W). classes: the numbers in the file, in the order of
-    ids. where: the text's name in errors. Raises UserError naming a line that is not a polygon or box of a class."""
+    ids."""
     height, width = shape
-    known = Shapes(np.zeros(shape, np.int32), where)
+    known = Shapes(shape, where)
     polygons: list[tuple[int, int, np.ndarray]] = []
     for line, words in _lines(text):
         here, given = f"{where}, line {line}", words[1:]
@@ -117,7 +113,7 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: Sequence[int], where: 
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """(line number, words) of each line that is not blank: a class, and the numbers of a polygon or box."""
+    """(line number, words) of each line that is not blank."""
     return ((number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip())
 
 
@@ -158,10 +154,8 @@ def read(
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
     if boxes and boxes == lines:
         raise UserError(file, f"all its {boxes} objects are boxes; masks need polygons, of three or more corners")
-    if boxes:
-        source.note(f"{boxes} of {lines} objects are boxes; what is in them and in no polygon is ignored (255)")
-    if without:
-        source.note(f"{without} of {len(samples)} pictures have no label file: they show background alone")
+    source.count(boxes, f"of {lines} objects are boxes; what is in them and in no polygon is ignored (255)")
+    source.count(without, f"of {len(samples)} pictures have no label file: they show background alone")
     return tuple(names.values()), samples
 
 

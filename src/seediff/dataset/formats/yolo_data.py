@@ -65,11 +65,9 @@ def find_pictures(
     labelled: Callable[[Path], bool],
 ) -> list[tuple[Picture, str]]:
     """The pictures of a split, None: of all, each with its sample's name. file, data: the YAML file and its content.
-    images: the folder of pictures that the user named. label: a picture's path → its label file's path. labelled:
-    whether a label file has labels.
+    label: a picture's path → its label file's path. labelled: whether a label file has labels.
 
-    Refuses label files that have no picture, or counts them as missing pictures; otherwise their labels would be lost
-    silently. Label files of pictures that are there but not asked for are none of these. Raises UserError.
+    Label files that have no picture count as missing pictures; otherwise their labels would be lost silently.
     """
     given = {name: data[name] for name in SPLITS if data.get(name) and split in (None, name)}
     wanted = fit(given, dict[str, str | list[str]], str(file))
@@ -116,8 +114,7 @@ def _locate(
     text: str, beside: Sequence[Path], others: Sequence[Path], right: Callable[[Path], bool], where: str
 ) -> tuple[Path, Path]:
     """What a path in the YAML file or in a list names, and the path from which those of its label files follow. beside:
-    the folders to which it may be relative. others: the folder of pictures that the user named. right: whether a path
-    is of the kind that is looked for. Raises UserError."""
+    the folders to which it may be relative. right: whether a path is of the kind that is looked for."""
     root = beside[-1]
     name = portable(text)
     inner = name.rpartition(f"{IMAGES}/")[2]  # all that counts of another machine's path
@@ -152,7 +149,7 @@ def _common(paths: Sequence[Path]) -> Path:
 
 
 def find_yaml(folder: Path) -> Path:
-    """data.yaml, or else the only YAML file, or the YAML file with the folder's name. Raises UserError."""
+    """data.yaml, or else the only YAML file, or the YAML file with the folder's name."""
     others = sorted(path for path in folder.glob("*.y*ml") if path.suffix in (".yaml", ".yml"))
     for chosen in ([folder / DATA], others, [path for path in others if path.stem == folder.resolve().name]):
         if len(chosen) == 1 and chosen[0].exists():
@@ -171,8 +168,7 @@ def label_file(picture: Path, folder: str = LABELS, suffix: str = ".txt") -> Pat
 
 
 def read_data(path: Path) -> tuple[Path, dict[str, Any], dict[int, str]]:
-    """The YAML file of a dataset, which is `path` or in it; its content; and class number → name, in rising order.
-    Raises UserError."""
+    """The YAML file of a dataset, which is `path` or in it; its content; and class number → name, in rising order."""
     file = find_yaml(path) if path.is_dir() else path
     data = read_yaml(file, dict[str, Any])
     names = data.get("names")

@@ -29,12 +29,11 @@ class Objects:
 
     @cached_property
     def areas(self) -> list[int]:
-        """The area of each object in pixels."""
         return np.bincount(self.index.ravel() + 1, minlength=1)[1:].tolist()
 
     @cached_property
     def boxes_xyxy(self) -> list[tuple[int, int, int, int]]:
-        """Left, top, right, bottom of each object in pixels; the last two exclusive."""
+        """Left, top, right, bottom of each object; the last two exclusive."""
         return [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(self.index + 1)]
 
     def pieces(self, min_area: int = 1) -> tuple[Objects, list[int]]:
@@ -79,8 +78,7 @@ def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[n
 
 
 def _connected(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) int32: the connected pieces, from 1 on, of each number above 0 in numbers (H, W); and the number of each
-    piece, with 0 for none."""
+    """(H, W) int32: the connected pieces, from 1 on, of each number above 0; and the number of each piece."""
     pieces, owners = np.zeros(numbers.shape, np.int32), [0]
     for number, box in enumerate(ndimage.find_objects(numbers), 1):
         if box is not None:

@@ -65,8 +65,7 @@ def object_polygons(objects: Objects) -> list[np.ndarray]:
 
 
 def _edges(index: np.ndarray) -> tuple[dict[int, int], defaultdict[int, list[tuple[float, float]]]]:
-    """The edges between objects and their surroundings, as 4 · pixel + direction: edge → the next one, and edge → the
-    corners (x, y) of the outline between the two, if it turns there."""
+    """The edges of objects, as 4 · pixel + direction: edge → the next one, and → the corners between the two."""
     width = index.shape[1]
     padded = np.pad(index, 1, constant_values=-1)
     follow, corners = {}, defaultdict(list)
@@ -121,6 +120,6 @@ def fill_polygon(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[int, int,
 
 
 def _steps(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each index i of `counts`, repeated counts[i] times, and with it 0, 1, … counts[i] − 1."""
+    """Each index i of `counts`, counts[i] times, and with it 0, 1, … counts[i] − 1."""
     numbers = np.repeat(np.arange(len(counts)), counts)
     return numbers, np.arange(len(numbers)) - np.repeat(np.cumsum(counts) - counts, counts)

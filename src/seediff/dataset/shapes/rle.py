@@ -56,7 +56,7 @@ def decompress(counts: str) -> list[int]:
 
 
 def count_runs(size: Sequence[int], counts: Sequence[int] | str, shape: tuple[int, int], where: str) -> np.ndarray:
-    """(N,) int64: the run lengths of an RLE in a picture of `shape` (H, W), with sum H · W. Raises UserError."""
+    """(N,) int64: the run lengths of an RLE in a picture of `shape` (H, W)."""
     if list(size) != list(shape):
         problem = f"its mask is {show_json(size)}, but its image is {list(shape)}; both are [height, width]"
         raise UserError(f"{where}: {problem}")
@@ -70,7 +70,7 @@ def count_runs(size: Sequence[int], counts: Sequence[int] | str, shape: tuple[in
 
 
 def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], where: str) -> np.ndarray:
-    """Run lengths of polygons [x, y, x, y, …] in pixels, filled as pycocotools does. Raises UserError."""
+    """Run lengths of polygons [x, y, x, y, …] in pixels, filled as pycocotools does."""
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:
             raise UserError(f"{where}: a polygon is a list of at least three x, y")
@@ -80,8 +80,7 @@ def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], wh
 
 
 def check_near(values: Sequence[float], shape: tuple[int, ...], where: str) -> np.ndarray:
-    """Corners x, y, x, y, … as (P, 2) float64. Raises UserError for a corner outside a picture of `shape` (H, W) by
-    more than its width or height."""
+    """Corners x, y, … as (P, 2) float64. Refuses one outside a picture of `shape` (H, W) by more than its size."""
     corners, sides = np.array(values, np.float64).reshape(-1, 2), np.array(shape[::-1])
     if not (near := (corners >= -sides) & (corners <= 2 * sides)).all():  # false for NaN too
         value, size = corners[~near][0], f"{sides[0]} × {sides[1]}"
@@ -90,13 +89,7 @@ def check_near(values: Sequence[float], shape: tuple[int, ...], where: str) -> n
 
 
 def area(runs: np.ndarray) -> int:
-    """The number of pixels inside run lengths."""
     return int(runs[1::2].sum())
-
-
-def fill(runs: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """The mask (H, W) bool of run lengths, whose sum must be H · W."""
-    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(shape[1], shape[0]).T
 
 
 def paint_runs(labels: np.ndarray, runs: np.ndarray, value: int) -> None:

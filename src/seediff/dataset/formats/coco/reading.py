@@ -55,8 +55,6 @@ class Category(msgspec.Struct, frozen=True):
 
 
 class Image(msgspec.Struct, frozen=True):
-    """metadata: the image's row of metadata.jsonl, in files that SeeDiff wrote."""
-
     id: Id
     file_name: str
     height: Side
@@ -113,7 +111,7 @@ class Document(msgspec.Struct, frozen=True):
 
 
 def load(path: Path) -> Document:
-    """A COCO file, checked: ids are unique, and annotations refer to existing ones. Raises UserError."""
+    """A COCO file, checked: ids are unique, and annotations refer to existing ones."""
     document = parse_json(read_bytes(path, LIMIT), Document, str(path))
     images, categories = {image.id for image in document.images}, {category.id for category in document.categories}
     for part, ids, entries in (("images", images, document.images), ("categories", categories, document.categories)):
@@ -128,8 +126,8 @@ def load(path: Path) -> Document:
 
 
 def classes_of(documents: Mapping[Path, Document]) -> tuple[tuple[str, ...], dict[int, int]]:
-    """The classes, without the background, and category id → id in label maps. Class ids count from 1 in the order of
-    the category ids. All documents must have the same categories. Raises UserError."""
+    """The classes, without the background, and category id → id in label maps, from 1 in the order of the category ids.
+    All documents must have the same categories."""
     listed = (one for document in documents.values() for one in document.annotations)
     used = {each.category_id for one in listed for each in (one.segments_info or [one])}
     (first, names), *others = [(path, _names(document.categories, used)) for path, document in documents.items()]
@@ -141,8 +139,7 @@ def classes_of(documents: Mapping[Path, Document]) -> tuple[tuple[str, ...], dic
 
 
 def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict[int, str]:
-    """The categories' names by id, in rising order, without Roboflow's parent category with id 0 that no annotation
-    has."""
+    """The categories' names by id, in rising order, without Roboflow's parent category 0 that no annotation has."""
     known = sorted(categories, key=lambda category: category.id)
     parent = 0 not in used and any(one.id and (known[0].id, known[0].name) == (0, one.supercategory) for one in known)
     return {category.id: category.name for category in known[parent:]}
@@ -203,8 +200,7 @@ def read(
 
 
 def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:
-    """Picture's name → a function that paints the picture's objects, from the instances.json beside a semantic.json of
-    SeeDiff. Empty if there is none with the same classes."""
+    """Picture's name → a function that paints its objects, from the instances.json beside SeeDiff's semantic.json."""
     file = path.with_name(path.name.replace(SEMANTIC, INSTANCES, 1))
     if not path.name.startswith(SEMANTIC) or not file.is_file():
         return {}
@@ -217,8 +213,7 @@ def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[P
 
 
 def _check_masks(documents: Mapping[Path, Document], crowds: Crowds | None, source: Source) -> None:
-    """Raise UserError if the annotations cannot make label maps: all are boxes, or all are crowds and `crowds` is None.
-    Add notes about crowds and boxes."""
+    """Refuse annotations that cannot make label maps: all are boxes, or all are crowds and `crowds` is None."""
     if crowds not in (None, "ignored", "objects"):
         raise UserError("crowds", f"{crowds} must be ignored or objects")
     listed = (one for document in documents.values() for one in document.annotations)
@@ -231,12 +226,10 @@ def _check_masks(documents: Mapping[Path, Document], crowds: Crowds | None, sour
     if masked and crowds is None and several == len(masked):
         problem = "all its masks are crowds (iscrowd 1), which are ignored, but some tools write every mask so"
         raise UserError(where, problem, "--crowds objects takes them for objects, --crowds ignored leaves them out")
-    if several and crowds != "objects":
-        told = f"{several} of {len(shapes)} annotations are crowds (iscrowd 1), no objects"
-        source.note(f"{told}; what is only in them is ignored (255)")
-    if boxes:
-        told = f"{boxes} of {len(shapes)} annotations are boxes without a mask"
-        source.note(f"{told}; what is in them and in no mask is ignored (255)")
+    of = f"of {len(shapes)} annotations are"
+    if crowds != "objects":
+        source.count(several, f"{of} crowds (iscrowd 1), no objects; what is only in them is ignored (255)")
+    source.count(boxes, f"{of} boxes without a mask; what is in them and in no mask is ignored (255)")
 
 
 def paint(
@@ -248,11 +241,10 @@ def paint(
     crowds_are_objects: bool = False,
 ) -> Instances:
     """The annotations of an image, painted: first boxes without a mask and crowds, as 255, then the objects from the
-    largest to the smallest. ids: category id → id in label maps. Raises UserError naming an annotation that is not a
-    mask of this image."""
+    largest to the smallest. ids: category id → id in label maps."""
     shape, of_image = (image.height, image.width), f"{where}, image {image.id}"
     check_frame(picture, shape, of_image)  # before an array of that size is made
-    known = Shapes(np.zeros(shape, np.int32, order="F"), of_image)
+    known = Shapes(shape, of_image)
     masks: list[tuple[bool, int, np.ndarray]] = []
     for one in annotations:
         here, given = f"{where}: annotation {one.id}", one.segmentation
@@ -276,7 +268,7 @@ def paint(
 
 def paint_segments(path: Path, annotation: Annotation, ids: Mapping[int, int], *, crowds: bool = True) -> Instances:
     """The segments of an image in a panoptic file, and 255 where there is none. ids: category id → id in label maps.
-    crowds: with their class, as in panopticapi's own converter, or else left out. Raises UserError naming the PNG."""
+    crowds: with their class, as in panopticapi's own converter, or else left out."""
     # annotations/panoptic_val2017/ for annotations/panoptic_val2017.json.
     png = inside(path.with_suffix(""), annotation.file_name, f"{path}, image {annotation.image_id}", "file_name")
     with open_picture(png) as picture:
@@ -297,7 +289,7 @@ def paint_segments(path: Path, annotation: Annotation, ids: Mapping[int, int], *
 
 
 def find_annotations(source: Path) -> list[Path]:
-    """The JSON files of a folder that belong together, or `source` itself if it is a file. Raises UserError."""
+    """The JSON files of a folder that belong together, or `source` itself if it is a file."""
     if source.is_file():
         return [source]
     if not source.is_dir():
@@ -317,16 +309,14 @@ def find_annotations(source: Path) -> list[Path]:
 
 
 def part_of(path: Path) -> str | None:
-    """ "train", "val" or "test", from the name of the file, or for Roboflow's files from the name of its folder; None
-    if it names no split."""
+    """The split in the name of a file, or for Roboflow's files in the name of its folder."""
     words = path.parent.name if path.name == ROBOFLOW else path.stem
     last = re.fullmatch(r"(?:.*[_-])?([a-z]+)(?:19|20)?\d*", words.lower())
     return PARTS.get(last[1]) if last else None
 
 
 def picture_folders(root: Path, path: Path, images: Path | None) -> list[Path]:
-    """Folders that may contain a file's pictures, the likeliest first. root: the folder that is read. images: the
-    folder that the user named."""
+    """Folders that may contain a file's pictures, the likeliest first. images: the folder that the user named."""
     kind = next((kind for kind in KINDS if f"{path.stem}_".startswith(f"{kind}_")), "")
     rest = path.stem.removeprefix(kind).removeprefix("_" * bool(kind))
     parts = [part for part in dict.fromkeys((rest, rest.rpartition("_")[2])) if part.strip(".")]

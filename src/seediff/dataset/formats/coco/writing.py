@@ -76,15 +76,14 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic
                 annotations += [{"id": i, "image_id": number, **one} for i, one in enumerate(own, first)]
     for (kind, ending), document in documents.items():
         export.put(f"{ANNOTATIONS}/{kind}{ending}.json", json.dumps(document, ensure_ascii=False))
-    if small:
-        export.note(f"{small} pieces below {min_area} pixels are no objects in {INSTANCES}; {SEMANTIC} has them")
+    export.count(small, f"pieces below {min_area} pixels are no objects in {INSTANCES}; {SEMANTIC} has them")
 
 
 def annotate(
     sample: Sample, *, classes: Sequence[str], min_area: int, polygons: bool, panoptic: bool
 ) -> tuple[tuple[int, ...], dict[str, list[dict[str, Any]]], bytes | None, int]:
     """(height, width) of a sample; kind of file → its annotations, or segments; the PNG of the segments or None; and
-    the number of pieces too small to be objects."""
+    the number of small pieces."""
     labels = sample.labels(len(classes))
     pieces, png = sample.objects(labels, min_area), None
     found = {INSTANCES: of_objects(pieces, polygons), SEMANTIC: of_objects(whole_classes(labels))}
@@ -108,7 +107,7 @@ def _boxes(objects: Objects) -> list[list[int]]:
 
 
 def _polygons(objects: Objects) -> list[list[list[int]]]:
-    """Each object's polygons [x, y, x, y, …], one per connected piece, along the edges of its pixels."""
+    """Each object's polygons, one per connected piece, along the edges of its pixels."""
     pieces, owners = objects.pieces()
     polygons: list[list[list[int]]] = [[] for _ in objects.class_ids]
     for number, polygon in zip(owners, object_polygons(pieces), strict=True):
@@ -127,13 +126,8 @@ def segments_of(labels: np.ndarray, classes: int, pieces: Objects) -> tuple[byte
         class_ids.append(class_id)
     segments, things = Objects(index, class_ids), len(pieces.class_ids)
     infos = [
-        {
-            "id": number,
-            "category_id": class_id or classes + 1,
-            "area": area,
-            "bbox": box,
-            "iscrowd": int(number > things and class_id > 0),
-        }
+        {"id": number, "category_id": class_id or classes + 1, "area": area, "bbox": box}
+        | {"iscrowd": int(number > things and class_id > 0)}
         for number, (class_id, area, box) in enumerate(zip(class_ids, segments.areas, _boxes(segments), strict=True), 1)
     ]
     colours = ((index + 1).astype(np.uint32)[..., None] // SHIFTS % 256).astype(np.uint8)
