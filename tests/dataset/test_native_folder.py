@@ -96,7 +96,9 @@ def test_names_that_lead_elsewhere(name):
         check_name(name, set())
 
 
-@pytest.mark.parametrize("classes", [["a", "a"], [""], [" a"], ["a\nb"], ["background"], [str(i) for i in range(255)]])
+@pytest.mark.parametrize(
+    "classes", [["a", "a"], [""], [" a"], ["a\u2028b"], ["background"], [str(i) for i in range(255)]]
+)
 def test_classes_that_no_list_can_hold(classes):
     with pytest.raises(UserError):
         check_class_list(classes)

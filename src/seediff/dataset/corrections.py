@@ -21,7 +21,6 @@ from .sample import Sample
 from .shapes.following import follow
 
 SHOWN = 10
-IGNORED = "ignored"
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Change:
 
 def compare_maps(name: str, before: np.ndarray, after: np.ndarray, classes: Sequence[str]) -> Change:
     """The change between two label maps (H, W) uint8 whose ids are those of `classes`."""
-    names = {0: BACKGROUND, native.IGNORE: IGNORED, **dict(enumerate(classes, 1))}
+    names = {0: BACKGROUND, native.IGNORE: "ignored", **dict(enumerate(classes, 1))}
     other = before != after
     counts = [np.bincount(labels[other], minlength=256).tolist() for labels in (after, before)]
     gained, lost = ({names[i]: count for i, count in enumerate(of) if count} for of in counts)
@@ -98,7 +97,7 @@ def _without_soft(item: Sample) -> dict[tuple[str, int | None], Path]:
 
 
 def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path | str) -> dict[str, Sample]:
-    """Sample name → its item, for samples that have one."""
+    """Sample name → its item."""
     flat = Counter(map(flat_name, names))
     known = {flat_name(name): name for name in names if flat[flat_name(name)] == 1} | {name: name for name in names}
     matches: dict[str, Sample] = {}

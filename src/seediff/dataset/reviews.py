@@ -32,7 +32,6 @@ REDRAWN = "redrawn"
 MADE = "made"
 """The action whose mask a method made, not a person."""
 BEGIN = b'{"sample": "'
-"""The beginning of every line."""
 Verdict = Literal["accepted", "rejected"]
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -79,7 +78,7 @@ def mend(folder: Path) -> list[Action]:
 
 
 def _read(path: Path) -> tuple[list[Action], bytes, bytes]:
-    """The actions, the file's bytes, and the bytes of its whole lines."""
+    """The actions, the file's bytes, and the bytes of its whole lines, all of which begin with BEGIN."""
     data = whole = read_bytes(path, ANNOTATIONS) if path.exists() else b""
     last = data[data.rfind(b"\n") + 1 :]
     if last and (last.startswith(BEGIN) or BEGIN.startswith(last)) and min(last) >= ord(" "):

@@ -1,7 +1,5 @@
-"""The keys of a metadata.jsonl row that SeeDiff reads, and their types. Other keys are kept as they are.
-
-Rows stay dictionaries, because they carry the keys of other programs from set to set; they are checked once, here, when
-they are read.
+"""The keys of a metadata.jsonl row that SeeDiff reads, and their types. Rows stay dictionaries, because they carry the
+keys of other programs from set to set.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ _Number = Annotated[int, msgspec.Meta(ge=0)]
 
 
 OF_THE_MASK = ("confidence", "agreement")
-"""Keys that describe the mask that a method made. They go with it."""
+"""Keys that describe the mask that a method made, and go with it."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -119,11 +117,12 @@ def check_class_list(classes: Sequence[str], where: object = "classes") -> None:
     elif len({*classes}) < len(classes):
         problem = f"class '{next(name for name in classes if classes.count(name) > 1)}' is there twice"
     for name in () if problem else classes:
-        if not name.strip() or name != name.strip() or len(name.splitlines()) != 1 or name == BACKGROUND:
-            problem = f"class name {name!r}: must be a line of text without spaces around it, and not '{BACKGROUND}'"
-        elif any(category(letter) in ("Cc", "Cs") or letter in "\ufffe\uffff" for letter in name):
-            # XML and YAML cannot hold them, and terminals obey some
-            problem = f"class name {name!r}: must have no control characters"
+        # XML and YAML cannot hold control characters, and terminals obey some
+        odd = any(category(letter) in ("Cc", "Cs", "Zl", "Zp") or letter in "\ufffe\uffff" for letter in name)
+        if odd or not name or name != name.strip() or name == BACKGROUND:
+            problem = (
+                f"class name {name!r}: must be one printable line, without spaces around it, and not '{BACKGROUND}'"
+            )
     if problem:
         raise UserError(where, problem)
 

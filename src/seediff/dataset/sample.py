@@ -1,5 +1,4 @@
-"""`Sample`: a picture, its label map and its metadata, independent of file formats. Files are read when they are
-accessed."""
+"""`Sample`: a picture, its label map and its metadata, whose files are read when they are accessed."""
 
 from __future__ import annotations
 
@@ -22,12 +21,12 @@ from .shapes.objects import Objects, find_objects
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
 KINDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "MPO": b""}
-"""Pillow's names of the formats of pictures → the last bytes of a complete one, which are within the last 16 of its
-file. MPO is a JPEG file with further pictures behind the first."""
+"""Pillow's names of formats → the last bytes of a complete file, which are within its last 16. MPO is a JPEG file with
+further pictures behind the first."""
 SOFT = "soft"
 """The folder of soft masks in a native dataset, and their kind in `extras`."""
 MADE = "made"
-"""The folder of the configurations that made masks, in a set with several, and their kind in `extras`."""
+"""The folder of the configurations that made masks, and their kind in `extras`."""
 SPLITS = ("train", "val", "test")
 """The values of `split` in a sample's metadata; a sample without it is for training."""
 
@@ -55,12 +54,10 @@ class Sample:
     ) -> None:
         image = Path(image) if isinstance(image, str) else image
         self.source = encode_image(image, "png") if isinstance(image, np.ndarray) else image
-        """The file of the picture, or its bytes, or None."""
         self.name, self.extras = name, extras or {}
         self.suffix = "" if self.source is None else picture_suffix(self.source, self.where)
         """ "png" or "jpg"."""
         self.stored_labels, self.stored_instances = label_map, instances
-        """The label map and objects, or the functions that read them."""
         self.metadata: Mapping[str, Any] = metadata or {}
 
     def __repr__(self) -> str:

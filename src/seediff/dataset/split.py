@@ -56,10 +56,8 @@ def split_samples(
     assigned = deal(held, [len(group) for group in groups], list(parts.values()), seed)
     part_of = {i: list(parts)[part] for group, part in zip(groups, assigned, strict=True) for i in group}
     if empty := parts.keys() - part_of.values():
-        problem = (
-            f"the part '{min(empty)}' would be empty: {len(items)} samples in {len(groups)} groups that look alike"
-        )
-        raise UserError("split", problem, "choose other shares, or more samples")
+        count = f"{len(items)} samples in {len(groups)} groups that look alike"
+        raise UserError("split", f"the part '{min(empty)}' would be empty: {count}", "choose other shares")
     return [part_of[i] for i in range(len(items))]
 
 
@@ -102,9 +100,8 @@ def set_splits(folder: Path | str, parts: Mapping[str, str]) -> None:
         rows = {native.sample_name(row["file_name"]): row for row in native.read_rows(folder)}
         if rows.keys() != parts.keys():
             raise UserError(folder, "its samples were changed meanwhile", "run the same command again")
-        write_atomic(
-            folder / native.METADATA, native.jsonl([{**row, "split": parts[name]} for name, row in rows.items()])
-        )
+        new = [{**row, "split": parts[name]} for name, row in rows.items()]
+        write_atomic(folder / native.METADATA, native.jsonl(new))
 
 
 def assign_splits(
@@ -129,13 +126,11 @@ def split_of(row: Mapping[str, Any]) -> str:
 
 
 def check_seed(seed: int) -> None:
-    """Raises UserError for a seed out of range."""
     if not 0 <= seed < 2**63:
         raise UserError("seed", f"{seed} must be in [0, 2^63)")
 
 
 def _look(classes: int, item: Sample) -> tuple[int, list[int]]:
-    """The difference hash of a sample's picture, and the ids of the classes that it shows."""
     shown = np.flatnonzero(np.bincount(item.labels(classes).ravel(), minlength=256)[1:255]) + 1
     with open_picture(item.stored(), item.where) as picture:
         return difference_hash(picture), shown.tolist()

@@ -1,7 +1,7 @@
 """`augment`: a dataset and changed copies of its samples, as a new dataset, batch by batch.
 
-The configuration decides which operations and which sample make a new picture; everything random in it depends only on
-(seed, its number). So its bytes do not depend on the order, the number of processes, or interruptions.
+Everything random in a new picture depends only on (seed, its number), so its bytes do not depend on the order, the
+number of processes, or interruptions.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .output import BatchRecord
 AUGMENTATIONS = "augmentations.jpg"
 """The picture of a sample before and after each kind of addition."""
 MAX_ADDED = 10_000_000
-"""Maximum number of new pictures, because their plan is held in memory."""
+"""Their plan is held in memory."""
 
 
 @dataclass(frozen=True)
@@ -218,12 +218,11 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
 
     def plan(self) -> list[str]:
         counts = Counter("+".join(task.operations) for batch in self.batches.values() for task in batch)
-        total = counts.total()
+        total, of = counts.total(), len(self.classes)
         counts.pop("", None)
         size = show_bytes(total * self.bytes / len(self.samples))
         return [
-            f"{total} samples of {len(self.classes)} classes, in batches of up to {self.config.batch_size}, "
-            f"about {size}",
+            f"{total} samples of {of} classes, in batches of up to {self.config.batch_size}, about {size}",
             f"Originals: {self.originals} of {len(self.samples)}; for training, and so sources of new ones: "
             f"{len(self.sources)}",
             *(f"  {name}: {count}" for name, count in counts.items()),

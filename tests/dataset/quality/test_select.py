@@ -179,8 +179,6 @@ def test_of_equals_the_first_is_the_best():
     "criteria",
     [
         {"min_area": 0.6, "max_area": 0.5},
-        {"max_components": 0},
-        {"best": -1},
         {"min_confidence": 2},
         {"ignore_band": (0.6, 0.5)},
     ],
