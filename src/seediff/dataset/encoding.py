@@ -33,7 +33,6 @@ def encode_image(image: np.ndarray, image_format: str) -> bytes:
 
 
 def png(picture: Image.Image, **options: Any) -> bytes:
-    """A PNG file's bytes. options: more of Pillow's."""
     buffer = io.BytesIO()
     # Several times faster than the default for a tenth more bytes.
     picture.save(buffer, "PNG", compress_level=1, **options)
@@ -41,12 +40,11 @@ def png(picture: Image.Image, **options: Any) -> bytes:
 
 
 def encode_grey(values: np.ndarray) -> bytes:
-    """(H, W) uint8 or uint16 as a grey PNG of 8 or 16 bits, for readers that would turn a palette into colours."""
+    """(H, W) uint8 or uint16 as a grey PNG of 8 or 16 bits."""
     return png(Image.fromarray(values))
 
 
 def encode_soft(soft: np.ndarray) -> bytes:
-    """(H, W) in [0, 1] as an 8-bit grey PNG, rounded to 255 steps."""
     return encode_grey(soft_levels(soft))
 
 
@@ -56,7 +54,7 @@ def soft_levels(soft: np.ndarray) -> np.ndarray:
 
 
 def encode_mask(label_map: np.ndarray) -> bytes:
-    """(H, W) uint8 of class ids as a PNG with VOC's palette: readers get the ids, viewers show the colours."""
+    """(H, W) uint8 of class ids as a PNG with VOC's palette."""
     picture = Image.fromarray(label_map)
     picture.putpalette(voc_palette())
     # Label maps are runs of equal ids, for which this strategy is fast and makes the smallest files.

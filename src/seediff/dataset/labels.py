@@ -93,10 +93,9 @@ coarse classes."""
 
 @dataclass(frozen=True, eq=False)
 class LabelSet:
-    """The labels of a data set. layout, about: of the folder, in a word and in a line. files: name → file; a name is
-    the path in the folder without ending (for Cityscapes without `_gtFine_labelIds`). table: (65536,) int32, the class
-    of each stored id, −1 for unlabelled, −2 for unknown. images: the folder of the pictures, whose names end with
-    `ending`."""
+    """The labels of a data set. files: name (the path without ending, for Cityscapes without `_gtFine_labelIds`) →
+    file. table: (65536,) int32, the class of each stored id, −1 for unlabelled, −2 for unknown. images: the folder of
+    the pictures, whose names end with `ending`."""
 
     layout: str
     about: str
@@ -107,7 +106,6 @@ class LabelSet:
     ending: str = ""
 
     def picture(self, name: str) -> Path | None:
-        """The picture of a label; None if there is none."""
         paths = (self.images / f"{name}{self.ending}{suffix}" for suffix in PICTURES) if self.images else ()
         return next((path for path in paths if path.is_file()), None)
 
@@ -121,8 +119,8 @@ class LabelSet:
         return classes
 
     def find(self, name: str) -> str | None:
-        """The label of a photograph or prediction with this name (a path without ending): the label with the same name,
-        or else the only one with the same last part. A label's name may lack the ending of Cityscapes' photographs."""
+        """The label of a photograph or prediction with this name (a path without ending), or else the only one with the
+        same last part. A label's name may lack the ending of Cityscapes' photographs."""
         names = name, name.removesuffix(PHOTO_ENDING)
         same = [one for one in names if one in self.files][:1]
         same = same or [label for label in self.files if stem(label) in map(stem, names)]
@@ -214,8 +212,7 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
 
 
 def stored_names(listing: Path) -> dict[int, str]:
-    """Names by id from a classes.txt, whose lines count from id 0; id 255 is not a class unless there are higher
-    ids."""
+    """Names by id, from 0, of a classes.txt; id 255 is not a class unless there are higher ids."""
     names = read_class_list(listing, first=0)
     return {number: name for number, name in names.items() if number != 255 or max(names) > 255}
 
@@ -246,8 +243,8 @@ def _voc(folder: Path, split: str) -> LabelSet | None:
 
 
 def find_parts(folder: Path, name: str) -> tuple[Path, dict[str, Path]] | None:
-    """The root of a public data set, and split → its folder of label maps. None if the folder is not the root or its
-    parent, or a folder with a part's label maps. A folder with a classes.txt has classes of its own."""
+    """The root of a public data set, and split → its folder of label maps. folder: the root, its parent, or a part's
+    label maps, without a classes.txt, which gives classes of its own."""
     known, here = PUBLIC[name], Path(os.path.abspath(folder))
     if (folder / "classes.txt").is_file():
         return None

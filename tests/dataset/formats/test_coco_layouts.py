@@ -239,6 +239,19 @@ def test_boxes_without_a_mask_are_ignored_and_told(tmp_path):
         imported("coco", path)
 
 
+@pytest.mark.parametrize("segmentation", [CAT, [CAT, [5.0, 5.0]], [[5, 5, 6, 5], CAT]])
+def test_flat_polygons_and_stray_points(tmp_path, segmentation):
+    path = save(tmp_path / "instances.json", document("a.jpg", segmentation=segmentation))
+    save(tmp_path / "a.jpg", picture())
+    notes = []
+    check(read(path, note=notes.append)[1], {"a": None})
+    stray = "1 of 1 annotations have stray points or lines, which have no inside: left out"
+    assert notes == [stray] * (segmentation is not CAT)
+    save(path, document("a.jpg", segmentation=[CAT, 5]))
+    with pytest.raises(UserError, match="a polygon is a list of x, y"):
+        read(path)
+
+
 @pytest.mark.parametrize(
     ("named", "sample"), [("trip\\\\a.jpg", "trip/a"), ("C:\\\\photos\\\\a.jpg", "a"), (".\\\\a.jpg", "a")]
 )

@@ -38,7 +38,7 @@ OTHERS = ("ellipse", "polyline", "points", "cuboid", "skeleton", "tag")
 
 
 def write(export: Export, *, objects: bool = False) -> None:
-    """ "CVAT for images 1.1", in the order of the samples' names. objects: a mask per object, not per class."""
+    """ "CVAT for images 1.1". objects: a mask per object, not per class."""
     check_meaning(export.classes)
     several = [] if export.parts == ["train"] else export.parts
     images = []
@@ -98,18 +98,16 @@ def is_folder(folder: Path) -> bool:
 def find_file(folder: Path) -> Path:
     """annotations.xml, even if it is missing; or else the only XML file of CVAT, which may be named after a subset."""
     file = folder / ANNOTATIONS
-    others = [] if file.is_file() else [path for path in folder.glob("*.xml") if path.is_file()]
-    others = [path for path in others if _root(path) == "annotations"]
+    others = [] if file.is_file() else [path for path in folder.glob("*.xml") if path.is_file() and _is_cvat(path)]
     return others[0] if len(others) == 1 else file
 
 
-def _root(path: Path) -> str | None:
-    """The tag of a file's root; None if it is no XML."""
+def _is_cvat(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return next(ElementTree.iterparse(file, ("start",)))[1].tag
+            return next(ElementTree.iterparse(file, ("start",)))[1].tag == "annotations"
     except (ElementTree.ParseError, StopIteration, ValueError, LookupError):
-        return None
+        return False
 
 
 Near = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
@@ -213,7 +211,14 @@ def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, 
     for one, child in sorted(shapes, key=lambda shape: shape[0].z_order):
         number = known.number(class_of(one.label, ids, child.where), one.group_id or None)
         if child.tag == "mask":
-            inside = _pixels(one, shape, child.where)
+            if one.left + one.width > shape[1] or one.top + one.height > shape[0]:
+                raise UserError(child.where, f"its mask's box is not inside the picture of {shape[1]} × {shape[0]}")
+            where = f"{child.where}: 'rle'"
+            counts = fit([text.strip() for text in one.rle.split(",")], list[Count], where, strict=False)
+            if (total := sum(counts)) != one.width * one.height:
+                problem = f"the run lengths of its mask add up to {total}, not to {one.width} × {one.height}"
+                raise UserError(child.where, problem)
+            inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(one.height, one.width)
             known.cover(inside.size)
             known.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
         else:
@@ -222,14 +227,3 @@ def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, 
             runs = polygon_runs([[value for corner in corners for value in corner]], shape, child.where)
             known.runs(runs, number)
     return known.painted()
-
-
-def _pixels(mask: Shape, shape: tuple[int, int], where: str) -> np.ndarray:
-    """The pixels (h, w) bool of a mask in its box, which must be inside a picture of `shape` (H, W)."""
-    if mask.left + mask.width > shape[1] or mask.top + mask.height > shape[0]:
-        box = [mask.left, mask.top, mask.width, mask.height]
-        raise UserError(where, f"its mask's box {box} is not inside the picture of {shape[1]} × {shape[0]}")
-    counts = fit([text.strip() for text in mask.rle.split(",")], list[Count], f"{where}: 'rle'", strict=False)
-    if (total := sum(counts)) != mask.width * mask.height:
-        raise UserError(where, f"the run lengths of its mask add up to {total}, not to {mask.width} × {mask.height}")
-    return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(mask.height, mask.width)

@@ -1,7 +1,6 @@
-"""The table of known formats. The codec of a format is the module with the format's name, imported on first use.
-
-A codec has `read(source, **options)`, `is_folder(folder)` and, unless the format is only read, `write(export,
-**options)`. Their parameters declare the format's options, besides those of `drivers`, for `Dataset` and the commands.
+"""The table of known formats. The codec of a format is the module with its name, imported on first use: `read(source,
+**options)`, `is_folder(folder)` and, unless the format is only read, `write(export, **options)`. Their parameters
+declare the format's options, besides those of `drivers`, for `Dataset` and the commands.
 """
 
 from __future__ import annotations
@@ -64,25 +63,21 @@ assert set(FORMATS) == set(get_args(SourceName))
 
 
 def codec(name: SourceName) -> Any:
-    """The codec of a format."""
     return importlib.import_module(f".{name}", __package__)
 
 
 def export_options(name: FormatName) -> list[str]:
-    """The names of the options of a format's export."""
     shared = [option for option in ("split", "seed", "link", "workers") if option not in FORMATS[name].without]
     return [*shared, *list(signature(codec(name).write).parameters)[1:]]
 
 
 def import_options(name: SourceName) -> list[str]:
-    """The names of the options of a format's import."""
     shared = [option for option in ("skip_missing",) if option not in FORMATS[name].without]
     return [*list(signature(codec(name).read).parameters)[1:], *shared]
 
 
 def recognise(path: Path) -> SourceName:
-    """The format of a folder or file, by its files and what is in them. Raises UserError if nothing in it can be
-    imported."""
+    """The format of a folder or file, by its files and what is in them."""
     if not path.exists():
         raise UserError(path, "there is no such folder or file")
     from ..native import METADATA  # imports Pillow
@@ -108,8 +103,7 @@ def recognise(path: Path) -> SourceName:
 
 
 def json_kind(file: Path | bytes) -> Literal["coco", "labelme", "labelstudio"] | None:
-    """The format of a JSON file by its keys, or of a list by those of its first entry; None if it is of none, or no
-    JSON."""
+    """The format of a JSON file by its keys, or of a list by those of its first entry."""
     try:
         parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
         top = parse_json(file if isinstance(file, bytes) else read_bytes(file, ANNOTATIONS), parts, "")
@@ -124,7 +118,7 @@ def json_kind(file: Path | bytes) -> Literal["coco", "labelme", "labelstudio"] |
 
 
 def load_extra(module: str, extra: str) -> Any:
-    """Import a module that only one format needs. Raises UserError saying how to install it."""
+    """Import a module that only one format needs."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -23,7 +23,7 @@ from ...files.outputs import name_errors
 from .. import native
 from ..rows import check_class_list
 from ..sample import SPLITS, Sample
-from .drivers import Export, Placed, Source
+from .drivers import Export, Source
 from .known import load_extra
 from .label_files import HUB_SPLITS, Own, from_record, hub_card, palette, parse_row, row_text
 
@@ -49,7 +49,16 @@ def write(export: Export, *, shard_size: int = 500_000_000) -> None:
     schema = _schema(export.classes)
     placed = export.placed(palette, key=lambda name, split: SPLITS.index(split))
     for split, samples in groupby(placed, key=lambda one: one.split):
-        number, records = 0, map(_record, samples)
+        number = 0
+        records = (
+            {
+                "image": {"bytes": one.sample.data(), "path": one.file_name},
+                "label_map": {"bytes": one.data, "path": f"{one.name}.png"},
+                "name": one.name,
+                "metadata": row_text(one.sample.metadata),
+            }
+            for one in samples
+        )
         record = next(records, None)
         while record:
             path, size = export.folder / "data" / f"{HUB_SPLITS[split]}-{number:05d}.parquet", 0
@@ -70,28 +79,16 @@ def write(export: Export, *, shard_size: int = 500_000_000) -> None:
     export.put(native.CARD, _card(export.classes, [HUB_SPLITS[split] for split in export.parts]))
 
 
-def _record(placed: Placed) -> dict[str, Any]:
-    return {
-        "image": {"bytes": placed.sample.data(), "path": placed.file_name},
-        "label_map": {"bytes": placed.data, "path": f"{placed.name}.png"},
-        "name": placed.name,
-        "metadata": row_text(placed.sample.metadata),
-    }
-
-
 def _schema(classes: Sequence[str]) -> Any:
-    """The columns. The file's own metadata holds the features, by which `datasets` makes pictures, and the classes."""
+    """The columns. The metadata holds the features, by which `datasets` makes pictures, and the classes."""
     pa = load_extra("pyarrow", "hf")
     kinds = {"Image": pa.struct([("bytes", pa.binary()), ("path", pa.string())]), "Value": pa.string()}
-    stated = {
-        "huggingface": json.dumps({"info": {"features": FEATURES}}),
-        "seediff": json.dumps({"classes": list(classes)}),
-    }
+    stated = {"huggingface": {"info": {"features": FEATURES}}, "seediff": {"classes": list(classes)}}
+    stated = {key: json.dumps(value) for key, value in stated.items()}
     return pa.schema([(name, kinds[kind["_type"]]) for name, kind in FEATURES.items()], metadata=stated)
 
 
 def _card(classes: Sequence[str], words: Sequence[str]) -> str:
-    """README.md: front matter with the files of each split and the features, then the classes."""
     files = "".join(f"  - split: {word}\n    path: data/{word}-*.parquet\n" for word in words)
     features = "".join(
         f"  - name: {name}\n    dtype: {kind.get('dtype', 'image')}\n" for name, kind in FEATURES.items()
@@ -171,7 +168,7 @@ def _read_classes(file: Path) -> tuple[str, ...]:
 
 
 def hub_table(samples: Sequence[Sample], classes: Sequence[str]) -> Dataset:
-    """The table that `seediff.Dataset.as_datasets` returns. Raises UserError naming a sample that cannot be used."""
+    """The table that `seediff.Dataset.as_datasets` returns."""
     datasets = load_extra("datasets", "hf")
     features = datasets.Features(
         {

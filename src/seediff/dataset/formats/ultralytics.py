@@ -39,7 +39,7 @@ def write(export: Export) -> None:
 
 
 def grey(sample: Sample, *, classes: Sequence[str]) -> bytes:
-    """A sample's label map as a grey PNG, because Ultralytics would turn a palette into colours."""
+    """A label map as a grey PNG, because Ultralytics would turn a palette into colours."""
     return encode_grey(sample.labels(len(classes)))
 
 

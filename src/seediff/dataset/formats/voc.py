@@ -167,7 +167,6 @@ def read(
 
 
 def _read_list(path: Path) -> dict[str, str]:
-    """Name → where it is listed, for errors."""
     return {line.strip(): f"{path}, line {number}" for number, line in enumerate(read_lines(path), 1) if line.strip()}
 
 

@@ -113,7 +113,6 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: Sequence[int], where: 
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """(line number, words) of each line that is not blank."""
     return ((number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip())
 
 

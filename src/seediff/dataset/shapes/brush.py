@@ -14,8 +14,7 @@ WORD, SIZES, CHANNELS = 8, (3, 4, 8, 16), 4
 
 
 def encode_brush(inside: np.ndarray) -> bytes:
-    """The stream of a mask (H, W) bool, as `label_studio_sdk.converter.brush.mask2rle` encodes it: 255 inside and 0
-    outside in all four channels."""
+    """The stream of a mask (H, W) bool, as `label_studio_sdk.converter.brush.mask2rle` encodes it."""
     flat = inside.ravel()
     begins = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
     lengths = np.diff(begins, append=flat.size) * CHANNELS

@@ -1,5 +1,4 @@
-"""Objects after a correction of their label map, from only the original objects and the two label maps, so that an
-undo needs no other data."""
+"""Objects after a correction of their label map, from the original objects and the two label maps alone."""
 
 from __future__ import annotations
 
@@ -46,8 +45,7 @@ def follow(instances: Instances, before: np.ndarray, after: np.ndarray, where: P
 
 
 def _longest_border(index: np.ndarray, numbers: np.ndarray, labels: np.ndarray) -> dict[int, int]:
-    """Piece → the object of its class that it touches most (the first if several are equal). index: pieces, −1 for
-    none; numbers: objects, 0 for none; labels: their class; all (H, W)."""
+    """Piece → the object of its class that it touches most. index: pieces, −1 for none; numbers: objects."""
     pieces, objects, classes = np.pad(index, 1, constant_values=-1), np.pad(numbers, 1), np.pad(labels, 1)
     pairs = []
     for shift in [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if down or right]:

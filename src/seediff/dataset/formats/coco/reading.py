@@ -82,15 +82,30 @@ class Annotation(msgspec.Struct, frozen=True):
     image_id: Id
     id: Any = None
     category_id: int | None = None
-    segmentation: list[list[float]] | Rle | None = None
+    segmentation: list[list[float] | float] | Rle | None = None
     bbox: Any = None
     iscrowd: bool | int | None = None
     segments_info: list[Segment] | None = None
     file_name: str = ""
 
+    def __post_init__(self) -> None:
+        if isinstance(self.segmentation, list) and len({isinstance(one, list) for one in self.segmentation}) > 1:
+            raise ValueError("a polygon is a list of x, y")
+
+    @property
+    def listed(self) -> list[list[float]]:
+        """Its polygons, also of a flat list of one."""
+        given: Any = self.segmentation if isinstance(self.segmentation, list) else []
+        return given if not given or isinstance(given[0], list) else [given]
+
+    @property
+    def polygons(self) -> list[list[float]]:
+        """Without stray points and lines, which have no inside."""
+        return [one for one in self.listed if len(one) not in (0, 2, 4)]
+
     @property
     def masked(self) -> bool:
-        return isinstance(self.segmentation, Rle) or any(self.segmentation or ())
+        return isinstance(self.segmentation, Rle) or bool(self.polygons)
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -229,6 +244,8 @@ def _check_masks(documents: Mapping[Path, Document], crowds: Crowds | None, sour
     of = f"of {len(shapes)} annotations are"
     if crowds != "objects":
         source.count(several, f"{of} crowds (iscrowd 1), no objects; what is only in them is ignored (255)")
+    stray = sum(len(one.polygons) < len(one.listed) for one in shapes)
+    source.count(stray, f"of {len(shapes)} annotations have stray points or lines, which have no inside: left out")
     source.count(boxes, f"{of} boxes without a mask; what is in them and in no mask is ignored (255)")
 
 
@@ -257,7 +274,7 @@ def paint(
             if isinstance(given, Rle):
                 runs = count_runs(given.size, given.counts, shape, here)
             else:
-                runs = polygon_runs(given or (), shape, here)
+                runs = polygon_runs(one.polygons, shape, here)
             crowd = bool(one.iscrowd) and not crowds_are_objects
             masks.append((not crowd, native.IGNORE if crowd else ids[one.category_id or 0], runs))
             known.cover(area(runs))

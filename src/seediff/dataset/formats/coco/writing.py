@@ -93,7 +93,6 @@ def annotate(
 
 
 def of_objects(objects: Objects, polygons: bool = False) -> list[dict[str, Any]]:
-    """One annotation per object, without `id` and `image_id`."""
     shapes = _polygons(objects) if polygons else encode(objects.index + 1).values()
     return [
         {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shape}
@@ -102,7 +101,6 @@ def of_objects(objects: Objects, polygons: bool = False) -> list[dict[str, Any]]
 
 
 def _boxes(objects: Objects) -> list[list[int]]:
-    """[x, y, width, height] of each object."""
     return [[x, y, right - x, bottom - y] for x, y, right, bottom in objects.boxes_xyxy]
 
 
@@ -118,7 +116,7 @@ def _polygons(objects: Objects) -> list[list[list[int]]]:
 
 def segments_of(labels: np.ndarray, classes: int, pieces: Objects) -> tuple[bytes, list[dict[str, Any]]]:
     """The PNG of labels (H, W) uint8, and its segments_info: the objects in `pieces`, then one crowd per class for
-    pixels in no object, then the background; ignored pixels are in none. classes: their number."""
+    pixels in no object, then the background; ignored pixels are in none."""
     index, class_ids = pieces.index.copy(), [*pieces.class_ids]
     left = (index < 0) & (labels != native.IGNORE)
     for class_id in sorted(np.unique(labels[left]).tolist(), key=lambda number: (number == 0, number)):
