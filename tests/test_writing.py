@@ -19,8 +19,6 @@ ALLOWED = {
     ("dataset/formats/parquet.py", "ParquetWriter"): "into this file",
     ("dataset/formats/parquet.py", "write_table"): "the same file",
     ("dataset/formats/webdataset.py", "open"): "in a folder that appears when it is complete",
-    ("run/augment.py", "save"): "a record's, which writes through outputs",
-    ("run/dataset_job.py", "save"): "a record's, which writes through outputs",
     ("run/reopen.py", "replace"): "the rows of a finished set are moved aside while it grows",
     ("run/output.py", "touch"): "in a temporary folder of our own",
 }

@@ -132,7 +132,7 @@ def check_mask_effects(mask: MaskConfig, reject: bool = False) -> None:
         "mask.pamr_dilations": pamr or (own if finish.dilations else ""),
     }
     for name in typed:
-        methods = [method for method, facts in METHOD_FACTS.items() if name.removeprefix("mask.") in facts.reads]
+        methods = [method for method, facts in METHOD_FACTS.items() if name.removeprefix("mask.") in facts.own_options]
         unread = name.startswith("mask.") and methods and mask.method not in methods
         reason = f"it is an option of {', '.join(methods)}, not of {mask.method}" if unread else reasons.get(name)
         if reason:

@@ -57,7 +57,7 @@ class MethodFacts:
     own: Callable[..., Any] | None = None
 
     @property
-    def reads(self) -> set[str]:
+    def own_options(self) -> set[str]:
         """The fields of MaskConfig that not every method reads."""
         return {*self.options, *(levels for levels in (self.cross_levels, self.self_levels) if isinstance(levels, str))}
 

@@ -92,7 +92,7 @@ class SegmentPhotosConfig(RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "size", _checked_size(self.size, self.fit))
-        check_names(self.names, "names")
+        check_segment_names(self.names, "names")
         if self.segment.divides_features and self.segment.refine and self.fit == "tile":
             raise UserError("segment.refine", "does not work with fit tile", "use keep, resize or crop")
 
@@ -108,7 +108,7 @@ class SegmentPhotosConfig(RunConfig):
         )
 
 
-def check_names(names: Sequence[str], what: str) -> None:
+def check_segment_names(names: Sequence[str], what: str) -> None:
     """Raise UserError if words cannot be names of segments. what: the subject in the message."""
     if names:
         check_classes(names, what)

@@ -42,7 +42,7 @@ def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any]
         raise UserError(f"method {name}", "is one of the package's", "choose another name")
     where = f"constants of method {name}"
     values = check_table(MethodConstants, fit(constants or {}, dict[str, Any], where), where)
-    METHOD_FACTS[name] = MethodFacts("own.soft_mask", (), None, defaults=values, own=function)
+    METHOD_FACTS[name] = MethodFacts("own.call_own", (), None, defaults=values, own=function)
 
 
 def register_file(text: str) -> str:
@@ -60,7 +60,7 @@ def register_file(text: str) -> str:
     return name
 
 
-def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
+def call_own(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """What the method's own function makes of a class. Raises UserError if it makes no soft mask."""
     try:
         assert config.facts.own is not None

@@ -153,7 +153,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         file_name, mask = native.sample_files(item.name, item.suffix)
         if self.link and (file := item.file()):
             inside(out, file_name).unlink(missing_ok=True)
-            record.save(out, file_name, lambda target: copy_new(file, target, link=True))
+            record.write_by(out, file_name, lambda target: copy_new(file, target, link=True))
         else:
             record.write(out, file_name, item.data())
         row = {**item.metadata, "file_name": file_name, "mask": mask}

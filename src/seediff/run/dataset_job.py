@@ -104,14 +104,14 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
             record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(instances, name))
             objects = instance_row(instances)
         if config.keep_attention and attention is not None:
-            record.save(out, f"{native.ATTENTION}/{name}.safetensors", attention.save)
+            record.write_by(out, f"{native.ATTENTION}/{name}.safetensors", attention.save)
         for kind in self.traced.get(spec.index, ()):
             if seen and kind in seen[1].classes:
                 small = native.dataset_labels(seen[1].label_map, [self.ids[one] for one in seen[1].classes])
                 how: dict[str, Any] = {"prompt": spec.prompt, "pamr": config.mask.pamr}
                 traced = traced_sample(spec.index, *seen, kind, small, **how)
                 path = f"{native.STEPS}/{name}_{self.ids[kind]}.safetensors"
-                record.save(out, path, partial(save_trace, traced=traced))
+                record.write_by(out, path, partial(save_trace, traced=traced))
         shown = shown_classes(labels, config.classes, classes)
         sure = [confidence(labels, soft_levels(values), i) for i, values in zip(class_ids, soft(), strict=True)]
         record.rows.append(

@@ -79,11 +79,11 @@ def generate(
 
 Drawn = tuple["SampleSpec", np.ndarray, "AttentionMaps", "MaskResult | None"]
 """A sample that is kept, its image, attention, and its masks, if they were made to decide that."""
-Captured = tuple[list[Drawn], list[dict[str, Any]]]
+DrawnBatch = tuple[list[Drawn], list[dict[str, Any]]]
 """The samples that are kept, and a row of rejected.jsonl for each that is not."""
 
 
-class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", Captured]):
+class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     """Draws images, makes their masks, and writes both."""
 
     def __init__(self, config: GenerateConfig, draw: Draw | None = None, offload: Offload = "none") -> None:
@@ -134,7 +134,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", Captured]):
 
         return generate_batch(self.model, specs, **self.how, size=self.config.size, plan=self.capture_plan)
 
-    def capture(self, batch: Sequence[SampleSpec]) -> Captured:
+    def capture(self, batch: Sequence[SampleSpec]) -> DrawnBatch:
         """With `reject`, samples with flags, or whose masks agree too little with CA·SA's, are drawn again together, as
         a smaller batch, until none is left or the attempts are used up. A sample that people rejected is drawn once.
         """
@@ -166,7 +166,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", Captured]):
         with self.timer("masks"):
             return make_masks(image, attention, spec.classes, self.mask_config, trace=spec.index in self.traced)
 
-    def write(self, captured: Captured, out: Path) -> BatchRecord:
+    def write(self, captured: DrawnBatch, out: Path) -> BatchRecord:
         kept, rejected = captured
         record = BatchRecord(rejected=rejected)
         for spec, image, attention, result in kept:

@@ -25,7 +25,7 @@ from ..workers import Progress
 from .dataset_job import DatasetJob
 from .loop import Engine, RunResult, run
 from .output import BatchRecord
-from .photos import Captured, PhotoSpec, fingerprint_photos, picture_file, read_all, read_failures, write_failures
+from .photos import PhotoBatch, PhotoSpec, fingerprint_photos, picture_file, read_all, read_failures, write_failures
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +60,7 @@ def mask_photos(
     return run(MaskJob(config, photos, classes_of, offload=offload), out, engine=engine, progress=progress)
 
 
-class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "Captured[tuple[Read, Answer]]"]):
+class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[tuple[Read, Answer]]"]):
     """Reads photographs, captures attention, makes masks, enlarges and writes them. specs: one per photograph."""
 
     def __init__(
@@ -102,7 +102,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "Captured[tuple[Read, Answ
         """The sentences that name the classes, as few as the text encoders' limits allow, and the classes in each."""
         return split_prompts(self.model.readers, classes, self.config.prompts[0])
 
-    def capture(self, batch: Sequence[PhotoSpec]) -> Captured[tuple[Read, Answer]]:
+    def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[tuple[Read, Answer]]:
         with self.timer("reading"):
             photos, failed = read_all(batch, self.read)
         answers: dict[int, Answer] = {}
@@ -157,7 +157,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "Captured[tuple[Read, Answ
         prompts = [self.prompts(names) for names in classes]
         return capture_classes(self.model, latents, prompts, indices=indices, mirrored=mirrored, **how)
 
-    def write(self, captured: Captured[tuple[Read, Answer]], out: Path) -> BatchRecord:
+    def write(self, captured: PhotoBatch[tuple[Read, Answer]], out: Path) -> BatchRecord:
         looked, failed = captured
         record = BatchRecord(rejected=list(failed))
         for (spec, photo, seen), (scores, maps) in looked:

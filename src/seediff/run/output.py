@@ -59,7 +59,7 @@ class BatchRecord:
         write_atomic(inside(out, name), data)
         self.files[name] = (len(data), zlib.crc32(data))
 
-    def save(self, out: Path, name: str, write: Callable[[Path], object]) -> None:
+    def write_by(self, out: Path, name: str, write: Callable[[Path], object]) -> None:
         """Call `write` to write the file out/name, and note its size."""
         write(path := inside(out, name))
         self.files[name] = (path.stat().st_size, None)

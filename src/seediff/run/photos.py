@@ -26,7 +26,7 @@ EXIF_ORIENTATION = 274
 COPIED = {"JPEG": "jpg", "PNG": "png"}
 """Format → suffix of files that go into a dataset unchanged if any reader decodes the pixels of `read_photo`."""
 Seen = TypeVar("Seen")
-Captured = tuple[list[Seen], list[dict[str, str]]]
+PhotoBatch = tuple[list[Seen], list[dict[str, str]]]
 """The photographs that were captured, and a row of failed.jsonl for each that could not be used."""
 
 
@@ -40,7 +40,7 @@ class PhotoSpec:
     label: str | None = None
 
 
-def read_all(batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], Seen]) -> Captured[Seen]:
+def read_all(batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], Seen]) -> PhotoBatch[Seen]:
     readable, failed = list[Seen](), list[dict[str, str]]()
     for spec in batch:
         try:

@@ -52,7 +52,7 @@ def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False)
             problem = f"was made by another version of seediff than {__version__}"
             raise UserError(out, problem, "make more with another seed; merge the two")
         actions = in_effect(folder)
-        samples = (name for name in map(sample_name, range(sample_count(config))) if name in actions)
+        samples = (name for name in map(numbered_name, range(sample_count(config))) if name in actions)
         names = [name for name in samples if actions[name].verdict == "rejected"]
         if dry_run or not names:
             return names
@@ -72,10 +72,10 @@ def redrawn(folder: Path, config: GenerateConfig) -> dict[int, int]:
     times = Counter(action.sample for action in read_actions(folder) if action.action == REDRAWN)
     earlier = config.attempts if config.reject else 1
     indices = range(sample_count(config)) if times else ()
-    return {index: earlier + times[name] - 1 for index in indices if times[name := sample_name(index)]}
+    return {index: earlier + times[name] - 1 for index in indices if times[name := numbered_name(index)]}
 
 
-def sample_name(index: int) -> str:
+def numbered_name(index: int) -> str:
     return f"{index:06d}"
 
 
@@ -88,7 +88,7 @@ def check_growth(folder: Path) -> None:
     """Raise UserError if a sample of the smaller last batch, which is drawn again to grow, was reviewed."""
     saved = load_config(folder / native.CONFIG, GenerateConfig)
     count = sample_count(saved)
-    last = set(map(sample_name, range(count - count % saved.batch_size, count)))
+    last = set(map(numbered_name, range(count - count % saved.batch_size, count)))
     if reviewed := sorted(last & {action.sample for action in read_actions(folder)}):
         problem = f"would draw {reviewed[0]} again, which was reviewed: its batch has fewer images than the others"
         fix = "make the new samples in another folder with another --seed, and join the two with `seediff merge`"
@@ -122,7 +122,7 @@ def _unfinish(place: Place, config: GenerateConfig) -> None:
         _ = records[number]  # also of a batch of which every sample was drawn again
         number = again_number(index) if index in again else number
         records[number].rows.append(row)
-        name = sample_name(index)
+        name = numbered_name(index)
         files[number] += (inside(folder, row.get(field), folder / native.METADATA, field) for field in FILES)
         files[number] += extras.get(name, {}).values()
         files[number] += [folder / native.INSTANCES / f"{name}.png"] if "instances" in row else []

@@ -15,7 +15,7 @@ import numpy as np
 from ..attention.windows import MAX_WINDOWS, seen_shape, window_count
 from ..config.levels import EVERYTHING, Reads
 from ..config.names import BACKGROUND
-from ..config.photographs import SegmentPhotosConfig, check_names
+from ..config.photographs import SegmentPhotosConfig, check_segment_names
 from ..dataset import native
 from ..dataset.labels import LabelSet, open_labels
 from ..errors import UserError
@@ -32,7 +32,7 @@ from ..workers import Progress
 from .loop import Engine, RunResult, run
 from .model_job import ModelJob
 from .output import BatchRecord
-from .photos import Captured, PhotoSpec, fingerprint_photos, read_all, read_failures, write_failures
+from .photos import PhotoBatch, PhotoSpec, fingerprint_photos, read_all, read_failures, write_failures
 from .segment_files import (
     OVERVIEW,
     OVERVIEW_PHOTOS,
@@ -100,7 +100,7 @@ def truth_count(truth: LabelSet, name: str | None, shape: tuple[int, ...], fit: 
     return max(1, count)
 
 
-class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
+class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
     """Reads photographs, divides them, names segments and writes the files. specs: one per photograph. ids: word → id,
     for all words.
     """
@@ -138,7 +138,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
             size = truth.files[label].stat().st_size if truth and label else None
             own.append(repr((named if named != shared else None, label, size)))
         every_word = tuple(dict.fromkeys(word for spec in self.specs for word in spec.words))
-        check_names(every_word, "names" if config.names else "words of the photographs")
+        check_segment_names(every_word, "names" if config.names else "words of the photographs")
         if truth and not any(spec.label for spec in self.specs):
             none = f"no label map of any of the {len(self.specs)} photographs"
             raise UserError("labels", f"{none} among the {truth.about}")
@@ -157,7 +157,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
             check_known_classes(model.name, model.known_words, words)
             split_prompts(model.readers, words)
 
-    def capture(self, batch: Sequence[PhotoSpec]) -> Captured[Divided]:
+    def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Divided]:
         with self.timer("reading"):
             photos, failed = read_all(batch, lambda spec: self.checked(spec, read_photo(spec.photo.path)))
         with self.timer("segmenting"):
@@ -198,7 +198,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
             for (spec, pixels, _), of in zip(photos, segments, strict=True)
         ]
 
-    def write(self, captured: Captured[Divided], out: Path) -> BatchRecord:
+    def write(self, captured: PhotoBatch[Divided], out: Path) -> BatchRecord:
         divided, failed = captured
         record = BatchRecord(rejected=list(failed))
         with self.timer("writing"):
