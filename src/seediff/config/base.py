@@ -34,7 +34,7 @@ NOT_TYPED = Parameter(parse=False)
 """For fields that no option sets."""
 
 
-class Layer(NamedTuple):
+class ValueLayer(NamedTuple):
     """Values from one source. values: by flat name, such as `mask.beta`. where: the file of the values, if any."""
 
     source: str
@@ -56,7 +56,7 @@ class Settings:
     """Flat name → source and value, from `resolve`. A value that was replaced later counts as given."""
 
     @classmethod
-    def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
+    def layers_below(cls, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
         """The layers below the given values. chosen: flat name → given value. preset: one of `presets`."""
         return []
 

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import plural
-from .base import BatchConfig, Layer, RunConfig, differences
+from .base import BatchConfig, RunConfig, ValueLayer, differences
 from .constants import CaptureConfig, MaskConfig
 from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Share, read_names
 from .names import (
@@ -76,12 +76,12 @@ class DatasetConfig(RunConfig):
         return recommend(cls, values)
 
     @classmethod
-    def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
+    def layers_below(cls, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
         return cls.layers_of(find_constants(chosen.get("model", cls.model), chosen.get("base")), chosen, preset)
 
     @classmethod
-    def layers_of(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
-        """Those of `behind`, for a model."""
+    def layers_of(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
+        """Those of `layers_below`, for a model."""
         return model.mask_layers(chosen.get("mask.method"), preset)
 
 
@@ -142,7 +142,7 @@ class GenerateConfig(DatasetConfig):
             raise UserError("negative_prompt", f"{self.negative_prompt!r} has a line break or unprintable characters")
 
     @classmethod
-    def layers_of(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
+    def layers_of(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
         masks = super().layers_of(model, chosen, preset)
         return [*model.distilled_layers(chosen.get("lora")), *masks, *model.drawing_layers(preset)]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from cyclopts import Parameter
 
 from ..errors import UserError
-from .base import NOT_TYPED, Layer, RunConfig
+from .base import NOT_TYPED, RunConfig, ValueLayer
 from .constants import SegmentConfig
 from .fields import CAPTURE, IMAGES, KEPT, MASKS, MODEL, WORD, Share, Timestep, read_names
 from .generate import DatasetConfig
@@ -102,7 +102,7 @@ class SegmentPhotosConfig(RunConfig):
         return recommend(cls, values)
 
     @classmethod
-    def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
+    def layers_below(cls, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
         return find_constants(chosen.get("model", cls.model), chosen.get("base")).segment_layers(
             chosen.get("segment.method"), preset
         )

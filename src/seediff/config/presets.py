@@ -15,9 +15,9 @@ from ..errors import UserError
 from ..files.documents import fit
 from ..models.families.unet import SD
 from ..models.hub import resolve_name
-from ..models.info import ModelInfo, Settings, model_info, read_settings
+from ..models.info import ModelInfo, ModelSettings, model_info, read_settings
 from ..models.schedulers import distilled_defaults
-from .base import BEST_SOURCE, Layer, model_label
+from .base import BEST_SOURCE, ValueLayer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, check_table, flatten
 from .levels import check_kinds, fit_levels
@@ -63,7 +63,7 @@ def read_preset(model: str) -> Preset:
     return preset_of(read_settings(folder))
 
 
-def preset_of(settings: Settings) -> Preset:
+def preset_of(settings: ModelSettings) -> Preset:
     """The constants in the settings from a model's seediff.json. Raises UserError."""
     table, where = dict(settings.preset), f"{settings.path} [preset"
     tables: dict[str, dict[str, Any]] = {}
@@ -86,7 +86,7 @@ class ModelConstants:
     preset: Preset
     info: ModelInfo | None = None
 
-    def mask_layers(self, method: str | None, preset: str = "model") -> list[Layer]:
+    def mask_layers(self, method: str | None, preset: str = "model") -> list[ValueLayer]:
         """The layers below the given values, for masks. method: None: the model's recommended method. preset: "paper"
         leaves out the model's constants."""
         if (method or (self.preset.method if preset == "model" else None)) == BEST:
@@ -103,43 +103,47 @@ class ModelConstants:
             table["mask"] = {"method": method, **constants.get("mask", {})} if method else {}
         facts = METHOD_FACTS.get(method or MaskConfig.method)
         return [
-            Layer(source, {name: value for name, value in flatten(table).items() if value is not None}),
-            *([Layer(f"the authors of {self.info.family.title}", flatten(self.info.defaults()))] if self.info else []),
-            *([Layer(f"method {method}", flatten(facts.defaults))] if facts else []),
+            ValueLayer(source, {name: value for name, value in flatten(table).items() if value is not None}),
+            *(
+                [ValueLayer(f"the authors of {self.info.family.title}", flatten(self.info.defaults()))]
+                if self.info
+                else []
+            ),
+            *([ValueLayer(f"method {method}", flatten(facts.defaults))] if facts else []),
         ]
 
-    def drawing_layers(self, preset: str) -> list[Layer]:
+    def drawing_layers(self, preset: str) -> list[ValueLayer]:
         """The layer below those of masks where images are drawn: the steps at which the model's preset captures."""
         if preset != "model" or (steps := self.preset.capture_steps) is None:
             return []
-        return [Layer(f"{model_label(self.name)}'s preset", {"capture.steps": steps})]
+        return [ValueLayer(f"{model_label(self.name)}'s preset", {"capture.steps": steps})]
 
-    def _best(self, preset: str) -> Layer:
+    def _best(self, preset: str) -> ValueLayer:
         """The method and constants that `best` stands for, of the model or of its kind of network."""
         if preset == "model" and BEST in self.preset.methods:
-            return Layer(f"{BEST_SOURCE}{model_label(self.name)}", flatten(self.preset.methods[BEST]))
+            return ValueLayer(f"{BEST_SOURCE}{model_label(self.name)}", flatten(self.preset.methods[BEST]))
         family = self.info.family if self.info else SD
         if family.no_self_attention:
-            return Layer("a model without maps of self-attention", {"mask.method": "ca"})
-        return Layer(f"{BEST_SOURCE}a small {family.network}", flatten(BEST_FACTS[family.network]))
+            return ValueLayer("a model without maps of self-attention", {"mask.method": "ca"})
+        return ValueLayer(f"{BEST_SOURCE}a small {family.network}", flatten(BEST_FACTS[family.network]))
 
-    def distilled_layers(self, lora: str | None) -> list[Layer]:
+    def distilled_layers(self, lora: str | None) -> list[ValueLayer]:
         """Steps, scheduler and guidance for a LoRA that was distilled to a few steps, or for such a single file or
         separate network; else no layer."""
         info = self.info
         for named in (lora, self.name if info and not info.source.is_whole else None):
             if info and named and (values := distilled_defaults(info.family, named)):
-                return [Layer(f"what {Path(named).name} was distilled for", values)]
+                return [ValueLayer(f"what {Path(named).name} was distilled for", values)]
         return []
 
-    def segment_layers(self, method: str | None, preset: str = "model") -> list[Layer]:
+    def segment_layers(self, method: str | None, preset: str = "model") -> list[ValueLayer]:
         """The layers below the given values, for segments. preset: "model", or a name in SEGMENTS."""
         source, threshold = f"{model_label(self.name)}'s preset", self.preset.name_threshold
         constants = self.preset.segments.get(method or SegmentConfig.method, {})
         named = f"preset {preset}" if preset in SEGMENTS else source
         return [
-            Layer(named, flatten({"segment": SEGMENTS.get(preset, constants)})),
-            Layer(source, {} if threshold is None else {"name_threshold": threshold}),
+            ValueLayer(named, flatten({"segment": SEGMENTS.get(preset, constants)})),
+            ValueLayer(source, {} if threshold is None else {"name_threshold": threshold}),
         ]
 
 

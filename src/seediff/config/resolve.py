@@ -26,7 +26,7 @@ from .. import __version__
 from ..errors import UserError
 from ..files.documents import fit, read_toml
 from ..files.messages import show_json
-from .base import BEST_SOURCE, DEFAULT, GIVEN, TUNED, Layer, RunConfig, Settings
+from .base import BEST_SOURCE, DEFAULT, GIVEN, TUNED, RunConfig, Settings, ValueLayer
 from .fields import Share, check_names, check_table, flatten, tables_of
 from .methods import BEST
 from .names import split_classes
@@ -41,11 +41,11 @@ THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
-def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
+def resolve(kind: type[AnySettings], layers: Sequence[ValueLayer]) -> AnySettings:
     """The configuration that layers make together, the strongest first. Raises UserError naming the source of a value
     that is wrong.
     """
-    found: dict[str, tuple[Layer, Any]] = {}
+    found: dict[str, tuple[ValueLayer, Any]] = {}
     for layer in reversed(layers):
         found |= {name: (layer, value) for name, value in layer.values.items()}
     parts, known = tables_of(kind), {f.name for f in fields(kind)}
@@ -69,7 +69,7 @@ def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
         if not error.problem:
             raise
         name = f"{part}.{error.subject}" if part else error.subject
-        layer = found[name][0] if name in found else Layer(GIVEN, {})
+        layer = found[name][0] if name in found else ValueLayer(GIVEN, {})
         source = layer.where or (layer.source if layer.source != GIVEN else "")
         raise UserError(name, f"{error.problem} ({source})" if source else error.problem, error.fix) from error
     flat = config.flat()
@@ -86,13 +86,13 @@ class ConfigFile(NamedTuple):
     values: Mapping[str, Any]
     sources: Mapping[str, str] | None
 
-    def layers(self, *, given: bool = False) -> list[Layer]:
+    def layers(self, *, given: bool = False) -> list[ValueLayer]:
         """One layer per value, with its source. given: only what a person chose, also by `tune` or `best`."""
         layers = []
         for name, value in self.values.items():
             source = GIVEN if self.sources is None else self.sources.get(name, DEFAULT)
             if not given or source == GIVEN or (name in DECIDING and source.startswith((TUNED, BEST_SOURCE))):
-                layers.append(Layer(source, {name: value}, str(self.path)))
+                layers.append(ValueLayer(source, {name: value}, str(self.path)))
         return layers
 
 
@@ -142,7 +142,7 @@ def configure(
             known = ", ".join(kind.presets)
             raise UserError("preset", f"{preset} must be {known} or a file of `seediff tune`; there is no such file")
         preset, tuned = "model", read_tuned(Path(preset))
-    layers = [Layer(GIVEN, line)]
+    layers = [ValueLayer(GIVEN, line)]
     if file is not None:
         read = read_file(file, kind)
         now = {**read.values, **line}
@@ -155,7 +155,7 @@ def configure(
     chosen = _values(layers)
     if line.get("classes") == ("all",):
         layers.insert(
-            0, Layer(GIVEN, {"classes": _all_classes(chosen.get("model", RunConfig.model), chosen.get("base"))})
+            0, ValueLayer(GIVEN, {"classes": _all_classes(chosen.get("model", RunConfig.model), chosen.get("base"))})
         )
     if whole:
         return resolve(kind, layers)
@@ -163,7 +163,7 @@ def configure(
         layers = [
             layer._replace(values={k: v for k, v in layer.values.items() if k != "mask.method"}) for layer in layers
         ]
-    return resolve(kind, [*layers, *kind.behind(chosen, preset)])
+    return resolve(kind, [*layers, *kind.layers_below(chosen, preset)])
 
 
 def _all_classes(model: str, base: str | None) -> tuple[str, ...]:
@@ -175,7 +175,7 @@ def _all_classes(model: str, base: str | None) -> tuple[str, ...]:
     raise UserError("classes", problem, "name those that you want")
 
 
-def _values(layers: Sequence[Layer]) -> dict[str, Any]:
+def _values(layers: Sequence[ValueLayer]) -> dict[str, Any]:
     """Flat name → value, from the layers so far."""
     return {name: value for layer in reversed(layers) for name, value in layer.values.items()}
 
@@ -220,11 +220,11 @@ class Tuned:
         values = {name: value for name, value in vars(self).items() if value not in (None, "")}
         return tomli_w.dumps({"command": self.command, "version": __version__, **values})
 
-    def layer(self, command: str, model: str | None) -> Layer:
+    def layer(self, command: str, model: str | None) -> ValueLayer:
         """The threshold for a command, and the model unless another was chosen."""
         name = THRESHOLDS[command]
         values = {"model": self.model if model is None else None, name: getattr(self, name)}
-        return Layer(f"{TUNED}{self.model}", {name: value for name, value in values.items() if value is not None})
+        return ValueLayer(f"{TUNED}{self.model}", {name: value for name, value in values.items() if value is not None})
 
 
 def is_tuned(path: Path) -> bool:

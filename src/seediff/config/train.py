@@ -9,7 +9,7 @@ from cyclopts import Group, Parameter
 from msgspec import Meta
 
 from ..errors import UserError
-from .base import DEFAULT, NOT_TYPED, Layer, Settings
+from .base import DEFAULT, NOT_TYPED, Settings, ValueLayer
 from .fields import RUN, WORD, AtLeastZero, Count, Device, check_fields
 from .resolve import configure
 
@@ -111,14 +111,14 @@ class TrainConfig(Settings):
             raise UserError("scale", f"{self.scale} must be (low, high) with 0 < low ≤ high")
 
     @classmethod
-    def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
+    def layers_below(cls, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
         architecture = chosen.get("architecture", cls.architecture)
         backbone = chosen.get("backbone", {"segformer": "b0"}.get(architecture, cls.backbone))
         tiny = dict(TINY.get(architecture, {})) if backbone == "tiny" else {}
         if chosen.get("weights") == "pretrained":
             # pretrained weights change slowly: a tenth of the rate, as for other backbones
             tiny.pop("backbone_factor", None)
-        return [Layer("backbone tiny", tiny), Layer(DEFAULT, {"backbone": backbone})]
+        return [ValueLayer("backbone tiny", tiny), ValueLayer(DEFAULT, {"backbone": backbone})]
 
 
 TINY: dict[str, dict[str, Any]] = {

@@ -24,7 +24,7 @@ HEADINGS = ("--model", "draws", "weights", "on this machine")
 
 
 @dataclass(frozen=True)
-class Settings:
+class ModelSettings:
     """The contents of seediff.json in a model's folder: all classes that the model can draw, all words that it knows
     (None: no known limit), and constants that were tuned for it, as `config.presets` reads them. path: of the file."""
 
@@ -48,7 +48,7 @@ class ModelInfo:
     source: Source
     network: Mapping[str, Any]
     vae: Mapping[str, Any]
-    settings: Settings = Settings()
+    settings: ModelSettings = ModelSettings()
 
     @property
     def knows_network(self) -> bool:
@@ -118,21 +118,21 @@ def model_info(name: str, base: str | None = None, *, fetch: bool = False, check
     return ModelInfo(name, family, pipeline, source, network, vae, _settings(source))
 
 
-def find_settings(name: str, base: str | None = None) -> Settings:
+def find_settings(name: str, base: str | None = None) -> ModelSettings:
     """The settings of a model by its name; empty for one that is not whole. Raises UserError."""
     return _settings(find_source(name, base))
 
 
-def _settings(source: Source) -> Settings:
-    return read_settings(source.whole) if source.is_whole else Settings()
+def _settings(source: Source) -> ModelSettings:
+    return read_settings(source.whole) if source.is_whole else ModelSettings()
 
 
-def read_settings(source: Path | str) -> Settings:
+def read_settings(source: Path | str) -> ModelSettings:
     """The settings of a local folder; empty for a file or a hub id, which have none. Raises UserError."""
     path = Path(source) / "seediff.json"
     if isinstance(source, str) or not path.is_file():
-        return Settings()
-    read = read_json(path, Settings, limit=SETTINGS)
+        return ModelSettings()
+    read = read_json(path, ModelSettings, limit=SETTINGS)
     if read.classes is None and not read.preset:
         raise UserError(path, 'must have classes, {"classes": ["dog", …]}, or a preset')
     words = None if read.classes is None else (*read.classes, *(read.words or ()))

@@ -18,7 +18,7 @@ from .families.base import Family
 from .families.readers import Reader
 from .families.unet import SD
 from .hub import INDEX, fetch_files, fetch_index, hub_files, read_index
-from .info import ModelInfo, Settings, check_known_classes, model_info
+from .info import ModelInfo, ModelSettings, check_known_classes, model_info
 from .memory import Offload, Quantize, check_offload, check_quantize, enable_tiling, place, quantise
 from .schedulers import check_scheduler, follow_marks, use_scheduler
 from .single_file import load_parts
@@ -60,7 +60,7 @@ class Model:
         network = dict(self.network.config)
         if "is_distilled" in self.pipe.config:  # FLUX.2 klein: the network's own does not tell
             network["is_distilled"] = self.pipe.config["is_distilled"]
-        known, whole = Settings(self.known_classes, self.known_words), Source(self.name, self.name)
+        known, whole = ModelSettings(self.known_classes, self.known_words), Source(self.name, self.name)
         return ModelInfo(self.name, self.family, type(self.pipe).__name__, whole, network, self.pipe.vae.config, known)
 
     @property
