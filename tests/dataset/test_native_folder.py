@@ -24,7 +24,14 @@ def test_native_round_trip(tmp_path):
         item(
             "000000",
             labels,
-            {"prompt": "é", "classes": ["bus"], "class_ids": [9], "area": {"bus": 1.0}, "file_name": "x", "mask": "y"},
+            {
+                "prompt": "é \u2028",
+                "classes": ["bus"],
+                "class_ids": [9],
+                "area": {"bus": 1.0},
+                "file_name": "x",
+                "mask": "y",
+            },
         ),
         item("trip/1", suffix="jpg"),
     ]
@@ -35,7 +42,7 @@ def test_native_round_trip(tmp_path):
     assert np.array_equal(items[0].label_map, labels)
     assert all(one.source.read_bytes() == two.source for one, two in zip(items, given, strict=True))
     row = items[0].metadata
-    assert (row["prompt"], row["file_name"], row["mask"]) == ("é", "images/000000.png", "masks/000000.png")
+    assert (row["prompt"], row["file_name"], row["mask"]) == ("é \u2028", "images/000000.png", "masks/000000.png")
     assert (row["classes"], row["class_ids"]) == (["bus", "cat", "dog"], [2, 1, 3])
     assert row["area"] == {"bus": 0.0, "cat": round(1 / 24, 6), "dog": round(2 / 24, 6)}
     assert len(list(native_folder.read_dataset(tmp_path / "out"))) == 2

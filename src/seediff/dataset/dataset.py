@@ -85,11 +85,8 @@ class Dataset(Sequence[Sample]):
 
     @classmethod
     def open(cls, path: Path | str, *, split: str | None = None) -> Dataset:
-        """Opens a folder of any format that SeeDiff reads, or one file of such a format.
-
-        split: only the samples of this part; samples without a part belong to "train". Raises UserError if the format
-        is unknown, if something in the folder cannot be used, and for a part without samples.
-        """
+        """Opens a folder or file of any format that SeeDiff reads. split: only the samples of this part; samples
+        without a part belong to "train". Raises UserError for what cannot be used, and a part without samples."""
         path = Path(path)
         name = None if (path / native.METADATA).is_file() else recognise(path)
         if name and "split" in import_options(name):  # a folder may have parts that rows do not name: VOC's trainval
@@ -105,9 +102,8 @@ class Dataset(Sequence[Sample]):
     @classmethod
     def load(cls, name: SourceName, path: Path | str, **options: Any) -> Dataset:
         """Reads a format: `Dataset.from_coco(path)` is `Dataset.load("coco", path)`. options: the parameters of `read`
-        in the format's module of `seediff.dataset.formats`. Pictures and label maps are read when they are accessed,
-        except for parquet and WebDataset. Raises UserError naming the file and line that cannot be used, and TypeError
-        for an option that the format does not have."""
+        in the format's module of `seediff.dataset.formats`. Raises UserError naming the file and line that cannot be
+        used, and TypeError for an option that the format does not have."""
         _check_options(f"from_{name}", options, import_options(name))
         if isinstance(named := options.get("classes"), str):
             check_class_list(named)  # formats would take its letters
@@ -141,8 +137,7 @@ class Dataset(Sequence[Sample]):
     def save(
         self, out: Path | str, *, link: bool = False, about: Mapping[str, Any] | None = None, follow: Follow = iter
     ) -> None:
-        """Writes the native folder; `out` appears only when it is complete. link: hard links to pictures instead of
-        copies. about: facts for the card. follow: wraps the samples, to show progress."""
+        """Writes the native folder, as `write_native`. follow: wraps the samples, to show progress."""
         write_native(out, self.classes, follow(self.samples), about=about or {}, link=link)
 
     def filter(self, keep: Callable[[Sample], bool] | None = None, **criteria: Any) -> Dataset:

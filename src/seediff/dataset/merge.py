@@ -65,10 +65,8 @@ def set_names(folders: Sequence[Path | str]) -> list[str]:
 
 def renumber_table(class_names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     """(256,) uint8: id in a set → id in `classes`. 0 and 255 stay."""
-    table = np.zeros(256, np.uint8)
-    table[1 : len(class_names) + 1] = [list(classes).index(name) + 1 for name in class_names]
-    table[native.IGNORE] = native.IGNORE
-    return table
+    ids = [list(classes).index(name) + 1 for name in class_names]
+    return native.dataset_labels(np.arange(256, dtype=np.uint8), ids)
 
 
 def renumber(sample: Sample, ids: np.ndarray, classes: int) -> Sample:

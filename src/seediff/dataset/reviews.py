@@ -3,10 +3,9 @@
     set/  review.jsonl             one line per action, only ever appended to
           reviewed/000003.2.png    the mask that the second action about sample 000003 made; the original stays
 
-Every line holds the full state of its sample after the action, so a reader needs only the last line about a sample:
-sample, its name; version, 1, 2, 3, …; action, such as accept, brush or undo; verdict, "accepted", "rejected" or null;
-from, the SHA-256 of the mask before; mask, the corrected mask's path in the set, null for the original; hash, its
-SHA-256; classes and area, as in metadata.jsonl; detail, what the action was made with; by and time (UTC).
+Every line holds the full state of its sample after the action, so a reader needs only the last one. version: 1, 2, …
+action: such as accept, brush or undo. from: the SHA-256 of the mask before. mask: the corrected mask's path in the set,
+null for the original. hash: its SHA-256. detail: what the action was made with. time: UTC.
 """
 
 from __future__ import annotations
@@ -113,8 +112,7 @@ def reviewed_row(
     """A row of metadata.jsonl with the state after the last action about its sample.
 
     maker: the action that made the mask in effect. `review` holds the verdict, whether a person corrected the mask, who
-    acted, and with what a mask that no person drew was made. For a new mask, the row describes this mask; OF_THE_MASK
-    and flags about attention go, because they describe the original.
+    acted, and with what a mask that no person drew was made. OF_THE_MASK and flags about attention go.
     """
     own = row.get("review", {})
     if action is None or (action.action == "undo" and action.state[:2] == (own.get("verdict"), None)):
