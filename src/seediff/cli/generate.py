@@ -85,8 +85,8 @@ def generate(
         from ..prompts.variations import varied_prompts
 
         kinds = [kind.strip() for kind in vary.split(",")]
-        typed["prompts"] = varied_prompts(chosen.prompts, kinds, find_settings(chosen.model, chosen.base).words)
-        chosen = configure(GenerateConfig, typed, config, preset=preset)
+        prompts = varied_prompts(chosen.prompts, kinds, find_settings(chosen.model, chosen.base).words)
+        chosen = configure(GenerateConfig, {**typed, "prompts": prompts}, config, preset=preset)
     place, workers = parse_place(out), make_engine(engine)
     from ..run.generate import GenerateJob
 

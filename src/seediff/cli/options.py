@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ..run.loop import AnyJob, Engine, RunResult
 
 LINE = Parameter(name="*")
-"""For a command's configuration: one option for each of its fields."""
+"""For a command's configuration, `line`: one option for each of its fields. The parameter itself stays None: `record`
+takes what was typed into `typed`."""
 
 
 def option(group: Group, text: str, default: object = None, **parameter: Any) -> Parameter:

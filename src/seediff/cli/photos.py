@@ -166,6 +166,7 @@ def mask(
     found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
     listed = classes_file(paths)
     classes_of = read_classes_csv(listed, found.photos) if listed else {}
+    values = typed
     if listed:
         if not any(classes_of.values()):
             raise UserError(listed, "gives no photograph a class", "write names into its column 'classes'")
@@ -173,8 +174,8 @@ def mask(
         other = config is not None and not is_tuned(config) and read_file(config, MaskPhotosConfig).values
         if other and {*other.get("classes", of_table)} != {*of_table}:
             raise UserError("config", f"{config} and {listed} name different classes", "choose with --classes")
-        typed["classes"] = of_table
-    settled = configure(MaskPhotosConfig, typed, config, preset=preset)
+        values = {**typed, "classes": of_table}
+    settled = configure(MaskPhotosConfig, values, config, preset=preset)
     check_mask_effects(settled.mask)
     untuned = "" if quiet else never_tuned(settled)
     job = MaskJob(settled, found, classes_of, offload=offload)
