@@ -46,15 +46,20 @@ class CaptureConfig:
             check_prompts((self.prompt,), "prompt")
 
 
+METHOD_HELP = (
+    f"Method that makes masks from attention: {', '.join(METHOD_FACTS)}; {BEST}: the model's best on scenes;"
+    " FILE.py:FUNCTION: one of your own, whose file is run."
+)
+
+
 @Parameter(group=MASKS)
 @dataclass(frozen=True)
 class MaskConfig:
     """Constants for making a mask from attention. Ablations: CAA is expansion="none", CRE "parallel", IRE "iterative"
     without background."""
 
-    method: str = "seediff"
-    """Method that makes masks from attention: seediff, ca, ca_sa, reference, fa_seg, diffsegmenter, iseg_walk,
-    nerve_walk or daam; best: the model's best on scenes; FILE.py:FUNCTION: one of your own, whose file is run."""
+    method: Annotated[str, Parameter(help=METHOD_HELP)] = "seediff"
+    """A name in `METHOD_FACTS`, also of `register_method`, or `best`."""
     alpha: Annotated[float, Meta(gt=0, le=1)] = 0.5
     """Seed threshold: positions where the map reaches this value are seeds (eq. 6, 9)."""
     beta: Annotated[Annotated[float, Meta(gt=0, lt=1)] | Literal["otsu"], WORD] = 0.3
