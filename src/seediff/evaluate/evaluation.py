@@ -22,13 +22,13 @@ from ..dataset.native import encode_image
 from ..dataset.sample import Sample
 from ..dataset.split import check_seed
 from ..errors import UserError
-from ..files.label_maps import map_folder, pair, read_segment_ids, voc_palette
+from ..files.label_maps import IGNORE, map_folder, pair, read_segment_ids, voc_palette
 from ..files.messages import plural
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..report.pictures import contact_sheet, fit_side, overlay
 from .layouts import EvaluationSet, open_evaluation
-from .protocols import IGNORED, PROTOCOLS, Protocol, join_names, read_class_map
+from .protocols import PROTOCOLS, Protocol, join_names, read_class_map
 from .semantic import Scores, evaluate_pairs, make_table, percent, percents, write_json
 
 if TYPE_CHECKING:
@@ -66,13 +66,13 @@ def _open_folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None)
         names, source = stored_names(listing), str(listing)
     else:
         names, source = dict(data.stored), "the data's own ids"
-    if (last := max(names, default=0)) >= IGNORED:
+    if (last := max(names, default=0)) >= IGNORE:
         where = source if classes is None else "classes"
-        raise UserError(where, f"names id {last}", f"label maps of 8 bits hold ids 0 to {IGNORED - 1}")
+        raise UserError(where, f"names id {last}", f"label maps of 8 bits hold ids 0 to {IGNORE - 1}")
     void = sorted(data.void) if source == "the data's own ids" else []
-    known = {*names, *void, IGNORED, -1}
+    known = {*names, *void, IGNORE, -1}
     table = np.arange(256, dtype=np.uint8)
-    table[void] = IGNORED
+    table[void] = IGNORE
 
     def read(sample: Sample) -> np.ndarray:
         stored = read_segment_ids(paired[sample.name])
@@ -301,7 +301,7 @@ def notes(evaluation: Evaluation) -> list[str]:
         lines.append(f"Classes of the protocol that the data does not have: {join_names(absent)}.")
     if never := evaluation.never:
         lines.append(f"Classes that are never predicted, because there is no such class: {join_names(never)}.")
-    named = {i: name for i, name in evaluation.predictor.classes.items() if evaluation.predicted_table[i] == IGNORED}
+    named = {i: name for i, name in evaluation.predictor.classes.items() if evaluation.predicted_table[i] == IGNORE}
     if named:
         lines.append(f"Predicted classes that the protocol does not have or ignores are wrong: {join_names(named)}.")
     return lines

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..files.label_maps import IGNORE
 from ..metrics.bootstrap import interval
-from ..metrics.confusion import IGNORED
 from ..metrics.scores import Tallies, class_iou, mean_iou, resample
 from .semantic import Interval, percent, percents
 
@@ -47,7 +47,7 @@ def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int,
     enlarging; −1 and 255 if n = 0. If values are equal, the first map wins. ids: each map's class."""
     from ..masks.arithmetic import resize
 
-    value, classes = np.full(size, -1, np.float32), np.full(size, IGNORED, np.uint8)
+    value, classes = np.full(size, -1, np.float32), np.full(size, IGNORE, np.uint8)
     for part, number in zip(soft, ids, strict=True):
         enlarged = resize(part[None], size)[0].numpy()
         higher = enlarged > value
@@ -60,7 +60,7 @@ def count(
 ) -> np.ndarray:
     """(3, K, C) int64: tp, fp and fn of each class at each of BETAS. value, classes: from `strongest`. truth: (H, W),
     255 ignored. background: the class of pixels below the threshold; None: there is no threshold, and K is 1."""
-    kept = truth != IGNORED
+    kept = truth != IGNORE
     classes, truth = classes[kept], truth[kept]
     betas = np.zeros(1, np.float32) if background is None else BETAS.astype(np.float32)
     reached = np.searchsorted(betas, value[kept], side="right")  # the number of thresholds that a pixel reaches
@@ -70,8 +70,8 @@ def count(
         size = (len(betas) + 1) * num_classes
         return np.bincount(reached[where] * num_classes + ids[where], minlength=size).reshape(-1, num_classes)
 
-    right, said = levels(classes, classes == truth), levels(classes, classes != IGNORED)
-    there = levels(truth, truth != IGNORED)
+    right, said = levels(classes, classes == truth), levels(classes, classes != IGNORE)
+    there = levels(truth, truth != IGNORE)
     tp, predicted = (table.sum(0) - table.cumsum(0)[:-1] for table in (right, said))
     if background is not None:
         below = there.cumsum(0)[:-1]

@@ -25,8 +25,9 @@ from ..config.names import BACKGROUND
 from ..dataset.labels import CAMVID_CLASSES, VOC_CLASSES
 from ..errors import UserError
 from ..files.documents import fit, parse_cells, read_toml
+from ..files.label_maps import IGNORE
 from ..files.reading import read_text
-from ..metrics.confusion import IGNORED, MAX_CLASSES
+from ..metrics.confusion import MAX_CLASSES
 
 SYNONYMS = {
     "airplane": "aeroplane",
@@ -97,14 +98,14 @@ class Protocol:
 
     def _table(self, classes: Mapping[int, str], names: Mapping[str, str | None]) -> tuple[np.ndarray, bool]:
         """The table, and whether any id maps to a counted class other than the background."""
-        table = np.full(max([256, *(number + 1 for number in classes)]), IGNORED, np.uint8)
-        rest = self.classes.index(BACKGROUND) if BACKGROUND in self.classes else IGNORED
+        table = np.full(max([256, *(number + 1 for number in classes)]), IGNORE, np.uint8)
+        rest = self.classes.index(BACKGROUND) if BACKGROUND in self.classes else IGNORE
         ignored = {plain_name(name) for name, target in names.items() if target is None}
         has_any = False
         for number, name in classes.items():
             here = self._find(name, names)
             has_any |= here in self.counted and here != BACKGROUND
-            table[number] = self.classes.index(here) if here else IGNORED if plain_name(name) in ignored else rest
+            table[number] = self.classes.index(here) if here else IGNORE if plain_name(name) in ignored else rest
         return table, has_any
 
     def _find(self, name: str, names: Mapping[str, str | None]) -> str | None:

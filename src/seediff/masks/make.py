@@ -14,13 +14,12 @@ from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from ..config.methods import check_capture
 from ..errors import UserError
+from ..files.label_maps import IGNORE
 from .arithmetic import compete, min_max, otsu, resize
 from .flags import degenerate
 from .pamr import affinity, pamr, scaled_dilations
 from .seediff import agreement
 from .steps import BEFORE_PAMR, SoftMask, Step
-
-IGNORE = 255
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import math
 
 import numpy as np
 
-from .confusion import IGNORED, joint_counts
+from ..files.label_maps import IGNORE
+from .confusion import joint_counts
 
 DISTANCE = 0.02  # of the diagonal
 
@@ -49,7 +50,7 @@ def _any_of(flags: np.ndarray, length: int, axis: int) -> np.ndarray:
 def boundary_counts(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixels of the intersection and union of both boundary bands, (C,) int64 each. predicted, truth: (H, W) uint8, ids
     below C or 255. Where the truth is 255, so is the prediction."""
-    predicted = _hide(predicted, truth == IGNORED)
+    predicted = _hide(predicted, truth == IGNORE)
     distance = boundary_distance(*truth.shape)
     predicted_band, truth_band = (_hide(labels, ~boundary_band(labels, distance)) for labels in (predicted, truth))
     joint = joint_counts(predicted_band, truth_band)
@@ -59,4 +60,4 @@ def boundary_counts(predicted: np.ndarray, truth: np.ndarray, num_classes: int) 
 
 def _hide(labels: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     """Label maps (H, W) uint8 with 255 where `hidden` (H, W) bool is true, faster than by np.where."""
-    return labels | (hidden.view(np.uint8) * np.uint8(IGNORED))
+    return labels | (hidden.view(np.uint8) * np.uint8(IGNORE))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..files.label_maps import IGNORE
 from .matching import Tally
 from .scores import Tallies, accuracy, class_iou, mean_iou, stack
 
-IGNORED = 255
 MAX_CLASSES = 255
 
 
@@ -50,11 +50,11 @@ class Confusion:
             raise ValueError(f"prediction and truth must be uint8, not {predicted.dtype} and {truth.dtype}")
         joint = joint_counts(truth, predicted)
         known = self.num_classes
-        if joint[known:IGNORED].any():
+        if joint[known:IGNORE].any():
             raise ValueError(f"truth has ids {_named(joint.sum(1), known)}; there are {known} classes, and 255")
-        if joint[:, known:IGNORED].any():
+        if joint[:, known:IGNORE].any():
             raise ValueError(f"prediction has ids {_named(joint.sum(0), known)}; there are {known} classes, and 255")
-        return np.concatenate([joint[:known, :known], joint[:known, IGNORED:]], axis=1)
+        return np.concatenate([joint[:known, :known], joint[:known, IGNORE:]], axis=1)
 
     def iou(self) -> np.ndarray:
         """(C,) float64: IoU of each class over the set; NaN for a class that is neither in the truth nor predicted."""
@@ -92,5 +92,5 @@ def _tally(table: np.ndarray) -> Tally:
 
 def _named(pixels: np.ndarray, known: int) -> str:
     """The first five ids that have pixels but no class."""
-    ids = [int(i) for i in np.flatnonzero(pixels[known:IGNORED]) + known]
+    ids = [int(i) for i in np.flatnonzero(pixels[known:IGNORE]) + known]
     return ", ".join(map(str, ids[:5])) + (", …" if len(ids) > 5 else "")

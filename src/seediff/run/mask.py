@@ -14,6 +14,7 @@ from ..attention.windows import batches_by_shape, cut, seen_shape, windows
 from ..config.names import join_classes
 from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
+from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..files.output_folders import Out
 from ..files.photographs import Found, Photo, read_photo
@@ -189,7 +190,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[tuple[Read, An
         `degenerate` is about the shares of the whole photograph, as `area` is."""
         import torch
 
-        from ..masks.make import IGNORE, MaskResult, label_pixels
+        from ..masks.make import MaskResult, label_pixels
 
         window = windows(*size, self.config.fit)[0]
         labels = np.full(size, IGNORE, np.uint8)

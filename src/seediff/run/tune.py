@@ -19,6 +19,7 @@ from ..dataset.sample import Sample
 from ..errors import UserError
 from ..evaluate.layouts import EvaluationSet
 from ..evaluate.protocols import join_names
+from ..files.label_maps import IGNORE
 from ..prompts.tokens import split_prompts
 from .evaluate_masks import evenly
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from ..models.registry import Model
     from ..workers import Progress
 
-IGNORE = 255
 FIT: Fit = "keep"
 """The default of `mask` and `segment`."""
 MOST_ABSENT, MOST_ASKED = 3, 20

@@ -16,7 +16,7 @@ from PIL import Image
 from ..config.train import TrainConfig
 from ..dataset.sample import Sample
 from ..errors import UserError
-from .loss import IGNORE
+from ..files.label_maps import IGNORE
 
 CACHE_BYTES = 2 << 30
 """Memory for decoded samples in bytes; 20,000 images of 128² fit."""

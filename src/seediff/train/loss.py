@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 
 from ..config.train import TrainConfig
+from ..files.label_maps import IGNORE
 
-IGNORE = 255
 OVERSAMPLE, IMPORTANCE = 3, 0.75
 """Number of candidates for the points of a mask's loss, as a multiple of the points, and the share of the points that
 are the least certain candidates; the rest are drawn at random."""
