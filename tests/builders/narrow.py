@@ -1,4 +1,4 @@
-"""Changes the published width, a constant in diffusers' converters of FLUX.1 and Chroma, to that of the twins."""
+"""Changes the published width, a constant in diffusers' converter of FLUX.1, to that of the twins."""
 
 from __future__ import annotations
 
@@ -12,13 +12,9 @@ PUBLISHED, NARROW = 3072, 32
 def narrow_converters(monkeypatch: pytest.MonkeyPatch) -> None:
     from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
 
-    for kind in ("FluxTransformer2DModel", "ChromaTransformer2DModel"):
-        table = SINGLE_FILE_LOADABLE_CLASSES[kind]
-        published = table["checkpoint_mapping_fn"]
-        assert PUBLISHED in published.__code__.co_consts
-        constants = tuple(NARROW if value == PUBLISHED else value for value in published.__code__.co_consts)
-        monkeypatch.setitem(
-            table,
-            "checkpoint_mapping_fn",
-            FunctionType(published.__code__.replace(co_consts=constants), published.__globals__),
-        )
+    table = SINGLE_FILE_LOADABLE_CLASSES["FluxTransformer2DModel"]
+    published = table["checkpoint_mapping_fn"]
+    assert PUBLISHED in published.__code__.co_consts
+    constants = tuple(NARROW if value == PUBLISHED else value for value in published.__code__.co_consts)
+    narrowed = FunctionType(published.__code__.replace(co_consts=constants), published.__globals__)
+    monkeypatch.setitem(table, "checkpoint_mapping_fn", narrowed)

@@ -230,17 +230,13 @@ FLUX = table("""
 
 
 def flux(state: Tensors) -> Tensors:
-    """FLUX.1 and Chroma. Chroma's blocks have no modulation of their own, and some names in its guidance layer
-    differ.
-    """
     made = dict(state)
     for part in ("weight", "bias"):
         single = [f"single_{{}}.{name}.{part}" for name in ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")]
         join(made, single, f"single_{{}}.linear1.{part}")
         join_qkv(made, f"{{}}.attn.add_*_proj.{part}", f"{{}}.txt_attn.qkv.{part}")
         join_qkv(made, f"{{}}.attn.to_*.{part}", f"{{}}.img_attn.qkv.{part}")
-        if f"norm_out.linear.{part}" in made:
-            made[f"norm_out.linear.{part}"] = swapped(made[f"norm_out.linear.{part}"])
+        made[f"norm_out.linear.{part}"] = swapped(made[f"norm_out.linear.{part}"])
     renamed = {}
     for name, tensor in made.items():
         key = (
@@ -252,70 +248,8 @@ def flux(state: Tensors) -> Tensors:
         for c, which in (("q", "query"), ("k", "key")):
             key = re.sub(rf"(single_blocks\.\d+)\.attn\.norm_{c}\.weight", rf"\1.norm.{which}_norm.scale", key)
             key = re.sub(rf"(double_blocks\.\d+)\.attn\.norm_{c}\.weight", rf"\1.img_attn.norm.{which}_norm.scale", key)
-        if key.startswith("distilled_guidance_layer"):
-            key = replaced(key, (("linear_1", "in_layer"), ("linear_2", "out_layer")))
-            key = re.sub(r"(norms\.\d+)\.weight", r"\1.scale", key)
         renamed[key] = tensor
     return renamed
-
-
-FLUX2 = table("""
-    linear_1 in_layer
-    linear_2 out_layer
-    time_guidance_embed.timestep_embedder time_in
-    time_guidance_embed.guidance_embedder guidance_in
-    context_embedder txt_in
-    x_embedder img_in
-    modulation_img.linear modulation_img.lin
-    modulation_txt.linear modulation_txt.lin
-    stream_modulation.linear stream_modulation.lin
-    norm_out.linear final_layer.adaLN_modulation.1
-    attn.to_qkv_mlp_proj linear1
-    single_transformer_blocks single_blocks
-    transformer_blocks double_blocks
-    attn.to_add_out txt_attn.proj
-    attn.to_out.0 img_attn.proj
-    attn.to_out linear2
-    ff_context.linear_in txt_mlp.0
-    ff_context.linear_out txt_mlp.2
-    ff.linear_in img_mlp.0
-    ff.linear_out img_mlp.2
-    attn.norm_added_q.weight txt_attn.norm.query_norm.scale
-    attn.norm_added_k.weight txt_attn.norm.key_norm.scale
-""")
-
-
-def flux2(state: Tensors) -> Tensors:
-    """FLUX.2 dev and klein: blocks share their modulation and have no biases; a one-stream block has one projection for
-    everything.
-    """
-    made = dict(state)
-    join_qkv(made, "{}.attn.add_*_proj.weight", "{}.txt_attn.qkv.weight")
-    join_qkv(made, "{}.attn.to_*.weight", "{}.img_attn.qkv.weight")
-    made["norm_out.linear.weight"] = swapped(made["norm_out.linear.weight"])
-    renamed = {}
-    for name, tensor in made.items():
-        key = "final_layer.linear.weight" if name == "proj_out.weight" else replaced(name, FLUX2)
-        for c, which in (("q", "query"), ("k", "key")):
-            key = re.sub(rf"(single_blocks\.\d+)\.attn\.norm_{c}\.weight", rf"\1.norm.{which}_norm.scale", key)
-            key = re.sub(rf"(double_blocks\.\d+)\.attn\.norm_{c}\.weight", rf"\1.img_attn.norm.{which}_norm.scale", key)
-        renamed[key] = tensor
-    return renamed
-
-
-Z_IMAGE = table("""
-    all_final_layer.2-1. final_layer.
-    all_x_embedder.2-1. x_embedder.
-    to_out.0 out
-    norm_q q_norm
-    norm_k k_norm
-""")
-
-
-def z_image(state: Tensors) -> Tensors:
-    made = dict(state)
-    join_qkv(made, "{}.attention.to_*.weight", "{}.attention.qkv.weight")
-    return {replaced(name, Z_IMAGE): tensor for name, tensor in made.items()}
 
 
 def same(state: Tensors) -> Tensors:
@@ -327,7 +261,6 @@ FIRST = ("vae.", vae)
 LDM = ("first_stage_model.", vae)
 FORMATS: dict[str, dict[str, tuple[str, Callable[[Tensors], Tensors]]]] = {
     "unet": {"unet": ("", unet), "vae": LDM, "text_encoder": ("cond_stage_model.transformer.", clip)},
-    "sd2": {"unet": ("", unet), "vae": LDM, "text_encoder": ("cond_stage_model.model.", open_clip)},
     "xl": {
         "unet": ("", unet),
         "vae": LDM,
@@ -347,10 +280,6 @@ FORMATS: dict[str, dict[str, tuple[str, Callable[[Tensors], Tensors]]]] = {
         "text_encoder": ("text_encoders.clip_l.transformer.", clip),
         "text_encoder_2": T5,
     },
-    "flux2": {"transformer": ("", flux2)},
-    "flux2_klein": {"transformer": ("", flux2)},
-    "chroma": {"transformer": ("", flux), "vae": FIRST, "text_encoder": T5},
-    "z_image": {"transformer": ("", z_image), "vae": FIRST},
     "qwen_image": {"transformer": ("", same)},
 }
 """Family → part → (prefix of its names, empty for the network, whose prefix is NETWORK; the function that renames its

@@ -117,10 +117,6 @@ def test_coco_stuff_mapping():
     )  # as IIC's, STEGO's and DiffSeg's table
 
 
-def coco_listing() -> str:
-    return "".join(f"{i}: {name}\n" for i, name in enumerate(("unlabeled", *coco_stuff.LABELS)))
-
-
 def test_coco_stuff_own_label_list_is_checked(tmp_path: Path):
     save_map(tmp_path / "dataset" / "annotations" / "val2017" / f"{COCO_NAMES[0]}.png", [[0]])
     text = "".join(f"{i}: {name}\n" for i, name in enumerate(("unlabeled", *coco_stuff.LABELS)))
@@ -152,11 +148,7 @@ def test_cityscapes(tmp_path: Path):
     ("path", "options", "said"),
     [
         ("nowhere", {}, "nowhere: there is no such folder"),
-        ("a.png", {}, "a.png: must be a folder"),
-        ("empty", {}, "empty: has no PNG files"),
         (".", {"layout": "cityscapes"}, "is not laid out like"),
-        (".", {"layout": "ade20k"}, "layout: "),
-        (".", {"num_classes": 1025}, "num_classes: "),
         ("voc", {"num_classes": 27}, "num_classes: "),
         ("voc", {"split": "train"}, "train.txt: there is no such file"),
         (".", {"void": [70000]}, "void: "),

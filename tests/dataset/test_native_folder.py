@@ -66,11 +66,8 @@ def test_native_round_trip(tmp_path):
         ({"mask": "masks/2.png"}, r"row 2: .*masks/2\.png: there is no such file"),
         ({"file_name": "images/0.png"}, "row 2: a sample '0'"),
         ({"classes": ["fox"]}, 'row 2: class "fox"'),
-        ({"class_ids": "2"}, "class_ids`: Expected `array`"),
         ({"file_name": "../outside.png"}, "row 2: 'file_name' leads out"),
         ({"mask": "masks/link.png"}, "row 2: 'mask' leads out"),
-        ({"mask": "a\0b"}, "row 2: 'mask' is no path"),
-        ({"file_name": None}, "row 2: 'file_name' must be the path of a picture"),
     ],
 )
 def test_rows_that_cannot_be(tmp_path, change, place):

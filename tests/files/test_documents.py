@@ -104,20 +104,15 @@ LAUGHS = "a: &a [x, x]\n" + "".join(
         (LAUGHS, "line 2: is not YAML: has an alias (*a)"),
         ("a: &a\n  <<: *a", "line 2: is not YAML: has an alias (*a)"),
         ("[" * DEEP, "is nested too deeply"),
-        ("- " * 100_000, "is nested too deeply"),
         ("a: [1, {b: .inf}]", "holds inf, nan or a huge number"),
         ('a: !!int "' + "9" * DIGITS + '"', "line 1: is not YAML: a number must fit in 64 bits"),
-        ("a: 2020-13-45", "is not YAML"),
         (
             "a: !!python/object/apply:os.system [ls]",
             "line 1: is not YAML: could not determine a constructor",
         ),
         ("a: " + "1:" * 1_000_000 + "1", "line 1: is not YAML: a number must fit in 64 bits"),
-        ("? {a: b}\n: c", "is not YAML"),
         ("a: \x00", "is not YAML"),
-        ("a: [1", "line 1: is not YAML"),
         ("- 1", "Expected `object`, got"),
-        ("", "Expected `object`, got"),
     ],
 )
 def test_damaged_yaml_is_refused_in_a_line(tmp_path, text, said):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from seediff.errors import UserError
-from seediff.files.photographs import find_photos, read_photo, read_picture
+from seediff.files.photographs import find_photos, read_photo
 
 RED, GREEN = (200, 30, 60), (20, 180, 40)
 
@@ -241,11 +241,6 @@ def test_orientation(tmp_path, suffix, orientation):
     assert np.abs(pixels.astype(int) - upright).mean() < 12
 
 
-def test_broken_exif_is_ignored(tmp_path):
-    path = saved(tmp_path / "a.jpg", picture(), exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff garbage", quality=95)
-    assert read_photo(path).shape == (12, 16, 3)
-
-
 def test_several_frames(tmp_path):
     frames = [Image.fromarray(np.full((8, 8, 3), v, np.uint8)) for v in (0, 90, 200)]
     for suffix in ("gif", "webp", "png", "tif"):
@@ -293,10 +288,3 @@ def test_damaged_pictures_give_pixels_or_one_line(tmp_path, suffix, capfd):
     assert not caught
     if suffix != "tif":  # libtiff itself speaks on stderr about damaged data
         assert capfd.readouterr() == ("", "")
-
-
-def test_an_animation_as_pillows_picture_is_refused(tmp_path):
-    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
-    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    with Image.open(tmp_path / "a.gif") as animation, pytest.raises(UserError, match="has several frames or pages"):
-        read_picture(animation)

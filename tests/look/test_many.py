@@ -1,14 +1,10 @@
 """Changes of many samples at once, and their undoing; histograms."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 from look_server import Heard, running, write_set
 
 from seediff.dataset.reviews import in_effect
-from seediff.look.events import Events
 from seediff.look.index import BARS, Index, Query
 
 
@@ -98,22 +94,3 @@ def test_histograms_count_what_all_other_filters_leave():
     assert found["area"] == np.histogram(areas, BARS, (0, 1))[0].tolist()
     assert found["confidence"] == np.histogram(sure[(areas >= 0.5) & ~np.isnan(sure)], BARS, (0, 1))[0].tolist()
     assert sum(index.select(Query(text="none such"))[2]["area"]) == 0
-
-
-def test_a_window_that_falls_behind_costs_no_other_window_a_report(monkeypatch):
-    monkeypatch.setattr("seediff.look.events.BEHIND", 2)
-
-    async def both():
-        events = Events()
-        slow, fast = events.listen(), events.listen()
-        assert await anext(slow) == await anext(fast)
-        heard = []
-        for number in range(4):
-            events.tell({"number": number})
-            heard.append(await anext(fast))
-        return heard, [await anext(slow) for _ in range(2)]
-
-    with ThreadPoolExecutor(1) as pool:  # this thread may have the browser's event loop
-        fast, slow = pool.submit(lambda: asyncio.run(both())).result()
-    assert fast == [f'data: {{"number": {number}}}\n\n'.encode() for number in range(4)]
-    assert slow == [b'data: {"kind": "behind"}\n\n', fast[3]]

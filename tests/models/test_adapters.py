@@ -12,8 +12,6 @@ from builders.command_line import runner
 from builders.families import generate, largest_difference, plain
 from safetensors.torch import load_file, save_file
 
-from seediff.config.generate import GenerateConfig
-from seediff.config.photographs import MaskPhotosConfig
 from seediff.errors import UserError
 from seediff.models import adapters
 from seediff.models.fingerprint import weights_fingerprint
@@ -153,16 +151,6 @@ def test_a_lora_of_the_hub(monkeypatch):
     cached = {"x.safetensors": Path("cached")}
     monkeypatch.setattr(adapters, "cached_file", lambda _, name: cached.get(name))
     assert found("owner/lora/x.safetensors") == Path("cached")
-
-
-def test_a_scale_of_no_lora():
-    with pytest.raises(UserError, match=r"^lora_scale: 3\.0 needs a lora"):
-        load_model("mini", device="cpu", lora_scale=3.0)
-    with pytest.raises(UserError, match=r"^lora_scale: nan must be a finite number"):
-        load_model("mini", device="cpu", lora="x/y", lora_scale=float("nan"))
-    for kind in (GenerateConfig, MaskPhotosConfig):
-        with pytest.raises(UserError, match=r"lora_scale: 0\.5 needs a lora"):
-            kind(("dog",), lora_scale=0.5)
 
 
 @pytest.fixture(scope="module")

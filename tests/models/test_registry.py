@@ -48,7 +48,6 @@ def test_local_folder(sd1_folder):
     [
         ({"dtype": "int8"}, "dtype: int8 must be one of float32, float16, bfloat16"),
         ({"device": "tpu"}, "must be one of cuda"),
-        ({"device": "cuda:99"}, "is not available"),
     ],
 )
 def test_bad_options(sd1_folder, options, message):
@@ -61,8 +60,6 @@ def test_bad_options(sd1_folder, options, message):
     ("file", "content", "message"),
     [
         ("model_index.json", b"{", r"model_index\.json"),
-        ("model_index.json", b"[]", r"model_index\.json"),
-        ("model_index.json", b"\xff", r"model_index\.json"),
         (
             "model_index.json",
             b'{"_class_name": "KolorsPipeline"}',
@@ -129,9 +126,6 @@ def pickled(path: Path) -> None:
     ("file", "harm"),
     [
         ("unet/diffusion_pytorch_model.safetensors", Path.unlink),
-        ("unet/config.json", Path.unlink),
-        ("vae", shutil.rmtree),
-        ("text_encoder/model.safetensors", Path.unlink),
         ("unet/diffusion_pytorch_model.safetensors", cut_short),
         ("unet/diffusion_pytorch_model.safetensors", pickled),
     ],
@@ -170,26 +164,6 @@ def test_missing_weights_without_a_network(sd1_folder, tmp_path, monkeypatch):
             "--model FOLDER",
         ):
             assert part in one_line(error)
-
-
-def test_stray_torchvision(sd1_folder, tmp_path):
-    """A torchvision of another build fails when diffusers or transformers import it."""
-    (tmp_path / "torchvision").mkdir()
-    (tmp_path / "torchvision" / "__init__.py").write_text(
-        "raise RuntimeError('operator torchvision::nms does not exist')"
-    )
-    (tmp_path / "torchvision-0.1.dist-info").mkdir()
-    (tmp_path / "torchvision-0.1.dist-info" / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.1\n"
-    )
-    code = f"""if True:
-        from seediff.models.registry import load_model
-        try: load_model({str(sd1_folder)!r}, device="cpu")
-        except Exception as error: print(type(error).__name__, error)
-    """
-    result = run_python(code, PYTHONPATH=f"{SRC}{os.pathsep}{tmp_path}")
-    assert result.stdout.startswith("UserError"), result.stdout + result.stderr
-    assert "pip uninstall torchvision" in result.stdout
 
 
 def test_loading_is_quiet_and_importing_is_light(sd1_folder):

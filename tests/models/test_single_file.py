@@ -12,7 +12,6 @@ import torch
 from builders.families import generate, largest_difference, same_pictures
 from builders.narrow import narrow_converters
 from builders.single_files import FORMATS, save_single_file, single_file
-from builders.twins import save_unet
 from safetensors.torch import load_file, save_file
 
 from seediff.cli.commands import main
@@ -29,8 +28,6 @@ def folder_of(twin, tmp_path_factory):
 
     @lru_cache
     def folder(name: str) -> Path:
-        if name == "sd2":
-            return save_unet(tmp_path_factory.mktemp("models") / "sd2", second=True)
         if name != "sd3":
             return twin(name)
         copy = Path(shutil.copytree(twin(name), tmp_path_factory.mktemp("models") / "sd3"))
@@ -115,8 +112,6 @@ def test_a_file_under_diffusers_names_needs_a_base(twin, tmp_path):
         ("xl", "sdxl"),
         ("sd3", "sd3.5-medium"),
         ("flux", "flux-dev"),
-        ("flux2", "flux2-dev"),
-        ("chroma", "chroma"),
         ("qwen_image", "qwen-image"),
     ],
 )
@@ -155,12 +150,9 @@ CROSS = "model__diffusion_model__input_blocks__1__1__transformer_blocks__0__attn
     ("shapes", "match"),
     [
         ({**KLEIN, "img_in__weight": (3072, 128)}, "may be made from klein-4b or klein-base-4b, or"),
-        ({**KLEIN, "img_in__weight": ()}, "klein-4b or klein-base-4b or klein-9b or klein-base-9b, or another"),
-        ({**FLUX, "double_blocks__0__img_attn__qkv__scale_weight": ()}, "is quantised"),
         (Z_IMAGE, "z-image-turbo or z-image, or another; give its base"),
         ({**SD, FIRST: (8, 4, 3, 3), CROSS: (8, 1024)}, "sd2.1 or sd2.1-base"),
         ({**SD, FIRST: (8, 4, 3, 3), CROSS: (), "edm_mean": (1,)}, "sd1.5, or another; give its base"),
-        ({"lora_unet_down__lora_down__weight": (1, 1)}, "a LoRA is for lora"),
         ({}, "has no tensors"),
     ],
 )
@@ -178,10 +170,6 @@ def changed(path: Path, folder: Path, name: str, change) -> Path:
 UNET = "model.diffusion_model."
 
 
-MORE, LINEAR = UNET + "input_blocks.1.0.in_layers.9.bias", UNET + "single_blocks.0.linear1.weight"
-TEXT = "cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc1.weight"
-
-
 @pytest.mark.parametrize(
     ("name", "change", "match"),
     [
@@ -190,22 +178,13 @@ TEXT = "cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc1.weight"
             lambda t: t.pop(UNET + "middle_block.1.proj_in.weight"),
             "its unet .* are missing, the first mid_block",
         ),
-        (
-            "unet",
-            lambda t: t.pop("first_stage_model.decoder.conv_in.bias"),
-            "vae .* missing, the first decoder.conv_in",
-        ),
-        ("unet", lambda t: t.pop(TEXT), "its text_encoder .* are missing, the first .*encoder.layers.1.mlp.fc1.weight"),
         ("unet", lambda t: t.update({UNET + "out.2.bias": torch.zeros(7)}), "unet cannot be read .*conv_out.bias"),
-        ("unet", lambda t: t.update({TEXT: torch.zeros(7)}), "its text_encoder cannot be read"),
-        ("unet", lambda t: t.update({MORE: torch.zeros(7)}), "its unet cannot be read .1 tensors have no place"),
         ("flux", lambda t: t.pop(UNET + "double_blocks.1.img_mod.lin.bias"), "double_blocks.1.img_mod.lin.bias"),
         (
             "unet",
             lambda t: t[UNET + "out.2.bias"].fill_(torch.nan),
             "of its unet holds values that are not finite",
         ),
-        ("flux", lambda t: t.update({LINEAR: torch.zeros(3, 2, 5)}), "its transformer cannot be read"),
     ],
 )
 def test_a_file_whose_tensors_are_others(name, change, match, twin, narrow, tmp_path):

@@ -174,13 +174,10 @@ def test_panoptic(tmp_path):
         (lambda one, png: one["segments_info"].pop(), r"000000000139\.png: has a segment 258 that"),
         (lambda one, png: one.update(file_name="../../x.png"), "'file_name' leads out"),
         (lambda one, png: one.update(image_id=2), "has not one annotation with segments_info"),
-        (lambda one, png: one.update(image_id=7), "is of image 7"),
         (lambda one, png: one["segments_info"][0].update(category_id=7), r"image 1, category .*7.*: not there"),
-        (lambda one, png: one["segments_info"][0].update(id=True), r"segments_info\[0\]\.id`: Expected"),
         (lambda one, png: one["segments_info"][0].update(id=258), "has two segments with one id"),
         (lambda one, png: Image.new("L", SHAPE[::-1]).save(png), "is PNG L inside"),
         (lambda one, png: Image.new("RGB", SHAPE).save(png), "label map is"),
-        (lambda one, png: png.unlink(), "there is no such file"),
     ],
 )
 def test_broken_panoptic_files_are_named(tmp_path, change, message):

@@ -143,13 +143,9 @@ def some(**changes) -> dict:
     ("changes", "folders", "field"),
     [
         ({}, {}, "'scenes'"),
-        ({}, {"scenes": "scenes", "voc": "scenes"}, "data: voc"),
-        (some(scenes="train"), {}, "--art"),
         (some(scenes="tune", only=("unicorn",)), {}, "'unicorn'"),
         (some(folder="scenes", count=9), {"scenes": "scenes"}, "takes 9 samples"),
-        ({"train": {"backbone": "tiny", "epochs": 0}}, {"scenes": "scenes"}, "epochs"),
         ({"tests": {"held_out": HeldOut(scenes="tune", skip=200)}}, {"scenes": "scenes"}, "no sample is left"),
-        ({"seeds": (0, 0)}, {"scenes": "scenes"}, "seeds"),
     ],
 )
 def test_refused_before_anything_is_made(places, tmp_path, changes, folders, field):
