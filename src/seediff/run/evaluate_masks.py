@@ -25,12 +25,11 @@ from ..evaluate.layouts import EvaluationSet
 from ..evaluate.masks import MASK_PROTOCOLS, Column, count, score_column, strongest
 from ..evaluate.protocols import Protocol, join_names
 from ..evaluate.semantic import plain
-from ..files.label_maps import PHOTO_ENDING
+from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.output_folders import open_folder
 from ..files.outputs import write_tensors
 from ..files.photographs import find_photos, read_photo
 from ..files.tensors import read_header
-from ..metrics.confusion import IGNORED
 from ..models.info import find_settings
 from .mask import MaskJob
 
@@ -117,7 +116,7 @@ def evaluate_masks(
                 captured[chosen] = list(soft_masks(job, seen, latents, chosen, i))
             best = strongest(captured[chosen], [words[word] for word in chosen], labels.shape)
             if protocol == "oracle-ignored" and background is not None:
-                truth, rest = np.where(labels == background, np.uint8(IGNORED), labels), None
+                truth, rest = np.where(labels == background, np.uint8(IGNORE), labels), None
             else:
                 truth, rest = labels, background
             found[protocol] = count(*best, truth, len(classes.classes), rest)
@@ -158,7 +157,7 @@ def words_of(classes: Protocol, class_map: Mapping[str, str], model: str, base: 
     table = classes.predicted_table(dict(enumerate(candidates)), class_map, f"model '{model}'")
     words: dict[str, int] = {}
     for word, number in zip(candidates, table.tolist(), strict=False):
-        counted = number != IGNORED and classes.classes[number] != BACKGROUND
+        counted = number != IGNORE and classes.classes[number] != BACKGROUND
         if counted and (word in class_map or number not in words.values()):
             words[word] = number
     return dict(sorted(words.items(), key=lambda item: item[1]))
@@ -186,7 +185,7 @@ def read_labelled(
             shapes = f"is {width} × {height}, but the labels '{sample.name}' are {columns} × {rows}"
             fix = "name the folder of the pictures that were labelled, as they were turned"
             raise UserError(path, f"{shapes}, of other proportions", fix)
-        pixels.append(np.bincount(truth[truth != IGNORED], minlength=len(classes.classes)))
+        pixels.append(np.bincount(truth[truth != IGNORE], minlength=len(classes.classes)))
         samples.append((path, sample.replace(label_map=lambda sample=sample: table[sample.unchecked_labels()])))
     return samples, np.array(pixels)
 
