@@ -27,6 +27,7 @@ from seediff.dataset.quality.check import check_dataset
 from seediff.errors import UserError
 from seediff.files import output_folders
 from seediff.files.output_folders import LOCK
+from seediff.files.outputs import BATCHES
 from seediff.models import registry
 from seediff.run import generate as run_module
 from seediff.run import output
@@ -133,8 +134,8 @@ def test_interrupted_at_every_write(tmp_path, monkeypatch, unbroken):
 def test_killed_while_tidying_up(tmp_path, unbroken):
     out = tmp_path / "out"
     faked(CONFIG, out)
-    (out / native.BATCHES).mkdir()
-    (out / native.BATCHES / "000001.json").write_text("{}")
+    (out / BATCHES).mkdir()
+    (out / BATCHES / "000001.json").write_text("{}")
     (out / LOCK).write_text("99")
     assert faked(CONFIG, out).done == 0
     assert fingerprints(out) == unbroken
@@ -169,7 +170,7 @@ def unfinished(out: Path, batches: int) -> None:
 def test_damaged_batches_are_drawn_again(tmp_path, unbroken, damage):
     out = tmp_path / "out"
     unfinished(out, batches=3)
-    picture, record = out / "images/000004.png", out / native.BATCHES / "000001.json"
+    picture, record = out / "images/000004.png", out / BATCHES / "000001.json"
     data = picture.read_bytes()
     if damage == "cut":
         picture.write_bytes(data[:-9])

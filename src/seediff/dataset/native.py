@@ -49,12 +49,6 @@ REJECTED, PREVIEW = "rejected.jsonl", "preview.html"
 IMAGES, MASKS, INSTANCES, ATTENTION, STEPS = "images", "masks", "instances", "attention", "steps"
 EXTRAS = (SOFT, ATTENTION, STEPS)
 """Folders of optional files of a sample, besides its picture and label map."""
-BATCHES = ".batches"
-"""Folder of an unfinished run, with a record of each finished batch."""
-LABELS, OVERLAYS, NAMED = "labels", "overlays", "named"
-"""Folders that `segment` writes."""
-RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS, LABELS, OVERLAYS, NAMED)
-"""Folders that only batches of runs write to."""
 ABSENT = "there is no such file; a finished SeeDiff dataset has one"
 
 

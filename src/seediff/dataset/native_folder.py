@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import show_json
 from ..files.output_folders import stage_output
-from ..files.outputs import copy_new, put
+from ..files.outputs import BATCHES, copy_new, put
 from ..files.reading import SETTINGS, inside, read_bytes
 from ..workers import in_order
 from . import native
@@ -38,7 +38,7 @@ def check_finished(folder: Path) -> None:
         wrong = "is a file; name the folder of a dataset" if folder.exists() else "there is no such folder"
         raise UserError(folder, wrong)
     # A finished run has removed its records. A file that is missing without them was lost, which `check` reports.
-    if (folder / native.BATCHES).is_dir() and not any((folder / name).is_file() for name in LAST_FILES):
+    if (folder / BATCHES).is_dir() and not any((folder / name).is_file() for name in LAST_FILES):
         try:
             command = str(read_toml(folder / native.CONFIG).get("command"))
         except UserError:

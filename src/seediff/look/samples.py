@@ -16,12 +16,13 @@ from PIL import Image
 
 from ..config.photographs import SegmentPhotosConfig
 from ..dataset import native
-from ..dataset.native import LABELS, NAMED, OVERLAYS, encode_image
+from ..dataset.native import encode_image
 from ..dataset.native_folder import check_finished
 from ..dataset.rows import checked_rows
 from ..dataset.sample import JPEG_SUFFIXES
 from ..errors import UserError
 from ..files.label_maps import find_maps, read_segment_ids, voc_palette
+from ..files.outputs import LABELS, NAMED, OVERLAYS
 from ..files.photographs import find_photos, read_photo
 from ..files.pictures import in_rgb, open_picture
 from ..files.reading import PICTURE, inside, read_bytes

@@ -22,10 +22,10 @@ from ..config.base import Batched, Config, resolve_device
 from ..dataset import native
 from ..files.messages import show_bytes
 from ..files.output_folders import Out, free_bytes
-from ..files.outputs import clear_leftovers, write_atomic
+from ..files.outputs import BATCHES, clear_leftovers, write_atomic
 from ..models.memory import Offload
 from ..workers import Progress, check_workers, in_order
-from .output import BatchRecord, Place, open_place
+from .output import RUN_FOLDERS, BatchRecord, Place, open_place
 from .reopen import check_growth, grow
 
 Item = TypeVar("Item")
@@ -243,7 +243,7 @@ def run(job: AnyJob, out: Out | str, *, engine: Engine | None = None, progress: 
         done = 0
         state, job.config = place.look_into(job.config)
         # A run that was killed while it tidied up left records in a complete output.
-        if state != "complete" or (place.folder / native.BATCHES).exists():
+        if state != "complete" or (place.folder / BATCHES).exists():
             with place.locked():
                 done = _make(job, place, engine or Engine(), progress or (lambda done, total, what: None))
         return RunResult(out=place.out, done=done, seconds=job.timer, **job.read_result(place.folder))
@@ -319,7 +319,7 @@ def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress
             records[number] = None
             done -= len(job.batches[number])
     say("finishing")
-    clear_leftovers(place.folder, native.RUN_FOLDERS)  # half-written files of lost workers
+    clear_leftovers(place.folder, RUN_FOLDERS)  # half-written files of lost workers
     finished = [record for record in records.values() if record]
     place.bring(job.read_by_finish(finished))
     rows, rejected = ([row for record in finished for row in getattr(record, name)] for name in ("rows", "rejected"))

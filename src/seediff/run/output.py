@@ -26,12 +26,12 @@ from .. import __version__
 from ..config.base import Batched, differences
 from ..config.generate import DatasetConfig
 from ..config.resolve import load_config
-from ..dataset.native import BATCHES, RUN_FOLDERS
+from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.reviews import REVIEWS
 from ..errors import UserError, first_line
 from ..files.documents import read_json, read_toml
 from ..files.output_folders import LOCK, Out, Url, open_folder, parse_out
-from ..files.outputs import CONFIG, LEFTOVER, write_atomic
+from ..files.outputs import BATCHES, CONFIG, LABELS, LEFTOVER, NAMED, OVERLAYS, write_atomic
 from ..files.reading import ANNOTATIONS, inside
 
 State = Literal["new", "unfinished", "complete", "shorter"]
@@ -39,6 +39,8 @@ State = Literal["new", "unfinished", "complete", "shorter"]
 (`RunConfig.extends`).
 """
 
+RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS, LABELS, OVERLAYS, NAMED)
+"""Folders that only batches of runs write to."""
 BEGUN = f"{BATCHES}/begun"
 """An object that marks the folder of records as there, because stores have no empty folders."""
 

@@ -23,14 +23,14 @@ from ..dataset.reviews import REDRAWN, Action, append_action, in_effect, mend, r
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.output_folders import Out
-from ..files.outputs import write_atomic
+from ..files.outputs import BATCHES, write_atomic
 from ..files.reading import inside
 from ..prompts.specs import sample_count
 from .output import BatchRecord, Place, open_place, record_path
 
 FILES = "file_name", "mask"
 PICTURE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
-EARLIER = f"{native.BATCHES}/{native.METADATA}"
+EARLIER = f"{BATCHES}/{native.METADATA}"
 """The rows of a dataset that was finished before. Samples that are made again keep the `split` that they have there."""
 
 

@@ -22,7 +22,7 @@ from ..errors import UserError
 from ..files.label_maps import centre_square, read_segment_ids
 from ..files.messages import plural
 from ..files.output_folders import Out
-from ..files.outputs import write_atomic
+from ..files.outputs import LABELS, write_atomic
 from ..files.photographs import Found, Photo, read_photo
 from ..metrics.matching import count_segments
 from ..models.info import check_known_classes
@@ -225,7 +225,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
         write_atomic(out / SegmentPhotosConfig.last_file, text.encode("utf-8"))
 
     def read_result(self, out: Path) -> dict[str, Any]:
-        picture = OVERVIEW if (out / OVERVIEW).is_file() else native.LABELS
+        picture = OVERVIEW if (out / OVERVIEW).is_file() else LABELS
         return {"rows": read_segments(out), "failed": read_failures(out), "picture": picture}
 
     def plan(self) -> list[str]:

@@ -22,11 +22,11 @@ from .. import __version__
 from ..config.photographs import SegmentPhotosConfig
 from ..dataset import native
 from ..dataset.encoding import png
-from ..dataset.native import LABELS, NAMED, OVERLAYS
 from ..dataset.shapes.rle import encode
 from ..errors import UserError
 from ..files.documents import read_json
 from ..files.label_maps import segment_palette, voc_palette
+from ..files.outputs import LABELS, NAMED, OVERLAYS
 from ..files.pictures import open_picture
 from ..files.reading import ANNOTATIONS
 

@@ -18,7 +18,7 @@ from ..devices import check_device, default_device
 from ..errors import UserError
 from ..files.label_maps import voc_palette
 from ..files.output_folders import stage_output
-from ..files.outputs import put
+from ..files.outputs import LABELS, OVERLAYS, put
 from ..files.photographs import find_photos, read_photo
 from ..report.pictures import overlay
 from .data import PAD
@@ -161,10 +161,10 @@ def predict_files(
             images = [read_photo(photo.path) for photo in photos]
             label_maps = segmenter.label_maps(images, scales=scales, flip=flip, side=side)
             for photo, image, labels in zip(photos, images, label_maps, strict=True):
-                put(part / native.LABELS / f"{photo.name}.png", native.encode_mask(labels))
+                put(part / LABELS / f"{photo.name}.png", native.encode_mask(labels))
                 if overlays:
                     shown = native.encode_image(overlay(image, labels, voc_palette()), "jpg")
-                    put(part / native.OVERLAYS / f"{photo.name}.jpg", shown)
+                    put(part / OVERLAYS / f"{photo.name}.jpg", shown)
             if progress is not None:
                 progress(first + len(photos), len(found), photos[-1].name)
     return len(found)

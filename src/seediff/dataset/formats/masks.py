@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import UserError
+from ...files.outputs import BATCHES
 from .. import native
 from ..class_lists import ClassList, find_list, named_classes, read_mask
 from ..labels import find_parts, open_published, published_layout
@@ -41,7 +42,7 @@ Found = list[tuple[str | None, str, Path, Path]]
 
 def is_folder(folder: Path) -> bool:
     """False for SeeDiff's own folders, which may be unfinished, and for folders that a JSON file describes."""
-    own = any((folder / name).exists() for name in (native.METADATA, native.CONFIG, native.BATCHES))
+    own = any((folder / name).exists() for name in (native.METADATA, native.CONFIG, BATCHES))
     coco = any(any(folder.glob(pattern)) for pattern in ("annotations/*.json", "*.coco.json", "instances*.json"))
     return published_layout(folder) is not None or (not own and not coco and any(True for _ in _folders(folder)))
 
