@@ -72,14 +72,14 @@ def command(name: str, *words: object) -> None:
     watch(name, lambda: main(line))
 
 
-def waits_of_a_step(model: Any) -> dict[str, float]:
-    """Where the host waits in a denoising step, and how often: of four steps, less those of two."""
+def waits_of_a_step(model: Any) -> dict[str, int]:
+    """Where the host waits in a denoising step, and how often: of three steps, less those of two."""
     counted = []
-    for steps in (2, 4):
+    for steps in (2, 3):
         seen.clear()
         generate(model, SPECS[:1], steps=steps)
         counted.append(Counter(seen.waits))
-    return {f"{place} {what}": number / 2 for (what, place), number in (counted[1] - counted[0]).items()}
+    return {f"{place} {what}": number for (what, place), number in (counted[1] - counted[0]).items()}
 
 
 def scripted(model: Any) -> None:
