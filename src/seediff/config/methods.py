@@ -41,7 +41,8 @@ class Finish:
 class MethodFacts:
     """A mask method.
 
-    function: `module.name` in `seediff.masks` of the function that makes a soft mask. cross_levels, self_levels: the
+    function: `module.name` in `seediff.masks` of the function that makes a soft mask; a text, because `masks` imports
+    this module. cross_levels, self_levels: the
     option of MaskConfig that sets the levels of this attention, or the levels themselves; None: it does not read it.
     options: the other fields of MaskConfig that not every method reads. plain_means: whether it needs plain means of
     attention. defaults: constants that differ from the dataclasses'. own: the function of a method of one's own

@@ -32,7 +32,7 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 
 
 def mean_interval(values: np.ndarray, images: np.ndarray | None = None, *, seed: int = 0) -> tuple[float, float]:
-    """Interval of the mean of `values` (n,), drawing whole images with replacement.
+    """Interval of the mean of `values` (n,), drawing whole images with replacement; for studies.
 
     images (n,): the image of each value, so that an image's values stay together; by default each value has its own.
     """

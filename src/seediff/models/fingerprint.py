@@ -54,7 +54,7 @@ def content_fingerprint(path: Path) -> str:
 
 def data_fingerprint(folder: Path) -> str:
     """A digest of a data folder of any size: the names and sizes of all files below it, and the contents of small lists
-    and tables, but no pictures. Raises OSError."""
+    and tables, but no pictures; for studies. Raises OSError."""
 
     def content(path: Path, size: int) -> bytes:
         return path.read_bytes() if path.suffix in LISTS and size <= WHOLE else b""

@@ -81,7 +81,8 @@ class RunResult:
 
 class Job(ABC, Generic[Batched, Item, Captured]):
     """The work of one command. A batch must depend only on the configuration, on what `resume` reads and on its number,
-    never on which files exist already. Every process that makes batches loads its own copy of the job.
+    never on which files exist already. Every process that makes batches loads its own copy of the job. `run` alone
+    replaces `config`: by what the output says, then with the device that is there.
     """
 
     on_device = True
@@ -161,9 +162,9 @@ Made = tuple[int, BatchRecord]
 
 
 class Engine(AbstractContextManager["Engine"]):
-    """Makes batches in this process. beside: whether another thread makes a batch's masks and files while the next
-    batch is captured. None: on CUDA alone, which then never waits for a disk; on a CPU the same cores do both, and two
-    threads crash Metal.
+    """Makes batches in this process; its subclasses make them in others. beside: whether another thread makes a batch's
+    masks and files while the next batch is captured. None: on CUDA alone, which then never waits for a disk; on a CPU
+    the same cores do both, and two threads crash Metal.
     """
 
     def __init__(self, beside: bool | None = None) -> None:

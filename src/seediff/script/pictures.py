@@ -32,7 +32,7 @@ HERE = Photo(Path("the picture"), "the picture")
 
 def mask(image: Picture, classes: Sequence[str], *, model: str | Path | Model = "mini", **options: Any) -> MaskResult:
     """Masks of named classes in one picture: a label map (H, W) of its size, 0 background, i + 1 = classes[i], 255
-    ignored; and soft masks.
+    ignored; and soft masks. (The command `seediff mask` is `mask_photos`.)
 
     model: a name as for `--model`, or a model from `load_model`; the one that was named last stays loaded. options:
     fields of MaskPhotosConfig, such as presence=0 or mask={"beta": 0.4}. A class that scores below `presence` has no

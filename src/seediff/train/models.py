@@ -31,8 +31,9 @@ from ..config.names import BACKGROUND
 from ..config.train import TrainConfig
 from ..devices import mixed_precision
 from ..errors import UserError, first_line
+from ..files.label_maps import IGNORE
 from ..files.messages import show_json
-from .loss import IGNORE, present_classes, set_losses
+from .loss import present_classes, set_losses
 from .weights import load_network, read_settings
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which pretrained backbones were trained with
