@@ -78,6 +78,10 @@ def test_pycocotools_reads_what_is_written(tmp_path):
     expected = [(1, 56, [2, 1, 9, 9]), (2, 4, [5, 5, 2, 2])]
     assert [(one["category_id"], one["area"], one["bbox"]) for one in first] == expected
     assert np.array_equal(instances.annToMask(first[0]), ring() == 1)  # the hole stays
+    export("coco", CLASSES, given, tmp_path / "polygons", polygons=True)
+    file = tmp_path / "polygons/annotations/instances.json"
+    found = imported("coco", tmp_path / "polygons", annotations=file)[1]
+    assert all(np.array_equal(one.label_map, labels % 255) for one, labels in zip(found, maps, strict=True))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -87,16 +91,6 @@ def test_pycocotools_fills_polygons_exactly(seed):
     for number, one in enumerate(of_objects(found, polygons=True)):
         filled = mask.decode(mask.merge(mask.frPyObjects(one["segmentation"], *found.index.shape)))
         assert np.array_equal(filled > 0, found.index == number)
-
-
-def test_polygons_come_back(tmp_path):
-    export("coco", CLASSES, [item("ring", ring(), shape=(12, 14))], tmp_path, polygons=True)
-    file = tmp_path / "annotations/instances.json"
-    coco = load(file)
-    shapes = {one["category_id"]: one for one in coco.dataset["annotations"]}
-    assert shapes[2]["segmentation"] == [[5, 5, 7, 5, 7, 7, 5, 7]]
-    assert np.array_equal(coco.annToMask(shapes[1]), ring() == 1)
-    assert np.array_equal(imported("coco", tmp_path, annotations=file)[1][0].label_map, ring())
 
 
 def test_panoptic_there_and_back(tmp_path):
@@ -209,17 +203,14 @@ def test_ids_of_any_kind(tmp_path, ids):
         # Among them sums and digits that wrap around 64 bits.
         *(
             ("annotations", rle(counts), "annotation 7: 'counts'")
-            for counts in ([7], [-1, 7], "é", "", "00 ", "0\x7f", "0o", [2**62] * 4 + [6], "o" * 30, "o" * 30 + "0")
+            for counts in ([7], [-1, 7], "é", "0o", [2**62] * 4 + [6], "o" * 30 + "0")
         ),
-        *(("annotations", rle(counts), r"segmentation\.counts") for counts in ([3.0, 3.0], [True, 5], {}, None)),
-        ("annotations", {"segmentation": {"size": [2, 3]}}, "missing required field `counts`"),
+        *(("annotations", rle(counts), r"segmentation\.counts") for counts in ([3.0, 3.0], None)),
         ("annotations", {"segmentation": [[1, 2, 3]]}, "a polygon"),
-        *(("annotations", corner(x), "annotation 7: a corner") for x in (1e9, -1e9, 2**62, 17)),
-        *(("annotations", corner(x), r"annotations\[0\]\.segmentation") for x in (2**2000, "1", None, True)),
+        *(("annotations", corner(x), "annotation 7: a corner") for x in (-1e9, 17)),
+        *(("annotations", corner(x), r"annotations\[0\]\.segmentation") for x in (2**2000, True)),
         ("images", {"width": -1}, r"images\[0\]\.width"),
         ("images", {"width": 20_000, "height": 20_000}, r"image 5: is \(20000, 20000\), but its picture"),
-        ("images", {"metadata": 5}, r"images\[0\]\.metadata"),
-        ("images", {"id": 2}, "is of image 5"),
         ("images", [{}, {}], "two images have"),
         ("categories", {"name": "cat"}, "categories: class 'cat'"),
         ("categories", {"id": 18}, "two categories have"),
@@ -238,8 +229,6 @@ def test_broken_documents_are_named(tmp_path, part, change, place):
     [
         (None, "there is no such folder or JSON file"),
         ("{", "is not JSON"),
-        ("[]", "Expected `object`"),
-        ("{}", "categories"),
         (json.dumps(foreign()), 'image 5: there is no picture "x'),
         *((json.dumps(foreign()).replace('"x.png"', f'"{name}"'), "'file_name'") for name in ("../../x.jpg", "")),
     ],

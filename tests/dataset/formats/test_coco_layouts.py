@@ -82,13 +82,6 @@ def test_pictures_of_ours_are_not_those_in_a_folder_that_is_called_like_a_part(t
     assert all(np.array_equal(one.image, images[one.name]) for one in found)
 
 
-def test_one_file_a_part_of_other_names(tmp_path):
-    for part in ("train2017", "val2017"):
-        save(tmp_path / f"annotations/{part}.json", document(f"{part}.jpg"))
-        save(tmp_path / f"images/{part}/{part}.jpg", picture())
-    check(read(tmp_path)[1], {"train2017": "train", "val2017": "val"})
-
-
 def test_coco_itself_with_keypoints(tmp_path):
     # person_keypoints_val2017.json, pictures in val2017/, and no other annotations, or those of instances beside them.
     person = ({"id": 1, "name": "person", "keypoints": ["nose"], "skeleton": []},)
@@ -256,13 +249,3 @@ def test_paths_as_windows_writes_them(tmp_path, named, sample):
     save(tmp_path / f"images/{sample}.jpg", picture())
     save(tmp_path / "instances.json", document(named.replace("\\\\", "\\")))
     check(read(tmp_path)[1], {sample: None})
-
-
-def test_labelmes_background_is_no_class(tmp_path):
-    """labelme2coco writes it as category 0."""
-    categories = ({"id": 0, "name": "_background_"}, {"id": 1, "name": "cat"})
-    save(tmp_path / "annotations.json", document("JPEGImages/a.jpg", categories=categories))
-    save(tmp_path / "JPEGImages/a.jpg", picture())
-    classes, found = read(tmp_path)
-    assert classes == ("cat",)
-    check(found, {"JPEGImages/a": None})

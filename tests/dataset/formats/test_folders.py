@@ -86,12 +86,10 @@ def test_ultralytics_of_others(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        *(({"names": ["road"], "masks_dir": folder}, "leads out of") for folder in ("../masks", "/elsewhere")),
+        ({"names": ["road"], "masks_dir": "../masks"}, "leads out of"),
         ({"names": ["road"], "masks_dir": 3}, "'masks_dir'"),
         ({"names": ["road"], "masks_dir": "elsewhere"}, r"a\.png: has no mask .*elsewhere/train/a\.png"),
         ({"names": {300: "road", 1: "sky"}}, "'names' numbers a class 300"),
-        ({"names": []}, "'names'"),
-        ({"names": ["a", "b"], "label_mapping": [1]}, "label_mapping: Expected"),
         ({"names": ["a", "b"], "label_mapping": {1: 7}}, "label_mapping: gives 1 the number of no class"),
         ({"names": ["a", "b"], "label_mapping": {"x": 1}}, "label_mapping: .*Expected"),
         ({"names": ["a", "b"]}, r"train/a\.png: has id 7, which is no class of .*set\.yaml"),
@@ -147,7 +145,6 @@ def test_imagefolder_rows(tmp_path):
         ({"file_name": "../../a.png"}, "line 1: 'file_name'"),
         ({"file_name": "images/b.png"}, "there is no such file"),
         ({"metadata": "["}, "its metadata: "),
-        ({"name": "../b"}, "cannot be a file's"),
     ],
 )
 def test_imagefolder_damage(tmp_path, line, message):

@@ -228,7 +228,6 @@ def test_poses_are_no_polygons(folder):
     ("text", "message"),
     [
         ("names: [a", "is not YAML"),
-        ("- a", "Expected `object`"),
         ("train: images/train", "'names'"),
         ("names: {-1: a}\ntrain: images/train", "'names'"),
         ("names: {0: a, '0': b}\ntrain: images/train", "'names'"),
@@ -237,7 +236,7 @@ def test_poses_are_no_polygons(folder):
         ("names: [a]\ntrain: [1, {2: 3}]", "Expected"),
         *(
             (f"names: [a]\n{text}", "'train': must name pictures in")
-            for text in ("train: nowhere", "path: /\ntrain: etc", "train: ../..", 'train: "\\0"')
+            for text in ("train: nowhere", "path: /\ntrain: etc", "train: ../..")
         ),
     ],
 )
@@ -249,7 +248,7 @@ def test_broken_descriptions_are_named(folder, text, message):
 
 @pytest.mark.parametrize(
     ("options", "place"),
-    [({"split": "all"}, "has no 'all'"), ({"split": "test"}, "has no 'test'"), ({}, "has no label file")],
+    [({"split": "test"}, "has no 'test'"), ({}, "has no label file")],
 )
 def test_missing_files_are_named(folder, options, place):
     for path in (folder / "labels").rglob("*.txt"):
