@@ -51,7 +51,7 @@ def number_classes(
 ) -> ClassList:
     """The classes of a list of stored number → name, in the order of the numbers. A name of the background means id 0,
     and one of no class 255 if `void(number, name)`, because a set may have a class that is called so. classes: in the
-    order of their ids, if the user named them. Raises UserError for names that classes cannot have."""
+    order of their ids, if the user named them."""
     meant = {number: _meaning(name) for number, name in sorted(names.items())}
     none = {n: i for n, i in meant.items() if i == 0 or (i == IGNORE and void(n, names[n]))}
     listed = [names[number] for number in meant if number not in none]
@@ -93,16 +93,15 @@ def check_meaning(classes: Sequence[str], ignored: Sequence[str] = IGNORED) -> N
 
 
 class Meta(msgspec.Struct, frozen=True):
-    """Datumaro's list. The ids of `label_map` are positions in `segmentation_colors`."""
+    """Datumaro's. The ids of `label_map` are positions in `segmentation_colors`."""
 
     label_map: dict[int, str]
     segmentation_colors: list[list[int]]
 
 
 def find_list(*folders: Path, classes: Sequence[str] | None = None) -> ClassList | None:
-    """The first list in these folders, one of colours before others. classes: as of `number_classes`; then only colours
-    are looked for. Raises UserError if a list of names beside one of colours has other classes, or another order:
-    values would mean one thing and colours another."""
+    """The first list in these folders, one of colours before others, and one of names beside it must be equal: values
+    would mean one thing and colours another. classes: as of `number_classes`; then only colours are looked for."""
     path, plain = (
         next((folder / name for name in names for folder in folders if (folder / name).is_file()), None)
         for names in (COLOUR_LISTS, NAME_LISTS if classes is None else ())
@@ -151,8 +150,7 @@ def voc_colours(count: int) -> dict[int, int]:
 def read_mask(path: Path, listed: ClassList) -> np.ndarray:
     """(H, W) uint8 of ids. Grey values and indices of a palette are values of the list, and 255 is ignored. Colours
     decide in pictures in colours, in palettes if the list defines colours, and in palettes where each index in use has
-    a colour of VOC's, for a class of the list, that no earlier index has. Raises UserError naming the file and a value
-    or colour that is no class."""
+    a colour of VOC's, for a class of the list, that no earlier index has."""
     colours = voc_colours(len(listed.classes)) if listed.colours is None else listed.colours
     with open_picture(path) as picture:
         kind, mode = picture.format, picture.mode

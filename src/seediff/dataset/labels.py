@@ -135,13 +135,9 @@ def open_labels(
     split: str | None = None,
     void: Sequence[int] = (),
 ) -> LabelSet:
-    """Finds the labels of a folder.
-
-    layout: `auto` takes the first of Cityscapes, CamVid, VOC, COCO-Stuff that fits, or else `folder`. num_classes: for
-    a plain folder, 1 to 1024; by default the number in its classes.txt, or 27. void: ids in a plain folder to ignore,
-    besides 255. split: the part of a data set with several; None: the part that `folder` is itself, or else val, or
-    test for CamVid. Raises UserError if the folder is missing or has another layout.
-    """
+    """Finds the labels of a folder. layout: `auto` takes the first of Cityscapes, CamVid, VOC, COCO-Stuff that fits, or
+    else `folder`. num_classes, void: of a plain folder, 1 to 1024, by default the number in its classes.txt, or 27; and
+    the ids to ignore, besides 255. split: None: the part that `folder` is itself, or else val, or test for CamVid."""
     folder = Path(folder)
     if layout not in ("auto", *get_args(Layout)):
         raise UserError("layout", f"{layout} must be auto, {', '.join(get_args(Layout))}")
@@ -175,8 +171,7 @@ def select(labels: LabelSet, names: Path) -> LabelSet:
 
 
 def _id_table(classes: Sequence[int], first: int = 0, void: Sequence[int] = ()) -> np.ndarray:
-    """(65536,) int32: id first + i is class classes[i]; `void` ids, 65535, and 255 if it is no class, are unlabelled;
-    all other ids are unknown."""
+    """(65536,) int32: id first + i is class classes[i]; `void`, 65535, and 255 if it is no class, are unlabelled."""
     table = np.full(IDS, UNKNOWN, np.int32)
     table[255] = UNLABELLED
     table[first : first + len(classes)] = classes

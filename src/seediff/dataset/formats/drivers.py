@@ -28,7 +28,7 @@ from ..split import assign_splits
 from .known import FORMATS, FormatName, SourceName, codec
 
 CHUNK = 8
-"""Samples that are sent to a worker process together, because one takes only a millisecond or two."""
+"""Samples that are sent to a worker process together: one takes only a millisecond or two."""
 Follow = Callable[[Sequence[Any]], Iterable[Any]]
 """Wraps samples, to show progress."""
 Labels = np.ndarray | Instances
@@ -46,7 +46,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class Placed:
-    """A sample with its name and split in the format. data: the result of the codec's `encode`."""
+    """A sample in the format. data: the result of the codec's `encode`."""
 
     name: str
     split: str
@@ -75,7 +75,7 @@ class Notes:
 
 @dataclass
 class Export(Notes):
-    """A dataset that is being written into `folder`. names, splits: of each sample, in the order of `samples`."""
+    """A dataset that is being written. names, splits: of each sample."""
 
     folder: Path
     classes: tuple[str, ...]
@@ -90,7 +90,6 @@ class Export(Notes):
 
     @property
     def parts(self) -> list[str]:
-        """The splits in use, in the order of SPLITS."""
         return [split for split in SPLITS if split in self.splits]
 
     def placed(
@@ -109,7 +108,6 @@ class Export(Notes):
             yield Placed(name, split, sample, data)
 
     def put(self, path: str, data: bytes | str) -> None:
-        """Write a file at a path in the folder; a text as UTF-8."""
         put(self.folder / path, data.encode("utf-8") if isinstance(data, str) else data)
         self.files += 1
 
@@ -161,7 +159,7 @@ class Source(Notes):
     turned: int = 0
 
     def no_picture(self, where: object, problem: str) -> None:
-        """Count labels whose picture is missing. Raises UserError unless they are to be left out."""
+        """Count labels whose picture is missing, or refuse them."""
         if not self.skip_missing:
             elsewhere = "--images names the folder of the pictures, and " if self.images else ""
             raise UserError(where, problem, f"{elsewhere}--skip-missing leaves out labels without one")
@@ -177,7 +175,7 @@ class Source(Notes):
         return at
 
     def found(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
-        """As `picture`, for names that are `portable`, but None for any missing picture."""
+        """As `picture`, but None for any missing one."""
         tried = ((inside(folder, name, where, key), name) for folder in folders for name in names)
         return next(((path, name) for path, name in tried if path.is_file()), None)
 

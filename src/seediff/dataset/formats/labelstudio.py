@@ -41,7 +41,7 @@ from .label_files import PICTURES, Own, Shapes, Side, by_object, class_of, named
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
 OWN = "seediff"
-"""The key in a task's data for the sample's name and row. Label Studio keeps it and returns it."""
+"""The key in a task's data for the sample's name and row, which Label Studio returns."""
 SERVED = "/data/local-files/?d="
 TAG, PICTURE = "label", "image"
 UPLOADED = re.compile(r"[0-9a-f]{8}-")
@@ -138,8 +138,6 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """An annotation, or a prediction."""
-
     result: list[Result] = []
     was_cancelled: bool | None = None
     updated_at: str | None = None
@@ -262,7 +260,6 @@ def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
 
 
 def _paint(regions: Regions, picture: Path, ids: Mapping[str, int], where: str) -> Instances:
-    """The regions of a task; later ones cover earlier ones."""
     stored = picture_size(picture)
     shape = stored if stored in [result.size for _, result, _ in regions] else shown_size(picture)
     check_pixels((shape[1], shape[0]), where)

@@ -64,8 +64,8 @@ def whole_classes(labels: np.ndarray) -> Objects:
 
 
 def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[np.ndarray]) -> Instances:
-    """The connected pieces of classes in labels (H, W) uint8 with at least LEAST of the picture, the surest first.
-    soft: each class's soft mask (H, W); a score is its mean in the piece."""
+    """The connected pieces of classes with at least LEAST of the picture, the surest first. soft: each class's soft
+    mask (H, W); a score is its mean in the piece."""
     found = find_objects(labels, math.ceil(LEAST * labels.size))
     scores = [0.0] * len(found.class_ids)
     for class_id, values in zip(class_ids, soft, strict=True):

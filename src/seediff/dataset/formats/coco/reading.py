@@ -221,10 +221,12 @@ def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[P
         return {}
     document = load(file)
     names, ids = classes_of({file: document})
-    if names != classes or document.panoptic:
-        return {}
     own, known = document.of_images(), {"ids": ids, "where": str(file)}
-    return {one.file_name: partial(paint, image=one, annotations=own[one.id], **known) for one in document.images}
+    return {
+        one.file_name: partial(paint, image=one, annotations=own[one.id], **known)
+        for one in document.images
+        if names == classes and not document.panoptic
+    }
 
 
 def _check_masks(documents: Mapping[Path, Document], crowds: Crowds | None, source: Source) -> None:
@@ -241,12 +243,12 @@ def _check_masks(documents: Mapping[Path, Document], crowds: Crowds | None, sour
     if masked and crowds is None and several == len(masked):
         problem = "all its masks are crowds (iscrowd 1), which are ignored, but some tools write every mask so"
         raise UserError(where, problem, "--crowds objects takes them for objects, --crowds ignored leaves them out")
-    of = f"of {len(shapes)} annotations are"
+    of = f"of {len(shapes)} annotations"
     if crowds != "objects":
-        source.count(several, f"{of} crowds (iscrowd 1), no objects; what is only in them is ignored (255)")
+        source.count(several, f"{of} are crowds (iscrowd 1), no objects; what is only in them is ignored (255)")
     stray = sum(len(one.polygons) < len(one.listed) for one in shapes)
-    source.count(stray, f"of {len(shapes)} annotations have stray points or lines, which have no inside: left out")
-    source.count(boxes, f"{of} boxes without a mask; what is in them and in no mask is ignored (255)")
+    source.count(stray, f"{of} have stray points or lines, which have no inside: left out")
+    source.count(boxes, f"{of} are boxes without a mask; what is in them and in no mask is ignored (255)")
 
 
 def paint(
@@ -257,8 +259,8 @@ def paint(
     where: str,
     crowds_are_objects: bool = False,
 ) -> Instances:
-    """The annotations of an image, painted: first boxes without a mask and crowds, as 255, then the objects from the
-    largest to the smallest. ids: category id → id in label maps."""
+    """First boxes without a mask and crowds, as 255, then the objects from the largest to the smallest. ids: category
+    id → id in label maps."""
     shape, of_image = (image.height, image.width), f"{where}, image {image.id}"
     check_frame(picture, shape, of_image)  # before an array of that size is made
     known = Shapes(shape, of_image)
