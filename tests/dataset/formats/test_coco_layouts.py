@@ -82,6 +82,13 @@ def test_pictures_of_ours_are_not_those_in_a_folder_that_is_called_like_a_part(t
     assert all(np.array_equal(one.image, images[one.name]) for one in found)
 
 
+def test_one_file_a_part_of_other_names(tmp_path):
+    for part in ("train2017", "val2017"):
+        save(tmp_path / f"annotations/{part}.json", document(f"{part}.jpg"))
+        save(tmp_path / f"images/{part}/{part}.jpg", picture())
+    check(read(tmp_path)[1], {"train2017": "train", "val2017": "val"})
+
+
 def test_coco_itself_with_keypoints(tmp_path):
     # person_keypoints_val2017.json, pictures in val2017/, and no other annotations, or those of instances beside them.
     person = ({"id": 1, "name": "person", "keypoints": ["nose"], "skeleton": []},)
