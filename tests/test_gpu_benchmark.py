@@ -71,7 +71,7 @@ def test_a_model_draws(name, tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="by Triton's interpreter")
-@pytest.mark.parametrize("error", [0.0, 2e-4, torch.nan])
+@pytest.mark.parametrize("error", [2e-4, torch.nan])
 def test_a_kernel_that_is_wrong_is_told(error, monkeypatch):
     """Here only of maps that are not normalised, whose numbers are small."""
     pytest.importorskip("triton")
@@ -86,7 +86,7 @@ def test_a_kernel_that_is_wrong_is_told(error, monkeypatch):
 
     monkeypatch.setattr(fused, "add_probabilities_fused", wrong)
     row = fused.compare("cpu", "float16", 40)
-    assert row.get("failed", False) == (error != 0)
+    assert row["failed"]
     assert row["difference"] == pytest.approx(error, abs=1e-5, nan_ok=True)
 
 

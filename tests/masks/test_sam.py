@@ -152,7 +152,6 @@ def test_what_is_no_sam_is_refused_in_a_line(tmp_path: Path):
     for altered, problem in [
         ({"auto_map": {"AutoModel": "evil.Model"}}, "auto_map = .* leads to code"),
         ({"model_type": "bert"}, r"^mask.sam: .*sam: cannot be used \(KeyError: 'bert'\); name .* sam, sam2"),
-        ({"vision_config": {"hidden_size": 24}}, r"^mask\.sam: .*: cannot be used"),
     ]:
         (folder / "config.json").write_text(json.dumps(settings | altered))
         with pytest.raises(UserError, match=problem):
@@ -163,7 +162,4 @@ def test_what_is_no_sam_is_refused_in_a_line(tmp_path: Path):
     del tensors[name]
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(UserError, match=f"its weights lack {name}"):
-        load_sam(str(folder))
-    (folder / "model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(UserError, match=r"^mask\.sam: .*: cannot be used"):
         load_sam(str(folder))

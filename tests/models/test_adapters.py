@@ -106,7 +106,6 @@ def test_what_is_no_lora(xl, xl_folder, twin, tmp_path, monkeypatch):
     files = {
         "other": {"model.weight": torch.zeros(2, 2)},
         "half": {"unet.mid_block.attentions.0.proj_in.lora_B.weight": torch.zeros(2, 2)},
-        "number": {"unet.to_q.lora_A.weight": torch.tensor(1.0), "unet.to_q.lora_B.weight": torch.tensor(1.0)},
     }
     for name, tensors in files.items():
         save_file(tensors, tmp_path / f"{name}.safetensors")
@@ -114,10 +113,8 @@ def test_what_is_no_lora(xl, xl_folder, twin, tmp_path, monkeypatch):
     messages = {
         "other.safetensors": ": is no LoRA",
         "half.safetensors": ": has only one of the two matrices of unet.mid_block",
-        "number.safetensors": ": does not fit SDXL",
         "pickled.bin": " must be a .safetensors file, or a folder or hub id",
-        "nothing.safetensors": " must be a .safetensors file",
-        "": ": has 3 .safetensors files; name one",
+        "": ": has 2 .safetensors files; name one",
     }
     for name, message in messages.items():
         path = str(tmp_path / name)
@@ -216,7 +213,6 @@ def test_textual_inversion_that_does_not_fit(sd1_folder, xl_folder, embedding, x
     refused(xl_folder, load_file(embedding), r"must have the tensors clip_l and clip_g for SDXL .*; it has <toy>$")
     both = load_file(xl_embedding)
     refused(xl_folder, {**both, "clip_g": torch.zeros(5)}, "with as many vectors for each")
-    refused(xl_folder, {**both, "clip_g": both["clip_g"][0].clone()}, "with as many vectors for each")
 
 
 def test_the_command(xl_folder, xl_lora, tmp_path):

@@ -123,15 +123,6 @@ def test_what_is_no_part(twin, tuned, tmp_path):
     with pytest.raises(UserError, match=r"evil.py: code and adapters in a model's folder are not read"):
         load_model(str(tuned), base=base, device="cpu")
     (tuned / "evil.py").unlink()
-    config = json.loads((tuned / "config.json").read_text())
-    (tuned / "config.json").write_text(json.dumps(config | {"_class_name": "UNet3DConditionModel"}))
-    with pytest.raises(
-        UserError, match=r"config.json: is of a .UNet3DConditionModel., but its base has a UNet2DConditionModel"
-    ):
-        load_model(str(tuned), base=base, device="cpu")
-    (tuned / "config.json").write_text(json.dumps(config | {"layers_per_block": 1000}))
-    with pytest.raises(UserError, match="layers_per_block = 1000 must be at most 200"):
-        load_model(str(tuned), base=base, device="cpu")
     torch.save({}, tuned / "diffusion_pytorch_model.bin")
     (tuned / WEIGHTS).unlink()
     with pytest.raises(UserError, match=r"nor config.json beside diffusion_pytorch_model.safetensors"):

@@ -88,7 +88,7 @@ def test_damaged_files(twin, tmp_path):
     whole = path.read_bytes()
     refused(path, "quantize: int8: the model's weights are quantised", base=str(folder), quantize="int8")
     refused(path, "model: .* is of a FluxPipeline, but its base", base=str(twin("sd3")))
-    for cut in (3, 30, 2000, len(whole) - 1):
+    for cut in (3, 2000):
         path.write_bytes(whole[:cut])
         refused(path, "is no (whole )?GGUF file", base=str(folder))
     for at, number in (
@@ -98,16 +98,6 @@ def test_damaged_files(twin, tmp_path):
     ):  # how many tensors, how many values, how long the first one's name
         path.write_bytes(whole[:at] + number.to_bytes(8, "little") + whole[at + 8 :])
         refused(path, "is no whole GGUF file", base=str(folder))
-    endless = b"GGUF" + (3).to_bytes(4, "little") + bytes(8) + (1).to_bytes(8, "little")
-    endless += (
-        (1).to_bytes(8, "little")
-        + b"a"
-        + (9).to_bytes(4, "little")
-        + (0).to_bytes(4, "little")
-        + (2**60).to_bytes(8, "little")
-    )
-    path.write_bytes(endless)
-    refused(path, "is no whole GGUF file", base=str(folder))
 
 
 def test_without_the_package(tmp_path, monkeypatch):

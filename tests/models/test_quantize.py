@@ -53,8 +53,6 @@ def test_maps_are_those_of_the_numbers_that_are_left(name, kind, twin):
 
 def test_what_is_refused(twin, monkeypatch):
     folder = str(twin("unet"))
-    with pytest.raises(UserError, match="quantize: nf3 must be one of nf4, int8"):
-        load_model(folder, device="cpu", quantize="nf3")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="quantize: nf4: does not work with a compiled network"):
         load_model(folder, device="cpu", quantize="nf4", compile=True)
     with pytest.raises(UserError, match=r"quantize: nf4: the model's weights are quantised already \(GGUF\)"):

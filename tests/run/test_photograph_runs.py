@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from interrupted import check_interrupted, contents
+from interrupted import check_interrupted
 from photo_set import scene_photo, write_photos
 from PIL import Image
 from pycocotools.mask import decode
@@ -153,43 +153,6 @@ def test_degenerate_is_about_the_whole_photograph(mask):
     soft[1, 0, :2], soft[0, 0, :2] = 1, 0
     small = MaskResult(np.ones((8, 8), np.uint8), soft, ("dog", "cat"), ("degenerate:dog", "no_seeds:dog"))
     assert job.enlarged(small, (8, 32)).flags == ("no_seeds:dog", "degenerate:cat")
-
-
-def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_folder, capsys, monkeypatch):
-    out = tmp_path / "out"
-    table = tmp_path / "classes.csv"
-    table.write_text("file,classes\n0.png,dog\n1,car\n", encoding="utf-8")
-    line = f"mask {photos} --classes {table} --model {mini_folder} --timesteps 100 --out {out}".split()
-    line += ["--batch-size", "2", "--quiet"]
-    assert main([*line, "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("Would make: masks of 6 photographs")
-    size = "; of these self-attention at L, L/2, L/4, cross-attention at L/4 of 16×16; maps of 284.5 kB an image"
-    assert f"10 layers of cross-attention{size}, nearly as much in other shapes\n" in said
-    assert main([*line, "--dry-run", "--fit", "resize", "--size", "96x64"]) == 0
-    assert "cross-attention at L/4 of 24×16; maps of " in capsys.readouterr().out
-    assert not out.exists()
-    real = MaskJob.capture
-
-    def second_fails(self, batch):
-        if batch[0].index:
-            raise UserError("stopped")
-        return real(self, batch)
-
-    monkeypatch.setattr(MaskJob, "capture", second_fails)
-    assert main(line) == 2
-    monkeypatch.undo()
-    before = contents(out)
-    capsys.readouterr()
-    assert main([*line, "--dry-run"]) == 0
-    assert capsys.readouterr().out.startswith("Would continue: masks of 6 photographs")
-    assert contents(out) == before
-    assert main(line) == 0
-    assert main([*line, "--dry-run"]) == 0
-    assert capsys.readouterr().out.startswith("complete already, nothing would be done: ")
-    table.write_text("file,classes\n0.png,car\n1,dog\n", encoding="utf-8")
-    assert main([*line, "--dry-run"]) == 2
-    assert "another configuration" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("fit", "method"), [("keep", {}), ("crop", {"method": "ca"})])

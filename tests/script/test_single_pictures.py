@@ -78,9 +78,5 @@ def test_what_is_no_picture(model, tmp_path):
         assert "\n" not in str(error.value)
     with pytest.raises(UserError, match=r'^classes: "dog" must be a list'):
         seediff.mask(tmp_path, "dog", model=model)
-    with pytest.raises(UserError, match=r"does not know 'unicorn'"):
-        seediff.mask(np.zeros((64, 64, 3), np.uint8), ["unicorn"], model=model)
-    with pytest.raises(UserError, match=r"^names: segments of a picture in memory are not named"):
-        seediff.segment(tmp_path, model=model, names=("dog",))
     with pytest.raises(UserError, match=r"^segment\.k: truth: there are no label maps of a picture in memory"):
         seediff.segment(np.zeros((64, 64, 3), np.uint8), model=model, segment={"method": "kmeans", "k": "truth"})

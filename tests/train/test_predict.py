@@ -51,15 +51,10 @@ def test_flip_is_symmetric(folder):
 
 
 def test_folders_without_a_segmenter(folder, tmp_path):
-    with pytest.raises(UserError, match="there is no such folder"):
-        load_segmenter(tmp_path / "missing")
     with pytest.raises(UserError, match=r"has no config.json"):
         load_segmenter(tmp_path)
     (tmp_path / "checkpoint.safetensors").write_bytes(b"")
     with pytest.raises(UserError, match=r"its training is not finished; the same `seediff train` command continues it"):
-        load_segmenter(tmp_path)
-    (tmp_path / "config.json").write_text('{"model_type": "bert", "id2label": {}}')
-    with pytest.raises(UserError, match="model_type = \"bert\" must be 'mask2former' or 'segformer'"):
         load_segmenter(tmp_path)
     about = json.loads((folder / "config.json").read_text())
     about["id2label"]["0"] = "wall"
