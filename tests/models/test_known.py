@@ -202,7 +202,6 @@ def test_the_list_says_what_each_takes(capsys, monkeypatch):
             assert row.licence in " ".join(line.strip() for line in lines[at + 1 : at + 3])
     of = {row.name: row for _, rows in list_models() for row in rows}
     assert (of["mini"].here, of["qwen-image"].here, of["sd1.5"].here) == ("in the package", "in the hub's cache", "no")
-    assert (of["sdxl"].memory, of["flux-dev"].memory) == ("6.9 GB", "33.7 GB")
     assert "to be accepted on the hub" in of["sd3"].licence
     assert "to be accepted" not in of["z-image"].licence
     assert {name for name, row in of.items() if "not confirmed" in row.licence} == {"ssd-1b", "sana"}

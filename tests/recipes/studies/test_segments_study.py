@@ -82,8 +82,6 @@ def test_the_study_end_to_end(mini_folder, tmp_path, few_ways, capsys):
     (tmp_path / "a" / "results.json").write_text("{}")
     assert main(again, app) == 2
     assert "has no best constants" in capsys.readouterr().err
-    assert main([*line, "--images", "photos"], app) == 2
-    assert "--labels is missing" in capsys.readouterr().err
 
 
 def test_published_constants_are_read():
