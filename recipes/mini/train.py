@@ -26,7 +26,6 @@ from seediff.mini.scenes import CLASSES
 from seediff.models.registry import load_model
 from seediff.report.pictures import encode_picture
 
-from .allocator import keep_freed_memory
 from .autoencoder import train_autoencoder
 from .data import rendered_scenes
 from .denoiser import PRESET, Denoiser
@@ -83,7 +82,6 @@ def train_mini(
     if recipe.denoiser.alignment_weight:
         say("Features to come close to …")
         features = taught_features(images, folder / "features.npy", default_device())
-    keep_freed_memory()
     torch.manual_seed(recipe.seed)  # for the initial weights
     seen = train_denoiser(
         model := Denoiser(recipe),
