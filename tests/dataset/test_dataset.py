@@ -1,6 +1,7 @@
 """`Dataset`: every format there and back, and what makes one set of others."""
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -152,6 +153,21 @@ def test_a_file_of_another_kind_is_refused_whatever_it_is_called(tmp_path, name)
 def test_bytes_of_another_kind_are_refused():
     with pytest.raises(UserError, match=r"^sample 'a': its picture: is neither PNG nor JPEG inside"):
         Sample(webp(), np.zeros((20, 30), np.uint8), name="a")
+
+
+def test_a_size_reads_little_of_a_file(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (5, 4)).save(path)
+    data = path.read_bytes()
+    with path.open("r+b") as file:
+        file.seek(1 << 24)
+        file.write(data[-12:])
+    tracemalloc.start()
+    try:
+        assert Sample(path, np.zeros((4, 5), np.uint8)).size() == (4, 5)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_nothing_is_read_before_it_is_looked_at(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..config.names import MAX_CLASSES
 from ..errors import UserError
 from ..files.outputs import copy_new, put
 from ..files.pictures import as_stored, in_rgb, open_picture
-from ..files.reading import PICTURE, read_bytes
+from ..files.reading import PICTURE, open_regular, read_bytes
 from .encoding import PNG_SIGNATURE, Instances, encode_image, read_label_map
 from .rows import shown_classes
 from .shapes.objects import Objects, find_objects
@@ -192,10 +193,11 @@ def open_own(source: Path | bytes, where: str | None = None) -> Iterator[Image.I
 def picture_size(source: Path | bytes, where: str | None = None) -> tuple[int, int]:
     """(height, width) of a picture's file or bytes, from its header. A picture without the usual last bytes of its
     format is decoded, which detects files that are cut off."""
-    where = where or (str(source) if isinstance(source, Path) else None)
-    data = source if isinstance(source, bytes) else read_bytes(source, PICTURE)
-    with open_own(data, where) as picture:
-        if KINDS[picture.format or ""] not in data[-16:]:
+    with open_own(source, where) as picture:
+        with BytesIO(source) if isinstance(source, bytes) else open_regular(source, PICTURE) as file:
+            file.seek(-16, SEEK_END)
+            ending = file.read()
+        if KINDS[picture.format or ""] not in ending:
             picture.load()
         return picture.height, picture.width
 
