@@ -157,6 +157,12 @@ def test_sixteen_bit_grey_is_scaled(tmp_path, suffix):
     assert (pixels.min(), pixels.max()) == (0, 255)
 
 
+def test_a_transparent_value_of_sixteen_bit_grey_is_white(tmp_path):
+    values = np.array([[100, 100], [0, 65535]], np.uint16)
+    saved_at = saved(tmp_path / "a.png", Image.fromarray(values), transparency=100)
+    np.testing.assert_array_equal(read_photo(saved_at)[..., 0], [[255, 255], [0, 255]])
+
+
 def test_pixels_without_a_white_are_refused(tmp_path):
     grey = np.linspace(0, 60000, 64).reshape(8, 8)
     for number, image in enumerate((grey.astype(np.float32), grey.astype(np.int32), grey.astype(np.uint16))):

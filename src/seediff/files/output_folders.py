@@ -161,8 +161,9 @@ def stage_output(out: Path | str) -> Iterator[Path]:
     check_free(out)
     target = out.resolve()
     part = target.with_name(f".{target.name}.part")
-    if part.is_symlink():
-        raise UserError(part, "is a link, which no run of seediff left", "remove it")
+    with _writing(out, "choose a shorter name"):
+        if part.is_symlink() or (part.is_dir() and any(part.iterdir()) and not (part / LOCK).exists()):
+            raise UserError(part, "is in the way, and no killed run left it", "move it")
     with open_folder(part, out=out):
         check_free(out)  # another run may have finished meanwhile
         try:

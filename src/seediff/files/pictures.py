@@ -74,9 +74,12 @@ def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Im
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):  # Pillow scales PGM to 16 bits
         tags = getattr(image, "tag_v2", {})  # of a TIFF: bits per sample, and whether zero is white
         if tags.get(258, (16,)) == (16,) and tags.get(262, 1) == 1:
-            return Image.fromarray(((np.arange(65536) * 255 + 32767) // 65535).astype(np.uint8)[np.asarray(image)])
+            levels = ((np.arange(65536) * 255 + 32767) // 65535).astype(np.uint8)
+            if isinstance(clear := image.info.get("transparency"), int):
+                levels[clear] = 255  # white, which is what photographs are laid on
+            return Image.fromarray(levels[np.asarray(image)])
     elif image.mode not in ("I", "F"):
-        return image
+        return image.convert("LA") if image.mode == "La" else image
     problem = f"{image.mode} pixels of this kind say nowhere which value is white"
     raise UserError(name, problem, "save it with 8 bits, or 16-bit grey")
 

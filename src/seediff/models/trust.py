@@ -33,7 +33,7 @@ ELSEWHERE = frozenset(
 OWN_ATTENTION: dict[str, Any] = {"trust_remote_code": False, "attn_implementation": None}
 """For transformers' `from_pretrained`, which then chooses the attention: a configuration may ask for a repository's."""
 
-COUNTS = re.compile(r"(transformer_)?layers_per_block|num_(hidden_|single_)?layers|n_layers")
+COUNTS = re.compile(r"(transformer_)?layers_per_block|num_(hidden_|single_)?layers|n_layers|depths|num_encoder_blocks")
 MOST_LAYERS = 200
 """Libraries would build networks of more layers, keys that match COUNTS, for hours."""
 
