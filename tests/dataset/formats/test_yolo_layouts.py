@@ -201,6 +201,15 @@ def test_lists_of_pictures_lead_nowhere_else(folder, tmp_path):
             imported("yolo", folder)
 
 
+@pytest.mark.parametrize(
+    "entry", ["valid/images/", "../valid/images/", "/x/valid/images/.", "my_images/", "my_images/train"]
+)
+def test_a_folder_that_is_not_there_is_no_other_folder(folder, entry):
+    save(folder / "data.yaml", f"train: images/train\nval: {entry}\nnames: [cat]\n")
+    with pytest.raises(UserError, match="'val': must name pictures in"):
+        read(folder)
+
+
 def test_boxes_among_polygons_are_ignored_and_counted(folder):
     """Ultralytics refuses to train masks on such a set; a box's four corners are no outline."""
     (folder / "labels/train/a.txt").write_text("0 0.5 0.5 0.5 0.5\n0 " + LINE)

@@ -117,7 +117,8 @@ def _locate(
     the folders to which it may be relative. right: whether a path is of the kind that is looked for."""
     root = beside[-1]
     name = portable(text)
-    inner = name.rpartition(f"{IMAGES}/")[2]  # all that counts of another machine's path
+    # All that counts of another machine's path: what follows the folder images/.
+    inner = f"/{os.path.normpath(name)}".rpartition(f"/{IMAGES}/")[2].removeprefix("/")
     # `path` is often another machine's, and some files name ../train/images.
     near = [*(one / name for one in beside), root / name.removeprefix("../"), *(one / IMAGES / inner for one in beside)]
     lexical = root / IMAGES / inner if os.path.isabs(name) else root / name
