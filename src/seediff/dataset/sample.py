@@ -139,10 +139,7 @@ class Sample:
         if labels.ndim != 2 or labels.dtype != np.uint8:
             raise UserError(where, f"label map must be (height, width) uint8, not {labels.shape} {labels.dtype}")
         self._check_size(labels, where, "label map is")
-        if (highest := int((labels + np.uint8(1)).max()) - 1) > classes:  # ten times as fast as np.unique
-            problem = f"id {highest} in its label map, but there are {classes} classes (0 to {classes}, and 255)"
-            raise UserError(where, problem)
-        return labels
+        return check_ids(labels, classes, where)
 
     def unchecked_labels(self) -> np.ndarray:
         """The label map as it is stored, of any size and with any ids."""
@@ -188,6 +185,14 @@ def open_own(source: Path | bytes, where: str | None = None) -> Iterator[Image.I
         if picture.format not in KINDS:
             raise UserError(where, f"is {picture.format} inside; pictures of datasets are PNG or JPEG files")
         yield picture
+
+
+def check_ids(labels: np.ndarray, classes: int, where: str) -> np.ndarray:
+    """The labels (H, W) uint8 themselves. Raises UserError for an id above `classes`, except 255."""
+    if (highest := int((labels + np.uint8(1)).max()) - 1) > classes:  # ten times as fast as np.unique
+        problem = f"id {highest} in its label map, but there are {classes} classes (0 to {classes}, and 255)"
+        raise UserError(where, problem)
+    return labels
 
 
 def picture_size(source: Path | bytes, where: str | None = None) -> tuple[int, int]:

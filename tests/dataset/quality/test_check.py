@@ -133,6 +133,12 @@ def test_what_is_wrong_is_found_and_sound_parts_are_not(pets, spoil, level, kind
     assert {one for _, one, _ in found[1:]} <= by_the_way
 
 
+def test_an_unknown_id_is_found_also_without_its_picture(pets):
+    unknown_id(pets)
+    no_picture(pets)
+    assert kinds(pets) == [("error", "missing", "images/000001.png"), ("error", "mask", "masks/000001.png")]
+
+
 def test_attention_is_expected_of_pictures_with_a_class_that_the_model_found(pets):
     save_file({"maps": np.zeros(1, np.float32)}, pets / "maps.safetensors")
     (pets / "attention").mkdir()

@@ -26,7 +26,7 @@ from ..encoding import checked_mask, read_label_map
 from ..native_folder import check_finished, instance_file
 from ..reviews import REVIEWED, REVIEWS, is_replaced, read_actions
 from ..rows import check_row, shown_classes
-from ..sample import Sample, open_own, picture_suffix
+from ..sample import Sample, check_ids, open_own, picture_suffix
 from ..split import difference_hash, near_numbers, positions_of
 from .stats import Measured, Stats, measure, row_flags, summarize
 
@@ -160,9 +160,13 @@ def _check_sample(
     found = _Sample(findings, name, picture=findings.read("picture", file, lambda path: (file, *_hashes(path))))
     picture = folder / file if found.picture else None
     sample = Sample(picture, partial(read_label_map, folder / row["mask"]), metadata=row, name=name)
-    # Without its picture, a label map's size is not known.
-    read = partial(sample.labels, len(classes)) if picture else sample.unchecked_labels
-    if (labels := findings.read("mask", row["mask"], lambda _: read())) is not None:
+
+    def read(_: Path) -> np.ndarray:
+        if picture:
+            return sample.labels(len(classes))
+        return check_ids(sample.unchecked_labels(), len(classes), where)  # without its picture, of any size
+
+    if (labels := findings.read("mask", row["mask"], read)) is not None:
         found.measured = measured = measure(labels, row_flags(row))
         findings.attempt("row", where, lambda: _check_counts(row, measured.counts, classes, where))
         if "instances" in row:
