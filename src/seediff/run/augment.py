@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -163,12 +164,13 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         """Make a new picture. The same task gives the same bytes."""
         seed = sample_seed(self.config.seed, task.number or 0, 0)
         rng = np.random.default_rng(seed)
-        item, rest = self.samples[task.source], [i for i in self.sources if i != task.source]
+        item, place, rest = self.samples[task.source], bisect_left(self.sources, task.source), len(self.sources) - 1
 
         def others(count: int) -> list[Picture]:
             if not rest:
                 return [self.read(task.source)] * count
-            return [self.read(rest[i]) for i in rng.choice(len(rest), count, replace=count > len(rest))]
+            chosen = rng.choice(rest, count, replace=count > rest)
+            return [self.read(self.sources[i + (i >= place)]) for i in chosen]
 
         picture, steps = apply(self.read(task.source), task.operations, rng, self.config.strength, others)
         labels, objects = apart(picture.labels) if self.objects else (np.ascontiguousarray(picture.labels), None)
