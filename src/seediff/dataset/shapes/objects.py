@@ -92,7 +92,8 @@ def _ordered(numbers: np.ndarray, classes: np.ndarray, min_area: int) -> tuple[O
     """The objects of numbers (H, W), and the number of each. classes: of each number; 0 and 255 are not objects."""
     flat = numbers.ravel(order="F")
     areas, first = np.bincount(flat, minlength=len(classes)), np.zeros(len(classes), np.int64)
-    first[flat[::-1]] = np.arange(flat.size)[::-1]  # the last value that is assigned counts, that of the first pixel
+    starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))[::-1]
+    first[flat[starts]] = starts  # the last value that is assigned counts, that of the first pixel
     objects = (areas > 0) & (classes > 0) & (classes < IGNORE)
     kept = np.flatnonzero(objects & (areas >= min_area))
     kept = kept[np.lexsort((first[kept], classes[kept]))]
