@@ -34,7 +34,7 @@ from seediff.config.constants import CaptureConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.resolve import configure
 from seediff.errors import UserError
-from seediff.models.families import REFUSED, families
+from seediff.models.families import FILES, REFUSED, families
 from seediff.models.families.base import Drawing
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
@@ -45,6 +45,11 @@ PAGE = (Path(__file__).parents[3] / "docs/models.md").read_text(encoding="utf-8"
 @pytest.fixture(scope="module", params=sorted(BOOKS))
 def folder(request, twin):
     return twin(request.param)
+
+
+def test_every_family_has_a_twin_that_these_tests_find():
+    """Tests find a family by the file of its class."""
+    assert sorted(place.partition(".")[0] for place in FILES) == sorted(BOOKS)
 
 
 VARIANTS = [(family, name) for family, book in BOOKS.items() for name in book.variants]
