@@ -85,8 +85,8 @@ def test_masks_are_painted_by_z_order_and_then_in_turn(tmp_path):
 def test_polygons_boxes_and_others(tmp_path):
     notes = []
     shapes = (
-        '<box label="cat" xtl="0.0" ytl="0.5" xbr="2.5" ybr="1.5"/><polygon label="dog"'
-        ' points="1.0,1.0;5.0,1.0;5.0,4.0;1.0,4.0"/><ellipse label="cat" cx="1" cy="1" rx="1" ry="1"/><tag'
+        '<box label="cat" xtl=" 0.0" ytl="0.5" xbr="2.5" ybr="1.5"/><polygon label="dog"'
+        ' points="1.0, 1.0; 5.0,1.0;5.0,4.0;1.0,4.0"/><ellipse label="cat" cx="1" cy="1" rx="1" ry="1"/><tag'
         ' label="cat"/>'
     )
     (read,) = imported("cvat", one_image(tmp_path, shapes), note=notes.append)[1]
@@ -107,6 +107,7 @@ def test_polygons_boxes_and_others(tmp_path):
         (mask(rle="1,2"), "run lengths of its mask add up to 3, not to 2 × 2"),
         (mask(rle="-1,5"), "'rle': `$[0]`"),
         (mask(box=(5, 1, 2, 2)), "is not inside the picture of 6 × 4"),
+        (mask(rle="0", box=(1, 1, 0, 2)), "box of 0 × 2 is not inside"),
         (mask(box=(-1, 1, 2, 2)), "$.left"),
         ('<box label="cat" xtl="nan" ytl="0" xbr="2" ybr="2"/>', "$.xtl"),
         ('<polygon label="cat" points="1,1;2"/>', "'points': `$[1]`"),

@@ -204,15 +204,18 @@ def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, 
     known = Shapes(shape, node.where)
     for child in node.children:
         if child.tag == "box":
-            box = fit(child.attributes, Box, child.where, strict=False)
+            edges = {name: text.strip() for name, text in child.attributes.items()}
+            box = fit(edges, Box, child.where, strict=False)
             known.box(box.xtl, box.ytl, box.xbr, box.ybr)
     masks = [child for child in node.children if child.tag in MASKS]
     shapes = [(fit(child.attributes, Shape, child.where, strict=False), child) for child in masks]
     for one, child in sorted(shapes, key=lambda shape: shape[0].z_order):
         number = known.number(class_of(one.label, ids, child.where), one.group_id or None)
         if child.tag == "mask":
-            if one.left + one.width > shape[1] or one.top + one.height > shape[0]:
-                raise UserError(child.where, f"its mask's box is not inside the picture of {shape[1]} × {shape[0]}")
+            inner = one.left + one.width <= shape[1] and one.top + one.height <= shape[0]
+            if not (inner and one.width and one.height):
+                problem = f"its mask's box of {one.width} × {one.height} is not inside"
+                raise UserError(child.where, f"{problem} the picture of {shape[1]} × {shape[0]}")
             where = f"{child.where}: 'rle'"
             counts = fit([text.strip() for text in one.rle.split(",")], list[Count], where, strict=False)
             if (total := sum(counts)) != one.width * one.height:
@@ -222,7 +225,7 @@ def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, 
             known.cover(inside.size)
             known.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
         else:
-            pairs = [pair.split(",") for pair in one.points.split(";")]
+            pairs = [[part.strip() for part in pair.split(",")] for pair in one.points.split(";")]
             corners = fit(pairs, list[tuple[float, float]], f"{child.where}: 'points'", strict=False)
             runs = polygon_runs([[value for corner in corners for value in corner]], shape, child.where)
             known.runs(runs, number)
