@@ -89,10 +89,12 @@ def test_files_are_known_by_their_keys_in_any_order(tmp_path):
         file = tmp_path / f"{name}.json"
         file.write_text(json.dumps(json.loads(file.read_text()), sort_keys=True))
     (tmp_path / "settings.json").write_text("{}")
+    (tmp_path.parent / "elsewhere.json").write_text("{}")
+    (tmp_path / "link.json").symlink_to(tmp_path.parent / "elsewhere.json")  # is none of labelme's: no error
     dataset = Dataset.open(tmp_path)
     assert [one.name for one in dataset] == ["a", "b", "c"]
     assert all(np.array_equal(one.label_map, drawn()) for one in dataset)
-    assert any("1 JSON files are none of labelme's, such as" in note for note in dataset.notes)
+    assert any("2 JSON files are none of labelme's, such as" in note for note in dataset.notes)
 
 
 def test_shapes_are_those_of_labelme(tmp_path):

@@ -14,8 +14,8 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from ...errors import UserError
-from ...files.documents import parse_json
-from ...files.reading import ANNOTATIONS, read_bytes
+from ...files.documents import parse_json, read_json
+from ...files.reading import ANNOTATIONS
 
 FormatName = Literal[
     "voc", "coco", "yolo", "parquet", "webdataset", "ultralytics", "cvat", "labelstudio", "imagefolder"
@@ -102,11 +102,11 @@ def recognise(path: Path) -> SourceName:
     raise UserError(path, f"no dataset of a known format: it holds {held}, but none of {looked_for}")
 
 
-def json_kind(file: Path | bytes) -> Literal["coco", "labelme", "labelstudio"] | None:
+def json_kind(file: Path) -> Literal["coco", "labelme", "labelstudio"] | None:
     """The format of a JSON file by its keys, or of a list by those of its first entry."""
     try:
         parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
-        top = parse_json(file if isinstance(file, bytes) else read_bytes(file, ANNOTATIONS), parts, "")
+        top = read_json(file, parts, limit=ANNOTATIONS)
         keys = top if isinstance(top, dict) else parse_json(bytes(top[0]) if top else b"", dict[str, Any], "")
     except UserError:
         return None

@@ -18,10 +18,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ...errors import UserError
-from ...files.documents import parse_json, read_json
+from ...files.documents import read_json
 from ...files.messages import show_json
 from ...files.pictures import open_picture
-from ...files.reading import RECORD, inside, read_bytes
+from ...files.reading import RECORD, inside
 from .. import native
 from ..class_lists import find_list, number_labels
 from ..encoding import Instances
@@ -78,24 +78,24 @@ def read(
     """
     one = source.path.is_file()
     root = source.path.parent if one else source.path
-    left, shapes, pictures = list[Path](), list[Shape](), dict[Path, str]()
+    left, used, others, pictures = list[Path](), set[str](), 0, dict[Path, str]()
     for path in [source.path] if one else [path for path in sorted(root.rglob("*.json")) if path.is_file()]:
-        data = read_bytes(inside(root, path), LARGEST)  # one at a time in memory
-        if one or json_kind(data) == "labelme":
-            file = parse_json(data, File, str(path))
+        if one or json_kind(path) == "labelme":
+            file = read_json(inside(root, path), File, limit=LARGEST)  # one at a time in memory
             pictures[path] = portable(file.imagePath)
-            shapes += file.shapes
+            filled = [shape.label for shape in file.shapes if shape.kind in FILLED]
+            used.update(filled)
+            others += len(file.shapes) - len(filled)
         else:
             left.append(path)
     if not pictures:
         raise UserError(source.path, "has no JSON file of labelme's, which has 'shapes'")
     source.count(len(left), f"JSON files are none of labelme's, such as {next(iter(left), None)}: they are left out")
-    used = [shape.label for shape in shapes if shape.kind in FILLED]
-    source.count(len(shapes) - len(used), "lines, points or other shapes have no inside: they are left out")
+    source.count(others, "lines, points or other shapes have no inside: they are left out")
     where: object = "--classes"
     if classes is None:
         listed = find_list(root, root.parent)
-        classes, where = (listed.classes, listed.where) if listed else (sorted({*used}), root)
+        classes, where = (listed.classes, listed.where) if listed else (sorted(used), root)
     names, ids = number_labels(classes, where)
     return names, _samples(source, pictures, ids, root, Path(images) if images is not None else None)
 
