@@ -103,6 +103,13 @@ def test_lists_of_something_else_are_not_read(tmp_path):
         imported("voc", tmp_path)
 
 
+def test_a_set_without_masks_is_refused(tmp_path):
+    export("voc", ("cat",), [item("a")], tmp_path)
+    (tmp_path / "SegmentationClass/a.png").unlink()
+    with pytest.raises(UserError, match="SegmentationClass: has no mask of 'a', nor of any other picture"):
+        imported("voc", tmp_path)
+
+
 def test_indices_mean_the_lines_of_a_labelmap(tmp_path):
     cvat(tmp_path, ["a"])
     text = "trepang:250,50,83::\nbackground:0,0,0::\nvoid:9,9,9::\nspace ship:140,120,240::\n"

@@ -141,6 +141,13 @@ def test_a_list_of_pictures(folder, text):
         imported("yolo", folder, images=folder.parent / "photos")
 
 
+def test_a_list_without_pictures_is_refused(folder):
+    save(folder / "train.txt", "\n")
+    save(folder / "data.yaml", "train: train.txt\nnames: [cat]\n")
+    with pytest.raises(UserError, match=r"train\.txt: lists no pictures"):
+        imported("yolo", folder)
+
+
 def test_lists_may_name_some_of_the_pictures(folder):
     """All pictures in one folder, and their labels in another: labels of pictures that are not asked for are none
     without a picture.

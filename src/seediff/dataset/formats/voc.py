@@ -162,6 +162,8 @@ def read(
             within = {parts[title] for title in lists if parts[title] in SPLITS and name in lists[title]}
             row = {"split": within.pop()} if len(within) == 1 else {}
             samples.append(source.sample(name, image, labels, row, where, mask, numbers, objects=objects))
+    if left and not samples:
+        raise UserError(masks, f"has no mask of '{next(iter(named))}', nor of any other picture")
     source.count(left, f"of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
     return listed.classes, samples
 

@@ -82,6 +82,8 @@ def find_pictures(
             path, lexical = _locate(entry, beside, others, _is_entry, f"{file}: '{name}'")
             if path.is_file():
                 lines = [(n, line.strip()) for n, line in enumerate(read_lines(path), 1) if line.strip()]
+                if not lines:
+                    raise UserError(path, "lists no pictures")
                 near = [path.parent, *beside]
                 listed = [_locate(line, near, others, _is_picture, f"{path}, line {n}") for n, line in lines]
                 base = _common([one for one, _ in listed])
