@@ -91,8 +91,9 @@ def test_polygons_and_other_results(tmp_path):
     points = [[25, 10], [75, 10], [75, 50], [25, 50]]
     sides = {"original_width": 40, "original_height": 20}
     polygon = {"type": "polygonlabels", "value": {"points": points, "closed": True, "polygonlabels": ["Cat"]}, **sides}
+    path = {"type": "labels", "value": {"points": [{"x": 1}], "labels": ["Cat"]}}
     tasks[0]["annotations"] = [
-        {"result": [polygon, {"type": "choices", "value": {"choices": ["good"]}}, {"type": "relation"}]}
+        {"result": [polygon, {"type": "choices", "value": {"choices": ["good"]}}, {"type": "relation"}, path]}
     ]
     save(folder, tasks)
     (folder / "label_config.xml").unlink()
@@ -102,7 +103,7 @@ def test_polygons_and_other_results(tmp_path):
     labels[2:10, 10:30] = 1
     assert classes == ("Cat",)
     assert np.array_equal(read.label_map, labels)
-    assert notes == ["1 results are neither brush masks nor polygons: they are left out"]
+    assert notes == ["2 results are neither brush masks nor polygons: they are left out"]
 
 
 @pytest.mark.parametrize(
@@ -183,5 +184,5 @@ def test_an_export_is_known_by_its_only_json_file(tmp_path):
     (tmp_path / "set/tasks.json").rename(tmp_path / "set/project-1-at-2026-11-01.json")
     assert np.array_equal(Dataset.open(tmp_path / "set")[0].label_map, np.eye(4, 6))
     (tmp_path / "min.json").write_text('[{"image": "/data/upload/1/a.png", "id": 1, "annotation_id": 1}]')
-    with pytest.raises(UserError, match=r"min\.json: .*`data`"):  # JSON-MIN
+    with pytest.raises(UserError, match=r"min\.json: is .*JSON-MIN"):
         Dataset.open(tmp_path / "min.json")

@@ -144,11 +144,12 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Task(msgspec.Struct, frozen=True):
-    """predictions: objects, or in some exports only their ids."""
+    """predictions: objects, or in some exports only their ids. annotation_id: only in JSON-MIN."""
 
-    data: dict[str, Any]
+    data: dict[str, Any] = {}
     annotations: list[Answer] = []
     predictions: list[Any] = []
+    annotation_id: Any = None
 
 
 Regions = list[tuple[str, Result, Region]]
@@ -180,6 +181,8 @@ def read(
     """
     file = (_tasks(source.path) or source.path / TASKS) if source.path.is_dir() else source.path
     tasks = parse_json(read_bytes(file, ANNOTATIONS), list[Task], str(file))
+    if any(task.annotation_id is not None and not task.data for task in tasks):
+        raise UserError(file, "is Label Studio's export JSON-MIN, which is not read", "export the project as JSON")
     answers = [(task.data, where := f"{file}: task {i}", *_answer(task, where)) for i, task in enumerate(tasks, 1)]
     if any(by_person for *_, by_person in answers):
         answers = [answer for answer in answers if answer[-1]]
@@ -224,7 +227,12 @@ def _regions(answer: Answer, where: str) -> tuple[Regions, int]:
     found, values = [], [result for result in answer.result if result.value]
     for number, result in enumerate(answer.result, 1):
         if result.type in ("brushlabels", "polygonlabels", "labels"):
-            region = fit(result.value, Region, f"{where}, result {number}")
+            try:
+                region = fit(result.value, Region, f"{where}, result {number}")
+            except UserError:
+                if result.type != "labels" or "rle" in result.value:
+                    raise
+                continue  # <Labels> are of regions of any kind
             if region.rle is not None or region.points is not None:
                 found.append((f"{where}, result {number}", result, region))
     known = [result.id for _, result, _ in found]
