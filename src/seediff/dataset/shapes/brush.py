@@ -8,6 +8,8 @@ index of its width (2 bits), the number of its values minus one, and the value o
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 WORD, SIZES, CHANNELS = 8, (3, 4, 8, 16), 4
@@ -19,17 +21,23 @@ def encode_brush(inside: np.ndarray) -> bytes:
     begins = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
     lengths = np.diff(begins, append=flat.size) * CHANNELS
     bits = [f"{flat.size * CHANNELS:032b}{WORD - 1:05b}", *(f"{size - 1:04b}" for size in SIZES)]
-    for left, value in zip(lengths.tolist(), flat[begins].tolist(), strict=True):
-        # The last part of a run that is cut has the longest size, too.
-        kind = next((kind for kind, size in enumerate(SIZES) if left <= 1 << size), len(SIZES) - 1)
-        size = SIZES[kind]
-        while left:
-            part = min(left, 1 << size)
-            bits.append(f"1{kind:02b}{part - 1:0{size}b}{255 * value:08b}")
-            left -= part
+    bits += map(_run, lengths.tolist(), flat[begins].tolist())
     text = "".join(bits)
     count = len(text) // 8 + 1
     return int(text.ljust(8 * count, "0"), 2).to_bytes(count, "big")
+
+
+@lru_cache(1 << 11)
+def _run(left: int, value: bool) -> str:
+    """The bits of the blocks of a run."""
+    # The last part of a run that is cut has the longest size, too.
+    kind = next((kind for kind, size in enumerate(SIZES) if left <= 1 << size), len(SIZES) - 1)
+    size, bits = SIZES[kind], ""
+    while left:
+        part = min(left, 1 << size)
+        bits += f"1{kind:02b}{part - 1:0{size}b}{255 * value:08b}"
+        left -= part
+    return bits
 
 
 def decode_brush(stream: bytes, shape: tuple[int, int]) -> np.ndarray:

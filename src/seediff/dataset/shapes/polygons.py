@@ -49,7 +49,7 @@ def object_polygons(objects: Objects) -> list[np.ndarray]:
         while top >= width and owners[top - width] == owners[pixel]:
             top -= width
         column = pixel % width + NEAR
-        up, down = (column, top // width + NEAR), (column, pixel // width + FAR)
+        up, down = [column, top // width + NEAR], [column, pixel // width + FAR]
         upper, node = 4 * top, -1 - len(follow)
         follow[node], corners[node] = follow[upper], corners[upper]
         follow[upper], corners[upper] = follow[start], [up, down, *corners[start]]
@@ -58,13 +58,14 @@ def object_polygons(objects: Objects) -> list[np.ndarray]:
     for _, start in sorted(starts.items()):
         path, edge = corners[start][:], follow[start]
         while edge != start:
-            path += corners[edge]
+            if edge in corners:
+                path += corners[edge]
             edge = follow[edge]
         polygons.append(np.array(path[-1:] + path[:-1], np.float64))
     return polygons
 
 
-def _edges(index: np.ndarray) -> tuple[dict[int, int], defaultdict[int, list[tuple[float, float]]]]:
+def _edges(index: np.ndarray) -> tuple[dict[int, int], defaultdict[int, list[list[float]]]]:
     """The edges of objects, as 4 · pixel + direction: edge → the next one, and → the corners between the two."""
     width = index.shape[1]
     padded = np.pad(index, 1, constant_values=-1)
@@ -80,17 +81,15 @@ def _edges(index: np.ndarray) -> tuple[dict[int, int], defaultdict[int, list[tup
         turn = np.where(turns_left, -1, np.where(straight, 0, 1))
         to = pixels + np.array([ahead, 0 * ahead, ahead + left])[turn]
         then = (direction + turn) % 4
-        edges = (4 * (pixels @ (width, 1)) + direction).tolist()
-        follow.update(zip(edges, (4 * (to @ (width, 1)) + then).tolist(), strict=True))
-        ends, begins = (pixels + START[(direction + 1) % 4]).tolist(), (to + START[then]).tolist()
-        for i in np.flatnonzero(turn).tolist():
-            (y, x), (row, column) = ends[i], begins[i]
-            if not turns_left[i]:
-                corners[edges[i]] = [(x, y)]
-            elif straight[i]:  # an inner corner, in the pixel ahead: the horizontal edge gives y, the vertical one x
-                corners[edges[i]] = [(x, row) if direction % 2 else (column, y)]
-            else:
-                corners[edges[i]] = [(x, y), (column, row)]
+        edges = 4 * (pixels @ (width, 1)) + direction
+        follow.update(zip(edges.tolist(), (4 * (to @ (width, 1)) + then).tolist(), strict=True))
+        ends, begins = pixels + START[(direction + 1) % 4], to + START[then]
+        # An inner corner is in the pixel ahead: the horizontal edge gives y, the vertical one x.
+        inner, axis = turns_left & straight, 1 - direction % 2
+        ends[inner, axis] = begins[inner, axis]
+        corners.update(zip(edges[turn != 0].tolist(), ends[turn != 0, None, ::-1].tolist(), strict=True))
+        for i in np.flatnonzero(turns_left & ~straight).tolist():
+            corners[edges[i]].append(begins[i, ::-1].tolist())
     return follow, corners
 
 
