@@ -52,8 +52,8 @@ def object_polygons(objects: Objects) -> list[np.ndarray]:
         up, down = [column, top // width + NEAR], [column, pixel // width + FAR]
         upper, node = 4 * top, -1 - len(follow)
         follow[node], corners[node] = follow[upper], corners[upper]
-        follow[upper], corners[upper] = follow[start], [up, down, *corners[start]]
-        follow[start], corners[start] = node, [down, up]
+        follow[upper], corners[upper] = follow[start], [*up, *down, *corners[start]]
+        follow[start], corners[start] = node, [*down, *up]
     polygons = []
     for _, start in sorted(starts.items()):
         path, edge = corners[start][:], follow[start]
@@ -61,12 +61,12 @@ def object_polygons(objects: Objects) -> list[np.ndarray]:
             if edge in corners:
                 path += corners[edge]
             edge = follow[edge]
-        polygons.append(np.array(path[-1:] + path[:-1], np.float64))
+        polygons.append(np.array(path[-2:] + path[:-2], np.float64).reshape(-1, 2))
     return polygons
 
 
-def _edges(index: np.ndarray) -> tuple[dict[int, int], defaultdict[int, list[list[float]]]]:
-    """The edges of objects, as 4 · pixel + direction: edge → the next one, and → the corners between the two."""
+def _edges(index: np.ndarray) -> tuple[dict[int, int], defaultdict[int, list[float]]]:
+    """The edges of objects, as 4 · pixel + direction: edge → the next one, and → x, y of the corners between."""
     width = index.shape[1]
     padded = np.pad(index, 1, constant_values=-1)
     follow, corners = {}, defaultdict(list)
@@ -87,9 +87,9 @@ def _edges(index: np.ndarray) -> tuple[dict[int, int], defaultdict[int, list[lis
         # An inner corner is in the pixel ahead: the horizontal edge gives y, the vertical one x.
         inner, axis = turns_left & straight, 1 - direction % 2
         ends[inner, axis] = begins[inner, axis]
-        corners.update(zip(edges[turn != 0].tolist(), ends[turn != 0, None, ::-1].tolist(), strict=True))
+        corners.update(zip(edges[turn != 0].tolist(), ends[turn != 0, ::-1].tolist(), strict=True))
         for i in np.flatnonzero(turns_left & ~straight).tolist():
-            corners[edges[i]].append(begins[i, ::-1].tolist())
+            corners[edges[i]] += begins[i, ::-1].tolist()
     return follow, corners
 
 
