@@ -109,6 +109,17 @@ def test_sources_take_turns(pets):
         assert [task.source for task in new[:7]] != [task.source for task in new[7:14]]
 
 
+def test_a_new_picture_does_not_go_through_all_sources(pets, tmp_path):
+    class Sources(list):
+        def __iter__(self):
+            raise AssertionError("goes through all sources")
+
+    job = AugmentJob(config(keep_originals=False), pets)
+    tasks = job.items()
+    job.sources = Sources(job.sources)
+    assert len(job.write(tasks, tmp_path / "out").rows) == len(tasks)
+
+
 def test_other_workers_and_links_the_same_bytes(made, pets, tmp_path):
     augment(config(), pets, tmp_path / "out", workers=2, link=True)
     assert contents(tmp_path / "out") == contents(made)
