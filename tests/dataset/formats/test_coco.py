@@ -214,6 +214,7 @@ def test_ids_of_any_kind(tmp_path, ids):
         ("images", [{}, {}], "two images have"),
         ("categories", {"name": "cat"}, "categories: class 'cat'"),
         ("categories", {"id": 18}, "two categories have"),
+        ("annotations", {"segmentation": None, "bbox": None}, "needs a 'segmentation' or a 'bbox'"),
     ],
 )
 def test_broken_documents_are_named(tmp_path, part, change, place):

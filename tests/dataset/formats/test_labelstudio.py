@@ -163,6 +163,7 @@ def value(task, **parts):
     [
         (lambda task: value(task, brushlabels=["bird"]), "which is no class"),
         (lambda task: value(task, rle=[1, 2, 3]), "its 'rle'"),
+        (lambda task: value(task, rle=None), "must have 'rle' or 'points'"),
         (lambda task: repeated(task, 3000), "times over; at most 100 times are read"),
         (lambda task: changed(task, original_width=31), "is of a picture of (20, 31)"),
         (lambda task: changed(task, image_rotation=90), "turned by 90°"),

@@ -119,7 +119,7 @@ class Region(msgspec.Struct, frozen=True):
 
     @property
     def names(self) -> list[str]:
-        return [*self.brushlabels, *self.polygonlabels, *self.labels]
+        return list(dict.fromkeys([*self.brushlabels, *self.polygonlabels, *self.labels]))
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -235,6 +235,8 @@ def _regions(answer: Answer, where: str) -> tuple[Regions, int]:
                 continue  # <Labels> are of regions of any kind
             if region.rle is not None or region.points is not None:
                 found.append((f"{where}, result {number}", result, region))
+            elif result.type != "labels":
+                raise UserError(f"{where}, result {number}", "must have 'rle' or 'points'")
     known = [result.id for _, result, _ in found]
     twice = sum(result.type in ("brush", "polygon") and result.id in known for result in values)
     return found, len(values) - len(found) - twice

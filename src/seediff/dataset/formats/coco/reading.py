@@ -91,6 +91,9 @@ class Annotation(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if isinstance(self.segmentation, list) and len({isinstance(one, list) for one in self.segmentation}) > 1:
             raise ValueError("a polygon is a list of x, y")
+        box = isinstance(self.bbox, list) and len(self.bbox) == 4
+        if self.segments_info is None and not self.segmentation and not box:
+            raise ValueError("an annotation needs a 'segmentation' or a 'bbox'")
 
     @property
     def listed(self) -> list[list[float]]:
