@@ -66,7 +66,7 @@ def export_(
     ] = None,
     polygons: Annotated[
         bool | None,
-        export_option("polygons", "write objects as polygons instead of exact run lengths; prints the loss."),
+        export_option("polygons", "write objects as polygons instead of run lengths."),
     ] = None,
     objects: Annotated[
         bool | None,

@@ -119,7 +119,7 @@ def _settings(path: Path | str, language: str, parse: Callable[[str], Any], kind
 
 def _is_finite(document: Any) -> bool:
     try:
-        json.dumps(document, allow_nan=False, default=str)
+        json.dumps(document, allow_nan=False, default=str, skipkeys=True)
     except ValueError:
         return False
     return True
