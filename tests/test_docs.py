@@ -151,7 +151,10 @@ def other_command(command: str) -> str:
     words = shlex.split(command, comments=True)
     if words[0] == "make":
         return "" if re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M) else "no such target"
-    if re.fullmatch(r"python3 -m venv .venv|\.venv/bin/pip install .*|\.venv/bin/python -m pytest", command):
+    if re.fullmatch(
+        r"python3 -m venv .venv|source .venv/bin/activate|(\.venv/bin/)?pip install .*|\.venv/bin/python -m pytest",
+        command,
+    ):
         return ""
     if run_by_tests := re.fullmatch(r"(?:[A-Z_]+=\S+ )?python -m pytest (tests/\S+\.py)", command):
         return "" if (ROOT / run_by_tests[1]).is_file() else "no such file"

@@ -20,9 +20,8 @@ for needed in ("sphinx", "myst_parser", "furo"):
 
 ROOT = Path(__file__).parents[1]
 EARLIER_FIRST = (
-    "docs/first", "docs/photographs", "docs/look", "docs/training", "docs/models", "docs/methods", "docs/formats",
-    "docs/studies",
-    "docs/benchmarks", "docs/architecture",
+    "docs/installation", "docs/first", "docs/photographs", "docs/look", "docs/training", "docs/models", "docs/ray",
+    "docs/formats", "docs/methods", "docs/architecture", "docs/truth", "docs/studies", "docs/benchmarks",
 )  # fmt: skip
 """Pages in the order in which a person needs them."""
 

@@ -1,5 +1,5 @@
-"""The order of the site's pages is that of the lists of README.md; a folder's pages follow the page that introduces
-them.
+"""The site's groups are the columns of README.md's table and its headings with lists; a folder's pages follow the page
+that introduces them.
 
 A page in none of them is one that no reader would find: Sphinx warns of it, and the build ends.
 """
@@ -16,21 +16,24 @@ FOLDERS = {"docs/decisions/README": "0*", "docs/studies": "studies/*/results", "
 LINK = re.compile(r"\]\(([^)#:]+)\.(?:md|ipynb)(?:#[^)]*)?\)")
 
 
-def lists(readme: str) -> Iterator[tuple[str, list[str]]]:
-    """Of every heading of the third level, the pages that its list links to and none before did."""
-    seen: set[str] = set()
-    for part in re.split(r"^### ", readme, flags=re.M)[1:]:
+def groups(readme: str) -> Iterator[tuple[str, list[str]]]:
+    """Caption → the pages that its column or list links to, without those of earlier groups."""
+    rows = [line.strip("|").split("|") for line in readme.splitlines() if line.startswith("|")]
+    texts = {cells[0].strip(): "".join(cells) for cells in list(zip(*rows, strict=True))[1:]}
+    for part in re.split(r"^## ", readme, flags=re.M)[1:]:
         heading, _, text = part.partition("\n")
-        items = text.partition("\n## ")[0]
-        pages = [page for page in dict.fromkeys(LINK.findall(items)) if page not in seen]
-        seen.update(pages)
-        yield heading, pages
+        texts[heading] = "".join(re.findall(r"^(?:- |  ).*\n", text, re.M))
+    seen: set[str] = set()
+    for caption, text in texts.items():
+        if pages := [page for page in dict.fromkeys(LINK.findall(text)) if page not in seen]:
+            seen.update(pages)
+            yield caption, pages
 
 
 def add_contents(app: Sphinx, page: str, source: list[str]) -> None:
     """`source-read`: append the tables of contents, hidden, for they only make the sidebar."""
     if page == app.config.root_doc:
-        source[0] += "".join(_toctree(pages, caption=heading) for heading, pages in lists(source[0]))
+        source[0] += "".join(_toctree(pages, caption=caption) for caption, pages in groups(source[0]))
     if page in FOLDERS:
         source[0] += _toctree([FOLDERS[page]], glob=True)
 

@@ -1,5 +1,5 @@
-"""The README's block as it stands, with a twin in the place of its model; test_script_capture.py tries its parts with
-every family.
+"""The first block of docs/script.md as it stands, with a twin in the place of its model; test_script_capture.py tries
+its parts with every family.
 """
 
 import re
@@ -14,8 +14,8 @@ from seediff.attention.maps import AttentionMaps
 from seediff.models import registry
 from seediff.models.registry import load_model
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-BLOCK = next(text for text in re.findall(r"^```python\n(.*?)^```$", README, re.M | re.S) if "seediff.capture" in text)
+PAGE = (Path(__file__).parents[2] / "docs" / "script.md").read_text(encoding="utf-8")
+BLOCK = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)[0]
 
 
 @pytest.mark.parametrize("name", ["flux2", "sana"])
