@@ -75,4 +75,4 @@ def trace(index: int, name: str = "dog", side: int = 64, latent: int = 32) -> Tr
     steps.append((Step("final"), disc(latent, centre, radius * 1.1)))
     before = disc(side, centre, radius * 1.1)
     after = np.where(label_map > 0, 0.9, 0.05)
-    return TracedSample(index, name, f"a photo of a {name}", image, tuple(steps), before, after, label_map)
+    return TracedSample(f"{index:06d}", name, f"a photo of a {name}", image, tuple(steps), before, after, label_map)

@@ -15,7 +15,7 @@ def test_round_trip(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
     loaded = load_trace(tmp_path / "a")
-    assert (loaded.index, loaded.class_name, loaded.prompt) == (3, "potted plant", "a photo of a potted plant")
+    assert (loaded.name, loaded.class_name, loaded.prompt) == ("000003", "potted plant", "a photo of a potted plant")
     assert [step for step, _ in loaded.steps] == [step for step, _ in saved.steps]
     for (_, before), (_, after) in zip(saved.steps, loaded.steps, strict=True):
         assert (before.dtype == bool) == (after.dtype == bool)

@@ -65,11 +65,11 @@ def test_a_dataset_with_masks_of_the_photographs_sizes(tmp_path, mask, found, ph
         outside = height * width - min(height, width) ** 2 if fit == "crop" else 0
         assert (sample.label_map == 255).sum() == outside
         assert set(np.unique(sample.label_map)) <= {0, 1, 2, 255}
-        assert sample.metadata["source"] == photo.name
+        assert sample.name == sample.metadata["source"] == photo.name
         assert set(sample.metadata["presence"]) == {"dog", "car"}
         assert sample.soft is not None
         assert sample.soft.shape == (2, height, width)
-    assert (tmp_path / "out" / "images" / "000001.jpg").read_bytes() == (photos / "1.jpg").read_bytes()
+    assert (tmp_path / "out" / "images" / "1.jpg").read_bytes() == (photos / "1.jpg").read_bytes()
     assert "drew" not in (tmp_path / "out" / "preview.html").read_text("utf-8")
     assert "enerated" not in (tmp_path / "out" / "README.md").read_text("utf-8")
 
@@ -78,11 +78,11 @@ def test_photographs_are_seen_in_their_own_shape(tmp_path, mask, found):
     """Attention is of the photograph's shape, in what is kept and in the steps that the preview draws."""
     mask_photos(mask(keep_attention=True), found, tmp_path / "out")
     shapes = [
-        AttentionMaps.load(tmp_path / "out" / f"attention/{index:06d}.safetensors").latent_size for index in range(6)
+        AttentionMaps.load(tmp_path / "out" / f"attention/{photo.name}.safetensors").latent_size for photo in found
     ]
     # of 96×128, 128×96, 100², 60×150, 33×47 and 96×128
     assert shapes == [(12, 16), (16, 12), (16, 16), (8, 20), (12, 20), (12, 16)]
-    traced = load_trace(tmp_path / "out" / "steps/000000_1.safetensors")
+    traced = load_trace(tmp_path / "out" / "steps/0_1.safetensors")
     assert traced.image.shape == (48, 64, 3)
     assert {values.shape for _, values in traced.steps} == {(3, 4), (6, 8), (12, 16)}
 

@@ -28,7 +28,7 @@ def test_masks_are_those_of_the_command(model, mini_folder, photo, tmp_path):
     """Of a file, Pillow's picture and an array, with a model and its name."""
     given = {"classes": ("dog", "cat"), "model": str(mini_folder), **LOOK}
     seediff.mask_photos(seediff.MaskPhotosConfig.recommended(**given), seediff.find_photos([photo]), tmp_path / "out")
-    expected = np.asarray(Image.open(tmp_path / "out" / "masks" / "000000.png"))
+    expected = np.asarray(Image.open(tmp_path / "out" / "masks" / "a.png"))
     picture = Image.open(photo)
     for image, of in ((photo, mini_folder), (picture, model), (np.asarray(picture), model)):
         result = seediff.mask(image, ["dog", "cat"], model=of, **LOOK)

@@ -17,8 +17,8 @@
                              in a row names its file
 
 A row: file_name and mask (paths in the folder), prompt, classes and their class_ids, seed, attempt, flags, area (share
-of the image in [0, 1] of each class), model, method, version. Numbers are missing from the sequence if every draw of
-the sample failed.
+of the image in [0, 1] of each class), model, method, version. `generate` numbers
+its samples, and a number is missing if every draw failed; `mask` keeps the names of the photographs.
 """
 
 from __future__ import annotations

@@ -140,8 +140,11 @@ def _unique_names(depths: Sequence[tuple[Path, int]]) -> list[str]:
 
 
 def _readable(name: str) -> str:
-    """The name with bytes that are not UTF-8 replaced, because JSON and terminals could not hold them."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """A relative path as a sample's name (`rows.check_name`): with bytes that are not UTF-8 and characters that some
+    file system or terminal refuses replaced, and no hidden part."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    text = "".join(letter if letter.isprintable() and letter not in "\\:" else "_" for letter in text)
+    return re.sub(r"(^|/)\.", r"\1_", text)
 
 
 def _without_suffix(name: str) -> str:

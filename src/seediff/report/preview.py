@@ -126,7 +126,7 @@ def _tiles(out: Path, rows: Sequence[Row], class_names: Sequence[str]) -> list[d
             {
                 "image": jpeg_uri(shrink(image, SIDE, Image.Resampling.LANCZOS)),
                 "mask": jpeg_uri(draw_mask(image, label_map, SIDE)),
-                "name": Path(row["file_name"]).stem,
+                "name": Path(row["file_name"]).with_suffix("").as_posix().removeprefix("images/"),
                 "prompt": str(row.get("prompt", "")),
                 "seed": row.get("seed"),
                 "recipe": operations_of(row),
@@ -172,7 +172,7 @@ def _traced_view(traced: TracedSample, class_names: Sequence[str], method: str) 
     final = explain_mask(method)
     known = traced.class_name in class_names
     return {
-        "index": traced.index,
+        "image": traced.name,
         "name": traced.class_name,
         "prompt": traced.prompt,
         "colour": _colour(class_names.index(traced.class_name) + 1) if known else "transparent",

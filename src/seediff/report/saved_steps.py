@@ -28,10 +28,11 @@ StepMap = tuple[Step, np.ndarray]
 
 @dataclass(frozen=True)
 class TracedSample:
-    """How the mask of one class in one image came about. image: (H, W, 3) uint8. before_pamr, after_pamr: (H, W) float
-    in [0, 1]; after_pamr is None if PAMR was off. label_map: (H, W) uint8 with the dataset's class ids."""
+    """How the mask of one class in one image came about. name: of the sample. image: (H, W, 3) uint8. before_pamr,
+    after_pamr: (H, W) float in [0, 1]; after_pamr is None if PAMR was off. label_map: (H, W) uint8 with the dataset's
+    class ids."""
 
-    index: int
+    name: str
     class_name: str
     prompt: str
     image: np.ndarray
@@ -42,7 +43,7 @@ class TracedSample:
 
 
 def traced_sample(
-    index: int,
+    name: str,
     image: np.ndarray,
     result: MaskResult,
     class_name: str,
@@ -58,7 +59,7 @@ def traced_sample(
     after = _as_map(result.soft[result.classes.index(class_name)])
     before = trace.pop(BEFORE_PAMR, after)
     steps = tuple(trace.items())
-    return TracedSample(index, class_name, prompt, image, steps, before, after if pamr else None, label_map)
+    return TracedSample(name, class_name, prompt, image, steps, before, after if pamr else None, label_map)
 
 
 def save_trace(path: Path | str, traced: TracedSample) -> None:
@@ -69,7 +70,7 @@ def save_trace(path: Path | str, traced: TracedSample) -> None:
         tensors["after_pamr"] = to_levels(traced.after_pamr)
     tensors |= {f"step.{i:02d}": to_levels(step[1]) for i, step in enumerate(traced.steps)}
     about = {
-        "index": traced.index,
+        "name": traced.name,
         "class_name": traced.class_name,
         "prompt": traced.prompt,
         "steps": [{"name": str(step), "bool": values.dtype == bool} for step, values in traced.steps],

@@ -71,6 +71,7 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
         self,
         record: BatchRecord,
         out: Path,
+        name: str,
         spec: SampleSpec,
         picture: tuple[str, bytes],
         result: MaskResult,
@@ -80,7 +81,7 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
         soft: Callable[[], Iterable[np.ndarray]],
         seen: tuple[np.ndarray, MaskResult] | None,
     ) -> None:
-        """Write one sample's files into the folder `out` and add its row to the record.
+        """Write the files of the sample `name` into the folder `out` and add its row to the record.
 
         picture: the image file's suffix without a dot, and its bytes. result: masks at the image's size. more: fields
         of the row that only this command has. soft: makes each class's soft mask (H, W). seen: the image as the model
@@ -89,7 +90,7 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
         from ..dataset.quality.select import confidence  # imports scipy
         from ..report.saved_steps import save_trace, traced_sample
 
-        config, name, classes = self.config, f"{spec.index:06d}", result.classes
+        config, classes = self.config, result.classes
         class_ids = [self.ids[kind] for kind in classes]
         labels = native.dataset_labels(result.label_map, class_ids)
         file_name, mask = native.sample_files(name, picture[0])
@@ -109,7 +110,7 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
             if seen and kind in seen[1].classes:
                 small = native.dataset_labels(seen[1].label_map, [self.ids[one] for one in seen[1].classes])
                 how: dict[str, Any] = {"prompt": spec.prompt, "pamr": config.mask.pamr}
-                traced = traced_sample(spec.index, *seen, kind, small, **how)
+                traced = traced_sample(name, *seen, kind, small, **how)
                 path = f"{native.STEPS}/{name}_{self.ids[kind]}.safetensors"
                 record.write_by(out, path, partial(save_trace, traced=traced))
         shown = shown_classes(labels, config.classes, classes)
@@ -158,7 +159,7 @@ def preview(
     from ..report.preview import write_preview
     from ..report.saved_steps import load_trace
 
-    steps = [load_trace(inside(out, path)) for path in sorted((out / native.STEPS).glob("*.safetensors"))]
+    steps = [load_trace(inside(out, path)) for path in sorted((out / native.STEPS).rglob("*.safetensors"))]
     how: dict[str, Any] = {"class_names": config.classes, "steps": steps, "traced_images": TRACED_CLASSES}
     return write_preview(out, summary=summarize(config, rejected), rows=rows, **how)
 

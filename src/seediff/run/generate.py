@@ -24,7 +24,7 @@ from ..workers import Progress
 from .dataset_job import DatasetJob
 from .loop import Engine, RunResult, run
 from .output import BatchRecord
-from .reopen import again_number, draw_again, latest_rows, redrawn
+from .reopen import again_number, draw_again, latest_rows, numbered_name, redrawn
 
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
                 picture = self.config.image_format, native.encode_image(image, self.config.image_format)
                 more = {"seed": spec.seed, "attempt": spec.attempt}
                 how: dict[str, Any] = {"more": more, "soft": result.soft.cpu().numpy, "seen": (image, result)}
-                self.write_sample(record, out, spec, picture, result, attention, **how)
+                self.write_sample(record, out, numbered_name(spec.index), spec, picture, result, attention, **how)
         record.rows.sort(key=lambda row: row["file_name"])
         return record
 

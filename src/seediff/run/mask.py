@@ -172,7 +172,8 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[tuple[Read, An
                     "seen": (seen, small) if small else None,
                 }
                 picture = picture_file(spec.photo.path, photo)
-                self.write_sample(record, out, self.sample(spec, full.classes), picture, full, maps, **how)
+                name, sample = spec.photo.name, self.sample(spec, full.classes)
+                self.write_sample(record, out, name, sample, picture, full, maps, **how)
         return record
 
     def masks(
