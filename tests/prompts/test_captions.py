@@ -14,12 +14,16 @@ def test_content_words():
     assert content_words("A photo of two dogs, running on the green grass; a dog's T-shirt! A dog.") == (
         *("dogs", "running", "green", "grass", "dog's", "t-shirt", "dog"),
     )
+    assert content_words("1girl, long_hair, x, 狗、沙发上") == ("girl", "long", "hair", "狗", "沙发上")
 
 
 def test_mentioned_names():
     caption = "Two Dogs beside a potted plant in the skyline"
     assert classes_mentioned(caption, ("dog", "pottedplant", "sky", "cat")) == ("dog", "pottedplant")
     assert classes_mentioned("a red fire\nhydrant", ("fire hydrant",)) == ("fire hydrant",)
+    assert classes_mentioned("1girl2, class12, red_bus", ("girl", "class1", "bus")) == ("girl", "bus")
+    assert classes_mentioned("一只狗坐在沙发上", ("猫", "狗", "沙发")) == ("狗", "沙发")
+    assert classes_mentioned("犬がソファに座っている", ("犬", "ソファ")) == ("犬", "ソファ")
 
 
 def test_from_a_table_and_from_a_folder(tmp_path):

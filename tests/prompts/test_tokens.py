@@ -8,7 +8,7 @@ from recipes.mini.text import build_tokenizer
 from seediff.config.names import spoken
 from seediff.errors import UserError
 from seediff.models.families.readers import Reader
-from seediff.prompts.tokens import locate_columns, split_prompts
+from seediff.prompts.tokens import find_columns, locate_columns, split_prompts
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,9 @@ def spelled(tokenizer, prompt: str, columns: tuple[int, ...]) -> str:
         ("a dog and a dog", "dog", (2, 5)),  # every occurrence
         ("a hotdog and a dog", "dog", None),  # whole words only; the column depends on how `hotdog` is split
         ("a xylophone", "xylophone", None),  # several tokens a word
+        ("1girl, long_hair", "girl", (2,)),  # digits and underscores part words
+        ("1girl, long_hair", "hair", None),
+        ("一只狗坐在沙发上", "狗", (7, 8, 9)),  # no spaces between words
         ("a cafe\u0301 table", "table", None),  # characters that the tokenizer composes
     ],
 )
@@ -44,6 +47,15 @@ def test_class_is_found(tokenizer, prompt, name, columns):
     assert columns in (None, found)
     expected = spoken(name).replace(" ", "") * max(1, prompt.count("a dog"))
     assert spelled(tokenizer, prompt, found).replace(" ", "") == expected
+
+
+def test_a_part_of_a_token_is_no_word():
+    def tokens(text, **_):
+        return {"offset_mapping": [(0, 2), (2, 3), (3, 5)]}
+
+    chinese: Any = type("Fast", (), {"is_fast": True, "__call__": staticmethod(tokens)})()
+    found = {word: find_columns(Reader("tokenizer", chinese, 9), "沙发和热狗", word) for word in ("沙发", "和", "狗")}
+    assert found == {"沙发": (0,), "和": (1,), "狗": ()}
 
 
 def test_several_classes(tokenizer):

@@ -46,11 +46,26 @@ def join_classes(classes: Sequence[str]) -> str:
     return f"{', a '.join(first)} and a {last}" if first else last
 
 
-def any_name(names: Sequence[str]) -> re.Pattern[str]:
+UNSPACED = (
+    "\u0e01-\u0edf\u1000-\u109f\u1780-\u17df\u3005\u3041-\u30fa\u30fc-\u30ff\u3400-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
+)
+"""Letters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese and Chinese."""
+LETTER = rf"[^\W\d_{UNSPACED}]"
+WORD = rf"{LETTER}+(?:[-']{LETTER}+)*|[{UNSPACED}]+"
+"""A word of a text: letters, with hyphens and apostrophes inside; of a script without spaces, all up to the next
+punctuation mark. `1girl, long_hair` has the words girl, long and hair."""
+BORDER = rf"(?!(?<={LETTER}){LETTER}|(?<=\d)\d)"
+"""Where a word or name may begin and end: not between two letters, nor between two digits."""
+
+
+def any_name(names: Sequence[str], ending: str = "") -> re.Pattern[str]:
     """A pattern that matches any of the names as whole words, ignoring case, with any white space between words. If
-    several match at a position, the first wins. Group i + 1 is names[i], whose letters may differ from the matched."""
+    several match at a position, the first wins. Group i + 1 is names[i], whose letters may differ from the matched.
+    ending: a pattern that may follow a name."""
     patterns = [r"\s+".join(map(re.escape, spoken(name).split())) for name in names]
-    return re.compile(rf"(?<!\w)(?:{'|'.join(f'({pattern})' for pattern in patterns)})(?!\w)", re.IGNORECASE)
+    either = "|".join(f"({pattern})" for pattern in patterns)
+    return re.compile(rf"{BORDER}(?:{either}){ending}{BORDER}", re.IGNORECASE)
 
 
 def longest_first(names: Sequence[str]) -> list[str]:

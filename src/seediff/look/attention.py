@@ -20,7 +20,7 @@ from ..attention.windows import Window, cut, windows
 from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig, load_dataset_config
 from ..config.levels import fit_levels, level_name
-from ..config.names import any_name, longest_first
+from ..config.names import WORD, any_name, longest_first
 from ..config.photographs import MaskPhotosConfig
 from ..dataset import native
 from ..devices import check_device, default_device
@@ -162,7 +162,7 @@ def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
     for match in any_name(names).finditer(maps.prompt):
         found[match.span()] = maps.words[names[(match.lastindex or 1) - 1]]
     readers = _readers(model) if model and " | " not in maps.prompt else ()
-    for match in re.finditer(r"\w[\w'’-]*", maps.prompt) if readers else ():
+    for match in re.finditer(rf"{WORD}|\d+", maps.prompt) if readers else ():
         if len(found) < MAX_WORDS and not any(at < match.end() and match.start() < end for at, end in found):
             with suppress(UserError):  # too long for the model, or no token of its own
                 found[match.span()] = locate_columns(readers, maps.prompt, [match[0]])[match[0]]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..config.names import spoken
+from ..config.names import any_name
 from ..errors import UserError
 from ..files.documents import read_csv
 from ..files.photographs import Photo, find_named
@@ -41,8 +40,7 @@ def classes_mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
     """The names that the caption contains as whole words, ignoring case, also with a final s or es, or with a line
     break inside.
     """
-    words = {name: r"\s+".join(map(re.escape, spoken(name).split())) for name in names}
-    return tuple(name for name in names if re.search(rf"(?<!\w){words[name]}(?:s|es)?(?!\w)", caption, re.IGNORECASE))
+    return tuple(name for name in names if any_name([name], "(?:s|es)?").search(caption))
 
 
 def _from_folder(folder: Path, photos: Sequence[Photo]) -> dict[str, str]:

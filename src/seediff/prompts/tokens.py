@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ..config.names import DEFAULT_PROMPTS, any_name, join_classes, longest_first, spoken
+from ..config.names import DEFAULT_PROMPTS, UNSPACED, WORD, any_name, join_classes, longest_first, spoken
 from ..errors import UserError
 from ..models.families.readers import Reader
 
@@ -28,16 +28,18 @@ classes are not guessed."""
 
 def content_words(caption: str) -> tuple[str, ...]:
     """The words in a caption that may name something, in lower case, each once, in order."""
-    words = re.findall(r"[^\W\d_]+(?:[-'][^\W\d_]+)*", caption.lower())
-    return tuple(dict.fromkeys(word for word in words if word not in FUNCTION_WORDS and len(word) > 1))
+    words = dict.fromkeys(re.findall(WORD, caption.lower()))
+    # A single letter names nothing, but a Chinese character or a Korean syllable does.
+    return tuple(word for word in words if word not in FUNCTION_WORDS and (len(word) > 1 or word > "\u0e00"))
 
 
 def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Class → its ascending text columns in the prompt, from every tokenizer whose tokens have columns.
 
     Classes are searched in their spoken form (`pottedplant` as `potted plant`), as whole words, ignoring case, at every
-    place. If one class contains another (`potted plant`, `plant`), the longer one gets the words. Raises UserError if a
-    class is not in the prompt, or if the prompt is too long for a tokenizer, naming the words that would be cut off.
+    place; in scripts without spaces, as whole tokens. If one class contains another (`potted plant`, `plant`), the
+    longer one gets the words. Raises UserError if a class is not in the prompt, or if the prompt is too long for a
+    tokenizer, naming the words that would be cut off.
     """
     columns_of: dict[str, set[int]] = {name: set() for name in classes}
     for reader in (reader for reader in readers if reader.first is not None):
@@ -103,8 +105,11 @@ def _matched(
     columns_of: dict[str, set[int]] = {name: set() for name in classes}
     for match in any_name(ordered).finditer(text) if ordered else ():
         assert match.lastindex is not None
-        columns = {first + t for t, (start, end) in enumerate(spans) if start < match.end() and end > match.start()}
-        columns_of[ordered[match.lastindex - 1]] |= columns
+        begin, stop = match.span()
+        tokens = {t: span for t, span in enumerate(spans) if span[0] < stop and span[1] > begin}
+        beside = "".join(text[max(start, 0) : begin] + text[stop:end] for start, end in tokens.values())
+        if not re.search(f"[{UNSPACED}]", beside):  # otherwise it is a part of a token, so of another word
+            columns_of[ordered[match.lastindex - 1]] |= {first + t for t in tokens}
     return columns_of
 
 
