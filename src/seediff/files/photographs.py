@@ -67,10 +67,11 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
     exclude: the output folder. It, hidden files, and outputs of earlier runs (folders with a seediff.toml) below what
     is given are skipped. A photograph's name is its path below the given folder, or its file name, without suffix:
     `photos` → `trip/IMG_1`. If files of several folders would have equal names, all names are paths below the common
-    folder (`a/1`, `b/1`). Files that differ only in their suffix keep it (`1.jpg`, `1.png`).
+    folder (`a/1`, `b/1`). Files that differ only in their suffix keep it (`1.jpg`, `1.png`); names that are still equal,
+    but for capital letters, get numbers (`1.JPG`, `1.jpg~2`).
 
-    Raises UserError if a path or pattern matches nothing, a folder cannot be listed, input is inside `exclude`, no
-    picture is found, or two would have one name.
+    Raises UserError if a path or pattern matches nothing, a folder cannot be listed, input is inside `exclude`, or no
+    picture is found.
     """
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not paths or not all(str(given).strip() for given in paths):
@@ -132,10 +133,12 @@ def _unique_names(depths: Sequence[tuple[Path, int]]) -> list[str]:
     short = list(map(_without_suffix, whole))
     count = Counter(map(str.casefold, short))
     names = [name if count[name.casefold()] == 1 else long for long, name in zip(whole, short, strict=True)]
-    taken: dict[str, Path] = {}
-    for name, path in zip(names, full, strict=True):
-        if path is not (other := taken.setdefault(name.casefold(), path)):
-            raise UserError(path, f"and {other} would both be called {name}", "rename one")
+    taken: set[str] = set()
+    for i, name in enumerate(names):
+        number = 1
+        while names[i].casefold() in taken:
+            names[i] = f"{name}~{(number := number + 1)}"
+        taken.add(names[i].casefold())
     return names
 
 
