@@ -67,8 +67,8 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
     exclude: the output folder. It, hidden files, and outputs of earlier runs (folders with a seediff.toml) below what
     is given are skipped. A photograph's name is its path below the given folder, or its file name, without suffix:
     `photos` → `trip/IMG_1`. If files of several folders would have equal names, all names are paths below the common
-    folder (`a/1`, `b/1`). Files that differ only in their suffix keep it (`1.jpg`, `1.png`); names that are still equal,
-    but for capital letters, get numbers (`1.JPG`, `1.jpg~2`).
+    folder (`a/1`, `b/1`). Files that differ only in their suffix keep it (`1.jpg`, `1.png`); names that still differ
+    only in case get numbers (`1.JPG`, `1.jpg~2`).
 
     Raises UserError if a path or pattern matches nothing, a folder cannot be listed, input is inside `exclude`, or no
     picture is found.
@@ -125,12 +125,12 @@ def _unique_names(depths: Sequence[tuple[Path, int]]) -> list[str]:
     below = [Path(*path.parts[-depth:]) for path, (_, depth) in zip(full, depths, strict=True)]
     folders: dict[str, set[Path]] = {}
     for path, name in zip(full, below, strict=True):
-        folders.setdefault(_without_suffix(name.as_posix()).casefold(), set()).add(path.parent)
+        folders.setdefault(without_suffix(name.as_posix()).casefold(), set()).add(path.parent)
     if any(len(homes) > 1 for homes in folders.values()):
         common = os.path.commonpath([path.parent for path in full])
         below = [path.relative_to(common) for path in full]
     whole = [_readable(name.as_posix()) for name in below]
-    short = list(map(_without_suffix, whole))
+    short = list(map(without_suffix, whole))
     count = Counter(map(str.casefold, short))
     names = [name if count[name.casefold()] == 1 else long for long, name in zip(whole, short, strict=True)]
     taken: set[str] = set()
@@ -150,7 +150,7 @@ def _readable(name: str) -> str:
     return re.sub(r"(^|/)\.", r"\1_", text)
 
 
-def _without_suffix(name: str) -> str:
+def without_suffix(name: str) -> str:
     """The name without a picture's suffix. Other suffixes are part of the name: scan.0001, scan.0002."""
     return os.path.splitext(name)[0] if looks_like_picture(name) else name
 

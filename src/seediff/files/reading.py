@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
+import unicodedata
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -68,6 +69,11 @@ def read_lines(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> lis
     """The lines of a UTF-8 list without their ends, including empty ones: `lines[i]` is line i + 1."""
     lines = [line.removesuffix("\r") for line in read_text(path, limit, absent).split("\n")]
     return lines if lines[-1] else lines[:-1]
+
+
+def same_name(name: str) -> str:
+    """A name composed and in small letters: equal for names that some file system takes for one."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def inside(root: Path, name: object, where: object = "", field: str = "") -> Path:

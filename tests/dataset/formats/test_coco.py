@@ -231,7 +231,7 @@ def test_broken_documents_are_named(tmp_path, part, change, place):
         (None, "there is no such folder or JSON file"),
         ("{", "is not JSON"),
         (json.dumps(foreign()), 'image 5: there is no picture "x'),
-        *((json.dumps(foreign()).replace('"x.png"', f'"{name}"'), "'file_name'") for name in ("../../x.jpg", "")),
+        (json.dumps(foreign()).replace('"x.png"', '""'), "'file_name'"),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, text, place):

@@ -167,7 +167,7 @@ def value(task, **parts):
         (lambda task: repeated(task, 3000), "times over; at most 100 times are read"),
         (lambda task: changed(task, original_width=31), "is of a picture of (20, 31)"),
         (lambda task: changed(task, image_rotation=90), "turned by 90°"),
-        (lambda task: task | {"data": {"image": "../../secret.png"}}, "'image' leads out"),
+        (lambda task: task | {"data": {"image": "../../secret.png"}}, 'there is no picture "../../'),
         (lambda task: task | {"data": task["data"] | {"seediff": {"name": "../a"}}}, "cannot be a file's"),
         (lambda task: task | {"data": task["data"] | {"seediff": {"metadata": {"review": 5}}}}, "`$.review"),
     ],

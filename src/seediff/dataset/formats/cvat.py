@@ -9,7 +9,7 @@ out/  annotations.xml            one <image> per sample, with a <mask> per class
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,11 +25,10 @@ from ...files.documents import Node, fit, read_xml
 from .. import native
 from ..class_lists import IGNORED, check_meaning, number_labels
 from ..encoding import Instances
-from ..rows import stem_of
 from ..sample import Sample
 from ..shapes.objects import whole_classes
 from ..shapes.rle import polygon_runs
-from .drivers import Export, Source, portable
+from .drivers import Export, Source, unique_names
 from .label_files import PARTS, Shapes, Side, by_object, check_frame, class_of, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
@@ -162,19 +161,19 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
         uses[child.attributes.get("label", "")].append(child.tag)
     classes, ids = _classes(root, uses, source)
     folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
-    stems = Counter(stem_of(portable(picture.name)) for _, picture in nodes)
     objects = by_object(
         [child.attributes.get("label", "") for child in node.children if child.tag in MASKS] for node, _ in nodes
     )
-    samples = []
+    found, samples = list[tuple[Node, Picture, Path, str]](), []
     for node, picture in nodes:
-        subset, file_name = picture.subset, portable(picture.name)
-        stem, names = stem_of(file_name), [file_name, f"{subset}/{file_name}"][: 1 + bool(subset)]
-        if at := source.picture(folders, names, "name", node.where):
-            row = {"split": part} if (part := PARTS.get(subset.lower())) else {}
-            name = f"{subset}/{stem}" if subset and stems[stem] > 1 else stem
-            paint = partial(_paint, node, (picture.height, picture.width), at[0], ids)
-            samples.append(source.sample(name, at[0], paint, row, node.where, objects=objects, shown=True))
+        below = f"{picture.subset}/" * bool(picture.subset)
+        if at := source.picture(folders, [below + picture.name], "name", node.where):
+            found.append((node, picture, at[0], at[1].removeprefix(below)))
+    names = unique_names((picture.subset, name) for _, picture, _, name in found)
+    for name, (node, picture, path, _) in zip(names, found, strict=True):
+        row = {"split": part} if (part := PARTS.get(picture.subset.lower())) else {}
+        paint = partial(_paint, node, (picture.height, picture.width), path, ids)
+        samples.append(source.sample(name, path, paint, row, node.where, objects=objects, shown=True))
     tags = [tag for used in uses.values() for tag in used]
     source.count(tags.count("box"), "boxes are no masks; what is in them and in no mask is ignored (255)")
     others = sum(tag in OTHERS for tag in tags)

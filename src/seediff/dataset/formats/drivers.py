@@ -4,6 +4,9 @@ module of a format, puts files in `write(export, **options)`, and returns classe
 
 from __future__ import annotations
 
+import os
+import posixpath
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -11,6 +14,7 @@ from functools import lru_cache, partial
 from inspect import signature
 from pathlib import Path, PureWindowsPath
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -18,17 +22,19 @@ from ...errors import UserError
 from ...files.messages import show_json
 from ...files.output_folders import stage_output
 from ...files.outputs import put
+from ...files.photographs import without_suffix
 from ...files.pictures import orientation_of, turned_back
-from ...files.reading import inside
+from ...files.reading import inside, same_name
 from ...workers import in_order
 from ..encoding import Instances
 from ..rows import check_class_list, check_name, flat_name
-from ..sample import SPLITS, Sample, picture_size
+from ..sample import JPEG_SUFFIXES, SPLITS, Sample, picture_size
 from ..split import assign_splits
 from .known import FORMATS, FormatName, SourceName, codec
 
 CHUNK = 8
 """Samples that are sent to a worker process together: one takes only a millisecond or two."""
+PICTURES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
 Follow = Callable[[Sequence[Any]], Iterable[Any]]
 """Wraps samples, to show progress."""
 Labels = np.ndarray | Instances
@@ -149,12 +155,15 @@ def export(
 @dataclass
 class Source(Notes):
     """The folder or file that is read. skip_missing: leave out labels whose picture is missing. images: whether the
-    import has this option. taken: the names of samples. missing, turned: numbers of pictures."""
+    import has this option. taken: the names of samples. used: picture → its name. listed: folder → name without suffix,
+    in the form of `same_name` → files. missing, turned: numbers of pictures."""
 
     path: Path
     skip_missing: bool = False
     images: bool = True
     taken: set[str] = field(default_factory=set)
+    used: dict[Path, str] = field(default_factory=dict)
+    listed: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
     missing: int = 0
     turned: int = 0
 
@@ -166,18 +175,36 @@ class Source(Notes):
         self.missing += 1
 
     def picture(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
-        """The path and name of a picture: of the first file in a folder that has one of `names`. None if it is missing
-        and to be left out. key: the field that names it."""
-        names = [portable(name) for name in names]
+        """As `found`, but counts or refuses a picture that is missing."""
         if (at := self.found(folders, names, key, where)) is None:
             tried = [folder for folder in folders if folder.is_dir()] or folders
-            self.no_picture(where, f"there is no picture {show_json(names[0] if names else '')} in {tried[0]}")
+            self.no_picture(where, f"there is no picture {show_json(names[0])} in {tried[0]}")
         return at
 
     def found(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
-        """As `picture`, but None for any missing one."""
-        tried = ((inside(folder, name, where, key), name) for folder in folders for name in names)
-        return next(((path, name) for path, name in tried if path.is_file()), None)
+        """The path of a picture, and the end of a name by which it was found; None if it is missing. key: the field
+        with its name. Folders in a name may be those of another machine, so that its ends are tried, the longest first:
+        in each folder the file of this name, then the only one of this name in another spelling or with another suffix.
+        Raises UserError if two names mean one picture."""
+        ends = list(dict.fromkeys(end for name in names for end in _ends(name)))
+        for end in ends:
+            paths = (inside(folder, end, where, key) for folder in folders)
+            alike = (inside(folder, one, where, key) for folder in folders if (one := self._alike(folder / end)))
+            if path := next((path for path in paths if path.is_file()), None) or next(alike, None):
+                if (other := self.used.setdefault(path, ends[0])) != ends[0]:
+                    raise UserError(where, f"{show_json(ends[0])} and {show_json(other)} are both {path}")
+                return path, end
+        return None
+
+    def _alike(self, path: Path) -> Path | None:
+        if (folder := path.parent) not in self.listed:
+            known = self.listed[folder] = defaultdict[str, list[str]](list)
+            for name in os.listdir(folder) if folder.is_dir() else ():
+                if name.lower().endswith(PICTURES):
+                    known[same_name(without_suffix(name))].append(name)
+        alike = self.listed[folder].get(same_name(without_suffix(path.name)), [])
+        alike = [name for name in alike if same_name(name) == same_name(path.name)] or alike
+        return folder / alike[0] if len(alike) == 1 else None
 
     def sample(
         self,
@@ -240,6 +267,26 @@ def portable(name: str) -> str:
     """A picture's path with / as separator, also if Windows wrote it; of an absolute Windows path, the last part."""
     path = PureWindowsPath(name)
     return name if "\\" not in name else path.name if path.anchor else path.as_posix()
+
+
+def _ends(name: str) -> list[str]:
+    """The ends of a picture's path or address, the longest first, without `..`; at most 16."""
+    path = unquote(name.partition("://")[2]) if "://" in name else portable(name)
+    steps = [step for step in posixpath.normpath(path).split("/") if step not in ("", "..")][-16:]
+    return ["/".join(steps[i:]) for i in range(len(steps))] if name else [name]
+
+
+def unique_names(pictures: Iterable[tuple[str | None, str]]) -> list[str]:
+    """The names of samples from (part, picture's path): the path without suffix; where that is not unique, after the
+    part; and where that is not, with the suffix."""
+    pictures = list(pictures)
+    names = [without_suffix(path) for _, path in pictures]
+    counts = Counter(names)
+    names = [
+        f"{part}/{name}" if part and counts[name] > 1 else name for (part, _), name in zip(pictures, names, strict=True)
+    ]
+    counts = Counter(names)
+    return [name + Path(path).suffix * (counts[name] > 1) for (_, path), name in zip(pictures, names, strict=True)]
 
 
 def read_format(

@@ -24,11 +24,10 @@ from ..rows import check_row
 from ..sample import Sample, open_own, picture_size
 from ..shapes.rle import area, paint_runs
 from ..split import split_of
-from .drivers import Source
+from .drivers import PICTURES, Source
 
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Name of a split in any data set, in small letters → SeeDiff's name."""
-PICTURES = (".png", ".jpg", ".jpeg")
 MOST_LAYERS = 100
 """Maximum number of shapes over a pixel on average, because a small file can have any number."""
 Side = Annotated[int, msgspec.Meta(ge=1)]

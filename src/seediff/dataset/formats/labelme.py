@@ -27,9 +27,9 @@ from ..class_lists import find_list, number_labels
 from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.rle import check_near
-from .drivers import Source, portable
+from .drivers import PICTURES, Source
 from .known import json_kind
-from .label_files import PICTURES, Shapes, check_frame, class_of, shown_size
+from .label_files import Shapes, check_frame, class_of, shown_size
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
 """Shapes with an inside; lines and points have none."""
@@ -82,7 +82,7 @@ def read(
     for path in [source.path] if one else [path for path in sorted(root.rglob("*.json")) if path.is_file()]:
         if one or json_kind(path) == "labelme":
             file = read_json(inside(root, path), File, limit=LARGEST)  # one at a time in memory
-            pictures[path] = portable(file.imagePath)
+            pictures[path] = file.imagePath
             filled = [shape.label for shape in file.shapes if shape.kind in FILLED]
             used.update(filled)
             others += len(file.shapes) - len(filled)
@@ -106,14 +106,9 @@ def _samples(
     """pictures: path of a file → its `imagePath`. ids: label → id."""
     above = Path(os.path.commonpath([path.parent for path in pictures]))
     for path, picture_name in pictures.items():
-        # `imagePath` is relative to the file and may lead to a folder beside the file's. Of another machine's path, the
-        # last part is tried.
-        inner = os.path.normpath(path.parent.relative_to(root) / picture_name).replace(os.sep, "/")
-        names = [
-            name for name in (inner, picture_name.rpartition("/")[2]) if name and not name.startswith(("../", "/"))
-        ]
+        inner = f"{path.parent.relative_to(root).as_posix()}/{picture_name}"
         folders = [root, path.parent, path.parent / native.IMAGES, root / native.IMAGES] if images is None else [images]
-        at = source.found(folders, names, "imagePath", str(path))
+        at = source.found(folders, [inner], "imagePath", str(path)) if picture_name else None
         picture: Path | bytes | None = at and at[0]
         if at is None or at[0].suffix.lower() not in PICTURES:  # then the file may hold it
             data = read_json(path, File, limit=LARGEST).imageData

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, unquote, urlsplit
 from xml.sax.saxutils import quoteattr
@@ -35,9 +35,9 @@ from ..rows import check_row
 from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import polygon_runs
-from .drivers import Export, Source
+from .drivers import PICTURES, Export, Source, unique_names
 from .known import json_kind
-from .label_files import PICTURES, Own, Shapes, Side, by_object, class_of, named_colours, shown_size
+from .label_files import Own, Shapes, Side, by_object, class_of, named_colours, shown_size
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
 OWN = "seediff"
@@ -202,9 +202,11 @@ def read(
     names, ids = number_labels(classes, listing)
     folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
     objects, samples = by_object(used), []
-    for data, where, regions, _ in read:
-        if at := source.picture(folders, _picture_names(data, where), "image", where):
-            own = Own(PurePosixPath(at[1]).with_suffix("").as_posix())
+    places = [source.picture(folders, _picture_names(data, where), "image", where) for data, where, *_ in read]
+    ends = iter(unique_names((None, at[1].removeprefix(f"{IMAGES}/")) for at in places if at))
+    for (data, where, regions, _), at in zip(read, places, strict=True):
+        if at:
+            own = Own(next(ends))
             if isinstance(data.get(OWN), Mapping):
                 own = fit(data[OWN], Own, f"{where}: data.{OWN}")
                 check_row(own.metadata, f"{where}: metadata in its data.{OWN}")
@@ -254,7 +256,7 @@ def _labels(root: Node) -> list[str]:
 
 
 def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
-    """The ends of a picture's path, the longest first, then the last part without the prefix of an uploaded file."""
+    """A picture's path, and its last part without the prefix of an uploaded file."""
     texts = [value for value in data.values() if isinstance(value, str) and value.lower().endswith(PICTURES)]
     address = data[PICTURE] if isinstance(data.get(PICTURE), str) else texts[0] if len(texts) == 1 else None
     if address is None:
@@ -264,9 +266,8 @@ def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
     except ValueError as error:  # [ in a host's name
         raise UserError(where, f"'image' is no path or address: {show_json(address)}") from error
     path = unquote(parts.query.partition("d=")[2] if parts.query.startswith("d=") else parts.path)
-    steps = [step for step in path.split("/") if step][-64:]
-    names = ["/".join(steps[i:]) for i in range(len(steps))]
-    return [*names, names[-1][9:]] if names and UPLOADED.match(names[-1]) else names
+    last = path.rpartition("/")[2]
+    return [path, last[9:]] if UPLOADED.match(last) else [path]
 
 
 def _paint(regions: Regions, picture: Path, ids: Mapping[str, int], where: str) -> Instances:

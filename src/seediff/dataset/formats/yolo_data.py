@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from ...files.documents import fit, read_yaml
 from ...files.messages import show_json
 from ...files.reading import read_lines
 from ..sample import SPLITS
-from .drivers import Export, Source, portable
+from .drivers import Export, Source, portable, unique_names
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 PICTURES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
@@ -52,7 +52,7 @@ class Picture:
 
     @property
     def name(self) -> str:
-        return Path(os.path.relpath(self.path, self.base)).with_suffix("").as_posix()
+        return Path(os.path.relpath(self.path, self.base)).as_posix()
 
 
 def find_pictures(
@@ -108,8 +108,8 @@ def find_pictures(
         for path in sorted(folder.glob(f"*{label(Path('any')).suffix}")):
             if path not in used and path.stem not in unasked and labelled(path):
                 source.no_picture(path, f"has labels, but there is no picture '{path.stem}' for them")
-    counts = Counter(one.name for one in pictures.values())
-    return [(one, f"{one.split}/{one.name}" if counts[one.name] > 1 else one.name) for one in pictures.values()]
+    names = unique_names((one.split, one.name) for one in pictures.values())
+    return list(zip(pictures.values(), names, strict=True))
 
 
 def _locate(

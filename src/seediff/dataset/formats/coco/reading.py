@@ -9,7 +9,6 @@ labels.json, or another single file      pictures in images/, data/ or beside it
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,10 +25,10 @@ from ....files.reading import inside, read_bytes
 from ... import native
 from ...class_lists import number_classes
 from ...encoding import Instances
-from ...rows import check_row, stem_of
+from ...rows import check_row
 from ...sample import Sample
 from ...shapes.rle import area, count_runs, paint_runs, polygon_runs
-from ..drivers import Source, portable
+from ..drivers import Source, unique_names
 from ..known import json_kind
 from ..label_files import PARTS, Shapes, Side, check_frame
 
@@ -189,18 +188,22 @@ def read(
     _check_masks(documents, crowds, source)
     classes, ids = classes_of(documents)
     samples: list[Sample] = []
-    stems = Counter(stem_of(portable(image.file_name)) for document in documents.values() for image in document.images)
+    places: dict[tuple[Path, Id], tuple[Path, str]] = {}
+    for path, document in documents.items():
+        folders = picture_folders(root, path, Path(images) if images is not None else None)
+        for image in document.images:
+            if at := source.picture(folders, [image.file_name], "file_name", f"{path}, image {image.id}"):
+                places[path, image.id] = at
+    parts = [part_of(path) if len(files) > 1 else None for path, _ in places]
+    names = dict(zip(places, unique_names(zip(parts, (end for _, end in places.values()), strict=True)), strict=True))
     for path, document in documents.items():
         split, of_images, panoptic = part_of(path), document.of_images(), document.panoptic
-        folders = picture_folders(root, path, Path(images) if images is not None else None)
         beside = _objects_beside(path, classes)
         things = {**ids, **{category.id: 0 for category in document.categories if category.isthing == 0}}
         for image in document.images:
             where, own = f"{path}, image {image.id}", of_images[image.id]
-            if (at := source.picture(folders, [image.file_name], "file_name", where)) is None:
+            if (at := places.get((path, image.id))) is None:
                 continue
-            stem = stem_of(portable(image.file_name))
-            name = f"{split}/{stem}" if split and len(files) > 1 and stems[stem] > 1 else stem
             check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             row = {**image.metadata, **({"split": split} if split else {})}
             if panoptic:
@@ -213,7 +216,7 @@ def read(
                 objects = not path.name.startswith((SEMANTIC, "stuff"))
                 if shown := beside.get(image.file_name):
                     objects = partial(shown, at[0])
-            samples.append(source.sample(name, at[0], labels, row, path, objects=objects))
+            samples.append(source.sample(names[path, image.id], at[0], labels, row, path, objects=objects))
     return classes, samples
 
 

@@ -1,0 +1,76 @@
+"""Pictures that annotations name as another machine, program or file system does."""
+
+import json
+import unicodedata
+
+import numpy as np
+import pytest
+from layouts import save_picture
+
+from seediff.dataset.dataset import Dataset
+from seediff.errors import UserError
+
+CORNERS = [2.0, 1.0, 6.0, 1.0, 6.0, 4.0, 2.0, 4.0]
+SIDES = {"width": 8, "height": 6}
+COMPOSED = "caf\N{LATIN SMALL LETTER E WITH ACUTE}"
+
+
+def coco(names):
+    annotations = [{"image_id": i, "category_id": 1, "segmentation": [CORNERS]} for i in range(len(names))]
+    images = [{"id": i, "file_name": name, **SIDES} for i, name in enumerate(names)]
+    document = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "dog"}]}
+    return {"instances.json": json.dumps(document)}
+
+
+def cvat(names):
+    labels = "<meta><task><labels><label><name>dog</name></label></labels></task></meta>"
+    shape = '<polygon label="dog" points="2,1;6,1;6,4;2,4"/>'
+    images = "".join(f'<image name="{name}" width="8" height="6">{shape}</image>' for name in names)
+    return {"annotations.xml": f"<annotations>{labels}{images}</annotations>"}
+
+
+def labelme(names):
+    shapes = [{"label": "dog", "points": np.reshape(CORNERS, (-1, 2)).tolist()}]
+    return {f"{i}.json": json.dumps({"shapes": shapes, "imagePath": name}) for i, name in enumerate(names)}
+
+
+def labelstudio(names):
+    value = {"points": [[25, 20], [75, 20], [75, 70], [25, 70]], "polygonlabels": ["dog"]}
+    result = [{"type": "polygonlabels", "value": value, "original_width": 8, "original_height": 6}]
+    return {"export.json": json.dumps([{"data": {"image": n}, "annotations": [{"result": result}]} for n in names])}
+
+
+@pytest.mark.parametrize("write", [coco, cvat, labelme, labelstudio])
+@pytest.mark.parametrize(
+    ("names", "files", "samples"),
+    [
+        (["frame_1", "scan.01"], ["frame_1.PNG", "scan.01.jpg"], ["frame_1", "scan.01"]),
+        (["a.png", "b.jpg"], ["a.PNG", "b.png"], ["a", "b"]),
+        (["a.bmp"], ["a.bmp.png", "a.jpeg"], ["a"]),
+        (["A.jpg"], ["a.jpg", "a.png"], ["A"]),
+        (["../labels/a.png"], ["a.png"], ["a"]),
+        ([r"..\..\upload\4\a.png", r"C:\data\b.png"], ["a.png", "b.png"], ["a", "b"]),
+        (["/home/someone/upload/4/a.png"], ["4/a.png", "a.png"], ["4/a"]),
+        (["https://example.org/data/a%20b.png"], ["a b.png"], ["a b"]),
+        ([f"{COMPOSED}.png"], [unicodedata.normalize("NFD", f"{COMPOSED}.png")], [COMPOSED]),
+        (["a.png", "a.jpg"], ["a.png", "a.jpg"], ["a.png", "a.jpg"]),
+        # Nothing says which one is meant.
+        (["a"], ["a.png", "a.jpg"], "there is no picture .a"),
+        (["x/a.png", "y/a.png"], ["a.png"], r'"y/a\.png" and "x/a\.png" are both .*images/a\.png'),
+        (["a.png", "a.jpg"], ["a.png"], r'"a\.jpg" and "a\.png" are both .*images/a\.png'),
+    ],
+)
+def test_the_one_picture_of_a_name(tmp_path, write, names, files, samples):
+    for file in files:
+        save_picture(tmp_path / "images" / file, (6, 8))
+    for file, text in write(names).items():
+        (tmp_path / file).write_text(text)
+    if isinstance(samples, str):
+        with pytest.raises(UserError, match=samples):
+            Dataset.open(tmp_path)
+        return
+    read = Dataset.open(tmp_path)
+    expected = samples if write is not labelme else [str(i) for i in range(len(names))]
+    assert [one.name for one in read] == expected
+    for one in read:
+        assert np.isin(one.label_map[1:4, 2:6], 1).all()
