@@ -247,6 +247,24 @@ def test_offloading(whole, how):
     assert np.array_equal(draw(whole), plain)
 
 
+def test_cached_attention(twin):
+    """The mean of the steps that computed it."""
+    from diffusers import PyramidAttentionBroadcastConfig
+
+    pipe = load_model(str(twin("flux")), device="cpu").pipe
+    with seediff.capture(pipe, steps=2) as expected:
+        draw(pipe)
+    config = PyramidAttentionBroadcastConfig(
+        spatial_attention_block_skip_range=2,
+        spatial_attention_timestep_skip_range=(0, 1000),
+        current_timestep_callback=lambda: pipe.current_timestep,
+    )
+    pipe.transformer.enable_cache(config)
+    with seediff.capture(pipe) as seen:
+        draw(pipe)
+    assert same(seen.maps[0], expected.maps[0])
+
+
 def test_latents_instead_of_pictures(pipe):
     with seediff.capture(pipe) as seen:
         draw(pipe, output_type="latent")

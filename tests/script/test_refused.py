@@ -103,6 +103,30 @@ def test_more_than_the_memory_holds(pipe, monkeypatch):
     assert calls == []
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        lambda states: states[:, ::4],  # merged tokens, as many as at the next level
+        lambda states: states[:, ::2],
+        lambda states: states.reshape(4 * len(states), -1, states.shape[2]),  # tiles
+    ],
+)
+def test_attention_of_another_number_of_positions(pipe, part):
+    attention = pipe.unet.get_submodule("up_blocks.1.attentions.0.transformer_blocks.0.attn1")
+    forward = attention.forward
+
+    def part_of(states, **more):
+        less = forward(part(states), **more).reshape(len(states), -1, states.shape[2])
+        return less.repeat_interleave(states.shape[1] // less.shape[1], 1)
+
+    attention.forward = part_of
+    said = r"^up_blocks\.1\..*\.attn1: attends from \d+ positions instead of 4 \(token merging or tiles"
+    with pytest.raises(UserError, match=said), seediff.capture(pipe):
+        pipe("a dog", height=64, width=64, num_inference_steps=1)
+    with seediff.capture(pipe, keep="ca"):
+        pipe("a dog", height=64, width=64, num_inference_steps=1)
+
+
 def test_twice_at_once(pipe):
     with seediff.capture(pipe), pytest.raises(RuntimeError, match="already being captured"), seediff.capture(pipe):
         pass

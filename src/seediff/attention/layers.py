@@ -18,10 +18,12 @@ from ..models.families.base import Joint, Projections
 from .recorder import AttentionRecorder, Kind
 
 
-def _fused_projections(name: str) -> UserError:
-    return UserError(
-        f"{name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections() first"
-    )
+def _check_cached(name: str, attention: Any) -> None:
+    """Raise UserError for a layer that computed no queries, unless a cache of diffusers gave an earlier step's result
+    (pyramid attention broadcast): then its map is the mean of the steps that computed some."""
+    if not hasattr(attention, "_diffusers_hook"):
+        problem = "computed no queries of its own (fused projections?)"
+        raise UserError(f"{name} {problem}: call pipe.unfuse_qkv_projections() first")
 
 
 class ProjectedLayer:
@@ -40,12 +42,14 @@ class ProjectedLayer:
             listen(attention, self.record, with_kwargs=True),
         ]
 
-    def wanted(self, output: torch.Tensor) -> bool:
-        """Whether to record a layer with output (B, N, H·D) in this call."""
-        return self.recorder.wants(self.layer.kind, output.shape[1])
+    @property
+    def wanted(self) -> bool:
+        """Whether to record the layer in this call."""
+        return self.recorder.wants(self.layer.kind, self.layer.level)
 
     def keep_query(self, _module: Any, _args: Any, output: torch.Tensor) -> None:
-        if self.wanted(output):
+        if self.wanted:
+            self.recorder.check_positions(self.name, output.shape[1], self.layer.level)
             self.query = self.recorder.conditional(output.detach())
 
     def keep_key(self, _module: Any, _args: Any, output: torch.Tensor) -> None:
@@ -54,9 +58,9 @@ class ProjectedLayer:
 
     def record(self, attention: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor) -> None:
         """Forward hook of the attention module."""
-        if self.query is None and self.wanted(output):
-            raise _fused_projections(self.name)
         if self.query is None or self.key is None:
+            if self.wanted:
+                _check_cached(self.name, attention)
             return
         query, key = self.query, self.key
         self.query = self.key = None
@@ -71,7 +75,7 @@ class ProjectedLayer:
             if asked is not None and self.layer.kind == "cross":
                 key = attention.get_submodule(self.layer.key).forward(asked)  # `forward`, so that no hook runs
             query, key = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key))  # (B, H, N or T, D)
-            self.recorder.add(self.layer.kind, self.name, query, key, attention.scale, bias)
+            self.recorder.add(self.layer.kind, self.layer.level, self.name, query, key, attention.scale, bias)
 
 
 class JointLayer:
@@ -97,16 +101,16 @@ class JointLayer:
     @property
     def wanted(self) -> bool:
         recorder = self.recorder
-        return recorder.recording and any(recorder.wants(kind, recorder.positions) for kind in self.kinds)
+        return any(recorder.wants(kind) for kind in self.kinds)
 
-    def record(self, _attention: Any, _args: Any, kwargs: Mapping[str, Any], _output: Any) -> None:
+    def record(self, attention: Any, _args: Any, kwargs: Mapping[str, Any], _output: Any) -> None:
         """Forward hook of the attention module."""
         if not self.wanted:
             return
         kept, self.kept = self.kept, {}
         layer, recorder, positions = self.layer, self.recorder, self.recorder.positions
         if len(kept) != len(layer.queries) + len(layer.keys):
-            raise _fused_projections(self.name)
+            return _check_cached(self.name, attention)
         with torch.no_grad():
             rotary, mask = kwargs.get(layer.rotary), kwargs.get(layer.mask)
             if layer.each_rotary and rotary is not None:
@@ -115,10 +119,12 @@ class JointLayer:
                 [self._heads_last(kept[kind, number]) for number in range(len(paths))]
                 for kind, paths in (("query", layer.queries), ("key", layer.keys))
             )
+            if len(queries) > 1:  # streams of their own
+                recorder.check_positions(self.name, queries[0 if layer.picture_first else -1].shape[1])
             columns = sum(key.shape[1] for key in keys)
             picture, text = layer.parts(columns, positions)
             parts: dict[Kind, slice] = {kind: picture if kind == "self" else text for kind in self.kinds}
-            if not recorder.wants("self", positions) and not len(range(*text.indices(columns))):
+            if not recorder.wants("self") and not len(range(*text.indices(columns))):
                 return  # the layer has no text columns
             query, key = (self._turned(torch.cat(states, 1), rotary) for states in (queries, keys))  # (B, S, H, D)
             mask = None if mask is None else recorder.conditional(mask)

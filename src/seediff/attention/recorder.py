@@ -117,38 +117,36 @@ class AttentionRecorder:
         assert self.latent_size is not None
         return self.latent_size[0] * self.latent_size[1]
 
-    def grid(self, positions: int) -> Grid:
-        """Height and width of a map with this number of positions: the latent's size, halved as often as needed
-        (rounded up, as convolutions do). Raises UserError if no level of this latent has this number.
-        """
+    def check_positions(self, name: str, positions: int, level: int = 1) -> None:
+        """Raise UserError if a layer at L / level attends from another number of positions than there are: where they
+        are is not known."""
         assert self.latent_size is not None
-        height, width = self.latent_size
-        while height * width > positions:
-            height, width = (height + 1) // 2, (width + 1) // 2
-        if height * width != positions:
-            raise UserError(
-                f"attention over {positions} positions is of no level of latents of {grid_text(self.latent_size)}"
-            )
-        return height, width
+        height, width = grid_at(self.latent_size, level)
+        if positions != height * width:
+            problem = f"attends from {positions} positions instead of {height * width} (token merging or tiles?)"
+            raise UserError(name, problem, "draw without it")
 
-    def wants(self, kind: Kind, positions: int) -> bool:
-        """Whether to record maps of this kind, with this number of positions, in this network call."""
-        if not self.recording or kind not in self.plan.reads:
-            return False
-        levels = self.plan.reads[kind]
-        if levels is None:
-            return True
-        assert self.latent_size is not None
-        return self.grid(positions) in [grid_at(self.latent_size, level) for level in levels]
+    def wants(self, kind: Kind, level: int = 1) -> bool:
+        """Whether to record maps of this kind at L / level in this network call."""
+        levels = self.plan.reads.get(kind, ())
+        return self.recording and (levels is None or level in levels)
 
     # Adding
 
     def add(
-        self, kind: Kind, name: str, query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None
+        self,
+        kind: Kind,
+        level: int,
+        name: str,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        scale: float,
+        bias: torch.Tensor | None,
     ) -> None:
-        """Add one layer's probabilities at one step, averaged over heads. query: (B, H, N, D). key: (B, H, T, D). bias:
-        (B, H, 1 or N, T)."""
-        total = self._total(kind, self.grid(query.shape[2]), name, query, key.shape[2])
+        """Add the probabilities of a layer at L / level at one step, averaged over heads. query: (B, H, N, D). key: (B,
+        H, T, D). bias: (B, H, 1 or N, T)."""
+        assert self.latent_size is not None
+        total = self._total(kind, grid_at(self.latent_size, level), name, query, key.shape[2])
         self._add([Part(total, per_column=kind == "cross")], name, query, key, scale, bias)
 
     def add_joint(
@@ -163,7 +161,7 @@ class AttentionRecorder:
         wanted: list[Part] = []
         for kind, columns in parts.items():
             width = len(range(*columns.indices(key.shape[2])))
-            if width and self.wants(kind, self.positions):
+            if width and self.wants(kind):
                 total = self._total(kind, self.latent_size, name, query, width)
                 wanted.append(Part(total, columns, kind == "cross", kind in self.plan.alone))
         if wanted:

@@ -55,11 +55,12 @@ Condition = Mapping[str, Any]
 @dataclass(frozen=True)
 class Projections:
     """A layer of self- or cross-attention. query, key: the submodules whose outputs are the queries (B, N, H·D) and the
-    keys (B, N or T, H·D) of the product."""
+    keys (B, N or T, H·D) of the product. level: divisor of L at which the layer is."""
 
     kind: Literal["self", "cross"]
     query: str = "to_q"
     key: str = "to_k"
+    level: int = 1
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ class UNet(Family):
     """What the families with a UNet2DConditionModel have in common."""
 
     def layers(self, network: Any) -> dict[str, Layer]:
+        count = len(network.config["down_block_types"])
         return {
-            name: Projections("cross" if attention.is_cross_attention else "self")
+            name: Projections("cross" if attention.is_cross_attention else "self", level=_level(name, count))
             for name, attention in attention_layers(network).items()
         }
 
@@ -96,6 +97,14 @@ def attention_layers(unet: Any, layers: Layers = "all") -> dict[str, Any]:
             raise UserError(f"attention of {name} has added or normalised queries or keys; use SD 1.x or 2.x")
         refuse_adapters(name, attention)
     return modules
+
+
+def _level(name: str, count: int) -> int:
+    """The divisor of L at which an attention module is, in a UNet with `count` blocks on its way down."""
+    block, number, _ = name.split(".", 2)  # up_blocks.1.attentions.…, mid_block.attentions.0.…
+    if block == "mid_block":
+        return 2 ** (count - 1)
+    return 2 ** (int(number) if block == "down_blocks" else count - 1 - int(number))
 
 
 def layers_in(names: Sequence[str], layers: Layers) -> list[str]:
