@@ -128,6 +128,7 @@ def import_(
         ),
     ] = None,
     images: Annotated[Path | None, import_option("images", "folder of the pictures.", "found in the set")] = None,
+    masks: Annotated[Path | None, import_option("masks", "folder of the masks.", "found in the set")] = None,
     annotations: Annotated[
         Path | None, import_option("annotations", "JSON file.", "annotations/semantic*.json, else instances*.json")
     ] = None,
@@ -165,10 +166,10 @@ def import_(
     if classes is not None and (zero := name_of_zero(classes)).casefold() in IGNORED:
         problem = f"{classes}: calls id 0 {zero!r}, but with this option 0 is the background"
         raise UserError("classes", problem, "put the file into the folder as classes.txt, and leave out the option")
-    asked = {"split": split, "classes": names, "images": images, "annotations": annotations}
-    asked |= {"crowds": crowds, "skip_missing": skip_missing}
+    asked = {"split": split, "classes": names, "images": images, "masks": masks}
+    asked |= {"annotations": annotations, "crowds": crowds, "skip_missing": skip_missing}
     if from_ is None:
-        from_ = recognise(source)
+        from_ = "masks" if masks is not None else recognise(source)
         if not quiet:
             print(f"{source} is read as {from_}: {FORMATS[from_].looked_for}")
             for other in FORMATS if source.is_dir() else ():

@@ -149,18 +149,22 @@ def voc_colours(count: int) -> dict[int, int]:
 
 def read_mask(path: Path, listed: ClassList) -> np.ndarray:
     """(H, W) uint8 of ids. Grey values and indices of a palette are values of the list, and 255 is ignored. Colours
-    decide in pictures in colours, in palettes if the list defines colours, and in palettes where each index in use has
-    a colour of VOC's, for a class of the list, that no earlier index has."""
+    decide in pictures in colours, unless they are greys of which VOC's palette does not have all, in palettes if the
+    list defines colours, and in palettes where each index in use has a colour of VOC's, for a class of the list, that
+    no earlier index has."""
     colours = voc_colours(len(listed.classes)) if listed.colours is None else listed.colours
     with open_picture(path) as picture:
         kind, mode = picture.format, picture.mode
         palette = bytes(picture.palette.palette if mode == "P" and picture.palette else b"")
-        pixels = np.asarray(picture.convert("RGB") if mode in ("RGB", "RGBA") else picture)
+        pixels = np.asarray(picture.convert({"RGBA": "RGB", "LA": "L"}.get(mode, mode)))
     single = mode == "1" and len(listed.classes) == 1 and listed.colours is None
-    if kind != "PNG" or not (single or mode in ("P", "L", "RGB", "RGBA")):
+    if kind != "PNG" or not (single or mode in ("P", "L", "LA", "RGB", "RGBA")):
         one_bit = "; one of 1 bit can only mean a single class" if mode == "1" else ""
         problem = f"is {kind} {mode} inside; a mask is an 8-bit PNG: palette, grey or in colours{one_bit}"
         raise UserError(path, problem)
+    if pixels.ndim == 3 and listed.colours is None and (pixels == pixels[..., :1]).all():
+        greys = np.unique(pixels[..., 0])
+        pixels = pixels if colours.keys() >= {*(greys * WEIGHTS.sum()).tolist()} else pixels[..., 0]
     # values: of which ids are looked up; places: the index of each pixel's.
     values, places = np.arange(256), pixels.astype(np.uint8) if single else pixels
     entries = (np.frombuffer(palette[: len(palette) // 3 * 3], np.uint8).reshape(-1, 3) @ WEIGHTS).tolist()

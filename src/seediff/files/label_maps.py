@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import UserError
 from .pictures import read_pixels
+from .reading import composed
 
 IGNORE = 255
 """The 8-bit id of ignored pixels."""
@@ -68,7 +69,7 @@ def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list
     of the same file name anywhere, perhaps with the ending of Cityscapes' photographs. Raises UserError if this is
     ambiguous."""
     folder = map_folder(predictions)
-    found = find_maps(folder)
+    found = {composed(name): path for name, path in find_maps(folder).items()}
     maps = {name.removesuffix(PHOTO_ENDING): path for name, path in found.items()} | found
     if not maps:
         raise UserError(folder, "has no PNG files; predictions are label maps as `seediff segment` writes them")
@@ -79,7 +80,8 @@ def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list
     missing: list[str] = []
     owner: dict[Path, str] = {}
     for name in names:
-        paths = [maps[name]] if name in maps else by_stem.get(stem(name), [])
+        key = composed(name)
+        paths = [maps[key]] if key in maps else by_stem.get(stem(key), [])
         if len(paths) > 1:
             raise UserError(folder, f"{paths[0]} and {paths[1]} could both belong to label '{name}'", "keep one")
         if not paths:

@@ -22,6 +22,7 @@ from .label_maps import walk
 from .messages import plural
 from .outputs import CONFIG
 from .pictures import MAX_MEGAPIXELS, eight_bits, open_picture, quiet_pillow
+from .reading import composed
 
 SUFFIXES = (
     ".avif", ".bmp", ".dib", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo",
@@ -226,10 +227,10 @@ def find_named(
     by_name: dict[str, set[Photo]] = {}
     for photo in photos:
         for name in (photo.name, photo.path.name, photo.path.as_posix(), photo.path.stem, photo.file_name):
-            by_name.setdefault(name, set()).add(photo)
+            by_name.setdefault(composed(name), set()).add(photo)
     found: set[Photo] = set()
     for number, row in rows:
-        matches = by_name.get(row["file"].strip().replace("\\", "/"), set())
+        matches = by_name.get(composed(row["file"].strip().replace("\\", "/")), set())
         if len(matches) != 1 or matches <= found:
             why = "is there twice" if len(matches) == 1 else f"is the name of {len(matches)} photographs given"
             raise UserError(f"{path}, line {number}", f"file '{row['file']}' {why}")

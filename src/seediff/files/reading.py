@@ -71,9 +71,9 @@ def read_lines(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> lis
     return lines if lines[-1] else lines[:-1]
 
 
-def same_name(name: str) -> str:
-    """A name composed and in small letters: equal for names that some file system takes for one."""
-    return unicodedata.normalize("NFC", name).casefold()
+def composed(name: str) -> str:
+    """A name with accents as part of their letters (NFC); some file systems take them apart."""
+    return unicodedata.normalize("NFC", name)
 
 
 def inside(root: Path, name: object, where: object = "", field: str = "") -> Path:

@@ -5,7 +5,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from layouts import save_picture
+from layouts import save_map, save_picture
 
 from seediff.dataset.dataset import Dataset
 from seediff.errors import UserError
@@ -13,6 +13,7 @@ from seediff.errors import UserError
 CORNERS = [2.0, 1.0, 6.0, 1.0, 6.0, 4.0, 2.0, 4.0]
 SIDES = {"width": 8, "height": 6}
 COMPOSED = "caf\N{LATIN SMALL LETTER E WITH ACUTE}"
+APART = unicodedata.normalize("NFD", COMPOSED)
 
 
 def coco(names):
@@ -52,7 +53,7 @@ def labelstudio(names):
         ([r"..\..\upload\4\a.png", r"C:\data\b.png"], ["a.png", "b.png"], ["a", "b"]),
         (["/home/someone/upload/4/a.png"], ["4/a.png", "a.png"], ["4/a"]),
         (["https://example.org/data/a%20b.png"], ["a b.png"], ["a b"]),
-        ([f"{COMPOSED}.png"], [unicodedata.normalize("NFD", f"{COMPOSED}.png")], [COMPOSED]),
+        ([f"{COMPOSED}.png"], [f"{APART}.png"], [COMPOSED]),
         (["a.png", "a.jpg"], ["a.png", "a.jpg"], ["a.png", "a.jpg"]),
         # Nothing says which one is meant.
         (["a"], ["a.png", "a.jpg"], "there is no picture .a"),
@@ -74,3 +75,16 @@ def test_the_one_picture_of_a_name(tmp_path, write, names, files, samples):
     assert [one.name for one in read] == expected
     for one in read:
         assert np.isin(one.label_map[1:4, 2:6], 1).all()
+
+
+@pytest.mark.parametrize(("picture", "mask"), [("images", "masks"), ("JPEGImages", "SegmentationClass")])
+def test_accents_apart_from_their_letters(tmp_path, picture, mask):
+    save_picture(tmp_path / picture / f"{APART}.jpg", (1, 2))
+    save_map(tmp_path / mask / f"{COMPOSED}.PNG", [[0, 1]])
+    save_map(tmp_path / "SegmentationObject" / f"{COMPOSED}.PNG", [[0, 1]])
+    (tmp_path / "classes.txt").write_text("dog")
+    (tmp_path / "ImageSets/Segmentation").mkdir(parents=True)
+    (tmp_path / "ImageSets/Segmentation/val.txt").write_text(APART)
+    (one,) = Dataset.open(tmp_path)
+    assert (one.name, one.label_map.tolist()) == (COMPOSED, [[0, 1]])
+    assert mask == "masks" or one.instances

@@ -22,6 +22,11 @@ LABELS = np.random.default_rng(0).choice([0, 1, 2, 255], (6, 8)).astype(np.uint8
         ("imgs/train/a.jpg", "gt/train/a_gt.png", "train/a", "train"),
         ("valid/images/a.jpg", "valid/masks/a.png", "a", "val"),
         ("a.jpg", "a_mask.png", "a", None),
+        ("1_sat.jpg", "1_mask.png", "1_sat", None),
+        ("images/a.jpg", "masks/a_segmentation.png", "a", None),
+        ("img_dir/train/a.jpg", "ann_dir/train/a.PNG", "train/a", "train"),
+        ("imgs/0_img.jpg", "gts/0_gt.png", "0_img", None),
+        ("images/a.jpg", "masks/a.jpg.png", "a", None),
         ("test/a.png", "test/a_mask.png", "a", "test"),
     ],
 )
@@ -99,6 +104,36 @@ def test_masks_of_0_and_255_are_one_class(tmp_path):
     assert imported("masks", tmp_path, classes=("dog",))[1][0].label_map.tolist() == [[0, 255], [255, 0]]
 
 
+def test_folders_of_any_name(tmp_path):
+    for folder, name in (("photos", "a.jpg"), ("photos", "b.png"), ("photos", "b.jpg")):
+        save_picture(tmp_path / folder / name, LABELS.shape)
+    for name in ("a_mask.png", "b.jpg.png", "b.png.png"):
+        save_map(tmp_path / "photo_masks" / name, LABELS)
+    given = {"classes": ("dog", "cat"), "images": tmp_path / "photos", "masks": tmp_path / "photo_masks"}
+    read = imported("masks", tmp_path / "photo_masks", **given)[1]
+    assert [one.name for one in read] == ["a", "b.jpg", "b.png"]
+    assert all(np.array_equal(one.label_map, LABELS) for one in read)
+    assert len(imported("masks", tmp_path / "photo_masks", **{**given, "masks": None})[1]) == 3
+    (tmp_path / "photo_masks/b.png.png").rename(tmp_path / "photo_masks/b.png")
+    (tmp_path / "photo_masks/b.jpg.png").unlink()
+    with pytest.raises(UserError, match=r"could be the mask of b\.jpg and of b\.png"):
+        imported("masks", tmp_path, **given)
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "classes", "ids"),
+    [
+        ("RGB", [0, 255], ("dog",), [0, 1]), ("LA", [0, 255], ("dog",), [0, 1]), ("RGB", [1, 2], ("a", "b"), [1, 2]),
+        ("RGB", [0, 128], tuple("abcdefg"), [0, 7]),  # VOC's colour of id 7
+    ],
+)  # fmt: skip
+def test_grey_masks_in_several_channels(tmp_path, mode, values, classes, ids):
+    save_picture(tmp_path / "images/a.jpg", (1, 2))
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.array([values], np.uint8)).convert(mode).save(tmp_path / "masks/a.png")
+    assert Dataset.from_masks(tmp_path, classes=classes)[0].label_map.tolist() == [ids]
+
+
 def test_masks_of_one_bit_are_of_one_class(tmp_path):
     save_picture(tmp_path / "images/a.jpg", LABELS.shape)
     (tmp_path / "masks").mkdir()
@@ -126,7 +161,7 @@ def test_what_is_missing_is_said(tmp_path):
     imported("masks", tmp_path, classes=("dog", "cat"), note=notes.append)
     assert notes[0].startswith("1 of 2 pictures have no mask")
     save_map(tmp_path / "masks/c.png", LABELS)
-    with pytest.raises(UserError, match=r"c.png: is a mask, but there is no picture of its name in .*images; --skip"):
+    with pytest.raises(UserError, match=r"c.png: is a mask, but there is no picture of its name in .*images; --images"):
         imported("masks", tmp_path, classes=("dog", "cat"))
     read = imported("masks", tmp_path, classes=("dog", "cat"), skip_missing=True, note=notes.append)[1]
     assert [one.name for one in read] == ["a"]

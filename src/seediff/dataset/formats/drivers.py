@@ -24,7 +24,7 @@ from ...files.output_folders import stage_output
 from ...files.outputs import put
 from ...files.photographs import without_suffix
 from ...files.pictures import orientation_of, turned_back
-from ...files.reading import inside, same_name
+from ...files.reading import composed, inside
 from ...workers import in_order
 from ..encoding import Instances
 from ..rows import check_class_list, check_name, flat_name
@@ -156,7 +156,7 @@ def export(
 class Source(Notes):
     """The folder or file that is read. skip_missing: leave out labels whose picture is missing. images: whether the
     import has this option. taken: the names of samples. used: picture → its name. listed: folder → name without suffix,
-    in the form of `same_name` → files. missing, turned: numbers of pictures."""
+    composed and in small letters → files. missing, turned: numbers of pictures."""
 
     path: Path
     skip_missing: bool = False
@@ -201,9 +201,9 @@ class Source(Notes):
             known = self.listed[folder] = defaultdict[str, list[str]](list)
             for name in os.listdir(folder) if folder.is_dir() else ():
                 if name.lower().endswith(PICTURES):
-                    known[same_name(without_suffix(name))].append(name)
-        alike = self.listed[folder].get(same_name(without_suffix(path.name)), [])
-        alike = [name for name in alike if same_name(name) == same_name(path.name)] or alike
+                    known[composed(without_suffix(name)).casefold()].append(name)
+        alike = self.listed[folder].get(composed(without_suffix(path.name)).casefold(), [])
+        alike = [name for name in alike if composed(name).casefold() == composed(path.name).casefold()] or alike
         return folder / alike[0] if len(alike) == 1 else None
 
     def sample(

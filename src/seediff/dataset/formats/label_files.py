@@ -18,6 +18,7 @@ from ...files.documents import parse_json
 from ...files.label_maps import voc_palette
 from ...files.messages import show_json
 from ...files.pictures import check_pixels, orientation_of
+from ...files.reading import composed
 from .. import native
 from ..encoding import Instances, decode_label_map
 from ..rows import check_row
@@ -39,9 +40,9 @@ def palette(sample: Sample, *, classes: Sequence[str]) -> bytes:
 
 
 def named_pictures(folder: Path) -> list[tuple[str, Path]]:
-    """(path without suffix, file) of the PNG and JPEG files below a folder, sorted, without hidden ones."""
+    """(path without suffix, composed; file) of the PNG and JPEG files below a folder, sorted, without hidden ones."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
-    inner = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in files]
+    inner = [(composed(path.relative_to(folder).with_suffix("").as_posix()), path) for path in files]
     return [(name, path) for name, path in inner if not f"/{name}".count("/.")]
 
 

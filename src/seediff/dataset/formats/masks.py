@@ -1,8 +1,8 @@
 """Reads pictures and PNG masks in common layouts: values, or colours in a list, are classes. Label maps come back
 exactly.
 
-in/  images/NAME.jpg, masks/NAME.png      also img, imgs, image or data; mask, label, labels, annotations or gt; also
-                                          NAME_mask.png
+in/  images/NAME.jpg, masks/NAME.png      also img, imgs, image, img_dir or data; mask, label, labels, annotations,
+                                          ann_dir, gt or gts; also NAME_mask.png of NAME.jpg or NAME_sat.jpg
      images/train/…, masks/train/…        or train/images/…, train/masks/…, likewise val/ and test/
      NAME.jpg, NAME_mask.png              beside each other
      classes.txt                          or another list (class_lists.py)
@@ -17,7 +17,6 @@ in/  gtFine/, leftImg8bit/                     Cityscapes: 27 classes
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,17 +24,21 @@ from pathlib import Path
 
 from ...errors import UserError
 from ...files.outputs import BATCHES
+from ...files.reading import inside
 from .. import native
 from ..class_lists import ClassList, find_list, named_classes, read_mask
 from ..labels import find_parts, open_published, published_layout
 from ..sample import Sample
-from .drivers import Source
+from .drivers import Source, unique_names
 from .label_files import PARTS, named_pictures
 
-PICTURE_FOLDERS = ("images", "image", "imgs", "img", "data")
-MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "gt")
-ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg")
+PICTURE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
+MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "gt", "gts")
+ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg", "_segmentation")
 """Endings that names of masks may have after the names of their pictures."""
+OF_PICTURES = ("_sat", "_img", "_image")
+"""Endings that such a mask has instead."""
+PNG = "*.[pP][nN][gG]"
 Found = list[tuple[str | None, str, Path, Path]]
 """Split, name, picture and mask of each sample."""
 
@@ -56,32 +59,49 @@ def _folders(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
         pictures, masks = (
             [path for name in names if (path := base / name).is_dir()] for names in (PICTURE_FOLDERS, MASK_FOLDERS)
         )
-        if pictures and (masks := [path for path in masks if any(path.rglob("*.png"))]):
+        if pictures and (masks := [path for path in masks if any(path.rglob(PNG))]):
             yield split, pictures[0], masks[0]
-        elif any(any(base.glob(f"*{ending}.png")) for ending in ENDINGS):
+        elif any(path.stem.endswith(ENDINGS) for path in base.glob(PNG)):
             yield split, base, base
 
 
+def _first(root: Path, names: Sequence[str]) -> Path:
+    return next((path for name in names if (path := root / name).is_dir()), root)
+
+
 def read(
-    source: Source, *, split: str | None = None, classes: Sequence[str] | None = None
+    source: Source,
+    *,
+    split: str | None = None,
+    classes: Sequence[str] | None = None,
+    images: Path | str | None = None,
+    masks: Path | str | None = None,
 ) -> tuple[tuple[str, ...], list[Sample]]:
-    """Pictures and PNG masks, or Cityscapes, ADE20K or CamVid as they are distributed.
+    """Pictures and PNG masks, or Cityscapes, ADE20K or CamVid as they are distributed. images, masks: their folders;
+    None: the usual one of the two in the folder, or else the folder itself.
 
     split: "train", "val" or "test"; None: all. classes: None: those of a list (class_lists.py) in or beside the
     folders. With a single class, 255 is that class if no mask has a value other than 0 and 255. Otherwise 255 is
     ignored.
     """
-    layout = published_layout(source.path) if classes is None else None
-    listed, found = _published(source, layout, split) if layout else _matched(source, classes)
-    samples, counts = [], Counter(name for _, name, *_ in found)
-    for folder, name, picture, mask in found:
-        part = folder or (PARTS.get(name.partition("/")[0].lower()) if "/" in name else None)
+    root = source.path
+    if images is None and masks is None:
+        folders, layout = _folders(root), published_layout(root) if classes is None else None
+    else:
+        places = (Path(images or _first(root, PICTURE_FOLDERS)), Path(masks or _first(root, MASK_FOLDERS)))
+        folders, layout = [(None, *places)], None
+    source.images = layout is None
+    listed, found = _published(source, layout, split) if layout else _matched(source, [*folders], classes)
+    samples, names = [], unique_names((folder, name + picture.suffix) for folder, name, picture, _ in found)
+    for name, (folder, path, picture, mask) in zip(names, found, strict=True):
+        part = folder or (PARTS.get(path.partition("/")[0].lower()) if "/" in path else None)
         if split in (None, part or "train"):
-            name = f"{folder}/{name}" if folder and counts[name] > 1 else name
             labels, row = partial(read_mask, mask, listed), {"split": part} if part else {}
-            samples.append(source.sample(name, picture, labels, row, picture, picture, mask))
+            inside(Path(images or root), picture)
+            inside(Path(masks or root), mask)
+            samples.append(source.sample(name, picture, labels, row, picture))
     if not samples and split is not None:
-        raise UserError("split", f"{split}: no picture of {source.path} is in it")
+        raise UserError("split", f"{split}: no picture of {root} is in it")
     return listed.classes, samples
 
 
@@ -102,8 +122,10 @@ def _published(source: Source, layout: str, split: str | None) -> tuple[ClassLis
     return ClassList(labels.classes, ids, {}, labels.about), found
 
 
-def _matched(source: Source, classes: Sequence[str] | None) -> tuple[ClassList, Found]:
-    root, folders = source.path, list(_folders(source.path))
+def _matched(
+    source: Source, folders: Sequence[tuple[str | None, Path, Path]], classes: Sequence[str] | None
+) -> tuple[ClassList, Found]:
+    root = source.path
     if not folders:
         problem = f"has no {PICTURE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"
         raise UserError(root, problem)
@@ -128,10 +150,14 @@ def _pairs(source: Source, pictures: Path, masks: Path) -> list[tuple[str, Path,
         maps = {name: path for name, path in maps.items() if name.endswith(ENDINGS)}
     files, ends = set(maps.values()), ENDINGS if beside else ("", *ENDINGS)
     photos = [(name, path) for name, path in named_pictures(pictures) if not beside or path not in files]
-    chosen = [
-        (name, path, next((maps[name + end] for end in ends if name + end in maps), None)) for name, path in photos
-    ]
-    pairs = [(name, path, mask) for name, path, mask in chosen if mask]
+    pairs, owners = [], dict[Path, Path]()
+    for name, path in photos:
+        stems = [beginning + end for beginning in (name + path.suffix, name) for end in ends]
+        stems += [name.removesuffix(own) + end for own in OF_PICTURES if name.endswith(own) for end in ENDINGS]
+        if mask := next((maps[stem] for stem in stems if stem in maps), None):
+            if (other := owners.setdefault(mask, path)) is not path:
+                raise UserError(mask, f"could be the mask of {other.name} and of {path.name}", "rename one of them")
+            pairs.append((name, path, mask))
     for path in sorted(files.difference(mask for *_, mask in pairs)):
         source.no_picture(path, f"is a mask, but there is no picture of its name in {pictures}")
     source.count(len(photos) - len(pairs), f"of {len(photos)} pictures have no mask in {masks}: they are left out")

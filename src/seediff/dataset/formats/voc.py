@@ -21,7 +21,7 @@ import numpy as np
 from ...config.names import VOC_CLASSES
 from ...errors import UserError
 from ...files.pictures import open_picture
-from ...files.reading import inside, read_lines
+from ...files.reading import composed, inside, read_lines
 from .. import native
 from ..class_lists import WEIGHTS, check_meaning, find_list, named_classes, read_mask, voc_colours
 from ..encoding import Instances
@@ -134,7 +134,7 @@ def read(
     listed = find_list(root, classes=classes) or named_classes(VOC_CLASSES if classes is None else classes)
     folder, masks = root / IMAGES if images is None else Path(images), root / CLASS_MAPS
     pictures = dict(reversed(named_pictures(folder)))  # NAME.jpg goes before NAME.png
-    maps = {name: path for name, path in named_pictures(masks) if path.suffix == ".png"}
+    maps = {name: path for name, path in named_pictures(masks) if path.suffix.lower() == ".png"}
     lists = {path.stem: _read_list(path) for path in sorted((root / LISTS).glob("*.txt")) if path.is_file()}
     parts = {title: PARTS.get(title.lower(), title.lower()) for title in lists}
     if split is not None:
@@ -157,7 +157,7 @@ def read(
             left += 1
         else:
             inside(root if images is None else folder, image)
-            labels, numbers = partial(read_mask, mask, listed), root / OBJECT_MAPS / f"{name}.png"
+            labels, numbers = partial(read_mask, mask, listed), root / OBJECT_MAPS / mask.relative_to(masks)
             objects = partial(_objects, labels, numbers) if numbers.is_file() else False
             within = {parts[title] for title in lists if parts[title] in SPLITS and name in lists[title]}
             row = {"split": within.pop()} if len(within) == 1 else {}
@@ -169,7 +169,8 @@ def read(
 
 
 def _read_list(path: Path) -> dict[str, str]:
-    return {line.strip(): f"{path}, line {number}" for number, line in enumerate(read_lines(path), 1) if line.strip()}
+    lines = [(number, composed(line.strip())) for number, line in enumerate(read_lines(path), 1)]
+    return {line: f"{path}, line {number}" for number, line in lines if line}
 
 
 def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
