@@ -16,7 +16,7 @@ import numpy as np
 
 from ..config.names import BACKGROUND, GROUNDS, IGNORED, read_class_list
 from ..errors import UserError
-from ..files.documents import fit, read_csv, read_json
+from ..files.documents import fit, plain_number, read_csv, read_json
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
 from ..files.pictures import open_picture
@@ -29,6 +29,7 @@ WEIGHTS = np.array([65536, 256, 1], np.uint32)
 """Turns a colour (r, g, b) into one number."""
 Part = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Colour = tuple[Part, Part, Part]
+Note = Callable[[str], None] | None
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,25 @@ def number_classes(
     *,
     void: Callable[[int, str], bool] = lambda number, name: number in (0, IGNORE),
     classes: Sequence[str] | None = None,
+    note: Note = None,
 ) -> ClassList:
     """The classes of a list of stored number → name, in the order of the numbers. A name of the background means id 0,
     and one of no class 255 if `void(number, name)`, because a set may have a class that is called so. classes: in the
-    order of their ids, if the user named them."""
+    order of their ids, if the user named them. note: is told of several numbers with one meaning."""
+    names = {number: name.strip() for number, name in names.items()}
     meant = {number: _meaning(name) for number, name in sorted(names.items())}
     none = {n: i for n, i in meant.items() if i == 0 or (i == IGNORE and void(n, names[n]))}
-    listed = [names[number] for number in meant if number not in none]
+    listed = list(dict.fromkeys(names[number] for number in meant if number not in none))
     if classes is not None and (missing := [name for name in listed if name not in classes]):
         raise UserError("classes", f"does not name {show_json(missing[0])}, which is a class of {where}")
     chosen = tuple(listed if classes is None else classes)
     check_class_list(chosen, where)
     own = {name: number for number, name in enumerate(chosen, 1)}
-    return ClassList(chosen, {**none, **{n: own[names[n]] for n in meant if n not in none}}, where=where)
+    ids = {**none, **{n: own[names[n]] for n in meant if n not in none}}
+    for name, number in {BACKGROUND: 0, **own}.items():
+        if note and len(same := [names[n] for n in meant if ids[n] == number]) > 1:
+            note(f"{', '.join(map(show_json, same))} in {where} are one class: {name}")
+    return ClassList(chosen, ids, where=where)
 
 
 def _meaning(name: str) -> int | None:
@@ -74,9 +81,9 @@ def named_classes(classes: Sequence[str]) -> ClassList:
     return ClassList(tuple(classes), {number: number for number in range(len(classes) + 1)})
 
 
-def number_labels(labels: Iterable[str], where: object) -> tuple[tuple[str, ...], dict[str, int]]:
+def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[tuple[str, ...], dict[str, int]]:
     """The classes among labels, in their order, and the id of each, and of each name that means 0 or 255."""
-    listed = number_classes(dict(enumerate(labels)), where, void=lambda number, name: True)
+    listed = number_classes(dict(enumerate(labels)), where, void=lambda number, name: True, note=note)
     return listed.classes, {
         **dict.fromkeys(GROUNDS, 0),
         **dict.fromkeys(IGNORED, IGNORE),
@@ -99,19 +106,20 @@ class Meta(msgspec.Struct, frozen=True):
     segmentation_colors: list[list[int]]
 
 
-def find_list(*folders: Path, classes: Sequence[str] | None = None) -> ClassList | None:
+def find_list(*folders: Path, classes: Sequence[str] | None = None, note: Note = None) -> ClassList | None:
     """The first list in these folders, one of colours before others, and one of names beside it must be equal: values
-    would mean one thing and colours another. classes: as of `number_classes`; then only colours are looked for."""
+    would mean one thing and colours another. classes, note: as of `number_classes`; with classes, only colours are
+    looked for."""
     path, plain = (
         next((folder / name for name in names for folder in folders if (folder / name).is_file()), None)
         for names in (COLOUR_LISTS, NAME_LISTS if classes is None else ())
     )
-    by_name = None if plain is None else number_classes({0: BACKGROUND, **read_class_list(plain)}, plain)
+    by_name = None if plain is None else number_classes({0: BACKGROUND, **read_class_list(plain)}, plain, note=note)
     if path is None:
         return by_name
     rows = list(_read_colours(path))
     names = {number: name for number, (name, *_) in enumerate(rows)}
-    listed = number_classes(names, path, void=lambda number, name: True, classes=classes)
+    listed = number_classes(names, path, void=lambda number, name: True, classes=classes, note=note)
     if by_name is not None and by_name.classes != listed.classes:
         raise UserError(path, f"and {plain} do not list the same classes in the same order", "remove one of them")
     # Unless the list says otherwise, black is the background and VOC's border is ignored.
@@ -128,7 +136,7 @@ def _read_colours(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
     """(name, colour, place in the file) of each line."""
     if path.suffix == ".csv":
         for number, row in read_csv(path, ["name", *"rgb"]):
-            yield row["name"].strip(), [row[part].strip() for part in "rgb"], f"{path}, line {number}"
+            yield row["name"].strip(), [plain_number(row[part]) for part in "rgb"], f"{path}, line {number}"
     elif path.suffix == ".json":
         meta = read_json(path, Meta)
         for number, name in sorted(meta.label_map.items()):
@@ -137,7 +145,7 @@ def _read_colours(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
         for number, line in enumerate(read_lines(path), 1):
             if line.strip() and line[0] != "#":
                 name, _, rest = line.partition(":")
-                parts = [part.strip() for part in rest.partition(":")[0].split(",")]
+                parts = [plain_number(part) for part in rest.partition(":")[0].split(",")]
                 yield name.strip(), parts, f"{path}, line {number}"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +45,11 @@ def fit(value: Any, kind: type[T], where: str, *, strict: bool = True) -> T:
     return _typed(lambda: msgspec.convert(value, kind, strict=strict), where)
 
 
+def plain_number(text: str) -> str:
+    """A number's text as `fit` takes it: without spaces around it, and zeros before it."""
+    return re.sub(r"^(-?)0+(?=[0-9])", r"\1", text.strip())
+
+
 def _typed(convert: Callable[[], T], where: str) -> T:
     try:
         with _ONE_AT_A_TIME:
@@ -65,10 +71,10 @@ def read_json(path: Path | str, kind: type[T], *, limit: int = RECORD, absent: s
     return parse_json(read_bytes(path, limit, absent), kind, str(path))
 
 
-def parse_json(data: bytes | str, kind: type[T], where: str) -> T:
-    """JSON from within another file. where: the place, for messages. Raises UserError."""
+def parse_json(data: bytes | str, kind: type[T], where: str, *, strict: bool = True) -> T:
+    """JSON from within another file. where, strict: as of `fit`. Raises UserError."""
     data = data.removeprefix(BOM) if isinstance(data, bytes) else data
-    return _typed(lambda: msgspec.json.decode(data, type=kind), where)
+    return _typed(lambda: msgspec.json.decode(data, type=kind, strict=strict), where)
 
 
 def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> Iterator[tuple[int, T]]:

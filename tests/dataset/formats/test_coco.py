@@ -177,8 +177,19 @@ def read(folder, document):
     return classes, one.label_map
 
 
-def test_documents_of_others(tmp_path):
-    classes, labels = read(tmp_path, foreign())
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("images", {}),
+        ("images", {"width": "3", "height": 2.0}),
+        ("annotations", {"category_id": "90", "iscrowd": "0"}),
+        ("categories", {"id": 90.0, "name": " dog"}),
+    ],
+)
+def test_documents_of_others(tmp_path, part, change):
+    document = foreign()
+    document[part][0] |= change
+    classes, labels = read(tmp_path, document)
     assert classes == ("cat", "dog")
     assert labels.tolist() == [[2, 1, 1], [2, 1, 255]]
 
@@ -205,16 +216,16 @@ def test_ids_of_any_kind(tmp_path, ids):
             ("annotations", rle(counts), "annotation 7: 'counts'")
             for counts in ([7], [-1, 7], "é", "0o", [2**62] * 4 + [6], "o" * 30 + "0")
         ),
-        *(("annotations", rle(counts), r"segmentation\.counts") for counts in ([3.0, 3.0], None)),
+        *(("annotations", rle(counts), r"segmentation\.counts") for counts in ([3.5, 2.5], None)),
         ("annotations", {"segmentation": [[1, 2, 3]]}, "a polygon"),
         *(("annotations", corner(x), "annotation 7: a corner") for x in (-1e9, 17)),
         *(("annotations", corner(x), r"annotations\[0\]\.segmentation") for x in (2**2000, True)),
         ("images", {"width": -1}, r"images\[0\]\.width"),
         ("images", {"width": 20_000, "height": 20_000}, r"image 5: is \(20000, 20000\), but its picture"),
         ("images", [{}, {}], "two images have"),
-        ("categories", {"name": "cat"}, "categories: class 'cat'"),
+        ("categories", {"name": ""}, "categories: class name ''"),
         ("categories", {"id": 18}, "two categories have"),
-        ("annotations", {"segmentation": None, "bbox": None}, "needs a 'segmentation' or a 'bbox'"),
+        *(("annotations", {"segmentation": None, "bbox": b}, "needs a 'segm") for b in (None, [0] * 3, ["nan"] * 4)),
     ],
 )
 def test_broken_documents_are_named(tmp_path, part, change, place):

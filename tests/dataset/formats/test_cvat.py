@@ -68,7 +68,7 @@ def mask(label="cat", rle="0,4", box=(1, 1, 2, 2), **more):
 def test_masks_are_painted_by_z_order_and_then_in_turn(tmp_path):
     shapes = (
         mask("dog", "0,24", (0, 0, 6, 4), z_order=1)
-        + mask("cat")
+        + mask("cat", "00,04", ("01", 1, 2, "02"), z_order="-00")
         + mask("Background", "1, 1, 2", (3, 0, 2, 2), z_order=2)
     )
     notes = []

@@ -88,3 +88,11 @@ def test_accents_apart_from_their_letters(tmp_path, picture, mask):
     (one,) = Dataset.open(tmp_path)
     assert (one.name, one.label_map.tolist()) == (COMPOSED, [[0, 1]])
     assert mask == "masks" or one.instances
+
+
+def test_isats_own_files_are_named(tmp_path):
+    save_picture(tmp_path / "a.jpg", (6, 8))
+    (tmp_path / "a.json").write_text(json.dumps({"info": {"description": "ISAT"}, "objects": []}))
+    for path in (tmp_path, tmp_path / "a.json"):
+        with pytest.raises(UserError, match="holds ISAT's own JSON, which is not read"):
+            Dataset.open(path)

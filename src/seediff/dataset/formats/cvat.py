@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from ...errors import UserError
-from ...files.documents import Node, fit, read_xml
+from ...files.documents import Node, fit, plain_number, read_xml
 from .. import native
 from ..class_lists import IGNORED, check_meaning, number_labels
 from ..encoding import Instances
@@ -109,6 +109,8 @@ def _is_cvat(path: Path) -> bool:
         return False
 
 
+T = TypeVar("T")
+TEXTS = ("name", "subset", "label", "points", "rle")
 Near = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
 
@@ -142,6 +144,12 @@ class Box(msgspec.Struct, frozen=True):
     ybr: Near
 
 
+def _fit(node: Node, kind: type[T]) -> T:
+    """An element's attributes, of which all but TEXTS are numbers."""
+    given = {key: text if key in TEXTS else plain_number(text) for key, text in node.attributes.items()}
+    return fit(given, kind, node.where, strict=False)
+
+
 def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
     """An unpacked export of "CVAT for images 1.1", or its XML file.
 
@@ -155,7 +163,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     root = read_xml(file, "annotations", absent="there is no such file; CVAT's export for images has one")
     if track := next(root.all("track"), None):
         raise UserError(track.where, "has tracks, which are of a video", "export the task as `CVAT for images 1.1`")
-    nodes = [(node, fit(node.attributes, Picture, node.where, strict=False)) for node in root.all("image")]
+    nodes = [(node, _fit(node, Picture)) for node in root.all("image")]
     uses: defaultdict[str, list[str]] = defaultdict(list)
     for child in (child for node, _ in nodes for child in node.children):
         uses[child.attributes.get("label", "")].append(child.tag)
@@ -195,7 +203,7 @@ def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Source) -> t
     }
     if others:
         source.note(f"labels that name no mask are no classes: {', '.join(sorted(others))}")
-    return number_labels([name for name, _ in named if name not in others], root.where)
+    return number_labels([name for name, _ in named if name not in others], root.where, source.note)
 
 
 def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, int]) -> Instances:
@@ -203,11 +211,10 @@ def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, 
     known = Shapes(shape, node.where)
     for child in node.children:
         if child.tag == "box":
-            edges = {name: text.strip() for name, text in child.attributes.items()}
-            box = fit(edges, Box, child.where, strict=False)
+            box = _fit(child, Box)
             known.box(box.xtl, box.ytl, box.xbr, box.ybr)
     masks = [child for child in node.children if child.tag in MASKS]
-    shapes = [(fit(child.attributes, Shape, child.where, strict=False), child) for child in masks]
+    shapes = [(_fit(child, Shape), child) for child in masks]
     for one, child in sorted(shapes, key=lambda shape: shape[0].z_order):
         number = known.number(class_of(one.label, ids, child.where), one.group_id or None)
         if child.tag == "mask":
@@ -216,7 +223,7 @@ def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, 
                 problem = f"its mask's box of {one.width} × {one.height} is not inside"
                 raise UserError(child.where, f"{problem} the picture of {shape[1]} × {shape[0]}")
             where = f"{child.where}: 'rle'"
-            counts = fit([text.strip() for text in one.rle.split(",")], list[Count], where, strict=False)
+            counts = fit([*map(plain_number, one.rle.split(","))], list[Count], where, strict=False)
             if (total := sum(counts)) != one.width * one.height:
                 problem = f"the run lengths of its mask add up to {total}, not to {one.width} × {one.height}"
                 raise UserError(child.where, problem)
@@ -224,7 +231,7 @@ def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, 
             known.cover(inside.size)
             known.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
         else:
-            pairs = [[part.strip() for part in pair.split(",")] for pair in one.points.split(";")]
+            pairs = [[*map(plain_number, pair.split(","))] for pair in one.points.split(";")]
             corners = fit(pairs, list[tuple[float, float]], f"{child.where}: 'points'", strict=False)
             runs = polygon_runs([[value for corner in corners for value in corner]], shape, child.where)
             known.runs(runs, number)

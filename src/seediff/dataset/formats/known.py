@@ -9,7 +9,7 @@ import importlib
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NoReturn, get_args
 
 import msgspec
 
@@ -89,7 +89,8 @@ def recognise(path: Path) -> SourceName:
         if not named:
             raise UserError(path, "is no dataset", "name its folder, or a .parquet, .tar, .json, .xml or .yaml file")
         if suffix == ".json":
-            return json_kind(path) or "coco"
+            kind = json_kind(path) or "coco"
+            return _not_isat(path) if kind == "isat" else kind
         return named[0] if len(named) == 1 or codec("ultralytics").is_file(path) else "yolo"
     check_finished(path)
     for name in FORMATS:
@@ -97,12 +98,18 @@ def recognise(path: Path) -> SourceName:
             return name
     if (path / METADATA).is_file():
         raise UserError(path, "is a native dataset already", "`seediff merge` joins datasets")
+    if any(json_kind(file) == "isat" for file in sorted(path.glob("*.json"))[:1]):
+        _not_isat(path)
     held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
     looked_for = ", ".join(["metadata.jsonl (native)", *(known.looked_for for known in FORMATS.values())])
     raise UserError(path, f"no dataset of a known format: it holds {held}, but none of {looked_for}")
 
 
-def json_kind(file: Path) -> Literal["coco", "labelme", "labelstudio"] | None:
+def _not_isat(path: Path) -> NoReturn:
+    raise UserError(path, "holds ISAT's own JSON, which is not read", "let ISAT export COCO or VOC")
+
+
+def json_kind(file: Path) -> Literal["coco", "labelme", "labelstudio", "isat"] | None:
     """The format of a JSON file by its keys, or of a list by those of its first entry."""
     try:
         parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
@@ -114,6 +121,8 @@ def json_kind(file: Path) -> Literal["coco", "labelme", "labelstudio"] | None:
         return "labelstudio" if not TASK_KEYS.isdisjoint(keys) else None
     if "shapes" in keys and "images" not in keys:
         return "labelme"
+    if {"info", "objects"} <= keys.keys():
+        return "isat"
     return "coco" if not COCO_KEYS.isdisjoint(keys) else None
 
 

@@ -87,7 +87,7 @@ class Shapes:
 
 def class_of(label: str, ids: Mapping[str, int], where: str) -> int:
     """The id of a shape's label; names that mean 0 or 255 count in any case. ids: as of `number_labels`."""
-    if (class_id := ids.get(label, ids.get(label.casefold()))) is None:
+    if (class_id := ids.get(label.strip(), ids.get(label.strip().casefold()))) is None:
         classes = ", ".join(name for name, i in ids.items() if 0 < i < native.IGNORE)
         raise UserError(where, f"is of the label {show_json(label)}, which is no class; they are {classes}")
     return class_id

@@ -96,7 +96,7 @@ def read(
     if classes is None:
         listed = find_list(root, root.parent)
         classes, where = (listed.classes, listed.where) if listed else (sorted(used), root)
-    names, ids = number_labels(classes, where)
+    names, ids = number_labels(classes, where, source.note)
     return names, _samples(source, pictures, ids, root, Path(images) if images is not None else None)
 
 

@@ -199,7 +199,7 @@ def read(
             if listing is config
             else sorted({name for names in used for name in names})
         )
-    names, ids = number_labels(classes, listing)
+    names, ids = number_labels(classes, listing, source.note)
     folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
     objects, samples = by_object(used), []
     places = [source.picture(folders, _picture_names(data, where), "image", where) for data, where, *_ in read]

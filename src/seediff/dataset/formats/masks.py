@@ -130,7 +130,9 @@ def _matched(
         problem = f"has no {PICTURE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"
         raise UserError(root, problem)
     places = [root, *(masks for *_, masks in folders), *(masks.parent for *_, masks in folders)]
-    listed = find_list(*places, classes=classes) or (named_classes(classes) if classes is not None else None)
+    listed = find_list(*places, classes=classes, note=source.note)
+    if listed is None and classes is not None:
+        listed = named_classes(classes)
     if listed is None:
         problem = "nothing says what the masks' values mean"
         raise UserError(root, problem, "--classes names the ids from 1 on, or a classes.txt does")

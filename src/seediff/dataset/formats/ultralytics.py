@@ -17,7 +17,7 @@ from ...config.names import BACKGROUND
 from ...errors import UserError
 from ...files.documents import fit, read_yaml
 from .. import native
-from ..class_lists import ClassList, check_meaning, number_classes, read_mask
+from ..class_lists import ClassList, Note, check_meaning, number_classes, read_mask
 from ..encoding import encode_grey
 from ..rows import flat_name
 from ..sample import Sample
@@ -71,7 +71,7 @@ def read(
     mapping = fit(
         data.get("label_mapping") or {}, dict[int, int | Literal["ignore_label"] | None], f"{file}: label_mapping"
     )
-    listed = _listed(names, mapping, file)
+    listed = _listed(names, mapping, file, source.note)
     label = partial(label_file, folder=folder, suffix=".png")
     samples = []
     for picture, name in find_pictures(source, file, data, split, images, label, Path.is_file):
@@ -82,13 +82,13 @@ def read(
     return listed.classes, samples
 
 
-def _listed(names: Mapping[int, str], mapping: Mapping[int, int | str | None], file: Path) -> ClassList:
+def _listed(names: Mapping[int, str], mapping: Mapping[int, int | str | None], file: Path, note: Note) -> ClassList:
     """mapping: mask value → number of a class, or else ignored."""
     if max(names) >= native.IGNORE:
         raise UserError(file, f"'names' numbers a class {max(names)}; masks hold 0 to 254, and 255 is ignored")
     if len(names) == 1 and next(iter(names.values())).casefold() != BACKGROUND:
         names = {0: BACKGROUND, 1: next(iter(names.values()))}
-    listed = number_classes(names, file, void=lambda number, name: False)
+    listed = number_classes(names, file, void=lambda number, name: False, note=note)
     ids = {**listed.ids, native.IGNORE: native.IGNORE}
     meant = {value: number if isinstance(number, int) else native.IGNORE for value, number in mapping.items()}
     if unknown := [value for value, number in meant.items() if number not in ids]:

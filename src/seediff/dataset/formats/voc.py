@@ -131,7 +131,8 @@ def read(
     """
     if (root := find_voc(source.path)) is None:
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
-    listed = find_list(root, classes=classes) or named_classes(VOC_CLASSES if classes is None else classes)
+    listed = find_list(root, classes=classes, note=source.note)
+    listed = listed or named_classes(VOC_CLASSES if classes is None else classes)
     folder, masks = root / IMAGES if images is None else Path(images), root / CLASS_MAPS
     pictures = dict(reversed(named_pictures(folder)))  # NAME.jpg goes before NAME.png
     maps = {name: path for name, path in named_pictures(masks) if path.suffix.lower() == ".png"}

@@ -23,7 +23,7 @@ from ....files.pictures import open_picture
 from ....files.reading import ANNOTATIONS as LIMIT
 from ....files.reading import inside, read_bytes
 from ... import native
-from ...class_lists import number_classes
+from ...class_lists import Note, number_classes
 from ...encoding import Instances
 from ...rows import check_row
 from ...sample import Sample
@@ -90,9 +90,17 @@ class Annotation(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if isinstance(self.segmentation, list) and len({isinstance(one, list) for one in self.segmentation}) > 1:
             raise ValueError("a polygon is a list of x, y")
-        box = isinstance(self.bbox, list) and len(self.bbox) == 4
-        if self.segments_info is None and not self.segmentation and not box:
+        if self.segments_info is None and not self.segmentation and not self.box:
             raise ValueError("an annotation needs a 'segmentation' or a 'bbox'")
+
+    @property
+    def box(self) -> list[float]:
+        """Its box; empty if it has none."""
+        try:
+            values = [float(value) for value in self.bbox]
+        except (TypeError, ValueError):
+            return []
+        return values if len(values) == 4 and all(abs(value) < 1e9 for value in values) else []
 
     @property
     def listed(self) -> list[list[float]]:
@@ -129,7 +137,7 @@ class Document(msgspec.Struct, frozen=True):
 
 def load(path: Path) -> Document:
     """A COCO file, checked: ids are unique, and annotations refer to existing ones."""
-    document = parse_json(read_bytes(path, LIMIT), Document, str(path))
+    document = parse_json(read_bytes(path, LIMIT), Document, str(path), strict=False)
     images, categories = {image.id for image in document.images}, {category.id for category in document.categories}
     for part, ids, entries in (("images", images, document.images), ("categories", categories, document.categories)):
         if len(ids) < len(entries):
@@ -142,7 +150,7 @@ def load(path: Path) -> Document:
     return document
 
 
-def classes_of(documents: Mapping[Path, Document]) -> tuple[tuple[str, ...], dict[int, int]]:
+def classes_of(documents: Mapping[Path, Document], note: Note = None) -> tuple[tuple[str, ...], dict[int, int]]:
     """The classes, without the background, and category id → id in label maps, from 1 in the order of the category ids.
     All documents must have the same categories."""
     listed = (one for document in documents.values() for one in document.annotations)
@@ -151,7 +159,7 @@ def classes_of(documents: Mapping[Path, Document]) -> tuple[tuple[str, ...], dic
     for other, its in others:
         if its != names:
             raise UserError(other, f"its categories are not those of {first}", "import them one by one")
-    classes = number_classes(names, f"{first}: categories", void=lambda *entry: entry == IGNORED)
+    classes = number_classes(names, f"{first}: categories", void=lambda *entry: entry == IGNORED, note=note)
     return classes.classes, dict(classes.ids)
 
 
@@ -186,7 +194,7 @@ def read(
     root = source.path if source.path.is_dir() else source.path.parent
     documents = {path: load(path) for path in files}
     _check_masks(documents, crowds, source)
-    classes, ids = classes_of(documents)
+    classes, ids = classes_of(documents, source.note)
     samples: list[Sample] = []
     places: dict[tuple[Path, Id], tuple[Path, str]] = {}
     for path, document in documents.items():
@@ -274,9 +282,8 @@ def paint(
     for one in annotations:
         here, given = f"{where}: annotation {one.id}", one.segmentation
         if not one.masked:
-            box = one.bbox if isinstance(one.bbox, list) else []
-            if len(box) == 4 and all(type(value) in (int, float) and abs(value) < 1e9 for value in box):
-                x, y, width, height = box
+            if one.box:
+                x, y, width, height = one.box
                 known.box(x, y, x + width, y + height)
         else:
             if isinstance(given, Rle):
