@@ -24,6 +24,7 @@ from builders.families import SPECS, generate  # noqa: E402
 from builders.plans import plan_of  # noqa: E402
 from builders.reference_attention import BOOKS  # noqa: E402
 from builders.region_maps import region_maps  # noqa: E402
+from builders.twins import save_mini  # noqa: E402
 
 import seediff  # noqa: E402
 from seediff.attention import recorder  # noqa: E402
@@ -73,9 +74,9 @@ def command(name: str, *words: object) -> None:
 
 
 def waits_of_a_step(model: Any) -> dict[str, int]:
-    """Where the host waits in a denoising step, and how often: of three steps, less those of two."""
+    """Where the host waits in a denoising step, and how often: of two steps, less those of one."""
     counted = []
-    for steps in (2, 3):
+    for steps in (1, 2):
         seen.clear()
         generate(model, SPECS[:1], steps=steps)
         counted.append(Counter(seen.waits))
@@ -95,11 +96,12 @@ def photographed(model: Any, images: Any) -> None:
 
 
 # The commands
-DRAW = ("generate", "--classes", "dog,cat", "--per-class", 1, "--batch-size", 1, "--steps", 2, "--size", 64)
+OF = ("--model", save_mini(folder / "mini"), "--steps", 2)
+DRAW = ("generate", "--classes", "dog,cat", "--per-class", 1, "--batch-size", 1, *OF)
 command("generate", *DRAW, "--dtype", "float16", "--keep-attention")
 photos = folder / "generate" / "images"
-command("mask", "mask", photos, "--classes", "dog,cat", "--presence", 0, "--timesteps", 100, "--size", 64)
-command("segment", "segment", photos, "--num-points", 4, "--size", 64)
+command("mask", "mask", photos, "--classes", "dog,cat", "--presence", 0, "--timesteps", 100, *OF[:2])
+command("segment", "segment", photos, "--num-points", 4, *OF[:2])
 TRAIN = ("--backbone", "tiny", "--steps", 2, "--batch-size", 2, "--dtype", "bfloat16")
 command("train", "train", folder / "generate", *TRAIN)
 
