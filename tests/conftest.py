@@ -150,7 +150,7 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 LONGEST = tuple(
     f"test_{name}.py"
-    for name in "pretended_gpu every_family docs site notebooks compiled browser cluster browser_more gpu_benchmark".split()
+    for name in "pretended_gpu every_family docs site notebooks compiled browser cluster browser_more kill".split()
 )
 """The test files that take longest. They begin first (with pytest-xdist's --no-loadscope-reorder), so that none of them
 keeps one process busy when the others are done."""
