@@ -121,6 +121,8 @@ BAD = [
     ("--classes dog --per-class 2.5", "Invalid value for --per-class: '2.5' must be a whole number (--help-all"),
     ("--classes dog cat", "unexpected argument 'cat'; separate several names with commas"),
     ("--config {tmp}/bad.toml", "there is no option 'clases'"),
+    ("--classes dog --beta 0,3", "'0,3' must be a number or 'otsu'; write 0.3"),
+    ("--name dog", "unknown option --name; did you mean --classes?"),
 ]
 
 
@@ -150,6 +152,20 @@ def test_an_error_names_the_option_of_its_field_alone(tmp_path, monkeypatch, cap
     line = f"generate --classes=steps --capture-steps 3 --no-pamr --out {tmp_path}/o --dry-run"
     assert main(line.split()) == 2
     assert one_line(capsys) == f"{said}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("models sdxl", "unexpected argument 'sdxl' ("),
+        ("export pets --format coco --out o", "unknown option --format; did you mean --to? ("),
+        ("export --format coco pets --out o", "unknown option --format; did you mean --to? ("),
+        ("nope", 'Unknown command "nope".'),
+    ],
+)
+def test_what_no_command_reads_is_told_as_it_was_typed(capsys, line, message):
+    assert main(line.split()) == 2
+    assert one_line(capsys).startswith(f"seediff: {message}")
 
 
 PLANNED = [

@@ -31,6 +31,20 @@ def test_all_classes_are_those_of_the_tuned_model(tmp_path, capsys, option):
     assert "--classes: all: model 'sd2-base' is not limited to a" in capsys.readouterr().err
 
 
+def test_classes_are_understood_as_the_model_spells_them(tmp_path, capsys):
+    photos = write_photos(tmp_path / "photos")
+    (tmp_path / "table.csv").write_text("file,classes\n0.png,Dog\n")
+    for words in ("mask --classes Dog", "mask --classes table.csv", "segment --names Dog", "generate --classes Dog"):
+        command, option, value = words.split()
+        value = str(tmp_path / value) if "." in value else value
+        given = [] if command == "generate" else [str(photos)]
+        assert main([command, *given, option, value, "--dry-run", "--out", str(tmp_path / "out")]) == 0
+        assert '= ["dog"]' in capsys.readouterr().out
+    line = ["segment", str(photos), "--names", "fox", "--dry-run", "--out", str(tmp_path / "out")]
+    assert main(line) == 2
+    assert "--names: model 'mini' does not know 'fox'; it knows: " in capsys.readouterr().err
+
+
 def test_captions_for_a_network_that_is_not_fetched_yet(tmp_path, capsys):
     """It has no list of words, unlike its base."""
     write_photos(tmp_path / "photos")

@@ -48,3 +48,13 @@ def test_the_time_of_masks_is_not_called_drawing():
         "Time: reading 5.0%, capturing attention 85.0%, masks 10.0% of 10.0 s, after 1.0 s of loading the model" in text
     )
     assert "1 photograph with masks" in text
+
+
+@pytest.mark.parametrize(("device", "options"), [("cpu", " --backbone tiny"), ("cuda", "")])
+def test_what_comes_next_is_looking_and_a_training_that_this_machine_can_run(device, options):
+    run = RunResult(Path("out"), [{"file_name": "images/0.png", "classes": [], "asked": [], "area": {}}], 1, {})
+    config = MaskPhotosConfig(classes=("dog",), device=device)
+    text = said(lambda console: show_masks(run, config, 0, console))
+    first, second = text.split("Next:\n")[1].split("\n")[:2]
+    assert " look out " in first
+    assert second.endswith(f" train out --out segmenter{options}")

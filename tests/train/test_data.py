@@ -72,7 +72,7 @@ def test_image_and_labels_move_together():
     [
         ({"items": []}, "no samples"),
         ({"steps": 3}, "either epochs or steps"),
-        ({"epochs": 0}, "epochs must be a number above 0"),
+        ({"epochs": 0}, "epochs: 0 must be a number above 0"),
     ],
 )
 def test_bad_stages(given, says):

@@ -99,6 +99,20 @@ def test_backbone_from_a_folder(tmp_path):
             build_network(make_config({"backbone": name, "weights": str(tmp_path / weights)}), CLASSES)
 
 
+def test_without_a_network_one_request_tells_it(monkeypatch, tmp_path):
+    asked = []
+
+    def refuse(api, name, **_):
+        asked.append(name)
+        raise ConnectionError("unreachable")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", refuse)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match=r"^weights: microsoft.* the hub cannot be reached; .*; or take backbone tiny"):
+        build_network(make_config({"backbone": "r50"}), CLASSES)
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize(
     ("architecture", "backbone", "millions"),
     [
@@ -139,7 +153,7 @@ def test_a_whole_network_has_its_number_of_queries(tmp_path):
         with pytest.raises(UserError, match="queries: 9"):
             refused()
     file = small(weights=str(tmp_path / "segmenter/model.safetensors"))
-    with pytest.raises(UserError, match="is no local folder"):
+    with pytest.raises(UserError, match="must be a folder or a hub id"):
         describe(file, Plan(CLASSES, (), ()), tmp_path / "out")
 
 

@@ -36,6 +36,8 @@ ENVIRONMENT = {
     "THP_MEM_ALLOC_ENABLE": "1",  # huge pages: Linux allocates attention maps several times as fast
     "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads release their core: several times as fast beside other programs
 }
+MEANT = {"--format": ("--to", "--from"), "-o": ("--out",), "-m": ("--model",), "--name": ("--classes", "--names")}
+"""What other programs call an option → its names here."""
 COMMANDS = {
     "generate": ("generate:generate", "Generate images of named classes with pixel masks, as a dataset for training."),
     "mask": ("photos:mask", "Make pixel masks of named classes in photographs, as a dataset like `generate`'s."),
@@ -271,7 +273,7 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
         code, text = 2, f"{subject}: {error.reason}" if error.problem else str(error)
     elif isinstance(error, CycloptsError):
         flag = HELP_ALL if arguments[:1] and arguments[0] in COMMON else HELP
-        code, text = 2, f"{_misread(error)} ({flag} lists all options)"
+        code, text = 2, f"{_misread(error, arguments)} ({flag} lists all options)"
     elif isinstance(error, OSError):
         code, text = 2, system_reason(error)
     elif isinstance(error, RecursionError):  # a value that a parser could read, but a writer cannot take
@@ -285,11 +287,18 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
     return code
 
 
-def _misread(error: CycloptsError) -> str:
+def _misread(error: CycloptsError, arguments: Sequence[str]) -> str:
     """The message for a command line that cannot be parsed: the parser's own, except where that would not help."""
     error.verbose = False
+    command = app.parse_commands(arguments)[1][-1]
+    collected = command.assemble_argument_collection() if command.default_command else ()
+    known = {name for argument in collected for name in argument.names}
     if isinstance(error, UnusedCliTokensError) and (words := error.unused_tokens):
-        return f"unexpected argument {words[0]!r}; separate several names with commas, as in --classes dog,cat"
+        hint = "; separate several names with commas, as in --classes dog,cat" if "--classes" in known else ""
+        return f"unexpected argument {words[0]!r}{hint}"
+    for option in (word.partition("=")[0] for word in arguments):
+        if option not in known and (meant := known & {*MEANT.get(option, ())}):
+            return f"unknown option {option}; did you mean {' or '.join(meant)}?"
     if (
         isinstance(error, MissingArgumentError)
         and error.argument

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from ..config.base import DEFAULT, TUNED
 from ..config.fields import IMAGES, MASKS, RUN
 from ..config.methods import SEGMENT_OPTIONS
+from ..config.names import sound
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import THRESHOLDS, configure, is_tuned, read_file
 from ..errors import UserError
@@ -176,6 +177,9 @@ def mask(
             raise UserError("config", f"{config} and {listed} name different classes", "choose with --classes")
         values = {**typed, "classes": of_table}
     settled = configure(MaskPhotosConfig, values, config, preset=preset)
+    if listed:
+        spelled = {sound(word): word for word in settled.classes}
+        classes_of = {name: tuple(spelled.get(sound(word), word) for word in of) for name, of in classes_of.items()}
     check_mask_effects(settled.mask)
     untuned = "" if quiet else never_tuned(settled)
     job = MaskJob(settled, found, classes_of, offload=offload)
@@ -183,7 +187,7 @@ def mask(
     if result and not quiet:
         from .summary import show_masks
 
-        show_masks(result, settled, found.skipped)
+        show_masks(result, job.config, found.skipped)
     conclude(result, untuned, len(found.photos))
 
 

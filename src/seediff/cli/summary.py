@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..dataset.quality.stats import Stats
     from ..run.loop import RunResult
 
+LOOK = "see how each mask came about, and correct it"
 ROWS_SHOWN = 12
 """Maximum number of photographs that a table lists."""
 BARS = " ▁▂▃▄▅▆▇█"
@@ -105,8 +106,9 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, consol
     text = (text if result.done else f"Complete: {text}; nothing to do") + f"{others_skipped(skipped)}."
     commands = []
     if isinstance(result.out, Path):
-        commands.append(command_line("check", result.out, about="is everything in it sound?"))
-        commands.append(command_line("train", result.out, "--out", "segmenter"))
+        here = () if config.device == "cuda" else ("--backbone", "tiny")
+        commands.append(command_line("look", result.out, about=LOOK))
+        commands.append(command_line("train", result.out, "--out", "segmenter", *here))
     _show(result, table, text, ("reading", "capturing attention", "masks", "writing"), commands, console)
 
 
@@ -180,7 +182,7 @@ def next_commands(result: RunResult) -> list[str]:
         )
         return [shlex.join([sys.executable, "-c", code])]
     return [
-        command_line("look", result.out, about="see how each mask came about, and correct it"),
+        command_line("look", result.out, about=LOOK),
         command_line(
             "filter", result.out, "--drop-flags", "all", "--out", f"{result.out}-good", about="keep masks without flags"
         ),

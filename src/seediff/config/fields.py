@@ -8,6 +8,7 @@ inherited fields in the module of the class that inherits them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
@@ -41,7 +42,8 @@ def read_word(kind: Any, tokens: Sequence[Token]) -> Any:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError:
             continue
-    raise ValueError(f"{word!r} must be {describe(kind)}")
+    decimal = re.fullmatch(r"-?\d*,\d+", word) and word.replace(",", ".")
+    raise ValueError(f"{word!r} must be {describe(kind)}{f'; write {decimal}' if decimal else ''}")
 
 
 def _number(text: str) -> int | float | str:

@@ -39,6 +39,11 @@ def spoken(class_name: str) -> str:
     return SPOKEN.get(class_name, class_name)
 
 
+def sound(class_name: str) -> str:
+    """What two spellings of a class have in common: `Potted  Plant` and `pottedplant` → `potted plant`."""
+    return " ".join(spoken(class_name.casefold()).split())
+
+
 def join_classes(classes: Sequence[str]) -> str:
     """`(dog,)` → `dog`; `(dog, cat, bus)` → `dog, a cat and a bus`, for templates such as `a photo of a {class}`, which
     have the first article. classes: class names, or phrases with one."""
@@ -171,10 +176,10 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
             raise UserError(field, f"'{BACKGROUND}' is the name of id 0 in every dataset and cannot be a class")
         if name != name.strip() or not name or not name.isprintable() or "," in name:
             raise UserError(field, f"{name!r} is empty, or has a comma, spaces at its ends or unprintable characters")
-        sound = " ".join(spoken(name).casefold().split())
-        if other := by_sound.get(sound):
-            raise UserError(field, f"{other!r} and {name!r} read the same in a prompt ('{sound}')", "keep one of them")
-        by_sound[sound] = name
+        if other := by_sound.get(sound(name)):
+            problem = f"{other!r} and {name!r} read the same in a prompt ('{sound(name)}')"
+            raise UserError(field, problem, "keep one of them")
+        by_sound[sound(name)] = name
 
 
 def check_prompts(prompts: Sequence[str], field: str = "prompts") -> None:

@@ -29,7 +29,7 @@ from ..files.messages import show_json
 from .base import BEST_SOURCE, DEFAULT, GIVEN, TUNED, RunConfig, Settings, ValueLayer
 from .fields import Share, check_names, check_table, flatten, tables_of
 from .methods import BEST
-from .names import split_classes
+from .names import sound, split_classes
 
 ABOUT = ("command", "version", "weights")
 """Keys of an output's seediff.toml besides the configuration; `weights` is the weights' fingerprint."""
@@ -158,12 +158,25 @@ def configure(
             0, ValueLayer(GIVEN, {"classes": _all_classes(chosen.get("model", RunConfig.model), chosen.get("base"))})
         )
     if whole:
-        return resolve(kind, layers)
+        return _spelled(resolve(kind, layers))
     if chosen.get("mask.method") == BEST:  # what the layers below have measured as best, whatever a file says
         layers = [
             layer._replace(values={k: v for k, v in layer.values.items() if k != "mask.method"}) for layer in layers
         ]
-    return resolve(kind, [*layers, *kind.layers_below(chosen, preset)])
+    return _spelled(resolve(kind, [*layers, *kind.layers_below(chosen, preset)]))
+
+
+def _spelled(config: AnySettings) -> AnySettings:
+    """The configuration with classes, or names of segments, as a model with a vocabulary of its own spells them."""
+    named = next((name for name in ("classes", "names") if getattr(config, name, ())), None)
+    if named is None or not isinstance(config, RunConfig):
+        return config
+    from ..models.info import model_info
+
+    info = model_info(config.model, config.base)
+    known = {sound(word): word for word in (info and info.settings.words) or ()}
+    spelled = tuple(known.get(sound(word), word) for word in getattr(config, named))
+    return config if spelled == getattr(config, named) else replace(config, **{named: spelled})
 
 
 def _all_classes(model: str, base: str | None) -> tuple[str, ...]:

@@ -126,6 +126,8 @@ def weight_file(what: str, source: str) -> Path:
 def local_file(what: str, source: str) -> Path | None:
     """Like `weight_file`, for a path; None if `source` is a hub id. Raises UserError if it is neither."""
     path, part = path_of(source), hub_part(source)
+    if not os.path.exists(path) and path.suffix == ".safetensors" and (part is None or part[1] is None):
+        raise UserError(what, f"{source}: there is no such file")
     if os.path.isdir(path):
         return path / _only_name(what, source, (file.name for file in path.iterdir()))
     if os.path.exists(path) and path.suffix == ".safetensors":

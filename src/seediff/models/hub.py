@@ -48,15 +48,17 @@ def resolve_name(name: str) -> Path | str:
         problem = "must be a folder, or a file of weights in safetensors or GGUF; pickles can run code"
         raise UserError("model", f"{name} {problem}", "convert it to .safetensors")
     hub_id, file = hub_part(name) or (None, None)
+    if file is None and path.suffix in WEIGHTS:
+        raise UserError("model", f"{name}: there is no such file")
     if hub_id is None:
-        names = (*EMBEDDED, *BY_NAME)
-        known = f"known names: {', '.join(names)}, or a hub id `owner/name`"
-        raise UserError("model", f"{name}: there is no such folder or file{did_you_mean(name, names)}", known)
+        near = did_you_mean(name, (*EMBEDDED, *BY_NAME))
+        known = "`seediff models` lists the names; others are a folder, a file or a hub id `owner/name`"
+        raise UserError("model", f"{name}: there is no such folder or file{near}", known)
     if file is None:
         return hub_id
     if (cached := cached_file(hub_id, file)) is None:
-        problem = f"{name}: is not in the hub's cache, so that nothing tells its family"
-        raise UserError("model", problem, "give its base; then it is fetched")
+        problem = f"{name}: there is no such file, neither here nor in the hub's cache"
+        raise UserError("model", problem, "to fetch a file of the hub, give its base as well")
     return cached
 
 

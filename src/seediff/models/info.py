@@ -147,13 +147,14 @@ def unsupported(name: str, pipeline: Any) -> UserError:
     return UserError("model", f"{name}: is a {named}, which is not supported{why}", f"supported are {supported}")
 
 
-def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str]) -> None:
-    """Raise UserError, listing what the model `name` knows, if a class is not among `known`. known: None: no limit."""
+def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str], field: str = "classes") -> None:
+    """Raise UserError, listing what the model `name` knows, if a class is not among `known`. known: None: no limit.
+    field: what the classes are, for messages."""
     unknown = [name for name in classes if known is not None and name not in known]
     if unknown:
         listed = ", ".join(f"{name!r}{did_you_mean(name, known or ())}" for name in unknown)
         fix = f"it knows: {', '.join(known or ())}; for others name a larger model, such as sd2-base"
-        raise UserError("classes", f"model '{name}' does not know {listed}", fix)
+        raise UserError(field, f"model '{name}' does not know {listed}", fix)
 
 
 def usual_dtype(name: str, device: str, base: str | None = None) -> str:

@@ -99,6 +99,8 @@ def check_inputs(config: ModelConfig, info: ModelInfo | None = None) -> CaptureP
         return None
     if dataset:
         check_known_classes(config.model, info.settings.classes, dataset.classes)
+    elif isinstance(config, SegmentPhotosConfig):
+        check_known_classes(config.model, info.settings.words, config.names, "names")
     if isinstance(config, GenerateConfig):
         if info.network:
             info.family.check_guidance(info.network, config.model, config.guidance_scale)

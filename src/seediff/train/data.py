@@ -47,9 +47,10 @@ class Stage:
             raise UserError(f"stage '{self.name}': has no samples to train on")
         if (self.epochs is None) == (self.steps is None):
             raise UserError(f"stage '{self.name}': must have either epochs or steps")
-        if not 0 < (self.epochs if self.epochs is not None else self.steps or 0) < math.inf:
-            what = "epochs" if self.steps is None else "steps"
-            raise UserError(f"stage '{self.name}': {what} must be a number above 0")
+        what, length = ("epochs", self.epochs) if self.steps is None else ("steps", self.steps)
+        if not 0 < (length or 0) < math.inf:
+            field = what if self.name == "train" else f"{self.name}_{what}"
+            raise UserError(field, f"{length:g} must be a number above 0")
 
     def step_count(self, batch_size: int) -> int:
         """The number of steps in the stage. An epoch has as many images as the stage has items."""

@@ -30,9 +30,10 @@ from transformers import (
 from ..config.names import BACKGROUND
 from ..config.train import TrainConfig
 from ..devices import mixed_precision
-from ..errors import UserError, first_line
+from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import show_json
+from ..models.hub import cached_file, fetch_file, hub_files, hub_part
 from .loss import present_classes, set_losses
 from .weights import load_network, read_settings
 
@@ -135,16 +136,17 @@ def check_weights(config: TrainConfig) -> dict[str, Any] | None:
     another architecture, kind of backbone or number of queries. Loading the weights checks their shapes."""
     if config.weights == "scratch":
         return None
-    from huggingface_hub import hf_hub_download
-
     source = weights_source(config)
     path = Path(source) / "config.json"
-    if not Path(source).is_dir():
+    if not Path(source).is_dir() and hub_part(source) is None:
+        raise UserError("weights", f"{source} must be a folder or a hub id `owner/name`")
+    if not Path(source).is_dir() and (path := cached_file(source, "config.json")) is None:
         try:
-            path = Path(hf_hub_download(source, "config.json"))
-        except Exception as error:  # not a hub name, no such model, or no connection
-            problem = f"{source!r}: is no local folder, and cannot be had from the hub ({first_line(error)})"
-            raise UserError("weights", problem) from error
+            hub_files(source, "weights")
+        except UserError as error:
+            other = "; or take backbone tiny, which comes with SeeDiff" if config.weights == "pretrained" else ""
+            raise UserError("weights", error.problem, f"{error.fix}{other}") from error
+        path = fetch_file(source, "config.json", "weights")
     backbones = (BACKBONES[config.backbone][0].model_type,) if config.architecture == "mask2former" else ()
     there = read_settings(path, (config.architecture, *backbones))
     count = there.get("num_queries", config.queries) if _is_whole(config, there) else config.queries
