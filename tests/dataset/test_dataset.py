@@ -143,11 +143,19 @@ def test_a_file_of_another_kind_is_refused_whatever_it_is_called(tmp_path, name)
     (tmp_path / name).write_bytes(webp())
     sample = Sample(tmp_path / name, np.zeros((20, 30), np.uint8), name="a")
     for used in (lambda: sample.image, lambda: sample.label_map, sample.size, sample.data, sample.file):
-        with pytest.raises(UserError, match=rf"{name}: is (WEBP|neither PNG nor JPEG) inside"):
+        with pytest.raises(UserError, match=rf"{name}: is WEBP inside"):
             used()
     with pytest.raises(UserError, match=rf"{name}: is WEBP inside; pictures of datasets are PNG or JPEG files$"):
         Dataset(("cat",), [sample]).save(tmp_path / "set")
     assert not (tmp_path / "set").exists()
+
+
+def test_a_picture_that_is_damaged_in_its_middle_is_not_copied(tmp_path):
+    data = bytearray(item("a", shape=(20, 30)).source)
+    data[len(data) // 2] ^= 1
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(UserError, match=r"a\.png: cannot be read as a picture"):
+        Dataset(("cat",), [Sample(tmp_path / "a.png", np.zeros((20, 30), np.uint8), name="a")]).as_voc(tmp_path / "voc")
 
 
 def test_bytes_of_another_kind_are_refused():

@@ -165,10 +165,10 @@ class Sample:
         copy_new(file, target, link=link)
 
     def _bytes(self) -> bytes:
-        if isinstance(source := self.stored(), bytes):
-            return source
-        data = read_bytes(source, PICTURE)
-        picture_suffix(data, str(source))
+        source = self.stored()
+        data = source if isinstance(source, bytes) else read_bytes(source, PICTURE)
+        with open_own(data, self.where) as picture:
+            picture.verify()  # the checksums of a PNG; a JPEG has none
         return data
 
     @property

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from ..errors import UserError
@@ -160,7 +161,8 @@ def stage_output(out: Path | str) -> Iterator[Path]:
     out = parse_folder(out) if isinstance(out, str) else out
     check_free(out)
     target = out.resolve()
-    part = target.with_name(f".{target.name}.part")
+    name = os.fsencode(target.name)  # with more than 249 bytes, there is no room for the rest of the hidden name
+    part = target.with_name(f".{target.name if len(name) < 250 else sha256(name).hexdigest()}.part")
     with _writing(out, "choose a shorter name"):
         if part.is_symlink() or (part.is_dir() and any(part.iterdir()) and not (part / LOCK).exists()):
             raise UserError(part, "is in the way, and no killed run left it", "move it")
