@@ -1,5 +1,3 @@
-"""Which device there is, and in which number format it trains."""
-
 import pytest
 import torch
 
@@ -21,12 +19,6 @@ def test_switch_says_whether_there_is_bfloat16(monkeypatch, said, there):
     assert with_device(make_config({"backbone": "tiny", "device": "cpu"})).dtype == ("bfloat16" if there else "float32")
     assert with_device(make_config({"backbone": "swin-t", "device": "cpu"})).dtype == "float32"
     assert with_device(make_config({"backbone": "tiny", "device": "cpu", "dtype": "bfloat16"})).dtype == "bfloat16"
-
-
-def test_switch_of_another_value_is_refused(monkeypatch):
-    monkeypatch.setenv(BF16_SWITCH, "no")
-    with pytest.raises(UserError, match=r"SEEDIFF_BF16 = 'no' must be 0 \(there is no bfloat16\) or 1"):
-        has_bfloat16("cpu")
 
 
 @pytest.mark.parametrize(
@@ -51,11 +43,6 @@ def test_cpu_has_bfloat16_when_it_computes_in_it(monkeypatch, onednn, avx512_bf1
         assert has_bfloat16("cpu") is there
     finally:
         devices._computes_bfloat16.cache_clear()
-
-
-def test_mps_has_none(monkeypatch):
-    monkeypatch.delenv(BF16_SWITCH, raising=False)
-    assert not has_bfloat16("mps")
 
 
 def test_devices_that_are_not_there_are_refused():

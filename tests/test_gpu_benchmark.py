@@ -1,5 +1,3 @@
-"""`benchmarks/gpu.py` in a small way on a CPU, and the shapes that it makes on a GPU."""
-
 import json
 import sys
 from importlib.util import find_spec

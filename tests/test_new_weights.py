@@ -1,5 +1,3 @@
-"""`recipes/new_weights.py`: weights and constants into the package's folders, here into copies of them."""
-
 import json
 import shutil
 from pathlib import Path

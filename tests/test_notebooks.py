@@ -1,5 +1,3 @@
-"""Every notebook of docs/notebooks runs from its first cell to its last, and what it holds is what such a run gives."""
-
 import json
 import sys
 from pathlib import Path

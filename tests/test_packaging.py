@@ -1,5 +1,3 @@
-"""What the wheel holds: nothing that the package reads at run time may be left out."""
-
 import subprocess
 from pathlib import Path
 

@@ -1,7 +1,3 @@
-"""Whole commands and every family on a CPU that answers to `cuda:0` (`builders/pretend_cuda.py`), in a process of its
-own.
-"""
-
 import json
 import os
 import shutil

@@ -1,5 +1,3 @@
-"""What the docs publish: files that are made of what is here now, and tables that follow from them."""
-
 import json
 from pathlib import Path
 

@@ -1,17 +1,10 @@
-"""The Dockerfile and the workflow of a release: what can be said of them without running them."""
-
-import re
-import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 import seediff
-from seediff.cli.commands import app
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,7 +13,6 @@ else:
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 RELEASE = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))
 
 
@@ -64,37 +56,6 @@ def test_the_image_installs_extras_that_there_are_with_the_tested_versions():
 
 def steps(job: str) -> list[dict]:
     return RELEASE["jobs"][job]["steps"]
-
-
-def runs() -> list[str]:
-    return [step["run"] for job in RELEASE["jobs"] for step in steps(job) if "run" in step]
-
-
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_actions_have_their_major_version_and_no_secret_is_read(path):
-    text = path.read_text(encoding="utf-8")
-    uses = re.findall(r"uses: (\S+)", text)
-    assert uses
-    assert [
-        name
-        for name in uses
-        if not re.fullmatch(r"(actions/[\w-]+@v\d+|pypa/gh-action-pypi-publish@release/v\d+)", name)
-    ] == []
-    assert "secrets." not in text
-
-
-def test_scripts_of_the_workflow_are_shell_and_their_commands_ours():
-    bash = shutil.which("bash")
-    for script in runs():
-        if bash:
-            checked = subprocess.run([bash, "-n"], input=script, capture_output=True, text=True)
-            assert checked.returncode == 0, checked.stderr
-        for line in re.findall(r"seediff (generate .*)", script):
-            app.parse_args(shlex.split(line), exit_on_error=False, print_error=False)
-        for path in re.findall(
-            r"(?:^|\s)(\.ci/\w+|constraints\.txt|CHANGELOG\.md|pyproject\.toml|Dockerfile)\b", script
-        ):
-            assert (ROOT / path).is_file(), path
 
 
 def test_the_version_of_the_package_is_read_without_its_dependencies():

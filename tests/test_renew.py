@@ -1,5 +1,3 @@
-"""`recipes/renew.py`: what is out of date is made, once; the rest stays."""
-
 import json
 
 import pytest
@@ -98,14 +96,6 @@ def test_what_is_out_of_date_is_made_once(repository, capsys):
     ]  # the second is made of what the first gives, which is the same, but for the seconds
 
 
-def test_what_is_made_of_something_out_of_date_is_in_the_plan(repository, capsys):
-    run(repository)
-    (repository / "docs" / "data.json").write_text('{"a": 2}')
-    capsys.readouterr()
-    run(repository, "--dry-run")
-    assert f"{'second':24}out of date: docs/first.json" in capsys.readouterr().out
-
-
 def test_a_run_that_failed_goes_on_with_what_is_left(repository, capsys):
     run(repository, "first")
     (repository / "broken").touch()
@@ -115,10 +105,3 @@ def test_a_run_that_failed_goes_on_with_what_is_left(repository, capsys):
     (repository / "broken").unlink()
     assert run(repository) == 0
     assert runs(repository) == ["500", "1", "1"]
-
-
-def test_an_unknown_output_is_refused(repository, capsys):
-    with pytest.raises(SystemExit) as ended:
-        run(repository, "third")
-    assert ended.value.code == 2
-    assert "renew.py: error: there is no output third" in capsys.readouterr().err

@@ -1,7 +1,3 @@
-"""The site of `make docs`: it builds without a warning, every link within it leads somewhere, and a page asks nobody
-for anything.
-"""
-
 import os
 import re
 import subprocess

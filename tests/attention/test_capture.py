@@ -1,5 +1,3 @@
-"""Captured maps against a naive capture that keeps everything, and what capture must leave alone."""
-
 import re
 
 import pytest

@@ -1,13 +1,7 @@
-"""Captured features against a plain hook, and what capture must leave alone."""
-
-from typing import Any
-
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 
 from seediff.attention.features import capture_features
-from seediff.errors import UserError
 
 
 @pytest.fixture(params=["sd1_model", "sd2_model", "mini_model"])
@@ -49,11 +43,3 @@ def test_equals_a_plain_hook(unet, block, size):
     assert features.dtype == torch.float32
     assert torch.equal(features, expected.transpose(1, 2).unflatten(2, (height, width)))
     assert torch.equal(features[:, :, height - 1, 1], expected[:, (height - 1) * width + 1])
-
-
-def test_encoder_without_attention():
-    about: Any = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D")}
-    about |= {"block_out_channels": (8, 8), "layers_per_block": 1, "cross_attention_dim": 8, "attention_head_dim": 2}
-    unet = UNet2DConditionModel(**about, sample_size=8, norm_num_groups=4)
-    with pytest.raises(UserError, match="no self-attention"), capture_features(unet):
-        pass

@@ -1,5 +1,3 @@
-"""The fused kernels by Triton's interpreter, against float64 and against plain torch."""
-
 import copy
 from contextlib import nullcontext
 from typing import Any

@@ -1,5 +1,3 @@
-"""The diffusers pipeline under capture: the same images, and maps that belong to them."""
-
 import dataclasses
 import sys
 

@@ -1,5 +1,3 @@
-"""Layers chosen for self- and cross-attention by themselves, and their means."""
-
 from __future__ import annotations
 
 from typing import Any

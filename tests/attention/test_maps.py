@@ -44,14 +44,3 @@ def test_saved_maps_are_loaded_again(tmp_path):
         for (*where, found), (*there, tensor) in zip(back.tensors(), maps.tensors(), strict=True):
             assert where == there
             assert torch.equal(found, tensor)
-
-
-def test_levels_of_a_rectangle():
-    maps = random_maps((8, 12))
-    assert [maps.grid(level) for level in (1, 2, 4)] == [(8, 12), (4, 6), (2, 3)]
-    assert [maps.level(grid) for grid in maps.self_attention] == [1, 2, 4]
-    assert maps.cross_at(2, "cat").shape == (4, 6)
-    with pytest.raises(UserError, match=r"self-attention at L/8 \(1 × 2\) was not captured; captured: L/1, L/2, L/4"):
-        maps.self_at(8)
-    with pytest.raises(ValueError, match=r"self_attention\[\(3, 4\)\] must be float32 \(12, …\)"):
-        AttentionMaps({(3, 4): torch.zeros(9, 9)}, {}, (3, 4))

@@ -1,5 +1,3 @@
-"""Attention maps of existing images."""
-
 from typing import Any
 
 import numpy as np

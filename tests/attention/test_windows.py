@@ -1,5 +1,3 @@
-"""Windows of photographs, and the way to the model's square and back."""
-
 from __future__ import annotations
 
 from itertools import pairwise
@@ -12,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from patience import PATIENT
 
-from seediff.attention.windows import Window, batches_by_shape, cut, paste, seen_shape, window_count, windows
+from seediff.attention.windows import Window, cut, paste, seen_shape, windows
 from seediff.errors import UserError
 
 SIDES = st.integers(8, 700)
@@ -40,14 +38,6 @@ def test_tiles_cover_everything_and_overlap_by_half(height: int, width: int):
         covered[tile.slices] = True
     assert covered.all()
     assert windows(width, height, "tile") == [Window(t.left, t.top, t.width, t.height) for t in tiles]
-
-
-def test_number_of_tiles():
-    counts = {(512, 512): 1, (480, 640): 2, (640, 427): 2, (1080, 1920): 3, (100, 2000): 39, (8, 9): 2}
-    assert {shape: len(windows(*shape, "tile")) for shape in counts} == counts
-    assert {shape: window_count(*shape, "tile") for shape in counts} == counts
-    assert window_count(100, 2000, "crop") == window_count(100, 2000, "resize") == 1
-    assert windows(300, 200, "resize") == [Window(0, 0, 300, 200)]
 
 
 @pytest.mark.parametrize("fit", ["crop", "resize", "tile"])
@@ -94,13 +84,6 @@ def test_at_which_size_a_photograph_is_seen(mini_model):
     assert seen_shape(mini_model, (300, 400), "crop", 32) == seen_shape(mini_model, (300, 4000), "tile", 32) == (32, 32)
     with pytest.raises(UserError, match=r"^4000 × 80 pixels: one side is 50 times the other, and a photograph of"):
         seen_shape(mini_model, (80, 4000), "keep", None)
-
-
-def test_batches_by_shape():
-    wide, tall = (48, 64), (64, 48)
-    assert batches_by_shape([wide, tall, wide, wide, tall], 2) == [[0, 2], [3], [1, 4]]
-    assert batches_by_shape([wide] * 5, 3) == [[0, 1, 2], [3, 4]]
-    assert batches_by_shape([], 3) == []
 
 
 def test_paste_takes_soft_maps():

@@ -103,15 +103,6 @@ def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
     assert not out.exists()
 
 
-def test_preview_writes_the_same_page_again(tmp_path, capsys):
-    out = tmp_path / "out"
-    main([*BASE, "--out", str(out), "--quiet"])
-    page = (out / "preview.html").read_bytes()
-    (out / "preview.html").unlink()
-    assert main(["preview", str(out)]) == 0
-    assert (out / "preview.html").read_bytes() == page
-
-
 BAD = [
     ("", "classes: name at least one; for example"),
     ("--classes {tmp}/latin.txt", "latin.txt, line 1: is not UTF-8 text"),

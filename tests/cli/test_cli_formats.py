@@ -1,16 +1,14 @@
 import shutil
-from typing import get_type_hints
 
 import numpy as np
 import pytest
 from command_line import runner
-from formats import EVERY, READ, needs
+from formats import EVERY, needs
 from items import item
 
-from seediff.cli.formats import CHOICE, export_, import_
+from seediff.cli.formats import export_, import_
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.formats.known import import_options
 from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
@@ -86,26 +84,6 @@ def test_a_worker_names_what_it_cannot_read(pets, tmp_path):
     with pytest.raises(UserError, match="workers: 0 must be at least 1"):
         run("export", pets, "--to", "webdataset", "--out", tmp_path / "out", "--workers", 0)
     assert [path.name for path in tmp_path.iterdir()] == ["pets"]
-
-
-def test_options_of_a_format(pets, tmp_path, capsys):
-    options = "--objects --boxes --min-area 70 --split 0.25".split()
-    run("export", pets, "--to", "voc", "--out", tmp_path / "voc", *options)
-    assert "no objects (255 in SegmentationObject)" in capsys.readouterr().out
-    assert len((tmp_path / "voc/ImageSets/Segmentation/val.txt").read_text().split()) == 1
-    options = "--from voc --split val --classes a,b --quiet".split()
-    run("import", tmp_path / "voc", "--out", tmp_path / "val", *options)
-    assert open_native(tmp_path / "val")[0] == ("a", "b")
-    assert capsys.readouterr().out == ""
-
-
-def test_the_help_names_the_formats_that_have_an_option(capsys):
-    """And no others, at the beginning of its text."""
-    known = {name: import_options(name) for name in READ}
-    for name, hint in get_type_hints(import_, include_extras=True).items():
-        parameter = next((one for one in getattr(hint, "__metadata__", ()) if CHOICE in (one.group or ())), None)
-        if parameter:
-            assert parameter.help.startswith(", ".join(one for one in READ if name in known[one]) + ": "), name
 
 
 def test_what_a_format_does_not_have_is_refused(pets, tmp_path):

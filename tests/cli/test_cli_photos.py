@@ -1,5 +1,3 @@
-"""What `mask` and `segment` say of what they are given."""
-
 import pytest
 from items import item
 from photo_set import write_photos

@@ -1,5 +1,3 @@
-"""Photographs masked, handed to a tool, corrected in its file as the tool would, and brought back."""
-
 import json
 import re
 import shutil

@@ -1,5 +1,3 @@
-"""Ctrl-C, once and twice, while other processes work: one line, the right exit code, and nothing and nobody left."""
-
 import os
 import random
 import signal

@@ -1,7 +1,3 @@
-"""What `--out` and `--json` may name: a folder of this machine, or a store where a command writes to stores. Anything
-else is refused.
-"""
-
 import pytest
 
 from seediff.cli import main

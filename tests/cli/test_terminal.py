@@ -1,5 +1,3 @@
-"""Names from anybody on the terminal, closed and foreign streams, readers that go."""
-
 import io
 import json
 import os

@@ -1,7 +1,3 @@
-"""What stands beneath a configuration's fields is what the command line says of its options, with the values of the
-model at hand.
-"""
-
 import pytest
 
 from seediff.cli.commands import main

@@ -1,5 +1,3 @@
-"""Method `best`: configurations resolve to what was measured as best for the model."""
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -11,7 +9,6 @@ from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.config.presets import read_preset, recommended_mask
 from seediff.config.resolve import configure, load_config
-from seediff.errors import UserError
 from seediff.run.mask import MaskJob
 
 BEST = {"mask": {"method": "best"}}
@@ -33,14 +30,6 @@ def test_it_is_the_row_of_the_models_preset(kind, tmp_path: Path):
     assert load_config(tmp_path / "seediff.toml", kind) == config
     again = configure(kind, {"classes": ("dog",), **BEST}, tmp_path / "seediff.toml")
     assert not differences(config, again)
-
-
-def test_an_output_s_file_may_be_edited_to_ask_for_it(tmp_path: Path):
-    plain, best = (GenerateConfig.recommended(classes=("dog",), **given) for given in ({}, BEST))
-    (tmp_path / "seediff.toml").write_text(plain.to_toml().replace('method = "seediff"', 'method = "best"'))
-    assert configure(GenerateConfig, {}, tmp_path / "seediff.toml").mask == best.mask
-    with pytest.raises(UserError, match=r"seediff\.toml\); use recommended_mask"):  # where nothing is resolved
-        load_config(tmp_path / "seediff.toml", GenerateConfig)
 
 
 @pytest.mark.parametrize(

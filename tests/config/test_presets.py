@@ -1,5 +1,3 @@
-"""What a model brings along in its seediff.json, and what it is best begun with."""
-
 from __future__ import annotations
 
 import json

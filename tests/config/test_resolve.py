@@ -1,7 +1,3 @@
-"""Which source a value is from, what seediff.toml says of it, and what stays when another model or method is named over
-that file.
-"""
-
 from __future__ import annotations
 
 import json

@@ -1,7 +1,3 @@
-"""Command lines, models, methods and files of --config → the values that the command ends with, as the table beside
-this file has them.
-"""
-
 from __future__ import annotations
 
 import json

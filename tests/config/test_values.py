@@ -1,5 +1,3 @@
-"""What the fields of configurations may hold, how names and sizes are written, and what a file says of them."""
-
 from dataclasses import replace
 
 import pytest

@@ -1,5 +1,3 @@
-"""What a list of classes and a palette say, and what they do not say."""
-
 from __future__ import annotations
 
 from pathlib import Path

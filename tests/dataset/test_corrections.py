@@ -80,30 +80,11 @@ def test_soft_masks_stay_but_of_masks_that_changed(tmp_path):
     assert [{key for key, _ in one.extras} for one in found] == [{"soft"}, set(), {"soft"}]
 
 
-def test_soft_masks_of_all_or_of_none(pets):
-    """The set has a soft mask of one class alone: what comes out would lack the others'."""
-    _, found, _ = brought(pets, [item("trip/1", some()[1].label_map, {}, (20, 30))])
-    assert not any(one.extras for one in found)
-
-
-def test_what_the_viewer_corrected_stays_corrected(tmp_path):
-    row = {"review": {"verdict": None, "corrected": True, "by": "a"}}
-    write_native(tmp_path / "pets", CLASSES, [item("a", blocks(0), row, (20, 30))], about={})
-    _, (one,), _ = brought(tmp_path / "pets", [item("a", blocks(0), {}, (20, 30))])
-    assert one.metadata["review"] == {"verdict": "accepted", "corrected": True, "by": "cvat"}
-
-
 def test_classes_are_matched_by_name(pets):
     labels = np.where(blocks(0) == 255, 0, blocks(0))
     names, found, _ = brought(pets, [item("trip/0", labels, {}, (20, 30))], ("dog", "bird", "cat"))
     assert names == (*CLASSES, "bird")
     assert np.array_equal(found[0].label_map, np.array([0, 2, 4, 1], np.uint8)[labels])
-
-
-def test_names_that_a_format_made_flat(pets):
-    _, found, changes = brought(pets, [item("trip_3", np.zeros((20, 30), np.uint8), {}, (20, 30))])
-    assert [change.name for change in changes] == ["trip/3"]
-    assert not found[3].label_map.any()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,3 @@
-"""`Dataset`: every format there and back, and what makes one set of others."""
-
 import io
 import tracemalloc
 
@@ -88,17 +86,6 @@ def test_every_format_is_opened_by_what_is_in_its_folder(tmp_path, name):
         assert [len(Dataset.open(tmp_path / "set", split=split)) for split in ("train", "val")] == [3, 1]
 
 
-def test_nothing_known(tmp_path):
-    with pytest.raises(UserError, match="there is no such folder"):
-        Dataset.open(tmp_path / "missing")
-    (tmp_path / "photo.jpg").write_bytes(b"")
-    with pytest.raises(UserError) as error:
-        Dataset.open(tmp_path)
-    assert "it holds photo.jpg, but none of metadata.jsonl (native), SegmentationClass/ (VOC), " in str(error.value)
-    with pytest.raises(UserError, match="is no dataset"):
-        Dataset.open(tmp_path / "photo.jpg")
-
-
 def test_it_is_a_sequence(tmp_path):
     given = pets()
     assert (len(given), given[1].name, given[-1].name) == (4, "trip/1", "trip/3")
@@ -156,11 +143,6 @@ def test_a_picture_that_is_damaged_in_its_middle_is_not_copied(tmp_path):
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(UserError, match=r"a\.png: cannot be read as a picture"):
         Dataset(("cat",), [Sample(tmp_path / "a.png", np.zeros((20, 30), np.uint8), name="a")]).as_voc(tmp_path / "voc")
-
-
-def test_bytes_of_another_kind_are_refused():
-    with pytest.raises(UserError, match=r"^sample 'a': its picture: is neither PNG nor JPEG inside"):
-        Sample(webp(), np.zeros((20, 30), np.uint8), name="a")
 
 
 def test_a_size_reads_little_of_a_file(tmp_path):

@@ -1,9 +1,4 @@
-"""Datasets as other libraries' own types: supervision's detections, Hugging Face's tables, and what transformers'
-processors take.
-"""
-
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +6,7 @@ from blocks import blocks
 from items import item
 from PIL import Image
 
-from seediff import Dataset, Sample, UserError
+from seediff import Dataset, Sample
 from seediff.dataset.encoding import Instances
 
 CLASSES = ("cat", "dog", "cow")
@@ -65,12 +60,6 @@ def test_supervision_gets_a_detection_of_each_object():
     assert detections.data["class_name"].tolist() == ["cat", "dog", "dog"]
     assert detections.area.tolist() == [19, 9, 12]  # without the ignored pixel
     assert detections.xyxy.tolist() == [[10, 10, 19, 11], [2, 2, 4, 4], [2, 5, 4, 8]]
-
-
-def test_supervision_that_is_not_installed(monkeypatch):
-    monkeypatch.setitem(sys.modules, "supervision", None)
-    with pytest.raises(UserError, match="as_supervision: needs supervision; pip install supervision"):
-        pets().as_supervision()
 
 
 @pytest.mark.parametrize("on_disk", [True, False])

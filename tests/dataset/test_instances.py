@@ -1,5 +1,3 @@
-"""Objects of samples: through every format that has them, and through merging, augmentation and `check`."""
-
 import base64
 import io
 import json
@@ -16,11 +14,9 @@ from seediff.config.augment import AugmentConfig
 from seediff.dataset.augment import RANDOM
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import Instances
-from seediff.dataset.formats import drivers
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.objects import find_objects
-from seediff.dataset.shapes.polygons import fill_polygon, object_polygons
 from seediff.errors import UserError
 from seediff.run.augment import augment
 
@@ -91,14 +87,6 @@ def test_objects_come_back(tmp_path, name, out, back):
         assert len(objects_of(sample)) == len(objects_of(truth)) + more
 
 
-@pytest.mark.parametrize(("name", "fix"), [("cvat", "; --objects writes them"), ("imagefolder", "")])
-def test_what_writes_objects_that_are_left_out(tmp_path, name, fix):
-    given = pairs()
-    assert drivers.export(name, CLASSES, given, tmp_path / "set").notes == (
-        f"objects of {len(given)} samples are left out{fix}",
-    )
-
-
 def test_an_ignored_shape_is_in_no_export_as_an_object(tmp_path):
     (_, given, other) = pairs()
     numbers = objects_in(given).numbers
@@ -124,25 +112,6 @@ def test_polygons_are_objects_of_one_piece(tmp_path):
         assert np.array_equal(sample.label_map, np.where(truth.label_map == 255, 0, truth.label_map))
         assert objects_of(sample) >= pieces_of(truth)
         assert len(objects_of(sample)) == len(pieces_of(truth)) + (truth.name == "p0")
-
-
-def test_without_instances_the_files_are_as_of_connected_pieces(tmp_path):
-    """The objects of pieces, told as instances, give the same files."""
-    plain = [Sample(sample.source, sample.label_map, None, sample.metadata, name=sample.name) for sample in pairs()]
-    told = []
-    for sample in plain:
-        found = find_objects(sample.label_map)
-        told.append(sample.replace(instances=Instances((found.index + 1).astype(np.uint16), tuple(found.class_ids))))
-    for name, options in (
-        ("coco", {"panoptic": True, "polygons": True}),
-        ("yolo", {}),
-        ("voc", {"objects": True, "boxes": True}),
-    ):
-        for which, samples in (("plain", plain), ("told", told)):
-            export(name, CLASSES, samples, tmp_path / which / name, **options)
-    files = {path.relative_to(tmp_path / "plain") for path in (tmp_path / "plain").rglob("*") if path.is_file()}
-    assert files == {path.relative_to(tmp_path / "told") for path in (tmp_path / "told").rglob("*") if path.is_file()}
-    assert all((tmp_path / "plain" / path).read_bytes() == (tmp_path / "told" / path).read_bytes() for path in files)
 
 
 def test_a_mask_for_each_class_is_no_object(tmp_path):
@@ -260,21 +229,6 @@ def test_a_row_is_held_against_the_file_of_its_objects(tmp_path, change, found, 
     assert found in " ".join(str(finding) for finding in check_dataset(tmp_path / "set").findings)
     with pytest.raises(UserError, match=re.escape(refused)) if refused else nullcontext():
         Dataset.open(tmp_path / "set")[0].objects(pairs()[0].label_map)
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_polygons_give_each_piece_back(seed):
-    """Also of objects of one class that touch, as readers of YOLO's format fill them."""
-    rng = np.random.default_rng(seed)
-    numbers = np.kron(rng.integers(0, 5, (6, 7)), np.ones((4, 5))).astype(np.uint16)
-    instances = Instances(numbers, (1, 1, 2, 1))
-    pieces, owners = find_objects(instances.label_map(), instances=instances).pieces()
-    for number, polygon in enumerate(object_polygons(pieces)):
-        top, left, inside = fill_polygon(polygon, numbers.shape)
-        whole = np.zeros(numbers.shape, bool)
-        whole[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
-        assert np.array_equal(whole, pieces.index == number)
-        assert len(owners) == len(pieces.areas)
 
 
 def test_objects_for_detectors(tmp_path):

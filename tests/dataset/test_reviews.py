@@ -1,7 +1,4 @@
-"""What a person corrected and decided is what filter, export and train use; check knows what is wrong with it."""
-
 import json
-import re
 
 import numpy as np
 import pytest
@@ -128,24 +125,6 @@ def test_a_mask_of_a_persons_stays_one_when_it_is_accepted(returned, tmp_path):
     assert [any(kind == "soft" for kind, _ in one.extras) for one in again] == [True, False, False, False, True, True]
 
 
-def test_with_everything_undone_a_row_says_again_what_it_said(returned):
-    before = open_native(returned)[1]
-    session = Session(open_subject(returned), by="ann")
-    for number in (0, 1):  # without and with a review of its own
-        session.act(number, 0, "reject", verdict="rejected")
-        session.act(number, 1, "undo")
-    session.close()
-    assert before[1].metadata["review"]["verdict"] == "accepted"
-    assert [item.metadata for item in open_native(returned)[1]] == [item.metadata for item in before]
-
-
-def test_what_another_correction_replaces_is_told_no_more(returned):
-    session = Session(open_subject(returned), by="ann")
-    session.act(2, 0, "relabel", labels=lambda present: np.where(present == 3, np.uint8(2), present))
-    session.close()
-    assert open_native(returned)[1][2].metadata["review"] == {"verdict": "accepted", "corrected": True, "by": "ann"}
-
-
 CONSTANTS = {"method": "ca", "alpha": 0.5, "beta": 0.6, "pamr": True}
 
 
@@ -216,13 +195,6 @@ def test_commands_use_the_corrected_masks_and_say_so(pets, tmp_path, line, capsy
             np.testing.assert_array_equal(item.label_map, corrected[:, ::-1])
 
 
-def test_a_split_in_place_uses_them_too(pets, capsys):
-    run("split", pets, "--val", "0.5", "--in-place")
-    assert f"Reviewed: {SAID}\n" in capsys.readouterr().out
-    assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the row of the original, with its part
-    assert open_native(pets)[1][3].metadata["split"] in ("train", "val")
-
-
 def found(folder):
     return [(one.kind, one.level, one.where) for one in check_dataset(folder).findings if one.kind != "alike"]
 
@@ -259,13 +231,6 @@ def test_a_corrected_mask_that_somebody_changed_is_used_by_nothing(pets, tmp_pat
     ):
         with pytest.raises(UserError, match=r"000003.1.png: is not the corrected mask that was saved"):
             use()
-
-
-def test_a_line_without_a_hash_is_refused(pets):
-    (pets / REVIEWS).write_text(re.sub(r'"hash": "[0-9a-f]+", ', "", (pets / REVIEWS).read_text()))
-    assert found(pets) == [("structure", "error", REVIEWS)]
-    with pytest.raises(UserError, match=r"review.jsonl, line 3: a corrected 'mask' must have its 'hash'"):
-        open_native(pets)
 
 
 @pytest.mark.parametrize(

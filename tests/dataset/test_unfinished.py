@@ -1,5 +1,3 @@
-"""What commands say of a folder whose run was stopped, and of one that is not there."""
-
 import pytest
 from formats import opened
 from items import item
@@ -39,13 +37,6 @@ def test_commands_say_that_the_run_is_not_finished(stopped, monkeypatch, capsys,
         == "seediff: pets: the run that makes it is not finished; the same `seediff mask` continues it\n"
     )
     assert sorted(stopped.parent.rglob("*")) == before
-
-
-def test_commands_say_that_there_is_no_such_folder(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert main(["check", "nosuch"]) == 2
-    assert capsys.readouterr().err == "seediff: nosuch: there is no such folder\n"
-    assert not any(tmp_path.iterdir())
 
 
 def test_training_sets_are_finished_too(stopped):

@@ -1,5 +1,3 @@
-"""`seediff evaluate` from folders to the files of its report."""
-
 from __future__ import annotations
 
 import csv
@@ -15,7 +13,6 @@ from PIL import Image
 
 from seediff.cli import main
 from seediff.errors import UserError
-from seediff.evaluate import evaluation
 from seediff.evaluate.evaluation import evaluate
 
 MAPS = {"2007_000033": [[0, 0, 15, 15], [0, 0, 15, 255]], "2007_000042": [[0, 0, 12, 12], [0, 0, 12, 12]]}
@@ -61,17 +58,6 @@ def test_the_command_and_its_files(voc, predictions, tmp_path, capsys):
             {"name": "2007_000033", "miou": "1.000000"},
         ]
     assert Image.open(report / "worst.jpg").width > 3 * 240
-
-
-def test_a_report_that_was_stopped_can_be_written_by_the_same_command(voc, predictions, tmp_path, monkeypatch):
-    def stopped(*given):
-        raise KeyboardInterrupt
-
-    arguments = (predictions, "--data", voc, "--out", tmp_path / "report", "--draws", 5, "--quiet")
-    with monkeypatch.context() as patch:
-        patch.setattr(evaluation, "draw_worst", stopped)
-        assert run(*arguments) == 130
-    assert run(*arguments) == 0
 
 
 def test_classes_by_option_by_a_class_map_and_as_the_data_has_them(voc, predictions, tmp_path):

@@ -1,5 +1,3 @@
-"""Masks under several protocols: pure counts, against a plain reference."""
-
 from __future__ import annotations
 
 import numpy as np

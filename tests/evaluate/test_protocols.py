@@ -1,5 +1,3 @@
-"""Which class of a data set and of a model is which class of a protocol."""
-
 from __future__ import annotations
 
 import pytest
@@ -39,16 +37,6 @@ def test_names_are_compared_by_letters_and_usual_other_names():
     model = {0: "background", 1: "TV", 2: "potted plant", 3: "couch", 4: "airplane", 5: "zebra"}
     found = by_name("voc", model, truth=False)
     assert list(found.values()) == ["background", "tvmonitor", "pottedplant", "sofa", "aeroplane", "background"]
-
-
-def test_own_classes():
-    one = own(("background", "cat", "dog"))
-    assert (one.counted, one.groups) == (("background", "cat", "dog"), {"objects": ("cat", "dog")})
-    assert own(("sky", "road")).groups == {}
-    with pytest.raises(UserError, match="cannot be told apart"):
-        own(("tv", "tvmonitor"))
-    with pytest.raises(UserError, match="0 classes"):
-        own(("background",))
 
 
 @pytest.mark.parametrize("ending", ["toml", "csv"])

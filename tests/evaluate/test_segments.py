@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -9,9 +8,7 @@ import pytest
 from layouts import save_map
 
 from seediff.errors import UserError
-from seediff.evaluate import segments
-from seediff.evaluate.segments import evaluate_segments, notes, to_json
-from seediff.evaluate.semantic import write_json
+from seediff.evaluate.segments import evaluate_segments, notes
 
 # Class 0 has six labelled pixels, class 1 four; two pixels are unlabelled. Segments 9 and 3 stand for them, two pixels
 # are mistaken.
@@ -93,20 +90,3 @@ def test_missing_predictions(folders, tmp_path: Path):
     save_map(tmp_path / "others" / "x.png", [[0]])
     with pytest.raises(UserError, match=r"no prediction for 1 of 1 labels, the first 'x'$"):
         evaluate_segments(predictions, tmp_path / "others", missing="skip")
-
-
-@pytest.mark.parametrize("options", [{"protocol": "loose"}, {"missing": "ignore"}, {"size": 0}, {"draws": 0}])
-def test_bad_values(folders, options):
-    with pytest.raises(UserError, match=next(iter(options))):
-        evaluate_segments(*folders, **options)
-
-
-def test_json(folders, tmp_path: Path):
-    scores = evaluate_segments(*folders, num_classes=3, seed=5)
-    path = tmp_path / "results" / "scores.json"
-    write_json(to_json(scores), path)
-    written = json.loads(path.read_text(encoding="utf-8"))
-    assert written == json.loads(json.dumps(to_json(scores)))
-    assert written.keys() == segments.SegmentScores.__dataclass_fields__.keys()
-    assert written["per_class"]["2"] == {"iou": None, "iou_ci95": [None, None], "tp": 0, "fp": 0, "fn": 0}
-    assert [p.name for p in path.parent.iterdir()] == ["scores.json"]

@@ -1,5 +1,3 @@
-"""Scores of pairs with known answers, against plain references."""
-
 from __future__ import annotations
 
 import json

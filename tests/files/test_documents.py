@@ -1,5 +1,3 @@
-"""JSON, JSON lines, TOML, YAML and CSV: every damage ends in one line, quickly and in little memory."""
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,3 @@
-"""Damaged files of segmenters, of the embedded world, of attention maps: read, or one line that
-names the file.
-"""
-
 import io
 import json
 from collections.abc import Callable

@@ -10,7 +10,7 @@ from patience import PATIENT
 from PIL import Image
 
 from seediff.errors import UserError
-from seediff.files.label_maps import centre_square, find_maps, pair, read_segment_ids, resize_nearest
+from seediff.files.label_maps import find_maps, pair, read_segment_ids, resize_nearest
 
 
 def test_ids_of_1_8_and_16_bits(tmp_path):
@@ -75,13 +75,6 @@ def test_same_file_names_in_several_folders(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty: has no PNG files"):
         pair(["a"], tmp_path / "empty")
-
-
-@pytest.mark.parametrize(
-    ("shape", "expected"), [((2, 5), [[1, 2], [6, 7]]), ((5, 2), [[2, 3], [4, 5]]), ((2, 2), [[0, 1], [2, 3]])]
-)
-def test_centre_square(shape, expected):
-    assert centre_square(np.arange(shape[0] * shape[1]).reshape(shape)).tolist() == expected
 
 
 @PATIENT

@@ -16,7 +16,7 @@ from seediff.cli import main
 from seediff.config.augment import AugmentConfig, parse_recipe
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native
-from seediff.dataset.native_folder import open_native, write_native
+from seediff.dataset.native_folder import write_native
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.files.output_folders import LOCK, stage_output
@@ -103,16 +103,6 @@ def test_a_run_writes_through_no_link(begun, pets, victim):
     assert contents(victim) == HELD
 
 
-@pytest.mark.parametrize("kind", ["symbolic", "fifo", "folder"])
-def test_what_is_no_lock(kind, pets, victim, tmp_path):
-    lock = tmp_path / "out/.lock"
-    lock.parent.mkdir()
-    {"symbolic": lambda: lock.symlink_to(victim / "key"), "fifo": lambda: os.mkfifo(lock), "folder": lock.mkdir}[kind]()
-    with pytest.raises(UserError, match=r"\.lock in it is no regular file"):
-        run("generate", lock.parent, pets)
-    assert contents(victim) == HELD
-
-
 def test_an_output_named_by_a_link_is_its_owners_wish(pets, tmp_path):
     for name, words in (("run", ["augment", "--add", "flip:1"]), ("new", ["filter"])):
         (tmp_path / name / "disk").mkdir(parents=True)
@@ -163,16 +153,6 @@ def test_nothing_is_copied_through_a_link(command, planted, pets, victim, tmp_pa
     assert main(["check", str(pets), "--quiet"]) == 2
     assert "path" in capsys.readouterr().err
     assert contents(victim) == HELD
-
-
-def test_a_link_inside_a_set_is_copied_as_its_file(pets, tmp_path):
-    (pets / "images/000000.png").rename(pets / "images/first.png")
-    (pets / "images/000000.png").symlink_to("first.png")
-    (pets / "soft/000002_1.png").unlink()
-    (pets / "soft/000002_1.png").symlink_to("000000_1.png")
-    assert len(open_native(pets)[1]) == 6
-    assert main(["merge", str(pets), "--out", str(tmp_path / "out"), "--quiet"]) == 0
-    assert len([p for p in (tmp_path / "out/soft").iterdir() if p.is_file() and not p.is_symlink()]) == 6
 
 
 def test_names_that_lead_out_or_nowhere(tmp_path):

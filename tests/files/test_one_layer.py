@@ -1,5 +1,3 @@
-"""Files' contents are parsed in src/seediff/files and nowhere else: where they are not, it is said here why."""
-
 import re
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""Pictures that some readers would turn are given on as they are stored; all others stay the same bytes."""
-
 import io
 
 import numpy as np

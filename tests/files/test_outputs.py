@@ -1,7 +1,4 @@
-"""Places are tried before long work; tensors are written whole or not at all."""
-
 import os
-import resource
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +7,6 @@ import torch
 from safetensors import safe_open
 
 from seediff.errors import UserError
-from seediff.files import outputs
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic, write_tensors
 
@@ -70,17 +66,3 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
     with pytest.raises(OSError, match=r"a\.safetensors/b"):
         write_tensors(tmp_path / "a.safetensors" / "b", {"a": torch.ones(3)})
-
-
-def test_a_line_that_does_not_fit_leaves_nothing(tmp_path):
-    path = tmp_path / "log.jsonl"
-    outputs.append(path, b"one\n", durable=True)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (6, before[1]))  # Python ignores SIGXFSZ
-    try:
-        with pytest.raises(OSError, match=r"No space left on device.*log\.jsonl"):
-            outputs.append(path, b"two\n")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    outputs.append(path, b"three\n")
-    assert path.read_bytes() == b"one\nthree\n"

@@ -1,5 +1,3 @@
-"""Finding photographs, and reading every kind of picture that Pillow writes, and some that it does not."""
-
 import os
 import warnings
 from pathlib import Path
@@ -155,14 +153,6 @@ def test_sixteen_bit_grey_is_scaled(tmp_path, suffix):
     pixels = read_photo(saved(tmp_path / f"a.{suffix}", Image.fromarray(values)))
     np.testing.assert_array_equal(pixels[..., 1], (values / 257).round())
     assert (pixels.min(), pixels.max()) == (0, 255)
-
-
-def test_a_transparent_value_of_sixteen_bit_grey_is_white(tmp_path):
-    values = np.full((8, 8), 100, np.uint16)
-    values[0] = 0
-    seen = read_photo(saved(tmp_path / "a.png", Image.fromarray(values), transparency=100))[..., 0]
-    assert (seen[0] == 0).all()
-    assert (seen[1:] == 255).all()
 
 
 def test_pixels_without_a_white_are_refused(tmp_path):

@@ -1,5 +1,3 @@
-"""Pictures: one limit on pixels and one line, whatever a file holds, without Pillow's warnings."""
-
 import os
 import struct
 import warnings

@@ -1,5 +1,3 @@
-"""Files are regular and of a known size, or refused before anything is read."""
-
 import os
 import socket
 import stat

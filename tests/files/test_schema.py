@@ -1,5 +1,3 @@
-"""Values fit a type, or one line says which of them does not, where it stands and what it should be."""
-
 from __future__ import annotations
 
 import subprocess
@@ -12,7 +10,6 @@ import pytest
 
 from seediff.errors import UserError
 from seediff.files.documents import fit
-from seediff.files.messages import show_json
 
 
 @dataclass(frozen=True)
@@ -57,19 +54,6 @@ def test_message_names_place_value_and_what_should_be(value, said):
 
 def test_whole_numbers_serve_as_numbers_and_lists_as_tuples():
     assert fit({"pair": [1, 2.5], "limit": 3}, Whole, "x") == Whole(pair=(1.0, 2.5), limit=3.0)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("dog", '"dog"'),
-        ("a" * 100, '"' + "a" * 59 + "…"),
-        (10**4000, "1" + "0" * 59 + "…"),
-        ('a"b\n', '"a\\"b\\n"'),
-    ],
-)
-def test_values_are_shown_short(value, text):
-    assert show_json(value) == text
 
 
 THREADS = """

@@ -1,5 +1,3 @@
-"""Safetensors files are whole, or refused by name before a byte of them is mapped."""
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,3 @@
-"""The page as somebody uses it, in a real Chromium: every view and tool, two windows, a killed server, the keyboard
-alone, a telephone.
-"""
-
 import numpy as np
 import pytest
 from in_chromium import at, needs_chromium, open_sample, saved, shown_mask, soon, until, violations, window
@@ -18,22 +14,6 @@ PROPOSED = "text => document.querySelector('#tool-shown').textContent.startsWith
 def labels_of(pets, name):
     action = in_effect(pets[0]).get(name)
     return native.read_label_map(pets[0] / (action.mask if action and action.mask else f"masks/{name}.png"))
-
-
-def test_keys_in_the_grid_are_each_about_the_next_sample(page, pets):
-    page.fill("#text", "00003")
-    until(page, "() => document.querySelector('#tile-0 .name')?.textContent === '000003'")
-    page.press("#text", "Escape")
-    page.keyboard.press("ArrowRight")
-    for key in "axa":  # faster than they are saved
-        page.keyboard.press(key)
-    page.keyboard.press("ArrowLeft")
-    page.keyboard.press("z")
-    saved(page)
-    last = in_effect(pets[0])
-    assert [last[name].verdict for name in ("000030", "000031", "000032")] == ["accepted", "rejected", None]
-    for name in ("000030", "000031"):
-        pets[1].act(int(name), "reset", last[name].version)
 
 
 def test_a_brush_paints_what_is_under_it(page, pets):

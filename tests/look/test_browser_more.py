@@ -1,5 +1,3 @@
-"""The page with names that mean harm, and with very many samples."""
-
 import json
 
 import numpy as np

@@ -1,7 +1,3 @@
-"""The page as a tool: zoom, outlines, Back and the address, many samples at once, histograms, cleaning, comparing,
-small windows.
-"""
-
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np

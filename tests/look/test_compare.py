@@ -1,5 +1,3 @@
-"""Two sets' label maps of the same pictures: by hand, against a plain reference, and as the page is told of them."""
-
 import numpy as np
 import pytest
 from look_server import CLASSES, running, write_set

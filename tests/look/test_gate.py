@@ -1,5 +1,3 @@
-"""Who is let in, and who is not: by token, by name, by page, by size."""
-
 import socket
 import urllib.parse
 

@@ -1,5 +1,3 @@
-"""What the page asks for: lists, samples, pictures, masks; and what it does."""
-
 import json
 
 import numpy as np

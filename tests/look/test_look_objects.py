@@ -1,5 +1,3 @@
-"""The objects of a set in the viewer: connected pieces, or those of instances/, which follow every correction."""
-
 import numpy as np
 import pytest
 from command_line import runner

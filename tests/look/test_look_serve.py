@@ -1,5 +1,3 @@
-"""The command: where it listens, how it ends, and what is left when it is killed."""
-
 import http.client
 import re
 import signal
@@ -10,7 +8,7 @@ import threading
 import time
 
 import pytest
-from look_server import running, start, write_set
+from look_server import start, write_set
 from patience import PATIENCE, wait_until
 
 from seediff.cli import main
@@ -81,12 +79,6 @@ def test_killed_again_and_again_it_loses_at_most_what_was_under_way(pets):
     assert client.get("/api/samples/0")["version"] == answered[0]
     run.kill()
     run.communicate()
-
-
-def test_the_address_of_all_addresses_is_also_that_of_ipv4(pets):
-    with running(pets, host="::") as (client, opened):
-        assert client.get("/api/set")["count"] == 40
-        assert opened.url == f"http://[::]:{client.port}/"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,3 @@
-"""What people do to samples: saved before it is answered, found again after a kill, refused when somebody else was
-faster.
-"""
-
 import hashlib
 import json
 

@@ -1,5 +1,3 @@
-"""Where attention goes, and masks with other constants: what is shown is what the commands would write."""
-
 import base64
 import json
 import shutil
@@ -17,7 +15,6 @@ from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import read_actions
-from seediff.look.why import ApplyToMany
 from seediff.run.generate import generate
 
 CONFIG = GenerateConfig(
@@ -118,13 +115,6 @@ def test_other_constants_make_what_the_command_makes(copied, tmp_path, change):
         for number, sample in enumerate(opened.session.subject.samples):
             made = client.ask("GET", f"/api/samples/{number}/tuned?{address(constants)}")
             np.testing.assert_array_equal(made.labels, native.read_label_map(tmp_path / "other" / sample.mask))
-
-
-def test_unchanged_constants_change_nothing():
-    config = MaskConfig(beta="otsu", ignore_band=(0.2, 0.5))
-    asked = {"method": config.method, "alpha": config.alpha, "pamr": config.pamr, "view": "v"}
-    assert ApplyToMany(beta=0.3, **asked).of(config) is config
-    assert ApplyToMany(beta=0.4, **asked).of(config).ignore_band is None
 
 
 def test_masks_of_photographs_are_made_as_mask_makes_them(tmp_path, mini_folder):

@@ -1,5 +1,3 @@
-"""Changes of many samples at once, and their undoing; histograms."""
-
 import numpy as np
 import pytest
 from look_server import Heard, running, write_set

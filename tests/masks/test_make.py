@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from seediff.errors import UserError
 from seediff.masks.arithmetic import compete, otsu
 from seediff.masks.make import label_pixels, make_masks, soft_mask
 from seediff.masks.pamr import affinity, pamr
-from seediff.masks.steps import BEFORE_PAMR, Kind, Step
+from seediff.masks.steps import BEFORE_PAMR, Step
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
@@ -153,16 +152,3 @@ def test_classes_compete_as_the_equation_says_at_the_images_size_before_pamr():
     maps = random_maps()
     before, after = (make_masks(IMAGE, maps, CLASSES, MaskConfig(pamr=False, compete=on)).soft for on in (False, True))
     assert torch.equal(after, compete(before))
-
-
-@pytest.mark.parametrize(
-    ("step", "text"),
-    [
-        (Step("seeds", 1), "seeds L"),
-        (Step("self-attention product", 2, 3), "self-attention product 3 L/2"),
-        *[(Step(kind, 4), f"{kind} L/4") for kind in get_args(Kind)],
-    ],
-)
-def test_a_step_is_its_text_and_back(step: Step, text: str):
-    assert str(step) == text
-    assert Step.parse(text) == step

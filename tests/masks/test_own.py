@@ -1,5 +1,3 @@
-"""Mask methods of one's own, by name and from a file."""
-
 from __future__ import annotations
 
 import pickle
@@ -106,8 +104,3 @@ def test_names_of_the_package_and_unknown_constants_are_refused():
         register_method("mine", lambda maps, name, config: maps.cross_at(4, name), {"mask": {"bta": 0.3}})
     with pytest.raises(UserError, match="Expected `object`"):
         register_method("mine", lambda maps, name, config: maps.cross_at(4, name), ["beta"])  # pyright: ignore[reportArgumentType]
-
-
-def test_a_configuration_never_runs_a_file(file: Path):
-    with pytest.raises(UserError, match="only if the command line names it"):
-        MaskConfig(method=f"{file}:halves")

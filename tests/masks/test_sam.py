@@ -1,7 +1,3 @@
-"""Outlines by SAM and SAM 2: narrow twins of both, with weights drawn by chance, and a model that answers as it is
-told.
-"""
-
 from __future__ import annotations
 
 import json

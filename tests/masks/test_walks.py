@@ -1,5 +1,3 @@
-"""Published methods that spread cross-attention over self-attention, against their equations in float64."""
-
 from __future__ import annotations
 
 from math import e, log10

@@ -1,5 +1,3 @@
-"""Boundary IoU against the published definition, mask by mask with erosions."""
-
 import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion

@@ -1,5 +1,3 @@
-"""The confusion matrix against torchmetrics, and what 255 means in the truth and in a prediction."""
-
 import numpy as np
 import pytest
 import torch

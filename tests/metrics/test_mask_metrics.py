@@ -1,10 +1,7 @@
-"""IoU, boundary F and intervals against plain arithmetic."""
-
 import numpy as np
 import pytest
 
 from recipes.studies.score import boundary, boundary_f, boundary_tolerance
-from seediff.metrics.bootstrap import mean_interval
 from seediff.metrics.scores import iou
 
 
@@ -31,9 +28,3 @@ def test_boundary_f_against_all_distances():
     precision = (distances.min(1) <= tolerance).mean()
     recall = (distances.min(0) <= tolerance).mean()
     assert boundary_f(predicted, exact) == pytest.approx(2 * precision * recall / (precision + recall))
-
-
-def test_bootstrap_draws_whole_images():
-    values = np.random.default_rng(1).random(50)
-    thrice, owners = np.repeat(values, 3), np.repeat(np.arange(50), 3)
-    assert mean_interval(thrice, owners) == pytest.approx(mean_interval(values))

@@ -1,7 +1,3 @@
-"""LoRA and textual inversion on twins: what diffusers makes of them, captured undisturbed; what does not fit, in one
-line.
-"""
-
 import re
 from pathlib import Path
 
@@ -188,11 +184,6 @@ def test_textual_inversion(two, sd1_folder, embedding, xl_folder, xl_embedding):
     call = {"height": 64, "width": 64, "num_inference_steps": 2, "guidance_scale": 3.0, "output_type": "pil"}
     expected = theirs([prompt], generator=[torch.Generator().manual_seed(3)], **call).images[0]
     assert np.array_equal(images[0], np.asarray(expected))
-
-
-def test_textual_inversion_of_a_family_that_reads_none(flux_folder, xl_embedding):
-    with pytest.raises(UserError, match=r"text encoders are all CLIP's, unlike model '.*' \(FLUX\.1\)$"):
-        load_model(flux_folder, device="cpu", embedding=xl_embedding)
 
 
 def test_textual_inversion_that_does_not_fit(sd1_folder, xl_folder, embedding, xl_embedding, tmp_path):

@@ -1,5 +1,3 @@
-"""A network of one's own beside a base: a folder of it, and a file on the hub."""
-
 from __future__ import annotations
 
 import json

@@ -1,7 +1,3 @@
-"""Compiled blocks: maps as uncompiled, whole graphs, made once for each shape, shared by blocks alike, whoever
-listens.
-"""
-
 import os
 import re
 import shutil

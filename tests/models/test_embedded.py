@@ -1,5 +1,3 @@
-"""The models in the package: what they are, and that both know where the words of a scene are."""
-
 import numpy as np
 import pytest
 from builders.plans import plan_of

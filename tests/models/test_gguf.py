@@ -1,7 +1,3 @@
-"""GGUF files of city96's layout, written by the `gguf` package: the names of the authors' files, without a prefix, the
-network alone.
-"""
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -98,12 +94,6 @@ def test_damaged_files(twin, tmp_path):
     ):  # how many tensors, how many values, how long the first one's name
         path.write_bytes(whole[:at] + number.to_bytes(8, "little") + whole[at + 8 :])
         refused(path, "is no whole GGUF file", base=str(folder))
-
-
-def test_without_the_package(tmp_path, monkeypatch):
-    monkeypatch.setattr("seediff.models.single_file.find_spec", lambda name: None)
-    (path := tmp_path / "model.gguf").write_bytes(b"GGUF")
-    refused(path, r"needs gguf; pip install 'seediff\[gguf\]'")
 
 
 BLOCK = 256

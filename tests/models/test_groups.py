@@ -1,5 +1,3 @@
-"""Names of groups of layers."""
-
 import pytest
 
 from seediff.attention.plan import plan_capture
@@ -26,14 +24,6 @@ def test_what_is_no_group_is_told_in_a_line(layers):
         match=r"^layers: .* must be all, up, down or last, of a UNet, or blocks of a transformer, as 9-12 or",
     ):
         CaptureConfig(layers=layers)
-
-
-@pytest.mark.parametrize(
-    ("said", "spelling"),
-    [("12,9-11", "9-12"), ("9,10,11,12", "9-12"), ("3", "3"), ("0,2-3,5", "0,2-3,5"), ("up", "up")],
-)
-def test_one_choice_has_one_spelling(said, spelling):
-    assert CaptureConfig(layers=said).layers == spelling
 
 
 @pytest.mark.parametrize("count", [10**9, -1, "x", 1.5, True, None])

@@ -1,7 +1,3 @@
-"""Models by short names: where they are looked for, what is known of them before anything is fetched, and what
-`seediff models` says.
-"""
-
 import json
 import shutil
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Offload and tiles as options: what they change, what they leave, and what is refused in one line."""
-
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any

@@ -1,5 +1,3 @@
-"""What lies in the present folder is data: its modules are never run, however they are called."""
-
 from __future__ import annotations
 
 import json

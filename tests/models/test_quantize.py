@@ -1,5 +1,3 @@
-"""Weights in fewer bits: maps are those of the numbers that are left."""
-
 from __future__ import annotations
 
 from typing import Any

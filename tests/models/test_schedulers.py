@@ -1,5 +1,3 @@
-"""Schedulers by name, and those that distilled weights bring along."""
-
 from __future__ import annotations
 
 import numpy as np

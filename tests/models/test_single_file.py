@@ -1,5 +1,3 @@
-"""Single files as people have them, written of the twins: the same model as the folder that they were written of."""
-
 from __future__ import annotations
 
 import json
@@ -189,14 +187,6 @@ UNET = "model.diffusion_model."
 )
 def test_a_file_whose_tensors_are_others(name, change, match, twin, narrow, tmp_path):
     refused(changed(tmp_path / "file.safetensors", twin(name), name, change), match, base=str(twin(name)))
-
-
-def test_another_base_is_refused(twin, tmp_path, capsys):
-    path = save_single_file(tmp_path / "tuned.safetensors", twin("xl"), "xl", ["unet", "vae"])
-    refused(path, "is of a StableDiffusionXLPipeline, but its base .* is a StableDiffusionPipe", base=str(twin("unet")))
-    refused(path, "base: .* must be a model in diffusers' format", base=str(path))
-    assert main(["generate", "--model", str(path), "--classes", "dog", "--dry-run", "--out", str(tmp_path / "o")]) == 0
-    assert "(SDXL: unet, vae from the file, the rest from sdxl, fetched from the hub" in capsys.readouterr().out
 
 
 def test_marks_of_what_a_network_predicts(twin, tmp_path):

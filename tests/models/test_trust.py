@@ -1,7 +1,3 @@
-"""Nobody's code runs: folders, and repositories of the hub, that would have theirs run if a library were left to read
-them.
-"""
-
 from __future__ import annotations
 
 import json

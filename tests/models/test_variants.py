@@ -1,5 +1,3 @@
-"""Which weight files are loaded, and fetched: by their names, on real folders, and from a hub."""
-
 from __future__ import annotations
 
 import json
@@ -49,13 +47,6 @@ def test_choice(files, float32, float16, bfloat16):
     assert is_enough(files, PARTS, "float16")
 
 
-@pytest.mark.parametrize(
-    "files", [[], PLAIN[1:], [*HALF[:2], OTHERS[2]], [f.replace("safetensors", "bin") for f in PLAIN]]
-)
-def test_what_is_not_enough(files):
-    assert not is_enough(files, PARTS, "float16")
-
-
 def halve(folder: Path, *, keep: bool) -> Path:
     """Give every part a .fp16 file of zeros, to tell it apart, beside the one that it has, or instead of it."""
     for part, name in WEIGHTS.items():
@@ -81,12 +72,6 @@ def test_a_folder_of_half_precision_alone(sd1_folder, tmp_path, dtype):
     )
     assert is_full(model) == [False] * 3
     assert {p.dtype for part in PARTS for p in getattr(model.pipe, part).parameters()} == {getattr(torch, dtype)}
-
-
-@pytest.mark.parametrize(("dtype", "full"), [("float32", True), ("float16", False), ("bfloat16", False)])
-def test_a_folder_of_both(sd1_folder, tmp_path, dtype, full):
-    folder = halve(Path(shutil.copytree(sd1_folder, tmp_path / "model")), keep=True)
-    assert is_full(load_model(str(folder), device="cpu", dtype=dtype)) == [full] * 3
 
 
 @pytest.fixture

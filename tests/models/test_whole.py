@@ -1,5 +1,3 @@
-"""A pipeline whose weights lack a tensor would draw with random numbers in its place."""
-
 import shutil
 from pathlib import Path
 

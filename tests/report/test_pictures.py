@@ -1,5 +1,3 @@
-"""Overlays, heat maps and contact sheets, against plain arithmetic."""
-
 import base64
 import io
 

@@ -1,5 +1,3 @@
-"""preview.html: self-contained, the same bytes every time, safe with hostile text and paths."""
-
 import re
 from html.parser import HTMLParser
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""`evaluate masks`: which classes compete under each protocol, what is captured for it, and the command."""
-
 from __future__ import annotations
 
 import json

@@ -1,7 +1,3 @@
-"""Every command's job works in another process, into a store, and with files written beside the drawing as it does
-here: the same bytes, also when it is stopped or fails.
-"""
-
 import threading
 import time
 from contextlib import ExitStack

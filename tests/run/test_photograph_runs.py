@@ -1,5 +1,3 @@
-"""`mask` and `segment` of photographs of many shapes."""
-
 from functools import partial
 from pathlib import Path
 
@@ -85,37 +83,6 @@ def test_photographs_are_seen_in_their_own_shape(tmp_path, mask, found):
     traced = load_trace(tmp_path / "out" / "steps/0_1.safetensors")
     assert traced.image.shape == (48, 64, 3)
     assert {values.shape for _, values in traced.steps} == {(3, 4), (6, 8), (12, 16)}
-
-
-def test_absent_classes_get_no_mask(tmp_path, mask, found):
-    mask_photos(mask(presence=1.0), found, tmp_path / "out")
-    for sample in native_folder.read_dataset(tmp_path / "out"):
-        assert sample.metadata["classes"] == []
-        assert sample.metadata["asked"] == ["dog", "car"]
-        assert sample.metadata["flags"] == ["no_class"]
-        assert not sample.label_map.any()
-
-
-def test_every_photograph_is_encoded_once(tmp_path, mask, found, monkeypatch):
-    """Presence and as many sentences as there are classes look at the same latents; a photograph without classes needs
-    none.
-    """
-    import seediff.attention.photograph
-
-    encoded = []
-    real = seediff.attention.photograph.encode_images
-
-    def counting(model, images):
-        encoded.extend(image.tobytes() for image in images)
-        return real(model, images)
-
-    monkeypatch.setattr(seediff.attention.photograph, "encode_images", counting)
-    classes = tuple("aeroplane bicycle bird boat bottle bus car cat chair cow dog horse motorbike person".split())
-    classes_of = {found[1].name: ()}
-    mask_photos(mask(classes=classes), found, tmp_path / "out", classes_of=classes_of)
-    assert len(encoded) == len(set(encoded)) == len(found) - 1
-    rows = {row["source"]: len(row["asked"]) for row in native.read_rows(tmp_path / "out")}
-    assert rows == {photo.name: 0 if photo.name in classes_of else len(classes) for photo in found}
 
 
 def test_each_photograph_its_own_classes(tmp_path, photos, mini_folder, capsys):

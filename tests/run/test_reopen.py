@@ -1,7 +1,3 @@
-"""A finished dataset that is damaged, that grows, or whose rejected samples are drawn again: nothing else changes, and
-grown it has the bytes of one that was as large at first.
-"""
-
 import os
 import shutil
 import time
@@ -16,7 +12,6 @@ from fake_engine import fake_draw
 from interrupted import check_interrupted, contents
 from PIL import Image
 
-from seediff.cli import main
 from seediff.config.augment import AugmentConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import SegmentPhotosConfig
@@ -291,18 +286,6 @@ def test_samples_keep_their_split(tmp_path):
     assert {item.name: item.metadata["split"] for item in open_native(out)[1]} == splits
 
 
-def test_a_reviewed_set_without_a_whole_batch_takes_no_other_options(tmp_path):
-    config, out = replace(CONFIG, batch_size=20), tmp_path / "out"
-    faked(config, out)
-    review(out, {"000001": "accepted"})
-    before = contents(out)
-    (out / native.METADATA).unlink()
-    with pytest.raises(UserError, match="holds the output of another configuration"):
-        faked(replace(config, seed=7), out)
-    faked(config, out)
-    assert contents(out) == before
-
-
 def test_a_corrected_mask_of_the_old_picture_is_not_used(tmp_path):
     from seediff.look.samples import open_subject
     from seediff.look.session import Session
@@ -340,18 +323,3 @@ def test_what_cannot_be_drawn_again_is_refused(tmp_path):
         faked(CONFIG, out, top_up=True)
     (out / native.CONFIG).write_text(text)
     assert contents(out) == before
-
-
-def test_by_the_command_line(tmp_path, capsys):
-    line = f"generate --classes dog --per-class 2 --steps 1 --threads 1 --out {tmp_path / 'out'}".split()
-    assert main([*line, "--quiet"]) == 0
-    review(tmp_path / "out", {"000001": "rejected"})
-    before = contents(tmp_path / "out")
-    assert main([*line, "--top-up", "--dry-run"]) == 0
-    assert capsys.readouterr().out == "To be drawn again: 000001\n"
-    assert contents(tmp_path / "out") == before
-    assert main([*line, "--top-up"]) == 0
-    assert "Drawing again: 000001" in capsys.readouterr().out
-    after = contents(tmp_path / "out")
-    assert before["images/000000.png"] == after["images/000000.png"]
-    assert before["images/000001.png"] != after["images/000001.png"]

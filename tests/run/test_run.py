@@ -85,19 +85,6 @@ def test_layout_rows_and_masks(tmp_path):
     assert str(tmp_path) not in text
 
 
-def test_finished_folder_is_left_alone(tmp_path, unbroken):
-    out = tmp_path / "out"
-    faked(CONFIG, out)
-    assert fingerprints(out) == unbroken
-
-    def never(specs):
-        raise AssertionError("drawn again")
-
-    result = generate(CONFIG, out, draw=never)
-    assert (result.made, result.done) == (10, 0)
-    assert fingerprints(out) == unbroken
-
-
 def test_interrupted_at_every_write(tmp_path, monkeypatch, unbroken):
     """Stop before (n whole) or after (n and a half) a write, and continue: always the same bytes. Every write at the
     start and the end.

@@ -1,13 +1,9 @@
-"""Thresholds sought on labelled photographs, and what `mask` and `segment` do with them and without them."""
-
 from __future__ import annotations
 
 import json
 import re
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +14,8 @@ from seediff.cli.commands import main
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.config.presets import read_preset
 from seediff.config.resolve import Tuned, read_tuned
-from seediff.errors import UserError
 from seediff.files.documents import read_toml
-from seediff.run.tune import best_name_threshold, shown_classes
+from seediff.run.tune import best_name_threshold
 
 CLASSES = ("dog", "car", "unicorn")
 
@@ -127,20 +122,6 @@ def test_a_models_own_thresholds(bare, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("presence = 0.5", "is not a file of `seediff tune`"),
-        ('command = "tune"\nmodel = "m"\npresence = 5.0', r"own\.toml: presence: 5\.0 must be a number in \[0, 1\]"),
-    ],
-)
-def test_files_that_are_none(tmp_path, text, message):
-    (tmp_path / "own.toml").write_text(text)
-    with pytest.raises(UserError, match=message) as error:
-        read_tuned(tmp_path / "own.toml")
-    assert str(tmp_path) in str(error.value)
-
-
-@pytest.mark.parametrize(
     ("more", "message"),
     [
         (["--classes", "zebra"], "set, val: 5 images, 4 classes: dog, car, unicorn"),
@@ -151,16 +132,6 @@ def test_what_cannot_be_tuned_with_is_told_in_one_line(labelled, bare, capsys, m
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
-
-
-def test_classes_that_a_photograph_shows():
-    truth = np.zeros((100, 100), np.uint8)
-    truth[:50] = 1
-    truth[99, :3] = 2
-    truth[60:70, 60:70] = 255
-    model: Any = SimpleNamespace(pixels=8)
-    shown, unclear = shown_classes(model, truth, {1: "dog", 2: "car", 3: "cat"}, np.zeros((64, 64, 3)))
-    assert (shown, unclear) == (["dog"], {"car"})
 
 
 def test_the_best_name_threshold_by_trying_all():

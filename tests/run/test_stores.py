@@ -58,12 +58,6 @@ def test_addresses(tmp_path):
             parse_out(wrong)
 
 
-def test_the_objects_are_the_files_of_a_folder(url, unbroken):
-    assert tiny(url) == 20
-    assert objects(url) == unbroken
-    assert tiny(url) == 0
-
-
 def test_interrupted_at_every_write(url, unbroken, monkeypatch):
     """Stop before any write or removal of objects, and continue: always the same objects."""
     left = [0.0]
@@ -130,14 +124,6 @@ def test_another_configuration_is_refused(url, tmp_path):
 
     with pytest.raises(UserError, match="another run has begun another output in the same place"):
         tiny(url, progress=begin_another)
-
-
-def test_foreign_objects_are_left_alone(url, tmp_path):
-    for name in ("notes.txt", "deep/er/notes.txt"):
-        Storage(url / name[:2]).write(name, b"mine")
-        with pytest.raises(UserError, match="not empty and no output of SeeDiff"):
-            tiny(url / name[:2])
-        assert objects(url / name[:2]) == {name: b"mine"}
 
 
 def test_the_scratch_folder_stays_small_and_goes(url, tmp_path, monkeypatch):

@@ -1,7 +1,3 @@
-"""What people do with a pipeline inside the block: several calls, lists, embeddings, skipped guidance, errors,
-threads.
-"""
-
 import copy
 import threading
 

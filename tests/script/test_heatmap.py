@@ -1,5 +1,3 @@
-"""Heat maps as numbers and as pictures."""
-
 import io
 
 import numpy as np

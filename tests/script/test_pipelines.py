@@ -1,7 +1,3 @@
-"""`capture(pipe)` of pipelines by name: maps by the book whatever the batch is made of, pictures bit for bit, nothing
-left behind.
-"""
-
 import re
 from collections import Counter
 from functools import lru_cache

@@ -1,7 +1,3 @@
-"""The first block of docs/script.md as it stands, with a twin in the place of its model; test_script_capture.py tries
-its parts with every family.
-"""
-
 import re
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""What cannot be captured is refused in one line that names it, before anything is drawn."""
-
 from typing import Any
 
 import pytest
@@ -125,12 +123,6 @@ def test_attention_of_another_number_of_positions(pipe, part):
         pipe("a dog", height=64, width=64, num_inference_steps=1)
     with seediff.capture(pipe, keep="ca"):
         pipe("a dog", height=64, width=64, num_inference_steps=1)
-
-
-def test_twice_at_once(pipe):
-    with seediff.capture(pipe), pytest.raises(RuntimeError, match="already being captured"), seediff.capture(pipe):
-        pass
-    assert "encode_prompt" not in vars(pipe)
 
 
 def test_kontext(twin):

@@ -1,7 +1,3 @@
-"""`capture(pipe)` of every family's twin: maps are those of `generate_batch`, and masks and heat maps are made of
-them.
-"""
-
 from typing import Any
 
 import pytest

@@ -1,5 +1,3 @@
-"""One picture in memory: what the commands make of a photograph, without a folder."""
-
 import numpy as np
 import pytest
 from PIL import Image

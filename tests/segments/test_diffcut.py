@@ -1,7 +1,3 @@
-"""DiffCut against the published program restated in float64, on planted segments, on degenerate input, and on the
-embedded model.
-"""
-
 import numpy as np
 import pytest
 import torch

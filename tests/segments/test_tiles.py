@@ -1,5 +1,3 @@
-"""Segments of overlapping windows put together again, against photographs whose segments are known."""
-
 from __future__ import annotations
 
 from itertools import pairwise
@@ -15,7 +13,6 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from scipy.optimize import linear_sum_assignment
 
 from seediff.attention.windows import Window, windows
-from seediff.devices import cpu_threads
 from seediff.segments import tiles
 from seediff.segments.tiles import label, merge_labels, merge_proposals
 
@@ -124,16 +121,6 @@ def test_edges_pass_gradually_from_one_window_to_the_next():
     steps = [b - a for a, b in pairwise(horizon.tolist())]
     assert min(steps) >= 0
     assert max(steps) <= 2
-
-
-@cpu_threads(1)
-def test_threads_change_nothing():
-    truth = known_segments(90, 200, 3)
-    cover = windows(90, 200, "tile")
-    maps = [seen_in(truth, window, n)[0] for n, window in enumerate(cover)]
-    whole = merge_proposals(cover, maps, truth.shape, kl_threshold=0.9)
-    torch.set_num_threads(2)
-    np.testing.assert_array_equal(merge_proposals(cover, maps, truth.shape, kl_threshold=0.9), whole)
 
 
 def test_labels_of_other_sides_and_windows_apart():

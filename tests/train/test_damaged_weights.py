@@ -1,7 +1,3 @@
-"""Segmenters and checkpoints whose files are damaged, hostile or of another network: refused in a line, never run with
-random weights.
-"""
-
 from __future__ import annotations
 
 import json

@@ -3,22 +3,11 @@ import pytest
 from PIL import Image
 from shapes import CLASSES, items, small
 
-from seediff.errors import UserError
 from seediff.train.data import PAD, Stage, augment, batches, sample_at
 
 
 def order(stage, count, seed=0):
     return [sample_at(stage, 0, p, seed) for p in range(count)]
-
-
-def test_every_epoch_goes_through_all():
-    stage = Stage(items(6), CLASSES, epochs=1)
-    seen = order(stage, 18)
-    for epoch in range(3):
-        assert sorted(seen[6 * epoch : 6 * epoch + 6]) == list(range(6))
-    assert seen[:6] != seen[6:12]
-    assert order(stage, 18) == seen
-    assert order(stage, 18, seed=1) != seen
 
 
 def test_mix_keeps_the_ratio():
@@ -65,16 +54,3 @@ def test_image_and_labels_move_together():
         pixels, ids = augment(image, Image.fromarray(labels), np.random.default_rng(seed), small(jitter=0.0))
         sure = ids != 255
         assert ((pixels[..., 0] > 127) == (ids == 1))[sure].mean() > 0.96  # resizing blurs edges by half a pixel
-
-
-@pytest.mark.parametrize(
-    ("given", "says"),
-    [
-        ({"items": []}, "no samples"),
-        ({"steps": 3}, "either epochs or steps"),
-        ({"epochs": 0}, "epochs: 0 must be a number above 0"),
-    ],
-)
-def test_bad_stages(given, says):
-    with pytest.raises(UserError, match=says):
-        Stage(**{"items": items(3), "classes": CLASSES, "epochs": 1.0, **given})

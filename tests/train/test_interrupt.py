@@ -1,7 +1,3 @@
-"""Ctrl-C in the middle of a step: the step is finished and kept, and the same command goes on from there to the same
-bytes.
-"""
-
 import errno
 import signal
 

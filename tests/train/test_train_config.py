@@ -5,12 +5,6 @@ from seediff.config.train import TrainConfig, make_config
 from seediff.errors import UserError
 
 
-def test_tiny_brings_its_own_and_given_values_win():
-    tiny = make_config({"backbone": "tiny"})
-    assert (tiny.crop, tiny.weights, tiny.backbone_factor) == (128, "scratch", 1.0)
-    assert make_config({"architecture": "segformer"}).backbone == "b0"
-
-
 def test_toml_comes_back(tmp_path):
     config = make_config({"backbone": "tiny", "seed": 3, "drops": (0.5,)})
     (tmp_path / "seediff.toml").write_text(config.to_toml())

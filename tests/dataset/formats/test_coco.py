@@ -129,15 +129,6 @@ def test_segments_are_what_the_picture_shows(tmp_path):
     assert crowds > 0
 
 
-def test_classes_of_a_row_come_back(tmp_path):
-    """Also those without a pixel, which flags are about, in their order."""
-    area = {"dog": 0.0, "cat": 1.0}
-    row = {"classes": ["dog", "cat"], "class_ids": [3, 1], "area": area, "flags": ["degenerate:dog"]}
-    export("coco", CLASSES, [item("a", np.ones((4, 6), np.uint8), row)], tmp_path / "coco")
-    classes, (one,) = imported("coco", tmp_path / "coco")
-    assert one.row(one.label_map, classes) == row
-
-
 @pytest.mark.parametrize(
     ("share", "splits"),
     [(None, ["val", "dev"]), (0.0, ["train", "dev"]), (0.2, ["train", "dev"]), (1.0, ["val", "val"])],
@@ -234,24 +225,6 @@ def test_broken_documents_are_named(tmp_path, part, change, place):
     document[part] = [{**first, **one} for one in ([change] if isinstance(change, dict) else change)] + rest
     with pytest.raises(UserError, match=place):
         read(tmp_path, document)
-
-
-@pytest.mark.parametrize(
-    ("text", "place"),
-    [
-        (None, "there is no such folder or JSON file"),
-        ("{", "is not JSON"),
-        (json.dumps(foreign()), 'image 5: there is no picture "x'),
-        (json.dumps(foreign()).replace('"x.png"', '""'), "'file_name'"),
-    ],
-)
-def test_files_that_cannot_be_read(tmp_path, text, place):
-    with pytest.raises(UserError, match=r"has no semantic\*\.json or instances\*\.json"):
-        imported("coco", tmp_path)
-    if text is not None:
-        (tmp_path / "one.json").write_text(text)
-    with pytest.raises(UserError, match=place):
-        imported("coco", tmp_path / "one.json")
 
 
 def test_an_annotation_that_is_repeated_is_refused_before_it_is_painted(monkeypatch, tmp_path):

@@ -1,5 +1,3 @@
-"""Small COCO sets laid out as other tools write them."""
-
 import json
 
 import numpy as np

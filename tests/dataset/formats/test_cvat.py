@@ -38,16 +38,6 @@ def test_what_the_file_says(tmp_path):
             assert all(edge.any() for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
 
 
-def test_splits_are_subsets(tmp_path):
-    items = [item(f"{i}", np.full((4, 6), i, np.uint8), {"split": ("train", "val", "test")[i]}) for i in range(3)]
-    export("cvat", CLASSES, items, tmp_path / "set")
-    root = ElementTree.parse(tmp_path / "set/annotations.xml").getroot()
-    assert [one.text for one in root.find("meta/project/subsets")] == ["train", "val", "test"]
-    assert [one.metadata for one in imported("cvat", tmp_path / "set")[1]] == [
-        {"split": part} for part in ("train", "val", "test")
-    ]
-
-
 XML = """<annotations><version>1.1</version><meta><job><labels>
 <label><name>Background</name></label><label><name>cat</name></label><label><name>dog</name></label><label><name>void</name></label>
 </labels></job></meta>

@@ -1,5 +1,3 @@
-"""The options of a format are those of its codec and of the drivers that it has."""
-
 from __future__ import annotations
 
 import pytest

@@ -1,5 +1,3 @@
-"""Formats that are folders of pictures and label maps: Ultralytics' semantic, imagefolder's."""
-
 import json
 import shutil
 
@@ -111,15 +109,6 @@ def test_label_maps_without_a_picture_are_an_error(tmp_path):
     assert [one.name for one in found] == ["trip/a", "trip/c"]
 
 
-def test_a_folder_called_images_in_a_name(tmp_path):
-    """The last `images` of a path is where the masks' folder stands."""
-    given = [item("images/1", blocks(0), {}, (20, 30)), item("trip/images", blocks(1), {}, (20, 30))]
-    export("ultralytics", CLASSES, given, tmp_path / "set")
-    found = {one.name: one.label_map for one in imported("ultralytics", tmp_path / "set")[1]}
-    assert found.keys() == {"images_1", "trip/images"}
-    assert np.array_equal(found["images_1"], blocks(0))
-
-
 @pytest.mark.parametrize("name", ["voc", "yolo", *FOLDERS, "coco", "cvat", "labelstudio", "parquet"])
 def test_a_share_is_of_the_same_samples_in_every_format(tmp_path, name):
     needs(name)
@@ -130,13 +119,6 @@ def test_a_share_is_of_the_same_samples_in_every_format(tmp_path, name):
         one.name.replace("_", "/") for one in imported(name, tmp_path / "set")[1] if one.metadata.get("split") == "val"
     }
     assert chosen == {one for one, part in zip(names, parts, strict=True) if part == "val"}
-
-
-def test_imagefolder_rows(tmp_path):
-    rows = [{"prompt": "x", "flags": ["a:b"]}, {"split": "val", "seed": 5}]
-    export("imagefolder", CLASSES, [item(f"{i}", None, row) for i, row in enumerate(rows)], tmp_path / "set")
-    assert [one.metadata for one in imported("imagefolder", tmp_path / "set")[1]] == rows
-    assert 'a "cow"' in json.loads((tmp_path / "set/README.md").read_text().split("3: ")[1].splitlines()[0])
 
 
 @pytest.mark.parametrize(

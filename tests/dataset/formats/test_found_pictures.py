@@ -1,5 +1,3 @@
-"""Pictures that annotations name as another machine, program or file system does."""
-
 import json
 import unicodedata
 

@@ -1,5 +1,3 @@
-"""labelme's files, written as labelme 5 writes them, against what labelme's own drawing makes of them."""
-
 import base64
 import io
 import json

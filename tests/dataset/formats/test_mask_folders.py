@@ -1,5 +1,3 @@
-"""Pictures and masks as people lay them out."""
-
 import numpy as np
 import pytest
 from formats import imported

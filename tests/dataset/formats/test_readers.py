@@ -1,5 +1,3 @@
-"""Exported sets in the hands of supervision, which gives their detections."""
-
 from pathlib import Path
 
 import numpy as np

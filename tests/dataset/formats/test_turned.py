@@ -1,7 +1,3 @@
-"""A picture that some readers would turn lies on its label map in every format, for readers of both kinds, whoever drew
-the labels.
-"""
-
 from __future__ import annotations
 
 import io

@@ -1,5 +1,3 @@
-"""Small sets in VOC's folders as other tools write them."""
-
 import numpy as np
 import pytest
 from formats import export, imported, opened
@@ -103,13 +101,6 @@ def test_lists_of_something_else_are_not_read(tmp_path):
         imported("voc", tmp_path)
 
 
-def test_a_set_without_masks_is_refused(tmp_path):
-    export("voc", ("cat",), [item("a")], tmp_path)
-    (tmp_path / "SegmentationClass/a.png").unlink()
-    with pytest.raises(UserError, match="SegmentationClass: has no mask of 'a', nor of any other picture"):
-        imported("voc", tmp_path)
-
-
 def test_indices_mean_the_lines_of_a_labelmap(tmp_path):
     cvat(tmp_path, ["a"])
     text = "trepang:250,50,83::\nbackground:0,0,0::\nvoid:9,9,9::\nspace ship:140,120,240::\n"
@@ -149,13 +140,6 @@ def test_broken_lists_of_colours(tmp_path, text, message):
     with pytest.raises(UserError, match=message) as caught:
         imported("voc", tmp_path)[1][0].labels(254)
     assert "labelmap.txt" in str(caught.value)
-
-
-def test_vocdevkit(tmp_path):
-    for year, name in (("VOC2007", "a"), ("VOC2012", "b")):
-        export("voc", ("cat",), [item(name)], tmp_path / f"VOCdevkit/{year}")
-        for root in (tmp_path, tmp_path / "VOCdevkit", tmp_path / f"VOCdevkit/{year}"):
-            assert opened(root)[1][0].name == name
 
 
 def test_pictures_behind_a_link(tmp_path):

@@ -68,20 +68,6 @@ def test_same_bytes_whatever_the_order_and_time(tmp_path, monkeypatch):
     assert [m.name for m in members[:3]] == [f"trip%2F%C3%A9%200%2Ev2.{e}" for e in ("png", "json", "mask.png")]
 
 
-def test_size_of_shards(tmp_path):
-    given = some(4)
-    export("webdataset", CLASSES, given, tmp_path / "all")
-    whole = (tmp_path / "all/000000.tar").stat().st_size
-    export("webdataset", CLASSES, given, tmp_path / "some", shard_size=whole // 2)
-    sizes = [p.stat().st_size for p in (tmp_path / "some").glob("*.tar")]
-    assert len(sizes) in (2, 3)
-    assert max(sizes) <= whole // 2 + 1024
-    assert export("webdataset", CLASSES, given, tmp_path / "each", shard_size=1).files == 5
-    assert export("webdataset", CLASSES, [], tmp_path / "none").files == 1
-    with pytest.raises(UserError, match="shard_size"):
-        export("webdataset", CLASSES, given, tmp_path / "no", shard_size=0)
-
-
 def write_tar(path, *members):
     """Members (name, data), or TarInfo for links and the like."""
     path.parent.mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from seediff.dataset import native
 from seediff.dataset.native_folder import write_native
-from seediff.dataset.quality.check import Finding, check_dataset
+from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 
 PAGE = Path(__file__).parents[3] / "docs" / "quality.md"
@@ -150,13 +150,6 @@ def test_attention_is_expected_of_pictures_with_a_class_that_the_model_found(pet
     assert kinds(pets) == []
     (pets / "attention/000001.safetensors").unlink()
     assert kinds(pets) == [("error", "missing", "attention/000001.safetensors")]
-
-
-def test_pictures_that_look_alike(pets):
-    Image.open(pets / "images/000000.png").point(lambda value: value * 0.9).save(pets / "images/000002.png")
-    assert check_dataset(pets).findings == (
-        Finding("alike", "warning", "images/000000.png", "looks like images/000002.png"),
-    )
 
 
 def test_files_behind_a_link_are_nobodys_orphans(pets, tmp_path):

@@ -11,7 +11,7 @@ from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import Instances, read_label_map
 from seediff.dataset.native_folder import write_native
 from seediff.dataset.quality.check import check_dataset
-from seediff.dataset.quality.select import Criteria, best_per_class, confidence, select_samples, uncertain_band
+from seediff.dataset.quality.select import Criteria, select_samples, uncertain_band
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.masks.make import label_pixels
@@ -68,13 +68,6 @@ def numbers(pets: Path, **criteria) -> list[int]:
 )
 def test_what_stays(pets, criteria, stay):
     assert numbers(pets, **criteria) == stay
-
-
-def test_reasons_are_counted(pets):
-    selected = select_samples(
-        CLASSES, Dataset.from_native(pets), Criteria(drop_flags=("all",), max_components=1, best=1)
-    )
-    assert selected.dropped == {"flags": 1, "components": 1, "best": 2}
 
 
 def test_rows_have_the_confidence_and_a_filtered_set_can_be_filtered_by_it(pets, tmp_path):
@@ -161,18 +154,6 @@ def test_the_band_is_that_of_the_masks():
 def test_a_class_that_the_band_takes_away_is_flagged(pets):
     banded = Dataset.from_native(pets).filter(ignore_band=(0.5, 0.99))
     assert banded[5].metadata["flags"] == ["constant:cat", "degenerate:cat"]
-
-
-def test_confidence():
-    labels = np.array([[1, 1, 0, 255]], np.uint8)
-    soft = np.array([[255, 153, 51, 255]], np.uint8)
-    assert confidence(labels, soft, 1) == pytest.approx(0.8 - 0.2)
-    assert confidence(labels, soft, 2) == -1
-    assert confidence(np.ones((1, 4), np.uint8), soft, 1) == pytest.approx(714 / 4 / 255)
-
-
-def test_of_equals_the_first_is_the_best():
-    assert best_per_class([{"dog": 0.5}, {"dog": 0.9, "cat": 0.1}, {"cat": 0.1}, {"dog": 0.9}, {}], 1) == {1}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seediff.dataset.quality.stats import AREA_BINS, measure, row_flags, summarize
+from seediff.dataset.quality.stats import AREA_BINS, measure, summarize
 
 
 def test_counts_of_a_small_set():
@@ -26,15 +26,3 @@ def test_counts_of_a_small_set():
     assert dog.areas[AREA_BINS.index(0.1)] == cat.areas[-1] == 1
     assert (bus.images, bus.mean_area, bus.mean_pieces, sum(bus.areas)) == (0, None, None, 0)
     assert found.as_json()["area_bins"][-1] == 1
-
-
-def test_small_pieces_need_not_count():
-    labels = np.zeros((6, 6), np.uint8)
-    labels[:3, :3] = labels[5, 5] = 1
-    assert measure(labels).pieces == {1: 2}
-    assert measure(labels, min_piece=2).pieces == {1: 1}
-
-
-def test_nothing_at_all():
-    assert summarize([], ("dog",)).classes[0].images == 0
-    assert row_flags({}) == ()

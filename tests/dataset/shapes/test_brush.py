@@ -1,5 +1,3 @@
-"""Label Studio's stream against the book: bits as text, one value after the other."""
-
 import numpy as np
 import pytest
 

@@ -1,5 +1,3 @@
-"""Objects follow the corrections of their label map."""
-
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -42,50 +40,6 @@ def reference(instances, before, after):
                 class_ids.append(class_id)
             found[pieces == piece] = border.argmax() if border.any() else len(class_ids)
     return {(class_id, (found == i).tobytes()) for i, class_id in enumerate(class_ids, 1) if (found == i).any()}
-
-
-def test_by_hand():
-    instances, before = scene()
-    after = before.copy()
-    after[2:6, 1:3] = 0  # half of object 2 goes
-    after[1, 6:9] = 1  # object 1 grows
-    after[8:11, 10:14] = 0  # the cat goes
-    after[8, 4:6] = 1  # a new dog
-    found = follow(instances, before, after)
-    assert (found.class_ids, found.scores) == ((1, 1, 1), (0.5, 0.25, 1.0))
-    assert np.bincount(found.numbers.ravel()).tolist()[1:] == [16 + 3, 8, 2]
-    assert found.numbers[10, 0] == 0  # what was no object is none still
-
-
-def test_a_picture_without_objects_gets_some():
-    numbers = np.zeros((6, 6), np.uint16)
-    painted = np.zeros((6, 6), np.uint8)
-    painted[1:3, 1:3], painted[5, 5] = 1, 255
-    found = follow(Instances(numbers, ()), np.zeros((6, 6), np.uint8), painted)
-    assert (found.class_ids, found.scores, int(found.numbers.sum())) == ((1,), (), 4)
-
-
-def test_objects_that_touch_stay_apart_in_another_class():
-    instances, before = scene()
-    found = follow(instances, before, np.where(before == 1, np.uint8(3), before))
-    assert found.class_ids == (3, 3, 2, 3)  # the last was a dog's and no object
-    np.testing.assert_array_equal(np.where(found.numbers < 4, found.numbers, 0), instances.numbers)
-
-
-def test_an_object_that_is_cut_in_two_stays_one():
-    numbers = np.zeros((8, 20), np.uint16)
-    numbers[1:5, 1:9], numbers[1:5, 12:18] = 1, 1  # one object in two pieces
-    instances = Instances(numbers, (1,), (0.5,))
-    before = instances.label_map()
-    after = before.copy()
-    after[:, 4] = 0
-    found = follow(instances, before, after)
-    assert (found.class_ids, found.scores, np.bincount(found.numbers.ravel()).tolist()[1:]) == (
-        (1,),
-        (0.5,),
-        [16 + 12 + 24],
-    )
-    np.testing.assert_array_equal(follow(instances, before, before).numbers, numbers)
 
 
 @pytest.mark.parametrize("seed", range(12))

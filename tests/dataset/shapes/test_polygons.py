@@ -16,10 +16,6 @@ def filled(polygon, shape):
     return mask
 
 
-def picture(*rows):
-    return np.array([[int(c) if c.isdigit() else 255 * (c == "#") for c in row] for row in rows], np.uint8)
-
-
 MAPS = arrays(
     np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.sampled_from([0, 1, 1, 1, 2, 255])
 )
@@ -36,21 +32,6 @@ def test_objects_come_back_exactly_also_from_rounded_text(labels):
         assert ((polygon > 0) & (polygon < sides)).all()
         for shown in (polygon, np.round(polygon / sides, 6) * sides, np.round(polygon)):
             assert np.array_equal(filled(shown, labels.shape), found.index == number)
-
-
-def test_holes_in_holes():
-    labels = picture("1111111", "1.....1", "1.222.1", "1.2#2.1", "1.222.1", "1.....1", "1111111")
-    found = find_objects(labels)
-    outer, inner = object_polygons(found)
-    assert np.array_equal(filled(outer, labels.shape), labels == 1)
-    assert np.array_equal(filled(inner, labels.shape), labels == 2)
-    # four corners outside, four around the hole, and the slit's two ends on the way in and out
-    assert (len(outer), len(inner)) == (12, 12)
-
-
-def test_corners_are_where_the_outline_turns():
-    (polygon,) = object_polygons(find_objects(picture("....", ".11.", ".11.")))
-    assert polygon.tolist() == [[1.05, 1.05], [2.45, 1.05], [2.45, 2.45], [1.05, 2.45]]
 
 
 def test_filling_is_opencvs():

@@ -1,5 +1,3 @@
-"""Chroma's narrow twin: FLUX.1's blocks, a mask that is added to the scores, guidance as two calls."""
-
 import torch
 from builders.eager import everything_kept, means
 from builders.families import generate

@@ -1,5 +1,3 @@
-"""ERNIE-Image's narrow twin: the prompt as it is, padding that is masked, and no model that writes prompts again."""
-
 import json
 
 import torch

@@ -1,7 +1,3 @@
-"""What holds for every family, each tried on its twin (builders/reference_attention.py): on squares and on
-rectangles.
-"""
-
 import dataclasses
 from collections.abc import Mapping
 from importlib import import_module

@@ -1,7 +1,3 @@
-"""FLUX.1's narrow twin: two streams and one, the text first, rotary positions, packed latents, guidance as an input of
-the network.
-"""
-
 import numpy as np
 import pytest
 from builders.families import generate

@@ -1,7 +1,3 @@
-"""FLUX.2 dev's narrow twin: fused blocks, a chat with padding before it, latents with a mean and a deviation for each
-of four places.
-"""
-
 import pytest
 import torch
 from builders.families import SPECS, generate, spelled

@@ -1,7 +1,3 @@
-"""FLUX.2 klein's narrow twin: two calls, or none without guidance, as the folder says, and the chat of a model that may
-think.
-"""
-
 import dataclasses
 
 import pytest

@@ -1,7 +1,3 @@
-"""Every family's twin in half precision: its own numbers are half, scores and probabilities are not, and the picture is
-untouched.
-"""
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,3 @@
-"""Latent consistency models' narrow twin: guidance told to the UNet, one call a step, the scheduler of the
-distillation.
-"""
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,3 @@
-"""Lumina 2's narrow twin: pictures behind texts of several lengths in one batch, fewer heads of keys, an instruction
-before the prompt.
-"""
-
 import torch
 from builders.families import SPECS, generate
 

@@ -1,5 +1,3 @@
-"""PixArt's narrow twins: a transformer with self- and cross-attention on one side, and masked padding."""
-
 import pytest
 import torch
 from builders.families import generate

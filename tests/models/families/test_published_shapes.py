@@ -1,7 +1,3 @@
-"""Published configurations on the meta device: layers, levels and memory of capture as `--dry-run` says them, and the
-models' sizes.
-"""
-
 import pytest
 from builders.published import NETWORKS, network, parameters, written
 

@@ -1,7 +1,3 @@
-"""Qwen-Image's narrow twin: two streams, the text first and cut out of a template, guidance as two calls, an
-autoencoder of videos.
-"""
-
 import torch
 from builders.families import SPECS, generate
 from builders.reference_attentions.qwen_image import QWEN_CUT as CUT

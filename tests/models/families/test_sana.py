@@ -1,7 +1,3 @@
-"""Sana's narrow twins: cross-attention alone, the prompt at the end of an instruction, an autoencoder of another
-kind.
-"""
-
 import pytest
 import torch
 from builders.families import SPECS, generate, spelled

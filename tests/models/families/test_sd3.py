@@ -1,5 +1,3 @@
-"""Stable Diffusion 3's narrow twin: joint attention, the picture first, three tokenizers, guidance as two halves."""
-
 import pytest
 import torch
 from builders.families import SPECS, assert_same_maps, generate

@@ -1,5 +1,3 @@
-"""SDXL's narrow twin: two tokenizers, pooled state, sizes told, no attention at L."""
-
 import numpy as np
 import pytest
 from builders.families import generate, plain

@@ -1,7 +1,3 @@
-"""Z-Image's narrow twin: one stream, the picture first and filled up, a language model's template, prompts in the
-batch's first half.
-"""
-
 import torch
 from builders.families import SPECS, generate, largest_difference
 

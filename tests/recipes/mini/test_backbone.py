@@ -1,5 +1,3 @@
-"""The backbone that `tiny` starts from: learnt from captions, and the packaged one."""
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -10,21 +8,13 @@ import pytest
 import torch
 
 from recipes.mini import backbone
-from recipes.mini.backbone import captioned, train_backbone
-from recipes.mini.sets import caption, load_set
+from recipes.mini.backbone import train_backbone
+from recipes.mini.sets import load_set
 from recipes.mini.yardstick import YardstickRecipe
 from seediff.config.train import make_config
 from seediff.errors import UserError
 from seediff.mini.scenes import CLASSES, load_scenes
 from seediff.train.models import build_network
-
-
-def test_captions_say_which_classes_are_shown() -> None:
-    shown = [("dog",), ("pottedplant", "car"), ("tvmonitor", "sheep", "train")]
-    found = captioned(
-        [caption(names, place) for names, place in zip(shown, (None, "on grass", "in a room"), strict=True)]
-    )
-    assert [{CLASSES[i] for i in row.nonzero().flatten()} for row in found] == [set(names) for names in shown]
 
 
 def test_training_learns_and_transformers_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,6 @@
-"""Features that the denoiser's inner ones are drawn towards."""
-
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +8,7 @@ import torch
 from tiny_recipe import TINY
 
 from recipes.mini.denoiser import Batch, Denoiser
-from recipes.mini.teacher import compressed, taught_features
+from recipes.mini.teacher import compressed
 
 CAPTIONS = ["a photo of a dog", "a mirrored photo of a penguin bird and a dog on grass", "a photo of a cat"]
 
@@ -28,13 +25,6 @@ def test_components_are_uncorrelated_and_their_variances_square_roots() -> None:
     flat = mixed.transpose(0, 2, 3, 1).reshape(-1, 6)
     values = np.linalg.eigvalsh(np.corrcoef(flat, rowvar=False))[::-1][:3]
     assert np.allclose(np.diag(covariance), np.sqrt(values) / np.sqrt(values).mean(), atol=0.03)
-
-
-def test_features_are_made_once(tmp_path: Path) -> None:
-    images = np.random.default_rng(0).integers(0, 255, (12, 64, 64, 3), np.uint8)
-    first = taught_features(images, tmp_path / "features.npy")
-    assert first.shape == (12, 64, 4, 4)
-    assert np.array_equal(first, taught_features(images * 0, tmp_path / "features.npy"))
 
 
 def test_a_denoiser_learns_the_features() -> None:

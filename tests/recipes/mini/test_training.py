@@ -1,7 +1,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -11,12 +10,8 @@ from safetensors.torch import load_file
 from tiny_recipe import TINY
 
 from recipes.mini import train
-from recipes.mini.denoiser import Denoiser as Module
-from recipes.mini.grouping import AttentionTap, agreement_loss, attach, grouping_loss, trusted_maps
-from recipes.mini.half_size import predict_coarse
-from recipes.mini.recipe import Recipe
+from recipes.mini.grouping import AttentionTap, agreement_loss, grouping_loss, trusted_maps
 from recipes.mini.train import draw_samples, train_mini
-from recipes.mini.warmstart import deepen
 from seediff.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("no_sheets")
@@ -59,22 +54,6 @@ def test_words_agree_when_every_level_finds_them_where_the_trusted_one_does():
     assert loss(right, present=(0.0, 0.0)) == 0
 
 
-def test_tapped_attention_leaves_the_output_alone():
-    torch.manual_seed(0)
-    model = Module(TINY).eval()
-    x, t, words = torch.randn(2, 4, 16, 16), torch.tensor([10, 500]), torch.randn(2, 32, 16)
-    with torch.no_grad():
-        plain = model.unet(x, t, words).sample
-        tap = AttentionTap(8, word_side=8, token_weights=torch.ones(2, 3, 32))
-        attach(model.unet, tap)
-        assert torch.allclose(model.unet(x, t, words).sample, plain, atol=1e-5)
-    assert len(tap.sampled) == 3 * 3 + 1
-    assert len(tap.word_maps) == 2
-    assert [side for _, side in tap.other_maps] == [16, 8, 4, 4, 4, 4, 16, 16]
-    tap.clear()
-    assert [len(kept) for kept in (tap.sampled, tap.word_maps, tap.other_maps)] == [0, 0, 0]
-
-
 def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     whole, complete = train_mini(TINY, art, tmp_path / "whole", say=lambda _: None)
     assert complete
@@ -113,69 +92,3 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: 
         train_mini(onwards, art, tmp_path / "more", init=whole, say=lambda _: None)
     losses = [json.loads(line) for line in (tmp_path / "whole" / "losses.jsonl").read_text().splitlines()]
     assert all(row["stage"] in ("autoencoder", "denoiser") for row in losses)
-
-
-def test_another_recipe_in_the_same_folder_is_refused(art: Path, tmp_path: Path):
-    train_mini(TINY, art, tmp_path, minutes=0, say=lambda _: None)
-    with pytest.raises(UserError, match="another recipe"):
-        train_mini(replace(TINY, seed=1), art, tmp_path, minutes=0, say=lambda _: None)
-
-
-@pytest.mark.parametrize(
-    ("text", "field"),
-    [
-        ("scene = 7", "scene"),
-        ("[denoiser]\nlearning_rate = nan", "inf, nan"),
-        ("[denoiser]\nchannels = [16, 24, 16]", "channels"),
-    ],
-)
-def test_recipes_that_cannot_be_built(tmp_path: Path, text: str, field: str):
-    path = tmp_path / "recipe.toml"
-    path.write_text("scenes = 7\n[denoiser]\nchannels = [32, 32, 32]\nlearning_rate = 1\n")
-    recipe = Recipe.from_toml(path)
-    assert (recipe.scenes, recipe.denoiser.channels) == (7, (32, 32, 32))
-    path.write_text(text)
-    with pytest.raises(UserError, match=field):
-        Recipe.from_toml(path)
-
-
-def test_a_deeper_network_predicts_the_same_and_learns():
-    shallow: Any
-    deep: Any
-    shallow, deep = (
-        Module(replace(TINY, denoiser=replace(TINY.denoiser, layers=count))).unet.eval() for count in (1, 3)
-    )
-    deepen(deep, shallow.state_dict())
-    side = TINY.side // 4
-    given = torch.randn(2, 4, side, side), torch.tensor([10, 800]), torch.randn(2, 5, TINY.denoiser.text_width)
-    torch.testing.assert_close(deep(*given).sample, shallow(*given).sample)
-    deep(*given).sample.square().mean().backward()
-    for ending in (deep.down_blocks[1].resnets[1].conv2, deep.up_blocks[0].attentions[1].proj_out):
-        assert ending.weight.grad.abs().sum() > 0
-
-
-def test_the_inner_levels_do_in_the_whole_unet_what_they_do_alone():
-    torch.manual_seed(0)
-    model = Module(TINY).eval()
-    x, t, words = torch.randn(2, 4, 16, 16), torch.tensor([10, 500]), torch.randn(2, 32, 16)
-    seen: dict[str, torch.Tensor] = {}
-    model.unet.down_blocks[0].register_forward_hook(lambda *a: seen.update(enter=a[-1][0]))
-    model.unet.up_blocks[-2].attentions[-1].register_forward_hook(lambda *a: seen.update(leave=a[-1][0]))
-    with torch.no_grad():
-        model.unet(x, t, words)
-        enter, leave = seen["enter"], seen["leave"]
-        model.coarse.enter = torch.nn.Identity()  # the way in is the outer level's own output
-        coarse = predict_coarse(model.unet, model.coarse, enter, t, words)
-        assert torch.allclose(seen["leave"], leave, atol=1e-5)
-        assert torch.allclose(coarse, model.coarse.leave(leave), atol=1e-5)
-
-
-def test_coarse_training_leaves_the_outer_level_alone_and_reaches_everything_else():
-    torch.manual_seed(0)
-    model = Module(TINY)
-    predict_coarse(
-        model.unet, model.coarse, torch.randn(2, 4, 8, 8), torch.tensor([10, 500]), torch.randn(2, 32, 16)
-    ).sum().backward()
-    outer = ("conv_in", "conv_norm_out", "conv_out", "down_blocks.0.", "up_blocks.2.", "up_blocks.1.upsamplers")
-    for name, weight in model.unet.named_parameters():
-        assert (weight.grad is None) == name.startswith(outer), name

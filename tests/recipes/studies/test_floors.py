@@ -8,30 +8,13 @@ from patience import PATIENT
 
 from recipes.studies.floors import differences, floor_map, score_floors
 from seediff.metrics.matching import Tally, contingency, match, tally
-from seediff.metrics.scores import bootstrap, stack
-
-KNOWN = {
-    "one": ["000000"] * 6,
-    "top-bottom": ["000000"] * 3 + ["111111"] * 3,
-    "left-right": ["000111"] * 6,
-    "quadrants": ["000111"] * 3 + ["222333"] * 3,
-    "bands": ["000000"] * 2 + ["111111"] * 2 + ["222222"] * 2,
-    "centre": ["000000", "011110", "011110", "011110", "011110", "000000"],
-    "rings": ["000000", "011110", "012210", "012210", "011110", "000000"],
-}
+from seediff.metrics.scores import stack
 
 
 def random_tallies(images: int, classes: int, seed: int = 0) -> list[Tally]:
     rng = np.random.default_rng(seed)
     tp, fp, fn = rng.integers(0, 50, (3, images, classes))
     return [Tally(*row, pixels=int((row[0] + row[2]).sum())) for row in zip(tp, fp, fn, strict=True)]
-
-
-@pytest.mark.parametrize("floor", KNOWN)
-def test_known_maps(floor):
-    found = floor_map(floor, 6, 6)
-    assert found.dtype == np.int32
-    assert ["".join(map(str, row)) for row in found] == KNOWN[floor]
 
 
 @PATIENT
@@ -84,15 +67,3 @@ def test_differences_are_those_of_the_same_draws():
     assert (same.acc, same.acc_ci95, same.miou, same.miou_ci95) == (0, (0, 0), 0, (0, 0))
     with pytest.raises(ValueError, match="the same labels in the same order"):
         differences(stack(one), [stack(one[::-1])])
-
-
-def test_pairing_removes_what_is_hard_for_both():
-    """Images differ much, the two predictions by one pixel in each: each score is uncertain, which is better is not."""
-    right = np.random.default_rng(0).integers(1, 99, 50)
-    one, other = (
-        stack([Tally(np.array([n]), np.array([0]), np.array([100 - n]), 100) for n in right - less]) for less in (0, 1)
-    )
-    (found,) = differences(one, [other])
-    low, high = bootstrap(one).acc
-    assert high - low > 0.1
-    np.testing.assert_allclose([found.acc, *found.acc_ci95], 0.01, rtol=1e-9)

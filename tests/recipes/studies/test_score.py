@@ -1,5 +1,3 @@
-"""Scores against plain loops, and shared work against one mask at a time."""
-
 from __future__ import annotations
 
 from dataclasses import replace

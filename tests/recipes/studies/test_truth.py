@@ -1,5 +1,3 @@
-"""The studies of masks from model folder to files, on a tiny random model: what they write, not how good it is."""
-
 from __future__ import annotations
 
 import json
@@ -72,24 +70,6 @@ def test_truth(mini_folder: Path, tmp_path: Path) -> None:
     )
     assert figures(again) == figures(result)
     assert "preset" not in again
-
-
-def test_truth_of_joint_attention(joint_folder: Path, tmp_path: Path) -> None:
-    """One side, two blocks and two shares: what cannot differ is not tried twice; blocks and shares are constants as
-    any other.
-    """
-    result = run_truth(tmp_path / "truth", scenes=2, model=str(joint_folder), tune_scenes=1, device="cpu")
-    check_result(result, tmp_path / "truth")
-    assert list(result["ca_side"]) == list(result["seed_side"]) == ["L"]
-    assert [name for name in result["variant"] if name.startswith(("share", "layers"))] == [
-        "layers all",
-        "layers 0",
-        "layers 1",
-        "share row",
-        "share text",
-    ]
-    assert result["variant"]["share text"]["setting"]["capture"]["text_share"] == "text"
-    assert "text_share" not in result["paper"]["ca"]["setting"]["capture"]
 
 
 def test_generated(mini_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,8 @@
-"""Figures of earlier studies: read back as they were kept, beside those of other studies."""
-
 from __future__ import annotations
 
 import json
 
-import pytest
-
 from recipes.tables.stored_results import open_kept
-from seediff.errors import UserError
 
 
 def scores(miou: float) -> dict:
@@ -42,19 +37,6 @@ def write(folder, table) -> None:
     (folder / "results.json").write_text(table if isinstance(table, str) else json.dumps(table))
 
 
-def test_what_is_kept_is_read_back(tmp_path):
-    kept = open_kept(tmp_path / "work")
-    assert kept.scores("s1", "t1") is None
-    assert kept.seconds("s1") == 0
-    assert not (tmp_path / "work").exists()
-    given = {**scores(0.5), "ids": {1: 2}}
-    assert kept.add_scores("s1", "t1", given) == scores(0.5) == kept.scores("s1", "t1")
-    kept.add_seconds("s1", "training", 3.25)
-    kept.add_seconds("s1", "measuring", 1)
-    kept.add_seconds("s1", "measuring", 1)
-    assert open_kept(tmp_path / "work").seconds("s1") == 5.2
-
-
 def test_tables_below_a_folder_are_read(tmp_path):
     write(tmp_path / "studies" / "one", TABLE)
     write(tmp_path / "studies" / "truth", {"set": "truth"})  # another study's results
@@ -69,8 +51,3 @@ def test_tables_below_a_folder_are_read(tmp_path):
     kept.add_scores("s1", "t1", scores(0.7))
     kept.add_seconds("s1", "training", 9)
     assert (kept.scores("s1", "t1"), kept.seconds("s1")) == (scores(0.7), 9)
-
-
-def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(UserError, match="no such folder"):
-        open_kept(tmp_path / "work", [tmp_path / "studies"])

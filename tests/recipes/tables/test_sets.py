@@ -1,5 +1,3 @@
-"""Sets: what is drawn follows from the configuration, and every labelling is of the same images."""
-
 from __future__ import annotations
 
 from collections import Counter
@@ -93,33 +91,3 @@ def test_attention_of_some_steps_alone(tmp_path):
         wanted = label_pixels(soft, setting.config).cpu().numpy()
         ids = np.array([0, *(two.classes.index(name) + 1 for name in names)])
         np.testing.assert_array_equal(item.label_map, ids[wanted])
-
-
-def test_drawn_with_a_scheduler_by_name(tmp_path):
-    two = replace(CONFIG, images=2, steps=2)
-    named = replace(two, scheduler="euler-a")
-    made = {}
-    for config in (two, named):
-        draw_set(config, tmp_path / str(config.scheduler))
-        made[config.scheduler] = [
-            np.asarray(Image.open(item.source)) for item in labelled(tmp_path / str(config.scheduler), "ca")[1]
-        ]
-    for drawn, plain in zip(made["euler-a"], made[None], strict=True):
-        assert np.abs(plain.astype(int) - drawn).mean() > 5
-    with pytest.raises(UserError, match="scheduler"):
-        draw_set(replace(two, scheduler="eular"), tmp_path / "wrong")
-    assert not list((tmp_path / "wrong").rglob("*.png"))
-
-
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"capture_steps": 0}, "capture_steps"),
-        ({"objects": (4,)}, "from 1 to 3"),
-        ({"labels": {}}, "at least one way"),
-        ({"labels": {"x": {"method": "ca", "mask": {"beta": 2.0}, "capture": {"layers": "all"}}}}, "labels.x: beta"),
-    ],
-)
-def test_what_cannot_be_drawn(changes, field):
-    with pytest.raises(UserError, match=field):
-        replace(CONFIG, **changes)

@@ -1,5 +1,3 @@
-"""Tables as files: every packaged one can be read, and what is wrong in one is told in a line."""
-
 from __future__ import annotations
 
 import shutil
@@ -14,16 +12,6 @@ from seediff.errors import UserError
 
 EMBEDDED_ALONE = {"photographs"}
 EVERY = sorted(path for path in FOLDER.glob("*/*.toml") if not path.stem.startswith("set"))
-
-
-@pytest.mark.parametrize("path", EVERY, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_every_packaged_table(path):
-    table = read_table(path)
-    for row in table.rows:
-        training = training_of(row, table, seed=0)
-        assert training.config.seed == 0
-        assert (training.base is not None) == bool(row.then)
-        assert row.tests
 
 
 def test_every_table_of_the_paper_is_there_at_both_scales():
@@ -86,15 +74,6 @@ def test_a_row_may_name_its_own_training(write):
     assert (training.epochs, training.config.learning_rate, training.config.seed) == (1.0, 0.01, 7)
     assert training.base is not None
     assert training.base.epochs == 3.0
-
-
-def test_how_long_is_trained_is_said_once(write):
-    table = read_table(write(PLAIN.replace('backbone = "tiny"', 'backbone = "tiny"\nsteps = 50')))
-    row = table.rows[0]
-    assert (training_of(row, table, 0).steps, training_of(row, table, 0).epochs) == (50, None)
-    for settings in ({"steps": 1, "epochs": 1}, {"steps": 0}, {"steps": 1.5}, {"epochs": 0.0}):
-        with pytest.raises(UserError, match=r"steps|epochs"):
-            training_of(replace(row, settings=settings), table, 0)
 
 
 TITLE, TRAIN, SCENES, HELD_OUT = 'title = "A table"', 'train = ["exact"]', 'scenes = "train"', "count = 10 }"

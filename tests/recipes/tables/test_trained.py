@@ -1,21 +1,14 @@
-"""Tables of trained segmenters: made once, kept by what decided them, refused before anything is made when something is
-missing.
-"""
-
 from __future__ import annotations
 
 import json
 import shutil
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from recipes.mini.world import write_scene_set
 from recipes.tables import sources, trained
 from recipes.tables.definition import HeldOut, Row, Source, Table
-from recipes.tables.drawn import SetConfig
 from recipes.tables.results import write_table
 from recipes.tables.sources import Places, joined
 from recipes.tables.stored_results import open_kept
@@ -23,7 +16,6 @@ from recipes.tables.trained import check, run_table, training_digest, training_o
 from seediff.dataset.native_folder import open_native
 from seediff.errors import UserError
 
-LABELS = {"ca": {"method": "ca", "mask": {}, "capture": {"layers": "up"}}}
 SETTINGS = {"backbone": "tiny", "batch_size": 2, "epochs": 1}
 
 
@@ -108,14 +100,6 @@ def test_what_decides_a_segmenter_decides_its_folder(places):
     assert key(table, replace(row, name="other", tests=("people",))) == key(table)
 
 
-def test_labels_of_a_folder_are_read_before_anything_is_made(places, tmp_path):
-    folder = tmp_path / "scenes"
-    shutil.copytree(places.folders["scenes"], folder)
-    Image.fromarray(np.full((128, 128), 99, np.uint8)).save(folder / "masks" / "000002.png")
-    with pytest.raises(UserError, match="sample '000002': id 99 in its label map"):
-        check(small_table(), Places(tmp_path / "work", {"scenes": folder}), (0,))
-
-
 def test_sources_are_joined_by_the_names_of_their_classes(places):
     classes, items = open_native(places.folders["scenes"])
     turned = tuple(reversed(classes))
@@ -126,13 +110,6 @@ def test_sources_are_joined_by_the_names_of_their_classes(places):
     for number, name in enumerate(classes, 1):
         assert ((before == number) == (after == turned.index(name) + 1)).all()
     assert ((before == 0) == (after == 0)).all()
-
-
-def test_other_weights_draw_other_sets(places, monkeypatch):
-    config = SetConfig(classes=("dog", "cat"), labels=LABELS)
-    first = sources.set_folder(config, replace(places, known={}))
-    monkeypatch.setattr(sources, "model_fingerprint", lambda model: "sha256:other")
-    assert sources.set_folder(config, replace(places, known={})) != first
 
 
 def some(**changes) -> dict:

@@ -1,10 +1,8 @@
-"""What a table of trained segmenters says: figures, the paper's beside them, files."""
-
 from __future__ import annotations
 
 import json
 
-from recipes.tables.results import figure, markdown, summarised, write_table
+from recipes.tables.results import figure, summarised, write_table
 
 
 def scores(miou: float) -> dict:
@@ -61,21 +59,6 @@ def test_figures():
     assert figure(scores(0.5), "human") == (0.3, [0.2, 0.4])
     assert figure(scores(0.5), "Pixel_Accuracy")[0] == 0.9
     assert figure(scores(0.5), "mIoU")[0] == 0.5
-
-
-def test_a_papers_figure_may_be_of_one_test():
-    row = {
-        **RESULT["rows"][0],
-        "paper": {"shift.miou": 59.4},
-        "tests": {"held_out": [scores(0.5)], "shift": [scores(0.4)]},
-    }
-    assert [entry["paper"] for entry in summarised({**RESULT, "rows": [row]})] == [None, 59.4]
-
-
-def test_markdown():
-    text = markdown(RESULT, summarised(RESULT))
-    assert "| CA | 55.0 | 50.0–60.0 | 53.0–57.0 | 68.8 |" in text
-    assert "seeds 0, 1" in text
 
 
 def test_files(tmp_path):
