@@ -264,10 +264,10 @@ def network(name: str) -> Any:
     return _made("diffusers", *NETWORKS[name])
 
 
-def parameters(name: str) -> int:
-    """The number of stored values of all parts of a model."""
+def parameters(name: str) -> list[int]:
+    """The number of stored values of each part of a model."""
     texts = [_made("transformers", *one) for one in TEXT_ENCODERS[name]]
-    return stored([network(name), _made("diffusers", *AUTOENCODERS[name]), *texts])
+    return [stored([part]) for part in (network(name), _made("diffusers", *AUTOENCODERS[name]), *texts)]
 
 
 def stored(parts: Sequence[torch.nn.Module]) -> int:

@@ -279,7 +279,8 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
     elif isinstance(error, RecursionError):  # a value that a parser could read, but a writer cannot take
         code, text = 2, "a value in the input is nested too deeply"
     elif _is_out_of_memory(error):
-        code, text = 2, "the device is out of memory; use a smaller --batch-size or --size, or --dtype float16"
+        offload = ", or --offload model on a GPU" if arguments[0] in ("generate", "mask", "segment") else ""
+        code, text = 2, f"the device is out of memory; use a smaller --batch-size or --size{offload}"
     else:
         code, text = 1, f"{type(error).__name__}: {error} (a fault of seediff; SEEDIFF_DEBUG=1 shows where)"
     with suppress(OSError):  # stderr may be closed

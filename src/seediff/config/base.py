@@ -24,8 +24,9 @@ GIVEN, DEFAULT = "given", "default"
 """Sources of values: given by the user (command line, file or Python), and the class's default."""
 TUNED, BEST_SOURCE = "seediff tune for ", "the best masks of "
 """Beginnings of sources: a file of `seediff tune`, and what method `best` stands for."""
+MACHINE = "this machine"
 FOUND = {
-    **dict.fromkeys(("device", "dtype", "threads"), "this machine"),
+    **dict.fromkeys(("device", "dtype", "threads"), MACHINE),
     **dict.fromkeys(("photos", "data"), "the pictures"),
 }
 """Sources of fields that are filled in when a run starts."""
@@ -119,6 +120,10 @@ class BatchConfig(Settings):
         """Whether this configuration only adds samples to those of the earlier one."""
         return False
 
+    def with_batches(self: "Batched", size: int) -> "Batched":
+        """The configuration with batches of a size that this machine decided."""
+        return replace(self, batch_size=size, origins={**self.origins, "batch_size": (MACHINE, size)})
+
     def batches(self, count: int) -> list[range]:
         return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
 
@@ -144,7 +149,8 @@ class RunConfig(BatchConfig):
     compile: Annotated[bool, OF_MODEL] = False
     """Compile the network with torch. Takes minutes for every new batch shape, then runs faster; rounds differently."""
     batch_size: Annotated[Count, OF_MODEL] = 8
-    """Pictures per batch. Changes rounding, so it is part of the configuration."""
+    """Pictures per batch; by default fewer if 8 do not fit into the GPU's memory. Changes rounding, so it is part of
+    the configuration."""
     seed: Annotated[Seed, OF_MODEL] = 0
     """Random seed; another seed gives other results."""
     device: Annotated[Device | None, OF_MODEL] = None

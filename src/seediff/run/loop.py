@@ -114,6 +114,10 @@ class Job(ABC, Generic[Batched, Item, Captured]):
     def check(self) -> None:
         """Raise UserError for mistakes that are seen before a model is loaded."""
 
+    def fitted(self, config: Batched) -> Batched:
+        """The configuration of a new output, with batches that fit into the device's memory."""
+        return config
+
     def plan(self) -> list[str]:
         """The lines of `--dry-run`, the first about what is made."""
         return []
@@ -257,6 +261,8 @@ def plan(job: AnyJob, out: Out | str) -> str:
     with open_place(out) as place:
         state, job.config = place.look_into(job.config)
         job.check()
+        if state == "new" and job.on_device:
+            job.config = job.fitted(job.config)
         if state == "shorter":
             check_growth(place.folder)
         verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")
@@ -276,7 +282,7 @@ def _make(job: AnyJob, place: Place, engine: Engine, report: Progress) -> int:
         grow(place, job.config)
     with engine, ExitStack() as stack:
         if state == "new" and job.on_device:
-            job.config = engine.resolve(job.config)
+            job.config = job.fitted(engine.resolve(job.config))
         if job.config.threads is not None:
             from ..devices import cpu_threads  # imports torch, which takes seconds and not every job needs
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
-from ..config.base import Config, RunConfig
+from ..config.base import DEFAULT, Config, RunConfig
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..config.levels import EVERYTHING, Reads
 from ..config.methods import BEST, check_capture
@@ -20,6 +20,7 @@ from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.adapters import local_file
 from ..models.fingerprint import weights_fingerprint
+from ..models.footprint import Footprint, footprint, largest_batch
 from ..models.info import ModelInfo, check_known_classes, model_info
 from ..models.memory import Offload, memory_bytes
 from ..models.registry import check_additions
@@ -58,6 +59,39 @@ class ModelJob(Job[Config, Item, Captured]):
         self.use(load_model(config.model, device=device, dtype=config.dtype, offload=self.offload, **config.loading))
         return weights_fingerprint(*config.weight_sources, sam)  # after loading, which may have fetched them
 
+    def fitted(self, config: Config) -> Config:
+        """With as many pictures per batch as fit into the GPU's memory, unless their number was given."""
+        gpu = self._gpu(config)
+        if gpu is None or config.source("batch_size") != DEFAULT:
+            return config
+        self.check()
+        size = largest_batch(self.footprint, config.batch_size, gpu[1])
+        return config if size == config.batch_size else config.with_batches(size)
+
+    def _gpu(self, config: RunConfig) -> tuple[str, int] | None:
+        from ..devices import default_device, find_gpu
+
+        return find_gpu(self.device or config.device or default_device())
+
+    def footprint(self, images: int) -> Footprint | None:
+        """What a batch of so many pictures needs of a GPU; None if the model's files do not tell. After `check`."""
+        config, plan = self.config, self.capture_plan
+        info = model_info(config.model, config.base)
+        if info is None or plan is None or plan.size is None:
+            return None
+        drawn = isinstance(config, GenerateConfig) and config.guidance_scale > 1 and not info.family.distilled
+        twice = drawn and info.family.conditional != "first call"
+        return footprint(
+            info,
+            plan.size,
+            images=images,
+            rows=images * (1 + twice),
+            map_bytes=plan.expected.map_bytes if plan.expected else 0,
+            dtype=config.dtype or info.family.half,
+            offload=self.offload,
+            quantize=config.quantize,
+        )
+
     def use(self, model: Model) -> None:
         """Use this model, after checking what only a loaded model can tell."""
         self.model = model
@@ -73,6 +107,9 @@ class ModelJob(Job[Config, Item, Captured]):
             nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
             lines += [f"Capture: {expected}{nearly}"] if expected and expected.layers else []
             lines += [f"Levels: {note}" for note in plan.notes]
+        if config.device != "cpu" and (need := self.footprint(config.batch_size)):
+            gpu = self._gpu(config)
+            lines.append(f"GPU memory: {need}" + (f", of {show_bytes(gpu[1])} ({gpu[0]})" if gpu else ""))
         if isinstance(config, DatasetConfig) and (info := model_info(config.model, config.base)):
             asked = BEST if config.source("mask.method").startswith(BEST_SOURCE) else config.mask.method
             if whose := foreign_constants(info, asked):

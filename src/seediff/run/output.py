@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import __version__
-from ..config.base import Batched, differences
+from ..config.base import DEFAULT, MACHINE, Batched, differences
 from ..config.generate import DatasetConfig
 from ..config.resolve import load_config
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
@@ -83,10 +83,10 @@ class Place:
         self.folder = folder
 
     def look_into(self, config: Batched) -> tuple[State, Batched]:
-        """The state of the output, and the configuration to continue with: device, number format and threads, if left
-        open, as it was begun, and no number of a GPU, because that changes nothing. An unfinished output without a
-        finished batch is "new". Raises UserError for a file, a folder with other contents, and an output of another
-        command or configuration.
+        """The state of the output, and the configuration to continue with: device, number format, threads and size of
+        batches, if left open, as it was begun, and no number of a GPU, because that changes nothing. An unfinished
+        output without a finished batch is "new". Raises UserError for a file, a folder with other contents, and an
+        output of another command or configuration.
         """
         out = self.folder
         if config.device:
@@ -110,6 +110,8 @@ class Place:
         saved = load_config(out / CONFIG, type(config))
         begun = {name: getattr(saved, name) for name in ("device", "dtype", "threads") if getattr(config, name) is None}
         config = replace(config, **{name: value for name, value in begun.items() if value is not None})
+        if config.source("batch_size") == DEFAULT and saved.source("batch_size") == MACHINE:
+            config = config.with_batches(saved.batch_size)
         changed = differences(saved, config)
         if changed and self.can_grow and same_version and config.extends(saved):
             return "shorter", config

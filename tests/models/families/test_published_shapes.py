@@ -72,4 +72,6 @@ def test_what_is_expected_is_what_the_network_has(name, tmp_path):
 
 @pytest.mark.parametrize("name", [known.name for known in KNOWN if known.name in NETWORKS])
 def test_sizes_in_the_list_of_models(name):
-    assert parameters(name) / 1e9 == pytest.approx(BY_NAME[name].billions, abs=0.006)
+    parts = parameters(name)
+    assert sum(parts) / 1e9 == pytest.approx(BY_NAME[name].billions, abs=0.006)
+    assert max(parts) / 1e9 == pytest.approx(BY_NAME[name].largest, abs=0.006)

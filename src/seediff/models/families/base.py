@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ...errors import UserError
 from ..groups import Layers, block_count, block_numbers, both_kinds, by_kind
+from .numbers import Numbers
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ class Family:
     inputs_of_text: tuple[str, ...] = ("encoder_hidden_states",)
     encoding: Mapping[str, Any] = field(default_factory=dict)
     autoencoders: tuple[str, ...] = ("AutoencoderKL", "AutoencoderTiny")
+    numbers: Numbers = field(default_factory=Numbers)
 
     # The network, its layers and sides. config: its config.json. factor: pixels per latent position.
 
@@ -394,6 +396,5 @@ def last_part(name: str) -> str:
 def refuse_adapters(name: str, attention: Any) -> None:
     """Raise UserError for an attention module with an IP-Adapter, because its own attention would not be captured."""
     if "IPAdapter" in type(attention.processor).__name__:
-        raise UserError(
-            f"an IP-Adapter is loaded ({name}): its own attention is not captured; call pipe.unload_ip_adapter() first"
-        )
+        problem = f"an IP-Adapter is loaded ({name}): its own attention is not captured"
+        raise UserError(f"{problem}; call pipe.unload_ip_adapter() first")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .base import Condition, Config, Drawing, FlowMatching, Joint
 from .flux2 import normed_latents
+from .numbers import Numbers
 
 if TYPE_CHECKING:
     import torch
@@ -73,6 +74,7 @@ ERNIE_IMAGE = ErnieImage(
     guidance_scale=4.0,
     quick_steps=8,
     loading={"pe": None, "pe_tokenizer": None},
+    numbers=Numbers(channels=4096),
     text={"text_encoder": ("Mistral3Model",), "tokenizer": ("TokenizersBackend", "PreTrainedTokenizerFast")},
     autoencoders=("AutoencoderKLFlux2",),
 )

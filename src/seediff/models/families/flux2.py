@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import UserError
 from .base import Condition, Config, Drawing
 from .flux import FLUX, PHOTOGRAPHS, Packed, pack, unpack
+from .numbers import Numbers
 from .readers import Reader, chat_prompt
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ FLUX2 = Flux2(
     guidance_scale=4.0,
     distilled=True,
     encoding={"max_sequence_length": TEXT_TOKENS},
+    numbers=Numbers(24.1, 6144),
     text={
         "text_encoder": ("Mistral3ForConditionalGeneration",),
         "tokenizer": ("PixtralProcessor", "PreTrainedTokenizerFast", "TokenizersBackend"),

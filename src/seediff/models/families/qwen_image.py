@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import UserError
 from .base import QWEN_TOKENIZER, Condition, Config, Drawing, Joint
 from .flux import Packed
+from .numbers import Numbers
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ QWEN_IMAGE = QwenImage(
     steps=50,
     guidance_scale=4.0,
     conditional="first call",
+    numbers=Numbers(15.3, decoded=2900.0),
     text={"text_encoder": ("Qwen2_5_VLForConditionalGeneration",), "tokenizer": QWEN_TOKENIZER},
     autoencoders=("AutoencoderKLQwenImage",),
 )

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .base import Condition, Config, Drawing, FlowMatching, Layer, Projections
+from .numbers import Numbers
 from .pixart import as_given
 from .readers import Reader, stripped
 
@@ -85,6 +86,7 @@ SANA = SanaFamily(
     steps=20,
     guidance_scale=4.5,
     no_self_attention="its self-attention is linear, which has no map",
+    numbers=Numbers(14.6, 2240, 1450.0),
     text={"text_encoder": ("Gemma2Model",), "tokenizer": ("GemmaTokenizer", "GemmaTokenizerFast")},
     autoencoders=("AutoencoderDC",),
 )

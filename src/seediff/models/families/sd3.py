@@ -26,6 +26,7 @@ from .base import (
     LayerKind,
     refuse_adapters,
 )
+from .numbers import Numbers
 from .readers import Reader
 
 T5_TOKENS = 256
@@ -87,6 +88,7 @@ SD3 = MMDiT(
     steps=28,
     guidance_scale=7.0,
     loading={"feature_extractor": None, "image_encoder": None},
+    numbers=Numbers(13.5, 1536),
     text={
         "text_encoder": CLIP_PROJECTED,
         "text_encoder_2": CLIP_PROJECTED,

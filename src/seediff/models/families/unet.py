@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import UserError
 from ..groups import Layers, block_numbers
 from .base import CLIP, CLIP_TOKENIZER, Condition, Config, Family, Layer, LayerKind, Projections, refuse_adapters
+from .numbers import Numbers
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -169,6 +170,7 @@ SD = UNet(
         "image_encoder": None,
         "requires_safety_checker": False,
     },
+    numbers=Numbers(26.0, 320),
     text={"text_encoder": CLIP, "tokenizer": CLIP_TOKENIZER},
     encoding={"num_images_per_prompt": 1, "do_classifier_free_guidance": False},
 )

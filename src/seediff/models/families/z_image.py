@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Layer
+from .numbers import Numbers
 from .readers import Reader, chat_prompt, qwen_chat
 
 if TYPE_CHECKING:
@@ -91,5 +92,6 @@ Z_IMAGE = ZImage(
     conditional="first half",
     inputs_of_text=("cap_feats",),
     encoding={"do_classifier_free_guidance": False},
+    numbers=Numbers(channels=3840),
     text={"text_encoder": ("Qwen3Model", "Qwen3ForCausalLM"), "tokenizer": QWEN_TOKENIZER},
 )
