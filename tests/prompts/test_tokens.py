@@ -6,7 +6,7 @@ from recipes.mini.text import build_tokenizer
 from seediff.config.names import spoken
 from seediff.errors import UserError
 from seediff.models.families.readers import Reader
-from seediff.prompts.tokens import find_columns, locate_columns, split_prompts
+from seediff.prompts.tokens import find_columns, find_weight, locate_columns, split_prompts
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,22 @@ def test_a_part_of_a_token_is_no_word():
     chinese: Any = type("Fast", (), {"is_fast": True, "__call__": staticmethod(tokens)})()
     found = {word: find_columns(Reader("tokenizer", chinese, 9), "沙发和热狗", word) for word in ("沙发", "和", "狗")}
     assert found == {"沙发": (0,), "和": (1,), "狗": ()}
+
+
+@pytest.mark.parametrize(
+    ("text", "weight"),
+    [
+        ("a (cat)1.5 on a sofa", "(cat)1.5"),
+        ("a (cat:1.2)", "(cat:1.2)"),
+        ("cat++, dog", "cat++,"),
+        ("a cat-- and", "cat--"),
+        ("(a big cat)+", "cat)+"),
+        ('("a dog", "a cat").and()', 'cat").and()'),
+        ("a T-shirt (red), 18+ C3PO, 16:9, sci-fi", None),
+    ],
+)
+def test_weights(text, weight):
+    assert find_weight(text) == weight
 
 
 def test_several_classes(tokenizer):

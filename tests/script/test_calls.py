@@ -1,5 +1,6 @@
 import copy
 import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -7,8 +8,11 @@ import torch
 
 import seediff
 from seediff.attention.maps import AttentionMaps
+from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
+from seediff.models.families import network_family
 from seediff.models.registry import load_model
+from seediff.script.capture import _check_memory, plan_pipeline
 
 
 @pytest.fixture
@@ -96,6 +100,57 @@ def test_embeddings_alone(pipe, encoded_inside):
         draw(pipe, None, **more)
     assert seen.heatmap("dog").values.shape == (64, 64)
     assert seen.maps[0].words == expected.words
+
+
+def test_embeddings_of_several_chunks(pipe, twin):
+    """As of BREAK, compel's `.and()` and long prompts: each chunk has its own columns."""
+    parts = "a dog on grass", "a cat on a sofa"
+    given, unwanted = (
+        torch.cat([pipe.encode_prompt(text, "cpu", 1, False)[0] for text in texts], 1) for texts in (parts, ("", ""))
+    )
+    for text, found in (
+        (" BREAK ".join(parts), (77 + 2,)),
+        (", ".join(parts), None),  # where they divide is not known
+        ("a dog on grass BREAK BREAK a cat", None),
+        (f"{'very ' * 80}good BREAK a cat", None),  # the first part has two chunks itself
+    ):
+        with seediff.capture(pipe, prompts=text) as seen:
+            draw(pipe, None, prompt_embeds=given, negative_prompt_embeds=unwanted)
+        assert seen.maps[0].words.get("cat") == found
+        if found:
+            assert np.array_equal(seen.heatmap("cat"), seen.heatmap(found))
+        else:
+            with pytest.raises(
+                UserError, match=r"given 154 columns, and the prompt '.*' does not say where they divide"
+            ):
+                seen.heatmap("cat")
+    flux = load_model(str(twin("flux")), device="cpu").pipe
+    given, pooled, _ = flux.encode_prompt("a dog", None)
+    with seediff.capture(flux, prompts="a dog, a cat") as seen:
+        draw(flux, None, prompt_embeds=given.repeat(1, 2, 1), pooled_prompt_embeds=pooled)
+    with pytest.raises(UserError, match="given 1024 columns"):
+        seen.heatmap("cat")
+
+
+def test_weights_are_not_read(pipe):
+    with (
+        pytest.raises(UserError, match=r"^prompts: '\(cat\)1\.5' looks like a weight"),
+        seediff.capture(pipe, prompts="a dog and a (cat)1.5"),
+    ):
+        pass
+
+    class Weighted(type(pipe)):
+        """As community pipelines, which leave the brackets out."""
+
+        def encode_prompt(self, prompt, *args, **more):
+            return super().encode_prompt(prompt.replace("(", "").replace(":1.5)", ""), *args, **more)
+
+    with seediff.capture(Weighted(**pipe.components, requires_safety_checker=False)) as seen:
+        draw(seen._pipe, "a (dog:1.5) and a cat")
+        draw(seen._pipe, "a dog")
+    assert seen.words == [(), ("dog",)]
+    with pytest.raises(UserError, match=r"^'cat': where a prompt with weights \('\(dog:1\.5\)'\) has its words"):
+        seen.heatmap("cat")
 
 
 def by_hand(pipe, first, second, *, together, called=(0, 1)):
@@ -203,10 +258,57 @@ def test_nothing_is_left_after_an_error_in_the_middle(pipe):
     assert everything() == before
     assert pipe.encode_prompt == encode
     assert np.array_equal(draw(pipe), plain)
-    assert len(seen.maps) == 1  # of the steps until then
+    assert seen.runs == []  # it returned no picture
     with seediff.capture(pipe) as seen:
+        for how in ({"prompt": "a bus", "callback_on_step_end": stop}, {}, {"callback_on_step_end": stop}):
+            with suppress(Stopped):
+                draw(pipe, **how)
+    assert seen.prompts == ["a dog and a cat"]
+    assert same(seen.maps[0], alone(pipe)[0])
+
+
+def test_pictures_of_another_pipeline_with_the_same_network(pipe):
+    from diffusers import StableDiffusionPipeline
+
+    other = StableDiffusionPipeline.from_pipe(pipe)
+    with seediff.capture(pipe) as seen:
+        draw(other, "a bus", seed=1)
+        draw(pipe)
+        draw(other, "a bus", seed=1)
+    assert seen.prompts == ["a dog and a cat"]
+    assert same(seen.maps[0], alone(pipe)[0])
+    with seediff.capture(pipe.unet, prompts="a bus") as seen:
+        draw(other, "a bus", seed=1)
+    assert len(seen.maps) == 1
+
+
+def test_pictures_that_are_forgotten(pipe, monkeypatch):
+    with seediff.capture(pipe) as seen:
+        draw(pipe, "a bus")
+        assert len(seen.maps) == 1
+        held = seen._listener.held
+        assert held == seen.expected(64, 64).map_bytes
+        seen.clear()
+        draw(pipe)
+        assert seen.prompts == ["a dog and a cat"]
+        monkeypatch.setattr("seediff.script.capture.memory_bytes", lambda: int(1.5 * held))
+        with pytest.raises(UserError, match=r"earlier images hold .*, which seen\.clear\(\) frees"):
+            draw(pipe)
+        seen.clear()
         draw(pipe)
     assert same(seen.maps[0], alone(pipe)[0])
+
+
+def test_a_network_that_waits_in_the_computers_memory(pipe, monkeypatch):
+    """The card is asked where the text is, with what torch holds free of it."""
+    asked = []
+    known = {"memory_reserved": 3000, "memory_allocated": 1000, "mem_get_info": (500, 9999)}
+    for name, value in known.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: asked.append(device) or value)
+    plan = plan_pipeline("all", pipe, network_family(pipe.unet), pipe.unet.config, CaptureConfig())
+    with pytest.raises(UserError, match=r"2\.5 kB of memory are there"):
+        _check_memory(plan, (8, 8), 1, torch.device("cuda:1"), 0)
+    assert set(asked) == {torch.device("cuda:1")}
 
 
 def test_two_threads_at_once(pipe):

@@ -12,6 +12,8 @@ from ..config.names import DEFAULT_PROMPTS, UNSPACED, WORD, any_name, join_class
 from ..errors import UserError
 from ..models.families.readers import Reader
 
+BREAK = "BREAK"
+"""The word that web interfaces read as the end of a chunk of the prompt."""
 FUNCTION_WORDS = frozenset(
     """a about above across after against all along also am among an and another any are around as at away back
     be because been before behind being below beneath beside besides between both but by can close could did do
@@ -83,16 +85,33 @@ def split_prompts(
     return []
 
 
-def find_columns(reader: Reader, prompt: str, phrase: str) -> tuple[int, ...]:
+def find_columns(reader: Reader, prompt: str, phrase: str, chunks: int = 1) -> tuple[int, ...]:
     """The columns of a word or phrase, found as in `locate_columns`, but by one tokenizer. If the prompt is too long,
-    only the part that is read counts. Empty if there are none."""
-    if reader.first is None:
-        return ()
-    text = reader.convert(prompt) if reader.convert else prompt
-    spans = token_spans(reader, text)
-    if len(spans) > reader.limit:
-        spans = spans[: reader.limit - 1]  # the last place goes to the end token
-    return tuple(sorted(_matched(reader, spans, text, [phrase])[phrase]))
+    only the part that is read counts. chunks: the number of parts between the words BREAK, each read alone. Empty if
+    there are none."""
+    columns: set[int] = set()
+    for number, part in enumerate(prompt.split(BREAK) if chunks > 1 else [prompt]):
+        if reader.first is None:
+            break
+        text = reader.convert(part) if reader.convert else part
+        spans = token_spans(reader, text)
+        if len(spans) > reader.limit:
+            spans = spans[: reader.limit - 1]  # the last place goes to the end token
+        columns |= {number * reader.limit + column for column in _matched(reader, spans, text, [phrase])[phrase]}
+    return tuple(sorted(columns))
+
+
+def is_divided(reader: Reader, prompt: str, chunks: int) -> bool:
+    """Whether the prompt has this number of parts between the words BREAK, none of which is too long."""
+    parts = [reader.convert(part) if reader.convert else part for part in prompt.split(BREAK)]
+    return len(parts) == chunks and all(len(token_spans(reader, part)) <= reader.limit for part in parts)
+
+
+def find_weight(text: str) -> str | None:
+    """What looks like a weight of compel's or of a web interface's, such as `cat++`, `(cat)1.5` or `(cat:1.5)`, which
+    is not encoded as it is written; None if there is none."""
+    found = re.search(r"\S*(?:[^\W\d](?:\+|--)(?!\w)|\)(?:[\d+]|-(?!\w)|\.(?:and|blend)\()|[^\d\s]:[\d.]+\))\S*", text)
+    return None if found is None else found[0]
 
 
 def _matched(

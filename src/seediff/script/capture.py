@@ -4,7 +4,7 @@
         image = pipe("a dog and a cat on a sofa").images[0]
     seen.heatmap("dog").save("dog.png")
 
-Nothing in the pipeline is replaced permanently: inside the block, two of its methods are wrapped, and its network has
+Nothing in the pipeline is replaced permanently: inside the block, three of its methods are wrapped, and its network has
 hooks. Its pictures are bit-identical to those without capture (`attention/capture.py`).
 """
 
@@ -32,8 +32,9 @@ from ..files.messages import show_bytes
 from ..models.families.base import Family
 from ..models.families.readers import Reader
 from ..models.memory import memory_bytes
+from ..prompts.tokens import find_weight
 from .captured import Captured, own_constants
-from .listener import Listener
+from .listener import ENCODE, END, Listener
 
 
 @contextmanager
@@ -55,7 +56,8 @@ def capture(
 
     keep: which attention: "all"; a method of masks ("seediff", "ca_sa", …), for only the maps that it reads, of the
     layers that the model's folder names for it; "segments", for self-attention alone, as it is captured for
-    photographs. prompts: the prompt, if the pipeline is given only embeddings: one text, or one per picture. tokenizer:
+    photographs. prompts: the prompt, if the pipeline is given only embeddings: one text, or one per picture, without
+    weights, and with the word BREAK between the chunks of a long one. tokenizer:
     of the text, if a network alone is given; the text columns must begin with its first token. steps: which steps to
     record: "all", or a number k for every k-th. normalize: divide each layer's and step's map by its maximum (eq. 5).
     layers: as in `CaptureConfig`.
@@ -71,15 +73,20 @@ def capture(
     plan = plan_pipeline(keep, pipe, family, network.config, config)
     recorder = AttentionRecorder(plan, guidance=False)
     prompts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
-    listener = Listener(recorder, None if pipe is network else pipe, prompts, partial(_check_memory, network, plan))
+    for text in prompts:
+        if weight := find_weight(text):
+            raise UserError("prompts", f"'{weight}' looks like a weight", "give the text without weights")
+    listener = Listener(recorder, None if pipe is network else pipe, prompts, partial(_check_memory, plan))
     readers = None if tokenizer is None else (Reader("tokenizer", tokenizer, tokenizer.model_max_length),)
     with ExitStack() as stack:
-        encode = next((name for name in ("encode_prompt", "_encode_prompt") if hasattr(pipe, name)), None)
+        encode = next((name for name in ENCODE if hasattr(pipe, name)), None)
         if encode is not None:
             stack.enter_context(wrap_method(pipe, encode, listener.note_encoding))
         elif pipe is not network and not prompts:
             problem = "encodes its text by no encode_prompt, so that nothing says which part of a batch has the prompt"
             raise UserError(f"a {type(pipe).__name__}", problem, "name the text, capture(pipe, prompts='…')")
+        if hasattr(pipe, END):
+            stack.enter_context(wrap_method(pipe, END, listener.note_end))
         processor = getattr(pipe, "image_processor", None)
         if hasattr(processor, "postprocess"):
             stack.enter_context(wrap_method(processor, "postprocess", listener.note_pictures))
@@ -143,19 +150,19 @@ def plan_pipeline(
     return plan_capture(family, network, replace(capture, **own), mask=mask, pipeline=pipeline)
 
 
-def _check_memory(network: Any, plan: CapturePlan, size: Grid, images: int) -> None:
-    """Raise UserError if the maps of `images` images with L = `size` do not fit into the memory of the device that
-    computes: a computer's whole memory, or the free memory of a GPU."""
-    hook = getattr(network, "_hf_hook", None)  # of an offloaded network, whose weights wait in the computer's memory
-    device = torch.device(getattr(hook, "execution_device", None) or next(network.parameters()).device)
-    there = memory_bytes()
+def _check_memory(plan: CapturePlan, size: Grid, images: int, device: torch.device, held: int) -> None:
+    """Raise UserError if the maps of `images` images with L = `size` do not fit into the free memory of the GPU that
+    computes, or into the computer's whole memory beside `held` bytes of earlier images."""
+    expected = replace(plan, size=size).expected
+    needed, whole = expected.map_bytes * images if expected else 0, memory_bytes()
+    rooms = [max(whole - held, 0)] if whole else []
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        there = torch.cuda.mem_get_info(device)[0] + cached
-    expected = replace(plan, size=size).expected
-    if expected and there and expected.map_bytes * images > there:
+        rooms.append(torch.cuda.mem_get_info(device)[0] + cached)
+    if rooms and needed > min(rooms):
+        earlier = f" (earlier images hold {show_bytes(held)}, which seen.clear() frees)" if held else ""
         raise UserError(
-            f"the attention maps of {images} images of {size[1]} × {size[0]} positions take"
-            f" {show_bytes(expected.map_bytes * images)}, and {show_bytes(there)} of memory are there; draw fewer or"
-            " smaller images at once, or capture less (keep, such as keep='ca')"
+            f"the attention maps of {images} images of {size[1]} × {size[0]} positions take {show_bytes(needed)}, and"
+            f" {show_bytes(min(rooms))} of memory are there{earlier}; draw fewer or smaller images at once, or capture"
+            " less (keep, such as keep='ca')"
         )

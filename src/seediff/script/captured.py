@@ -23,9 +23,9 @@ from ..config.methods import BEST
 from ..errors import UserError
 from ..masks.make import MaskResult, enlarge, make_masks, soft_mask
 from ..models.families.readers import Reader
-from ..prompts.tokens import content_words, find_columns
+from ..prompts.tokens import content_words, find_columns, find_weight, is_divided
 from .heatmap import HeatMap
-from .listener import INSTRUCTION, Listener, Run, Texts
+from .listener import ENCODE, INSTRUCTION, Listener, Run, Texts
 
 if TYPE_CHECKING:
     from ..segments.make import Segments
@@ -65,8 +65,9 @@ class Captured:
 
     @property
     def words(self) -> list[tuple[str, ...]]:
-        """For each picture, the words of its prompt that may name something. All others can be used, too."""
-        return [content_words(prompt) for prompt in self.prompts]
+        """For each picture, the words that the model read of its prompt and that may name something. All others can be
+        used, too."""
+        return [self._words(run, number) for run in self._runs() for number in range(run.images)]
 
     @property
     def pictures(self) -> list[np.ndarray | None]:
@@ -78,12 +79,11 @@ class Captured:
         """The maps of each picture, on the CPU, with the columns of `words`: to save, or for any method later. Raises
         UserError if attention was not a number.
         """
-        every = []
-        for number, words in enumerate(self.words):
-            run, image = self._run(number)
-            text = run.maps[image].cross_attention
-            every.append(self._maps(number, [word for word in words if text and self._columns(number, word)]))
-        return every
+        return [self._maps(number, words) for number, words in enumerate(self.words)]
+
+    def clear(self) -> None:
+        """Forget all pictures until now, which frees their maps. The next one has the number 0."""
+        self._runs().clear()
 
     def expected(self, height: int | None = None, width: int | None = None) -> Expected | None:
         """What an image of height × width pixels (by default the pipeline's own size) will hold; None if the network's
@@ -168,40 +168,77 @@ class Captured:
     def _maps(self, image: int, phrases: Sequence[Phrase]) -> AttentionMaps:
         """The maps of a picture with the columns of phrases, each of which must have some."""
         run, number = self._run(image)
-        words = {_name(phrase): self._columns(image, phrase) for phrase in phrases}
-        text = run.texts[number]
+        words = {_name(phrase): self._columns(run, number, phrase) for phrase in phrases}
         for phrase in (phrase for phrase in phrases if not words[_name(phrase)]):
-            if not text:
-                problem, fix = "the pipeline was given no prompt, only embeddings", "capture(pipe, prompts='…')"
-            elif not self._all_readers():
-                problem = "which columns it has, only the tokenizer knows"
-                fix = "capture(network, tokenizer=…), or name columns"
-            else:
-                problem = f"is not in what the model read of the prompt '{text['prompt']}'"
-                raise UserError(f"'{phrase}'", problem, f"its words: {', '.join(self.words[image])}")
-            raise UserError(f"'{phrase}'", problem, f"name it, {fix}")
+            raise self._refusal(run, number, phrase)
         return replace(run.maps[number], words=words)
 
-    def _columns(self, image: int, phrase: Phrase) -> tuple[int, ...]:
-        """The text columns of a phrase; empty if it is not in what was read, or the text is not known."""
-        run, number = self._run(image)
-        text = run.texts[number]
-        there = next((maps.shape[1] for maps in run.maps[number].cross_attention.values()), 0)
-        if not there:
-            raise UserError("no attention to text was captured: use keep='all', or a method of masks")
+    def _columns(self, run: Run, number: int, phrase: Phrase) -> tuple[int, ...]:
+        """The text columns of a phrase for a picture of a run; empty if `_refusal` says why there are none."""
+        there, text = _width(run, number), run.texts[number]
         if not isinstance(phrase, str):
-            if not all(0 <= column < there for column in phrase):
-                raise UserError(f"columns {tuple(phrase)} must be from 0 to {there - 1}, those of the text")
-            return tuple(phrase)
-        if not text:
+            return tuple(phrase) if all(0 <= column < there for column in phrase) else ()
+        if not text or not there or self._instructed(text) or self._weight(text):
             return ()
-        if INSTRUCTION in text:
-            usual = inspect.signature(type(self._pipe).__call__).parameters.get(INSTRUCTION)
-            if usual is not None and text[INSTRUCTION] != "\n".join(usual.default or ()):
-                problem = "words are located behind the pipeline's own alone"
-                raise UserError(INSTRUCTION, problem, "leave it out, or name columns")
-        found = (find_columns(reader, self._read(reader, text), phrase) for reader in self._all_readers())
+        readers = [replace(reader, end=reader.end and there) for reader in self._all_readers()]
+        chunks = self._chunks(text, there)
+        found = (find_columns(reader, self._read(reader, text), phrase, chunks) for reader in readers if chunks)
         return tuple(sorted(column for column in set(chain(*found)) if column < there))
+
+    def _refusal(self, run: Run, number: int, phrase: Phrase) -> UserError:
+        """Why a phrase has no columns."""
+        there, text = _width(run, number), run.texts[number]
+        if not there:
+            return UserError("no attention to text was captured: use keep='all', or a method of masks")
+        if not isinstance(phrase, str):
+            return UserError(f"columns {tuple(phrase)} must be from 0 to {there - 1}, those of the text")
+        if text and self._instructed(text):
+            problem = "words are located behind the pipeline's own alone"
+            return UserError(INSTRUCTION, problem, "leave it out, or name columns")
+        prompt = text.get("prompt")
+        if not text:
+            problem, fix = "the pipeline was given no prompt, only embeddings", "name it, capture(pipe, prompts='…')"
+        elif not self._all_readers():
+            problem = "which columns it has, only the tokenizer knows"
+            fix = "name it, capture(network, tokenizer=…), or name columns"
+        elif weight := self._weight(text):
+            problem, fix = f"where a prompt with weights ('{weight}') has its words is not known", "name columns"
+        elif not self._chunks(text, there):
+            problem = f"the network was given {there} columns, and the prompt '{prompt}' does not say where they divide"
+            fix = "write BREAK between its chunks, capture(pipe, prompts='… BREAK …'), or name columns"
+        else:
+            problem = f"is not in what the model read of the prompt '{prompt}'"
+            fix = f"its words: {', '.join(self._words(run, number))}"
+        return UserError(f"'{phrase}'", problem, fix)
+
+    def _chunks(self, text: Texts, there: int) -> int:
+        """The number of chunks in which a text was encoded, each to as many columns as a tokenizer reads; 0: not
+        known."""
+        readers = [(reader, reader.first) for reader in self._all_readers() if reader.first is not None]
+        usual = max((first + reader.limit for reader, first in readers), default=there)
+        given = text["prompt"] in self._listener.prompts
+        if there <= usual or not (given or self._family.network == "unet"):
+            return 1  # a longer text, or shorter ones that are padded
+        chunks, rest = divmod(there, usual)
+        plain = not rest and all(first == 0 and reader.wrap is None for reader, first in readers)
+        divided = plain and all(is_divided(reader, self._read(reader, text), chunks) for reader, _ in readers)
+        return chunks if divided else 0
+
+    def _instructed(self, text: Texts) -> bool:
+        """Whether the prompt comes behind another instruction than the pipeline's own."""
+        usual = inspect.signature(type(self._pipe).__call__).parameters.get(INSTRUCTION)
+        return INSTRUCTION in text and usual is not None and text[INSTRUCTION] != "\n".join(usual.default or ())
+
+    def _weight(self, text: Texts) -> str | None:
+        """A weight in a prompt for a pipeline that does not encode it as diffusers' do."""
+        kind = type(self._pipe)
+        encode = next((getattr(kind, name) for name in ENCODE if hasattr(kind, name)), None)
+        return None if encode is None or encode.__module__.startswith("diffusers.") else find_weight(text["prompt"])
+
+    def _words(self, run: Run, number: int) -> tuple[str, ...]:
+        """The words of a prompt that may name something and have columns."""
+        prompt = run.texts[number].get("prompt", "")
+        return tuple(word for word in content_words(prompt) if self._columns(run, number, word))
 
     def _parts(self) -> list[str]:
         """The pipeline's tokenizers."""
@@ -234,6 +271,12 @@ class Captured:
         factor = getattr(self._pipe, "vae_scale_factor", None)
         cell = 1 if factor is None else self._family.pixels(factor, self._plan.network)
         return maps.latent_size[0] * cell, maps.latent_size[1] * cell
+
+
+def _width(run: Run, number: int) -> int:
+    """The number of text columns of a picture's maps; 0 if there are none."""
+    maps = run.maps[number].cross_attention.values() if run.maps else ()
+    return next((each.shape[1] for each in maps), 0)
 
 
 def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:

@@ -15,15 +15,16 @@ import inspect
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..attention.maps import AttentionMaps, Grid
+from ..attention.maps import AttentionMaps
 from ..attention.networks import check_processors
 from ..attention.recorder import AttentionRecorder
 from ..errors import UserError
@@ -33,6 +34,10 @@ Texts = Mapping[str, str]
 """The texts of one image, by the pipeline's arguments: {"prompt": …, "prompt_2": …}."""
 INSTRUCTION = "complex_human_instruction"
 """Sana's argument with the text that comes before the prompt."""
+ENCODE = ("encode_prompt", "_encode_prompt")
+"""Names of the method of pipelines that encodes prompts; the first that is there is used."""
+END = "maybe_free_model_hooks"
+"""What diffusers' pipelines call at the end of their call."""
 REMEMBERED = 16
 """Number of encodings to keep, so that a text is recognised when the pipeline is given only its earlier encoding."""
 
@@ -72,12 +77,14 @@ def _equal(row: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
 @dataclass
 class Run:
     """One call of the pipeline. maps, texts: of each image; no texts if only its encoded text is known. steps: calls of
-    the network with the prompt. pictures: (H, W, 3) uint8 each, as the pipeline returned them, if it did. error: to
-    raise when maps are requested."""
+    the network with the prompt. call: the frame of the pipeline's call until it has come to its END; None: it has, or
+    has none. pictures: (H, W, 3) uint8 each, as the pipeline returned them, if it did. error: to raise when maps are
+    requested."""
 
     maps: list[AttentionMaps] = field(default_factory=list)
     texts: list[Texts] = field(default_factory=list)
     steps: int = 0
+    call: FrameType | None = None
     pictures: list[np.ndarray] = field(default_factory=list)
     error: UserError | None = None
 
@@ -90,11 +97,12 @@ class Listener:
     """Listens to a pipeline and its network, and tells the recorder which rows to record.
 
     pipe: None: only its network is captured. prompts: the texts, if the pipeline is given only embeddings. check:
-    called with (height, width) of L and the number of images before anything of a run is recorded; raises UserError.
+    called with (height, width) of L, the number of images, the device and the bytes of earlier maps before anything of
+    a run is recorded; raises UserError.
     """
 
     def __init__(
-        self, recorder: AttentionRecorder, pipe: Any, prompts: Sequence[str], check: Callable[[Grid, int], None]
+        self, recorder: AttentionRecorder, pipe: Any, prompts: Sequence[str], check: Callable[..., None]
     ) -> None:
         self.recorder, self.pipe, self.prompts, self.check = recorder, pipe, prompts, check
         self.finished: list[Run] = []
@@ -107,6 +115,11 @@ class Listener:
         self._last: tuple[Any, Sequence[int] | None] = (None, None)
         self._first: Any = None  # in a run without encoding: the text states of its first call
         self._levels: list[float] = []  # in a loop of one's own: the last two noise levels that differ
+
+    @property
+    def held(self) -> int:
+        """Bytes of the maps of finished runs."""
+        return sum(each.nbytes for run in self.finished for maps in run.maps for *_, each in maps.tensors())
 
     # What the pipeline does
 
@@ -139,6 +152,11 @@ class Listener:
         if run is not None and pictures:
             run.pictures = pictures
 
+    def note_end(self, _given: Mapping[str, Any], _output: Any) -> None:
+        """Called after the pipeline's END, with which its call ends unless an error or an interrupt ended it before."""
+        if self.run is not None and self._thread == threading.get_ident():
+            self.run.call = None
+
     # What the network is given
 
     def begin(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -147,8 +165,15 @@ class Listener:
         named = (given.get(name) for name in ("encoder_hidden_states", "cap_feats", "text_bth"))
         states = next((value for value in named if value is not None), None)
         batch, height, width = self.recorder.family.lattice(network, args, kwargs)
-        if self._begins(given):
-            self._start(network)
+        calls = list(_calls(self.pipe))
+        inside = [call for pipe, call in calls if pipe is self.pipe]
+        call = next((call for call in inside if _is_ended(call)), None)
+        other = bool(calls) and not inside and _is_pipeline(self.pipe)
+        if other and (self.run is None or self.run.call is None or self._thread == threading.get_ident()):
+            self.recorder.recording = False  # another pipeline with the same network
+            return
+        if not other and self._begins(given, bool(inside)):
+            self._start(network, call)
         elif self._thread != threading.get_ident():
             raise UserError(
                 "two threads draw with a captured pipeline at once: let them take turns, or give each its own pipeline"
@@ -159,43 +184,47 @@ class Listener:
             return
         assert self.run is not None
         if self.run.texts and (self.recorder.latent_size, self.run.images) != ((height, width), len(rows)):
-            self._start(network)  # another size or number of images: another run
+            self._start(network, call)  # another size or number of images: another run
         if not self.run.texts:
             self.run.texts = self._texts(rows, states)
-            self.check((height, width), len(rows))
+            device = next(network.parameters()).device if states is None else states[0].device  # as of offloaded parts
+            self.check((height, width), len(rows), device, self.held)
         self.recorder.rows = rows
         self.recorder.start_step(network, args, kwargs)
         self.run.steps += 1
 
     def finish(self) -> None:
-        """End the current run, if any, and move its maps to the CPU."""
+        """End the current run, if any, and move its maps to the CPU. A run that was aborted is no picture."""
         run, self.run = self.run, None
         if run is None:
             return
+        aborted = run.call is not None
         try:
-            if run.steps:
+            if run.steps and not aborted:
                 texts = [text.get("prompt", "") for text in run.texts]
                 run.maps = [maps.cpu() for maps in self.recorder.maps([{}] * run.images, texts)]
         except UserError as error:
             # attention that is not a number: raised when maps are requested, because the picture is unaffected
             run.error = error
         self.recorder.restart()
-        if run.steps:
+        if run.steps and not aborted:
             self.finished.append(run)
 
-    def _start(self, network: Any) -> None:
+    def _start(self, network: Any, call: FrameType | None) -> None:
+        if self.run is not None and self.run.call is call:  # which draws another picture
+            self.run.call = None
         self.finish()
         check_processors(network)
-        self.run = Run()
+        self.run = Run(call=call)
         self._thread = threading.get_ident()
         self._last, self._first = (None, None), None
 
-    def _begins(self, given: Mapping[str, Any]) -> bool:
+    def _begins(self, given: Mapping[str, Any], inside: bool) -> bool:
         """Whether this call of the network is the first of a run: the first call after an encoding; or, where the
-        pipeline does not make it, the first such call, or one at which the noise level changes direction."""
+        pipeline does not make it (`inside`), the first such call, or one at which the noise level changes direction."""
         begins = self.run is None or threading.get_ident() in self._fresh
         level = given.get("timestep", given.get("t"))
-        if level is None or (self._encoded and _is_running(self.pipe)):
+        if level is None or (self._encoded and inside):
             self._levels = []
             return begins
         level = float(torch.as_tensor(level).flatten()[0])
@@ -307,13 +336,25 @@ def _listed(given: Any) -> list[str]:
     return [given] if isinstance(given, str) else list(given or ())
 
 
-def _is_running(pipe: Any) -> bool:
-    """Whether this thread is inside a call of a pipeline of this class."""
-    code = None if pipe is None else getattr(inspect.unwrap(type(pipe).__call__), "__code__", None)
-    frame = sys._getframe()
-    while frame is not None and frame.f_code is not code:
+def _is_pipeline(given: Any) -> bool:
+    return any(kind.__name__ == "DiffusionPipeline" for kind in type(given).__mro__)
+
+
+def _is_ended(call: FrameType) -> bool:
+    """Whether a call of a pipeline ends with END, which some skip for latents."""
+    return END in call.f_code.co_names and call.f_locals.get("output_type") != "latent"
+
+
+def _calls(pipe: Any) -> Iterator[tuple[Any, FrameType]]:
+    """The pipelines that are called in this thread (`pipe` or diffusers'), with the frame of the call, the innermost
+    first."""
+    frame = None if pipe is None else sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name == "__call__" and frame.f_code.co_varnames[:1] == ("self",):
+            owner = frame.f_locals["self"]
+            if owner is pipe or _is_pipeline(owner):
+                yield owner, frame
         frame = frame.f_back
-    return frame is not None
 
 
 @lru_cache(maxsize=8)
