@@ -35,12 +35,13 @@ from ..config.names import BACKGROUND
 from ..errors import UserError
 from ..files.label_maps import IGNORE as IGNORE
 from ..files.outputs import CONFIG as CONFIG  # re-exported: also a name of this format
+from ..files.photographs import without_suffix
 from ..files.reading import LIST, inside, read_lines
 from .encoding import encode_image as encode_image  # re-exported: how the format encodes pictures
 from .encoding import encode_mask as encode_mask
 from .encoding import encode_soft as encode_soft
 from .encoding import read_label_map as read_label_map
-from .rows import check_class_list, checked_rows, stem_of
+from .rows import check_class_list, checked_rows
 from .sample import MADE as MADE
 from .sample import SOFT as SOFT
 
@@ -62,7 +63,7 @@ def made_by(folder: Path, made: str | None) -> Path | None:
 
 def sample_name(file_name: str) -> str:
     """The name of a sample from its picture's path in the dataset: `images/trip/1.png` → `trip/1`."""
-    return stem_of(file_name).removeprefix(f"{IMAGES}/")
+    return without_suffix(file_name).removeprefix(f"{IMAGES}/")
 
 
 def sample_files(name: str, image_format: str) -> tuple[str, str]:

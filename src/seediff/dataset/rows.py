@@ -5,7 +5,7 @@ keys of other programs from set to set.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from unicodedata import category
 
@@ -136,12 +136,6 @@ def check_name(name: str, taken: set[str], where: object = "") -> None:
     if name in taken:
         raise UserError(where or "samples", f"two samples are called '{name}'")
     taken.add(name)
-
-
-def stem_of(path: str) -> str:
-    """A picture's path, with /, without its suffix; whoever opens "" or "." refuses it."""
-    pure = PurePosixPath(path)
-    return pure.with_suffix("").as_posix() if pure.name else path
 
 
 def flat_name(name: str) -> str:

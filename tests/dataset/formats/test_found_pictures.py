@@ -50,7 +50,7 @@ def labelstudio(names):
         (["../labels/a.png"], ["a.png"], ["a"]),
         ([r"..\..\upload\4\a.png", r"C:\data\b.png"], ["a.png", "b.png"], ["a", "b"]),
         (["/home/someone/upload/4/a.png"], ["4/a.png", "a.png"], ["4/a"]),
-        (["https://example.org/data/a%20b.png"], ["a b.png"], ["a b"]),
+        (["https://example.org/data/a%20b.png?size=2"], ["a b.png"], ["a b"]),
         ([f"{COMPOSED}.png"], [f"{APART}.png"], [COMPOSED]),
         (["a.png", "a.jpg"], ["a.png", "a.jpg"], ["a.png", "a.jpg"]),
         # Nothing says which one is meant.

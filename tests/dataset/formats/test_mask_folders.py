@@ -22,7 +22,7 @@ LABELS = np.random.default_rng(0).choice([0, 1, 2, 255], (6, 8)).astype(np.uint8
         ("a.jpg", "a_mask.png", "a", None),
         ("1_sat.jpg", "1_mask.png", "1_sat", None),
         ("images/a.jpg", "masks/a_segmentation.png", "a", None),
-        ("img_dir/train/a.jpg", "ann_dir/train/a.PNG", "train/a", "train"),
+        ("img_dir/train/a.jpg", "Ann_Dir/train/a.PNG", "train/a", "train"),
         ("imgs/0_img.jpg", "gts/0_gt.png", "0_img", None),
         ("images/a.jpg", "masks/a.jpg.png", "a", None),
         ("test/a.png", "test/a_mask.png", "a", "test"),

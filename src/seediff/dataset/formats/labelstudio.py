@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 from xml.sax.saxutils import quoteattr
 
 import msgspec
@@ -261,11 +261,7 @@ def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
     address = data[PICTURE] if isinstance(data.get(PICTURE), str) else texts[0] if len(texts) == 1 else None
     if address is None:
         raise UserError(where, f"'data' must have the picture's path as 'image', not {show_json(data.get(PICTURE))}")
-    try:
-        parts = urlsplit(address)
-    except ValueError as error:  # [ in a host's name
-        raise UserError(where, f"'image' is no path or address: {show_json(address)}") from error
-    path = unquote(parts.query.partition("d=")[2] if parts.query.startswith("d=") else parts.path)
+    path = unquote(address.partition("?d=")[2] or address.partition("?")[0])
     last = path.rpartition("/")[2]
     return [path, last[9:]] if UPLOADED.match(last) else [path]
 

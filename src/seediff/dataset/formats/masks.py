@@ -53,20 +53,19 @@ def is_folder(folder: Path) -> bool:
 def _folders(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
     """(split, folder of pictures, folder of masks) wherever both have files; they may be the same folder."""
     inner = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-    for base, split in ((root, None), *((path, PARTS.get(path.name.lower())) for path in inner)):
-        if split is None and base != root:
-            continue
-        pictures, masks = (
-            [path for name in names if (path := base / name).is_dir()] for names in (PICTURE_FOLDERS, MASK_FOLDERS)
-        )
+    parts = [(path, split) for path in inner if (split := PARTS.get(path.name.lower()))]
+    for base, split in ((root, None), *parts):
+        pictures, masks = _usual(base, PICTURE_FOLDERS), _usual(base, MASK_FOLDERS)
         if pictures and (masks := [path for path in masks if any(path.rglob(PNG))]):
             yield split, pictures[0], masks[0]
         elif any(path.stem.endswith(ENDINGS) for path in base.glob(PNG)):
             yield split, base, base
 
 
-def _first(root: Path, names: Sequence[str]) -> Path:
-    return next((path for name in names if (path := root / name).is_dir()), root)
+def _usual(base: Path, names: Sequence[str]) -> list[Path]:
+    """The folders in `base` with one of these names, in any case, in the order of the names."""
+    found = {path.name.lower(): path for path in sorted(base.glob("*")) if path.is_dir()}
+    return [found[name] for name in names if name in found]
 
 
 def read(
@@ -88,8 +87,8 @@ def read(
     if images is None and masks is None:
         folders, layout = _folders(root), published_layout(root) if classes is None else None
     else:
-        places = (Path(images or _first(root, PICTURE_FOLDERS)), Path(masks or _first(root, MASK_FOLDERS)))
-        folders, layout = [(None, *places)], None
+        pictures, truth = [*_usual(root, PICTURE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
+        folders, layout = [(None, Path(images or pictures[0]), Path(masks or truth[0]))], None
     source.images = layout is None
     listed, found = _published(source, layout, split) if layout else _matched(source, [*folders], classes)
     samples, names = [], unique_names((folder, name + picture.suffix) for folder, name, picture, _ in found)
