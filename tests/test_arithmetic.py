@@ -20,6 +20,6 @@ def test_numpy_uses_no_avx512_that_the_settings_leave():
     """NumPy gives its groups of instructions other names from time to time, and passes over names that it does not
     know.
     """
-    core = (np._core if hasattr(np, "_core") else np.core)._multiarray_umath  # type: ignore[attr-defined]
+    core = (np._core if hasattr(np, "_core") else np.core)._multiarray_umath
     later = [name for name in core.__cpu_dispatch__ if name == "X86_V4" or name.startswith("AVX512")]
     assert set(later) <= set(SETTINGS["NPY_DISABLE_CPU_FEATURES"].split())

@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from builders.inputs import make, words
@@ -35,14 +34,14 @@ class Case:
     says: str
 
 
-def write(data: str | bytes) -> Callable[[Path], object]:
+def write(data):
     return lambda path: path.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass"))
 
 
-def swap(old: str, new: str | bytes) -> Callable[[Path], object]:
+def swap(old, new):
     """Put `new` in place of the first `old`."""
 
-    def change(path: Path) -> None:
+    def change(path):
         before, found, after = path.read_bytes().partition(old.encode())
         assert found or not old, f"{path} has no {old!r}"
         write(before + (new if isinstance(new, bytes) else new.encode()) + after)(path)
@@ -50,36 +49,36 @@ def swap(old: str, new: str | bytes) -> Callable[[Path], object]:
     return change
 
 
-def before(data: bytes) -> Callable[[Path], object]:
+def before(data):
     return lambda path: path.write_bytes(data + path.read_bytes())
 
 
-def link(to: str) -> Callable[[Path], object]:
+def link(to):
     """A link in the file's place. to: a path, or a file of `secret/`."""
 
-    def change(path: Path) -> None:
+    def change(path):
         path.unlink()
         path.symlink_to(Path(str(path).partition("/in/")[0], "secret", to))
 
     return change
 
 
-def sparse(size: int = 1 << 40) -> Callable[[Path], object]:
+def sparse(size=1 << 40):
     """A file of so many bytes that takes no room."""
 
-    def change(path: Path) -> None:
+    def change(path):
         with path.open("wb") as file:
             file.truncate(size)
 
     return change
 
 
-def copy(name: str) -> Callable[[Path], object]:
+def copy(name):
     """A copy of the file, of another name beside it."""
     return lambda path: shutil.copyfile(path, path.with_name(name))
 
 
-def png(width: int, height: int, depth: int = 1, colour: int = 0, chunk: tuple[bytes, bytes] | None = None) -> bytes:
+def png(width, height, depth=1, colour=0, chunk=None):
     """A black picture. colour: 0 grey, 3 palette. chunk: one more, before the pixels."""
     rows = zlib.compress(bytes((1 + (width * depth + 7) // 8) * height) if width * height < 1e8 else b"")
     palette = [(b"PLTE", bytes(768))] if colour == 3 else []
@@ -90,10 +89,10 @@ def png(width: int, height: int, depth: int = 1, colour: int = 0, chunk: tuple[b
     )
 
 
-def columns(**changed: Any) -> Callable[[Path], object]:
+def columns(**changed):
     """A parquet file with every value of a column replaced. Bytes that are no UTF-8 stay a text."""
 
-    def change(path: Path) -> None:
+    def change(path):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -107,7 +106,7 @@ def columns(**changed: Any) -> Callable[[Path], object]:
     return change
 
 
-def parquet_bomb(path: Path) -> None:
+def parquet_bomb(path):
     """60 rows of one picture with 16 MB behind it, stored once."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -124,7 +123,7 @@ def parquet_bomb(path: Path) -> None:
         writer.add_key_value_metadata(table.schema.metadata)
 
 
-def tar(size: int, kind: bytes = tarfile.REGTYPE) -> Callable[[Path], object]:
+def tar(size, kind=tarfile.REGTYPE):
     """An archive whose one member claims a size."""
     member = tarfile.TarInfo("huge.png")
     member.size, member.type = size, kind

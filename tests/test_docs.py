@@ -8,13 +8,10 @@ Only tried with --dry-run, or parsed where a command has none: what names a mode
 Only parsed or compiled: a block below the line `<!-- not run: why -->`, and commands within a sentence.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, pairwise
@@ -22,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cyclopts import App, CycloptsError, MissingArgumentError
+from cyclopts import CycloptsError, MissingArgumentError
 from photo_set import write_photos
 from PIL import Image
 from shapes import CLASSES, items
@@ -88,7 +85,7 @@ class Block:
     why: str
 
 
-def blocks(page: str) -> Iterator[Block]:
+def blocks(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for found in re.finditer(
         r"^(?:<!-- not run: (?P<why>.+) -->\n+)?```(?P<tag>.*)\n(?P<text>(?s:.*?))^```$", text, re.M
@@ -96,7 +93,7 @@ def blocks(page: str) -> Iterator[Block]:
         yield Block(found["tag"], found["text"], text.count("\n", 0, found.start("text")) + 1, found["why"] or "")
 
 
-def shell_lines(block: Block) -> Iterator[tuple[int, str]]:
+def shell_lines(block):
     """The commands of a block, continuations joined, with the numbers of their lines in the page."""
     line = block.line
     for command in block.text.replace("\\\n", "\0").splitlines():
@@ -105,30 +102,30 @@ def shell_lines(block: Block) -> Iterator[tuple[int, str]]:
         line += 1 + command.count("\0")
 
 
-def begins(words: list[str], commands: Iterable[str]) -> str:
+def begins(words, commands):
     """Which of the commands it is, "" when none."""
     return next((name for name in commands if words[: len(name.split())] == name.split()), "")
 
 
-def small(words: list[str]) -> list[str]:
+def small(words):
     """A command's words with the options of SMALL."""
     options = SMALL.get(begins(words, SMALL), {})
     kept = [word for before, word in zip(["", *words], words, strict=False) if not {before, word} & set(options)]
     return [*kept, *chain(*options.items())]
 
 
-def parse(words: list[str], program: App = app) -> None:
+def parse(words, program=app):
     """Raise CycloptsError when there is no such command or it has not these options."""
     program.parse_args(words, exit_on_error=False, print_error=False)
 
 
-def is_here(words: list[str]) -> bool:
+def is_here(words):
     """Whether the model that a command names is in a folder, or none is named."""
     model = words[words.index("--model") + 1] if "--model" in words else "mini"
     return isinstance(resolve_name(model), Path)
 
 
-def try_command(words: list[str], runs: bool, capsys: pytest.CaptureFixture[str]) -> str:
+def try_command(words, runs, capsys):
     """What went wrong with a command line without `seediff`, "" when nothing did."""
     try:
         parse(words)
@@ -144,7 +141,7 @@ def try_command(words: list[str], runs: bool, capsys: pytest.CaptureFixture[str]
     return f"exit code {code}: {capsys.readouterr().err.strip()}" if code else ""
 
 
-def other_command(command: str) -> str:
+def other_command(command):
     """What is wrong with a command that is not seediff's, "" when all that it names is there. These install or take
     long: none is run.
     """
@@ -169,7 +166,7 @@ def other_command(command: str) -> str:
     return "a command that nobody checks: mark its block as text, or teach this test about it"
 
 
-def run_python(block: Block, page: str, namespace: dict) -> str:
+def run_python(block, page, namespace):
     """What a block of Python raised, "" when nothing; its names stay in the namespace."""
     try:
         source = "\n" * (block.line - 1) + block.text  # tracebacks then show the page's lines
@@ -183,7 +180,7 @@ def run_python(block: Block, page: str, namespace: dict) -> str:
     return ""
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder):
     """photos/; labels/ of each with ids below 21 (VOC's); the tables of CSV; my-finetuned-sd/, a model that does not
     say what it knows; my-coco/, a COCO set of scenes that are learnt in seconds."""
     found = find_photos([write_photos(folder / "photos", 3)]).photos
@@ -220,14 +217,14 @@ def twins(mini_folder, joint_folder, tmp_path_factory):
     return folders
 
 
-def run_page(page: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+def run_page(page, folder, capsys):
     """Do all that a page says in the folder, and return what went wrong."""
     prepare(folder)
     for block in blocks(page):
         if named := re.match(r"# (\w+\.py)\n", block.text):  # a file that commands of the page name
             (folder / named[1]).write_text(block.text, encoding="utf-8")
-    wrong: list[str] = []
-    namespace: dict = {}
+    wrong = []
+    namespace = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for block in blocks(page):
@@ -243,7 +240,7 @@ def run_page(page: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> lis
     return wrong
 
 
-def code(page: str) -> set[str]:
+def code(page):
     """Each of a page's commands, and its blocks of Python."""
     commands = {
         command.split("#")[0].strip()
@@ -273,7 +270,7 @@ def test_what_a_page_says_can_be_done(page, twins, tmp_path, capsys, monkeypatch
         assert unexplained == []
 
 
-def written_names(folder: Path) -> set[str]:
+def written_names(folder):
     """Every key of the JSON that the commands of docs/formats.md wrote."""
     tables = [native.read_rows(folder / name)[0] for name in ("pets", "masked")]
     segments = json.loads((folder / "segments" / "segments.json").read_text())
@@ -340,7 +337,7 @@ def test_a_page_opens_with_what_it_is_for_and_a_command(page):
     assert "```sh\n" in opening, f"{page}: show a command before the second heading"
 
 
-def anchors(page: Path) -> set[str]:
+def anchors(page):
     """Of a page's headings, as GitHub makes them."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.*)$", text, re.M)}

@@ -1,6 +1,5 @@
 import ast
 import re
-from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -10,7 +9,7 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 LAYERS = re.findall(r"^\| `(\w+)` \|", PAGE.split("| layer |")[1].split("\n\n")[0], re.M)
 
 
-def imported(code: str, package: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+def imported(code, package):
     """(line, folder or module at the top) of every import within seediff, also in functions. package: the module's, ()
     at the top.
     """
@@ -28,11 +27,11 @@ def imported(code: str, package: tuple[str, ...]) -> Iterator[tuple[int, str]]:
                 yield node.lineno, parts[1]
 
 
-def upward(layer: str, code: str, package: tuple[str, ...]) -> list[tuple[int, str]]:
+def upward(layer, code, package):
     return [(line, other) for line, other in imported(code, package) if LAYERS.index(other) > LAYERS.index(layer)]
 
 
-def modules() -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+def modules():
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         if parts[0] not in ("__init__", "__main__"):
@@ -68,7 +67,7 @@ def test_no_circles_between_modules():
     ).prepare()  # CycleError names them
 
 
-def _modules_imported(path: Path, known: set[str]) -> set[str]:
+def _modules_imported(path, known):
     package = path.relative_to(PACKAGE).with_suffix("").parts[:-1]
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -22,14 +22,14 @@ SMALLER = {
 """What costs minutes in the notebooks → what these tests run instead."""
 
 
-def smaller(path: Path) -> dict:
+def smaller(path):
     text = path.read_text(encoding="utf-8")
     for costly, cheap in SMALLER.items():
         text = text.replace(json.dumps(costly)[1:-1], json.dumps(cheap)[1:-1])
     return json.loads(text)
 
 
-def kinds(outputs: list[dict]) -> list[list[str]]:
+def kinds(outputs):
     """What a cell's outputs are; their numbers may differ in the last digits from one CPU to another."""
     return [sorted(output.get("data", {"text/plain": 0})) for output in outputs]
 

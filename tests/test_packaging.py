@@ -13,7 +13,7 @@ NEEDED = (
 WEIGHTS = ("seediff/models/mini/weights/",)
 
 
-def data_files() -> set[str]:
+def data_files():
     """Every file of the package's folder that is not made by running it, as the wheel would name it."""
     found = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return {
@@ -21,7 +21,7 @@ def data_files() -> set[str]:
     }
 
 
-def wheel_files() -> set[str]:
+def wheel_files():
     """What hatchling would put into the wheel, without building it."""
     builder = pytest.importorskip(
         "hatchling.builders.wheel", reason="hatchling, which builds the wheel, is not installed"
@@ -29,7 +29,7 @@ def wheel_files() -> set[str]:
     return {file.distribution_path for file in builder.WheelBuilder(str(ROOT)).recurse_included_files()}
 
 
-def not_ignored() -> set[str]:
+def not_ignored():
     """The package's files that git does not ignore: hatchling leaves out those that it does."""
     command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "src/seediff"]
     try:

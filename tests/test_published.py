@@ -67,9 +67,9 @@ def test_pages_of_tables_say_what_the_results_do(name, tmp_path):
         assert_nearly(*((folder / file.name).read_text(encoding="utf-8") for folder in (tmp_path, STUDIES / name)))
 
 
-def tables(lines: list[str]) -> dict[str, list[str]]:
+def tables(lines):
     """Heading → the first table below it."""
-    found: dict[str, list[str]] = {}
+    found = {}
     heading, before = "", ""
     for line in lines:
         if line.startswith("#"):
@@ -83,7 +83,7 @@ def tables(lines: list[str]) -> dict[str, list[str]]:
 BEST = "Every method at its own best, with PAMR"
 
 
-def cells(rows: list[str]) -> list[list[str]]:
+def cells(rows):
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
 

@@ -16,7 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 RELEASE = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))
 
 
-def instructions() -> list[tuple[str, str]]:
+def instructions():
     """(instruction, the rest of it) of the Dockerfile, comments apart, continued lines joined."""
     lines = [
         line
@@ -30,15 +30,15 @@ def instructions() -> list[tuple[str, str]]:
 DOCKER = instructions()
 
 
-def rests(name: str) -> list[str]:
+def rests(name):
     return [rest for each, rest in DOCKER if each == name]
 
 
-def defaults() -> dict[str, str]:
+def defaults():
     return dict(rest.split("=", 1) for rest in rests("ARG"))
 
 
-def copied() -> list[str]:
+def copied():
     return [source for rest in rests("COPY") for source in rest.split()[:-1]]
 
 
@@ -54,7 +54,7 @@ def test_the_image_installs_extras_that_there_are_with_the_tested_versions():
     assert set(defaults()["EXTRAS"].split(",")) <= set(PROJECT["optional-dependencies"])
 
 
-def steps(job: str) -> list[dict]:
+def steps(job):
     return RELEASE["jobs"][job]["steps"]
 
 

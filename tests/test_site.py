@@ -22,7 +22,7 @@ EARLIER_FIRST = (
 """Pages in the order in which a person needs them."""
 
 
-def build(root: Path, out: Path) -> subprocess.CompletedProcess[str]:
+def build(root, out):
     """As `make docs`, without the list of functions beside each page of the API: it takes as long as all the rest."""
     command = [
         sys.executable,
@@ -63,11 +63,11 @@ class Page(HTMLParser):
     loaded: list[str] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self):
         super().__init__()
         self.feed(self.text)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag, attrs):
         given = {name: value or "" for name, value in attrs}
         self.ids |= {given[name] for name in ("id", "name") if name in given}
         if tag == "a" and "href" in given:

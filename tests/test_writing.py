@@ -37,7 +37,7 @@ WRITING = re.compile(
 )
 
 
-def writing_calls(text: str) -> list[str]:
+def writing_calls(text):
     """The names of calls that write or move files by their names."""
     found = []
     for node in ast.walk(ast.parse(text)):

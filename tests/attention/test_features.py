@@ -17,7 +17,7 @@ def run(unet, *, images=2, size=(16, 16), seed=0):
     return unet(latents, 50, encoder_hidden_states=context).sample
 
 
-def naive(unet, block: int, **options) -> torch.Tensor:
+def naive(unet, block, **options):
     """The published program's way: the output of the last `attn1` of an encoder block, (B, N, C)."""
     kept = []
     attention = unet.down_blocks[block].attentions[-1].transformer_blocks[-1].attn1

@@ -1,6 +1,5 @@
 import copy
 from contextlib import nullcontext
-from typing import Any
 
 import pytest
 import torch
@@ -33,7 +32,7 @@ def states(images=2, heads=2, queries=40, keys=50, width=10, spread=1.0, dtype=t
     return query, key
 
 
-def by_the_book(part: Part, before, query, key, scale, bias, normalize):
+def by_the_book(part, before, query, key, scale, bias, normalize):
     scores = query.double() @ key.double().transpose(2, 3) * scale
     scores = scores if bias is None else scores + bias.double()
     mean = (scores[..., part.columns].softmax(-1) if part.alone else scores.softmax(-1)[..., part.columns]).mean(1)
@@ -124,7 +123,7 @@ def test_a_whole_capture_by_the_kernels(sd1_model, monkeypatch):
 def test_where_there_is_no_gpu_or_no_triton_plain_torch_computes(monkeypatch):
     query = torch.zeros(1, 1, 4, 8)
     assert not fused.can_fuse(query)
-    on_gpu: Any = type("Query", (), {"device": torch.device("cuda"), "shape": query.shape, "dtype": torch.float16})()
+    on_gpu = type("Query", (), {"device": torch.device("cuda"), "shape": query.shape, "dtype": torch.float16})()
     monkeypatch.setattr(fused, "runs_kernels", lambda _: True)
     assert fused.can_fuse(on_gpu)
     monkeypatch.setenv("SEEDIFF_FUSED", "0")
@@ -135,7 +134,7 @@ def test_where_there_is_no_gpu_or_no_triton_plain_torch_computes(monkeypatch):
 
 
 def test_where_triton_cannot_run_plain_torch_computes_after_one_warning(monkeypatch):
-    def fail(*_: Any, **__: Any) -> None:
+    def fail(*_, **__):
         raise RuntimeError("Failed to find C compiler.\nPlease specify via CC environment variable.")
 
     monkeypatch.setattr(fused, "add_probabilities_fused", fail)

@@ -1,7 +1,3 @@
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -16,7 +12,7 @@ def image_of(model):
     return np.random.default_rng(0).integers(0, 256, (model.image_side, model.image_side, 3), dtype=np.uint8)
 
 
-def see(model, layers="all", mean: Any = "arithmetic") -> Any:
+def see(model, layers="all", mean="arithmetic"):
     how = {"timesteps": (100, 400), "seed": 0, "plan": plan_of(model, CaptureConfig(layers=layers, mean=mean))}
     return capture_images(model, [image_of(model)], ["a photo of a dog"], [["dog"]], **how)[0]
 

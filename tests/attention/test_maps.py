@@ -1,31 +1,10 @@
 import json
 
-import pytest
 import torch
 from random_maps import random_maps
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from seediff.attention.maps import AttentionMaps
-from seediff.errors import UserError
-
-
-@pytest.mark.parametrize(
-    ("tensors", "about"),
-    [
-        ({"weight": torch.zeros(4)}, None),
-        ({"self.2": torch.zeros(4, 4)}, "{"),
-        ({"self.2": torch.zeros(4, 4)}, {"latent_side": 2}),
-        ({"self.2": torch.zeros(4, 4)}, {"latent_side": 2, "words": [], "prompt": "", "normalized": True}),
-        ({"self.2": torch.zeros(4, 4)}, {"latent_side": [4], "words": {}, "prompt": "", "normalized": True}),
-        ({"self.2": torch.zeros(3, 4)}, {"latent_side": 2, "words": {}, "prompt": "", "normalized": True}),
-    ],
-)
-def test_foreign_files_are_named(tmp_path, tensors, about):
-    path, text = tmp_path / "a.safetensors", about if isinstance(about, str) else json.dumps(about)
-    save_file(tensors, path, metadata={"seediff": text} if about else None)
-    with pytest.raises(UserError, match=r"a\.safetensors(:|, 'seediff')"):
-        AttentionMaps.load(path)
 
 
 def test_saved_maps_are_loaded_again(tmp_path):

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np
@@ -16,13 +14,13 @@ from seediff.errors import UserError
 SIDES = st.integers(8, 700)
 
 
-def noise(height: int, width: int) -> np.ndarray:
+def noise(height, width):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 @PATIENT
 @given(SIDES, SIDES)
-def test_tiles_cover_everything_and_overlap_by_half(height: int, width: int):
+def test_tiles_cover_everything_and_overlap_by_half(height, width):
     tiles = windows(height, width, "tile")
     side = min(height, width)
     assert {(t.height, t.width) for t in tiles} == {(side, side)}

@@ -1,6 +1,3 @@
-# pyright: reportCallIssue=false
-# The fields of the options are made from the configurations when the program starts.
-
 import errno
 import os
 import re
@@ -31,7 +28,7 @@ def no_model(monkeypatch):
     draw_by(monkeypatch, fake_draw)
 
 
-def draw_by(monkeypatch, draw) -> None:
+def draw_by(monkeypatch, draw):
     """Draw by a function, where a model would be loaded."""
 
     def load(job):
@@ -41,7 +38,7 @@ def draw_by(monkeypatch, draw) -> None:
     monkeypatch.setattr(run.GenerateJob, "load", load)
 
 
-def one_line(capsys) -> str:
+def one_line(capsys):
     """The one line on stderr, and nothing on stdout."""
     out, err = capsys.readouterr()
     assert out == ""

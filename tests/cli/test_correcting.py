@@ -1,7 +1,6 @@
 import json
 import re
 import shutil
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -23,7 +22,7 @@ def masked(tmp_path_factory):
     return folder / "masked"
 
 
-def run(capsys, *words) -> str:
+def run(capsys, *words):
     code = main([str(word) for word in words])
     said = capsys.readouterr()
     assert code == 0, said.err
@@ -37,7 +36,7 @@ def corner(labels, value):
     return mended
 
 
-def in_cvat(folder: Path, before) -> dict[str, np.ndarray]:
+def in_cvat(folder, before):
     """The first image's corner becomes cat, by a mask above the others; all masks of the second are removed; the file
     is what CVAT gives back, pretty-printed by it and without the pictures."""
     root = ElementTree.parse(folder / "annotations.xml")
@@ -51,7 +50,7 @@ def in_cvat(folder: Path, before) -> dict[str, np.ndarray]:
     return {before[0].name: corner(before[0].label_map, 2), before[1].name: np.zeros_like(before[1].label_map)}
 
 
-def in_label_studio(folder: Path, before) -> dict[str, np.ndarray]:
+def in_label_studio(folder, before):
     """As `in_cvat`, by annotations made of the predictions; the third task nobody has looked at."""
     tasks = json.loads((folder / "tasks.json").read_text())
     shape = before[0].label_map.shape

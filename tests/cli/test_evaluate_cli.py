@@ -13,7 +13,7 @@ def folders(tmp_path):
     return tmp_path / "out", root.parents[1]
 
 
-def run(*arguments: object) -> int:
+def run(*arguments):
     return main(["evaluate", "segments", *map(str, arguments)])
 
 

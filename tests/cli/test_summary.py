@@ -1,5 +1,4 @@
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -11,14 +10,14 @@ from seediff.run.loop import RunResult
 ODD = ("b]", "[/b]", "[link=x]")
 
 
-def said(print_to: Any) -> str:
+def said(print_to):
     console = Console(width=160)
     with console.capture() as shown:
         print_to(console)
     return shown.get()
 
 
-def segments_of(names: tuple[str, ...]) -> RunResult:
+def segments_of(names):
     rows = [
         {"photo": name, "width": 4, "height": 2, "segments": [{"area": 6, "name": name}, {"area": 2, "name": ""}]}
         for name in names

@@ -23,7 +23,7 @@ IN_FILES = {
 OTHER_NAMES = {"prompts": "prompt", "text_share": "text-share"}
 
 
-def shown(capsys, *arguments: str) -> str:
+def shown(capsys, *arguments):
     assert main([*arguments]) == 0
     return " ".join(capsys.readouterr().out.replace("│", " ").split())
 
@@ -42,7 +42,7 @@ def test_every_field_of_a_command_is_an_option_with_a_text(command, kind, capsys
             assert f"--{option} " in said
 
 
-def test_defaults_are_those_of_the_model_and_the_method(capsys, tmp_path) -> None:
+def test_defaults_are_those_of_the_model_and_the_method(capsys, tmp_path):
     assert "[default: 0.2 (mini's preset)]" in shown(capsys, "generate", "--help")
     assert "[default: 0.3]" in shown(capsys, "generate", "--help", "--model", "sd1.5")
     assert "[default: 0.4 (method daam)]" in shown(capsys, "generate", "--method", "daam", "--model", "sd1.5", "--help")

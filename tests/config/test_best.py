@@ -1,7 +1,3 @@
-from __future__ import annotations
-
-from pathlib import Path
-
 import pytest
 
 from seediff.config.base import differences
@@ -15,7 +11,7 @@ BEST = {"mask": {"method": "best"}}
 
 
 @pytest.mark.parametrize("kind", [GenerateConfig, MaskPhotosConfig])
-def test_it_is_the_row_of_the_models_preset(kind, tmp_path: Path):
+def test_it_is_the_row_of_the_models_preset(kind, tmp_path):
     row = read_preset("mini").methods["best"]
     config = kind.recommended(classes=("dog",), **BEST)
     assert {name: getattr(config.mask, name) for name in row["mask"]} == {

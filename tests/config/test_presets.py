@@ -1,7 +1,4 @@
-from __future__ import annotations
-
 import json
-from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -27,7 +24,7 @@ def test_there_are_defaults_for_every_method():
 
 
 @pytest.mark.parametrize("command", ["generate", "mask"])
-def test_the_command_line_says_what_is_captured(tmp_path: Path, mini_folder, capsys, command):
+def test_the_command_line_says_what_is_captured(tmp_path, mini_folder, capsys, command):
     from photo_set import write_photos
 
     paths = [str(write_photos(tmp_path / "in", 1))] if command == "mask" else []
@@ -60,7 +57,7 @@ def test_the_embedded_model_captures_the_second_half_where_it_draws():
         ({"segments": {"diffseg": {"tau": 1}}}, r"\[preset\.segments\.diffseg\]: there is no option 'tau'"),
     ],
 )
-def test_constants_are_checked(tmp_path: Path, preset, message):
+def test_constants_are_checked(tmp_path, preset, message):
     (tmp_path / "seediff.json").write_text(json.dumps({"classes": ["dog"], "preset": preset}))
     with pytest.raises(UserError, match=message):
         read_preset(str(tmp_path))

@@ -1,8 +1,5 @@
-from __future__ import annotations
-
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -34,32 +31,32 @@ REFERENCE = {"mask": {"method": "reference"}}
 PLAIN = CaptureConfig(normalize=False, layers="up")
 
 
-def written(config, folder: Path) -> Path:
+def written(config, folder):
     (folder / "seediff.toml").write_text(config.to_toml(), encoding="utf-8")
     return folder / "seediff.toml"
 
 
-def tuned(folder: Path, model: str, presence: float) -> str:
+def tuned(folder, model, presence):
     """A file of `seediff tune`."""
     (folder / "tuned.toml").write_text(Tuned(model, presence=presence).to_toml())
     return str(folder / "tuned.toml")
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> str:
+def model(tmp_path):
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "seediff.json").write_text(json.dumps({"classes": ["dog"], "preset": PRESET}))
     return str(tmp_path / "own")
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> str:
+def bare(tmp_path):
     """A model without a preset."""
     (tmp_path / "bare").mkdir()
     return str(tmp_path / "bare")
 
 
-def test_every_value_has_its_source(model: str, tmp_path: Path):
+def test_every_value_has_its_source(model, tmp_path):
     (tmp_path / "hand.toml").write_text("seed = 3\nalpha = 0.2\n".replace("alpha", "[mask]\nalpha"))
     config = configure(
         MaskPhotosConfig, {**DOG, "model": model}, tmp_path / "hand.toml", preset=tuned(tmp_path, model, 0.6)
@@ -94,7 +91,7 @@ def test_what_python_gives_is_given():
     )
 
 
-def test_the_file_says_it_and_gives_it_back(model: str, tmp_path: Path):
+def test_the_file_says_it_and_gives_it_back(model, tmp_path):
     config = configure(GenerateConfig, {**DOG, "model": model, "mask": {"beta": 0.2}, "size": "512x512"})
     file = written(config, tmp_path)
     assert read_toml(file)["sources"]["given"] == ["model", "classes", "mask.beta", "size"]
@@ -105,12 +102,12 @@ def test_the_file_says_it_and_gives_it_back(model: str, tmp_path: Path):
     assert configure(GenerateConfig, {"seed": 3, "mask": {"method": "ca_sa"}}, file) == replace(config, seed=3)
 
 
-def test_what_no_line_says_is_unset_and_no_preset_fills_it(model: str, tmp_path: Path):
+def test_what_no_line_says_is_unset_and_no_preset_fills_it(model, tmp_path):
     paper = GenerateConfig(classes=("dog",), model=model)
     assert configure(GenerateConfig, {}, written(paper, tmp_path)) == paper
 
 
-def test_another_model_brings_its_own_and_what_was_given_stays(model: str, tmp_path: Path):
+def test_another_model_brings_its_own_and_what_was_given_stays(model, tmp_path):
     line = {**DOG, "model": model, "mask": {"beta": 0.4}, "capture": {"steps": "second-half"}, "guidance_scale": 4.0}
     other = configure(GenerateConfig, {"model": "owner/name"}, written(configure(GenerateConfig, line), tmp_path))
     # Also where it is what the first model's preset would have said; the method, which nobody chose, is the other
@@ -123,7 +120,7 @@ def test_another_model_brings_its_own_and_what_was_given_stays(model: str, tmp_p
     )
 
 
-def test_another_model_over_segments_and_another_backbone_over_a_training(model: str, tmp_path: Path):
+def test_another_model_over_segments_and_another_backbone_over_a_training(model, tmp_path):
     mini = configure(SegmentPhotosConfig, {"names": ("dog",)})
     assert mini.segment.kl_threshold == 0.45
     other = configure(SegmentPhotosConfig, {"model": "owner/name"}, written(mini, tmp_path))
@@ -133,7 +130,7 @@ def test_another_model_over_segments_and_another_backbone_over_a_training(model:
     assert configure(TrainConfig, {"seed": 5}, tmp_path / "seediff.toml") == replace(tiny, seed=5)
 
 
-def test_whole_configurations_and_wrong_ones(model: str):
+def test_whole_configurations_and_wrong_ones(model):
     given = MaskConfig(method="ca", alpha=0.2)
     config = GenerateConfig.recommended(**DOG, model=model, mask=given, capture=CaptureConfig(steps=3))
     assert (config.mask, config.capture, config.steps) == (given, CaptureConfig(steps=3), 20)

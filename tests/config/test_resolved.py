@@ -1,10 +1,7 @@
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -45,7 +42,7 @@ class Resolved(Exception):
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path, monkeypatch):
     """A folder with models, photographs and the table's files; commands stop where they would begin to work."""
     for name, preset in (("own", PRESET), ("bare", {})):
         (tmp_path / name).mkdir()
@@ -58,7 +55,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("SEEDIFF_DEBUG", "1")
 
-    def stop(config: Any, *_: Any, **__: Any) -> None:
+    def stop(config, *_, **__):
         raise Resolved(config)
 
     for target in (*JOBS, "seediff.train.run.train"):
@@ -67,13 +64,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def flat(table: Any, prefix: str = "") -> dict[str, Any]:
+def flat(table, prefix=""):
     if not isinstance(table, dict):
         return {prefix[:-1]: list(table) if isinstance(table, tuple) else table}
     return {name: value for key, inner in table.items() for name, value in flat(inner, f"{prefix}{key}.").items()}
 
 
-def resolved(line: str) -> dict[str, Any]:
+def resolved(line):
     """What a command line ends with, but for what is as in the configuration's own class."""
     with pytest.raises(Resolved) as caught:
         main([*line.split(), "--out", "out", "--quiet"])
@@ -89,7 +86,7 @@ def resolved(line: str) -> dict[str, Any]:
     }
 
 
-def test_values_are_those_of_the_table(place: Path) -> None:
+def test_values_are_those_of_the_table(place):
     table = json.loads(TABLE.read_text(encoding="utf-8"))["lines"]
     differing = {line: (wanted, found) for line, wanted in table.items() if (found := resolved(line)) != wanted}
     assert differing == {}

@@ -11,14 +11,14 @@ from seediff.errors import UserError
 NAMES = [*RANDOM, "splice-1x2", "splice-7x7"]
 
 
-def picture(seed: int, shape=(60, 76), ignore=True) -> Picture:
+def picture(seed, shape=(60, 76), ignore=True):
     rng = np.random.default_rng(seed)
     smooth = ndimage.zoom(rng.integers(0, 216, (6, 6, 3)), (shape[0] / 6, shape[1] / 6, 1), order=1)
     image = (smooth + rng.integers(0, 40, smooth.shape)).astype(np.uint8)
     return labelled(f"p{seed}", image, blobs(seed, shape, classes=5, ignore=ignore))
 
 
-def labelled(name: str, image: np.ndarray, labels: np.ndarray) -> Picture:
+def labelled(name, image, labels):
     return Picture(name, image, with_objects(labels, find_objects(labels)))
 
 

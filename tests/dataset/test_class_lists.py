@@ -1,7 +1,3 @@
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,7 +11,7 @@ VALUES = np.array([[0, 1], [2, 3]], np.uint8)
 VOC = voc_palette()[:12]
 
 
-def mask(path: Path, values: np.ndarray, palette: list[int] | None = None) -> Path:
+def mask(path, values, palette=None):
     picture = Image.fromarray(values, "P")
     if palette is not None:
         picture.putpalette(palette)
@@ -23,7 +19,7 @@ def mask(path: Path, values: np.ndarray, palette: list[int] | None = None) -> Pa
     return path
 
 
-def listing(folder: Path, text: str, name: str = "classes.txt") -> Path:
+def listing(folder, text, name="classes.txt"):
     (folder / name).write_text(text.replace(" / ", "\n") + "\n", encoding="utf-8")
     return folder / name
 

@@ -3,7 +3,6 @@ import io
 import json
 import re
 from contextlib import nullcontext
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,12 +23,12 @@ CLASSES = ("dog", "cat")
 SIZE = (24, 30)
 
 
-def objects_in(sample: Sample) -> Instances:
+def objects_in(sample):
     assert sample.instances is not None
     return sample.instances
 
 
-def pairs() -> list[Sample]:
+def pairs():
     """Two dogs that touch and a cat, of two pieces but for the second picture; the first has pixels of a cat that are
     in no object.
     """
@@ -49,14 +48,14 @@ def pairs() -> list[Sample]:
     return samples
 
 
-def objects_of(sample: Sample) -> set[tuple[int, bytes]]:
+def objects_of(sample):
     """Class and pixels of each object."""
     instances = sample.instances
     assert instances is not None
     return {(class_id, (instances.numbers == i).tobytes()) for i, class_id in enumerate(instances.class_ids, 1)}
 
 
-def pieces_of(sample: Sample) -> set[tuple[int, bytes]]:
+def pieces_of(sample):
     pieces, owners = sample.objects(sample.label_map).pieces()
     index = pieces.index
     assert len(owners) == len(pieces.class_ids)
@@ -121,13 +120,13 @@ def test_a_mask_for_each_class_is_no_object(tmp_path):
         assert all(sample.instances is None for sample in imported(name, tmp_path / name)[1])
 
 
-def _png(mask: np.ndarray) -> str:
+def _png(mask):
     buffer = io.BytesIO()
     Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def labelme(root: Path, masks: list[np.ndarray]) -> None:
+def labelme(root, masks):
     shapes = [
         {
             "label": "dog",

@@ -1,8 +1,3 @@
-from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 from layouts import save_camvid, save_cityscapes, save_map, save_voc
@@ -12,7 +7,7 @@ from seediff.dataset.labels import CAMVID_CLASSES, CITYSCAPES_CLASSES, VOC_CLASS
 from seediff.errors import UserError
 
 
-def test_folder(tmp_path: Path):
+def test_folder(tmp_path):
     save_map(tmp_path / "a.png", [[0, 26, 255]])
     save_map(tmp_path / "deep" / "b.png", [[1, 2, 65535]], bits=16)
     labels = open_labels(tmp_path)
@@ -32,7 +27,7 @@ def test_folder(tmp_path: Path):
         ("sky\nroad\ncar\n", ("sky", "road", "car")),
     ],
 )
-def test_folder_with_class_names(tmp_path: Path, listing: str, classes: tuple[str, ...]):
+def test_folder_with_class_names(tmp_path, listing, classes):
     save_map(tmp_path / "masks" / "000000.png", [[0, 2]])
     (tmp_path / "classes.txt").write_text(listing)
     labels = open_labels(tmp_path)
@@ -41,14 +36,14 @@ def test_folder_with_class_names(tmp_path: Path, listing: str, classes: tuple[st
     assert open_labels(tmp_path, num_classes=5).classes == (*classes, "3", "4")
 
 
-def test_id_0_that_no_class_has(tmp_path: Path):
+def test_id_0_that_no_class_has(tmp_path):
     save_map(tmp_path / "a.png", [[0, 1, 255]])
     assert open_labels(tmp_path, void=[0]).read("a").tolist() == [[-1, 1, -1]]
     (tmp_path / "classes.txt").write_text("unlabeled\ntumor\n")
     assert open_labels(tmp_path).read("a").tolist() == [[-1, 1, -1]]
 
 
-def test_more_than_255_classes_have_their_names(tmp_path: Path):
+def test_more_than_255_classes_have_their_names(tmp_path):
     """In VOC's layout, too."""
     names = tuple(f"class {i}" for i in range(300))
     save_map(tmp_path / "folder" / "a.png", [[255, 299, 65535]], bits=16)
@@ -63,7 +58,7 @@ def test_more_than_255_classes_have_their_names(tmp_path: Path):
         assert open_labels(folder).classes == names[:255]
 
 
-def test_voc(tmp_path: Path):
+def test_voc(tmp_path):
     maps = {"2007_000129": [[0, 20, 255]], "2008_000001": [[15, 15, 0]]}
     root = save_voc(tmp_path / "VOCdevkit" / "VOC2012", maps, others={"2009_000001": [[1]]})
     for folder in (root, tmp_path, tmp_path / "VOCdevkit"):
@@ -79,7 +74,7 @@ COCO_NAMES = ("000000000139", "000000000285")
 
 
 @pytest.mark.parametrize("below", ["dataset/annotations/val2017", "val2017"])
-def test_coco_stuff(tmp_path: Path, below: str):
+def test_coco_stuff(tmp_path, below):
     # person, microwave, banner, wood and water-other in COCO-Stuff's pixel maps: published ids 1, 78, 92, 182, 178,
     # less one.
     save_map(tmp_path / below / f"{COCO_NAMES[0]}.png", [[0, 77, 91, 181, 177, 255]], palette=False)
@@ -111,7 +106,7 @@ def test_coco_stuff_mapping():
     )  # as IIC's, STEGO's and DiffSeg's table
 
 
-def test_cityscapes(tmp_path: Path):
+def test_cityscapes(tmp_path):
     ids = [[0, 6, 7, 33, 26, 23]]
     save_cityscapes(tmp_path, {"frankfurt/frankfurt_000000_000294": ids, "lindau/lindau_000000_000019": [[34]]})
     for folder in (tmp_path, tmp_path / "gtFine", tmp_path / "gtFine" / "val"):
@@ -138,7 +133,7 @@ def test_cityscapes(tmp_path: Path):
         (".", {"void": [70000]}, "void: "),
     ],
 )
-def test_what_cannot_be_opened(tmp_path: Path, path: str, options: dict[str, Any], said: str):
+def test_what_cannot_be_opened(tmp_path, path, options, said):
     save_map(tmp_path / "a.png", [[0]])
     (tmp_path / "empty").mkdir()
     save_voc(tmp_path / "voc", {"a": [[0]]})
@@ -146,7 +141,7 @@ def test_what_cannot_be_opened(tmp_path: Path, path: str, options: dict[str, Any
         open_labels(tmp_path / path, **options)
 
 
-def test_ids_that_are_no_class_are_named(tmp_path: Path):
+def test_ids_that_are_no_class_are_named(tmp_path):
     save_map(tmp_path / "a.png", [[0, 27, 255], [40, 27, 200]])
     with pytest.raises(UserError, match=r"a\.png: has unknown label ids 27, 40, 200, which are not of .* 27 classes"):
         open_labels(tmp_path).read("a")
@@ -158,7 +153,7 @@ def test_ids_that_are_no_class_are_named(tmp_path: Path):
         open_labels(root)
 
 
-def test_find_and_select(tmp_path: Path):
+def test_find_and_select(tmp_path):
     labels = open_labels(save_cityscapes(tmp_path, {"a/a_1": [[7]], "a/same": [[8]], "b/same": [[9]]}))
     assert labels.find("a/a_1_leftImg8bit") == labels.find("elsewhere/a_1") == labels.find("a_1") == "a/a_1"
     plain = open_labels(save_map(tmp_path / "plain/deep/x_leftImg8bit.png", [[0]]).parents[1])

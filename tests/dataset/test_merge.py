@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +12,13 @@ from seediff.dataset.quality.check import check_dataset
 from seediff.errors import UserError
 
 
-def attention(text: str) -> bytes:
+def attention(text):
     """A safetensors file without tensors."""
     header = json.dumps({"__metadata__": {"text": text}}).encode()
     return len(header).to_bytes(8, "little") + header
 
 
-def make(folder: Path, classes, count=2, first=0, soft=False, shape=(32, 40)) -> Path:
+def make(folder, classes, count=2, first=0, soft=False, shape=(32, 40)):
     """A dataset of numbered samples; with soft masks of constant value, 10 · class id, and attention when asked."""
     items = [
         item(f"{first + i:06d}", blobs(first + i, shape, len(classes), ignore=True), {"prompt": f"p{i}"}, shape)

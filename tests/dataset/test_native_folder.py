@@ -7,12 +7,10 @@ import time
 import numpy as np
 import pytest
 from items import item, names
-from PIL import Image
 
 from seediff.dataset import native, native_folder
 from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.rows import check_name
-from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.files.output_folders import stage_output
 
@@ -143,20 +141,3 @@ with stage_output(sys.argv[1]) as part:
     with stage_output(tmp_path / "out") as part:
         (part / "new").touch()
     assert names(tmp_path) == ["out/new"]
-
-
-def test_images_are_copied_or_linked(tmp_path):
-    source = tmp_path / "a.jpg"
-    Image.new("RGB", (1, 1)).save(source)
-    stored = source.read_bytes()
-    (tmp_path / "link.jpg").symlink_to(source)
-    for number, (image, link, same) in enumerate(
-        [(source, True, True), (source, False, False), (tmp_path / "link.jpg", True, True)]
-    ):
-        target = tmp_path / "out" / f"{number}.jpg"
-        Sample(image, np.zeros((1, 1), np.uint8), name="a").put_image(target, link=link)
-        assert target.read_bytes() == stored
-        assert not target.is_symlink()
-        assert target.samefile(source) == same
-    with pytest.raises(UserError, match="no such file"):
-        Sample(tmp_path / "none.jpg", np.zeros((1, 1), np.uint8), name="a").put_image(tmp_path / "b.jpg")

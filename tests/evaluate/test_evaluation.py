@@ -1,10 +1,7 @@
-from __future__ import annotations
-
 import csv
 import json
 import sys
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,12 +16,12 @@ MAPS = {"2007_000033": [[0, 0, 15, 15], [0, 0, 15, 255]], "2007_000042": [[0, 0,
 
 
 @pytest.fixture
-def voc(tmp_path: Path) -> Path:
+def voc(tmp_path):
     return add_pictures(save_voc(tmp_path / "VOC2012", MAPS), "JPEGImages", MAPS, ".jpg")
 
 
 @pytest.fixture
-def predictions(tmp_path: Path) -> Path:
+def predictions(tmp_path):
     """The truth, with person and dog under ids of their own, and one image without its dog."""
     folder = tmp_path / "predictions"
     save_map(folder / "2007_000033.png", [[0, 0, 1, 1], [0, 0, 1, 0]])
@@ -33,7 +30,7 @@ def predictions(tmp_path: Path) -> Path:
     return folder
 
 
-def run(*arguments: object) -> int:
+def run(*arguments):
     return main(["evaluate", *map(str, arguments)])
 
 
@@ -61,7 +58,7 @@ def test_the_command_and_its_files(voc, predictions, tmp_path, capsys):
 
 
 def test_classes_by_option_by_a_class_map_and_as_the_data_has_them(voc, predictions, tmp_path):
-    def miou(**options) -> float:
+    def miou(**options):
         return evaluate(predictions, voc, protocol="voc", draws=5, **options).scores.miou
 
     by_file = miou()
@@ -80,7 +77,7 @@ def test_255_is_no_class_in_16_bits_either(voc, predictions):
 
 
 def test_a_segmenter(voc, tmp_path, monkeypatch):
-    shown: list[dict] = []
+    shown = []
 
     def label_maps(images, *, scales, flip):
         shown.append({"images": len(images), "scales": scales, "flip": flip})

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from layouts import save_ade20k, save_camvid, save_picture

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -53,7 +51,7 @@ def test_the_threshold_comes_from_the_tuning_pictures_alone():
     """
     truth = np.array([[0, 1]], np.uint8)
 
-    def counted(outside: float, inside: float) -> np.ndarray:
+    def counted(outside, inside):
         return count(np.array([[outside, inside]], np.float32), np.ones((1, 2), np.uint8), truth, 2, 0)[None]
 
     column = score_column(("background", "dog"), counted(0.2, 0.4), counted(0.6, 0.8), seed=0, draws=9)

@@ -1,7 +1,4 @@
-from __future__ import annotations
-
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +14,7 @@ PREDICTION = [[9, 9, 9, 3], [9, 9, 3, 3], [9, 9, 9, 3]]
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
+def folders(tmp_path):
     """Predictions as `seediff segment` leaves them, and labels of two classes; two images, the second all right."""
     save_map(tmp_path / "labels" / "a.png", LABEL)
     save_map(tmp_path / "labels" / "deep" / "b.png", [[1, 1], [0, 255]])
@@ -42,7 +39,7 @@ def test_known_answer(folders):
     assert seen == [(0, 2, "a"), (1, 2, "deep/b"), (2, 2, "intervals")]
 
 
-def test_center_crop_and_size(tmp_path: Path):
+def test_center_crop_and_size(tmp_path):
     label = np.zeros((4, 8), int)
     label[:, 4:] = 1
     prediction = np.full((4, 8), 255)
@@ -72,7 +69,7 @@ def test_sizes_that_differ(folders):
     assert (found.per_class["1"].tp, found.per_class["1"].fn) == (1 + 2, 0)
 
 
-def test_missing_predictions(folders, tmp_path: Path):
+def test_missing_predictions(folders, tmp_path):
     predictions, labels = folders
     for name in ("c", "d"):
         save_map(labels / f"{name}.png", [[0, 1]])

@@ -1,18 +1,13 @@
-from __future__ import annotations
-
 import json
 
 import numpy as np
 import pytest
 
-from seediff.errors import UserError
 from seediff.evaluate.protocols import PROTOCOLS, own
 from seediff.evaluate.semantic import evaluate_pairs
 
-VOC = PROTOCOLS["voc"]
 
-
-def random_pairs(protocol, images: int, seed: int = 0) -> list[tuple[str, np.ndarray, np.ndarray]]:
+def random_pairs(protocol, images, seed=0):
     rng = np.random.default_rng(seed)
     pairs = []
     for number in range(images):
@@ -56,7 +51,7 @@ def test_intervals_are_those_of_a_plain_bootstrap():
     scores = evaluate_pairs(pairs, one, seed=3, bootstrap=400, boundary=False)
     rng = np.random.default_rng(8)
 
-    def miou(chosen) -> float:
+    def miou(chosen):
         truth, predicted = (np.concatenate([pairs[i][k][pairs[i][2] != 255] for i in chosen]) for k in (2, 1))
         return float(
             np.mean(
@@ -81,20 +76,3 @@ def test_json_has_no_nan_and_the_key_miou():
     assert table["miou"] == 1.0
     assert table["per_class"]["dog"] == {"iou": None, "iou_ci95": [None, None], "boundary_iou": None, "pixels": 0}
     json.dumps(table, allow_nan=False)
-
-
-@pytest.mark.parametrize(
-    ("pairs", "match"),
-    [
-        ([], "there are no images"),
-        (
-            [("a", np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8))],
-            "a: prediction is 3 × 2 pixels, but the truth 2 × 3",
-        ),
-        ([("a", np.full((2, 2), 30, np.uint8), np.zeros((2, 2), np.uint8))], "a: prediction has ids 30"),
-        ([("a", np.zeros((2, 2), np.uint8), np.full((2, 2), 255, np.uint8))], "no pixel of the 1 truths counts"),
-    ],
-)
-def test_pairs_that_cannot_be_scored(pairs, match):
-    with pytest.raises(UserError, match=match):
-        evaluate_pairs(pairs, VOC)

@@ -1,8 +1,5 @@
 import io
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +14,7 @@ from seediff.mini.scenes import CLASS_IDS, CLASSES, read_scenes
 from seediff.models.fingerprint import model_fingerprint
 from seediff.train.weights import read_about
 
-DOCUMENTS: dict[str, tuple[Any, Callable[[Path], Any]]] = {
+DOCUMENTS = {
     "config.json": (
         {"model_type": "segformer", "id2label": {"0": "background", "1": "cat"}},
         lambda path: read_about(path.parent, {"segformer": 0}),
@@ -42,7 +39,7 @@ def test_json(tmp_path, name):
     assert refused > 25
 
 
-def picture(shape: tuple[int, ...], kind: str) -> bytes:
+def picture(shape, kind):
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -50,13 +47,13 @@ def picture(shape: tuple[int, ...], kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def saved_maps() -> bytes:
+def saved_maps():
     about = {"latent_side": 2, "words": {"dog": [1]}, "prompt": "a dog", "normalized": True}
     maps = {"self.2": np.ones((4, 4), np.float32), "cross.2": np.ones((4, 3), np.float32)}
     return save(maps, {"seediff": json.dumps(about)})
 
 
-def saved_scenes() -> bytes:
+def saved_scenes():
     tensors = pack_blobs("images", [picture((8, 8, 3), "WEBP")]) | pack_blobs("masks", [picture((8, 8), "PNG")])
     return save(
         tensors,
@@ -68,7 +65,7 @@ def saved_scenes() -> bytes:
     )
 
 
-TENSORS: dict[str, tuple[Callable[[], bytes], Callable[[Path], Any]]] = {
+TENSORS = {
     "maps": (saved_maps, AttentionMaps.load),
     "scenes": (saved_scenes, read_scenes),
 }

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from damage import refusal
@@ -47,7 +45,7 @@ def test_find_maps_below_folders_and_links(tmp_path):
     assert list(find_maps(folder)) == ["a/c", "b", "d.v2", "linked/e"]
 
 
-def names_of(paired: dict[str, Path], folder: Path) -> dict[str, str]:
+def names_of(paired, folder):
     return {label: path.relative_to(folder).as_posix() for label, path in paired.items()}
 
 

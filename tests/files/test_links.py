@@ -62,7 +62,7 @@ def pets(tmp_path):
     return tmp_path / "pets"
 
 
-def run(command: str, out: Path, pets: Path) -> None:
+def run(command, out, pets):
     """One of RUNS, which continue what is in `out`."""
     if command == "generate":
         generate(

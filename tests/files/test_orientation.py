@@ -10,7 +10,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
 XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="{}"/></x:xmpmeta>'
 
 
-def encoded(kind: str, orientation: int, metadata: str) -> bytes:
+def encoded(kind, orientation, metadata):
     exif, options = Image.Exif(), {}
     exif[0x0112] = orientation
     if metadata == "exif":
@@ -30,7 +30,7 @@ def encoded(kind: str, orientation: int, metadata: str) -> bytes:
     return file.getvalue()
 
 
-def pixels(data: bytes, *, turned: bool) -> np.ndarray:
+def pixels(data, *, turned):
     with Image.open(io.BytesIO(data)) as picture:
         return np.asarray(ImageOps.exif_transpose(picture) if turned else picture)
 

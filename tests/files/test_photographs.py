@@ -12,19 +12,19 @@ from seediff.files.photographs import find_photos, read_photo
 RED, GREEN = (200, 30, 60), (20, 180, 40)
 
 
-def picture(height: int = 12, width: int = 16) -> np.ndarray:
+def picture(height=12, width=16):
     """(H, W, 3) uint8: a smooth picture whose four corners differ."""
     y, x = np.mgrid[:height, :width]
     return np.stack([255 * y / (height - 1), 255 * x / (width - 1), 0 * y + 90], -1).round().astype(np.uint8)
 
 
-def touch(folder: Path, *names: str) -> None:
+def touch(folder, *names):
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"x")
 
 
-def names(found) -> list[str]:
+def names(found):
     return [photo.name for photo in found.photos]
 
 
@@ -132,7 +132,7 @@ def test_nothing_found(tmp_path, monkeypatch, paths, said):
         find_photos(paths)
 
 
-def saved(path: Path, image: Image.Image | np.ndarray, **options) -> Path:
+def saved(path, image, **options):
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(path, **options)
     return path
 

@@ -11,10 +11,10 @@ from seediff.errors import UserError
 from seediff.files.pictures import open_picture
 
 
-def png_of(width: int, height: int) -> bytes:
+def png_of(width, height):
     """A PNG whose header promises so many pixels and whose data has none."""
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
+    def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)

@@ -1,7 +1,6 @@
 import os
 import socket
 import stat
-from pathlib import Path
 
 import pytest
 
@@ -9,7 +8,7 @@ from seediff.errors import UserError
 from seediff.files.reading import read_bytes, read_lines, read_text
 
 
-def refusal(path: Path | str, limit: int = 1000) -> str:
+def refusal(path, limit=1000):
     with pytest.raises(UserError) as caught:
         read_bytes(path, limit)
     assert "\n" not in str(caught.value)

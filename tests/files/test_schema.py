@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -27,7 +25,7 @@ class Whole:
     parts: tuple[Part, ...] = ()
     limit: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self):
         if len(self.words) > 3:
             raise UserError(f"{len(self.words)} words are more than 3")
 

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from damage import refusal, tensor_damages
@@ -11,7 +9,7 @@ from seediff.files.tensors import read_header
 WHOLE = save({"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.zeros(0, np.uint8)}, {"state": '{"step": 3}'})
 
 
-def read_all(path: Path) -> None:
+def read_all(path):
     header = read_header(path)
     header.load("np")
     header.about("state", dict[str, int], "states")

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 
 from seediff.errors import UserError
@@ -8,7 +6,7 @@ from seediff.files.documents import read_xml
 HEAD = '<?xml version="1.0" encoding="utf-8"?>\n'
 
 
-def save(tmp_path: Path, text: str | bytes) -> Path:
+def save(tmp_path, text):
     path = tmp_path / "a.xml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
     return path

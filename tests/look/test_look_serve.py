@@ -40,11 +40,11 @@ def test_killed_again_and_again_it_loses_at_most_what_was_under_way(pets):
     """Two kills while somebody reviews as fast as can be: every action that was answered is there, and no file is
     half-written.
     """
-    answered: dict[int, int] = {}
+    answered = {}
     for kill in range(2):
         run, client = start(pets)
 
-        done: list[int] = []
+        done = []
 
         def review(client=client, done=done):
             try:

@@ -16,7 +16,7 @@ from seediff.run.generate import generate
 CONFIG = MaskConfig(seed_level=1, expand_levels=(1,), pamr=False)
 
 
-def random_maps(seed: int, side: int = 6) -> AttentionMaps:
+def random_maps(seed, side=6):
     rng = torch.Generator().manual_seed(seed)
     own, cross = (torch.rand(side * side, count, generator=rng) for count in (side * side, 4))
     return AttentionMaps({(side, side): own}, {(side, side): cross}, (side, side), {"dog": (1,), "cat": (2, 3)})

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from seediff.masks.baselines import cross_attention, cross_times_self, daam
 
 
 @pytest.mark.parametrize(("class_name", "levels"), [("dog", (4, 2, 1)), ("cat", (4, 2))])
-def test_ca_is_the_mean_over_levels(class_name: str, levels: tuple[int, ...]):
+def test_ca_is_the_mean_over_levels(class_name, levels):
     maps, finest = random_maps(), 16 // levels[-1]
     expected = stretch(np.mean([class_map(maps, 16 // d, class_name, finest) for d in levels], 0))
     result = cross_attention(maps, class_name, MaskConfig(method="ca", expand_levels=levels))
@@ -20,9 +18,7 @@ def test_ca_is_the_mean_over_levels(class_name: str, levels: tuple[int, ...]):
 
 @pytest.mark.parametrize("normalized", [True, False])
 @pytest.mark.parametrize(("tau", "self_level", "seed_level"), [(4, 2, 4), (8, 1, 2), (2, 4, 1)])
-def test_ca_sa_is_the_matrix_power_of_row_stochastic_self_attention(
-    tau: int, self_level: int, seed_level: int, normalized: bool
-):
+def test_ca_sa_is_the_matrix_power_of_row_stochastic_self_attention(tau, self_level, seed_level, normalized):
     maps, side = random_maps(normalized=normalized), 16 // self_level
     transition = maps.self_attention[side, side].double().numpy()
     transition = transition / transition.sum(1, keepdims=True)
@@ -36,7 +32,7 @@ def test_ca_sa_is_the_matrix_power_of_row_stochastic_self_attention(
 
 
 @pytest.mark.parametrize("class_name", ["dog", "cat"])
-def test_daam_equals_the_program(class_name: str):
+def test_daam_equals_the_program(class_name):
     """Its `compute_global_heat_map` of one map per level, then its mean over a word's tokens."""
     maps, merged = random_maps(normalized=False), []
     for side in (4, 8, 16):

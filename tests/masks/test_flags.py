@@ -1,11 +1,9 @@
-import pytest
 import torch
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.config.methods import METHOD_FACTS
-from seediff.errors import UserError
-from seediff.masks.flags import FLAGS, check_flags, flag_kind
+from seediff.masks.flags import FLAGS, flag_kind
 from seediff.masks.make import make_masks
 
 
@@ -22,12 +20,3 @@ def test_what_the_methods_give_is_listed():
                 found = make_masks(None, maps, ["dog"], config, size=(32, 32))
                 given |= {flag_kind(flag) for flag in found.flags}
     assert {"constant_map", "degenerate", "no_seeds"} <= given <= set(FLAGS)
-
-
-@pytest.mark.parametrize("asked", ["All", "no_seeds:cow", "no_class:dog", ""])
-def test_what_no_sample_has(asked):
-    check_flags(["all", "no_class", "constant_map:cat", "mine:cow"], ("dog", "cat"), ["mine:cow"])
-    with pytest.raises(UserError) as error:
-        check_flags(["degenerate", asked], ("dog", "cat"), ["mine:cow"])
-    kinds = "no_seeds, no_background_seeds, constant_map, degenerate, no_class, mine and all"
-    assert f"drop_flags = {asked}: there is no such flag; there are {kinds}; for one class" in str(error.value)

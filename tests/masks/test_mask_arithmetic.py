@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -20,7 +18,7 @@ def fixed_values():
 
 @given(arrays(np.float32, (4, 5), elements=st.floats(-1e3, 1e3, width=32)))
 @settings(PATIENT)
-def test_min_max_reaches_both_ends_or_says_why_not(values: np.ndarray):
+def test_min_max_reaches_both_ends_or_says_why_not(values):
     result, flags = min_max(torch.tensor(values))
     if flags:
         assert flags == ("constant_map",)
@@ -31,7 +29,7 @@ def test_min_max_reaches_both_ends_or_says_why_not(values: np.ndarray):
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
-def test_nan_is_an_error_that_says_what_to_do(bad: float):
+def test_nan_is_an_error_that_says_what_to_do(bad):
     with pytest.raises(UserError, match="float32"):
         min_max(torch.tensor([[0.0, bad], [1.0, 0.5]]))
 
@@ -47,16 +45,16 @@ SIDE = 1024  # large enough for PyTorch to use several threads
 
 
 @pytest.fixture(scope="module")
-def matrix() -> torch.Tensor:
+def matrix():
     return torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(0))
 
 
-def some(count: int) -> torch.Tensor:
+def some(count):
     return torch.randperm(SIDE, generator=torch.Generator().manual_seed(count))[:count].sort().values
 
 
 @pytest.mark.parametrize("count", [1, BLOCK, BLOCK + 1, SIDE])
-def test_sum_of_rows_in_float64(matrix: torch.Tensor, count: int):
+def test_sum_of_rows_in_float64(matrix, count):
     rows, weights = some(count), torch.rand(count)
     torch.testing.assert_close(sum_of_rows(matrix, rows).double(), matrix[rows].double().sum(0), rtol=1e-6, atol=0)
     expected = (matrix[rows].double() * weights.double()[:, None]).sum(0)
@@ -66,8 +64,8 @@ def test_sum_of_rows_in_float64(matrix: torch.Tensor, count: int):
 @pytest.mark.parametrize("misaligned", [1, 8])
 @pytest.mark.parametrize("threads", [1, 3])
 @cpu_threads(1)
-def test_bits_do_not_depend_on_where_the_values_lie_nor_on_threads(matrix: torch.Tensor, misaligned: int, threads: int):
-    def results(values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def test_bits_do_not_depend_on_where_the_values_lie_nor_on_threads(matrix, misaligned, threads):
+    def results(values):
         rows = some(700)
         return sum_of_rows(values, rows), sum_of_rows(values, rows, values[0, rows]), times_vector(values, values[1])
 
@@ -81,7 +79,7 @@ def test_the_split_has_the_largest_variance_between_classes():
     values = torch.rand(400).square().double()
     chosen = otsu(values)
 
-    def between(t: float) -> float:
+    def between(t):
         low, high = values[values < t], values[values >= t]
         return float(len(low) * len(high) * (low.mean() - high.mean()) ** 2)
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +11,11 @@ from seediff.masks.pamr import PAPER_DILATIONS, affinity, pamr, scaled_dilations
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "pamr" / "expected.npz"
 
 
-def refined(image: torch.Tensor, masks: torch.Tensor, iterations: int, dilations, bandwidth: float = 0.1):
+def refined(image, masks, iterations, dilations, bandwidth=0.1):
     return pamr(masks, affinity(image.permute(2, 0, 1), dilations, bandwidth), iterations, dilations)
 
 
-def neighbourhood(i: int, j: int, height: int, width: int, dilation: int) -> list[tuple[int, int]]:
+def neighbourhood(i, j, height, width, dilation):
     """The 3 × 3 positions around (i, j), clamped to the image; the pixel itself is the fifth."""
     return [
         (min(max(i + a * dilation, 0), height - 1), min(max(j + b * dilation, 0), width - 1))
@@ -26,9 +24,7 @@ def neighbourhood(i: int, j: int, height: int, width: int, dilation: int) -> lis
     ]
 
 
-def plain_pamr(
-    image: np.ndarray, masks: np.ndarray, iterations: int, dilations: tuple[int, ...], bandwidth: float = 0.1
-) -> np.ndarray:
+def plain_pamr(image, masks, iterations, dilations, bandwidth=0.1):
     """Section 6 of the description, pixel by pixel in float64. image (H, W, 3), masks (C, H, W)."""
     height, width, _ = image.shape
     neighbours, weights = {}, {}
@@ -48,7 +44,7 @@ def plain_pamr(
     return masks
 
 
-def photo(height: int, width: int) -> torch.Tensor:
+def photo(height, width):
     """(H, W, 3) in [0, 1] on the grid of uint8: smooth, with noise, and with two flat corners."""
     generator = torch.Generator().manual_seed(0)
     smooth = F.interpolate(torch.rand(1, 3, 3, 3, generator=generator), (height, width), mode="bilinear")[0]
@@ -61,7 +57,7 @@ def photo(height: int, width: int) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("iterations", "dilations", "bandwidth"), [(3, (1, 2, 4), 0.1), (2, PAPER_DILATIONS, 0.1), (4, (1,), 0.2)]
 )
-def test_equals_the_plain_reference(iterations: int, dilations: tuple[int, ...], bandwidth: float):
+def test_equals_the_plain_reference(iterations, dilations, bandwidth):
     image, masks = photo(11, 14), torch.rand(2, 11, 14)
     expected = plain_pamr(image.double().numpy(), masks.double().numpy(), iterations, dilations, bandwidth)
     np.testing.assert_allclose(refined(image, masks, iterations, dilations, bandwidth).numpy(), expected, atol=1e-5)
@@ -72,7 +68,7 @@ def test_equals_the_plain_reference(iterations: int, dilations: tuple[int, ...],
     ("name", "iterations", "dilations"),
     [("d1_it1", 1, (1,)), ("d1248_it10", 10, (1, 2, 4, 8)), ("paper_it10", 10, PAPER_DILATIONS)],
 )
-def test_equals_the_original_program(name: str, iterations: int, dilations: tuple[int, ...]):
+def test_equals_the_original_program(name, iterations, dilations):
     golden = np.load(GOLDEN)
     image = torch.tensor(golden["image"]).float() / 255
     # The original enlarges the mask itself, with aligned corners.
@@ -98,5 +94,5 @@ def test_weights_sum_to_one_even_at_lone_pixels():
 @pytest.mark.parametrize(
     ("size", "expected"), [((512, 768), PAPER_DILATIONS), ((128, 128), (1, 2, 3, 6)), ((64, 64), (1, 2, 3))]
 )
-def test_dilations_scale_with_the_shorter_side(size: tuple[int, int], expected: tuple[int, ...]):
+def test_dilations_scale_with_the_shorter_side(size, expected):
     assert scaled_dilations(size) == expected

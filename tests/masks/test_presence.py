@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 
@@ -14,7 +12,7 @@ SIDE = 16
 WORDS = {"dog": (5,), "pottedplant": (8, 9)}  # start, a, photo, of, a, dog, and, a, potted, plant, end
 
 
-def cross_maps(seed: int = 0, words: dict[str, tuple[int, ...]] = WORDS) -> AttentionMaps:
+def cross_maps(seed=0, words=WORDS):
     """Plain cross-attention of three levels to twelve tokens."""
     generator = torch.Generator().manual_seed(seed)
     cross = {
@@ -23,7 +21,7 @@ def cross_maps(seed: int = 0, words: dict[str, tuple[int, ...]] = WORDS) -> Atte
     return AttentionMaps({}, cross, (SIDE, SIDE), words, "a photo of a dog and a potted plant", normalized=False)
 
 
-def changed(maps: AttentionMaps, column: int, factor: float) -> AttentionMaps:
+def changed(maps, column, factor):
     """The maps with one token's attention multiplied."""
     factors = torch.ones(12)
     factors[column] = factor
@@ -33,7 +31,7 @@ def changed(maps: AttentionMaps, column: int, factor: float) -> AttentionMaps:
 
 
 @pytest.mark.parametrize("name", WORDS)
-def test_equals_plain_arithmetic(name: str) -> None:
+def test_equals_plain_arithmetic(name):
     maps = cross_maps()
     logs = []
     for (side, _), attention in maps.cross_attention.items():
@@ -45,26 +43,26 @@ def test_equals_plain_arithmetic(name: str) -> None:
 
 
 @pytest.mark.parametrize(("dog", "start"), [(1, 0), (0, 1)], ids=["start token", "none"])
-def test_a_sentence_that_begins_with_a_class_is_measured_against_the_first_other_token(dog: int, start: int) -> None:
+def test_a_sentence_that_begins_with_a_class_is_measured_against_the_first_other_token(dog, start):
     finest = cross_maps().cross_attention[SIDE, SIDE]
     only = replace(cross_maps(words={"dog": (dog,)}), cross_attention={(SIDE, SIDE): finest})
     expected = torch.log(finest[:, dog] / finest[:, start]).reshape(SIDE, SIDE)
     torch.testing.assert_close(log_ratio(only, "dog"), expected)
 
 
-def test_attention_that_half_precision_rounded_to_zero() -> None:
+def test_attention_that_half_precision_rounded_to_zero():
     maps = cross_maps()
     assert 0 < presence(changed(maps, 5, 0.0), "dog") < 0.5
     nothing = replace(maps, cross_attention={(SIDE, SIDE): torch.zeros(SIDE * SIDE, 12)}, words={"dog": (5,)})
     assert presence(nothing, "dog") == 0.5
 
 
-def test_the_class_that_explains_where_both_look() -> None:
+def test_the_class_that_explains_where_both_look():
     """A car asked for a bus: attention to both in the same place, where the error is smaller with the one than with the
     other and none.
     """
 
-    def ratios_of(row: int, *names: str) -> dict[str, torch.Tensor]:
+    def ratios_of(row, *names):
         return {name: (torch.arange(SIDE) == row).float()[:, None].expand(SIDE, SIDE) for name in names}
 
     errors = {}
@@ -80,7 +78,7 @@ def test_the_class_that_explains_where_both_look() -> None:
     assert alone["bus"] == pytest.approx(math.log(0.3 / 0.25), abs=1e-6)
 
 
-def test_errors_are_those_of_the_models_own_denoising(mini_model) -> None:
+def test_errors_are_those_of_the_models_own_denoising(mini_model):
     """Of a v-prediction model: by plain arithmetic from its predictions, and any number of prompts at once."""
     pipe = mini_model.pipe
     latents = torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(0))

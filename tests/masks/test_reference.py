@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from seediff.masks.arithmetic import otsu
 from seediff.masks.reference import reference
 
 
-def cosines(rows: np.ndarray, seeds: list[int]) -> np.ndarray:
+def cosines(rows, seeds):
     """Σ over seeds of the cosine with every row, one seed at a time."""
     side = int(len(rows) ** 0.5)
     total = np.zeros(len(rows))
@@ -22,7 +20,7 @@ def cosines(rows: np.ndarray, seeds: list[int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("class_name", ["dog", "cat"])
-def test_equals_the_description_in_float64(class_name: str):
+def test_equals_the_description_in_float64(class_name):
     maps = random_maps(8, seed=1)
     rows = {s: t.double().numpy() for s, t in maps.self_attention.items()}
     cross = stretch(maps.cross_at(4, class_name).double().numpy())

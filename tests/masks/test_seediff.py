@@ -1,23 +1,20 @@
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from random_maps import class_map, random_maps, replaced, stretch
 
-from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.errors import UserError
 from seediff.masks.seediff import background_seeds, find_seeds, seediff
 from seediff.masks.steps import Step
 
 
-def up(x: np.ndarray, side: int) -> np.ndarray:
+def up(x, side):
     return F.interpolate(torch.tensor(x)[None, None], (side, side), mode="bilinear", align_corners=False)[0, 0].numpy()
 
 
-def grow(maps: AttentionMaps, soft: np.ndarray, alpha: float) -> np.ndarray:
+def grow(maps, soft, alpha):
     """Eq. 7 with a loop over seeds, then min-max."""
     side = len(soft)
     rows = maps.self_attention[side, side].double().numpy()
@@ -25,7 +22,7 @@ def grow(maps: AttentionMaps, soft: np.ndarray, alpha: float) -> np.ndarray:
     return stretch(sum(rows[i] for i in seeds).reshape(side, side) / len(seeds))
 
 
-def paper(maps: AttentionMaps, class_name: str, alpha: float, expansion: str, background: bool) -> np.ndarray:
+def paper(maps, class_name, alpha, expansion, background):
     """Section 1 of the description in float64, for levels L/4, L/2, L."""
     sides = [maps.latent_size[0] // d for d in (4, 2, 1)]
     cross = {side: class_map(maps, side, class_name, side) for side in sides}
@@ -45,7 +42,7 @@ def paper(maps: AttentionMaps, class_name: str, alpha: float, expansion: str, ba
 @pytest.mark.parametrize("background", [True, False])
 @pytest.mark.parametrize("expansion", ["none", "parallel", "iterative"])
 @pytest.mark.parametrize(("class_name", "alpha", "normalized"), [("dog", 0.5, True), ("cat", 0.35, False)])
-def test_equals_the_paper_in_float64(class_name: str, alpha: float, expansion, background: bool, normalized: bool):
+def test_equals_the_paper_in_float64(class_name, alpha, expansion, background, normalized):
     maps = random_maps(seed=3, normalized=normalized)
     result = seediff(maps, class_name, MaskConfig(alpha=alpha, expansion=expansion, background=background))
     np.testing.assert_allclose(result.soft.numpy(), paper(maps, class_name, alpha, expansion, background), atol=2e-5)

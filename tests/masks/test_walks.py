@@ -1,12 +1,9 @@
-from __future__ import annotations
-
 from math import e, log10
 
 import numpy as np
 import pytest
 from random_maps import class_map, random_maps, stretch
 
-from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.masks.walks import diffsegmenter, entropy_walk, fa_seg, restart_walk
 
@@ -15,24 +12,24 @@ CASES = pytest.mark.parametrize(
 )
 
 
-def rows_of(maps: AttentionMaps, side: int) -> np.ndarray:
+def rows_of(maps, side):
     rows = maps.self_attention[side, side].double().numpy()
     return rows / rows.sum(1, keepdims=True)
 
 
-def grown(x: np.ndarray, side: int) -> np.ndarray:
+def grown(x, side):
     """(h, h) with every value repeated."""
     factor = side // len(x)
     return x.repeat(factor, 0).repeat(factor, 1)
 
 
-def shares(levels: tuple[int, ...], weights: dict[int, float]) -> dict[int, float]:
+def shares(levels, weights):
     total = sum(weight for level, weight in weights.items() if level in levels)
     return {level: weight / total for level, weight in weights.items() if level in levels}
 
 
 @CASES
-def test_fa_seg_equals_the_authors_order_of_work(class_name: str, normalized: bool, levels: tuple[int, ...]):
+def test_fa_seg_equals_the_authors_order_of_work(class_name, normalized, levels):
     """With keys repeated too: every matrix at the finest side."""
     maps, cross, expected = random_maps(normalized=normalized, levels=levels), 0.0, 0.0
     for level, weight in shares(levels, {8: 0.15, 4: 0.7, 2: 0.15}).items():
@@ -50,7 +47,7 @@ def test_fa_seg_equals_the_authors_order_of_work(class_name: str, normalized: bo
 
 
 @CASES
-def test_diffsegmenter_equals_the_equation(class_name: str, normalized: bool, levels: tuple[int, ...]):
+def test_diffsegmenter_equals_the_equation(class_name, normalized, levels):
     maps, cross = random_maps(normalized=normalized, levels=levels), 0.0
     for level, weight in shares(levels, {8: 0.3, 4: 0.5, 2: 0.1, 1: 0.1}).items():
         cross += weight * stretch(class_map(maps, 16 // level, class_name, 16))
@@ -61,7 +58,7 @@ def test_diffsegmenter_equals_the_equation(class_name: str, normalized: bool, le
 
 
 @pytest.mark.parametrize(("class_name", "normalized", "level"), [("dog", True, 1), ("cat", False, 2)])
-def test_the_entropy_walk_equals_the_authors_steps(class_name: str, normalized: bool, level: int):
+def test_the_entropy_walk_equals_the_authors_steps(class_name, normalized, level):
     maps, side = random_maps(normalized=normalized), 16 // level
     x = 0.0
     for of_level, weight in {4: 0.7, 2: 0.3}.items():
@@ -86,7 +83,7 @@ def test_the_entropy_walk_equals_the_authors_steps(class_name: str, normalized: 
 
 
 @pytest.mark.parametrize(("class_name", "normalized", "rounds"), [("dog", True, 1), ("cat", False, 5)])
-def test_the_walk_with_restart_equals_its_rounds(class_name: str, normalized: bool, rounds: int):
+def test_the_walk_with_restart_equals_its_rounds(class_name, normalized, rounds):
     maps = random_maps(normalized=normalized)
     rows, start = rows_of(maps, 8), stretch(class_map(maps, 4, class_name, 8)).ravel()
     p = start

@@ -5,14 +5,14 @@ from scipy.ndimage import binary_erosion
 from seediff.metrics.boundary import boundary_band, boundary_counts
 
 
-def reference_band(mask: np.ndarray, distance: int) -> np.ndarray:
+def reference_band(mask, distance):
     """The pixels of a mask that `distance` erosions with a 3 × 3 square take away; outside the image there is no
     mask.
     """
     return mask & ~binary_erosion(mask, np.ones((3, 3)), iterations=distance, border_value=0)
 
 
-def blobs(rng: np.random.Generator, shape: tuple[int, int], classes: int) -> np.ndarray:
+def blobs(rng, shape, classes):
     coarse = rng.integers(0, classes, (-(-shape[0] // 9), -(-shape[1] // 7)))
     return np.repeat(np.repeat(coarse, 9, 0), 7, 1)[: shape[0], : shape[1]].astype(np.uint8)
 

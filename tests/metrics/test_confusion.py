@@ -5,7 +5,7 @@ import torch
 from seediff.metrics.confusion import Confusion
 
 
-def maps(seed: int, classes: int, *, ignored: float = 0.1, images: int = 3) -> list[tuple[np.ndarray, np.ndarray]]:
+def maps(seed, classes, *, ignored=0.1, images=3):
     rng = np.random.default_rng(seed)
     pairs = []
     for _ in range(images):

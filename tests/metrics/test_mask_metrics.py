@@ -5,7 +5,7 @@ from recipes.studies.score import boundary, boundary_f, boundary_tolerance
 from seediff.metrics.scores import iou
 
 
-def square(top: int, left: int, side: int, size: int = 32) -> np.ndarray:
+def square(top, left, side, size=32):
     mask = np.zeros((size, size), bool)
     mask[top : top + side, left : left + side] = True
     return mask

@@ -12,12 +12,12 @@ from seediff.metrics.matching import Tally, contingency, tally_images
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "hungarian" / "expected.npz"
 
 
-def totals(tallies) -> Tally:
+def totals(tallies):
     tallies = list(tallies)
     return Tally(*(sum(getattr(t, k) for t in tallies) for k in ("tp", "fp", "fn", "pixels")))
 
 
-def counts(prediction, label, num_classes, protocol) -> Tally:
+def counts(prediction, label, num_classes, protocol):
     """Of a stack of images (B, H, W)."""
     return totals(
         tally_images((contingency(p, y, num_classes) for p, y in zip(prediction, label, strict=True)), protocol)

@@ -1,11 +1,8 @@
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
 
 import huggingface_hub
-import numpy as np
 import pytest
 import torch
 from builders.families import generate, same_pictures
@@ -44,8 +41,8 @@ def expected(twin, tuned, tmp_path):
     return generate(load_model(str(whole), device="cpu"))[0]
 
 
-def images(*of: str, **options: object) -> list[np.ndarray]:
-    return generate(load_model(*of, device="cpu", **options))[0]  # type: ignore[arg-type]
+def images(*of, **options):
+    return generate(load_model(*of, device="cpu", **options))[0]
 
 
 def test_a_folder_of_a_network(twin, tuned, expected, tmp_path):

@@ -31,7 +31,7 @@ def test_words_are_found_in_scenes(model):
         seed=0,
         plan=plan_of(model),
     )
-    by_level: dict[int, list[float]] = {}
+    by_level = {}
     for scene, one in zip(scenes, maps, strict=True):
         for grid in one.cross_attention:
             for name in scene.classes:

@@ -1,5 +1,3 @@
-"""The memory of a GPU that a run needs, against peaks of an H100 and storages counted on torch's meta device."""
-
 from unittest import mock
 
 import pytest
@@ -12,19 +10,18 @@ from seediff import cli, devices
 from seediff.config.generate import GenerateConfig
 from seediff.config.resolve import configure
 from seediff.files.documents import read_toml
-from seediff.models.footprint import Footprint
 from seediff.models.known import BY_NAME
 from seediff.run.generate import GenerateJob
 
 TORCHS = torch.nn.functional
 
 
-def needed(model: str, images: int, **options: object) -> Footprint:
+def needed(model, images, **options):
     job = GenerateJob(configure(GenerateConfig, {"classes": ("dog",), "model": model, "device": "cpu", **options}))
     return footprint_of(job, images)
 
 
-def footprint_of(job: GenerateJob, images: int) -> Footprint:
+def footprint_of(job, images):
     job.check()
     found = job.footprint(images)
     assert found is not None
@@ -74,7 +71,7 @@ def test_numbers_of_a_step_are_those_of_the_meta_device(name, tmp_path, monkeypa
     model = exact(name, "meta", "bfloat16", tmp_path, text_layers=1, fewer=True)
     side, channels = model.image_side // model.pipe.vae_scale_factor, model.pipe.vae.config.latent_channels
 
-    def peak(rows: int) -> int:
+    def peak(rows):
         condition = model.family.encode(model.pipe, ["a dog"] * rows, "meta")
         latents = torch.empty(rows, channels, side, side, dtype=torch.bfloat16)
         with Live() as live:

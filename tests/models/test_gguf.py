@@ -1,7 +1,3 @@
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -22,7 +18,7 @@ def narrow(monkeypatch):
     narrow_converters(monkeypatch)
 
 
-def write(path: Path, folder: Path, name: str, kind: str) -> dict[str, torch.Tensor]:
+def write(path, folder, name, kind):
     """A file of the network, whose matrices are in this type, and what it says, as numbers."""
     quantised = gguf.GGMLQuantizationType[kind]
     block, _ = gguf.GGML_QUANT_SIZES[quantised]
@@ -38,7 +34,7 @@ def write(path: Path, folder: Path, name: str, kind: str) -> dict[str, torch.Ten
     return said
 
 
-def finish(writer) -> None:
+def finish(writer):
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -72,9 +68,9 @@ def test_maps_are_those_of_the_numbers_that_the_file_says(name, kind, twin, tmp_
     assert any(type(module).__name__ == "GGUFLinear" for module in model.network.modules())
 
 
-def refused(path: Path, match: str, **options: object) -> None:
+def refused(path, match, **options):
     with pytest.raises(UserError, match=match) as error:
-        load_model(str(path), device="cpu", **options)  # type: ignore[arg-type]
+        load_model(str(path), device="cpu", **options)
     assert "\n" not in str(error.value)
 
 
@@ -101,7 +97,7 @@ SCALES = {"Q4_K": (0, 2), "Q6_K": (208,)}
 """Type → at which bytes of a block the numbers in float16 are, by which everything else in it is multiplied."""
 
 
-def blocks(kind: str, rows: int, columns: int, generator: np.random.Generator) -> np.ndarray:
+def blocks(kind, rows, columns, generator):
     """(rows, bytes) uint8: any bits make a block, but scales that are not numbers would make weights that are none."""
     size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]][1]
     made = generator.integers(0, 256, (rows * columns // BLOCK, size), dtype=np.uint8)
@@ -116,7 +112,7 @@ def test_k_types(kind, twin, tmp_path):
     quantised = gguf.GGMLQuantizationType[kind]
     folder, path = twin("sd3"), tmp_path / "model.gguf"
     writer = gguf.GGUFWriter(path, "sd3")
-    said: dict[str, np.ndarray] = {}
+    said = {}
     generator = np.random.default_rng(1)
     for key, tensor in single_file(folder, "sd3", ["transformer"], prefix="").items():
         if tensor.ndim == 2 and tensor.shape[1] % BLOCK == 0:

@@ -2,7 +2,6 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from builders.published import AUTOENCODERS, network, saved_config, written
@@ -28,7 +27,7 @@ from seediff.run.segment import SegmentJob
 
 NAMES = [known.name for known in KNOWN]
 HUB_ID = BY_NAME["sd2-base"].hub_id
-ANSWER: Any = SimpleNamespace(status_code=404, headers={}, request=None)
+ANSWER = SimpleNamespace(status_code=404, headers={}, request=None)
 
 
 @pytest.fixture
@@ -36,8 +35,8 @@ def hub(monkeypatch, tmp_path):
     """A hub whose answers a test chooses: hub id → why it gives nothing, or None: it gives `tmp_path / id`; and what
     was asked.
     """
-    answers: dict[str, Exception | None] = {}
-    asked: list[str] = []
+    answers = {}
+    asked = []
 
     def files(hub_id):
         asked.append(hub_id)

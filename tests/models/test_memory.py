@@ -1,6 +1,5 @@
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +64,7 @@ def test_tiles_blend_pictures_and_latents_of_more_than_the_autoencoders_size(sd1
 def test_on_a_gpu_pictures_are_decoded_one_at_a_time(sd1_folder):
     pipe = load_model(str(sd1_folder), device="cpu").pipe
     assert not pipe.vae.use_slicing
-    moved: Any = SimpleNamespace(vae=pipe.vae, to=lambda device: None)
+    moved = SimpleNamespace(vae=pipe.vae, to=lambda device: None)
     memory.place(moved, "cuda:0", "none")
     assert pipe.vae.use_slicing
 

@@ -1,7 +1,3 @@
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -20,7 +16,7 @@ def numbers(module, kind):
         return pytest.importorskip("bitsandbytes").functional.dequantize_4bit(
             module.weight.data, module.weight.quant_state
         )
-    weight: Any = getattr(module, "weight", None)
+    weight = getattr(module, "weight", None)
     return (
         weight.dequantize()
         if kind == "int8" and hasattr(weight, "dequantize") and type(weight) is not torch.nn.Parameter
@@ -58,4 +54,4 @@ def test_what_is_refused(twin, monkeypatch):
     monkeypatch.setattr("seediff.models.memory.find_spec", lambda name: None)
     for kind, package in PACKAGES.items():
         with pytest.raises(UserError, match=rf"quantize: {kind}: needs {package}; pip install 'seediff\[quantize\]'"):
-            load_model(folder, device="cpu", quantize=kind)  # type: ignore[arg-type]
+            load_model(folder, device="cpu", quantize=kind)

@@ -1,9 +1,6 @@
-from __future__ import annotations
-
 import json
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,7 +36,7 @@ def sound(request, twin):
 class Attack:
     """A copy of a model's folder with evil.py wherever it may be looked for; `ran`: whether it was executed."""
 
-    def __init__(self, sound: Path, path: Path) -> None:
+    def __init__(self, sound, path):
         self.folder, self.marker = Path(shutil.copytree(sound, path / "model")), path / "ran"
         self.index = json.loads((self.folder / "model_index.json").read_text())
         self.family = next(family for family in families() if self.index["_class_name"] in family.pipelines)
@@ -47,18 +44,18 @@ class Attack:
             self.code(f"{place}/evil.py")
 
     @property
-    def ran(self) -> bool:
+    def ran(self):
         return self.marker.exists()
 
-    def code(self, file: str) -> None:
+    def code(self, file):
         (self.folder / file.lstrip("/")).write_text(EVIL.format(marker=str(self.marker)))
 
-    def without_code(self, *parts: str) -> None:
+    def without_code(self, *parts):
         """Code beside a part is refused as such; what a configuration says is to be refused without it, too."""
         for part in parts:
             (self.folder / part / "evil.py").unlink()
 
-    def retell(self, file: str, **values: object) -> None:
+    def retell(self, file, **values):
         path = self.folder / file
         path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
@@ -70,7 +67,7 @@ def attack(sound, tmp_path, monkeypatch):
     return Attack(sound, tmp_path)
 
 
-def refused(attack: Attack, out: Path, capsys: pytest.CaptureFixture[str], model: str | None = None) -> str:
+def refused(attack, out, capsys, model=None):
     """The one line with which `generate` refuses the model."""
     line = ["generate", "--classes", "dog", "--per-class", "1", "--device", "cpu", "--quiet", "--out", str(out)]
     assert main([*line, "--model", model or str(attack.folder)]) == 2
@@ -134,7 +131,7 @@ def test_which_attention_computes_is_not_the_configurations_choice(attack):
     """transformers would fetch a repository's code by the package `kernels`."""
     attack.without_code("text_encoder", "tokenizer", attack.family.network)
 
-    def chosen() -> str:
+    def chosen():
         return load_model(str(attack.folder), device="cpu").pipe.text_encoder.config._attn_implementation
 
     before = chosen()
@@ -148,11 +145,11 @@ WORDS = ("dog", "rock'n'roll", "Ähre", "3.14")
 
 
 @pytest.fixture
-def inversion(sd1_folder, tmp_path) -> Callable[..., str]:
+def inversion(sd1_folder, tmp_path):
     """A textual inversion with this token."""
     width = load_model(str(sd1_folder), device="cpu").pipe.text_encoder.config.hidden_size
 
-    def saved(token: str, **more: torch.Tensor) -> str:
+    def saved(token, **more):
         save_file({token: torch.full((2, width), 0.1), **more}, tmp_path / "own.safetensors")
         return str(tmp_path / "own.safetensors")
 
@@ -183,7 +180,7 @@ def test_no_library_fetches_kernels_when_it_is_imported(tmp_path, monkeypatch):
     import_without_kernels("greedy")
     assert sys.modules["greedy"].kernels is None
     assert not (tmp_path / "ran").exists()
-    import kernels  # pyright: ignore[reportMissingImports]  # somebody's own import of it works
+    import kernels  # somebody's own import of it works
 
     assert (tmp_path / "ran").exists()
     import_without_kernels("not_installed_at_all")

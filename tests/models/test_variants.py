@@ -1,9 +1,6 @@
-from __future__ import annotations
-
 import json
 import shutil
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -47,7 +44,7 @@ def test_choice(files, float32, float16, bfloat16):
     assert is_enough(files, PARTS, "float16")
 
 
-def halve(folder: Path, *, keep: bool) -> Path:
+def halve(folder, *, keep):
     """Give every part a .fp16 file of zeros, to tell it apart, beside the one that it has, or instead of it."""
     for part, name in WEIGHTS.items():
         plain = folder / part / f"{name}.safetensors"
@@ -60,7 +57,7 @@ def halve(folder: Path, *, keep: bool) -> Path:
     return folder
 
 
-def is_full(model) -> list[bool]:
+def is_full(model):
     """Whether the weights of each part are those of its float32 file."""
     return [any(p.any() for p in getattr(model.pipe, part).parameters()) for part in PARTS]
 
@@ -75,16 +72,16 @@ def test_a_folder_of_half_precision_alone(sd1_folder, tmp_path, dtype):
 
 
 @pytest.fixture
-def hub(sd1_folder, tmp_path) -> Iterator[tuple[str, list[str]]]:
+def hub(sd1_folder, tmp_path):
     """The part of the hub's protocol that its client needs, with one model of both kinds of weights; and which files it
     sent.
     """
     folder = halve(Path(shutil.copytree(sd1_folder, tmp_path / "served")), keep=True)
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    sent: list[str] = []
+    sent = []
 
     class Handler(BaseHTTPRequestHandler):
-        def answer(self, data: bytes, name: str | None = None) -> None:
+        def answer(self, data, name=None):
             self.send_response(200)
             self.send_header("Content-Length", str(len(data)))
             if name is not None:
@@ -95,7 +92,7 @@ def hub(sd1_folder, tmp_path) -> Iterator[tuple[str, list[str]]]:
                 self.wfile.write(data)
                 sent.extend([name] if name else [])
 
-        def do_GET(self) -> None:
+        def do_GET(self):
             path = self.path.partition("?")[0]
             if path.startswith("/api/models/owner/name"):
                 about = {"id": "owner/name", "sha": "c" * 40, "siblings": [{"rfilename": file} for file in files]}
@@ -112,7 +109,7 @@ def hub(sd1_folder, tmp_path) -> Iterator[tuple[str, list[str]]]:
 
         do_HEAD = do_GET
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, *_):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -122,7 +119,7 @@ def hub(sd1_folder, tmp_path) -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-def load_from(address: str, cache: Path, *dtypes: str) -> None:
+def load_from(address, cache, *dtypes):
     """From the hub at an address, which the hub's client reads when it is imported."""
     constants = {
         "ENDPOINT": address,
@@ -140,7 +137,7 @@ def load_from(address: str, cache: Path, *dtypes: str) -> None:
     huggingface_hub.close_session()
 
 
-def weights(sent: list[str]) -> list[str]:
+def weights(sent):
     return sorted(name for name in sent if name.endswith(".safetensors"))
 
 

@@ -20,13 +20,13 @@ def folder(sd1_folder, tmp_path):
     return Path(shutil.copytree(sd1_folder, tmp_path / "model"))
 
 
-def rewrite(path: Path, change) -> None:
+def rewrite(path, change):
     """The tensors of a file, changed."""
     tensors = load_file(path)
     save_file(change(tensors), path, metadata={"format": "pt"})
 
 
-def without_one(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def without_one(tensors):
     return {key: tensors[key] for key in sorted(tensors)[1:]}
 
 
@@ -72,7 +72,7 @@ def test_of_two_files_of_a_part_the_one_that_is_loaded_counts(folder):
 def test_names_of_older_files(folder):
     """As Stable Diffusion 1.4 has them."""
 
-    def older(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def older(tensors):
         for new, old in (
             (".to_q.", ".query."),
             (".to_k.", ".key."),
@@ -82,7 +82,7 @@ def test_names_of_older_files(folder):
             tensors = {key.replace(new, old): value for key, value in tensors.items()}
         return tensors
 
-    def prefixed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def prefixed(tensors):
         named = {f"text_model.{key.removeprefix('text_model.')}": value for key, value in tensors.items()}
         return named | {"text_model.embeddings.position_ids": torch.arange(77)[None]}
 

@@ -1,5 +1,3 @@
-from typing import Any
-
 import pytest
 
 from recipes.mini.text import build_tokenizer
@@ -18,7 +16,7 @@ def located(tokenizer, prompt, classes):
     return locate_columns([Reader("tokenizer", tokenizer, tokenizer.model_max_length)], prompt, classes)
 
 
-def spelled(tokenizer, prompt: str, columns: tuple[int, ...]) -> str:
+def spelled(tokenizer, prompt, columns):
     ids = tokenizer(prompt, padding="max_length")["input_ids"]
     return tokenizer.decode([ids[c] for c in columns])
 
@@ -51,7 +49,7 @@ def test_a_part_of_a_token_is_no_word():
     def tokens(text, **_):
         return {"offset_mapping": [(0, 2), (2, 3), (3, 5)]}
 
-    chinese: Any = type("Fast", (), {"is_fast": True, "__call__": staticmethod(tokens)})()
+    chinese = type("Fast", (), {"is_fast": True, "__call__": staticmethod(tokens)})()
     found = {word: find_columns(Reader("tokenizer", chinese, 9), "沙发和热狗", word) for word in ("沙发", "和", "狗")}
     assert found == {"沙发": (0,), "和": (1,), "狗": ()}
 
@@ -106,7 +104,7 @@ def test_prompt_at_and_beyond_the_limit(tokenizer):
 
 
 def test_tokenizer_without_offsets():
-    slow: Any = type("Slow", (), {"is_fast": False, "model_max_length": 9})()
+    slow = type("Slow", (), {"is_fast": False, "model_max_length": 9})()
     with pytest.raises(UserError, match="Slow"):
         located(slow, "a dog", ["dog"])
 

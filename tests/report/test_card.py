@@ -14,7 +14,7 @@ SUMMARY = {
 }
 
 
-def front_matter(card: str) -> dict:
+def front_matter(card):
     start, head, body = card.split("---\n", 2)
     assert start == ""
     assert body.startswith("\n# ")
@@ -53,11 +53,11 @@ def test_its_code_loads_the_dataset(tmp_path, monkeypatch):
     card = dataset_card(SUMMARY, rows, CLASSES, drawn=True)
     blocks = [block.split("```")[0] for block in card.split("```python\n")[1:]]
     monkeypatch.chdir(tmp_path)
-    plain: dict = {}
+    plain = {}
     exec(blocks[0], plain)
     assert plain["image"].shape == (64, 64, 3)
     assert set(plain["label_map"].ravel()) == {0, 3}
-    torch_names: dict = {}
+    torch_names = {}
     exec(blocks[1], torch_names)
     image, label_map = torch_names["Masks"](tmp_path)[2]
     assert image.shape == (3, 64, 64)

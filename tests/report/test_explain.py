@@ -11,14 +11,14 @@ from seediff.report.explain import explain_step
 UNKNOWN = explain_step(Step.parse("something"))
 
 
-def maps() -> AttentionMaps:
+def maps():
     generator = torch.Generator().manual_seed(0)
     rows = {(s, s): torch.softmax(3 * torch.randn(s * s, s * s, generator=generator), -1) for s in (16, 8, 4)}
     cross = {s: torch.rand(s[0] ** 2, 8, generator=generator) for s in rows}
     return AttentionMaps(rows, cross, (16, 16), {"dog": (4,)}, normalized=False)
 
 
-def said(config: MaskConfig) -> dict[str, str]:
+def said(config):
     steps = list(soft_mask(maps(), "dog", config).trace)
     return {
         str(step): " ".join(explain_step(step, before=steps[:i], method=config.method)) for i, step in enumerate(steps)

@@ -1,6 +1,5 @@
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,26 +23,26 @@ SUMMARY = {
 class Page(HTMLParser):
     """Every tag with its attributes; all tags are closed in order."""
 
-    def __init__(self, html: str):
+    def __init__(self, html):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
         self.feed(html)
         assert not self.open, f"left open: {self.open}"
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]):
+    def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
         if tag not in ("meta", "img", "input"):
             self.open.append(tag)
 
-    def handle_endtag(self, tag: str):
+    def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
-    def all(self, tag: str) -> list[dict[str, str | None]]:
+    def all(self, tag):
         return [attrs for name, attrs in self.tags if name == tag]
 
 
-def preview(out: Path, rows, class_names=CLASSES, steps=(), summary=SUMMARY, **options) -> str:
+def preview(out, rows, class_names=CLASSES, steps=(), summary=SUMMARY, **options):
     path = write_preview(out, summary=summary, rows=rows, class_names=class_names, steps=steps, **options)
     assert path == out / "preview.html"
     assert not list(out.glob("*.part"))

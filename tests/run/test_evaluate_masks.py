@@ -1,9 +1,6 @@
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +25,7 @@ CONFIG = MaskPhotosConfig(classes=("object",))
 SOFT = {"dog": [[0.7, 0.9], [0.6, 0.2]], "cat": [[0.2, 0.1], [0.5, 0.8]], "car": [[0.1, 0.2], [0.7, 0.9]]}
 
 
-def labelled(folder: Path, truths: list, classes: tuple[str, ...] = ("background", *SOFT)) -> Path:
+def labelled(folder, truths, classes=("background", *SOFT)):
     for number, truth in enumerate(truths):
         save_map(folder / "labels" / f"{number}.png", truth)
         (folder / "images").mkdir(exist_ok=True)
@@ -38,7 +35,7 @@ def labelled(folder: Path, truths: list, classes: tuple[str, ...] = ("background
 
 
 @pytest.fixture
-def made_up(monkeypatch) -> list[tuple[str, ...]]:
+def made_up(monkeypatch):
     """Instead of a model, the maps and scores above; the words that were captured."""
     captured = []
 
@@ -126,28 +123,11 @@ def test_words_for_the_prompt(tmp_path):
         words_of(data, {"car": "lorry"}, "mini")
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (["--protocol", "oracle,blind"], "--protocol: oracle,blind"),
-        (["--draws", "0"], "--draws: 0"),
-        (["--count", "1"], "must be at least 2, one for thresholds"),
-        (["--fit", "crop"], "--fit: crop"),
-    ],
-)
-def test_bad_options_are_one_line(tmp_path, options, words, capsys):
-    folder = labelled(tmp_path, [[[0, 1], [1, 2]]] * 2)
-    assert main(["evaluate", "masks", str(folder / "images"), "--labels", str(folder), *options]) == 2
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert words in err
-
-
 def test_bad_files_are_one_line_before_the_model_is_loaded(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(MaskJob, "load", lambda job: pytest.fail("loaded first"))
     folder = labelled(tmp_path, [[[0, 1], [1, 2]]] * 3)
 
-    def error() -> str:
+    def error():
         assert main(["evaluate", "masks", str(folder / "images"), "--labels", str(folder), "--quiet"]) == 2
         out, err = capsys.readouterr()
         assert (out, err.count("\n")) == ("", 1)

@@ -2,7 +2,6 @@ import threading
 import time
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 
 import fsspec
 import pytest
@@ -57,7 +56,7 @@ class Elsewhere(Engine):
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory) -> Path:
+def inputs(tmp_path_factory):
     """Photographs, a label map for each, and a small dataset."""
     folder = tmp_path_factory.mktemp("inputs")
     for photo in find_photos([write_photos(folder / "photos")]).photos:
@@ -68,7 +67,7 @@ def inputs(tmp_path_factory) -> Path:
     return folder
 
 
-def command(name: str, inputs: Path, model: Path):
+def command(name, inputs, model):
     """What runs the command, all but for `out` and `engine`."""
     small = {"model": str(model), "batch_size": 2, "device": "cpu", "threads": 1}
     photos = find_photos([inputs / "photos"]).photos[:4]

@@ -1,5 +1,4 @@
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,7 +28,7 @@ SMALL = {"batch_size": 2, "device": "cpu", "threads": 1}
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> Path:
+def photos(tmp_path_factory):
     return write_photos(tmp_path_factory.mktemp("photos") / "in")
 
 
@@ -179,7 +178,7 @@ def test_methods_and_names(tmp_path, segment, found):
             assert all(len(row["segments"]) <= 3 for row in result.rows)
 
 
-def write_label(path: Path, shape: tuple[int, int], count: int = 2, first: int = 0) -> None:
+def write_label(path, shape, count=2, first=0):
     """A label map of `count` upright stripes of one width."""
     path.parent.mkdir(parents=True, exist_ok=True)
     stripes = first + np.arange(shape[1]) * count // shape[1]

@@ -1,10 +1,8 @@
 import os
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,7 +37,7 @@ def interrupt(specs):
     raise KeyboardInterrupt
 
 
-def check_repeat(out: Path, last: str, run: Callable[[], object], *damaged: str) -> None:
+def check_repeat(out, last, run, *damaged):
     """Damage files, remove the file that a run writes last, and run it again: all bytes are as before."""
     before = contents(out)
     for name in damaged:
@@ -109,7 +107,7 @@ def test_more_images_per_class_join_those_that_are_there(tmp_path, changes):
     small, large = replace(CONFIG, **changes), replace(CONFIG, per_class=5, **changes)
     faked(large, tmp_path / "large")
     before = faked(small, tmp_path / "grown")
-    drawn: set[int] = set()
+    drawn = set()
 
     def draw(specs):
         drawn.update(spec.index for spec in specs)
@@ -128,23 +126,6 @@ def test_what_is_missing_is_made_as_well(tmp_path, lost):
     (tmp_path / "grown" / lost).unlink()
     faked(LARGER, tmp_path / "grown")
     assert contents(tmp_path / "grown") == contents(tmp_path / "large")
-
-
-def test_nothing_outside_is_read_or_removed(tmp_path):
-    grown, outside = tmp_path / "grown", tmp_path / "outside"
-    outside.mkdir()
-    (outside / "000004.json").write_text("mine")
-    faked(CONFIG, grown)
-    rows = (grown / "metadata.jsonl").read_text()
-    (grown / "metadata.jsonl").write_text(rows.replace("masks/000001.png", "../outside/000004.json"))
-    with pytest.raises(UserError, match="'mask' leads out of the dataset folder"):
-        faked(LARGER, grown)
-    assert (grown / "metadata.jsonl").is_file()
-    (grown / "metadata.jsonl").unlink()
-    (grown / ".batches").symlink_to(outside)
-    with pytest.raises(UserError, match="is a link that leads out of"):
-        faked(LARGER, grown)
-    assert (outside / "000004.json").read_text() == "mine"
 
 
 def test_a_reviewed_sample_is_not_drawn_again(tmp_path):

@@ -1,6 +1,5 @@
 import os
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +25,7 @@ run = runner(augment_command)
 
 
 @pytest.fixture(scope="module")
-def pets(tmp_path_factory) -> Path:
+def pets(tmp_path_factory):
     """Eight pictures of two sizes, an object each; number 6 is for validation, number 7 in a folder; even ones JPEG."""
     rng = np.random.default_rng(0)
     items = []
@@ -46,12 +45,12 @@ def pets(tmp_path_factory) -> Path:
     return out
 
 
-def config(**values) -> AugmentConfig:
+def config(**values):
     return AugmentConfig(**{"add": ADD, "batch_size": 4, "seed": 5, **values})
 
 
 @pytest.fixture(scope="module")
-def made(pets, tmp_path_factory) -> Path:
+def made(pets, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "more"
     result = augment(config(), pets, out)
     assert (result.made, result.done) == (25, 25)

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 import re
 import shutil
@@ -21,7 +19,7 @@ CLASSES = ("dog", "car", "unicorn")
 
 
 @pytest.fixture
-def labelled(tmp_path) -> Path:
+def labelled(tmp_path):
     """Pascal VOC's layout: four photographs with a disc that is a dog or a car, one that shows nothing."""
     root = tmp_path / "set"
     for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
@@ -38,7 +36,7 @@ def labelled(tmp_path) -> Path:
 
 
 @pytest.fixture
-def bare(mini_folder, tmp_path) -> Path:
+def bare(mini_folder, tmp_path):
     """A model without thresholds, that says nothing of what it knows."""
     folder = Path(shutil.copytree(mini_folder, tmp_path / "bare"))
     (folder / "seediff.json").unlink()
@@ -86,7 +84,7 @@ def test_thresholds_that_nobody_tuned_are_told(bare, tmp_path, capsys):
     mask = ["mask", photos, "--classes", "dog", "--out", out, "--dry-run", "--model"]
     segment = ["segment", photos, "--names", "dog", "--out", out, "--dry-run", "--model"]
 
-    def told(*line: str) -> str:
+    def told(*line):
         capsys.readouterr()
         assert main(list(line)) == 0
         return capsys.readouterr().err

@@ -33,7 +33,7 @@ def url(request):
         system.rm("/bucket", recursive=True)
 
 
-def objects(url: Url) -> dict[str, bytes]:
+def objects(url):
     storage = Storage(url)
     return {name: storage.read(name) for name in sorted(storage.list())}
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 import seediff
-from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 from seediff.models.families import network_family
@@ -35,7 +34,7 @@ def draw(pipe, prompt="a dog and a cat", seed=0, **more):
     return pipe(**{**given, "output_type": "np", **more}).images
 
 
-def same(one: AttentionMaps, other: AttentionMaps) -> bool:
+def same(one, other):
     pairs = zip(one.tensors(), other.tensors(), strict=True)
     return all(a[:2] == b[:2] and torch.equal(a[2], b[2]) for a, b in pairs)
 

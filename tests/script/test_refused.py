@@ -1,5 +1,3 @@
-from typing import Any
-
 import pytest
 import torch
 
@@ -131,7 +129,7 @@ def test_kontext(twin):
     from diffusers import FluxKontextPipeline
 
     flux = load_model(str(twin("flux")), device="cpu").pipe
-    kontext: Any = FluxKontextPipeline.from_pipe(flux)
+    kontext = FluxKontextPipeline.from_pipe(flux)
     with (
         pytest.raises(UserError, match=r"those of a reference picture, as in Kontext, are among them"),
         seediff.capture(kontext),

@@ -1,5 +1,3 @@
-from typing import Any
-
 import pytest
 import torch
 from builders.families import GUIDANCE, SPECS, generate
@@ -78,7 +76,7 @@ def test_what_masks_and_heat_maps_cannot_be_made_of():
     pipe = load_model("mini", device="cpu").pipe
     with seediff.capture(pipe) as captured:
         pipe("a dog and a cat", num_inference_steps=1)
-    seen: Any = captured
+    seen = captured
     picture = seen.pictures[0]
     words = r"^\['dog'.*\]: must be a word or phrase"
     for call, said in (

@@ -1,7 +1,3 @@
-from __future__ import annotations
-
-from collections.abc import Iterable
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,13 +6,12 @@ from hypothesis import strategies as st
 from patience import PATIENT
 from region_maps import region_maps
 
-from seediff.attention.maps import Grid
 from seediff.devices import cpu_threads
 from seediff.errors import UserError
 from seediff.segments.aggregate import aggregate, level_weights
 
 
-def plain_aggregate(maps: dict[Grid, torch.Tensor], size: Grid, shares: dict[Grid, float]) -> torch.Tensor:
+def plain_aggregate(maps, size, shares):
     """The original's steps in float64: every row upsampled and normalised, every query tiled, at all levels alike."""
     positions = size[0] * size[1]
     total = torch.zeros(positions, positions, dtype=torch.float64)
@@ -30,7 +25,7 @@ def plain_aggregate(maps: dict[Grid, torch.Tensor], size: Grid, shares: dict[Gri
 
 @pytest.mark.parametrize("weights", ["proportional", "uniform", (1,), (0, 0, 2, 1), (0.5, 0.2, 0.2, 0.1)])
 @pytest.mark.parametrize("size", [(16, 16), (16, 24), (8, 16)])
-def test_equals_the_plain_reference(weights, size: Grid):
+def test_equals_the_plain_reference(weights, size):
     maps = region_maps(size)
     expected = plain_aggregate(maps, size, level_weights(maps, size, weights))
     torch.testing.assert_close(aggregate(maps, size, weights).double(), expected, rtol=2e-6, atol=0)
@@ -41,7 +36,7 @@ SHAPES = [((8, 8), 1), ((8, 8), 4), ((16, 16), 2), ((24, 24), 3), ((12, 12), 3),
 
 @given(st.integers(0, 50), st.sampled_from(SHAPES), st.sampled_from(["proportional", "uniform"]))
 @settings(PATIENT, max_examples=20)
-def test_rows_sum_to_one_and_inputs_are_kept(seed: int, shape: tuple[Grid, int], weights):
+def test_rows_sum_to_one_and_inputs_are_kept(seed, shape, weights):
     size, levels = shape
     maps = region_maps(size, seed, levels, floor=0)
     before = {grid: of_grid.clone() for grid, of_grid in maps.items()}
@@ -59,7 +54,7 @@ def test_bits_do_not_depend_on_threads():
         assert torch.equal(aggregate(maps, (32, 32)), expected)
 
 
-def squares(sides: Iterable[int]) -> list[Grid]:
+def squares(sides):
     return [(side, side) for side in sorted(sides, reverse=True)]
 
 
@@ -87,14 +82,14 @@ def test_weights_by_level(sides, weights, expected):
         ([], "uniform", "no self-attention was captured"),
     ],
 )
-def test_weights_that_make_no_sense(sides, weights, message: str):
+def test_weights_that_make_no_sense(sides, weights, message):
     with pytest.raises(UserError, match=message) as error:
         level_weights(squares(sides), (64, 64), weights)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0])
-def test_attention_that_is_no_distribution_is_an_error(value: float):
+def test_attention_that_is_no_distribution_is_an_error(value):
     maps = region_maps(8, levels=2)
     maps[4, 4][3] = value
     with pytest.raises(UserError, match="NaN or infinite"):

@@ -1,7 +1,4 @@
-from __future__ import annotations
-
 import json
-from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from runpy import run_path
@@ -14,7 +11,6 @@ from PIL import Image
 from region_maps import region_maps
 from scipy.optimize import linear_sum_assignment
 
-from seediff.attention.maps import Grid
 from seediff.errors import UserError
 from seediff.segments.aggregate import aggregate
 from seediff.segments.diffseg import anchor_positions, diffseg, proposals, symmetric_kl
@@ -25,24 +21,24 @@ GOLDEN = SHARED / "golden" / "diffseg"
 PHOTOS = SHARED / "data" / "voc_val_dev" / "JPEGImages"
 
 
-def plain_kl(p: np.ndarray, others: np.ndarray) -> np.ndarray:
+def plain_kl(p, others):
     difference = np.log(np.maximum(p, 1e-12)) - np.log(np.maximum(others, 1e-12))
     return ((p - others) * difference).sum(1) / 2
 
 
-def plain_line(side: int, count: int) -> list[int]:
+def plain_line(side, count):
     step = (side - 1) // max(1, count - 1)
     start = (side - 1 - step * (count - 1)) // 2
     return [start + step * i for i in range(count)]
 
 
-def plain_proposals(rows: np.ndarray, size: Grid, num_points: int, thresholds: Sequence[float]) -> np.ndarray:
+def plain_proposals(rows, size, num_points, thresholds):
     """Section 4 of the description, pair by pair in float64, with as dense a line of anchors on the shorter side."""
     lines = [plain_line(side, round(num_points * side / max(size))) for side in size]
     grid = [i * size[1] + j for i in lines[0] for j in lines[1]]
     found = np.stack([rows[plain_kl(rows[a], rows) < thresholds[0]].mean(0) for a in grid])
     for threshold in thresholds[1:]:
-        matched: set[int] = set()
+        matched = set()
         merged = []
         for i, one in enumerate(found):
             if i not in matched:
@@ -55,7 +51,7 @@ def plain_proposals(rows: np.ndarray, size: Grid, num_points: int, thresholds: S
 
 @pytest.mark.parametrize("sharpness", [0.1, 8.0])
 @pytest.mark.parametrize("zeros", [True, False])
-def test_divergence_equals_the_definition(sharpness: float, zeros: bool):
+def test_divergence_equals_the_definition(sharpness, zeros):
     rows = (sharpness * torch.randn(600, 30, generator=torch.Generator().manual_seed(0))).softmax(1)
     if zeros:
         rows = torch.where(rows < rows.median(1, keepdim=True).values, 0, rows)
@@ -65,13 +61,13 @@ def test_divergence_equals_the_definition(sharpness: float, zeros: bool):
 
 
 @pytest.fixture(scope="module")
-def rows() -> torch.Tensor:
+def rows():
     return aggregate(region_maps(16, seed=1), (16, 16))
 
 
 @pytest.mark.parametrize("size", [(16, 16), (8, 24)])
 @pytest.mark.parametrize(("num_points", "thresholds"), [(8, (1.0, 1.0, 1.0)), (5, (0.3, 0.6, 0.9)), (7, (1e-9, 1.0))])
-def test_equals_the_plain_reference(size: Grid, num_points: int, thresholds: tuple[float, ...]):
+def test_equals_the_plain_reference(size, num_points, thresholds):
     rows = aggregate(region_maps(size, seed=1, levels=3), size)
     expected = plain_proposals(rows.double().numpy(), size, num_points, thresholds)
     found = proposals(rows, size, num_points, thresholds)
@@ -87,13 +83,13 @@ def test_equals_the_plain_reference(size: Grid, num_points: int, thresholds: tup
 @pytest.mark.parametrize(
     ("latent_side", "num_points", "line"), [(64, 16, range(1, 62, 4)), (64, 2, (0, 63)), (96, 16, range(2, 93, 6))]
 )
-def test_the_grid_of_the_original_at_any_side(latent_side: int, num_points: int, line: Sequence[int]):
+def test_the_grid_of_the_original_at_any_side(latent_side, num_points, line):
     expected = [i * latent_side + j for i in line for j in line]
     assert anchor_positions((latent_side, latent_side), num_points).tolist() == expected
 
 
 @pytest.mark.parametrize("num_points", [1, 17])
-def test_a_grid_that_does_not_fit(rows: torch.Tensor, num_points: int):
+def test_a_grid_that_does_not_fit(rows, num_points):
     with pytest.raises(UserError, match=f"^num_points: {num_points} must be from 2 to 16, the side of the latents$"):
         diffseg(rows, num_points=num_points)
 
@@ -101,7 +97,7 @@ def test_a_grid_that_does_not_fit(rows: torch.Tensor, num_points: int):
 # The original program's label maps.
 
 
-def golden_cases() -> Iterator[str]:
+def golden_cases():
     """Names, those of one image side by side so that its attention is made once."""
     if GOLDEN.exists():
         expected = json.loads((GOLDEN / "expected.json").read_text(encoding="utf-8"))
@@ -109,14 +105,14 @@ def golden_cases() -> Iterator[str]:
 
 
 @lru_cache(maxsize=1)
-def original_input(image: str, seed: int) -> dict[tuple[int, int], torch.Tensor]:
+def original_input(image, seed):
     attention = run_path(str(GOLDEN / "make_inputs.py"))["attention"](PHOTOS / f"{image}.jpg", seed)
     return {(side, side): torch.from_numpy(maps.mean((0, 1))).float() for side, maps in attention.items()}
 
 
 @pytest.mark.skipif(not GOLDEN.exists(), reason="the original program's outputs are not beside the checkout")
 @pytest.mark.parametrize("name", list(golden_cases()) or [""])
-def test_agrees_with_the_original_program(name: str):
+def test_agrees_with_the_original_program(name):
     case = json.loads((GOLDEN / "expected.json").read_text(encoding="utf-8"))[name]
     maps = original_input(case["image"], case["seed"])
     rows = aggregate(maps, (64, 64), tuple(case["weight_ratio"]) if case["weight_ratio"] else "proportional")

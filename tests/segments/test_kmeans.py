@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -18,7 +16,7 @@ from seediff.segments.make import propose
 from seediff.segments.tiles import label
 
 
-def plain_lloyd(rows: np.ndarray, centres: np.ndarray, iterations: int = 300) -> tuple[np.ndarray, np.ndarray]:
+def plain_lloyd(rows, centres, iterations=300):
     """Lloyd in float64 until no label changes; no cluster may become empty."""
     labels = np.full(len(rows), -1)
     for _ in range(iterations):
@@ -31,12 +29,12 @@ def plain_lloyd(rows: np.ndarray, centres: np.ndarray, iterations: int = 300) ->
 
 
 @pytest.fixture(scope="module")
-def rows() -> torch.Tensor:
+def rows():
     return aggregate(region_maps(16, seed=1), (16, 16))
 
 
 @pytest.mark.parametrize("k", [1, 2, 13])
-def test_equals_plain_lloyd_from_given_centres(rows: torch.Tensor, k: int, monkeypatch: pytest.MonkeyPatch):
+def test_equals_plain_lloyd_from_given_centres(rows, k, monkeypatch):
     monkeypatch.setattr(module, "TOLERANCE", 0)
     initial = rows[torch.linspace(0, len(rows) - 1, k).long()]
     expected, means = plain_lloyd(rows.double().numpy(), initial.double().numpy())
@@ -47,7 +45,7 @@ def test_equals_plain_lloyd_from_given_centres(rows: torch.Tensor, k: int, monke
 
 @given(st.integers(0, 1000), st.integers(1, 8), st.integers(1, 4))
 @settings(PATIENT, max_examples=20)
-def test_a_fixed_point_of_any_values(seed: int, k: int, columns: int):
+def test_a_fixed_point_of_any_values(seed, k, columns):
     values = torch.randn(40, columns, generator=torch.Generator().manual_seed(seed)) * 100
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "TOLERANCE", 0)
@@ -85,7 +83,7 @@ def test_an_empty_cluster_takes_the_farthest_row():
 
 
 @pytest.mark.parametrize("size", [(16, 16), (8, 16)])
-def test_segments_at_the_photograph_s_size(size: tuple[int, int]):
+def test_segments_at_the_photograph_s_size(size):
     maps = region_maps(size, seed=1, levels=2)
     proposals = propose(AttentionMaps(maps, {}, size, normalized=False), SegmentConfig(method="kmeans", k=6), 6, 0)
     assert torch.equal(proposals.sum(0), torch.ones(size))
@@ -94,6 +92,6 @@ def test_segments_at_the_photograph_s_size(size: tuple[int, int]):
 
 
 @pytest.mark.parametrize("k", [0, 257])
-def test_more_clusters_than_positions_is_an_error(rows: torch.Tensor, k: int):
+def test_more_clusters_than_positions_is_an_error(rows, k):
     with pytest.raises(UserError, match=f"^k: {k} must be from 1 to 256, the number of positions$"):
         kmeans(rows, k)

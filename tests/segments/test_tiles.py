@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np
@@ -19,7 +17,7 @@ from seediff.segments.tiles import label, merge_labels, merge_proposals
 SIDE = 24  # positions
 
 
-def known_segments(height: int, width: int, seed: int) -> np.ndarray:
+def known_segments(height, width, seed):
     """(H, W) ids: sky, ground, and discs of between a quarter and a half of the shorter side, which do not touch."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
@@ -35,7 +33,7 @@ def known_segments(height: int, width: int, seed: int) -> np.ndarray:
     return truth
 
 
-def seen_in(truth: np.ndarray, window: Window, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def seen_in(truth, window, seed):
     """What a method might make of a window: proposals (P, L, L), each spread a little over the rest, and labels (L, L);
     in any order.
     """
@@ -48,14 +46,14 @@ def seen_in(truth: np.ndarray, window: Window, seed: int) -> tuple[torch.Tensor,
     return (soft / soft.sum((1, 2), keepdim=True)).float(), shares.argmax(0)
 
 
-def agreement(truth: np.ndarray, found: np.ndarray) -> float:
+def agreement(truth, found):
     """Share of pixels under the best one-to-one matching."""
     table = np.zeros((truth.max() + 1, found.max() + 1))
     np.add.at(table, (truth, found), 1)
     return table[linear_sum_assignment(-table)].sum() / truth.size
 
 
-def inside(truth: np.ndarray) -> np.ndarray:
+def inside(truth):
     """Pixels that are more than two positions away from another segment. Discs that the border cuts may have none."""
     size = 2 * round(2.2 * min(truth.shape) / SIDE) + 1
     return maximum_filter(truth, size) == minimum_filter(truth, size)
@@ -79,7 +77,7 @@ def test_known_segments_come_back_whole(shape, seed):
         assert pairs.shape[1] == len(set(pairs[0])) == len(set(pairs[1]))
 
 
-def plain_label(proposals: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+def plain_label(proposals, size):
     """All proposals upsampled at once in float64, then the highest; used ids made consecutive."""
     best = F.interpolate(proposals.double()[None], size, mode="bilinear")[0].argmax(0).numpy()
     return np.unique(best, return_inverse=True)[1].reshape(size)
@@ -94,9 +92,7 @@ def plain_label(proposals: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
     st.sampled_from([1, 300, tiles.ROWS]),
 )
 @settings(PATIENT, max_examples=40)
-def test_a_label_map_in_any_bands_equals_the_plain_one(
-    seed: int, count: int, side: int, size: tuple[int, int], chunk: int, rows: int
-):
+def test_a_label_map_in_any_bands_equals_the_plain_one(seed, count, side, size, chunk, rows):
     proposals = torch.rand(count, side, side, generator=torch.Generator().manual_seed(seed))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiles, "CHUNK", chunk)

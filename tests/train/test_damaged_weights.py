@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
@@ -18,24 +16,24 @@ from seediff.train.run import train
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory) -> Path:
+def sound(tmp_path_factory):
     out = tmp_path_factory.mktemp("trained") / "segmenter"
     train(small(), [Stage(items(4), CLASSES, steps=1)], out, workers=0)
     return out
 
 
 @pytest.fixture
-def folder(sound: Path, tmp_path: Path) -> Path:
+def folder(sound, tmp_path):
     return Path(shutil.copytree(sound, tmp_path / "segmenter"))
 
 
-def change(folder: Path, changed) -> None:
+def change(folder, changed):
     tensors = load_file(folder / "model.safetensors")
     changed(tensors)
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
 
 
-def last(tensors: dict[str, torch.Tensor]) -> str:
+def last(tensors):
     return next(name for name in reversed(list(tensors)) if tensors[name].ndim > 1)
 
 
@@ -47,13 +45,13 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize(("changed", "said"), DAMAGES.values(), ids=DAMAGES)
-def test_weights_of_which_any_is_missing_or_no_number_are_refused(folder: Path, changed, said: str) -> None:
+def test_weights_of_which_any_is_missing_or_no_number_are_refused(folder, changed, said):
     change(folder, changed)
     with pytest.raises(UserError, match=said):
         load_segmenter(folder, "cpu")
 
 
-def test_a_pickle_is_never_opened(folder: Path) -> None:
+def test_a_pickle_is_never_opened(folder):
     tensors = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     torch.save(tensors, folder / "pytorch_model.bin")
@@ -63,7 +61,7 @@ def test_a_pickle_is_never_opened(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [("hidden_dim", 2**40), ("test_side", 10**9)])
-def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder: Path, key: str, value: int) -> None:
+def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder, key, value):
     about = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**about, key: value}))
     with pytest.raises(UserError, match=rf"config.json: {key}.* must be|{key}`: Expected|cannot be loaded"):
@@ -79,7 +77,7 @@ def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder
         ("backbone_config", {"model_type": "timm_backbone"}, "must be resnet or swin"),
     ],
 )
-def test_configurations_that_lead_elsewhere_are_refused(folder: Path, key: str, value: object, message: str) -> None:
+def test_configurations_that_lead_elsewhere_are_refused(folder, key, value, message):
     about = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**about, key: value}))
     for load in (lambda: load_segmenter(folder, "cpu"), lambda: build_network(small(weights=str(folder)), CLASSES)):
@@ -88,7 +86,7 @@ def test_configurations_that_lead_elsewhere_are_refused(folder: Path, key: str, 
 
 
 @pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
-def test_which_attention_computes_is_not_the_configurations_choice(folder: Path, key: str) -> None:
+def test_which_attention_computes_is_not_the_configurations_choice(folder, key):
     """transformers would fetch a repository's code by the package `kernels`."""
     about = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**about, key: "someone/kernels"}))
@@ -96,7 +94,7 @@ def test_which_attention_computes_is_not_the_configurations_choice(folder: Path,
     build_network(small(weights=str(folder)), CLASSES)
 
 
-def test_long_pictures_are_not_made_gigantic(sound: Path) -> None:
+def test_long_pictures_are_not_made_gigantic(sound):
     assert _resized(torch.zeros((1, 8, 30_000, 3), dtype=torch.uint8), 512).shape[1] < 40
     assert _resized(torch.zeros((1, 100, 1600, 3), dtype=torch.uint8), 50).shape[1:3] == (50, 800)
     with pytest.raises(UserError, match="side: 1000000: must be"):

@@ -29,7 +29,7 @@ def interrupt(monkeypatch):
     """Have the training be interrupted in its so manieth step from now on, so many times."""
     learning_rate_at = run.learning_rate_at
 
-    def set_to(number: int, times: int = 1) -> None:
+    def set_to(number, times=1):
         calls = []
 
         def interrupting(*given):

@@ -55,7 +55,7 @@ folder.
 
 
 @pytest.fixture
-def line(tmp_path) -> list[str]:
+def line(tmp_path):
     """What trains on toy scenes, all with as many labelled pixels, from weights of a network that drops nothing at
     random.
     """

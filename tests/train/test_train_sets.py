@@ -68,17 +68,3 @@ def test_the_validation_parts_of_all_datasets(native, finetune):
     assert [one.name for one in both.validation] == ["s1", "s4"]
     by_share = plan_training([plain, marked], validation_share=0.5)
     assert (len(by_share.validation), len(by_share.stages[0].items)) == (1, 5)
-
-
-@pytest.mark.parametrize(
-    ("given", "says"),
-    [
-        ({"mix": (1, 2)}, "mix: 1:2 must be 1 whole numbers of at least 1,"),
-        ({"validation_share": 1.0}, "has no samples to train on"),
-        ({"validation_share": 0.01}, "for validation"),
-        ({"finetune_epochs": 2.0}, "need a second stage"),
-    ],
-)
-def test_bad_plans(native, given, says):
-    with pytest.raises(UserError, match=says):
-        plan_training([native("a")], **given)

@@ -1,7 +1,6 @@
 import contextlib
 import io
 import json
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -21,7 +20,7 @@ from seediff.errors import UserError
 CLASSES = ("cat", "bus", "dog")
 
 
-def load(path: Path):
+def load(path):
     with contextlib.redirect_stdout(io.StringIO()):
         return COCO(str(path))
 
@@ -45,7 +44,7 @@ def test_annotations_are_those_of_scipy_and_pycocotools(shape, zoom):
 
     def expected(masks):
         for class_id, inside in masks:
-            rle: Any = mask.encode(np.asfortranarray(inside.astype(np.uint8)))
+            rle = mask.encode(np.asfortranarray(inside.astype(np.uint8)))
             shown = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
             area, box = int(mask.area(rle)), [int(side) for side in mask.toBbox(rle)]
             yield {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shown}

@@ -1,8 +1,5 @@
-from __future__ import annotations
-
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +14,7 @@ from seediff.errors import UserError
 CLASSES = ("cat", "dog")
 
 
-def turned(path: Path) -> Sample:
+def turned(path):
     """A JPEG file with EXIF orientation 6: as it is stored 20 × 30, turned 30 × 20."""
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -28,7 +25,7 @@ def turned(path: Path) -> Sample:
     return Sample(path, labels, metadata={"classes": ["cat"]}, name="turned")
 
 
-def check(samples: list[Sample], given: list[Sample]) -> None:
+def check(samples, given):
     found = {
         sample.name: sample.source if isinstance(sample.source, bytes) else sample.source.read_bytes()
         for sample in samples
@@ -60,9 +57,7 @@ PIECES = ((np.s_[2:12, 3:20], 1), (np.s_[14:17, 5:8], 2), (np.s_[14:16, 12:21], 
 MAPS = {"labels", "masks", "SegmentationClass", "SegmentationObject", "panoptic"}
 
 
-def frames(
-    folder: Path, name: str, turn: int, size: tuple[int, int], *, shown: bool, file: str | None = None, **options: bool
-) -> tuple[np.ndarray, list[Sample], list[str]]:
+def frames(folder, name, turn, size, *, shown, file=None, **options):
     """A set whose labels are of a picture as it is shown, by EXIF orientation `turn`, or as it is stored: the label map
     as it is stored, what is read, and the notes. file: that is read. options: of the export."""
     labels = np.zeros(size, np.uint8)

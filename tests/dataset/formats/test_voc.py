@@ -42,7 +42,7 @@ def test_missing_pictures_are_not_counted_as_without_a_mask(tmp_path):
     export("voc", (), [item("a"), item("b"), item("c")], tmp_path / "voc")
     next((tmp_path / "voc/JPEGImages").glob("a.*")).unlink()
     (tmp_path / "voc/SegmentationClass/b.png").unlink()
-    notes: list[str] = []
+    notes = []
     assert [sample.name for sample in imported("voc", tmp_path / "voc", skip_missing=True, note=notes.append)[1]] == [
         "c"
     ]

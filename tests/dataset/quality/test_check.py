@@ -23,7 +23,7 @@ KINDS_ON_PAGE = {
 }
 
 
-def labels(number: int) -> np.ndarray:
+def labels(number):
     label_map = np.zeros((24, 32), np.uint8)
     label_map[4:12, 4 : 12 + number] = 1 + number % 2
     label_map[20:] = 255
@@ -49,13 +49,13 @@ def pets(tmp_path):
     return tmp_path / "pets"
 
 
-def edit(folder: Path, number: int, **values: object) -> None:
+def edit(folder, number, **values):
     rows = native.read_rows(folder)
     rows[number] |= values
     (folder / native.METADATA).write_bytes(native.jsonl(rows))
 
 
-def kinds(folder: Path) -> list[tuple[str, str, str]]:
+def kinds(folder):
     return [(one.level, one.kind, one.where) for one in check_dataset(folder).findings]
 
 

@@ -9,7 +9,7 @@ def near_groups(hashes):
     return [group for group in positions_of(near_numbers(hashes)) if len(group) > 1]
 
 
-def scene(seed: int) -> Image.Image:
+def scene(seed):
     cells = np.random.default_rng(seed).integers(0, 256, (6, 6, 3)).astype(np.uint8)
     return Image.fromarray(cells).resize((96, 96), Image.Resampling.BICUBIC)
 

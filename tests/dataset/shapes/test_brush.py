@@ -4,7 +4,7 @@ import pytest
 from seediff.dataset.shapes.brush import CHANNELS, SIZES, decode_brush, encode_brush
 
 
-def spelled(values) -> bytes:
+def spelled(values):
     """The stream of values (N,) as the format's description has it, as `label_studio_sdk.converter.brush.encode_rle`
     does.
     """

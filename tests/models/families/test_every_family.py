@@ -2,7 +2,6 @@ import dataclasses
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -140,7 +139,7 @@ def told(arguments, path=()):
 
 def test_a_photographed_rectangle_is_told_what_the_pipeline_tells(model):
     """Prompts, masks, sizes and positions are those that the pipeline hands over when it draws in that shape."""
-    calls: list[Any] = []
+    calls = []
     hook = model.network.register_forward_pre_hook(
         lambda _module, args, kwargs: calls.append({**dict(enumerate(args)), **kwargs}), with_kwargs=True
     )
@@ -168,7 +167,7 @@ def test_latents_are_packed_as_the_pipeline_packs(model):
     pipe = model.pipe
     if not hasattr(pipe, "_unpack_latents"):
         pytest.skip("latents are not packed, or test_flux2.py says how")
-    calls: list[Any] = []
+    calls = []
     hook = model.network.register_forward_pre_hook(
         lambda _module, _args, kwargs: calls.append(kwargs), with_kwargs=True
     )
@@ -278,7 +277,7 @@ def test_rows_of_a_map_are_where_the_picture_is(model):
 def test_a_prompt_that_a_tokenizer_would_cut_off(model):
     """Of every tokenizer whose tokens are columns; told with what would be lost."""
     words = " and a bus" * max(reader.limit for reader in model.readers)
-    tried: Any = {"specs": [SampleSpec(0, ("dog",), f"a dog{words}", 0)]}, {"negative_prompt": f"a dog{words}"}
+    tried = {"specs": [SampleSpec(0, ("dog",), f"a dog{words}", 0)]}, {"negative_prompt": f"a dog{words}"}
     for options in tried:
         if "negative_prompt" in options and not model.family.reads_negative(model.pipe, 3.0):
             continue

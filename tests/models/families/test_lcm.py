@@ -39,7 +39,7 @@ def test_a_photograph_is_told_that_there_is_no_guidance(model, folder, tmp_path,
     """Whichever pipeline has the UNet."""
     if as_stable_diffusion:
         parts = {name: getattr(model.pipe, name) for name in ("unet", "vae", "text_encoder", "tokenizer", "scheduler")}
-        more: dict = dict.fromkeys(("safety_checker", "feature_extractor"))
+        more = dict.fromkeys(("safety_checker", "feature_extractor"))
         StableDiffusionPipeline(**parts, **more, requires_safety_checker=False).save_pretrained(tmp_path / "sd")
         model = load_model(str(tmp_path / "sd"), device="cpu")
     image = generate(model, SPECS[:1])[0][0]

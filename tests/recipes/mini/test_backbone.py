@@ -1,7 +1,4 @@
-from __future__ import annotations
-
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +14,7 @@ from seediff.mini.scenes import CLASSES, load_scenes
 from seediff.train.models import build_network
 
 
-def test_training_learns_and_transformers_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_learns_and_transformers_reads_it(tmp_path, monkeypatch):
     whole = [s for s in load_scenes() if len(s.classes) == 1][:8]
     scenes = [replace(s, image=s.image[::2, ::2], label_map=s.label_map[::2, ::2]) for s in whole]
     images = np.stack([s.image for s in scenes])
@@ -43,7 +40,7 @@ def test_training_learns_and_transformers_reads_it(tmp_path: Path, monkeypatch: 
         train_backbone(tmp_path, tmp_path, tmp_path / "out", tagging=short)
 
 
-def test_the_packaged_one_tells_classes_apart() -> None:
+def test_the_packaged_one_tells_classes_apart():
     scenes = [s for s in load_set("truth", 200) if len(s.classes) == 1]
     encoder = build_network(
         make_config({"backbone": "tiny", "weights": "pretrained"}), CLASSES
@@ -51,7 +48,7 @@ def test_the_packaged_one_tells_classes_apart() -> None:
     network = backbone.Tagger()
     network.backbone = encoder
     with torch.inference_mode():
-        network.head = torch.nn.Identity()  # type: ignore[assignment]
+        network.head = torch.nn.Identity()
         features = torch.nn.functional.normalize(backbone.run_batched(network, np.stack([s.image for s in scenes])))
     nearest = (features @ features.T - 2 * torch.eye(len(scenes))).argmax(1).tolist()
     assert np.mean([scenes[i].classes == s.classes for i, s in zip(nearest, scenes, strict=True)]) > 0.6

@@ -1,7 +1,3 @@
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 
 from recipes.mini.sets import load_set
@@ -9,7 +5,7 @@ from recipes.mini.world import write_scenes
 from seediff.mini.scenes import CLASS_IDS, CLASSES, FILE, Scene, load_scenes, read_scenes
 
 
-def scene(number: int) -> Scene:
+def scene(number):
     rows = np.linspace(0, 255, 32, dtype=np.uint8)
     image = np.stack(
         [np.tile(rows, (32, 1)), np.tile(rows[:, None], (1, 32)), np.full((32, 32), 40 * number, np.uint8)], -1
@@ -19,7 +15,7 @@ def scene(number: int) -> Scene:
     return Scene(image, label_map, ("dog",), f"a photo of a dog {number}")
 
 
-def test_written_scenes_are_read(tmp_path: Path) -> None:
+def test_written_scenes_are_read(tmp_path):
     scenes = [scene(i) for i in range(5)]
     write_scenes(tmp_path / "some.safetensors", scenes)
     back = read_scenes(tmp_path / "some.safetensors")
@@ -31,7 +27,7 @@ def test_written_scenes_are_read(tmp_path: Path) -> None:
     assert [s.caption for s in read_scenes(tmp_path / "some.safetensors", 2)] == [s.caption for s in scenes[:2]]
 
 
-def test_the_package_has_the_first_scenes_of_the_held_out_set() -> None:
+def test_the_package_has_the_first_scenes_of_the_held_out_set():
     scenes = load_scenes()
     assert len(scenes) == 60
     assert FILE.stat().st_size < 500_000

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +11,7 @@ from recipes.mini.teacher import compressed
 CAPTIONS = ["a photo of a dog", "a mirrored photo of a penguin bird and a dog on grass", "a photo of a cat"]
 
 
-def test_components_are_uncorrelated_and_their_variances_square_roots() -> None:
+def test_components_are_uncorrelated_and_their_variances_square_roots():
     rng = np.random.default_rng(0)
     hidden = rng.standard_normal((200, 3, 2, 2)) * np.array([3.0, 2.0, 1.0])[:, None, None]
     mixed = np.einsum("cf,nfyx->ncyx", rng.standard_normal((6, 3)), hidden) + 5
@@ -27,7 +25,7 @@ def test_components_are_uncorrelated_and_their_variances_square_roots() -> None:
     assert np.allclose(np.diag(covariance), np.sqrt(values) / np.sqrt(values).mean(), atol=0.03)
 
 
-def test_a_denoiser_learns_the_features() -> None:
+def test_a_denoiser_learns_the_features():
     torch.manual_seed(0)
     student = Denoiser(replace(TINY, denoiser=replace(TINY.denoiser, alignment_weight=1.0, grouping_weight=0)))
     student.prepare(CAPTIONS, 16)

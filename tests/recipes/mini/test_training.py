@@ -1,6 +1,5 @@
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -23,7 +22,7 @@ def test_grouping_prefers_rows_that_stay_within_a_region():
     latents = region.expand(1, 4, 4, 4) * 4
     same = (region.flatten()[:, None] == region.flatten()[None]).float()
 
-    def loss(rows: torch.Tensor) -> float:
+    def loss(rows):
         tap = AttentionTap(rows=16, word_side=side, token_weights=torch.ones(1, 1, 1))
         tap.sampled.append(((rows / rows.sum(-1, keepdim=True)).clamp_min(1e-9).log()[None], torch.arange(16), side))
         tap.word_maps.append(region.flatten(2))
@@ -38,9 +37,7 @@ def test_words_agree_when_every_level_finds_them_where_the_trusted_one_does():
     left, right = torch.full((1, 2, 8, 8), 0.02), torch.full((1, 2, 4, 4), 0.02)
     left[..., :4], right[..., 2:] = 0.6, 0.6
 
-    def loss(
-        columns: torch.Tensor, present: tuple[float, float] = (1.0, 1.0), signal: float = 1.0, words: float = 1.0
-    ) -> float:
+    def loss(columns, present=(1.0, 1.0), signal=1.0, words=1.0):
         tap = AttentionTap(rows=1, word_side=8, token_weights=torch.tensor(present)[None, :, None])
         tap.word_maps.append(left.flatten(2))
         tap.other_maps.append((columns.flatten(2), columns.shape[-1]))
@@ -54,7 +51,7 @@ def test_words_agree_when_every_level_finds_them_where_the_trusted_one_does():
     assert loss(right, present=(0.0, 0.0)) == 0
 
 
-def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_recipe_runs_and_continues_to_the_same_weights(art, tmp_path, monkeypatch):
     whole, complete = train_mini(TINY, art, tmp_path / "whole", say=lambda _: None)
     assert complete
     # No time at all: one step a run, the first within the autoencoder.

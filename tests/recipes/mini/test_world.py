@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -16,7 +14,7 @@ def test_the_world_has_vocs_classes_but_the_dining_table():
     assert {s.class_name for s in sprite_table() if s.split == "train"} == set(CLASSES)
 
 
-def test_a_scene_is_a_pure_function_of_its_index(art: Path):
+def test_a_scene_is_a_pure_function_of_its_index(art):
     a, b = render_scene(art, 7), render_scene(art, 7)
     assert np.array_equal(a.image, b.image)
     assert np.array_equal(a.label_map, b.label_map)
@@ -26,7 +24,7 @@ def test_a_scene_is_a_pure_function_of_its_index(art: Path):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_mask_and_caption_hold_every_object(art: Path, count: int):
+def test_mask_and_caption_hold_every_object(art, count):
     for index in range(12):
         scene = render_scene(art, index, objects=count)
         assert scene.image.shape == (128, 128, 3)

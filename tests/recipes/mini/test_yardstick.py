@@ -1,7 +1,4 @@
-from __future__ import annotations
-
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +19,7 @@ from seediff.mini.scenes import CLASS_IDS, load_scenes
 SHORT = YardstickRecipe(samples=1000, batch=8, learning_rate=4e-3)
 
 
-def test_augment_moves_image_and_mask_together() -> None:
+def test_augment_moves_image_and_mask_together():
     label_maps = torch.zeros(8, 16, 16, dtype=torch.long)
     label_maps[:, 4:12, 1:6] = 1
     pixels = label_maps[:, None].float().repeat(1, 3, 1, 1) * 1.6 - 0.8
@@ -34,10 +31,10 @@ def test_augment_moves_image_and_mask_together() -> None:
     assert (inside > outside + 0.8).all()
 
 
-def test_training_learns_and_is_kept(tmp_path: Path) -> None:
+def test_training_learns_and_is_kept(tmp_path):
     whole = [s for s in load_scenes() if len(s.classes) == 1][:8]
     scenes = [replace(s, image=s.image[::2, ::2], label_map=s.label_map[::2, ::2]) for s in whole]
-    losses: list[float] = []
+    losses = []
     segmenter = train_segmenter(scenes, SHORT, lambda row: losses.append(row["loss"]))
     assert losses[-1] < losses[0] / 2
     assert segmenter_iou(segmenter, scenes) > 0.4

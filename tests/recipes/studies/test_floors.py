@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +9,7 @@ from seediff.metrics.matching import Tally, contingency, match, tally
 from seediff.metrics.scores import stack
 
 
-def random_tallies(images: int, classes: int, seed: int = 0) -> list[Tally]:
+def random_tallies(images, classes, seed=0):
     rng = np.random.default_rng(seed)
     tp, fp, fn = rng.integers(0, 50, (3, images, classes))
     return [Tally(*row, pixels=int((row[0] + row[2]).sum())) for row in zip(tp, fp, fn, strict=True)]

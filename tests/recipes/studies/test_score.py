@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +16,7 @@ PLAIN = CaptureConfig()
 MEANS = CaptureConfig(normalize=False)
 
 
-def random_maps(side: int = 16, seed: int = 0) -> AttentionMaps:
+def random_maps(side=16, seed=0):
     generator = torch.Generator().manual_seed(seed)
     sides = (side, side // 2, side // 4)
     return AttentionMaps(
@@ -29,7 +27,7 @@ def random_maps(side: int = 16, seed: int = 0) -> AttentionMaps:
     )
 
 
-def random_scene(seed: int = 0, side: int = 64) -> Scene:
+def random_scene(seed=0, side=64):
     rng = np.random.default_rng(seed)
     labels = np.zeros((side, side), np.uint8)
     labels[5:30, 5:30], labels[34:60, 20:44] = CLASS_IDS["dog"], CLASS_IDS["pottedplant"]
@@ -41,7 +39,7 @@ def random_scene(seed: int = 0, side: int = 64) -> Scene:
     )
 
 
-def test_sweep_counts_as_a_loop_does() -> None:
+def test_sweep_counts_as_a_loop_does():
     generator = torch.Generator().manual_seed(0)
     betas = np.array([0.1, 0.25, 0.5, 0.9])
     soft = torch.randint(0, 21, (3, 2, 9, 7), generator=generator).float() / 20  # many values lie on a threshold
@@ -58,7 +56,7 @@ def test_sweep_counts_as_a_loop_does() -> None:
 
 @pytest.mark.parametrize("method", METHOD_NAMES)
 @pytest.mark.parametrize("pamr", [True, False])
-def test_shared_work_gives_the_masks_that_the_commands_give(method: str, pamr: bool) -> None:
+def test_shared_work_gives_the_masks_that_the_commands_give(method, pamr):
     scene = random_scene()
     means = replace(random_maps(), normalized=False)
     maps = {PLAIN: random_maps(), MEANS: means}
@@ -70,7 +68,7 @@ def test_shared_work_gives_the_masks_that_the_commands_give(method: str, pamr: b
     assert different < 1e-3  # a pixel within rounding of the threshold may fall on its other side
 
 
-def test_scores_against_plain_arithmetic() -> None:
+def test_scores_against_plain_arithmetic():
     scenes = [random_scene(seed) for seed in range(3)]
     settings = [PAPER["ca"], PAPER["seediff"].with_config(beta=0.6)]
     items = [(i, s, {PLAIN: random_maps(seed=i)}) for i, s in enumerate(scenes)]
@@ -91,7 +89,7 @@ def test_scores_against_plain_arithmetic() -> None:
     assert "single" not in summary
 
 
-def test_a_difference_is_paired() -> None:
+def test_a_difference_is_paired():
     """A method that is better by the same on every pair is so surely, however much the pairs differ among
     themselves.
     """

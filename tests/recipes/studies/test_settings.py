@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 
 from recipes.studies.settings import METHOD_NAMES, PAPER, Setting
@@ -8,7 +6,7 @@ from seediff.config.methods import METHOD_FACTS
 from seediff.config.presets import ModelConstants, Preset
 
 
-def test_paper_constants_are_the_papers() -> None:
+def test_paper_constants_are_the_papers():
     assert tuple(PAPER) == METHOD_NAMES
     assert PAPER["seediff"].config == MaskConfig()
     assert {s.config.alpha for s in PAPER.values()} == {0.5}
@@ -19,8 +17,8 @@ def test_paper_constants_are_the_papers() -> None:
 
 
 @pytest.mark.parametrize("method", [name for name in METHOD_NAMES if name in METHOD_FACTS])
-def test_a_papers_constants_are_what_the_commands_take(method: str) -> None:
-    flat: dict = {"mask.method": method}
+def test_a_papers_constants_are_what_the_commands_take(method):
+    flat = {"mask.method": method}
     for layer in ModelConstants("a-model", Preset()).mask_layers(method):
         flat = {**layer.values, **flat}
     mask, capture = (

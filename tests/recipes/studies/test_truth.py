@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +24,7 @@ def half_side(name, count=None):
 
 
 @pytest.fixture(autouse=True)
-def small_contest(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_contest(monkeypatch):
     """Fewer constants to try and images of half the side: the whole is for the real thing."""
     for name, entry in settings.CONTEST.items():
         few = {
@@ -39,7 +37,7 @@ def small_contest(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(study, "load_set", half_side)
 
 
-def check_result(result: dict, out: Path) -> None:
+def check_result(result, out):
     for kind, names in (("own_best", (*METHOD_NAMES, "best")), ("paper", METHOD_NAMES)):
         assert tuple(result[kind]) == names
         for row in result[kind].values():
@@ -49,11 +47,11 @@ def check_result(result: dict, out: Path) -> None:
     assert json.loads((out / "results.json").read_text()) == result
 
 
-def figures(result: dict) -> dict:
+def figures(result):
     return {kind: result[kind] for kind in KINDS}
 
 
-def test_truth(mini_folder: Path, tmp_path: Path) -> None:
+def test_truth(mini_folder, tmp_path):
     out = tmp_path / "truth"
     result = run_truth(out, scenes=2, model=str(mini_folder), tune_scenes=1, device="cpu")
     check_result(result, out)
@@ -72,11 +70,11 @@ def test_truth(mini_folder: Path, tmp_path: Path) -> None:
     assert "preset" not in again
 
 
-def test_generated(mini_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generated(mini_folder, tmp_path, monkeypatch):
     class Everything(Segmenter):
         """Finds something of every class: those early in the list on the left, the late ones on the right."""
 
-        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        def forward(self, pixels):
             logits = super().forward(pixels) * 0
             half = logits.shape[-1] // 2
             order = torch.arange(19.0).view(1, -1, 1, 1)
@@ -94,12 +92,12 @@ def test_generated(mini_folder: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert result["ca_side"] == {}
 
 
-def trials(**iou: float) -> list[Trial]:
+def trials(**iou):
     """One trial a method, at the paper's constants but with a threshold of its own."""
     return [Trial(m, PAPER[m].with_config(beta=0.4, pamr=False), iou.get(m, 0.5)) for m in METHOD_NAMES]
 
 
-def test_preset_is_what_a_model_folder_takes(tmp_path: Path) -> None:
+def test_preset_is_what_a_model_folder_takes(tmp_path):
     better = Trial(
         "seediff",
         Setting(MaskConfig(alpha=0.6, expand_levels=(4, 2), pamr_dilations=(1, 2)), CaptureConfig(layers="up")),
@@ -117,7 +115,7 @@ def test_preset_is_what_a_model_folder_takes(tmp_path: Path) -> None:
     assert (best.mask, best.capture) == (recommended.mask, recommended.capture)
 
 
-def test_noise_does_not_change_what_is_recommended() -> None:
+def test_noise_does_not_change_what_is_recommended():
     assert preset(trials(ca_sa=0.6))["method"] == "ca_sa"
     made = preset(trials(ca_sa=0.7, seediff=0.695))
     assert made["method"] == "seediff"

@@ -1,11 +1,9 @@
-from __future__ import annotations
-
 import json
 
 from recipes.tables.stored_results import open_kept
 
 
-def scores(miou: float) -> dict:
+def scores(miou):
     classes = {"cat": {"iou": miou, "iou_ci95": [0.1, 0.9]}, "dog": {"iou": None, "iou_ci95": None}}
     groups = {"objects": {"miou": miou, "miou_ci95": [0.25, 0.75]}}
     return {
@@ -32,7 +30,7 @@ TABLE = {
 }
 
 
-def write(folder, table) -> None:
+def write(folder, table):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(table if isinstance(table, str) else json.dumps(table))
 

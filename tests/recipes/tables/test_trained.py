@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 import shutil
 from dataclasses import replace
@@ -19,7 +17,7 @@ from seediff.errors import UserError
 SETTINGS = {"backbone": "tiny", "batch_size": 2, "epochs": 1}
 
 
-def small_table(**changes) -> Table:
+def small_table(**changes):
     data = {"some": Source(folder="scenes", count=4), "more": Source(folder="scenes", skip=4, count=2)}
     tests = {
         "held_out": HeldOut(scenes="tune", count=2),
@@ -112,7 +110,7 @@ def test_sources_are_joined_by_the_names_of_their_classes(places):
     assert ((before == 0) == (after == 0)).all()
 
 
-def some(**changes) -> dict:
+def some(**changes):
     return {"data": {"some": Source(**changes), "more": Source(scenes="tune")}}
 
 

@@ -1,11 +1,9 @@
-from __future__ import annotations
-
 import json
 
 from recipes.tables.results import figure, summarised, write_table
 
 
-def scores(miou: float) -> dict:
+def scores(miou):
     return {
         "miou": miou,
         "miou_ci95": [miou - 0.02, miou + 0.02],
