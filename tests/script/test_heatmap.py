@@ -1,10 +1,12 @@
-import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from seediff.errors import UserError
+from seediff.masks.make import MaskResult
 from seediff.report.pictures import heat_colours
 from seediff.script.heatmap import HeatMap
 
@@ -41,4 +43,24 @@ def test_files(tmp_path):
         with pytest.raises(UserError, match=rf"dog\.{suffix}: cannot be written \(.+\); use \.png or \.jpg$"):
             heat.save(tmp_path / f"dog.{suffix}")
     assert [path.name for path in tmp_path.iterdir() if path.stem == "dog"] == []
-    assert Image.open(io.BytesIO(heat._repr_png_())).size == (8, 8)
+
+
+def test_notebooks():
+    """A title, picture and overlay, and a legend; in one line elsewhere."""
+    result = MaskResult(
+        np.array([[0, 1], [2, 255]], np.uint8), torch.zeros(2, 2, 2), ("dog", "a <b>"), ("no_seeds:dog",)
+    )
+    for shown, line, title, legend in (
+        (HeatMap(VALUES, "dog", PICTURE), "<HeatMap of 'dog', 8 × 8>", "<b>dog</b>", ["least to most attention"]),
+        (
+            replace(result, picture=PICTURE[:2, :2]),
+            "<MaskResult: 2 × 2, dog 25%, a <b> 25%, ignored 25%, no_seeds:dog>",
+            "<b>dog, a &lt;b&gt;</b>",
+            ["dog 25%", "rgb(128, 0, 0)", "a &lt;b&gt; 25%", "rgb(0, 128, 0)", "ignored 25%"],
+        ),
+    ):
+        page = shown._repr_html_()
+        assert repr(shown) == line
+        assert page.count("data:image/jpeg") == 2
+        assert replace(shown, picture=None)._repr_html_().count("data:image/jpeg") == 1
+        assert all(text in page for text in (title, *legend))

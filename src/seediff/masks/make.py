@@ -19,15 +19,17 @@ from .arithmetic import compete, min_max, otsu, resize
 from .flags import degenerate
 from .pamr import affinity, pamr, scaled_dilations
 from .seediff import agreement
+from .shown import as_html, colour_labels, label_legend
 from .steps import BEFORE_PAMR, SoftMask, Step
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MaskResult:
-    """Masks of one image.
+    """Masks of one image, which notebooks show.
 
     label_map: (H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore. soft: (C, H, W) float32 in [0, 1]. flags:
-    problems, such as `no_seeds:dog`. trace: class → step → map. agreement: class → `seediff.agreement`.
+    problems, such as `no_seeds:dog`. trace: class → step → map. agreement: class → `seediff.agreement`. picture: the
+    image (H, W, 3) uint8, if it is known.
     """
 
     label_map: np.ndarray
@@ -36,6 +38,17 @@ class MaskResult:
     flags: tuple[str, ...] = ()
     trace: Mapping[str, Mapping[Step, torch.Tensor]] = field(default_factory=dict)
     agreement: Mapping[str, float] = field(default_factory=dict)
+    picture: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        height, width = self.label_map.shape
+        said = [f"{width} × {height}", *(text for _, text in label_legend(self.label_map, self.classes)), *self.flags]
+        return f"<MaskResult: {', '.join(said)}>"
+
+    def _repr_html_(self) -> str:
+        pictures = [] if self.picture is None else [self.picture]
+        pictures.append(colour_labels(self.label_map, self.picture))
+        return as_html(", ".join(self.classes), pictures, label_legend(self.label_map, self.classes))
 
 
 def make_masks(
@@ -80,7 +93,7 @@ def make_masks(
     flags += degenerate(dict(zip(classes, shares, strict=True)))
     on_cpu = {name: {step: values.cpu() for step, values in by_step.items()} for name, by_step in steps.items()}
     agreed = agreement(label_map, maps, classes, config)
-    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreed)
+    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreed, image)
 
 
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:

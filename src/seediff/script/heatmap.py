@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,18 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError, first_line
+from ..masks.shown import as_html
 from ..report.pictures import heat_colours, to_levels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HeatMap:
-    """values: (H, W) float32 in [0, 1], which `np.asarray` returns. phrase: the word or phrase. picture: the picture
-    (H, W, 3) uint8; None: not known."""
+    """A heat map, which notebooks show. values: (H, W) float32 in [0, 1], which `np.asarray` returns. phrase: the word
+    or phrase. picture: the picture (H, W, 3) uint8; None: not known."""
 
     values: np.ndarray
     phrase: str
-    picture: np.ndarray | None = field(default=None, repr=False)
+    picture: np.ndarray | None = None
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.values, dtype=dtype) if copy else np.asarray(self.values, dtype=dtype)
@@ -49,26 +50,24 @@ class HeatMap:
         format Pillow cannot write."""
         from ..files.outputs import write_atomic
 
-        path, image = Path(path), self.over() if over else self.image()
+        path, image, file = Path(path), self.over() if over else self.image(), io.BytesIO()
         try:
-            data = _encoded(image, Image.registered_extensions()[path.suffix.lower()])
+            image.save(file, Image.registered_extensions()[path.suffix.lower()])
         except (KeyError, OSError, ValueError) as error:  # no such format, or none for such pictures
             raise UserError(path, f"cannot be written ({first_line(error)})", "use .png or .jpg") from error
-        write_atomic(path, data)
+        write_atomic(path, file.getvalue())
 
     def show(self) -> None:
         """Open the heat map in the system's viewer, over the picture if there is one."""
         self._best().show(title=self.phrase)
 
-    def _repr_png_(self) -> bytes:
-        """The PNG that notebooks show."""
-        return _encoded(self._best(), "PNG")
+    def __repr__(self) -> str:
+        return f"<HeatMap of {self.phrase!r}, {self.shape[1]} × {self.shape[0]}>"
+
+    def _repr_html_(self) -> str:
+        pictures = [*([] if self.picture is None else [self.picture]), np.asarray(self._best())]
+        colours = ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in heat_colours()[::51])
+        return as_html(self.phrase, pictures, [(f"linear-gradient(to right, {colours})", "least to most attention")])
 
     def _best(self) -> Image.Image:
         return self.image() if self.picture is None else self.over()
-
-
-def _encoded(image: Image.Image, format: str) -> bytes:
-    file = io.BytesIO()
-    image.save(file, format)
-    return file.getvalue()

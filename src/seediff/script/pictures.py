@@ -52,7 +52,7 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Path | Model = 
         soft[number - 1] = torch.from_numpy(values)
     absent = [f"absent:{name}" for name in config.classes if name not in full.classes]
     labels, trace = native.dataset_labels(full.label_map, ids), small.trace if small else {}
-    return MaskResult(labels, soft, config.classes, (*full.flags, *absent), trace, full.agreement)
+    return MaskResult(labels, soft, config.classes, (*full.flags, *absent), trace, full.agreement, photo)
 
 
 def segment(image: Picture, *, model: str | Path | Model = "mini", **options: Any) -> Segments:
