@@ -41,7 +41,7 @@ def test_byte_order_mark_is_passed_over_everywhere(tmp_path):
     path.write_bytes(b"\xef\xbb\xbfa = 1")
     assert read_toml(path) == {"a": 1}
     path.write_bytes(b"\xef\xbb\xbfa: 1")
-    assert read_yaml(path) == {"a": 1}
+    assert read_yaml(path) == {"a": "1"}
     path.write_bytes(b"\xef\xbb\xbffile,a\nx,1\n")
     assert read_csv(path, ["file"]) == [(2, {"file": "x", "a": "1"})]
 
@@ -87,13 +87,7 @@ LAUGHS = "a: &a [x, x]\n" + "".join(
         (LAUGHS, "line 2: is not YAML: has an alias (*a)"),
         ("a: &a\n  <<: *a", "line 2: is not YAML: has an alias (*a)"),
         ("[" * DEEP, "is nested too deeply"),
-        ("a: [1, {b: .inf}]", "holds inf, nan or a huge number"),
-        ('a: !!int "' + "9" * DIGITS + '"', "line 1: is not YAML: a number must fit in 64 bits"),
-        (
-            "a: !!python/object/apply:os.system [ls]",
-            "line 1: is not YAML: could not determine a constructor",
-        ),
-        ("a: " + "1:" * 1_000_000 + "1", "line 1: is not YAML: a number must fit in 64 bits"),
+        ("a: 1\na: 2", 'line 1: is not YAML: has "a" twice'),
         ("a: \x00", "is not YAML"),
         ("- 1", "Expected `object`, got"),
     ],
@@ -102,6 +96,12 @@ def test_damaged_yaml_is_refused_in_a_line(tmp_path, text, said):
     path = tmp_path / "data.yaml"
     path.write_text(text)
     assert said in str(refusal(lambda: read_yaml(path), path))
+
+
+def test_values_in_yaml_are_the_texts_that_were_written(tmp_path):
+    path = tmp_path / "data.yaml"
+    path.write_text("a:\t[no, 010, 1:1]\t# tabs\n2024-01-01: '1'\n!!int c: !!python/name:os.system x\nd:\n")
+    assert read_yaml(path) == {"a": ["no", "010", "1:1"], "2024-01-01": "1", "c": "x", "d": ""}
 
 
 @pytest.mark.parametrize(

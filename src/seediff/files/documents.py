@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 from xml.parsers import expat
@@ -23,6 +23,7 @@ from xml.parsers import expat
 import msgspec
 
 from ..errors import UserError, first_line
+from .messages import show_json
 from .reading import ABSENT, ANNOTATIONS, LINE, LIST, RECORD, SETTINGS, open_regular, read_bytes, read_text
 
 if sys.version_info >= (3, 11):
@@ -32,6 +33,8 @@ else:
 
 T = TypeVar("T")
 BOM = b"\xef\xbb\xbf"
+DEPTH = 64
+"""Maximum nesting in YAML."""
 _ONE_AT_A_TIME = threading.RLock()
 """msgspec 0.22 crashes if two threads use a type for the first time at once."""
 
@@ -100,10 +103,33 @@ def read_toml(path: Path | str) -> dict[str, Any]:
 
 
 def read_yaml(path: Path | str, kind: type[T] = dict[str, Any]) -> T:
-    """A YAML file as `kind`: plain values only, no aliases. Raises UserError."""
+    """A YAML file as `kind`. Its values are texts, as they are written: `no` is a name. Raises UserError."""
+    return _settings(path, "YAML", _parse_yaml, kind)
+
+
+def _parse_yaml(text: str) -> Any:
     import yaml
 
-    return _settings(path, "YAML", lambda text: yaml.load(text, _plain_yaml()), kind)
+    events = yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+    def value(event: Any, depth: int) -> Any:
+        if isinstance(event, yaml.ScalarEvent):
+            return event.value
+        if not depth:
+            raise RecursionError
+        problem = f"has an alias (*{event.anchor}); write it out" if isinstance(event, yaml.AliasEvent) else ""
+        if not problem:
+            inner = takewhile(lambda part: not isinstance(part, yaml.CollectionEndEvent), events)
+            parts = [value(part, depth - 1) for part in inner]
+            if isinstance(event, yaml.SequenceStartEvent):
+                return parts
+            keys = parts[::2]
+            if len(named := dict(zip(keys, parts[1::2], strict=True))) == len(keys):
+                return named
+            problem = f"has {show_json(next(key for key in keys if keys.count(key) > 1))} twice"
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+
+    return next((value(event, DEPTH) for event in events if isinstance(event, yaml.NodeEvent)), None)
 
 
 def _settings(path: Path | str, language: str, parse: Callable[[str], Any], kind: type[T]) -> T:
@@ -125,31 +151,10 @@ def _settings(path: Path | str, language: str, parse: Callable[[str], Any], kind
 
 def _is_finite(document: Any) -> bool:
     try:
-        json.dumps(document, allow_nan=False, default=str, skipkeys=True)
+        json.dumps(document, allow_nan=False, default=str)
     except ValueError:
         return False
     return True
-
-
-@cache
-def _plain_yaml() -> type:
-    import yaml
-
-    class Plain(yaml.SafeLoader):
-        """Refuses aliases, and numbers of so many digits that reading them takes long."""
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                problem = f"has an alias (*{(event := self.peek_event()).anchor}); write it out"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
-            return super().compose_node(parent, index)
-
-        def construct_scalar(self, node: Any) -> Any:
-            if len(node.value) > 300 and node.tag.endswith((":int", ":float")):
-                raise yaml.MarkedYAMLError(problem="a number must fit in 64 bits", problem_mark=node.start_mark)
-            return super().construct_scalar(node)
-
-    return Plain
 
 
 # CSV.

@@ -11,6 +11,7 @@ from seediff.dataset.shapes.objects import find_objects
 from seediff.errors import UserError
 
 CLASSES = ("cat", 'it\'s a: "dog"', "bus")
+IDS = {0: 1, 1: 2, 2: 3}
 
 
 def test_round_trip(tmp_path):
@@ -48,17 +49,17 @@ def test_text_of_a_label_file():
 
 def test_polygons_of_others():
     text = "0 0.1 0.1 0.9 0.1 0.9 0.9 0.1 0.9\n\n1 0.3 0.3 0.5 0.3 0.5 0.5 0.3 0.5\n"
-    labels = from_yolo(text, (10, 10), range(2), "a.txt").label_map()
-    turned = from_yolo("\n".join(text.split("\n")[::-1]), (10, 10), range(2), "a.txt").label_map()
+    labels = from_yolo(text, (10, 10), IDS, "a.txt").label_map()
+    turned = from_yolo("\n".join(text.split("\n")[::-1]), (10, 10), IDS, "a.txt").label_map()
     assert np.array_equal(turned, labels)  # small ones are on top in any order
     assert [(labels == i).sum() for i in (1, 2)] == [81 - 9, 9]
 
 
 def test_decimal_class_ids():
     corners = " 0.1 0.1 0.9 0.1 0.9 0.9 0.1 0.9\n"
-    expected = from_yolo("1" + corners, (10, 10), range(2), "a.txt").label_map()
+    expected = from_yolo("1" + corners, (10, 10), IDS, "a.txt").label_map()
     for number in ("1.0", "1.000000000000000000e+00", "+1"):
-        assert np.array_equal(from_yolo(number + corners, (10, 10), range(2), "a.txt").label_map(), expected)
+        assert np.array_equal(from_yolo(number + corners, (10, 10), IDS, "a.txt").label_map(), expected)
 
 
 @pytest.mark.parametrize(
@@ -71,16 +72,16 @@ def test_decimal_class_ids():
 )
 def test_broken_lines_are_named(line, message):
     with pytest.raises(UserError, match=re.escape(f"a.txt, line 2: {message}")):
-        from_yolo("0 0 0 1 0 1 1\n" + line, (8, 8), range(3), "a.txt")
+        from_yolo("0 0 0 1 0 1 1\n" + line, (8, 8), IDS, "a.txt")
 
 
 def test_boxes_over_and_over_are_refused():
     with pytest.raises(UserError, match=r"a\.txt: its masks cover the picture 101 times over"):
-        from_yolo("0 0.5 0.5 1 1\n" * 101, (8, 8), range(1), "a.txt")
+        from_yolo("0 0.5 0.5 1 1\n" * 101, (8, 8), IDS, "a.txt")
 
 
 def test_corners_a_hair_outside_are_moved_to_the_edge():
-    found = from_yolo("0 -0.004 0 1.002 -0.01 1.01 1 0 1.0001\n", (8, 8), range(1), "here").label_map()
+    found = from_yolo("0 -0.004 0 1.002 -0.01 1.01 1 0 1.0001\n", (8, 8), IDS, "here").label_map()
     assert np.array_equal(found, np.ones((8, 8)))
 
 

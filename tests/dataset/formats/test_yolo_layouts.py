@@ -5,6 +5,7 @@ import pytest
 from formats import imported, opened
 from items import item
 
+from seediff.dataset.formats.known import recognise
 from seediff.dataset.native_folder import write_native
 from seediff.errors import UserError
 
@@ -224,6 +225,44 @@ def test_boxes_among_polygons_are_ignored_and_counted(folder):
         imported("yolo", folder)
 
 
+def test_a_set_of_classes_txt_and_no_yaml(folder):
+    """As Label Studio exports it, with notes.json; and as people make it by hand, without either."""
+    (folder / "data.yaml").unlink()
+    save(folder / "notes.json", '{"categories": [], "info": {}}')
+    save(folder / "classes.txt", "cat\ndog\n")
+    assert recognise(folder) == "yolo"
+    found = {"train/a": 1, "train/b": 1, "val/c": 1}
+    for classes, expected in ((None, found), (("dog", "cat"), dict.fromkeys(found, 2))):
+        names, items = imported("yolo", folder, classes=classes)
+        assert names == (classes or ("cat", "dog"))
+        assert {one.name: int(one.label_map.max()) for one in items} == expected
+        assert not any("split" in one.metadata for one in items)
+    with pytest.raises(UserError, match=r'does not name "dog", which is a class of .*classes\.txt'):
+        imported("yolo", folder, classes=("cat",))
+    (folder / "classes.txt").unlink()
+    assert imported("yolo", folder, classes=("cat", "dog"))[0] == ("cat", "dog")
+
+
+def test_names_are_read_as_they_are_written_and_background_is_none(folder):
+    save(folder / "data.yaml", "train: images/train\ntest: ~\nnames: [Background, no, 010]\n")
+    save(folder / "labels/train/a.txt", "2 " + LINE)
+    classes, found = read(folder)
+    assert classes == ("no", "010")
+    assert {name: int(one.max()) for name, (one, _) in found.items()} == {"a": 2, "b": 0}
+
+
+def test_confidences_at_the_ends_of_all_lines_are_left_out(folder):
+    texts = [path.read_text() for path in folder.glob("labels/*/*.txt")]
+    for path, text in zip(folder.glob("labels/*/*.txt"), texts, strict=True):
+        path.write_text(text.replace("\n", " 0.93\n"))
+    notes = []
+    check(read(folder, note=notes.append)[1], ALL)
+    assert notes == ["3 lines end in one number more, as a confidence in predictions: left out"]
+    path.write_text(text)
+    with pytest.raises(UserError, match="line 1: 9 numbers after the class"):
+        read(folder)
+
+
 def test_poses_are_no_polygons(folder):
     with (folder / "data.yaml").open("a") as data:
         data.write("kpt_shape: [3, 2]\n")
@@ -237,13 +276,14 @@ def test_poses_are_no_polygons(folder):
         ("names: [a", "is not YAML"),
         ("train: images/train", "'names'"),
         ("names: {-1: a}\ntrain: images/train", "'names'"),
-        ("names: {0: a, '0': b}\ntrain: images/train", "'names'"),
+        ("names: {0: a, '0': b}\ntrain: images/train", 'has "0" twice'),
+        ("names: {0: a, 00: b}\ntrain: images/train", "'names'"),
         ("names: [a, a]\ntrain: images/train", "class 'a' is there twice"),
         ("names: [a]", "has no 'train'"),
         ("names: [a]\ntrain: [1, {2: 3}]", "Expected"),
         *(
             (f"names: [a]\n{text}", "'train': must name pictures in")
-            for text in ("train: nowhere", "path: /\ntrain: etc", "train: ../..")
+            for text in ("train: nowhere", "path: /\ntrain: etc", "train: ../..", "train: ..", "train: ../")
         ),
     ],
 )
@@ -262,5 +302,7 @@ def test_folders_as_others_name_them(folder):
     check(read(folder)[1], {f"{part}/{name}": part for part in ("train", "val") for name in "ab"})
     for name in ("images/x.webp", "labels/x.txt"):
         save(folder / "train" / name)
+    (folder / "data.yaml").rename(folder / "config.yaml")
+    assert recognise(folder) == "yolo"
     with pytest.raises(UserError, match="pictures of datasets are PNG or JPEG"):
         read(folder)

@@ -25,7 +25,7 @@ SourceName = Literal[FormatName, "labelme", "masks"]
 """Values of `import --from`, which include formats that are only read."""
 
 
-COCO_KEYS = {"images", "annotations", "categories", "info", "licenses"}
+COCO_KEYS = {"images", "annotations"}
 TASK_KEYS = {"data", "annotations", "predictions", "annotation_id"}
 """Keys of Label Studio's tasks; the last is of its export JSON-MIN, which is not read."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,14 +20,14 @@ from ...errors import UserError
 from ...files.messages import show_json
 from ...files.reading import ANNOTATIONS, read_text
 from .. import native
+from ..class_lists import check_meaning, number_classes
 from ..encoding import Instances
-from ..rows import check_class_list
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
 from .drivers import Export, Source
 from .label_files import Shapes, shown_size
-from .yolo_data import DATA, IMAGES, LABELS, find_pictures, label_file, read_data, write_data
+from .yolo_data import DATA, IMAGES, LABELS, find_pictures, is_data, label_file, read_data, write_data
 
 HAIR = 0.01
 """Corners outside the picture by up to this share of a side are moved to the edge, as in Ultralytics."""
@@ -36,6 +36,7 @@ HAIR = 0.01
 def write(export: Export, *, min_area: int = 1) -> None:
     """YOLO's polygons, which readers fill exactly to the masks. min_area: connected pieces with fewer pixels are left
     out."""
+    check_meaning(export.classes, ignored=())
     counts: Counter[str] = Counter()
     for placed in export.placed(outline, min_area=min_area):
         text, counted = placed.data
@@ -78,18 +79,19 @@ def as_yolo(pieces: Objects) -> str:
     return "".join(lines)
 
 
-def from_yolo(text: str, shape: tuple[int, ...], classes: Sequence[int], where: str | Path) -> Instances:
-    """The objects in a label file's text, with class ids from 1: polygons filled as Ultralytics does, small ones over
-    large ones, and 255 in boxes where no polygon is. shape: (H, W). classes: the numbers in the file, in the order of
-    ids."""
+def from_yolo(
+    text: str, shape: tuple[int, ...], ids: Mapping[int, int], where: str | Path, confidence: bool = False
+) -> Instances:
+    """The objects in a label file's text: polygons filled as Ultralytics does, small ones over large ones, and 255 in
+    boxes where no polygon is. shape: (H, W). ids: class number → id. confidence: whether lines end in one."""
     height, width = shape
     known = Shapes(shape, where)
     polygons: list[tuple[int, int, np.ndarray]] = []
     for line, words in _lines(text):
-        here, given = f"{where}, line {line}", words[1:]
-        if (number := _number(words[0])) not in classes:
-            listed = ", ".join(map(str, classes[:20]))
-            raise UserError(here, f"class {show_json(words[0])} must be one of {listed}, as {DATA} numbers its names")
+        here, given = f"{where}, line {line}", words[1 : len(words) - confidence]
+        if (number := _number(words[0])) not in ids:
+            listed = ", ".join(map(str, [*ids][:20]))
+            raise UserError(here, f"class {show_json(words[0])} must be one of {listed}, the numbers of the classes")
         if len(given) % 2 or (len(given) < 6 and len(given) != 4):
             problem = f"{len(given)} numbers after the class; a polygon has x and y of three or more corners"
             raise UserError(here, problem)
@@ -104,7 +106,7 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: Sequence[int], where: 
             known.box(left, top, right, bottom)
         else:
             area = int(fill_polygon(shares * (width, height), (height, width))[2].sum())
-            polygons.append((area, classes.index(int(number)) + 1, shares))
+            polygons.append((area, ids[int(number)], shares))
             known.cover(area)
     for _, class_id, shares in sorted(polygons, key=lambda polygon: -polygon[0]):
         top, left, mask = fill_polygon(shares * (width, height), (height, width))  # filled twice, to save memory
@@ -125,29 +127,39 @@ def _number(text: str) -> float:
 
 
 def is_folder(folder: Path) -> bool:
-    return (folder / DATA).is_file() or ((folder / IMAGES).exists() and any(folder.glob("*.y*ml")))
+    bare = all((folder / part).exists() for part in (IMAGES, LABELS, native.CLASSES))
+    return bare or (folder / DATA).is_file() or any(is_data(file) for file in folder.glob("*.y*ml"))
 
 
 def read(
-    source: Source, *, split: str | None = None, images: Path | str | None = None
+    source: Source,
+    *,
+    split: str | None = None,
+    classes: Sequence[str] | None = None,
+    images: Path | str | None = None,
 ) -> tuple[tuple[str, ...], list[Sample]]:
     """A YOLO folder, or the folder of the given YAML file.
 
-    split: "train", "val" or "test"; None: all that the YAML file lists. images: the folder of the pictures, if they lie
-    elsewhere or `images` is a link that leads out of the folder. A picture without a label file is all background.
+    split: "train", "val" or "test"; None: all that the YAML file lists. classes: in the order of their ids; None: those
+    of the YAML file or of classes.txt. images: the folder of the pictures, if they lie elsewhere or `images` is a link
+    that leads out of the folder. A picture without a label file is all background.
     """
-    file, data, names = read_data(source.path)
-    check_class_list(tuple(names.values()), file)
+    file, data, names = read_data(source.path, classes or ())
+    listed = number_classes(names, file, void=lambda number, name: False, classes=classes)
     if "kpt_shape" in data:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
     samples: list[Sample] = []
-    without = boxes = lines = 0
-    for picture, name in find_pictures(source, file, data, split, images, label_file, _has_labels):
+    pictures = find_pictures(source, file, data, split, images, label_file, _has_labels)
+    texts = (read_text(picture.labels, ANNOTATIONS) for picture, _ in pictures if picture.labels.exists())
+    lengths = Counter(len(words) for text in texts for _, words in _lines(text))
+    # A class, x and y of corners, and one number more in all lines: Ultralytics' predictions.
+    confidence = not any(length % 2 for length in lengths) and bool(lengths)
+    boxes, lines, without = lengths[5 + confidence], lengths.total(), 0
+    for picture, name in pictures:
         label = picture.labels if picture.labels.exists() else None
         without += label is None
-        for _, words in _lines(read_text(label, ANNOTATIONS) if label else ""):
-            boxes, lines = boxes + (len(words) == 5), lines + 1
-        paint, row = partial(_paint, picture.path, label, tuple(names)), {"split": picture.split}
+        paint = partial(_paint, picture.path, label, listed.ids, confidence)
+        row = {"split": picture.split} if picture.split else {}
         samples.append(source.sample(name, picture.path, paint, row, picture.labels, objects=True, shown=True))
     if samples and without == len(samples):
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
@@ -155,7 +167,8 @@ def read(
         raise UserError(file, f"all its {boxes} objects are boxes; masks need polygons, of three or more corners")
     source.count(boxes, f"of {lines} objects are boxes; what is in them and in no polygon is ignored (255)")
     source.count(without, f"of {len(samples)} pictures have no label file: they show background alone")
-    return tuple(names.values()), samples
+    source.count(lines * confidence, "lines end in one number more, as a confidence in predictions: left out")
+    return listed.classes, samples
 
 
 def _has_labels(path: Path) -> bool:
@@ -166,5 +179,6 @@ def _has_labels(path: Path) -> bool:
     return any(len(words) >= 4 and not any(math.isnan(_number(word)) for word in words) for words in lines)
 
 
-def _paint(picture: Path, label: Path | None, numbers: Sequence[int]) -> Instances:
-    return from_yolo(read_text(label, ANNOTATIONS) if label else "", shown_size(picture), numbers, label or picture)
+def _paint(picture: Path, label: Path | None, ids: Mapping[int, int], confidence: bool) -> Instances:
+    text = read_text(label, ANNOTATIONS) if label else ""
+    return from_yolo(text, shown_size(picture), ids, label or picture, confidence)

@@ -1,6 +1,7 @@
 """What a YOLO dataset's YAML file names, read as Ultralytics does, except for files outside its folder: the pictures of
 its splits, the paths of their labels, and the classes. `train`, `val` and `test` are each a folder of pictures, a text
-file with one picture per line, or a list of these, below `path` or beside the YAML file.
+file with one picture per line, or a list of these, below `path` or beside the YAML file. Without such a file, the
+pictures are those in images/, and classes.txt or the option `classes` names the classes.
 """
 
 from __future__ import annotations
@@ -14,16 +15,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ...config.names import read_class_list
 from ...errors import UserError
 from ...files.documents import fit, read_yaml
 from ...files.messages import show_json
 from ...files.reading import read_lines
+from .. import native
 from ..sample import SPLITS
 from .drivers import Export, Source, portable, unique_names
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 PICTURES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
 """Suffixes of pictures in the format. SeeDiff reads PNG and JPEG."""
+EMPTY = (None, "", "~", "null")
 ELSEWHERE = "--images names a folder of pictures elsewhere that may be read"
 
 
@@ -69,7 +73,7 @@ def find_pictures(
 
     Label files that have no picture count as missing pictures; otherwise their labels would be lost silently.
     """
-    given = {name: data[name] for name in SPLITS if data.get(name) and split in (None, name)}
+    given = {name: data[name] for name in (*SPLITS, "") if data.get(name) not in EMPTY and split in (None, name)}
     wanted = fit(given, dict[str, str | list[str]], str(file))
     if not wanted:
         raise UserError(file, f"has no '{split or 'train'}', the folder of the pictures")
@@ -118,11 +122,12 @@ def _locate(
     """What a path in the YAML file or in a list names, and the path from which those of its label files follow. beside:
     the folders to which it may be relative. right: whether a path is of the kind that is looked for."""
     root = beside[-1]
-    name = portable(text)
+    name = os.path.normpath(portable(text))
     # All that counts of another machine's path: what follows the folder images/.
-    inner = f"/{os.path.normpath(name)}".rpartition(f"/{IMAGES}/")[2].removeprefix("/")
+    inner = f"/{name}".rpartition(f"/{IMAGES}/")[2].removeprefix("/")
     # `path` is often another machine's, and some files name ../train/images.
-    near = [*(one / name for one in beside), root / name.removeprefix("../"), *(one / IMAGES / inner for one in beside)]
+    near = [*(one / name for one in beside), root / name.removeprefix("../")]
+    near += [one / IMAGES / inner for one in beside if not inner.startswith("..")]
     lexical = root / IMAGES / inner if os.path.isabs(name) else root / name
     elsewhere = [(one / part, lexical) for one in others for part in (inner, name, "")]
     for path, at in [*((path, path) for path in near), *elsewhere]:
@@ -170,19 +175,32 @@ def label_file(picture: Path, folder: str = LABELS, suffix: str = ".txt") -> Pat
     return Path(*parts)
 
 
-def read_data(path: Path) -> tuple[Path, dict[str, Any], dict[int, str]]:
-    """The YAML file of a dataset, which is `path` or in it; its content; and class number → name, in rising order."""
+def is_data(file: Path) -> bool:
+    """Whether a YAML file names classes."""
+    try:
+        return "names" in read_yaml(file)
+    except UserError:
+        return False
+
+
+def read_data(path: Path, classes: Sequence[str] = ()) -> tuple[Path, dict[str, Any], dict[int, str]]:
+    """The YAML file of a dataset, which is `path` or in it; its content; and class number → name, in rising order.
+    classes: the names in a folder that has neither such a file nor classes.txt."""
+    listed = path / native.CLASSES
+    if path.is_dir() and not any(path.glob("*.y*ml")) and (listed.is_file() or classes):
+        names = read_class_list(listed, first=0) if listed.is_file() else dict(enumerate(classes))
+        return listed, {"": IMAGES if (path / IMAGES).is_dir() else "."}, names
     file = find_yaml(path) if path.is_dir() else path
-    data = read_yaml(file, dict[str, Any])
+    data = read_yaml(file)
     names = data.get("names")
     given = dict(enumerate(names)) if isinstance(names, list) else names
     numbered: dict[int, str] = {}
     for key, name in given.items() if isinstance(given, Mapping) else ():
-        number = int(key) if isinstance(key, str) and re.fullmatch("[0-9]{1,18}", key) else key
-        if type(number) is not int or number < 0 or number in numbered or isinstance(name, (dict, list)):
+        number = int(key) if re.fullmatch("[0-9]{1,18}", str(key)) else -1
+        if number < 0 or number in numbered or not isinstance(name, str):
             problem = "'names' must give each class one number from 0 on, and a name, not"
             raise UserError(file, f"{problem} {show_json(key)}: {show_json(name)}")
-        numbered[number] = str(name)
+        numbered[number] = name
     if not numbered:
         raise UserError(file, f"'names' must list the classes, not {show_json(names)}")
     return file, data, dict(sorted(numbered.items()))
