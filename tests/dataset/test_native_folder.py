@@ -9,7 +9,9 @@ import pytest
 from items import item, names
 
 from seediff.dataset import native, native_folder
+from seediff.dataset.dataset import Dataset
 from seediff.dataset.native_folder import open_native, write_native
+from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.rows import check_name
 from seediff.errors import UserError
 from seediff.files.output_folders import stage_output
@@ -56,6 +58,16 @@ def test_native_round_trip(tmp_path):
     for name in names(tmp_path / "out"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes(), name
     assert (tmp_path / "again/images/000000.png").samefile(tmp_path / "out/images/000000.png")
+
+
+def test_a_set_of_which_all_samples_were_rejected_is_one(tmp_path):
+    write_native(tmp_path / "none", ("cat",), [], about={})
+    write_native(tmp_path / "one", ("cat",), [item("a")], about={})
+    assert check_dataset(tmp_path / "none").errors == 1
+    (tmp_path / "none/rejected.jsonl").touch()
+    assert not check_dataset(tmp_path / "none").findings
+    none, one = Dataset.open(tmp_path / "none"), Dataset.open(tmp_path / "one")
+    assert (len(none.merge(one)), none.stats().images) == (1, 0)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from fake_engine import fake_draw
 from interrupted import check_interrupted, contents
 from PIL import Image
 
+from seediff.cli.summary import headline
 from seediff.config.augment import AugmentConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import SegmentPhotosConfig
@@ -62,6 +63,19 @@ def test_a_damaged_dataset_is_made_again_by_its_command(tmp_path):
 
     augmented()
     check_repeat(tmp_path / "out", native.METADATA, augmented, "images/augmented-000001.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [(None, "metadata.jsonl, row 2: needs 'file_name'"), ("images/x.png", 'metadata.jsonl: "images/x.png" is no')],
+)
+def test_rows_that_were_changed_by_hand_are_named(tmp_path, capsys, name, said):
+    config = replace(CONFIG, reject=True)
+    first, second, *_ = faked(config, tmp_path).rows
+    (tmp_path / native.METADATA).write_bytes(native.jsonl([first, {**second, "file_name": name}]))
+    for again in (config, replace(config, per_class=5)):
+        with pytest.raises(UserError, match=said):
+            headline(faked(again, tmp_path))
 
 
 def test_damaged_segments_are_made_again_by_their_command(tmp_path, mini_folder):

@@ -99,8 +99,8 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, consol
         return
     table = _numbers_table("class", "asked", "found", "mean area")
     for name in config.classes:
-        areas = [row["area"][name] for row in result.rows if name in row["classes"]]
-        asked = sum(name in row["asked"] for row in result.rows)
+        areas = [row["area"][name] for row in result.rows if name in row.get("area", ())]
+        asked = sum(name in row.get("asked", ()) for row in result.rows)
         table.add_row(Text(name), str(asked), str(len(areas)), f"{sum(areas) / len(areas):.1%}" if areas else "–")
     text = f"{plural(result.made, 'photograph')} with masks in {result.out}"
     text = (text if result.done else f"Complete: {text}; nothing to do") + f"{others_skipped(skipped)}."
@@ -155,8 +155,10 @@ def headline(result: RunResult) -> str:
     """A sentence with the number of images, their folder, and how many are missing because every draw of them was
     flagged.
     """
-    kept = {int(row["file_name"].partition("/")[2].partition(".")[0]) for row in result.rows}
-    missing = len({row["index"] for row in result.rejected} - kept)
+    from ..run.reopen import sample_number
+
+    left = {row["index"] for row in result.rejected}
+    missing = len(left.difference(sample_number(row["file_name"]) for row in result.rows if left))
     text = f"{plural(result.made, 'image')} with masks in {result.out}"
     text = text if result.done else f"Complete: {text}; nothing to do"
     return text + (f"; {missing} left out, because each of their draws was flagged" if missing else "") + "."

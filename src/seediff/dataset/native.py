@@ -100,5 +100,10 @@ def read_classes(out: Path | str) -> tuple[str, ...]:
 
 
 def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:
-    """The rows of metadata.jsonl, or of another file, checked."""
-    return list(checked_rows(Path(out) / name, ABSENT))
+    """The rows of metadata.jsonl, which name a picture and a mask, or of another file, checked."""
+    rows = list(checked_rows(path := Path(out) / name, ABSENT))
+    for number, row in enumerate(rows if name == METADATA else (), 1):
+        if not row.get("file_name") or not row.get("mask"):
+            problem = "needs 'file_name' and 'mask', the paths of two pictures inside the dataset"
+            raise UserError(f"{path}, row {number}", problem)
+    return rows

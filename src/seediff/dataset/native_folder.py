@@ -62,7 +62,7 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
     actions = read_actions(folder)
     last, makes = {action.sample: action for action in actions}, makers(actions)
     for number, original in enumerate(native.read_rows(folder), 1):
-        action = last.get(native.sample_name(original.get("file_name") or ""))
+        action = last.get(native.sample_name(original["file_name"]))
         row = reviewed_row(original, action, makes.get(action.mask or "") if action else None, classes)
         sha256 = action.hash if action and action.mask else None
         where = f"{folder / native.METADATA}, row {number}"
@@ -85,8 +85,6 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
             instances = partial(_followed, instances, before, mask, sha256)
         row = {key: value for key, value in row.items() if key not in INSTANCE_KEYS}  # a Sample has them in `instances`
         samples.append(Sample(image, partial(read_label_map, mask, sha256), instances, row, name=name, extras=kept))
-    if not samples:
-        raise UserError(folder / native.METADATA, "has no rows")
     return classes, samples
 
 

@@ -132,7 +132,7 @@ def check_name(name: str, taken: set[str], where: object = "") -> None:
     parts = name.split("/")
     if any(part[:1] in ("", ".") or not part.isprintable() or {"\\", ":"} & {*part} for part in parts):
         problem = f"sample name {name!r} cannot be a file's"
-        raise UserError(where or "samples", problem, "folders with / between, none empty or beginning with a dot")
+        raise UserError(where or "samples", problem, "no \\ or :, and no part that is empty or begins with a dot")
     if name in taken:
         raise UserError(where or "samples", f"two samples are called '{name}'")
     taken.add(name)

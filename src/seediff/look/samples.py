@@ -18,7 +18,6 @@ from ..config.photographs import SegmentPhotosConfig
 from ..dataset import native
 from ..dataset.native import encode_image
 from ..dataset.native_folder import check_finished
-from ..dataset.rows import checked_rows
 from ..dataset.sample import JPEG_SUFFIXES
 from ..errors import UserError
 from ..files.label_maps import find_maps, read_segment_ids, voc_palette
@@ -99,13 +98,10 @@ def open_subject(folder: Path, photos: Sequence[Path] = ()) -> Subject:
 
 def _dataset(folder: Path) -> Subject:
     samples: dict[str, Sample] = {}
-    for number, row in enumerate(checked_rows(folder / native.METADATA, native.ABSENT), 1):
-        where = f"{folder / native.METADATA}, row {number}"
-        if not row.get("file_name") or not row.get("mask"):
-            raise UserError(where, "needs 'file_name' and 'mask', the paths of two pictures inside the dataset")
+    for number, row in enumerate(native.read_rows(folder), 1):
         name = native.sample_name(row["file_name"])
         if name in samples:
-            raise UserError(where, f"a sample '{name}' is there already")
+            raise UserError(f"{folder / native.METADATA}, row {number}", f"a sample '{name}' is there already")
         # a Path per sample would take half a second for 100,000
         samples[name] = Sample(name, row["mask"], row["file_name"], row)
     return Subject(folder, "dataset", native.read_classes(folder), [*samples.values()])

@@ -22,6 +22,7 @@ from ..dataset.native_folder import find_extras
 from ..dataset.reviews import REDRAWN, Action, append_action, in_effect, mend, read_actions
 from ..errors import UserError
 from ..files.documents import read_toml
+from ..files.messages import show_json
 from ..files.output_folders import Out
 from ..files.outputs import BATCHES, write_atomic
 from ..files.reading import inside
@@ -150,5 +151,6 @@ def latest_rows(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, 
 def sample_number(file_name: str) -> int:
     """`images/000012.png` → 12. Raises UserError for any other path."""
     if not (matched := PICTURE.fullmatch(file_name)):
-        raise UserError(f"{file_name}: is no picture that `seediff generate` drew")
+        problem = f"{show_json(file_name)} is no picture that `seediff generate` drew, such as images/000012.png"
+        raise UserError(native.METADATA, problem)
     return int(matched[1])

@@ -85,7 +85,7 @@ def test_ultralytics_of_others(tmp_path):
     ("given", "message"),
     [
         ({"names": ["road"], "masks_dir": "../masks"}, "leads out of"),
-        ({"names": ["road"], "masks_dir": 3}, "'masks_dir'"),
+        ({"names": ["road"], "masks_dir": [3]}, "'masks_dir'"),
         ({"names": ["road"], "masks_dir": "elsewhere"}, r"a\.png: has no mask .*elsewhere/train/a\.png"),
         ({"names": {300: "road", 1: "sky"}}, "'names' numbers a class 300"),
         ({"names": ["a", "b"], "label_mapping": {1: 7}}, "label_mapping: gives 1 the number of no class"),

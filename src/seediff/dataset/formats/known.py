@@ -48,7 +48,7 @@ class Format:
 FORMATS: dict[SourceName, Format] = {
     "voc": Format("SegmentationClass/ (VOC)", flat=True),
     "ultralytics": Format("data.yaml with masks_dir (Ultralytics)", (".yaml", ".yml"), like=("yolo", "masks")),
-    "yolo": Format("data.yaml (YOLO)", (".yaml", ".yml"), flat=True, objects=True),
+    "yolo": Format("data.yaml, or labels/ and classes.txt (YOLO)", (".yaml", ".yml"), flat=True, objects=True),
     "imagefolder": Format("train/metadata.jsonl (imagefolder)", like=("masks",), without=("skip_missing",)),
     "cvat": Format("annotations.xml (CVAT)", (".xml",)),
     "labelstudio": Format("tasks.json (Label Studio)", (".json",), objects=True),

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ...config.names import BACKGROUND
 from ...errors import UserError
@@ -52,7 +52,7 @@ def is_folder(folder: Path) -> bool:
 
 def is_file(file: Path) -> bool:
     """Whether a YAML file names the folder of masks, or has Ultralytics' default, `masks`, beside it."""
-    data = read_yaml(file, dict[str, Any])
+    data = read_yaml(file)
     return KEY in data or ("names" in data and all((file.parent / name).is_dir() for name in (MASKS, IMAGES)))
 
 
@@ -68,9 +68,8 @@ def read(
     folder = data.get(KEY, MASKS)
     if not isinstance(folder, str) or not folder:
         raise UserError(file, f"'{KEY}' must name the masks' folder, which stands where `{IMAGES}` does in paths")
-    mapping = fit(
-        data.get("label_mapping") or {}, dict[int, int | Literal["ignore_label"] | None], f"{file}: label_mapping"
-    )
+    meanings = dict[int, int | Literal["ignore_label"] | None]
+    mapping = fit(data.get("label_mapping") or {}, meanings, f"{file}: label_mapping", strict=False)
     listed = _listed(names, mapping, file, source.note)
     label = partial(label_file, folder=folder, suffix=".png")
     samples = []

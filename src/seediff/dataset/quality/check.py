@@ -129,7 +129,7 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
 def _read_rows(folder: Path) -> list[dict[str, Any]]:
     lines = read_json_lines(folder / native.METADATA, dict[str, Any], absent=native.ABSENT)
     rows = [row for _, row in lines]
-    if not rows:
+    if not rows and not (folder / native.REJECTED).is_file():
         raise UserError(folder / native.METADATA, "has no rows")
     return rows
 
