@@ -278,7 +278,6 @@ def test_poses_are_no_polygons(folder):
         ("names: {-1: a}\ntrain: images/train", "'names'"),
         ("names: {0: a, '0': b}\ntrain: images/train", 'has "0" twice'),
         ("names: {0: a, 00: b}\ntrain: images/train", "'names'"),
-        ("names: [a, a]\ntrain: images/train", "class 'a' is there twice"),
         ("names: [a]", "has no 'train'"),
         ("names: [a]\ntrain: [1, {2: 3}]", "Expected"),
         *(
