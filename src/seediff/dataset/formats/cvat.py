@@ -175,7 +175,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     found, samples = list[tuple[Node, Picture, Path, str]](), []
     for node, picture in nodes:
         below = f"{picture.subset}/" * bool(picture.subset)
-        if at := source.picture(folders, [below + picture.name], "name", node.where):
+        if at := source.picture(folders, [below + picture.name], node.where):
             found.append((node, picture, at[0], at[1].removeprefix(below)))
     names = unique_names((picture.subset, name) for _, picture, _, name in found)
     for name, (node, picture, path, _) in zip(names, found, strict=True):

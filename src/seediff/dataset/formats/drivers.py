@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from inspect import signature
+from itertools import chain
 from pathlib import Path, PureWindowsPath
 from typing import Any
 from urllib.parse import unquote
@@ -174,23 +175,23 @@ class Source(Notes):
             raise UserError(where, problem, f"{elsewhere}--skip-missing leaves out labels without one")
         self.missing += 1
 
-    def picture(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
+    def picture(self, folders: Sequence[Path], names: Sequence[str], where: str) -> tuple[Path, str] | None:
         """As `found`, but counts or refuses a picture that is missing."""
-        if (at := self.found(folders, names, key, where)) is None:
+        if (at := self.found(folders, names, where)) is None:
             tried = [folder for folder in folders if folder.is_dir()] or folders
             self.no_picture(where, f"there is no picture {show_json(names[0])} in {tried[0]}")
         return at
 
-    def found(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
-        """The path of a picture, and the end of a name by which it was found; None if it is missing. key: the field
-        with its name. Folders in a name may be those of another machine, so that its ends are tried, the longest first:
-        in each folder the file of this name, then the only one of this name in another spelling or with another suffix.
-        Raises UserError if two names mean one picture."""
+    def found(self, folders: Sequence[Path], names: Sequence[str], where: str) -> tuple[Path, str] | None:
+        """The path of a picture, and the end of a name by which it was found; None if it is missing. Folders in a name
+        may be those of another machine, so that its ends are tried, the longest first: in each folder the file of this
+        name, then the only one of this name in another spelling or with another suffix. Raises UserError if two names
+        mean one picture."""
         ends = list(dict.fromkeys(end for name in names for end in _ends(name)))
         for end in ends:
-            paths = (inside(folder, end, where, key) for folder in folders)
-            alike = (inside(folder, one, where, key) for folder in folders if (one := self._alike(folder / end)))
-            if path := next((path for path in paths if path.is_file()), None) or next(alike, None):
+            exact = ((folder, folder / end) for folder in folders if os.path.isfile(folder / end))
+            alike = ((folder, one) for folder in folders if (one := self._alike(folder / end)))
+            for path in (inside(*found) for found in chain(exact, alike)):
                 if (other := self.used.setdefault(path, ends[0])) != ends[0]:
                     raise UserError(where, f"{show_json(ends[0])} and {show_json(other)} are both {path}")
                 return path, end
@@ -199,7 +200,7 @@ class Source(Notes):
     def _alike(self, path: Path) -> Path | None:
         if (folder := path.parent) not in self.listed:
             known = self.listed[folder] = defaultdict[str, list[str]](list)
-            for name in os.listdir(folder) if folder.is_dir() else ():
+            for name in os.listdir(folder) if os.path.isdir(folder) else ():
                 if name.lower().endswith(PICTURES):
                     known[composed(without_suffix(name)).casefold()].append(name)
         alike = self.listed[folder].get(composed(without_suffix(path.name)).casefold(), [])
@@ -273,7 +274,7 @@ def _ends(name: str) -> list[str]:
     """The ends of a picture's path or address, the longest first, without `..`; at most 16."""
     path = unquote(name.partition("://")[2].partition("?")[0]) if "://" in name else portable(name)
     steps = [step for step in posixpath.normpath(path).split("/") if step not in ("", "..")][-16:]
-    return ["/".join(steps[i:]) for i in range(len(steps))] if name else [name]
+    return ["/".join(steps[i:]) for i in range(len(steps))]
 
 
 def unique_names(pictures: Iterable[tuple[str | None, str]]) -> list[str]:

@@ -108,7 +108,7 @@ def _samples(
     for path, picture_name in pictures.items():
         inner = f"{path.parent.relative_to(root).as_posix()}/{picture_name}"
         folders = [root, path.parent, path.parent / native.IMAGES, root / native.IMAGES] if images is None else [images]
-        at = source.found(folders, [inner], "imagePath", str(path)) if picture_name else None
+        at = source.found(folders, [inner], str(path)) if picture_name else None
         picture: Path | bytes | None = at and at[0]
         if at is None or at[0].suffix.lower() not in PICTURES:  # then the file may hold it
             data = read_json(path, File, limit=LARGEST).imageData

@@ -202,7 +202,7 @@ def read(
     names, ids = number_labels(classes, listing, source.note)
     folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
     objects, samples = by_object(used), []
-    places = [source.picture(folders, _picture_names(data, where), "image", where) for data, where, *_ in read]
+    places = [source.picture(folders, _picture_names(data, where), where) for data, where, *_ in read]
     ends = iter(unique_names((None, at[1].removeprefix(f"{IMAGES}/")) for at in places if at))
     for (data, where, regions, _), at in zip(read, places, strict=True):
         if at:

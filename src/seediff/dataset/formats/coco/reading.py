@@ -200,7 +200,7 @@ def read(
     for path, document in documents.items():
         folders = picture_folders(root, path, Path(images) if images is not None else None)
         for image in document.images:
-            if at := source.picture(folders, [image.file_name], "file_name", f"{path}, image {image.id}"):
+            if at := source.picture(folders, [image.file_name], f"{path}, image {image.id}"):
                 places[path, image.id] = at
     parts = [part_of(path) if len(files) > 1 else None for path, _ in places]
     names = dict(zip(places, unique_names(zip(parts, (end for _, end in places.values()), strict=True)), strict=True))
