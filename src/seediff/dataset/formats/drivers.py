@@ -278,16 +278,12 @@ def _ends(name: str) -> list[str]:
 
 
 def unique_names(pictures: Iterable[tuple[str | None, str]]) -> list[str]:
-    """The names of samples from (part, picture's path): the path without suffix; where that is not unique, after the
-    part; and where that is not, with the suffix."""
-    pictures = list(pictures)
-    names = [without_suffix(path) for _, path in pictures]
-    counts = Counter(names)
-    names = [
-        f"{part}/{name}" if part and counts[name] > 1 else name for (part, _), name in zip(pictures, names, strict=True)
-    ]
-    counts = Counter(names)
-    return [name + Path(path).suffix * (counts[name] > 1) for (_, path), name in zip(pictures, names, strict=True)]
+    """The names of samples from (part, picture's path): the first that is unique of the path without suffix, this after
+    the part, the path, and the path after the part."""
+    parted = [(f"{part}/" if part else "", path) for part, path in pictures]
+    forms = [(stem := without_suffix(path), part + stem, path, part + path) for part, path in parted]
+    counts = [Counter(form) for form in zip(*forms, strict=True)]
+    return [next((form for form, count in zip(own, counts, strict=True) if count[form] == 1), own[-1]) for own in forms]
 
 
 def read_format(
