@@ -13,11 +13,17 @@ sys.path.insert(0, str(ROOT / "website"))
 from execute import run_cells  # noqa: E402
 
 SMALLER = {
+    "per_class=2, steps=20": "per_class=1, steps=2",
     "steps=20": "steps=4",
     "--steps 80": "--steps 2",
     "timesteps=(150, 350, 550)": "timesteps=(350,)",
     "load_scenes(6)": "load_scenes(2)",
-    "per_class=12": "per_class=2",
+    "load_scenes(12)": "load_scenes(2)",
+    "--batch-size 8": "--batch-size 2",
+    'MaskPhotosConfig.recommended(classes=("dog", "cat", "car"))': (
+        'MaskPhotosConfig.recommended(classes=("dog", "cat", "car"), timesteps=(350,))'
+    ),
+    "per_class=12": "per_class=1, steps=4",
 }
 """What costs minutes in the notebooks → what these tests run instead."""
 
