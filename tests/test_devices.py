@@ -1,10 +1,12 @@
+import warnings
+
 import pytest
 import torch
 
 from seediff import devices
 from seediff.config.train import make_config, with_device
 from seediff.devices import BF16_SWITCH, check_device, default_device, has_bfloat16, mixed_precision
-from seediff.errors import UserError
+from seediff.errors import Notice, UserError
 
 
 @pytest.mark.parametrize(("said", "there"), [("0", False), ("1", True)])
@@ -43,6 +45,20 @@ def test_cpu_has_bfloat16_when_it_computes_in_it(monkeypatch, onednn, avx512_bf1
         assert has_bfloat16("cpu") is there
     finally:
         devices._computes_bfloat16.cache_clear()
+
+
+def test_a_driver_that_is_too_old_is_told(monkeypatch):
+    """As torch says it, once in a process; no driver at all is no news."""
+    text = "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040). Please update it."
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(warnings.warn(text, stacklevel=2)))
+    devices._no_cuda.cache_clear()
+    try:
+        with pytest.warns(Notice, match=r"^the GPU is not used: The NVIDIA driver .* \(found version 11040\)$"):
+            assert default_device() != "cuda"
+        with pytest.raises(UserError, match=r"^device: cuda: is not available: The NVIDIA driver on your system is"):
+            check_device("cuda")
+    finally:
+        devices._no_cuda.cache_clear()
 
 
 def test_devices_that_are_not_there_are_refused():

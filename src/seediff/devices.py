@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
 
-from .errors import UserError
+from .errors import Notice, UserError
 
 BF16_SWITCH = "SEEDIFF_BF16"
 """Environment variable: 0 means no bfloat16, 1 means bfloat16; if unset, it depends on the device."""
@@ -21,14 +22,30 @@ convolutions then take 2.3 to 3.8 times as long as in float32, and without AVX-5
 
 
 def default_device() -> str:
-    """cuda if available, else mps, else cpu."""
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    """cuda if available, else mps, else cpu. A GPU that cannot be used, such as with an old driver, is told."""
+    if why := _no_cuda():
+        warnings.warn(f"the GPU is not used: {why}", Notice, stacklevel=2)
+    return "cuda" if not why and torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+@lru_cache
+def _no_cuda() -> str:
+    """Torch's reason why a GPU cannot be used, such as an old driver. Torch gives it once in a process."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        torch.cuda.is_available()
+    reasons = (str(one.message) for one in said)
+    return next((one.removeprefix("CUDA initialization: ").split(". ")[0] for one in reasons if "CUDA" in one), "")
 
 
 def check_device(device: str) -> str:
     """Returns `device` if it is available. Raises UserError for an unavailable or unknown device."""
     kind = device.split(":")[0]
-    usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    usable = {
+        "cpu": True,
+        "cuda": not _no_cuda() and torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if kind not in usable:
         raise UserError("device", f"{device} must be one of cuda, mps, cpu")
     try:
@@ -36,6 +53,8 @@ def check_device(device: str) -> str:
     except RuntimeError as error:
         raise UserError("device", f"{device} must be one of cuda, cuda:0, mps, cpu") from error
     if not usable[kind] or (kind == "cuda" and index >= torch.cuda.device_count()):
+        if kind == "cuda" and (why := _no_cuda()):
+            raise UserError("device", f"{device}: is not available: {why}")
         available = ", ".join(kind for kind, there in usable.items() if there)
         if kind == "cuda" and torch.version.cuda is None and torch.version.hip is None:
             problem = f"{device}: is not available, because this PyTorch was built for CPUs only"

@@ -1,4 +1,4 @@
-"""`UserError`, the error for user mistakes, and one-line forms of other libraries' errors."""
+"""`UserError`, the error for user mistakes, `Notice`, and one-line forms of other libraries' errors."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ class UserError(Exception):
     def reason(self) -> str:
         """The problem and the fix, without the subject; or the whole sentence, if there are no parts."""
         return (self.problem or self.subject) + (f"; {self.fix}" if self.fix else "")
+
+
+class Notice(UserWarning):
+    """Something that a user should know of a run that goes on. The command line prints it as one line."""
 
 
 def first_line(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 import threading
 import time
+import warnings
 from contextlib import ExitStack
 from functools import partial
 
@@ -13,17 +14,19 @@ from photo_set import write_photos
 from PIL import Image
 from tiny_job import TinyConfig, TinyJob, tiny
 
+from seediff import devices
 from seediff.config.augment import AugmentConfig
 from seediff.config.constants import SegmentConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.errors import UserError
+from seediff.files.documents import read_toml
 from seediff.files.output_folders import Url
 from seediff.files.photographs import find_photos
 from seediff.run import generate as run_module
 from seediff.run.augment import augment
 from seediff.run.generate import generate
-from seediff.run.loop import Engine
+from seediff.run.loop import Engine, loaded
 from seediff.run.mask import mask_photos
 from seediff.run.output import Storage, open_place
 from seediff.run.segment import segment_photos
@@ -46,7 +49,7 @@ class Elsewhere(Engine):
         self.job = cloudpickle.loads(cloudpickle.dumps(job))
         self.place = self.stack.enter_context(open_place(place.out))
         self.place.join()
-        return self.job.load()
+        return loaded(self.job)
 
     def map(self, job, place, numbers, say):
         for number in reversed(numbers):
@@ -178,6 +181,19 @@ def test_files_are_written_while_the_next_batch_is_captured(tmp_path, monkeypatc
     monkeypatch.setattr(TinyJob, "write", write)
     tiny(tmp_path / "out", engine=Engine(beside=True))
     assert captured == written == list(range(0, 20, 2))
+
+
+def test_a_run_that_goes_on_with_another_gpu_says_so(tmp_path, monkeypatch):
+    out, config = tmp_path / "out", TinyConfig(device="cuda")
+    for name, warned in (("A 4090", 0), ("A 4090", 0), ("An H100", 1)):
+        monkeypatch.setattr(devices, "find_gpu", lambda device, name=name: (name, 1))
+        with warnings.catch_warnings(record=True) as said:
+            tiny(out, config=config)
+        assert [str(one.message) for one in said] == warned * [
+            f"{out}: continued on another GPU (A 4090 → An H100), which rounds differently"
+        ]
+        assert read_toml(out / "seediff.toml")["gpu"] == "A 4090"
+        (out / "all.txt").unlink()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..errors import first_line
+from ..errors import Notice, first_line
 from .probabilities import Part, Scratch, add_probabilities
 
 LARGEST_WIDTH = 256
@@ -71,7 +71,8 @@ def runs_kernels(device: torch.device) -> bool:
         raise
     except Exception as error:  # Triton, the compiler and the driver raise errors of many kinds
         why = first_line(error)
-        warnings.warn(f"Triton's kernels do not run on {device} ({why}); plain torch captures attention", stacklevel=2)
+        said = f"Triton's kernels do not run on {device} ({why}); plain torch captures attention"
+        warnings.warn(said, Notice, stacklevel=2)
         return False
     return True
 

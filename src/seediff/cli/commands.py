@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from .. import __version__
-from ..errors import UserError, system_reason
+from ..errors import Notice, UserError, system_reason
 from ..files.messages import escaped_streams
 from .help import COMMON, HELP_ALL, prepare_help, show_default
 from .line import options, record, words
@@ -217,7 +217,9 @@ def _fitting(arguments: Sequence[str]) -> App:
 def _run(program: App, arguments: list[str]) -> int:
     try:
         if os.environ.get("SEEDIFF_DEBUG") != "1":
-            warnings.simplefilter("ignore")  # libraries' warnings are for programmers; this program raises or prints
+            warnings.simplefilter("ignore")  # libraries' warnings are for programmers
+            warnings.simplefilter("always", Notice)
+            warnings.formatwarning = lambda message, *_, **__: f"seediff: {message}\n"
         result = program(arguments, exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0

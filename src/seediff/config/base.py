@@ -94,9 +94,9 @@ class Settings:
             for source, names in sources.items()
         ]
 
-    def to_toml(self, weights: str = "") -> str:
-        """The text of seediff.toml, without values of None. weights: the model's fingerprint."""
-        about = {"command": self.command, "version": __version__, **({"weights": weights} if weights else {})}
+    def to_toml(self, loaded: Mapping[str, str] | None = None) -> str:
+        """The text of seediff.toml, without values of None. loaded: `weights`, the model's fingerprint, and `gpu`."""
+        about = {"command": self.command, "version": __version__, **(loaded or {})}
         return tomli_w.dumps({**about, **_without_none(self.values()), "sources": self.sources()})
 
 

@@ -31,8 +31,9 @@ from .fields import Share, check_names, check_table, flatten, tables_of
 from .methods import BEST
 from .names import sound, split_classes
 
-ABOUT = ("command", "version", "weights")
-"""Keys of an output's seediff.toml besides the configuration; `weights` is the weights' fingerprint."""
+LOADED = ("weights", "gpu")
+ABOUT = ("command", "version", *LOADED)
+"""Keys of an output's seediff.toml besides the configuration: the weights' fingerprint, and the GPU's name."""
 DECIDING = ("model", "base", "lora", "mask.method", "segment.method", "architecture", "backbone", "weights")
 """Fields with which other defaults come."""
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import warnings
 from collections import Counter, deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -19,10 +20,10 @@ from typing import Any
 from ..config.base import BatchConfig, Config
 from ..config.methods import METHOD_FACTS, MethodFacts, own_methods
 from ..devices import cpu_threads
-from ..errors import UserError, first_line
+from ..errors import Notice, UserError, first_line
 from ..files.output_folders import Out, Url
 from ..workers import check_workers
-from .loop import AnyJob, Engine, Made, Say
+from .loop import AnyJob, Engine, Made, Say, loaded
 from .output import BatchRecord, Place, open_place
 
 ATTEMPTS = 3
@@ -120,7 +121,7 @@ class Ray(Engine):
         count = self.workers or max(1, int(there["CPU"]) // threads)
         return count, {"num_cpus": max(1, min(threads, int(there["CPU"]) // count, largest_node()))}
 
-    def load(self, job: AnyJob, place: Place) -> str:
+    def load(self, job: AnyJob, place: Place) -> dict[str, str]:
         """Returns when the first worker is ready; the others join when the cluster has room for them."""
         if isinstance(place.out, Url) and place.out.scheme == "memory":
             raise UserError(place.out, "is the memory of one process; workers would not share it")
@@ -129,14 +130,14 @@ class Ray(Engine):
         count, needs = self.share(job.config)
         self.actor = ray.remote(**needs)(_Actor)  # type: ignore[call-overload]
         self.job = ray.put((job, place.out, os.getcwd(), own_methods()))
-        self.weights: str | None = None
+        self.loaded: dict[str, str] | None = None
         self.deaths: Counter[int | None] = Counter()
         self.queue: deque[int] = deque()
         for _ in range(count):
             self._hire()
-        while self.weights is None:
+        while self.loaded is None:
             self._wait()
-        return self.weights
+        return self.loaded
 
     def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
         self.queue, said = deque(numbers), ""
@@ -192,10 +193,14 @@ class Ray(Engine):
         self._hand_out()  # before the caller commits the batch
         if number is not None:
             return number, *result
-        if self.weights not in (None, result):
-            differ = f"({self.weights} and {result})"
-            raise UserError(f"the machines of the cluster have different weights of the model {differ}")
-        self.weights, self.deaths[None] = result, 0
+        first = self.loaded = self.loaded or result
+        differ = {what: f"({first[what]} and {one})" for what, one in result.items() if first.get(what, one) != one}
+        if "weights" in differ:
+            raise UserError(f"the machines of the cluster have different weights of the model {differ['weights']}")
+        if "gpu" in differ:
+            said = f"the workers have different GPUs {differ['gpu']}, which round differently"
+            warnings.warn(said, Notice, stacklevel=2)
+        self.deaths[None] = 0
         return None
 
 
@@ -205,8 +210,8 @@ class _Actor:
     def __init__(self) -> None:
         self.stack = ExitStack()
 
-    def load(self, work: tuple[AnyJob, Out, str, dict[str, MethodFacts]]) -> str:
-        """Returns the fingerprint of the weights. work: the job, the output, the folder where the run was started, so
+    def load(self, work: tuple[AnyJob, Out, str, dict[str, MethodFacts]]) -> dict[str, str]:
+        """As `Engine.load`. work: the job, the output, the folder where the run was started, so
         that relative paths mean the same, and mask methods of one's own."""
         self.job, out, folder, methods = work
         METHOD_FACTS.update(methods)
@@ -216,7 +221,7 @@ class _Actor:
         self.place = self.stack.enter_context(open_place(out))
         self.place.join()
         self.stack.enter_context(cpu_threads(self.job.config.threads))
-        return self.job.load()
+        return loaded(self.job)
 
     def make(self, number: int) -> tuple[BatchRecord, Mapping[str, float]]:
         return self.job.make_batch(number, self.place), self.job.timer.take()

@@ -161,6 +161,18 @@ class Job(ABC, Generic[Batched, Item, Captured]):
 
 
 AnyJob = Job[Any, Any, Any]
+
+
+def loaded(job: AnyJob) -> dict[str, str]:
+    """Load a job's model in this process; as `Engine.load`."""
+    weights, device, gpu = job.load(), job.device or job.config.device or "", None
+    if device.startswith("cuda"):
+        from ..devices import find_gpu
+
+        gpu = find_gpu(device)
+    return {**({"weights": weights} if weights else {}), **({"gpu": gpu[0]} if gpu else {})}
+
+
 Made = tuple[int, BatchRecord]
 """A batch that is made and not yet committed: its number and record."""
 
@@ -181,9 +193,10 @@ class Engine(AbstractContextManager["Engine"]):
         """The configuration with device, number format and, on the cpu, threads filled in."""
         return resolve_device(config)
 
-    def load(self, job: AnyJob, place: Place) -> str:
-        """Prepare for making batches. Returns the fingerprint of the model's weights."""
-        return job.load()
+    def load(self, job: AnyJob, place: Place) -> dict[str, str]:
+        """Prepare for making batches. Returns what was loaded, without what is not known: `weights`, the fingerprint of
+        the model's, and `gpu`, the name of the device."""
+        return loaded(job)
 
     def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
         """Make batches, and yield each when it is made, its files are sent and its seconds are in the job's timer."""
@@ -296,18 +309,18 @@ def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress
     config, total = job.config, sum(map(len, job.batches.values()))
     records = {number: None if new else place.record(number) for number in job.batches}
     done = before = sum(len(job.batches[number]) for number, record in records.items() if record)
-    weights = ""
+    about: Mapping[str, str] = {}
     if None in records.values():
         report(done, total, f"loading {config.model_label}")
         with job.timer("loading"):
-            weights = engine.load(job, place)
+            about = engine.load(job, place)
     if new:
         place.clear()
         # First the file by which the folder is recognised as an output, in case the run is killed next.
-        write_atomic(place.folder / native.CONFIG, config.to_toml(weights).encode("utf-8"))
+        write_atomic(place.folder / native.CONFIG, config.to_toml(about).encode("utf-8"))
         place.send([native.CONFIG])
     else:
-        place.check_weights(config.model_label, weights)
+        place.check_loaded(config.model_label, about)
     place.begin()
 
     def say(what: str) -> None:

@@ -15,6 +15,7 @@ import os
 import shutil
 import socket
 import tempfile
+import warnings
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -28,7 +29,7 @@ from ..config.generate import DatasetConfig
 from ..config.resolve import load_config
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.reviews import REVIEWS
-from ..errors import UserError, first_line
+from ..errors import Notice, UserError, first_line
 from ..files.documents import read_json, read_toml
 from ..files.output_folders import LOCK, Out, Url, open_folder, parse_out
 from ..files.outputs import BATCHES, CONFIG, LABELS, LEFTOVER, NAMED, OVERLAYS, write_atomic
@@ -190,12 +191,17 @@ class Place:
         """May be interrupted, because an output with the command's last file is complete."""
         shutil.rmtree(self.folder / BATCHES, ignore_errors=True)
 
-    def check_weights(self, model: str, weights: str) -> None:
-        """Raise UserError if the output was begun with weights of another fingerprint ("": not known)."""
-        begun = read_toml(self.folder / CONFIG).get("weights")
-        if begun and weights and begun != weights:
-            problem = f"was begun with other weights of model '{model}' ({begun} → {weights})"
+    def check_loaded(self, model: str, loaded: Mapping[str, str]) -> None:
+        """Raise UserError if the output was begun with weights of another fingerprint, and warn of another GPU. loaded:
+        as in `Engine.load`."""
+        begun = read_toml(self.folder / CONFIG)
+        differ = {what: f"({begun[what]} → {one})" for what, one in loaded.items() if begun.get(what, one) != one}
+        if "weights" in differ:
+            problem = f"was begun with other weights of model '{model}' {differ['weights']}"
             raise UserError(self.folder, problem, "choose another folder, or bring those weights back")
+        if "gpu" in differ:
+            said = f"{self.out}: continued on another GPU {differ['gpu']}, which rounds differently"
+            warnings.warn(said, Notice, stacklevel=2)
 
 
 class Storage:

@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import __version__
 from ..config.generate import MAX_IMAGES, GenerateConfig
-from ..config.resolve import load_config
+from ..config.resolve import LOADED, load_config
 from ..dataset import native
 from ..dataset.native_folder import find_extras
 from ..dataset.reviews import REDRAWN, Action, append_action, in_effect, mend, read_actions
@@ -108,8 +108,9 @@ def grow(place: Place, config: GenerateConfig) -> None:
         _unfinish(place, saved)
     if rest:
         inside(folder, record_path(whole)).unlink(missing_ok=True)
-    weights = read_toml(folder / native.CONFIG).get("weights", "")
-    write_atomic(folder / native.CONFIG, config.to_toml(weights).encode("utf-8"))
+    about = read_toml(folder / native.CONFIG)
+    loaded = {name: about[name] for name in LOADED if name in about}
+    write_atomic(folder / native.CONFIG, config.to_toml(loaded).encode("utf-8"))
 
 
 def _unfinish(place: Place, config: GenerateConfig) -> None:
