@@ -12,7 +12,7 @@ from PIL import Image
 
 from seediff import __version__
 from seediff.cli import main, progress
-from seediff.cli.commands import COMMANDS
+from seediff.cli.commands import COMMANDS, GROUPS
 from seediff.cli.help import COMMON, HELP_ALL
 from seediff.dataset import native_folder
 from seediff.errors import UserError
@@ -262,6 +262,18 @@ def test_help_shows_common_options_and_help_all_the_rest(capsys, command):
     assert all(name in short for name in named)
     assert f"seediff {command} {HELP_ALL}" in short
     assert len(re.findall(r"│[ *]{1,4}(--[a-z-]+)", whole)) > 2 * len(rows)
+
+
+def test_commands_come_by_group_and_options_for_research_last(capsys):
+    assert main(["--help"]) == 0
+    names = re.findall(r"^│ ([a-z-]+) ", capsys.readouterr().out, re.M)
+    assert names == " ".join(GROUPS.values()).split()
+    assert {*names[:-2]} == {*COMMANDS}
+    assert main(["generate", HELP_ALL]) == 0
+    before, _, research = capsys.readouterr().out.partition("─ Research ─")
+    for name in ("--alpha", "--tau", "--expand-levels", "--pamr-iterations", "--capture-layers"):
+        assert name in research
+        assert name not in before
 
 
 def test_all_classes_of_the_model_and_varied_prompts(tmp_path, capsys):

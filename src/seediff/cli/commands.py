@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
+from cyclopts import App, CycloptsError, Group, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from .. import __version__
 from ..errors import Notice, UserError, system_reason
@@ -42,26 +42,38 @@ COMMANDS = {
     "generate": ("generate:generate", "Generate images of named classes with pixel masks, as a dataset for training."),
     "mask": ("photos:mask", "Make pixel masks of named classes in photographs, as a dataset like `generate`'s."),
     "segment": ("photos:segment", "Divide photographs into segments without class names."),
-    "tune": ("tune:tune", "Find a model's own thresholds from a few labelled photographs."),
-    "export": ("formats:export_", "Write a dataset in another format."),
-    "import": ("formats:import_", "Make a dataset from another format."),
-    "look": ("look:look", "Look at a dataset in the browser, see how its masks came about, and correct them."),
-    "check": ("quality:check", "Read every file of a dataset and report problems."),
-    "stats": ("quality:stats", "Count each class's images, pixels, areas, pieces and flags in a dataset."),
-    "filter": ("quality:filter_", "Make a dataset from the samples that are worth training on."),
-    "train": ("train:train", "Train a segmenter on datasets."),
-    "predict": ("train:predict", "Segment pictures with a trained segmenter."),
     "augment": (
         "augment:augment",
-        "Add changed copies of a dataset's samples: spliced, noisy, blurred, tilted, flipped, recoloured.",
+        "Add changed copies of samples: spliced, noisy, blurred, flipped, recoloured.",
     ),
+    "look": ("look:look", "View a dataset in the browser, see how each mask was made, and correct masks."),
+    "check": ("quality:check", "Check a dataset for broken files and labels."),
+    "stats": ("quality:stats", "Count each class's images, pixels, areas, pieces and flags in a dataset."),
+    "filter": ("quality:filter_", "Make a dataset from the samples that are worth training on."),
+    "export": ("formats:export_", "Write a dataset in another format."),
+    "import": ("formats:import_", "Make a dataset from another format."),
     "merge": ("sets:merge", "Merge several datasets into one."),
     "split": ("sets:split", "Divide a dataset for training, validation and testing."),
+    "train": ("train:train", "Train a segmenter on datasets."),
+    "predict": ("train:predict", "Segment pictures with a trained segmenter."),
     "evaluate": ("evaluate:app", "Compare predictions with labels."),
+    "models": ("commands:models", "List the models that have short names, and which are on this machine."),
+    "tune": ("tune:tune", "Find a model's own thresholds from a few labelled photographs."),
+    "preview": ("commands:preview", "Write a dataset's preview.html again."),
+    "completion": ("commands:completion", "Print the shell's completion script, or install it."),
 }
 """Command → its `module:function` or `module:app`, and its line in the list of commands. Its module is imported when it
 is used.
 """
+GROUPS = {
+    Group("Make", sort_key=1): "generate mask segment augment",
+    Group("Look and correct", sort_key=2): "look check stats filter",
+    Group("Convert", sort_key=3): "export import merge split",
+    Group("Train", sort_key=4): "train predict evaluate",
+    Group("Models and research", sort_key=5): "models tune",
+    Group("Other", sort_key=6): "preview completion --help --version",
+}
+"""Groups of the list of commands, the most common first."""
 
 
 def preview(
@@ -100,7 +112,7 @@ Also any local folder in diffusers' format, or a hub id: seediff generate --mode
 
 
 def models() -> None:
-    """List the models' short names, what is captured of each, their sizes and licences, and which are on this machine.
+    """List the models that have short names, with their sizes and licences, and which are on this machine.
 
     For example: `seediff models`
     """
@@ -179,10 +191,13 @@ def make_app(listing: bool = False) -> App:
         config=(record,),
         result_action="return_value",
     )
-    for name, (where, line) in COMMANDS.items():
-        program.command(f"seediff.cli.{where}", name=name, help=line if listing or where.endswith("app") else None)
-    for command in (preview, models, completion):
-        program.command(command)
+    for place, (name, group) in enumerate((name, group) for group, names in GROUPS.items() for name in names.split()):
+        if name in COMMANDS:
+            where, line = COMMANDS[name]
+            text = line if listing or where.endswith("app") else None
+            program.command(f"seediff.cli.{where}", name=name, help=text, group=group, sort_key=place)
+        else:
+            program[name].group = group
     return program
 
 

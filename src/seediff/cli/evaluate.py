@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from ..config.constants import CaptureConfig, MaskConfig
-from ..config.fields import CAPTURE, IMAGES, MODEL, WORD, DType, Timestep, read_names
+from ..config.fields import IMAGES, MODEL, RESEARCH, WORD, DType, Timestep, read_names
 from ..config.names import parse_classes
 from ..config.photographs import MaskPhotosConfig
 from ..config.sizes import Size
@@ -221,7 +221,7 @@ def masks(
     device: Annotated[str | None, AS_IN_MASK] = None,
     dtype: Annotated[DType | None, AS_IN_MASK] = None,
     fit: Annotated[Literal["keep", "resize", "crop"] | None, AS_IN_MASK, Parameter(group=IMAGES)] = None,
-    timesteps: Annotated[tuple[Timestep, ...] | None, WORD, AS_IN_MASK, Parameter(group=CAPTURE)] = None,
+    timesteps: Annotated[tuple[Timestep, ...] | None, WORD, AS_IN_MASK, Parameter(group=RESEARCH)] = None,
     mask: Annotated[MaskConfig | None, LINE] = None,
     capture: Annotated[CaptureConfig | None, LINE] = None,
     config: ConfigFile = None,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..dataset.quality.stats import Stats
     from ..run.loop import RunResult
 
-LOOK = "see how each mask came about, and correct it"
+LOOK = "see how each mask was made, and correct it"
 ROWS_SHOWN = 12
 """Maximum number of photographs that a table lists."""
 BARS = " ▁▂▃▄▅▆▇█"

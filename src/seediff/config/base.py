@@ -135,7 +135,7 @@ class RunConfig(BatchConfig):
     model: Annotated[str, OF_MODEL] = "mini"
     """A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file."""
     base: Annotated[str | None, OF_MODEL] = None
-    """Where missing parts come from if model is a single file or a network alone; by default, as its tensors tell."""
+    """Base model that supplies the missing parts of a single file or a network; by default, its tensors tell."""
     lora: Annotated[str | None, OF_MODEL] = None
     """LoRA on top of the model: a .safetensors file, a folder with one, or a hub id."""
     lora_scale: Annotated[float | None, OF_MODEL] = None

@@ -8,15 +8,16 @@ from msgspec import Meta
 
 from ..errors import UserError
 from ..models.groups import Layers, normal_layers
-from .fields import CAPTURE, MASKS, WORD, AtLeastZero, Count, Positive, Several, Timestep, check_fields
+from .fields import MASKS, RESEARCH, WORD, AtLeastZero, Count, Positive, Several, Timestep, check_fields
 from .methods import BEST, METHOD_FACTS, MethodFacts, SegmentMethodName
 from .names import check_prompts
 
 CaptureSteps = Annotated[Literal["all", "second-half"] | Annotated[int, Meta(ge=1)], WORD]
 """Denoising steps to capture; a number k means every k-th."""
+OF_RESEARCH = Parameter(group=RESEARCH)
 
 
-@Parameter(group=CAPTURE)
+@Parameter(group=RESEARCH)
 @dataclass(frozen=True)
 class CaptureConfig:
     """Which attention is captured, and how it is averaged."""
@@ -60,31 +61,31 @@ class MaskConfig:
 
     method: Annotated[str, Parameter(help=METHOD_HELP)] = "seediff"
     """A name in `METHOD_FACTS`, also of `register_method`, or `best`."""
-    alpha: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    alpha: Annotated[float, Meta(gt=0, le=1), OF_RESEARCH] = 0.5
     """Seed threshold: positions where the map reaches this value are seeds (eq. 6, 9)."""
     beta: Annotated[Annotated[float, Meta(gt=0, lt=1)] | Literal["otsu"], WORD] = 0.3
     """Threshold for the soft mask; otsu computes it for each image."""
-    expansion: Literal["none", "parallel", "iterative"] = "iterative"
+    expansion: Annotated[Literal["none", "parallel", "iterative"], OF_RESEARCH] = "iterative"
     """How seeds expand along self-attention (eq. 7–9)."""
-    background: bool = True
+    background: Annotated[bool, OF_RESEARCH] = True
     """Also expand background seeds, and subtract the result from the mask (eq. 10–11)."""
-    seed_level: Count = 4
+    seed_level: Annotated[Count, OF_RESEARCH] = 4
     """Level of the seeds' cross-attention: the latent's side divided by this."""
-    expand_levels: Several = (4, 2, 1)
+    expand_levels: Annotated[Several, OF_RESEARCH] = (4, 2, 1)
     """Levels of the expansion, as divisors of the latent's side, from coarse to fine."""
-    tau: Count = 4
+    tau: Annotated[Count, OF_RESEARCH] = 4
     """ca_sa: exponent of the self-attention; iseg_walk, nerve_walk: number of rounds."""
-    self_level: Count = 2
+    self_level: Annotated[Count, OF_RESEARCH] = 2
     """ca_sa, diffsegmenter and the walks: level of the self-attention."""
     ignore_band: Annotated[tuple[float, float] | None, WORD] = None
     """Soft values in [LOW, HIGH) become 255 (ignored), and from HIGH up the class, such as 0.5,0.6; replaces beta."""
-    compete: bool = False
+    compete: Annotated[bool, OF_RESEARCH] = False
     """Several classes compete for each place by how much each stands out there, not by the height of its map."""
     pamr: bool = True
     """Align masks with the image's edges (PAMR)."""
-    pamr_iterations: Count = 10
+    pamr_iterations: Annotated[Count, OF_RESEARCH] = 10
     """Number of PAMR iterations."""
-    pamr_dilations: Several | None = None
+    pamr_dilations: Annotated[Several | None, OF_RESEARCH] = None
     """Distances of PAMR's neighbours in pixels; by default the paper's 1,2,4,8,12,24 at 512², scaled with the image."""
     sam: str | None = None
     """Folder or hub id of a SAM or SAM 2 model (transformers format) that redraws the outlines where it agrees."""

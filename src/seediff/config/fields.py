@@ -27,9 +27,9 @@ from ..files.messages import show_json
 IMAGES = Group("Input", sort_key=1)
 MODEL = Group("Model", sort_key=2)
 MASKS = Group("Masks", sort_key=3)
-CAPTURE = Group("Attention", sort_key=4)
-KEPT = Group("Extra output", sort_key=5)
-RUN = Group("Run", sort_key=6)
+KEPT = Group("Extra output", sort_key=4)
+RUN = Group("Run", sort_key=5)
+RESEARCH = Group("Research", sort_key=6)
 
 
 def read_word(kind: Any, tokens: Sequence[Token]) -> Any:

@@ -45,7 +45,7 @@ class DatasetConfig(RunConfig):
     prompts: Annotated[tuple[str, ...], read_names(parse_prompts), Parameter(name="--prompt", group=IMAGES)] = (
         DEFAULT_PROMPTS
     )
-    """Template with `{class}`, or a file of templates. Repeat the option for several, which take turns."""
+    """Template with `{class}`, or a file of templates. Repeat the option to use several in rotation."""
     keep_soft: Annotated[bool, Parameter(group=KEPT)] = False
     """Write soft masks to soft/SAMPLE_CLASS.png: 8-bit grey, 255 = 1."""
     keep_attention: Annotated[bool, Parameter(group=KEPT)] = False
@@ -95,13 +95,13 @@ class GenerateConfig(DatasetConfig):
     per_class: Count = 10
     """Images that show each class."""
     subclasses: Annotated[tuple[str, ...], read_names(parse_subclasses)] = ()
-    """What prompts call the classes, so that their images do not all look alike (as in DiffuMask): phrases with a
-    class's name, such as `poodle dog`, which take turns; separated by commas, a file with one per line, or `none`."""
+    """Phrases used in prompts instead of the class names, in rotation, such as `poodle dog`: separated by commas, a
+    file with one per line, or `none`."""
     negative_prompt: str = ""
     """Negative prompt: what images should not show."""
     classes_per_image: Annotated[int | tuple[int, ...], WORD] = 1
-    """Number of different classes in each image, or several that take turns, such as 1,1,2,2,3. Images in all: classes
-    × per-class ÷ this."""
+    """Number of different classes in each image, or several in rotation, such as 1,1,2,2,3. Images in all: classes ×
+    per-class ÷ this."""
     steps: Annotated[Count, Parameter(group=MODEL)] = 50
     """Denoising steps."""
     guidance_scale: Annotated[AtLeastZero, Parameter(group=MODEL)] = 7.5

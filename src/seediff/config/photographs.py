@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from ..errors import UserError
 from .base import NOT_TYPED, RunConfig, ValueLayer
 from .constants import SegmentConfig
-from .fields import CAPTURE, IMAGES, KEPT, MASKS, MODEL, WORD, Share, Timestep, read_names
+from .fields import IMAGES, KEPT, MASKS, MODEL, RESEARCH, WORD, Share, Timestep, read_names
 from .generate import DatasetConfig
 from .names import check_classes, parse_classes, parse_names
 from .presets import find_constants
@@ -42,7 +42,7 @@ class MaskPhotosConfig(DatasetConfig):
 
     classes: Annotated[tuple[str, ...], read_names(parse_listed)] = field(kw_only=False)
     """Names separated by commas, a file with one per line, `voc`, `all`, or a .csv with columns file and classes."""
-    timesteps: Annotated[tuple[Timestep, ...], WORD, Parameter(group=CAPTURE)] = (50, 150, 250, 350, 450, 550)
+    timesteps: Annotated[tuple[Timestep, ...], WORD, Parameter(group=RESEARCH)] = (50, 150, 250, 350, 450, 550)
     """Noise levels at which attention is captured and averaged, each from 0 to 999."""
     fit: Literal["keep", "resize", "crop"] = "keep"
     """How the model sees photographs. keep: in their own shape; resize: squeezed into a square; crop: only the centred
