@@ -3,11 +3,9 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from builders.published import stored
-from PIL import Image
 
 from seediff.models.families import families
 from seediff.models.known import BY_NAME
@@ -51,21 +49,6 @@ def test_every_family_has_a_model():
     assert all(
         any(BY_NAME[name].pipeline in family.pipelines for name in gpu.MODELS.split(",")) for family in families()
     )
-
-
-@pytest.mark.parametrize("name", ["sd1.5", "flux-dev"])
-def test_a_model_draws(name, tmp_path):
-    """A short piece of a row: the same picture plain and under capture, and its files."""
-    from on_gpu.drawing import Draws
-    from on_gpu.pipelines import twin
-
-    draws = Draws(twin(name, "cpu", "float32", tmp_path), 1)
-    images, maps = draws.captured(2)
-    assert np.array_equal(images, draws.plain(2))
-    assert len(maps) == 1
-    assert all(took > 0 for took in draws.to_files(2, tmp_path / "set", 3))
-    with Image.open(tmp_path / "set" / "masks" / "000002.png") as mask:
-        assert mask.size == images.shape[1:3] == (draws.model.image_side,) * 2
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="by Triton's interpreter")

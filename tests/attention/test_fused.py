@@ -9,7 +9,7 @@ pytest.importorskip("triton")
 from builders.plans import capturing
 
 from seediff.attention import fused
-from seediff.attention.fused import Blocks, add_probabilities_fused, choose_blocks
+from seediff.attention.fused import Blocks, add_probabilities_fused
 from seediff.attention.probabilities import Part, add_probabilities
 from seediff.attention.recorder import KINDS
 
@@ -146,18 +146,3 @@ def test_where_triton_cannot_run_plain_torch_computes_after_one_warning(monkeypa
         assert not fused.runs_kernels(torch.device("cpu"))  # no second warning
     finally:
         fused.runs_kernels.cache_clear()
-
-
-def test_blocks_are_the_devices():
-    """An H100 has 227 KiB a block, a T4 64; float32 takes smaller tiles, wide heads, too."""
-    hopper, turing = 227 << 10, 64 << 10
-    assert choose_blocks(64, 2, hopper) == (128, 128, 8)
-    assert choose_blocks(64, 2, turing) == (128, 64, 4)
-    assert choose_blocks(128, 2, turing) == (64, 32, 4)
-    assert choose_blocks(64, 4, hopper) == (64, 64, 4)
-    assert choose_blocks(256, 4, turing) == (16, 16, 1)
-    for width in (16, 32, 64, 128, 256):
-        for itemsize in (2, 4):
-            for shared in (48 << 10, turing, 99 << 10, 163 << 10, hopper):
-                tile = choose_blocks(width, itemsize, shared)
-                assert (tile.rows + fused.STAGES * tile.columns) * width * itemsize <= shared

@@ -61,21 +61,6 @@ def test_merge(pets, tmp_path, capsys):
         run("merge", pets, pets / ".." / "pets", "--out", tmp_path / "twice")
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ([], "give either --out"),
-        (["--in-place", "--out", "x"], "give either"),
-        (["--in-place", "--val", 1], "must be a share"),
-    ],
-)
-def test_a_split_that_cannot_be(pets, words, message):
-    before = (pets / native.METADATA).read_bytes()
-    with pytest.raises(UserError, match=message):
-        run("split", pets, *words)
-    assert (pets / native.METADATA).read_bytes() == before
-
-
 @pytest.mark.parametrize("out", ["link/sub", "."])
 def test_an_output_inside_a_source_or_around_it(pets, tmp_path, monkeypatch, out):
     run("split", pets, "--out", tmp_path / "parts", "--quiet")

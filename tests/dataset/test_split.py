@@ -7,7 +7,6 @@ from seediff.dataset import native
 from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.sample import Sample
 from seediff.dataset.split import deal, set_splits, split_samples
-from seediff.errors import UserError
 
 SHARES = {"val": 0.2, "test": 0.1}
 
@@ -78,18 +77,3 @@ def test_split_in_the_rows(tmp_path):
     assert [row["split"] for row in rows] == found
     assert Counter(found) == {"train": 7, "val": 3}
     assert [{k: v for k, v in row.items() if k != "split"} for row in rows] == [dict(one.metadata) for one in items]
-
-
-@pytest.mark.parametrize(
-    ("shares", "seed", "field"),
-    [
-        ({"val": 0.0}, 0, "val"),
-        ({"val": 0.5, "test": 0.5}, 0, "val.* test"),
-        ({"val": 0.001}, 0, "the part 'val' would be empty"),
-        (SHARES, -1, "must be in"),
-        (SHARES, 2**63, "must be in"),
-    ],
-)
-def test_shares_and_seeds_that_cannot_be(shares, seed, field):
-    with pytest.raises(UserError, match=field):
-        split_samples(samples(12), ("a", "b", "c"), shares, seed=seed)

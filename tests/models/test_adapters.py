@@ -186,26 +186,6 @@ def test_textual_inversion(two, sd1_folder, embedding, xl_folder, xl_embedding):
     assert np.array_equal(images[0], np.asarray(expected))
 
 
-def test_textual_inversion_that_does_not_fit(sd1_folder, xl_folder, embedding, xl_embedding, tmp_path):
-    def refused(folder, tensors, message):
-        save_file(tensors, tmp_path / "own.safetensors")
-        with pytest.raises(UserError, match=message) as error:
-            load_model(str(folder), device="cpu", embedding=str(tmp_path / "own.safetensors"))
-        assert "\n" not in str(error.value)
-
-    shape = r"the shape \(5,\) of .* must be \(vectors, \d+\)"
-    refused(sd1_folder, {"<toy>": torch.zeros(5)}, shape)
-    refused(sd1_folder, {"<toy>": torch.full((2, 5), torch.nan)}, "holds values that are not finite")
-    refused(
-        sd1_folder,
-        load_file(xl_embedding),
-        r"must have one tensor for Stable Diffusion 1\.x and 2\.x .* clip_g, clip_l$",
-    )
-    refused(xl_folder, load_file(embedding), r"must have the tensors clip_l and clip_g for SDXL .*; it has <toy>$")
-    both = load_file(xl_embedding)
-    refused(xl_folder, {**both, "clip_g": torch.zeros(5)}, "with as many vectors for each")
-
-
 def test_the_command(xl_folder, xl_lora, tmp_path):
     from seediff.cli.generate import generate as command
 

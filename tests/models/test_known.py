@@ -138,17 +138,6 @@ def test_plans_are_the_same_before_a_model_is_fetched(hub, name, tmp_path, monke
     assert hub[1] == []  # nothing was asked for
 
 
-@pytest.mark.parametrize("model", ["flux-schnell", "stabilityai/sdxl-turbo"])
-def test_guidance_of_a_distilled_model_is_refused_before_it_is_fetched(hub, model, tmp_path, capsys):
-    line = ["generate", "--classes", "dog", "--model", model, "--guidance-scale", "5", "--device", "cpu"]
-    line += ["--out", str(tmp_path / "set")]
-    for more in ([], ["--dry-run"]):
-        assert main([*line, *more]) == 2
-        assert f"--guidance-scale: 5.0: model '{model}' draws without guidance" in capsys.readouterr().err
-    assert not (tmp_path / "set" / "seediff.toml").exists()
-    assert hub[1] == []  # nothing was asked for
-
-
 def test_the_number_format_of_each_on_a_gpu(hub, monkeypatch):
     """bfloat16 where float16 overflows, and the page says for which families."""
     monkeypatch.setattr(devices, "has_bfloat16", lambda device: True)

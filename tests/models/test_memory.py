@@ -1,4 +1,3 @@
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,9 +7,6 @@ from builders.families import SPECS, generate
 
 from seediff import cli
 from seediff.attention.photograph import encode_images
-from seediff.config.base import LOADING, differences
-from seediff.config.generate import GenerateConfig
-from seediff.config.resolve import load_config
 from seediff.errors import UserError
 from seediff.models import memory
 from seediff.models.registry import load_model
@@ -67,17 +63,3 @@ def test_on_a_gpu_pictures_are_decoded_one_at_a_time(sd1_folder):
     moved = SimpleNamespace(vae=pipe.vae, to=lambda device: None)
     memory.place(moved, "cuda:0", "none")
     assert pipe.vae.use_slicing
-
-
-def test_how_a_model_is_loaded_is_part_of_the_configuration(tmp_path):
-    plain = GenerateConfig(("dog",))
-    given = replace(plain, vae_tiling=True, compile=True)
-    assert differences(plain, given) == ["vae_tiling: False → True", "compile: False → True"]
-    path = tmp_path / "seediff.toml"
-    path.write_text(given.to_toml(), encoding="utf-8")
-    assert load_config(path, GenerateConfig) == given
-    lines = plain.to_toml().splitlines(keepends=True)
-    older = [line for line in lines if not line.startswith(LOADING)]
-    assert len(older) == len(lines) - 2
-    path.write_text("".join(older), encoding="utf-8")
-    assert load_config(path, GenerateConfig) == plain

@@ -119,14 +119,6 @@ def test_the_base_follows_from_the_names(name, base, twin, tmp_path):
     assert info.network
 
 
-def test_a_distilled_file_draws_without_its_bases_guidance(tmp_path):
-    blocks = {f"joint_blocks__{number}__x_block__attn__qkv__weight": (1,) for number in (0, 37)}
-    info = model_info(str(with_shapes(tmp_path / "sd3.5_large_turbo.safetensors", **blocks)))
-    assert info is not None
-    assert info.source.name == "sd3.5-large"
-    assert info.defaults() == {"steps": 4, "guidance_scale": 0.0}
-
-
 def with_shapes(path, **shapes):
     save_file({name.replace("__", "."): torch.zeros(shape) for name, shape in shapes.items()}, path)
     return path

@@ -1,7 +1,6 @@
 import pytest
 from synthetic import CLASSES, write_dataset
 
-from seediff.errors import UserError
 from seediff.report.card import dataset_card
 
 yaml = pytest.importorskip("yaml", reason="PyYAML, which the front matter is checked with, is not installed")
@@ -78,14 +77,3 @@ def test_hostile_text_stays_text(tmp_path):
     table = [line for line in body.splitlines() if line.startswith("| 1 |")]
     assert len(table) == 1
     assert table[0].replace("\\|", "").count("|") == 7
-
-
-def test_empty_and_several(tmp_path):
-    card = dataset_card({}, [], (), drawn=True)
-    assert front_matter(card)["pretty_name"] == "Generated masks: empty"
-    assert "were not recorded" in card
-    rows = write_dataset(tmp_path, 1)
-    rows[0]["classes"] = ["dog", "cat"]
-    assert "several classes" in dataset_card({}, rows, CLASSES, drawn=True)
-    with pytest.raises(UserError, match="class 'dog' is not one of"):
-        dataset_card({}, rows, ("bus",), drawn=True)

@@ -119,17 +119,3 @@ def test_paths_out_of_the_dataset_are_refused(tmp_path, field, path):
     with pytest.raises(UserError, match=f"row 1: '{field}'"):
         preview(out, rows)
     assert not (out / "preview.html").exists()
-
-
-def test_unusable_pictures_are_named(tmp_path):
-    rows = write_dataset(tmp_path, 1)
-    with pytest.raises(UserError, match=r"images/none\.png: there is no such file"):
-        preview(tmp_path, [rows[0] | {"file_name": "images/none.png"}])
-    (tmp_path / "images/cut.png").write_bytes((tmp_path / "images/000000.png").read_bytes()[:99])
-    with pytest.raises(UserError, match=r"row 1: .file_name. .images/cut\.png.: cannot be read as a picture"):
-        preview(tmp_path, [rows[0] | {"file_name": "images/cut.png"}])
-    Image.new("L", (8, 9)).save(tmp_path / "masks/small.png")
-    with pytest.raises(UserError, match="image is 64×64 but its mask 8×9"):
-        preview(tmp_path, [rows[0] | {"mask": "masks/small.png"}])
-    with pytest.raises(UserError, match=r"row 1: class 'bus' is not one of the dataset's: dog, cat, potted plant"):
-        preview(tmp_path, [rows[0] | {"classes": ["bus"]}])

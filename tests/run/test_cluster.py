@@ -9,7 +9,6 @@ from interrupted import contents
 from patience import PATIENCE
 from tiny_job import TinyConfig, TinyJob, Trouble, tiny
 
-from seediff.cli import main
 from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
 
@@ -41,21 +40,6 @@ def cluster():
         yield cluster
         ray.shutdown()
         cluster.shutdown()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--engine", "ray", "--workers", "0"], "--workers: 0 must be at least 1"),
-        (["--workers", "2"], "--workers: is an option of --engine ray"),
-        (["--address", "auto"], "--address: is an option of --engine ray"),
-        (["--engine", "ray", "--address", "127.0.0.1:9"], "--address: 127.0.0.1:9: no Ray cluster is reached there ("),
-    ],
-)
-def test_bad_options_are_one_line(tmp_path, capsys, options, message):
-    assert main(["generate", "--classes", "dog", "--out", str(tmp_path / "out"), *options]) == 2
-    assert capsys.readouterr().err.startswith(f"seediff: {message}")
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(("asked", "sent"), [("cuda:1", "cuda"), (None, "cuda"), ("cpu", "cpu")])

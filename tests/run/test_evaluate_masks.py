@@ -123,29 +123,6 @@ def test_words_for_the_prompt(tmp_path):
         words_of(data, {"car": "lorry"}, "mini")
 
 
-def test_bad_files_are_one_line_before_the_model_is_loaded(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(MaskJob, "load", lambda job: pytest.fail("loaded first"))
-    folder = labelled(tmp_path, [[[0, 1], [1, 2]]] * 3)
-
-    def error():
-        assert main(["evaluate", "masks", str(folder / "images"), "--labels", str(folder), "--quiet"]) == 2
-        out, err = capsys.readouterr()
-        assert (out, err.count("\n")) == ("", 1)
-        return err
-
-    save_map(folder / "labels" / "2.png", [[0, 77], [1, 2]])
-    assert "unknown label ids 77" in error()
-    save_map(folder / "labels" / "2.png", [[255, 255], [255, 255]])
-    (folder / "images" / "2.jpg").write_bytes(b"no picture")
-    assert "2.jpg" in error()
-    (folder / "images" / "2.jpg").unlink()
-    assert "has no picture for 1 of 3 labels (2)" in error()
-    for number in range(3):
-        save_map(folder / "labels" / f"{number}.png", [[255, 255], [255, 255]])
-        Image.fromarray(scene_photo(number)).save(folder / "images" / f"{number}.jpg")
-    assert "no pixel is left to score" in error()
-
-
 def test_the_command_scores_what_mask_makes(tmp_path, mini_folder, capsys):
     """With the classes of each truth and the same β, `mask` makes the label maps that are scored under `oracle`."""
     truths = []

@@ -203,48 +203,6 @@ def test_truth_counts_come_from_label_maps(tmp_path, found, photos, mini_folder,
     assert "needs labels" in capsys.readouterr().err
 
 
-def test_a_label_map_that_cannot_be_used_is_its_photographs_failure(tmp_path, found, photos, mini_folder, capsys):
-    labels = tmp_path / "labels"
-    for photo in found:
-        shape = read_photo(photo.path).shape
-        write_label(labels / f"{photo.name}.png", (shape[0], shape[1]))
-    (labels / "0.png").unlink()
-    (labels / "1.png").write_bytes(b"broken")
-    write_label(labels / "2.png", (10, 20))
-    write_label(labels / "trip" / "last.png", (96, 128), 128)
-    line = ["segment", str(photos), "--model", str(mini_folder), "--method", "kmeans", "-k", "truth", "--size", "32"]
-    line += ["--labels", str(labels), "--out", str(tmp_path / "out")]
-    assert main(line) == 2
-    positions = (32 // 4) ** 2
-    failed = {row["photo"]: row["reason"] for row in native.read_rows(tmp_path / "out", "failed.jsonl")}
-    assert sorted(failed) == ["0.png", "1.jpg", "2.png", "trip/last.png"]
-    assert "there is no label map" in failed["0.png"]
-    assert failed["1.jpg"].startswith("label map '1': cannot be read")
-    assert failed["2.png"] == "label map '2' is 20 × 10 pixels, the photograph 100 × 100"
-    assert (
-        failed["trip/last.png"] == f"label map 'trip/last' has 128 classes; K-Means divides only {positions} positions"
-    )
-    assert all(str(tmp_path) not in reason for reason in failed.values())
-    assert [row["photo"] for row in read_segments(tmp_path / "out")] == ["3", "4"]
-    capsys.readouterr()
-    write_label(tmp_path / "none" / "else.png", (8, 8))
-    assert main([*line[:-3], str(tmp_path / "none"), "--out", str(tmp_path / "other")]) == 2
-    assert "no label map of any of the 6 photographs" in capsys.readouterr().err
-
-
-def test_words_that_cannot_be_names(tmp_path, segment, photos):
-    found = find_photos([photos / "0.png", photos / "trip"]).photos
-    words = {"0": [f"word{i}" for i in range(200)], "last": [f"word{i}" for i in range(100, 300)]}
-    with pytest.raises(UserError, match=r"words of the photographs: 300 names, but a mask of 8 bits"):
-        segment_photos(segment(), found, tmp_path / "out", words=words)
-    with pytest.raises(UserError, match=r"^words of '0': must be a list of words, like \['dog'\]$"):
-        segment_photos(segment(), found, tmp_path / "out", words={"0": "dog"})
-    assert not (tmp_path / "out").exists()
-    words = {"0": ("dog", "background", "dog"), "last": ()}
-    segment_photos(segment(name_threshold=0.0), found, tmp_path / "out", words=words)
-    assert native.read_classes(tmp_path / "out") == ("dog",)
-
-
 def test_bad_photographs_do_not_stop_the_others(tmp_path, mini_folder, capsys):
     folder = tmp_path / "in"
     write_photos(folder, 3)

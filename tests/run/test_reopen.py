@@ -1,6 +1,4 @@
-import os
 import shutil
-import time
 from dataclasses import replace
 from functools import partial
 
@@ -85,31 +83,6 @@ def test_damaged_segments_are_made_again_by_their_command(tmp_path, mini_folder)
     again = lambda: segment_photos(config, find_photos([tmp_path / "photos"]), tmp_path / "out")  # noqa: E731
     again()
     check_repeat(tmp_path / "out", config.last_file, again, "labels/0.png")
-
-
-def test_nothing_depends_on_the_clock(tmp_path, monkeypatch):
-    faked(CONFIG, tmp_path / "usual")
-    # A run that is stopped, whose files are from the future then, and that goes on while the clock runs backwards.
-    calls = 0
-
-    def stopping(specs):
-        nonlocal calls
-        calls += 1
-        if calls > 3:
-            raise KeyboardInterrupt
-        return fake_draw(specs)
-
-    with pytest.raises(KeyboardInterrupt):
-        generate(CONFIG, tmp_path / "odd", draw=stopping)
-    future = time.time() + 10**8
-    for path in (tmp_path / "odd").rglob("*"):
-        os.utime(path, (future, future))
-    clock = iter(range(10**9, 0, -1000))
-    for name in ("time", "monotonic", "perf_counter"):
-        monkeypatch.setattr(time, name, lambda: float(next(clock)))
-    faked(CONFIG, tmp_path / "odd")
-    monkeypatch.undo()
-    assert contents(tmp_path / "odd") == contents(tmp_path / "usual")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,3 @@
-import errno
 import json
 import os
 import shutil
@@ -24,10 +23,8 @@ from seediff.dataset import native, native_folder
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
 from seediff.errors import UserError
-from seediff.files import output_folders
 from seediff.files.output_folders import LOCK
 from seediff.files.outputs import BATCHES
-from seediff.models import registry
 from seediff.run import generate as run_module
 from seediff.run import output
 from seediff.run.dataset_job import rejections
@@ -222,17 +219,6 @@ def test_foreign_folders_and_files_are_refused(tmp_path):
     with pytest.raises(UserError, match="there is a file where the folder should be"):
         faked(CONFIG, tmp_path / "notes.txt" / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
-
-
-def test_unwritable_folder_is_found_before_the_model_is_loaded(tmp_path, monkeypatch):
-    def refuse(path, flags, mode=0o777):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
-
-    monkeypatch.setattr(output_folders.os, "open", refuse)
-    monkeypatch.setattr(registry, "load_model", lambda *_, **__: pytest.fail("model loaded"))
-    with pytest.raises(UserError, match=r"cannot be written to.*Read-only file system"):
-        generate(replace(CONFIG, device="cpu", dtype="float32"), tmp_path / "a" / "out")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_rejected_samples_are_drawn_again_together(tmp_path):

@@ -6,10 +6,8 @@ import pytest
 from command_line import runner
 from interrupted import contents
 
-from seediff.cli import main
 from seediff.cli.augment import augment as augment_command
 from seediff.config.augment import AugmentConfig
-from seediff.config.resolve import load_config
 from seediff.dataset import native, native_folder
 from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.quality.check import check_dataset
@@ -148,19 +146,6 @@ def test_interrupted_and_continued_the_same_bytes(made, pets, tmp_path, monkeypa
     assert augment(config(), pets, tmp_path / "out").done == 0
 
 
-def test_bad_input_is_one_line(pets, tmp_path):
-    classes, items = open_native(pets)
-    with pytest.raises(UserError, match="must not be the dataset"):
-        augment(config(), pets, pets / "more")
-    with pytest.raises(UserError, match="add: adds no picture"):
-        augment(config(add=("flip:0",)), pets, tmp_path / "out")
-    aside = [item.replace(metadata={**item.metadata, "split": "test"}) for item in items]
-    write_native(tmp_path / "aside", classes, aside, about={})
-    with pytest.raises(UserError, match="no samples to augment: only those"):
-        augment(config(), tmp_path / "aside", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
 def test_another_configuration_or_dataset_is_not_continued(made, pets, tmp_path):
     with pytest.raises(UserError, match=r"another configuration.*seed: 5 → 7"):
         augment(config(seed=7), pets, made)
@@ -170,23 +155,6 @@ def test_another_configuration_or_dataset_is_not_continued(made, pets, tmp_path)
         augment(config(), tmp_path / "fewer", made)
     with open_folder(tmp_path / "busy"), pytest.raises(UserError, match="in use by another run"):
         augment(config(), pets, tmp_path / "busy")
-
-
-def test_a_broken_picture_is_named_and_finished_batches_stay(pets, tmp_path):
-    classes, items = open_native(pets)
-    write_native(tmp_path / "bad", classes, items, about={})
-    broken = tmp_path / "bad/images/000005.png"
-    whole = broken.read_bytes()
-    broken.write_bytes(whole[:200])
-    with pytest.raises(UserError, match=r"000005\.png: cannot be read as a picture"):
-        augment(config(add=("flip:100%",)), tmp_path / "bad", tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out/.batches").iterdir()] == ["000000.json"]
-    broken.write_bytes(whole)
-    with pytest.raises(
-        UserError, match=r"another configuration \(data: .*; choose another folder"
-    ):  # repaired, it is another dataset
-        augment(config(add=("flip:100%",)), tmp_path / "bad", tmp_path / "out")
-    augment(config(add=("flip:100%",)), tmp_path / "bad", tmp_path / "other")
 
 
 def test_the_command(pets, made, tmp_path, capsys):
@@ -208,29 +176,3 @@ def test_the_command(pets, made, tmp_path, capsys):
     run("augment", pets, "--config", out / "seediff.toml", "--out", tmp_path / "again", "--quiet")
     assert contents(tmp_path / "again") == contents(made)
     assert capsys.readouterr().out == ""
-
-
-def test_options_of_the_command(pets, tmp_path, capsys):
-    run(
-        "augment",
-        pets,
-        "--add",
-        "noise:2",
-        "--noise-sigma",
-        "0.5,0.5",
-        "--no-keep-originals",
-        "--out",
-        tmp_path / "out",
-        "--quiet",
-    )
-    rows = native.read_rows(tmp_path / "out")
-    assert [row["recipe"]["steps"] for row in rows] == [[{"operation": "noise", "sigma": 0.5}]] * 2
-    saved = load_config(tmp_path / "out/seediff.toml", AugmentConfig)
-    assert saved.strength.noise_sigma == (0.5, 0.5)
-    run("augment", pets, "--add", "diffumask,flip:1", "--out", tmp_path / "both", "--quiet")
-    assert load_config(tmp_path / "both/seediff.toml", AugmentConfig).add == (*AugmentConfig.add, "flip:1")
-    for wrong, said in (
-        (("--noise-sigma", "0.5,0.1"), "seediff: --noise-sigma: (0.5, 0.1) must be two numbers, the smaller first"),
-    ):
-        assert main(["augment", str(pets), *wrong, "--out", str(tmp_path / "wrong")]) == 2
-        assert said in capsys.readouterr().err

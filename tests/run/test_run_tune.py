@@ -119,19 +119,6 @@ def test_a_models_own_thresholds(bare, tmp_path, capsys):
     assert f"presence = {own}" in capsys.readouterr().out  # another model's threshold gives way
 
 
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (["--classes", "zebra"], "set, val: 5 images, 4 classes: dog, car, unicorn"),
-    ],
-)
-def test_what_cannot_be_tuned_with_is_told_in_one_line(labelled, bare, capsys, more, message):
-    assert main(["tune", str(labelled), "--model", str(bare), "--device", "cpu", *more]) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
-
-
 def test_the_best_name_threshold_by_trying_all():
     rng = np.random.default_rng(0)
     names = [(bool(right), float(0.55 + 0.05 * right + rng.normal(0, 0.03))) for right in rng.integers(0, 2, 200)]

@@ -16,7 +16,7 @@ from tiny_job import TinyConfig, Trouble, tiny
 from seediff.dataset import native
 from seediff.errors import UserError
 from seediff.files.output_folders import Url, parse_out
-from seediff.run.output import Storage, Store, open_place
+from seediff.run.output import Storage, open_place
 
 
 class Stopped(BaseException):
@@ -124,17 +124,6 @@ def test_another_configuration_is_refused(url, tmp_path):
 
     with pytest.raises(UserError, match="another run has begun another output in the same place"):
         tiny(url, progress=begin_another)
-
-
-def test_the_scratch_folder_stays_small_and_goes(url, tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    most = []
-    monkeypatch.setattr(
-        Store, "lost", lambda self, records: most.append(sum(p.is_file() for p in self.folder.rglob("*"))) or []
-    )
-    tiny(url)
-    assert most == [1]  # the configuration
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")

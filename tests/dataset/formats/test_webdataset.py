@@ -174,15 +174,3 @@ def test_extended_headers_that_lie(tmp_path, headers):
     (tmp_path / "classes.txt").write_text("background\ncat\n")
     with contextlib.suppress(UserError):  # in one line; or passed over, as sparse members are
         assert not imported("webdataset", tmp_path)[1]
-
-
-def test_members_that_are_no_part_of_a_sample_are_not_read(tmp_path, monkeypatch):
-    monkeypatch.setitem(shards.LIMITS, "png", 100)
-    with tarfile.open(tmp_path / "000000.tar", "w") as tar:
-        for name in ("a.bin", "a.png"):
-            info = tarfile.TarInfo(name)
-            info.size = 600
-            tar.addfile(info, io.BytesIO(bytes(600)))
-    (tmp_path / "classes.txt").write_text("background\ncat\n")
-    with pytest.raises(UserError, match=r'"a\.png" has 600 bytes; at most 100 are read'):
-        list(imported("webdataset", tmp_path)[1])

@@ -153,20 +153,3 @@ def test_the_band_is_that_of_the_masks():
 def test_a_class_that_the_band_takes_away_is_flagged(pets):
     banded = Dataset.from_native(pets).filter(ignore_band=(0.5, 0.99))
     assert banded[5].metadata["flags"] == ["constant:cat", "degenerate:cat"]
-
-
-def test_what_needs_soft_masks_says_so(pets):
-    (pets / "soft/000001_2.png").rename(pets / "soft/other.png")
-    with pytest.raises(UserError, match=r"sample '000001': there is no soft/000001_2\.png, a soft mask"):
-        numbers(pets, max_area=0.9)
-    for path in (pets / "soft").iterdir():
-        path.unlink()
-    (pets / "soft").rmdir()
-    for criteria, field in (
-        ({"best": 1}, "best"),
-        ({"min_confidence": 0.1}, "min_confidence"),
-        ({"ignore_band": (0.5, 0.6)}, "ignore_band"),
-    ):
-        with pytest.raises(UserError, match=f"{field}: needs soft masks.*keep_soft"):
-            numbers(pets, **criteria)
-    assert len(numbers(pets)) == 6

@@ -1,20 +1,12 @@
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from builders.plans import plan_of
-from PIL import Image
 
-from recipes.studies.score import soft_masks
 from recipes.studies.settings import PAPER
 from recipes.tables.drawn import SetConfig, draw_set, labelled, set_specs
-from seediff.attention.generate import generate_batch
-from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
-from seediff.masks.make import label_pixels
-from seediff.models.registry import load_model
 
 CONFIG = SetConfig(
     ("dog", "cat", "bus"),
@@ -62,30 +54,3 @@ def test_drawn_once_and_labelled_in_every_way(tmp_path):
         labelled(out, "cre")
     with pytest.raises(UserError, match=r"images: 5 → 6"):
         draw_set(replace(CONFIG, images=6), out)
-
-
-def test_attention_of_some_steps_alone(tmp_path):
-    two = replace(CONFIG, images=2, steps=2)
-    later = replace(two, capture_steps="second-half")
-    for name, config in (("all", two), ("later", later)):
-        draw_set(config, tmp_path / name)
-    made = {}
-    for name in ("all", "later"):
-        _, items = labelled(tmp_path / name, "seediff")
-        made[name] = [(Path(str(item.source)).read_bytes(), item.label_map) for item in items]
-    for (image, mask), (same, other) in zip(made["all"], made["later"], strict=True):
-        assert image == same
-        assert (mask != other).any()
-    model = load_model("mini", device=two.device, dtype=two.dtype)
-    capture = CaptureConfig(steps="second-half")
-    _, maps = generate_batch(
-        model, set_specs(two), steps=2, guidance_scale=1.0, negative_prompt="", size=None, plan=plan_of(model, capture)
-    )
-    _, items = labelled(tmp_path / "later", "seediff")
-    for item, found in zip(items, maps, strict=True):
-        names = item.metadata["classes"]
-        setting = later.settings()["seediff"]
-        soft = soft_masks(np.asarray(Image.open(item.source)), names, {setting.capture: found}, [setting])[0]
-        wanted = label_pixels(soft, setting.config).cpu().numpy()
-        ids = np.array([0, *(two.classes.index(name) + 1 for name in names)])
-        np.testing.assert_array_equal(item.label_map, ids[wanted])

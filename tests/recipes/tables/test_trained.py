@@ -10,9 +10,8 @@ from recipes.tables.definition import HeldOut, Row, Source, Table
 from recipes.tables.results import write_table
 from recipes.tables.sources import Places, joined
 from recipes.tables.stored_results import open_kept
-from recipes.tables.trained import check, run_table, training_digest, training_of
+from recipes.tables.trained import run_table, training_digest, training_of
 from seediff.dataset.native_folder import open_native
-from seediff.errors import UserError
 
 SETTINGS = {"backbone": "tiny", "batch_size": 2, "epochs": 1}
 
@@ -112,27 +111,3 @@ def test_sources_are_joined_by_the_names_of_their_classes(places):
 
 def some(**changes):
     return {"data": {"some": Source(**changes), "more": Source(scenes="tune")}}
-
-
-@pytest.mark.parametrize(
-    ("changes", "folders", "field"),
-    [
-        ({}, {}, "'scenes'"),
-        (some(scenes="tune", only=("unicorn",)), {}, "'unicorn'"),
-        (some(folder="scenes", count=9), {"scenes": "scenes"}, "takes 9 samples"),
-        ({"tests": {"held_out": HeldOut(scenes="tune", skip=200)}}, {"scenes": "scenes"}, "no sample is left"),
-    ],
-)
-def test_refused_before_anything_is_made(places, tmp_path, changes, folders, field):
-    here = places.folders["scenes"].parent
-    bad = Places(tmp_path / "work", {name: here / folder for name, folder in folders.items()})
-    seeds = changes.get("seeds", (0,))
-    with pytest.raises(UserError) as error:
-        check(
-            small_table(**{name: value for name, value in changes.items() if name != "seeds"}),
-            bad,
-            seeds,
-            kept=open_kept(bad.work),
-        )
-    assert field in str(error.value)
-    assert not (tmp_path / "work" / "segmenters").exists()
