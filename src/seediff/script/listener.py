@@ -161,10 +161,6 @@ class Listener:
 
     def begin(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Forward pre-hook of the network: decides whether a run begins, and which rows of this call are recorded."""
-        given = {**dict(zip(_parameters(type(network)), args, strict=False)), **kwargs}
-        named = (given.get(name) for name in ("encoder_hidden_states", "cap_feats", "text_bth"))
-        states = next((value for value in named if value is not None), None)
-        batch, height, width = self.recorder.family.lattice(network, args, kwargs)
         calls = list(_calls(self.pipe))
         inside = [call for pipe, call in calls if pipe is self.pipe]
         call = next((call for call in inside if _is_ended(call)), None)
@@ -172,6 +168,10 @@ class Listener:
         if other and (self.run is None or self.run.call is None or self._thread == threading.get_ident()):
             self.recorder.recording = False  # another pipeline with the same network
             return
+        given = {**dict(zip(_parameters(type(network)), args, strict=False)), **kwargs}
+        named = (given.get(name) for name in ("encoder_hidden_states", "cap_feats", "text_bth"))
+        states = next((value for value in named if value is not None), None)
+        batch, height, width = self.recorder.family.lattice(network, args, kwargs)
         if not other and self._begins(given, bool(inside)):
             self._start(network, call)
         elif self._thread != threading.get_ident():
