@@ -45,7 +45,7 @@ def labelstudio(names):
     [
         (["frame_1", "scan.01"], ["frame_1.PNG", "scan.01.jpg"], ["frame_1", "scan.01"]),
         (["a.png", "b.jpg"], ["a.PNG", "b.png"], ["a", "b"]),
-        (["a.bmp"], ["a.bmp.png", "a.jpeg"], ["a"]),
+        (["a.bmp"], ["a.bmp", "a.bmp.png", "a.jpeg"], ["a"]),
         (["A.jpg"], ["a.jpg", "a.png"], ["A"]),
         (["../labels/a.png"], ["a.png"], ["a"]),
         ([r"..\..\upload\4\a.png", r"C:\data\b.png"], ["a.png", "b.png"], ["a", "b"]),

@@ -189,9 +189,10 @@ class Source(Notes):
         mean one picture."""
         ends = list(dict.fromkeys(end for name in names for end in _ends(name)))
         for end in ends:
-            exact = ((folder, folder / end) for folder in folders if os.path.isfile(folder / end))
+            exact = [(folder, folder / end) for folder in folders if os.path.isfile(folder / end)]
             alike = ((folder, one) for folder in folders if (one := self._alike(folder / end)))
-            for path in (inside(*found) for found in chain(exact, alike)):
+            readable = exact if end.lower().endswith(PICTURES) else []
+            for path in (inside(*found) for found in chain(readable, alike, exact)):
                 if (other := self.used.setdefault(path, ends[0])) != ends[0]:
                     raise UserError(where, f"{show_json(ends[0])} and {show_json(other)} are both {path}")
                 return path, end
