@@ -131,7 +131,7 @@ def try_command(words, runs, capsys):
         parse(words)
         if not runs:
             return ""
-        if not is_here(words):
+        if not is_here(words) and "--dry-run" not in words:
             words = [*words, "--dry-run"]
             parse(words)
     except (CycloptsError, UserError) as error:
