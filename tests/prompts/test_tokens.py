@@ -60,6 +60,7 @@ def test_a_part_of_a_token_is_no_word():
         ("a (cat)1.5 on a sofa", "(cat)1.5"),
         ("a (cat:1.2)", "(cat:1.2)"),
         ("cat++, dog", "cat++,"),
+        ("a ((cat)) and", "((cat))"),
         ("a cat-- and", "cat--"),
         ("(a big cat)+", "cat)+"),
         ('("a dog", "a cat").and()', 'cat").and()'),

@@ -110,7 +110,9 @@ def is_divided(reader: Reader, prompt: str, chunks: int) -> bool:
 def find_weight(text: str) -> str | None:
     """What looks like a weight of compel's or of a web interface's, such as `cat++`, `(cat)1.5` or `(cat:1.5)`, which
     is not encoded as it is written; None if there is none."""
-    found = re.search(r"\S*(?:[^\W\d](?:\+|--)(?!\w)|\)(?:[\d+]|-(?!\w)|\.(?:and|blend)\()|[^\d\s]:[\d.]+\))\S*", text)
+    found = re.search(
+        r"\S*(?:[^\W\d](?:\+|--)(?!\w)|\)(?:[\d+]|-(?!\w)|\.(?:and|blend)\()|[^\d\s]:[\d.]+\)|\(\(|\[)\S*", text
+    )
     return None if found is None else found[0]
 
 

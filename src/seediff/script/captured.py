@@ -216,9 +216,11 @@ class Captured:
         known."""
         readers = [(reader, reader.first) for reader in self._all_readers() if reader.first is not None]
         usual = max((first + reader.limit for reader, first in readers), default=there)
-        given = text["prompt"] in self._listener.prompts
-        if there <= usual or not (given or self._family.network == "unet"):
-            return 1  # a longer text, or shorter ones that are padded
+        if self._family.network != "unet":  # may read a longer text, and SD3 less than it has columns
+            usual = max(usual, self._family.text_columns)
+            usual = usual if text["prompt"] in self._listener.prompts else there
+        if there <= usual:
+            return 1
         chunks, rest = divmod(there, usual)
         plain = not rest and all(first == 0 and reader.wrap is None for reader, first in readers)
         divided = plain and all(is_divided(reader, self._read(reader, text), chunks) for reader, _ in readers)
