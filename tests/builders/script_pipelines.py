@@ -30,44 +30,31 @@ def parts(pipe: Any, **others: Any) -> dict[str, Any]:
     return {**pipe.components, **others}
 
 
-def _same(name: str) -> Callable[[Any], Any]:
-    """Makes a diffusers pipeline of the class `name` from all parts of another."""
+def _from_pipe(name: str, pipe: Any, **more: Any) -> Any:
+    """A diffusers pipeline of this class, from the parts of another; the same if it is of this class."""
+    import diffusers
 
-    def make(pipe: Any) -> Any:
-        import diffusers
-
-        return getattr(diffusers, name).from_pipe(pipe)
-
-    return make
+    kind = getattr(diffusers, name.partition(",")[0])
+    return pipe if type(pipe) is kind else kind.from_pipe(pipe, **more)
 
 
-def _controlled(name: str) -> Callable[[Any], Any]:
-    def make(pipe: Any) -> Any:
-        import diffusers
+def _controlled(name: str, pipe: Any) -> Any:
+    import diffusers
 
-        torch.manual_seed(1)
-        network = diffusers.ControlNetModel.from_unet(pipe.unet)
-        return getattr(diffusers, name).from_pipe(pipe, controlnet=network)
-
-    return make
+    torch.manual_seed(1)
+    return _from_pipe(name, pipe, controlnet=diffusers.ControlNetModel.from_unet(pipe.unet))
 
 
-def _adapted(name: str, channels: list[int]) -> Callable[[Any], Any]:
-    def make(pipe: Any) -> Any:
-        import diffusers
+def _adapted(name: str, pipe: Any) -> Any:
+    import diffusers
 
-        torch.manual_seed(1)
-        kind = "full_adapter_xl" if "XL" in name else "full_adapter"
-        factor = 16 if "XL" in name else 8
-        adapter = diffusers.T2IAdapter(
-            in_channels=3, channels=channels, num_res_blocks=1, downscale_factor=factor, adapter_type=kind
-        )
-        return getattr(diffusers, name).from_pipe(pipe, adapter=adapter)
-
-    return make
+    torch.manual_seed(1)
+    kind, factor = ("full_adapter_xl", 16) if "XL" in name else ("full_adapter", 8)
+    channels: Any = {"channels": [16, 32, 64, 64], "num_res_blocks": 1, "downscale_factor": factor}
+    return _from_pipe(name, pipe, adapter=diffusers.T2IAdapter(in_channels=3, adapter_type=kind, **channels))
 
 
-def _told_by_words(pipe: Any) -> Any:
+def _told_by_words(_name: str, pipe: Any) -> Any:
     """InstructPix2Pix, whose UNet also gets the latent of the picture to change, as four more channels."""
     from diffusers import StableDiffusionInstructPix2PixPipeline
 
@@ -77,7 +64,7 @@ def _told_by_words(pipe: Any) -> Any:
     )
 
 
-def _refiner(pipe: Any) -> Any:
+def _refiner(_name: str, pipe: Any) -> Any:
     """SDXL's refiner, which has only the second text encoder."""
     from diffusers import StableDiffusionXLImg2ImgPipeline, UNet2DConditionModel
 
@@ -93,7 +80,7 @@ def _refiner(pipe: Any) -> Any:
     )
 
 
-def _of_ones_own(pipe: Any) -> Any:
+def _of_ones_own(_name: str, pipe: Any) -> Any:
     """A subclass of a diffusers pipeline with its own loop, which makes two calls per step."""
     from diffusers import StableDiffusionPipeline
 
@@ -115,79 +102,59 @@ def _of_ones_own(pipe: Any) -> Any:
 
 
 SIDES = {"height": 64, "width": 64}
+SHOWN = {"image": picture(), **SIDES}
 CHANGED = {"image": picture(), "strength": 1.0}
 INPAINTED = {"image": picture(), "mask_image": hole(), "strength": 1.0, **SIDES}
+PLAIN_TEXT = {"use_resolution_binning": False, "clean_caption": False, **SIDES}
+TRUE_CFG = {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **SIDES}
 
 
 @dataclass(frozen=True)
 class Kind:
     """A pipeline class. twin: the family of its parts. call: its arguments besides the prompt. guided: the place of the
     prediction with the prompt under guidance: "halves" (the second half of the batch), "first half", "third" (the
-    first), "calls" (the first of two), "second call", or "" (no guidance)."""
+    first), "calls" (the first of two), "second call", or "" (no guidance). make: (name, pipeline of the twin) → it."""
 
     twin: str
-    make: Callable[[Any], Any]
-    call: Mapping[str, Any] = field(default_factory=dict)
+    call: Mapping[str, Any] = field(default_factory=lambda: SIDES)
     guided: str = "halves"
+    make: Callable[[str, Any], Any] = _from_pipe
 
 
 PIPELINES: dict[str, Kind] = {
-    "StableDiffusionPipeline": Kind("unet", lambda pipe: pipe, SIDES),
-    "StableDiffusionImg2ImgPipeline": Kind("unet", _same("StableDiffusionImg2ImgPipeline"), CHANGED),
-    "StableDiffusionInpaintPipeline": Kind("unet", _same("StableDiffusionInpaintPipeline"), INPAINTED),
-    "StableDiffusionControlNetPipeline": Kind(
-        "unet", _controlled("StableDiffusionControlNetPipeline"), {"image": picture(), **SIDES}
-    ),
-    "StableDiffusionAdapterPipeline": Kind(
-        "unet", _adapted("StableDiffusionAdapterPipeline", [16, 32, 64, 64]), {"image": picture(), **SIDES}
-    ),
-    "StableDiffusionInstructPix2PixPipeline": Kind("unet", _told_by_words, {"image": picture()}, "third"),
-    "a custom pipeline": Kind("unet", _of_ones_own, {}, "second call"),
-    "LatentConsistencyModelPipeline": Kind("lcm", lambda pipe: pipe, SIDES, ""),
-    "LatentConsistencyModelImg2ImgPipeline": Kind("lcm", _same("LatentConsistencyModelImg2ImgPipeline"), CHANGED, ""),
-    "StableDiffusionXLPipeline": Kind("xl", lambda pipe: pipe, SIDES),
-    "StableDiffusionXLImg2ImgPipeline": Kind("xl", _same("StableDiffusionXLImg2ImgPipeline"), CHANGED),
-    "the refiner": Kind("xl", _refiner, CHANGED),
-    "StableDiffusionXLInpaintPipeline": Kind("xl", _same("StableDiffusionXLInpaintPipeline"), INPAINTED),
-    "StableDiffusionXLControlNetPipeline": Kind(
-        "xl", _controlled("StableDiffusionXLControlNetPipeline"), {"image": picture(), **SIDES}
-    ),
-    "StableDiffusionXLAdapterPipeline": Kind(
-        "xl", _adapted("StableDiffusionXLAdapterPipeline", [16, 32, 64, 64]), {"image": picture(), **SIDES}
-    ),
-    "StableDiffusion3Pipeline": Kind("sd3", lambda pipe: pipe, SIDES),
-    "StableDiffusion3Img2ImgPipeline": Kind("sd3", _same("StableDiffusion3Img2ImgPipeline"), CHANGED | SIDES),
-    "FluxPipeline": Kind("flux", lambda pipe: pipe, SIDES, ""),
-    "FluxPipeline, true_cfg_scale": Kind(
-        "flux", lambda pipe: pipe, {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **SIDES}, "calls"
-    ),
-    "FluxImg2ImgPipeline": Kind("flux", _same("FluxImg2ImgPipeline"), CHANGED | SIDES, ""),
-    "FluxInpaintPipeline": Kind("flux", _same("FluxInpaintPipeline"), INPAINTED, ""),
-    "PixArtSigmaPipeline": Kind(
-        "pixart", lambda pipe: pipe, {"use_resolution_binning": False, "clean_caption": False, **SIDES}
-    ),
-    "SanaPipeline": Kind("sana", lambda pipe: pipe, {"use_resolution_binning": False, "clean_caption": False, **SIDES}),
-    "ChromaPipeline": Kind("chroma", lambda pipe: pipe, SIDES, "calls"),
-    "ChromaImg2ImgPipeline": Kind(
-        "chroma", _same("ChromaImg2ImgPipeline"), {"image": picture(), "strength": 0.9, **SIDES}, "calls"
-    ),
-    "QwenImagePipeline": Kind(
-        "qwen_image", lambda pipe: pipe, {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **SIDES}, "calls"
-    ),
-    "QwenImageImg2ImgPipeline": Kind(
-        "qwen_image",
-        _same("QwenImageImg2ImgPipeline"),
-        {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **CHANGED, **SIDES},
-        "calls",
-    ),
-    "Flux2Pipeline": Kind("flux2", lambda pipe: pipe, SIDES, ""),
-    "Flux2KleinPipeline": Kind("flux2_klein", lambda pipe: pipe, SIDES, "calls"),
-    "ErnieImagePipeline": Kind("ernie_image", lambda pipe: pipe, {"use_pe": False, **SIDES}),
-    "Lumina2Pipeline": Kind("lumina2", lambda pipe: pipe, SIDES, "calls"),
-    "Lumina2Pipeline, cfg_trunc_ratio": Kind(
-        "lumina2", lambda pipe: pipe, {"cfg_trunc_ratio": 0.5, **SIDES}, "calls"
-    ),  # guides step 1
-    "ZImagePipeline": Kind("z_image", lambda pipe: pipe, SIDES, "first half"),
-    "ZImageImg2ImgPipeline": Kind("z_image", _same("ZImageImg2ImgPipeline"), CHANGED | SIDES, "first half"),
+    "StableDiffusionPipeline": Kind("unet"),
+    "StableDiffusionImg2ImgPipeline": Kind("unet", CHANGED),
+    "StableDiffusionInpaintPipeline": Kind("unet", INPAINTED),
+    "StableDiffusionControlNetPipeline": Kind("unet", SHOWN, make=_controlled),
+    "StableDiffusionAdapterPipeline": Kind("unet", SHOWN, make=_adapted),
+    "StableDiffusionInstructPix2PixPipeline": Kind("unet", {"image": picture()}, "third", _told_by_words),
+    "a custom pipeline": Kind("unet", {}, "second call", _of_ones_own),
+    "LatentConsistencyModelPipeline": Kind("lcm", guided=""),
+    "LatentConsistencyModelImg2ImgPipeline": Kind("lcm", CHANGED, ""),
+    "StableDiffusionXLPipeline": Kind("xl"),
+    "StableDiffusionXLImg2ImgPipeline": Kind("xl", CHANGED),
+    "the refiner": Kind("xl", CHANGED, make=_refiner),
+    "StableDiffusionXLInpaintPipeline": Kind("xl", INPAINTED),
+    "StableDiffusionXLControlNetPipeline": Kind("xl", SHOWN, make=_controlled),
+    "StableDiffusionXLAdapterPipeline": Kind("xl", SHOWN, make=_adapted),
+    "StableDiffusion3Pipeline": Kind("sd3"),
+    "StableDiffusion3Img2ImgPipeline": Kind("sd3", CHANGED | SIDES),
+    "FluxPipeline": Kind("flux", guided=""),
+    "FluxPipeline, true_cfg_scale": Kind("flux", TRUE_CFG, "calls"),
+    "FluxImg2ImgPipeline": Kind("flux", CHANGED | SIDES, ""),
+    "FluxInpaintPipeline": Kind("flux", INPAINTED, ""),
+    "PixArtSigmaPipeline": Kind("pixart", PLAIN_TEXT),
+    "SanaPipeline": Kind("sana", PLAIN_TEXT),
+    "ChromaPipeline": Kind("chroma", guided="calls"),
+    "ChromaImg2ImgPipeline": Kind("chroma", {**SHOWN, "strength": 0.9}, "calls"),
+    "QwenImagePipeline": Kind("qwen_image", TRUE_CFG, "calls"),
+    "QwenImageImg2ImgPipeline": Kind("qwen_image", TRUE_CFG | CHANGED, "calls"),
+    "Flux2Pipeline": Kind("flux2", guided=""),
+    "Flux2KleinPipeline": Kind("flux2_klein", guided="calls"),
+    "ErnieImagePipeline": Kind("ernie_image", {"use_pe": False, **SIDES}),
+    "Lumina2Pipeline": Kind("lumina2", guided="calls"),
+    "Lumina2Pipeline, cfg_trunc_ratio": Kind("lumina2", {"cfg_trunc_ratio": 0.5, **SIDES}, "calls"),  # guides step 1
+    "ZImagePipeline": Kind("z_image", guided="first half"),
+    "ZImageImg2ImgPipeline": Kind("z_image", CHANGED | SIDES, "first half"),
 }
 """Name → how the pipeline is made and called. Each takes two steps, with guidance if the pipeline has any."""

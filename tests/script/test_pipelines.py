@@ -26,7 +26,7 @@ def made(twin):
 
     @lru_cache
     def make(name):
-        pipe = PIPELINES[name].make(loaded(PIPELINES[name].twin))
+        pipe = PIPELINES[name].make(name, loaded(PIPELINES[name].twin))
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
