@@ -5,13 +5,9 @@ The pipelines are narrow twins of the structures that the package works on. Each
 projections and heads of its original; only widths, sides and the depth of the text tower are small.
 """
 
-from __future__ import annotations
-
 import os
 import signal
-from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -39,7 +35,7 @@ def methods_as_shipped():
 
 
 @pytest.fixture(scope="session")
-def sd1_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sd1_folder(tmp_path_factory):
     """Stable Diffusion 1.x: the same number of heads at every level, 1 × 1 convolutions around attention, CLIP ViT-L's
     text tower.
     """
@@ -47,7 +43,7 @@ def sd1_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sd2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sd2_folder(tmp_path_factory):
     """Stable Diffusion 2-base: heads of one width, so their number grows with the level, linear layers, OpenCLIP's text
     tower.
     """
@@ -55,7 +51,7 @@ def sd2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def mini_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mini_folder(tmp_path_factory):
     """The embedded model's structure: attention at 16, 8 and 4, images of 64², its own tokenizer and text encoder,
     known classes.
     """
@@ -63,7 +59,7 @@ def mini_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def joint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def joint_folder(tmp_path_factory):
     """An untrained MM-DiT of the embedded world, of Stable Diffusion 3's classes, for images of 64²: joint attention at
     one side.
     """
@@ -73,7 +69,7 @@ def joint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from recipes.mini.text import build_tokenizer
 
-    def text_encoder(width: int) -> CLIPTextModelWithProjection:
+    def text_encoder(width):
         """Its states before its only layer are its embeddings."""
         ends = {
             "bos_token_id": len(tokenizer) - 2,
@@ -107,8 +103,8 @@ def joint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokenizer=tokenizer,
         text_encoder_2=text_encoder(8),
         tokenizer_2=tokenizer,
-        text_encoder_3=None,  # type: ignore[arg-type]
-        tokenizer_3=None,  # type: ignore[arg-type]
+        text_encoder_3=None,
+        tokenizer_3=None,
     )
     folder = tmp_path_factory.mktemp("joint") / "pipeline"
     pipe.save_pretrained(folder)
@@ -116,33 +112,33 @@ def joint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sd1_model(sd1_folder: Path):
+def sd1_model(sd1_folder):
     from seediff.models.registry import load_model
 
     return load_model(str(sd1_folder), device="cpu")
 
 
 @pytest.fixture(scope="session")
-def sd2_model(sd2_folder: Path):
+def sd2_model(sd2_folder):
     from seediff.models.registry import load_model
 
     return load_model(str(sd2_folder), device="cpu")
 
 
 @pytest.fixture(scope="session")
-def mini_model(mini_folder: Path):
+def mini_model(mini_folder):
     from seediff.models.registry import load_model
 
     return load_model(str(mini_folder), device="cpu")
 
 
 @pytest.fixture(scope="session")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def twin(tmp_path_factory):
     """Name of a family's file → the folder of its twin, saved once per session. Tests must not change it."""
     from builders.reference_attention import BOOKS
 
     @lru_cache
-    def folder(name: str) -> Path:
+    def folder(name):
         return BOOKS[name].save(tmp_path_factory.mktemp("models") / name)
 
     return folder
@@ -156,7 +152,7 @@ LONGEST = tuple(
 keeps one process busy when the others are done."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     for item in items:
         if depends_on_rounding(item.path):

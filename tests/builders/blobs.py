@@ -1,13 +1,11 @@
 """Label maps that look like objects: with smooth outlines, several pieces, holes and ignored pixels."""
 
-from __future__ import annotations
-
 import numpy as np
 from items import item
 from scipy import ndimage
 
 
-def blobs(seed: int, shape=(64, 80), classes: int = 3, ignore: bool = False) -> np.ndarray:
+def blobs(seed, shape=(64, 80), classes=3, ignore=False):
     """(H, W) uint8 ids 0 … classes. ignore: add a band of 255 around the objects."""
     rng = np.random.default_rng(seed)
     fields = np.stack([ndimage.gaussian_filter(rng.normal(size=shape), min(shape) / 16) for _ in range(classes)])

@@ -1,7 +1,5 @@
 """Label maps of rectangles, and samples with them."""
 
-from __future__ import annotations
-
 import numpy as np
 from items import item
 

@@ -1,21 +1,17 @@
 """Runs commands of the command line in a separate app, which raises errors as exceptions."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-
 from cyclopts import App
 
 from seediff.cli.line import record
 
 
-def runner(*commands: Callable[..., object]) -> Callable[..., None]:
+def runner(*commands):
     """A function that runs a line: the name of one of `commands`, then its arguments. `import_` is called `import`."""
     app = App(result_action="return_value", config=(record,))
     for command in commands:
         app.command(command, name=command.__name__.rstrip("_"))
 
-    def run(*words: object) -> None:
+    def run(*words):
         app([str(word) for word in words], exit_on_error=False, print_error=False)
 
     return run

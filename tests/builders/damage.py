@@ -1,17 +1,12 @@
 """Damaged versions of files, for tests of everything that reads files; the same in every run."""
 
-from __future__ import annotations
-
 import json
 import struct
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 from seediff.errors import UserError
 
 DEEP, DIGITS = 10_000, 5_000
-VALUES: dict[str, Any] = {
+VALUES = {
     "null": None,
     "true": True,
     "a number": 5,
@@ -26,7 +21,7 @@ VALUES: dict[str, Any] = {
     "a table": {"a": {"b": [1]}},
 }
 """Values of every type, to replace a value of another type."""
-RAW: dict[str, str] = {
+RAW = {
     "NaN": "NaN",
     "Infinity": "Infinity",
     "lone surrogate": '"\\ud800"',
@@ -35,7 +30,7 @@ RAW: dict[str, str] = {
     "nothing": "",
 }
 """Text to replace a value, which no writer of JSON should produce."""
-BYTES: dict[str, bytes] = {
+BYTES = {
     "empty": b"",
     "zeros": b"\0" * 512,
     "not UTF-8": b"\xff\xfe\x80" * 100,
@@ -45,7 +40,7 @@ BYTES: dict[str, bytes] = {
 """Contents of entirely different kinds of files."""
 
 
-def refusal(read: Callable[[], Any], path: Path) -> str | None:
+def refusal(read, path):
     """The error that reading a damaged file raises, checked to be short and to name the file; None if the file can be
     read. Other errors fail the test."""
     try:
@@ -58,14 +53,14 @@ def refusal(read: Callable[[], Any], path: Path) -> str | None:
     return None
 
 
-def truncations(data: bytes, count: int = 12) -> Iterator[tuple[str, bytes]]:
+def truncations(data, count=12):
     """The data cut off at `count` evenly spaced places, the first at its beginning."""
     for number in range(count):
         at = number * (len(data) - 1) // max(count - 1, 1)
         yield f"cut at {at} of {len(data)}", data[:at]
 
 
-def json_damages(document: Any) -> Iterator[tuple[str, bytes]]:
+def json_damages(document):
     """A JSON document with each of its parts, in turn, left out, replaced by values of every type, and replaced by text
     that is no JSON. Of each list, only the first item is damaged. Then the document cut off, and other files in its
     place."""
@@ -88,24 +83,24 @@ class _Gone:
     pass
 
 
-def _dumped(document: Any) -> bytes:
+def _dumped(document):
     return json.dumps(document).encode()
 
 
-def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def _paths(value, path=()):
     yield path
     inner = value.items() if isinstance(value, dict) else list(enumerate(value))[:1] if isinstance(value, list) else ()
     for key, one in inner:
         yield from _paths(one, (*path, key))
 
 
-def _at(value: Any, path: tuple[Any, ...]) -> Any:
+def _at(value, path):
     for key in path:
         value = value[key]
     return value
 
 
-def _replaced(value: Any, path: tuple[Any, ...], part: Any) -> Any:
+def _replaced(value, path, part):
     if not path:
         return part
     if isinstance(value, dict):
@@ -114,12 +109,12 @@ def _replaced(value: Any, path: tuple[Any, ...], part: Any) -> Any:
     return [_replaced(v, path[1:], part) if i == path[0] else v for i, v in enumerate(value)]
 
 
-def tensor_file(header: bytes, data: bytes) -> bytes:
+def tensor_file(header, data):
     """A safetensors file of this header, and of these bytes as its tensors, valid or not."""
     return struct.pack("<Q", len(header)) + header + data
 
 
-def tensor_damages(whole: bytes) -> Iterator[tuple[str, bytes]]:
+def tensor_damages(whole):
     """A safetensors file cut off, lengthened, with another length of header, with each entry of its header damaged; and
     other files.
     """

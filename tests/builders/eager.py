@@ -1,10 +1,8 @@
 """Reference attention ("by the book"): computed eagerly in float64 from the inputs of each attention module, with
 everything kept. Shares no code with the package's attention."""
 
-from __future__ import annotations
-
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -24,7 +22,7 @@ Columns = Callable[[Model, int, Sequence[str]], tuple[slice, slice]]
 """(model, N, prompts of the batch) → the picture's columns and the text's columns in joint attention."""
 
 
-def guided(guidance: float, negative: str) -> dict[str, Any]:
+def guided(guidance, negative):
     """The arguments for guidance that most pipelines take, for two prompts."""
     return {"guidance_scale": guidance} | ({"negative_prompt": [negative] * 2} if guidance > 1 else {})
 
@@ -59,14 +57,14 @@ class Seen(NamedTuple):
 
 
 @contextmanager
-def everything_kept(network: Any, names: Mapping[str, Probabilities]) -> Iterator[list[Seen]]:
+def everything_kept(network, names):
     """Collects the probabilities of the layers in `names`, of every call inside the `with` block."""
-    kept: list[Seen] = []
+    kept = []
     handles = []
     for name, probabilities in names.items():
         module = network.get_submodule(name)
 
-        def keep(module: Any, args: Any, kwargs: Any, *, name: str = name, way: Probabilities = probabilities) -> None:
+        def keep(module, args, kwargs, *, name=name, way=probabilities):
             # One layer at a time, because a published shape has gigabytes of weights. The processor, which captures, is
             # not copied.
             exact = deepcopy(module, {id(processor := module.processor): processor}).double()
@@ -84,15 +82,15 @@ def everything_kept(network: Any, names: Mapping[str, Probabilities]) -> Iterato
 
 
 def means(
-    kept: list[Seen],
-    images: int,
-    picture: slice,
-    text: slice,
+    kept,
+    images,
+    picture,
+    text,
     *,
-    normalize: bool = True,
-    share: str = "row",
-    first: bool = False,
-) -> dict[tuple[str, int], torch.Tensor]:
+    normalize=True,
+    share="row",
+    first=False,
+):
     """Means by equation 5: (kind, N) → (images, N, columns), of the last `images` rows of each batch, or with `first`
     of the first.
 
@@ -122,12 +120,12 @@ def means(
     return {where: torch.stack(maps).mean(0) for where, maps in found.items()}
 
 
-def heads(states: torch.Tensor, count: int) -> torch.Tensor:
+def heads(states, count):
     """(B, S, H·D) → (B, H, S, D)."""
     return states.unflatten(2, (count, -1)).transpose(1, 2)
 
 
-def softmax_of(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+def softmax_of(query, key, mask=None):
     """Attention probabilities. mask: (B, S) bool, where False is hidden, or numbers (B, 1, S, S) to add to the
     scores.
     """
@@ -137,7 +135,7 @@ def softmax_of(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None
     return scores.softmax(-1)
 
 
-def cross_or_self(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
+def cross_or_self(attention, hidden, given):
     """Attention of a UNet or PixArt: keys are the text's if a text is given, and a bias hides its padding."""
     context = given.get("encoder_hidden_states")
     query = heads(attention.to_q(hidden), attention.heads)
@@ -147,7 +145,7 @@ def cross_or_self(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -
     return (scores if bias is None else scores + bias[:, None]).softmax(-1)
 
 
-def _double(value: Any) -> Any:
+def _double(value):
     if isinstance(value, torch.Tensor):
         if value.is_complex():
             return value.detach().to(torch.complex128)

@@ -1,21 +1,17 @@
 """A stand-in for the model: images and attention that depend only on the specs and take milliseconds."""
 
-from __future__ import annotations
-
 import zlib
-from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from seediff.attention.maps import AttentionMaps
-from seediff.prompts.specs import SampleSpec
 
 LATENT_SIDE = 8
 IMAGE_SIDE = 32
 
 
-def fake_draw(specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
+def fake_draw(specs):
     """One disc per image and class. Every pixel depends on the whole batch, as by rounding, so that a wrong batch gives
     other bytes.
     """
@@ -23,7 +19,7 @@ def fake_draw(specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[Atten
     return [fake_image(spec, together) for spec in specs], [fake_maps(spec) for spec in specs]
 
 
-def fake_image(spec: SampleSpec, together: int = 0) -> np.ndarray:
+def fake_image(spec, together=0):
     """(IMAGE_SIDE, IMAGE_SIDE, 3) uint8: a noisy background with the discs of `fake_maps` on it."""
     rng = np.random.default_rng([spec.seed, together])
     image = rng.integers(90, 110, (IMAGE_SIDE, IMAGE_SIDE, 3), np.uint8)
@@ -32,7 +28,7 @@ def fake_image(spec: SampleSpec, together: int = 0) -> np.ndarray:
     return image
 
 
-def fake_maps(spec: SampleSpec) -> AttentionMaps:
+def fake_maps(spec):
     """Cross-attention that is high on the class's disc, and self-attention within discs and within the background."""
     words = {name: (number + 1,) for number, name in enumerate(spec.classes)}
     selves, crosses = {}, {}
@@ -48,7 +44,7 @@ def fake_maps(spec: SampleSpec) -> AttentionMaps:
     return AttentionMaps(selves, crosses, (LATENT_SIDE, LATENT_SIDE), words, spec.prompt)
 
 
-def discs(spec: SampleSpec, side: int) -> list[np.ndarray]:
+def discs(spec, side):
     """(side, side) bool per class: a disc, and rings around it for further classes, centred by the seed. Empty if the
     seed is a multiple of 3, so that maps are constant."""
     if spec.seed % 3 == 0:

@@ -1,15 +1,10 @@
 """Checks that every model family must pass, on its narrow twin, with the functions that commands call."""
 
-from __future__ import annotations
-
 import gc
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
 from itertools import count
 from math import isfinite
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,13 +16,11 @@ from builders.reference_attention import book_of
 from PIL import Image
 
 from seediff.attention.generate import generate_batch
-from seediff.attention.maps import AttentionMaps
 from seediff.attention.photograph import capture_images
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 from seediff.models.families.base import Drawing
 from seediff.models.info import model_info
-from seediff.models.registry import Model
 from seediff.prompts.specs import SampleSpec
 
 SPECS = (
@@ -39,21 +32,19 @@ SPECS = (
 GUIDANCE = 3.0
 
 
-def generate(
-    model: Model, specs: Sequence[SampleSpec] = SPECS[:2], **options: Any
-) -> tuple[list[np.ndarray], list[AttentionMaps]]:
+def generate(model, specs=SPECS[:2], **options):
     defaults = {"steps": 2, "guidance_scale": GUIDANCE, "negative_prompt": "", "size": 64, "capture": CaptureConfig()}
     return generate_batch(model, specs, **with_plan(model, defaults | options))
 
 
-def same_pictures(images: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> bool:
+def same_pictures(images, others):
     """Whether pictures of two copies of a model differ by at most 1: on some CPUs, rounding depends on where numbers
     are in memory.
     """
     return np.abs(np.stack(images).astype(int) - np.stack(others).astype(int)).max() <= 1
 
 
-def see(model: Model, photographs: Sequence[np.ndarray], first: int = 0, **options: Any) -> list[AttentionMaps]:
+def see(model, photographs, first=0, **options):
     """Maps of photographs with the prompts of SPECS from number `first` on."""
     specs = SPECS[first : first + len(photographs)]
     told = [spec.prompt for spec in specs], [spec.classes for spec in specs]
@@ -66,7 +57,7 @@ def see(model: Model, photographs: Sequence[np.ndarray], first: int = 0, **optio
     return capture_images(model, photographs, *told, **with_plan(model, defaults | options))
 
 
-def plain(model: Model, **arguments: Any) -> np.ndarray:
+def plain(model, **arguments):
     """Pictures drawn by diffusers alone."""
     result = model.pipe(
         prompt=[spec.prompt for spec in SPECS[:2]],
@@ -80,7 +71,7 @@ def plain(model: Model, **arguments: Any) -> np.ndarray:
     return np.stack([np.asarray(image) for image in result.images])
 
 
-def largest_difference(model: Model, *, capture: CaptureConfig = CaptureConfig(), **options: Any) -> float:  # noqa: B008
+def largest_difference(model, *, capture=CaptureConfig(), **options):  # noqa: B008
     """The largest difference of maps, captured while two images are drawn at once, from the reference. Every layer must
     have been seen.
     """
@@ -90,10 +81,10 @@ def largest_difference(model: Model, *, capture: CaptureConfig = CaptureConfig()
 
 
 def difference_of_photographs(
-    model: Model,
-    photographs: Sequence[np.ndarray],
-    capture: CaptureConfig = CaptureConfig(),  # noqa: B008
-) -> float:
+    model,
+    photographs,
+    capture=CaptureConfig(),  # noqa: B008
+):
     """As `largest_difference`, for given photographs, at most as many as SPECS."""
     return _difference(
         model,
@@ -105,13 +96,13 @@ def difference_of_photographs(
 
 
 def _difference(
-    model: Model,
-    run: Callable[[], list[AttentionMaps]],
-    prompts: Sequence[str],
-    capture: CaptureConfig,
+    model,
+    run,
+    prompts,
+    capture,
     *,
-    guided: bool,
-) -> float:
+    guided,
+):
     book = book_of(model)
     layers = dict.fromkeys(model.family.layers(model.network), book.attention)
     with everything_kept(model.network, layers) as kept:
@@ -122,7 +113,7 @@ def _difference(
         kept = [seen for seen in kept if (turns.update([seen.name]) or turns[seen.name]) % 2]
     height, width = maps[0].latent_size
     picture, text = book.columns(model, height * width, prompts) if book.columns else (slice(0, 0), slice(0, 0))
-    shared: Any = {"normalize": capture.normalize, "share": capture.text_share or "row"}
+    shared = {"normalize": capture.normalize, "share": capture.text_share or "row"}
     expected = means(kept, len(prompts), picture, text, first=book.first, **shared)
     by_size = [
         {
@@ -144,21 +135,21 @@ def _difference(
     return max(differences)
 
 
-def assert_same_maps(a: AttentionMaps, b: AttentionMaps, atol: float = 1e-4) -> None:
+def assert_same_maps(a, b, atol=1e-4):
     for left, right in ((a.self_attention, b.self_attention), (a.cross_attention, b.cross_attention)):
         assert list(left) == list(right)
         for side, tensor in left.items():
             torch.testing.assert_close(tensor, right[side][:, : tensor.shape[1]], atol=atol, rtol=0)
 
 
-def check_refused(model: Model, message: str, **options: Any) -> None:
+def check_refused(model, message, **options):
     """Check that drawing with these options is refused in one line that matches `message`."""
     with pytest.raises(UserError, match=message) as error:
         generate(model, **options)
     assert "\n" not in str(error.value)
 
 
-def check_singles(model: Model, count: int, **options: Any) -> tuple[np.ndarray, list[AttentionMaps]]:
+def check_singles(model, count, **options):
     """Check that an image and its maps do not depend on the others in the batch, one of which has a longer prompt.
     Returns the first image, drawn alone, and the maps of all.
     """
@@ -171,13 +162,13 @@ def check_singles(model: Model, count: int, **options: Any) -> tuple[np.ndarray,
     return singles[0][0][0], maps
 
 
-def held_beyond_plain(model: Model, steps: int) -> list[int]:
+def held_beyond_plain(model, steps):
     """The bytes that capture holds after the first and after the last call of the network: those of all existing
     tensors, less those without capture."""
     calls = model.family.calls(model.pipe, steps)
 
-    def held(draw: Callable[[], object]) -> list[int]:
-        found: list[int] = []
+    def held(draw):
+        found = []
         numbers = count(1)
         hook = model.network.register_forward_hook(
             lambda *_: found.append(_bytes_of_tensors()) if next(numbers) in (1, calls) else None
@@ -194,7 +185,7 @@ def held_beyond_plain(model: Model, steps: int) -> list[int]:
     return [captured - alone for alone, captured in zip(*both, strict=True)]
 
 
-def _bytes_of_tensors() -> int:
+def _bytes_of_tensors():
     """Bytes of the storages of all tensors of this process, each counted once."""
     storages = {
         one.untyped_storage().data_ptr(): one.untyped_storage().nbytes()
@@ -204,10 +195,10 @@ def _bytes_of_tensors() -> int:
     return sum(storages.values())
 
 
-def spelled(model: Model, specs: Sequence[SampleSpec], cut: int = 0, **options: Any) -> list[dict[str, str]]:
+def spelled(model, specs, cut=0, **options):
     """For each image, class → the text of the tokens in the class's columns, from the ids that the text encoder was
     given. cut: how many ids come before column 0."""
-    seen: list[torch.Tensor] = []
+    seen = []
     hook = model.pipe.text_encoder.register_forward_pre_hook(
         lambda _m, args, kwargs: seen.append(kwargs["input_ids"] if "input_ids" in kwargs else args[0]),
         with_kwargs=True,
@@ -221,7 +212,7 @@ def spelled(model: Model, specs: Sequence[SampleSpec], cut: int = 0, **options: 
     ]
 
 
-def run_commands(folder: Path, out: Path, *, generate_options: Sequence[str] = ()) -> None:
+def run_commands(folder, out, *, generate_options=()):
     """Run `generate`, `mask` and `segment` with a model in a local folder; `segment` only if the family has maps of
     self-attention.
     """

@@ -1,13 +1,9 @@
 """Opens pages in a real Chromium, Debian's or another on the machine, and reports what went wrong in them."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +20,7 @@ needs_chromium = pytest.mark.skipif(
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
+def chromium():
     from playwright.sync_api import sync_playwright
 
     options = ["--no-sandbox"] if hasattr(os, "getuid") and os.getuid() == 0 else []
@@ -37,15 +33,13 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def window(
-    browser: Any, url: str, *, faults: bool = False, size: tuple[int, int] = (1280, 860), **options: Any
-) -> Iterator[Any]:
+def window(browser, url, *, faults=False, size=(1280, 860), **options):
     """Open a page in a new window that shares nothing with other windows. faults: errors are expected. Raises
     AssertionError at the end if the page's console had an error, or the page sent a request to any other server."""
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
     page = context.new_page()
     page.set_default_timeout(WAIT)
-    wrong: list[str] = []
+    wrong = []
     base = url.partition("/?")[0]
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -66,7 +60,7 @@ def window(
         raise AssertionError("\n".join(wrong))
 
 
-def open_sample(page: Any, name: str) -> None:
+def open_sample(page, name):
     """Open a sample by typing its name, as a person would."""
     if page.locator("#sample").is_visible():
         page.click("#back")
@@ -85,7 +79,7 @@ def open_sample(page: Any, name: str) -> None:
     )
 
 
-def shown_mask(page: Any) -> np.ndarray:
+def shown_mask(page):
     """(H, W) uint8 ids of the classes drawn over the picture, recognised by their colours; 0 where nothing is drawn."""
     from seediff.files.label_maps import voc_palette
 
@@ -100,12 +94,12 @@ def shown_mask(page: Any) -> np.ndarray:
     return np.where(pixels[..., 3] == 0, 0, np.array([0, 1, 2, 3, 4, 5, 255])[nearest]).astype(np.uint8)
 
 
-def until(page: Any, condition: str, argument: Any = None) -> None:
+def until(page, condition, argument=None):
     """Wait until an expression of the page is true."""
     page.wait_for_function(condition, arg=argument)
 
 
-def soon(page: Any, condition: Callable[[], bool]) -> None:
+def soon(page, condition):
     """Wait until a condition in this process is true, while the page keeps running; for example, for requests that a
     route holds back.
     """
@@ -115,12 +109,12 @@ def soon(page: Any, condition: Callable[[], bool]) -> None:
         page.wait_for_timeout(20)
 
 
-def saved(page: Any) -> None:
+def saved(page):
     """Wait until everything is saved."""
     until(page, "() => document.querySelector('#saving').textContent === 'Saved'")
 
 
-def at(page: Any, x: float, y: float) -> tuple[float, float]:
+def at(page, x, y):
     """Window coordinates of the centre of a pixel of the picture, after any changed text has moved the picture."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     box = page.locator("#layers").bounding_box()
@@ -130,7 +124,7 @@ def at(page: Any, x: float, y: float) -> tuple[float, float]:
     return box["x"] + (x + 0.5) / width * box["width"], box["y"] + (y + 0.5) / height * box["height"]
 
 
-def violations(page: Any) -> list[str]:
+def violations(page):
     """Problems that axe finds in the page as it is: labels, contrast, roles."""
     from axe_playwright_python.sync_playwright import Axe
 

@@ -1,12 +1,7 @@
 """Small valid inputs of commands, each made when it is first asked for, for the cases of tests/test_corpus.py."""
 
-from __future__ import annotations
-
 import shlex
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -19,7 +14,7 @@ from seediff.dataset.native_folder import write_native
 from seediff.dataset.sample import Sample
 
 NAMES = ("one.png", "trip/two.jpg", "trip/three.png", "four.png")
-ROWS: tuple[dict[str, Any], ...] = (
+ROWS = (
     {"prompt": 'a "dog" <b>', "seed": 2**62, "flags": ["small:dog"]},
     {"split": "val"},
     {"split": "train"},
@@ -40,7 +35,7 @@ folder.
 """
 
 
-def words(line: str, case: Path) -> list[str]:
+def words(line, case):
     """The words of a case's line: paths below `in` and `work` are in its folder, {case} is its folder, and the names in
     SHORT are options.
     """
@@ -51,7 +46,7 @@ def words(line: str, case: Path) -> list[str]:
     ]
 
 
-def label_map(number: int, classes: int = 3) -> np.ndarray:
+def label_map(number, classes=3):
     """(32, 40) uint8: a box of each of two classes, the first in an ignored band."""
     labels = np.zeros((32, 40), np.uint8)
     labels[2:14, 2 + number : 18 + number] = 255
@@ -60,13 +55,13 @@ def label_map(number: int, classes: int = 3) -> np.ndarray:
     return labels
 
 
-def photos(folder: Path) -> None:
+def photos(folder):
     for number, name in enumerate(("0.png", "1.jpg", "trip/2.png")):
         path = layouts.save_picture(folder / name, (48, 64))
         Image.fromarray(np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)).save(path)
 
 
-def native(folder: Path) -> None:
+def native(folder):
     samples = [
         Sample(
             encode_image(np.full((32, 40, 3), 40 * number, np.uint8), name[-3:]),
@@ -79,7 +74,7 @@ def native(folder: Path) -> None:
     write_native(folder, ("dog", "cat", "car"), samples, about={"command": "import", "format": "made here"})
 
 
-def devkit(folder: Path) -> None:
+def devkit(folder):
     maps = {f"2007_{number:06d}": label_map(number, classes=20) for number in (1, 2)}
     layouts.add_pictures(layouts.save_voc(folder / "VOC2012", maps), "JPEGImages", maps, ".jpg")
 
@@ -89,17 +84,17 @@ class _Enough(BaseException):
 
 
 @contextmanager
-def _once() -> Iterator[Callable[[int, int, str], None]]:
+def _once():
     """A progress display that stops the command after its first batch or step."""
 
-    def progress(done: int, total: int, current: str) -> None:
+    def progress(done, total, current):
         if done:
             raise _Enough
 
     yield progress
 
 
-MADE: dict[str, Callable[[Path], object]] = {
+MADE = {
     "photos": photos,
     "native": native,
     "devkit": devkit,
@@ -115,7 +110,7 @@ LINES = {
 """Inputs that a command makes. training: it is stopped after its first batch or step."""
 
 
-def make(name: str, case: Path) -> Path:
+def make(name, case):
     """The input `name` below `case/in`, made if it is not there. The current folder must be `case/work/cwd`."""
     folder = case / "in" / name
     if folder.exists():

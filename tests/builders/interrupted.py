@@ -1,8 +1,5 @@
 """Stops runs at a write and continues them; the outputs must have the bytes of a run that was not stopped."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -12,28 +9,26 @@ class Stopped(BaseException):
     """Raised instead of a write."""
 
 
-def contents(out: Path, folders: bool = False) -> dict[str, bytes]:
+def contents(out, folders=False):
     """Path in the folder → bytes, for every file; with `folders`, also for every folder, with no bytes."""
     paths = sorted(path for path in out.rglob("*") if folders or path.is_file())
     return {path.relative_to(out).as_posix(): path.read_bytes() if path.is_file() else b"" for path in paths}
 
 
-def replace_writes(patch: pytest.MonkeyPatch, write: Callable[[Callable[[], object]], None]) -> None:
+def replace_writes(patch, write):
     """Have every file written by `write`, which gets the function that would write it."""
     replace = Path.replace
     patch.setattr(Path, "replace", lambda part, path: write(lambda: replace(part, path)))
 
 
-def check_interrupted(
-    run: Callable[[Path], object], folder: Path, monkeypatch: pytest.MonkeyPatch, stops: Iterable[int]
-) -> None:
+def check_interrupted(run, folder, monkeypatch, stops):
     """Check that `run`, which writes the output that it is given, leaves the same bytes when it is stopped after each
     of these numbers of writes and started again. The undisturbed output is folder/whole."""
     run(folder / "whole")
     whole = contents(folder / "whole")
     left = [0]
 
-    def write(commit: Callable[[], object]) -> None:
+    def write(commit):
         if left[0] == 0:
             raise Stopped
         left[0] -= 1

@@ -1,7 +1,5 @@
 """Samples for test datasets, and the names of all files in a folder."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from seediff.dataset import native

@@ -21,7 +21,7 @@ PRELOADED = (models,)
 STEPS = 9
 
 
-def child(out: Path) -> int:
+def child(out):
     process = os.fork()
     if process == 0:
         torch.set_num_threads(1)
@@ -38,11 +38,11 @@ def child(out: Path) -> int:
     return process
 
 
-def rows(out: Path) -> int:
+def rows(out):
     return len((out / "losses.csv").read_text().splitlines()) if (out / "losses.csv").is_file() else 0
 
 
-def main(undisturbed: Path, out: Path) -> None:
+def main(undisturbed, out):
     assert os.waitpid(child(undisturbed), 0)[1] == 0
     killed = 0
     for target in (6, 8):  # lines, with the header: after steps 5 and 7, each one step after a checkpoint

@@ -8,15 +8,12 @@ It is a separate process, which imports everything once and forks a child for ev
 torch's threads.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -44,7 +41,7 @@ CONFIG = GenerateConfig(
 )
 
 
-def child(out: Path, file_limit: int | None = None) -> int:
+def child(out, file_limit=None):
     """Start a run in a forked process, which may not write files larger than `file_limit` bytes. Exit code 5: it met
     that limit.
     """
@@ -62,17 +59,17 @@ def child(out: Path, file_limit: int | None = None) -> int:
     return process
 
 
-def slowly(replace: Callable[..., None]) -> Callable[..., None]:
+def slowly(replace):
     """The same function, delayed, so that most kills come while a file is half-written or not yet renamed."""
 
-    def slow(*arguments, **options) -> None:
+    def slow(*arguments, **options):
         time.sleep(WRITE)
         replace(*arguments, **options)
 
     return slow
 
 
-def main(out: Path, kills: int, seed: int) -> None:
+def main(out, kills, seed):
     # 1. Files over the system's limit: the nearest thing to a full disk that needs no disk.
     _, status = os.waitpid(child(out, file_limit=2000), 0)
     limited = os.waitstatus_to_exitcode(status)

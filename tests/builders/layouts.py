@@ -1,16 +1,12 @@
 """Writes label maps and small datasets in the folder layouts of published datasets."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 from PIL import Image
 
 from seediff.files.label_maps import voc_palette
 
 
-def save_map(path: Path, ids, *, bits: int = 8, palette: bool = True) -> Path:
+def save_map(path, ids, *, bits=8, palette=True):
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(np.asarray(ids, np.uint8 if bits == 8 else np.uint16))
     if palette and bits == 8:
@@ -19,7 +15,7 @@ def save_map(path: Path, ids, *, bits: int = 8, palette: bool = True) -> Path:
     return path
 
 
-def save_voc(root: Path, maps: dict, others: dict | None = None) -> Path:
+def save_voc(root, maps, others=None):
     """`maps` are listed in val.txt; `others` are only in the same folder."""
     for name, ids in {**maps, **(others or {})}.items():
         save_map(root / "SegmentationClass" / f"{name}.png", ids)
@@ -29,7 +25,7 @@ def save_voc(root: Path, maps: dict, others: dict | None = None) -> Path:
     return root
 
 
-def save_cityscapes(root: Path, maps: dict, split: str = "val") -> Path:
+def save_cityscapes(root, maps, split="val"):
     """maps: `city/name` → ids. The dataset's other files are written beside the label maps."""
     for name, ids in maps.items():
         folder = root / "gtFine" / split
@@ -39,14 +35,14 @@ def save_cityscapes(root: Path, maps: dict, split: str = "val") -> Path:
     return root
 
 
-def save_picture(path: Path, size: tuple[int, int], *, colour: tuple[int, int, int] = (90, 120, 60)) -> Path:
+def save_picture(path, size, *, colour=(90, 120, 60)):
     """A picture of one colour. size: height and width."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size[::-1], colour).save(path)
     return path
 
 
-def add_pictures(root: Path, folder: str, maps: dict, ending: str) -> Path:
+def add_pictures(root, folder, maps, ending):
     """Add a picture for each map, of the same size."""
     for name, ids in maps.items():
         save_picture(root / folder / f"{name}{ending}", np.shape(ids))
@@ -60,7 +56,7 @@ OBJECTS = {
 }
 
 
-def save_ade20k(root: Path, maps: dict) -> Path:
+def save_ade20k(root, maps):
     """The validation part of ADEChallengeData2016. Of its 150 names, only those in OBJECTS are the published ones."""
     for name, ids in maps.items():
         save_map(root / "annotations" / "validation" / f"{name}.png", ids, palette=False)
@@ -70,7 +66,7 @@ def save_ade20k(root: Path, maps: dict) -> Path:
     return root
 
 
-def save_camvid(root: Path, maps: dict, split: str = "test") -> Path:
+def save_camvid(root, maps, split="test"):
     """CamVid as SegNet's authors distribute it."""
     for name, ids in maps.items():
         save_map(root / f"{split}annot" / f"{name}.png", ids, palette=False)

@@ -2,8 +2,6 @@
 connection.
 """
 
-from __future__ import annotations
-
 import http.client
 import json
 import re
@@ -11,10 +9,8 @@ import subprocess
 import sys
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,13 +24,13 @@ CLASSES = ("dog", "cat", "potted plant")
 
 
 def write_set(
-    out: Path,
-    count: int = 6,
-    classes: tuple[str, ...] = CLASSES,
+    out,
+    count=6,
+    classes=CLASSES,
     *,
-    side: int = 64,
-    changes: Sequence[dict[str, Any]] = (),
-) -> Path:
+    side=64,
+    changes=(),
+):
     """Write a finished native dataset of discs. changes: fields to change in the first rows."""
     rows = write_dataset(out, count, classes, side)
     for row in rows:
@@ -47,9 +43,7 @@ def write_set(
     return out
 
 
-def keep_attention(
-    out: Path, names: Sequence[str], latent_side: int = 16, words: dict[str, tuple[int, ...]] | None = None
-) -> None:
+def keep_attention(out, names, latent_side=16, words=None):
     """Write random attention for some samples. words: class → columns; by default a dog of one token and a cat of
     two.
     """
@@ -69,11 +63,11 @@ class Asked:
     body: bytes
 
     @property
-    def json(self) -> Any:
+    def json(self):
         return json.loads(self.body)
 
     @property
-    def labels(self) -> np.ndarray:
+    def labels(self):
         """(H, W): the compressed label map in the answer."""
         import gzip
 
@@ -91,7 +85,7 @@ class Client:
     cookie: str = ""
     headers: dict[str, str] = field(default_factory=dict)
 
-    def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Asked:
+    def ask(self, method, path, body=None, headers=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         own = {"Cookie": self.cookie} if self.cookie else {}
         if method == "POST":
@@ -104,33 +98,33 @@ class Client:
         finally:
             connection.close()
 
-    def get(self, path: str) -> Any:
+    def get(self, path):
         answer = self.ask("GET", path)
         assert answer.status == 200, answer.body
         return answer.json
 
-    def post(self, path: str, body: dict[str, Any]) -> Asked:
+    def post(self, path, body):
         return self.ask("POST", path, json.dumps(body).encode())
 
-    def act(self, number: int, action: str, version: int, **more: Any) -> Asked:
+    def act(self, number, action, version, **more):
         return self.post(f"/api/samples/{number}/act", {"action": action, "version": version, **more})
 
-    def paint(self, number: int, labels: np.ndarray, version: int, tool: str = "brush") -> Asked:
+    def paint(self, number, labels, version, tool="brush"):
         return self.ask(
             "POST", f"/api/samples/{number}/labels?tool={tool}&version={version}", zlib.compress(labels.tobytes())
         )
 
-    def labels(self, number: int) -> np.ndarray:
+    def labels(self, number):
         return self.ask("GET", f"/api/samples/{number}/labels").labels
 
-    def numbers(self, **query: Any) -> list[int]:
+    def numbers(self, **query):
         """The numbers of the samples that a filter shows."""
         found = self.post("/api/views", query).json
         return [one["index"] for one in self.get(f"/api/views/{found['view']}?begin=0&count=500")["samples"]]
 
 
 @contextmanager
-def running(path: Path, **options: Any) -> Iterator[tuple[Client, Any]]:
+def running(path, **options):
     """Run a server on a dataset in a thread of this process; gives a client that has the token, and the opened
     dataset.
     """
@@ -156,7 +150,7 @@ def running(path: Path, **options: Any) -> Iterator[tuple[Client, Any]]:
 class Heard:
     """Records the reports on jobs that windows would get."""
 
-    def __init__(self, opened: Any) -> None:
+    def __init__(self, opened):
         self.reports: list[dict[str, Any]] = []
         tell = opened.session.tell
         opened.session.tell = lambda report: (
@@ -164,14 +158,14 @@ class Heard:
             tell(report),
         )
 
-    def ended(self) -> dict[str, Any]:
+    def ended(self):
         """Wait for the last report of a job, and return it."""
         wait_until(lambda: self.reports and self.reports[-1]["ended"])
         last, self.reports = self.reports[-1], []
         return last
 
 
-def start(folder: Path, *more: str) -> tuple[subprocess.Popen[str], Client]:
+def start(folder, *more):
     """Start the command in a separate process; returns the process and a client that has the token."""
     command = [sys.executable, "-m", "seediff", "look", str(folder), "--no-browser", *more]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

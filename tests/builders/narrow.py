@@ -1,15 +1,11 @@
 """Changes the published width, a constant in diffusers' converter of FLUX.1, to that of the twins."""
 
-from __future__ import annotations
-
 from types import FunctionType
-
-import pytest
 
 PUBLISHED, NARROW = 3072, 32
 
 
-def narrow_converters(monkeypatch: pytest.MonkeyPatch) -> None:
+def narrow_converters(monkeypatch):
     from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
 
     table = SINGLE_FILE_LOADABLE_CLASSES["FluxTransformer2DModel"]

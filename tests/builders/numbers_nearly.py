@@ -1,13 +1,11 @@
 """Compares texts whose numbers were computed on different CPUs: words must be equal, numbers nearly."""
 
-from __future__ import annotations
-
 import re
 
 DECIMAL = re.compile(r"(?<![\w.])-?\d+\.\d+(?:e[-+]?\d+)?(?![\w.])")
 
 
-def assert_nearly(text: str, expected: str) -> None:
+def assert_nearly(text, expected):
     """Numbers with a decimal point may differ by one in the last digit shown, or by a ten-thousandth; integers and
     words must be equal.
 
@@ -22,7 +20,7 @@ def assert_nearly(text: str, expected: str) -> None:
         )
 
 
-def _last_digit(number: str) -> float:
+def _last_digit(number):
     """1234.5 → 0.1, 1.25e-3 → 1e-5."""
     digits, _, exponent = number.partition("e")
     return 10.0 ** (int(exponent or 0) - len(digits.partition(".")[2]))

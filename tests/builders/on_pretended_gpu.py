@@ -3,15 +3,11 @@
 python on_pretended_gpu.py guard.so FOLDER      # one line of JSON: name → what was counted, or the error
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 from builders import pretend_cuda
@@ -43,10 +39,10 @@ FAMILIES = {"unet": "float16", "xl": "float16", "sd3": "bfloat16", "flux": "bflo
 """Twins of SD 1.5, SDXL, SD 3.5 and FLUX, each in the number format that it gets on a GPU."""
 OFFLOADS = {"xl": ("model", "sequential"), "flux": ("model", "sequential")}
 """Offload moves modules, whatever the family: a UNet with two text encoders, and a transformer."""
-told: dict[str, dict[str, Any]] = {}
+told = {}
 
 
-def watch(name: str, work: Callable[[], Any]) -> Any:
+def watch(name, work):
     """Do the work, and note what was counted meanwhile."""
     seen.clear()
     error, result = "", None
@@ -68,12 +64,12 @@ def watch(name: str, work: Callable[[], Any]) -> Any:
     return result
 
 
-def command(name: str, *words: object) -> None:
+def command(name, *words):
     line = [*map(str, words), "--device", "cuda", "--quiet", "--out", str(folder / name)]
     watch(name, lambda: main(line))
 
 
-def waits_of_a_step(model: Any) -> dict[str, int]:
+def waits_of_a_step(model):
     """Where the host waits in a denoising step, and how often: of two steps, less those of one."""
     counted = []
     for steps in (1, 2):
@@ -83,14 +79,14 @@ def waits_of_a_step(model: Any) -> dict[str, int]:
     return {f"{place} {what}": number for (what, place), number in (counted[1] - counted[0]).items()}
 
 
-def scripted(model: Any) -> None:
+def scripted(model):
     with seediff.capture(model.pipe) as captured:
         model.pipe("a photo of a dog", num_inference_steps=2, height=64, width=64)
     captured.heatmap("dog")
     captured.masks("dog")
 
 
-def photographed(model: Any, images: Any) -> None:
+def photographed(model, images):
     (spec,) = SPECS[:1]
     capture_images(model, images[:1], [spec.prompt], [spec.classes], timesteps=(200,), seed=1, plan=plan_of(model))
 
@@ -147,11 +143,11 @@ told["uninitialised"] = {"finite": bool(total.cpu().isfinite().all())}
 send, weights, add = loop.Job.send_batch, make.pamr_weights, recorder.AttentionRecorder._add
 
 
-def without_waiting(self: Any, captured: Any, place: Any, ready: Any = None) -> Any:
+def without_waiting(self, captured, place, ready=None):
     return send(self, captured, place)
 
 
-def waiting(self: Any, parts: Any, *rest: Any) -> None:
+def waiting(self, parts, *rest):
     add(self, parts, *rest)
     float(parts[0].total.sum())
 

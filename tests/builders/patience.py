@@ -1,10 +1,6 @@
 """Waiting on a busy machine: as long as it takes, up to a limit that only stops tests that hang."""
 
-from __future__ import annotations
-
 import time
-from collections.abc import Callable
-from typing import Any
 
 from hypothesis import HealthCheck, settings
 
@@ -14,7 +10,7 @@ PATIENCE = 240.0
 """Seconds to wait at most."""
 
 
-def wait_until(happened: Callable[[], Any]) -> None:
+def wait_until(happened):
     end = time.monotonic() + PATIENCE
     while not happened():
         assert time.monotonic() < end, f"not within {PATIENCE:.0f} s"

@@ -1,14 +1,10 @@
 """Writes photographs of several shapes and formats, for the commands that read them."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 from PIL import Image
 
 
-def scene_photo(number: int, height: int = 96, width: int = 128) -> np.ndarray:
+def scene_photo(number, height=96, width=128):
     """(H, W, 3) uint8: a bright disc on a plain dark background, in colours that depend on `number`, with a little
     noise.
     """
@@ -20,7 +16,7 @@ def scene_photo(number: int, height: int = 96, width: int = 128) -> np.ndarray:
     return image.clip(0, 255).astype(np.uint8)
 
 
-def write_photos(folder: Path, count: int = 5) -> Path:
+def write_photos(folder, count=5):
     """Write PNG and JPEG photographs of several shapes: 0.png, 1.jpg, 2.png, …, and one in a subfolder."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):

@@ -12,8 +12,6 @@ host, and tensors of one stream that another one uses without having waited for 
 guard: the library that is made of guard.cpp, with what a CPU build of torch lacks for `.to("cuda")` and for backward.
 """
 
-from __future__ import annotations
-
 import ctypes
 import importlib.util
 import itertools
@@ -24,7 +22,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 WAITING = (
     "_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "bincount",
@@ -48,7 +45,7 @@ FREE, TOTAL, SHARED = 20 << 30, 24 << 30, 101_376
 
 _ticks = itertools.count(1)
 _here = threading.local()
-_libraries: list[Any] = []
+_libraries = []
 
 
 @dataclass
@@ -60,8 +57,8 @@ class Seen:
     threads: set[str] = field(default_factory=set)
     operations: int = 0
 
-    def clear(self) -> None:
-        self.__init__()  # type: ignore[misc]
+    def clear(self):
+        self.__init__()
 
 
 seen = Seen()
@@ -72,51 +69,51 @@ class Stream:
     which the host has.
     """
 
-    def __init__(self, *_: Any, **__: Any) -> None:
+    def __init__(self, *_, **__):
         self.waited: dict[Stream, int] = {}
         self.done = 0
 
-    def record_event(self, event: Event | None = None) -> Event:
+    def record_event(self, event=None):
         event = event or Event()
         event.record(self)
         return event
 
-    def wait_event(self, event: Event) -> None:
+    def wait_event(self, event):
         self.waited[event.stream] = max(event.tick, self.waited.get(event.stream, 0))
 
-    def wait_stream(self, other: Stream) -> None:
+    def wait_stream(self, other):
         self.wait_event(other.record_event())
 
-    def synchronize(self) -> None:
+    def synchronize(self):
         self.done = next(_ticks)
 
 
 class Event:
-    def __init__(self, *_: Any, **__: Any) -> None:
+    def __init__(self, *_, **__):
         self.stream, self.tick = DEFAULT, 0
 
-    def record(self, stream: Stream | None = None) -> None:
+    def record(self, stream=None):
         self.stream, self.tick = stream or current_stream(), next(_ticks)
 
-    def wait(self, stream: Stream | None = None) -> None:
+    def wait(self, stream=None):
         (stream or current_stream()).wait_event(self)
 
-    def synchronize(self) -> None:
+    def synchronize(self):
         self.stream.done = max(self.stream.done, self.tick)
 
 
 DEFAULT = Stream()
 
 
-def current_stream(_device: Any = None) -> Stream:
+def current_stream(_device=None):
     return getattr(_here, "stream", DEFAULT)
 
 
-def set_stream(stream: Stream) -> None:
+def set_stream(stream):
     _here.stream = stream
 
 
-def install(guard: Path) -> Seen:
+def install(guard):
     """Pretend for the rest of this process. Must be called before torch is imported, which asks once for CUDA."""
     spec = importlib.util.find_spec("torch")
     assert spec is not None
@@ -128,10 +125,10 @@ def install(guard: Path) -> Seen:
     import torch
     import torch._dynamo.polyfills.loader  # looks at every function of torch.cuda by its name
 
-    cuda: Any = torch.cuda
+    cuda = torch.cuda
     card = SimpleNamespace(name="Pretended", total_memory=TOTAL, major=8, minor=9, multi_processor_count=128)
     card.shared_memory_per_block_optin = card.shared_memory_per_block = SHARED
-    answers: dict[str, Any] = {
+    answers = {
         "is_available": True, "is_initialized": True, "device_count": 1, "current_device": 0,
         "is_bf16_supported": True, "get_device_name": card.name, "get_device_capability": (card.major, card.minor),
         "get_device_properties": card, "mem_get_info": (FREE, TOTAL), "memory_allocated": 0, "memory_reserved": 0,
@@ -159,9 +156,9 @@ def install(guard: Path) -> Seen:
     return seen
 
 
-def _line() -> str:
+def _line():
     """The innermost line of code that is neither torch's nor this file's."""
-    frame: Any = sys._getframe(1)
+    frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
         if file != __file__ and "/torch/" not in file and not file.startswith("<") and "contextlib" not in file:
@@ -170,7 +167,7 @@ def _line() -> str:
     return "?"
 
 
-def _runner(torch: Any) -> Any:
+def _runner(torch):
     """The function that does an operation (func, args, kwargs) on the pretended GPU."""
     from torch.utils._pytree import tree_flatten, tree_map
 
@@ -180,7 +177,7 @@ def _runner(torch: Any) -> Any:
         """A tensor that says it is on the GPU; `held` has its values."""
 
         @staticmethod
-        def __new__(cls: Any, held: Any, requires_grad: bool = False, **_: Any) -> Any:
+        def __new__(cls, held, requires_grad=False, **_):
             if isinstance(held, There):
                 return held
             if held.device.type == "meta":  # accelerate makes weights by `type(weight)(values, …)`
@@ -194,32 +191,32 @@ def _runner(torch: Any) -> Any:
             return made
 
         @classmethod
-        def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
             return run(func, args, kwargs or {})
 
-        def tolist(self) -> Any:
+        def tolist(self):
             return self.cpu().tolist()
 
-        def untyped_storage(self) -> Any:
+        def untyped_storage(self):
             return self.held.untyped_storage()
 
-        def data_ptr(self) -> int:
+        def data_ptr(self):
             return self.held.data_ptr()
 
-        def __repr__(self, **_: Any) -> str:
+        def __repr__(self, **_):
             return f"There({self.held!r})"
 
-        def __deepcopy__(self, memo: Any) -> Any:
+        def __deepcopy__(self, memo):
             copied = There(self.held.detach().clone(), self.requires_grad)
             if getattr(self, "_is_param", False):
                 copied._is_param = True
             memo[id(self)] = copied
             return copied
 
-    def on_cpu(one: Any) -> Any:
+    def on_cpu(one):
         return one.held if isinstance(one, There) else one
 
-    def refuse(name: str, args: Any, flat: Any, tensors: Any, there: Any, onto: bool) -> None:
+    def refuse(name, args, flat, tensors, there, onto):
         """What CUDA refuses."""
         for one in flat:
             if isinstance(one, torch.Generator) and onto and one.device.type != "cuda":
@@ -233,7 +230,7 @@ def _runner(torch: Any) -> Any:
         if name in NORMS and len({one.dtype for one in tensors if one.is_floating_point()}) > 1:
             raise RuntimeError(f"{name}: expected input and weights of one number format")
 
-    def count(name: str, args: Any, kwargs: Any, there: Any, onto: bool) -> None:
+    def count(name, args, kwargs, there, onto):
         """Waits of the host, and tensors of other streams."""
         stream = current_stream()
         by_mask = name in BY_MASK and any(one is not None and one.dtype in (torch.bool, torch.uint8) for one in args[1])
@@ -247,7 +244,7 @@ def _runner(torch: Any) -> Any:
             if one.stream is not stream and known < one.tick:
                 seen.races[name, _line()] += 1
 
-    def compute(func: Any, args: Any, kwargs: Any) -> Any:
+    def compute(func, args, kwargs):
         """On the CPU; in float32 where the CPU has no kernel for half precision, which CUDA has for everything."""
         try:
             return func(*args, **kwargs)
@@ -257,15 +254,15 @@ def _runner(torch: Any) -> Any:
                 raise
         kind = narrow[0].dtype
 
-        def widen(one: Any) -> Any:
+        def widen(one):
             return one.float() if getattr(one, "dtype", None) in half else torch.float32 if one in half else one
 
-        def narrowed(one: Any) -> Any:
+        def narrowed(one):
             return one.to(kind) if getattr(one, "dtype", None) == torch.float32 else one
 
         return tree_map(narrowed, func(*tree_map(widen, args), **tree_map(widen, kwargs)))
 
-    def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    def run(func, args, kwargs):
         name = func._schema.name.partition("::")[2]
         if name == "record_stream":
             return None
@@ -288,7 +285,7 @@ def _runner(torch: Any) -> Any:
             return found
         written = {id(one.held): one for one in there}
 
-        def back(one: Any) -> Any:
+        def back(one):
             if not isinstance(one, torch.Tensor) or isinstance(one, There):
                 return one
             if id(one) not in written:

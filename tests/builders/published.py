@@ -2,14 +2,9 @@
 from the models' papers and diffusers' own conversion scripts. Networks are made on torch's meta device, without memory.
 """
 
-from __future__ import annotations
-
 import json
-from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -82,7 +77,7 @@ ERNIE = {
     "text_in_dim": 3072,
 }
 FLUX2 = ("flux2-dev", "klein-4b", "klein-base-4b", "klein-9b", "klein-base-9b")
-NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+NETWORKS = {
     "sd1.4": ("UNet2DConditionModel", UNET_1),
     "sd1.5": ("UNet2DConditionModel", UNET_1),
     "sd2-base": ("UNet2DConditionModel", UNET_2),
@@ -141,7 +136,7 @@ DC = {
     "upsample_block_type": "interpolate",
     "scaling_factor": 0.41407,
 }
-AUTOENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
+AUTOENCODERS = {
     **dict.fromkeys(
         ("sd1.4", "sd1.5", "sd2-base", "sd2.1-base", "sd2.1", "lcm-dreamshaper", "pixart-alpha"), ("AutoencoderKL", KL)
     ),
@@ -232,7 +227,7 @@ GEMMA = {
 }
 GEMMA |= {"num_key_value_heads": 4, "head_dim": 256}
 L, G, H = ("CLIPTextModel", CLIP_L), ("CLIPTextModelWithProjection", CLIP_G), ("CLIPTextModel", CLIP_H)
-TEXT_ENCODERS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
+TEXT_ENCODERS = {
     **dict.fromkeys(("sd1.4", "sd1.5", "lcm-dreamshaper"), (L,)),
     **dict.fromkeys(("sd2-base", "sd2.1-base", "sd2.1"), (H,)),
     **dict.fromkeys(("sdxl", "sdxl-turbo", "ssd-1b"), (L, G)),
@@ -259,18 +254,18 @@ TEXT_ENCODERS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
 }
 
 
-def network(name: str) -> Any:
+def network(name):
     """The network that has the attention, on the meta device."""
     return _made("diffusers", *NETWORKS[name])
 
 
-def parameters(name: str) -> list[int]:
+def parameters(name):
     """The number of stored values of each part of a model."""
     texts = [_made("transformers", *one) for one in TEXT_ENCODERS[name]]
     return [stored([part]) for part in (network(name), _made("diffusers", *AUTOENCODERS[name]), *texts)]
 
 
-def stored(parts: Sequence[torch.nn.Module]) -> int:
+def stored(parts):
     """The number of stored values of all parts: parameters and persistent buffers, such as Stable Diffusion 3's table
     of positions.
     """
@@ -284,19 +279,19 @@ def stored(parts: Sequence[torch.nn.Module]) -> int:
     return sum(weight.numel() for weight in (*buffers, *(weight for part in parts for weight in part.parameters())))
 
 
-def _made(library: str, kind: str, config: Mapping[str, Any]) -> Any:
+def _made(library, kind, config):
     return _made_once(library, kind, json.dumps(config))
 
 
 @cache
-def _made_once(library: str, kind: str, config: str) -> Any:
+def _made_once(library, kind, config):
     model = getattr(import_module(library), kind)
     given = json.loads(config)
     with torch.device("meta"):
         return model(model.config_class(**given)) if library == "transformers" else model.from_config(given)
 
 
-def written(name: str, folder: Path) -> Path:
+def written(name, folder):
     """Write the small files of a model, as the hub's cache holds them before the weights arrive; returns the folder."""
     pipeline = BY_NAME[name].pipeline
     family = pipeline_family(pipeline)
@@ -309,6 +304,6 @@ def written(name: str, folder: Path) -> Path:
 
 
 @cache
-def saved_config(name: str) -> dict[str, Any]:
+def saved_config(name):
     """The network's config.json: all values, including defaults."""
     return dict(network(name).config)

@@ -2,9 +2,6 @@
 normalised.
 """
 
-from __future__ import annotations
-
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -14,11 +11,11 @@ CLASSES = ("dog", "cat")
 
 
 def random_maps(
-    latent_size: int | tuple[int, int] = 16,
-    seed: int = 0,
-    normalized: bool = True,
-    levels: tuple[int, ...] = (1, 2, 4),
-) -> AttentionMaps:
+    latent_size=16,
+    seed=0,
+    normalized=True,
+    levels=(1, 2, 4),
+):
     """Self- and cross-attention for "dog" (one token) and "cat" (two tokens). latent_size: a side, or both."""
     height, width = (latent_size, latent_size) if isinstance(latent_size, int) else latent_size
     generator = torch.Generator().manual_seed(seed)
@@ -35,9 +32,7 @@ def random_maps(
     )
 
 
-def replaced(
-    maps: AttentionMaps, *, self_value: float | None = None, cross_value: float | None = None
-) -> AttentionMaps:
+def replaced(maps, *, self_value=None, cross_value=None):
     """The maps with all of self- or cross-attention set to one value."""
     self_attention = {
         s: t if self_value is None else torch.full_like(t, self_value) for s, t in maps.self_attention.items()
@@ -48,7 +43,7 @@ def replaced(
     return AttentionMaps(self_attention, cross_attention, maps.latent_size, maps.words, maps.prompt, maps.normalized)
 
 
-def class_map(maps: AttentionMaps, side: int, class_name: str, to: int) -> np.ndarray:
+def class_map(maps, side, class_name, to):
     """Float64 cross-attention (to, to) of a class, captured at one side and enlarged to another."""
     columns = (
         maps.cross_attention[side, side][:, list(maps.words[class_name])].double().mean(1).reshape(1, 1, side, side)
@@ -56,6 +51,6 @@ def class_map(maps: AttentionMaps, side: int, class_name: str, to: int) -> np.nd
     return F.interpolate(columns, (to, to), mode="bilinear", align_corners=False)[0, 0].numpy()
 
 
-def stretch(x: np.ndarray) -> np.ndarray:
+def stretch(x):
     """Min-max normalisation to [0, 1]."""
     return (x - x.min()) / (x.max() - x.min())

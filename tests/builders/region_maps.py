@@ -1,14 +1,10 @@
 """Self-attention with regions, like a photograph's: positions attend to nearby positions of similar colour."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 
 
-def region_maps(
-    latent_size: int | tuple[int, int] = 32, seed: int = 0, levels: int = 4, floor: float = 0.1
-) -> dict[tuple[int, int], torch.Tensor]:
+def region_maps(latent_size=32, seed=0, levels=4, floor=0.1):
     """{(h, w): (h·w, h·w)} float32 at L, L/2, …; rows sum to 1. latent_size: a side, or (height, width). floor: the
     share of every row that is spread evenly over all positions."""
     size = (latent_size, latent_size) if isinstance(latent_size, int) else latent_size

@@ -1,7 +1,5 @@
 """Tells which tests depend on how a CPU rounds; `make avx2` runs them a second time."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
@@ -10,5 +8,5 @@ ARITHMETIC = ("attention", "masks", "metrics", "segments", "models/test_embedded
 another order of the same sum. A CPU with other instructions rounds differently."""
 
 
-def depends_on_rounding(test: Path) -> bool:
+def depends_on_rounding(test):
     return any(test.is_relative_to(TESTS / name) for name in ARITHMETIC)

@@ -4,8 +4,6 @@ the prompt.
 Each draws a picture of 64 pixels in two steps, which takes about a second.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,21 +14,21 @@ from builders.twins import WIDTH, clip_encoder, clip_tokenizer, sharpen, unet
 from PIL import Image
 
 
-def picture() -> Image.Image:
+def picture():
     return Image.fromarray(np.random.default_rng(3).integers(0, 256, (64, 64, 3), dtype=np.uint8))
 
 
-def hole() -> Image.Image:
+def hole():
     """A mask for inpainting: the right half is redrawn."""
     return Image.fromarray(np.repeat(np.array([[0] * 32 + [255] * 32], np.uint8), 64, 0))
 
 
-def parts(pipe: Any, **others: Any) -> dict[str, Any]:
+def parts(pipe, **others):
     """A pipeline's parts, some replaced by `others`."""
     return {**pipe.components, **others}
 
 
-def _from_pipe(name: str, pipe: Any, **more: Any) -> Any:
+def _from_pipe(name, pipe, **more):
     """A diffusers pipeline of this class, from the parts of another; the same if it is of this class."""
     import diffusers
 
@@ -38,23 +36,23 @@ def _from_pipe(name: str, pipe: Any, **more: Any) -> Any:
     return pipe if type(pipe) is kind else kind.from_pipe(pipe, **more)
 
 
-def _controlled(name: str, pipe: Any) -> Any:
+def _controlled(name, pipe):
     import diffusers
 
     torch.manual_seed(1)
     return _from_pipe(name, pipe, controlnet=diffusers.ControlNetModel.from_unet(pipe.unet))
 
 
-def _adapted(name: str, pipe: Any) -> Any:
+def _adapted(name, pipe):
     import diffusers
 
     torch.manual_seed(1)
     kind, factor = ("full_adapter_xl", 16) if "XL" in name else ("full_adapter", 8)
-    channels: Any = {"channels": [16, 32, 64, 64], "num_res_blocks": 1, "downscale_factor": factor}
+    channels = {"channels": [16, 32, 64, 64], "num_res_blocks": 1, "downscale_factor": factor}
     return _from_pipe(name, pipe, adapter=diffusers.T2IAdapter(in_channels=3, adapter_type=kind, **channels))
 
 
-def _told_by_words(_name: str, pipe: Any) -> Any:
+def _told_by_words(_name, pipe):
     """InstructPix2Pix, whose UNet also gets the latent of the picture to change, as four more channels."""
     from diffusers import StableDiffusionInstructPix2PixPipeline
 
@@ -64,13 +62,13 @@ def _told_by_words(_name: str, pipe: Any) -> Any:
     )
 
 
-def _refiner(_name: str, pipe: Any) -> Any:
+def _refiner(_name, pipe):
     """SDXL's refiner, which has only the second text encoder."""
     from diffusers import StableDiffusionXLImg2ImgPipeline, UNet2DConditionModel
 
     torch.manual_seed(1)
     config = {**pipe.unet.config, "cross_attention_dim": WIDTH, "projection_class_embeddings_input_dim": 5 * 8 + WIDTH}
-    network: Any = UNet2DConditionModel.from_config(config)
+    network = UNet2DConditionModel.from_config(config)
     none = {"text_encoder": None, "tokenizer": None, "tokenizer_2": clip_tokenizer("!")}
     encoder = clip_encoder(none["tokenizer_2"], projected=True)
     return StableDiffusionXLImg2ImgPipeline(
@@ -80,13 +78,13 @@ def _refiner(_name: str, pipe: Any) -> Any:
     )
 
 
-def _of_ones_own(_name: str, pipe: Any) -> Any:
+def _of_ones_own(_name, pipe):
     """A subclass of a diffusers pipeline with its own loop, which makes two calls per step."""
     from diffusers import StableDiffusionPipeline
 
     class OwnPipeline(StableDiffusionPipeline):
         @torch.no_grad()
-        def __call__(self, prompt: str, num_inference_steps: int = 2, generator: Any = None, **_: Any) -> Any:
+        def __call__(self, prompt, num_inference_steps=2, generator=None, **_):
             wanted, unwanted = self.encode_prompt(prompt, "cpu", 1, True, "")
             self.scheduler.set_timesteps(num_inference_steps)
             latents = torch.randn(1, 4, 8, 8, generator=generator) * self.scheduler.init_noise_sigma
@@ -121,7 +119,7 @@ class Kind:
     make: Callable[[str, Any], Any] = _from_pipe
 
 
-PIPELINES: dict[str, Kind] = {
+PIPELINES = {
     "StableDiffusionPipeline": Kind("unet"),
     "StableDiffusionImg2ImgPipeline": Kind("unet", CHANGED),
     "StableDiffusionInpaintPipeline": Kind("unet", INPAINTED),

@@ -19,7 +19,7 @@ from seediff.train import models, run
 PRELOADED = (accelerate, models, run)
 
 
-def child(rank: int, count: int, port: int, line: list[str]) -> int:
+def child(rank, count, port, line):
     process = os.fork()
     if process == 0:
         torch.set_num_threads(1)
@@ -40,7 +40,7 @@ def child(rank: int, count: int, port: int, line: list[str]) -> int:
     return process
 
 
-def start(count: int, line: list[str]) -> list[int]:
+def start(count, line):
     """Run the line in `count` processes; returns their exit codes."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))

@@ -2,21 +2,19 @@
 bright ground.
 """
 
-from __future__ import annotations
-
 import io
 
 import numpy as np
 from PIL import Image
 
-from seediff.config.train import TrainConfig, make_config
+from seediff.config.train import make_config
 from seediff.dataset.sample import Sample
 
 CLASSES = ("square", "disc")
 SIDE = 64
 
 
-def scene(number: int, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
+def scene(number, side=SIDE):
     """An image (side, side, 3) uint8, and its label map (side, side) uint8 with a stripe of 255."""
     rng = np.random.default_rng(number)
     y, x = np.mgrid[:side, :side]
@@ -32,18 +30,18 @@ def scene(number: int, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
     return (image + rng.integers(-10, 10, image.shape)).clip(0, 255).astype(np.uint8), labels
 
 
-def png(array: np.ndarray) -> bytes:
+def png(array):
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def items(count: int = 8, side: int = SIDE, first: int = 0) -> list[Sample]:
+def items(count=8, side=SIDE, first=0):
     made = [scene(first + i, side) for i in range(count)]
     return [Sample(png(image), labels, name=f"s{first + i}") for i, (image, labels) in enumerate(made)]
 
 
-def small(**given) -> TrainConfig:
+def small(**given):
     """A tiny configuration for toy scenes."""
     toy = {
         "backbone": "tiny",

@@ -2,13 +2,9 @@
 authors' own programs write it: the reverse of diffusers' converters.
 """
 
-from __future__ import annotations
-
 import json
 import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -17,7 +13,7 @@ Tensors = dict[str, torch.Tensor]
 Table = Sequence[tuple[str, str]]
 
 
-def table(text: str) -> Table:
+def table(text):
     """(diffusers' name, the authors' name) of each line."""
     return [(new, old) for new, old in map(str.split, text.strip().splitlines())]
 
@@ -44,13 +40,13 @@ UNET = table("""
 """)
 
 
-def replaced(name: str, names: Table) -> str:
+def replaced(name, names):
     for new, old in names:
         name = name.replace(new, old)
     return name
 
 
-def unet(state: Tensors) -> Tensors:
+def unet(state):
     """The UNet of Stable Diffusion 1, 2 and XL. A downsampler is a block of its own; an upsampler joins the block of
     the last layer.
     """
@@ -89,7 +85,7 @@ VAE = table("""
 """)
 
 
-def vae(state: Tensors) -> Tensors:
+def vae(state):
     """The autoencoder. The decoder's blocks are counted from the finest; attention is made of 1 × 1 convolutions."""
     blocks = 1 + max(int(name.split(".")[2]) for name in state if ".up_blocks." in name)
     made = {}
@@ -103,7 +99,7 @@ def vae(state: Tensors) -> Tensors:
     return made
 
 
-def clip(state: Tensors) -> Tensors:
+def clip(state):
     """CLIP with the names that transformers wrote before version 5.6."""
     made = {
         name if name.startswith(("text_model.", "text_projection")) else f"text_model.{name}": tensor
@@ -112,7 +108,7 @@ def clip(state: Tensors) -> Tensors:
     return {**made, "text_model.embeddings.position_ids": torch.arange(77)[None]}
 
 
-def sd3_clip(state: Tensors) -> Tensors:
+def sd3_clip(state):
     """CLIP without its projection, which SD 3's files lack for the first text encoder: it is the identity."""
     return {name: tensor for name, tensor in clip(state).items() if name != "text_projection.weight"}
 
@@ -130,7 +126,7 @@ OPEN_CLIP = table("""
 """)
 
 
-def open_clip(state: Tensors) -> Tensors:
+def open_clip(state):
     made = {}
     for name, tensor in state.items():
         key = replaced(name.removeprefix("text_model."), OPEN_CLIP)
@@ -144,7 +140,7 @@ def open_clip(state: Tensors) -> Tensors:
     return {**made, "logit_scale": torch.ones(())}
 
 
-def join(made: Tensors, parts: Sequence[str], joined: str) -> None:
+def join(made, parts, joined):
     """Concatenate tensors that diffusers keeps apart, wherever there are all of `parts`. {} in the names: what comes
     before.
     """
@@ -153,12 +149,12 @@ def join(made: Tensors, parts: Sequence[str], joined: str) -> None:
         made[joined.format(found[1])] = torch.cat([made.pop(part.format(found[1])) for part in parts])
 
 
-def join_qkv(made: Tensors, each: str, joined: str) -> None:
+def join_qkv(made, each, joined):
     """each: the name of one of the three, with * for its letter."""
     join(made, [each.replace("*", letter) for letter in "qkv"], joined)
 
 
-def swapped(tensor: torch.Tensor) -> torch.Tensor:
+def swapped(tensor):
     """The tensor with scale and shift exchanged."""
     return torch.cat(tensor.chunk(2)[::-1])
 
@@ -184,7 +180,7 @@ SD3 = table("""
 """)
 
 
-def sd3(state: Tensors) -> Tensors:
+def sd3(state):
     made = dict(state)
     last = max(int(name.split(".")[1]) for name in made if name.startswith("transformer_blocks"))
     for part in ("weight", "bias"):
@@ -229,7 +225,7 @@ FLUX = table("""
 """)
 
 
-def flux(state: Tensors) -> Tensors:
+def flux(state):
     made = dict(state)
     for part in ("weight", "bias"):
         single = [f"single_{{}}.{name}.{part}" for name in ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")]
@@ -252,14 +248,14 @@ def flux(state: Tensors) -> Tensors:
     return renamed
 
 
-def same(state: Tensors) -> Tensors:
+def same(state):
     return dict(state)
 
 
 T5 = ("text_encoders.t5xxl.transformer.", same)
 FIRST = ("vae.", vae)
 LDM = ("first_stage_model.", vae)
-FORMATS: dict[str, dict[str, tuple[str, Callable[[Tensors], Tensors]]]] = {
+FORMATS = {
     "unet": {"unet": ("", unet), "vae": LDM, "text_encoder": ("cond_stage_model.transformer.", clip)},
     "xl": {
         "unet": ("", unet),
@@ -288,17 +284,17 @@ tensors).
 NETWORK = "model.diffusion_model."
 
 
-def part_state(folder: Path, part: str) -> Tensors:
+def part_state(folder, part):
     """All tensors of a part of a pipeline's folder."""
     files = sorted((folder / part).glob("*.safetensors"))
     return {name: tensor for file in files for name, tensor in load_file(file).items()}
 
 
-def single_file(folder: Path, family: str, parts: Sequence[str] | None = None, *, prefix: str = NETWORK) -> Tensors:
+def single_file(folder, family, parts=None, *, prefix=NETWORK):
     """The tensors of a single file. parts: the parts that it has; None: all that such files have. prefix: of the
     network's names.
     """
-    made: Tensors = {}
+    made = {}
     for part, (start, rename) in FORMATS[family].items():
         if (parts is None or part in parts) and (folder / part).is_dir():
             made |= {
@@ -308,6 +304,6 @@ def single_file(folder: Path, family: str, parts: Sequence[str] | None = None, *
     return made
 
 
-def save_single_file(path: Path, folder: Path, family: str, parts: Sequence[str] | None = None, **more: Any) -> Path:
+def save_single_file(path, folder, family, parts=None, **more):
     save_file(single_file(folder, family, parts, **more), path, metadata={"modelspec.title": json.dumps(family)})
     return path

@@ -1,10 +1,5 @@
 """A small dataset of noise and discs, for the report's tests and for anyone who wants to look at a page."""
 
-from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 from PIL import Image
 
@@ -15,14 +10,14 @@ from seediff.report.saved_steps import TracedSample
 CLASSES = ("dog", "cat", "potted plant")
 
 
-def disc(side: int, centre: tuple[float, float], radius: float) -> np.ndarray:
+def disc(side, centre, radius):
     """(side, side) float: from 1 at the centre of the disc to 0 at 1.5 radii. centre, radius: in [0, 1]."""
     at = (np.arange(side) + 0.5) / side
     distance = np.hypot(at[:, None] - centre[0], at[None] - centre[1])
     return np.clip(1.5 - distance / radius, 0, 1.5) / 1.5
 
 
-def draw(index: int, label: int, side: int) -> tuple[np.ndarray, np.ndarray, tuple[float, float], float]:
+def draw(index, label, side):
     """The image and label map of sample `index`, and the centre and radius of its object."""
     rng = np.random.default_rng(index)
     centre, radius = tuple(rng.uniform(0.35, 0.65, 2)), float(rng.uniform(0.12, 0.3))
@@ -33,7 +28,7 @@ def draw(index: int, label: int, side: int) -> tuple[np.ndarray, np.ndarray, tup
     return image.clip(0, 255).astype(np.uint8), np.where(inside, label, 0).astype(np.uint8), centre, radius
 
 
-def write_dataset(out: Path, count: int, classes: tuple[str, ...] = CLASSES, side: int = 64) -> list[dict[str, Any]]:
+def write_dataset(out, count, classes=CLASSES, side=64):
     """Write images and masks to `out`, with classes in turn; returns the rows. Every seventh sample is flagged."""
     (out / "images").mkdir(parents=True)
     (out / "masks").mkdir()
@@ -59,7 +54,7 @@ def write_dataset(out: Path, count: int, classes: tuple[str, ...] = CLASSES, sid
     return rows
 
 
-def trace(index: int, name: str = "dog", side: int = 64, latent: int = 32) -> TracedSample:
+def trace(index, name="dog", side=64, latent=32):
     """A made-up but plausible trace of sample `index`, with every step of SeeDiff."""
     image, label_map, centre, radius = draw(index, 1, side)
     rng = np.random.default_rng(index)

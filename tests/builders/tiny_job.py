@@ -2,24 +2,20 @@
 meanwhile.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from seediff.config.base import RunConfig
 from seediff.dataset import native
-from seediff.files.output_folders import Out
 from seediff.files.outputs import write_atomic
-from seediff.run.loop import Engine, Job, run
+from seediff.run.loop import Job, run
 from seediff.run.output import BatchRecord
-from seediff.workers import Progress
 
 IMAGES = native.IMAGES
 
@@ -38,23 +34,23 @@ class TinyJob(Job[TinyConfig, int, Sequence[int]]):
 
     on_device = False
 
-    def __init__(self, config: TinyConfig, trouble: Callable[[int], None] | None = None) -> None:
+    def __init__(self, config, trouble=None):
         super().__init__(config)
         self.trouble = trouble
 
-    def items(self) -> Sequence[int]:
+    def items(self):
         return range(self.config.items)
 
-    def load(self) -> str:
+    def load(self):
         return f"{self.config.seed:08x}"
 
-    def plan(self) -> list[str]:
+    def plan(self):
         return ["it"]
 
-    def capture(self, batch: Sequence[int]) -> Sequence[int]:
+    def capture(self, batch):
         return batch
 
-    def write(self, captured: Sequence[int], out: Path) -> BatchRecord:
+    def write(self, captured, out):
         record = BatchRecord()
         for item in captured:
             if self.trouble:
@@ -64,25 +60,25 @@ class TinyJob(Job[TinyConfig, int, Sequence[int]]):
             record.rows.append({"item": item, "crc": zlib.crc32(text)})
         return record
 
-    def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
+    def read_by_finish(self, records):
         return [f"{IMAGES}/000000.txt"]
 
-    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
+    def finish(self, rows, rejected, out):
         write_atomic(out / "first.txt", (out / IMAGES / "000000.txt").read_bytes())
         write_atomic(out / self.config.last_file, native.jsonl(rows))
 
-    def read_result(self, out: Path) -> dict[str, Any]:
+    def read_result(self, out):
         return {"rows": native.read_rows(out, self.config.last_file)}
 
 
 def tiny(
-    out: Out | str,
-    trouble: Callable[[int], None] | None = None,
+    out,
+    trouble=None,
     *,
-    engine: Engine | None = None,
-    progress: Progress | None = None,
-    config: TinyConfig | None = None,
-) -> int:
+    engine=None,
+    progress=None,
+    config=None,
+):
     """Run the job; returns the number of items that it did."""
     return run(TinyJob(config or TinyConfig(), trouble), out, engine=engine, progress=progress).done
 
@@ -101,7 +97,7 @@ class Trouble:
     fill_disk: int = -1
     seconds: float = 0.02
 
-    def __call__(self, item: int) -> None:
+    def __call__(self, item):
         (self.folder / str(os.getpid())).touch()
         time.sleep(0 if (self.folder / "hurry").exists() else self.seconds)
         if item == self.fill_disk:
@@ -111,5 +107,5 @@ class Trouble:
             killed.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def processes(self) -> set[int]:
+    def processes(self):
         return {int(path.name) for path in self.folder.iterdir() if path.name.isdigit()}

@@ -5,14 +5,9 @@ This file has the parts that several twins share, the embedded model, and Stable
 `reference_attentions/`.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
-from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -20,7 +15,7 @@ WIDTH = 32
 """The width of the text encoders' states, and of everything that needs no other width."""
 
 
-def sharpen(network: torch.nn.Module, factor: float = 4) -> torch.nn.Module:
+def sharpen(network, factor=4):
     """Enlarge queries and keys, because untrained attention is almost uniform. Norms that follow and undo this are
     scaled too.
     """
@@ -30,7 +25,7 @@ def sharpen(network: torch.nn.Module, factor: float = 4) -> torch.nn.Module:
     return network
 
 
-def autoencoder(channels: int, blocks: int, **more: Any) -> Any:
+def autoencoder(channels, blocks, **more):
     """AutoencoderKL with 2^(blocks − 1) pixels per latent position in each direction."""
     from diffusers import AutoencoderKL
 
@@ -46,7 +41,7 @@ def autoencoder(channels: int, blocks: int, **more: Any) -> Any:
 
 
 @lru_cache
-def clip_tokenizer(pad: str = "<|endoftext|>") -> Any:
+def clip_tokenizer(pad="<|endoftext|>"):
     """A tokenizer of CLIP's class, for 77 tokens. The second tokenizer of SDXL and SD 3 pads with an exclamation
     mark.
     """
@@ -56,11 +51,11 @@ def clip_tokenizer(pad: str = "<|endoftext|>") -> Any:
 
     own = build_tokenizer()
     vocabulary = own.get_vocab()
-    return CLIPTokenizer(vocab=vocabulary, merges=own._merges, model_max_length=77, pad_token=pad)  # type: ignore[arg-type]
+    return CLIPTokenizer(vocab=vocabulary, merges=own._merges, model_max_length=77, pad_token=pad)
 
 
 @lru_cache
-def t5_tokenizer() -> Any:
+def t5_tokenizer():
     """A tokenizer of T5's class that knows single letters and a few words: `potted` is one token, `dog` is four."""
     from transformers import T5Tokenizer
 
@@ -72,7 +67,7 @@ def t5_tokenizer() -> Any:
     return T5Tokenizer(vocab=vocabulary, model_max_length=512)
 
 
-def clip_encoder(tokenizer: Any, *, projected: bool, width: int = WIDTH, **more: Any) -> Any:
+def clip_encoder(tokenizer, *, projected, width=WIDTH, **more):
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     own = {"intermediate_size": width, "num_hidden_layers": 3} | more
@@ -89,33 +84,33 @@ def clip_encoder(tokenizer: Any, *, projected: bool, width: int = WIDTH, **more:
     return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config)
 
 
-def t5_encoder(tokenizer: Any, width: int = WIDTH) -> Any:
+def t5_encoder(tokenizer, width=WIDTH):
     from transformers import T5Config, T5EncoderModel
 
     config = T5Config(vocab_size=len(tokenizer), d_model=width, d_kv=8, d_ff=width, num_layers=2, num_heads=4)
     return T5EncoderModel(config)
 
 
-def flow_scheduler(**more: Any) -> Any:
+def flow_scheduler(**more):
     from diffusers import FlowMatchEulerDiscreteScheduler
 
     return FlowMatchEulerDiscreteScheduler(**more)
 
 
-def save_pipeline(folder: Path, **parts: Any) -> Path:
+def save_pipeline(folder, **parts):
     """Save a pipeline of Stable Diffusion 1 and 2 with these parts; returns the folder."""
     from diffusers import StableDiffusionPipeline
 
     StableDiffusionPipeline(
         **parts,
-        safety_checker=None,  # type: ignore[arg-type]
-        feature_extractor=None,  # type: ignore[arg-type]
+        safety_checker=None,
+        feature_extractor=None,
         requires_safety_checker=False,
     ).save_pretrained(folder)
     return folder
 
 
-def save_mini(folder: Path, side: int = 16) -> Path:
+def save_mini(folder, side=16):
     """Save a twin of the embedded model: attention at `side`, side / 2 and side / 4, pictures of 4 · side, known
     classes.
     """
@@ -127,7 +122,7 @@ def save_mini(folder: Path, side: int = 16) -> Path:
 
     torch.manual_seed(0)
     tokenizer = build_tokenizer()
-    unet: Any = UNet2DConditionModel(
+    unet = UNet2DConditionModel(
         sample_size=side,
         block_out_channels=(side, side, 2 * side),
         down_block_types=("CrossAttnDownBlock2D",) * 3,
@@ -154,20 +149,20 @@ def save_mini(folder: Path, side: int = 16) -> Path:
     return folder
 
 
-def unet(*, second: bool = False, **more: Any) -> Any:
+def unet(*, second=False, **more):
     """A UNet of Stable Diffusion, for latents of 16² (so maps at 16, 8, 4 and 2) and images of 128². second: as in
     `save_unet`.
     """
     from diffusers import UNet2DConditionModel
 
-    made: Any = UNet2DConditionModel(
+    made = UNet2DConditionModel(
         sample_size=16,
         block_out_channels=(16, 32, 64, 64),
         down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
         layers_per_block=2,
         cross_attention_dim=WIDTH,
-        attention_head_dim=[2, 4, 8, 8] if second else 8,  # type: ignore[arg-type]  # the number of heads, under its historical name
+        attention_head_dim=[2, 4, 8, 8] if second else 8,  # the number of heads, under its historical name
         use_linear_projection=second,
         norm_num_groups=8,
         **more,
@@ -175,7 +170,7 @@ def unet(*, second: bool = False, **more: Any) -> Any:
     return sharpen(made)
 
 
-def unet_parts(*, second: bool = False) -> dict[str, Any]:
+def unet_parts(*, second=False):
     """The parts of a Stable Diffusion pipeline that have weights, and the tokenizer."""
     torch.manual_seed(0)
     tokenizer = clip_tokenizer()
@@ -188,7 +183,7 @@ def unet_parts(*, second: bool = False) -> dict[str, Any]:
     return parts | {"text_encoder": clip_encoder(tokenizer, projected=False, intermediate_size=64, **tower)}
 
 
-def save_unet(folder: Path, *, second: bool = False) -> Path:
+def save_unet(folder, *, second=False):
     """Save a narrow twin of Stable Diffusion at 512². 1.x has the same number of heads at every level, 1 × 1
     convolutions around attention, and CLIP ViT-L's text tower. second: 2-base, with heads of one width, so that their
     number grows with the level, linear layers, and OpenCLIP's text tower."""
@@ -216,9 +211,7 @@ SPOKEN = "a photo of a cat and a potted plant , bus so on"
 """Words that are one token each; `dog` is three."""
 
 
-def _trained(
-    tokenizer: Any, texts: Sequence[str], size: int, specials: Sequence[str]
-) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def _trained(tokenizer, texts, size, specials):
     """Vocabulary and merges of a tokenizer of this class, learnt from texts."""
     from tokenizers import pre_tokenizers, trainers
 
@@ -237,7 +230,7 @@ def _trained(
 
 
 @lru_cache
-def qwen_tokenizer() -> Any:
+def qwen_tokenizer():
     """A tokenizer of Qwen's class, in which Qwen-Image's template has 34 tokens before the prompt, as in the real
     one.
     """
@@ -267,7 +260,7 @@ MISTRAL_CHAT = (
 
 
 @lru_cache
-def mistral_tokenizer() -> Any:
+def mistral_tokenizer():
     """A tokenizer like Mistral's: one token before every text, and padding before that. It knows the words of FLUX.2's
     instruction.
     """
@@ -291,7 +284,7 @@ def mistral_tokenizer() -> Any:
 
 
 @lru_cache
-def gemma() -> tuple[Any, Any]:
+def gemma():
     """Gemma's tokenizer, which knows the words of Sana's instruction, and a narrow Gemma 2."""
     from diffusers import SanaPipeline
     from transformers import Gemma2Config, Gemma2Model, GemmaTokenizer

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 from PIL import Image, ImageDraw
 
@@ -7,7 +5,7 @@ from recipes.mini.art import sprite_table
 
 
 @pytest.fixture(scope="session")
-def art(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def art(tmp_path_factory):
     """Stand-in art: one coloured shape a sprite, under the names that the real art has."""
     folder = tmp_path_factory.mktemp("art") / "fluent"
     folder.mkdir()
@@ -20,6 +18,6 @@ def art(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def no_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_sheets(monkeypatch):
     """Every call of a training ends with sample pictures, which take most of its time where the training is short."""
     monkeypatch.setattr("recipes.mini.train.draw_samples", lambda pipeline, path: path.touch())

@@ -1,23 +1,18 @@
 """Chroma: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
-from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
-
 import torch
 from builders.eager import Book
 from builders.reference_attentions.flux import behind_t5, packed
 from builders.twins import WIDTH, autoencoder, flow_scheduler, sharpen, t5_encoder, t5_tokenizer
 
 
-def save_chroma(folder: Path) -> Path:
+def save_chroma(folder):
     """Chroma: two blocks of two streams and two of one; at 64 pixels, 16² positions."""
     from diffusers import ChromaPipeline, ChromaTransformer2DModel
 
     torch.manual_seed(0)
     tokenizer = t5_tokenizer()
-    transformer: Any = ChromaTransformer2DModel(
+    transformer = ChromaTransformer2DModel(
         in_channels=16,
         num_layers=2,
         num_single_layers=2,

@@ -1,23 +1,15 @@
 """ERNIE-Image: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
 import torch
 from builders.eager import Book, guided, heads, softmax_of
 from builders.reference_attentions.flux2 import vae_of_flux2
 from builders.twins import flow_scheduler, mistral_tokenizer, sharpen
 
-from seediff.models.registry import Model
-
 WIDTH = 16
 """The width of the text encoder's states."""
 
 
-def save_ernie_image(folder: Path) -> Path:
+def save_ernie_image(folder):
     """ERNIE-Image: three blocks of one stream; at 64 pixels, 16² positions."""
     from diffusers import ErnieImagePipeline, ErnieImageTransformer2DModel
     from transformers import Mistral3Config, Mistral3Model
@@ -37,7 +29,7 @@ def save_ernie_image(folder: Path) -> Path:
             vision_config={"model_type": "pixtral", "num_hidden_layers": 1, "image_size": 28, **small},
         )
     )
-    transformer: Any = ErnieImageTransformer2DModel(
+    transformer = ErnieImageTransformer2DModel(
         hidden_size=32,
         num_attention_heads=2,
         num_layers=3,
@@ -53,7 +45,7 @@ def save_ernie_image(folder: Path) -> Path:
     ):  # zeros by default, which would pass nothing on
         torch.nn.init.normal_(layer.weight, std=0.1)
     pipe = ErnieImagePipeline(
-        transformer=sharpen(transformer),  # type: ignore[arg-type]
+        transformer=sharpen(transformer),
         vae=vae_of_flux2(),
         text_encoder=encoder,
         tokenizer=tokenizer,
@@ -63,7 +55,7 @@ def save_ernie_image(folder: Path) -> Path:
     return folder
 
 
-def single(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
+def single(attention, hidden, given):
     """ErnieImageSingleStreamAttnProcessor by hand. Channels d and d + D/2 form a pair, but their angles differ, so that
     this is no rotation."""
     angles = given["image_rotary_emb"].transpose(1, 2)  # (B, 1, S, D)
@@ -78,11 +70,11 @@ def single(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch
     return softmax_of(*both, given["attention_mask"][:, 0, 0])
 
 
-def before_the_longest(model: Model, positions: int, prompts: Sequence[str]) -> tuple[slice, slice]:
+def before_the_longest(model, positions, prompts):
     return slice(0, positions), slice(positions, None)
 
 
-def plain(guidance: float, negative: str) -> dict[str, Any]:
+def plain(guidance, negative):
     return {**guided(guidance, negative), "use_pe": False}
 
 

@@ -1,11 +1,6 @@
 """FLUX.1: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import torch
 from builders.eager import Book, softmax_of
@@ -20,10 +15,8 @@ from builders.twins import (
     t5_tokenizer,
 )
 
-from seediff.models.registry import Model
 
-
-def save_flux(folder: Path, *, guidance: bool = True) -> Path:
+def save_flux(folder, *, guidance=True):
     """FLUX.1: two blocks of two streams and two of one, rotary; `guidance` False: schnell. At 64 pixels, 16²
     positions.
     """
@@ -31,7 +24,7 @@ def save_flux(folder: Path, *, guidance: bool = True) -> Path:
 
     torch.manual_seed(0)
     clip, t5 = clip_tokenizer(), t5_tokenizer()
-    transformer: Any = FluxTransformer2DModel(
+    transformer = FluxTransformer2DModel(
         in_channels=16,
         num_layers=2,
         num_single_layers=2,
@@ -54,7 +47,7 @@ def save_flux(folder: Path, *, guidance: bool = True) -> Path:
     return folder
 
 
-def packed(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
+def packed(attention, hidden, given):
     """FluxAttnProcessor by hand, with the rotation as a product of complex numbers. Chroma's mask is used as given:
     booleans, or numbers to add to the scores."""
     text = given.get("encoder_hidden_states")
@@ -72,14 +65,14 @@ def packed(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch
     return softmax_of(*both, mask)
 
 
-def turned(states: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
+def turned(states, given):
     """The states (B, S, H, D), rotated, as (B, H, S, D)."""
     cos, sin = given["image_rotary_emb"]  # (S, D), each value twice
     pairs = torch.view_as_complex(states.transpose(1, 2).unflatten(3, (-1, 2)).contiguous())
     return torch.view_as_real(pairs * torch.complex(cos[:, ::2], sin[:, ::2])).flatten(3)
 
 
-def behind_t5(_model: Model, positions: int, _prompts: Sequence[str]) -> tuple[slice, slice]:
+def behind_t5(_model, positions, _prompts):
     return slice(512, 512 + positions), slice(0, 512)
 
 

@@ -1,10 +1,6 @@
 """FLUX.2 dev: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
-from __future__ import annotations
-
 import json
-from pathlib import Path
-from typing import Any
 
 import torch
 from builders.eager import Book, softmax_of
@@ -15,11 +11,11 @@ WIDTH = 16
 """The width of the text encoders' states. The network reads those of three layers."""
 
 
-def parts(*, guidance: bool) -> dict[str, Any]:
+def parts(*, guidance):
     """All parts except the text's: two blocks of two streams and two of one, rotary; at 64 pixels, 16² positions."""
     from diffusers import Flux2Transformer2DModel
 
-    transformer: Any = Flux2Transformer2DModel(
+    transformer = Flux2Transformer2DModel(
         in_channels=16,
         num_layers=2,
         num_single_layers=2,
@@ -38,10 +34,10 @@ def parts(*, guidance: bool) -> dict[str, Any]:
     }
 
 
-def vae_of_flux2() -> Any:
+def vae_of_flux2():
     from diffusers import AutoencoderKLFlux2
 
-    vae: Any = AutoencoderKLFlux2(
+    vae = AutoencoderKLFlux2(
         block_out_channels=(8, 8),
         down_block_types=("DownEncoderBlock2D",) * 2,
         up_block_types=("UpDecoderBlock2D",) * 2,
@@ -55,7 +51,7 @@ def vae_of_flux2() -> Any:
     return vae
 
 
-def save_flux2(folder: Path) -> Path:
+def save_flux2(folder):
     from diffusers import Flux2Pipeline
     from transformers import Mistral3Config, Mistral3ForConditionalGeneration
 
@@ -91,7 +87,7 @@ def save_flux2(folder: Path) -> Path:
     return folder
 
 
-def fused(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
+def fused(attention, hidden, given):
     """Flux2AttnProcessor, which computes as FLUX.1's does, and Flux2ParallelSelfAttnProcessor by hand."""
     if not hasattr(attention, "to_qkv_mlp_proj"):
         return packed(attention, hidden, given)
@@ -103,7 +99,7 @@ def fused(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.
     return softmax_of(*(turned(states, given) for states in split))
 
 
-def plain(guidance: float, _negative: str) -> dict[str, Any]:
+def plain(guidance, _negative):
     return {"guidance_scale": guidance}
 
 

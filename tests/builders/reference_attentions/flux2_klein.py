@@ -1,9 +1,6 @@
 """FLUX.2 klein: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
-from __future__ import annotations
-
 from functools import partial
-from pathlib import Path
 
 import torch
 from builders.eager import Book
@@ -12,7 +9,7 @@ from builders.reference_attentions.flux2 import WIDTH, fused, parts, plain
 from builders.twins import qwen_tokenizer
 
 
-def save_flux2_klein(folder: Path, *, distilled: bool = False) -> Path:
+def save_flux2_klein(folder, *, distilled=False):
     from diffusers import Flux2KleinPipeline
     from transformers import Qwen3Config, Qwen3ForCausalLM
 

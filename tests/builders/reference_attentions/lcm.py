@@ -2,15 +2,11 @@
 attention.
 """
 
-from __future__ import annotations
-
-from pathlib import Path
-
 from builders.eager import Book, cross_or_self
 from builders.twins import WIDTH, unet, unet_parts
 
 
-def save_lcm(folder: Path) -> Path:
+def save_lcm(folder):
     """A latent consistency model: the parts of Stable Diffusion 1, from whose weights distillation begins; in the UNet
     also a projection of the guidance scale, which is one of its inputs; and LCM's scheduler."""
     from diffusers import LatentConsistencyModelPipeline, LCMScheduler
@@ -21,8 +17,8 @@ def save_lcm(folder: Path) -> Path:
     LatentConsistencyModelPipeline(
         **(parts | {"unet": told}),
         scheduler=LCMScheduler(),
-        safety_checker=None,  # type: ignore[arg-type]
-        feature_extractor=None,  # type: ignore[arg-type]
+        safety_checker=None,
+        feature_extractor=None,
         requires_safety_checker=False,
     ).save_pretrained(folder)
     return folder

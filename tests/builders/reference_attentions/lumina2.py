@@ -1,25 +1,17 @@
 """Lumina 2: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
 import torch
 from builders.eager import Book, softmax_of
 from builders.twins import WIDTH, autoencoder, flow_scheduler, gemma, sharpen
 
-from seediff.models.registry import Model
 
-
-def save_lumina2(folder: Path) -> Path:
+def save_lumina2(folder):
     """Lumina 2: a block that sees the picture, one that sees the text, and two of both; at 64 pixels, 4² positions."""
     from diffusers import Lumina2Pipeline, Lumina2Transformer2DModel
 
     torch.manual_seed(0)
     tokenizer, encoder = gemma()
-    transformer: Any = Lumina2Transformer2DModel(
+    transformer = Lumina2Transformer2DModel(
         sample_size=16,
         in_channels=4,
         hidden_size=64,
@@ -33,7 +25,7 @@ def save_lumina2(folder: Path) -> Path:
         cap_feat_dim=WIDTH,
     )
     pipe = Lumina2Pipeline(
-        transformer=sharpen(transformer),  # type: ignore[arg-type]
+        transformer=sharpen(transformer),
         scheduler=flow_scheduler(shift=6.0),
         vae=autoencoder(4, 4, sample_size=128, scaling_factor=0.3611, shift_factor=0.1159),
         text_encoder=encoder,
@@ -43,7 +35,7 @@ def save_lumina2(folder: Path) -> Path:
     return folder
 
 
-def single(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
+def single(attention, hidden, given):
     """Lumina2AttnProcessor2_0 by hand. Columns are reordered to the picture, its text, padding. The text ends where the
     first of the three positions that rotate a column stops changing."""
     turn, both = given["image_rotary_emb"], []  # (B, S, D/2), complex
@@ -66,12 +58,12 @@ def single(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch
     return torch.stack(ordered)
 
 
-def read(model: Model, prompt: str) -> int:
+def read(model, prompt):
     """The number of tokens that are read of a prompt."""
     return len(model.pipe.tokenizer(f"{model.pipe.system_prompt} <Prompt Start> {prompt}").input_ids)
 
 
-def before_the_longest(model: Model, positions: int, prompts: Sequence[str]) -> tuple[slice, slice]:
+def before_the_longest(model, positions, prompts):
     return slice(0, positions), slice(positions, positions + max(read(model, prompt) for prompt in prompts))
 
 

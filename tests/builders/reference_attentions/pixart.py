@@ -1,17 +1,13 @@
 """PixArt: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
-from __future__ import annotations
-
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import torch
 from builders.eager import Book, cross_or_self, guided
 from builders.twins import WIDTH, autoencoder, sharpen, t5_encoder, t5_tokenizer
 
 
-def save_pixart(folder: Path, *, sigma: bool = False) -> Path:
+def save_pixart(folder, *, sigma=False):
     """PixArt-α or -Σ: two blocks; latents of 32², so 16² positions, images of 64². Neither gets the picture's size,
     unlike α at 1024².
     """
@@ -24,7 +20,7 @@ def save_pixart(folder: Path, *, sigma: bool = False) -> Path:
 
     torch.manual_seed(0)
     tokenizer = t5_tokenizer()
-    transformer: Any = PixArtTransformer2DModel(
+    transformer = PixArtTransformer2DModel(
         num_attention_heads=4,
         attention_head_dim=8,
         in_channels=4,
@@ -46,7 +42,7 @@ def save_pixart(folder: Path, *, sigma: bool = False) -> Path:
     return folder
 
 
-def plain(guidance: float, negative: str) -> dict[str, Any]:
+def plain(guidance, negative):
     return guided(guidance, negative) | {"clean_caption": False, "use_resolution_binning": False}
 
 

@@ -1,19 +1,11 @@
 """Qwen-Image: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
 import torch
 from builders.eager import Book, guided, softmax_of
 from builders.twins import WIDTH, flow_scheduler, qwen_tokenizer, sharpen
 
-from seediff.models.registry import Model
 
-
-def save_qwen_image(folder: Path) -> Path:
+def save_qwen_image(folder):
     """Qwen-Image: two blocks of two streams; at 64 pixels, 16² positions."""
     from diffusers import AutoencoderKLQwenImage, QwenImagePipeline, QwenImageTransformer2DModel
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
@@ -41,7 +33,7 @@ def save_qwen_image(folder: Path) -> Path:
             **{f"{name}_token_id": 0 for name in ("image", "video", "vision_start", "vision_end")},
         )
     )
-    transformer: Any = QwenImageTransformer2DModel(
+    transformer = QwenImageTransformer2DModel(
         in_channels=16,
         out_channels=4,
         num_layers=2,
@@ -61,7 +53,7 @@ def save_qwen_image(folder: Path) -> Path:
     )
     QwenImagePipeline(
         scheduler=flow_scheduler(shift=1.0, use_dynamic_shifting=True),
-        vae=vae,  # type: ignore[arg-type]
+        vae=vae,
         text_encoder=encoder,
         tokenizer=tokenizer,
         transformer=sharpen(transformer),
@@ -69,7 +61,7 @@ def save_qwen_image(folder: Path) -> Path:
     return folder
 
 
-def double(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
+def double(attention, hidden, given):
     """QwenDoubleStreamAttnProcessor2_0 by hand: each stream is rotated separately."""
     text = given["encoder_hidden_states"]
     both = []
@@ -100,13 +92,13 @@ QWEN_CUT = 34
 """Tokens of Qwen-Image's template that come before the prompt."""
 
 
-def behind_the_longest(model: Model, positions: int, prompts: Sequence[str]) -> tuple[slice, slice]:
+def behind_the_longest(model, positions, prompts):
     template = model.pipe.prompt_template_encode
     text = max(len(model.pipe.tokenizer(template.format(prompt)).input_ids) for prompt in prompts) - QWEN_CUT
     return slice(text, text + positions), slice(0, text)
 
 
-def plain(guidance: float, negative: str) -> dict[str, Any]:
+def plain(guidance, negative):
     own = guided(guidance, negative)
     return {"true_cfg_scale": own.pop("guidance_scale"), **own}
 

@@ -1,23 +1,19 @@
 """Sana: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
-from __future__ import annotations
-
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import torch
 from builders.eager import Book, guided, heads
 from builders.twins import WIDTH, gemma, sharpen
 
 
-def save_sana(folder: Path, *, qk_norm: str | None = None) -> Path:
+def save_sana(folder, *, qk_norm=None):
     """Sana, or with `qk_norm` Sana 1.5: two blocks; latents of 16², images of 64²."""
     from diffusers import AutoencoderDC, DPMSolverMultistepScheduler, SanaPipeline, SanaTransformer2DModel
 
     torch.manual_seed(0)
     tokenizer, encoder = gemma()
-    transformer: Any = SanaTransformer2DModel(
+    transformer = SanaTransformer2DModel(
         in_channels=4,
         out_channels=4,
         num_attention_heads=4,
@@ -52,7 +48,7 @@ def save_sana(folder: Path, *, qk_norm: str | None = None) -> Path:
     return folder
 
 
-def masked_cross(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
+def masked_cross(attention, hidden, given):
     """SanaAttnProcessor2_0 by hand: norms are over all heads at once."""
     query, key = attention.to_q(hidden), attention.to_k(given["encoder_hidden_states"])
     if attention.norm_q is not None:
@@ -61,7 +57,7 @@ def masked_cross(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) ->
     return (query @ key.transpose(2, 3) / query.shape[3] ** 0.5 + given["attention_mask"][:, None]).softmax(-1)
 
 
-def plain(guidance: float, negative: str) -> dict[str, Any]:
+def plain(guidance, negative):
     return guided(guidance, negative) | {"use_resolution_binning": False}
 
 

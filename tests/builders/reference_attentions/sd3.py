@@ -2,12 +2,7 @@
 attention.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import torch
 from builders.eager import Book, heads, softmax_of
@@ -22,10 +17,8 @@ from builders.twins import (
     t5_tokenizer,
 )
 
-from seediff.models.registry import Model
 
-
-def save_sd3(folder: Path, *, qk_norm: str | None = "rms_norm", t5: bool = True) -> Path:
+def save_sd3(folder, *, qk_norm="rms_norm", t5=True):
     """SD 3.5: three blocks, the first with a second attention of the picture alone; latents of 32², so 16² positions,
     images of 64².
     """
@@ -33,7 +26,7 @@ def save_sd3(folder: Path, *, qk_norm: str | None = "rms_norm", t5: bool = True)
 
     torch.manual_seed(0)
     first, second, third = clip_tokenizer(), clip_tokenizer("!"), t5_tokenizer()
-    transformer: Any = SD3Transformer2DModel(
+    transformer = SD3Transformer2DModel(
         sample_size=32,
         in_channels=4,
         out_channels=4,
@@ -51,7 +44,7 @@ def save_sd3(folder: Path, *, qk_norm: str | None = "rms_norm", t5: bool = True)
         vae=autoencoder(4, 2, sample_size=64, scaling_factor=1.5305, shift_factor=0.0609),
         text_encoder=clip_encoder(first, projected=True),
         text_encoder_2=clip_encoder(second, projected=True),
-        text_encoder_3=t5_encoder(third, 2 * WIDTH) if t5 else None,  # type: ignore[arg-type]
+        text_encoder_3=t5_encoder(third, 2 * WIDTH) if t5 else None,
         tokenizer=first,
         tokenizer_2=second,
         tokenizer_3=third if t5 else None,
@@ -61,12 +54,12 @@ def save_sd3(folder: Path, *, qk_norm: str | None = "rms_norm", t5: bool = True)
     return folder
 
 
-def separate(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
+def separate(attention, hidden, given):
     """JointAttnProcessor2_0 (SD 3) by hand: the picture's queries and keys, then the text's, each after its own
     norm.
     """
 
-    def states(source: torch.Tensor, project: str, norm: str) -> torch.Tensor:
+    def states(source, project, norm):
         projected = heads(getattr(attention, project)(source), attention.heads)
         own = getattr(attention, norm)
         return projected if own is None else own(projected)
@@ -79,7 +72,7 @@ def separate(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> tor
     return softmax_of(torch.cat(query, 2), torch.cat(key, 2))
 
 
-def picture_first(_model: Model, positions: int, _prompts: Sequence[str]) -> tuple[slice, slice]:
+def picture_first(_model, positions, _prompts):
     return slice(0, positions), slice(positions, None)
 
 

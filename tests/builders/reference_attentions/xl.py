@@ -1,22 +1,17 @@
 """SDXL: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
-from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
-
 import torch
 from builders.eager import Book, cross_or_self, guided
 from builders.twins import WIDTH, autoencoder, clip_encoder, clip_tokenizer, sharpen
 
 
-def save_xl(folder: Path) -> Path:
+def save_xl(folder):
     """SDXL: no attention at L, blocks of 2 and 3 layers where SDXL has 2 and 10; latents of 16², images of 128²."""
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 
     torch.manual_seed(0)
     first, second = clip_tokenizer(), clip_tokenizer("!")
-    unet: Any = UNet2DConditionModel(
+    unet = UNet2DConditionModel(
         sample_size=16,
         block_out_channels=(16, 32, 64),
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -46,7 +41,7 @@ def save_xl(folder: Path) -> Path:
     return folder
 
 
-def plain(guidance: float, negative: str) -> dict[str, Any]:
+def plain(guidance, negative):
     """To this pipeline, an empty negative prompt is not the same as none."""
     return guided(guidance, negative) if negative else {"guidance_scale": guidance}
 

@@ -1,19 +1,11 @@
 """Z-Image: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
 import torch
 from builders.eager import Book, guided, softmax_of
 from builders.twins import WIDTH, autoencoder, flow_scheduler, qwen_tokenizer, sharpen
 
-from seediff.models.registry import Model
 
-
-def save_z_image(folder: Path) -> Path:
+def save_z_image(folder):
     """Z-Image: two blocks that see the picture, two that see the text, and two of both; at 64 pixels, 16² positions."""
     from diffusers import ZImagePipeline, ZImageTransformer2DModel
     from transformers import Qwen3Config, Qwen3Model
@@ -31,7 +23,7 @@ def save_z_image(folder: Path) -> Path:
             head_dim=8,
         )
     )
-    transformer: Any = ZImageTransformer2DModel(
+    transformer = ZImageTransformer2DModel(
         in_channels=4,
         dim=32,
         n_layers=2,
@@ -54,7 +46,7 @@ def save_z_image(folder: Path) -> Path:
     return folder
 
 
-def single(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
+def single(attention, hidden, given):
     """ZSingleStreamAttnProcessor by hand; each image has its own positions."""
     both = []
     for which in ("q", "k"):
@@ -65,12 +57,12 @@ def single(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch
     return softmax_of(*both, given["attention_mask"])
 
 
-def filled_up(_model: Model, positions: int, _prompts: Sequence[str]) -> tuple[slice, slice]:
+def filled_up(_model, positions, _prompts):
     """Columns that pad the picture to a multiple of 32 belong to neither."""
     return slice(0, positions), slice(-(-positions // 32) * 32, None)
 
 
-def plain(guidance: float, negative: str) -> dict[str, Any]:
+def plain(guidance, negative):
     """A guidance of 1 or less means none, for which the pipeline needs 0."""
     return guided(guidance if guidance > 1 else 0.0, negative)
 

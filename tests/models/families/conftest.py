@@ -1,7 +1,5 @@
 """The twin of the family that a module of tests is named after: `test_NAME.py`."""
 
-from __future__ import annotations
-
 import pytest
 
 from seediff.models.registry import load_model
