@@ -226,7 +226,9 @@ def require_samples(samples: Iterable[Sample], source: Path, *, empty: bool) -> 
     if not count:
         raise UserError(f"{source}: has no sample; nothing was written")
     if not shows:
-        what = f"has {plural(count, 'picture')} but no object, only background or ignored; nothing was written"
+        what = (
+            f"has {plural(count, 'picture')} but no object, only background (0) or ignored (255); nothing was written"
+        )
         raise UserError(source, what, "name the folder that holds the labels as well, or the --from that they are in")
 
 

@@ -22,7 +22,6 @@ from ...files.documents import read_json_lines
 from ...files.reading import inside
 from .. import native
 from ..encoding import read_label_map
-from ..rows import check_class_list
 from ..sample import Sample
 from .drivers import Export, Source
 from .label_files import HUB_SPLITS, hub_card, palette, parse_row, row_text
@@ -65,7 +64,6 @@ def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
         needed = f"has no {native.CLASSES} with train/{native.METADATA} or another part's beside it"
         raise UserError(source.path, needed)
     classes = native.read_classes(source.path)
-    check_class_list(classes)
     samples: list[Sample] = []
     for split, word in HUB_SPLITS.items():
         folder, listed = source.path / word, source.path / word / native.METADATA
