@@ -161,7 +161,7 @@ PLANNED = [
     ("--size 16384", "--size: 16384: attention maps of an image of this size take 70.4 TB, and this computer has"),
     ("--model flux-dev --negative-prompt bad", "--negative-prompt: 'bad': model 'flux-dev' cannot use one"),
     ("--model flux-dev --embedding none", "--embedding: none: textual inversion is loaded into models whose"),
-    ("--model {tmp}", "model_index.json: there is no such file; a folder written by diffusers' save_pretrained"),
+    ("--model {tmp}", "model_index.json: no such file; a folder written by diffusers' save_pretrained"),
 ]
 
 

@@ -58,7 +58,7 @@ def test_check_says_what_is_wrong_in_one_line(pets, tmp_path, capsys):
     (pets / native.METADATA).unlink()
     with pytest.raises(
         UserError,
-        match=r"1 error \(structure 1\); the first: .*metadata.jsonl: there is no such file.*; restore what is damaged",
+        match=r"1 error \(structure 1\); the first: .*metadata.jsonl: no such file.*; restore what is damaged",
     ):
         run("check", pets, "--quiet")
     assert capsys.readouterr().out == ""
@@ -96,7 +96,7 @@ def test_filter(pets, tmp_path, capsys):
         (["--max-area", "2"], "max_area"),
         (
             ["--drop-flags", "no_seeds:cow"],
-            r"drop_flags = no_seeds:cow: there is no such flag; .* for example no_seeds:dog$",
+            r"drop_flags = no_seeds:cow: no such flag; .* for example no_seeds:dog$",
         ),
         (["--out", "pets/sub"], "must not be the dataset .*pets itself, nor lie in it"),
     ],

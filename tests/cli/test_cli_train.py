@@ -61,7 +61,7 @@ def test_stages_and_resume(data, tmp_path, capsys):
         (["--epochs", "-1"], "--epochs: -1 must be a number above 0"),
         (["--scale", "1"], "Invalid value for --scale: '1' must be 2 values, each a number"),
         (["--classes", "square"], "class 'disc' is none of square"),
-        (["--val", "nowhere"], "nowhere: there is no such folder"),
+        (["--val", "nowhere"], "nowhere: no such folder"),
         (["--workers", "-1"], "--workers: -1 must be at least 0"),
     ],
 )

@@ -36,7 +36,7 @@ def test_segments_command(folders, tmp_path, capsys):
     [
         (("--labels-format", "cityscapes"), "is not laid out like cityscapes"),
         (("--num-classes", "27"), "voc labels have 21 classes"),
-        (("--split", "test"), "test.txt: there is no such file"),
+        (("--split", "test"), "test.txt: no such file"),
         (("--size", "0"), "--size: 0 must be a side in pixels between 1 and"),
     ],
 )

@@ -178,7 +178,7 @@ def test_filter_takes_a_function_and_the_criteria_of_the_command():
     flagged = [pets()[0].replace(metadata={"flags": ["degenerate:cat"]}), pets()[1]]
     for flags in ("degenerate", "all", ["degenerate:cat"]):
         assert [sample.name for sample in Dataset(CLASSES, flagged).filter(drop_flags=flags)] == ["trip/1"]
-    with pytest.raises(UserError, match=r"^drop_flags = degenrate: there is no such flag; there are no_seeds, "):
+    with pytest.raises(UserError, match=r"^drop_flags = degenrate: no such flag; there are no_seeds, "):
         Dataset(CLASSES, flagged).filter(drop_flags="degenrate")
     with pytest.raises(UserError, match=r"^reviewed: "):
         pets().filter(reviewed="yes")

@@ -126,10 +126,10 @@ def test_cityscapes(tmp_path):
 @pytest.mark.parametrize(
     ("path", "options", "said"),
     [
-        ("nowhere", {}, "nowhere: there is no such folder"),
+        ("nowhere", {}, "nowhere: no such folder"),
         (".", {"layout": "cityscapes"}, "is not laid out like"),
         ("voc", {"num_classes": 27}, "num_classes: "),
-        ("voc", {"split": "train"}, "train.txt: there is no such file"),
+        ("voc", {"split": "train"}, "train.txt: no such file"),
         (".", {"void": [70000]}, "void: "),
     ],
 )
@@ -149,7 +149,7 @@ def test_ids_that_are_no_class_are_named(tmp_path):
     with pytest.raises(UserError, match=r"b\.png: has unknown label ids 21"):
         open_labels(root).read("b")
     (root / "SegmentationClass" / "b.png").unlink()
-    with pytest.raises(UserError, match=r"b\.png: there is no such file, but .*val.txt lists it"):
+    with pytest.raises(UserError, match=r"b\.png: no such file, but .*val.txt lists it"):
         open_labels(root)
 
 

@@ -73,7 +73,7 @@ def test_a_set_of_which_all_samples_were_rejected_is_one(tmp_path):
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        ({"mask": "masks/2.png"}, r"row 2: .*masks/2\.png: there is no such file"),
+        ({"mask": "masks/2.png"}, r"row 2: .*masks/2\.png: no such file"),
         ({"file_name": "images/0.png"}, "row 2: a sample '0'"),
         ({"classes": ["fox"]}, 'row 2: class "fox"'),
         ({"file_name": "../outside.png"}, "row 2: 'file_name' leads out"),

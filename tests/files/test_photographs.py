@@ -119,7 +119,7 @@ def test_outputs_are_not_read(tmp_path, monkeypatch):
     [
         (["."], "has no picture among 2 files"),
         (["empty"], "has no picture among 0 files"),
-        (["nowhere.jpg"], "nowhere.jpg: there is no such file or folder"),
+        (["nowhere.jpg"], "nowhere.jpg: no such file or folder"),
         (["*.png"], r"\*\.png: no file or folder matches"),
         *((paths, "there must be a file") for paths in ([], [""])),
     ],
@@ -160,7 +160,7 @@ def test_pixels_without_a_white_are_refused(tmp_path):
     for number, image in enumerate((grey.astype(np.float32), grey.astype(np.int32), grey.astype(np.uint16))):
         options = {"tiffinfo": {262: 0}} if number == 2 else {}  # zero is white
         path = saved(tmp_path / f"{number}.tif", image, **options)
-        with pytest.raises(UserError, match=rf"{number}\.tif: .* pixels of this kind say nowhere which value is white"):
+        with pytest.raises(UserError, match=rf"{number}\.tif: .* pixels do not say which value is white"):
             read_photo(path)
 
 

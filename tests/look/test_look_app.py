@@ -137,7 +137,7 @@ def test_what_is_none_of_the_three_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(UserError, match=r"neither a finished dataset .* \(it holds notes\.txt\); .*seediff import"):
         open_subject(tmp_path)
-    with pytest.raises(UserError, match="there is no such folder"):
+    with pytest.raises(UserError, match="no such folder"):
         open_subject(tmp_path / "none")
     with pytest.raises(UserError, match="is a file; name the folder"):
         open_subject(tmp_path / "notes.txt")

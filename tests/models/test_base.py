@@ -88,7 +88,7 @@ def test_a_file_on_the_hub(twin, expected, tuned, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(sources, "fetch_file", lambda hub_id, part: file)
     assert find_source(name, base).part == ("owner/tuned", "checkpoints/mine.safetensors")
     assert same_pictures(images(name, base=base), expected)
-    with pytest.raises(UserError, match="there is no such file, neither here nor in the hub's cache"):
+    with pytest.raises(UserError, match="no such file, neither here nor in the hub's cache"):
         load_model(name, device="cpu")
     monkeypatch.setattr(sources, "cached_file", lambda *part: file)
     monkeypatch.setattr(hub, "cached_file", lambda *part: file)

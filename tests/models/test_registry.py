@@ -84,11 +84,11 @@ def test_mini_is_the_packaged_folder(mini_folder, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("/not/a/folder", "there is no such folder or file; `seediff models` lists the names"),
-        ("Minni", r"there is no such folder or file \(did you mean 'mini'\?\)"),
-        *((f"user/{name}", "there is no such folder") for name in ("my--model", "model-", "modèle")),
-        *((name, "there is no such file$") for name in ("user/m/../f.gguf", "x.safetensors", "models/x.safetensors")),
-        *((name, "there is no such folder or file") for name in ("~nobody-here/model", "a" * 300)),
+        ("/not/a/folder", "no such folder or file; `seediff models` lists the names"),
+        ("Minni", r"no such folder or file \(did you mean 'mini'\?\)"),
+        *((f"user/{name}", "no such folder") for name in ("my--model", "model-", "modèle")),
+        *((name, "no such file$") for name in ("user/m/../f.gguf", "x.safetensors", "models/x.safetensors")),
+        *((name, "no such folder or file") for name in ("~nobody-here/model", "a" * 300)),
     ],
 )
 def test_a_name_of_nothing(name, problem):

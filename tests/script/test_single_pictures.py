@@ -68,7 +68,7 @@ def test_segments_are_those_of_the_command(model, mini_folder, photo, tmp_path):
 def test_what_is_no_picture(model, tmp_path):
     for image, said in (
         (np.zeros((9, 9)), r"^the picture: is an array \(9, 9\) of float64; give \(H, W, 3\) of uint8"),
-        (Image.new("F", (9, 9)), r"^the picture: F pixels of this kind say nowhere which value is white"),
+        (Image.new("F", (9, 9)), r"^the picture: F pixels do not say which value is white"),
         (tmp_path / "none.png", r"none\.png"),
     ):
         with pytest.raises(UserError, match=said) as error:

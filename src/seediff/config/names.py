@@ -211,7 +211,7 @@ def _file_of(text: str, suffixes: tuple[str, ...]) -> Path | None:
     except (OSError, ValueError):  # a long list of names is no valid path
         pass
     if text.endswith(suffixes) and "," not in text and "{class}" not in text:
-        raise UserError(text, "there is no such file")
+        raise UserError(text, "no such file")
     return None
 
 

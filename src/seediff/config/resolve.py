@@ -141,7 +141,7 @@ def configure(
     elif preset not in kind.presets:
         if not Path(preset).is_file():
             known = ", ".join(kind.presets)
-            raise UserError("preset", f"{preset} must be {known} or a file of `seediff tune`; there is no such file")
+            raise UserError("preset", f"{preset} must be {known} or a file of `seediff tune`; no such file")
         preset, tuned = "model", read_tuned(Path(preset))
     layers = [ValueLayer(GIVEN, line)]
     if file is not None:

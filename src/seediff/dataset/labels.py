@@ -223,12 +223,12 @@ def _voc(folder: Path, split: str) -> LabelSet | None:
     if (root := find_voc(folder)) is None:
         return None
     listing, maps = root / "ImageSets" / "Segmentation" / f"{split}.txt", root / "SegmentationClass"
-    lines = [line.strip() for line in read_lines(listing, absent="there is no such file; it lists the part's images")]
+    lines = [line.strip() for line in read_lines(listing, absent="no such file; it lists the part's images")]
     # A name may have spaces; but in VOC's lists of a class, a name is followed by 1 or -1.
     names = [line if (maps / f"{line}.png").is_file() else line.split()[0] for line in lines if line]
     files = {name: maps / f"{name}.png" for name in names}
     if absent := next((path for path in files.values() if not path.is_file()), None):
-        raise UserError(absent, f"there is no such file, but {listing} lists it")
+        raise UserError(absent, f"no such file, but {listing} lists it")
     if not files:
         raise UserError(listing, "lists no images")
     own = root / "classes.txt"  # other data sets in this layout name their classes in a file

@@ -50,7 +50,7 @@ REJECTED, PREVIEW = "rejected.jsonl", "preview.html"
 IMAGES, MASKS, INSTANCES, ATTENTION, STEPS = "images", "masks", "instances", "attention", "steps"
 EXTRAS = (SOFT, ATTENTION, STEPS)
 """Folders of optional files of a sample, besides its picture and label map."""
-ABSENT = "there is no such file; a finished SeeDiff dataset has one"
+ABSENT = "no such file; a finished SeeDiff dataset has one"
 
 
 _MADE = re.compile(rf"{MADE}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")

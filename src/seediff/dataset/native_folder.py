@@ -33,9 +33,9 @@ INSTANCE_KEYS = ("instances", "instance_scores")
 
 
 def check_finished(folder: Path) -> None:
-    """Raises UserError if there is no such folder, or if a run that began in it is not finished."""
+    """Raises UserError if no such folder, or if a run that began in it is not finished."""
     if not folder.is_dir():
-        wrong = "is a file; name the folder of a dataset" if folder.exists() else "there is no such folder"
+        wrong = "is a file; name the folder of a dataset" if folder.exists() else "no such folder"
         raise UserError(folder, wrong)
     # A finished run has removed its records. A file that is missing without them was lost, which `check` reports.
     if (folder / BATCHES).is_dir() and not any((folder / name).is_file() for name in LAST_FILES):
@@ -68,7 +68,7 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
         where = f"{folder / native.METADATA}, row {number}"
         image, mask = (inside(folder, row.get(key), where, key) for key in ("file_name", "mask"))
         if missing := [path for path in (image, mask) if not path.is_file()]:
-            raise UserError(where, f"{missing[0]}: there is no such file")
+            raise UserError(where, f"{missing[0]}: no such file")
         name = native.sample_name(row["file_name"])
         if name in names:
             raise UserError(where, f"a sample '{name}' is there already")

@@ -53,7 +53,7 @@ def open_evaluation(path: Path | str, *, split: str | None = None) -> Evaluation
     CamVid, which papers report), and everything for other folders. Raises UserError."""
     path = Path(path)
     if not path.exists():
-        raise UserError(path, "there is no such folder")
+        raise UserError(path, "no such folder")
     labelled = _open(path, split)
     if not labelled.samples:
         part = f"split '{split}'" if split else "the folder"

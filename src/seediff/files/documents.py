@@ -89,7 +89,7 @@ def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) ->
             number += 1
             where = f"{path}, line {number}"
             if len(line) > LINE:
-                raise UserError(where, f"is longer than {LINE} bytes, which no row is")
+                raise UserError(where, f"is longer than {LINE} bytes")
             if line.removeprefix(BOM).strip():
                 yield number, parse_json(line, kind, where)
 

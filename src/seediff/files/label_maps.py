@@ -35,7 +35,7 @@ def read_segment_ids(path: Path) -> np.ndarray:
 def map_folder(folder: Path) -> Path:
     """The folder of the label maps: `labels/` or `masks/` in this folder, or else the folder itself."""
     if not folder.is_dir():
-        raise UserError(folder, "must be a folder of label maps" if folder.exists() else "there is no such folder")
+        raise UserError(folder, "must be a folder of label maps" if folder.exists() else "no such folder")
     return next((folder / name for name in MAP_FOLDERS if (folder / name).is_dir()), folder)
 
 

@@ -51,7 +51,7 @@ def parse_out(out: Out | str) -> Out:
     if not isinstance(out, str):
         return out
     if not out.strip():
-        raise UserError(repr(out), "names no place", "the present folder is .")
+        raise UserError(repr(out), "empty path", "the current folder is .")
     match = URL.fullmatch(out)
     scheme, rest = (match[1].lower(), match[3].rstrip("/")) if match else ("", out)
     if scheme in ("file", "local") and not rest.startswith("/"):

@@ -89,7 +89,7 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
         tops = [given] if named else glob.glob(given, recursive=True)
         if not tops:
             what = "no file or folder matches this pattern"
-            raise UserError(given, what if glob.has_magic(given) else "there is no such file or folder")
+            raise UserError(given, what if glob.has_magic(given) else "no such file or folder")
         if named and out is not None and Path(os.path.realpath(given)).is_relative_to(out):
             raise UserError(given, f"is inside the output folder {out}", "write the results elsewhere")
         fixed = len(list(takewhile(lambda part: not glob.has_magic(part), Path(given).parts)))

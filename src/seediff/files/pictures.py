@@ -43,7 +43,7 @@ def open_picture(
         except UserError:
             raise
         except Exception as error:  # decoders raise nearly anything for broken files
-            unknown = f"it is empty, or none of a format that is read: {', '.join(sorted(FORMATS))}"
+            unknown = f"empty, or an unsupported image format; supported: {', '.join(sorted(FORMATS))}"
             reason = unknown if isinstance(error, UnidentifiedImageError) else first_line(error)
             raise UserError(name, f"cannot be read as a picture ({reason})") from error
 
@@ -80,7 +80,7 @@ def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Im
             return Image.fromarray(levels[np.asarray(image)])
     elif image.mode not in ("I", "F"):
         return image.convert("LA") if image.mode == "La" else image
-    problem = f"{image.mode} pixels of this kind say nowhere which value is white"
+    problem = f"{image.mode} pixels do not say which value is white"
     raise UserError(name, problem, "save it with 8 bits, or 16-bit grey")
 
 

@@ -26,7 +26,7 @@ PICTURE = GIB
 """Maximum size of a picture's file."""
 LINE = 4 * MIB
 """Maximum length of a line in a file of rows."""
-ABSENT = "there is no such file"
+ABSENT = "no such file"
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 

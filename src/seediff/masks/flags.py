@@ -43,4 +43,4 @@ def check_flags(asked: Sequence[str], classes: Sequence[str], flags: Iterable[st
     if unknown := [text for text in asked if text not in known]:
         example = f"{kinds[0]}:{classes[0] if classes else 'dog'}"
         fix = f"there are {', '.join(kinds)} and all; for one class, for example {example}"
-        raise UserError(f"drop_flags = {unknown[0]}", "there is no such flag", fix)
+        raise UserError(f"drop_flags = {unknown[0]}", "no such flag", fix)

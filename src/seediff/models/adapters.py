@@ -39,7 +39,7 @@ NAME = "seediff"
 def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) -> None:
     """Load a LoRA from a file, a folder or a hub id into a pipeline, at `scale`. model: the model's name, for messages.
 
-    Raises UserError if there is no such file, if it is not a LoRA, if it does not fit the model, or if peft is missing.
+    Raises UserError if no such file, if it is not a LoRA, if it does not fit the model, or if peft is missing.
     """
     path = weight_file("lora", source)
     keys = list(read_header(path).tensors)
@@ -127,7 +127,7 @@ def local_file(what: str, source: str) -> Path | None:
     """Like `weight_file`, for a path; None if `source` is a hub id. Raises UserError if it is neither."""
     path, part = path_of(source), hub_part(source)
     if not os.path.exists(path) and path.suffix == ".safetensors" and (part is None or part[1] is None):
-        raise UserError(what, f"{source}: there is no such file")
+        raise UserError(what, f"{source}: no such file")
     if os.path.isdir(path):
         return path / _only_name(what, source, (file.name for file in path.iterdir()))
     if os.path.exists(path) and path.suffix == ".safetensors":

@@ -49,22 +49,22 @@ def resolve_name(name: str) -> Path | str:
         raise UserError("model", f"{name} {problem}", "convert it to .safetensors")
     hub_id, file = hub_part(name) or (None, None)
     if file is None and path.suffix in WEIGHTS:
-        raise UserError("model", f"{name}: there is no such file")
+        raise UserError("model", f"{name}: no such file")
     if hub_id is None:
         near = did_you_mean(name, (*EMBEDDED, *BY_NAME))
         known = "`seediff models` lists the names; others are a folder, a file or a hub id `owner/name`"
-        raise UserError("model", f"{name}: there is no such folder or file{near}", known)
+        raise UserError("model", f"{name}: no such folder or file{near}", known)
     if file is None:
         return hub_id
     if (cached := cached_file(hub_id, file)) is None:
-        problem = f"{name}: there is no such file, neither here nor in the hub's cache"
+        problem = f"{name}: no such file, neither here nor in the hub's cache"
         raise UserError("model", problem, "to fetch a file of the hub, give its base as well")
     return cached
 
 
 def read_index(folder: Path) -> dict[str, Any]:
     """model_index.json of a local folder. Raises UserError where there is none."""
-    absent = "there is no such file; a folder written by diffusers' save_pretrained is needed"
+    absent = "no such file; a folder written by diffusers' save_pretrained is needed"
     return read_json(folder / INDEX, dict[str, Any], limit=SETTINGS, absent=absent)
 
 

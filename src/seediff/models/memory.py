@@ -38,7 +38,7 @@ def check_offload(offload: str, device: str) -> None:
     if offload == "none":
         return
     if why := NOTHING_TO_SAVE.get(device.split(":")[0]):
-        problem = f"{offload}: parts of the model would take turns in a GPU's memory, but {why}"
+        problem = f"{offload}: needs a GPU, but {why}"
         raise UserError("offload", problem, "leave it out")
     if find_spec("accelerate") is None:
         raise UserError("offload", f"{offload}: needs accelerate", "pip install 'seediff[offload]'")

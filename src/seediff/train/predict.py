@@ -129,7 +129,7 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
     if not (folder / "config.json").is_file():
         if (folder / CHECKPOINT).is_file():
             raise UserError(folder, "its training is not finished", "the same `seediff train` command continues it")
-        what = "has no config.json" if folder.is_dir() else "there is no such folder"
+        what = "has no config.json" if folder.is_dir() else "no such folder"
         raise UserError(folder, what, "name the --out folder of a finished `seediff train`")
     about, names = read_about(folder, CLASSES)
     network = load_network(CLASSES[about.model_type], str(folder)).to(device).eval()

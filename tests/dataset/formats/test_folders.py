@@ -125,7 +125,7 @@ def test_a_share_is_of_the_same_samples_in_every_format(tmp_path, name):
     ("line", "message"),
     [
         ({"file_name": "../../a.png"}, "line 1: 'file_name'"),
-        ({"file_name": "images/b.png"}, "there is no such file"),
+        ({"file_name": "images/b.png"}, "no such file"),
         ({"metadata": "["}, "its metadata: "),
     ],
 )

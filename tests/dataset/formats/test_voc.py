@@ -95,7 +95,7 @@ def test_more_objects_than_a_picture_can_number(tmp_path):
 @pytest.mark.parametrize(
     ("files", "options", "said"),
     [
-        ({}, {"split": "test"}, "test.txt: there is no such file"),
+        ({}, {"split": "test"}, "test.txt: no such file"),
         ({"ImageSets/Segmentation/val.txt": "../a\n"}, {}, r"val.txt, line 1: .*JPEGImages has no picture '\.\./a'"),
     ],
 )

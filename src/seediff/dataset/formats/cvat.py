@@ -160,7 +160,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     objects. Pixels in a box but in no mask are ignored, because a box is not a mask; other shapes are left out.
     """
     file = find_file(source.path) if source.path.is_dir() else source.path
-    root = read_xml(file, "annotations", absent="there is no such file; CVAT's export for images has one")
+    root = read_xml(file, "annotations", absent="no such file; CVAT's export for images has one")
     if track := next(root.all("track"), None):
         raise UserError(track.where, "has tracks, which are of a video", "export the task as `CVAT for images 1.1`")
     nodes = [(node, _fit(node, Picture)) for node in root.all("image")]

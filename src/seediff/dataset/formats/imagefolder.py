@@ -72,7 +72,7 @@ def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
             paths = {"file_name": line.file_name, "label_map_file_name": line.label_map_file_name}
             picture, mask = (inside(folder, path, where, key) for key, path in paths.items())
             if absent := next((path for path in (picture, mask) if not path.is_file()), None):
-                raise UserError(where, f"{absent}: there is no such file")
+                raise UserError(where, f"{absent}: no such file")
             row, name = parse_row(line.metadata, split, where), line.name or native.sample_name(line.file_name)
             samples.append(source.sample(name, picture, partial(read_label_map, mask), row, picture))
     return classes, samples

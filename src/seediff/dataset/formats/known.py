@@ -79,7 +79,7 @@ def import_options(name: SourceName) -> list[str]:
 def recognise(path: Path) -> SourceName:
     """The format of a folder or file, by its files and what is in them."""
     if not path.exists():
-        raise UserError(path, "there is no such folder or file")
+        raise UserError(path, "no such folder or file")
     from ..native import METADATA  # imports Pillow
     from ..native_folder import check_finished
 

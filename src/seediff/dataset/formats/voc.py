@@ -141,7 +141,7 @@ def read(
     if split is not None:
         asked = [title for title in lists if title == split] or [title for title in lists if parts[title] == split]
         if not asked:
-            raise UserError(root / LISTS / f"{split}.txt", f"there is no such file; --split names a list of {LISTS}")
+            raise UserError(root / LISTS / f"{split}.txt", f"no such file; --split names a list of {LISTS}")
         named = {name: where for title in asked for name, where in lists[title].items()}
     elif set(OWN).isdisjoint(parts.values()):
         named = {name: str(path) for name, path in maps.items()}

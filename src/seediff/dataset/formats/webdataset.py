@@ -84,7 +84,7 @@ def read(source: Source, *, classes: Sequence[str] | None = None) -> tuple[tuple
     """
     files = sorted(source.path.glob("*.tar")) if source.path.is_dir() else [source.path]
     if absent := next((file for file in files if not file.is_file()), None) or (None if files else source.path):
-        raise UserError(absent, "there is no such file" if files else "has no tar files")
+        raise UserError(absent, "no such file" if files else "has no tar files")
     names = tuple(native.read_classes(files[0].parent) if classes is None else classes)
     check_class_list(names, files[0].parent / native.CLASSES)
     return names, (_sample(source, file, key, members) for file in files for key, members in _samples(file))

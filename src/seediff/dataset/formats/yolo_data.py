@@ -163,7 +163,7 @@ def find_yaml(folder: Path) -> Path:
         if len(chosen) == 1 and chosen[0].exists():
             return chosen[0]
     listed = f"it holds {', '.join(path.name for path in others[:5])}: name the one that is meant" if others else ""
-    raise UserError(folder / DATA, "there is no such file", listed)
+    raise UserError(folder / DATA, "no such file", listed)
 
 
 def label_file(picture: Path, folder: str = LABELS, suffix: str = ".txt") -> Path:

@@ -90,7 +90,7 @@ class _Findings(list[Finding]):
         if (path := self.attempt("path", file, lambda: inside(self.folder, self.folder / file))) is None:
             return None
         if not path.is_file():
-            return self.add("missing", file, "there is no such file")
+            return self.add("missing", file, "no such file")
         return self.attempt(kind, file, lambda: read(path))
 
 

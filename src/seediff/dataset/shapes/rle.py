@@ -66,7 +66,7 @@ def count_runs(size: Sequence[int], counts: Sequence[int] | str, shape: tuple[in
             return np.array(runs, np.int64)
     except ValueError:
         pass
-    raise UserError(f"{where}: 'counts' are no run lengths of {shape[0]} × {shape[1]} pixels")
+    raise UserError(f"{where}: 'counts' are not valid for a mask of {shape[0]} × {shape[1]} pixels")
 
 
 def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], where: str) -> np.ndarray:

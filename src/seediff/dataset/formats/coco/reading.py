@@ -325,7 +325,7 @@ def find_annotations(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     if not source.is_dir():
-        raise UserError(source, "there is no such folder or JSON file")
+        raise UserError(source, "no such folder or JSON file")
     folder = source / ANNOTATIONS if (source / ANNOTATIONS).is_dir() else source
     usual = [*((folder, f"{kind}*.json") for kind in KINDS), (folder, ROBOFLOW), (source, f"*/{ROBOFLOW}")]
     for base, pattern in usual:
