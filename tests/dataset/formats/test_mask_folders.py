@@ -112,7 +112,7 @@ def test_folders_of_any_name(tmp_path):
     assert [one.name for one in read] == ["a", "b.jpg", "b.png"]
     assert all(np.array_equal(one.label_map, LABELS) for one in read)
     assert len(imported("masks", tmp_path / "photo_masks", **{**given, "masks": None})[1]) == 3
-    with pytest.raises(UserError, match="images: nowhere: there is no such folder"):
+    with pytest.raises(UserError, match="images: nowhere: no such folder"):
         imported("masks", tmp_path, **{**given, "images": "nowhere"})
     (tmp_path / "photo_masks/b.png.png").rename(tmp_path / "photo_masks/b.png")
     (tmp_path / "photo_masks/b.jpg.png").unlink()

@@ -99,9 +99,7 @@ def test_a_yaml_of_another_name(folder):
         check(read(source)[1], ALL)
     assert len(opened(folder)[1]) == 3
     save(folder / "args.yaml", "epochs: 3\n")
-    with pytest.raises(
-        UserError, match=r"data\.yaml: no such file; it holds args\.yaml, coco8-seg\.yaml: name"
-    ):
+    with pytest.raises(UserError, match=r"data\.yaml: no such file; it holds args\.yaml, coco8-seg\.yaml: name"):
         imported("yolo", folder)
     (folder / "coco8-seg.yaml").rename(folder / "set.yml")
     check(read(folder)[1], ALL)

@@ -294,7 +294,7 @@ def read_format(
     sample. options: None counts as not given."""
     for key in ("images", "masks"):
         if (folder := options.get(key)) is not None and not Path(folder).is_dir():
-            raise UserError(key, f"{folder}: there is no such folder")
+            raise UserError(key, f"{folder}: no such folder")
     read = codec(name).read
     source = Source(Path(path), skip_missing, "images" in signature(read).parameters)
     classes, samples = read(source, **{key: value for key, value in options.items() if value is not None})
