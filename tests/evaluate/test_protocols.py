@@ -1,6 +1,7 @@
 import pytest
 
 from seediff.dataset.labels import CITYSCAPES_CLASSES, VOC_CLASSES
+from seediff.errors import UserError
 from seediff.evaluate.protocols import PROTOCOLS, own, plain_name, read_class_map
 
 VOC = dict(enumerate(VOC_CLASSES))
@@ -47,3 +48,15 @@ def test_a_class_map(tmp_path, ending):
     assert own(("background", "cat", "dog")).predicted_table(model, mapped)[:3].tolist() == [0, 2, 1]
     # Towards a protocol's classes by the data set's names of them.
     assert PROTOCOLS["cityscapes-human-vehicle"].predicted_table({1: "lorry"}, {"lorry": "truck"})[1] == 2
+
+
+def test_a_map_that_maps_nothing():
+    one = own(("background", "cat"))
+    with pytest.raises(UserError, match=r"no class of it \(background, dog\).*--class-map"):
+        one.predicted_table({0: "background", 1: "dog"})
+    with pytest.raises(UserError, match="'cow' is not a class of the model"):
+        one.predicted_table({0: "background", 1: "dog"}, {"cow": "cat"})
+    with pytest.raises(UserError, match="'dog' is to be 'horse'"):
+        one.predicted_table({0: "background", 1: "dog"}, {"dog": "horse"})
+    with pytest.raises(UserError, match="none of the classes of protocol camvid"):
+        PROTOCOLS["camvid"].truth_table({0: "background", 1: "sofa"})

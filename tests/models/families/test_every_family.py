@@ -23,7 +23,7 @@ from builders.families import (
 from builders.plans import capturing, expected_of, layer_maps
 from builders.reference_attention import BOOKS, book_of
 
-from seediff.attention.photograph import encode_images, run_clean, run_noised
+from seediff.attention.photograph import capture_clean, encode_images, run_clean, run_noised
 from seediff.attention.recorder import KINDS
 from seediff.config.constants import CaptureConfig
 from seediff.config.generate import GenerateConfig
@@ -161,6 +161,39 @@ def test_a_photographed_rectangle_is_told_what_the_pipeline_tells(model):
     assert torch.as_tensor(level).flatten().tolist() == pytest.approx(
         [book_of(model).level] * torch.as_tensor(level).numel()
     )
+
+
+def test_latents_are_packed_as_the_pipeline_packs(model):
+    pipe = model.pipe
+    if not hasattr(pipe, "_unpack_latents"):
+        pytest.skip("latents are not packed, or test_flux2.py says how")
+    calls = []
+    hook = model.network.register_forward_pre_hook(
+        lambda _module, _args, kwargs: calls.append(kwargs), with_kwargs=True
+    )
+    latents = encode_images(model, photographs(model))
+    with torch.no_grad():
+        found = model.family.denoise(pipe, latents, 100, model.family.encode(pipe, ["a dog", "a cat"], "cpu"))
+        predicted = model.network(**calls[0])[0]
+    hook.remove()
+    torch.testing.assert_close(calls[0]["hidden_states"], pipe._pack_latents(latents, *latents.shape))
+    unpacked = pipe._unpack_latents(predicted, *pixels(model), pipe.vae_scale_factor)
+    torch.testing.assert_close(found, unpacked.reshape(found.shape))
+
+
+def test_rows_of_a_clean_capture(model):
+    """Of self-attention they are probabilities; of cross-attention alone, too."""
+    latents = encode_images(model, photographs(model, 1))
+    if not model.family.no_self_attention:
+        (maps,) = capture_clean(model, latents, timestep=300, kind="self")
+        assert not maps.cross_attention
+        for rows in maps.self_attention.values():
+            torch.testing.assert_close(rows.sum(1), torch.ones(len(rows)))
+    (maps,) = capture_clean(model, latents, ["a dog"], [["dog"]], timestep=300, kind="cross")
+    assert not maps.self_attention
+    if not book_of(model).columns:
+        for rows in maps.cross_attention.values():
+            torch.testing.assert_close(rows.sum(1), torch.ones(len(rows)))
 
 
 @pytest.mark.parametrize("turbo", [False, True])

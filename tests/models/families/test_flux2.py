@@ -27,6 +27,21 @@ def test_latents_are_the_pipelines_own(model):
         torch.testing.assert_close(pipe._patchify_latents(latents), pipe._encode_vae_image(pixels, generator=None))
 
 
+def test_latents_are_packed_as_the_pipeline_packs(model):
+    calls = []
+    hook = model.network.register_forward_pre_hook(
+        lambda _module, _args, kwargs: calls.append(kwargs), with_kwargs=True
+    )
+    latents, pipe = torch.randn(2, 4, 16, 24), model.pipe
+    with torch.no_grad():
+        predicted = model.family.denoise(pipe, latents, 100, model.family.encode(pipe, ["a dog", "a cat"], "cpu"))
+        own = model.network(**calls[0])[0]
+    hook.remove()
+    torch.testing.assert_close(calls[0]["hidden_states"], pipe._pack_latents(pipe._patchify_latents(latents)))
+    grid = pipe._unpack_latents_with_ids(own, calls[0]["img_ids"])
+    torch.testing.assert_close(predicted, pipe._unpatchify_latents(grid))
+
+
 def test_other_images_beside_the_one_drawn_are_refused(model):
     from PIL import Image
 
