@@ -272,6 +272,8 @@ def test_pictures_of_another_pipeline_with_the_same_network(pipe):
     other = StableDiffusionPipeline.from_pipe(pipe)
     with seediff.capture(pipe) as seen:
         draw(other, "a bus", seed=1)
+        with pytest.raises(UserError, match=r"0 were drawn in the block.*capture the pipeline that draws"):
+            seen.heatmap("bus")
         draw(pipe)
         draw(other, "a bus", seed=1)
     assert seen.prompts == ["a dog and a cat"]

@@ -163,7 +163,9 @@ class Captured:
                 if run.error is not None:
                     raise run.error
                 return run, image - numbers.start
-        raise UserError("image", f"{image}: {len(self.prompts)} were drawn in the block, numbered from 0")
+        problem = f"{image}: {len(self.prompts)} were drawn in the block, numbered from 0"
+        passed = self._listener.passed_over
+        raise UserError("image", problem, "capture the pipeline that draws; another one did, too" if passed else "")
 
     def _maps(self, image: int, phrases: Sequence[Phrase]) -> AttentionMaps:
         """The maps of a picture with the columns of phrases, each of which must have some."""

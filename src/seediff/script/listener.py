@@ -107,6 +107,8 @@ class Listener:
         self.recorder, self.pipe, self.prompts, self.check = recorder, pipe, prompts, check
         self.finished: list[Run] = []
         self.run: Run | None = None
+        self.passed_over = False
+        """Whether another pipeline drew with the network."""
         self._encoded: deque[Encoded] = deque(maxlen=REMEMBERED)
         self._fresh: dict[int, list[Encoded]] = {}  # thread → encodings since its last call of the network
         self._thread = 0
@@ -167,6 +169,7 @@ class Listener:
         other = bool(calls) and not inside and _is_pipeline(self.pipe)
         if other and (self.run is None or self.run.call is None or self._thread == threading.get_ident()):
             self.recorder.recording = False  # another pipeline with the same network
+            self.passed_over = True
             return
         given = {**dict(zip(_parameters(type(network)), args, strict=False)), **kwargs}
         named = (given.get(name) for name in ("encoder_hidden_states", "cap_feats", "text_bth"))
@@ -350,8 +353,8 @@ def _calls(pipe: Any) -> Iterator[tuple[Any, FrameType]]:
     first."""
     frame = None if pipe is None else sys._getframe()
     while frame is not None:
-        if frame.f_code.co_name == "__call__" and frame.f_code.co_varnames[:1] == ("self",):
-            owner = frame.f_locals["self"]
+        if frame.f_code.co_name == "__call__" and frame.f_code.co_argcount:
+            owner = frame.f_locals.get(frame.f_code.co_varnames[0])
             if owner is pipe or _is_pipeline(owner):
                 yield owner, frame
         frame = frame.f_back
