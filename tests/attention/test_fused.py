@@ -1,4 +1,8 @@
 import copy
+import json
+import os
+import subprocess
+import sys
 from contextlib import nullcontext
 
 import pytest
@@ -146,3 +150,36 @@ def test_where_triton_cannot_run_plain_torch_computes_after_one_warning(monkeypa
         assert not fused.runs_kernels(torch.device("cpu"))  # no second warning
     finally:
         fused.runs_kernels.cache_clear()
+
+
+COMPILED = """
+import json
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+from seediff.attention import fused, kernels
+
+tile, shared = fused.choose_blocks(128, 2, fused.RTX), []
+constants = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": 128, "EXACT": False, "WIDEN": False}
+constants |= {"HAS_BIAS": False, "FIND": False, "DIVIDE": True, "query_channel": 1, "key_channel": 1}
+kinds = dict.fromkeys(("query", "key", "bias"), "*bf16") | {"scale": "fp32"}
+kinds |= dict.fromkeys(("sums", "found", "total", "peaks", "finite"), "*fp32")
+for kernel in (kernels.log_sum_exps, kernels.head_means):
+    given = {name: value for name, value in constants.items() if name in kernel.arg_names}
+    signature = {name: "constexpr" if name in given else kinds.get(name, "i32") for name in kernel.arg_names}
+    source = ASTSource(kernel, signature, given)
+    options = {"num_warps": tile.warps, "num_stages": fused.STAGES}
+    shared.append(compile(source, target=GPUTarget("cuda", 89, 32), options=options).metadata.shared)
+print(json.dumps([tile, shared]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there Triton brings NVIDIA's assembler")
+def test_tiles_of_an_rtx_4090_are_large_and_fit():
+    """Compiled without a card, in a process that does not interpret."""
+    environ = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+    done = subprocess.run([sys.executable, "-c", COMPILED], env=environ, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    tile, shared = json.loads(done.stdout)
+    assert tile == [128, 128, 8]
+    assert max(shared) <= fused.RTX

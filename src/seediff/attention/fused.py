@@ -35,9 +35,11 @@ TILES = [Blocks(*tile) for tile in ((128, 128, 8), (128, 64, 4), (64, 64, 4), (6
 """Tiles, the largest first; the first that fits is used."""
 STAGES = 2
 """Number of key tiles in flight at a time."""
-SPARE = 1.7
-"""Maximum memory of a compiled tile, as a multiple of the bytes of its queries and keys (measured for capabilities 7.5
-to 9.0 at 3e181b8)."""
+SPARE, SPARE_OF_RTX = 1.7, 1.0
+"""Maximum memory of a compiled tile, as a multiple of the bytes of its queries and keys: at most 1.5 was measured for
+capabilities 7.5 to 9.0, and 0.8 for 8.9 and 12.0."""
+RTX = 99 << 10
+"""Bytes of memory per block of RTX 30, 40 and 50."""
 SWITCH = "SEEDIFF_FUSED"
 """Environment variable: with 0, plain torch is used instead of the kernels."""
 
@@ -46,9 +48,10 @@ def choose_blocks(width: int, itemsize: int, shared: int) -> Blocks:
     """The tile for heads with `width` channels (a power of two) of `itemsize` bytes each, on a device with `shared`
     bytes of memory per block. float32 uses no tensor cores: tiles larger than 64 × 64 would spill registers.
     """
+    spare = SPARE_OF_RTX if shared == RTX else SPARE
     for tile in TILES:
         needed = (tile.rows + STAGES * tile.columns) * width * itemsize
-        if SPARE * needed <= shared and (itemsize < 4 or tile.rows * tile.columns <= 64 * 64):
+        if spare * needed <= shared and (itemsize < 4 or tile.rows * tile.columns <= 64 * 64):
             return tile
     return TILES[-1]
 
