@@ -53,6 +53,21 @@ def test_kernels_that_cannot_run_are_said_once(told):
     assert told["mask"]["warnings"] == []
 
 
+def test_the_benchmark(told):
+    """Its rows are whole but for the kernels, which this machine cannot run."""
+    ran, report = told["benchmark"], told["benchmark"]["report"]
+    assert (ran["error"], ran["races"], ran["table"].count("| pixart-sigma | 1 | ")) == ("", [], 1)
+    (row,) = report["drawing"]
+    assert set(row["images_per_s"]) == {"plain", "capture", "masks and files"}
+    assert set(row["ratio"]) == {"capture", "self", "cross"}
+    assert all(value > 0 for value in (*row["images_per_s"].values(), *row["ratio"].values()))
+    assert row["step_flop"] > 1e6
+    kinds = ["aggregation", "DiffSeg", "K-Means, k = 6", "K-Means, k = 20", "PAMR, 10 iterations"]
+    assert [row["what"] for row in report["after"]] == kinds
+    assert all(row["bytes"] > 0 and row["share_of_peak"] > 0 for row in report["after"])
+    assert [(row["width"], row["models"], row["failed"]) for row in report["kernels"]] == [(40, ["mini"], True)]
+
+
 @pytest.mark.parametrize("name", BOOKS)
 def test_every_family_draws_and_looks_at_photographs(told, name):
     ran = {key: one["error"] for key, one in told.items() if key.startswith(f"{name}: ")}

@@ -101,6 +101,14 @@ command("segment", "segment", photos, "--num-points", 4, *OF[:2])
 TRAIN = ("--backbone", "tiny", "--steps", 2, "--batch-size", 2, "--dtype", "bfloat16")
 command("train", "train", folder / "generate", *TRAIN)
 
+# The benchmark: the command of docs/benchmarks.md, with a narrow twin
+report, table = folder / "gpu.json", folder / "gpu.md"
+words = "--minutes 8 --tiny --device cuda --models pixart-sigma --batches 1 --json".split()
+with mock.patch.object(sys, "argv", ["gpu.py", *words, str(report), "--table", str(table)]):
+    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+    watch("benchmark", lambda: __import__("gpu").main())
+told["benchmark"] |= {"report": json.loads(report.read_text()), "table": table.read_text()}
+
 # Families
 for name, book in BOOKS.items():
     place = str(book.save(folder / name))

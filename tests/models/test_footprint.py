@@ -1,3 +1,4 @@
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -64,7 +65,7 @@ class Live(TorchDispatchMode):
 @pytest.mark.parametrize("name", ["sd1.5", "sd3.5-medium", "flux-dev", "sana"])
 @torch.no_grad()
 def test_numbers_of_a_step_are_those_of_the_meta_device(name, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend("benchmarks")
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     from on_gpu.pipelines import exact
 
     fused = mock.patch.object(TORCHS, "scaled_dot_product_attention", lambda query, *_, **__: torch.empty_like(query))
