@@ -54,6 +54,14 @@ def test_polygon_fill_and_eraser(page, pets):
     found = labels_of(pets, "000011")
     assert (found[5:24, 5:20] == 255).all()
     np.testing.assert_array_equal(found[26:], before[26:])
+    page.mouse.move(*at(page, 20, 24))
+    page.mouse.down()
+    page.mouse.move(*at(page, 12, 14), steps=3)  # a corner, until something else is done
+    page.mouse.up()
+    saved(page)
+    found = labels_of(pets, "000011")
+    assert (found[5:12, 5:10] == 255).all()
+    np.testing.assert_array_equal(found[16:, 13:], before[16:, 13:])
     page.keyboard.press("f")
     page.keyboard.press("2")
     page.mouse.click(*at(page, 10, 10))
@@ -166,7 +174,7 @@ def test_a_change_that_waits_never_undoes_what_another_window_did(browser, pets,
         if hears:
             until(one, "() => document.querySelector('#notice').textContent.includes('in another window')")
         held[0].continue_()
-        until(one, "() => document.querySelector('#notice').textContent.includes('2 changes of yours were not saved')")
+        until(one, "() => document.querySelector('#notice').textContent.includes('2 of your changes were not saved')")
         saved(one)
         assert [action.action for action in read_actions(pets[0]) if action.sample == name] == ["relabel"]
         np.testing.assert_array_equal(shown_mask(one), others)
@@ -190,7 +198,7 @@ def test_a_stroke_on_what_an_undo_takes_away_does_not_bring_it_back(page, pets):
     page.mouse.click(*at(page, 50, 50))
     soon(page, lambda: held != [])
     held[0].continue_()
-    until(page, "() => document.querySelector('#notice').textContent.includes('1 change of yours was not saved')")
+    until(page, "() => document.querySelector('#notice').textContent.includes('1 of your changes was not saved')")
     saved(page)
     np.testing.assert_array_equal(labels_of(pets, "000024"), before)
     np.testing.assert_array_equal(shown_mask(page), before)

@@ -201,7 +201,36 @@ def test_many_are_selected_accepted_and_undone(page, pets):
     page.keyboard.press("Control+a")
     assert page.text_content("#selected") == "24 selected"
     page.keyboard.press("Escape")
-    assert page.locator("#selection").is_hidden()
+    assert page.text_content("#selected") == "0 selected"
+
+
+def test_nothing_moves_while_one_edits(browser, pets):
+    with window(browser, pets[2].url, size=(1280, 720)) as page:
+        grid = box(page, "#grid")
+        page.locator("#tile-8").click(modifiers=["Control"])
+        page.keyboard.press("a")
+        until(page, ENDED, "1 accepted")
+        assert box(page, "#grid") == grid
+        page.click("#job-undo")
+        until(page, ENDED, "1 undone")
+        page.click("#job-close")
+        page.locator("#tile-9").click()
+        page.wait_for_selector("#sample[aria-busy=false]:not([hidden])")
+        stage = box(page, "#stage")
+        page.keyboard.press("b")
+        for value in "123":
+            page.keyboard.press(value)
+            page.mouse.click(*at(page, 9 * int(value), 5))
+        page.keyboard.press("v")
+        saved(page)
+        assert page.locator("#notice").is_visible()
+        assert box(page, "#stage") == stage
+        names = page.locator("#paint-classes bdi").all_text_contents()
+        assert names == ["background", "dog", "cat", "bus", "ignored (255)"]
+        assert page.locator("#strip [aria-current=true]").get_attribute("title") == "000009"
+        page.locator("#strip [title='000007']").click()
+        until(page, "() => document.querySelector('#sample-name').textContent === '000007'")
+        until(page, "() => document.querySelector('input[value=segment]').title.startsWith('No attention')")  # greyed
 
 
 def test_holes_and_islands_go_with_one_key(page, pets):

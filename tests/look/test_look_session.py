@@ -123,6 +123,27 @@ def test_what_rows_say_is_in_effect_until_somebody_acts(returned):
     session.close()
 
 
+def test_an_added_class_is_painted_and_is_in_every_export(pets):
+    from seediff import Dataset
+
+    told = []
+    session = opened(pets, tell=told.append)
+    session.add_class("bus")
+    assert told == [{"kind": "classes"}]
+    labels = session.labels(0).copy()
+    labels[0, :9] = len(CLASSES) + 1
+    state = session.act(0, 0, "brush", labels=labels)
+    assert (state["classes"][-1], state["flags"]) == (4, [])  # few pixels, but a person's
+    assert session.index.select(Query(classes=(4,)))[0].tolist() == [0]
+    for name in ("bus", " car", "a, b", "background", ""):
+        with pytest.raises(UserError, match="class"):
+            session.add_class(name)
+    session.close()
+    dataset = Dataset.open(pets)
+    assert dataset.classes == (*CLASSES, "bus")
+    np.testing.assert_array_equal(next(iter(dataset)).label_map, labels)
+
+
 def test_the_original_is_no_correction_and_a_stroke_that_changes_nothing_no_action(pets):
     session = opened(pets)
     before = session.labels(0)
@@ -188,7 +209,7 @@ def test_where_nothing_can_be_saved_it_can_be_looked_at(pets, monkeypatch):
 
     monkeypatch.setattr(os, "open", refused)
     session = opened(pets)
-    assert "cannot be written" in session.read_only
+    assert "read-only" in session.read_only
     with pytest.raises(UserError, match="nothing can be saved"):
         session.act(0, 0, "accept", verdict="accepted")
     assert session.labels(0).shape == (64, 64)

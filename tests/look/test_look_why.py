@@ -44,7 +44,7 @@ def check_explained(folder):
     with running(folder) as (client, opened):
         for number in range(len(opened.session.subject.samples)):
             about = client.get(f"/api/samples/{number}/attention")
-            assert about["told"] == "Its attention, as it was kept."
+            assert about["told"] == "Attention maps: saved."
             made = client.ask("GET", f"/api/samples/{number}/tuned?{address(about['constants'])}")
             np.testing.assert_array_equal(made.labels, opened.session.labels(number))
 
@@ -142,7 +142,7 @@ def test_masks_of_photographs_are_made_as_mask_makes_them(tmp_path, mini_folder)
             kept = client.get("/api/samples/1/attends?x=30&y=40")
         shutil.rmtree(out / native.ATTENTION)
         with running(out) as (client, _):
-            assert client.post("/api/samples/1/capture", {}).json["told"] == "Its attention, captured again."
+            assert client.post("/api/samples/1/capture", {}).json["told"] == "Attention maps: recomputed."
             assert client.get("/api/samples/1/attends?x=30&y=40") == kept
 
 
@@ -171,7 +171,7 @@ def test_a_pixel_and_a_word_attend_where_the_maps_say(tmp_path):
         for wrong in ("x=64&y=0", "x=-1&y=0", "x=1", "columns=8", "columns=a", "columns="):
             assert client.ask("GET", f"/api/samples/0/attends?{wrong}").status == 400
         assert client.get("/api/samples/1/attention")["levels"] == []
-        assert "not kept" in client.ask("GET", "/api/samples/1/attends?x=0&y=0").json["error"]
+        assert "no attention maps" in client.ask("GET", "/api/samples/1/attends?x=0&y=0").json["error"]
 
 
 def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
@@ -187,7 +187,7 @@ def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
         view = client.post("/api/views", {}).json["view"]
         assert client.post("/api/job/masks", {**constants, "beta": 0.8, "view": view}).json == {"samples": 3}
         assert (
-            heard.ended()["text"] == "1 new masks; 1 unchanged, 1 reviewed by somebody"
+            heard.ended()["text"] == "1 remade; 1 unchanged, 1 already reviewed"
         )  # the first mask is empty, with any constants
     made = {action.sample: action.detail for action in read_actions(copied)}
     assert {name: detail.get("beta") for name, detail in made.items()} == {"000002": 0.8}
@@ -205,9 +205,9 @@ def test_attention_is_captured_again_where_the_model_is(tmp_path, mini_folder):
     with running(tmp_path / "without") as (client, _), running(tmp_path / "with") as (other, _):
         about = client.get("/api/samples/1/attention")
         assert (about["levels"], about["canCapture"]) == ([], True)
-        assert "its model is here" in about["told"]
+        assert "can be recomputed" in about["told"]
         captured = client.post("/api/samples/1/capture", {}).json
-        assert captured["told"] == "Its attention, captured again."
+        assert captured["told"] == "Attention maps: recomputed."
         assert captured["levels"] == other.get("/api/samples/1/attention")["levels"]
         assert client.get("/api/samples/1/attends?x=3&y=9") == other.get("/api/samples/1/attends?x=3&y=9")
         assert client.get("/api/samples/1/words") == other.get("/api/samples/1/words")

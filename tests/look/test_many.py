@@ -65,7 +65,7 @@ def test_what_somebody_does_while_a_job_is_undone_stays(pets):
 
         opened.session.tell = meanwhile
         client.post("/api/job", {"action": "undo", "job": job})
-        assert heard.ended()["text"] == "1 undone; 1 changed by somebody meanwhile"
+        assert heard.ended()["text"] == "1 undone; 1 changed by someone else"
         assert [client.get(f"/api/samples/{i}")["verdict"] for i in (3, 4)] == [None, "rejected"]
 
 

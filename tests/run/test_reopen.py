@@ -267,9 +267,12 @@ def test_a_corrected_mask_of_the_old_picture_is_not_used(tmp_path):
     opened = session()
     version = opened.act(1, 0, "brush", labels=opened.labels(1) * 0 + 2)["version"]
     opened.act(1, version, "reject", verdict="rejected")
+    opened.add_class("zebra")
     opened.close()
     faked(CONFIG, out, top_up=True)
-    sample = open_native(out)[1][1]
+    classes, samples = open_native(out)
+    sample = samples[1]
+    assert classes == (*CONFIG.classes, "zebra")
     assert (sample.metadata["mask"], sample.metadata["review"]["verdict"]) == ("masks/000001.png", None)
     opened = session()
     state = opened.state(1)

@@ -11,12 +11,11 @@ import numpy as np
 
 from ..config.names import BACKGROUND
 from ..errors import UserError
-from ..masks.flags import degenerate
 from . import native
 from .merge import renumber_table
 from .native_folder import open_native
 from .reviews import is_corrected, is_made, is_replaced
-from .rows import OF_THE_MASK, check_class_list, flat_name, shown_classes
+from .rows import OF_THE_MASK, check_class_list, flat_name
 from .sample import Sample
 from .shapes.following import follow
 
@@ -82,7 +81,7 @@ def correct(
             return original.replace(metadata={**row, "review": {**review, **made}})
         for key in ("classes", "class_ids", "area", *OF_THE_MASK):  # they describe the old mask, and so do soft masks
             row.pop(key, None)
-        row["flags"] = degenerate(shown_classes(after, names)["area"])
+        row["flags"] = []  # a person drew it
         row["review"] = {**review, "gained": change.gained, "lost": change.lost}
         objects = original.instances
         instances = follow(objects, before, after) if objects else None

@@ -129,7 +129,8 @@ def reviewed_row(
         raise UserError(REVIEWS, f"sample '{action.sample}': class '{unknown[0]}' is none of the set's")
     ids = [list(classes).index(name) + 1 for name in action.classes]
     new = {"mask": action.mask, "classes": list(action.classes), "class_ids": ids, "area": dict(action.area)}
-    new["flags"] = degenerate({name: action.area.get(name, 0.0) for name in action.classes})
+    # Flags are about masks that nobody looked at.
+    new["flags"] = [] if made is None else degenerate({name: action.area.get(name, 0.0) for name in action.classes})
     return {**{key: value for key, value in row.items() if key not in OF_THE_MASK}, **new, "review": review}
 
 

@@ -74,6 +74,12 @@ class Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     job: Name = ""
 
 
+class NewClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A class that the set is to have besides its own."""
+
+    name: Name
+
+
 class Page(msgspec.Struct, frozen=True):
     """A part of a list: `count` samples from place `begin` on."""
 
@@ -88,7 +94,7 @@ class Thumb(msgspec.Struct, frozen=True):
     labels: bool = True
 
 
-NEITHER, UNCHANGED = "set to not reviewed", "unchanged"
+NEITHER, UNCHANGED = "cleared", "unchanged"
 VERDICTS: dict[str, Any] = {"accept": "accepted", "reject": "rejected", "reset": None}
 
 
@@ -179,6 +185,7 @@ class Look:
             {
                 "name": sample.name,
                 "prompt": str(row.get("prompt") or ""),
+                "file": str(row.get("source") or ""),
                 "picture": sample.image is not None,
                 "drawn": sample.drawn,
                 "why": {flag: explain_flag(flag) for flag in row.get("flags") or ()},
@@ -264,6 +271,10 @@ class Look:
         return JSONResponse(
             self.session.act(number, painted.version, painted.tool, labels=partial(unpacked, body), **about)
         )
+
+    def add_class(self, request: Request, body: bytes) -> Response:
+        self.session.add_class(parse_json(body, NewClass, "the class").name)
+        return self.set_(request)
 
     def change_many(self, request: Request, body: bytes) -> Response:
         """Change the verdicts or the classes of many samples, in a job; or stop or undo one."""

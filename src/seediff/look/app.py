@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SAMPLE = "/api/samples/{number:int}"
 ADDRESSES = {
     "GET /api/set": "set_",
+    "POST /api/classes": "add_class",
     "GET /api/events": "listen",
     "POST /api/views": "view",
     "GET /api/views/{view:str}": "page",
@@ -90,7 +91,7 @@ def make_app(session: Session, events: Events) -> Starlette:
         routes.append(Route(path, answering(name, run), methods=[method]))
 
     async def late(request: Request, error: Any) -> Response:
-        told = {"error": "somebody else changed it meanwhile", **session.state(error.number)}
+        told = {"error": "someone else changed it in the meantime", **session.state(error.number)}
         return JSONResponse(told, 409)
 
     return Starlette(

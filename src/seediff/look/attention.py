@@ -76,7 +76,7 @@ def maps_path(subject: Subject, sample: Sample) -> Path | None:
 def cannot_capture(subject: Subject, sample: Sample, config: DatasetConfig | None) -> str:
     """Why a sample's attention cannot be captured again; empty if it can."""
     if config is None:
-        return "what made this set says no model that could be asked again"
+        return "it is not known which model to ask"
     if not sample.row.get("classes"):
         return "no class was found in this picture"
     here = False
@@ -86,7 +86,7 @@ def cannot_capture(subject: Subject, sample: Sample, config: DatasetConfig | Non
     if not here:
         return f"its model, {config.model_label}, is not on this machine"
     if isinstance(config, GenerateConfig) and sample.row.get("seed") is None:
-        return "its row says no seed, by which it could be drawn again"
+        return "its row has no seed to draw it again"
     return ""
 
 

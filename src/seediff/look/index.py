@@ -61,6 +61,10 @@ class Index:
         for number, row in enumerate(rows):
             self.update(number, row, acted=False)
 
+    def add_class(self, name: str) -> None:
+        self.ids[name] = len(self.ids) + 1
+        self.present, self.area = (np.pad(column, ((0, 0), (0, 1))) for column in (self.present, self.area))
+
     def update(self, number: int, row: Mapping[str, Any], *, acted: bool = True) -> None:
         """Set a sample's values from its current row. acted: somebody acted on it, which makes it the most recent."""
         if acted:

@@ -13,9 +13,10 @@ from typing import Any
 from starlette.exceptions import HTTPException
 
 from ..errors import UserError, first_line, system_reason
+from ..files.messages import plural
 from .session import Session, Stale
 
-DAMAGED, UNDONE = "that cannot be changed", "undone"
+DAMAGED, UNDONE = "failed", "undone"
 Change = Callable[[int, dict[str, Any]], str]
 """Changes one sample: its number, and the fields that its action's `detail` must have → the outcome, in words."""
 
@@ -34,7 +35,7 @@ class Jobs:
         if self.session.read_only:
             raise UserError(self.session.read_only)
         if self.busy:
-            raise HTTPException(409, "another job is going on")
+            raise HTTPException(409, "another job is running")
         self.busy = True
         self.stop.clear()
         threading.Thread(target=self._work, args=(numbers, what, change), daemon=True, name="look job").start()
@@ -50,17 +51,17 @@ class Jobs:
             for done, number in enumerate(numbers):
                 if self.stop.is_set():
                     break
-                tell(f"{done} of {len(numbers)} samples", done)
+                tell(f"{done} of {plural(len(numbers), 'sample')}", done)
                 try:
                     counts[change(number, {"job": job})] += 1
                 except UserError:
                     counts[DAMAGED] += 1
                 except Stale:
-                    counts["changed by somebody meanwhile"] += 1
+                    counts["changed by someone else"] += 1
         except OSError as error:
-            failed = f"it could not be saved: {system_reason(error)}"
+            failed = f"not saved: {system_reason(error)}"
         except Exception as error:  # most often, a device is out of memory
-            failed = f"it failed: {first_line(error)}"
+            failed = f"failed: {first_line(error)}"
         self.busy = False
         others = ", ".join(f"{count} {other}" for other, count in counts.items() if other != what)
         text = "; ".join(filter(None, [f"{counts[what]} {what}", others, failed]))

@@ -19,6 +19,7 @@ import uvicorn
 
 from ..errors import UserError
 from .app import make_app
+from .compare import Comparison
 from .events import Events
 from .gate import Gate, is_loopback
 from .samples import open_subject
@@ -89,7 +90,7 @@ def serve(
     session = Session(open_subject(path, photos), by=by, tell=events.tell)
     try:
         if compare is not None:
-            session.compare(compare)
+            session.compare(Comparison(session.subject, compare))
         with listen(host, port) as listening:
             token, at = secrets.token_urlsafe(24), listening.getsockname()[1]
             app = Gate(make_app(session, events), token=token, host=host, port=at)

@@ -11,15 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from ..config.names import check_classes
+from ..dataset import native
 from ..dataset.encoding import Instances
-from ..dataset.native import encode_mask
 from ..dataset.native_folder import instance_file
 from ..dataset.reviews import (
     MADE,
@@ -35,7 +35,7 @@ from ..dataset.reviews import (
     read_actions,
     reviewed_row,
 )
-from ..dataset.rows import shown_classes
+from ..dataset.rows import check_class_list, shown_classes
 from ..dataset.shapes.following import follow
 from ..errors import UserError
 from ..files.output_folders import InUse, open_folder
@@ -140,7 +140,7 @@ class Session:
         except InUse:
             raise
         except UserError:
-            self.read_only = "the folder cannot be written to: nothing can be saved"
+            self.read_only = "the folder is read-only: nothing can be saved"
         try:
             actions = read_actions(subject.folder) if self.read_only else mend(subject.folder)
             self.index = Index(
@@ -181,9 +181,27 @@ class Session:
         with self.lock:
             self.index.update(number, self.row(number), acted=False)
 
-    def compare(self, folder: Path) -> None:
-        """Compare with another set's label maps of the same pictures. Raises UserError."""
-        self.comparison = Comparison(self.subject, folder)
+    def add_class(self, name: str) -> None:
+        """Append a class to the set's classes.txt; every export has it. Raises UserError."""
+        with self.lock:
+            if self.read_only:
+                raise UserError(self.read_only)
+            subject, other = replace(self.subject, classes=(*self.subject.classes, name)), self.comparison
+            check_classes(subject.classes[-1:], "class")
+            check_class_list(subject.classes, "class")
+            if other is not None:
+                other = Comparison(subject, other.subject.folder)
+            text = native.classes_text(subject.classes)
+            write_atomic(inside(subject.folder, native.CLASSES), text, durable=True)
+            self.subject = subject
+            self.index.add_class(name)
+        if other is not None:
+            self.compare(other)
+        self.tell({"kind": "classes"})
+
+    def compare(self, comparison: Comparison) -> None:
+        """Compare with another set's label maps of the same pictures."""
+        self.comparison = comparison
         self.index.different = self.comparison.different
         self._in_background(lambda number, sample: self.difference(number))
 
@@ -322,7 +340,7 @@ class Session:
         """The changes to a sample's state from new labels. Writes the label map, if it is another one."""
         classes = self.subject.classes
         if not classes:
-            raise UserError("the label maps here number segments and name no class: they cannot be corrected")
+            raise UserError("these label maps number segments and have no classes: they cannot be corrected")
         present = self.labels(number)
         corrected = labels if isinstance(labels, np.ndarray) else labels(present)
         if corrected.shape != present.shape or corrected.dtype != np.uint8:
@@ -332,7 +350,8 @@ class Session:
             raise UserError(f"the label map has ids above {len(classes)}, the number of classes")
         if np.array_equal(corrected, present):
             return {}
-        data, path = encode_mask(corrected), f"{REVIEWED}/{self.subject.samples[number].name}.{history.version + 1}.png"
+        path = f"{REVIEWED}/{self.subject.samples[number].name}.{history.version + 1}.png"
+        data = native.encode_mask(corrected)
         write_atomic(inside(self.subject.folder, path), data, durable=True)
         held = shown_classes(counts, classes)
         digest = hashlib.sha256(data).hexdigest()

@@ -49,10 +49,10 @@ THRESHOLDS = (1.1, 0.8, 0.55, 0.4, 0.28, 0.2, 0.14, 0.1, 0.07, 0.05)
 FEW = 6
 """Minimum number of segments, if the page does not choose a threshold."""
 MOST_POINTS = 16
-MADE = "new masks"
-CORRECTED = "A person corrected this mask; attention explains the mask that was there before."
-UNKNOWN = "How its mask was made is not known: with the usual constants, masks and steps here may be others."
-NO_ATTENTION = "There is no attention to show of these pictures: they were not masked by class names."
+MADE = "remade"
+CORRECTED = "A person corrected this mask; attention explains the mask before that."
+UNKNOWN = "It is not known how this mask was made: masks and steps shown here use the default constants."
+NO_ATTENTION = "No attention maps: these pictures were not masked by class names."
 ALONE = threading.Lock()
 """Its holder sets torch's number of threads, which is global to the process."""
 
@@ -127,7 +127,7 @@ class Why:
         if self.session.subject.kind != "dataset":
             raise UserError(NO_ATTENTION)
         if tuner is None:
-            raise UserError("the attention of this sample was not kept; capture it again first")
+            raise UserError("no attention maps were saved; recompute them first")
         return tuner
 
     def about(self, request: Request) -> Response:
@@ -139,13 +139,13 @@ class Why:
         config = self.config(number)
         refused, tuner = cannot_capture(subject, sample, config), self.tuner(number)
         if tuner is None:
-            kept = "Its attention was not kept" + (" (--keep-attention keeps it)" if config else "")
-            text = f"{kept}, and {refused}." if refused else f"{kept}, but its model is here."
+            kept = "No attention maps were saved" + (" (--keep-attention saves them)" if config else "")
+            text = f"{kept}, and {refused}." if refused else f"{kept}; they can be recomputed."
             can = not refused and not self.session.read_only
             return JSONResponse({"told": text, "levels": [], "canCapture": can})
         seen = tuner.seen
         constants, more = self.made_with(number)
-        kept = f"Its attention, {'as it was kept' if maps_path(subject, sample) else 'captured again'}."
+        kept = f"Attention maps: {'saved' if maps_path(subject, sample) else 'recomputed'}."
         levels = [{"name": level_name(level), "height": h, "width": w} for level, (h, w) in grids(seen.maps).items()]
         facts = METHOD_FACTS.items()
         return JSONResponse(
@@ -201,7 +201,7 @@ class Why:
         number, subject = self.look.number(request), self.session.subject
         sample, config = subject.samples[number], self.config(number)
         if config is None or (refused := cannot_capture(subject, sample, config)):
-            raise UserError(f"this cannot be captured again: {refused if config else 'no model is known'}")
+            raise UserError(f"cannot recompute: {refused if config else 'no model is known'}")
         self.put(number, self.capturer.capture(subject, sample, config))
         return self.about(request)
 
@@ -230,7 +230,7 @@ class Why:
         history = self.session.history(number)
         version = history.version  # read first, so that somebody who acts in between makes it stale
         if history.reviewed:
-            return "reviewed by somebody"
+            return "already reviewed"
         if self.tuner(number) is None:
             return "without attention"
         labels = self.made(number, constants)

@@ -15,7 +15,7 @@ async function ask(path, options = {}) {
   try {
     answer = await fetch(path, options);
   } catch {
-    throw new Refused(0, { error: "The server does not answer. What is shown may not be saved; start seediff look again." });
+    throw new Refused(0, { error: "The server does not answer. Changes may not be saved. Start seediff look again." });
   }
   if (answer.ok) return answer;
   const text = await answer.text();

@@ -1,21 +1,19 @@
-// Changes on their way to the server, one after the other. Once somebody else changed the sample, those that still wait would undo what
-// the other did, and are not sent.
+// Changes on their way to the server, one at a time. Once someone else has changed the sample, those that wait are not sent.
 
 import { Refused } from "./api.js";
 
-const counted = (count) => (count === 1 ? "1 change of yours was not saved." : `${count} changes of yours were not saved.`);
+const lost = (count) => (count === 1 ? "1 of your changes was not saved." : `${count} of your changes were not saved.`);
 
-// What changes of a sample follow. version: of the sample as it was found, then of this window's last change. map: which label map is
-// shown, for an undo brings another one.
+// What changes of a sample are based on. version: the sample's. map: counts the label maps shown, as an undo brings another.
 export class Base {
   // found: a promise of what the server has: { name, version }.
   constructor(number, found) {
-    Object.assign(this, { number, name: "", version: 0, map: 0, gone: false, why: "What was shown changed meanwhile.", lost: 0 });
+    Object.assign(this, { number, name: "", version: 0, map: 0, gone: false, why: "The mask changed in the meantime.", lost: 0 });
     this.ready = found.then(({ name, version }) => Object.assign(this, { name, version }));
     this.ready.catch(() => {}); // who waits for it hears of it
   }
 
-  // Somebody else acted: nothing can follow any more.
+  // Someone else acted: nothing can follow any more.
   leave(why) { if (!this.gone) Object.assign(this, { gone: true, why }); }
 }
 
@@ -28,8 +26,8 @@ export class Changes {
   // Whether changes of a sample are on their way.
   of(number) { return this.waiting.get(number) || 0; }
 
-  // send(version): a promise of the sample's new state. painted: the change is the whole label map that is shown. redrawn: it leaves one
-  // that only the server knows.
+  // send(version): a promise of the sample's new state. painted: it is the label map shown. redrawn: it makes one that only the server
+  // knows.
   enqueue(base, send, { painted = false, redrawn = false } = {}) {
     const { number, map } = base;
     this.waiting.set(number, this.of(number) + 1);
@@ -46,7 +44,7 @@ export class Changes {
       } catch (error) {
         if (!(error instanceof Refused)) throw error;
         if (error.status === 409) {
-          base.leave(`Somebody else changed ${base.name} meanwhile, and that stands.`);
+          base.leave(`Someone else changed ${base.name}; their version was kept.`);
           await this.lose(base);
         } else {
           this.page.notice(`Not saved: ${error.message}`);
@@ -57,14 +55,13 @@ export class Changes {
         if (!this.of(number)) this.waiting.delete(number);
         this.page.pending(-1);
       }
-      return undefined;
     });
     return this.last;
   }
 
   async lose(base) {
     base.lost += 1;
-    this.page.notice(`${base.why} ${counted(base.lost)}`);
+    this.page.notice(`${base.why} ${lost(base.lost)}`);
     if (base.gone) await this.wrong(base);
   }
 }

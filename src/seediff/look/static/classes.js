@@ -1,76 +1,102 @@
-// The classes to paint with: those of the picture come first, with their share of it; a set of many has a field to search them in.
+// The classes to paint with, in the set's order; those that the picture lacks are dimmed. A field finds or adds a class.
 
-import { $, IGNORED, choice, element, valueOptions, values } from "./page.js";
-
-const FEW = 20; // of the classes that the picture lacks, so many are shown before somebody searches
+import { $, IGNORED, choice, element, fillClasses, grey, values } from "./page.js";
 
 export class Classes {
-  // names: of values 1 …; colour(value): in CSS; leave(): the keyboard goes back to the picture.
-  constructor(names, colour, leave) {
-    Object.assign(this, { names, value: names.length ? 1 : 0, rows: [], present: [] });
-    for (const [value, name] of values(names)) {
-      const { label, box, more } = choice("radio", "paint-class", value, name, { colour: colour(value), more: "kbd" }), share = element("span", { className: "count" });
-      more.textContent = value === IGNORED ? "I" : value;
-      more.hidden = value > 9 && value !== IGNORED;
-      label.append(share);
-      box.addEventListener("change", () => this.choose(value));
-      this.rows.push({ value, name, label, box, share });
-    }
-    for (const id of ["old-class", "new-class"]) $(id).append(...valueOptions(names));
-    $("class-search-line").hidden = names.length <= 9;
-    $("class-search").addEventListener("input", () => this.list());
-    $("class-search").addEventListener("keydown", (event) => {
+  // page: { set, css(value), notice(text), addClass(name) }. closed: why nothing can be painted. leave(): keys go to the picture again.
+  constructor(page, closed, leave) {
+    Object.assign(this, { page, closed, leave, value: page.set.classes.length ? 1 : 0, area: {} });
+    this.field = $("class-search");
+    this.field.oninput = () => this.list();
+    this.field.onkeydown = (event) => {
       if (event.key !== "Enter" && event.key !== "Escape") return;
       event.preventDefault();
       event.stopPropagation(); // Escape would close the sample
-      const first = $("class-search").value && this.matching()[0];
-      if (event.key === "Enter" && first) this.choose(first.value);
-      $("class-search").value = "";
-      this.list();
-      leave();
+      if (event.key === "Escape") this.end();
+      else if (event.shiftKey) this.add();
+      else this.find();
+    };
+    $("class-add").onclick = () => this.add();
+    this.fill();
+  }
+
+  // The set's classes, of which there may be more than before.
+  fill() {
+    const { classes } = this.page.set;
+    this.rows = values(classes).map(([value, name]) => {
+      const { label, box, more } = choice("radio", "paint-class", value, name, { colour: this.page.css(value), more: "kbd" }), share = element("span", { className: "count" });
+      more.textContent = value === IGNORED ? "I" : value;
+      more.hidden = value > 9 && value !== IGNORED;
+      label.append(share);
+      box.disabled = Boolean(this.closed);
+      box.onchange = () => this.choose(value);
+      return { value, name, label, box, share };
     });
+    $("paint-classes").replaceChildren($("paint-classes").firstElementChild, ...this.rows.map((row) => row.label));
+    fillClasses("old-class", classes, 0);
+    fillClasses("new-class", classes, 1);
     this.choose(this.value);
-    this.list();
+    this.tell(this.area);
   }
 
   choose(value) {
+    const { label, box } = this.rows.find((row) => row.value === value);
     this.value = value;
-    this.rows.find((row) => row.value === value).box.checked = true;
+    box.checked = true;
+    const list = $("paint-classes"), top = label.offsetTop - list.offsetTop;
+    if (top < list.scrollTop || top + label.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 3;
   }
 
   // The picture's classes, and the share of it that each has.
   tell(area) {
-    this.present = Object.entries(area).sort((a, b) => b[1] - a[1]).map(([name]) => this.names.indexOf(name) + 1).filter((value) => value > 0);
-    for (const row of this.rows) row.share.textContent = row.name in area ? `${(area[row.name] * 100).toFixed(1)} %` : "";
+    this.area = area;
+    for (const { value, name, label, share } of this.rows) {
+      share.textContent = name in area ? `${(area[name] * 100).toFixed(1)} %` : "";
+      label.classList.toggle("absent", value > 0 && value < IGNORED && !(name in area));
+    }
     this.list();
   }
 
-  // Another picture, of which was told: a stroke is to be of one of its classes.
+  // Another picture: paint and relabel one of its classes.
   enter() {
+    const present = this.rows.filter(({ value, name }) => value && name in this.area).sort((a, b) => this.area[b.name] - this.area[a.name]).map(({ value }) => value);
+    if (!present.length) return;
+    $("old-class").value = present[0];
     const painting = this.value !== 0 && this.value !== IGNORED;
-    if (painting && this.present.length && !this.present.includes(this.value)) this.choose(this.present[0]);
-    this.list();
+    this.choose(painting && !present.includes(this.value) ? present[0] : this.value);
   }
 
-  search() {
-    if (!$("class-search-line").hidden) $("class-search").focus();
-  }
+  get typed() { return this.field.value.trim(); }
 
   matching() {
-    const text = $("class-search").value.trim().toLowerCase();
-    const rank = ({ name }) => (name.toLowerCase().startsWith(text) ? 0 : 1);
+    const text = this.typed.toLowerCase(), rank = ({ name }) => (name.toLowerCase().startsWith(text) ? 0 : 1);
     return this.rows.filter(({ name }) => name.toLowerCase().includes(text)).sort((a, b) => rank(a) - rank(b));
   }
 
   list() {
-    const always = [0, IGNORED, this.value, ...this.present], searched = $("class-search").value.trim();
-    const place = ({ value }) => (this.present.includes(value) ? this.present.indexOf(value) : this.present.length);
-    let shown = this.matching().map((row, i) => [place(row), i, row]).sort((a, b) => a[0] - b[0] || a[1] - b[1]).map(([, , row]) => row);
-    const all = shown.length;
-    let room = FEW;
-    shown = shown.filter(({ value }) => (!searched && always.includes(value)) || room-- > 0);
-    $("paint-classes").replaceChildren($("paint-classes").firstElementChild, ...shown.map((row) => row.label));
-    for (const { value, box } of this.rows) box.checked = value === this.value; // a radio button outside of the page is in no group
-    $("class-more").textContent = all > shown.length ? `${all - shown.length} more: search for them` : "";
+    const shown = new Set(this.matching()), known = this.rows.some(({ name }) => name === this.typed);
+    for (const row of this.rows) row.label.hidden = !shown.has(row);
+    grey($("class-add"), this.closed || (known ? "This class is there already" : !this.typed && "Type the name of the new class"));
+  }
+
+  // Paint with the first class that matches.
+  find() {
+    const [first] = this.matching();
+    if (!first) return this.page.notice(`There is no class “${this.typed}”. Shift+Enter adds it.`, { fades: true });
+    if (this.typed) this.choose(first.value);
+    return this.end();
+  }
+
+  async add() {
+    if ($("class-add").disabled) return;
+    if (!(await this.page.addClass(this.typed))) return;
+    this.choose(this.page.set.classes.length);
+    this.end();
+  }
+
+  end() {
+    this.field.value = "";
+    this.list();
+    this.leave();
   }
 }

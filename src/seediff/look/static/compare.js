@@ -1,7 +1,7 @@
-// Another set's masks of the same picture (--compare): in place of this set's, beside them, or as what differs, with the IoU per class.
+// Another set's masks of the same pictures (--compare).
 
 import { get, pixels } from "./api.js";
-import { $, IGNORED, choice, element } from "./page.js";
+import { $, IGNORED, choice, counted, element } from "./page.js";
 import { Stage } from "./stage.js";
 
 const HERE = 1, THERE = 2, ANOTHER = 3; // labels of a difference
@@ -16,13 +16,13 @@ export class Compare {
   constructor(view) {
     const other = view.set.compared; // { name, classes }, or none
     Object.assign(this, { view, other, mode: "here", there: null, boxes: {} });
-    $("compare").hidden = $("compared").hidden = !other;
+    $("compared").hidden = !other;
     if (!other) return;
     $("compared-name").textContent = other.name;
     for (const [mode, text] of [["here", "this set"], ["there", other.name], ["both", "side by side"], ["difference", "difference"]]) {
       const { label, box } = choice("radio", "compare", mode, text, { more: "span" });
       this.boxes[mode] = box;
-      box.addEventListener("change", () => this.choose(mode));
+      box.onchange = () => this.choose(mode);
       $("compare").append(label);
     }
     this.boxes.here.checked = true;
@@ -43,6 +43,15 @@ export class Compare {
     const { view } = this;
     this.twin.setPicture(photo, view.height, view.width);
     this.fetch(view.number);
+    this.count();
+  }
+
+  // The set has another class.
+  update() {
+    if (!this.other) return;
+    this.other = this.view.set.compared;
+    if (!this.view.labels) return;
+    this.fetch(this.view.number);
     this.count();
   }
 
@@ -70,7 +79,7 @@ export class Compare {
     const rows = all.classes.map(({ id, name }) => [name, percent(of(one, id)), percent(of(all, id))]);
     $("compared-rows").replaceChildren(...[...rows, ["mean", percent(one.miou), percent(all.miou)]].map(([name, ...ious]) => (
       element("tr", {}, element("th", { scope: "row", textContent: name }), ...ious.map((text) => element("td", { textContent: text }))))));
-    $("compared-shown").textContent = `${percent(one.different)} of the pixels differ; ${all.compared.toLocaleString()} samples compared${all.missing ? `, ${all.missing.toLocaleString()} not in the other set` : ""}.`;
+    $("compared-shown").textContent = `${percent(one.different)} of the pixels differ; ${counted(all.compared, "sample")} compared${all.missing ? `, ${all.missing.toLocaleString()} not in the other set` : ""}.`;
   }
 
   choose(mode) {

@@ -1,19 +1,19 @@
 // The form that says what is shown, and how many there are of each.
 
 import { Histogram } from "./histogram.js";
-import { VERDICT, choice, element } from "./page.js";
+import { $, VERDICT, choice, element } from "./page.js";
 
 const STATES = { unreviewed: "not reviewed", ...VERDICT, corrected: "✎ corrected" };
 const OF_THE_MASK = ["confidence", "agreement"]; // numbers that a set has or lacks
-// Name, title, times how much its fields are the values, and between what they lie.
-const RANGES = [["area", "Area, % of the picture", 100, 0], ["confidence", "Confidence", 1, -1], ["agreement", "Agreement with CA·SA", 1, 0]];
+// Name, title, scale of the fields, least value.
+const RANGES = [["area", "Area, % of the picture", 100, 0], ["confidence", "Confidence, 0 to 1", 1, -1], ["agreement", "Agreement with CA·SA, 0 to 1", 1, 0]];
 const FIELDS = ["text", "sort", ...RANGES.flatMap(([name]) => [`${name}-low`, `${name}-high`])];
 const GROUPS = ["states", "classes", "flags"];
 
-const counted = (form, group, value, text, colour) => {
+const counted = (group, value, text, colour) => {
   const { label, box, more: count } = choice("checkbox", group, value, text, { colour, more: "span" });
   count.className = "count";
-  form.querySelector(`#${group}`).append(label);
+  $(group).append(label);
   return { label, box, count };
 };
 
@@ -22,54 +22,61 @@ export class Filters {
   constructor(form, set, colour, changed) {
     this.form = form;
     this.boxes = { states: {}, classes: {}, flags: {} };
-    for (const [value, text] of Object.entries(STATES)) this.boxes.states[value] = counted(form, "states", value, text);
-    set.classes.forEach((name, i) => { this.boxes.classes[i + 1] = counted(form, "classes", i + 1, name, colour(i + 1)); });
+    for (const [value, text] of Object.entries(STATES)) this.boxes.states[value] = counted("states", value, text);
+    this.classes(set.classes, colour);
     this.histograms = {};
     for (const [name, title, scale, least] of RANGES) {
       const bars = element("div", { id: `${name}-bars`, className: "histogram", ariaHidden: "true" });
-      const fields = ["low", "high"].map((end) => element("input", { id: `${name}-${end}`, type: "number", min: least * scale, max: scale, step: "any", inputMode: "decimal" }));
+      const fields = ["low", "high"].map((end) => element("input", { id: `${name}-${end}`, name: `${name}-${end}`, type: "number", min: least * scale, max: scale, step: "any", inputMode: "decimal" }));
       const labels = ["from", "to"].map((text, i) => element("label", { htmlFor: fields[i].id, textContent: text }));
-      form.querySelector("#reset-filters").before(element("fieldset", { id: name, className: "range" }, element("legend", { textContent: title }), bars, labels[0], fields[0], labels[1], fields[1]));
+      $("reset-filters").before(element("fieldset", { id: name, className: "range" }, element("legend", { textContent: title }), bars, labels[0], fields[0], labels[1], fields[1]));
       this.histograms[name] = new Histogram(bars, ...fields, { scale, bounds: [0, 1] });
     }
     for (const name of OF_THE_MASK) {
-      form.querySelector(`#${name}`).hidden = !set[name];
+      $(name).hidden = !set[name];
       for (const option of form.querySelectorAll(`#sort option[value$=${name}]`)) option.hidden = option.disabled = !set[name];
     }
     for (const option of form.querySelectorAll("#sort option[value$=different]")) option.hidden = option.disabled = !set.compared;
-    form.querySelector("#classes").hidden = !set.classes.length;
-    form.addEventListener("submit", (event) => event.preventDefault());
-    form.addEventListener("input", (event) => {
+    form.onsubmit = () => false;
+    form.oninput = (event) => {
       clearTimeout(this.waiting);
       this.waiting = setTimeout(changed, event.target.type === "checkbox" ? 0 : 150);
-    });
-    form.querySelector("#reset-filters").addEventListener("click", () => { this.reset(); changed(); });
-    const toggle = form.querySelector("#filters-toggle");
-    toggle.addEventListener("click", () => toggle.setAttribute("aria-expanded", toggle.getAttribute("aria-expanded") !== "true"));
+    };
+    $("reset-filters").onclick = () => { this.reset(); changed(); };
+    const toggle = $("filters-toggle");
+    toggle.onclick = () => toggle.setAttribute("aria-expanded", toggle.ariaExpanded !== "true");
   }
 
-  field(id) { return this.form.querySelector(`#${id}`); }
+  // The set's classes, of which there may be more than before.
+  classes(names, colour) {
+    names.forEach((name, i) => { this.boxes.classes[i + 1] ||= counted("classes", i + 1, name, colour(i + 1)); });
+    $("classes").hidden = !names.length;
+  }
 
-  chosen(group) { return Object.entries(this.boxes[group]).filter(([, one]) => one.box.checked).map(([name]) => name); }
+  search() {
+    const toggle = $("filters-toggle");
+    if (toggle.ariaExpanded === "false") toggle.click(); // it is seen in narrow windows only
+    $("text").focus();
+  }
 
   // Everything is shown, in the order that was chosen.
   reset() {
-    const order = this.field("sort").value;
+    const order = $("sort").value;
     this.form.reset();
-    this.field("sort").value = order;
+    $("sort").value = order;
   }
 
   // What the form says, as texts for the address.
   values() {
-    const lists = GROUPS.map((group) => [group, this.chosen(group).join(",")]);
-    return Object.fromEntries([...FIELDS.map((id) => [id, this.field(id).value.trim()]), ...lists].filter(([, value]) => value !== "order"));
+    const data = new FormData(this.form);
+    return Object.fromEntries([...FIELDS, ...GROUPS].map((name) => [name, data.getAll(name).join(",").trim()]).filter(([, value]) => value !== "order"));
   }
 
   // The form says what an address said; whether that is something else.
   set(values) {
     const before = JSON.stringify(this.values());
-    for (const id of FIELDS) this.field(id).value = values[id] ?? "";
-    if (this.field("sort").selectedIndex < 0 || this.field("sort").selectedOptions[0].disabled) this.field("sort").value = "order";
+    for (const id of FIELDS) $(id).value = values[id] ?? "";
+    if ($("sort").selectedIndex < 0 || $("sort").selectedOptions[0].disabled) $("sort").value = "order";
     for (const group of GROUPS) {
       const wanted = (values[group] ?? "").split(",").filter(Boolean);
       if (group === "flags") for (const kind of wanted) this.flag(kind); // those of the set are heard of later
@@ -78,17 +85,16 @@ export class Filters {
     return JSON.stringify(this.values()) !== before;
   }
 
-  flag(kind) { this.boxes.flags[kind] ||= counted(this.form, "flags", kind, kind === "none" ? "no flag" : kind.replaceAll("_", " ")); }
+  flag(kind) { this.boxes.flags[kind] ||= counted("flags", kind, kind === "none" ? "no flag" : kind.replaceAll("_", " ")); }
 
   query() {
-    const value = (id) => this.field(id).value.trim();
+    const data = new FormData(this.form), value = (id) => data.get(id).trim(), sort = value("sort");
     const range = ([name, , scale, least]) => {
       const [low, high] = [value(`${name}-low`), value(`${name}-high`)];
       return [name, low === "" && high === "" ? null : [low === "" ? least : Number(low) / scale, high === "" ? 1 : Number(high) / scale]];
     };
-    const sort = value("sort");
     return {
-      classes: this.chosen("classes").map(Number), flags: this.chosen("flags"), states: this.chosen("states"), text: value("text"),
+      classes: data.getAll("classes").map(Number), flags: data.getAll("flags"), states: data.getAll("states"), text: value("text"),
       ...Object.fromEntries(RANGES.map(range)),
       sort: sort.replace(/^-/, ""), descending: sort.startsWith("-"),
     };

@@ -1,14 +1,14 @@
-// A grid of any number of samples: only the tiles that are seen exist, and only their pictures are asked for.
+// A grid of any number of samples; only visible tiles exist.
 
 import { get } from "./api.js";
-import { VERDICT, element } from "./page.js";
+import { VERDICT, counted, element } from "./page.js";
 
 const GAP = 8, CAPTION = 42, CHUNK = 100, SETTLED = 70;
 const LARGE = 416; // the side of a thumbnail for large tiles; small ones have the usual
 
 export class Grid {
-  // open(place): a sample is to be seen. act(key, place). names: class names by id. failed(error): something could not be asked for.
-  // moved(): another place. chose(): other samples are selected.
+  // handlers: open(place), act(key, place), failed(error), moved(): to another place, chose(): the selection changed; and names: class
+  // names by id.
   constructor(box, inner, handlers) {
     Object.assign(this, { box, inner }, handlers);
     this.least = 148; // pixels of a tile's side
@@ -24,12 +24,12 @@ export class Grid {
     this.tiles = new Map();
     this.free = [];
     this.columns = 1;
-    box.addEventListener("scroll", () => this.soon());
-    box.addEventListener("keydown", (event) => this.key(event));
-    inner.addEventListener("click", (event) => {
+    box.onscroll = () => this.soon();
+    box.onkeydown = (event) => this.key(event);
+    inner.onclick = (event) => {
       const tile = event.target.closest(".tile");
       if (tile) this.click(Number(tile.dataset.place), event);
-    });
+    };
     new ResizeObserver(() => this.measure()).observe(box);
   }
 
@@ -75,7 +75,7 @@ export class Grid {
     this.settling = setTimeout(() => this.fill(), SETTLED);
   }
 
-  // Scrolling has come to rest for a moment: names, states and pictures of what is seen.
+  // After scrolling: names, states and pictures of what is visible.
   async fill() {
     const wanted = new Set([...this.tiles.keys()].map((place) => Math.floor(place / CHUNK)));
     const view = this.view;
@@ -86,7 +86,7 @@ export class Grid {
         if (view !== this.view) return;
       } catch (error) {
         this.chunks.delete(number);
-        return void this.failed(error);
+        return this.failed(error);
       }
     }
     for (const [place, tile] of this.tiles) this.write(place, tile);
@@ -100,7 +100,7 @@ export class Grid {
     return this.at(place) || (await this.ask(Math.floor(place / CHUNK)))[place % CHUNK];
   }
 
-  // Samples of the list, as they were last heard of: the answer may be of before what was heard meanwhile.
+  // Samples of the list; what was heard in the meantime is newer than the answer.
   async ask(number) {
     const { view } = this;
     this.asking += 1;
@@ -140,7 +140,7 @@ export class Grid {
     this.write(place, tile, { pictures: false });
   }
 
-  // Whether a tile is the one that keys are about, and whether it is selected.
+  // Mark the active tile and selected tiles.
   mark(place, tile) {
     tile.classList.toggle("active", place === this.active);
     tile.setAttribute("aria-selected", this.chosen.has(place));
@@ -167,16 +167,15 @@ export class Grid {
   write(place, tile, { pictures = true } = {}) {
     const sample = this.at(place), [picture, name, more] = tile.children;
     const names = sample ? sample.classes.map((id) => this.names[id]).join(", ") : "", verdict = VERDICT[sample?.verdict] || "";
-    const classes = names || (sample?.segments ? `${sample.segments} segments` : "");
+    const classes = names || (sample?.segments ? counted(sample.segments, "segment") : "");
     const percent = (value, text) => value != null && `${Math.round(100 * value)} % ${text}`;
-    const marks = sample ? [percent(sample.different, "differ"), sample.corrected && "✎ corrected", sample.made && "new mask", sample.flags.length && `⚑ ${sample.flags.length}`, percent(sample.confidence, "sure")] : [];
-    const told = [verdict, ...marks].filter(Boolean).join(" ");
+    const marks = sample ? [percent(sample.different, "different"), sample.corrected && "✎ corrected", sample.made && "new mask", sample.flags.length && `⚑ ${sample.flags.length}`, percent(sample.confidence, "confident")] : [];
     name.firstChild.textContent = sample ? sample.name : "…";
     name.lastChild.textContent = verdict;
     name.lastChild.className = sample?.verdict || "";
     more.textContent = [classes, ...marks].filter(Boolean).join(" · ");
     tile.dataset.verdict = sample?.verdict || "";
-    tile.setAttribute("aria-label", sample ? [sample.name, classes, told].filter(Boolean).join(", ") : `sample ${place + 1}`);
+    tile.title = sample ? [sample.name, more.textContent].filter(Boolean).join("\n") : "";
     const wanted = sample && pictures ? `/api/samples/${sample.index}/thumb?v=${sample.version}&labels=${Number(this.labels)}${this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : ""}` : "";
     if (picture.dataset.wanted !== wanted && (wanted || !sample || picture.dataset.index !== String(sample.index))) {
       picture.dataset.wanted = wanted;
@@ -244,10 +243,10 @@ export class Grid {
 
   click(place, event) {
     const ticked = event.target.className === "tick" || event.ctrlKey || event.metaKey;
-    if (!ticked && !event.shiftKey) return void this.open(place);
+    if (!ticked && !event.shiftKey) return this.open(place);
     if (event.shiftKey) this.extend(place);
     else this.toggle(place);
-    return void this.select(place);
+    return this.select(place);
   }
 
   key(event) {

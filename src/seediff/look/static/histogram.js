@@ -1,17 +1,17 @@
 // A histogram over two fields, from and to: dragging over its bars fills them in.
 
 export class Histogram {
-  // element: its bars go in. low, high: the fields. scale: of the fields, times the values'. bounds: of the values.
+  // element: for its bars. low, high: the fields, `scale` times the values. bounds: of the values.
   constructor(element, low, high, { scale, bounds }) {
     Object.assign(this, { element, low, high, scale, bounds });
-    element.addEventListener("pointerdown", (event) => {
+    element.onpointerdown = (event) => {
       element.setPointerCapture(event.pointerId);
       this.from = this.bar(event);
       this.choose(event);
-    });
-    element.addEventListener("pointermove", (event) => { if (this.from !== undefined) this.choose(event); });
-    for (const kind of ["pointerup", "pointercancel"]) element.addEventListener(kind, () => { this.from = undefined; });
-    for (const field of [low, high]) field.addEventListener("input", () => this.mark());
+    };
+    element.onpointermove = (event) => { if (this.from !== undefined) this.choose(event); };
+    element.onlostpointercapture = () => { this.from = undefined; };
+    for (const field of [low, high]) field.oninput = () => this.mark();
   }
 
   bar(event) {

@@ -1,18 +1,18 @@
-// The page: what is shown, one sample or all, what the address says of it, and what is heard from the server.
+// The page: the grid or one sample, the address, and reports from the server.
 
 import { get, listen, post, act, WINDOW } from "./api.js";
 import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { fillHelp, typing } from "./keys.js";
 import { Many } from "./many.js";
-import { $ } from "./page.js";
+import { $, counted, toPicture } from "./page.js";
 import { SampleView } from "./sample.js";
 import { packColours } from "./stage.js";
 import { Why } from "./why.js";
 
 const set = await get("/api/set");
 const SOON = 700; // milliseconds after which a change is counted
-const FADE = 6000; // and after which what happened elsewhere is not in the way any more
+const FADE = 6000; // and after which a message goes
 const SIDE = 148; // of a tile
 const css = (id) => `rgb(${set.palette.slice(3 * id, 3 * id + 3).join(" ")})`;
 
@@ -20,7 +20,7 @@ let place = -1, unsaved = 0, asking = 0, fading = 0, counting = 0, keeping = 0;
 
 function notice(text, { fades = false } = {}) {
   clearTimeout(fading);
-  $("notice").textContent = text;
+  $("notice-text").textContent = text;
   $("notice").hidden = !text;
   if (fades) fading = setTimeout(() => { $("notice").hidden = true; }, FADE);
 }
@@ -31,7 +31,7 @@ function pending(by) {
 }
 
 const page = {
-  set, css, notice, pending, refresh, move,
+  set, css, notice, pending, refresh, move, open, addClass,
   heat: packColours(set.heat), colours: packColours(set.palette),
   list: { view: null, count: 0 },
   place: () => place,
@@ -39,32 +39,31 @@ const page = {
 };
 
 $("set-name").textContent = set.name;
-$("set-count").textContent = `${set.count.toLocaleString()} samples`;
+$("set-count").textContent = counted(set.count, "sample");
 document.title = `${set.name}: seediff look`;
 fillHelp($("help-rows"));
-if (set.readOnly) notice(`Read only: ${set.readOnly}.`);
+if (set.readOnly) notice(`${set.readOnly}.`);
 
-const failed = (error) => (error.status === 410 ? refresh({ keep: true }) : notice(error.message));
+const tell = (error) => notice(error.message);
+const failed = (error) => (error.status === 410 ? refresh({ keep: true }) : tell(error));
 page.many = new Many(page);
-const grid = (page.grid = new Grid($("grid"), $("grid-inner"), { open, names: { ...["", ...set.classes] }, act: judge, failed, moved: () => keep(300), chose: () => page.many.show() }));
+const grid = (page.grid = new Grid($("grid"), $("grid-inner"), { open, names: ["", ...set.classes], act: judge, failed, moved: () => keep(300), chose: () => page.many.show() }));
 const filters = new Filters($("filters"), set, css, () => { refresh(); keep(); });
 page.why = new Why(page);
 page.view = new SampleView(page);
 
-// The address says what is shown, so that Back, reload and a copied address bring it back. later: milliseconds, so that keys that are
-// held down do not write it each time. push: the browser's Back leads to what was shown before.
+// Keep what is shown in the address. later: milliseconds to wait, for keys held down. push: Back leads to what was shown before.
 function keep(later = 0, { push = false } = {}) {
   clearTimeout(keeping);
-  if (later) return void (keeping = setTimeout(() => keep(), later));
+  if (later) return (keeping = setTimeout(() => keep(), later));
   const open = $("sample").hidden ? "" : page.view.number, size = grid.least === SIDE ? "" : grid.least;
   const about = { ...filters.values(), size, at: grid.active || "", sample: open ?? "" };
   const kept = new URLSearchParams(Object.entries(about).filter(([, value]) => value !== ""));
   const state = { inside: push || inside() };
   history[push ? "pushState" : "replaceState"](state, "", `${location.pathname}${kept.size ? `#${kept}` : ""}`);
-  return undefined;
 }
 
-// Whether Back leads from a sample to the samples of this very window.
+// Whether Back leads from a sample to the grid.
 function inside() { return Boolean(history.state?.inside); }
 
 // Show what the address says.
@@ -72,7 +71,7 @@ async function restore() {
   const wanted = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   resize(Number(wanted.size) || SIDE);
   if (filters.set(wanted) || !page.list.view) await refresh();
-  if (!/^\d+$/.test(wanted.sample ?? "")) return void leave(Number(wanted.at) || 0);
+  if (!/^\d+$/.test(wanted.sample ?? "")) return leave(Number(wanted.at) || 0);
   const found = page.list.view ? (await get(`/api/views/${page.list.view}/${wanted.sample}`)).place : -1;
   return found >= 0 ? void (await show(found)) : void leave(0);
 }
@@ -90,26 +89,24 @@ async function refresh(options = {}) {
     if (turn !== asking) return;
     page.list = found;
     filters.counts(found);
-    $("shown").textContent = `${found.count.toLocaleString()} of ${set.count.toLocaleString()} shown${found.count ? "" : ": nothing fits these filters"}`;
-    $("show-all").hidden = found.count > 0 || !set.count;
+    $("shown").textContent = `${found.count.toLocaleString()} of ${set.count.toLocaleString()} shown`;
     grid.show(found.view, found.count, options);
   } catch (error) {
     notice(error.message);
   }
 }
 
-// Count anew a little later; what is shown stays.
+// Count anew a little later.
 function recount() {
   clearTimeout(counting);
   counting = setTimeout(() => { if (!$("browse").hidden) post("/api/views?counts=1", filters.query()).then((found) => filters.counts(found), () => {}); }, SOON);
 }
 
-// Accept, reject and the like on a tile of the grid, or on all that are selected. The next key is about the next sample, whether this
-// one is saved yet or not.
+// Accept, reject and the like on a tile of the grid, or on all selected. The next key is about the next sample, saved or not.
 let judging = Promise.resolve();
 function judge(key, at) {
   const action = { a: "accept", x: "reject", r: "reset", z: "undo", y: "redo" }[key];
-  if (grid.chosen.size && key !== "z" && key !== "y") return void page.many.act(action);
+  if (grid.chosen.size && key !== "z" && key !== "y") return page.many.act(action);
   const asked = grid.sampleAt(at);
   if (key === "a" || key === "x") grid.select(at + 1);
   pending(1);
@@ -124,7 +121,6 @@ function judge(key, at) {
       pending(-1);
     }
   });
-  return undefined;
 }
 
 // Open a sample from the grid, or in place of another one.
@@ -144,7 +140,7 @@ async function show(at, { push } = {}) {
       place = at;
       $("browse").hidden = true;
       $("sample").hidden = false;
-      if (!$("sample").contains(document.activeElement)) $("stage").focus({ preventScroll: true });
+      if (!$("sample").contains(document.activeElement)) toPicture();
       const opened = page.view.open(sample.index);
       if (push !== undefined) keep(0, { push });
       return { opened };
@@ -159,74 +155,101 @@ async function show(at, { push } = {}) {
 
 function move(by) {
   if (place + by >= 0 && place + by < page.list.count) return open(place + by);
-  notice(by > 0 ? "This was the last one that is shown." : "This is the first one that is shown.");
-  return undefined;
+  notice(by > 0 ? "This was the last sample shown." : "This is the first sample shown.", { fades: true });
 }
 
-// Back to all samples: as the browser's Back, where that leads there.
+// Back to the grid.
 function close() {
-  if (inside()) return void history.back();
+  if (inside()) return history.back();
   leave(place);
-  return void keep();
+  return keep();
 }
 
 function leave(at) {
-  if ($("sample").hidden) return void grid.select(at);
+  if ($("sample").hidden) return grid.select(at);
   page.why.leave();
   $("sample").hidden = true;
   $("browse").hidden = false;
-  return void refresh({ keep: true }).then(() => { grid.select(place); grid.box.focus({ preventScroll: true }); });
+  return refresh({ keep: true }).then(() => { grid.select(place); grid.box.focus({ preventScroll: true }); });
 }
 
 function hear(report) {
   if (report.kind === "job") return page.many.hear(report);
+  if (report.kind === "classes") return get("/api/set").then(update, failed);
   if (report.kind === "behind") return refresh({ keep: true });
   grid.hear(report);
   page.view.prefetched.delete(report.index);
   recount();
-  return report.window === WINDOW ? undefined : page.view.heard(report).catch((error) => notice(error.message));
+  return report.window === WINDOW ? undefined : page.view.heard(report).catch(tell);
+}
+
+// The set has another class.
+function update(found) {
+  if (found.classes.length === set.classes.length) return;
+  Object.assign(set, found);
+  grid.names = ["", ...set.classes];
+  filters.classes(set.classes, css);
+  page.many.fill();
+  page.view.classes.fill();
+  page.view.compare.update();
+}
+
+// Add a class to the set; whether it could be.
+async function addClass(name) {
+  try {
+    update(await post("/api/classes", { name }));
+    return true;
+  } catch (error) {
+    tell(error);
+    return false;
+  }
 }
 
 let away = false;
 listen(hear, (lost) => {
-  if (lost) notice("The server does not answer. Changes are not saved; start seediff look again.");
+  if (lost) notice("The server does not answer. Changes are not saved. Start seediff look again.");
   else if (away) { notice(""); refresh({ keep: true }); }
   away = lost;
 });
 
-const on = (id, kind, action) => $(id).addEventListener(kind, action);
-on("with-labels", "change", (event) => { grid.labels = event.target.checked; grid.releaseAll(); grid.draw(); });
-on("tile-size", "input", () => { resize($("tile-size").value); grid.select(grid.active); });
-on("tile-size", "change", () => keep());
-on("select-all", "click", () => grid.chooseAll());
-on("show-all", "click", () => $("reset-filters").click());
-on("back", "click", close);
-on("next", "click", () => move(1));
-on("previous", "click", () => move(-1));
-on("help-button", "click", () => $("help").showModal());
-// The keyboard is the picture's again after a pointer used a button beside it.
+$("with-labels").onchange = (event) => { grid.labels = event.target.checked; grid.releaseAll(); grid.draw(); };
+$("tile-size").oninput = () => { resize($("tile-size").value); grid.select(grid.active); };
+$("tile-size").onchange = () => keep();
+$("select-all").onclick = () => grid.chooseAll();
+$("notice-close").onclick = () => notice("");
+$("back").onclick = close;
+$("next").onclick = () => move(1);
+$("previous").onclick = () => move(-1);
+$("help-button").onclick = () => $("help").showModal();
+// After a click on a button, keys go to the picture again.
 let pointed = false;
 for (const kind of ["pointerdown", "keydown"]) $("sample").addEventListener(kind, () => { pointed = kind === "pointerdown"; }, true);
-on("sample", "click", (event) => {
-  if (pointed && event.target.closest("button, input[type=radio], input[type=checkbox]")) $("stage").focus({ preventScroll: true });
-});
-window.addEventListener("popstate", () => restore().catch((error) => notice(error.message)));
+$("sample").onclick = (event) => {
+  if (pointed && event.target.closest("button, input[type=radio], input[type=checkbox]")) toPicture();
+};
+window.addEventListener("popstate", () => restore().catch(tell));
 
 // Keys; whether it was one of ours.
 function press(event) {
   const step = (event.ctrlKey || event.metaKey) && !event.altKey && { z: event.shiftKey ? "y" : "z", y: "y" }[event.key.toLowerCase()];
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key, typed = typing(event, step);
   if ($("help").open || (typed && key !== "Escape")) return false;
+  const browsing = !$("browse").hidden;
+  if (key === "c") { // also while a sample is on its way, for what is typed next is no key of ours
+    if (browsing) filters.search();
+    else $("class-search").focus();
+    return true;
+  }
   if (turning) {
     turning.then(() => press(event), () => {});
     return true;
   }
-  const browsing = !$("browse").hidden, by = { PageDown: 1, j: 1, PageUp: -1, k: -1 }[key];
+  const by = { PageDown: 1, j: 1, PageUp: -1, k: -1 }[key];
   if (key === "?") $("help").showModal();
   else if (browsing && step) judge(step, grid.active);
   else if (browsing && key === "Escape") grid.box.focus();
   else if (browsing) return false;
-  else if (key === "Escape" && typed) $("stage").focus({ preventScroll: true });
+  else if (key === "Escape" && typed) toPicture();
   else if (key === "Escape") { if (!page.view.giveUp()) close(); }
   else if (step) page.view.key({ key: step });
   else if (by) move(by);
@@ -237,4 +260,4 @@ function press(event) {
 document.addEventListener("keydown", (event) => { if (press(event)) event.preventDefault(); });
 
 grid.box.focus({ preventScroll: true });
-await restore().catch((error) => notice(error.message));
+await restore().catch(tell);

@@ -1,24 +1,21 @@
-// Changes of many samples: which are selected in the grid, how a change goes on, and the button that undoes all of it.
+// Changes of many samples, their progress, and undoing them together.
 
 import { post } from "./api.js";
-import { $, valueOptions } from "./page.js";
+import { $, NO_CLASSES, fillClasses, grey } from "./page.js";
 
 export class Many {
   // page: { set, notice(text), refresh(), list }
   constructor(page) {
     this.page = page;
-    const { set } = page;
-    for (const id of ["many-old", "many-new"]) $(id).append(...valueOptions(set.classes));
-    for (const part of $("selection").querySelectorAll("[data-action], select")) {
-      const { action } = part.dataset;
-      part.disabled = Boolean(set.readOnly) || (!set.editable && (!action || action === "relabel"));
-      if (action) part.addEventListener("click", () => this.act(action));
-    }
-    $("select-none").addEventListener("click", () => page.grid.choose([]));
-    $("job-stop").addEventListener("click", () => this.ask("/api/job", { action: "stop" }));
-    $("job-undo").addEventListener("click", () => this.ask("/api/job", { action: "undo", job: this.job }));
-    $("job-close").addEventListener("click", () => { $("job").hidden = true; });
+    this.fill();
+    for (const part of $("selection").querySelectorAll("[data-action]")) part.onclick = () => this.act(part.dataset.action);
+    $("select-none").onclick = () => page.grid.choose([]);
+    $("job-stop").onclick = () => this.ask("/api/job", { action: "stop" });
+    $("job-undo").onclick = () => this.ask("/api/job", { action: "undo", job: this.job });
+    $("job-close").onclick = () => { $("job").hidden = true; };
   }
+
+  fill() { ["many-old", "many-new"].forEach((id, i) => fillClasses(id, this.page.set.classes, i)); }
 
   ask(path, body) { return post(path, body).catch((error) => this.page.notice(error.message)); }
 
@@ -28,9 +25,12 @@ export class Many {
   }
 
   show() {
-    const { size } = this.page.grid.chosen;
-    $("selection").hidden = !size;
-    $("selected").textContent = size ? `${size.toLocaleString()} selected` : "";
+    const { set, grid } = this.page, { size } = grid.chosen, none = !size && "Select samples first: click the corner of a tile";
+    $("selected").textContent = `${size.toLocaleString()} selected`;
+    for (const part of $("selection").querySelectorAll("button, select")) {
+      const { action } = part.dataset, other = action && action !== "relabel";
+      grey(part, none || (part.id !== "select-none" && (set.readOnly || (!set.editable && !other && NO_CLASSES))));
+    }
   }
 
   hear({ job, text, done, total, ended, undoable }) {

@@ -8,7 +8,7 @@ export class Objects {
   // view: SampleView. box: the checkbox that turns them on.
   constructor(view, box) {
     Object.assign(this, { view, box, values: null, turn: 0 });
-    box.addEventListener("change", () => this.fetch());
+    box.onchange = () => this.fetch();
   }
 
   // The label map is being changed.
@@ -22,7 +22,7 @@ export class Objects {
   // The label map is another one.
   async fetch() {
     const { view } = this, { base, labels } = view, turn = (this.turn += 1);
-    if (!this.box.checked) return void this.leave();
+    if (!this.box.checked) return this.leave();
     try {
       await view.changes.last;
       const { values, version } = await pixels(`/api/samples/${base.number}/pieces`);

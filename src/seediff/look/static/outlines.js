@@ -2,8 +2,7 @@
 
 const MOST = 8; // lines per pixel of the picture's width and height; a mask like noise has more, and nothing to outline
 
-// Label → Path2D of its borders; none for a mask like noise. Between two labels, a border is of the greater one; the picture's own edge is
-// none.
+// Label → Path2D of its borders with lesser labels; none for a mask like noise.
 export function outlines(labels, width, height) {
   const paths = new Map();
   let room = MOST * (width + height);
@@ -36,8 +35,7 @@ export function outlines(labels, width, height) {
   return room < 0 ? new Map() : paths;
 }
 
-// Stroke paths over any ground: each in its colour, within a light or dark halo, whichever it stands out from. scale: of the context, so
-// that lines are as wide on the screen at every zoom.
+// Stroke paths, each in its colour within a light or dark halo. scale: of the context, so that lines are as wide at every zoom.
 export function strokeOutlines(context, paths, colours, scale, { wide = 3, narrow = 1.25 } = {}) {
   context.lineCap = "square";
   for (const [value, path] of paths) {

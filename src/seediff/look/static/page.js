@@ -2,6 +2,7 @@
 
 export const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
 export const IGNORED = 255;
+export const NO_CLASSES = "These label maps number segments and have no classes";
 
 export const $ = (id) => document.getElementById(id);
 
@@ -14,9 +15,28 @@ export const element = (tag, properties = {}, ...children) => {
 
 // [value, name] of all that a pixel may be.
 export const values = (classes) => [[0, "background"], ...classes.map((name, i) => [i + 1, name]), [IGNORED, "ignored (255)"]];
-export const valueOptions = (classes) => values(classes).map(([value, name]) => new Option(name, value));
 
-// What is too long to stand in the page whole can be scrolled, also by keys.
+// Fill a list to choose a class from. first: the one chosen at first.
+export const fillClasses = (id, classes, first) => {
+  const [background, ...others] = values(classes).map(([value, name]) => new Option(name, value)), list = $(id), { value } = list;
+  others.splice(-1, 0, background);
+  list.replaceChildren(...others);
+  if (value) list.value = value;
+  else list.selectedIndex = first;
+};
+
+export const toPicture = () => $("stage").focus({ preventScroll: true });
+
+export const counted = (count, noun) => `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
+
+// Disable a control, and say why.
+export const grey = (part, why) => {
+  part.disabled = Boolean(why);
+  if (why) part.title = why;
+  else part.removeAttribute("title");
+};
+
+// A long text scrolls, also by keys.
 export const long = (element) => {
   const is = element.textContent.length > 300;
   element.classList.toggle("long", is);
@@ -24,7 +44,7 @@ export const long = (element) => {
   else element.removeAttribute("tabindex");
 };
 
-// A box of a group with its name, and what is said after it: { label, box, more }. more: an element's tag.
+// A radio button or checkbox: { label, box, more }. more: the tag of a last element.
 export const choice = (type, group, value, text, { colour, more }) => {
   const box = element("input", { type, name: group, value }), last = element(more), swatch = element("i", { className: "swatch" });
   swatch.style.background = colour;
@@ -32,7 +52,7 @@ export const choice = (type, group, value, text, { colour, more }) => {
   return { label, box, more: last };
 };
 
-// A function of which, while one call is at work, only the last that was asked for waits.
+// A function of whose calls only the last waits while one is at work.
 export const latest = (work) => {
   let waiting = null, busy = false;
   return async (...asked) => {

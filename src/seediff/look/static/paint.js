@@ -1,5 +1,4 @@
-// Painting on label maps: plain functions on rows of pixels, one byte each. They return the box [left, top, right, bottom) that they
-// changed, or null. Nothing here knows of the page.
+// Painting on label maps, rows of pixels of one byte each. Functions return the box [left, top, right, bottom) that they changed, or null.
 
 const clip = (box, width, height) => {
   const [left, top, right, bottom] = [Math.max(0, box[0]), Math.max(0, box[1]), Math.min(width, box[2]), Math.min(height, box[3])];
@@ -74,7 +73,7 @@ export function polygon(labels, width, height, points, value) {
   return box;
 }
 
-// Give segments, a set of their numbers, to a class; take them away (to the background) when all of them have the class already.
+// Give segments (a set of numbers) to a class, or to the background if all of them have the class already.
 export function segment(labels, segments, numbers, value) {
   let whole = true;
   for (let i = 0; i < labels.length && whole; i++) whole = !numbers.has(segments[i]) || labels[i] === value;
@@ -82,7 +81,7 @@ export function segment(labels, segments, numbers, value) {
   for (let i = 0; i < labels.length; i++) if (numbers.has(segments[i])) labels[i] = given;
 }
 
-// The numbers of the segments of which more than half lies in a box [left, top, right, bottom]; of none, the one in its middle.
+// The segments that lie mostly in a box [left, top, right, bottom]; if none does, the one in its middle.
 export function inBox(segments, width, height, box) {
   const all = new Map(), inside = new Map();
   const [left, top, right, bottom] = box.map((side) => Math.round(side));
@@ -99,8 +98,8 @@ export function inBox(segments, width, height, box) {
   return new Set(within.length ? within : middle ? [middle] : []);
 }
 
-// Give every connected piece (by edges) of fewer than `least` pixels the label that most of its border touches: holes are filled and
-// islands go. The smallest go first. Ignored pixels (255) and the largest piece stay. Returns how many went, and the box.
+// Give connected pieces of fewer than `least` pixels, the smallest first, the label that most of their border touches. Ignored pixels
+// (255) and the largest piece stay. Returns how many went, and the box.
 export function clean(labels, width, height, least) {
   let count = 0, box = null, pass;
   do {
@@ -111,7 +110,7 @@ export function clean(labels, width, height, least) {
   return { count, box };
 }
 
-// The same without pieces that have grown by others meanwhile; grown: whether there are any.
+// The same, but without pieces that others have joined; grown: whether there are any.
 function cleanOnce(labels, width, height, least) {
   const piece = new Int32Array(labels.length).fill(-1), pieces = [];
   for (let start = 0; start < labels.length; start++) {

@@ -5,17 +5,22 @@ import { Base, Changes } from "./changes.js";
 import { Classes } from "./classes.js";
 import { Compare } from "./compare.js";
 import { Objects } from "./objects.js";
-import { $, IGNORED, VERDICT, element, long } from "./page.js";
+import { $, IGNORED, NO_CLASSES, VERDICT, counted, element, grey, long, toPicture } from "./page.js";
 import * as paint from "./paint.js";
+import { Polygon } from "./polygon.js";
 import { Segments } from "./segments.js";
 import { Stage } from "./stage.js";
+import { Strip } from "./strip.js";
 import { TOOLS, fillTools } from "./tools.js";
 
+const BUTTONS = {
+  a: "accept", x: "reject", r: "reset", z: "undo", y: "redo", v: "clean", u: "apply", t: "outlined", h: "by-object",
+  ",": "coarser-button", ".": "finer-button", "+": "zoom-in", "-": "zoom-out", "=": "zoom-fit",
+}; // that keys press
 const REDRAWN = ["undo", "redo", "relabel", "original"]; // what leaves another label map
-const NEAR = 10; // pixels on the screen from a polygon's first corner that close it
 
 export class SampleView {
-  // page: { set, colours, css, notice(text), move(by), place(), list, why }
+  // page: { set, colours, css, notice(text), move(by), open(place), place(), grid, list, why }
   constructor(page) {
     this.page = page;
     this.number = null;
@@ -29,9 +34,11 @@ export class SampleView {
       Object.fromEntries(["stage", "layers", "photo", "mask", "heat", "edges", "lines", "pixel"].map((id) => [id, $(id)])),
       Object.fromEntries(["down", "drag", "up", "hover", "use", "twice"].map((name) => [name, (x, y) => this[name](x, y)])),
     );
-    this.segments = new Segments(this, $("tool-shown"));
+    this.polygon = new Polygon(this);
+    this.segment = new Segments(this, $("tool-shown"));
     this.compare = new Compare(this);
     this.objects = new Objects(this, $("by-object"));
+    this.strip = new Strip($("strip"), page.grid, page.open);
     this.stage.told = (x, y) => this.compare.told(y * this.stage.width + x);
     this.build();
   }
@@ -45,23 +52,24 @@ export class SampleView {
   }
 
   build() {
+    const { readOnly } = this.set, closed = readOnly || (this.set.editable ? "" : NO_CLASSES);
+    this.closed = closed;
     fillTools($("tools"), (tool) => this.choose(tool));
-    this.classes = new Classes(this.set.classes, this.page.css, () => $("stage").focus({ preventScroll: true }));
-    const click = (id, action) => $(id).addEventListener("click", action), judged = ["accept", "reject", "reset", "undo", "redo", "original"];
+    this.classes = new Classes(this.page, closed, toPicture);
+    const click = (id, action) => { $(id).onclick = action; }, judged = ["accept", "reject", "reset", "undo", "redo", "original"];
     for (const action of judged) click(action, () => this.judge(action));
     click("relabel-button", () => this.judge("relabel", { old: Number($("old-class").value), new: Number($("new-class").value) }));
-    click("coarser-button", () => this.segments.fetch(-1));
-    click("finer-button", () => this.segments.fetch(1));
+    click("coarser-button", () => this.segment.fetch(-1));
+    click("finer-button", () => this.segment.fetch(1));
     click("clean", () => this.clean());
     click("zoom-in", () => this.stage.zoomBy(1.5));
     click("zoom-out", () => this.stage.zoomBy(1 / 1.5));
     click("zoom-fit", () => this.stage.zoomBy(0));
-    $("brush-size").addEventListener("input", () => this.sized());
-    for (const id of ["opacity", "heat-opacity"]) $(id).addEventListener("input", () => this.fade());
-    $("outlined").addEventListener("change", () => { this.stage.outlined = $("outlined").checked; this.stage.drawEdges(); });
-    const closed = !this.set.editable || this.set.readOnly;
-    for (const part of document.querySelectorAll(":is(#correct, #repair) :is(input, select, button), #tools input")) part.disabled = closed && part.value !== "look";
-    if (this.set.readOnly) for (const id of judged) $(id).disabled = true;
+    $("brush-size").oninput = () => this.sized();
+    for (const id of ["opacity", "heat-opacity"]) $(id).oninput = () => this.fade();
+    $("outlined").onchange = () => { this.stage.outlined = $("outlined").checked; this.stage.drawEdges(); };
+    for (const part of document.querySelectorAll("#repair :is(input, select, button), #tools input")) grey(part, part.value !== "look" && closed);
+    for (const id of judged) grey($(id), readOnly);
     this.choose("look");
     this.fade();
   }
@@ -74,18 +82,27 @@ export class SampleView {
   }
 
   choose(tool) {
-    if (tool !== "look" && (!this.set.editable || this.set.readOnly)) return;
+    const box = this.boxOf(tool);
+    if (box.disabled) return this.page.notice(box.title, { fades: true });
     if (tool !== "look") this.compare.paintable();
     this.tool = tool;
-    document.querySelector(`input[name="tool"][value="${tool}"]`).checked = true;
-    this.stage.points = tool === "polygon" ? [] : null;
+    box.checked = true;
+    this.polygon.forget();
     this.sized();
     if (tool !== "look") this.page.why.endTrial();
     $("sizes").hidden = !["brush", "eraser"].includes(tool);
     $("finer").hidden = tool !== "segment";
-    $("tool-shown").textContent = tool === "polygon" ? "Click the corners; a double click or Enter closes it." : "";
-    this.segments.leave();
-    if (tool === "segment") this.segments.fetch();
+    $("tool-shown").textContent = tool === "polygon" ? "Click the corners; double-click or Enter to close. Then drag corners to adjust." : "";
+    this.segment.leave();
+    if (tool === "segment") this.segment.fetch();
+  }
+
+  boxOf(tool) { return document.querySelector(`input[name="tool"][value="${tool}"]`); }
+
+  // Segments and heat need attention. why: why there is none.
+  attention(why) {
+    grey(this.boxOf("segment"), this.closed || why);
+    $("heat-line").classList.toggle("none", Boolean(why));
   }
 
   sized(by = 0) {
@@ -108,7 +125,7 @@ export class SampleView {
     const loading = before ? before.then(() => this.load(number)) : this.load(number);
     this.base = new Base(number, loading.then(([about]) => about));
     this.labels = this.last = this.objects.values = null; // those of the sample before are not painted on
-    this.stage.points = this.tool === "polygon" ? [] : null;
+    this.polygon.forget();
     const loaded = await loading;
     this.prefetched.clear();
     if (turn !== this.turn) return;
@@ -121,8 +138,8 @@ export class SampleView {
     this.classes.enter();
     this.compare.enter(photo);
     $("sample").setAttribute("aria-busy", "false");
-    this.segments.leave();
-    this.segments.forget();
+    this.segment.leave();
+    this.segment.forget();
     this.objects.fetch();
     this.page.why.enter(number, about);
   }
@@ -140,8 +157,7 @@ export class SampleView {
     if (this.prefetched.size < 2) this.load(number).catch(() => this.prefetched.delete(number));
   }
 
-  // A sample's state and its label map, of one version; where somebody changes it all the time, the state says the older one, so that
-  // what follows it is refused.
+  // A sample's state and its label map, of one version; if that fails, of the older one, so that what follows is refused.
   async fetchBoth(number, tries = 3) {
     const [about, labels] = await Promise.all([get(`/api/samples/${number}`), pixels(`/api/samples/${number}/labels`)]);
     if (about.version !== labels.version && tries > 1) return this.fetchBoth(number, tries - 1);
@@ -154,10 +170,11 @@ export class SampleView {
     if (turn !== this.reloading || opened !== this.turn) return;
     if (!this.base.gone && about.version < this.base.version) return void (await this.reload()); // of before a change
     if (this.base.gone || about.version !== this.base.version) {
-      this.base.leave(`Somebody else changed ${about.name} meanwhile, and that stands.`);
+      this.base.leave(`Someone else changed ${about.name}; their version was kept.`);
       this.base = new Base(number, Promise.resolve(about));
       await this.base.ready;
     } else this.base.map += 1;
+    if (this.stage.closed) this.polygon.forget();
     this.about = this.state = about;
     this.labels = labels.values;
     this.draw();
@@ -174,9 +191,10 @@ export class SampleView {
     $("sample-state").className = state.verdict || "";
     $("accept").setAttribute("aria-pressed", state.verdict === "accepted");
     $("reject").setAttribute("aria-pressed", state.verdict === "rejected");
-    for (const [id, can] of [["undo", state.undo], ["redo", state.redo], ["original", !state.original]]) $(id).disabled = !can || Boolean(this.set.readOnly);
+    for (const [id, can, why] of [["undo", state.undo, "Nothing to undo"], ["redo", state.redo, "Nothing to redo"], ["original", !state.original, "This is the original mask"]]) grey($(id), this.set.readOnly || (!can && why));
     this.classes.tell(state.area);
-    const facts = [["size", `${this.width} × ${this.height}`]];
+    this.strip.show(place).catch(() => {}); // what failed is told elsewhere
+    const facts = [...(about.file && about.file !== about.name ? [["file", about.file]] : []), ["size", `${this.width} × ${this.height}`]];
     for (const flag of state.flags) facts.push(["flag", about.why?.[flag] ? `${flag}: ${about.why[flag]}` : flag]);
     const shown = (value) => (typeof value === "object" ? Object.entries(value).map((pair) => pair.join(" ")).join(", ") : String(value));
     for (const [name, value] of Object.entries(about.about)) facts.push([name, shown(value)]);
@@ -196,52 +214,39 @@ export class SampleView {
   // Tools. down, drag, up: of the pointer; use: of the space bar.
   down(x, y) {
     const [column, row] = this.stage.cross;
-    if (this.tool === "look") return void this.page.why.point(column, row, true);
-    if (!this.labels) return undefined;
+    if (this.tool === "look") return this.page.why.point(column, row, true);
+    if (!this.labels) return;
     this.page.why.endTrial();
     this.objects.leave();
     if (this.tool === "brush" || this.tool === "eraser") {
       this.last = [x, y];
       this.changed = null;
       this.strokeTo(x, y);
-    } else if (this.tool === "polygon") {
-      const { points, scale } = this.stage;
-      if (points.length > 2 && Math.hypot(x - points[0][0], y - points[0][1]) * scale < NEAR) return void this.closePolygon();
-      points.push([x, y]);
-      this.stage.drawLines();
     } else if (this.tool === "fill") {
       this.finish("fill", paint.fill(this.labels, this.width, this.height, column, row, this.classes.value));
-    } else if (this.tool === "segment") {
-      this.segments.down(x, y);
-    }
-    return undefined;
+    } else this[this.tool].down(x, y);
   }
 
   drag(x, y) {
     if (this.last) this.strokeTo(x, y);
-    else if (this.tool === "segment") this.segments.drag(x, y);
+    else if (this.tool === "segment" || this.tool === "polygon") this[this.tool].drag(x, y);
     else if (this.tool === "look") this.page.why.point(...this.stage.cross, true);
   }
 
   hover() {
     const [column, row] = this.stage.cross;
     if (this.tool === "look") this.page.why.point(column, row, false);
-    else if (this.tool === "segment") this.segments.hover(column, row);
+    else if (this.tool === "segment") this.segment.hover(column, row);
   }
 
   up() {
-    if (this.tool === "segment") return void this.segments.up();
-    if (!this.last) return undefined;
+    if (this.tool === "segment" || this.tool === "polygon") return this[this.tool].up();
+    if (!this.last) return;
     this.last = null;
-    return void this.finish(this.tool, this.changed);
+    return this.finish(this.tool, this.changed);
   }
 
-  // A double click: its two clicks are corners already, at the same place.
-  twice() {
-    if (this.tool !== "polygon" || !this.stage.points?.length) return;
-    this.stage.points.pop();
-    this.closePolygon();
-  }
+  twice() { this.polygon.twice(); }
 
   use(x, y) {
     this.down(x, y);
@@ -256,38 +261,25 @@ export class SampleView {
     if (box) this.draw(box);
   }
 
-  closePolygon() {
-    const points = this.stage.points;
-    this.stage.points = [];
-    this.stage.drawLines();
-    this.finish("polygon", paint.polygon(this.labels, this.width, this.height, points, this.classes.value));
-  }
-
   // Esc: whether there was something to give up, or a tool to leave.
   giveUp() {
-    if (this.segments.giveUp()) return true;
-    if (this.stage.points?.length) {
-      this.stage.points = [];
-      this.stage.drawLines();
-      return true;
-    }
-    if (this.page.why.endTrial()) return true;
+    if (this.segment.giveUp() || this.polygon.forget() || this.page.why.endTrial()) return true;
     if (this.tool === "look") return false;
     this.choose("look");
     return true;
   }
 
-  // Fill holes and take away islands below the number of pixels that stands in the field.
   clean() {
-    if (!this.labels || $("clean").disabled) return;
+    if (!this.labels) return;
     const { count, box } = paint.clean(this.labels, this.width, this.height, Number($("least").value));
-    this.page.notice(count ? `${count} holes and islands of fewer than ${$("least").value} pixels are gone.` : "There are no holes or islands so small.", { fades: true });
+    this.page.notice(count ? `Removed ${counted(count, "small piece")}.` : "There are no holes or islands this small.", { fades: true });
     this.finish("cleaned", box);
   }
 
   // Save what a tool did.
   finish(tool, box) {
-    if (!box) return void this.objects.fetch();
+    if (!box) return this.objects.fetch();
+    if (tool !== "polygon") this.polygon.forget();
     this.objects.leave();
     this.draw(box);
     const labels = this.labels.slice(), { number } = this.base;
@@ -295,6 +287,7 @@ export class SampleView {
   }
 
   judge(action, more = {}) {
+    this.polygon.forget();
     const { number } = this.base, decided = action === "accept" || action === "reject";
     const done = this.changes.enqueue(this.base, (version) => act(number, { action, version, ...more }), { redrawn: REDRAWN.includes(action) });
     if (decided && $("onward").checked) this.page.move(1);
@@ -326,7 +319,7 @@ export class SampleView {
     if (report.index !== base?.number) return;
     await base.ready;
     if (base !== this.base || report.version <= base.version) return;
-    const text = `${report.by || "Somebody"} did this in another window: ${report.action}`;
+    const text = `Changed in another window by ${report.by || "someone"}: ${report.action}`;
     base.leave(`${text}.`);
     this.page.notice(text, { fades: true });
     await this.reload();
@@ -336,22 +329,20 @@ export class SampleView {
   key(event) {
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const tool = !event.shiftKey && TOOLS.find(([, letter]) => letter.toLowerCase() === key);
-    const actions = { a: "accept", x: "reject", r: "reset", z: "undo", y: "redo" };
     const waits = key === "z" && !this.set.readOnly && this.changes.of(this.base.number); // what is to be undone is still on its way
-    const fade = (by) => this.fade(event.shiftKey ? "heat-opacity" : "opacity", by), finer = (by) => { if (this.tool === "segment") this.segments.fetch(by); };
+    const fade = (by) => this.fade(event.shiftKey ? "heat-opacity" : "opacity", by);
     const others = {
-      c: () => this.classes.search(), i: () => this.classes.choose(IGNORED),
-      "[": () => this.sized(-1), "]": () => this.sized(1), ",": () => finer(-1), ".": () => finer(1), n: () => fade(-10), m: () => fade(10),
-      o: () => { $("mask").hidden = !$("mask").hidden; }, t: () => $("outlined").click(), h: () => $("by-object").click(),
-      v: () => this.clean(), d: () => this.compare.next(), w: () => this.page.why.nextWord(), u: () => this.page.why.apply(),
-      "+": () => this.stage.zoomBy(1.5), "-": () => this.stage.zoomBy(1 / 1.5), "=": () => this.stage.zoomBy(0),
+      i: () => this.classes.choose(IGNORED),
+      "[": () => this.sized(-1), "]": () => this.sized(1), n: () => fade(-10), m: () => fade(10),
+      o: () => { $("mask").hidden = !$("mask").hidden; }, d: () => this.compare.next(), w: () => this.page.why.nextWord(),
     };
-    if (key in actions) { if (waits || !$(actions[key]).disabled) this.judge(actions[key]); }
+    if (waits) this.judge("undo");
+    else if (key in BUTTONS) $(BUTTONS[key]).click();
     else if (tool) this.choose(tool[0]);
     else if (key in others) others[key]();
     else if (/^\d$/.test(key)) { if (Number(key) <= this.set.classes.length) this.classes.choose(Number(key)); }
-    else if (key === "Enter" && this.stage.points?.length) this.closePolygon();
-    else return key === "Enter" && this.segments.accept();
+    else if (key === "Enter" && this.polygon.open) this.polygon.close();
+    else return key === "Enter" && this.segment.accept();
     return true;
   }
 }

@@ -1,7 +1,8 @@
-// Segments of the attention behind a sample: proposed by a click or a box, outlined, and given to a class when they are accepted.
+// Segments of a sample's attention: proposed by a click or a box, and given to a class when accepted.
 
 import { pixels } from "./api.js";
 import { outlines } from "./outlines.js";
+import { counted } from "./page.js";
 import * as paint from "./paint.js";
 
 const POINTED = 128, CHOSEN = 255; // levels of the tint
@@ -32,8 +33,8 @@ export class Segments {
 
   // by: 1 finer, -1 coarser than those that are there.
   async fetch(by = 0) {
-    if (this.fetching || !this.view.labels) return;
-    if (this.found && !by) return void this.show();
+    if (!this.active || this.fetching || !this.view.labels) return;
+    if (this.found && !by) return this.show();
     this.fetching = true;
     const { view } = this, { number } = view, wanted = by && this.found ? `?fine=${Math.max(0, Math.min(9, this.fine + by))}` : "";
     this.told.textContent = "Finding segments …";
@@ -52,7 +53,7 @@ export class Segments {
     } finally {
       this.fetching = false;
     }
-    if (number !== view.number) return void this.fetch();
+    if (number !== view.number) return this.fetch();
     this.pointed = this.at(...view.stage.cross);
     this.show();
   }
@@ -70,7 +71,7 @@ export class Segments {
     stage.drawLines();
   }
 
-  // A click adds the segment to the proposal or takes it out; a box proposes those that lie in it for the most part.
+  // A click adds or removes a segment; a box proposes those that lie mostly in it.
   up() {
     if (!this.begun) return;
     const { stage } = this.view, under = this.at(...stage.cross);
@@ -87,7 +88,7 @@ export class Segments {
     this.show();
   }
 
-  // Give the proposal to the class that is painted with, or take it away when all of it has that class. Whether there was one.
+  // Give the proposal to the class, or remove it if it has that class already. Whether there was one.
   accept() {
     if (!this.active || !this.chosen.size) return false;
     const { view } = this;
@@ -113,6 +114,6 @@ export class Segments {
     stage.drawHeat({ values, height, width }, TINT, [0, 0, height, width]);
     stage.shapes = new Map([[0, this.borders]]);
     stage.drawLines();
-    this.told.textContent = chosen.size ? `${chosen.size} of ${found.reduce((a, b) => Math.max(a, b), 0)} segments: Enter accepts, Esc gives up.` : "Click segments, or draw a box.";
+    this.told.textContent = chosen.size ? `${chosen.size} of ${counted(found.reduce((a, b) => Math.max(a, b), 0), "segment")}. Enter accepts, Esc cancels.` : "Click segments, or drag a box.";
   }
 }

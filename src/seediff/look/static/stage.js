@@ -1,4 +1,4 @@
-// The picture with its mask, a map of attention, outlines and lines over it; from the pointer and the keyboard to pixels.
+// The picture with its mask, heat, outlines and lines; from the pointer and the keyboard to pixels.
 
 import { outlines, strokeOutlines } from "./outlines.js";
 
@@ -28,9 +28,9 @@ export class Stage {
       this.fingers.set(event.pointerId, [event.clientX, event.clientY]);
       if (event.button === 1) event.preventDefault(); // no scrolling by itself
       this.tapping = false;
-      if (event.button === 1 || this.space || this.fingers.size > 1) return void this.pan(!this.pressed);
+      if (event.button === 1 || this.space || this.fingers.size > 1) return this.pan(!this.pressed);
       if (event.button !== 0) return;
-      if (event.pointerType === "touch") return void (this.tapping = event); // it may be the first finger of two
+      if (event.pointerType === "touch") return (this.tapping = event); // it may be the first finger of two
       this.press(event);
     });
     stage.addEventListener("pointermove", (event) => {
@@ -39,7 +39,7 @@ export class Stage {
       if (this.tapping && Math.hypot(event.clientX - before[0], event.clientY - before[1]) < TAP) return;
       if (this.tapping) this.press(this.tapping);
       if (before) this.fingers.set(event.pointerId, [event.clientX, event.clientY]);
-      if (this.panning && before) return void this.moved(event, before);
+      if (this.panning && before) return this.moved(event, before);
       this.place(event);
       const every = this.pressed && event.getCoalescedEvents ? event.getCoalescedEvents() : [];
       for (const one of every.length ? every : [event]) call(this.pressed ? "drag" : "hover", one);
@@ -86,9 +86,9 @@ export class Stage {
   // A finger moved, from `before`: what lies between two fingers stays there.
   moved(event, before) {
     const other = [...this.fingers].find(([id]) => id !== event.pointerId)?.[1];
-    if (!other) return void this.shift(event.clientX - before[0], event.clientY - before[1]);
+    if (!other) return this.shift(event.clientX - before[0], event.clientY - before[1]);
     const far = ([x, y]) => Math.max(1, Math.hypot(x - other[0], y - other[1])), now = [event.clientX, event.clientY];
-    return void this.zoomAt(far(now) / far(before), (before[0] + other[0]) / 2, (before[1] + other[1]) / 2, (now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
+    return this.zoomAt(far(now) / far(before), (before[0] + other[0]) / 2, (before[1] + other[1]) / 2, (now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
   }
 
   shift(x, y) {
@@ -187,12 +187,12 @@ export class Stage {
   // Around the middle of what is seen; 0: the whole picture.
   zoomBy(factor) {
     const box = this.stage.getBoundingClientRect();
-    if (factor) return void this.zoomAt(factor, box.left + box.width / 2, box.top + box.height / 2);
+    if (factor) return this.zoomAt(factor, box.left + box.width / 2, box.top + box.height / 2);
     this.zoom = 0;
-    return void this.layout();
+    return this.layout();
   }
 
-  // Draw a label map, or a box of it: [left, top, right, bottom). Its outlines follow in the next frame.
+  // Draw a label map, or a box [left, top, right, bottom) of it. Its outlines follow in the next frame.
   drawLabels(labels, colours, box = [0, 0, this.width, this.height]) {
     const [width, height] = [box[2] - box[0], box[3] - box[1]];
     const data = new ImageData(width, height), out = new Uint32Array(data.data.buffer);
@@ -204,7 +204,6 @@ export class Stage {
     this.outline(labels, colours);
   }
 
-  // Outlines of a label map, of which there may be another in the same frame.
   outline(labels, colours) {
     Object.assign(this, { drawn: labels, colours });
     if (this.pressed && labels.length > LARGE) return; // once the stroke is done
@@ -255,8 +254,11 @@ export class Stage {
       trace(() => {
         context.moveTo(...this.points[0]);
         for (const point of this.points.slice(1)) context.lineTo(...point);
-        context.lineTo(x, y);
+        if (!this.closed) context.lineTo(x, y);
+        else context.closePath();
       });
+      const half = 4 / scale;
+      if (this.closed) trace(() => { for (const [left, top] of this.points) context.rect(left - half, top - half, 2 * half, 2 * half); });
     }
     if (this.box) trace(() => context.rect(this.box[0], this.box[1], this.box[2] - this.box[0], this.box[3] - this.box[1]));
     const arm = 7 / scale;
@@ -266,7 +268,7 @@ export class Stage {
   }
 }
 
-// Draw a map { values, height, width } of levels 0 … 255 on a canvas, one pixel a position. colours: 256, with their opacity.
+// Draw a map { values, height, width } of levels 0 … 255 on a canvas.
 export function paintHeat(canvas, map, colours) {
   canvas.width = map.width;
   canvas.height = map.height;

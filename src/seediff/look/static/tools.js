@@ -26,7 +26,7 @@ export function fillTools(bar, choose) {
     label.querySelector("bdi").className = "unseen";
     more.textContent = key;
     more.before(svg);
-    box.addEventListener("change", () => choose(value));
+    box.onchange = () => choose(value);
     bar.append(label);
   }
 }

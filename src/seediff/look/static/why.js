@@ -13,13 +13,13 @@ export class Why {
     Object.assign(this, { page, info: null, level: 0 });
     this.fetchMaps = latest((about) => this.ask(`attends?${new URLSearchParams(about)}`, ({ maps }) => this.showMaps(maps.map(unpack))));
     this.tryOut = latest((constants) => this.tried(constants));
-    for (const id of ["alpha", "beta"]) $(id).addEventListener("input", () => this.try());
-    for (const id of ["method", "pamr"]) $(id).addEventListener("change", () => this.try());
+    for (const id of ["alpha", "beta"]) $(id).oninput = () => this.try();
+    for (const id of ["method", "pamr"]) $(id).onchange = () => this.try();
     const actions = { untune: "endTrial", apply: "apply", "apply-shown": "applyToShown", "show-steps": "steps", capture: "capture" };
-    for (const [id, action] of Object.entries(actions)) $(id).addEventListener("click", () => this[action]());
+    for (const [id, action] of Object.entries(actions)) $(id).onclick = () => this[action]();
   }
 
-  // Ask about this sample; then: what is done with the answer, unless another sample was opened meanwhile.
+  // Ask about this sample; `then` gets the answer, unless another sample was opened.
   async ask(path, then, failed = (text) => this.page.notice(text), from = get) {
     const { number } = this;
     try {
@@ -41,7 +41,7 @@ export class Why {
 
   async enter(number, about) {
     this.number = number;
-    this.state("Loading the attention …"); // the first time, torch too
+    this.state("Loading the attention maps …"); // the first time, torch too
     $("prompt").textContent = about.prompt;
     long($("prompt"));
     await this.ask("attention", async (info) => {
@@ -54,6 +54,7 @@ export class Why {
   show(info) {
     this.state(info.told);
     $("capture").hidden = !info.canCapture;
+    this.page.view.attention(info.levels.length ? "" : info.told);
     if (!info.levels.length) return;
     $("attention").hidden = false;
     this.words(info);
@@ -73,12 +74,12 @@ export class Why {
     this.word = -1;
     let at = 0;
     const parts = info.words.flatMap((word, i) => {
-      const before = info.prompt.slice(at, word.start), button = element("button", { type: "button", textContent: info.prompt.slice(word.start, word.end) });
+      const before = info.prompt.slice(at, word.start), button = element("button", { textContent: info.prompt.slice(word.start, word.end) });
       at = word.end;
       button.setAttribute("aria-pressed", "false");
-      button.addEventListener("click", () => this.showWord(this.word === i ? -1 : i));
-      button.addEventListener("pointerenter", () => { if (this.word < 0) this.fetchMaps({ columns: word.columns.join(",") }); });
-      button.addEventListener("pointerleave", () => { if (this.word < 0) this.page.view.stage.drawHeat(null); });
+      button.onclick = () => this.showWord(this.word === i ? -1 : i);
+      button.onpointerenter = () => { if (this.word < 0) this.fetchMaps({ columns: word.columns.join(",") }); };
+      button.onpointerleave = () => { if (this.word < 0) this.page.view.stage.drawHeat(null); };
       return [before, button];
     });
     $("prompt").replaceChildren(...[...parts, info.prompt.slice(at)].filter(Boolean));
@@ -111,8 +112,8 @@ export class Why {
     const box = $("levels");
     if (box.children.length !== maps.length) {
       box.replaceChildren(...maps.map((map, i) => {
-        const button = element("button", { type: "button" }, element("canvas"), element("span"));
-        button.addEventListener("click", () => { this.level = i; this.showMaps(this.maps); });
+        const button = element("button", {}, element("canvas"), element("span"));
+        button.onclick = () => { this.level = i; this.showMaps(this.maps); };
         return button;
       }));
     }
@@ -173,23 +174,23 @@ export class Why {
   }
 
   apply() {
-    if (!this.info) return undefined;
+    if (!this.info) return;
     const number = this.number, view = this.page.view, constants = this.constants();
     this.endTrial();
-    if (number !== view.base.number) return undefined; // the next one is being opened
+    if (number !== view.base.number) return; // the next one is being opened
     const send = (version) => post(`/api/samples/${number}/tuned`, { ...constants, version, window: WINDOW });
     return view.changes.enqueue(view.base, send, { redrawn: true });
   }
 
   applyToShown() {
     const { list, many } = this.page;
-    if (!window.confirm(`Make new masks of all ${list.count.toLocaleString()} that are shown? Those that somebody reviewed or corrected stay as they are.`)) return;
+    if (!window.confirm(`Make new masks for ${list.count === 1 ? "the sample" : `all ${list.count.toLocaleString()} samples`} shown? Reviewed and corrected samples keep their masks.`)) return;
     many.ask("/api/job/masks", { ...this.constants(), view: list.view });
   }
 
   async capture() {
     $("capture").disabled = true;
-    this.state("Capturing …");
+    this.state("Recomputing …");
     await this.ask("capture", (info) => this.show(info), (text) => this.state(text), (path) => post(path, {}));
     $("capture").disabled = false;
   }
