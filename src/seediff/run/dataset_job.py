@@ -144,8 +144,9 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         from ..report.card import dataset_card
 
-        if not (out / native.CLASSES).exists():  # in `look`, people add classes to it
-            write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
+        path, text = out / native.CLASSES, native.classes_text(self.config.classes)
+        if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
+            write_atomic(path, text)
         summary, drawn = summarize(self.config, rejected), isinstance(self.config, GenerateConfig)
         card = dataset_card(summary, rows, self.config.classes, drawn=drawn)
         write_atomic(out / native.CARD, card.encode("utf-8"))
