@@ -74,7 +74,7 @@ def refused(path, match, **options):
     assert "\n" not in str(error.value)
 
 
-def test_damaged_files(twin, tmp_path):
+def test_damaged_files(twin, tmp_path, monkeypatch):
     folder = twin("flux")
     write(path := tmp_path / "model.gguf", folder, "flux", "Q8_0")
     whole = path.read_bytes()
@@ -90,6 +90,9 @@ def test_damaged_files(twin, tmp_path):
     ):  # how many tensors, how many values, how long the first one's name
         path.write_bytes(whole[:at] + number.to_bytes(8, "little") + whole[at + 8 :])
         refused(path, "is not a valid GGUF file", base=str(folder))
+    path.write_bytes(whole)
+    monkeypatch.setattr("seediff.files.tensors.MOST_PARTS", 20)
+    refused(path, "its header has more than 20 parts", base=str(folder))
 
 
 BLOCK = 256

@@ -16,6 +16,8 @@ from .reading import ABSENT, open_regular
 T = TypeVar("T")
 LARGEST = 1 << 40
 """Maximum bytes of a weights file."""
+MOST_PARTS = 1 << 17
+"""Maximum numbers and texts in the header of a GGUF file, of which a model has some thousands."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,14 @@ def read_gguf_header(path: Path) -> dict[str, Tensor]:
         pass
 
     class Reader(library.GGUFReader):
-        """gguf's own returns nothing beyond the end, as often as the header asks for it, until memory is full."""
+        """gguf's own keeps an array of Python objects for every number, also beyond the end, until memory is full."""
+
+        left = MOST_PARTS
 
         def _get(self, offset: Any, dtype: Any, count: Any = 1, *args: Any, **options: Any) -> Any:
+            self.left -= 1
+            if not self.left:
+                raise ValueError(f"its header has more than {MOST_PARTS} parts")
             if int(offset) + int(count) * np.dtype(dtype).itemsize > len(self.data):
                 raise ValueError("it ends before it says")
             return super()._get(offset, dtype, count, *args, **options)
