@@ -46,6 +46,9 @@ def test_stages_and_resume(data, tmp_path, capsys):
     assert "it was complete" in capsys.readouterr().out
     assert cli.main([*line, "--seed", "1"]) == 2
     assert "holds another training (seed: 0 → 1)" in capsys.readouterr().err
+    (out / "training.json").write_text('{"step": 3, "data": ["of an earlier version"]}')
+    assert cli.main(line) == 2
+    assert "holds a training that is damaged or of another version of seediff" in capsys.readouterr().err
     # The configuration of a training is one for another.
     again = ["--config", str(out / "seediff.toml"), "--out", str(tmp_path / "again"), "--steps", "1", "--quiet"]
     assert cli.main(["train", data, *again]) == 0

@@ -36,7 +36,12 @@ def sample_count(config: GenerateConfig) -> int:
 
 
 def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
-    """The specifications of all samples: index → classes, prompt and seed.
+    """The specifications of all samples."""
+    return list(each_spec(config))
+
+
+def each_spec(config: GenerateConfig) -> Iterator[SampleSpec]:
+    """The specifications of all samples, one after the other: index → classes, prompt and seed.
 
     With one class per image, classes take turns. With several, their order changes from round to round, so that
     combinations vary. Each class is in `per_class` images; if the division has a remainder, a few are shown once more.
@@ -46,7 +51,6 @@ def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
     kinds = len(config.classes)
     phrases = phrase_of(config.subclasses, config.classes, config.seed)
     groups = class_groups(kinds, config.turns, config.seed)
-    specs: list[SampleSpec] = []
     shown = current = begun = 0  # classes so far, the round in which the image begins, that round's first image
     for index in range(sample_count(config)):
         if shown // kinds > current:
@@ -55,8 +59,7 @@ def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
         shown += len(classes)
         template = config.prompts[(current + index - begun) % len(config.prompts)]
         prompt = template.replace("{class}", join_classes([next(phrases[name]) for name in classes]))
-        specs.append(SampleSpec(index, classes, prompt, sample_seed(config.seed, index, 0)))
-    return specs
+        yield SampleSpec(index, classes, prompt, sample_seed(config.seed, index, 0))
 
 
 def class_groups(kinds: int, sizes: Sequence[int], seed: int) -> Iterator[tuple[int, ...]]:

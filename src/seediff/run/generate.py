@@ -19,7 +19,7 @@ from ..files.output_folders import Out
 from ..files.outputs import write_atomic
 from ..models.info import model_info
 from ..models.memory import Offload
-from ..prompts.specs import redraw, sample_specs
+from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..workers import Progress
 from .dataset_job import DatasetJob
 from .loop import Engine, RunResult, run
@@ -191,9 +191,11 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         return {**super().read_result(out), "rejected": rejected}
 
     def plan(self) -> list[str]:
-        config, specs = self.config, self.items()
-        counts = Counter(name for spec in specs for name in spec.classes)
-        prompts = list(dict.fromkeys(spec.prompt for spec in specs))
+        config, images = self.config, sample_count(self.config)
+        counts, prompts = Counter[str](), dict[str, None]()
+        for spec in each_spec(config):
+            counts.update(spec.classes)
+            prompts[spec.prompt] = None
         info = model_info(config.model, config.base)
         sides = info.sides() if info else None
         height, width = pixels(config.size or (sides[0] if sides else 512))
@@ -202,13 +204,13 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
         per_pixel += SOFT_BYTES_PER_PIXEL * sum(config.turns) / len(config.turns) * config.keep_soft
         map_bytes = expected.map_bytes if expected and config.keep_attention else 0
-        size = len(specs) * int(height * width * per_pixel + map_bytes)
+        size = images * int(height * width * per_pixel + map_bytes)
         return [
-            f"{len(specs)} images of {width}×{height}{assumed} in {len(self.batches)} batches "
+            f"{images} images of {width}×{height}{assumed} in {-(-images // config.batch_size)} batches "
             f"of up to {config.batch_size}, about {show_bytes(size)}",
             f"Classes: {', '.join(f'{name} {counts[name]}' for name in config.classes)}",
             f"Prompts: {len(prompts)} different",
-            *(f"  {prompt}" for prompt in prompts[:PROMPTS_SHOWN]),
+            *(f"  {prompt}" for prompt in [*prompts][:PROMPTS_SHOWN]),
             *(["  …"] if len(prompts) > PROMPTS_SHOWN else []),
             *self.settings(),
         ]

@@ -159,6 +159,10 @@ def check_inputs(config: ModelConfig, info: ModelInfo | None = None) -> CaptureP
         plan = plan_capture(info.family, info.network, config.capture, mask=config.mask, reads=reads, **known)
     else:
         plan = plan_segments(info.family, info.network, config.segment, config.model, **known)
+        if size:
+            from ..segments.make import check_positions  # imports torch
+
+            check_positions(config.segment, info.family.levels(info.network), size)
     expected = plan.expected if config.size is not None else None
     if sides and expected and (there := memory_bytes()) and expected.map_bytes > there:
         needed = f"attention maps of an image of this size take {show_bytes(expected.map_bytes)}"

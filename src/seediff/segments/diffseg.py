@@ -71,7 +71,9 @@ def anchor_positions(size: Grid, num_points: int, device: torch.device | str = "
     longer = max(size)
     if not 2 <= num_points <= longer:
         which = "longer " if min(size) < longer else ""
-        raise UserError("num_points", f"{num_points} must be from 2 to {longer}, the {which}side of the latents")
+        raise UserError(
+            "segment.num_points", f"{num_points} must be from 2 to {longer}, the {which}side of the latents"
+        )
     down, across = (_line(side, max(1, round(num_points * side / longer)), device) for side in size)
     return (down[:, None] * size[1] + across).flatten()
 

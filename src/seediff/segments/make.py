@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from ..attention.features import capture_features
 from ..attention.generate import check_shape, image_shape
-from ..attention.maps import AttentionMaps
+from ..attention.maps import AttentionMaps, Grid
 from ..attention.photograph import capture_clean, encode_images, run_clean
 from ..attention.plan import plan_segments
 from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape, windows
@@ -145,12 +145,17 @@ def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
     height, width = image_shape(model, size)
     check_shape(model, (height, width), "size")
     plan_segments(model.family, model.network.config, config, model.name)
-    if not config.divides_features:
-        latent_size = height // model.pixels, width // model.pixels
-        levels = model.family.levels(model.network.config)
-        grids = [(latent_size[0] // level, latent_size[1] // level) for level in levels]
-        level_weights(grids, latent_size, config.weights)
-        if config.method == "diffseg":
-            anchor_positions(latent_size, config.num_points)
-        if isinstance(config.k, int) and config.k > (positions := latent_size[0] * latent_size[1]):
-            raise UserError("k", f"{config.k} must be from 1 to {positions}, the number of positions")
+    levels = model.family.levels(model.network.config)
+    check_positions(config, levels, (height // model.pixels, width // model.pixels))
+
+
+def check_positions(config: SegmentConfig, levels: Sequence[int], latent_size: Grid) -> None:
+    """Raise UserError for weights of levels that are not there, and for more segments or anchors than L has
+    positions."""
+    if config.divides_features:
+        return
+    level_weights([(latent_size[0] // level, latent_size[1] // level) for level in levels], latent_size, config.weights)
+    if config.method == "diffseg":
+        anchor_positions(latent_size, config.num_points)
+    if isinstance(config.k, int) and config.k > (positions := latent_size[0] * latent_size[1]):
+        raise UserError("segment.k", f"{config.k} must be from 1 to {positions}, the number of positions")

@@ -177,11 +177,16 @@ def find_state(out: Path, config: TrainConfig, new: State) -> State:
     if native.CONFIG not in names:
         raise UserError(out, f"not empty and no training of SeeDiff (it holds {names[0]})", "choose another folder")
     state = new
-    if CHECKPOINT in names:
-        state = read_state(out / CHECKPOINT)
-    elif RECORD in names:
-        state = read_json(out / RECORD, State)
-    changed = differences(with_device(load_config(out / native.CONFIG, TrainConfig)), config)
+    try:
+        if CHECKPOINT in names:
+            state = read_state(out / CHECKPOINT)
+        elif RECORD in names:
+            state = read_json(out / RECORD, State)
+        saved = load_config(out / native.CONFIG, TrainConfig)
+    except UserError as error:
+        problem = f"holds a training that is damaged or of another version of seediff ({error})"
+        raise UserError(out, problem, "choose another folder") from error
+    changed = differences(with_device(saved), config)
     changed += [
         f"{key}: {show_json(state.data.get(key))} → {show_json(new.data.get(key))}"
         for key in {**state.data, **new.data}
