@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from unittest import mock
 
@@ -17,9 +18,12 @@ from seediff.run.generate import GenerateJob
 TORCHS = torch.nn.functional
 
 
+def drawing(model, **options):
+    return configure(GenerateConfig, {"classes": ("dog",), "model": model, **options})
+
+
 def needed(model, images, **options):
-    job = GenerateJob(configure(GenerateConfig, {"classes": ("dog",), "model": model, "device": "cpu", **options}))
-    return footprint_of(job, images)
+    return footprint_of(GenerateJob(drawing(model, **options)), images)
 
 
 def footprint_of(job, images):
@@ -42,6 +46,18 @@ def footprint_of(job, images):
 def test_an_h100_needed_as_much(model, images, gib):
     """benchmarks/gpu.py, in bfloat16, all maps captured."""
     assert needed(model, images, dtype="bfloat16").total / 2**30 == pytest.approx(gib, rel=0.15)
+
+
+def test_the_table_of_the_page():
+    page = (Path(__file__).parents[2] / "docs/gpus.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w.-]+)`[^|]*\|(.*)\|$", page, re.MULTILINE)
+    rows = [(name, cells.replace(" ", "").split("|")) for name, cells in rows if name in BY_NAME]
+    assert len(rows) == 15
+    for name, cells in rows:
+        one, eight = needed(name, 1), needed(name, 8)
+        offloaded = footprint_of(GenerateJob(drawing(name), offload="model"), 8)
+        sizes = one.weights, one.activations, eight.activations, one.total, eight.total, offloaded.total
+        assert cells == [f"{size / 1e9:.1f}" for size in sizes], name
 
 
 class Live(TorchDispatchMode):
@@ -90,8 +106,9 @@ def test_numbers_of_a_step_are_those_of_the_meta_device(name, tmp_path, monkeypa
 def test_offload_and_float32_change_what_is_needed():
     assert needed("sdxl", 1).activations == pytest.approx(2 * needed("sdxl", 1, dtype="bfloat16").activations)
     assert needed("sd1.5", 1, dtype="float32").weights == 4e9 * BY_NAME["sd1.5"].billions
-    job = GenerateJob(configure(GenerateConfig, {"classes": ("dog",), "model": "flux-dev"}), offload="model")
-    assert footprint_of(job, 1).weights == 2e9 * BY_NAME["flux-dev"].largest
+    assert (
+        footprint_of(GenerateJob(drawing("flux-dev"), offload="model"), 1).weights == 2e9 * BY_NAME["flux-dev"].largest
+    )
 
 
 def test_a_batch_that_fits_is_chosen_recorded_and_kept(tmp_path, monkeypatch, capsys):

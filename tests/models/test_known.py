@@ -149,9 +149,9 @@ def test_the_number_format_of_each_on_a_gpu(hub, monkeypatch):
         assert usual_dtype(known.name, "cpu") == "float32"
     part = GenerateConfig(("dog",), model="owner/repository/part.gguf", base="flux-schnell", device="cuda")
     assert resolve_device(part).dtype == "bfloat16"
-    page = (Path(__file__).parents[2] / "docs/models.md").read_text(encoding="utf-8")
-    said = " ".join(page[page.index("- **Number format.**") :].split(", whose")[0].split())
-    assert {title for title in (family.title for family in families()) if title in said} == named
+    page = (Path(__file__).parents[2] / "docs/gpus.md").read_text(encoding="utf-8")
+    said = {known.pipeline for known in KNOWN if f"\n| `{known.name}`" in page[page.index("| `sd3.5-medium` |") - 1 :]}
+    assert {family.title for family in families() if said & {*family.pipelines}} == named
 
 
 def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path):
