@@ -100,10 +100,14 @@ def makers(actions: Sequence[Action]) -> dict[str, Action]:
     return {action.mask: action for action in reversed(actions) if action.mask}
 
 
-def append_action(folder: Path, action: Action) -> None:
-    """Appends a line durably: it is on the disk when this returns."""
-    line = {name: value for name, value in msgspec.to_builtins(action).items() if value not in ((), {}, [], "")}
-    append(inside(folder, REVIEWS), json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n", durable=True)
+def append_action(folder: Path, *actions: Action) -> None:
+    """Appends lines durably, all or none: they are on the disk when this returns."""
+    lines = [
+        {name: value for name, value in msgspec.to_builtins(action).items() if value not in ((), {}, [], "")}
+        for action in actions
+    ]
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    append(inside(folder, REVIEWS), text.encode("utf-8"), durable=True)
 
 
 def reviewed_row(

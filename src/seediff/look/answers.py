@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from ..dataset.encoding import MOST_OBJECTS
+from ..dataset.reviews import Action
 from ..dataset.rows import OF_THE_MASK
 from ..dataset.shapes.objects import find_objects
 from ..errors import UserError
@@ -29,7 +30,7 @@ from ..report.pictures import heat_colours
 from .compare import Comparison
 from .events import Cache, Events
 from .index import Query
-from .many import Jobs
+from .many import UNCHANGED, Jobs
 from .samples import THUMB, image_bytes, thumbnail
 from .session import Session
 
@@ -94,7 +95,7 @@ class Thumb(msgspec.Struct, frozen=True):
     labels: bool = True
 
 
-NEITHER, UNCHANGED = "cleared", "unchanged"
+NEITHER = "cleared"
 VERDICTS: dict[str, Any] = {"accept": "accepted", "reject": "rejected", "reset": None}
 
 
@@ -296,20 +297,19 @@ class Look:
             self.jobs.start(numbers, "relabelled", partial(self._relabel, many.old, many.new))
         return JSONResponse({"samples": len(numbers)}, 202)
 
-    def _judge(self, action: str, number: int, detail: dict[str, Any]) -> str:
+    def _judge(self, action: str, number: int, detail: dict[str, Any]) -> Action | str | None:
         history, verdict = self.session.history(number), VERDICTS[action]
         if history.verdict == verdict:
             return UNCHANGED
-        self.session.act(number, history.version, action, verdict=verdict, detail=detail)
-        return verdict or NEITHER
+        return self.session.prepare(number, history.version, action, verdict=verdict, detail=detail)
 
-    def _relabel(self, old: int, new: int, number: int, detail: dict[str, Any]) -> str:
+    def _relabel(self, old: int, new: int, number: int, detail: dict[str, Any]) -> Action | str | None:
         version, labels = self.session.history(number).version, self.session.labels(number)
         if old == new or not (labels == old).any():
             return "without this class"
         changed = np.where(labels == old, np.uint8(new), labels)
-        self.session.act(number, version, "relabel", labels=changed, detail={"old": old, "new": new, **detail})
-        return "relabelled"
+        detail = {"old": old, "new": new, **detail}
+        return self.session.prepare(number, version, "relabel", labels=changed, detail=detail)
 
 
 def pack(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:

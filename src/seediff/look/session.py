@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -129,7 +129,7 @@ class Session:
         self.subject, self.by, self.tell = subject, by, tell
         self.acted = 0
         self.comparison: Comparison | None = None
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.read_only = ""
         """Why nothing can be saved; empty if it can."""
         self.histories: dict[int, History] = {}
@@ -290,6 +290,23 @@ class Session:
         action, and the version stays. Raises Stale, and UserError for an impossible action.
         """
         with self.lock:
+            action = self.prepare(number, version, name, verdict=verdict, labels=labels, detail=detail)
+            if action is not None:
+                self.save([action], window)
+            return self.state(number)
+
+    def prepare(
+        self,
+        number: int,
+        version: int,
+        name: str,
+        *,
+        verdict: Any = KEEP,
+        labels: Any = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> Action | None:
+        """The action, as of `act`, to be saved; None if it changes nothing."""
+        with self.lock:
             history = self.history(number)
             if version != history.version:
                 raise Stale(number)
@@ -297,19 +314,29 @@ class Session:
                 raise UserError(self.read_only)
             action = self._action(number, history, name, verdict, labels, dict(detail or {}))
             redrawn = name == ORIGINAL or labels is not None
-            if redrawn and action.state == history.state(history.at):
-                return self.state(number)
-            append_action(self.subject.folder, action)
-            history.follow(action)
-            self.histories[number] = history
-            self.acted += 1
-            self.index.update(number, self.row(number))
-            if self.comparison is not None and (redrawn or name in STEPS):
-                with suppress(UserError):  # a sample that the other set lacks
-                    self.difference(number)
-            state = self.state(number)
-        self.tell({"kind": "state", "window": window, "action": name, **state})
-        return state
+            return None if redrawn and action.state == history.state(history.at) else action
+
+    def save(self, actions: Sequence[Action], window: str = "") -> int:
+        """Save prepared actions in one write, which takes as long for many as for one, and send them to all windows.
+        Returns how many: without those on samples that somebody changed in the meantime."""
+        with self.lock:
+            samples = [(self.numbers[action.sample], action) for action in actions]
+            current = [(n, action) for n, action in samples if self.history(n).version == action.version - 1]
+            if current:
+                append_action(self.subject.folder, *(action for _, action in current))
+            for number, action in current:
+                history, before = self.history(number), self.mask(number)
+                history.follow(action)
+                self.histories[number] = history
+                self.index.update(number, self.row(number))
+                if self.comparison is not None and self.mask(number) != before:
+                    with suppress(UserError):  # a sample that the other set lacks
+                        self.difference(number)
+            self.acted += len(current)
+            states = [{"action": action.action, **self.state(number)} for number, action in current]
+        for state in states:
+            self.tell({"kind": "state", "window": window, **state})
+        return len(current)
 
     def _action(
         self, number: int, history: History, name: str, verdict: Any, labels: Any, detail: dict[str, Any]
