@@ -164,26 +164,14 @@ TRAIN, PREDICT = (
 )
 
 CASES = [
-    Case("a byte-order mark", CHECK, {CLASSES: before(BOM)}, ""),
     Case("a byte-order mark made background a class", FROM["voc"], {"in/voc/classes.txt": before(BOM)}, ""),
     # Numbers, nesting and sizes
-    Case("5,000 digits", f"{FILTER} --best {DIGITS}", {}, "Invalid value for --best"),
     Case("5,000 digits", CONFIG, {"in/files/generate.toml": write(f"per_class = {DIGITS}")}, "--config in/files"),
     Case("5,000 digits", FROM["coco"], {COCO: swap('"width": 40', f'"width": {DIGITS}')}, COCO),
     Case("nesting", CONFIG, {"in/files/generate.toml": write(f"classes = {DEEP}")}, "--config in/files"),
-    Case("nesting", FROM["coco"], {COCO: write(DEEP)}, COCO),
-    Case("nesting", STATS, {ROWS: write(f"{DEEP}\n")}, ROWS),
-    Case("nesting", FROM["yolo"], {YAML: write(f"names: {DEEP}")}, YAML),
-    Case("a terabyte of nothing", FROM["coco"], {COCO: sparse()}, COCO),
     Case("a terabyte of nothing", FROM["parquet"], {PARQUET: sparse()}, PARQUET),
     Case("a terabyte of nothing", FROM["webdataset"], {TAR: sparse()}, "in/webdataset"),
     Case("900 megapixels in the header", PREDICT, {PHOTO: write(png(30_000, 30_000))}, PHOTO),
-    Case(
-        "96 megapixels",
-        FROM["voc"],
-        {"in/voc/SegmentationClass/one.png": write(png(12_000, 8_000, 8, 3))},
-        "sample 'one'",
-    ),
     Case(
         "80 MB of text in a picture",
         STATS,
@@ -197,15 +185,8 @@ CASES = [
     Case("30 KB that become gigabytes", FROM["parquet"], {PARQUET: parquet_bomb}, PARQUET),
     Case("a member larger than its archive", FROM["webdataset"], {TAR: tar(8 << 30)}, TAR),
     Case("aliases that unfold to gigabytes", FROM["yolo"], {YAML: write(f"{ALIASES}names: *j\n")}, YAML),
-    Case("aliases that hang", FROM["yolo"], {YAML: swap("names:", f"{ALIASES}names: *j\nothers:")}, YAML),
     # Values of another kind
-    *(
-        Case("a state of another kind", TRAIN, {CHECKPOINT: swap(old, new)}, CHECKPOINT)
-        for old, new in (
-            ('\\"best\\": -1.0', '\\"best\\": null'),
-            ('\\"step\\": 1', '\\"step\\":[]'),
-        )
-    ),
+    Case("a state of another kind", TRAIN, {CHECKPOINT: swap('\\"step\\": 1', '\\"step\\":[]')}, CHECKPOINT),
     Case(
         "run lengths that wrap in 64 bits: a segmentation fault",
         FROM["coco"],
@@ -221,7 +202,6 @@ CASES = [
         )
         for far, says in (("1e9", POLYGONS), ("NaN", f"--annotations {POLYGONS}"))
     ),
-    Case("a width", FROM["coco"], {COCO: swap('"width": 40', '"width": null')}, COCO),
     Case("metadata came in unchecked", FROM["coco"], {COCO: swap('"seed": 46', '"seed": {"x": 4}, "s": 46')}, COCO),
     *(
         Case("a row's classes", line, {ROWS: swap('"classes": ["dog", "cat"]', f'"classes": {value}')}, says)
@@ -252,7 +232,6 @@ CASES = [
         {"in/model/tokenizer/tokenizer_config.json": swap('"eos_token": "', '"eos_token": "<|endoftext|>')},
         "--model: ../../in/model",
     ),
-    Case("truncated", PREDICT, {WEIGHTS: write(b'\x90\1\0\0\0\0\0\0{"self')}, WEIGHTS),
     Case(
         "weights that lack keys were random ones",
         PREDICT,
