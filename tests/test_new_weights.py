@@ -30,18 +30,3 @@ def test_constants_that_the_package_has_are_those_of_the_published_study(package
     new_weights.take_constants("mini", ROOT / "docs" / "preset.json")
     assert json.loads((package / "mini" / "seediff.json").read_text())["preset"] == before
     assert read_toml(package / "set.toml") == sets
-
-
-def test_weights_are_shipped_with_their_history_and_without_another_preset(package):
-    pipeline = package / "pipeline"
-    for part in new_weights.PARTS:
-        (pipeline / part).mkdir(parents=True)
-        (pipeline / part / "model.safetensors").write_bytes(part.encode())
-    (pipeline / "seediff.json").write_text(json.dumps({"samples": 7, "recipe": {"seed": 1}, "preset": {"steps": 1}}))
-    before = json.loads((package / "mini" / "seediff.json").read_text())
-    new_weights.ship(pipeline)
-    after = json.loads((package / "mini" / "seediff.json").read_text())
-    assert (package / "mini" / "unet" / "model.safetensors").read_bytes() == b"unet"
-    assert after["samples"] == 7
-    assert "history" not in after
-    assert after["preset"] == before["preset"]

@@ -106,15 +106,6 @@ def test_more_images_per_class_join_those_that_are_there(tmp_path, changes):
     assert len(drawn & indices) < small.batch_size  # only the last batch, and only if it was not full
 
 
-@pytest.mark.parametrize("lost", ["metadata.jsonl", "masks/000000.png"], ids=["unfinished", "a sample was lost"])
-def test_what_is_missing_is_made_as_well(tmp_path, lost):
-    faked(LARGER, tmp_path / "large")
-    faked(CONFIG, tmp_path / "grown")
-    (tmp_path / "grown" / lost).unlink()
-    faked(LARGER, tmp_path / "grown")
-    assert contents(tmp_path / "grown") == contents(tmp_path / "large")
-
-
 def test_a_reviewed_sample_is_not_drawn_again(tmp_path):
     faked(CONFIG, tmp_path / "out")
     for sample, refused in (("000000", False), ("000008", True)):  # 9 samples in batches of 2
