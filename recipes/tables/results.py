@@ -77,7 +77,7 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> st
     lines += [result["note"], ""] if result["note"] else []
     several = len({(row["test"], row["metric"]) for row in rows}) > 1
     compared = any(row["ratio"] is not None for row in rows)
-    columns = ["", *(["figure"] if several else []), "ours, %", "seeds", "95 % over images", "paper, %"]
+    columns = ["", *(["figure"] if several else []), "ours, % (seeds)", "95 % over images", "paper, %"]
     columns += ["ratio", "paper's"] if compared else []
     table = []
     for row in rows:
@@ -96,8 +96,8 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> st
     lines += [
         "",
         (
-            f"Measured on {tests}; seeds {', '.join(map(str, result['seeds']))}; training: {train}; {minutes:.0f}"
-            f" minutes of training and measuring in all; seediff {result['version']}."
+            f"{tests}; seeds {', '.join(map(str, result['seeds']))}; {train}; {minutes:.0f} minutes; seediff"
+            f" {result['version']}."
         ),
     ]
     if compared:
@@ -105,10 +105,9 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> st
     return "\n".join(lines) + "\n"
 
 
-def shown(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The mean, the seeds' range and the interval of an entry of `summarised`, as texts."""
+def shown(row: Mapping[str, Any]) -> tuple[str, str]:
+    """The mean with the seeds' range, and the interval of an entry of `summarised`, as texts."""
     return (
-        f"{row['mean']:.1f}",
-        f"{row['lowest']:.1f}–{row['highest']:.1f}",
+        f"{row['mean']:.1f} ({row['lowest']:.1f}–{row['highest']:.1f})",
         "–".join(f"{bound:.1f}" for bound in row["ci95"]),
     )
