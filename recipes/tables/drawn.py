@@ -28,6 +28,7 @@ from seediff.config.names import DEFAULT_PROMPTS, check_classes, check_prompts, 
 from seediff.config.sizes import Size, check_size
 from seediff.dataset import native
 from seediff.dataset.encoding import read_label_map
+from seediff.dataset.rows import checked_rows
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.files.outputs import write_atomic
@@ -111,7 +112,7 @@ def labelled(folder: Path, labelling: str, count: int | None = None) -> tuple[tu
     """The classes and (the first `count`) samples of a set, with the masks of one labelling."""
     classes = native.read_classes(folder)
     items = []
-    for number, row in enumerate(itertools.islice(native.read_rows(folder), count), 1):
+    for number, row in enumerate(itertools.islice(checked_rows(folder / native.METADATA), count), 1):
         where = f"{folder / native.METADATA}, row {number}"
         if labelling not in row["labels"]:
             raise UserError(f"{where}: has no labelling '{labelling}'; there are {', '.join(row['labels'])}")
@@ -188,6 +189,10 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
                 capture_steps=self.config.capture_steps,
             )
         return batch, images, maps
+
+    def read_result(self, out: Path) -> dict[str, Any]:
+        """A row has a mask of each labelling, and so names none."""
+        return {"rows": list(checked_rows(out / native.METADATA))}
 
     def write(
         self, captured: tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]], out: Path
