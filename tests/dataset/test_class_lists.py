@@ -70,7 +70,7 @@ def test_ids_of_a_list(tmp_path, text, ids):
 
 
 def test_two_names_of_one_id_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"gives two classes the same id; give each class its own id"):
+    with pytest.raises(UserError, match=r"gives two classes the id 1; give each its own"):
         read_class_list(listing(tmp_path, "1 dog / 1 cat / 2 cow"))
 
 

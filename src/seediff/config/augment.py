@@ -115,7 +115,7 @@ def parse_addition(text: str) -> Addition:
         if of or number.is_integer():
             return Addition(operations, number / (100 if of == "%" else int(of[1:])) if of else number, bool(of))
     examples = f"for example {names}:10% (of the training samples), {names}:3000/60000, or {names}:500 (pictures)"
-    raise UserError("add", f"'{text}' must say how many, with at most 12 digits", examples)
+    raise UserError("add", f"'{text}' must end with how many", examples)
 
 
 def grid_of(operation: str) -> tuple[int, int] | None:

@@ -166,6 +166,7 @@ def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConf
     kinds = {kind.command: kind for kind in (GenerateConfig, *others)}
     command = read_toml(path).get("command", GenerateConfig.command)
     if command not in kinds:
-        problem = f"is not a dataset that `seediff {' or '.join(kinds)}` made, but the output of `seediff {command}`"
+        made_by = " or ".join(f"`seediff {kind}`" for kind in kinds)
+        problem = f"is not a dataset that {made_by} made, but the output of `seediff {command}`"
         raise UserError(path.parent, problem)
     return load_config(path, kinds[command])

@@ -96,8 +96,8 @@ def read_class_list(path: Path, first: int = 1) -> dict[int, str]:
     numbered = [match for line in lines if (match := re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line))]
     if lines and len(numbered) == len(lines):
         names = {int(match[1]): match[2] for match in numbered}
-        if len(names) < len(lines):
-            raise UserError(path, "gives two classes the same id", "give each class its own id, or leave out all ids")
+        if twice := [number for number, count in Counter(int(match[1]) for match in numbered).items() if count > 1]:
+            raise UserError(path, f"gives two classes the id {twice[0]}", "give each its own, or leave out all ids")
     else:
         lines = lines[lines[:1] == ["__ignore__"] and len(lines) > 1 :]
         zero = bool(lines) and lines[0].casefold() in (*GROUNDS, *IGNORED)
@@ -168,8 +168,8 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
     """Raise UserError if the names cannot be classes for a new dataset: they must be words for prompts, at least one,
     and no two may read the same. field: what they are, for messages."""
     if not 0 < len(classes) <= MAX_CLASSES:
-        problem = f"{len(classes)} names, but a mask of 8 bits holds 1 to {MAX_CLASSES} classes"
-        raise UserError(field, problem, "name for example dog,cat")
+        problem = f"{len(classes)} names, but a mask of 8 bits holds at most {MAX_CLASSES} classes"
+        raise UserError(field, problem if classes else "there is no name", "write for example dog,cat")
     by_sound: dict[str, str] = {}
     for name in classes:
         if name == BACKGROUND:
@@ -178,15 +178,16 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
             raise UserError(field, f"{name!r} is empty, or has a comma, spaces at its ends or unprintable characters")
         if other := by_sound.get(sound(name)):
             problem = f"{other!r} and {name!r} read the same in a prompt ('{sound(name)}')"
-            raise UserError(field, problem, "keep one of them")
+            raise UserError(field, f"{name!r} is given twice" if name == other else problem, "keep one of them")
         by_sound[sound(name)] = name
 
 
 def check_prompts(prompts: Sequence[str], field: str = "prompts") -> None:
     """Raise UserError if there is no template, or one cannot name its class."""
-    for template in prompts or ("",):
+    for number, template in enumerate(prompts or ("",), 1):
         if "{class}" not in template or not template.isprintable():
-            problem = f"{template!r} must contain {{class}}, and neither line breaks nor unprintable characters"
+            which = f"template {number}, {template!r}," if len(prompts) > 1 else repr(template)
+            problem = f"{which} must contain {{class}}, and neither line breaks nor unprintable characters"
             raise UserError(field, problem, "write for example 'a photo of a {class}'")
 
 

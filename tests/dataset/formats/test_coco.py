@@ -198,8 +198,8 @@ def test_ids_of_any_kind(tmp_path, ids):
 @pytest.mark.parametrize(
     ("part", "change", "place"),
     [
-        ("annotations", {"image_id": 6}, r"annotations\[0\] is of image 6, "),
-        ("annotations", {"category_id": 6}, r"annotations\[0\] is of image 5, category 6: not there"),
+        ("annotations", {"image_id": 6}, r"annotations\[0\] is of image 6, which is not there"),
+        ("annotations", {"category_id": 6}, r"annotations\[0\] is of category 6, which is not there"),
         ("annotations", rle([8], (2, 4)), "annotation 7: its mask"),
         # Among them sums and digits that wrap around 64 bits.
         *(

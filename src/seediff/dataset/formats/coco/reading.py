@@ -9,6 +9,7 @@ labels.json, or another single file      pictures in images/, data/ or beside it
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -138,15 +139,15 @@ class Document(msgspec.Struct, frozen=True):
 def load(path: Path) -> Document:
     """A COCO file, checked: ids are unique, and annotations refer to existing ones."""
     document = parse_json(read_bytes(path, LIMIT), Document, str(path), strict=False)
-    images, categories = {image.id for image in document.images}, {category.id for category in document.categories}
-    for part, ids, entries in (("images", images, document.images), ("categories", categories, document.categories)):
-        if len(ids) < len(entries):
-            raise UserError(path, f"two {part} have the same id")
+    images, categories = (Counter(one.id for one in part) for part in (document.images, document.categories))
+    for part, ids in (("images", images), ("categories", categories)):
+        if twice := [id_ for id_, count in ids.items() if count > 1]:
+            raise UserError(path, f"two {part} have the id {twice[0]}")
     for number, one in enumerate(document.annotations):
-        used = {one.category_id} if one.segments_info is None else {each.category_id for each in one.segments_info}
-        if one.image_id not in images or not used <= categories:
-            listed = ", ".join(map(str, used))
-            raise UserError(path, f"annotations[{number}] is of image {one.image_id}, category {listed}: not there")
+        used = [one.category_id] if one.segments_info is None else [each.category_id for each in one.segments_info]
+        missing = [f"image {one.image_id}"] * (one.image_id not in images)
+        if missing := missing + [f"category {id_}" for id_ in used if id_ not in categories]:
+            raise UserError(path, f"annotations[{number}] is of {missing[0]}, which is not there")
     return document
 
 
