@@ -162,7 +162,7 @@ def from_the_grid(reviewer: Reviewer, count: int, kept: Sequence[int]) -> None:
         reviewer.click(f"#tile-{number}", modifiers=["Control"])
     reviewer.press("x")
     reviewer.until("() => document.querySelector('#job[aria-busy=false] #job-text')?.textContent.includes('rejected')")
-    reviewer.click("#select-none") if page.locator("#select-none").is_visible() else None
+    reviewer.click("#select-none") if page.locator("#select-none").is_enabled() else None
     page.wait_for_timeout(500)
     for number in range(9, count, 10):
         reach(page, number)
@@ -190,6 +190,7 @@ def from_the_grid(reviewer: Reviewer, count: int, kept: Sequence[int]) -> None:
 def reach(page: Any, place: int) -> None:
     """Scroll until a tile is in sight."""
     page.evaluate("() => { document.querySelector('#grid').scrollTop = 0; }")
+    page.wait_for_timeout(50)
     while not page.locator(f"#tile-{place}").count():
         page.evaluate("() => { document.querySelector('#grid').scrollTop += 300; }")
         page.wait_for_timeout(50)
@@ -238,8 +239,6 @@ def times(reviewer: Reviewer, name: str) -> dict[str, list[float]]:
     timed("pixel", "#stage", "pointerdown", "#levels", lambda turn: page.mouse.click(*at[turn]))
     page.keyboard.press("s")
     reviewer.until("() => document.querySelector('#tool-shown').textContent.startsWith('Click')")
-
-    box = page.locator("#layers").bounding_box()  # the tool's line of text has moved the picture
 
     def drag(turn: int) -> None:
         page.mouse.move(box["x"] + box["width"] / 20, box["y"] + box["height"] / 20)

@@ -89,7 +89,7 @@ def test_a_picture_of_each_view(tmp_path, browser):
         page.evaluate("() => document.querySelector('#show-steps').scrollIntoView()")
         take(page, "steps")
 
-        page.evaluate("() => document.querySelector('#correct-title').scrollIntoView()")
+        page.evaluate("() => document.querySelector('#correct').scrollIntoView()")
         page.keyboard.press("s")
         until(page, "() => document.querySelector('#tool-shown').textContent.startsWith('Click')")
         page.mouse.move(*at(page, 2, max(0, top - 4)))

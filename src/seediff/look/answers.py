@@ -186,7 +186,6 @@ class Look:
             {
                 "name": sample.name,
                 "prompt": str(row.get("prompt") or ""),
-                "file": str(row.get("source") or ""),
                 "picture": sample.image is not None,
                 "drawn": sample.drawn,
                 "why": {flag: explain_flag(flag) for flag in row.get("flags") or ()},

@@ -1,5 +1,6 @@
 // What the page asks of its server, and what it hears from it.
 
+export const LOST = "The server does not answer. Changes are not saved. Start seediff look again.";
 export const WINDOW = crypto.randomUUID().slice(0, 8);
 
 export class Refused extends Error {
@@ -15,7 +16,7 @@ async function ask(path, options = {}) {
   try {
     answer = await fetch(path, options);
   } catch {
-    throw new Refused(0, { error: "The server does not answer. Changes may not be saved. Start seediff look again." });
+    throw new Refused(0, { error: LOST });
   }
   if (answer.ok) return answer;
   const text = await answer.text();

@@ -8,6 +8,11 @@ const OF_THE_MASK = ["confidence", "agreement"]; // numbers that a set has or la
 // Name, title, scale of the fields, least value.
 const RANGES = [["area", "Area, % of the picture", 100, 0], ["confidence", "Confidence, 0 to 1", 1, -1], ["agreement", "Agreement with CA·SA, 0 to 1", 1, 0]];
 const FIELDS = ["text", "sort", ...RANGES.flatMap(([name]) => [`${name}-low`, `${name}-high`])];
+const SORTS = [
+  ["order", "set order", "set order, reversed"], ["name", "name"], ["area", "area, smallest first", "area, largest first"],
+  ["confidence", "confidence, lowest first", "confidence, highest first"], ["agreement", "agreement, lowest first", "agreement, highest first"],
+  ["flags", "", "most flags"], ["recent", "", "recently changed"], ["different", "", "most different"],
+]; // name, title, title if descending
 const GROUPS = ["states", "classes", "flags"];
 
 const counted = (group, value, text, colour) => {
@@ -32,11 +37,9 @@ export class Filters {
       $("reset-filters").before(element("fieldset", { id: name, className: "range" }, element("legend", { textContent: title }), bars, labels[0], fields[0], labels[1], fields[1]));
       this.histograms[name] = new Histogram(bars, ...fields, { scale, bounds: [0, 1] });
     }
-    for (const name of OF_THE_MASK) {
-      $(name).hidden = !set[name];
-      for (const option of form.querySelectorAll(`#sort option[value$=${name}]`)) option.hidden = option.disabled = !set[name];
-    }
-    for (const option of form.querySelectorAll("#sort option[value$=different]")) option.hidden = option.disabled = !set.compared;
+    for (const name of OF_THE_MASK) $(name).hidden = !set[name];
+    const lacks = (name) => (OF_THE_MASK.includes(name) ? !set[name] : name === "different" && !set.compared);
+    for (const [name, ...titles] of SORTS.filter(([one]) => !lacks(one))) titles.forEach((title, i) => { if (title) $("sort").add(new Option(title, (i ? "-" : "") + name)); });
     form.onsubmit = () => false;
     form.oninput = (event) => {
       clearTimeout(this.waiting);
@@ -76,7 +79,7 @@ export class Filters {
   set(values) {
     const before = JSON.stringify(this.values());
     for (const id of FIELDS) $(id).value = values[id] ?? "";
-    if ($("sort").selectedIndex < 0 || $("sort").selectedOptions[0].disabled) $("sort").value = "order";
+    if ($("sort").selectedIndex < 0) $("sort").value = "order";
     for (const group of GROUPS) {
       const wanted = (values[group] ?? "").split(",").filter(Boolean);
       if (group === "flags") for (const kind of wanted) this.flag(kind); // those of the set are heard of later
@@ -103,11 +106,8 @@ export class Filters {
   counts({ counts, histograms }) {
     for (const kind of Object.keys(counts.flags)) this.flag(kind);
     for (const group of GROUPS) {
-      const most = Math.max(1, ...Object.values(counts[group]));
       for (const [name, one] of Object.entries(this.boxes[group])) {
-        const count = counts[group][name] || 0;
-        one.count.textContent = count.toLocaleString();
-        one.label.style.setProperty("--share", `${(100 * count) / most}%`);
+        one.count.textContent = (counts[group][name] || 0).toLocaleString();
       }
     }
     for (const [name, bars] of Object.entries(this.histograms)) bars.show(histograms[name]);

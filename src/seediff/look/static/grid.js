@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { VERDICT, counted, element } from "./page.js";
 
 const GAP = 8, CAPTION = 42, CHUNK = 100, SETTLED = 70;
+const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
 const LARGE = 416; // the side of a thumbnail for large tiles; small ones have the usual
 
 export class Grid {
@@ -217,7 +218,7 @@ export class Grid {
     this.chose();
   }
 
-  chooseAll() { this.choose(Array.from({ length: this.count }, (_, i) => i)); }
+  chooseAll() { this.choose(range(0, this.count)); }
 
   toggle(place) {
     if (!this.chosen.delete(place)) this.chosen.add(place);
@@ -227,8 +228,7 @@ export class Grid {
 
   // From the anchor to a place.
   extend(place) {
-    const [from, to] = [Math.min(this.anchor, place), Math.max(this.anchor, place)];
-    this.choose(Array.from({ length: to - from + 1 }, (_, i) => from + i));
+    this.choose(range(Math.min(this.anchor, place), Math.max(this.anchor, place) + 1));
   }
 
   // The selection as ranges [from, to) of places.

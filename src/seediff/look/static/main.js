@@ -1,6 +1,6 @@
 // The page: the grid or one sample, the address, and reports from the server.
 
-import { get, listen, post, act, WINDOW } from "./api.js";
+import { LOST, WINDOW, act, get, listen, post } from "./api.js";
 import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { fillHelp, typing } from "./keys.js";
@@ -207,7 +207,7 @@ async function addClass(name) {
 
 let away = false;
 listen(hear, (lost) => {
-  if (lost) notice("The server does not answer. Changes are not saved. Start seediff look again.");
+  if (lost) notice(LOST);
   else if (away) { notice(""); refresh({ keep: true }); }
   away = lost;
 });

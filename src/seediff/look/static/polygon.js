@@ -43,7 +43,7 @@ export class Polygon {
     this.view.finish("polygon", this.paint());
   }
 
-  // A double click: its two clicks are corners already, at the same place.
+  // The clicks of a double click are corners already.
   twice() {
     if (!this.open) return;
     this.view.stage.points.pop();

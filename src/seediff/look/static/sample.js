@@ -4,6 +4,7 @@ import { act, get, picture, pixels, sendLabels } from "./api.js";
 import { Base, Changes } from "./changes.js";
 import { Classes } from "./classes.js";
 import { Compare } from "./compare.js";
+import { TOOLS, fillTools } from "./keys.js";
 import { Objects } from "./objects.js";
 import { $, IGNORED, NO_CLASSES, VERDICT, counted, element, grey, long, toPicture } from "./page.js";
 import * as paint from "./paint.js";
@@ -11,13 +12,11 @@ import { Polygon } from "./polygon.js";
 import { Segments } from "./segments.js";
 import { Stage } from "./stage.js";
 import { Strip } from "./strip.js";
-import { TOOLS, fillTools } from "./tools.js";
 
 const BUTTONS = {
   a: "accept", x: "reject", r: "reset", z: "undo", y: "redo", v: "clean", u: "apply", t: "outlined", h: "by-object",
   ",": "coarser-button", ".": "finer-button", "+": "zoom-in", "-": "zoom-out", "=": "zoom-fit",
 }; // that keys press
-const REDRAWN = ["undo", "redo", "relabel", "original"]; // what leaves another label map
 
 export class SampleView {
   // page: { set, colours, css, notice(text), move(by), open(place), place(), grid, list, why }
@@ -32,7 +31,7 @@ export class SampleView {
     this.prefetched = new Map();
     this.stage = new Stage(
       Object.fromEntries(["stage", "layers", "photo", "mask", "heat", "edges", "lines", "pixel"].map((id) => [id, $(id)])),
-      Object.fromEntries(["down", "drag", "up", "hover", "use", "twice"].map((name) => [name, (x, y) => this[name](x, y)])),
+      this,
     );
     this.polygon = new Polygon(this);
     this.segment = new Segments(this, $("tool-shown"));
@@ -185,7 +184,7 @@ export class SampleView {
   tell() {
     const { about, state, page } = this, place = page.place(), { count } = page.list;
     $("sample-name").textContent = about.name;
-    $("sample-place").textContent = place >= 0 ? `${(place + 1).toLocaleString()} of ${count.toLocaleString()}` : "";
+    $("sample-place").textContent = `${(place + 1).toLocaleString()} of ${count.toLocaleString()}`;
     const parts = [VERDICT[state.verdict] || "not reviewed", state.corrected && "✎ corrected", state.made && "new mask", state.by && `by ${state.by}`];
     $("sample-state").textContent = parts.filter(Boolean).join(", ");
     $("sample-state").className = state.verdict || "";
@@ -194,7 +193,7 @@ export class SampleView {
     for (const [id, can, why] of [["undo", state.undo, "Nothing to undo"], ["redo", state.redo, "Nothing to redo"], ["original", !state.original, "This is the original mask"]]) grey($(id), this.set.readOnly || (!can && why));
     this.classes.tell(state.area);
     this.strip.show(place).catch(() => {}); // what failed is told elsewhere
-    const facts = [...(about.file && about.file !== about.name ? [["file", about.file]] : []), ["size", `${this.width} × ${this.height}`]];
+    const facts = [["size", `${this.width} × ${this.height}`]];
     for (const flag of state.flags) facts.push(["flag", about.why?.[flag] ? `${flag}: ${about.why[flag]}` : flag]);
     const shown = (value) => (typeof value === "object" ? Object.entries(value).map((pair) => pair.join(" ")).join(", ") : String(value));
     for (const [name, value] of Object.entries(about.about)) facts.push([name, shown(value)]);
@@ -289,7 +288,7 @@ export class SampleView {
   judge(action, more = {}) {
     this.polygon.forget();
     const { number } = this.base, decided = action === "accept" || action === "reject";
-    const done = this.changes.enqueue(this.base, (version) => act(number, { action, version, ...more }), { redrawn: REDRAWN.includes(action) });
+    const done = this.changes.enqueue(this.base, (version) => act(number, { action, version, ...more }), { redrawn: ["undo", "redo", "relabel", "original"].includes(action) });
     if (decided && $("onward").checked) this.page.move(1);
     return done;
   }

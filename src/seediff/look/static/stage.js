@@ -7,8 +7,8 @@ const LARGE = 4e6; // pixels whose outlines take longer than a frame
 const TAP = 6; // pixels that a finger may move and still tap
 
 export class Stage {
-  // parts: { stage, layers, photo, mask, heat, edges, lines, pixel }. handlers: { down, drag, up, hover, use, twice }, each called with
-  // (x, y, event) in pixels of the picture. A stage without handlers only shows.
+  // parts: { stage, layers, photo, mask, heat, edges, lines, pixel }. handlers: has down, drag, up, hover, use and twice, which get
+  // x and y in pixels of the picture. A stage without handlers only shows.
   constructor(parts, handlers) {
     Object.assign(this, parts, { handlers, fingers: new Map() });
     this.width = this.height = 0;
@@ -21,8 +21,8 @@ export class Stage {
   }
 
   listen() {
-    const { stage } = this, call = (name, event) => this.handlers[name](...this.at(event), event);
-    stage.addEventListener("pointerdown", (event) => {
+    const { stage } = this, call = (name, event) => this.handlers[name](...this.at(event));
+    stage.onpointerdown = (event) => {
       if (!this.width) return;
       stage.setPointerCapture(event.pointerId);
       this.fingers.set(event.pointerId, [event.clientX, event.clientY]);
@@ -32,8 +32,8 @@ export class Stage {
       if (event.button !== 0) return;
       if (event.pointerType === "touch") return (this.tapping = event); // it may be the first finger of two
       this.press(event);
-    });
-    stage.addEventListener("pointermove", (event) => {
+    };
+    stage.onpointermove = (event) => {
       if (!this.width) return;
       const before = this.fingers.get(event.pointerId);
       if (this.tapping && Math.hypot(event.clientX - before[0], event.clientY - before[1]) < TAP) return;
@@ -43,37 +43,35 @@ export class Stage {
       this.place(event);
       const every = this.pressed && event.getCoalescedEvents ? event.getCoalescedEvents() : [];
       for (const one of every.length ? every : [event]) call(this.pressed ? "drag" : "hover", one);
-    });
-    for (const kind of ["pointerup", "pointercancel"]) {
-      stage.addEventListener(kind, (event) => {
-        if (this.tapping && kind === "pointerup") this.press(this.tapping);
-        const { pressed } = this;
-        this.tapping = this.pressed = false;
-        if (pressed) call("up", event);
-        this.fingers.delete(event.pointerId);
-        if (!this.fingers.size) this.pan(false);
-      });
-    }
-    stage.addEventListener("wheel", (event) => {
+    };
+    stage.onpointerup = stage.onpointercancel = (event) => {
+      if (this.tapping && event.type === "pointerup") this.press(this.tapping);
+      const { pressed } = this;
+      this.tapping = this.pressed = false;
+      if (pressed) call("up", event);
+      this.fingers.delete(event.pointerId);
+      if (!this.fingers.size) this.pan(false);
+    };
+    stage.onwheel = (event) => {
       event.preventDefault(); // ctrl: two fingers on a touchpad, which move less
       const pixels = event.deltaY * [1, 16, 400][event.deltaMode];
       this.zoomAt(Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.002)), event.clientX, event.clientY);
-    }, { passive: false });
-    stage.addEventListener("dblclick", (event) => call("twice", event));
-    stage.addEventListener("keydown", (event) => this.key(event));
-    stage.addEventListener("keyup", (event) => {
+    };
+    stage.ondblclick = (event) => call("twice", event);
+    stage.onkeydown = (event) => this.key(event);
+    stage.onkeyup = (event) => {
       if (event.key !== " " || !this.space) return;
-      if (this.space === "pressed") this.handlers.use(this.cross[0] + 0.5, this.cross[1] + 0.5, event);
+      if (this.space === "pressed") this.handlers.use(this.cross[0] + 0.5, this.cross[1] + 0.5);
       this.space = "";
-    });
-    stage.addEventListener("blur", () => { this.space = ""; });
+    };
+    stage.onblur = () => { this.space = ""; };
   }
 
   press(event) {
     this.tapping = false;
     this.pressed = true;
     this.place(event);
-    this.handlers.down(...this.at(event), event);
+    this.handlers.down(...this.at(event));
   }
 
   // The picture follows the pointer.
@@ -105,7 +103,7 @@ export class Stage {
     if (event.key in moves) {
       this.moveCross(this.cross[0] + moves[event.key][0], this.cross[1] + moves[event.key][1]);
       this.keepCross();
-      this.handlers.hover(this.cross[0] + 0.5, this.cross[1] + 0.5, event);
+      this.handlers.hover();
     } else if (event.key === " ") {
       this.space ||= "pressed"; // the tool is used when it is let go, unless the picture was dragged meanwhile
     } else return;

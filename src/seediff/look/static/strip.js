@@ -14,14 +14,13 @@ export class Strip {
     for (let at = place - AROUND; at <= place + AROUND; at++) {
       const sample = at >= 0 && at < this.grid.count ? await this.grid.sampleAt(at) : null;
       if (place !== this.place) return;
-      const tile = sample ? this.tiles.get(sample.index) || element("button", { tabIndex: -1 }, element("img")) : element("span");
+      const tile = sample ? this.tiles.get(sample.index) || element("button", { tabIndex: -1 }, element("img", { alt: "" })) : element("span");
       shown.push(tile);
       if (!sample) continue;
       tiles.set(sample.index, tile);
       const wanted = `/api/samples/${sample.index}/thumb?v=${sample.version}&labels=1`, picture = tile.firstChild;
       if (picture.getAttribute("src") !== wanted) picture.src = wanted;
       Object.assign(tile, { title: sample.name, onclick: () => this.open(at) });
-      picture.alt = sample.name;
       tile.dataset.verdict = sample.verdict || "";
       tile.setAttribute("aria-current", at === place);
     }

@@ -78,8 +78,6 @@ export class Why {
       at = word.end;
       button.setAttribute("aria-pressed", "false");
       button.onclick = () => this.showWord(this.word === i ? -1 : i);
-      button.onpointerenter = () => { if (this.word < 0) this.fetchMaps({ columns: word.columns.join(",") }); };
-      button.onpointerleave = () => { if (this.word < 0) this.page.view.stage.drawHeat(null); };
       return [before, button];
     });
     $("prompt").replaceChildren(...[...parts, info.prompt.slice(at)].filter(Boolean));
