@@ -25,7 +25,7 @@ def default_device() -> str:
     """cuda if available, else mps, else cpu. A GPU that cannot be used, such as with an old driver, is told."""
     if why := _no_cuda():
         warnings.warn(f"the GPU is not used: {why}", Notice, stacklevel=2)
-    return "cuda" if not why and torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 @lru_cache
@@ -33,19 +33,16 @@ def _no_cuda() -> str:
     """Torch's reason why a GPU cannot be used, such as an old driver. Torch gives it once in a process."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        torch.cuda.is_available()
+        if torch.cuda.is_available():
+            return ""
     reasons = (str(one.message) for one in said)
     return next((one.removeprefix("CUDA initialization: ").split(". ")[0] for one in reasons if "CUDA" in one), "")
 
 
 def check_device(device: str) -> str:
     """Returns `device` if it is available. Raises UserError for an unavailable or unknown device."""
-    kind = device.split(":")[0]
-    usable = {
-        "cpu": True,
-        "cuda": not _no_cuda() and torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
+    kind, why = device.split(":")[0], _no_cuda()  # first, because torch says it once
+    usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if kind not in usable:
         raise UserError("device", f"{device} must be one of cuda, mps, cpu")
     try:
@@ -53,7 +50,7 @@ def check_device(device: str) -> str:
     except RuntimeError as error:
         raise UserError("device", f"{device} must be one of cuda, cuda:0, mps, cpu") from error
     if not usable[kind] or (kind == "cuda" and index >= torch.cuda.device_count()):
-        if kind == "cuda" and (why := _no_cuda()):
+        if kind == "cuda" and why:
             raise UserError("device", f"{device}: is not available: {why}")
         available = ", ".join(kind for kind, there in usable.items() if there)
         if kind == "cuda" and torch.version.cuda is None and torch.version.hip is None:

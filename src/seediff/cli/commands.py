@@ -233,7 +233,7 @@ def _run(program: App, arguments: list[str]) -> int:
     try:
         if os.environ.get("SEEDIFF_DEBUG") != "1":
             warnings.simplefilter("ignore")  # libraries' warnings are for programmers
-            warnings.simplefilter("always", Notice)
+            warnings.simplefilter("default", Notice)  # once from each place
             warnings.formatwarning = lambda message, *_, **__: f"seediff: {message}\n"
         result = program(arguments, exit_on_error=False, print_error=False)
         sys.stdout.flush()

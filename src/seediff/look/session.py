@@ -186,6 +186,7 @@ class Session:
         with self.lock:
             if self.read_only:
                 raise UserError(self.read_only)
+            self._check_editable()
             subject, other = replace(self.subject, classes=(*self.subject.classes, name)), self.comparison
             check_classes(subject.classes[-1:], "class")
             check_class_list(subject.classes, "class")
@@ -198,6 +199,10 @@ class Session:
         if other is not None:
             self.compare(other)
         self.tell({"kind": "classes"})
+
+    def _check_editable(self) -> None:
+        if not self.subject.editable:
+            raise UserError("these label maps number segments and have no classes: they cannot be corrected")
 
     def compare(self, comparison: Comparison) -> None:
         """Compare with another set's label maps of the same pictures."""
@@ -365,9 +370,8 @@ class Session:
 
     def _corrected(self, number: int, history: History, labels: Any) -> dict[str, Any]:
         """The changes to a sample's state from new labels. Writes the label map, if it is another one."""
+        self._check_editable()
         classes = self.subject.classes
-        if not classes:
-            raise UserError("these label maps number segments and have no classes: they cannot be corrected")
         present = self.labels(number)
         corrected = labels if isinstance(labels, np.ndarray) else labels(present)
         if corrected.shape != present.shape or corrected.dtype != np.uint8:

@@ -143,7 +143,11 @@ def test_a_picture_that_is_not_there(tmp_path):
     assert notes[-1] == "labels whose picture is not there, left out: 1"
 
 
-def test_a_file_that_names_itself_as_its_picture(tmp_path):
-    """As in labelme's own tutorial."""
-    write(tmp_path / "a.json", SHAPES, "a.json", encoded(np.zeros(SIZE[::-1]), "RGB"))
-    assert np.array_equal(imported("labelme", tmp_path)[1][0].label_map, drawn())
+def test_a_file_that_holds_its_picture(tmp_path):
+    """As in labelme's own tutorial; or beside a file of the picture's stem, perhaps its mask."""
+    picture(tmp_path / "a.png")
+    for name in ("a.json", "a.jpg"):
+        write(tmp_path / "a.json", SHAPES, name, encoded(np.zeros(SIZE[::-1]), "RGB"))
+        (sample,) = imported("labelme", tmp_path)[1]
+        assert np.array_equal(sample.label_map, drawn())
+        assert not sample.image.any()

@@ -110,7 +110,8 @@ def _samples(
         folders = [root, path.parent, path.parent / native.IMAGES, root / native.IMAGES] if images is None else [images]
         at = source.found(folders, [inner], str(path)) if picture_name else None
         picture: Path | bytes | None = at and at[0]
-        if at is None or at[0].suffix.lower() not in PICTURES:  # then the file may hold it
+        suffix = at[0].suffix.lower() if at else ""
+        if suffix not in PICTURES or not picture_name.lower().endswith(suffix):  # then the file may hold it
             data = read_json(path, File, limit=LARGEST).imageData
             picture = _decoded(data, f"{path}: imageData") if data else picture
         if picture is None:
