@@ -17,6 +17,7 @@ LABELS = np.random.default_rng(0).choice([0, 1, 2, 255], (6, 8)).astype(np.uint8
         ("images/a.jpg", "masks/a.png", "a", None),
         ("img/a.png", "labels/a_mask.png", "a", None),
         ("data/a.jpg", "labels/a.png", "a", None),
+        ("images/a.jpg", "labels/a.png", "a", None),
         ("imgs/train/a.jpg", "gt/train/a_gt.png", "train/a", "train"),
         ("valid/images/a.jpg", "valid/masks/a.png", "a", "val"),
         ("a.jpg", "a_mask.png", "a", None),

@@ -127,7 +127,8 @@ def _number(text: str) -> float:
 
 
 def is_folder(folder: Path) -> bool:
-    bare = all((folder / part).exists() for part in (IMAGES, LABELS, native.CLASSES))
+    named = all((folder / part).exists() for part in (IMAGES, native.CLASSES))
+    bare = named and any((folder / LABELS).rglob("*.txt"))  # masks may lie in labels/, too
     return bare or (folder / DATA).is_file() or any(is_data(file) for file in folder.glob("*.y*ml"))
 
 
