@@ -121,5 +121,20 @@ def segments(
     print(f"Tables: {out / 'results.md'}")
 
 
+@app.command
+def doubt(
+    drawn: Annotated[Path, Parameter(help="Dataset drawn by mini: two classes per image, with attention.")],
+    *photographs: Annotated[Path, Parameter(help="Folders of photographs.")],
+    out: Out,
+) -> None:
+    """Measure the warnings about foreign pictures and missing classes, and choose their limits.
+
+    Example: python -m recipes.studies doubt pairs photos --out doubt
+    """
+    from .doubt import run_doubt
+
+    run_doubt(out, drawn, photographs)
+
+
 if __name__ == "__main__":
     sys.exit(main(program=app))

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from seediff.cli.summary import show_masks, show_segments
-from seediff.config.photographs import MaskPhotosConfig
+from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.run.loop import RunResult
 
 ODD = ("b]", "[/b]", "[link=x]")
@@ -28,7 +28,7 @@ def segments_of(names):
 @pytest.mark.parametrize("name", ODD)
 def test_names_are_no_markup(name):
     result = segments_of((name,))
-    text = said(lambda console: show_segments(result, 0, console))
+    text = said(lambda console: show_segments(result, SegmentPhotosConfig(), 0, console))
     (row,) = (line for line in text.splitlines() if "75%" in line)
     assert row.count(name) == 2  # the photograph's and the segment's
     assert "Look at 'out[b]/labels'" in text

@@ -113,11 +113,12 @@ def segment(
         words = read_words(captions, found.photos, settled.names, find_settings(settled.model, settled.base).words)
     untuned = never_tuned(settled) if (settled.names or captions is not None) and not quiet else ""
     job = SegmentJob(settled, found, words=words, labels=labels, offload=offload)
+    job.warn = _silent if quiet else _warn
     result = carry_out(job, place, workers, "photographs", dry_run=dry_run, quiet=quiet)
     if result and not quiet:
         from .summary import show_segments
 
-        show_segments(result, found.skipped)
+        show_segments(result, job.config, found.skipped)
     conclude(result, untuned, len(found.photos))
 
 
@@ -183,6 +184,7 @@ def mask(
     check_mask_effects(settled.mask)
     untuned = "" if quiet else never_tuned(settled)
     job = MaskJob(settled, found, classes_of, offload=offload)
+    job.warn = _silent if quiet else _warn
     result = carry_out(job, place, workers, "photographs", dry_run=dry_run, quiet=quiet)
     if result and not quiet:
         from .summary import show_masks
@@ -229,6 +231,14 @@ def classes_file(paths: Sequence[Path]) -> Path | None:
     return tables[0] if tables else None
 
 
+def _warn(text: str) -> None:
+    print(f"seediff: {text}", file=sys.stderr, flush=True)
+
+
+def _silent(text: str) -> None:
+    """For --quiet."""
+
+
 def check_effects(settled: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
     """Raise UserError for an option that was typed and has no effect."""
     segment = settled.segment
@@ -250,7 +260,7 @@ def conclude(result: RunResult | None, untuned: str, photos: int) -> None:
     """Print the warning `untuned` on stderr, then raise UserError (for the exit code) if some photographs could not be
     used. The others are finished by then."""
     if untuned:
-        print(f"seediff: {untuned}", file=sys.stderr)
+        _warn(untuned)
     if result and result.failed:
         from ..run.photos import FAILED
 

@@ -16,14 +16,16 @@ from rich.text import Text
 
 from ..files.messages import make_console, plural
 from ..files.output_folders import Out, Url
+from ..masks.flags import FOREIGN
 from ..report.tables import count_classes, show_reasons
 from ..run.dataset_job import rejections
+from ..run.photos import foreign_line
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ..config.generate import GenerateConfig
-    from ..config.photographs import MaskPhotosConfig
+    from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
     from ..dataset.quality.check import Checked
     from ..dataset.quality.stats import Stats
     from ..run.loop import RunResult
@@ -71,7 +73,7 @@ def show_summary(result: RunResult, config: GenerateConfig, console: Console | N
     _show(result, table, headline(result), ("drawing", "masks", "writing"), next_commands(result), console)
 
 
-def show_segments(result: RunResult, skipped: int, console: Console | None = None) -> None:
+def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, console: Console | None = None) -> None:
     """Print the summary of `segment`; nothing without photographs. skipped: number of files that are not pictures."""
     if not result.rows:
         return
@@ -90,6 +92,7 @@ def show_segments(result: RunResult, skipped: int, console: Console | None = Non
     commands = [
         command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="against label maps of your own")
     ]
+    text += _foreign(result, config.model)
     _show(result, table, text, ("reading", "segmenting", "naming", "writing"), commands, console)
 
 
@@ -104,12 +107,19 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, consol
         table.add_row(Text(name), str(asked), str(len(areas)), f"{sum(areas) / len(areas):.1%}" if areas else "–")
     text = f"{plural(result.made, 'photograph')} with masks in {result.out}"
     text = (text if result.done else f"Complete: {text}; nothing to do") + f"{others_skipped(skipped)}."
+    text += _foreign(result, config.model)
     commands = []
     if isinstance(result.out, Path):
         here = () if config.device == "cuda" else ("--backbone", "tiny")
         commands.append(command_line("look", result.out, about=LOOK))
         commands.append(command_line("train", result.out, "--out", "segmenter", *here))
     _show(result, table, text, ("reading", "capturing attention", "masks", "writing"), commands, console)
+
+
+def _foreign(result: RunResult, model: str) -> str:
+    """A line about photographs that mean nothing to the model; "" if there are none."""
+    count = sum(FOREIGN in (row.get("flags") or ()) for row in result.rows)
+    return f"\n{foreign_line(model, count, result.made)}." if count else ""
 
 
 def _show(

@@ -119,7 +119,7 @@ def _segments(folder: Path, pictures: Mapping[str, Path]) -> Subject:
             if segment.get("name"):
                 counts[segment["name"]] += segment["area"]
         area = {word: round(min(1.0, count / pixels), 6) for word, count in counts.items()}
-        about = {"classes": list(area), "area": area, "segments": len(row["segments"])}
+        about = {"classes": list(area), "area": area, "segments": len(row["segments"]), "flags": row.get("flags", ())}
         samples.append(_sample(folder, name, f"{NAMED if named else LABELS}/{name}.png", pictures, about))
     return Subject(folder, "segments", native.read_classes(folder) if named else (), samples)
 

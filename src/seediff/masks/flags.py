@@ -1,4 +1,5 @@
-"""Flags mark masks that may be wrong. A row's `flags` lists them as `kind:class`; `no_class` is about the picture."""
+"""Flags mark masks that may be wrong. A row's `flags` lists them as `kind:class`; `no_class` and `foreign` are about
+the picture."""
 
 from __future__ import annotations
 
@@ -11,8 +12,14 @@ OF_CLASSES = {
     "no_background_seeds": "the background had no seed, so the background refinement was skipped",
     "constant_map": "a map was the same everywhere and carries no information",
     "degenerate": "the mask covers less than 1 % or more than 95 % of the image",
+    "missing": "attention to the class is as even as to something that was not drawn",
 }
-FLAGS = {**OF_CLASSES, "no_class": "none of the classes was found in the photograph"}
+FOREIGN = "foreign"
+FLAGS = {
+    **OF_CLASSES,
+    "no_class": "none of the classes was found in the photograph",
+    FOREIGN: "the picture is unlike all that the model was trained on, so its result means nothing; use a real model",
+}
 """Kind → its meaning, without a full stop, for all flags of this package."""
 SMALLEST, LARGEST = 0.01, 0.95
 """Bounds on a mask's share of the picture; masks outside are flagged `degenerate`."""

@@ -32,6 +32,8 @@ CROWDING = 0.25
 """Exponent of the number of classes in the sentence, so that one threshold fits one class and seven."""
 FLOOR = 1e-6
 """Attention below this counts as zero, as in half precision."""
+CONTRAST_LEVEL = 4
+"""`contrast` reads this level, of which most methods read the maps anyway."""
 NOISED = (400, 600)
 """Timesteps of the noised latents in the second part."""
 LOOKED_AT = 0.05
@@ -52,6 +54,14 @@ def presence(maps: AttentionMaps, class_name: str, gain: float = 0.0) -> float:
     ratio = log_ratio(maps, class_name).flatten()
     strongest = ratio.topk(max(1, round(STRONGEST * len(ratio)))).values.mean()
     return 1 / (1 + math.exp(-float(strongest) - CROWDING * math.log(len(maps.words)) - WEIGHT * gain))
+
+
+def contrast(maps: AttentionMaps, class_name: str) -> float:
+    """Standard deviation of the attention to a class at L / CONTRAST_LEVEL over its mean: large where the class has a
+    place in the picture, small where it was not drawn, as for any word without one.
+    """
+    word = maps.cross_at(CONTRAST_LEVEL, class_name)
+    return float(word.std() / word.mean().clamp_min(TINY))
 
 
 def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]) -> dict[str, float]:

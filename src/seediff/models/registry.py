@@ -34,7 +34,8 @@ class Model:
     pipe: diffusers' pipeline, without safety checker and progress bar. family: its architecture. name, base, device,
     dtype, offload: as in `load_model`. latent_side: L, positions per side of the lattice that the network works on, at
     the model's own image size. image_side: that size in pixels. known_classes: the only classes that the model can
-    draw; known_words: the only words that it knows, these classes among them; None: no known limit.
+    draw; known_words: the only words that it knows, these classes among them; None: no known limit. own_error,
+    own_contrast: as in `ModelSettings`.
     """
 
     pipe: Any
@@ -48,6 +49,8 @@ class Model:
     family: Family = SD
     offload: Offload = "none"
     base: str | None = None
+    own_error: float | None = None
+    own_contrast: float | None = None
 
     @property
     def network(self) -> Any:
@@ -172,7 +175,8 @@ def load_model(
     side = family.image_side(pipe.vae_scale_factor, config)
     latent_side = side // family.pixels(pipe.vae_scale_factor, config)
     known = info.settings
-    return Model(pipe, name, device, dtype, latent_side, side, known.classes, known.words, family, offload, base)
+    words, own = (known.classes, known.words), (known.own_error, known.own_contrast)
+    return Model(pipe, name, device, dtype, latent_side, side, *words, family, offload, base, *own)
 
 
 def check_additions(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..config.generate import GenerateConfig
+from ..config.levels import maps_read
 from ..config.sizes import pixels
 from ..dataset import native
 from ..errors import UserError
@@ -164,7 +166,19 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         from ..masks.make import make_masks
 
         with self.timer("masks"):
-            return make_masks(image, attention, spec.classes, self.mask_config, trace=spec.index in self.traced)
+            result = make_masks(image, attention, spec.classes, self.mask_config, trace=spec.index in self.traced)
+            missing = [f"missing:{name}" for name in self.missing(spec, attention)]
+            return replace(result, flags=(*result.flags, *missing)) if missing else result
+
+    def missing(self, spec: SampleSpec, attention: AttentionMaps) -> list[str]:
+        """Of several classes, those that the model seems not to have drawn, if it is known how that shows."""
+        from ..masks.presence import CONTRAST_LEVEL, contrast
+
+        least = None if self.draw else self.model.own_contrast
+        levels = maps_read(self.mask_config)["cross"]
+        if least is None or len(spec.classes) < 2 or (levels is not None and CONTRAST_LEVEL not in levels):
+            return []
+        return [name for name in spec.classes if contrast(attention, name) < least]
 
     def write(self, captured: DrawnBatch, out: Path) -> BatchRecord:
         kept, rejected = captured

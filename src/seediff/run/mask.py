@@ -18,7 +18,7 @@ from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..files.output_folders import Out
 from ..files.photographs import Found, Photo, read_photo
-from ..masks.flags import degenerate, flag_kind
+from ..masks.flags import FOREIGN, degenerate, flag_kind
 from ..models.memory import Offload
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import split_prompts
@@ -26,7 +26,17 @@ from ..workers import Progress
 from .dataset_job import DatasetJob
 from .loop import Engine, RunResult, run
 from .output import BatchRecord
-from .photos import PhotoBatch, PhotoSpec, fingerprint_photos, picture_file, read_all, read_failures, write_failures
+from .photos import (
+    PhotoBatch,
+    PhotoSpec,
+    are_foreign,
+    fingerprint_photos,
+    picture_file,
+    read_all,
+    read_failures,
+    warn_of_foreign,
+    write_failures,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +49,8 @@ Read = tuple[PhotoSpec, np.ndarray, np.ndarray]
 """A photograph (H, W, 3), and that as the model sees it (h, w, 3), uint8."""
 Answer = tuple[dict[str, float], "AttentionMaps | None"]
 """The presence score of each requested class, and attention to the classes that are present; None if there are none."""
+Looked = tuple[Read, Answer, bool]
+"""And whether the photograph is foreign to the model (`are_foreign`)."""
 
 
 def mask_photos(
@@ -61,7 +73,7 @@ def mask_photos(
     return run(MaskJob(config, photos, classes_of, offload=offload), out, engine=engine, progress=progress)
 
 
-class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[tuple[Read, Answer]]"]):
+class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[Looked]"]):
     """Reads photographs, captures attention, makes masks, enlarges and writes them. specs: one per photograph."""
 
     def __init__(
@@ -98,12 +110,13 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[tuple[Read, An
         super().use(model)
         for classes in dict.fromkeys(spec.words for spec in self.specs):
             self.prompts(classes)
+        warn_of_foreign(model, self.specs, self.warn)
 
     def prompts(self, classes: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
         """The sentences that name the classes, as few as the text encoders' limits allow, and the classes in each."""
         return split_prompts(self.model.readers, classes, self.config.prompts[0])
 
-    def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[tuple[Read, Answer]]:
+    def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Looked]:
         with self.timer("reading"):
             photos, failed = read_all(batch, self.read)
         answers: dict[int, Answer] = {}
@@ -111,7 +124,8 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[tuple[Read, An
             for together in batches_by_shape([seen.shape for *_, seen in photos], self.config.batch_size):
                 looked = self.look([(photos[i][0], photos[i][2]) for i in together])
                 answers |= zip(together, looked, strict=True)
-        return [(photo, answers[i]) for i, photo in enumerate(photos)], failed
+            strange = are_foreign(self.model, [photo for _, photo, _ in photos])
+        return [(photo, answers[i], strange[i]) for i, photo in enumerate(photos)], failed
 
     def read(self, spec: PhotoSpec) -> Read:
         photo = read_photo(spec.photo.path)
@@ -158,12 +172,13 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[tuple[Read, An
         prompts = [self.prompts(names) for names in classes]
         return capture_classes(self.model, latents, prompts, indices=indices, mirrored=mirrored, **how)
 
-    def write(self, captured: PhotoBatch[tuple[Read, Answer]], out: Path) -> BatchRecord:
+    def write(self, captured: PhotoBatch[Looked], out: Path) -> BatchRecord:
         looked, failed = captured
         record = BatchRecord(rejected=list(failed))
-        for (spec, photo, seen), (scores, maps) in looked:
+        for (spec, photo, seen), (scores, maps), strange in looked:
             with self.timer("masks"):
                 small, full = self.masks(photo, seen, maps, trace=spec.index in self.traced)
+                full = replace(full, flags=(*[FOREIGN] * strange, *full.flags))
             with self.timer("writing"):
                 presence = {name: round(score, 4) for name, score in scores.items()}
                 how: dict[str, Any] = {

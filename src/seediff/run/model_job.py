@@ -4,6 +4,8 @@ run.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +43,8 @@ class ModelJob(Job[Config, Item, Captured]):
     """The `CapturePlan`; None until the job is checked, or the model loaded if its small files do not say enough."""
     model: Model
     """Once it is loaded."""
+    warn: Callable[[str], None] = staticmethod(warnings.warn)
+    """Tells a person what makes the results doubtful, before the first batch."""
 
     def check(self) -> None:
         self.capture_plan = check_inputs(self.config)  # type: ignore[arg-type]  # a ModelConfig

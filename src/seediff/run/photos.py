@@ -7,19 +7,27 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from ..attention.windows import Window, cut
 from ..dataset import native
 from ..errors import UserError
 from ..files.documents import read_csv
 from ..files.messages import plural
 from ..files.outputs import write_atomic
-from ..files.photographs import Photo, find_named
+from ..files.photographs import Photo, find_named, read_photo
 from ..files.pictures import open_picture
 from ..files.reading import PICTURE, read_bytes
 
+if TYPE_CHECKING:
+    from ..models.registry import Model
+
+FIRST = 8
+"""The number of photographs that are looked at before a run begins."""
+REAL = "sd1.5 (2.1 GB to fetch; XX s per photograph on a CPU with 8 cores, YY s on a GPU)"
+"""A model of photographs, and what `benchmarks/photograph.py` measured of it."""
 FAILED = "failed.jsonl"
 """A row {"photo": file name, "reason"} for every photograph that could not be used. Written only if there are any."""
 EXIF_ORIENTATION = 274
@@ -59,6 +67,34 @@ def fingerprint_photos(photos: Sequence[Photo], own: Sequence[str]) -> str:
         size = photo.path.stat().st_size if photo.path.is_file() else -1
         digest.update(repr((photo.name, size, settings)).encode("utf-8", "surrogateescape"))
     return f"{plural(len(photos), 'photograph')} ({digest.hexdigest()})"
+
+
+def are_foreign(model: Model, photos: Sequence[np.ndarray]) -> list[bool]:
+    """Whether each photograph (H, W, 3) is unlike all that a small model was trained on, so that what the model finds
+    in it means nothing. Each is seen whole, in the model's square."""
+    from ..attention.photograph import encode_images, reconstruction_errors
+
+    if (limit := model.own_error) is None or not photos:
+        return [False] * len(photos)
+    side = model.image_side
+    seen = [cut(photo, Window(0, 0, *photo.shape[:2]), (side, side)) for photo in photos]
+    return [error > limit for error in reconstruction_errors(model, seen, encode_images(model, seen))]
+
+
+def warn_of_foreign(model: Model, specs: Sequence[PhotoSpec], warn: Callable[[str], None]) -> None:
+    """Warn if most of the first photographs are `are_foreign`, before time is spent on all."""
+    if model.own_error is not None:
+        photos, _ = read_all(specs[:FIRST], lambda spec: read_photo(spec.photo.path))
+        if (count := sum(are_foreign(model, photos))) > len(photos) / 2:
+            warn(foreign_line(model.name, count, len(photos)))
+
+
+def foreign_line(model: str, count: int, of: int) -> str:
+    """What to tell a person of photographs that are `foreign`."""
+    return (
+        f"{count} of {plural(of, 'photograph')} unlike all that model '{model}' was trained on: what it finds in them"
+        f" means nothing. For photographs take a real model, such as {REAL}"
+    )
 
 
 def write_failures(out: Path, failed: Sequence[Mapping[str, str]]) -> None:

@@ -24,6 +24,7 @@ from ..files.messages import plural
 from ..files.output_folders import Out
 from ..files.outputs import LABELS, write_atomic
 from ..files.photographs import Found, Photo, read_photo
+from ..masks.flags import FOREIGN
 from ..metrics.matching import count_segments
 from ..models.info import check_known_classes
 from ..models.memory import Offload
@@ -32,7 +33,16 @@ from ..workers import Progress
 from .loop import Engine, RunResult, run
 from .model_job import ModelJob
 from .output import BatchRecord
-from .photos import PhotoBatch, PhotoSpec, fingerprint_photos, read_all, read_failures, write_failures
+from .photos import (
+    PhotoBatch,
+    PhotoSpec,
+    are_foreign,
+    fingerprint_photos,
+    read_all,
+    read_failures,
+    warn_of_foreign,
+    write_failures,
+)
 from .segment_files import (
     OVERVIEW,
     OVERVIEW_PHOTOS,
@@ -51,8 +61,8 @@ if TYPE_CHECKING:
 
 Read = tuple[PhotoSpec, np.ndarray, int]
 """A photograph's pixels (H, W, 3) uint8, and its number of segments for `k="truth"`, otherwise 1."""
-Divided = tuple[Read, "Segments", "Sequence[SegmentName]"]
-"""A photograph, its segments, and the name of each; none without words."""
+Divided = tuple[Read, "Segments", "Sequence[SegmentName]", bool]
+"""A photograph, its segments, the name of each, none without words, and whether it is foreign (`are_foreign`)."""
 
 
 def segment_photos(
@@ -156,6 +166,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
         for words in dict.fromkeys(spec.words for spec in self.specs if spec.words):  # before any photograph is read
             check_known_classes(model.name, model.known_words, words)
             split_prompts(model.readers, words)
+        warn_of_foreign(model, self.specs, self.warn)
 
     def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Divided]:
         with self.timer("reading"):
@@ -164,7 +175,8 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
             segments = self.segments(photos)
         with self.timer("naming"):
             names = self.names(photos, segments)
-        return list(zip(photos, segments, names, strict=True)), failed
+        strange = are_foreign(self.model, [pixels for _, pixels, _ in photos])
+        return list(zip(photos, segments, names, strange, strict=True)), failed
 
     def checked(self, spec: PhotoSpec, pixels: np.ndarray) -> Read:
         """A photograph. Raises UserError if it cannot be divided as configured."""
@@ -202,13 +214,14 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
         divided, failed = captured
         record = BatchRecord(rejected=list(failed))
         with self.timer("writing"):
-            for (spec, pixels, _), of, names in divided:
+            for (spec, pixels, _), of, names, strange in divided:
                 ids, overlays = self.ids, self.config.overlays
                 files = photo_files(spec.photo.name, pixels, of.label_map, names, ids, overlays=overlays)
                 for path, data in files.items():
                     record.write(out, path, data)
                 about = {"photo": spec.photo.name, "file_name": spec.photo.file_name}
-                record.rows.append({**about, **photo_row(of.label_map, of.scores, names)})
+                flags = {"flags": [FOREIGN]} if strange else {}
+                record.rows.append({**about, **flags, **photo_row(of.label_map, of.scores, names)})
         return record
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:

@@ -104,7 +104,8 @@ def overview(out: Path, rows: Sequence[Mapping[str, Any]]) -> bytes:
     for row in rows[:OVERVIEW_PHOTOS]:
         with open_picture(out / overlay_path(row["photo"])) as picture:
             tiles.append(fit_side(np.asarray(picture.convert("RGB")), OVERVIEW_SIDE, Image.Resampling.BILINEAR))
-    labels = [f"{row['photo']}: {len(row['segments'])}" for row in rows[:OVERVIEW_PHOTOS]]
+    labels = [", ".join([f"{row['photo']}: {len(row['segments'])}", *row.get("flags", ())]) for row in rows]
+    labels = labels[:OVERVIEW_PHOTOS]
     return encode_picture(contact_sheet(tiles, columns=min(6, len(tiles)), labels=labels), "JPEG", **JPEG)
 
 
@@ -112,7 +113,8 @@ def coco(rows: Sequence[Mapping[str, Any]], ids: Mapping[str, int]) -> dict[str,
     """All rows in COCO's format: one annotation per segment; category 0 means a segment without a name."""
     images, annotations = list[dict[str, Any]](), list[dict[str, Any]]()
     for number, row in enumerate(rows, 1):
-        images.append({"id": number, **{key: row[key] for key in ("photo", "file_name", "width", "height")}})
+        shown = ("photo", "file_name", "flags", "width", "height")
+        images.append({"id": number, **{key: row[key] for key in shown if key in row}})
         for segment in row["segments"]:
             about = {"id": len(annotations) + 1, "image_id": number, "segment": segment["id"]}
             about |= {"category_id": ids.get(segment.get("name") or "", 0), "iscrowd": 0}

@@ -16,11 +16,12 @@ from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..dataset import native
 from ..errors import UserError
 from ..files.photographs import Photo, read_picture
+from ..masks.flags import FOREIGN
 from ..masks.make import MaskResult
 from ..models import registry
 from ..models.registry import Model
 from ..run.mask import MaskJob
-from ..run.photos import PhotoSpec
+from ..run.photos import PhotoSpec, are_foreign
 from ..run.segment import SegmentJob
 from ..segments.make import Segments
 
@@ -52,7 +53,8 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Path | Model = 
         soft[number - 1] = torch.from_numpy(values)
     absent = [f"absent:{name}" for name in config.classes if name not in full.classes]
     labels, trace = native.dataset_labels(full.label_map, ids), small.trace if small else {}
-    return MaskResult(labels, soft, config.classes, (*full.flags, *absent), trace, full.agreement, photo)
+    strange = [FOREIGN] * are_foreign(job.model, [photo])[0]
+    return MaskResult(labels, soft, config.classes, (*strange, *full.flags, *absent), trace, full.agreement, photo)
 
 
 def segment(image: Picture, *, model: str | Path | Model = "mini", **options: Any) -> Segments:

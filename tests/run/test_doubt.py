@@ -1,0 +1,59 @@
+"""Warnings about pictures that are not the embedded model's own, and about classes that a drawing does not show."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import torch
+from PIL import Image
+
+from seediff.attention.maps import AttentionMaps
+from seediff.cli import main
+from seediff.config.generate import GenerateConfig
+from seediff.dataset import native
+from seediff.look.samples import open_subject
+from seediff.mini.scenes import load_scenes
+from seediff.models.registry import load_model
+from seediff.prompts.specs import SampleSpec
+from seediff.run.generate import GenerateJob
+from seediff.run.photos import are_foreign
+
+FOREIGN = "unlike all that model 'mini' was trained on"
+
+
+def test_a_photograph_is_not_the_embedded_models_own_and_is_told_so_twice(tmp_path, capsys):
+    texture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    scene = load_scenes(1)[0].image
+    model = load_model("mini", device="cpu", dtype="float32")
+    assert are_foreign(model, [scene, texture]) == [False, True]
+    assert are_foreign(replace(model, own_error=None), [texture]) == [False]
+
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(texture).save(tmp_path / "photos" / "a.png")
+    line = [str(tmp_path / "photos"), "--device", "cpu", "--out"]
+    assert main(["mask", *line, str(tmp_path / "masked"), "--classes", "dog", "--timesteps", "100"]) == 0
+    said = capsys.readouterr()
+    assert f"seediff: 1 of 1 photograph {FOREIGN}" in said.err
+    assert f"1 of 1 photograph {FOREIGN}" in said.out
+    assert "such as sd1.5 (2.1 GB" in said.out
+    (row,) = native.read_rows(tmp_path / "masked")
+    assert row["flags"][0] == "foreign"
+    assert "the picture is unlike all that" in (tmp_path / "masked" / "preview.html").read_text("utf-8")
+
+    assert main(["segment", *line, str(tmp_path / "segments"), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    (image,) = json.loads((tmp_path / "segments" / "segments.json").read_text("utf-8"))["images"]
+    assert image["flags"] == open_subject(tmp_path / "segments").samples[0].row["flags"] == ["foreign"]
+
+
+def test_a_class_with_the_even_map_of_a_word_without_a_place_is_missing(mini_model):
+    job = GenerateJob(GenerateConfig(classes=("dog", "cat"), classes_per_image=2))
+    job.use(replace(mini_model, own_contrast=0.44))
+    cross = torch.full((16, 5), 0.5)
+    cross[:3, 1] = 1.0  # the dog has a place
+    cross[:, 3] += torch.linspace(0, 0.1, 16)
+    maps = AttentionMaps({(4, 4): torch.eye(16)}, {(4, 4): cross}, (16, 16), {"dog": (1,), "cat": (3,)})
+    image = np.zeros((128, 128, 3), np.uint8)
+    spec = SampleSpec(0, ("dog", "cat"), "a dog and a cat", 0)
+    assert [flag for flag in job.masks(spec, image, maps).flags if "missing" in flag] == ["missing:cat"]
+    assert not job.missing(replace(spec, classes=("cat",)), maps)  # alone, it is what the picture is of
