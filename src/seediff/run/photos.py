@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 FIRST = 8
 """The number of photographs that are looked at before a run begins."""
-REAL = "sd1.5 (2.1 GB to fetch; XX s per photograph on a CPU with 8 cores, YY s on a GPU)"
-"""A model of photographs, and what `benchmarks/photograph.py` measured of it."""
+REAL = "sd1.5 (2.1 GB to fetch; about 1 minute per photograph on two CPU cores, 1 second on a GPU)"
+"""A model of photographs, and what it costs (docs/photographs.md)."""
 FAILED = "failed.jsonl"
 """A row {"photo": file name, "reason"} for every photograph that could not be used. Written only if there are any."""
 EXIF_ORIENTATION = 274
