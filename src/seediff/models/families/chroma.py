@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from .base import T5, T5_TOKENIZER, Condition, Family
 from .flux import FLUX, Flux, ids
-from .numbers import Numbers
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +44,5 @@ CHROMA = ChromaFamily(
     loading={"feature_extractor": None, "image_encoder": None},
     inputs_of_text=("encoder_hidden_states", "", "attention_mask"),
     encoding={"do_classifier_free_guidance": False},
-    numbers=Numbers(29.9),
     text={"text_encoder": T5, "tokenizer": T5_TOKENIZER},
 )

@@ -74,7 +74,7 @@ ERNIE_IMAGE = ErnieImage(
     guidance_scale=4.0,
     quick_steps=8,
     loading={"pe": None, "pe_tokenizer": None},
-    numbers=Numbers(channels=4096),
+    numbers=Numbers(23.1, 4096),
     text={"text_encoder": ("Mistral3Model",), "tokenizer": ("TokenizersBackend", "PreTrainedTokenizerFast")},
     autoencoders=("AutoencoderKLFlux2",),
 )

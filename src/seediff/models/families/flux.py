@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
 from .base import CLIP, CLIP_TOKENIZER, T5, T5_TOKENIZER, Condition, Config, FlowMatching, Joint
-from .numbers import Numbers
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -126,6 +125,5 @@ FLUX = Flux(
     distilled=True,
     loading={"feature_extractor": None, "image_encoder": None},
     inputs_of_text=("encoder_hidden_states", "pooled_projections"),
-    numbers=Numbers(18.8),
     text={"text_encoder": CLIP, "text_encoder_2": T5, "tokenizer": CLIP_TOKENIZER, "tokenizer_2": T5_TOKENIZER},
 )

@@ -65,6 +65,6 @@ LUMINA2 = Lumina2(
     conditional="first call",
     inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
     encoding={"do_classifier_free_guidance": False, "max_sequence_length": TEXT_TOKENS},
-    numbers=Numbers(channels=2304),
+    numbers=Numbers(27.0, 2304),
     text={"text_encoder": ("Gemma2Model",), "tokenizer": ("GemmaTokenizer", "GemmaTokenizerFast")},
 )

@@ -101,7 +101,7 @@ QWEN_IMAGE = QwenImage(
     steps=50,
     guidance_scale=4.0,
     conditional="first call",
-    numbers=Numbers(15.3, decoded=2900.0),
+    numbers=Numbers(15.3, decoded=2120.0),
     text={"text_encoder": ("Qwen2_5_VLForConditionalGeneration",), "tokenizer": QWEN_TOKENIZER},
     autoencoders=("AutoencoderKLQwenImage",),
 )

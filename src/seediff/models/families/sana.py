@@ -86,7 +86,7 @@ SANA = SanaFamily(
     steps=20,
     guidance_scale=4.5,
     no_self_attention="its self-attention is linear, which has no map",
-    numbers=Numbers(14.6, 2240, 1450.0),
+    numbers=Numbers(14.6, 2240, 900.0),
     text={"text_encoder": ("Gemma2Model",), "tokenizer": ("GemmaTokenizer", "GemmaTokenizerFast")},
     autoencoders=("AutoencoderDC",),
 )

@@ -92,6 +92,6 @@ Z_IMAGE = ZImage(
     conditional="first half",
     inputs_of_text=("cap_feats",),
     encoding={"do_classifier_free_guidance": False},
-    numbers=Numbers(channels=3840),
+    numbers=Numbers(17.0, 3840),
     text={"text_encoder": ("Qwen3Model", "Qwen3ForCausalLM"), "tokenizer": QWEN_TOKENIZER},
 )
