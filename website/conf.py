@@ -1,4 +1,4 @@
-"""How Sphinx builds the site: the repository's own pages where they lie, in the order of README.md's lists.
+"""How Sphinx builds the site: the repository's own pages where they lie, in the groups of README.md's table and lists.
 
     make docs                                                       # into build/site; open build/site/index.html python
     -m sphinx -W --keep-going -c website . build/site        # the same, with any python that has the extra `docs`
