@@ -155,3 +155,11 @@ def test_a_batch_that_fits_is_chosen_recorded_and_kept(tmp_path, monkeypatch, ca
     assert read_toml(out / "seediff.toml") == about
     assert cli.main([*line, "--batch-size", "8"]) == 2
     assert "batch_size: 2 → 8" in capsys.readouterr().err
+
+
+def test_a_full_memory_names_what_to_change(tmp_path, monkeypatch, capsys):
+    full = mock.Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory"))
+    monkeypatch.setattr("seediff.models.registry.load_model", full)
+    assert cli.main(["generate", "--classes", "dog", "--quiet", "--out", str(tmp_path / "set")]) == 2
+    said = "the device is out of memory; use a smaller --batch-size or --size, or --offload model on a GPU"
+    assert capsys.readouterr().err == f"seediff: {said}\n"
