@@ -127,7 +127,7 @@ def test_masks_of_photographs_are_made_as_mask_makes_them(tmp_path, mini_folder)
     (tmp_path / "photos").mkdir()
     rng = np.random.default_rng(0)
     for number, size in enumerate([(90, 60), (50, 80), (64, 64)]):
-        Image.fromarray(rng.integers(0, 255, (*size, 3)).astype(np.uint8)).save(tmp_path / f"photos/{number}.png")
+        Image.fromarray(rng.integers(0, 255, (*size, 3)).astype(np.uint8)).save(tmp_path / f"photos/{number + 7}.png")
     for fit in ("resize", "crop"):
         config = MaskPhotosConfig(
             classes=("dog", "cat"), model=str(mini_folder), presence=0.0, fit=fit, keep_attention=True, timesteps=(300,)

@@ -46,7 +46,7 @@ class Review(msgspec.Struct, frozen=True):
 
 class Row(msgspec.Struct, frozen=True):
     """The keys of a row. instances, instance_scores: class ids and scores of objects 1, 2, … confidence: in [-1, 1].
-    agreement: with CA·SA's masks. index, attempt: of a draw. photo, reason: of a photograph that failed."""
+    agreement: with CA·SA's masks. index: in its run. attempt: of a draw. photo, reason: of a photograph that failed."""
 
     file_name: str | None = None
     mask: str | None = None

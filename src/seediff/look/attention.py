@@ -199,7 +199,8 @@ class Capturer:
     def capture(self, subject: Subject, sample: Sample, config: DatasetConfig) -> AttentionMaps:
         """A sample's attention, from drawing it again or giving its photograph to the model again. Raises UserError."""
         row, last = sample.row, sample.name.rpartition("/")[2]
-        number = int(last) if last.isdecimal() and len(last) < 12 else 0  # in its run, which determines its noise
+        # In its run, which determines its noise. Drawings have it as their name.
+        number = row.get("index", int(last) if last.isdecimal() and len(last) < 12 else 0)
         try:
             check_device(config.device or default_device())
         except UserError:  # this machine lacks the device

@@ -182,7 +182,12 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[Looked]"]):
             with self.timer("writing"):
                 presence = {name: round(score, 4) for name, score in scores.items()}
                 how: dict[str, Any] = {
-                    "more": {"source": spec.photo.name, "asked": list(spec.words), "presence": presence},
+                    "more": {
+                        "source": spec.photo.name,
+                        "index": spec.index,
+                        "asked": list(spec.words),
+                        "presence": presence,
+                    },
                     "soft": partial(self.enlarged_soft, small, photo.shape),
                     "seen": (seen, small) if small else None,
                 }
