@@ -6,12 +6,28 @@ import pytest
 import torch
 
 import seediff
+from recipes.mini.yardstick import load_segmenter, segment_known
+from recipes.readme_block import run_block
 from seediff.attention.maps import AttentionMaps
+from seediff.mini.scenes import CLASS_IDS
 from seediff.models import registry
 from seediff.models.registry import load_model
 
 PAGE = (Path(__file__).parents[2] / "docs" / "script.md").read_text(encoding="utf-8")
 BLOCK = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)[0]
+
+
+def test_readmes_block_draws_what_it_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run_block()
+    (seen,) = segment_known(load_segmenter(), np.asarray(names["image"])[None], [("dog", "car")])
+    for number, name in enumerate(("dog", "car"), 1):
+        truth, mask = seen == CLASS_IDS[name], names["result"].label_map == number
+        assert truth.mean() > 0.05
+        assert (truth & mask).sum() / (truth | mask).sum() > 0.5
+        heat = names["seen"].heatmap(name).values
+        assert truth[heat > 0.9].mean() > 0.5
+    assert (tmp_path / "dog.png").is_file()
 
 
 @pytest.mark.parametrize("name", ["flux2", "sana"])
