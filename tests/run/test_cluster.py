@@ -104,9 +104,10 @@ def test_a_machine_joins_and_leaves(cluster, tmp_path):
     batches begun.
     """
     config = TinyConfig(items=1000)  # minutes, unless the second machine has come
-    machines = []
+    machines, said = [], set()
 
     def change(done, total, what):
+        said.add(what.partition("; ")[2])
         if done >= 2 and not machines:
             machines.append(cluster.add_node(num_cpus=1))
         if what == "3 of 3 workers" and len(machines) == 1:
@@ -117,6 +118,7 @@ def test_a_machine_joins_and_leaves(cluster, tmp_path):
     tiny(tmp_path / "local", config=config)
     tiny(tmp_path / "out", Trouble(tmp_path, seconds=0.2), engine=Ray(3), progress=change, config=config)
     assert len(machines) == 2, "the second machine came too late"
+    assert any(text.startswith("a worker was lost, its ") for text in said)  # machine, or the process that died first
     assert contents(tmp_path / "out") == contents(tmp_path / "local")
 
 

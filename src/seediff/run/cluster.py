@@ -31,6 +31,7 @@ ATTEMPTS = 3
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's future default; without it Ray warns
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # without it Ray prints a page when a machine goes down
 }
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Has a cluster of this machine listen on 127.0.0.1 alone. Ray replaces `_node_ip_address="127.0.0.1"` by the address
@@ -131,6 +132,7 @@ class Ray(Engine):
         self.actor = ray.remote(**needs)(_Actor)  # type: ignore[call-overload]
         self.job = ray.put((job, place.out, os.getcwd(), own_methods()))
         self.loaded: dict[str, str] | None = None
+        self.lost = ""
         self.deaths: Counter[int | None] = Counter()
         self.queue: deque[int] = deque()
         for _ in range(count):
@@ -145,7 +147,7 @@ class Ray(Engine):
         while self.queue or any(number is not None for _, number in self.pending.values()):
             loading = sum(number is None for _, number in self.pending.values())
             workers = len(self.idle) + len(self.pending)
-            if said != (said := f"{workers - loading} of {workers} workers"):
+            if said != (said := f"{workers - loading} of {workers} workers{self.lost}"):
                 say(said)
             if made := self._wait():
                 number, record, seconds = made
@@ -178,9 +180,12 @@ class Ray(Engine):
             raise (cause if isinstance(cause, (UserError, OSError)) else error) from None
         except RayError as error:
             self.deaths[number] += 1
+            machine = "its node has died" in str(error)
+            why = "its machine went down" if machine else "its process died"
+            self.lost = f"; a worker was lost, {why}: another takes its work"
             if self.deaths[number] >= ATTEMPTS:
                 what = "while they loaded the model" if number is None else f"of batch {number}"
-                why = f"out of memory, perhaps: use fewer --workers ({first_line(error)})"
+                why = why if machine else f"out of memory, perhaps: use fewer --workers ({first_line(error)})"
                 raise UserError(f"{ATTEMPTS} workers died {what}; {why}") from None
             if number is not None:
                 self.queue.appendleft(number)
