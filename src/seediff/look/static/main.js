@@ -198,6 +198,7 @@ function update(found) {
 async function addClass(name) {
   try {
     update(await post("/api/classes", { name }));
+    notice("");
     return true;
   } catch (error) {
     tell(error);
