@@ -111,7 +111,7 @@ def test_weights_of_another_training(tmp_path):
     assert c.classes == ("square", "disc", "star")
     name = "model.pixel_level_module.encoder.encoder.stages.0.layers.0.layer.0.convolution.weight"
     torch.testing.assert_close(c.network.state_dict()[name], a.network.state_dict()[name], atol=1e-6, rtol=1e-5)
-    with pytest.raises(UserError, match="is no local folder"):
+    with pytest.raises(UserError, match="must be a folder or a hub id"):
         train(small(weights=str(tmp_path / "missing")), [stage()], tmp_path / "d")
 
 
