@@ -111,6 +111,10 @@ BAD = [
     ("--classes dog cat", "unexpected argument 'cat'; separate several names with commas"),
     ("--config {tmp}/bad.toml", "there is no option 'clases'"),
     ("--classes dog --beta 0,3", "'0,3' must be a number or 'otsu'; write 0.3"),
+    ("--classes dog --outt {tmp}", "unknown option --outt (did you mean '--out'?)"),
+    ("--classes dog --reject yes", "--reject takes no value, such as 'yes'"),
+    ("--classes dog --guidance-scale 7,5", 'unable to convert "7,5" into float. Write 7.5'),
+    ("--classes dog --steps 2,5", "'2,5' must be a whole number ("),
     ("--name dog", "unknown option --name; did you mean --classes?"),
 ]
 

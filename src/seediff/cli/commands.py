@@ -7,6 +7,7 @@ output closed it. Errors are one line on stderr; with SEEDIFF_DEBUG=1 in the env
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -21,7 +22,7 @@ from cyclopts import App, CycloptsError, Group, MissingArgumentError, Parameter,
 
 from .. import __version__
 from ..errors import Notice, UserError, system_reason
-from ..files.messages import escaped_streams
+from ..files.messages import did_you_mean, escaped_streams
 from .help import COMMON, HELP_ALL, prepare_help, show_default
 from .line import options, record, words
 from .progress import InterruptedRun
@@ -36,7 +37,15 @@ ENVIRONMENT = {
     "THP_MEM_ALLOC_ENABLE": "1",  # huge pages: Linux allocates attention maps several times as fast
     "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads release their core: several times as fast beside other programs
 }
-MEANT = {"--format": ("--to", "--from"), "-o": ("--out",), "-m": ("--model",), "--name": ("--classes", "--names")}
+MEANT = {
+    "--format": ("--to", "--from"),
+    "-o": ("--out",),
+    "-m": ("--model",),
+    "--name": ("--classes", "--names"),
+    "--classes": ("--names",),
+    "--names": ("--classes",),
+    "--lr": ("--learning-rate",),
+}
 """What other programs call an option → its names here."""
 COMMANDS = {
     "generate": ("generate:generate", "Generate images of named classes with pixel masks, as a dataset for training."),
@@ -312,11 +321,16 @@ def _misread(error: CycloptsError, arguments: Sequence[str]) -> str:
     collected = command.assemble_argument_collection() if command.default_command else ()
     known = {name for argument in collected for name in argument.names}
     if isinstance(error, UnusedCliTokensError) and (words := error.unused_tokens):
+        before = arguments[arguments.index(words[0]) - 1] if words[0] in arguments[1:] else ""
+        if before in known:
+            return f"{before} takes no value, such as {words[0]!r}"
         hint = "; separate several names with commas, as in --classes dog,cat" if "--classes" in known else ""
         return f"unexpected argument {words[0]!r}{hint}"
     for option in (word.partition("=")[0] for word in arguments):
         if option not in known and (meant := known & {*MEANT.get(option, ())}):
             return f"unknown option {option}; did you mean {' or '.join(meant)}?"
+        if isinstance(error, MissingArgumentError) and option.startswith("--") and option not in known:
+            return f"unknown option {option}{did_you_mean(option, known)}"
     if (
         isinstance(error, MissingArgumentError)
         and error.argument
@@ -324,7 +338,8 @@ def _misread(error: CycloptsError, arguments: Sequence[str]) -> str:
         and not error.argument.tokens
     ):
         return f"{error.argument.name} is missing"
-    return str(error)
+    text, decimal = str(error), next((word for word in arguments if re.fullmatch(r"-?\d*,\d+", word)), "")
+    return f"{text} Write {decimal.replace(',', '.')}" if "into float" in text and decimal else text
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

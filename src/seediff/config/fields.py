@@ -42,7 +42,7 @@ def read_word(kind: Any, tokens: Sequence[Token]) -> Any:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError:
             continue
-    decimal = re.fullmatch(r"-?\d*,\d+", word) and word.replace(",", ".")
+    decimal = re.fullmatch(r"-?\d*,\d+", word) and "a number" in describe(kind) and word.replace(",", ".")
     raise ValueError(f"{word!r} must be {describe(kind)}{f'; write {decimal}' if decimal else ''}")
 
 

@@ -27,6 +27,7 @@ from ..config.methods import METHOD_FACTS, MethodFacts
 from ..config.presets import MethodConstants
 from ..errors import UserError, first_line
 from ..files.documents import fit
+from ..files.reading import SETTINGS, read_bytes
 from .steps import SoftMask, Step
 
 OwnMethod = Callable[[AttentionMaps, str, MaskConfig], "torch.Tensor | SoftMask"]
@@ -49,8 +50,11 @@ def register_file(text: str) -> str:
     """Run the file in `FILE.py:FUNCTION`, register the function, and return the method's name, with a digest of the
     file's bytes: an output continues only with the same file. Raises UserError naming the file."""
     path, _, function = text.rpartition(":")
+    if not path or not function:
+        raise UserError("method", f"{text} must be FILE.py:FUNCTION")
+    data = read_bytes(path, SETTINGS)
     try:
-        name = f"{Path(path).name}:{function}@{hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]}"
+        name = f"{Path(path).name}:{function}@{hashlib.sha256(data).hexdigest()[:12]}"
         found = run_path(path, run_name="seediff_method")
     except (Exception, SystemExit) as error:
         raise UserError(path, f"cannot be run: {type(error).__name__}: {first_line(error)}") from error

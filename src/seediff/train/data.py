@@ -46,7 +46,7 @@ class Stage:
         if not self.items:
             raise UserError(f"stage '{self.name}': has no samples to train on")
         if (self.epochs is None) == (self.steps is None):
-            raise UserError(f"stage '{self.name}': must have either epochs or steps")
+            raise UserError("steps", "there must be either epochs or steps", "give one of the two")
         what, length = ("epochs", self.epochs) if self.steps is None else ("steps", self.steps)
         if not 0 < (length or 0) < math.inf:
             field = what if self.name == "train" else f"{self.name}_{what}"

@@ -124,6 +124,8 @@ def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
 def _split_off(items: Sequence[Sample], share: float) -> tuple[list[Sample], list[Sample]]:
     """Samples for training and, chosen by a hash of their names, the share for validation; none that are for
     testing."""
+    if not 0 <= share <= 1:
+        raise UserError("validation_share", f"{share:g} must be a share, in [0, 1]")
     items = _without(items, "test")
     splits = assign_splits([item.name for item in items], [item.metadata for item in items], share)
     train, val = ([i for i, split in zip(items, splits, strict=True) if split == part] for part in ("train", "val"))
