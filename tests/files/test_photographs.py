@@ -93,6 +93,8 @@ def test_names_that_no_sample_may_have(tmp_path):
     odd, photo = find_photos([tmp_path]).photos
     assert (photo.name, photo.file_name) == ("caf\N{REPLACEMENT CHARACTER}", "caf\N{REPLACEMENT CHARACTER}.jpg")
     assert (odd.name, odd.file_name) == ("a_b_c_", "a_b_c_.jpg")
+    touch(tmp_path, f"long/{'狗' * 80}1.jpg", f"long/{'狗' * 80}2.jpg")  # their files have longer endings
+    assert names(find_photos([tmp_path / "long"])) == ["狗" * 66, "狗" * 66 + "~2"]
 
 
 def test_outputs_are_not_read(tmp_path, monkeypatch):

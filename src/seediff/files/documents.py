@@ -99,12 +99,12 @@ def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) ->
 
 def read_toml(path: Path | str) -> dict[str, Any]:
     """A TOML file. Raises UserError."""
-    return _settings(path, "TOML", tomllib.loads, dict[str, Any])
+    return _settings(path, "TOML", tomllib.loads)
 
 
-def read_yaml(path: Path | str, kind: type[T] = dict[str, Any]) -> T:
-    """A YAML file as `kind`. Its values are texts, as they are written: `no` is a name. Raises UserError."""
-    return _settings(path, "YAML", _parse_yaml, kind)
+def read_yaml(path: Path | str) -> dict[str, Any]:
+    """A YAML file. Its values are texts, as they are written: `no` is a name. Raises UserError."""
+    return _settings(path, "YAML", _parse_yaml)
 
 
 def _parse_yaml(text: str) -> Any:
@@ -132,7 +132,7 @@ def _parse_yaml(text: str) -> Any:
     return next((value(event, DEPTH) for event in events if isinstance(event, yaml.NodeEvent)), None)
 
 
-def _settings(path: Path | str, language: str, parse: Callable[[str], Any], kind: type[T]) -> T:
+def _settings(path: Path | str, language: str, parse: Callable[[str], Any]) -> dict[str, Any]:
     text = read_text(path, SETTINGS)
     try:
         document = parse(text)
@@ -146,7 +146,7 @@ def _settings(path: Path | str, language: str, parse: Callable[[str], Any], kind
         raise UserError(path if mark is None else f"{path}, line {mark.line + 1}", said) from error
     if not finite:
         raise UserError(path, "holds inf, nan or a huge number", "every number must be finite")
-    return fit(document, kind, str(path))
+    return fit(document, dict[str, Any], str(path))
 
 
 def _is_finite(document: Any) -> bool:

@@ -30,6 +30,8 @@ SUFFIXES = (
 )  # fmt: skip
 """Suffixes by which pictures in folders are recognised. A file that is named directly may have any."""
 
+LONGEST = 200
+"""Maximum bytes of a part of a name; file systems take 255."""
 SHORTEST_SIDE = 8
 """Minimum side in pixels."""
 
@@ -145,10 +147,11 @@ def _unique_names(depths: Sequence[tuple[Path, int]]) -> list[str]:
 
 def _readable(name: str) -> str:
     """A relative path as a sample's name (`rows.check_name`): with bytes that are not UTF-8 and characters that some
-    file system or terminal refuses replaced, and no hidden part."""
+    file system or terminal refuses replaced, no hidden part, and room for the endings of its files in each part."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     text = "".join(letter if letter.isprintable() and letter not in "\\:" else "_" for letter in text)
-    return re.sub(r"(^|/)\.", r"\1_", text)
+    text = re.sub(r"(^|/)\.", r"\1_", text)
+    return "/".join(part.encode("utf-8")[:LONGEST].decode("utf-8", "ignore") for part in text.split("/"))
 
 
 def without_suffix(name: str) -> str:

@@ -91,9 +91,10 @@ def warn_of_foreign(model: Model, specs: Sequence[PhotoSpec], warn: Callable[[st
 
 def foreign_line(model: str, count: int, of: int) -> str:
     """What to tell a person of photographs that are `foreign`."""
+    be = "is" if count == 1 else "are"
     return (
-        f"{count} of {plural(of, 'photograph')} unlike all that model '{model}' was trained on: what it finds in them"
-        f" means nothing. For photographs take a real model, such as {REAL}"
+        f"{count} of {plural(of, 'photograph')} {be} unlike all that model '{model}' was trained on: what it finds in"
+        f" them means nothing. For photographs take a real model, such as {REAL}"
     )
 
 
