@@ -19,7 +19,7 @@ from seediff.prompts.specs import SampleSpec
 from seediff.run.generate import GenerateJob
 from seediff.run.photos import are_foreign
 
-FOREIGN = "unlike all that model 'mini' was trained on"
+FOREIGN = "is unlike all that model 'mini' was trained on"
 
 
 def test_a_photograph_is_not_the_embedded_models_own_and_is_told_so_twice(tmp_path, capsys):
