@@ -116,10 +116,18 @@ def test_attention_of_another_number_of_positions(pipe, part):
         return less.repeat_interleave(states.shape[1] // less.shape[1], 1)
 
     attention.forward = part_of
-    said = r"^up_blocks\.1\..*\.attn1: attends from \d+ positions instead of 4 \(token merging or tiles"
+    said = r"^up_blocks\.1\..*\.attn1: attends over \d+ positions instead of 4 \(token merging or tiles"
     with pytest.raises(UserError, match=said), seediff.capture(pipe):
         pipe("a dog", height=64, width=64, num_inference_steps=1)
     with seediff.capture(pipe, keep="ca"):
+        pipe("a dog", height=64, width=64, num_inference_steps=1)
+
+
+def test_self_attention_to_merged_keys(pipe):
+    attention = pipe.unet.get_submodule("up_blocks.1.attentions.0.transformer_blocks.0.attn1")
+    forward = attention.forward
+    attention.forward = lambda states, **more: forward(states, **{**more, "encoder_hidden_states": states[:, ::4]})
+    with pytest.raises(UserError, match="attends over 1 positions instead of 4"), seediff.capture(pipe):
         pipe("a dog", height=64, width=64, num_inference_steps=1)
 
 

@@ -54,6 +54,8 @@ class ProjectedLayer:
 
     def keep_key(self, _module: Any, _args: Any, output: torch.Tensor) -> None:
         if self.query is not None:
+            if self.layer.kind == "self":
+                self.recorder.check_positions(self.name, output.shape[1], self.layer.level)
             self.key = self.recorder.conditional(output.detach())
 
     def record(self, attention: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor) -> None:

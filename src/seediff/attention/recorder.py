@@ -118,12 +118,12 @@ class AttentionRecorder:
         return self.latent_size[0] * self.latent_size[1]
 
     def check_positions(self, name: str, positions: int, level: int = 1) -> None:
-        """Raise UserError if a layer at L / level attends from another number of positions than there are: where they
-        are is not known."""
+        """Raise UserError if a layer at L / level attends from or to another number of positions than there are: where
+        they are is not known."""
         assert self.latent_size is not None
         height, width = grid_at(self.latent_size, level)
         if positions != height * width:
-            problem = f"attends from {positions} positions instead of {height * width} (token merging or tiles?)"
+            problem = f"attends over {positions} positions instead of {height * width} (token merging or tiles?)"
             raise UserError(name, problem, "draw without it")
 
     def wants(self, kind: Kind, level: int = 1) -> bool:
