@@ -77,6 +77,15 @@ def test_the_one_picture_of_a_name(tmp_path, write, names, files, samples):
         assert np.isin(one.label_map[1:4, 2:6], 1).all()
 
 
+def test_a_picture_of_two_parts_of_coco(tmp_path):
+    """Pictures are numbered anew in each part, and the folder is that of one part."""
+    save_picture(tmp_path / "images/1.png", (6, 8))
+    for part in ("train", "val"):
+        (tmp_path / f"instances_{part}.json").write_text(coco(["1.png"])["instances.json"])
+    with pytest.raises(UserError, match=r"instances_val.json, image 0: its picture, .*1\.png, is one of .*train\.json"):
+        Dataset.open(tmp_path)
+
+
 @pytest.mark.parametrize(("picture", "mask"), [("images", "masks"), ("JPEGImages", "SegmentationClass")])
 def test_accents_apart_from_their_letters(tmp_path, picture, mask):
     save_picture(tmp_path / picture / f"{APART}.jpg", (1, 2))

@@ -198,10 +198,14 @@ def read(
     classes, ids = classes_of(documents, source.note)
     samples: list[Sample] = []
     places: dict[tuple[Path, Id], tuple[Path, str]] = {}
+    owners: dict[Path, Path] = {}
     for path, document in documents.items():
         folders = picture_folders(root, path, Path(images) if images is not None else None)
         for image in document.images:
-            if at := source.picture(folders, [image.file_name], f"{path}, image {image.id}"):
+            if at := source.picture(folders, [image.file_name], where := f"{path}, image {image.id}"):
+                if (other := owners.setdefault(at[0], path)) is not path:
+                    problem = f"its picture, {at[0]}, is one of {other}, too"
+                    raise UserError(where, problem, "import them one by one, each with --annotations and its --images")
                 places[path, image.id] = at
     parts = [part_of(path) if len(files) > 1 else None for path, _ in places]
     names = dict(zip(places, unique_names(zip(parts, (end for _, end in places.values()), strict=True)), strict=True))
