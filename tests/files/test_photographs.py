@@ -95,6 +95,8 @@ def test_names_that_no_sample_may_have(tmp_path):
     assert (odd.name, odd.file_name) == ("a_b_c_", "a_b_c_.jpg")
     touch(tmp_path, f"long/{'狗' * 80}1.jpg", f"long/{'狗' * 80}2.jpg")  # their files have longer endings
     assert names(find_photos([tmp_path / "long"])) == ["狗" * 66, "狗" * 66 + "~2"]
+    touch(tmp_path, "in/ a /b .png")  # a list of names, as VOC's, has no spaces around them
+    assert names(find_photos([tmp_path / "in"])) == ["_a_/b_"]
 
 
 def test_outputs_are_not_read(tmp_path, monkeypatch):

@@ -99,7 +99,7 @@ def read_class_list(path: Path, first: int = 1) -> dict[int, str]:
         if twice := [number for number, count in Counter(int(match[1]) for match in numbered).items() if count > 1]:
             raise UserError(path, f"gives two classes the id {twice[0]}", "give each its own, or leave out all ids")
     else:
-        lines = lines[lines[:1] == ["__ignore__"] and len(lines) > 1 :]
+        lines = lines[lines[:1] == ["__ignore__"] and len(lines) > 1 and first :]
         zero = bool(lines) and lines[0].casefold() in (*GROUNDS, *IGNORED)
         names = dict(enumerate(lines, 0 if zero else first))
     if twice := next((name for name, count in Counter(names.values()).items() if count > 1), None):

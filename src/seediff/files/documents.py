@@ -129,7 +129,10 @@ def _parse_yaml(text: str) -> Any:
             problem = f"has {show_json(next(key for key in keys if keys.count(key) > 1))} twice"
         raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
 
-    return next((value(event, DEPTH) for event in events if isinstance(event, yaml.NodeEvent)), None)
+    documents = [value(event, DEPTH) for event in events if isinstance(event, yaml.NodeEvent)]
+    if len(documents) > 1:
+        raise yaml.MarkedYAMLError(problem=f"has {len(documents)} documents, and only one is read")
+    return documents[0] if documents else None
 
 
 def _settings(path: Path | str, language: str, parse: Callable[[str], Any]) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def _unique_names(depths: Sequence[tuple[Path, int]]) -> list[str]:
         common = os.path.commonpath([path.parent for path in full])
         below = [path.relative_to(common) for path in full]
     whole = [_readable(name.as_posix()) for name in below]
-    short = list(map(without_suffix, whole))
+    short = [_readable(without_suffix(name)) for name in whole]
     count = Counter(map(str.casefold, short))
     names = [name if count[name.casefold()] == 1 else long for long, name in zip(whole, short, strict=True)]
     taken: set[str] = set()
@@ -147,11 +147,12 @@ def _unique_names(depths: Sequence[tuple[Path, int]]) -> list[str]:
 
 def _readable(name: str) -> str:
     """A relative path as a sample's name (`rows.check_name`): with bytes that are not UTF-8 and characters that some
-    file system or terminal refuses replaced, no hidden part, and room for the endings of its files in each part."""
+    file system, list of names or terminal refuses replaced, no hidden part, and room for the endings of its files in
+    each part."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     text = "".join(letter if letter.isprintable() and letter not in "\\:" else "_" for letter in text)
-    text = re.sub(r"(^|/)\.", r"\1_", text)
-    return "/".join(part.encode("utf-8")[:LONGEST].decode("utf-8", "ignore") for part in text.split("/"))
+    text = "/".join(part.encode("utf-8")[:LONGEST].decode("utf-8", "ignore") for part in text.split("/"))
+    return re.sub(r"(?<![^/])[. ]| (?=/|$)", "_", text)
 
 
 def without_suffix(name: str) -> str:

@@ -239,6 +239,8 @@ def test_a_set_of_classes_txt_and_no_yaml(folder):
         imported("yolo", folder, classes=("cat",))
     (folder / "classes.txt").unlink()
     assert imported("yolo", folder, classes=("cat", "dog"))[0] == ("cat", "dog")
+    save(folder / "classes.txt", "__ignore__\ncat\n")  # lines are numbered from 0, whatever they say
+    assert imported("yolo", folder)[0] == ("__ignore__", "cat")
 
 
 def test_names_are_read_as_they_are_written_and_background_is_none(folder):

@@ -173,7 +173,7 @@ def read(
     """A JSON export of Label Studio (not JSON-MIN), or a folder that SeeDiff wrote.
 
     classes: None: those of the label_config.xml beside the file, or else the labels in use, sorted by name; `ignore`,
-    `ignored`, `void` and `unlabeled` become 255. images: the folder of the pictures; None: images/, or beside the file.
+    `ignored`, `void` and `unlabeled` become 255. images: the folder of the pictures; None: beside the file, or images/.
 
     Of each task, the annotation that was changed last and not skipped is read. If any task has an annotation, tasks
     without are left out; if none has, predictions are read. Brush masks and polygons are painted in their order; other
@@ -200,7 +200,7 @@ def read(
             else sorted({name for names in used for name in names})
         )
     names, ids = number_labels(classes, listing, source.note)
-    folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
+    folders = [Path(images)] if images is not None else [file.parent, file.parent / IMAGES]
     objects, samples = by_object(used), []
     places = [source.picture(folders, _picture_names(data, where), where) for data, where, *_ in read]
     ends = iter(unique_names((None, at[1].removeprefix(f"{IMAGES}/")) for at in places if at))
