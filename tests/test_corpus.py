@@ -186,7 +186,12 @@ CASES = [
     Case("a member larger than its archive", FROM["webdataset"], {TAR: tar(8 << 30)}, TAR),
     Case("aliases that unfold to gigabytes", FROM["yolo"], {YAML: write(f"{ALIASES}names: *j\n")}, YAML),
     # Values of another kind
-    Case("a state of another kind", TRAIN, {CHECKPOINT: swap('\\"step\\": 1', '\\"step\\":[]')}, CHECKPOINT),
+    Case(
+        "a state of another kind",
+        TRAIN,
+        {CHECKPOINT: swap('\\"step\\": 1', '\\"step\\":[]')},
+        f"--out in/training: holds a training that is damaged or of another version of seediff ({CHECKPOINT}",
+    ),
     Case(
         "run lengths that wrap in 64 bits: a segmentation fault",
         FROM["coco"],
