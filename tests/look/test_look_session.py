@@ -135,7 +135,7 @@ def test_an_added_class_is_painted_and_is_in_every_export(pets):
     state = session.act(0, 0, "brush", labels=labels)
     assert (state["classes"][-1], state["flags"]) == (4, [])  # few pixels, but a person's
     assert session.index.select(Query(classes=(4,)))[0].tolist() == [0]
-    for name in ("bus", " car", "a, b", "background", ""):
+    for name in ("bus", "Bus", " car", "a, b", "Background", "void", ""):
         with pytest.raises(UserError, match="class"):
             session.add_class(name)
     session.close()

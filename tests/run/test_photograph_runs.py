@@ -246,7 +246,7 @@ BAD = [
     ("mask {in} --classes {in}/empty.csv", "empty.csv: gives no photograph a class"),
     ("mask {in} --classes dog --seed-level 64", "--seed-level: 64: the model has no"),
     ("segment {in} --num-points 999", "--num-points: 999 must be from 2 to 16, the side of the"),
-    ("segment {in} --names background", "names: 'background' is the name of id 0"),
+    ("segment {in} --names background", "names: 'background' means id 0"),
     ("segment {in} --labels {in}", "--labels: is used only with --method kmeans -k truth"),
 ]
 

@@ -172,8 +172,8 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
         raise UserError(field, problem if classes else "there is no name", "write for example dog,cat")
     by_sound: dict[str, str] = {}
     for name in classes:
-        if name == BACKGROUND:
-            raise UserError(field, f"'{BACKGROUND}' is the name of id 0 in every dataset and cannot be a class")
+        if name.casefold() in (*GROUNDS, *IGNORED):
+            raise UserError(field, f"'{name}' means id 0 or 255 in other formats and cannot be a class")
         if name != name.strip() or not name or not name.isprintable() or "," in name:
             raise UserError(field, f"{name!r} is empty, or has a comma, spaces at its ends or unprintable characters")
         if other := by_sound.get(sound(name)):

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..config.names import check_classes
+from ..config.names import check_classes, sound
 from ..dataset import native
 from ..dataset.encoding import Instances
 from ..dataset.native_folder import instance_file
@@ -188,7 +188,7 @@ class Session:
                 raise UserError(self.read_only)
             self._check_editable()
             subject, other = replace(self.subject, classes=(*self.subject.classes, name)), self.comparison
-            check_classes(subject.classes[-1:], "class")
+            check_classes([*(one for one in self.subject.classes if sound(one) == sound(name)), name], "class")
             check_class_list(subject.classes, "class")
             if other is not None:
                 other = Comparison(subject, other.subject.folder)
