@@ -40,7 +40,9 @@ def train(
     art: Art,
     out: Annotated[Path, HERE, Parameter(help="Folder for checkpoints, losses, samples and the finished pipeline.")],
     config: Annotated[Path | None, Parameter(help="TOML file with recipe values; every key has a default.")] = None,
-    minutes: Annotated[float, Parameter(help="Stop after this many minutes; the same command continues.")] = math.inf,
+    minutes: Annotated[
+        float, Parameter(help="Stop after this many minutes; run the same command to continue.")
+    ] = math.inf,
     init: Annotated[
         str | None,
         Parameter(
@@ -71,7 +73,7 @@ def train(
         print(f"Pipeline: {pipeline}   Samples: {out / 'samples.png'}")
         print(f"Try it: seediff generate --model {pipeline} --classes dog --per-class 4 --out dogs")
     if not complete:
-        print("Training is not finished: the same command continues it.")
+        print("Training is not finished: run the same command to continue it.")
 
 
 def _local_folder(name: str) -> Path:

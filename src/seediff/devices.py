@@ -81,7 +81,7 @@ def has_bfloat16(device: torch.device | str) -> bool:
     UserError if SEEDIFF_BF16 is neither 0 nor 1."""
     if said := os.environ.get(BF16_SWITCH):
         if said not in ("0", "1"):
-            raise UserError(f"{BF16_SWITCH} = {said!r} must be 0 (there is no bfloat16) or 1 (there is)")
+            raise UserError(f"{BF16_SWITCH} = {said!r} must be 0 (no bfloat16) or 1 (bfloat16)")
         return said == "1"
     return _computes_bfloat16(torch.device(device))
 

@@ -73,7 +73,7 @@ def in_order(
         pool.shutdown(cancel_futures=True)  # here, so that a Ctrl-C meanwhile ends the processes, too
     except BrokenProcessPool as error:
         raise UserError(
-            "a worker process ended unexpectedly: out of memory, or in a script no `if __name__ == '__main__'`; "
+            "a worker process ended unexpectedly: out of memory, or a script without `if __name__ == '__main__'`; "
             "run the same command again, with fewer workers if need be"
         ) from error
     except BaseException:

@@ -165,7 +165,7 @@ PLANNED = [
     ("--size 100x64", "--size: 100x64 must be multiples of 16 for model"),
     ("--size 16384", "--size: 16384: attention maps of an image of this size take 70.4 TB, and this computer has"),
     ("--model flux-dev --negative-prompt bad", "--negative-prompt: 'bad': model 'flux-dev' cannot use one"),
-    ("--model flux-dev --embedding none", "--embedding: none: textual inversion is loaded into models whose"),
+    ("--model flux-dev --embedding none", "--embedding: none: textual inversion works only with models whose"),
     ("--model {tmp}", "model_index.json: no such file; a folder written by diffusers' save_pretrained"),
 ]
 
@@ -198,7 +198,7 @@ def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatc
     said = one_line(capsys)
     assert "images/000002.png: No space left on device" in said
     assert "2 of 4 images finished" in said
-    assert "the same command continues" in said
+    assert "run the same command to continue" in said
     assert main([*BASE, "--out", str(out), "--quiet"]) == 0
 
 

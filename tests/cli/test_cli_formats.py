@@ -122,7 +122,7 @@ def test_the_format_is_found_out_and_said(tmp_path, pets, capsys):
     )
     (tmp_path / "nothing/.batches").mkdir(parents=True)
     (tmp_path / "nothing/seediff.toml").write_text('command = "segment"')
-    with pytest.raises(UserError, match=r"is not finished; the same `seediff segment` continues it"):
+    with pytest.raises(UserError, match=r"is not finished; run the same `seediff segment` to continue it"):
         run("import", tmp_path / "nothing", "--out", tmp_path / "other")
 
 
@@ -134,7 +134,7 @@ def test_labels_whose_pictures_are_missing_are_left_out_and_counted(tmp_path, pe
     ):
         run("import", tmp_path / "coco", "--from", "coco", "--out", tmp_path / "out")
     run("import", tmp_path / "coco", "--from", "coco", "--out", tmp_path / "out", "--skip-missing")
-    assert "note: labels whose picture is not there, left out: 1\n" in capsys.readouterr().out
+    assert "note: labels whose picture is missing, left out: 1\n" in capsys.readouterr().out
     assert [sample.name for sample in open_native(tmp_path / "out")[1]] == ["000000", "000001", "000003"]
 
 

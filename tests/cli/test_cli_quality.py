@@ -74,7 +74,7 @@ def test_filter(pets, tmp_path, capsys):
     card = (tmp_path / "good/README.md").read_text()
     assert "| ignore band | 0.5, 0.6 |" in card
     assert "| dropped | 2 |" in card
-    with pytest.raises(UserError, match="is there already and not empty"):
+    with pytest.raises(UserError, match="already exists and is not empty"):
         run("filter", pets, "--out", tmp_path / "good")
 
 

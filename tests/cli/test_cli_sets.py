@@ -35,7 +35,7 @@ def test_split_to_folders(pets, tmp_path, capsys):
     for part, items in parts.items():
         assert all(i.metadata["split"] == part for i in items)
         assert {name for i in items for name in i.metadata["classes"]} == {"dog", "cat"}
-    with pytest.raises(UserError, match="is there already and not empty"):
+    with pytest.raises(UserError, match="already exists and is not empty"):
         run("split", pets, "--out", tmp_path / "parts")
 
 
@@ -57,7 +57,7 @@ def test_merge(pets, tmp_path, capsys):
     assert capsys.readouterr().out == f"10 samples of 2 classes in {tmp_path / 'again'}\n"
     assert [i.metadata["origin"] for i in open_native(tmp_path / "again")[1]][-1].startswith("val/")
     assert "| datasets | train, val |" in (tmp_path / "again/README.md").read_text()
-    with pytest.raises(UserError, match="one folder is given twice"):
+    with pytest.raises(UserError, match="a folder is given twice"):
         run("merge", pets, pets / ".." / "pets", "--out", tmp_path / "twice")
 
 

@@ -106,7 +106,7 @@ def test_there_corrected_and_back(masked, tmp_path, capsys, tool, edit, back):
     assert pixels == {name: f"+{gained[name]} −{lost[name]}" for name in gained if gained[name] or lost[name]}
     assert [one.metadata.get("review", {}).get("verdict") for one in after] == ["accepted"] * back + [None] * (3 - back)
     if back < 3:
-        assert f"1 sample of {masked} did not come back: left as before" in said
+        assert f"1 sample of {masked} were not returned: left unchanged" in said
     assert main(["check", str(tmp_path / "corrected")]) == 0
     run(capsys, "filter", tmp_path / "corrected", "--reviewed", "corrected", "--out", tmp_path / "kept", "--quiet")
     assert [one.metadata["source"] for one in open_native(tmp_path / "kept")[1]] == [

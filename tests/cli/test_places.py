@@ -52,5 +52,5 @@ def test_schemes():
     assert parse_out("S3://bucket/a") == Url("s3://bucket/a")
     assert {parse_out(f"{scheme}://a/b") for scheme in STORES} == {Url(f"{scheme}://a/b") for scheme in STORES}
     for wrong in ("http://a/b", "zip://a::s3://b", "s3://a::http://b/c", "data:://x"):
-        with pytest.raises(UserError, match="is no place to write to"):
+        with pytest.raises(UserError, match="is not a place to write to"):
             parse_out(wrong)

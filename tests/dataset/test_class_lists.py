@@ -76,7 +76,7 @@ def test_two_names_of_one_id_are_refused(tmp_path):
 
 @pytest.mark.parametrize("text", ["1 dog / 3 cat", "0 dog / 1 cat"])
 def test_classes_of_a_file_have_the_ids_of_their_order(tmp_path, text):
-    with pytest.raises(UserError, match=r"gives its classes other ids than 1, 2, … in order; write names alone"):
+    with pytest.raises(UserError, match=r"does not number its classes 1, 2, … in order; write just names"):
         parse_classes(str(listing(tmp_path, text)))
 
 

@@ -93,7 +93,7 @@ def test_it_is_a_sequence(tmp_path):
     part = given[1:3]
     assert isinstance(part, Dataset)
     assert (part.classes, [sample.name for sample in part]) == (CLASSES, ["trip/1", "trip/2"])
-    with pytest.raises(UserError, match="class 'a' is there twice"):
+    with pytest.raises(UserError, match="class 'a' appears twice"):
         Dataset(("a", "a"), [])
     for make in (lambda: Dataset("dog", []), lambda: Dataset.from_masks(tmp_path, classes="dog")):
         with pytest.raises(UserError, match=r"^classes: must be a list of names, like \['dog'\]$"):
@@ -130,9 +130,9 @@ def test_a_file_of_another_kind_is_refused_whatever_it_is_called(tmp_path, name)
     (tmp_path / name).write_bytes(webp())
     sample = Sample(tmp_path / name, np.zeros((20, 30), np.uint8), name="a")
     for used in (lambda: sample.image, lambda: sample.label_map, sample.size, sample.data, sample.file):
-        with pytest.raises(UserError, match=rf"{name}: is WEBP inside"):
+        with pytest.raises(UserError, match=rf"{name}: is WEBP data"):
             used()
-    with pytest.raises(UserError, match=rf"{name}: is WEBP inside; pictures of datasets are PNG or JPEG files$"):
+    with pytest.raises(UserError, match=rf"{name}: is WEBP data; pictures of datasets must be PNG or JPEG$"):
         Dataset(("cat",), [sample]).save(tmp_path / "set")
     assert not (tmp_path / "set").exists()
 

@@ -106,7 +106,7 @@ def test_label_maps_that_do_not_fit_are_refused_and_leave_nothing(tmp_path, labe
 
 @pytest.mark.parametrize("name", ["", "/a", "a/", "a/../b", "a\\b", ".a", "C:a", "a\0"])
 def test_names_that_lead_elsewhere(name):
-    with pytest.raises(UserError, match="cannot be a file's"):
+    with pytest.raises(UserError, match="cannot be a file name"):
         check_name(name, set())
 
 

@@ -52,7 +52,7 @@ def test_a_class_map(tmp_path, ending):
 
 def test_a_map_that_maps_nothing():
     one = own(("background", "cat"))
-    with pytest.raises(UserError, match=r"no class of it \(background, dog\).*--class-map"):
+    with pytest.raises(UserError, match=r"none of its classes \(background, dog\).*--class-map"):
         one.predicted_table({0: "background", 1: "dog"})
     with pytest.raises(UserError, match="'cow' is not a class of the model"):
         one.predicted_table({0: "background", 1: "dog"}, {"cow": "cat"})

@@ -123,7 +123,7 @@ def test_leftovers_of_killed_runs_vanish(begun, pets, victim, tmp_path):
     left = tmp_path / ".new.part"  # of a staged output; what is behind its links stays
     (left / "images").mkdir(parents=True)
     (left / "deep").symlink_to(victim)
-    with pytest.raises(UserError, match="no killed run left it"), stage_output(tmp_path / "new"):
+    with pytest.raises(UserError, match="not left by a killed run"), stage_output(tmp_path / "new"):
         pass  # somebody's own folder stays
     (left / LOCK).touch()
     with stage_output(tmp_path / "new") as part:
@@ -131,7 +131,7 @@ def test_leftovers_of_killed_runs_vanish(begun, pets, victim, tmp_path):
     assert not left.exists()
     assert os.listdir(tmp_path / "new") == ["a"]
     (tmp_path / ".newer.part").symlink_to(victim)
-    with pytest.raises(UserError, match="no killed run left it"), stage_output(tmp_path / "newer"):
+    with pytest.raises(UserError, match="not left by a killed run"), stage_output(tmp_path / "newer"):
         pass
     assert contents(victim) == HELD
 
@@ -160,7 +160,7 @@ def test_names_that_lead_out_or_nowhere(tmp_path):
     (tmp_path / "up").symlink_to("..")
     for names, said in (
         (("../a", "/a", "a/../../b", "up/a", "up"), "leads out of the dataset folder"),
-        (("images/\0", "a" * 5000, "loop"), "is no path that can be used"),
+        (("images/\0", "a" * 5000, "loop"), "is not a usable path"),
         (("", None, 3), "must be the path of a picture inside the dataset"),
     ):
         for name in names:

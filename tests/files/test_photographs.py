@@ -121,8 +121,8 @@ def test_outputs_are_not_read(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("paths", "said"),
     [
-        (["."], "has no picture among 2 files"),
-        (["empty"], "has no picture among 0 files"),
+        (["."], "has no pictures among 2 files"),
+        (["empty"], "has no pictures among 0 files"),
         (["nowhere.jpg"], "nowhere.jpg: no such file or folder"),
         (["*.png"], r"\*\.png: no file or folder matches"),
         *((paths, "there must be a file") for paths in ([], [""])),

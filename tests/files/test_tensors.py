@@ -33,5 +33,5 @@ def test_whole_file_is_read(tmp_path):
     np.testing.assert_array_equal(header.load("np", ["a"])["a"], [[0, 1, 2], [3, 4, 5]])
     with pytest.raises(UserError, match=r"tensor 'a' is F32 \(2, 3\), but must be U8 \(any, 3\)"):
         header.check("a", "U8", (None, 3), "states")
-    with pytest.raises(UserError, match="is no file of states: it has no tensor 'c'"):
+    with pytest.raises(UserError, match="is not a file of states: it has no tensor 'c'"):
         header.check("c", "U8", (), "states")

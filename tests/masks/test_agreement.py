@@ -58,5 +58,5 @@ def test_rows_have_the_number_and_too_little_is_drawn_again(tmp_path):
     assert all(min(row["agreement"].values()) >= least for row in picky.rows)
     assert {flag.partition(":")[0] for row in picky.rejected for flag in row["flags"]} >= {"agreement"}
     for changes in ({"reject": False}, {"mask": MaskConfig(method="ca")}):
-        with pytest.raises(UserError, match="min_agreement: is for `reject` and masks of method"):
+        with pytest.raises(UserError, match="min_agreement: works only with `reject` and method"):
             replace(config, **({"reject": True, "min_agreement": 0.5} | changes))

@@ -107,7 +107,7 @@ def test_what_is_no_lora(xl, xl_folder, twin, tmp_path, monkeypatch):
         save_file(tensors, tmp_path / f"{name}.safetensors")
     (tmp_path / "pickled.bin").touch()
     messages = {
-        "other.safetensors": ": is no LoRA",
+        "other.safetensors": ": is not a LoRA",
         "half.safetensors": ": has only one of the two matrices of unet.mid_block",
         "pickled.bin": " must be a .safetensors file, or a folder or hub id",
         "": ": has 2 .safetensors files; name one",
@@ -119,7 +119,7 @@ def test_what_is_no_lora(xl, xl_folder, twin, tmp_path, monkeypatch):
     lora = lora_of(xl, tmp_path / "lora.safetensors", strength=float("inf"))
     with pytest.raises(UserError, match="holds values that are not finite"):
         load_model(xl_folder, device="cpu", lora=lora)
-    with pytest.raises(UserError, match="diffusers loads no LoRA into PixArt"):
+    with pytest.raises(UserError, match="diffusers cannot load a LoRA into PixArt"):
         load_model(str(twin("pixart")), device="cpu", lora=lora)
     monkeypatch.setattr(adapters, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs peft; pip install 'seediff\[lora\]'$"):

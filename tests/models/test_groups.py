@@ -42,7 +42,7 @@ def test_blocks_that_lack_what_a_method_reads():
     assert plan_capture(Z_IMAGE, config, CaptureConfig(layers="1-2"), mask=MaskConfig()).capture.layers == "1-2"
     with pytest.raises(
         UserError,
-        match=r"^capture\.layers: 0-1: method seediff reads cross-attention, of which these blocks have none$",
+        match=r"^capture\.layers: 0-1: method seediff reads cross-attention, which these blocks do not have$",
     ):
         plan_capture(Z_IMAGE, config, CaptureConfig(layers="0-1"), mask=MaskConfig())
 

@@ -69,7 +69,7 @@ def test_every_name_is_of_a_family_and_every_family_has_one():
 def test_a_model_that_cannot_be_fetched(hub, refusal, message):
     answers, asked = hub
     answers |= {HUB_ID: refusal}
-    with pytest.raises(UserError, match=f"{HUB_ID}: is not all in .*{message}"):
+    with pytest.raises(UserError, match=f"{HUB_ID}: is incomplete in .*{message}"):
         names.fetch_index(HUB_ID)
     assert asked == [HUB_ID]
 

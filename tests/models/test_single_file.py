@@ -95,7 +95,7 @@ def test_a_file_under_diffusers_names_needs_a_base(twin, tmp_path):
     shutil.copy(folder / "transformer" / "diffusion_pytorch_model.safetensors", path)
     refused(
         path,
-        "no model that is known has tensors of these names; give its base",
+        "no known model has tensors with these names; give its base",
     )
     model = load_model(str(path), base=str(folder), device="cpu")
     assert largest_difference(model) < 1e-5

@@ -40,7 +40,7 @@ def test_a_file_that_several_photographs_could_mean(tmp_path):
     first, second = (Photo(Path(f"p/{folder}/1.png"), f"{folder}/1") for folder in "ab")
     (tmp_path / "1.txt").write_text("a dog", encoding="utf-8")
     assert read_words(tmp_path, [first]) == {"a/1": ("dog",)}
-    with pytest.raises(UserError, match=r"1\.txt: 2 photographs are called that; call it a/1\.txt$"):
+    with pytest.raises(UserError, match=r"1\.txt: 2 photographs have that name; call it a/1\.txt$"):
         read_words(tmp_path, [first, second])
     # The file has the name of another photograph.
     assert read_words(tmp_path, [Photo(Path("p/1.png"), "1"), first]) == {"1": ("dog",)}
@@ -53,10 +53,10 @@ def test_a_file_that_several_photographs_could_mean(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,caption\n", "has no caption for any of the 2"),
+        ("file,caption\n", "has no captions for any of the 2"),
         ("file,text\na,b\n", "'caption' is missing"),
         ("file,caption\nc.jpg,a dog\n", r"line 2: file 'c\.jpg' is the name of 0"),
-        ("file,caption\na,a dog\na,a cat\n", "line 3: file 'a' is there twice"),
+        ("file,caption\na,a dog\na,a cat\n", "line 3: file 'a' appears twice"),
     ],
 )
 def test_bad_captions_are_told_by_file_and_line(tmp_path, text, message):

@@ -88,7 +88,7 @@ def test_a_stopped_evaluation_continues_with_what_is_finished(tmp_path, made_up,
     capsys.readouterr()
     assert main([*line, str(tmp_path / "stopped.json")]) == 130
     parts = tmp_path / "stopped.json.parts"
-    assert f"the same command continues, with {parts}" in capsys.readouterr().err
+    assert f"run the same command to continue, with {parts}" in capsys.readouterr().err
     assert len(list(parts.iterdir())) == 2
     monkeypatch.setattr(module, "soft_masks", soft_masks)
     assert main([*line, str(tmp_path / "stopped.json"), "--protocol", "oracle"]) == 2
@@ -117,7 +117,7 @@ def test_words_for_the_prompt(tmp_path):
     vehicles = {"car": "vehicle", "bus": "vehicle"}
     assert words_of(data, vehicles, "mini") == {"aeroplane": 1, "pottedplant": 2, "car": 4, "bus": 4}
     assert words_of(own(("fox", "dog")), {}, "owner/models/mine.safetensors", "mini") == {"fox": 0, "dog": 1}
-    with pytest.raises(UserError, match="no class of it"):
+    with pytest.raises(UserError, match="none of its classes"):
         words_of(own(("background", "fox")), {}, "mini")
     with pytest.raises(UserError, match="which protocol own has not"):
         words_of(data, {"car": "lorry"}, "mini")

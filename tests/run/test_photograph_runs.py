@@ -99,7 +99,7 @@ def test_each_photograph_its_own_classes(tmp_path, photos, mini_folder, capsys):
     ("text", "message"),
     [
         ("file,classes\nnowhere.png,dog\n", "line 2: file 'nowhere.png' is the name of 0 photographs"),
-        ("file,classes\n0.png,dog\n0.png,cat\n", "line 3: file '0.png' is there twice"),
+        ("file,classes\n0.png,dog\n0.png,cat\n", "line 3: file '0.png' appears twice"),
     ],
 )
 def test_bad_tables_are_told_by_line(tmp_path, found, text, message):
@@ -243,7 +243,7 @@ def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, found, mask, s
 BAD = [
     ("mask {in} --classes zebra", "zebra"),
     ("mask {in} --classes dog --timesteps 50,50", "--timesteps: (50, 50) must be noise levels, each only"),
-    ("mask {in} --classes {in}/empty.csv", "empty.csv: gives no photograph a class"),
+    ("mask {in} --classes {in}/empty.csv", "empty.csv: lists no class for any photograph"),
     ("mask {in} --classes dog --seed-level 64", "--seed-level: 64: the model has no"),
     ("segment {in} --num-points 999", "--num-points: 999 must be from 2 to 16, the side of the"),
     ("segment {in} --names background", "names: 'background' means id 0"),

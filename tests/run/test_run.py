@@ -212,7 +212,7 @@ def test_device_left_open_is_the_one_begun_with(tmp_path):
 
 def test_foreign_folders_and_files_are_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"no output of SeeDiff \(it holds notes\.txt"):
+    with pytest.raises(UserError, match=r"not an output of SeeDiff \(it holds notes\.txt"):
         faked(CONFIG, tmp_path)
     with pytest.raises(UserError, match="there is a file where the folder should be"):
         faked(CONFIG, tmp_path / "notes.txt")
@@ -306,7 +306,7 @@ def test_other_weights_do_not_continue(tmp_path, monkeypatch, mini_folder):
     weights = model / "unet" / "diffusion_pytorch_model.safetensors"
     data = weights.read_bytes()
     weights.write_bytes(data[:-4] + bytes(4))
-    with pytest.raises(UserError, match="begun with other weights of model"):
+    with pytest.raises(UserError, match="started with different weights of model"):
         generate(config, tmp_path / "out")
     weights.write_bytes(data)
     assert generate(config, tmp_path / "out").done == 1

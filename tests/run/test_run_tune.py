@@ -57,7 +57,9 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
     for part in (f"presence = {tuned.presence}", f"name_threshold = {tuned.name_threshold}", f"--preset {out}"):
         assert part in said
     assert f"5 photographs, asked for 2 classes (from label maps in Pascal VOC's layout in {labelled}" in tuned.note
-    assert re.search(r"[01]\.\d\d of \d+ segments get the right name, or none where it would be a wrong one", said)
+    assert re.search(
+        r"[01]\.\d\d of \d+ segments are named correctly, or left unnamed where the name would be wrong", said
+    )
     first = out.read_bytes()
     assert main([*line, "--quiet"]) == 2
     assert capsys.readouterr().err == f"seediff: --out: {out} already exists; choose another file\n"

@@ -53,7 +53,7 @@ def test_addresses(tmp_path):
     assert parse_out(tmp_path) == tmp_path
     assert parse_out("s3://bucket/pets/") == Url("s3://bucket/pets")
     assert str(Url("s3://bucket/pets") / "preview.html") == "s3://bucket/pets/preview.html"
-    for wrong, message in (("file://pets", "must be file:///a/full/path"), ("s3://", "is no place to write to")):
+    for wrong, message in (("file://pets", "must be file:///a/full/path"), ("s3://", "is not a place to write to")):
         with pytest.raises(UserError, match=message):
             parse_out(wrong)
 
@@ -122,7 +122,7 @@ def test_another_configuration_is_refused(url, tmp_path):
         if done == 14:
             Storage(url).write(native.CONFIG, other.to_toml().encode())
 
-    with pytest.raises(UserError, match="another run has begun another output in the same place"):
+    with pytest.raises(UserError, match="another run has started a different output in the same place"):
         tiny(url, progress=begin_another)
 
 

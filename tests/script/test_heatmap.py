@@ -29,7 +29,7 @@ def test_over_a_picture():
     assert np.array_equal(np.asarray(heat.over(alpha=0)), PICTURE)
     assert np.array_equal(np.asarray(heat.over(alpha=1)), np.asarray(heat.image()))
     assert heat.over(Image.new("RGBA", (16, 12))).size == (16, 12)
-    with pytest.raises(UserError, match=r"^no picture to lay the heat map over"):
+    with pytest.raises(UserError, match=r"^no picture to overlay the heat map on"):
         HeatMap(VALUES, "dog").over()
 
 

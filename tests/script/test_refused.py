@@ -61,7 +61,7 @@ def test_what_is_no_pipeline_of_a_known_family(pipe):
         (panorama, "a StableDiffusionPanoramaPipeline: cannot be captured"),
         (pipe.vae, "attention of a AutoencoderKL cannot be captured"),
         (3, "a int: has no unet and no transformer"),
-        (Own(), "a Own: encodes its text by no encode_prompt"),
+        (Own(), "a Own: has no encode_prompt"),
     ):
         assert refusal(given).startswith(said)
     with seediff.capture(Own(), prompts="a dog"):

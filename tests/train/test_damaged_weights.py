@@ -56,7 +56,7 @@ def test_a_pickle_is_never_opened(folder):
     (folder / "model.safetensors").unlink()
     torch.save(tensors, folder / "pytorch_model.bin")
     for load in (lambda: load_segmenter(folder, "cpu"), lambda: build_network(small(weights=str(folder)), CLASSES)):
-        with pytest.raises(UserError, match="weights are read in safetensors alone"):
+        with pytest.raises(UserError, match="only safetensors weights are read"):
             load()
 
 

@@ -78,8 +78,8 @@ def test_the_command_says_what_is_kept(tmp_path, line, interrupt, capsys):
     interrupt(2)
     assert main(line) == 130
     assert (
-        capsys.readouterr().err
-        == f"seediff: interrupted with 2 of {STEPS} steps kept in {tmp_path / 'out'}; the same command continues\n"
+        capsys.readouterr().err == f"seediff: interrupted with 2 of {STEPS} steps kept in {tmp_path / 'out'};"
+        " run the same command to continue\n"
     )
     assert main([*line, "--quiet"]) == 0
     assert main([*line[:-1], str(tmp_path / "undisturbed"), "--quiet"]) == 0
@@ -91,10 +91,10 @@ def test_a_second_interrupt_ends_at_once(monkeypatch, line, interrupt, capsys, s
     monkeypatch.setattr(processes, "SAME", -1.0)
     interrupt(3, times=2)
     assert main([*line, "--save-every", str(save_every)]) == 130
-    then = "continues" if save_every == 2 else "starts again"
+    then = "continue" if save_every == 2 else "start again"
     assert (
         capsys.readouterr().err
-        == f"seediff: interrupted with {says} steps kept in {line[-1]}; the same command {then}\n"
+        == f"seediff: interrupted with {says} steps kept in {line[-1]}; run the same command to {then}\n"
     )
 
 

@@ -96,7 +96,10 @@ def test_two_processes_are_one_with_the_same_batches_and_stop_together(tmp_path,
         torch.testing.assert_close(weight, theirs[name], rtol=1e-3, atol=1e-4, msg=name)
 
     # 3. All stopped when one was interrupted, and went on to the same bytes.
-    assert f"interrupted with 2 of {STEPS} steps kept in {tmp_path / 'interrupted'}; the same command continues" in said
+    assert (
+        f"interrupted with 2 of {STEPS} steps kept in {tmp_path / 'interrupted'}; run the same command to continue"
+        in said
+    )
     for name in ("losses.csv", "model.safetensors"):
         assert (second / name).read_bytes() == (tmp_path / "interrupted" / name).read_bytes(), name
 

@@ -22,7 +22,7 @@ def test_toml_comes_back(tmp_path):
         ({"backbone": "b0"}, "mask2former has r50, swin-t, swin-b, tiny"),
         (
             {"architecture": "segformer", "backbone": "tiny", "weights": "pretrained"},
-            "do not exist for segformer's tiny",
+            "is not available for segformer's tiny",
         ),
         ({"crop": 16}, "crop: 16 must be a whole number in [32, 16384]"),
         ({"accumulate": 3}, "cannot be divided into 3"),

@@ -129,7 +129,7 @@ def check_drawing(
         raise UserError("steps", f"{steps} must be from 1 to {longest}")
     takes_sigmas = "sigmas" in inspect.signature(pipe.scheduler.set_timesteps).parameters
     if family.gives_sigmas and not takes_sigmas and not pipe.scheduler.config.get("use_flow_sigmas"):
-        problem = f"{scheduler} takes no noise levels, which the pipelines of {family.title} give"
+        problem = f"{scheduler} does not accept noise levels, which pipelines of {family.title} set"
         raise UserError("scheduler", problem, "use FlowMatchEulerDiscreteScheduler")
     try:
         family.calls(pipe, steps)

@@ -119,7 +119,7 @@ class AttentionMaps:
         for name, tensor in file.tensors.items():
             matched = re.fullmatch(TENSOR, name)
             if matched is None:
-                raise UserError(f"{path}: is no file of {what}: it has a tensor {show_json(name)}")
+                raise UserError(f"{path}: is not a file of {what}: it has a tensor {show_json(name)}")
             positions = math.prod(_grid(matched[2]))
             file.check(name, "F32", (positions, positions if matched[1] == "self" else None), what)
             if matched[1] == "cross" and last >= tensor.shape[1]:

@@ -37,7 +37,7 @@ def find_network(pipe: Any) -> tuple[Any, Family]:
         problem = "perturbed-attention guidance adds attention of its own"
         raise UserError(f"a {called}", problem, "use the pipeline without PAG")
     if "ModularPipeline" in bases:
-        problem = "modular pipelines do not say which text each call of the network has"
+        problem = "modular pipelines do not say which text each network call receives"
         raise UserError(f"a {called}", problem, "capture the network itself")
     if why := {**REFUSED, **PIECEWISE}.get(called) if called not in FROM_PICTURES else None:
         raise UserError(f"a {called}", "cannot be captured", why)
@@ -77,5 +77,5 @@ def check_processors(network: Any) -> None:
         usual = kind.__name__ in PLAIN or kind is getattr(type(module), "_default_processor_cls", None)
         if kind.__module__.startswith("diffusers.") and not usual:
             refuse_adapters(name, module)
-            problem = f"has a {kind.__name__}, whose attention is not the network's own alone"
+            problem = f"has a {kind.__name__}, whose attention is not only the network's own"
             raise UserError(f"{name} {problem}; use a pipeline without it")

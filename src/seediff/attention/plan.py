@@ -121,7 +121,7 @@ def _check_blocks(family: Family, network: Mapping[str, Any], mask: MaskConfig, 
         return
     counts = family.layer_counts(network, group)
     if not counts.get(kind) and not counts.get("joint"):
-        problem = f"{group}: method {mask.method} reads {kind}-attention, of which these blocks have none"
+        problem = f"{group}: method {mask.method} reads {kind}-attention, which these blocks do not have"
         raise UserError("capture.layers", problem)
 
 

@@ -81,7 +81,7 @@ class AttentionRecorder:
         size = (height, width)
         if self.latent_size is not None and (self.latent_size, self.images) != (size, images):
             before = f"{self.images} images of {grid_text(self.latent_size)}"
-            raise ValueError(f"one capture is of one batch: {before}, then {images} of {grid_text(size)}")
+            raise ValueError(f"a capture covers one batch, but there were {before}, then {images} of {grid_text(size)}")
         self.latent_size, self.images = size, images
         self.calls += 1
         if self.guidance and not self.halved and self.calls % 2 == 0:  # the second of two calls has no prompt

@@ -71,8 +71,8 @@ def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) 
     long, short = max(height, width), min(height, width)
     if long > MAX_ASPECT * short:
         raise UserError(
-            f"{width} × {height} pixels: one side is {long / short:.3g} times the other, and a photograph of more than"
-            f" {MAX_ASPECT} times keeps no shape that a model could see; use another --fit, or cut it up"
+            f"{width} × {height} pixels: one side is {long / short:.3g} times the other, and the limit is"
+            f" {MAX_ASPECT}; use another --fit, or cut the photograph up"
         )
     sides = sides_of_shape(long / short, shape_of_size[0] * shape_of_size[1], *model.size_rules)
     return sides if height >= width else (sides[1], sides[0])
@@ -85,9 +85,7 @@ def sides_of_shape(aspect: float, area: int, multiple: int, largest: int | None 
     limit. Raises UserError for an area below `multiple`².
     """
     if area < multiple**2:
-        raise UserError(
-            f"a picture of {area} pixels is smaller than {multiple} × {multiple}, the least that the model takes"
-        )
+        raise UserError(f"a picture of {area} pixels is smaller than {multiple} × {multiple}, the model's minimum")
     limit = area if largest is None else max(largest, math.isqrt(area))
     candidates: list[tuple[float, int, int]] = []
     exact = min((area / aspect) ** 0.5, limit / aspect)

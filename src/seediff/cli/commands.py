@@ -308,7 +308,7 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
         offload = ", or --offload model on a GPU" if arguments[0] in ("generate", "mask", "segment") else ""
         code, text = 2, f"the device is out of memory; use a smaller --batch-size or --size{offload}"
     else:
-        code, text = 1, f"{type(error).__name__}: {error} (a fault of seediff; SEEDIFF_DEBUG=1 shows where)"
+        code, text = 1, f"{type(error).__name__}: {error} (internal error; SEEDIFF_DEBUG=1 shows where)"
     with suppress(OSError):  # stderr may be closed
         print(f"seediff: {' '.join(text.split())}", file=sys.stderr, flush=True)
     return code

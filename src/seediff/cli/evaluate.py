@@ -257,7 +257,7 @@ def masks(
     words, data = read_class_map(class_map) if class_map else None, open_evaluation(labels, split=split)
     check_writable(None, json)
     keep = json and json.with_name(f"{json.name}.parts")
-    command = f"the same command continues, with {keep}" if keep else "with --json, the same command would continue"
+    command = f"run the same command to continue, with {keep}" if keep else "only runs with --json can be continued"
     with report_on_interrupt(lambda: "no scores yet", lambda: command), bar_or_lines(quiet, "looks") as progress:
         scores = evaluate_masks(settled, photos, data, class_map=words, progress=progress, keep=keep, **how)
     if json is not None and keep is not None:

@@ -56,7 +56,7 @@ def export_(
         ),
     ] = None,
     seed: Annotated[
-        int | None, WORD, option(CHOICE, "With --split: random seed; another seed chooses other samples.", 0)
+        int | None, WORD, option(CHOICE, "With --split: random seed; a different seed chooses different samples.", 0)
     ] = None,
     min_area: Annotated[
         int | None, WORD, export_option("min_area", "smallest object in pixels; smaller pieces are left out.", 1)
@@ -98,7 +98,7 @@ def export_(
     if shard_size is not None and not 0 < shard_size < float("inf"):
         raise UserError("shard_size", f"{shard_size} must be a number of MB above 0")
     if seed is not None and split is None:
-        raise UserError("seed", "needs --split SHARE, whose samples it chooses")
+        raise UserError("seed", "works only with --split SHARE")
     size = round(shard_size * 1e6) if shard_size is not None else None
     asked = {"link": link, "split": split, "seed": seed, "min_area": min_area, "panoptic": panoptic}
     asked |= {"polygons": polygons, "objects": objects, "boxes": boxes, "jpeg": jpeg, "shard_size": size}
@@ -114,7 +114,7 @@ def export_(
 def import_(
     source: Annotated[Path, Parameter(help="Folder to read, or for coco a JSON file.")],
     *,
-    from_: Annotated[SourceName | None, option(OUTPUT, "The format.", "found out, and said", name="--from")] = None,
+    from_: Annotated[SourceName | None, option(OUTPUT, "The format.", "detected, and reported", name="--from")] = None,
     out: Annotated[Path, HERE, option(OUTPUT, "Folder for the new dataset; it appears when it is complete.")],
     link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no", negative=())] = None,
     workers: Annotated[
@@ -141,7 +141,7 @@ def import_(
         import_option("crowds", "how to read annotations with iscrowd 1.", "ignored; an error if there are no others"),
     ] = None,
     skip_missing: Annotated[
-        bool | None, import_option("skip_missing", "leave out labels whose picture is not there.", "no")
+        bool | None, import_option("skip_missing", "leave out labels whose picture is missing.", "no")
     ] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
@@ -195,7 +195,7 @@ def import_(
     if corrects is not None:
         print(*sum_changes(changes), sep="\n")
         if left := count - len(changes):
-            print(f"{plural(left, 'sample')} of {corrects} did not come back: left as before")
+            print(f"{plural(left, 'sample')} of {corrects} were not returned: left unchanged")
     say_notes(notes)
     from .summary import command_line, next_steps
 
@@ -224,12 +224,12 @@ def require_samples(samples: Iterable[Sample], source: Path, *, empty: bool) -> 
         shows = shows or bool((sample.label_map % 255).any())  # 0 is background, 255 ignored
         yield sample
     if not count:
-        raise UserError(f"{source}: has no sample; nothing was written")
+        raise UserError(f"{source}: has no samples; nothing was written")
     if not shows:
         what = (
             f"has {plural(count, 'picture')} but no object, only background (0) or ignored (255); nothing was written"
         )
-        raise UserError(source, what, "name the folder that holds the labels as well, or the --from that they are in")
+        raise UserError(source, what, "name the folder that also holds the labels, or their format with --from")
 
 
 def options_given(known: Collection[str], options: Mapping[str, Any], format_: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def generate(
         bool,
         option(
             RUN,
-            "Draw again the samples that were rejected in `seediff look`. All others stay as they are.",
+            "Redraw the samples that were rejected in `seediff look`. All others stay as they are.",
             negative=(),
         ),
     ] = False,
@@ -97,7 +97,7 @@ def generate(
             print(
                 f"{'To be drawn' if dry_run else 'Drawing'} again: {', '.join(names)}"
                 if names
-                else f"{place}: no sample is rejected"
+                else f"{place}: no samples are rejected"
             )
         if dry_run:
             return

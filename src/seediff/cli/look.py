@@ -40,8 +40,8 @@ def look(
         Path | None,
         option(
             PAGE,
-            "Another set of the same pictures to compare with; the same folder again: what was there before"
-            " corrections.",
+            "Another set of the same pictures to compare with; the same folder again shows its masks"
+            " before corrections.",
         ),
     ] = None,
     port: Annotated[int, WORD, option(PAGE, "Port to listen on.", "a free one")] = 0,
@@ -59,7 +59,7 @@ def look(
     browser: Annotated[bool, option(PAGE, "Open the page in the browser.", "yes")] = True,
     method: Annotated[
         str | None,
-        option(PAGE, "FILE.py:FUNCTION of a mask method of your own, whose file is run, to try on the page."),
+        option(PAGE, "FILE.py:FUNCTION: your own mask method to try on the page. The file is executed."),
     ] = None,
     by: Annotated[str | None, option(PAGE, "Reviewer's name, for review.jsonl.", "your user name")] = None,
 ) -> None:
@@ -105,7 +105,7 @@ def look(
             flush=True,
         )
         if not is_loopback(host):
-            print(f"The token that is asked for: {opened.token}", flush=True)
+            print(f"Access token: {opened.token}", flush=True)
         if opened.session.read_only:
             print(f"seediff: {path}: {opened.session.read_only}", file=sys.stderr)
         if (

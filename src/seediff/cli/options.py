@@ -101,7 +101,7 @@ def parse_place(out: str) -> Out:
     """As `parse_out`. Raises UserError also for a store that would be gone when the command ends."""
     place = parse_out(out)
     if isinstance(place, Url) and place.scheme == "memory":
-        problem = "is the memory of this process and would be lost when the command ends"
+        problem = "is this process's memory, which is lost when the command ends"
         raise UserError(out, problem, "name a folder, or s3://bucket/name")
     return place
 

@@ -171,7 +171,7 @@ def mask(
     values = typed
     if listed:
         if not any(classes_of.values()):
-            raise UserError(listed, "gives no photograph a class", "write names into its column 'classes'")
+            raise UserError(listed, "lists no class for any photograph", "write names into its column 'classes'")
         of_table = tuple(dict.fromkeys(name for names in classes_of.values() for name in names))
         other = config is not None and not is_tuned(config) and read_file(config, MaskPhotosConfig).values
         if other and {*other.get("classes", of_table)} != {*of_table}:
@@ -223,7 +223,9 @@ def classes_file(paths: Sequence[Path]) -> Path | None:
     if classes := typed.get("classes"):
         table = next((name for name in classes if name.lower().endswith(".csv")), None)
         if table is not None and len(classes) > 1:
-            raise UserError("classes", f"{table} is a table, and classes are named beside it", "give one of the two")
+            raise UserError(
+                "classes", f"{table} is a table, which cannot be combined with class names", "give one of the two"
+            )
         return Path(table) if table else None
     tables = [path / "classes.csv" for path in paths if (path / "classes.csv").is_file()]
     if len(tables) > 1:

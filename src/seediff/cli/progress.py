@@ -27,7 +27,7 @@ class InterruptedRun(KeyboardInterrupt):
 
 @contextmanager
 def report_on_interrupt(
-    state: Callable[[], str], again: Callable[[], str] = lambda: "the same command continues"
+    state: Callable[[], str], again: Callable[[], str] = lambda: "run the same command to continue"
 ) -> Iterator[None]:
     """Turn Ctrl-C into InterruptedRun, and OSError (such as a full disk) into UserError, with the run's state and how
     to continue.
@@ -50,7 +50,7 @@ def show_progress(quiet: bool, out: Out, what: str = "images") -> Iterator[Progr
 
     def state() -> str:
         if not finished[1]:
-            return "nothing finished yet by this run"
+            return "nothing finished yet"
         return f"{finished[0]} of {finished[1]} {what} finished in {shlex.quote(str(out))}"
 
     with report_on_interrupt(state), bar_or_lines(quiet, what) as show:

@@ -35,7 +35,7 @@ def merge(
     check_apart(out, data)
     check_free(out)
     if len({folder.resolve() for folder in data}) < len(data):
-        raise UserError("merge: one folder is given twice, and its samples would be doubled")
+        raise UserError("merge: a folder is given twice, which would duplicate its samples")
     first, *others = [Dataset.from_native(folder) for folder in data]
     merged = first.merge(*others)
     merged.save(
@@ -52,7 +52,7 @@ def split(
     *,
     val: Annotated[float, option(PARTS, "Share of the samples for validation.", 0.2)] = 0.2,
     test: Annotated[float | None, option(PARTS, "Share of the samples for testing.", "none")] = None,
-    seed: Annotated[int, WORD, option(PARTS, "Random seed; another seed gives other parts.", 0)] = 0,
+    seed: Annotated[int, WORD, option(PARTS, "Random seed; a different seed gives different parts.", 0)] = 0,
     out: Annotated[
         Path | None, HERE, option(OUTPUT, "New folder with one dataset per part: OUT/train, OUT/val, OUT/test.")
     ] = None,

@@ -90,7 +90,7 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
     text = f"{plural(result.made, 'photograph')} in {result.out}; segments per photograph: {middle:g} (median)"
     text = (text if result.done else f"Complete: {text}; nothing to do") + f"{others_skipped(skipped)}."
     commands = [
-        command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="against label maps of your own")
+        command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="with your own label maps")
     ]
     text += _foreign(result, config.model)
     _show(result, table, text, ("reading", "segmenting", "naming", "writing"), commands, console)
@@ -171,7 +171,7 @@ def headline(result: RunResult) -> str:
     missing = len(left.difference(sample_number(row["file_name"]) for row in result.rows if left))
     text = f"{plural(result.made, 'image')} with masks in {result.out}"
     text = text if result.done else f"Complete: {text}; nothing to do"
-    return text + (f"; {missing} left out, because each of their draws was flagged" if missing else "") + "."
+    return text + (f"; {missing} left out because every attempt was flagged" if missing else "") + "."
 
 
 def time_shares(seconds: Mapping[str, float], parts: Sequence[str]) -> str:
@@ -207,7 +207,7 @@ def findings_table(checked: Checked) -> Table:
     kinds: dict[tuple[str, str], list[Text]] = {}
     for finding in checked.findings:
         kinds.setdefault((finding.level, finding.kind), []).append(Text(f"{finding.where}: {finding.text}"))
-    table = Table("", "what", "how many", "the first")
+    table = Table("", "finding", "count", "first example")
     table.columns[2].justify = "right"
     table.columns[3].overflow = "fold"
     for (level, kind), texts in kinds.items():

@@ -157,11 +157,11 @@ def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
 
     def state() -> str:
         if kept is None:  # the folder has not been read yet
-            return "nothing finished yet by this run"
+            return "nothing finished yet"
         return f"{kept or 'none'} of {total} steps kept in {shlex.quote(str(out))}"
 
     def again() -> str:
-        return "the same command " + ("starts again" if kept == 0 else "continues")
+        return "run the same command to " + ("start again" if kept == 0 else "continue")
 
     if os.environ.get("RANK", "0") != "0":  # only the first process prints
         yield keep

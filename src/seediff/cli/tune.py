@@ -92,17 +92,21 @@ def describe_thresholds(thresholds: Thresholds, classes: int, out: Path) -> list
     """Lines about the thresholds: their values and quality, and how to use the file."""
     lines = [f"{plural(thresholds.photos, 'photograph')}, {plural(classes, 'class')}"]
     if thresholds.presence is None:
-        lines.append("presence: not found: every class is in every photograph, or none in any, or all are too small")
+        lines.append(
+            "presence: could not be tuned: every class is in every photograph, or none in any, or all are too small"
+        )
     else:
         precise = "–" if thresholds.precision is None else f"{thresholds.precision:.2f}"
         lines.append(
-            f"presence = {thresholds.presence}: {precise} of the classes found are there, {thresholds.recall:.2f} of"
-            " those there are found"
+            f"presence = {thresholds.presence}: {precise} of the classes found are present, {thresholds.recall:.2f} of"
+            " those present are found"
         )
     if thresholds.name_threshold is None:
-        lines.append("name_threshold: not found: no segment has labels")
+        lines.append("name_threshold: could not be tuned: no segment has labels")
     else:
         segments = plural(thresholds.segments, "segment")
-        right = f"{thresholds.right:.2f} of {segments} get the right name, or none where it would be a wrong one"
+        right = (
+            f"{thresholds.right:.2f} of {segments} are named correctly, or left unnamed where the name would be wrong"
+        )
         lines.append(f"name_threshold = {thresholds.name_threshold}: {right}")
     return [*lines, f"Written to {out}; use it with --preset {out}"]

@@ -139,7 +139,7 @@ class AugmentConfig(BatchConfig):
     batch_size: Annotated[Count, Parameter(group=RUN)] = 64
     """Samples per batch. A stopped run continues after its last finished batch; the result is the same."""
     seed: Annotated[Seed, Parameter(group=WHAT)] = 0
-    """Random seed; another seed gives other pictures."""
+    """Random seed; a different seed gives different pictures."""
     data: Annotated[str, NOT_TYPED] = ""
     """Fingerprint of the dataset, which `AugmentJob` fills in."""
     add: Annotated[tuple[str, ...], Parameter(group=WHAT, show_default="diffumask"), read_names(parse_recipe)] = (

@@ -135,7 +135,7 @@ class RunConfig(BatchConfig):
     model: Annotated[str, OF_MODEL] = "mini"
     """A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file."""
     base: Annotated[str | None, OF_MODEL] = None
-    """Base model that supplies the missing parts of a single file or a network; by default, its tensors tell."""
+    """Base model that supplies the missing parts of a single file or a network; by default inferred from tensors."""
     lora: Annotated[str | None, OF_MODEL] = None
     """LoRA on top of the model: a .safetensors file, a folder with one, or a hub id."""
     lora_scale: Annotated[float | None, OF_MODEL] = None
@@ -152,7 +152,7 @@ class RunConfig(BatchConfig):
     """Pictures per batch; by default fewer if 8 do not fit into the GPU's memory. Changes rounding, so it is part of
     the configuration."""
     seed: Annotated[Seed, OF_MODEL] = 0
-    """Random seed; another seed gives other results."""
+    """Random seed; a different seed gives different results."""
     device: Annotated[Device | None, OF_MODEL] = None
     """Device: cuda, mps or cpu; by default the fastest available."""
     dtype: Annotated[DType | None, OF_MODEL] = None

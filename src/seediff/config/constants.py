@@ -49,7 +49,7 @@ class CaptureConfig:
 
 METHOD_HELP = (
     f"Method that makes masks from attention: {', '.join(METHOD_FACTS)}; {BEST}: the model's best on scenes;"
-    " FILE.py:FUNCTION: one of your own, whose file is run."
+    " FILE.py:FUNCTION: your own (the file is executed)."
 )
 
 
@@ -80,7 +80,7 @@ class MaskConfig:
     ignore_band: Annotated[tuple[float, float] | None, WORD] = None
     """Soft values in [LOW, HIGH) become 255 (ignored), and from HIGH up the class, such as 0.5,0.6; replaces beta."""
     compete: Annotated[bool, OF_RESEARCH] = False
-    """Several classes compete for each place by how much each stands out there, not by the height of its map."""
+    """Resolve overlaps between classes by z-score instead of by raw value."""
     pamr: bool = True
     """Align masks with the image's edges (PAMR)."""
     pamr_iterations: Annotated[Count, OF_RESEARCH] = 10
@@ -97,7 +97,7 @@ class MaskConfig:
         if self.method not in METHOD_FACTS:
             fix = f"known: {', '.join([*METHOD_FACTS, BEST])}"
             if ".py:" in self.method:
-                fix = "a file runs only if the command line names it (--method FILE.py:FUNCTION), with the same bytes"
+                fix = "a file is executed only if unchanged and named on the command line (--method FILE.py:FUNCTION)"
             raise UserError("method", f"'{self.method}' is not known", fix)
         if not self.expand_levels or list(self.expand_levels) != sorted(set(self.expand_levels), reverse=True):
             raise UserError("expand_levels", f"{self.expand_levels} must go from coarse to fine, like (4, 2, 1)")
@@ -136,13 +136,13 @@ class SegmentConfig:
     kl_threshold: Annotated[Positive | tuple[Positive, ...], WORD] = 1.1
     """diffseg: maps with a symmetric KL divergence below this merge. One number, or one per round with commas."""
     rounds: Count = 3
-    """diffseg: number of merging rounds, with the first, if kl_threshold is one number."""
+    """diffseg: number of merging rounds, including the first, if kl_threshold is one number."""
     refine: bool = False
-    """diffseg: run K-Means from the segments on. diffcut: align segments with edges (PAMR; not with tiles)."""
+    """diffseg: refine the segments with K-Means. diffcut: align segments with edges (PAMR; not with tiles)."""
     k: Annotated[Annotated[int, Meta(ge=1)] | Literal["truth"] | None, WORD, Parameter(name=("-k", "--k"))] = None
     """kmeans: number of segments, or `truth` (K-Means-S): that of the classes in the photograph's map in --labels."""
     cut_threshold: Annotated[float, Meta(gt=0, le=2)] = 0.5
-    """diffcut: divide while the normalised cut costs less than this."""
+    """diffcut: maximum cost of a normalised cut."""
     cut_power: Positive = 10.0
     """diffcut: exponent of the cosine similarity."""
 

@@ -111,11 +111,11 @@ class GenerateConfig(DatasetConfig):
     size: Annotated[Size | None, WORD, Parameter(group=MODEL)] = None
     """Size of the images in pixels: one side, or width x height such as 1024x768; by default the model's own."""
     reject: Annotated[bool, Parameter(group=KEPT)] = False
-    """Draw a sample again with other noise if its mask is flagged; leave it out if all attempts are."""
+    """Redraw a sample with different noise if its mask is flagged; leave it out if every attempt is."""
     attempts: Annotated[Count, Parameter(group=KEPT)] = 5
     """With reject: maximum number of draws per sample."""
     min_agreement: Annotated[Share | None, Parameter(group=KEPT)] = None
-    """With reject: also draw a sample again if the agreement of a mask is lower, for example 0.55."""
+    """With reject: also redraw samples with a mask whose agreement is below this, such as 0.55."""
     image_format: Annotated[Literal["png", "jpg"], Parameter(group=KEPT)] = "png"
     """Format of the images; masks are always PNG."""
 
@@ -126,7 +126,7 @@ class GenerateConfig(DatasetConfig):
             object.__setattr__(self, "classes_per_image", self.turns[0])
         shown = ",".join(map(str, self.turns)) or "()"
         if self.capture.flip:
-            raise UserError("capture.flip", "is for photographs, not for drawn pictures", "leave it out")
+            raise UserError("capture.flip", "is for photographs, not generated pictures", "leave it out")
         if min(self.turns, default=0) < 1:
             raise UserError("classes_per_image", f"{shown} must be at least 1")
         if max(self.turns) > len(self.classes):
@@ -134,7 +134,7 @@ class GenerateConfig(DatasetConfig):
         if (count := self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)) > MAX_IMAGES:
             raise UserError("per_class", f"{self.per_class} would be {count} images, more than {MAX_IMAGES}")
         if self.min_agreement is not None and not (self.reject and self.mask.has_agreement):
-            raise UserError("min_agreement", "is for `reject` and masks of method seediff", "leave it out")
+            raise UserError("min_agreement", "works only with `reject` and method seediff", "leave it out")
         check_subclasses(self.subclasses, self.classes)
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))

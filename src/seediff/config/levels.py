@@ -74,7 +74,7 @@ def fit_levels(
         raise UserError("capture.layers", f"{layers}: the model has no attention there")
     fitted, notes = dict[str, Any](), list[str]()
     if layers != capture.layers:
-        notes.append(f"layers = {capture.layers}: this model tells no such layers apart; all are read")
+        notes.append(f"layers = {capture.layers}: this model does not distinguish these layers; all are read")
     for option, has in there.items():
         levels = _levels(mask, option)
         listed, missing = ",".join(map(str, levels)), [level for level in levels if level not in has]

@@ -118,7 +118,7 @@ def parse_classes(text: str) -> tuple[str, ...]:
     named = sorted(read_class_list(path).items())
     classes = {number: name for number, name in named if number not in (0, 255) or name.casefold() not in none}
     if list(classes) != list(range(1, len(classes) + 1)):
-        raise UserError(path, "gives its classes other ids than 1, 2, … in order", "write names alone, one per line")
+        raise UserError(path, "does not number its classes 1, 2, … in order", "write just names, one per line")
     return tuple(classes.values())
 
 
@@ -135,7 +135,9 @@ def split_classes(text: str) -> tuple[str, ...]:
         return VOC_CLASSES
     names = split_names(text)
     if len(names) > 1 and (word := next((name for name in names if name in ("all", "voc")), None)):
-        raise UserError("classes", f"'{word}' stands for a whole list and cannot be in one", "give it alone")
+        raise UserError(
+            "classes", f"'{word}' stands for a whole list and cannot be combined with other names", "use it alone"
+        )
     return names
 
 
@@ -169,7 +171,7 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
     and no two may read the same. field: what they are, for messages."""
     if not 0 < len(classes) <= MAX_CLASSES:
         problem = f"{len(classes)} names, but a mask of 8 bits holds at most {MAX_CLASSES} classes"
-        raise UserError(field, problem if classes else "there is no name", "write for example dog,cat")
+        raise UserError(field, problem if classes else "no names given", "write for example dog,cat")
     by_sound: dict[str, str] = {}
     for name in classes:
         if name.casefold() in (*GROUNDS, *IGNORED):
@@ -197,9 +199,11 @@ def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
     usable = {phrase for of_class in by_class(phrases, classes).values() for phrase in of_class}
     for phrase, count in Counter(phrases).items():
         if count > 1:
-            raise UserError("subclasses", f"{phrase!r} is given more than once", "name each once: they take turns")
+            raise UserError(
+                "subclasses", f"{phrase!r} is given more than once", "name each once; they are used in rotation"
+            )
         if phrase not in usable or not phrase.isprintable() or phrase != phrase.strip():
-            problem = f"{phrase!r} must name exactly one of the classes, where its attention is read"
+            problem = f"{phrase!r} must contain exactly one class name, whose attention is read"
             raise UserError("subclasses", problem, f"for example 'small {spoken(classes[0])}'")
 
 

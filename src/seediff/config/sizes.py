@@ -61,4 +61,6 @@ def check_sides(shape: tuple[int, int], what: str, name: str, multiple: int, lar
         near = size_text((min(sides[0], most), min(sides[1], most)))
         raise UserError(what, f"{said} must be {rule} of {multiple} for model '{name}', for example {near}")
     if largest is not None and max(shape) > largest:
-        raise UserError(what, f"{said} must be at most {largest} for model '{name}', which has no further positions")
+        raise UserError(
+            what, f"{said} must be at most {largest} for model '{name}', which has no positions beyond that"
+        )

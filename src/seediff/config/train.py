@@ -58,7 +58,7 @@ class TrainConfig(Settings):
     """Shorter side in pixels at which images are predicted."""
 
     batch_size: Count = 16
-    """Images per step, in all parts and processes together."""
+    """Images per step, over all parts and processes."""
     accumulate: Count = 1
     """Parts that each batch is divided into, to save memory. Batch statistics are computed per part."""
     learning_rate: Annotated[float, Meta(gt=0, lt=1)] = 1e-4
@@ -93,7 +93,7 @@ class TrainConfig(Settings):
     trained from scratch learns classes many times faster with it."""
 
     seed: Annotated[int, Meta(ge=0, lt=2**31, description="a whole number in [0, 2^31)"), WORD] = 0
-    """Random seed; another seed gives another training."""
+    """Random seed; a different seed gives a different training."""
     device: Annotated[Device | None, Parameter(group=RUN)] = None
     """Device: cuda, mps or cpu; by default the fastest available."""
     dtype: Annotated[Literal["float32", "bfloat16"] | None, Parameter(group=RUN)] = None
@@ -104,7 +104,9 @@ class TrainConfig(Settings):
         if self.backbone not in (known := BACKBONES[self.architecture]):
             raise UserError("backbone", f"{self.backbone!r}: {self.architecture} has {', '.join(known)}")
         if self.weights == "pretrained" and (self.architecture, self.backbone) == ("segformer", "tiny"):
-            raise UserError("weights", "'pretrained' do not exist for segformer's tiny", "use 'scratch', or a folder")
+            raise UserError(
+                "weights", "'pretrained' is not available for segformer's tiny", "use 'scratch', or a folder"
+            )
         if self.batch_size % self.accumulate:
             raise UserError("batch_size", f"{self.batch_size} cannot be divided into {self.accumulate} equal parts")
         if not 0 < self.scale[0] <= self.scale[1]:

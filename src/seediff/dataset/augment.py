@@ -75,7 +75,7 @@ def splice(picture: Picture, rows: int, columns: int, others: Others) -> Changed
     differ by at most a pixel."""
     height, width = picture.labels.shape
     if height < rows or width < columns:
-        why = f"splice-{rows}x{columns} needs a picture of as many pixels, and this one is {width}×{height}"
+        why = f"splice-{rows}x{columns} needs a picture with at least as many pixels; this one is {width}×{height}"
         raise UserError(f"sample '{picture.name}'", why)
     cells, objects = [picture, *others(rows * columns - 1)], 0
     image, labels = np.empty_like(picture.image), np.empty_like(picture.labels)

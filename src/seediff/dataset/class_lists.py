@@ -66,7 +66,7 @@ def number_classes(
     ids = {**none, **{n: own[names[n]] for n in meant if n not in none}}
     for name, number in {BACKGROUND: 0, **own}.items():
         if note and len(same := [names[n] for n in meant if ids[n] == number]) > 1:
-            note(f"{', '.join(map(show_json, same))} in {where} are one class: {name}")
+            note(f"{', '.join(map(show_json, same))} in {where} become one class: {name}")
     return ClassList(chosen, ids, where=where)
 
 
@@ -127,7 +127,7 @@ def find_list(*folders: Path, classes: Sequence[str] | None = None, note: Note =
     for number, (name, parts, where) in enumerate(rows):
         colour = int(fit(parts, Colour, f"{where}: {show_json(name)} needs a colour r,g,b", strict=False) @ WEIGHTS)
         if own.setdefault(colour, number) != number and known[colour] != listed.ids[number]:
-            raise UserError(path, f"gives {show_json(name)} a colour that another name has")
+            raise UserError(path, f"gives {show_json(name)} the same colour as another name")
         known[colour] = listed.ids[number]
     return ClassList(listed.classes, listed.ids, known, path)
 
@@ -168,7 +168,7 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
     single = mode == "1" and len(listed.classes) == 1 and listed.colours is None
     if kind != "PNG" or not (single or mode in ("P", "L", "LA", "RGB", "RGBA")):
         one_bit = "; one of 1 bit can only mean a single class" if mode == "1" else ""
-        problem = f"is {kind} {mode} inside; a mask is an 8-bit PNG: palette, grey or in colours{one_bit}"
+        problem = f"is {kind} {mode} data; a mask is an 8-bit PNG: palette, grey or in colours{one_bit}"
         raise UserError(path, problem)
     if pixels.ndim == 3 and listed.colours is None and (pixels == pixels[..., :1]).all():
         greys = np.unique(pixels[..., 0])
@@ -196,5 +196,5 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
             what = f"the colour {','.join(str(wrong >> shift & 255) for shift in (16, 8, 0))}"
             if listed.colours is None:
                 where = "VOC's palette; a labelmap.txt beside the folders says what colours are"
-        raise UserError(path, f"has {what}, which is no class of {where}")
+        raise UserError(path, f"has {what}, which is not a class of {where}")
     return ids.astype(np.uint8)

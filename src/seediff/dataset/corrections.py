@@ -103,9 +103,9 @@ def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path | str) 
     for item in items:
         where = f"sample '{item.name}'"
         if (name := known.get(item.name)) is None:
-            raise UserError(where, f"is none of {folder}, whose masks are said to be corrected")
+            raise UserError(where, f"is not in {folder}, whose masks are said to be corrected")
         if name in matches:
-            raise UserError(where, f"is there twice, once as '{matches[name].name}'")
+            raise UserError(where, f"appears twice, once as '{matches[name].name}'")
         matches[name] = item
     return matches
 

@@ -70,7 +70,7 @@ def decode_label_map(source: Path | bytes, where: str) -> np.ndarray:
     """Like `read_label_map`, but from a file or its bytes."""
     with open_picture(source, where) as picture:
         if picture.format != "PNG" or picture.mode not in ("P", "L"):
-            inside = f"is {picture.format} {picture.mode} inside"
+            inside = f"is {picture.format} {picture.mode} data"
             raise UserError(where, f"{inside}; a label map is an 8-bit palette or grey PNG, whose pixels are ids")
         return np.asarray(picture)
 
@@ -118,7 +118,7 @@ def read_objects(path: Path, class_ids: tuple[int, ...], scores: tuple[float, ..
     numbers, kind, mode = read_pixels(path)
     if kind != "PNG" or mode not in ("L", "I;16"):
         expected = "objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers"
-        raise UserError(path, f"is {kind} {mode} inside; {expected}")
+        raise UserError(path, f"is {kind} {mode} data; {expected}")
     if (highest := int(numbers.max(initial=0))) > len(class_ids):
         raise UserError(path, f"has an object {highest}, but its row names the classes of {len(class_ids)} `instances`")
     return Instances(numbers.astype(np.int32), class_ids, scores)

@@ -50,7 +50,7 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
                 row["class_ids"] = [int(ids[class_id]) for class_id in row["class_ids"]]
             name = f"{label}/{sample.name}" if apart else sample.name
             merged.append(renumber(sample, ids, len(class_names)).replace(name=name, metadata=row, extras=extras))
-    return classes, merged, [f"{kind}/ stays behind: not every dataset has it for these ids" for kind in behind]
+    return classes, merged, [f"{kind}/ is left out: not every dataset has it for these ids" for kind in behind]
 
 
 def set_names(folders: Sequence[Path | str]) -> list[str]:

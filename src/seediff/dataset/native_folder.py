@@ -43,7 +43,7 @@ def check_finished(folder: Path) -> None:
             command = str(read_toml(folder / native.CONFIG).get("command"))
         except UserError:
             command = ""
-        again = f"the same `seediff {command if command.isalpha() else 'command'}` continues it"
+        again = f"run the same `seediff {command if command.isalpha() else 'command'}` to continue it"
         raise UserError(folder, "the run that makes it is not finished", again)
 
 
@@ -71,7 +71,7 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
             raise UserError(where, f"{missing[0]}: no such file")
         name = native.sample_name(row["file_name"])
         if name in names:
-            raise UserError(where, f"a sample '{name}' is there already")
+            raise UserError(where, f"sample '{name}' already exists")
         names.add(name)
         if unknown := [label for label in row.get("classes") or () if label not in classes]:
             raise UserError(where, f"class {show_json(unknown[0])} is not in {native.CLASSES}")

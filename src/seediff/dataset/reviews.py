@@ -130,7 +130,7 @@ def reviewed_row(
     if made is not None:
         review["made"] = {key: value for key, value in made.items() if key != "job"}
     if unknown := [name for name in action.classes if name not in classes]:
-        raise UserError(REVIEWS, f"sample '{action.sample}': class '{unknown[0]}' is none of the set's")
+        raise UserError(REVIEWS, f"sample '{action.sample}': class '{unknown[0]}' is not a class of the set")
     ids = [list(classes).index(name) + 1 for name in action.classes]
     new = {"mask": action.mask, "classes": list(action.classes), "class_ids": ids, "area": dict(action.area)}
     # Flags are about masks that nobody looked at.

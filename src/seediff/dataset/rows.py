@@ -115,7 +115,7 @@ def check_class_list(classes: Sequence[str], where: object = "classes") -> None:
     elif len(classes) > MAX_CLASSES:
         problem = f"{len(classes)} classes; label maps hold at most {MAX_CLASSES}"
     elif len({*classes}) < len(classes):
-        problem = f"class '{next(name for name in classes if classes.count(name) > 1)}' is there twice"
+        problem = f"class '{next(name for name in classes if classes.count(name) > 1)}' appears twice"
     for name in () if problem else classes:
         # XML and YAML cannot hold control characters, and terminals obey some
         odd = any(category(letter) in ("Cc", "Cs", "Zl", "Zp") or letter in "\ufffe\uffff" for letter in name)
@@ -131,7 +131,7 @@ def check_name(name: str, taken: set[str], where: object = "") -> None:
     """Adds a sample's name to `taken`. Raises UserError if it is already there, or could lead out of a folder."""
     parts = name.split("/")
     if any(part[:1] in ("", ".") or not part.isprintable() or {"\\", ":"} & {*part} for part in parts):
-        problem = f"sample name {name!r} cannot be a file's"
+        problem = f"sample name {name!r} cannot be a file name"
         raise UserError(where or "samples", problem, "no \\ or :, and no part that is empty or begins with a dot")
     if name in taken:
         raise UserError(where or "samples", f"two samples are called '{name}'")

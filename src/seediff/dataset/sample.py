@@ -183,7 +183,7 @@ def open_own(source: Path | bytes, where: str | None = None) -> Iterator[Image.I
     where = where or (str(source) if isinstance(source, Path) else "a picture")
     with open_picture(source, where) as picture:
         if picture.format not in KINDS:
-            raise UserError(where, f"is {picture.format} inside; pictures of datasets are PNG or JPEG files")
+            raise UserError(where, f"is {picture.format} data; pictures of datasets must be PNG or JPEG")
         yield picture
 
 
@@ -214,7 +214,7 @@ def picture_suffix(source: Path | bytes, where: str | None = None) -> str:
             return "png"
         if source.startswith(b"\xff\xd8"):
             return "jpg"
-        raise UserError(where or "a picture", "is neither PNG nor JPEG inside")
+        raise UserError(where or "a picture", "is neither PNG nor JPEG")
     suffix = source.suffix.lower().removeprefix(".")
     if suffix not in ("png", *JPEG_SUFFIXES):
         raise UserError(source, "pictures of datasets are PNG or JPEG files")

@@ -78,7 +78,7 @@ def _open_folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None)
         stored = read_segment_ids(paired[sample.name])
         there = np.flatnonzero(np.bincount(stored.ravel() + 1)) - 1
         if unknown := [str(number) for number in there.tolist() if number not in known]:
-            problem = f"has ids {join_names(unknown, NAMED)}, which are no classes"
+            problem = f"has ids {join_names(unknown, NAMED)}, which are not classes"
             raise UserError(paired[sample.name], problem, f"ids are those of {source}, and 255")
         return table[stored.astype(np.uint8)]  # −1 is 255
 

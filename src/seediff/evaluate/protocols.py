@@ -84,7 +84,7 @@ class Protocol:
         for name, target in (class_map or {}).items():
             here = self._find(target, {**self.truth, **self.predicted})
             if here is None:
-                unknown = f"'{name}' is to be '{target}', which protocol {self.name} has not"
+                unknown = f"'{name}' is mapped to '{target}', which is not in protocol {self.name}"
                 raise UserError(f"class map: {unknown}: {join_names(self.classes)}")
             if plain_name(name) not in plain_names:
                 raise UserError(f"class map: '{name}' is not a class of {where}, which knows {join_names(classes)}")
@@ -93,7 +93,7 @@ class Protocol:
         if not has_any:
             hint = "" if class_map else "; --class-map says what they mean"
             wanted = f"is one of protocol {self.name}: {join_names(self.counted)}{hint}"
-            raise UserError(f"{where}: no class of it ({join_names(classes)}) {wanted}")
+            raise UserError(f"{where}: none of its classes ({join_names(classes)}) {wanted}")
         return table
 
     def _table(self, classes: Mapping[int, str], names: Mapping[str, str | None]) -> tuple[np.ndarray, bool]:

@@ -175,7 +175,7 @@ def parse_csv(
     (_, names), *cells = parse_cells(text, path, delimiter) or [(1, [""])]
     if wrong := next((name for name in columns if names.count(name) != 1), None):
         problem = f"the first line must name the columns {', '.join(columns)}"
-        raise UserError(path, problem, f"'{wrong}' is {'there twice' if wrong in names else 'missing'}")
+        raise UserError(path, problem, f"'{wrong}' is {'listed twice' if wrong in names else 'missing'}")
     for number, row in cells:
         if len(row) != len(names):
             fix = "put quotes around a list with commas"

@@ -24,7 +24,7 @@ def read_segment_ids(path: Path) -> np.ndarray:
     """(H, W) int32: the ids of an 8- or 16-bit palette or grey PNG. Raises UserError naming any other file."""
     array, kind, mode = read_pixels(path)
     if kind != "PNG":
-        raise UserError(path, f"is {kind} inside; a label map must be PNG, which keeps every id as it is")
+        raise UserError(path, f"is {kind} data; a label map must be PNG, which keeps ids exactly")
     if array.ndim != 2:
         raise UserError(path, f"is a colour picture ({mode}); a label map is a palette or grey PNG")
     ids = array.astype(np.int32)

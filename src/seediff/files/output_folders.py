@@ -59,7 +59,7 @@ def parse_out(out: Out | str) -> Out:
     if scheme in ("", "file", "local"):
         return Path(rest)
     if scheme not in STORES or "::" in out or not rest:
-        raise UserError(out, "is no place to write to", "name a folder, or a store such as s3://bucket/name")
+        raise UserError(out, "is not a place to write to", "name a folder, or a store such as s3://bucket/name")
     return Url(f"{scheme}://{rest}")
 
 
@@ -67,7 +67,9 @@ def parse_folder(text: str) -> Path:
     """A folder or file on this machine, also as file:///path. Raises UserError for other addresses."""
     out = parse_out(text)
     if isinstance(out, Url):
-        raise UserError(text, "is an address, and this must be a folder of this machine", "name one, and copy it there")
+        raise UserError(
+            text, "is an address, but a folder on this machine is needed", "name one, and copy it to the address"
+        )
     return out
 
 
@@ -93,7 +95,7 @@ def check_writable(out: Path | None, file: Path | None = None) -> None:
     end. Leaves nothing behind. Files are written by renaming, which would replace a device such as /dev/null."""
     for path, folder in ((out, out), (file, file and file.parent)):
         if path is not None and folder is not None:
-            with _writing(path, "name another place"):
+            with _writing(path, "choose another folder"):
                 if path is file and path.exists() and not path.is_file():
                     raise UserError(path, f"is {'a folder' if path.is_dir() else 'a device or a pipe'}", "name a file")
                 tempfile.TemporaryFile(dir=_nearest(folder)).close()
@@ -134,7 +136,9 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
         with _writing(out):
             folder.mkdir(parents=True, exist_ok=True)
             if path.is_symlink() or (path.exists() and not path.is_file()):
-                raise UserError(out, f"{LOCK} in it is no regular file, which no run of seediff left", "remove it")
+                raise UserError(
+                    out, f"{LOCK} in it is not a regular file, and was not left by a run of seediff", "remove it"
+                )
             try:
                 lock.acquire()
             except Timeout as error:
@@ -165,7 +169,7 @@ def stage_output(out: Path | str) -> Iterator[Path]:
     part = target.with_name(f".{target.name if len(name) < 250 else sha256(name).hexdigest()}.part")
     with _writing(out, "choose a shorter name"):
         if part.is_symlink() or (part.is_dir() and any(part.iterdir()) and not (part / LOCK).exists()):
-            raise UserError(part, "is in the way, and no killed run left it", "move it")
+            raise UserError(part, "is in the way, and was not left by a killed run", "move it")
     with open_folder(part, out=out):
         check_free(out)  # another run may have finished meanwhile
         try:
@@ -192,7 +196,7 @@ def check_free(out: Path, *, replaced: bool = True) -> None:
         if not os.path.lexists(out):
             return
         if any(out.iterdir()):
-            raise UserError(out, "is there already and not empty", "choose another folder")
+            raise UserError(out, "already exists and is not empty", "choose another folder")
         if replaced and (os.path.ismount(out.resolve()) or out.samefile(os.curdir)):
             problem = "is a mounted or the current folder, which the finished output cannot replace"
             raise UserError(out, problem, "name a new folder in it")

@@ -91,7 +91,7 @@ def copy_new(source: Path, target: Path, *, link: bool = False) -> None:
 def _check_new(path: Path) -> None:
     if path.exists():
         problem = "two files would have this name in the output"
-        raise UserError(path.name, problem, "rename one (some file systems know no capital letters)")
+        raise UserError(path.name, problem, "rename one (some file systems ignore case)")
 
 
 def append(path: Path, data: bytes, *, durable: bool = False) -> None:

@@ -106,7 +106,7 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
                     skipped.add(os.path.realpath(path))
     if not depths:
         read = ", ".join(suffix[1:] for suffix in SUFFIXES)
-        raise UserError(paths[0], f"has no picture among {plural(len(skipped), 'file')}", f"recognised are {read}")
+        raise UserError(paths[0], f"has no pictures among {plural(len(skipped), 'file')}", f"supported: {read}")
     named_photos = zip(depths.values(), _unique_names([*depths.values()]), strict=True)
     return Found(tuple(Photo(path, name) for (path, _), name in named_photos), len(skipped))
 
@@ -191,7 +191,7 @@ def read_picture(picture: Path | str | Image.Image | np.ndarray) -> np.ndarray:
 
 def _check_frames(image: Image.Image, name: Path | str) -> None:
     if image.format != "MPO" and getattr(image, "is_animated", False):
-        raise UserError(name, "has several frames or pages; save the one to segment as a picture of its own")
+        raise UserError(name, "has several frames or pages; save the one you want as a separate picture")
 
 
 def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
@@ -236,7 +236,7 @@ def find_named(
     for number, row in rows:
         matches = by_name.get(composed(row["file"].strip().replace("\\", "/")), set())
         if len(matches) != 1 or matches <= found:
-            why = "is there twice" if len(matches) == 1 else f"is the name of {len(matches)} photographs given"
+            why = "appears twice" if len(matches) == 1 else f"is the name of {len(matches)} photographs given"
             raise UserError(f"{path}, line {number}", f"file '{row['file']}' {why}")
         found |= matches
         yield next(iter(matches)), row

@@ -89,12 +89,10 @@ def inside(root: Path, name: object, where: object = "", field: str = "") -> Pat
             os.stat(path)  # fails for names that are too long, and for links in a circle
         leads_out = not path.resolve().is_relative_to(root.resolve())
     except (OSError, ValueError) as error:  # such as a null byte
-        problem = (
-            f"{said}is no path that can be used: {show_json(str(name))} ({getattr(error, 'strerror', None) or error})"
-        )
+        problem = f"{said}is not a usable path: {show_json(str(name))} ({getattr(error, 'strerror', None) or error})"
         raise UserError(where or path, problem) from error
     if leads_out:
         what = f"{said}leads out of the dataset folder: {show_json(str(name))}"
-        link = f"is a link that leads out of {root}; what is outside of it is neither read nor written"
+        link = f"is a link that leads out of {root}; files outside it are neither read nor written"
         raise UserError(where if field else path, what if field else link)
     return path

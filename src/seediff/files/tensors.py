@@ -41,14 +41,14 @@ class TensorFile:
         Raises UserError.
         """
         if key not in self.metadata:
-            raise UserError(self.path, f"is no file of {what}: its header has no '{key}'")
+            raise UserError(self.path, f"is not a file of {what}: its header has no '{key}'")
         return parse_json(self.metadata[key], kind, f"{self.path}, '{key}' of its header")
 
     def check(self, name: str, dtype: str, shape: tuple[int | None, ...], what: str) -> None:
         """Raise UserError unless there is a tensor `name` of this type and shape (None: any size)."""
         tensor = self.tensors.get(name)
         if tensor is None:
-            raise UserError(self.path, f"is no file of {what}: it has no tensor '{name}'")
+            raise UserError(self.path, f"is not a file of {what}: it has no tensor '{name}'")
         sides = zip(shape, tensor.shape, strict=False)
         if tensor.dtype != dtype or len(shape) != len(tensor.shape) or any(a not in (None, b) for a, b in sides):
             wanted = f"{dtype} ({', '.join('any' if side is None else str(side) for side in shape)})"

@@ -1,4 +1,4 @@
-"""`seediff look`: a page in the browser that shows a dataset and how its masks came about, and takes corrections of
+"""`seediff look`: a page in the browser that shows a dataset and how its masks were made, and takes corrections of
 them.
 
 `samples` opens a set, `index` filters and sorts it, `session` keeps the reviewers' actions, `why` and `tuning` make

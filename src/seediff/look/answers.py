@@ -331,7 +331,7 @@ def unpacked(data: bytes, present: np.ndarray) -> np.ndarray:
     except zlib.error as error:
         raise UserError(f"the label map's bytes are not packed by zlib ({error})") from error
     if len(pixels) != height * width or not unpack.eof or unpack.unused_data:
-        raise UserError(f"the label map must have {height} × {width} bytes, one a pixel, and nothing behind them")
+        raise UserError(f"the label map must have {height} × {width} bytes, one per pixel, and nothing after them")
     return np.frombuffer(pixels, np.uint8).reshape(height, width)
 
 

@@ -76,7 +76,7 @@ def maps_path(subject: Subject, sample: Sample) -> Path | None:
 def cannot_capture(subject: Subject, sample: Sample, config: DatasetConfig | None) -> str:
     """Why a sample's attention cannot be captured again; empty if it can."""
     if config is None:
-        return "it is not known which model to ask"
+        return "its model is unknown"
     if not sample.row.get("classes"):
         return "no class was found in this picture"
     here = False

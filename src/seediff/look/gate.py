@@ -81,7 +81,7 @@ class Gate:
                 f"The body must have a length, of at most {most} bytes.", 413, {"connection": "close"}
             )
         if scope["method"] not in ("GET", "HEAD", "POST"):
-            return PlainTextResponse("Only GET and POST are answered.", 405)
+            return PlainTextResponse("Only GET and POST are allowed.", 405)
         from_this_page = headers.get("origin") == f"{scope['scheme']}://{headers['host']}"
         if scope["method"] == "POST" and not (
             from_this_page and headers.get("sec-fetch-site", "same-origin") == "same-origin"
@@ -106,7 +106,7 @@ class Gate:
         once = _same(given or "", self.once)
         if not once and not _same(given or "", self.token):
             form = files(PACKAGE).joinpath("static/token.html").read_text(encoding="utf-8")
-            return HTMLResponse(form.replace("{message}", "That was not the token." if given is not None else ""), 401)
+            return HTMLResponse(form.replace("{message}", "Wrong token." if given is not None else ""), 401)
         if once:
             self.once = secrets.token_urlsafe(24)
         # No redirect: a browser that comes from another site would follow it without the cookie.

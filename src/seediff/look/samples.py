@@ -101,7 +101,7 @@ def _dataset(folder: Path) -> Subject:
     for number, row in enumerate(native.read_rows(folder), 1):
         name = native.sample_name(row["file_name"])
         if name in samples:
-            raise UserError(f"{folder / native.METADATA}, row {number}", f"a sample '{name}' is there already")
+            raise UserError(f"{folder / native.METADATA}, row {number}", f"sample '{name}' already exists")
         # a Path per sample would take half a second for 100,000
         samples[name] = Sample(name, row["mask"], row["file_name"], row)
     return Subject(folder, "dataset", native.read_classes(folder), [*samples.values()])

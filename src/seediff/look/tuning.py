@@ -80,7 +80,7 @@ class Tuner:
         level that was not captured."""
         seen = self.seen
         if unknown := [name for name in seen.classes if name not in ids]:
-            raise UserError(f"class '{unknown[0]}' is none of the set's")
+            raise UserError(f"class '{unknown[0]}' is not a class of the set")
         soft = self._soft.made((config.method, config.alpha, config.pamr), lambda: self._soft_masks(config))
         class_ids = [ids[name] for name in seen.classes]
         if seen.whole:

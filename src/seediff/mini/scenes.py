@@ -78,7 +78,7 @@ def read_scenes(path: Path, count: int | None = None, *, option: str = "scenes")
             *(CLASS_IDS[name] for name in scene.classes if name in CLASS_IDS),
         }:
             raise UserError(
-                f"{path}, scene {number}: its mask has id {min(unknown)}, which is none of {show_json(scene.classes)}"
+                f"{path}, scene {number}: its mask has id {min(unknown)}, which is not in {show_json(scene.classes)}"
             )
     return scenes
 

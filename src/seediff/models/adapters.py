@@ -46,10 +46,12 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
     matrices = [(key[: at.start()], key[at.start() :]) for key in keys if (at := PAIR.search(key))]
     wanted = {layer for layer, _ in matrices}
     if not wanted:
-        raise UserError("lora", f"{source}: is no LoRA: none of its tensors is called so")
+        raise UserError("lora", f"{source}: is not a LoRA: no tensor has a LoRA's name")
     first, second = ({layer for layer, rest in matrices if half.search(rest)} for half in HALVES)
     if alone := first ^ second:  # peft would draw the other at random
-        raise UserError("lora", f"{source}: has only one of the two matrices of {min(alone)}", "get that file again")
+        raise UserError(
+            "lora", f"{source}: has only one of the two matrices of {min(alone)}", "download that file again"
+        )
     if find_spec("peft") is None:
         raise UserError("lora", f"{source}: needs peft", "pip install 'seediff[lora]'")
     from peft.tuners.tuners_utils import BaseTunerLayer

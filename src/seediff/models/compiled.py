@@ -161,7 +161,7 @@ def limit_graphs(forward: Callable[..., Any]) -> Callable[..., Any]:
                 return forward(*args, **kwargs)
         except FailOnRecompileLimitHit as error:
             problem = f"too many shapes: torch has made {MOST_GRAPHS} graphs of one class of blocks"
-            fix = "the same command continues; for fewer shapes use --fit resize or --batch-size 1"
+            fix = "run the same command to continue; for fewer shapes use --fit resize or --batch-size 1"
             raise UserError("compile", problem, fix) from error
 
     return within

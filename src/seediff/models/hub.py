@@ -130,7 +130,7 @@ def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "m
 
     offline = (ConnectionError, TimeoutError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)
     if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
-        fix = f"of a single file or a network alone, name the file, {hub_id}/FILE, and the base"
+        fix = f"for a single file or just a network, name the file, {hub_id}/FILE, and the base"
         return UserError(what, f"{hub_id}: has no file {file}", fix if file == INDEX else "name one that it has")
     if isinstance(error, errors.GatedRepoError):
         why = "the hub wants its licence accepted first (then `hf auth login`)"
@@ -140,5 +140,5 @@ def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "m
         why = "the hub cannot be reached"
     else:
         why = first_line(error)
-    fix = f"where there is a network: `hf download {hub_id} --local-dir FOLDER`, then --{what} FOLDER"
-    return UserError(what, f"{hub_id}: is not all in {constants.HF_HUB_CACHE} and cannot be fetched: {why}", fix)
+    fix = f"on a machine with a network: `hf download {hub_id} --local-dir FOLDER`, then --{what} FOLDER"
+    return UserError(what, f"{hub_id}: is incomplete in {constants.HF_HUB_CACHE} and cannot be fetched: {why}", fix)

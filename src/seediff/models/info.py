@@ -148,7 +148,7 @@ def unsupported(name: str, pipeline: Any) -> UserError:
     named = pipeline[:100] if isinstance(pipeline, str) else show_json(pipeline)
     supported = ", ".join(f"{family.title} ({', '.join(family.pipelines)})" for family in families())
     why = f": {REFUSED[named]}" if named in REFUSED else ""
-    return UserError("model", f"{name}: is a {named}, which is not supported{why}", f"supported are {supported}")
+    return UserError("model", f"{name}: is a {named}, which is not supported{why}", f"supported: {supported}")
 
 
 def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str], field: str = "classes") -> None:

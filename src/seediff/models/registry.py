@@ -202,9 +202,9 @@ def check_additions(
         problem = "needs a lora" if lora is None else "must be a finite number"
         raise UserError("lora_scale", f"{lora_scale} {problem}")
     if lora is not None and family and not family.loads_loras:
-        raise UserError("lora", f"{lora}: diffusers loads no LoRA into {family.title}")
+        raise UserError("lora", f"{lora}: diffusers cannot load a LoRA into {family.title}")
     if embedding is not None and family and not family.reads_embeddings:
-        problem = f"{embedding}: textual inversion is loaded into models whose text encoders are all CLIP's"
+        problem = f"{embedding}: textual inversion works only with models whose text encoders are all CLIP's"
         raise UserError("embedding", f"{problem}, unlike model '{name}' ({family.title})")
 
 
@@ -296,7 +296,7 @@ def _check_readers(pipe: Any, name: str, family: Family) -> None:
         last = max(reader.tokenizer.get_vocab().values(), default=0)
         if last >= rows or (is_clip and (not isinstance(limit, int) or limit > encoder.config.max_position_embeddings)):
             problem = f"{name}: its {reader.name} gives tokens up to {last}, {show_json(limit)} at a time"
-            raise UserError("model", f"{problem}, which its text encoder cannot read", "get that folder again")
+            raise UserError("model", f"{problem}, which its text encoder cannot read", "download that folder again")
 
 
 def _import_diffusers() -> Any:

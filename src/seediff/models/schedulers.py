@@ -50,7 +50,7 @@ FLOW_STEPS = 8
 def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
     """(diffusers class, settings that differ from the model's configuration). Raises UserError for an unknown name."""
     if name not in NAMES and name not in SCHEDULERS:
-        known = f"known are {', '.join(NAMES)}, and classes of diffusers that models have"
+        known = f"known: {', '.join(NAMES)}, and classes of diffusers that models have"
         raise UserError("scheduler", f"{name}: is not known{did_you_mean(name, NAMES)}", known)
     return NAMES.get(name, (name, {}))
 
@@ -61,9 +61,11 @@ def check_scheduler(family: Family | None, name: str) -> None:
     flows = isinstance(family, FlowMatching)
     if family and flows != kind.startswith("FlowMatch"):
         which = [short for short, (other, _) in NAMES.items() if other.startswith("FlowMatch") == flows]
-        raise UserError("scheduler", f"{name}: {family.title} was trained for others", f"use {', '.join(which)}")
+        raise UserError(
+            "scheduler", f"{name}: {family.title} was trained for other schedulers", f"use {', '.join(which)}"
+        )
     if family and family.pipelines == ("LatentConsistencyModelPipeline",) and kind != "LCMScheduler":
-        raise UserError("scheduler", f"{name}: {family.title} is drawn with lcm alone", "leave it out")
+        raise UserError("scheduler", f"{name}: {family.title} works only with lcm", "leave it out")
 
 
 def use_scheduler(pipe: Any, family: Family, name: str) -> None:

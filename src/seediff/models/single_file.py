@@ -140,7 +140,7 @@ class Checkpoint:
     def base(self) -> str:
         """The short name of the model that the weights were made from. Raises UserError if the tensors do not tell."""
         if self.layout is None:
-            problem = f"{self.path}: no model that is known has tensors of these names"
+            problem = f"{self.path}: no known model has tensors with these names"
             fix = "give its base; a LoRA is for lora, a textual inversion for embedding"
             raise UserError("model", problem, fix)
         names = self.layout.bases(_network(self.tensors, self.prefix))
@@ -168,9 +168,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 raise UserError("model", f"{path}: needs {package}", "pip install 'seediff[gguf]'")
     tensors = read_gguf_header(path) if path.suffix == ".gguf" else read_header(path).tensors
     if not tensors:
-        raise UserError("model", f"{path}: has no tensors", "get that file again")
+        raise UserError("model", f"{path}: has no tensors", "download that file again")
     if scaled := next(filter(QUANTISED.search, tensors), None):
-        problem = f"{path}: is quantised in a way that is not read here ({scaled[:80]})"
+        problem = f"{path}: has an unsupported quantisation ({scaled[:80]})"
         raise UserError("model", problem, "take the file in float16, bfloat16 or plain float8, or a .gguf")
     prefix = NETWORK if any(name.startswith(NETWORK) for name in tensors) else ""
     network = _network(tensors, prefix)
@@ -205,7 +205,7 @@ def load_parts(
                 parts[part] = _diffusers_part(getattr(diffusers, name), tensors, gguf, folder / part, dtype)
         except Exception as error:  # unexpected shapes or names may raise anything
             problem = f"{checkpoint.path}: its {part} cannot be read ({first_line(error)[:300]})"
-            fix = "get that file again, or give the model that it was made from as its base"
+            fix = "download that file again, or give the model that it was made from as its base"
             raise UserError("model", problem, fix) from error
     return parts
 
@@ -225,7 +225,7 @@ def _diffusers_part(kind: Any, tensors: dict[str, Any], gguf: bool, folder: Path
         tensors = convert(checkpoint={start + name: tensor for name, tensor in tensors.items()}, config=config)
     _check_names(wanted - tensors.keys(), "are missing")
     if folder.name in NETWORKS:  # autoencoders have further tensors, of their training
-        _check_names(tensors.keys() - wanted, "have no place in its base")
+        _check_names(tensors.keys() - wanted, "do not fit its base")
     tensors = {name: tensors[name] for name in tensors if name in wanted}
     more = {}
     if gguf:

@@ -54,7 +54,7 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
             problem = f"{part} = {show_json(made_of)} must be {known or f'left out: {family.title} has no such part'}"
             raise UserError(path, problem)
     if missing := {*family.weights, *family.text} - listed - {*family.optional}:
-        raise UserError(path, f"has no {min(missing)}, which {family.title} needs", "get that folder again")
+        raise UserError(path, f"has no {min(missing)}, which {family.title} needs", "download that folder again")
     return listed
 
 

@@ -28,7 +28,7 @@ def read_words(
     """
     captions = _from_folder(source, photos) if source.is_dir() else _from_csv(source, photos)
     if not captions:
-        raise UserError("captions", f"{source} has no caption for any of the {len(photos)} photographs")
+        raise UserError("captions", f"{source} has no captions for any of the {len(photos)} photographs")
     words = {name: classes_mentioned(text, names) if names else content_words(text) for name, text in captions.items()}
     return {
         name: caption_words if known is None else tuple(word for word in caption_words if word in known)
@@ -52,7 +52,7 @@ def _from_folder(folder: Path, photos: Sequence[Photo]) -> dict[str, str]:
             captions[photo.name] = read_text(path)
         elif stem not in names and (path := folder / f"{stem}.txt").is_file():
             if stems[stem] > 1:
-                raise UserError(path, f"{stems[stem]} photographs are called that", f"call it {photo.name}.txt")
+                raise UserError(path, f"{stems[stem]} photographs have that name", f"call it {photo.name}.txt")
             captions[photo.name] = read_text(path)
     return captions
 

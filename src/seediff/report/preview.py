@@ -1,4 +1,4 @@
-"""`preview.html`: one page that shows what is in a dataset and how its masks came about.
+"""`preview.html`: one page that shows what is in a dataset and how its masks were made.
 
 Pictures are embedded, nothing is fetched, and the same dataset always gives the same bytes (no dates, no paths).
 """

@@ -122,7 +122,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         additions = [(addition.operations, addition.of(count)) for addition in self.config.additions()]
         total = sum(number for _, number in additions)
         if not total:
-            raise UserError("add", "adds no picture", "for example flip:50%")
+            raise UserError("add", "adds no pictures", "for example flip:50%")
         if total > MAX_ADDED:
             raise UserError("add", f"asks for {total:,} new pictures; at most {MAX_ADDED:,} can be added at once")
         rounds = (np.random.default_rng([self.config.seed, turn]).permutation(count) for turn in range(total))

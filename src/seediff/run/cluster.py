@@ -77,7 +77,7 @@ class Ray(Engine):
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             if self.address is None:
                 raise UserError("engine", f"ray does not start on this machine ({first_line(error)})") from error
-            problem = f"{self.address}: no Ray cluster is reached there ({first_line(error)})"
+            problem = f"{self.address}: no Ray cluster can be reached there ({first_line(error)})"
             fix = "`ray start --head` starts one on this machine, and without an address a run starts its own"
             raise UserError("address", problem, fix) from error
         self.connected = True

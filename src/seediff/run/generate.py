@@ -70,7 +70,7 @@ def generate(
     if out is None:
         raise UserError("out", "is missing", 'name the folder of the dataset, out="pets"')
     if config is not None and options:
-        problem = "given beside a configuration; make them part of it, or leave the configuration out"
+        problem = "given together with a configuration; put them into it, or leave it out"
         raise UserError(", ".join(options), problem)
     config = config or GenerateConfig.recommended(**options)
     job = GenerateJob(config, draw, offload)

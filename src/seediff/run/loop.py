@@ -281,7 +281,7 @@ def plan(job: AnyJob, out: Out | str) -> str:
         verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")
         what, *lines = job.plan()
         free = f", {show_bytes(free_bytes(place.folder))} free" if isinstance(place.out, Path) else ""
-        said = "complete already, nothing would be done" if state == "complete" else f"Would {verb}"
+        said = "already complete; nothing to do" if state == "complete" else f"Would {verb}"
         return "\n".join([f"{said}: {what}", *lines, f"Output: {place.out}{free}"])
 
 

@@ -117,7 +117,7 @@ class ModelJob(Job[Config, Item, Captured]):
         if isinstance(config, DatasetConfig) and (info := model_info(config.model, config.base)):
             asked = BEST if config.source("mask.method").startswith(BEST_SOURCE) else config.mask.method
             if whose := foreign_constants(info, asked):
-                lines.append(f"Constants: those of masks were never tuned for {info.family.title}; they are {whose}")
+                lines.append(f"Constants: those for masks were never tuned for {info.family.title}; they are {whose}")
         return [*lines, *config.source_lines()]
 
 

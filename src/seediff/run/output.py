@@ -99,7 +99,7 @@ class Place:
         if not names:
             return "new", config
         if CONFIG not in names:
-            problem = f"not empty and no output of SeeDiff (it holds {min(names)}, but no {CONFIG})"
+            problem = f"not empty, and not an output of SeeDiff (it holds {min(names)}, but no {CONFIG})"
             raise UserError(out, problem, "choose another folder")
         about = read_toml(out / CONFIG)
         if (made_by := about.get("command", config.command)) != config.command:
@@ -197,8 +197,8 @@ class Place:
         begun = read_toml(self.folder / CONFIG)
         differ = {what: f"({begun[what]} → {one})" for what, one in loaded.items() if begun.get(what, one) != one}
         if "weights" in differ:
-            problem = f"was begun with other weights of model '{model}' {differ['weights']}"
-            raise UserError(self.folder, problem, "choose another folder, or bring those weights back")
+            problem = f"was started with different weights of model '{model}' {differ['weights']}"
+            raise UserError(self.folder, problem, "choose another folder, or restore those weights")
         if "gpu" in differ:
             said = f"{self.out}: continued on another GPU {differ['gpu']}, which rounds differently"
             warnings.warn(said, Notice, stacklevel=2)
@@ -330,8 +330,8 @@ class Store(Place):
         output, which raises UserError."""
         self.there = self.storage.list()
         if CONFIG not in self.there or self.storage.read(CONFIG) != (self.folder / CONFIG).read_bytes():
-            problem = "another run has begun another output in the same place"
-            raise UserError(self.out, problem, "choose another for one of them")
+            problem = "another run has started a different output in the same place"
+            raise UserError(self.out, problem, "choose another place for one of them")
         return [number for number, record in records.items() if record and not self.holds(record)]
 
     def bring(self, names: Collection[str]) -> None:

@@ -43,9 +43,11 @@ def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False)
     with open_place(out) as place:
         folder, (state, _) = place.folder, place.look_into(config)
         if state == "new":
-            raise UserError(out, "there is no dataset whose rejected samples could be drawn again")
+            raise UserError(out, "there is no dataset with rejected samples to redraw")
         if not place.can_grow:
-            raise UserError(out, "is a store, where samples are not drawn again", "copy it to a folder and go on there")
+            raise UserError(
+                out, "is a store, where samples cannot be redrawn", "copy it to a folder and continue there"
+            )
         if state == "shorter":
             problem = "a run either adds samples (per_class) or draws rejected ones again (top_up)"
             raise UserError(out, problem, "do one after the other")
@@ -152,6 +154,6 @@ def latest_rows(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, 
 def sample_number(file_name: str) -> int:
     """`images/000012.png` → 12. Raises UserError for any other path."""
     if not (matched := PICTURE.fullmatch(file_name)):
-        problem = f"{show_json(file_name)} is no picture that `seediff generate` drew, such as images/000012.png"
+        problem = f"{show_json(file_name)} is not a picture that `seediff generate` drew, such as images/000012.png"
         raise UserError(native.METADATA, problem)
     return int(matched[1])

@@ -94,7 +94,7 @@ def truth_count(truth: LabelSet, name: str | None, shape: tuple[int, ...], fit: 
     K-Means has `positions`.
     """
     if name is None:
-        raise UserError("there is no label map of it, or more than one could be; -k truth counts in it")
+        raise UserError("it has no label map, or more than one matches; -k truth needs exactly one")
     what = f"label map '{name}'"
     try:
         # The classes of a plain folder are not needed, because ids are only counted.
@@ -131,7 +131,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
         truth = None
         if config.segment.k == "truth":
             if labels is None:
-                fix = "name a folder of label maps called as the photographs"
+                fix = "name a folder of label maps with the photographs' names"
                 raise UserError("segment.k", "truth: needs labels", fix)
             truth = open_labels(labels)
         self.truth = truth

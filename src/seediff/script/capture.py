@@ -83,7 +83,7 @@ def capture(
         if encode is not None:
             stack.enter_context(wrap_method(pipe, encode, listener.note_encoding))
         elif pipe is not network and not prompts:
-            problem = "encodes its text by no encode_prompt, so that nothing says which part of a batch has the prompt"
+            problem = "has no encode_prompt, so it is unknown which part of a batch has the prompt"
             raise UserError(f"a {type(pipe).__name__}", problem, "name the text, capture(pipe, prompts='…')")
         if hasattr(pipe, END):
             stack.enter_context(wrap_method(pipe, END, listener.note_end))
@@ -129,7 +129,7 @@ def plan_pipeline(
     """
     pipeline = type(pipe).__name__
     if capture.steps == "second-half":
-        problem = "second-half: how many steps there will be is not known before the pipeline runs"
+        problem = "second-half: the number of steps is unknown before the pipeline runs"
         raise UserError("steps", problem, "use a number k for every k-th")
     if keep == "all":
         reads: Reads = {"cross": None} if family.no_self_attention else EVERYTHING

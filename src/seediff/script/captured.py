@@ -195,16 +195,16 @@ class Captured:
         if not isinstance(phrase, str):
             return UserError(f"columns {tuple(phrase)} must be from 0 to {there - 1}, those of the text")
         if text and self._instructed(text):
-            problem = "words are located behind the pipeline's own alone"
+            problem = "words can be located only with the pipeline's own"
             return UserError(INSTRUCTION, problem, "leave it out, or name columns")
         prompt = text.get("prompt")
         if not text:
             problem, fix = "the pipeline was given no prompt, only embeddings", "name it, capture(pipe, prompts='…')"
         elif not self._all_readers():
-            problem = "which columns it has, only the tokenizer knows"
+            problem = "only the tokenizer knows its columns"
             fix = "name it, capture(network, tokenizer=…), or name columns"
         elif weight := self._weight(text):
-            problem, fix = f"where a prompt with weights ('{weight}') has its words is not known", "name columns"
+            problem, fix = f"it is unknown where the words of a weighted prompt ('{weight}') are", "name columns"
         elif not self._chunks(text, there):
             problem = f"the network was given {there} columns, and the prompt '{prompt}' does not say where they divide"
             fix = "write BREAK between its chunks, capture(pipe, prompts='… BREAK …'), or name columns"

@@ -40,7 +40,7 @@ class HeatMap:
         uint8 of any size; None: the picture that was drawn. Raises UserError if there is none."""
         picture = self.picture if picture is None else picture
         if picture is None:
-            raise UserError("no picture to lay the heat map over: the pipeline gave none; give it")
+            raise UserError("no picture to overlay the heat map on: the pipeline gave none; pass one")
         below = picture if isinstance(picture, Image.Image) else Image.fromarray(np.asarray(picture))
         below = below.convert("RGB")
         return Image.blend(below, self.image().resize(below.size, Image.Resampling.BILINEAR), alpha)

@@ -179,7 +179,7 @@ class Listener:
             self._start(network, call)
         elif self._thread != threading.get_ident():
             raise UserError(
-                "two threads draw with a captured pipeline at once: let them take turns, or give each its own pipeline"
+                "two threads use a captured pipeline at once: let them take turns, or give each its own pipeline"
             )
         rows = None if given.get("skip_layers") is not None else self._choose(states, batch)
         if rows is None:
@@ -281,8 +281,8 @@ class Listener:
             return there[0]
         first = show_json(there[0].texts.get("prompt"))
         raise UserError(
-            f"texts were encoded apart, and the first call of the network has {first}: whether that is the prompt is"
-            " not known; name it, capture(pipe, prompts='…')"
+            f"texts were encoded apart, and the first call of the network has {first}; it is unknown whether that is"
+            " the prompt; name it, capture(pipe, prompts='…')"
         )
 
     def _rows(self, states: Any, batch: int) -> Sequence[int] | None:
@@ -304,7 +304,7 @@ class Listener:
         if batch == 3 * count:
             return range(count)  # InstructPix2Pix: text and picture, picture alone, neither
         raise UserError(
-            f"the network was given a batch of {batch} for {count} prompts: which of it has the prompt is not known"
+            f"the network was given a batch of {batch} for {count} prompts: it is unknown which part has the prompt"
         )
 
     def _texts(self, rows: Sequence[int], states: Any) -> list[Texts]:

@@ -152,7 +152,7 @@ def check_weights(config: TrainConfig) -> dict[str, Any] | None:
     count = there.get("num_queries", config.queries) if _is_whole(config, there) else config.queries
     if count != config.queries:
         problem = f"{config.queries}: weights {config.weights!r} have {show_json(count)}"
-        raise UserError("queries", problem, "name their backbone and queries, or take weights of a backbone alone")
+        raise UserError("queries", problem, "name their backbone and queries, or use weights of just a backbone")
     return there
 
 

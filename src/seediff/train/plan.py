@@ -59,7 +59,7 @@ def plan_training(
         problem = f"{':'.join(map(str, mix))} must be {len(data)} whole numbers of at least 1, one for each dataset"
         raise UserError("mix", problem, "such as 3:1 for two")
     if validation is not None and validation_share is not None:
-        problem = f"{validation_share} is given beside other validation sets"
+        problem = f"{validation_share} is given together with other validation sets"
         raise UserError("validation_share", problem, "give one of the two")
     if not finetune and (finetune_epochs, finetune_steps) != (None, None):
         raise UserError("finetune_epochs and finetune_steps", "need a second stage", "name its datasets as finetune")
@@ -116,7 +116,7 @@ def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
     """
     if unknown := [name for name in dataset.classes if name not in names]:
         fix = "name all classes of all datasets as classes, or rename this one"
-        raise UserError(dataset.path or "data", f"class '{unknown[0]}' is none of {', '.join(names)}", fix)
+        raise UserError(dataset.path or "data", f"class '{unknown[0]}' is not in {', '.join(names)}", fix)
     ids = renumber_table(dataset.classes, names)
     return [renumber(item, ids, len(dataset.classes)) for item in dataset.samples]
 

@@ -128,7 +128,9 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         if (folder / CHECKPOINT).is_file():
-            raise UserError(folder, "its training is not finished", "the same `seediff train` command continues it")
+            raise UserError(
+                folder, "its training is not finished", "run the same `seediff train` command to continue it"
+            )
         what = "has no config.json" if folder.is_dir() else "no such folder"
         raise UserError(folder, what, "name the --out folder of a finished `seediff train`")
     about, names = read_about(folder, CLASSES)

@@ -175,7 +175,7 @@ def find_state(out: Path, config: TrainConfig, new: State) -> State:
     if not names:
         return new
     if native.CONFIG not in names:
-        raise UserError(out, f"not empty and no training of SeeDiff (it holds {names[0]})", "choose another folder")
+        raise UserError(out, f"not empty, and not a training of SeeDiff (it holds {names[0]})", "choose another folder")
     state = new
     try:
         if CHECKPOINT in names:

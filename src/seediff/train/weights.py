@@ -71,7 +71,7 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
     `_check_loaded`. options: of `from_pretrained`. Raises UserError."""
     where, folder = f"weights = {source!r}" if initial else source, Path(source)
     if folder.is_dir() and ((folder / WEIGHTS).is_file() or not (folder / INDEX).is_file()):
-        read_header(folder / WEIGHTS, "no such file; weights are read in safetensors alone, never as pickles")
+        read_header(folder / WEIGHTS, "no such file; only safetensors weights are read, never pickles")
     try:
         logging.disable_progress_bar()
         logging.set_verbosity_error()  # `_check_loaded` reports the same in one line

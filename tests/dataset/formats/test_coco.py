@@ -62,7 +62,7 @@ def test_pycocotools_reads_what_is_written(tmp_path):
     maps = [ring(), blocks(3, shape=(25, 40))]
     given = [item(f"a/{i}", m, shape=m.shape) for i, m in enumerate(maps)]
     done = export("coco", CLASSES, given, tmp_path, min_area=2)
-    assert done.notes == ("1 pieces below 2 pixels are no objects in instances; semantic has them",)
+    assert done.notes == ("1 pieces below 2 pixels are not objects in instances; semantic has them",)
     semantic, instances = (load(tmp_path / f"annotations/{name}.json") for name in ("semantic", "instances"))
     assert {c["id"]: c["name"] for c in semantic.dataset["categories"]} == {1: "cat", 2: "bus", 3: "dog", 255: "ignore"}
     assert {c["id"]: c["name"] for c in instances.dataset["categories"]} == {1: "cat", 2: "bus", 3: "dog"}
@@ -198,8 +198,8 @@ def test_ids_of_any_kind(tmp_path, ids):
 @pytest.mark.parametrize(
     ("part", "change", "place"),
     [
-        ("annotations", {"image_id": 6}, r"annotations\[0\] is of image 6, which is not there"),
-        ("annotations", {"category_id": 6}, r"annotations\[0\] is of category 6, which is not there"),
+        ("annotations", {"image_id": 6}, r"annotations\[0\] is of image 6, which does not exist"),
+        ("annotations", {"category_id": 6}, r"annotations\[0\] is of category 6, which does not exist"),
         ("annotations", rle([8], (2, 4)), "annotation 7: its mask"),
         # Among them sums and digits that wrap around 64 bits.
         *(
@@ -231,6 +231,6 @@ def test_an_annotation_that_is_repeated_is_refused_before_it_is_painted(monkeypa
     monkeypatch.setattr("seediff.dataset.formats.coco.reading.paint_runs", lambda *given: painted.append(given))
     document = foreign()
     document["annotations"] *= 1000
-    with pytest.raises(UserError, match=r"image 5: its masks cover the picture 100\.\d times over; at most 100"):
+    with pytest.raises(UserError, match=r"image 5: its masks cover the picture 100\.\d times over; the limit is 100"):
         read(tmp_path, document)
     assert not painted

@@ -171,10 +171,10 @@ def test_panoptic(tmp_path):
     [
         (lambda one, png: one["segments_info"].pop(), r"000000000139\.png: has a segment 258 that"),
         (lambda one, png: one.update(file_name="../../x.png"), "'file_name' leads out"),
-        (lambda one, png: one.update(image_id=2), "has not one annotation with segments_info"),
-        (lambda one, png: one["segments_info"][0].update(category_id=7), r"is of category 7, which is not there"),
+        (lambda one, png: one.update(image_id=2), "must have one annotation with segments_info"),
+        (lambda one, png: one["segments_info"][0].update(category_id=7), r"is of category 7, which does not exist"),
         (lambda one, png: one["segments_info"][0].update(id=258), "has two segments with one id"),
-        (lambda one, png: Image.new("L", SHAPE[::-1]).save(png), "is PNG L inside"),
+        (lambda one, png: Image.new("L", SHAPE[::-1]).save(png), "is PNG L data"),
         (lambda one, png: Image.new("RGB", SHAPE).save(png), "label map is"),
     ],
 )
@@ -212,7 +212,7 @@ def test_masks_that_are_all_crowds(tmp_path):
         imported("coco", tmp_path)
     check(read(tmp_path, crowds="objects")[1], {"a": None})
     check(read(tmp_path, crowds="ignored")[1], {"a": None}, 255)
-    assert "crowds (iscrowd 1), no objects" in " ".join(Dataset.from_coco(tmp_path, crowds="ignored").notes)
+    assert "crowds (iscrowd 1), not objects" in " ".join(Dataset.from_coco(tmp_path, crowds="ignored").notes)
     with pytest.raises(UserError, match="crowds: people must be ignored or objects"):
         imported("coco", tmp_path, crowds="people")
 
@@ -225,7 +225,7 @@ def test_boxes_without_a_mask_are_ignored_and_told(tmp_path):
     path = save(tmp_path / "instances.json", given)
     notes = []
     found = read(path, note=notes.append)[1]
-    assert notes == ["1 of 2 annotations are boxes without a mask; what is in them and in no mask is ignored (255)"]
+    assert notes == ["1 of 2 annotations are boxes without a mask; pixels in them but in no mask are ignored (255)"]
     assert np.array_equal(found["a"][0], labels())
     assert np.array_equal(found["b"][0], labels(255))
     given["annotations"].pop(0)
@@ -240,7 +240,7 @@ def test_flat_polygons_and_stray_points(tmp_path, segmentation):
     save(tmp_path / "a.jpg", picture())
     notes = []
     check(read(path, note=notes.append)[1], {"a": None})
-    stray = "1 of 1 annotations have stray points or lines, which have no inside: left out"
+    stray = "1 of 1 annotations have stray points or lines without area: left out"
     assert notes == [stray] * (segmentation is not CAT)
     save(path, document("a.jpg", segmentation=[CAT, 5]))
     with pytest.raises(UserError, match="a polygon is a list of x, y"):

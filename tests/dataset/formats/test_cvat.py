@@ -85,15 +85,15 @@ def test_polygons_boxes_and_others(tmp_path):
     labels[1:, 1:5] = 2
     assert np.array_equal(read.label_map, labels)
     assert notes == [
-        "1 boxes are no masks; what is in them and in no mask is ignored (255)",
-        "2 ellipses, lines, points, cuboids or tags of pictures are no masks: they are left out",
+        "1 boxes are not masks; pixels in them but in no mask are ignored (255)",
+        "2 ellipses, lines, points, cuboids or tags of pictures are not masks: left out",
     ]
 
 
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        (mask("bird"), 'is of the label "bird", which is no class'),
+        (mask("bird"), 'is of the label "bird", which is not a class'),
         (mask(rle="1,2"), "run lengths of its mask add up to 3, not to 2 × 2"),
         (mask(rle="-1,5"), "'rle': `$[0]`"),
         (mask(box=(5, 1, 2, 2)), "is not inside the picture of 6 × 4"),
@@ -116,8 +116,8 @@ def test_damage(tmp_path, shapes, message):
     [
         (lambda text: text.replace("a.png", "../../b.png"), "there is no picture"),
         (lambda text: text.replace('width="6"', 'width="60"'), r"is \(4, 60\), but its picture"),
-        (lambda text: text.replace("<label>", "<lable>").replace("</label>", "</lable>"), "names no labels"),
-        (lambda text: text.replace("<image", "<track/><image"), "has tracks, which are of a video"),
+        (lambda text: text.replace("<label>", "<lable>").replace("</label>", "</lable>"), "lists no labels"),
+        (lambda text: text.replace("<image", "<track/><image"), "has tracks, which belong to videos"),
         (lambda text: re.sub("(<image .*</image>)", r"\1\1", text), "two samples are called 'a.png'"),
     ],
 )
@@ -150,8 +150,8 @@ def test_tags_of_pictures_are_no_classes(tmp_path):
     classes, (read,) = imported("cvat", folder, note=notes.append)
     assert classes == ("cat", "dog")
     assert read.label_map.max() == 2
-    assert notes[0] == "labels that name no mask are no classes: nose, sunny"
-    assert notes[1] == "1 ellipses, lines, points, cuboids or tags of pictures are no masks: they are left out"
+    assert notes[0] == "labels that no mask uses do not become classes: nose, sunny"
+    assert notes[1] == "1 ellipses, lines, points, cuboids or tags of pictures are not masks: left out"
 
 
 def test_names_of_two_subsets(tmp_path):

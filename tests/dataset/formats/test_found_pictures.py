@@ -103,5 +103,5 @@ def test_isats_own_files_are_named(tmp_path):
     save_picture(tmp_path / "a.jpg", (6, 8))
     (tmp_path / "a.json").write_text(json.dumps({"info": {"description": "ISAT"}, "objects": []}))
     for path in (tmp_path, tmp_path / "a.json"):
-        with pytest.raises(UserError, match="holds ISAT's own JSON, which is not read"):
+        with pytest.raises(UserError, match="holds ISAT's own JSON, which is not supported"):
             Dataset.open(path)

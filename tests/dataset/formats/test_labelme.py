@@ -92,7 +92,7 @@ def test_files_are_known_by_their_keys_in_any_order(tmp_path):
     dataset = Dataset.open(tmp_path)
     assert [one.name for one in dataset] == ["a", "b", "c"]
     assert all(np.array_equal(one.label_map, drawn()) for one in dataset)
-    assert any("2 JSON files are none of labelme's, such as" in note for note in dataset.notes)
+    assert any("2 JSON files are not from labelme, such as" in note for note in dataset.notes)
 
 
 def test_shapes_are_those_of_labelme(tmp_path):
@@ -102,7 +102,7 @@ def test_shapes_are_those_of_labelme(tmp_path):
     classes, (one,) = imported("labelme", tmp_path, note=notes.append)
     assert (classes, one.name) == (("cat", "dog"), "a")
     assert np.array_equal(one.label_map, drawn())
-    assert notes == ["2 lines, points or other shapes have no inside: they are left out"]
+    assert notes == ["2 lines, points or other shapes have no area: left out"]
     assert np.array_equal(Dataset.open(tmp_path / "a.json")[0].label_map, drawn())
 
 
@@ -140,7 +140,7 @@ def test_a_picture_that_is_not_there(tmp_path):
         imported("labelme", tmp_path)
     notes = []
     assert imported("labelme", tmp_path, skip_missing=True, note=notes.append)[1] == []
-    assert notes[-1] == "labels whose picture is not there, left out: 1"
+    assert notes[-1] == "labels whose picture is missing, left out: 1"
 
 
 def test_a_file_that_holds_its_picture(tmp_path):

@@ -163,14 +163,14 @@ def value(task, **parts):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda task: value(task, brushlabels=["bird"]), "which is no class"),
+        (lambda task: value(task, brushlabels=["bird"]), "which is not a class"),
         (lambda task: value(task, rle=[1, 2, 3]), "its 'rle'"),
         (lambda task: value(task, rle=None), "must have 'rle' or 'points'"),
-        (lambda task: repeated(task, 3000), "times over; at most 100 times are read"),
+        (lambda task: repeated(task, 3000), "times over; the limit is 100"),
         (lambda task: changed(task, original_width=31), "is of a picture of (20, 31)"),
-        (lambda task: changed(task, image_rotation=90), "turned by 90°"),
+        (lambda task: changed(task, image_rotation=90), "rotated by 90°"),
         (lambda task: task | {"data": {"image": "../../secret.png"}}, 'there is no picture "../../'),
-        (lambda task: task | {"data": task["data"] | {"seediff": {"name": "../a"}}}, "cannot be a file's"),
+        (lambda task: task | {"data": task["data"] | {"seediff": {"name": "../a"}}}, "cannot be a file name"),
         (lambda task: task | {"data": task["data"] | {"seediff": {"metadata": {"review": 5}}}}, "`$.review"),
     ],
 )

@@ -97,7 +97,7 @@ def test_masks_of_0_and_255_are_one_class(tmp_path):
     save_map(tmp_path / "masks/a.png", [[0, 255], [255, 0]], palette=False)
     notes = []
     assert imported("masks", tmp_path, classes=("dog",), note=notes.append)[1][0].label_map.tolist() == [[0, 1], [1, 0]]
-    assert notes == ["no mask has a value but 0 and 255: 255 is 'dog', and nothing is ignored"]
+    assert notes == ["the only values in the masks are 0 and 255: 255 is 'dog', and nothing is ignored"]
     save_picture(tmp_path / "images/b.jpg", (2, 2))
     save_map(tmp_path / "masks/b.png", [[0, 1], [0, 0]], palette=False)
     assert imported("masks", tmp_path, classes=("dog",))[1][0].label_map.tolist() == [[0, 255], [255, 0]]
@@ -140,7 +140,7 @@ def test_masks_of_one_bit_are_of_one_class(tmp_path):
     (tmp_path / "masks").mkdir()
     Image.fromarray(LABELS == 1).save(tmp_path / "masks/a.png")
     assert np.array_equal(Dataset.from_masks(tmp_path, classes=["dog"])[0].label_map, LABELS == 1)
-    with pytest.raises(UserError, match=r"a\.png: is PNG 1 inside; .*; one of 1 bit can only mean a single class"):
+    with pytest.raises(UserError, match=r"a\.png: is PNG 1 data; .*; one of 1 bit can only mean a single class"):
         Dataset.from_masks(tmp_path, classes=["dog", "cat"])[0].labels(2)
 
 
@@ -156,7 +156,7 @@ def test_what_is_missing_is_said(tmp_path):
     save_picture(tmp_path / "images/a.jpg", LABELS.shape)
     save_picture(tmp_path / "images/b.jpg", LABELS.shape)
     save_map(tmp_path / "masks/a.png", LABELS)
-    with pytest.raises(UserError, match=r"--classes names the ids from 1 on, or a classes.txt does"):
+    with pytest.raises(UserError, match=r"name the ids from 1 up with --classes or a classes.txt"):
         imported("masks", tmp_path)
     notes = []
     imported("masks", tmp_path, classes=("dog", "cat"), note=notes.append)
@@ -166,7 +166,7 @@ def test_what_is_missing_is_said(tmp_path):
         imported("masks", tmp_path, classes=("dog", "cat"))
     read = imported("masks", tmp_path, classes=("dog", "cat"), skip_missing=True, note=notes.append)[1]
     assert [one.name for one in read] == ["a"]
-    assert notes[-1] == "labels whose picture is not there, left out: 1"
+    assert notes[-1] == "labels whose picture is missing, left out: 1"
     with pytest.raises(UserError, match=r"has no images/ and masks/ with PNG masks, and no NAME_mask.png"):
         imported("masks", tmp_path / "images", classes=("dog",))
 

@@ -68,7 +68,7 @@ def change_column(table, name, values):
     [
         (lambda t: t.drop_columns(["name"]), "must have a column 'name'"),
         (lambda t: t.replace_schema_metadata({}), "does not say its classes"),
-        (lambda t: change_column(t, "name", ["a", "../../a"]), "row 2: sample name '../../a' cannot be a file's"),
+        (lambda t: change_column(t, "name", ["a", "../../a"]), "row 2: sample name '../../a' cannot be a file name"),
         (lambda t: change_column(t, "name", ["a", "a"]), "row 2: two samples are called 'a'"),
         (lambda t: change_column(t, "image", [None, None]), "row 1: 'image', 'label_map' and 'name' must not be empty"),
     ],
@@ -103,7 +103,7 @@ def test_damaged_and_missing_files(tmp_path):
             list(imported("parquet", tmp_path / "pq")[1])
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(UserError, match="is no regular file"):
+    with pytest.raises(UserError, match="is not a regular file"):
         imported("parquet", tmp_path / "pq")
 
 

@@ -123,9 +123,7 @@ def test_where_sizes_say_nothing_the_tool_decides(tmp_path, name, turn, size):
     if name in DRAWN:
         assert np.array_equal(sample.labels(2), labels)
     else:
-        with pytest.raises(
-            UserError, match=f"photo.png: has the EXIF orientation {turn}, and its size does not say whether"
-        ):
+        with pytest.raises(UserError, match=f"photo.png: has the EXIF orientation {turn}, and it is unclear whether"):
             sample.labels(2)
 
 

@@ -46,7 +46,7 @@ def test_missing_pictures_are_not_counted_as_without_a_mask(tmp_path):
     assert [sample.name for sample in imported("voc", tmp_path / "voc", skip_missing=True, note=notes.append)[1]] == [
         "c"
     ]
-    assert "labels whose picture is not there, left out: 1" in notes
+    assert "labels whose picture is missing, left out: 1" in notes
     assert "1 of 3 pictures have no mask in SegmentationClass: they are left out" in notes
 
 
@@ -65,7 +65,7 @@ def test_objects_and_boxes(tmp_path):
         boxes=True,
         min_area=2,
     )
-    assert "1 pieces below 2 pixels are no objects" in done.notes[1]
+    assert "1 pieces below 2 pixels are not objects" in done.notes[1]
     numbers = np.asarray(Image.open(tmp_path / "voc/SegmentationObject/a.png"))
     assert (numbers[4, 0:2] == 1).all()
     assert (numbers[1:3, 2:5] == 2).all()

@@ -121,7 +121,7 @@ def test_colours_of_vocs_palette(tmp_path):
     assert np.array_equal(found.labels(20), labels)
     save_mask(tmp_path / "SegmentationClass/a.png", labels, {**palette, 20: (1, 2, 3)})
     with pytest.raises(
-        UserError, match=r"a\.png: has the colour 1,2,3, which is no class of VOC's palette; a labelmap"
+        UserError, match=r"a\.png: has the colour 1,2,3, which is not a class of VOC's palette; a labelmap"
     ):
         found.labels(254)
 
@@ -130,8 +130,8 @@ def test_colours_of_vocs_palette(tmp_path):
     ("text", "message"),
     [
         *((line, 'line 1: "dog" needs a colour') for line in ("dog", "dog:1,2,256::")),
-        ("dog:1,2,3::\ncat:1,2,3::", 'gives "cat" a colour that another name has'),
-        ("dog:1,2,3::", r"has the colour 140,120,240, which is no class of .*labelmap\.txt"),
+        ("dog:1,2,3::\ncat:1,2,3::", 'gives "cat" the same colour as another name'),
+        ("dog:1,2,3::", r"has the colour 140,120,240, which is not a class of .*labelmap\.txt"),
     ],
 )
 def test_broken_lists_of_colours(tmp_path, text, message):

@@ -125,7 +125,7 @@ WHOLE = [("a.png", PICTURE), ("a.mask.png", MASK)]
         ([("a%2F%2E%2E%2Fb.png", PICTURE), ("a%2F%2E%2E%2Fb.mask.png", MASK)], "sample name 'a/../b'"),
         ([*WHOLE, ("a.json", b'{"name": "../x"}')], "sample name '../x'"),
         ([WHOLE[0], link("a.mask.png", "/etc/passwd", tarfile.SYMTYPE)], "needs a picture"),
-        ([WHOLE[0], WHOLE[0]], "'a.png' is there twice"),
+        ([WHOLE[0], WHOLE[0]], "'a.png' appears twice"),
         ([*WHOLE, ("a.json", b"{")], "sample 'a': its json: is not JSON"),
         ([("a.png", b"x"), WHOLE[1]], "its image: cannot be read as a picture"),
         ([*WHOLE, ("b.png", PICTURE), ("b.mask.png", MASK), *WHOLE], "sample 'a': two samples are called 'a'"),

@@ -57,7 +57,7 @@ def test_pictures_without_a_label_file_show_background(folder, tmp_path):
     (folder / "labels/train/b.txt").unlink()
     notes = []
     _, found = read(folder, note=notes.append)
-    assert notes == ["1 of 3 pictures have no label file: they show background alone"]
+    assert notes == ["1 of 3 pictures have no label file: background only"]
     assert not found.pop("b")[0].any()
     check(found, {"a": "train", "c": "val"})
     write_native(tmp_path / "out", *imported("yolo", folder), about={})
@@ -83,7 +83,7 @@ def test_labels_that_no_picture_uses_are_an_error(folder, tmp_path):
     notes = []
     found = read(folder, images=tmp_path / "photos/train", skip_missing=True, note=notes.append)[1]
     check(found, {"a": "train", "b": "train"})
-    assert notes == ["labels whose picture is not there, left out: 1"]
+    assert notes == ["labels whose picture is missing, left out: 1"]
     save(folder / "labels/val/classes.txt", "cat\n")
     for text in ("0.0 ", "cat "):  # the ids of others are labels, too
         (folder / "labels/val/c.txt").write_text(text + LINE)
@@ -216,7 +216,7 @@ def test_boxes_among_polygons_are_ignored_and_counted(folder):
     expected[2:6, 2:6] = 255
     expected[:4, :4] = 1
     assert np.array_equal(one.label_map, expected)
-    assert any("objects are boxes; what is in them and in no polygon is ignored (255)" in line for line in notes)
+    assert any("objects are boxes; pixels in them but in no polygon are ignored (255)" in line for line in notes)
     for path, number in zip(folder.glob("labels/*/*.txt"), ("0", "1.0", "cat"), strict=True):
         path.write_text(f"{number} 0.5 0.5 0.5 0.5\r\n", newline="")
     with pytest.raises(UserError, match=r"all its \d objects are boxes; masks need polygons, of three or more corners"):
@@ -257,7 +257,7 @@ def test_confidences_at_the_ends_of_all_lines_are_left_out(folder):
         path.write_text(text.replace("\n", " 0.93\n"))
     notes = []
     check(read(folder, note=notes.append)[1], ALL)
-    assert notes == ["3 lines end in one number more, as a confidence in predictions: left out"]
+    assert notes == ["3 lines have an extra number at the end, such as a confidence: ignored"]
     path.write_text(text)
     with pytest.raises(UserError, match="line 1: 9 numbers after the class"):
         read(folder)

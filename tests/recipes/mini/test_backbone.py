@@ -36,7 +36,7 @@ def test_training_learns_and_transformers_reads_it(tmp_path, monkeypatch):
     assert not torch.equal(
         first["embedder.embedder.convolution.weight"], second["embedder.embedder.convolution.weight"]
     )
-    with pytest.raises(UserError, match="is there already and not empty"):
+    with pytest.raises(UserError, match="already exists and is not empty"):
         train_backbone(tmp_path, tmp_path, tmp_path / "out", tagging=short)
 
 

@@ -162,7 +162,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     file = find_file(source.path) if source.path.is_dir() else source.path
     root = read_xml(file, "annotations", absent="no such file; CVAT's export for images has one")
     if track := next(root.all("track"), None):
-        raise UserError(track.where, "has tracks, which are of a video", "export the task as `CVAT for images 1.1`")
+        raise UserError(track.where, "has tracks, which belong to videos", "export the task as `CVAT for images 1.1`")
     nodes = [(node, _fit(node, Picture)) for node in root.all("image")]
     uses: defaultdict[str, list[str]] = defaultdict(list)
     for child in (child for node, _ in nodes for child in node.children):
@@ -183,9 +183,9 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
         paint = partial(_paint, node, (picture.height, picture.width), path, ids)
         samples.append(source.sample(name, path, paint, row, node.where, objects=objects, shown=True))
     tags = [tag for used in uses.values() for tag in used]
-    source.count(tags.count("box"), "boxes are no masks; what is in them and in no mask is ignored (255)")
+    source.count(tags.count("box"), "boxes are not masks; pixels in them but in no mask are ignored (255)")
     others = sum(tag in OTHERS for tag in tags)
-    source.count(others, "ellipses, lines, points, cuboids or tags of pictures are no masks: they are left out")
+    source.count(others, "ellipses, lines, points, cuboids or tags of pictures are not masks: left out")
     return classes, samples
 
 
@@ -194,7 +194,7 @@ def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Source) -> t
     labels = [label for kind in ("task", "project", "job") for label in root.all("meta", kind, "labels", "label")]
     named = [(name.text.strip(), label) for label in labels for name in label.all("name")]
     if not named:
-        raise UserError(root.where, "names no labels", "there must be <label><name>…</name></label> below <meta>")
+        raise UserError(root.where, "lists no labels", "there must be <label><name>…</name></label> below <meta>")
     others = {
         name
         for name, label in named
@@ -202,7 +202,7 @@ def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Source) -> t
         or ({*MASKS, "box"}.isdisjoint(uses[name]) and any(kind.text.strip() in OTHERS for kind in label.all("type")))
     }
     if others:
-        source.note(f"labels that name no mask are no classes: {', '.join(sorted(others))}")
+        source.note(f"labels that no mask uses do not become classes: {', '.join(sorted(others))}")
     return number_labels([name for name, _ in named if name not in others], root.where, source.note)
 
 

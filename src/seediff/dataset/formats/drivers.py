@@ -245,7 +245,7 @@ def _turn_back(read: Callable[[], Labels], image: Path | bytes, turn: int, shown
     if pixels.shape != turned:  # drawn on the stored picture, or of a wrong size, which is refused later
         return drawn
     if turned == size and not shown:
-        problem = f"has the EXIF orientation {turn}, and its size does not say whether its labels are turned, too"
+        problem = f"has the EXIF orientation {turn}, and it is unclear whether its labels are rotated too"
         raise UserError(image if isinstance(image, Path) else where, problem, "save the picture without an orientation")
     back = turned_back(pixels, turn)
     return replace(drawn, numbers=back) if isinstance(drawn, Instances) else back
@@ -308,4 +308,4 @@ def _with_notes(source: Source, samples: Iterable[Sample]) -> Iterator[Sample]:
         turned = "written as stored, with labels of the turned picture turned back"
         source.note(f"{source.turned} {several} an EXIF orientation: {turned}")
     if source.missing:
-        source.note(f"labels whose picture is not there, left out: {source.missing}")
+        source.note(f"labels whose picture is missing, left out: {source.missing}")

@@ -27,7 +27,7 @@ SourceName = Literal[FormatName, "labelme", "masks"]
 
 COCO_KEYS = {"images", "annotations"}
 TASK_KEYS = {"data", "annotations", "predictions", "annotation_id"}
-"""Keys of Label Studio's tasks; the last is of its export JSON-MIN, which is not read."""
+"""Keys of Label Studio's tasks; the last is of its export JSON-MIN, which is not supported."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def recognise(path: Path) -> SourceName:
         suffix = path.suffix.lower()
         named: list[SourceName] = [name for name, known in FORMATS.items() if suffix in known.suffixes]
         if not named:
-            raise UserError(path, "is no dataset", "name its folder, or a .parquet, .tar, .json, .xml or .yaml file")
+            raise UserError(path, "is not a dataset", "name its folder, or a .parquet, .tar, .json, .xml or .yaml file")
         if suffix == ".json":
             kind = json_kind(path) or "coco"
             return _not_isat(path) if kind == "isat" else kind
@@ -97,16 +97,16 @@ def recognise(path: Path) -> SourceName:
         if codec(name).is_folder(path):
             return name
     if (path / METADATA).is_file():
-        raise UserError(path, "is a native dataset already", "`seediff merge` joins datasets")
+        raise UserError(path, "is already a native dataset", "`seediff merge` joins datasets")
     if any(json_kind(file) == "isat" for file in sorted(path.glob("*.json"))[:1]):
         _not_isat(path)
     held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
     looked_for = ", ".join(["metadata.jsonl (native)", *(known.looked_for for known in FORMATS.values())])
-    raise UserError(path, f"no dataset of a known format: it holds {held}, but none of {looked_for}")
+    raise UserError(path, f"not a dataset of a known format: it holds {held}, but none of {looked_for}")
 
 
 def _not_isat(path: Path) -> NoReturn:
-    raise UserError(path, "holds ISAT's own JSON, which is not read", "let ISAT export COCO or VOC")
+    raise UserError(path, "holds ISAT's own JSON, which is not supported", "export COCO or VOC from ISAT")
 
 
 def json_kind(file: Path) -> Literal["coco", "labelme", "labelstudio", "isat"] | None:

@@ -58,7 +58,7 @@ class Shapes:
         """Count the pixels of a shape before it is painted. Raises UserError above MOST_LAYERS."""
         self.area += pixels
         if (layers := self.area / self.numbers.size) > MOST_LAYERS:
-            problem = f"its masks cover the picture {layers:.4g} times over; at most {MOST_LAYERS} times are read"
+            problem = f"its masks cover the picture {layers:.4g} times over; the limit is {MOST_LAYERS}"
             raise UserError(self.where, problem)
 
     def number(self, class_id: int, group: object = None) -> int:
@@ -89,7 +89,7 @@ def class_of(label: str, ids: Mapping[str, int], where: str) -> int:
     """The id of a shape's label; names that mean 0 or 255 count in any case. ids: as of `number_labels`."""
     if (class_id := ids.get(label.strip(), ids.get(label.strip().casefold()))) is None:
         classes = ", ".join(name for name, i in ids.items() if 0 < i < native.IGNORE)
-        raise UserError(where, f"is of the label {show_json(label)}, which is no class; they are {classes}")
+        raise UserError(where, f"has the label {show_json(label)}, which is not a class; they are {classes}")
     return class_id
 
 

@@ -89,9 +89,9 @@ def read(
         else:
             left.append(path)
     if not pictures:
-        raise UserError(source.path, "has no JSON file of labelme's, which has 'shapes'")
-    source.count(len(left), f"JSON files are none of labelme's, such as {next(iter(left), None)}: they are left out")
-    source.count(others, "lines, points or other shapes have no inside: they are left out")
+        raise UserError(source.path, "has no labelme JSON file, one with 'shapes'")
+    source.count(len(left), f"JSON files are not from labelme, such as {next(iter(left), None)}: they are left out")
+    source.count(others, "lines, points or other shapes have no area: left out")
     where: object = "--classes"
     if classes is None:
         listed = find_list(root, root.parent)
@@ -125,7 +125,7 @@ def _decoded(text: str, where: str) -> bytes:
     try:
         return base64.b64decode(text)
     except ValueError as error:
-        raise UserError(where, "is no base64 of a picture") from error
+        raise UserError(where, "is not a base64-encoded picture") from error
 
 
 def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:

@@ -182,7 +182,7 @@ def read(
     file = (_tasks(source.path) or source.path / TASKS) if source.path.is_dir() else source.path
     tasks = parse_json(read_bytes(file, ANNOTATIONS), list[Task], str(file))
     if any(task.annotation_id is not None and not task.data for task in tasks):
-        raise UserError(file, "is Label Studio's export JSON-MIN, which is not read", "export the project as JSON")
+        raise UserError(file, "is Label Studio's export JSON-MIN, which is not supported", "export the project as JSON")
     answers = [(task.data, where := f"{file}: task {i}", *_answer(task, where)) for i, task in enumerate(tasks, 1)]
     if any(by_person for *_, by_person in answers):
         answers = [answer for answer in answers if answer[-1]]
@@ -273,8 +273,8 @@ def _paint(regions: Regions, picture: Path, ids: Mapping[str, int], where: str) 
     known = Shapes(shape, where)
     for here, result, region in regions:
         if result.image_rotation % 360:
-            turned = f"was drawn on a picture that is turned by {result.image_rotation:g}°"
-            raise UserError(here, turned, "turn it back in Label Studio")
+            turned = f"was drawn on a picture rotated by {result.image_rotation:g}°"
+            raise UserError(here, turned, "undo the rotation in Label Studio")
         if result.size != shape:
             raise UserError(
                 here, f"is of a picture of {result.size}, but {picture} is {shape}; both are (height, width)"
@@ -286,7 +286,7 @@ def _paint(regions: Regions, picture: Path, ids: Mapping[str, int], where: str) 
             try:
                 inside = decode_brush(bytes(region.rle), shape)
             except ValueError as error:
-                raise UserError(here, f"its 'rle' is no mask: {error}") from error
+                raise UserError(here, f"its 'rle' is not a valid mask: {error}") from error
             known.cover(int(inside.sum()))
             known.numbers[inside] = number
         else:

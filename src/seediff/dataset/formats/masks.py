@@ -110,7 +110,7 @@ def _published(source: Source, layout: str, split: str | None) -> tuple[ClassLis
     for part in parts if split is None else [split]:
         labels = open_published(source.path, layout, part)
         if labels.images and not labels.images.is_relative_to(source.path):
-            problem = "holds labels whose pictures lie beside it"
+            problem = "holds only labels; their pictures are in the folder beside it"
             raise UserError(source.path, problem, f"name the folder above both, with --split {part}")
         for name, file in labels.files.items():
             if picture := labels.picture(name):
@@ -134,11 +134,11 @@ def _matched(
         listed = named_classes(classes)
     if listed is None:
         problem = "nothing says what the masks' values mean"
-        raise UserError(root, problem, "--classes names the ids from 1 on, or a classes.txt does")
+        raise UserError(root, problem, "name the ids from 1 up with --classes or a classes.txt")
     found = [(split, *pair) for split, *places in folders for pair in _pairs(source, *places)]
     single = found and len(listed.classes) == 1 and listed.colours is None and not listed.ids[0]
     if single and not any((read_mask(mask, listed) % 255).any() for *_, mask in found):
-        source.note(f"no mask has a value but 0 and 255: 255 is '{listed.classes[0]}', and nothing is ignored")
+        source.note(f"the only values in the masks are 0 and 255: 255 is '{listed.classes[0]}', and nothing is ignored")
         listed = replace(listed, ids={0: 0, native.IGNORE: 1})
     return listed, found
 

@@ -143,7 +143,7 @@ def _open(file: Path) -> Iterator[Any]:
     """The file as pyarrow reads it."""
     parquet, pa = load_extra("pyarrow.parquet", "hf"), load_extra("pyarrow", "hf")
     if file.exists() and not file.is_file():
-        raise UserError(file, "is no regular file")
+        raise UserError(file, "is not a regular file")
     try:
         with parquet.ParquetFile(file) as opened:
             yield opened

@@ -67,7 +67,7 @@ def read(
     file, data, names = read_data(source.path)
     folder = data.get(KEY, MASKS)
     if not isinstance(folder, str) or not folder:
-        raise UserError(file, f"'{KEY}' must name the masks' folder, which stands where `{IMAGES}` does in paths")
+        raise UserError(file, f"'{KEY}' must name the masks' folder, which replaces `{IMAGES}` in paths")
     meanings = dict[int, int | Literal["ignore_label"] | None]
     mapping = fit(data.get("label_mapping") or {}, meanings, f"{file}: label_mapping", strict=False)
     listed = _listed(names, mapping, file, source.note)
@@ -84,12 +84,12 @@ def read(
 def _listed(names: Mapping[int, str], mapping: Mapping[int, int | str | None], file: Path, note: Note) -> ClassList:
     """mapping: mask value → number of a class, or else ignored."""
     if max(names) >= native.IGNORE:
-        raise UserError(file, f"'names' numbers a class {max(names)}; masks hold 0 to 254, and 255 is ignored")
+        raise UserError(file, f"'names' has a class number {max(names)}; masks hold 0 to 254, and 255 is ignored")
     if len(names) == 1 and next(iter(names.values())).casefold() != BACKGROUND:
         names = {0: BACKGROUND, 1: next(iter(names.values()))}
     listed = number_classes(names, file, void=lambda number, name: False, note=note)
     ids = {**listed.ids, native.IGNORE: native.IGNORE}
     meant = {value: number if isinstance(number, int) else native.IGNORE for value, number in mapping.items()}
     if unknown := [value for value, number in meant.items() if number not in ids]:
-        raise UserError(f"{file}: label_mapping", f"gives {unknown[0]} the number of no class")
+        raise UserError(f"{file}: label_mapping", f"maps {unknown[0]} to a number that no class has")
     return replace(listed, ids={**ids, **{value: ids[meant[value]] for value in meant if 0 <= value <= 255}})

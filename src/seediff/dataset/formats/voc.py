@@ -60,9 +60,9 @@ def write(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bo
         names = (name for name, split in zip(export.names, export.splits, strict=True) if split in splits)
         export.put(f"{LISTS}/{title}.txt", "".join(f"{name}\n" for name in names))
     export.put(native.CLASSES, native.classes_text(export.classes))
-    stay = f"pictures stay PNG files in {IMAGES}; --jpeg writes them anew, for readers that open NAME.jpg only"
+    stay = f"pictures stay PNG files in {IMAGES}; use --jpeg for readers that only open NAME.jpg"
     export.count(counts["png"], stay)
-    small = f"pieces below {min_area} pixels are no objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them"
+    small = f"pieces below {min_area} pixels are not objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them"
     export.count(counts["small"], small)
     export.count(counts["many"], f"objects beyond {MAX_OBJECTS} in an image, the smallest, are 255 in {OBJECT_MAPS}")
 
@@ -164,7 +164,7 @@ def read(
             row = {"split": within.pop()} if len(within) == 1 else {}
             samples.append(source.sample(name, image, labels, row, where, mask, numbers, objects=objects))
     if left and not samples:
-        raise UserError(masks, f"has no mask of '{next(iter(named))}', nor of any other picture")
+        raise UserError(masks, f"has no mask of '{next(iter(named))}' or of any other picture")
     source.count(left, f"of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
     return listed.classes, samples
 

@@ -116,7 +116,7 @@ def _samples(file: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
                     yield key, members
                     members = {}
                 if ending in members:
-                    raise UserError(file, f"{info.name!r} is there twice")
+                    raise UserError(file, f"{info.name!r} appears twice")
                 limit = LIMITS.get(ending)
                 if limit and not 0 <= info.size <= limit:
                     raise UserError(file, f"{show_json(info.name)} has {info.size} bytes; at most {limit} are read")

@@ -45,10 +45,10 @@ def write(export: Export, *, min_area: int = 1) -> None:
         counts.update(counted)
     if ignored := counts["ignored"]:
         share = f"{ignored / counts['pixels']:.2%} of all pixels are ignored (255) in the masks"
-        export.note(f"{share}; the format has no such thing: background in it")
-    several = "objects of several pieces are a line per piece: a polygon of the format is one piece"
+        export.note(f"{share}; the format cannot express this: they become background")
+    several = "objects in several pieces become one line per piece: a polygon is one piece"
     export.count(counts["several"], several)
-    export.count(counts["loose"], "pieces in no object are lines, too: every polygon of the format is an object")
+    export.count(counts["loose"], "pieces in no object also become lines: every polygon is an object")
     export.count(counts["small"], f"pieces below {min_area} pixels are left out")
     write_data(export, export.classes)
 
@@ -166,9 +166,9 @@ def read(
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
     if boxes and boxes == lines:
         raise UserError(file, f"all its {boxes} objects are boxes; masks need polygons, of three or more corners")
-    source.count(boxes, f"of {lines} objects are boxes; what is in them and in no polygon is ignored (255)")
-    source.count(without, f"of {len(samples)} pictures have no label file: they show background alone")
-    source.count(lines * confidence, "lines end in one number more, as a confidence in predictions: left out")
+    source.count(boxes, f"of {lines} objects are boxes; pixels in them but in no polygon are ignored (255)")
+    source.count(without, f"of {len(samples)} pictures have no label file: background only")
+    source.count(lines * confidence, "lines have an extra number at the end, such as a confidence: ignored")
     return listed.classes, samples
 
 

@@ -162,7 +162,7 @@ def find_yaml(folder: Path) -> Path:
     for chosen in ([folder / DATA], others, [path for path in others if path.stem == folder.resolve().name]):
         if len(chosen) == 1 and chosen[0].exists():
             return chosen[0]
-    listed = f"it holds {', '.join(path.name for path in others[:5])}: name the one that is meant" if others else ""
+    listed = f"it holds {', '.join(path.name for path in others[:5])}: name one of them" if others else ""
     raise UserError(folder / DATA, "no such file", listed)
 
 

@@ -119,7 +119,7 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
         pictures += filter(None, [one.picture])
     for first, *others in positions_of(names):
         for second in others[:1]:
-            findings.add("name", f"row {second + 1}", f"row {first + 1} has a sample '{names[first]}' too")
+            findings.add("name", f"row {second + 1}", f"row {first + 1} also has a sample '{names[first]}'")
     _check_files(findings, kinds, rows, {*names})
     _check_looks(findings, pictures)
     by_level = sorted(findings, key=lambda finding: finding.level != "error")

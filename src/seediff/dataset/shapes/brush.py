@@ -48,7 +48,7 @@ def decode_brush(stream: bytes, shape: tuple[int, int]) -> np.ndarray:
         nonlocal at
         at += count
         if at > len(bits):
-            raise ValueError("it ends in the middle")
+            raise ValueError("it is truncated")
         return int(bits[at - count : at], 2)
 
     count, word = take(32), take(5) + 1

@@ -43,7 +43,7 @@ def decompress(counts: str) -> list[int]:
     for character in counts.encode("ascii"):
         digit = character - 48
         if not 0 <= digit < 64 or shift > 60:
-            raise ValueError("is no text of run lengths")
+            raise ValueError("is not a run-length string")
         value |= (digit & 31) << shift
         shift += 5
         if digit < 32:

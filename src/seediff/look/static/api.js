@@ -1,6 +1,6 @@
 // What the page asks of its server, and what it hears from it.
 
-export const LOST = "The server does not answer. Changes are not saved. Start seediff look again.";
+export const LOST = "The server is not responding. Changes are not saved. Restart seediff look.";
 export const WINDOW = crypto.randomUUID().slice(0, 8);
 
 export class Refused extends Error {

@@ -76,7 +76,7 @@ export class Classes {
   list() {
     const shown = new Set(this.matching()), known = this.rows.some(({ name }) => name === this.typed);
     for (const row of this.rows) row.label.hidden = !shown.has(row);
-    grey($("class-add"), this.closed || (known ? "This class is there already" : !this.typed && "Type the name of the new class"));
+    grey($("class-add"), this.closed || (known ? "This class already exists" : !this.typed && "Type the name of the new class"));
   }
 
   // Paint with the first class that matches.

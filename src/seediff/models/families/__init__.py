@@ -42,4 +42,4 @@ def network_family(network: Any) -> Family:
     if found := next((family for family in families() if family.class_name in names), None):
         return found
     known = ", ".join(dict.fromkeys(family.class_name for family in families()))
-    raise UserError(f"attention of a {names[0]} cannot be captured; known are {known}")
+    raise UserError(f"attention of a {names[0]} cannot be captured; known: {known}")

@@ -52,7 +52,7 @@ class Flux2(Packed):
 
         tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder / "tokenizer"))
         if tokenizer.chat_template is None:
-            raise UserError(folder / "tokenizer", "has no chat_template.jinja", "get that folder again")
+            raise UserError(folder / "tokenizer", "has no chat_template.jinja", "download that folder again")
         return {"tokenizer": tokenizer}
 
     def render(self, pipe: Any, prompt: str) -> str:

@@ -30,7 +30,7 @@ class QwenImage(Packed):
         first = kwargs["img_shapes"][0]
         (_, height, width), *others = first if isinstance(first, list) else [first]
         if others:
-            raise UserError("the network is given several pictures (editing): attention to these is not told apart")
+            raise UserError("the network is given several pictures (editing): their attention cannot be told apart")
         return len(kwargs["hidden_states"]), height, width
 
     def factor(self, vae: Config) -> int:

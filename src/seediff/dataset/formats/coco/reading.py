@@ -147,7 +147,7 @@ def load(path: Path) -> Document:
         used = [one.category_id] if one.segments_info is None else [each.category_id for each in one.segments_info]
         missing = [f"image {one.image_id}"] * (one.image_id not in images)
         if missing := missing + [f"category {id_}" for id_ in used if id_ not in categories]:
-            raise UserError(path, f"annotations[{number}] is of {missing[0]}, which is not there")
+            raise UserError(path, f"annotations[{number}] is of {missing[0]}, which does not exist")
     return document
 
 
@@ -221,7 +221,7 @@ def read(
             row = {**image.metadata, **({"split": split} if split else {})}
             if panoptic:
                 if len(own) != 1 or own[0].segments_info is None:
-                    raise UserError(where, "has not one annotation with segments_info, as in a panoptic file")
+                    raise UserError(where, "must have one annotation with segments_info, as in a panoptic file")
                 labels = partial(paint_segments, path, own[0], ids)
                 objects = partial(paint_segments, path, own[0], things, crowds=False)
             else:
@@ -260,14 +260,14 @@ def _check_masks(documents: Mapping[Path, Document], crowds: Crowds | None, sour
     if shapes and not masked:
         raise UserError(where, "its annotations are boxes; label maps need RLE or polygons in 'segmentation'")
     if masked and crowds is None and several == len(masked):
-        problem = "all its masks are crowds (iscrowd 1), which are ignored, but some tools write every mask so"
+        problem = "all its masks are crowds (iscrowd 1), which are ignored, but some tools mark every mask this way"
         raise UserError(where, problem, "--crowds objects takes them for objects, --crowds ignored leaves them out")
     of = f"of {len(shapes)} annotations"
     if crowds != "objects":
-        source.count(several, f"{of} are crowds (iscrowd 1), no objects; what is only in them is ignored (255)")
+        source.count(several, f"{of} are crowds (iscrowd 1), not objects; pixels only in them are ignored (255)")
     stray = sum(len(one.polygons) < len(one.listed) for one in shapes)
-    source.count(stray, f"{of} have stray points or lines, which have no inside: left out")
-    source.count(boxes, f"{of} are boxes without a mask; what is in them and in no mask is ignored (255)")
+    source.count(stray, f"{of} have stray points or lines without area: left out")
+    source.count(boxes, f"{of} are boxes without a mask; pixels in them but in no mask are ignored (255)")
 
 
 def paint(
@@ -311,7 +311,7 @@ def paint_segments(path: Path, annotation: Annotation, ids: Mapping[int, int], *
     with open_picture(png) as picture:
         pixels, kind, mode = np.asarray(picture), picture.format, picture.mode
     if kind != "PNG" or mode not in ("RGB", "RGBA"):
-        problem = f"is {kind} {mode} inside; a panoptic mask is a PNG in colours, which are the segments' ids"
+        problem = f"is {kind} {mode} data; a panoptic mask is an RGB PNG, whose colours are the segments' ids"
         raise UserError(png, problem)
     segments = annotation.segments_info or []
     known = {one.id: ids[one.category_id] if crowds or not one.iscrowd else 0 for one in segments}

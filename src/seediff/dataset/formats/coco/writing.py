@@ -76,7 +76,7 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic
                 annotations += [{"id": i, "image_id": number, **one} for i, one in enumerate(own, first)]
     for (kind, ending), document in documents.items():
         export.put(f"{ANNOTATIONS}/{kind}{ending}.json", json.dumps(document, ensure_ascii=False))
-    export.count(small, f"pieces below {min_area} pixels are no objects in {INSTANCES}; {SEMANTIC} has them")
+    export.count(small, f"pieces below {min_area} pixels are not objects in {INSTANCES}; {SEMANTIC} has them")
 
 
 def annotate(
