@@ -87,7 +87,7 @@ def test_classes_are_matched_by_name(pets):
 @pytest.mark.parametrize(
     ("items", "message"),
     [
-        ([item("other")], "sample 'other': is none of .*pets, whose masks are said to be corrected"),
+        ([item("other")], "sample 'other': is not in .*pets, whose masks are said to be corrected"),
         ([item("trip/0"), item("trip_0")], "sample 'trip_0': appears twice, once as 'trip/0'"),
         (
             [item("trip/0", np.zeros((4, 6), np.uint8))],

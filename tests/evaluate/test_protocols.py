@@ -56,7 +56,7 @@ def test_a_map_that_maps_nothing():
         one.predicted_table({0: "background", 1: "dog"})
     with pytest.raises(UserError, match="'cow' is not a class of the model"):
         one.predicted_table({0: "background", 1: "dog"}, {"cow": "cat"})
-    with pytest.raises(UserError, match="'dog' is to be 'horse'"):
+    with pytest.raises(UserError, match="'dog' is mapped to 'horse'"):
         one.predicted_table({0: "background", 1: "dog"}, {"dog": "horse"})
     with pytest.raises(UserError, match="none of the classes of protocol camvid"):
         PROTOCOLS["camvid"].truth_table({0: "background", 1: "sofa"})

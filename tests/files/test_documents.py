@@ -110,7 +110,7 @@ def test_values_in_yaml_are_the_texts_that_were_written(tmp_path):
     [
         ("", "the first line must name the columns file, n; 'file' is missing"),
         ("file\n", "'n' is missing"),
-        ("file,n,n\n", "'n' appears twice"),
+        ("file,n,n\n", "'n' is listed twice"),
         ("file,n\na\n", "line 2: must have 2 fields"),
         ("file,n\na,1,2\n", "line 2: must have 2 fields"),
         ('file,n\na,"1\n', "is not CSV"),

@@ -48,7 +48,7 @@ def test_schedulers_of_another_kind_are_refused():
         other = "euler" if isinstance(family, FlowMatching) else "flow-euler"
         with pytest.raises(UserError, match=f"scheduler: {other}: .* was trained for other schedulers"):
             check_scheduler(family, other)
-    with pytest.raises(UserError, match=r"scheduler: eulr: is not known \(did you mean 'euler'\?\); known are ddim"):
+    with pytest.raises(UserError, match=r"scheduler: eulr: is not known \(did you mean 'euler'\?\); known: ddim"):
         check_scheduler(SDXL, "eulr")
     lcm = next(family for family in families() if family.title == "LCM")
     with pytest.raises(UserError, match="works only with lcm"):

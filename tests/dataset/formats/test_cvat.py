@@ -93,7 +93,7 @@ def test_polygons_boxes_and_others(tmp_path):
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        (mask("bird"), 'is of the label "bird", which is not a class'),
+        (mask("bird"), 'has the label "bird", which is not a class'),
         (mask(rle="1,2"), "run lengths of its mask add up to 3, not to 2 × 2"),
         (mask(rle="-1,5"), "'rle': `$[0]`"),
         (mask(box=(5, 1, 2, 2)), "is not inside the picture of 6 × 4"),

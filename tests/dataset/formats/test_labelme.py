@@ -121,7 +121,7 @@ def test_pictures_are_where_the_files_say_or_within_them(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"label": "cow"}, 'shape 1: is of the label "cow"'),
+        ({"label": "cow"}, 'shape 1: has the label "cow"'),
         ({"points": [[1, 1], [2, 2]]}, "shape 1: a polygon"),
         ({"points": [[1, 1], [1e9, 2], [3, 3]]}, "shape 1: a corner"),
         ({"shape_type": "mask", "points": [[1, 1], [3, 3]], "mask": "eJw="}, "shape 1: mask: "),
