@@ -112,4 +112,4 @@ def test_several_lines_of_one_class_are_told(tmp_path, name, text, said):
     listed = find_list(listing(tmp_path, text, name).parent, note=notes.append)
     assert listed is not None
     assert listed.classes == ("Bone",)
-    assert [note.rpartition(" are ")[2] for note in notes] == [f"one class: {said}"]
+    assert [note.rpartition(" become ")[2] for note in notes] == [f"one class: {said}"]

@@ -119,7 +119,7 @@ def test_words_for_the_prompt(tmp_path):
     assert words_of(own(("fox", "dog")), {}, "owner/models/mine.safetensors", "mini") == {"fox": 0, "dog": 1}
     with pytest.raises(UserError, match="none of its classes"):
         words_of(own(("background", "fox")), {}, "mini")
-    with pytest.raises(UserError, match="which protocol own has not"):
+    with pytest.raises(UserError, match="which is not in protocol own"):
         words_of(data, {"car": "lorry"}, "mini")
 
 

@@ -40,7 +40,7 @@ def test_classes_are_found_by_name(native):
     assert np.array_equal(np.where(one == 1, 2, np.where(one == 2, 1, one)), other)
     union = plan_training([native("c", 2)], classes=("star", "disc", "square"))
     assert set(np.unique(union.stages[0].items[0].label_map)) == {0, 3, 255}
-    with pytest.raises(UserError, match="class 'disc' is none of square, star"):
+    with pytest.raises(UserError, match="class 'disc' is not in square, star"):
         plan_training([native("d", 2)], classes=("square", "star"))
 
 
