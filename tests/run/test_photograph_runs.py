@@ -95,6 +95,16 @@ def test_each_photograph_its_own_classes(tmp_path, photos, mini_folder, capsys):
     assert native.read_classes(tmp_path / "out") == ("dog", "car", "cat")
 
 
+def test_a_path_in_the_folder_goes_before_the_name_of_a_file(tmp_path):
+    for name in ("a.png", "b/a.png", "b/c.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    table = tmp_path / "classes.csv"
+    table.write_text("file,classes\na.png,dog\nb/a,cat\nc.png,car\n")
+    listed = read_classes_csv(table, find_photos([tmp_path / "in"]).photos)
+    assert listed == {"a": ("dog",), "b/a": ("cat",), "b/c": ("car",)}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -7,7 +7,7 @@ import io
 import logging
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -227,14 +227,18 @@ def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
 def find_named(
     path: Path, rows: Sequence[tuple[int, dict[str, str]]], photos: Sequence[Photo]
 ) -> Iterator[tuple[Photo, dict[str, str]]]:
-    """(photograph, row) for rows whose column `file` names a photograph, each once. Raises UserError for other rows."""
-    by_name: dict[str, set[Photo]] = {}
+    """(photograph, row) for rows whose column `file` names a photograph, each once: by its path in the folder, or else
+    by its file's name alone. Raises UserError for other rows."""
+    by_path, by_name = defaultdict[str, set[Photo]](set), defaultdict[str, set[Photo]](set)
     for photo in photos:
-        for name in (photo.name, photo.path.name, photo.path.as_posix(), photo.path.stem, photo.file_name):
-            by_name.setdefault(composed(name), set()).add(photo)
+        for whole in (photo.name, photo.file_name, photo.path.as_posix()):
+            by_path[composed(whole)].add(photo)
+        for name in (photo.path.name, photo.path.stem):
+            by_name[composed(name)].add(photo)
     found: set[Photo] = set()
     for number, row in rows:
-        matches = by_name.get(composed(row["file"].strip().replace("\\", "/")), set())
+        name = composed(row["file"].strip().replace("\\", "/"))
+        matches = by_path.get(name) or by_name.get(name, set())
         if len(matches) != 1 or matches <= found:
             why = "appears twice" if len(matches) == 1 else f"is the name of {len(matches)} photographs given"
             raise UserError(f"{path}, line {number}", f"file '{row['file']}' {why}")
