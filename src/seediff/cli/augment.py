@@ -65,8 +65,8 @@ def augment(
 ) -> None:
     """Add changed copies of a dataset's samples: spliced, noisy, blurred, tilted, occluded, flipped, in other colours.
 
-    Masks change with their pictures and are never interpolated. The same command continues a run that was stopped, and
-    ends with the same bytes. soft/, attention/ and steps/ are not copied.
+    Masks change with their pictures and are never interpolated. Run the same command to continue a stopped run,
+    with the same bytes in the end. soft/, attention/ and steps/ are not copied.
 
     For example:
 

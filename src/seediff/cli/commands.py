@@ -66,9 +66,9 @@ COMMANDS = {
     "train": ("train:train", "Train a segmenter on datasets."),
     "predict": ("train:predict", "Segment pictures with a trained segmenter."),
     "evaluate": ("evaluate:app", "Compare predictions with labels."),
-    "models": ("commands:models", "List the models that have short names, and which are on this machine."),
+    "models": ("commands:models", "List the models with short names, and which are on this machine."),
     "tune": ("tune:tune", "Find a model's own thresholds from a few labelled photographs."),
-    "preview": ("commands:preview", "Write a dataset's preview.html again."),
+    "preview": ("commands:preview", "Rewrite a dataset's preview.html."),
     "completion": ("commands:completion", "Print the shell's completion script, or install it."),
 }
 """Command → its `module:function` or `module:app`, and its line in the list of commands. Its module is imported when it
@@ -88,7 +88,7 @@ GROUPS = {
 def preview(
     data: Annotated[Path, Parameter(help="Folder of a finished dataset from generate, mask or augment.")],
 ) -> None:
-    """Write a dataset's preview.html again.
+    """Rewrite a dataset's preview.html.
 
     For example: `seediff preview pets`
     """

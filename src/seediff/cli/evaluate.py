@@ -231,7 +231,7 @@ def masks(
 ) -> None:
     """Score a model's masks of labelled photographs under several protocols, side by side.
 
-    With --json, the same command continues a run that was stopped.
+    With --json, run the same command to continue a stopped run.
 
     For example:
     `seediff evaluate masks VOC2012/JPEGImages --labels VOC2012 --model sd1.4 --method ca_sa --json ca_sa.json`

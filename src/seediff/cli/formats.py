@@ -23,7 +23,7 @@ OUTPUT = Group("Output", sort_key=1)
 CHOICE = Group("Format", sort_key=2)
 LINK = "hard-link pictures instead of copying them, where the file system allows it."
 IMAGES = "images"
-QUIET = option(OUTPUT, "Print nothing but errors.", negative=())
+QUIET = option(OUTPUT, "Print only errors.", negative=())
 
 
 def export_option(name: str, text: str, default: object = "no", group: Group = CHOICE) -> Parameter:

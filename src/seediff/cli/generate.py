@@ -54,8 +54,8 @@ def generate(
 ) -> None:
     """Generate images of named classes with pixel masks, as a dataset for training.
 
-    The same command continues a run that was stopped, and ends with the same bytes. With a higher --per-class, it adds
-    images. With --top-up, it draws again those that you rejected.
+    Run the same command to continue a stopped run, with the same bytes in the end. A higher --per-class adds
+    images. --top-up redraws those that you rejected.
 
     For example:
 

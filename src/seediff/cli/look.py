@@ -63,7 +63,7 @@ def look(
     ] = None,
     by: Annotated[str | None, option(PAGE, "Reviewer's name, for review.jsonl.", "your user name")] = None,
 ) -> None:
-    """View a dataset in the browser, see how each mask was made, and correct masks. Ctrl-C ends it.
+    """View a dataset in the browser, see how each mask was made, and correct masks. Press Ctrl-C to stop.
 
     Decisions are saved in review.jsonl, corrected masks in reviewed/. The dataset's own files stay as they are.
     `filter --reviewed`, `export` and `train` use both.

@@ -32,7 +32,7 @@ def option(group: Group, text: str, default: object = None, **parameter: Any) ->
 
 
 DryRun = Annotated[bool, option(RUN, "Print the plan and stop.", negative=())]
-Quiet = Annotated[bool, option(RUN, "Print nothing but errors.", negative=())]
+Quiet = Annotated[bool, option(RUN, "Print only errors.", negative=())]
 ConfigFile = Annotated[
     Path | None,
     option(

@@ -146,7 +146,7 @@ def mask(
     """Make pixel masks of named classes in photographs, as a dataset like `generate`'s.
 
     A `classes.csv` in the folder (columns file and classes) gives each photograph its own classes; photographs that it
-    does not list get all of them. The same command continues a run that was stopped. Unreadable photographs do not stop
+    does not list get all of them. Run the same command to continue a stopped run. Unreadable photographs do not stop
     the others; failed.jsonl lists them.
 
     For example:

@@ -71,8 +71,8 @@ def train(
 ) -> None:
     """Train a segmenter on datasets.
 
-    The same command continues a run that was stopped. Ctrl-C: finish and save the step, then stop; once more: stop at
-    once.
+    Run the same command to continue a stopped run. Ctrl-C: finish and save the step, then stop; press it again to
+    stop at once.
 
     For example:
 

@@ -28,15 +28,15 @@ class CaptureConfig:
     """Denoising steps (for photographs: timesteps) to capture: all, second-half, or a number k for every k-th."""
     layers: Annotated[Layers, Parameter(name="--capture-layers")] = "all"
     """Layers to capture: all; up or down for one side of a UNet (its middle belongs to both); last for the last layer
-    of each block on its way up; or blocks of a transformer, such as 9-12 or 0,3,8-11. all/last: of cross-attention all,
-    of self-attention the last."""
+    of each block on its way up; or blocks of a transformer, such as 9-12 or 0,3,8-11. all/last: all of cross-attention,
+    the last of self-attention."""
     mean: Annotated[Literal["arithmetic", "geometric"], Parameter(name="--capture-mean")] = "arithmetic"
     """Mean over layers of cross-attention: arithmetic, or geometric, which is high only where all layers are."""
     prompt: Annotated[str | None, Parameter(name="--capture-prompt")] = None
     """UNets: template with `{class}` whose words' cross-attention is captured, as in OVAM and FA-Seg. The model does
     not read it, so pictures stay the same."""
     flip: Annotated[bool, Parameter(name="--capture-flip")] = False
-    """Photographs: also look at the photograph mirrored, and average both."""
+    """Photographs: also use the mirrored photograph, and average both."""
     text_share: Literal["row", "text"] | None = None
     """In joint attention (as in FLUX): a word's share of the whole row (the default), or of the text alone."""
 

@@ -100,7 +100,7 @@ class GenerateConfig(DatasetConfig):
     negative_prompt: str = ""
     """Negative prompt: what images should not show."""
     classes_per_image: Annotated[int | tuple[int, ...], WORD] = 1
-    """Number of different classes in each image, or several in rotation, such as 1,1,2,2,3. Images in all: classes ×
+    """Number of different classes in each image, or several in rotation, such as 1,1,2,2,3. Total images: classes ×
     per-class ÷ this."""
     steps: Annotated[Count, Parameter(group=MODEL)] = 50
     """Denoising steps."""
