@@ -43,7 +43,7 @@ FULL = GenerateConfig(
         (GenerateConfig, {"prompts": ("a {class}", "a dog")}, "prompts: template 2, 'a dog', must contain {class}"),
         (GenerateConfig, {"classes": ("dog", "dog")}, "classes: 'dog' is given twice"),
         (GenerateConfig, {"size": "3200x64"}, "size: 3200x64: one side must be at most 8 times the other"),
-        (GenerateConfig, {"classes": ()}, "classes: there is no name"),
+        (GenerateConfig, {"classes": ()}, "classes: no names given"),
         (GenerateConfig, {"classes": ("background",)}, "cannot be a class"),
         (GenerateConfig, {"classes": ("a\nb",)}, "is empty, or has a comma"),
         (GenerateConfig, {"classes": ("tvmonitor", "cat", "TV  monitor")}, "'tvmonitor' and 'TV  monitor' read the"),
