@@ -42,7 +42,7 @@ def test_the_token_becomes_a_cookie_that_scripts_and_other_pages_do_not_have(ask
 def test_the_form_asks_for_the_token(asked):
     client, opened = asked
     wrong = client.ask("POST", "/token", b"token=wrong", {"Cookie": ""})
-    assert (wrong.status, b"not the token" in wrong.body) == (401, True)
+    assert (wrong.status, b"Wrong token" in wrong.body) == (401, True)
     right = client.ask("POST", "/token", f"token={opened.token}".encode(), {"Cookie": ""})
     assert (right.status, opened.token in right.headers["set-cookie"]) == (200, True)
     elsewhere = {"Cookie": "", "Origin": "http://evil.example"}
