@@ -97,6 +97,8 @@ def test_names_that_no_sample_may_have(tmp_path):
     assert names(find_photos([tmp_path / "long"])) == ["狗" * 66, "狗" * 66 + "~2"]
     touch(tmp_path, "in/ a /b .png")  # a list of names, as VOC's, has no spaces around them
     assert names(find_photos([tmp_path / "in"])) == ["_a_/b_"]
+    touch(tmp_path, "accents/\u00e9.jpg", "accents/e\u0301.jpg")  # one name to a Mac, and to other formats
+    assert names(find_photos([tmp_path / "accents"])) == ["e\u0301.jpg", "\u00e9.jpg~2"]
 
 
 def test_outputs_are_not_read(tmp_path, monkeypatch):

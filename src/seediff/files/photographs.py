@@ -128,21 +128,26 @@ def _unique_names(depths: Sequence[tuple[Path, int]]) -> list[str]:
     below = [Path(*path.parts[-depth:]) for path, (_, depth) in zip(full, depths, strict=True)]
     folders: dict[str, set[Path]] = {}
     for path, name in zip(full, below, strict=True):
-        folders.setdefault(without_suffix(name.as_posix()).casefold(), set()).add(path.parent)
+        folders.setdefault(_folded(without_suffix(name.as_posix())), set()).add(path.parent)
     if any(len(homes) > 1 for homes in folders.values()):
         common = os.path.commonpath([path.parent for path in full])
         below = [path.relative_to(common) for path in full]
     whole = [_readable(name.as_posix()) for name in below]
     short = [_readable(without_suffix(name)) for name in whole]
-    count = Counter(map(str.casefold, short))
-    names = [name if count[name.casefold()] == 1 else long for long, name in zip(whole, short, strict=True)]
+    count = Counter(map(_folded, short))
+    names = [name if count[_folded(name)] == 1 else long for long, name in zip(whole, short, strict=True)]
     taken: set[str] = set()
     for i, name in enumerate(names):
         number = 1
-        while names[i].casefold() in taken:
+        while _folded(names[i]) in taken:
             names[i] = f"{name}~{(number := number + 1)}"
-        taken.add(names[i].casefold())
+        taken.add(_folded(names[i]))
     return names
+
+
+def _folded(name: str) -> str:
+    """What names have in common that are one to some file systems."""
+    return composed(name).casefold()
 
 
 def _readable(name: str) -> str:

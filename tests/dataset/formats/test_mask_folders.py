@@ -1,3 +1,5 @@
+import unicodedata
+
 import numpy as np
 import pytest
 from formats import imported
@@ -40,6 +42,14 @@ def test_layouts(tmp_path, picture, mask, name, split):
     assert (dataset.classes, [one.name for one in dataset]) == (("dog", "cat"), [name])
     assert dataset[0].metadata == ({"split": split} if split else {})
     assert np.array_equal(dataset[0].label_map, LABELS)
+
+
+def test_two_masks_of_one_name_are_refused(tmp_path):
+    for accents in ("NFC", "NFD"):
+        save_map(tmp_path / "masks" / unicodedata.normalize(accents, "caf\u00e9.png"), LABELS)
+    (tmp_path / "images").mkdir()
+    with pytest.raises(UserError, match="has the same name as caf"):
+        imported("masks", tmp_path, classes=("dog", "cat"))
 
 
 def coloured(tmp_path):

@@ -40,10 +40,15 @@ def palette(sample: Sample, *, classes: Sequence[str]) -> bytes:
 
 
 def named_pictures(folder: Path) -> list[tuple[str, Path]]:
-    """(path without suffix, composed; file) of the PNG and JPEG files below a folder, sorted, without hidden ones."""
+    """(path without suffix, composed; file) of the PNG and JPEG files below a folder, sorted, without hidden ones.
+    Raises UserError for two files of one name, in which accents or the suffix are written in two ways."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
     inner = [(composed(path.relative_to(folder).with_suffix("").as_posix()), path) for path in files]
-    return [(name, path) for name, path in inner if not f"/{name}".count("/.")]
+    found, seen = [(name, path) for name, path in inner if not f"/{name}".count("/.")], dict[tuple[str, str], Path]()
+    for name, path in found:
+        if (other := seen.setdefault((name, path.suffix.lower()), path)) is not path:
+            raise UserError(path, f"has the same name as {other.name}, written in another way", "rename one of them")
+    return found
 
 
 class Shapes:
