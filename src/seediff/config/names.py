@@ -91,14 +91,17 @@ def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tup
 def read_class_list(path: Path, first: int = 1) -> dict[int, str]:
     """Id → name, of a file of classes: a name per line, or in every line `id name`. Lines without ids count from
     `first`, or from 0 if the first is a name of the background or of no class; labelme's `__ignore__`, its −1, may come
-    before that. Raises UserError if two ids have one name, or two names one id."""
-    lines = [line.strip() for line in read_lines(path) if line.strip()]
+    before that. Raises UserError if two ids have one name, or two names one id; from 0 on, also for an empty line."""
+    given = [line.strip() for line in read_lines(path)]
+    lines = [line for line in given if line]
     numbered = [match for line in lines if (match := re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line))]
     if lines and len(numbered) == len(lines):
         names = {int(match[1]): match[2] for match in numbered}
         if twice := [number for number, count in Counter(int(match[1]) for match in numbered).items() if count > 1]:
             raise UserError(path, f"gives two classes the id {twice[0]}", "give each its own, or leave out all ids")
     else:
+        if not first and given[: len(lines)] != lines:
+            raise UserError(path, "has an empty line between names, and lines from 0 on are the ids", "remove it")
         lines = lines[lines[:1] == ["__ignore__"] and len(lines) > 1 and first :]
         zero = bool(lines) and lines[0].casefold() in (*GROUNDS, *IGNORED)
         names = dict(enumerate(lines, 0 if zero else first))

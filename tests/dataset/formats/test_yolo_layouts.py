@@ -241,6 +241,9 @@ def test_a_set_of_classes_txt_and_no_yaml(folder):
     assert imported("yolo", folder, classes=("cat", "dog"))[0] == ("cat", "dog")
     save(folder / "classes.txt", "__ignore__\ncat\n")  # lines are numbered from 0, whatever they say
     assert imported("yolo", folder)[0] == ("__ignore__", "cat")
+    save(folder / "classes.txt", "cat\n\ndog\n")
+    with pytest.raises(UserError, match="has an empty line between names"):
+        imported("yolo", folder)
 
 
 def test_names_are_read_as_they_are_written_and_background_is_none(folder):
