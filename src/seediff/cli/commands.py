@@ -337,7 +337,8 @@ def _misread(error: CycloptsError, arguments: Sequence[str]) -> str:
         and error.keyword is None
         and not error.argument.tokens
     ):
-        return f"{error.argument.name} is missing"
+        name, place = error.argument.name, error.argument.index
+        return f"{name if place is None else name.removeprefix('--').upper()} is missing"
     text, decimal = str(error), next((word for word in arguments if re.fullmatch(r"-?\d*,\d+", word)), "")
     return f"{text} Write {decimal.replace(',', '.')}" if "into float" in text and decimal else text
 

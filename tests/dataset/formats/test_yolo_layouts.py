@@ -260,7 +260,7 @@ def test_confidences_at_the_ends_of_all_lines_are_left_out(folder):
         path.write_text(text.replace("\n", " 0.93\n"))
     notes = []
     check(read(folder, note=notes.append)[1], ALL)
-    assert notes == ["3 lines have an extra number at the end, such as a confidence: ignored"]
+    assert notes == ["3 of 3 objects have an extra number, such as a confidence: ignored"]
     path.write_text(text)
     with pytest.raises(UserError, match="line 1: 9 numbers after the class"):
         read(folder)

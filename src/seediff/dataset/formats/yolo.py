@@ -168,7 +168,7 @@ def read(
         raise UserError(file, f"all its {boxes} objects are boxes; masks need polygons, of three or more corners")
     source.count(boxes, f"of {lines} objects are boxes; pixels in them but in no polygon are ignored (255)")
     source.count(without, f"of {len(samples)} pictures have no label file: background only")
-    source.count(lines * confidence, "lines have an extra number at the end, such as a confidence: ignored")
+    source.count(lines * confidence, f"of {lines} objects have an extra number, such as a confidence: ignored")
     return listed.classes, samples
 
 
