@@ -92,18 +92,27 @@ def test_polygons_and_other_results(tmp_path):
     sides = {"original_width": 40, "original_height": 20}
     polygon = {"type": "polygonlabels", "value": {"points": points, "closed": True, "polygonlabels": ["Cat"]}, **sides}
     path = {"type": "labels", "value": {"points": [{"x": 1}], "labels": ["Cat"]}}
+    edges = {"x": 50, "y": 40, "width": 40, "height": 20, "rotation": 90}  # down to the left: 16 to 20, 8 to 24
+    boxes = [{"type": "rectanglelabels", "value": {**edges, "rectanglelabels": ["Dog"]}, **sides}]
+    boxes += [
+        {"type": kind, "id": "b", "value": {**edges, "labels": ["Dog"]}, **sides} for kind in ("rectangle", "labels")
+    ]
     tasks[0]["annotations"] = [
-        {"result": [polygon, {"type": "choices", "value": {"choices": ["good"]}}, {"type": "relation"}, path]}
+        {"result": [polygon, {"type": "choices", "value": {"choices": ["good"]}}, {"type": "relation"}, path, *boxes]}
     ]
     save(folder, tasks)
     (folder / "label_config.xml").unlink()
     notes = []
     classes, (read,) = imported("labelstudio", folder, note=notes.append)
     labels = np.zeros((20, 40))
+    labels[8:, 16:20] = 255
     labels[2:10, 10:30] = 1
     assert classes == ("Cat",)
     assert np.array_equal(read.label_map, labels)
-    assert notes == ["2 results are neither brush masks nor polygons: they are left out"]
+    assert notes == [
+        "2 results are not masks or boxes: they are left out",
+        "2 boxes are not masks; pixels in them but in no mask are ignored (255)",
+    ]
 
 
 @pytest.mark.parametrize(

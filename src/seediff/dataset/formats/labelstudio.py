@@ -9,7 +9,9 @@ out/  tasks.json                 one task per sample: `data.image`, and a predic
 
 from __future__ import annotations
 
+import cmath
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -106,13 +108,20 @@ def _score(row: Mapping[str, Any], name: str) -> float | None:
 
 
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
+Near = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 
 
 class Region(msgspec.Struct, frozen=True):
-    """A brush mask or a polygon, and its label, in a list with the name of its tag. points: in percent of the sides."""
+    """A brush mask, a polygon or a box, and its label, in a list with the name of its tag. points, x, y, width, height:
+    in percent of the sides. rotation: degrees, about (x, y)."""
 
     rle: list[Byte] | None = None
     points: list[tuple[float, float]] | None = None
+    x: Near | None = None
+    y: Near | None = None
+    width: Near | None = None
+    height: Near | None = None
+    rotation: float = 0
     brushlabels: list[str] = []
     polygonlabels: list[str] = []
     labels: list[str] = []
@@ -120,6 +129,20 @@ class Region(msgspec.Struct, frozen=True):
     @property
     def names(self) -> list[str]:
         return list(dict.fromkeys([*self.brushlabels, *self.polygonlabels, *self.labels]))
+
+    @property
+    def masked(self) -> bool:
+        return self.rle is not None or self.points is not None
+
+    def box(self, shape: tuple[int, int]) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the rotated box in a picture (H, W)."""
+        x, y, width, height = (
+            (value or 0) * shape[1 - i % 2] / 100 for i, value in enumerate((self.x, self.y, self.width, self.height))
+        )
+        turn = cmath.rect(1, math.radians(self.rotation))
+        corners = [turn * complex(w, h) for w in (0, width) for h in (0, height)]
+        across, down = [x + one.real for one in corners], [y + one.imag for one in corners]
+        return min(across), min(down), max(across), max(down)
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -153,6 +176,7 @@ class Task(msgspec.Struct, frozen=True):
 
 
 Regions = list[tuple[str, Result, Region]]
+MASKS, BOXES = ("brushlabels", "polygonlabels"), ("rectanglelabels", "rectangle")
 
 
 def is_folder(folder: Path) -> bool:
@@ -176,8 +200,8 @@ def read(
     `ignored`, `void` and `unlabeled` become 255. images: the folder of the pictures; None: beside the file, or images/.
 
     Of each task, the annotation that was changed last and not skipped is read. If any task has an annotation, tasks
-    without are left out; if none has, predictions are read. Brush masks and polygons are painted in their order; other
-    regions are left out.
+    without are left out; if none has, predictions are read. Brush masks and polygons are painted in their order, over
+    boxes, which are 255; other regions are left out.
     """
     file = (_tasks(source.path) or source.path / TASKS) if source.path.is_dir() else source.path
     tasks = parse_json(read_bytes(file, ANNOTATIONS), list[Task], str(file))
@@ -189,8 +213,15 @@ def read(
         told = f"of {len(tasks)} tasks have no annotation, or were skipped: they are left out"
         source.count(len(tasks) - len(answers), told)
     read = [(data, where, *_regions(answer, where)) for data, where, answer, _ in answers]
-    source.count(sum(left for *_, left in read), "results are neither brush masks nor polygons: they are left out")
-    used = [[name for *_, region in regions for name in region.names] for _, _, regions, _ in read]
+    source.count(sum(left for *_, left in read), "results are not masks or boxes: they are left out")
+    boxes = {
+        (where, result.id or here)
+        for _, where, regions, _ in read
+        for here, result, region in regions
+        if not region.masked
+    }
+    source.count(len(boxes), "boxes are not masks; pixels in them but in no mask are ignored (255)")
+    used = [[name for *_, region in regions if region.masked for name in region.names] for _, _, regions, _ in read]
     config, listing = file.parent / CONFIG, "--classes"
     if classes is None:
         listing = config if config.is_file() else file
@@ -228,18 +259,18 @@ def _regions(answer: Answer, where: str) -> tuple[Regions, int]:
     results with the same id, of which the one with the label counts."""
     found, values = [], [result for result in answer.result if result.value]
     for number, result in enumerate(answer.result, 1):
-        if result.type in ("brushlabels", "polygonlabels", "labels"):
+        if result.type in (*MASKS, *BOXES, "labels"):
             try:
                 region = fit(result.value, Region, f"{where}, result {number}")
             except UserError:
-                if result.type != "labels" or "rle" in result.value:
+                if result.type in MASKS or "rle" in result.value:
                     raise
                 continue  # <Labels> are of regions of any kind
-            if region.rle is not None or region.points is not None:
+            if region.masked or None not in (region.x, region.y, region.width, region.height):
                 found.append((f"{where}, result {number}", result, region))
-            elif result.type != "labels":
+            elif result.type in MASKS:
                 raise UserError(f"{where}, result {number}", "must have 'rle' or 'points'")
-    known = [result.id for _, result, _ in found]
+    known = [result.id for _, result, region in found if region.masked]
     twice = sum(result.type in ("brush", "polygon") and result.id in known for result in values)
     return found, len(values) - len(found) - twice
 
@@ -271,7 +302,7 @@ def _paint(regions: Regions, picture: Path, ids: Mapping[str, int], where: str) 
     shape = stored if stored in [result.size for _, result, _ in regions] else shown_size(picture)
     check_pixels((shape[1], shape[0]), where)
     known = Shapes(shape, where)
-    for here, result, region in regions:
+    for here, result, region in sorted(regions, key=lambda one: one[2].masked):
         if result.image_rotation % 360:
             turned = f"was drawn on a picture rotated by {result.image_rotation:g}°"
             raise UserError(here, turned, "undo the rotation in Label Studio")
@@ -279,6 +310,9 @@ def _paint(regions: Regions, picture: Path, ids: Mapping[str, int], where: str) 
             raise UserError(
                 here, f"is of a picture of {result.size}, but {picture} is {shape}; both are (height, width)"
             )
+        if not region.masked:
+            known.box(*region.box(shape))
+            continue
         if len(region.names) != 1:
             raise UserError(here, f"must have one label, not {show_json(region.names)}")
         number = known.number(class_of(region.names[0], ids, here))
