@@ -55,15 +55,15 @@ def test_what_somebody_does_while_a_job_is_undone_stays(pets, monkeypatch):
         view = client.post("/api/views", {}).json["view"]
         client.post("/api/job", {"view": view, "places": [[3, 5]], "action": "accept"})
         job = heard.ended()["job"]
-        save = opened.session.save
+        commit = opened.session.commit
 
         def meanwhile(actions):
-            opened.session.save = save
+            opened.session.commit = commit
             opened.session.act(4, 1, "reject", verdict="rejected")
-            return save(actions)
+            return commit(actions)
 
         monkeypatch.setattr("seediff.look.many.EVERY", float("inf"))
-        opened.session.save = meanwhile
+        opened.session.commit = meanwhile
         client.post("/api/job", {"action": "undo", "job": job})
         assert heard.ended()["text"] == "1 undone; 1 changed by someone else"
         assert [client.get(f"/api/samples/{i}")["verdict"] for i in (3, 4)] == [None, "rejected"]

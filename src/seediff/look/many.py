@@ -55,7 +55,7 @@ class Jobs:
             self.session.tell({**about, "ended": False, "undoable": False, **more})
 
         def save() -> None:
-            count = self.session.save(actions)
+            count = self.session.commit(actions)
             counts.update({what: count, STALE: len(actions) - count})
             actions.clear()
 

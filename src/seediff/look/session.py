@@ -297,7 +297,7 @@ class Session:
         with self.lock:
             action = self.prepare(number, version, name, verdict=verdict, labels=labels, detail=detail)
             if action is not None:
-                self.save([action], window)
+                self.commit([action], window)
             return self.state(number)
 
     def prepare(
@@ -321,7 +321,7 @@ class Session:
             redrawn = name == ORIGINAL or labels is not None
             return None if redrawn and action.state == history.state(history.at) else action
 
-    def save(self, actions: Sequence[Action], window: str = "") -> int:
+    def commit(self, actions: Sequence[Action], window: str = "") -> int:
         """Save prepared actions in one write, which takes as long for many as for one, and send them to all windows.
         Returns how many: without those on samples that somebody changed in the meantime."""
         with self.lock:
