@@ -215,7 +215,7 @@ def test_killed_in_the_middle_and_opened_again(browser, tmp_path):
         painted = shown_mask(page)
         run.kill()
         run.communicate()
-        until(page, "() => document.querySelector('#notice').textContent.includes('does not answer')")
+        until(page, "() => document.querySelector('#notice').textContent.includes('is not responding')")
         page.mouse.click(*at(page, 5, 50))
         until(page, "() => document.querySelector('#notice').textContent.startsWith('Not saved')")
     run, client = start(folder)

@@ -61,5 +61,5 @@ def test_a_tokenizer_without_a_chat(folder, tmp_path):
     for path in (folder / "tokenizer").iterdir():
         if path.name != "chat_template.jinja":
             (tmp_path / "own/tokenizer" / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(UserError, match=r"tokenizer: has no chat_template\.jinja; get that"):
+    with pytest.raises(UserError, match=r"tokenizer: has no chat_template\.jinja; download that folder again"):
         load_model(str(tmp_path / "own"), device="cpu")
