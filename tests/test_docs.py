@@ -150,7 +150,7 @@ def other_command(command):
         return "" if re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M) else "no such target"
     if re.fullmatch(
         r"python3 -m venv .venv|source .venv/bin/activate|(\.venv/bin/)?pip install .*|\.venv/bin/python -m pytest",
-        command,
+        command.partition(" #")[0].rstrip(),
     ):
         return ""
     if run_by_tests := re.fullmatch(r"(?:[A-Z_]+=\S+ )?python -m pytest (tests/\S+\.py)", command):
