@@ -11,7 +11,7 @@ class Numbers(NamedTuple):
     config.json does not tell. decoded: per pixel of a picture that is decoded, 5 · 256 of AutoencoderKL, as a GPU's
     convolutions copy what they read and write. in_float32: whether pictures are decoded in float32 instead of float16.
 
-    Measured as torch's peaks on an H100, with the published shapes.
+    Measured as torch's peaks on an H100, with the published shapes (benchmarks/calls.py).
     """
 
     step: float = 20.0
