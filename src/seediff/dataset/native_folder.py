@@ -33,7 +33,7 @@ INSTANCE_KEYS = ("instances", "instance_scores")
 
 
 def check_finished(folder: Path) -> None:
-    """Raises UserError if no such folder, or if a run that began in it is not finished."""
+    """Raises UserError if there is no such folder, or if a run that began in it is not finished."""
     if not folder.is_dir():
         wrong = "is a file; name the folder of a dataset" if folder.exists() else "no such folder"
         raise UserError(folder, wrong)

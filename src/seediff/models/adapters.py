@@ -39,7 +39,7 @@ NAME = "seediff"
 def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) -> None:
     """Load a LoRA from a file, a folder or a hub id into a pipeline, at `scale`. model: the model's name, for messages.
 
-    Raises UserError if no such file, if it is not a LoRA, if it does not fit the model, or if peft is missing.
+    Raises UserError if there is no such file, if it is not a LoRA, if it does not fit the model, or if peft is missing.
     """
     path = weight_file("lora", source)
     keys = list(read_header(path).tensors)

@@ -29,7 +29,7 @@ from ..sample import Sample
 from ..shapes.objects import whole_classes
 from ..shapes.rle import polygon_runs
 from .drivers import Export, Source, unique_names
-from .label_files import PARTS, Shapes, Side, by_object, check_frame, class_of, named_colours
+from .label_files import PARTS, Near, Shapes, Side, by_object, check_frame, class_of, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 MASKS = ("mask", "polygon")
@@ -111,7 +111,6 @@ def _is_cvat(path: Path) -> bool:
 
 T = TypeVar("T")
 TEXTS = ("name", "subset", "label", "points", "rle")
-Near = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
 
 

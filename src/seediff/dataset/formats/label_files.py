@@ -32,6 +32,7 @@ PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "v
 MOST_LAYERS = 100
 """Maximum number of shapes over a pixel on average, because a small file can have any number."""
 Side = Annotated[int, msgspec.Meta(ge=1)]
+Near = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 
 
 def palette(sample: Sample, *, classes: Sequence[str]) -> bytes:

@@ -39,7 +39,7 @@ from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import polygon_runs
 from .drivers import PICTURES, Export, Source, unique_names
 from .known import json_kind
-from .label_files import Own, Shapes, Side, by_object, class_of, named_colours, shown_size
+from .label_files import Near, Own, Shapes, Side, by_object, class_of, named_colours, shown_size
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
 OWN = "seediff"
@@ -108,7 +108,6 @@ def _score(row: Mapping[str, Any], name: str) -> float | None:
 
 
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
-Near = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 
 
 class Region(msgspec.Struct, frozen=True):
