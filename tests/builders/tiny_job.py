@@ -60,9 +60,6 @@ class TinyJob(Job[TinyConfig, int, Sequence[int]]):
             record.rows.append({"item": item, "crc": zlib.crc32(text)})
         return record
 
-    def read_by_finish(self, records):
-        return [f"{IMAGES}/000000.txt"]
-
     def finish(self, rows, rejected, out):
         write_atomic(out / "first.txt", (out / IMAGES / "000000.txt").read_bytes())
         write_atomic(out / self.config.last_file, native.jsonl(rows))

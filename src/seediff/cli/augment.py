@@ -21,7 +21,6 @@ from .options import (
     carry_out,
     make_engine,
     option,
-    parse_place,
 )
 
 
@@ -81,20 +80,19 @@ def augment(
     from ..run.loop import Processes
 
     chosen = configure(AugmentConfig, typed, config)
-    place, local = parse_place(out), engine == "local"
+    local = engine == "local"
     others = make_engine(EngineOptions(engine, None if local else workers, address))
     if local and workers not in (None, 1):
         others = Processes(workers)
     job = AugmentJob(chosen, data, link=link)
-    check_apart(place, [data])
-    result = carry_out(job, place, others, "samples", dry_run=dry_run, quiet=quiet)
+    check_apart(out, [data])
+    result = carry_out(job, out, others, "samples", dry_run=dry_run, quiet=quiet)
     if result and not quiet:
         from .summary import command_line, look_at, next_steps
 
         added = result.made - job.originals
-        print(f"{'' if result.done else 'Complete: '}{job.originals} originals and {added} new samples in {place}")
+        print(f"{'' if result.done else 'Complete: '}{job.originals} originals and {added} new samples in {out}")
         if job.reviewed:
             print(f"Reviewed: {job.reviewed}")
-        if isinstance(place, Path):
-            print(next_steps(command_line("train", out, "--out", "segmenter")))
-        print(f"\n{look_at(place / result.picture)}")
+        print(next_steps(command_line("train", out, "--out", "segmenter")))
+        print(f"\n{look_at(out / result.picture)}")

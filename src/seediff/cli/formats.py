@@ -74,9 +74,6 @@ def export_(
     ] = None,
     boxes: Annotated[bool | None, export_option("boxes", "also write Annotations, with one box per object.")] = None,
     jpeg: Annotated[bool | None, export_option("jpeg", "convert PNG pictures to JPEG of quality 95.")] = None,
-    shard_size: Annotated[
-        float | None, export_option("shard_size", "approximate size of each file in MB.", 500)
-    ] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
     """Write a dataset in another format. Label maps come back exactly from all but yolo. Pictures are copied unless
@@ -95,13 +92,10 @@ def export_(
     from ..files.output_folders import check_apart
 
     check_apart(out, [data])
-    if shard_size is not None and not 0 < shard_size < float("inf"):
-        raise UserError("shard_size", f"{shard_size} must be a number of MB above 0")
     if seed is not None and split is None:
         raise UserError("seed", "works only with --split SHARE")
-    size = round(shard_size * 1e6) if shard_size is not None else None
     asked = {"link": link, "split": split, "seed": seed, "min_area": min_area, "panoptic": panoptic}
-    asked |= {"polygons": polygons, "objects": objects, "boxes": boxes, "jpeg": jpeg, "shard_size": size}
+    asked |= {"polygons": polygons, "objects": objects, "boxes": boxes, "jpeg": jpeg}
     chosen = options_given(export_options(to), asked, f"--to {to}")
     dataset = Dataset.from_native(data)
     done = export(to, dataset.classes, dataset, out, workers=workers, follow=follow_progress(quiet), **chosen)

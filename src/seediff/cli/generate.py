@@ -22,7 +22,6 @@ from .options import (
     check_mask_effects,
     make_engine,
     option,
-    parse_place,
 )
 
 
@@ -77,7 +76,7 @@ def generate(
 
     - `seediff generate --classes dog,cat --model sdxl --size 1536 --offload model --vae-tiling --out large`
 
-    - `seediff generate --classes voc --per-class 50000 --model sd2-base --engine ray --address auto --out s3://a/voc`
+    - `seediff generate --classes voc --per-class 50000 --model sd2-base --engine ray --address auto --out voc`
     """
     chosen = configure(GenerateConfig, typed, config, preset=preset)
     check_mask_effects(chosen.mask, chosen.reject)
@@ -87,21 +86,21 @@ def generate(
         kinds = [kind.strip() for kind in vary.split(",")]
         prompts = varied_prompts(chosen.prompts, kinds, find_settings(chosen.model, chosen.base).words)
         chosen = configure(GenerateConfig, {**typed, "prompts": prompts}, config, preset=preset)
-    place, workers = parse_place(out), make_engine(engine)
+    workers = make_engine(engine)
     from ..run.generate import GenerateJob
 
     job = GenerateJob(chosen, offload=offload)
     if top_up:
-        names = job.top_up(place, dry_run=dry_run)
+        names = job.top_up(out, dry_run=dry_run)
         if not quiet:
             print(
                 f"{'To be drawn' if dry_run else 'Drawing'} again: {', '.join(names)}"
                 if names
-                else f"{place}: no samples are rejected"
+                else f"{out}: no samples are rejected"
             )
         if dry_run:
             return
-    result = carry_out(job, place, workers, "images", dry_run=dry_run, quiet=quiet)
+    result = carry_out(job, out, workers, "images", dry_run=dry_run, quiet=quiet)
     if result and not quiet:
         from .summary import show_summary
 

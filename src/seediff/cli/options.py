@@ -13,7 +13,7 @@ from ..config.constants import MaskConfig
 from ..config.fields import MODEL, RUN, WORD
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
-from ..files.output_folders import Out, Url, parse_folder, parse_out
+from ..files.output_folders import parse_folder
 from .line import typed
 
 if TYPE_CHECKING:
@@ -39,10 +39,6 @@ ConfigFile = Annotated[
         RUN, "TOML file with any of these options, such as an output's seediff.toml. The command line overrides it."
     ),
 ]
-DatasetOut = Annotated[
-    str,
-    option(RUN, "Folder for the dataset, or an address such as s3://bucket/name. Continues an unfinished run there."),
-]
 OFFLOAD = option(
     MODEL,
     "Keep whole parts (model) or single layers (sequential) in main memory until the GPU needs them. Slower; same"
@@ -63,6 +59,7 @@ def _check_seed(kind: type, seed: int) -> None:
 
 HERE = Parameter(converter=_folder)
 """A second Parameter of options whose value is a folder or file on this machine. Raises UserError for an address."""
+DatasetOut = Annotated[Path, HERE, option(RUN, "Folder for the dataset. Continues an unfinished run there.")]
 SEED = Parameter(validator=_check_seed)
 """A second Parameter of options whose value is a random seed. Raises UserError for seeds that not every random
 generator accepts.
@@ -97,17 +94,8 @@ def make_engine(options: EngineOptions | None) -> Engine | None:
     return None
 
 
-def parse_place(out: str) -> Out:
-    """As `parse_out`. Raises UserError also for a store that would be gone when the command ends."""
-    place = parse_out(out)
-    if isinstance(place, Url) and place.scheme == "memory":
-        problem = "is this process's memory, which is lost when the command ends"
-        raise UserError(out, problem, "name a folder, or s3://bucket/name")
-    return place
-
-
 def carry_out(
-    job: AnyJob, out: Out, engine: Engine | None, what: str, *, dry_run: bool, quiet: bool
+    job: AnyJob, out: Path, engine: Engine | None, what: str, *, dry_run: bool, quiet: bool
 ) -> RunResult | None:
     """Run a job with progress on stderr, or, for `dry_run`, print its plan. what: the plural of what progress
     counts.

@@ -20,6 +20,7 @@ from ..errors import UserError
 from ..models.memory import Offload
 from .line import typed
 from .options import (
+    HERE,
     LINE,
     OFFLOAD,
     ConfigFile,
@@ -31,7 +32,6 @@ from .options import (
     check_mask_effects,
     make_engine,
     option,
-    parse_place,
 )
 
 if TYPE_CHECKING:
@@ -47,13 +47,8 @@ def segment(
     /,
     *,
     out: Annotated[
-        str,
-        option(
-            RUN,
-            "Folder for the results, or an address such as s3://bucket/name. Continues an unfinished run there.",
-            "segments",
-        ),
-    ] = "segments",
+        Path, HERE, option(RUN, "Folder for the results. Continues an unfinished run there.", "segments")
+    ] = Path("segments"),
     line: Annotated[SegmentPhotosConfig | None, LINE] = None,
     captions: Annotated[
         Path | None,
@@ -102,9 +97,9 @@ def segment(
 
     settled = configure(SegmentPhotosConfig, typed, config, preset=preset)
     check_effects(settled, labels=labels, named=bool(settled.names) or captions is not None)
-    place, workers = parse_place(out), make_engine(engine)
+    workers = make_engine(engine)
     check_photographs(paths)
-    found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
+    found = find_photos(paths, exclude=out)
     words: dict[str, tuple[str, ...]] = {}
     if captions is not None:
         from ..models.info import find_settings
@@ -114,7 +109,7 @@ def segment(
     untuned = never_tuned(settled) if (settled.names or captions is not None) and not quiet else ""
     job = SegmentJob(settled, found, words=words, labels=labels, offload=offload)
     job.warn = _silent if quiet else _warn
-    result = carry_out(job, place, workers, "photographs", dry_run=dry_run, quiet=quiet)
+    result = carry_out(job, out, workers, "photographs", dry_run=dry_run, quiet=quiet)
     if result and not quiet:
         from .summary import show_segments
 
@@ -163,9 +158,9 @@ def mask(
     from ..run.mask import MaskJob
     from ..run.photos import read_classes_csv
 
-    place, workers = parse_place(out), make_engine(engine)
+    workers = make_engine(engine)
     check_photographs(paths)
-    found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
+    found = find_photos(paths, exclude=out)
     listed = classes_file(paths)
     classes_of = read_classes_csv(listed, found.photos) if listed else {}
     values = typed
@@ -185,7 +180,7 @@ def mask(
     untuned = "" if quiet else never_tuned(settled)
     job = MaskJob(settled, found, classes_of, offload=offload)
     job.warn = _silent if quiet else _warn
-    result = carry_out(job, place, workers, "photographs", dry_run=dry_run, quiet=quiet)
+    result = carry_out(job, out, workers, "photographs", dry_run=dry_run, quiet=quiet)
     if result and not quiet:
         from .summary import show_masks
 

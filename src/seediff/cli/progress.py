@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError, system_reason
 
 if TYPE_CHECKING:
-    from ..files.output_folders import Out
     from ..workers import Progress
 
 LINE_SECONDS = 10.0
@@ -43,7 +43,7 @@ def report_on_interrupt(
 
 
 @contextmanager
-def show_progress(quiet: bool, out: Out, what: str = "images") -> Iterator[Progress]:
+def show_progress(quiet: bool, out: Path, what: str = "images") -> Iterator[Progress]:
     """The function to which a run into the folder `out` reports its progress: a bar on a terminal, lines elsewhere.
     what: the plural of what is counted."""
     finished = [0, 0]

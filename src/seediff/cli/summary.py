@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ..files.messages import make_console, plural
-from ..files.output_folders import Out, Url
 from ..masks.flags import FOREIGN
 from ..report.tables import count_classes, show_reasons
 from ..run.dataset_job import rejections
@@ -51,7 +50,7 @@ def others_skipped(count: int) -> str:
     return f" ({plural(count, 'other file')} skipped)" if count else ""
 
 
-def look_at(page: Out) -> str:
+def look_at(page: Path) -> str:
     return f"Look at {shlex.quote(str(page))}{' (in a browser)' if str(page).endswith('.html') else ''}"
 
 
@@ -108,11 +107,11 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, consol
     text = f"{plural(result.made, 'photograph')} with masks in {result.out}"
     text = (text if result.done else f"Complete: {text}; nothing to do") + f"{others_skipped(skipped)}."
     text += _foreign(result, config.model)
-    commands = []
-    if isinstance(result.out, Path):
-        here = () if config.device == "cuda" else ("--backbone", "tiny")
-        commands.append(command_line("look", result.out, about=LOOK))
-        commands.append(command_line("train", result.out, "--out", "segmenter", *here))
+    here = () if config.device == "cuda" else ("--backbone", "tiny")
+    commands = [
+        command_line("look", result.out, about=LOOK),
+        command_line("train", result.out, "--out", "segmenter", *here),
+    ]
     _show(result, table, text, ("reading", "capturing attention", "masks", "writing"), commands, console)
 
 
@@ -186,13 +185,7 @@ def time_shares(seconds: Mapping[str, float], parts: Sequence[str]) -> str:
 
 
 def next_commands(result: RunResult) -> list[str]:
-    """Shell commands to continue with the dataset; for an address, the one that downloads it."""
-    if isinstance(result.out, Url):
-        code = (
-            f"import fsspec; store, root = fsspec.url_to_fs({str(result.out)!r}); store.get(root, 'dataset',"
-            " recursive=True)"
-        )
-        return [shlex.join([sys.executable, "-c", code])]
+    """Shell commands to continue with the dataset."""
     return [
         command_line("look", result.out, about=LOOK),
         command_line(

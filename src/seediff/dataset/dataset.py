@@ -111,8 +111,7 @@ class Dataset(Sequence[Sample]):
         return cls(classes, list(samples), path=path, notes=notes)
 
     from_voc, from_coco, from_yolo, from_parquet = _from("voc"), _from("coco"), _from("yolo"), _from("parquet")
-    from_webdataset, from_ultralytics, from_cvat = _from("webdataset"), _from("ultralytics"), _from("cvat")
-    from_labelstudio, from_imagefolder = _from("labelstudio"), _from("imagefolder")
+    from_ultralytics, from_cvat, from_labelstudio = _from("ultralytics"), _from("cvat"), _from("labelstudio")
     from_labelme, from_masks = _from("labelme"), _from("masks")
 
     def export(self, name: FormatName, out: Path | str, **options: Any) -> Exported:
@@ -126,8 +125,7 @@ class Dataset(Sequence[Sample]):
         return export(name, self.classes, self.samples, out, **options)
 
     as_voc, as_coco, as_yolo, as_parquet = _as("voc"), _as("coco"), _as("yolo"), _as("parquet")
-    as_webdataset, as_ultralytics, as_cvat = _as("webdataset"), _as("ultralytics"), _as("cvat")
-    as_labelstudio, as_imagefolder = _as("labelstudio"), _as("imagefolder")
+    as_ultralytics, as_cvat, as_labelstudio = _as("ultralytics"), _as("cvat"), _as("labelstudio")
 
     @classmethod
     def from_native(cls, path: Path | str) -> Dataset:
@@ -201,9 +199,9 @@ class Dataset(Sequence[Sample]):
         """A `datasets.Dataset` of Hugging Face: `image` and `label_map`, pictures; `class_ids`, a `ClassLabel` whose
         numbers are the ids in the label map; `name`; `metadata`, the row as JSON. Label maps are kept in memory as PNG;
         for sets too large for that, use `as_parquet`."""
-        from .formats.parquet import hub_table
+        from .formats.parquet import as_table
 
-        return hub_table(self.samples, self.classes)
+        return as_table(self.samples, self.classes)
 
 
 def _check_options(method: str, options: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -1,14 +1,12 @@
-"""Places for output, folders and stores: checked before long work, written to by one run at a time."""
+"""Folders for output: checked before long work, written to by one run at a time."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,68 +14,20 @@ from ..errors import UserError
 from .outputs import clear_leftovers
 
 LOCK = ".lock"
-STORES = (
-    "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "hdfs", "webhdfs", "sftp", "ssh", "smb",
-    "memory",
-)  # fmt: skip
-"""Schemes of fsspec that store whole files by name. `memory` is this process's."""
-URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(::|://)(.*)", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Url:
-    """The address of an output in a store, without a final slash."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __truediv__(self, name: str) -> Url:
-        return Url(f"{self.text}/{name}")
-
-    @property
-    def scheme(self) -> str:
-        return self.text.partition("://")[0]
+def parse_folder(text: Path | str) -> Path:
+    """A folder or file on this machine. Raises UserError for an address."""
+    if not str(text).strip():
+        raise UserError(repr(text), "empty path", "the current folder is .")
+    if isinstance(text, str) and "://" in text:
+        raise UserError(text, "is an address, but a folder on this machine is needed", "name one, and copy it there")
+    return Path(text)
 
 
-Out = Path | Url
-"""An output as named by the user."""
-
-
-def parse_out(out: Out | str) -> Out:
-    """An output: a folder, also as file:///path, or the address of objects in a store. Raises UserError for other
-    addresses: writing to http://… would send requests to any server."""
-    if not isinstance(out, str):
-        return out
-    if not out.strip():
-        raise UserError(repr(out), "empty path", "the current folder is .")
-    match = URL.fullmatch(out)
-    scheme, rest = (match[1].lower(), match[3].rstrip("/")) if match else ("", out)
-    if scheme in ("file", "local") and not rest.startswith("/"):
-        raise UserError(out, "must be file:///a/full/path")
-    if scheme in ("", "file", "local"):
-        return Path(rest)
-    if scheme not in STORES or "::" in out or not rest:
-        raise UserError(out, "is not a place to write to", "name a folder, or a store such as s3://bucket/name")
-    return Url(f"{scheme}://{rest}")
-
-
-def parse_folder(text: str) -> Path:
-    """A folder or file on this machine, also as file:///path. Raises UserError for other addresses."""
-    out = parse_out(text)
-    if isinstance(out, Url):
-        raise UserError(
-            text, "is an address, but a folder on this machine is needed", "name one, and copy it to the address"
-        )
-    return out
-
-
-def check_apart(out: Out, sources: Iterable[Path]) -> None:
+def check_apart(out: Path, sources: Iterable[Path]) -> None:
     """Raise UserError if the output is a source itself, or in or around it, also through links: the next run would read
     this one's output."""
-    if not isinstance(out, Path):
-        return
     inner = Path(os.path.realpath(out))
     for source in sources:
         outer = Path(os.path.realpath(source))
@@ -162,7 +112,7 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
 def stage_output(out: Path | str) -> Iterator[Path]:
     """A hidden folder beside `out` that becomes `out` if the block succeeds, and is removed otherwise. First empties
     what a killed run left there. Raises UserError if another run is making `out`, or it is not empty."""
-    out = parse_folder(out) if isinstance(out, str) else out
+    out = parse_folder(out)
     check_free(out)
     target = out.resolve()
     name = os.fsencode(target.name)  # with more than 249 bytes, there is no room for the rest of the hidden name

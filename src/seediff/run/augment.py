@@ -27,7 +27,7 @@ from ..dataset.reviews import review_summary
 from ..dataset.rows import shown_classes
 from ..errors import UserError
 from ..files.messages import show_bytes
-from ..files.output_folders import Out, check_apart, parse_out
+from ..files.output_folders import check_apart, parse_folder
 from ..files.outputs import copy_new, write_atomic
 from ..files.reading import PICTURE, inside, read_bytes
 from ..prompts.specs import sample_seed
@@ -56,7 +56,7 @@ class Task:
 def augment(
     config: AugmentConfig,
     data: Path | str,
-    out: Out | str,
+    out: Path | str,
     *,
     workers: int = 1,
     link: bool = False,
@@ -70,7 +70,7 @@ def augment(
     in `generate`, instead of `workers`. Samples whose row has a `split` other than "train" are copied, and are never a
     source. Raises UserError as `generate` does, and if a sample cannot be read or is not valid.
     """
-    out = parse_out(out)
+    out = parse_folder(out)
     check_apart(out, [Path(data)])
     job = AugmentJob(config, Path(data), link=link)
     return run(job, out, engine=engine or Processes(workers), progress=progress)
@@ -195,13 +195,6 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         item = self.samples[position]
         image, labels = np.asarray(item.picture()), item.labels(len(self.classes))
         return Picture(item.name, image, with_objects(labels, item.objects(labels)) if self.objects else labels)
-
-    def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
-        from ..report.preview import first_of_each, shown_rows
-
-        rows = [row for record in records for row in record.rows]
-        shown = [*shown_rows(rows), *first_of_each(rows[self.originals :])]
-        return sorted({str(row[kind]) for row in shown for kind in ("file_name", "mask")})
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         """Writes metadata.jsonl last: a dataset that has it is complete."""

@@ -1,7 +1,8 @@
-"""Runs a job on several machines: Ray actors that each load the model once, and write batch after batch.
+"""Runs a job on several machines: Ray tasks that make one batch each. A process of the cluster loads the model once and
+keeps it for its further batches; Ray repeats those of processes and machines that die.
 
-This process hands out numbers of batches and commits those that are made. A worker that dies is replaced, and its batch
-goes to the next free worker.
+A batch's files come back with its record, and this process writes and commits them, so that no other machine needs to
+see the output.
 """
 
 from __future__ import annotations
@@ -9,22 +10,26 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import tempfile
 import warnings
 from collections import Counter, deque
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from ..config.base import BatchConfig, Config
-from ..config.methods import METHOD_FACTS, MethodFacts, own_methods
+from ..config.methods import METHOD_FACTS, own_methods
 from ..devices import cpu_threads
 from ..errors import Notice, UserError, first_line
-from ..files.output_folders import Out, Url
+from ..files.outputs import write_atomic
+from ..files.reading import inside
 from ..workers import check_workers
 from .loop import AnyJob, Engine, Made, Say, loaded
-from .output import BatchRecord, Place, open_place
+from .output import BatchRecord, Place
 
 ATTEMPTS = 3
 """The run gives up after so many deaths of workers at one batch, or while they load the model."""
@@ -38,9 +43,9 @@ LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 that other machines reach.
 """
 OWN = {"object_store_memory": 512_000_000, "include_dashboard": False, "_system_config": {"worker_niceness": 0}}
-"""Of a cluster of the run's own: room for the job and records of batches, and this process's priority for workers."""
+"""Of a cluster of the run's own: room for the job and for batches, and this process's priority for workers."""
 LOOK = 1.0
-"""Maximum seconds until this process handles signals and reports the number of workers."""
+"""Maximum seconds until this process handles signals."""
 
 
 class Ray(Engine):
@@ -57,9 +62,6 @@ class Ray(Engine):
         check_workers(1 if workers is None else workers)
         self.workers, self.address = workers, address
         self.connected = False
-        self.idle: list[Any] = []
-        self.pending: dict[Any, tuple[Any, int | None]] = {}
-        """Ray's reference to wait for → the worker, and the number of the batch that it makes; None while it loads."""
 
     def __enter__(self) -> Ray:
         for name, value in (SETTINGS if self.address else SETTINGS | LOOPBACK).items():
@@ -84,16 +86,8 @@ class Ray(Engine):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ends all workers; idle workers remove their scratch folders first."""
         import ray
 
-        leaving = [actor.close.remote() for actor in self.idle]
-        with suppress(Exception):
-            ray.wait(leaving, num_returns=len(leaving), timeout=5.0)
-        for actor in (*self.idle, *(actor for actor, _ in self.pending.values())):
-            with suppress(Exception):
-                ray.kill(actor)
-        self.idle, self.pending = [], {}
         if self.connected:
             ray.shutdown()
             self.connected = False
@@ -123,116 +117,90 @@ class Ray(Engine):
         return count, {"num_cpus": max(1, min(threads, int(there["CPU"]) // count, largest_node()))}
 
     def load(self, job: AnyJob, place: Place) -> dict[str, str]:
-        """Returns when the first worker is ready; the others join when the cluster has room for them."""
-        if isinstance(place.out, Url) and place.out.scheme == "memory":
-            raise UserError(place.out, "is the memory of one process; workers would not share it")
+        """Returns when the first worker has loaded."""
         import ray
 
-        count, needs = self.share(job.config)
-        self.actor = ray.remote(**needs)(_Actor)  # type: ignore[call-overload]
-        self.job = ray.put((job, place.out, os.getcwd(), own_methods()))
-        self.loaded: dict[str, str] | None = None
-        self.lost = ""
-        self.deaths: Counter[int | None] = Counter()
-        self.queue: deque[int] = deque()
-        for _ in range(count):
-            self._hire()
-        while self.loaded is None:
-            self._wait()
+        self.count, needs = self.share(job.config)
+        # max_calls: without it, Ray would start a new process for every batch on a GPU.
+        self.task = ray.remote(max_calls=0, max_retries=ATTEMPTS - 1, **needs)(_make)  # type: ignore[call-overload]
+        # The folder where the run was started, so that relative paths mean the same, and mask methods of one's own.
+        self.job = [ray.put((job, os.getcwd(), own_methods()))]
+        self.loaded, *_ = _result(self.task.remote(self.job, None), "while they loaded the model")
         return self.loaded
 
     def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
-        self.queue, said = deque(numbers), ""
-        self._hand_out()
-        while self.queue or any(number is not None for _, number in self.pending.values()):
-            loading = sum(number is None for _, number in self.pending.values())
-            workers = len(self.idle) + len(self.pending)
-            if said != (said := f"{workers - loading} of {workers} workers{self.lost}"):
-                say(said)
-            if made := self._wait():
-                number, record, seconds = made
-                job.timer.add(seconds)
-                yield number, record
-                said = ""  # the caller reports its commit, which replaces this report
-
-    def _hire(self) -> None:
-        actor = self.actor.remote()
-        self.pending[actor.load.remote(self.job)] = actor, None
-
-    def _hand_out(self) -> None:
-        while self.queue and self.idle:
-            actor, number = self.idle.pop(), self.queue.popleft()
-            self.pending[actor.make.remote(number)] = actor, number
-
-    def _wait(self) -> tuple[int, BatchRecord, Mapping[str, float]] | None:
-        """Wait for a worker, at most LOOK seconds, and return the batch that it made, with its seconds."""
         import ray
-        from ray.exceptions import RayError, RayTaskError
 
-        answers, _ = ray.wait(list(self.pending), num_returns=1, timeout=LOOK)
-        if not answers:
-            return None
-        actor, number = self.pending.pop(answers[0])
+        left, pending = deque(numbers), dict[Any, int]()
         try:
-            result = ray.get(answers[0])
-        except RayTaskError as error:
-            cause = getattr(error, "cause", None)
-            raise (cause if isinstance(cause, (UserError, OSError)) else error) from None
-        except RayError as error:
-            self.deaths[number] += 1
-            machine = "its node has died" in str(error)
-            why = "its machine went down" if machine else "its process died"
-            self.lost = f"; a worker was lost, {why}: another takes its work"
-            if self.deaths[number] >= ATTEMPTS:
-                what = "while they loaded the model" if number is None else f"of batch {number}"
-                why = why if machine else f"out of memory, perhaps: use fewer --workers ({first_line(error)})"
-                raise UserError(f"{ATTEMPTS} workers died {what}; {why}") from None
-            if number is not None:
-                self.queue.appendleft(number)
-                self._hand_out()  # to an idle worker: the new one may wait forever for a machine that is gone
-            with suppress(Exception):
-                ray.kill(actor)
-            self._hire()
-            return None
-        self.idle.append(actor)
-        self._hand_out()  # before the caller commits the batch
-        if number is not None:
-            return number, *result
-        first = self.loaded = self.loaded or result
-        differ = {what: f"({first[what]} and {one})" for what, one in result.items() if first.get(what, one) != one}
+            while left or pending:
+                while left and len(pending) < self.count:
+                    number = left.popleft()
+                    pending[self.task.remote(self.job, number)] = number
+                for answer in ray.wait([*pending], timeout=LOOK)[0]:
+                    number = pending.pop(answer)
+                    there, record, files, seconds = _result(answer, f"of batch {number}")
+                    self._compare(there)
+                    for name, data in files.items():
+                        write_atomic(inside(place.folder, name), data)
+                    job.timer.add(seconds)
+                    yield number, record
+        finally:
+            for answer in pending:
+                with suppress(Exception):
+                    ray.cancel(answer, force=True)
+
+    def _compare(self, there: Mapping[str, str]) -> None:
+        """Refuse another machine's weights, and warn of another GPU."""
+        first = self.loaded
+        differ = {what: f"({first[what]} and {one})" for what, one in there.items() if first.get(what, one) != one}
         if "weights" in differ:
             raise UserError(f"the machines of the cluster have different weights of the model {differ['weights']}")
         if "gpu" in differ:
             said = f"the workers have different GPUs {differ['gpu']}, which round differently"
             warnings.warn(said, Notice, stacklevel=2)
-        self.deaths[None] = 0
-        return None
 
 
-class _Actor:
-    """A worker's process."""
+Answer = tuple[dict[str, str], BatchRecord, dict[str, bytes], Mapping[str, float]]
+"""What a worker loaded, as `Engine.load`; a batch's record, files and seconds."""
 
-    def __init__(self) -> None:
-        self.stack = ExitStack()
 
-    def load(self, work: tuple[AnyJob, Out, str, dict[str, MethodFacts]]) -> dict[str, str]:
-        """As `Engine.load`. work: the job, the output, the folder where the run was started, so
-        that relative paths mean the same, and mask methods of one's own."""
-        self.job, out, folder, methods = work
-        METHOD_FACTS.update(methods)
-        self.job.device = None  # a worker sees one GPU, whatever number the user named
-        with suppress(OSError):
-            os.chdir(folder)
-        self.place = self.stack.enter_context(open_place(out))
-        self.place.join()
-        self.stack.enter_context(cpu_threads(self.job.config.threads))
-        return loaded(self.job)
+def _result(answer: Any, when: str) -> Answer:
+    import ray
+    from ray.exceptions import RayError, RayTaskError
 
-    def make(self, number: int) -> tuple[BatchRecord, Mapping[str, float]]:
-        return self.job.make_batch(number, self.place), self.job.timer.take()
+    try:
+        return ray.get(answer)
+    except RayTaskError as error:
+        cause = getattr(error, "cause", None)
+        raise (cause if isinstance(cause, (UserError, OSError)) else error) from None
+    except RayError as error:
+        why = f"out of memory, perhaps: use fewer --workers ({first_line(error)})"
+        raise UserError(f"{ATTEMPTS} workers died {when}; {why}") from None
 
-    def close(self) -> None:
-        self.stack.close()
+
+@lru_cache(1)
+def _loaded(work: Any) -> tuple[AnyJob, dict[str, str]]:
+    """A run's job in this worker's process, and what it loaded."""
+    import ray
+
+    job, folder, methods = ray.get(work)
+    METHOD_FACTS.update(methods)
+    job.device = None  # a worker sees one GPU, whatever number the user named
+    with suppress(OSError):
+        os.chdir(folder)
+    with cpu_threads(job.config.threads):
+        return job, loaded(job)
+
+
+def _make(work: list[Any], number: int | None) -> Answer:
+    """In a worker: a batch; None: only load the model."""
+    job, there = _loaded(work[0])
+    if number is None:
+        return there, BatchRecord(), {}, {}
+    with cpu_threads(job.config.threads), tempfile.TemporaryDirectory(prefix="seediff-") as scratch:
+        record = job.make_batch(number, Path(scratch))
+        return there, record, {name: (Path(scratch) / name).read_bytes() for name in record.files}, job.timer.take()
 
 
 def check_answers(address: str | None) -> None:

@@ -134,13 +134,6 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
             }
         )
 
-    def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
-        from ..report.preview import shown_rows
-
-        rows = shown_rows([row for record in records for row in record.rows])
-        shown = [row[field] for row in rows for field in ("file_name", "mask")]
-        return [*shown, *(name for record in records for name in record.files if name.startswith(native.STEPS + "/"))]
-
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         from ..report.card import dataset_card
 

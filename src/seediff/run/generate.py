@@ -17,7 +17,6 @@ from ..config.sizes import pixels
 from ..dataset import native
 from ..errors import UserError
 from ..files.messages import show_bytes
-from ..files.output_folders import Out
 from ..files.outputs import write_atomic
 from ..models.info import model_info
 from ..models.memory import Offload
@@ -45,7 +44,7 @@ MASK_BYTES_PER_PIXEL, SOFT_BYTES_PER_PIXEL = 0.04, 0.5
 
 def generate(
     config: GenerateConfig | None = None,
-    out: Out | str | None = None,
+    out: Path | str | None = None,
     *,
     draw: Draw | None = None,
     offload: Offload = "none",
@@ -54,7 +53,7 @@ def generate(
     top_up: bool = False,
     **options: Any,
 ) -> RunResult:
-    """Make the dataset that `config` describes in `out`: a folder, or a URL of a store such as s3://bucket/name.
+    """Make the dataset that `config` describes in the folder `out`.
 
     Without a configuration, the options go to `GenerateConfig.recommended`: `generate(classes=["dog"], out="pets")`.
 
@@ -98,7 +97,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     def items(self) -> list[SampleSpec]:
         return sample_specs(self.config)
 
-    def top_up(self, out: Out | str, *, dry_run: bool = False) -> list[str]:
+    def top_up(self, out: Path | str, *, dry_run: bool = False) -> list[str]:
         """`reopen.draw_again`, if nothing else is wrong."""
         self.check()
         return draw_again(self.config, out, dry_run=dry_run)

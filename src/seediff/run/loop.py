@@ -1,5 +1,5 @@
-"""The loop that all long commands share: it makes and commits the batches that are missing in a folder or store, so a
-killed run continues.
+"""The loop that all long commands share: it makes and commits the batches that are missing in a folder, so a killed run
+continues.
 
 A command is a `Job`: how a batch is made, and what is written when all are finished. An `Engine` makes batches: in
 this process, in several (`Processes`), or in a cluster (cluster.py). `run` does the rest.
@@ -21,11 +21,11 @@ from typing import Any, Generic, TypeVar
 from ..config.base import Batched, Config, resolve_device
 from ..dataset import native
 from ..files.messages import show_bytes
-from ..files.output_folders import Out, free_bytes
+from ..files.output_folders import free_bytes
 from ..files.outputs import BATCHES, clear_leftovers, write_atomic
 from ..models.memory import Offload
 from ..workers import Progress, check_workers, in_order
-from .output import RUN_FOLDERS, BatchRecord, Place, open_place
+from .output import RUN_FOLDERS, BatchRecord, Place
 from .reopen import check_growth, grow
 
 Item = TypeVar("Item")
@@ -66,7 +66,7 @@ class RunResult:
     photograph that could not be used. picture: the file to look at, or a folder of such files.
     """
 
-    out: Out
+    out: Path
     rows: Sequence[Mapping[str, Any]]
     done: int
     seconds: Mapping[str, float]
@@ -135,21 +135,14 @@ class Job(ABC, Generic[Batched, Item, Captured]):
     def write(self, captured: Captured, out: Path) -> BatchRecord:
         """The second step: write its files into `out`. May run in a thread while the next batch is captured."""
 
-    def make_batch(self, number: int, place: Place) -> BatchRecord:
-        return self.send_batch(self.capture(self.batches[number]), place)
+    def make_batch(self, number: int, out: Path) -> BatchRecord:
+        return self.write(self.capture(self.batches[number]), out)
 
-    def send_batch(self, captured: Captured, place: Place, ready: Any = None) -> BatchRecord:
-        """Write a batch, and send its files. ready: a CUDA event to wait for before captured tensors are read."""
+    def write_ready(self, captured: Captured, out: Path, ready: Any) -> BatchRecord:
+        """As `write`. ready: a CUDA event to wait for before captured tensors are read, or None."""
         if ready is not None:
             ready.wait()
-        record = self.write(captured, place.folder)
-        with self.timer("writing"):
-            place.send(record.files)
-        return record
-
-    def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
-        """The files of batches that `finish` reads, which are brought back from a store."""
-        return ()
+        return self.write(captured, out)
 
     @abstractmethod
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
@@ -199,11 +192,11 @@ class Engine(AbstractContextManager["Engine"]):
         return loaded(job)
 
     def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
-        """Make batches, and yield each when it is made, its files are sent and its seconds are in the job's timer."""
+        """Make batches, and yield each when its files are there and its seconds are in the job's timer."""
         device = job.device or job.config.device or "cpu"
         if not (device.startswith("cuda") if self.beside is None else self.beside):
             for number in numbers:
-                yield number, job.make_batch(number, place)
+                yield number, job.make_batch(number, place.folder)
             return
         import torch
 
@@ -217,7 +210,7 @@ class Engine(AbstractContextManager["Engine"]):
             for number in numbers:
                 captured = job.capture(job.batches[number])
                 ready = cuda.current_stream(device).record_event() if cuda else None
-                written = thread.submit(job.send_batch, captured, place, ready)
+                written = thread.submit(job.write_ready, captured, place.folder, ready)
                 del captured  # so that the memory is free when the thread is done with it
                 if earlier:
                     yield earlier[0], earlier[1].result()
@@ -239,50 +232,45 @@ class Processes(Engine):
         with in_order(partial(_in_process, job, place.folder), self.workers) as made:
             for number, (record, seconds) in zip(numbers, made(numbers), strict=True):
                 job.timer.add(seconds)
-                with job.timer("writing"):
-                    place.send(record.files)
                 yield number, record
 
 
 def _in_process(job: AnyJob, folder: Path, number: int) -> tuple[BatchRecord, Mapping[str, float]]:
-    record = job.write(job.capture(job.batches[number]), folder)
-    return record, job.timer.take()
+    return job.make_batch(number, folder), job.timer.take()
 
 
-def run(job: AnyJob, out: Out | str, *, engine: Engine | None = None, progress: Progress | None = None) -> RunResult:
-    """Make the missing parts of a job's output in `out`: a folder, or a URL of a store such as s3://bucket/name.
+def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress: Progress | None = None) -> RunResult:
+    """Make the missing parts of a job's output in the folder `out`.
 
     The same call continues a run that was interrupted at any moment, and gives the same bytes, whichever engine made
     which part. A finished output is left as it is; one with fewer samples of the same series grows. Raises UserError if
     `out` has other contents, is the output of another configuration, or in use, and what the job raises; OSError if the
     disk fills up.
     """
-    with open_place(out) as place:
-        done = 0
-        state, job.config = place.look_into(job.config)
-        # A run that was killed while it tidied up left records in a complete output.
-        if state != "complete" or (place.folder / BATCHES).exists():
-            with place.locked():
-                done = _make(job, place, engine or Engine(), progress or (lambda done, total, what: None))
-        return RunResult(out=place.out, done=done, seconds=job.timer, **job.read_result(place.folder))
+    place, done = Place(out), 0
+    state, job.config = place.look_into(job.config)
+    # A run that was killed while it tidied up left records in a complete output.
+    if state != "complete" or (place.folder / BATCHES).exists():
+        with place.locked():
+            done = _make(job, place, engine or Engine(), progress or (lambda done, total, what: None))
+    return RunResult(out=place.folder, done=done, seconds=job.timer, **job.read_result(place.folder))
 
 
-def plan(job: AnyJob, out: Out | str) -> str:
+def plan(job: AnyJob, out: Path | str) -> str:
     """What `run` would do, as `--dry-run` prints it; writes nothing and loads no model. Raises UserError if the run
     would fail before it loads the model.
     """
-    with open_place(out) as place:
-        state, job.config = place.look_into(job.config)
-        job.check()
-        if state == "new" and job.on_device:
-            job.config = job.fitted(job.config)
-        if state == "shorter":
-            check_growth(place.folder)
-        verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")
-        what, *lines = job.plan()
-        free = f", {show_bytes(free_bytes(place.folder))} free" if isinstance(place.out, Path) else ""
-        said = "already complete; nothing to do" if state == "complete" else f"Would {verb}"
-        return "\n".join([f"{said}: {what}", *lines, f"Output: {place.out}{free}"])
+    place = Place(out)
+    state, job.config = place.look_into(job.config)
+    job.check()
+    if state == "new" and job.on_device:
+        job.config = job.fitted(job.config)
+    if state == "shorter":
+        check_growth(place.folder)
+    verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")
+    what, *lines = job.plan()
+    said = "already complete; nothing to do" if state == "complete" else f"Would {verb}"
+    return "\n".join([f"{said}: {what}", *lines, f"Output: {out}, {show_bytes(free_bytes(place.folder))} free"])
 
 
 def _make(job: AnyJob, place: Place, engine: Engine, report: Progress) -> int:
@@ -318,7 +306,6 @@ def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress
         place.clear()
         # First the file by which the folder is recognised as an output, in case the run is killed next.
         write_atomic(place.folder / native.CONFIG, config.to_toml(about).encode("utf-8"))
-        place.send([native.CONFIG])
     else:
         place.check_loaded(config.model_label, about)
     place.begin()
@@ -327,22 +314,18 @@ def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress
         report(done, total, what)
 
     say("")
-    while missing := [number for number, record in records.items() if record is None]:
-        with closing(engine.map(job, place, missing, say)) as made:  # nothing is written after the output is unlocked
-            for number, record in made:
-                records[number] = record
-                with job.timer("writing"):
-                    place.commit(number, record)
-                done += len(job.batches[number])
-                say("")
-        for number in place.lost(records):
-            records[number] = None
-            done -= len(job.batches[number])
+    missing = [number for number, record in records.items() if record is None]
+    with closing(engine.map(job, place, missing, say)) as made:  # nothing is written after the output is unlocked
+        for number, record in made:
+            records[number] = record
+            with job.timer("writing"):
+                place.commit(number, record)
+            done += len(job.batches[number])
+            say("")
     say("finishing")
     clear_leftovers(place.folder, RUN_FOLDERS)  # half-written files of lost workers
     finished = [record for record in records.values() if record]
-    place.bring(job.read_by_finish(finished))
     rows, rejected = ([row for record in finished for row in getattr(record, name)] for name in ("rows", "rejected"))
     job.finish(rows, rejected, place.folder)
-    place.complete(config.last_file)
+    place.remove_records()
     return done - before

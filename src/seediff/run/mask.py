@@ -16,7 +16,6 @@ from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
-from ..files.output_folders import Out
 from ..files.photographs import Found, Photo, read_photo
 from ..masks.flags import FOREIGN, degenerate, flag_kind
 from ..models.memory import Offload
@@ -56,14 +55,14 @@ Looked = tuple[Read, Answer, bool]
 def mask_photos(
     config: MaskPhotosConfig,
     photos: Sequence[Photo] | Found,
-    out: Out | str,
+    out: Path | str,
     *,
     classes_of: Mapping[str, Sequence[str]] | None = None,
     offload: Offload = "none",
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Make masks of `config.classes` in every photograph, in the dataset `out`, a folder or a URL. If it is stopped at
+    """Make masks of `config.classes` in every photograph, in the dataset `out`. If it is stopped at
     any moment, the same call continues.
 
     photos: from `find_photos`. classes_of: photo name → the classes of `config.classes` to look for in it; other

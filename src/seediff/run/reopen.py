@@ -23,11 +23,10 @@ from ..dataset.reviews import REDRAWN, Action, append_action, in_effect, mend, r
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import show_json
-from ..files.output_folders import Out
 from ..files.outputs import BATCHES, write_atomic
 from ..files.reading import inside
 from ..prompts.specs import sample_count
-from .output import BatchRecord, Place, open_place, record_path
+from .output import BatchRecord, Place, record_path
 
 FILES = "file_name", "mask"
 PICTURE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
@@ -35,39 +34,35 @@ EARLIER = f"{BATCHES}/{native.METADATA}"
 """The rows of a dataset that was finished before. Samples that are made again keep the `split` that they have there."""
 
 
-def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False) -> list[str]:
+def draw_again(config: GenerateConfig, out: Path | str, *, dry_run: bool = False) -> list[str]:
     """Have the samples that people rejected drawn again by the next run, and return their names: the dataset becomes
     unfinished, and review.jsonl gets lines that clear the verdicts. dry_run: only return the names. Raises UserError if
-    no sample can be drawn again in this place.
+    no sample can be drawn again.
     """
-    with open_place(out) as place:
-        folder, (state, _) = place.folder, place.look_into(config)
-        if state == "new":
-            raise UserError(out, "there is no dataset with rejected samples to redraw")
-        if not place.can_grow:
-            raise UserError(
-                out, "is a store, where samples cannot be redrawn", "copy it to a folder and continue there"
-            )
-        if state == "shorter":
-            problem = "a run either adds samples (per_class) or draws rejected ones again (top_up)"
-            raise UserError(out, problem, "do one after the other")
-        if state == "complete" and read_toml(folder / native.CONFIG).get("version") != __version__:
-            problem = f"was made by another version of seediff than {__version__}"
-            raise UserError(out, problem, "make more with another seed; merge the two")
-        actions = in_effect(folder)
-        samples = (name for name in map(numbered_name, range(sample_count(config))) if name in actions)
-        names = [name for name in samples if actions[name].verdict == "rejected"]
-        if dry_run or not names:
-            return names
-        with place.locked():
-            if state == "complete":
-                _unfinish(place, config)
-            # Last: after a kill before this, the dataset is finished as it was, and the samples are still rejected.
-            versions = {action.sample: action.version for action in mend(folder)}
-            for name in names:
-                inside(folder, record_path(again_number(int(name)))).unlink(missing_ok=True)  # of an earlier drawing
-                append_action(folder, Action(sample=name, version=versions[name] + 1, action=REDRAWN))
+    place = Place(out)
+    folder, (state, _) = place.folder, place.look_into(config)
+    if state == "new":
+        raise UserError(out, "there is no dataset with rejected samples to redraw")
+    if state == "shorter":
+        problem = "a run either adds samples (per_class) or draws rejected ones again (top_up)"
+        raise UserError(out, problem, "do one after the other")
+    if state == "complete" and read_toml(folder / native.CONFIG).get("version") != __version__:
+        problem = f"was made by another version of seediff than {__version__}"
+        raise UserError(out, problem, "make more with another seed; merge the two")
+    actions = in_effect(folder)
+    samples = (name for name in map(numbered_name, range(sample_count(config))) if name in actions)
+    names = [name for name in samples if actions[name].verdict == "rejected"]
+    if dry_run or not names:
         return names
+    with place.locked():
+        if state == "complete":
+            _unfinish(place, config)
+        # Last: after a kill before this, the dataset is finished as it was, and the samples are still rejected.
+        versions = {action.sample: action.version for action in mend(folder)}
+        for name in names:
+            inside(folder, record_path(again_number(int(name)))).unlink(missing_ok=True)  # of an earlier drawing
+            append_action(folder, Action(sample=name, version=versions[name] + 1, action=REDRAWN))
+    return names
 
 
 def redrawn(folder: Path, config: GenerateConfig) -> dict[int, int]:

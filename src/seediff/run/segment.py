@@ -21,7 +21,6 @@ from ..dataset.labels import LabelSet, open_labels
 from ..errors import UserError
 from ..files.label_maps import centre_square, read_segment_ids
 from ..files.messages import plural
-from ..files.output_folders import Out
 from ..files.outputs import LABELS, write_atomic
 from ..files.photographs import Found, Photo, read_photo
 from ..masks.flags import FOREIGN
@@ -45,9 +44,7 @@ from .photos import (
 )
 from .segment_files import (
     OVERVIEW,
-    OVERVIEW_PHOTOS,
     coco,
-    overlay_path,
     overview,
     photo_files,
     photo_row,
@@ -68,7 +65,7 @@ Divided = tuple[Read, "Segments", "Sequence[SegmentName]", bool]
 def segment_photos(
     config: SegmentPhotosConfig,
     photos: Sequence[Photo] | Found,
-    out: Out | str,
+    out: Path | str,
     *,
     words: Mapping[str, Sequence[str]] | None = None,
     labels: Path | str | None = None,
@@ -76,7 +73,7 @@ def segment_photos(
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Divide photographs into segments, in the output `out`, a folder or a URL. If it is stopped at any moment, the
+    """Divide photographs into segments, in the output `out`. If it is stopped at any moment, the
     same call continues.
 
     photos: from `find_photos`. words: photo name → the words that may name its segments, instead of `config.names`.
@@ -223,10 +220,6 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
                 flags = {"flags": [FOREIGN]} if strange else {}
                 record.rows.append({**about, **flags, **photo_row(of.label_map, of.scores, names)})
         return record
-
-    def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
-        rows = [row for record in records for row in record.rows]
-        return [overlay_path(row["photo"]) for row in rows[:OVERVIEW_PHOTOS]] if self.config.overlays else []
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         write_failures(out, rejected)

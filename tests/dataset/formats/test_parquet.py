@@ -41,22 +41,6 @@ def test_load_dataset_reads_pictures(tmp_path):
             assert json.loads(row["metadata"]) == one.metadata
 
 
-def test_shards_groups_and_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr("seediff.dataset.formats.parquet.GROUP", 2)
-    given = some(7)
-    size = len(given[0].source) * 2
-    for name in ("one", "two"):
-        export("parquet", CLASSES, iter(given), tmp_path / name, shard_size=size, split=0)
-    assert len(files(tmp_path / "one")) > 3
-    for name in files(tmp_path / "one"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    assert [i.name for i in imported("parquet", tmp_path / "one")[1]] == [i.name for i in given]
-    export("parquet", CLASSES, given, tmp_path / "whole", split=0)
-    (only,) = (tmp_path / "whole/data").iterdir()
-    assert pq.ParquetFile(only).num_row_groups == 4
-    assert len(list(imported("parquet", only)[1])) == 7
-
-
 def change_column(table, name, values):
     return table.set_column(
         table.schema.get_field_index(name), table.schema.field(name), pa.array(values, table.schema.field(name).type)

@@ -17,9 +17,7 @@ from ...errors import UserError
 from ...files.documents import parse_json, read_json
 from ...files.reading import ANNOTATIONS
 
-FormatName = Literal[
-    "voc", "coco", "yolo", "parquet", "webdataset", "ultralytics", "cvat", "labelstudio", "imagefolder"
-]
+FormatName = Literal["voc", "coco", "yolo", "parquet", "ultralytics", "cvat", "labelstudio"]
 """Values of `export --to` and `import --from`."""
 SourceName = Literal[FormatName, "labelme", "masks"]
 """Values of `import --from`, which include formats that are only read."""
@@ -49,12 +47,10 @@ FORMATS: dict[SourceName, Format] = {
     "voc": Format("SegmentationClass/ (VOC)", flat=True),
     "ultralytics": Format("data.yaml with masks_dir (Ultralytics)", (".yaml", ".yml"), like=("yolo", "masks")),
     "yolo": Format("data.yaml, or labels/ and classes.txt (YOLO)", (".yaml", ".yml"), flat=True, objects=True),
-    "imagefolder": Format("train/metadata.jsonl (imagefolder)", like=("masks",), without=("skip_missing",)),
     "cvat": Format("annotations.xml (CVAT)", (".xml",)),
     "labelstudio": Format("tasks.json (Label Studio)", (".json",), objects=True),
     "labelme": Format("*.json with shapes (labelme)", (".json",)),
     "parquet": Format("*.parquet", (".parquet",), without=("link", "skip_missing")),
-    "webdataset": Format("*.tar (WebDataset)", (".tar",), without=("split", "seed", "link", "skip_missing")),
     "masks": Format("images/ and masks/, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)"),
     "coco": Format("annotations/*.json or *.json (COCO)", (".json",), objects=True),
 }
@@ -87,7 +83,7 @@ def recognise(path: Path) -> SourceName:
         suffix = path.suffix.lower()
         named: list[SourceName] = [name for name, known in FORMATS.items() if suffix in known.suffixes]
         if not named:
-            raise UserError(path, "is not a dataset", "name its folder, or a .parquet, .tar, .json, .xml or .yaml file")
+            raise UserError(path, "is not a dataset", "name its folder, or a .parquet, .json, .xml or .yaml file")
         if suffix == ".json":
             kind = json_kind(path) or "coco"
             return _not_isat(path) if kind == "isat" else kind

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
-from ...config.names import BACKGROUND, IGNORED
+from ...config.names import IGNORED
 from ...errors import UserError
-from ...files.documents import parse_json
 from ...files.label_maps import voc_palette
 from ...files.messages import show_json
 from ...files.pictures import check_pixels, orientation_of
 from ...files.reading import composed
 from .. import native
-from ..encoding import Instances, decode_label_map
-from ..rows import check_row
-from ..sample import Sample, open_own, picture_size
+from ..encoding import Instances
+from ..sample import picture_size
 from ..shapes.rle import area, paint_runs
-from ..split import split_of
-from .drivers import PICTURES, Source
+from .drivers import PICTURES
 
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Name of a split in any data set, in small letters → SeeDiff's name."""
@@ -33,11 +28,6 @@ MOST_LAYERS = 100
 """Maximum number of shapes over a pixel on average, because a small file can have any number."""
 Side = Annotated[int, msgspec.Meta(ge=1)]
 Near = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
-
-
-def palette(sample: Sample, *, classes: Sequence[str]) -> bytes:
-    """A sample's label map as a palette PNG."""
-    return native.encode_mask(sample.labels(len(classes)))
 
 
 def named_pictures(folder: Path) -> list[tuple[str, Path]]:
@@ -130,36 +120,3 @@ class Own(msgspec.Struct, frozen=True):
 
     name: str = ""
     metadata: dict[str, Any] = {}
-
-
-def from_record(source: Source, own: Own, image: bytes, mask: bytes, where: str) -> Sample:
-    """The sample of a record with the bytes of its files."""
-    with open_own(image, f"{where}: its image"):
-        pass
-    check_row(own.metadata, f"{where}, metadata")
-    labels = partial(decode_label_map, mask, f"{where}: its label map")
-    return source.sample(own.name, image, labels, own.metadata, where)
-
-
-HUB_SPLITS = {"train": "train", "val": "validation", "test": "test"}
-"""Split → its name on the Hugging Face hub."""
-
-
-def row_text(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False)
-
-
-def parse_row(text: str | None, split: str | None, where: str) -> dict[str, Any]:
-    """A row of metadata from its JSON. split: of its file, which goes before its own."""
-    row = parse_json(text or "{}", dict[str, Any], f"{where}: its metadata")
-    return row if split in (None, split_of(row)) else {**row, "split": split}
-
-
-def hub_card(classes: Sequence[str], front_matter: str = "") -> str:
-    """README.md for the hub. Names of classes are JSON, which YAML reads, so that none can end the fence."""
-    ids = "".join(f"{i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate([BACKGROUND, *classes]))
-    return (
-        f"---\ntask_categories:\n- image-segmentation\n{front_matter}---\n\n# Images with segmentation"
-        " masks\n\n`label_map` is a palette picture whose pixels are class ids, 255 where ignored:"
-        f' `numpy.array(row["label_map"])`. `metadata` is JSON. Class ids:\n\n```yaml\n{ids}```\n'
-    )

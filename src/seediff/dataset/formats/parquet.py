@@ -1,100 +1,100 @@
-"""Writes and reads Parquet files that `datasets.load_dataset` loads as pictures. Pictures, label maps, rows and classes
-come back exactly.
+"""Tables of Hugging Face's `datasets`: in memory, and as parquet files that `load_dataset` and the hub read. Pictures,
+label maps, rows and classes come back exactly.
 
-out/  README.md                         card with the features, for `load_dataset(out)` and the Hugging Face hub
-      data/train-00000.parquet          columns: image and label_map, pictures; name; metadata, a row of
-                                        metadata.jsonl as JSON
-      data/validation-00000.parquet     the samples for validation, likewise test-00000.parquet
+out/  README.md                    card with the classes, for the hub
+      data/train-00000.parquet     a row per sample; likewise validation-00000.parquet, test-00000.parquet
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import groupby
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...config.names import BACKGROUND
 from ...errors import UserError, first_line
 from ...files.documents import parse_json
-from ...files.outputs import name_errors
 from .. import native
-from ..rows import check_class_list
-from ..sample import SPLITS, Sample
+from ..encoding import decode_label_map
+from ..rows import check_class_list, check_row
+from ..sample import Sample, open_own
+from ..split import split_of
 from .drivers import Export, Source
 from .known import load_extra
-from .label_files import HUB_SPLITS, Own, from_record, hub_card, palette, parse_row, row_text
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-FEATURES = {
-    "image": {"_type": "Image"},
-    "label_map": {"_type": "Image"},
-    "name": {"dtype": "string", "_type": "Value"},
-    "metadata": {"dtype": "string", "_type": "Value"},
-}
-GROUP, GROUP_BYTES = 100, 64_000_000
-"""Maximum samples and bytes of a row group, which readers load whole to show one sample; a single one may be larger."""
+WORDS = {"train": "train", "val": "validation", "test": "test"}
+"""Split → its name on the hub."""
+GROUP = 100
+"""Samples in a row group, which readers load whole to show one sample."""
 
 
-def write(export: Export, *, shard_size: int = 500_000_000) -> None:
-    """Parquet files that `datasets.load_dataset` reads. shard_size: approximate size of a file in bytes."""
-    parquet, pa = load_extra("pyarrow.parquet", "hf"), load_extra("pyarrow", "hf")
-    if shard_size < 1:
-        raise UserError("shard_size", f"{shard_size} must be at least one byte")
-    (export.folder / "data").mkdir()
-    schema = _schema(export.classes)
-    placed = export.placed(palette, key=lambda name, split: SPLITS.index(split))
-    for split, samples in groupby(placed, key=lambda one: one.split):
-        number = 0
-        records = (
-            {
-                "image": {"bytes": one.sample.data(), "path": one.file_name},
-                "label_map": {"bytes": one.data, "path": f"{one.name}.png"},
-                "name": one.name,
-                "metadata": row_text(one.sample.metadata),
-            }
-            for one in samples
-        )
-        record = next(records, None)
-        while record:
-            path, size = export.folder / "data" / f"{HUB_SPLITS[split]}-{number:05d}.parquet", 0
-            with (
-                name_errors(path),
-                path.open("xb") as file,
-                parquet.ParquetWriter(file, schema, compression="none", write_statistics=False) as writer,
-            ):
-                while record and size < shard_size:
-                    group, end = [], min(size + GROUP_BYTES, shard_size)
-                    while record and len(group) < GROUP and size < end:
-                        group.append(record)
-                        pictures = record["image"]["bytes"], record["label_map"]["bytes"]
-                        size += sum(map(len, (*pictures, record["metadata"])))
-                        record = next(records, None)
-                    writer.write_table(pa.Table.from_pylist(group, schema=schema))
-            number, export.files = number + 1, export.files + 1
-    export.put(native.CARD, _card(export.classes, [HUB_SPLITS[split] for split in export.parts]))
-
-
-def _schema(classes: Sequence[str]) -> Any:
-    """The columns. The metadata holds the features, by which `datasets` makes pictures, and the classes."""
-    pa = load_extra("pyarrow", "hf")
-    kinds = {"Image": pa.struct([("bytes", pa.binary()), ("path", pa.string())]), "Value": pa.string()}
-    stated = {"huggingface": {"info": {"features": FEATURES}}, "seediff": {"classes": list(classes)}}
-    stated = {key: json.dumps(value) for key, value in stated.items()}
-    return pa.schema([(name, kinds[kind["_type"]]) for name, kind in FEATURES.items()], metadata=stated)
-
-
-def _card(classes: Sequence[str], words: Sequence[str]) -> str:
-    files = "".join(f"  - split: {word}\n    path: data/{word}-*.parquet\n" for word in words)
-    features = "".join(
-        f"  - name: {name}\n    dtype: {kind.get('dtype', 'image')}\n" for name, kind in FEATURES.items()
+def as_table(samples: Sequence[Sample], classes: Sequence[str]) -> Dataset:
+    """The table that `seediff.Dataset.as_datasets` returns."""
+    datasets = load_extra("datasets", "hf")
+    columns = {
+        "image": datasets.Image(),
+        "label_map": datasets.Image(),
+        "class_ids": datasets.List(datasets.ClassLabel(names=[BACKGROUND, *classes])),
+        "name": datasets.Value("string"),
+        "metadata": datasets.Value("string"),
+    }
+    rows = [_row(sample, classes) for sample in samples]
+    return datasets.Dataset.from_dict(
+        {name: [row[name] for row in rows] for name in columns}, features=datasets.Features(columns)
     )
-    configs = f"configs:\n- config_name: default\n  data_files:\n{files}" if files else ""
-    return hub_card(classes, f"{configs}dataset_info:\n  features:\n{features}")
+
+
+def _row(sample: Sample, classes: Sequence[str], *, whole: bool = False) -> dict[str, Any]:
+    """whole: the picture's bytes, also of a file."""
+    labels = sample.labels(len(classes))
+    row, file = sample.row(labels, classes), None if whole else sample.file()
+    return {
+        "image": {
+            "bytes": None if file else sample.data(),
+            "path": str(file.absolute()) if file else f"{sample.name}.{sample.suffix}",
+        },
+        "label_map": {"bytes": native.encode_mask(labels), "path": f"{sample.name}.png"},
+        "class_ids": row["class_ids"],
+        "name": sample.name,
+        "metadata": json.dumps(dict(sample.metadata) if whole else row, ensure_ascii=False),
+    }
+
+
+def write(export: Export) -> None:
+    """Parquet files that `datasets.load_dataset` reads."""
+    parquet = load_extra("pyarrow.parquet", "hf")
+    (export.folder / "data").mkdir()
+    schema = as_table((), export.classes).features.arrow_schema
+    with_samples = export.placed(partial(_row, whole=True))
+    writers: dict[str, Any] = {}
+    groups: dict[str, list[dict[str, Any]]] = {split: [] for split in export.parts}
+
+    def flush(split: str) -> None:
+        writers[split].write_table(load_extra("pyarrow", "hf").Table.from_pylist(groups[split], schema=schema))
+        groups[split].clear()
+
+    for split in export.parts:
+        path = export.folder / "data" / f"{WORDS[split]}-00000.parquet"
+        writers[split] = export.stack.enter_context(parquet.ParquetWriter(path, schema, compression="none"))
+        export.files += 1
+    for placed in with_samples:
+        groups[placed.split].append({**placed.data, "name": placed.name})
+        if len(groups[placed.split]) == GROUP:
+            flush(placed.split)
+    for split in export.parts:
+        flush(split)
+    ids = "".join(
+        f"{i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate([BACKGROUND, *export.classes])
+    )
+    export.put(
+        native.CARD,
+        f"# Images with segmentation masks\n\n`label_map` holds class ids, 255 where ignored:\n\n```yaml\n{ids}```\n",
+    )
 
 
 def is_folder(folder: Path) -> bool:
@@ -102,96 +102,50 @@ def is_folder(folder: Path) -> bool:
 
 
 def read(source: Source, *, split: str | None = None) -> tuple[tuple[str, ...], Iterator[Sample]]:
-    """A folder of parquet files, or one of them. split: "train", "val" or "test"; None: all."""
-    path = source.path
-    if split is not None and split not in HUB_SPLITS:
-        raise UserError("split", f"{split} must be one of {', '.join(HUB_SPLITS)}")
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-    files = [file for file in files if split in (None, _split_of(file))]
+    """A folder of parquet files with the columns that SeeDiff writes, or one of them. split: "train", "val" or "test";
+    None: all."""
+    if split not in (None, *WORDS):
+        raise UserError("split", f"{split} must be one of {', '.join(WORDS)}")
+    files = sorted(source.path.rglob("*.parquet")) if source.path.is_dir() else [source.path]
+    files = [file for file in files if split in (None, _part(file))]
     if not files:
-        named = f" of split '{split}', whose names begin with {HUB_SPLITS[split]}" if split else ""
-        raise UserError(path, f"has no parquet files{named}")
-    classes = _read_classes(files[0])
-    for file in files[1:]:
-        if _read_classes(file) != classes:
-            raise UserError(file, f"its classes differ from those of {files[0]}")
-    return classes, _samples(source, files)
+        raise UserError(source.path, "has no parquet files" + (f" of split '{split}'" if split else ""))
+    lists = [_classes(file) for file in files]
+    if other := next((file for file, classes in zip(files, lists, strict=True) if classes != lists[0]), None):
+        raise UserError(other, f"its classes differ from those of {files[0]}")
+    check_class_list(lists[0], files[0])
+    return lists[0], (_sample(source, row, f"{file}, row {n}", _part(file)) for file in files for n, row in _rows(file))
 
 
-def _split_of(file: Path) -> str | None:
-    return next((split for split, word in HUB_SPLITS.items() if file.name.startswith((f"{word}-", f"{word}."))), None)
+def _part(file: Path) -> str | None:
+    return next((split for split, word in WORDS.items() if file.name.startswith((f"{word}-", f"{word}."))), None)
 
 
-def _samples(source: Source, files: Sequence[Path]) -> Iterator[Sample]:
-    for file in files:
-        number, split = 0, _split_of(file)
-        with _open(file) as opened:
-            # One row at a time, because a page of a few bytes may stand for a hundred rows with the same large picture.
-            for batch in opened.iter_batches(batch_size=1, columns=list(FEATURES)):
-                for record in batch.to_pylist():
-                    number += 1
-                    where = f"{file}, row {number}"
-                    image, mask = (record[key] and record[key]["bytes"] for key in ("image", "label_map"))
-                    if not image or not mask or not record["name"]:
-                        raise UserError(where, "'image', 'label_map' and 'name' must not be empty")
-                    own = Own(record["name"], parse_row(record["metadata"], split, where))
-                    yield from_record(source, own, image, mask, where)
-
-
-@contextmanager
-def _open(file: Path) -> Iterator[Any]:
-    """The file as pyarrow reads it."""
-    parquet, pa = load_extra("pyarrow.parquet", "hf"), load_extra("pyarrow", "hf")
-    if file.exists() and not file.is_file():
-        raise UserError(file, "is not a regular file")
+def _classes(file: Path) -> tuple[str, ...]:
+    parquet, datasets = load_extra("pyarrow.parquet", "hf"), load_extra("datasets", "hf")
     try:
-        with parquet.ParquetFile(file) as opened:
-            yield opened
-    except (pa.ArrowException, OSError, UnicodeError) as error:  # also for a name that is not UTF-8
+        features = datasets.Features.from_arrow_schema(parquet.read_schema(file))
+        return tuple(features["class_ids"].feature.names[1:])
+    except (KeyError, AttributeError) as error:
+        raise UserError(file, "does not say its classes, in the feature 'class_ids'") from error
+    except Exception as error:  # pyarrow's, OSError, UnicodeError
         raise UserError(file, f"cannot be read as parquet ({first_line(error)})") from error
 
 
-def _read_classes(file: Path) -> tuple[str, ...]:
-    """The classes in a file's metadata."""
-    with _open(file) as opened:
-        schema = opened.schema_arrow
-    for column in _schema(()):
-        if schema.names.count(column.name) != 1 or schema.field(column.name).type != column.type:
-            raise UserError(
-                file, f"must have a column '{column.name}', {column.type}; it has {', '.join(schema.names)}"
-            )
-    if (stated := (schema.metadata or {}).get(b"seediff")) is None:
-        raise UserError(file, "does not say its classes (metadata key 'seediff' of the schema)")
-    classes = tuple(parse_json(stated, dict[str, list[str]], f"{file}, metadata key 'seediff'").get("classes", ()))
-    check_class_list(classes, file)
-    return classes
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    # One row at a time, because a page of a few bytes may stand for a hundred rows with the same large picture.
+    with load_extra("pyarrow.parquet", "hf").ParquetFile(file) as opened:
+        batches = opened.iter_batches(batch_size=1, columns=["image", "label_map", "name", "metadata"])
+        yield from enumerate((batch.to_pylist()[0] for batch in batches), 1)
 
 
-def hub_table(samples: Sequence[Sample], classes: Sequence[str]) -> Dataset:
-    """The table that `seediff.Dataset.as_datasets` returns."""
-    datasets = load_extra("datasets", "hf")
-    features = datasets.Features(
-        {
-            "image": datasets.Image(),
-            "label_map": datasets.Image(),
-            "class_ids": datasets.List(datasets.ClassLabel(names=[BACKGROUND, *classes])),
-            "name": datasets.Value("string"),
-            "metadata": datasets.Value("string"),
-        }
-    )
-    records = [_hub_row(sample, classes) for sample in samples]
-    columns = {name: [record[name] for record in records] for name in features}  # also without a sample
-    return datasets.Dataset.from_dict(columns, features=features)
-
-
-def _hub_row(sample: Sample, classes: Sequence[str]) -> dict[str, Any]:
-    labels = sample.labels(len(classes))
-    row, file = sample.row(labels, classes), sample.file()  # a file is read only when the picture is accessed
-    name = str(file.absolute()) if file else f"{sample.name}.{sample.suffix}"
-    return {
-        "image": {"bytes": None if file else sample.data(), "path": name},
-        "label_map": {"bytes": native.encode_mask(labels), "path": f"{sample.name}.png"},
-        "class_ids": row["class_ids"],
-        "name": sample.name,
-        "metadata": row_text(row),
-    }
+def _sample(source: Source, record: dict[str, Any], where: str, split: str | None) -> Sample:
+    image, mask = ((record.get(key) or {}).get("bytes") for key in ("image", "label_map"))
+    if not image or not mask or not record.get("name"):
+        raise UserError(where, "'image', 'label_map' and 'name' must not be empty")
+    with open_own(image, f"{where}: its image"):
+        pass
+    row = parse_json(record["metadata"] or "{}", dict[str, Any], f"{where}: its metadata")
+    check_row(row, f"{where}, metadata")
+    row = row if split in (None, split_of(row)) else {**row, "split": split}
+    return source.sample(record["name"], image, partial(decode_label_map, mask, f"{where}: its label map"), row, where)
