@@ -98,7 +98,7 @@ class JointLayer:
 
     def keep(self, which: tuple[str, int], _module: Any, _args: Any, output: torch.Tensor) -> None:
         if self.wanted:
-            self.kept[which] = self.recorder.conditional(output.detach())
+            self.kept[which] = output.detach()  # not its rows: copies of them would miss a rotation in place
 
     @property
     def wanted(self) -> bool:
@@ -118,7 +118,7 @@ class JointLayer:
             if layer.each_rotary and rotary is not None:
                 rotary = recorder.conditional(rotary)
             queries, keys = (
-                [self._heads_last(kept[kind, number]) for number in range(len(paths))]
+                [self._heads_last(recorder.conditional(kept[kind, number])) for number in range(len(paths))]
                 for kind, paths in (("query", layer.queries), ("key", layer.keys))
             )
             if len(queries) > 1:  # streams of their own
