@@ -32,8 +32,8 @@ def test_a_kernel_that_is_wrong_is_told(error, monkeypatch):
 
     right = fused.add_probabilities_fused
 
-    def wrong(parts, *given, normalize):
-        right(parts, *given, normalize=normalize)
+    def wrong(parts, *given, normalize, finite):
+        right(parts, *given, normalize=normalize, finite=finite)
         if not normalize:
             parts[-1].total[0, 0, 0] += error * parts[-1].total.max()
 

@@ -82,7 +82,9 @@ def largest_difference(device: str, dtype: torch.dtype, width: int, shape: Shape
             Part(query.new_zeros(images, positions, len(where[cut]), dtype=torch.float32), cut, each)
             for cut, each in cuts
         ]
-        add(parts, query, key[:, :, some], width**-0.5, bias, normalize=normalize)
+        finite = query.new_zeros((), dtype=torch.float32)
+        add(parts, query, key[:, :, some], width**-0.5, bias, normalize=normalize, finite=finite)
+        assert finite.isfinite()
         return [part.total for part in parts]
 
     differences = []

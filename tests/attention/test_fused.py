@@ -75,7 +75,9 @@ def test_maps_are_float64s_and_torchs(normalize, dtype, biased):
         cuts = [cut for cut in cuts if not cut[2]]
     parts, plain = ([Part(begun[..., columns].clone(), columns, *how) for columns, *how in cuts] for _ in range(2))
     for add, some in ((add_probabilities_fused, parts), (add_probabilities, plain)):
-        assert add(some, query, key, 0.3, bias, normalize=normalize).isfinite()
+        finite = torch.zeros((), device=DEVICE)
+        add(some, query, key, 0.3, bias, normalize=normalize, finite=finite)
+        assert finite.isfinite()
     for part, other in zip(parts, plain, strict=True):
         book = by_the_book(part, begun[..., part.columns], query, key, 0.3, bias, normalize)
         torch.testing.assert_close(part.total.double(), book, atol=1e-5, rtol=1e-5)
@@ -88,7 +90,9 @@ def test_maps_are_float64s_and_torchs(normalize, dtype, biased):
 def test_shapes_that_fill_tiles_and_do_not(images, heads, queries, keys, width):
     query, key = states(images, heads, queries, keys, width)
     total = torch.zeros(images, queries, keys, device=DEVICE)
-    add_probabilities_fused([Part(total)], query, key, width**-0.5, normalize=True)
+    add_probabilities_fused(
+        [Part(total)], query, key, width**-0.5, normalize=True, finite=torch.zeros((), device=DEVICE)
+    )
     book = by_the_book(Part(total), torch.zeros_like(total), query, key, width**-0.5, None, True)
     torch.testing.assert_close(total.double(), book, atol=1e-5, rtol=1e-5)
 
@@ -98,7 +102,9 @@ def test_what_is_not_a_number_is_told(value, normalize):
     query, key = states()
     query[1, 0, 3, 2] = value
     part = Part(torch.zeros(2, 40, 50, device=DEVICE))
-    assert not add_probabilities_fused([part], query, key, 0.3, normalize=normalize).isfinite()
+    finite = torch.zeros((), device=DEVICE)
+    add_probabilities_fused([part], query, key, 0.3, normalize=normalize, finite=finite)
+    assert not finite.isfinite()
 
 
 SHAPES = ((1, 4, 16, 16), (1, 7, 32))

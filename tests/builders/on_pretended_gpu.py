@@ -144,7 +144,7 @@ with (
     mock.patch.object(torch, "baddbmm", lambda _, a, b, beta, alpha, out: out.mul_(beta).add_(a @ b, alpha=alpha)),
     mock.patch.object(Scratch, "take", lambda _self, numbers, like: like.new_full((numbers,), torch.nan)),
 ):
-    add_probabilities([Part(total)], query, key, 0.5, normalize=True)
+    add_probabilities([Part(total)], query, key, 0.5, normalize=True, finite=torch.zeros((), device="cuda"))
 told["uninitialised"] = {"finite": bool(total.cpu().isfinite().all())}
 
 # Faults, which must be found

@@ -68,7 +68,8 @@ def runs_kernels(device: torch.device) -> bool:
     query = torch.zeros(1, 1, 16, 16, dtype=torch.float16, device=device)
     try:
         with torch.cuda.device_of(query):
-            add_probabilities_fused([Part(query.new_zeros(1, 16, 16).float())], query, query, 1.0, normalize=True)
+            total, finite = (query.new_zeros(shape, dtype=torch.float32) for shape in ((1, 16, 16), ()))
+            add_probabilities_fused([Part(total)], query, query, 1.0, normalize=True, finite=finite)
             torch.cuda.synchronize()
     except torch.OutOfMemoryError:
         raise
@@ -88,13 +89,15 @@ def add_fast(
     bias: torch.Tensor | None = None,
     *,
     normalize: bool,
+    finite: torch.Tensor,
     scratch: Scratch | None = None,
-) -> torch.Tensor:
+) -> None:
     """`add_probabilities` with the kernels if possible, otherwise with plain torch."""
     if can_fuse(query):
         with torch.cuda.device_of(query):  # Triton launches on the current device
-            return add_probabilities_fused(parts, query, key, scale, bias, normalize=normalize)
-    return add_probabilities(parts, query, key, scale, bias, normalize=normalize, scratch=scratch)
+            add_probabilities_fused(parts, query, key, scale, bias, normalize=normalize, finite=finite)
+    else:
+        add_probabilities(parts, query, key, scale, bias, normalize=normalize, finite=finite, scratch=scratch)
 
 
 def can_fuse(query: torch.Tensor) -> bool:
@@ -117,7 +120,8 @@ def add_probabilities_fused(
     bias: torch.Tensor | None = None,
     *,
     normalize: bool,
-) -> torch.Tensor:
+    finite: torch.Tensor,
+) -> None:
     """Same as `add_probabilities`, up to float32 rounding."""
     kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
     images, heads, queries, width = query.shape
@@ -128,7 +132,6 @@ def add_probabilities_fused(
     constants: dict[str, Any] = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": channels}
     constants |= {"EXACT": widen or query.dtype == torch.float32, "WIDEN": widen}
     constants |= {"HAS_BIAS": bias is not None, "num_warps": tile.warps, "num_stages": STAGES}
-    finite = query.new_zeros((), dtype=torch.float32)
     rows = -(-queries // tile.rows)
 
     def about(keys: torch.Tensor, biases: torch.Tensor | None) -> tuple[Any, tuple[Any, ...]]:
@@ -161,7 +164,6 @@ def add_probabilities_fused(
         if normalize:
             launch(*given, FIND=True, DIVIDE=False, **constants)
         launch(*given, FIND=False, DIVIDE=normalize, **constants)
-    return finite
 
 
 @lru_cache

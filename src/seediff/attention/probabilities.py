@@ -57,13 +57,15 @@ def add_probabilities(
     bias: torch.Tensor | None = None,
     *,
     normalize: bool,
+    finite: torch.Tensor,
     scratch: Scratch | None = None,
-) -> torch.Tensor:
+) -> None:
     """`total += mean over heads of softmax(scale · QKᵀ + bias)`, divided by its maximum when asked (eq. 5), in place,
-    for every part. Returns a scalar tensor that is NaN when any probability is, otherwise a finite number.
+    for every part.
 
     query: (B, H, N, D). key: (B, H, T, D). bias: (B, H or 1, N or 1, T) or None; −inf hides a column. normalize: divide
-    each image's map of each part by its maximum. scratch: memory for the call; None: allocate new memory.
+    each image's map of each part by its maximum. finite: a float32 scalar tensor, which becomes NaN when any
+    probability is, otherwise stays finite. scratch: memory for the call; None: allocate new memory.
     """
     if len(parts) == 1 and parts[0].alone:  # no other columns are needed
         (part,) = parts
@@ -79,7 +81,6 @@ def add_probabilities(
     sizes = [group * together * rows * keys] * 2 + [part.total[:group].numel() for part in parts]
     block, other, *flat = (scratch or Scratch()).take(sum(sizes), query).split(sizes)
     sums = [buffer.view_as(part.total[:group]) for buffer, part in zip(flat, parts, strict=True)]  # over heads
-    peaks = query.new_zeros((), dtype=torch.float32)
     for first in range(0, images, group):
         chosen = slice(first, min(first + group, images))
         count = chosen.stop - chosen.start
@@ -109,12 +110,11 @@ def add_probabilities(
         for part, total in zip(parts, sums, strict=True):
             head_sums = total[:count]
             peak = head_sums.amax(1 if part.per_column else (1, 2), keepdim=True)
-            peaks += peak.sum()
+            finite += peak.sum()
             if normalize:
                 part.total[chosen].addcdiv_(head_sums, peak.clamp_min_(torch.finfo(torch.float32).tiny))
             else:
                 part.total[chosen].add_(head_sums, alpha=1 / heads)
-    return peaks / heads
 
 
 BLOCK_BYTES = {"cpu": 4 << 20, "mps": 32 << 20, "cuda": 64 << 20}

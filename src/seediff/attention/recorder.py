@@ -20,6 +20,8 @@ from .plan import CapturePlan
 from .probabilities import Part, Scratch
 
 KINDS: tuple[Kind, Kind] = ("self", "cross")
+MOST_LAYERS = 1024
+"""More layers than any network has."""
 LEAST = 1e-6
 """Lower bound of attention in a geometric mean, so that no single layer can make it 0."""
 
@@ -64,7 +66,8 @@ class AttentionRecorder:
         self.images: int | None = None
         self._sums: dict[tuple[Kind, Grid, str], torch.Tensor] = {}
         self._counts: dict[tuple[Kind, Grid, str], int] = {}
-        self._finite: dict[str, torch.Tensor] = {}  # layer → a number, NaN if any of its probabilities was NaN
+        self._finite: dict[str, torch.Tensor] = {}  # layer → its number, NaN if any of its probabilities was NaN
+        self._numbers: torch.Tensor | None = None  # of all layers, the first of each row: kernels want 16 bytes apart
         self._scratch = Scratch()
         self._finished = False
 
@@ -167,9 +170,14 @@ class AttentionRecorder:
         if wanted:
             self._add(wanted, name, query, key, query.shape[3] ** -0.5, bias)
 
-    def _add(self, parts: Sequence[Part], name: str, *states: Any) -> None:
-        finite = add_fast(parts, *states, normalize=self.config.normalize, scratch=self._scratch)
-        self._finite[name] = self._finite[name] + finite if name in self._finite else finite
+    def _add(self, parts: Sequence[Part], name: str, query: torch.Tensor, *states: Any) -> None:
+        if self._numbers is None:
+            with _ordinary_tensors():
+                self._numbers = query.new_zeros(MOST_LAYERS, 4, dtype=torch.float32)
+        if name not in self._finite:
+            self._finite[name] = self._numbers[len(self._finite), 0]
+        finite = self._finite[name]
+        add_fast(parts, query, *states, normalize=self.config.normalize, finite=finite, scratch=self._scratch)
 
     def _total(self, kind: Kind, grid: Grid, name: str, query: torch.Tensor, columns: int) -> torch.Tensor:
         """The running map for one layer and step. Counts the addition."""
@@ -231,7 +239,8 @@ class AttentionRecorder:
             raise UserError(
                 "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"
             )
-        finite = torch.stack(list(self._finite.values())).isfinite().tolist()
+        assert self._numbers is not None
+        finite = self._numbers[: len(self._finite), 0].isfinite().tolist()
         if bad := [name for name, fine in zip(self._finite, finite, strict=True) if not fine]:
             more = f" and {len(bad) - 1} more layers" if len(bad) > 1 else ""
             raise UserError(
