@@ -148,11 +148,11 @@ with (
 told["uninitialised"] = {"finite": bool(total.cpu().isfinite().all())}
 
 # Faults, which must be found
-send, weights, add = loop.Job.send_batch, make.pamr_weights, recorder.AttentionRecorder._add
+write, weights, add = loop.Job.write_ready, make.pamr_weights, recorder.AttentionRecorder._add
 
 
-def without_waiting(self, captured, place, ready=None):
-    return send(self, captured, place)
+def without_waiting(self, captured, out, ready):
+    return write(self, captured, out, None)
 
 
 def waiting(self, parts, *rest):
@@ -161,7 +161,7 @@ def waiting(self, parts, *rest):
 
 
 faults = {
-    "fault: no event": mock.patch.object(loop.Job, "send_batch", without_waiting),
+    "fault: no event": mock.patch.object(loop.Job, "write_ready", without_waiting),
     "fault: left on the CPU": mock.patch.object(
         make, "pamr_weights", lambda image, config, device: weights(image, config)
     ),

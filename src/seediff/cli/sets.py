@@ -67,8 +67,8 @@ def split(
     link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no")] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
-    """Divide a dataset for training, validation and testing. Every part gets the same share of every class; similar
-    pictures stay together.
+    """Divide a dataset for training, validation and testing. Every part gets the same share of every class. Equal
+    pictures, and augmented ones and their source, stay together.
 
     For example:
 

@@ -161,8 +161,8 @@ class Dataset(Sequence[Sample]):
     def split(
         self, *, val: float = 0.2, test: float | None = None, seed: int = 0, follow: Follow = iter
     ) -> tuple[Dataset, ...]:
-        """Parts for training, validation and, with `test`, testing. Each gets its share of every class, and pictures
-        that look alike are in the same part."""
+        """Parts for training, validation and, with `test`, testing. Each gets its share of every class.
+        Pictures with the same bytes, and those that `augment` made and their source, are in the same part."""
         shares = {"val": val, **({"test": test} if test is not None else {})}
         found: dict[str, list[Sample]] = {part: [] for part in ("train", *shares)}
         parts = split_samples(self.samples, self.classes, shares, seed=seed, follow=follow)

@@ -33,6 +33,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Recipe(msgspec.Struct, frozen=True):
+    source: str | None = None
     steps: tuple[Step, ...] = ()
 
 

@@ -77,7 +77,7 @@ def plan_training(
         if not held:
             raise UserError("validation", f"{validation} has no samples")
     elif validation_share is not None:
-        kept[0], held = _split_off(sets[0], validation_share)
+        kept[0], held = _split_off(sets[0], names, validation_share)
     else:  # once, if both stages train on a dataset
         marked = _marked([item for items in (*sets, real) for item in items])
         held = list({(item.source, item.name): item for item in marked}.values())
@@ -121,13 +121,12 @@ def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
     return [renumber(item, ids, len(dataset.classes)) for item in dataset.samples]
 
 
-def _split_off(items: Sequence[Sample], share: float) -> tuple[list[Sample], list[Sample]]:
-    """Samples for training and, chosen by a hash of their names, the share for validation; none that are for
-    testing."""
+def _split_off(items: Sequence[Sample], classes: Sequence[str], share: float) -> tuple[list[Sample], list[Sample]]:
+    """Samples for training and the share for validation, as `split` divides them; none that are for testing."""
     if not 0 <= share <= 1:
         raise UserError("validation_share", f"{share:g} must be a share, in [0, 1]")
     items = _without(items, "test")
-    splits = assign_splits([item.name for item in items], [item.metadata for item in items], share)
+    splits = assign_splits(items, classes, share)
     train, val = ([i for i, split in zip(items, splits, strict=True) if split == part] for part in ("train", "val"))
     if share and not val:
         raise UserError("validation_share", f"{share} leaves none of the {len(items)} samples for validation")

@@ -10,6 +10,7 @@ from items import item
 from layouts import save_map, save_picture
 from PIL import Image
 
+from seediff.dataset.sample import Sample
 from seediff.dataset.split import assign_splits
 from seediff.errors import UserError
 
@@ -112,13 +113,15 @@ def test_label_maps_without_a_picture_are_an_error(tmp_path):
 @pytest.mark.parametrize("name", ["voc", "yolo", *FOLDERS, "coco", "cvat", "labelstudio", "parquet"])
 def test_a_share_is_of_the_same_samples_in_every_format(tmp_path, name):
     needs(name)
-    names = [f"trip/{i}" for i in range(12)]
-    export(name, CLASSES, [item(one, blocks(0), {}, (20, 30)) for one in names], tmp_path / "set", split=0.25, seed=3)
-    parts = assign_splits(names, [{}] * 12, 0.25, 3)
+    unlike = np.random.default_rng(0).integers(0, 256, (12, 20, 30, 3), np.uint8)
+    items = [Sample(image, blocks(0), name=f"trip/{number}") for number, image in enumerate(unlike)]
+    export(name, CLASSES, items, tmp_path / "set", split=0.25, seed=3)
+    parts = assign_splits(items, CLASSES, 0.25, 3)
     chosen = {
         one.name.replace("_", "/") for one in imported(name, tmp_path / "set")[1] if one.metadata.get("split") == "val"
     }
-    assert chosen == {one for one, part in zip(names, parts, strict=True) if part == "val"}
+    assert chosen == {one.name for one, part in zip(items, parts, strict=True) if part == "val"}
+    assert len(chosen) == 3
 
 
 @pytest.mark.parametrize(

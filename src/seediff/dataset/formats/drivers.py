@@ -142,7 +142,7 @@ def export(
     check_class_list(classes)
     samples, write = list(samples), codec(name).write
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
-    splits = assign_splits([sample.name for sample in samples], [sample.metadata for sample in samples], split, seed)
+    splits = assign_splits(samples, classes, split, seed)
     with stage_output(out) as folder, ExitStack() as stack:
         export = Export(folder, tuple(classes), samples, names, splits, stack, link, workers, follow)
         write(export, **options)

@@ -27,7 +27,7 @@ from ..native_folder import check_finished, instance_file
 from ..reviews import REVIEWED, REVIEWS, is_replaced, read_actions
 from ..rows import check_row, shown_classes
 from ..sample import Sample, check_ids, open_own, picture_suffix
-from ..split import difference_hash, near_numbers, positions_of
+from ..split import positions_of
 from .stats import Measured, Stats, measure, row_flags, summarize
 
 T = TypeVar("T")
@@ -107,7 +107,7 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
     kinds = [name for name in FOLDERS if (folder / name).is_dir()]
     names: list[str | int] = []
     measures: list[Measured] = []
-    pictures: list[tuple[str, str, int]] = []
+    pictures: list[tuple[str, str]] = []
 
     def check(number: int) -> _Sample:
         return _check_sample(folder, f"row {number + 1}", rows[number], classes, kinds)
@@ -121,7 +121,7 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
         for second in others[:1]:
             findings.add("name", f"row {second + 1}", f"row {first + 1} also has a sample '{names[first]}'")
     _check_files(findings, kinds, rows, {*names})
-    _check_looks(findings, pictures)
+    _check_copies(findings, pictures)
     by_level = sorted(findings, key=lambda finding: finding.level != "error")
     return Checked(tuple(by_level), summarize(measures, classes))
 
@@ -136,13 +136,12 @@ def _read_rows(folder: Path) -> list[dict[str, Any]]:
 
 @dataclass
 class _Sample:
-    """What a row and its files say. name: None for a row that cannot be used. picture: file, SHA-256, difference
-    hash."""
+    """What a row and its files say. name: None for a row that cannot be used. picture: file and SHA-256."""
 
     findings: _Findings
     name: str | None = None
     measured: Measured | None = None
-    picture: tuple[str, str, int] | None = None
+    picture: tuple[str, str] | None = None
 
 
 def _check_sample(
@@ -157,7 +156,7 @@ def _check_sample(
     file, name = row["file_name"], native.sample_name(row["file_name"])
     kept = [] if is_replaced(row) else kinds  # these files describe the original mask
     soft = {class_id: f"{native.SOFT}/{name}_{class_id}.png" for class_id in row.get("class_ids", ())}
-    found = _Sample(findings, name, picture=findings.read("picture", file, lambda path: (file, *_hashes(path))))
+    found = _Sample(findings, name, picture=findings.read("picture", file, lambda path: (file, _decoded_hash(path))))
     picture = folder / file if found.picture else None
     sample = Sample(picture, partial(read_label_map, folder / row["mask"]), metadata=row, name=name)
 
@@ -180,12 +179,13 @@ def _check_sample(
     return found
 
 
-def _hashes(path: Path) -> tuple[str, int]:
-    """The SHA-256 of a picture's bytes, and its difference hash, for which it is decoded to its end."""
+def _decoded_hash(path: Path) -> str:
+    """The SHA-256 of the bytes of a picture that can be decoded to its end."""
     picture_suffix(path)
     data = read_bytes(path, PICTURE)
     with open_own(data, str(path)) as picture:
-        return hashlib.sha256(data).hexdigest(), difference_hash(picture)
+        picture.load()
+    return hashlib.sha256(data).hexdigest()
 
 
 def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[str], where: str) -> None:
@@ -242,13 +242,9 @@ def _check_files(
                 findings.read("tensors", file, read_header)
 
 
-def _check_looks(findings: _Findings, read: Sequence[tuple[str, str, int]]) -> None:
-    """Pictures with the same bytes, and pictures that look alike. read: file, SHA-256 and difference hash of each."""
-    same = positions_of(sha256 for _, sha256, _ in read)
-    near = positions_of(near_numbers([look for *_, look in read]))
-    near = [group for group in near if len({read[i][1] for i in group}) > 1]
-    for kind, text, groups in (("duplicate", "the same bytes as", same), ("alike", "looks like", near)):
-        for first, *others in groups:
-            if others:
-                more = f" and {len(others) - 1} more" * (len(others) > 1)
-                findings.add(kind, read[first][0], f"{text} {read[others[0]][0]}{more}", "warning")
+def _check_copies(findings: _Findings, read: Sequence[tuple[str, str]]) -> None:
+    """Pictures with the same bytes. read: file and SHA-256 of each."""
+    for first, *others in positions_of(sha256 for _, sha256 in read):
+        if others:
+            more = f" and {len(others) - 1} more" * (len(others) > 1)
+            findings.add("duplicate", read[first][0], f"the same bytes as {read[others[0]][0]}{more}", "warning")
