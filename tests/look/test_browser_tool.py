@@ -2,8 +2,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from in_chromium import at, needs_chromium, open_sample, saved, shown_mask, soon, until, violations, window
-from look_server import running, write_set
+from in_chromium import at, needs_chromium, open_sample, saved, shown_mask, until, violations, window
 
 from seediff.dataset import native
 from seediff.dataset.reviews import in_effect, read_actions
@@ -277,37 +276,3 @@ def test_the_picture_stays_beside_the_sliders(browser, pets):
         assert x0 >= right or y0 >= bottom  # and nothing lies over the other
         assert page.evaluate("() => document.documentElement.scrollWidth") <= size[0]
         assert violations(page) == []
-
-
-def test_two_sets_beside_each_other_and_their_difference(browser, tmp_path):
-    here_folder = write_set(tmp_path / "here", 24, ("dog", "cat", "bus"))
-    there = write_set(tmp_path / "there", 4, ("dog", "cat", "bus"))
-    other = native.read_label_map(there / "masks/000002.png").copy()
-    other[:34] = 0
-    other[50:, :10] = 1
-    (there / "masks/000002.png").write_bytes(native.encode_mask(other))
-    with running(here_folder, compare=there) as (client, opened), window(browser, opened.url) as page:
-        from patience import wait_until
-
-        wait_until(lambda: client.get("/api/samples/0/compared")["all"]["compared"] == 4)
-        page.select_option("#sort", "-different")
-        until(page, "() => document.querySelector('#tile-0 .name bdi')?.textContent === '000002'")
-        page.locator("#tile-0").click()
-        until(page, "() => document.querySelector('#compared-shown').textContent.includes('4 samples compared')")
-        here = client.labels(2)
-        page.keyboard.press("d")
-        soon(page, lambda: np.array_equal(shown_mask(page), other))
-        page.keyboard.press("d")
-        page.wait_for_selector("#twin:not([hidden])")
-        assert box(page, "#twin")[0] >= box(page, "#stage")[2]
-        assert violations(page) == []
-        page.keyboard.press("d")
-        until(page, "() => document.querySelector('#twin').hidden")
-        shown = np.array(page.evaluate(PIXELS, "#mask")).reshape(*here.shape, 4)
-        np.testing.assert_array_equal(shown[..., 3] > 0, here != other)
-        assert len(np.unique(shown[(here > 0) & (other == 0)], axis=0)) == 1
-        rows = page.locator("#compared-rows tr").all_text_contents()
-        iou = ((here == 3) & (other == 3)).sum() / ((here == 3) | (other == 3)).sum()
-        assert any(row.startswith(f"bus{100 * iou:.1f} %") for row in rows)
-        page.keyboard.press("d")
-        np.testing.assert_array_equal(shown_mask(page), here)

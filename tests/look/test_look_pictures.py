@@ -10,31 +10,27 @@ import os
 from pathlib import Path
 
 import numpy as np
-from in_chromium import at, needs_chromium, open_sample, saved, soon, until, window
+from in_chromium import at, needs_chromium, open_sample, saved, until, window
 from look_server import keep_attention, running, write_set
 from PIL import Image
 
-from seediff.dataset import native
 from seediff.dataset.native_folder import open_native
 
 FOLDER = os.environ.get("SEEDIFF_PICTURES")
-PICTURES = ("grid", "pixel", "word", "steps", "correct", "segments", "compare")
+PICTURES = ("grid", "pixel", "word", "steps", "correct", "segments")
 MOST = 1_400_000
 """Bytes of all pictures together."""
 
 
-def drawn(out, method="seediff"):
+def drawn(out):
     if not FOLDER:
         write_set(out, 12)
         keep_attention(out, [f"{number:06d}" for number in range(12)])
-        if method != "seediff":
-            for mask in (out / "masks").iterdir():
-                mask.write_bytes(native.encode_mask(np.roll(native.read_label_map(mask), 5, 1)))
         return out
     from seediff.config.generate import GenerateConfig
     from seediff.run.generate import generate
 
-    options = {"steps": 12, "keep_attention": method == "seediff", "mask": {"method": method}}
+    options = {"steps": 12, "keep_attention": True}
     generate(GenerateConfig.recommended(classes=("dog", "cat", "car"), per_class=6, **options), out)
     return out
 
@@ -113,21 +109,6 @@ def test_a_picture_of_each_view(tmp_path, browser):
         after = client.labels(number)
         assert (after[:, column] == 0).all()
         assert (before[:, column] > 0).any()
-
-    other = drawn(tmp_path / "pets-ca_sa", "ca_sa")
-    with running(out, compare=other) as (_, opened), window(browser, opened.url, size=(1100, 800)) as page:
-        soon(page, lambda: opened.session.comparison.total()["compared"] == len(opened.session.subject.samples))
-        page.select_option("#sort", "-different")
-        most = opened.session.subject.samples[int(np.argmax(opened.session.comparison.different))].name
-        until(page, "name => document.querySelector('#tile-0.active .name bdi')?.textContent === name", most)
-        page.keyboard.press("Escape")
-        page.locator("#grid").press("Enter")
-        until(page, "() => document.querySelector('#compared-shown').textContent.includes('differ')")
-        for _ in range(2):
-            page.keyboard.press("d")
-        page.wait_for_selector("#twin:not([hidden])")
-        page.evaluate("() => document.querySelector('#compared').scrollIntoView()")
-        take(page, "compare")
     sizes = [(target / f"look-{kind}.jpg").stat().st_size for kind in PICTURES]
     assert all(size > 10_000 for size in sizes)
     assert sum(sizes) < MOST

@@ -36,14 +36,6 @@ def look(
             negative=(),
         ),
     ] = None,
-    compare: Annotated[
-        Path | None,
-        option(
-            PAGE,
-            "Another set of the same pictures to compare with; the same folder again shows its masks"
-            " before corrections.",
-        ),
-    ] = None,
     port: Annotated[int, WORD, option(PAGE, "Port to listen on.", "a free one")] = 0,
     host: Annotated[
         str, option(PAGE, "Address to listen on; any address but this machine's own needs --i-know.", "127.0.0.1")
@@ -73,8 +65,6 @@ def look(
     - `seediff look pets`
 
     - `seediff look predicted --photos photos`
-
-    - `seediff look pets --compare predicted`
 
     - `seediff look pets --no-browser --port 8765`
     """
@@ -115,9 +105,7 @@ def look(
         ):
             webbrowser.open_new_tab(opened.once)  # without a screen, a text browser would open in this terminal
 
-    acted, interrupted = run(
-        path, by=by or _user(), photos=photos or (), compare=compare, host=host, port=port, ready=ready
-    )
+    acted, interrupted = run(path, by=by or _user(), photos=photos or (), host=host, port=port, ready=ready)
     saved = f"{acted} action{'s' * (acted != 1)} saved" + (
         f" in {shlex.quote(str(path / 'review.jsonl'))}" if acted else ""
     )

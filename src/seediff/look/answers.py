@@ -27,7 +27,6 @@ from ..files.documents import fit, parse_json
 from ..files.label_maps import voc_palette
 from ..masks.flags import explain_flag
 from ..report.pictures import heat_colours
-from .compare import Comparison
 from .events import Cache, Events
 from .index import Query
 from .many import UNCHANGED, Jobs
@@ -124,7 +123,6 @@ class Look:
                 "count": len(subject.samples),
                 "editable": subject.editable,
                 **{key: any(sample.row.get(key) for sample in subject.samples) for key in OF_THE_MASK},
-                "compared": session.comparison and session.comparison.about,
                 "readOnly": session.read_only,
                 "palette": voc_palette(),
                 "heat": heat_colours().ravel().tolist(),
@@ -225,30 +223,6 @@ class Look:
             index = find_objects(labels, instances=self.session.instances(number, labels)).index
             pieces = np.minimum(index + 1, MOST_OBJECTS).astype(np.uint16)
         return pack(pieces, {"x-version": str(version)})
-
-    # Comparison with other masks.
-
-    def compared(self, request: Request) -> Response:
-        """How much a sample's mask differs from the other mask, and IoU per class; and the IoUs over all samples
-        compared so far.
-        """
-        number, comparison = self.number(request), self.comparison()
-        with self.decoding:
-            found = self.session.difference(number)
-        one = {"different": round(found.different, 4), **comparison.scores(found.both, found.either)}
-        return JSONResponse({"one": one, "all": comparison.total()})
-
-    def other(self, request: Request) -> Response:
-        """The other label map of a sample, with the same ids, in the form of `labels`."""
-        number, comparison = self.number(request), self.comparison()
-        with self.decoding:
-            shape = self.session.labels(number).shape
-            return pack(comparison.labels(self.session.subject.samples[number].name, shape))
-
-    def comparison(self) -> Comparison:
-        if self.session.comparison is None:
-            raise HTTPException(404, "there is no other set; --compare names it")
-        return self.session.comparison
 
     # Changes.
 

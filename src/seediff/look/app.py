@@ -40,8 +40,6 @@ ADDRESSES = {
     f"POST {SAMPLE}/labels": "paint",
     f"GET {SAMPLE}/pieces": "pieces",
     f"POST {SAMPLE}/act": "act",
-    f"GET {SAMPLE}/other": "other",
-    f"GET {SAMPLE}/compared": "compared",
     "POST /api/job": "change_many",
     f"GET {SAMPLE}/attention": "why.about",
     f"GET {SAMPLE}/words": "why.words",

@@ -16,7 +16,7 @@ VERDICTS = ("unreviewed", "accepted", "rejected")
 """The position of a verdict is its number in `Index.verdict`."""
 BARS = 20
 """Number of ranges in a histogram."""
-Sort = Literal["order", "name", "area", "confidence", "agreement", "flags", "recent", "different"]
+Sort = Literal["order", "name", "area", "confidence", "agreement", "flags", "recent"]
 
 
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,8 +52,6 @@ class Index:
         self.of_mask = {key: np.full(count, np.nan, np.float32) for key in OF_THE_MASK}
         """Confidence and agreement as `seediff filter` takes them: a corrected mask has 1, and that of a mask that was
         made here is unknown."""
-        self.different = np.full(count, np.nan, np.float32)
-        """The share of pixels that have another class in the set to compare with."""
         self.changed = np.zeros(count, np.int64)
         """When each sample was last acted on: a number that grows with every action, 0 for none."""
         self._texts: list[str] | None = None
@@ -136,7 +134,6 @@ class Index:
         by = {
             "area": shares,
             **self.of_mask,
-            "different": self.different,
             "flags": sum(self.flagged.values(), np.zeros(len(self.rows), np.int64)),
             "recent": self.changed,
         }[query.sort][shown]

@@ -19,7 +19,6 @@ import uvicorn
 
 from ..errors import UserError
 from .app import make_app
-from .compare import Comparison
 from .events import Events
 from .gate import Gate, is_loopback
 from .samples import open_subject
@@ -83,14 +82,12 @@ class Server(uvicorn.Server):
 
 @contextmanager
 def serve(
-    path: Path, *, by: str, photos: Sequence[Path] = (), compare: Path | None = None, host: str = LOCAL, port: int = 0
+    path: Path, *, by: str, photos: Sequence[Path] = (), host: str = LOCAL, port: int = 0
 ) -> Iterator[tuple[Opened, Server, socket.socket]]:
     """A server that is ready to run on a set, its address, and its socket. Raises UserError."""
     events = Events()
     session = Session(open_subject(path, photos), by=by, tell=events.tell)
     try:
-        if compare is not None:
-            session.compare(Comparison(session.subject, compare))
         with listen(host, port) as listening:
             token, at = secrets.token_urlsafe(24), listening.getsockname()[1]
             app = Gate(make_app(session, events), token=token, host=host, port=at)

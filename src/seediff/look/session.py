@@ -41,7 +41,6 @@ from ..errors import UserError
 from ..files.output_folders import InUse, open_folder
 from ..files.outputs import write_atomic
 from ..files.reading import PICTURE, inside, read_bytes
-from .compare import Comparison, Difference, difference
 from .index import Index
 from .samples import Sample, Subject
 
@@ -128,7 +127,6 @@ class Session:
     ) -> None:
         self.subject, self.by, self.tell = subject, by, tell
         self.acted = 0
-        self.comparison: Comparison | None = None
         self.lock = threading.RLock()
         self.read_only = ""
         """Why nothing can be saved; empty if it can."""
@@ -187,38 +185,18 @@ class Session:
             if self.read_only:
                 raise UserError(self.read_only)
             self._check_editable()
-            subject, other = replace(self.subject, classes=(*self.subject.classes, name)), self.comparison
+            subject = replace(self.subject, classes=(*self.subject.classes, name))
             check_classes([*(one for one in self.subject.classes if sound(one) == sound(name)), name], "class")
             check_class_list(subject.classes, "class")
-            if other is not None:
-                other = Comparison(subject, other.subject.folder)
             text = native.classes_text(subject.classes)
             write_atomic(inside(subject.folder, native.CLASSES), text, durable=True)
             self.subject = subject
             self.index.add_class(name)
-        if other is not None:
-            self.compare(other)
         self.tell({"kind": "classes"})
 
     def _check_editable(self) -> None:
         if not self.subject.editable:
             raise UserError("these label maps number segments and have no classes: they cannot be corrected")
-
-    def compare(self, comparison: Comparison) -> None:
-        """Compare with another set's label maps of the same pictures."""
-        self.comparison = comparison
-        self.index.different = self.comparison.different
-        self._in_background(lambda number, sample: self.difference(number))
-
-    def difference(self, number: int) -> Difference:
-        """The difference between a sample's current label map and the other map. Raises UserError."""
-        assert self.comparison is not None
-        while True:  # again if somebody corrects the mask in the meantime
-            mask, labels = self.mask(number), self.labels(number)
-            there = self.comparison.labels(self.subject.samples[number].name, labels.shape)
-            found = self.comparison.put(number, difference(labels, there))
-            if mask == self.mask(number):
-                return found
 
     def close(self) -> None:
         """Release the folder."""
@@ -270,7 +248,6 @@ class Session:
             "area": row.get("area") or {},
             "confidence": None if np.isnan(sure) or is_replaced(row) else round(float(sure), 3),
             "segments": row["segments"] if self.subject.kind == "segments" else 0,
-            "different": None if np.isnan(apart := self.index.different[number]) else round(float(apart), 4),
             "by": now.by if now else str(row.get("review", {}).get("by") or ""),
             "time": now.time if now else "",
             "undo": history.at > 0,
@@ -330,13 +307,10 @@ class Session:
             if current:
                 append_action(self.subject.folder, *(action for _, action in current))
             for number, action in current:
-                history, before = self.history(number), self.mask(number)
+                history = self.history(number)
                 history.follow(action)
                 self.histories[number] = history
                 self.index.update(number, self.row(number))
-                if self.comparison is not None and self.mask(number) != before:
-                    with suppress(UserError):  # a sample that the other set lacks
-                        self.difference(number)
             self.acted += len(current)
             states = [{"action": action.action, **self.state(number)} for number, action in current]
         for state in states:

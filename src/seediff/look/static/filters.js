@@ -11,7 +11,7 @@ const FIELDS = ["text", "sort", ...RANGES.flatMap(([name]) => [`${name}-low`, `$
 const SORTS = [
   ["order", "set order", "set order, reversed"], ["name", "name"], ["area", "area, smallest first", "area, largest first"],
   ["confidence", "confidence, lowest first", "confidence, highest first"], ["agreement", "agreement, lowest first", "agreement, highest first"],
-  ["flags", "", "most flags"], ["recent", "", "recently changed"], ["different", "", "most different"],
+  ["flags", "", "most flags"], ["recent", "", "recently changed"],
 ]; // name, title, title if descending
 const GROUPS = ["states", "classes", "flags"];
 
@@ -38,7 +38,7 @@ export class Filters {
       this.histograms[name] = new Histogram(bars, ...fields, { scale, bounds: [0, 1] });
     }
     for (const name of OF_THE_MASK) $(name).hidden = !set[name];
-    const lacks = (name) => (OF_THE_MASK.includes(name) ? !set[name] : name === "different" && !set.compared);
+    const lacks = (name) => OF_THE_MASK.includes(name) && !set[name];
     for (const [name, ...titles] of SORTS.filter(([one]) => !lacks(one))) titles.forEach((title, i) => { if (title) $("sort").add(new Option(title, (i ? "-" : "") + name)); });
     form.onsubmit = () => false;
     form.oninput = (event) => {

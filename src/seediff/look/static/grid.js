@@ -170,7 +170,7 @@ export class Grid {
     const names = sample ? sample.classes.map((id) => this.names[id]).join(", ") : "", verdict = VERDICT[sample?.verdict] || "";
     const classes = names || (sample?.segments ? counted(sample.segments, "segment") : "");
     const percent = (value, text) => value != null && `${Math.round(100 * value)} % ${text}`;
-    const marks = sample ? [percent(sample.different, "different"), sample.corrected && "✎ corrected", sample.made && "new mask", sample.flags.length && `⚑ ${sample.flags.length}`, percent(sample.confidence, "confident")] : [];
+    const marks = sample ? [sample.corrected && "✎ corrected", sample.made && "new mask", sample.flags.length && `⚑ ${sample.flags.length}`, percent(sample.confidence, "confident")] : [];
     name.firstChild.textContent = sample ? sample.name : "…";
     name.lastChild.textContent = verdict;
     name.lastChild.className = sample?.verdict || "";

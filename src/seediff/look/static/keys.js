@@ -20,7 +20,6 @@ export const KEYS = [
   ["Space", "grid: select; picture: use the tool at the cross (hold: drag the picture)"],
   ["O, T, H", "mask, outlines, colours by object on or off"],
   ["N, M", "fade the mask, strengthen it (Shift: the attention map)"],
-  ["D", "with --compare: this set, the other, side by side, difference"],
   ["W", "attention of the prompt's next word"],
   ["+, −, =, wheel", "zoom in, out, to fit; drag with the middle button"],
   ["U", "apply the tried constants to this sample"],

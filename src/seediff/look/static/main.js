@@ -191,7 +191,6 @@ function update(found) {
   filters.classes(set.classes, css);
   page.many.fill();
   page.view.classes.fill();
-  page.view.compare.update();
 }
 
 // Add a class to the set; whether it could be.

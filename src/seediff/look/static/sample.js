@@ -3,7 +3,6 @@
 import { act, get, picture, pixels, sendLabels } from "./api.js";
 import { Base, Changes } from "./changes.js";
 import { Classes } from "./classes.js";
-import { Compare } from "./compare.js";
 import { TOOLS, fillTools } from "./keys.js";
 import { Objects } from "./objects.js";
 import { $, IGNORED, NO_CLASSES, VERDICT, counted, element, grey, long, toPicture } from "./page.js";
@@ -35,10 +34,9 @@ export class SampleView {
     );
     this.polygon = new Polygon(this);
     this.segment = new Segments(this, $("tool-shown"));
-    this.compare = new Compare(this);
     this.objects = new Objects(this, $("by-object"));
     this.strip = new Strip($("strip"), page.grid, page.open);
-    this.stage.told = (x, y) => this.compare.told(y * this.stage.width + x);
+    this.stage.told = (x, y) => this.nameOf((this.shownLabels || this.labels)?.[y * this.stage.width + x]);
     this.build();
   }
 
@@ -47,7 +45,7 @@ export class SampleView {
   nameOf(value) {
     if (value === IGNORED) return "ignored";
     if (!this.set.editable) return value ? `segment ${value}` : "";
-    return value ? (this.set.compared?.classes ?? this.set.classes)[value - 1] : "background";
+    return value ? this.set.classes[value - 1] : "background";
   }
 
   build() {
@@ -83,7 +81,6 @@ export class SampleView {
   choose(tool) {
     const box = this.boxOf(tool);
     if (box.disabled) return this.page.notice(box.title, { fades: true });
-    if (tool !== "look") this.compare.paintable();
     this.tool = tool;
     box.checked = true;
     this.polygon.forget();
@@ -135,7 +132,6 @@ export class SampleView {
     this.draw();
     this.tell();
     this.classes.enter();
-    this.compare.enter(photo);
     $("sample").setAttribute("aria-busy", "false");
     this.segment.leave();
     this.segment.forget();
@@ -206,8 +202,8 @@ export class SampleView {
 
   draw(box) {
     if (!this.labels) return;
-    const [labels, colours] = this.compare.over(this.shownLabels || this.labels);
-    this.stage.drawLabels(labels === this.labels && this.objects.values ? this.objects.values : labels, colours, box || undefined);
+    const labels = this.shownLabels || this.objects.values || this.labels;
+    this.stage.drawLabels(labels, this.page.colours, box || undefined);
   }
 
   // Tools. down, drag, up: of the pointer; use: of the space bar.
@@ -298,7 +294,6 @@ export class SampleView {
     this.prefetched.delete(base.number);
     if (base !== this.base || base.gone) return;
     this.state = state;
-    this.compare.count();
     if (redrawn) await this.reload();
     else {
       this.tell();
@@ -333,7 +328,7 @@ export class SampleView {
     const others = {
       i: () => this.classes.choose(IGNORED),
       "[": () => this.sized(-1), "]": () => this.sized(1), n: () => fade(-10), m: () => fade(10),
-      o: () => { $("mask").hidden = !$("mask").hidden; }, d: () => this.compare.next(), w: () => this.page.why.nextWord(),
+      o: () => { $("mask").hidden = !$("mask").hidden; }, w: () => this.page.why.nextWord(),
     };
     if (waits) this.judge("undo");
     else if (key in BUTTONS) $(BUTTONS[key]).click();

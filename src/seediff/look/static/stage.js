@@ -8,7 +8,7 @@ const TAP = 6; // pixels that a finger may move and still tap
 
 export class Stage {
   // parts: { stage, layers, photo, mask, heat, edges, lines, pixel }. handlers: has down, drag, up, hover, use and twice, which get
-  // x and y in pixels of the picture. A stage without handlers only shows.
+  // x and y in pixels of the picture.
   constructor(parts, handlers) {
     Object.assign(this, parts, { handlers, fingers: new Map() });
     this.width = this.height = 0;
@@ -17,7 +17,7 @@ export class Stage {
     this.cross = [0, 0];
     this.paths = new Map(); // outlines of the mask
     new ResizeObserver(() => this.layout()).observe(parts.stage);
-    if (handlers) this.listen();
+    this.listen();
   }
 
   listen() {
@@ -161,13 +161,6 @@ export class Stage {
     }
     this.drawEdges();
     this.drawLines();
-    this.twin?.follow(this);
-  }
-
-  // Show the same place of the same picture as another stage.
-  follow({ zoom, left, top }) {
-    Object.assign(this, { zoom, left, top });
-    this.layout();
   }
 
   // What is at a point of the window stays there, or moves with it.
@@ -262,7 +255,6 @@ export class Stage {
     const arm = 7 / scale;
     if (this.radius) trace(() => context.arc(x, y, Math.max(1.5 / scale, this.radius), 0, 2 * Math.PI));
     else trace(() => { context.moveTo(x - arm, y); context.lineTo(x + arm, y); context.moveTo(x, y - arm); context.lineTo(x, y + arm); });
-    if (this.twin) Object.assign(this.twin, { cross: this.cross }).drawLines();
   }
 }
 
