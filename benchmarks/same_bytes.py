@@ -104,7 +104,7 @@ COMMANDS = {
     **{f"import-{name}": f"import export-{name} --from {name} --out import-{name}" for name in EXPORTS},
     "import-coco-objects": "import export-coco-objects --from coco --out import-coco-objects",
     "import-masks": "import generate --from masks --classes generate/classes.txt --out import-masks",
-    "filter": "filter generate --best 2 --ignore-band 0.3,0.6 --out filter",
+    "filter": "filter generate --best 2 --max-components 99 --out filter",
     "merge": "merge generate generate-ca --out merge",
     "split": "split generate --val 0.3 --out split",
     "train": "train generate --backbone tiny --architecture segformer --steps 20 --batch-size 4 --out train",

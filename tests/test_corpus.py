@@ -262,7 +262,7 @@ CASES = [
     Case("a link to a key: its first line was told", STATS, {CLASSES: link("key")}, CLASSES),
     Case(
         "a link to a key: its bytes came out",
-        "filter in/generated --out work/out --best 1 --ignore-band 0.5,0.6",
+        "filter in/generated --out work/out --best 1 --max-components 9",
         {DRAWN: link("key")},
         DRAWN,
     ),

@@ -16,20 +16,17 @@ run = runner(check, stats, filter_)
 
 @pytest.fixture
 def pets(tmp_path):
-    """Four pictures: dog, cat, dog, cat; the last one is flagged. soft/ of all, surer with each number."""
+    """Four pictures: dog, cat, dog, cat; the last one is flagged. Surer with each number."""
     rng = np.random.default_rng(0)
-    items, soft = [], {}
+    items = []
     for number in range(4):
         labels = np.zeros((16, 20), np.uint8)
         labels[4:12, 5:15] = 1 + number % 2
-        soft[f"soft/{number:06d}_{1 + number % 2}.png"] = (labels > 0) * (0.65 + 0.1 * number)
         image = np.kron(rng.integers(0, 256, (4, 5, 3)), np.ones((4, 4, 1))).astype(np.uint8)
         row = {"flags": ["constant:cat"] if number == 3 else []}
+        row["confidence"] = {("dog", "cat")[number % 2]: 0.65 + 0.1 * number}
         items.append(Sample(native.encode_image(image, "png"), labels, metadata=row, name=f"{number:06d}"))
     write_native(tmp_path / "pets", ("dog", "cat"), items, about={})
-    (tmp_path / "pets/soft").mkdir()
-    for name, values in soft.items():
-        (tmp_path / "pets" / name).write_bytes(native.encode_soft(values))
     return tmp_path / "pets"
 
 
@@ -65,14 +62,14 @@ def test_check_says_what_is_wrong_in_one_line(pets, tmp_path, capsys):
 
 
 def test_filter(pets, tmp_path, capsys):
-    options = "--drop-flags all --best 1 --ignore-band 0.5,0.6 --link".split()
+    options = "--drop-flags all,degenerate --best 1 --link".split()
     run("filter", pets, "--out", tmp_path / "good", *options)
     assert capsys.readouterr().out == f"2 samples in {tmp_path / 'good'}; dropped: flags 1, best 1\n"
     items = open_native(tmp_path / "good")[1]
     assert [item.name for item in items] == ["000001", "000002"]
     assert (tmp_path / "good/images/000001.png").samefile(pets / "images/000001.png")
     card = (tmp_path / "good/README.md").read_text()
-    assert "| ignore band | 0.5, 0.6 |" in card
+    assert "| drop flags | all, degenerate |" in card
     assert "| dropped | 2 |" in card
     with pytest.raises(UserError, match="already exists and is not empty"):
         run("filter", pets, "--out", tmp_path / "good")
@@ -92,7 +89,7 @@ def test_filter(pets, tmp_path, capsys):
                 r" nothing was written"
             ),
         ),
-        (["--ignore-band", "0.5"], "'0.5' must be 2 values"),
+        (["--max-components", "2.5"], "'2.5' must be a whole number"),
         (["--max-area", "2"], "max_area"),
         (
             ["--drop-flags", "no_seeds:cow"],

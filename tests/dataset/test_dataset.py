@@ -173,8 +173,8 @@ def test_filter_takes_a_function_and_the_criteria_of_the_command():
     areas = [min(np.bincount(sample.label_map.ravel(), minlength=256)[1:4]) / 600 for sample in pets()]
     kept = pets().filter(min_area=0.05)
     assert 0 < len(kept) <= sum(area >= 0.05 or area == 0 for area in areas)
-    with pytest.raises(UserError, match="ignore_band: needs soft masks"):
-        pets().filter(ignore_band=(0.5, 0.6))
+    with pytest.raises(UserError, match="min_confidence: needs `confidence`, and sample 'trip/0'"):
+        pets().filter(min_confidence=0.5)
     flagged = [pets()[0].replace(metadata={"flags": ["degenerate:cat"]}), pets()[1]]
     for flags in ("degenerate", "all", ["degenerate:cat"]):
         assert [sample.name for sample in Dataset(CLASSES, flagged).filter(drop_flags=flags)] == ["trip/1"]

@@ -5,16 +5,18 @@ better samples.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
-from ..config.fields import WORD
+from ..config.filter import Criteria
 from ..errors import UserError
 from ..files.messages import plural
 from .formats import LINK, OUTPUT, QUIET, follow_progress, say_reviewed
-from .options import HERE, option
+from .line import typed
+from .options import HERE, LINE, option
 
 if TYPE_CHECKING:
     from ..dataset.quality.stats import Stats
@@ -29,7 +31,6 @@ DECIDED_BY = {
     "best": ("best",),
 }
 """Reason for dropping a sample → the fields of Criteria that cause it."""
-CRITERIA = Group("Criteria", sort_key=2)
 DATA = Parameter(help="Folder of a finished dataset.")
 JSON = option(OUTPUT, "Also write all results to this JSON file.")
 
@@ -98,80 +99,30 @@ def filter_(
     data: Annotated[Path, DATA],
     *,
     out: Annotated[Path, HERE, option(OUTPUT, "New folder; it appears when it is complete.")],
-    drop_flags: Annotated[
-        str | None,
-        option(CRITERIA, "Drop samples with these flags, separated by commas: kinds, `kind:class`, or `all`.", "none"),
-    ] = None,
-    min_area: Annotated[
-        float, option(CRITERIA, "Minimum area of every class in a sample, as a share of the picture.", 0)
-    ] = 0.0,
-    max_area: Annotated[
-        float, option(CRITERIA, "Maximum area of every class in a sample, as a share of the picture.", 1)
-    ] = 1.0,
-    max_components: Annotated[
-        int | None, WORD, option(CRITERIA, "Maximum number of connected pieces of every class.", "any number")
-    ] = None,
-    min_piece: Annotated[
-        int, WORD, option(CRITERIA, "With --max-components: smallest piece that counts, in pixels.", 1)
-    ] = 1,
-    min_confidence: Annotated[
-        float | None,
-        option(
-            CRITERIA,
-            "Minimum confidence of every class: mean soft value inside its mask minus outside, from -1 to 1.",
-            "any",
-        ),
-    ] = None,
-    min_agreement: Annotated[
-        float | None,
-        option(
-            CRITERIA,
-            "Minimum agreement of every class with CA·SA on the same maps (method seediff), from 0 to 1.",
-            "any",
-        ),
-    ] = None,
-    best: Annotated[
-        int | None, WORD, option(CRITERIA, "Keep at most this many samples per class, the most confident first.", "all")
-    ] = None,
-    ignore_band: Annotated[
-        tuple[float, float] | None,
-        WORD,
-        option(
-            CRITERIA,
-            "LOW,HIGH: make new label maps from soft masks, 255 (ignored) from LOW up and the class from HIGH up; for"
-            " example 0.5,0.6.",
-        ),
-    ] = None,
-    reviewed: Annotated[
-        Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"] | None,
-        option(CRITERIA, "Keep samples with this decision in `seediff look`.", "any decision"),
-    ] = None,
+    line: Annotated[Criteria | None, LINE] = None,
     link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no")] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
-    """Make a dataset from the samples that are worth training on. Confidence and --ignore-band need soft masks
-    (`--keep-soft`).
+    """Make a dataset from the samples that are worth training on.
 
     For example:
 
     - `seediff filter pets --out good --drop-flags all --max-components 3`
 
-    - `seediff filter pets --out best --best 100 --ignore-band 0.5,0.6`
+    - `seediff filter pets --out best --best 100 --min-agreement 0.55`
 
     - `seediff filter pets --out reviewed --reviewed accepted`
     """
     from ..dataset.dataset import Dataset
     from ..dataset.native_folder import check_finished
-    from ..dataset.quality.select import Criteria, select_samples
+    from ..dataset.quality.select import select_samples
     from ..files.output_folders import check_apart, check_free
     from .summary import counts
 
     check_apart(out, [data])
     check_free(out)
     check_finished(data)
-    flags = tuple(part.strip() for part in drop_flags.split(",")) if drop_flags is not None else ()
-    bounds = min_area, max_area, max_components, min_piece, min_confidence, min_agreement
-    criteria = Criteria(flags, *bounds, best, ignore_band, reviewed)
+    criteria = Criteria(**typed)
     dataset = Dataset.from_native(data)
     selected = select_samples(dataset.classes, dataset, criteria, where=data, follow=follow_progress(quiet))
     if not selected.samples:
@@ -185,15 +136,13 @@ def filter_(
         say_reviewed(selected.samples)
 
 
-def describe_criteria(criteria: Any) -> dict[str, Any]:
+def describe_criteria(criteria: Criteria) -> dict[str, Any]:
     """The criteria that differ from their defaults, for the dataset card."""
-    from dataclasses import fields
-
     changed = {f.name: value for f in fields(criteria) if (value := getattr(criteria, f.name)) != f.default}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}
 
 
-def count_dropped(criteria: Any, dropped: Mapping[str, int]) -> str:
+def count_dropped(criteria: Criteria, dropped: Mapping[str, int]) -> str:
     """How many samples each option dropped: `--reviewed accepted leaves out 40 of 40`."""
     if not dropped:
         return "the dataset has none"

@@ -139,9 +139,10 @@ class Dataset(Sequence[Sample]):
         write_native(out, self.classes, follow(self.samples), about=about or {}, link=link)
 
     def filter(self, keep: Callable[[Sample], bool] | None = None, **criteria: Any) -> Dataset:
-        """The samples for which `keep` returns True and that meet all criteria, those of `quality.select.Criteria`;
+        """The samples for which `keep` returns True and that meet all criteria, those of `config.filter.Criteria`;
         `drop_flags` may be one text. Raises UserError naming what a criterion needs."""
-        from .quality.select import Criteria, select_samples
+        from ..config.filter import Criteria
+        from .quality.select import select_samples
 
         samples = self.samples if keep is None else [sample for sample in self.samples if keep(sample)]
         if isinstance(flag := criteria.get("drop_flags"), str):
