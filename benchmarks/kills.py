@@ -69,7 +69,7 @@ ALL = {
     **{f"import {kind}": f"import as-{kind} --from {kind}" for kind in KINDS},
 }
 """Every command that makes a folder → its line without --out."""
-IN_PLACE = {"split --in-place": "split {out} --val 0.3 --in-place", "preview": "preview {out}"}
+IN_PLACE = {"split --in-place": "split {out} --val 0.3 --in-place"}
 """Commands that change a folder, a copy of `more`."""
 PLANS = ((signal.SIGKILL, False), (signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGINT, True))
 

@@ -1,11 +1,14 @@
 """A small dataset of noise and discs, for the report's tests and for anyone who wants to look at a page."""
 
 import numpy as np
+import torch
 from PIL import Image
 
 from seediff.files.label_maps import voc_palette
-from seediff.masks.steps import Step
-from seediff.report.saved_steps import TracedSample
+from seediff.masks.make import MaskResult
+from seediff.masks.steps import BEFORE_PAMR, Step
+from seediff.report.explain import show_steps
+from seediff.report.strips import draw_strip
 
 CLASSES = ("dog", "cat", "potted plant")
 
@@ -54,20 +57,26 @@ def write_dataset(out, count, classes=CLASSES, side=64):
     return rows
 
 
-def trace(index, name="dog", side=64, latent=32):
-    """A made-up but plausible trace of sample `index`, with every step of SeeDiff."""
+def traced(index, name="dog", side=64, latent=32):
+    """A made-up but plausible mask of sample `index`, with every step of SeeDiff."""
     image, label_map, centre, radius = draw(index, 1, side)
     rng = np.random.default_rng(index)
-    steps = [
-        (Step("cross_attention"), (disc(latent // 4, centre, radius * 1.3) * rng.uniform(0.7, 1, (latent // 4,) * 2)))
-    ]
+    trace = {Step("cross_attention"): disc(latent // 4, centre, radius * 1.3) * rng.uniform(0.7, 1, (latent // 4,) * 2)}
     for divisor in (4, 2, 1):
         grown = disc(latent // divisor, centre, radius * 1.2)
-        steps.append((Step("seeds", divisor), grown >= 0.5))
-        steps.append((Step("expansion", divisor), grown))
+        trace |= {Step("seeds", divisor): grown >= 0.5, Step("expansion", divisor): grown}
     inverse = 1 - disc(latent, centre, radius)
-    steps += [(Step("background seeds"), inverse >= 0.5), (Step("background"), inverse)]
-    steps.append((Step("final"), disc(latent, centre, radius * 1.1)))
-    before = disc(side, centre, radius * 1.1)
-    after = np.where(label_map > 0, 0.9, 0.05)
-    return TracedSample(f"{index:06d}", name, f"a photo of a {name}", image, tuple(steps), before, after, label_map)
+    trace |= {Step("background seeds"): inverse >= 0.5, Step("background"): inverse}
+    trace |= {Step("final"): disc(latent, centre, radius * 1.1), BEFORE_PAMR: disc(side, centre, radius * 1.1)}
+    soft = torch.from_numpy(np.where(label_map > 0, 0.9, 0.05))[None]
+    steps = {step: torch.from_numpy(values) for step, values in trace.items()}
+    return MaskResult(label_map, soft, (name,), trace={name: steps}, picture=image)
+
+
+def put_strip(out, index, class_id=1, name="dog"):
+    """Write the strip of the steps of sample `index`'s mask into the dataset `out`."""
+    mask = traced(index, name)
+    (out / "steps").mkdir(exist_ok=True)
+    assert mask.picture is not None
+    strip = draw_strip(mask.picture, mask.label_map, show_steps(mask, name, "seediff"))
+    (out / f"steps/{index:06d}_{class_id}.png").write_bytes(strip)

@@ -18,7 +18,7 @@ def test_control_characters_are_shown():
     assert stream.getvalue() == "\ra\tb\r\nc\\rd\\x1b]0;owned\\x07\\x1b[2J\\x9b31m\\u202eevil\\x7f\\x1b[31mé→\\ud800\n"
 
 
-@pytest.mark.parametrize("command", ["check", "stats", "preview"])
+@pytest.mark.parametrize("command", ["check", "stats"])
 def test_names_of_others_reach_no_terminal(command, tmp_path, capsys):
     pets = tmp_path / f"p{EVIL}"
     pets.mkdir()

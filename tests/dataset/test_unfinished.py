@@ -10,7 +10,6 @@ from seediff.errors import UserError
 COMMANDS = [
     ["check"],
     ["export", "--to", "voc", "--out", "exported"],
-    ["preview"],
     ["filter", "--drop-flags", "all", "--out", "good"],
 ]
 """Each with the options behind its folder."""

@@ -1,11 +1,13 @@
-import base64
 import io
 
 import numpy as np
 from PIL import Image
+from synthetic import traced
 
 from seediff.files.label_maps import voc_palette
-from seediff.report.pictures import heat_colours, heat_uri, overlay, to_levels
+from seediff.report.explain import show_steps
+from seediff.report.pictures import heat_colours, overlay
+from seediff.report.strips import draw_strip
 
 
 def test_overlay_mixes_inside_and_lightens_edges():
@@ -22,12 +24,17 @@ def test_overlay_mixes_inside_and_lightens_edges():
     assert (overlay(image, np.zeros_like(labels), voc_palette()) == image).all()
 
 
-def test_heat_uri_is_one_pixel_a_position():
-    def decode(uri):
-        assert uri.startswith("data:image/png;base64,")
-        return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGBA"))
-
-    values = np.random.default_rng(0).random((8, 8))
-    assert (decode(heat_uri(values))[..., :3] == heat_colours()[to_levels(values)]).all()
-    seeds = decode(heat_uri(values > 0.5))
-    assert ((seeds[..., 3] == 255) == (values > 0.5)).all()
+def test_a_strip_shows_the_image_every_step_and_the_mask():
+    mask = traced(3)
+    assert mask.picture is not None
+    steps = show_steps(mask, "dog", "seediff")
+    names = "cross-attention|seeds L/4|expansion L/4|seeds L/2|expansion L/2|seeds L|expansion L"
+    assert [step.name for step in steps] == [
+        *names.split("|"), "background seeds", "background", "final", "before PAMR", "after PAMR",
+    ]  # fmt: skip
+    strip = np.asarray(Image.open(io.BytesIO(draw_strip(mask.picture, mask.label_map, steps))))
+    side, gap = 64, 6  # the image is smaller than a strip's pictures, and is not enlarged
+    tiles = [strip[gap : gap + side, gap + i * (side + gap) :][:, :side] for i in range(len(steps) + 2)]
+    assert (tiles[0] == mask.picture).all()
+    assert (tiles[1][::8, ::8] == heat_colours()[steps[0].levels]).all()  # 8 × 8 positions, each a square
+    assert (tiles[-1] == overlay(mask.picture, mask.label_map, voc_palette())).all()

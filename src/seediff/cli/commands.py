@@ -15,7 +15,6 @@ import time
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Group, MissingArgumentError, Parameter, UnusedCliTokensError
@@ -68,7 +67,6 @@ COMMANDS = {
     "evaluate": ("evaluate:app", "Compare predictions with labels."),
     "models": ("commands:models", "List the models with short names, and which are on this machine."),
     "tune": ("tune:tune", "Find a model's own thresholds from a few labelled photographs."),
-    "preview": ("commands:preview", "Rewrite a dataset's preview.html."),
     "completion": ("commands:completion", "Print the shell's completion script, or install it."),
 }
 """Command → its `module:function` or `module:app`, and its line in the list of commands. Its module is imported when it
@@ -80,37 +78,9 @@ GROUPS = {
     Group("Convert", sort_key=3): "export import merge split",
     Group("Train", sort_key=4): "train predict evaluate",
     Group("Models and research", sort_key=5): "models tune",
-    Group("Other", sort_key=6): "preview completion --help --version",
+    Group("Other", sort_key=6): "completion --help --version",
 }
 """Groups of the list of commands, the most common first."""
-
-
-def preview(
-    data: Annotated[Path, Parameter(help="Folder of a finished dataset from generate, mask or augment.")],
-) -> None:
-    """Rewrite a dataset's preview.html.
-
-    For example: `seediff preview pets`
-    """
-    from ..config.augment import AugmentConfig
-    from ..config.generate import load_dataset_config
-    from ..config.photographs import MaskPhotosConfig
-    from ..config.resolve import load_config
-    from ..dataset import native
-    from ..dataset.native_folder import check_finished
-    from ..files.documents import read_toml
-    from ..run import augment as run_augment
-    from ..run.dataset_job import preview as write
-    from .summary import look_at
-
-    check_finished(data)
-    if read_toml(data / native.CONFIG).get("command") == AugmentConfig.command:
-        config = load_config(data / native.CONFIG, AugmentConfig)
-        print(look_at(run_augment.preview(data, config, native.read_rows(data))))
-        return
-    config = load_dataset_config(data / native.CONFIG, MaskPhotosConfig)
-    rejected = native.read_rows(data, native.REJECTED) if (data / native.REJECTED).is_file() else []
-    print(look_at(write(data, config, native.read_rows(data), rejected)))
 
 
 ABOUT_MODELS = """\

@@ -27,8 +27,8 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
     """
     classes = tuple(dict.fromkeys(name for _, class_names, _ in sets for name in class_names))
     check_class_list(classes)
-    # A set keeps soft masks and attention of all samples or of none. steps/ holds label maps, whose ids are not
-    # renumbered, so it is kept only if all ids stay.
+    # A set keeps soft masks and attention of all samples or of none. steps/ shows masks in the
+    # colours of their ids, so it is kept only if all ids stay.
     present = [{kind for sample in samples for kind, _ in sample.extras} for _, _, samples in sets]
     kept = {kind for kind in (native.SOFT, native.ATTENTION) if all(kind in kinds for kinds in present)}
     if all(tuple(class_names) == classes[: len(class_names)] for _, class_names, _ in sets):

@@ -5,14 +5,14 @@
           classes.txt        line i (from 0) = id i
           metadata.jsonl     one row per sample
           rejected.jsonl     with --reject: every draw that was not kept
-          preview.html       a preview
+          preview.html       some pictures with their masks, and steps/; for a browser without a server
           images/NAME.png    or .jpg
           masks/NAME.png     palette PNG: 0 background, 255 ignore, else class id
           instances/NAME.png             optional: object numbers, 16-bit grey, 0 for no object; a row's `instances`
                                          holds their class ids, and `instance_scores` their scores, if known
           soft/NAME_3.png                optional: soft mask of class id 3, 8-bit grey, 255 = 1
           attention/NAME.safetensors     optional: AttentionMaps
-          steps/NAME_3.safetensors       a few samples: every step of class 3's mask, which preview.html draws
+          steps/NAME_3.png               a few samples: every step of class 3's mask, in one picture
           made/1f0c….toml    in a set that was filtered, split or merged: the configurations that made its masks; `made`
                              in a row names its file
 

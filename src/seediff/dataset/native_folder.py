@@ -152,12 +152,11 @@ def write_native(
     """Writes a native dataset, and returns the number of samples. `out` appears only when it is complete.
 
     Rows keep their keys; file_name, mask, classes, class_ids and area describe the files written. about: facts for the
-    card and the preview. link: hard links to pictures and extras instead of copies. workers: processes that read label
+    card and the page. link: hard links to pictures and extras instead of copies. workers: processes that read label
     maps; for several, samples must be picklable. Raises UserError naming a sample that cannot be used.
     """
     from ..report.card import dataset_card
-    from ..report.preview import write_preview
-    from ..report.saved_steps import load_trace
+    from ..report.page import write_page
 
     check_class_list(classes)
     rows: list[dict[str, Any]] = []
@@ -184,8 +183,7 @@ def write_native(
         put(part / native.CLASSES, native.classes_text(classes))
         put(part / native.METADATA, native.jsonl(rows))
         put(part / native.CARD, dataset_card(about, rows, classes).encode("utf-8"))
-        steps = [load_trace(path) for path in sorted((part / native.STEPS).rglob("*.safetensors"))]
-        write_preview(part, summary=about, rows=rows, class_names=classes, steps=steps)
+        write_page(part, about, rows, classes)
     return len(rows)
 
 

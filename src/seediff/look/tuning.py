@@ -14,21 +14,16 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 import torch
-from PIL import Image
 
 from ..config.constants import MaskConfig
 from ..config.methods import METHOD_FACTS
 from ..dataset.native import IGNORE, dataset_labels
 from ..errors import UserError
 from ..masks.make import enlarge, label_pixels, make_masks, pamr_weights, refine, soft_mask
-from ..masks.steps import BEFORE_PAMR
-from ..report.explain import AFTER_PAMR, Explanation, explain_step
-from ..report.pictures import shrink, to_levels
+from ..report.explain import show_steps
 from .attention import Seen, show_levels
 from .events import Cache
 
-SHOWN_SIDE = 256
-"""Maximum side, in pixels, of a map that is shown as a step."""
 KEPT = 3
 """Number of entries in each of a sample's caches."""
 
@@ -100,26 +95,12 @@ class Tuner:
         return refine(image, soft, config, weights)
 
     def steps(self, constants: Constants, name: str) -> list[dict[str, Any]]:
-        """Every step of one class's mask, as in preview.html: `show_levels` with a text and an equation."""
+        """Every step of one class's mask, in order: `show_levels` with a text and an equation."""
         seen, config = self.seen, constants.of(self.seen.config)
         if name not in seen.classes:
             raise UserError(f"there is no class '{name}' here")
         result = make_masks(seen.image, seen.maps, seen.classes, config)
-        trace = dict(result.trace[name])
-        before = trace.pop(BEFORE_PAMR, None)
-        steps, done = [], []
-        for step, values in trace.items():
-            steps.append(_draw(str(step), values, explain_step(step, before=done, method=config.method)))
-            done.append(step)
-        soft = result.soft[seen.classes.index(name)]
-        if before is not None:
-            steps += [
-                _draw("before PAMR", before, explain_step(BEFORE_PAMR, method=config.method)),
-                _draw("after PAMR", soft, AFTER_PAMR),
-            ]
-        return steps
-
-
-def _draw(name: str, values: torch.Tensor, why: Explanation) -> dict[str, Any]:
-    levels = shrink(to_levels(values.cpu().numpy()), SHOWN_SIDE, Image.Resampling.BOX)
-    return {**show_levels(name, levels), "text": why.text, "equation": why.equation}
+        return [
+            {**show_levels(step.name, step.levels), "text": step.why.text, "equation": step.why.equation}
+            for step in show_steps(result, name, config.method)
+        ]

@@ -1,3 +1,1 @@
-"""Reports for people after a run: `preview.html` and the dataset card. Only `write_preview` and `save_trace` write
-files.
-"""
+"""Output for people to look at: the page preview.html, the dataset card, and pictures of masks and their steps."""

@@ -37,7 +37,7 @@ def dataset_card(
 ) -> str:
     """The text of README.md: YAML front matter as the Hugging Face hub reads it, then Markdown.
 
-    about: facts about the whole set, and `model`, `prompts`, `config` and `rejected` as for `write_preview`. rows:
+    about: facts about the whole set, and `model`, `prompts`, `config` and `rejected` as for `write_page`. rows:
     those of metadata.jsonl. class_names: label i + 1 is class_names[i]. drawn: whether the model drew the images, or
     made only their masks; None: a dataset of any origin. Raises UserError for a class that the dataset does not have.
     """

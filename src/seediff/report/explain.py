@@ -1,11 +1,24 @@
-"""One sentence for every step of a mask that the report shows, with the paper's equations."""
+"""The steps of a mask as people see them: a small map, and one sentence with the paper's equations."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..masks.steps import Kind, Step
+import numpy as np
+from PIL import Image
+
+from ..masks.steps import BEFORE_PAMR, Kind, Step
+from .pictures import shrink, to_levels
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..masks.make import MaskResult
+
+SHOWN_SIDE = 256
+"""The longest side, in pixels, of a map that is shown."""
 
 
 class Explanation(NamedTuple):
@@ -13,6 +26,31 @@ class Explanation(NamedTuple):
 
     text: str
     equation: str = ""
+
+
+@dataclass(frozen=True)
+class ShownStep:
+    """A step of one class's mask. levels: its map (h, w) uint8, from 0 to 255."""
+
+    name: str
+    levels: np.ndarray
+    why: Explanation
+
+
+def show_steps(result: MaskResult, class_name: str, method: str) -> list[ShownStep]:
+    """Every step of a class's mask, in order; if PAMR ran, its input and result come last. result: with its trace."""
+    shown: list[ShownStep] = []
+    trace = result.trace[class_name]
+    for step, values in trace.items():
+        why = explain_step(step, before=list(trace)[: len(shown)], method=method)
+        shown.append(ShownStep(str(step).replace("_", "-"), _levels(values), why))
+    if BEFORE_PAMR in trace:
+        shown.append(ShownStep("after PAMR", _levels(result.soft[result.classes.index(class_name)]), AFTER_PAMR))
+    return shown
+
+
+def _levels(values: torch.Tensor) -> np.ndarray:
+    return shrink(to_levels(values.cpu().numpy()), SHOWN_SIDE, Image.Resampling.BOX)
 
 
 def explain_step(step: Step, *, before: Sequence[Step] = (), method: str = "seediff") -> Explanation:
@@ -67,12 +105,3 @@ _PAPER: dict[Kind, Explanation] = {
 AFTER_PAMR = Explanation(
     "Every pixel averaged with neighbours of like colour, again and again (PAMR): outlines move to the image's edges."
 )
-WITHOUT_PAMR = Explanation("The soft mask at the image's size.")
-
-
-def explain_mask(method: str = "seediff") -> Explanation:
-    """Explain how a method's soft mask becomes pixels of a class."""
-    competing = "in the class's colour; where classes compete, the highest wins."
-    if method == "reference":
-        return Explanation(f"Pixels of at least the method's own threshold, {competing}")
-    return Explanation(f"Pixels of at least β, {competing}", "eq. 12" if method == "seediff" else "")

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..files.label_maps import voc_palette
+
 VIRIDIS_ANCHORS = (
     "440154", "481a6c", "472f7d", "414487", "39568c", "31688e", "2a788e", "23888e",
     "1f988b", "22a884", "35b779", "54c568", "7ad151", "a5db36", "d2e21b", "fde725",
@@ -69,6 +71,12 @@ def overlay(image: np.ndarray, label_map: np.ndarray, palette: Sequence[int], al
     return drawn
 
 
+def draw_mask(image: np.ndarray, label_map: np.ndarray, side: int, alpha: float = 0.5) -> np.ndarray:
+    """`overlay` in VOC's colours, at a longer side of at most `side` pixels."""
+    labels = shrink(label_map, side, Image.Resampling.NEAREST)
+    return overlay(shrink(image, side, Image.Resampling.LANCZOS), labels, voc_palette(), alpha)
+
+
 BAND = 1 << 20
 """Pixels that are drawn at a time, to limit memory: each takes tens of bytes."""
 
@@ -123,15 +131,6 @@ def encode_picture(image: np.ndarray, image_format: str = "PNG", **options: Any)
 def jpeg_uri(image: np.ndarray) -> str:
     """(H, W, 3) uint8 as a data URI. Colour is not subsampled: the edges of masks stay sharp."""
     return data_uri("jpeg", encode_picture(image, "JPEG", quality=85, subsampling=0))
-
-
-def heat_uri(values: np.ndarray) -> str:
-    """A soft map as a data URI, one pixel per position (palette PNG). A bool map is transparent where it is False."""
-    picture = Image.fromarray(to_levels(values)).convert("P")
-    picture.putpalette(heat_colours().ravel().tolist())
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True, **({"transparency": 0} if values.dtype == bool else {}))
-    return data_uri("png", buffer.getvalue())
 
 
 def data_uri(kind: str, data: bytes) -> str:

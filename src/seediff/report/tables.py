@@ -25,7 +25,7 @@ class ClassCount:
     flags: Mapping[str, int]
 
     def cells(self) -> dict[str, str]:
-        """The class's texts for the tables of the preview and the card."""
+        """The class's texts for the tables of the page and the card."""
         return {
             "name": self.name,
             "rejected": show_reasons(self.rejected) or "0",
@@ -70,6 +70,11 @@ def count_classes(
 def row_classes(row: Row) -> list[str]:
     """A row's class names, without repeats."""
     return list(dict.fromkeys(row.get("classes") or ()))
+
+
+def operations_of(row: Row) -> str:
+    """The operations of a row's recipe, such as `flip+noise`; "" for an original."""
+    return "+".join(step["operation"] for step in row.get("recipe", {}).get("steps", ()))
 
 
 def of_photograph(row: Row) -> bool:

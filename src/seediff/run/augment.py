@@ -25,13 +25,16 @@ from ..dataset.encoding import Instances, encode_objects
 from ..dataset.native_folder import instance_row, open_native
 from ..dataset.reviews import review_summary
 from ..dataset.rows import shown_classes
+from ..dataset.sample import Sample
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.output_folders import check_apart, parse_folder
 from ..files.outputs import copy_new, write_atomic
-from ..files.reading import PICTURE, inside, read_bytes
+from ..files.pictures import in_rgb, open_picture
+from ..files.reading import inside
 from ..prompts.specs import sample_seed
-from ..report.tables import of_photograph
+from ..report.strips import Pair
+from ..report.tables import of_photograph, operations_of
 from ..workers import Progress
 from .loop import Engine, Job, Processes, RunResult, run
 from .output import BatchRecord
@@ -199,17 +202,23 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         """Writes metadata.jsonl last: a dataset that has it is complete."""
         from ..report.card import dataset_card
-        from ..report.preview import before_after
+        from ..report.page import write_page
+        from ..report.strips import before_after
 
         originals = {item.name: item for item in self.samples}
         new = rows[self.originals :]  # a copied row may have a recipe, too, whose source is of an earlier dataset
-        sheet = before_after(out, new, lambda name: (originals[name].image, originals[name].labels(len(self.classes))))
+        sheet = before_after([self.pair(out, row, originals[row["recipe"]["source"]]) for row in first_of_each(new)])
         write_atomic(out / native.CLASSES, native.classes_text(self.classes))
         write_atomic(out / AUGMENTATIONS, sheet)
         card = dataset_card(summarize(self.config, rows), rows, self.classes)
         write_atomic(out / native.CARD, card.encode("utf-8"))
-        preview(out, self.config, rows)
+        write_page(out, summarize(self.config, rows), rows, self.classes)
         write_atomic(out / native.METADATA, native.jsonl(rows))
+
+    def pair(self, out: Path, row: Mapping[str, Any], source: Sample) -> tuple[str, Pair, Pair]:
+        with open_picture(out / row["file_name"]) as image, open_picture(out / row["mask"]) as mask:
+            after = np.asarray(in_rgb(image)), np.asarray(mask)
+        return operations_of(row), (source.image, source.labels(len(self.classes))), after
 
     def plan(self) -> list[str]:
         counts = Counter("+".join(task.operations) for batch in self.batches.values() for task in batch)
@@ -224,19 +233,8 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         ]
 
 
-def preview(out: Path, config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Write preview.html from the files in the folder, and return its path."""
-    from ..report.preview import write_preview
-
-    summary, names = summarize(config, rows), native.read_classes(out)
-    sheet = read_bytes(out / AUGMENTATIONS, PICTURE)
-    return write_preview(out, summary=summary, rows=rows, class_names=names, steps=(), augmentations=sheet)
-
-
 def summarize(config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Facts about the run for the card and the preview, without times and paths, so that they are reproducible."""
-    from ..report.preview import operations_of
-
+    """Facts about the run for the card and the page, without times and paths, so that they are reproducible."""
     # Originals may have recipes, too. New pictures come last, and the beginning of their names is no original's.
     beginning = str(rows[-1]["file_name"]).rpartition("-")[0] + "-" if rows else ""
     new = [row for row in rows if row["file_name"].startswith(beginning)]
@@ -248,3 +246,12 @@ def summarize(config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> dict[
         "seed": config.seed,
         "version": __version__,
     }
+
+
+def first_of_each(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The first row of each kind of recipe, at most 24."""
+    first: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        first.setdefault(operations_of(row), row)
+    first.pop("", None)
+    return list(first.values())[:24]

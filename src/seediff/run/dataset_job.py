@@ -7,7 +7,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,12 +18,11 @@ from .. import __version__
 from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..dataset import native
-from ..dataset.encoding import encode_objects, soft_levels
+from ..dataset.encoding import Instances, encode_objects, soft_levels
 from ..dataset.native_folder import instance_row
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.objects import scored_pieces
 from ..files.outputs import write_atomic
-from ..files.reading import inside
 from ..models.memory import Offload
 from .loop import Captured, Item
 from .model_job import ModelJob
@@ -35,8 +35,26 @@ if TYPE_CHECKING:
     from ..prompts.specs import SampleSpec
 
 Dataset = TypeVar("Dataset", bound=DatasetConfig)
-TRACED_CLASSES, TRACED_SAMPLES = 8, 2
-"""Of so many classes, the first samples keep the steps of their masks for preview.html: two, as `reject` drops some."""
+CLASSES_WITH_STRIPS, STRIPS_OF_A_CLASS = 8, 2
+"""For so many classes, the first samples get a picture of the steps of their masks: two, as `reject` drops some."""
+
+
+@dataclass(frozen=True)
+class MaskedSample:
+    """A sample whose masks are made, and that can be written. name: its name in the dataset. suffix, picture: of the
+    picture's file, without a dot, and its bytes. masks: at the picture's size. soft: makes the soft mask (H, W) of each
+    class. seen: the masks at the size that the model saw, with their steps; None without a class. facts: the keys of
+    its row that only one command has."""
+
+    name: str
+    spec: SampleSpec
+    suffix: str
+    picture: bytes
+    masks: MaskResult
+    soft: Callable[[], Iterable[np.ndarray]]
+    seen: MaskResult | None
+    attention: AttentionMaps | None
+    facts: Mapping[str, Any]
 
 
 class DatasetJob(ModelJob[Dataset, Item, Captured]):
@@ -52,12 +70,12 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
 
     @cached_property
     def traced(self) -> dict[int, list[str]]:
-        """Sample index → the classes of which it keeps the steps."""
+        """Sample index → the classes whose steps are drawn."""
         traced: dict[int, list[str]] = {}
         seen: Counter[str] = Counter()
         for spec in self.samples():
             for name in spec.classes:
-                if seen[name] < TRACED_SAMPLES and (name in seen or len(seen) < TRACED_CLASSES):
+                if seen[name] < STRIPS_OF_A_CLASS and (name in seen or len(seen) < CLASSES_WITH_STRIPS):
                     seen[name] += 1
                     traced.setdefault(spec.index, []).append(name)
         return traced
@@ -67,96 +85,80 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
         """The constants of masks, with levels that the model has."""
         return self.capture_plan.mask if self.capture_plan else self.config.mask
 
-    def write_sample(
-        self,
-        record: BatchRecord,
-        out: Path,
-        name: str,
-        spec: SampleSpec,
-        picture: tuple[str, bytes],
-        result: MaskResult,
-        attention: AttentionMaps | None,
-        *,
-        more: Mapping[str, Any],
-        soft: Callable[[], Iterable[np.ndarray]],
-        seen: tuple[np.ndarray, MaskResult] | None,
-    ) -> None:
-        """Write the files of the sample `name` into the folder `out` and add its row to the record.
-
-        picture: the image file's suffix without a dot, and its bytes. result: masks at the image's size. more: fields
-        of the row that only this command has. soft: makes each class's soft mask (H, W). seen: the image as the model
-        saw it and its masks at that size, for the steps that preview.html draws.
-        """
-        from ..dataset.quality.select import confidence  # imports scipy
-        from ..report.saved_steps import save_trace, traced_sample
-
-        config, classes = self.config, result.classes
-        class_ids = [self.ids[kind] for kind in classes]
-        labels = native.dataset_labels(result.label_map, class_ids)
-        file_name, mask = native.sample_files(name, picture[0])
-        record.write(out, file_name, picture[1])
+    def write_sample(self, record: BatchRecord, out: Path, sample: MaskedSample) -> None:
+        """Write the sample's files into the folder `out` and add its row to the record."""
+        name, config = sample.name, self.config
+        class_ids = [self.ids[kind] for kind in sample.masks.classes]
+        labels = native.dataset_labels(sample.masks.label_map, class_ids)
+        file_name, mask = native.sample_files(name, sample.suffix)
+        record.write(out, file_name, sample.picture)
         record.write(out, mask, native.encode_mask(labels))
+
+        # Files that are asked for, and pictures of the steps.
+        objects = scored_pieces(labels, class_ids, sample.soft()) if config.objects else None
+        if objects is not None:
+            record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(objects, name))
         if config.keep_soft:
-            for class_id, values in zip(class_ids, soft(), strict=True):
+            for class_id, values in zip(class_ids, sample.soft(), strict=True):
                 record.write(out, f"{native.SOFT}/{name}_{class_id}.png", native.encode_soft(values))
-        objects: dict[str, Any] = {}
-        if config.objects:
-            instances = scored_pieces(labels, class_ids, soft())
-            record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(instances, name))
-            objects = instance_row(instances)
-        if config.keep_attention and attention is not None:
-            record.write_by(out, f"{native.ATTENTION}/{name}.safetensors", attention.save)
-        for kind in self.traced.get(spec.index, ()):
-            if seen and kind in seen[1].classes:
-                small = native.dataset_labels(seen[1].label_map, [self.ids[one] for one in seen[1].classes])
-                how: dict[str, Any] = {"prompt": spec.prompt, "pamr": config.mask.pamr}
-                traced = traced_sample(name, *seen, kind, small, **how)
-                path = f"{native.STEPS}/{name}_{self.ids[kind]}.safetensors"
-                record.write_by(out, path, partial(save_trace, traced=traced))
-        shown = shown_classes(labels, config.classes, classes)
-        sure = [confidence(labels, soft_levels(values), i) for i, values in zip(class_ids, soft(), strict=True)]
-        record.rows.append(
-            {
-                "file_name": file_name,
-                "mask": mask,
-                "prompt": spec.prompt,
-                "classes": shown["classes"],
-                "class_ids": shown["class_ids"],
-                **more,
-                "flags": list(result.flags),
-                "area": shown["area"],
-                "confidence": {kind: round(value, 4) for kind, value in zip(classes, sure, strict=True)},
-                **({"agreement": dict(result.agreement)} if result.agreement else {}),
-                "model": config.model_label,
-                "method": config.mask.method,
-                "version": __version__,
-                **objects,
-            }
-        )
+        if config.keep_attention and sample.attention is not None:
+            record.write_by(out, f"{native.ATTENTION}/{name}.safetensors", sample.attention.save)
+        for class_id, strip in self.strips(sample).items():
+            record.write(out, f"{native.STEPS}/{name}_{class_id}.png", strip)
+        record.rows.append({"file_name": file_name, "mask": mask, **self.row(sample, labels, objects)})
+
+    def strips(self, sample: MaskedSample) -> dict[int, bytes]:
+        """Class id → the steps of its mask in one picture, for the classes of `traced`."""
+        from ..report.explain import show_steps
+        from ..report.strips import draw_strip
+
+        strips: dict[int, bytes] = {}
+        seen, traced = sample.seen, self.traced.get(sample.spec.index, ())
+        if seen is None or seen.picture is None or not traced:
+            return strips
+        labels = native.dataset_labels(seen.label_map, [self.ids[kind] for kind in seen.classes])
+        for kind in traced:
+            if kind in seen.classes:
+                steps = show_steps(seen, kind, self.config.mask.method)
+                strips[self.ids[kind]] = draw_strip(seen.picture, labels, steps)
+        return strips
+
+    def row(self, sample: MaskedSample, labels: np.ndarray, objects: Instances | None) -> dict[str, Any]:
+        """The sample's row, without its files. labels: (H, W) uint8 with the dataset's ids."""
+        from ..dataset.quality.select import confidence  # imports scipy
+
+        config, masks = self.config, sample.masks
+        shown = shown_classes(labels, config.classes, masks.classes)
+        sure: dict[str, float] = {}
+        for kind, values in zip(masks.classes, sample.soft(), strict=True):
+            sure[kind] = round(confidence(labels, soft_levels(values), self.ids[kind]), 4)
+        return {
+            "prompt": sample.spec.prompt,
+            "classes": shown["classes"],
+            "class_ids": shown["class_ids"],
+            **sample.facts,
+            "flags": list(masks.flags),
+            "area": shown["area"],
+            "confidence": sure,
+            **({"agreement": dict(masks.agreement)} if masks.agreement else {}),
+            "model": config.model_label,
+            "method": config.mask.method,
+            "version": __version__,
+            **(instance_row(objects) if objects is not None else {}),
+        }
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         from ..report.card import dataset_card
+        from ..report.page import write_page
 
-        path, text = out / native.CLASSES, native.classes_text(self.config.classes)
+        classes = self.config.classes
+        path, text = out / native.CLASSES, native.classes_text(classes)
         if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
             write_atomic(path, text)
-        summary, drawn = summarize(self.config, rejected), isinstance(self.config, GenerateConfig)
-        card = dataset_card(summary, rows, self.config.classes, drawn=drawn)
-        write_atomic(out / native.CARD, card.encode("utf-8"))
-        preview(out, self.config, rows, rejected)
+        about, drawn = summarize(self.config, rejected), isinstance(self.config, GenerateConfig)
+        write_atomic(out / native.CARD, dataset_card(about, rows, classes, drawn=drawn).encode("utf-8"))
+        write_page(out, about, rows, classes)
         write_atomic(out / native.METADATA, native.jsonl(rows))
-
-
-def preview(
-    out: Path, config: DatasetConfig, rows: Sequence[Mapping[str, Any]], rejected: Sequence[Mapping[str, Any]]
-) -> Path:
-    """Write preview.html from the files in the folder, and return its path."""
-    from ..report.preview import write_preview
-    from ..report.saved_steps import load_trace
-
-    steps = [load_trace(inside(out, path)) for path in sorted((out / native.STEPS).rglob("*.safetensors"))]
-    how: dict[str, Any] = {"class_names": config.classes, "steps": steps, "traced_images": TRACED_CLASSES}
-    return write_preview(out, summary=summarize(config, rejected), rows=rows, **how)
 
 
 def summarize(config: DatasetConfig, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

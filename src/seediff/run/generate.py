@@ -22,7 +22,7 @@ from ..models.info import model_info
 from ..models.memory import Offload
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..workers import Progress
-from .dataset_job import DatasetJob
+from .dataset_job import DatasetJob, MaskedSample
 from .loop import Engine, RunResult, run
 from .output import BatchRecord
 from .reopen import again_number, draw_again, latest_rows, numbered_name, redrawn
@@ -122,18 +122,29 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         from ..attention.generate import check_drawing
 
         super().use(model)
-        check_drawing(model, self.samples(), **self.how)
-
-    @property
-    def how(self) -> dict[str, Any]:
-        """How the network is run, for all samples."""
-        return {name: getattr(self.config, name) for name in ("steps", "guidance_scale", "negative_prompt")}
+        config = self.config
+        check_drawing(
+            model,
+            self.samples(),
+            steps=config.steps,
+            guidance_scale=config.guidance_scale,
+            negative_prompt=config.negative_prompt,
+        )
 
     def draw_batch(self, specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
         """Images and attention of specs that are drawn together as one batch."""
         from ..attention.generate import generate_batch
 
-        return generate_batch(self.model, specs, **self.how, size=self.config.size, plan=self.capture_plan)
+        config = self.config
+        return generate_batch(
+            self.model,
+            specs,
+            steps=config.steps,
+            guidance_scale=config.guidance_scale,
+            negative_prompt=config.negative_prompt,
+            size=config.size,
+            plan=self.capture_plan,
+        )
 
     def capture(self, batch: Sequence[SampleSpec]) -> DrawnBatch:
         """With `reject`, samples with flags, or whose masks agree too little with CA·SA's, are drawn again together, as
@@ -187,10 +198,18 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
                 continue  # a later drawing replaces it
             result = result or self.masks(spec, image, attention)
             with self.timer("writing"):
-                picture = self.config.image_format, native.encode_image(image, self.config.image_format)
-                more = {"seed": spec.seed, "attempt": spec.attempt}
-                how: dict[str, Any] = {"more": more, "soft": result.soft.cpu().numpy, "seen": (image, result)}
-                self.write_sample(record, out, numbered_name(spec.index), spec, picture, result, attention, **how)
+                sample = MaskedSample(
+                    name=numbered_name(spec.index),
+                    spec=spec,
+                    suffix=self.config.image_format,
+                    picture=native.encode_image(image, self.config.image_format),
+                    masks=result,
+                    soft=result.soft.cpu().numpy,
+                    seen=result,
+                    attention=attention,
+                    facts={"seed": spec.seed, "attempt": spec.attempt},
+                )
+                self.write_sample(record, out, sample)
         record.rows.sort(key=lambda row: row["file_name"])
         return record
 

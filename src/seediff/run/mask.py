@@ -22,7 +22,7 @@ from ..models.memory import Offload
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import split_prompts
 from ..workers import Progress
-from .dataset_job import DatasetJob
+from .dataset_job import DatasetJob, MaskedSample
 from .loop import Engine, RunResult, run
 from .output import BatchRecord
 from .photos import (
@@ -167,9 +167,16 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[Looked]"]):
         from ..attention.photograph import capture_classes, encode_mirrored
 
         mirrored = encode_mirrored(self.model, seen, self.config.capture) if seen else None
-        how: dict[str, Any] = {"timesteps": self.config.timesteps, "seed": self.config.seed, "plan": self.capture_plan}
-        prompts = [self.prompts(names) for names in classes]
-        return capture_classes(self.model, latents, prompts, indices=indices, mirrored=mirrored, **how)
+        return capture_classes(
+            self.model,
+            latents,
+            [self.prompts(names) for names in classes],
+            timesteps=self.config.timesteps,
+            seed=self.config.seed,
+            plan=self.capture_plan,
+            indices=indices,
+            mirrored=mirrored,
+        )
 
     def write(self, captured: PhotoBatch[Looked], out: Path) -> BatchRecord:
         looked, failed = captured
@@ -179,20 +186,25 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[Looked]"]):
                 small, full = self.masks(photo, seen, maps, trace=spec.index in self.traced)
                 full = replace(full, flags=(*[FOREIGN] * strange, *full.flags))
             with self.timer("writing"):
-                presence = {name: round(score, 4) for name, score in scores.items()}
-                how: dict[str, Any] = {
-                    "more": {
-                        "source": spec.photo.name,
-                        "index": spec.index,
-                        "asked": list(spec.words),
-                        "presence": presence,
-                    },
-                    "soft": partial(self.enlarged_soft, small, photo.shape),
-                    "seen": (seen, small) if small else None,
+                suffix, picture = picture_file(spec.photo.path, photo)
+                facts = {
+                    "source": spec.photo.name,
+                    "index": spec.index,
+                    "asked": list(spec.words),
+                    "presence": {name: round(score, 4) for name, score in scores.items()},
                 }
-                picture = picture_file(spec.photo.path, photo)
-                name, sample = spec.photo.name, self.sample(spec, full.classes)
-                self.write_sample(record, out, name, sample, picture, full, maps, **how)
+                sample = MaskedSample(
+                    name=spec.photo.name,
+                    spec=self.sample(spec, full.classes),
+                    suffix=suffix,
+                    picture=picture,
+                    masks=full,
+                    soft=partial(self.enlarged_soft, small, photo.shape),
+                    seen=small,
+                    attention=maps,
+                    facts=facts,
+                )
+                self.write_sample(record, out, sample)
         return record
 
     def masks(

@@ -238,8 +238,6 @@ def _check_files(
                 file not in named if kind in (native.IMAGES, native.MASKS, REVIEWED) else own not in names
             ):
                 findings.add("orphan", file, "belongs to no sample", "warning")
-            elif kind == native.STEPS:
-                findings.read("tensors", file, read_header)
 
 
 def _check_copies(findings: _Findings, read: Sequence[tuple[str, str]]) -> None:

@@ -3,14 +3,14 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from in_chromium import chromium, needs_chromium
 from PIL import Image
-from synthetic import CLASSES, trace, write_dataset
+from synthetic import CLASSES, put_strip, write_dataset
 
 from seediff.errors import UserError
-from seediff.report.preview import write_preview
-from seediff.report.saved_steps import load_trace, save_trace
+from seediff.report.page import write_page
 
-SUMMARY = {
+ABOUT = {
     "model": "mini",
     "method": "seediff",
     "seed": 0,
@@ -42,52 +42,52 @@ class Page(HTMLParser):
         return [attrs for name, attrs in self.tags if name == tag]
 
 
-def preview(out, rows, class_names=CLASSES, steps=(), summary=SUMMARY, **options):
-    path = write_preview(out, summary=summary, rows=rows, class_names=class_names, steps=steps, **options)
+def page_of(out, rows, classes=CLASSES, about=ABOUT):
+    path = write_page(out, about, rows, classes)
     assert path == out / "preview.html"
     assert not list(out.glob("*.part"))
     return path.read_text(encoding="utf-8")
 
 
-def test_shows_the_dataset_and_its_steps(tmp_path):
+def test_shows_the_dataset_its_doubts_and_its_steps(tmp_path):
     rows = write_dataset(tmp_path, 15)
-    html = preview(tmp_path, rows, steps=[trace(0, "dog"), trace(1, "cat"), trace(3, "dog")])
+    put_strip(tmp_path, 0)
+    put_strip(tmp_path, 3)
+    put_strip(tmp_path, 1, 2, "cat")
+    put_strip(tmp_path, 77)  # of no sample
+    html = page_of(tmp_path, rows)
     page = Page(html)
     assert len([f for f in page.all("figure") if "tile" in (f["class"] or "")]) == 15
-    assert html.count('class="traced"') == 2  # one per class
-    for text in ("degenerate 2", "What the model drew for the prompt", "eq. 6", "eq. 11", "expand_levels</th><td>4, 2"):
+    strips = [a["aria-label"] for a in page.all("div") if a.get("class") == "strip"]
+    assert strips == ["Steps of dog in image 000000", "Steps of cat in image 000001"]  # one per class
+    for text in ("degenerate 2", "expand_levels</th><td>4, 2", "A model made these masks", "2 of 15 images carry a"):
         assert text in html
-    assert "less than 1 % or more than 95 % of the image" in html
-    photographs = preview(tmp_path, [row | {"asked": ["dog"]} for row in rows], steps=[trace(0)])
-    assert "What the model saw with the prompt" in photographs
-    names = "cross-attention <|seeds L/4|expansion L <|background seeds|before PAMR|after PAMR|final mask"
-    order = [html.index(name) for name in names.split("|")]
-    assert order == sorted(order)
+    assert "<b>degenerate</b>: the mask covers less than 1 % or more than 95 % of the image" in html
+    assert "masks may be wrong" not in page_of(tmp_path, rows[:6], about={"command": "import"})
 
 
 def test_fetches_nothing_and_every_picture_is_described(tmp_path):
-    html = preview(tmp_path, write_dataset(tmp_path, 4), steps=[trace(0)])
+    rows = write_dataset(tmp_path, 4)
+    put_strip(tmp_path, 0)
+    html = page_of(tmp_path, rows)
     page = Page(html)
     assert not re.findall("https?://|@import", html)
-    assert all(target.startswith("data:image/") for target in re.findall(r"url\(([^)]*)\)", html))
+    assert "url(" not in html
     for tag, attrs in page.tags:
         for name in ("src", "href", "srcset", "action", "poster"):
             if name in attrs:
                 assert (attrs[name] or "").startswith(("data:image/", "#")), (tag, name)
-    pictures = [a for a in page.all("img") if "src" in a]
-    assert pictures
+    pictures = page.all("img")
+    assert len(pictures) == 9
     assert all(a.get("alt") for a in pictures)
     assert any("default-src 'none'" in (m.get("content") or "") for m in page.all("meta"))
 
 
 def test_same_dataset_same_bytes_wherever_it_lies(tmp_path):
     for name in ("a", "b"):
-        out = tmp_path / name
-        rows = write_dataset(out, 6)
-        save_trace(out / "trace.safetensors", trace(0))
-        write_preview(
-            out, summary=SUMMARY, rows=rows, class_names=CLASSES, steps=[load_trace(out / "trace.safetensors")]
-        )
+        rows = write_dataset(tmp_path / name, 6)
+        put_strip(tmp_path / name, 0)
+        page_of(tmp_path / name, rows)
     html = (tmp_path / "a/preview.html").read_bytes()
     assert html == (tmp_path / "b/preview.html").read_bytes()
     assert str(tmp_path).encode() not in html
@@ -96,12 +96,13 @@ def test_same_dataset_same_bytes_wherever_it_lies(tmp_path):
 def test_hostile_text_stays_text(tmp_path):
     evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}'
     rows = write_dataset(tmp_path, 2, classes=(evil, "dog"))
+    put_strip(tmp_path, 0, 1, evil)
     rows[0] |= {"prompt": evil, "flags": [f"{evil}:dog"], "seed": evil}
-    summary = {"model": evil, "method": evil, evil: evil, "prompts": [evil], "config": {evil: evil}}
-    summary["rejected"] = {evil: {evil: 1}}
-    html = preview(tmp_path, rows, class_names=(evil, "dog"), steps=[trace(0, evil)], summary=summary)
+    about = {"model": evil, "method": evil, evil: evil, "prompts": [evil], "config": {evil: evil}}
+    about["rejected"] = {evil: {evil: 1}}
+    html = page_of(tmp_path, rows, classes=(evil, "dog"), about=about)
     page = Page(html)
-    assert len(page.all("script")) == 1
+    assert not page.all("script")
     assert not any(name.startswith("on") for _, attrs in page.tags for name in attrs)
     assert "{{ 7*7 }}" in html
     assert "<script>alert" not in html
@@ -117,5 +118,36 @@ def test_paths_out_of_the_dataset_are_refused(tmp_path, field, path):
     (out / "images/link.png").symlink_to(secret)
     rows[0][field] = str(secret) if path == "ABSOLUTE" else path
     with pytest.raises(UserError, match=f"row 1: '{field}'"):
-        preview(out, rows)
+        page_of(out, rows)
     assert not (out / "preview.html").exists()
+
+
+def test_a_strip_that_leads_out_of_the_dataset_is_refused(tmp_path):
+    out = tmp_path / "out"
+    rows = write_dataset(out, 1)
+    (out / "steps").mkdir()
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (out / "steps/000000_1.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(UserError, match="000000_1"):
+        page_of(out, rows)
+
+
+@needs_chromium
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_reads_on_a_telephone_and_on_a_desk_in_light_and_dark(tmp_path, width, scheme):
+    rows = write_dataset(tmp_path, 15)
+    put_strip(tmp_path, 0)
+    page_of(tmp_path, rows)
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((tmp_path / "preview.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+        ground, ink = page.evaluate(
+            "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+        )
+        assert (ground < ink) == (scheme == "dark")
+    assert all(url.startswith(("file:", "data:")) for url in asked)

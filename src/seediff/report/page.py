@@ -1,0 +1,183 @@
+"""`preview.html`: one page that shows what is in a dataset and how its masks were made, for a browser without anything
+else. Pictures are embedded and the same dataset always gives the same bytes: there are no dates and no paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..errors import UserError
+from ..files.label_maps import voc_palette
+from ..files.outputs import write_atomic
+from ..files.photographs import without_suffix
+from ..files.pictures import in_rgb, open_picture
+from ..files.reading import PICTURE, inside, read_bytes
+from ..masks.flags import explain_flag, flag_kind
+from .pictures import data_uri, draw_mask, jpeg_uri, shrink
+from .tables import Row, count_classes, flat_config, operations_of, plain_facts, row_classes
+from .templates import render
+
+AUGMENTATIONS = "augmentations.jpg"
+"""The picture of a sample before and after each kind of addition."""
+STEPS = "steps"
+"""The folder of strips: steps/NAME_3.png shows how class 3 of a sample was made."""
+MOST_PICTURES, MOST_STRIPS = 60, 8
+SIDE = 256
+"""The longer side of the pictures in pixels."""
+
+
+@dataclass(frozen=True)
+class ClassTag:
+    """A class's name and its colour in masks, such as #800000."""
+
+    name: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A sample on the page. picture, mask: data URIs. shares: what the mask covers, in words."""
+
+    name: str
+    picture: str
+    mask: str
+    shares: str
+    prompt: str
+    about: str
+    classes: Sequence[ClassTag]
+    flags: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The steps of one class's mask in one sample. picture: a data URI of its strip."""
+
+    sample: str
+    prompt: str
+    shown: ClassTag
+    picture: str
+
+
+def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[Row], classes: Sequence[str]) -> Path:
+    """Write preview.html into the folder of a native dataset, from its files, and return its path.
+
+    about: `model`, `method`, `config` (shown folded), `rejected` (class → reason → count), `prompts` (templates), and
+    any number or text for the header. rows: those of metadata.jsonl. classes: label i + 1 is classes[i]. Raises
+    UserError for a row's picture that is missing, unreadable or outside of the folder."""
+    counts = count_classes(rows, classes, about.get("rejected"))
+    tags = [ClassTag(name, _colour(label)) for label, name in enumerate(classes, 1)]
+    kinds = sorted({flag_kind(flag) for row in rows for flag in row.get("flags") or ()})
+    sheet = folder / AUGMENTATIONS
+    page = render(
+        "page.html.j2",
+        names=classes,
+        facts=header_facts(about, rows),
+        prompts=list(about.get("prompts") or ()),
+        config=flat_config(about.get("config") or {}),
+        classes=[(tag, count.made, count.cells()) for tag, count in zip(tags, counts, strict=True)],
+        images=len(rows),
+        unchecked="model" in about,
+        flagged=sum(bool(row.get("flags")) for row in rows),
+        flags=[(kind, explain_flag(kind)) for kind in kinds],
+        tiles=list(_tiles(folder, rows, tags)),
+        augmentations=data_uri("jpeg", read_bytes(sheet, PICTURE)) if sheet.is_file() else "",
+        strips=list(_strips(folder, rows, tags)),
+        ignore_colour=_colour(255),
+    )
+    path = folder / "preview.html"
+    write_atomic(path, page.encode("utf-8"))
+    return path
+
+
+def header_facts(about: Mapping[str, Any], rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """(name, value) pairs of the page's header: model and method, counts, then the other plain values."""
+    first = {key: about[key] for key in ("model", "method") if key in about}
+    counts = {"images": len(rows), "flagged": sum(bool(row.get("flags")) for row in rows)}
+    return plain_facts({**first, **counts, **{key: value for key, value in about.items() if key not in counts}})
+
+
+def pick_evenly(groups: Sequence[Sequence[str]], count: int) -> list[int]:
+    """Positions of at most `count` items, in rising order: an equal number from each group as far as possible, spread
+    over its length. groups: each item's group, as a list of one name or none."""
+    members: dict[str, list[int]] = {}
+    for position, group in enumerate(groups):
+        members.setdefault(group[0] if group else "", []).append(position)
+    quota = dict.fromkeys(members, 0)
+    left = min(count, len(groups))
+    while left:
+        for name in members:
+            if left and quota[name] < len(members[name]):
+                quota[name] += 1
+                left -= 1
+    picked: list[int] = []
+    for name, positions in members.items():
+        picked += [positions[i * len(positions) // quota[name]] for i in range(quota[name])]
+    return sorted(picked)
+
+
+def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Iterator[Tile]:
+    """Some of the samples, evenly over their first classes."""
+    labels = {tag.name: label for label, tag in enumerate(tags, 1)}
+    for position in pick_evenly([row_classes(row)[:1] for row in rows], MOST_PICTURES):
+        row = rows[position]
+        image, label_map = _read_pair(folder, row, position)
+        names = row_classes(row)
+        shares = [f"{name} {(label_map == labels[name]).mean():.0%} of the image" for name in names]
+        name = _sample_name(row["file_name"])
+        seed = [f"seed {row['seed']}"] if row.get("seed") is not None else []
+        yield Tile(
+            name=name,
+            picture=jpeg_uri(shrink(image, SIDE, Image.Resampling.LANCZOS)),
+            mask=jpeg_uri(draw_mask(image, label_map, SIDE)),
+            shares=", ".join(shares) or "no class",
+            prompt=str(row.get("prompt", "")),
+            about=" · ".join([name, *seed, *filter(None, [operations_of(row)])]),
+            classes=[tags[labels[name] - 1] for name in names],
+            flags=list(row.get("flags") or ()),
+        )
+
+
+def _read_pair(folder: Path, row: Row, position: int) -> tuple[np.ndarray, np.ndarray]:
+    """A row's image (H, W, 3) and label map (H, W), both uint8."""
+    where = f"row {position + 1}"
+    paths = {key: inside(folder, row.get(key), where, key) for key in ("file_name", "mask")}
+    shown = {key: f"{where}: '{key}' {row.get(key)!r}" for key in paths}
+    with open_picture(paths["file_name"], shown["file_name"]) as picture:
+        image = np.asarray(in_rgb(picture, shown["file_name"]))
+    with open_picture(paths["mask"], shown["mask"]) as mask:
+        if mask.mode not in ("P", "L", "1"):
+            raise UserError(f"{shown['mask']} is a {mask.mode} picture; masks hold class numbers (palette or grey)")
+        label_map = np.asarray(mask).astype(np.uint8)
+    if label_map.shape != image.shape[:2]:
+        sizes = [f"{array.shape[1]}×{array.shape[0]}" for array in (image, label_map)]
+        raise UserError(f"{where}: image is {sizes[0]} but its mask {sizes[1]}")
+    return image, label_map
+
+
+def _strips(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Iterator[Strip]:
+    """The first strip of each class."""
+    prompts = {_sample_name(row["file_name"]): str(row.get("prompt", "")) for row in rows}
+    shown: set[int] = set()
+    for path in sorted((folder / STEPS).rglob("*.png")):
+        name, _, number = path.relative_to(folder / STEPS).with_suffix("").as_posix().rpartition("_")
+        label = int(number) if number.isdecimal() else 0
+        if name not in prompts or not 0 < label <= len(tags) or label in shown or len(shown) == MOST_STRIPS:
+            continue
+        shown.add(label)
+        picture = data_uri("png", read_bytes(inside(folder, path), PICTURE))
+        yield Strip(name, prompts[name], tags[label - 1], picture)
+
+
+def _sample_name(file_name: str) -> str:
+    return without_suffix(file_name).removeprefix("images/")
+
+
+def _colour(label: int) -> str:
+    red, green, blue = voc_palette()[3 * label : 3 * label + 3]
+    return f"#{red:02x}{green:02x}{blue:02x}"
