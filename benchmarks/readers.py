@@ -69,14 +69,13 @@ class Reading:
 NO_NAMES = "names of classes: without a labelmap.txt Datumaro takes VOC's"
 NO_IGNORE = "255: objects have no such thing, and it is background"
 READINGS = (
-    Reading("ultralytics", "ultralytics", "semantic"),
-    Reading("ultralytics", "fiftyone", "segmentation"),
+    Reading("masks", "ultralytics", "semantic"),
+    Reading("masks", "fiftyone", "segmentation"),
     Reading("cvat", "datumaro", "cvat"),
     Reading("cvat", "datumaro", "cvat", {"objects": True}, "cvat --objects"),
     Reading("labelstudio", "labelstudio", "brush"),
     Reading("voc", "datumaro", "voc_segmentation", lost=NO_NAMES),
     Reading("coco", "datumaro", "coco_instances", lost=NO_IGNORE),
-    Reading("coco", "datumaro", "coco_panoptic", {"panoptic": True}, "coco --panoptic"),
     Reading("parquet", "datasets", "parquet"),
     Reading("imagefolder", "datasets", "imagefolder"),
 )

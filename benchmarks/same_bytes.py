@@ -34,12 +34,12 @@ one.
 """
 METHODS = ("ca", "ca_sa", "reference", "best", "daam", "diffsegmenter", "fa_seg", "iseg_walk", "nerve_walk")
 EXPORTS = {
-    "voc": "--objects --boxes",
-    "coco": "--panoptic",
+    "voc": "--jpeg",
+    "coco": "",
     "yolo": "--split 0.4",
     "parquet": "",
     "webdataset": "",
-    "ultralytics": "",
+    "masks": "",
     "cvat": "--objects",
     "labelstudio": "",
     "imagefolder": "",
@@ -99,7 +99,6 @@ COMMANDS = {
         " augment"
     ),
     **{f"export-{name}": f"export generate --to {name} {more} --out export-{name}" for name, more in EXPORTS.items()},
-    "export-voc-objects": "export generate-compete --to voc --objects --boxes --out export-voc-objects",
     "export-coco-objects": "export generate-compete --to coco --polygons --min-area 9 --out export-coco-objects",
     **{f"import-{name}": f"import export-{name} --from {name} --out import-{name}" for name in EXPORTS},
     "import-coco-objects": "import export-coco-objects --from coco --out import-coco-objects",

@@ -154,7 +154,7 @@ FROM |= {
     "polygons": f"import in/polygons --annotations {POLYGONS} --from coco --out work/out",
     "devkit": "import in/devkit/VOC2012 --from voc --out work/out",
 }
-TO_VOC = "export in/native --to voc --objects --boxes --out work/out"
+TO_VOC = "export in/native --to voc --out work/out"
 FILTER = "filter in/native --out work/out --max-area 0.9"
 CONFIG = "generate --config in/files/generate.toml --out work/out --dry-run"
 GENERATE = "generate GENERATE --out work/out"

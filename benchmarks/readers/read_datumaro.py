@@ -22,7 +22,7 @@ def main(kind: str, folder: str, classes: list[str], out: str) -> None:
     categories = dataset.categories()[AnnotationType.label]
     for item in dataset:
         height, width = item.media_as(type(item.media)).size
-        labels = np.full((height, width), 255 if kind == "coco_panoptic" else 0, np.uint8)
+        labels = np.zeros((height, width), np.uint8)
         for one in item.annotations:
             if one.type == AnnotationType.mask:
                 labels[one.image.astype(bool)] = ids[categories[one.label].name]

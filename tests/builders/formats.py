@@ -7,9 +7,10 @@ import pytest
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.known import FormatName, SourceName
 
-EVERY = get_args(FormatName)
-READ = get_args(SourceName)
-"""EVERY, and formats that can only be imported."""
+WRITTEN, READ = get_args(FormatName), get_args(SourceName)
+"""Formats that are exported, and formats that are imported."""
+EVERY = tuple(name for name in WRITTEN if name in READ)
+"""Formats that are both."""
 LOSSY = ("yolo",)
 """Formats of polygons, from which label maps come back only approximately, and very small pieces not at all."""
 PACKAGES = {"parquet": "pyarrow"}

@@ -3,7 +3,7 @@ import shutil
 import numpy as np
 import pytest
 from command_line import runner
-from formats import EVERY, needs
+from formats import EVERY, WRITTEN, needs
 from items import item
 
 from seediff.cli.formats import export_, import_
@@ -53,7 +53,7 @@ def contents(folder):
 
 
 OPTIONS = {
-    "voc": ["--objects", "--boxes", "--jpeg", "--min-area", 70],
+    "voc": ["--jpeg"],
     "coco": ["--polygons", "--min-area", 70],
     "yolo": ["--split", 0.5],
     "parquet": ["--split", 0.5],
@@ -61,7 +61,7 @@ OPTIONS = {
 """Those that have the most to look at."""
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_other_workers_the_same_bytes_and_notes(pets, tmp_path, capsys, name):
     needs(name)
     made, said, options = [], [], OPTIONS.get(name, [])

@@ -4,7 +4,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from blocks import blocks
-from formats import EVERY, LOSSY, export, imported, needs
+from formats import EVERY, LOSSY, READ, WRITTEN, export, imported, needs
 from items import item, names
 from PIL import Image
 
@@ -51,7 +51,7 @@ def test_every_format_there_and_back(tmp_path, name):
     assert len(open_native(tmp_path / "native")[1]) == 4
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_a_class_comes_back_or_is_refused(tmp_path, name):
     """Formats that read a name as id 0 or 255 do not write it."""
     needs(name)
@@ -61,10 +61,12 @@ def test_a_class_comes_back_or_is_refused(tmp_path, name):
             export(name, (odd, "dog"), samples(2), tmp_path / f"{number}")
         except UserError as error:
             said = str(error)
-        assert said.startswith(f"class '{odd}': means ") or imported(name, tmp_path / f"{number}")[0] == (odd, "dog")
+        if name in READ and not said:
+            assert imported(name, tmp_path / f"{number}")[0] == (odd, "dog")
+        assert said == "" or said.startswith(f"class '{odd}': means ")
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_bad_samples_are_named_and_leave_nothing(tmp_path, name):
     needs(name)
     other = "a/b" if FORMATS[name].flat else "a_b"

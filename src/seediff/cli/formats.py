@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 from cyclopts import Group, Parameter
 
 from ..config.fields import WORD
-from ..dataset.formats.known import FORMATS, FormatName, SourceName, codec, export_options, import_options, recognise
+from ..dataset.formats.known import (
+    FORMATS,
+    READ,
+    FormatName,
+    SourceName,
+    codec,
+    export_options,
+    import_options,
+    recognise,
+)
 from ..errors import UserError
 from ..files.messages import plural
 from .options import HERE, option
@@ -61,18 +70,14 @@ def export_(
     min_area: Annotated[
         int | None, WORD, export_option("min_area", "smallest object in pixels; smaller pieces are left out.", 1)
     ] = None,
-    panoptic: Annotated[
-        bool | None, export_option("panoptic", "also write panoptic.json and one PNG per picture with its segments.")
-    ] = None,
     polygons: Annotated[
         bool | None,
         export_option("polygons", "write objects as polygons instead of run lengths."),
     ] = None,
     objects: Annotated[
         bool | None,
-        export_option("objects", "also write SegmentationObject; cvat: one mask per object, not per class."),
+        export_option("objects", "one mask per object, not per class."),
     ] = None,
-    boxes: Annotated[bool | None, export_option("boxes", "also write Annotations, with one box per object.")] = None,
     jpeg: Annotated[bool | None, export_option("jpeg", "convert PNG pictures to JPEG of quality 95.")] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
@@ -81,7 +86,7 @@ def export_(
 
     For example:
 
-    - `seediff export pets --to voc --out pets-voc --objects`
+    - `seediff export pets --to voc --out pets-voc --jpeg`
 
     - `seediff export pets --to coco --out pets-coco --min-area 20`
 
@@ -94,8 +99,8 @@ def export_(
     check_apart(out, [data])
     if seed is not None and split is None:
         raise UserError("seed", "works only with --split SHARE")
-    asked = {"link": link, "split": split, "seed": seed, "min_area": min_area, "panoptic": panoptic}
-    asked |= {"polygons": polygons, "objects": objects, "boxes": boxes, "jpeg": jpeg}
+    asked = {"link": link, "split": split, "seed": seed, "min_area": min_area}
+    asked |= {"polygons": polygons, "objects": objects, "jpeg": jpeg}
     chosen = options_given(export_options(to), asked, f"--to {to}")
     dataset = Dataset.from_native(data)
     done = export(to, dataset.classes, dataset, out, workers=workers, follow=follow_progress(quiet), **chosen)
@@ -166,8 +171,8 @@ def import_(
         from_ = "masks" if masks is not None else recognise(source)
         if not quiet:
             print(f"{source} is read as {from_}: {FORMATS[from_].looked_for}")
-            for other in FORMATS if source.is_dir() else ():
-                if other not in (from_, *FORMATS[from_].like) and codec(other).is_folder(source):
+            for other in READ if source.is_dir() else ():
+                if other != from_ and codec(other).is_folder(source):
                     say_notes([f"{source} also looks like {FORMATS[other].looked_for}; --from {other} reads that"])
     known = import_options(from_)
     folder = source if source.is_dir() else source.parent

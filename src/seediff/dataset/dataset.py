@@ -111,8 +111,8 @@ class Dataset(Sequence[Sample]):
         return cls(classes, list(samples), path=path, notes=notes)
 
     from_voc, from_coco, from_yolo, from_parquet = _from("voc"), _from("coco"), _from("yolo"), _from("parquet")
-    from_ultralytics, from_cvat, from_labelstudio = _from("ultralytics"), _from("cvat"), _from("labelstudio")
-    from_labelme, from_masks = _from("labelme"), _from("masks")
+    from_masks, from_cvat, from_labelstudio = _from("masks"), _from("cvat"), _from("labelstudio")
+    from_labelme = _from("labelme")
 
     def export(self, name: FormatName, out: Path | str, **options: Any) -> Exported:
         """Writes a format: `pets.as_coco(out)` is `pets.export("coco", out)`. `out` appears only when it is complete.
@@ -125,7 +125,7 @@ class Dataset(Sequence[Sample]):
         return export(name, self.classes, self.samples, out, **options)
 
     as_voc, as_coco, as_yolo, as_parquet = _as("voc"), _as("coco"), _as("yolo"), _as("parquet")
-    as_ultralytics, as_cvat, as_labelstudio = _as("ultralytics"), _as("cvat"), _as("labelstudio")
+    as_masks, as_cvat, as_labelstudio = _as("masks"), _as("cvat"), _as("labelstudio")
 
     @classmethod
     def from_native(cls, path: Path | str) -> Dataset:

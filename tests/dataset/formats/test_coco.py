@@ -5,10 +5,9 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from blocks import blocks, some
+from blocks import blocks
 from formats import export, imported
 from items import item
-from PIL import Image
 from pycocotools import mask
 from pycocotools.coco import COCO
 from scipy import ndimage
@@ -90,42 +89,6 @@ def test_pycocotools_fills_polygons_exactly(seed):
     for number, one in enumerate(of_objects(found, polygons=True)):
         filled = mask.decode(mask.merge(mask.frPyObjects(one["segmentation"], *found.index.shape)))
         assert np.array_equal(filled > 0, found.index == number)
-
-
-def test_panoptic_there_and_back(tmp_path):
-    """Exactly, also with pieces that are too small to be objects: they are crowds of their class."""
-    done = export("coco", CLASSES, some(), tmp_path, panoptic=True, min_area=60)
-    assert done.files == sum(path.is_file() for path in tmp_path.rglob("*"))
-    classes, items = imported("coco", tmp_path, annotations=tmp_path / "annotations/panoptic.json")
-    assert classes == CLASSES
-    for one, truth in zip(items, some(), strict=True):
-        assert one.name == truth.name
-        assert np.array_equal(one.label_map, truth.label_map)
-
-
-def test_segments_are_what_the_picture_shows(tmp_path):
-    """By COCO's documentation: an id is R + 256 G + 256² B, 0 is no segment, and areas and boxes are those of its
-    pixels.
-    """
-    export("coco", CLASSES, some(), tmp_path, panoptic=True, min_area=60)
-    document = json.loads((tmp_path / "annotations/panoptic.json").read_text())
-    assert document["categories"][-1] == {"id": 4, "name": "background", "isthing": 0}
-    crowds = 0
-    for one, truth in zip(document["annotations"], some(), strict=True):
-        labels = truth.label_map
-        colours = np.asarray(Image.open(tmp_path / f"annotations/panoptic/{one['file_name']}")).astype(int)
-        ids = colours @ (1, 256, 65536)
-        assert {info["id"] for info in one["segments_info"]} == {*np.unique(ids).tolist()} - {0}
-        assert np.array_equal(ids == 0, labels == 255)
-        for info in one["segments_info"]:
-            rows, columns = np.nonzero(ids == info["id"])
-            assert info["area"] == len(rows)
-            assert info["bbox"] == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
-            assert (labels[rows, columns] == info["category_id"] % 4).all()
-            crowds += info["iscrowd"]
-        things = [info for info in one["segments_info"] if info["category_id"] < 4 and not info["iscrowd"]]
-        assert [info["area"] for info in things] == find_objects(labels, 60).areas
-    assert crowds > 0
 
 
 @pytest.mark.parametrize(

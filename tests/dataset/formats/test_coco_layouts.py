@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from formats import export, imported, opened
 from items import item
-from PIL import Image
 
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.native_folder import write_native
@@ -67,14 +66,14 @@ def test_datumaro_pictures_in_a_folder_a_subset(tmp_path):
     assert [one.name for one in opened(tmp_path, split="val")[1]] == ["b"]
 
 
-@pytest.mark.parametrize("file", [None, "instances_train.json", "panoptic_train.json"])
+@pytest.mark.parametrize("file", [None, "instances_train.json"])
 def test_pictures_of_ours_are_not_those_in_a_folder_that_is_called_like_a_part(tmp_path, file):
     images = {name: np.full((*SHAPE, 3), 60 * number, np.uint8) for number, name in enumerate(("1", "train/1", "3"))}
     splits = {"3": "val"}
     given = [
         Sample(image, labels(), None, {"split": splits.get(name, "train")}, name=name) for name, image in images.items()
     ]
-    export("coco", ("cat",), given, tmp_path, panoptic=True)
+    export("coco", ("cat",), given, tmp_path)
     found = imported("coco", tmp_path, annotations=file and tmp_path / "annotations" / file)[1]
     assert len(found) == (2 if file else 3)
     assert all(np.array_equal(one.image, images[one.name]) for one in found)
@@ -133,58 +132,13 @@ def test_a_parent_that_annotations_are_of_is_a_class(tmp_path):
     assert sorted(int(one.max()) for one, _ in found.values()) == [1, 2, 2]
 
 
-def panoptic(root, part="val2017", names=("000000000139",)):
-    """As COCO's: annotations/panoptic_val2017.json, its PNG files beside it, the pictures in val2017/."""
-    categories = [{"id": 1, "name": "person", "isthing": 1}, {"id": 200, "name": "rug-merged", "isthing": 0}]
-    images, annotations, expected = [], [], []
-    for number, name in enumerate(names, 1):
-        ids = np.zeros(SHAPE, np.int64)  # 0: no segment
-        ids[1:4, 1:4], ids[4:], ids[0, 0] = 3226956, 6979964 + number, 258
-        colours = np.stack([ids % 256, ids // 256 % 256, ids // 65536], -1).astype(np.uint8)
-        path = root / f"annotations/panoptic_{part}" / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(colours).save(path)
-        save(root / part / f"{name}.jpg", picture())
-        images.append({"id": number, "file_name": f"{name}.jpg", "width": SHAPE[1], "height": SHAPE[0]})
-        segments = [
-            {"id": 3226956, "category_id": 1, "iscrowd": 0},
-            {"id": 6979964 + number, "category_id": 200, "iscrowd": 0},
-            {"id": 258, "category_id": 1, "iscrowd": 1},
-        ]
-        annotations.append({"segments_info": segments, "file_name": f"{name}.png", "image_id": number})
-        expected.append(np.where(ids == 0, 255, np.where(ids >= 6979964, 2, 1)).astype(np.uint8))
-    given = {"info": {}, "images": images, "annotations": annotations, "categories": categories}
-    return save(root / f"annotations/panoptic_{part}.json", given), expected
-
-
-def test_panoptic(tmp_path):
-    path, expected = panoptic(tmp_path, names=("000000000139", "000000000285"))
+def test_panoptic_files_are_refused(tmp_path):
+    given = document("a.jpg")
+    given["annotations"] = [{"image_id": 1, "file_name": "a.png", "segments_info": []}]
+    path = save(tmp_path / "annotations/panoptic_val2017.json", given)
     for source in (tmp_path, path):
-        classes, found = read(source)
-        assert classes == ("person", "rug-merged")
-        assert {name: split for name, (_, split) in found.items()} == {"000000000139": "val", "000000000285": "val"}
-        assert all(np.array_equal(one, labels) for (one, _), labels in zip(found.values(), expected, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda one, png: one["segments_info"].pop(), r"000000000139\.png: has a segment 258 that"),
-        (lambda one, png: one.update(file_name="../../x.png"), "'file_name' leads out"),
-        (lambda one, png: one.update(image_id=2), "must have one annotation with segments_info"),
-        (lambda one, png: one["segments_info"][0].update(category_id=7), r"is of category 7, which does not exist"),
-        (lambda one, png: one["segments_info"][0].update(id=258), "has two segments with one id"),
-        (lambda one, png: Image.new("L", SHAPE[::-1]).save(png), "is PNG L data"),
-        (lambda one, png: Image.new("RGB", SHAPE).save(png), "label map is"),
-    ],
-)
-def test_broken_panoptic_files_are_named(tmp_path, change, message):
-    path, _ = panoptic(tmp_path, names=("000000000139", "000000000285"))
-    given = json.loads(path.read_text())
-    change(given["annotations"][0], path.with_suffix("") / "000000000139.png")
-    save(path, given)
-    with pytest.raises(UserError, match=message):
-        read(path)
+        with pytest.raises(UserError, match=r"panoptic_val2017\.json: .*panoptic files are not read: read"):
+            imported("coco", source)
 
 
 @pytest.mark.parametrize("layout", ["data", "images", "."])

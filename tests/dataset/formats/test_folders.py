@@ -15,23 +15,25 @@ from seediff.dataset.split import assign_splits
 from seediff.errors import UserError
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow"')
-FOLDERS = ("ultralytics", "imagefolder")
+FOLDERS = ("masks", "imagefolder")
 
 
 @pytest.mark.parametrize(
-    ("name", "mask", "options"),
+    ("name", "mask"),
     [
-        *((name, "*.png", {}) for name in FOLDERS),
-        ("voc", "SegmentationClass/*.png", {}),
-        ("voc", "SegmentationObject/*.png", {"objects": True}),
-        ("yolo", "labels/train/*.txt", {}),
-        ("labelstudio", "*.jpg", {}),
+        *((name, "*.png") for name in FOLDERS),
+        ("voc", "SegmentationClass/*.png"),
+        ("voc", "SegmentationObject/*.png"),
+        ("yolo", "labels/train/*.txt"),
+        ("labelstudio", "*.jpg"),
     ],
 )
-def test_links_that_lead_out_are_refused(tmp_path, name, mask, options):
+def test_links_that_lead_out_are_refused(tmp_path, name, mask):
     for number, pattern in enumerate(("*.jpg", mask)):
         folder = tmp_path / f"{number}"
-        export(name, CLASSES, [item("a", blocks(0), {}, (20, 30), "jpg")], folder, **options)
+        export(name, CLASSES, [item("a", blocks(0), {}, (20, 30), "jpg")], folder)
+        if mask.startswith("SegmentationObject"):
+            save_map(folder / "SegmentationObject/a.png", blocks(0))
         path = next(folder.rglob(pattern))
         shutil.move(path, tmp_path / f"outside{number}")
         path.symlink_to(tmp_path / f"outside{number}")
@@ -41,7 +43,7 @@ def test_links_that_lead_out_are_refused(tmp_path, name, mask, options):
 
 def test_ultralytics_files(tmp_path):
     """Label maps are grey: readers that take a palette picture for its colours get ids."""
-    export("ultralytics", CLASSES, some(), tmp_path)
+    export("masks", CLASSES, some(), tmp_path)
     names = dict(enumerate(["background", *CLASSES]))
     expected = {"train": "images/train", "val": "images/train", "masks_dir": "masks", "names": names}
     assert yaml.safe_load((tmp_path / "data.yaml").read_text()) == expected
@@ -77,7 +79,7 @@ def test_ultralytics_of_others(tmp_path):
         ({"names": ["crack"], "label_mapping": {2: 1}}, ("crack",), [[0, 1, 1, 255]]),
     ]
     for number, (given, classes, ids) in enumerate(cases):
-        found, (one,) = imported("ultralytics", ultralytics(tmp_path / f"{number}", given, a=values))
+        found, (one,) = imported("masks", ultralytics(tmp_path / f"{number}", given, a=values))
         assert found == classes
         assert np.array_equal(one.label_map, ids)
 
@@ -96,17 +98,17 @@ def test_ultralytics_of_others(tmp_path):
 )
 def test_ultralytics_damage(tmp_path, given, message):
     with pytest.raises(UserError, match=message):
-        imported("ultralytics", ultralytics(tmp_path, given, a=[[0, 7]]))[1][0].labels(254)
+        imported("masks", ultralytics(tmp_path, given, a=[[0, 7]]))[1][0].labels(254)
 
 
 def test_label_maps_without_a_picture_are_an_error(tmp_path):
     samples = [item(one, blocks(0), {"split": "val"}, (20, 30)) for one in ("trip/a", "trip/b", "trip/c")]
-    export("ultralytics", CLASSES, samples, tmp_path / "set")
+    export("masks", CLASSES, samples, tmp_path / "set")
     next((tmp_path / "set/images").rglob("b.png")).unlink()
     fix = "--images names the folder of the pictures, and --skip-missing leaves out labels without one"
     with pytest.raises(UserError, match=rf"masks/.*trip/b\.png: .*no picture 'b'.*; {fix}"):
-        imported("ultralytics", tmp_path / "set")
-    found = imported("ultralytics", tmp_path / "set", skip_missing=True)[1]
+        imported("masks", tmp_path / "set")
+    found = imported("masks", tmp_path / "set", skip_missing=True)[1]
     assert [one.name for one in found] == ["trip/a", "trip/c"]
 
 

@@ -36,20 +36,3 @@ def test_supervision_reads_cocos_masks(tmp_path, given):
             shown[mask] = class_id + 1
         assert np.array_equal(shown, np.where(labels == 255, 0, labels))  # what is ignored is no object
         assert np.array_equal(detections.xyxy, np.array(found.boxes_xyxy))
-
-
-def test_supervision_reads_vocs_boxes(tmp_path, given):
-    supervision = pytest.importorskip("supervision", reason="supervision is not installed")
-    export("voc", CLASSES, given.values(), tmp_path / "voc", boxes=True, objects=True)
-    read = supervision.DetectionDataset.from_pascal_voc(
-        str(tmp_path / "voc/JPEGImages"), str(tmp_path / "voc/Annotations")
-    )
-    assert len(read) == len(given)
-    for path, _, detections in read:
-        found = find_objects(given[Path(path).stem].label_map)
-        boxes = [(CLASSES[class_id - 1], *box) for class_id, box in zip(found.class_ids, found.boxes_xyxy, strict=True)]
-        own = [
-            (read.classes[i], *box.astype(int).tolist())
-            for i, box in zip(detections.class_id, detections.xyxy, strict=True)
-        ]
-        assert sorted(own) == sorted(boxes)

@@ -47,14 +47,14 @@ def test_every_format(tmp_path, name):
     check(imported(name, tmp_path / "out")[1], given)
 
 
-DRAWN = ("cvat", "labelstudio", "yolo", "ultralytics")
+DRAWN = ("cvat", "labelstudio", "yolo", "masks")
 """Formats whose tools draw on the picture as it is shown."""
 SIZED = ("coco", "voc", "imagefolder")
 """Others that do not keep the picture in the same file. Of all but yolo the labels have a size."""
 SIDES, SQUARE = (20, 30), (24, 24)
 PIECES = ((np.s_[2:12, 3:20], 1), (np.s_[14:17, 5:8], 2), (np.s_[14:16, 12:21], 1))
 """Place and class."""
-MAPS = {"labels", "masks", "SegmentationClass", "SegmentationObject", "panoptic"}
+MAPS = {"labels", "masks", "SegmentationClass"}
 
 
 def frames(folder, name, turn, size, *, shown, file=None, **options):
@@ -93,9 +93,7 @@ def test_labels_of_the_turned_picture_are_turned_back(tmp_path, name, turn):
     ("name", "file", "options"),
     [
         ("cvat", None, {"objects": True}),
-        ("voc", None, {"objects": True}),
         ("coco", "instances.json", {}),
-        ("coco", "panoptic.json", {"panoptic": True}),
     ],
 )
 def test_objects_are_turned_back_with_their_labels(tmp_path, name, file, options):

@@ -1,6 +1,3 @@
-from xml.etree import ElementTree
-
-import numpy as np
 import pytest
 from blocks import some
 from formats import export, imported
@@ -48,48 +45,6 @@ def test_missing_pictures_are_not_counted_as_without_a_mask(tmp_path):
     ]
     assert "labels whose picture is missing, left out: 1" in notes
     assert "1 of 3 pictures have no mask in SegmentationClass: they are left out" in notes
-
-
-def test_objects_and_boxes(tmp_path):
-    labels = np.zeros((6, 8), np.uint8)
-    labels[1:3, 2:5] = 2
-    labels[5, 7] = 2
-    labels[4, 0:2] = 1
-    labels[0, 7] = 255
-    done = export(
-        "voc",
-        ("cat", "a <b>"),
-        [item("a", labels, shape=(6, 8))],
-        tmp_path / "voc",
-        objects=True,
-        boxes=True,
-        min_area=2,
-    )
-    assert "1 pieces below 2 pixels are not objects" in done.notes[1]
-    numbers = np.asarray(Image.open(tmp_path / "voc/SegmentationObject/a.png"))
-    assert (numbers[4, 0:2] == 1).all()
-    assert (numbers[1:3, 2:5] == 2).all()
-    assert numbers[5, 7] == numbers[0, 7] == 255
-    assert ((numbers > 0) == (labels > 0)).all()
-    root = ElementTree.parse(tmp_path / "voc/Annotations/a.xml").getroot()
-    assert root.findtext("filename") == "a.png"
-    assert [root.findtext(f"size/{tag}") for tag in ("width", "height", "depth")] == ["8", "6", "3"]
-    boxes = [
-        [o.findtext("name"), o.findtext("truncated"), *(int(e.text or 0) for e in o.find("bndbox") or ())]
-        for o in root.iter("object")
-    ]
-    assert boxes == [["cat", "1", 1, 5, 2, 5], ["a <b>", "0", 3, 2, 5, 3]]
-
-
-def test_more_objects_than_a_picture_can_number(tmp_path):
-    labels = np.zeros((40, 60), np.uint8)
-    labels[::2, ::3] = 1
-    labels[0, :2] = 1  # the largest
-    done = export("voc", ("cat",), [item("a", labels, shape=(40, 60))], tmp_path / "voc", objects=True)
-    numbers = np.asarray(Image.open(tmp_path / "voc/SegmentationObject/a.png"))
-    assert sorted(set(numbers.ravel().tolist())) == list(range(256))
-    assert numbers[0, 0] == 1
-    assert done.notes[-1] == "146 objects beyond 254 in an image, the smallest, are 255 in SegmentationObject"
 
 
 @pytest.mark.parametrize(

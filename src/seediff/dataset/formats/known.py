@@ -1,6 +1,6 @@
-"""The table of known formats. The codec of a format is the module with its name, imported on first use: `read(source,
-**options)`, `is_folder(folder)` and, unless the format is only read, `write(export, **options)`. Their parameters
-declare the format's options, besides those of `drivers`, for `Dataset` and the commands.
+"""The table of known formats. The codec of a format is the module with its name, imported on first use:
+`write(export, **options)` if the format is written, `read(source, **options)` and `is_folder(folder)` if it is read.
+Their parameters declare the format's options, besides those of `drivers`, for `Dataset` and the commands.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from ...errors import UserError
 from ...files.documents import parse_json, read_json
 from ...files.reading import ANNOTATIONS
 
-FormatName = Literal["voc", "coco", "yolo", "parquet", "ultralytics", "cvat", "labelstudio"]
-"""Values of `export --to` and `import --from`."""
-SourceName = Literal[FormatName, "labelme", "masks"]
-"""Values of `import --from`, which include formats that are only read."""
+FormatName = Literal["voc", "coco", "yolo", "masks", "parquet", "cvat", "labelstudio"]
+"""Values of `export --to`: formats that are written."""
+SourceName = Literal["voc", "coco", "yolo", "masks", "parquet", "cvat", "labelstudio", "labelme"]
+"""Values of `import --from`: formats that are read."""
 
 
 COCO_KEYS = {"images", "annotations"}
@@ -31,34 +31,36 @@ TASK_KEYS = {"data", "annotations", "predictions", "annotation_id"}
 @dataclass(frozen=True)
 class Format:
     """looked_for: what a folder of the format contains. suffixes: of single files that are, or describe, a dataset.
-    flat: names of samples contain no folders. like: formats that each of its folders also looks like. without: options
-    of `drivers` that the format does not have. objects: whether it always holds the objects of samples; a format whose
-    `write` has an option `objects` holds them on request."""
+    flat: names of samples contain no folders. without: options of `drivers` that the format does not have. objects:
+    whether it always holds the objects of samples; a format whose `write` has an option `objects` holds them on
+    request."""
 
     looked_for: str
     suffixes: tuple[str, ...] = ()
     flat: bool = False
-    like: tuple[SourceName, ...] = ()
     without: tuple[str, ...] = ()
     objects: bool = False
 
 
-FORMATS: dict[SourceName, Format] = {
+FORMATS: dict[SourceName | FormatName, Format] = {
     "voc": Format("SegmentationClass/ (VOC)", flat=True),
-    "ultralytics": Format("data.yaml with masks_dir (Ultralytics)", (".yaml", ".yml"), like=("yolo", "masks")),
     "yolo": Format("data.yaml, or labels/ and classes.txt (YOLO)", (".yaml", ".yml"), flat=True, objects=True),
     "cvat": Format("annotations.xml (CVAT)", (".xml",)),
     "labelstudio": Format("tasks.json (Label Studio)", (".json",), objects=True),
     "labelme": Format("*.json with shapes (labelme)", (".json",)),
     "parquet": Format("*.parquet", (".parquet",), without=("link", "skip_missing")),
-    "masks": Format("images/ and masks/, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)"),
+    "masks": Format(
+        "images/ and masks/, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)",
+        (".yaml", ".yml"),
+    ),
     "coco": Format("annotations/*.json or *.json (COCO)", (".json",), objects=True),
 }
 """In the order in which a folder or file is tried: formats that are recognised most surely come first."""
-assert set(FORMATS) == set(get_args(SourceName))
+READ: tuple[SourceName, ...] = tuple(name for name in FORMATS if name in get_args(SourceName))
+assert {*FORMATS} == {*get_args(SourceName), *get_args(FormatName)}
 
 
-def codec(name: SourceName) -> Any:
+def codec(name: SourceName | FormatName) -> Any:
     return importlib.import_module(f".{name}", __package__)
 
 
@@ -81,15 +83,15 @@ def recognise(path: Path) -> SourceName:
 
     if path.is_file():
         suffix = path.suffix.lower()
-        named: list[SourceName] = [name for name, known in FORMATS.items() if suffix in known.suffixes]
+        named = [name for name in READ if suffix in FORMATS[name].suffixes]
         if not named:
             raise UserError(path, "is not a dataset", "name its folder, or a .parquet, .json, .xml or .yaml file")
         if suffix == ".json":
             kind = json_kind(path) or "coco"
             return _not_isat(path) if kind == "isat" else kind
-        return named[0] if len(named) == 1 or codec("ultralytics").is_file(path) else "yolo"
+        return "masks" if "masks" in named and codec("masks").semantic_yaml(path) else named[0]
     check_finished(path)
-    for name in FORMATS:
+    for name in READ:
         if codec(name).is_folder(path):
             return name
     if (path / METADATA).is_file():
@@ -97,7 +99,7 @@ def recognise(path: Path) -> SourceName:
     if any(json_kind(file) == "isat" for file in sorted(path.glob("*.json"))[:1]):
         _not_isat(path)
     held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
-    looked_for = ", ".join(["metadata.jsonl (native)", *(known.looked_for for known in FORMATS.values())])
+    looked_for = ", ".join(["metadata.jsonl (native)", *(FORMATS[name].looked_for for name in READ)])
     raise UserError(path, f"not a dataset of a known format: it holds {held}, but none of {looked_for}")
 
 

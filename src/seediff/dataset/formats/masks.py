@@ -1,5 +1,9 @@
-"""Reads pictures and PNG masks in common layouts: values, or colours in a list, are classes. Label maps come back
-exactly.
+"""Writes pictures and PNG masks in Ultralytics' folders for semantic segmentation, and reads these and other common
+layouts: values, or colours in a list, are classes. Label maps come back exactly. (Ultralytics' polygons are `yolo`.)
+
+out/  data.yaml                     `masks_dir: masks`, the folders of pictures, and the names of ids from 0 on
+      images/{train,val}/NAME.jpg   pictures, as they are
+      masks/{train,val}/NAME.png    8-bit grey PNG: 0 background, 255 ignore, else the class id
 
 in/  images/NAME.jpg, masks/NAME.png      also img, imgs, image, img_dir or data; mask, label, labels, annotations,
                                           ann_dir, gt or gts; also NAME_mask.png of NAME.jpg or NAME_sat.jpg
@@ -17,20 +21,26 @@ in/  gtFine/, leftImg8bit/                     Cityscapes: 27 classes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
+from ...config.names import BACKGROUND
 from ...errors import UserError
+from ...files.documents import fit, read_yaml
 from ...files.outputs import BATCHES
 from ...files.reading import inside
 from .. import native
-from ..class_lists import ClassList, find_list, named_classes, read_mask
+from ..class_lists import ClassList, Note, check_meaning, find_list, named_classes, number_classes, read_mask
+from ..encoding import encode_grey
 from ..labels import find_parts, open_published, published_layout
+from ..rows import flat_name
 from ..sample import Sample
-from .drivers import Source, unique_names
+from .drivers import Export, Source, unique_names
 from .label_files import PARTS, named_pictures
+from .yolo_data import IMAGES, find_pictures, find_yaml, label_file, read_data, write_data
 
 PICTURE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "gt", "gts")
@@ -41,10 +51,40 @@ OF_PICTURES = ("_sat", "_img", "_image")
 PNG = "*.[pP][nN][gG]"
 Found = list[tuple[str | None, str, Path, Path]]
 """Split, name, picture and mask of each sample."""
+KEY, MASKS = "masks_dir", "masks"
+
+
+def write(export: Export) -> None:
+    """Ultralytics' folders for semantic segmentation."""
+    check_meaning(export.classes, ignored=())
+    # The last `images` of a picture's path becomes `masks`, so it must be that of the format.
+    export.names = [flat_name(name) if IMAGES in name.split("/")[:-1] else name for name in export.names]
+    for placed in export.placed(grey):
+        export.put_image(f"{IMAGES}/{placed.split}/{placed.file_name}", placed)
+        export.put(f"{MASKS}/{placed.split}/{placed.name}.png", placed.data)
+    write_data(export, (BACKGROUND, *export.classes), f"{KEY}: {MASKS}\n")
+
+
+def grey(sample: Sample, *, classes: Sequence[str]) -> bytes:
+    """A label map as a grey PNG, because Ultralytics would turn a palette into colours."""
+    return encode_grey(sample.labels(len(classes)))
+
+
+def semantic_yaml(path: Path) -> Path | None:
+    """The YAML file that is `path` or in it, if it names the folder of masks, or has Ultralytics' default beside it."""
+    try:
+        file = find_yaml(path) if path.is_dir() else path
+        data = read_yaml(file) if file.suffix in (".yaml", ".yml") else {}
+    except UserError:
+        return None
+    usual = "names" in data and all((file.parent / name).is_dir() for name in (MASKS, IMAGES))
+    return file if KEY in data or usual else None
 
 
 def is_folder(folder: Path) -> bool:
     """False for SeeDiff's own folders, which may be unfinished, and for folders that a JSON file describes."""
+    if semantic_yaml(folder) is not None:
+        return True
     own = any((folder / name).exists() for name in (native.METADATA, native.CONFIG, BATCHES))
     coco = any(any(folder.glob(pattern)) for pattern in ("annotations/*.json", "*.coco.json", "instances*.json"))
     return published_layout(folder) is not None or (not own and not coco and any(True for _ in _folders(folder)))
@@ -76,32 +116,69 @@ def read(
     images: Path | str | None = None,
     masks: Path | str | None = None,
 ) -> tuple[tuple[str, ...], list[Sample]]:
-    """Pictures and PNG masks, or Cityscapes, ADE20K or CamVid as they are distributed. images, masks: their folders;
-    None: the usual one of the two in the folder, or else the folder itself.
+    """Pictures and PNG masks, as Ultralytics' YAML file names them, or as Cityscapes, ADE20K or CamVid are distributed.
+    images, masks: their folders; None: the usual one of the two in the folder, or else the folder itself.
 
     split: "train", "val" or "test"; None: all. classes: None: those of a list (class_lists.py) in or beside the
     folders. With a single class, 255 is that class if no mask has a value other than 0 and 255. Otherwise 255 is
     ignored.
     """
     root = source.path
-    if images is None and masks is None:
-        folders, layout = _folders(root), published_layout(root) if classes is None else None
+    file = semantic_yaml(root) if masks is None and classes is None else None
+    layout = published_layout(root) if not (file or classes or images or masks) else None
+    source.images = layout is None
+    if file is not None:
+        listed, found = _named_by_yaml(source, file, split, images)
+    elif layout is not None:
+        listed, found = _published(source, layout, split)
+    elif images is None and masks is None:
+        listed, found = _matched(source, [*_folders(root)], classes)
     else:
         pictures, truth = [*_usual(root, PICTURE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
-        folders, layout = [(None, Path(images or pictures[0]), Path(masks or truth[0]))], None
-    source.images = layout is None
-    listed, found = _published(source, layout, split) if layout else _matched(source, [*folders], classes)
+        listed, found = _matched(source, [(None, Path(images or pictures[0]), Path(masks or truth[0]))], classes)
     samples, names = [], unique_names((folder, name + picture.suffix) for folder, name, picture, _ in found)
     for name, (folder, path, picture, mask) in zip(names, found, strict=True):
         part = folder or (PARTS.get(path.partition("/")[0].lower()) if "/" in path else None)
         if split in (None, part or "train"):
             labels, row = partial(read_mask, mask, listed), {"split": part} if part else {}
-            inside(Path(images or root), picture)
-            inside(Path(masks or root), mask)
-            samples.append(source.sample(name, picture, labels, row, picture))
+            if file is None:  # of those that a YAML file names, this is known
+                inside(Path(images or root), picture)
+                inside(Path(masks or root), mask)
+            samples.append(source.sample(name, picture, labels, row, picture, shown=file is not None))
     if not samples and split is not None:
         raise UserError("split", f"{split}: no picture of {root} is in it")
     return listed.classes, samples
+
+
+def _named_by_yaml(source: Source, path: Path, split: str | None, images: Path | str | None) -> tuple[ClassList, Found]:
+    """What Ultralytics' YAML file names. If no name is `background`, there is none: every name is a class. A single
+    name means masks of 0 (background) and 1."""
+    file, data, names = read_data(path)
+    folder = data.get(KEY, MASKS)
+    if not isinstance(folder, str) or not folder:
+        raise UserError(file, f"'{KEY}' must name the masks' folder, which replaces `{IMAGES}` in paths")
+    meanings = dict[int, int | Literal["ignore_label"] | None]
+    mapping = fit(data.get("label_mapping") or {}, meanings, f"{file}: label_mapping", strict=False)
+    label = partial(label_file, folder=folder, suffix=".png")
+    pictures = [one for one, _ in find_pictures(source, file, data, split, images, label, Path.is_file)]
+    if lacking := next((one for one in pictures if not one.labels.is_file()), None):
+        raise UserError(lacking.path, f"has no mask {lacking.labels}")
+    found: Found = [(one.split, Path(one.name).with_suffix("").as_posix(), one.path, one.labels) for one in pictures]
+    return _meanings(names, mapping, file, source.note), found
+
+
+def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None], file: Path, note: Note) -> ClassList:
+    """mapping: mask value → number of a class, or else ignored."""
+    if max(names) >= native.IGNORE:
+        raise UserError(file, f"'names' has a class number {max(names)}; masks hold 0 to 254, and 255 is ignored")
+    if len(names) == 1 and next(iter(names.values())).casefold() != BACKGROUND:
+        names = {0: BACKGROUND, 1: next(iter(names.values()))}
+    listed = number_classes(names, file, void=lambda number, name: False, note=note)
+    ids = {**listed.ids, native.IGNORE: native.IGNORE}
+    meant = {value: number if isinstance(number, int) else native.IGNORE for value, number in mapping.items()}
+    if unknown := [value for value, number in meant.items() if number not in ids]:
+        raise UserError(f"{file}: label_mapping", f"maps {unknown[0]} to a number that no class has")
+    return replace(listed, ids={**ids, **{value: ids[meant[value]] for value in meant if 0 <= value <= 255}})
 
 
 def _published(source: Source, layout: str, split: str | None) -> tuple[ClassList, Found]:

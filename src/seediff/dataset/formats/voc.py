@@ -2,19 +2,16 @@
 
 out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files stay PNG unless JPEG is asked for)
       SegmentationClass/NAME.png             palette PNG: 0 background, 255 ignore, else the class id
-      SegmentationObject/NAME.png            optional: 0 background, 255 ignore, else the object's number
-      Annotations/NAME.xml                   optional: boxes of the objects
+      SegmentationObject/NAME.png            only read: 0 background, 255 ignore, else the object's number
       ImageSets/Segmentation/{train,val,trainval}.txt   names, one per line
       classes.txt                            not part of VOC: line i (from 0) names id i
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import numpy as np
 
@@ -26,93 +23,43 @@ from .. import native
 from ..class_lists import WEIGHTS, check_meaning, find_list, named_classes, read_mask, voc_colours
 from ..encoding import Instances
 from ..labels import find_voc
-from ..rows import flat_name
 from ..sample import SPLITS, Sample
-from ..shapes.objects import Objects
 from .drivers import Export, Source
 from .label_files import PARTS, named_pictures
 
-IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES = "JPEGImages", "SegmentationClass", "SegmentationObject", "Annotations"
+IMAGES, CLASS_MAPS, OBJECT_MAPS = "JPEGImages", "SegmentationClass", "SegmentationObject"
 LISTS = "ImageSets/Segmentation"
 OWN = ("trainval", *SPLITS)
 """Other programs add lists of something else than files."""
-MAX_OBJECTS = 254  # object maps are uint8 too, and 0 and 255 are reserved
 
 
-def write(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bool = False, jpeg: bool = False) -> None:
-    """Pascal VOC's folders. objects: also write SegmentationObject. boxes: also write Annotations, with a box per
-    object. min_area, with one of them: pieces with fewer pixels do not count as objects. jpeg: convert PNG pictures to
-    JPEG of quality 95, because some readers open only NAME.jpg."""
-    if min_area != 1 and not (objects or boxes):
-        raise UserError("min_area", f"{min_area} needs --objects or --boxes; without them, no objects are written")
+def write(export: Export, *, jpeg: bool = False) -> None:
+    """Pascal VOC's folders. jpeg: convert PNG pictures to JPEG of quality 95, because some readers open only
+    NAME.jpg."""
     check_meaning(export.classes, ignored=())
-    counts: Counter[str] = Counter()
-    for placed in export.placed(convert, objects=objects, boxes=boxes, min_area=min_area, jpeg=jpeg):
-        files, counted = placed.data
-        counts.update(counted)
-        if IMAGES not in files:
-            counts["png"] += placed.sample.suffix != "jpg"
+    stay = 0
+    for placed in export.placed(convert, jpeg=jpeg):
+        label_map, picture = placed.data
+        if picture is None:
+            stay += placed.sample.suffix != "jpg"
             export.put_image(f"{IMAGES}/{placed.file_name}", placed)
-        for folder, (suffix, data) in files.items():
-            export.put(f"{folder}/{placed.name}.{suffix}", data)
+        else:
+            export.put(f"{IMAGES}/{placed.name}.jpg", picture)
+        export.put(f"{CLASS_MAPS}/{placed.name}.png", label_map)
     for title in (*SPLITS[:2], OWN[0], *(["test"] if "test" in export.parts else [])):
         splits = OWN[1:3] if title == OWN[0] else (title,)
         names = (name for name, split in zip(export.names, export.splits, strict=True) if split in splits)
         export.put(f"{LISTS}/{title}.txt", "".join(f"{name}\n" for name in names))
     export.put(native.CLASSES, native.classes_text(export.classes))
-    stay = f"pictures stay PNG files in {IMAGES}; use --jpeg for readers that only open NAME.jpg"
-    export.count(counts["png"], stay)
-    small = f"pieces below {min_area} pixels are not objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them"
-    export.count(counts["small"], small)
-    export.count(counts["many"], f"objects beyond {MAX_OBJECTS} in an image, the smallest, are 255 in {OBJECT_MAPS}")
+    export.count(stay, f"pictures stay PNG files in {IMAGES}; use --jpeg for readers that only open NAME.jpg")
 
 
-def convert(
-    sample: Sample, *, classes: Sequence[str], objects: bool, boxes: bool, min_area: int, jpeg: bool
-) -> tuple[dict[str, tuple[str, bytes]], dict[str, int]]:
-    """The new files of a sample, folder → (suffix, bytes); and counts of pieces that are no numbered objects."""
-    labels = sample.labels(len(classes))
-    files = {CLASS_MAPS: ("png", native.encode_mask(labels))}
+def convert(sample: Sample, *, classes: Sequence[str], jpeg: bool) -> tuple[bytes, bytes | None]:
+    """The label map's file of a sample, and the JPEG of a picture that is converted."""
+    label_map = native.encode_mask(sample.labels(len(classes)))
     if jpeg and sample.suffix != "jpg":
-        files[IMAGES] = ("jpg", native.encode_image(sample.image, "jpg"))
-    if not objects and not boxes:
-        return files, {}
-    pieces = sample.objects(labels, min_area)
-    if objects:
-        files[OBJECT_MAPS] = ("png", native.encode_mask(object_map(labels, pieces)))
-    if boxes:
-        file_name = f"{flat_name(sample.name)}.{'jpg' if jpeg else sample.suffix}"
-        with open_picture(sample.stored(), sample.where) as picture:
-            size = (picture.height, picture.width, len(picture.getbands()))
-        files[BOXES] = ("xml", annotation(file_name, size, pieces, classes))
-    return files, {"small": pieces.small, "many": max(0, len(pieces.areas) - MAX_OBJECTS) if objects else 0}
-
-
-def object_map(labels: np.ndarray, objects: Objects) -> np.ndarray:
-    """(H, W) uint8: objects from 1; 255 where the label map is 255, or has a class but no numbered object; else 0."""
-    order = np.argsort([-area for area in objects.areas], kind="stable")[:MAX_OBJECTS]
-    numbers = np.full(len(objects.areas) + 1, native.IGNORE, np.uint8)
-    numbers[np.sort(order)] = np.arange(len(order)) + 1
-    return np.where(labels == 0, np.uint8(0), numbers[objects.index])  # index −1, no object, takes the last entry, 255
-
-
-def annotation(file_name: str, size: tuple[int, int, int], objects: Objects, classes: Sequence[str]) -> bytes:
-    """VOC's XML file with the boxes of objects: corners count from 1, and both are in the box. size: height, width and
-    bands of the picture."""
-    height, width, depth = size
-    boxes = [
-        f"\t<object>\n\t\t<name>{escape(classes[class_id - 1])}</name>\n\t\t<pose>Unspecified</pose>\n"
-        f"\t\t<truncated>{int(left == 0 or top == 0 or right == width or bottom == height)}</truncated>\n"
-        f"\t\t<difficult>0</difficult>\n\t\t<bndbox>\n\t\t\t<xmin>{left + 1}</xmin>\n\t\t\t<ymin>{top + 1}</ymin>\n"
-        f"\t\t\t<xmax>{right}</xmax>\n\t\t\t<ymax>{bottom}</ymax>\n\t\t</bndbox>\n\t</object>\n"
-        for class_id, (left, top, right, bottom) in zip(objects.class_ids, objects.boxes_xyxy, strict=True)
-    ]
-    return (
-        f"<annotation>\n\t<folder>{IMAGES}</folder>\n\t<filename>{escape(file_name)}</filename>\n"
-        "\t<source>\n\t\t<database>SeeDiff</database>\n\t</source>\n"
-        f"\t<size>\n\t\t<width>{width}</width>\n\t\t<height>{height}</height>\n\t\t<depth>{depth}</depth>\n\t</size>\n"
-        f"\t<segmented>1</segmented>\n{''.join(boxes)}</annotation>\n"
-    ).encode()
+        return label_map, native.encode_image(sample.image, "jpg")
+    return label_map, None
 
 
 def is_folder(folder: Path) -> bool:

@@ -27,6 +27,7 @@ from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
 from .drivers import Export, Source
 from .label_files import Shapes, shown_size
+from .masks import semantic_yaml
 from .yolo_data import DATA, IMAGES, LABELS, find_pictures, is_data, label_file, read_data, write_data
 
 HAIR = 0.01
@@ -127,6 +128,9 @@ def _number(text: str) -> float:
 
 
 def is_folder(folder: Path) -> bool:
+    """False for a folder whose YAML file names masks, which the format `masks` reads."""
+    if semantic_yaml(folder) is not None:
+        return False
     named = all((folder / part).exists() for part in (IMAGES, native.CLASSES))
     bare = named and any((folder / LABELS).rglob("*.txt"))  # masks may lie in labels/, too
     return bare or (folder / DATA).is_file() or any(is_data(file) for file in folder.glob("*.y*ml"))

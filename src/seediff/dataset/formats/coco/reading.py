@@ -1,6 +1,6 @@
 """Reads COCO's JSON, from any program, as label maps. Where objects overlap, the smaller one is seen.
 
-annotations/instances_val2017.json       pictures in val2017/, as COCO itself; likewise stuff_ and panoptic_
+annotations/instances_val2017.json       pictures in val2017/, as COCO itself; likewise stuff_
 annotations/instances_train.json         pictures in images/train/, as others, or all in images/, as SeeDiff
 train/_annotations.coco.json             Roboflow's, beside its pictures; likewise valid/ and test/
 labels.json, or another single file      pictures in images/, data/ or beside it
@@ -13,16 +13,15 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
 from ....errors import UserError
 from ....files.documents import parse_json
-from ....files.pictures import open_picture
 from ....files.reading import ANNOTATIONS as LIMIT
-from ....files.reading import inside, read_bytes
+from ....files.reading import read_bytes
 from ... import native
 from ...class_lists import Note, number_classes
 from ...encoding import Instances
@@ -36,12 +35,10 @@ from ..label_files import PARTS, Shapes, Side, check_frame
 IGNORED = (native.IGNORE, "ignore")
 """Id and name of the category for 255 in SeeDiff's semantic.json."""
 IMAGES, ANNOTATIONS = "images", "annotations"
-INSTANCES, SEMANTIC, PANOPTIC = "instances", "semantic", "panoptic"
-KINDS = (SEMANTIC, INSTANCES, "person_keypoints", PANOPTIC, "stuff")
+INSTANCES, SEMANTIC = "instances", "semantic"
+KINDS = (SEMANTIC, INSTANCES, "person_keypoints", "stuff", "panoptic")
 """Beginnings of file names. The first kind that a folder has is read."""
 ROBOFLOW = "_annotations.coco.json"
-SHIFTS = np.array([1, 256, 65536], np.uint32)
-"""The id of a segment in a panoptic PNG is red + 256 · green + 65536 · blue of its colour; 0 is no segment."""
 
 Crowds = Literal["ignored", "objects"]
 Id = int | float | str
@@ -51,7 +48,6 @@ class Category(msgspec.Struct, frozen=True):
     id: int
     name: str
     supercategory: Any = None
-    isthing: Any = None
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -69,15 +65,8 @@ class Rle(msgspec.Struct, frozen=True):
     counts: list[int] | str
 
 
-class Segment(msgspec.Struct, frozen=True):
-    id: Annotated[int, msgspec.Meta(ge=0, lt=1 << 24)]
-    category_id: int
-    iscrowd: bool | int = 0
-
-
 class Annotation(msgspec.Struct, frozen=True):
-    """An object: polygons [x, y, x, y, …] or run lengths, or only a box [x, y, width, height]. Or all segments of an
-    image in a panoptic file, with the PNG whose colours are their ids."""
+    """An object: polygons [x, y, x, y, …] or run lengths, or only a box [x, y, width, height]."""
 
     image_id: Id
     id: Any = None
@@ -85,13 +74,14 @@ class Annotation(msgspec.Struct, frozen=True):
     segmentation: list[list[float] | float] | Rle | None = None
     bbox: Any = None
     iscrowd: bool | int | None = None
-    segments_info: list[Segment] | None = None
-    file_name: str = ""
+    segments_info: Any = None
 
     def __post_init__(self) -> None:
         if isinstance(self.segmentation, list) and len({isinstance(one, list) for one in self.segmentation}) > 1:
             raise ValueError("a polygon is a list of x, y")
-        if self.segments_info is None and not self.segmentation and not self.box:
+        if self.segments_info is not None:
+            raise ValueError("panoptic files are not read: read the instances of the same pictures")
+        if not self.segmentation and not self.box:
             raise ValueError("an annotation needs a 'segmentation' or a 'bbox'")
 
     @property
@@ -124,10 +114,6 @@ class Document(msgspec.Struct, frozen=True):
     images: list[Image]
     annotations: list[Annotation]
 
-    @property
-    def panoptic(self) -> bool:
-        return any(one.segments_info is not None for one in self.annotations)
-
     def of_images(self) -> dict[Id, list[Annotation]]:
         """Image id → its annotations."""
         own: dict[Id, list[Annotation]] = {image.id: [] for image in self.images}
@@ -144,18 +130,17 @@ def load(path: Path) -> Document:
         if twice := [id_ for id_, count in ids.items() if count > 1]:
             raise UserError(path, f"two {part} have the id {twice[0]}")
     for number, one in enumerate(document.annotations):
-        used = [one.category_id] if one.segments_info is None else [each.category_id for each in one.segments_info]
-        missing = [f"image {one.image_id}"] * (one.image_id not in images)
-        if missing := missing + [f"category {id_}" for id_ in used if id_ not in categories]:
-            raise UserError(path, f"annotations[{number}] is of {missing[0]}, which does not exist")
+        missing = "" if one.category_id in categories else f"category {one.category_id}"
+        missing = missing if one.image_id in images else f"image {one.image_id}"
+        if missing:
+            raise UserError(path, f"annotations[{number}] is of {missing}, which does not exist")
     return document
 
 
 def classes_of(documents: Mapping[Path, Document], note: Note = None) -> tuple[tuple[str, ...], dict[int, int]]:
     """The classes, without the background, and category id → id in label maps, from 1 in the order of the category ids.
     All documents must have the same categories."""
-    listed = (one for document in documents.values() for one in document.annotations)
-    used = {each.category_id for one in listed for each in (one.segments_info or [one])}
+    used = {one.category_id for document in documents.values() for one in document.annotations}
     (first, names), *others = [(path, _names(document.categories, used)) for path, document in documents.items()]
     for other, its in others:
         if its != names:
@@ -187,9 +172,9 @@ def read(
 
     In a folder, annotations/semantic*.json are read, or else instances*.json and other usual names; `annotations` names
     another file. images: the pictures' folder; None: the usual places near the annotations. Where objects overlap, the
-    smaller one is visible. Pixels that are only in a crowd (iscrowd 1), only in a box without a mask, or in no segment
-    of a panoptic file, are ignored (255). crowds: how to treat crowds; None: as ignored, but with an error if all masks
-    are crowds, because some tools write every mask as a crowd.
+    smaller one is visible. Pixels that are only in a crowd (iscrowd 1), or only in a box without a mask, are ignored
+    (255). crowds: how to treat crowds; None: as ignored, but with an error if all masks are crowds, because some tools
+    write every mask as a crowd.
     """
     files = [Path(annotations)] if annotations is not None else find_annotations(source.path)
     root = source.path if source.path.is_dir() else source.path.parent
@@ -210,25 +195,16 @@ def read(
     parts = [part_of(path) if len(files) > 1 else None for path, _ in places]
     names = dict(zip(places, unique_names(zip(parts, (end for _, end in places.values()), strict=True)), strict=True))
     for path, document in documents.items():
-        split, of_images, panoptic = part_of(path), document.of_images(), document.panoptic
-        beside = _objects_beside(path, classes)
-        things = {**ids, **{category.id: 0 for category in document.categories if category.isthing == 0}}
+        split, of_images, beside = part_of(path), document.of_images(), _objects_beside(path, classes)
         for image in document.images:
-            where, own = f"{path}, image {image.id}", of_images[image.id]
             if (at := places.get((path, image.id))) is None:
                 continue
             check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             row = {**image.metadata, **({"split": split} if split else {})}
-            if panoptic:
-                if len(own) != 1 or own[0].segments_info is None:
-                    raise UserError(where, "must have one annotation with segments_info, as in a panoptic file")
-                labels = partial(paint_segments, path, own[0], ids)
-                objects = partial(paint_segments, path, own[0], things, crowds=False)
-            else:
-                labels = partial(paint, at[0], image, own, ids, str(path), crowds == "objects")
-                objects = not path.name.startswith((SEMANTIC, "stuff"))
-                if shown := beside.get(image.file_name):
-                    objects = partial(shown, at[0])
+            labels = partial(paint, at[0], image, of_images[image.id], ids, str(path), crowds == "objects")
+            objects = not path.name.startswith((SEMANTIC, "stuff"))
+            if shown := beside.get(image.file_name):
+                objects = partial(shown, at[0])
             samples.append(source.sample(names[path, image.id], at[0], labels, row, path, objects=objects))
     return classes, samples
 
@@ -244,7 +220,7 @@ def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[P
     return {
         one.file_name: partial(paint, image=one, annotations=own[one.id], **known)
         for one in document.images
-        if names == classes and not document.panoptic
+        if names == classes
     }
 
 
@@ -252,8 +228,7 @@ def _check_masks(documents: Mapping[Path, Document], crowds: Crowds | None, sour
     """Refuse annotations that cannot make label maps: all are boxes, or all are crowds and `crowds` is None."""
     if crowds not in (None, "ignored", "objects"):
         raise UserError("crowds", f"{crowds} must be ignored or objects")
-    listed = (one for document in documents.values() for one in document.annotations)
-    shapes = [one for one in listed if one.segments_info is None]
+    shapes = [one for document in documents.values() for one in document.annotations]
     masked = [one for one in shapes if one.masked]
     several, boxes = sum(bool(one.iscrowd) for one in masked), len(shapes) - len(masked)
     where = next(iter(documents))
@@ -301,28 +276,6 @@ def paint(
     for _, class_id, runs in sorted(masks, key=lambda mask: (mask[0], -area(mask[2]))):
         paint_runs(known.numbers, runs, known.number(class_id))
     return known.painted()
-
-
-def paint_segments(path: Path, annotation: Annotation, ids: Mapping[int, int], *, crowds: bool = True) -> Instances:
-    """The segments of an image in a panoptic file, and 255 where there is none. ids: category id → id in label maps.
-    crowds: with their class, as in panopticapi's own converter, or else left out."""
-    # annotations/panoptic_val2017/ for annotations/panoptic_val2017.json.
-    png = inside(path.with_suffix(""), annotation.file_name, f"{path}, image {annotation.image_id}", "file_name")
-    with open_picture(png) as picture:
-        pixels, kind, mode = np.asarray(picture), picture.format, picture.mode
-    if kind != "PNG" or mode not in ("RGB", "RGBA"):
-        problem = f"is {kind} {mode} data; a panoptic mask is an RGB PNG, whose colours are the segments' ids"
-        raise UserError(png, problem)
-    segments = annotation.segments_info or []
-    known = {one.id: ids[one.category_id] if crowds or not one.iscrowd else 0 for one in segments}
-    if len(known) < len(segments):
-        raise UserError(f"{path}, image {annotation.image_id}", "has two segments with one id")
-    known[0] = native.IGNORE
-    values, places = np.unique(pixels[..., :3] @ SHIFTS, return_inverse=True)
-    if unknown := [number for number in values.tolist() if number not in known]:
-        raise UserError(png, f"has a segment {unknown[0]} that {path} does not name")
-    numbers = (places + 1).astype(np.int32).reshape(pixels.shape[:2])
-    return Instances(numbers, tuple(known[number] for number in values.tolist()))
 
 
 def find_annotations(source: Path) -> list[Path]:

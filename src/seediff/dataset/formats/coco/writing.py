@@ -3,7 +3,6 @@
 out/  images/NAME.png               pictures, as they are
       annotations/instances.json    an annotation per object (an instance, or else a connected piece of a class)
       annotations/semantic.json     an annotation per class of each image; 255 is the category 255, "ignore"
-      annotations/panoptic.json     optional: the segments, whose ids are the colours of annotations/panoptic/NAME.png
 
 Category ids are class ids, from 1. With samples for validation or testing, there are `instances_train.json`,
 `instances_val.json`, and so on. An image's `metadata` in semantic.json is its row of metadata.jsonl.
@@ -18,8 +17,6 @@ from typing import Any
 import numpy as np
 
 from .... import __version__
-from ....config.names import BACKGROUND
-from ... import native
 from ...class_lists import check_meaning
 from ...sample import Sample
 from ...shapes.objects import Objects, whole_classes
@@ -27,23 +24,18 @@ from ...shapes.polygons import object_polygons
 from ...shapes.rle import encode
 from ...split import split_of
 from ..drivers import Export
-from .reading import ANNOTATIONS, IGNORED, IMAGES, INSTANCES, PANOPTIC, SEMANTIC, SHIFTS
+from .reading import ANNOTATIONS, IGNORED, IMAGES, INSTANCES, SEMANTIC
 
 WRITTEN_ANEW = ("file_name", "mask", "class_ids", "area")
 """Fields of a row that follow from the files. `classes` does not: it may have names without a pixel, and an order."""
 
 
-def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic: bool = False) -> None:
+def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
     """COCO's instances.json, and semantic.json, from which label maps are restored exactly. min_area: objects with
-    fewer pixels are left out. polygons: objects as polygons instead of RLE, which pycocotools fills exactly. panoptic:
-    also write panoptic.json, with a PNG of each picture's segments."""
+    fewer pixels are left out. polygons: objects as polygons instead of RLE, which pycocotools fills exactly."""
     check_meaning(export.classes, ignored=())
     named = [{"id": i, "name": name} for i, name in enumerate(export.classes, 1)]
-    # The background is stuff, with the id after those of the things, because readers take 0 for none.
-    ground = {"id": len(named) + 1, "name": BACKGROUND, "isthing": 0}
     known = {INSTANCES: named, SEMANTIC: [*named, {"id": IGNORED[0], "name": IGNORED[1]}]}
-    if panoptic:
-        known[PANOPTIC] = [*({**thing, "isthing": 1} for thing in named), ground]
     plain = export.parts in ([], ["train"])
     endings = {"train": ""} if plain else {part: f"_{part}" for part in export.parts}
     info = {"description": "masks by SeeDiff", "version": __version__}
@@ -53,13 +45,11 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic
         for ending in endings.values()
     }
     small = 0
-    for placed in export.placed(annotate, min_area=min_area, polygons=polygons, panoptic=panoptic):
-        (height, width), found, png, left_out = placed.data
+    for placed in export.placed(annotate, min_area=min_area, polygons=polygons):
+        (height, width), found, left_out = placed.data
         small += left_out
         ending = endings[placed.split]
         export.put_image(f"{IMAGES}/{placed.file_name}", placed)
-        if png is not None:
-            export.put(f"{ANNOTATIONS}/{PANOPTIC}{ending}/{placed.name}.png", png)
         metadata = {key: value for key, value in placed.sample.metadata.items() if key not in WRITTEN_ANEW}
         if "split" in metadata and placed.split != split_of(metadata):  # another share was set aside
             metadata["split"] = placed.split
@@ -69,27 +59,21 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic
             document = documents[kind, ending]
             document["images"].append({**image, "metadata": metadata} if kind == SEMANTIC and metadata else image)
             annotations = document["annotations"]
-            if kind == PANOPTIC:
-                annotations.append({"image_id": number, "file_name": f"{placed.name}.png", "segments_info": own})
-            else:
-                first = len(annotations) + 1
-                annotations += [{"id": i, "image_id": number, **one} for i, one in enumerate(own, first)]
+            first = len(annotations) + 1
+            annotations += [{"id": i, "image_id": number, **one} for i, one in enumerate(own, first)]
     for (kind, ending), document in documents.items():
         export.put(f"{ANNOTATIONS}/{kind}{ending}.json", json.dumps(document, ensure_ascii=False))
     export.count(small, f"pieces below {min_area} pixels are not objects in {INSTANCES}; {SEMANTIC} has them")
 
 
 def annotate(
-    sample: Sample, *, classes: Sequence[str], min_area: int, polygons: bool, panoptic: bool
-) -> tuple[tuple[int, ...], dict[str, list[dict[str, Any]]], bytes | None, int]:
-    """(height, width) of a sample; kind of file → its annotations, or segments; the PNG of the segments or None; and
-    the number of small pieces."""
+    sample: Sample, *, classes: Sequence[str], min_area: int, polygons: bool
+) -> tuple[tuple[int, ...], dict[str, list[dict[str, Any]]], int]:
+    """(height, width) of a sample; kind of file → its annotations; and the number of small pieces."""
     labels = sample.labels(len(classes))
-    pieces, png = sample.objects(labels, min_area), None
+    pieces = sample.objects(labels, min_area)
     found = {INSTANCES: of_objects(pieces, polygons), SEMANTIC: of_objects(whole_classes(labels))}
-    if panoptic:
-        png, found[PANOPTIC] = segments_of(labels, len(classes), pieces)
-    return labels.shape, found, png, pieces.small
+    return labels.shape, found, pieces.small
 
 
 def of_objects(objects: Objects, polygons: bool = False) -> list[dict[str, Any]]:
@@ -112,21 +96,3 @@ def _polygons(objects: Objects) -> list[list[list[int]]]:
         # Right and lower sides are moved to the pixels' far edges, the others to the near ones.
         polygons[number].append(np.floor(polygon + 0.7).astype(int).ravel().tolist())
     return polygons
-
-
-def segments_of(labels: np.ndarray, classes: int, pieces: Objects) -> tuple[bytes, list[dict[str, Any]]]:
-    """The PNG of labels (H, W) uint8, and its segments_info: the objects in `pieces`, then one crowd per class for
-    pixels in no object, then the background; ignored pixels are in none."""
-    index, class_ids = pieces.index.copy(), [*pieces.class_ids]
-    left = (index < 0) & (labels != native.IGNORE)
-    for class_id in sorted(np.unique(labels[left]).tolist(), key=lambda number: (number == 0, number)):
-        index[left & (labels == class_id)] = len(class_ids)
-        class_ids.append(class_id)
-    segments, things = Objects(index, class_ids), len(pieces.class_ids)
-    infos = [
-        {"id": number, "category_id": class_id or classes + 1, "area": area, "bbox": box}
-        | {"iscrowd": int(number > things and class_id > 0)}
-        for number, (class_id, area, box) in enumerate(zip(class_ids, segments.areas, _boxes(segments), strict=True), 1)
-    ]
-    colours = ((index + 1).astype(np.uint32)[..., None] // SHIFTS % 256).astype(np.uint8)
-    return native.encode_image(colours, "png"), infos
