@@ -25,6 +25,9 @@ TILE = Blocks(16, 32, 1)
 def small_tiles(monkeypatch):
     """So that there are several each way, and a part of one, in a map that an interpreter gets through."""
     monkeypatch.setattr(fused, "choose_blocks", lambda *_: TILE)
+    fused._prepared.cache_clear()
+    yield
+    fused._prepared.cache_clear()
 
 
 def states(images=2, heads=2, queries=40, keys=50, width=10, spread=1.0, dtype=torch.float32):
@@ -166,9 +169,9 @@ from seediff.attention import fused, kernels
 
 tile, shared = fused.choose_blocks(128, 2, fused.RTX), []
 constants = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": 128, "EXACT": False, "WIDEN": False}
-constants |= {"HAS_BIAS": False, "FIND": False, "DIVIDE": True, "query_channel": 1, "key_channel": 1}
-kinds = dict.fromkeys(("query", "key", "bias"), "*bf16") | {"scale": "fp32"}
-kinds |= dict.fromkeys(("sums", "found", "total", "peaks", "finite"), "*fp32")
+constants |= {"HAS_BIAS": False, "NORMALIZE": True, "query_channel": 1, "key_channel": 1}
+kinds = dict.fromkeys(("query", "key", "bias"), "*bf16") | dict.fromkeys(("scale", "base"), "fp32")
+kinds |= dict.fromkeys(("sums", "found", "place_0", "place_1", "peaks", "finite"), "*fp32")
 for kernel in (kernels.log_sum_exps, kernels.head_means):
     given = {name: value for name, value in constants.items() if name in kernel.arg_names}
     signature = {name: "constexpr" if name in given else kinds.get(name, "i32") for name in kernel.arg_names}

@@ -1,11 +1,14 @@
 """`add_probabilities` on a GPU: scores are recomputed in tiles and never stored (`kernels.py`).
 
-Queries and keys are read for the log-sum-exps, for normalised maps the maxima, and the maps. At batch 1 a GPU waits for
-the host, so each call starts as few operations as it can.
+Queries and keys are multiplied twice, for the log-sum-exps and for the means. A normalised mean needs its maximum
+before it can be added, so it is written beside the running map first. At batch 1 a GPU waits for the host, so each call
+starts as few operations as it can. A call's memory is the allocator's: all layers get the same, and a recorded graph
+keeps it.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -19,6 +22,7 @@ import torch
 from ..errors import Notice, first_line
 from .probabilities import Part, Scratch, add_probabilities
 
+LOG2_E = math.log2(math.e)
 LARGEST_WIDTH = 256
 """Maximum channels per head that fit a tile."""
 
@@ -33,6 +37,8 @@ class Blocks(NamedTuple):
 
 TILES = [Blocks(*tile) for tile in ((128, 128, 8), (128, 64, 4), (64, 64, 4), (64, 32, 4), (32, 32, 2), (16, 16, 1))]
 """Tiles, the largest first; the first that fits is used."""
+ADDED_ROWS = 32
+"""Rows of a tile that is only read and added: larger ones take longer to compile than to run."""
 STAGES = 2
 """Number of key tiles in flight at a time."""
 SPARE, SPARE_OF_RTX = 1.7, 1.0
@@ -122,48 +128,82 @@ def add_probabilities_fused(
     normalize: bool,
     finite: torch.Tensor,
 ) -> None:
-    """Same as `add_probabilities`, up to float32 rounding."""
+    """Same as `add_probabilities`, up to float32 rounding. Running maps are contiguous."""
+    for first in range(0, len(parts), 2):  # a launch covers two
+        _add_two(parts[first : first + 2], query, key, scale, bias, normalize, finite)
+
+
+def _add_two(
+    parts: Sequence[Part],
+    query: torch.Tensor,
+    key: torch.Tensor,
+    scale: float,
+    bias: torch.Tensor | None,
+    normalize: bool,
+    finite: torch.Tensor,
+) -> None:
+    """Add one or two parts of a softmax: the log-sum-exps, the means, and normalised means to the running maps."""
+    kernels, rows, columns, constants = _prepared(query.dtype, query.device, query.shape[3], bias is not None)
+    images, heads, queries, channels = query.shape
+    keys = key.shape[2]
+    row_tiles = -(-queries // rows)
+    biases, strides = query, (0, 0, 0, 0)  # any tensor if there is none
+    if bias is not None:
+        biases = bias.expand(images, heads, queries, keys)  # no copy
+        strides = biases.stride()
+    sizes = (heads, queries, channels, *query.stride(), *key.stride(), *strides)
+    scale *= LOG2_E
+
+    # 1. Log-sum-exps, of the parts' own columns if they are alone, and of all columns for the others
+    cuts = [part.columns.indices(keys)[:2] for part in parts]
+    whole = (0, keys)
+    softmaxes = list(dict.fromkeys(cut if part.alone else whole for part, cut in zip(parts, cuts, strict=True)))
+    sums = query.new_empty(len(softmaxes), images, heads, queries, dtype=torch.float32)
+    two = [(first, last - first) for first, last in (softmaxes[0], softmaxes[-1])]
+    launch = kernels.log_sum_exps[row_tiles, images * heads, len(softmaxes)]
+    launch(query, key, biases, sums, scale, *sizes, *two[0], *two[1], **constants)
+
+    # 2. The means, into the running maps or, with their maxima, beside them
+    ends = (0, len(parts) - 1)  # of a single part twice
+    widths = [last - first for first, last in cuts]
+    steps = [int(part.per_column) for part in parts]
+    numbers = [softmaxes.index(cut if part.alone else whole) for part, cut in zip(parts, cuts, strict=True)]
+    tiles = [-(-width // columns) for width in widths]
+    maxima = [width if step else 1 for width, step in zip(widths, steps, strict=True)]
+    totals = [part.total for part in parts]
+    places, peaks = totals, finite
+    if normalize:
+        places = [torch.empty_like(total) for total in totals]
+        peaks = query.new_zeros(images, sum(maxima), dtype=torch.float32)
+    told = [number for end in ends for number in (cuts[end][0], widths[end], numbers[end], steps[end])]
+    layout = (tiles[0], maxima[0], sum(maxima))
+    grid = (row_tiles, sum(tiles), images)
+    given = (query, key, biases, sums, places[0], places[-1], peaks, finite, scale, 1.0)
+    kernels.head_means[grid](*given, *sizes, *told, *layout, NORMALIZE=normalize, **constants)
+
+    # 3. The sum of running maps and normalised means
+    if normalize:
+        told = [number for end in ends for number in (widths[end], steps[end])]
+        given = (places[0], places[-1], totals[0], totals[-1], peaks, queries)
+        rows = min(rows, ADDED_ROWS)
+        grid = (-(-queries // rows), sum(tiles), images)
+        kernels.add_divided[grid](*given, *told, *layout, ROWS=rows, COLUMNS=columns)
+
+
+@lru_cache
+def _prepared(
+    dtype: torch.dtype, device: torch.device, width: int, biased: bool
+) -> tuple[Any, int, int, dict[str, Any]]:
+    """The kernels' module, a tile's queries and keys, and the constants of the two kernels that multiply."""
     kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
-    images, heads, queries, width = query.shape
     channels = max(16, 1 << (width - 1).bit_length())
-    tile = choose_blocks(channels, query.element_size(), _shared_memory(query.device))
+    tile = choose_blocks(channels, dtype.itemsize, _shared_memory(device))
     # Triton's interpreter multiplies the bits of bfloat16 as if they were whole numbers.
-    widen = query.dtype == torch.bfloat16 and query.device.type == "cpu"
+    widen = dtype == torch.bfloat16 and device.type == "cpu"
     constants: dict[str, Any] = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": channels}
-    constants |= {"EXACT": widen or query.dtype == torch.float32, "WIDEN": widen}
-    constants |= {"HAS_BIAS": bias is not None, "num_warps": tile.warps, "num_stages": STAGES}
-    rows = -(-queries // tile.rows)
-
-    def about(keys: torch.Tensor, biases: torch.Tensor | None) -> tuple[Any, tuple[Any, ...]]:
-        """The bias expanded to the whole shape, without a copy (any tensor if there is none), and what both kernels are
-        told of sizes and strides."""
-        columns = keys.shape[2]
-        strides = (0,) * 4 if biases is None else biases.expand(images, heads, queries, columns).stride()
-        sizes = (scale, heads, queries, columns, width, *query.stride(), *keys.stride(), *strides)
-        return query if biases is None else biases, sizes
-
-    def sums_of(keys: torch.Tensor, part_bias: torch.Tensor | None) -> torch.Tensor:
-        sums = query.new_empty(images, heads, queries, dtype=torch.float32)
-        biases, sizes = about(keys, part_bias)
-        kernels.log_sum_exps[rows, images * heads](query, keys, biases, sums, finite, *sizes, **constants)
-        return sums
-
-    whole = None
-    for part in parts:
-        keys, part_bias = key[:, :, part.columns], None if bias is None else bias[..., part.columns]
-        if part.alone:
-            sums = sums_of(keys, part_bias)
-        else:
-            sums = whole = sums_of(key, bias) if whole is None else whole
-        columns = keys.shape[2]
-        biases, sizes = about(keys, part_bias)
-        peaks, step = (columns, 1) if part.per_column else (1, 0)
-        highest = query.new_zeros(images, peaks, dtype=torch.float32) if normalize else finite
-        given = (query, keys, biases, sums, part.total, highest, *sizes, *part.total.stride(), peaks, step)
-        launch = kernels.head_means[rows, -(-columns // tile.columns), images]
-        if normalize:
-            launch(*given, FIND=True, DIVIDE=False, **constants)
-        launch(*given, FIND=False, DIVIDE=normalize, **constants)
+    constants |= {"EXACT": widen or dtype == torch.float32, "WIDEN": widen}
+    constants |= {"HAS_BIAS": biased, "num_warps": tile.warps, "num_stages": STAGES}
+    return kernels, tile.rows, tile.columns, constants
 
 
 @lru_cache

@@ -1,9 +1,12 @@
-"""Two Triton kernels: one computes log-sum-exps of scores, the other recomputes probabilities from them tile by tile
-and averages them over heads.
+"""Three Triton kernels: the log-sum-exps of scores; the mean over heads of the probabilities, recomputed from them tile
+by tile; and the sum of a running map and a mean that is divided by its maximum.
 
-The N × T scores of a head are never stored, and the mean of their probabilities over heads only in the running map.
-`fused.py` calls the kernels and imports them only if Triton is installed. With TRITON_INTERPRET=1, set before the
-import, they run on a CPU.
+The N × T scores of a head are never stored. `fused.py` calls the kernels and imports them only if Triton is installed.
+With TRITON_INTERPRET=1, set before the import, they run on a CPU.
+
+One launch covers one or two parts of a softmax, as the picture's and the text's columns of a joint layer. A part has a
+first column and a width; its tiles follow those of the part before. Exponents have base 2, for which GPUs have an
+instruction: scores are multiplied by log₂ e.
 
 Shape letters: B images, H heads, N queries, T keys, D channels per head, W columns of a part.
 """
@@ -17,108 +20,137 @@ import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 
 @triton.jit
-def _scores(
-    query, key, bias, scale, rows, columns, queries, keys, width, query_row, query_channel, key_row, key_channel,
-    bias_row, bias_column, HAS_BIAS: tl.constexpr, CHANNELS: tl.constexpr, EXACT: tl.constexpr, WIDEN: tl.constexpr,
-):  # fmt: skip
-    """A tile of the scores scale · QKᵀ + bias, float32; −inf beyond the last key. EXACT: multiply float32 in full
-    precision, not as TF32. WIDEN: convert queries and keys to float32 first."""
+def _states(states, numbers, count, width, row, channel, CHANNELS: tl.constexpr, WIDEN: tl.constexpr):
+    """A tile of queries or keys; 0 beyond the last one and the last channel. WIDEN: convert to float32."""
     channels = tl.arange(0, CHANNELS)
-    inside = channels < width
-    q = tl.load(
-        query + rows[:, None] * query_row + channels[None, :] * query_channel,
-        mask=(rows < queries)[:, None] & inside[None, :],
-        other=0.0,
-    )
-    k = tl.load(
-        key + columns[:, None] * key_row + channels[None, :] * key_channel,
-        mask=(columns < keys)[:, None] & inside[None, :],
-        other=0.0,
-    )
-    if WIDEN:
-        q, k = q.to(tl.float32), k.to(tl.float32)
+    seen = (numbers < count)[:, None] & (channels < width)[None, :]
+    found = tl.load(states + numbers[:, None] * row + channels[None, :] * channel, mask=seen, other=0.0)
+    return found.to(tl.float32) if WIDEN else found
+
+
+@triton.jit
+def _scores(
+    q, k, bias, scale, rows, columns, queries, width, bias_row, bias_column, HAS_BIAS: tl.constexpr, EXACT: tl.constexpr
+):
+    """A tile of the scores log₂ e · (QKᵀ + bias), float32; `scale` includes log₂ e. EXACT: multiply float32 in full
+    precision, not as TF32."""
     scores = tl.dot(q, tl.trans(k), input_precision="ieee" if EXACT else "tf32") * scale
     if HAS_BIAS:
-        seen = (rows < queries)[:, None] & (columns < keys)[None, :]
+        seen = (rows < queries)[:, None] & (columns < width)[None, :]
         where = bias + rows[:, None] * bias_row + columns[None, :] * bias_column
-        scores += tl.load(where, mask=seen, other=0.0).to(tl.float32)
-    return tl.where((columns < keys)[None, :], scores, float("-inf"))
+        scores += tl.load(where, mask=seen, other=0.0).to(tl.float32) * 1.4426950408889634
+    return scores
 
 
 @triton.jit
 def log_sum_exps(
-    query, key, bias, found, finite, scale, heads, queries, keys, width, query_image, query_head, query_row,
-    query_channel, key_image, key_head, key_row, key_channel, bias_image, bias_head, bias_row, bias_column, HAS_BIAS:
-    tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, EXACT: tl.constexpr, WIDEN:
-    tl.constexpr,
+    query, key, bias, found, scale, heads, queries, channels, query_image, query_head, query_row, query_channel,
+    key_image, key_head, key_row, key_channel, bias_image, bias_head, bias_row, bias_column, first_0, width_0, first_1,
+    width_1, HAS_BIAS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, EXACT:
+    tl.constexpr, WIDEN: tl.constexpr,
 ):  # fmt: skip
-    """Write log Σ_t exp(score) to `found` (B, H, N); NaN where a score is NaN or +inf, and then `finite`, a number that
-    was 0, becomes NaN. One program handles ROWS queries of one head of one image."""
+    """Write log₂ Σ_t exp(score) over the columns of one or two softmaxes to `found` (1 or 2, B, H, N); NaN where a
+    score is NaN or +inf. One program handles ROWS queries of one head of one image in one softmax."""
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     image = (tl.program_id(1) // heads).to(tl.int64)
     head = (tl.program_id(1) % heads).to(tl.int64)
+    second = tl.program_id(2) > 0
+    first = first_1 if second else first_0
+    width = width_1 if second else width_0
     query += image * query_image + head * query_head
-    key += image * key_image + head * key_head
-    bias += image * bias_image + head * bias_head
+    key += image * key_image + head * key_head + first.to(tl.int64) * key_row
+    bias += image * bias_image + head * bias_head + first.to(tl.int64) * bias_column
+    q = _states(query, rows, queries, channels, query_row, query_channel, CHANNELS, WIDEN)
     highest = tl.full((ROWS,), float("-inf"), tl.float32)
     total = tl.zeros((ROWS,), tl.float32)
-    for start in range(0, keys, COLUMNS):
+    for start in range(0, width, COLUMNS):
         columns = start + tl.arange(0, COLUMNS)
-        scores = _scores(
-            query, key, bias, scale, rows, columns, queries, keys, width, query_row, query_channel, key_row,
-            key_channel, bias_row,
-            bias_column, HAS_BIAS, CHANNELS, EXACT, WIDEN,
-        )  # fmt: skip
+        k = _states(key, columns, width, channels, key_row, key_channel, CHANNELS, WIDEN)
+        scores = _scores(q, k, bias, scale, rows, columns, queries, width, bias_row, bias_column, HAS_BIAS, EXACT)
+        scores = tl.where((columns < width)[None, :], scores, float("-inf"))
         higher = tl.maximum(highest, tl.max(scores, 1))
         # of rows whose scores are all −inf so far, −inf − (−inf) would be NaN
         base = tl.where(higher == float("-inf"), 0.0, higher)
-        total = total * tl.exp(highest - base) + tl.sum(tl.exp(scores - base[:, None]), 1)
+        total = total * tl.exp2(highest - base) + tl.sum(tl.exp2(scores - base[:, None]), 1)
         highest = higher
-    sums = highest + tl.log(total)
-    tl.store(found + (image * heads + head) * queries + rows, sums, mask=rows < queries)
-    tl.atomic_add(finite, tl.sum(tl.where(rows < queries, 0.0 * sums, 0.0), 0))
+    place = (tl.program_id(2).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)) * queries + rows
+    tl.store(found + place, highest + tl.log2(total), mask=rows < queries)
 
 
 @triton.jit
 def head_means(
-    query, key, bias, sums, total, peaks, scale, heads, queries, keys, width, query_image, query_head, query_row,
-    query_channel, key_image, key_head, key_row, key_channel, bias_image, bias_head, bias_row, bias_column,
-    total_image, total_row, total_column, peak_image, peak_column, HAS_BIAS: tl.constexpr, FIND: tl.constexpr, DIVIDE:
-    tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, EXACT: tl.constexpr, WIDEN:
-    tl.constexpr,
+    query, key, bias, sums, place_0, place_1, peaks, finite, scale, base, heads, queries, channels, query_image,
+    query_head, query_row, query_channel, key_image, key_head, key_row, key_channel, bias_image, bias_head, bias_row,
+    bias_column, first_0, width_0, sums_0, step_0, first_1, width_1, sums_1, step_1, tiles_0, peak_1, peak_image,
+    HAS_BIAS: tl.constexpr, NORMALIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
+    EXACT: tl.constexpr, WIDEN: tl.constexpr,
 ):  # fmt: skip
-    """Compute a tile of the mean over heads of exp(score − sums). FIND: write its maxima to `peaks`; otherwise add
-    it to `total`, with DIVIDE after dividing it by `peaks`. One program handles ROWS × COLUMNS of one image.
+    """Compute a tile of the mean over heads of exp(score − sums). NORMALIZE: write it to its place and its maxima to
+    `peaks`; otherwise add it to its place. `finite`, a number, becomes NaN if a sum or a mean is not finite. One
+    program handles ROWS × COLUMNS of one part of one image.
 
-    keys: the number of columns of this part, W. sums: (B, H, N). peaks: (B, 1) or (B, W), 0 at first; the programs'
-    order does not matter to a maximum.
+    sums: (1 or 2, B, H, N), of which parts read numbers sums_0 and sums_1; times `base` they are of base 2. place_0,
+    place_1: (B, N, W) of each part. peaks: (B, maxima of both parts), 0 at first; the second part's begin at peak_1; a
+    part has one (step 0) or one per column (step 1). The programs' order does not matter to a maximum.
     """
+    second = tl.program_id(1) >= tiles_0
+    first = first_1 if second else first_0
+    width = width_1 if second else width_0
+    place = place_1 if second else place_0
+    number = sums_1 if second else sums_0
+    step = step_1 if second else step_0
+    tile = tl.program_id(1) - (tiles_0 if second else 0)
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    columns = tile * COLUMNS + tl.arange(0, COLUMNS)
     image = tl.program_id(2).to(tl.int64)
     query += image * query_image
-    key += image * key_image
-    bias += image * bias_image
-    sums += image * heads * queries
+    key += image * key_image + first.to(tl.int64) * key_row
+    bias += image * bias_image + first.to(tl.int64) * bias_column
+    sums += (number.to(tl.int64) * tl.num_programs(2) + image) * heads * queries
     mean = tl.zeros((ROWS, COLUMNS), tl.float32)
+    unsure = tl.zeros((ROWS,), tl.float32)
     for head in range(heads):
+        q = _states(query + head * query_head, rows, queries, channels, query_row, query_channel, CHANNELS, WIDEN)
+        k = _states(key + head * key_head, columns, width, channels, key_row, key_channel, CHANNELS, WIDEN)
         scores = _scores(
-            query + head * query_head, key + head * key_head, bias + head * bias_head, scale, rows, columns, queries,
-            keys, width,
-            query_row, query_channel, key_row, key_channel, bias_row, bias_column, HAS_BIAS, CHANNELS, EXACT, WIDEN,
-        )  # fmt: skip
-        mean += tl.exp(scores - tl.load(sums + head * queries + rows, mask=rows < queries, other=0.0)[:, None])
-    inside = (rows < queries)[:, None] & (columns < keys)[None, :]
+            q, k, bias + head * bias_head, scale, rows, columns, queries, width, bias_row, bias_column, HAS_BIAS, EXACT
+        )
+        own = tl.load(sums + head * queries + rows, mask=rows < queries, other=0.0) * base
+        mean += tl.exp2(scores - own[:, None])
+        unsure += 0.0 * own
+    inside = (rows < queries)[:, None] & (columns < width)[None, :]
     mean = tl.where(inside, mean / heads, 0.0)
-    if FIND:
-        where = peaks + image * peak_image + columns * peak_column
-        if peak_column == 0:
-            tl.atomic_max(peaks + image * peak_image, tl.max(tl.max(mean, 1), 0))
+    tl.atomic_add(finite, tl.sum(tl.sum(0.0 * mean, 1) + unsure, 0))
+    place += image * queries * width + rows.to(tl.int64)[:, None] * width + columns[None, :]
+    if NORMALIZE:
+        tl.store(place, mean, mask=inside)
+        peaks += image * peak_image + (peak_1 if second else 0)
+        if step == 0:
+            tl.atomic_max(peaks, tl.max(tl.max(mean, 1), 0))
         else:
-            tl.atomic_max(where, tl.max(mean, 0), mask=columns < keys)
+            tl.atomic_max(peaks + columns, tl.max(mean, 0), mask=columns < width)
     else:
-        if DIVIDE:
-            peak = tl.load(peaks + image * peak_image + columns * peak_column, mask=columns < keys, other=1.0)
-            mean = mean / tl.maximum(peak, 1.1754943508222875e-38)[None, :]
-        place = total + image * total_image + rows.to(tl.int64)[:, None] * total_row + columns[None, :] * total_column
         tl.store(place, tl.load(place, mask=inside, other=0.0) + mean, mask=inside)
+
+
+@triton.jit
+def add_divided(
+    mean_0, mean_1, total_0, total_1, peaks, queries, width_0, step_0, width_1, step_1, tiles_0, peak_1, peak_image,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """Add a tile of the means that `head_means` wrote, divided by their maxima, to the running maps (B, N, W)."""
+    second = tl.program_id(1) >= tiles_0
+    width = width_1 if second else width_0
+    step = step_1 if second else step_0
+    mean = mean_1 if second else mean_0
+    total = total_1 if second else total_0
+    tile = tl.program_id(1) - (tiles_0 if second else 0)
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    columns = tile * COLUMNS + tl.arange(0, COLUMNS)
+    image = tl.program_id(2).to(tl.int64)
+    inside = (rows < queries)[:, None] & (columns < width)[None, :]
+    place = image * queries * width + rows.to(tl.int64)[:, None] * width + columns[None, :]
+    peaks += image * peak_image + (peak_1 if second else 0) + columns * step
+    peak = tl.maximum(tl.load(peaks, mask=columns < width, other=1.0), 1.1754943508222875e-38)
+    added = tl.load(mean + place, mask=inside, other=0.0) / peak[None, :]
+    tl.store(total + place, tl.load(total + place, mask=inside, other=0.0) + added, mask=inside)
