@@ -75,6 +75,13 @@ def test_every_family_draws_and_looks_at_photographs(told, name):
     assert set(ran.values()) == {""}
 
 
+@pytest.mark.parametrize("name", BOOKS)
+def test_graphs_can_record_the_network(told, name):
+    """But for two families, as docs/decisions/0030 says."""
+    inside = told[f"{name}: draw"]["inside"]
+    assert bool(inside) == (name in ("chroma", "lumina2")), inside
+
+
 @pytest.mark.parametrize("name", HALF)
 def test_the_host_never_waits_within_a_denoising_step(told, name):
     """PNDM, which diffusers keeps for Stable Diffusion 1, reads its timesteps itself."""

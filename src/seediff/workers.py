@@ -30,6 +30,10 @@ every batch.
 AHEAD = 4
 """Chunks queued per process: enough that no process waits, few enough to limit memory."""
 
+GPU_ALONE = threading.Lock()
+"""Held by a thread while no other of this process may use the GPU: where a CUDA graph is recorded, and where masks are
+made beside the drawing."""
+
 
 def check_workers(count: int) -> None:
     """Raise UserError for fewer than one process."""

@@ -50,10 +50,13 @@ _libraries = []
 
 @dataclass
 class Seen:
-    """What was counted. waits, races: (operation, line) → how often. threads: names of those that used the GPU."""
+    """What was counted. waits, races, copies (of tensors to the GPU): (operation, line) → how often. threads: names of
+    those that used the GPU.
+    """
 
     waits: Counter[tuple[str, str]] = field(default_factory=Counter)
     races: Counter[tuple[str, str]] = field(default_factory=Counter)
+    copies: Counter[tuple[str, str]] = field(default_factory=Counter)
     threads: set[str] = field(default_factory=set)
     operations: int = 0
 
@@ -277,6 +280,8 @@ def _runner(torch):
         seen.threads.add(threading.current_thread().name)
         refuse(name, args, flat, tensors, there, onto)
         count(name, args, kwargs, there, onto)
+        if name in ("_to_copy", "copy_") and onto and len(there) < len(tensors):
+            seen.copies[name, _line()] += 1
         given = {key: value for key, value in kwargs.items() if key != "pin_memory"}
         if asked is not None and onto:
             given["device"] = torch.device("cpu")

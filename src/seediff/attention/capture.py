@@ -15,7 +15,7 @@ resolution.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 from weakref import WeakSet
@@ -24,6 +24,7 @@ import torch
 
 from ..models.compiled import listen
 from ..models.families.base import Joint
+from ..models.graphs import find_graphs
 from ..models.groups import by_kind
 from .layers import JointLayer, ProjectedLayer
 from .plan import CapturePlan
@@ -52,7 +53,8 @@ def capture_attention(
     Raises RuntimeError if this network is already being captured, UserError for attention layers of a kind that this
     capture does not understand.
     """
-    recorder = AttentionRecorder(plan, guidance=guidance, total_steps=total_steps, asked=asked)
+    graphs = find_graphs(network)
+    recorder = AttentionRecorder(plan, guidance=guidance, total_steps=total_steps, asked=asked, graphs=graphs)
     with attach_recorder(network, recorder, recorder.start_step):
         yield recorder
 
@@ -80,7 +82,9 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
                 handles += JointLayer(name, layer, recorder, kinds).hook(attention, hear)
             elif not isinstance(layer, Joint) and layer.kind in kinds:
                 handles += ProjectedLayer(name, layer, recorder).hook(attention, hear)
-        yield
+        graphs = find_graphs(network)
+        with nullcontext() if graphs is None else graphs.captured_by(recorder, handles):
+            yield
     finally:
         for handle in handles:
             handle.remove()

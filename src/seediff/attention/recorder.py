@@ -6,13 +6,14 @@ per head.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from ..errors import UserError
+from ..models.graphs import GraphedNetwork
 from ..models.groups import Kind
 from .fused import add_fast
 from .maps import AttentionMaps, Grid, grid_at, grid_text
@@ -36,7 +37,9 @@ def _ordinary_tensors() -> Iterator[None]:
 
 class AttentionRecorder:
     """Running sums of attention, one (B, N, T) float32 buffer per resolution and kind; for a geometric mean of
-    cross-attention, per layer. guidance, total_steps, asked: as in `capture_attention`."""
+    cross-attention, per layer. guidance, total_steps, asked: as in `capture_attention`. graphs: the network's
+    recordings, which then write to memory that outlives this capture; None: it has none, or they are not used.
+    """
 
     def __init__(
         self,
@@ -45,13 +48,16 @@ class AttentionRecorder:
         guidance: bool,
         total_steps: int | None = None,
         asked: torch.Tensor | None = None,
+        graphs: GraphedNetwork | None = None,
     ) -> None:
         if plan.capture.steps == "second-half" and total_steps is None:
             raise ValueError("steps='second-half' needs total_steps")
         self.plan, self.config, self.family = plan, plan.capture, plan.family
-        self.guidance, self.total_steps, self.asked = guidance, total_steps, asked
+        self.guidance, self.total_steps, self.graphs = guidance, total_steps, graphs
+        self._given_asked = asked
         self.by_layer: tuple[Kind, ...] = ("cross",) if self.config.mean == "geometric" else ()
         """Kinds with a buffer for each layer."""
+        self._plan_text = repr((plan.capture, sorted(plan.reads.items()), sorted(plan.alone)))
         self.restart()
 
     def restart(self) -> None:
@@ -66,10 +72,15 @@ class AttentionRecorder:
         self.images: int | None = None
         self._sums: dict[tuple[Kind, Grid, str], torch.Tensor] = {}
         self._counts: dict[tuple[Kind, Grid, str], int] = {}
-        self._finite: dict[str, torch.Tensor] = {}  # layer → its number, NaN if any of its probabilities was NaN
-        self._numbers: torch.Tensor | None = None  # of all layers, the first of each row: kernels want 16 bytes apart
+        self._additions: list[tuple[Kind, Grid, str]] = []  # of the current call
+        self._slots: dict[str, int] = {}  # layer → the row of its number, which is NaN if a probability was
+        self._finite: torch.Tensor | None = None  # numbers in the first column: kernels want them 16 bytes apart
         self._scratch = Scratch()
         self._finished = False
+        self.touched: set[Hashable] = set()
+        self.asked = self._given_asked
+        if self.graphs is not None:
+            self._take_memory(self.graphs)
 
     # Which calls and rows
 
@@ -77,6 +88,7 @@ class AttentionRecorder:
         """Forward pre-hook of the network: decides whether to record this call."""
         if self._finished:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
+        self._additions = []
         batch, height, width = self.family.lattice(network, args, kwargs)
         if self.halved and batch % 2:
             raise ValueError(f"guidance=True needs halves with the prompt and without, but the batch is {batch}")
@@ -171,22 +183,76 @@ class AttentionRecorder:
             self._add(wanted, name, query, key, query.shape[3] ** -0.5, bias)
 
     def _add(self, parts: Sequence[Part], name: str, query: torch.Tensor, *states: Any) -> None:
-        if self._numbers is None:
-            with _ordinary_tensors():
-                self._numbers = query.new_zeros(MOST_LAYERS, 4, dtype=torch.float32)
-        if name not in self._finite:
-            self._finite[name] = self._numbers[len(self._finite), 0]
-        finite = self._finite[name]
+        if self._finite is None:
+            self._finite = self._keep("finite", (MOST_LAYERS, 4), query)
+        finite = self._finite[self._slots.setdefault(name, len(self._slots)), 0]
         add_fast(parts, query, *states, normalize=self.config.normalize, finite=finite, scratch=self._scratch)
 
     def _total(self, kind: Kind, grid: Grid, name: str, query: torch.Tensor, columns: int) -> torch.Tensor:
         """The running map for one layer and step. Counts the addition."""
         where = (kind, grid, name if kind in self.by_layer else "")
+        self._additions.append(where)
         self._counts[where] = self._counts.get(where, 0) + 1
+        shape = (query.shape[0], query.shape[2], columns)
         if where not in self._sums:
-            with _ordinary_tensors():
-                self._sums[where] = query.new_zeros(query.shape[0], query.shape[2], columns, dtype=torch.float32)
+            self._sums[where] = self._keep(where, shape, query)
+        self.touched.add((where, shape))
         return self._sums[where]
+
+    @_ordinary_tensors()
+    def _keep(self, what: Hashable, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """Float32 zeros; where recordings write to them, those of an earlier capture, which `restart` set to zero."""
+        if self.graphs is None:
+            return like.new_zeros(shape, dtype=torch.float32)
+        kept = self.graphs.memory.tensors
+        if (what, shape) not in kept:
+            kept[what, shape] = like.new_zeros(shape, dtype=torch.float32)
+        self.touched.add((what, shape))
+        return kept[what, shape]
+
+    # What recordings of the network must know (models/graphs.py)
+
+    @_ordinary_tensors()
+    def _take_memory(self, graphs: GraphedNetwork) -> None:
+        """Use the memory of recordings, set to zero. A zero that is set in a recorded call would be set again at every
+        replay, so it is done before the first call."""
+        graphs.prepare()
+        self._slots = graphs.memory.slots
+        for kept in graphs.memory.tensors.values():
+            kept.zero_()
+        if self._given_asked is not None:
+            name = ("asked", tuple(self._given_asked.shape), self._given_asked.dtype)
+            if name not in graphs.memory.tensors:
+                graphs.memory.tensors[name] = torch.empty_like(self._given_asked)
+            self.asked = graphs.memory.tensors[name].copy_(self._given_asked)
+            self.touched.add(name)
+
+    def kind_of_call(self) -> Hashable:
+        """All that decides which operations the hooks start in this call."""
+        if not self.recording:
+            return None
+        rows = None if self.rows is None else tuple(self.rows)
+        asked = None if self.asked is None else (tuple(self.asked.shape), self.asked.dtype)
+        return self._plan_text, self.latent_size, self.images, self.halved, rows, asked
+
+    def additions(self) -> Sequence[tuple[tuple[Kind, Grid, str], torch.Tensor]]:
+        """The maps that this call added to, once for each addition."""
+        return [(where, self._sums[where]) for where in self._additions]
+
+    def add_again(self, additions: Sequence[tuple[tuple[Kind, Grid, str], torch.Tensor]]) -> None:
+        """Count what a replay adds to its maps."""
+        for where, total in additions:
+            self._counts[where] = self._counts.get(where, 0) + 1
+            self._sums[where] = total
+            self.touched.add((where, tuple(total.shape)))
+        if additions and self._finite is None:
+            self._finite = self._keep("finite", (MOST_LAYERS, 4), additions[0][1])
+
+    def forget_call(self) -> None:
+        """Do not count what this call added."""
+        for where in self._additions:
+            self._counts[where] -= 1
+        self._additions = []
 
     # The result
 
@@ -231,7 +297,7 @@ class AttentionRecorder:
         return dict(sorted(grids.items(), reverse=True))
 
     def _finish(self) -> None:
-        """Turn sums into means, in place, once."""
+        """Turn sums into means, once."""
         if self._finished:
             return
         self._scratch.free()
@@ -239,14 +305,18 @@ class AttentionRecorder:
             raise UserError(
                 "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"
             )
-        assert self._numbers is not None
-        finite = self._numbers[: len(self._finite), 0].isfinite().tolist()
-        if bad := [name for name, fine in zip(self._finite, finite, strict=True) if not fine]:
+        assert self._finite is not None
+        numbers = self._finite[:, 0].isfinite().tolist()
+        bad = [name for name, slot in self._slots.items() if not numbers[slot]]
+        if bad:
             more = f" and {len(bad) - 1} more layers" if len(bad) > 1 else ""
             raise UserError(
                 f"attention of {bad[0]}{more} is not a number: half precision overflowed; use --dtype float32 or"
                 " bfloat16"
             )
-        for where, tensor in self._sums.items():
-            tensor.div_(self._counts[where])
+        for where, total in self._sums.items():
+            if self.graphs is None:
+                total.div_(self._counts[where])
+            else:  # recordings will add to it in the next capture
+                self._sums[where] = total / self._counts[where]
         self._finished = True

@@ -8,9 +8,10 @@ from ..config.fields import IMAGES, MASKS, RUN
 from ..config.generate import GenerateConfig
 from ..config.resolve import configure
 from ..models.info import find_settings
-from ..models.memory import Offload
+from ..models.memory import Graphs, Offload
 from .line import typed
 from .options import (
+    GRAPHS,
     LINE,
     OFFLOAD,
     ConfigFile,
@@ -39,6 +40,7 @@ def generate(
         option(MASKS, "Default constants: those tuned for the model, if there are any, or the paper's.", "model"),
     ] = "model",
     offload: Annotated[Offload, OFFLOAD] = "none",
+    graphs: Annotated[Graphs, GRAPHS] = "auto",
     engine: EngineOptions | None = None,
     top_up: Annotated[
         bool,
@@ -89,7 +91,7 @@ def generate(
     workers = make_engine(engine)
     from ..run.generate import GenerateJob
 
-    job = GenerateJob(chosen, offload=offload)
+    job = GenerateJob(chosen, offload=offload, graphs=graphs)
     if top_up:
         names = job.top_up(out, dry_run=dry_run)
         if not quiet:

@@ -45,6 +45,12 @@ OFFLOAD = option(
     " bytes.",
     "none",
 )
+GRAPHS = option(
+    MODEL,
+    "On a GPU of NVIDIA, replay the network's calls instead of starting a thousand kernels for each: on, off, or auto,"
+    " for models that were measured to be faster so. Same bytes.",
+    "auto",
+)
 
 
 def _folder(kind: Any, tokens: Sequence[Token]) -> Path:

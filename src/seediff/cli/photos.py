@@ -17,9 +17,10 @@ from ..config.names import sound
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import THRESHOLDS, configure, is_tuned, read_file
 from ..errors import UserError
-from ..models.memory import Offload
+from ..models.memory import Graphs, Offload
 from .line import typed
 from .options import (
+    GRAPHS,
     HERE,
     LINE,
     OFFLOAD,
@@ -71,6 +72,7 @@ def segment(
     ] = "model",
     config: ConfigFile = None,
     offload: Annotated[Offload, OFFLOAD] = "none",
+    graphs: Annotated[Graphs, GRAPHS] = "auto",
     engine: EngineOptions | None = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -107,7 +109,7 @@ def segment(
 
         words = read_words(captions, found.photos, settled.names, find_settings(settled.model, settled.base).words)
     untuned = never_tuned(settled) if (settled.names or captions is not None) and not quiet else ""
-    job = SegmentJob(settled, found, words=words, labels=labels, offload=offload)
+    job = SegmentJob(settled, found, words=words, labels=labels, offload=offload, graphs=graphs)
     job.warn = _silent if quiet else _warn
     result = carry_out(job, out, workers, "photographs", dry_run=dry_run, quiet=quiet)
     if result and not quiet:
@@ -134,6 +136,7 @@ def mask(
     ] = "model",
     config: ConfigFile = None,
     offload: Annotated[Offload, OFFLOAD] = "none",
+    graphs: Annotated[Graphs, GRAPHS] = "auto",
     engine: EngineOptions | None = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -178,7 +181,7 @@ def mask(
         classes_of = {name: tuple(spelled.get(sound(word), word) for word in of) for name, of in classes_of.items()}
     check_mask_effects(settled.mask)
     untuned = "" if quiet else never_tuned(settled)
-    job = MaskJob(settled, found, classes_of, offload=offload)
+    job = MaskJob(settled, found, classes_of, offload=offload, graphs=graphs)
     job.warn = _silent if quiet else _warn
     result = carry_out(job, out, workers, "photographs", dry_run=dry_run, quiet=quiet)
     if result and not quiet:

@@ -5,6 +5,7 @@ autoencoder that works in tiles, and quantised weights, in NF4 (bitsandbytes) or
 from __future__ import annotations
 
 import os
+import sys
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,6 +17,9 @@ from .families.base import Family
 Offload = Literal["none", "model", "sequential"]
 """What waits in the computer's memory while it is not running: nothing; whole parts (text encoders, network,
 autoencoder); single layers."""
+Graphs = Literal["auto", "on", "off"]
+"""Whether a network's calls are replayed as CUDA graphs. auto: for families that a GPU was measured to draw faster
+so."""
 Quantize = Literal["nf4", "int8"]
 
 NOTHING_TO_SAVE = {"cpu": "here it runs on the cpu", "mps": "mps shares the computer's memory"}
@@ -42,6 +46,28 @@ def check_offload(offload: str, device: str) -> None:
         raise UserError("offload", problem, "leave it out")
     if find_spec("accelerate") is None:
         raise UserError("offload", f"{offload}: needs accelerate", "pip install 'seediff[offload]'")
+
+
+def check_graphs(graphs: str, device: str) -> None:
+    """Raise UserError for an unknown word, and for "on" where calls cannot be recorded."""
+    if graphs not in get_args(Graphs):
+        raise UserError("graphs", f"{graphs} must be one of {', '.join(get_args(Graphs))}")
+    if graphs == "on" and (why := why_no_graphs(device)):
+        raise UserError("graphs", f"on: {why}", "leave it out")
+
+
+def why_no_graphs(device: str) -> str:
+    """Why calls are not recorded here; "" if they are. Recording was written for NVIDIA's cards under Linux, and
+    torch's own allocator of their memory."""
+    import torch
+
+    if not device.startswith("cuda"):
+        return f"needs a GPU of NVIDIA, but here it runs on the {device.split(':')[0]}"
+    if torch.version.hip is not None or sys.platform != "linux":
+        return "needs a GPU of NVIDIA, and Linux"
+    if torch.cuda.get_allocator_backend() != "native":
+        return "PYTORCH_CUDA_ALLOC_CONF asks for another allocator than torch's own"
+    return ""
 
 
 def place(pipe: Any, device: str, offload: Offload) -> None:

@@ -19,7 +19,18 @@ from .families.readers import Reader
 from .families.unet import SD
 from .hub import INDEX, fetch_files, fetch_index, hub_files, read_index
 from .info import ModelInfo, ModelSettings, check_known_classes, model_info
-from .memory import Offload, Quantize, check_offload, check_quantize, enable_tiling, place, quantise
+from .memory import (
+    Graphs,
+    Offload,
+    Quantize,
+    check_graphs,
+    check_offload,
+    check_quantize,
+    enable_tiling,
+    place,
+    quantise,
+    why_no_graphs,
+)
 from .schedulers import check_scheduler, follow_marks, use_scheduler
 from .single_file import load_parts
 from .sources import Source
@@ -106,6 +117,7 @@ def load_model(
     vae_tiling: bool = False,
     compile: bool = False,
     offload: Offload = "none",
+    graphs: Graphs = "off",
 ) -> Model:
     """Load a model of one of the families without running third-party code: in diffusers' format, safetensors only, or
     as a single file on top of such a model.
@@ -119,6 +131,8 @@ def load_model(
         dtype: "float32", "float16" or "bfloat16"; None: the family's half precision on cuda, float32 elsewhere.
         lora, lora_scale, embedding, scheduler, quantize, vae_tiling, compile: as in `RunConfig`.
         offload: what waits in the computer's memory while it is not running. Results do not depend on it.
+        graphs: whether the network's calls are replayed as CUDA graphs while attention is captured. auto: for families
+            that a GPU was measured to draw faster so. Results do not depend on it.
 
     Raises:
         UserError: no such model, weights that are broken or cannot be fetched, an unsupported family, or options that
@@ -132,6 +146,7 @@ def load_model(
     base, lora, embedding = (None if value is None else str(value) for value in (base, lora, embedding))
     device = check_device(device or default_device())
     check_offload(offload, device)
+    check_graphs(graphs, device)
     if compile:
         from .compiled import check_compile, compile_network
 
@@ -169,6 +184,11 @@ def load_model(
     except torch.OutOfMemoryError as error:
         fix = {"none": "use offload model, or ", "model": "use offload sequential, or "}.get(offload, "use ")
         raise UserError("model", f"{name}: does not fit into the memory of {device}", f"{fix}dtype float16") from error
+    if graphs == "on" or (graphs == "auto" and family.faster_with_graphs and not why_no_graphs(device)):
+        from .cuda_recording import CudaRecording
+        from .graphs import GraphedNetwork
+
+        GraphedNetwork(getattr(pipe, family.network), CudaRecording(torch.device(device)))
 
     # 4. The model's image size and words
     config = getattr(pipe, family.network).config

@@ -23,7 +23,7 @@ from ..dataset.native_folder import instance_row
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.objects import scored_pieces
 from ..files.outputs import write_atomic
-from ..models.memory import Offload
+from ..models.memory import Graphs, Offload
 from .loop import Captured, Item
 from .model_job import ModelJob
 from .output import BatchRecord
@@ -60,8 +60,8 @@ class MaskedSample:
 class DatasetJob(ModelJob[Dataset, Item, Captured]):
     """A job whose output is a native dataset."""
 
-    def __init__(self, config: Dataset, offload: Offload = "none") -> None:
-        super().__init__(config, offload)
+    def __init__(self, config: Dataset, offload: Offload = "none", graphs: Graphs = "auto") -> None:
+        super().__init__(config, offload, graphs)
         self.ids = {name: i + 1 for i, name in enumerate(config.classes)}
 
     @abstractmethod

@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.outputs import write_atomic
 from ..models.info import model_info
-from ..models.memory import Offload
+from ..models.memory import Graphs, Offload
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..workers import Progress
 from .dataset_job import DatasetJob, MaskedSample
@@ -48,6 +48,7 @@ def generate(
     *,
     draw: Draw | None = None,
     offload: Offload = "none",
+    graphs: Graphs = "auto",
     engine: Engine | None = None,
     progress: Progress | None = None,
     top_up: bool = False,
@@ -59,8 +60,9 @@ def generate(
 
     The same call continues a run that was interrupted at any moment, and gives the same bytes; a finished dataset is
     left as it is. draw: replaces the model. offload: which parts of the model wait in the computer's memory while they
-    are not used; changes no byte. engine: makes the batches; None: this process does. top_up: draw again the samples
-    that people rejected (`reopen.draw_again`).
+    are not used. graphs: whether the network's calls are replayed as CUDA graphs, as in `load_model`. Neither changes a
+    byte. engine: makes the batches; None: this process does. top_up: draw again the samples that people rejected
+    (`reopen.draw_again`).
 
     Raises UserError for everything that the user can fix: `out` has other contents or a dataset of another
     configuration, another run is using it, the model is missing, or it does not know a class. Raises OSError if the
@@ -72,7 +74,7 @@ def generate(
         problem = "given together with a configuration; put them into it, or leave it out"
         raise UserError(", ".join(options), problem)
     config = config or GenerateConfig.recommended(**options)
-    job = GenerateJob(config, draw, offload)
+    job = GenerateJob(config, draw, offload, graphs)
     if top_up:
         job.top_up(out)
     return run(job, out, engine=engine, progress=progress)
@@ -87,8 +89,14 @@ DrawnBatch = tuple[list[Drawn], list[dict[str, Any]]]
 class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     """Draws images, makes their masks, and writes both."""
 
-    def __init__(self, config: GenerateConfig, draw: Draw | None = None, offload: Offload = "none") -> None:
-        super().__init__(config, offload)
+    def __init__(
+        self,
+        config: GenerateConfig,
+        draw: Draw | None = None,
+        offload: Offload = "none",
+        graphs: Graphs = "auto",
+    ) -> None:
+        super().__init__(config, offload, graphs)
         self.draw = draw
         self.on_device = draw is None
         self.redrawn: Mapping[int, int] = {}

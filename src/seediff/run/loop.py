@@ -23,8 +23,8 @@ from ..dataset import native
 from ..files.messages import show_bytes
 from ..files.output_folders import free_bytes
 from ..files.outputs import BATCHES, clear_leftovers, write_atomic
-from ..models.memory import Offload
-from ..workers import Progress, check_workers, in_order
+from ..models.memory import Graphs, Offload
+from ..workers import GPU_ALONE, Progress, check_workers, in_order
 from .output import RUN_FOLDERS, BatchRecord, Place
 from .reopen import check_growth, grow
 
@@ -88,9 +88,10 @@ class Job(ABC, Generic[Batched, Item, Captured]):
     on_device = True
     """Whether the configuration's device, number format and threads are filled in if left open."""
 
-    def __init__(self, config: Batched, offload: Offload = "none") -> None:
+    def __init__(self, config: Batched, offload: Offload = "none", graphs: Graphs = "auto") -> None:
         self.config = config
         self.offload: Offload = offload
+        self.graphs: Graphs = graphs
         self.device = config.device
         """As the user named it, possibly with an index."""
         self.timer = Timer()
@@ -142,7 +143,8 @@ class Job(ABC, Generic[Batched, Item, Captured]):
         """As `write`. ready: a CUDA event to wait for before captured tensors are read, or None."""
         if ready is not None:
             ready.wait()
-        return self.write(captured, out)
+        with GPU_ALONE:
+            return self.write(captured, out)
 
     @abstractmethod
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:

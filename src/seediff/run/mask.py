@@ -18,7 +18,7 @@ from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..files.photographs import Found, Photo, read_photo
 from ..masks.flags import FOREIGN, degenerate, flag_kind
-from ..models.memory import Offload
+from ..models.memory import Graphs, Offload
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import split_prompts
 from ..workers import Progress
@@ -59,6 +59,7 @@ def mask_photos(
     *,
     classes_of: Mapping[str, Sequence[str]] | None = None,
     offload: Offload = "none",
+    graphs: Graphs = "auto",
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
@@ -67,9 +68,11 @@ def mask_photos(
 
     photos: from `find_photos`. classes_of: photo name → the classes of `config.classes` to look for in it; other
     photographs get all classes. Photographs that cannot be read do not stop the run: they are listed in the result and
-    in failed.jsonl. offload, engine: as in `generate`. Raises UserError as `generate` does.
+    in failed.jsonl. offload, graphs, engine: as in `generate`. Raises UserError as `generate` does.
     """
-    return run(MaskJob(config, photos, classes_of, offload=offload), out, engine=engine, progress=progress)
+    return run(
+        MaskJob(config, photos, classes_of, offload=offload, graphs=graphs), out, engine=engine, progress=progress
+    )
 
 
 class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[Looked]"]):
@@ -82,6 +85,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[Looked]"]):
         classes_of: Mapping[str, Sequence[str]] | None = None,
         *,
         offload: Offload = "none",
+        graphs: Graphs = "auto",
     ) -> None:
         """Arguments as in `mask_photos`. The photographs' fingerprint goes into the configuration, so that only the
         same run continues.
@@ -91,7 +95,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[Looked]"]):
         if unknown := sorted(set().union(*listed) - set(config.classes)):
             raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
         own = ["" if classes == config.classes else repr(classes) for classes in listed]
-        super().__init__(replace(config, photos=fingerprint_photos(photos, own)), offload)
+        super().__init__(replace(config, photos=fingerprint_photos(photos, own)), offload, graphs)
         self.specs = [PhotoSpec(i, *each) for i, each in enumerate(zip(photos, listed, strict=True))]
 
     def items(self) -> Sequence[PhotoSpec]:

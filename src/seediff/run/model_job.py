@@ -60,7 +60,15 @@ class ModelJob(Job[Config, Item, Captured]):
 
             load_sam(config.mask.sam)
             sam = config.mask.sam_weights
-        self.use(load_model(config.model, device=device, dtype=config.dtype, offload=self.offload, **config.loading))
+        model = load_model(
+            config.model,
+            device=device,
+            dtype=config.dtype,
+            offload=self.offload,
+            graphs=self.graphs,
+            **config.loading,
+        )
+        self.use(model)
         return weights_fingerprint(*config.weight_sources, sam)  # after loading, which may have fetched them
 
     def fitted(self, config: Config) -> Config:

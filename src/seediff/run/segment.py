@@ -26,7 +26,7 @@ from ..files.photographs import Found, Photo, read_photo
 from ..masks.flags import FOREIGN
 from ..metrics.matching import count_segments
 from ..models.info import check_known_classes
-from ..models.memory import Offload
+from ..models.memory import Graphs, Offload
 from ..prompts.tokens import split_prompts
 from ..workers import Progress
 from .loop import Engine, RunResult, run
@@ -70,6 +70,7 @@ def segment_photos(
     words: Mapping[str, Sequence[str]] | None = None,
     labels: Path | str | None = None,
     offload: Offload = "none",
+    graphs: Graphs = "auto",
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
@@ -78,10 +79,10 @@ def segment_photos(
 
     photos: from `find_photos`. words: photo name → the words that may name its segments, instead of `config.names`.
     labels: for `k="truth"`, a folder of label maps with the photographs' names. Photographs that cannot be used, or
-    whose label maps cannot, do not stop the run: they are listed in the result and in failed.jsonl. offload, engine: as
-    in `generate`. Raises UserError as `generate` does.
+    whose label maps cannot, do not stop the run: they are listed in the result and in failed.jsonl. offload, graphs,
+    engine: as in `generate`. Raises UserError as `generate` does.
     """
-    job = SegmentJob(config, photos, words=words, labels=labels, offload=offload)
+    job = SegmentJob(config, photos, words=words, labels=labels, offload=offload, graphs=graphs)
     return run(job, out, engine=engine, progress=progress)
 
 
@@ -120,6 +121,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
         words: Mapping[str, Sequence[str]] | None = None,
         labels: Path | str | None = None,
         offload: Offload = "none",
+        graphs: Graphs = "auto",
     ) -> None:
         """Arguments as in `segment_photos`. The photographs' fingerprint goes into the configuration, so that only the
         same run continues.
@@ -150,7 +152,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
             none = f"no label map of any of the {len(self.specs)} photographs"
             raise UserError("labels", f"{none} among the {truth.about}")
         self.ids = {name: i + 1 for i, name in enumerate(every_word)}
-        super().__init__(replace(config, photos=fingerprint_photos(photos, own)), offload)
+        super().__init__(replace(config, photos=fingerprint_photos(photos, own)), offload, graphs)
 
     def items(self) -> Sequence[PhotoSpec]:
         return self.specs

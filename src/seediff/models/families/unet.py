@@ -66,7 +66,15 @@ class UNet(Family):
         return (clip_reader(pipe, "tokenizer"),)
 
     def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
-        return pipe.unet(latents, timestep, timestep_cond=no_guidance(pipe, latents), **condition).sample
+        level = same_timestep(latents, timestep)
+        return pipe.unet(latents, level, timestep_cond=no_guidance(pipe, latents), **condition).sample
+
+
+def same_timestep(latents: torch.Tensor, timestep: int) -> torch.Tensor:
+    """(B,) int64: the timestep on the device, so that the UNet need not copy it there in the middle of its call."""
+    import torch
+
+    return latents.new_full((len(latents),), timestep, dtype=torch.int64)
 
 
 def no_guidance(pipe: Any, latents: torch.Tensor) -> torch.Tensor | None:

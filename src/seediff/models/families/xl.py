@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .base import CLIP, CLIP_PROJECTED, CLIP_TOKENIZER, Condition, Drawing
 from .numbers import Numbers
 from .readers import Reader
-from .unet import UNet, clip_reader, no_guidance
+from .unet import UNet, clip_reader, no_guidance, same_timestep
 
 if TYPE_CHECKING:
     import torch
@@ -53,8 +53,9 @@ class XL(UNet):
         added = {"text_embeds": condition["text_embeds"], "time_ids": sizes}
         states = condition["encoder_hidden_states"]
         guidance = no_guidance(pipe, latents)
+        level = same_timestep(latents, timestep)
         return pipe.unet(
-            latents, timestep, encoder_hidden_states=states, timestep_cond=guidance, added_cond_kwargs=added
+            latents, level, encoder_hidden_states=states, timestep_cond=guidance, added_cond_kwargs=added
         ).sample
 
 

@@ -1,0 +1,334 @@
+"""Runs the calls of a network as recorded CUDA graphs, with the hooks of attention capture inside.
+
+    graphed = GraphedNetwork(pipe.unet, CudaRecording(device))    # pipelines call the network as before
+    graphed.restore()
+
+At batch 1 a GPU waits for the host, which starts a thousand kernels for a call, and three or more for a captured layer.
+A replay is one call of the driver. It runs the same kernels on the same memory, so pictures and maps keep their bytes.
+
+Calls are of one kind if they start the same kernels: their tensors have the same shapes, their other arguments the same
+values, and the recorder does the same (`CaptureHooks.kind_of_call`). So steps that are not captured, guidance in two
+calls and texts of several lengths need no care here: each is a kind of its own. In each capture the first call of a
+kind runs as always: it compiles kernels, and makes the running maps. A later one is recorded, if the kind comes often;
+all after it are replayed.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from ..errors import Notice, UserError, first_line
+
+MOST_RECORDED = 8
+"""Maximum number of recordings of a network. The one that was unused for longest is dropped."""
+MOST_SEEN = 64
+"""Maximum number of kinds whose calls are counted."""
+MANY_CALLS = 10
+"""A capture of so many calls earns its recordings. In a shorter one, only kinds that an earlier capture had are
+recorded: photographs of many shapes have six calls each, and most shapes come once."""
+PLAIN = (bool, int, float, str, bytes, type(None))
+"""Types of arguments whose values decide the kind."""
+MARK = "_seediff_graphs"
+"""Attribute of a network with recordings: a tuple of its `GraphedNetwork`, which torch does not take for a module."""
+
+
+class Recording(Protocol):
+    """How calls are recorded: by CUDA (cuda_recording.py), or by a stand-in in tests."""
+
+    def run(self, call: Callable[[], Any]) -> Any:
+        """Call as always, where recordings are made."""
+        ...
+
+    def record(self, call: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+        """The result, whose values are only there after a replay; and the replay."""
+        ...
+
+    def renew(self) -> None:
+        """All recordings are gone: begin with new memory."""
+        ...
+
+
+class KeptMemory:
+    """Tensors that recordings read and write, so that they outlive a capture, by what they hold and its shape. slots:
+    name of a layer → its row in the vector of numbers that are NaN after an overflow."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[Hashable, torch.Tensor] = {}
+        self.slots: dict[str, int] = {}
+
+    def keep_only(self, names: Collection[Hashable]) -> None:
+        self.tensors = {name: tensor for name, tensor in self.tensors.items() if name in names}
+
+
+class CaptureHooks(Protocol):
+    """What a recording must know of the hooks inside of the network. `attention.recorder.AttentionRecorder` is one.
+
+    graphs: the recordings that it was made for. touched: names of the kept tensors that it uses.
+    """
+
+    graphs: GraphedNetwork | None
+    total_steps: int | None
+    touched: set[Hashable]
+
+    def kind_of_call(self) -> Hashable:
+        """All that decides which operations the hooks start in this call."""
+        ...
+
+    def additions(self) -> Any:
+        """What this call added to which maps."""
+        ...
+
+    def add_again(self, additions: Any) -> None:
+        """Count what a replay adds."""
+        ...
+
+    def forget_call(self) -> None:
+        """Do not count what this call added."""
+        ...
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A recorded call. inputs: its tensors, into which those of later calls are copied. outputs: the leaves of its
+    result. touched: names of the kept tensors that it uses."""
+
+    replay: Callable[[], None]
+    inputs: Sequence[torch.Tensor]
+    outputs: Sequence[Any]
+    structure: Any
+    additions: Any
+    touched: frozenset[Hashable]
+
+
+@dataclass
+class Seen:
+    """How often calls of a kind ran without a recording, in how many captures, the last one's number; and the number
+    of calls before it is recorded again."""
+
+    calls: int = 0
+    captures: int = 0
+    last_capture: int = 0
+    patience: int = 0
+
+
+class GraphedNetwork:
+    """Takes the place of a network's `forward`. The network's own hooks run at every call, those of its layers only
+    while a call runs as always or is recorded.
+
+    memory: what the recordings write to. hooks: those of the capture that runs; without any, calls run as always.
+    eager_because: why they run as always in this capture, "" if they are recorded. recorded_calls, replayed_calls: how
+    many there were.
+    """
+
+    def __init__(self, network: Any, recording: Recording) -> None:
+        self.network, self.recording = network, recording
+        self.own_forward = network.forward
+        self.replaces_own = "forward" in vars(network)
+        self.memory = KeptMemory()
+        self.hooks: CaptureHooks | None = None
+        self.eager_because = ""
+        self.recorded_calls = self.replayed_calls = 0
+        self._failed = ""
+        self._told: set[str] = set()
+        self._recorded: OrderedDict[Hashable, Recorded] = OrderedDict()
+        self._seen: OrderedDict[Hashable, Seen] = OrderedDict()
+        self._captures = 0
+        self._own_hooks: set[int] = set()
+        self._state: Any = None
+        network.forward = self
+        setattr(network, MARK, (self,))
+
+    def restore(self) -> None:
+        """Give the network its own `forward` back, and free the memory."""
+        self._forget_all()
+        del self.network.forward
+        if self.replaces_own:
+            self.network.forward = self.own_forward
+        delattr(self.network, MARK)
+
+    @contextmanager
+    def captured_by(self, hooks: CaptureHooks, handles: Sequence[Any]) -> Iterator[None]:
+        """In this block, record and replay calls with the hooks of a capture, which have these handles."""
+        self.hooks, self._own_hooks = hooks, {handle.id for handle in handles}
+        try:
+            yield
+        finally:
+            self.hooks, self._own_hooks = None, set()
+
+    def prepare(self) -> None:
+        """Before anything is added to maps: throw away recordings of a network that has changed, and memory that no
+        recording uses."""
+        state, why = examine(self.network, self._own_hooks)
+        if self.replaces_own:
+            why = "its forward was replaced (offload or --compile?)"
+        self.eager_because = self._failed or why
+        if self.eager_because and self.eager_because not in self._told:
+            self._told.add(self.eager_because)
+            warnings.warn(f"drawn without CUDA graphs: {self.eager_because}", Notice, stacklevel=2)
+        if state != self._state:
+            self._forget_all()
+            self._state = state
+        self.memory.keep_only({name for recorded in self._recorded.values() for name in recorded.touched})
+        self._captures += 1
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # 1. Calls that run as always
+        leaves, structure = tree_flatten((args, kwargs))
+        hooks = self.hooks
+        if hooks is None or hooks.graphs is not self or self.eager_because:
+            return self.own_forward(*args, **kwargs)
+        if torch.is_grad_enabled() or not all(isinstance(leaf, (torch.Tensor, *PLAIN)) for leaf in leaves):
+            return self.own_forward(*args, **kwargs)
+
+        # 2. A recording of this kind, or one that is made now
+        described = tuple(_describe(leaf) for leaf in leaves)
+        kind = (str(structure), described, hooks.kind_of_call(), threading.get_ident())
+        recorded = self._recorded.get(kind)
+        if recorded is None and self._is_worth_recording(kind, hooks):
+            recorded = self._record(kind, hooks, leaves, structure)
+        if self.eager_because:  # recording failed
+            return self.own_forward(*args, **kwargs)
+        if recorded is None:
+            own_args, own_kwargs = tree_unflatten(_copies(leaves), structure)  # laid out as a recording's inputs
+            return self.recording.run(lambda: self.own_forward(*own_args, **own_kwargs))
+
+        # 3. Replay, on the inputs of this call
+        self._recorded.move_to_end(kind)
+        given = (leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
+        for own, value in zip(recorded.inputs, given, strict=True):
+            own.copy_(value, non_blocking=True)
+        hooks.add_again(recorded.additions)
+        recorded.replay()
+        self.replayed_calls += 1
+        return tree_unflatten(_copies(recorded.outputs), recorded.structure)  # schedulers keep results of earlier steps
+
+    def _is_worth_recording(self, kind: Hashable, hooks: CaptureHooks) -> bool:
+        """Whether this capture has already run a call of this kind, which made its memory and compiled its kernels, and
+        more calls will follow."""
+        seen = self._seen.setdefault(kind, Seen())
+        self._seen.move_to_end(kind)
+        if len(self._seen) > MOST_SEEN:
+            self._seen.popitem(last=False)
+        seen.calls += 1
+        if seen.last_capture != self._captures:
+            seen.last_capture = self._captures
+            seen.captures += 1
+            return False
+        comes_often = seen.captures > 1 or hooks.total_steps is None or hooks.total_steps >= MANY_CALLS
+        return comes_often and seen.calls >= seen.patience
+
+    def _record(self, kind: Hashable, hooks: CaptureHooks, leaves: Sequence[Any], structure: Any) -> Recorded | None:
+        """Record a call. Whatever CUDA refuses, memory that runs out included, ends recording for this network."""
+        own = _copies(leaves)
+        args, kwargs = tree_unflatten(own, structure)
+        try:
+            found, replay = self.recording.record(lambda: self.own_forward(*args, **kwargs))
+        except UserError:
+            raise
+        except Exception as error:
+            hooks.forget_call()
+            self._failed = self.eager_because = f"a call could not be recorded ({first_line(error)})"
+            self._told.add(self._failed)
+            warnings.warn(f"drawn without CUDA graphs: {self._failed}", Notice, stacklevel=2)
+            self._recorded.clear()
+            self.recording.renew()
+            return None
+
+        # The least used gives way, and has to come twice as often before it is recorded again.
+        if len(self._recorded) >= MOST_RECORDED:
+            dropped, _ = self._recorded.popitem(last=False)
+            if dropped in self._seen:
+                self._seen[dropped].patience = 2 * self._seen[dropped].calls
+        outputs, shape = tree_flatten(found)
+        inputs = [leaf for leaf in own if isinstance(leaf, torch.Tensor)]
+        touched = frozenset(hooks.touched)
+        recorded = Recorded(replay, inputs, outputs, shape, hooks.additions(), touched)
+        hooks.forget_call()  # recording ran nothing; the replay that follows is counted
+        self._recorded[kind] = recorded
+        self.recorded_calls += 1
+        return recorded
+
+    def _forget_all(self) -> None:
+        self._recorded.clear()
+        self._seen.clear()
+        self.memory.keep_only(())
+        self.recording.renew()
+
+
+def find_graphs(network: Any) -> GraphedNetwork | None:
+    """The recordings of a network; None if its calls run as always."""
+    marked = getattr(network, MARK, None)
+    return None if marked is None else marked[0]
+
+
+def examine(network: Any, own_hooks: Collection[int] = ()) -> tuple[Any, str]:
+    """All that recordings depend on besides a call's arguments, to be compared with `==`; and why calls cannot be
+    recorded, "" if they can.
+
+    The first holds where weights lie, plain attributes of all modules, such as a LoRA's scale or FreeU's factors, their
+    attention processors, and torch's settings. own_hooks: ids of the handles of capture's hooks.
+    """
+    reasons: list[str] = []
+    modules: list[Any] = []
+    for name, module in network.named_modules():
+        where = name or "the network"
+        caches = getattr(module, "_diffusers_hook", None)  # pipelines give every network one, often without hooks
+        if hasattr(module, "_hf_hook"):
+            reasons.append(f"{where} is moved to the GPU when it runs (offload)")
+        elif caches is not None and caches.hooks:
+            reasons.append(f"{where} has a cache or another hook of diffusers")
+        elif name and not {*module._forward_hooks, *module._forward_pre_hooks} <= {*own_hooks}:
+            reasons.append(f"{where} has a hook that is not capture's")
+        own = [(key, _plain(value)) for key, value in vars(module).items() if key not in _OF_MODULES]
+        modules.append((type(module), own))
+    places = [tensor.data_ptr() for tensor in (*network.parameters(), *network.buffers())]
+    switches = (
+        torch.is_inference_mode_enabled(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_float32_matmul_precision(),
+        torch.backends.cuda.flash_sdp_enabled(),
+        torch.backends.cuda.mem_efficient_sdp_enabled(),
+        torch.backends.cuda.cudnn_sdp_enabled(),
+        torch.backends.cuda.math_sdp_enabled(),
+    )
+    if torch.is_autocast_enabled("cuda"):
+        reasons.append("autocast is on")
+    return (modules, places, switches), reasons[0] if reasons else ""
+
+
+_OF_MODULES = frozenset(vars(torch.nn.Module())) | {"forward", MARK}
+"""Attributes of every module."""
+
+
+def _plain(value: Any) -> Any:
+    """What of an attribute is compared: values of plain types, a processor itself, nothing of others."""
+    if isinstance(value, PLAIN) or callable(value):
+        return value
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return None
+
+
+def _describe(leaf: Any) -> Hashable:
+    """What decides the kind of a call about one of its arguments."""
+    if isinstance(leaf, torch.Tensor):
+        return tuple(leaf.shape), leaf.stride(), leaf.dtype, leaf.device
+    return type(leaf), leaf
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def _copies(leaves: Sequence[Any]) -> list[Any]:
+    """Tensors in memory of their own. Normal ones even in inference mode, so that later calls can write to them."""
+    return [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]

@@ -1,0 +1,356 @@
+import warnings
+from contextlib import contextmanager
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from builders.families import SPECS, generate, same_pictures
+from builders.plans import plan_of
+from builders.reference_attention import BOOKS
+from builders.tape import TapeRecording, graphed
+from diffusers import UNet2DConditionModel
+
+import seediff
+from seediff.attention.capture import capture_attention
+from seediff.attention.features import capture_features
+from seediff.config.constants import CaptureConfig
+from seediff.errors import Notice, UserError
+from seediff.models import graphs
+from seediff.models.cuda_recording import CudaRecording
+from seediff.models.graphs import GraphedNetwork
+from seediff.models.registry import load_model
+from seediff.workers import GPU_ALONE
+
+WAITS = ("chroma", "lumina2")
+"""Families whose network copies numbers from the CPU in its forward."""
+TOLERANCE = 1e-6
+"""On some CPUs, rounding depends on where numbers are in memory."""
+
+
+@torch.no_grad()
+def one_capture(unet, seed, *, plan=None, steps=4, total=None, size=(16, 16), asked=None, columns=7):
+    """The results of calls with guidance, as they were then, and the maps."""
+    noise, text = (torch.Generator().manual_seed(number) for number in (seed, 99))
+    states = torch.randn(2, columns, unet.config.cross_attention_dim, generator=text)
+    plan = plan or plan_of(unet)
+    with capture_attention(unet, plan, guidance=True, total_steps=total or steps, asked=asked) as recorder:
+        results = []
+        for step in range(steps):
+            latents = torch.randn(2, 4, *size, generator=noise)
+            level = torch.full((2,), 900 - 100 * step)
+            results.append(unet(latents, level, encoder_hidden_states=states, return_dict=False)[0])
+    (maps,) = recorder.maps([{"dog": (2,)}], ["a dog"])
+    return results, maps
+
+
+def assert_same(found, expected):
+    """found, expected: from `one_capture`."""
+    for (results, maps), (own_results, own_maps) in zip(found, expected, strict=True):
+        torch.testing.assert_close(results, own_results, atol=TOLERANCE, rtol=0)
+        assert maps.latent_size == own_maps.latent_size
+        for (*where, one), (*there, other) in zip(maps.tensors(), own_maps.tensors(), strict=True):
+            assert where == there
+            torch.testing.assert_close(one, other, atol=TOLERANCE, rtol=0)
+
+
+@pytest.fixture
+def unet():
+    torch.manual_seed(0)
+    network = UNet2DConditionModel(
+        sample_size=16, block_out_channels=(8, 16), layers_per_block=1, cross_attention_dim=8, attention_head_dim=2,
+        norm_num_groups=4, down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+    )  # fmt: skip
+    return network.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize(("steps", "mean"), [("all", "arithmetic"), ("second-half", "arithmetic"), (2, "geometric")])
+def test_every_picture_has_the_maps_of_calls_that_run_as_always(unet, steps, mean):
+    plan = plan_of(unet, CaptureConfig(steps=steps, mean=mean))
+    expected = [one_capture(unet, seed, plan=plan, steps=10) for seed in (1, 2, 3)]
+    with graphed(unet) as own:
+        found = [one_capture(unet, seed, plan=plan, steps=10) for seed in (1, 2, 3)]
+    assert_same(found, expected)  # also those of the first, after the later ones were drawn
+    kinds = 1 if steps == "all" else 2
+    assert (own.recorded_calls, own.replayed_calls) == (kinds, 30 - kinds)
+    assert_same([one_capture(unet, 1, plan=plan, steps=10)], expected[:1])
+
+
+def test_keys_that_are_asked_for_are_those_of_each_capture(unet):
+    plan = plan_of(unet, CaptureConfig(prompt="a {class}"))
+    asked = [torch.randn(1, 7, unet.config.cross_attention_dim) for _ in range(3)]
+    expected = [one_capture(unet, 1, plan=plan, total=20, asked=states) for states in asked]
+    with graphed(unet) as own:
+        assert_same([one_capture(unet, 1, plan=plan, total=20, asked=states) for states in asked], expected)
+    assert own.recorded_calls == 1
+
+
+def test_shapes_texts_and_plans_are_kinds_of_their_own(unet):
+    """A plan that is made anew and equal is none; landscape and portrait have as many positions."""
+    every, some = plan_of(unet), plan_of(unet, reads={"cross": (2,)})
+    kinds = [
+        {"plan": every}, {"plan": every, "size": (16, 8)}, {"plan": every, "size": (8, 16)}, {"plan": some},
+        {"plan": plan_of(unet)}, {"plan": every, "columns": 9}, {"plan": some}, {"plan": every, "size": (8, 16)},
+    ]  # fmt: skip
+    expected = [one_capture(unet, seed, **kind) for seed, kind in enumerate(kinds)]
+    with graphed(unet, MANY_CALLS=4) as own:
+        assert_same([one_capture(unet, seed, **kind) for seed, kind in enumerate(kinds)], expected)
+    assert own.recorded_calls == 5
+
+
+def test_a_picture_on_its_side_is_another_kind_for_networks_that_see_only_positions(twin):
+    model = load_model(str(twin("flux")), device="cpu", dtype="float32")
+    sizes = ("128x64", "64x128", "128x64")
+    expected = [generate(model, SPECS[:1], steps=3, size=size)[1][0] for size in sizes]
+    with graphed(model.network, MANY_CALLS=1) as own:
+        found = [generate(model, SPECS[:1], steps=3, size=size)[1][0] for size in sizes]
+    assert [maps.latent_size for maps in found] == [maps.latent_size for maps in expected]
+    assert own.recorded_calls == 2
+
+
+def test_in_short_captures_a_shape_is_recorded_when_it_comes_again(unet):
+    """Photographs of many shapes."""
+    with graphed(unet) as own:
+        for seed, side in enumerate((8, 12, 16, 20)):
+            one_capture(unet, seed, steps=3, size=(side, 8))
+        assert own.recorded_calls == 0
+        (found,) = [one_capture(unet, 7, steps=3, size=(12, 8))]
+        assert (own.recorded_calls, own.replayed_calls) == (1, 2)
+    assert_same([found], [one_capture(unet, 7, steps=3, size=(12, 8))])
+
+
+def test_kinds_in_rotation_are_not_recorded_at_every_turn(unet):
+    with graphed(unet, MANY_CALLS=3, MOST_RECORDED=2) as own:
+        for turn in range(4):
+            for side in (8, 12, 16):
+                one_capture(unet, turn, steps=3, size=(side, 8))
+    assert own.recorded_calls < 9
+
+
+def test_memory_of_shapes_that_are_not_recorded_is_freed(unet):
+    with graphed(unet) as own:
+        for side in (8, 12, 16, 20):
+            one_capture(unet, 1, steps=1, size=(side, 8))
+        assert {shape[1] for what, shape in own.memory.tensors if what != "finite"} == {160, 40}
+
+
+def breaking(unet):
+    """A hook that waits, in the network's own code."""
+    block = unet.mid_block
+    own = block.forward
+    return mock.patch.object(block, "forward", lambda *args, **how: (own(*args, **how), float(args[0].sum()))[0])
+
+
+def test_a_failed_recording_is_told_once_and_nothing_counts_twice(unet):
+    with breaking(unet):
+        expected = [one_capture(unet, seed, total=20) for seed in (1, 2)]
+        with graphed(unet) as own, warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            found = [one_capture(unet, seed, total=20) for seed in (1, 2)]
+    assert_same(found, expected)
+    assert (own.recorded_calls, own.replayed_calls) == (0, 0)
+    assert ["__float__" in str(one.message) for one in said] == [True]
+
+
+def lora(unet):
+    layer = unet.mid_block.attentions[0].transformer_blocks[0].attn1.to_q
+    layer.scaling = {"default": 2.0}
+
+
+def moved(unet):
+    weight = unet.conv_in.weight
+    weight.data = weight.data.clone() * 2
+
+
+def processed(unet):
+    from diffusers.models.attention_processor import AttnProcessor
+
+    unet.mid_block.attentions[0].transformer_blocks[0].attn1.set_processor(AttnProcessor())
+
+
+@pytest.mark.parametrize("change", [lora, moved, processed])
+def test_a_network_that_changed_is_recorded_again(unet, change):
+    with graphed(unet) as own:
+        one_capture(unet, 1, total=20)
+        change(unet)
+        found = one_capture(unet, 2, total=20)
+        assert own.recorded_calls == 2
+    assert_same([found], [one_capture(unet, 2, total=20)])
+
+
+def hooked(unet):
+    handle = unet.mid_block.register_forward_hook(lambda *_: None)
+    return handle.remove, "mid_block has a hook that is not capture's"
+
+
+def offloaded(unet):
+    unet.mid_block._hf_hook = None
+    return lambda: delattr(unet.mid_block, "_hf_hook"), "mid_block is moved"
+
+
+def cached(unet):
+    unet.mid_block._diffusers_hook = SimpleNamespace(hooks={"cache": None})
+    return lambda: delattr(unet.mid_block, "_diffusers_hook"), "mid_block has a cache"
+
+
+@pytest.mark.parametrize("disturb", [hooked, offloaded, cached])
+def test_what_cannot_be_recorded_runs_as_always_and_is_told_once(unet, disturb):
+    restore, reason = disturb(unet)
+    try:
+        with graphed(unet) as own, warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            for seed in (1, 2):
+                one_capture(unet, seed, total=20)
+        assert own.recorded_calls == 0
+        assert [reason in str(one.message) for one in said] == [True]
+    finally:
+        restore()
+
+
+def test_features_and_calls_without_capture_run_as_always(unet):
+    with graphed(unet) as own, torch.no_grad():
+        states = torch.zeros(1, 7, unet.config.cross_attention_dim)
+        for _ in range(3):
+            with capture_features(unet) as recorder:
+                unet(torch.zeros(1, 4, 16, 16), torch.tensor(5), encoder_hidden_states=states)
+            assert recorder.features().isfinite().all()
+    assert own.recorded_calls == 0
+
+
+def test_gradients_and_arguments_of_unknown_types_run_as_always(unet):
+    with graphed(unet) as own:
+        with capture_attention(unet, plan_of(unet), guidance=False, total_steps=20):
+            for _ in range(3):
+                states = torch.zeros(1, 7, unet.config.cross_attention_dim)
+                unet(torch.zeros(1, 4, 16, 16), torch.tensor(5), states, cross_attention_kwargs=None)
+        with torch.no_grad(), capture_attention(unet, plan_of(unet), guidance=False, total_steps=20):
+            for _ in range(3):
+                unet(torch.zeros(1, 4, 16, 16), np.int64(5), states)
+    assert own.recorded_calls == 0
+
+
+def test_a_script_captures_a_model_with_recordings(sd1_model):
+    def drawn():
+        with seediff.capture(sd1_model.pipe) as seen:
+            noise = torch.Generator().manual_seed(3)
+            sd1_model.pipe("a photo of a dog", num_inference_steps=2, height=64, width=64, generator=noise)
+        return seen.heatmap("dog").values
+
+    expected = drawn()
+    with graphed(sd1_model.network) as own:
+        np.testing.assert_allclose(drawn(), expected, atol=TOLERANCE)
+    assert own.recorded_calls == 0
+
+
+def test_the_network_gets_its_own_forward_back(unet):
+    own = unet.forward
+    GraphedNetwork(unet, TapeRecording()).restore()
+    assert "forward" not in vars(unet)
+    unet.forward = replaced = lambda *args, **how: own(*args, **how)
+    with graphed(unet) as graphs_of, pytest.warns(Notice, match="its forward was replaced"):
+        one_capture(unet, 1)
+    assert graphs_of.recorded_calls == 0
+    assert vars(unet).pop("forward") is replaced
+
+
+@pytest.mark.parametrize("name", sorted(BOOKS))
+def test_every_family(name, twin):
+    """Pictures, and maps after three batches of two kinds."""
+    model = load_model(str(twin(name)), device="cpu", dtype="float32")
+
+    def draw():
+        return [generate(model, SPECS[number : number + 1], steps=3) for number in (0, 1, 0)]
+
+    expected = draw()
+    with graphed(model.network, MANY_CALLS=1) as own:
+        found = draw()
+    for (pictures, (maps,)), (own_pictures, (own_maps,)) in zip(found, expected, strict=True):
+        assert same_pictures(pictures, own_pictures)
+        for (*_, one), (*_, other) in zip(maps.tensors(), own_maps.tensors(), strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+    assert (own.replayed_calls == 0) == bool(own.eager_because) == (name in WAITS)
+
+
+# CUDA's own rules
+
+
+class FakeStream:
+    def __init__(self, device=None):
+        self.device, self.waited = device, []
+
+    def wait_stream(self, other):
+        self.waited.append(other)
+
+
+@contextmanager
+def fake_cuda(fail_at_end=""):
+    """torch.cuda as far as recordings use it; `capture_end` raises before the stream is given back, as CUDA's does."""
+    now = {"stream": FakeStream("default"), "device": 0}
+
+    @contextmanager
+    def stream(one):
+        before, now["stream"] = now["stream"], one
+        try:
+            yield
+        finally:
+            now["stream"] = before
+
+    @contextmanager
+    def device(one):
+        before, now["device"] = now["device"], torch.device(one).index
+        try:
+            yield
+        finally:
+            now["device"] = before
+
+    class Graph:
+        def __init__(self, graph, pool, stream, capture_error_mode):
+            assert capture_error_mode == "thread_local"
+            assert GPU_ALONE.locked()
+            self.stream = stream
+
+        def __enter__(self):
+            self.before, now["stream"] = now["stream"], self.stream
+            assert now["device"] == 1
+
+        def __exit__(self, *error):
+            if error[0] or fail_at_end:
+                raise RuntimeError(fail_at_end or "operation failed due to a previous error during capture")
+            now["stream"] = self.before
+
+    fakes = {
+        "Stream": FakeStream, "stream": stream, "device": device, "current_stream": lambda _device: now["stream"],
+        "current_device": lambda: now["device"], "graph": Graph, "graph_pool_handle": object,
+        "CUDAGraph": lambda: SimpleNamespace(replay=lambda: None),
+    }  # fmt: skip
+    with mock.patch.multiple(torch.cuda, **fakes):
+        yield now
+
+
+def test_a_recording_that_fails_gives_the_stream_back_and_says_the_first_reason():
+    def waits():
+        raise ValueError("a wait of the host")
+
+    with fake_cuda() as now:
+        default, recording = now["stream"], CudaRecording(torch.device("cuda", 1))
+        with pytest.raises(RuntimeError, match="ValueError: a wait of the host"):
+            recording.record(waits)
+        assert (now["stream"], now["device"], GPU_ALONE.locked()) == (default, 0, False)
+        assert default.waited  # what runs next comes after what was begun on the other stream
+        found, replay = recording.record(lambda: "result")
+        assert (found, replay(), recording.run(lambda: now["device"])) == ("result", None, 1)
+    with fake_cuda("out of memory") as now:
+        default = now["stream"]
+        with pytest.raises(RuntimeError, match="out of memory"):
+            CudaRecording(torch.device("cuda", 1)).record(lambda: None)
+        assert now["stream"] is default
+
+
+def test_graphs_need_a_gpu():
+    with pytest.raises(UserError, match="on: needs a GPU"):
+        load_model("mini", device="cpu", graphs="on")
+    with pytest.raises(UserError, match="must be one of auto, on, off"):
+        load_model("mini", device="cpu", graphs="yes")  # type: ignore[arg-type]
+    assert graphs.find_graphs(load_model("mini", device="cpu", graphs="auto").network) is None
