@@ -17,6 +17,7 @@ from builders.twins import save_mini, save_unet
 # These models are so small that threads only wait for each other: here, and in every process that a test starts.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.fsync = lambda descriptor: None  # no test cuts the power, and slow disks take milliseconds for every file
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so in a shell's background jobs, and children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if not torch.cuda.is_available():

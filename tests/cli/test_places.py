@@ -1,10 +1,12 @@
 import pytest
 
 from seediff.cli import main
-from seediff.errors import UserError
-from seediff.files.output_folders import STORES, Url, parse_out
 
-HERE = {
+COMMANDS = {
+    "generate": ["--classes", "dog"],
+    "mask": ["photos", "--classes", "dog"],
+    "segment": ["photos"],
+    "augment": ["pets", "--add", "flip:1"],
     "export": ["pets", "--to", "voc"],
     "import": ["pets", "--from", "voc"],
     "filter": ["pets"],
@@ -14,28 +16,19 @@ HERE = {
     "predict": ["model", "photos"],
     "evaluate": ["model", "--data", "pets"],
 }
-STORED = {
-    "generate": ["--classes", "dog"],
-    "mask": ["photos", "--classes", "dog"],
-    "segment": ["photos"],
-    "augment": ["pets", "--add", "flip:1"],
-}
+ADDRESS = "is an address; name a folder on this machine, and copy it there with `aws s3 sync` or `rclone copy`"
 
 
 @pytest.mark.parametrize(
-    "out",
-    ["s3://bucket/pets", "memory://pets", "http://127.0.0.1:9/pets", ""],
+    ("out", "said"), [("s3://bucket/pets", ADDRESS), ("http://127.0.0.1:9/pets", ADDRESS), ("", "")]
 )
-@pytest.mark.parametrize("command", [*HERE, *STORED])
-def test_places_that_are_none(command, out, tmp_path, monkeypatch, capsys):
-    if command in STORED and out.startswith("s3"):
-        pytest.skip("a store that it writes to")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_places_that_are_none(command, out, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main([*command.split(), *(HERE | STORED)[command], "--out", out]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("seediff: --out ")
-    assert said.count("\n") == 1
-    assert "--out" in said
+    assert main([*command.split(), *COMMANDS[command], "--out", out]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"seediff: --out {out}")
+    assert said in line
     assert list(tmp_path.iterdir()) == []
 
 
@@ -46,11 +39,3 @@ def test_json_goes_to_a_file_of_this_machine(command, tmp_path, monkeypatch, cap
         assert main([*command.split(), "pets", "--json", place]) == 2
         assert capsys.readouterr().err.startswith("seediff: --json ")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_schemes():
-    assert parse_out("S3://bucket/a") == Url("s3://bucket/a")
-    assert {parse_out(f"{scheme}://a/b") for scheme in STORES} == {Url(f"{scheme}://a/b") for scheme in STORES}
-    for wrong in ("http://a/b", "zip://a::s3://b", "s3://a::http://b/c", "data:://x"):
-        with pytest.raises(UserError, match="is not a place to write to"):
-            parse_out(wrong)

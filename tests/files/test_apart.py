@@ -1,7 +1,7 @@
 import pytest
 
 from seediff.errors import UserError
-from seediff.files.output_folders import Url, check_apart
+from seediff.files.output_folders import check_apart
 
 
 def test_apart(tmp_path, monkeypatch):
@@ -11,7 +11,6 @@ def test_apart(tmp_path, monkeypatch):
     there = tmp_path / "set"
     for out in ("set2", "se", "elsewhere/set", "link/../set2"):
         check_apart(tmp_path / out, [there, there / "below"])
-    check_apart(Url("s3://bucket/set"), [there])
     for out in ("set", "set/new", "set/below/new", "link/new", "set/../set/new", "."):
         with pytest.raises(UserError, match="must not be the dataset"):
             check_apart(tmp_path / out, [tmp_path / "other", there])

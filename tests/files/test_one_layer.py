@@ -11,7 +11,6 @@ PARSING = re.compile(
     r"|ZipFile)\("
 )
 ALLOWED = {
-    ("dataset/formats/webdataset.py", "tarfile.open"): "members are looked at before one is read",
     ("dataset/formats/cvat.py", "ElementTree.iterparse"): "the name of the root alone, to recognise the format",
     ("models/trust.py", "json.loads"): "configurations as diffusers writes them, with infinite numbers",
     ("train/run.py", "json.loads"): "what transformers has just written of its configuration, no file",

@@ -18,6 +18,7 @@ from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS, Action, append_action, in_effect
 from seediff.dataset.split import set_splits
 from seediff.errors import UserError
+from seediff.files.outputs import BATCHES
 from seediff.files.photographs import find_photos
 from seediff.prompts.specs import redraw, sample_specs
 from seediff.run import reopen
@@ -64,16 +65,19 @@ def test_a_damaged_dataset_is_made_again_by_its_command(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
-    [(None, "metadata.jsonl, row 2: needs 'file_name'"), ("images/x.png", 'metadata.jsonl: "images/x.png" is no')],
+    ("name", "per_class", "said"),
+    [
+        (None, 3, "metadata.jsonl, row 2: needs 'file_name'"),
+        (None, 5, "metadata.jsonl, row 2: needs 'file_name'"),
+        ("images/x.png", 3, 'metadata.jsonl: "images/x.png" is no'),
+    ],
 )
-def test_rows_that_were_changed_by_hand_are_named(tmp_path, capsys, name, said):
+def test_rows_that_were_changed_by_hand_are_named(tmp_path, name, per_class, said):
     config = replace(CONFIG, reject=True)
     first, second, *_ = faked(config, tmp_path).rows
     (tmp_path / native.METADATA).write_bytes(native.jsonl([first, {**second, "file_name": name}]))
-    for again in (config, replace(config, per_class=5)):
-        with pytest.raises(UserError, match=said):
-            headline(faked(again, tmp_path))
+    with pytest.raises(UserError, match=said):
+        headline(faked(replace(config, per_class=per_class), tmp_path))
 
 
 def test_damaged_segments_are_made_again_by_their_command(tmp_path, mini_folder):
@@ -139,6 +143,10 @@ def review(out, verdicts):
         append_action(out, Action(sample=name, version=version, action="decide", verdict=verdict))
 
 
+def without_records(out):
+    return {path: data for path, data in contents(out).items() if not path.startswith(f"{BATCHES}/")}
+
+
 def of_samples(files, names):
     """The files that belong to these samples."""
     return {path for path in files if "/" in path and path.partition("/")[2][:6] in names}
@@ -149,7 +157,7 @@ def test_only_rejected_samples_are_drawn_again(tmp_path, changes):
     config, out = replace(CONFIG, **changes), tmp_path / "out"
     rows = {row["file_name"][7:13]: row for row in faked(config, out).rows}
     first, *_, last = names = sorted(rows)
-    before = contents(out)
+    before = without_records(out)
     review(out, {first: "rejected", names[1]: "accepted", last: "rejected"})
     drawn = []
 
@@ -162,7 +170,7 @@ def test_only_rejected_samples_are_drawn_again(tmp_path, changes):
     specs = sample_specs(config)
     assert drawn == [[(int(name), redraw(specs[int(name)], 0, attempt).seed)] for name in (first, last)]
     assert result.done == 2
-    after = contents(out)
+    after = without_records(out)
     assert after.keys() - before.keys() == {REVIEWS}
     changed = {path for path in before if after[path] != before[path]}
     assert {f"images/{first}.png", f"images/{last}.png", "metadata.jsonl"} <= changed
@@ -178,7 +186,7 @@ def test_only_rejected_samples_are_drawn_again(tmp_path, changes):
     assert not check_dataset(out).errors
 
     again = faked(config, out, top_up=True)  # nothing is rejected any more
-    assert (again.done, contents(out)) == (0, after)
+    assert (again.done, without_records(out)) == (0, after)
 
 
 @pytest.mark.parametrize(("changes", "plainly"), [({}, True), (REJECT, False)], ids=["without the option", "reject"])

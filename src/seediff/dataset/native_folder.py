@@ -37,7 +37,7 @@ def check_finished(folder: Path) -> None:
     if not folder.is_dir():
         wrong = "is a file; name the folder of a dataset" if folder.exists() else "no such folder"
         raise UserError(folder, wrong)
-    # A finished run has removed its records. A file that is missing without them was lost, which `check` reports.
+    # A file that is missing from a set that no run made was lost, which `check` reports.
     if (folder / BATCHES).is_dir() and not any((folder / name).is_file() for name in LAST_FILES):
         try:
             command = str(read_toml(folder / native.CONFIG).get("command"))

@@ -21,7 +21,8 @@ def parse_folder(text: Path | str) -> Path:
     if not str(text).strip():
         raise UserError(repr(text), "empty path", "the current folder is .")
     if isinstance(text, str) and "://" in text:
-        raise UserError(text, "is an address, but a folder on this machine is needed", "name one, and copy it there")
+        fix = "name a folder on this machine, and copy it there with `aws s3 sync` or `rclone copy`"
+        raise UserError(text, "is an address", fix)
     return Path(text)
 
 

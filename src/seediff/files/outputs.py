@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CONFIG = "seediff.toml"
 """The configuration file in every output, by which outputs are recognised and runs continued."""
 BATCHES = ".batches"
-"""Folder of an unfinished run, with a record of each finished batch."""
+"""Folder of a run's records, one of each finished batch."""
 LABELS, OVERLAYS, NAMED = "labels", "overlays", "named"
 """Folders that `segment` and `predict` write."""
 LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.part")
@@ -68,6 +68,12 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
         if durable:
             file.flush()
             os.fsync(file.fileno())
+
+
+def flush(path: Path) -> None:
+    """Return when a file's data is on the disk. A file that may only be read, such as a linked photograph, is left."""
+    with suppress(PermissionError), path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def put(path: Path, data: bytes) -> None:

@@ -15,25 +15,29 @@ import warnings
 from collections import Counter, deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..config.base import BatchConfig, Config
-from ..config.methods import METHOD_FACTS, own_methods
+from ..config.methods import METHOD_FACTS, MethodFacts, own_methods
 from ..devices import cpu_threads
 from ..errors import Notice, UserError, first_line
 from ..files.outputs import write_atomic
 from ..files.reading import inside
 from ..workers import check_workers
 from .loop import AnyJob, Engine, Made, Say, loaded
-from .output import BatchRecord, Place
+from .output import BatchRecord
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
 
 ATTEMPTS = 3
 """The run gives up after so many deaths of workers at one batch, or while they load the model."""
 SETTINGS = {
+    "RAY_task_oom_retries": str(ATTEMPTS - 1),  # without it Ray repeats for ever what takes a machine's memory
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's future default; without it Ray warns
     "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # without it Ray prints a page when a machine goes down
@@ -42,8 +46,8 @@ LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Has a cluster of this machine listen on 127.0.0.1 alone. Ray replaces `_node_ip_address="127.0.0.1"` by the address
 that other machines reach.
 """
-OWN = {"object_store_memory": 512_000_000, "include_dashboard": False, "_system_config": {"worker_niceness": 0}}
-"""Of a cluster of the run's own: room for the job and for batches, and this process's priority for workers."""
+STORE_BYTES = 512_000_000
+"""Memory for batches that come back, in a cluster of the run's own. Ray puts what is larger into a file."""
 LOOK = 1.0
 """Maximum seconds until this process handles signals."""
 
@@ -70,12 +74,20 @@ class Ray(Engine):
 
         if ray.is_initialized():
             return self
-        # A new cluster has room for every requested worker, whatever the number of cores.
-        cpus = max(os.cpu_count() or 1, self.workers or 1)
-        where: dict[str, Any] = {"address": self.address} if self.address else {"address": "local", "num_cpus": cpus}
         try:
-            check_answers(self.address)
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, **where, **({} if self.address else OWN))
+            if self.address:
+                check_answers(self.address)
+                ray.init(self.address, log_to_driver=False, logging_level=logging.ERROR)
+            else:
+                ray.init(
+                    "local",
+                    num_cpus=max(os.cpu_count() or 1, self.workers or 1),  # room for all workers that are asked for
+                    object_store_memory=STORE_BYTES,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    _system_config={"worker_niceness": 0},  # workers have this process's priority
+                )
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             if self.address is None:
                 raise UserError("engine", f"ray does not start on this machine ({first_line(error)})") from error
@@ -116,39 +128,47 @@ class Ray(Engine):
         count = self.workers or max(1, int(there["CPU"]) // threads)
         return count, {"num_cpus": max(1, min(threads, int(there["CPU"]) // count, largest_node()))}
 
-    def load(self, job: AnyJob, place: Place) -> dict[str, str]:
+    def load(self, job: AnyJob) -> dict[str, str]:
         """Returns when the first worker has loaded."""
         import ray
 
-        self.count, needs = self.share(job.config)
+        self.count, self.needs = self.share(job.config)
         # max_calls: without it, Ray would start a new process for every batch on a GPU.
-        self.task = ray.remote(max_calls=0, max_retries=ATTEMPTS - 1, **needs)(_make)  # type: ignore[call-overload]
-        # The folder where the run was started, so that relative paths mean the same, and mask methods of one's own.
-        self.job = [ray.put((job, os.getcwd(), own_methods()))]
-        self.loaded, *_ = _result(self.task.remote(self.job, None), "while they loaded the model")
+        options = ray.remote(max_calls=0, max_retries=ATTEMPTS - 1, **self.needs)  # type: ignore[call-overload]
+        self.task = options(make_batch)
+        # In a list, a task gets the reference and not the value: a process reads the value once.
+        self.work = [ray.put(Work(job, os.getcwd(), own_methods()))]
+        self.loaded = result(self.task.remote(self.work, None), "while they loaded the model").loaded
         return self.loaded
 
-    def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
+    def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
         import ray
 
-        left, pending = deque(numbers), dict[Any, int]()
+        left = deque(numbers)
+        pending: dict[ObjectRef[Answer], int] = {}
+        said = ""
         try:
             while left or pending:
                 while left and len(pending) < self.count:
                     number = left.popleft()
-                    pending[self.task.remote(self.job, number)] = number
-                for answer in ray.wait([*pending], timeout=LOOK)[0]:
-                    number = pending.pop(answer)
-                    there, record, files, seconds = _result(answer, f"of batch {number}")
-                    self._compare(there)
-                    for name, data in files.items():
-                        write_atomic(inside(place.folder, name), data)
-                    job.timer.add(seconds)
-                    yield number, record
+                    pending[self.task.remote(self.work, number)] = number
+                workers = f"{min(room(self.needs), self.count)} of {self.count} workers"
+                if workers != said:
+                    said = workers
+                    say(said)
+                for reference in ray.wait(list(pending), timeout=LOOK)[0]:
+                    number = pending.pop(reference)
+                    answer = result(reference, f"of batch {number}")
+                    self._compare(answer.loaded)
+                    for name, data in answer.files.items():
+                        write_atomic(inside(out, name), data, durable=True)
+                    job.timer.add(answer.seconds)
+                    yield number, answer.record
+                    said = ""  # the caller reports its commit, which replaces this report
         finally:
-            for answer in pending:
+            for reference in pending:
                 with suppress(Exception):
-                    ray.cancel(answer, force=True)
+                    ray.cancel(reference, force=True)
 
     def _compare(self, there: Mapping[str, str]) -> None:
         """Refuse another machine's weights, and warn of another GPU."""
@@ -161,16 +181,35 @@ class Ray(Engine):
             warnings.warn(said, Notice, stacklevel=2)
 
 
-Answer = tuple[dict[str, str], BatchRecord, dict[str, bytes], Mapping[str, float]]
-"""What a worker loaded, as `Engine.load`; a batch's record, files and seconds."""
+@dataclass(frozen=True)
+class Work:
+    """What every process of the cluster gets. folder: where the run was started, so that relative paths mean the same.
+    methods: mask methods of one's own."""
+
+    job: AnyJob
+    folder: str
+    methods: Mapping[str, MethodFacts]
 
 
-def _result(answer: Any, when: str) -> Answer:
+@dataclass(frozen=True)
+class Answer:
+    """What a worker returns: what it loaded, as `Engine.load`; a batch's record, the contents of its files, and its
+    seconds."""
+
+    loaded: dict[str, str]
+    record: BatchRecord = field(default_factory=BatchRecord)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def result(reference: ObjectRef[Answer], when: str) -> Answer:
+    """A worker's answer. Raises its UserError or OSError, and UserError if Ray gave up after several deaths. when: for
+    the message."""
     import ray
     from ray.exceptions import RayError, RayTaskError
 
     try:
-        return ray.get(answer)
+        return ray.get(reference)
     except RayTaskError as error:
         cause = getattr(error, "cause", None)
         raise (cause if isinstance(cause, (UserError, OSError)) else error) from None
@@ -180,27 +219,28 @@ def _result(answer: Any, when: str) -> Answer:
 
 
 @lru_cache(1)
-def _loaded(work: Any) -> tuple[AnyJob, dict[str, str]]:
-    """A run's job in this worker's process, and what it loaded."""
+def load_job(reference: ObjectRef[Work]) -> tuple[AnyJob, dict[str, str]]:
+    """A run's job, loaded in this worker's process, and what it loaded."""
     import ray
 
-    job, folder, methods = ray.get(work)
-    METHOD_FACTS.update(methods)
-    job.device = None  # a worker sees one GPU, whatever number the user named
+    work: Work = ray.get(reference)
+    METHOD_FACTS.update(work.methods)
+    work.job.device = None  # a worker sees one GPU, whatever number the user named
     with suppress(OSError):
-        os.chdir(folder)
-    with cpu_threads(job.config.threads):
-        return job, loaded(job)
+        os.chdir(work.folder)
+    with cpu_threads(work.job.config.threads):
+        return work.job, loaded(work.job)
 
 
-def _make(work: list[Any], number: int | None) -> Answer:
-    """In a worker: a batch; None: only load the model."""
-    job, there = _loaded(work[0])
+def make_batch(work: Sequence[ObjectRef[Work]], number: int | None) -> Answer:
+    """In a worker: make a batch. None: only load the model."""
+    job, there = load_job(work[0])
     if number is None:
-        return there, BatchRecord(), {}, {}
+        return Answer(there)
     with cpu_threads(job.config.threads), tempfile.TemporaryDirectory(prefix="seediff-") as scratch:
         record = job.make_batch(number, Path(scratch))
-        return there, record, {name: (Path(scratch) / name).read_bytes() for name in record.files}, job.timer.take()
+        files = {name: Path(scratch, name).read_bytes() for name in record.files}
+        return Answer(there, record, files, job.timer.take())
 
 
 def check_answers(address: str | None) -> None:
@@ -222,3 +262,12 @@ def largest_node() -> int:
     import ray
 
     return int(max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=1))
+
+
+def room(needs: Mapping[str, float]) -> int:
+    """The number of workers that the cluster's machines have room for. needs: as Ray's options for a task."""
+    import ray
+
+    ((option, least),) = needs.items()
+    resource = {"num_cpus": "CPU", "num_gpus": "GPU"}[option]
+    return sum(int(node["Resources"].get(resource, 0) // least) for node in ray.nodes() if node["Alive"])

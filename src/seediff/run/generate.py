@@ -25,7 +25,7 @@ from ..workers import Progress
 from .dataset_job import DatasetJob, MaskedSample
 from .loop import Engine, RunResult, run
 from .output import BatchRecord
-from .reopen import again_number, draw_again, latest_rows, numbered_name, redrawn
+from .reopen import again_number, draw_again, leave_out, numbered_name, redrawn, rows_in_order
 
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
 
     def resume(self, folder: Path) -> None:
         self.redrawn = redrawn(folder, self.config)
+        leave_out(folder, self.redrawn, self.config)
 
     @cached_property
     def batches(self) -> Mapping[int, Sequence[SampleSpec]]:
@@ -224,7 +225,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         if self.config.reject:
             write_atomic(out / native.REJECTED, native.jsonl(rejected))
-        super().finish(latest_rows(out, rows), rejected, out)
+        super().finish(rows_in_order(out, rows), rejected, out)
 
     def read_result(self, out: Path) -> dict[str, Any]:
         rejected = native.read_rows(out, native.REJECTED) if (out / native.REJECTED).is_file() else []

@@ -21,12 +21,12 @@ from typing import Any, Generic, TypeVar
 from ..config.base import Batched, Config, resolve_device
 from ..dataset import native
 from ..files.messages import show_bytes
-from ..files.output_folders import free_bytes
-from ..files.outputs import BATCHES, clear_leftovers, write_atomic
+from ..files.output_folders import free_bytes, parse_folder
+from ..files.outputs import clear_leftovers
 from ..models.memory import Graphs, Offload
 from ..workers import GPU_ALONE, Progress, check_workers, in_order
-from .output import RUN_FOLDERS, BatchRecord, Place
-from .reopen import check_growth, grow
+from .output import RUN_FOLDERS, BatchRecord, begin, check_loaded, commit, lock, look_into, read_record
+from .reopen import EARLIER, check_growth, grow
 
 Item = TypeVar("Item")
 Captured = TypeVar("Captured")
@@ -188,17 +188,17 @@ class Engine(AbstractContextManager["Engine"]):
         """The configuration with device, number format and, on the cpu, threads filled in."""
         return resolve_device(config)
 
-    def load(self, job: AnyJob, place: Place) -> dict[str, str]:
+    def load(self, job: AnyJob) -> dict[str, str]:
         """Prepare for making batches. Returns what was loaded, without what is not known: `weights`, the fingerprint of
         the model's, and `gpu`, the name of the device."""
         return loaded(job)
 
-    def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
+    def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
         """Make batches, and yield each when its files are there and its seconds are in the job's timer."""
         device = job.device or job.config.device or "cpu"
         if not (device.startswith("cuda") if self.beside is None else self.beside):
             for number in numbers:
-                yield number, job.make_batch(number, place.folder)
+                yield number, job.make_batch(number, out)
             return
         import torch
 
@@ -212,7 +212,7 @@ class Engine(AbstractContextManager["Engine"]):
             for number in numbers:
                 captured = job.capture(job.batches[number])
                 ready = cuda.current_stream(device).record_event() if cuda else None
-                written = thread.submit(job.write_ready, captured, place.folder, ready)
+                written = thread.submit(job.write_ready, captured, out, ready)
                 del captured  # so that the memory is free when the thread is done with it
                 if earlier:
                     yield earlier[0], earlier[1].result()
@@ -230,8 +230,8 @@ class Processes(Engine):
         check_workers(workers)
         self.workers = workers
 
-    def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
-        with in_order(partial(_in_process, job, place.folder), self.workers) as made:
+    def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
+        with in_order(partial(_in_process, job, out), self.workers) as made:
             for number, (record, seconds) in zip(numbers, made(numbers), strict=True):
                 job.timer.add(seconds)
                 yield number, record
@@ -249,85 +249,83 @@ def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress:
     `out` has other contents, is the output of another configuration, or in use, and what the job raises; OSError if the
     disk fills up.
     """
-    place, done = Place(out), 0
-    state, job.config = place.look_into(job.config)
-    # A run that was killed while it tidied up left records in a complete output.
-    if state != "complete" or (place.folder / BATCHES).exists():
-        with place.locked():
-            done = _make(job, place, engine or Engine(), progress or (lambda done, total, what: None))
-    return RunResult(out=place.folder, done=done, seconds=job.timer, **job.read_result(place.folder))
+    out, done = parse_folder(out), 0
+    state, job.config = look_into(out, job.config)
+    # A run that was killed when it had grown a dataset left the earlier rows in a complete output.
+    if state != "complete" or (out / EARLIER).exists():
+        with lock(out):
+            done = _make(job, out, engine or Engine(), progress or (lambda done, total, what: None))
+    return RunResult(out=out, done=done, seconds=job.timer, **job.read_result(out))
 
 
 def plan(job: AnyJob, out: Path | str) -> str:
     """What `run` would do, as `--dry-run` prints it; writes nothing and loads no model. Raises UserError if the run
     would fail before it loads the model.
     """
-    place = Place(out)
-    state, job.config = place.look_into(job.config)
+    out = parse_folder(out)
+    state, job.config = look_into(out, job.config)
     job.check()
     if state == "new" and job.on_device:
         job.config = job.fitted(job.config)
     if state == "shorter":
-        check_growth(place.folder)
+        check_growth(out)
     verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")
     what, *lines = job.plan()
     said = "already complete; nothing to do" if state == "complete" else f"Would {verb}"
-    return "\n".join([f"{said}: {what}", *lines, f"Output: {out}, {show_bytes(free_bytes(place.folder))} free"])
+    return "\n".join([f"{said}: {what}", *lines, f"Output: {out}, {show_bytes(free_bytes(out))} free"])
 
 
-def _make(job: AnyJob, place: Place, engine: Engine, report: Progress) -> int:
+def _make(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
     """Make what is missing in an output that is locked. Returns the number of items that this run made."""
-    state, job.config = place.look_into(job.config)  # again, now that no other run can change it
-    if state == "complete":
-        place.remove_records()
-        return 0
+    state, job.config = look_into(out, job.config)  # again, now that no other run can change it
+    done = 0
     if state == "shorter":
-        grow(place, job.config)
-    with engine, ExitStack() as stack:
-        if state == "new" and job.on_device:
-            job.config = job.fitted(engine.resolve(job.config))
-        if job.config.threads is not None:
-            from ..devices import cpu_threads  # imports torch, which takes seconds and not every job needs
+        grow(out, job.config)
+    if state != "complete":
+        with engine, ExitStack() as stack:
+            if state == "new" and job.on_device:
+                job.config = job.fitted(engine.resolve(job.config))
+            if job.config.threads is not None:
+                from ..devices import cpu_threads  # imports torch, which takes seconds and not every job needs
 
-            stack.enter_context(cpu_threads(job.config.threads))
-        return _fill(job, place, engine, state == "new", report)
+                stack.enter_context(cpu_threads(job.config.threads))
+            done = _fill(job, out, engine, state == "new", report)
+    (out / EARLIER).unlink(missing_ok=True)
+    return done
 
 
-def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress) -> int:
+def _fill(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -> int:
     """Make the missing batches and finish the output. new: there is nothing to continue in it."""
-    job.resume(place.folder)
+    job.resume(out)
     config, total = job.config, sum(map(len, job.batches.values()))
-    records = {number: None if new else place.record(number) for number in job.batches}
+    records = {number: None if new else read_record(out, number) for number in job.batches}
     done = before = sum(len(job.batches[number]) for number, record in records.items() if record)
     about: Mapping[str, str] = {}
     if None in records.values():
         report(done, total, f"loading {config.model_label}")
         with job.timer("loading"):
-            about = engine.load(job, place)
+            about = engine.load(job)
     if new:
-        place.clear()
-        # First the file by which the folder is recognised as an output, in case the run is killed next.
-        write_atomic(place.folder / native.CONFIG, config.to_toml(about).encode("utf-8"))
+        begin(out, config, about)
     else:
-        place.check_loaded(config.model_label, about)
-    place.begin()
+        check_loaded(out, config.model_label, about)
 
     def say(what: str) -> None:
         report(done, total, what)
 
     say("")
     missing = [number for number, record in records.items() if record is None]
-    with closing(engine.map(job, place, missing, say)) as made:  # nothing is written after the output is unlocked
+    with closing(engine.map(job, out, missing, say)) as made:  # nothing is written after the output is unlocked
         for number, record in made:
             records[number] = record
             with job.timer("writing"):
-                place.commit(number, record)
+                commit(out, number, record)
             done += len(job.batches[number])
             say("")
     say("finishing")
-    clear_leftovers(place.folder, RUN_FOLDERS)  # half-written files of lost workers
+    clear_leftovers(out, RUN_FOLDERS)  # half-written files of killed processes
     finished = [record for record in records.values() if record]
-    rows, rejected = ([row for record in finished for row in getattr(record, name)] for name in ("rows", "rejected"))
-    job.finish(rows, rejected, place.folder)
-    place.remove_records()
+    rows = [row for record in finished for row in record.rows]
+    rejected = [row for record in finished for row in record.rejected]
+    job.finish(rows, rejected, out)
     return done - before

@@ -1,7 +1,7 @@
 """The folder of a run's output: its finished batches, and who may write to it.
 
-A batch is finished when its record, .batches/000007.json, exists: it has the size and checksum of each file, and is
-written after them (docs/decisions/0001-batches-are-the-unit-of-work.md).
+A batch is finished when its record, .batches/000007.json, exists: it has the size of each file, and is written when
+they are on the disk (docs/decisions/0001-batches-are-the-unit-of-work.md).
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-import zlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal
 
 from .. import __version__
 from ..config.base import DEFAULT, MACHINE, Batched, differences
@@ -24,8 +23,8 @@ from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.reviews import REVIEWS
 from ..errors import Notice, UserError
 from ..files.documents import read_json, read_toml
-from ..files.output_folders import LOCK, open_folder, parse_folder
-from ..files.outputs import BATCHES, CONFIG, LABELS, LEFTOVER, NAMED, OVERLAYS, write_atomic
+from ..files.output_folders import LOCK, open_folder
+from ..files.outputs import BATCHES, CONFIG, LABELS, LEFTOVER, NAMED, OVERLAYS, flush, write_atomic
 from ..files.reading import ANNOTATIONS, inside
 
 State = Literal["new", "unfinished", "complete", "shorter"]
@@ -35,28 +34,116 @@ State = Literal["new", "unfinished", "complete", "shorter"]
 
 RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS, LABELS, OVERLAYS, NAMED)
 """Folders that only batches of runs write to."""
+AS_BEGUN = ("device", "dtype", "threads")
+"""Values that decide rounding. A run that leaves them open goes on with those that the output was begun with."""
 
 
 @dataclass
 class BatchRecord:
     """The record of a finished batch: its rows of metadata.jsonl and rejected.jsonl (or of the command's files in their
-    place), and {path: (size, CRC-32)} of its files. No checksum of pictures that may be hard links, and of safetensors
-    files: attention is large, and half-written files differ in size.
+    place), and the path and size of each of its files.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
-    files: dict[str, tuple[int, int | None]] = field(default_factory=dict)
+    files: dict[str, int] = field(default_factory=dict)
 
     def write(self, out: Path, name: str, data: bytes) -> None:
         """Write the file out/name and note it."""
-        write_atomic(inside(out, name), data)
-        self.files[name] = (len(data), zlib.crc32(data))
+        write_atomic(inside(out, name), data, durable=True)
+        self.files[name] = len(data)
 
     def write_by(self, out: Path, name: str, write: Callable[[Path], object]) -> None:
-        """Call `write` to write the file out/name, and note its size."""
-        write(path := inside(out, name))
-        self.files[name] = (path.stat().st_size, None)
+        """Call `write` to write the file out/name, and note it."""
+        path = inside(out, name)
+        write(path)
+        flush(path)
+        self.files[name] = path.stat().st_size
+
+
+@dataclass(frozen=True)
+class Begun(Generic[Batched]):
+    """What an earlier run left in a folder. version: of the package that made it. complete: whether the command's last
+    file is there."""
+
+    config: Batched
+    version: object
+    complete: bool
+
+
+def find_begun(out: Path, config: Batched) -> Begun[Batched] | None:
+    """What an earlier run of the same command left in `out`; None if nothing of it binds this one. Raises UserError for
+    a file, a folder with other contents, and an output of another command.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(out, "there is a file where the folder should be")
+    entries = out.iterdir() if out.is_dir() else ()
+    names = {entry.name for entry in entries if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name)}
+    if not names:
+        return None
+    if CONFIG not in names:
+        problem = f"not empty, and not an output of SeeDiff (it holds {min(names)}, but no {CONFIG})"
+        raise UserError(out, problem, "choose another folder")
+    about = read_toml(out / CONFIG)
+    command = about.get("command", config.command)
+    if command != config.command:
+        raise UserError(out, f"holds what `seediff {command}` made", "choose another folder")
+    complete = config.last_file in names
+    # Reviews are about samples of the configuration that made them.
+    if not complete and REVIEWS not in names and nothing_committed(out):
+        return None
+    return Begun(load_config(out / CONFIG, type(config)), about.get("version"), complete)
+
+
+def nothing_committed(out: Path) -> bool:
+    """Without a folder of records, files of samples may not be a run's, so there must be none."""
+    if (out / BATCHES).is_dir():
+        return not any((out / BATCHES).glob("*.json"))
+    folders = [out / name for name in RUN_FOLDERS if (out / name).is_dir()]
+    return not any(any(folder.iterdir()) for folder in folders)
+
+
+def settle(config: Batched, begun: Begun[Batched] | None) -> Batched:
+    """The configuration to make or continue an output with: without a number of a GPU, which changes nothing, and with
+    what it leaves open as the output was begun."""
+    if config.device:
+        config = replace(config, device=config.device.split(":")[0])
+    if begun is None:
+        return config
+    left_open = [name for name in AS_BEGUN if getattr(config, name) is None]
+    as_begun = {name: getattr(begun.config, name) for name in left_open}
+    config = replace(config, **{name: value for name, value in as_begun.items() if value is not None})
+    if config.source("batch_size") == DEFAULT and begun.config.source("batch_size") == MACHINE:
+        return config.with_batches(begun.config.batch_size)
+    return config
+
+
+def state_of(out: Path, config: Batched, begun: Begun[Batched] | None) -> State:
+    """The state of an output for a configuration that was settled. Raises UserError for the output of another
+    configuration, or an unfinished one of another version."""
+    if begun is None:
+        return "new"
+    changed = differences(begun.config, config)
+    same_version = begun.version == __version__
+    if changed and same_version and config.extends(begun.config):
+        return "shorter"
+    if not begun.complete and not same_version:
+        changed.insert(0, f"version of seediff: {begun.version} → {__version__}")
+    if changed:
+        problem = f"holds the output of another configuration ({'; '.join(changed)})"
+        fix = f"choose another folder, or give the options as they were, with --config {out}/{CONFIG}"
+        if isinstance(config, DatasetConfig):
+            fix += "; `seediff merge` joins two datasets"
+        raise UserError(out, problem, fix)
+    return "complete" if begun.complete else "unfinished"
+
+
+def look_into(out: Path, config: Batched) -> tuple[State, Batched]:
+    """The state of an output, and the configuration to make or continue it with. Raises UserError as `find_begun` and
+    `state_of` do."""
+    begun = find_begun(out, config)
+    config = settle(config, begun)
+    return state_of(out, config, begun), config
 
 
 def record_path(number: int) -> str:
@@ -64,103 +151,45 @@ def record_path(number: int) -> str:
     return f"{BATCHES}/{number:06d}.json"
 
 
-class Place:
-    """A run's output in a folder."""
+def read_record(out: Path, number: int) -> BatchRecord | None:
+    """The record of a batch; None if it is not finished, or one of its files is missing or has another size."""
+    with suppress(OSError, ValueError, UserError):
+        record = read_json(out / record_path(number), BatchRecord, limit=ANNOTATIONS)
+        if all((out / name).stat().st_size == size for name, size in record.files.items()):
+            return record
+    return None
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = parse_folder(folder)
 
-    def look_into(self, config: Batched) -> tuple[State, Batched]:
-        """The state of the output, and the configuration to continue with: device, number format, threads and size of
-        batches, if left open, as it was begun, and no number of a GPU, because that changes nothing. An unfinished
-        output without a finished batch is "new". Raises UserError for a file, a folder with other contents, and an
-        output of another command or configuration.
-        """
-        out = self.folder
-        if config.device:
-            config = replace(config, device=config.device.split(":")[0])
-        if out.exists() and not out.is_dir():
-            raise UserError(out, "there is a file where the folder should be")
-        entries = out.iterdir() if out.is_dir() else ()
-        names = {entry.name for entry in entries if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name)}
-        if not names:
-            return "new", config
-        if CONFIG not in names:
-            problem = f"not empty, and not an output of SeeDiff (it holds {min(names)}, but no {CONFIG})"
-            raise UserError(out, problem, "choose another folder")
-        about = read_toml(out / CONFIG)
-        if (made_by := about.get("command", config.command)) != config.command:
-            raise UserError(out, f"holds what `seediff {made_by}` made", "choose another folder")
-        complete, same_version = config.last_file in names, about.get("version") == __version__
-        # Reviews are about samples of this configuration.
-        if not complete and self._nothing_committed() and REVIEWS not in names:
-            return "new", config
-        saved = load_config(out / CONFIG, type(config))
-        begun = {name: getattr(saved, name) for name in ("device", "dtype", "threads") if getattr(config, name) is None}
-        config = replace(config, **{name: value for name, value in begun.items() if value is not None})
-        if config.source("batch_size") == DEFAULT and saved.source("batch_size") == MACHINE:
-            config = config.with_batches(saved.batch_size)
-        changed = differences(saved, config)
-        if changed and same_version and config.extends(saved):
-            return "shorter", config
-        if not complete and not same_version:
-            changed.insert(0, f"version of seediff: {about.get('version')} → {__version__}")
-        if changed:
-            problem = f"holds the output of another configuration ({'; '.join(changed)})"
-            fix = f"choose another folder, or give the options as they were, with --config {out}/{CONFIG}"
-            joined = isinstance(config, DatasetConfig)
-            raise UserError(out, problem, f"{fix}; `seediff merge` joins two datasets" if joined else fix)
-        return "complete" if complete else "unfinished", config
+def commit(out: Path, number: int, record: BatchRecord) -> None:
+    """Mark a batch, whose files are there, as finished."""
+    data = json.dumps(vars(record), ensure_ascii=False).encode("utf-8")
+    write_atomic(inside(out, record_path(number)), data)
 
-    def _nothing_committed(self) -> bool:
-        """Without a folder of records, files of samples may not be a run's, so there must be none."""
-        if (self.folder / BATCHES).is_dir():
-            return not any((self.folder / BATCHES).glob("*.json"))
-        folders = [self.folder / name for name in RUN_FOLDERS]
-        return not any(any(folder.iterdir()) for folder in folders if folder.is_dir())
 
-    def record(self, number: int) -> BatchRecord | None:
-        """The record of a batch; None if it is not finished, or one of its files is missing or damaged."""
-        with suppress(OSError, ValueError, UserError):
-            record = read_json(self.folder / record_path(number), BatchRecord, limit=ANNOTATIONS)
-            if all(
-                (path := self.folder / name).stat().st_size == size and crc in (None, zlib.crc32(path.read_bytes()))
-                for name, (size, crc) in record.files.items()
-            ):
-                return record
-        return None
+def lock(out: Path) -> AbstractContextManager[None]:
+    """Lock out other runs. Raises UserError if one is using the output, or if it cannot be written to."""
+    return open_folder(out, (*RUN_FOLDERS, BATCHES))
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Lock out other runs. Raises UserError if one is using the output, or if it cannot be written to."""
-        return open_folder(self.folder, (*RUN_FOLDERS, BATCHES))
 
-    def clear(self) -> None:
-        """Remove the files of a run that finished no batch, which may be of another configuration."""
-        for name in (*RUN_FOLDERS, BATCHES):  # the folder of records last, because it marks the others as a run's
-            with suppress(FileNotFoundError):
-                shutil.rmtree(inside(self.folder, name))  # removes links, and does not follow them
+def begin(out: Path, config: Batched, loaded: Mapping[str, str]) -> None:
+    """Start an output, without files of a run that finished no batch, which may be of another configuration. loaded: as
+    in `Engine.load`."""
+    for name in (*RUN_FOLDERS, BATCHES):  # the folder of records last, because it marks the others as a run's
+        with suppress(FileNotFoundError):
+            shutil.rmtree(inside(out, name))  # removes links, and does not follow them
+    # First the file by which the folder is recognised as an output, in case the run is killed next.
+    write_atomic(out / CONFIG, config.to_toml(loaded).encode("utf-8"))
+    inside(out, BATCHES).mkdir()
 
-    def begin(self) -> None:
-        """Make the folder of records, which marks files of samples as a run's."""
-        inside(self.folder, BATCHES).mkdir(exist_ok=True)
 
-    def commit(self, number: int, record: BatchRecord) -> None:
-        """Mark a batch, whose files are there, as finished."""
-        data = json.dumps(vars(record), ensure_ascii=False).encode("utf-8")
-        write_atomic(inside(self.folder, record_path(number)), data)
-
-    def remove_records(self) -> None:
-        """May be interrupted, because an output with the command's last file is complete."""
-        shutil.rmtree(self.folder / BATCHES, ignore_errors=True)
-
-    def check_loaded(self, model: str, loaded: Mapping[str, str]) -> None:
-        """Raise UserError if the output was begun with weights of another fingerprint, and warn of another GPU. loaded:
-        as in `Engine.load`."""
-        begun = read_toml(self.folder / CONFIG)
-        differ = {what: f"({begun[what]} → {one})" for what, one in loaded.items() if begun.get(what, one) != one}
-        if "weights" in differ:
-            problem = f"was started with different weights of model '{model}' {differ['weights']}"
-            raise UserError(self.folder, problem, "choose another folder, or restore those weights")
-        if "gpu" in differ:
-            said = f"{self.folder}: continued on another GPU {differ['gpu']}, which rounds differently"
-            warnings.warn(said, Notice, stacklevel=2)
+def check_loaded(out: Path, model: str, loaded: Mapping[str, str]) -> None:
+    """Raise UserError if the output was begun with weights of another fingerprint, and warn of another GPU. loaded: as
+    in `Engine.load`."""
+    begun = read_toml(out / CONFIG)
+    differ = {what: f"({begun[what]} → {one})" for what, one in loaded.items() if begun.get(what, one) != one}
+    if "weights" in differ:
+        problem = f"was started with different weights of model '{model}' {differ['weights']}"
+        raise UserError(out, problem, "choose another folder, or restore those weights")
+    if "gpu" in differ:
+        said = f"{out}: continued on another GPU {differ['gpu']}, which rounds differently"
+        warnings.warn(said, Notice, stacklevel=2)

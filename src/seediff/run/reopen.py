@@ -1,15 +1,14 @@
 """Turns a finished dataset back into an unfinished one: to add samples, or to draw again samples that people rejected.
 
-The records of its batches are written again from the files that exist, then metadata.jsonl becomes EARLIER, and the
-command continues as after any interruption. A dataset that grows gets the bytes of one that was as large from the
-start. A sample that is drawn again is a batch by itself.
+metadata.jsonl becomes EARLIER, and the command continues as after any interruption, with the batches whose records are
+there. A dataset that grows gets the bytes of one that was as large from the start. A sample that is drawn again is a
+batch by itself.
 """
 
 from __future__ import annotations
 
 import re
-import zlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,16 @@ from .. import __version__
 from ..config.generate import MAX_IMAGES, GenerateConfig
 from ..config.resolve import LOADED, load_config
 from ..dataset import native
-from ..dataset.native_folder import find_extras
 from ..dataset.reviews import REDRAWN, Action, append_action, in_effect, mend, read_actions
 from ..errors import UserError
-from ..files.documents import read_toml
+from ..files.documents import read_json, read_toml
 from ..files.messages import show_json
+from ..files.output_folders import parse_folder
 from ..files.outputs import BATCHES, write_atomic
-from ..files.reading import inside
+from ..files.reading import ANNOTATIONS, inside
 from ..prompts.specs import sample_count
-from .output import BatchRecord, Place, record_path
+from .output import BatchRecord, commit, lock, look_into, record_path
 
-FILES = "file_name", "mask"
 PICTURE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
 EARLIER = f"{BATCHES}/{native.METADATA}"
 """The rows of a dataset that was finished before. Samples that are made again keep the `split` that they have there."""
@@ -39,8 +37,8 @@ def draw_again(config: GenerateConfig, out: Path | str, *, dry_run: bool = False
     unfinished, and review.jsonl gets lines that clear the verdicts. dry_run: only return the names. Raises UserError if
     no sample can be drawn again.
     """
-    place = Place(out)
-    folder, (state, _) = place.folder, place.look_into(config)
+    folder = parse_folder(out)
+    state, _ = look_into(folder, config)
     if state == "new":
         raise UserError(out, "there is no dataset with rejected samples to redraw")
     if state == "shorter":
@@ -54,9 +52,9 @@ def draw_again(config: GenerateConfig, out: Path | str, *, dry_run: bool = False
     names = [name for name in samples if actions[name].verdict == "rejected"]
     if dry_run or not names:
         return names
-    with place.locked():
+    with lock(folder):
         if state == "complete":
-            _unfinish(place, config)
+            _set_aside(folder)
         # Last: after a kill before this, the dataset is finished as it was, and the samples are still rejected.
         versions = {action.sample: action.version for action in mend(folder)}
         for name in names:
@@ -93,16 +91,15 @@ def check_growth(folder: Path) -> None:
         raise UserError(folder, problem, fix)
 
 
-def grow(place: Place, config: GenerateConfig) -> None:
+def grow(folder: Path, config: GenerateConfig) -> None:
     """Turn an output whose configuration `config` extends into an unfinished output of `config`. A last batch that is
     smaller is made again, because the number of images in a batch changes rounding. Raises UserError.
     """
-    folder = place.folder
     check_growth(folder)
     saved = load_config(folder / native.CONFIG, GenerateConfig)
     whole, rest = divmod(sample_count(saved), config.batch_size)
     if (folder / native.METADATA).is_file():
-        _unfinish(place, saved)
+        _set_aside(folder)
     if rest:
         inside(folder, record_path(whole)).unlink(missing_ok=True)
     about = read_toml(folder / native.CONFIG)
@@ -110,40 +107,32 @@ def grow(place: Place, config: GenerateConfig) -> None:
     write_atomic(folder / native.CONFIG, config.to_toml(loaded).encode("utf-8"))
 
 
-def _unfinish(place: Place, config: GenerateConfig) -> None:
-    """Write the records of all batches whose files are there, then make metadata.jsonl EARLIER."""
-    folder, extras, again = place.folder, find_extras(place.folder), redrawn(place.folder, config)
-    records: dict[int, BatchRecord] = defaultdict(BatchRecord)
-    files: dict[int, list[Path]] = defaultdict(list)
-    for row in native.read_rows(folder):
-        index = sample_number(row["file_name"])
-        number = index // config.batch_size
-        _ = records[number]  # also of a batch of which every sample was drawn again
-        number = again_number(index) if index in again else number
-        records[number].rows.append(row)
-        name = numbered_name(index)
-        files[number] += (inside(folder, row.get(field), folder / native.METADATA, field) for field in FILES)
-        files[number] += extras.get(name, {}).values()
-        files[number] += [folder / native.INSTANCES / f"{name}.png"] if "instances" in row else []
-    for row in native.read_rows(folder, native.REJECTED) if config.reject else ():
-        records[row["index"] // config.batch_size].rejected.append(row)
-    place.begin()
-    for number, record in records.items():
-        if all(path.is_file() for path in files[number]):
-            for path in files[number]:
-                crc = None if path.suffix == ".safetensors" else zlib.crc32(path.read_bytes())
-                record.files[path.relative_to(folder).as_posix()] = path.stat().st_size, crc
-            place.commit(number, record)
+def _set_aside(folder: Path) -> None:
+    """Make metadata.jsonl EARLIER. Raises UserError if it cannot be read."""
+    native.read_rows(folder)
+    inside(folder, BATCHES).mkdir(exist_ok=True)
     (folder / native.METADATA).replace(folder / EARLIER)
 
 
-def latest_rows(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row per sample in order: the last, because a batch's record may still have the row of a sample that was drawn
-    again. Each keeps the split that it had in EARLIER."""
-    latest = {sample_number(row["file_name"]): row for row in rows}
+def leave_out(folder: Path, redrawn: Iterable[int], config: GenerateConfig) -> None:
+    """Take samples that are drawn again, by index, out of the records of the batches that they were first drawn in."""
+    for index in redrawn:
+        number, name = index // config.batch_size, numbered_name(index)
+        if not (folder / record_path(number)).is_file():
+            continue
+        record = read_json(folder / record_path(number), BatchRecord, limit=ANNOTATIONS)
+        rows = [row for row in record.rows if native.sample_name(row["file_name"]) != name]
+        files = {path: size for path, size in record.files.items() if not Path(path).name.startswith(name)}
+        if len(rows) < len(record.rows):
+            commit(folder, number, BatchRecord(rows, record.rejected, files))
+
+
+def rows_in_order(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows by the numbers of their samples, each with the split that it had in EARLIER."""
     earlier = native.read_rows(folder, EARLIER) if (folder / EARLIER).is_file() else ()
     splits = {row["file_name"]: {"split": row["split"]} for row in earlier if "split" in row}
-    return [{**row, **splits.get(row["file_name"], {})} for _, row in sorted(latest.items())]
+    by_number = sorted(rows, key=lambda row: sample_number(row["file_name"]))
+    return [{**row, **splits.get(row["file_name"], {})} for row in by_number]
 
 
 def sample_number(file_name: str) -> int:
