@@ -182,17 +182,17 @@ def test_a_network_that_changed_is_recorded_again(unet, change):
 
 def hooked(unet):
     handle = unet.mid_block.register_forward_hook(lambda *_: None)
-    return handle.remove, "mid_block has a hook that is not capture's"
+    return handle.remove, "a UNetMidBlock2DCrossAttn has a hook that is not capture's"
 
 
 def offloaded(unet):
     unet.mid_block._hf_hook = None
-    return lambda: delattr(unet.mid_block, "_hf_hook"), "mid_block is moved"
+    return lambda: delattr(unet.mid_block, "_hf_hook"), "a UNetMidBlock2DCrossAttn is moved"
 
 
 def cached(unet):
     unet.mid_block._diffusers_hook = SimpleNamespace(hooks={"cache": None})
-    return lambda: delattr(unet.mid_block, "_diffusers_hook"), "mid_block has a cache"
+    return lambda: delattr(unet.mid_block, "_diffusers_hook"), "a UNetMidBlock2DCrossAttn has a cache"
 
 
 @pytest.mark.parametrize("disturb", [hooked, offloaded, cached])

@@ -277,20 +277,18 @@ def examine(network: Any, own_hooks: Collection[int] = ()) -> tuple[Any, str]:
     The first holds where weights lie, plain attributes of all modules, such as a LoRA's scale or FreeU's factors, their
     attention processors, and torch's settings. own_hooks: ids of the handles of capture's hooks.
     """
-    reasons: list[str] = []
-    modules: list[Any] = []
-    for name, module in network.named_modules():
-        where = name or "the network"
-        caches = getattr(module, "_diffusers_hook", None)  # pipelines give every network one, often without hooks
-        if hasattr(module, "_hf_hook"):
-            reasons.append(f"{where} is moved to the GPU when it runs (offload)")
-        elif caches is not None and caches.hooks:
-            reasons.append(f"{where} has a cache or another hook of diffusers")
-        elif name and not {*module._forward_hooks, *module._forward_pre_hooks} <= {*own_hooks}:
-            reasons.append(f"{where} has a hook that is not capture's")
-        own = [(key, _plain(value)) for key, value in vars(module).items() if key not in _OF_MODULES]
-        modules.append((type(module), own))
-    places = [tensor.data_ptr() for tensor in (*network.parameters(), *network.buffers())]
+    values: list[Any] = []
+    reason = ""
+    modules = [network]
+    while modules:  # `network.modules()` would take twice the time
+        module = modules.pop()
+        modules.extend(child for child in module._modules.values() if child is not None)
+        reason = reason or _why_eager(module, own_hooks if module is not network else None)
+        values.append(type(module))
+        values.extend(tensor.data_ptr() for tensor in module._parameters.values() if tensor is not None)
+        values.extend(tensor.data_ptr() for tensor in module._buffers.values() if tensor is not None)
+        own = vars(module)
+        values.extend((name, _plain(value)) for name, value in own.items() if name not in _OF_MODULES)
     switches = (
         torch.is_inference_mode_enabled(),
         torch.are_deterministic_algorithms_enabled(),
@@ -301,17 +299,31 @@ def examine(network: Any, own_hooks: Collection[int] = ()) -> tuple[Any, str]:
         torch.backends.cuda.math_sdp_enabled(),
     )
     if torch.is_autocast_enabled("cuda"):
-        reasons.append("autocast is on")
-    return (modules, places, switches), reasons[0] if reasons else ""
+        reason = "autocast is on"
+    return (values, switches), reason
 
 
-_OF_MODULES = frozenset(vars(torch.nn.Module())) | {"forward", MARK}
-"""Attributes of every module."""
+def _why_eager(module: Any, own_hooks: Collection[int] | None) -> str:
+    """Why calls with this module cannot be recorded. own_hooks: None: hooks do not matter, because they run anyway."""
+    own = vars(module)  # `getattr` of what is not there is slow in modules
+    caches = own.get("_diffusers_hook")  # pipelines give every network one, often without hooks
+    if "_hf_hook" in own:
+        return f"a {type(module).__name__} is moved to the GPU when it runs (offload)"
+    if caches is not None and caches.hooks:
+        return f"a {type(module).__name__} has a cache or another hook of diffusers"
+    hooks = module._forward_hooks or module._forward_pre_hooks
+    if hooks and own_hooks is not None and not {*module._forward_hooks, *module._forward_pre_hooks} <= {*own_hooks}:
+        return f"a {type(module).__name__} has a hook that is not capture's"
+    return ""
+
+
+_OF_MODULES = (frozenset(vars(torch.nn.Module())) - {"training"}) | {"forward", MARK}
+"""Attributes of every module that are looked at by themselves, or do not matter."""
 
 
 def _plain(value: Any) -> Any:
     """What of an attribute is compared: values of plain types, a processor itself, nothing of others."""
-    if isinstance(value, PLAIN) or callable(value):
+    if type(value) in PLAIN or callable(value):
         return value
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]

@@ -10,7 +10,7 @@ deviation. The guidance scale is an input of the network.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +30,10 @@ TEXT_TOKENS = 512
 class Flux2(Packed):
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
-        image, row, column, _ = kwargs["img_ids"][0, -1].tolist()  # of the last position: positions are in row order
+        image, row, column = _last_position(kwargs["img_ids"])  # positions are in row order
         if image:
             raise UserError("the network is shown other images (image=…): attention to these is not captured")
-        return len(hidden), int(row) + 1, int(column) + 1
+        return len(hidden), row + 1, column + 1
 
     def unguided(self, config: Config, name: str) -> bool:
         return not config.get("guidance_embeds", True)
@@ -87,6 +87,13 @@ class Flux2(Packed):
             "txt_ids": positions(batch, (1, 1, columns), latents.device),
             "img_ids": positions(batch, (*size, 1), latents.device),
         }
+
+
+@lru_cache(maxsize=1)
+def _last_position(img_ids: torch.Tensor) -> tuple[int, int, int]:
+    """(image, row, column). Read once for all steps of a drawing: a GPU is waited for."""
+    image, row, column, _ = img_ids[0, -1].tolist()
+    return int(image), int(row), int(column)
 
 
 def normed_latents(vae: Any, pixels: torch.Tensor, epsilon: float) -> tuple[torch.Tensor, tuple[int, int]]:
