@@ -201,9 +201,9 @@ def _fitting(arguments: Sequence[str]) -> App:
     options, one that knows which of them to show."""
     if not arguments or arguments[0] in ("-h", HELP, HELP_ALL):
         return make_app(listing=True)
-    if (arguments[0] in COMMON or arguments[:2] == ["evaluate", "masks"]) and {"-h", HELP, HELP_ALL} & set(arguments):
+    if arguments[0] in COMMON and {"-h", HELP, HELP_ALL} & set(arguments):
         program = make_app()
-        prepare_help(program, arguments)
+        prepare_help(program, arguments[0], HELP_ALL in arguments)
         return program
     return app
 
