@@ -73,34 +73,6 @@ def test_each_protocol_by_hand(tmp_path, made_up):
     assert made_up == [("dog", "cat", "car"), ("dog", "cat", "car"), ("dog",), ("dog", "cat", "car")]
 
 
-def test_a_stopped_evaluation_continues_with_what_is_finished(tmp_path, made_up, monkeypatch, capsys):
-    folder = labelled(tmp_path, [[[0, 1], [1, 2]], [[1, 2], [3, 1]], [[1, 1], [1, 0]], [[0, 2], [2, 0]]])
-    line = ["evaluate", "masks", str(folder / "images"), "--labels", str(folder), "--quiet", "--draws", "20", "--json"]
-    assert main([*line, str(tmp_path / "whole.json")]) == 0
-    captures, soft_masks = len(made_up), module.soft_masks
-
-    def stops(job, seen, latents, words, index):
-        if index == 2:
-            raise KeyboardInterrupt
-        return soft_masks(job, seen, latents, words, index)
-
-    monkeypatch.setattr(module, "soft_masks", stops)
-    capsys.readouterr()
-    assert main([*line, str(tmp_path / "stopped.json")]) == 130
-    parts = tmp_path / "stopped.json.parts"
-    assert f"run the same command to continue, with {parts}" in capsys.readouterr().err
-    assert len(list(parts.iterdir())) == 2
-    monkeypatch.setattr(module, "soft_masks", soft_masks)
-    assert main([*line, str(tmp_path / "stopped.json"), "--protocol", "oracle"]) == 2
-    assert "holds finished pictures of another evaluation that was stopped" in capsys.readouterr().err
-
-    made_up.clear()
-    assert main([*line, str(tmp_path / "stopped.json")]) == 0
-    assert 0 < len(made_up) < captures
-    assert not parts.exists()
-    assert (tmp_path / "whole.json").read_bytes() == (tmp_path / "stopped.json").read_bytes()
-
-
 def test_a_photograph_of_other_proportions_is_refused(tmp_path, made_up):
     folder = labelled(tmp_path, [[[0, 1], [1, 2]]] * 2)
     height, width = scene_photo(0).shape[:2]

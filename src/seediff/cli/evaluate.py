@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -244,7 +243,7 @@ def masks(
     from ..files.output_folders import check_writable
     from ..run.evaluate_masks import evaluate_masks
     from .options import check_mask_effects
-    from .progress import bar_or_lines, report_on_interrupt
+    from .progress import bar_or_lines
 
     if name := next((name for name in ("mask.beta", "mask.ignore_band") if name in typed), None):
         raise UserError(name, "is set by the command itself, from the tuning pictures", "leave it out")
@@ -256,13 +255,10 @@ def masks(
     how = {"protocols": [name.strip() for name in protocol.split(",")], "pictures": count, "draws": draws}
     words, data = read_class_map(class_map) if class_map else None, open_evaluation(labels, split=split)
     check_writable(None, json)
-    keep = json and json.with_name(f"{json.name}.parts")
-    command = f"run the same command to continue, with {keep}" if keep else "only runs with --json can be continued"
-    with report_on_interrupt(lambda: "no scores yet", lambda: command), bar_or_lines(quiet, "looks") as progress:
-        scores = evaluate_masks(settled, photos, data, class_map=words, progress=progress, keep=keep, **how)
-    if json is not None and keep is not None:
+    with bar_or_lines(quiet, "looks") as progress:
+        scores = evaluate_masks(settled, photos, data, class_map=words, progress=progress, **how)
+    if json is not None:
         options = plain({**settled.flat(), **how, "classes": None, "split": split, "class_map": words})
         write_json({**scores.to_json(), "options": options}, json)  # before the table: its reader may close the output
-        shutil.rmtree(keep, ignore_errors=True)
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
     _show([mask_table(scores.protocols, title)], scores.notes(), JSON=json)

@@ -6,10 +6,8 @@ a capture of its own.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,10 +24,7 @@ from ..evaluate.masks import MASK_PROTOCOLS, Column, count, score_column, strong
 from ..evaluate.protocols import Protocol, join_names
 from ..evaluate.semantic import plain
 from ..files.label_maps import IGNORE, PHOTO_ENDING
-from ..files.output_folders import open_folder
-from ..files.outputs import write_tensors
 from ..files.photographs import find_photos, read_photo
-from ..files.tensors import read_header
 from ..models.info import find_settings
 from .mask import MaskJob
 
@@ -74,7 +69,6 @@ def evaluate_masks(
     class_map: Mapping[str, str] | None = None,
     pictures: int | None = None,
     draws: int = 1000,
-    keep: Path | None = None,
     progress: Progress | None = None,
 ) -> MaskScores:
     """Score the masks of a model and method on labelled photographs, one column per protocol.
@@ -82,8 +76,7 @@ def evaluate_masks(
     config: the model and method. Its classes are replaced by the data's, and `beta` is chosen on the tuning pictures,
     a fifth; its seed also draws these and the bootstrap. photos: folder of photographs named like the labels, which may
     have other sizes. class_map: word for the prompt → class of the data, for names that the model does not know or
-    knows as other words. pictures: use only this many, evenly spaced; None: all. draws: bootstrap samples. keep: folder
-    for the counts of finished pictures, from which the same call continues if it was stopped; the caller removes it.
+    knows as other words. pictures: use only this many, evenly spaced; None: all. draws: bootstrap samples.
 
     All files are read once before the model is loaded. Raises UserError.
     """
@@ -122,24 +115,12 @@ def evaluate_masks(
             found[protocol] = count(*best, truth, len(classes.classes), rest)
         return found
 
+    job.load()
     counts: list[dict[str, np.ndarray]] = []
-    with open_folder(keep) if keep else nullcontext():
-        decides = __version__, job.load(), config, tuple(protocols), data.about, words, pixels.tolist()
-        key = hashlib.sha256(repr((decides, [path.stat().st_size for path, _ in samples])).encode()).hexdigest()
-        for i, (_, sample) in enumerate(samples):
-            path = keep and keep / f"{i:06d}.safetensors"
-            if path and path.is_file():
-                file = read_header(path)
-                if file.metadata.get("key") != key:
-                    problem = "holds finished pictures of another evaluation that was stopped"
-                    raise UserError(keep, problem, "give the options as they were, or remove the folder")
-                counts.append(file.load("np"))
-            else:
-                counts.append(look(i))
-                if path:
-                    write_tensors(path, counts[-1], {"key": key})
-            if progress:
-                progress(i + 1, len(samples), sample.name)
+    for i, (_, sample) in enumerate(samples):
+        counts.append(look(i))
+        if progress:
+            progress(i + 1, len(samples), sample.name)
 
     columns, drawn = {}, {"seed": config.seed, "draws": draws}
     for protocol in protocols:
