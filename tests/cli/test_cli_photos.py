@@ -43,23 +43,6 @@ def test_classes_are_understood_as_the_model_spells_them(tmp_path, capsys):
     assert "--names: model 'mini' does not know 'fox'; it knows: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (
-            "--weights 1,0,0,0,1",
-            "--weights: 1, 0, 0, 0, 1: the model has no self-attention at L/16",
-        ),
-        ("--num-points 40", "--num-points: 40 must be from 2 to 32"),
-        ("--method kmeans -k 2000", "-k: 2000 must be from 1 to 1024"),
-    ],
-)
-def test_a_dry_run_refuses_numbers_that_do_not_fit_the_model(tmp_path, capsys, options, said):
-    photos = write_photos(tmp_path / "photos")
-    assert main(["segment", str(photos), *options.split(), "--dry-run", "--out", str(tmp_path / "out")]) == 2
-    assert said in capsys.readouterr().err
-
-
 def test_captions_for_a_network_that_is_not_fetched_yet(tmp_path, capsys):
     """It has no list of words, unlike its base."""
     write_photos(tmp_path / "photos")
