@@ -3,6 +3,7 @@
 python on_pretended_gpu.py guard.so FOLDER      # one line of JSON: name → what was counted, or the error
 """
 
+import gc
 import json
 import sys
 import warnings
@@ -41,6 +42,7 @@ FAMILIES = {"unet": "float16", "xl": "float16", "sd3": "bfloat16", "flux": "bflo
 OFFLOADS = {"xl": ("model", "sequential"), "flux": ("model", "sequential")}
 """Offload moves modules, whatever the family: a UNet with two text encoders, and a transformer."""
 told = {}
+gc.freeze()  # what was imported, through which every collection would look again
 
 
 def watch(name, work):

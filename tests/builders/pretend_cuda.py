@@ -20,6 +20,7 @@ import threading
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,6 +37,8 @@ NO_SCALARS = (
     *NORMS,
 )  # fmt: skip
 """Operations that refuse a tensor of the CPU even without dimensions."""
+PRODUCTS = ("mm", "bmm", "addmm", "baddbmm", "convolution", "convolution_backward")
+"""Operations that a CPU without half precision does in it 15 to 40 times as slowly as in float32."""
 OWN_KERNELS = (
     "copy_", "_to_copy", "detach", "alias", "_local_scalar_dense", "arange", "arange.start", "arange.start_step",
 )  # fmt: skip
@@ -172,8 +175,6 @@ def _line():
 
 def _runner(torch):
     """The function that does an operation (func, args, kwargs) on the pretended GPU."""
-    from torch.utils._pytree import tree_flatten, tree_map
-
     cuda, half = torch.device("cuda", 0), (torch.float16, torch.bfloat16)
 
     class There(torch.Tensor):
@@ -185,7 +186,9 @@ def _runner(torch):
                 return held
             if held.device.type == "meta":  # accelerate makes weights by `type(weight)(values, …)`
                 return torch.nn.Parameter(held, requires_grad=requires_grad)
-            with torch.inference_mode(False):  # a wrapper in inference mode cannot be a view of one outside of it
+            # A wrapper in inference mode cannot be a view of one outside of it.
+            outside = torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
+            with outside:
                 made = torch.Tensor._make_wrapper_subclass(
                     cls, held.size(), strides=held.stride(), storage_offset=held.storage_offset(), dtype=held.dtype,
                     device=cuda, requires_grad=requires_grad,
@@ -216,8 +219,30 @@ def _runner(torch):
             memo[id(self)] = copied
             return copied
 
+    # torch's own walks through any tree of arguments would take most of the time; those of operations are flat.
+    def leaves(arguments):
+        """The arguments of an operation, with the entries of its lists."""
+        found = []
+        for one in arguments:
+            if isinstance(one, list | tuple):
+                found.extend(one)
+            else:
+                found.append(one)
+        return found
+
+    def mapped(change, value):
+        """An argument or a result with `change` done to it, or to each entry of a list."""
+        if not isinstance(value, list | tuple):
+            return change(value)
+        entries = [change(one) for one in value]
+        return entries if isinstance(value, list) else tuple(entries)
+
+    def called(func, change, args, kwargs):
+        """An operation with changed arguments."""
+        return func(*(mapped(change, one) for one in args), **{key: mapped(change, one) for key, one in kwargs.items()})
+
     def on_cpu(one):
-        return one.held if isinstance(one, There) else one
+        return one.held if type(one) is There else one
 
     def refuse(name, args, flat, tensors, there, onto):
         """What CUDA refuses."""
@@ -225,7 +250,7 @@ def _runner(torch):
             if isinstance(one, torch.Generator) and onto and one.device.type != "cuda":
                 raise RuntimeError(f"Expected a 'cuda' device type for generator but found '{one.device.type}'")
         if there and name not in ("_to_copy", "copy_"):
-            indices = {id(one) for one in tree_flatten(args[1])[0]} if name in BY_MASK else set()
+            indices = {id(one) for one in args[1]} if name in BY_MASK else set()
             for one in tensors:
                 beside = not isinstance(one, There) and id(one) not in indices
                 if beside and (one.ndim or name in NO_SCALARS):
@@ -247,31 +272,42 @@ def _runner(torch):
             if one.stream is not stream and known < one.tick:
                 seen.races[name, _line()] += 1
 
-    def compute(func, args, kwargs):
-        """On the CPU; in float32 where the CPU has no kernel for half precision, which CUDA has for everything."""
-        try:
-            return func(*args, **kwargs)
-        except (RuntimeError, NotImplementedError) as error:
-            narrow = [one for one in tree_flatten((args, kwargs))[0] if getattr(one, "dtype", None) in half]
-            if "not implemented for" not in str(error) or not narrow or func._schema.is_mutable:
-                raise
-        kind = narrow[0].dtype
+    def compute(func, tensors, args, kwargs):
+        """On the CPU; products of half precision in float32, and everything for which the CPU has no kernel in half
+        precision, which CUDA has for everything."""
+        name, mutable = facts(func)
+        narrow = [one.dtype for one in tensors if one.dtype in half]
+        widens = bool(narrow) and not mutable
+        if not widens or name not in PRODUCTS:
+            try:
+                return called(func, on_cpu, args, kwargs)
+            except (RuntimeError, NotImplementedError) as error:
+                if "not implemented for" not in str(error) or not widens:
+                    raise
 
         def widen(one):
-            return one.float() if getattr(one, "dtype", None) in half else torch.float32 if one in half else one
+            held = on_cpu(one)
+            if isinstance(held, torch.Tensor):
+                return held.float() if held.dtype in half else held
+            return torch.float32 if held in half else held
 
         def narrowed(one):
-            return one.to(kind) if getattr(one, "dtype", None) == torch.float32 else one
+            return one.to(narrow[0]) if getattr(one, "dtype", None) == torch.float32 else one
 
-        return tree_map(narrowed, func(*tree_map(widen, args), **tree_map(widen, kwargs)))
+        return mapped(narrowed, called(func, widen, args, kwargs))
+
+    @cache
+    def facts(func):
+        """An operation's name, and whether it writes to an argument."""
+        return func._schema.name.partition("::")[2], func._schema.is_mutable
 
     def run(func, args, kwargs):
-        name = func._schema.name.partition("::")[2]
+        name, mutable = facts(func)
         if name == "record_stream":
             return None
-        flat, _ = tree_flatten((args, kwargs))
-        tensors = [one for one in flat if isinstance(one, torch.Tensor)]
-        there = [one for one in tensors if isinstance(one, There)]
+        flat = leaves((*args, *kwargs.values()))
+        tensors = [one for one in flat if type(one) is There or isinstance(one, torch.Tensor)]
+        there = [one for one in tensors if type(one) is There]
         asked = kwargs.get("device")
         onto = torch.device(asked).type == "cuda" if asked is not None else bool(there)
         if name == "copy_":
@@ -285,21 +321,21 @@ def _runner(torch):
         given = {key: value for key, value in kwargs.items() if key != "pin_memory"}
         if asked is not None and onto:
             given["device"] = torch.device("cpu")
-        found = compute(func, tree_map(on_cpu, args), tree_map(on_cpu, given))
+        found = compute(func, tensors, args, given)
         if not onto:
             return found
         written = {id(one.held): one for one in there}
 
         def back(one):
-            if not isinstance(one, torch.Tensor) or isinstance(one, There):
+            if type(one) is There or not isinstance(one, torch.Tensor):
                 return one
             if id(one) not in written:
                 return There(one)
             result = written[id(one)]
-            if func._schema.is_mutable:
+            if mutable:
                 result.stream, result.tick = current_stream(), next(_ticks)
             return result
 
-        return tree_map(back, found)
+        return mapped(back, found)
 
     return run
