@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,14 @@ from ..config.names import MAX_CLASSES
 from ..errors import UserError
 from ..files.outputs import copy_new, put
 from ..files.pictures import as_stored, in_rgb, open_picture
-from ..files.reading import PICTURE, open_regular, read_bytes
+from ..files.reading import PICTURE, read_bytes
 from .encoding import PNG_SIGNATURE, Instances, encode_image, read_label_map
 from .rows import shown_classes
 from .shapes.objects import Objects, find_objects
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
-KINDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "MPO": b""}
-"""Pillow's names of formats → the last bytes of a complete file, which are within its last 16. MPO is a JPEG file with
-further pictures behind the first."""
+KINDS = ("PNG", "JPEG", "MPO")
+"""Pillow's names of formats. MPO is a JPEG file with further pictures behind the first."""
 SOFT = "soft"
 """The folder of soft masks in a native dataset, and their kind in `extras`."""
 MADE = "made"
@@ -168,7 +166,10 @@ class Sample:
         source = self.stored()
         data = source if isinstance(source, bytes) else read_bytes(source, PICTURE)
         with open_own(data, self.where) as picture:
-            picture.verify()  # the checksums of a PNG; a JPEG has none
+            if picture.format == "PNG":
+                picture.verify()  # its checksums; a JPEG has none
+            else:
+                picture.load()  # detects a file that is cut off
         return data
 
     @property
@@ -196,14 +197,8 @@ def check_ids(labels: np.ndarray, classes: int, where: str) -> np.ndarray:
 
 
 def picture_size(source: Path | bytes, where: str | None = None) -> tuple[int, int]:
-    """(height, width) of a picture's file or bytes, from its header. A picture without the usual last bytes of its
-    format is decoded, which detects files that are cut off."""
+    """(height, width) of a picture's file or bytes, from its header."""
     with open_own(source, where) as picture:
-        with BytesIO(source) if isinstance(source, bytes) else open_regular(source, PICTURE) as file:
-            file.seek(-16, SEEK_END)
-            ending = file.read()
-        if KINDS[picture.format or ""] not in ending:
-            picture.load()
         return picture.height, picture.width
 
 

@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
 
 from ..errors import UserError
@@ -116,11 +115,7 @@ def stage_output(out: Path | str) -> Iterator[Path]:
     out = parse_folder(out)
     check_free(out)
     target = out.resolve()
-    name = os.fsencode(target.name)  # with more than 249 bytes, there is no room for the rest of the hidden name
-    part = target.with_name(f".{target.name if len(name) < 250 else sha256(name).hexdigest()}.part")
-    with _writing(out, "choose a shorter name"):
-        if part.is_symlink() or (part.is_dir() and any(part.iterdir()) and not (part / LOCK).exists()):
-            raise UserError(part, "is in the way, and was not left by a killed run", "move it")
+    part = target.with_name(f".{target.name}.part")
     with open_folder(part, out=out):
         check_free(out)  # another run may have finished meanwhile
         try:

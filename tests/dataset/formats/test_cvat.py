@@ -101,7 +101,7 @@ def test_polygons_boxes_and_others(tmp_path):
         (mask(box=(-1, 1, 2, 2)), "$.left"),
         ('<box label="cat" xtl="nan" ytl="0" xbr="2" ybr="2"/>', "$.xtl"),
         ('<polygon label="cat" points="1,1;2"/>', "'points': `$[1]`"),
-        ('<polygon label="cat" points="1,1;2,2;1e300,4"/>', "far outside its image"),
+        ('<polygon label="cat" points="1,1;2,2;1e300,4"/>', "'points'"),
     ],
 )
 def test_damage(tmp_path, shapes, message):
@@ -164,12 +164,3 @@ def test_names_of_two_subsets(tmp_path):
         (tmp_path / f"set/images/{name}.png").rename(tmp_path / f"set/images/{name}/a.png")
         file.write_text(file.read_text().replace(f'name="{name}.png"', 'name="a.png"'))
     assert [one.name for one in imported("cvat", tmp_path / "set")[1]] == ["train/a", "val/a"]
-
-
-def test_shapes_over_and_over_are_refused(tmp_path):
-    shape = '<box label="cat" xtl="0" ytl="0" xbr="30" ybr="20"/>'
-    export("cvat", CLASSES, some(), tmp_path / "set")
-    file = tmp_path / "set/annotations.xml"
-    file.write_text(re.sub(r'(<image id="0"[^>]*>)', lambda found: found[1] + shape * 101, file.read_text()))
-    with pytest.raises(UserError, match="its masks cover the picture 101 times over"):
-        Dataset.open(tmp_path / "set")[0].labels(3)

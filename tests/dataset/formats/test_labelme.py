@@ -123,7 +123,7 @@ def test_pictures_are_where_the_files_say_or_within_them(tmp_path):
     [
         ({"label": "cow"}, 'shape 1: has the label "cow"'),
         ({"points": [[1, 1], [2, 2]]}, "shape 1: a polygon"),
-        ({"points": [[1, 1], [1e9, 2], [3, 3]]}, "shape 1: a corner"),
+        ({"points": [[1, 1], [1e9, 2], [3, 3]]}, "points"),
         ({"shape_type": "mask", "points": [[1, 1], [3, 3]], "mask": "eJw="}, "shape 1: mask: "),
     ],
 )

@@ -159,11 +159,6 @@ def changed(task, **result):
     return task
 
 
-def repeated(task, times):
-    task["predictions"][0]["result"] *= times
-    return task
-
-
 def value(task, **parts):
     task["predictions"][0]["result"][0]["value"] |= parts
     return task
@@ -175,7 +170,6 @@ def value(task, **parts):
         (lambda task: value(task, brushlabels=["bird"]), "which is not a class"),
         (lambda task: value(task, rle=[1, 2, 3]), "its 'rle'"),
         (lambda task: value(task, rle=None), "must have 'rle' or 'points'"),
-        (lambda task: repeated(task, 3000), "times over; the limit is 100"),
         (lambda task: changed(task, original_width=31), "is of a picture of (20, 31)"),
         (lambda task: changed(task, image_rotation=90), "rotated by 90°"),
         (lambda task: task | {"data": {"image": "../../secret.png"}}, 'there is no picture "../../'),

@@ -75,11 +75,6 @@ def test_broken_lines_are_named(line, message):
         from_yolo("0 0 0 1 0 1 1\n" + line, (8, 8), IDS, "a.txt")
 
 
-def test_boxes_over_and_over_are_refused():
-    with pytest.raises(UserError, match=r"a\.txt: its masks cover the picture 101 times over"):
-        from_yolo("0 0.5 0.5 1 1\n" * 101, (8, 8), IDS, "a.txt")
-
-
 def test_corners_a_hair_outside_are_moved_to_the_edge():
     found = from_yolo("0 -0.004 0 1.002 -0.01 1.01 1 0 1.0001\n", (8, 8), IDS, "here").label_map()
     assert np.array_equal(found, np.ones((8, 8)))

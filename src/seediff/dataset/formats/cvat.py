@@ -207,7 +207,7 @@ def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Source) -> t
 
 def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, int]) -> Instances:
     check_frame(picture, shape, node.where)
-    known = Shapes(shape, node.where)
+    known = Shapes(shape)
     for child in node.children:
         if child.tag == "box":
             box = _fit(child, Box)
@@ -227,11 +227,10 @@ def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, 
                 problem = f"the run lengths of its mask add up to {total}, not to {one.width} × {one.height}"
                 raise UserError(child.where, problem)
             inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(one.height, one.width)
-            known.cover(inside.size)
             known.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
         else:
             pairs = [[*map(plain_number, pair.split(","))] for pair in one.points.split(";")]
-            corners = fit(pairs, list[tuple[float, float]], f"{child.where}: 'points'", strict=False)
+            corners = fit(pairs, list[tuple[Near, Near]], f"{child.where}: 'points'", strict=False)
             runs = polygon_runs([[value for corner in corners for value in corner]], shape, child.where)
             known.runs(runs, number)
     return known.painted()

@@ -19,15 +19,14 @@ from ...files.reading import composed
 from .. import native
 from ..encoding import Instances
 from ..sample import picture_size
-from ..shapes.rle import area, paint_runs
+from ..shapes.rle import paint_runs
 from .drivers import PICTURES
 
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Name of a split in any data set, in small letters → SeeDiff's name."""
-MOST_LAYERS = 100
-"""Maximum number of shapes over a pixel on average, because a small file can have any number."""
 Side = Annotated[int, msgspec.Meta(ge=1)]
-Near = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
+Near = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
+"""A coordinate. pycocotools ends the process for a polygon of much larger ones."""
 
 
 def named_pictures(folder: Path) -> list[tuple[str, Path]]:
@@ -44,18 +43,11 @@ def named_pictures(folder: Path) -> list[tuple[str, Path]]:
 
 class Shapes:
     """The shapes of a picture of `shape` (H, W), painted one over the other. numbers: int32, the visible shape at each
-    pixel, from 1 on, 0 for none. where: the picture's name in errors."""
+    pixel, from 1 on, 0 for none."""
 
-    def __init__(self, shape: tuple[int, ...], where: object) -> None:
-        self.numbers, self.where, self.area = np.zeros(shape, np.int32, order="F"), where, 0
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.numbers = np.zeros(shape, np.int32, order="F")
         self.class_ids, self.groups = list[int](), dict[tuple[int, object], int]()
-
-    def cover(self, pixels: int) -> None:
-        """Count the pixels of a shape before it is painted. Raises UserError above MOST_LAYERS."""
-        self.area += pixels
-        if (layers := self.area / self.numbers.size) > MOST_LAYERS:
-            problem = f"its masks cover the picture {layers:.4g} times over; the limit is {MOST_LAYERS}"
-            raise UserError(self.where, problem)
 
     def number(self, class_id: int, group: object = None) -> int:
         """Add a shape. Shapes with the same class and group, unless it is None, share a number: they are one object."""
@@ -67,14 +59,12 @@ class Shapes:
 
     def runs(self, runs: np.ndarray, number: int) -> None:
         """Paint the pixels inside of run lengths."""
-        self.cover(area(runs))
         paint_runs(self.numbers, runs, number)
 
     def box(self, left: float, top: float, right: float, bottom: float) -> None:
         """Paint the pixels that a box touches as 255; all boxes are one shape."""
         rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
         inside = self.numbers[rows, max(0, math.floor(left)) : max(0, math.ceil(right))]
-        self.cover(inside.size)
         inside[:] = self.number(native.IGNORE, "box")
 
     def painted(self) -> Instances:

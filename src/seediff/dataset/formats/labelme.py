@@ -26,10 +26,9 @@ from .. import native
 from ..class_lists import find_list, number_labels
 from ..encoding import Instances
 from ..sample import Sample
-from ..shapes.rle import check_near
 from .drivers import PICTURES, Source
 from .known import json_kind
-from .label_files import Shapes, check_frame, class_of, shown_size
+from .label_files import Near, Shapes, check_frame, class_of, shown_size
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
 """Shapes with an inside; lines and points have none."""
@@ -42,7 +41,7 @@ class Shape(msgspec.Struct, frozen=True):
     mask: a PNG as base64. group_id: the same for shapes of one object."""
 
     label: str
-    points: list[tuple[float, float]]
+    points: list[tuple[Near, Near]]
     shape_type: str | None = None
     mask: str | None = None
     group_id: int | None = None
@@ -133,18 +132,18 @@ def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
     height, width = shown_size(picture, f"{path}: its picture")
     shape = file.imageHeight or height, file.imageWidth or width
     check_frame(picture, shape, str(path))
-    canvas, known = Image.new("I", (shape[1], shape[0])), Shapes(shape, path)
+    canvas, known = Image.new("I", (shape[1], shape[0])), Shapes(shape)
     for number, each in enumerate(file.shapes, 1):
         if each.kind in FILLED:
             where = f"{path}: shape {number}"
-            known.cover(_draw(canvas, each, known.number(class_of(each.label, ids, where), each.group_id), where))
+            _draw(canvas, each, known.number(class_of(each.label, ids, where), each.group_id), where)
     known.numbers = np.asarray(canvas)
     return known.painted()
 
 
-def _draw(canvas: Image.Image, each: Shape, number: int, where: str) -> int:
-    """Fill a shape. Returns the pixels of a mask's box, and 0 for other shapes, which take no time."""
-    corners = check_near([value for point in each.points for value in point], canvas.size[::-1], where)
+def _draw(canvas: Image.Image, each: Shape, number: int, where: str) -> None:
+    """Fill a shape."""
+    corners = np.array(each.points, np.float64).reshape(-1, 2)
     draw: Any = ImageDraw.Draw(canvas)
     two = each.kind in ("circle", "mask") or (each.kind == "rectangle" and len(corners) != 4)
     if len(corners) != 2 if two else len(corners) < 3:
@@ -160,9 +159,7 @@ def _draw(canvas: Image.Image, each: Shape, number: int, where: str) -> int:
             width, height = (corners[1] - corners[0] + 1).astype(int).clip(0)
             inside = inside[:height, :width]
         canvas.paste(number, tuple(corners[0].round().astype(int).tolist()), Image.fromarray(inside))
-        return inside.size
     elif two:
         draw.rectangle((*corners.min(0), *corners.max(0)), outline=number, fill=number)
     else:
         draw.polygon([tuple(corner) for corner in corners.tolist()], outline=number, fill=number)
-    return 0

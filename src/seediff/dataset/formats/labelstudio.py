@@ -115,7 +115,7 @@ class Region(msgspec.Struct, frozen=True):
     in percent of the sides. rotation: degrees, about (x, y)."""
 
     rle: list[Byte] | None = None
-    points: list[tuple[float, float]] | None = None
+    points: list[tuple[Near, Near]] | None = None
     x: Near | None = None
     y: Near | None = None
     width: Near | None = None
@@ -300,7 +300,7 @@ def _paint(regions: Regions, picture: Path, ids: Mapping[str, int], where: str) 
     stored = picture_size(picture)
     shape = stored if stored in [result.size for _, result, _ in regions] else shown_size(picture)
     check_pixels((shape[1], shape[0]), where)
-    known = Shapes(shape, where)
+    known = Shapes(shape)
     for here, result, region in sorted(regions, key=lambda one: one[2].masked):
         if result.image_rotation % 360:
             turned = f"was drawn on a picture rotated by {result.image_rotation:g}°"
@@ -320,7 +320,6 @@ def _paint(regions: Regions, picture: Path, ids: Mapping[str, int], where: str) 
                 inside = decode_brush(bytes(region.rle), shape)
             except ValueError as error:
                 raise UserError(here, f"its 'rle' is not a valid mask: {error}") from error
-            known.cover(int(inside.sum()))
             known.numbers[inside] = number
         else:
             corners = np.array(region.points or [], np.float64).reshape(-1, 2) / 100 * shape[::-1]

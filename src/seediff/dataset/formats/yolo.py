@@ -86,7 +86,7 @@ def from_yolo(
     """The objects in a label file's text: polygons filled as Ultralytics does, small ones over large ones, and 255 in
     boxes where no polygon is. shape: (H, W). ids: class number → id. confidence: whether lines end in one."""
     height, width = shape
-    known = Shapes(shape, where)
+    known = Shapes(shape)
     polygons: list[tuple[int, int, np.ndarray]] = []
     for line, words in _lines(text):
         here, given = f"{where}, line {line}", words[1 : len(words) - confidence]
@@ -108,7 +108,6 @@ def from_yolo(
         else:
             area = int(fill_polygon(shares * (width, height), (height, width))[2].sum())
             polygons.append((area, ids[int(number)], shares))
-            known.cover(area)
     for _, class_id, shares in sorted(polygons, key=lambda polygon: -polygon[0]):
         top, left, mask = fill_polygon(shares * (width, height), (height, width))  # filled twice, to save memory
         known.numbers[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = known.number(class_id)

@@ -74,18 +74,8 @@ def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], wh
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:
             raise UserError(f"{where}: a polygon is a list of at least three x, y")
-        check_near(polygon, shape, where)
     filled: Any = mask.merge(mask.frPyObjects(polygons, *shape))  # type: ignore[call-overload]
     return np.array(decompress(filled["counts"].decode("ascii")), np.int64)
-
-
-def check_near(values: Sequence[float], shape: tuple[int, ...], where: str) -> np.ndarray:
-    """Corners x, y, … as (P, 2) float64. Refuses one outside a picture of `shape` (H, W) by more than its size."""
-    corners, sides = np.array(values, np.float64).reshape(-1, 2), np.array(shape[::-1])
-    if not (near := (corners >= -sides) & (corners <= 2 * sides)).all():  # false for NaN too
-        value, size = corners[~near][0], f"{sides[0]} × {sides[1]}"
-        raise UserError(f"{where}: a corner of its polygon has {value:g}, far outside its image of {size}")
-    return corners
 
 
 def area(runs: np.ndarray) -> int:

@@ -30,7 +30,7 @@ from ...sample import Sample
 from ...shapes.rle import area, count_runs, paint_runs, polygon_runs
 from ..drivers import Source, unique_names
 from ..known import json_kind
-from ..label_files import PARTS, Shapes, Side, check_frame
+from ..label_files import PARTS, Near, Shapes, Side, check_frame
 
 IGNORED = (native.IGNORE, "ignore")
 """Id and name of the category for 255 in SeeDiff's semantic.json."""
@@ -71,7 +71,7 @@ class Annotation(msgspec.Struct, frozen=True):
     image_id: Id
     id: Any = None
     category_id: int | None = None
-    segmentation: list[list[float] | float] | Rle | None = None
+    segmentation: list[list[Near] | float] | Rle | None = None
     bbox: Any = None
     iscrowd: bool | int | None = None
     segments_info: Any = None
@@ -257,7 +257,7 @@ def paint(
     id → id in label maps."""
     shape, of_image = (image.height, image.width), f"{where}, image {image.id}"
     check_frame(picture, shape, of_image)  # before an array of that size is made
-    known = Shapes(shape, of_image)
+    known = Shapes(shape)
     masks: list[tuple[bool, int, np.ndarray]] = []
     for one in annotations:
         here, given = f"{where}: annotation {one.id}", one.segmentation
@@ -272,7 +272,6 @@ def paint(
                 runs = polygon_runs(one.polygons, shape, here)
             crowd = bool(one.iscrowd) and not crowds_are_objects
             masks.append((not crowd, native.IGNORE if crowd else ids[one.category_id or 0], runs))
-            known.cover(area(runs))
     for _, class_id, runs in sorted(masks, key=lambda mask: (mask[0], -area(mask[2]))):
         paint_runs(known.numbers, runs, known.number(class_id))
     return known.painted()
