@@ -28,6 +28,8 @@ TIMES = re.compile(r"(seconds|minutes)(\[\d+\])?$")
 """Parts of a results.json that are never equal."""
 SHOWN = 12
 """Kinds of differences that are printed of one command."""
+METHOD_FILE = re.compile(rb"(\w+)\.py:\1@[0-9a-f]{12}")
+"""A method's name where it is a file, which is compared as the method: `fa_seg.py:fa_seg@0123456789ab`."""
 NUMBER = re.compile(r"\[\d+\]")
 """The number of an item in a part's name."""
 
@@ -61,6 +63,7 @@ def _names(files: list[str]) -> str:
 
 def differences(file: str, before: bytes, after: bytes) -> list[str]:
     """What differs between two versions of a file; empty if they have the same content."""
+    before, after = (METHOD_FILE.sub(rb"\1", data) for data in (before, after))
     if before == after:
         return []
     old, new = parts(file, before), parts(file, after)

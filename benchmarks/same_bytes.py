@@ -33,6 +33,7 @@ PIECES = "otsu --objects"
 one.
 """
 METHODS = ("ca", "ca_sa", "reference", "best", "daam", "diffsegmenter", "fa_seg", "iseg_walk", "nerve_walk")
+"""A method is named by its file in trees in which it is one."""
 EXPORTS = {
     "voc": "--jpeg",
     "coco": "",
@@ -169,6 +170,11 @@ def run(tree: Path, work: Path, names: list[str]) -> set[str]:
     environment = {**os.environ, "PYTHONPATH": f"{tree / 'src'}{os.pathsep}{tree}", "OMP_NUM_THREADS": "1"}
     older = (tree / "src" / "seediff" / "objects" / "peaks.py").is_file()
     lines = {name: COMMANDS[name].replace(PIECES, f"{PIECES} pieces") if older else COMMANDS[name] for name in names}
+    for method in METHODS:
+        file = tree / "recipes" / "methods" / f"{method}.py"
+        if file.is_file():
+            named = f"--method {file}:{method} "
+            lines = {name: line.replace(f"--method {method} ", named) for name, line in lines.items()}
     todo = [f"{name}:{lines[name]}" for name in names if not succeeded(name)]
     if todo:
         subprocess.run([sys.executable, "-c", CHILD, str(HERE), *todo], cwd=work, env=environment)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,9 @@ def capture(name: str, out: Path) -> None:
     from safetensors.torch import save_file
 
     import seediff
+
+    with suppress(ImportError):  # in older trees all methods are the package's
+        import recipes.methods  # noqa: F401
 
     out.mkdir(parents=True, exist_ok=True)
     side = SIDES.get(name, 64)

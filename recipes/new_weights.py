@@ -4,19 +4,22 @@
     # then remakes everything that depends on them, constants first python recipes/new_weights.py constants
     docs/preset.json [--model mini]
 
-`constants` writes the constants found by a study of truth into the model's preset and, for mini, into the sets of masks
-that tables train on. The preset's note says which method's masks are best. The preset's method stays as it is until
-segmenters learn more from another method's masks (decision 0019). Its steps, guidance, thresholds and segments, and the
-images that the set draws, stay as well.
+`constants` writes the constants found by a study of truth into the model's preset, into the files of recipes/methods
+and, for mini, into the sets of masks that tables train on. The preset's note says which method's masks are best. The
+preset's method stays as it is until segmenters learn more from another method's masks (decision 0019). Its steps,
+guidance, thresholds and segments, and the images that the set draws, stay as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from pprint import pformat
 from typing import Any
 
 import tomli_w
@@ -30,6 +33,7 @@ from seediff.files.reading import SETTINGS
 from seediff.models.known import EMBEDDED
 
 SET = Path(definition.__file__).parent / "embedded" / "set.toml"
+METHODS = Path(__file__).parent / "methods"
 PARTS = ("unet", "text_encoder", "vae")
 
 
@@ -60,6 +64,9 @@ def take_constants(model: str, truth_file: Path) -> None:
     methods = settings["preset"].get("methods", {}) | found.get(
         "methods", {}
     )  # the study does not measure every method
+    for file in sorted(METHODS.glob("*.py")):
+        if file.stem in methods:
+            write_atomic(file, with_constants(file.read_text("utf-8"), model, methods.pop(file.stem)).encode())
     settings["preset"] = {**settings["preset"], **found, "methods": methods, "note": note, "method": method}
     write_atomic(about, (json.dumps(settings, indent=2) + "\n").encode())
     if model == "mini":
@@ -68,6 +75,19 @@ def take_constants(model: str, truth_file: Path) -> None:
             name: measured[name] for name in tables["labels"]
         }  # every labelling takes time in each set that is drawn
         write_atomic(SET, tomli_w.dumps({**tables, "labels": wanted}).encode())
+
+
+def with_constants(text: str, model: str, constants: Mapping[str, Any]) -> str:
+    """A method's file with the constants for a model in its CONSTANTS."""
+    assigned = [node for node in ast.parse(text).body if isinstance(node, ast.Assign)]
+    (place,) = [node for node in assigned if ast.unparse(node.targets[0]) == "CONSTANTS"]
+    stated = ast.literal_eval(place.value)
+    if stated.get("models", {}).get(model) == constants:
+        return text
+    stated["models"] = {**stated.get("models", {}), model: constants}
+    lines = text.splitlines()
+    lines[place.lineno - 1 : place.end_lineno] = [f"CONSTANTS = {pformat(stated, width=108, sort_dicts=False)}"]
+    return "\n".join([*lines, ""])
 
 
 def labels(truth: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -181,8 +181,9 @@ def run_python(block, page, namespace):
 
 
 def prepare(folder):
-    """photos/; labels/ of each with ids below 21 (VOC's); the tables of CSV; my-finetuned-sd/, a model that does not
-    say what it knows; my-coco/, a COCO set of scenes that are learnt in seconds."""
+    """recipes/; photos/; labels/ of each with ids below 21 (VOC's); the tables of CSV; my-finetuned-sd/, a model that
+    does not say what it knows; my-coco/, a COCO set of scenes that are learnt in seconds."""
+    (folder / "recipes").symlink_to(ROOT / "recipes")
     found = find_photos([write_photos(folder / "photos", 3)]).photos
     for photo in found:
         width, height = Image.open(photo.path).size

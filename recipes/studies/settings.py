@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.fields import check_table
 from seediff.config.levels import fit_levels

@@ -123,14 +123,17 @@ def choose(trials: Sequence[Trial], model: Model) -> Chosen:
 
 
 def preset(trials: Sequence[Trial]) -> dict[str, Any]:
-    """A model's preset, as `config/presets.py` reads it. methods: constants by the name that `--method` takes; the row
-    `best` is the best method's, however small its lead. method: the recommended method, which is the best on the tuning
-    scenes, or SeeDiff if it is less than `CLEAR` behind. note: the reason. SeeDiff's ablations (CAA, CRE, IRE) are in
-    the note alone, because `--method` does not take them.
+    """A model's preset, as `config/presets.py` reads it, and the constants for the files of recipes/methods.
+
+    methods: constants by the name of the method or of its file; the row `best` is the best method's that needs no file,
+    however small its lead. method: the recommended method, which is the same one, or SeeDiff if it is less than `CLEAR`
+    behind. note: the reason. SeeDiff's ablations (CAA, CRE, IRE) are in the note alone, because `--method` does not
+    take them.
     """
     top = {method: best(trials, method) for method in METHOD_NAMES}
     tables = {name: top[name].setting.table() for name in top if name in METHOD_FACTS}
-    winner = highest = max(tables, key=lambda method: top[method].iou)
+    named = [name for name in tables if METHOD_FACTS[name].own is None]
+    winner = highest = max(named, key=lambda method: top[method].iou)
     note = f"{winner} is the best on the tuning scenes"
     if winner != "seediff" and top[winner].iou - top["seediff"].iou < CLEAR:
         note = f"seediff is less than {CLEAR} behind {winner}, which is the best on the tuning scenes"

@@ -1,5 +1,6 @@
 import pytest
 
+import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.levels import fit_levels, maps_read
 from seediff.errors import UserError

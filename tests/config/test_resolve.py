@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
+import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.cli import main
 
 TABLE = Path(__file__).with_name("resolved.json")

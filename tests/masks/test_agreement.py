@@ -9,8 +9,8 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
-from seediff.masks.make import make_masks
-from seediff.masks.seediff import agreement
+from seediff.masks.agreement import agreement
+from seediff.masks.make import make_masks, soft_mask
 from seediff.run.generate import generate
 
 CONFIG = MaskConfig(seed_level=1, expand_levels=(1,), pamr=False)
@@ -20,6 +20,11 @@ def random_maps(seed, side=6):
     rng = torch.Generator().manual_seed(seed)
     own, cross = (torch.rand(side * side, count, generator=rng) for count in (side * side, 4))
     return AttentionMaps({(side, side): own}, {(side, side): cross}, (side, side), {"dog": (1,), "cat": (2, 3)})
+
+
+def agreed_with(label_map, maps):
+    seconds = [soft_mask(maps, name, CONFIG).second for name in ("dog", "cat")]
+    return agreement(label_map, ("dog", "cat"), seconds)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -32,7 +37,7 @@ def test_agreement_is_the_plain_one(seed):
         own = maps.self_attention[6, 6].numpy().astype(np.float64)
         spread = own @ cross / own.sum(1)
         soft.append((spread - spread.min()) / (spread.max() - spread.min()))
-    agreed = agreement(label_map, maps, ("dog", "cat"), CONFIG)
+    agreed = agreed_with(label_map, maps)
     for i, name in enumerate(("dog", "cat")):
         mask = label_map.ravel() == i + 1
         mine = np.where(np.argmax(soft, 0) == i, soft[i], -1)
@@ -44,7 +49,7 @@ def test_agreement_is_the_plain_one(seed):
 def test_masks_have_the_number_where_there_is_something_to_compare():
     maps = random_maps(3)
     made = make_masks(None, maps, ("dog", "cat"), CONFIG, size=(12, 12))
-    assert made.agreement == agreement(made.label_map, maps, ("dog", "cat"), CONFIG)
+    assert made.agreement == agreed_with(made.label_map, maps)
     for changes in ({"method": "ca"}, {"method": "ca_sa", "self_level": 1}, {"expansion": "none", "background": False}):
         assert make_masks(None, maps, ("dog", "cat"), replace(CONFIG, **changes), size=(12, 12)).agreement == {}
 

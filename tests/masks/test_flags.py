@@ -1,5 +1,6 @@
 import torch
 
+import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.config.methods import METHOD_FACTS

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from patience import PATIENT
 from random_maps import CLASSES, random_maps, replaced
 
+import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.config.levels import maps_read
 from seediff.config.methods import METHOD_FACTS
 from seediff.masks.arithmetic import compete, otsu
-from seediff.masks.make import label_pixels, make_masks, soft_mask
+from seediff.masks.make import METHODS, label_pixels, make_masks, soft_mask
 from seediff.masks.pamr import affinity, pamr
 from seediff.masks.steps import BEFORE_PAMR, Step
 
@@ -24,6 +25,10 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 def maps_for(method):
     """Random maps as the method wants them captured."""
     return random_maps(normalized=not METHOD_FACTS[method].plain_means)
+
+
+def test_every_method_has_a_function():
+    assert [name for name, facts in METHOD_FACTS.items() if facts.own is None] == list(METHODS)
 
 
 @pytest.mark.parametrize("method", list(METHOD_FACTS))

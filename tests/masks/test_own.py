@@ -8,9 +8,11 @@ from random_maps import random_maps
 from seediff.config.constants import MaskConfig
 from seediff.config.levels import EVERYTHING, maps_read
 from seediff.config.methods import METHOD_FACTS, own_methods
+from seediff.config.presets import recommended_mask
 from seediff.errors import UserError
-from seediff.masks.make import make_masks
+from seediff.masks.make import make_masks, soft_mask
 from seediff.masks.own import register_file, register_method
+from seediff.masks.steps import SoftMask
 
 FILE = """
 from dataclasses import dataclass
@@ -62,6 +64,58 @@ def test_a_file_is_named_by_its_bytes_and_brings_its_constants(file):
     assert torch.equal(made(name).soft, made(register_file(f"{file}:halves")).soft)
     file.write_text(FILE + "\n")
     assert register_file(f"{file}:halves") != name
+
+
+STATED = {
+    "guidance_scale": 7.0,
+    "mask": {"beta": 0.45},
+    "levels": {"cross": "seed_level", "self": [4, 2]},
+    "plain_means": True,
+    "finish": {"resize": "bicubic", "cut": 0.5, "threshold": 0.8},
+    "models": {"mini": {"mask": {"beta": 0.2}, "capture": {"layers": "last"}}},
+}
+
+
+def test_a_method_may_state_its_levels_its_finish_and_what_models_need():
+    register_method("stated", lambda maps, name, config: maps.cross_at(config.seed_level, name), STATED)
+    config = MaskConfig(method="stated", seed_level=2)
+    assert maps_read(config) == {"cross": (2,), "self": (4, 2)}
+    assert (config.facts.finish.resize, config.facts.finish.threshold) == ("bicubic", 0.8)
+    elsewhere, mini = recommended_mask("owner/name", "stated"), recommended_mask("mini", "stated")
+    assert (elsewhere.mask.beta, elsewhere.capture.layers, elsewhere.capture.normalize) == (0.45, "all", False)
+    assert (mini.mask.beta, mini.capture.layers, mini.capture.normalize) == (0.2, "last", False)
+    with pytest.raises(UserError, match="method stated works on plain means of attention"):
+        soft_mask(random_maps(), "dog", config)
+
+
+@pytest.mark.parametrize(
+    ("constants", "problem"),
+    [
+        ({"levels": {"cross": "alpha"}}, "levels.*cross"),
+        ({"levels": {"both": [4]}}, "there is no option 'both'"),
+        ({"finish": {"resize": "nearest"}}, "resize"),
+        ({"finish": 3}, "'finish' must be a table"),
+        ({"models": {"mini": {"mask": {"bet": 1}}}}, "models.mini.*there is no option 'bet'"),
+        ({"models": {"mini": 3}}, "models"),
+        ({"plain_means": "yes"}, "plain_means"),
+        ({"colour": 1}, "there is no option 'colour'"),
+    ],
+)
+def test_constants_of_another_shape_are_refused(constants, problem):
+    with pytest.raises(UserError, match=f"constants of method stated.*{problem}"):
+        register_method("stated", lambda maps, name, config: maps.cross_at(4, name), constants)
+
+
+def test_a_method_may_make_a_second_map_for_the_agreement():
+    register_method("sure", lambda maps, name, config: SoftMask(half(maps, name), second=half(maps, name)))
+    register_method("wrong", lambda maps, name, config: SoftMask(half(maps, name), second=half(maps, name) + 2))
+    assert set(made("sure").agreement) == {"dog", "cat"}
+    with pytest.raises(UserError, match="method wrong: returned"):
+        made("wrong")
+
+
+def half(maps, name):
+    return (maps.cross_at(4, name) >= maps.cross_at(4, name).median()).float()
 
 
 def test_other_processes_get_the_function_itself(file):

@@ -3,6 +3,7 @@ import torch
 from builders.families import GUIDANCE, SPECS, generate
 from builders.reference_attention import BOOKS
 
+import recipes.methods  # noqa: F401  registers the methods that are files
 import seediff
 from seediff.config.constants import MaskConfig
 from seediff.config.presets import recommended_mask

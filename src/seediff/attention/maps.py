@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from msgspec import Meta
@@ -69,6 +69,11 @@ class AttentionMaps:
         """Height and width of a map at L / divisor."""
         return grid_at(self.latent_size, divisor)
 
+    def levels(self, kind: Literal["self", "cross"]) -> tuple[int, ...]:
+        """The levels of one kind of attention that are there, as divisors of L, from coarse to fine."""
+        maps = self.self_attention if kind == "self" else self.cross_attention
+        return tuple(sorted(map(self.level, maps), reverse=True))
+
     def level(self, grid: Grid) -> int:
         """The divisor of L for a map of this size."""
         halvings = (1 << number for number in range(max(self.latent_size).bit_length() + 1))
@@ -76,11 +81,11 @@ class AttentionMaps:
 
     def self_at(self, divisor: int) -> torch.Tensor:
         """Self-attention (N, N) at L / divisor. Raises UserError if that level was not captured."""
-        return self._at(self.self_attention, divisor, "self")
+        return self._at("self", divisor)
 
     def cross_at(self, divisor: int, class_name: str) -> torch.Tensor:
         """A class's cross-attention (h, w) at L / divisor: the mean of its tokens' maps."""
-        tensor = self._at(self.cross_attention, divisor, "cross")
+        tensor = self._at("cross", divisor)
         return tensor[:, list(self.columns(class_name))].mean(1).reshape(self.grid(divisor))
 
     def columns(self, class_name: str) -> tuple[int, ...]:
@@ -90,10 +95,10 @@ class AttentionMaps:
             raise UserError(f"class '{class_name}' is not in the prompt '{self.prompt}'; its classes: {known}")
         return self.words[class_name]
 
-    def _at(self, maps: Mapping[Grid, torch.Tensor], divisor: int, kind: str) -> torch.Tensor:
-        grid = self.grid(divisor)
+    def _at(self, kind: Literal["self", "cross"], divisor: int) -> torch.Tensor:
+        maps, grid = self.self_attention if kind == "self" else self.cross_attention, self.grid(divisor)
         if grid not in maps:
-            held = ", ".join(f"L/{self.level(side)}" for side in sorted(maps, reverse=True)) or "none"
+            held = ", ".join(f"L/{level}" for level in reversed(self.levels(kind))) or "none"
             raise UserError(f"{kind}-attention at L/{divisor} ({grid_text(grid)}) was not captured; captured: {held}")
         return maps[grid]
 

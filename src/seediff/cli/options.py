@@ -128,7 +128,7 @@ def check_mask_effects(mask: MaskConfig, reject: bool = False) -> None:
     }
     for name in typed:
         methods = [method for method, facts in METHOD_FACTS.items() if name.removeprefix("mask.") in facts.own_options]
-        unread = name.startswith("mask.") and methods and mask.method not in methods
+        unread = name.startswith("mask.") and methods and mask.method not in methods and mask.facts.own is None
         reason = f"it is an option of {', '.join(methods)}, not of {mask.method}" if unread else reasons.get(name)
         if reason:
             raise UserError(name, f"has no effect, as {reason}", "leave it out")

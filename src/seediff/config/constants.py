@@ -74,9 +74,9 @@ class MaskConfig:
     expand_levels: Annotated[Several, OF_RESEARCH] = (4, 2, 1)
     """Levels of the expansion, as divisors of the latent's side, from coarse to fine."""
     tau: Annotated[Count, OF_RESEARCH] = 4
-    """ca_sa: exponent of the self-attention; iseg_walk, nerve_walk: number of rounds."""
+    """ca_sa: exponent of the self-attention."""
     self_level: Annotated[Count, OF_RESEARCH] = 2
-    """ca_sa, diffsegmenter and the walks: level of the self-attention."""
+    """ca_sa: level of the self-attention."""
     ignore_band: Annotated[tuple[float, float] | None, WORD] = None
     """Soft values in [LOW, HIGH) become 255 (ignored), and from HIGH up the class, such as 0.5,0.6; replaces beta."""
     compete: Annotated[bool, OF_RESEARCH] = False

@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..models.families.base import Family
 from ..models.groups import by_kind
 from .constants import CaptureConfig, MaskConfig
+from .methods import LevelOption, Levels
 
 Reads = Mapping[Literal["self", "cross"], Collection[int] | None]
 """Kind of attention to capture → its levels d (sides L / d); None: all levels."""
@@ -21,27 +22,30 @@ EVERYTHING: Reads = {"self": None, "cross": None}
 
 def maps_read(mask: MaskConfig) -> Reads:
     """Kind of attention → the levels that `mask.method` needs captured."""
-    if mask.facts.own is not None:
+    if mask.facts.levels is None:
         return EVERYTHING
     return {kind: _levels(mask, option) for kind, option in _options(mask).items()}
 
 
 def reads_self_attention(mask: MaskConfig) -> bool:
-    """Whether the method needs self-attention maps."""
+    """Whether the method is known to need self-attention maps."""
     return "self" in _options(mask)
 
 
-def _options(mask: MaskConfig) -> dict[Literal["cross", "self"], str | tuple[int, ...]]:
-    """For each kind of attention that the method reads: the option that sets its levels, or the fixed levels."""
-    facts = mask.facts
-    cross, own = facts.cross_levels, facts.self_levels
-    if "expansion" in facts.options and mask.expansion != "iterative":
+def _options(mask: MaskConfig) -> dict[Literal["cross", "self"], LevelOption | tuple[int, ...]]:
+    """For each kind of attention that the method is known to read: the option that sets its levels, or the fixed
+    levels."""
+    levels = mask.facts.levels or Levels()
+    cross, own = levels.cross, levels.self
+    if "expansion" in mask.facts.options and mask.expansion != "iterative":
         cross = "expand_levels"  # each level has its own seeds, or nothing is expanded
         own = own if mask.expansion == "parallel" or mask.background else None
-    return {"cross": cross} if own is None else {"cross": cross, "self": own}
+    kinds: tuple[tuple[Literal["cross", "self"], LevelOption | tuple[int, ...] | None], ...]
+    kinds = ("cross", cross), ("self", own)
+    return {kind: option for kind, option in kinds if option is not None}
 
 
-def _levels(mask: MaskConfig, option: str | tuple[int, ...]) -> tuple[int, ...]:
+def _levels(mask: MaskConfig, option: LevelOption | tuple[int, ...]) -> tuple[int, ...]:
     value = getattr(mask, option) if isinstance(option, str) else option
     return value if isinstance(value, tuple) else (value,)
 
@@ -65,7 +69,7 @@ def fit_levels(
     """
     if not network or (family.network == "unet" and not {"down_block_types", "up_block_types"} <= set(network)):
         return mask, []
-    layers, there = family.fit_layers(network, capture.layers), dict[str, list[int]]()
+    layers, there = family.fit_layers(network, capture.layers), dict[LevelOption, list[int]]()
     found = {kind: family.levels(network, group) for kind, group in by_kind(layers).items()}
     for kind, option in _options(mask).items():
         if isinstance(option, str):  # one may set the levels of both kinds

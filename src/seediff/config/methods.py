@@ -1,4 +1,4 @@
-"""The mask and segment methods: what each reads, its constants, and its function.
+"""The mask and segment methods: what each reads, and its constants. masks/make.py has their functions.
 
 The dataclasses' defaults are the paper's constants. A method that was published with other constants sets them, so that
 its name is enough (docs/methods.md). A model's own constants for the method (presets.py) take precedence.
@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..errors import UserError
+from .fields import Count, Positive, Several
 
-Method = Literal[
-    "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "best",
-]  # fmt: skip
+Method = Literal["seediff", "ca", "ca_sa", "daam", "best"]
 """Values of `MaskConfig.method`, beside those of `register_method` (masks/own.py)."""
 BEST: Method = "best"
 """Stands for the method and constants measured as best for the model, from its preset or `BEST_FACTS`."""
@@ -30,76 +29,58 @@ class Finish:
     """Stretch maps to [0, 1] again after resizing."""
     cut: float | None = None
     """Threshold before PAMR; None: PAMR refines the soft map."""
-    bandwidth: float = 0.1
+    bandwidth: Positive = 0.1
     """PAMR's bandwidth, in standard deviations of the image."""
-    iterations: int | None = None
-    dilations: tuple[int, ...] | None = None
+    iterations: Count | None = None
+    dilations: Several | None = None
     threshold: float | None = None
+
+
+LevelOption = Literal["seed_level", "expand_levels", "self_level"]
+"""Fields of MaskConfig that set levels of attention."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The levels at which a method reads each kind of attention: a field of MaskConfig that sets them, or the levels
+    themselves. None: it does not read this kind."""
+
+    cross: LevelOption | Several | None = None
+    self: LevelOption | Several | None = None
 
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """A mask method.
+    """What the package knows about a mask method besides its function."""
 
-    function: `module.name` in `seediff.masks` of the function that makes a soft mask; a text, because `masks` imports
-    this module. cross_levels, self_levels: the
-    option of MaskConfig that sets the levels of this attention, or the levels themselves; None: it does not read it.
-    options: the other fields of MaskConfig that not every method reads. plain_means: whether it needs plain means of
-    attention. defaults: constants that differ from the dataclasses'. own: the function of a method of one's own
-    (masks/own.py), which reads maps of all levels."""
-
-    function: str
-    cross_levels: str | tuple[int, ...]
-    self_levels: str | tuple[int, ...] | None
+    levels: Levels | None = None
+    """None: nobody knows which levels it reads, so it gets all of them."""
     options: tuple[str, ...] = ()
+    """The other fields of MaskConfig that not every method reads."""
     plain_means: bool = False
+    """Whether it needs plain means of attention."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Constants that differ from the dataclasses'."""
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Model → constants tuned for it, as in its preset."""
     finish: Finish = Finish()
     own: Callable[..., Any] | None = None
+    """The function of a method of one's own (masks/own.py)."""
 
     @property
     def own_options(self) -> set[str]:
         """The fields of MaskConfig that not every method reads."""
-        return {*self.options, *(levels for levels in (self.cross_levels, self.self_levels) if isinstance(levels, str))}
+        read = (self.levels.cross, self.levels.self) if self.levels else ()
+        return {*self.options, *(levels for levels in read if isinstance(levels, str))}
 
 
 METHOD_FACTS: dict[str, MethodFacts] = {
-    "seediff": MethodFacts("seediff.seediff", "seed_level", "expand_levels", ("alpha", "expansion", "background")),
-    "ca": MethodFacts("baselines.cross_attention", "expand_levels", None, finish=Finish(stretch=True)),
-    "ca_sa": MethodFacts("baselines.cross_times_self", "seed_level", "self_level", ("tau",)),
-    "reference": MethodFacts(
-        "reference.reference",
-        "seed_level",
-        "expand_levels",
-        plain_means=True,
-        defaults={"guidance_scale": 7.0, "capture": {"normalize": False, "steps": "all", "layers": "up"}},
-        # PAMR's iterations are described as "many"; 50 is this project's choice.
-        finish=Finish(resize="bicubic", cut=0.5, bandwidth=0.2, iterations=50, dilations=(1,), threshold=0.8),
-    ),
-    # FA-Seg's threshold for PASCAL VOC.
-    "fa_seg": MethodFacts(
-        "walks.fa_seg", (8, 4, 2, 1), (8, 4, 2, 1), defaults={"mask": {"beta": 0.55}}, finish=Finish(resize="bicubic")
-    ),
-    "diffsegmenter": MethodFacts(
-        "walks.diffsegmenter", (8, 4, 2, 1), "self_level", defaults={"mask": {"self_level": 1}}
-    ),
-    # iSeg uses 8 rounds for PASCAL VOC. Its background score is (1 − m)², with m the maximum over classes: below m from
-    # m = 0.382 on.
-    "iseg_walk": MethodFacts(
-        "walks.entropy_walk",
-        (8, 4, 2, 1),
-        "self_level",
-        ("tau",),
-        defaults={"mask": {"self_level": 1, "tau": 8, "beta": 0.382}},
-    ),
-    "nerve_walk": MethodFacts(
-        "walks.restart_walk", "seed_level", "self_level", ("tau",), defaults={"mask": {"tau": 5}}
-    ),
+    "seediff": MethodFacts(Levels("seed_level", "expand_levels"), ("alpha", "expansion", "background")),
+    "ca": MethodFacts(Levels("expand_levels"), finish=Finish(stretch=True)),
+    "ca_sa": MethodFacts(Levels("seed_level", "self_level"), ("tau",)),
     # DAAM sums plain probabilities, and its best published threshold is 0.4.
     "daam": MethodFacts(
-        "baselines.daam",
-        "expand_levels",
-        None,
+        Levels("expand_levels"),
         plain_means=True,
         defaults={"mask": {"beta": 0.4}, "capture": {"normalize": False}},
         finish=Finish(resize="bicubic", stretch=True),

@@ -16,6 +16,7 @@ from ..files.documents import fit
 from ..models.families.unet import SD
 from ..models.hub import resolve_name
 from ..models.info import ModelInfo, ModelSettings, model_info, read_settings
+from ..models.known import EMBEDDED
 from ..models.schedulers import distilled_defaults
 from .base import BEST_SOURCE, ValueLayer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
@@ -102,8 +103,12 @@ class ModelConstants:
             table["capture"] = constants.get("capture", {})
             table["mask"] = {"method": method, **constants.get("mask", {})} if method else {}
         facts = METHOD_FACTS.get(method or MaskConfig.method)
+        # A method's file may have constants for models, as a model's preset has them for methods.
+        named = next((name for name, folder in EMBEDDED.items() if str(folder) == self.name), self.name)
+        stated = facts.models.get(named) if facts and preset == "model" else None
         return [
             ValueLayer(source, {name: value for name, value in flatten(table).items() if value is not None}),
+            *([ValueLayer(f"method {method} for {named}", flatten(stated))] if stated else []),
             *(
                 [ValueLayer(f"the authors of {self.info.family.title}", flatten(self.info.defaults()))]
                 if self.info

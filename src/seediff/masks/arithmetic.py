@@ -6,7 +6,7 @@ alignment and the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -124,3 +124,12 @@ def compete(soft: torch.Tensor) -> torch.Tensor:
     numbers = torch.finfo(soft.dtype)
     ahead = ((soft - mean) / spread.clamp_min(numbers.tiny)).masked_fill(spread <= ROUNDING, numbers.min / 4)
     return soft.amax(0) * (SHARPNESS * (ahead - ahead.amax(0))).exp()
+
+
+def level_shares(weights: Mapping[int, float], there: Collection[int]) -> dict[int, float]:
+    """A method's weights, {level: weight}, for the levels that are `there` (`AttentionMaps.levels`), divided by their
+    sum; if it has a weight for none of these, the coarsest alone.
+    """
+    found = {level: weight for level, weight in weights.items() if level in there} or {max(there, default=1): 1.0}
+    total = sum(found.values())
+    return {level: weight / total for level, weight in found.items()}

@@ -3,9 +3,8 @@ one class per pixel."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 
 import numpy as np
 import torch
@@ -15,12 +14,23 @@ from ..config.constants import MaskConfig
 from ..config.methods import check_capture
 from ..errors import UserError
 from ..files.label_maps import IGNORE
+from .agreement import agreement
 from .arithmetic import compete, min_max, otsu, resize
+from .baselines import cross_attention, cross_times_self, daam
 from .flags import degenerate
+from .own import call_own
 from .pamr import affinity, pamr, scaled_dilations
-from .seediff import agreement
+from .seediff import seediff
 from .shown import as_html, colour_labels, label_legend
 from .steps import BEFORE_PAMR, SoftMask, Step
+
+METHODS: Mapping[str, Callable[[AttentionMaps, str, MaskConfig], SoftMask]] = {
+    "seediff": seediff,
+    "ca": cross_attention,
+    "ca_sa": cross_times_self,
+    "daam": daam,
+}
+"""The package's methods: an image's maps, a class name and the configuration → the class's soft mask."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -28,8 +38,8 @@ class MaskResult:
     """Masks of one image, which notebooks show.
 
     label_map: (H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore. soft: (C, H, W) float32 in [0, 1]. flags:
-    problems, such as `no_seeds:dog`. trace: class → step → map. agreement: class → `seediff.agreement`. picture: the
-    image (H, W, 3) uint8, if it is known.
+    problems, such as `no_seeds:dog`. trace: class → step → map. agreement: class → that of its mask with a second one,
+    if the method makes one. picture: the image (H, W, 3) uint8, if it is known.
     """
 
     label_map: np.ndarray
@@ -92,7 +102,10 @@ def make_masks(
     shares = np.bincount(label_map.ravel(), minlength=256)[1 : len(classes) + 1] / label_map.size
     flags += degenerate(dict(zip(classes, shares, strict=True)))
     on_cpu = {name: {step: values.cpu() for step, values in by_step.items()} for name, by_step in steps.items()}
-    agreed = agreement(label_map, maps, classes, config)
+
+    # 4. The agreement with second masks.
+    seconds = [mask.second for mask in softs if mask.second is not None]
+    agreed = agreement(label_map, classes, seconds) if len(seconds) == len(classes) else {}
     return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreed, image)
 
 
@@ -100,10 +113,9 @@ def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     """The soft mask of one class by `config.method`. Raises UserError for a class that is not in the prompt, a level
     that was not captured, and normalised maps where the method needs plain means.
     """
-    module, name = config.facts.function.split(".")
     fix = f"use maps of this method, as of capture(pipe, keep='{config.method}')"
     check_capture(config.method, maps.normalized, fix)
-    return getattr(import_module(f".{module}", __package__), name)(maps, class_name, config)
+    return METHODS.get(config.method, call_own)(maps, class_name, config)
 
 
 def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torch.Tensor:

@@ -1,5 +1,5 @@
 """Mask methods of one's own: a function becomes a value of `MaskConfig.method`, in Python or from a file that the
-command line names.
+command line names. recipes/methods/ has examples.
 
 def halves(maps, class_name, config):                 # AttentionMaps, a class of their words, MaskConfig
     return maps.cross_at(4, class_name) > 0.5          # (h, w), values in [0, 1]
@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from runpy import run_path
 from typing import Any
@@ -23,7 +23,7 @@ import torch
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from ..config.fields import check_table
-from ..config.methods import METHOD_FACTS, MethodFacts
+from ..config.methods import METHOD_FACTS, Finish, Levels, MethodFacts
 from ..config.presets import MethodConstants
 from ..errors import UserError, first_line
 from ..files.documents import fit
@@ -33,17 +33,39 @@ from .steps import SoftMask, Step
 OwnMethod = Callable[[AttentionMaps, str, MaskConfig], "torch.Tensor | SoftMask"]
 
 
+@dataclass(frozen=True)
+class StatedConstants(MethodConstants):
+    """What a method of one's own may state, beside the constants that it needs instead of the defaults."""
+
+    guidance_scale: float | None = None
+    plain_means: bool = False
+    """Whether it needs plain means of attention: these are then captured."""
+    levels: Levels = field(default_factory=Levels)
+    """If stated, maps of other levels are not captured."""
+    finish: Finish = field(default_factory=Finish)
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Model → the tables `mask` and `capture` that were tuned for it."""
+
+
 def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any] | None = None) -> None:
-    """Make a function a mask method of this process, `MaskConfig(method=name)`: an image's maps of all levels (not to
-    be changed), a class name and the configuration → the class's soft mask (h, w) in [0, 1], or a `SoftMask`.
-    constants: other ones than the defaults, as tables `mask` and `capture`. Raises UserError for a name of the
-    package's own methods, and for unknown constants.
+    """Make a function a mask method of this process, `MaskConfig(method=name)`: an image's maps (not to be changed), a
+    class name and the configuration → the class's soft mask (h, w) in [0, 1], or a `SoftMask`. constants: the fields of
+    `StatedConstants`. Raises UserError for a name of the package's own methods, and for unknown constants.
     """
     if name in METHOD_FACTS and METHOD_FACTS[name].own is None:
         raise UserError(f"method {name}", "is one of the package's", "choose another name")
     where = f"constants of method {name}"
-    values = check_table(MethodConstants, fit(constants or {}, dict[str, Any], where), where)
-    METHOD_FACTS[name] = MethodFacts("own.call_own", (), None, defaults=values, own=function)
+    stated = check_table(StatedConstants, fit(constants or {}, dict[str, Any], where), where)
+    levels = Levels(**stated.pop("levels")) if "levels" in stated else None
+    finish = Finish(**stated.pop("finish", {}))
+    models = {
+        model: check_table(MethodConstants, table, f"{where} [models.{model}]")
+        for model, table in stated.pop("models", {}).items()
+    }
+    plain_means = stated.pop("plain_means", False)
+    if plain_means:
+        stated["capture"] = {"normalize": False, **stated.get("capture", {})}
+    METHOD_FACTS[name] = MethodFacts(levels, (), plain_means, stated, models, finish, function)
 
 
 def register_file(text: str) -> str:
@@ -70,15 +92,22 @@ def call_own(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMa
         assert config.facts.own is not None
         made = config.facts.own(maps, class_name, config)
         mask = made if isinstance(made, SoftMask) else SoftMask(made)
-        mask = replace(mask, soft=torch.as_tensor(mask.soft).float())
-        low, high = (float(bound) for bound in mask.soft.aminmax())
+        soft = _check_values(mask.soft, class_name, config)
+        second = None if mask.second is None else _check_values(mask.second, class_name, config)
     except UserError:
         raise
     except Exception as error:
         own_frames = traceback.extract_tb(error.__traceback__)[1:2]
         line = "".join(f", line {frame.lineno}" for frame in own_frames)
         raise UserError(f"method {config.method}{line}", f"{type(error).__name__}: {first_line(error)}") from error
-    if mask.soft.ndim != 2 or not 0 <= low <= high <= 1:
-        returned = f"returned {tuple(mask.soft.shape)} for class '{class_name}', values from {low:.3g} to {high:.3g}"
+    return replace(mask, soft=soft, trace=mask.trace or {Step("final"): soft}, second=second)
+
+
+def _check_values(values: Any, class_name: str, config: MaskConfig) -> torch.Tensor:
+    """A soft map as float32. Raises UserError if it is none."""
+    soft = torch.as_tensor(values).float()
+    low, high = (float(bound) for bound in soft.aminmax())
+    if soft.ndim != 2 or not 0 <= low <= high <= 1:
+        returned = f"returned {tuple(soft.shape)} for class '{class_name}', values from {low:.3g} to {high:.3g}"
         raise UserError(f"method {config.method}", returned, "return (h, w) values in [0, 1]")
-    return mask if mask.trace else replace(mask, trace={Step("final"): mask.soft})
+    return soft

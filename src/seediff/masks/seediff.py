@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 
 from ..attention.maps import AttentionMaps
@@ -39,7 +36,8 @@ def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMas
             soft, flags = min_max(suppress(soft, background))
             steps.flag(flags)
 
-    return steps.finish(soft)
+    # 5. and 6. Refinement and threshold follow for all classes at once (masks/make.py).
+    return steps.finish(soft, second=second_opinion(maps, class_name, config))
 
 
 def _iterative(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: Steps) -> torch.Tensor:
@@ -94,28 +92,13 @@ def suppress(soft: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
     return (1 - background) * soft
 
 
-def agreement(
-    label_map: np.ndarray, maps: AttentionMaps, classes: Sequence[str], config: MaskConfig
-) -> dict[str, float]:
-    """Class → IoU in [0, 1], to four digits, of its mask with a second one, by CA·SA (τ = 1) on the same maps; 0 for a
-    class without pixels. A mask about which the two disagree is often wrong. Empty for other methods than seediff, and
-    without self-attention. Of the pixels that a class wins, its second mask has those with the highest values, as many
-    as its first mask in label_map (H, W) has.
+def second_opinion(maps: AttentionMaps, class_name: str, config: MaskConfig) -> torch.Tensor | None:
+    """The class's soft map (h, w) by CA·SA with τ = 1, on maps that SeeDiff read: a mask about which the two disagree
+    is often wrong. None if no self-attention was read.
     """
     if not config.has_agreement:
-        return {}
+        return None
     reads = maps_read(config)
     seeds, level = min(reads["cross"] or ()), min(reads["self"] or ())
-    own = maps.self_at(level)
-    spread = [min_max(random_walk(own, resize(maps.cross_at(seeds, name), maps.grid(level))))[0] for name in classes]
-    soft = resize(torch.stack(spread), label_map.shape).cpu()
-    wins = soft.argmax(0)
-    shares = {}
-    for index, name in enumerate(classes):
-        mask = torch.from_numpy(label_map == index + 1)
-        values = torch.where(wins == index, soft[index], 0)
-        count = int(mask.sum())
-        lowest = values.flatten().kthvalue(values.numel() - count + 1).values if count else 1.0
-        others = (values >= lowest) & (values > 0)
-        shares[name] = round(float((mask & others).sum() / (mask | others).sum()), 4) if count else 0.0
-    return shares
+    cross = resize(maps.cross_at(seeds, class_name), maps.grid(level))
+    return min_max(random_walk(maps.self_at(level), cross))[0]

@@ -6,23 +6,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
 
 import torch
 
 from ..config.levels import level_name
 
-Kind = Literal[
-    "cross_attention", "self-attention product", "entropy walk", "walk with restart", "seeds", "expansion",
-    "expansion mean", "background seeds", "background", "visible", "final", "before PAMR",
-]  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Step:
-    """kind: the operation. level: L / this, if it is repeated at several levels. number: counts equal steps from 1."""
+    """kind: the operation; report/explain.py has a sentence for each that the package's methods have. level: L / this,
+    if it is repeated at several levels. number: counts equal steps from 1."""
 
-    kind: Kind
+    kind: str
     level: int | None = None
     number: int | None = None
 
@@ -32,12 +27,12 @@ class Step:
 
     @classmethod
     def parse(cls, text: str) -> Step:
-        """The step for a text from `str`. The kind may be unknown to this version."""
+        """The step for a text from `str`."""
         parts = re.fullmatch(r"(.+?)(?: ([1-9]\d{0,8}))?(?: (L)(?:/([1-9]\d{0,8}))?)?", text, re.DOTALL)
         if parts is None:
             raise ValueError("a step has no name")
         kind, number, at_level, level = parts.groups()
-        return cls(cast(Kind, kind), int(level or 1) if at_level else None, int(number) if number else None)
+        return cls(kind, int(level or 1) if at_level else None, int(number) if number else None)
 
 
 BEFORE_PAMR = Step("before PAMR")
@@ -46,11 +41,15 @@ BEFORE_PAMR = Step("before PAMR")
 
 @dataclass(frozen=True)
 class SoftMask:
-    """A method's result for one class: soft (h, w) float32 in [0, 1], flags, and the map after every step."""
+    """A method's result for one class: soft (h, w) float32 in [0, 1], flags, and the map after every step.
+
+    second: a soft map (h, w) of the class, made in another way: its agreement with the mask shows how sure the mask is.
+    """
 
     soft: torch.Tensor
     flags: tuple[str, ...] = ()
     trace: Mapping[Step, torch.Tensor] = field(default_factory=dict)
+    second: torch.Tensor | None = None
 
 
 class Steps:
@@ -70,7 +69,7 @@ class Steps:
         """Record flags from a step without a map."""
         self._flags |= dict.fromkeys(flags)
 
-    def finish(self, soft: torch.Tensor, flags: Sequence[str] = ()) -> SoftMask:
-        """The method's result, which is also its last step."""
+    def finish(self, soft: torch.Tensor, flags: Sequence[str] = (), second: torch.Tensor | None = None) -> SoftMask:
+        """The method's result, which is also its last step. second: as in `SoftMask`."""
         self.keep(Step("final"), soft, flags)
-        return SoftMask(soft, tuple(self._flags), dict(self._maps))
+        return SoftMask(soft, tuple(self._flags), dict(self._maps), second)

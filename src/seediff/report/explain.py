@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..masks.steps import BEFORE_PAMR, Kind, Step
+from ..masks.steps import BEFORE_PAMR, Step
 from .pictures import shrink, to_levels
 
 if TYPE_CHECKING:
@@ -57,34 +57,32 @@ def explain_step(step: Step, *, before: Sequence[Step] = (), method: str = "seed
     """Explain a step of a trace, or the input of PAMR. before: the earlier steps: seeds come from the expansion
     directly before them (eq. 8–9) or from cross-attention (eq. 6), and the final map is a product (eq. 11) only with a
     background."""
-    if method == "reference" and step.kind != "cross_attention":  # whose steps of these names are others
-        return GENERAL
+    if method != "seediff":  # steps of these names may be others
+        return _EVERY_METHOD.get(step.kind, GENERAL)
     if step.kind == "seeds" and before and before[-1].kind == "expansion":
         return Explanation(
             "The last expansion, enlarged to this side and cut at α: the next expansion starts here.", "eq. 8, 9"
         )
     if step.kind == "final" and any(earlier.kind in ("background", "background seeds") for earlier in before):
         return Explanation("(1 − background) × the last expansion: what the background claims is taken away.", "eq. 11")
-    return _PAPER.get(step.kind, GENERAL)
+    return _SEEDIFF.get(step.kind, GENERAL)
 
 
 GENERAL = Explanation("A map that the method made on the way, from 0 (dark) to 1 (bright).")
 
-_PAPER: dict[Kind, Explanation] = {
+_EVERY_METHOD: dict[str, Explanation] = {
     "cross_attention": Explanation(
         "How much each position attends to the class's words, averaged over layers and denoising steps.", "eq. 3, 5"
     ),
     "self-attention product": Explanation(
         "One step of a random walk: each position takes the mean of the map so far over what it attends to."
     ),
-    "entropy walk": Explanation(
-        "One step of a random walk over self-attention whose weak values are cut off: each position takes a mean of"
-        " where it attends most."
-    ),
-    "walk with restart": Explanation(
-        "One step of a random walk with restart: mostly the mean of the map so far over what a position attends to, and"
-        " partly its own cross-attention."
-    ),
+    "final": Explanation("The method's soft mask, before it is fitted to the image."),
+    "before PAMR": Explanation("The soft mask enlarged to the image: right place, blurred outline."),
+}
+
+_SEEDIFF: dict[str, Explanation] = {
+    **_EVERY_METHOD,
     "seeds": Explanation(
         "Positions whose cross-attention is at least α: sure parts of the object, from which it grows.", "eq. 6"
     ),
@@ -98,8 +96,6 @@ _PAPER: dict[Kind, Explanation] = {
     "background": Explanation(
         "Where the background's seeds attend, on average: the background grown from its seeds.", "eq. 7"
     ),
-    "final": Explanation("The method's soft mask, before it is fitted to the image."),
-    "before PAMR": Explanation("The soft mask enlarged to the image: right place, blurred outline."),
 }
 
 AFTER_PAMR = Explanation(

@@ -102,9 +102,8 @@ class Captured:
         """
         maps = self._maps(image, [phrase])
         shown = self._picture(image, picture)
-        levels = sorted((maps.level(grid) for grid in maps.cross_attention), reverse=True)
-        levels = [level for level in levels if level in HEAT_LEVELS] or levels
-        config = MaskConfig(method="ca", expand_levels=tuple(levels))
+        levels = tuple(level for level in maps.levels("cross") if level in HEAT_LEVELS) or maps.levels("cross")
+        config = MaskConfig(method="ca", expand_levels=levels)
         soft = soft_mask(maps, _name(phrase), config).soft
         return HeatMap(enlarge(soft[None], self._size(maps, shown), config)[0].numpy(), _name(phrase), shown)
 

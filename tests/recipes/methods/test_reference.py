@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from random_maps import random_maps, stretch
 
+from recipes.methods.reference import reference
 from seediff.config.constants import MaskConfig
 from seediff.masks.arithmetic import otsu
-from seediff.masks.reference import reference
 
 
 def cosines(rows, seeds):

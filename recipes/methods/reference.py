@@ -1,24 +1,38 @@
-"""`preset="reference"`: SeeDiff as its published program is described to work where it departs from the paper.
+"""SeeDiff as its published program is described to work where it departs from the paper.
 
-Written from a description, without that program. Its choices about capture are defaults in config/methods.py; its
-weights for single layers have no counterpart.
+Otsu's seeds and one expansion by cosine similarity; then at every finer level only the background is expanded. Uses
+`seed_level` and `expand_levels`, but not α and β. Flags: `no_background_seeds`, `constant_map`. Written from a
+description, without that program; its weights for single layers have no counterpart. PAMR's iterations are described
+as "many"; 50 is SeeDiff's choice.
 """
 
 from __future__ import annotations
 
 import torch
 
-from ..attention.maps import AttentionMaps
-from ..config.constants import MaskConfig
-from .arithmetic import TINY, min_max, otsu, resize, sum_of_rows, times_vector
-from .seediff import suppress
-from .steps import SoftMask, Step, Steps
+from seediff.attention.maps import AttentionMaps
+from seediff.config.constants import MaskConfig
+from seediff.masks.arithmetic import TINY, min_max, otsu, resize, sum_of_rows, times_vector
+from seediff.masks.seediff import suppress
+from seediff.masks.steps import SoftMask, Step, Steps
+
+CONSTANTS = {
+    "guidance_scale": 7.0,
+    "plain_means": True,
+    "capture": {"steps": "all", "layers": "up"},
+    "levels": {"cross": "seed_level", "self": "expand_levels"},
+    "finish": {
+        "resize": "bicubic",
+        "cut": 0.5,
+        "bandwidth": 0.2,
+        "iterations": 50,
+        "dilations": [1],
+        "threshold": 0.8,
+    },
+}
 
 
 def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """Otsu's seeds and one expansion by cosine similarity; then at every finer level only the background is expanded.
-    Uses `seed_level` and `expand_levels`, but not α and β. Flags: `no_background_seeds`, `constant_map`.
-    """
     steps = Steps()
     first, *finer = config.expand_levels
 

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from random_maps import class_map, random_maps, stretch
 
+from recipes.methods.diffsegmenter import diffsegmenter
+from recipes.methods.fa_seg import fa_seg
+from recipes.methods.iseg_walk import iseg_walk
+from recipes.methods.nerve_walk import nerve_walk
 from seediff.config.constants import MaskConfig
-from seediff.masks.walks import diffsegmenter, entropy_walk, fa_seg, restart_walk
 
 CASES = pytest.mark.parametrize(
     ("class_name", "normalized", "levels"), [("dog", True, (1, 2, 4)), ("cat", False, (1, 2, 4, 8))]
@@ -75,7 +78,7 @@ def test_the_entropy_walk_equals_the_authors_steps(class_name, normalized, level
         x = rows @ x
         x -= x.min()
         x /= x.sum()
-    result = entropy_walk(maps, class_name, MaskConfig(method="iseg_walk", self_level=level, tau=8))
+    result = iseg_walk(maps, class_name, MaskConfig(method="iseg_walk", self_level=level, tau=8))
     np.testing.assert_allclose(  # eight rounds leave little contrast
         result.soft.numpy(), stretch(x.reshape(side, side)), atol=1e-3
     )
@@ -89,6 +92,6 @@ def test_the_walk_with_restart_equals_its_rounds(class_name, normalized, rounds)
     p = start
     for _ in range(rounds):
         p = 0.2 * start + 0.8 * rows @ p
-    result = restart_walk(maps, class_name, MaskConfig(method="nerve_walk", tau=rounds))
+    result = nerve_walk(maps, class_name, MaskConfig(method="nerve_walk", tau=rounds))
     np.testing.assert_allclose(result.soft.numpy(), stretch(p.reshape(8, 8)), atol=1e-4)
     assert [str(step) for step in result.trace][:2] == ["cross_attention", "walk with restart 1 L/2"]
