@@ -50,8 +50,10 @@ def test_a_part_of_a_token_is_no_word():
         return {"offset_mapping": [(0, 2), (2, 3), (3, 5)]}
 
     chinese = type("Fast", (), {"is_fast": True, "__call__": staticmethod(tokens)})()
-    found = {word: find_columns(Reader("tokenizer", chinese, 9), "沙发和热狗", word) for word in ("沙发", "和", "狗")}
-    assert found == {"沙发": (0,), "和": (1,), "狗": ()}
+    found = {
+        word: find_columns(Reader("tokenizer", chinese, 9), "沙发和热狗", [word])[word] for word in ("沙发", "和", "狗")
+    }
+    assert found == {"沙发": {0}, "和": {1}, "狗": set()}
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 import copy
 import threading
 from contextlib import suppress
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import seediff
 from seediff.config.constants import CaptureConfig
@@ -12,6 +14,7 @@ from seediff.errors import UserError
 from seediff.models.families import network_family
 from seediff.models.registry import load_model
 from seediff.script.capture import _check_memory, plan_pipeline
+from seediff.script.listener import find_pictures
 
 
 @pytest.fixture
@@ -78,19 +81,13 @@ def test_guidance_that_a_callback_ends(pipe):
     assert seen._listener.finished[0].steps == 5  # one more than steps, as this scheduler has it
 
 
-@pytest.mark.parametrize("encoded_inside", [True, False])
-def test_embeddings_alone(pipe, encoded_inside):
+def test_embeddings_alone(pipe):
     given, unwanted = pipe.encode_prompt("a dog", "cpu", 1, True)
     more = {"prompt_embeds": given, "negative_prompt_embeds": unwanted}
     with seediff.capture(pipe) as seen:
-        if encoded_inside:
-            given, unwanted = pipe.encode_prompt("a dog", "cpu", 1, True)
         draw(pipe, None, **more)
     expected = alone(pipe, "a dog")[0]
     assert same(seen.maps[0], expected)
-    if encoded_inside:  # its text was heard
-        assert seen.prompts == ["a dog"]
-        return
     assert seen.prompts == [""]
     assert seen.masks((2, 3), pamr=False).classes == ("columns 2, 3",)
     with pytest.raises(UserError, match=r"^'dog': the pipeline was given no prompt, only embeddings"):
@@ -152,41 +149,7 @@ def test_weights_are_not_read(pipe):
         seen.heatmap("cat")
 
 
-def by_hand(pipe, first, second, *, together, called=(0, 1)):
-    """A loop of one's own over two texts that were encoded apart, in this order. together: in one batch, else in two
-    calls, in the order `called`."""
-    states = [pipe.encode_prompt(text, "cpu", 1, False)[0] for text in (first, second)]
-    states = [states[number] for number in called]
-    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        for level in (900, 500):
-            for given in [torch.cat(states)] if together else states:
-                pipe.unet(noise.expand(len(given), -1, -1, -1), level, encoder_hidden_states=given)
-
-
-@pytest.mark.parametrize("order", [("a cat", "a dog"), ("a dog", "a cat")])
-def test_texts_that_were_encoded_apart(pipe, order):
-    """The second half of a batch is the prompt's, whichever was encoded first; of two calls nothing says, unless the
-    text is named.
-    """
-    called = (order.index("a cat"), order.index("a dog"))
-    with seediff.capture(pipe) as expected:
-        pipe.encode_prompt("a dog", "cpu", 1, False)
-        by_hand(pipe, "a dog", "a dog", together=False, called=(0,))
-    with seediff.capture(pipe) as seen:
-        by_hand(pipe, *order, together=True, called=called)
-    assert seen.prompts == ["a dog"]
-    for grid, tensor in expected.maps[0].cross_attention.items():
-        torch.testing.assert_close(seen.maps[0].cross_attention[grid], tensor, atol=1e-5, rtol=0)
-    with pytest.raises(UserError, match=r"^texts were encoded apart"), seediff.capture(pipe):
-        by_hand(pipe, *order, together=False, called=called)
-    with seediff.capture(pipe, prompts="a dog") as seen:
-        by_hand(pipe, *order, together=False, called=called)
-    assert (seen.prompts, seen._listener.finished[0].steps) == (["a dog"], 2)
-    assert same(seen.maps[0], expected.maps[0])
-
-
-def loop(pipe, states, seed, levels=(900, 500, 500, 100)):
+def loop(pipe, states, seed=0, levels=(900, 500, 500, 100)):
     """A picture in a loop of one's own."""
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
@@ -194,36 +157,98 @@ def loop(pipe, states, seed, levels=(900, 500, 500, 100)):
             pipe.unet(noise.expand(len(states), -1, -1, -1), level, encoder_hidden_states=states)
 
 
-def test_pictures_of_ones_own_loops(pipe):
-    """Each is a run of its own, also if its text was encoded before the others', and after a call of the pipeline."""
-    one, other = (torch.cat(pipe.encode_prompt(text, "cpu", 1, True)[::-1]) for text in ("a dog", "a cat"))
-    expected = []
-    for states, seed in ((one, 0), (one, 1), (other, 2)):
-        with seediff.capture(pipe.unet, prompts="any") as seen:
-            loop(pipe, states, seed)
-        expected += seen.maps
+def test_a_loop_of_ones_own(pipe):
+    """Refused where the pipeline is captured, in words that say how it can be."""
+    way = r"for a loop of your own, the network, in one `with` block for each picture: capture\(pipe\.unet, prompts="
+    said = rf"^the network ran outside of the captured pipeline's calls; .*{way}"
+    with seediff.capture(pipe):
+        states = torch.cat(pipe.encode_prompt("a dog", "cpu", 1, True)[::-1])
+        with pytest.raises(UserError, match=said):
+            loop(pipe, states)
     with seediff.capture(pipe) as seen:
-        one, other = (torch.cat(pipe.encode_prompt(text, "cpu", 1, True)[::-1]) for text in ("a dog", "a cat"))
-        loop(pipe, one, 0)
-        loop(pipe, one, 1)
-        loop(pipe, other, 2)
+        loop(pipe, states)
         draw(pipe, "a bus")
-        loop(pipe, one, 0)
-    assert seen.prompts == ["a dog", "a dog", "a cat", "a bus", "a dog"]
-    assert seen.runs == [range(number, number + 1) for number in range(5)]
-    assert [run.steps for run in seen._listener.finished[:3]] == [4, 4, 4]
-    for number, maps in zip((0, 1, 2, 4), [*expected, expected[0]], strict=True):
-        assert same(seen.maps[number], maps)
+    assert seen.prompts == ["a bus"]
+    with pytest.raises(UserError, match=rf"^image: 1: 1 were drawn in the block.*{way}"):
+        seen.heatmap("dog", image=1)
+    with seediff.capture(pipe.unet, prompts="a dog", tokenizer=pipe.tokenizer) as seen:
+        loop(pipe, states)
+    with seediff.capture(pipe.unet, prompts="a dog") as halves:
+        loop(pipe, states[1:])
+    assert (seen.prompts, seen._listener.finished[0].steps) == (["a dog"], 4)
+    for grid, tensor in halves.maps[0].cross_attention.items():
+        torch.testing.assert_close(seen.maps[0].cross_attention[grid], tensor, atol=1e-5, rtol=0)
+    assert seen.heatmap("dog").shape == (8, 8)
+
+
+def test_a_callback_that_encodes_a_text_or_asks(pipe):
+    """Begins no run, and ends none."""
+
+    def encode(pipe, _step, _level, tensors):
+        pipe.encode_prompt("a bus", "cpu", 1, True)
+        assert seen.prompts == []
+        return tensors
+
+    with seediff.capture(pipe) as seen:
+        draw(pipe, callback_on_step_end=encode)
+    assert seen.prompts == ["a dog and a cat"]
+    assert same(seen.maps[0], alone(pipe)[0])
+
+
+def test_a_picture_that_is_drawn_while_another_is(pipe):
+    def again(pipe, _step, _level, tensors):
+        draw(pipe, "a bus")
+        return tensors
+
+    with pytest.raises(UserError, match="was called while it drew"), seediff.capture(pipe):
+        draw(pipe, callback_on_step_end=again)
+
+
+def test_texts_that_a_call_encodes_apart(pipe):
+    """The prompt is the one that the call was given, or that is named, whichever was encoded first."""
+
+    class Apart(type(pipe)):
+        def __call__(self, prompt=None, text=None):
+            unwanted, wanted = (self.encode_prompt(each, "cpu", 1, False)[0] for each in ("a car", prompt or text))
+            loop(self, torch.cat([unwanted, wanted]))
+
+    other = Apart(**pipe.components, requires_safety_checker=False)
+    with seediff.capture(other) as seen:
+        other("a dog")
+    assert (seen.prompts, seen._listener.finished[0].steps) == (["a dog"], 4)
+    said = r"^texts were encoded apart.*; name it, capture\(pipe, prompts='…'\)$"
+    with pytest.raises(UserError, match=said), seediff.capture(other):
+        other(text="a dog")
+    with seediff.capture(other, prompts="a dog") as named:
+        other(text="a dog")
+    assert same(named.maps[0], seen.maps[0])
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [
+        (np.full((2, 4, 6, 3), 0.5, np.float32), 2),
+        ((np.full((2, 4, 6, 3), 128, np.uint8), None), 2),
+        (torch.full((1, 3, 4, 6), 0.5, dtype=torch.bfloat16), 1),
+        (SimpleNamespace(images=[Image.new("RGB", (6, 4), (128, 128, 128))]), 1),
+        (Image.new("L", (6, 4), 128), 1),
+        (torch.zeros(1, 4, 4, 6), 0),
+        ((), 0),
+        (None, 0),
+    ],
+)
+def test_pictures_that_a_pipeline_returns(given, count):
+    pictures = find_pictures(given)
+    assert len(pictures) == count
+    for picture in pictures:
+        assert np.array_equal(picture, np.full((4, 6, 3), 128, np.uint8))
 
 
 def test_the_network_alone(pipe):
     expected = alone(pipe, "a dog")
     with seediff.capture(pipe.unet, prompts="a dog", tokenizer=pipe.tokenizer) as seen:
         draw(pipe, "a dog")
-        draw(pipe, "a dog", guidance_scale=1.0)
-    assert seen.runs == [range(1), range(1, 2)]  # told by the noise, which rises again
     assert same(seen.maps[0], expected[0])
-    assert seen.maps[1].words == expected[0].words
     assert seen.heatmap("dog").shape == (8, 8)
     with seediff.capture(pipe.unet, prompts="a dog") as seen:
         draw(pipe, "a dog", guidance_scale=1.0)
@@ -235,6 +260,10 @@ def test_the_network_alone(pipe):
         pytest.raises(UserError, match="a batch of 1 for 2 prompts"),
     ):
         draw(pipe, "a dog", guidance_scale=1.0)
+    with seediff.capture(pipe.unet, prompts="a dog"):
+        draw(pipe, "a dog")
+        with pytest.raises(UserError, match=r"several sizes, .*in one run; use one `with` block for each"):
+            draw(pipe, "a dog", height=128)
 
 
 class Stopped(Exception):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import seediff
-from seediff.errors import UserError
+from seediff.errors import Notice, UserError
 from seediff.models.registry import load_model
 
 
@@ -39,6 +39,53 @@ def test_a_processor_that_does_more_and_is_put_there_by_the_pipeline_while_it_dr
     assert said in refusal(pipe)
 
 
+class Regional:
+    """Another library's processor, which computes some of its states again for the text of a region."""
+
+    def __init__(self, again=()):
+        self.again = again
+
+    def __call__(self, attention, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        for name in ("to_q", "to_k") if encoder_hidden_states is None else self.again:
+            getattr(attention, name)(hidden_states if name == "to_q" else context.flip(1))
+        query, key, value = attention.to_q(hidden_states), attention.to_k(context), attention.to_v(context)
+        weights = (query @ key.mT * attention.scale).softmax(-1)
+        return attention.to_out[0](weights @ value)
+
+
+@pytest.mark.parametrize(("again", "what"), [(["to_k"], "key"), (["to_q", "to_k"], "query")])
+def test_a_processor_that_computes_its_states_twice(pipe, again, what):
+    attention = pipe.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn2")
+    attention.set_processor(Regional(again))
+    said = rf"^mid_block\..*attn2: computed its {what} states twice in one call \(regional prompts\?\); draw without"
+    with pytest.raises(UserError, match=said), seediff.capture(pipe):
+        pipe("a dog", height=64, width=64, num_inference_steps=1)
+
+
+def test_an_error_inside_of_a_layer_leaves_nothing_for_the_next_picture(pipe):
+    """As where memory runs out and fewer pictures are drawn."""
+    value = pipe.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn2.to_v")
+    handle = value.register_forward_hook(lambda *_: 1 / 0)
+    with seediff.capture(pipe) as seen:
+        with pytest.raises(ZeroDivisionError):
+            pipe("a dog", height=64, width=64, num_inference_steps=1)
+        handle.remove()
+        pipe("a dog", height=64, width=64, num_inference_steps=1)
+    assert seen.prompts == ["a dog"]
+
+
+def test_a_processor_of_another_library(pipe, recwarn):
+    """It may draw with something else than the network's own products: a line says what is captured."""
+    for name in ("down_blocks.0", "mid_block"):
+        attention = pipe.unet.get_submodule(f"{name}.attentions.0.transformer_blocks.0.attn2")
+        attention.set_processor(Regional())
+    with seediff.capture(pipe):
+        pass
+    (said,) = [str(warning.message) for warning in recwarn if issubclass(warning.category, Notice)]
+    assert "attn2 has a Regional: what is captured is attention of the network's own queries and keys" in said
+
+
 def test_a_compiled_network(pipe):
     plain = pipe.unet
     pipe.unet = torch.compile(plain)
@@ -54,6 +101,10 @@ def test_what_is_no_pipeline_of_a_known_family(pipe):
     class Own:
         unet = pipe.unet
 
+    class Called(Own):
+        def __call__(self):
+            pass
+
     changed = StableDiffusionPAGPipeline.from_pipe(pipe, pag_applied_layers="mid")
     panorama = StableDiffusionPanoramaPipeline(**pipe.components, requires_safety_checker=False)
     for given, said in (
@@ -61,10 +112,11 @@ def test_what_is_no_pipeline_of_a_known_family(pipe):
         (panorama, "a StableDiffusionPanoramaPipeline: cannot be captured"),
         (pipe.vae, "attention of a AutoencoderKL cannot be captured"),
         (3, "a int: has no unet and no transformer"),
-        (Own(), "a Own: has no encode_prompt"),
+        (Own(), "a Own: cannot be called; capture the pipeline that draws, or, for a loop of your own, the network"),
+        (Called(), "a Called: has no encode_prompt"),
     ):
         assert refusal(given).startswith(said)
-    with seediff.capture(Own(), prompts="a dog"):
+    with seediff.capture(Called(), prompts="a dog"):
         pass
 
 

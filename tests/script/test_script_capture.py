@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from builders.families import GUIDANCE, SPECS, generate
@@ -10,6 +11,7 @@ from seediff.config.presets import recommended_mask
 from seediff.masks.make import make_masks
 from seediff.models.families.base import Drawing
 from seediff.models.registry import load_model
+from seediff.prompts.tokens import locate_columns
 from seediff.script.captured import own_constants
 
 PROMPTS = [spec.prompt for spec in SPECS[:2]]
@@ -71,6 +73,25 @@ def test_a_pipeline_without_a_folder_has_the_methods_own_constants(tmp_path, mon
     with seediff.capture(pipe, keep="diffsegmenter") as seen:
         pipe("a dog", num_inference_steps=1)
     assert seen.masks("dog", pamr=False).classes == ("dog",)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "phrases"),
+    [("a hot dog beside a dog", ("hot dog", "dog")), ("a t-shirt and a shirt", ("shirt", "t-shirt"))],
+)
+def test_phrases_that_contain_each_other(prompt, phrases):
+    """As in `generate`: the longest has the words, if they are asked for together."""
+    pipe = load_model("mini", device="cpu").pipe
+    with seediff.capture(pipe, keep="ca") as seen:
+        pipe([prompt, f"a {max(phrases, key=len)} on grass"], num_inference_steps=1)
+    expected = locate_columns(seen._all_readers(), prompt, phrases)
+    assert seen._maps(0, phrases).words == expected
+    inner = min(phrases, key=len)
+    assert np.array_equal(seen.heatmap(inner), seen.heatmap(seen._maps(0, [inner]).words[inner]))
+    assert set(seen._maps(0, [inner]).words[inner]) > set(expected[inner])
+    assert seen.masks(inner, image=1, pamr=False).classes == (inner,)
+    with pytest.raises(seediff.UserError, match=rf"^'{inner}': is in the prompt '.*' only inside of a longer phrase"):
+        seen.masks(*phrases, image=1, pamr=False)
 
 
 def test_what_masks_and_heat_maps_cannot_be_made_of():

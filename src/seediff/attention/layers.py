@@ -1,4 +1,4 @@
-"""Hooks of one attention layer, which read its queries and keys while the network runs.
+"""Hooks of one attention layer, which keep its queries and keys while the network runs, until the layer ends.
 
 In joint attention, as in MM-DiTs, picture and text form one sequence, and queries and keys are read from the outputs of
 their norm modules. The rotation after them is repeated with the model's own function and the layer's own arguments.
@@ -26,46 +26,74 @@ def _check_cached(name: str, attention: Any) -> None:
         raise UserError(f"{name} {problem}: call pipe.unfuse_qkv_projections() first")
 
 
-class ProjectedLayer:
-    """Stores queries and keys between the modules that compute them and the end of the attention module."""
+class ListeningLayer:
+    """One attention layer, and what its modules returned in the present call of the network.
 
-    def __init__(self, name: str, layer: Projections, recorder: AttentionRecorder) -> None:
-        self.name, self.layer, self.recorder = name, layer, recorder
-        self.query: torch.Tensor | None = None
-        self.key: torch.Tensor | None = None
+    modules: ("query" or "key", number) → the module that makes them. Their outputs are kept whole until the layer ends:
+    a copy of some rows would miss a rotation in place.
+    """
+
+    def __init__(self, name: str, recorder: AttentionRecorder, modules: Mapping[tuple[str, int], str]) -> None:
+        self.name, self.recorder, self.modules = name, recorder, modules
+        self.kept: dict[tuple[str, int], torch.Tensor] = {}
+        self.call: object = None
 
     def hook(self, attention: Any, listen: Listen) -> list[Any]:
         """Register the hooks with `listen(module, hook)`; their handles."""
-        return [
-            listen(attention.get_submodule(self.layer.query), self.keep_query),
-            listen(attention.get_submodule(self.layer.key), self.keep_key),
-            listen(attention, self.record, with_kwargs=True),
+        handles = [
+            listen(attention.get_submodule(path), partial(self.keep, which)) for which, path in self.modules.items()
         ]
+        return [*handles, listen(attention, self.record, with_kwargs=True)]
 
     @property
     def wanted(self) -> bool:
         """Whether to record the layer in this call."""
+        raise NotImplementedError
+
+    def record(self, attention: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
+        """Forward hook of the attention module."""
+        raise NotImplementedError
+
+    def keep(self, which: tuple[str, int], _module: Any, _args: Any, output: torch.Tensor) -> None:
+        """Forward hook of a module that makes queries or keys. Raises UserError if it runs twice before the layer
+        ends."""
+        if not self.wanted:
+            return
+        if self.call is not self.recorder.call:  # otherwise a call that an error ended leaves its own
+            self.kept, self.call = {}, self.recorder.call
+        if which in self.kept:
+            problem = f"computed its {which[0]} states twice in one call (regional prompts?)"
+            raise UserError(self.name, problem, "draw without that: it is unknown which are those of the prompt")
+        self.kept[which] = output.detach()
+
+    def take(self, attention: Any) -> dict[tuple[str, int], torch.Tensor]:
+        """What was kept, of the rows to record; empty if the layer is not wanted, or a cache had its result."""
+        kept, self.kept = self.kept, {}
+        if len(kept) == len(self.modules):
+            return {which: self.recorder.conditional(states) for which, states in kept.items()}
+        if self.wanted:
+            _check_cached(self.name, attention)
+        return {}
+
+
+class ProjectedLayer(ListeningLayer):
+    """A layer of self- or cross-attention, whose queries and keys are the outputs of one module each."""
+
+    def __init__(self, name: str, layer: Projections, recorder: AttentionRecorder) -> None:
+        super().__init__(name, recorder, {("query", 0): layer.query, ("key", 0): layer.key})
+        self.layer = layer
+
+    @property
+    def wanted(self) -> bool:
         return self.recorder.wants(self.layer.kind, self.layer.level)
 
-    def keep_query(self, _module: Any, _args: Any, output: torch.Tensor) -> None:
-        if self.wanted:
-            self.recorder.check_positions(self.name, output.shape[1], self.layer.level)
-            self.query = self.recorder.conditional(output.detach())
-
-    def keep_key(self, _module: Any, _args: Any, output: torch.Tensor) -> None:
-        if self.query is not None:
-            if self.layer.kind == "self":
-                self.recorder.check_positions(self.name, output.shape[1], self.layer.level)
-            self.key = self.recorder.conditional(output.detach())
-
     def record(self, attention: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor) -> None:
-        """Forward hook of the attention module."""
-        if self.query is None or self.key is None:
-            if self.wanted:
-                _check_cached(self.name, attention)
+        kept = self.take(attention)
+        if not kept:
             return
-        query, key = self.query, self.key
-        self.query = self.key = None
+        query, key = kept["query", 0], kept["key", 0]
+        for states in (query, key) if self.layer.kind == "self" else (query,):
+            self.recorder.check_positions(self.name, states.shape[1], self.layer.level)
         mask = kwargs.get("attention_mask", args[2] if len(args) > 2 else None)
         bias = None
         if mask is not None:
@@ -80,45 +108,31 @@ class ProjectedLayer:
             self.recorder.add(self.layer.kind, self.layer.level, self.name, query, key, attention.scale, bias)
 
 
-class JointLayer:
-    """`ProjectedLayer` for joint attention."""
+class JointLayer(ListeningLayer):
+    """A layer of joint attention."""
 
     def __init__(self, name: str, layer: Joint, recorder: AttentionRecorder, kinds: Collection[Kind]) -> None:
-        self.name, self.layer, self.recorder, self.kinds = name, layer, recorder, kinds
-        self.kept: dict[tuple[str, int], torch.Tensor] = {}
-
-    def hook(self, attention: Any, listen: Listen) -> list[Any]:
-        """Register the hooks with `listen(module, hook)`; their handles."""
-        handles = [
-            listen(attention.get_submodule(path), partial(self.keep, (kind, number)))
-            for kind, paths in (("query", self.layer.queries), ("key", self.layer.keys))
-            for number, path in enumerate(paths)
-        ]
-        return [*handles, listen(attention, self.record, with_kwargs=True)]
-
-    def keep(self, which: tuple[str, int], _module: Any, _args: Any, output: torch.Tensor) -> None:
-        if self.wanted:
-            self.kept[which] = output.detach()  # not its rows: copies of them would miss a rotation in place
+        queries = {("query", number): path for number, path in enumerate(layer.queries)}
+        keys = {("key", number): path for number, path in enumerate(layer.keys)}
+        super().__init__(name, recorder, {**queries, **keys})
+        self.layer, self.kinds = layer, kinds
 
     @property
     def wanted(self) -> bool:
         recorder = self.recorder
         return any(recorder.wants(kind) for kind in self.kinds)
 
-    def record(self, attention: Any, _args: Any, kwargs: Mapping[str, Any], _output: Any) -> None:
-        """Forward hook of the attention module."""
-        if not self.wanted:
+    def record(self, attention: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
+        kept = self.take(attention)
+        if not kept:
             return
-        kept, self.kept = self.kept, {}
         layer, recorder, positions = self.layer, self.recorder, self.recorder.positions
-        if len(kept) != len(layer.queries) + len(layer.keys):
-            return _check_cached(self.name, attention)
         with torch.no_grad():
             rotary, mask = kwargs.get(layer.rotary), kwargs.get(layer.mask)
             if layer.each_rotary and rotary is not None:
                 rotary = recorder.conditional(rotary)
             queries, keys = (
-                [self._heads_last(recorder.conditional(kept[kind, number])) for number in range(len(paths))]
+                [self._heads_last(kept[kind, number]) for number in range(len(paths))]
                 for kind, paths in (("query", layer.queries), ("key", layer.keys))
             )
             if len(queries) > 1:  # streams of their own

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-from ..errors import UserError
+from ..errors import Notice, UserError
 from ..models.compiled import MARK
 from ..models.families import REFUSED, network_family, pipeline_family
 from ..models.families.base import Family, refuse_adapters
@@ -68,14 +69,22 @@ def _check_compiled(network: Any) -> None:
 
 def check_processors(network: Any) -> None:
     """Raise UserError for one of diffusers' attention processors that does more than the network's own attention. Other
-    libraries' are taken to compute the same in another way (SageAttention and the like).
+    libraries' may compute the same in another way (SageAttention and the like), or something else, which a warning
+    says.
     """
+    foreign = {}
     for name, module in network.named_modules():
-        kind = type(getattr(module, "processor", None))
+        processor = getattr(module, "processor", None)
+        kind = type(processor)
         if "fuser" in name.split("."):
             raise UserError(f"{name} (GLIGEN) adds attention of its own to the network's; use a pipeline without it")
-        usual = kind.__name__ in PLAIN or kind is getattr(type(module), "_default_processor_cls", None)
-        if kind.__module__.startswith("diffusers.") and not usual:
+        if processor is None or kind is getattr(type(module), "_default_processor_cls", None) or kind.__name__ in PLAIN:
+            continue
+        if kind.__module__.startswith("diffusers."):
             refuse_adapters(name, module)
             problem = f"has a {kind.__name__}, whose attention is not only the network's own"
             raise UserError(f"{name} {problem}; use a pipeline without it")
+        foreign[kind.__name__] = name
+    for kind, name in foreign.items():
+        said = f"{name} has a {kind}: what is captured is attention of the network's own queries and keys, whatever"
+        warnings.warn(Notice(f"{said} that processor makes of them (as prompt-to-prompt does)"), stacklevel=1)

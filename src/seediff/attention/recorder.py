@@ -63,6 +63,8 @@ class AttentionRecorder:
     def restart(self) -> None:
         """Discard everything recorded; maps that were already returned do not change."""
         self.calls = 0
+        self.call: object = None
+        """Another object in every call of the network."""
         self.step = -1
         self.recording = False
         self.rows: Sequence[int] | None = None
@@ -98,7 +100,7 @@ class AttentionRecorder:
             before = f"{self.images} images of {grid_text(self.latent_size)}"
             raise ValueError(f"a capture covers one batch, but there were {before}, then {images} of {grid_text(size)}")
         self.latent_size, self.images = size, images
-        self.calls += 1
+        self.calls, self.call = self.calls + 1, object()
         if self.guidance and not self.halved and self.calls % 2 == 0:  # the second of two calls has no prompt
             self.recording = False
             return

@@ -85,11 +85,11 @@ def split_prompts(
     return []
 
 
-def find_columns(reader: Reader, prompt: str, phrase: str, chunks: int = 1) -> tuple[int, ...]:
-    """The columns of a word or phrase, found as in `locate_columns`, but by one tokenizer. If the prompt is too long,
-    only the part that is read counts. chunks: the number of parts between the words BREAK, each read alone. Empty if
-    there are none."""
-    columns: set[int] = set()
+def find_columns(reader: Reader, prompt: str, phrases: Sequence[str], chunks: int = 1) -> dict[str, set[int]]:
+    """Word or phrase → its columns, found as in `locate_columns`, but by one tokenizer; empty if there are none. If the
+    prompt is too long, only the part that is read counts. chunks: the number of parts between the words BREAK, each
+    read alone."""
+    columns: dict[str, set[int]] = {phrase: set() for phrase in phrases}
     for number, part in enumerate(prompt.split(BREAK) if chunks > 1 else [prompt]):
         if reader.first is None:
             break
@@ -97,8 +97,9 @@ def find_columns(reader: Reader, prompt: str, phrase: str, chunks: int = 1) -> t
         spans = token_spans(reader, text)
         if len(spans) > reader.limit:
             spans = spans[: reader.limit - 1]  # the last place goes to the end token
-        columns |= {number * reader.limit + column for column in _matched(reader, spans, text, [phrase])[phrase]}
-    return tuple(sorted(columns))
+        for phrase, found in _matched(reader, spans, text, phrases).items():
+            columns[phrase] |= {number * reader.limit + column for column in found}
+    return columns
 
 
 def is_divided(reader: Reader, prompt: str, chunks: int) -> bool:

@@ -4,8 +4,8 @@
         image = pipe("a dog and a cat on a sofa").images[0]
     seen.heatmap("dog").save("dog.png")
 
-Nothing in the pipeline is replaced permanently: inside the block, three of its methods are wrapped, and its network has
-hooks. Its pictures are bit-identical to those without capture (`attention/capture.py`).
+Nothing in the pipeline is replaced permanently: inside the block, its call and `encode_prompt` are wrapped, and its
+network has hooks. Its pictures are bit-identical to those without capture (`attention/capture.py`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ..models.families.readers import Reader
 from ..models.memory import memory_bytes
 from ..prompts.tokens import find_weight
 from .captured import Captured, own_constants
-from .listener import ENCODE, END, Listener
+from .listener import ENCODE, THE_WAY, Listener, find_pictures
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def capture(
 
     pipe: a pipeline whose network is of a known family (docs/models.md). Or its network alone (`pipe.unet`,
     `pipe.transformer`): then every row of a batch is a picture of its own, unless `prompts` give the number of
-    pictures, and runs are told apart where the noise level turns back.
+    pictures, and the whole block is one run.
 
     keep: which attention: "all"; a method of masks ("seediff", "ca_sa", …), for only the maps that it reads, of the
     layers that the model's folder names for it; "segments", for self-attention alone, as it is captured for
@@ -76,22 +76,43 @@ def capture(
     for text in prompts:
         if weight := find_weight(text):
             raise UserError("prompts", f"'{weight}' looks like a weight", "give the text without weights")
-    listener = Listener(recorder, None if pipe is network else pipe, prompts, partial(_check_memory, plan))
+    drawing = None if pipe is network else pipe
+    if drawing is not None and not callable(drawing):
+        raise UserError(f"a {type(pipe).__name__}", "cannot be called", THE_WAY)
+    listener = Listener(recorder, drawing, prompts, partial(_check_memory, plan))
     readers = None if tokenizer is None else (Reader("tokenizer", tokenizer, tokenizer.model_max_length),)
     with ExitStack() as stack:
         encode = next((name for name in ENCODE if hasattr(pipe, name)), None)
         if encode is not None:
             stack.enter_context(wrap_method(pipe, encode, listener.note_encoding))
-        elif pipe is not network and not prompts:
+        elif drawing is not None and not prompts:
             problem = "has no encode_prompt, so it is unknown which part of a batch has the prompt"
             raise UserError(f"a {type(pipe).__name__}", problem, "name the text, capture(pipe, prompts='…')")
-        if hasattr(pipe, END):
-            stack.enter_context(wrap_method(pipe, END, listener.note_end))
-        processor = getattr(pipe, "image_processor", None)
-        if hasattr(processor, "postprocess"):
-            stack.enter_context(wrap_method(processor, "postprocess", listener.note_pictures))
+        if drawing is not None:
+            stack.enter_context(wrap_call(pipe, listener))
         stack.enter_context(attach_recorder(network, recorder, listener.begin))
         yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None, readers)
+
+
+@contextmanager
+def wrap_call(pipe: Any, listener: Listener) -> Iterator[None]:
+    """Inside the `with` block, the listener follows the pipeline's calls: its class is one of the same name, derived
+    from its own, because Python looks for `__call__` in the class."""
+    kind = type(pipe)
+    signature = inspect.signature(kind.__call__)
+
+    @wraps(kind.__call__)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with listener.follow(signature.bind(*args, **kwargs).arguments.get("prompt")) as run:
+            output = kind.__call__(*args, **kwargs)
+            run.pictures = find_pictures(output)
+        return output
+
+    pipe.__class__ = type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__})
+    try:
+        yield
+    finally:
+        pipe.__class__ = kind
 
 
 @contextmanager

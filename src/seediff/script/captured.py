@@ -7,7 +7,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, pairwise
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from ..masks.make import MaskResult, enlarge, make_masks, soft_mask
 from ..models.families.readers import Reader
 from ..prompts.tokens import content_words, find_columns, find_weight, is_divided
 from .heatmap import HeatMap
-from .listener import ENCODE, INSTRUCTION, Listener, Run, Texts
+from .listener import ENCODE, INSTRUCTION, THE_WAY, Listener, Run, Texts
 
 if TYPE_CHECKING:
     from ..segments.make import Segments
@@ -152,8 +152,7 @@ class Captured:
     # Runs, maps and columns
 
     def _runs(self) -> list[Run]:
-        self._listener.finish()
-        return self._listener.finished
+        return self._listener.results()
 
     def _run(self, image: int) -> tuple[Run, int]:
         """The run that drew a picture, and the picture's number in it."""
@@ -163,28 +162,33 @@ class Captured:
                     raise run.error
                 return run, image - numbers.start
         problem = f"{image}: {len(self.prompts)} were drawn in the block, numbered from 0"
-        passed = self._listener.passed_over
-        raise UserError("image", problem, "capture the pipeline that draws; another one did, too" if passed else "")
+        raise UserError("image", problem, THE_WAY if self._listener.passed_over else "")
 
     def _maps(self, image: int, phrases: Sequence[Phrase]) -> AttentionMaps:
         """The maps of a picture with the columns of phrases, each of which must have some."""
         run, number = self._run(image)
-        words = {_name(phrase): self._columns(run, number, phrase) for phrase in phrases}
-        for phrase in (phrase for phrase in phrases if not words[_name(phrase)]):
-            raise self._refusal(run, number, phrase)
+        words = self._columns(run, number, phrases)
+        for phrase in phrases:
+            if not words[_name(phrase)]:
+                raise self._refusal(run, number, phrase)
         return replace(run.maps[number], words=words)
 
-    def _columns(self, run: Run, number: int, phrase: Phrase) -> tuple[int, ...]:
-        """The text columns of a phrase for a picture of a run; empty if `_refusal` says why there are none."""
+    def _columns(self, run: Run, number: int, phrases: Sequence[Phrase]) -> dict[str, tuple[int, ...]]:
+        """Phrase → its text columns for a picture of a run; empty if `_refusal` says why there are none. Where phrases
+        that are asked for together contain each other, the longer one has the words."""
         there, text = _width(run, number), run.texts[number]
-        if not isinstance(phrase, str):
-            return tuple(phrase) if all(0 <= column < there for column in phrase) else ()
-        if not text or not there or self._instructed(text) or self._weight(text):
-            return ()
-        readers = [replace(reader, end=reader.end and there) for reader in self._all_readers()]
-        chunks = self._chunks(text, there)
-        found = (find_columns(reader, self._read(reader, text), phrase, chunks) for reader in readers if chunks)
-        return tuple(sorted(column for column in set(chain(*found)) if column < there))
+        columns: dict[str, set[int]] = {}
+        for phrase in phrases:
+            name, numbers = _name(phrase), () if isinstance(phrase, str) else phrase
+            columns[name] = set(numbers) if all(0 <= column < there for column in numbers) else set()
+        named = [phrase for phrase in phrases if isinstance(phrase, str)]
+        read = text and there and not self._instructed(text) and not self._weight(text)
+        chunks = self._chunks(text, there) if read and named else 0
+        for reader in self._all_readers() if chunks else ():
+            fitted = replace(reader, end=reader.end and there)
+            for phrase, found in find_columns(fitted, self._read(reader, text), named, chunks).items():
+                columns[phrase] |= {column for column in found if column < there}
+        return {name: tuple(sorted(found)) for name, found in columns.items()}
 
     def _refusal(self, run: Run, number: int, phrase: Phrase) -> UserError:
         """Why a phrase has no columns."""
@@ -197,6 +201,9 @@ class Captured:
             problem = "words can be located only with the pipeline's own"
             return UserError(INSTRUCTION, problem, "leave it out, or name columns")
         prompt = text.get("prompt")
+        if self._columns(run, number, [phrase])[phrase]:
+            problem = f"is in the prompt '{prompt}' only inside of a longer phrase that was asked for, too"
+            return UserError(f"'{phrase}'", problem, "ask for it alone")
         if not text:
             problem, fix = "the pipeline was given no prompt, only embeddings", "name it, capture(pipe, prompts='…')"
         elif not self._all_readers():
@@ -241,7 +248,7 @@ class Captured:
     def _words(self, run: Run, number: int) -> tuple[str, ...]:
         """The words of a prompt that may name something and have columns."""
         prompt = run.texts[number].get("prompt", "")
-        return tuple(word for word in content_words(prompt) if self._columns(run, number, word))
+        return tuple(word for word, columns in self._columns(run, number, content_words(prompt)).items() if columns)
 
     def _parts(self) -> list[str]:
         """The pipeline's tokenizers."""
