@@ -155,6 +155,7 @@ def import_(
     - `seediff import annotations.xml --from cvat --corrects pets --out corrected`
     """
     from ..config.names import IGNORED, name_of_zero, parse_classes
+    from ..dataset import native
     from ..dataset.corrections import Change, correct, sum_changes
     from ..dataset.formats.drivers import read_format
     from ..dataset.native_folder import write_native
@@ -196,9 +197,10 @@ def import_(
         if left := count - len(changes):
             print(f"{plural(left, 'sample')} of {corrects} were not returned: left unchanged")
     say_notes(notes)
-    from .summary import command_line, next_steps
+    from .summary import command_line, look_at, next_steps
 
     print(next_steps(command_line("check", out), command_line("train", out, "--out", "segmenter")))
+    print(f"\n{look_at(out / native.PREVIEW)}")
 
 
 def say_reviewed(samples: Iterable[Sample]) -> None:

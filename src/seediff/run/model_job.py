@@ -165,12 +165,19 @@ def check_inputs(config: ModelConfig, info: ModelInfo | None = None) -> CaptureP
 
     if not info.knows_network:
         return None
-    known: dict[str, Any] = {"pipeline": info.pipeline, "size": size}
     if isinstance(config, DatasetConfig):
         reads = EVERYTHING if config.keep_attention else None
-        plan = plan_capture(info.family, info.network, config.capture, mask=config.mask, reads=reads, **known)
+        plan = plan_capture(
+            info.family,
+            info.network,
+            config.capture,
+            mask=config.mask,
+            reads=reads,
+            pipeline=info.pipeline,
+            size=size,
+        )
     else:
-        plan = plan_segments(info.family, info.network, config.segment, config.model, **known)
+        plan = plan_segments(info.family, info.network, config.segment, config.model, pipeline=info.pipeline, size=size)
         if size:
             from ..segments.make import check_positions  # imports torch
 

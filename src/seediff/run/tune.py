@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -210,8 +210,8 @@ def _names(
     from ..segments.naming import name_photo
 
     (segments,) = make_segments(model, [photo], segment, fit=FIT, size=size)
-    how: dict[str, Any] = {"fit": FIT, "size": size, "timestep": segment.timestep_shown, "threshold": 0.0}
-    named = name_photo(model, photo, segments.label_map, known, **how)
+    timestep = segment.timestep_shown
+    named = name_photo(model, photo, segments.label_map, known, fit=FIT, size=size, timestep=timestep, threshold=0.0)
     scored = []
     for number, name in enumerate(named):
         inside = truth[(segments.label_map == number) & (truth != IGNORE)]
