@@ -22,7 +22,7 @@ from seediff.config.augment import parse_recipe
 from seediff.config.names import BACKGROUND
 from seediff.dataset import native
 from seediff.dataset.merge import renumber, renumber_table
-from seediff.dataset.native_folder import open_native, write_native
+from seediff.dataset.native_folder import open_native
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError, first_line
 from seediff.evaluate.layouts import EvaluationSet, open_evaluation
@@ -89,7 +89,7 @@ def open_source(
         classes, found = _items(open_evaluation(place(source, places), split=source.split))
     items = chosen(source, found, classes)
     if source.augment is not None:
-        classes, items = open_native(_augmented(source, Samples(classes, items), sets, places, progress))
+        classes, items = open_native(_augmented(source, Samples(classes, items), sets, places))
     return Samples(classes, items)
 
 
@@ -250,18 +250,13 @@ def _items(found: EvaluationSet) -> tuple[tuple[str, ...], list[Sample]]:
     return tuple(names.values()), [item(sample) for sample in found.samples]
 
 
-def _augmented(
-    source: Source, samples: Samples, sets: Mapping[str, SetConfig], places: Places, progress: Progress | None
-) -> Path:
+def _augmented(source: Source, samples: Samples, sets: Mapping[str, SetConfig], places: Places) -> Path:
     """The folder of a source's samples after `seediff augment`, made first if it does not exist."""
     from seediff.config.augment import AugmentConfig
-    from seediff.run.augment import augment
+    from seediff.dataset.augmented import AugmentedSamples, write_augmented
 
-    key = digest(described(source, sets, places))
-    plain = places.folder("augmented", f"{key}-plain")
-    if not plain.is_dir():
-        write_native(plain, samples.classes, samples.items, about={"command": "recipes.tables"}, link=True)
-    out = places.folder("augmented", key)
-    recipe = AugmentConfig(add=parse_recipe(str(source.augment)), seed=source.seed or 0)
-    augment(recipe, plain, out, link=True, progress=progress)
+    out = places.folder("augmented", digest(described(source, sets, places)))
+    if not out.is_dir():
+        recipe = AugmentConfig(add=parse_recipe(str(source.augment)), seed=source.seed or 0)
+        write_augmented(AugmentedSamples(recipe, samples.classes, samples.items), out, link=True)
     return out

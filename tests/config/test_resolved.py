@@ -34,7 +34,7 @@ JOBS = (
     "seediff.run.generate.GenerateJob",
     "seediff.run.mask.MaskJob",
     "seediff.run.segment.SegmentJob",
-    "seediff.run.augment.AugmentJob",
+    "seediff.dataset.augmented.open_augmented",
 )
 
 

@@ -11,13 +11,13 @@ from PIL import Image
 
 from seediff.config.augment import AugmentConfig
 from seediff.dataset.augment import RANDOM
+from seediff.dataset.augmented import open_augmented, write_augmented
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import Instances
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.objects import find_objects
 from seediff.errors import UserError
-from seediff.run.augment import augment
 
 CLASSES = ("dog", "cat")
 SIZE = (24, 30)
@@ -165,7 +165,8 @@ def test_through_a_folder_a_merge_and_a_filter(tmp_path):
 @pytest.mark.parametrize("operation", [*RANDOM, "splice-2x2"])
 def test_augmented_objects_are_where_their_class_is(tmp_path, operation):
     Dataset(CLASSES, pairs()).save(tmp_path / "set")
-    augment(AugmentConfig(add=(f"{operation}:6",), seed=3), tmp_path / "set", tmp_path / "out")
+    config = AugmentConfig(add=(f"{operation}:6",), seed=3)
+    write_augmented(open_augmented(config, tmp_path / "set"), tmp_path / "out")
     assert not [finding for finding in check_dataset(tmp_path / "out").findings if finding.level == "error"]
     samples = Dataset.open(tmp_path / "out").samples
     assert len(samples) == 9

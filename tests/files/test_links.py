@@ -13,7 +13,6 @@ from fake_engine import fake_draw
 from interrupted import contents
 
 from seediff.cli import main
-from seediff.config.augment import AugmentConfig, parse_recipe
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.native_folder import write_native
@@ -22,7 +21,6 @@ from seediff.errors import UserError
 from seediff.files.output_folders import stage_output
 from seediff.files.outputs import fresh_name
 from seediff.files.reading import inside
-from seediff.run.augment import augment
 from seediff.run.generate import generate
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links need rights there")
@@ -32,7 +30,6 @@ CLASSES = ("cat", "dog")
 HELD = dict.fromkeys(
     ("key", "000000.png", "000000.json", "000000.safetensors", "images/000000.png", "deep/a/key"), SECRET
 )
-RUNS = ("generate", "augment")
 
 
 @pytest.fixture
@@ -62,49 +59,43 @@ def pets(tmp_path):
     return tmp_path / "pets"
 
 
-def run(command, out, pets):
-    """One of RUNS, which continue what is in `out`."""
-    if command == "generate":
-        generate(
-            GenerateConfig(classes=CLASSES, per_class=2, batch_size=2, keep_soft=True, keep_attention=True),
-            out,
-            draw=fake_draw,
-        )
-    else:
-        augment(AugmentConfig(add=parse_recipe("flip:3"), batch_size=4), pets, out)
+def run(out):
+    """Continues what is in `out`."""
+    config = GenerateConfig(classes=CLASSES, per_class=2, batch_size=2, keep_soft=True, keep_attention=True)
+    generate(config, out, draw=fake_draw)
 
 
-@pytest.fixture(params=RUNS)
-def begun(request, pets, tmp_path):
-    """A command, what it leaves undisturbed, and a folder that it would take for its own, begun and not finished."""
-    run(request.param, tmp_path / "whole", pets)
+@pytest.fixture
+def begun(tmp_path):
+    """What `run` leaves undisturbed, and a folder that it would take for its own, begun and not finished."""
+    run(tmp_path / "whole")
     (tmp_path / "out/.batches").mkdir(parents=True)
     (tmp_path / "out/.batches/000000.json").write_text("no record")
     shutil.copy(tmp_path / "whole" / native.CONFIG, tmp_path / "out")
-    return request.param, contents(tmp_path / "whole"), tmp_path / "out"
+    return contents(tmp_path / "whole"), tmp_path / "out"
 
 
-def test_a_run_writes_through_no_link(begun, pets, victim):
-    command, whole, out = begun
+def test_a_run_writes_through_no_link(begun, victim):
+    whole, out = begun
     for place in (*sorted({name.partition("/")[0] for name in whole if "/" in name}), ".batches", "images/000000.png"):
         kept = (out / place).exists() and (out / place).rename(out.parent / "kept")
         (out / place).parent.mkdir(exist_ok=True)
         (out / place).symlink_to(victim / "key" if "." in place[1:] else victim)
         with pytest.raises(UserError, match="is a link that leads out"):
-            run(command, out, pets)
+            run(out)
         assert contents(victim) == HELD
         (out / place).unlink()
         if kept:
             kept.rename(out / place)
     (out / native.CARD).symlink_to(victim / "key")  # replaced, like any file of this name
     os.mkfifo(out / "classes.txt")
-    run(command, out, pets)
+    run(out)
     assert contents(out) == whole
     assert contents(victim) == HELD
 
 
 def test_an_output_named_by_a_link_is_its_owners_wish(pets, tmp_path):
-    for name, words in (("run", ["augment", "--add", "flip:1"]), ("new", ["filter"])):
+    for name, words in (("flipped", ["augment", "--add", "flip:1"]), ("new", ["filter"])):
         (tmp_path / name / "disk").mkdir(parents=True)
         (tmp_path / name / "out").symlink_to("disk")
         assert main([words[0], str(pets), *words[1:], "--out", str(tmp_path / name / "out"), "--quiet"]) == 0
@@ -113,12 +104,12 @@ def test_an_output_named_by_a_link_is_its_owners_wish(pets, tmp_path):
         assert [path.name for path in (tmp_path / name).iterdir() if not path.is_symlink()] == ["disk"]
 
 
-def test_leftovers_of_killed_runs_vanish(begun, pets, victim, tmp_path):
-    command, whole, out = begun
+def test_leftovers_of_killed_runs_vanish(begun, victim, tmp_path):
+    whole, out = begun
     for folder in {"", *(f"{Path(name).parent.as_posix()}/" for name in whole if "/" in name)}:
         (out / folder).mkdir(parents=True, exist_ok=True)
         (out / folder / fresh_name()).write_bytes(b"half")
-    run(command, out, pets)
+    run(out)
     assert contents(out) == whole
     left = tmp_path / ".new.part"  # of a staged output; what is behind its links stays
     (left / "images").mkdir(parents=True)

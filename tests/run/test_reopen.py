@@ -9,7 +9,6 @@ from interrupted import check_interrupted, contents
 from PIL import Image
 
 from seediff.cli.summary import headline
-from seediff.config.augment import AugmentConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import SegmentPhotosConfig
 from seediff.dataset import native
@@ -22,7 +21,6 @@ from seediff.files.outputs import BATCHES
 from seediff.files.photographs import find_photos
 from seediff.prompts.specs import redraw, sample_specs
 from seediff.run import reopen
-from seediff.run.augment import augment
 from seediff.run.generate import generate
 from seediff.run.segment import segment_photos
 
@@ -56,12 +54,6 @@ def test_a_damaged_dataset_is_made_again_by_its_command(tmp_path):
     files = f"images/{first}.png", f"masks/{first}.png", f"attention/{last}.safetensors"
     again = lambda: faked(config, tmp_path / "pets")  # noqa: E731
     check_repeat(tmp_path / "pets", native.METADATA, again, *files)
-
-    def augmented():
-        augment(AugmentConfig(add=("flip:50%",), batch_size=2), tmp_path / "pets", tmp_path / "out")
-
-    augmented()
-    check_repeat(tmp_path / "out", native.METADATA, augmented, "images/augmented-000001.png")
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from cyclopts import Group, Parameter
 from msgspec import Meta
 
 from ..errors import UserError
-from .base import NOT_TYPED, BatchConfig
-from .fields import RUN, WORD, Count, Seed, Share, check_fields, read_names
+from .base import Settings
+from .fields import WORD, Seed, Share, check_fields, read_names
 
 OPERATIONS = ("splice-RxC", "noise", "blur", "perspective", "boxes", "objects", "flip", "flip-vertical", "colour")
 MAX_CELLS = 16
@@ -130,18 +130,13 @@ def grid_of(operation: str) -> tuple[int, int] | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentConfig(BatchConfig):
+class AugmentConfig(Settings):
     """What to add to a dataset."""
 
     command: ClassVar[str] = "augment"
-    last_file: ClassVar[str] = "metadata.jsonl"
 
-    batch_size: Annotated[Count, Parameter(group=RUN)] = 64
-    """Samples per batch. A stopped run continues after its last finished batch; the result is the same."""
     seed: Annotated[Seed, Parameter(group=WHAT)] = 0
     """Random seed; a different seed gives different pictures."""
-    data: Annotated[str, NOT_TYPED] = ""
-    """Fingerprint of the dataset, which `AugmentJob` fills in."""
     add: Annotated[tuple[str, ...], Parameter(group=WHAT, show_default="diffumask"), read_names(parse_recipe)] = (
         DIFFUMASK
     )
@@ -158,10 +153,6 @@ class AugmentConfig(BatchConfig):
     def __post_init__(self) -> None:
         check_fields(self)
         self.additions()
-
-    @property
-    def model_label(self) -> str:
-        return "the dataset"
 
     def additions(self) -> list[Addition]:
         return [parse_addition(text) for text in self.add]

@@ -27,7 +27,7 @@ TUNED, BEST_SOURCE = "seediff tune for ", "the best masks of "
 MACHINE = "this machine"
 FOUND = {
     **dict.fromkeys(("device", "dtype", "threads"), MACHINE),
-    **dict.fromkeys(("photos", "data"), "the pictures"),
+    "photos": "the pictures",
 }
 """Sources of fields that are filled in when a run starts."""
 OF_MODEL = Parameter(group=MODEL)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
-from itertools import tee
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..config.photographs import SegmentPhotosConfig
@@ -140,20 +141,36 @@ def read_dataset(folder: Path | str) -> Iterator[Sample]:
     yield from open_native(folder)[1]
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """A sample as it is written. files: path in the dataset → bytes. copies: path → the file to copy. made: the
+    configuration that made the mask."""
+
+    name: str
+    row: Mapping[str, Any]
+    files: Mapping[str, bytes]
+    copies: Mapping[str, Path]
+    made: Path | None
+
+
 def write_native(
     out: Path | str,
     classes: Sequence[str],
     samples: Iterable[Sample],
     *,
     about: Mapping[str, Any],
+    files: Mapping[str, bytes] = MappingProxyType({}),
     link: bool = False,
     workers: int = 1,
+    follow: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> int:
     """Writes a native dataset, and returns the number of samples. `out` appears only when it is complete.
 
     Rows keep their keys; file_name, mask, classes, class_ids and area describe the files written. about: facts for the
-    card and the page. link: hard links to pictures and extras instead of copies. workers: processes that read label
-    maps; for several, samples must be picklable. Raises UserError naming a sample that cannot be used.
+    card and the page. files: more files, name → bytes. link: hard links to pictures and extras instead of copies.
+    workers: processes that read samples. Each gets a whole Sequence and reads its part of it; other iterables are read
+    in this process, and their samples must be picklable. follow: wraps what is read, to show progress. Raises UserError
+    naming a sample that cannot be used.
     """
     from ..report.card import dataset_card
     from ..report.page import write_page
@@ -161,25 +178,29 @@ def write_native(
     check_class_list(classes)
     rows: list[dict[str, Any]] = []
     names: set[str] = set()
-    encode = partial(_encoded, classes=tuple(classes))
+    encode: Callable[[Any], Encoded] = partial(_encoded, classes=tuple(classes))
+    items: Iterable[Any] = samples
+    if isinstance(samples, Sequence):
+        encode, items = partial(_encoded_at, samples=samples, classes=tuple(classes)), range(len(samples))
     with stage_output(out) as part, in_order(encode, workers, chunk=CHUNK) as encoded:
-        kept, sent = tee(samples)
-        for sample, (files, row) in zip(kept, encoded(sent), strict=True):
+        for sample in encoded(follow(items)):
             check_name(sample.name, names)
-            sample.put_image(part / row["file_name"], link=link)
-            for path, data in files.items():
+            for path, data in sample.files.items():
                 put(part / path, data)
-            for (kind, class_id), path in sample.extras.items():
-                if kind == native.MADE:
-                    # Named by its content, because merged sets often have the same configuration.
-                    data = read_bytes(path, SETTINGS)
-                    row["made"] = f"{native.MADE}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
-                    if not (part / row["made"]).exists():
-                        put(part / row["made"], data)
-                    continue
-                ending = path.suffix if class_id is None else f"_{class_id}{path.suffix}"
-                copy_new(path, part / kind / f"{sample.name}{ending}", link=link)
+            for path, source in sample.copies.items():
+                copy_new(source, part / path, link=link)
+            row = dict(sample.row)
+            if sample.made is not None:
+                # Named by its content, because merged sets often have the same configuration.
+                data = read_bytes(sample.made, SETTINGS)
+                row["made"] = f"{native.MADE}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
+                if not (part / row["made"]).exists():
+                    put(part / row["made"], data)
             rows.append(row)
+
+        # The files about the whole set.
+        for name, data in files.items():
+            put(part / name, data)
         put(part / native.CLASSES, native.classes_text(classes))
         put(part / native.METADATA, native.jsonl(rows))
         put(part / native.CARD, dataset_card(about, rows, classes).encode("utf-8"))
@@ -187,14 +208,31 @@ def write_native(
     return len(rows)
 
 
-def _encoded(sample: Sample, *, classes: Sequence[str]) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """The files of a sample's label map and objects, path → bytes, and its row."""
+def _encoded_at(position: int, *, samples: Sequence[Sample], classes: Sequence[str]) -> Encoded:
+    return _encoded(samples[position], classes=classes)
+
+
+def _encoded(sample: Sample, *, classes: Sequence[str]) -> Encoded:
+    """A sample's files and its row."""
     labels = sample.labels(len(classes))
     file_name, mask = native.sample_files(sample.name, sample.suffix)
     row = {"file_name": file_name, "mask": mask, **sample.row(labels, classes)}
     row.pop("made", None)
-    files = {mask: encode_mask(labels)}
+    files, copies = {mask: encode_mask(labels)}, dict[str, Path]()
+    if (picture := sample.file()) is None:
+        files[file_name] = sample.data()
+    else:
+        copies[file_name] = picture
     if (instances := sample.instances) is not None:
         files[f"{native.INSTANCES}/{sample.name}.png"] = encode_objects(instances, f"sample '{sample.name}'")
         row |= instance_row(instances)
-    return files, row
+
+    # Other files of the sample, which keep its name.
+    made: Path | None = None
+    for (kind, class_id), path in sample.extras.items():
+        if kind == native.MADE:
+            made = path
+        else:
+            ending = path.suffix if class_id is None else f"_{class_id}{path.suffix}"
+            copies[f"{kind}/{sample.name}{ending}"] = path
+    return Encoded(sample.name, row, files, copies, made)

@@ -20,11 +20,10 @@ from ..files.pictures import in_rgb, open_picture
 from ..files.reading import PICTURE, inside, read_bytes
 from ..masks.flags import explain_flag, flag_kind
 from .pictures import data_uri, draw_mask, jpeg_uri, shrink
+from .strips import AUGMENTATIONS
 from .tables import Row, count_classes, flat_config, operations_of, plain_facts, row_classes
 from .templates import render
 
-AUGMENTATIONS = "augmentations.jpg"
-"""The picture of a sample before and after each kind of addition."""
 STEPS = "steps"
 """The folder of strips: steps/NAME_3.png shows how class 3 of a sample was made."""
 MOST_PICTURES, MOST_STRIPS = 60, 8
@@ -77,7 +76,7 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[Row], clas
     page = render(
         "page.html.j2",
         names=classes,
-        facts=header_facts(about, rows),
+        facts=plain_facts({"images": len(rows), **about}),
         prompts=list(about.get("prompts") or ()),
         config=flat_config(about.get("config") or {}),
         classes=[(tag, count.made, count.cells()) for tag, count in zip(tags, counts, strict=True)],
@@ -93,13 +92,6 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[Row], clas
     path = folder / "preview.html"
     write_atomic(path, page.encode("utf-8"))
     return path
-
-
-def header_facts(about: Mapping[str, Any], rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """(name, value) pairs of the page's header: model and method, counts, then the other plain values."""
-    first = {key: about[key] for key in ("model", "method") if key in about}
-    counts = {"images": len(rows), "flagged": sum(bool(row.get("flags")) for row in rows)}
-    return plain_facts({**first, **counts, **{key: value for key, value in about.items() if key not in counts}})
 
 
 def pick_evenly(groups: Sequence[Sequence[str]], count: int) -> list[int]:

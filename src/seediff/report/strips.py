@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from .explain import ShownStep
 from .pictures import contact_sheet, draw_mask, encode_picture, heat_colours, shrink
 
-SIDE = 128
+if TYPE_CHECKING:
+    from .explain import ShownStep  # imports torch
+
+AUGMENTATIONS = "augmentations.jpg"
+"""In a set from `augment`: a sample before and after each kind of addition."""
+
+SIDE = 120
 """The longer side in pixels of the pictures in a strip."""
 Pair = tuple[np.ndarray, np.ndarray]
 """A picture (H, W, 3) uint8 and its label map (H, W) uint8."""

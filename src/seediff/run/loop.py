@@ -2,7 +2,7 @@
 continues.
 
 A command is a `Job`: how a batch is made, and what is written when all are finished. An `Engine` makes batches: in
-this process, in several (`Processes`), or in a cluster (cluster.py). `run` does the rest.
+this process, or in a cluster (cluster.py). `run` does the rest.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -24,7 +24,7 @@ from ..files.messages import show_bytes
 from ..files.output_folders import free_bytes, parse_folder
 from ..files.outputs import clear_leftovers
 from ..models.memory import Graphs, Offload
-from ..workers import GPU_ALONE, Progress, check_workers, in_order
+from ..workers import GPU_ALONE, Progress
 from .output import RUN_FOLDERS, BatchRecord, begin, check_loaded, commit, lock, look_into, read_record
 from .reopen import EARLIER, check_growth, grow
 
@@ -219,26 +219,6 @@ class Engine(AbstractContextManager["Engine"]):
                 earlier = number, written
             if earlier:
                 yield earlier[0], earlier[1].result()
-
-
-class Processes(Engine):
-    """Makes the batches of a job without a model in several processes of this machine. A script needs the usual `if
-    __name__ == "__main__"`. Raises UserError for fewer than one worker.
-    """
-
-    def __init__(self, workers: int) -> None:
-        check_workers(workers)
-        self.workers = workers
-
-    def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
-        with in_order(partial(_in_process, job, out), self.workers) as made:
-            for number, (record, seconds) in zip(numbers, made(numbers), strict=True):
-                job.timer.add(seconds)
-                yield number, record
-
-
-def _in_process(job: AnyJob, folder: Path, number: int) -> tuple[BatchRecord, Mapping[str, float]]:
-    return job.make_batch(number, folder), job.timer.take()
 
 
 def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress: Progress | None = None) -> RunResult:

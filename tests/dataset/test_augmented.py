@@ -4,17 +4,19 @@ from collections import Counter
 import numpy as np
 import pytest
 from command_line import runner
+from fake_engine import fake_draw
 from interrupted import contents
 
 from seediff.cli.augment import augment as augment_command
 from seediff.config.augment import AugmentConfig
+from seediff.config.generate import GenerateConfig
 from seediff.dataset import native, native_folder
+from seediff.dataset.augmented import AugmentedSamples, open_augmented, write_augmented
 from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
-from seediff.files.output_folders import open_folder
-from seediff.run.augment import AugmentJob, augment
+from seediff.run.generate import generate
 
 CLASSES = ("dog", "cat", "car")
 ADD = ("splice-2x2:3", "flip+noise:50%", "perspective:2", "objects:3", "boxes:2", "blur:1", "colour:2")
@@ -44,14 +46,13 @@ def pets(tmp_path_factory):
 
 
 def config(**values):
-    return AugmentConfig(**{"add": ADD, "batch_size": 4, "seed": 5, **values})
+    return AugmentConfig(**{"add": ADD, "seed": 5, **values})
 
 
 @pytest.fixture(scope="module")
 def made(pets, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "more"
-    result = augment(config(), pets, out)
-    assert (result.made, result.done) == (25, 25)
+    assert write_augmented(open_augmented(config(), pets), out) == 25
     return out
 
 
@@ -98,71 +99,68 @@ def test_every_recipe_is_in_its_row(made, pets):
 
 def test_sources_take_turns(pets):
     for seed in (0, 1):
-        job = AugmentJob(config(add=("flip:14", "blur:9"), seed=seed, keep_originals=False), pets)
-        new = job.items()
-        used = np.bincount([task.source for task in new], minlength=8)
+        new = open_augmented(config(add=("flip:14", "blur:9"), seed=seed, keep_originals=False), pets).new
+        used = np.bincount([one.source for one in new], minlength=8)
         assert used[6] == 0
         assert set(np.delete(used, 6)) == {3, 4}
-        assert [task.source for task in new[:7]] != [task.source for task in new[7:14]]
+        assert [one.source for one in new[:7]] != [one.source for one in new[7:14]]
 
 
-def test_a_new_picture_does_not_go_through_all_sources(pets, tmp_path):
+def test_a_new_picture_does_not_go_through_all_sources(pets):
     class Sources(list):
         def __iter__(self):
             raise AssertionError("goes through all sources")
 
-    job = AugmentJob(config(keep_originals=False), pets)
-    tasks = job.items()
-    job.sources = Sources(job.sources)
-    assert len(job.write(tasks, tmp_path / "out").rows) == len(tasks)
+    samples = open_augmented(config(keep_originals=False), pets)
+    samples.sources = Sources(samples.sources)
+    assert len([samples[position] for position in range(len(samples))]) == 17
 
 
 def test_other_workers_and_links_the_same_bytes(made, pets, tmp_path):
-    augment(config(), pets, tmp_path / "out", workers=2, link=True)
+    write_augmented(open_augmented(config(), pets), tmp_path / "out", workers=2, link=True)
     assert contents(tmp_path / "out") == contents(made)
     assert os.path.samefile(tmp_path / "out/images/trip/7.png", pets / "images/trip/7.png")
     assert not os.path.samefile(tmp_path / "out/masks/trip/7.png", pets / "masks/trip/7.png")
 
 
-@pytest.mark.parametrize(("batches", "link"), [(0, False), (3, True)])
-def test_interrupted_and_continued_the_same_bytes(made, pets, tmp_path, monkeypatch, batches, link):
-    real, done = AugmentJob.write, []
+@pytest.mark.parametrize("at", [0, 12])
+def test_interrupted_nothing_is_left_and_the_next_gives_the_same_bytes(made, pets, tmp_path, monkeypatch, at):
+    class Interrupted(AugmentedSamples):
+        def __getitem__(self, position):
+            if position == at:
+                raise KeyboardInterrupt
+            return super().__getitem__(position)
 
-    def interrupted(self, batch, out):
-        record = real(self, batch, out)
-        if len(done) == batches:
-            raise KeyboardInterrupt  # the batch's files are there, its record is not
-        done.append(batch)
-        return record
-
-    monkeypatch.setattr(AugmentJob, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        augment(config(), pets, tmp_path / "out", link=link)
-    monkeypatch.setattr(AugmentJob, "write", real)
-    assert not (tmp_path / "out/metadata.jsonl").exists()
-    result = augment(config(), pets, tmp_path / "out", link=link)
-    assert result.done == 25 - 4 * batches
+        write_augmented(Interrupted(config(), *open_native(pets)), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+    write_augmented(open_augmented(config(), pets), tmp_path / "out")
     assert contents(tmp_path / "out") == contents(made)
-    assert augment(config(), pets, tmp_path / "out").done == 0
 
 
-def test_another_configuration_or_dataset_is_not_continued(made, pets, tmp_path):
-    with pytest.raises(UserError, match=r"another configuration.*seed: 5 → 7"):
-        augment(config(seed=7), pets, made)
-    classes, items = open_native(pets)
-    write_native(tmp_path / "fewer", classes, items[1:], about={})
-    with pytest.raises(UserError, match=r"another configuration.*data: 8 samples \(\w+\) → 7 samples"):
-        augment(config(), tmp_path / "fewer", made)
-    with open_folder(tmp_path / "busy"), pytest.raises(UserError, match="in use by another run"):
-        augment(config(), pets, tmp_path / "busy")
+def test_samples_of_a_list_that_is_in_no_folder(pets, tmp_path):
+    items = [Sample(np.full((9, 9, 3), 50 * i, np.uint8), np.full((9, 9), i, np.uint8), name=str(i)) for i in (1, 2)]
+    samples = AugmentedSamples(config(add=("flip:2",)), CLASSES, items)
+    assert [sample.name for sample in samples] == ["1", "2", "augmented-000000", "augmented-000001"]
+    assert write_augmented(samples, tmp_path / "out") == 4
+
+
+def test_where_masks_came_from_travels_and_what_only_originals_have_stays_behind(tmp_path):
+    generate(GenerateConfig(classes=("dog",), per_class=2, keep_soft=True), tmp_path / "pets", draw=fake_draw)
+    write_augmented(open_augmented(config(add=("flip:1",)), tmp_path / "pets"), tmp_path / "more")
+    first, _, new = native.read_rows(tmp_path / "more")
+    assert (tmp_path / "more" / first["made"]).read_bytes() == (tmp_path / "pets" / native.CONFIG).read_bytes()
+    assert "made" not in new
+    assert not {"soft", "steps"} & {path.name for path in (tmp_path / "more").iterdir()}
+    assert check_dataset(tmp_path / "more").errors == 0
 
 
 def test_the_command(pets, made, tmp_path, capsys):
     out = tmp_path / "out"
-    words = ("augment", pets, "--seed", 5, "--batch-size", 4, "--add", ",".join(ADD[:3]), "--add", ",".join(ADD[3:]))
+    words = ("augment", pets, "--seed", 5, "--add", ",".join(ADD[:3]), "--add", ",".join(ADD[3:]))
     run(*words, "--out", out, "--dry-run")
     text = capsys.readouterr().out
-    assert "Would make: 25 samples of 3 classes, in batches of up to 4" in text
+    assert "Would make: 25 samples of 3 classes" in text
     assert "Originals: 8 of 8; for training, and so sources of new ones: 7" in text
     assert "  flip+noise: 4" in text
     assert not out.exists()
@@ -171,8 +169,8 @@ def test_the_command(pets, made, tmp_path, capsys):
     assert "8 originals and 17 new samples" in said
     assert " --out segmenter" in said
     assert contents(out) == contents(made)
-    run(*words, "--out", out)
-    assert capsys.readouterr().out.startswith("Complete: ")
+    with pytest.raises(UserError, match="already exists and is not empty"):
+        run(*words, "--out", out)
     run("augment", pets, "--config", out / "seediff.toml", "--out", tmp_path / "again", "--quiet")
     assert contents(tmp_path / "again") == contents(made)
     assert capsys.readouterr().out == ""

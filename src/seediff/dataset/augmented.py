@@ -1,0 +1,182 @@
+"""The samples that `seediff augment` adds to a dataset. A new sample is made when it is read, and everything random in
+it depends on the seed and its number alone, so that its bytes depend neither on the order nor on the process.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..config.augment import AugmentConfig
+from ..errors import UserError
+from ..prompts.specs import sample_seed
+from ..report.strips import AUGMENTATIONS, Pair, before_after
+from ..report.tables import of_photograph
+from . import native
+from .augment import Picture, apart, apply, with_objects
+from .encoding import encode_image
+from .native_folder import open_native, write_native
+from .rows import shown_classes
+from .sample import Sample
+
+MAX_ADDED = 10_000_000
+"""Their plan is held in memory."""
+MOST_PAIRS = 24
+
+
+@dataclass(frozen=True)
+class NewSample:
+    """What a new sample is made of. source: the position of the sample that is changed. number: from 0."""
+
+    name: str
+    source: int
+    operations: tuple[str, ...]
+    number: int
+
+    @property
+    def kind(self) -> str:
+        """Such as `flip+noise`."""
+        return "+".join(self.operations)
+
+
+class AugmentedSamples(Sequence[Sample]):
+    """The samples of a set, unless the configuration leaves them out, and then the new ones, each made when it is read.
+
+    originals: those that are kept. sources: the positions of those that new ones are made of: samples for training.
+    objects: whether any sample has objects; then every new one has them. Raises UserError for a set without sources,
+    and for a number of new samples that is 0 or above MAX_ADDED.
+    """
+
+    def __init__(self, config: AugmentConfig, classes: Sequence[str], samples: Sequence[Sample]) -> None:
+        self.config, self.classes, self.samples = config, tuple(classes), samples
+        self.originals = samples if config.keep_originals else ()
+        self.objects = any(sample.stored_instances is not None for sample in samples)
+        self.sources = [i for i, sample in enumerate(samples) if sample.metadata.get("split") in (None, "train")]
+        if not self.sources:
+            raise UserError("the dataset has no samples to augment: only those whose `split` is 'train' are changed")
+        self.new = self._plan()
+
+    def _plan(self) -> list[NewSample]:
+        """Sources take turns, in another order each round."""
+        count = len(self.sources)
+        prefix, again = "augmented", 1
+        while any(sample.name.startswith(prefix) for sample in self.samples):  # the set was augmented before
+            again += 1
+            prefix = f"augmented{again}"
+        wanted = [(addition.operations, addition.of(count)) for addition in self.config.additions()]
+        total = sum(number for _, number in wanted)
+        if not total:
+            raise UserError("add", "adds no pictures", "for example flip:50%")
+        if total > MAX_ADDED:
+            raise UserError("add", f"asks for {total:,} new pictures; at most {MAX_ADDED:,} can be added at once")
+        order: list[int] = []
+        for turn in range(-(-total // count)):
+            order += np.random.default_rng([self.config.seed, turn]).permutation(count).tolist()
+        kinds = [operations for operations, number in wanted for _ in range(number)]
+        return [
+            NewSample(f"{prefix}-{number:06d}", self.sources[order[number]], operations, number)
+            for number, operations in enumerate(kinds)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.originals) + len(self.new)
+
+    def __getitem__(self, position: int) -> Sample:  # type: ignore[override]  # nobody asks for slices
+        position, before = range(len(self))[position], len(self.originals)
+        if position < before:
+            # Not soft masks, attention and steps: a set has them for all of its samples or for none.
+            sample = self.originals[position]
+            made = {key: path for key, path in sample.extras.items() if key[0] == native.MADE}
+            return sample.replace(extras=made)
+        return self.make(self.new[position - before])
+
+    def make(self, new: NewSample) -> Sample:
+        """A new sample."""
+        seed = sample_seed(self.config.seed, new.number, 0)
+        rng = np.random.default_rng(seed)
+        source, place, rest = new.source, bisect_left(self.sources, new.source), len(self.sources) - 1
+
+        def others(count: int) -> list[Picture]:
+            if not rest:
+                return [self.read(source)] * count
+            chosen = rng.choice(rest, count, replace=count > rest)
+            return [self.read(self.sources[i + (i >= place)]) for i in chosen]
+
+        picture, steps = apply(self.read(source), new.operations, rng, self.config.strength, others)
+        labels, objects = np.ascontiguousarray(picture.labels), None
+        if self.objects:
+            labels, objects = apart(picture.labels)
+
+        # The prompt, if no other sample is part of the picture, and the model, if it drew it; not the flags, which are
+        # about the source's mask.
+        sample = self.samples[source]
+        spliced = any(step.get("sources") for step in steps)
+        left = {"prompt": spliced, "split": False, "model": of_photograph(sample.metadata)}
+        row = {key: sample.metadata[key] for key, out in left.items() if key in sample.metadata and not out}
+        row |= shown_classes(labels, self.classes)
+        row |= {"recipe": {"source": sample.name, "seed": seed, "steps": steps}, "version": __version__}
+        data = encode_image(np.ascontiguousarray(picture.image), self.config.image_format or sample.suffix)
+        return Sample(data, labels, objects, row, name=new.name)
+
+    def read(self, position: int) -> Picture:
+        """A sample's picture and labels in memory, with objects if the set has any."""
+        sample = self.samples[position]
+        labels = sample.labels(len(self.classes))
+        if self.objects:
+            labels = with_objects(labels, sample.objects(labels))
+        return Picture(sample.name, sample.image, labels)
+
+    def added(self) -> Counter[str]:
+        """Operations → the number of new samples."""
+        return Counter(new.kind for new in self.new)
+
+    def before_after(self) -> bytes:
+        """A JPEG of the first new sample of each kind beside its source."""
+        first: dict[str, NewSample] = {}
+        for new in self.new:
+            first.setdefault(new.kind, new)
+        pairs: list[tuple[str, Pair, Pair]] = []
+        for kind, new in [*first.items()][:MOST_PAIRS]:
+            both = self.samples[new.source], self.make(new)
+            source, made = ((sample.image, sample.labels(len(self.classes))) for sample in both)
+            pairs.append((kind, source, made))
+        return before_after(pairs)
+
+
+def open_augmented(config: AugmentConfig, data: Path | str) -> AugmentedSamples:
+    """The samples of the native dataset `data` and those to add. Raises UserError as `open_native`, too."""
+    return AugmentedSamples(config, *open_native(data))
+
+
+def write_augmented(
+    samples: AugmentedSamples,
+    out: Path | str,
+    *,
+    link: bool = False,
+    workers: int = 1,
+    follow: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+) -> int:
+    """Write the samples as the native dataset `out`, which appears when it is complete, and return their number.
+
+    link: hard links to the originals' pictures instead of copies. workers: processes that make samples. follow: wraps
+    the samples' numbers, to show progress. Raises UserError as `write_native`.
+    """
+    config = samples.config
+    about = {
+        "command": config.command,
+        "originals": len(samples.originals),
+        "added": ", ".join(f"{kind} {count}" for kind, count in samples.added().items()),
+        "seed": config.seed,
+        "version": __version__,
+    }
+    files = {AUGMENTATIONS: samples.before_after(), native.CONFIG: config.to_toml().encode("utf-8")}
+    return write_native(
+        out, samples.classes, samples, about=about, files=files, link=link, workers=workers, follow=follow
+    )
