@@ -12,7 +12,7 @@ pytest.importorskip("triton")
 
 from builders.plans import capturing
 
-from seediff.attention import fused
+from seediff.attention import fused, library
 from seediff.attention.fused import Blocks, add_probabilities_fused
 from seediff.attention.probabilities import Part, add_probabilities
 from seediff.attention.recorder import KINDS
@@ -192,3 +192,48 @@ def test_tiles_of_an_rtx_4090_are_large_and_fit():
     tile, shared = json.loads(done.stdout)
     assert tile == [128, 128, 8]
     assert max(shared) <= fused.RTX
+
+
+LIBRARY = {
+    "narrow values": lambda right, _: right,
+    "values of the heads' width": lambda right, width: right if width > 8 else right * 1.001,
+    "wrong": lambda right, _: right + 1,
+    "not a number": lambda right, _: right * torch.nan,
+    "refused": lambda *_: (_ for _ in ()).throw(RuntimeError("No execution plans support the graph.")),
+}
+
+
+@pytest.mark.parametrize("answer", LIBRARY)
+@pytest.mark.parametrize("normalize", [True, False])
+def test_the_librarys_sums_are_used_where_they_are_right(answer, normalize, monkeypatch):
+    asked = []
+
+    def sums(query, key, scale, width):
+        asked.append(width)
+        return LIBRARY[answer]((query.float() @ key.float().transpose(2, 3) * scale).logsumexp(-1), width)
+
+    monkeypatch.setattr(library, "_widths", {})
+    monkeypatch.setattr(library, "_chosen", lambda *_: True)
+    monkeypatch.setattr(library, "_sums", sums)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    query, key = states(dtype=torch.float16)
+
+    def added():
+        total, finite = torch.zeros(2, 40, 50, device=DEVICE), torch.zeros((), device=DEVICE)
+        add_probabilities_fused([Part(total)], query, key, 0.3, normalize=normalize, finite=finite)
+        assert finite.isfinite()
+        book = by_the_book(Part(total), torch.zeros_like(total), query, key, 0.3, None, normalize)
+        torch.testing.assert_close(total.double(), book, atol=1e-5, rtol=1e-5)
+
+    added()
+    assert not asked  # a small layer
+    monkeypatch.setenv(library.SWITCH, "1")
+    added()
+    tried, used = {"narrow values": (1, 8), "values of the heads' width": (2, 10)}.get(answer, (2, None))
+    assert asked[:tried] == [8, 10][:tried]
+    assert set(asked[tried:]) == ({used} if used else set())
+    added()
+    assert len(asked) == tried + (2 if used else 0)  # it is tried once
+    monkeypatch.setenv(library.SWITCH, "0")
+    added()
+    assert len(asked) == tried + (2 if used else 0)

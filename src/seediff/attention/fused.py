@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..errors import Notice, first_line
+from .library import library_sums
 from .probabilities import Part, Scratch, add_probabilities
 
 LOG2_E = math.log2(math.e)
@@ -152,16 +153,25 @@ def _add_two(
         biases = bias.expand(images, heads, queries, keys)  # no copy
         strides = biases.stride()
     sizes = (heads, queries, channels, *query.stride(), *key.stride(), *strides)
-    scale *= LOG2_E
 
     # 1. Log-sum-exps, of the parts' own columns if they are alone, and of all columns for the others
     cuts = [part.columns.indices(keys)[:2] for part in parts]
     whole = (0, keys)
     softmaxes = list(dict.fromkeys(cut if part.alone else whole for part, cut in zip(parts, cuts, strict=True)))
-    sums = query.new_empty(len(softmaxes), images, heads, queries, dtype=torch.float32)
-    two = [(first, last - first) for first, last in (softmaxes[0], softmaxes[-1])]
-    launch = kernels.log_sum_exps[row_tiles, images * heads, len(softmaxes)]
-    launch(query, key, biases, sums, scale, *sizes, *two[0], *two[1], **constants)
+    two = [number for first, last in (softmaxes[0], softmaxes[-1]) for number in (first, last - first)]
+
+    def own_sums() -> torch.Tensor:
+        """Of base 2, (number of softmaxes, B, H, N)."""
+        found = query.new_empty(len(softmaxes), images, heads, queries, dtype=torch.float32)
+        launch = kernels.log_sum_exps[row_tiles, images * heads, len(softmaxes)]
+        launch(query, key, biases, found, scale * LOG2_E, *sizes, *two, **constants)
+        return found
+
+    sums, base = None, LOG2_E
+    if bias is None and softmaxes == [whole]:
+        sums = library_sums(query, key, scale, lambda: own_sums()[0] / LOG2_E)
+    if sums is None:
+        sums, base = own_sums(), 1.0
 
     # 2. The means, into the running maps or, with their maxima, beside them
     ends = (0, len(parts) - 1)  # of a single part twice
@@ -178,7 +188,7 @@ def _add_two(
     told = [number for end in ends for number in (cuts[end][0], widths[end], numbers[end], steps[end])]
     layout = (tiles[0], maxima[0], sum(maxima))
     grid = (row_tiles, sum(tiles), images)
-    given = (query, key, biases, sums, places[0], places[-1], peaks, finite, scale, 1.0)
+    given = (query, key, biases, sums, places[0], places[-1], peaks, finite, scale * LOG2_E, base)
     kernels.head_means[grid](*given, *sizes, *told, *layout, NORMALIZE=normalize, **constants)
 
     # 3. The sum of running maps and normalised means
