@@ -1,15 +1,20 @@
 """The cost of capturing attention in every model family: one call of the network, with and without capture, in
 interleaved runs.
 
-    python benchmarks/capture.py --models sd3.5-large,flux-dev --threads 1 --clock process python benchmarks/capture.py
-    --models sd2-base --narrow --rounds 5   # a UNet of half of Stable Diffusion 2's width python benchmarks/capture.py
-    --models flux-dev --layers 1            # capture one of the three blocks that it has here python
-    benchmarks/capture.py --models sdxl --method ca_sa            # only the maps that this method reads
+    python benchmarks/capture.py --models sd3.5-large,flux-dev --threads 1 --clock process
+    python benchmarks/capture.py --models sd2-base --narrow --rounds 5  # a UNet of half of Stable Diffusion 2's width
+    python benchmarks/capture.py --models flux-dev --layers 1           # one of the three blocks that it has here
+    python benchmarks/capture.py --models sdxl --method ca_sa           # only the maps that this method reads
+    python benchmarks/capture.py --models sd1.5,sdxl,sd3.5-medium,flux-dev --count   # what a GPU starts; no arithmetic
 
 Widths, heads, sides and numbers of columns are the published ones; weights are random. Repeating blocks are cut to a
 few of each kind, because capture costs the same share of each block. Under classifier-free guidance the batch has a
 picture with the prompt and one without; the picture with the prompt is captured. The text encoders are narrow and are
 not timed.
+
+`--count` runs a call of the whole network on PyTorch's meta device, with the operations that capture starts on a GPU,
+and prints how many it adds per captured layer: PyTorch's own, Triton's launches, and among these products of queries
+and keys (log-sum-exps by cuDNN, if it is chosen, take one launch's place).
 
 The floor is what no capture of dense maps can avoid: computing QKᵀ once more for the captured rows, divided by all
 operations of the call.
@@ -18,13 +23,17 @@ operations of the call.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the twins, whose text comes from recipes/
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -32,9 +41,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import timing
 import torch
 from builders.published import NETWORKS  # pyright: ignore[reportMissingImports]
-from on_gpu.pipelines import FEWER, twin
+from on_gpu.pipelines import FEWER, exact, twin
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import seediff
+from seediff.attention import fused, library
 from seediff.attention.capture import capture_attention
 from seediff.attention.plan import plan_capture
 from seediff.attention.recorder import AttentionRecorder
@@ -43,11 +54,11 @@ from seediff.models.families.base import Family
 from seediff.models.registry import Model
 
 NARROW: Mapping[str, Mapping[str, Any]] = {
-    "sd2-base": {"block_out_channels": (160, 320, 640, 640)},
+    "sd2-base": {"block_out_channels": (192, 320, 640, 640), "attention_head_dim": (3, 5, 10, 10)},
     "sdxl": {"block_out_channels": (160, 320, 640), "attention_head_dim": (5, 5, 10)},
 }
-"""Half the width and half the heads, at all positions. Products of width by width shrink more than those that capture
-repeats.
+"""Half the width and half the heads (3 of 5 at Stable Diffusion 2's finest level), at all positions. Products of width
+by width shrink more than those that capture repeats.
 """
 
 TEXT = ("cross_attention_dim", "joint_attention_dim", "pooled_projection_dim", "projection_class_embeddings_input_dim")
@@ -74,9 +85,7 @@ def shape(name: str, device: str, dtype: str, folder: Path, half: bool = False) 
     if "addition_time_embed_dim" in config:  # added to the pooled text: embeddings of six sizes
         pooled = own["projection_class_embeddings_input_dim"] - 6 * own["addition_time_embed_dim"]
         of_text["projection_class_embeddings_input_dim"] = pooled + 6 * config["addition_time_embed_dim"]
-    packed = narrow.network.config.in_channels // narrow.pipe.vae.config.get(
-        "latent_channels", narrow.pipe.vae.config.get("z_dim")
-    )
+    packed = packed_latents(narrow)
     torch.manual_seed(0)
     network = getattr(diffusers, kind).from_config(
         {**config, **of_text, **FEWER.get(kind, {}), **(NARROW[name] if half else {})}
@@ -86,6 +95,12 @@ def shape(name: str, device: str, dtype: str, folder: Path, half: bool = False) 
     side = narrow.family.image_side(pipe.vae_scale_factor, network.config)
     latent_side = side // narrow.family.pixels(pipe.vae_scale_factor, network.config)
     return replace(narrow, image_side=side, latent_side=latent_side), packed
+
+
+def packed_latents(model: Model) -> int:
+    """How many latents the network gets in one with more channels."""
+    config = model.pipe.vae.config
+    return model.network.config.in_channels // config.get("latent_channels", config.get("z_dim"))
 
 
 def guided(family: Family) -> bool:
@@ -142,6 +157,59 @@ def floor_share(model: Model, call: Callable[[], None], options: argparse.Namesp
     return products / counter.get_total_flops()
 
 
+class Started(TorchDispatchMode):
+    """Counts operations that start a kernel, as views do not, and the launches of the capture kernels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = 0
+        self.launches: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name
+        if not func.is_view and not any(
+            part in name for part in ("detach", "view", "alias", "aten::empty", "new_empty")
+        ):
+            self.operations += 1
+        return func(*args, **(kwargs or {}))
+
+    def kernels(self) -> Any:
+        """In place of the module of kernels."""
+
+        def kernel(name: str) -> Any:
+            def launch(*_: Any, **__: Any) -> None:
+                self.launches[name] += 1
+
+            return defaultdict(lambda: launch)
+
+        return SimpleNamespace(**{name: kernel(name) for name in ("log_sum_exps", "head_means", "add_divided")})
+
+
+@torch.no_grad()
+def count_started(name: str, folder: Path) -> dict[str, float]:
+    """What capture of every map adds to one call of the published network, per captured layer."""
+    model = exact(name, "meta", "bfloat16", folder, text_layers=1)
+    call = call_of(model, packed_latents(model))
+    plain, captured = Started(), Started()
+    prepared = captured.kernels(), 128, 128, {}
+    with plain:
+        call()
+    with (
+        mock.patch.dict(os.environ, {library.SWITCH: "0"}),
+        mock.patch.object(fused, "can_fuse", return_value=True),
+        mock.patch.object(fused, "_prepared", return_value=prepared),
+        capture(model, argparse.Namespace(method=None, layers="all")) as recorder,
+        captured,
+    ):
+        call()
+    layers = len(recorder._finite)
+    found = {"layers": layers, "operations": (captured.operations - plain.operations) / layers}
+    found["launches"] = captured.launches.total() / layers
+    found["products"] = (captured.launches["log_sum_exps"] + captured.launches["head_means"]) / layers
+    print(f"{name}: " + ", ".join(f"{number:.3g} {what}" for what, number in found.items()), flush=True)
+    return found
+
+
 @torch.no_grad()
 def measure(session: timing.Session, name: str, options: argparse.Namespace, folder: Path) -> None:
     model, packed = shape(name, options.device, options.dtype, folder, options.narrow)
@@ -173,12 +241,16 @@ def main() -> None:
     parser.add_argument("--method", choices=("seediff", "ca", "ca_sa"), help="capture the maps that it reads, not all")
     parser.add_argument("--layers", default="all", help="as --capture-layers; blocks of those that are left")
     parser.add_argument("--narrow", action="store_true", help=f"half the width, of {', '.join(NARROW)}")
+    parser.add_argument("--count", action="store_true", help="count what a GPU starts, per captured layer")
     parser.add_argument("--dtype", default="float32")
     options = parser.parse_args()
     session = timing.Session.begin(options)
     for name in options.models.split(","):
         with tempfile.TemporaryDirectory() as folder:
-            measure(session, name, options, Path(folder))
+            if options.count:
+                session.report[name] = count_started(name, Path(folder))
+            else:
+                measure(session, name, options, Path(folder))
     session.end(options)
 
 

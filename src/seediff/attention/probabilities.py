@@ -78,13 +78,17 @@ def add_probabilities(
     together = max(1, min(heads, limit // (rows * keys)))  # heads at a time
     # images: several small maps, or one large
     group = max(1, min(images, limit // (heads * rows * keys))) if rows == queries else 1
-    sizes = [group * together * rows * keys] * 2 + [part.total[:group].numel() for part in parts]
-    block, other, *flat = (scratch or Scratch()).take(sum(sizes), query).split(sizes)
+    blocks = 1 if query.device.type == "cpu" else 2  # a CPU's softmax works in place, so that its cache holds it
+    sizes = [group * together * rows * keys] * blocks + [part.total[:group].numel() for part in parts]
+    buffers = (scratch or Scratch()).take(sum(sizes), query).split(sizes)
+    block, other, flat = buffers[0], buffers[blocks - 1], buffers[blocks:]
     sums = [buffer.view_as(part.total[:group]) for buffer, part in zip(flat, parts, strict=True)]  # over heads
     for first in range(0, images, group):
         chosen = slice(first, min(first + group, images))
         count = chosen.stop - chosen.start
-        transposed_keys = key[chosen].float().transpose(2, 3)  # (group, H, D, T)
+        transposed_keys = key[chosen].transpose(2, 3).float()  # (group, H, D, T)
+        if rows < queries:  # several products read it
+            transposed_keys = transposed_keys.contiguous()
         for start in range(0, queries, rows):
             here = slice(start, min(start + rows, queries))
             for head in range(0, heads, together):
@@ -98,11 +102,13 @@ def add_probabilities(
                 if bias is not None:
                     block_bias = bias[chosen] if bias.shape[1] == 1 else bias[chosen, these]
                     scores.add_(block_bias if block_bias.shape[2] == 1 else block_bias[:, :, here])
-                if not all(part.alone for part in parts):
+                alone = {
+                    number: scores[..., part.columns].softmax(-1) for number, part in enumerate(parts) if part.alone
+                }
+                if len(alone) < len(parts):
                     torch.softmax(scores, -1, out=probabilities)
-                for part, total in zip(parts, sums, strict=True):
-                    added = (scores if part.alone else probabilities)[..., part.columns]
-                    added = torch.softmax(added, -1) if part.alone else added
+                for number, (part, total) in enumerate(zip(parts, sums, strict=True)):
+                    added = alone[number] if part.alone else probabilities[..., part.columns]
                     if head == 0:
                         torch.sum(added, 1, out=total[:count, here])
                     else:
@@ -117,7 +123,7 @@ def add_probabilities(
                 part.total[chosen].add_(head_sums, alpha=1 / heads)
 
 
-BLOCK_BYTES = {"cpu": 4 << 20, "mps": 32 << 20, "cuda": 64 << 20}
+BLOCK_BYTES = {"cpu": 2 << 20, "mps": 32 << 20, "cuda": 64 << 20}
 """Bytes of scores held at once: on a CPU as many as fit its cache, on a GPU enough to keep it busy."""
 
 SCRATCH_BYTES = 128 << 20
