@@ -2,7 +2,9 @@
 work afterwards.
 
     python benchmarks/gpu.py --minutes 40 --json gpu.json --table gpu.md
-    python benchmarks/gpu.py --models flux-dev,sdxl --batches 1
+    python benchmarks/gpu.py --models flux-dev,sdxl --batches 1 --apart 120    # a process of its own for each row
+    python benchmarks/gpu.py --models sd1.5,sdxl --only drawing --graphs       # maps by CUDA graphs beside the rest
+    python benchmarks/gpu.py --only tiles                                      # of the kernels, and cuDNN's sums
     python benchmarks/gpu.py --models sdxl,flux-dev --offload model        # or --compile: the same rows with it
     python benchmarks/gpu.py --tiny --device cpu          # narrow twins: checks that it runs, also on a CPU
 
@@ -20,11 +22,13 @@ import argparse
 import gc
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -36,15 +40,19 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # must be set before anything imports triton
 
 from builders.published import NETWORKS, network  # pyright: ignore[reportMissingImports]
-from on_gpu.device import measure_peak
+from on_gpu.device import Peak, measure_peak
 from on_gpu.drawing import draw_row
 from on_gpu.fused import ACCEPTABLE, compare, head_widths
 from on_gpu.pipelines import exact, twin
 from on_gpu.segments_and_masks import measure_work, works
+from on_gpu.tiles import LAYERS, TINY, tune
 
+from seediff.attention import fused
 from seediff.devices import check_device, default_device, default_dtype, has_bfloat16
 from seediff.models.compiled import check_compile, compile_network
-from seediff.models.memory import Offload, check_offload, place
+from seediff.models.cuda_recording import CudaRecording
+from seediff.models.graphs import GraphedNetwork
+from seediff.models.memory import Offload, check_graphs, check_offload, place
 from seediff.models.registry import Model, load_model
 
 MODELS = (
@@ -52,6 +60,7 @@ MODELS = (
     "ernie-image,lumina2,sana"
 )
 """The default models: one per family, and both Stable Diffusion 1 and 2."""
+SECTIONS = ("kernels", "after", "tiles", "drawing")
 
 
 def parse() -> argparse.Namespace:
@@ -65,6 +74,11 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--offload", choices=get_args(Offload), default="none", help="of all rows; needs a GPU")
     parser.add_argument("--compile", action="store_true", help="all rows' networks")
+    parser.add_argument("--graphs", action="store_true", help="another way of each row: capture by CUDA graphs")
+    parser.add_argument("--only", choices=SECTIONS, help="default: all but tiles")
+    parser.add_argument(
+        "--apart", type=float, metavar="SECONDS", help="each row in a process of its own, which is ended after so many"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tiny", action="store_true", help="narrow twins, one round")
     parser.add_argument("--json", type=Path, help="write the figures there")
@@ -76,6 +90,8 @@ def parse() -> argparse.Namespace:
     given.batches = [int(one) for one in given.batches.split(",")]
     check_device(given.device)
     check_offload(given.offload, given.device)
+    if given.graphs:
+        check_graphs("on", given.device)
     if given.compile:
         check_compile(given.device, given.offload)
     half = "bfloat16" if given.device.startswith("cuda") and has_bfloat16(given.device) else default_dtype(given.device)
@@ -93,13 +109,39 @@ def main() -> int:
         "shapes": "twins" if given.tiny else "published",
         "offload": given.offload,
         "compiled": given.compile,
+        "cudnn": torch.backends.cudnn.version(),
     }
     side = 256 if given.tiny else 8192 if given.device.startswith("cuda") else 1024
     peak = measure_peak(given.device, given.dtype, side=side)
     report |= {"peak": {"flops": peak.flops, "bytes": peak.bytes}, "kernels": [], "drawing": [], "after": []}
+    report["tiles"] = []
     rounds = 1 if given.tiny else given.rounds
+    sections = (given.only,) if given.only else ("kernels", "after", "drawing")
+    if "kernels" in sections:
+        check_kernels(report, given, until)
+    if "after" in sections:  # which is quick
+        for name, work in works(given.device, 16 if given.tiny else 64):
+            row = attempt(lambda work=work: measure_work(given.device, work, peak, rounds), until)
+            report["after"].append({"what": name, **row})
+        write(report, given)
+    if "tiles" in sections:
+        layers, tiles = ({"tiny": TINY}, fused.TILES[-1:]) if given.tiny else (LAYERS, fused.TILES)
+        for name, layer in layers.items():
+            row = attempt(lambda layer=layer: tune(given.device, given.dtype, layer, tiles), until)
+            report["tiles"].append({"model": name, **row})
+            print(json.dumps(report["tiles"][-1]), flush=True)
+            write(report, given)
+    if "drawing" in sections and given.apart:
+        draw_apart(report, given, until)
+    elif "drawing" in sections:
+        draw(report, given, until, peak, rounds)
+    print(table(report))
+    rows = (*report["kernels"], *report["drawing"], *report["after"], *report["tiles"])
+    return int(any(row.get("failed") for row in rows))
 
-    # 1. The kernels: if they are wrong, their cost in a drawing says little
+
+def check_kernels(report: dict[str, Any], given: argparse.Namespace, until: float) -> None:
+    """If the kernels are wrong, their cost in a drawing says little."""
     networks = {
         "mini": load_model("mini", device="cpu", dtype="float32").network,
         **{name: network(name) for name in given.models},
@@ -109,15 +151,10 @@ def main() -> int:
         row = attempt(lambda width=width: compare(given.device, given.dtype, width), until)
         report["kernels"].append({"width": width, "models": models, **row})
         write(report, given)
-    del networks
 
-    # 2. The work after drawing, which is quick
-    for name, work in works(given.device, 16 if given.tiny else 64):
-        row = attempt(lambda work=work: measure_work(given.device, work, peak, rounds), until)
-        report["after"].append({"what": name, **row})
-    write(report, given)
 
-    # 3. The families; a model is made once for all its batches
+def draw(report: dict[str, Any], given: argparse.Namespace, until: float, peak: Peak, rounds: int) -> None:
+    """The families; a model is made once for all its batches."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for name in given.models:
@@ -136,10 +173,32 @@ def main() -> int:
                     until,
                 )
                 report["drawing"].append({"model": name, "batch": batch, **row})
+                print(json.dumps(report["drawing"][-1]), flush=True)
                 write(report, given)
             made.clear()
-    print(table(report))
-    return int(any(row.get("failed") for row in (*report["kernels"], *report["drawing"], *report["after"])))
+
+
+def draw_apart(report: dict[str, Any], given: argparse.Namespace, until: float) -> None:
+    """The families, each row in a process of its own, so that one that fails or hangs costs no other its figures."""
+    for name, batch in product(given.models, given.batches):
+        if time.monotonic() > until:
+            report["drawing"].append({"model": name, "batch": batch, "why": "no time left"})
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            figures = Path(folder) / "row.json"
+            words = ["--models", name, "--batches", str(batch), "--only", "drawing", "--json", str(figures)]
+            words += ["--device", given.device, "--dtype", given.dtype, "--offload", given.offload]
+            words += ["--rounds", str(given.rounds)]
+            words += [f"--{switch}" for switch in ("compile", "graphs", "tiny") if getattr(given, switch)]
+            why = "ended after its time"
+            try:
+                done = subprocess.run([sys.executable, __file__, *words], timeout=given.apart, check=False)
+                why = f"exit status {done.returncode}"
+            except subprocess.TimeoutExpired:
+                pass
+            rows = json.loads(figures.read_text())["drawing"] if figures.exists() else []
+            report["drawing"] += rows or [{"model": name, "batch": batch, "why": why, "failed": True}]
+        write(report, given)
 
 
 def prepared(name: str, given: argparse.Namespace, folder: Path) -> Model:
@@ -148,6 +207,8 @@ def prepared(name: str, given: argparse.Namespace, folder: Path) -> Model:
     model = (twin if given.tiny else exact)(name, first, given.dtype, folder)
     if given.compile:
         compile_network(model.network, model.family, given.device)
+    if given.graphs:
+        GraphedNetwork(model.network, CudaRecording(torch.device(given.device)))
     place(model.pipe, given.device, given.offload)
     return replace(model, device=given.device, offload=given.offload)
 
@@ -180,7 +241,8 @@ def table(report: dict[str, Any]) -> str:
     peak = report["peak"]
     lines = [
         (
-            f"{report['device']}, {report['dtype']}, torch {report['torch']}, {report['shapes']} shapes, random"
+            f"{report['device']}, {report['dtype']}, torch {report['torch']}, cuDNN {report['cudnn']},"
+            f" {report['shapes']} shapes, random"
             f" weights, offload {report['offload']}, {'' if report['compiled'] else 'not '}compiled; measured peak"
             f" {peak['flops'] / 1e12:.3g} TFLOP/s, {peak['bytes'] / 1e9:.3g} GB/s."
         ),

@@ -56,3 +56,15 @@ def test_published_shapes(name, tmp_path):
         narrow = twin(name, "cpu", "float32", tmp_path / "narrow").pipe.vae.config
         for key in ("scaling_factor", "shift_factor"):  # without the latter a pipeline that needs it cannot decode
             assert model.pipe.vae.config.get(key) == narrow.get(key)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="by Triton's interpreter")
+def test_tiles_are_timed_or_say_why_not(monkeypatch):
+    pytest.importorskip("triton")
+    from on_gpu import tiles
+
+    monkeypatch.setattr(tiles, "STAGES", (2,))
+    layer = tiles.Layer(1, 20, 5, 8)
+    row = tiles.tune("cpu", "float16", layer, [tiles.fused.TILES[-1], tiles.fused.Blocks(15, 16, 1)])
+    assert [type(one) for one in row["tiles_ms"].values()] == [float, str]
+    assert (row["library_values"], row["difference"]) == (0, 0)  # PyTorch has no cuDNN here

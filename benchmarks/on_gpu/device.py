@@ -84,6 +84,11 @@ def forget_peak_memory(device: str) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
+def reserved_memory(device: str) -> int:
+    """Most bytes that PyTorch held since `forget_peak_memory`, unused ones included; 0 where there is no GPU."""
+    return torch.cuda.max_memory_reserved(device) if device.startswith("cuda") else 0
+
+
 def peak_memory(device: str) -> int:
     """Peak memory in bytes. On cuda, allocated since `forget_peak_memory`; elsewhere, resident in this process so far,
     which only grows.

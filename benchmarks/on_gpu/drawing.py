@@ -1,4 +1,5 @@
-"""Measures how one family draws: without capture, capturing one kind of attention or both, and with masks and files."""
+"""Measures how one family draws: without capture, capturing one kind of attention or both, by graphs, and with masks
+and files."""
 
 from __future__ import annotations
 
@@ -11,11 +12,21 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
+from torch.nn.attention import SDPBackend
 
-from on_gpu.device import Peak, count, forget_peak_memory, peak_memory, seconds, synchronize
+from on_gpu.device import (
+    Peak,
+    count,
+    forget_peak_memory,
+    peak_memory,
+    reserved_memory,
+    seconds,
+    synchronize,
+)
 from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.plan import plan_capture
@@ -24,6 +35,7 @@ from seediff.config.constants import MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.levels import EVERYTHING, Reads
 from seediff.models.families.base import Drawing
+from seediff.models.graphs import MARK, GraphedNetwork, find_graphs
 from seediff.models.registry import Model
 from seediff.prompts.tokens import locate_columns
 from seediff.run.generate import generate
@@ -93,13 +105,19 @@ class Draws:
 
     def timed(self, work: Callable[[int], object], steps: int) -> tuple[float, float]:
         """(seconds of a run of at least 2 steps, seconds per step). Steps are timed from the network's first call to
-        its last, so that costs paid once are left out, and a busy machine cannot make it negative."""
-        began: list[float] = []
+        its last, so that costs paid once are left out, and a busy machine cannot make it negative. On a GPU by events
+        between calls, for which the host does not wait: it may run ahead, as when a user draws."""
         device = self.model.device
+        on_gpu = device.startswith("cuda")
+        moments: list[Any] = []
 
         def note(*_: Any) -> None:
-            synchronize(device)
-            began.append(time.perf_counter())
+            if on_gpu:
+                moments.append(torch.cuda.Event(enable_timing=True))
+                moments[-1].record()
+            else:
+                synchronize(device)
+                moments.append(time.perf_counter())
 
         hook = self.model.network.register_forward_pre_hook(note)
         try:
@@ -109,7 +127,36 @@ class Draws:
         calls = self.model.family.calls(
             self.model.pipe, steps
         )  # in some families, the network is called twice per step under guidance
-        return whole, (began[-1] - began[0]) / (len(began) - 1) * len(began) / calls
+        between = moments[0].elapsed_time(moments[-1]) / 1000 if on_gpu else moments[-1] - moments[0]
+        return whole, between / (len(moments) - 1) * len(moments) / calls
+
+    def backends(self, steps: int) -> dict[str, str]:
+        """Shape of queries and keys → the attention that PyTorch chooses for them in the network."""
+        found: dict[str, str] = {}
+        attention = torch.nn.functional.scaled_dot_product_attention
+
+        def note(query: Any, key: Any, value: Any, attn_mask: Any = None, **more: Any) -> Any:
+            shape = f"{tuple(query.shape)} × {key.shape[2]}, {'no ' if attn_mask is None else ''}mask"
+            if shape not in found:
+                asked = {name: more[name] for name in ("scale", "enable_gqa") if name in more}
+                choice = torch._fused_sdp_choice(query, key, value, attn_mask, **asked)
+                found[shape] = SDPBackend(choice).name
+            return attention(query, key, value, attn_mask, **more)
+
+        with mock.patch.object(torch.nn.functional, "scaled_dot_product_attention", note):
+            self.plain(steps)
+        return found
+
+
+def without(graphs: GraphedNetwork, work: Callable[[int], object], steps: int) -> object:
+    """Draw with the network's own forward."""
+    graphs.network.forward = graphs.own_forward
+    graphs.network.__dict__.pop(MARK)
+    try:
+        return work(steps)
+    finally:
+        graphs.network.forward = graphs
+        setattr(graphs.network, MARK, (graphs,))
 
 
 @torch.no_grad()
@@ -123,12 +170,20 @@ def draw_row(model: Model, batch: int, peak: Peak, folder: Path, *, made: int, r
     ways: dict[str, Callable[[int], object]] = {"plain": draws.plain, "capture": draws.captured}
     if not model.family.no_self_attention:
         ways |= {kind: lambda steps, kind=kind: draws.captured(steps, {kind: None}) for kind in KINDS}
+    graphs = find_graphs(model.network)  # of --graphs; then the other ways are drawn without them
+    if graphs is not None:
+        ways = {way: lambda steps, work=work: without(graphs, work, steps) for way, work in ways.items()}
+        ways["graphs"] = draws.captured
+    with torch.compiler.set_stance("force_eager"):
+        backends = draws.backends(made)
     peaks: dict[str, int] = {}
+    reserved: dict[str, int] = {}
     for way, work in ways.items():  # the first of each compiles kernels and is not timed
         gc.collect()
         forget_peak_memory(device)
-        work(made)
-        peaks[way] = peak_memory(device)
+        for _ in range(1 + (way == "graphs")):  # the second call of each kind is recorded
+            work(made)
+        peaks[way], reserved[way] = peak_memory(device), reserved_memory(device)
     with tempfile.TemporaryDirectory(dir=folder) as out:
         files, files_step, beside = draws.to_files(made, Path(out) / "set", rounds + 2)
     calls = {steps: model.family.calls(model.pipe, steps) for steps in (made, made + 1, draws.steps)}
@@ -162,6 +217,9 @@ def draw_row(model: Model, batch: int, peak: Peak, folder: Path, *, made: int, r
             if way != "plain"
         },
         "peak_bytes": peaks,
+        "reserved_bytes": reserved,
+        "backends": backends,
+        "graphs": None if graphs is None else [graphs.recorded_calls, graphs.replayed_calls, graphs.eager_because],
         "step_flop": flops,
         "share_of_peak": flops / plain_step / peak.flops,
     }

@@ -215,7 +215,6 @@ def test_the_librarys_sums_are_used_where_they_are_right(answer, normalize, monk
     monkeypatch.setattr(library, "_widths", {})
     monkeypatch.setattr(library, "_chosen", lambda *_: True)
     monkeypatch.setattr(library, "_sums", sums)
-    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     query, key = states(dtype=torch.float16)
 
     def added():

@@ -17,6 +17,7 @@ import importlib.util
 import itertools
 import sys
 import threading
+import time
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -96,10 +97,13 @@ class Stream:
 
 class Event:
     def __init__(self, *_, **__):
-        self.stream, self.tick = DEFAULT, 0
+        self.stream, self.tick, self.time = DEFAULT, 0, 0.0
 
     def record(self, stream=None):
-        self.stream, self.tick = stream or current_stream(), next(_ticks)
+        self.stream, self.tick, self.time = stream or current_stream(), next(_ticks), time.perf_counter()
+
+    def elapsed_time(self, later):
+        return 1000 * (later.time - self.time)
 
     def wait(self, stream=None):
         (stream or current_stream()).wait_event(self)
@@ -138,7 +142,7 @@ def install(guard):
         "is_available": True, "is_initialized": True, "device_count": 1, "current_device": 0,
         "is_bf16_supported": True, "get_device_name": card.name, "get_device_capability": (card.major, card.minor),
         "get_device_properties": card, "mem_get_info": (FREE, TOTAL), "memory_allocated": 0, "memory_reserved": 0,
-        "max_memory_allocated": 0, "_is_in_bad_fork": False, "default_stream": DEFAULT,
+        "max_memory_allocated": 0, "max_memory_reserved": 0, "_is_in_bad_fork": False, "default_stream": DEFAULT,
     }  # fmt: skip
     nothing = (
         "_lazy_init", "init", "synchronize", "empty_cache", "ipc_collect", "reset_peak_memory_stats", "set_device",

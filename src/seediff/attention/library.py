@@ -38,8 +38,8 @@ def library_sums(
         return None
     form = (query.device, query.dtype, query.shape, query.stride(), key.shape, key.stride(), scale)
     if form not in _widths:
-        if torch.cuda.is_current_stream_capturing():  # comparing waits, which a recording does not allow
-            return None
+        if query.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            return None  # comparing waits, which a recording does not allow
         _widths[form] = _tried_width(query, key, scale, own, sorted({8, channels}))
     width = _widths[form]
     return _sums(query, key, scale, width) if width else None
