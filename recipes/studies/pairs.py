@@ -13,8 +13,9 @@ import numpy as np
 
 from recipes.mini.sets import load_set
 from seediff.attention.windows import windows
-from seediff.dataset.labels import open_labels
+from seediff.dataset.truths import open_truths
 from seediff.errors import UserError
+from seediff.files.label_maps import IGNORE, find_name
 from seediff.files.photographs import find_photos, read_photo
 from seediff.mini.scenes import CLASS_IDS
 
@@ -42,15 +43,18 @@ def folder_pairs(images: Path, labels: Path, count: int | None = None) -> Pairs:
     """The first `count` photographs of a folder that have a label map, each cut to its centred square, as in DiffSeg's
     evaluation.
     """
-    known = open_labels(labels)
+    known = open_truths(labels, maps_first=True)
+    truths = {sample.name: sample for sample in known}
+    first = min(known.names)
     inside = labels.resolve() != images.resolve() and labels.resolve().is_relative_to(images.resolve())
     photos = find_photos([images], exclude=labels if inside else None).photos  # label maps are pictures, too
-    pairs = [(photo.path, label) for photo in photos if (label := known.find(photo.name))][:count]
+    pairs = [(photo.path, label) for photo in photos if (label := find_name(truths, photo.name))][:count]
     if not pairs:
         raise UserError(f"{images}: none of its photographs has a label map in {labels}")
 
     def load(path: Path, label: str) -> tuple[np.ndarray, np.ndarray]:
-        photo, label_map = read_photo(path), known.read(label)
+        photo, stored = read_photo(path), truths[label].unchecked_labels()
+        label_map = np.where(stored == IGNORE, -1, stored.astype(np.int32) - first)
         if photo.shape[:2] != label_map.shape:
             raise UserError(
                 f"{path}: {photo.shape[:2]}, but its label map is {label_map.shape}; both are (height, width)"
@@ -58,8 +62,5 @@ def folder_pairs(images: Path, labels: Path, count: int | None = None) -> Pairs:
         centre = windows(label_map.shape[0], label_map.shape[1], "crop")[0].slices
         return photo[centre], label_map[centre]
 
-    about = (
-        f"{len(pairs)} photographs of {images.resolve().parent.name} ({known.layout} labels, {len(known.classes)}"
-        " classes)"
-    )
-    return Pairs(about, len(known.classes), [partial(load, path, label) for path, label in pairs])
+    about = f"{len(pairs)} photographs of {images.resolve().parent.name} ({known.title}, {len(known.names)} classes)"
+    return Pairs(about, len(known.names), [partial(load, path, label) for path, label in pairs])

@@ -14,18 +14,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from recipes.mini.sets import SETS, scenes_file
 from recipes.mini.world import SCENE_SEED, write_scene_set
 from seediff.config.augment import parse_recipe
-from seediff.config.names import BACKGROUND
-from seediff.dataset import native
+from seediff.dataset.dataset import Dataset
 from seediff.dataset.merge import renumber, renumber_table
 from seediff.dataset.native_folder import open_native
 from seediff.dataset.sample import Sample
+from seediff.dataset.truths import open_truths
 from seediff.errors import UserError, first_line
-from seediff.evaluate.layouts import EvaluationSet, open_evaluation
 from seediff.mini.scenes import CLASSES
 from seediff.models.fingerprint import content_fingerprint, data_fingerprint, model_fingerprint
 from seediff.models.hub import resolve_name
@@ -86,24 +83,19 @@ def open_source(
     elif source.scenes is not None:
         classes, found = open_native(_scenes(source, places))
     else:
-        classes, found = _items(open_evaluation(place(source, places), split=source.split))
+        opened = open_truths(place(source, places), source.split)
+        classes, found = opened.classes, opened.samples
     items = chosen(source, found, classes)
     if source.augment is not None:
         classes, items = open_native(_augmented(source, Samples(classes, items), sets, places))
     return Samples(classes, items)
 
 
-def open_test(test: HeldOut, places: Places) -> EvaluationSet:
+def open_test(test: HeldOut, places: Places) -> Dataset:
     """The samples of a test. Raises UserError if they are missing."""
-    found = open_evaluation(_scenes(test, places) if test.scenes else place(test, places), split=test.split)
+    found = open_truths(_scenes(test, places) if test.scenes else place(test, places), test.split)
     end = None if test.count is None else test.skip + test.count
-    samples = found.samples[test.skip : end]
-    about = (
-        found.about
-        if len(samples) == len(found.samples)
-        else f"{found.about}, {len(samples)} of them from number {test.skip}"
-    )
-    return replace(found, samples=samples, about=about)
+    return found[test.skip : end]
 
 
 def joined(parts: Sequence[Samples], classes: Sequence[str] = ()) -> Samples:
@@ -184,7 +176,7 @@ def classes_of(source: Source, sets: Mapping[str, SetConfig], places: Places) ->
         return set_config(source, sets).classes
     if source.scenes is not None:
         return CLASSES
-    return _items(open_evaluation(place(source, places), split=source.split))[0]
+    return open_truths(place(source, places), source.split).classes
 
 
 def set_config(source: Source, sets: Mapping[str, SetConfig]) -> SetConfig:
@@ -234,20 +226,6 @@ def _scenes(source: Source, places: Places) -> Path:
     if not folder.is_dir():
         write_scene_set(folder, name, count=count, art=None if packaged else places.art, seed=seed)
     return folder
-
-
-def _items(found: EvaluationSet) -> tuple[tuple[str, ...], list[Sample]]:
-    """The classes and labelled images of a public data set, as samples to train on. A data set without a background
-    stays without: all its pixels belong to a class or are ignored."""
-    names = {number: name for number, name in found.classes.items() if name != BACKGROUND}
-    table = np.full(256, native.IGNORE, np.uint8)
-    for number, name in found.classes.items():
-        table[number] = 0 if name == BACKGROUND else list(names).index(number) + 1
-
-    def item(sample: Sample) -> Sample:
-        return sample.replace(label_map=lambda: table[sample.unchecked_labels()])
-
-    return tuple(names.values()), [item(sample) for sample in found.samples]
 
 
 def _augmented(source: Source, samples: Samples, sets: Mapping[str, SetConfig], places: Places) -> Path:

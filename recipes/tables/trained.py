@@ -25,7 +25,8 @@ from seediff.config.fields import Count, check_table
 from seediff.config.train import TrainConfig, make_config, with_device
 from seediff.dataset import native
 from seediff.errors import UserError
-from seediff.evaluate.evaluation import evaluate, protocol_for
+from seediff.evaluate.evaluation import evaluate
+from seediff.evaluate.protocols import protocol_for
 from seediff.files.documents import fit
 from seediff.models.fingerprint import content_fingerprint
 from seediff.models.hub import resolve_name
@@ -139,7 +140,7 @@ def check(table: Table, places: Places, seeds: Sequence[int], kept: Kept | None 
         check_source(name, table, places)
     for name in dict.fromkeys(name for row in table.rows for name in row.tests):
         found = open_test(table.tests[name], places)
-        protocol = protocol_for(table.tests[name].protocol, found)
+        protocol = protocol_for(table.tests[name].protocol, found.names.values())
         if not found.samples:
             raise UserError(f"test '{name}': no sample is left of it")
         whole = ("miou", "pixel_accuracy", *(["harmonic"] if protocol.harmonic else []))

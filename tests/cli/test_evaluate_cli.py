@@ -22,7 +22,7 @@ def test_segments_command(folders, tmp_path, capsys):
     assert run(folders[0], "--labels", folders[1], "--protocol", "strict", "--json", path) == 0
     out, err = capsys.readouterr()
     assert "protocol strict, 1 image" in out
-    assert f"Pascal VOC in {folders[1]}" in out
+    assert f"Pascal VOC's folders in {folders[1]}" in out
     assert f"JSON: {path}" in out
     assert err == ""
     scores = json.loads(path.read_text())
@@ -34,8 +34,7 @@ def test_segments_command(folders, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("--labels-format", "cityscapes"), "is not laid out like cityscapes"),
-        (("--num-classes", "27"), "voc labels have 21 classes"),
+        (("--num-classes", "27"), "val: 1 image, 21 classes; leave it out"),
         (("--split", "test"), "test.txt: no such file"),
         (("--size", "0"), "--size: 0 must be a side in pixels between 1 and"),
     ],

@@ -5,7 +5,7 @@ import types
 
 import numpy as np
 import pytest
-from layouts import add_pictures, save_map, save_picture, save_voc
+from layouts import add_pictures, save_camvid, save_map, save_picture, save_voc
 from PIL import Image
 
 from seediff.cli import main
@@ -98,7 +98,7 @@ def test_a_segmenter(voc, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"'2007_000042': its truth is \(2, 4\), but its picture \(4, 2\)"):
         evaluate(model, voc)
     save_map(voc / "SegmentationClass" / "2007_000042.png", [[77]])
-    with pytest.raises(UserError, match="unknown label ids 77"):
+    with pytest.raises(UserError, match="has id 77, which is not a class"):
         evaluate(model, voc)
     assert len(shown) == 1
     for picture in (voc / "JPEGImages").iterdir():
@@ -127,3 +127,12 @@ def test_bad_input_is_one_line(voc, predictions, capsys, change, options, words)
     assert out == ""
     assert words in err
     assert len(err.splitlines()) == 1
+
+
+def test_camvids_own_labels_are_predictions_of_camvid(tmp_path):
+    maps = {"0001TP_008550": [[0, 10, 11], [8, 9, 3]]}
+    root = save_camvid(tmp_path / "CamVid", maps)
+    for data in (root, root / "testannot"):
+        found = evaluate(root / "testannot", data, protocol="camvid", boundary=False)
+        assert (found.scores.miou, found.scores.pixels) == (1.0, 5)
+        assert found.data[0].image.shape == (2, 3, 3)

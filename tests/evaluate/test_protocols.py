@@ -1,8 +1,8 @@
 import pytest
 
-from seediff.dataset.labels import CITYSCAPES_CLASSES, VOC_CLASSES
+from seediff.dataset.formats.public_sets import CITYSCAPES_CLASSES
 from seediff.errors import UserError
-from seediff.evaluate.protocols import PROTOCOLS, own, plain_name, read_class_map
+from seediff.evaluate.protocols import PROTOCOLS, VOC_CLASSES, own, plain_name, read_class_map
 
 VOC = dict(enumerate(VOC_CLASSES))
 CITYSCAPES = dict(enumerate(CITYSCAPES_CLASSES, 7))

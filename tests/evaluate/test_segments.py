@@ -5,7 +5,7 @@ import pytest
 from layouts import save_map
 
 from seediff.errors import UserError
-from seediff.evaluate.segments import evaluate_segments, notes
+from seediff.evaluate.segments import evaluate_segments, notes, select
 
 # Class 0 has six labelled pixels, class 1 four; two pixels are unlabelled. Segments 9 and 3 stand for them, two pixels
 # are mistaken.
@@ -46,22 +46,22 @@ def test_center_crop_and_size(tmp_path):
     prediction[:, 2:4], prediction[:, 4:6] = 5, 6  # only the centre square is segmented
     save_map(tmp_path / "labels" / "a.png", label)
     save_map(tmp_path / "out" / "a.png", prediction)
-    assert evaluate_segments(tmp_path / "out", tmp_path / "labels").acc == 0.5
-    cropped = evaluate_segments(tmp_path / "out", tmp_path / "labels", center_crop=True)
+    assert evaluate_segments(tmp_path / "out", tmp_path / "labels", num_classes=2).acc == 0.5
+    cropped = evaluate_segments(tmp_path / "out", tmp_path / "labels", num_classes=2, center_crop=True)
     assert (cropped.acc, cropped.pixels, cropped.center_crop, cropped.size) == (1, 16, True, None)
-    sized = evaluate_segments(tmp_path / "out", tmp_path / "labels", size=8)
+    sized = evaluate_segments(tmp_path / "out", tmp_path / "labels", num_classes=2, size=8)
     assert (sized.acc, sized.pixels, sized.center_crop, sized.size) == (1, 64, True, 8)
     assert "Labels: centre square, 8 × 8 pixels." in notes(sized)
     # Label maps of the square itself, at the size of the evaluation, are taken as they are.
     save_map(tmp_path / "squares" / "a.png", np.kron([[0, 1]], np.ones((8, 4))))
-    assert evaluate_segments(tmp_path / "squares", tmp_path / "labels", size=8).acc == 1
+    assert evaluate_segments(tmp_path / "squares", tmp_path / "labels", num_classes=2, size=8).acc == 1
 
 
 def test_sizes_that_differ(folders):
     predictions, labels = folders
     save_map(predictions / "labels" / "a.png", np.repeat(np.repeat(PREDICTION, 2, 0), 2, 1))
-    with pytest.raises(UserError, match=r"a.png: is 8 × 6 pixels, but its label .*a.png 4 × 3; resize_predictions"):
-        evaluate_segments(predictions, labels)
+    with pytest.raises(UserError, match=r"a.png: is 8 × 6 pixels, but its label 'a' 4 × 3; resize_predictions"):
+        evaluate_segments(predictions, labels, num_classes=2)
     assert evaluate_segments(predictions, labels, resize_predictions=True, num_classes=2).acc == 11 / 13
     # A square prediction is one of the centre square, so its columns lie in the middle of the image.
     save_map(predictions / "labels" / "a.png", np.kron([[0, 0, 0], [0, 0, 0], [1, 1, 1]], np.ones((3, 3))))
@@ -74,7 +74,7 @@ def test_missing_predictions(folders, tmp_path):
     for name in ("c", "d"):
         save_map(labels / f"{name}.png", [[0, 1]])
     with pytest.raises(UserError, match="out: has no prediction for 2 of 4 labels, the first 'c';"):
-        evaluate_segments(predictions, labels)
+        evaluate_segments(predictions, labels, num_classes=2)
     wrong = evaluate_segments(predictions, labels, num_classes=2, missing="wrong")
     assert (wrong.acc, wrong.images, wrong.missing) == (11 / 17, 4, 2)
     assert "2 labels without prediction were counted as wrong." in notes(wrong)
@@ -86,4 +86,25 @@ def test_missing_predictions(folders, tmp_path):
     assert evaluate_segments(predictions, labels, num_classes=2, names=names).acc == 11 / 13
     save_map(tmp_path / "others" / "x.png", [[0]])
     with pytest.raises(UserError, match=r"no prediction for 1 of 1 labels, the first 'x'$"):
-        evaluate_segments(predictions, tmp_path / "others", missing="skip")
+        evaluate_segments(predictions, tmp_path / "others", num_classes=2, missing="skip")
+
+
+def test_names_of_a_list(tmp_path):
+    """A photograph's ending of Cityscapes counts for its label, and a last part that only one has for its path."""
+    known = {name: name for name in ("a/a_1", "a/same", "b/same", "x/y_leftImg8bit")}
+    listing = tmp_path / "list.txt"
+    for text, found in (
+        ("a_1.png\n\n  b/same  \n", ["a/a_1", "b/same"]),
+        ("a/a_1_leftImg8bit\nelsewhere/a_1.JPG\n", ["a/a_1"]),
+        ("y_leftImg8bit", ["x/y_leftImg8bit"]),
+    ):
+        listing.write_text(text)
+        assert list(select(known, listing)) == found
+    for text, words in (
+        ("nobody\n", "lists 'nobody', which is not the name of one label"),
+        ("same\n", "not the name of one label"),
+        ("\n", "lists no names"),
+    ):
+        listing.write_text(text)
+        with pytest.raises(UserError, match=words):
+            select(known, listing)

@@ -11,8 +11,8 @@ from PIL import Image
 
 from seediff.cli import main
 from seediff.config.photographs import MaskPhotosConfig
+from seediff.dataset.truths import open_truths
 from seediff.errors import UserError
-from seediff.evaluate.layouts import open_evaluation
 from seediff.evaluate.protocols import own
 from seediff.evaluate.semantic import evaluate_pairs
 from seediff.files.label_maps import read_segment_ids
@@ -54,7 +54,7 @@ def test_each_protocol_by_hand(tmp_path, made_up):
     ones' best.
     """
     folder = labelled(tmp_path, [[[0, 1], [1, 2]]] * 2)
-    scores = evaluate_masks(CONFIG, folder / "images", open_evaluation(folder))
+    scores = evaluate_masks(CONFIG, folder / "images", open_truths(folder))
     assert (scores.images, scores.tuned_on, scores.never) == (1, 1, ())
     miou = {name: column.miou for name, column in scores.protocols.items()}
     # oracle: 0 dog / 0 cat at β above 0.7; vocabulary: 0 dog / 0 car
@@ -68,7 +68,7 @@ def test_each_protocol_by_hand(tmp_path, made_up):
     # Equal lists share a capture, and an empty one needs none.
     made_up.clear()
     folder = labelled(tmp_path / "more", [[[1, 2], [3, 1]], [[0, 0], [0, 0]], [[1, 1], [1, 0]]])
-    how = replace(CONFIG, seed=1), folder / "images", open_evaluation(folder)
+    how = replace(CONFIG, seed=1), folder / "images", open_truths(folder)
     evaluate_masks(*how, protocols=("oracle", "vocabulary"))
     assert made_up == [("dog", "cat", "car"), ("dog", "cat", "car"), ("dog",), ("dog", "cat", "car")]
 
@@ -78,9 +78,9 @@ def test_a_photograph_of_other_proportions_is_refused(tmp_path, made_up):
     height, width = scene_photo(0).shape[:2]
     save_map(folder / "labels" / "1.png", np.ones((width, height // 2), np.uint8))
     with pytest.raises(UserError, match=rf"1\.jpg: is {width} × {height}, but the labels '1' are {height // 2} × "):
-        evaluate_masks(CONFIG, folder / "images", open_evaluation(folder))
+        evaluate_masks(CONFIG, folder / "images", open_truths(folder))
     save_map(folder / "labels" / "1.png", np.ones((round(height / 3), round(width / 3)), np.uint8))
-    evaluate_masks(CONFIG, folder / "images", open_evaluation(folder))
+    evaluate_masks(CONFIG, folder / "images", open_truths(folder))
 
 
 def test_words_for_the_prompt(tmp_path):

@@ -136,12 +136,8 @@ class SegmentComparison:
     protocol: Literal["diffseg", "dataset", "strict"] = "diffseg"
     """Match segments per image (diffseg), once for the whole set (dataset), or per image with false positives
     (strict)."""
-    layout: Annotated[
-        Literal["auto", "folder", "voc", "coco-stuff", "cityscapes", "camvid"], Parameter(name="--labels-format")
-    ] = "auto"
-    """Layout of the labels."""
-    num_classes: Annotated[int | None, WORD, shown("the number in its classes.txt, or 27")] = None
-    """Number of classes in a plain folder."""
+    num_classes: Annotated[int | None, WORD, shown("those of its classes.txt")] = None
+    """Number of classes in a plain folder without classes.txt; their ids count from 0."""
     split: Annotated[str | None, shown("val; test for CamVid")] = None
     """Part of the data set to evaluate."""
     void: Annotated[tuple[int, ...], WORD, shown("only 255")] = ()
@@ -236,7 +232,7 @@ def masks(
     `seediff evaluate masks VOC2012/JPEGImages --labels VOC2012 --model sd1.4 --method ca_sa --json ca_sa.json`
     """
     from ..config.resolve import configure
-    from ..evaluate.layouts import open_evaluation
+    from ..dataset.truths import open_truths
     from ..evaluate.masks import mask_table
     from ..evaluate.protocols import read_class_map
     from ..evaluate.semantic import plain, write_json
@@ -253,7 +249,7 @@ def masks(
     settled = configure(MaskPhotosConfig, {**typed, **given}, config)
     check_mask_effects(settled.mask)
     how = {"protocols": [name.strip() for name in protocol.split(",")], "pictures": count, "draws": draws}
-    words, data = read_class_map(class_map) if class_map else None, open_evaluation(labels, split=split)
+    words, data = read_class_map(class_map) if class_map else None, open_truths(labels, split)
     check_writable(None, json)
     with bar_or_lines(quiet, "looks") as progress:
         scores = evaluate_masks(settled, photos, data, class_map=words, progress=progress, **how)

@@ -181,7 +181,7 @@ def import_(
     if corrects is not None and images is None and "images" in known and not brought:
         asked["images"] = corrects / IMAGES
     given = options_given(known, asked, f"--from {from_}")
-    class_names, samples, notes = read_format(from_, source, **given)  # streams the samples of a single large file
+    class_names, samples, read = read_format(from_, source, **given)  # streams the samples of a single large file
     samples, changes = require_samples(samples, source, empty=corrects is not None), list[Change]()
     if corrects is not None:
         class_names, samples = correct(corrects, class_names, samples, by=from_, tell=changes.append)
@@ -196,7 +196,7 @@ def import_(
         print(*sum_changes(changes), sep="\n")
         if left := count - len(changes):
             print(f"{plural(left, 'sample')} of {corrects} were not returned: left unchanged")
-    say_notes(notes)
+    say_notes(read.notes)
     from .summary import command_line, look_at, next_steps
 
     print(next_steps(command_line("check", out), command_line("train", out, "--out", "segmenter")))

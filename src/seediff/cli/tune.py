@@ -58,7 +58,7 @@ def tune(
     """
     from ..config.photographs import SegmentPhotosConfig
     from ..config.resolve import Tuned
-    from ..evaluate.layouts import open_evaluation
+    from ..dataset.truths import open_truths
     from ..files.output_folders import check_writable
     from ..files.outputs import write_atomic
     from ..models.fingerprint import model_fingerprint
@@ -72,7 +72,7 @@ def tune(
     check_writable(None, out)
     if out.exists():
         raise UserError("out", f"{out} already exists", "choose another file")
-    labelled = open_evaluation(data, split=split)
+    labelled = open_truths(data, split)
     segment = SegmentPhotosConfig.recommended(model=model).segment
     loaded = load_model(model, device=device, dtype=dtype)
     kept = countable(labelled, loaded.known_words, classes)

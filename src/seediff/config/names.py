@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import UserError
-from ..files.reading import read_lines
+from ..files.reading import ABSENT, read_lines
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -88,11 +88,12 @@ def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tup
     return {name: tuple(phrase for phrase, found in named if found == {name}) for name in classes}
 
 
-def read_class_list(path: Path, first: int = 1) -> dict[int, str]:
+def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[int, str]:
     """Id → name, of a file of classes: a name per line, or in every line `id name`. Lines without ids count from
     `first`, or from 0 if the first is a name of the background or of no class; labelme's `__ignore__`, its −1, may come
-    before that. Raises UserError if two ids have one name, or two names one id; from 0 on, also for an empty line."""
-    given = [line.strip() for line in read_lines(path)]
+    before that. absent: what is said of a file that is not there. Raises UserError if two ids have one name, or two
+    names one id; from 0 on, also for an empty line."""
+    given = [line.strip() for line in read_lines(path, absent=absent)]
     lines = [line for line in given if line]
     numbered = [match for line in lines if (match := re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line))]
     if lines and len(numbered) == len(lines):

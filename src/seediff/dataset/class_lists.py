@@ -106,15 +106,17 @@ class Meta(msgspec.Struct, frozen=True):
     segmentation_colors: list[list[int]]
 
 
-def find_list(*folders: Path, classes: Sequence[str] | None = None, note: Note = None) -> ClassList | None:
+def find_list(
+    *folders: Path, classes: Sequence[str] | None = None, note: Note = None, first: int = 1
+) -> ClassList | None:
     """The first list in these folders, one of colours before others, and one of names beside it must be equal: values
     would mean one thing and colours another. classes, note: as of `number_classes`; with classes, only colours are
-    looked for."""
+    looked for. first: as of `read_class_list`."""
     path, plain = (
         next((folder / name for name in names for folder in folders if (folder / name).is_file()), None)
         for names in (COLOUR_LISTS, NAME_LISTS if classes is None else ())
     )
-    by_name = None if plain is None else number_classes({0: BACKGROUND, **read_class_list(plain)}, plain, note=note)
+    by_name = None if plain is None else _read_names(plain, first, note)
     if path is None:
         return by_name
     rows = list(_read_colours(path))
@@ -130,6 +132,14 @@ def find_list(*folders: Path, classes: Sequence[str] | None = None, note: Note =
             raise UserError(path, f"gives {show_json(name)} the same colour as another name")
         known[colour] = listed.ids[number]
     return ClassList(listed.classes, listed.ids, known, path)
+
+
+def _read_names(path: Path, first: int, note: Note) -> ClassList:
+    names = {0: BACKGROUND, **read_class_list(path, first)}
+    if (highest := max(names)) > IGNORE:
+        problem = f"names id {highest}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored"
+        raise UserError(path, problem)
+    return number_classes(names, path, note=note)
 
 
 def _read_colours(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
@@ -156,19 +166,26 @@ def voc_colours(count: int) -> dict[int, int]:
 
 
 def read_mask(path: Path, listed: ClassList) -> np.ndarray:
-    """(H, W) uint8 of ids. Grey values and indices of a palette are values of the list, and 255 is ignored. Colours
+    """(H, W) uint8 of ids. Grey values and indices of a palette are values of the list; 255 is ignored, and 65535 of 16
+    bits. Colours
     decide in pictures in colours, unless they are greys of which VOC's palette does not have all, in palettes if the
     list defines colours, and in palettes where each index in use has a colour of VOC's, for a class of the list, that
     no earlier index has."""
-    colours = voc_colours(len(listed.classes)) if listed.colours is None else listed.colours
+    stored = {IGNORE: IGNORE, **listed.ids}
+    numbers = voc_colours(254)
+    colours = {colour: stored[number] for colour, number in numbers.items() if number in stored}
+    if listed.colours is not None:
+        colours = listed.colours
     with open_picture(path) as picture:
         kind, mode = picture.format, picture.mode
         palette = bytes(picture.palette.palette if mode == "P" and picture.palette else b"")
         pixels = np.asarray(picture.convert({"RGBA": "RGB", "LA": "L"}.get(mode, mode)))
+    if kind == "PNG" and mode in ("I", "I;16"):
+        pixels, mode = _narrow(pixels, path), "L"
     single = mode == "1" and len(listed.classes) == 1 and listed.colours is None
     if kind != "PNG" or not (single or mode in ("P", "L", "LA", "RGB", "RGBA")):
         one_bit = "; one of 1 bit can only mean a single class" if mode == "1" else ""
-        problem = f"is {kind} {mode} data; a mask is an 8-bit PNG: palette, grey or in colours{one_bit}"
+        problem = f"is {kind} {mode} data; a mask is a PNG: palette, grey or in colours of 8 bits{one_bit}"
         raise UserError(path, problem)
     if pixels.ndim == 3 and listed.colours is None and (pixels == pixels[..., :1]).all():
         greys = np.unique(pixels[..., 0])
@@ -187,7 +204,7 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
         places = places.reshape(pixels.shape[:2])
     elif by_colour:
         values = np.array([*entries, *[1 << 24] * (256 - len(entries))])
-    known = colours if by_colour else {IGNORE: IGNORE, **listed.ids}
+    known = colours if by_colour else stored
     ids = np.array([known.get(value, -1) for value in values.tolist()])[places]
     if (ids < 0).any():
         wrong = int(values[places[ids < 0][0]])
@@ -198,3 +215,11 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
                 where = "VOC's palette; a labelmap.txt beside the folders says what colours are"
         raise UserError(path, f"has {what}, which is not a class of {where}")
     return ids.astype(np.uint8)
+
+
+def _narrow(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """Ids of 16 bits as uint8."""
+    pixels = np.where(pixels == 65535, IGNORE, pixels)
+    if (highest := int(pixels.max())) > IGNORE:
+        raise UserError(path, f"has id {highest}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored")
+    return pixels.astype(np.uint8)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from ..config.names import BACKGROUND
 from ..errors import UserError
+from ..files.messages import plural
 from . import native
 from .formats.drivers import Exported, Follow, export, read_format
 from .formats.known import FormatName, SourceName, export_options, import_options, recognise
@@ -49,7 +51,8 @@ class Dataset(Sequence[Sample]):
         train, val = pets.merge(Dataset.open("drawn")).split(val=0.2)
 
     Its methods return new datasets. classes: without the background; the i-th, from 0, has id i + 1. path: where it was
-    read from, for messages. notes: what was left out when it was read.
+    read from, for messages. notes: what was left out when it was read. ids: stored value → id in label maps, of files
+    that number otherwise; 255 is ignored. title: of the set, in words.
     """
 
     def __init__(
@@ -59,10 +62,14 @@ class Dataset(Sequence[Sample]):
         *,
         path: Path | str | None = None,
         notes: Sequence[str] = (),
+        ids: Mapping[int, int] | None = None,
+        title: str = "",
     ):
         check_class_list(classes)
         self.classes, self.samples = tuple(classes), list(samples)
         self.path, self.notes = Path(path) if path is not None else None, tuple(notes)
+        self.ids = ids or {number: number for number in range(len(self.classes) + 1)}
+        self.title = title or f"dataset in {path}"
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -81,7 +88,18 @@ class Dataset(Sequence[Sample]):
         return f"Dataset({len(self)} samples of {', '.join(self.classes) or 'no class'})"
 
     def _of(self, samples: Sequence[Sample]) -> Dataset:
-        return Dataset(self.classes, samples, path=self.path, notes=self.notes)
+        return Dataset(self.classes, samples, path=self.path, notes=self.notes, ids=self.ids, title=self.title)
+
+    @property
+    def names(self) -> dict[int, str]:
+        """The name of each id in label maps, and of the background, if any stored value means it."""
+        ground = {0: BACKGROUND} if 0 in self.ids.values() else {}
+        return {**ground, **dict(enumerate(self.classes, 1))}
+
+    @property
+    def about(self) -> str:
+        """A description in one line."""
+        return f"{self.title}: {plural(len(self), 'image')}, {plural(len(self.names), 'class')}"
 
     @classmethod
     def open(cls, path: Path | str, *, split: str | None = None) -> Dataset:
@@ -107,8 +125,7 @@ class Dataset(Sequence[Sample]):
         _check_options(f"from_{name}", options, import_options(name))
         if isinstance(named := options.get("classes"), str):
             check_class_list(named)  # formats would take its letters
-        classes, samples, notes = read_format(name, path, **options)
-        return cls(classes, list(samples), path=path, notes=notes)
+        return load(name, path, **options)
 
     from_voc, from_coco, from_yolo, from_parquet = _from("voc"), _from("coco"), _from("yolo"), _from("parquet")
     from_masks, from_cvat, from_labelstudio = _from("masks"), _from("cvat"), _from("labelstudio")
@@ -203,6 +220,13 @@ class Dataset(Sequence[Sample]):
         from .formats.parquet import as_table
 
         return as_table(self.samples, self.classes)
+
+
+def load(name: SourceName, path: Path | str, **options: Any) -> Dataset:
+    """Reads a format. options: of `read_format`."""
+    classes, samples, source = read_format(name, path, **options)
+    samples = list(samples)
+    return Dataset(classes, samples, path=path, notes=source.notes, ids=source.ids, title=source.about)
 
 
 def _check_options(method: str, options: Mapping[str, Any], known: Sequence[str]) -> None:

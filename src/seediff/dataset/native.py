@@ -31,12 +31,12 @@ from typing import Any
 
 import numpy as np
 
-from ..config.names import BACKGROUND
+from ..config.names import BACKGROUND, read_class_list
 from ..errors import UserError
 from ..files.label_maps import IGNORE as IGNORE
 from ..files.outputs import CONFIG as CONFIG  # re-exported: also a name of this format
 from ..files.photographs import without_suffix
-from ..files.reading import LIST, inside, read_lines
+from ..files.reading import inside
 from .encoding import encode_image as encode_image  # re-exported: how the format encodes pictures
 from .encoding import encode_mask as encode_mask
 from .encoding import encode_soft as encode_soft
@@ -92,11 +92,12 @@ def classes_text(classes: Sequence[str]) -> bytes:
 def read_classes(out: Path | str) -> tuple[str, ...]:
     """The classes of a dataset without the background; the i-th, from 0, has id i + 1."""
     path = Path(out) / CLASSES
-    first, *classes = read_lines(path, LIST, ABSENT) or [""]
-    if first != BACKGROUND:
-        raise UserError(path, f"the first line must be '{BACKGROUND}', the name of id 0")
+    names = read_class_list(path, first=0, absent=ABSENT)
+    if names.get(0) != BACKGROUND or [*names] != [*range(len(names))]:
+        raise UserError(path, f"the first line must be '{BACKGROUND}', the name of id 0, and line i the name of id i")
+    classes = tuple(names.values())[1:]
     check_class_list(classes, path)
-    return tuple(classes)
+    return classes
 
 
 def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:

@@ -16,19 +16,19 @@ import numpy as np
 from PIL import Image
 
 from .. import __version__
-from ..config.names import BACKGROUND
-from ..dataset.labels import stored_names
+from ..config.names import BACKGROUND, read_class_list
+from ..dataset.dataset import Dataset
 from ..dataset.native import encode_image
 from ..dataset.sample import Sample
 from ..dataset.split import check_seed
+from ..dataset.truths import open_truths
 from ..errors import UserError
 from ..files.label_maps import IGNORE, map_folder, pair, read_segment_ids, voc_palette
 from ..files.messages import plural
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..report.pictures import contact_sheet, fit_side, overlay
-from .layouts import EvaluationSet, open_evaluation
-from .protocols import PROTOCOLS, Protocol, join_names, read_class_map
+from .protocols import join_names, protocol_for, read_class_map
 from .semantic import Scores, evaluate_pairs, make_table, percent, percents, write_json
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 SCORES, GALLERY, IMAGES = "scores.json", "worst.jpg", "images.csv"
 WORST = 12
 SIDE = 240  # longer side of a picture in the gallery, in pixels
+OWN_IDS = "the data's own ids"
 NAMED = 5
 """Maximum number of images that an error names."""
 
@@ -52,24 +53,25 @@ class Predictor:
     at_once: int = 1
 
 
-def _open_folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> Predictor:
+def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predictor:
     """A folder of label maps. Raises UserError if images have none."""
     folder = map_folder(path)
-    paired, missing = pair([sample.name for sample in data.samples], path)
+    paired, missing = pair([sample.name for sample in data], path)
     if missing:
-        problem = f"has no prediction for {len(missing)} of {len(data.samples)} images: {join_names(missing, NAMED)}"
+        problem = f"has no prediction for {len(missing)} of {len(data)} images: {join_names(missing, NAMED)}"
         raise UserError(folder, problem, "label maps are PNG files named like the images")
     listing = next((file for file in (folder / "classes.txt", folder.parent / "classes.txt") if file.is_file()), None)
     if classes is not None:
         names, source = dict(enumerate((BACKGROUND, *classes))), "the given classes"
     elif listing:
-        names, source = stored_names(listing), str(listing)
+        names, source = read_class_list(listing, first=0), str(listing)
+        names.pop(IGNORE, None)
     else:
-        names, source = dict(data.stored), "the data's own ids"
+        names, source = {value: data.names[id_] for value, id_ in data.ids.items() if id_ != IGNORE}, OWN_IDS
     if (last := max(names, default=0)) >= IGNORE:
         where = source if classes is None else "classes"
         raise UserError(where, f"names id {last}", f"label maps of 8 bits hold ids 0 to {IGNORE - 1}")
-    void = sorted(data.void) if source == "the data's own ids" else []
+    void = [value for value, id_ in data.ids.items() if id_ == IGNORE and source == OWN_IDS]
     known = {*names, *void, IGNORE, -1}
     table = np.arange(256, dtype=np.uint8)
     table[void] = IGNORE
@@ -86,14 +88,14 @@ def _open_folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None)
     return Predictor(about, names, lambda samples: [read(sample) for sample in samples])
 
 
-def check_pictures(data: EvaluationSet) -> None:
+def check_pictures(data: Dataset) -> None:
     """Raise UserError unless every truth can be read and has a picture of its size. This takes milliseconds per image
     and avoids a late failure of the slow segmenting."""
-    without = [sample.name for sample in data.samples if sample.source is None]
+    without = [sample.name for sample in data if sample.source is None]
     if without:
-        few = f"{len(without)} of {len(data.samples)}"
+        few = f"{len(without)} of {len(data)}"
         raise UserError(f"{data.about}: {few} labels have no picture: {join_names(without, NAMED)}")
-    for sample in data.samples:
+    for sample in data:
         if (truth := sample.unchecked_labels().shape) != (picture := sample.size()):
             raise UserError(f"'{sample.name}': its truth is {truth}, but its picture {picture}; both (height, width)")
 
@@ -118,7 +120,7 @@ class Evaluation:
     """The compared data and the scores. The tables, (256,) uint8, map ids of data and predictor to the protocol's."""
 
     scores: Scores
-    data: EvaluationSet
+    data: Dataset
     predictor: Predictor
     truth_table: np.ndarray
     predicted_table: np.ndarray
@@ -126,7 +128,7 @@ class Evaluation:
     @property
     def absent(self) -> list[str]:
         """The protocol's classes that the data does not have."""
-        held = set(self.truth_table[list(self.data.classes)])
+        held = set(self.truth_table[list(self.data.names)])
         return [name for i, name in enumerate(self.scores.protocol.classes) if i not in held]
 
     @property
@@ -150,7 +152,7 @@ class Evaluation:
 
 def evaluate(
     predictions: Path | str,
-    data: EvaluationSet | Path | str,
+    data: Dataset | Path | str,
     *,
     protocol: str = "own",
     split: str | None = None,
@@ -166,7 +168,7 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a folder of `seediff train`, or of label maps, on a labelled folder.
 
-    data: a folder, read by `open_evaluation` with `split`, or the result of that function. protocol: see
+    data: a folder, read by `open_truths` with `split`, or the result of that function. protocol: see
     `protocol_for`. class_map: see `read_class_map`. classes: names for the label maps' ids, from id 1; by default those
     in classes.txt in or beside their folder, or else the data's own ids. scales, flip: a segmenter's test-time
     augmentation. boundary, seed, draws: see `evaluate_pairs`. Raises UserError, for names before the first image is
@@ -176,8 +178,8 @@ def evaluate(
     if draws < 1:
         raise UserError("draws", f"{draws} must be at least 1")
     mapped = read_class_map(class_map) if class_map else None
-    labelled = data if isinstance(data, EvaluationSet) else open_evaluation(data, split=split)
-    chosen = protocol_for(protocol, labelled)
+    labelled = data if isinstance(data, Dataset) else open_truths(data, split)
+    chosen = protocol_for(protocol, labelled.names.values())
     path, scales = Path(predictions), tuple(scales)
     trained = any((path / name).is_file() for name in ("config.json", "checkpoint.safetensors"))  # finished or not
     if trained and classes is not None:
@@ -189,9 +191,9 @@ def evaluate(
         predictor = _open_segmenter(path, scales, flip, device)
     else:
         predictor = _open_folder(path, labelled, classes)
-    truth_table = chosen.truth_table(labelled.classes, labelled.about)
+    truth_table = chosen.truth_table(labelled.names, labelled.about)
     predicted_table = chosen.predicted_table(predictor.classes, mapped, str(predictions))
-    total = len(labelled.samples)
+    total = len(labelled)
 
     def pairs() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         for first in range(0, total, predictor.at_once):
@@ -204,15 +206,6 @@ def evaluate(
         progress(0, total, "")
     scores = evaluate_pairs(pairs(), chosen, seed=seed, bootstrap=draws, boundary=boundary, progress=show)
     return Evaluation(scores, labelled, predictor, truth_table, predicted_table)
-
-
-def protocol_for(name: str, data: EvaluationSet) -> Protocol:
-    """The protocol with a name; `own` is the protocol of the data's own classes. Raises UserError for an unknown
-    name.
-    """
-    if name != "own" and name not in PROTOCOLS:
-        raise UserError("protocol", f"{name} must be own or one of {', '.join(PROTOCOLS)}")
-    return data.own_protocol() if name == "own" else PROTOCOLS[name]
 
 
 def write_report(evaluation: Evaluation, out: Path) -> None:
@@ -234,7 +227,7 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
 
 def draw_worst(evaluation: Evaluation, most: int) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
     """Rows for `gallery`: the worst images that have a picture, predicted again."""
-    by_name: dict[str, Sample] = {sample.name: sample for sample in evaluation.data.samples}
+    by_name: dict[str, Sample] = {sample.name: sample for sample in evaluation.data}
     rows = []
     for name in worst(evaluation.scores.images, most):
         sample = by_name[name]
@@ -296,7 +289,7 @@ def score_table(scores: Scores) -> Table:
 
 def notes(evaluation: Evaluation) -> list[str]:
     """Notes about the scores for readers, one per line."""
-    lines = [f"{evaluation.data.about}.", f"{evaluation.predictor.about}."]
+    lines = [f"{evaluation.data.about}.", *evaluation.data.notes, f"{evaluation.predictor.about}."]
     if absent := evaluation.absent:
         lines.append(f"Classes of the protocol that the data does not have: {join_names(absent)}.")
     if never := evaluation.never:

@@ -15,14 +15,15 @@ without case, spaces and punctuation, and by SYNONYMS.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ..config.names import BACKGROUND
-from ..dataset.labels import CAMVID_CLASSES, VOC_CLASSES
+from ..config.names import VOC_CLASSES as VOC_OBJECTS
+from ..dataset.formats.public_sets import CAMVID_CLASSES, CITYSCAPES_CLASSES
 from ..errors import UserError
 from ..files.documents import fit, parse_cells, read_toml
 from ..files.label_maps import IGNORE
@@ -41,6 +42,7 @@ SYNONYMS = {
     "sidewalk": "pavement",
 }
 """Synonym → the name used for comparison, both in the form of `plain_name`."""
+VOC_CLASSES = (BACKGROUND, *VOC_OBJECTS)
 UNSEEN = ("pottedplant", "sheep", "sofa", "train", "tvmonitor")
 CITYSCAPES_IGNORED = ("parking", "rail track", "guard rail", "bridge", "tunnel", "polegroup", "caravan", "trailer")
 """Classes that Cityscapes labels but leaves out of its own evaluation (`ignoreInEval`), besides its void ids."""
@@ -136,6 +138,18 @@ def own(classes: Sequence[str]) -> Protocol:
     return Protocol("own", classes, classes, {"objects": objects} if BACKGROUND in classes else {})
 
 
+def protocol_for(name: str, classes: Iterable[str]) -> Protocol:
+    """The protocol with a name; `own` is the protocol of the data's own classes, for Cityscapes the 19 that it
+    evaluates. Raises UserError for an unknown name."""
+    if name != "own" and name not in PROTOCOLS:
+        raise UserError("protocol", f"{name} must be own or one of {', '.join(PROTOCOLS)}")
+    if name != "own":
+        return PROTOCOLS[name]
+    classes = tuple(classes)
+    left_out = CITYSCAPES_IGNORED if classes == CITYSCAPES_CLASSES else ()
+    return own([name for name in classes if name not in left_out])
+
+
 def read_class_map(path: Path) -> dict[str, str]:
     """A model's class name → the data set's, from `name = "name"` lines (.toml, with or without [classes]) or
     `name,name` lines (.csv). Raises UserError."""
@@ -170,7 +184,7 @@ def _objects(classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in classes if name != BACKGROUND)
 
 
-_SEEN = tuple(name for name in _objects(VOC_CLASSES) if name not in UNSEEN)
+_SEEN = tuple(name for name in VOC_OBJECTS if name not in UNSEEN)
 _PARTS: dict[str, tuple[str, ...]] = {"seen": _SEEN, "unseen": UNSEEN}
 _NOT_EVALUATED: dict[str, str | None] = dict.fromkeys(CITYSCAPES_IGNORED)
 _HUMAN = dict.fromkeys(("person", "rider", "pedestrian", "human"), "Human")
@@ -179,9 +193,9 @@ _VEHICLE = dict.fromkeys(("car", "truck", "bus", "train", "vehicle"), "Vehicle")
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
-        Protocol("voc", VOC_CLASSES, VOC_CLASSES, {"objects": _objects(VOC_CLASSES)}),
-        Protocol("voc-zero-shot", VOC_CLASSES, _objects(VOC_CLASSES), _PARTS, ("seen", "unseen")),
-        Protocol("voc-zero-shot-objects", _objects(VOC_CLASSES), _objects(VOC_CLASSES), _PARTS, ("seen", "unseen")),
+        Protocol("voc", VOC_CLASSES, VOC_CLASSES, {"objects": VOC_OBJECTS}),
+        Protocol("voc-zero-shot", VOC_CLASSES, VOC_OBJECTS, _PARTS, ("seen", "unseen")),
+        Protocol("voc-zero-shot-objects", VOC_OBJECTS, VOC_OBJECTS, _PARTS, ("seen", "unseen")),
         Protocol(
             "cityscapes-human-vehicle",
             (BACKGROUND, "Human", "Vehicle"),

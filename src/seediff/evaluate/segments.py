@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from ..dataset.labels import LabelSet, Layout, open_labels, select
+from ..dataset.sample import Sample
 from ..dataset.split import check_seed
+from ..dataset.truths import open_truths
 from ..errors import UserError
-from ..files.label_maps import centre_square, pair, read_segment_ids, resize_nearest
+from ..files.label_maps import IGNORE, centre_square, find_name, pair, read_segment_ids, resize_nearest
 from ..files.messages import plural
+from ..files.reading import read_lines
 from ..metrics.matching import PROTOCOLS, Contingency, Protocol, contingency, tally_images
 from ..metrics.scores import accuracy, bootstrap, class_iou, mean_iou, stack
 from .semantic import make_table, percents, plain, size_of
@@ -72,7 +75,6 @@ def evaluate_segments(
     labels: Path | str,
     *,
     protocol: Protocol = "diffseg",
-    layout: Layout | Literal["auto"] = "auto",
     num_classes: int | None = None,
     split: str | None = None,
     void: Sequence[int] = (),
@@ -88,7 +90,7 @@ def evaluate_segments(
     """Compare a folder of segment maps with a folder of labels.
 
     predictions: output of `seediff segment`, or any folder of PNG label maps named like the labels; see
-    `label_maps.pair`. labels, layout, num_classes, split, void: see `labels.open_labels`. names: a text file of the
+    `label_maps.pair`. labels, num_classes, split, void: see `truths.open_truths`. names: a text file of the
     labels to evaluate, one per line. center_crop: only the centred square of each image counts. size: resize that
     square to size × size pixels (nearest), as in DiffSeg's paper (512, or 320). A prediction has the size of its label
     or of the square; resize_predictions resizes it (nearest). missing: labels without a prediction are an error, count
@@ -103,24 +105,30 @@ def evaluate_segments(
     if draws < 1:
         raise UserError("draws", f"{draws} must be at least 1")
     check_seed(seed)
-    label_set = open_labels(labels, layout, num_classes=num_classes, split=split, void=void)
+    truths = open_truths(labels, split, num_classes=num_classes, void=void, maps_first=True)
+    if num_classes not in (None, len(truths.names)):
+        problem = f"{num_classes}: {truths.about}"
+        raise UserError("num_classes", problem, "leave it out; it is for folders without classes.txt")
+    known = {sample.name: sample for sample in truths}
+    about = truths.about
     if names is not None:
-        label_set = select(label_set, names)
-    paired, absent = pair(label_set.files, Path(predictions))
+        known = select(known, names)
+        about += f"; {len(known)} of them listed in {names}"
+    paired, absent = pair(known, Path(predictions))
     if not paired or (absent and missing == "error"):
-        problem = f"has no prediction for {len(absent)} of {len(label_set.files)} labels, the first '{absent[0]}'"
+        problem = f"has no prediction for {len(absent)} of {len(known)} labels, the first '{absent[0]}'"
         fix = "missing wrong counts them as wrong, missing skip leaves them out" if paired else ""
         raise UserError(predictions, problem, fix)
-    chosen = [name for name in label_set.files if name in paired or missing == "wrong"]
-    unpredicted, square = 0, center_crop or size is not None
+    chosen = [name for name in known if name in paired or missing == "wrong"]
+    first, unpredicted, square = min(truths.names), 0, center_crop or size is not None
 
     def tables() -> Iterator[Contingency]:
         nonlocal unpredicted
         for number, name in enumerate(chosen):
             if progress:
                 progress(number, len(chosen), name)
-            label, prediction = _read_pair(label_set, name, paired.get(name), square, size, resize_predictions)
-            table = contingency(prediction, label, len(label_set.classes))
+            pair_ = _read_pair(known[name], first, paired.get(name), square, size, resize_predictions)
+            table = contingency(*pair_, len(truths.names))
             unpredicted += int(table.unpredicted.sum())
             yield table
 
@@ -134,14 +142,14 @@ def evaluate_segments(
     intervals = bootstrap(tallies, seed=seed, draws=draws)
     return SegmentScores(
         protocol=protocol,
-        labels=label_set.about,
+        labels=about,
         acc=float(accuracy(tp, pixels)),
         acc_ci95=intervals.acc,
         miou=float(mean_iou(iou)),
         miou_ci95=intervals.miou,
         per_class={
             name: ClassScore(iou[i].item(), tuple(intervals.iou[i].tolist()), tp[i].item(), fp[i].item(), fn[i].item())
-            for i, name in enumerate(label_set.classes)
+            for i, name in enumerate(truths.names.values())
         },
         images=len(tallies.pixels),
         missing=len(absent),
@@ -154,13 +162,27 @@ def evaluate_segments(
     )
 
 
+def select(known: Mapping[str, Sample], names: Path) -> dict[str, Sample]:
+    """Only the samples that a text file lists, one name or path per line."""
+    chosen = {}
+    for line in filter(None, map(str.strip, read_lines(names))):
+        name = find_name(known, re.sub(r"\.(png|jpe?g)$", "", line, flags=re.IGNORECASE))
+        if name is None:
+            raise UserError(names, f"lists '{line}', which is not the name of one label")
+        chosen[name] = known[name]
+    if not chosen:
+        raise UserError(names, "lists no names")
+    return chosen
+
+
 def _read_pair(
-    labels: LabelSet, name: str, path: Path | None, square: bool, size: int | None, resize_predictions: bool
+    sample: Sample, first: int, path: Path | None, square: bool, size: int | None, resize_predictions: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A label and its prediction, both int32 of one shape; without a path the prediction is −1 throughout. square: only
-    the centred square.
+    """The prediction for a sample and its label, both int32 of one shape: labels 0, 1, … of ids from `first` on, −1 for
+    ignored; without a path the prediction is −1 throughout. square: only the centred square.
     """
-    whole = labels.read(name)
+    stored = sample.unchecked_labels()
+    whole = np.where(stored == IGNORE, -1, stored.astype(np.int32) - first)
 
     def cut(array: np.ndarray) -> np.ndarray:
         array = centre_square(array) if square else array
@@ -168,18 +190,18 @@ def _read_pair(
 
     label = cut(whole)
     if path is None:
-        return label, np.full(label.shape, -1, np.int32)
+        return np.full(label.shape, -1, np.int32), label
     prediction = read_segment_ids(path)
     if resize_predictions and prediction.shape not in (whole.shape, label.shape):
         # A square prediction for a crop belongs to the square; any other prediction belongs to the whole image.
         of_square = prediction.shape[0] == prediction.shape[1] and label.shape[0] == label.shape[1]
         prediction = resize_nearest(prediction, *(label if of_square else whole).shape)
     if prediction.shape == whole.shape:
-        return label, cut(prediction)
+        return cut(prediction), label
     if prediction.shape == label.shape:
-        return label, prediction
+        return prediction, label
     cut_to = f", cut to {size_of(label)}" if label.shape != whole.shape else ""
-    problem = f"is {size_of(prediction)} pixels, but its label {labels.files[name]} {size_of(whole)}{cut_to}"
+    problem = f"is {size_of(prediction)} pixels, but its label '{sample.name}' {size_of(whole)}{cut_to}"
     raise UserError(path, problem, "resize_predictions scales it (nearest); center_crop or size evaluates a square")
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -92,6 +92,15 @@ def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list
             raise UserError(paths[0], problem, "use the labels' subfolders")
         owner[paths[0]], paired[name] = name, paths[0]
     return paired, missing
+
+
+def find_name(known: Collection[str], name: str) -> str | None:
+    """The label of a photograph or prediction with this name (a path without ending), or else the only one with the
+    same last part. A label's name may lack the ending of Cityscapes' photographs."""
+    names = name, name.removesuffix(PHOTO_ENDING)
+    same = [one for one in names if one in known][:1]
+    same = same or [label for label in known if stem(label) in map(stem, names)]
+    return same[0] if len(same) == 1 else None
 
 
 def stem(name: str) -> str:

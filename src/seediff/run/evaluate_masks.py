@@ -17,11 +17,11 @@ import numpy as np
 from .. import __version__
 from ..config.names import BACKGROUND
 from ..config.photographs import MaskPhotosConfig
+from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..errors import UserError
-from ..evaluate.layouts import EvaluationSet
 from ..evaluate.masks import MASK_PROTOCOLS, Column, count, score_column, strongest
-from ..evaluate.protocols import Protocol, join_names
+from ..evaluate.protocols import Protocol, join_names, protocol_for
 from ..evaluate.semantic import plain
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photographs import find_photos, read_photo
@@ -63,7 +63,7 @@ class MaskScores:
 def evaluate_masks(
     config: MaskPhotosConfig,
     photos: Path | str,
-    data: EvaluationSet,
+    data: Dataset,
     *,
     protocols: Sequence[str] = MASK_PROTOCOLS,
     class_map: Mapping[str, str] | None = None,
@@ -88,7 +88,7 @@ def evaluate_masks(
         raise UserError("draws", f"{draws} must be at least 1")
     if config.fit == "crop":
         raise UserError("fit", "crop: leaves pixels without masks", "use keep or resize")
-    classes = data.own_protocol()
+    classes = protocol_for("own", data.names.values())
     words = words_of(classes, class_map or {}, config.model, config.base)
     background = classes.classes.index(BACKGROUND) if BACKGROUND in classes.classes else None
     job = MaskJob(replace(config, classes=tuple(words)), ())
@@ -145,20 +145,20 @@ def words_of(classes: Protocol, class_map: Mapping[str, str], model: str, base: 
 
 
 def read_labelled(
-    photos: Path, data: EvaluationSet, classes: Protocol, most: int | None
+    photos: Path, data: Dataset, classes: Protocol, most: int | None
 ) -> tuple[list[tuple[Path, Sample]], np.ndarray]:
     """The photographs and samples, with truths in the protocol's ids, and the number of pixels of each class in each
     picture, (pictures, C). Reads all files. Raises UserError."""
-    table = classes.truth_table(data.classes, data.about)
+    table = classes.truth_table(data.names, data.about)
     paths = {photo.name.removesuffix(PHOTO_ENDING): photo.path for photo in find_photos(photos).photos}
-    if missing := [sample.name for sample in data.samples if sample.name not in paths]:
-        problem = f"has no picture for {len(missing)} of {len(data.samples)} labels ({join_names(missing)})"
+    if missing := [sample.name for sample in data if sample.name not in paths]:
+        problem = f"has no picture for {len(missing)} of {len(data)} labels ({join_names(missing)})"
         raise UserError(photos, problem, "names must be equal")
-    chosen = evenly(len(data.samples), most)
+    chosen = evenly(len(data), most)
     if len(chosen) < 2:
         raise UserError(f"{data.about}: none is left to score; at least two pictures are needed")
     samples, pixels = [], []
-    for sample in (data.samples[i] for i in chosen):
+    for sample in (data[i] for i in chosen):
         path, truth = paths[sample.name], table[sample.unchecked_labels()]
         (height, width), (rows, columns) = read_photo(path).shape[:2], truth.shape
         # Resizing rounds a side by a pixel.

@@ -4,6 +4,7 @@ by batch.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,12 +15,13 @@ import numpy as np
 
 from ..attention.windows import MAX_WINDOWS, seen_shape, window_count
 from ..config.levels import EVERYTHING, Reads
-from ..config.names import BACKGROUND
+from ..config.names import BACKGROUND, MAX_CLASSES
 from ..config.photographs import SegmentPhotosConfig, check_segment_names
 from ..dataset import native
-from ..dataset.labels import LabelSet, open_labels
+from ..dataset.sample import Sample
+from ..dataset.truths import open_truths
 from ..errors import UserError
-from ..files.label_maps import centre_square, read_segment_ids
+from ..files.label_maps import IGNORE, centre_square, find_name
 from ..files.messages import plural
 from ..files.outputs import LABELS, write_atomic
 from ..files.photographs import Found, Photo, read_photo
@@ -86,7 +88,7 @@ def segment_photos(
     return run(job, out, engine=engine, progress=progress)
 
 
-def truth_count(truth: LabelSet, name: str | None, shape: tuple[int, ...], fit: str, positions: int) -> int:
+def truth_count(truth: Mapping[str, Sample], name: str | None, shape: tuple[int, ...], fit: str, positions: int) -> int:
     """The number of classes in the label map of a photograph (H, W), within the centred square for `fit="crop"`: the k
     of K-Means-S, at least 1. Raises UserError if the label map is missing or does not fit, or has more classes than
     K-Means has `positions`.
@@ -95,17 +97,24 @@ def truth_count(truth: LabelSet, name: str | None, shape: tuple[int, ...], fit: 
         raise UserError("it has no label map, or more than one matches; -k truth needs exactly one")
     what = f"label map '{name}'"
     try:
-        # The classes of a plain folder are not needed, because ids are only counted.
-        label_map = read_segment_ids(truth.files[name]) if truth.layout == "folder" else truth.read(name)
+        label_map = truth[name].unchecked_labels()
     except UserError as error:
         raise UserError(what, error.reason) from error
     if label_map.shape != shape:
         (rows, columns), (height, width) = label_map.shape, shape
         raise UserError(f"{what} is {columns} × {rows} pixels, the photograph {width} × {height}")
-    count = count_segments(centre_square(label_map) if fit == "crop" else label_map, unlabelled=-1)
+    count = count_segments(centre_square(label_map) if fit == "crop" else label_map, unlabelled=IGNORE)
     if count > positions:
         raise UserError(f"{what} has {count} classes; K-Means divides only {positions} positions")
     return max(1, count)
+
+
+def label_digest(sample: Sample) -> str | None:
+    """Of a label map's pixels, so that only the same run continues; None if it cannot be read, which is said later."""
+    try:
+        return hashlib.sha256(sample.unchecked_labels()).hexdigest()
+    except UserError:
+        return None
 
 
 class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
@@ -127,12 +136,14 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
         same run continues.
         """
         photos = photos.photos if isinstance(photos, Found) else photos
-        truth = None
+        truth, about = dict[str, Sample](), ""
         if config.segment.k == "truth":
             if labels is None:
                 fix = "name a folder of label maps with the photographs' names"
                 raise UserError("segment.k", "truth: needs labels", fix)
-            truth = open_labels(labels)
+            # The classes of a plain folder are not needed, because ids are only counted.
+            opened = open_truths(labels, num_classes=MAX_CLASSES, maps_first=True)
+            truth, about = {sample.name: sample for sample in opened}, opened.about
         self.truth = truth
         # It is the name of id 0, which captions use for everything that is no object.
         shared = tuple(word for word in config.names if word != BACKGROUND)
@@ -142,15 +153,15 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
             if isinstance(mine := (words or {}).get(photo.name, config.names), str):
                 raise UserError(f"words of '{photo.name}'", f"must be a list of words, like [{mine!r}]")
             named = tuple(word for word in dict.fromkeys(mine) if word != BACKGROUND)
-            label = truth.find(photo.name) if truth else None
+            label = find_name(truth, photo.name)
             self.specs.append(PhotoSpec(index, photo, named, label))
-            size = truth.files[label].stat().st_size if truth and label else None
-            own.append(repr((named if named != shared else None, label, size)))
+            digest = label_digest(truth[label]) if label else None
+            own.append(repr((named if named != shared else None, label, digest)))
         every_word = tuple(dict.fromkeys(word for spec in self.specs for word in spec.words))
         check_segment_names(every_word, "names" if config.names else "words of the photographs")
         if truth and not any(spec.label for spec in self.specs):
             none = f"no label map of any of the {len(self.specs)} photographs"
-            raise UserError("labels", f"{none} among the {truth.about}")
+            raise UserError("labels", f"{none} among the {about}")
         self.ids = {name: i + 1 for i, name in enumerate(every_word)}
         super().__init__(replace(config, photos=fingerprint_photos(photos, own)), offload, graphs)
 

@@ -15,9 +15,9 @@ from ..config.constants import SegmentConfig
 from ..config.names import BACKGROUND
 from ..config.photographs import Fit, check_attention
 from ..config.sizes import Size
+from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..errors import UserError
-from ..evaluate.layouts import EvaluationSet
 from ..evaluate.protocols import join_names
 from ..files.label_maps import IGNORE
 from ..prompts.tokens import split_prompts
@@ -57,7 +57,7 @@ class Thresholds:
 
 def tune(
     model: Model,
-    data: EvaluationSet,
+    data: Dataset,
     classes: Mapping[int, str],
     segment: SegmentConfig,
     *,
@@ -79,7 +79,7 @@ def tune(
     known = tuple(dict.fromkeys(classes.values()))
     check_known_classes(model.name, model.known_words, known)
     split_prompts(model.readers, known)
-    chosen = [data.samples[i] for i in evenly(len(data.samples), count)]
+    chosen = [data[i] for i in evenly(len(data), count)]
     rows: list[tuple[str, bool, float]] = []
     names: list[tuple[bool, float]] = []
     failed: list[tuple[str, str]] = []
@@ -149,11 +149,11 @@ def best_presence_threshold(group: np.ndarray, present: np.ndarray, score: np.nd
     return float(max(PRESENCE_THRESHOLDS, key=balanced))
 
 
-def countable(data: EvaluationSet, known: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
+def countable(data: Dataset, known: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
     """Id → name of the classes of a set that thresholds are tuned with. known: the words that the model knows; None:
     not limited. chosen: the classes that the user named; empty: all. Raises UserError if the set lacks one of them, or
     if none is left."""
-    objects = {number: name for number, name in data.classes.items() if name != BACKGROUND}
+    objects = {number: name for number, name in data.names.items() if name != BACKGROUND}
     listed = join_names(list(objects.values()), 20)
     if unknown := [name for name in chosen if name not in objects.values()]:
         raise UserError("classes", f"{', '.join(unknown)}: not among the classes of {data.about}: {listed}")

@@ -76,8 +76,8 @@ def frames(folder, name, turn, size, *, shown, file=None, **options):
     tagged = Image.Exif()
     tagged[0x0112] = turn
     Image.fromarray(pixels).save(picture, exif=tagged)
-    _, samples, notes = read_format(name, folder / "out", annotations=file and folder / "out/annotations" / file)
-    return labels, list(samples), notes
+    _, samples, source = read_format(name, folder / "out", annotations=file and folder / "out/annotations" / file)
+    return labels, list(samples), source.notes
 
 
 @pytest.mark.parametrize(

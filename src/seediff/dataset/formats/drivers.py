@@ -156,12 +156,17 @@ def export(
 @dataclass
 class Source(Notes):
     """The folder or file that is read. skip_missing: leave out labels whose picture is missing. images: whether the
-    import has this option. taken: the names of samples. used: picture → its name. listed: folder → name without suffix,
-    composed and in small letters → files. missing, turned: numbers of pictures."""
+    import has this option. labels_alone: read labels to compare with, whose pictures may be missing and stay as they
+    are stored. ids: what stored values mean, as of a `ClassList`, if the format has such a list. about: the set, in
+    words. taken: the names of samples. used: picture → its name. listed: folder → name without suffix, composed and in
+    small letters → files. missing, turned: numbers of pictures."""
 
     path: Path
     skip_missing: bool = False
     images: bool = True
+    labels_alone: bool = False
+    ids: Mapping[int, int] | None = None
+    about: str = ""
     taken: set[str] = field(default_factory=set)
     used: dict[Path, str] = field(default_factory=dict)
     listed: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
@@ -211,7 +216,7 @@ class Source(Notes):
     def sample(
         self,
         name: str,
-        image: Path | bytes,
+        image: Path | bytes | None,
         labels: Callable[[], Labels],
         row: Mapping[str, Any],
         where: object,
@@ -223,6 +228,8 @@ class Source(Notes):
         lead out of the source. objects: whether each shape is an object, or a function that reads the objects. shown:
         whether the format's tool draws on the picture as its EXIF orientation turns it."""
         check_name(name, self.taken, where)
+        if self.labels_alone or image is None:
+            return Sample(image, partial(_label_map, labels), None, row, name=name)
         for path in files:
             inside(self.path, path)
         reads = [labels, *([objects] if callable(objects) else [])]
@@ -288,17 +295,17 @@ def unique_names(pictures: Iterable[tuple[str | None, str]]) -> list[str]:
 
 
 def read_format(
-    name: SourceName, path: Path | str, *, skip_missing: bool = False, **options: Any
-) -> tuple[tuple[str, ...], Iterable[Sample], list[str]]:
-    """The classes without the background, the samples, and lines about what is left out, complete after the last
-    sample. options: None counts as not given."""
+    name: SourceName, path: Path | str, *, skip_missing: bool = False, labels_alone: bool = False, **options: Any
+) -> tuple[tuple[str, ...], Iterable[Sample], Source]:
+    """The classes without the background, the samples, and the source, whose notes are complete after the last sample.
+    options: None counts as not given."""
     for key in ("images", "masks"):
         if (folder := options.get(key)) is not None and not Path(folder).is_dir():
             raise UserError(key, f"{folder}: no such folder")
     read = codec(name).read
-    source = Source(Path(path), skip_missing, "images" in signature(read).parameters)
+    source = Source(Path(path), skip_missing, "images" in signature(read).parameters, labels_alone)
     classes, samples = read(source, **{key: value for key, value in options.items() if value is not None})
-    return classes, _with_notes(source, samples), source.notes
+    return classes, _with_notes(source, samples), source
 
 
 def _with_notes(source: Source, samples: Iterable[Sample]) -> Iterator[Sample]:

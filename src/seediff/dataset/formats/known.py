@@ -74,8 +74,9 @@ def import_options(name: SourceName) -> list[str]:
     return [*list(signature(codec(name).read).parameters)[1:], *shared]
 
 
-def recognise(path: Path) -> SourceName:
-    """The format of a folder or file, by its files and what is in them."""
+def recognise(path: Path, labels_alone: bool = False) -> SourceName:
+    """The format of a folder or file, by its files and what is in them. labels_alone: `masks` for any other folder of
+    PNG files."""
     if not path.exists():
         raise UserError(path, "no such folder or file")
     from ..native import METADATA  # imports Pillow
@@ -83,7 +84,7 @@ def recognise(path: Path) -> SourceName:
 
     if path.is_file():
         suffix = path.suffix.lower()
-        named = [name for name in READ if suffix in FORMATS[name].suffixes]
+        named: list[SourceName] = [name for name in READ if suffix in FORMATS[name].suffixes]
         if not named:
             raise UserError(path, "is not a dataset", "name its folder, or a .parquet, .json, .xml or .yaml file")
         if suffix == ".json":
@@ -94,6 +95,8 @@ def recognise(path: Path) -> SourceName:
     for name in READ:
         if codec(name).is_folder(path):
             return name
+    if labels_alone and any(path.rglob("*.[pP][nN][gG]")):
+        return "masks"
     if (path / METADATA).is_file():
         raise UserError(path, "is already a native dataset", "`seediff merge` joins datasets")
     if any(json_kind(file) == "isat" for file in sorted(path.glob("*.json"))[:1]):

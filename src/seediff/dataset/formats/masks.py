@@ -11,12 +11,14 @@ in/  images/NAME.jpg, masks/NAME.png      also img, imgs, image, img_dir or data
      NAME.jpg, NAME_mask.png              beside each other
      classes.txt                          or another list (class_lists.py)
 
-Public data sets as they are distributed; classes and ids are those of `dataset/labels.py`, void is 255, and nothing is
-background:
+Public data sets as they are distributed (`public_sets.py`); void is 255, and nothing is background:
 
 in/  gtFine/, leftImg8bit/                     Cityscapes: 27 classes
      annotations/, images/, objectInfo150.txt   ADE20K: 150 classes
      SPLITannot/, SPLIT/                        CamVid, SegNet's: 11 classes
+     annotations/val2017/, images/val2017/      COCO-Stuff: 27 coarse classes; also stuffthingmaps_trainval2017/
+
+Labels alone, to compare with: maps in labels/ or masks/ or the folder itself, with or without pictures in images/.
 """
 
 from __future__ import annotations
@@ -27,19 +29,20 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ...config.names import BACKGROUND
+from ...config.names import BACKGROUND, MAX_CLASSES
 from ...errors import UserError
 from ...files.documents import fit, read_yaml
+from ...files.label_maps import find_maps, map_folder
 from ...files.outputs import BATCHES
 from ...files.reading import inside
 from .. import native
 from ..class_lists import ClassList, Note, check_meaning, find_list, named_classes, number_classes, read_mask
 from ..encoding import encode_grey
-from ..labels import find_parts, open_published, published_layout
 from ..rows import flat_name
 from ..sample import Sample
 from .drivers import Export, Source, unique_names
 from .label_files import PARTS, named_pictures
+from .public_sets import find_parts, find_picture, open_part, published_layout, usual_part
 from .yolo_data import IMAGES, find_pictures, find_yaml, label_file, read_data, write_data
 
 PICTURE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
@@ -49,7 +52,7 @@ ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg", "_seg
 OF_PICTURES = ("_sat", "_img", "_image")
 """Endings that such a mask has instead."""
 PNG = "*.[pP][nN][gG]"
-Found = list[tuple[str | None, str, Path, Path]]
+Found = list[tuple[str | None, str, Path | None, Path]]
 """Split, name, picture and mask of each sample."""
 KEY, MASKS = "masks_dir", "masks"
 
@@ -87,7 +90,10 @@ def is_folder(folder: Path) -> bool:
         return True
     own = any((folder / name).exists() for name in (native.METADATA, native.CONFIG, BATCHES))
     coco = any(any(folder.glob(pattern)) for pattern in ("annotations/*.json", "*.coco.json", "instances*.json"))
-    return published_layout(folder) is not None or (not own and not coco and any(True for _ in _folders(folder)))
+    published = published_layout(folder)
+    if published == "coco-stuff":  # may lie in the folder of COCO's JSON, whose pictures are called alike
+        return not coco
+    return published is not None or (not own and not coco and any(True for _ in _folders(folder)))
 
 
 def _folders(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
@@ -115,36 +121,51 @@ def read(
     classes: Sequence[str] | None = None,
     images: Path | str | None = None,
     masks: Path | str | None = None,
+    first: int = 1,
+    num_classes: int | None = None,
+    void: Sequence[int] = (),
 ) -> tuple[tuple[str, ...], list[Sample]]:
-    """Pictures and PNG masks, as Ultralytics' YAML file names them, or as Cityscapes, ADE20K or CamVid are distributed.
-    images, masks: their folders; None: the usual one of the two in the folder, or else the folder itself.
+    """Pictures and PNG masks, as Ultralytics' YAML file names them, or as a public set is distributed. images, masks:
+    their folders; None: the usual one of the two in the folder, or else the folder itself.
 
     split: "train", "val" or "test"; None: all. classes: None: those of a list (class_lists.py) in or beside the
-    folders. With a single class, 255 is that class if no mask has a value other than 0 and 255. Otherwise 255 is
-    ignored.
+    folders. first: the id of the first name in a list without ids. num_classes: of labels alone without a list: ids
+    from 0 on are classes. void: stored values to ignore, besides 255. With a single class, 255 is that class if no mask
+    has a value other than 0 and 255. Otherwise 255 is ignored.
     """
     root = source.path
     file = semantic_yaml(root) if masks is None and classes is None else None
     layout = published_layout(root) if not (file or classes or images or masks) else None
     source.images = layout is None
+    if void and (file or layout):
+        raise UserError("void", f"is for plain folders of label maps; {root} says which ids are none", "leave it out")
     if file is not None:
         listed, found = _named_by_yaml(source, file, split, images)
     elif layout is not None:
         listed, found = _published(source, layout, split)
+    elif source.labels_alone and (map_folder(root) != root or not any(True for _ in _folders(root))):
+        listed, found = _labels_alone(source, first, num_classes)
     elif images is None and masks is None:
-        listed, found = _matched(source, [*_folders(root)], classes)
+        listed, found = _matched(source, [*_folders(root)], classes, first)
     else:
         pictures, truth = [*_usual(root, PICTURE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
-        listed, found = _matched(source, [(None, Path(images or pictures[0]), Path(masks or truth[0]))], classes)
-    samples, names = [], unique_names((folder, name + picture.suffix) for folder, name, picture, _ in found)
+        listed, found = _matched(source, [(None, Path(images or pictures[0]), Path(masks or truth[0]))], classes, first)
+    if bad := [number for number in void if not 0 <= number < native.IGNORE]:
+        raise UserError("void", f"{bad[0]} must be ids of label maps, from 0 to {native.IGNORE - 1}")
+    listed = replace(listed, ids={**listed.ids, **dict.fromkeys(void, native.IGNORE)})
+    source.ids = listed.ids
+    samples, names = (
+        [],
+        unique_names((folder, name + (picture or mask).suffix) for folder, name, picture, mask in found),
+    )
     for name, (folder, path, picture, mask) in zip(names, found, strict=True):
         part = folder or (PARTS.get(path.partition("/")[0].lower()) if "/" in path else None)
         if split in (None, part or "train"):
             labels, row = partial(read_mask, mask, listed), {"split": part} if part else {}
-            if file is None:  # of those that a YAML file names, this is known
+            if file is None and picture is not None and not source.labels_alone:  # a YAML file's are known to be
                 inside(Path(images or root), picture)
                 inside(Path(masks or root), mask)
-            samples.append(source.sample(name, picture, labels, row, picture, shown=file is not None))
+            samples.append(source.sample(name, picture, labels, row, picture or mask, shown=file is not None))
     if not samples and split is not None:
         raise UserError("split", f"{split}: no picture of {root} is in it")
     return listed.classes, samples
@@ -183,36 +204,58 @@ def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None],
 
 def _published(source: Source, layout: str, split: str | None) -> tuple[ClassList, Found]:
     _, parts = find_parts(source.path, layout) or (None, {})
+    if split is None and source.labels_alone:
+        split = usual_part(source.path, layout)
     found: Found = []
-    for part in parts if split is None else [split]:
-        labels = open_published(source.path, layout, part)
-        if labels.images and not labels.images.is_relative_to(source.path):
+    for name in parts if split is None else [split]:
+        part = open_part(source.path, layout, name)
+        if not part.images.is_relative_to(source.path) and not source.labels_alone:
             problem = "holds only labels; their pictures are in the folder beside it"
-            raise UserError(source.path, problem, f"name the folder above both, with --split {part}")
-        for name, file in labels.files.items():
-            if picture := labels.picture(name):
-                found.append((part, name, picture, file))
+            raise UserError(source.path, problem, f"name the folder above both, with --split {name}")
+        for label, file in part.files.items():
+            picture = part.picture(label)
+            if picture is None and not source.labels_alone:
+                source.no_picture(file, f"there is no picture of it in {part.images}")
             else:
-                source.no_picture(file, f"there is no picture of it in {labels.images}")
-    ids = {number: native.IGNORE if i < 0 else i + 1 for number, i in enumerate(labels.table[:256].tolist()) if i > -2}
-    return ClassList(labels.classes, ids, {}, labels.about), found
+                found.append((name, label, picture, file))
+    source.about = part.about
+    return ClassList(part.classes, {**part.ids, native.IGNORE: native.IGNORE}, {}, part.about), found
+
+
+def _labels_alone(source: Source, first: int, num_classes: int | None) -> tuple[ClassList, Found]:
+    where = map_folder(source.path)
+    maps = find_maps(where)
+    if not maps:
+        raise UserError(where, "has no PNG files; labels are palette or grey PNG label maps")
+    source.about = f"label maps in {where}"
+    listed = find_list(where, where.parent, note=source.note, first=first)
+    if listed is None and num_classes is not None:
+        if not 1 <= num_classes <= MAX_CLASSES:
+            raise UserError("num_classes", f"{num_classes} must be between 1 and {MAX_CLASSES}")
+        numbers = range(num_classes)
+        listed = ClassList(tuple(map(str, numbers)), {number: number + 1 for number in numbers}, {}, source.about)
+    if listed is None:
+        fix = "add a classes.txt, whose line i names id i; `evaluate segments` can do with --num-classes"
+        raise UserError(source.path, "nothing says what the ids of its label maps mean", fix)
+    images = source.path / PICTURE_FOLDERS[0]
+    return listed, [(None, name, find_picture(images, name), path) for name, path in maps.items()]
 
 
 def _matched(
-    source: Source, folders: Sequence[tuple[str | None, Path, Path]], classes: Sequence[str] | None
+    source: Source, folders: Sequence[tuple[str | None, Path, Path]], classes: Sequence[str] | None, first: int
 ) -> tuple[ClassList, Found]:
     root = source.path
     if not folders:
         problem = f"has no {PICTURE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"
         raise UserError(root, problem)
     places = [root, *(masks for *_, masks in folders), *(masks.parent for *_, masks in folders)]
-    listed = find_list(*places, classes=classes, note=source.note)
+    listed = find_list(*places, classes=classes, note=source.note, first=first)
     if listed is None and classes is not None:
         listed = named_classes(classes)
     if listed is None:
         problem = "nothing says what the masks' values mean"
         raise UserError(root, problem, "name the ids from 1 up with --classes or a classes.txt")
-    found = [(split, *pair) for split, *places in folders for pair in _pairs(source, *places)]
+    found: Found = [(split, *pair) for split, *places in folders for pair in _pairs(source, *places)]
     single = found and len(listed.classes) == 1 and listed.colours is None and not listed.ids[0]
     if single and not any((read_mask(mask, listed) % 255).any() for *_, mask in found):
         source.note(f"the only values in the masks are 0 and 255: 255 is '{listed.classes[0]}', and nothing is ignored")

@@ -22,7 +22,6 @@ from ...files.reading import composed, inside, read_lines
 from .. import native
 from ..class_lists import WEIGHTS, check_meaning, find_list, named_classes, read_mask, voc_colours
 from ..encoding import Instances
-from ..labels import find_voc
 from ..sample import SPLITS, Sample
 from .drivers import Export, Source
 from .label_files import PARTS, named_pictures
@@ -62,24 +61,38 @@ def convert(sample: Sample, *, classes: Sequence[str], jpeg: bool) -> tuple[byte
     return label_map, None
 
 
+def find_voc(folder: Path) -> Path | None:
+    """The folder with SegmentationClass/: this one, or that of a year in it or in its VOCdevkit/, VOC2012 first."""
+    years = [path for base in (folder, folder / "VOCdevkit") for path in sorted(base.glob("VOC2[0-9][0-9][0-9]"))]
+    roots = [folder, *sorted(years, key=lambda path: (path.name != "VOC2012", path.parent != folder))]
+    return next((root for root in roots if (root / "SegmentationClass").is_dir()), None)
+
+
 def is_folder(folder: Path) -> bool:
     return find_voc(folder) is not None
 
 
 def read(
-    source: Source, *, split: str | None = None, classes: Sequence[str] | None = None, images: Path | str | None = None
+    source: Source,
+    *,
+    split: str | None = None,
+    classes: Sequence[str] | None = None,
+    images: Path | str | None = None,
+    first: int = 1,
 ) -> tuple[tuple[str, ...], list[Sample]]:
     """A Pascal VOC folder, or the VOCdevkit that holds it.
 
     split: the list in ImageSets/Segmentation to read, such as "train"; None: all lists together, or every label map if
     no list is of a part. Names without a mask are left out. classes: None: those of a list in the folder
     (class_lists.py), or else VOC's twenty. Colours in masks have the meaning given by the list or by VOC's palette.
-    images: the folder of the pictures, if JPEGImages is a link that leads out of the folder.
+    images: the folder of the pictures, if JPEGImages is a link that leads out of the folder. first: the id of the first
+    name in a list without ids.
     """
     if (root := find_voc(source.path)) is None:
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
-    listed = find_list(root, classes=classes, note=source.note)
+    listed = find_list(root, classes=classes, note=source.note, first=first)
     listed = listed or named_classes(VOC_CLASSES if classes is None else classes)
+    source.ids, source.about = listed.ids, f"Pascal VOC's folders in {root}, {split or 'all lists'}"
     folder, masks = root / IMAGES if images is None else Path(images), root / CLASS_MAPS
     pictures = dict(reversed(named_pictures(folder)))  # NAME.jpg goes before NAME.png
     maps = {name: path for name, path in named_pictures(masks) if path.suffix.lower() == ".png"}
@@ -99,9 +112,14 @@ def read(
             named |= {name: where for name, where in lists[title].items() if name in known and name not in named}
     samples, left = list[Sample](), 0
     for name, where in named.items():
-        if (image := pictures.get(name)) is None:
+        image, mask = pictures.get(name), maps.get(name)
+        if source.labels_alone:
+            if mask is None:
+                raise UserError(masks / f"{name}.png", f"no such file, but {where} lists it")
+            samples.append(source.sample(name, image, partial(read_mask, mask, listed), {}, where))
+        elif image is None:
             source.no_picture(where, f"{folder} has no picture '{name}'")
-        elif (mask := maps.get(name)) is None:
+        elif mask is None:
             left += 1
         else:
             inside(root if images is None else folder, image)

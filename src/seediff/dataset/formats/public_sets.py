@@ -1,0 +1,168 @@
+"""The public data sets that are read as they are distributed: their files, their classes, and the class of each stored
+id. (Pascal VOC's layout is the format `voc`.)"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from ...config.names import read_class_list
+from ...errors import UserError
+from ...files.label_maps import IGNORE, PHOTO_ENDING, find_maps
+from ...files.reading import read_lines
+from .. import coco_stuff
+
+CAMVID_CLASSES = (
+    "sky", "building", "pole", "road", "pavement", "tree", "signsymbol", "fence", "car", "pedestrian", "bicyclist",
+)  # fmt: skip
+CITYSCAPES_CLASSES = (
+    "road", "sidewalk", "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge", "tunnel", "pole",
+    "polegroup", "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck",
+    "bus", "caravan", "trailer", "train", "motorcycle", "bicycle",
+)  # fmt: skip
+"""The classes of Cityscapes' ids 7 … 33 in order, without the void ids, as in PiCIE, STEGO and DiffSeg."""
+ADE20K_IDS, ADE20K_LAST = {"13": "person", "21": "car", "81": "bus"}, 150
+"""Entries that objectInfo150.txt must have, so that pixel values have their published meaning."""
+SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG")
+
+
+@dataclass(frozen=True)
+class Public:
+    """A public data set as it is distributed. masks, pictures: folders in the root, where {} is the part's, of which
+    the first that is there counts. parts: split → its folder. classes: of the ids from `first` on. void: ids without a
+    class. maps: names of label maps, whose group is the sample's. ending: of a picture's name after it. below: where
+    the root may be in the named folder. listed: a file that the root must have. usual: the split that papers use."""
+
+    title: str
+    masks: tuple[str, ...]
+    parts: Mapping[str, str]
+    pictures: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    first: int = 0
+    void: tuple[int, ...] = ()
+    maps: str = "(.+)"
+    ending: str = ""
+    below: tuple[str, ...] = ("",)
+    listed: str = ""
+    usual: str = "val"
+
+
+PUBLIC: Mapping[str, Public] = {
+    "ade20k": Public(
+        "ADE20K", ("annotations/{}",), {"val": "validation", "train": "training"}, ("images/{}",),
+        below=("", "ADEChallengeData2016"), void=(0,), listed="objectInfo150.txt",
+    ),
+    "cityscapes": Public(
+        "Cityscapes", ("gtFine/{}",), {"train": "train", "val": "val"}, ("leftImg8bit/{}",),
+        CITYSCAPES_CLASSES, 7, tuple(range(7)), "(.+)_gtFine_labelIds", PHOTO_ENDING,
+    ),
+    "camvid": Public(
+        "CamVid", ("{}annot",), {name: name for name in ("train", "val", "test")}, ("{}",), CAMVID_CLASSES,
+        void=(11,), below=("", "CamVid"), usual="test",
+    ),
+    "coco-stuff": Public(
+        "COCO-Stuff",
+        ("annotations/{}", "dataset/annotations/{}", "stuffthingmaps_trainval2017/{}", "annotation_{}", "{}"),
+        {"train": "train2017", "val": "val2017"},
+        ("images/{}", "dataset/images/{}", "{}"), coco_stuff.COARSE,
+        maps=r"(\d{12})",  # COCO's image ids: other programs leave converted label maps beside the originals
+    ),
+}  # fmt: skip
+"""CamVid is SegNet's; the test labels of Cityscapes are not public. COCO-Stuff has 27 coarse classes."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a public data set. ids: stored value → id, from 1, or 255 for none. files: name of a sample → its label
+    map. images: the folder of the pictures, whose names end with `ending`."""
+
+    about: str
+    classes: tuple[str, ...]
+    ids: Mapping[int, int]
+    files: Mapping[str, Path]
+    images: Path
+    ending: str
+
+    def picture(self, name: str) -> Path | None:
+        return find_picture(self.images, f"{name}{self.ending}")
+
+
+def find_picture(folder: Path, name: str) -> Path | None:
+    """The picture in a folder whose name without suffix is `name`."""
+    paths = (folder / f"{name}{suffix}" for suffix in SUFFIXES)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def published_layout(folder: Path) -> str | None:
+    """The public data set in a folder."""
+    return next((name for name in PUBLIC if find_parts(folder, name)), None)
+
+
+def find_parts(folder: Path, name: str) -> tuple[Path, dict[str, Path]] | None:
+    """The root of a public data set, and split → its folder of label maps. folder: the root, its parent, or a part's
+    label maps, without a classes.txt, which gives classes of its own."""
+    known, here = PUBLIC[name], Path(os.path.abspath(folder))
+    if (folder / "classes.txt").is_file():
+        return None
+    roots = (*(folder / place for place in known.below), here.parent, here.parent.parent)
+    for root, masks in product(roots, known.masks):
+        places = {split: root / masks.format(part) for split, part in known.parts.items()}
+        parts = {
+            split: path
+            for split, path in places.items()
+            if here in (there := Path(os.path.abspath(path)), *there.parents)
+            and any(re.fullmatch(known.maps, map_.stem) for map_ in path.rglob("*.png"))
+        }
+        if parts and (root / known.listed).exists():
+            return root, parts
+    return None
+
+
+def usual_part(folder: Path, name: str) -> str:
+    """The part of a public data set that `folder` is itself, or else the one that papers use."""
+    root, parts = find_parts(folder, name) or (folder, {})
+    alone = len(parts) == 1 and folder not in (root, root.parent)
+    return next(iter(parts)) if alone else PUBLIC[name].usual
+
+
+def open_part(folder: Path, name: str, split: str) -> Part:
+    """A part of what `published_layout` found. Raises UserError if it is not there."""
+    known, (root, parts) = PUBLIC[name], find_parts(folder, name) or (folder, {})
+    if split not in parts:
+        problem = f"{split}: {root} has no such labels; parts of {known.title} there: {', '.join(parts)}"
+        raise UserError("split", problem)
+    maps = {re.fullmatch(f"((?:.*/)?){known.maps}", key): path for key, path in find_maps(parts[split]).items()}
+    files = {f"{match[1]}{match[2]}": path for match, path in maps.items() if match}
+    classes = known.classes
+    ids = {known.first + number: number + 1 for number in range(len(classes))}
+    if name == "coco-stuff":
+        _check_labels([folder, *parts[split].parents[:3]])
+        ids = {value: number + 1 for value, number in enumerate(coco_stuff.fine_to_coarse().tolist())}
+    elif name == "ade20k":
+        names = _object_info(root / known.listed)
+        classes, ids = tuple(names.values()), dict(zip(names, range(1, len(names) + 1), strict=True))
+    places = [root / place.format(known.parts[split]) for place in known.pictures]
+    images = next((place for place in places if place.is_dir() and place != parts[split]), places[0])
+    void = dict.fromkeys(known.void, IGNORE)
+    return Part(f"{known.title} in {root}, {split}", classes, {**void, **ids}, files, images, known.ending)
+
+
+def _check_labels(folders: list[Path]) -> None:
+    """Refuses COCO-Stuff's list of labels if it is another than the published one."""
+    listing = next((path for path in (folder / "labels.txt" for folder in folders) if path.is_file()), None)
+    if listing and read_class_list(listing, first=0) != dict(enumerate(("unlabeled", *coco_stuff.LABELS))):
+        raise UserError(listing, "is not COCO-Stuff's labels.txt, so pixel values would mean something else")
+
+
+def _object_info(path: Path) -> dict[int, str]:
+    """Id → the first of its names, from ADE20K's table, whose first and last columns are Idx and Name."""
+    rows = [line.split("\t") for line in read_lines(path)[1:] if line.strip()]
+    names = {row[0].strip(): row[-1].split(",")[0].strip() for row in rows}
+    wrong = {i: names.get(i) for i, name in ADE20K_IDS.items() if names.get(i) != name}
+    if wrong or names.keys() != {*map(str, range(1, ADE20K_LAST + 1))}:
+        raise UserError(path, f"must name the ids 1 to {ADE20K_LAST} as published{f', not {wrong}' if wrong else ''}")
+    return {int(number): name for number, name in names.items()}

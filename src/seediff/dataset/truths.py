@@ -1,0 +1,51 @@
+"""Opens labelled sets to compare with: a set's pictures may be missing, and the part that papers use is the default."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from ..errors import UserError
+from . import native
+from .dataset import Dataset, load
+from .formats.known import recognise
+from .formats.public_sets import published_layout
+
+
+def open_truths(
+    path: Path | str,
+    split: str | None = None,
+    *,
+    num_classes: int | None = None,
+    void: Sequence[int] = (),
+    maps_first: bool = False,
+) -> Dataset:
+    """Opens any set that `Dataset.open` reads, COCO-Stuff, or a folder of label maps without pictures. Ids of a list
+    without ids count from 0.
+
+    split: None: of public sets `val` (CamVid: `test`) or the part that `path` is, and otherwise all. num_classes, void:
+    of a plain folder, see `formats.masks.read`. maps_first: whether COCO-Stuff's maps count more than COCO's JSON
+    beside them. Raises UserError, also if no sample is labelled.
+    """
+    path, name = Path(path), None
+    if not path.exists():
+        raise UserError(path, "no such folder")
+    if not (path / native.METADATA).is_file():
+        published = maps_first and published_layout(path)
+        name = "masks" if published else recognise(path, labels_alone=True)
+    if void and name != "masks":
+        raise UserError("void", f"is for plain folders of label maps, and {path} is none", "leave it out")
+    if name == "masks":
+        found = load(name, path, split=split, first=0, num_classes=num_classes, void=void, labels_alone=True)
+    elif name == "voc":
+        found = load(name, path, split=split or "val", first=0, labels_alone=True)
+    else:
+        found = Dataset.open(path, split=split)
+        found.samples = [
+            sample.replace(label_map=partial(sample.labels, len(found.classes))) for sample in found.samples
+        ]
+    if not found.samples:
+        part = f"split '{split}'" if split else "the folder"
+        raise UserError(path, f"{part} holds no labelled images ({found.about})")
+    return found

@@ -1,0 +1,194 @@
+import numpy as np
+import pytest
+from layouts import add_pictures, save_ade20k, save_camvid, save_cityscapes, save_map, save_picture, save_voc
+
+from seediff.config.names import VOC_CLASSES
+from seediff.dataset import coco_stuff
+from seediff.dataset.dataset import Dataset
+from seediff.dataset.formats.public_sets import CAMVID_CLASSES, CITYSCAPES_CLASSES
+from seediff.dataset.native_folder import write_native
+from seediff.dataset.sample import Sample
+from seediff.dataset.truths import open_truths
+from seediff.errors import UserError
+
+VOC = ("background", *VOC_CLASSES)
+
+
+def named(data, index=0):
+    """The names of the pixels of a sample, "" where there is none."""
+    return [[data.names.get(number, "") for number in row] for row in data[index].unchecked_labels().tolist()]
+
+
+def names(data):
+    return [sample.name for sample in data]
+
+
+@pytest.mark.parametrize(
+    ("listing", "classes", "shown"),
+    [
+        ("background\ndog\ncat\n", ("background", "dog", "cat"), ["background", "cat", ""]),  # a dataset of SeeDiff
+        ("0 sky\n2: traffic light\n255 unlabelled\n", ("sky", "traffic light"), ["sky", "traffic light", ""]),
+        ("sky\nroad\ncar\n", ("sky", "road", "car"), ["sky", "car", ""]),
+        ("unlabeled\ntumor\ncyst", ("tumor", "cyst"), ["", "cyst", ""]),
+    ],
+)
+@pytest.mark.parametrize("palette", [True, False])
+def test_a_plain_folder(tmp_path, listing, classes, shown, palette):
+    """Also with pictures, in 16 bits, and where a palette has VOC's colours, which are not those of ids from 0."""
+    save_map(tmp_path / "masks" / "000000.png", [[0, 2, 255]], palette=palette)
+    save_map(tmp_path / "masks" / "deep" / "b.png", [[0, 2, 65535]], bits=16)
+    save_picture(tmp_path / "images" / "deep" / "b.jpg", (1, 3))
+    (tmp_path / "classes.txt").write_text(listing)
+    for folder in (tmp_path, tmp_path / "masks"):
+        data = open_truths(folder)
+        assert (tuple(data.names.values()), names(data)) == (classes, ["000000", "deep/b"])
+        assert named(data) == named(data, 1) == [shown]
+    assert open_truths(tmp_path)[1].size() == (1, 3)
+    assert open_truths(tmp_path)[0].source is None
+    assert open_truths(tmp_path, void=[2])[0].unchecked_labels()[0, 1] == 255
+
+
+def test_a_plain_folder_without_a_list(tmp_path):
+    save_map(tmp_path / "a.png", [[0, 26, 255]])
+    assert named(open_truths(tmp_path, num_classes=27)) == [["0", "26", ""]]
+    assert named(open_truths(tmp_path, num_classes=27, void=[0])) == [["", "26", ""]]
+
+
+def test_voc(tmp_path):
+    maps = {"2007_000129": [[0, 20, 255]], "2008_000001": [[15, 15, 0]]}
+    root = save_voc(tmp_path / "VOCdevkit" / "VOC2012", maps, others={"2009_000001": [[1]]})
+    for folder in (root, tmp_path, tmp_path / "VOCdevkit"):
+        data = open_truths(folder)
+        assert tuple(data.names.values()) == VOC
+        assert names(data) == ["2007_000129", "2008_000001"]  # what val.txt does not list is not evaluated
+    assert named(data) == [["background", "tvmonitor", ""]]
+    assert data.about == f"Pascal VOC's folders in {root}, val: 2 images, 21 classes"
+    (root / "classes.txt").write_text("cat\n" + "".join(f"c{i}\n" for i in range(20)))
+    assert named(open_truths(root)) == [["cat", "c19", ""]]
+
+
+COCO_NAMES = ["000000000139", "000000000285"]
+
+
+@pytest.mark.parametrize("below", ["dataset/annotations/val2017", "val2017", "stuffthingmaps_trainval2017/val2017"])
+def test_coco_stuff(tmp_path, below):
+    # person, microwave, banner, wood and water-other in COCO-Stuff's pixel maps: published ids 1, 78, 92, 182, 178,
+    # less one.
+    maps = {COCO_NAMES[0]: [[0, 77, 91, 181, 177, 255]], COCO_NAMES[1]: [[200]]}
+    for name, ids in maps.items():
+        save_map(tmp_path / below / f"{name}.png", ids, palette=False)
+    save_map(tmp_path / below / f"{COCO_NAMES[1]}_labelTrainIds.png", [[0]])  # what other programs leave there
+    for folder in (tmp_path, tmp_path / below):
+        data = open_truths(folder)
+        assert (data.classes, names(data)) == (coco_stuff.COARSE, COCO_NAMES)
+    assert named(data) == [["person-things", "appliance-things", "textile-stuff", "solid-stuff", "water-stuff", ""]]
+    with pytest.raises(UserError, match=rf"{COCO_NAMES[1]}\.png: has id 200, which is not a class of COCO-Stuff"):
+        data[1].unchecked_labels()
+    add_pictures(tmp_path, "images/val2017", maps, ".jpg")
+    assert Dataset.open(tmp_path).classes == coco_stuff.COARSE
+    (tmp_path / "annotations").mkdir(exist_ok=True)
+    (tmp_path / "annotations/instances_val2017.json").write_text('{"images": [], "annotations": [], "categories": []}')
+    assert open_truths(tmp_path, maps_first=True).classes == coco_stuff.COARSE
+    assert Dataset.open(tmp_path).classes == ()  # COCO's own JSON says more of its pictures
+
+
+def test_coco_stuff_mapping():
+    fine = coco_stuff.fine_to_coarse()
+    assert fine.shape == (182,)
+    assert len(set(coco_stuff.LABELS)) == 182
+    assert len(coco_stuff.COARSE) == 27
+    things, stuff = fine[:91], fine[91:]
+    assert set(things) == set(range(12))  # ids 1 to 91 are things, and so are coarse classes 0 to 11
+    assert set(stuff) == set(range(12, 27))
+    counts = "6 6 10 10 8 8 8 10 6 1 10 8 2 6 4 11 4 11 7 2 6 11 9 2 6 5 5"
+    assert np.bincount(fine).tolist() == list(map(int, counts.split()))
+    # As IIC's, STEGO's and DiffSeg's table.
+    assert (int(fine.sum()), int((fine * np.arange(182)).sum())) == (2223, 253662)
+
+
+def test_cityscapes(tmp_path):
+    ids = [[0, 6, 7, 33, 26, 23]]
+    save_cityscapes(tmp_path, {"frankfurt/frankfurt_000000_000294": ids, "lindau/lindau_000000_000019": [[34]]})
+    for folder in (tmp_path, tmp_path / "gtFine", tmp_path / "gtFine" / "val"):
+        data = open_truths(folder)
+        assert data.classes == tuple(data.names.values()) == CITYSCAPES_CLASSES
+        assert names(data) == ["frankfurt/frankfurt_000000_000294", "lindau/lindau_000000_000019"]
+    assert named(data) == [["", "", "road", "bicycle", "car", "sky"]]
+    with pytest.raises(UserError, match="has id 34, which is not a class of Cityscapes"):
+        data[1].unchecked_labels()
+    save_cityscapes(tmp_path, {"ulm/a": ids}, "train")
+    assert names(open_truths(tmp_path / "gtFine" / "train")) == ["ulm/a"]
+
+
+def test_camvid_is_known_by_its_folders(tmp_path):
+    root = save_camvid(tmp_path / "CamVid", {"a": [[0, 10, 11, 255]]})
+    save_camvid(root, {"b": [[1, 11]]}, "val")
+    for folder in (tmp_path, root, root / "testannot"):
+        data = open_truths(folder)
+        assert (data.classes, names(data)) == (CAMVID_CLASSES, ["a"])
+        assert named(data) == [["sky", "bicyclist", "", ""]]
+    assert names(open_truths(root, "val")) == names(open_truths(root / "valannot")) == ["b"]
+
+
+def test_a_folder_of_that_name_with_classes_of_its_own_is_none_of_camvids(tmp_path):
+    save_map(tmp_path / "trainannot" / "a.png", [[0, 11]])
+    (tmp_path / "trainannot" / "classes.txt").write_text("".join(f"c{i}\n" for i in range(12)))
+    assert named(open_truths(tmp_path / "trainannot")) == [["c0", "c11"]]
+
+
+def test_ade20k(tmp_path):
+    maps = {"ADE_val_00000001": [[0, 13, 21], [81, 84, 150]]}
+    data = open_truths(save_ade20k(tmp_path / "ADEChallengeData2016", maps).parent)
+    assert (len(data.names), named(data)) == (150, [["", "person", "car"], ["bus", "thing 84", "thing 150"]])
+    assert data[0].image.shape == (2, 3, 3)
+
+
+def test_a_dataset_of_seediff(tmp_path):
+    picture = save_picture(tmp_path / "a.png", (4, 6))
+    labels = np.array([[0, 1, 2, 255, 0, 0]] * 4, np.uint8)
+    items = [Sample(picture, labels, name="a"), Sample(picture, labels * 0, metadata={"split": "val"}, name="b")]
+    write_native(tmp_path / "set", ("cat", "dog"), items, about={"command": "test"})
+    data = open_truths(tmp_path / "set")
+    assert tuple(data.names.values()) == ("background", "cat", "dog")
+    assert np.array_equal(data[0].unchecked_labels(), labels)
+    assert names(open_truths(tmp_path / "set", "val")) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "said"),
+    [
+        ("nowhere", {}, "nowhere: no such folder"),
+        ("empty", {}, "empty: not a dataset of a known format"),
+        (".", {}, "nothing says what the ids of its label maps mean; add a classes.txt"),
+        (".", {"num_classes": 0}, "num_classes: 0 must be between 1 and 254"),
+        ("plain", {"void": [300]}, "void: 300 must be ids of label maps, from 0 to 254"),
+        ("plain", {"split": "test"}, "split: test: no picture of .*plain is in it"),
+        ("many", {}, r"many/classes\.txt: names id 299; ids of label maps are 0 to 254, and 255 is ignored"),
+        ("voc", {"void": [0]}, "void: is for plain folders of label maps"),
+        ("voc", {"split": "train"}, r"train\.txt: no such file"),
+        ("lost", {}, r"lost/SegmentationClass/b\.png: no such file, but .*val\.txt, line 2 lists it"),
+        ("city", {"void": [0]}, "void: is for plain folders of label maps"),
+        ("city", {"split": "train"}, r"split: train: .*; parts of Cityscapes there: val"),
+    ],
+)
+def test_what_cannot_be_opened(tmp_path, path, options, said):
+    save_map(tmp_path / "a.png", [[0]])
+    (tmp_path / "empty").mkdir()
+    for name, count in (("plain", 3), ("many", 300)):
+        save_map(tmp_path / name / "a.png", [[0]])
+        (tmp_path / name / "classes.txt").write_text("".join(f"c{i}\n" for i in range(count)))
+    save_voc(tmp_path / "voc", {"a": [[0]]})
+    (save_voc(tmp_path / "lost", {"a": [[0]], "b": [[0]]}) / "SegmentationClass/b.png").unlink()
+    save_cityscapes(tmp_path / "city", {"a/a": [[7]]})
+    with pytest.raises(UserError, match=said):
+        open_truths(tmp_path / path, **options)
+
+
+def test_ids_that_are_no_class_are_named(tmp_path):
+    (tmp_path / "classes.txt").write_text("sky\nroad\n")
+    cases = {"a": ([[0, 27]], 8, "id 27, which is not a class of"), "b": ([[300]], 16, "id 300; ids of label maps are")}
+    for name, (ids, bits, _) in cases.items():
+        save_map(tmp_path / "masks" / f"{name}.png", ids, bits=bits)
+    for sample in open_truths(tmp_path):
+        with pytest.raises(UserError, match=rf"{sample.name}\.png: has {cases[sample.name][2]}"):
+            sample.unchecked_labels()
