@@ -244,6 +244,29 @@ def test_a_script_captures_a_model_with_recordings(sd1_model):
     assert own.recorded_calls == 0
 
 
+def test_a_script_may_ask_for_recordings(sd1_model, monkeypatch):
+    """All calls but the block's first are replayed: eight of two pictures in three steps, by this scheduler."""
+    with pytest.raises(UserError, match="needs a GPU"), seediff.capture(sd1_model.pipe, graphs=True):
+        pass
+
+    def drawn(**how):
+        with seediff.capture(sd1_model.pipe, **how) as seen:
+            for seed in (3, 4):
+                noise = torch.Generator().manual_seed(seed)
+                sd1_model.pipe("a photo of a dog", num_inference_steps=3, height=64, width=64, generator=noise)
+            own = graphs.find_graphs(sd1_model.network)
+        return [seen.heatmap("dog", image=image).values for image in (0, 1)], own
+
+    expected, none = drawn()
+    monkeypatch.setattr("seediff.script.capture.check_graphs", lambda *_: None)
+    monkeypatch.setattr("seediff.script.capture.CudaRecording", lambda _device: TapeRecording())
+    found, own = drawn(graphs=True)
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+    assert none is None
+    assert (own.recorded_calls, own.replayed_calls) == (1, 7)
+    assert graphs.find_graphs(sd1_model.network) is None
+
+
 def test_the_network_gets_its_own_forward_back(unet):
     own = unet.forward
     GraphedNetwork(unet, TapeRecording()).restore()

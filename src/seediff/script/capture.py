@@ -29,9 +29,11 @@ from ..config.levels import EVERYTHING, Reads
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.messages import show_bytes
+from ..models.cuda_recording import CudaRecording
 from ..models.families.base import Family
 from ..models.families.readers import Reader
-from ..models.memory import memory_bytes
+from ..models.graphs import GraphedNetwork, find_graphs
+from ..models.memory import check_graphs, memory_bytes
 from ..prompts.tokens import find_weight
 from .captured import Captured, own_constants
 from .listener import ENCODE, THE_WAY, Listener, find_pictures
@@ -47,6 +49,7 @@ def capture(
     steps: Literal["all"] | int = "all",
     normalize: bool = True,
     layers: str = "all",
+    graphs: bool = False,
 ) -> Iterator[Captured]:
     """Record the attention of a diffusers pipeline for everything that it draws inside the `with` block.
 
@@ -60,7 +63,8 @@ def capture(
     weights, and with the word BREAK between the chunks of a long one. tokenizer:
     of the text, if a network alone is given; the text columns must begin with its first token. steps: which steps to
     record: "all", or a number k for every k-th. normalize: divide each layer's and step's map by its maximum (eq. 5).
-    layers: as in `CaptureConfig`.
+    layers: as in `CaptureConfig`. graphs: replay the network's calls as CUDA graphs, which the block's first picture
+    records; weights, LoRAs and attention processors may be changed between pictures, not the modules' own code.
 
     Raises UserError for a network of no known family, attention beside the network's own (perturbed-attention guidance,
     IP-Adapters, GLIGEN), a network that torch compiled, a method that does not work with the model, and maps that do
@@ -71,7 +75,6 @@ def capture(
     check_processors(network)
     config = CaptureConfig(normalize=normalize, steps=steps, layers=layers)
     plan = plan_pipeline(keep, pipe, family, network.config, config)
-    recorder = AttentionRecorder(plan, guidance=False)
     prompts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
     for text in prompts:
         if weight := find_weight(text):
@@ -79,9 +82,11 @@ def capture(
     drawing = None if pipe is network else pipe
     if drawing is not None and not callable(drawing):
         raise UserError(f"a {type(pipe).__name__}", "cannot be called", THE_WAY)
-    listener = Listener(recorder, drawing, prompts, partial(_check_memory, plan))
     readers = None if tokenizer is None else (Reader("tokenizer", tokenizer, tokenizer.model_max_length),)
     with ExitStack() as stack:
+        recordings = stack.enter_context(recorded_calls(network)) if graphs else None
+        recorder = AttentionRecorder(plan, guidance=False, graphs=recordings)
+        listener = Listener(recorder, drawing, prompts, partial(_check_memory, plan))
         encode = next((name for name in ENCODE if hasattr(pipe, name)), None)
         if encode is not None:
             stack.enter_context(wrap_method(pipe, encode, listener.note_encoding))
@@ -92,6 +97,22 @@ def capture(
             stack.enter_context(wrap_call(pipe, listener))
         stack.enter_context(attach_recorder(network, recorder, listener.begin))
         yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None, readers)
+
+
+@contextmanager
+def recorded_calls(network: Any) -> Iterator[GraphedNetwork]:
+    """The recordings of a network, which end with the block unless its model was loaded with some. Raises UserError
+    where calls cannot be recorded."""
+    if (own := find_graphs(network)) is not None:
+        yield own
+        return
+    device = next(network.parameters()).device
+    check_graphs("on", str(device))
+    made = GraphedNetwork(network, CudaRecording(device))
+    try:
+        yield made
+    finally:
+        made.restore()
 
 
 @contextmanager
