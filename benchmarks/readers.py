@@ -77,7 +77,6 @@ READINGS = (
     Reading("voc", "datumaro", "voc_segmentation", lost=NO_NAMES),
     Reading("coco", "datumaro", "coco_instances", lost=NO_IGNORE),
     Reading("parquet", "datasets", "parquet"),
-    Reading("imagefolder", "datasets", "imagefolder"),
 )
 
 

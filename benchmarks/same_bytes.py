@@ -39,11 +39,9 @@ EXPORTS = {
     "coco": "",
     "yolo": "--split 0.4",
     "parquet": "",
-    "webdataset": "",
     "masks": "",
     "cvat": "--objects",
     "labelstudio": "",
-    "imagefolder": "",
 }
 TABLE = """title = "Two rows"
 sets.main = "set.toml"

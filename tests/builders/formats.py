@@ -13,7 +13,7 @@ EVERY = tuple(name for name in WRITTEN if name in READ)
 """Formats that are both."""
 LOSSY = ("yolo",)
 """Formats of polygons, from which label maps come back only approximately, and very small pieces not at all."""
-PACKAGES = {"parquet": "pyarrow"}
+PACKAGES = {"parquet": "datasets"}
 """Format → the package that writes it, if it may be missing."""
 
 

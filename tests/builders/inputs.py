@@ -101,7 +101,7 @@ MADE = {
     "model": lambda folder: twins.save_mini(folder, 8),
 }
 LINES = {
-    **{kind: f"export in/native --to {kind}" for kind in ("voc", "coco", "yolo", "parquet", "webdataset")},
+    **{kind: f"export in/native --to {kind}" for kind in ("voc", "coco", "yolo", "parquet")},
     "polygons": "export in/native --to coco --polygons",
     "generated": "generate GENERATE",
     "segmenter": "train in/native TRAIN",

@@ -80,9 +80,9 @@ def test_a_worker_names_what_it_cannot_read(pets, tmp_path):
     mask.write_bytes(mask.read_bytes()[:60])
     for workers in (1, 2):
         with pytest.raises(UserError, match=r"000002\.png: cannot be read as a picture"):
-            run("export", pets, "--to", "webdataset", "--out", tmp_path / "out", "--workers", workers)
+            run("export", pets, "--to", "coco", "--out", tmp_path / "out", "--workers", workers)
     with pytest.raises(UserError, match="workers: 0 must be at least 1"):
-        run("export", pets, "--to", "webdataset", "--out", tmp_path / "out", "--workers", 0)
+        run("export", pets, "--to", "coco", "--out", tmp_path / "out", "--workers", 0)
     assert [path.name for path in tmp_path.iterdir()] == ["pets"]
 
 

@@ -13,7 +13,7 @@ from seediff.dataset.formats.known import FORMATS, export_options
 from seediff.dataset.native_folder import open_native
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow" & co')
-ROWS = ("coco", "parquet", "webdataset", "imagefolder", "labelstudio")
+ROWS = ("coco", "parquet", "labelstudio")
 """Formats that keep rows of metadata."""
 
 

@@ -171,7 +171,7 @@ def test_a_mask_that_nobody_drew_is_not_a_persons(remade, tmp_path, capsys):
 @pytest.mark.parametrize(
     "line",
     [
-        "export {} --to webdataset",
+        "export {} --to coco",
         "merge {} {}2",
         "split {} --val 0.5",
         "augment {} --add flip:100% --workers 2",

@@ -20,9 +20,7 @@ def test_what_a_format_does_not_read_is_refused(tmp_path, name):
 
 
 def test_parquet_links_nothing(tmp_path):
-    with pytest.raises(
-        TypeError, match="as_parquet\\(\\) has no option 'link'; it has split, seed, workers, shard_size"
-    ):
+    with pytest.raises(TypeError, match=r"as_parquet\(\) has no option 'link'; it has split, seed, workers$"):
         Dataset(("dog",), []).as_parquet(tmp_path / "set", link=True)
 
 

@@ -1,4 +1,3 @@
-import json
 import shutil
 
 import numpy as np
@@ -15,13 +14,12 @@ from seediff.dataset.split import assign_splits
 from seediff.errors import UserError
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow"')
-FOLDERS = ("masks", "imagefolder")
 
 
 @pytest.mark.parametrize(
     ("name", "mask"),
     [
-        *((name, "*.png") for name in FOLDERS),
+        ("masks", "*.png"),
         ("voc", "SegmentationClass/*.png"),
         ("voc", "SegmentationObject/*.png"),
         ("yolo", "labels/train/*.txt"),
@@ -112,7 +110,7 @@ def test_label_maps_without_a_picture_are_an_error(tmp_path):
     assert [one.name for one in found] == ["trip/a", "trip/c"]
 
 
-@pytest.mark.parametrize("name", ["voc", "yolo", *FOLDERS, "coco", "cvat", "labelstudio", "parquet"])
+@pytest.mark.parametrize("name", ["voc", "yolo", "masks", "coco", "cvat", "labelstudio", "parquet"])
 def test_a_share_is_of_the_same_samples_in_every_format(tmp_path, name):
     needs(name)
     unlike = np.random.default_rng(0).integers(0, 256, (12, 20, 30, 3), np.uint8)
@@ -124,19 +122,3 @@ def test_a_share_is_of_the_same_samples_in_every_format(tmp_path, name):
     }
     assert chosen == {one.name for one, part in zip(items, parts, strict=True) if part == "val"}
     assert len(chosen) == 3
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ({"file_name": "../../a.png"}, "line 1: 'file_name'"),
-        ({"file_name": "images/b.png"}, "no such file"),
-        ({"metadata": "["}, "its metadata: "),
-    ],
-)
-def test_imagefolder_damage(tmp_path, line, message):
-    export("imagefolder", CLASSES, [item("a")], tmp_path / "set")
-    file = tmp_path / "set/train/metadata.jsonl"
-    file.write_text(json.dumps(json.loads(file.read_text()) | line))
-    with pytest.raises(UserError, match=message):
-        imported("imagefolder", tmp_path / "set")

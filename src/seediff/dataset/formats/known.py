@@ -101,6 +101,9 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
         raise UserError(path, "is already a native dataset", "`seediff merge` joins datasets")
     if any(json_kind(file) == "isat" for file in sorted(path.glob("*.json"))[:1]):
         _not_isat(path)
+    if any(path.glob("*.tar")):
+        fix = "unpack them, rename every NAME.mask.png to NAME_mask.png, and give --from masks"
+        raise UserError(path, "holds tar files, as webdataset reads them, which are not read", fix)
     held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
     looked_for = ", ".join(["metadata.jsonl (native)", *(FORMATS[name].looked_for for name in READ)])
     raise UserError(path, f"not a dataset of a known format: it holds {held}, but none of {looked_for}")

@@ -8,10 +8,13 @@ out/  README.md                    card with the classes, for the hub
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from ...config.names import BACKGROUND
 from ...errors import UserError, first_line
@@ -25,7 +28,7 @@ from .drivers import Export, Source
 from .known import load_extra
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, Features
 
 WORDS = {"train": "train", "val": "validation", "test": "test"}
 """Split → its name on the hub."""
@@ -33,68 +36,96 @@ GROUP = 100
 """Samples in a row group, which readers load whole to show one sample."""
 
 
-def as_table(samples: Sequence[Sample], classes: Sequence[str]) -> Dataset:
-    """The table that `seediff.Dataset.as_datasets` returns."""
+class Label(msgspec.Struct):
+    names: tuple[str, ...]
+
+
+class Labels(msgspec.Struct):
+    feature: Label
+
+
+class Columns(msgspec.Struct):
+    class_ids: Labels
+
+
+class Info(msgspec.Struct):
+    features: Columns
+
+
+class Stated(msgspec.Struct):
+    """What `datasets` states in the schema of a file, as far as it is about the classes."""
+
+    info: Info
+
+
+def features(classes: Sequence[str]) -> Features:
+    """The schema of the table, as `datasets` states it; the ids of `class_ids` are those of the label maps."""
     datasets = load_extra("datasets", "hf")
-    columns = {
-        "image": datasets.Image(),
-        "label_map": datasets.Image(),
-        "class_ids": datasets.List(datasets.ClassLabel(names=[BACKGROUND, *classes])),
-        "name": datasets.Value("string"),
-        "metadata": datasets.Value("string"),
-    }
-    rows = [_row(sample, classes) for sample in samples]
-    return datasets.Dataset.from_dict(
-        {name: [row[name] for row in rows] for name in columns}, features=datasets.Features(columns)
+    return datasets.Features(
+        {
+            "image": datasets.Image(),
+            "label_map": datasets.Image(),
+            "class_ids": datasets.List(datasets.ClassLabel(names=[BACKGROUND, *classes])),
+            "name": datasets.Value("string"),
+            "metadata": datasets.Value("string"),
+        }
     )
 
 
-def _row(sample: Sample, classes: Sequence[str], *, whole: bool = False) -> dict[str, Any]:
-    """whole: the picture's bytes, also of a file."""
+def as_table(samples: Sequence[Sample], classes: Sequence[str]) -> Dataset:
+    """The table that `seediff.Dataset.as_datasets` returns. A picture in a file is read when it is accessed."""
+    schema = features(classes)
+    rows = []
+    for sample in samples:
+        file = sample.file()
+        row = table_row(sample, classes)
+        rows.append({**row, "image": {"bytes": None, "path": str(file.absolute())}} if file else row)
+    columns = {name: [row[name] for row in rows] for name in schema}  # also without a sample
+    return load_extra("datasets", "hf").Dataset.from_dict(columns, features=schema)
+
+
+def table_row(sample: Sample, classes: Sequence[str]) -> dict[str, Any]:
+    """A sample as a row of the table."""
     labels = sample.labels(len(classes))
-    row, file = sample.row(labels, classes), None if whole else sample.file()
+    row = sample.row(labels, classes)
     return {
-        "image": {
-            "bytes": None if file else sample.data(),
-            "path": str(file.absolute()) if file else f"{sample.name}.{sample.suffix}",
-        },
+        "image": {"bytes": sample.data(), "path": f"{sample.name}.{sample.suffix}"},
         "label_map": {"bytes": native.encode_mask(labels), "path": f"{sample.name}.png"},
         "class_ids": row["class_ids"],
         "name": sample.name,
-        "metadata": json.dumps(dict(sample.metadata) if whole else row, ensure_ascii=False),
+        "metadata": json.dumps(dict(sample.metadata), ensure_ascii=False),
     }
 
 
 def write(export: Export) -> None:
-    """Parquet files that `datasets.load_dataset` reads."""
-    parquet = load_extra("pyarrow.parquet", "hf")
+    """Parquet files that `datasets.load_dataset` reads, one per split."""
+    parquet, pa = load_extra("pyarrow.parquet", "hf"), load_extra("pyarrow", "hf")
     (export.folder / "data").mkdir()
-    schema = as_table((), export.classes).features.arrow_schema
-    with_samples = export.placed(partial(_row, whole=True))
+    schema = features(export.classes).arrow_schema
+    placed_samples = export.placed(table_row)
     writers: dict[str, Any] = {}
-    groups: dict[str, list[dict[str, Any]]] = {split: [] for split in export.parts}
-
-    def flush(split: str) -> None:
-        writers[split].write_table(load_extra("pyarrow", "hf").Table.from_pylist(groups[split], schema=schema))
-        groups[split].clear()
-
     for split in export.parts:
         path = export.folder / "data" / f"{WORDS[split]}-00000.parquet"
         writers[split] = export.stack.enter_context(parquet.ParquetWriter(path, schema, compression="none"))
         export.files += 1
-    for placed in with_samples:
-        groups[placed.split].append({**placed.data, "name": placed.name})
-        if len(groups[placed.split]) == GROUP:
-            flush(placed.split)
-    for split in export.parts:
-        flush(split)
-    ids = "".join(
-        f"{i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate([BACKGROUND, *export.classes])
-    )
-    export.put(
-        native.CARD,
-        f"# Images with segmentation masks\n\n`label_map` holds class ids, 255 where ignored:\n\n```yaml\n{ids}```\n",
-    )
+    # Rows are written in groups, and the rest of each split at the end.
+    groups: dict[str, list[dict[str, Any]]] = {split: [] for split in export.parts}
+    for placed in placed_samples:
+        group = groups[placed.split]
+        group.append({**placed.data, "name": placed.name})
+        if len(group) == GROUP:
+            writers[placed.split].write_table(pa.Table.from_pylist(group, schema=schema))
+            group.clear()
+    for split, group in groups.items():
+        writers[split].write_table(pa.Table.from_pylist(group, schema=schema))
+    export.put(native.CARD, card(export.classes))
+
+
+def card(classes: Sequence[str]) -> str:
+    """The text of the hub's card."""
+    ids = [f"{i}: {json.dumps(name, ensure_ascii=False)}" for i, name in enumerate([BACKGROUND, *classes])]
+    listed = "\n".join(["```yaml", *ids, "```"])
+    return f"# Images with segmentation masks\n\n`label_map` holds class ids, 255 where ignored:\n\n{listed}\n"
 
 
 def is_folder(folder: Path) -> bool:
@@ -107,45 +138,73 @@ def read(source: Source, *, split: str | None = None) -> tuple[tuple[str, ...], 
     if split not in (None, *WORDS):
         raise UserError("split", f"{split} must be one of {', '.join(WORDS)}")
     files = sorted(source.path.rglob("*.parquet")) if source.path.is_dir() else [source.path]
-    files = [file for file in files if split in (None, _part(file))]
+    files = [file for file in files if split in (None, part_of(file))]
     if not files:
-        raise UserError(source.path, "has no parquet files" + (f" of split '{split}'" if split else ""))
-    lists = [_classes(file) for file in files]
-    if other := next((file for file, classes in zip(files, lists, strict=True) if classes != lists[0]), None):
-        raise UserError(other, f"its classes differ from those of {files[0]}")
-    check_class_list(lists[0], files[0])
-    return lists[0], (_sample(source, row, f"{file}, row {n}", _part(file)) for file in files for n, row in _rows(file))
+        named = f" of split '{split}', whose names begin with {WORDS[split]}" if split else ""
+        raise UserError(source.path, f"has no parquet files{named}")
+    classes = stated_classes(files[0])
+    for file in files[1:]:
+        if stated_classes(file) != classes:
+            raise UserError(file, f"its classes differ from those of {files[0]}")
+    return classes, read_samples(source, files)
 
 
-def _part(file: Path) -> str | None:
+def part_of(file: Path) -> str | None:
+    """The split that a file's name says."""
     return next((split for split, word in WORDS.items() if file.name.startswith((f"{word}-", f"{word}."))), None)
 
 
-def _classes(file: Path) -> tuple[str, ...]:
-    parquet, datasets = load_extra("pyarrow.parquet", "hf"), load_extra("datasets", "hf")
+@contextmanager
+def opened(file: Path) -> Iterator[Any]:
+    """The file as pyarrow reads it. Raises UserError for what cannot be read."""
+    parquet, pa = load_extra("pyarrow.parquet", "hf"), load_extra("pyarrow", "hf")
+    if file.exists() and not file.is_file():
+        raise UserError(file, "is not a regular file")
     try:
-        features = datasets.Features.from_arrow_schema(parquet.read_schema(file))
-        return tuple(features["class_ids"].feature.names[1:])
-    except (KeyError, AttributeError) as error:
-        raise UserError(file, "does not say its classes, in the feature 'class_ids'") from error
-    except Exception as error:  # pyarrow's, OSError, UnicodeError
+        with parquet.ParquetFile(file) as reader:
+            yield reader
+    except (pa.ArrowException, OSError, UnicodeError) as error:  # also for a name that is not UTF-8
         raise UserError(file, f"cannot be read as parquet ({first_line(error)})") from error
 
 
-def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    # One row at a time, because a page of a few bytes may stand for a hundred rows with the same large picture.
-    with load_extra("pyarrow.parquet", "hf").ParquetFile(file) as opened:
-        batches = opened.iter_batches(batch_size=1, columns=["image", "label_map", "name", "metadata"])
-        yield from enumerate((batch.to_pylist()[0] for batch in batches), 1)
+def stated_classes(file: Path) -> tuple[str, ...]:
+    """The classes that a file's schema names. Raises UserError for a schema that is not that of `features`."""
+    with opened(file) as reader:
+        schema = reader.schema_arrow
+    again = "export the set again"
+    text = (schema.metadata or {}).get(b"huggingface")
+    if text is None or "class_ids" not in schema.names:
+        raise UserError(file, "does not say its classes, in the feature 'class_ids'", again)
+    stated = parse_json(text, Stated, f"{file}, metadata key 'huggingface'")
+    classes = stated.info.features.class_ids.feature.names[1:]
+    check_class_list(classes, file)
+    for column in features(classes).arrow_schema:
+        if schema.names.count(column.name) != 1 or schema.field(column.name).type != column.type:
+            held = ", ".join(schema.names)
+            raise UserError(file, f"must have a column '{column.name}', {column.type}; it has {held}", again)
+    return classes
 
 
-def _sample(source: Source, record: dict[str, Any], where: str, split: str | None) -> Sample:
-    image, mask = ((record.get(key) or {}).get("bytes") for key in ("image", "label_map"))
-    if not image or not mask or not record.get("name"):
+def read_samples(source: Source, files: Sequence[Path]) -> Iterator[Sample]:
+    """The samples of all files, one after the other."""
+    for file in files:
+        number, split = 0, part_of(file)
+        with opened(file) as reader:
+            # One row at a time, because a page of a few bytes may stand for a hundred rows with the same large picture.
+            for batch in reader.iter_batches(batch_size=1, columns=["image", "label_map", "name", "metadata"]):
+                number += 1
+                yield read_sample(source, batch.to_pylist()[0], f"{file}, row {number}", split)
+
+
+def read_sample(source: Source, record: Mapping[str, Any], where: str, split: str | None) -> Sample:
+    """A row of the table as a sample."""
+    image, mask = ((record[key] or {}).get("bytes") for key in ("image", "label_map"))
+    if not image or not mask or not record["name"]:
         raise UserError(where, "'image', 'label_map' and 'name' must not be empty")
     with open_own(image, f"{where}: its image"):
         pass
     row = parse_json(record["metadata"] or "{}", dict[str, Any], f"{where}: its metadata")
     check_row(row, f"{where}, metadata")
-    row = row if split in (None, split_of(row)) else {**row, "split": split}
+    if split is not None and split_of(row) != split:
+        row = {**row, "split": split}
     return source.sample(record["name"], image, partial(decode_label_map, mask, f"{where}: its label map"), row, where)
