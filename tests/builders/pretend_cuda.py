@@ -180,13 +180,18 @@ def _line():
 def _runner(torch):
     """The function that does an operation (func, args, kwargs) on the pretended GPU."""
     cuda, half = torch.device("cuda", 0), (torch.float16, torch.bfloat16)
+    plain = {int, float, bool, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format}
+
+    def is_tensor(one):
+        """`isinstance` asks the class of tensors in Python, which takes microseconds."""
+        return type(one) is There or (type(one) not in plain and isinstance(one, torch.Tensor))
 
     class There(torch.Tensor):
         """A tensor that says it is on the GPU; `held` has its values."""
 
         @staticmethod
         def __new__(cls, held, requires_grad=False, **_):
-            if isinstance(held, There):
+            if type(held) is There:
                 return held
             if held.device.type == "meta":  # accelerate makes weights by `type(weight)(values, …)`
                 return torch.nn.Parameter(held, requires_grad=requires_grad)
@@ -248,11 +253,11 @@ def _runner(torch):
     def on_cpu(one):
         return one.held if type(one) is There else one
 
-    def refuse(name, args, flat, tensors, there, onto):
+    def refuse(name, args, kwargs, tensors, there, onto):
         """What CUDA refuses."""
-        for one in flat:
-            if isinstance(one, torch.Generator) and onto and one.device.type != "cuda":
-                raise RuntimeError(f"Expected a 'cuda' device type for generator but found '{one.device.type}'")
+        generator = kwargs.get("generator")
+        if generator is not None and onto and generator.device.type != "cuda":
+            raise RuntimeError(f"Expected a 'cuda' device type for generator but found '{generator.device.type}'")
         if there and name not in ("_to_copy", "copy_"):
             indices = {id(one) for one in args[1]} if name in BY_MASK else set()
             for one in tensors:
@@ -291,7 +296,7 @@ def _runner(torch):
 
         def widen(one):
             held = on_cpu(one)
-            if isinstance(held, torch.Tensor):
+            if is_tensor(held):
                 return held.float() if held.dtype in half else held
             return torch.float32 if held in half else held
 
@@ -310,7 +315,7 @@ def _runner(torch):
         if name == "record_stream":
             return None
         flat = leaves((*args, *kwargs.values()))
-        tensors = [one for one in flat if type(one) is There or isinstance(one, torch.Tensor)]
+        tensors = [one for one in flat if is_tensor(one)]
         there = [one for one in tensors if type(one) is There]
         asked = kwargs.get("device")
         onto = torch.device(asked).type == "cuda" if asked is not None else bool(there)
@@ -318,7 +323,7 @@ def _runner(torch):
             onto = isinstance(args[0], There)
         seen.operations += 1
         seen.threads.add(threading.current_thread().name)
-        refuse(name, args, flat, tensors, there, onto)
+        refuse(name, args, kwargs, tensors, there, onto)
         count(name, args, kwargs, there, onto)
         if name in ("_to_copy", "copy_") and onto and len(there) < len(tensors):
             seen.copies[name, _line()] += 1
@@ -331,7 +336,7 @@ def _runner(torch):
         written = {id(one.held): one for one in there}
 
         def back(one):
-            if type(one) is There or not isinstance(one, torch.Tensor):
+            if type(one) is There or not is_tensor(one):
                 return one
             if id(one) not in written:
                 return There(one)
