@@ -222,8 +222,9 @@ def fitted(model: Model, setting: Setting) -> list[Setting]:
 def layer_groups(model: Model, layers: Layers) -> Sequence[Layers]:
     """The groups of layers that are tried in place of a UNet's `layers`. For a transformer, which has no sides: all
     blocks, and each third of them."""
-    if {*by_kind(layers).values()} <= {*model.family.groups}:
-        if len(model.family.groups) > 1:
+    sides = ("all", "up", "down", "last") if model.family.network == "unet" else ("all",)
+    if {*by_kind(layers).values()} <= {*sides}:
+        if len(sides) > 1:
             return (layers,)
         count = len(model.family.blocks(model.network.config))
         ends = [round(third * count / 3) for third in range(4)]

@@ -251,7 +251,8 @@ class AttentionRecorder:
             self._finite = self._keep("finite", (MOST_LAYERS, 4), additions[0][1])
 
     def forget_call(self) -> None:
-        """Do not count what this call added."""
+        """Do not count what this call added. Layers forget what they kept if it was ended by an error."""
+        self.call = object()
         for where in self._additions:
             self._counts[where] -= 1
         self._additions = []

@@ -1,5 +1,5 @@
 import pytest
-from builders.published import NETWORKS, network, parameters, written
+from builders.published import NETWORKS, groups_of, network, parameters, written
 
 from seediff.config.generate import GenerateConfig
 from seediff.config.resolve import configure
@@ -46,7 +46,7 @@ def test_what_is_expected_is_what_the_network_has(name, tmp_path):
     family = pipeline_family(known.pipeline)
     assert family is not None
     made = network(name)
-    for group in family.groups:
+    for group in groups_of(family):
         everything = family.layers(made)
         layers = [everything[name] for name in family.chosen(list(everything), group)]
         counts = {"joint": 0, "self": 0, "cross": 0}

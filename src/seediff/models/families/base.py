@@ -205,11 +205,6 @@ class Family:
         """The maximum number of text columns for this pipeline class."""
         return self.text_columns
 
-    @property
-    def groups(self) -> tuple[Layers, ...]:
-        """The sides that this family distinguishes. If there is only "all", blocks can be chosen by number."""
-        return ("all",)
-
     def fit_group(self, config: Config, layers: Layers) -> Layers:
         """`layers`, or "all" in place of sides that this network lacks. Raises UserError for blocks that it lacks."""
         numbers = block_numbers(layers)

@@ -37,10 +37,6 @@ class UNet(Family):
         count = sum(counts.values()) if level is None else counts.get(level, 0)
         return {"self": count, "cross": count}
 
-    @property
-    def groups(self) -> tuple[Layers, ...]:
-        return ("all", "up", "down", "last")
-
     def fit_group(self, config: Config, layers: Layers) -> Layers:
         if block_numbers(layers) is not None:
             problem = f"{layers}: blocks are a transformer's, and this model has a UNet"
