@@ -37,9 +37,9 @@ def written(config, folder):
     return folder / "seediff.toml"
 
 
-def tuned(folder, model, presence):
+def tuned(folder, model, presence, **more):
     """A file of `seediff tune`."""
-    (folder / "tuned.toml").write_text(Tuned(model, presence=presence).to_toml())
+    (folder / "tuned.toml").write_text(Tuned(model, presence=presence, **more).to_toml())
     return str(folder / "tuned.toml")
 
 
@@ -55,6 +55,18 @@ def bare(tmp_path):
     """A model without a preset."""
     (tmp_path / "bare").mkdir()
     return str(tmp_path / "bare")
+
+
+def test_a_tuned_beta_is_for_its_method_alone(model, tmp_path):
+    file = tuned(tmp_path, model, 0.6, beta=0.36, method="ca")
+    config = configure(MaskPhotosConfig, DOG, preset=file)
+    assert (config.model, config.mask.method, config.mask.beta, config.presence) == (model, "ca", 0.36, 0.6)
+    assert config.source("mask.beta") == f"seediff tune for {model}"
+    given = configure(MaskPhotosConfig, {**DOG, "mask": {"beta": 0.2}}, preset=file)
+    assert (given.mask.method, given.mask.beta) == ("ca", 0.2)
+    other = configure(MaskPhotosConfig, {**DOG, "mask": {"method": "ca_sa"}}, preset=file)
+    assert (other.mask.beta, other.presence) == (0.4, 0.6)
+    assert configure(SegmentPhotosConfig, {}, preset=file).model == model
 
 
 def test_every_value_has_its_source(model, tmp_path):

@@ -11,13 +11,14 @@ from PIL import Image
 
 from seediff.cli import main
 from seediff.config.photographs import MaskPhotosConfig
+from seediff.config.resolve import read_tuned
 from seediff.dataset.truths import open_truths
 from seediff.errors import UserError
 from seediff.evaluate.protocols import own
 from seediff.evaluate.semantic import evaluate_pairs
 from seediff.files.label_maps import read_segment_ids
 from seediff.files.photographs import find_photos
-from seediff.run import evaluate_masks as module
+from seediff.run import tune as module
 from seediff.run.evaluate_masks import evaluate_masks, words_of
 from seediff.run.mask import MaskJob, mask_photos
 
@@ -39,11 +40,11 @@ def made_up(monkeypatch):
     """Instead of a model, the maps and scores above; the words that were captured."""
     captured = []
 
-    def soft_masks(job, seen, latents, words, index):
+    def soft_masks(job, picture, words):
         captured.append(words)
         return torch.tensor([SOFT[word] for word in words])
 
-    monkeypatch.setattr(module, "encode", lambda job, sample: (None, None))
+    monkeypatch.setattr(module, "encode", lambda job, photo: (None, None))
     monkeypatch.setattr(module, "soft_masks", soft_masks)
     monkeypatch.setattr(MaskJob, "load", lambda job: "")
     return captured
@@ -70,7 +71,7 @@ def test_each_protocol_by_hand(tmp_path, made_up):
     folder = labelled(tmp_path / "more", [[[1, 2], [3, 1]], [[0, 0], [0, 0]], [[1, 1], [1, 0]]])
     how = replace(CONFIG, seed=1), folder / "images", open_truths(folder)
     evaluate_masks(*how, protocols=("oracle", "vocabulary"))
-    assert made_up == [("dog", "cat", "car"), ("dog", "cat", "car"), ("dog",), ("dog", "cat", "car")]
+    assert sorted(made_up) == sorted([("dog", "cat", "car"), ("dog", "cat", "car"), ("dog",), ("dog", "cat", "car")])
 
 
 def test_a_photograph_of_other_proportions_is_refused(tmp_path, made_up):
@@ -106,7 +107,15 @@ def test_the_command_scores_what_mask_makes(tmp_path, mini_folder, capsys):
     path = tmp_path / "scores.json"
     line = f"evaluate masks {folder / 'images'} --labels {folder} --model {mini_folder} --device cpu --timesteps 300"
     assert main([*line.split(), "--quiet", "--draws", "20", "--json", str(path)]) == 0
-    out = capsys.readouterr().out
+    out, first, thresholds = capsys.readouterr().out, path.read_bytes(), tmp_path / "thresholds.toml"
+    assert main([*line.split(), "--quiet", "--draws", "20", "--json", str(path), "--thresholds", str(thresholds)]) == 0
+    assert path.read_bytes() == first
+    tuned = read_tuned(thresholds)
+    assert tuned.beta == json.loads(first)["protocols"]["oracle"]["beta"]
+    assert (tuned.method, tuned.model) == ("seediff", str(mini_folder))
+    assert tuned.name_threshold is not None
+    assert main([*line.split(), "--quiet", "--thresholds", str(thresholds)]) == 2
+    assert "--thresholds" in capsys.readouterr().err
     for text in ("2 pictures scored, 1 others for thresholds", "oracle-ignored", "no word for them: unicorn"):
         assert text in " ".join(out.split())
     scores = json.loads(path.read_text())

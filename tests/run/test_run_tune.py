@@ -53,10 +53,12 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
     assert tuned.weights.startswith("sha256:")
     assert tuned.presence is not None
     assert tuned.name_threshold is not None
+    assert tuned.beta is not None
+    assert tuned.method == "seediff"
     assert "5 photographs" in tuned.note
-    for part in (f"presence = {tuned.presence}", f"name_threshold = {tuned.name_threshold}", f"--preset {out}"):
-        assert part in said
-    assert f"5 photographs, asked for 2 classes (from label maps in Pascal VOC's layout in {labelled}" in tuned.note
+    values = (f"{name} = {getattr(tuned, name)}" for name in ("presence", "name_threshold", "beta"))
+    assert [part for part in (*values, f"--preset {out}") if part not in said] == []
+    assert f"5 photographs, asked for 2 classes (from Pascal VOC's folders in {labelled}" in tuned.note
     assert re.search(
         r"[01]\.\d\d of \d+ segments are named correctly, or left unnamed where the name would be wrong", said
     )
@@ -76,6 +78,7 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
             assert main([name, str(photos), *rest, option, str(out), "--out", str(made)]) == 0
             settings = read_toml(made / "seediff.toml")
             assert (settings[key], settings["model"]) == (getattr(tuned, key), str(bare))
+            assert name == "segment" or settings["mask"]["beta"] == tuned.beta
     assert "never tuned" not in capsys.readouterr().err
 
 

@@ -221,6 +221,11 @@ def masks(
     capture: Annotated[CaptureConfig | None, LINE] = None,
     config: ConfigFile = None,
     draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
+    thresholds: Annotated[
+        Path | None,
+        HERE,
+        Parameter(help="File for all thresholds of the tuning pictures, as of `seediff tune`.", show_default=False),
+    ] = None,
     json: Json = None,
     quiet: QuietLooks = False,
 ) -> None:
@@ -237,6 +242,7 @@ def masks(
     from ..evaluate.protocols import read_class_map
     from ..evaluate.semantic import plain, write_json
     from ..files.output_folders import check_writable
+    from ..files.outputs import write_atomic
     from ..run.evaluate_masks import evaluate_masks
     from .options import check_mask_effects
     from .progress import bar_or_lines
@@ -250,11 +256,17 @@ def masks(
     check_mask_effects(settled.mask)
     how = {"protocols": [name.strip() for name in protocol.split(",")], "pictures": count, "draws": draws}
     words, data = read_class_map(class_map) if class_map else None, open_truths(labels, split)
-    check_writable(None, json)
+    for path in (json, thresholds):
+        check_writable(None, path)
+    if thresholds is not None and thresholds.exists():
+        raise UserError("thresholds", f"{thresholds} already exists", "choose another file")
+    asked = thresholds is not None
     with bar_or_lines(quiet, "looks") as progress:
-        scores = evaluate_masks(settled, photos, data, class_map=words, progress=progress, **how)
+        scores = evaluate_masks(settled, photos, data, class_map=words, thresholds=asked, progress=progress, **how)
+    if thresholds is not None and scores.tuned is not None:
+        write_atomic(thresholds, scores.tuned.to_toml().encode("utf-8"))
     if json is not None:
         options = plain({**settled.flat(), **how, "classes": None, "split": split, "class_map": words})
         write_json({**scores.to_json(), "options": options}, json)  # before the table: its reader may close the output
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
-    _show([mask_table(scores.protocols, title)], scores.notes(), JSON=json)
+    _show([mask_table(scores.protocols, title)], scores.notes(), JSON=json, Thresholds=thresholds)

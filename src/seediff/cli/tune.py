@@ -47,8 +47,10 @@ def tune(
     dtype: Annotated[DType | None, option(MODEL, "Number format.", "float16 on cuda, else float32")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Find a model's own thresholds from a few labelled photographs: `presence` for `mask`, `name_threshold` for
-    `segment --names`.
+    """Find a model's own thresholds from a few labelled photographs: `presence` and `beta` for `mask`,
+    `name_threshold` for `segment --names`.
+
+    `seediff evaluate masks --thresholds FILE` also finds them, on the pictures that it does not score.
 
     For example:
 
@@ -56,13 +58,13 @@ def tune(
 
     - `seediff mask photos --classes dog,cat --preset sd2.toml --out masked`
     """
-    from ..config.photographs import SegmentPhotosConfig
-    from ..config.resolve import Tuned
+    from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
     from ..dataset.truths import open_truths
     from ..files.output_folders import check_writable
     from ..files.outputs import write_atomic
     from ..models.fingerprint import model_fingerprint
     from ..models.registry import load_model
+    from ..run.mask import MaskJob
     from ..run.tune import countable
     from ..run.tune import tune as seek
     from .progress import bar_or_lines
@@ -76,10 +78,13 @@ def tune(
     segment = SegmentPhotosConfig.recommended(model=model).segment
     loaded = load_model(model, device=device, dtype=dtype)
     kept = countable(labelled, loaded.known_words, classes)
+    names = tuple(dict.fromkeys(kept.values()))
+    job = MaskJob(MaskPhotosConfig.recommended(classes=names, model=model, size=size), ())
+    job.check()
+    job.use(loaded)
     with bar_or_lines(quiet, "photographs") as progress:
-        thresholds = seek(loaded, labelled, kept, segment, count=count, size=size, progress=progress)
-    note = f"{plural(thresholds.photos, 'photograph')}, asked for {plural(len(kept), 'class')} (from {labelled.about})"
-    tuned = Tuned(model, model_fingerprint(model), thresholds.presence, thresholds.name_threshold, note)
+        thresholds = seek(job, labelled, kept, segment, count=count, progress=progress)
+    tuned = thresholds.file(job, model_fingerprint(model), len(kept), labelled.about)
     write_atomic(out, tuned.to_toml().encode("utf-8"))
     if not quiet:
         for line in describe_thresholds(thresholds, len(kept), out):
@@ -109,4 +114,8 @@ def describe_thresholds(thresholds: Thresholds, classes: int, out: Path) -> list
             f"{thresholds.right:.2f} of {segments} are named correctly, or left unnamed where the name would be wrong"
         )
         lines.append(f"name_threshold = {thresholds.name_threshold}: {right}")
+    if thresholds.beta is None:
+        lines.append("beta: could not be tuned: the set has no background")
+    else:
+        lines.append(f"beta = {thresholds.beta}: the highest mIoU of masks of the classes that each photograph shows")
     return [*lines, f"Written to {out}; use it with --preset {out}"]

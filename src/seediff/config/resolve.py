@@ -4,12 +4,14 @@
     (the papers')
 
 If an output's seediff.toml is combined with another model or method, what was given stays and the rest is resolved
-again. A file of `seediff tune`, given as `--preset` or `--config`, has a model's own threshold:
+again. A file of `seediff tune`, given as `--preset` or `--config`, has a model's own thresholds:
 
     command = "tune"
     model = "sd2-base"
     presence = 0.81
     name_threshold = 0.522
+    beta = 0.36
+    method = "ca_sa"
 """
 
 from __future__ import annotations
@@ -152,7 +154,7 @@ def configure(
         layers += read.layers(given=read.sources is not None and other)
         whole = read.sources is not None and not other
     if tuned is not None:
-        layers.append(tuned.layer(kind.command, _values(layers).get("model")))
+        layers.append(tuned.layer(kind.command, _values(layers)))
     chosen = _values(layers)
     if line.get("classes") == ("all",):
         layers.insert(
@@ -218,8 +220,9 @@ def load_config(path: Path, kind: type[AnySettings]) -> AnySettings:
 
 @dataclass(frozen=True)
 class Tuned:
-    """A file of `seediff tune`. model: the model's name. weights: its fingerprint, "" if unknown. presence,
-    name_threshold: None if the set could not determine it. note: the photographs used, and the result."""
+    """A file of `seediff tune` or `evaluate masks`. model: the model's name. weights: its fingerprint, "" if unknown.
+    presence, name_threshold, beta: None if the set could not determine it. method: of masks, for which beta is. note:
+    the photographs used, and the result."""
 
     command: ClassVar[str] = "tune"
 
@@ -227,6 +230,8 @@ class Tuned:
     weights: str = ""
     presence: Share | None = None
     name_threshold: Share | None = None
+    beta: Share | None = None
+    method: str = ""
     note: str = ""
 
     def to_toml(self) -> str:
@@ -234,10 +239,13 @@ class Tuned:
         values = {name: value for name, value in vars(self).items() if value not in (None, "")}
         return tomli_w.dumps({"command": self.command, "version": __version__, **values})
 
-    def layer(self, command: str, model: str | None) -> ValueLayer:
-        """The threshold for a command, and the model unless another was chosen."""
+    def layer(self, command: str, chosen: Mapping[str, Any]) -> ValueLayer:
+        """The thresholds for a command, and the model and the method unless others were chosen: then without beta,
+        which is the method's. chosen: flat name → value."""
         name = THRESHOLDS[command]
-        values = {"model": self.model if model is None else None, name: getattr(self, name)}
+        values = {"model": None if "model" in chosen else self.model, name: getattr(self, name)}
+        if name == "presence" and self.beta is not None and chosen.get("mask.method", self.method) == self.method:
+            values |= {"mask.method": self.method, "mask.beta": self.beta}
         return ValueLayer(f"{TUNED}{self.model}", {name: value for name, value in values.items() if value is not None})
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     import torch
     from rich.table import Table
 
-MASK_PROTOCOLS = ("oracle", "oracle-ignored", "vocabulary")
+MaskProtocol = Literal["oracle", "oracle-ignored", "vocabulary"]
+MASK_PROTOCOLS: tuple[MaskProtocol, ...] = get_args(MaskProtocol)
 BETAS = np.round(np.arange(0.02, 1.0, 0.02), 2)
 
 
@@ -80,9 +81,14 @@ def count(
     return np.stack([tp, predicted - tp, there.sum(0) - tp])
 
 
+def best_beta(tuning: np.ndarray) -> int:
+    """The position in BETAS of the threshold with the highest mean IoU. tuning: (pictures, 3, K, C) from `count`."""
+    return int(np.nan_to_num(mean_iou(class_iou(*tuning.sum(0)))).argmax())
+
+
 def score_column(classes: Sequence[str], tuning: np.ndarray, scored: np.ndarray, *, seed: int, draws: int) -> Column:
     """One protocol's scores. tuning, scored: (pictures, 3, K, C) from `count`."""
-    best = int(np.nan_to_num(mean_iou(class_iou(*tuning.sum(0)))).argmax())
+    best = best_beta(tuning)
     tp, fp, fn = scored[:, :, best].swapaxes(0, 1)
     iou = class_iou(tp.sum(0), fp.sum(0), fn.sum(0))
     drawn = resample(Tallies(tp, fp, fn, (tp + fn).sum(1)), seed=seed, draws=draws)

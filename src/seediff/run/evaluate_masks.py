@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +17,21 @@ import numpy as np
 
 from .. import __version__
 from ..config.names import BACKGROUND
-from ..config.photographs import MaskPhotosConfig
+from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from ..config.resolve import Tuned
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..errors import UserError
-from ..evaluate.masks import MASK_PROTOCOLS, Column, count, score_column, strongest
+from ..evaluate.masks import MASK_PROTOCOLS, Column, MaskProtocol, score_column
 from ..evaluate.protocols import Protocol, join_names, protocol_for
 from ..evaluate.semantic import plain
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photographs import find_photos, read_photo
 from ..models.info import find_settings
 from .mask import MaskJob
+from .tune import LabelledPhoto, MaskMeasure, Measure, NameMeasure, PresenceMeasure, Thresholds, evenly, look_at
 
 if TYPE_CHECKING:
-    import torch
-
     from ..workers import Progress
 
 TUNE_SHARE = 0.2
@@ -50,9 +51,13 @@ class MaskScores:
     tuned_on: int
     never: tuple[str, ...]
     seed: int
+    tuned: Tuned | None = None
+    """The file of all thresholds, if they were asked for."""
 
     def to_json(self) -> dict[str, Any]:
-        return {**plain(asdict(self)), "version": __version__}
+        scores = asdict(self)
+        del scores["tuned"]
+        return {**plain(scores), "version": __version__}
 
     def notes(self) -> list[str]:
         """Notes for readers, one per line."""
@@ -65,10 +70,11 @@ def evaluate_masks(
     photos: Path | str,
     data: Dataset,
     *,
-    protocols: Sequence[str] = MASK_PROTOCOLS,
+    protocols: Sequence[MaskProtocol] = MASK_PROTOCOLS,
     class_map: Mapping[str, str] | None = None,
     pictures: int | None = None,
     draws: int = 1000,
+    thresholds: bool = False,
     progress: Progress | None = None,
 ) -> MaskScores:
     """Score the masks of a model and method on labelled photographs, one column per protocol.
@@ -76,10 +82,13 @@ def evaluate_masks(
     config: the model and method. Its classes are replaced by the data's, and `beta` is chosen on the tuning pictures,
     a fifth; its seed also draws these and the bootstrap. photos: folder of photographs named like the labels, which may
     have other sizes. class_map: word for the prompt → class of the data, for names that the model does not know or
-    knows as other words. pictures: use only this many, evenly spaced; None: all. draws: bootstrap samples.
+    knows as other words. pictures: use only this many, evenly spaced; None: all. draws: bootstrap samples. thresholds:
+    also find `tune`'s on the tuning pictures.
 
     All files are read once before the model is loaded. Raises UserError.
     """
+    from ..segments.make import check_fits
+
     if not protocols or set(protocols) - set(MASK_PROTOCOLS) or len(set(protocols)) < len(protocols):
         raise UserError("protocol", f"{','.join(protocols)} must be some of {', '.join(MASK_PROTOCOLS)}, each once")
     if pictures is not None and pictures < 2:
@@ -99,36 +108,33 @@ def evaluate_masks(
     if not pixels[scored].any():
         raise UserError(f"{data.about}: no pixel is left to score in {len(scored)} pictures; use more")
 
-    def look(i: int) -> dict[str, np.ndarray]:
-        """The counts of a picture under each protocol."""
-        (seen, latents), labels, found = encode(job, samples[i][0]), samples[i][1].unchecked_labels(), {}
-        captured: dict[tuple[str, ...], Sequence[torch.Tensor]] = {(): ()}
-        for protocol in protocols:
-            chosen = tuple(word for word, number in words.items() if protocol == "vocabulary" or pixels[i, number])
-            if chosen not in captured:
-                captured[chosen] = list(soft_masks(job, seen, latents, chosen, i))
-            best = strongest(captured[chosen], [words[word] for word in chosen], labels.shape)
-            if protocol == "oracle-ignored" and background is not None:
-                truth, rest = np.where(labels == background, np.uint8(IGNORE), labels), None
-            else:
-                truth, rest = labels, background
-            found[protocol] = count(*best, truth, len(classes.classes), rest)
-        return found
+    # 1. The tuning pictures, which every measure sees; the others are only scored.
+    weights = job.load()
+    masks = MaskMeasure(job, words, len(classes.classes), background, protocols)
+    measures: list[Measure] = [masks]
+    presence = names = None
+    if thresholds:
+        by_id = {number: word for word, number in words.items()}
+        segment = SegmentPhotosConfig.recommended(model=config.model, base=config.base).segment
+        check_fits(job.model, segment, config.size)
+        presence, names = PresenceMeasure(job.model, by_id), NameMeasure(job.model, by_id, segment, config.size)
+        measures += [presence, names]
+    photographs = [LabelledPhoto(i, each[1].name, partial(_read, *each)) for i, each in enumerate(samples)]
+    tuned_on, others = ([photographs[i] for i in part] for part in (tuning, scored))
+    look_at(job, [*((photo, measures) for photo in tuned_on), *((photo, [masks]) for photo in others)], progress)
 
-    job.load()
-    counts: list[dict[str, np.ndarray]] = []
-    for i, (_, sample) in enumerate(samples):
-        counts.append(look(i))
-        if progress:
-            progress(i + 1, len(samples), sample.name)
-
-    columns, drawn = {}, {"seed": config.seed, "draws": draws}
+    # 2. The thresholds of the first, and the scores of the others at these.
+    columns: dict[str, Column] = {}
     for protocol in protocols:
-        of = np.array([picture[protocol] for picture in counts])
-        columns[protocol] = score_column(classes.classes, of[tuning], of[scored], **drawn)
+        of = np.array([masks.counts[i][protocol] for i in range(len(samples))])
+        columns[protocol] = score_column(classes.classes, of[tuning], of[scored], seed=config.seed, draws=draws)
+    tuned = None
+    if presence and names:
+        found = Thresholds.of(presence, names, masks.beta(list(tuning)), len(tuning))
+        tuned = found.file(job, weights, len(words), data.about)
     never = tuple(name for i, name in enumerate(classes.classes) if i not in words.values() and i != background)
     sizes = len(scored), len(tuning)
-    return MaskScores(config.model, config.mask.method, data.about, columns, *sizes, never, config.seed)
+    return MaskScores(config.model, config.mask.method, data.about, columns, *sizes, never, config.seed, tuned)
 
 
 def words_of(classes: Protocol, class_map: Mapping[str, str], model: str, base: str | None = None) -> dict[str, int]:
@@ -171,24 +177,5 @@ def read_labelled(
     return samples, np.array(pixels)
 
 
-def evenly(total: int, most: int | None) -> list[int]:
-    """At most so many of `total` positions, evenly spaced; None: all."""
-    return np.unique(np.linspace(0, total - 1, total if most is None else most).round().astype(int)).tolist()
-
-
-def encode(job: MaskJob, path: Path) -> tuple[np.ndarray, torch.Tensor]:
-    """A photograph as the model sees it (h, w, 3) uint8, and its latents (1, C, h', w')."""
-    from ..attention.photograph import encode_images
-
-    seen = job.seen(read_photo(path))
-    return seen, encode_images(job.model, [seen])
-
-
-def soft_masks(
-    job: MaskJob, seen: np.ndarray, latents: torch.Tensor, words: tuple[str, ...], index: int
-) -> torch.Tensor:
-    """Soft masks (n, h, w) of n ≥ 1 words. seen, latents: from `encode`. index: of the picture, for its noise."""
-    from ..masks.make import make_masks
-
-    (maps,) = job.attention([seen], latents, [words], [index])
-    return make_masks(seen, maps, words, job.mask_config, trace=False).soft
+def _read(path: Path, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    return read_photo(path), sample.unchecked_labels()

@@ -1,29 +1,38 @@
-"""`tune`: finds a model's thresholds on labelled photographs: the presence score from which a class counts as present
-(`mask`), and the score from which a segment keeps its name (`segment --names`)."""
+"""A model's thresholds from labelled pictures. One loop looks at each picture once, for `tune` and `evaluate masks`:
+
+presence        the score from which a class counts as present (`mask`)
+name_threshold  the score from which a segment keeps its name (`segment --names`)
+beta            the soft value from which a pixel belongs to a class (`mask`), with the classes of each picture's truth
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ..attention.windows import cut, seen_shape, windows
 from ..config.constants import SegmentConfig
 from ..config.names import BACKGROUND
 from ..config.photographs import Fit, check_attention
+from ..config.resolve import Tuned
 from ..config.sizes import Size
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..errors import UserError
+from ..evaluate.masks import BETAS, MASK_PROTOCOLS, MaskProtocol, best_beta, count, strongest
 from ..evaluate.protocols import join_names
 from ..files.label_maps import IGNORE
+from ..files.messages import plural
 from ..prompts.tokens import split_prompts
-from .evaluate_masks import evenly
+from .mask import MaskJob
 
 if TYPE_CHECKING:
+    import torch
+
     from ..models.registry import Model
     from ..workers import Progress
 
@@ -34,6 +43,194 @@ MOST_ABSENT, MOST_ASKED = 3, 20
 PRESENCE_THRESHOLDS = np.round(np.arange(0.5, 1.0, 0.005), 3)
 NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
 """Candidates, from ½, which is average attention, upwards."""
+
+
+@dataclass(frozen=True)
+class LabelledPhoto:
+    """A photograph and its truth. index: of its noise. read: its pixels (H, W, 3) uint8, and its labels (h, w) uint8,
+    255 ignored, perhaps of another size; raises UserError."""
+
+    index: int
+    name: str
+    read: Callable[[], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class SeenPhoto:
+    """What measures look at. photo: (H, W, 3) uint8. truth: (h, w) ids. seen: the photograph as the model sees it, and
+    latents (1, C, h', w') of that."""
+
+    index: int
+    photo: np.ndarray
+    truth: np.ndarray
+    seen: np.ndarray
+    latents: torch.Tensor
+
+
+class Measure(Protocol):
+    """What is counted of each picture."""
+
+    def look(self, picture: SeenPhoto) -> None: ...
+
+
+def look_at(
+    job: MaskJob,
+    pictures: Sequence[tuple[LabelledPhoto, Sequence[Measure]]],
+    progress: Progress | None = None,
+    *,
+    skip: bool = False,
+) -> list[tuple[str, str]]:
+    """Show each picture to its measures. Returns (name, reason) of the pictures that cannot be used; without skip, the
+    first such raises UserError."""
+    failed: list[tuple[str, str]] = []
+    report = progress or (lambda done, total, what: None)
+    report(0, len(pictures), "")
+    for done, (picture, measures) in enumerate(pictures, 1):
+        try:
+            photo, truth = picture.read()
+        except UserError as error:
+            if not skip:
+                raise
+            failed.append((picture.name, str(error)))
+        else:
+            seen, latents = encode(job, photo)
+            for measure in measures:
+                measure.look(SeenPhoto(picture.index, photo, truth, seen, latents))
+        report(done, len(pictures), picture.name)
+    return failed
+
+
+def encode(job: MaskJob, photo: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
+    """A photograph as the model sees it (h, w, 3) uint8, and its latents (1, C, h', w')."""
+    from ..attention.photograph import encode_images
+
+    seen = job.seen(photo)
+    return seen, encode_images(job.model, [seen])
+
+
+class PresenceMeasure:
+    """Presence scores of classes that are asked for. classes: id → name."""
+
+    def __init__(self, model: Model, classes: Mapping[int, str]) -> None:
+        self.model, self.classes = model, classes
+        self.rows: list[tuple[str, bool, float]] = []
+        """The kind of question, whether the class is there, and its score."""
+
+    def look(self, picture: SeenPhoto) -> None:
+        from ..masks.presence import find_classes
+
+        shown, unclear = shown_classes(self.model, picture.truth, self.classes, picture.seen)
+        known = [name for name in dict.fromkeys(self.classes.values()) if name not in unclear]
+        asked = questions(shown, known, picture.index, seed=0)
+        latents = picture.latents[[0] * len(asked)]
+        sentences = [split_prompts(self.model.readers, words) for _, words in asked]
+        for (group, words), scores in zip(asked, find_classes(self.model, latents, sentences), strict=True):
+            self.rows += [(group, name in shown, scores[name]) for name in words]
+
+    def threshold(self) -> tuple[float | None, float | None, float | None]:
+        """The threshold, and precision and recall there; None if there is nothing to count."""
+        if len({present for _, present, _ in self.rows}) < 2:
+            return None, None, None
+        group, present, score = (np.array(column) for column in zip(*self.rows, strict=True))
+        presence = best_presence_threshold(group, present, score)
+        found = score >= presence
+        precision = float(present[found].mean()) if found.any() else None
+        return presence, precision, float(found[present].mean())
+
+
+class NameMeasure:
+    """Names of segments. classes: id → name. segment: the method for the segments."""
+
+    def __init__(self, model: Model, classes: Mapping[int, str], segment: SegmentConfig, size: Size | None) -> None:
+        self.model, self.classes, self.segment, self.size = model, classes, segment, size
+        self.names: list[tuple[bool, float]] = []
+        """For each segment with labelled pixels: whether its best word is the class of most of them, and its score."""
+
+    def look(self, picture: SeenPhoto) -> None:
+        from ..segments.make import make_segments
+        from ..segments.naming import name_photo
+
+        known = tuple(dict.fromkeys(self.classes.values()))
+        (segments,) = make_segments(self.model, [picture.photo], self.segment, fit=FIT, size=self.size)
+        named = name_photo(
+            self.model,
+            picture.photo,
+            segments.label_map,
+            known,
+            fit=FIT,
+            size=self.size,
+            timestep=self.segment.timestep_shown,
+            threshold=0.0,
+        )
+        numbers = _nearest(segments.label_map, picture.truth.shape)
+        for number, name in enumerate(named):
+            inside = picture.truth[(numbers == number) & (picture.truth != IGNORE)]
+            if len(inside):
+                is_right = self.classes.get(int(np.bincount(inside).argmax())) == name.name
+                self.names.append((is_right, name.score))
+
+    def threshold(self) -> tuple[float | None, float | None]:
+        """The threshold, and the share of segments that are right there; None if there is nothing to count."""
+        if not self.names:
+            return None, None
+        threshold = best_name_threshold(self.names)
+        return threshold, float(np.mean([is_right == (score >= threshold) for is_right, score in self.names]))
+
+
+def _nearest(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A map (H, W) at another size, the nearest pixel of each."""
+    rows, columns = (np.arange(after) * before // after for before, after in zip(values.shape, shape, strict=True))
+    return values[rows[:, None], columns]
+
+
+class MaskMeasure:
+    """Counts of pixels under protocols of masks (evaluate/masks.py). words: word for the prompt → id. background: its
+    id; None: there is none. size: the number of ids."""
+
+    def __init__(
+        self,
+        job: MaskJob,
+        words: Mapping[str, int],
+        size: int,
+        background: int | None,
+        protocols: Sequence[MaskProtocol],
+    ) -> None:
+        self.job, self.words, self.size, self.background, self.protocols = job, words, size, background, protocols
+        self.counts: dict[int, dict[MaskProtocol, np.ndarray]] = {}
+        """Index of a picture → its counts under each protocol, from `evaluate.masks.count`."""
+
+    def look(self, picture: SeenPhoto) -> None:
+        pixels = np.bincount(picture.truth.ravel(), minlength=256)
+        captured: dict[tuple[str, ...], Sequence[torch.Tensor]] = {(): ()}
+        counts: dict[MaskProtocol, np.ndarray] = {}
+        for protocol in self.protocols:
+            everything = protocol == "vocabulary"
+            chosen = tuple(word for word, number in self.words.items() if everything or pixels[number])
+            if chosen not in captured:
+                captured[chosen] = list(soft_masks(self.job, picture, chosen))
+            best = strongest(captured[chosen], [self.words[word] for word in chosen], picture.truth.shape)
+            truth, background = picture.truth, self.background
+            if protocol == "oracle-ignored" and background is not None:
+                truth, background = np.where(truth == background, np.uint8(IGNORE), truth), None
+            counts[protocol] = count(*best, truth, self.size, background)
+        self.counts[picture.index] = counts
+
+    def beta(self, indices: Sequence[int]) -> float | None:
+        """The best threshold of these pictures under `oracle`, or else `vocabulary`; None without a background."""
+        by_rank = sorted(self.protocols, key=MASK_PROTOCOLS.index)
+        for protocol in by_rank:
+            counts = np.array([self.counts[index][protocol] for index in indices])
+            if len(counts) and counts.shape[2] > 1:
+                return float(BETAS[best_beta(counts)])
+        return None
+
+
+def soft_masks(job: MaskJob, picture: SeenPhoto, words: tuple[str, ...]) -> torch.Tensor:
+    """Soft masks (n, h, w) of n ≥ 1 words."""
+    from ..masks.make import make_masks
+
+    (maps,) = job.attention([picture.seen], picture.latents, [words], [picture.index])
+    return make_masks(picture.seen, maps, words, job.mask_config, trace=False).soft
 
 
 @dataclass(frozen=True)
@@ -50,70 +247,67 @@ class Thresholds:
     recall: float | None
     name_threshold: float | None
     right: float | None
+    beta: float | None
     photos: int
     segments: int
-    failed: tuple[tuple[str, str], ...]
+    failed: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        presence: PresenceMeasure,
+        names: NameMeasure,
+        beta: float | None,
+        photos: int,
+        failed: Sequence[tuple[str, str]] = (),
+    ) -> Thresholds:
+        return cls(*presence.threshold(), *names.threshold(), beta, photos, len(names.names), tuple(failed))
+
+    def file(self, job: MaskJob, weights: str, classes: int, about: str) -> Tuned:
+        """The file that `--preset` takes. classes: the number asked for. about: the set."""
+        note = f"{plural(self.photos, 'photograph')}, asked for {plural(classes, 'class')} (from {about})"
+        found = self.presence, self.name_threshold, self.beta
+        return Tuned(job.config.model, weights, *found, job.config.mask.method, note)
 
 
 def tune(
-    model: Model,
+    job: MaskJob,
     data: Dataset,
     classes: Mapping[int, str],
     segment: SegmentConfig,
     *,
     count: int,
-    size: Size | None = None,
     progress: Progress | None = None,
 ) -> Thresholds:
-    """Find both thresholds on `count` evenly spaced photographs of a set. classes: id → name, from `countable`.
-    segment: the method for the segments that are named. size: of the square with as many positions as the model sees of
-    a photograph; None: the model's own. Raises UserError if no photograph can be used.
+    """Find the thresholds on `count` evenly spaced photographs of a set. job: with its model loaded. classes: id →
+    name, from `countable`. segment: the method for the segments that are named. Raises UserError if no photograph can
+    be used.
     """
-    from ..attention.photograph import encode_images
-    from ..masks.presence import find_classes
     from ..models.info import check_known_classes
     from ..segments.make import check_fits
 
+    model, size = job.model, job.config.size
     check_attention(size, model.pixels)
     check_fits(model, segment, size)
     known = tuple(dict.fromkeys(classes.values()))
     check_known_classes(model.name, model.known_words, known)
     split_prompts(model.readers, known)
+
+    background = next((number for number, name in data.names.items() if name == BACKGROUND), None)
+    words = {name: number for number, name in classes.items()}
+    masks = MaskMeasure(job, words, max(data.names) + 1, background, ("oracle",))
+    presence, names = PresenceMeasure(model, classes), NameMeasure(model, classes, segment, size)
     chosen = [data[i] for i in evenly(len(data), count)]
-    rows: list[tuple[str, bool, float]] = []
-    names: list[tuple[bool, float]] = []
-    failed: list[tuple[str, str]] = []
-    report = progress or (lambda done, total, what: None)
-    report(0, len(chosen), "")
-    for index, sample in enumerate(chosen):
-        try:
-            photo, truth, seen = see_labelled(model, sample, size)
-        except UserError as error:
-            failed.append((sample.name, str(error)))
-        else:
-            shown, unclear = shown_classes(model, truth, classes, seen)
-            asked = questions(shown, [name for name in known if name not in unclear], index, seed=0)
-            latents = encode_images(model, [seen])[[0] * len(asked)]
-            sentences = [split_prompts(model.readers, words) for _, words in asked]
-            for (group, words), scores in zip(asked, find_classes(model, latents, sentences), strict=True):
-                rows += [(group, name in shown, scores[name]) for name in words]
-            names += _names(model, photo, truth, classes, known, segment, size)
-        report(index + 1, len(chosen), sample.name)
+    pictures = [LabelledPhoto(i, sample.name, partial(read_labelled, sample)) for i, sample in enumerate(chosen)]
+    failed = look_at(job, [(picture, (presence, names, masks)) for picture in pictures], progress, skip=True)
     if len(failed) == len(chosen):
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
+    return Thresholds.of(presence, names, masks.beta(list(masks.counts)), len(chosen) - len(failed), failed)
 
-    presence = precision = recall = threshold = right = None
-    if len({present for _, present, _ in rows}) == 2:
-        group, present, score = (np.array(column) for column in zip(*rows, strict=True))
-        presence = best_presence_threshold(group, present, score)
-        found = score >= presence
-        precision = float(present[found].mean()) if found.any() else None
-        recall = float(found[present].mean())
-    if names:
-        threshold = best_name_threshold(names)
-        right = float(np.mean([is_right == (score >= threshold) for is_right, score in names]))
-    sizes = len(chosen) - len(failed), len(names)
-    return Thresholds(presence, precision, recall, threshold, right, *sizes, tuple(failed))
+
+def evenly(total: int, most: int | None) -> list[int]:
+    """At most so many of `total` positions, evenly spaced; None: all."""
+    return np.unique(np.linspace(0, total - 1, total if most is None else most).round().astype(int)).tolist()
 
 
 def questions(shown: Sequence[str], known: Sequence[str], index: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
@@ -183,38 +377,13 @@ def best_name_threshold(names: Sequence[tuple[bool, float]]) -> float:
     return float(max(NAME_THRESHOLDS, key=lambda limit: int((right == (score >= limit)).sum())))
 
 
-def see_labelled(model: Model, sample: Sample, size: Size | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A photograph (H, W, 3) uint8, its labels (H, W), 255 ignored, and the photograph as the model sees it. Raises
-    UserError if it cannot be read, or if its labels have another size or no labelled pixel."""
+def read_labelled(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """A photograph (H, W, 3) uint8, and its labels (H, W), 255 ignored. Raises UserError if it cannot be read, or if
+    its labels have another size or no labelled pixel."""
     photo, truth = sample.image, sample.unchecked_labels()
     if photo.shape[:2] != truth.shape:
         (height, width), (rows, columns) = photo.shape[:2], truth.shape
         raise UserError(f"picture {width} × {height} and labels {columns} × {rows} differ in size")
     if (truth == IGNORE).all():
         raise UserError("no pixel of it is labelled")
-    (window,) = windows(photo.shape[0], photo.shape[1], FIT)
-    return photo, truth, cut(photo, window, seen_shape(model, photo.shape, FIT, size))
-
-
-def _names(
-    model: Model,
-    photo: np.ndarray,
-    truth: np.ndarray,
-    classes: Mapping[int, str],
-    known: Sequence[str],
-    segment: SegmentConfig,
-    size: Size | None,
-) -> list[tuple[bool, float]]:
-    """For each segment with labelled pixels: whether its best word is the class of most of them, and its score."""
-    from ..segments.make import make_segments
-    from ..segments.naming import name_photo
-
-    (segments,) = make_segments(model, [photo], segment, fit=FIT, size=size)
-    timestep = segment.timestep_shown
-    named = name_photo(model, photo, segments.label_map, known, fit=FIT, size=size, timestep=timestep, threshold=0.0)
-    scored = []
-    for number, name in enumerate(named):
-        inside = truth[(segments.label_map == number) & (truth != IGNORE)]
-        if len(inside):
-            scored.append((classes.get(int(np.bincount(inside).argmax())) == name.name, name.score))
-    return scored
+    return photo, truth
