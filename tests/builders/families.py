@@ -251,4 +251,4 @@ def run_commands(folder, out, *, generate_options=()):
         assert 'method = "ca"' in (out / "set" / "seediff.toml").read_text(encoding="utf-8")
         return
     run("segment", photo, "--names", "dog,cat", "--num-points", 4, *common, "--out", out / "parts", "--quiet")
-    assert json.loads((out / "parts" / "segments.json").read_text(encoding="utf-8"))["images"]
+    assert json.loads((out / "parts" / "metadata.jsonl").read_text(encoding="utf-8"))["instances"]

@@ -18,20 +18,18 @@ def said(print_to):
 
 
 def segments_of(names):
-    rows = [
-        {"photo": name, "width": 4, "height": 2, "segments": [{"area": 6, "name": name}, {"area": 2, "name": ""}]}
-        for name in names
-    ]
-    return RunResult(Path("out[b]"), rows, len(rows), {"segmenting": 1.0}, picture="labels")
+    rows = [{"source": name, "classes": ["segment", name], "instances": [2, 1, 2]} for name in names]
+    return RunResult(Path("out[b]"), rows, len(rows), {"segmenting": 1.0})
 
 
 @pytest.mark.parametrize("name", ODD)
 def test_names_are_no_markup(name):
     result = segments_of((name,))
     text = said(lambda console: show_segments(result, SegmentPhotosConfig(), 0, console))
-    (row,) = (line for line in text.splitlines() if "75%" in line)
+    (row,) = (line for line in text.splitlines() if line.count(name) > 1)
+    assert "3" in row
     assert row.count(name) == 2  # the photograph's and the segment's
-    assert "Look at 'out[b]/labels'" in text
+    assert "Look at 'out[b]/preview.html'" in text
     run = RunResult(
         Path("out"), [{"file_name": "images/0.png", "classes": [name], "asked": [name], "area": {name: 0.5}}], 1, {}
     )

@@ -1,12 +1,15 @@
-import json
+import io
 
 import numpy as np
 import pytest
 from look_server import running, write_set
-from patience import wait_until
 from PIL import Image
 
-from seediff.dataset import native
+from seediff.dataset.encoding import Instances
+from seediff.dataset.native_folder import write_native
+from seediff.dataset.sample import Sample
+from seediff.errors import UserError
+from seediff.look.samples import open_subject
 
 
 @pytest.fixture
@@ -17,7 +20,7 @@ def pets(tmp_path):
 
 def test_lists_by_filter_and_in_order(pets):
     client, opened = pets
-    rows = [one.row for one in opened.session.subject.samples]
+    rows = [one.metadata for one in opened.session.subject.samples]
     assert client.numbers() == list(range(30))
     assert client.numbers(classes=[2]) == [i for i, row in enumerate(rows) if row["classes"] == ["cat"]]
     assert client.numbers(flags=["degenerate"]) == [6, 13, 20, 27]
@@ -75,67 +78,37 @@ def test_pictures_are_what_they_are_and_not_what_they_are_called(tmp_path):
     with running(out) as (client, _):
         broken = client.ask("GET", "/api/samples/0/image")
         assert (broken.status, broken.headers["content-type"]) == (400, "application/json")
-        assert client.ask("GET", "/api/samples/1/image").headers["content-type"] == "image/jpeg"
+        assert "is GIF data" in client.ask("GET", "/api/samples/1/image").json["error"]
         assert client.ask("GET", "/api/samples/2/image").headers["content-type"] == "image/png"
         assert client.ask("GET", "/api/samples/0/thumb").status == 400
 
 
-def test_rows_that_lead_out_of_the_set_show_nothing_of_it(tmp_path):
-    Image.new("RGB", (64, 64)).save(tmp_path / "secret.png")
-    out = write_set(
-        tmp_path / "pets", 3, changes=[{"file_name": "../secret.png"}, {"mask": str(tmp_path / "secret.png")}]
-    )
-    with running(out) as (client, _):
-        for path in ("0/image", "0/thumb", "1/labels", "1/thumb"):
-            answer = client.ask("GET", f"/api/samples/{path}")
-            assert (answer.status, "leads out" in answer.json["error"]) == (400, True)
-        assert client.act(1, "accept", 0).status == 400
+def test_rows_that_lead_out_of_the_set_are_refused(tmp_path):
+    for number, key in enumerate(("file_name", "mask")):
+        out = write_set(tmp_path / str(number), 1, changes=[{key: "../secret.png"}])
+        Image.new("RGB", (64, 64)).save(tmp_path / "secret.png")
+        with pytest.raises(UserError, match=rf"row 1: '{key}' .*leads out"):
+            open_subject(out)
 
 
-def test_output_of_segment_and_predict(tmp_path):
-    from seediff.run.segment_files import coco, encode_segments, photo_row
-
-    out, ids = tmp_path / "segments", {"dog": 1}
-    labels = np.zeros((20, 30), np.int32)
-    labels[5:, 10:] = 1
-    for name in ("labels", "named", "overlays"):
-        (out / name / "trip").mkdir(parents=True)
-    (out / "labels/trip/a.png").write_bytes(encode_segments(labels))
-    (out / "named/trip/a.png").write_bytes(native.encode_mask((labels == 1).astype(np.uint8)))
-    Image.new("RGB", (30, 20)).save(out / "overlays/trip/a.jpg")
-    row = {"photo": "trip/a", "file_name": "trip/a.jpg", **photo_row(labels, [1.0, 1.0], [(None, 0.1), ("dog", 0.9)])}
-    (out / "segments.json").write_bytes(json.dumps(coco([row], ids)).encode())
-    (out / "classes.txt").write_bytes(native.classes_text(["dog"]))
-    with running(out) as (client, _):
-        about = client.get("/api/samples/0")
-        assert (about["name"], about["classes"], about["drawn"], about["about"]["segments"]) == ("trip/a", [1], True, 2)
-        assert client.ask("GET", "/api/samples/0/thumb").status == 200
-        view = client.post("/api/views", {}).json["view"]
-        assert client.get(f"/api/views/{view}?begin=0&count=1")["samples"][0]["segments"] == 2
+def test_segments_are_shown_in_colours_of_their_own(tmp_path):
+    numbers = np.zeros((20, 30), np.int32)
+    numbers[5:, 10:], numbers[5:, 20:] = 1, 2
+    picture = np.full((20, 30, 3), 128, np.uint8)
+    samples = [Sample(picture, (numbers > 0).astype(np.uint8), Instances(numbers, (1, 1)), name="trip/a")]
+    write_native(tmp_path / "segments", ["segment"], samples, about={})
+    with running(tmp_path / "segments") as (client, _):
+        assert client.get("/api/set")["byObject"]
+        thumb = np.asarray(Image.open(io.BytesIO(client.ask("GET", "/api/samples/0/thumb?side=30").body))).astype(int)
+        assert np.abs(thumb[15, 14] - thumb[15, 26]).max() > 30
         assert "--" not in client.get("/api/samples/0/attention")["told"]  # no option of `segment` would help
-        assert client.act(0, "relabel", 0, old=0, new=255).json["corrected"]
-    assert (out / "reviewed/trip/a.1.png").is_file()
-
-    predicted = tmp_path / "predicted"
-    (predicted / "labels/trip").mkdir(parents=True)
-    (predicted / "labels/trip/a.png").write_bytes(native.encode_mask((labels == 1).astype(np.uint8)))
-    (predicted / "classes.txt").write_bytes(native.classes_text(["dog"]))
-    (tmp_path / "photos/trip").mkdir(parents=True)
-    Image.new("RGB", (30, 20), "red").save(tmp_path / "photos/trip/a.png")
-    with running(predicted, photos=[tmp_path / "photos"]) as (client, _):
-        about = client.get("/api/samples/0")
-        assert (about["picture"], about["drawn"]) == (True, False)
-        assert client.ask("GET", "/api/samples/0/image").headers["content-type"] == "image/jpeg"
-        wait_until(lambda: client.numbers(classes=[1]) == [0])  # the label maps are read meanwhile
-        assert client.paint(0, np.ones((20, 30), np.uint8), 0).json["corrected"]
+        assert client.act(0, "relabel", 0, old=1, new=255).json["corrected"]
+    assert (tmp_path / "segments/reviewed/trip/a.1.png").is_file()
 
 
-def test_what_is_none_of_the_three_is_refused(tmp_path):
-    from seediff.errors import UserError
-    from seediff.look.samples import open_subject
-
+def test_what_is_no_dataset_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(UserError, match=r"neither a finished dataset .* \(it holds notes\.txt\); .*seediff import"):
+    with pytest.raises(UserError, match=r"is not a dataset of SeeDiff \(it holds notes\.txt\); .*seediff import"):
         open_subject(tmp_path)
     with pytest.raises(UserError, match="no such folder"):
         open_subject(tmp_path / "none")

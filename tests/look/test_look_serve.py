@@ -87,7 +87,6 @@ def test_killed_again_and_again_it_loses_at_most_what_was_under_way(pets):
         *((["--host", host], f"--host.* {host}.*--i-know") for host in ("0.0.0.0", "::", "192.168.0.1", "example.com")),
         (["--port", "70000"], "--port.* 70000"),
         (["--port", "taken"], r"--port.* \d+:? cannot be used at 127\.0\.0\.1 \(Address already in use\); name"),
-        (["--photos", "x"], "is a dataset, which holds its pictures"),
     ],
 )
 def test_what_cannot_be_is_told_in_a_line(pets, options, said, capsys):

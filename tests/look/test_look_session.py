@@ -10,7 +10,7 @@ from seediff.dataset.native_folder import open_native
 from seediff.dataset.reviews import REVIEWS, in_effect, read_actions
 from seediff.errors import UserError
 from seediff.look.index import Query
-from seediff.look.samples import Subject, open_subject
+from seediff.look.samples import open_subject
 from seediff.look.session import Session
 
 
@@ -142,13 +142,6 @@ def test_an_added_class_is_painted_and_is_in_every_export(pets):
     dataset = Dataset.open(pets)
     assert dataset.classes == (*CLASSES, "bus")
     np.testing.assert_array_equal(next(iter(dataset)).label_map, labels)
-
-
-def test_segments_without_names_get_no_class(tmp_path):
-    session = Session(Subject(tmp_path, "segments", (), []), by="")
-    with pytest.raises(UserError, match="have no classes"):
-        session.add_class("bus")
-    session.close()
 
 
 def test_the_original_is_no_correction_and_a_stroke_that_changes_nothing_no_action(pets):

@@ -15,6 +15,7 @@ from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import read_actions
+from seediff.look.samples import original_mask
 from seediff.run.generate import generate
 
 CONFIG = GenerateConfig(
@@ -114,7 +115,8 @@ def test_other_constants_make_what_the_command_makes(copied, tmp_path, change):
         constants = {**client.get("/api/samples/0/attention")["constants"], **change}
         for number, sample in enumerate(opened.session.subject.samples):
             made = client.ask("GET", f"/api/samples/{number}/tuned?{address(constants)}")
-            np.testing.assert_array_equal(made.labels, native.read_label_map(tmp_path / "other" / sample.mask))
+            expected = native.read_label_map(tmp_path / "other" / original_mask(sample))
+            np.testing.assert_array_equal(made.labels, expected)
 
 
 def test_masks_of_photographs_are_made_as_mask_makes_them(tmp_path, mini_folder):
@@ -138,7 +140,7 @@ def test_masks_of_photographs_are_made_as_mask_makes_them(tmp_path, mini_folder)
             for number, sample in enumerate(opened.session.subject.samples):
                 about = client.get(f"/api/samples/{number}/attention")
                 made = client.ask("GET", f"/api/samples/{number}/tuned?{address(about['constants'])}")
-                np.testing.assert_array_equal(made.labels, native.read_label_map(out / sample.mask))
+                np.testing.assert_array_equal(made.labels, native.read_label_map(out / original_mask(sample)))
             kept = client.get("/api/samples/1/attends?x=30&y=40")
         shutil.rmtree(out / native.ATTENTION)
         with running(out) as (client, _):

@@ -1,3 +1,4 @@
+import json
 from functools import partial
 
 import numpy as np
@@ -6,7 +7,6 @@ import torch
 from interrupted import check_interrupted
 from photo_set import scene_photo, write_photos
 from PIL import Image
-from pycocotools.mask import decode
 
 from seediff.attention.maps import AttentionMaps
 from seediff.cli import main
@@ -14,14 +14,18 @@ from seediff.config.constants import SegmentConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.dataset import native, native_folder
 from seediff.dataset.dataset import Dataset
+from seediff.dataset.quality.check import check_dataset
 from seediff.errors import UserError
-from seediff.files.label_maps import read_segment_ids
+from seediff.evaluate.segments import evaluate_segments
 from seediff.files.photographs import find_photos, read_photo
+from seediff.look.samples import open_subject
+from seediff.look.session import Session
 from seediff.masks.make import MaskResult
 from seediff.run.mask import MaskJob, mask_photos
 from seediff.run.photos import read_classes_csv
-from seediff.run.segment import segment_photos
-from seediff.run.segment_files import read_segments
+from seediff.run.segment import as_objects, segment_photos
+from seediff.segments.make import Segments
+from seediff.segments.naming import SegmentName
 
 SMALL = {"batch_size": 2, "device": "cpu", "threads": 1}
 
@@ -148,25 +152,25 @@ def test_objects_of_photographs(tmp_path, mini_folder, fit, method):
 
 
 @pytest.mark.parametrize("fit", ["keep", "crop", "tile"])
-def test_every_photograph_has_a_label_map_of_its_size(tmp_path, segment, found, fit):
+def test_every_photograph_has_segments_of_its_size(tmp_path, segment, found, photos, fit):
     result = segment_photos(segment(fit=fit), found, tmp_path / "out")
-    assert [row["photo"] for row in result.rows] == ["0", "1", "2", "3", "4", "trip/last"]
+    assert [row["source"] for row in result.rows] == ["0", "1", "2", "3", "4", "trip/last"]
     assert (result.done, result.failed) == (6, [])
-    for row, photo in zip(result.rows, found, strict=True):
-        label_map = read_segment_ids(tmp_path / "out" / "labels" / f"{photo.name}.png")
-        height, width = read_photo(photo.path).shape[:2]
-        assert label_map.shape == (height, width) == (row["height"], row["width"])
-        assert (label_map == -1).sum() == (height * width - min(height, width) ** 2 if fit == "crop" else 0)
-        assert np.array_equal(np.unique(label_map[label_map >= 0]), np.arange(len(row["segments"])))
-        for one in row["segments"]:
-            mask = label_map == one["segment"]
-            np.testing.assert_array_equal(decode(one["segmentation"]), mask)
-            rows, columns = np.nonzero(mask)
-            assert one["area"] == mask.sum()
-            assert one["bbox"] == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
-            assert 0 < one["score"] <= 1
-        assert Image.open(tmp_path / "out" / "overlays" / f"{photo.name}.jpg").size == (width, height)
-    assert (tmp_path / "out" / "overview.jpg").is_file()
+    dataset = Dataset.open(tmp_path / "out")
+    assert dataset.classes == ("segment",)
+    for sample, photo in zip(dataset.samples, found, strict=True):
+        np.testing.assert_array_equal(sample.image, read_photo(photo.path))
+        objects, (height, width) = sample.instances, sample.label_map.shape
+        assert objects is not None
+        outside = objects.numbers == 0
+        assert outside.sum() == (height * width - min(height, width) ** 2 if fit == "crop" else 0)
+        np.testing.assert_array_equal(sample.label_map, np.where(outside, 255, 1))
+        assert np.array_equal(np.unique(objects.numbers[~outside]), 1 + np.arange(len(objects.class_ids)))
+        assert all(0 < score <= 1 for score in objects.scores)
+        assert len(objects.scores) == len(objects.class_ids)
+    assert (tmp_path / "out" / "images" / "1.jpg").read_bytes() == (photos / "1.jpg").read_bytes()
+    assert (tmp_path / "out" / "preview.html").is_file()
+    assert [finding for finding in check_dataset(tmp_path / "out").findings if finding.level == "error"] == []
 
 
 def test_methods_and_names(tmp_path, segment, found):
@@ -178,12 +182,49 @@ def test_methods_and_names(tmp_path, segment, found):
         out = tmp_path / f"{constants.method}{constants.refine}"
         chosen = segment(segment=constants, names=("dog", "car"), name_threshold=0.0)
         result = segment_photos(chosen, found, out)
-        assert all(one["name"] in ("dog", "car") for row in result.rows for one in row["segments"])
-        assert (out / "classes.txt").read_text().split() == ["background", "dog", "car"]
-        named = np.asarray(Image.open(out / "named" / "0.png"))
-        assert set(np.unique(named)) <= {1, 2}
+        assert all(set(row["instances"]) <= {2, 3} for row in result.rows)
+        assert (out / "classes.txt").read_text().split() == ["background", "segment", "dog", "car"]
+        for sample in Dataset.open(out).samples:
+            assert sample.instances is not None
+            np.testing.assert_array_equal(sample.label_map, sample.instances.label_map())
         if constants.method == "kmeans":
-            assert all(len(row["segments"]) <= 3 for row in result.rows)
+            assert all(len(row["instances"]) <= 3 for row in result.rows)
+
+
+def test_segments_as_objects():
+    """Two named segments of one class stay two objects, and what has no name is of the class `segment`."""
+    label_map = np.array([[0, 1, 2], [3, -1, -1]], np.int32)
+    names = [SegmentName("cat", 0.9), SegmentName(None, 0.1), SegmentName("cat", 0.8), SegmentName("dog", 0.7)]
+    made = Segments(label_map, (0.5, 0.6, 0.7, 0.8))
+    objects = as_objects(made, names, ("segment", "dog", "cat"))
+    np.testing.assert_array_equal(objects.numbers, [[1, 2, 3], [4, 0, 0]])
+    assert (objects.class_ids, objects.scores) == ((3, 1, 3, 2), (0.5, 0.6, 0.7, 0.8))
+    assert as_objects(made, [], ("segment",)).class_ids == (1, 1, 1, 1)
+
+
+def test_corrected_segments_are_exported_and_evaluated(tmp_path, segment, found):
+    """A correction takes pixels from their segment, and paints a new one where it touches none of its class."""
+    out = tmp_path / "out"
+    segment_photos(segment(), found[:1], out)
+    session = Session(open_subject(out), by="ann")
+    labels = session.labels(0).copy()
+    before = session.instances(0, labels)
+    labels[:, :20] = 0
+    session.act(0, 0, "brush", labels=labels)
+    session.close()
+    (sample,) = Dataset.open(out).samples
+    assert before is not None
+    assert sample.instances is not None
+    np.testing.assert_array_equal(sample.label_map, labels)
+    np.testing.assert_array_equal(sample.instances.numbers > 0, labels > 0)
+    kept = before.numbers[:, 20:]
+    assert len(sample.instances.class_ids) == len(np.unique(kept))
+    Dataset.open(out).as_coco(tmp_path / "coco")
+    annotations = json.loads(next((tmp_path / "coco").rglob("*.json")).read_text("utf-8"))["annotations"]
+    assert sum(one["area"] for one in annotations) == (labels > 0).sum()
+    write_label(tmp_path / "labels" / f"{found[0].name}.png", labels.shape)
+    scores = evaluate_segments(out, tmp_path / "labels", num_classes=2)
+    assert scores.unpredicted == pytest.approx((labels == 0).mean())
 
 
 def write_label(path, shape, count=2, first=0):
@@ -201,7 +242,7 @@ def test_truth_counts_come_from_label_maps(tmp_path, found, photos, mini_folder,
         write_label(labels / f"{photo.name}.png", (shape[0], shape[1]), 1 + number, first=(0, 100, 248)[number % 3])
     line = (f"segment {photos} --model {mini_folder} --method kmeans -k truth --out {tmp_path / 'out'}").split()
     assert main([*line, "--labels", str(labels)]) == 0
-    counts = [len(row["segments"]) for row in read_segments(tmp_path / "out")]
+    counts = [len(row["instances"]) for row in native.read_rows(tmp_path / "out")]
     assert all(count <= 1 + number for number, count in enumerate(counts))
     assert max(counts) > 2
     write_label(labels / "3.png", (60, 150), 150)
@@ -229,9 +270,9 @@ def test_bad_photographs_do_not_stop_the_others(tmp_path, mini_folder, capsys):
     failed = {row["photo"]: row["reason"] for row in native.read_rows(folder / "out", "failed.jsonl")}
     assert sorted(failed) == ["moving.gif", "one.png", "text.jpg", "truncated.jpg"]
     assert all(str(tmp_path) not in reason for reason in failed.values())
-    assert len(read_segments(folder / "out")) == 4
+    assert len(native.read_rows(folder / "out")) == 4
     assert main(line) == 2  # complete: says so again, and finds none of its own pictures
-    assert len(read_segments(folder / "out")) == 4
+    assert len(native.read_rows(folder / "out")) == 4
 
 
 def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, found, mask, segment, monkeypatch):
@@ -255,6 +296,7 @@ BAD = [
     ("mask {in} --classes dog --seed-level 64", "--seed-level: 64: the model has no"),
     ("segment {in} --num-points 999", "--num-points: 999 must be from 2 to 16, the side of the"),
     ("segment {in} --names background", "names: 'background' means id 0"),
+    ("segment {in} --names Segment", "names: 'segment' is the class of segments without a name"),
     ("segment {in} --labels {in}", "--labels: is used only with --method kmeans -k truth"),
 ]
 

@@ -78,7 +78,7 @@ def test_damaged_segments_are_made_again_by_their_command(tmp_path, mini_folder)
     config = SegmentPhotosConfig(model=str(mini_folder), device="cpu", threads=1)
     again = lambda: segment_photos(config, find_photos([tmp_path / "photos"]), tmp_path / "out")  # noqa: E731
     again()
-    check_repeat(tmp_path / "out", config.last_file, again, "labels/0.png")
+    check_repeat(tmp_path / "out", config.last_file, again, "instances/0.png")
 
 
 @pytest.mark.parametrize(

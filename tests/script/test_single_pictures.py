@@ -4,7 +4,6 @@ from PIL import Image
 
 import seediff
 from seediff.errors import UserError
-from seediff.files.outputs import LABELS
 from seediff.models.registry import load_model
 
 LOOK = {"timesteps": (300,), "presence": 0.0}
@@ -57,7 +56,7 @@ def test_segments_are_those_of_the_command(model, mini_folder, photo, tmp_path):
     given = {"model": str(mini_folder), "segment": {"num_points": 4}}
     config = seediff.SegmentPhotosConfig.recommended(**given)
     seediff.segment_photos(config, seediff.find_photos([photo]), tmp_path / "out")
-    label_map = np.asarray(Image.open(next((tmp_path / "out" / LABELS).glob("*.png"))))
+    label_map = np.asarray(Image.open(tmp_path / "out" / "instances" / "a.png")).astype(int) - 1
     for fit in ("keep", "tile"):
         segments = seediff.segment(photo, model=model, segment={"num_points": 4}, fit=fit)
         assert segments.label_map.shape == (48, 64)

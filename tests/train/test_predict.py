@@ -4,7 +4,7 @@ import torch
 from shapes import CLASSES, items, scene, small
 
 from seediff import cli
-from seediff.dataset.encoding import read_label_map
+from seediff.dataset.dataset import Dataset
 from seediff.train.data import Stage
 from seediff.train.models import class_scores
 from seediff.train.predict import likeliest, load_segmenter
@@ -56,11 +56,13 @@ def test_pictures(folder, tmp_path, capsys):
     out = tmp_path / "out"
     assert cli.main(["predict", str(folder), str(tmp_path / "photos"), "--out", str(out), "--quiet"]) == 0
     assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.*") if p.is_file()) == [
-        "classes.txt", "labels/0.png", "labels/trip/1.png", "overlays/0.jpg", "overlays/trip/1.jpg",
+        "README.md", "classes.txt", "images/0.png", "images/trip/1.png", "masks/0.png", "masks/trip/1.png",
+        "metadata.jsonl", "preview.html",
     ]  # fmt: skip
-    assert np.array_equal(
-        read_label_map(out / "labels" / "0.png"), load_segmenter(folder, "cpu").label_maps([scene(0)[0]])[0]
-    )
+    first, second = Dataset.open(out).samples
+    assert (first.name, second.name) == ("0", "trip/1")
+    np.testing.assert_array_equal(first.image, scene(0)[0])
+    assert np.array_equal(first.label_map, load_segmenter(folder, "cpu").label_maps([scene(0)[0]])[0])
     assert cli.main(["predict", str(folder), str(tmp_path / "photos"), "--out", str(out)]) == 2
     assert "not empty" in capsys.readouterr().err
 

@@ -25,17 +25,9 @@ PAGE = Group("The page", sort_key=1)
 
 
 def look(
-    path: Annotated[Path, Parameter(help="Folder of a dataset, or the output of `segment` or `predict`.")],
+    path: Annotated[Path, Parameter(help="Folder of a dataset, for example of `generate`, `segment` or `predict`.")],
     /,
     *,
-    photos: Annotated[
-        list[Path] | None,
-        option(
-            PAGE,
-            "For outputs of `segment` and `predict`: folder with the photographs; without it the page shows overlays.",
-            negative=(),
-        ),
-    ] = None,
     port: Annotated[int, WORD, option(PAGE, "Port to listen on.", "a free one")] = 0,
     host: Annotated[
         str, option(PAGE, "Address to listen on; any address but this machine's own needs --i-know.", "127.0.0.1")
@@ -63,8 +55,6 @@ def look(
     For example:
 
     - `seediff look pets`
-
-    - `seediff look predicted --photos photos`
 
     - `seediff look pets --no-browser --port 8765`
     """
@@ -105,7 +95,7 @@ def look(
         ):
             webbrowser.open_new_tab(opened.once)  # without a screen, a text browser would open in this terminal
 
-    acted, interrupted = run(path, by=by or _user(), photos=photos or (), host=host, port=port, ready=ready)
+    acted, interrupted = run(path, by=by or _user(), host=host, port=port, ready=ready)
     saved = f"{acted} action{'s' * (acted != 1)} saved" + (
         f" in {shlex.quote(str(path / 'review.jsonl'))}" if acted else ""
     )

@@ -79,8 +79,8 @@ def segment(
 ) -> None:
     """Divide photographs into segments without class names: DiffSeg, K-Means, DiffCut.
 
-    Writes labels/ (palette PNG, 255 = in no segment), overlays/, segments.json (COCO) and overview.jpg. The same
-    command continues a run that was stopped. Unreadable photographs do not stop the others; failed.jsonl lists them.
+    Writes a dataset whose objects are the segments. The same command continues a run that was stopped. Unreadable
+    photographs do not stop the others; failed.jsonl lists them.
 
     For example:
 

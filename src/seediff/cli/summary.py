@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from ..config.names import SEGMENT
 from ..files.messages import make_console, plural
 from ..masks.flags import FOREIGN
 from ..report.tables import count_classes, show_reasons
@@ -76,20 +76,18 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
     """Print the summary of `segment`; nothing without photographs. skipped: number of files that are not pictures."""
     if not result.rows:
         return
-    table = Table("photograph", "segments", "largest", "names")
+    table = Table("photograph", "segments", "names")
     for row in result.rows[:ROWS_SHOWN]:
-        areas = [segment["area"] / (row["width"] * row["height"]) for segment in row["segments"]]
-        names = Counter(segment["name"] for segment in row["segments"] if segment["name"])
-        table.add_row(
-            Text(row["photo"]), str(len(areas)), f"{max(areas, default=0):.0%}", Text(", ".join(names) or "–")
-        )
+        names = [name for name in row["classes"] if name != SEGMENT]
+        table.add_row(Text(row["source"]), str(len(row["instances"])), Text(", ".join(names) or "–"))
     if len(result.rows) > ROWS_SHOWN:
-        table.add_row(f"… {len(result.rows) - ROWS_SHOWN} more", "", "", "")
-    middle = median(len(row["segments"]) for row in result.rows)
+        table.add_row(f"… {len(result.rows) - ROWS_SHOWN} more", "", "")
+    middle = median(len(row["instances"]) for row in result.rows)
     text = f"{plural(result.made, 'photograph')} in {result.out}; segments per photograph: {middle:g} (median)"
     text = (text if result.done else f"Complete: {text}; nothing to do") + f"{others_skipped(skipped)}."
     commands = [
-        command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="with your own label maps")
+        command_line("look", result.out, about="see the segments, and correct them"),
+        command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="with your own label maps"),
     ]
     text += _foreign(result, config.model)
     _show(result, table, text, ("reading", "segmenting", "naming", "writing"), commands, console)

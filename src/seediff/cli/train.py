@@ -14,7 +14,9 @@ from cyclopts import Parameter
 from ..config.fields import RUN, WORD, read_names
 from ..config.names import parse_classes
 from ..config.train import DATA, PICTURES, TrainConfig
+from ..dataset import native
 from ..errors import UserError
+from ..files.messages import plural
 from .formats import say_reviewed
 from .line import typed
 from .options import HERE, LINE, ConfigFile, DryRun, Quiet, option
@@ -184,7 +186,7 @@ def predict(
     paths: Annotated[list[Path], Parameter(help="Pictures, or folders of pictures.", negative=())],
     /,
     *,
-    out: Annotated[Path, HERE, option(RUN, "Folder for labels/ and overlays/.")],
+    out: Annotated[Path, HERE, option(RUN, "Folder for the dataset.")],
     scales: Annotated[
         tuple[float, ...],
         WORD,
@@ -198,17 +200,16 @@ def predict(
     side: Annotated[
         int | None, WORD, option(PICTURES, "Shorter side in pixels at which pictures are shown.", "the segmenter's own")
     ] = None,
-    overlays: Annotated[bool, option(RUN, "Also write overlays/: each picture with its labels over it.", "yes")] = True,
     batch_size: Annotated[int, WORD, option(RUN, "Pictures per batch.", 8)] = 8,
     device: Annotated[str | None, option(RUN, "Device: cuda, mps or cpu.", "the fastest available")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Segment pictures with a trained segmenter. Writes palette PNG files with the segmenter's class ids, 0 for the
-    background.
+    """Segment pictures with a trained segmenter. Writes a dataset with the segmenter's classes.
 
     For example: `seediff predict segmenter photos --out predicted --flip`
     """
     from ..train.predict import predict_files
+    from .summary import look_at
 
     if batch_size < 1:
         raise UserError("batch_size", f"{batch_size} must be at least 1")
@@ -222,10 +223,10 @@ def predict(
             scales=scales,
             flip=flip,
             side=side,
-            overlays=overlays,
             batch_size=batch_size,
             device=device,
             progress=progress,
         )
     if not quiet:
-        print(f"{count} label maps in {out / 'labels'}" + (f", drawn in {out / 'overlays'}" if overlays else ""))
+        print(f"{plural(count, 'picture')} with masks in {out}")
+        print(f"\n{look_at(out / native.PREVIEW)}")

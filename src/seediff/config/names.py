@@ -25,6 +25,9 @@ DEFAULT_PROMPTS = ("a photo of a {class}",)
 BACKGROUND = "background"
 """The name of id 0 in classes.txt; no class may have this name."""
 
+SEGMENT = "segment"
+"""The class of segments that have no name."""
+
 GROUNDS = (BACKGROUND, f"_{BACKGROUND}_", f"__{BACKGROUND}__")
 """Names that tools give to id 0, in any case."""
 IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")

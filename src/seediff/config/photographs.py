@@ -10,9 +10,9 @@ from cyclopts import Parameter
 from ..errors import UserError
 from .base import NOT_TYPED, RunConfig, ValueLayer
 from .constants import SegmentConfig
-from .fields import IMAGES, KEPT, MASKS, MODEL, RESEARCH, WORD, Share, Timestep, read_names
+from .fields import IMAGES, MASKS, MODEL, RESEARCH, WORD, Share, Timestep, read_names
 from .generate import DatasetConfig
-from .names import check_classes, parse_classes, parse_names
+from .names import MAX_CLASSES, SEGMENT, check_classes, parse_classes, parse_names, sound
 from .presets import find_constants
 from .resolve import recommend
 from .sizes import Size, check_size, pixels
@@ -70,7 +70,7 @@ class SegmentPhotosConfig(RunConfig):
     """The configuration of `segment`. Everything has a default."""
 
     command: ClassVar[str] = "segment"
-    last_file: ClassVar[str] = "segments.json"
+    last_file: ClassVar[str] = "metadata.jsonl"
     presets: ClassVar[tuple[str, ...]] = ("model", "coco", "cityscapes")
 
     fit: Fit = "keep"
@@ -83,8 +83,6 @@ class SegmentPhotosConfig(RunConfig):
     """Words to name segments with, separated by commas, or a file with one per line; captions have their own."""
     name_threshold: Share = NAME_THRESHOLD
     """Segments whose name scores below this stay unnamed. Differs from model to model (`seediff tune`)."""
-    overlays: Annotated[bool, Parameter(group=KEPT)] = True
-    """Also write overlays/: photographs with their segments."""
     segment: Annotated[SegmentConfig, Parameter(name="*")] = field(default_factory=SegmentConfig)
     photos: Annotated[str, NOT_TYPED] = ""
     """Fingerprint of the photographs, from `fingerprint_photos`."""
@@ -110,8 +108,14 @@ class SegmentPhotosConfig(RunConfig):
 
 def check_segment_names(names: Sequence[str], what: str) -> None:
     """Raise UserError if words cannot be names of segments. what: the subject in the message."""
-    if names:
-        check_classes(names, what)
+    if not names:
+        return
+    check_classes(names, what)
+    if any(sound(name) == SEGMENT for name in names):
+        raise UserError(what, f"'{SEGMENT}' is the class of segments without a name", "leave it out")
+    if len(names) == MAX_CLASSES:
+        problem = f"{len(names)} names, but a mask of 8 bits holds at most {MAX_CLASSES - 1} besides '{SEGMENT}'"
+        raise UserError(what, problem)
 
 
 def max_area(factor: int) -> int:

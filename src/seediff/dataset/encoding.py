@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from ..files.label_maps import IGNORE, voc_palette
 from ..files.pictures import open_picture, read_pixels
 from ..files.reading import PICTURE, read_bytes
 
+EXIF_ORIENTATION = 274
+COPIED = {"JPEG": "jpg", "PNG": "png"}
+"""Format → suffix of photographs that go into a dataset unchanged."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_OBJECTS = (1 << 16) - 1
 """Maximum number of objects that a picture's file of 16 bits can number."""
@@ -30,6 +34,18 @@ def encode_image(image: np.ndarray, image_format: str) -> bytes:
         return png(picture)
     picture.save(buffer, "JPEG", quality=95, subsampling=0)
     return buffer.getvalue()
+
+
+def encode_photo(path: Path, photo: np.ndarray) -> tuple[str, bytes]:
+    """(suffix, bytes) of a photograph for a dataset. photo: (H, W, 3) uint8, as `read_photo` reads it. The bytes are
+    those of its file if any reader decodes these pixels from it, otherwise a PNG."""
+    data = read_bytes(path, PICTURE)
+    with open_picture(data, str(path), max_megapixels=math.inf) as picture:  # `read_photo` has checked its size
+        suffix = COPIED.get(picture.format or "")
+        plain = suffix and picture.mode == "RGB" and picture.getexif().get(EXIF_ORIENTATION, 1) == 1
+        if suffix and plain and np.array_equal(np.asarray(picture), photo):
+            return suffix, data
+    return "png", encode_image(photo, "png")
 
 
 def png(picture: Image.Image, **options: Any) -> bytes:

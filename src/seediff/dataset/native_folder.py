@@ -10,13 +10,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..config.photographs import SegmentPhotosConfig
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import show_json
 from ..files.output_folders import stage_output
 from ..files.outputs import BATCHES, copy_new, put
-from ..files.reading import SETTINGS, inside, read_bytes
+from ..files.reading import SETTINGS, files_inside, inside, read_bytes
 from ..workers import in_order
 from . import native
 from .encoding import Instances, encode_mask, encode_objects, read_label_map, read_objects
@@ -27,8 +26,6 @@ from .shapes.following import follow
 
 CHUNK = 8
 """Samples sent to another process together: one takes a millisecond or two."""
-LAST_FILES = (native.METADATA, SegmentPhotosConfig.last_file)
-"""The files that runs write last. They show that the output is finished."""
 INSTANCE_KEYS = ("instances", "instance_scores")
 """The keys of a row that belong to the file of its objects."""
 
@@ -39,7 +36,7 @@ def check_finished(folder: Path) -> None:
         wrong = "is a file; name the folder of a dataset" if folder.exists() else "no such folder"
         raise UserError(folder, wrong)
     # A file that is missing from a set that no run made was lost, which `check` reports.
-    if (folder / BATCHES).is_dir() and not any((folder / name).is_file() for name in LAST_FILES):
+    if (folder / BATCHES).is_dir() and not (folder / native.METADATA).is_file():
         try:
             command = str(read_toml(folder / native.CONFIG).get("command"))
         except UserError:
@@ -48,28 +45,28 @@ def check_finished(folder: Path) -> None:
         raise UserError(folder, "the run that makes it is not finished", again)
 
 
-def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
+def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str, ...], list[Sample]]:
     """The classes of a native dataset, without the background, and its samples, with corrected masks in place of the
-    originals, and people's decisions as `review` in the rows. Raises UserError naming the file and row of a path that
-    is missing, leads out of the folder or is a duplicate, and if the folder's run is not finished."""
+    originals, and people's decisions as `review` in the rows. reviewed: False: the samples as they were made.
+
+    Raises UserError naming the file and row of a path that is missing, leads out of the folder or is a duplicate, and
+    if the folder's run is not finished."""
     folder = Path(folder)
     check_finished(folder)
     classes = native.read_classes(folder)
     samples: list[Sample] = []
     names: set[str] = set()
     extras = find_extras(folder)
-    made_by = cache(partial(native.made_by, folder))
+    made_by, find = cache(partial(native.made_by, folder)), files_inside(folder)
     has_instances = (folder / native.INSTANCES).is_dir()
-    actions = read_actions(folder)
+    actions = read_actions(folder) if reviewed else []
     last, makes = {action.sample: action for action in actions}, makers(actions)
     for number, original in enumerate(native.read_rows(folder), 1):
         action = last.get(native.sample_name(original["file_name"]))
         row = reviewed_row(original, action, makes.get(action.mask or "") if action else None, classes)
         sha256 = action.hash if action and action.mask else None
         where = f"{folder / native.METADATA}, row {number}"
-        image, mask = (inside(folder, row.get(key), where, key) for key in ("file_name", "mask"))
-        if missing := [path for path in (image, mask) if not path.is_file()]:
-            raise UserError(where, f"{missing[0]}: no such file")
+        image, mask = (find(row.get(key), where, key) for key in ("file_name", "mask"))
         name = native.sample_name(row["file_name"])
         if name in names:
             raise UserError(where, f"sample '{name}' already exists")

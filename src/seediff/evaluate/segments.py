@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from ..config.names import SEGMENT
+from ..dataset import native
+from ..dataset.native_folder import open_native
 from ..dataset.sample import Sample
 from ..dataset.split import check_seed
 from ..dataset.truths import open_truths
 from ..errors import UserError
-from ..files.label_maps import IGNORE, centre_square, find_name, pair, read_segment_ids, resize_nearest
+from ..files.label_maps import (
+    IGNORE,
+    centre_square,
+    find_name,
+    match_names,
+    pair,
+    read_segment_ids,
+    resize_nearest,
+)
 from ..files.messages import plural
 from ..files.reading import read_lines
 from ..metrics.matching import PROTOCOLS, Contingency, Protocol, contingency, tally_images
@@ -89,12 +101,12 @@ def evaluate_segments(
 ) -> SegmentScores:
     """Compare a folder of segment maps with a folder of labels.
 
-    predictions: output of `seediff segment`, or any folder of PNG label maps named like the labels; see
-    `label_maps.pair`. labels, num_classes, split, void: see `truths.open_truths`. names: a text file of the
-    labels to evaluate, one per line. center_crop: only the centred square of each image counts. size: resize that
-    square to size × size pixels (nearest), as in DiffSeg's paper (512, or 320). A prediction has the size of its label
-    or of the square; resize_predictions resizes it (nearest). missing: labels without a prediction are an error, count
-    as wrong, or are skipped. seed, draws: for the bootstrap. Raises UserError naming the faulty file or argument.
+    predictions: see `open_segments`; named like the labels, see `label_maps.pair`. labels, num_classes, split, void:
+    see `truths.open_truths`. names: a text file of the labels to evaluate, one per line. center_crop: only the centred
+    square of each image counts. size: resize that square to size × size pixels (nearest), as in DiffSeg's paper (512,
+    or 320). A prediction has the size of its label or of the square; resize_predictions resizes it (nearest). missing:
+    labels without a prediction are an error, count as wrong, or are skipped. seed, draws: for the bootstrap. Raises
+    UserError naming the faulty file or argument.
     """
     if protocol not in PROTOCOLS:
         raise UserError("protocol", f"{protocol} must be one of {', '.join(PROTOCOLS)}")
@@ -114,7 +126,7 @@ def evaluate_segments(
     if names is not None:
         known = select(known, names)
         about += f"; {len(known)} of them listed in {names}"
-    paired, absent = pair(known, Path(predictions))
+    paired, absent = open_segments(Path(predictions), known)
     if not paired or (absent and missing == "error"):
         problem = f"has no prediction for {len(absent)} of {len(known)} labels, the first '{absent[0]}'"
         fix = "missing wrong counts them as wrong, missing skip leaves them out" if paired else ""
@@ -175,11 +187,42 @@ def select(known: Mapping[str, Sample], names: Path) -> dict[str, Sample]:
     return chosen
 
 
+@dataclass(frozen=True)
+class SegmentMap:
+    """The segments of one picture. where: their name in errors. read: reads them, (H, W) int32, −1 in no segment."""
+
+    where: str
+    read: Callable[[], np.ndarray]
+
+
+def open_segments(folder: Path, labels: Iterable[str]) -> tuple[dict[str, SegmentMap], list[str]]:
+    """Label → its segments, and the labels without any. folder: a dataset of `seediff segment`, whose objects are the
+    segments, with corrections; or PNG label maps, whose ids are. Raises UserError."""
+    if (folder / native.METADATA).is_file() and SEGMENT in native.read_classes(folder):
+        samples = {sample.name: sample for sample in open_native(folder)[1]}
+        matched, missing = match_names(labels, samples, folder)
+        maps = {
+            label: SegmentMap(f"sample '{name}'", partial(read_objects, samples[name]))
+            for label, name in matched.items()
+        }
+        return maps, missing
+    paths, missing = pair(labels, folder)
+    return {label: SegmentMap(str(path), partial(read_segment_ids, path)) for label, path in paths.items()}, missing
+
+
+def read_objects(sample: Sample) -> np.ndarray:
+    """(H, W) int32: the number of each pixel's object, from 0; −1 in none."""
+    objects = sample.instances
+    if objects is None:
+        raise UserError(f"sample '{sample.name}'", "has no segments", "`seediff segment` writes them to instances/")
+    return objects.numbers.astype(np.int32) - 1
+
+
 def _read_pair(
-    sample: Sample, first: int, path: Path | None, square: bool, size: int | None, resize_predictions: bool
+    sample: Sample, first: int, segments: SegmentMap | None, square: bool, size: int | None, resize_predictions: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """The prediction for a sample and its label, both int32 of one shape: labels 0, 1, … of ids from `first` on, −1 for
-    ignored; without a path the prediction is −1 throughout. square: only the centred square.
+    ignored; without segments the prediction is −1 throughout. square: only the centred square.
     """
     stored = sample.unchecked_labels()
     whole = np.where(stored == IGNORE, -1, stored.astype(np.int32) - first)
@@ -189,9 +232,9 @@ def _read_pair(
         return resize_nearest(array, size, size) if size else array
 
     label = cut(whole)
-    if path is None:
+    if segments is None:
         return np.full(label.shape, -1, np.int32), label
-    prediction = read_segment_ids(path)
+    prediction = segments.read()
     if resize_predictions and prediction.shape not in (whole.shape, label.shape):
         # A square prediction for a crop belongs to the square; any other prediction belongs to the whole image.
         of_square = prediction.shape[0] == prediction.shape[1] and label.shape[0] == label.shape[1]
@@ -202,7 +245,8 @@ def _read_pair(
         return prediction, label
     cut_to = f", cut to {size_of(label)}" if label.shape != whole.shape else ""
     problem = f"is {size_of(prediction)} pixels, but its label '{sample.name}' {size_of(whole)}{cut_to}"
-    raise UserError(path, problem, "resize_predictions scales it (nearest); center_crop or size evaluates a square")
+    fix = "resize_predictions scales it (nearest); center_crop or size evaluates a square"
+    raise UserError(segments.where, problem, fix)
 
 
 def to_json(scores: SegmentScores) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from .reading import composed
 
 IGNORE = 255
 """The 8-bit id of ignored pixels."""
-MAP_FOLDERS = ("labels", "masks")  # folders in which `seediff segment` and SeeDiff's datasets store label maps
+MAP_FOLDERS = ("labels", "masks")  # folders in which other programs and SeeDiff's datasets store label maps
 PHOTO_ENDING = "_leftImg8bit"  # ending of Cityscapes' photographs; its labels have another
 
 
@@ -69,29 +69,38 @@ def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list
     of the same file name anywhere, perhaps with the ending of Cityscapes' photographs. Raises UserError if this is
     ambiguous."""
     folder = map_folder(predictions)
-    found = {composed(name): path for name, path in find_maps(folder).items()}
-    maps = {name.removesuffix(PHOTO_ENDING): path for name, path in found.items()} | found
+    maps = find_maps(folder)
     if not maps:
-        raise UserError(folder, "has no PNG files; predictions are label maps as `seediff segment` writes them")
-    by_stem: dict[str, list[Path]] = {}
-    for name, path in maps.items():
-        by_stem.setdefault(stem(name), []).append(path)
-    paired: dict[str, Path] = {}
+        raise UserError(folder, "has no PNG files; predictions are label maps, or what `seediff segment` writes")
+    own, missing = match_names(names, maps, folder)
+    return {name: maps[found] for name, found in own.items()}, missing
+
+
+def match_names(labels: Iterable[str], predictions: Iterable[str], where: Path) -> tuple[dict[str, str], list[str]]:
+    """Label → its prediction, by the rule of `pair`, and the labels without one; all are names. where: the predictions'
+    folder, for errors."""
+    found = {composed(name): name for name in predictions}
+    names = {key.removesuffix(PHOTO_ENDING): name for key, name in found.items()} | found
+    by_stem: dict[str, list[str]] = {}
+    for key, name in names.items():
+        by_stem.setdefault(stem(key), []).append(name)
+    matched: dict[str, str] = {}
     missing: list[str] = []
-    owner: dict[Path, str] = {}
-    for name in names:
-        key = composed(name)
-        paths = [maps[key]] if key in maps else by_stem.get(stem(key), [])
-        if len(paths) > 1:
-            raise UserError(folder, f"{paths[0]} and {paths[1]} could both belong to label '{name}'", "keep one")
-        if not paths:
-            missing.append(name)
+    owner: dict[str, str] = {}
+    for label in labels:
+        key = composed(label)
+        fitting = [names[key]] if key in names else by_stem.get(stem(key), [])
+        if len(fitting) > 1:
+            problem = f"predictions '{fitting[0]}' and '{fitting[1]}' could both belong to label '{label}'"
+            raise UserError(where, problem, "keep one")
+        if not fitting:
+            missing.append(label)
             continue
-        if other := owner.get(paths[0]):
-            problem = f"is the only prediction of two labels, '{other}' and '{name}'"
-            raise UserError(paths[0], problem, "use the labels' subfolders")
-        owner[paths[0]], paired[name] = name, paths[0]
-    return paired, missing
+        if other := owner.get(fitting[0]):
+            problem = f"prediction '{fitting[0]}' is the only one of two labels, '{other}' and '{label}'"
+            raise UserError(where, problem, "use the labels' subfolders")
+        owner[fitting[0]], matched[label] = label, fitting[0]
+    return matched, missing
 
 
 def find_name(known: Collection[str], name: str) -> str | None:
@@ -132,8 +141,3 @@ def voc_palette() -> list[int]:
         for label in range(256)
         for channel in range(3)
     ]
-
-
-def segment_palette() -> list[int]:
-    """VOC's colours shifted by one for maps without a background: entry 255, in no segment, is black."""
-    return [*voc_palette()[3:], 0, 0, 0]

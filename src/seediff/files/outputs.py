@@ -24,8 +24,6 @@ CONFIG = "seediff.toml"
 """The configuration file in every output, by which outputs are recognised and runs continued."""
 BATCHES = ".batches"
 """Folder of a run's records, one of each finished batch."""
-LABELS, OVERLAYS, NAMED = "labels", "overlays", "named"
-"""Folders that `segment` and `predict` write."""
 LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.part")
 """Matches names from `fresh_name`. Such a file was left by a killed run, unless a process is using it."""
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import stat
 import unicodedata
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -74,6 +75,29 @@ def read_lines(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> lis
 def composed(name: str) -> str:
     """A name with accents as part of their letters (NFC); some file systems take them apart."""
     return unicodedata.normalize("NFC", name)
+
+
+def files_inside(root: Path) -> Callable[[object, object, str], Path]:
+    """A function for the files of many rows, with `inside`'s arguments after `root`: the file root/name, by its rules.
+    It looks at each folder once, because resolving every path takes half a minute for 100,000 samples."""
+    folders: set[str] = set()
+
+    def find(name: object, where: object, field: str) -> Path:
+        if isinstance(name, str):
+            path = os.path.join(root, name)
+            folder = os.path.dirname(path)
+            with suppress(OSError, ValueError, UserError):
+                if folder not in folders:
+                    inside(root, Path(folder))
+                    folders.add(folder)
+                if stat.S_ISREG(os.lstat(path).st_mode):  # no link, in a folder that is inside
+                    return Path(path)
+        file = inside(root, name, where, field)
+        if not file.is_file():
+            raise UserError(where, f"{file}: no such file")
+        return file
+
+    return find
 
 
 def inside(root: Path, name: object, where: object = "", field: str = "") -> Path:

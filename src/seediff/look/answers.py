@@ -121,8 +121,8 @@ class Look:
                 "name": subject.folder.resolve().name,
                 "classes": list(subject.classes),
                 "count": len(subject.samples),
-                "editable": subject.editable,
-                **{key: any(sample.row.get(key) for sample in subject.samples) for key in OF_THE_MASK},
+                "byObject": subject.by_object,
+                **{key: any(sample.metadata.get(key) for sample in subject.samples) for key in OF_THE_MASK},
                 "readOnly": session.read_only,
                 "palette": voc_palette(),
                 "heat": heat_colours().ravel().tolist(),
@@ -179,13 +179,11 @@ class Look:
     def sample(self, request: Request) -> Response:
         number = self.number(request)
         sample, row = self.session.subject.samples[number], self.session.row(number)
-        shown = ("seed", "model", "method", "source", "split", "confidence", "agreement", "presence", "segments")
+        shown = ("seed", "model", "method", "source", "split", "confidence", "agreement", "presence")
         return JSONResponse(
             {
                 "name": sample.name,
                 "prompt": str(row.get("prompt") or ""),
-                "picture": sample.image is not None,
-                "drawn": sample.drawn,
                 "why": {flag: explain_flag(flag) for flag in row.get("flags") or ()},
                 "about": {key: row[key] for key in shown if row.get(key) is not None},
                 **self.session.state(number),
@@ -193,17 +191,24 @@ class Look:
         )
 
     def thumb(self, request: Request) -> Response:
-        number, wanted, subject = self.number(request), asked(request, Thumb), self.session.subject
-        mask = self.session.mask(number)
-        make = partial(thumbnail, subject, subject.samples[number], mask, labels=wanted.labels, side=wanted.side)
+        number, wanted = self.number(request), asked(request, Thumb)
         with self.decoding:
-            data = self.thumbs.made((number, mask, wanted), make)
+            data = self.thumbs.made(
+                (number, self.session.mask(number), wanted), partial(self.thumbnail, number, wanted)
+            )
         return Response(data, media_type="image/jpeg", headers=FRESH)
 
+    def thumbnail(self, number: int, wanted: Thumb) -> bytes:
+        session = self.session
+        labels = session.labels(number) if wanted.labels else None
+        objects = None
+        if labels is not None and session.subject.by_object:
+            objects = session.instances(number, labels)
+        return thumbnail(session.subject.samples[number], labels, objects, wanted.side)
+
     def image(self, request: Request) -> Response:
-        subject = self.session.subject
         with self.decoding:
-            data, kind = image_bytes(subject, subject.samples[self.number(request)])
+            data, kind = image_bytes(self.session.subject.samples[self.number(request)])
         return Response(data, media_type=kind, headers=FRESH)
 
     def labels(self, request: Request) -> Response:

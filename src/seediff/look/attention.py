@@ -23,15 +23,15 @@ from ..config.levels import fit_levels, level_name
 from ..config.names import WORD, any_name, longest_first
 from ..config.photographs import MaskPhotosConfig
 from ..dataset import native
+from ..dataset.sample import Sample
 from ..devices import check_device, default_device
 from ..errors import UserError
-from ..files.reading import inside
 from ..models.hub import local_folder, read_index
 from ..models.info import model_info
 from ..models.sources import find_source
 from ..models.trust import check_index, check_parts
 from ..prompts.tokens import locate_columns
-from .samples import Sample, Subject, read_image
+from .samples import read_image
 
 PIXELS = 8
 """Side of a position of L in pixels, if the model's is not known: Stable Diffusion's."""
@@ -65,19 +65,16 @@ def read_config(folder: Path, made: str | None = None) -> DatasetConfig | None:
         return None
 
 
-def maps_path(subject: Subject, sample: Sample) -> Path | None:
+def maps_path(sample: Sample) -> Path | None:
     """The file of a sample's attention; None if the dataset has none."""
-    if subject.kind != "dataset":
-        return None
-    path = inside(subject.folder, f"{native.ATTENTION}/{sample.name}.safetensors")
-    return path if path.is_file() else None
+    return sample.extras.get((native.ATTENTION, None))
 
 
-def cannot_capture(subject: Subject, sample: Sample, config: DatasetConfig | None) -> str:
+def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
     """Why a sample's attention cannot be captured again; empty if it can."""
     if config is None:
-        return "its model is unknown"
-    if not sample.row.get("classes"):
+        return "no model is known that made this mask by class names"
+    if not sample.metadata.get("classes"):
         return "no class was found in this picture"
     here = False
     with suppress(UserError):
@@ -85,16 +82,16 @@ def cannot_capture(subject: Subject, sample: Sample, config: DatasetConfig | Non
         here = source.part is None and local_folder(source.whole) is not None
     if not here:
         return f"its model, {config.model_label}, is not on this machine"
-    if isinstance(config, GenerateConfig) and sample.row.get("seed") is None:
+    if isinstance(config, GenerateConfig) and sample.metadata.get("seed") is None:
         return "its row has no seed to draw it again"
     return ""
 
 
-def seen(subject: Subject, sample: Sample, maps: AttentionMaps, config: DatasetConfig | None) -> Seen:
-    """A sample and its maps, ready for making masks. Raises UserError without a picture or class."""
-    image = read_image(subject, sample)
-    if image is None or not maps.words:
-        raise UserError(f"sample '{sample.name}' {'has no picture' if image is None else 'has attention of no class'}")
+def seen(sample: Sample, maps: AttentionMaps, config: DatasetConfig | None) -> Seen:
+    """A sample and its maps, ready for making masks. Raises UserError without a class."""
+    image = read_image(sample)
+    if not maps.words:
+        raise UserError(f"sample '{sample.name}' has attention of no class")
     size = (image.shape[0], image.shape[1])
     mask, info = config.mask if config else MaskConfig(), model_info(config.model, config.base) if config else None
     if config and info:
@@ -196,9 +193,9 @@ class Capturer:
         self._job: Any = None
         self._of = ""
 
-    def capture(self, subject: Subject, sample: Sample, config: DatasetConfig) -> AttentionMaps:
+    def capture(self, sample: Sample, config: DatasetConfig) -> AttentionMaps:
         """A sample's attention, from drawing it again or giving its photograph to the model again. Raises UserError."""
-        row, last = sample.row, sample.name.rpartition("/")[2]
+        row, last = sample.metadata, sample.name.rpartition("/")[2]
         # In its run, which determines its noise. Drawings have it as their name.
         number = row.get("index", int(last) if last.isdecimal() and len(last) < 12 else 0)
         try:
@@ -215,8 +212,7 @@ class Capturer:
         from ..files.photographs import Photo
         from ..run.mask import MaskJob
 
-        image = read_image(subject, sample)
-        assert image is not None
+        image = read_image(sample)
         job = self._loaded(config, MaskJob, [Photo(Path(sample.name), sample.name)])
         seen = [job.seen(image)]
         return job.attention(seen, encode_images(job.model, seen), [row["classes"]], [number])[0].cpu()

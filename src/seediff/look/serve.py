@@ -9,7 +9,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,12 +81,10 @@ class Server(uvicorn.Server):
 
 
 @contextmanager
-def serve(
-    path: Path, *, by: str, photos: Sequence[Path] = (), host: str = LOCAL, port: int = 0
-) -> Iterator[tuple[Opened, Server, socket.socket]]:
+def serve(path: Path, *, by: str, host: str = LOCAL, port: int = 0) -> Iterator[tuple[Opened, Server, socket.socket]]:
     """A server that is ready to run on a set, its address, and its socket. Raises UserError."""
     events = Events()
-    session = Session(open_subject(path, photos), by=by, tell=events.tell)
+    session = Session(open_subject(path), by=by, tell=events.tell)
     try:
         with listen(host, port) as listening:
             token, at = secrets.token_urlsafe(24), listening.getsockname()[1]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,6 @@ import numpy as np
 from ..config.names import check_classes, sound
 from ..dataset import native
 from ..dataset.encoding import Instances
-from ..dataset.native_folder import instance_file
 from ..dataset.reviews import (
     MADE,
     REDRAWN,
@@ -42,7 +40,7 @@ from ..files.output_folders import InUse, open_folder
 from ..files.outputs import write_atomic
 from ..files.reading import PICTURE, inside, read_bytes
 from .index import Index
-from .samples import Sample, Subject
+from .samples import Subject, original_mask
 
 KEEP: Literal["keep"] = "keep"
 """The verdict stays as it is."""
@@ -52,8 +50,6 @@ STEPS = {"undo": -1, "redo": 1}
 """Actions that move along a sample's states."""
 STATE = ("verdict", "mask", "hash", "classes", "area")
 """The fields of `Action.state`, in order."""
-MEASURED = 5.0
-"""Seconds between reports while label maps are being read."""
 
 
 class Stale(Exception):
@@ -141,9 +137,8 @@ class Session:
             self.read_only = "the folder is read-only: nothing can be saved"
         try:
             actions = read_actions(subject.folder) if self.read_only else mend(subject.folder)
-            self.index = Index(
-                subject.classes, [one.name for one in subject.samples], [one.row for one in subject.samples]
-            )
+            names, rows = [one.name for one in subject.samples], [one.metadata for one in subject.samples]
+            self.index = Index(subject.classes, names, rows)
             for action in actions:
                 if (number := self.numbers.get(action.sample)) is not None:
                     history = self.histories.pop(number, None) or self.history(number)
@@ -151,40 +146,15 @@ class Session:
                     self.histories[number] = history  # the last that somebody acted on comes last
             for number in self.histories:
                 self.index.update(number, self.row(number))
-            if subject.kind == "predictions":
-                self._in_background(self._measure_classes)
         except BaseException:
             self.close()
             raise
-
-    def _in_background(self, measure: Callable[[int, Sample], Any]) -> None:
-        """Measure every sample in a separate thread, and have windows updated every MEASURED seconds. Samples that
-        cannot be measured are skipped; their picture shows the reason."""
-
-        def work() -> None:
-            said = time.monotonic()
-            for number, sample in enumerate(self.subject.samples):
-                with suppress(UserError, ValueError):
-                    measure(number, sample)
-                if number == len(self.subject.samples) - 1 or time.monotonic() - said > MEASURED:
-                    self.tell({"kind": "behind"})
-                    said = time.monotonic()
-
-        threading.Thread(target=work, daemon=True, name="look measures").start()
-
-    def _measure_classes(self, number: int, sample: Sample) -> None:
-        """The classes in a predicted label map, which has no row."""
-        held = shown_classes(self.subject.read_labels(sample.mask), self.subject.classes)
-        sample.row.update(classes=held["classes"], area=held["area"])  # type: ignore[attr-defined]  # rows of predictions are plain dicts
-        with self.lock:
-            self.index.update(number, self.row(number), acted=False)
 
     def add_class(self, name: str) -> None:
         """Append a class to the set's classes.txt; every export has it. Raises UserError."""
         with self.lock:
             if self.read_only:
                 raise UserError(self.read_only)
-            self._check_editable()
             subject = replace(self.subject, classes=(*self.subject.classes, name))
             check_classes([*(one for one in self.subject.classes if sound(one) == sound(name)), name], "class")
             check_class_list(subject.classes, "class")
@@ -194,10 +164,6 @@ class Session:
             self.index.add_class(name)
         self.tell({"kind": "classes"})
 
-    def _check_editable(self) -> None:
-        if not self.subject.editable:
-            raise UserError("these label maps number segments and have no classes: they cannot be corrected")
-
     def close(self) -> None:
         """Release the folder."""
         with suppress(OSError):
@@ -206,18 +172,19 @@ class Session:
     def history(self, number: int) -> History:
         if number in self.histories:
             return self.histories[number]
-        row = self.subject.samples[number].row
+        row = self.subject.samples[number].metadata
         return History(row.get("review", {}).get("verdict"), is_corrected(row))
 
     def row(self, number: int) -> dict[str, Any]:
         """A sample's current row."""
         history = self.history(number)
-        return reviewed_row(self.subject.samples[number].row, history.now, history.maker, self.subject.classes)
+        row = self.subject.samples[number].metadata
+        return reviewed_row(row, history.now, history.maker, self.subject.classes)
 
     def mask(self, number: int) -> str:
         """The path in the set of the current label map."""
         now = self.history(number).now
-        return now.mask if now and now.mask else self.subject.samples[number].mask
+        return now.mask if now and now.mask else original_mask(self.subject.samples[number])
 
     def labels(self, number: int) -> np.ndarray:
         """The current label map (H, W) uint8. Raises UserError."""
@@ -227,10 +194,8 @@ class Session:
     def instances(self, number: int, labels: np.ndarray) -> Instances | None:
         """A sample's objects in a label map (H, W) of it; None if the set records none. Raises UserError."""
         sample = self.subject.samples[number]
-        if self.subject.kind != "dataset":
-            return None
-        file = instance_file(self.subject.folder, sample.name, sample.row, len(self.subject.classes))
-        return file and follow(file(), self.subject.read_labels(sample.mask), labels, sample.mask)
+        objects, mask = sample.instances, original_mask(sample)
+        return objects and follow(objects, self.subject.read_labels(mask), labels, mask)
 
     def state(self, number: int) -> dict[str, Any]:
         """A sample's state for the page."""
@@ -247,7 +212,6 @@ class Session:
             "flags": list(row.get("flags") or ()),
             "area": row.get("area") or {},
             "confidence": None if np.isnan(sure) or is_replaced(row) else round(float(sure), 3),
-            "segments": row["segments"] if self.subject.kind == "segments" else 0,
             "by": now.by if now else str(row.get("review", {}).get("by") or ""),
             "time": now.time if now else "",
             "undo": history.at > 0,
@@ -344,7 +308,6 @@ class Session:
 
     def _corrected(self, number: int, history: History, labels: Any) -> dict[str, Any]:
         """The changes to a sample's state from new labels. Writes the label map, if it is another one."""
-        self._check_editable()
         classes = self.subject.classes
         present = self.labels(number)
         corrected = labels if isinstance(labels, np.ndarray) else labels(present)

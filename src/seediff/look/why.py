@@ -52,7 +52,6 @@ MOST_POINTS = 16
 MADE = "remade"
 CORRECTED = "A person corrected this mask; attention explains the mask before that."
 UNKNOWN = "It is not known how this mask was made: masks and steps shown here use the default constants."
-NO_ATTENTION = "No attention maps: these pictures were not masked by class names."
 ALONE = threading.Lock()
 """Its holder sets torch's number of threads, which is global to the process."""
 
@@ -97,8 +96,7 @@ class Why:
         self.threads = torch.get_num_threads()
 
     def config(self, number: int) -> DatasetConfig | None:
-        subject = self.session.subject
-        return self._configs(subject.samples[number].row.get("made")) if subject.kind == "dataset" else None
+        return self._configs(self.session.subject.samples[number].metadata.get("made"))
 
     def made_with(self, number: int) -> tuple[Constants, str]:
         """The constants of a sample's current mask, or the usual ones; and a note about this for the page."""
@@ -113,31 +111,25 @@ class Why:
 
     def tuner(self, number: int) -> Tuner | None:
         """A sample's attention, loaded; None if there is none. Raises UserError for an unusable file."""
-        subject = self.session.subject
         with self.loading:  # otherwise two threads would read the same file
-            held, path = self.tuners.get(number), maps_path(subject, subject.samples[number])
+            held, path = self.tuners.get(number), maps_path(self.session.subject.samples[number])
             return self.put(number, AttentionMaps.load(path)) if held is None and path is not None else held
 
     def put(self, number: int, maps: AttentionMaps) -> Tuner:
-        subject = self.session.subject
-        return self.tuners.put(number, Tuner(seen(subject, subject.samples[number], maps, self.config(number))))
+        sample = self.session.subject.samples[number]
+        return self.tuners.put(number, Tuner(seen(sample, maps, self.config(number))))
 
     def needed(self, number: int) -> Tuner:
         tuner = self.tuner(number)
-        if self.session.subject.kind != "dataset":
-            raise UserError(NO_ATTENTION)
         if tuner is None:
             raise UserError("no attention maps were saved; recompute them first")
         return tuner
 
     def about(self, request: Request) -> Response:
         """The page's initial data about a sample."""
-        number, subject = self.look.number(request), self.session.subject
-        sample = subject.samples[number]
-        if subject.kind != "dataset":
-            return JSONResponse({"told": NO_ATTENTION, "levels": [], "canCapture": False})
-        config = self.config(number)
-        refused, tuner = cannot_capture(subject, sample, config), self.tuner(number)
+        number = self.look.number(request)
+        sample, config = self.session.subject.samples[number], self.config(number)
+        refused, tuner = cannot_capture(sample, config), self.tuner(number)
         if tuner is None:
             kept = "No attention maps were saved" + (" (--keep-attention saves them)" if config else "")
             text = f"{kept}, and {refused}." if refused else f"{kept}; they can be recomputed."
@@ -145,7 +137,7 @@ class Why:
             return JSONResponse({"told": text, "levels": [], "canCapture": can})
         seen = tuner.seen
         constants, more = self.made_with(number)
-        kept = f"Attention maps: {'saved' if maps_path(subject, sample) else 'recomputed'}."
+        kept = f"Attention maps: {'saved' if maps_path(sample) else 'recomputed'}."
         levels = [{"name": level_name(level), "height": h, "width": w} for level, (h, w) in grids(seen.maps).items()]
         facts = METHOD_FACTS.items()
         return JSONResponse(
@@ -198,11 +190,12 @@ class Why:
 
     def capture(self, request: Request, body: bytes) -> Response:
         """Run the model again, which takes as long as drawing, and keep its maps in memory."""
-        number, subject = self.look.number(request), self.session.subject
-        sample, config = subject.samples[number], self.config(number)
-        if config is None or (refused := cannot_capture(subject, sample, config)):
-            raise UserError(f"cannot recompute: {refused if config else 'no model is known'}")
-        self.put(number, self.capturer.capture(subject, sample, config))
+        number = self.look.number(request)
+        sample, config = self.session.subject.samples[number], self.config(number)
+        refused = cannot_capture(sample, config)
+        if config is None or refused:
+            raise UserError(f"cannot recompute: {refused}")
+        self.put(number, self.capturer.capture(sample, config))
         return self.about(request)
 
     def segments(self, request: Request) -> Response:

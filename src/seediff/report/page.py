@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..config.names import SEGMENT
 from ..errors import UserError
 from ..files.label_maps import voc_palette
 from ..files.outputs import write_atomic
 from ..files.photographs import without_suffix
-from ..files.pictures import in_rgb, open_picture
+from ..files.pictures import in_rgb, open_picture, read_pixels
 from ..files.reading import PICTURE, inside, read_bytes
 from ..masks.flags import explain_flag, flag_kind
-from .pictures import data_uri, draw_mask, jpeg_uri, shrink
+from .pictures import colour_objects, data_uri, draw_mask, jpeg_uri, shrink
 from .strips import AUGMENTATIONS
 from .tables import Row, count_classes, flat_config, operations_of, plain_facts, row_classes
 from .templates import render
@@ -122,11 +123,15 @@ def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Itera
         names = row_classes(row)
         shares = [f"{name} {(label_map == labels[name]).mean():.0%} of the image" for name in names]
         name = _sample_name(row["file_name"])
+        shown = label_map
+        if list(labels) == [SEGMENT] and "instances" in row:  # the class alone would show nothing
+            numbers, *_ = read_pixels(inside(folder, f"instances/{name}.png"))
+            shown = colour_objects(label_map, numbers)
         seed = [f"seed {row['seed']}"] if row.get("seed") is not None else []
         yield Tile(
             name=name,
             picture=jpeg_uri(shrink(image, SIDE, Image.Resampling.LANCZOS)),
-            mask=jpeg_uri(draw_mask(image, label_map, SIDE)),
+            mask=jpeg_uri(draw_mask(image, shown, SIDE)),
             shares=", ".join(shares) or "no class",
             prompt=str(row.get("prompt", "")),
             about=" · ".join([name, *seed, *filter(None, [operations_of(row)])]),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..files.label_maps import voc_palette
+from ..files.label_maps import IGNORE, voc_palette
 
 VIRIDIS_ANCHORS = (
     "440154", "481a6c", "472f7d", "414487", "39568c", "31688e", "2a788e", "23888e",
@@ -51,6 +51,13 @@ def fit_side(array: np.ndarray, side: int, resample: Image.Resampling) -> np.nda
 def shrink(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarray:
     """As `fit_side`, but never enlarges."""
     return fit_side(array, min(side, max(array.shape[:2])), resample)
+
+
+def colour_objects(label_map: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """(H, W) uint8: a label map with the number of each pixel's object in place of its class; numbers repeat after 254.
+    numbers: (H, W), 0 in no object."""
+    outside = np.where(label_map == IGNORE, np.uint8(IGNORE), np.uint8(0))
+    return np.where(numbers > 0, (numbers - 1) % 254 + 1, outside).astype(np.uint8)
 
 
 def overlay(image: np.ndarray, label_map: np.ndarray, palette: Sequence[int], alpha: float = 0.5) -> np.ndarray:

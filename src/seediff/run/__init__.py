@@ -4,7 +4,7 @@ loop.py      the loop that all commands share (`Job`, `Engine`, `run`, `plan`); 
 output.py    the folder of the output: what an earlier run left there, and the records of its finished batches
 generate.py, mask.py, segment.py                the commands: how each makes a batch
 model_job.py, dataset_job.py    what jobs share that run a model (checks before a run, dry runs) or write a dataset
-segment_files.py, photos.py    files of `segment`; how photographs are read
+photos.py    the photographs of `mask` and `segment`
 reopen.py    how a finished dataset becomes an unfinished one again
 tune.py, evaluate_masks.py    `tune` and `evaluate masks`, which look at labelled photographs
 """

@@ -148,17 +148,23 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
         }
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
-        from ..report.card import dataset_card
-        from ..report.page import write_page
-
-        classes = self.config.classes
-        path, text = out / native.CLASSES, native.classes_text(classes)
-        if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
-            write_atomic(path, text)
         about, drawn = summarize(self.config, rejected), isinstance(self.config, GenerateConfig)
-        write_atomic(out / native.CARD, dataset_card(about, rows, classes, drawn=drawn).encode("utf-8"))
-        write_page(out, about, rows, classes)
-        write_atomic(out / native.METADATA, native.jsonl(rows))
+        finish_dataset(out, about, rows, self.config.classes, drawn=drawn)
+
+
+def finish_dataset(
+    out: Path, about: Mapping[str, Any], rows: Sequence[dict[str, Any]], classes: Sequence[str], *, drawn: bool | None
+) -> None:
+    """Write the files about a whole dataset, metadata.jsonl last. about, drawn: as for `dataset_card`."""
+    from ..report.card import dataset_card
+    from ..report.page import write_page
+
+    path, text = out / native.CLASSES, native.classes_text(classes)
+    if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
+        write_atomic(path, text)
+    write_atomic(out / native.CARD, dataset_card(about, rows, classes, drawn=drawn).encode("utf-8"))
+    write_page(out, about, rows, classes)
+    write_atomic(out / native.METADATA, native.jsonl(rows))
 
 
 def summarize(config: DatasetConfig, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

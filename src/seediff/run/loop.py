@@ -60,10 +60,9 @@ class Timer(dict[str, float]):
 
 @dataclass(frozen=True)
 class RunResult:
-    """The finished output. rows: those of metadata.jsonl; for `segment` {"photo", "width", "height", "segments": […]}
-    per photograph. done: the number of items that this run made. seconds: per part, such as "loading", "drawing"
-    (network, VAE and capture), "masks", "writing". rejected: rows of rejected.jsonl. failed: {"photo", "reason"} per
-    photograph that could not be used. picture: the file to look at, or a folder of such files.
+    """The finished output. rows: those of metadata.jsonl. done: the number of items that this run made. seconds: per
+    part, such as "loading", "drawing" (network, VAE and capture), "masks", "writing". rejected: rows of rejected.jsonl.
+    failed: {"photo", "reason"} per photograph that could not be used. picture: the file to look at.
     """
 
     out: Path

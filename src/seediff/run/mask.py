@@ -13,6 +13,7 @@ import numpy as np
 from ..attention.windows import batches_by_shape, cut, seen_shape, windows
 from ..config.names import join_classes
 from ..config.photographs import MaskPhotosConfig
+from ..dataset.encoding import encode_photo
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
@@ -30,7 +31,6 @@ from .photos import (
     PhotoSpec,
     are_foreign,
     fingerprint_photos,
-    picture_file,
     read_all,
     read_failures,
     warn_of_foreign,
@@ -190,7 +190,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[Looked]"]):
                 small, full = self.masks(photo, seen, maps, trace=spec.index in self.traced)
                 full = replace(full, flags=(*[FOREIGN] * strange, *full.flags))
             with self.timer("writing"):
-                suffix, picture = picture_file(spec.photo.path, photo)
+                suffix, picture = encode_photo(spec.photo.path, photo)
                 facts = {
                     "source": spec.photo.name,
                     "index": spec.index,

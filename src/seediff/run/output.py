@@ -24,7 +24,7 @@ from ..dataset.reviews import REVIEWS
 from ..errors import Notice, UserError
 from ..files.documents import read_json, read_toml
 from ..files.output_folders import LOCK, open_folder
-from ..files.outputs import BATCHES, CONFIG, LABELS, LEFTOVER, NAMED, OVERLAYS, flush, write_atomic
+from ..files.outputs import BATCHES, CONFIG, LEFTOVER, flush, write_atomic
 from ..files.reading import ANNOTATIONS, inside
 
 State = Literal["new", "unfinished", "complete", "shorter"]
@@ -32,7 +32,7 @@ State = Literal["new", "unfinished", "complete", "shorter"]
 (`RunConfig.extends`).
 """
 
-RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS, LABELS, OVERLAYS, NAMED)
+RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS)
 """Folders that only batches of runs write to."""
 AS_BEGUN = ("device", "dtype", "threads")
 """Values that decide rounding. A run that leaves them open goes on with those that the output was begun with."""

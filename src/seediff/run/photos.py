@@ -1,9 +1,8 @@
-"""The photographs of `mask` and `segment`: those that could not be used, and a photograph's bytes for a dataset."""
+"""The photographs of `mask` and `segment`, and those that could not be used."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,6 @@ from ..files.documents import read_csv
 from ..files.messages import plural
 from ..files.outputs import write_atomic
 from ..files.photographs import Photo, find_named, read_photo
-from ..files.pictures import open_picture
-from ..files.reading import PICTURE, read_bytes
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -30,9 +27,6 @@ REAL = "sd1.5 (2.1 GB to fetch; about 1 minute per photograph on two CPU cores, 
 """A model of photographs, and what it costs (docs/photographs.md)."""
 FAILED = "failed.jsonl"
 """A row {"photo": file name, "reason"} for every photograph that could not be used. Written only if there are any."""
-EXIF_ORIENTATION = 274
-COPIED = {"JPEG": "jpg", "PNG": "png"}
-"""Format → suffix of files that go into a dataset unchanged if any reader decodes the pixels of `read_photo`."""
 Seen = TypeVar("Seen")
 PhotoBatch = tuple[list[Seen], list[dict[str, str]]]
 """The photographs that were captured, and a row of failed.jsonl for each that could not be used."""
@@ -108,17 +102,6 @@ def write_failures(out: Path, failed: Sequence[Mapping[str, str]]) -> None:
 
 def read_failures(out: Path) -> list[dict[str, str]]:
     return native.read_rows(out, FAILED) if (out / FAILED).is_file() else []
-
-
-def picture_file(path: Path, photo: np.ndarray) -> tuple[str, bytes]:
-    """(suffix, bytes) of a photograph for a dataset: the file itself if any reader decodes these pixels, else a PNG."""
-    data = read_bytes(path, PICTURE)
-    with open_picture(data, str(path), max_megapixels=math.inf) as picture:  # `read_photo` has checked its size
-        suffix = COPIED.get(picture.format or "")
-        plain = suffix and picture.mode == "RGB" and picture.getexif().get(EXIF_ORIENTATION, 1) == 1
-        if suffix and plain and np.array_equal(np.asarray(picture), photo):
-            return suffix, data
-    return "png", native.encode_image(photo, "png")
 
 
 def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str, ...]]:

@@ -1,11 +1,9 @@
-"""`segment`: divides photographs into segments without given classes, into label maps, overlays and COCO's JSON, batch
-by batch.
-"""
+"""`segment`: divides photographs into segments without given classes, which are the objects of a dataset folder like
+that of `mask`. What has no name is of the class `segment`."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,17 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import __version__
 from ..attention.windows import MAX_WINDOWS, seen_shape, window_count
 from ..config.levels import EVERYTHING, Reads
-from ..config.names import BACKGROUND, MAX_CLASSES
+from ..config.names import BACKGROUND, MAX_CLASSES, SEGMENT
 from ..config.photographs import SegmentPhotosConfig, check_segment_names
 from ..dataset import native
+from ..dataset.encoding import Instances, encode_objects, encode_photo
+from ..dataset.native_folder import instance_row
+from ..dataset.rows import shown_classes
 from ..dataset.sample import Sample
 from ..dataset.truths import open_truths
 from ..errors import UserError
 from ..files.label_maps import IGNORE, centre_square, find_name
 from ..files.messages import plural
-from ..files.outputs import LABELS, write_atomic
 from ..files.photographs import Found, Photo, read_photo
 from ..masks.flags import FOREIGN
 from ..metrics.matching import count_segments
@@ -31,6 +32,7 @@ from ..models.info import check_known_classes
 from ..models.memory import Graphs, Offload
 from ..prompts.tokens import split_prompts
 from ..workers import Progress
+from .dataset_job import finish_dataset
 from .loop import Engine, RunResult, run
 from .model_job import ModelJob
 from .output import BatchRecord
@@ -43,14 +45,6 @@ from .photos import (
     read_failures,
     warn_of_foreign,
     write_failures,
-)
-from .segment_files import (
-    OVERVIEW,
-    coco,
-    overview,
-    photo_files,
-    photo_row,
-    read_segments,
 )
 
 if TYPE_CHECKING:
@@ -76,8 +70,7 @@ def segment_photos(
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Divide photographs into segments, in the output `out`. If it is stopped at any moment, the
-    same call continues.
+    """Divide photographs into segments, in the dataset `out`. If it is stopped at any moment, the same call continues.
 
     photos: from `find_photos`. words: photo name → the words that may name its segments, instead of `config.names`.
     labels: for `k="truth"`, a folder of label maps with the photographs' names. Photographs that cannot be used, or
@@ -118,8 +111,8 @@ def label_digest(sample: Sample) -> str | None:
 
 
 class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
-    """Reads photographs, divides them, names segments and writes the files. specs: one per photograph. ids: word → id,
-    for all words.
+    """Reads photographs, divides them, names segments and writes them. specs: one per photograph. classes: `segment`,
+    then all words.
     """
 
     def __init__(
@@ -145,14 +138,14 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
             opened = open_truths(labels, num_classes=MAX_CLASSES, maps_first=True)
             truth, about = {sample.name: sample for sample in opened}, opened.about
         self.truth = truth
-        # It is the name of id 0, which captions use for everything that is no object.
-        shared = tuple(word for word in config.names if word != BACKGROUND)
+        # Captions may have the names of id 0 and of segments without a name, which name nothing.
+        shared = tuple(word for word in config.names if word not in (BACKGROUND, SEGMENT))
         self.specs: list[PhotoSpec] = []
         own: list[str] = []
         for index, photo in enumerate(photos):
             if isinstance(mine := (words or {}).get(photo.name, config.names), str):
                 raise UserError(f"words of '{photo.name}'", f"must be a list of words, like [{mine!r}]")
-            named = tuple(word for word in dict.fromkeys(mine) if word != BACKGROUND)
+            named = tuple(word for word in dict.fromkeys(mine) if word not in (BACKGROUND, SEGMENT))
             label = find_name(truth, photo.name)
             self.specs.append(PhotoSpec(index, photo, named, label))
             digest = label_digest(truth[label]) if label else None
@@ -162,7 +155,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
         if truth and not any(spec.label for spec in self.specs):
             none = f"no label map of any of the {len(self.specs)} photographs"
             raise UserError("labels", f"{none} among the {about}")
-        self.ids = {name: i + 1 for i, name in enumerate(every_word)}
+        self.classes = (SEGMENT, *every_word)
         super().__init__(replace(config, photos=fingerprint_photos(photos, own)), offload, graphs)
 
     def items(self) -> Sequence[PhotoSpec]:
@@ -224,32 +217,65 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
         divided, failed = captured
         record = BatchRecord(rejected=list(failed))
         with self.timer("writing"):
-            for (spec, pixels, _), of, names, strange in divided:
-                ids, overlays = self.ids, self.config.overlays
-                files = photo_files(spec.photo.name, pixels, of.label_map, names, ids, overlays=overlays)
-                for path, data in files.items():
-                    record.write(out, path, data)
-                about = {"photo": spec.photo.name, "file_name": spec.photo.file_name}
-                flags = {"flags": [FOREIGN]} if strange else {}
-                record.rows.append({**about, **flags, **photo_row(of.label_map, of.scores, names)})
+            for one in divided:
+                self.write_photo(record, out, one)
         return record
+
+    def write_photo(self, record: BatchRecord, out: Path, divided: Divided) -> None:
+        """Write the files of a divided photograph into the folder `out` and add its row to the record."""
+        (spec, pixels, _), segments, names, strange = divided
+        name = spec.photo.name
+        suffix, picture = encode_photo(spec.photo.path, pixels)
+        objects = as_objects(segments, names, self.classes)
+        labels = np.where(objects.numbers > 0, objects.label_map(), np.uint8(IGNORE))
+        file_name, mask = native.sample_files(name, suffix)
+        record.write(out, file_name, picture)
+        record.write(out, mask, native.encode_mask(labels))
+        record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(objects, f"photograph '{name}'"))
+        record.rows.append(
+            {
+                "file_name": file_name,
+                "mask": mask,
+                **shown_classes(labels, self.classes),
+                "source": name,
+                "index": spec.index,
+                "asked": list(spec.words),
+                "flags": [FOREIGN] * strange,
+                "model": self.config.model_label,
+                "method": self.config.segment.method,
+                "version": __version__,
+                **instance_row(objects),
+            }
+        )
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         write_failures(out, rejected)
-        if self.ids:
-            write_atomic(out / native.CLASSES, native.classes_text(tuple(self.ids)))
-        if self.config.overlays and rows:
-            write_atomic(out / OVERVIEW, overview(out, rows))
-        text = json.dumps(coco(rows, self.ids), ensure_ascii=False)
-        write_atomic(out / SegmentPhotosConfig.last_file, text.encode("utf-8"))
+        config = self.config
+        about = {
+            "model": config.model_label,
+            "method": config.segment.method,
+            "version": __version__,
+            "config": {**config.values(), "model": config.model_label},
+        }
+        finish_dataset(out, about, rows, self.classes, drawn=None)
 
     def read_result(self, out: Path) -> dict[str, Any]:
-        picture = OVERVIEW if (out / OVERVIEW).is_file() else LABELS
-        return {"rows": read_segments(out), "failed": read_failures(out), "picture": picture}
+        return {**super().read_result(out), "failed": read_failures(out)}
 
     def plan(self) -> list[str]:
-        reads: Reads | None = EVERYTHING if self.ids else None
+        names = self.classes[1:]
+        reads: Reads | None = EVERYTHING if names else None
         if self.config.segment.divides_features:
-            reads = {"cross": None} if self.ids else None
+            reads = {"cross": None} if names else None
         what = f"segments of {plural(len(self.specs), 'photograph')}, in batches of up to {self.config.batch_size}"
-        return [what, *[f"Names: {', '.join(self.ids)}"] * bool(self.ids), *self.settings(reads)]
+        return [what, *[f"Names: {', '.join(names)}"] * bool(names), *self.settings(reads)]
+
+
+def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Instances:
+    """The segments as objects: segment 0 is object 1, and 0 is in no segment. names: of each segment; empty if no words
+    were given. classes: `segment`, then all words."""
+    ids = {word: number for number, word in enumerate(classes, 1)}
+    class_ids = [ids[SEGMENT]] * len(segments.scores)
+    for segment, named in enumerate(names):
+        class_ids[segment] = ids[named.name or SEGMENT]
+    return Instances(segments.label_map + 1, tuple(class_ids), tuple(segments.scores))

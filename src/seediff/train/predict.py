@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,15 +12,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from .. import __version__
 from ..config.train import LARGEST_SIDE
-from ..dataset import native
+from ..dataset.encoding import encode_photo
+from ..dataset.native_folder import write_native
+from ..dataset.sample import Sample
 from ..devices import check_device, default_device
 from ..errors import UserError
-from ..files.label_maps import voc_palette
-from ..files.output_folders import stage_output
-from ..files.outputs import LABELS, OVERLAYS, put
-from ..files.photographs import find_photos, read_photo
-from ..report.pictures import overlay
+from ..files.photographs import Photo, find_photos, read_photo
 from .data import PAD
 from .models import CLASSES, Network, class_scores
 from .record import CHECKPOINT
@@ -146,27 +145,30 @@ def predict_files(
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
     side: int | None = None,
-    overlays: bool = True,
     batch_size: int = 8,
     device: str | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Write labels/NAME.png (palette PNG with the segmenter's class ids), overlays/NAME.jpg and classes.txt. Returns
-    the number of pictures. Raises UserError."""
+    """Write a dataset of the pictures with their label maps, which have the segmenter's class ids. Returns the number
+    of pictures. Raises UserError."""
     found = find_photos(paths, exclude=out).photos
     segmenter = load_segmenter(model, device)
 
-    with stage_output(out) as part:
-        put(part / native.CLASSES, native.classes_text(segmenter.classes))
+    def predicted() -> Iterator[Sample]:
         for first in range(0, len(found), batch_size):
             photos = found[first : first + batch_size]
             images = [read_photo(photo.path) for photo in photos]
             label_maps = segmenter.label_maps(images, scales=scales, flip=flip, side=side)
             for photo, image, labels in zip(photos, images, label_maps, strict=True):
-                put(part / LABELS / f"{photo.name}.png", native.encode_mask(labels))
-                if overlays:
-                    shown = native.encode_image(overlay(image, labels, voc_palette()), "jpg")
-                    put(part / OVERLAYS / f"{photo.name}.jpg", shown)
+                yield predicted_sample(photo, image, labels)
             if progress is not None:
                 progress(first + len(photos), len(found), photos[-1].name)
-    return len(found)
+
+    about = {"model": Path(model).resolve().name, "version": __version__}
+    return write_native(out, segmenter.classes, predicted(), about=about)
+
+
+def predicted_sample(photo: Photo, image: np.ndarray, labels: np.ndarray) -> Sample:
+    """A picture (H, W, 3) uint8 of a file, with its label map (H, W) uint8."""
+    _, picture = encode_photo(photo.path, image)
+    return Sample(picture, labels, metadata={"source": photo.name, "version": __version__}, name=photo.name)

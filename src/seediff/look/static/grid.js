@@ -1,7 +1,7 @@
 // A grid of any number of samples; only visible tiles exist.
 
 import { get } from "./api.js";
-import { VERDICT, counted, element } from "./page.js";
+import { VERDICT, element } from "./page.js";
 
 const GAP = 8, CAPTION = 42, CHUNK = 100, SETTLED = 70;
 const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
@@ -168,13 +168,12 @@ export class Grid {
   write(place, tile, { pictures = true } = {}) {
     const sample = this.at(place), [picture, name, more] = tile.children;
     const names = sample ? sample.classes.map((id) => this.names[id]).join(", ") : "", verdict = VERDICT[sample?.verdict] || "";
-    const classes = names || (sample?.segments ? counted(sample.segments, "segment") : "");
     const percent = (value, text) => value != null && `${Math.round(100 * value)} % ${text}`;
     const marks = sample ? [sample.corrected && "✎ corrected", sample.made && "new mask", sample.flags.length && `⚑ ${sample.flags.length}`, percent(sample.confidence, "confident")] : [];
     name.firstChild.textContent = sample ? sample.name : "…";
     name.lastChild.textContent = verdict;
     name.lastChild.className = sample?.verdict || "";
-    more.textContent = [classes, ...marks].filter(Boolean).join(" · ");
+    more.textContent = [names, ...marks].filter(Boolean).join(" · ");
     tile.dataset.verdict = sample?.verdict || "";
     tile.title = sample ? [sample.name, more.textContent].filter(Boolean).join("\n") : "";
     const wanted = sample && pictures ? `/api/samples/${sample.index}/thumb?v=${sample.version}&labels=${Number(this.labels)}${this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : ""}` : "";

@@ -1,7 +1,7 @@
 // Changes of many samples, their progress, and undoing them together.
 
 import { post } from "./api.js";
-import { $, NO_CLASSES, fillClasses, grey } from "./page.js";
+import { $, fillClasses, grey } from "./page.js";
 
 export class Many {
   // page: { set, notice(text), refresh(), list }
@@ -28,8 +28,7 @@ export class Many {
     const { set, grid } = this.page, { size } = grid.chosen, none = !size && "Select samples first: click the corner of a tile";
     $("selected").textContent = `${size.toLocaleString()} selected`;
     for (const part of $("selection").querySelectorAll("button, select")) {
-      const { action } = part.dataset, other = action && action !== "relabel";
-      grey(part, none || (part.id !== "select-none" && (set.readOnly || (!set.editable && !other && NO_CLASSES))));
+      grey(part, none || (part.id !== "select-none" && set.readOnly));
     }
   }
 

@@ -8,6 +8,7 @@ export class Objects {
   // view: SampleView. box: the checkbox that turns them on.
   constructor(view, box) {
     Object.assign(this, { view, box, values: null, turn: 0 });
+    box.checked = view.set.byObject;
     box.onchange = () => this.fetch();
   }
 

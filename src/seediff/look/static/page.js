@@ -2,7 +2,6 @@
 
 export const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
 export const IGNORED = 255;
-export const NO_CLASSES = "These label maps number segments and have no classes";
 
 export const $ = (id) => document.getElementById(id);
 

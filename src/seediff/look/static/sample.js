@@ -5,7 +5,7 @@ import { Base, Changes } from "./changes.js";
 import { Classes } from "./classes.js";
 import { TOOLS, fillTools } from "./keys.js";
 import { Objects } from "./objects.js";
-import { $, IGNORED, NO_CLASSES, VERDICT, counted, element, grey, long, toPicture } from "./page.js";
+import { $, IGNORED, VERDICT, counted, element, grey, long, toPicture } from "./page.js";
 import * as paint from "./paint.js";
 import { Polygon } from "./polygon.js";
 import { Segments } from "./segments.js";
@@ -44,15 +44,13 @@ export class SampleView {
 
   nameOf(value) {
     if (value === IGNORED) return "ignored";
-    if (!this.set.editable) return value ? `segment ${value}` : "";
     return value ? this.set.classes[value - 1] : "background";
   }
 
   build() {
-    const { readOnly } = this.set, closed = readOnly || (this.set.editable ? "" : NO_CLASSES);
-    this.closed = closed;
+    const { readOnly } = this.set;
     fillTools($("tools"), (tool) => this.choose(tool));
-    this.classes = new Classes(this.page, closed, toPicture);
+    this.classes = new Classes(this.page, readOnly, toPicture);
     const click = (id, action) => { $(id).onclick = action; }, judged = ["accept", "reject", "reset", "undo", "redo", "original"];
     for (const action of judged) click(action, () => this.judge(action));
     click("relabel-button", () => this.judge("relabel", { old: Number($("old-class").value), new: Number($("new-class").value) }));
@@ -65,7 +63,7 @@ export class SampleView {
     $("brush-size").oninput = () => this.sized();
     for (const id of ["opacity", "heat-opacity"]) $(id).oninput = () => this.fade();
     $("outlined").onchange = () => { this.stage.outlined = $("outlined").checked; this.stage.drawEdges(); };
-    for (const part of document.querySelectorAll("#repair :is(input, select, button), #tools input")) grey(part, part.value !== "look" && closed);
+    for (const part of document.querySelectorAll("#repair :is(input, select, button), #tools input")) grey(part, part.value !== "look" && readOnly);
     for (const id of judged) grey($(id), readOnly);
     this.choose("look");
     this.fade();
@@ -97,7 +95,7 @@ export class SampleView {
 
   // Segments and heat need attention. why: why there is none.
   attention(why) {
-    grey(this.boxOf("segment"), this.closed || why);
+    grey(this.boxOf("segment"), this.set.readOnly || why);
     $("heat-line").classList.toggle("none", Boolean(why));
   }
 
@@ -141,8 +139,8 @@ export class SampleView {
 
   load(number) {
     if (!this.prefetched.has(number)) {
-      const photo = (about) => (about.picture ? picture(`/api/samples/${number}/image`) : null);
-      this.prefetched.set(number, this.fetchBoth(number).then(([about, labels]) => Promise.all([about, photo(about), labels])));
+      this.prefetched.set(number, Promise.all([this.fetchBoth(number), picture(`/api/samples/${number}/image`)])
+        .then(([[about, labels], photo]) => [about, photo, labels]));
     }
     return this.prefetched.get(number);
   }

@@ -132,15 +132,12 @@ export class Stage {
     this.pixel.textContent = `${this.cross[0]}, ${this.cross[1]}${this.told ? `: ${this.told(...this.cross)}` : ""}`;
   }
 
-  // A picture of a size, or none: then its label map says the size.
+  // The picture of a sample, and the size of its label map.
   setPicture(picture, height, width) {
     Object.assign(this, { width, height, zoom: 0 });
     this.cross = [Math.floor(width / 2), Math.floor(height / 2)];
     for (const canvas of [this.photo, this.mask]) { canvas.width = width; canvas.height = height; }
-    const context = this.photo.getContext("2d");
-    context.fillStyle = "#808080";
-    context.fillRect(0, 0, width, height);
-    if (picture) context.drawImage(picture, 0, 0, width, height);
+    this.photo.getContext("2d").drawImage(picture, 0, 0, width, height);
     this.layout();
   }
 
