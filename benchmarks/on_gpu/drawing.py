@@ -78,6 +78,14 @@ class Draws:
             images = self.plain(steps)
         return images, recorder.maps(words, [PROMPT] * self.batch)
 
+    def replayed(self, steps: int) -> Any:
+        """As `plain`, with the network's recordings: a capture of nothing, because only captures replay."""
+        family, pipe = self.model.family, self.model.pipe
+        guidance, calls = family.guided(pipe, self.scale), family.calls(pipe, steps)
+        nothing = replace(self.plan, reads={})
+        with capture_attention(self.model.network, nothing, guidance=guidance, total_steps=calls):
+            return self.plain(steps)
+
     def to_files(self, steps: int, out: Path, batches: int) -> tuple[float, float, float]:
         """Draw `batches` batches, at least three, with `generate`'s capture, masks and files. On a GPU, masks and files
         are made during the next batch.
@@ -173,6 +181,7 @@ def draw_row(model: Model, batch: int, peak: Peak, folder: Path, *, made: int, r
     graphs = find_graphs(model.network)  # of --graphs; then the other ways are drawn without them
     if graphs is not None:
         ways = {way: lambda steps, work=work: without(graphs, work, steps) for way, work in ways.items()}
+        ways["plain by graphs"] = draws.replayed
         ways["graphs"] = draws.captured
     with torch.compiler.set_stance("force_eager"):
         backends = draws.backends(made)
@@ -181,7 +190,7 @@ def draw_row(model: Model, batch: int, peak: Peak, folder: Path, *, made: int, r
     for way, work in ways.items():  # the first of each compiles kernels and is not timed
         gc.collect()
         forget_peak_memory(device)
-        for _ in range(1 + (way == "graphs")):  # the second call of each kind is recorded
+        for _ in range(1 + ("graphs" in way)):  # the second call of each kind is recorded
             work(made)
         peaks[way], reserved[way] = peak_memory(device), reserved_memory(device)
     with tempfile.TemporaryDirectory(dir=folder) as out:
