@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -180,7 +181,7 @@ def draw_row(model: Model, batch: int, peak: Peak, folder: Path, *, made: int, r
         ways |= {kind: lambda steps, kind=kind: draws.captured(steps, {kind: None}) for kind in KINDS}
     graphs = find_graphs(model.network)  # of --graphs; then the other ways are drawn without them
     if graphs is not None:
-        ways = {way: lambda steps, work=work: without(graphs, work, steps) for way, work in ways.items()}
+        ways = {way: partial(without, graphs, work) for way, work in ways.items()}
         ways["plain by graphs"] = draws.replayed
         ways["graphs"] = draws.captured
     with torch.compiler.set_stance("force_eager"):

@@ -77,7 +77,8 @@ def tune(device: str, dtype: str, layer: Layer, tiles: Sequence[fused.Blocks]) -
         if device.startswith("cuda"):
             from triton.testing import do_bench  # pyright: ignore[reportMissingImports]
 
-            return float(do_bench(add, return_mode="median"))
+            took: Any = do_bench(add, return_mode="median")
+            return float(took)
         return 1000 * seconds(device, add)
 
     found: dict[str, float | str] = {}

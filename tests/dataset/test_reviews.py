@@ -17,6 +17,7 @@ from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS, review_summary
 from seediff.errors import UserError
+from seediff.evaluate.evaluation import evaluate
 from seediff.look.samples import open_subject
 from seediff.look.session import Session
 
@@ -41,6 +42,12 @@ def pets(tmp_path):
     session.act(3, 1, "accept", verdict="accepted")
     session.close()
     return out
+
+
+def test_predictions_are_evaluated_as_they_were_corrected(pets):
+    """In sample 3, the dog became a cat."""
+    assert evaluate(pets, pets, draws=1).scores.miou == 1
+    assert evaluate(pets / "masks", pets, draws=1).scores.miou < 1
 
 
 def test_opened_anywhere_it_is_the_corrected_set(pets):

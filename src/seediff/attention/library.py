@@ -10,7 +10,8 @@ attention is left alone: its result, and the plan that made it, stay the same.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend
@@ -22,7 +23,7 @@ WORTH = 1 << 28
 CLOSE = 1e-5
 """Largest difference from our kernel, as a share of the largest log-sum-exp, or of 1 if that is smaller."""
 
-_widths: dict[Hashable, int] = {}
+_widths: dict[tuple[Any, ...], int] = {}
 """A shape → the width of the values that cuDNN is given; 0: it is not asked."""
 
 

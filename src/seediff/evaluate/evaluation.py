@@ -18,12 +18,13 @@ from PIL import Image
 from .. import __version__
 from ..config.names import BACKGROUND, read_class_list
 from ..dataset.dataset import Dataset
-from ..dataset.native import encode_image
+from ..dataset.native import METADATA, encode_image
+from ..dataset.native_folder import open_native
 from ..dataset.sample import Sample
 from ..dataset.split import check_seed
 from ..dataset.truths import open_truths
 from ..errors import UserError
-from ..files.label_maps import IGNORE, map_folder, pair, read_segment_ids, voc_palette
+from ..files.label_maps import IGNORE, map_folder, match_names, pair, read_segment_ids, voc_palette
 from ..files.messages import plural
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
@@ -53,13 +54,33 @@ class Predictor:
     at_once: int = 1
 
 
+def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predictor:
+    """A set of `seediff predict`, `mask` or `generate`, with corrected masks in place of the originals. Raises UserError
+    if images have no sample of their name."""
+    own_classes, own = open_native(path)
+    samples = {sample.name: sample for sample in own}
+    paired, missing = match_names([sample.name for sample in data], samples, path)
+    _check_paired(path, data, missing, "its samples must be named like the images")
+    names = dict(enumerate((BACKGROUND, *(own_classes if classes is None else classes))))
+
+    def predict(asked: Sequence[Sample]) -> list[np.ndarray]:
+        return [samples[paired[sample.name]].labels(len(own_classes)) for sample in asked]
+
+    return Predictor(f"masks of {path}, {len(names)} classes", names, predict)
+
+
+def _check_paired(where: Path, data: Dataset, missing: Sequence[str], fix: str) -> None:
+    """Raise UserError if images have no prediction. missing: their names."""
+    if missing:
+        problem = f"has no prediction for {len(missing)} of {len(data)} images: {join_names(missing, NAMED)}"
+        raise UserError(where, problem, fix)
+
+
 def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predictor:
     """A folder of label maps. Raises UserError if images have none."""
     folder = map_folder(path)
     paired, missing = pair([sample.name for sample in data], path)
-    if missing:
-        problem = f"has no prediction for {len(missing)} of {len(data)} images: {join_names(missing, NAMED)}"
-        raise UserError(folder, problem, "label maps are PNG files named like the images")
+    _check_paired(folder, data, missing, "label maps are PNG files named like the images")
     listing = next((file for file in (folder / "classes.txt", folder.parent / "classes.txt") if file.is_file()), None)
     if classes is not None:
         names, source = dict(enumerate((BACKGROUND, *classes))), "the given classes"
@@ -189,6 +210,8 @@ def evaluate(
     if trained:
         check_pictures(labelled)
         predictor = _open_segmenter(path, scales, flip, device)
+    elif (path / METADATA).is_file():
+        predictor = _open_dataset(path, labelled, classes)
     else:
         predictor = _open_folder(path, labelled, classes)
     truth_table = chosen.truth_table(labelled.names, labelled.about)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal
 
 from .. import __version__
-from ..config.base import DEFAULT, MACHINE, Batched, differences
+from ..config.base import DEFAULT, MACHINE, BatchConfig, Batched, differences
 from ..config.generate import DatasetConfig
 from ..config.resolve import load_config
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
@@ -171,7 +171,7 @@ def lock(out: Path) -> AbstractContextManager[None]:
     return open_folder(out, (*RUN_FOLDERS, BATCHES))
 
 
-def begin(out: Path, config: Batched, loaded: Mapping[str, str]) -> None:
+def begin(out: Path, config: BatchConfig, loaded: Mapping[str, str]) -> None:
     """Start an output, without files of a run that finished no batch, which may be of another configuration. loaded: as
     in `Engine.load`."""
     for name in (*RUN_FOLDERS, BATCHES):  # the folder of records last, because it marks the others as a run's

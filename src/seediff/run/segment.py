@@ -105,7 +105,7 @@ def truth_count(truth: Mapping[str, Sample], name: str | None, shape: tuple[int,
 def label_digest(sample: Sample) -> str | None:
     """Of a label map's pixels, so that only the same run continues; None if it cannot be read, which is said later."""
     try:
-        return hashlib.sha256(sample.unchecked_labels()).hexdigest()
+        return hashlib.sha256(sample.unchecked_labels().tobytes()).hexdigest()
     except UserError:
         return None
 
