@@ -1,9 +1,20 @@
 """Writes label maps and small datasets in the folder layouts of published datasets."""
 
+import json
+
 import numpy as np
 from PIL import Image
 
 from seediff.files.label_maps import voc_palette
+
+
+def save(path, data=b""):
+    """A file of bytes, of a text or of what JSON holds, in a folder that need not be there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(data, (dict, list)):
+        data = json.dumps(data)
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
 
 
 def save_map(path, ids, *, bits=8, palette=True):

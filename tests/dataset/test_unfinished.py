@@ -1,11 +1,9 @@
 import pytest
-from formats import opened
 from items import item
 
 from seediff.cli import main
 from seediff.dataset import native
 from seediff.dataset.native_folder import check_finished, write_native
-from seediff.errors import UserError
 
 COMMANDS = [
     ["check"],
@@ -36,11 +34,6 @@ def test_commands_say_that_the_run_is_not_finished(stopped, monkeypatch, capsys,
         == "seediff: pets: the run that makes it is not finished; run the same `seediff mask` to continue it\n"
     )
     assert sorted(stopped.parent.rglob("*")) == before
-
-
-def test_training_sets_are_finished_too(stopped):
-    with pytest.raises(UserError, match="is not finished"):
-        opened(stopped)
 
 
 def test_a_run_that_was_stopped_while_it_tidied_up_is_finished(tmp_path):

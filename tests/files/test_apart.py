@@ -1,6 +1,5 @@
-import pytest
+from refusals import user_error
 
-from seediff.errors import UserError
 from seediff.files.output_folders import check_apart
 
 
@@ -12,7 +11,7 @@ def test_apart(tmp_path, monkeypatch):
     for out in ("set2", "se", "elsewhere/set", "link/../set2"):
         check_apart(tmp_path / out, [there, there / "below"])
     for out in ("set", "set/new", "set/below/new", "link/new", "set/../set/new", "."):
-        with pytest.raises(UserError, match="must not be the dataset"):
+        with user_error("must not be the dataset"):
             check_apart(tmp_path / out, [tmp_path / "other", there])
-    with pytest.raises(UserError, match=r"set/x: must not be the dataset .*set itself, nor lie in it or around it$"):
+    with user_error(r"set/x: must not be the dataset .*set itself, nor lie in it or around it$"):
         check_apart((there / "x").relative_to(tmp_path), [there])

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 from damage import DEEP, DIGITS, RAW, json_damages, refusal, truncations
+from refusals import user_error
 
-from seediff.errors import UserError
 from seediff.files.documents import parse_json, read_csv, read_json, read_json_lines, read_toml, read_yaml
 
 
@@ -29,7 +29,7 @@ def test_every_damage_of_json_is_a_record_or_a_line(tmp_path):
 
 @pytest.mark.parametrize("text", RAW.values(), ids=RAW.keys())
 def test_what_no_value_may_be_is_refused_of_any_type(text):
-    with pytest.raises(UserError, match=r"f\.json: "):
+    with user_error(r"f\.json: "):
         parse_json('{"a": ' + text + "}", dict[str, Any], "f.json")
 
 
@@ -51,7 +51,7 @@ def test_rows_are_read_until_the_first_bad_one(tmp_path):
     path.write_text('{"a": 1}\n\n{"a": 2}\n{"a": "x"}\n')
     rows = read_json_lines(path, dict[str, int])
     assert [next(rows), next(rows)] == [(1, {"a": 1}), (3, {"a": 2})]
-    with pytest.raises(UserError, match=r"rows.jsonl, line 4: `\$\[...\]`: Expected `int`, got `str`"):
+    with user_error(r"rows.jsonl, line 4: `\$\[...\]`: Expected `int`, got `str`"):
         next(rows)
 
 
@@ -59,7 +59,7 @@ def test_a_line_without_end_is_refused_before_it_is_read(tmp_path):
     path = tmp_path / "rows.jsonl"
     with path.open("wb") as file:
         file.truncate(1 << 30)  # zeros, without a block on the disk
-    with pytest.raises(UserError, match="line 1: is longer than"):
+    with user_error("line 1: is longer than"):
         next(read_json_lines(path, dict[str, int]))
 
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from damage import json_damages, refusal, tensor_damages
 from formats import imported
+from refusals import user_error
 from safetensors.numpy import save
 
 from recipes.mini.sets import pack_blobs
 from seediff.attention.maps import AttentionMaps
-from seediff.errors import UserError
 from seediff.mini.scenes import CLASS_IDS, CLASSES, read_scenes
 from seediff.models.fingerprint import model_fingerprint
 from seediff.train.weights import read_about
@@ -98,7 +98,7 @@ def test_tensors(tmp_path, what):
 def test_maps_that_are_none(tmp_path, tensors, said):
     about = {"latent_side": 2, "words": {"dog": [1]}, "prompt": "a dog", "normalized": True}
     (tmp_path / "a.safetensors").write_bytes(save(tensors, {"seediff": json.dumps(about)}))
-    with pytest.raises(UserError, match=said):
+    with user_error(said):
         AttentionMaps.load(tmp_path / "a.safetensors")
 
 

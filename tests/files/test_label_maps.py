@@ -1,13 +1,12 @@
 import numpy as np
-import pytest
 from damage import refusal
 from hypothesis import given
 from hypothesis import strategies as st
 from layouts import save_map
 from patience import PATIENT
 from PIL import Image
+from refusals import user_error
 
-from seediff.errors import UserError
 from seediff.files.label_maps import find_maps, pair, read_segment_ids, resize_nearest
 
 
@@ -66,12 +65,12 @@ def test_same_file_names_in_several_folders(tmp_path):
     for name in ("x/1.png", "y/1.png"):
         save_map(tmp_path / name, [[0]])
     assert names_of(pair(["x/1", "y/1"], tmp_path)[0], tmp_path) == {"x/1": "x/1.png", "y/1": "y/1.png"}
-    with pytest.raises(UserError, match=r"predictions 'x/1' and 'y/1' could both belong to label '1'"):
+    with user_error(r"predictions 'x/1' and 'y/1' could both belong to label '1'"):
         pair(["1"], tmp_path)
-    with pytest.raises(UserError, match=r"prediction 'z' is the only one of two labels, 'a/z' and 'b/z'"):
+    with user_error(r"prediction 'z' is the only one of two labels, 'a/z' and 'b/z'"):
         pair(["a/z", "b/z"], save_map(tmp_path / "flat" / "z.png", [[0]]).parent)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="empty: has no PNG files"):
+    with user_error("empty: has no PNG files"):
         pair(["a"], tmp_path / "empty")
 
 

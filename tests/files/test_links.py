@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from fake_engine import fake_draw
 from interrupted import contents
+from refusals import user_error
 
 from seediff.cli import main
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.native_folder import write_native
 from seediff.dataset.sample import Sample
-from seediff.errors import UserError
 from seediff.files.output_folders import stage_output
 from seediff.files.outputs import fresh_name
 from seediff.files.reading import inside
@@ -81,7 +81,7 @@ def test_a_run_writes_through_no_link(begun, victim):
         kept = (out / place).exists() and (out / place).rename(out.parent / "kept")
         (out / place).parent.mkdir(exist_ok=True)
         (out / place).symlink_to(victim / "key" if "." in place[1:] else victim)
-        with pytest.raises(UserError, match="is a link that leads out"):
+        with user_error("is a link that leads out"):
             run(out)
         assert contents(victim) == HELD
         (out / place).unlink()
@@ -149,8 +149,8 @@ def test_names_that_lead_out_or_nowhere(tmp_path):
         (("", None, 3), "must be the path of a picture inside the dataset"),
     ):
         for name in names:
-            with pytest.raises(UserError, match=f"^row 1: 'mask' {said}"):
+            with user_error(f"^row 1: 'mask' {said}"):
                 inside(tmp_path, name, "row 1", "mask")
-    with pytest.raises(UserError, match=r"/up/a: is a link that leads out of "):
+    with user_error(r"/up/a: is a link that leads out of "):
         inside(tmp_path, tmp_path / "up/a")
     assert inside(tmp_path, "deep/../new") == tmp_path / "deep/../new"

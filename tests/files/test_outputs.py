@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from refusals import user_error
 from safetensors import safe_open
 
-from seediff.errors import UserError
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic, write_tensors
 
@@ -30,7 +30,7 @@ def test_folders_are_tried_and_nothing_is_left(tmp_path):
 def test_what_is_no_use_is_named(tmp_path, out, file, named):
     (tmp_path / "file").write_text("")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UserError, match=named):
+    with user_error(named):
         check_writable(tmp_path / out, tmp_path / file if file else None)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "pipe"]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from refusals import user_error
 
 from seediff.errors import UserError
 from seediff.files.photographs import find_photos, read_photo
@@ -116,7 +117,7 @@ def test_outputs_are_not_read(tmp_path, monkeypatch):
     touch(tmp_path, "in/seediff.toml")  # for --config
     assert names(find_photos(["in"], exclude=Path("in/later"))) == ["a", "new/c"]
     for given in ("in/new", "in/new/c.jpg"):
-        with pytest.raises(UserError, match=f"{given}: is inside the output folder"):
+        with user_error(f"{given}: is inside the output folder"):
             find_photos([given, "in"], exclude=tmp_path / "in" / "new")
 
 
@@ -134,7 +135,7 @@ def test_nothing_found(tmp_path, monkeypatch, paths, said):
     monkeypatch.chdir(tmp_path)
     touch(tmp_path, "notes.txt", "table.csv")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=said):
+    with user_error(said):
         find_photos(paths)
 
 
@@ -166,7 +167,7 @@ def test_pixels_without_a_white_are_refused(tmp_path):
     for number, image in enumerate((grey.astype(np.float32), grey.astype(np.int32), grey.astype(np.uint16))):
         options = {"tiffinfo": {262: 0}} if number == 2 else {}  # zero is white
         path = saved(tmp_path / f"{number}.tif", image, **options)
-        with pytest.raises(UserError, match=rf"{number}\.tif: .* pixels do not say which value is white"):
+        with user_error(rf"{number}\.tif: .* pixels do not say which value is white"):
             read_photo(path)
 
 
@@ -249,7 +250,7 @@ def test_several_frames(tmp_path):
     frames = [Image.fromarray(np.full((8, 8, 3), v, np.uint8)) for v in (0, 90, 200)]
     for suffix in ("gif", "webp", "png", "tif"):
         path = saved(tmp_path / f"moving.{suffix}", frames[0], save_all=True, append_images=frames[1:])
-        with pytest.raises(UserError, match=rf"moving\.{suffix}: has several frames or pages"):
+        with user_error(rf"moving\.{suffix}: has several frames or pages"):
             read_photo(path)
         assert read_photo(saved(tmp_path / f"still.{suffix}", frames[1], save_all=True)).shape == (8, 8, 3)
     pixels = read_photo(saved(tmp_path / "phone.jpg", frames[2], format="MPO", save_all=True, append_images=frames[:1]))
@@ -257,10 +258,10 @@ def test_several_frames(tmp_path):
 
 
 def test_sizes_that_are_refused(tmp_path):
-    with pytest.raises(UserError, match="allowed"):
+    with user_error("allowed"):
         read_photo(saved(tmp_path / "a.png", picture()), max_megapixels=0.0001)
     for shape in ((1, 1), (7, 300), (300, 7)):
-        with pytest.raises(UserError, match="at least 8"):
+        with user_error("at least 8"):
             read_photo(saved(tmp_path / "small.png", np.zeros((*shape, 3), np.uint8)))
     assert read_photo(saved(tmp_path / "8.png", picture(8, 8))).shape == (8, 8, 3)
 
@@ -273,7 +274,7 @@ def test_damaged_pictures_give_pixels_or_one_line(tmp_path, suffix, capfd):
     data = path.read_bytes()
     for share in (0.2, 0.5, 0.9) if suffix != "jp2" else ():
         path.write_bytes(data[: int(len(data) * share)])
-        with pytest.raises(UserError, match=rf"a\.{suffix}: cannot be read as a picture"):
+        with user_error(rf"a\.{suffix}: cannot be read as a picture"):
             read_photo(path)
     lines = []
     with warnings.catch_warnings(record=True) as caught:

@@ -6,8 +6,8 @@ import zlib
 import pytest
 from damage import BYTES, refusal
 from PIL import Image
+from refusals import user_error
 
-from seediff.errors import UserError
 from seediff.files.pictures import open_picture
 
 
@@ -27,10 +27,7 @@ def test_too_many_pixels_are_one_line_and_no_warning(tmp_path, size):
     limit = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with (
-            pytest.raises(UserError, match=r"a.png: .* megapixels"),
-            open_picture(tmp_path / "a.png"),
-        ):
+        with user_error(r"a.png: .* megapixels"), open_picture(tmp_path / "a.png"):
             pass
     assert limit == Image.MAX_IMAGE_PIXELS is not None
 

@@ -1,9 +1,8 @@
 import numpy as np
-import pytest
 from damage import refusal, tensor_damages
+from refusals import user_error
 from safetensors.numpy import save
 
-from seediff.errors import UserError
 from seediff.files.tensors import read_header
 
 WHOLE = save({"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.zeros(0, np.uint8)}, {"state": '{"step": 3}'})
@@ -31,7 +30,7 @@ def test_whole_file_is_read(tmp_path):
     assert header.about("state", dict[str, int], "states") == {"step": 3}
     header.check("a", "F32", (2, None), "states")
     np.testing.assert_array_equal(header.load("np", ["a"])["a"], [[0, 1, 2], [3, 4, 5]])
-    with pytest.raises(UserError, match=r"tensor 'a' is F32 \(2, 3\), but must be U8 \(any, 3\)"):
+    with user_error(r"tensor 'a' is F32 \(2, 3\), but must be U8 \(any, 3\)"):
         header.check("a", "U8", (None, 3), "states")
-    with pytest.raises(UserError, match="is not a file of states: it has no tensor 'c'"):
+    with user_error("is not a file of states: it has no tensor 'c'"):
         header.check("c", "U8", (), "states")

@@ -1,4 +1,5 @@
 import pytest
+from refusals import user_error
 
 from seediff.errors import UserError
 from seediff.files.documents import read_xml
@@ -19,7 +20,7 @@ def test_nodes(tmp_path):
     first, second = root.all("b")
     assert first.get("n") == "1 < 2"
     assert (second.get("n"), second.where) == ("-7", f"{path}, line 5")
-    with pytest.raises(UserError, match=r"a\.xml, line 5: <b> must have 'm'"):
+    with user_error(r"a\.xml, line 5: <b> must have 'm'"):
         second.get("m")
 
 

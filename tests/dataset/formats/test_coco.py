@@ -10,11 +10,11 @@ from formats import export, imported
 from items import item
 from pycocotools import mask
 from pycocotools.coco import COCO
+from refusals import user_error
 from scipy import ndimage
 
 from seediff.dataset.formats.coco.writing import of_objects
 from seediff.dataset.shapes.objects import find_objects, whole_classes
-from seediff.errors import UserError
 
 CLASSES = ("cat", "bus", "dog")
 
@@ -184,5 +184,5 @@ def test_broken_documents_are_named(tmp_path, part, change, place):
     document = foreign()
     first, *rest = document[part]
     document[part] = [{**first, **one} for one in ([change] if isinstance(change, dict) else change)] + rest
-    with pytest.raises(UserError, match=place):
+    with user_error(place):
         read(tmp_path, document)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from formats import export, imported, opened
 from items import item
+from layouts import save
+from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.native_folder import write_native
 from seediff.dataset.sample import Sample
-from seediff.errors import UserError
 
 SHAPE = (6, 8)
 CAT = [1, 1, 4, 1, 4, 4, 1, 4]
@@ -19,12 +20,6 @@ def labels(value=1):
     expected = np.zeros(SHAPE, np.uint8)
     expected[1:4, 1:4] = value
     return expected
-
-
-def save(path, data):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data if isinstance(data, bytes) else json.dumps(data).encode())
-    return path
 
 
 def picture(suffix="jpg"):
@@ -137,7 +132,7 @@ def test_panoptic_files_are_refused(tmp_path):
     given["annotations"] = [{"image_id": 1, "file_name": "a.png", "segments_info": []}]
     path = save(tmp_path / "annotations/panoptic_val2017.json", given)
     for source in (tmp_path, path):
-        with pytest.raises(UserError, match=r"panoptic_val2017\.json: .*panoptic files are not read: read"):
+        with user_error(r"panoptic_val2017\.json: .*panoptic files are not read: read"):
             imported("coco", source)
 
 
@@ -149,7 +144,7 @@ def test_a_single_file_beside_its_pictures(tmp_path, layout):
     save(tmp_path / layout / name, picture())
     check(read(tmp_path)[1], {name.removesuffix(".jpg"): None})
     save(tmp_path / "other.json", {})
-    with pytest.raises(UserError, match="name the JSON file itself: it holds"):
+    with user_error("name the JSON file itself: it holds"):
         imported("coco", tmp_path)
 
 
@@ -162,12 +157,12 @@ def test_masks_that_are_all_crowds(tmp_path):
     # Datumaro, and CVAT with it, writes everything that was drawn as a mask as a crowd.
     save(tmp_path / "annotations/instances_default.json", document("a.jpg", **crowd()))
     save(tmp_path / "images/default/a.jpg", picture())
-    with pytest.raises(UserError, match=r"all its masks are crowds \(iscrowd 1\).*--crowds objects"):
+    with user_error(r"all its masks are crowds \(iscrowd 1\).*--crowds objects"):
         imported("coco", tmp_path)
     check(read(tmp_path, crowds="objects")[1], {"a": None})
     check(read(tmp_path, crowds="ignored")[1], {"a": None}, 255)
     assert "crowds (iscrowd 1), not objects" in " ".join(Dataset.from_coco(tmp_path, crowds="ignored").notes)
-    with pytest.raises(UserError, match="crowds: people must be ignored or objects"):
+    with user_error("crowds: people must be ignored or objects"):
         imported("coco", tmp_path, crowds="people")
 
 
@@ -184,7 +179,7 @@ def test_boxes_without_a_mask_are_ignored_and_told(tmp_path):
     assert np.array_equal(found["b"][0], labels(255))
     given["annotations"].pop(0)
     save(path, given)
-    with pytest.raises(UserError, match="its annotations are boxes; label maps need"):
+    with user_error("its annotations are boxes; label maps need"):
         imported("coco", path)
 
 
@@ -197,7 +192,7 @@ def test_flat_polygons_and_stray_points(tmp_path, segmentation):
     stray = "1 of 1 annotations have stray points or lines without area: left out"
     assert notes == [stray] * (segmentation is not CAT)
     save(path, document("a.jpg", segmentation=[CAT, 5]))
-    with pytest.raises(UserError, match="a polygon is a list of x, y"):
+    with user_error("a polygon is a list of x, y"):
         read(path)
 
 

@@ -8,10 +8,10 @@ import pytest
 from blocks import some
 from formats import export, imported
 from items import item
+from refusals import user_error
 
 from seediff import Dataset
 from seediff.dataset.shapes.objects import find_objects
-from seediff.errors import UserError
 
 CLASSES = ("cat", "dog <b>", 'a "cow" & co')
 
@@ -106,7 +106,7 @@ def test_polygons_boxes_and_others(tmp_path):
 )
 def test_damage(tmp_path, shapes, message):
     folder = one_image(tmp_path, shapes)
-    with pytest.raises(UserError, match=r"annotations\.xml, line 4: .*") as error:
+    with user_error(r"annotations\.xml, line 4: .*") as error:
         imported("cvat", folder)[1][0].labels(254)
     assert message in str(error.value)
 
@@ -125,7 +125,7 @@ def test_damage_of_the_rest(tmp_path, change, message):
     folder = one_image(tmp_path, mask())
     file = folder / "annotations.xml"
     file.write_text(change(file.read_text()))
-    with pytest.raises(UserError, match=message):
+    with user_error(message):
         [one.label_map for one in imported("cvat", folder)[1]]
 
 

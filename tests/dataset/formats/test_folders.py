@@ -8,10 +8,10 @@ from formats import export, imported, needs
 from items import item
 from layouts import save_map, save_picture
 from PIL import Image
+from refusals import user_error
 
 from seediff.dataset.sample import Sample
 from seediff.dataset.split import assign_splits
-from seediff.errors import UserError
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow"')
 
@@ -35,7 +35,7 @@ def test_links_that_lead_out_are_refused(tmp_path, name, mask):
         path = next(folder.rglob(pattern))
         shutil.move(path, tmp_path / f"outside{number}")
         path.symlink_to(tmp_path / f"outside{number}")
-        with pytest.raises(UserError, match=r"leads? out of"):
+        with user_error(r"leads? out of"):
             imported(name, folder)
 
 
@@ -95,7 +95,7 @@ def test_ultralytics_of_others(tmp_path):
     ],
 )
 def test_ultralytics_damage(tmp_path, given, message):
-    with pytest.raises(UserError, match=message):
+    with user_error(message):
         imported("masks", ultralytics(tmp_path, given, a=[[0, 7]]))[1][0].labels(254)
 
 
@@ -104,7 +104,7 @@ def test_label_maps_without_a_picture_are_an_error(tmp_path):
     export("masks", CLASSES, samples, tmp_path / "set")
     next((tmp_path / "set/images").rglob("b.png")).unlink()
     fix = "--images names the folder of the pictures, and --skip-missing leaves out labels without one"
-    with pytest.raises(UserError, match=rf"masks/.*trip/b\.png: .*no picture 'b'.*; {fix}"):
+    with user_error(rf"masks/.*trip/b\.png: .*no picture 'b'.*; {fix}"):
         imported("masks", tmp_path / "set")
     found = imported("masks", tmp_path / "set", skip_missing=True)[1]
     assert [one.name for one in found] == ["trip/a", "trip/c"]

@@ -4,9 +4,9 @@ import unicodedata
 import numpy as np
 import pytest
 from layouts import save_map, save_picture
+from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
-from seediff.errors import UserError
 
 CORNERS = [2.0, 1.0, 6.0, 1.0, 6.0, 4.0, 2.0, 4.0]
 SIDES = {"width": 8, "height": 6}
@@ -67,7 +67,7 @@ def test_the_one_picture_of_a_name(tmp_path, write, names, files, samples):
     for file, text in write(names).items():
         (tmp_path / file).write_text(text)
     if isinstance(samples, str):
-        with pytest.raises(UserError, match=samples):
+        with user_error(samples):
             Dataset.open(tmp_path)
         return
     read = Dataset.open(tmp_path)
@@ -82,7 +82,7 @@ def test_a_picture_of_two_parts_of_coco(tmp_path):
     save_picture(tmp_path / "images/1.png", (6, 8))
     for part in ("train", "val"):
         (tmp_path / f"instances_{part}.json").write_text(coco(["1.png"])["instances.json"])
-    with pytest.raises(UserError, match=r"instances_val.json, image 0: its picture, .*1\.png, is one of .*train\.json"):
+    with user_error(r"instances_val.json, image 0: its picture, .*1\.png, is one of .*train\.json"):
         Dataset.open(tmp_path)
 
 
@@ -103,5 +103,5 @@ def test_isats_own_files_are_named(tmp_path):
     save_picture(tmp_path / "a.jpg", (6, 8))
     (tmp_path / "a.json").write_text(json.dumps({"info": {"description": "ISAT"}, "objects": []}))
     for path in (tmp_path, tmp_path / "a.json"):
-        with pytest.raises(UserError, match="holds ISAT's own JSON, which is not supported"):
+        with user_error("holds ISAT's own JSON, which is not supported"):
             Dataset.open(path)

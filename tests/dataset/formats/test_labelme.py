@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from formats import imported
 from PIL import Image, ImageDraw
+from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
-from seediff.errors import UserError
 
 SIZE = (60, 40)  # width, height
 
@@ -130,13 +130,13 @@ def test_pictures_are_where_the_files_say_or_within_them(tmp_path):
 def test_what_is_refused(tmp_path, change, said):
     write(tmp_path / "a.json", [{**SHAPES[0], **change}], "a.png")
     picture(tmp_path / "a.png")
-    with pytest.raises(UserError, match=said):
+    with user_error(said):
         _ = imported("labelme", tmp_path, classes=("dog",))[1][0].label_map
 
 
 def test_a_picture_that_is_not_there(tmp_path):
     write(tmp_path / "a.json", SHAPES, "../../etc/a.png")
-    with pytest.raises(UserError, match=r"there is no picture .*imageData.* is empty; --images names"):
+    with user_error(r"there is no picture .*imageData.* is empty; --images names"):
         imported("labelme", tmp_path)
     notes = []
     assert imported("labelme", tmp_path, skip_missing=True, note=notes.append)[1] == []

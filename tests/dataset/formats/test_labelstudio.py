@@ -7,10 +7,10 @@ import pytest
 from blocks import blocks, some
 from formats import export, imported
 from items import item
+from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.shapes.brush import encode_brush
-from seediff.errors import UserError
 
 CLASSES = ("cat", "dog <b>", 'a "cow" & co')
 
@@ -180,7 +180,7 @@ def value(task, **parts):
 def test_damage(tmp_path, change, message):
     folder = exported(tmp_path)
     save(folder, [change(tasks_of(folder)[0])])
-    with pytest.raises(UserError, match=r"tasks\.json") as error:
+    with user_error(r"tasks\.json") as error:
         [one.label_map for one in imported("labelstudio", folder)[1]]
     assert message in str(error.value)
 
@@ -190,5 +190,5 @@ def test_an_export_is_known_by_its_only_json_file(tmp_path):
     (tmp_path / "set/tasks.json").rename(tmp_path / "set/project-1-at-2026-11-01.json")
     assert np.array_equal(Dataset.open(tmp_path / "set")[0].label_map, np.eye(4, 6))
     (tmp_path / "min.json").write_text('[{"image": "/data/upload/1/a.png", "id": 1, "annotation_id": 1}]')
-    with pytest.raises(UserError, match=r"min\.json: is .*JSON-MIN"):
+    with user_error(r"min\.json: is .*JSON-MIN"):
         Dataset.open(tmp_path / "min.json")

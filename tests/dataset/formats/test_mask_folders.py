@@ -5,10 +5,10 @@ import pytest
 from formats import imported
 from layouts import OBJECTS, add_pictures, save_ade20k, save_camvid, save_cityscapes, save_map, save_picture
 from PIL import Image
+from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.masks import is_folder
-from seediff.errors import UserError
 
 LABELS = np.random.default_rng(0).choice([0, 1, 2, 255], (6, 8)).astype(np.uint8)
 
@@ -37,7 +37,7 @@ def test_layouts(tmp_path, picture, mask, name, split):
     (tmp_path / "classes.txt").write_text("background\ndog\ncat\n")
     dataset = Dataset.open(tmp_path)  # recognised
     assert [one.name for one in Dataset.open(tmp_path, split=split)] == [name]
-    with pytest.raises(UserError, match="split: none: no picture"):
+    with user_error("split: none: no picture"):
         Dataset.open(tmp_path, split="none")
     assert (dataset.classes, [one.name for one in dataset]) == (("dog", "cat"), [name])
     assert dataset[0].metadata == ({"split": split} if split else {})
@@ -48,7 +48,7 @@ def test_two_masks_of_one_name_are_refused(tmp_path):
     for accents in ("NFC", "NFD"):
         save_map(tmp_path / "masks" / unicodedata.normalize(accents, "caf\u00e9.png"), LABELS)
     (tmp_path / "images").mkdir()
-    with pytest.raises(UserError, match="has the same name as caf"):
+    with user_error("has the same name as caf"):
         imported("masks", tmp_path, classes=("dog", "cat"))
 
 
@@ -82,7 +82,7 @@ def test_colours_of_a_list(tmp_path, file, text):
     assert classes == ("dog", "cat")
     assert np.array_equal(one.label_map, LABELS)
     (tmp_path / file).write_text(text.replace("200", "900"))
-    with pytest.raises(UserError, match=rf'{file}.*"cat" needs a colour r,g,b'):
+    with user_error(rf'{file}.*"cat" needs a colour r,g,b'):
         imported("masks", tmp_path)
 
 
@@ -123,11 +123,11 @@ def test_folders_of_any_name(tmp_path):
     assert [one.name for one in read] == ["a", "b.jpg", "b.png"]
     assert all(np.array_equal(one.label_map, LABELS) for one in read)
     assert len(imported("masks", tmp_path / "photo_masks", **{**given, "masks": None})[1]) == 3
-    with pytest.raises(UserError, match="images: nowhere: no such folder"):
+    with user_error("images: nowhere: no such folder"):
         imported("masks", tmp_path, **{**given, "images": "nowhere"})
     (tmp_path / "photo_masks/b.png.png").rename(tmp_path / "photo_masks/b.png")
     (tmp_path / "photo_masks/b.jpg.png").unlink()
-    with pytest.raises(UserError, match=r"could be the mask of b\.jpg and of b\.png"):
+    with user_error(r"could be the mask of b\.jpg and of b\.png"):
         imported("masks", tmp_path, **given)
 
 
@@ -150,7 +150,7 @@ def test_masks_of_one_bit_are_of_one_class(tmp_path):
     (tmp_path / "masks").mkdir()
     Image.fromarray(LABELS == 1).save(tmp_path / "masks/a.png")
     assert np.array_equal(Dataset.from_masks(tmp_path, classes=["dog"])[0].label_map, LABELS == 1)
-    with pytest.raises(UserError, match=r"a\.png: is PNG 1 data; .*; one of 1 bit can only mean a single class"):
+    with user_error(r"a\.png: is PNG 1 data; .*; one of 1 bit can only mean a single class"):
         Dataset.from_masks(tmp_path, classes=["dog", "cat"])[0].labels(2)
 
 
@@ -166,18 +166,18 @@ def test_what_is_missing_is_said(tmp_path):
     save_picture(tmp_path / "images/a.jpg", LABELS.shape)
     save_picture(tmp_path / "images/b.jpg", LABELS.shape)
     save_map(tmp_path / "masks/a.png", LABELS)
-    with pytest.raises(UserError, match=r"name the ids from 1 up with --classes or a classes.txt"):
+    with user_error(r"name the ids from 1 up with --classes or a classes.txt"):
         imported("masks", tmp_path)
     notes = []
     imported("masks", tmp_path, classes=("dog", "cat"), note=notes.append)
     assert notes[0].startswith("1 of 2 pictures have no mask")
     save_map(tmp_path / "masks/c.png", LABELS)
-    with pytest.raises(UserError, match=r"c.png: is a mask, but there is no picture of its name in .*images; --images"):
+    with user_error(r"c.png: is a mask, but there is no picture of its name in .*images; --images"):
         imported("masks", tmp_path, classes=("dog", "cat"))
     read = imported("masks", tmp_path, classes=("dog", "cat"), skip_missing=True, note=notes.append)[1]
     assert [one.name for one in read] == ["a"]
     assert notes[-1] == "labels whose picture is missing, left out: 1"
-    with pytest.raises(UserError, match=r"has no images/ and masks/ with PNG masks, and no NAME_mask.png"):
+    with user_error(r"has no images/ and masks/ with PNG masks, and no NAME_mask.png"):
         imported("masks", tmp_path / "images", classes=("dog",))
 
 
@@ -196,5 +196,5 @@ def test_public_sets(tmp_path):
     camvid = Dataset.open(save_camvid(tmp_path / "cam", {"a": [[0, 10, 11]]}), split="test")
     assert (camvid.classes[0], camvid[0].label_map.tolist()) == ("sky", [[1, 11, 255]])
     (tmp_path / "city/leftImg8bit/val/frankfurt/frankfurt_000000_000294_leftImg8bit.png").unlink()
-    with pytest.raises(UserError, match=r"there is no picture of it in .*leftImg8bit/val; --skip-missing leaves"):
+    with user_error(r"there is no picture of it in .*leftImg8bit/val; --skip-missing leaves"):
         imported("masks", tmp_path / "city")

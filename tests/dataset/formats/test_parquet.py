@@ -7,6 +7,7 @@ import pytest
 from blobs import some
 from formats import export, imported
 from items import item
+from refusals import user_error
 
 from seediff.errors import UserError
 
@@ -78,16 +79,16 @@ def test_damaged_and_missing_files(tmp_path):
         ("nowhere", {}, "nowhere: cannot be read as parquet"),
         ("empty", {}, "has no parquet files"),
     ):
-        with pytest.raises(UserError, match=said):
+        with user_error(said):
             imported("parquet", tmp_path / folder, **options)
     whole = path.read_bytes()
     for data in (whole.replace(b"a.png", b"a\xccpng"), whole[:-100]):
         path.write_bytes(data)
-        with pytest.raises(UserError, match=r"train-00000\.parquet: cannot be read as parquet \("):
+        with user_error(r"train-00000\.parquet: cannot be read as parquet \("):
             list(imported("parquet", tmp_path / "pq")[1])
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(UserError, match="is not a regular file"):
+    with user_error("is not a regular file"):
         imported("parquet", tmp_path / "pq")
 
 
@@ -95,7 +96,7 @@ def test_classes_must_agree(tmp_path):
     for name in ("one", "two"):
         export("parquet", (name,), [item(name)], tmp_path / name)
     (tmp_path / "two/data/train-00000.parquet").rename(tmp_path / "one/data/train-00001.parquet")
-    with pytest.raises(UserError, match=r"train-00001\.parquet: its classes differ from those of"):
+    with user_error(r"train-00001\.parquet: its classes differ from those of"):
         imported("parquet", tmp_path / "one")
 
 
@@ -107,5 +108,5 @@ def test_what_to_install_is_said(tmp_path, monkeypatch):
         lambda: export("parquet", ("cat",), [item("a")], tmp_path / "two"),
         lambda: imported("parquet", tmp_path / "pq"),
     ):
-        with pytest.raises(UserError, match=r'pip install "seediff\[hf\]"'):
+        with user_error(r'pip install "seediff\[hf\]"'):
             use()

@@ -6,10 +6,10 @@ import pytest
 from formats import EVERY, export, imported, needs
 from items import item
 from PIL import Image, ImageOps
+from refusals import user_error
 
 from seediff import Dataset, Sample
 from seediff.dataset.formats.drivers import read_format
-from seediff.errors import UserError
 
 CLASSES = ("cat", "dog")
 
@@ -121,7 +121,7 @@ def test_where_sizes_say_nothing_the_tool_decides(tmp_path, name, turn, size):
     if name in DRAWN:
         assert np.array_equal(sample.labels(2), labels)
     else:
-        with pytest.raises(UserError, match=f"photo.png: has the EXIF orientation {turn}, and it is unclear whether"):
+        with user_error(f"photo.png: has the EXIF orientation {turn}, and it is unclear whether"):
             sample.labels(2)
 
 

@@ -3,8 +3,7 @@ from blocks import some
 from formats import export, imported
 from items import item
 from PIL import Image
-
-from seediff.errors import UserError
+from refusals import user_error
 
 
 def test_files_are_as_vocs_readers_expect(tmp_path):
@@ -55,10 +54,10 @@ def test_missing_pictures_are_not_counted_as_without_a_mask(tmp_path):
     ],
 )
 def test_folders_that_cannot_be_read(tmp_path, files, options, said):
-    with pytest.raises(UserError, match="has no SegmentationClass"):
+    with user_error("has no SegmentationClass"):
         imported("voc", tmp_path)
     export("voc", ("cat",), [item("a")], tmp_path)
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    with pytest.raises(UserError, match=said):
+    with user_error(said):
         imported("voc", tmp_path, **options)

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from formats import export, imported, opened
 from items import item
+from layouts import save
 from PIL import Image
+from refusals import user_error
 
 from seediff.dataset import native
-from seediff.errors import UserError
 from seediff.files.label_maps import voc_palette
 
 SHAPE = (4, 6)
@@ -20,12 +21,6 @@ def expected():
     labels = np.zeros(SHAPE, np.uint8)
     labels[1, 1:4], labels[2, 2], labels[3, 5] = 1, 2, 255
     return labels
-
-
-def save(path, data=b""):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data.encode() if isinstance(data, str) else data)
-    return path
 
 
 def save_mask(path, labels, colours):
@@ -57,7 +52,7 @@ def test_cvats_masks_in_colours(tmp_path):
     assert opened(tmp_path / "cvat")[0] == classes  # recognised
     turned = imported("voc", tmp_path / "cvat", classes=["other", "trepang", "space ship"])[1]
     assert [np.unique(one.label_map).tolist() for one in turned] == [[0, 2, 3, 255]] * 2
-    with pytest.raises(UserError, match='does not name "trepang"'):
+    with user_error('does not name "trepang"'):
         imported("voc", tmp_path / "cvat", classes=["space ship"])
 
 
@@ -97,7 +92,7 @@ def test_lists_of_something_else_are_not_read(tmp_path):
     assert [one.name for one in imported("voc", tmp_path, note=notes.append)[1]] == ["a", "b"]
     assert notes == ["1 of 3 pictures have no mask in SegmentationClass: they are left out"]
     save(tmp_path / "SegmentationClass/c.png", native.encode_mask(expected()))
-    with pytest.raises(UserError, match=r"trainaug\.txt, line 2: .*JPEGImages has no picture 'c'"):
+    with user_error(r"trainaug\.txt, line 2: .*JPEGImages has no picture 'c'"):
         imported("voc", tmp_path)
 
 
@@ -120,9 +115,7 @@ def test_colours_of_vocs_palette(tmp_path):
     assert (len(classes), classes[19]) == (20, "tvmonitor")
     assert np.array_equal(found.labels(20), labels)
     save_mask(tmp_path / "SegmentationClass/a.png", labels, {**palette, 20: (1, 2, 3)})
-    with pytest.raises(
-        UserError, match=r"a\.png: has the colour 1,2,3, which is not a class of VOC's palette; a labelmap"
-    ):
+    with user_error(r"a\.png: has the colour 1,2,3, which is not a class of VOC's palette; a labelmap"):
         found.labels(254)
 
 
@@ -137,7 +130,7 @@ def test_colours_of_vocs_palette(tmp_path):
 def test_broken_lists_of_colours(tmp_path, text, message):
     cvat(tmp_path, ["a"])
     save(tmp_path / "labelmap.txt", text)
-    with pytest.raises(UserError, match=message) as caught:
+    with user_error(message) as caught:
         imported("voc", tmp_path)[1][0].labels(254)
     assert "labelmap.txt" in str(caught.value)
 
@@ -146,6 +139,6 @@ def test_pictures_behind_a_link(tmp_path):
     export("voc", ("cat",), [item("a")], tmp_path / "voc")
     (tmp_path / "voc/JPEGImages").rename(tmp_path / "photos")
     (tmp_path / "voc/JPEGImages").symlink_to(tmp_path / "photos")
-    with pytest.raises(UserError, match=r"a\.png: is a link that leads out of "):
+    with user_error(r"a\.png: is a link that leads out of "):
         imported("voc", tmp_path / "voc")
     assert len(imported("voc", tmp_path / "voc", images=tmp_path / "photos")[1]) == 1

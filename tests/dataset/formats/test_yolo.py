@@ -5,10 +5,10 @@ import pytest
 from blobs import some
 from formats import export, imported
 from items import item, names
+from refusals import user_error
 
 from seediff.dataset.formats.yolo import as_yolo, from_yolo
 from seediff.dataset.shapes.objects import find_objects
-from seediff.errors import UserError
 
 CLASSES = ("cat", 'it\'s a: "dog"', "bus")
 IDS = {0: 1, 1: 2, 2: 3}
@@ -71,7 +71,7 @@ def test_decimal_class_ids():
     ],
 )
 def test_broken_lines_are_named(line, message):
-    with pytest.raises(UserError, match=re.escape(f"a.txt, line 2: {message}")):
+    with user_error(re.escape(f"a.txt, line 2: {message}")):
         from_yolo("0 0 0 1 0 1 1\n" + line, (8, 8), IDS, "a.txt")
 
 
