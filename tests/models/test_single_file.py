@@ -220,6 +220,7 @@ def test_commands_on_a_file(twin, tmp_path):
     assert main(line) == 0
     changed(path, folder, "unet", lambda t: t[UNET + "out.2.bias"].add_(1e-3))
     (tmp_path / "set" / "metadata.jsonl").unlink()
+    (tmp_path / "set" / ".batches" / "000001.json").unlink()
     assert main(line) == 2
 
 

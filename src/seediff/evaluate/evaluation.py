@@ -55,8 +55,8 @@ class Predictor:
 
 
 def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predictor:
-    """A set of `seediff predict`, `mask` or `generate`, with corrected masks in place of the originals. Raises UserError
-    if images have no sample of their name."""
+    """A set of `seediff predict`, `mask` or `generate`, with corrected masks in place of the originals. Raises
+    UserError if images have no sample of their name."""
     own_classes, own = open_native(path)
     samples = {sample.name: sample for sample in own}
     paired, missing = match_names([sample.name for sample in data], samples, path)

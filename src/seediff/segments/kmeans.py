@@ -11,8 +11,8 @@ import warnings
 
 import numpy as np
 import torch
-from scipy.cluster.vq import kmeans2
-from scipy.spatial.distance import cdist
+from scipy.cluster import vq
+from scipy.spatial import distance
 
 from ..errors import UserError
 
@@ -40,7 +40,7 @@ def kmeans(
         before = centres
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of an empty cluster
-            centres, labels = kmeans2(points, before, 1, minit="matrix", check_finite=False)
+            centres, labels = vq.kmeans2(points, before, 1, minit="matrix", check_finite=False)
         empty = np.flatnonzero(np.bincount(labels, minlength=k) == 0)
         if len(empty):
             distances = np.square(points - centres[labels]).sum(1)
@@ -69,4 +69,4 @@ def _plus_plus(rows: torch.Tensor, k: int, seed: int) -> list[int]:
 
 def _squared_distances(rows: torch.Tensor, chosen: list[int]) -> torch.Tensor:
     """`|row − centre|²` of every row to each of the chosen rows, (len(chosen), N)."""
-    return torch.from_numpy(cdist(rows[chosen].numpy(), rows.numpy(), "sqeuclidean"))
+    return torch.from_numpy(distance.cdist(rows[chosen].numpy(), rows.numpy(), "sqeuclidean"))

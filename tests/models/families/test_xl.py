@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from builders.families import generate, plain
 
-from seediff.cli.commands import main
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.levels import fit_levels
+from seediff.masks.make import make_masks
+from seediff.report.explain import show_steps
 
 
 @pytest.mark.parametrize(("guidance", "negative"), [(3.0, "a cat"), (3.0, ""), (0.0, "")])
@@ -26,26 +27,10 @@ def test_the_nearest_level_is_taken_and_said(model):
     assert (fitted.seed_level, fitted.self_level, len(notes)) == (2, 4, 2)
 
 
-def test_the_trace_names_the_levels_that_were_read(folder, tmp_path):
-    options = ("--steps", "2", "--size", "64", "--device", "cpu", "--quiet")
-    assert (
-        main(
-            [
-                "generate",
-                "--classes",
-                "dog",
-                "--per-class",
-                "1",
-                "--model",
-                str(folder),
-                *options,
-                "--out",
-                str(tmp_path / "set"),
-            ]
-        )
-        == 0
-    )
-    (steps,) = (tmp_path / "set" / "steps").iterdir()
-    header = steps.read_bytes()[:4000]
-    assert b"expansion L/2" in header
-    assert b"expansion L\\" not in header
+def test_the_steps_name_the_levels_that_were_read(model):
+    images, maps = generate(model)
+    config, _ = fit_levels(model.network.config, MaskConfig(), CaptureConfig(), model.family)
+    result = make_masks(images[0], maps[0], ("dog",), config, trace=True)
+    names = [step.name for step in show_steps(result, "dog", config.method)]
+    assert "expansion L/2" in names
+    assert "expansion L" not in names
