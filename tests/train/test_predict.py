@@ -54,7 +54,10 @@ def test_pictures(folder, tmp_path, capsys):
         (tmp_path / "photos" / "trip").mkdir(parents=True, exist_ok=True)
         Image.fromarray(scene(number, side)[0]).save(tmp_path / "photos" / ("trip" if number else "") / f"{number}.png")
     out = tmp_path / "out"
-    assert cli.main(["predict", str(folder), str(tmp_path / "photos"), "--out", str(out), "--quiet"]) == 0
+    assert cli.main(["predict", str(folder), str(tmp_path / "photos"), "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"2 pictures with masks in {out}\n\nNext:\n")
+    assert f" look {out} " in said
     assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.*") if p.is_file()) == [
         "README.md", "classes.txt", "images/0.png", "images/trip/1.png", "masks/0.png", "masks/trip/1.png",
         "metadata.jsonl", "preview.html",

@@ -70,7 +70,7 @@ def semantic(
         Path,
         Parameter(
             name="MODEL|PRED",
-            help="Folder that `seediff train` wrote, or a folder of PNG label maps named like the images.",
+            help="Folder that `seediff train` wrote, a dataset, or a folder of PNG label maps named like the images.",
         ),
     ],
     /,

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..config.names import SEGMENT
+from ..dataset import native
 from ..files.messages import make_console, plural
 from ..masks.flags import FOREIGN
 from ..report.tables import count_classes, show_reasons
@@ -51,7 +52,7 @@ def others_skipped(count: int) -> str:
 
 
 def look_at(page: Path) -> str:
-    return f"Look at {shlex.quote(str(page))}{' (in a browser)' if str(page).endswith('.html') else ''}"
+    return f"Look at {shlex.quote(str(page))} (in a browser)"
 
 
 def own_command() -> str:
@@ -129,7 +130,7 @@ def _show(
         console.print(f"Time: {shares}", highlight=False, markup=False)
     if commands:
         plain(console, next_steps(*commands))
-    plain(console, f"\n{look_at(result.out / result.picture)}")
+    plain(console, f"\n{look_at(result.out / native.PREVIEW)}")
 
 
 def plain(console: Console, text: str) -> None:

@@ -1,4 +1,4 @@
-"""`seediff train` and `seediff predict`: datasets → a segmenter → label maps of pictures."""
+"""`seediff train` and `seediff predict`: datasets → a segmenter → masks of pictures."""
 
 from __future__ import annotations
 
@@ -140,10 +140,11 @@ def train(
             print(f"mIoU {result.miou:.4f} on {len(plan.validation)} samples, at step {result.best_step}")
         from .summary import command_line, next_steps
 
-        labels = command_line("predict", out, "PHOTOS", "--out", "predicted", about="label maps of pictures")
-        print(
-            next_steps(labels, command_line("evaluate", out, "--data", "DATASET", about="against masks of another set"))
+        masks = command_line(
+            "predict", out, "PHOTOS", "--out", "predicted", about="masks of your pictures, as a dataset"
         )
+        scores = command_line("evaluate", out, "--data", "DATASET", about="against masks of another set")
+        print(next_steps(masks, scores))
 
 
 @contextmanager
@@ -209,7 +210,7 @@ def predict(
     For example: `seediff predict segmenter photos --out predicted --flip`
     """
     from ..train.predict import predict_files
-    from .summary import look_at
+    from .summary import command_line, look_at, next_steps
 
     if batch_size < 1:
         raise UserError("batch_size", f"{batch_size} must be at least 1")
@@ -229,4 +230,5 @@ def predict(
         )
     if not quiet:
         print(f"{plural(count, 'picture')} with masks in {out}")
+        print(next_steps(command_line("look", out, about="see the masks, and correct them")))
         print(f"\n{look_at(out / native.PREVIEW)}")

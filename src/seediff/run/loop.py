@@ -62,7 +62,7 @@ class Timer(dict[str, float]):
 class RunResult:
     """The finished output. rows: those of metadata.jsonl. done: the number of items that this run made. seconds: per
     part, such as "loading", "drawing" (network, VAE and capture), "masks", "writing". rejected: rows of rejected.jsonl.
-    failed: {"photo", "reason"} per photograph that could not be used. picture: the file to look at.
+    failed: {"photo", "reason"} per photograph that could not be used.
     """
 
     out: Path
@@ -71,7 +71,6 @@ class RunResult:
     seconds: Mapping[str, float]
     rejected: Sequence[Mapping[str, Any]] = ()
     failed: Sequence[Mapping[str, str]] = ()
-    picture: str = native.PREVIEW
 
     @property
     def made(self) -> int:
