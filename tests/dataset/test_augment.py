@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 from blobs import blobs
+from refusals import user_error
 from scipy import ndimage
 
 from seediff.config.augment import MAX_CELLS, Strength, parse_addition
 from seediff.dataset.augment import RANDOM, Picture, apply, cut_out, paste, perspective, with_objects
 from seediff.dataset.shapes.objects import find_objects
-from seediff.errors import UserError
 
 NAMES = [*RANDOM, "splice-1x2", "splice-7x7"]
 
@@ -211,5 +211,5 @@ def test_additions(text, operations, count):
 )
 def test_additions_that_mean_nothing(texts, wrong):
     for text in texts:
-        with pytest.raises(UserError, match=wrong):
+        with user_error(wrong):
             parse_addition(text)

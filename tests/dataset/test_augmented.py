@@ -6,6 +6,7 @@ import pytest
 from command_line import runner
 from fake_engine import fake_draw
 from interrupted import contents
+from refusals import user_error
 
 from seediff.cli.augment import augment as augment_command
 from seediff.config.augment import AugmentConfig
@@ -15,7 +16,6 @@ from seediff.dataset.augmented import AugmentedSamples, open_augmented, write_au
 from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
-from seediff.errors import UserError
 from seediff.run.generate import generate
 
 CLASSES = ("dog", "cat", "car")
@@ -169,7 +169,7 @@ def test_the_command(pets, made, tmp_path, capsys):
     assert "8 originals and 17 new samples" in said
     assert " --out segmenter" in said
     assert contents(out) == contents(made)
-    with pytest.raises(UserError, match="already exists and is not empty"):
+    with user_error("already exists and is not empty"):
         run(*words, "--out", out)
     run("augment", pets, "--config", out / "seediff.toml", "--out", tmp_path / "again", "--quiet")
     assert contents(tmp_path / "again") == contents(made)

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from blocks import blocks, some
 from items import item
+from refusals import user_error
 
 from seediff.dataset import native
 from seediff.dataset.corrections import compare_maps, correct
 from seediff.dataset.native_folder import open_native, write_native
-from seediff.errors import UserError
 
 CLASSES = ("cat", "dog", "cow")
 
@@ -96,5 +96,5 @@ def test_classes_are_matched_by_name(pets):
     ],
 )
 def test_what_cannot_be(pets, items, message):
-    with pytest.raises(UserError, match=message):
+    with user_error(message):
         brought(pets, items)

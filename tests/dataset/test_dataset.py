@@ -7,6 +7,7 @@ from blocks import blocks
 from formats import EVERY, LOSSY, READ, WRITTEN, export, imported, needs
 from items import item, names
 from PIL import Image
+from refusals import user_error
 
 from seediff import Dataset, Sample, UserError
 from seediff.dataset.formats.known import FORMATS, export_options
@@ -74,7 +75,7 @@ def test_bad_samples_are_named_and_leave_nothing(tmp_path, name):
         ([item(other), item("a_b")], "two samples are called 'a_b'"),
         ([item("b", np.full((4, 6), 9, np.uint8))], "sample 'b': id 9"),
     ):
-        with pytest.raises(UserError, match=said):
+        with user_error(said):
             export(name, ("cat",), bad, tmp_path / "set")
         assert list(tmp_path.iterdir()) == []
 
@@ -95,10 +96,10 @@ def test_it_is_a_sequence(tmp_path):
     part = given[1:3]
     assert isinstance(part, Dataset)
     assert (part.classes, [sample.name for sample in part]) == (CLASSES, ["trip/1", "trip/2"])
-    with pytest.raises(UserError, match="class 'a' appears twice"):
+    with user_error("class 'a' appears twice"):
         Dataset(("a", "a"), [])
     for make in (lambda: Dataset("dog", []), lambda: Dataset.from_masks(tmp_path, classes="dog")):
-        with pytest.raises(UserError, match=r"^classes: must be a list of names, like \['dog'\]$"):
+        with user_error(r"^classes: must be a list of names, like \['dog'\]$"):
             make()
 
 
@@ -110,12 +111,12 @@ def test_a_part_of_a_dataset_keeps_its_notes():
 def test_a_part_that_no_sample_has(tmp_path):
     pets().save(tmp_path / "pets")
     assert len(Dataset.open(tmp_path / "pets", split="val")) == 1
-    with pytest.raises(UserError, match=r"pets: has no part 'validation'; parts there: train, val$"):
+    with user_error(r"pets: has no part 'validation'; parts there: train, val$"):
         Dataset.open(tmp_path / "pets", split="validation")
     rows = [{"split": None}, {"split": "val"}, {}]
     Dataset(CLASSES, [item(f"{i}", row=row) for i, row in enumerate(rows)]).save(tmp_path / "some")
     assert [sample.name for sample in Dataset.open(tmp_path / "some", split="train")] == ["0", "2"]
-    with pytest.raises(UserError, match=r"some: has no part 'test'; parts there: train, val$"):
+    with user_error(r"some: has no part 'test'; parts there: train, val$"):
         Dataset.open(tmp_path / "some", split="test")
 
 
@@ -132,9 +133,9 @@ def test_a_file_of_another_kind_is_refused_whatever_it_is_called(tmp_path, name)
     (tmp_path / name).write_bytes(webp())
     sample = Sample(tmp_path / name, np.zeros((20, 30), np.uint8), name="a")
     for used in (lambda: sample.image, lambda: sample.label_map, sample.size, sample.data, sample.file):
-        with pytest.raises(UserError, match=rf"{name}: is WEBP data"):
+        with user_error(rf"{name}: is WEBP data"):
             used()
-    with pytest.raises(UserError, match=rf"{name}: is WEBP data; pictures of datasets must be PNG or JPEG$"):
+    with user_error(rf"{name}: is WEBP data; pictures of datasets must be PNG or JPEG$"):
         Dataset(("cat",), [sample]).save(tmp_path / "set")
     assert not (tmp_path / "set").exists()
 
@@ -143,7 +144,7 @@ def test_a_picture_that_is_damaged_in_its_middle_is_not_copied(tmp_path):
     data = bytearray(item("a", shape=(20, 30)).source)
     data[len(data) // 2] ^= 1
     (tmp_path / "a.png").write_bytes(data)
-    with pytest.raises(UserError, match=r"a\.png: cannot be read as a picture"):
+    with user_error(r"a\.png: cannot be read as a picture"):
         Dataset(("cat",), [Sample(tmp_path / "a.png", np.zeros((20, 30), np.uint8), name="a")]).as_voc(tmp_path / "voc")
 
 
@@ -175,14 +176,14 @@ def test_filter_takes_a_function_and_the_criteria_of_the_command():
     areas = [min(np.bincount(sample.label_map.ravel(), minlength=256)[1:4]) / 600 for sample in pets()]
     kept = pets().filter(min_area=0.05)
     assert 0 < len(kept) <= sum(area >= 0.05 or area == 0 for area in areas)
-    with pytest.raises(UserError, match="min_confidence: needs `confidence`, and sample 'trip/0'"):
+    with user_error("min_confidence: needs `confidence`, and sample 'trip/0'"):
         pets().filter(min_confidence=0.5)
     flagged = [pets()[0].replace(metadata={"flags": ["degenerate:cat"]}), pets()[1]]
     for flags in ("degenerate", "all", ["degenerate:cat"]):
         assert [sample.name for sample in Dataset(CLASSES, flagged).filter(drop_flags=flags)] == ["trip/1"]
-    with pytest.raises(UserError, match=r"^drop_flags = degenrate: no such flag; there are no_seeds, "):
+    with user_error(r"^drop_flags = degenrate: no such flag; there are no_seeds, "):
         Dataset(CLASSES, flagged).filter(drop_flags="degenrate")
-    with pytest.raises(UserError, match=r"^reviewed: "):
+    with user_error(r"^reviewed: "):
         pets().filter(reviewed="yes")
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from blobs import blobs
 from items import item, names
+from refusals import user_error
 
 from seediff.dataset import native, native_folder
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.quality.check import check_dataset
-from seediff.errors import UserError
 
 
 def attention(text):
@@ -83,5 +83,5 @@ def test_names_stay_where_they_are_apart_and_a_merge_can_be_merged(tmp_path):
 def test_what_cannot_be_merged(tmp_path):
     one = make(tmp_path / "a", ("dog",))
     many = make(tmp_path / "many", tuple(f"class {i}" for i in range(254)), count=1)
-    with pytest.raises(UserError, match="255 classes; label maps hold at most 254"):
+    with user_error("255 classes; label maps hold at most 254"):
         Dataset.from_native(one).merge(Dataset.from_native(many))

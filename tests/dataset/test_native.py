@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from items import item
 from PIL import Image
+from refusals import user_error
 
 from seediff.dataset import native, native_folder
-from seediff.errors import UserError
 from seediff.files.label_maps import voc_palette
 
 
@@ -40,7 +40,7 @@ def test_broken_datasets_name_the_file(folder, file, data, place):
     (folder / file).unlink()
     if data is not None:
         (folder / file).write_bytes(data)
-    with pytest.raises(UserError, match=place):
+    with user_error(place):
         [(sample.image, sample.label_map, sample.soft) for sample in native_folder.read_dataset(folder)]
 
 

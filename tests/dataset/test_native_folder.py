@@ -7,13 +7,13 @@ import time
 import numpy as np
 import pytest
 from items import item, names
+from refusals import user_error
 
 from seediff.dataset import native, native_folder
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.rows import check_name
-from seediff.errors import UserError
 from seediff.files.output_folders import stage_output
 
 
@@ -86,7 +86,7 @@ def test_rows_that_cannot_be(tmp_path, change, place):
     (tmp_path / "out/masks/link.png").symlink_to(tmp_path / "outside.png")
     first, second = native.read_rows(tmp_path / "out")
     (tmp_path / "out" / native.METADATA).write_bytes(native.jsonl([first, {**second, **change}]))
-    with pytest.raises(UserError, match=place):
+    with user_error(place):
         open_native(tmp_path / "out")
 
 
@@ -99,14 +99,14 @@ def test_rows_that_cannot_be(tmp_path, change, place):
     ],
 )
 def test_label_maps_that_do_not_fit_are_refused_and_leave_nothing(tmp_path, labels, message):
-    with pytest.raises(UserError, match=f"sample 'a/0': .*{message}"):
+    with user_error(f"sample 'a/0': .*{message}"):
         write_native(tmp_path / "out", ("cat", "dog"), [item("ok"), item(labels=labels)], about={})
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["", "/a", "a/", "a/../b", "a\\b", ".a", "C:a", "a\0"])
 def test_names_that_lead_elsewhere(name):
-    with pytest.raises(UserError, match="cannot be a file name"):
+    with user_error("cannot be a file name"):
         check_name(name, set())
 
 
@@ -117,7 +117,7 @@ def test_staged_appears_whole(tmp_path):
         assert not out.exists()
         assert part.parent == out.parent
         with (
-            pytest.raises(UserError, match=rf"{out}: in use by another run \(process {os.getpid()}\)"),
+            user_error(rf"{out}: in use by another run \(process {os.getpid()}\)"),
             stage_output(out),
         ):
             pass
@@ -126,7 +126,7 @@ def test_staged_appears_whole(tmp_path):
     with stage_output(tmp_path / "empty"):
         pass
     for wrong in (out, out / "a"):
-        with pytest.raises(UserError, match=f"{wrong}: "), stage_output(wrong):
+        with user_error(f"{wrong}: "), stage_output(wrong):
             pass
 
 
@@ -145,7 +145,7 @@ with stage_output(sys.argv[1]) as part:
     ) as run:
         assert run.stdout
         assert run.stdout.readline() == "ready\n"
-        with pytest.raises(UserError, match="in use by another run"), stage_output(tmp_path / "out"):
+        with user_error("in use by another run"), stage_output(tmp_path / "out"):
             pass
         run.send_signal(signal.SIGKILL)
     time.sleep(0.05)

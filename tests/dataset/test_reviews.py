@@ -5,6 +5,7 @@ import pytest
 from command_line import runner
 from formats import opened
 from look_server import write_set
+from refusals import user_error
 
 from seediff.cli.augment import augment
 from seediff.cli.formats import export_
@@ -16,7 +17,6 @@ from seediff.dataset.dataset import Dataset
 from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS, review_summary
-from seediff.errors import UserError
 from seediff.evaluate.evaluation import evaluate
 from seediff.look.samples import open_subject
 from seediff.look.session import Session
@@ -233,7 +233,7 @@ def test_a_corrected_mask_that_somebody_changed_is_used_by_nothing(pets, tmp_pat
         lambda: [s.label_map for s in native_folder.read_dataset(pets)],
         lambda: Session(open_subject(pets), by="").labels(3),
     ):
-        with pytest.raises(UserError, match=r"000003.1.png: is not the corrected mask that was saved"):
+        with user_error(r"000003.1.png: is not the corrected mask that was saved"):
             use()
 
 
@@ -245,7 +245,7 @@ def test_damage_at_the_end_is_no_line_cut_off(pets, damage):
     (pets / REVIEWS).write_bytes(data)
     assert found(pets) == [("structure", "error", REVIEWS)]
     for use in (open_native, lambda folder: Session(open_subject(folder), by="")):
-        with pytest.raises(UserError, match=r"review.jsonl, line \d"):
+        with user_error(r"review.jsonl, line \d"):
             use(pets)
     assert (pets / REVIEWS).read_bytes() == data
 

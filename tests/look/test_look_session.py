@@ -4,11 +4,11 @@ import json
 import numpy as np
 import pytest
 from look_server import CLASSES, write_set
+from refusals import user_error
 
 from seediff.dataset import native
 from seediff.dataset.native_folder import open_native
 from seediff.dataset.reviews import REVIEWS, in_effect, read_actions
-from seediff.errors import UserError
 from seediff.look.index import Query
 from seediff.look.samples import open_subject
 from seediff.look.session import Session
@@ -136,7 +136,7 @@ def test_an_added_class_is_painted_and_is_in_every_export(pets):
     assert (state["classes"][-1], state["flags"]) == (4, [])  # few pixels, but a person's
     assert session.index.select(Query(classes=(4,)))[0].tolist() == [0]
     for name in ("bus", "Bus", " car", "a, b", "Background", "void", ""):
-        with pytest.raises(UserError, match="class"):
+        with user_error("class"):
             session.add_class(name)
     session.close()
     dataset = Dataset.open(pets)
@@ -191,7 +191,7 @@ def test_every_place_where_a_kill_can_cut_the_log(pets):
 
 def test_a_second_server_is_told_who_has_the_set(pets):
     session = opened(pets)
-    with pytest.raises(UserError, match="in use by another run"):
+    with user_error("in use by another run"):
         opened(pets)
     session.close()
     opened(pets).close()
@@ -210,7 +210,7 @@ def test_where_nothing_can_be_saved_it_can_be_looked_at(pets, monkeypatch):
     monkeypatch.setattr(os, "open", refused)
     session = opened(pets)
     assert "read-only" in session.read_only
-    with pytest.raises(UserError, match="nothing can be saved"):
+    with user_error("nothing can be saved"):
         session.act(0, 0, "accept", verdict="accepted")
     assert session.labels(0).shape == (64, 64)
 
@@ -218,7 +218,7 @@ def test_where_nothing_can_be_saved_it_can_be_looked_at(pets, monkeypatch):
 @pytest.mark.parametrize("labels", [np.zeros((64, 63), np.uint8), np.full((64, 64), len(CLASSES) + 1, np.uint8)])
 def test_what_is_no_label_map_of_the_sample_is_refused(pets, labels):
     session = opened(pets)
-    with pytest.raises(UserError, match="the label map"):
+    with user_error("the label map"):
         session.act(0, 0, "brush", labels=labels)
     session.close()
     assert not (pets / REVIEWS).exists()
@@ -229,12 +229,12 @@ def test_a_link_in_the_place_of_the_log_or_the_folder_is_not_followed(pets, tmp_
     elsewhere.mkdir()
     (pets / "reviewed").symlink_to(elsewhere)
     session = opened(pets)
-    with pytest.raises(UserError, match="is a link"):
+    with user_error("is a link"):
         session.act(0, 0, "brush", labels=painted(session, 0))
     session.close()
     assert not list(elsewhere.iterdir())
     (tmp_path / "other").write_text("")
     (pets / REVIEWS).symlink_to(tmp_path / "other")
-    with pytest.raises(UserError, match=r"review\.jsonl: is a link"):
+    with user_error(r"review\.jsonl: is a link"):
         opened(pets)
     assert (tmp_path / "other").read_text() == ""

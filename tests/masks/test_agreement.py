@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 from fake_engine import fake_draw
+from refusals import user_error
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.config.generate import GenerateConfig
-from seediff.errors import UserError
 from seediff.masks.agreement import agreement
 from seediff.masks.make import make_masks, soft_mask
 from seediff.run.generate import generate
@@ -63,5 +63,5 @@ def test_rows_have_the_number_and_too_little_is_drawn_again(tmp_path):
     assert all(min(row["agreement"].values()) >= least for row in picky.rows)
     assert {flag.partition(":")[0] for row in picky.rejected for flag in row["flags"]} >= {"agreement"}
     for changes in ({"reject": False}, {"mask": MaskConfig(method="ca")}):
-        with pytest.raises(UserError, match="min_agreement: works only with `reject` and method"):
+        with user_error("min_agreement: works only with `reject` and method"):
             replace(config, **({"reject": True, "min_agreement": 0.5} | changes))

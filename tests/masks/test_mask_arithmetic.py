@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from patience import PATIENT
+from refusals import user_error
 
 from seediff.devices import cpu_threads
-from seediff.errors import UserError
 from seediff.masks.arithmetic import BLOCK, min_max, otsu, resize, sum_of_rows, times_vector
 
 
@@ -30,7 +30,7 @@ def test_min_max_reaches_both_ends_or_says_why_not(values):
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 def test_nan_is_an_error_that_says_what_to_do(bad):
-    with pytest.raises(UserError, match="float32"):
+    with user_error("float32"):
         min_max(torch.tensor([[0.0, bad], [1.0, 0.5]]))
 
 

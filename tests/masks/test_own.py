@@ -4,12 +4,12 @@ import sys
 import pytest
 import torch
 from random_maps import random_maps
+from refusals import user_error
 
 from seediff.config.constants import MaskConfig
 from seediff.config.levels import EVERYTHING, maps_read
 from seediff.config.methods import METHOD_FACTS, own_methods
 from seediff.config.presets import recommended_mask
-from seediff.errors import UserError
 from seediff.masks.make import make_masks, soft_mask
 from seediff.masks.own import register_file, register_method
 from seediff.masks.steps import SoftMask
@@ -84,7 +84,7 @@ def test_a_method_may_state_its_levels_its_finish_and_what_models_need():
     elsewhere, mini = recommended_mask("owner/name", "stated"), recommended_mask("mini", "stated")
     assert (elsewhere.mask.beta, elsewhere.capture.layers, elsewhere.capture.normalize) == (0.45, "all", False)
     assert (mini.mask.beta, mini.capture.layers, mini.capture.normalize) == (0.2, "last", False)
-    with pytest.raises(UserError, match="method stated works on plain means of attention"):
+    with user_error("method stated works on plain means of attention"):
         soft_mask(random_maps(), "dog", config)
 
 
@@ -102,7 +102,7 @@ def test_a_method_may_state_its_levels_its_finish_and_what_models_need():
     ],
 )
 def test_constants_of_another_shape_are_refused(constants, problem):
-    with pytest.raises(UserError, match=f"constants of method stated.*{problem}"):
+    with user_error(f"constants of method stated.*{problem}"):
         register_method("stated", lambda maps, name, config: maps.cross_at(4, name), constants)
 
 
@@ -110,7 +110,7 @@ def test_a_method_may_make_a_second_map_for_the_agreement():
     register_method("sure", lambda maps, name, config: SoftMask(half(maps, name), second=half(maps, name)))
     register_method("wrong", lambda maps, name, config: SoftMask(half(maps, name), second=half(maps, name) + 2))
     assert set(made("sure").agreement) == {"dog", "cat"}
-    with pytest.raises(UserError, match="method wrong: returned"):
+    with user_error("method wrong: returned"):
         made("wrong")
 
 
@@ -135,7 +135,7 @@ def test_other_processes_get_the_function_itself(file):
 def test_a_file_that_is_no_method_is_refused(file, text):
     (file.parent / "broken.py").write_text("def f(:\n")
     (file.parent / "exit.py").write_text("raise SystemExit(0)\n")
-    with pytest.raises(UserError, match=text.partition(":")[0]):
+    with user_error(text.partition(":")[0]):
         register_file(str(file.parent / text))
 
 
@@ -144,5 +144,5 @@ def test_a_file_that_is_no_method_is_refused(file, text):
     [("fails", "line 15.*KeyError: 'dog'"), ("large", r"returned \(4, 4\).*\[0, 1\]"), ("empty", "empty")],
 )
 def test_a_function_that_fails_or_returns_no_soft_mask_is_one_line(file, function, problem):
-    with pytest.raises(UserError, match=problem):
+    with user_error(problem):
         made(register_file(f"{file}:{function}"))

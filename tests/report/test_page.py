@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from in_chromium import chromium, needs_chromium
 from PIL import Image
+from refusals import user_error
 from synthetic import CLASSES, put_strip, write_dataset
 
-from seediff.errors import UserError
 from seediff.report.page import write_page
 
 ABOUT = {
@@ -122,7 +122,7 @@ def test_paths_out_of_the_dataset_are_refused(tmp_path, field, path):
     Image.fromarray(np.zeros((64, 64), np.uint8)).save(secret)
     (out / "images/link.png").symlink_to(secret)
     rows[0][field] = str(secret) if path == "ABSOLUTE" else path
-    with pytest.raises(UserError, match=f"row 1: '{field}'"):
+    with user_error(f"row 1: '{field}'"):
         page_of(out, rows)
     assert not (out / "preview.html").exists()
 
@@ -133,7 +133,7 @@ def test_a_strip_that_leads_out_of_the_dataset_is_refused(tmp_path):
     (out / "steps").mkdir()
     (tmp_path / "secret.png").write_bytes(b"secret")
     (out / "steps/000000_1.png").symlink_to(tmp_path / "secret.png")
-    with pytest.raises(UserError, match="000000_1"):
+    with user_error("000000_1"):
         page_of(out, rows)
 
 

@@ -4,10 +4,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENT
+from refusals import user_error
 from region_maps import region_maps
 
 from seediff.devices import cpu_threads
-from seediff.errors import UserError
 from seediff.segments.aggregate import aggregate, level_weights
 
 
@@ -83,7 +83,7 @@ def test_weights_by_level(sides, weights, expected):
     ],
 )
 def test_weights_that_make_no_sense(sides, weights, message):
-    with pytest.raises(UserError, match=message) as error:
+    with user_error(message) as error:
         level_weights(squares(sides), (64, 64), weights)
     assert "\n" not in str(error.value)
 
@@ -92,5 +92,5 @@ def test_weights_that_make_no_sense(sides, weights, message):
 def test_attention_that_is_no_distribution_is_an_error(value):
     maps = region_maps(8, levels=2)
     maps[4, 4][3] = value
-    with pytest.raises(UserError, match="NaN or infinite"):
+    with user_error("NaN or infinite"):
         aggregate(maps, (8, 8))

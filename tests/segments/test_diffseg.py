@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from refusals import user_error
 from region_maps import region_maps
 from scipy.optimize import linear_sum_assignment
 
-from seediff.errors import UserError
 from seediff.segments.aggregate import aggregate
 from seediff.segments.diffseg import anchor_positions, diffseg, proposals, symmetric_kl
 from seediff.segments.tiles import label
@@ -90,7 +90,7 @@ def test_the_grid_of_the_original_at_any_side(latent_side, num_points, line):
 
 @pytest.mark.parametrize("num_points", [1, 17])
 def test_a_grid_that_does_not_fit(rows, num_points):
-    with pytest.raises(UserError, match=f"^segment.num_points: {num_points} must be from 2 to 16, the side"):
+    with user_error(f"^segment.num_points: {num_points} must be from 2 to 16, the side"):
         diffseg(rows, num_points=num_points)
 
 

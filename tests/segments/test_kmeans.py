@@ -4,11 +4,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENT
+from refusals import user_error
 from region_maps import region_maps
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import SegmentConfig
-from seediff.errors import UserError
 from seediff.segments import kmeans as module
 from seediff.segments.aggregate import aggregate
 from seediff.segments.kmeans import kmeans
@@ -93,5 +93,5 @@ def test_segments_at_the_photograph_s_size(size):
 
 @pytest.mark.parametrize("k", [0, 257])
 def test_more_clusters_than_positions_is_an_error(rows, k):
-    with pytest.raises(UserError, match=f"^k: {k} must be from 1 to 256, the number of positions$"):
+    with user_error(f"^k: {k} must be from 1 to 256, the number of positions$"):
         kmeans(rows, k)

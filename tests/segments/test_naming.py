@@ -3,9 +3,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import user_error
 
 from seediff.attention.maps import AttentionMaps
-from seediff.errors import UserError
 from seediff.segments.naming import name_maps, name_segments
 
 
@@ -39,5 +39,5 @@ def test_words_are_looked_up_at_three_levels():
     torch.testing.assert_close(name_maps(scaled, ["dog", "cat"]), found)
     flat = AttentionMaps({}, {(8, 8): torch.full((64, 4), 0.3)}, (16, 16), maps.words, "")
     torch.testing.assert_close(name_maps(flat, ["dog"]), torch.full((1, 8, 8), 0.5))
-    with pytest.raises(UserError, match="L/2, L/4"):
+    with user_error("L/2, L/4"):
         name_maps(AttentionMaps({}, {(2, 2): torch.rand(4, 4)}, (16, 16), maps.words, ""), ["dog"])

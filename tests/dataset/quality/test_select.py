@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from refusals import user_error
 
 from seediff.config.filter import Criteria
 from seediff.dataset import native
@@ -8,7 +9,6 @@ from seediff.dataset.native_folder import write_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.quality.select import confidence, select_samples
 from seediff.dataset.sample import Sample
-from seediff.errors import UserError
 
 CLASSES = ("dog", "cat")
 
@@ -92,5 +92,5 @@ def test_samples_stay_by_what_their_rows_say(key):
     assert [sample.name for sample in selected.samples] == ["1", "2"]
     assert selected.dropped == {key: 3}
     samples.append(Sample(picture, labels, metadata={"classes": ["dog"]}, name="bare"))
-    with pytest.raises(UserError, match=rf"min_{key}: needs `{key}`, and sample 'bare' of the dataset has none"):
+    with user_error(rf"min_{key}: needs `{key}`, and sample 'bare' of the dataset has none"):
         select_samples(("dog",), samples, Criteria(**{f"min_{key}": 0.5}))
