@@ -6,10 +6,10 @@ import pytest
 import torch
 import transformers
 from random_maps import CLASSES, random_maps
+from refusals import user_error
 from safetensors.torch import load_file, save_file
 
 from seediff.config.constants import MaskConfig
-from seediff.errors import UserError
 from seediff.masks import sam
 from seediff.masks.make import make_masks
 from seediff.masks.sam import load_sam, refine_by_sam, see
@@ -131,13 +131,11 @@ def test_sam_2_sees_the_picture_squeezed(monkeypatch):
 
 
 def test_what_is_no_sam_is_refused_in_a_line(tmp_path):
-    with pytest.raises(UserError, match=r"^sam: .*absent/model\.safetensors: no such file"):
+    with user_error(r"^sam: .*absent/model\.safetensors: no such file"):
         make_masks(IMAGE, random_maps(), CLASSES, MaskConfig(sam=str(tmp_path / "absent"), pamr=False))
     for beside in (tmp_path, tmp_path / "file"):
         (tmp_path / "file").write_bytes(b"weights")
-        with pytest.raises(
-            UserError, match=r"^mask\.sam: .*: must be a folder with config\.json and model\.safetensors"
-        ):
+        with user_error(r"^mask\.sam: .*: must be a folder with config\.json and model\.safetensors"):
             load_sam(str(beside))
     folder = save_sam(tmp_path / "sam")
     settings = json.loads((folder / "config.json").read_text())
@@ -146,12 +144,12 @@ def test_what_is_no_sam_is_refused_in_a_line(tmp_path):
         ({"model_type": "bert"}, r"^mask.sam: .*sam: cannot be used \(KeyError: 'bert'\); name .* sam, sam2"),
     ]:
         (folder / "config.json").write_text(json.dumps(settings | altered))
-        with pytest.raises(UserError, match=problem):
+        with user_error(problem):
             load_sam(str(folder))
     (folder / "config.json").write_text(json.dumps(settings))
     tensors = load_file(folder / "model.safetensors")
     name = min(tensors)
     del tensors[name]
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UserError, match=f"its weights lack {name}"):
+    with user_error(f"its weights lack {name}"):
         load_sam(str(folder))

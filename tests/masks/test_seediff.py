@@ -3,9 +3,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from random_maps import class_map, random_maps, replaced, stretch
+from refusals import user_error
 
 from seediff.config.constants import MaskConfig
-from seediff.errors import UserError
 from seediff.masks.seediff import background_seeds, find_seeds, seediff
 from seediff.masks.steps import Step
 
@@ -57,7 +57,7 @@ def test_constant_cross_attention_is_flagged_and_still_gives_a_mask():
 
 
 def test_a_level_that_was_not_captured_is_named():
-    with pytest.raises(UserError, match="self-attention at L/4"):
+    with user_error("self-attention at L/4"):
         seediff(random_maps(levels=(1, 2)), "dog", MaskConfig(seed_level=2))
 
 

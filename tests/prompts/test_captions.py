@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
+from refusals import user_error
 
-from seediff.errors import UserError
 from seediff.files.photographs import Photo
 from seediff.prompts.captions import classes_mentioned, read_words
 from seediff.prompts.tokens import content_words
@@ -40,7 +40,7 @@ def test_a_file_that_several_photographs_could_mean(tmp_path):
     first, second = (Photo(Path(f"p/{folder}/1.png"), f"{folder}/1") for folder in "ab")
     (tmp_path / "1.txt").write_text("a dog", encoding="utf-8")
     assert read_words(tmp_path, [first]) == {"a/1": ("dog",)}
-    with pytest.raises(UserError, match=r"1\.txt: 2 photographs have that name; call it a/1\.txt$"):
+    with user_error(r"1\.txt: 2 photographs have that name; call it a/1\.txt$"):
         read_words(tmp_path, [first, second])
     # The file has the name of another photograph.
     assert read_words(tmp_path, [Photo(Path("p/1.png"), "1"), first]) == {"1": ("dog",)}
@@ -62,5 +62,5 @@ def test_a_file_that_several_photographs_could_mean(tmp_path):
 def test_bad_captions_are_told_by_file_and_line(tmp_path, text, message):
     table = tmp_path / "captions.csv"
     table.write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=message):
+    with user_error(message):
         read_words(table, PHOTOS)

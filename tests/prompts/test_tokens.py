@@ -1,8 +1,8 @@
 import pytest
+from refusals import user_error
 
 from recipes.mini.text import build_tokenizer
 from seediff.config.names import spoken
-from seediff.errors import UserError
 from seediff.models.families.readers import Reader
 from seediff.prompts.tokens import find_columns, find_weight, locate_columns, split_prompts
 
@@ -93,22 +93,22 @@ def test_letters_whose_cases_are_no_pair(tokenizer, name, prompt):
 
 def test_class_that_is_not_there(tokenizer):
     said = r"class 'tvmonitor' \(in a prompt: 'tv monitor'\) is not in the prompt 'a photo of a dog'"
-    with pytest.raises(UserError, match=said):
+    with user_error(said):
         located(tokenizer, "a photo of a dog", ["dog", "tvmonitor"])
-    with pytest.raises(UserError, match="'dog'"):
+    with user_error("'dog'"):
         located(tokenizer, "two dogs", ["dog"])
 
 
 def test_prompt_at_and_beyond_the_limit(tokenizer):
     fitting = " ".join(["dog"] * (tokenizer.model_max_length - 2))
     assert len(located(tokenizer, fitting, ["dog"])["dog"]) == tokenizer.model_max_length - 2
-    with pytest.raises(UserError, match=r"33 tokens and the model reads 32: these words would be cut off: 'cat'"):
+    with user_error(r"33 tokens and the model reads 32: these words would be cut off: 'cat'"):
         located(tokenizer, fitting + " cat", ["dog"])
 
 
 def test_tokenizer_without_offsets():
     slow = type("Slow", (), {"is_fast": False, "model_max_length": 9})()
-    with pytest.raises(UserError, match="Slow"):
+    with user_error("Slow"):
         located(slow, "a dog", ["dog"])
 
 
@@ -120,6 +120,6 @@ def test_as_few_sentences_as_hold_all_words(sd1_model, mini_model):
     assert len(several) > 1
     assert [name for _, group in several for name in group] == names
     assert max(len(group) for _, group in several) - min(len(group) for _, group in several) <= 1
-    with pytest.raises(UserError, match="cut off"):
+    with user_error("cut off"):
         split_prompts(mini_model.readers, ["x" * 200])
     assert split_prompts(mini_model.readers, []) == []

@@ -1,6 +1,5 @@
-import pytest
+from refusals import user_error
 
-from seediff.errors import UserError
 from seediff.prompts.variations import MOST, PHRASES, varied_prompts
 
 
@@ -16,7 +15,7 @@ def test_every_combination_once_and_always_in_the_same_order():
 def test_words_that_the_model_does_not_know_are_left_out():
     expected = {"a {class}", "a {class} on grass", "a {class} in the snow"}
     assert set(varied_prompts(["a {class}"], ["place"], ["snow", "grass"])) == expected
-    with pytest.raises(UserError, match="knows no phrase for view"):
+    with user_error("knows no phrase for view"):
         varied_prompts(["a {class}"], ["view"], ["snow"])
-    with pytest.raises(UserError, match="'lights' is not a kind of phrase; choose among place, light, view"):
+    with user_error("'lights' is not a kind of phrase; choose among place, light, view"):
         varied_prompts(["a {class}"], ["lights"])
