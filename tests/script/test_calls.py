@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from refusals import user_error
 
 import seediff
 from seediff.config.constants import CaptureConfig
-from seediff.errors import UserError
 from seediff.models.families import network_family
 from seediff.models.registry import load_model
 from seediff.script.capture import _check_memory, plan_pipeline
@@ -59,7 +59,7 @@ def test_each_call_has_its_own_result(pipe):
     assert [image.shape for image in seen.pictures] == [(64, 64, 3), (128, 64, 3), (128, 64, 3)]
     assert same(seen.maps[0], alone(pipe)[0])
     assert seen.heatmap("cat", image=2).shape == (128, 64)
-    with pytest.raises(UserError, match=r"^image: 3: 3 were drawn in the block"):
+    with user_error(r"^image: 3: 3 were drawn in the block"):
         seen.heatmap("cat", image=3)
 
 
@@ -90,7 +90,7 @@ def test_embeddings_alone(pipe):
     assert same(seen.maps[0], expected)
     assert seen.prompts == [""]
     assert seen.masks((2, 3), pamr=False).classes == ("columns 2, 3",)
-    with pytest.raises(UserError, match=r"^'dog': the pipeline was given no prompt, only embeddings"):
+    with user_error(r"^'dog': the pipeline was given no prompt, only embeddings"):
         seen.heatmap("dog")
     with seediff.capture(pipe, prompts="a dog") as seen:
         draw(pipe, None, **more)
@@ -116,21 +116,19 @@ def test_embeddings_of_several_chunks(pipe, twin):
         if found:
             assert np.array_equal(seen.heatmap("cat"), seen.heatmap(found))
         else:
-            with pytest.raises(
-                UserError, match=r"given 154 columns, and the prompt '.*' does not say where they divide"
-            ):
+            with user_error(r"given 154 columns, and the prompt '.*' does not say where they divide"):
                 seen.heatmap("cat")
     flux = load_model(str(twin("flux")), device="cpu").pipe
     given, pooled, _ = flux.encode_prompt("a dog", None)
     with seediff.capture(flux, prompts="a dog, a cat") as seen:
         draw(flux, None, prompt_embeds=given.repeat(1, 2, 1), pooled_prompt_embeds=pooled)
-    with pytest.raises(UserError, match="given 1024 columns"):
+    with user_error("given 1024 columns"):
         seen.heatmap("cat")
 
 
 def test_weights_are_not_read(pipe):
     with (
-        pytest.raises(UserError, match=r"^prompts: '\(cat\)1\.5' looks like a weight"),
+        user_error(r"^prompts: '\(cat\)1\.5' looks like a weight"),
         seediff.capture(pipe, prompts="a dog and a (cat)1.5"),
     ):
         pass
@@ -145,7 +143,7 @@ def test_weights_are_not_read(pipe):
         draw(seen._pipe, "a (dog:1.5) and a cat")
         draw(seen._pipe, "a dog")
     assert seen.words == [(), ("dog",)]
-    with pytest.raises(UserError, match=r"^'cat': it is unknown where the words of a weighted prompt \('\(dog"):
+    with user_error(r"^'cat': it is unknown where the words of a weighted prompt \('\(dog"):
         seen.heatmap("cat")
 
 
@@ -163,13 +161,13 @@ def test_a_loop_of_ones_own(pipe):
     said = rf"^the network ran outside of the captured pipeline's calls; .*{way}"
     with seediff.capture(pipe):
         states = torch.cat(pipe.encode_prompt("a dog", "cpu", 1, True)[::-1])
-        with pytest.raises(UserError, match=said):
+        with user_error(said):
             loop(pipe, states)
     with seediff.capture(pipe) as seen:
         loop(pipe, states)
         draw(pipe, "a bus")
     assert seen.prompts == ["a bus"]
-    with pytest.raises(UserError, match=rf"^image: 1: 1 were drawn in the block.*{way}"):
+    with user_error(rf"^image: 1: 1 were drawn in the block.*{way}"):
         seen.heatmap("dog", image=1)
     with seediff.capture(pipe.unet, prompts="a dog", tokenizer=pipe.tokenizer) as seen:
         loop(pipe, states)
@@ -200,7 +198,7 @@ def test_a_picture_that_is_drawn_while_another_is(pipe):
         draw(pipe, "a bus")
         return tensors
 
-    with pytest.raises(UserError, match="was called while it drew"), seediff.capture(pipe):
+    with user_error("was called while it drew"), seediff.capture(pipe):
         draw(pipe, callback_on_step_end=again)
 
 
@@ -217,7 +215,7 @@ def test_texts_that_a_call_encodes_apart(pipe):
         other("a dog")
     assert (seen.prompts, seen._listener.finished[0].steps) == (["a dog"], 4)
     said = r"^texts were encoded apart.*; name it, capture\(pipe, prompts='…'\)$"
-    with pytest.raises(UserError, match=said), seediff.capture(other):
+    with user_error(said), seediff.capture(other):
         other(text="a dog")
     with seediff.capture(other, prompts="a dog") as named:
         other(text="a dog")
@@ -253,16 +251,13 @@ def test_the_network_alone(pipe):
     with seediff.capture(pipe.unet, prompts="a dog") as seen:
         draw(pipe, "a dog", guidance_scale=1.0)
     assert [maps.words for maps in seen.maps] == [{}]
-    with pytest.raises(UserError, match=r"^'dog': only the tokenizer knows its columns"):
+    with user_error(r"^'dog': only the tokenizer knows its columns"):
         seen.heatmap("dog")
-    with (
-        seediff.capture(pipe.unet, prompts=["a dog", "a cat"]) as seen,
-        pytest.raises(UserError, match="a batch of 1 for 2 prompts"),
-    ):
+    with seediff.capture(pipe.unet, prompts=["a dog", "a cat"]) as seen, user_error("a batch of 1 for 2 prompts"):
         draw(pipe, "a dog", guidance_scale=1.0)
     with seediff.capture(pipe.unet, prompts="a dog"):
         draw(pipe, "a dog")
-        with pytest.raises(UserError, match=r"several sizes, .*in one run; use one `with` block for each"):
+        with user_error(r"several sizes, .*in one run; use one `with` block for each"):
             draw(pipe, "a dog", height=128)
 
 
@@ -301,7 +296,7 @@ def test_pictures_of_another_pipeline_with_the_same_network(pipe):
     other = StableDiffusionPipeline.from_pipe(pipe)
     with seediff.capture(pipe) as seen:
         draw(other, "a bus", seed=1)
-        with pytest.raises(UserError, match=r"0 were drawn in the block.*capture the pipeline that draws"):
+        with user_error(r"0 were drawn in the block.*capture the pipeline that draws"):
             seen.heatmap("bus")
         draw(pipe)
         draw(other, "a bus", seed=1)
@@ -322,7 +317,7 @@ def test_pictures_that_are_forgotten(pipe, monkeypatch):
         draw(pipe)
         assert seen.prompts == ["a dog and a cat"]
         monkeypatch.setattr("seediff.script.capture.memory_bytes", lambda: int(1.5 * held))
-        with pytest.raises(UserError, match=r"earlier images hold .*, which seen\.clear\(\) frees"):
+        with user_error(r"earlier images hold .*, which seen\.clear\(\) frees"):
             draw(pipe)
         seen.clear()
         draw(pipe)
@@ -336,7 +331,7 @@ def test_a_network_that_waits_in_the_computers_memory(pipe, monkeypatch):
     for name, value in known.items():
         monkeypatch.setattr(torch.cuda, name, lambda device, value=value: asked.append(device) or value)
     plan = plan_pipeline("all", pipe, network_family(pipe.unet), pipe.unet.config, CaptureConfig())
-    with pytest.raises(UserError, match=r"2\.5 kB of memory are there"):
+    with user_error(r"2\.5 kB of memory are there"):
         _check_memory(plan, (8, 8), 1, torch.device("cuda:1"), 0)
     assert set(asked) == {torch.device("cuda:1")}
 
@@ -399,7 +394,7 @@ def test_latents_instead_of_pictures(pipe):
     assert seen.pictures == [None]
     assert seen.masks("dog", pamr=False).label_map.shape == (64, 64)
     assert seen.masks("dog", picture=np.zeros((64, 64, 3), np.uint8)).label_map.shape == (64, 64)
-    with pytest.raises(UserError, match=r"^picture: masks follow its edges"):
+    with user_error(r"^picture: masks follow its edges"):
         seen.masks("dog")
     assert seen.segments(method="diffseg", num_points=4, refine=True).label_map.shape == (64, 64)
 
@@ -418,7 +413,7 @@ def test_only_what_is_kept_is_held(pipe, keep, kinds):
         assert seen.heatmap("dog").shape == (64, 64)
         assert seen.masks("dog").label_map.shape == (64, 64)
     else:
-        with pytest.raises(UserError, match="no attention to text was captured"):
+        with user_error("no attention to text was captured"):
             seen.heatmap((1,))
 
 
@@ -433,5 +428,5 @@ def test_second_prompts(twin):
     with seediff.capture(pipe) as seen:
         draw(pipe, "a dog", prompt_2="a cat")
     assert seen.heatmap("cat").shape == (64, 64)
-    with pytest.raises(UserError, match="'dog': is not in what the model read"):
+    with user_error("'dog': is not in what the model read"):
         seen.heatmap("dog")  # CLIP's state is pooled: its tokens are no columns

@@ -1,11 +1,10 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
+from refusals import user_error
 
-from seediff.errors import UserError
 from seediff.masks.make import MaskResult
 from seediff.report.pictures import heat_colours
 from seediff.script.heatmap import HeatMap
@@ -29,7 +28,7 @@ def test_over_a_picture():
     assert np.array_equal(np.asarray(heat.over(alpha=0)), PICTURE)
     assert np.array_equal(np.asarray(heat.over(alpha=1)), np.asarray(heat.image()))
     assert heat.over(Image.new("RGBA", (16, 12))).size == (16, 12)
-    with pytest.raises(UserError, match=r"^no picture to overlay the heat map on"):
+    with user_error(r"^no picture to overlay the heat map on"):
         HeatMap(VALUES, "dog").over()
 
 
@@ -40,7 +39,7 @@ def test_files(tmp_path):
     heat.save(str(tmp_path / "over.png"), over=True)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "over.png")), np.asarray(heat.over()))
     for suffix in ("psd", "xbm"):
-        with pytest.raises(UserError, match=rf"dog\.{suffix}: cannot be written \(.+\); use \.png or \.jpg$"):
+        with user_error(rf"dog\.{suffix}: cannot be written \(.+\); use \.png or \.jpg$"):
             heat.save(tmp_path / f"dog.{suffix}")
     assert [path.name for path in tmp_path.iterdir() if path.stem == "dog"] == []
 
