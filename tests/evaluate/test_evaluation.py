@@ -14,6 +14,8 @@ from seediff.evaluate.evaluation import evaluate
 
 MAPS = {"2007_000033": [[0, 0, 15, 15], [0, 0, 15, 255]], "2007_000042": [[0, 0, 12, 12], [0, 0, 12, 12]]}
 
+SEMANTIC = "names: {0: background, 1: dog, 2: person}\nmasks_dir: masks\n"
+
 
 @pytest.fixture
 def voc(tmp_path):
@@ -113,6 +115,7 @@ def test_a_segmenter(voc, tmp_path, monkeypatch):
         (lambda p, d: (p / "2007_000042.png").unlink(), (), "no prediction for 1 of 2 images: 2007_000042"),
         (lambda p, d: save_map(p / "2007_000042.png", np.full((2, 4), 300), bits=16), (), "ids 300"),
         (lambda p, d: (p / "classes.txt").write_text("0 background\n300 dog\n"), (), "classes.txt: names id 300"),
+        (lambda p, d: (p / "classes.txt").rename(p / "data.yaml").write_text(SEMANTIC), (), "data.yaml: names the"),
         (None, ("--protocol", "camvid"), "protocol camvid"),
         (None, ("--scales", "0.5,2"), "config.json"),
         (None, ("--draws", "0"), "--draws"),

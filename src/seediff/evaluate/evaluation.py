@@ -18,6 +18,7 @@ from PIL import Image
 from .. import __version__
 from ..config.names import BACKGROUND, read_class_list
 from ..dataset.dataset import Dataset
+from ..dataset.formats.masks import semantic_yaml
 from ..dataset.native import METADATA, encode_image
 from ..dataset.native_folder import open_native
 from ..dataset.sample import Sample
@@ -77,16 +78,20 @@ def _check_paired(where: Path, data: Dataset, missing: Sequence[str], fix: str) 
 
 
 def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predictor:
-    """A folder of label maps. Raises UserError if images have none."""
+    """A folder of label maps. Raises UserError if images have none, or if only a YAML file names their classes."""
     folder = map_folder(path)
     paired, missing = pair([sample.name for sample in data], path)
     _check_paired(folder, data, missing, "label maps are PNG files named like the images")
     listing = next((file for file in (folder / "classes.txt", folder.parent / "classes.txt") if file.is_file()), None)
+    described = semantic_yaml(path)
     if classes is not None:
         names, source = dict(enumerate((BACKGROUND, *classes))), "the given classes"
     elif listing:
         names, source = read_class_list(listing, first=0), str(listing)
         names.pop(IGNORE, None)
+    elif described is not None:
+        fix = "name the ids from 1 up with --classes, or make it a dataset with `seediff import`"
+        raise UserError(described, "names the classes of these label maps, but only classes.txt is read here", fix)
     else:
         names, source = {value: data.names[id_] for value, id_ in data.ids.items() if id_ != IGNORE}, OWN_IDS
     if (last := max(names, default=0)) >= IGNORE:
