@@ -113,9 +113,9 @@ class Draws:
         return statistics.median(after), statistics.median(prices), (took["masks"] + took["writing"]) / count
 
     def timed(self, work: Callable[[int], object], steps: int) -> tuple[float, float]:
-        """(seconds of a run of at least 2 steps, seconds per step). Steps are timed from the network's first call to
-        its last, so that costs paid once are left out, and a busy machine cannot make it negative. On a GPU by events
-        between calls, for which the host does not wait: it may run ahead, as when a user draws."""
+        """(seconds of a run of at least 2 steps, seconds per step). Steps are timed from the end of the network's first
+        call to that of its last, so that costs paid once are left out, and a busy machine cannot make it negative. On a
+        GPU by events between calls, for which the host does not wait: it may run ahead, as when a user draws."""
         device = self.model.device
         on_gpu = device.startswith("cuda")
         moments: list[Any] = []
@@ -128,7 +128,7 @@ class Draws:
                 synchronize(device)
                 moments.append(time.perf_counter())
 
-        hook = self.model.network.register_forward_pre_hook(note)
+        hook = self.model.network.register_forward_hook(note)
         try:
             whole = seconds(device, lambda: work(steps))
         finally:

@@ -1,3 +1,4 @@
+import inspect
 import warnings
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -13,8 +14,9 @@ from builders.tape import TapeRecording, graphed
 from diffusers import UNet2DConditionModel
 
 import seediff
-from seediff.attention.capture import capture_attention
+from seediff.attention.capture import attach_recorder, capture_attention
 from seediff.attention.features import capture_features
+from seediff.attention.recorder import AttentionRecorder
 from seediff.config.constants import CaptureConfig
 from seediff.errors import Notice, UserError
 from seediff.models import graphs
@@ -267,8 +269,86 @@ def test_a_script_may_ask_for_recordings(sd1_model, monkeypatch):
     assert graphs.find_graphs(sd1_model.network) is None
 
 
+def test_a_script_may_change_its_network_between_pictures(sd1_model, monkeypatch):
+    monkeypatch.setattr("seediff.script.capture.check_graphs", lambda *_: None)
+    monkeypatch.setattr("seediff.script.capture.CudaRecording", lambda _device: TapeRecording())
+    layer = sd1_model.network.mid_block.attentions[0]
+    own = layer.forward
+
+    def drawn(**how):
+        def draw():
+            noise = torch.Generator().manual_seed(3)
+            return sd1_model.pipe("a dog", num_inference_steps=3, height=64, width=64, generator=noise).images[0]
+
+        with seediff.capture(sd1_model.pipe, **how) as seen:
+            first = draw()
+            layer.forward = lambda states, *args, **more: own(2 * states, *args, **more)
+            layer.changed = True
+            pictures = [first, draw()]
+        del layer.forward, layer.changed
+        return pictures, [seen.heatmap("dog", image=image).values for image in (0, 1)]
+
+    pictures, maps = drawn()
+    found_pictures, found = drawn(graphs=True)
+    np.testing.assert_allclose(found, maps, atol=TOLERANCE)
+    for one, other in zip(found_pictures, pictures, strict=True):
+        np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=1)
+    assert np.abs(np.subtract(*maps)).max() > TOLERANCE
+
+
+def test_a_call_that_is_passed_over_adds_nothing_when_it_is_replayed(unet):
+    """As calls of a script without the prompt, which may have texts of another length."""
+    plan, states = plan_of(unet), torch.ones(1, 7, unet.config.cross_attention_dim)
+
+    @torch.no_grad()
+    def drawn():
+        recorder = AttentionRecorder(plan, guidance=False, graphs=graphs.find_graphs(unet))
+
+        def begin(network, args, kwargs):
+            if args[0].shape[-1] == 16:
+                recorder.start_step(network, args, kwargs)
+            else:
+                recorder.pass_over()
+
+        with attach_recorder(unet, recorder, begin):
+            for _ in range(4):
+                unet(torch.ones(1, 4, 16, 16), np.int64(5), states)  # which runs as always
+                unet(torch.ones(1, 4, 8, 8), torch.tensor(5), states)
+        return list(recorder.maps([{}], ["a dog"])[0].tensors())
+
+    expected = drawn()
+    with graphed(unet) as own:
+        found = drawn()
+    for (*_, one), (*_, other) in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=TOLERANCE, rtol=0)
+    assert (own.recorded_calls, own.replayed_calls) == (1, 3)
+
+
+def test_a_second_capture_is_refused_before_it_touches_the_maps_of_the_first(unet):
+    plan, states = plan_of(unet), torch.ones(1, 7, unet.config.cross_attention_dim)
+
+    @torch.no_grad()
+    def drawn(refused):
+        with capture_attention(unet, plan, guidance=False, total_steps=20) as recorder:
+            for step in range(4):
+                unet(torch.ones(1, 4, 16, 16) * step, torch.tensor(5), states)
+                if refused:
+                    with pytest.raises(RuntimeError, match="already"), capture_attention(unet, plan, guidance=False):
+                        pass
+        return list(recorder.maps([{}], ["a dog"])[0].tensors())
+
+    expected = drawn(False)
+    with graphed(unet):
+        for (*_, one), (*_, other) in zip(drawn(True), expected, strict=True):
+            torch.testing.assert_close(one, other, atol=TOLERANCE, rtol=0)
+
+
 def test_the_network_gets_its_own_forward_back(unet):
-    own = unet.forward
+    own, arguments = unet.forward, inspect.signature(unet.forward)
+    with graphed(unet):
+        assert inspect.signature(unet.forward) == arguments
+        unet.forward = offload = lambda *args, **how: own(*args, **how)
+    assert vars(unet).pop("forward") is offload
     GraphedNetwork(unet, TapeRecording()).restore()
     assert "forward" not in vars(unet)
     unet.forward = replaced = lambda *args, **how: own(*args, **how)

@@ -81,8 +81,6 @@ class AttentionRecorder:
         self._finished = False
         self.touched: set[Hashable] = set()
         self.asked = self._given_asked
-        if self.graphs is not None:
-            self._take_memory(self.graphs)
 
     # Which calls and rows
 
@@ -90,6 +88,8 @@ class AttentionRecorder:
         """Forward pre-hook of the network: decides whether to record this call."""
         if self._finished:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
+        if self.calls == 0 and self.graphs is not None:
+            self._take_memory(self.graphs)
         self._additions = []
         batch, height, width = self.family.lattice(network, args, kwargs)
         if self.halved and batch % 2:
@@ -102,7 +102,7 @@ class AttentionRecorder:
         self.latent_size, self.images = size, images
         self.calls, self.call = self.calls + 1, object()
         if self.guidance and not self.halved and self.calls % 2 == 0:  # the second of two calls has no prompt
-            self.recording = False
+            self.pass_over()
             return
         self.step += 1
         every = self.config.steps
@@ -111,6 +111,10 @@ class AttentionRecorder:
             self.recording = self.step >= self.total_steps // 2
         else:
             self.recording = every == "all" or self.step % every == 0
+
+    def pass_over(self) -> None:
+        """Record nothing of this call."""
+        self.recording, self._additions = False, []
 
     @property
     def halved(self) -> bool:
@@ -216,8 +220,8 @@ class AttentionRecorder:
 
     @_ordinary_tensors()
     def _take_memory(self, graphs: GraphedNetwork) -> None:
-        """Use the memory of recordings, set to zero. A zero that is set in a recorded call would be set again at every
-        replay, so it is done before the first call."""
+        """Use the memory of recordings, set to zero: before the first call, because a zero that is set in a recorded
+        call would be set again at every replay, and no earlier, because a script may change its network until then."""
         graphs.prepare()
         self._slots = graphs.memory.slots
         for kept in graphs.memory.tensors.values():
@@ -230,9 +234,11 @@ class AttentionRecorder:
             self.touched.add(name)
 
     def kind_of_call(self) -> Hashable:
-        """All that decides which operations the hooks start in this call."""
-        if not self.recording:
+        """All that decides which operations the hooks start in this call; None if it is no call of this capture."""
+        if self.calls == 0:
             return None
+        if not self.recording:
+            return "none"
         rows = None if self.rows is None else tuple(self.rows)
         asked = None if self.asked is None else (tuple(self.asked.shape), self.asked.dtype)
         return self._plan_text, self.latent_size, self.images, self.halved, rows, asked

@@ -15,6 +15,7 @@ all after it are replayed.
 
 from __future__ import annotations
 
+import inspect
 import threading
 import warnings
 from collections import OrderedDict
@@ -37,6 +38,8 @@ MANY_CALLS = 10
 recorded: photographs of many shapes have six calls each, and most shapes come once."""
 PLAIN = (bool, int, float, str, bytes, type(None))
 """Types of arguments whose values decide the kind."""
+RECORDED = (torch.Tensor, *PLAIN)
+"""Types of arguments of calls that can be recorded."""
 MARK = "_seediff_graphs"
 """Attribute of a network with recordings: a tuple of its `GraphedNetwork`, which torch does not take for a module."""
 
@@ -80,7 +83,8 @@ class CaptureHooks(Protocol):
     touched: set[Hashable]
 
     def kind_of_call(self) -> Hashable:
-        """All that decides which operations the hooks start in this call."""
+        """All that decides which operations the hooks start in this call; None if it must run as always, because no
+        `prepare` came before it."""
         ...
 
     def additions(self) -> Any:
@@ -144,15 +148,17 @@ class GraphedNetwork:
         self._captures = 0
         self._own_hooks: set[int] = set()
         self._state: Any = None
+        self.__signature__ = inspect.signature(network.forward)  # modular pipelines read which arguments it has
         network.forward = self
         setattr(network, MARK, (self,))
 
     def restore(self) -> None:
-        """Give the network its own `forward` back, and free the memory."""
+        """Give the network its own `forward` back, unless another has taken its place, and free the memory."""
         self._forget_all()
-        del self.network.forward
-        if self.replaces_own:
-            self.network.forward = self.own_forward
+        if self.network.forward is self:
+            del self.network.forward
+            if self.replaces_own:
+                self.network.forward = self.own_forward
         delattr(self.network, MARK)
 
     @contextmanager
@@ -186,12 +192,13 @@ class GraphedNetwork:
         hooks = self.hooks
         if hooks is None or hooks.graphs is not self or self.eager_because:
             return self.own_forward(*args, **kwargs)
-        if torch.is_grad_enabled() or not all(isinstance(leaf, (torch.Tensor, *PLAIN)) for leaf in leaves):
+        doing = hooks.kind_of_call()
+        if doing is None or torch.is_grad_enabled() or not all(isinstance(leaf, RECORDED) for leaf in leaves):
             return self.own_forward(*args, **kwargs)
 
         # 2. A recording of this kind, or one that is made now
         described = tuple(_describe(leaf) for leaf in leaves)
-        kind = (str(structure), described, hooks.kind_of_call(), threading.get_ident())
+        kind = (str(structure), described, doing, threading.get_ident())
         recorded = self._recorded.get(kind)
         if recorded is None and self._is_worth_recording(kind, hooks):
             recorded = self._record(kind, hooks, leaves, structure)
@@ -289,10 +296,10 @@ def examine(network: Any, own_hooks: Collection[int] = ()) -> tuple[Any, str]:
         values.extend(tensor.data_ptr() for tensor in module._buffers.values() if tensor is not None)
         own = vars(module)
         values.extend((name, _plain(value)) for name, value in own.items() if name not in _OF_MODULES)
+    products = torch.backends.cuda.matmul  # whose setting, since torch 2.9, makes the older function raise
     switches = (
-        torch.is_inference_mode_enabled(),
         torch.are_deterministic_algorithms_enabled(),
-        torch.get_float32_matmul_precision(),
+        products.fp32_precision if hasattr(products, "fp32_precision") else torch.get_float32_matmul_precision(),
         torch.backends.cuda.flash_sdp_enabled(),
         torch.backends.cuda.mem_efficient_sdp_enabled(),
         torch.backends.cuda.cudnn_sdp_enabled(),

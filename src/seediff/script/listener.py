@@ -181,7 +181,8 @@ class Listener:
         if call is None and self.pipe is not None:
             if self._encoded_outside:
                 raise UserError("the network ran outside of the captured pipeline's calls", fix=THE_WAY)
-            self.passed_over, self.recorder.recording = True, False  # another pipeline with the same network
+            self.passed_over = True  # another pipeline with the same network
+            self.recorder.pass_over()
             return
         if call is None:
             call = self.call = Call()
@@ -200,7 +201,7 @@ class Listener:
             rows = self._choose(call, states, batch)
             call.last = states, rows
         if rows is None:
-            self.recorder.recording = False
+            self.recorder.pass_over()
             return
 
         # 2. What holds for the whole run
