@@ -62,6 +62,8 @@ def _tried_width(
             found = _sums(query, key, scale, width)
             if float((found - right).abs().max()) <= limit:  # never for NaN
                 return width
+        except torch.OutOfMemoryError:
+            raise
         except Exception:  # cuDNN refuses with errors of many kinds; then our kernel is right
             continue
     return 0

@@ -124,7 +124,7 @@ def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Itera
         shares = [f"{name} {(label_map == labels[name]).mean():.0%} of the image" for name in names]
         name = _sample_name(row["file_name"])
         shown = label_map
-        if list(labels) == [SEGMENT] and "instances" in row:  # the class alone would show nothing
+        if names == [SEGMENT] and "instances" in row:  # the class alone would show nothing
             numbers, *_ = read_pixels(inside(folder, f"instances/{name}.png"))
             shown = colour_objects(label_map, numbers)
         seed = [f"seed {row['seed']}"] if row.get("seed") is not None else []
