@@ -37,6 +37,13 @@ def test_names_are_no_markup(name):
     assert name in said(lambda console: show_masks(run, config, 0, console))
 
 
+@pytest.mark.parametrize(("found", "told"), [("segment", 1), ("dog", 0)])
+def test_names_that_no_segment_got_are_told(found, told):
+    result = segments_of((found,))
+    text = said(lambda console: show_segments(result, SegmentPhotosConfig(names=("dog",)), 0, console))
+    assert text.count("No segment got a name: none reached --name-threshold") == told
+
+
 def test_the_time_of_masks_is_not_called_drawing():
     row = {"file_name": "images/0.png", "classes": ["dog"], "asked": ["dog"], "area": {"dog": 0.5}}
     run = RunResult(Path("out"), [row], 1, {"loading": 1.0, "reading": 0.5, "capturing attention": 8.5, "masks": 1.0})

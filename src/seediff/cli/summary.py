@@ -90,6 +90,9 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
         command_line("look", result.out, about="see the segments, and correct them"),
         command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="with your own label maps"),
     ]
+    named = any(name != SEGMENT for row in result.rows for name in row["classes"])
+    if config.names and not named:
+        text += f"\nNo segment got a name: none reached --name-threshold {config.name_threshold:g}."
     text += _foreign(result, config.model)
     _show(result, table, text, ("reading", "segmenting", "naming", "writing"), commands, console)
 

@@ -88,7 +88,7 @@ class Ray(Engine):
                     logging_level=logging.ERROR,
                     _system_config={"worker_niceness": 0},  # workers have this process's priority
                 )
-        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        except Exception as error:  # Ray raises a bare one when a machine takes too long to start
             if self.address is None:
                 raise UserError("engine", f"ray does not start on this machine ({first_line(error)})") from error
             problem = f"{self.address}: no Ray cluster can be reached there ({first_line(error)})"
