@@ -95,7 +95,7 @@ class MaskConfig:
         if self.method == BEST:
             raise UserError("method", "best depends on the model", "use recommended_mask(model, 'best').mask")
         if self.method not in METHOD_FACTS:
-            fix = f"known: {', '.join([*METHOD_FACTS, BEST])}"
+            fix = f"known: {', '.join([*METHOD_FACTS, BEST])}; or a file's, FILE.py:FUNCTION, as in recipes/methods"
             if ".py:" in self.method:
                 fix = "a file is executed only if unchanged and named on the command line (--method FILE.py:FUNCTION)"
             raise UserError("method", f"'{self.method}' is not known", fix)
