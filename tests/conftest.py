@@ -134,6 +134,15 @@ def mini_model(mini_folder):
 
 
 @pytest.fixture(scope="session")
+def browser():
+    """A Chromium for all tests of a process, in which only one can be driven at a time."""
+    from in_chromium import chromium
+
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
 def twin(tmp_path_factory):
     """Name of a family's file → the folder of its twin, saved once per session. Tests must not change it."""
     from builders.reference_attention import BOOKS

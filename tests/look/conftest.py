@@ -1,14 +1,8 @@
 """What the modules of browser tests share: a Chromium, a set in a server, and a page that shows it."""
 
 import pytest
-from in_chromium import chromium, window
+from in_chromium import window
 from look_server import keep_attention, running, write_set
-
-
-@pytest.fixture(scope="session")
-def browser():
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
