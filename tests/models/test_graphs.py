@@ -248,7 +248,7 @@ def test_a_script_captures_a_model_with_recordings(sd1_model):
 
 def test_a_script_may_ask_for_recordings(sd1_model, monkeypatch):
     """All calls but the block's first are replayed: eight of two pictures in three steps, by this scheduler."""
-    with pytest.raises(UserError, match="needs a GPU"), seediff.capture(sd1_model.pipe, graphs=True):
+    with pytest.raises(UserError, match="needs an NVIDIA GPU"), seediff.capture(sd1_model.pipe, graphs=True):
         pass
 
     def drawn(**how):
@@ -452,7 +452,7 @@ def test_a_recording_that_fails_gives_the_stream_back_and_says_the_first_reason(
 
 
 def test_graphs_need_a_gpu():
-    with pytest.raises(UserError, match="on: needs a GPU"):
+    with pytest.raises(UserError, match="on: needs an NVIDIA GPU"):
         load_model("mini", device="cpu", graphs="on")
     with pytest.raises(UserError, match="must be one of auto, on, off"):
         load_model("mini", device="cpu", graphs="yes")  # type: ignore[arg-type]

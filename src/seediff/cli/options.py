@@ -47,7 +47,7 @@ OFFLOAD = option(
 )
 GRAPHS = option(
     MODEL,
-    "On a GPU of NVIDIA, replay the network's calls instead of starting a thousand kernels for each: on, off, or auto,"
+    "On an NVIDIA GPU, replay the network's calls instead of starting a thousand kernels for each: on, off, or auto,"
     " for models that were measured to be faster so. Same bytes.",
     "auto",
 )

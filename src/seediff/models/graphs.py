@@ -177,9 +177,7 @@ class GraphedNetwork:
         if self.replaces_own:
             why = "its forward was replaced (offload or --compile?)"
         self.eager_because = self._failed or why
-        if self.eager_because and self.eager_because not in self._told:
-            self._told.add(self.eager_because)
-            warnings.warn(f"drawn without CUDA graphs: {self.eager_because}", Notice, stacklevel=2)
+        self._tell()
         if state != self._state:
             self._forget_all()
             self._state = state
@@ -244,8 +242,7 @@ class GraphedNetwork:
         except Exception as error:
             hooks.forget_call()
             self._failed = self.eager_because = f"a call could not be recorded ({first_line(error)})"
-            self._told.add(self._failed)
-            warnings.warn(f"drawn without CUDA graphs: {self._failed}", Notice, stacklevel=2)
+            self._tell()
             self._recorded.clear()
             self.recording.renew()
             return None
@@ -263,6 +260,12 @@ class GraphedNetwork:
         self._recorded[kind] = recorded
         self.recorded_calls += 1
         return recorded
+
+    def _tell(self) -> None:
+        """Say once why calls run as always."""
+        if self.eager_because and self.eager_because not in self._told:
+            self._told.add(self.eager_because)
+            warnings.warn(f"runs without CUDA graphs: {self.eager_because}", Notice, stacklevel=3)
 
     def _forget_all(self) -> None:
         self._recorded.clear()

@@ -57,14 +57,14 @@ def check_graphs(graphs: str, device: str) -> None:
 
 
 def why_no_graphs(device: str) -> str:
-    """Why calls are not recorded here; "" if they are. Recording was written for NVIDIA's cards under Linux, and
-    torch's own allocator of their memory."""
+    """Why calls are not recorded here; "" if they are. Recording was written for NVIDIA GPUs under Linux, with
+    torch's own allocator."""
     import torch
 
     if not device.startswith("cuda"):
-        return f"needs a GPU of NVIDIA, but here it runs on the {device.split(':')[0]}"
+        return f"needs an NVIDIA GPU, but here it runs on the {device.split(':')[0]}"
     if torch.version.hip is not None or sys.platform != "linux":
-        return "needs a GPU of NVIDIA, and Linux"
+        return "needs an NVIDIA GPU and Linux"
     if torch.cuda.get_allocator_backend() != "native":
         return "PYTORCH_CUDA_ALLOC_CONF asks for another allocator than torch's own"
     return ""
