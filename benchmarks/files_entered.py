@@ -112,7 +112,7 @@ def main(tree: Path, case: str) -> None:
         else:
             for other in before:
                 os.system(f"{sys.executable} -m seediff {other}")
-            from seediff.cli import main as seediff
+            from seediff.cli.main import main as seediff
 
             trace.run(seediff, line.split())
     rank = {file: (*layers, *re.split(r"[/.]", file)).index(re.split(r"[/.]", file)[0]) for file in trace.files}

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 from pycocotools.coco import COCO
 
-from seediff.cli import main as seediff
+from seediff.cli.main import main as seediff
 from seediff.dataset.native_folder import open_native
 
 COMMITS = {

@@ -130,7 +130,7 @@ import sys
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from seediff.cli import main
+from seediff.cli.main import main
 here, *arguments = sys.argv[1:]
 for argument in arguments:
     name, _, command = argument.partition(":")

@@ -107,7 +107,7 @@ class Fork:
                 os.dup2(log.fileno(), 1)
                 os.dup2(log.fileno(), 2)
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-                from seediff.cli import main
+                from seediff.cli.main import main
 
                 code = main(words)
             except KeyboardInterrupt:  # before the command began

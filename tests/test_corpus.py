@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from builders.inputs import make, words
 
-from seediff.cli import main
+from seediff.cli.main import main
 
 SECRET = b"nobody else's business\n"
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")

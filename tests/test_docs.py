@@ -27,8 +27,9 @@ from shapes import CLASSES, items
 import recipes.mini.__main__
 import recipes.studies.__main__
 import recipes.tables.__main__
-from seediff import cli
 from seediff.cli.commands import app
+from seediff.cli.line import CommandLine
+from seediff.cli.main import main
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.errors import UserError
@@ -116,7 +117,7 @@ def small(words):
 
 def parse(words, program=app):
     """Raise CycloptsError when there is no such command or it has not these options."""
-    program.parse_args(words, exit_on_error=False, print_error=False)
+    CommandLine(program, words).parse()
 
 
 def is_here(words):
@@ -137,7 +138,7 @@ def try_command(words, runs, capsys):
     except (CycloptsError, UserError) as error:
         return f"{type(error).__name__}: {error}"
     capsys.readouterr()
-    code = cli.main(small(words))
+    code = main(small(words))
     return f"exit code {code}: {capsys.readouterr().err.strip()}" if code else ""
 
 

@@ -1,6 +1,7 @@
 import pytest
+from cyclopts import App
 
-from seediff.cli import commands
+from seediff.cli.main import main
 from seediff.errors import first_line
 
 
@@ -12,5 +13,11 @@ def test_first_line(error, text):
 
 
 def test_nesting_that_only_a_writer_cannot_take_is_no_fault(capsys):
-    assert commands._explain(RecursionError("maximum recursion depth exceeded"), []) == 2
+    program = App()
+
+    @program.default
+    def fail():
+        raise RecursionError("maximum recursion depth exceeded")
+
+    assert main([], program) == 2
     assert capsys.readouterr().err == "seediff: a value in the input is nested too deeply\n"

@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "seediff"
 WRITERS = ("files/outputs.py", "files/output_folders.py")
 """output_folders.py: folders that appear when they are complete, and the lock of a folder at work."""
 ALLOWED = {
-    ("cli/commands.py", "open"): "the null device, in the place of a closed stream",
+    ("cli/running.py", "open"): "the null device, in the place of a closed stream",
     ("files/messages.py", "open"): "the null device, in the place of a closed stream",
     ("cli/quality.py", "save"): "a dataset's, which goes through places",
     ("cli/sets.py", "save"): "a dataset's, which goes through places",

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from seediff.cli.commands import main
+from seediff.cli.main import main
 from seediff.cli.options import HERE, SEED
 from seediff.errors import UserError
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from seediff.cli.commands import main
+from seediff.cli.main import main
 from seediff.cli.options import HERE
 from seediff.cli.progress import show_progress
 from seediff.config.fields import WORD

@@ -8,6 +8,6 @@ if sys.path and os.path.realpath(sys.path[0] or ".") == os.path.realpath("."):
     # the same name.
     del sys.path[0]
 
-from .cli import main
+from .cli.main import main
 
 sys.exit(main())

@@ -2,16 +2,16 @@
 
 from cyclopts import App
 
-from seediff.cli.line import record
+from seediff.cli.line import CommandLine
 
 
 def runner(*commands):
     """A function that runs a line: the name of one of `commands`, then its arguments. `import_` is called `import`."""
-    app = App(result_action="return_value", config=(record,))
+    app = App()
     for command in commands:
         app.command(command, name=command.__name__.rstrip("_"))
 
     def run(*words):
-        app([str(word) for word in words], exit_on_error=False, print_error=False)
+        CommandLine(app, [str(word) for word in words]).run()
 
     return run

@@ -8,7 +8,7 @@ import numpy as np
 from builders import layouts, twins
 from PIL import Image
 
-from seediff.cli import main
+from seediff.cli.main import main
 from seediff.dataset.native import encode_image
 from seediff.dataset.native_folder import write_native
 from seediff.dataset.sample import Sample

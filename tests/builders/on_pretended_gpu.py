@@ -28,7 +28,7 @@ import seediff  # noqa: E402
 from seediff.attention import recorder  # noqa: E402
 from seediff.attention.photograph import capture_images  # noqa: E402
 from seediff.attention.probabilities import Part, Scratch, add_probabilities  # noqa: E402
-from seediff.cli import main  # noqa: E402
+from seediff.cli.main import main  # noqa: E402
 from seediff.masks import make  # noqa: E402
 from seediff.models.registry import load_model  # noqa: E402
 from seediff.run import loop  # noqa: E402

@@ -13,7 +13,7 @@ import traceback
 import accelerate
 import torch
 
-from seediff.cli import main
+from seediff.cli.main import main
 from seediff.train import models, run
 
 PRELOADED = (accelerate, models, run)

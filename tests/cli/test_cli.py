@@ -11,9 +11,10 @@ from fake_engine import fake_draw
 from PIL import Image
 
 from seediff import __version__
-from seediff.cli import main, progress
+from seediff.cli import progress
 from seediff.cli.commands import COMMANDS, GROUPS
 from seediff.cli.help import COMMON, HELP_ALL
+from seediff.cli.main import main
 from seediff.dataset import native_folder
 from seediff.errors import UserError
 from seediff.models.known import EMBEDDED

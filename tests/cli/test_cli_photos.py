@@ -2,7 +2,7 @@ import pytest
 from items import item
 from photo_set import write_photos
 
-from seediff.cli import main
+from seediff.cli.main import main
 from seediff.config.resolve import Tuned
 from seediff.dataset.native_folder import write_native
 

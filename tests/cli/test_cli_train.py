@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seediff import cli
+from seediff.cli.main import main
 from seediff.dataset.native_folder import write_native
 from seediff.dataset.sample import Sample
 from seediff.train.record import read_losses
@@ -36,22 +36,22 @@ def test_stages_and_resume(data, tmp_path, capsys):
     real = write(tmp_path / "real", 2)
     stages = ["--steps", "2", "--finetune", real, "--finetune-steps", "1", "--val-share", "0.25"]
     line = ["train", data, "--out", str(out), *SMALL, *stages]
-    assert cli.main(line) == 0
+    assert main(line) == 0
     said = capsys.readouterr().out
     assert "3 steps, " in said
     assert f"seediff predict {out} PHOTOS --out predicted" in said
     assert "on 1 samples, at step 3" in said
     assert [row["stage"] for row in read_losses(out / "losses.csv")] == ["train", "train", "finetune"]
-    assert cli.main(line) == 0
+    assert main(line) == 0
     assert "it was complete" in capsys.readouterr().out
-    assert cli.main([*line, "--seed", "1"]) == 2
+    assert main([*line, "--seed", "1"]) == 2
     assert "holds another training (seed: 0 → 1)" in capsys.readouterr().err
     (out / "training.json").write_text('{"step": 3, "data": ["of an earlier version"]}')
-    assert cli.main(line) == 2
+    assert main(line) == 2
     assert "holds a training that is damaged or of another version of seediff" in capsys.readouterr().err
     # The configuration of a training is one for another.
     again = ["--config", str(out / "seediff.toml"), "--out", str(tmp_path / "again"), "--steps", "1", "--quiet"]
-    assert cli.main(["train", data, *again]) == 0
+    assert main(["train", data, *again]) == 0
     assert capsys.readouterr().out == ""
 
 
@@ -69,7 +69,7 @@ def test_stages_and_resume(data, tmp_path, capsys):
     ],
 )
 def test_bad_input(data, tmp_path, capsys, options, says):
-    code = cli.main(["train", data, "--out", str(tmp_path / "out"), "--backbone", "tiny", *options, "--dry-run"])
+    code = main(["train", data, "--out", str(tmp_path / "out"), "--backbone", "tiny", *options, "--dry-run"])
     assert code == (2 if says else 0)
     if says:
         error = capsys.readouterr().err

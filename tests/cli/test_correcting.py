@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from photo_set import write_photos
 
-from seediff.cli import main
+from seediff.cli.main import main
 from seediff.dataset.native_folder import open_native
 from seediff.dataset.shapes.brush import decode_brush, encode_brush
 

@@ -3,7 +3,7 @@ import json
 import pytest
 from layouts import save_map, save_voc
 
-from seediff.cli import main
+from seediff.cli.main import main
 
 
 @pytest.fixture

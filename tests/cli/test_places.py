@@ -1,6 +1,6 @@
 import pytest
 
-from seediff.cli import main
+from seediff.cli.main import main
 
 COMMANDS = {
     "generate": ["--classes", "dog"],

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from seediff.cli import main
+from seediff.cli.main import main
 from seediff.files.messages import EscapedStream
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\x7f"

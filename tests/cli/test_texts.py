@@ -1,7 +1,7 @@
 import pytest
 
-from seediff.cli.commands import main
 from seediff.cli.help import HELP_ALL
+from seediff.cli.main import main
 from seediff.config.constants import CaptureConfig
 from seediff.config.fields import field_types, tables_of
 from seediff.config.generate import GenerateConfig

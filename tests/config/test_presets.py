@@ -5,7 +5,7 @@ import pytest
 from builders.published import written
 
 import recipes.methods  # noqa: F401  registers the methods that are files
-from seediff.cli.commands import main
+from seediff.cli.main import main
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.methods import METHOD_FACTS, Method

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import recipes.methods  # noqa: F401  registers the methods that are files
-from seediff.cli import main
+from seediff.cli.main import main
 
 TABLE = Path(__file__).with_name("resolved.json")
 """`files`: name → text of a file for --config or --preset, `lines`: command line → what

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from seediff.cli.commands import main
+from seediff.cli.main import main
 from seediff.config.base import differences
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig

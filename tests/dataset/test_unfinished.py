@@ -1,7 +1,7 @@
 import pytest
 from items import item
 
-from seediff.cli import main
+from seediff.cli.main import main
 from seediff.dataset import native
 from seediff.dataset.native_folder import check_finished, write_native
 

@@ -8,7 +8,7 @@ import pytest
 from layouts import add_pictures, save_camvid, save_map, save_picture, save_voc
 from PIL import Image
 
-from seediff.cli import main
+from seediff.cli.main import main
 from seediff.errors import UserError
 from seediff.evaluate.evaluation import evaluate
 

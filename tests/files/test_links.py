@@ -13,7 +13,7 @@ from fake_engine import fake_draw
 from interrupted import contents
 from refusals import user_error
 
-from seediff.cli import main
+from seediff.cli.main import main
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.native_folder import write_native

@@ -11,7 +11,7 @@ import pytest
 from look_server import start, write_set
 from patience import PATIENCE, wait_until
 
-from seediff.cli import main
+from seediff.cli.main import main
 from seediff.dataset.reviews import REVIEWS, read_actions
 
 

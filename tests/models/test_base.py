@@ -10,7 +10,7 @@ from builders.single_files import save_single_file
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import load_file, save_file
 
-from seediff.cli.commands import main
+from seediff.cli.main import main
 from seediff.errors import UserError
 from seediff.models import hub, sources
 from seediff.models.fingerprint import model_fingerprint

@@ -10,9 +10,9 @@ from builders.reference_attention import BOOKS
 from PIL import Image
 from torch._dynamo.utils import counters
 
-from seediff import cli
 from seediff.attention.features import capture_features
 from seediff.attention.photograph import run_clean
+from seediff.cli.main import main
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 from seediff.models import compiled, memory
@@ -149,7 +149,7 @@ def test_too_many_shapes_end_a_run_in_one_line_and_the_next_goes_on(
     codes = []
     while not codes or (codes[-1] and len(codes) < 4):
         torch._dynamo.reset()  # as in a new process
-        codes.append(cli.main(words))
+        codes.append(main(words))
         said = capfd.readouterr().err.strip()
         if codes[-1]:
             assert "--compile: too many shapes: torch has made 4 graphs of one class of blocks" in said

@@ -8,7 +8,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from seediff import cli, devices
+from seediff import devices
+from seediff.cli.main import main
 from seediff.config.generate import GenerateConfig
 from seediff.config.resolve import configure
 from seediff.files.documents import read_toml
@@ -140,26 +141,26 @@ def test_a_batch_that_fits_is_chosen_recorded_and_kept(tmp_path, monkeypatch, ca
     line += ["--device", "cpu", "--out", str(out)]
     room = int(needed("mini", 2).total / 0.9) + 1
     monkeypatch.setattr(devices, "find_gpu", lambda device: ("A card", room))
-    assert cli.main([*line, "--dry-run"]) == 0
+    assert main([*line, "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "in 2 batches of up to 2" in said
-    assert cli.main([*line, "--batch-size", "4", "--dry-run"]) == 0
+    assert main([*line, "--batch-size", "4", "--dry-run"]) == 0
     assert "in 1 batches of up to 4" in capsys.readouterr().out
-    assert cli.main(line) == 0
+    assert main(line) == 0
     about = read_toml(out / "seediff.toml")
     assert about["batch_size"] == 2
     assert "batch_size" in about["sources"]["this machine"]
     monkeypatch.setattr(devices, "find_gpu", lambda device: None)
     (out / "metadata.jsonl").unlink()
-    assert cli.main(line) == 0  # continued on a machine where 8 fit
+    assert main(line) == 0  # continued on a machine where 8 fit
     assert read_toml(out / "seediff.toml") == about
-    assert cli.main([*line, "--batch-size", "8"]) == 2
+    assert main([*line, "--batch-size", "8"]) == 2
     assert "batch_size: 2 → 8" in capsys.readouterr().err
 
 
 def test_a_full_memory_names_what_to_change(tmp_path, monkeypatch, capsys):
     full = mock.Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory"))
     monkeypatch.setattr("seediff.models.registry.load_model", full)
-    assert cli.main(["generate", "--classes", "dog", "--quiet", "--out", str(tmp_path / "set")]) == 2
+    assert main(["generate", "--classes", "dog", "--quiet", "--out", str(tmp_path / "set")]) == 2
     said = "the device is out of memory; use a smaller --batch-size or --size, or --offload model on a GPU"
     assert capsys.readouterr().err == f"seediff: {said}\n"

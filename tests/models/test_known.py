@@ -8,7 +8,7 @@ from builders.published import AUTOENCODERS, groups_of, network, saved_config, w
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from seediff import devices
-from seediff.cli.commands import main
+from seediff.cli.main import main
 from seediff.config.base import resolve_device
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig

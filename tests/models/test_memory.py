@@ -5,8 +5,8 @@ import pytest
 import torch
 from builders.families import SPECS, generate
 
-from seediff import cli
 from seediff.attention.photograph import encode_images
+from seediff.cli.main import main
 from seediff.errors import UserError
 from seediff.models import memory
 from seediff.models.registry import load_model
@@ -33,16 +33,16 @@ def test_a_run_is_continued_with_offload_or_without(mini_folder, tmp_path, offer
     options = ["--classes", "dog,cat", "--per-class", "1", "--steps", "2", "--device", "cpu", "--quiet"]
     options += ["--model", str(mini_folder)]
     command = ["generate", *options, "--out", str(tmp_path / "set")]
-    assert cli.main([*command, "--offload", "model"]) == 0
+    assert main([*command, "--offload", "model"]) == 0
     written = (tmp_path / "set" / "seediff.toml").read_text(encoding="utf-8")
     assert "offload" not in written
     rows = (tmp_path / "set" / "metadata.jsonl").read_bytes()
     (tmp_path / "set" / "metadata.jsonl").unlink()
-    assert cli.main(command) == 0  # the same configuration: no word of another one
+    assert main(command) == 0  # the same configuration: no word of another one
     assert len((tmp_path / "set" / "metadata.jsonl").read_text().splitlines()) == len(rows.splitlines()) == 2
     monkeypatch.setitem(memory.NOTHING_TO_SAVE, "cpu", "here it runs on the cpu")
     for more in ((), ("--dry-run",)):  # a dataset that is complete needs no model
-        assert cli.main([*command, "--offload", "model", *more]) == 0
+        assert main([*command, "--offload", "model", *more]) == 0
 
 
 def test_tiles_blend_pictures_and_latents_of_more_than_the_autoencoders_size(sd1_folder, sd1_model):

@@ -10,7 +10,7 @@ from builders.narrow import narrow_converters
 from builders.single_files import FORMATS, save_single_file, single_file
 from safetensors.torch import load_file, save_file
 
-from seediff.cli.commands import main
+from seediff.cli.main import main
 from seediff.errors import UserError
 from seediff.models.fingerprint import model_fingerprint
 from seediff.models.info import model_info

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from seediff.cli.commands import main
+from seediff.cli.main import main
 from seediff.models.families import families
 from seediff.models.registry import load_model
 from seediff.models.trust import import_without_kernels

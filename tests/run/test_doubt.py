@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from seediff.attention.maps import AttentionMaps
-from seediff.cli import main
+from seediff.cli.main import main
 from seediff.config.constants import MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native

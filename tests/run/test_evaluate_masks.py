@@ -9,7 +9,7 @@ from layouts import save_map
 from photo_set import scene_photo
 from PIL import Image
 
-from seediff.cli import main
+from seediff.cli.main import main
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.config.resolve import read_tuned
 from seediff.dataset.truths import open_truths

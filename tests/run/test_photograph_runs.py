@@ -9,7 +9,7 @@ from photo_set import scene_photo, write_photos
 from PIL import Image
 
 from seediff.attention.maps import AttentionMaps
-from seediff.cli import main
+from seediff.cli.main import main
 from seediff.config.constants import SegmentConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.dataset import native, native_folder

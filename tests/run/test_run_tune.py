@@ -8,7 +8,7 @@ import pytest
 from photo_set import scene_photo, write_photos
 from PIL import Image
 
-from seediff.cli.commands import main
+from seediff.cli.main import main
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.config.presets import read_preset
 from seediff.config.resolve import Tuned, read_tuned

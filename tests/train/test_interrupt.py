@@ -4,7 +4,7 @@ import signal
 import pytest
 from shapes import CLASSES, items, small
 
-from seediff.cli import main
+from seediff.cli.main import main
 from seediff.dataset.native_folder import write_native
 from seediff.train import processes, run
 from seediff.train.data import Stage

@@ -10,7 +10,7 @@ import torch
 from patience import PATIENCE
 from shapes import CLASSES, items, small
 
-from seediff.cli import main
+from seediff.cli.main import main
 from seediff.config.train import make_config
 from seediff.dataset.native_folder import write_native
 from seediff.errors import UserError

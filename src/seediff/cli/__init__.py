@@ -1,20 +1,4 @@
-"""The command line: one module per group of commands, assembled by commands.py; summary.py has the summaries that
-commands print.
+"""The command line: `main` is what a shell starts, commands.py lists the commands, which are in one module per group.
+
+A command gets what was typed from line.py, shares options.py with others, and prints what summary.py writes.
 """
-
-from __future__ import annotations
-
-import sys
-from collections.abc import Sequence
-
-__all__ = ["main"]
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code, as `commands.main` does."""
-    try:
-        from .commands import main as run  # slow enough to be interrupted
-    except KeyboardInterrupt:
-        print("seediff: interrupted", file=sys.stderr)
-        return 130
-    return run(arguments)

@@ -12,15 +12,15 @@ from ..config.fields import RUN, WORD
 from ..config.resolve import configure
 from ..files.messages import plural
 from .formats import LINK, follow_progress, say_reviewed
-from .line import typed
-from .options import HERE, LINE, ConfigFile, DryRun, Quiet, option
+from .line import UNTYPED, Typed
+from .options import HERE, ConfigFile, DryRun, Quiet, option
 
 
 def augment(
     data: Annotated[Path, Parameter(help="Folder of a finished dataset.")],
     *,
     out: Annotated[Path, HERE, option(RUN, "New folder; it appears when it is complete.")],
-    line: Annotated[AugmentConfig | None, LINE] = None,
+    line: Typed[AugmentConfig] = UNTYPED,
     link: Annotated[bool, option(RUN, LINK.capitalize(), negative=())] = False,
     workers: Annotated[int, WORD, option(RUN, "Number of processes that make samples. The result is the same.", 1)] = 1,
     config: ConfigFile = None,
@@ -44,7 +44,7 @@ def augment(
     from ..files.output_folders import check_apart, check_free
     from .summary import command_line, look_at, next_steps
 
-    chosen = configure(AugmentConfig, typed, config)
+    chosen = configure(AugmentConfig, line.values, config)
     check_apart(out, [data])
     check_free(out)
     made = open_augmented(chosen, data)

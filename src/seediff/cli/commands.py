@@ -1,51 +1,16 @@
-"""The command line. Commands import what they need when they run, so that `seediff --help` answers at once.
-
-Exit codes: 0 done, 1 a fault of this program, 2 a problem that the user can fix, 130 interrupted, 141 the reader of the
-output closed it. Errors are one line on stderr; with SEEDIFF_DEBUG=1 in the environment, they are tracebacks.
-"""
+"""The list of commands. They import what they need when they run, so that `seediff --help` answers at once."""
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import sys
-import threading
-import time
-import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Annotated, Literal
 
-from cyclopts import App, CycloptsError, Group, MissingArgumentError, Parameter, UnusedCliTokensError
+from cyclopts import App, Group, Parameter
 
 from .. import __version__
-from ..errors import Notice, UserError, system_reason
-from ..files.messages import did_you_mean, escaped_streams
-from .help import COMMON, HELP_ALL, prepare_help, show_default
-from .line import options, record, words
-from .progress import InterruptedRun
+from ..errors import UserError
+from .help import HELP_ALL, show_default
 
-HELP = "--help"
-TIDYING = 5.0
-"""Seconds after the first Ctrl-C during which further ones have no effect (`interrupt_once`)."""
-
-ENVIRONMENT = {
-    "TRANSFORMERS_VERBOSITY": "error",  # warnings of imports would hide the command's own output
-    "DIFFUSERS_VERBOSITY": "error",
-    "THP_MEM_ALLOC_ENABLE": "1",  # huge pages: Linux allocates attention maps several times as fast
-    "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads release their core: several times as fast beside other programs
-}
-MEANT = {
-    "--format": ("--to", "--from"),
-    "-o": ("--out",),
-    "-m": ("--model",),
-    "--name": ("--classes", "--names"),
-    "--classes": ("--names",),
-    "--names": ("--classes",),
-    "--lr": ("--learning-rate",),
-}
-"""What other programs call an option → its names here."""
 COMMANDS = {
     "generate": ("generate:generate", "Generate images of named classes with pixel masks, as a dataset for training."),
     "mask": ("photos:mask", "Make pixel masks of named classes in photographs, as a dataset like `generate`'s."),
@@ -167,7 +132,6 @@ def make_app(listing: bool = False) -> App:
         suppress_keyboard_interrupt=False,
         help_flags=("--help", "-h", HELP_ALL),
         default_parameter=Parameter(show_default=show_default, allow_leading_hyphen=False),
-        config=(record,),
         result_action="return_value",
     )
     for place, (name, group) in enumerate((name, group) for group, names in GROUPS.items() for name in names.split()):
@@ -181,143 +145,3 @@ def make_app(listing: bool = False) -> App:
 
 
 app = make_app()
-
-
-def main(arguments: Sequence[str] | None = None, program: App | None = None) -> int:
-    """Run the command line and return its exit code. Errors become exit codes, except with SEEDIFF_DEBUG=1 in the
-    environment. program: another App to run, for programs outside the package."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    interrupt_once()
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if program is not None:
-        program.config = (record,)
-    with escaped_streams():
-        return _run(program or _fitting(arguments), arguments)
-
-
-def _fitting(arguments: Sequence[str]) -> App:
-    """The App for these arguments: for the list of commands, one that imports no command; for the help of one with many
-    options, one that knows which of them to show."""
-    if not arguments or arguments[0] in ("-h", HELP, HELP_ALL):
-        return make_app(listing=True)
-    if arguments[0] in COMMON and {"-h", HELP, HELP_ALL} & set(arguments):
-        program = make_app()
-        prepare_help(program, arguments[0], HELP_ALL in arguments)
-        return program
-    return app
-
-
-def _run(program: App, arguments: list[str]) -> int:
-    try:
-        if os.environ.get("SEEDIFF_DEBUG") != "1":
-            warnings.simplefilter("ignore")  # libraries' warnings are for programmers
-            warnings.simplefilter("default", Notice)  # once from each place
-            warnings.formatwarning = lambda message, *_, **__: f"seediff: {message}\n"
-        result = program(arguments, exit_on_error=False, print_error=False)
-        sys.stdout.flush()
-        return result if isinstance(result, int) else 0
-    except SystemExit as error:  # by rich, when a reader such as `head` closes the output
-        if isinstance(error.__context__, BrokenPipeError):
-            return _explain(error.__context__, arguments)
-        raise
-    except (Exception, KeyboardInterrupt) as error:
-        if os.environ.get("SEEDIFF_DEBUG") == "1":
-            raise
-        return _explain(error, arguments)
-
-
-_interrupted: list[float] = []
-"""The time of the first Ctrl-C (`time.monotonic`), or empty."""
-
-
-def interrupt_once() -> None:
-    """Let only the first Ctrl-C raise KeyboardInterrupt, so that further ones do not disturb the cleanup.
-
-    In case the cleanup hangs, a Ctrl-C more than TIDYING seconds after the first ends the process at once. Its workers
-    end with it, and the next run removes its leftovers.
-    """
-    _interrupted.clear()
-
-    def interrupt(*_: object) -> None:
-        if not _interrupted:
-            _interrupted.append(time.monotonic())
-            raise KeyboardInterrupt
-        if time.monotonic() - _interrupted[0] > TIDYING:
-            os._exit(130)
-
-    if (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    ):
-        signal.signal(signal.SIGINT, interrupt)
-
-
-def _explain(error: BaseException, arguments: Sequence[str]) -> int:
-    """Print one line about the error on stderr, and return the exit code."""
-    if isinstance(error, BrokenPipeError):  # the reader, such as `head`, closed the output
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
-                continue
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return 141  # as shells report a program ended by SIGPIPE
-    if isinstance(error, KeyboardInterrupt) or _interrupted:  # some libraries turn it into an error of their own
-        code, text = 130, str(error) if isinstance(error, InterruptedRun) else "interrupted"
-    elif isinstance(error, UserError):
-        subject = options.get(error.subject, words.get(error.subject, error.subject))
-        code, text = 2, f"{subject}: {error.reason}" if error.problem else str(error)
-    elif isinstance(error, CycloptsError):
-        flag = HELP_ALL if arguments[:1] and arguments[0] in COMMON else HELP
-        code, text = 2, f"{_misread(error, arguments)} ({flag} lists all options)"
-    elif isinstance(error, OSError):
-        code, text = 2, system_reason(error)
-    elif isinstance(error, RecursionError):  # a value that a parser could read, but a writer cannot take
-        code, text = 2, "a value in the input is nested too deeply"
-    elif _is_out_of_memory(error):
-        offload = ", or --offload model on a GPU" if arguments[0] in ("generate", "mask", "segment") else ""
-        code, text = 2, f"the device is out of memory; use a smaller --batch-size or --size{offload}"
-    else:
-        code, text = 1, f"{type(error).__name__}: {error} (internal error; SEEDIFF_DEBUG=1 shows where)"
-    with suppress(OSError):  # stderr may be closed
-        print(f"seediff: {' '.join(text.split())}", file=sys.stderr, flush=True)
-    return code
-
-
-def _misread(error: CycloptsError, arguments: Sequence[str]) -> str:
-    """The message for a command line that cannot be parsed: the parser's own, except where that would not help."""
-    error.verbose = False
-    command = app.parse_commands(arguments)[1][-1]
-    collected = command.assemble_argument_collection() if command.default_command else ()
-    known = {name for argument in collected for name in argument.names}
-    if isinstance(error, UnusedCliTokensError) and (words := error.unused_tokens):
-        before = arguments[arguments.index(words[0]) - 1] if words[0] in arguments[1:] else ""
-        if before in known:
-            return f"{before} takes no value, such as {words[0]!r}"
-        hint = "; separate several names with commas, as in --classes dog,cat" if "--classes" in known else ""
-        return f"unexpected argument {words[0]!r}{hint}"
-    for option in (word.partition("=")[0] for word in arguments):
-        if option not in known and (meant := known & {*MEANT.get(option, ())}):
-            return f"unknown option {option}; did you mean {' or '.join(meant)}?"
-        if isinstance(error, MissingArgumentError) and option.startswith("--") and option not in known:
-            return f"unknown option {option}{did_you_mean(option, known)}"
-    if (
-        isinstance(error, MissingArgumentError)
-        and error.argument
-        and error.keyword is None
-        and not error.argument.tokens
-    ):
-        name, place = error.argument.name, error.argument.index
-        return f"{name if place is None else name.removeprefix('--').upper()} is missing"
-    text, decimal = str(error), next((word for word in arguments if re.fullmatch(r"-?\d*,\d+", word)), "")
-    return f"{text} Write {decimal.replace(',', '.')}" if "into float" in text and decimal else text
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out. For cpu and mps, torch raises RuntimeError with one of these texts."""
-    texts = ("DefaultCPUAllocator", "can't allocate memory", "MPS backend out of memory", "Invalid buffer size")
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and any(text in str(error) for text in texts))
-    )

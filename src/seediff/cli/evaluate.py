@@ -16,8 +16,8 @@ from ..config.photographs import MaskPhotosConfig
 from ..config.sizes import Size
 from ..errors import UserError
 from .help import HELP_ALL
-from .line import typed
-from .options import HERE, LINE, SEED, ConfigFile
+from .line import UNTYPED, Typed
+from .options import HERE, SEED, ConfigFile
 
 app = App(name="evaluate", help="Compare predictions with labels.", help_flags=("--help", "-h", HELP_ALL))
 
@@ -217,8 +217,8 @@ def masks(
     dtype: Annotated[DType | None, AS_IN_MASK] = None,
     fit: Annotated[Literal["keep", "resize", "crop"] | None, AS_IN_MASK, Parameter(group=IMAGES)] = None,
     timesteps: Annotated[tuple[Timestep, ...] | None, WORD, AS_IN_MASK, Parameter(group=RESEARCH)] = None,
-    mask: Annotated[MaskConfig | None, LINE] = None,
-    capture: Annotated[CaptureConfig | None, LINE] = None,
+    mask: Typed[MaskConfig] = UNTYPED,
+    capture: Typed[CaptureConfig] = UNTYPED,
     config: ConfigFile = None,
     draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
     thresholds: Annotated[
@@ -247,13 +247,14 @@ def masks(
     from .options import check_mask_effects
     from .progress import bar_or_lines
 
-    if name := next((name for name in ("mask.beta", "mask.ignore_band") if name in typed), None):
-        raise UserError(name, "is set by the command itself, from the tuning pictures", "leave it out")
-    looks = {"model": model, "base": base, "size": size, "seed": seed, "device": device, "dtype": dtype}
-    line = {**looks, "fit": fit, "timesteps": timesteps, "classes": ("some", "others")}  # the data's replace these
-    given = {name: value for name, value in line.items() if value is not None}
-    settled = configure(MaskPhotosConfig, {**typed, **given}, config)
-    check_mask_effects(settled.mask)
+    for name in ("mask.beta", "mask.ignore_band"):
+        if name in mask.values:
+            raise UserError(name, "is set by the command itself, from the tuning pictures", "leave it out")
+    own = {"model": model, "base": base, "size": size, "seed": seed, "device": device, "dtype": dtype, "fit": fit}
+    own |= {"timesteps": timesteps, "classes": ("some", "others")}  # the data's replace these
+    values = {**mask.values, **capture.values, **{name: value for name, value in own.items() if value is not None}}
+    settled = configure(MaskPhotosConfig, values, config)
+    check_mask_effects(values, settled.mask)
     how = {"protocols": [name.strip() for name in protocol.split(",")], "pictures": count, "draws": draws}
     words, data = read_class_map(class_map) if class_map else None, open_truths(labels, split)
     for path in (json, thresholds):

@@ -9,10 +9,9 @@ from ..config.generate import GenerateConfig
 from ..config.resolve import configure
 from ..models.info import find_settings
 from ..models.memory import Graphs, Offload
-from .line import typed
+from .line import UNTYPED, Typed
 from .options import (
     GRAPHS,
-    LINE,
     OFFLOAD,
     ConfigFile,
     DatasetOut,
@@ -29,7 +28,7 @@ from .options import (
 def generate(
     *,
     out: DatasetOut,
-    line: Annotated[GenerateConfig | None, LINE] = None,
+    line: Typed[GenerateConfig] = UNTYPED,
     vary: Annotated[
         str | None,
         option(IMAGES, "Add phrases to the templates: place, light, view, or several, separated by commas.", "none"),
@@ -80,14 +79,14 @@ def generate(
 
     - `seediff generate --classes voc --per-class 50000 --model sd2-base --engine ray --address auto --out voc`
     """
-    chosen = configure(GenerateConfig, typed, config, preset=preset)
-    check_mask_effects(chosen.mask, chosen.reject)
+    chosen = configure(GenerateConfig, line.values, config, preset=preset)
+    check_mask_effects(line.values, chosen.mask, chosen.reject)
     if vary not in (None, "none"):
         from ..prompts.variations import varied_prompts
 
         kinds = [kind.strip() for kind in vary.split(",")]
         prompts = varied_prompts(chosen.prompts, kinds, find_settings(chosen.model, chosen.base).words)
-        chosen = configure(GenerateConfig, {**typed, "prompts": prompts}, config, preset=preset)
+        chosen = configure(GenerateConfig, {**line.values, "prompts": prompts}, config, preset=preset)
     workers = make_engine(engine)
     from ..run.generate import GenerateJob
 

@@ -10,7 +10,7 @@ from cyclopts.help import DefaultFormatter, HelpPanel
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
 
-HELP_ALL = "--help-all"
+HELP, HELP_ALL = "--help", "--help-all"
 COMMON = {
     "generate": (
         "classes per-class prompt vary subclasses classes-per-image seed model steps size method beta reject keep-soft"

@@ -1,58 +1,120 @@
-"""What was typed on the command line, between parsing it and calling the command."""
+"""What was typed on the command line: as its command gets it, and as messages name it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from ..errors import UserError
 
-typed: dict[str, Any] = {}
-"""Flat name → value, of the options of configurations."""
-options: dict[str, str] = {}
-"""Flat name of a field, or name of a command's argument → its option as it was typed, for messages; the name itself if
-it was not typed.
-"""
-words: dict[str, str] = {}
-"""A word that was typed → the word with its option, for messages about files."""
+Config = TypeVar("Config")
 
 
-def record(app: App, commands: tuple[str, ...], arguments: Any) -> None:
-    """Take what was typed of a configuration into `typed`, so that the parser does not make one of it. cyclopts calls
-    this.
+@dataclass(frozen=True)
+class Typed(Generic[Config]):
+    """What was typed of a configuration. values: flat name → value, such as `mask.beta` → 0.4.
+
+    `line: Typed[GenerateConfig] = UNTYPED` in the signature of a command stands for one option for each field of the
+    configuration. The parser makes no configuration of them, because `configure` also asks files and presets. With
+    another name than `line`, the parameter's name begins the flat names.
     """
-    for table in (typed, options, words):
-        table.clear()
-    values = [token.value for argument in arguments for token in argument.tokens]
-    for argument, name, configuration in name_arguments(arguments):
-        options[name] = name
-        if not argument.tokens:
-            continue
-        token = argument.tokens[0]
-        if option := token.keyword:
-            if option.startswith("--no-") and token.implicit_value is True:
-                raise UserError(option, "takes no value", f"write {option}, or {argument.name}")
-            options[name] = option
-            if values.count(token.value) == 1:
-                words.update({token.value: f"{option} {token.value}", repr(token.value): f"{option} {token.value!r}"})
-        if configuration and argument.keys:
-            value = argument.convert_and_validate()
-            if name == "mask.method" and ".py:" in value:  # FILE.py:FUNCTION, which is run and registered
-                from ..masks.own import register_file  # imports torch
 
-                value = register_file(value)
-            typed[name] = value
-            argument.tokens.clear()
+    values: Mapping[str, Any]
+
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, kind: type) -> Any:
+            """What the parser sees instead: the configuration, whose fields become options."""
+            return Annotated[kind | None, Parameter(name="*"), cls]
 
 
-def name_arguments(arguments: Iterable[Any]) -> Iterator[tuple[Any, str, bool]]:
-    """Each argument of a command, its flat name such as `mask.beta`, and whether it is a field of a configuration."""
-    configuration, prefix = False, ""
+UNTYPED: Any = None
+"""The default of a parameter `Typed[…]`, which makes it optional for the parser. A command never gets it."""
+
+
+class CommandLine:
+    """The words of a command line for a program, from parsing them to the message about an error."""
+
+    def __init__(self, program: App, words: Sequence[str]) -> None:
+        self.program, self.words = program, list(words)
+        self._typed: dict[str, dict[str, Any]] = {}
+        """Parameter of the command → the values that were typed of its configuration."""
+        self._options: dict[str, str] = {}
+        """Flat name of a field, or name of a command's parameter → its option as it was typed; the name itself if it
+        was not typed."""
+        self._phrases: dict[str, str] = {}
+        """A word that was typed → the word with its option."""
+
+    def run(self) -> Any:
+        """Call the command with what was typed. Raises UserError and the parser's CycloptsError."""
+        command, bound = self.parse()
+        return command(*bound.args, **bound.kwargs)
+
+    def parse(self) -> tuple[Callable[..., Any], inspect.BoundArguments]:
+        """The command and its arguments."""
+        self.program.config = (self._take,)
+        command, bound, _ = self.program.parse_args(self.words, exit_on_error=False, print_error=False)
+        bound.arguments.update({parameter: Typed(values) for parameter, values in self._typed.items()})
+        return command, bound
+
+    def name(self, subject: str) -> str:
+        """How a message names its subject: a field by its option, a word that was typed with its option."""
+        return self._options.get(subject) or self._phrases.get(subject, subject)
+
+    def command_options(self) -> set[str]:
+        """The options and arguments of the command, as they are typed."""
+        command = self.program.parse_commands(self.words)[1][-1]
+        arguments = command.assemble_argument_collection() if command.default_command else ()
+        return {name for argument in arguments for name in argument.names}
+
+    def _take(self, app: App, commands: tuple[str, ...], arguments: Iterable[Any]) -> None:
+        """Take what was typed of configurations, so that the parser makes none of it. The parser calls this before it
+        converts the other words."""
+        named = list(name_arguments(arguments))
+        words = [token.value for argument, *_ in named for token in argument.tokens]
+        for argument, name, parameter in named:
+            self._options[name] = name
+            values = {} if parameter is None else self._typed.setdefault(parameter, {})
+            if not argument.tokens:
+                continue
+            token = argument.tokens[0]
+            if option := token.keyword:
+                if option.startswith("--no-") and token.implicit_value is True:
+                    raise UserError(option, "takes no value", f"write {option}, or {argument.name}")
+                self._options[name] = option
+                if words.count(token.value) == 1:
+                    self._phrases[token.value] = f"{option} {token.value}"
+                    self._phrases[repr(token.value)] = f"{option} {token.value!r}"
+            if parameter is not None:
+                values[name] = read_value(name, argument)
+                argument.tokens.clear()
+
+
+def name_arguments(arguments: Iterable[Any]) -> Iterator[tuple[Any, str, str | None]]:
+    """Each argument of a command; its flat name, such as `mask.beta`; and for a field of a configuration the command's
+    parameter."""
+    parameter, prefix = None, ""
     for argument in arguments:
-        if not argument.keys:  # an argument of the command itself; the fields of a dataclass follow it
-            kind = argument.resolved_hint
-            configuration = isinstance(kind, type) and kind.__module__.startswith("seediff.config.")
-            prefix = f"{argument.field_info.name}." if configuration and argument.field_info.name != "line" else ""
-        yield argument, prefix + ".".join(argument.keys) if argument.keys else argument.field_info.name, configuration
+        if argument.keys:
+            yield argument, prefix + ".".join(argument.keys), parameter
+            continue
+        # A parameter of the command, which the fields of its dataclass follow
+        name = argument.field_info.name
+        parameter, prefix = None, ""
+        if Typed in get_args(argument.field_info.annotation):
+            parameter, prefix = name, "" if name == "line" else f"{name}."
+        yield argument, name, parameter
+
+
+def read_value(name: str, argument: Any) -> Any:
+    """The value that was typed of a field. A method of one's own, FILE.py:FUNCTION, is run and registered."""
+    value = argument.convert_and_validate()
+    if name == "mask.method" and ".py:" in value:
+        from ..masks.own import register_file  # imports torch
+
+        return register_file(value)
+    return value

@@ -1,8 +1,8 @@
-"""What the commands share: what was typed of a configuration, options of several commands, and carrying out a job."""
+"""What the commands share: options of several commands, and carrying out a job."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,14 +14,9 @@ from ..config.fields import MODEL, RUN, WORD
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.output_folders import parse_folder
-from .line import typed
 
 if TYPE_CHECKING:
     from ..run.loop import AnyJob, Engine, RunResult
-
-LINE = Parameter(name="*")
-"""For a command's configuration, `line`: one option for each of its fields. The parameter itself stays None: `record`
-takes what was typed into `typed`."""
 
 
 def option(group: Group, text: str, default: object = None, **parameter: Any) -> Parameter:
@@ -116,7 +111,7 @@ def carry_out(
         return loop.run(job, out, engine=engine, progress=progress)
 
 
-def check_mask_effects(mask: MaskConfig, reject: bool = False) -> None:
+def check_mask_effects(typed: Iterable[str], mask: MaskConfig, reject: bool = False) -> None:
     """Raise UserError for an option of masks, or --attempts, that was typed and has no effect."""
     finish, pamr = mask.facts.finish, "" if mask.pamr else "PAMR is off"
     own = f"{mask.method} has its own"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,11 +18,10 @@ from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import THRESHOLDS, configure, is_tuned, read_file
 from ..errors import UserError
 from ..models.memory import Graphs, Offload
-from .line import typed
+from .line import UNTYPED, Typed
 from .options import (
     GRAPHS,
     HERE,
-    LINE,
     OFFLOAD,
     ConfigFile,
     DatasetOut,
@@ -50,7 +49,7 @@ def segment(
     out: Annotated[
         Path, HERE, option(RUN, "Folder for the results. Continues an unfinished run there.", "segments")
     ] = Path("segments"),
-    line: Annotated[SegmentPhotosConfig | None, LINE] = None,
+    line: Typed[SegmentPhotosConfig] = UNTYPED,
     captions: Annotated[
         Path | None,
         option(
@@ -97,8 +96,8 @@ def segment(
     from ..files.photographs import find_photos
     from ..run.segment import SegmentJob
 
-    settled = configure(SegmentPhotosConfig, typed, config, preset=preset)
-    check_effects(settled, labels=labels, named=bool(settled.names) or captions is not None)
+    settled = configure(SegmentPhotosConfig, line.values, config, preset=preset)
+    check_effects(line.values, settled, labels=labels, named=bool(settled.names) or captions is not None)
     workers = make_engine(engine)
     check_photographs(paths)
     found = find_photos(paths, exclude=out)
@@ -124,7 +123,7 @@ def mask(
     /,
     *,
     out: DatasetOut,
-    line: Annotated[MaskPhotosConfig | None, LINE] = None,
+    line: Typed[MaskPhotosConfig] = UNTYPED,
     preset: Annotated[
         str,
         option(
@@ -164,9 +163,9 @@ def mask(
     workers = make_engine(engine)
     check_photographs(paths)
     found = find_photos(paths, exclude=out)
-    listed = classes_file(paths)
+    listed = classes_file(paths, line.values.get("classes", ()))
     classes_of = read_classes_csv(listed, found.photos) if listed else {}
-    values = typed
+    values = line.values
     if listed:
         if not any(classes_of.values()):
             raise UserError(listed, "lists no class for any photograph", "write names into its column 'classes'")
@@ -174,12 +173,12 @@ def mask(
         other = config is not None and not is_tuned(config) and read_file(config, MaskPhotosConfig).values
         if other and {*other.get("classes", of_table)} != {*of_table}:
             raise UserError("config", f"{config} and {listed} name different classes", "choose with --classes")
-        values = {**typed, "classes": of_table}
+        values = {**line.values, "classes": of_table}
     settled = configure(MaskPhotosConfig, values, config, preset=preset)
     if listed:
         spelled = {sound(word): word for word in settled.classes}
         classes_of = {name: tuple(spelled.get(sound(word), word) for word in of) for name, of in classes_of.items()}
-    check_mask_effects(settled.mask)
+    check_mask_effects(line.values, settled.mask)
     untuned = "" if quiet else never_tuned(settled)
     job = MaskJob(settled, found, classes_of, offload=offload, graphs=graphs)
     job.warn = _silent if quiet else _warn
@@ -216,9 +215,9 @@ def never_tuned(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
     )
 
 
-def classes_file(paths: Sequence[Path]) -> Path | None:
+def classes_file(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
     """The table that gives each photograph its classes: named by --classes, or found in the folder of photographs."""
-    if classes := typed.get("classes"):
+    if classes:
         table = next((name for name in classes if name.lower().endswith(".csv")), None)
         if table is not None and len(classes) > 1:
             raise UserError(
@@ -239,7 +238,7 @@ def _silent(text: str) -> None:
     """For --quiet."""
 
 
-def check_effects(settled: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
+def check_effects(typed: Collection[str], settled: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
     """Raise UserError for an option that was typed and has no effect."""
     segment = settled.segment
     if "segment.rounds" in typed and isinstance(segment.kl_threshold, tuple):

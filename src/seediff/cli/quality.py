@@ -15,8 +15,8 @@ from ..config.filter import Criteria
 from ..errors import UserError
 from ..files.messages import plural
 from .formats import LINK, OUTPUT, QUIET, follow_progress, say_reviewed
-from .line import typed
-from .options import HERE, LINE, option
+from .line import UNTYPED, Typed
+from .options import HERE, option
 
 if TYPE_CHECKING:
     from ..dataset.quality.stats import Stats
@@ -99,7 +99,7 @@ def filter_(
     data: Annotated[Path, DATA],
     *,
     out: Annotated[Path, HERE, option(OUTPUT, "New folder; it appears when it is complete.")],
-    line: Annotated[Criteria | None, LINE] = None,
+    line: Typed[Criteria] = UNTYPED,
     link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no")] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
@@ -122,7 +122,7 @@ def filter_(
     check_apart(out, [data])
     check_free(out)
     check_finished(data)
-    criteria = Criteria(**typed)
+    criteria = Criteria(**line.values)
     dataset = Dataset.from_native(data)
     selected = select_samples(dataset.classes, dataset, criteria, where=data, follow=follow_progress(quiet))
     if not selected.samples:

@@ -18,8 +18,8 @@ from ..dataset import native
 from ..errors import UserError
 from ..files.messages import plural
 from .formats import say_reviewed
-from .line import typed
-from .options import HERE, LINE, ConfigFile, DryRun, Quiet, option
+from .line import UNTYPED, Typed
+from .options import HERE, ConfigFile, DryRun, Quiet, option
 from .progress import bar_or_lines, report_on_interrupt, show_progress
 
 
@@ -57,7 +57,7 @@ def train(
         read_names(parse_classes),
         option(DATA, "Names separated by commas, a file with one per line, or `voc`.", "the first dataset's"),
     ] = None,
-    line: Annotated[TrainConfig | None, LINE] = None,
+    line: Typed[TrainConfig] = UNTYPED,
     config: ConfigFile = None,
     validate_every: Annotated[
         int | None, WORD, option(RUN, "Steps between validations.", "an epoch's, at least 50")
@@ -89,7 +89,7 @@ def train(
     from ..config.train import make_config
     from ..train.plan import plan_training
 
-    chosen = make_config(typed, config)
+    chosen = make_config(line.values, config)
     plan = plan_training(
         data,
         epochs=epochs,

@@ -8,7 +8,7 @@ from builders.families import SPECS, generate, plain
 from diffusers import PNDMScheduler, StableDiffusionPipeline
 
 from seediff.attention.photograph import encode_images, run_clean
-from seediff.cli.commands import main
+from seediff.cli.main import main
 from seediff.errors import UserError
 from seediff.models.families import pipeline_family
 from seediff.models.registry import load_model

@@ -4,7 +4,7 @@ from builders.families import SPECS, generate, spelled
 from PIL import Image
 
 from seediff.attention.photograph import encode_images
-from seediff.cli.commands import main
+from seediff.cli.main import main
 from seediff.config.constants import CaptureConfig
 from seediff.prompts.specs import SampleSpec
 

@@ -9,7 +9,7 @@ from recipes.studies import segments
 from recipes.studies.__main__ import app
 from recipes.studies.floors import FLOORS
 from recipes.studies.segments import PAPER, constants, read_best
-from seediff.cli.commands import main
+from seediff.cli.main import main
 from seediff.config.constants import SegmentConfig
 
 

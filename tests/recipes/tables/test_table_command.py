@@ -1,5 +1,5 @@
 from recipes.tables.__main__ import Options, app, chosen_table
-from seediff.cli.commands import main
+from seediff.cli.main import main
 
 
 def test_a_dry_run_lists_what_would_be_drawn_and_trained(tmp_path, monkeypatch, capsys):

@@ -1,0 +1,86 @@
+"""What the command line says about an error: its exit code and one line."""
+
+from __future__ import annotations
+
+import re
+
+from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
+
+from ..errors import UserError, system_reason
+from ..files.messages import did_you_mean
+from .help import COMMON, HELP, HELP_ALL
+from .line import CommandLine
+from .progress import InterruptedRun
+
+MEANT = {
+    "--format": ("--to", "--from"),
+    "-o": ("--out",),
+    "-m": ("--model",),
+    "--name": ("--classes", "--names"),
+    "--classes": ("--names",),
+    "--names": ("--classes",),
+    "--lr": ("--learning-rate",),
+}
+"""What other programs call an option → its names here."""
+
+
+def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bool = False) -> tuple[int, str]:
+    """The exit code and the message for an error. interrupted: by Ctrl-C, of which some libraries make an error of
+    their own."""
+    command = line.words[0] if line.words else ""
+    if isinstance(error, InterruptedRun):
+        return 130, str(error)
+    if isinstance(error, KeyboardInterrupt) or interrupted:
+        return 130, "interrupted"
+    if isinstance(error, UserError):
+        return 2, f"{line.name(error.subject)}: {error.reason}" if error.problem else str(error)
+    if isinstance(error, CycloptsError):
+        return 2, f"{describe_misread(error, line)} ({HELP_ALL if command in COMMON else HELP} lists all options)"
+    if isinstance(error, OSError):
+        return 2, system_reason(error)
+    if isinstance(error, RecursionError):  # a value that a parser could read, but a writer cannot take
+        return 2, "a value in the input is nested too deeply"
+    if is_out_of_memory(error):
+        offload = ", or --offload model on a GPU" if command in ("generate", "mask", "segment") else ""
+        return 2, f"the device is out of memory; use a smaller --batch-size or --size{offload}"
+    return 1, f"{type(error).__name__}: {error} (internal error; SEEDIFF_DEBUG=1 shows where)"
+
+
+def describe_misread(error: CycloptsError, line: CommandLine) -> str:
+    """The message for a command line that cannot be parsed: the parser's own, except where that would not help."""
+    error.verbose = False
+    words, options = line.words, line.command_options()
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        unused = error.unused_tokens[0]
+        before = words[words.index(unused) - 1] if unused in words[1:] else ""
+        if before in options:
+            return f"{before} takes no value, such as {unused!r}"
+        hint = "; separate several names with commas, as in --classes dog,cat" if "--classes" in options else ""
+        return f"unexpected argument {unused!r}{hint}"
+
+    # An option that is not the command's explains more than an argument that is missing because of it
+    missing = error if isinstance(error, MissingArgumentError) else None
+    for option in (word.partition("=")[0] for word in words):
+        if option in options:
+            continue
+        meant = [name for name in MEANT.get(option, ()) if name in options]
+        if meant:
+            return f"unknown option {option}; did you mean {' or '.join(meant)}?"
+        if missing and option.startswith("--"):
+            return f"unknown option {option}{did_you_mean(option, options)}"
+    if missing and missing.argument and missing.keyword is None and not missing.argument.tokens:
+        name = missing.argument.name
+        return f"{name if missing.argument.index is None else name.removeprefix('--').upper()} is missing"
+
+    text, decimal = str(error), next((word for word in words if re.fullmatch(r"-?\d*,\d+", word)), "")
+    return f"{text} Write {decimal.replace(',', '.')}" if "into float" in text and decimal else text
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out. For cpu and mps, torch raises RuntimeError with one of these texts."""
+    texts = ("DefaultCPUAllocator", "can't allocate memory", "MPS backend out of memory", "Invalid buffer size")
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and any(text in str(error) for text in texts))
+    )

@@ -1,0 +1,111 @@
+"""Runs a command line, from the environment that it needs to its exit code.
+
+Exit codes: 0 done, 1 a fault of this program, 2 a problem that the user can fix, 130 interrupted, 141 the reader of the
+output closed it. Errors are one line on stderr; with SEEDIFF_DEBUG=1 in the environment, they are tracebacks.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+
+from cyclopts import App
+
+from ..errors import Notice
+from ..files.messages import escaped_streams
+from .commands import app, make_app
+from .failures import describe_failure
+from .help import COMMON, HELP, HELP_ALL, prepare_help
+from .line import CommandLine
+
+ENVIRONMENT = {
+    "TRANSFORMERS_VERBOSITY": "error",  # warnings of imports would hide the command's own output
+    "DIFFUSERS_VERBOSITY": "error",
+    "THP_MEM_ALLOC_ENABLE": "1",  # huge pages: Linux allocates attention maps several times as fast
+    "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads release their core: several times as fast beside other programs
+}
+TIDYING = 5.0
+"""Seconds after the first Ctrl-C during which further ones have no effect (`Interrupts`)."""
+
+
+def run(words: Sequence[str], program: App | None = None) -> int:
+    """As `main.main`."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    debugging = os.environ.get("SEEDIFF_DEBUG") == "1"
+    if not debugging:
+        warnings.simplefilter("ignore")  # libraries' warnings are for programmers
+        warnings.simplefilter("default", Notice)  # once from each place
+        warnings.formatwarning = lambda message, *_, **__: f"seediff: {message}\n"
+    interrupts, line = Interrupts(), CommandLine(program or choose_program(words), words)
+    with escaped_streams():
+        try:
+            result = line.run()
+            sys.stdout.flush()
+            return result if isinstance(result, int) else 0
+        except SystemExit as error:  # by rich, when a reader such as `head` closes the output
+            if not isinstance(error.__context__, BrokenPipeError):
+                raise
+            return close_output()
+        except (Exception, KeyboardInterrupt) as error:
+            if debugging:
+                raise
+            if isinstance(error, BrokenPipeError):
+                return close_output()
+            code, text = describe_failure(error, line, interrupted=interrupts.first is not None)
+            with suppress(OSError):  # stderr may be closed
+                print(f"seediff: {' '.join(text.split())}", file=sys.stderr, flush=True)
+            return code
+
+
+def choose_program(words: Sequence[str]) -> App:
+    """The App for these words: for the list of commands, one that imports no command; for the help of one with many
+    options, one that knows which of them to show."""
+    if not words or words[0] in ("-h", HELP, HELP_ALL):
+        return make_app(listing=True)
+    if words[0] in COMMON and {"-h", HELP, HELP_ALL} & set(words):
+        program = make_app()
+        prepare_help(program, words[0], HELP_ALL in words)
+        return program
+    return app
+
+
+class Interrupts:
+    """Lets only the first Ctrl-C raise KeyboardInterrupt, so that further ones do not disturb the cleanup.
+
+    In case the cleanup hangs, a Ctrl-C more than TIDYING seconds after the first ends the process at once. Its workers
+    end with it, and the next run removes its leftovers.
+    """
+
+    def __init__(self) -> None:
+        self.first: float | None = None
+        """When the first was (`time.monotonic`)."""
+        before = signal.getsignal(signal.SIGINT)
+        own = before is signal.default_int_handler or isinstance(getattr(before, "__self__", None), Interrupts)
+        if own and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self.interrupt)
+
+    def interrupt(self, *_: object) -> None:
+        if self.first is None:
+            self.first = time.monotonic()
+            raise KeyboardInterrupt
+        if time.monotonic() - self.first > TIDYING:
+            os._exit(130)
+
+
+def close_output() -> int:
+    """Give up the output, whose reader, such as `head`, closed it. Returns the exit code, as shells report a program
+    that SIGPIPE ended."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return 141
