@@ -74,7 +74,7 @@ def test_a_set_of_which_all_samples_were_rejected_is_one(tmp_path):
     ("change", "place"),
     [
         ({"mask": "masks/2.png"}, r"row 2: .*masks/2\.png: no such file"),
-        ({"file_name": "images/0.png"}, "row 2: sample '0'"),
+        ({"file_name": "images/0.png"}, "row 2: two samples are called '0'"),
         ({"classes": ["fox"]}, 'row 2: class "fox"'),
         ({"file_name": "../outside.png"}, "row 2: 'file_name' leads out"),
         ({"mask": "masks/link.png"}, "row 2: 'mask' leads out"),

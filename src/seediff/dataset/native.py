@@ -57,8 +57,14 @@ _MADE = re.compile(rf"{MADE}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
 
 
 def made_by(folder: Path, made: str | None) -> Path | None:
-    """The configuration that made a mask, which `made` in its row names, or else the set's own; None without one."""
-    return path if _MADE.fullmatch(made or CONFIG) and (path := inside(folder, made or CONFIG)).is_file() else None
+    """The configuration that made a mask, which `made` in its row names, or else the set's own; None without one.
+    Raises UserError if a row names one that is not there."""
+    path = inside(folder, made or CONFIG)
+    if path.is_file() and _MADE.fullmatch(made or CONFIG):
+        return path
+    if made is not None:
+        raise UserError(path, "is not there, but a row's `made` names it", "restore it, or remove the key from the row")
+    return None
 
 
 def sample_name(file_name: str) -> str:

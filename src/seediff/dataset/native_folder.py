@@ -8,22 +8,23 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import show_json
 from ..files.output_folders import stage_output
 from ..files.outputs import BATCHES, copy_new, put
-from ..files.reading import SETTINGS, files_inside, inside, read_bytes
+from ..files.reading import SETTINGS, FilesInside, inside, read_bytes
 from ..workers import in_order
 from . import native
 from .encoding import Instances, encode_mask, encode_objects, read_label_map, read_objects
-from .reviews import is_replaced, makers, read_actions, reviewed_row
-from .rows import check_class_list, check_name
+from .reviews import Action, is_replaced, makers, read_actions, reviewed_row
+from .rows import check_class_list, check_name, checked_rows
 from .sample import Sample
 from .shapes.following import follow
 
+T = TypeVar("T")
 CHUNK = 8
 """Samples sent to another process together: one takes a millisecond or two."""
 INSTANCE_KEYS = ("instances", "instance_scores")
@@ -45,6 +46,89 @@ def check_finished(folder: Path) -> None:
         raise UserError(folder, "the run that makes it is not finished", again)
 
 
+class Attempt(Protocol):
+    """Calls `read`. Its UserError passes, or is noted, and then the result is None. kind: one word for what is wrong
+    then. place: the row or file."""
+
+    def __call__(self, kind: str, place: str, read: Callable[[], T]) -> T | None: ...
+
+
+def refuse(kind: str, place: str, read: Callable[[], T]) -> T | None:
+    """The `Attempt` by which nothing is noted: the first fault ends the reading."""
+    return read()
+
+
+class RowReader:
+    """Makes the sample of each row of a native dataset, for `open_native`, which refuses the first fault, and for
+    `check`, which notes all of them. actions: what people did about samples, the oldest first."""
+
+    def __init__(
+        self, folder: Path, classes: Sequence[str], actions: Sequence[Action] = (), attempt: Attempt = refuse
+    ) -> None:
+        self.folder, self.classes, self.attempt = folder, classes, attempt
+        self.rows = str(folder / native.METADATA)
+        self.files = FilesInside(folder)
+        self.extras = find_extras(folder, attempt)
+        self.has_instances = (folder / native.INSTANCES).is_dir()
+        self.made_by = cache(partial(native.made_by, folder))
+        self.last, self.makers = {action.sample: action for action in actions}, makers(actions)
+        self.names: set[str] = set()
+
+    def sample(self, number: int, original: Mapping[str, Any]) -> Sample | None:
+        """The sample of a row, of which the types of its values are checked. number: of the row, from 1. None: its
+        picture or label map cannot be named. Their files may be missing."""
+        place, where = f"row {number}", f"{self.rows}, row {number}"
+        name = native.sample_name(original.get("file_name") or "")
+        action = self.last.get(name)
+        maker = self.makers.get(action.mask or "") if action else None
+        row = reviewed_row(original, action, maker, self.classes)
+        sha256 = action.hash if action and action.mask else None
+        image = self.attempt("path", place, lambda: self.files.path(row.get("file_name"), where, "file_name"))
+        mask = self.attempt("path", place, lambda: self.files.path(row.get("mask"), where, "mask"))
+        if image is None or mask is None:
+            return None
+        self.attempt("name", place, lambda: check_name(name, self.names, where))
+        self.attempt("row", place, lambda: self._check_classes(row, where))
+        left = native.SOFT if is_replaced(row) else None  # soft masks describe the original
+        extras = {key: path for key, path in self.extras.get(name, {}).items() if key[0] != left}
+        if made := self.attempt("row", place, lambda: self.made_by(row.get("made"))):
+            extras[native.MADE, None] = made
+        instances = None
+        if self.has_instances or "instances" in row:
+            instances = self.attempt("instances", f"{native.INSTANCES}/{name}.png", lambda: self._objects(name, row))
+            if instances is not None and sha256:
+                before = self.files.path(original["mask"], where, "mask")
+                instances = partial(_followed, instances, before, mask, sha256)
+        for key in INSTANCE_KEYS:  # a Sample has them in `instances`
+            row.pop(key, None)
+        labels = partial(read_label_map, mask, sha256)
+        return self.attempt(
+            "picture", row["file_name"], lambda: Sample(image, labels, instances, row, name=name, extras=extras)
+        )
+
+    def _check_classes(self, row: Mapping[str, Any], where: str) -> None:
+        for label in row.get("classes") or ():
+            if label not in self.classes:
+                raise UserError(where, f"class {show_json(label)} is not in {native.CLASSES}")
+
+    def _objects(self, name: str, row: Mapping[str, Any]) -> Callable[[], Instances] | None:
+        """The function that reads the objects of a sample; None if it has none. Raises UserError for a row whose class
+        ids and scores cannot be those of objects."""
+        path = self.folder / native.INSTANCES / f"{name}.png"
+        if "instances" not in row and not path.is_file():
+            return None
+        inside(self.folder, path)
+        class_ids, scores = (tuple(row.get(key, ())) for key in INSTANCE_KEYS)
+        where, count = f"{self.rows}: sample '{name}'", len(self.classes)
+        if outside := [class_id for class_id in class_ids if class_id not in (*range(1, count + 1), native.IGNORE)]:
+            fix = f"they must be from 1 to {count}, as in {native.CLASSES}"
+            raise UserError(where, f"its `instances` name class {outside[0]}", fix)
+        if len(scores) not in (0, len(class_ids)):
+            problem = f"has {len(scores)} `instance_scores` for {len(class_ids)} `instances`"
+            raise UserError(where, problem, "give one for each, or none")
+        return partial(read_objects, path, class_ids, scores)
+
+
 def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str, ...], list[Sample]]:
     """The classes of a native dataset, without the background, and its samples, with corrected masks in place of the
     originals, and people's decisions as `review` in the rows. reviewed: False: the samples as they were made.
@@ -54,35 +138,17 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
     folder = Path(folder)
     check_finished(folder)
     classes = native.read_classes(folder)
+    reader = RowReader(folder, classes, read_actions(folder) if reviewed else ())
     samples: list[Sample] = []
-    names: set[str] = set()
-    extras = find_extras(folder)
-    made_by, find = cache(partial(native.made_by, folder)), files_inside(folder)
-    has_instances = (folder / native.INSTANCES).is_dir()
-    actions = read_actions(folder) if reviewed else []
-    last, makes = {action.sample: action for action in actions}, makers(actions)
-    for number, original in enumerate(native.read_rows(folder), 1):
-        action = last.get(native.sample_name(original["file_name"]))
-        row = reviewed_row(original, action, makes.get(action.mask or "") if action else None, classes)
-        sha256 = action.hash if action and action.mask else None
-        where = f"{folder / native.METADATA}, row {number}"
-        image, mask = (find(row.get(key), where, key) for key in ("file_name", "mask"))
-        name = native.sample_name(row["file_name"])
-        if name in names:
-            raise UserError(where, f"sample '{name}' already exists")
-        names.add(name)
-        if unknown := [label for label in row.get("classes") or () if label not in classes]:
-            raise UserError(where, f"class {show_json(unknown[0])} is not in {native.CLASSES}")
-        left = native.SOFT if is_replaced(row) else None  # soft masks describe the original
-        kept = {key: path for key, path in extras.get(name, {}).items() if key[0] != left}
-        if made := made_by(row.get("made")):
-            kept[native.MADE, None] = made
-        instances = instance_file(folder, name, row, len(classes)) if has_instances or "instances" in row else None
-        if instances is not None and sha256:
-            before = inside(folder, original.get("mask"), where, "mask")
-            instances = partial(_followed, instances, before, mask, sha256)
-        row = {key: value for key, value in row.items() if key not in INSTANCE_KEYS}  # a Sample has them in `instances`
-        samples.append(Sample(image, partial(read_label_map, mask, sha256), instances, row, name=name, extras=kept))
+    for number, row in enumerate(checked_rows(folder / native.METADATA, native.ABSENT), 1):
+        sample = reader.sample(number, row)
+        assert sample is not None  # as `refuse` lets errors pass
+        for key in ("file_name", "mask"):
+            reader.files.check(sample.metadata[key], f"{reader.rows}, row {number}")
+        if "instances" in row and not (file := folder / native.INSTANCES / f"{sample.name}.png").is_file():
+            fix = "restore it, or remove the key from the row"
+            raise UserError(file, f"is missing, but the row of sample '{sample.name}' names `instances`", fix)
+        samples.append(sample)
     return classes, samples
 
 
@@ -91,40 +157,21 @@ def _followed(read: Callable[[], Instances], before: Path, mask: Path, sha256: s
     return follow(read(), read_label_map(before), read_label_map(mask, sha256), mask)
 
 
-def instance_file(folder: Path, name: str, row: Mapping[str, Any], classes: int) -> Callable[[], Instances] | None:
-    """The function that reads the objects of a sample; None if it has none. classes: the number of the set's classes.
-    Raises UserError for a row whose file is missing, or whose class ids and scores cannot be those of objects."""
-    path = folder / native.INSTANCES / f"{name}.png"
-    class_ids, scores = (tuple(row.get(key, ())) for key in INSTANCE_KEYS)
-    where = f"{folder / native.METADATA}: sample '{name}'"
-    if not path.is_file():
-        if "instances" not in row:
-            return None
-        fix = "restore it, or remove the key from the row"
-        raise UserError(path, f"is missing, but the row of sample '{name}' names `instances`", fix)
-    inside(folder, path)
-    if outside := [class_id for class_id in class_ids if class_id not in (*range(1, classes + 1), native.IGNORE)]:
-        fix = f"they must be from 1 to {classes}, as in {native.CLASSES}"
-        raise UserError(where, f"its `instances` name class {outside[0]}", fix)
-    if len(scores) not in (0, len(class_ids)):
-        problem = f"has {len(scores)} `instance_scores` for {len(class_ids)} `instances`"
-        raise UserError(where, problem, "give one for each, or none")
-    return partial(read_objects, path, class_ids, scores)
-
-
 def instance_row(instances: Instances) -> dict[str, Any]:
     """The keys of a row that describe its objects."""
     scores = {"instance_scores": [round(score, 4) for score in instances.scores]} if instances.scores else {}
     return {"instances": list(instances.class_ids), **scores}
 
 
-def find_extras(folder: Path) -> dict[str, dict[tuple[str, int | None], Path]]:
-    """Sample name → its `extras`. Raises UserError for a link that leads out of the dataset."""
+def find_extras(folder: Path, attempt: Attempt = refuse) -> dict[str, dict[tuple[str, int | None], Path]]:
+    """Sample name → its `extras`. A link that leads out of the dataset is a fault."""
     extras: dict[str, dict[tuple[str, int | None], Path]] = {}
     for kind in native.EXTRAS:
-        for path in sorted(inside(folder, folder / kind).rglob("*.*")):
-            if path.is_symlink():
-                inside(folder, path)
+        top = attempt("path", kind, lambda kind=kind: inside(folder, folder / kind))
+        for path in sorted(top.rglob("*.*")) if top else ():
+            own = path.relative_to(folder).as_posix()
+            if path.is_symlink() and not attempt("path", own, lambda path=path: inside(folder, path)):
+                continue
             name, number = path.relative_to(folder / kind).with_suffix("").as_posix(), ""
             if kind != native.ATTENTION:
                 name, _, number = name.rpartition("_")

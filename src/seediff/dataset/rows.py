@@ -22,6 +22,8 @@ _ClassId = Annotated[int, msgspec.Meta(ge=0, le=255)]
 _Number = Annotated[int, msgspec.Meta(ge=0)]
 
 
+SPLITS = ("train", "val", "test")
+"""The values of `split`; a sample without it is for training."""
 OF_THE_MASK = ("confidence", "agreement")
 """Keys that describe the mask that a method made, and go with it."""
 
@@ -42,7 +44,7 @@ class Review(msgspec.Struct, frozen=True):
 
     verdict: Literal["accepted", "rejected"] | None = None
     corrected: bool = False
-    made: dict[str, Any] | None = None
+    made: Annotated[dict[str, Any], msgspec.Meta(min_length=1)] | None = None
 
 
 class Row(msgspec.Struct, frozen=True):

@@ -26,8 +26,6 @@ SOFT = "soft"
 """The folder of soft masks in a native dataset, and their kind in `extras`."""
 MADE = "made"
 """The folder of the configurations that made masks, and their kind in `extras`."""
-SPLITS = ("train", "val", "test")
-"""The values of `split` in a sample's metadata; a sample without it is for training."""
 
 
 class Sample:
@@ -54,7 +52,7 @@ class Sample:
         image = Path(image) if isinstance(image, str) else image
         self.source = encode_image(image, "png") if isinstance(image, np.ndarray) else image
         self.name, self.extras = name, extras or {}
-        self.suffix = "" if self.source is None else picture_suffix(self.source, self.where)
+        self.suffix = "" if self.source is None else picture_suffix(self.source, f"sample '{name}': its picture")
         """ "png" or "jpg"."""
         self.stored_labels, self.stored_instances = label_map, instances
         self.metadata: Mapping[str, Any] = metadata or {}

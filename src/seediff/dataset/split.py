@@ -25,7 +25,8 @@ from ..files.outputs import write_atomic
 from ..files.reading import PICTURE, read_bytes
 from ..workers import in_threads
 from . import native
-from .sample import SPLITS, Sample
+from .rows import SPLITS
+from .sample import Sample
 
 ROUNDING = 1e-6
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import stat
 import unicodedata
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -77,27 +76,33 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def files_inside(root: Path) -> Callable[[object, object, str], Path]:
-    """A function for the files of many rows, with `inside`'s arguments after `root`: the file root/name, by its rules.
-    It looks at each folder once, because resolving every path takes half a minute for 100,000 samples."""
-    folders: set[str] = set()
+class FilesInside:
+    """The files of a folder by their names in it, for many names: each folder is resolved and listed once, because
+    resolving every path takes half a minute for 100,000 samples."""
 
-    def find(name: object, where: object, field: str) -> Path:
-        if isinstance(name, str):
-            path = os.path.join(root, name)
-            folder = os.path.dirname(path)
-            with suppress(OSError, ValueError, UserError):
-                if folder not in folders:
-                    inside(root, Path(folder))
-                    folders.add(folder)
-                if stat.S_ISREG(os.lstat(path).st_mode):  # no link, in a folder that is inside
-                    return Path(path)
-        file = inside(root, name, where, field)
-        if not file.is_file():
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._listed: dict[str, set[str]] = {}
+
+    def path(self, name: object, where: object, field: str) -> Path:
+        """The path root/name by the rules of `inside`, which need not be there. Raises UserError as `inside`."""
+        if isinstance(name, str) and self._is_listed(name):
+            return self.root / name
+        return inside(self.root, name, where, field)
+
+    def check(self, name: str, where: object) -> None:
+        """Raises UserError unless root/name, which is inside, is a file."""
+        if not self._is_listed(name) and not (file := self.root / name).is_file():
             raise UserError(where, f"{file}: no such file")
-        return file
 
-    return find
+    def _is_listed(self, name: str) -> bool:
+        """Whether it is a regular file, no link, in a folder that is inside."""
+        folder, _, file = name.rpartition("/")
+        if folder not in self._listed:
+            self._listed[folder] = set()
+            with suppress(OSError, ValueError, UserError), os.scandir(inside(self.root, self.root / folder)) as entries:
+                self._listed[folder] = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
+        return file in self._listed[folder]
 
 
 def inside(root: Path, name: object, where: object = "", field: str = "") -> Path:

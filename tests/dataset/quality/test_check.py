@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from refusals import user_error
 from safetensors.numpy import save_file
 
 from seediff.dataset import native
-from seediff.dataset.native_folder import write_native
+from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 
@@ -92,6 +93,11 @@ def unknown_id(pets):
     (pets / "masks/000001.png").write_bytes(native.encode_mask(np.full((24, 32), 7, np.uint8)))
 
 
+def hidden_name(pets):
+    (pets / "images/000001.png").rename(pets / "images/.1.png")
+    edit(pets, 1, file_name="images/.1.png")
+
+
 @pytest.mark.parametrize(
     ("spoil", "level", "kind", "where"),
     [
@@ -113,6 +119,7 @@ def unknown_id(pets):
         (lambda p: edit(p, 1, class_ids=[1]), "error", "row", "row 2"),
         (lambda p: edit(p, 1, area={"cat": 0.5}), "error", "row", "row 2"),
         (lambda p: edit(p, 1, file_name="images/000000.png"), "error", "name", "row 2"),
+        (lambda p: edit(p, 1, split="Val"), "warning", "row", "row 2"),
         (lambda p: (p / "images/000009.png").write_bytes(b""), "warning", "orphan", "images/000009.png"),
         (
             lambda p: (p / "images/000001.png").write_bytes((p / "images/000003.png").read_bytes()),
@@ -131,6 +138,33 @@ def test_what_is_wrong_is_found_and_sound_parts_are_not(pets, spoil, level, kind
         {"orphan", "duplicate"} if kind in ("name", "path", "value") else {kind}
     )  # such a row leaves its own behind
     assert {one for _, one, _ in found[1:]} <= by_the_way
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind", "message"),
+    [
+        (lambda p: edit(p, 1, mask="../../x.png"), "path", "'mask' leads out"),
+        (lambda p: edit(p, 1, classes=["bus"]), "row", 'class "bus" is not in classes.txt'),
+        (lambda p: edit(p, 1, review={"made": {}}), "value", "`$.review.made`: Expected `object` of length >= 1"),
+        (lambda p: edit(p, 1, made="made/0123456789abcdef.toml"), "row", "is not there, but a row's `made` names it"),
+        (hidden_name, "name", "sample name '.1' cannot be a file name"),
+    ],
+)
+def test_what_a_row_cannot_say_is_found_and_refused_by_all_who_open_the_set(pets, spoil, kind, message):
+    spoil(pets)
+    assert [(one.kind, one.where) for one in check_dataset(pets).findings if one.level == "error"] == [(kind, "row 2")]
+    with user_error(re.escape(message)):
+        open_native(pets)
+
+
+def test_a_soft_mask_of_a_class_that_its_row_does_not_name_is_nobodys(pets):
+    (pets / "soft").mkdir()
+    for number in range(4):
+        soft = native.encode_soft(np.zeros((24, 32)))
+        (pets / f"soft/{number:06d}_{1 + number % 2}.png").write_bytes(soft)
+    assert kinds(pets) == []
+    (pets / "soft/000001_1.png").write_bytes(soft)
+    assert kinds(pets) == [("warning", "orphan", "soft/000001_1.png")]
 
 
 def test_an_unknown_id_is_found_also_without_its_picture(pets):

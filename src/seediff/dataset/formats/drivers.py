@@ -28,8 +28,8 @@ from ...files.pictures import orientation_of, turned_back
 from ...files.reading import composed, inside
 from ...workers import in_order
 from ..encoding import Instances
-from ..rows import check_class_list, check_name, flat_name
-from ..sample import JPEG_SUFFIXES, SPLITS, Sample, picture_size
+from ..rows import SPLITS, check_class_list, check_name, flat_name
+from ..sample import JPEG_SUFFIXES, Sample, picture_size
 from ..split import assign_splits
 from .known import FORMATS, FormatName, SourceName, codec
 

@@ -22,7 +22,8 @@ from ...files.reading import composed, inside, read_lines
 from .. import native
 from ..class_lists import WEIGHTS, check_meaning, find_list, named_classes, read_mask, voc_colours
 from ..encoding import Instances
-from ..sample import SPLITS, Sample
+from ..rows import SPLITS
+from ..sample import Sample
 from .drivers import Export, Source
 from .label_files import PARTS, named_pictures
 

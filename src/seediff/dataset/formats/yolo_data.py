@@ -21,7 +21,7 @@ from ...files.documents import fit, read_yaml
 from ...files.messages import show_json
 from ...files.reading import read_lines
 from .. import native
-from ..sample import SPLITS
+from ..rows import SPLITS
 from .drivers import Export, Source, portable, unique_names
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,14 +18,14 @@ import numpy as np
 from ...errors import UserError
 from ...files.documents import read_json_lines
 from ...files.messages import show_json
-from ...files.reading import PICTURE, inside, read_bytes
+from ...files.reading import ABSENT, PICTURE, inside, read_bytes
 from ...files.tensors import read_header
 from ...workers import in_threads
 from .. import native
 from ..encoding import checked_mask, read_label_map
-from ..native_folder import check_finished, instance_file
-from ..reviews import REVIEWED, REVIEWS, is_replaced, read_actions
-from ..rows import check_row, shown_classes
+from ..native_folder import RowReader, check_finished
+from ..reviews import REVIEWED, REVIEWS, Action, is_replaced, read_actions
+from ..rows import SPLITS, check_row, shown_classes
 from ..sample import Sample, check_ids, open_own, picture_suffix
 from ..split import positions_of
 from .stats import Measured, Stats, measure, row_flags, summarize
@@ -77,26 +77,27 @@ class _Findings(list[Finding]):
     def add(self, kind: str, where: str, text: str, level: Level = "error") -> None:
         self.append(Finding(kind, level, where, text))
 
-    def attempt(self, kind: str, where: str, read: Callable[[], T]) -> T | None:
+    def attempt(self, kind: str, place: str, read: Callable[[], T]) -> T | None:
         """The result of `read`, or None if it raises UserError, which becomes a finding."""
         try:
             return read()
         except UserError as error:
-            # The subject of an error about a list is its line, which `where` does not name.
-            return self.add(kind, where, str(error) if kind == "structure" else error.reason)
+            # The subject of an error about a list is its line, which `place` does not name.
+            return self.add(kind, place, str(error) if kind == "structure" else error.reason)
 
     def read(self, kind: str, file: str, read: Callable[[Path], T]) -> T | None:
-        """Like `attempt`, for a file of the folder, which must exist and not be a link that leads out of it."""
-        if (path := self.attempt("path", file, lambda: inside(self.folder, self.folder / file))) is None:
-            return None
-        if not path.is_file():
-            return self.add("missing", file, "no such file")
-        return self.attempt(kind, file, lambda: read(path))
+        """Like `attempt`, for a file inside the folder, which must be there."""
+        path = self.folder / file
+        return self.attempt(kind, file, lambda: read(path)) if path.is_file() else self.add("missing", file, ABSENT)
 
 
-def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable[int]] = iter) -> Checked:
-    """Reads the whole dataset and returns the findings. follow: wraps the samples' positions, to show progress. Raises
-    UserError only if `folder` is not a folder, or belongs to a run that is not finished."""
+Opened = tuple[str, Sample]
+"""The place of a row, and its sample."""
+
+
+def check_dataset(folder: Path | str, follow: Callable[[Sequence[Opened]], Iterable[Opened]] = iter) -> Checked:
+    """Reads the whole dataset and returns the findings. follow: wraps the samples, to show progress. Raises UserError
+    only if `folder` is not a folder, or belongs to a run that is not finished."""
     folder = Path(folder)
     check_finished(folder)
     findings = _Findings(folder)
@@ -104,23 +105,32 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
     rows = findings.attempt("structure", native.METADATA, lambda: _read_rows(folder))
     if classes is None or rows is None:
         return Checked(tuple(findings), None)
+
+    # What the rows say, as to everybody who opens the set.
+    reader = RowReader(folder, classes, attempt=findings.attempt)
+    opened: list[Opened] = []
+    for number, row in enumerate(rows, 1):
+        place, before = f"row {number}", len(findings)
+        findings.attempt("value", place, partial(check_row, row, place))
+        if len(findings) == before and (sample := reader.sample(number, row)):
+            opened.append((place, sample))
+
+    # What their files hold.
     kinds = [name for name in FOLDERS if (folder / name).is_dir()]
-    names: list[str | int] = []
     measures: list[Measured] = []
     pictures: list[tuple[str, str]] = []
-
-    def check(number: int) -> _Sample:
-        return _check_sample(folder, f"row {number + 1}", rows[number], classes, kinds)
-
-    for number, one in enumerate(in_threads(check, range(len(rows)), follow)):
-        findings += one.findings
-        names.append(one.name or number)
-        measures += filter(None, [one.measured])
-        pictures += filter(None, [one.picture])
-    for first, *others in positions_of(names):
-        for second in others[:1]:
-            findings.add("name", f"row {second + 1}", f"row {first + 1} also has a sample '{names[first]}'")
-    _check_files(findings, kinds, rows, {*names})
+    for read in in_threads(partial(_read_files, folder, classes, kinds), opened, follow):
+        findings += read.findings
+        measures += filter(None, [read.measured])
+        pictures += filter(None, [read.picture])
+    actions = findings.attempt("structure", REVIEWS, lambda: read_actions(folder))
+    _check_reviews(findings, actions or (), {sample.name for _, sample in opened})
+    owned = _owned(reader, rows, [sample for _, sample in opened])
+    if actions is None:
+        kinds.remove(REVIEWED)
+    else:
+        owned |= {action.mask for action in actions if action.mask}
+    _check_orphans(findings, kinds, owned)
     _check_copies(findings, pictures)
     by_level = sorted(findings, key=lambda finding: finding.level != "error")
     return Checked(tuple(by_level), summarize(measures, classes))
@@ -135,48 +145,58 @@ def _read_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 @dataclass
-class _Sample:
-    """What a row and its files say. name: None for a row that cannot be used. picture: file and SHA-256."""
+class _Read:
+    """What the files of a sample hold. picture: file and SHA-256."""
 
     findings: _Findings
-    name: str | None = None
     measured: Measured | None = None
     picture: tuple[str, str] | None = None
 
 
-def _check_sample(
-    folder: Path, where: str, row: dict[str, Any], classes: Sequence[str], kinds: Sequence[str]
-) -> _Sample:
-    findings = _Findings(folder)
-    findings.attempt("value", where, lambda: check_row(row, where))
-    for key in ("file_name", "mask") if not findings else ():
-        findings.attempt("path", where, lambda key=key: inside(folder, row.get(key), where, key))
-    if findings:
-        return _Sample(findings)
-    file, name = row["file_name"], native.sample_name(row["file_name"])
-    kept = [] if is_replaced(row) else kinds  # these files describe the original mask
-    soft = {class_id: f"{native.SOFT}/{name}_{class_id}.png" for class_id in row.get("class_ids", ())}
-    found = _Sample(findings, name, picture=findings.read("picture", file, lambda path: (file, _decoded_hash(path))))
-    picture = folder / file if found.picture else None
-    sample = Sample(picture, partial(read_label_map, folder / row["mask"]), metadata=row, name=name)
-
-    def read(_: Path) -> np.ndarray:
-        if picture:
-            return sample.labels(len(classes))
-        return check_ids(sample.unchecked_labels(), len(classes), where)  # without its picture, of any size
-
-    if (labels := findings.read("mask", row["mask"], read)) is not None:
+def _read_files(folder: Path, classes: Sequence[str], kinds: Sequence[str], opened: Opened) -> _Read:
+    """kinds: the folders that the set has."""
+    (place, sample), findings = opened, _Findings(folder)
+    row, name = sample.metadata, sample.name
+    picture = findings.read("picture", row["file_name"], lambda path: (row["file_name"], _decoded_hash(path)))
+    found = _Read(findings, picture=picture)
+    if picture is None:
+        sample = sample.replace(image=None)
+    if row.get("split") not in (None, *SPLITS):
+        used = f"which is none of {', '.join(SPLITS)}: it is trained on"
+        findings.add("row", place, f"'split' is {show_json(row['split'])}, {used}", "warning")
+    labels = findings.read("mask", row["mask"], lambda _: _labels(sample, len(classes)))
+    if labels is not None:
         found.measured = measured = measure(labels, row_flags(row))
-        findings.attempt("row", where, lambda: _check_counts(row, measured.counts, classes, where))
-        if "instances" in row:
+        if {*row.get("classes", ())} <= {*classes}:
+            findings.attempt("row", place, lambda: _check_counts(row, measured.counts, classes, place))
+        if sample.stored_instances is not None:
             objects = f"{native.INSTANCES}/{name}.png"
-            findings.read("instances", objects, lambda _: _check_objects(findings, objects, sample, labels, classes))
-    for class_id, path in soft.items() if native.SOFT in kept else ():
-        one = sample.replace(metadata={"class_ids": [class_id]}, extras={(native.SOFT, class_id): folder / path})
-        findings.read("soft", path, lambda path, one=one: one.soft_levels() if picture else read_label_map(path))
+            findings.read("instances", objects, lambda _: _check_objects(findings, objects, sample, labels))
+
+    # Files that describe the original mask, and were looked for when the set was opened.
+    kept = () if is_replaced(row) else kinds
+    expected: list[tuple[str, str, int | None, Callable[[Path], Any]]] = []
+    if native.SOFT in kept:
+        for class_id in row.get("class_ids", ()):
+            one = sample.replace(metadata={"class_ids": [class_id]})
+            read = read_label_map if picture is None else lambda _, one=one: one.soft_levels()
+            expected.append(("soft", f"{native.SOFT}/{name}_{class_id}.png", class_id, read))
     if native.ATTENTION in kept and row.get("classes"):  # `mask` captures nothing of a picture without a class
-        findings.read("tensors", f"{native.ATTENTION}/{name}.safetensors", read_header)
+        expected.append(("tensors", f"{native.ATTENTION}/{name}.safetensors", None, read_header))
+    for kind, file, class_id, read in expected:
+        path = sample.extras.get((file.partition("/")[0], class_id))
+        if path is not None:
+            findings.attempt(kind, file, partial(read, path))
+        elif not (folder / file).is_symlink():  # one that leads out has a finding
+            findings.add("missing", file, ABSENT)
     return found
+
+
+def _labels(sample: Sample, classes: int) -> np.ndarray:
+    """The checked label map; of any size if the picture cannot be read."""
+    if sample.source:
+        return sample.labels(classes)
+    return check_ids(sample.unchecked_labels(), classes, f"sample '{sample.name}'")
 
 
 def _decoded_hash(path: Path) -> str:
@@ -196,47 +216,50 @@ def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[
             raise UserError(where, f"'{key}' is {show_json(row[key])}, but by its label map {show_json(value)}")
 
 
-def _check_objects(findings: _Findings, file: str, sample: Sample, labels: np.ndarray, classes: Sequence[str]) -> None:
+def _check_objects(findings: _Findings, file: str, sample: Sample, labels: np.ndarray) -> None:
     """Whether the objects in a file are those that its row names, and are in the label map."""
-    row = sample.metadata
-    objects = instance_file(findings.folder, sample.name, row, len(classes))
-    found = sample.replace(instances=objects).instances if sample.source else objects and objects()
+    read = sample.stored_instances
+    found = sample.instances if sample.source else read() if callable(read) else read
     if found is None or found.numbers.shape != labels.shape:
         return  # the picture or the label map, which then has a finding, is of another size
     here = np.unique(found.numbers[found.label_map() == labels]).tolist()
-    lost = sorted({*range(1, len(row["instances"]) + 1)} - {*here})
-    if lost and not is_replaced(row):  # the objects of such a sample are those of its original mask
+    lost = sorted({*range(1, len(found.class_ids) + 1)} - {*here})
+    if lost and not is_replaced(sample.metadata):  # the objects of such a sample are those of its original mask
         findings.add("objects", file, f"object {lost[0]} has no pixel of its class in the label map", "warning")
 
 
-def _check_files(
-    findings: _Findings, folders: Sequence[str], rows: Sequence[Mapping[str, Any]], names: set[Any]
-) -> None:
-    """Corrected masks that are not those that were saved, tensors of steps that are cut off, and files of no sample."""
-    actions = findings.attempt("structure", REVIEWS, lambda: read_actions(findings.folder))
-    if actions is None:
-        folders, actions = [name for name in folders if name != REVIEWED], []
+def _check_reviews(findings: _Findings, actions: Sequence[Action], names: Collection[str]) -> None:
+    """Decisions about no sample, and corrected masks that are not those that were saved. names: of the samples."""
     for name, action in sorted({action.sample: action for action in actions}.items()):
         if name not in names:
-            findings.add(
-                "review", REVIEWS, f"is about a sample '{name}', which {native.METADATA} does not have", "warning"
-            )
+            problem = f"is about a sample '{name}', which {native.METADATA} does not have"
+            findings.add("review", REVIEWS, problem, "warning")
         elif action.mask and action.hash:
-            findings.read("review", action.mask, lambda path, sha256=action.hash: checked_mask(path, sha256))
-    named = {os.path.normpath(str(row.get(key))) for row in rows for key in ("file_name", "mask")} | {
-        action.mask for action in actions
-    }
-    for kind in folders:
-        if findings.attempt("path", kind, lambda kind=kind: inside(findings.folder, findings.folder / kind)) is None:
+            path = findings.attempt("path", action.mask, partial(inside, findings.folder, action.mask, REVIEWS, "mask"))
+            if path:
+                findings.read("review", action.mask, partial(checked_mask, sha256=action.hash))
+
+
+def _owned(reader: RowReader, rows: Sequence[Mapping[str, Any]], samples: Sequence[Sample]) -> set[str]:
+    """The files of samples. Soft masks are of the classes in their row."""
+    owned = {os.path.normpath(str(row.get(key))) for row in rows for key in ("file_name", "mask")}
+    for sample in samples:
+        owned.add(f"{native.INSTANCES}/{sample.name}.png")
+        for (kind, class_id), path in reader.extras.get(sample.name, {}).items():
+            if kind != native.SOFT or class_id in sample.metadata.get("class_ids", ()):
+                owned.add(path.relative_to(reader.folder).as_posix())
+    return owned
+
+
+def _check_orphans(findings: _Findings, kinds: Sequence[str], owned: Collection[str]) -> None:
+    """Files in the samples' folders that no sample owns."""
+    for kind in kinds:
+        top = findings.folder / kind
+        if not top.resolve().is_relative_to(findings.folder.resolve()):
             continue  # what is there may be in use elsewhere
-        for path in sorted((findings.folder / kind).rglob("*")):
-            if path.is_dir() and not path.is_symlink():
-                continue
-            file, own = (path.relative_to(top).as_posix() for top in (findings.folder, findings.folder / kind))
-            own = own.rpartition("_" if kind in (native.SOFT, native.STEPS) else ".")[0]
-            if path.suffix == ".part" or (
-                file not in named if kind in (native.IMAGES, native.MASKS, REVIEWED) else own not in names
-            ):
+        for path in sorted(top.rglob("*")):
+            file = path.relative_to(findings.folder).as_posix()
+            if file not in owned and (path.is_symlink() or not path.is_dir()):
                 findings.add("orphan", file, "belongs to no sample", "warning")
 
 
