@@ -101,7 +101,7 @@ def test_segments_are_shown_in_colours_of_their_own(tmp_path):
         assert client.get("/api/set")["byObject"]
         thumb = np.asarray(Image.open(io.BytesIO(client.ask("GET", "/api/samples/0/thumb?side=30").body))).astype(int)
         assert np.abs(thumb[15, 14] - thumb[15, 26]).max() > 30
-        assert "--" not in client.get("/api/samples/0/attention")["told"]  # no option of `segment` would help
+        assert "--" not in client.get("/api/samples/0/attention")["note"]  # no option of `segment` would help
         assert client.act(0, "relabel", 0, old=1, new=255).json["corrected"]
     assert (tmp_path / "segments/reviewed/trip/a.1.png").is_file()
 

@@ -45,7 +45,7 @@ def check_explained(folder):
     with running(folder) as (client, opened):
         for number in range(len(opened.session.subject.samples)):
             about = client.get(f"/api/samples/{number}/attention")
-            assert about["told"] == "Attention maps: saved."
+            assert about["note"] == "Attention maps: saved."
             made = client.ask("GET", f"/api/samples/{number}/tuned?{address(about['constants'])}")
             np.testing.assert_array_equal(made.labels, opened.session.labels(number))
 
@@ -77,14 +77,14 @@ def test_a_page_that_does_not_know_what_made_a_mask_says_so(copied, tmp_path):
     (copied / native.METADATA).write_bytes(native.jsonl(rows))
     with running(copied) as (client, _):
         for number in range(len(rows)):
-            assert "not known" in client.get(f"/api/samples/{number}/attention")["told"]
+            assert "not known" in client.get(f"/api/samples/{number}/attention")["note"]
     (copied / "lost.toml").rename(copied / native.CONFIG)
     opened = Dataset.open(copied)
     changed = [sample.replace(label_map=sample.label_map) for sample in opened]
     Dataset(opened.classes, changed).save(tmp_path / "changed")
     assert all("made" not in row for row in native.read_rows(tmp_path / "changed"))
     with running(tmp_path / "changed") as (client, _):
-        assert "not known" in client.get("/api/samples/0/attention")["told"]
+        assert "not known" in client.get("/api/samples/0/attention")["note"]
 
 
 def test_a_mask_that_was_made_on_the_page_or_by_a_person_is_explained_as_that(copied, tmp_path):
@@ -94,7 +94,7 @@ def test_a_mask_that_was_made_on_the_page_or_by_a_person_is_explained_as_that(co
         client.act(2, "accept", 1)
         assert client.get("/api/samples/2/attention")["constants"] == constants
         client.paint(1, np.ones((32, 32), np.uint8), 0)
-        assert "A person corrected this mask" in client.get("/api/samples/1/attention")["told"]
+        assert "A person corrected this mask" in client.get("/api/samples/1/attention")["note"]
         client.act(1, "original", 1)
     check_explained(copied)
     Dataset.open(copied).save(tmp_path / "saved")
@@ -104,7 +104,7 @@ def test_a_mask_that_was_made_on_the_page_or_by_a_person_is_explained_as_that(co
         client.paint(2, np.ones((32, 32), np.uint8), 0)
     Dataset.open(tmp_path / "saved").save(tmp_path / "again")
     with running(tmp_path / "again") as (client, _):
-        assert "A person corrected this mask" in client.get("/api/samples/2/attention")["told"]
+        assert "A person corrected this mask" in client.get("/api/samples/2/attention")["note"]
 
 
 @pytest.mark.parametrize("change", [{"beta": 0.6, "alpha": 0.8}, {"method": "ca_sa"}, {"pamr": False}])
@@ -144,7 +144,7 @@ def test_masks_of_photographs_are_made_as_mask_makes_them(tmp_path, mini_folder)
             kept = client.get("/api/samples/1/attends?x=30&y=40")
         shutil.rmtree(out / native.ATTENTION)
         with running(out) as (client, _):
-            assert client.post("/api/samples/1/capture", {}).json["told"] == "Attention maps: recomputed."
+            assert client.post("/api/samples/1/capture", {}).json["note"] == "Attention maps: recomputed."
             assert client.get("/api/samples/1/attends?x=30&y=40") == kept
 
 
@@ -207,9 +207,9 @@ def test_attention_is_captured_again_where_the_model_is(tmp_path, mini_folder):
     with running(tmp_path / "without") as (client, _), running(tmp_path / "with") as (other, _):
         about = client.get("/api/samples/1/attention")
         assert (about["levels"], about["canCapture"]) == ([], True)
-        assert "can be recomputed" in about["told"]
+        assert "can be recomputed" in about["note"]
         captured = client.post("/api/samples/1/capture", {}).json
-        assert captured["told"] == "Attention maps: recomputed."
+        assert captured["note"] == "Attention maps: recomputed."
         assert captured["levels"] == other.get("/api/samples/1/attention")["levels"]
         assert client.get("/api/samples/1/attends?x=3&y=9") == other.get("/api/samples/1/attends?x=3&y=9")
         assert client.get("/api/samples/1/words") == other.get("/api/samples/1/words")

@@ -1,104 +1,137 @@
-"""The application that `serve` runs behind `gate`: which function answers which address, and how errors are told."""
+"""The application that `serve` runs behind `gate`: which function answers which address, and what errors become."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable
-from functools import cache
+from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from ..errors import UserError, system_reason
-from .answers import Look
 from .events import Events, Worker
 from .gate import PACKAGE
 from .session import Session, Stale
+from .set_answers import FRESH, SetAnswers
 
-if TYPE_CHECKING:
-    from .why import Why
-
-SAMPLE = "/api/samples/{number:int}"
-ADDRESSES = {
-    "GET /api/set": "set_",
-    "POST /api/classes": "add_class",
-    "GET /api/events": "listen",
-    "POST /api/views": "view",
-    "GET /api/views/{view:str}": "page",
-    "GET /api/views/{view:str}/{number:int}": "place",
-    f"GET {SAMPLE}": "sample",
-    f"GET {SAMPLE}/thumb": "thumb",
-    f"GET {SAMPLE}/image": "image",
-    f"GET {SAMPLE}/labels": "labels",
-    f"POST {SAMPLE}/labels": "paint",
-    f"GET {SAMPLE}/pieces": "pieces",
-    f"POST {SAMPLE}/act": "act",
-    "POST /api/job": "change_many",
-    f"GET {SAMPLE}/attention": "why.about",
-    f"GET {SAMPLE}/words": "why.words",
-    f"GET {SAMPLE}/attends": "why.attends",
-    f"GET {SAMPLE}/steps": "why.steps",
-    f"GET {SAMPLE}/segments": "why.segments",
-    f"POST {SAMPLE}/capture": "why.capture",
-    f"GET {SAMPLE}/tuned": "why.tuned",
-    f"POST {SAMPLE}/tuned": "why.apply",
-    "POST /api/job/masks": "why.begin",
-}
-"""HTTP method and path → the method of `Look`, or of `Why`, that answers: from the request, and its body if it is a
-POST."""
-SLOW = ("why.words", "why.steps", "why.segments", "why.capture")
-"""Answers that are made one after another."""
+SAMPLE = "/samples/{number:int}"
+SOON = 1.5
+"""Seconds after a window was opened until the answers about attention are loaded."""
+Run = Callable[[Callable[[], Response]], Awaitable[Response]]
+"""Runs a function in another thread, and waits for its response."""
 
 
 def make_app(session: Session, events: Events) -> Starlette:
     """The application, without its gate."""
-    look, worker, lock = Look(session, events), Worker(), threading.Lock()
+    about_set = SetAnswers(session)
+    about_attention = AttentionRoutes(about_set)
 
-    @cache
-    def made() -> Why:
-        from .why import Why  # imports torch, which the first samples do not wait for
+    def listen(request: Request) -> Response:
+        soon = threading.Timer(SOON, about_attention.load)
+        soon.daemon = True
+        soon.start()
+        return StreamingResponse(events.listen(), media_type="text/event-stream", headers=FRESH)
 
-        return Why(look)
+    async def refuse_stale(request: Request, error: Any) -> Response:
+        state = session.state(error.number)
+        return JSONResponse({"error": "someone else changed it in the meantime", **state}, 409)
 
-    def why() -> Why:
-        with lock:
-            return made()
-
-    look.soon = why
-
-    def answering(name: str, run: Any) -> Callable[[Request], Awaitable[Response]]:
-        part, _, method = name.rpartition(".")
-
-        async def answer(request: Request) -> Response:
-            body = [await request.body()] if request.method == "POST" else []
-            return await run(lambda: getattr(why() if part else look, method)(request, *body))
-
-        return answer
-
-    routes = []
-    for address, name in ADDRESSES.items():
-        method, path = address.split(" ")
-        run = worker.do if name in SLOW else run_in_threadpool
-        routes.append(Route(path, answering(name, run), methods=[method]))
-
-    async def late(request: Request, error: Any) -> Response:
-        told = {"error": "someone else changed it in the meantime", **session.state(error.number)}
-        return JSONResponse(told, 409)
-
+    routes = [
+        get("/set", about_set.describe),
+        post("/classes", about_set.add_class),
+        get("/events", listen),
+        post("/views", about_set.view),
+        get("/views/{view:str}", about_set.page),
+        get("/views/{view:str}/{number:int}", about_set.place),
+        get(SAMPLE, about_set.sample),
+        get(f"{SAMPLE}/thumb", about_set.thumb),
+        get(f"{SAMPLE}/image", about_set.image),
+        get(f"{SAMPLE}/labels", about_set.labels),
+        post(f"{SAMPLE}/labels", about_set.paint),
+        get(f"{SAMPLE}/pieces", about_set.pieces),
+        post(f"{SAMPLE}/act", about_set.act),
+        post("/job", about_set.change_many),
+        Mount("/", about_attention),
+    ]
+    static = StaticFiles(packages=[(PACKAGE, "static")])
     return Starlette(
-        routes=[Route("/", page), *routes, Mount("/static", StaticFiles(packages=[(PACKAGE, "static")]))],
-        exception_handlers={UserError: refuse, HTTPException: explain, OSError: refuse_unsaved, Stale: late},
+        routes=[Route("/", send_page), Mount("/static", static), Mount("/api", routes=routes)],
+        exception_handlers={
+            UserError: refuse,
+            HTTPException: refuse_http,
+            OSError: refuse_unsaved,
+            Stale: refuse_stale,
+        },
     )
 
 
-async def page(request: Request) -> Response:
+class AttentionRoutes:
+    """The addresses about attention, as an application that imports torch, which the first samples do not wait for,
+    when it is first used or loaded."""
+
+    def __init__(self, about_set: SetAnswers) -> None:
+        self.about_set = about_set
+        self._lock = threading.Lock()
+        self._router: Router | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        router = await run_in_threadpool(self.load)
+        await router(scope, receive, send)
+
+    def load(self) -> Router:
+        with self._lock:
+            if self._router is None:
+                self._router = self._make()
+        return self._router
+
+    def _make(self) -> Router:
+        from .attention_answers import AttentionAnswers
+
+        answers = AttentionAnswers(self.about_set)
+        slowly = Worker().do  # these are made one after another
+        return Router(
+            [
+                get(f"{SAMPLE}/attention", answers.about),
+                get(f"{SAMPLE}/words", answers.words, slowly),
+                get(f"{SAMPLE}/attends", answers.attends),
+                get(f"{SAMPLE}/steps", answers.steps, slowly),
+                get(f"{SAMPLE}/segments", answers.segments, slowly),
+                post(f"{SAMPLE}/capture", answers.capture, slowly),
+                get(f"{SAMPLE}/tuned", answers.preview),
+                post(f"{SAMPLE}/tuned", answers.apply),
+                post("/job/masks", answers.apply_to_many),
+            ]
+        )
+
+
+def get(path: str, answer: Callable[[Request], Response], run: Run = run_in_threadpool) -> Route:
+    """What is asked for at a path. answer: makes the response."""
+
+    async def respond(request: Request) -> Response:
+        return await run(partial(answer, request))
+
+    return Route(path, respond, methods=["GET"])
+
+
+def post(path: str, answer: Callable[[Request, bytes], Response], run: Run = run_in_threadpool) -> Route:
+    """What is sent to a path. answer: makes the response, from the request and its body."""
+
+    async def respond(request: Request) -> Response:
+        return await run(partial(answer, request, await request.body()))
+
+    return Route(path, respond, methods=["POST"])
+
+
+async def send_page(request: Request) -> Response:
     text = files(PACKAGE).joinpath("static/index.html").read_bytes()
     return Response(text, media_type="text/html; charset=utf-8", headers={"cache-control": "no-store"})
 
@@ -112,5 +145,5 @@ async def refuse_unsaved(request: Request, error: Any) -> Response:
     return JSONResponse({"error": f"it could not be saved: {system_reason(error)}"}, 507)
 
 
-async def explain(request: Request, error: Any) -> Response:
+async def refuse_http(request: Request, error: Any) -> Response:
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)

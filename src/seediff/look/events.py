@@ -108,7 +108,7 @@ class Cache(Generic[Value]):
                 self.held -= self.size(self._values.popitem(last=False)[1])
         return value
 
-    def made(self, key: Hashable, make: Callable[[], Value]) -> Value:
+    def get_or_make(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """The value of a key; if there is none, `make` makes it."""
-        held = self.get(key)
-        return self.put(key, make()) if held is None else held
+        value = self.get(key)
+        return self.put(key, make()) if value is None else value

@@ -68,10 +68,10 @@ class Gate:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        answer = self._refused(scope, headers) or await self._entering(scope, headers, receive) or self.app
+        answer = self._refuse(scope, headers) or await self._admit(scope, headers, receive) or self.app
         await answer(scope, receive, sending)
 
-    def _refused(self, scope: Scope, headers: Headers) -> Response | None:
+    def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
         """The response to a request that is refused, whoever sends it; None for all others."""
         if len(headers.getlist("host")) != 1 or not allowed_host(headers["host"], self.host):
             return PlainTextResponse("This name is not the server's; use the address that `seediff look` printed.", 421)
@@ -89,7 +89,7 @@ class Gate:
             return PlainTextResponse("This request comes from another page.", 403)
         return None
 
-    async def _entering(self, scope: Scope, headers: Headers, receive: Receive) -> Response | None:
+    async def _admit(self, scope: Scope, headers: Headers, receive: Receive) -> Response | None:
         """The response to a request without the token's cookie, or with a token in its address; None if it may pass."""
         request = Request(scope, receive)
         if _same(request.cookies.get(self.cookie, ""), self.token) or scope["path"] in OPEN:
@@ -99,14 +99,15 @@ class Gate:
         if scope["path"] == "/" and scope["method"] == "GET":
             given = request.query_params.get("token")
         elif scope["path"] == "/token" and scope["method"] == "POST":
-            asked = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
-            given = asked.get("token", [""])[0].strip()
+            form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
+            given = form.get("token", [""])[0].strip()
         else:
             return PlainTextResponse("The token is missing; open the address that `seediff look` printed.", 401)
         once = _same(given or "", self.once)
         if not once and not _same(given or "", self.token):
-            form = files(PACKAGE).joinpath("static/token.html").read_text(encoding="utf-8")
-            return HTMLResponse(form.replace("{message}", "Wrong token." if given is not None else ""), 401)
+            text = files(PACKAGE).joinpath("static/token.html").read_text(encoding="utf-8")
+            message = "" if given is None else "Wrong token."
+            return HTMLResponse(text.replace("{message}", message), 401)
         if once:
             self.once = secrets.token_urlsafe(24)
         # No redirect: a browser that comes from another site would follow it without the cookie.
@@ -129,7 +130,7 @@ def allowed_host(header: str, host: str) -> bool:
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        return name in {known.lower() for known in (host, socket.gethostname(), socket.getfqdn())}
+        return name in [own.lower() for own in (host, socket.gethostname(), socket.getfqdn())]
     return True
 
 

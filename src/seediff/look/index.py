@@ -69,19 +69,25 @@ class Index:
             self._clock += 1
             self.changed[number] = self._clock
         self.verdict[number] = VERDICTS.index(row.get("review", {}).get("verdict") or "unreviewed")
-        self.corrected[number] = corrected = is_corrected(row)
+        self.corrected[number] = is_corrected(row)
         area = row.get("area") or {}
         self.present[number] = self.area[number] = 0
         for name in row.get("classes") or ():
-            if i := self.ids.get(name):
-                self.present[number, i], self.area[number, i] = True, area.get(name, 0.0)
+            if name in self.ids:
+                column = self.ids[name]
+                self.present[number, column], self.area[number, column] = True, area.get(name, 0.0)
         for members in self.flagged.values():
             members[number] = False
         for flag in row.get("flags") or ():
             self.flagged.setdefault(flag_kind(flag), np.zeros(len(self.rows), bool))[number] = True
         for key, values in self.of_mask.items():
-            of_classes = {"any": 1} if corrected else {} if is_made(row) else row.get(key)
-            values[number] = min(of_classes.values()) if of_classes else np.nan
+            of_classes = row.get(key)
+            if is_corrected(row):
+                values[number] = 1
+            elif is_made(row) or not of_classes:
+                values[number] = np.nan
+            else:
+                values[number] = min(of_classes.values())
 
     def select(self, query: Query) -> tuple[np.ndarray, dict[str, Any], dict[str, list[int]]]:
         """The numbers of the samples that match the query, in its order; counts; and histograms.
@@ -112,33 +118,36 @@ class Index:
         of_classes = self.present[rest & of_flag & of_state].sum(0)
         but_flag, but_state = rest & of_class & of_state, rest & of_class & of_flag
         counts = {
-            "classes": {str(i): int(of_classes[i]) for i in self.ids.values()},
+            "classes": {str(number): int(of_classes[number]) for number in self.ids.values()},
             "flags": {kind: int((but_flag & members).sum()) for kind, members in by_flag.items()},
             "states": {name: int((but_state & members).sum()) for name, members in by_state.items()},
         }
         return self._sorted(np.flatnonzero(shown), query, shares), counts, histograms
 
     def _with_text(self, text: str) -> np.ndarray:
-        wanted = text.casefold().strip()
-        if wanted and self._texts is None:
-            pairs = zip(self.names, self.rows, strict=True)
-            self._texts = [f"{row.get('prompt') or ''}\n{row.get('source') or ''}\n{n}".casefold() for n, row in pairs]
-        found = (not wanted or wanted in one for one in self._texts or self.rows)
-        return np.fromiter(found, bool, len(self.rows))
+        """(count,) bool: which samples have a text in their prompt, source or name."""
+        wanted, count = text.casefold().strip(), len(self.rows)
+        if not wanted:
+            return np.ones(count, bool)
+        if self._texts is None:
+            parts = [(row.get("prompt"), row.get("source"), self.names[i]) for i, row in enumerate(self.rows)]
+            self._texts = ["\n".join(str(part or "") for part in of_row).casefold() for of_row in parts]
+        return np.fromiter((wanted in searched for searched in self._texts), bool, count)
 
     def _sorted(self, shown: np.ndarray, query: Query, shares: np.ndarray) -> np.ndarray:
         if query.sort == "order":
             return shown[::-1] if query.descending else shown
         if query.sort == "name":
             return np.array(sorted(shown.tolist(), key=self.names.__getitem__, reverse=query.descending), np.int64)
-        by = {
+        keys = {
             "area": shares,
             **self.of_mask,
             "flags": sum(self.flagged.values(), np.zeros(len(self.rows), np.int64)),
             "recent": self.changed,
         }[query.sort][shown]
-        by = np.where(np.isnan(by), np.inf, -by if query.descending else by)  # unknown values last
-        return shown[np.argsort(by, kind="stable")]
+        if query.descending:
+            keys = -keys
+        return shown[np.argsort(np.where(np.isnan(keys), np.inf, keys), kind="stable")]  # unknown values last
 
 
 def _within(values: np.ndarray, bounds: tuple[float, float] | None) -> np.ndarray:

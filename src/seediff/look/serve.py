@@ -101,9 +101,10 @@ def serve(path: Path, *, by: str, host: str = LOCAL, port: int = 0) -> Iterator[
                 date_header=False,
                 timeout_graceful_shutdown=1,
             )
-            url = f"http://{f'[{host}]' if ':' in host else host}:{at}/"
-            shown = f"{url}?token={token}" if is_loopback(host) else url
-            yield Opened(session, shown, token, f"{url}?token={app.once}"), Server(config), listening
+            name = f"[{host}]" if ":" in host else host
+            address = f"http://{name}:{at}/"
+            url = f"{address}?token={token}" if is_loopback(host) else address
+            yield Opened(session, url, token, f"{address}?token={app.once}"), Server(config), listening
     finally:
         session.close()
 

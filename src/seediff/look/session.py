@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -44,12 +44,23 @@ from .samples import Subject, original_mask
 
 KEEP: Literal["keep"] = "keep"
 """The verdict stays as it is."""
+NewVerdict = Verdict | Literal["keep"] | None
+Labels = np.ndarray | Callable[[np.ndarray], np.ndarray]
+"""A corrected label map (H, W) uint8, or a function of the current one."""
 ORIGINAL = "original"
 """The action that puts the first mask into effect again."""
 STEPS = {"undo": -1, "redo": 1}
 """Actions that move along a sample's states."""
-STATE = ("verdict", "mask", "hash", "classes", "area")
-"""The fields of `Action.state`, in order."""
+
+
+class State(NamedTuple):
+    """What an action leaves behind of a sample, in the order of `Action.state`. The original mask has no path."""
+
+    verdict: Verdict | None
+    mask: str | None = None
+    hash: str | None = None
+    classes: tuple[str, ...] = ()
+    area: Mapping[str, float] = {}
 
 
 class Stale(Exception):
@@ -79,18 +90,24 @@ class History:
 
     @property
     def verdict(self) -> Verdict | None:
-        return self.now.verdict if self.now else self.own_verdict
+        return self.state(self.at).verdict
+
+    @property
+    def mask(self) -> str | None:
+        """The path of the current mask; None for the original."""
+        return self.state(self.at).mask
 
     @property
     def reviewed(self) -> bool:
         """Whether a person's verdict or correction is in effect."""
-        by_hand = self.maker.action != MADE if self.maker else self.own_corrected
-        return bool(self.verdict) or by_hand
+        if self.verdict:
+            return True
+        return self.maker.action != MADE if self.maker else self.own_corrected
 
     @property
     def maker(self) -> Action | None:
         """The action that made the current mask; None for the original."""
-        return self.makers.get(self.now.mask or "") if self.now else None
+        return self.makers.get(self.mask or "")
 
     def follow(self, action: Action) -> None:
         """Apply an action, also one read from the file."""
@@ -108,10 +125,9 @@ class History:
         self.states.append(action)
         self.at += 1
 
-    def state(self, at: int) -> tuple[Any, ...]:
-        """A state in the form of `Action.state`."""
+    def state(self, at: int) -> State:
         action = self.states[at]
-        return action.state if action else (self.own_verdict, None, None, (), {})
+        return State(*action.state) if action else State(self.own_verdict)
 
 
 class Session:
@@ -140,10 +156,12 @@ class Session:
             names, rows = [one.name for one in subject.samples], [one.metadata for one in subject.samples]
             self.index = Index(subject.classes, names, rows)
             for action in actions:
-                if (number := self.numbers.get(action.sample)) is not None:
-                    history = self.histories.pop(number, None) or self.history(number)
-                    history.follow(action)
-                    self.histories[number] = history  # the last that somebody acted on comes last
+                number = self.numbers.get(action.sample)
+                if number is None:
+                    continue
+                history = self.histories.pop(number, None) or self.history(number)
+                history.follow(action)
+                self.histories[number] = history  # the last that somebody acted on comes last
             for number in self.histories:
                 self.index.update(number, self.row(number))
         except BaseException:
@@ -156,7 +174,8 @@ class Session:
             if self.read_only:
                 raise UserError(self.read_only)
             subject = replace(self.subject, classes=(*self.subject.classes, name))
-            check_classes([*(one for one in self.subject.classes if sound(one) == sound(name)), name], "class")
+            alike = [present for present in self.subject.classes if sound(present) == sound(name)]
+            check_classes([*alike, name], "class")
             check_class_list(subject.classes, "class")
             text = native.classes_text(subject.classes)
             write_atomic(inside(subject.folder, native.CLASSES), text, durable=True)
@@ -183,13 +202,14 @@ class Session:
 
     def mask(self, number: int) -> str:
         """The path in the set of the current label map."""
-        now = self.history(number).now
-        return now.mask if now and now.mask else original_mask(self.subject.samples[number])
+        return self.history(number).mask or original_mask(self.subject.samples[number])
 
     def labels(self, number: int) -> np.ndarray:
         """The current label map (H, W) uint8. Raises UserError."""
-        now = self.history(number).now
-        return self.subject.read_labels(self.mask(number), now.hash if now and now.mask else None)
+        history = self.history(number)
+        if history.mask is None:
+            return self.subject.read_labels(self.mask(number))
+        return self.subject.read_labels(history.mask, history.state(history.at).hash)
 
     def instances(self, number: int, labels: np.ndarray) -> Instances | None:
         """A sample's objects in a label map (H, W) of it; None if the set records none. Raises UserError."""
@@ -201,17 +221,18 @@ class Session:
         """A sample's state for the page."""
         history, row = self.history(number), self.row(number)
         now, ids, sure = history.now, self.index.ids, self.index.of_mask["confidence"][number]
+        unknown = np.isnan(sure) or is_replaced(row)
         return {
             "index": number,
             "version": history.version,
             "verdict": history.verdict,
             "corrected": is_corrected(row),
             "made": is_made(row),
-            "original": not (now and now.mask),
+            "original": not history.mask,
             "classes": [ids[name] for name in row.get("classes") or () if name in ids],
             "flags": list(row.get("flags") or ()),
             "area": row.get("area") or {},
-            "confidence": None if np.isnan(sure) or is_replaced(row) else round(float(sure), 3),
+            "confidence": None if unknown else round(float(sure), 3),
             "by": now.by if now else str(row.get("review", {}).get("by") or ""),
             "time": now.time if now else "",
             "undo": history.at > 0,
@@ -224,16 +245,15 @@ class Session:
         version: int,
         name: str,
         *,
-        verdict: Verdict | Literal["keep"] | None = KEEP,
-        labels: np.ndarray | Callable[[np.ndarray], np.ndarray] | None = None,
+        verdict: NewVerdict = KEEP,
+        labels: Labels | None = None,
         window: str = "",
         detail: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Act on a sample, save the action, send it to all windows, and return the new state.
 
         version: the version that the action was made on. name: the action; "undo" and "redo" move along the states.
-        labels: a corrected label map (H, W) uint8, or a function of the current one. What changes nothing is no
-        action, and the version stays. Raises Stale, and UserError for an impossible action.
+        What changes nothing is no action, and the version stays. Raises Stale, and UserError for an impossible action.
         """
         with self.lock:
             action = self.prepare(number, version, name, verdict=verdict, labels=labels, detail=detail)
@@ -247,8 +267,8 @@ class Session:
         version: int,
         name: str,
         *,
-        verdict: Any = KEEP,
-        labels: Any = None,
+        verdict: NewVerdict = KEEP,
+        labels: Labels | None = None,
         detail: Mapping[str, Any] | None = None,
     ) -> Action | None:
         """The action, as of `act`, to be saved; None if it changes nothing."""
@@ -282,19 +302,26 @@ class Session:
         return len(current)
 
     def _action(
-        self, number: int, history: History, name: str, verdict: Any, labels: Any, detail: dict[str, Any]
+        self,
+        number: int,
+        history: History,
+        name: str,
+        verdict: NewVerdict,
+        labels: Labels | None,
+        detail: dict[str, Any],
     ) -> Action:
         before = read_bytes(self.subject.mask_path(self.mask(number)), PICTURE)
         step = STEPS.get(name, 0)
         if not 0 <= history.at + step < len(history.states):
             raise UserError(f"there is nothing to {name}")
-        state = dict(zip(STATE, history.state(history.at + step), strict=True))
+        state = history.state(history.at + step)
         if not step:
-            state |= {} if verdict == KEEP else {"verdict": verdict}
             if name == ORIGINAL:
-                state |= dict(zip(STATE[1:], history.state(0)[1:], strict=True))
+                state = history.state(0)._replace(verdict=state.verdict)
+            if verdict != KEEP:
+                state = state._replace(verdict=verdict)
             if labels is not None:
-                state |= self._corrected(number, history, labels)
+                state = self._correct(number, history, state, labels)
         return Action(
             sample=self.subject.samples[number].name,
             version=history.version + 1,
@@ -303,24 +330,23 @@ class Session:
             by=self.by,
             time=datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             detail=detail,
-            **state,
+            **state._asdict(),
         )
 
-    def _corrected(self, number: int, history: History, labels: Any) -> dict[str, Any]:
-        """The changes to a sample's state from new labels. Writes the label map, if it is another one."""
+    def _correct(self, number: int, history: History, state: State, labels: Labels) -> State:
+        """A sample's state with new labels. Writes the label map, if it is another one."""
         classes = self.subject.classes
         present = self.labels(number)
-        corrected = labels if isinstance(labels, np.ndarray) else labels(present)
+        corrected = labels(present) if callable(labels) else labels
         if corrected.shape != present.shape or corrected.dtype != np.uint8:
             raise UserError(f"the label map is {corrected.shape}, but the sample's is {present.shape}")
         counts = np.bincount(corrected.ravel(), minlength=256)
         if counts[len(classes) + 1 : 255].any():
             raise UserError(f"the label map has ids above {len(classes)}, the number of classes")
         if np.array_equal(corrected, present):
-            return {}
+            return state
         path = f"{REVIEWED}/{self.subject.samples[number].name}.{history.version + 1}.png"
         data = native.encode_mask(corrected)
         write_atomic(inside(self.subject.folder, path), data, durable=True)
-        held = shown_classes(counts, classes)
-        digest = hashlib.sha256(data).hexdigest()
-        return {"mask": path, "hash": digest, "classes": tuple(held["classes"]), "area": held["area"]}
+        shown, digest = shown_classes(counts, classes), hashlib.sha256(data).hexdigest()
+        return State(state.verdict, path, digest, tuple(shown["classes"]), shown["area"])

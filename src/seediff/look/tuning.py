@@ -21,10 +21,10 @@ from ..dataset.native import IGNORE, dataset_labels
 from ..errors import UserError
 from ..masks.make import enlarge, label_pixels, make_masks, pamr_weights, refine, soft_mask
 from ..report.explain import show_steps
-from .attention import Seen, show_levels
 from .events import Cache
+from .sample_attention import SampleAttention, show_levels
 
-KEPT = 3
+CACHED = 3
 """Number of entries in each of a sample's caches."""
 
 
@@ -40,66 +40,72 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
         if self.method not in METHOD_FACTS:  # such as one's own, of a file that is not named now
             raise ValueError(f"method {self.method!r} is not known here")
 
-    def of(self, config: MaskConfig) -> MaskConfig:
+    def change(self, config: MaskConfig) -> MaskConfig:
         """The configuration with these constants. A new method also brings the other constants that its authors chose.
         If any constant changes, `ignore_band` is turned off."""
-        if self.tried() == show_result(config).tried():
+        if self.values() == constants_of(config).values():
             return config
-        others = METHOD_FACTS[self.method].defaults.get("mask", {}) if self.method != config.method else {}
-        return replace(config, **{**others, **self.tried(), "ignore_band": None})
+        brought = {}
+        if self.method != config.method:
+            brought = METHOD_FACTS[self.method].defaults.get("mask", {})
+        return replace(config, **{**brought, **self.values(), "ignore_band": None})
 
-    def tried(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
         """The constants alone; a subclass has more fields."""
         return {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr}
 
 
-def show_result(config: MaskConfig) -> Constants:
+def constants_of(config: MaskConfig) -> Constants:
     """A configuration's constants. If each image has a threshold of its own ("otsu"), β is the usual 0.3."""
-    return Constants(
-        method=config.method, alpha=config.alpha, beta=0.3 if config.beta == "otsu" else config.beta, pamr=config.pamr
-    )
+    beta = 0.3 if config.beta == "otsu" else config.beta
+    return Constants(method=config.method, alpha=config.alpha, beta=beta, pamr=config.pamr)
 
 
 class Tuner:
     """Makes masks of one sample. Not thread-safe: callers with several threads must hold `lock`. size: bytes of its
     attention."""
 
-    def __init__(self, seen: Seen) -> None:
-        self.seen = seen
-        self.size = sum(tensor.nbytes for *_, tensor in seen.maps.tensors())
+    def __init__(self, attention: SampleAttention) -> None:
+        self.attention = attention
+        self.size = sum(tensor.nbytes for *_, tensor in attention.maps.tensors())
         self.lock = threading.Lock()
-        self._soft, self._weights = (Cache[torch.Tensor](KEPT, lambda values: 1) for _ in range(2))
+        self._soft = Cache[torch.Tensor](CACHED, lambda values: 1)
+        self._weights = Cache[torch.Tensor](CACHED, lambda values: 1)
 
     def labels(self, config: MaskConfig, ids: Mapping[str, int]) -> np.ndarray:
         """(H, W) uint8: the label map with the set's class ids. ids: class → id. Raises UserError, for example for a
         level that was not captured."""
-        seen = self.seen
-        if unknown := [name for name in seen.classes if name not in ids]:
-            raise UserError(f"class '{unknown[0]}' is not a class of the set")
-        soft = self._soft.made((config.method, config.alpha, config.pamr), lambda: self._soft_masks(config))
-        class_ids = [ids[name] for name in seen.classes]
-        if seen.whole:
+        of, classes = self.attention, self.attention.classes
+        for name in classes:
+            if name not in ids:
+                raise UserError(f"class '{name}' is not a class of the set")
+        key = config.method, config.alpha, config.pamr
+        soft = self._soft.get_or_make(key, lambda: self._soft_masks(config))
+        class_ids = [ids[name] for name in classes]
+        if of.whole:
             return dataset_labels(label_pixels(soft, config).numpy(), class_ids)
-        whole = np.full(seen.size, IGNORE, np.uint8)
-        whole[seen.part.slices] = label_pixels(soft, config, (seen.part.height, seen.part.width)).numpy()
-        return dataset_labels(whole, class_ids)
+        labels = np.full(of.size, IGNORE, np.uint8)
+        labels[of.part.slices] = label_pixels(soft, config, (of.part.height, of.part.width)).numpy()
+        return dataset_labels(labels, class_ids)
 
     def _soft_masks(self, config: MaskConfig) -> torch.Tensor:
         """(C, h, w): the soft masks to threshold."""
-        image, finish = self.seen.image, config.facts.finish
-        maps = torch.stack([soft_mask(self.seen.maps, name, config).soft for name in self.seen.classes])
+        image, finish = self.attention.image, config.facts.finish
+        maps = torch.stack([soft_mask(self.attention.maps, name, config).soft for name in self.attention.classes])
         soft = enlarge(maps, image.shape[:2], config)
-        key, weights = (finish.bandwidth, finish.dilations), None
+        weights = None
         if config.pamr:
-            weights = self._weights.made(key, lambda: pamr_weights(image, config))
+            key = finish.bandwidth, finish.dilations
+            weights = self._weights.get_or_make(key, lambda: pamr_weights(image, config))
         return refine(image, soft, config, weights)
 
     def steps(self, constants: Constants, name: str) -> list[dict[str, Any]]:
         """Every step of one class's mask, in order: `show_levels` with a text and an equation."""
-        seen, config = self.seen, constants.of(self.seen.config)
-        if name not in seen.classes:
+        of = self.attention
+        config = constants.change(of.config)
+        if name not in of.classes:
             raise UserError(f"there is no class '{name}' here")
-        result = make_masks(seen.image, seen.maps, seen.classes, config)
+        result = make_masks(of.image, of.maps, of.classes, config)
         return [
             {**show_levels(step.name, step.levels), "text": step.why.text, "equation": step.why.equation}
             for step in show_steps(result, name, config.method)

@@ -52,9 +52,9 @@ export class Why {
   }
 
   show(info) {
-    this.state(info.told);
+    this.state(info.note);
     $("capture").hidden = !info.canCapture;
-    this.page.view.attention(info.levels.length ? "" : info.told);
+    this.page.view.attention(info.levels.length ? "" : info.note);
     if (!info.levels.length) return;
     $("attention").hidden = false;
     this.words(info);

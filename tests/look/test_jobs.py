@@ -62,7 +62,7 @@ def test_what_somebody_does_while_a_job_is_undone_stays(pets, monkeypatch):
             opened.session.act(4, 1, "reject", verdict="rejected")
             return commit(actions)
 
-        monkeypatch.setattr("seediff.look.many.EVERY", float("inf"))
+        monkeypatch.setattr("seediff.look.jobs.EVERY", float("inf"))
         opened.session.commit = meanwhile
         client.post("/api/job", {"action": "undo", "job": job})
         assert heard.ended()["text"] == "1 undone; 1 changed by someone else"

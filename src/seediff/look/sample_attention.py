@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,10 +39,10 @@ MAX_WORDS = 100
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One sample as its model saw it, and the attention. image: (h, w, 3) uint8, as the model saw it. size: (H, W) of
-    the sample. part: the part of it that the model saw. whole: True if masks of the size of `image` are final; False if
-    they are enlarged to `part`, as for photographs."""
+class SampleAttention:
+    """The attention of one sample, and the sample as its model saw it. image: (h, w, 3) uint8, as the model saw it.
+    size: (H, W) of the sample. part: the part of it that the model saw. whole: True if masks of the size of `image` are
+    final; False if they are enlarged to `part`, as for photographs."""
 
     maps: AttentionMaps
     image: np.ndarray
@@ -56,13 +56,13 @@ class Seen:
         return list(self.maps.words)
 
 
-def read_config(folder: Path, made: str | None = None) -> DatasetConfig | None:
+def read_config(folder: Path, name: str | None = None) -> DatasetConfig | None:
     """The configuration that made a dataset, or the samples whose rows name it as `made`; None if there is none of
     `generate` or `mask` that can be read."""
-    try:
-        return load_dataset_config(path, MaskPhotosConfig) if (path := native.made_by(folder, made)) else None
-    except UserError:
-        return None
+    with suppress(UserError):
+        path = native.made_by(folder, name)
+        return None if path is None else load_dataset_config(path, MaskPhotosConfig)
+    return None
 
 
 def maps_path(sample: Sample) -> Path | None:
@@ -87,22 +87,28 @@ def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
     return ""
 
 
-def seen(sample: Sample, maps: AttentionMaps, config: DatasetConfig | None) -> Seen:
-    """A sample and its maps, ready for making masks. Raises UserError without a class."""
+def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | None) -> SampleAttention:
+    """A sample and its maps, ready for making masks. config: what made it, if that is known. Raises UserError without
+    a class."""
     image = read_image(sample)
     if not maps.words:
         raise UserError(f"sample '{sample.name}' has attention of no class")
     size = (image.shape[0], image.shape[1])
-    mask, info = config.mask if config else MaskConfig(), model_info(config.model, config.base) if config else None
-    if config and info:
+    whole = Window(0, 0, *size)
+    if config is None:
+        return SampleAttention(maps, image, size, whole, MaskConfig(), True)
+    mask, info = config.mask, model_info(config.model, config.base)
+    if info is not None:
         mask, _ = fit_levels(info.network, mask, config.capture, info.family)
     if not isinstance(config, MaskPhotosConfig):
-        return Seen(maps, image, size, Window(0, 0, *size), mask, True)
+        return SampleAttention(maps, image, size, whole, mask, True)
+
+    # A photograph, of which the model saw a part, at a size of its own
     (part,) = windows(*size, config.fit)
-    sides = info.sides() if info else None
-    pixels = sides[1] if sides else PIXELS
+    sides = info.sides() if info is not None else None
+    _, pixels = sides or (None, PIXELS)
     height, width = maps.latent_size
-    return Seen(maps, cut(image, part, (height * pixels, width * pixels)), size, part, mask, False)
+    return SampleAttention(maps, cut(image, part, (height * pixels, width * pixels)), size, part, mask, False)
 
 
 def grids(maps: AttentionMaps) -> dict[int, tuple[int, int]]:
@@ -110,29 +116,30 @@ def grids(maps: AttentionMaps) -> dict[int, tuple[int, int]]:
     return {maps.level(grid): grid for grid in sorted({*maps.self_attention, *maps.cross_attention}, reverse=True)}
 
 
-def pixel_maps(seen: Seen, x: int, y: int) -> list[dict[str, Any]]:
+def pixel_maps(of: SampleAttention, x: int, y: int) -> list[dict[str, Any]]:
     """Where the position under pixel (x, y) of the sample attends, at each level, from the map's minimum to its
     maximum. Raises UserError for a pixel that the model did not see."""
-    part = seen.part
+    part = of.part
     if not (part.top <= y < part.top + part.height and part.left <= x < part.left + part.width):
         raise UserError("the model did not see this pixel")
     maps = []
-    for divisor, (height, width) in grids(seen.maps).items():
-        if (height, width) not in seen.maps.self_attention:  # some models have none
+    for divisor, (height, width) in grids(of.maps).items():
+        if (height, width) not in of.maps.self_attention:  # some models have none
             continue
         row, column = (y - part.top) * height // part.height, (x - part.left) * width // part.width
-        values = seen.maps.self_at(divisor)[row * width + column].reshape(height, width)
+        values = of.maps.self_at(divisor)[row * width + column].reshape(height, width)
         maps.append(_levels(divisor, values))
     return maps
 
 
-def word_maps(seen: Seen, columns: tuple[int, ...]) -> list[dict[str, Any]]:
+def word_maps(of: SampleAttention, columns: tuple[int, ...]) -> list[dict[str, Any]]:
     """How much each position attends to some columns of the text (their mean), in the form of `pixel_maps`. Raises
     UserError for a column that the text lacks."""
     maps = []
-    for divisor, (height, width) in grids(seen.maps).items():
-        if (crossed := seen.maps.cross_attention.get((height, width))) is None:
+    for divisor, (height, width) in grids(of.maps).items():
+        if (height, width) not in of.maps.cross_attention:
             continue
+        crossed = of.maps.cross_attention[height, width]
         if max(columns) >= crossed.shape[1]:
             raise UserError(f"the text has columns 0 to {crossed.shape[1] - 1}")
         maps.append(_levels(divisor, crossed[:, list(columns)].mean(1).reshape(height, width)))
@@ -140,7 +147,7 @@ def word_maps(seen: Seen, columns: tuple[int, ...]) -> list[dict[str, Any]]:
 
 
 def _levels(divisor: int, values: torch.Tensor) -> dict[str, Any]:
-    low, high = (float(v) for v in values.aminmax())
+    low, high = map(float, values.aminmax())
     levels = ((values - low) / max(high - low, 1e-20) * 255).round().to(torch.uint8)
     return show_levels(level_name(divisor), levels.cpu().numpy())
 
@@ -155,14 +162,19 @@ def show_levels(name: str, levels: np.ndarray) -> dict[str, Any]:
 def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
     """The words of the prompt that have columns of cross-attention: classes and, if the model's tokenizers are here,
     others: {start, end, columns}, with their places in the prompt."""
+    # 1. Classes
     names, found = longest_first(list(maps.words)), dict[tuple[int, int], tuple[int, ...]]()
     for match in any_name(names).finditer(maps.prompt):
         found[match.span()] = maps.words[names[(match.lastindex or 1) - 1]]
+
+    # 2. Words that are in none of them
     readers = _readers(model) if model and " | " not in maps.prompt else ()
-    for match in re.finditer(rf"{WORD}|\d+", maps.prompt) if readers else ():
-        if len(found) < MAX_WORDS and not any(at < match.end() and match.start() < end for at, end in found):
-            with suppress(UserError):  # too long for the model, or no token of its own
-                found[match.span()] = locate_columns(readers, maps.prompt, [match[0]])[match[0]]
+    for match in re.finditer(rf"{WORD}|\d+", maps.prompt):
+        overlaps = any(start < match.end() and match.start() < end for start, end in found)
+        if overlaps or not readers or len(found) >= MAX_WORDS:
+            continue
+        with suppress(UserError):  # too long for the model, or no token of its own
+            found[match.span()] = locate_columns(readers, maps.prompt, [match[0]])[match[0]]
     return [{"start": start, "end": end, "columns": columns} for (start, end), columns in sorted(found.items())]
 
 
@@ -173,17 +185,26 @@ def _readers(model: str) -> Any:
 
     try:
         info = model_info(model)
-        if info is None or not isinstance(folder := info.source.whole, Path):
+        folder = None if info is None else info.source.whole
+        if info is None or not isinstance(folder, Path):
             return ()
         index = read_index(folder)
         parts = check_index(folder / "model_index.json", index, info.family)
         names = [part for part in parts if part.startswith("tokenizer")]
         check_parts(folder, names)
-        load = {part: getattr(transformers, index[part][1]).from_pretrained for part in names}
-        loaded = {part: load[part](folder / part, trust_remote_code=False) for part in names}
+        loaded = {}
+        for part in names:
+            kind = getattr(transformers, index[part][1])
+            loaded[part] = kind.from_pretrained(folder / part, trust_remote_code=False)
         return info.family.readers(SimpleNamespace(**loaded))
     except Exception:  # these files may hold anything; without tokenizers, only classes are words
         return ()
+
+
+def sample_index(sample: Sample) -> int:
+    """A sample's number in its run, which determines its noise. Drawings have it as their name."""
+    last = sample.name.rpartition("/")[2]
+    return sample.metadata.get("index", int(last) if last.isdecimal() and len(last) < 12 else 0)
 
 
 class Capturer:
@@ -191,13 +212,12 @@ class Capturer:
 
     def __init__(self) -> None:
         self._job: Any = None
-        self._of = ""
+        self._key = ""
 
     def capture(self, sample: Sample, config: DatasetConfig) -> AttentionMaps:
         """A sample's attention, from drawing it again or giving its photograph to the model again. Raises UserError."""
-        row, last = sample.metadata, sample.name.rpartition("/")[2]
-        # In its run, which determines its noise. Drawings have it as their name.
-        number = row.get("index", int(last) if last.isdecimal() and len(last) < 12 else 0)
+        row, number = sample.metadata, sample_index(sample)
+        config = replace(config, keep_attention=True)  # all maps: people look at any of them, and try other methods
         try:
             check_device(config.device or default_device())
         except UserError:  # this machine lacks the device
@@ -207,22 +227,24 @@ class Capturer:
             from ..run.generate import GenerateJob
 
             spec = SampleSpec(number, tuple(row["classes"]), str(row["prompt"]), int(row["seed"]))
-            return self._loaded(config, GenerateJob).draw_batch([spec])[1][0].cpu()
+            return self._load(config, partial(GenerateJob, config)).draw_batch([spec])[1][0].cpu()
+
         from ..attention.photograph import encode_images
         from ..files.photographs import Photo
         from ..run.mask import MaskJob
 
-        image = read_image(sample)
-        job = self._loaded(config, MaskJob, [Photo(Path(sample.name), sample.name)])
-        seen = [job.seen(image)]
-        return job.attention(seen, encode_images(job.model, seen), [row["classes"]], [number])[0].cpu()
+        assert isinstance(config, MaskPhotosConfig)
+        image, photograph = read_image(sample), Photo(Path(sample.name), sample.name)
+        job = self._load(config, partial(MaskJob, config, [photograph]))
+        views = [job.seen(image)]
+        return job.attention(views, encode_images(job.model, views), [row["classes"]], [number])[0].cpu()
 
-    def _loaded(self, config: DatasetConfig, kind: Callable[..., Any], *photos: Any) -> Any:
+    def _load(self, config: DatasetConfig, make: Callable[[], Any]) -> Any:
+        """The job that `make` makes, with its model; the last one, if only the classes differ."""
         key = repr(replace(config, classes=("any",)))
-        if self._of != key:
-            self._job, self._of = None, ""  # one model at a time
-            # All maps: people look at any of them, and try other methods.
-            self._job = kind(replace(config, keep_attention=True), *photos)
+        if self._key != key:
+            self._job, self._key = None, ""  # one model at a time
+            self._job = make()
             self._job.load()
-            self._of = key
+            self._key = key
         return self._job

@@ -8,7 +8,6 @@ import gzip
 import hashlib
 import threading
 import zlib
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -16,10 +15,10 @@ import msgspec
 import numpy as np
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from ..dataset.encoding import MOST_OBJECTS
-from ..dataset.reviews import Action
+from ..dataset.reviews import Action, Verdict
 from ..dataset.rows import OF_THE_MASK
 from ..dataset.shapes.objects import find_objects
 from ..errors import UserError
@@ -27,17 +26,20 @@ from ..files.documents import fit, parse_json
 from ..files.label_maps import voc_palette
 from ..masks.flags import explain_flag
 from ..report.pictures import heat_colours
-from .events import Cache, Events
+from .events import Cache
 from .index import Query
-from .many import UNCHANGED, Jobs
+from .jobs import UNCHANGED, Jobs
 from .samples import THUMB, image_bytes, thumbnail
 from .session import Session
 
 FRESH = {"cache-control": "no-store"}
 """Another set may be served at the same address."""
-AFTER = 1.5
 VIEWS = 16
 """Maximum number of lists of samples that are kept for windows."""
+ABOUT = ("seed", "model", "method", "source", "split", "confidence", "agreement", "presence")
+"""Fields of a sample's row that the page shows as they are."""
+VERDICTS: dict[str, Verdict | None] = {"accept": "accepted", "reject": "rejected", "reset": None}
+NEITHER = "cleared"
 T = TypeVar("T")
 Number = Annotated[int, msgspec.Meta(ge=0)]
 Label = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -62,7 +64,7 @@ class Painted(msgspec.Struct, frozen=True):
     window: Name = ""
 
 
-class Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ActOnMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An action on many samples: those at `places`, ranges [from, to) of the list `view`. Or on the job that runs, to
     stop it, or on an earlier one, to undo it."""
 
@@ -80,7 +82,7 @@ class NewClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Name
 
 
-class Page(msgspec.Struct, frozen=True):
+class ListPart(msgspec.Struct, frozen=True):
     """A part of a list: `count` samples from place `begin` on."""
 
     begin: Number
@@ -94,28 +96,21 @@ class Thumb(msgspec.Struct, frozen=True):
     labels: bool = True
 
 
-NEITHER = "cleared"
-VERDICTS: dict[str, Any] = {"accept": "accepted", "reject": "rejected", "reset": None}
-
-
-class Look:
+class SetAnswers:
     """The answers about one session. Each is made in a thread of its own, from the request, and its body if it is a
     POST."""
 
-    def __init__(self, session: Session, events: Events) -> None:
-        self.session, self.events = session, events
+    def __init__(self, session: Session) -> None:
+        self.session = session
         self.jobs = Jobs(session)
         self.views: Cache[np.ndarray] = Cache(VIEWS, lambda numbers: 1)
         self.thumbs: Cache[bytes] = Cache(64 << 20, len)
         self.decoding = threading.Semaphore(4)
-        self.soon: Callable[[], Any] = lambda: None
-        """Called AFTER seconds after a window was opened."""
 
     # The set as a whole.
 
-    def set_(self, request: Request) -> Response:
-        session = self.session
-        subject = session.subject
+    def describe(self, request: Request) -> Response:
+        session, subject = self.session, self.session.subject
         return JSONResponse(
             {
                 "name": subject.folder.resolve().name,
@@ -129,11 +124,9 @@ class Look:
             }
         )
 
-    def listen(self, request: Request) -> Response:
-        soon = threading.Timer(AFTER, self.soon)
-        soon.daemon = True
-        soon.start()
-        return StreamingResponse(self.events.listen(), media_type="text/event-stream", headers=FRESH)
+    def add_class(self, request: Request, body: bytes) -> Response:
+        self.session.add_class(parse_json(body, NewClass, "the class").name)
+        return self.describe(request)
 
     def view(self, request: Request, body: bytes) -> Response:
         """A list of samples: its name, by which the page requests parts of the list, and counts. counts=1 in the
@@ -150,12 +143,11 @@ class Look:
 
     def page(self, request: Request) -> Response:
         """Part of a list: the number, name and state of each sample."""
-        shown, part = self.shown(request.path_params["view"]), asked(request, Page)
+        shown, part = self.shown(request.path_params["view"]), read_address(request, ListPart)
+        numbers = shown[part.begin :][: part.count].tolist()
         with self.session.lock:
-            rows = [
-                {"name": self.session.subject.samples[i].name, **self.session.state(i)}
-                for i in shown[part.begin :][: part.count].tolist()
-            ]
+            samples = self.session.subject.samples
+            rows = [{"name": samples[number].name, **self.session.state(number)} for number in numbers]
         return JSONResponse({"samples": rows})
 
     def place(self, request: Request) -> Response:
@@ -164,7 +156,9 @@ class Look:
         return JSONResponse({"place": int(places[0]) if len(places) else -1})
 
     def shown(self, name: str) -> np.ndarray:
-        if (numbers := self.views.get(name)) is None:
+        """The numbers of the samples in a list."""
+        numbers = self.views.get(name)
+        if numbers is None:
             raise HTTPException(410, "the list is gone; ask for it again")
         return numbers
 
@@ -178,32 +172,31 @@ class Look:
 
     def sample(self, request: Request) -> Response:
         number = self.number(request)
-        sample, row = self.session.subject.samples[number], self.session.row(number)
-        shown = ("seed", "model", "method", "source", "split", "confidence", "agreement", "presence")
+        row = self.session.row(number)
         return JSONResponse(
             {
-                "name": sample.name,
+                "name": self.session.subject.samples[number].name,
                 "prompt": str(row.get("prompt") or ""),
                 "why": {flag: explain_flag(flag) for flag in row.get("flags") or ()},
-                "about": {key: row[key] for key in shown if row.get(key) is not None},
+                "about": {key: row[key] for key in ABOUT if row.get(key) is not None},
                 **self.session.state(number),
             }
         )
 
     def thumb(self, request: Request) -> Response:
-        number, wanted = self.number(request), asked(request, Thumb)
+        number, wanted = self.number(request), read_address(request, Thumb)
+        key = number, self.session.mask(number), wanted
         with self.decoding:
-            data = self.thumbs.made(
-                (number, self.session.mask(number), wanted), partial(self.thumbnail, number, wanted)
-            )
+            data = self.thumbs.get_or_make(key, partial(self.draw_thumb, number, wanted))
         return Response(data, media_type="image/jpeg", headers=FRESH)
 
-    def thumbnail(self, number: int, wanted: Thumb) -> bytes:
+    def draw_thumb(self, number: int, wanted: Thumb) -> bytes:
         session = self.session
-        labels = session.labels(number) if wanted.labels else None
-        objects = None
-        if labels is not None and session.subject.by_object:
-            objects = session.instances(number, labels)
+        labels = objects = None
+        if wanted.labels:
+            labels = session.labels(number)
+            if session.subject.by_object:
+                objects = session.instances(number, labels)
         return thumbnail(session.subject.samples[number], labels, objects, wanted.side)
 
     def image(self, request: Request) -> Response:
@@ -233,46 +226,47 @@ class Look:
 
     def act(self, request: Request, body: bytes) -> Response:
         number, act = self.number(request), parse_json(body, Act, "the action")
-        options: dict[str, Any] = {}
+        save = partial(self.session.act, number, act.version, act.action, window=act.window)
         if act.action in VERDICTS:
-            options["verdict"] = VERDICTS[act.action]
-        elif act.action == "relabel":
-            options["labels"] = lambda present: np.where(present == act.old, np.uint8(act.new), present)
-            options["detail"] = {"old": act.old, "new": act.new}
-        return JSONResponse(self.session.act(number, act.version, act.action, window=act.window, **options))
+            return JSONResponse(save(verdict=VERDICTS[act.action]))
+        if act.action == "relabel":
+            change = partial(change_class, act.old, act.new)
+            return JSONResponse(save(labels=change, detail={"old": act.old, "new": act.new}))
+        return JSONResponse(save())
 
     def paint(self, request: Request, body: bytes) -> Response:
         """Save a painted label map. The body has its bytes, row by row, packed by zlib; the address has the fields of
         `Painted`.
         """
-        number, painted = self.number(request), asked(request, Painted)
-        about: dict[str, Any] = {"window": painted.window, "detail": {"tool": painted.tool}}
-        return JSONResponse(
-            self.session.act(number, painted.version, painted.tool, labels=partial(unpacked, body), **about)
+        number, painted = self.number(request), read_address(request, Painted)
+        state = self.session.act(
+            number,
+            painted.version,
+            painted.tool,
+            labels=partial(unpack, body),
+            window=painted.window,
+            detail={"tool": painted.tool},
         )
-
-    def add_class(self, request: Request, body: bytes) -> Response:
-        self.session.add_class(parse_json(body, NewClass, "the class").name)
-        return self.set_(request)
+        return JSONResponse(state)
 
     def change_many(self, request: Request, body: bytes) -> Response:
         """Change the verdicts or the classes of many samples, in a job; or stop or undo one."""
-        many = parse_json(body, Many, "the change")
-        if many.action == "stop":
+        act = parse_json(body, ActOnMany, "the change")
+        if act.action == "stop":
             self.jobs.stop.set()
             return JSONResponse({})
-        if many.action == "undo":
-            self.jobs.undo(many.job)
+        if act.action == "undo":
+            self.jobs.undo(act.job)
             return JSONResponse({}, 202)
-        shown = self.shown(many.view)
+        shown = self.shown(act.view)
         chosen = np.zeros(len(shown), bool)
-        for begin, end in many.places:
+        for begin, end in act.places:
             chosen[begin:end] = True
         numbers = shown[chosen].tolist()
-        if many.action in VERDICTS:
-            self.jobs.start(numbers, VERDICTS[many.action] or NEITHER, partial(self._judge, many.action))
+        if act.action in VERDICTS:
+            self.jobs.start(numbers, VERDICTS[act.action] or NEITHER, partial(self._judge, act.action))
         else:
-            self.jobs.start(numbers, "relabelled", partial(self._relabel, many.old, many.new))
+            self.jobs.start(numbers, "relabelled", partial(self._relabel, act.old, act.new))
         return JSONResponse({"samples": len(numbers)}, 202)
 
     def _judge(self, action: str, number: int, detail: dict[str, Any]) -> Action | str | None:
@@ -285,9 +279,13 @@ class Look:
         version, labels = self.session.history(number).version, self.session.labels(number)
         if old == new or not (labels == old).any():
             return "without this class"
-        changed = np.where(labels == old, np.uint8(new), labels)
         detail = {"old": old, "new": new, **detail}
-        return self.session.prepare(number, version, "relabel", labels=changed, detail=detail)
+        return self.session.prepare(number, version, "relabel", labels=change_class(old, new, labels), detail=detail)
+
+
+def change_class(old: int, new: int, labels: np.ndarray) -> np.ndarray:
+    """The label map (H, W) uint8 with one class in place of another."""
+    return np.where(labels == old, np.uint8(new), labels)
 
 
 def pack(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:
@@ -299,21 +297,21 @@ def pack(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:
     return Response(data, media_type="application/octet-stream", headers=about)
 
 
-def unpacked(data: bytes, present: np.ndarray) -> np.ndarray:
+def unpack(data: bytes, present: np.ndarray) -> np.ndarray:
     """(H, W) uint8, of the shape of `present`, from bytes packed by zlib. Raises UserError for any other number of
     pixels; at most one byte more is ever unpacked.
     """
     height, width = present.shape
-    unpack = zlib.decompressobj()
+    decompressor = zlib.decompressobj()
     try:
-        pixels = unpack.decompress(data, height * width + 1)
+        pixels = decompressor.decompress(data, height * width + 1)
     except zlib.error as error:
         raise UserError(f"the label map's bytes are not packed by zlib ({error})") from error
-    if len(pixels) != height * width or not unpack.eof or unpack.unused_data:
+    if len(pixels) != height * width or not decompressor.eof or decompressor.unused_data:
         raise UserError(f"the label map must have {height} × {width} bytes, one per pixel, and nothing after them")
     return np.frombuffer(pixels, np.uint8).reshape(height, width)
 
 
-def asked(request: Request, kind: type[T]) -> T:
+def read_address(request: Request, kind: type[T]) -> T:
     """What a request's address asks for, after its question mark."""
     return fit(dict(request.query_params), kind, "the address", strict=False)

@@ -1,0 +1,130 @@
+"""Changes many samples in jobs, one at a time. All windows see the progress, and a job's changes can be undone
+together.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from starlette.exceptions import HTTPException
+
+from ..dataset.reviews import Action
+from ..errors import UserError, first_line, system_reason
+from ..files.messages import plural
+from .session import Session, Stale
+
+DAMAGED, UNDONE = "failed", "undone"
+STALE, UNCHANGED = "changed by someone else", "unchanged"
+Change = Callable[[int, dict[str, Any]], Action | str | None]
+"""Changes one sample: its number, and the fields that its action's `detail` must have → the action, or why there is
+none."""
+EVERY = 0.2
+"""Seconds after which actions are saved together: each write waits for the disk."""
+
+
+class Jobs:
+    """Runs one job at a time in a separate thread, so that other requests do not wait for it."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.stop = threading.Event()
+        self.busy = False
+
+    def start(self, numbers: Sequence[int], outcome: str, change: Change) -> None:
+        """Change samples in a job. outcome: the word that counts as success. Raises UserError if nothing can be saved,
+        HTTPException while another job is running."""
+        if self.session.read_only:
+            raise UserError(self.session.read_only)
+        if self.busy:
+            raise HTTPException(409, "another job is running")
+        self.busy = True
+        self.stop.clear()
+        job = Job(self, numbers, outcome, change)
+        threading.Thread(target=job.run, daemon=True, name="look job").start()
+
+    def undo(self, job: str) -> None:
+        """Undo a job on all samples that have not been changed since."""
+
+        def version(number: int) -> int | None:
+            history = self.session.history(number)
+            latest = history.version  # read first, so that somebody who acts in between makes it stale
+            return latest if history.now and history.now.detail.get("job") == job else None
+
+        def undo_one(number: int, detail: dict[str, Any]) -> Action | None:
+            latest = version(number)
+            if latest is None:
+                raise Stale(number)
+            return self.session.prepare(number, latest, "undo", detail=detail)
+
+        numbers = [number for number in list(self.session.histories) if version(number) is not None]
+        self.start(numbers, UNDONE, undo_one)
+
+
+class Job:
+    """One job, for its thread."""
+
+    def __init__(self, jobs: Jobs, numbers: Sequence[int], outcome: str, change: Change) -> None:
+        self.jobs, self.session = jobs, jobs.session
+        self.numbers, self.outcome, self.change = numbers, outcome, change
+        self.name = secrets.token_hex(8)
+        self.counts = Counter[str]()
+        """Outcome → number of samples."""
+        self.waiting: list[Action] = []
+
+    def run(self) -> None:
+        """Change the samples, then report what became of them."""
+        failed = ""
+        try:
+            self.change_all()
+        except OSError as error:
+            failed = f"not saved: {system_reason(error)}"
+        except Exception as error:  # most often, a device is out of memory
+            failed = f"failed: {first_line(error)}"
+        self.jobs.busy = False
+        changed = self.counts.pop(self.outcome, 0)
+        others = ", ".join(f"{count} {outcome}" for outcome, count in self.counts.items() if count)
+        text = "; ".join(filter(None, [f"{changed} {self.outcome}", others, failed]))
+        undoable = self.outcome != UNDONE and changed > 0
+        self.report(text, changed + sum(self.counts.values()), ended=True, changed=changed, undoable=undoable)
+
+    def change_all(self) -> None:
+        """Change samples until all are done or the job is stopped. What was changed is saved, whatever happens."""
+        saved = 0.0
+        try:
+            for done, number in enumerate(self.numbers):
+                if self.jobs.stop.is_set():
+                    break
+                if time.monotonic() - saved > EVERY:
+                    self.save()
+                    self.report(f"{done} of {plural(len(self.numbers), 'sample')}", done)
+                    saved = time.monotonic()
+                self.change_one(number)
+        finally:
+            self.save()
+
+    def change_one(self, number: int) -> None:
+        try:
+            action = self.change(number, {"job": self.name})
+        except UserError:
+            action = DAMAGED
+        except Stale:
+            action = STALE
+        if isinstance(action, Action):
+            self.waiting.append(action)
+        else:
+            self.counts[action or UNCHANGED] += 1
+
+    def save(self) -> None:
+        count = self.session.commit(self.waiting)
+        self.counts.update({self.outcome: count, STALE: len(self.waiting) - count})
+        self.waiting.clear()
+
+    def report(self, text: str, done: int, **more: Any) -> None:
+        """Tell all windows."""
+        about = {"kind": "job", "job": self.name, "text": text, "done": done, "total": len(self.numbers)}
+        self.session.tell({**about, "ended": False, "undoable": False, **more})
