@@ -51,10 +51,6 @@ SMALL = {
     "tune": {"--count": "1"},
 }
 """Command → options that it gets, whether its line has them or not."""
-WRAP = 110
-"""Characters a line of a page has at most; code, tables and pictures aside."""
-WRITTEN = [page for page in PAGES if not page.startswith("docs/studies/")]
-"""Pages that people write; programs write the others."""
 FEW_IMAGES = ((r"steps=500", "steps=2"), (r"per_class=\d+", "per_class=1, steps=2"))
 """The same in Python."""
 RECIPES = {
@@ -311,30 +307,6 @@ def test_commands_are_whole_and_stand_where_they_are_tried(page):
             parse([*words, "--out", "out"])
     for program, options in re.findall(r"`python -m (recipes\.\w+) ([^`]* -[^`]*)`", text):
         parse(shlex.split(options), RECIPES[program])
-
-
-@pytest.mark.parametrize("page", WRITTEN)
-def test_lines_are_short_enough_for_a_diff(page):
-    text = re.sub(
-        r"^```.*?^```$",
-        lambda block: "\n" * block[0].count("\n"),
-        (ROOT / page).read_text(encoding="utf-8"),
-        flags=re.M | re.S,
-    )
-    long = [
-        number
-        for number, line in enumerate(text.splitlines(), 1)
-        if len(line) > WRAP and not line.startswith(("|", "!["))
-    ]
-    assert not long, f"{page}: lines {long} have more than {WRAP} characters"
-
-
-@pytest.mark.parametrize("page", [page for page in PAGES if page.count("/") < 2])
-def test_a_page_opens_with_what_it_is_for_and_a_command(page):
-    title, opening = (ROOT / page).read_text(encoding="utf-8").split("\n## ")[0].split("\n\n", 1)
-    assert title.startswith("# ")
-    assert re.match(r"[^\s#|`!-]|`", opening), f"{page}: say in a sentence below the title what the page is for"
-    assert "```sh\n" in opening, f"{page}: show a command before the second heading"
 
 
 def anchors(page):

@@ -79,23 +79,6 @@ def _modules_imported(path, known):
     return found & known
 
 
-STEPS = re.findall(
-    r"^\| \d \| (.*) \| (`.*`) \|$", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.M
-)
-
-
-def test_the_way_of_a_class_name_is_there_as_the_page_tells_it():
-    assert len(STEPS) == 8
-    for functions, folders in STEPS:
-        code = "\n".join(
-            path.read_text(encoding="utf-8")
-            for folder in re.findall(r"\w+", folders)
-            for path in (PACKAGE / folder).rglob("*.py")
-        )
-        for name in re.findall(r"`(\w+)[(`]", functions):
-            assert re.search(rf"\b(def|class|import) .*\b{name}\b", code), f"{name} is not in {folders}"
-
-
 def test_the_package_imports_nothing_from_beside_it():
     beside = re.compile(r"^\s*(?:from|import) (?:recipes|benchmarks|tests)\b", re.M)
     assert [path for path in PACKAGE.rglob("*.py") if beside.search(path.read_text("utf-8"))] == []

@@ -2,8 +2,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
 import seediff
 
 if sys.version_info >= (3, 11):
@@ -13,7 +11,6 @@ else:
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-RELEASE = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))
 
 
 def instructions():
@@ -52,10 +49,6 @@ def test_the_image_installs_extras_that_there_are_with_the_tested_versions():
     (install,) = [rest for rest in rests("RUN") if rest.startswith("pip install")]
     assert install.endswith('-c constraints.txt ".[${EXTRAS}]"')
     assert set(defaults()["EXTRAS"].split(",")) <= set(PROJECT["optional-dependencies"])
-
-
-def steps(job):
-    return RELEASE["jobs"][job]["steps"]
 
 
 def test_the_version_of_the_package_is_read_without_its_dependencies():

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections import Counter
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -39,7 +40,7 @@ from seediff.segments.tiles import label  # noqa: E402
 
 FAMILIES = {"unet": "float16", "xl": "float16", "sd3": "bfloat16", "flux": "bfloat16"}
 """Twins of SD 1.5, SDXL, SD 3.5 and FLUX, each in the number format that it gets on a GPU."""
-OFFLOADS = {"xl": ("model", "sequential"), "flux": ("model", "sequential")}
+OFFLOADS = {"xl": "model", "flux": "sequential"}
 """Offload moves modules, whatever the family: a UNet with two text encoders, and a transformer."""
 told = {}
 gc.freeze()  # what was imported, through which every collection would look again
@@ -72,14 +73,8 @@ def command(name, *words):
     watch(name, lambda: main(line))
 
 
-def waits_of_a_step(model):
-    """Where the host waits in a denoising step, and how often: of two steps, less those of one."""
-    counted = []
-    for steps in (1, 2):
-        seen.clear()
-        generate(model, SPECS[:1], steps=steps)
-        counted.append(Counter(seen.waits))
-    return {f"{place} {what}": number for (what, place), number in (counted[1] - counted[0]).items()}
+def draw(model, steps=2):
+    return generate(model, SPECS[:1], steps=steps)[0][0]
 
 
 @contextmanager
@@ -100,20 +95,20 @@ def inside_the_network(model):
 
 def scripted(model):
     with seediff.capture(model.pipe) as captured:
-        model.pipe("a photo of a dog", num_inference_steps=2, height=64, width=64)
+        model.pipe("a photo of a dog", num_inference_steps=1, height=64, width=64)
     captured.heatmap("dog")
     captured.masks("dog")
 
 
-def photographed(model, images):
+def photographed(model, image):
     (spec,) = SPECS[:1]
-    capture_images(model, images[:1], [spec.prompt], [spec.classes], timesteps=(200,), seed=1, plan=plan_of(model))
+    capture_images(model, [image], [spec.prompt], [spec.classes], timesteps=(200,), seed=1, plan=plan_of(model))
 
 
 # The commands
 OF = ("--model", save_mini(folder / "mini"), "--steps", 2)
-DRAW = ("generate", "--classes", "dog,cat", "--per-class", 1, "--batch-size", 1, *OF)
-command("generate", *DRAW, "--dtype", "float16", "--keep-attention")
+DRAW = ("generate", "--classes", "dog,cat", "--per-class", 1, "--batch-size", 1, "--dtype", "float16", *OF)
+command("generate", *DRAW, "--keep-attention")
 photos = folder / "generate" / "images"
 command("mask", "mask", photos, "--classes", "dog,cat", "--presence", 0, "--timesteps", 100, *OF[:2])
 command("segment", "segment", photos, "--num-points", 4, *OF[:2])
@@ -133,15 +128,17 @@ for name, book in BOOKS.items():
     place = str(book.save(folder / name))
     model = load_model(place, device="cuda", dtype=FAMILIES.get(name, "float32"))
     with inside_the_network(model) as places:
-        images = (watch(f"{name}: draw", lambda model=model: generate(model, SPECS[:1])) or [None])[0]
+        image = watch(f"{name}: draw", partial(draw, model))
     told[f"{name}: draw"]["inside"] = places
-    watch(f"{name}: photograph", lambda model=model, images=images: photographed(model, images))
+    watch(f"{name}: photograph", partial(photographed, model, image))
     if name in FAMILIES:
-        told[f"{name}: draw"]["step"] = waits_of_a_step(model)
-        watch(f"{name}: capture(pipe)", lambda model=model: scripted(model))
-    for offload in OFFLOADS.get(name, ()):
+        watch(f"{name}: one step", partial(draw, model, steps=1))
+        at_two, at_one = (Counter(told[f"{name}: {drawn}"]["at"]) for drawn in ("draw", "one step"))
+        told[f"{name}: draw"]["step"] = at_two - at_one
+        watch(f"{name}: capture(pipe)", partial(scripted, model))
+    if offload := OFFLOADS.get(name):
         turns = load_model(place, device="cuda", dtype=FAMILIES[name], offload=offload)
-        watch(f"{name}: offload {offload}", lambda turns=turns: generate(turns, SPECS[:1]))
+        watch(f"{name}: offload {offload}", partial(draw, turns, steps=1))
 
 # Segments: the values are the CPU's to the byte
 maps = region_maps(32)
@@ -190,5 +187,5 @@ faults = {
 }
 for name, fault in faults.items():
     with fault:
-        command(name, *DRAW, "--dtype", "float16")
+        command(name, *DRAW[:-1], 1)  # a single step
 print(json.dumps(told))

@@ -194,12 +194,3 @@ def test_flat_polygons_and_stray_points(tmp_path, segmentation):
     save(path, document("a.jpg", segmentation=[CAT, 5]))
     with user_error("a polygon is a list of x, y"):
         read(path)
-
-
-@pytest.mark.parametrize(
-    ("named", "sample"), [("trip\\\\a.jpg", "trip/a"), ("C:\\\\photos\\\\a.jpg", "a"), (".\\\\a.jpg", "a")]
-)
-def test_paths_as_windows_writes_them(tmp_path, named, sample):
-    save(tmp_path / f"images/{sample}.jpg", picture())
-    save(tmp_path / "instances.json", document(named.replace("\\\\", "\\")))
-    check(read(tmp_path)[1], {sample: None})

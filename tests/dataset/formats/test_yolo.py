@@ -2,32 +2,14 @@ import re
 
 import numpy as np
 import pytest
-from blobs import some
 from formats import export, imported
-from items import item, names
+from items import item
 from refusals import user_error
 
 from seediff.dataset.formats.yolo import as_yolo, from_yolo
 from seediff.dataset.shapes.objects import find_objects
 
-CLASSES = ("cat", 'it\'s a: "dog"', "bus")
 IDS = {0: 1, 1: 2, 2: 3}
-
-
-def test_round_trip(tmp_path):
-    given = some()
-    done = export("yolo", CLASSES, given, tmp_path / "yolo")
-    assert (done.samples, done.files) == (5, 11) == (5, len(names(tmp_path / "yolo")))
-    assert "are ignored (255)" in done.notes[0]
-    classes, items = imported("yolo", tmp_path / "yolo")
-    assert classes == CLASSES
-    own = {one.name.replace("/", "_"): one for one in given}
-    assert {i.name for i in items} == set(own)
-    for two in items:
-        one = own[two.name]
-        assert two.data() == one.source
-        assert two.metadata == {"split": "val" if one.metadata.get("split") == "val" else "train"}
-        assert np.array_equal(two.label_map, np.where(one.label_map == 255, 0, one.label_map))
 
 
 def test_what_is_left_out_is_told(tmp_path):

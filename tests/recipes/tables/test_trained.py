@@ -107,7 +107,3 @@ def test_sources_are_joined_by_the_names_of_their_classes(places):
     for number, name in enumerate(classes, 1):
         assert ((before == number) == (after == turned.index(name) + 1)).all()
     assert ((before == 0) == (after == 0)).all()
-
-
-def some(**changes):
-    return {"data": {"some": Source(**changes), "more": Source(scenes="tune")}}

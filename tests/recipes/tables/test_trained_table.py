@@ -1,6 +1,5 @@
-import json
 
-from recipes.tables.results import figure, summarised, write_table
+from recipes.tables.results import figure, summarised
 
 
 def scores(miou):
@@ -57,12 +56,3 @@ def test_figures():
     assert figure(scores(0.5), "human") == (0.3, [0.2, 0.4])
     assert figure(scores(0.5), "Pixel_Accuracy")[0] == 0.9
     assert figure(scores(0.5), "mIoU")[0] == 0.5
-
-
-def test_files(tmp_path):
-    write_table(tmp_path / "a" / "b", RESULT)
-    assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == [
-        "results.json",
-        "results.md",
-    ]
-    assert json.loads((tmp_path / "a/b/results.json").read_text())["summary"][0]["mean"] == 55.0
