@@ -2,11 +2,12 @@ import warnings
 
 import pytest
 import torch
+from refusals import user_error
 
 from seediff import devices
 from seediff.config.train import make_config, with_device
 from seediff.devices import BF16_SWITCH, check_device, default_device, has_bfloat16, mixed_precision
-from seediff.errors import Notice, UserError
+from seediff.errors import Notice
 
 
 @pytest.mark.parametrize(("said", "there"), [("0", False), ("1", True)])
@@ -55,7 +56,7 @@ def test_a_driver_that_is_too_old_is_told(monkeypatch):
     try:
         with pytest.warns(Notice, match=r"^the GPU is not used: The NVIDIA driver .* \(found version 11040\)$"):
             assert default_device() != "cuda"
-        with pytest.raises(UserError, match=r"^device: cuda: is not available: The NVIDIA driver on your system is"):
+        with user_error(r"^device: cuda: is not available: The NVIDIA driver on your system is"):
             check_device("cuda")
     finally:
         devices._no_cuda.cache_clear()
@@ -64,8 +65,8 @@ def test_a_driver_that_is_too_old_is_told(monkeypatch):
 def test_devices_that_are_not_there_are_refused():
     assert check_device(default_device()) in ("cuda", "mps", "cpu")
     for device in ("gpu", "cpu:x"):
-        with pytest.raises(UserError, match=f"^device: {device} must be one of cuda"):
+        with user_error(f"^device: {device} must be one of cuda"):
             check_device(device)
     built = "available: .*cpu" if torch.version.cuda else r"this PyTorch was built for CPUs only; install one for CUDA"
-    with pytest.raises(UserError, match=rf"^device: cuda:99: is not available.* {built}"):
+    with user_error(rf"^device: cuda:99: is not available.* {built}"):
         check_device("cuda:99")

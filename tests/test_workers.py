@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from patience import PATIENCE, wait_until
+from refusals import user_error
 
 from seediff.errors import UserError
 from seediff.workers import AHEAD, in_order
@@ -46,15 +47,15 @@ def test_results_come_in_order(workers, chunk):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_errors_come_in_order_too(workers):
     got = []
-    with pytest.raises(UserError, match="70 is not to be had"), in_order(slow_if_even, workers) as work:
+    with user_error("70 is not to be had"), in_order(slow_if_even, workers) as work:
         got.extend(number for number, _ in work(range(67, 99)))
     assert got == [67, 68, 69]
 
 
 def test_a_worker_that_dies_is_told():
-    with pytest.raises(UserError, match="a worker process ended unexpectedly"), in_order(end, 2) as work:
+    with user_error("a worker process ended unexpectedly"), in_order(end, 2) as work:
         list(work(range(9)))
-    with pytest.raises(UserError, match="workers: 0 must be at least 1"), in_order(end, 0):
+    with user_error("workers: 0 must be at least 1"), in_order(end, 0):
         pass
 
 

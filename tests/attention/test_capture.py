@@ -3,6 +3,7 @@ import re
 import pytest
 import torch
 from builders.plans import capturing
+from builders.refusals import user_error
 from diffusers import CogVideoXTransformer3DModel
 
 import seediff.attention.probabilities
@@ -11,7 +12,6 @@ from seediff.attention.plan import plan_capture
 from seediff.attention.probabilities import Part, add_probabilities
 from seediff.attention.recorder import AttentionRecorder
 from seediff.config.constants import CaptureConfig
-from seediff.errors import UserError
 from seediff.models.families.base import FlowMatching, Joint
 
 STEPS = 3
@@ -111,7 +111,7 @@ def test_attention_that_is_not_a_number_names_the_layer(sd1_model):
     kept = weight.detach().clone()
     weight.data.fill_(float("inf"))
     try:
-        with pytest.raises(UserError, match=rf"attention of {re.escape(name)}.*--dtype float32 or bfloat16"):
+        with user_error(rf"attention of {re.escape(name)}.*--dtype float32 or bfloat16"):
             captured(unet)
     finally:
         weight.data.copy_(kept)
@@ -121,7 +121,7 @@ def test_fused_projections(sd1_model):
     unet = sd1_model.pipe.unet
     unet.fuse_qkv_projections()
     try:
-        with pytest.raises(UserError, match="unfuse_qkv_projections"):
+        with user_error("unfuse_qkv_projections"):
             captured(unet)
     finally:
         unet.unfuse_qkv_projections()

@@ -3,6 +3,7 @@ import pytest
 import torch
 from builders.families import SPECS, generate
 from builders.plans import capturing, plan_of, with_plan
+from builders.refusals import user_error
 from diffusers import DDPMScheduler
 
 from seediff.attention.photograph import (
@@ -13,7 +14,6 @@ from seediff.attention.photograph import (
     join_maps,
 )
 from seediff.config.constants import CaptureConfig
-from seediff.errors import UserError
 from seediff.models.registry import load_model
 
 PROMPTS = ["a photo of a dog", "a photo of a cat and a potted plant", "a photo of a bus"]
@@ -127,7 +127,7 @@ def test_words_of_another_text_on_the_same_queries(mini_model, images):
 
 def test_another_text_needs_a_unet(joint_folder, images):
     joint = load_model(str(joint_folder), device="cpu")
-    with pytest.raises(UserError, match=r"^capture.prompt: \{class\}: works with UNets"):
+    with user_error(r"^capture.prompt: \{class\}: works with UNets"):
         capture(joint, images, capture=CaptureConfig(prompt="{class}"))
-    with pytest.raises(UserError, match=r"must contain {class}"):
+    with user_error(r"must contain {class}"):
         CaptureConfig(prompt="a dog")

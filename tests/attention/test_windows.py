@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from patience import PATIENT
+from refusals import user_error
 
 from seediff.attention.windows import Window, cut, paste, seen_shape, windows
-from seediff.errors import UserError
 
 SIDES = st.integers(8, 700)
 
@@ -80,7 +80,7 @@ def test_at_which_size_a_photograph_is_seen(mini_model):
     assert seen_shape(mini_model, (300, 400), "resize", None) == (64, 64)
     assert seen_shape(mini_model, (300, 400), "resize", "128x64") == (64, 128)
     assert seen_shape(mini_model, (300, 400), "crop", 32) == seen_shape(mini_model, (300, 4000), "tile", 32) == (32, 32)
-    with pytest.raises(UserError, match=r"^4000 × 80 pixels: one side is 50 times the other, and the limit"):
+    with user_error(r"^4000 × 80 pixels: one side is 50 times the other, and the limit"):
         seen_shape(mini_model, (80, 4000), "keep", None)
 
 

@@ -5,13 +5,13 @@ import pytest
 from command_line import runner
 from formats import EVERY, WRITTEN, needs
 from items import item
+from refusals import user_error
 
 from seediff.cli.formats import export_, import_
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.sample import Sample
-from seediff.errors import UserError
 
 run = runner(export_, import_)
 
@@ -79,17 +79,17 @@ def test_a_worker_names_what_it_cannot_read(pets, tmp_path):
     mask = pets / "masks/000002.png"
     mask.write_bytes(mask.read_bytes()[:60])
     for workers in (1, 2):
-        with pytest.raises(UserError, match=r"000002\.png: cannot be read as a picture"):
+        with user_error(r"000002\.png: cannot be read as a picture"):
             run("export", pets, "--to", "coco", "--out", tmp_path / "out", "--workers", workers)
-    with pytest.raises(UserError, match="workers: 0 must be at least 1"):
+    with user_error("workers: 0 must be at least 1"):
         run("export", pets, "--to", "coco", "--out", tmp_path / "out", "--workers", 0)
     assert [path.name for path in tmp_path.iterdir()] == ["pets"]
 
 
 def test_what_a_format_does_not_have_is_refused(pets, tmp_path):
-    with pytest.raises(UserError, match="--polygons is not an option of --to voc; it has --link, --split, --seed"):
+    with user_error("--polygons is not an option of --to voc; it has --link, --split, --seed"):
         run("export", pets, "--to", "voc", "--out", tmp_path / "voc", "--polygons")
-    with pytest.raises(UserError, match="--classes is not an option of --from coco; it has --images, --annotations"):
+    with user_error("--classes is not an option of --from coco; it has --images, --annotations"):
         run("import", pets, "--from", "coco", "--out", tmp_path / "x", "--classes", "a")
     assert [path.name for path in tmp_path.iterdir()] == ["pets"]
 
@@ -98,9 +98,8 @@ def test_an_import_without_an_object_is_an_error(tmp_path, pets):
     """Whoever imports labels and gets none has named the wrong folder; what a person emptied comes back as it is."""
     empty = [item(f"{i:06d}", np.full((32, 48), 255 * (i == 1), np.uint8), shape=(32, 48)) for i in range(4)]
     Dataset(("dog", "cat"), empty).as_coco(tmp_path / "empty")
-    with pytest.raises(
-        UserError,
-        match=r"empty: has 4 pictures but no object, only background \(0\) or ignored \(255\); nothing was written",
+    with user_error(
+        r"empty: has 4 pictures but no object, only background \(0\) or ignored \(255\); nothing was written"
     ):
         run("import", tmp_path / "empty", "--from", "coco", "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -122,16 +121,14 @@ def test_the_format_is_found_out_and_said(tmp_path, pets, capsys):
     )
     (tmp_path / "nothing/.batches").mkdir(parents=True)
     (tmp_path / "nothing/seediff.toml").write_text('command = "segment"')
-    with pytest.raises(UserError, match=r"is not finished; run the same `seediff segment` to continue it"):
+    with user_error(r"is not finished; run the same `seediff segment` to continue it"):
         run("import", tmp_path / "nothing", "--out", tmp_path / "other")
 
 
 def test_labels_whose_pictures_are_missing_are_left_out_and_counted(tmp_path, pets, capsys):
     Dataset.open(pets).as_coco(tmp_path / "coco")
     (tmp_path / "coco/images/000002.png").unlink()
-    with pytest.raises(
-        UserError, match=r'image 3: there is no picture "000002\.png" .*; --images .*, and --skip-missing leaves out'
-    ):
+    with user_error(r'image 3: there is no picture "000002\.png" .*; --images .*, and --skip-missing leaves out'):
         run("import", tmp_path / "coco", "--from", "coco", "--out", tmp_path / "out")
     run("import", tmp_path / "coco", "--from", "coco", "--out", tmp_path / "out", "--skip-missing")
     assert "note: labels whose picture is missing, left out: 1\n" in capsys.readouterr().out
@@ -143,6 +140,6 @@ def test_a_picture_that_is_cut_off_is_not_copied(pets, tmp_path, name):
     needs(name)
     picture = next((pets / "images").rglob("*.png"))
     picture.write_bytes(picture.read_bytes()[: picture.stat().st_size // 2])
-    with pytest.raises(UserError, match=rf"{picture.name}: cannot be read as a picture"):
+    with user_error(rf"{picture.name}: cannot be read as a picture"):
         run("export", pets, "--to", name, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from command_line import runner
 from cyclopts import CoercionError
+from refusals import user_error
 
 from seediff.cli.quality import check, filter_, stats
 from seediff.dataset import native
@@ -48,15 +49,12 @@ def test_check_says_what_is_wrong_in_one_line(pets, tmp_path, capsys):
     wrong = (
         r'pets: 1 error \(row 1\); the first: row 2: .area. is \{"cat": 1.0\}, but by its label map \{"cat": 0.25\}$'
     )
-    with pytest.raises(UserError, match=wrong):
+    with user_error(wrong):
         run("check", pets, "--json", tmp_path / "check.json")
     assert "masks/9.png" in capsys.readouterr().out
     assert json.loads((tmp_path / "check.json").read_text())["warnings"] == 1
     (pets / native.METADATA).unlink()
-    with pytest.raises(
-        UserError,
-        match=r"1 error \(structure 1\); the first: .*metadata.jsonl: no such file.*; restore what is damaged",
-    ):
+    with user_error(r"1 error \(structure 1\); the first: .*metadata.jsonl: no such file.*; restore what is damaged"):
         run("check", pets, "--quiet")
     assert capsys.readouterr().out == ""
 
@@ -71,7 +69,7 @@ def test_filter(pets, tmp_path, capsys):
     card = (tmp_path / "good/README.md").read_text()
     assert "| drop flags | all, degenerate |" in card
     assert "| dropped | 2 |" in card
-    with pytest.raises(UserError, match="already exists and is not empty"):
+    with user_error("already exists and is not empty"):
         run("filter", pets, "--out", tmp_path / "good")
 
 

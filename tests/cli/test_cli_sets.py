@@ -3,13 +3,13 @@ import json
 import numpy as np
 import pytest
 from command_line import runner
+from refusals import user_error
 
 from seediff.cli.formats import export_
 from seediff.cli.sets import merge, split
 from seediff.dataset import native
 from seediff.dataset.native_folder import open_native, write_native
 from seediff.dataset.sample import Sample
-from seediff.errors import UserError
 
 run = runner(merge, split, export_)
 
@@ -35,7 +35,7 @@ def test_split_to_folders(pets, tmp_path, capsys):
     for part, items in parts.items():
         assert all(i.metadata["split"] == part for i in items)
         assert {name for i in items for name in i.metadata["classes"]} == {"dog", "cat"}
-    with pytest.raises(UserError, match="already exists and is not empty"):
+    with user_error("already exists and is not empty"):
         run("split", pets, "--out", tmp_path / "parts")
 
 
@@ -57,7 +57,7 @@ def test_merge(pets, tmp_path, capsys):
     assert capsys.readouterr().out == f"10 samples of 2 classes in {tmp_path / 'again'}\n"
     assert [i.metadata["origin"] for i in open_native(tmp_path / "again")[1]][-1].startswith("val/")
     assert "| datasets | train, val |" in (tmp_path / "again/README.md").read_text()
-    with pytest.raises(UserError, match="a folder is given twice"):
+    with user_error("a folder is given twice"):
         run("merge", pets, pets / ".." / "pets", "--out", tmp_path / "twice")
 
 
@@ -68,6 +68,6 @@ def test_an_output_inside_a_source_or_around_it(pets, tmp_path, monkeypatch, out
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     for words in (["merge", "parts/train", "pets"], ["split", "pets"]):
-        with pytest.raises(UserError, match=rf"{out}: must not be the dataset \S+ itself, nor lie in it or around it$"):
+        with user_error(rf"{out}: must not be the dataset \S+ itself, nor lie in it or around it$"):
             run(*words, "--out", out)
     assert sorted(tmp_path.rglob("*")) == before

@@ -1,9 +1,9 @@
 import pytest
+from refusals import user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.levels import fit_levels, maps_read
-from seediff.errors import UserError
 from seediff.models.families.unet import SD, attention_layers, levels_of
 
 
@@ -28,11 +28,9 @@ def test_only_levels_that_the_method_reads_are_checked():
     assert levels_of({**unet, "mid_block_type": None}) == (1,)
     assert levels_of(unet, "up") == (1, 2)
     fit_levels(unet, MaskConfig(method="ca", expand_levels=(2, 1), seed_level=4), CaptureConfig(), SD)
-    with pytest.raises(UserError, match=r"^mask.seed_level: 4: the model has no attention at L/4; levels there: 1, 2$"):
+    with user_error(r"^mask.seed_level: 4: the model has no attention at L/4; levels there: 1, 2$"):
         fit_levels(unet, MaskConfig(expand_levels=(2, 1)), CaptureConfig(), SD)
-    with pytest.raises(
-        UserError, match=r"^mask.expand_levels: 4,2: the model has no attention at L/4 in its up layers"
-    ):
+    with user_error(r"^mask.expand_levels: 4,2: the model has no attention at L/4 in its up layers"):
         fit_levels(unet, MaskConfig(expand_levels=(4, 2), seed_level=2), CaptureConfig(layers="up"), SD)
 
 

@@ -3,6 +3,7 @@ from typing import get_args
 
 import pytest
 from builders.published import written
+from builders.refusals import user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.cli.main import main
@@ -11,7 +12,6 @@ from seediff.config.generate import GenerateConfig
 from seediff.config.methods import METHOD_FACTS, Method
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.config.presets import read_preset, recommended_mask
-from seediff.errors import UserError
 
 
 def test_there_are_defaults_for_every_method():
@@ -61,7 +61,7 @@ def test_the_embedded_model_captures_the_second_half_where_it_draws():
 )
 def test_constants_are_checked(tmp_path, preset, message):
     (tmp_path / "seediff.json").write_text(json.dumps({"classes": ["dog"], "preset": preset}))
-    with pytest.raises(UserError, match=message):
+    with user_error(message):
         read_preset(str(tmp_path))
 
 
@@ -76,6 +76,6 @@ def test_levels_that_the_model_has_and_the_mark(name, levels, here, tmp_path):
 
 def test_without_self_attention_and_where_nothing_is_known():
     assert recommended_mask("sana").mask.method == "ca"
-    with pytest.raises(UserError, match="ca_sa: needs self-attention, and Sana has no maps of it"):
+    with user_error("ca_sa: needs self-attention, and Sana has no maps of it"):
         recommended_mask("sana", "ca_sa")
     assert not recommended_mask("owner/name").tuned

@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from refusals import user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.config.constants import CaptureConfig, MaskConfig
@@ -9,7 +10,6 @@ from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.resolve import Tuned, configure, load_config
 from seediff.config.train import TrainConfig
-from seediff.errors import UserError
 from seediff.files.documents import read_toml
 
 PRESET = {
@@ -147,11 +147,11 @@ def test_whole_configurations_and_wrong_ones(model):
     given = MaskConfig(method="ca", alpha=0.2)
     config = GenerateConfig.recommended(**DOG, model=model, mask=given, capture=CaptureConfig(steps=3))
     assert (config.mask, config.capture, config.steps) == (given, CaptureConfig(steps=3), 20)
-    with pytest.raises(UserError, match="mask: must be a MaskConfig or a table of its"):
+    with user_error("mask: must be a MaskConfig or a table of its"):
         GenerateConfig.recommended(**DOG, model=model, mask=3)
-    with pytest.raises(UserError, match="capture: there is no option 'layer'; options here: normalize, steps, layers"):
+    with user_error("capture: there is no option 'layer'; options here: normalize, steps, layers"):
         GenerateConfig.recommended(**DOG, model=model, capture={"layer": "up"})
-    with pytest.raises(UserError, match=r"^GenerateConfig: there is no option 'step'; options here:"):
+    with user_error(r"^GenerateConfig: there is no option 'step'; options here:"):
         GenerateConfig.recommended(**DOG, step=3)
-    with pytest.raises(UserError, match="--classes"):
+    with user_error("--classes"):
         configure(GenerateConfig, {})

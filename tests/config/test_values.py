@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from refusals import user_error
 
 from seediff.cli.main import main
 from seediff.config.base import differences
@@ -10,7 +11,6 @@ from seediff.config.names import VOC_CLASSES, join_classes, parse_classes, parse
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.config.resolve import load_config, read_file
 from seediff.config.sizes import check_sides, check_size, pixels
-from seediff.errors import UserError
 
 FULL = GenerateConfig(
     classes=("dog", "café"),
@@ -50,7 +50,7 @@ FULL = GenerateConfig(
     ],
 )
 def test_impossible_values(kind, values, message):
-    with pytest.raises(UserError, match=message):
+    with user_error(message):
         kind(**{**({"classes": ("dog",)} if kind is GenerateConfig else {}), **values})
 
 
@@ -69,7 +69,7 @@ def test_impossible_values(kind, values, message):
 )
 def test_bad_files_are_told_with_file_and_key(tmp_path, text, message):
     (tmp_path / "c.toml").write_text(text)
-    with pytest.raises(UserError, match=message):
+    with user_error(message):
         read_file(tmp_path / "c.toml", GenerateConfig)
 
 
@@ -108,7 +108,7 @@ def test_a_size_has_one_form():
     ],
 )
 def test_the_size_that_a_message_names_is_supported(size, rules, near):
-    with pytest.raises(UserError, match=rf"for example {near}$"):
+    with user_error(rf"for example {near}$"):
         check_sides(pixels(size), "size", "m", *rules)
     check_sides(pixels(near), "size", "m", *rules)
     check_size(near)
@@ -138,6 +138,6 @@ def test_classes_and_prompts_from_names_voc_and_files(tmp_path):
     assert parse_prompts(str(names)) == ("a {class} at night", "a {class} by day")
     assert parse_prompts("a photo of a {class}") == ("a photo of a {class}",)
     for word in ("all", "voc"):
-        with pytest.raises(UserError, match=f"classes: '{word}' stands for a whole list"):
+        with user_error(f"classes: '{word}' stands for a whole list"):
             parse_classes(f"{word},dog")
         assert parse_names(f"{word},dog") == (word, "dog")

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from layouts import add_pictures, save_ade20k, save_camvid, save_cityscapes, save_map, save_picture, save_voc
+from refusals import user_error
 
 from seediff.config.names import VOC_CLASSES
 from seediff.dataset import coco_stuff
@@ -9,7 +10,6 @@ from seediff.dataset.formats.public_sets import CAMVID_CLASSES, CITYSCAPES_CLASS
 from seediff.dataset.native_folder import write_native
 from seediff.dataset.sample import Sample
 from seediff.dataset.truths import open_truths
-from seediff.errors import UserError
 
 VOC = ("background", *VOC_CLASSES)
 
@@ -82,7 +82,7 @@ def test_coco_stuff(tmp_path, below):
         data = open_truths(folder)
         assert (data.classes, names(data)) == (coco_stuff.COARSE, COCO_NAMES)
     assert named(data) == [["person-things", "appliance-things", "textile-stuff", "solid-stuff", "water-stuff", ""]]
-    with pytest.raises(UserError, match=rf"{COCO_NAMES[1]}\.png: has id 200, which is not a class of COCO-Stuff"):
+    with user_error(rf"{COCO_NAMES[1]}\.png: has id 200, which is not a class of COCO-Stuff"):
         data[1].unchecked_labels()
     add_pictures(tmp_path, "images/val2017", maps, ".jpg")
     assert Dataset.open(tmp_path).classes == coco_stuff.COARSE
@@ -114,7 +114,7 @@ def test_cityscapes(tmp_path):
         assert data.classes == tuple(data.names.values()) == CITYSCAPES_CLASSES
         assert names(data) == ["frankfurt/frankfurt_000000_000294", "lindau/lindau_000000_000019"]
     assert named(data) == [["", "", "road", "bicycle", "car", "sky"]]
-    with pytest.raises(UserError, match="has id 34, which is not a class of Cityscapes"):
+    with user_error("has id 34, which is not a class of Cityscapes"):
         data[1].unchecked_labels()
     save_cityscapes(tmp_path, {"ulm/a": ids}, "train")
     assert names(open_truths(tmp_path / "gtFine" / "train")) == ["ulm/a"]
@@ -180,7 +180,7 @@ def test_what_cannot_be_opened(tmp_path, path, options, said):
     save_voc(tmp_path / "voc", {"a": [[0]]})
     (save_voc(tmp_path / "lost", {"a": [[0]], "b": [[0]]}) / "SegmentationClass/b.png").unlink()
     save_cityscapes(tmp_path / "city", {"a/a": [[7]]})
-    with pytest.raises(UserError, match=said):
+    with user_error(said):
         open_truths(tmp_path / path, **options)
 
 
@@ -190,5 +190,5 @@ def test_ids_that_are_no_class_are_named(tmp_path):
     for name, (ids, bits, _) in cases.items():
         save_map(tmp_path / "masks" / f"{name}.png", ids, bits=bits)
     for sample in open_truths(tmp_path):
-        with pytest.raises(UserError, match=rf"{sample.name}\.png: has {cases[sample.name][2]}"):
+        with user_error(rf"{sample.name}\.png: has {cases[sample.name][2]}"):
             sample.unchecked_labels()

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from layouts import add_pictures, save_camvid, save_map, save_picture, save_voc
 from PIL import Image
+from refusals import user_error
 
 from seediff.cli.main import main
-from seediff.errors import UserError
 from seediff.evaluate.evaluation import evaluate
 
 MAPS = {"2007_000033": [[0, 0, 15, 15], [0, 0, 15, 255]], "2007_000042": [[0, 0, 12, 12], [0, 0, 12, 12]]}
@@ -97,15 +97,15 @@ def test_a_segmenter(voc, tmp_path, monkeypatch):
     assert json.loads(path.read_text())["per_class"]["dog"]["iou"] == 4 / 15
     # What is wrong with the last image is said before the first is segmented.
     save_picture(voc / "JPEGImages" / "2007_000042.jpg", (4, 2))
-    with pytest.raises(UserError, match=r"'2007_000042': its truth is \(2, 4\), but its picture \(4, 2\)"):
+    with user_error(r"'2007_000042': its truth is \(2, 4\), but its picture \(4, 2\)"):
         evaluate(model, voc)
     save_map(voc / "SegmentationClass" / "2007_000042.png", [[77]])
-    with pytest.raises(UserError, match="has id 77, which is not a class"):
+    with user_error("has id 77, which is not a class"):
         evaluate(model, voc)
     assert len(shown) == 1
     for picture in (voc / "JPEGImages").iterdir():
         picture.unlink()
-    with pytest.raises(UserError, match="2 of 2 labels have no picture"):
+    with user_error("2 of 2 labels have no picture"):
         evaluate(model, voc)
 
 

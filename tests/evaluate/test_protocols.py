@@ -1,7 +1,7 @@
 import pytest
+from refusals import user_error
 
 from seediff.dataset.formats.public_sets import CITYSCAPES_CLASSES
-from seediff.errors import UserError
 from seediff.evaluate.protocols import PROTOCOLS, VOC_CLASSES, own, plain_name, read_class_map
 
 VOC = dict(enumerate(VOC_CLASSES))
@@ -52,11 +52,11 @@ def test_a_class_map(tmp_path, ending):
 
 def test_a_map_that_maps_nothing():
     one = own(("background", "cat"))
-    with pytest.raises(UserError, match=r"none of its classes \(background, dog\).*--class-map"):
+    with user_error(r"none of its classes \(background, dog\).*--class-map"):
         one.predicted_table({0: "background", 1: "dog"})
-    with pytest.raises(UserError, match="'cow' is not a class of the model"):
+    with user_error("'cow' is not a class of the model"):
         one.predicted_table({0: "background", 1: "dog"}, {"cow": "cat"})
-    with pytest.raises(UserError, match="'dog' is mapped to 'horse'"):
+    with user_error("'dog' is mapped to 'horse'"):
         one.predicted_table({0: "background", 1: "dog"}, {"dog": "horse"})
-    with pytest.raises(UserError, match="none of the classes of protocol camvid"):
+    with user_error("none of the classes of protocol camvid"):
         PROTOCOLS["camvid"].truth_table({0: "background", 1: "sofa"})

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 from layouts import save_map
+from refusals import user_error
 
-from seediff.errors import UserError
 from seediff.evaluate.segments import evaluate_segments, notes, select
 
 # Class 0 has six labelled pixels, class 1 four; two pixels are unlabelled. Segments 9 and 3 stand for them, two pixels
@@ -60,7 +60,7 @@ def test_center_crop_and_size(tmp_path):
 def test_sizes_that_differ(folders):
     predictions, labels = folders
     save_map(predictions / "labels" / "a.png", np.repeat(np.repeat(PREDICTION, 2, 0), 2, 1))
-    with pytest.raises(UserError, match=r"a.png: is 8 × 6 pixels, but its label 'a' 4 × 3; resize_predictions"):
+    with user_error(r"a.png: is 8 × 6 pixels, but its label 'a' 4 × 3; resize_predictions"):
         evaluate_segments(predictions, labels, num_classes=2)
     assert evaluate_segments(predictions, labels, resize_predictions=True, num_classes=2).acc == 11 / 13
     # A square prediction is one of the centre square, so its columns lie in the middle of the image.
@@ -73,7 +73,7 @@ def test_missing_predictions(folders, tmp_path):
     predictions, labels = folders
     for name in ("c", "d"):
         save_map(labels / f"{name}.png", [[0, 1]])
-    with pytest.raises(UserError, match="out: has no prediction for 2 of 4 labels, the first 'c';"):
+    with user_error("out: has no prediction for 2 of 4 labels, the first 'c';"):
         evaluate_segments(predictions, labels, num_classes=2)
     wrong = evaluate_segments(predictions, labels, num_classes=2, missing="wrong")
     assert (wrong.acc, wrong.images, wrong.missing) == (11 / 17, 4, 2)
@@ -85,7 +85,7 @@ def test_missing_predictions(folders, tmp_path):
     names.write_text("a\ndeep/b\n")
     assert evaluate_segments(predictions, labels, num_classes=2, names=names).acc == 11 / 13
     save_map(tmp_path / "others" / "x.png", [[0]])
-    with pytest.raises(UserError, match=r"no prediction for 1 of 1 labels, the first 'x'$"):
+    with user_error(r"no prediction for 1 of 1 labels, the first 'x'$"):
         evaluate_segments(predictions, tmp_path / "others", num_classes=2, missing="skip")
 
 
@@ -106,5 +106,5 @@ def test_names_of_a_list(tmp_path):
         ("\n", "lists no names"),
     ):
         listing.write_text(text)
-        with pytest.raises(UserError, match=words):
+        with user_error(words):
             select(known, listing)

@@ -6,12 +6,12 @@ import huggingface_hub
 import pytest
 import torch
 from builders.families import generate, same_pictures
+from builders.refusals import user_error
 from builders.single_files import save_single_file
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import load_file, save_file
 
 from seediff.cli.main import main
-from seediff.errors import UserError
 from seediff.models import hub, sources
 from seediff.models.fingerprint import model_fingerprint
 from seediff.models.info import model_info
@@ -75,7 +75,7 @@ def test_a_network_in_several_files(twin, tuned, expected):
     (tuned / "config.json").write_text((tuned / "config.json").read_text() + " ")
     assert model_fingerprint(str(tuned), base) != first
     (tuned / "diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(UserError, match="cannot be loaded"):
+    with user_error("cannot be loaded"):
         load_model(str(tuned), base=base, device="cpu")
 
 
@@ -88,7 +88,7 @@ def test_a_file_on_the_hub(twin, expected, tuned, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(sources, "fetch_file", lambda hub_id, part: file)
     assert find_source(name, base).part == ("owner/tuned", "checkpoints/mine.safetensors")
     assert same_pictures(images(name, base=base), expected)
-    with pytest.raises(UserError, match="no such file, neither here nor in the hub's cache"):
+    with user_error("no such file, neither here nor in the hub's cache"):
         load_model(name, device="cpu")
     monkeypatch.setattr(sources, "cached_file", lambda *part: file)
     monkeypatch.setattr(hub, "cached_file", lambda *part: file)
@@ -110,15 +110,15 @@ def test_a_file_on_the_hub(twin, expected, tuned, tmp_path, monkeypatch, capsys)
 
 def test_what_is_no_part(twin, tuned, tmp_path):
     base = str(twin("unet"))
-    with pytest.raises(UserError, match=r"^base: sd1\.5: is for a single file, .*; leave it out$"):
+    with user_error(r"^base: sd1\.5: is for a single file, .*; leave it out$"):
         load_model(base, base="sd1.5", device="cpu")
-    with pytest.raises(UserError, match=r"has neither model_index.json nor config.json"):
+    with user_error(r"has neither model_index.json nor config.json"):
         load_model(str(tmp_path), base=base, device="cpu")
     (tuned / "evil.py").touch()
-    with pytest.raises(UserError, match=r"evil.py: code and adapters in a model's folder are not read"):
+    with user_error(r"evil.py: code and adapters in a model's folder are not read"):
         load_model(str(tuned), base=base, device="cpu")
     (tuned / "evil.py").unlink()
     torch.save({}, tuned / "diffusion_pytorch_model.bin")
     (tuned / WEIGHTS).unlink()
-    with pytest.raises(UserError, match=r"nor config.json beside diffusion_pytorch_model.safetensors"):
+    with user_error(r"nor config.json beside diffusion_pytorch_model.safetensors"):
         load_model(str(tuned), base=base, device="cpu")

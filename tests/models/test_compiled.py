@@ -7,6 +7,7 @@ import torch
 from builders.families import SPECS, assert_same_maps, generate
 from builders.plans import capturing
 from builders.reference_attention import BOOKS
+from builders.refusals import user_error
 from PIL import Image
 from torch._dynamo.utils import counters
 
@@ -14,7 +15,6 @@ from seediff.attention.features import capture_features
 from seediff.attention.photograph import run_clean
 from seediff.cli.main import main
 from seediff.config.constants import CaptureConfig
-from seediff.errors import UserError
 from seediff.models import compiled, memory
 from seediff.models.families.base import Drawing
 from seediff.models.registry import load_model
@@ -121,7 +121,7 @@ def test_a_lora_comes_before(pixart):
     model, _ = pixart
     block = model.network.transformer_blocks[1].attn2
     block.to_q = torch.nn.Sequential(block.to_q)  # as peft wraps it
-    with pytest.raises(UserError, match=r"^the network was changed after it was compiled \(a LoRA\?\)"):
+    with user_error(r"^the network was changed after it was compiled \(a LoRA\?\)"):
         generate(model)
 
 
@@ -130,9 +130,9 @@ def test_model_offload_goes_together_and_the_rest_is_refused(pixart_folder, monk
     model = load_model(pixart_folder, device="cpu", compile=True, offload="model")
     check_same(model, load_model(pixart_folder, device="cpu"), SPECS[:2])
     assert not counters["graph_break"]
-    with pytest.raises(UserError, match=r"^compile: does not work with offload sequential; use offload model, or"):
+    with user_error(r"^compile: does not work with offload sequential; use offload model, or"):
         load_model(pixart_folder, device="cpu", compile=True, offload="sequential")
-    with pytest.raises(UserError, match=r"^compile: is not supported on mps; leave it out$"):
+    with user_error(r"^compile: is not supported on mps; leave it out$"):
         compiled.check_compile("mps", "none")
 
 
@@ -161,7 +161,7 @@ def test_without_a_compiler(pixart_folder, monkeypatch):
     monkeypatch.setattr(compiled, "BACKEND", "inductor")
     with (
         torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}),
-        pytest.raises(UserError, match=r"^compile: torch cannot compile for cpu here \(.*compiler.*\); leave it out$"),
+        user_error(r"^compile: torch cannot compile for cpu here \(.*compiler.*\); leave it out$"),
     ):
         load_model(pixart_folder, device="cpu", compile=True)
 

@@ -10,6 +10,7 @@ import torch
 from builders.families import SPECS, generate, same_pictures
 from builders.plans import plan_of
 from builders.reference_attention import BOOKS
+from builders.refusals import user_error
 from builders.tape import TapeRecording, graphed
 from diffusers import UNet2DConditionModel
 
@@ -18,7 +19,7 @@ from seediff.attention.capture import attach_recorder, capture_attention
 from seediff.attention.features import capture_features
 from seediff.attention.recorder import AttentionRecorder
 from seediff.config.constants import CaptureConfig
-from seediff.errors import Notice, UserError
+from seediff.errors import Notice
 from seediff.models import graphs
 from seediff.models.cuda_recording import CudaRecording
 from seediff.models.graphs import GraphedNetwork
@@ -248,7 +249,7 @@ def test_a_script_captures_a_model_with_recordings(sd1_model):
 
 def test_a_script_may_ask_for_recordings(sd1_model, monkeypatch):
     """All calls but the block's first are replayed: eight of two pictures in three steps, by this scheduler."""
-    with pytest.raises(UserError, match="needs an NVIDIA GPU"), seediff.capture(sd1_model.pipe, graphs=True):
+    with user_error("needs an NVIDIA GPU"), seediff.capture(sd1_model.pipe, graphs=True):
         pass
 
     def drawn(**how):
@@ -452,8 +453,8 @@ def test_a_recording_that_fails_gives_the_stream_back_and_says_the_first_reason(
 
 
 def test_graphs_need_a_gpu():
-    with pytest.raises(UserError, match="on: needs an NVIDIA GPU"):
+    with user_error("on: needs an NVIDIA GPU"):
         load_model("mini", device="cpu", graphs="on")
-    with pytest.raises(UserError, match="must be one of auto, on, off"):
+    with user_error("must be one of auto, on, off"):
         load_model("mini", device="cpu", graphs="yes")  # type: ignore[arg-type]
     assert graphs.find_graphs(load_model("mini", device="cpu", graphs="auto").network) is None

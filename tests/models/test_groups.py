@@ -1,8 +1,8 @@
 import pytest
+from refusals import user_error
 
 from seediff.attention.plan import plan_capture
 from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.errors import UserError
 from seediff.models.families.flux import FLUX
 from seediff.models.families.unet import layers_in
 from seediff.models.families.z_image import Z_IMAGE
@@ -19,31 +19,24 @@ def test_numbers_of_blocks(layers, numbers):
 
 @pytest.mark.parametrize("layers", ["", "left", "3-1", "-1", "1-", "1,,2", "0-200", "99999", "²", None])
 def test_what_is_no_group_is_told_in_a_line(layers):
-    with pytest.raises(
-        UserError,
-        match=r"^layers: .* must be all, up, down or last, of a UNet, or blocks of a transformer, as 9-12 or",
-    ):
+    with user_error(r"^layers: .* must be all, up, down or last, of a UNet, or blocks of a transformer, as 9-12 or"):
         CaptureConfig(layers=layers)
 
 
 @pytest.mark.parametrize("count", [10**9, -1, "x", 1.5, True, None])
 def test_a_number_of_blocks_that_is_none(count):
-    with pytest.raises(
-        UserError,
-        match=r"^capture\.layers: 0: config.json of the model's transformer does not say how many blocks it has$",
+    with user_error(
+        r"^capture\.layers: 0: config.json of the model's transformer does not say how many blocks it has$"
     ):
         FLUX.fit_group({"num_layers": count, "num_single_layers": 2}, "0")
-    with pytest.raises(UserError, match="does not say"):
+    with user_error("does not say"):
         FLUX.fit_group({}, "0")
 
 
 def test_blocks_that_lack_what_a_method_reads():
     config = {"n_layers": 3, "n_refiner_layers": 2}
     assert plan_capture(Z_IMAGE, config, CaptureConfig(layers="1-2"), mask=MaskConfig()).capture.layers == "1-2"
-    with pytest.raises(
-        UserError,
-        match=r"^capture\.layers: 0-1: method seediff reads cross-attention, which these blocks do not have$",
-    ):
+    with user_error(r"^capture\.layers: 0-1: method seediff reads cross-attention, which these blocks do not have$"):
         plan_capture(Z_IMAGE, config, CaptureConfig(layers="0-1"), mask=MaskConfig())
 
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from builders.published import AUTOENCODERS, groups_of, network, saved_config, written
+from builders.refusals import user_error
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from seediff import devices
@@ -13,7 +14,6 @@ from seediff.config.base import resolve_device
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.resolve import configure
-from seediff.errors import UserError
 from seediff.files.photographs import find_photos
 from seediff.models import hub as names
 from seediff.models import info
@@ -69,7 +69,7 @@ def test_every_name_is_of_a_family_and_every_family_has_one():
 def test_a_model_that_cannot_be_fetched(hub, refusal, message):
     answers, asked = hub
     answers |= {HUB_ID: refusal}
-    with pytest.raises(UserError, match=f"{HUB_ID}: is incomplete in .*{message}"):
+    with user_error(f"{HUB_ID}: is incomplete in .*{message}"):
         names.fetch_index(HUB_ID)
     assert asked == [HUB_ID]
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from builders.families import SPECS, generate
+from builders.refusals import user_error
 
 from seediff.attention.photograph import encode_images
 from seediff.cli.main import main
-from seediff.errors import UserError
 from seediff.models import memory
 from seediff.models.registry import load_model
 
@@ -20,12 +20,12 @@ def offered(monkeypatch):
 
 def test_offload_is_refused_where_it_saves_nothing(sd1_folder, monkeypatch):
     for device, why in (("cpu", "here it runs on the cpu"), ("mps", "mps shares the computer's memory")):
-        with pytest.raises(UserError, match=rf"^offload: model: needs a GPU, but {why}; leave it out$"):
+        with user_error(rf"^offload: model: needs a GPU, but {why}; leave it out$"):
             memory.check_offload("model", device)
     memory.check_offload("sequential", "cuda:1")
     memory.check_offload("none", "cpu")
     monkeypatch.setattr(memory, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"^offload: model: needs accelerate; pip install 'seediff\[offload\]'$"):
+    with user_error(r"^offload: model: needs accelerate; pip install 'seediff\[offload\]'$"):
         memory.check_offload("model", "cuda")
 
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 from builders.families import GUIDANCE, generate, largest_difference, plain
 from builders.reference_attention import book_of
+from builders.refusals import user_error
 
-from seediff.errors import UserError
 from seediff.models.registry import load_model
 
 PACKAGES = {"nf4": "bitsandbytes", "int8": "torchao"}
@@ -47,11 +47,11 @@ def test_maps_are_those_of_the_numbers_that_are_left(name, kind, twin):
 
 def test_what_is_refused(twin, monkeypatch):
     folder = str(twin("unet"))
-    with pytest.raises(UserError, match="quantize: nf4: does not work with a compiled network"):
+    with user_error("quantize: nf4: does not work with a compiled network"):
         load_model(folder, device="cpu", quantize="nf4", compile=True)
-    with pytest.raises(UserError, match=r"quantize: nf4: the model's weights are quantised already \(GGUF\)"):
+    with user_error(r"quantize: nf4: the model's weights are quantised already \(GGUF\)"):
         load_model("owner/name/model-Q4_0.gguf", base=folder, device="cpu", quantize="nf4")  # not fetched
     monkeypatch.setattr("seediff.models.memory.find_spec", lambda name: None)
     for kind, package in PACKAGES.items():
-        with pytest.raises(UserError, match=rf"quantize: {kind}: needs {package}; pip install 'seediff\[quantize\]'"):
+        with user_error(rf"quantize: {kind}: needs {package}; pip install 'seediff\[quantize\]'"):
             load_model(folder, device="cpu", quantize=kind)

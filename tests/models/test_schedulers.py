@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 from builders.families import GUIDANCE, generate, plain
+from builders.refusals import user_error
 from builders.single_files import save_single_file
 
 from seediff.config.generate import GenerateConfig
-from seediff.errors import UserError
 from seediff.models.families import families
 from seediff.models.families.base import FlowMatching
 from seediff.models.families.flux import FLUX
@@ -33,9 +33,7 @@ def test_every_scheduler_draws_what_it_draws_without_capture(name, model):
 def test_a_model_is_loaded_with_it(twin):
     model = load_model(str(twin("flux")), device="cpu", scheduler="flow-euler")
     assert type(model.pipe.scheduler).__name__ == "FlowMatchEulerDiscreteScheduler"
-    with pytest.raises(
-        UserError, match=r"scheduler: flow-heun: FLUX.1 gives it the noise levels, which it does not take"
-    ):
+    with user_error(r"scheduler: flow-heun: FLUX.1 gives it the noise levels, which it does not take"):
         load_model(str(twin("flux")), device="cpu", scheduler="flow-heun")
     assert (
         type(load_model(str(twin("xl")), device="cpu", scheduler="DDIMScheduler").pipe.scheduler).__name__
@@ -46,12 +44,12 @@ def test_a_model_is_loaded_with_it(twin):
 def test_schedulers_of_another_kind_are_refused():
     for family in families():
         other = "euler" if isinstance(family, FlowMatching) else "flow-euler"
-        with pytest.raises(UserError, match=f"scheduler: {other}: .* was trained for other schedulers"):
+        with user_error(f"scheduler: {other}: .* was trained for other schedulers"):
             check_scheduler(family, other)
-    with pytest.raises(UserError, match=r"scheduler: eulr: is not known \(did you mean 'euler'\?\); known: ddim"):
+    with user_error(r"scheduler: eulr: is not known \(did you mean 'euler'\?\); known: ddim"):
         check_scheduler(SDXL, "eulr")
     lcm = next(family for family in families() if family.title == "LCM")
-    with pytest.raises(UserError, match="works only with lcm"):
+    with user_error("works only with lcm"):
         check_scheduler(lcm, "euler")
 
 

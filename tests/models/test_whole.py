@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from refusals import user_error
 from safetensors.torch import load_file, save_file
 
-from seediff.errors import UserError
 from seediff.models.registry import load_model
 
 FILES = {
@@ -36,11 +36,8 @@ def test_a_missing_tensor_is_named(folder, part, accelerate, monkeypatch):
     if not accelerate:
         monkeypatch.setattr("diffusers.utils.import_utils._accelerate_available", False)
     rewrite(folder / part / FILES[part], without_one)
-    with pytest.raises(
-        UserError, match=rf"1 of \d+ tensors in its {part} are missing from its weights, the first \w+"
-    ) as error:
+    with user_error(rf"1 of \d+ tensors in its {part} are missing from its weights, the first \w+"):
         load_model(str(folder), device="cpu")
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("part", ["unet", "text_encoder"])
@@ -49,10 +46,7 @@ def test_weights_that_are_not_numbers_are_named(folder, part):
         folder / part / FILES[part],
         lambda tensors: {**tensors, (key := max(tensors)): tensors[key].fill_(float("nan"))},
     )
-    with pytest.raises(
-        UserError,
-        match=rf"model: .*: [\w.]+ of its {part} holds values that are not finite in float32; download it again",
-    ):
+    with user_error(rf"model: .*: [\w.]+ of its {part} holds values that are not finite in float32; download it again"):
         load_model(str(folder), device="cpu")
 
 
@@ -65,7 +59,7 @@ def test_of_two_files_of_a_part_the_one_that_is_loaded_counts(folder):
     )
     rewrite(path.with_suffix(".fp16.safetensors"), without_one)
     load_model(str(folder), device="cpu", dtype="float32")
-    with pytest.raises(UserError, match="tensors in its unet"):
+    with user_error("tensors in its unet"):
         load_model(str(folder), device="cpu", dtype="float16")
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from interrupted import contents
 from patience import PATIENCE
+from refusals import user_error
 from tiny_job import TinyConfig, Trouble, tiny
 
 from seediff.config.generate import GenerateConfig
-from seediff.errors import UserError
 from seediff.run import cluster as ray_module
 from seediff.run.cluster import SETTINGS, Ray
 
@@ -116,7 +116,7 @@ def test_a_machine_joins_and_leaves(cluster, tmp_path, capfd):
 
 
 def test_a_batch_that_kills_every_worker(cluster, tmp_path):
-    with pytest.raises(UserError, match=r"3 workers died of batch 2; out of memory, perhaps"):
+    with user_error(r"3 workers died of batch 2; out of memory, perhaps"):
         tiny(tmp_path / "out", Trouble(tmp_path, kill_always=4), engine=Ray(1))
 
 

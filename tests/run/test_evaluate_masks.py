@@ -8,12 +8,12 @@ import torch
 from layouts import save_map
 from photo_set import scene_photo
 from PIL import Image
+from refusals import user_error
 
 from seediff.cli.main import main
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.config.resolve import read_tuned
 from seediff.dataset.truths import open_truths
-from seediff.errors import UserError
 from seediff.evaluate.protocols import own
 from seediff.evaluate.semantic import evaluate_pairs
 from seediff.files.label_maps import read_segment_ids
@@ -78,7 +78,7 @@ def test_a_photograph_of_other_proportions_is_refused(tmp_path, made_up):
     folder = labelled(tmp_path, [[[0, 1], [1, 2]]] * 2)
     height, width = scene_photo(0).shape[:2]
     save_map(folder / "labels" / "1.png", np.ones((width, height // 2), np.uint8))
-    with pytest.raises(UserError, match=rf"1\.jpg: is {width} × {height}, but the labels '1' are {height // 2} × "):
+    with user_error(rf"1\.jpg: is {width} × {height}, but the labels '1' are {height // 2} × "):
         evaluate_masks(CONFIG, folder / "images", open_truths(folder))
     save_map(folder / "labels" / "1.png", np.ones((round(height / 3), round(width / 3)), np.uint8))
     evaluate_masks(CONFIG, folder / "images", open_truths(folder))
@@ -90,9 +90,9 @@ def test_words_for_the_prompt(tmp_path):
     vehicles = {"car": "vehicle", "bus": "vehicle"}
     assert words_of(data, vehicles, "mini") == {"aeroplane": 1, "pottedplant": 2, "car": 4, "bus": 4}
     assert words_of(own(("fox", "dog")), {}, "owner/models/mine.safetensors", "mini") == {"fox": 0, "dog": 1}
-    with pytest.raises(UserError, match="none of its classes"):
+    with user_error("none of its classes"):
         words_of(own(("background", "fox")), {}, "mini")
-    with pytest.raises(UserError, match="which is not in protocol own"):
+    with user_error("which is not in protocol own"):
         words_of(data, {"car": "lorry"}, "mini")
 
 

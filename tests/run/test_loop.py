@@ -12,6 +12,7 @@ from interrupted import check_interrupted, contents
 from patience import PATIENCE
 from photo_set import write_photos
 from PIL import Image
+from refusals import user_error
 from tiny_job import TinyConfig, TinyJob, tiny
 
 from seediff import devices
@@ -115,7 +116,7 @@ def test_an_error_of_the_writer_stops_the_drawing_with_its_own_line(tmp_path, mo
         raise UserError("images/000000.png: the disk is full")
 
     monkeypatch.setattr(run_module.native, "encode_image", encode)
-    with pytest.raises(UserError, match=r"^images/000000.png: the disk is full$"):
+    with user_error(r"^images/000000.png: the disk is full$"):
         generate(CONFIG, tmp_path / "out", draw=draw, engine=Engine(beside))
     assert drawn[0] == 1 + beside  # of five batches
 

@@ -7,6 +7,7 @@ import torch
 from interrupted import check_interrupted
 from photo_set import scene_photo, write_photos
 from PIL import Image
+from refusals import user_error
 
 from seediff.attention.maps import AttentionMaps
 from seediff.cli.main import main
@@ -15,7 +16,6 @@ from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.dataset import native, native_folder
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
-from seediff.errors import UserError
 from seediff.evaluate.segments import evaluate_segments
 from seediff.files.photographs import find_photos, read_photo
 from seediff.look.samples import open_subject
@@ -117,7 +117,7 @@ def test_a_path_in_the_folder_goes_before_the_name_of_a_file(tmp_path):
 def test_bad_tables_are_told_by_line(tmp_path, found, text, message):
     table = tmp_path / "classes.csv"
     table.write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=message):
+    with user_error(message):
         read_classes_csv(table, found)
 
 
@@ -280,12 +280,12 @@ def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, found, mask, s
         below = tmp_path / name
         below.mkdir()
         check_interrupted(lambda out, run=run, chosen=chosen: run(chosen, found, out), below, monkeypatch, (5,))
-        with pytest.raises(UserError, match="photos: 6 photographs"):
+        with user_error("photos: 6 photographs"):
             run(chosen, found[:-1], below / "whole")
-    with pytest.raises(UserError, match="presence"):
+    with user_error("presence"):
         mask_photos(mask(presence=0.9), found, tmp_path / "mask/whole")
     # The photographs are the same.
-    with pytest.raises(UserError, match=r"another configuration \(names: dog → car\); choose"):
+    with user_error(r"another configuration \(names: dog → car\); choose"):
         segment_photos(segment(names=("car",)), found, tmp_path / "segment/whole")
 
 

@@ -7,6 +7,7 @@ import pytest
 from fake_engine import fake_draw
 from interrupted import check_interrupted, contents
 from PIL import Image
+from refusals import user_error
 
 from seediff.cli.summary import headline
 from seediff.config.generate import GenerateConfig
@@ -16,7 +17,6 @@ from seediff.dataset.native_folder import open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS, Action, append_action, in_effect
 from seediff.dataset.split import set_splits
-from seediff.errors import UserError
 from seediff.files.outputs import BATCHES
 from seediff.files.photographs import find_photos
 from seediff.prompts.specs import redraw, sample_specs
@@ -68,7 +68,7 @@ def test_rows_that_were_changed_by_hand_are_named(tmp_path, name, per_class, sai
     config = replace(CONFIG, reject=True)
     first, second, *_ = faked(config, tmp_path).rows
     (tmp_path / native.METADATA).write_bytes(native.jsonl([first, {**second, "file_name": name}]))
-    with pytest.raises(UserError, match=said):
+    with user_error(said):
         headline(faked(replace(config, per_class=per_class), tmp_path))
 
 
@@ -110,7 +110,7 @@ def test_a_reviewed_sample_is_not_drawn_again(tmp_path):
         )
         before = contents(tmp_path / "out")
         if refused:
-            with pytest.raises(UserError, match=r"would draw 000008 again, which was reviewed.*seediff merge"):
+            with user_error(r"would draw 000008 again, which was reviewed.*seediff merge"):
                 faked(LARGER, tmp_path / "out")
             assert contents(tmp_path / "out") == before
         else:
@@ -277,11 +277,11 @@ def test_what_cannot_be_drawn_again_is_refused(tmp_path):
     faked(CONFIG, out)
     review(out, {"000001": "rejected", "trip/1": "rejected", "000099": "rejected"})
     before = contents(out)
-    with pytest.raises(UserError, match="one after the other"):
+    with user_error("one after the other"):
         faked(replace(CONFIG, per_class=5), out, top_up=True)
     text = (out / native.CONFIG).read_text()
     (out / native.CONFIG).write_text(text.replace('version = "', 'version = "9'))
-    with pytest.raises(UserError, match="another version"):
+    with user_error("another version"):
         faked(CONFIG, out, top_up=True)
     (out / native.CONFIG).write_text(text)
     assert contents(out) == before

@@ -15,6 +15,7 @@ import torch
 from fake_engine import fake_draw
 from interrupted import check_interrupted, contents, replace_writes
 from killing import CONFIG as KILLED_CONFIG
+from refusals import user_error
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.generate import GenerateConfig
@@ -22,7 +23,6 @@ from seediff.config.resolve import load_config
 from seediff.dataset import native, native_folder
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
-from seediff.errors import UserError
 from seediff.files.output_folders import LOCK
 from seediff.files.outputs import BATCHES
 from seediff.run import generate as run_module
@@ -183,7 +183,7 @@ def test_nothing_committed_binds_nobody(tmp_path, unbroken):
         return [*images[:2], images[2].astype(float)], maps  # two of three are written before it is found out
 
     wrong = replace(CONFIG, seed=9, image_format="jpg", keep_soft=True, device="cuda")
-    with pytest.raises(UserError, match="must be uint8"):
+    with user_error("must be uint8"):
         generate(wrong, out, draw=fails)
     assert list((out / native.IMAGES).iterdir())
     assert output.look_into(out, CONFIG) == ("new", CONFIG)
@@ -195,7 +195,7 @@ def test_files_that_no_record_explains_are_not_removed(tmp_path):
     """A finished dataset whose metadata.jsonl somebody removed is not taken for a first batch that failed."""
     faked(CONFIG, tmp_path / "out")
     (tmp_path / "out" / native.METADATA).unlink()
-    with pytest.raises(UserError, match="seed: 0 → 1"):
+    with user_error("seed: 0 → 1"):
         faked(replace(CONFIG, seed=1), tmp_path / "out")
 
 
@@ -204,17 +204,17 @@ def test_device_left_open_is_the_one_begun_with(tmp_path):
     faked(on_cuda, tmp_path / "out")
     assert faked(replace(CONFIG, device="cuda:1"), tmp_path / "out").done == 0
     assert faked(CONFIG, tmp_path / "out").done == 0
-    with pytest.raises(UserError, match="device: cuda → cpu"):
+    with user_error("device: cuda → cpu"):
         faked(replace(CONFIG, device="cpu"), tmp_path / "out")
 
 
 def test_foreign_folders_and_files_are_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"not an output of SeeDiff \(it holds notes\.txt"):
+    with user_error(r"not an output of SeeDiff \(it holds notes\.txt"):
         faked(CONFIG, tmp_path)
-    with pytest.raises(UserError, match="there is a file where the folder should be"):
+    with user_error("there is a file where the folder should be"):
         faked(CONFIG, tmp_path / "notes.txt")
-    with pytest.raises(UserError, match="there is a file where the folder should be"):
+    with user_error("there is a file where the folder should be"):
         faked(CONFIG, tmp_path / "notes.txt" / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
@@ -292,7 +292,7 @@ def test_a_continued_run_uses_the_threads_that_it_was_begun_with(tmp_path, monke
     generate(config, tmp_path / "out")
     assert used == [before + 1] * 2
     assert torch.get_num_threads() == before
-    with pytest.raises(UserError, match=rf"threads: {before + 1} → {before}"):
+    with user_error(rf"threads: {before + 1} → {before}"):
         generate(replace(config, threads=before), tmp_path / "out")
 
 
@@ -304,7 +304,7 @@ def test_other_weights_do_not_continue(tmp_path, monkeypatch, mini_folder):
     weights = model / "unet" / "diffusion_pytorch_model.safetensors"
     data = weights.read_bytes()
     weights.write_bytes(data[:-4] + bytes(4))
-    with pytest.raises(UserError, match="started with different weights of model"):
+    with user_error("started with different weights of model"):
         generate(config, tmp_path / "out")
     weights.write_bytes(data)
     assert generate(config, tmp_path / "out").done == 1

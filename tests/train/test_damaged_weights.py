@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from refusals import user_error
 from safetensors.torch import load_file, save_file
 from shapes import CLASSES, items, small
 
-from seediff.errors import UserError
 from seediff.train.data import Stage
 from seediff.train.models import build_network
 from seediff.train.predict import _resized, load_segmenter
@@ -47,7 +47,7 @@ DAMAGES = {
 @pytest.mark.parametrize(("changed", "said"), DAMAGES.values(), ids=DAMAGES)
 def test_weights_of_which_any_is_missing_or_no_number_are_refused(folder, changed, said):
     change(folder, changed)
-    with pytest.raises(UserError, match=said):
+    with user_error(said):
         load_segmenter(folder, "cpu")
 
 
@@ -56,7 +56,7 @@ def test_a_pickle_is_never_opened(folder):
     (folder / "model.safetensors").unlink()
     torch.save(tensors, folder / "pytorch_model.bin")
     for load in (lambda: load_segmenter(folder, "cpu"), lambda: build_network(small(weights=str(folder)), CLASSES)):
-        with pytest.raises(UserError, match="only safetensors weights are read"):
+        with user_error("only safetensors weights are read"):
             load()
 
 
@@ -64,7 +64,7 @@ def test_a_pickle_is_never_opened(folder):
 def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder, key, value):
     about = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**about, key: value}))
-    with pytest.raises(UserError, match=rf"config.json: {key}.* must be|{key}`: Expected|cannot be loaded"):
+    with user_error(rf"config.json: {key}.* must be|{key}`: Expected|cannot be loaded"):
         load_segmenter(folder, "cpu")
 
 
@@ -81,7 +81,7 @@ def test_configurations_that_lead_elsewhere_are_refused(folder, key, value, mess
     about = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**about, key: value}))
     for load in (lambda: load_segmenter(folder, "cpu"), lambda: build_network(small(weights=str(folder)), CLASSES)):
-        with pytest.raises(UserError, match=rf"config.json: .*{key}.* {message}"):
+        with user_error(rf"config.json: .*{key}.* {message}"):
             load()
 
 
@@ -97,5 +97,5 @@ def test_which_attention_computes_is_not_the_configurations_choice(folder, key):
 def test_long_pictures_are_not_made_gigantic(sound):
     assert _resized(torch.zeros((1, 8, 30_000, 3), dtype=torch.uint8), 512).shape[1] < 40
     assert _resized(torch.zeros((1, 100, 1600, 3), dtype=torch.uint8), 50).shape[1:3] == (50, 800)
-    with pytest.raises(UserError, match="side: 1000000: must be"):
+    with user_error("side: 1000000: must be"):
         load_segmenter(sound, "cpu").label_maps([np.zeros((8, 80, 3), np.uint8)], side=10**6)

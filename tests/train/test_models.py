@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from refusals import user_error
 from shapes import CLASSES, items, scene, small
 from transformers import ResNetBackbone
 
 from seediff.config.train import make_config
-from seediff.errors import UserError
 from seediff.train import models
 from seediff.train.data import Stage
 from seediff.train.models import (
@@ -95,7 +95,7 @@ def test_backbone_from_a_folder(tmp_path):
         backbone.config.__class__(**{**backbone.config.to_dict(), "layer_type": "bottleneck"})
     ).save_pretrained(tmp_path / "other")
     for weights, name in (("backbone", "r50"), ("backbone", "swin-t"), ("other", "tiny")):
-        with pytest.raises(UserError, match=r"not in its weights|the network.s is|model_type = .resnet. must be"):
+        with user_error(r"not in its weights|the network.s is|model_type = .resnet. must be"):
             build_network(make_config({"backbone": name, "weights": str(tmp_path / weights)}), CLASSES)
 
 
@@ -108,7 +108,7 @@ def test_without_a_network_one_request_tells_it(monkeypatch, tmp_path):
 
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", refuse)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(UserError, match=r"^weights: microsoft.* the hub cannot be reached; .*; or take backbone tiny"):
+    with user_error(r"^weights: microsoft.* the hub cannot be reached; .*; or take backbone tiny"):
         build_network(make_config({"backbone": "r50"}), CLASSES)
     assert len(asked) == 1
 
@@ -139,10 +139,10 @@ def test_a_whole_network_has_its_number_of_queries(tmp_path):
         lambda: describe(given, Plan(CLASSES, (), ()), tmp_path / "out"),
         lambda: train(given, [Stage(items(2), CLASSES, steps=1)], tmp_path / "out"),
     ):
-        with pytest.raises(UserError, match="queries: 9"):
+        with user_error("queries: 9"):
             refused()
     file = small(weights=str(tmp_path / "segmenter/model.safetensors"))
-    with pytest.raises(UserError, match="must be a folder or a hub id"):
+    with user_error("must be a folder or a hub id"):
         describe(file, Plan(CLASSES, (), ()), tmp_path / "out")
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from patience import PATIENCE
+from refusals import user_error
 from shapes import CLASSES, items, small
 
 from seediff.cli.main import main
 from seediff.config.train import make_config
 from seediff.dataset.native_folder import write_native
-from seediff.errors import UserError
 from seediff.train import run
 from seediff.train.data import Stage
 from seediff.train.models import build_network
@@ -106,6 +106,6 @@ def test_two_processes_are_one_with_the_same_batches_and_stop_together(tmp_path,
 
 def test_a_batch_that_two_processes_cannot_share(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "find_processes", lambda device: Processes(0, 2))
-    with pytest.raises(UserError, match=r"batch_size: 2: cannot be divided among 2 processes × 2 parts"):
+    with user_error(r"batch_size: 2: cannot be divided among 2 processes × 2 parts"):
         run.train(small(batch_size=2, accumulate=2), [Stage(items(2), CLASSES, steps=1)], tmp_path / "out")
     assert not (tmp_path / "out").exists()

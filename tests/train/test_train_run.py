@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from refusals import user_error
 from shapes import CLASSES, items, png, scene, small
 
 from seediff.config.train import TrainConfig
@@ -111,23 +112,23 @@ def test_weights_of_another_training(tmp_path):
     assert c.classes == ("square", "disc", "star")
     name = "model.pixel_level_module.encoder.encoder.stages.0.layers.0.layer.0.convolution.weight"
     torch.testing.assert_close(c.network.state_dict()[name], a.network.state_dict()[name], atol=1e-6, rtol=1e-5)
-    with pytest.raises(UserError, match="must be a folder or a hub id"):
+    with user_error("must be a folder or a hub id"):
         train(small(weights=str(tmp_path / "missing")), [stage()], tmp_path / "d")
 
 
 def test_data_that_cannot_be_trained_on():
     blank = Sample(png(np.zeros((8, 8, 3), np.uint8)), np.zeros((8, 8), np.uint8), name="blank")
     outside = Sample(png(np.zeros((8, 8, 3), np.uint8)), np.full((8, 8), 9, np.uint8), name="outside")
-    with pytest.raises(UserError, match="none of its 1 label maps shows a class"):
+    with user_error("none of its 1 label maps shows a class"):
         check_stages([Stage([blank], CLASSES, steps=1)], [], 2)
-    with pytest.raises(UserError, match="sample 'outside': id 9"):
+    with user_error("sample 'outside': id 9"):
         check_stages([stage()], [outside], 2)
-    with pytest.raises(UserError, match="its classes are not those of stage 'train'"):
+    with user_error("its classes are not those of stage 'train'"):
         check_stages([stage(), Stage(items(2), ("other", "names"), steps=1, name="finetune")], [], 2)
 
 
 def test_loss_that_is_no_number(tmp_path):
-    with pytest.raises(UserError, match="lower learning_rate"):
+    with user_error("lower learning_rate"):
         train(
             small(learning_rate=0.9, clip=0, warmup=0, architecture="segformer", weight_decay=1e9),
             [stage(steps=20)],

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 from formats import export
+from refusals import user_error
 from shapes import CLASSES, items
 
 from seediff.dataset.native_folder import write_native
-from seediff.errors import UserError
 from seediff.train.plan import plan_training
 
 
@@ -40,7 +40,7 @@ def test_classes_are_found_by_name(native):
     assert np.array_equal(np.where(one == 1, 2, np.where(one == 2, 1, one)), other)
     union = plan_training([native("c", 2)], classes=("star", "disc", "square"))
     assert set(np.unique(union.stages[0].items[0].label_map)) == {0, 3, 255}
-    with pytest.raises(UserError, match="class 'disc' is not in square, star"):
+    with user_error("class 'disc' is not in square, star"):
         plan_training([native("d", 2)], classes=("square", "star"))
 
 

@@ -1,9 +1,8 @@
 import numpy as np
-import pytest
 from builders.families import generate
 from builders.reference_attentions.flux import save_flux
+from builders.refusals import user_error
 
-from seediff.errors import UserError
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
@@ -27,5 +26,5 @@ def test_words_are_t5s_and_a_long_prompt_is_clips_affair(model):
 
 def test_schnell_draws_without_guidance(tmp_path):
     schnell = load_model(str(save_flux(tmp_path / "schnell", guidance=False)), device="cpu")
-    with pytest.raises(UserError, match=r"guidance_scale: 3\.5: model '.*schnell' draws without guidance"):
+    with user_error(r"guidance_scale: 3\.5: model '.*schnell' draws without guidance"):
         generate(schnell, guidance_scale=3.5)

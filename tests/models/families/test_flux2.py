@@ -1,10 +1,9 @@
-import pytest
 import torch
 from builders.families import SPECS, generate, spelled
 from builders.plans import capturing
+from builders.refusals import user_error
 
 from seediff.attention.photograph import encode_images
-from seediff.errors import UserError
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
@@ -47,7 +46,7 @@ def test_other_images_beside_the_one_drawn_are_refused(model):
 
     with (
         capturing(model.network, guidance=False),
-        pytest.raises(UserError, match=r"^the network is shown other images \(image=…\)"),
+        user_error(r"^the network is shown other images \(image=…\)"),
     ):
         model.pipe(Image.new("RGB", (64, 64)), "a dog", height=64, width=64, num_inference_steps=1)
 
@@ -61,5 +60,5 @@ def test_a_tokenizer_without_a_chat(folder, tmp_path):
     for path in (folder / "tokenizer").iterdir():
         if path.name != "chat_template.jinja":
             (tmp_path / "own/tokenizer" / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(UserError, match=r"tokenizer: has no chat_template\.jinja; download that folder again"):
+    with user_error(r"tokenizer: has no chat_template\.jinja; download that folder again"):
         load_model(str(tmp_path / "own"), device="cpu")

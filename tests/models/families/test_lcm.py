@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 from builders.families import SPECS, generate, plain
+from builders.refusals import user_error
 from diffusers import PNDMScheduler, StableDiffusionPipeline
 
 from seediff.attention.photograph import encode_images, run_clean
 from seediff.cli.main import main
-from seediff.errors import UserError
 from seediff.models.families import pipeline_family
 from seediff.models.registry import load_model
 
@@ -53,9 +53,7 @@ def test_a_photograph_is_told_that_there_is_no_guidance(model, folder, tmp_path,
 def test_a_scheduler_that_does_not_suit(folder):
     model = load_model(str(folder), device="cpu")
     model.pipe.scheduler = PNDMScheduler()
-    with pytest.raises(
-        UserError, match=r"\(PNDMScheduler\) cannot make them: it has no steps of a distillation; use LCMScheduler$"
-    ):
+    with user_error(r"\(PNDMScheduler\) cannot make them: it has no steps of a distillation; use LCMScheduler$"):
         generate(model)
 
 
@@ -76,5 +74,5 @@ def test_a_unet_that_cannot_be_told(sd1_folder, tmp_path, capsys):
         assert "its unet has no time_cond_proj_dim" in capsys.readouterr().err
     family = pipeline_family("LatentConsistencyModelPipeline")
     assert family is not None
-    with pytest.raises(UserError, match=r"save it as a StableDiffusionPipeline$"):
+    with user_error(r"save it as a StableDiffusionPipeline$"):
         family.check_guidance({}, "own", 1.0)

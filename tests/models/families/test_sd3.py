@@ -1,13 +1,12 @@
-import pytest
 import torch
 from builders.families import SPECS, assert_same_maps, generate
 from builders.plans import capturing
 from builders.reference_attentions.sd3 import save_sd3
+from builders.refusals import user_error
 
 from seediff.attention.photograph import encode_images
 from seediff.config.constants import CaptureConfig, SegmentConfig
 from seediff.config.levels import EVERYTHING
-from seediff.errors import UserError
 from seediff.masks.presence import denoising_errors
 from seediff.models.registry import load_model
 from seediff.segments.make import check_fits
@@ -75,7 +74,7 @@ def test_latents_and_noise_are_the_pipelines(model):
 
 
 def test_what_a_transformer_has_not(model):
-    with pytest.raises(UserError, match="diffcut: divides the features of a UNet's encoder"):
+    with user_error("diffcut: divides the features of a UNet's encoder"):
         check_fits(model, SegmentConfig(method="diffcut"), None)
     up = generate(model, SPECS[:1], capture=CaptureConfig(layers="up"))[1][0]
     assert_same_maps(up, generate(model, SPECS[:1])[1][0], 0)

@@ -1,15 +1,14 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
+from refusals import user_error
 
 from recipes.mini import backbone
 from recipes.mini.backbone import train_backbone
 from recipes.mini.sets import load_set
 from recipes.mini.yardstick import YardstickRecipe
 from seediff.config.train import make_config
-from seediff.errors import UserError
 from seediff.mini.scenes import CLASSES, load_scenes
 from seediff.train.models import build_network
 
@@ -36,7 +35,7 @@ def test_training_learns_and_transformers_reads_it(tmp_path, monkeypatch):
     assert not torch.equal(
         first["embedder.embedder.convolution.weight"], second["embedder.embedder.convolution.weight"]
     )
-    with pytest.raises(UserError, match="already exists and is not empty"):
+    with user_error("already exists and is not empty"):
         train_backbone(tmp_path, tmp_path, tmp_path / "out", tagging=short)
 
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
+from refusals import user_error
 from safetensors.torch import load_file
 from tiny_recipe import TINY
 
 from recipes.mini import train
 from recipes.mini.grouping import AttentionTap, agreement_loss, grouping_loss, trusted_maps
 from recipes.mini.train import draw_samples, train_mini
-from seediff.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("no_sheets")
 
@@ -73,7 +73,7 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art, tmp_path, monkey
     monkeypatch.setattr(train, "SHEET_STEPS", 1)
     draw_samples(whole, tmp_path / "sheet.png")
     assert Image.open(tmp_path / "sheet.png").size == (19 * 64, 2 * 64)
-    with pytest.raises(UserError, match="coarse_samples: 4 would train the inner levels without the"):
+    with user_error("coarse_samples: 4 would train the inner levels without the"):
         train_mini(TINY, art, tmp_path / "more", init=whole, say=lambda _: None)
     onwards = replace(TINY, seed=1, denoiser=replace(TINY.denoiser, coarse_samples=0))
     more, _ = train_mini(onwards, art, tmp_path / "more", init=whole, minutes=0, say=lambda _: None)
@@ -85,7 +85,7 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art, tmp_path, monkey
     assert scaling == kept  # although the scenes are others
     before, after = (load_file(next((p / "vae").glob("*.safetensors"))) for p in (whole, more))
     assert all(torch.equal(before[k], after[k]) for k in before)  # the autoencoder is kept
-    with pytest.raises(UserError, match="already holds checkpoints"):
+    with user_error("already holds checkpoints"):
         train_mini(onwards, art, tmp_path / "more", init=whole, say=lambda _: None)
     losses = [json.loads(line) for line in (tmp_path / "whole" / "losses.jsonl").read_text().splitlines()]
     assert all(row["stage"] in ("autoencoder", "denoiser") for row in losses)

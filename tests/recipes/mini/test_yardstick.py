@@ -1,8 +1,8 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
+from refusals import user_error
 
 from recipes.mini.yardstick import (
     YardstickRecipe,
@@ -11,7 +11,6 @@ from recipes.mini.yardstick import (
     segmenter_iou,
     train_segmenter,
 )
-from seediff.errors import UserError
 from seediff.files.outputs import write_tensors
 from seediff.mini.scenes import CLASS_IDS, load_scenes
 
@@ -40,5 +39,5 @@ def test_training_learns_and_is_kept(tmp_path):
     for one, scene in zip(after, scenes, strict=True):
         assert set(np.unique(one)) <= {0, CLASS_IDS[scene.classes[0]]}
     write_tensors(tmp_path / "other.safetensors", {"weight": torch.zeros(2)}, {})
-    with pytest.raises(UserError, match=r"other.safetensors: no trained segmenter"):
+    with user_error(r"other.safetensors: no trained segmenter"):
         load_segmenter(tmp_path / "other.safetensors")

@@ -2,11 +2,10 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
-import pytest
+from refusals import user_error
 
 from recipes.studies.settings import PAPER
 from recipes.tables.drawn import SetConfig, draw_set, labelled, set_specs
-from seediff.errors import UserError
 
 CONFIG = SetConfig(
     ("dog", "cat", "bus"),
@@ -50,7 +49,7 @@ def test_drawn_once_and_labelled_in_every_way(tmp_path):
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     draw_set(CONFIG, out)  # finished: nothing is drawn again
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
-    with pytest.raises(UserError, match=r"no labelling 'cre'; there are ca, seediff"):
+    with user_error(r"no labelling 'cre'; there are ca, seediff"):
         labelled(out, "cre")
-    with pytest.raises(UserError, match=r"images: 5 → 6"):
+    with user_error(r"images: 5 → 6"):
         draw_set(replace(CONFIG, images=6), out)

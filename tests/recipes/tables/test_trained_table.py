@@ -1,4 +1,3 @@
-
 from recipes.tables.results import figure, summarised
 
 
