@@ -18,7 +18,7 @@ import torch.nn.functional as F
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
-from seediff.masks.make import make_masks, soft_mask
+from seediff.masks.make_masks import make_masks, soft_mask
 from seediff.masks.pamr import PAPER_DILATIONS, affinity, pamr
 
 ITERATIONS = 10

@@ -22,7 +22,7 @@ from seediff.dataset.native_folder import read_dataset
 from seediff.dataset.sample import Sample
 from seediff.files.label_maps import voc_palette
 from seediff.files.outputs import write_atomic
-from seediff.masks.make import enlarge, soft_mask
+from seediff.masks.make_masks import enlarge, soft_mask
 from seediff.report.pictures import contact_sheet, encode_picture, fit_side, overlay, shrink
 from seediff.script.heatmap import HeatMap
 

@@ -111,7 +111,7 @@ def test_names_for_everyday_use_are_explained(pages, site):
     linked = [link.rpartition("#")[2] for link in pages[site / "docs/api/README.html"].links]
     for name, home in seediff._HOMES.items():
         assert f"seediff.{home}.{name}" in linked
-    assert "seediff.masks.make.make_masks" in pages[site / "docs/api/masks.html"].ids
+    assert "seediff.masks.make_masks.make_masks" in pages[site / "docs/api/masks.html"].ids
 
 
 def test_equations_are_drawn_without_a_script(pages, site):

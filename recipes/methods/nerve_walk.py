@@ -11,7 +11,7 @@ from __future__ import annotations
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.masks.arithmetic import min_max, random_walk, resize
-from seediff.masks.steps import SoftMask, Step, Steps
+from seediff.masks.steps import MaskStep, SoftMask, Steps
 
 CONSTANTS = {
     "mask": {"tau": 5},
@@ -40,10 +40,10 @@ def nerve_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> Soft
 
     # 1. Cross-attention at one level, brought to self-attention's side.
     start = resize(maps.cross_at(config.seed_level, class_name), maps.grid(level))
-    start = soft = steps.keep(Step("cross_attention"), *min_max(start))
+    start = soft = steps.keep(MaskStep("cross_attention"), *min_max(start))
 
     # 2. The walk. 3. Min-max per class.
     for number in range(1, config.tau + 1):
         soft = (1 - ALPHA) * start + ALPHA * random_walk(maps.self_at(level), soft)
-        steps.keep(Step("walk with restart", level, number), *min_max(soft))
+        steps.keep(MaskStep("walk with restart", level, number), *min_max(soft))
     return steps.finish(*min_max(soft))

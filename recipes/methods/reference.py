@@ -14,7 +14,7 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.masks.arithmetic import TINY, min_max, otsu, resize, sum_of_rows, times_vector
 from seediff.masks.seediff import suppress
-from seediff.masks.steps import SoftMask, Step, Steps
+from seediff.masks.steps import MaskStep, SoftMask, Steps
 
 CONSTANTS = {
     "guidance_scale": 7.0,
@@ -38,24 +38,24 @@ def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
 
     # 1. Cross-attention of the class; seeds where its square is above Otsu's threshold.
     cross = resize(maps.cross_at(config.seed_level, class_name), maps.grid(first))
-    squared = steps.keep(Step("cross_attention"), *min_max(cross)).square()
-    seeds = steps.keep(Step("seeds", first), squared >= otsu(squared))
+    squared = steps.keep(MaskStep("cross_attention"), *min_max(cross)).square()
+    seeds = steps.keep(MaskStep("seeds", first), squared >= otsu(squared))
 
     # 2. Expansion by similarity of self-attention rows.
     soft = similarity(maps.self_at(first), seeds)
-    steps.keep(Step("expansion", first), *min_max(soft))
+    steps.keep(MaskStep("expansion", first), *min_max(soft))
 
     # 3. At each finer level, keep whatever does not resemble the background.
     for level in finer:
         soft = resize(soft, maps.grid(level), "bicubic")
-        seeds = steps.keep(Step("background seeds", level), ~(soft.square() >= otsu(soft.square())))
+        seeds = steps.keep(MaskStep("background seeds", level), ~(soft.square() >= otsu(soft.square())))
         soft, flags = min_max(soft)
         steps.flag(flags)
         if not seeds.any():
             steps.flag(("no_background_seeds",))
             continue
-        background = steps.keep(Step("background", level), *min_max(similarity(maps.self_at(level), seeds)))
-        soft = steps.keep(Step("visible", level), *min_max(suppress(soft, background)))
+        background = steps.keep(MaskStep("background", level), *min_max(similarity(maps.self_at(level), seeds)))
+        soft = steps.keep(MaskStep("visible", level), *min_max(suppress(soft, background)))
 
     return steps.finish(*min_max(soft))
 

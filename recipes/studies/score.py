@@ -16,7 +16,7 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import CaptureConfig
-from seediff.masks.make import enlarge, refine, soft_mask
+from seediff.masks.make_masks import enlarge, refine, soft_mask
 from seediff.metrics.bootstrap import mean_interval
 from seediff.metrics.scores import overlap
 from seediff.mini.scenes import CLASS_IDS, Scene

@@ -31,7 +31,7 @@ from seediff.metrics.matching import Tally, contingency, count_segments, match, 
 from seediff.metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
 from seediff.models.registry import Model, load_model
 from seediff.report.pictures import contact_sheet, encode_picture, fit_side, overlay
-from seediff.segments.make import fit_to_edges, look, propose
+from seediff.segments.make_segments import fit_to_edges, look, propose
 from seediff.segments.tiles import label
 
 from .floors import FLOORS, floor_map, score_floors

@@ -198,7 +198,7 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
         self, captured: tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]], out: Path
     ) -> BatchRecord:
         from recipes.studies.score import soft_masks
-        from seediff.masks.make import label_pixels
+        from seediff.masks.make_masks import label_pixels
 
         batch, images, maps = captured
         settings = list(self.settings.values())

@@ -180,8 +180,7 @@ def check_source(name: str, table: Table, places: Places) -> None:
     """Raise UserError for data that cannot be drawn or trained on. Reads the label maps of a folder, not its
     pictures.
     """
-    from seediff.train.data import Stage
-    from seediff.train.plan import check_stages
+    from seediff.train.stages import Stage, check_stages
 
     source = table.data[name]
     if source.folder is not None:
@@ -239,8 +238,8 @@ def _merged(*tables: Mapping[str, Any]) -> dict[str, Any]:
 
 def train_one(training: Training, row: Row, table: Table, places: Places, kept: Kept, label: str, watch: Watch) -> Path:
     """The folder of a row's segmenter, which is trained first if it does not exist."""
-    from seediff.train.data import Stage
     from seediff.train.run import train
+    from seediff.train.stages import Stage
 
     folder = places.folder("segmenters", training_digest(training, row, table, places))
     if (folder / native.CARD).is_file():

@@ -34,7 +34,7 @@ _HOMES = {
     "find_photos": "files.photographs",
     "generate": "run.generate",
     "load_model": "models.registry",
-    "make_masks": "masks.make",
+    "make_masks": "masks.make_masks",
     "mask": "script.pictures",
     "mask_photos": "run.mask",
     "read_dataset": "dataset.native_folder",
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from .dataset.sample import Sample as Sample
     from .errors import UserError as UserError
     from .files.photographs import find_photos as find_photos
-    from .masks.make import make_masks as make_masks
+    from .masks.make_masks import make_masks as make_masks
     from .masks.own import register_method as register_method
     from .models.registry import load_model as load_model
     from .run.generate import generate as generate

@@ -15,7 +15,7 @@ import torch
 from shapes import CLASSES, items, small
 
 from seediff.train import models, run
-from seediff.train.data import Stage
+from seediff.train.stages import Stage
 
 PRELOADED = (models,)
 STEPS = 9

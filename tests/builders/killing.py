@@ -21,7 +21,7 @@ from fake_engine import fake_draw
 
 from seediff import report
 from seediff.config.generate import GenerateConfig
-from seediff.masks import make as masks
+from seediff.masks import make_masks as masks
 from seediff.run.generate import generate
 
 PRELOADED = (masks, report)

@@ -30,7 +30,7 @@ from seediff.attention import recorder  # noqa: E402
 from seediff.attention.photograph import capture_images  # noqa: E402
 from seediff.attention.probabilities import Part, Scratch, add_probabilities  # noqa: E402
 from seediff.cli.main import main  # noqa: E402
-from seediff.masks import make  # noqa: E402
+from seediff.masks import make_masks  # noqa: E402
 from seediff.models.registry import load_model  # noqa: E402
 from seediff.run import loop  # noqa: E402
 from seediff.segments.aggregate import aggregate  # noqa: E402
@@ -166,7 +166,7 @@ with (
 told["uninitialised"] = {"finite": bool(total.cpu().isfinite().all())}
 
 # Faults, which must be found
-write, weights, add = loop.Job.write_ready, make.pamr_weights, recorder.AttentionRecorder._add
+write, weights, add = loop.Job.write_ready, make_masks.pamr_weights, recorder.AttentionRecorder._add
 
 
 def without_waiting(self, captured, out, ready):
@@ -181,7 +181,7 @@ def waiting(self, parts, *rest):
 faults = {
     "fault: no event": mock.patch.object(loop.Job, "write_ready", without_waiting),
     "fault: left on the CPU": mock.patch.object(
-        make, "pamr_weights", lambda image, config, device: weights(image, config)
+        make_masks, "pamr_weights", lambda image, config, device: weights(image, config)
     ),
     "fault: a wait in every layer": mock.patch.object(recorder.AttentionRecorder, "_add", waiting),
 }

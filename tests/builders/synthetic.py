@@ -5,8 +5,8 @@ import torch
 from PIL import Image
 
 from seediff.files.label_maps import voc_palette
-from seediff.masks.make import MaskResult
-from seediff.masks.steps import BEFORE_PAMR, Step
+from seediff.masks.make_masks import MaskResult
+from seediff.masks.steps import BEFORE_PAMR, MaskStep
 from seediff.report.explain import show_steps
 from seediff.report.strips import draw_strip
 
@@ -61,13 +61,15 @@ def traced(index, name="dog", side=64, latent=32):
     """A made-up but plausible mask of sample `index`, with every step of SeeDiff."""
     image, label_map, centre, radius = draw(index, 1, side)
     rng = np.random.default_rng(index)
-    trace = {Step("cross_attention"): disc(latent // 4, centre, radius * 1.3) * rng.uniform(0.7, 1, (latent // 4,) * 2)}
+    trace = {
+        MaskStep("cross_attention"): disc(latent // 4, centre, radius * 1.3) * rng.uniform(0.7, 1, (latent // 4,) * 2)
+    }
     for divisor in (4, 2, 1):
         grown = disc(latent // divisor, centre, radius * 1.2)
-        trace |= {Step("seeds", divisor): grown >= 0.5, Step("expansion", divisor): grown}
+        trace |= {MaskStep("seeds", divisor): grown >= 0.5, MaskStep("expansion", divisor): grown}
     inverse = 1 - disc(latent, centre, radius)
-    trace |= {Step("background seeds"): inverse >= 0.5, Step("background"): inverse}
-    trace |= {Step("final"): disc(latent, centre, radius * 1.1), BEFORE_PAMR: disc(side, centre, radius * 1.1)}
+    trace |= {MaskStep("background seeds"): inverse >= 0.5, MaskStep("background"): inverse}
+    trace |= {MaskStep("final"): disc(latent, centre, radius * 1.1), BEFORE_PAMR: disc(side, centre, radius * 1.1)}
     soft = torch.from_numpy(np.where(label_map > 0, 0.9, 0.05))[None]
     steps = {step: torch.from_numpy(values) for step, values in trace.items()}
     return MaskResult(label_map, soft, (name,), trace={name: steps}, picture=image)

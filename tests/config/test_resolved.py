@@ -61,7 +61,9 @@ def place(tmp_path, monkeypatch):
 
     for target in (*JOBS, "seediff.train.run.train"):
         monkeypatch.setattr(target, stop)
-    monkeypatch.setattr("seediff.train.plan.plan_training", lambda *_, **__: SimpleNamespace(stages=(), validation=()))
+    monkeypatch.setattr(
+        "seediff.train.stages.plan_training", lambda *_, **__: SimpleNamespace(stages=(), validation=())
+    )
     return tmp_path
 
 

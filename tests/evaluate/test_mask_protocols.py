@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from seediff.evaluate.masks import BETAS, count, score_column, strongest
+from seediff.evaluate.mask_protocols import BETAS, count, score_column, strongest
 
 
 def plain_counts(soft, ids, truth, num_classes, background):

@@ -12,7 +12,7 @@ from recipes.mini.sets import pack_blobs
 from seediff.attention.maps import AttentionMaps
 from seediff.mini.scenes import CLASS_IDS, CLASSES, read_scenes
 from seediff.models.fingerprint import model_fingerprint
-from seediff.train.weights import read_about
+from seediff.train.loading import read_about
 
 DOCUMENTS = {
     "config.json": (

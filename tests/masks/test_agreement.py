@@ -10,7 +10,7 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.masks.agreement import agreement
-from seediff.masks.make import make_masks, soft_mask
+from seediff.masks.make_masks import make_masks, soft_mask
 from seediff.run.generate import generate
 
 CONFIG = MaskConfig(seed_level=1, expand_levels=(1,), pamr=False)

@@ -5,7 +5,7 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.config.methods import METHOD_FACTS
 from seediff.masks.flags import FLAGS, flag_kind
-from seediff.masks.make import make_masks
+from seediff.masks.make_masks import make_masks
 
 
 def test_what_the_methods_give_is_listed():

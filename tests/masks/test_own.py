@@ -10,7 +10,7 @@ from seediff.config.constants import MaskConfig
 from seediff.config.levels import EVERYTHING, maps_read
 from seediff.config.methods import METHOD_FACTS, own_methods
 from seediff.config.presets import recommended_mask
-from seediff.masks.make import make_masks, soft_mask
+from seediff.masks.make_masks import make_masks, soft_mask
 from seediff.masks.own import register_file, register_method
 from seediff.masks.steps import SoftMask
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from seediff.config.constants import MaskConfig
 from seediff.masks import sam
-from seediff.masks.make import make_masks
+from seediff.masks.make_masks import make_masks
 from seediff.masks.sam import load_sam, refine_by_sam, see
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)

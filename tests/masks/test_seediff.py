@@ -7,7 +7,7 @@ from refusals import user_error
 
 from seediff.config.constants import MaskConfig
 from seediff.masks.seediff import background_seeds, find_seeds, seediff
-from seediff.masks.steps import Step
+from seediff.masks.steps import MaskStep
 
 
 def up(x, side):
@@ -52,7 +52,7 @@ def test_equals_the_paper_in_float64(class_name, alpha, expansion, background, n
 def test_constant_cross_attention_is_flagged_and_still_gives_a_mask():
     result = seediff(replaced(random_maps(), cross_value=0.06), "dog", MaskConfig())
     assert result.flags == ("constant_map", "no_seeds")
-    assert result.trace[Step("seeds", 4)].sum() == 1
+    assert result.trace[MaskStep("seeds", 4)].sum() == 1
     assert torch.isfinite(result.soft).all()
 
 

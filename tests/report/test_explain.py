@@ -4,11 +4,11 @@ import torch
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.config.methods import METHOD_FACTS
-from seediff.masks.make import soft_mask
-from seediff.masks.steps import Step
+from seediff.masks.make_masks import soft_mask
+from seediff.masks.steps import MaskStep
 from seediff.report.explain import explain_step
 
-UNKNOWN = explain_step(Step.parse("something"))
+UNKNOWN = explain_step(MaskStep.parse("something"))
 
 
 def maps():

@@ -20,11 +20,11 @@ from seediff.evaluate.segments import evaluate_segments
 from seediff.files.photographs import find_photos, read_photo
 from seediff.look.samples import open_subject
 from seediff.look.session import Session
-from seediff.masks.make import MaskResult
+from seediff.masks.make_masks import MaskResult
 from seediff.run.mask import MaskJob, mask_photos
 from seediff.run.photos import read_classes_csv
 from seediff.run.segment import as_objects, segment_photos
-from seediff.segments.make import Segments
+from seediff.segments.make_segments import Segments
 from seediff.segments.naming import SegmentName
 
 SMALL = {"batch_size": 2, "device": "cpu", "threads": 1}

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from refusals import user_error
 
-from seediff.masks.make import MaskResult
+from seediff.masks.make_masks import MaskResult
 from seediff.report.pictures import heat_colours
 from seediff.script.heatmap import HeatMap
 

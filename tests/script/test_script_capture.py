@@ -8,7 +8,7 @@ import recipes.methods  # noqa: F401  registers the methods that are files
 import seediff
 from seediff.config.constants import MaskConfig
 from seediff.config.presets import recommended_mask
-from seediff.masks.make import make_masks
+from seediff.masks.make_masks import make_masks
 from seediff.models.families.base import Drawing
 from seediff.models.registry import load_model
 from seediff.prompts.tokens import locate_columns

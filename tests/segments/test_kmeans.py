@@ -12,7 +12,7 @@ from seediff.config.constants import SegmentConfig
 from seediff.segments import kmeans as module
 from seediff.segments.aggregate import aggregate
 from seediff.segments.kmeans import kmeans
-from seediff.segments.make import propose
+from seediff.segments.make_segments import propose
 from seediff.segments.tiles import label
 
 

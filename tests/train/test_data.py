@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 from shapes import CLASSES, items, small
 
-from seediff.train.data import PAD, Stage, augment, batches, sample_at
+from seediff.train.data import PAD, augment, batches, sample_at
+from seediff.train.stages import Stage
 
 
 def order(stage, count, seed=0):

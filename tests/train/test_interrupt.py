@@ -7,9 +7,9 @@ from shapes import CLASSES, items, small
 from seediff.cli.main import main
 from seediff.dataset.native_folder import write_native
 from seediff.train import processes, run
-from seediff.train.data import Stage
 from seediff.train.processes import Interrupts
 from seediff.train.record import CHECKPOINT, read_state
+from seediff.train.stages import Stage
 
 STEPS = 4
 SIZES = "--backbone tiny --batch-size 2 --crop 64 --test-side 64 --workers 0 --device cpu --dtype float32"

@@ -9,7 +9,7 @@ from transformers import ResNetBackbone
 
 from seediff.config.train import make_config
 from seediff.train import models
-from seediff.train.data import Stage
+from seediff.train.stages import Stage
 from seediff.train.models import (
     PRETRAINED,
     Trainee,
@@ -18,7 +18,7 @@ from seediff.train.models import (
     count_parameters,
     parameter_groups,
 )
-from seediff.train.plan import Plan, describe
+from seediff.train.stages import TrainingPlan, describe
 from seediff.train.run import train
 
 BOTH = ("mask2former", "segformer")
@@ -136,14 +136,14 @@ def test_a_whole_network_has_its_number_of_queries(tmp_path):
     given = small(weights=weights, queries=9)
     for refused in (
         lambda: build_network(given, CLASSES),
-        lambda: describe(given, Plan(CLASSES, (), ()), tmp_path / "out"),
+        lambda: describe(given, TrainingPlan(CLASSES, (), ()), tmp_path / "out"),
         lambda: train(given, [Stage(items(2), CLASSES, steps=1)], tmp_path / "out"),
     ):
         with user_error("queries: 9"):
             refused()
     file = small(weights=str(tmp_path / "segmenter/model.safetensors"))
     with user_error("must be a folder or a hub id"):
-        describe(file, Plan(CLASSES, (), ()), tmp_path / "out")
+        describe(file, TrainingPlan(CLASSES, (), ()), tmp_path / "out")
 
 
 def test_a_resnet_50_keeps_its_statistics_however_it_is_loaded(tmp_path, monkeypatch):

@@ -5,10 +5,10 @@ from shapes import CLASSES, items, scene, small
 
 from seediff.cli.main import main
 from seediff.dataset.dataset import Dataset
-from seediff.train.data import Stage
 from seediff.train.models import class_scores
 from seediff.train.predict import likeliest, load_segmenter
 from seediff.train.run import train
+from seediff.train.stages import Stage
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ from seediff.cli.main import main
 from seediff.config.train import make_config
 from seediff.dataset.native_folder import write_native
 from seediff.train import run
-from seediff.train.data import Stage
 from seediff.train.models import build_network
 from seediff.train.predict import load_segmenter
 from seediff.train.processes import Processes
 from seediff.train.record import read_losses
+from seediff.train.stages import Stage
 
 BUILDERS = Path(__file__).parents[1] / "builders"
 STEPS = 3

@@ -10,11 +10,10 @@ from seediff.config.train import TrainConfig
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.train import run
-from seediff.train.data import Stage
-from seediff.train.plan import check_stages
 from seediff.train.predict import load_segmenter
 from seediff.train.record import CHECKPOINT, read_losses, read_state
 from seediff.train.run import learning_rate_at, train
+from seediff.train.stages import Stage, check_stages
 
 
 def stage(count=6, steps=2, **given):

@@ -5,7 +5,7 @@ from refusals import user_error
 from shapes import CLASSES, items
 
 from seediff.dataset.native_folder import write_native
-from seediff.train.plan import plan_training
+from seediff.train.stages import plan_training
 
 
 @pytest.fixture

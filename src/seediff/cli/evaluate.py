@@ -238,7 +238,7 @@ def masks(
     """
     from ..config.resolve import configure
     from ..dataset.truths import open_truths
-    from ..evaluate.masks import mask_table
+    from ..evaluate.mask_protocols import mask_table
     from ..evaluate.protocols import read_class_map
     from ..evaluate.semantic import plain, write_json
     from ..files.output_folders import check_writable

@@ -87,7 +87,7 @@ def train(
     - `seediff train synthetic real --mix 3:1 --architecture segformer --out segmenter --dry-run`
     """
     from ..config.train import make_config
-    from ..train.plan import plan_training
+    from ..train.stages import plan_training
 
     chosen = make_config(line.values, config)
     plan = plan_training(
@@ -112,7 +112,7 @@ def train(
     if not quiet:
         say_reviewed(seen)
     if dry_run:
-        from ..train.plan import describe
+        from ..train.stages import describe
 
         print(describe(chosen, plan, out))
         return

@@ -1,4 +1,4 @@
-"""The mask and segment methods: what each reads, and its constants. masks/make.py has their functions.
+"""The mask and segment methods: what each reads, and its constants. masks/make_masks.py has their functions.
 
 The dataclasses' defaults are the paper's constants. A method that was published with other constants sets them, so that
 its name is enough (docs/methods.md). A model's own constants for the method (presets.py) take precedence.

@@ -1,6 +1,6 @@
 """Measures label maps and segments against labels, by the protocols of the papers.
 
-evaluation.py is `seediff evaluate`, segments.py `seediff evaluate segments`, and masks.py has the counts of `seediff
-evaluate masks` (run/evaluate_masks.py). protocols.py has the classes of each published comparison, and semantic.py
-turns pairs of label maps into scores with intervals. dataset/truths.py opens the labelled images.
+evaluation.py is `seediff evaluate`, segments.py is `seediff evaluate segments`, and mask_protocols.py has the counts of
+`seediff evaluate masks` (run/evaluate_masks.py). protocols.py has the classes of each published comparison, and
+semantic.py turns pairs of label maps into scores with intervals. dataset/truths.py opens the labelled images.
 """

@@ -30,7 +30,7 @@ from ..files.label_maps import (
 )
 from ..files.messages import plural
 from ..files.reading import read_lines
-from ..metrics.matching import PROTOCOLS, Contingency, Protocol, contingency, tally_images
+from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol, contingency, tally_images
 from ..metrics.scores import accuracy, bootstrap, class_iou, mean_iou, stack
 from .semantic import make_table, percents, plain, size_of
 
@@ -43,7 +43,7 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
-class ClassScore:
+class MatchedClass:
     """One class: IoU in [0, 1] and its interval, NaN if it is neither labelled nor predicted; pixel counts over the
     set.
     """
@@ -65,13 +65,13 @@ class SegmentScores:
     own size. center_crop: whether only the centred square counted.
     """
 
-    protocol: Protocol
+    protocol: MatchingProtocol
     labels: str
     acc: float
     acc_ci95: tuple[float, float]
     miou: float
     miou_ci95: tuple[float, float]
-    per_class: Mapping[str, ClassScore]
+    per_class: Mapping[str, MatchedClass]
     images: int
     missing: int
     missing_are: Missing
@@ -86,7 +86,7 @@ def evaluate_segments(
     predictions: Path | str,
     labels: Path | str,
     *,
-    protocol: Protocol = "diffseg",
+    protocol: MatchingProtocol = "diffseg",
     num_classes: int | None = None,
     split: str | None = None,
     void: Sequence[int] = (),
@@ -108,8 +108,8 @@ def evaluate_segments(
     labels without a prediction are an error, count as wrong, or are skipped. seed, draws: for the bootstrap. Raises
     UserError naming the faulty file or argument.
     """
-    if protocol not in PROTOCOLS:
-        raise UserError("protocol", f"{protocol} must be one of {', '.join(PROTOCOLS)}")
+    if protocol not in MATCHING_PROTOCOLS:
+        raise UserError("protocol", f"{protocol} must be one of {', '.join(MATCHING_PROTOCOLS)}")
     if missing not in get_args(Missing):
         raise UserError("missing", f"{missing} must be one of {', '.join(get_args(Missing))}")
     if size is not None and not 1 <= size <= 8192:
@@ -160,7 +160,9 @@ def evaluate_segments(
         miou=float(mean_iou(iou)),
         miou_ci95=intervals.miou,
         per_class={
-            name: ClassScore(iou[i].item(), tuple(intervals.iou[i].tolist()), tp[i].item(), fp[i].item(), fn[i].item())
+            name: MatchedClass(
+                iou[i].item(), tuple(intervals.iou[i].tolist()), tp[i].item(), fp[i].item(), fn[i].item()
+            )
             for i, name in enumerate(truths.names.values())
         },
         images=len(tallies.pixels),
@@ -250,7 +252,7 @@ def _read_pair(
 
 
 def to_json(scores: SegmentScores) -> dict[str, Any]:
-    """The scores as JSON values with the names of SegmentScores' fields; per_class holds ClassScore by name."""
+    """The scores as JSON values with the names of SegmentScores' fields; per_class holds MatchedClass by name."""
     return plain(asdict(scores))
 
 

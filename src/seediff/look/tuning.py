@@ -1,6 +1,6 @@
 """Makes one sample's masks with other constants, quickly: soft masks are cached, and PAMR's weights.
 
-The steps are those of `masks.make`, so the page shows the masks that `generate` and `mask` would write with these
+The steps are those of `masks.make_masks`, so the page shows the masks that `generate` and `mask` would write with these
 constants.
 """
 
@@ -19,7 +19,7 @@ from ..config.constants import MaskConfig
 from ..config.methods import METHOD_FACTS
 from ..dataset.native import IGNORE, dataset_labels
 from ..errors import UserError
-from ..masks.make import enlarge, label_pixels, make_masks, pamr_weights, refine, soft_mask
+from ..masks.make_masks import enlarge, label_pixels, make_masks, pamr_weights, refine, soft_mask
 from ..report.explain import show_steps
 from .events import Cache
 from .sample_attention import SampleAttention, show_levels

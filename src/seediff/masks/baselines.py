@@ -10,14 +10,14 @@ import torch
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from .arithmetic import mean_cross_attention, min_max, random_walk, resize
-from .steps import SoftMask, Step, Steps
+from .steps import MaskStep, SoftMask, Steps
 
 
 def cross_attention(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """CA: the class's cross-attention, averaged over `config.expand_levels` (in the paper L/4, L/2, L), min-max."""
     steps = Steps()
     return steps.finish(
-        steps.keep(Step("cross_attention"), *min_max(mean_cross_attention(maps, class_name, config.expand_levels)))
+        steps.keep(MaskStep("cross_attention"), *min_max(mean_cross_attention(maps, class_name, config.expand_levels)))
     )
 
 
@@ -29,7 +29,7 @@ def daam(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     enlarged = [
         resize(maps.cross_at(level, class_name), finest, "bicubic").clamp_min(0) for level in config.expand_levels
     ]
-    return steps.finish(steps.keep(Step("cross_attention"), *min_max(torch.stack(enlarged).mean(0))))
+    return steps.finish(steps.keep(MaskStep("cross_attention"), *min_max(torch.stack(enlarged).mean(0))))
 
 
 def cross_times_self(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
@@ -38,12 +38,12 @@ def cross_times_self(maps: AttentionMaps, class_name: str, config: MaskConfig) -
 
     # 1. Cross-attention at one level, brought to self-attention's side.
     soft = resize(maps.cross_at(config.seed_level, class_name), maps.grid(level))
-    steps.keep(Step("cross_attention"), *min_max(soft))
+    steps.keep(MaskStep("cross_attention"), *min_max(soft))
 
     # 2. Only SA^τ · CA is needed: τ products with a vector, never a power of the matrix.
     for number in range(1, config.tau + 1):
         soft = random_walk(maps.self_at(level), soft)
-        steps.keep(Step("self-attention product", level, number), *min_max(soft))
+        steps.keep(MaskStep("self-attention product", level, number), *min_max(soft))
 
     # 3. Min-max per class.
     return steps.finish(*min_max(soft))

@@ -28,7 +28,7 @@ from ..config.presets import MethodConstants
 from ..errors import UserError, first_line
 from ..files.documents import fit
 from ..files.reading import SETTINGS, read_bytes
-from .steps import SoftMask, Step
+from .steps import MaskStep, SoftMask
 
 OwnMethod = Callable[[AttentionMaps, str, MaskConfig], "torch.Tensor | SoftMask"]
 
@@ -100,7 +100,7 @@ def call_own(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMa
         own_frames = traceback.extract_tb(error.__traceback__)[1:2]
         line = "".join(f", line {frame.lineno}" for frame in own_frames)
         raise UserError(f"method {config.method}{line}", f"{type(error).__name__}: {first_line(error)}") from error
-    return replace(mask, soft=soft, trace=mask.trace or {Step("final"): soft}, second=second)
+    return replace(mask, soft=soft, trace=mask.trace or {MaskStep("final"): soft}, second=second)
 
 
 def _check_values(values: Any, class_name: str, config: MaskConfig) -> torch.Tensor:

@@ -8,7 +8,7 @@ from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from ..config.levels import maps_read
 from .arithmetic import mean_cross_attention, min_max, random_walk, resize, sum_of_rows
-from .steps import SoftMask, Step, Steps
+from .steps import MaskStep, SoftMask, Steps
 
 
 def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
@@ -23,20 +23,20 @@ def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMas
     # 1. Aggregation over layers and denoising steps (eq. 5) was done at capture. 2. and 3. Seeds, and their expansion.
     if config.expansion == "none":
         cross = mean_cross_attention(maps, class_name, config.expand_levels)
-        soft = steps.keep(Step("cross_attention"), *min_max(cross))
+        soft = steps.keep(MaskStep("cross_attention"), *min_max(cross))
     else:
         soft = (_iterative if config.expansion == "iterative" else _parallel)(maps, class_name, config, steps)
 
     # 4. Subtract the background, expanded from its own seeds (eq. 10–11).
     if config.background:
-        seeds = steps.keep(Step("background seeds"), *background_seeds(soft, config.alpha))
+        seeds = steps.keep(MaskStep("background seeds"), *background_seeds(soft, config.alpha))
         if seeds.any():
             finest = maps.self_at(min(config.expand_levels))
-            background = steps.keep(Step("background"), *min_max(expand(finest, seeds)))
+            background = steps.keep(MaskStep("background"), *min_max(expand(finest, seeds)))
             soft, flags = min_max(suppress(soft, background))
             steps.flag(flags)
 
-    # 5. and 6. Refinement and threshold follow for all classes at once (masks/make.py).
+    # 5. and 6. Refinement and threshold follow for all classes at once (masks/make_masks.py).
     return steps.finish(soft, second=second_opinion(maps, class_name, config))
 
 
@@ -44,12 +44,12 @@ def _iterative(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: 
     """IRE: each level's expansion gives the next level's seeds (eq. 6–9)."""
     # 2. Cross-attention at one level, min-max: α has no meaning on its own scale, whose maxima are about 0.06.
     cross = resize(maps.cross_at(config.seed_level, class_name), maps.grid(config.expand_levels[0]))
-    soft = steps.keep(Step("cross_attention"), *min_max(cross))
+    soft = steps.keep(MaskStep("cross_attention"), *min_max(cross))
     for level in config.expand_levels:
         # 3a. The map so far, at this level's side (eq. 8), and where it is at least α (eq. 6, 9).
-        seeds = steps.keep(Step("seeds", level), *find_seeds(resize(soft, maps.grid(level)), config.alpha))
+        seeds = steps.keep(MaskStep("seeds", level), *find_seeds(resize(soft, maps.grid(level)), config.alpha))
         # 3b. The mean of the seeds' self-attention (eq. 7).
-        soft = steps.keep(Step("expansion", level), *min_max(expand(maps.self_at(level), seeds)))
+        soft = steps.keep(MaskStep("expansion", level), *min_max(expand(maps.self_at(level), seeds)))
     return soft
 
 
@@ -57,11 +57,11 @@ def _parallel(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: S
     """CRE: every level expands the seeds from its own cross-attention, and the expansions are averaged."""
     expansions = []
     for level in config.expand_levels:
-        cross = steps.keep(Step("cross_attention", level), *min_max(maps.cross_at(level, class_name)))
-        seeds = steps.keep(Step("seeds", level), *find_seeds(cross, config.alpha))
-        soft = steps.keep(Step("expansion", level), *min_max(expand(maps.self_at(level), seeds)))
+        cross = steps.keep(MaskStep("cross_attention", level), *min_max(maps.cross_at(level, class_name)))
+        seeds = steps.keep(MaskStep("seeds", level), *find_seeds(cross, config.alpha))
+        soft = steps.keep(MaskStep("expansion", level), *min_max(expand(maps.self_at(level), seeds)))
         expansions.append(resize(soft, maps.grid(min(config.expand_levels))))
-    return steps.keep(Step("expansion mean"), *min_max(torch.stack(expansions).mean(0)))
+    return steps.keep(MaskStep("expansion mean"), *min_max(torch.stack(expansions).mean(0)))
 
 
 def find_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from ..config.levels import level_name
 
 
 @dataclass(frozen=True)
-class Step:
+class MaskStep:
     """kind: the operation; report/explain.py has a sentence for each that the package's methods have. level: L / this,
     if it is repeated at several levels. number: counts equal steps from 1."""
 
@@ -26,7 +26,7 @@ class Step:
         return " ".join([self.kind, *number, *([] if self.level is None else [level_name(self.level)])])
 
     @classmethod
-    def parse(cls, text: str) -> Step:
+    def parse(cls, text: str) -> MaskStep:
         """The step for a text from `str`."""
         parts = re.fullmatch(r"(.+?)(?: ([1-9]\d{0,8}))?(?: (L)(?:/([1-9]\d{0,8}))?)?", text, re.DOTALL)
         if parts is None:
@@ -35,7 +35,7 @@ class Step:
         return cls(kind, int(level or 1) if at_level else None, int(number) if number else None)
 
 
-BEFORE_PAMR = Step("before PAMR")
+BEFORE_PAMR = MaskStep("before PAMR")
 """The last step of a trace if PAMR runs: PAMR's input, at the image's size."""
 
 
@@ -48,7 +48,7 @@ class SoftMask:
 
     soft: torch.Tensor
     flags: tuple[str, ...] = ()
-    trace: Mapping[Step, torch.Tensor] = field(default_factory=dict)
+    trace: Mapping[MaskStep, torch.Tensor] = field(default_factory=dict)
     second: torch.Tensor | None = None
 
 
@@ -56,10 +56,10 @@ class Steps:
     """Collects a method's maps, in order, and its flags, each once."""
 
     def __init__(self) -> None:
-        self._maps: dict[Step, torch.Tensor] = {}
+        self._maps: dict[MaskStep, torch.Tensor] = {}
         self._flags: dict[str, None] = {}
 
-    def keep(self, step: Step, values: torch.Tensor, flags: Sequence[str] = ()) -> torch.Tensor:
+    def keep(self, step: MaskStep, values: torch.Tensor, flags: Sequence[str] = ()) -> torch.Tensor:
         """Record the map after a step and return it."""
         self._maps[step] = values
         self.flag(flags)
@@ -71,5 +71,5 @@ class Steps:
 
     def finish(self, soft: torch.Tensor, flags: Sequence[str] = (), second: torch.Tensor | None = None) -> SoftMask:
         """The method's result, which is also its last step. second: as in `SoftMask`."""
-        self.keep(Step("final"), soft, flags)
+        self.keep(MaskStep("final"), soft, flags)
         return SoftMask(soft, tuple(self._flags), dict(self._maps), second)

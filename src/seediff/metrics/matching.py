@@ -27,8 +27,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-Protocol = Literal["diffseg", "dataset", "strict"]
-PROTOCOLS: tuple[str, ...] = get_args(Protocol)
+MatchingProtocol = Literal["diffseg", "dataset", "strict"]
+MATCHING_PROTOCOLS: tuple[str, ...] = get_args(MatchingProtocol)
 BAND = 1 << 22
 """Pixels counted at a time."""
 MAX_SEGMENTS = 2**16  # a table has a column for each id up to the highest, so that ties are resolved as in the original
@@ -115,7 +115,7 @@ def tally(table: Contingency, taken: np.ndarray, *, charge_left_over: bool = Fal
     return Tally(_sums(table.classes[right], table.pixels[right], num_classes), fp, fn, pixels)
 
 
-def tally_images(tables: Iterable[Contingency], protocol: Protocol) -> Iterator[Tally]:
+def tally_images(tables: Iterable[Contingency], protocol: MatchingProtocol) -> Iterator[Tally]:
     """The counts of every image of a set, in order. Only `dataset` holds all tables at once; they are small."""
     if protocol == "dataset":
         tables = list(tables)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..masks.steps import BEFORE_PAMR, Step
+from ..masks.steps import BEFORE_PAMR, MaskStep
 from .pictures import shrink, to_levels
 
 if TYPE_CHECKING:
     import torch
 
-    from ..masks.make import MaskResult
+    from ..masks.make_masks import MaskResult
 
 SHOWN_SIDE = 256
 """The longest side, in pixels, of a map that is shown."""
@@ -53,7 +53,7 @@ def _levels(values: torch.Tensor) -> np.ndarray:
     return shrink(to_levels(values.cpu().numpy()), SHOWN_SIDE, Image.Resampling.BOX)
 
 
-def explain_step(step: Step, *, before: Sequence[Step] = (), method: str = "seediff") -> Explanation:
+def explain_step(step: MaskStep, *, before: Sequence[MaskStep] = (), method: str = "seediff") -> Explanation:
     """Explain a step of a trace, or the input of PAMR. before: the earlier steps: seeds come from the expansion
     directly before them (eq. 8–9) or from cross-attention (eq. 6), and the final map is a product (eq. 11) only with a
     background."""

@@ -31,7 +31,7 @@ from .output import BatchRecord
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
 if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
-    from ..masks.make import MaskResult
+    from ..masks.make_masks import MaskResult
     from ..prompts.specs import SampleSpec
 
 Dataset = TypeVar("Dataset", bound=DatasetConfig)

@@ -1,4 +1,4 @@
-"""`evaluate masks`: scores a model's masks of labelled photographs under several protocols (evaluate/masks.py).
+"""`evaluate masks`: scores a model's masks of labelled photographs by several protocols (evaluate/mask_protocols.py).
 
 The words of a prompt share a softmax, so attention to a word depends on the others. Therefore every list of classes has
 a capture of its own.
@@ -22,7 +22,7 @@ from ..config.resolve import Tuned
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..errors import UserError
-from ..evaluate.masks import MASK_PROTOCOLS, Column, MaskProtocol, score_column
+from ..evaluate.mask_protocols import MASK_PROTOCOLS, Column, MaskProtocol, score_column
 from ..evaluate.protocols import Protocol, join_names, protocol_for
 from ..evaluate.semantic import plain
 from ..files.label_maps import IGNORE, PHOTO_ENDING
@@ -87,7 +87,7 @@ def evaluate_masks(
 
     All files are read once before the model is loaded. Raises UserError.
     """
-    from ..segments.make import check_fits
+    from ..segments.make_segments import check_fits
 
     if not protocols or set(protocols) - set(MASK_PROTOCOLS) or len(set(protocols)) < len(protocols):
         raise UserError("protocol", f"{','.join(protocols)} must be some of {', '.join(MASK_PROTOCOLS)}, each once")

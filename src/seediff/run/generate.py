@@ -30,7 +30,7 @@ from .reopen import again_number, draw_again, leave_out, numbered_name, redrawn,
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
 if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
-    from ..masks.make import MaskResult
+    from ..masks.make_masks import MaskResult
     from ..models.registry import Model
     from ..prompts.specs import SampleSpec
 
@@ -182,7 +182,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         return kept, rejected
 
     def masks(self, spec: SampleSpec, image: np.ndarray, attention: AttentionMaps) -> MaskResult:
-        from ..masks.make import make_masks
+        from ..masks.make_masks import make_masks
 
         with self.timer("masks"):
             result = make_masks(image, attention, spec.classes, self.mask_config, trace=spec.index in self.traced)

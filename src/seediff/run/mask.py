@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..attention.maps import AttentionMaps
-    from ..masks.make import MaskResult
+    from ..masks.make_masks import MaskResult
     from ..models.registry import Model
 
 Read = tuple[PhotoSpec, np.ndarray, np.ndarray]
@@ -215,7 +215,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[Looked]"]):
         self, photo: np.ndarray, seen: np.ndarray, maps: AttentionMaps | None, *, trace: bool = False
     ) -> tuple[MaskResult | None, MaskResult]:
         """Masks (h, w) at the size that the model sees, None without a class; and (H, W) at the photograph's."""
-        from ..masks.make import make_masks
+        from ..masks.make_masks import make_masks
 
         small = make_masks(seen, maps, list(maps.words), self.mask_config, trace=trace) if maps else None
         return small, self.enlarged(small, (photo.shape[0], photo.shape[1]))
@@ -226,7 +226,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[Looked]"]):
         `degenerate` is about the shares of the whole photograph, as `area` is."""
         import torch
 
-        from ..masks.make import MaskResult, label_pixels
+        from ..masks.make_masks import MaskResult, label_pixels
 
         window = windows(*size, self.config.fit)[0]
         labels = np.full(size, IGNORE, np.uint8)

@@ -179,7 +179,7 @@ def check_inputs(config: ModelConfig, info: ModelInfo | None = None) -> CaptureP
     else:
         plan = plan_segments(info.family, info.network, config.segment, config.model, pipeline=info.pipeline, size=size)
         if size:
-            from ..segments.make import check_positions  # imports torch
+            from ..segments.make_segments import check_positions  # imports torch
 
             check_positions(config.segment, info.family.levels(info.network), size)
     expected = plan.expected if config.size is not None else None

@@ -49,7 +49,7 @@ from .photos import (
 
 if TYPE_CHECKING:
     from ..models.registry import Model
-    from ..segments.make import Segments
+    from ..segments.make_segments import Segments
     from ..segments.naming import SegmentName
 
 Read = tuple[PhotoSpec, np.ndarray, int]
@@ -162,7 +162,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
         return self.specs
 
     def use(self, model: Model) -> None:
-        from ..segments.make import check_fits
+        from ..segments.make_segments import check_fits
 
         super().use(model)
         check_fits(model, self.config.segment, self.config.size)
@@ -196,7 +196,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
         return spec, pixels, truth_count(truth, spec.label, (height, width), config.fit, positions) if truth else 1
 
     def segments(self, photos: Sequence[Read]) -> list[Segments]:
-        from ..segments.make import make_segments
+        from ..segments.make_segments import make_segments
 
         config, counts = self.config, [count for *_, count in photos]
         how: dict[str, Any] = {name: getattr(config, name) for name in ("fit", "size", "seed", "batch_size")}

@@ -23,7 +23,7 @@ from ..config.sizes import Size
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..errors import UserError
-from ..evaluate.masks import BETAS, MASK_PROTOCOLS, MaskProtocol, best_beta, count, strongest
+from ..evaluate.mask_protocols import BETAS, MASK_PROTOCOLS, MaskProtocol, best_beta, count, strongest
 from ..evaluate.protocols import join_names
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
@@ -147,7 +147,7 @@ class NameMeasure:
         """For each segment with labelled pixels: whether its best word is the class of most of them, and its score."""
 
     def look(self, picture: SeenPhoto) -> None:
-        from ..segments.make import make_segments
+        from ..segments.make_segments import make_segments
         from ..segments.naming import name_photo
 
         known = tuple(dict.fromkeys(self.classes.values()))
@@ -184,8 +184,8 @@ def _nearest(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 class MaskMeasure:
-    """Counts of pixels under protocols of masks (evaluate/masks.py). words: word for the prompt → id. background: its
-    id; None: there is none. size: the number of ids."""
+    """Counts of pixels by protocols of masks (evaluate/mask_protocols.py). words: word for the prompt → id. background:
+    its id; None: there is none. size: the number of ids."""
 
     def __init__(
         self,
@@ -197,7 +197,7 @@ class MaskMeasure:
     ) -> None:
         self.job, self.words, self.size, self.background, self.protocols = job, words, size, background, protocols
         self.counts: dict[int, dict[MaskProtocol, np.ndarray]] = {}
-        """Index of a picture → its counts under each protocol, from `evaluate.masks.count`."""
+        """Index of a picture → its counts under each protocol, from `evaluate.mask_protocols.count`."""
 
     def look(self, picture: SeenPhoto) -> None:
         pixels = np.bincount(picture.truth.ravel(), minlength=256)
@@ -227,7 +227,7 @@ class MaskMeasure:
 
 def soft_masks(job: MaskJob, picture: SeenPhoto, words: tuple[str, ...]) -> torch.Tensor:
     """Soft masks (n, h, w) of n ≥ 1 words."""
-    from ..masks.make import make_masks
+    from ..masks.make_masks import make_masks
 
     (maps,) = job.attention([picture.seen], picture.latents, [words], [picture.index])
     return make_masks(picture.seen, maps, words, job.mask_config, trace=False).soft
@@ -284,7 +284,7 @@ def tune(
     be used.
     """
     from ..models.info import check_known_classes
-    from ..segments.make import check_fits
+    from ..segments.make_segments import check_fits
 
     model, size = job.model, job.config.size
     check_attention(size, model.pixels)

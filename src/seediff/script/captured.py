@@ -21,14 +21,14 @@ from ..config.constants import MaskConfig, SegmentConfig
 from ..config.fields import check_table
 from ..config.methods import BEST
 from ..errors import UserError
-from ..masks.make import MaskResult, enlarge, make_masks, soft_mask
+from ..masks.make_masks import MaskResult, enlarge, make_masks, soft_mask
 from ..models.families.readers import Reader
 from ..prompts.tokens import content_words, find_columns, find_weight, is_divided
 from .heatmap import HeatMap
 from .listener import ENCODE, INSTRUCTION, THE_WAY, Listener, Run, Texts
 
 if TYPE_CHECKING:
-    from ..segments.make import Segments
+    from ..segments.make_segments import Segments
 
 Phrase = str | Sequence[int]
 """A word or phrase of the prompt; or the numbers of text columns."""
@@ -132,7 +132,7 @@ class Captured:
         """Segments of one picture without any words, from its self-attention of all steps (the papers look once at a
         picture without noise). constants: fields of SegmentConfig, such as method="kmeans" and k=6."""
         from ..attention.windows import Window
-        from ..segments.make import join_windows, propose
+        from ..segments.make_segments import join_windows, propose
 
         config = SegmentConfig(**check_table(SegmentConfig, constants, "segments"))
         if config.divides_features:

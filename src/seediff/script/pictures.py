@@ -17,13 +17,13 @@ from ..dataset import native
 from ..errors import UserError
 from ..files.photographs import Photo, read_picture
 from ..masks.flags import FOREIGN
-from ..masks.make import MaskResult
+from ..masks.make_masks import MaskResult
 from ..models import registry
 from ..models.registry import Model
 from ..run.mask import MaskJob
 from ..run.photos import PhotoSpec, are_foreign
 from ..run.segment import SegmentJob
-from ..segments.make import Segments
+from ..segments.make_segments import Segments
 
 Picture = Path | str | Image.Image | np.ndarray
 """A file's path, a Pillow picture, or (H, W, 3) uint8."""

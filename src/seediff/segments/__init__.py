@@ -1,3 +1,3 @@
 """Divides photographs into segments without class names (DiffSeg, K-Means, DiffCut), and names segments. Start with
-make.py.
+make_segments.py.
 """

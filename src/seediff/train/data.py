@@ -3,11 +3,9 @@ position of a stage depends on nothing else, so a resumed training has the same,
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -15,8 +13,8 @@ from PIL import Image
 
 from ..config.train import TrainConfig
 from ..dataset.sample import Sample
-from ..errors import UserError
 from ..files.label_maps import IGNORE
+from .stages import Stage
 
 CACHE_BYTES = 2 << 30
 """Memory for decoded samples in bytes; 20,000 images of 128² fit."""
@@ -25,39 +23,6 @@ AHEAD = 3  # batches that threads read ahead
 LONGEST = 4  # maximum of an image's longer side after resizing, in sides of a crop
 Pair = tuple[np.ndarray, np.ndarray]
 """An image, or a batch of them, and its labels."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of a training: its samples and its length.
-
-    items: samples whose label maps number `classes` from 1. epochs or steps: exactly one of them. mix: of items of
-    several sets in turn, each set's number of items and its ratio in the batches.
-    """
-
-    items: Sequence[Sample]
-    classes: tuple[str, ...]
-    epochs: float | None = None
-    steps: int | None = None
-    mix: tuple[tuple[int, int], ...] = ()
-    name: str = "train"
-
-    def __post_init__(self) -> None:
-        if not self.items:
-            raise UserError(f"stage '{self.name}': has no samples to train on")
-        if (self.epochs is None) == (self.steps is None):
-            raise UserError("steps", "there must be either epochs or steps", "give one of the two")
-        what, length = ("epochs", self.epochs) if self.steps is None else ("steps", self.steps)
-        if not 0 < (length or 0) < math.inf:
-            field = what if self.name == "train" else f"{self.name}_{what}"
-            raise UserError(field, f"{length:g} must be a number above 0")
-
-    def step_count(self, batch_size: int) -> int:
-        """The number of steps in the stage. An epoch has as many images as the stage has items."""
-        if self.steps is not None:
-            return self.steps
-        assert self.epochs is not None
-        return max(1, round(self.epochs * len(self.items) / batch_size))
 
 
 def sample_at(stage: Stage, number: int, position: int, seed: int) -> int:

@@ -34,8 +34,8 @@ from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import show_json
 from ..models.hub import cached_file, fetch_file, hub_files, hub_part
+from .loading import load_network, read_settings
 from .loss import present_classes, set_losses
-from .weights import load_network, read_settings
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which pretrained backbones were trained with
 TINY = Path(__file__).parent / "tiny"

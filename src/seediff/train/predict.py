@@ -21,9 +21,9 @@ from ..devices import check_device, default_device
 from ..errors import UserError
 from ..files.photographs import Photo, find_photos, read_photo
 from .data import PAD
+from .loading import load_network, read_about
 from .models import CLASSES, Network, class_scores
 from .record import CHECKPOINT
-from .weights import load_network, read_about
 
 if TYPE_CHECKING:
     from ..workers import Progress

@@ -30,7 +30,7 @@ from ..files.messages import show_json
 from ..files.outputs import append, write_atomic, write_tensors
 from ..files.reading import read_lines, read_text
 from ..files.tensors import read_header
-from .data import Stage
+from .stages import Stage
 
 LOSSES, RECORD = "losses.csv", "training.json"
 FIELDS = ("step", "stage", "learning_rate", "class", "mask", "dice", "auxiliary", "loss", "gradient_norm", "miou")

@@ -32,9 +32,8 @@ from ..errors import UserError
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic, write_tensors
 from ..metrics.confusion import Confusion
-from .data import Decoded, Pair, Stage, batches
+from .data import Decoded, Pair, batches
 from .models import Network, Trainee, average_losses, build_network, check_weights, parameter_groups
-from .plan import Data, check_stages, plan_training
 from .predict import Segmenter
 from .processes import Interrupts, Processes, find_processes
 from .record import (
@@ -50,6 +49,7 @@ from .record import (
     start_losses,
     write_checkpoint,
 )
+from .stages import Data, Stage, check_stages, plan_training
 
 if TYPE_CHECKING:
     from ..workers import Progress

@@ -9,7 +9,7 @@ from seediff.config.constants import CaptureConfig, SegmentConfig
 from seediff.config.levels import EVERYTHING
 from seediff.masks.presence import denoising_errors
 from seediff.models.registry import load_model
-from seediff.segments.make import check_fits
+from seediff.segments.make_segments import check_fits
 
 CLIP, T5, N = 77, 256, 16 * 16
 

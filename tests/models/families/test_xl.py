@@ -4,7 +4,7 @@ from builders.families import generate, plain
 
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.levels import fit_levels
-from seediff.masks.make import make_masks
+from seediff.masks.make_masks import make_masks
 from seediff.report.explain import show_steps
 
 

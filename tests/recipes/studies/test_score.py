@@ -8,7 +8,7 @@ from recipes.studies.score import label_map, score, soft_masks, sweep, winners
 from recipes.studies.settings import METHOD_NAMES, PAPER
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import CaptureConfig
-from seediff.masks.make import make_masks
+from seediff.masks.make_masks import make_masks
 from seediff.metrics.scores import iou
 from seediff.mini.scenes import CLASS_IDS, Scene
 

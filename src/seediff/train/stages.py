@@ -5,6 +5,7 @@ validation.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,46 @@ from ..dataset.sample import Sample
 from ..dataset.split import assign_splits
 from ..errors import UserError
 from ..files.messages import show_bytes
-from .data import Stage
 
 Data = Dataset | Path | str
 """Training data: a dataset, or its folder."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class Stage:
+    """A part of a training: its samples and its length.
+
+    items: samples whose label maps number `classes` from 1. epochs or steps: exactly one of them. mix: of items of
+    several sets in turn, each set's number of items and its ratio in the batches.
+    """
+
+    items: Sequence[Sample]
+    classes: tuple[str, ...]
+    epochs: float | None = None
+    steps: int | None = None
+    mix: tuple[tuple[int, int], ...] = ()
+    name: str = "train"
+
+    def __post_init__(self) -> None:
+        if not self.items:
+            raise UserError(f"stage '{self.name}': has no samples to train on")
+        if (self.epochs is None) == (self.steps is None):
+            raise UserError("steps", "there must be either epochs or steps", "give one of the two")
+        what, length = ("epochs", self.epochs) if self.steps is None else ("steps", self.steps)
+        if not 0 < (length or 0) < math.inf:
+            field = what if self.name == "train" else f"{self.name}_{what}"
+            raise UserError(field, f"{length:g} must be a number above 0")
+
+    def step_count(self, batch_size: int) -> int:
+        """The number of steps in the stage. An epoch has as many images as the stage has items."""
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None
+        return max(1, round(self.epochs * len(self.items) / batch_size))
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
     """The data of a training."""
 
     classes: tuple[str, ...]
@@ -45,7 +78,7 @@ def plan_training(
     validation: Data | None = None,
     validation_share: float | None = None,
     classes: Sequence[str] | None = None,
-) -> Plan:
+) -> TrainingPlan:
     """Open datasets and make the stages `train` and, with `finetune`, `finetune`.
 
     mix: a ratio for each dataset in `data`; without it, every sample is used equally often. validation: a dataset for
@@ -89,7 +122,7 @@ def plan_training(
     if finetune:
         items = _without(real, "val", "test")
         stages.append(Stage(items, names, *_length(finetune_epochs, finetune_steps), name="finetune"))
-    return Plan(names, tuple(stages), tuple(held))
+    return TrainingPlan(names, tuple(stages), tuple(held))
 
 
 def _length(epochs: float | None, steps: int | None) -> tuple[float | None, int | None]:
@@ -167,7 +200,7 @@ def _digest(what: str, items: Sequence[Sample], classes: int) -> str:
     return digest.hexdigest()
 
 
-def describe(config: TrainConfig, plan: Plan, out: Path) -> str:
+def describe(config: TrainConfig, plan: TrainingPlan, out: Path) -> str:
     """The description of a training for a dry run: network, stages, steps, settings, memory of the weights.
 
     Loads no weights and writes nothing. Raises UserError if the training would fail at once.

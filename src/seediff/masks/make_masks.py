@@ -22,7 +22,7 @@ from .own import call_own
 from .pamr import affinity, pamr, scaled_dilations
 from .seediff import seediff
 from .shown import as_html, colour_labels, label_legend
-from .steps import BEFORE_PAMR, SoftMask, Step
+from .steps import BEFORE_PAMR, MaskStep, SoftMask
 
 METHODS: Mapping[str, Callable[[AttentionMaps, str, MaskConfig], SoftMask]] = {
     "seediff": seediff,
@@ -46,7 +46,7 @@ class MaskResult:
     soft: torch.Tensor
     classes: tuple[str, ...]
     flags: tuple[str, ...] = ()
-    trace: Mapping[str, Mapping[Step, torch.Tensor]] = field(default_factory=dict)
+    trace: Mapping[str, Mapping[MaskStep, torch.Tensor]] = field(default_factory=dict)
     agreement: Mapping[str, float] = field(default_factory=dict)
     picture: np.ndarray | None = None
 

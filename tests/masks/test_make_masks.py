@@ -15,9 +15,9 @@ from seediff.config.constants import MaskConfig
 from seediff.config.levels import maps_read
 from seediff.config.methods import METHOD_FACTS
 from seediff.masks.arithmetic import compete, otsu
-from seediff.masks.make import METHODS, label_pixels, make_masks, soft_mask
+from seediff.masks.make_masks import METHODS, label_pixels, make_masks, soft_mask
 from seediff.masks.pamr import affinity, pamr
-from seediff.masks.steps import BEFORE_PAMR, Step
+from seediff.masks.steps import BEFORE_PAMR, MaskStep
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
@@ -40,9 +40,9 @@ def test_every_method_gives_masks_of_the_image_s_size(method):
     assert result.soft.shape == (2, 48, 64)
     assert 0 <= result.soft.min() <= result.soft.max() <= 1
     for number, (name, steps) in enumerate(result.trace.items()):
-        assert list(steps)[-2:] == [Step("final"), BEFORE_PAMR]
+        assert list(steps)[-2:] == [MaskStep("final"), BEFORE_PAMR]
         assert torch.equal(steps[BEFORE_PAMR], plain.soft[number])
-        assert list(plain.trace[name])[-1] == Step("final")
+        assert list(plain.trace[name])[-1] == MaskStep("final")
 
 
 @pytest.mark.parametrize("method", list(METHOD_FACTS))
