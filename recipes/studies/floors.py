@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seediff.metrics.bootstrap import interval
-from seediff.metrics.scores import Tallies, accuracy, class_iou, mean_iou, resample
+from seediff.metrics.scores import Tally, mean_iou, resample
 
 PARTS: dict[str, tuple[int, int]] = {
     "one": (1, 1),
@@ -78,8 +78,8 @@ def floor_map(floor: str, height: int, width: int, *, pieces: int = 1) -> np.nda
 
 
 def score_floors(
-    method: Tallies,
-    floors: Mapping[str, Tallies],
+    method: Tally,
+    floors: Mapping[str, Tally],
     segments: Mapping[str, Sequence[int]],
     *,
     seed: int = 0,
@@ -92,13 +92,13 @@ def score_floors(
     ahead = differences(method, list(floors.values()), seed=seed, draws=draws)
     scores = {}
     for (name, counts), difference in zip(floors.items(), ahead, strict=True):
-        tp, fp, fn = counts.tp.sum(0), counts.fp.sum(0), counts.fn.sum(0)
-        acc, miou = accuracy(tp, counts.pixels.sum()), mean_iou(class_iou(tp, fp, fn))
-        scores[name] = FloorScore(float(np.mean(segments[name])), float(acc), float(miou), difference)
+        whole = counts.total()
+        acc, miou = float(whole.accuracy), float(mean_iou(whole.iou))
+        scores[name] = FloorScore(float(np.mean(segments[name])), acc, miou, difference)
     return scores
 
 
-def differences(tallies: Tallies, others: Sequence[Tallies], *, seed: int = 0, draws: int = 2000) -> list[Difference]:
+def differences(tallies: Tally, others: Sequence[Tally], *, seed: int = 0, draws: int = 2000) -> list[Difference]:
     """The difference between `tallies` and each of the others, with 95 % intervals from the same draws as `bootstrap`.
 
     Paired: a draw takes the same images for both, so images that are hard for both do not widen the interval. All
@@ -110,18 +110,16 @@ def differences(tallies: Tallies, others: Sequence[Tallies], *, seed: int = 0, d
     tp, fp, fn = (
         np.concatenate([getattr(t, key) for t in every], axis=1) for key in ("tp", "fp", "fn")
     )  # (I, C of each in turn)
-    whole = Tallies(tp.sum(0), fp.sum(0), fn.sum(0), tallies.pixels.sum())
-    drawn = resample(Tallies(tp, fp, fn, tallies.pixels), seed=seed, draws=draws)
+    together = Tally(tp, fp, fn, tallies.pixels)
 
-    def scores(counts: Tallies) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def scores(counts: Tally) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """ACC and mIoU of every prediction, from its columns."""
         parts = [slice(n * classes, (n + 1) * classes) for n in range(len(every))]
-        accs = [accuracy(counts.tp[..., part], counts.pixels) for part in parts]
-        return accs, [
-            mean_iou(class_iou(counts.tp[..., part], counts.fp[..., part], counts.fn[..., part])) for part in parts
-        ]
+        ones = [Tally(counts.tp[..., p], counts.fp[..., p], counts.fn[..., p], counts.pixels) for p in parts]
+        return [one.accuracy for one in ones], [mean_iou(one.iou) for one in ones]
 
-    (accs, mious), (drawn_accs, drawn_mious) = scores(whole), scores(drawn)
+    drawn = resample(together, seed=seed, draws=draws)
+    (accs, mious), (drawn_accs, drawn_mious) = scores(together.total()), scores(drawn)
     return [
         Difference(
             float(accs[0] - accs[n]),

@@ -27,8 +27,8 @@ from seediff.files.documents import read_json
 from seediff.files.label_maps import resize_nearest, voc_palette
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic
-from seediff.metrics.matching import Tally, contingency, count_segments, match, tally
-from seediff.metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
+from seediff.metrics.matching import contingency, count_segments, match, tally
+from seediff.metrics.scores import Tally, bootstrap, mean_iou, stack
 from seediff.models.registry import Model, load_model
 from seediff.report.pictures import contact_sheet, encode_picture, fit_side, overlay
 from seediff.segments.make_segments import fit_to_edges, look, propose
@@ -114,12 +114,11 @@ class Outcome:
     segments: list[int] = field(default_factory=list)
     pictures: list[np.ndarray] = field(default_factory=list)
 
-    def counts(self) -> Tallies:
+    def counts(self) -> Tally:
         return stack(self.tallies)
 
     def miou(self) -> float:
-        counts = self.counts()
-        return float(mean_iou(class_iou(counts.tp.sum(0), counts.fp.sum(0), counts.fn.sum(0))))
+        return float(mean_iou(self.counts().total().iou))
 
     def figures(self) -> dict[str, Any]:
         """acc and miou by DiffSeg's protocol (matching per image) with 95 % bootstrap intervals over images, and the
@@ -127,7 +126,7 @@ class Outcome:
         counts = self.counts()
         intervals = bootstrap(counts)
         return {
-            "acc": round(float(accuracy(counts.tp.sum(0), counts.pixels.sum())), 4),
+            "acc": round(float(counts.total().accuracy), 4),
             "acc_ci95": _rounded(intervals.acc),
             "miou": round(self.miou(), 4),
             "miou_ci95": _rounded(intervals.miou),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seediff.evaluate.protocols import PROTOCOLS, own
-from seediff.evaluate.semantic import evaluate_pairs
+from seediff.evaluate.semantic import GroupScore, evaluate_pairs
 
 
 def random_pairs(protocol, images, seed=0):
@@ -22,12 +22,12 @@ def test_scores_of_a_set_by_hand():
     truth = np.array([[0, 0, 1, 1], [0, 0, 2, 255]], np.uint8)
     predicted = np.array([[0, 1, 1, 1], [0, 0, 255, 2]], np.uint8)
     scores = evaluate_pairs([("a", predicted, truth)], own(("background", "cat", "dog")))
-    assert scores.per_class == {"background": 3 / 4, "cat": 2 / 3, "dog": 0}
+    assert [score.iou for score in scores.per_class.values()] == [3 / 4, 2 / 3, 0]
     assert scores.miou == pytest.approx((3 / 4 + 2 / 3 + 0) / 3)
-    assert scores.groups["objects"][0] == pytest.approx(1 / 3)
+    assert scores.groups["objects"].miou == pytest.approx(1 / 3)
     assert scores.pixel_accuracy == 5 / 7
     assert scores.pixels == 7
-    assert scores.interval == (scores.miou, scores.miou)  # of one image every draw is the same
+    assert scores.miou_ci95 == (scores.miou, scores.miou)  # of one image every draw is the same
     assert scores.images == {"a": pytest.approx(scores.miou)}
 
 
@@ -37,12 +37,12 @@ def test_zero_shot_parts_and_their_harmonic_mean():
     truth = np.array([[0, 0, seen, seen, unseen, unseen, unseen, unseen]], np.uint8)
     predicted = np.array([[0, 0, seen, 0, unseen, 0, 0, 0]], np.uint8)
     scores = evaluate_pairs([("a", predicted, truth)], one)
-    assert scores.groups["seen"][0] == 1 / 2
-    assert scores.groups["unseen"][0] == 1 / 4
-    assert scores.groups["harmonic"][0] == pytest.approx(2 * (1 / 2) * (1 / 4) / (3 / 4))
+    assert scores.groups["seen"].miou == 1 / 2
+    assert scores.groups["unseen"].miou == 1 / 4
+    assert scores.groups["harmonic"].miou == pytest.approx(2 * (1 / 2) * (1 / 4) / (3 / 4))
     assert scores.miou == 3 / 8
     nothing = evaluate_pairs([("a", predicted * 0, truth)], one)
-    assert nothing.groups["harmonic"] == (0.0, (0.0, 0.0))
+    assert nothing.groups["harmonic"] == GroupScore(0.0, (0.0, 0.0))
 
 
 def test_intervals_are_those_of_a_plain_bootstrap():
@@ -61,11 +61,11 @@ def test_intervals_are_those_of_a_plain_bootstrap():
 
     assert scores.miou == pytest.approx(miou(range(12)))
     expected = np.quantile([miou(rng.integers(0, 12, 12)) for _ in range(400)], [0.025, 0.975])
-    np.testing.assert_allclose(scores.interval, expected, atol=0.01)
-    assert scores.interval[0] < scores.miou < scores.interval[1]
+    np.testing.assert_allclose(scores.miou_ci95, expected, atol=0.01)
+    assert scores.miou_ci95[0] < scores.miou < scores.miou_ci95[1]
     again = evaluate_pairs(pairs, one, seed=3, bootstrap=400, boundary=False)
-    assert (again.interval, again.groups) == (scores.interval, scores.groups)
-    assert evaluate_pairs(pairs, one, seed=4, bootstrap=400, boundary=False).interval != scores.interval
+    assert (again.miou_ci95, again.groups) == (scores.miou_ci95, scores.groups)
+    assert evaluate_pairs(pairs, one, seed=4, bootstrap=400, boundary=False).miou_ci95 != scores.miou_ci95
     assert np.isnan(again.boundary_miou)
 
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENT
 
-from seediff.metrics.matching import Tally, contingency, tally_images
+from seediff.metrics.matching import contingency, tally_images
+from seediff.metrics.scores import Tally
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "hungarian" / "expected.npz"
 

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from seediff.metrics.matching import Tally
-from seediff.metrics.scores import accuracy, bootstrap, class_iou, mean_iou, stack
+from seediff.metrics.scores import Tally, bootstrap, class_iou, mean_iou, stack
 
 
 def random_tallies(images, classes, seed=0):
@@ -17,7 +16,7 @@ def test_iou_of_classes_that_are_labelled_or_predicted():
     np.testing.assert_array_equal(iou, [0.5, 0, 0, np.nan])
     assert mean_iou(iou) == pytest.approx(0.5 / 3)  # a class that is only predicted, or only labelled, counts
     assert mean_iou(iou) == pytest.approx(np.nanmean(iou))
-    assert accuracy(tp, 12) == 0.5
+    assert Tally(tp, fp, fn, 12).accuracy == 0.5
 
 
 def test_intervals_are_those_of_resampled_images():

@@ -45,7 +45,7 @@ class Comparison:
     split: Annotated[str | None, shown("val for public data, test for CamVid, else all")] = None
     """Part of the data to evaluate."""
     class_map: Annotated[Path | None, shown(False)] = None
-    """TOML or CSV file that maps the model's class names to the data's."""
+    """TOML file that maps the model's class names to the data's."""
     classes: Annotated[
         tuple[str, ...] | None, read_names(parse_classes), shown("its classes.txt, else the data's ids")
     ] = None
@@ -177,7 +177,7 @@ def segments(
 
     - `seediff evaluate segments segments --labels cocostuff/dataset --list coarse.txt --size 512 --json coco.json`
     """
-    from ..evaluate.segments import evaluate_segments, notes, score_table, to_json
+    from ..evaluate.segments import evaluate_segments, notes, score_table
     from ..evaluate.semantic import write_json
     from ..files.output_folders import check_writable
     from .progress import bar_or_lines
@@ -187,7 +187,7 @@ def segments(
     with bar_or_lines(quiet) as progress:
         scores = evaluate_segments(predictions, labels, progress=progress, **vars(how))
     if json is not None:
-        write_json(to_json(scores), json)  # before the table: its reader may close the output
+        write_json(scores, json)  # before the table: its reader may close the output
     _show([score_table(scores)], notes(scores), JSON=json)
 
 
@@ -201,9 +201,7 @@ def masks(
     split: Annotated[
         str | None, Parameter(help="Part of the data.", show_default="val for public data, test for CamVid, else all")
     ] = None,
-    class_map: Annotated[
-        Path | None, Parameter(help="TOML or CSV file: word for the prompt = class of the data.")
-    ] = None,
+    class_map: Annotated[Path | None, Parameter(help="TOML file: word for the prompt = class of the data.")] = None,
     count: Annotated[
         int | None, WORD, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")
     ] = None,
@@ -240,7 +238,7 @@ def masks(
     from ..dataset.truths import open_truths
     from ..evaluate.mask_protocols import mask_table
     from ..evaluate.protocols import read_class_map
-    from ..evaluate.semantic import plain, write_json
+    from ..evaluate.semantic import as_json, write_json
     from ..files.output_folders import check_writable
     from ..files.outputs import write_atomic
     from ..run.evaluate_masks import evaluate_masks
@@ -267,7 +265,7 @@ def masks(
     if thresholds is not None and scores.tuned is not None:
         write_atomic(thresholds, scores.tuned.to_toml().encode("utf-8"))
     if json is not None:
-        options = plain({**settled.flat(), **how, "classes": None, "split": split, "class_map": words})
+        options = as_json({**settled.flat(), **how, "classes": None, "split": split, "class_map": words})
         write_json({**scores.to_json(), "options": options}, json)  # before the table: its reader may close the output
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
     _show([mask_table(scores.protocols, title)], scores.notes(), JSON=json, Thresholds=thresholds)

@@ -22,7 +22,6 @@ from ..dataset.formats.masks import semantic_yaml
 from ..dataset.native import METADATA, encode_image
 from ..dataset.native_folder import open_native
 from ..dataset.sample import Sample
-from ..dataset.split import check_seed
 from ..dataset.truths import open_truths
 from ..errors import UserError
 from ..files.label_maps import IGNORE, map_folder, match_names, pair, read_segment_ids, voc_palette
@@ -30,8 +29,9 @@ from ..files.messages import plural
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..report.pictures import contact_sheet, fit_side, overlay
+from ..workers import Progress
 from .protocols import join_names, protocol_for, read_class_map
-from .semantic import Scores, evaluate_pairs, make_table, percent, percents, write_json
+from .semantic import Scores, check_bootstrap, evaluate_pairs, make_table, percent, percents, write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,8 +40,6 @@ SCORES, GALLERY, IMAGES = "scores.json", "worst.jpg", "images.csv"
 WORST = 12
 SIDE = 240  # longer side of a picture in the gallery, in pixels
 OWN_IDS = "the data's own ids"
-NAMED = 5
-"""Maximum number of images that an error names."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,9 @@ def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> P
     samples = {sample.name: sample for sample in own}
     paired, missing = match_names([sample.name for sample in data], samples, path)
     _check_paired(path, data, missing, "its samples must be named like the images")
-    names = dict(enumerate((BACKGROUND, *(own_classes if classes is None else classes))))
+    if classes is None:
+        classes = own_classes
+    names = dict(enumerate((BACKGROUND, *classes)))
 
     def predict(asked: Sequence[Sample]) -> list[np.ndarray]:
         return [samples[paired[sample.name]].labels(len(own_classes)) for sample in asked]
@@ -73,7 +73,7 @@ def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> P
 def _check_paired(where: Path, data: Dataset, missing: Sequence[str], fix: str) -> None:
     """Raise UserError if images have no prediction. missing: their names."""
     if missing:
-        problem = f"has no prediction for {len(missing)} of {len(data)} images: {join_names(missing, NAMED)}"
+        problem = f"has no prediction for {len(missing)} of {len(data)} images: {join_names(missing)}"
         raise UserError(where, problem, fix)
 
 
@@ -82,31 +82,37 @@ def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Pr
     folder = map_folder(path)
     paired, missing = pair([sample.name for sample in data], path)
     _check_paired(folder, data, missing, "label maps are PNG files named like the images")
-    listing = next((file for file in (folder / "classes.txt", folder.parent / "classes.txt") if file.is_file()), None)
-    described = semantic_yaml(path)
+    listings = [file for file in (folder / "classes.txt", folder.parent / "classes.txt") if file.is_file()]
+    described, void = semantic_yaml(path), []
+
+    # 1. The classes: as they are given, as a file beside the maps lists them, or the data's.
     if classes is not None:
         names, source = dict(enumerate((BACKGROUND, *classes))), "the given classes"
-    elif listing:
-        names, source = read_class_list(listing, first=0), str(listing)
+    elif listings:
+        names, source = read_class_list(listings[0], first=0), str(listings[0])
         names.pop(IGNORE, None)
     elif described is not None:
         fix = "name the ids from 1 up with --classes, or make it a dataset with `seediff import`"
         raise UserError(described, "names the classes of these label maps, but only classes.txt is read here", fix)
     else:
-        names, source = {value: data.names[id_] for value, id_ in data.ids.items() if id_ != IGNORE}, OWN_IDS
-    if (last := max(names, default=0)) >= IGNORE:
+        names = {value: data.names[id_] for value, id_ in data.ids.items() if id_ != IGNORE}
+        source, void = OWN_IDS, [value for value, id_ in data.ids.items() if id_ == IGNORE]
+    last = max(names, default=0)
+    if last >= IGNORE:
         where = source if classes is None else "classes"
         raise UserError(where, f"names id {last}", f"label maps of 8 bits hold ids 0 to {IGNORE - 1}")
-    void = [value for value, id_ in data.ids.items() if id_ == IGNORE and source == OWN_IDS]
-    known = {*names, *void, IGNORE, -1}
+
+    # 2. The maps, in which only ids of these classes may be; 255 and the data's void ids are no prediction.
+    allowed = {*names, *void, IGNORE, -1}
     table = np.arange(256, dtype=np.uint8)
     table[void] = IGNORE
 
     def read(sample: Sample) -> np.ndarray:
         stored = read_segment_ids(paired[sample.name])
         there = np.flatnonzero(np.bincount(stored.ravel() + 1)) - 1
-        if unknown := [str(number) for number in there.tolist() if number not in known]:
-            problem = f"has ids {join_names(unknown, NAMED)}, which are not classes"
+        unknown = [str(number) for number in there.tolist() if number not in allowed]
+        if unknown:
+            problem = f"has ids {join_names(unknown)}, which are not classes"
             raise UserError(paired[sample.name], problem, f"ids are those of {source}, and 255")
         return table[stored.astype(np.uint8)]  # −1 is 255
 
@@ -119,10 +125,11 @@ def check_pictures(data: Dataset) -> None:
     and avoids a late failure of the slow segmenting."""
     without = [sample.name for sample in data if sample.source is None]
     if without:
-        few = f"{len(without)} of {len(data)}"
-        raise UserError(f"{data.about}: {few} labels have no picture: {join_names(without, NAMED)}")
+        few = f"{len(without)} of {len(data)} labels have no picture"
+        raise UserError(data.about, f"{few}: {join_names(without)}")
     for sample in data:
-        if (truth := sample.unchecked_labels().shape) != (picture := sample.size()):
+        truth, picture = sample.unchecked_labels().shape, sample.size()
+        if truth != picture:
             raise UserError(f"'{sample.name}': its truth is {truth}, but its picture {picture}; both (height, width)")
 
 
@@ -132,8 +139,10 @@ def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: s
 
     segmenter = load_segmenter(path, device)
     about = f"segmenter {path}, {len(segmenter.classes)} classes"
-    about += f", scales {', '.join(f'{s:g}' for s in scales)}" if scales != (1.0,) else ""
-    about += ", mirrored too" if flip else ""
+    if scales != (1.0,):
+        about += f", scales {', '.join(f'{scale:g}' for scale in scales)}"
+    if flip:
+        about += ", mirrored too"
 
     def predict(samples: Sequence[Sample]) -> list[np.ndarray]:
         return segmenter.label_maps([sample.image for sample in samples], scales=scales, flip=flip)
@@ -160,9 +169,9 @@ class Evaluation:
     @property
     def never(self) -> list[str]:
         """The protocol's classes that the data has but the predictor does not."""
-        said = set(self.predicted_table[list(self.predictor.classes)])
+        predicted = set(self.predicted_table[list(self.predictor.classes)])
         classes = enumerate(self.scores.protocol.classes)
-        return [name for i, name in classes if i not in said and name not in self.absent]
+        return [name for i, name in classes if i not in predicted and name not in self.absent]
 
     def to_json(self) -> dict[str, Any]:
         """`Scores.table`, and descriptions of the compared data."""
@@ -190,7 +199,7 @@ def evaluate(
     device: str | None = None,
     seed: int = 0,
     draws: int = 1000,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress = lambda done, total, name: None,
 ) -> Evaluation:
     """Evaluate a folder of `seediff train`, or of label maps, on a labelled folder.
 
@@ -200,9 +209,7 @@ def evaluate(
     augmentation. boundary, seed, draws: see `evaluate_pairs`. Raises UserError, for names before the first image is
     read.
     """
-    check_seed(seed)
-    if draws < 1:
-        raise UserError("draws", f"{draws} must be at least 1")
+    check_bootstrap(seed, draws)
     mapped = read_class_map(class_map) if class_map else None
     labelled = data if isinstance(data, Dataset) else open_truths(data, split)
     chosen = protocol_for(protocol, labelled.names.values())
@@ -224,15 +231,15 @@ def evaluate(
     total = len(labelled)
 
     def pairs() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        progress(0, total, "")
         for first in range(0, total, predictor.at_once):
             samples = labelled.samples[first : first + predictor.at_once]
-            for sample, predicted in zip(samples, predictor.predict(samples), strict=True):
+            predictions = zip(samples, predictor.predict(samples), strict=True)
+            for done, (sample, predicted) in enumerate(predictions, first + 1):
                 yield sample.name, predicted_table[predicted], truth_table[sample.unchecked_labels()]
+                progress(done, total, sample.name)  # its scores are counted
 
-    show = None if progress is None else lambda done, name: progress(done, total, name)
-    if progress:
-        progress(0, total, "")
-    scores = evaluate_pairs(pairs(), chosen, seed=seed, bootstrap=draws, boundary=boundary, progress=show)
+    scores = evaluate_pairs(pairs(), chosen, seed=seed, bootstrap=draws, boundary=boundary)
     return Evaluation(scores, labelled, predictor, truth_table, predicted_table)
 
 
@@ -240,55 +247,37 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
     """Write images.csv (each image's mean IoU, the worst first), worst.jpg if there are pictures, and scores.json to
     the folder `out`.
     """
-    images = evaluation.scores.images
-    table, rows = io.StringIO(), [(name, f"{images[name]:.6f}") for name in worst(images, len(images))]
+    # Images without a mean IoU are left out.
+    scored = {name: iou for name, iou in evaluation.scores.images.items() if not np.isnan(iou)}
+    ranked = sorted(scored, key=lambda name: (scored[name], name))
+    table, rows = io.StringIO(), [(name, f"{scored[name]:.6f}") for name in ranked]
     csv.writer(table, lineterminator="\n").writerows([("name", "miou"), *rows])
     # May take long: before the first file, so that the same command can follow a Ctrl-C.
-    drawn = draw_worst(evaluation, WORST)
-    picture = encode_image(gallery(drawn), "jpg") if drawn else None
+    picture = draw_gallery(evaluation, ranked[:WORST])
     with open_folder(out):
         write_atomic(out / IMAGES, table.getvalue().encode("utf-8"))
-        if picture:
-            write_atomic(out / GALLERY, picture)
+        if picture is not None:
+            write_atomic(out / GALLERY, encode_image(picture, "jpg"))
         write_json(evaluation.to_json(), out / SCORES)
 
 
-def draw_worst(evaluation: Evaluation, most: int) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    """Rows for `gallery`: the worst images that have a picture, predicted again."""
+def draw_gallery(evaluation: Evaluation, names: Sequence[str]) -> np.ndarray | None:
+    """A picture (H, W, 3) uint8 with a row per image, which is predicted again: the image, its truth, its prediction.
+    Images without a picture of the truth's size are left out; None if that leaves none."""
     by_name: dict[str, Sample] = {sample.name: sample for sample in evaluation.data}
-    rows = []
-    for name in worst(evaluation.scores.images, most):
-        sample = by_name[name]
-        if sample.source is None:
-            continue
-        (predicted,) = evaluation.predictor.predict([sample])
-        truth, predicted = evaluation.truth_table[sample.unchecked_labels()], evaluation.predicted_table[predicted]
-        picture = sample.image
-        if picture.shape[:2] == truth.shape:
-            rows.append((f"{name}: {evaluation.scores.images[name]:.1%}", picture, truth, predicted))
-    return rows
-
-
-def worst(images: Mapping[str, float], most: int) -> list[str]:
-    """The names of the images with the lowest mean IoU, the worst first, without images that have none."""
-    ranked = sorted((iou, name) for name, iou in images.items() if not np.isnan(iou))
-    return [name for _, name in ranked[:most]]
-
-
-def gallery(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
-    """A picture (H, W, 3) uint8 with one row per image: the image, its truth, its prediction.
-
-    rows: title, image (H, W, 3) uint8, truth and prediction (H, W) uint8 in one protocol's ids.
-    """
     tiles: list[np.ndarray] = []
     labels: list[str] = []
-    for title, image, truth, predicted in rows:
-        small = fit_side(image, SIDE, Image.Resampling.BILINEAR)
+    for sample in map(by_name.__getitem__, names):
+        truth = evaluation.truth_table[sample.unchecked_labels()]
+        if sample.source is None or sample.size() != truth.shape:
+            continue
+        (predicted,) = evaluation.predictor.predict([sample])
+        small = fit_side(sample.image, SIDE, Image.Resampling.BILINEAR)
         tiles.append(small)
-        for label_map in (truth, predicted):
+        for label_map in (truth, evaluation.predicted_table[predicted]):
             tiles.append(overlay(small, fit_side(label_map, SIDE, Image.Resampling.NEAREST), voc_palette(), alpha=0.6))
-        labels += [title, "truth", "prediction"]
-    return contact_sheet(tiles, 3, labels)
+        labels += [f"{sample.name}: {evaluation.scores.images[sample.name]:.1%}", "truth", "prediction"]
+    return contact_sheet(tiles, 3, labels) if tiles else None
 
 
 def score_table(scores: Scores) -> Table:
@@ -298,18 +287,18 @@ def score_table(scores: Scores) -> Table:
     from rich.text import Text
 
     title = f"protocol {scores.protocol.name}, {plural(len(scores.images), 'image')}"
-    table = make_table(title, "", "IoU", "95 % CI", "boundary IoU", "pixels")
-    for name, score in scores.classes.items():
+    table = make_table(title, "IoU", "95 % CI", "boundary IoU", "pixels")
+    for name, score in scores.per_class.items():
         if not math.isnan(score.iou):
-            aside = "" if name in scores.protocol.counted else " (not in the mean)"
-            share = f"{score.pixels / scores.pixels:.1%}"
-            table.add_row(
-                Text(name + aside), percent(score.iou), percents(score.iou_ci95), percent(score.boundary_iou), share
-            )
+            text = Text(name)
+            if name not in scores.protocol.counted:
+                text.append(" (not in the mean)")
+            share = percent(score.pixels / scores.pixels)
+            table.add_row(text, percent(score.iou), percents(score.iou_ci95), percent(score.boundary_iou), share)
     table.add_section()
-    for name, (mean, bounds) in scores.groups.items():
-        table.add_row(name, percent(mean), percents(bounds), "", "")
-    table.add_row("mIoU", percent(scores.miou), percents(scores.interval), percent(scores.boundary_miou), "")
+    for name, group in scores.groups.items():
+        table.add_row(name, percent(group.miou), percents(group.miou_ci95), "", "")
+    table.add_row("mIoU", percent(scores.miou), percents(scores.miou_ci95), percent(scores.boundary_miou), "")
     right = percent(scores.pixel_accuracy), percents(scores.pixel_accuracy_ci95)
     table.add_row("pixel accuracy", *right, "", f"{scores.pixels:,}")
     return table
@@ -318,10 +307,11 @@ def score_table(scores: Scores) -> Table:
 def notes(evaluation: Evaluation) -> list[str]:
     """Notes about the scores for readers, one per line."""
     lines = [f"{evaluation.data.about}.", *evaluation.data.notes, f"{evaluation.predictor.about}."]
-    if absent := evaluation.absent:
-        lines.append(f"Classes of the protocol that the data does not have: {join_names(absent)}.")
-    if never := evaluation.never:
-        lines.append(f"Classes that are never predicted, because there is no such class: {join_names(never)}.")
+    if evaluation.absent:
+        lines.append(f"Classes of the protocol that the data does not have: {join_names(evaluation.absent)}.")
+    if evaluation.never:
+        never = join_names(evaluation.never)
+        lines.append(f"Classes that are never predicted, because there is no such class: {never}.")
     named = {i: name for i, name in evaluation.predictor.classes.items() if evaluation.predicted_table[i] == IGNORE}
     if named:
         lines.append(f"Predicted classes that the protocol does not have or ignores are wrong: {join_names(named)}.")

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from ..files.label_maps import IGNORE
-from ..metrics.bootstrap import interval
-from ..metrics.scores import Tallies, class_iou, mean_iou, resample
-from .semantic import Interval, percent, percents
+from ..metrics.scores import Tally, bootstrap, class_iou, mean_iou
+from .semantic import Interval, make_table, percent, percents
 
 if TYPE_CHECKING:
     import torch
@@ -71,9 +70,9 @@ def count(
         size = (len(betas) + 1) * num_classes
         return np.bincount(reached[where] * num_classes + ids[where], minlength=size).reshape(-1, num_classes)
 
-    right, said = levels(classes, classes == truth), levels(classes, classes != IGNORE)
+    right, claimed = levels(classes, classes == truth), levels(classes, classes != IGNORE)
     there = levels(truth, truth != IGNORE)
-    tp, predicted = (table.sum(0) - table.cumsum(0)[:-1] for table in (right, said))
+    tp, predicted = (table.sum(0) - table.cumsum(0)[:-1] for table in (right, claimed))
     if background is not None:
         below = there.cumsum(0)[:-1]
         tp[:, background] += below[:, background]
@@ -90,11 +89,11 @@ def score_column(classes: Sequence[str], tuning: np.ndarray, scored: np.ndarray,
     """One protocol's scores. tuning, scored: (pictures, 3, K, C) from `count`."""
     best = best_beta(tuning)
     tp, fp, fn = scored[:, :, best].swapaxes(0, 1)
-    iou = class_iou(tp.sum(0), fp.sum(0), fn.sum(0))
-    drawn = resample(Tallies(tp, fp, fn, (tp + fn).sum(1)), seed=seed, draws=draws)
+    counts = Tally(tp, fp, fn, (tp + fn).sum(1))
+    iou = counts.total().iou
     return Column(
         miou=float(mean_iou(iou)),
-        miou_ci95=interval(mean_iou(class_iou(drawn.tp, drawn.fp, drawn.fn))),
+        miou_ci95=bootstrap(counts, seed=seed, draws=draws).miou,
         per_class=dict(zip(classes, iou.tolist(), strict=True)),
         beta=float(BETAS[best]) if scored.shape[2] > 1 else None,
     )
@@ -102,13 +101,9 @@ def score_column(classes: Sequence[str], tuning: np.ndarray, scored: np.ndarray,
 
 def mask_table(columns: Mapping[str, Column], title: str) -> Table:
     """A table for the terminal, one column per protocol."""
-    from rich.table import Table
-
-    table = Table("", *columns, title=title)
-    for name, cell in {
-        "mIoU": lambda c: percent(c.miou),
-        "95 % CI": lambda c: percents(c.miou_ci95),
-        "β from the tuning pictures": lambda c: "" if c.beta is None else f"{c.beta:.2f}",
-    }.items():
-        table.add_row(name, *map(cell, columns.values()))
+    table, scores = make_table(title, *columns), columns.values()
+    table.add_row("mIoU", *(percent(column.miou) for column in scores))
+    table.add_row("95 % CI", *(percents(column.miou_ci95) for column in scores))
+    thresholds = ("" if column.beta is None else f"{column.beta:.2f}" for column in scores)
+    table.add_row("β from the tuning pictures", *thresholds)
     return table

@@ -25,9 +25,8 @@ from ..config.names import BACKGROUND
 from ..config.names import VOC_CLASSES as VOC_OBJECTS
 from ..dataset.formats.public_sets import CAMVID_CLASSES, CITYSCAPES_CLASSES
 from ..errors import UserError
-from ..files.documents import fit, parse_cells, read_toml
+from ..files.documents import fit, read_toml
 from ..files.label_maps import IGNORE
-from ..files.reading import read_text
 from ..metrics.confusion import MAX_CLASSES
 
 SYNONYMS = {
@@ -69,7 +68,7 @@ class Protocol:
     def truth_table(self, classes: Mapping[int, str], where: str = "the data set") -> np.ndarray:
         """(256,) uint8: the protocol's id for each id of a data set; ids without a class are ignored. Raises UserError
         if it has none of the counted classes."""
-        table, has_any = self._table(classes, self.truth)
+        table, has_any = self._table(classes, self._targets(self.truth))
         if not has_any:
             wanted = f"has none of the classes of protocol {self.name} ({join_names(self.counted)})"
             raise UserError(f"{where}: {wanted}, but {join_names(classes)}")
@@ -81,39 +80,41 @@ class Protocol:
         """(256,) uint8, or longer for larger ids: the protocol's id for each id in a model's label maps; ids without a
         class become 255 and count as wrong. class_map: the model's name of a class → the protocol's or the data set's.
         Raises UserError if none is counted."""
+        class_map = class_map or {}
+        targets = self._targets({**self.truth, **self.predicted})
+        plain_names = set(map(plain_name, classes.values()))
         given = {}
-        plain_names = {plain_name(name) for name in classes.values()}
-        for name, target in (class_map or {}).items():
-            here = self._find(target, {**self.truth, **self.predicted})
+        for name, target in class_map.items():
+            here = targets.get(plain_name(target))
             if here is None:
                 unknown = f"'{name}' is mapped to '{target}', which is not in protocol {self.name}"
                 raise UserError(f"class map: {unknown}: {join_names(self.classes)}")
             if plain_name(name) not in plain_names:
                 raise UserError(f"class map: '{name}' is not a class of {where}, which knows {join_names(classes)}")
-            given[name] = here
-        table, has_any = self._table(classes, {**self.truth, **self.predicted, **given})
+            given[plain_name(name)] = here
+        table, has_any = self._table(classes, {**targets, **given})
         if not has_any:
-            hint = "" if class_map else "; --class-map says what they mean"
-            wanted = f"is one of protocol {self.name}: {join_names(self.counted)}{hint}"
+            wanted = f"is one of protocol {self.name}: {join_names(self.counted)}"
+            if not class_map:
+                wanted += "; --class-map says what they mean"
             raise UserError(f"{where}: none of its classes ({join_names(classes)}) {wanted}")
         return table
 
-    def _table(self, classes: Mapping[int, str], names: Mapping[str, str | None]) -> tuple[np.ndarray, bool]:
+    def _targets(self, names: Mapping[str, str | None]) -> dict[str, str | None]:
+        """Plain name → the protocol's class, or None where it is ignored. names: other names, with their classes."""
+        own_names = dict(zip(self.classes, self.classes, strict=True))
+        return {plain_name(name): target for name, target in {**own_names, **names}.items()}
+
+    def _table(self, classes: Mapping[int, str], targets: Mapping[str, str | None]) -> tuple[np.ndarray, bool]:
         """The table, and whether any id maps to a counted class other than the background."""
-        table = np.full(max([256, *(number + 1 for number in classes)]), IGNORE, np.uint8)
-        rest = self.classes.index(BACKGROUND) if BACKGROUND in self.classes else IGNORE
-        ignored = {plain_name(name) for name, target in names.items() if target is None}
+        table = np.full(max(256, max(classes, default=0) + 1), IGNORE, np.uint8)
+        ids = {name: number for number, name in enumerate(self.classes)}
         has_any = False
         for number, name in classes.items():
-            here = self._find(name, names)
-            has_any |= here in self.counted and here != BACKGROUND
-            table[number] = self.classes.index(here) if here else IGNORE if plain_name(name) in ignored else rest
+            target = targets.get(plain_name(name), BACKGROUND)
+            has_any |= target in self.counted and target != BACKGROUND
+            table[number] = ids.get(target or "", IGNORE)
         return table, has_any
-
-    def _find(self, name: str, names: Mapping[str, str | None]) -> str | None:
-        """The protocol's class for this name."""
-        known = {**{other: other for other in self.classes}, **names}
-        return {plain_name(other): target for other, target in known.items()}.get(plain_name(name))
 
 
 def plain_name(name: str) -> str:
@@ -126,16 +127,20 @@ def plain_name(name: str) -> str:
 def own(classes: Sequence[str]) -> Protocol:
     """The protocol with a data set's own classes; if there is a background, `objects` is the mean without it. Raises
     UserError if there are no classes, too many, or two with the same `plain_name`."""
-    classes, objects = tuple(classes), _objects(classes)
+    classes = tuple(classes)
+    objects = tuple(name for name in classes if name != BACKGROUND)
     if not objects or len(classes) > MAX_CLASSES:
         raise UserError(f"{len(objects)} classes to evaluate; label maps of 8 bits hold 1 to {MAX_CLASSES}")
     seen: dict[str, str] = {}
     for class_name in classes:
-        if other := seen.get(plain_name(class_name)):
+        other = seen.get(plain_name(class_name))
+        if other:
             problem = f"'{other}' and '{class_name}' cannot be told apart by name"
             raise UserError(f"classes {problem}; give one of them another name")
         seen[plain_name(class_name)] = class_name
-    return Protocol("own", classes, classes, {"objects": objects} if BACKGROUND in classes else {})
+    if BACKGROUND not in classes:
+        return Protocol("own", classes, classes)
+    return Protocol("own", classes, classes, {"objects": objects})
 
 
 def protocol_for(name: str, classes: Iterable[str]) -> Protocol:
@@ -146,42 +151,27 @@ def protocol_for(name: str, classes: Iterable[str]) -> Protocol:
     if name != "own":
         return PROTOCOLS[name]
     classes = tuple(classes)
-    left_out = CITYSCAPES_IGNORED if classes == CITYSCAPES_CLASSES else ()
-    return own([name for name in classes if name not in left_out])
+    if classes == CITYSCAPES_CLASSES:
+        classes = tuple(name for name in classes if name not in CITYSCAPES_IGNORED)
+    return own(classes)
 
 
 def read_class_map(path: Path) -> dict[str, str]:
-    """A model's class name → the data set's, from `name = "name"` lines (.toml, with or without [classes]) or
-    `name,name` lines (.csv). Raises UserError."""
-    if path.suffix.lower() == ".toml":
-        names = read_toml(path)
-        if list(names) == ["classes"] and isinstance(names["classes"], dict):
-            names = names["classes"]
-        names = fit(names, dict[str, str], str(path))
-    elif path.suffix.lower() == ".csv":
-        names = {}
-        for number, cells in parse_cells(read_text(path), path):
-            if number == 1 and cells == ["predicted", "class"]:
-                continue
-            if len(cells) != 2 or not all(cells) or cells[0] in names:
-                problem = "must be two names, the model's and the data set's, each of the model's once"
-                raise UserError(f"{path}, line {number}", problem, "for example bike,bicycle")
-            names[cells[0]] = cells[1]
-    else:
-        raise UserError(f"{path}: a class map is a .toml or .csv file")
+    """A model's class name → the data set's, from a TOML file of `name = "name"` lines. Raises UserError."""
+    names = fit(read_toml(path), dict[str, str], str(path))
     if not names:
-        raise UserError(f"{path}: maps nothing; a line is the model's name of a class and the data set's")
+        raise UserError(path, "maps nothing", "a line has the model's name and the data's: bike = 'bicycle'")
     return names
 
 
 def join_names(names: Mapping[int, str] | Sequence[str], most: int = 8) -> str:
     """Names for an error, the first few."""
-    all_names = list(names.values()) if isinstance(names, Mapping) else list(names)
-    return ", ".join(all_names[:most]) + (f", … ({len(all_names)} in all)" if len(all_names) > most else "")
-
-
-def _objects(classes: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name for name in classes if name != BACKGROUND)
+    if isinstance(names, Mapping):
+        names = list(names.values())
+    listed = ", ".join(names[:most])
+    if len(names) <= most:
+        return listed
+    return f"{listed}, … ({len(names)} in all)"
 
 
 _SEEN = tuple(name for name in VOC_OBJECTS if name not in UNSEEN)
@@ -190,26 +180,24 @@ _NOT_EVALUATED: dict[str, str | None] = dict.fromkeys(CITYSCAPES_IGNORED)
 _HUMAN = dict.fromkeys(("person", "rider", "pedestrian", "human"), "Human")
 _VEHICLE = dict.fromkeys(("car", "truck", "bus", "train", "vehicle"), "Vehicle")
 
-PROTOCOLS: dict[str, Protocol] = {
-    protocol.name: protocol
-    for protocol in (
-        Protocol("voc", VOC_CLASSES, VOC_CLASSES, {"objects": VOC_OBJECTS}),
-        Protocol("voc-zero-shot", VOC_CLASSES, VOC_OBJECTS, _PARTS, ("seen", "unseen")),
-        Protocol("voc-zero-shot-objects", VOC_OBJECTS, VOC_OBJECTS, _PARTS, ("seen", "unseen")),
-        Protocol(
-            "cityscapes-human-vehicle",
-            (BACKGROUND, "Human", "Vehicle"),
-            ("Human", "Vehicle"),
-            truth={**_NOT_EVALUATED, "motorcycle": None, "bicycle": None, **_HUMAN, **_VEHICLE},
-        ),
-        Protocol("ade20k", (BACKGROUND, "bus", "car", "person"), ("bus", "car", "person")),
-        Protocol(
-            "domain",
-            (BACKGROUND, "car", "person", "motorbike"),
-            ("car", "person", "motorbike"),
-            truth={**_NOT_EVALUATED, "rider": "person"},
-        ),
-        Protocol("camvid", CAMVID_CLASSES, CAMVID_CLASSES, predicted={"person": "pedestrian", "rider": "bicyclist"}),
-    )
-}
+_PROTOCOLS = (
+    Protocol("voc", VOC_CLASSES, VOC_CLASSES, {"objects": VOC_OBJECTS}),
+    Protocol("voc-zero-shot", VOC_CLASSES, VOC_OBJECTS, _PARTS, ("seen", "unseen")),
+    Protocol("voc-zero-shot-objects", VOC_OBJECTS, VOC_OBJECTS, _PARTS, ("seen", "unseen")),
+    Protocol(
+        "cityscapes-human-vehicle",
+        (BACKGROUND, "Human", "Vehicle"),
+        ("Human", "Vehicle"),
+        truth={**_NOT_EVALUATED, "motorcycle": None, "bicycle": None, **_HUMAN, **_VEHICLE},
+    ),
+    Protocol("ade20k", (BACKGROUND, "bus", "car", "person"), ("bus", "car", "person")),
+    Protocol(
+        "domain",
+        (BACKGROUND, "car", "person", "motorbike"),
+        ("car", "person", "motorbike"),
+        truth={**_NOT_EVALUATED, "rider": "person"},
+    ),
+    Protocol("camvid", CAMVID_CLASSES, CAMVID_CLASSES, predicted={"person": "pedestrian", "rider": "bicyclist"}),
+)
+PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _PROTOCOLS}
 """The protocols by name; `own` makes a protocol for any other data set."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -16,7 +15,6 @@ from ..config.names import SEGMENT
 from ..dataset import native
 from ..dataset.native_folder import open_native
 from ..dataset.sample import Sample
-from ..dataset.split import check_seed
 from ..dataset.truths import open_truths
 from ..errors import UserError
 from ..files.label_maps import (
@@ -31,15 +29,14 @@ from ..files.label_maps import (
 from ..files.messages import plural
 from ..files.reading import read_lines
 from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol, contingency, tally_images
-from ..metrics.scores import accuracy, bootstrap, class_iou, mean_iou, stack
-from .semantic import make_table, percents, plain, size_of
+from ..metrics.scores import bootstrap, mean_iou, stack
+from ..workers import Progress
+from .semantic import check_bootstrap, make_table, percents
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 Missing = Literal["error", "wrong", "skip"]
-Progress = Callable[[int, int, str], None]
-"""Called with (images done, total images, current image)."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ def evaluate_segments(
     missing: Missing = "error",
     seed: int = 0,
     draws: int = 2000,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total, name: None,
 ) -> SegmentScores:
     """Compare a folder of segment maps with a folder of labels.
 
@@ -114,146 +111,139 @@ def evaluate_segments(
         raise UserError("missing", f"{missing} must be one of {', '.join(get_args(Missing))}")
     if size is not None and not 1 <= size <= 8192:
         raise UserError("size", f"{size} must be a side in pixels between 1 and 8192")
-    if draws < 1:
-        raise UserError("draws", f"{draws} must be at least 1")
-    check_seed(seed)
+    check_bootstrap(seed, draws)
     truths = open_truths(labels, split, num_classes=num_classes, void=void, maps_first=True)
     if num_classes not in (None, len(truths.names)):
         problem = f"{num_classes}: {truths.about}"
         raise UserError("num_classes", problem, "leave it out; it is for folders without classes.txt")
-    known = {sample.name: sample for sample in truths}
+    samples = {sample.name: sample for sample in truths}
     about = truths.about
     if names is not None:
-        known = select(known, names)
-        about += f"; {len(known)} of them listed in {names}"
-    paired, absent = open_segments(Path(predictions), known)
+        samples = select(samples, names)
+        about += f"; {len(samples)} of them listed in {names}"
+    paired, absent = open_segments(Path(predictions), samples)
     if not paired or (absent and missing == "error"):
-        problem = f"has no prediction for {len(absent)} of {len(known)} labels, the first '{absent[0]}'"
+        problem = f"has no prediction for {len(absent)} of {len(samples)} labels, the first '{absent[0]}'"
         fix = "missing wrong counts them as wrong, missing skip leaves them out" if paired else ""
         raise UserError(predictions, problem, fix)
-    chosen = [name for name in known if name in paired or missing == "wrong"]
+    chosen = [name for name in samples if name in paired or missing == "wrong"]
     first, unpredicted, square = min(truths.names), 0, center_crop or size is not None
 
+    # 1. One table per image, of which only the counts are kept.
     def tables() -> Iterator[Contingency]:
         nonlocal unpredicted
         for number, name in enumerate(chosen):
-            if progress:
-                progress(number, len(chosen), name)
-            pair_ = _read_pair(known[name], first, paired.get(name), square, size, resize_predictions)
-            table = contingency(*pair_, len(truths.names))
+            progress(number, len(chosen), name)
+            arrays = _read_pair(samples[name], first, paired.get(name), square, size, resize_predictions)
+            table = contingency(*arrays, len(truths.names))
             unpredicted += int(table.unpredicted.sum())
             yield table
 
     tallies = stack(tally_images(tables(), protocol))
-    if progress:
-        progress(len(chosen), len(chosen), "intervals")
-    if not tallies.pixels.any():
+    progress(len(chosen), len(chosen), "intervals")
+    if not np.any(tallies.pixels):
         raise UserError(f"{labels}: no pixel of the {len(chosen)} labels is labelled, so there is nothing to evaluate")
-    tp, fp, fn = (counts.sum(0) for counts in (tallies.tp, tallies.fp, tallies.fn))
-    pixels, iou = int(tallies.pixels.sum()), class_iou(tp, fp, fn)
-    intervals = bootstrap(tallies, seed=seed, draws=draws)
+
+    # 2. Scores of the set, and their intervals.
+    whole, intervals = tallies.total(), bootstrap(tallies, seed=seed, draws=draws)
+    counts = (whole.tp.tolist(), whole.fp.tolist(), whole.fn.tolist())
+    per_class = map(MatchedClass, whole.iou.tolist(), map(tuple, intervals.iou.tolist()), *counts)
     return SegmentScores(
         protocol=protocol,
         labels=about,
-        acc=float(accuracy(tp, pixels)),
+        acc=float(whole.accuracy),
         acc_ci95=intervals.acc,
-        miou=float(mean_iou(iou)),
+        miou=float(mean_iou(whole.iou)),
         miou_ci95=intervals.miou,
-        per_class={
-            name: MatchedClass(
-                iou[i].item(), tuple(intervals.iou[i].tolist()), tp[i].item(), fp[i].item(), fn[i].item()
-            )
-            for i, name in enumerate(truths.names.values())
-        },
-        images=len(tallies.pixels),
+        per_class=dict(zip(truths.names.values(), per_class, strict=True)),
+        images=len(tallies.tp),
         missing=len(absent),
         missing_are=missing,
-        pixels=pixels,
-        unpredicted=unpredicted / pixels,
+        pixels=int(whole.pixels),
+        unpredicted=unpredicted / int(whole.pixels),
         size=size,
         center_crop=square,
         seed=seed,
     )
 
 
-def select(known: Mapping[str, Sample], names: Path) -> dict[str, Sample]:
+def select(samples: Mapping[str, Sample], names: Path) -> dict[str, Sample]:
     """Only the samples that a text file lists, one name or path per line."""
     chosen = {}
     for line in filter(None, map(str.strip, read_lines(names))):
-        name = find_name(known, re.sub(r"\.(png|jpe?g)$", "", line, flags=re.IGNORECASE))
+        name = find_name(samples, re.sub(r"(?i)\.(png|jpe?g)$", "", line))
         if name is None:
             raise UserError(names, f"lists '{line}', which is not the name of one label")
-        chosen[name] = known[name]
+        chosen[name] = samples[name]
     if not chosen:
         raise UserError(names, "lists no names")
     return chosen
 
 
-@dataclass(frozen=True)
-class SegmentMap:
-    """The segments of one picture. where: their name in errors. read: reads them, (H, W) int32, −1 in no segment."""
-
-    where: str
-    read: Callable[[], np.ndarray]
-
-
-def open_segments(folder: Path, labels: Iterable[str]) -> tuple[dict[str, SegmentMap], list[str]]:
-    """Label → its segments, and the labels without any. folder: a dataset of `seediff segment`, whose objects are the
-    segments, with corrections; or PNG label maps, whose ids are. Raises UserError."""
-    if (folder / native.METADATA).is_file() and SEGMENT in native.read_classes(folder):
-        samples = {sample.name: sample for sample in open_native(folder)[1]}
-        matched, missing = match_names(labels, samples, folder)
-        maps = {
-            label: SegmentMap(f"sample '{name}'", partial(read_objects, samples[name]))
-            for label, name in matched.items()
-        }
-        return maps, missing
-    paths, missing = pair(labels, folder)
-    return {label: SegmentMap(str(path), partial(read_segment_ids, path)) for label, path in paths.items()}, missing
+def open_segments(folder: Path, labels: Iterable[str]) -> tuple[Mapping[str, Sample | Path], list[str]]:
+    """Label → what has its segments, for `read_segments`, and the labels without any. folder: a dataset of `seediff
+    segment`, whose objects are the segments, with corrections; or PNG label maps, whose ids are. Raises UserError."""
+    if not (folder / native.METADATA).is_file() or SEGMENT not in native.read_classes(folder):
+        return pair(labels, folder)
+    samples = {sample.name: sample for sample in open_native(folder)[1]}
+    matched, missing = match_names(labels, samples, folder)
+    return {label: samples[name] for label, name in matched.items()}, missing
 
 
-def read_objects(sample: Sample) -> np.ndarray:
-    """(H, W) int32: the number of each pixel's object, from 0; −1 in none."""
-    objects = sample.instances
+def read_segments(segments: Sample | Path) -> np.ndarray:
+    """(H, W) int32: the number of each pixel's segment, from 0; −1 in none."""
+    if isinstance(segments, Path):
+        return read_segment_ids(segments)
+    objects = segments.instances
     if objects is None:
-        raise UserError(f"sample '{sample.name}'", "has no segments", "`seediff segment` writes them to instances/")
+        raise UserError(_name_of(segments), "has no segments", "`seediff segment` writes them to instances/")
     return objects.numbers.astype(np.int32) - 1
 
 
+def size_of(array: np.ndarray) -> str:
+    """`640 × 480`: width and height in pixels."""
+    return f"{array.shape[1]} × {array.shape[0]}"
+
+
+def _name_of(segments: Sample | Path) -> str:
+    """The name of segments in errors."""
+    return str(segments) if isinstance(segments, Path) else f"sample '{segments.name}'"
+
+
 def _read_pair(
-    sample: Sample, first: int, segments: SegmentMap | None, square: bool, size: int | None, resize_predictions: bool
+    sample: Sample, first: int, segments: Sample | Path | None, square: bool, size: int | None, resize: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """The prediction for a sample and its label, both int32 of one shape: labels 0, 1, … of ids from `first` on, −1 for
-    ignored; without segments the prediction is −1 throughout. square: only the centred square.
+    ignored; without segments the prediction is −1 throughout. square: only the centred square. resize: a prediction of
+    another size is resized to that of its label.
     """
     stored = sample.unchecked_labels()
     whole = np.where(stored == IGNORE, -1, stored.astype(np.int32) - first)
 
     def cut(array: np.ndarray) -> np.ndarray:
-        array = centre_square(array) if square else array
-        return resize_nearest(array, size, size) if size else array
+        if square:
+            array = centre_square(array)
+        if size:
+            array = resize_nearest(array, size, size)
+        return array
 
     label = cut(whole)
     if segments is None:
         return np.full(label.shape, -1, np.int32), label
-    prediction = segments.read()
-    if resize_predictions and prediction.shape not in (whole.shape, label.shape):
+    prediction = read_segments(segments)
+    if resize and prediction.shape not in (whole.shape, label.shape):
         # A square prediction for a crop belongs to the square; any other prediction belongs to the whole image.
-        of_square = prediction.shape[0] == prediction.shape[1] and label.shape[0] == label.shape[1]
-        prediction = resize_nearest(prediction, *(label if of_square else whole).shape)
+        squares = prediction.shape[0] == prediction.shape[1] and label.shape[0] == label.shape[1]
+        prediction = resize_nearest(prediction, *(label.shape if squares else whole.shape))
     if prediction.shape == whole.shape:
         return cut(prediction), label
     if prediction.shape == label.shape:
         return prediction, label
-    cut_to = f", cut to {size_of(label)}" if label.shape != whole.shape else ""
-    problem = f"is {size_of(prediction)} pixels, but its label '{sample.name}' {size_of(whole)}{cut_to}"
+    problem = f"is {size_of(prediction)} pixels, but its label '{sample.name}' {size_of(whole)}"
+    if label.shape != whole.shape:
+        problem += f", cut to {size_of(label)}"
     fix = "resize_predictions scales it (nearest); center_crop or size evaluates a square"
-    raise UserError(segments.where, problem, fix)
-
-
-def to_json(scores: SegmentScores) -> dict[str, Any]:
-    """The scores as JSON values with the names of SegmentScores' fields; per_class holds MatchedClass by name."""
-    return plain(asdict(scores))
+    raise UserError(_name_of(segments), problem, fix)
 
 
 def score_table(scores: SegmentScores) -> Table:
@@ -261,7 +251,7 @@ def score_table(scores: SegmentScores) -> Table:
     from rich.text import Text
 
     title = f"protocol {scores.protocol}, {plural(scores.images, 'image')}"
-    table = make_table(title, "", "IoU", "95 % CI", "labelled pixels")
+    table = make_table(title, "IoU", "95 % CI", "labelled pixels")
     for name, c in scores.per_class.items():
         if not math.isnan(c.iou):
             table.add_row(Text(name), f"{c.iou:.1%}", percents(c.iou_ci95), f"{(c.tp + c.fn) / scores.pixels:.1%}")
@@ -279,9 +269,11 @@ def notes(scores: SegmentScores) -> list[str]:
     elif scores.center_crop:
         lines.append("Labels: centre square.")
     if scores.missing:
-        counted = "counted as wrong" if scores.missing_are == "wrong" else "left out"
-        lines.append(f"{scores.missing} labels without prediction were {counted}.")
+        treated = {"wrong": "counted as wrong", "skip": "left out"}[scores.missing_are]
+        lines.append(f"{scores.missing} labels without prediction were {treated}.")
     if scores.unpredicted >= 0.0005:
-        hint = "" if scores.center_crop else " (--center-crop evaluates the centre square only)"
-        lines.append(f"{scores.unpredicted:.1%} of the labelled pixels have no segment and count as wrong{hint}.")
+        note = f"{scores.unpredicted:.1%} of the labelled pixels have no segment and count as wrong"
+        if not scores.center_crop:
+            note += " (--center-crop evaluates the centre square only)"
+        lines.append(f"{note}.")
     return lines

@@ -37,7 +37,9 @@ def mean_interval(values: np.ndarray, images: np.ndarray | None = None, *, seed:
     images (n,): the image of each value, so that an image's values stay together; by default each value has its own.
     """
     values = np.asarray(values, np.float64)
-    _, owner = np.unique(np.arange(len(values)) if images is None else np.asarray(images), return_inverse=True)
+    if images is None:
+        images = np.arange(len(values))
+    _, owner = np.unique(np.asarray(images), return_inverse=True)
     sums, counts = np.bincount(owner, values), np.bincount(owner).astype(np.float64)
     times = np.concatenate(list(draw_counts(len(counts), seed=seed)))
     return interval((times @ sums) / (times @ counts))

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..files.label_maps import IGNORE
-from .matching import Tally
-from .scores import Tallies, accuracy, class_iou, mean_iou, stack
+from .scores import Tally, mean_iou, stack
 
 MAX_CLASSES = 255
 
@@ -39,27 +38,26 @@ class Confusion:
         table = self._count(predicted, truth)
         self.table += table
         tally = _tally(table)
-        self._tallies.append((np.stack([tally.tp, tally.fp, tally.fn]).astype(np.uint32), tally.pixels))
+        self._tallies.append((np.stack([tally.tp, tally.fp, tally.fn]).astype(np.uint32), int(tally.pixels)))
         return tally
 
     def _count(self, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
         """(C, C + 1) int64 for one image."""
         if predicted.shape != truth.shape or truth.ndim != 2:
-            raise ValueError(f"prediction {predicted.shape} and truth {truth.shape} must be maps of one size")
+            raise ValueError(f"prediction {predicted.shape} and truth {truth.shape} must be maps (H, W) of one size")
         if predicted.dtype != np.uint8 or truth.dtype != np.uint8:
             raise ValueError(f"prediction and truth must be uint8, not {predicted.dtype} and {truth.dtype}")
         joint = joint_counts(truth, predicted)
-        known = self.num_classes
-        if joint[known:IGNORE].any():
-            raise ValueError(f"truth has ids {_named(joint.sum(1), known)}; there are {known} classes, and 255")
-        if joint[:, known:IGNORE].any():
-            raise ValueError(f"prediction has ids {_named(joint.sum(0), known)}; there are {known} classes, and 255")
-        return np.concatenate([joint[:known, :known], joint[:known, IGNORE:]], axis=1)
+        count = self.num_classes
+        if joint[count:IGNORE].any():
+            raise ValueError(f"truth has ids {_named(joint.sum(1), count)}; there are {count} classes, and 255")
+        if joint[:, count:IGNORE].any():
+            raise ValueError(f"prediction has ids {_named(joint.sum(0), count)}; there are {count} classes, and 255")
+        return np.concatenate([joint[:count, :count], joint[:count, IGNORE:]], axis=1)
 
     def iou(self) -> np.ndarray:
         """(C,) float64: IoU of each class over the set; NaN for a class that is neither in the truth nor predicted."""
-        tally = _tally(self.table)
-        return class_iou(tally.tp, tally.fp, tally.fn)
+        return _tally(self.table).iou
 
     def miou(self) -> float:
         """Mean of `iou` over the classes that are in the truth or predicted; NaN if no pixel counts."""
@@ -68,10 +66,12 @@ class Confusion:
     def pixel_accuracy(self) -> float:
         """Share of counted pixels with the right class; NaN if no pixel counts."""
         tally = _tally(self.table)
-        return float(accuracy(tally.tp, tally.pixels)) if tally.pixels else float("nan")
+        if not tally.pixels:
+            return float("nan")
+        return float(tally.accuracy)
 
-    def tallies(self) -> Tallies:
-        """The counts of every image, in the order in which they were added; needs at least one image."""
+    def tallies(self) -> Tally:
+        """The counts of every image (I, C), in the order in which they were added; needs at least one image."""
         rows = ((counts.astype(np.int64), pixels) for counts, pixels in self._tallies)
         return stack(Tally(tp, fp, fn, pixels) for (tp, fp, fn), pixels in rows)
 
@@ -90,7 +90,9 @@ def _tally(table: np.ndarray) -> Tally:
     return Tally(tp, table[:, :-1].sum(0) - tp, table.sum(1) - tp, int(table.sum()))
 
 
-def _named(pixels: np.ndarray, known: int) -> str:
-    """The first five ids that have pixels but no class."""
-    ids = [int(i) for i in np.flatnonzero(pixels[known:IGNORE]) + known]
-    return ", ".join(map(str, ids[:5])) + (", …" if len(ids) > 5 else "")
+def _named(pixels: np.ndarray, count: int) -> str:
+    """The first five ids that have pixels but none of `count` classes."""
+    ids = [str(number + count) for number in np.flatnonzero(pixels[count:IGNORE])]
+    if len(ids) > 5:
+        ids[5:] = ["…"]
+    return ", ".join(ids)

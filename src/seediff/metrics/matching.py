@@ -27,6 +27,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from .scores import Tally
+
 MatchingProtocol = Literal["diffseg", "dataset", "strict"]
 MATCHING_PROTOCOLS: tuple[str, ...] = get_args(MatchingProtocol)
 BAND = 1 << 22
@@ -45,16 +47,6 @@ class Contingency:
     pixels: np.ndarray
     unpredicted: np.ndarray
     num_segments: int
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Pixels per class, (C,) int64: true positives, false positives, false negatives; and all labelled ones."""
-
-    tp: np.ndarray
-    fp: np.ndarray
-    fn: np.ndarray
-    pixels: int
 
 
 def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> Contingency:
@@ -119,8 +111,9 @@ def tally_images(tables: Iterable[Contingency], protocol: MatchingProtocol) -> I
     """The counts of every image of a set, in order. Only `dataset` holds all tables at once; they are small."""
     if protocol == "dataset":
         tables = list(tables)
-        taken = match(tables) if tables else np.empty(0, np.int64)
-        yield from (tally(table, taken) for table in tables)
+        if tables:
+            taken = match(tables)
+            yield from (tally(table, taken) for table in tables)
     else:
         for table in tables:
             yield tally(table, match([table]), charge_left_over=protocol == "strict")
@@ -129,8 +122,9 @@ def tally_images(tables: Iterable[Contingency], protocol: MatchingProtocol) -> I
 def count_segments(label: np.ndarray, *, unlabelled: int = 255) -> int:
     """The number of distinct ids in a label map (H, W), without negative ones and `unlabelled`: the k of K-Means-S."""
     ids = label[(label >= 0) & (label != unlabelled)]
-    few = ids.max(initial=0) < MAX_SEGMENTS  # counting takes a tenth of the time that sorting takes
-    return int(np.count_nonzero(np.bincount(ids))) if few else len(np.unique(ids))
+    if ids.max(initial=0) < MAX_SEGMENTS:  # counting takes a tenth of the time that sorting takes
+        return int(np.count_nonzero(np.bincount(ids)))
+    return len(np.unique(ids))
 
 
 def _sums(index: np.ndarray, values: np.ndarray, length: int) -> np.ndarray:

@@ -11,17 +11,31 @@ from dataclasses import dataclass
 import numpy as np
 
 from .bootstrap import draw_counts, interval
-from .matching import Tally
 
 
 @dataclass(frozen=True)
-class Tallies:
-    """The counts of a set's images: tp, fp, fn (I, C) int64 and pixels (I,) int64, labelled pixels of each image."""
+class Tally:
+    """Pixels of each class, (…, C) int64: true positives, false positives, false negatives; and all labelled ones, (…).
+    Of one image or a set there is no further side, of several images (I, C) and (I,)."""
 
     tp: np.ndarray
     fp: np.ndarray
     fn: np.ndarray
-    pixels: np.ndarray
+    pixels: np.ndarray | int
+
+    @property
+    def iou(self) -> np.ndarray:
+        """(…, C): `class_iou` of the counts."""
+        return class_iou(self.tp, self.fp, self.fn)
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """(…): the share of labelled pixels that are right."""
+        return self.tp.sum(-1) / self.pixels
+
+    def total(self) -> Tally:
+        """The sum over images, of counts (I, C)."""
+        return Tally(self.tp.sum(0), self.fp.sum(0), self.fn.sum(0), int(np.sum(self.pixels)))
 
 
 @dataclass(frozen=True)
@@ -35,11 +49,11 @@ class Intervals:
     iou: np.ndarray
 
 
-def stack(tallies: Iterable[Tally]) -> Tallies:
-    """The counts of at least one image, as four arrays."""
+def stack(tallies: Iterable[Tally]) -> Tally:
+    """The counts of I images, at least one, as one tally (I, C)."""
     rows = [(t.tp, t.fp, t.fn, t.pixels) for t in tallies]
     tp, fp, fn, pixels = zip(*rows, strict=True)
-    return Tallies(np.stack(tp), np.stack(fp), np.stack(fn), np.array(pixels, np.int64))
+    return Tally(np.stack(tp), np.stack(fp), np.stack(fn), np.array(pixels, np.int64))
 
 
 def iou(predicted: np.ndarray, exact: np.ndarray) -> float:
@@ -50,11 +64,6 @@ def iou(predicted: np.ndarray, exact: np.ndarray) -> float:
 def overlap(intersections: np.ndarray, unions: np.ndarray) -> np.ndarray:
     """(…): intersections over unions, in pixels; 1 if a union is empty."""
     return np.where(unions > 0, intersections / np.maximum(unions, 1), 1.0)
-
-
-def accuracy(tp: np.ndarray, pixels: np.ndarray | int) -> np.ndarray:
-    """(…): share of labelled pixels that are right, from tp (…, C) and pixels (…)."""
-    return tp.sum(-1) / pixels
 
 
 def class_iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
@@ -70,21 +79,21 @@ def mean_iou(iou: np.ndarray) -> np.ndarray:
     return np.divide(np.where(present, iou, 0).sum(-1), classes, out=np.full(classes.shape, np.nan), where=classes > 0)
 
 
-def bootstrap(tallies: Tallies, *, seed: int = 0, draws: int = 2000) -> Intervals:
-    """Intervals of accuracy, mIoU and each class's IoU over draws of whole images; segments are not matched again."""
-    drawn = resample(tallies, seed=seed, draws=draws)
-    drawn_iou = class_iou(drawn.tp, drawn.fp, drawn.fn)
-    bounds = np.array([interval(values) for values in drawn_iou.T])
-    return Intervals(interval(accuracy(drawn.tp, drawn.pixels)), interval(mean_iou(drawn_iou)), bounds)
+def bootstrap(images: Tally, *, seed: int = 0, draws: int = 2000) -> Intervals:
+    """Intervals of accuracy, mIoU and each class's IoU over draws of whole images (I, C); segments are not matched
+    again."""
+    drawn = resample(images, seed=seed, draws=draws)
+    bounds = np.array([interval(values) for values in drawn.iou.T])
+    return Intervals(interval(drawn.accuracy), interval(mean_iou(drawn.iou)), bounds)
 
 
-def resample(tallies: Tallies, *, seed: int = 0, draws: int = 2000) -> Tallies:
+def resample(images: Tally, *, seed: int = 0, draws: int = 2000) -> Tally:
     """The sums of each draw of I images, (D, C) and (D,) float64, without draws that have no labelled pixel."""
-    kept = [np.asarray(a, np.float64) for a in (tallies.tp, tallies.fp, tallies.fn, tallies.pixels)]
+    kept = [np.asarray(a, np.float64) for a in (images.tp, images.fp, images.fn, images.pixels)]
     sums: list[list[np.ndarray]] = [[], [], [], []]
-    for times in draw_counts(len(tallies.pixels), seed=seed, draws=draws):
+    for times in draw_counts(len(images.tp), seed=seed, draws=draws):
         for column, counts in zip(sums, kept, strict=True):
             column.append(times.astype(np.float64) @ counts)
     tp, fp, fn, pixels = map(np.concatenate, sums)
     valid = pixels > 0  # a draw may hold only images without labels
-    return Tallies(tp[valid], fp[valid], fn[valid], pixels[valid])
+    return Tally(tp[valid], fp[valid], fn[valid], pixels[valid])

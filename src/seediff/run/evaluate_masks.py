@@ -24,7 +24,7 @@ from ..dataset.sample import Sample
 from ..errors import UserError
 from ..evaluate.mask_protocols import MASK_PROTOCOLS, Column, MaskProtocol, score_column
 from ..evaluate.protocols import Protocol, join_names, protocol_for
-from ..evaluate.semantic import plain
+from ..evaluate.semantic import as_json
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photographs import find_photos, read_photo
 from ..models.info import find_settings
@@ -57,7 +57,7 @@ class MaskScores:
     def to_json(self) -> dict[str, Any]:
         scores = asdict(self)
         del scores["tuned"]
-        return {**plain(scores), "version": __version__}
+        return {**as_json(scores), "version": __version__}
 
     def notes(self) -> list[str]:
         """Notes for readers, one per line."""

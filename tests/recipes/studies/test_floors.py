@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from patience import PATIENT
 
 from recipes.studies.floors import differences, floor_map, score_floors
-from seediff.metrics.matching import Tally, contingency, match, tally
-from seediff.metrics.scores import stack
+from seediff.metrics.matching import contingency, match, tally
+from seediff.metrics.scores import Tally, stack
 
 
 def random_tallies(images, classes, seed=0):
