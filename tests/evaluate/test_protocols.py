@@ -1,4 +1,3 @@
-import pytest
 from refusals import user_error
 
 from seediff.dataset.formats.public_sets import CITYSCAPES_CLASSES

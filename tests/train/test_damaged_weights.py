@@ -9,10 +9,10 @@ from refusals import user_error
 from safetensors.torch import load_file, save_file
 from shapes import CLASSES, items, small
 
-from seediff.train.stages import Stage
 from seediff.train.models import build_network
 from seediff.train.predict import _resized, load_segmenter
 from seediff.train.run import train
+from seediff.train.stages import Stage
 
 
 @pytest.fixture(scope="module")

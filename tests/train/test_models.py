@@ -9,7 +9,6 @@ from transformers import ResNetBackbone
 
 from seediff.config.train import make_config
 from seediff.train import models
-from seediff.train.stages import Stage
 from seediff.train.models import (
     PRETRAINED,
     Trainee,
@@ -18,8 +17,8 @@ from seediff.train.models import (
     count_parameters,
     parameter_groups,
 )
-from seediff.train.stages import TrainingPlan, describe
 from seediff.train.run import train
+from seediff.train.stages import Stage, TrainingPlan, describe
 
 BOTH = ("mask2former", "segformer")
 
