@@ -33,7 +33,7 @@ from typing import get_args
 from signals import Plan, Report, adopt_orphans, finish, measure
 
 import seediff
-from seediff.dataset.formats.known import FormatName
+from seediff.dataset.formats.format_table import FormatName
 
 DRAW = "generate --classes dog,cat,car --classes-per-image 2 --batch-size 2 --threads 1 --keep-soft --keep-attention"
 TRAIN = (

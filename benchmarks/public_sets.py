@@ -25,7 +25,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from seediff.cli.main import main as seediff
-from seediff.dataset.native_folder import open_native
+from seediff.dataset.native import open_native
 
 COMMITS = {
     "wkentaro/labelme": "51e50e43067e4963627513f8334d91f15b11ac48",

@@ -28,7 +28,7 @@ from PIL import Image
 
 from seediff.config.names import VOC_CLASSES
 from seediff.dataset.formats.drivers import export
-from seediff.dataset.formats.known import FormatName
+from seediff.dataset.formats.format_table import FormatName
 from seediff.dataset.native import encode_image
 from seediff.dataset.sample import Sample
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
-from seediff.dataset.native_folder import read_dataset
+from seediff.dataset.native import read_dataset
 from seediff.dataset.sample import Sample
 from seediff.files.label_maps import voc_palette
 from seediff.files.outputs import write_atomic

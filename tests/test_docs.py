@@ -33,7 +33,7 @@ from seediff.cli.main import main
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.errors import UserError
-from seediff.files.photographs import find_photos
+from seediff.files.photo_files import find_photos
 from seediff.models import known, registry
 from seediff.models.hub import resolve_name
 from seediff.models.known import EMBEDDED

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from seediff.errors import UserError
 from seediff.files.documents import parse_csv
-from seediff.files.pictures import open_picture
+from seediff.files.picture_files import open_picture
 from seediff.files.reading import read_text
 
 from .files import replaced_folder

@@ -14,7 +14,7 @@ import numpy as np
 
 from seediff.config.names import join_classes
 from seediff.dataset import native
-from seediff.dataset.native_folder import write_native
+from seediff.dataset.native import write_native
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene, read_scenes

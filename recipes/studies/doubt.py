@@ -19,7 +19,7 @@ from seediff.attention.photograph import encode_images, reconstruction_errors
 from seediff.attention.windows import Window, cut
 from seediff.dataset.dataset import Dataset
 from seediff.files.outputs import write_atomic
-from seediff.files.photographs import find_photos, read_photo
+from seediff.files.photo_files import find_photos, read_photo
 from seediff.masks.presence import contrast
 from seediff.mini.scenes import CLASS_IDS
 from seediff.models.registry import load_model

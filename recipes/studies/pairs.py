@@ -16,7 +16,7 @@ from seediff.attention.windows import windows
 from seediff.dataset.truths import open_truths
 from seediff.errors import UserError
 from seediff.files.label_maps import IGNORE, find_name
-from seediff.files.photographs import find_photos, read_photo
+from seediff.files.photo_files import find_photos, read_photo
 from seediff.mini.scenes import CLASS_IDS
 
 

@@ -19,7 +19,7 @@ from recipes.mini.world import SCENE_SEED, write_scene_set
 from seediff.config.augment import parse_recipe
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.merge import renumber, renumber_table
-from seediff.dataset.native_folder import open_native
+from seediff.dataset.native import open_native
 from seediff.dataset.sample import Sample
 from seediff.dataset.truths import open_truths
 from seediff.errors import UserError, first_line

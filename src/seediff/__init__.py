@@ -31,13 +31,13 @@ _HOMES = {
     "SegmentPhotosConfig": "config.photographs",
     "UserError": "errors",
     "capture": "script.capture",
-    "find_photos": "files.photographs",
+    "find_photos": "files.photo_files",
     "generate": "run.generate",
     "load_model": "models.registry",
     "make_masks": "masks.make_masks",
     "mask": "script.pictures",
     "mask_photos": "run.mask",
-    "read_dataset": "dataset.native_folder",
+    "read_dataset": "dataset.native",
     "register_method": "masks.own",
     "segment": "script.pictures",
     "segment_photos": "run.segment",
@@ -51,10 +51,10 @@ if TYPE_CHECKING:
     from .config.photographs import MaskPhotosConfig as MaskPhotosConfig
     from .config.photographs import SegmentPhotosConfig as SegmentPhotosConfig
     from .dataset.dataset import Dataset as Dataset
-    from .dataset.native_folder import read_dataset as read_dataset
+    from .dataset.native import read_dataset as read_dataset
     from .dataset.sample import Sample as Sample
     from .errors import UserError as UserError
-    from .files.photographs import find_photos as find_photos
+    from .files.photo_files import find_photos as find_photos
     from .masks.make_masks import make_masks as make_masks
     from .masks.own import register_method as register_method
     from .models.registry import load_model as load_model

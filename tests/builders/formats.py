@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.formats.known import FormatName, SourceName
+from seediff.dataset.formats.format_table import FormatName, SourceName
 
 WRITTEN, READ = get_args(FormatName), get_args(SourceName)
 """Formats that are exported, and formats that are imported."""

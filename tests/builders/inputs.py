@@ -9,8 +9,7 @@ from builders import layouts, twins
 from PIL import Image
 
 from seediff.cli.main import main
-from seediff.dataset.native import encode_image
-from seediff.dataset.native_folder import write_native
+from seediff.dataset.native import encode_image, write_native
 from seediff.dataset.sample import Sample
 
 NAMES = ("one.png", "trip/two.jpg", "trip/three.png", "four.png")

@@ -15,7 +15,7 @@ from seediff.cli import progress
 from seediff.cli.commands import COMMANDS, GROUPS
 from seediff.cli.help import COMMON, HELP_ALL
 from seediff.cli.main import main
-from seediff.dataset import native_folder
+from seediff.dataset import native
 from seediff.errors import UserError
 from seediff.models.known import EMBEDDED
 from seediff.run import generate as run
@@ -78,7 +78,7 @@ def test_generate_then_again(tmp_path, capsys):
     assert "4 images with masks" in said
     assert said.endswith(f"Look at '{out}/preview.html' (in a browser)\n")
     assert "drawing" in said
-    assert len(list(native_folder.read_dataset(out))) == 4
+    assert len(list(native.read_dataset(out))) == 4
     assert main([*BASE, "--out", str(out)]) == 0
     assert "Complete: 4 images" in capsys.readouterr().out
 

@@ -10,7 +10,7 @@ from refusals import user_error
 from seediff.cli.formats import export_, import_
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.native_folder import open_native, write_native
+from seediff.dataset.native import open_native, write_native
 from seediff.dataset.sample import Sample
 
 run = runner(export_, import_)

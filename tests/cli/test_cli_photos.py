@@ -4,7 +4,7 @@ from photo_set import write_photos
 
 from seediff.cli.main import main
 from seediff.config.resolve import Tuned
-from seediff.dataset.native_folder import write_native
+from seediff.dataset.native import write_native
 
 
 @pytest.mark.parametrize("words", [["segment"], ["mask", "--classes", "dog"]], ids=["segment", "mask"])

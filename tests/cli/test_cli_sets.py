@@ -8,7 +8,7 @@ from refusals import user_error
 from seediff.cli.formats import export_
 from seediff.cli.sets import merge, split
 from seediff.dataset import native
-from seediff.dataset.native_folder import open_native, write_native
+from seediff.dataset.native import open_native, write_native
 from seediff.dataset.sample import Sample
 
 run = runner(merge, split, export_)

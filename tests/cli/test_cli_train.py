@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from seediff.cli.main import main
-from seediff.dataset.native_folder import write_native
+from seediff.dataset.native import write_native
 from seediff.dataset.sample import Sample
 from seediff.train.record import read_losses
 

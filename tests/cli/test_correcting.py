@@ -8,7 +8,7 @@ import pytest
 from photo_set import write_photos
 
 from seediff.cli.main import main
-from seediff.dataset.native_folder import open_native
+from seediff.dataset.native import open_native
 from seediff.dataset.shapes.brush import decode_brush, encode_brush
 
 

@@ -12,7 +12,7 @@ from patience import PATIENCE, wait_until
 
 from seediff import Dataset
 from seediff.dataset import native
-from seediff.dataset.native_folder import write_native
+from seediff.dataset.native import write_native
 from seediff.dataset.sample import Sample
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")

@@ -11,9 +11,9 @@ from refusals import user_error
 from seediff.cli.augment import augment as augment_command
 from seediff.config.augment import AugmentConfig
 from seediff.config.generate import GenerateConfig
-from seediff.dataset import native, native_folder
+from seediff.dataset import native
 from seediff.dataset.augmented import AugmentedSamples, open_augmented, write_augmented
-from seediff.dataset.native_folder import open_native, write_native
+from seediff.dataset.native import open_native, write_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 from seediff.run.generate import generate
@@ -71,7 +71,7 @@ def test_a_sound_dataset_with_the_originals_in_it(made, pets):
     assert set(after) - {row[kind] for row in (*rows, *new) for kind in ("file_name", "mask")} == others
     assert b'id="augmentations"' in after["preview.html"]
     assert "| originals | 8 |" in after["README.md"].decode()
-    assert len(list(native_folder.read_dataset(made))) == 25
+    assert len(list(native.read_dataset(made))) == 25
 
 
 def test_every_recipe_is_in_its_row(made, pets):
@@ -86,7 +86,7 @@ def test_every_recipe_is_in_its_row(made, pets):
         assert set(sources) <= training
         labels = [originals[one].label_map for one in sources]
         found = np.asarray(
-            next(s.label_map for s in native_folder.read_dataset(made) if s.metadata["file_name"] == row["file_name"])
+            next(s.label_map for s in native.read_dataset(made) if s.metadata["file_name"] == row["file_name"])
         )
         assert set(np.unique(found)) <= {0, 255} | set().union(*map(np.unique, labels))
         assert found.shape == labels[0].shape

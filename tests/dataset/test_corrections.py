@@ -6,7 +6,7 @@ from refusals import user_error
 
 from seediff.dataset import native
 from seediff.dataset.corrections import compare_maps, correct
-from seediff.dataset.native_folder import open_native, write_native
+from seediff.dataset.native import open_native, write_native
 
 CLASSES = ("cat", "dog", "cow")
 

@@ -10,8 +10,8 @@ from PIL import Image
 from refusals import user_error
 
 from seediff import Dataset, Sample, UserError
-from seediff.dataset.formats.known import FORMATS, export_options
-from seediff.dataset.native_folder import open_native
+from seediff.dataset.formats.format_table import FORMATS, export_options
+from seediff.dataset.native import open_native
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow" & co')
 ROWS = ("coco", "parquet", "labelstudio")

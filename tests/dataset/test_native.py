@@ -6,7 +6,7 @@ from items import item
 from PIL import Image
 from refusals import user_error
 
-from seediff.dataset import native, native_folder
+from seediff.dataset import native
 from seediff.files.label_maps import voc_palette
 
 
@@ -16,7 +16,7 @@ def folder(tmp_path):
     labels = np.zeros((4, 6), np.uint8)
     labels[1, 2:5] = 2, 7, 255
     given = [item("000003", labels)]
-    native_folder.write_native(tmp_path / "set", ("x", "a", "b", "c", "d", "e", "é"), given, about={})
+    native.write_native(tmp_path / "set", ("x", "a", "b", "c", "d", "e", "é"), given, about={})
     (tmp_path / "set" / native.SOFT).mkdir()
     for class_id, value in ((2, 0.0), (7, 1.0)):
         (tmp_path / f"set/soft/000003_{class_id}.png").write_bytes(
@@ -41,7 +41,7 @@ def test_broken_datasets_name_the_file(folder, file, data, place):
     if data is not None:
         (folder / file).write_bytes(data)
     with user_error(place):
-        [(sample.image, sample.label_map, sample.soft) for sample in native_folder.read_dataset(folder)]
+        [(sample.image, sample.label_map, sample.soft) for sample in native.read_dataset(folder)]
 
 
 def test_dataset_labels_keep_background_and_ignore():

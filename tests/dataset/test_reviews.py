@@ -11,10 +11,10 @@ from seediff.cli.augment import augment
 from seediff.cli.formats import export_
 from seediff.cli.quality import filter_
 from seediff.cli.sets import merge, split
-from seediff.dataset import native, native_folder
+from seediff.dataset import native
 from seediff.dataset.corrections import correct
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.native_folder import open_native, write_native
+from seediff.dataset.native import open_native, write_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS, review_summary
 from seediff.evaluate.evaluation import evaluate
@@ -60,7 +60,7 @@ def test_opened_anywhere_it_is_the_corrected_set(pets):
     assert ("soft", 1) not in items[3].extras
     assert ("soft", 1) in items[0].extras
     assert "review" not in items[2].metadata
-    sample = list(native_folder.read_dataset(pets))[3]
+    sample = list(native.read_dataset(pets))[3]
     assert np.unique(sample.label_map).tolist() == [0, 2]
     assert review_summary(item.metadata for item in items) == SAID
     assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the file itself is as it was
@@ -230,7 +230,7 @@ def test_a_corrected_mask_that_somebody_changed_is_used_by_nothing(pets, tmp_pat
             for line in ("filter {}", "augment {} --add flip:1")
         ),
         lambda: Dataset.from_native(pets).stats(),
-        lambda: [s.label_map for s in native_folder.read_dataset(pets)],
+        lambda: [s.label_map for s in native.read_dataset(pets)],
         lambda: Session(open_subject(pets), by="").labels(3),
     ):
         with user_error(r"000003.1.png: is not the corrected mask that was saved"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seediff.dataset import native
-from seediff.dataset.native_folder import open_native, write_native
+from seediff.dataset.native import open_native, write_native
 from seediff.dataset.sample import Sample
 from seediff.dataset.split import assign_splits, deal, group_samples, set_splits, split_samples
 

@@ -7,7 +7,7 @@ from seediff.config.names import VOC_CLASSES
 from seediff.dataset import coco_stuff
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.public_sets import CAMVID_CLASSES, CITYSCAPES_CLASSES
-from seediff.dataset.native_folder import write_native
+from seediff.dataset.native import write_native
 from seediff.dataset.sample import Sample
 from seediff.dataset.truths import open_truths
 

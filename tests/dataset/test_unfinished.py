@@ -3,7 +3,7 @@ from items import item
 
 from seediff.cli.main import main
 from seediff.dataset import native
-from seediff.dataset.native_folder import check_finished, write_native
+from seediff.dataset.native import check_finished, write_native
 
 COMMANDS = [
     ["check"],

@@ -16,7 +16,7 @@ from refusals import user_error
 from seediff.cli.main import main
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native
-from seediff.dataset.native_folder import write_native
+from seediff.dataset.native import write_native
 from seediff.dataset.sample import Sample
 from seediff.files.output_folders import stage_output
 from seediff.files.outputs import fresh_name

@@ -8,7 +8,7 @@ from damage import BYTES, refusal
 from PIL import Image
 from refusals import user_error
 
-from seediff.files.pictures import open_picture
+from seediff.files.picture_files import open_picture
 
 
 def png_of(width, height):

@@ -7,7 +7,7 @@ from PIL import Image
 from refusals import user_error
 
 from seediff.dataset.encoding import Instances
-from seediff.dataset.native_folder import write_native
+from seediff.dataset.native import write_native
 from seediff.dataset.sample import Sample
 from seediff.look.samples import open_subject
 

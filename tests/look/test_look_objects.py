@@ -6,7 +6,7 @@ from look_server import running, write_set
 from seediff.cli.quality import filter_
 from seediff.dataset import native
 from seediff.dataset.encoding import encode_grey
-from seediff.dataset.native_folder import open_native
+from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 
 run = runner(filter_)

@@ -14,7 +14,7 @@ from in_chromium import at, needs_chromium, open_sample, saved, until, window
 from look_server import keep_attention, running, write_set
 from PIL import Image
 
-from seediff.dataset.native_folder import open_native
+from seediff.dataset.native import open_native
 
 FOLDER = os.environ.get("SEEDIFF_PICTURES")
 PICTURES = ("grid", "pixel", "word", "steps", "correct", "segments")

@@ -7,7 +7,7 @@ from look_server import CLASSES, write_set
 from refusals import user_error
 
 from seediff.dataset import native
-from seediff.dataset.native_folder import open_native
+from seediff.dataset.native import open_native
 from seediff.dataset.reviews import REVIEWS, in_effect, read_actions
 from seediff.look.index import Query
 from seediff.look.samples import open_subject

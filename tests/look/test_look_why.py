@@ -123,7 +123,7 @@ def test_masks_of_photographs_are_made_as_mask_makes_them(tmp_path, mini_folder)
     from PIL import Image
 
     from seediff.config.photographs import MaskPhotosConfig
-    from seediff.files.photographs import find_photos
+    from seediff.files.photo_files import find_photos
     from seediff.run.mask import mask_photos
 
     (tmp_path / "photos").mkdir()

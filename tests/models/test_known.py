@@ -14,7 +14,7 @@ from seediff.config.base import resolve_device
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.resolve import configure
-from seediff.files.photographs import find_photos
+from seediff.files.photo_files import find_photos
 from seediff.models import hub as names
 from seediff.models import info
 from seediff.models.families import families, pipeline_family

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from refusals import user_error
 
-from seediff.files.photographs import Photo
+from seediff.files.photo_files import Photo
 from seediff.prompts.captions import classes_mentioned, read_words
 from seediff.prompts.tokens import content_words
 

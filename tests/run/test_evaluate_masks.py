@@ -17,7 +17,7 @@ from seediff.dataset.truths import open_truths
 from seediff.evaluate.protocols import own
 from seediff.evaluate.semantic import evaluate_pairs
 from seediff.files.label_maps import read_segment_ids
-from seediff.files.photographs import find_photos
+from seediff.files.photo_files import find_photos
 from seediff.run import tune as module
 from seediff.run.evaluate_masks import evaluate_masks, words_of
 from seediff.run.mask import MaskJob, mask_photos

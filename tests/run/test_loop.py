@@ -22,7 +22,7 @@ from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.errors import UserError
 from seediff.files.documents import read_toml
 from seediff.files.outputs import write_atomic
-from seediff.files.photographs import find_photos
+from seediff.files.photo_files import find_photos
 from seediff.run import generate as run_module
 from seediff.run.generate import generate
 from seediff.run.loop import Engine, loaded

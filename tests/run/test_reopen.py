@@ -13,12 +13,12 @@ from seediff.cli.summary import headline
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import SegmentPhotosConfig
 from seediff.dataset import native
-from seediff.dataset.native_folder import open_native
+from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS, Action, append_action, in_effect
 from seediff.dataset.split import set_splits
 from seediff.files.outputs import BATCHES
-from seediff.files.photographs import find_photos
+from seediff.files.photo_files import find_photos
 from seediff.prompts.specs import redraw, sample_specs
 from seediff.run import reopen
 from seediff.run.generate import generate

@@ -20,7 +20,7 @@ from refusals import user_error
 from seediff.attention.maps import AttentionMaps
 from seediff.config.generate import GenerateConfig
 from seediff.config.resolve import load_config
-from seediff.dataset import native, native_folder
+from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
 from seediff.files.output_folders import LOCK
@@ -62,7 +62,7 @@ def test_layout_rows_and_masks(tmp_path):
     assert (out / "classes.txt").read_text() == "background\ndog\ncat\n"
     rows = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
     assert [row["file_name"] for row in rows] == [f"images/00000{i}.png" for i in range(5)]
-    for row, sample in zip(rows, native_folder.read_dataset(out), strict=True):
+    for row, sample in zip(rows, native.read_dataset(out), strict=True):
         keys = "file_name mask prompt classes class_ids seed attempt flags area confidence agreement model method"
         assert list(row) == [*keys.split(), "version"]
         assert sorted(row["classes"]) == ["cat", "dog"]
@@ -256,7 +256,7 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
     (tmp_path / "out" / native.METADATA).unlink()
     generate(config, tmp_path / "out")
     assert fingerprints(tmp_path / "out") == before
-    for sample in native_folder.read_dataset(tmp_path / "out"):
+    for sample in native.read_dataset(tmp_path / "out"):
         assert sample.image.shape == (64, 64, 3)
 
 

@@ -5,7 +5,7 @@ import pytest
 from shapes import CLASSES, items, small
 
 from seediff.cli.main import main
-from seediff.dataset.native_folder import write_native
+from seediff.dataset.native import write_native
 from seediff.train import processes, run
 from seediff.train.processes import Interrupts
 from seediff.train.record import CHECKPOINT, read_state

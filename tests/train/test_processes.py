@@ -13,7 +13,7 @@ from shapes import CLASSES, items, small
 
 from seediff.cli.main import main
 from seediff.config.train import make_config
-from seediff.dataset.native_folder import write_native
+from seediff.dataset.native import write_native
 from seediff.train import run
 from seediff.train.models import build_network
 from seediff.train.predict import load_segmenter

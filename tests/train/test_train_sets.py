@@ -4,7 +4,7 @@ from formats import export
 from refusals import user_error
 from shapes import CLASSES, items
 
-from seediff.dataset.native_folder import write_native
+from seediff.dataset.native import write_native
 from seediff.train.stages import plan_training
 
 

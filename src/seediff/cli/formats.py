@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 from cyclopts import Group, Parameter
 
 from ..config.fields import WORD
-from ..dataset.formats.known import (
+from ..dataset.formats.format_table import (
     FORMATS,
     READ,
     FormatName,
@@ -158,7 +158,7 @@ def import_(
     from ..dataset import native
     from ..dataset.corrections import Change, correct, sum_changes
     from ..dataset.formats.drivers import read_format
-    from ..dataset.native_folder import write_native
+    from ..dataset.native import write_native
     from ..files.output_folders import check_apart
 
     check_apart(out, [source, *([corrects] if corrects else [])])

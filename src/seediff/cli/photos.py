@@ -93,7 +93,7 @@ def segment(
 
     - `seediff segment photos --model sd2-base --offload sequential --out frugal`
     """
-    from ..files.photographs import find_photos
+    from ..files.photo_files import find_photos
     from ..run.segment import SegmentJob
 
     settled = configure(SegmentPhotosConfig, line.values, config, preset=preset)
@@ -156,7 +156,7 @@ def mask(
 
     - `seediff mask photos --classes dog,cat --model sdxl --offload model --out masked`
     """
-    from ..files.photographs import find_photos
+    from ..files.photo_files import find_photos
     from ..run.mask import MaskJob
     from ..run.photos import read_classes_csv
 

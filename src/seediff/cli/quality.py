@@ -114,7 +114,7 @@ def filter_(
     - `seediff filter pets --out reviewed --reviewed accepted`
     """
     from ..dataset.dataset import Dataset
-    from ..dataset.native_folder import check_finished
+    from ..dataset.native import check_finished
     from ..dataset.quality.select import select_samples
     from ..files.output_folders import check_apart, check_free
     from .summary import counts

@@ -20,9 +20,9 @@ from ..prompts.specs import sample_seed
 from ..report.strips import AUGMENTATIONS, Pair, before_after
 from ..report.tables import of_photograph
 from . import native
-from .augment import Picture, apart, apply, with_objects
 from .encoding import encode_image
-from .native_folder import open_native, write_native
+from .native import open_native, write_native
+from .operations import LabelledImage, apart, apply, with_objects
 from .rows import shown_classes
 from .sample import Sample
 
@@ -103,7 +103,7 @@ class AugmentedSamples(Sequence[Sample]):
         rng = np.random.default_rng(seed)
         source, place, rest = new.source, bisect_left(self.sources, new.source), len(self.sources) - 1
 
-        def others(count: int) -> list[Picture]:
+        def others(count: int) -> list[LabelledImage]:
             if not rest:
                 return [self.read(source)] * count
             chosen = rng.choice(rest, count, replace=count > rest)
@@ -125,13 +125,13 @@ class AugmentedSamples(Sequence[Sample]):
         data = encode_image(np.ascontiguousarray(picture.image), self.config.image_format or sample.suffix)
         return Sample(data, labels, objects, row, name=new.name)
 
-    def read(self, position: int) -> Picture:
+    def read(self, position: int) -> LabelledImage:
         """A sample's picture and labels in memory, with objects if the set has any."""
         sample = self.samples[position]
         labels = sample.labels(len(self.classes))
         if self.objects:
             labels = with_objects(labels, sample.objects(labels))
-        return Picture(sample.name, sample.image, labels)
+        return LabelledImage(sample.name, sample.image, labels)
 
     def added(self) -> Counter[str]:
         """Operations → the number of new samples."""

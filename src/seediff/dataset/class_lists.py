@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..files.documents import fit, plain_number, read_csv, read_json
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
-from ..files.pictures import open_picture
+from ..files.picture_files import open_picture
 from ..files.reading import read_lines
 from .rows import check_class_list
 
@@ -27,8 +27,8 @@ COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "labelmap.csv", "dataset_meta.
 NAME_LISTS = ("classes.txt", "class_names.txt", "labels.txt")
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
 """Turns a colour (r, g, b) into one number."""
-Part = Annotated[int, msgspec.Meta(ge=0, le=255)]
-Colour = tuple[Part, Part, Part]
+Channel = Annotated[int, msgspec.Meta(ge=0, le=255)]
+Colour = tuple[Channel, Channel, Channel]
 Note = Callable[[str], None] | None
 
 

@@ -13,7 +13,7 @@ from ..config.names import BACKGROUND
 from ..errors import UserError
 from . import native
 from .merge import renumber_table
-from .native_folder import open_native
+from .native import open_native
 from .reviews import is_corrected, is_made, is_replaced
 from .rows import OF_THE_MASK, check_class_list, flat_name
 from .sample import Sample

@@ -11,9 +11,9 @@ from ..errors import UserError
 from ..files.messages import plural
 from . import native
 from .formats.drivers import Exported, Follow, export, read_format
-from .formats.known import FormatName, SourceName, export_options, import_options, recognise
+from .formats.format_table import FormatName, SourceName, export_options, import_options, recognise
 from .merge import merge_sets, set_names
-from .native_folder import open_native, write_native
+from .native import open_native, write_native
 from .rows import check_class_list
 from .sample import Sample
 from .split import split_samples

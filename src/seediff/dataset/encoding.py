@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..errors import UserError
 from ..files.label_maps import IGNORE, voc_palette
-from ..files.pictures import open_picture, read_pixels
+from ..files.picture_files import open_picture, read_pixels
 from ..files.reading import PICTURE, read_bytes
 
 EXIF_ORIENTATION = 274

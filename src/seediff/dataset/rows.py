@@ -28,7 +28,7 @@ OF_THE_MASK = ("confidence", "agreement")
 """Keys that describe the mask that a method made, and go with it."""
 
 
-class Step(msgspec.Struct, frozen=True):
+class RecipeStep(msgspec.Struct, frozen=True):
     """A step of `recipe`, which `augment` writes."""
 
     operation: str
@@ -36,7 +36,7 @@ class Step(msgspec.Struct, frozen=True):
 
 class Recipe(msgspec.Struct, frozen=True):
     source: str | None = None
-    steps: tuple[Step, ...] = ()
+    steps: tuple[RecipeStep, ...] = ()
 
 
 class Review(msgspec.Struct, frozen=True):

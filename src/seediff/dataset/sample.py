@@ -13,7 +13,7 @@ from PIL import Image
 from ..config.names import MAX_CLASSES
 from ..errors import UserError
 from ..files.outputs import copy_new, put
-from ..files.pictures import as_stored, in_rgb, open_picture
+from ..files.picture_files import as_stored, in_rgb, open_picture
 from ..files.reading import PICTURE, read_bytes
 from .encoding import PNG_SIGNATURE, Instances, encode_image, read_label_map
 from .rows import shown_classes

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import UserError
 from . import native
 from .dataset import Dataset, load
-from .formats.known import recognise
+from .formats.format_table import recognise
 from .formats.public_sets import published_layout
 
 

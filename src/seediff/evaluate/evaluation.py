@@ -19,8 +19,7 @@ from .. import __version__
 from ..config.names import BACKGROUND, read_class_list
 from ..dataset.dataset import Dataset
 from ..dataset.formats.masks import semantic_yaml
-from ..dataset.native import METADATA, encode_image
-from ..dataset.native_folder import open_native
+from ..dataset.native import METADATA, encode_image, open_native
 from ..dataset.sample import Sample
 from ..dataset.truths import open_truths
 from ..errors import UserError

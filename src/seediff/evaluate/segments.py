@@ -13,7 +13,7 @@ import numpy as np
 
 from ..config.names import SEGMENT
 from ..dataset import native
-from ..dataset.native_folder import open_native
+from ..dataset.native import open_native
 from ..dataset.sample import Sample
 from ..dataset.truths import open_truths
 from ..errors import UserError

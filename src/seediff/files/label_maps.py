@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from .pictures import read_pixels
+from .picture_files import read_pixels
 from .reading import composed
 
 IGNORE = 255

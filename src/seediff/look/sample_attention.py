@@ -230,7 +230,7 @@ class Capturer:
             return self._load(config, partial(GenerateJob, config)).draw_batch([spec])[1][0].cpu()
 
         from ..attention.photograph import encode_images
-        from ..files.photographs import Photo
+        from ..files.photo_files import Photo
         from ..run.mask import MaskJob
 
         assert isinstance(config, MaskPhotosConfig)

@@ -12,11 +12,11 @@ from PIL import Image
 from ..config.names import SEGMENT
 from ..dataset import native
 from ..dataset.encoding import Instances
-from ..dataset.native_folder import open_native
+from ..dataset.native import open_native
 from ..dataset.sample import Sample, open_own
 from ..errors import UserError
 from ..files.label_maps import voc_palette
-from ..files.pictures import in_rgb
+from ..files.picture_files import in_rgb
 from ..files.reading import PICTURE, inside, read_bytes
 from ..report.pictures import colour_objects, encode_picture, overlay, shrink
 

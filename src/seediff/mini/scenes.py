@@ -17,7 +17,7 @@ from PIL import Image
 from ..config.names import VOC_CLASSES
 from ..errors import UserError
 from ..files.messages import show_json
-from ..files.pictures import open_picture
+from ..files.picture_files import open_picture
 from ..files.tensors import TensorFile, read_header
 
 CLASSES = tuple(c for c in VOC_CLASSES if c != "diningtable")  # emoji art has no dining table

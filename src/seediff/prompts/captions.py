@@ -9,7 +9,7 @@ from pathlib import Path
 from ..config.names import any_name
 from ..errors import UserError
 from ..files.documents import read_csv
-from ..files.photographs import Photo, find_named
+from ..files.photo_files import Photo, find_named
 from ..files.reading import read_text
 from .tokens import content_words
 

@@ -16,8 +16,8 @@ from ..config.names import SEGMENT
 from ..errors import UserError
 from ..files.label_maps import voc_palette
 from ..files.outputs import write_atomic
-from ..files.photographs import without_suffix
-from ..files.pictures import in_rgb, open_picture, read_pixels
+from ..files.photo_files import without_suffix
+from ..files.picture_files import in_rgb, open_picture, read_pixels
 from ..files.reading import PICTURE, inside, read_bytes
 from ..masks.flags import explain_flag, flag_kind
 from .pictures import colour_objects, data_uri, draw_mask, jpeg_uri, shrink

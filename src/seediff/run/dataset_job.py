@@ -19,7 +19,7 @@ from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..dataset import native
 from ..dataset.encoding import Instances, encode_objects, soft_levels
-from ..dataset.native_folder import instance_row
+from ..dataset.native import instance_row
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.objects import scored_pieces
 from ..files.outputs import write_atomic

@@ -26,7 +26,7 @@ from ..evaluate.mask_protocols import MASK_PROTOCOLS, Column, MaskProtocol, scor
 from ..evaluate.protocols import Protocol, join_names, protocol_for
 from ..evaluate.semantic import as_json
 from ..files.label_maps import IGNORE, PHOTO_ENDING
-from ..files.photographs import find_photos, read_photo
+from ..files.photo_files import find_photos, read_photo
 from ..models.info import find_settings
 from .mask import MaskJob
 from .tune import LabelledPhoto, MaskMeasure, Measure, NameMeasure, PresenceMeasure, Thresholds, evenly, look_at

@@ -17,7 +17,7 @@ from ..dataset.encoding import encode_photo
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
-from ..files.photographs import Found, Photo, read_photo
+from ..files.photo_files import Found, Photo, read_photo
 from ..masks.flags import FOREIGN, degenerate, flag_kind
 from ..models.memory import Graphs, Offload
 from ..prompts.specs import SampleSpec

@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..files.documents import read_csv
 from ..files.messages import plural
 from ..files.outputs import write_atomic
-from ..files.photographs import Photo, find_named, read_photo
+from ..files.photo_files import Photo, find_named, read_photo
 
 if TYPE_CHECKING:
     from ..models.registry import Model

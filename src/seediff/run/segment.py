@@ -18,14 +18,14 @@ from ..config.names import BACKGROUND, MAX_CLASSES, SEGMENT
 from ..config.photographs import SegmentPhotosConfig, check_segment_names
 from ..dataset import native
 from ..dataset.encoding import Instances, encode_objects, encode_photo
-from ..dataset.native_folder import instance_row
+from ..dataset.native import instance_row
 from ..dataset.rows import shown_classes
 from ..dataset.sample import Sample
 from ..dataset.truths import open_truths
 from ..errors import UserError
 from ..files.label_maps import IGNORE, centre_square, find_name
 from ..files.messages import plural
-from ..files.photographs import Found, Photo, read_photo
+from ..files.photo_files import Found, Photo, read_photo
 from ..masks.flags import FOREIGN
 from ..metrics.matching import count_segments
 from ..models.info import check_known_classes

@@ -268,7 +268,7 @@ class Captured:
     def _picture(self, image: int, picture: Picture) -> np.ndarray | None:
         if picture is None:
             return self.pictures[image]
-        from ..files.photographs import read_picture
+        from ..files.photo_files import read_picture
 
         return read_picture(np.asarray(picture.convert("RGB")) if isinstance(picture, Image.Image) else picture)
 

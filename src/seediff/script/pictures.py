@@ -15,7 +15,7 @@ from ..config.base import LOADING
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..dataset import native
 from ..errors import UserError
-from ..files.photographs import Photo, read_picture
+from ..files.photo_files import Photo, read_picture
 from ..masks.flags import FOREIGN
 from ..masks.make_masks import MaskResult
 from ..models import registry

@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from .. import __version__
 from ..config.train import LARGEST_SIDE
 from ..dataset.encoding import encode_photo
-from ..dataset.native_folder import write_native
+from ..dataset.native import write_native
 from ..dataset.sample import Sample
 from ..devices import check_device, default_device
 from ..errors import UserError
-from ..files.photographs import Photo, find_photos, read_photo
+from ..files.photo_files import Photo, find_photos, read_photo
 from .data import PAD
 from .loading import load_network, read_about
 from .models import CLASSES, Network, class_scores

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..dataset.formats.known import load_extra
+from ..dataset.formats.format_table import load_extra
 
 
 @dataclass(frozen=True)

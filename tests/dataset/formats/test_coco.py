@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from refusals import user_error
 from scipy import ndimage
 
-from seediff.dataset.formats.coco.writing import of_objects
+from seediff.dataset.formats.coco import of_objects
 from seediff.dataset.shapes.objects import find_objects, whole_classes
 
 CLASSES = ("cat", "bus", "dog")

@@ -8,7 +8,7 @@ from layouts import save
 from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.native_folder import write_native
+from seediff.dataset.native import write_native
 from seediff.dataset.sample import Sample
 
 SHAPE = (6, 8)

@@ -2,7 +2,7 @@ import pytest
 from formats import READ, WRITTEN
 
 from seediff import Dataset
-from seediff.dataset.formats.known import FORMATS, codec, export_options
+from seediff.dataset.formats.format_table import FORMATS, codec, export_options
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_a_picture_of_two_parts_of_coco(tmp_path):
     save_picture(tmp_path / "images/1.png", (6, 8))
     for part in ("train", "val"):
         (tmp_path / f"instances_{part}.json").write_text(coco(["1.png"])["instances.json"])
-    with user_error(r"instances_val.json, image 0: its picture, .*1\.png, is one of .*train\.json"):
+    with user_error(r"instances_val.json, image 0: its picture, .*1\.png, is that of .*train\.json"):
         Dataset.open(tmp_path)
 
 

@@ -7,8 +7,8 @@ from items import item
 from layouts import save
 from refusals import user_error
 
-from seediff.dataset.formats.known import recognise
-from seediff.dataset.native_folder import write_native
+from seediff.dataset.formats.format_table import recognise
+from seediff.dataset.native import write_native
 
 SHAPE = (8, 8)
 LINE = "0.01 0.01 0.49 0.01 0.49 0.49 0.01 0.49\n"  # the upper left quarter

@@ -9,7 +9,7 @@ from refusals import user_error
 from safetensors.numpy import save_file
 
 from seediff.dataset import native
-from seediff.dataset.native_folder import open_native, write_native
+from seediff.dataset.native import open_native, write_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 

@@ -5,7 +5,7 @@ from refusals import user_error
 from seediff.config.filter import Criteria
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.native_folder import write_native
+from seediff.dataset.native import write_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.quality.select import confidence, select_samples
 from seediff.dataset.sample import Sample

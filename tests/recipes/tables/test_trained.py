@@ -11,7 +11,7 @@ from recipes.tables.results import write_table
 from recipes.tables.sources import Places, joined
 from recipes.tables.stored_results import open_kept
 from recipes.tables.trained import run_table, training_digest, training_of
-from seediff.dataset.native_folder import open_native
+from seediff.dataset.native import open_native
 
 SETTINGS = {"backbone": "tiny", "batch_size": 2, "epochs": 1}
 

@@ -28,7 +28,7 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import whole_classes
 from ..shapes.rle import polygon_runs
-from .drivers import Export, Source, unique_names
+from .drivers import Drawing, Export, Import
 from .label_files import PARTS, Near, Shapes, Side, by_object, check_frame, class_of, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
@@ -114,14 +114,14 @@ TEXTS = ("name", "subset", "label", "points", "rle")
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
 
 
-class Picture(msgspec.Struct, frozen=True):
+class CvatImage(msgspec.Struct, frozen=True):
     name: str
     width: Side
     height: Side
     subset: str = ""
 
 
-class Shape(msgspec.Struct, frozen=True):
+class CvatShape(msgspec.Struct, frozen=True):
     """A mask or polygon. group_id: of the shapes of an object. rle: run lengths in the box, row by row, outside
     first."""
 
@@ -149,7 +149,7 @@ def _fit(node: Node, kind: type[T]) -> T:
     return fit(given, kind, node.where, strict=False)
 
 
-def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
+def read(source: Import, *, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
     """An unpacked export of "CVAT for images 1.1", or its XML file.
 
     Classes are its labels in their order; `ignore`, `ignored`, `void` and `unlabeled` become 255. images: the folder of
@@ -162,25 +162,31 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     root = read_xml(file, "annotations", absent="no such file; CVAT's export for images has one")
     if track := next(root.all("track"), None):
         raise UserError(track.where, "has tracks, which belong to videos", "export the task as `CVAT for images 1.1`")
-    nodes = [(node, _fit(node, Picture)) for node in root.all("image")]
+    nodes = list(root.all("image"))
     uses: defaultdict[str, list[str]] = defaultdict(list)
-    for child in (child for node, _ in nodes for child in node.children):
-        uses[child.attributes.get("label", "")].append(child.tag)
+    for node in nodes:
+        for child in node.children:
+            uses[child.attributes.get("label", "")].append(child.tag)
     classes, ids = _classes(root, uses, source)
     folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
-    objects = by_object(
-        [child.attributes.get("label", "") for child in node.children if child.tag in MASKS] for node, _ in nodes
-    )
-    found, samples = list[tuple[Node, Picture, Path, str]](), []
-    for node, picture in nodes:
-        below = f"{picture.subset}/" * bool(picture.subset)
-        if at := source.picture(folders, [below + picture.name], node.where):
-            found.append((node, picture, at[0], at[1].removeprefix(below)))
-    names = unique_names((picture.subset, name) for _, picture, _, name in found)
-    for name, (node, picture, path, _) in zip(names, found, strict=True):
-        row = {"split": part} if (part := PARTS.get(picture.subset.lower())) else {}
-        paint = partial(_paint, node, (picture.height, picture.width), path, ids)
-        samples.append(source.sample(name, path, paint, row, node.where, objects=objects, shown=True))
+    objects = by_object([child.attributes.get("label", "") for child in _masks(node)] for node in nodes)
+    drawings: list[Drawing] = []
+    for node in nodes:
+        picture = _fit(node, CvatImage)
+        split = PARTS.get(picture.subset.lower())
+        drawings.append(
+            Drawing(
+                node.where,
+                folders,
+                [f"{picture.subset}/{picture.name}" if picture.subset else picture.name],
+                partial(_paint, node=node, shape=(picture.height, picture.width), ids=ids),
+                part=picture.subset,
+                top=picture.subset,
+                row={"split": split} if split else {},
+                objects=objects,
+            )
+        )
+    samples = source.drawn(drawings, shown=True)
     tags = [tag for used in uses.values() for tag in used]
     source.count(tags.count("box"), "boxes are not masks; pixels in them but in no mask are ignored (255)")
     others = sum(tag in OTHERS for tag in tags)
@@ -188,7 +194,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     return classes, samples
 
 
-def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Source) -> tuple[tuple[str, ...], dict[str, int]]:
+def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Import) -> tuple[tuple[str, ...], dict[str, int]]:
     """The classes, and the id of each label that can be of a mask. uses: the tags of each label's shapes."""
     labels = [label for kind in ("task", "project", "job") for label in root.all("meta", kind, "labels", "label")]
     named = [(name.text.strip(), label) for label in labels for name in label.all("name")]
@@ -205,15 +211,18 @@ def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Source) -> t
     return number_labels([name for name, _ in named if name not in others], root.where, source.note)
 
 
-def _paint(node: Node, shape: tuple[int, int], picture: Path, ids: Mapping[str, int]) -> Instances:
+def _masks(node: Node) -> list[Node]:
+    return [child for child in node.children if child.tag in MASKS]
+
+
+def _paint(picture: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, int]) -> Instances:
     check_frame(picture, shape, node.where)
     known = Shapes(shape)
     for child in node.children:
         if child.tag == "box":
             box = _fit(child, Box)
             known.box(box.xtl, box.ytl, box.xbr, box.ybr)
-    masks = [child for child in node.children if child.tag in MASKS]
-    shapes = [(_fit(child, Shape), child) for child in masks]
+    shapes = [(_fit(child, CvatShape), child) for child in _masks(node)]
     for one, child in sorted(shapes, key=lambda shape: shape[0].z_order):
         number = known.number(class_of(one.label, ids, child.where), one.group_id or None)
         if child.tag == "mask":

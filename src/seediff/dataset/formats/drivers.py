@@ -23,15 +23,15 @@ from ...errors import UserError
 from ...files.messages import show_json
 from ...files.output_folders import stage_output
 from ...files.outputs import put
-from ...files.photographs import without_suffix
-from ...files.pictures import orientation_of, turned_back
+from ...files.photo_files import without_suffix
+from ...files.picture_files import orientation_of, turned_back
 from ...files.reading import composed, inside
 from ...workers import in_order
 from ..encoding import Instances
 from ..rows import SPLITS, check_class_list, check_name, flat_name
 from ..sample import JPEG_SUFFIXES, Sample, picture_size
 from ..split import assign_splits
-from .known import FORMATS, FormatName, SourceName, codec
+from .format_table import FORMATS, FormatName, SourceName, codec
 
 CHUNK = 8
 """Samples that are sent to a worker process together: one takes only a millisecond or two."""
@@ -153,8 +153,26 @@ def export(
     return Exported(len(samples), export.files, tuple(export.notes))
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A picture and its shapes, as a file lists them. where: its name in errors. folders, names: where the picture may
+    be, and its names, as of `found`. paint: paints the shapes of the picture at a path. part: of the set, if pictures
+    of several may have one name. top: a folder that is no part of the sample's name. name: of the sample; "" for the
+    picture's. objects: as of `sample`, but a function of the picture's path."""
+
+    where: str
+    folders: Sequence[Path]
+    names: Sequence[str]
+    paint: Callable[[Path], Instances]
+    part: str = ""
+    top: str = ""
+    row: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    objects: bool | Callable[[Path], Instances] = False
+
+
 @dataclass
-class Source(Notes):
+class Import(Notes):
     """The folder or file that is read. skip_missing: leave out labels whose picture is missing. images: whether the
     import has this option. labels_alone: read labels to compare with, whose pictures may be missing and stay as they
     are stored. ids: what stored values mean, as of a `ClassList`, if the format has such a list. about: the set, in
@@ -212,6 +230,25 @@ class Source(Notes):
         alike = self.listed[folder].get(composed(without_suffix(path.name)).casefold(), [])
         alike = [name for name in alike if composed(name).casefold() == composed(path.name).casefold()] or alike
         return folder / alike[0] if len(alike) == 1 else None
+
+    def drawn(self, drawings: Iterable[Drawing], *, shown: bool = False) -> list[Sample]:
+        """The samples of drawings whose picture is there. shown: as of `sample`. Raises UserError for two drawings of
+        one picture."""
+        found: list[tuple[Drawing, Path, str]] = []
+        owners: dict[Path, str] = {}
+        for one in drawings:
+            if at := self.picture(one.folders, one.names, one.where):
+                if (other := owners.setdefault(at[0], one.where)) != one.where:
+                    fix = "import files whose pictures have the same names one by one, with --images"
+                    raise UserError(one.where, f"its picture, {at[0]}, is that of {other}, too", fix)
+                found.append((one, at[0], at[1].removeprefix(f"{one.top}/")))
+        samples: list[Sample] = []
+        names = unique_names((one.part, end) for one, _, end in found)
+        for (one, path, _), name in zip(found, names, strict=True):
+            objects = partial(one.objects, path) if callable(one.objects) else one.objects
+            paint = partial(one.paint, path)
+            samples.append(self.sample(one.name or name, path, paint, one.row, one.where, objects=objects, shown=shown))
+        return samples
 
     def sample(
         self,
@@ -296,19 +333,19 @@ def unique_names(pictures: Iterable[tuple[str | None, str]]) -> list[str]:
 
 def read_format(
     name: SourceName, path: Path | str, *, skip_missing: bool = False, labels_alone: bool = False, **options: Any
-) -> tuple[tuple[str, ...], Iterable[Sample], Source]:
+) -> tuple[tuple[str, ...], Iterable[Sample], Import]:
     """The classes without the background, the samples, and the source, whose notes are complete after the last sample.
     options: None counts as not given."""
     for key in ("images", "masks"):
         if (folder := options.get(key)) is not None and not Path(folder).is_dir():
             raise UserError(key, f"{folder}: no such folder")
     read = codec(name).read
-    source = Source(Path(path), skip_missing, "images" in signature(read).parameters, labels_alone)
+    source = Import(Path(path), skip_missing, "images" in signature(read).parameters, labels_alone)
     classes, samples = read(source, **{key: value for key, value in options.items() if value is not None})
     return classes, _with_notes(source, samples), source
 
 
-def _with_notes(source: Source, samples: Iterable[Sample]) -> Iterator[Sample]:
+def _with_notes(source: Import, samples: Iterable[Sample]) -> Iterator[Sample]:
     yield from samples
     if source.turned:
         several = "pictures have" if source.turned > 1 else "picture has"

@@ -14,7 +14,7 @@ from ...config.names import IGNORED
 from ...errors import UserError
 from ...files.label_maps import voc_palette
 from ...files.messages import show_json
-from ...files.pictures import check_pixels, orientation_of
+from ...files.picture_files import check_pixels, orientation_of
 from ...files.reading import composed
 from .. import native
 from ..encoding import Instances

@@ -20,14 +20,14 @@ from PIL import Image, ImageDraw
 from ...errors import UserError
 from ...files.documents import read_json
 from ...files.messages import show_json
-from ...files.pictures import open_picture
+from ...files.picture_files import open_picture
 from ...files.reading import RECORD, inside
 from .. import native
 from ..class_lists import find_list, number_labels
 from ..encoding import Instances
 from ..sample import Sample
-from .drivers import PICTURES, Source
-from .known import json_kind
+from .drivers import PICTURES, Import
+from .format_table import json_kind
 from .label_files import Near, Shapes, check_frame, class_of, shown_size
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
@@ -36,7 +36,7 @@ LARGEST = 4 * RECORD
 """Maximum bytes of a file, which may contain its picture."""
 
 
-class Shape(msgspec.Struct, frozen=True):
+class LabelmeShape(msgspec.Struct, frozen=True):
     """points: the corners; a circle's centre and a point on it; opposite corners of a rectangle or of a mask's box.
     mask: a PNG as base64. group_id: the same for shapes of one object."""
 
@@ -51,10 +51,10 @@ class Shape(msgspec.Struct, frozen=True):
         return self.shape_type or "polygon"
 
 
-class File(msgspec.Struct, frozen=True):
+class LabelmeFile(msgspec.Struct, frozen=True):
     """imageData: a picture as base64. imageHeight, imageWidth: as labelme shows it, turned by its EXIF orientation."""
 
-    shapes: list[Shape]
+    shapes: list[LabelmeShape]
     imagePath: str
     imageData: str | None = None
     imageHeight: int | None = None
@@ -67,7 +67,7 @@ def is_folder(folder: Path) -> bool:
 
 
 def read(
-    source: Source, *, classes: Sequence[str] | None = None, images: Path | str | None = None
+    source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None
 ) -> tuple[tuple[str, ...], Iterator[Sample]]:
     """Folders of labelme's JSON files, or one such file. classes: None: those of a labels.txt or class_names.txt, or
     else the labels in use, sorted by name. images: the folder of the pictures; None: where the files say, or else their
@@ -80,7 +80,7 @@ def read(
     left, used, others, pictures = list[Path](), set[str](), 0, dict[Path, str]()
     for path in [source.path] if one else [path for path in sorted(root.rglob("*.json")) if path.is_file()]:
         if one or json_kind(path) == "labelme":
-            file = read_json(inside(root, path), File, limit=LARGEST)  # one at a time in memory
+            file = read_json(inside(root, path), LabelmeFile, limit=LARGEST)  # one at a time in memory
             pictures[path] = file.imagePath
             filled = [shape.label for shape in file.shapes if shape.kind in FILLED]
             used.update(filled)
@@ -100,7 +100,7 @@ def read(
 
 
 def _samples(
-    source: Source, pictures: dict[Path, str], ids: dict[str, int], root: Path, images: Path | None
+    source: Import, pictures: dict[Path, str], ids: dict[str, int], root: Path, images: Path | None
 ) -> Iterator[Sample]:
     """pictures: path of a file → its `imagePath`. ids: label → id."""
     above = Path(os.path.commonpath([path.parent for path in pictures]))
@@ -111,7 +111,7 @@ def _samples(
         picture: Path | bytes | None = at and at[0]
         suffix = at[0].suffix.lower() if at else ""
         if suffix not in PICTURES or not picture_name.lower().endswith(suffix):  # then the file may hold it
-            data = read_json(path, File, limit=LARGEST).imageData
+            data = read_json(path, LabelmeFile, limit=LARGEST).imageData
             picture = _decoded(data, f"{path}: imageData") if data else picture
         if picture is None:
             source.no_picture(path, f"there is no picture {show_json(picture_name)}, and 'imageData' is empty")
@@ -128,7 +128,7 @@ def _decoded(text: str, where: str) -> bytes:
 
 
 def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
-    file = read_json(path, File, limit=LARGEST)
+    file = read_json(path, LabelmeFile, limit=LARGEST)
     height, width = shown_size(picture, f"{path}: its picture")
     shape = file.imageHeight or height, file.imageWidth or width
     check_frame(picture, shape, str(path))
@@ -141,7 +141,7 @@ def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
     return known.painted()
 
 
-def _draw(canvas: Image.Image, each: Shape, number: int, where: str) -> None:
+def _draw(canvas: Image.Image, each: LabelmeShape, number: int, where: str) -> None:
     """Fill a shape."""
     corners = np.array(each.points, np.float64).reshape(-1, 2)
     draw: Any = ImageDraw.Draw(canvas)

@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
@@ -27,7 +28,7 @@ from ... import __version__
 from ...errors import UserError
 from ...files.documents import Node, fit, parse_json, read_xml
 from ...files.messages import show_json
-from ...files.pictures import check_pixels
+from ...files.picture_files import check_pixels
 from ...files.reading import ANNOTATIONS, read_bytes
 from .. import native
 from ..class_lists import IGNORED, check_meaning, number_labels
@@ -37,8 +38,8 @@ from ..rows import check_row
 from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import polygon_runs
-from .drivers import PICTURES, Export, Source, unique_names
-from .known import json_kind
+from .drivers import PICTURES, Drawing, Export, Import
+from .format_table import json_kind
 from .label_files import Near, Own, Shapes, Side, by_object, class_of, named_colours, shown_size
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
@@ -159,7 +160,7 @@ class Result(msgspec.Struct, frozen=True):
         return self.original_height, self.original_width
 
 
-class Answer(msgspec.Struct, frozen=True):
+class TaskAnswer(msgspec.Struct, frozen=True):
     result: list[Result] = []
     was_cancelled: bool | None = None
     updated_at: str | None = None
@@ -169,9 +170,14 @@ class Task(msgspec.Struct, frozen=True):
     """predictions: objects, or in some exports only their ids. annotation_id: only in JSON-MIN."""
 
     data: dict[str, Any] = {}
-    annotations: list[Answer] = []
+    annotations: list[TaskAnswer] = []
     predictions: list[Any] = []
     annotation_id: Any = None
+
+    @property
+    def done(self) -> list[TaskAnswer]:
+        """The annotations that were not skipped."""
+        return [answer for answer in self.annotations if not answer.was_cancelled]
 
 
 Regions = list[tuple[str, Result, Region]]
@@ -191,7 +197,7 @@ def _tasks(folder: Path) -> Path | None:
 
 
 def read(
-    source: Source, *, classes: Sequence[str] | None = None, images: Path | str | None = None
+    source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None
 ) -> tuple[tuple[str, ...], list[Sample]]:
     """A JSON export of Label Studio (not JSON-MIN), or a folder that SeeDiff wrote.
 
@@ -206,54 +212,62 @@ def read(
     tasks = parse_json(read_bytes(file, ANNOTATIONS), list[Task], str(file))
     if any(task.annotation_id is not None and not task.data for task in tasks):
         raise UserError(file, "is Label Studio's export JSON-MIN, which is not supported", "export the project as JSON")
-    answers = [(task.data, where := f"{file}: task {i}", *_answer(task, where)) for i, task in enumerate(tasks, 1)]
-    if any(by_person for *_, by_person in answers):
-        answers = [answer for answer in answers if answer[-1]]
-        told = f"of {len(tasks)} tasks have no annotation, or were skipped: they are left out"
-        source.count(len(tasks) - len(answers), told)
-    read = [(data, where, *_regions(answer, where)) for data, where, answer, _ in answers]
-    source.count(sum(left for *_, left in read), "results are not masks or boxes: they are left out")
-    boxes = {
-        (where, result.id or here)
-        for _, where, regions, _ in read
-        for here, result, region in regions
-        if not region.masked
-    }
-    source.count(len(boxes), "boxes are not masks; pixels in them but in no mask are ignored (255)")
-    used = [[name for *_, region in regions if region.masked for name in region.names] for _, _, regions, _ in read]
+    # The answers that count, and their regions.
+    numbered = [(f"{file}: task {number}", task) for number, task in enumerate(tasks, 1)]
+    read = [(where, task) for where, task in numbered if task.done] or numbered
+    source.count(
+        len(tasks) - len(read), f"of {len(tasks)} tasks have no annotation, or were skipped: they are left out"
+    )
+    regions: list[Regions] = []
+    boxes = others = 0
+    for where, task in read:
+        found, left = _regions(_answer(task, where), where)
+        regions.append(found)
+        others += left
+        boxes += len({result.id or here for here, result, region in found if not region.masked})
+    source.count(others, "results are not masks or boxes: they are left out")
+    source.count(boxes, "boxes are not masks; pixels in them but in no mask are ignored (255)")
+
+    # The classes.
+    used = [list(chain(*(region.names for *_, region in found if region.masked))) for found in regions]
     config, listing = file.parent / CONFIG, "--classes"
-    if classes is None:
-        listing = config if config.is_file() else file
-        classes = (
-            _labels(read_xml(config, "View"))
-            if listing is config
-            else sorted({name for names in used for name in names})
-        )
+    if classes is None and config.is_file():
+        classes, listing = _labels(read_xml(config, "View")), config
+    elif classes is None:
+        classes, listing = sorted({*chain(*used)}), file
     names, ids = number_labels(classes, listing, source.note)
+
     folders = [Path(images)] if images is not None else [file.parent, file.parent / IMAGES]
-    objects, samples = by_object(used), []
-    places = [source.picture(folders, _picture_names(data, where), where) for data, where, *_ in read]
-    ends = iter(unique_names((None, at[1].removeprefix(f"{IMAGES}/")) for at in places if at))
-    for (data, where, regions, _), at in zip(read, places, strict=True):
-        if at:
-            own = Own(next(ends))
-            if isinstance(data.get(OWN), Mapping):
-                own = fit(data[OWN], Own, f"{where}: data.{OWN}")
-                check_row(own.metadata, f"{where}: metadata in its data.{OWN}")
-            paint = partial(_paint, regions, at[0], ids, where)
-            samples.append(source.sample(own.name, at[0], paint, own.metadata, where, objects=objects, shown=True))
-    return names, samples
+    objects, drawings = by_object(used), list[Drawing]()
+    for (where, task), found in zip(read, regions, strict=True):
+        own = Own()
+        if isinstance(task.data.get(OWN), Mapping):
+            own = fit(task.data[OWN], Own, f"{where}: data.{OWN}")
+            check_row(own.metadata, f"{where}: metadata in its data.{OWN}")
+        drawings.append(
+            Drawing(
+                where,
+                folders,
+                _picture_names(task.data, where),
+                partial(_paint, regions=found, ids=ids, where=where),
+                top=IMAGES,
+                row=own.metadata,
+                name=own.name,
+                objects=objects,
+            )
+        )
+    return names, source.drawn(drawings, shown=True)
 
 
-def _answer(task: Task, where: str) -> tuple[Answer, bool]:
-    """The annotation that is read, or else the last prediction; and whether a person made it."""
-    if done := [answer for answer in task.annotations if not answer.was_cancelled]:
-        return max(reversed(done), key=lambda answer: answer.updated_at or ""), True
+def _answer(task: Task, where: str) -> TaskAnswer:
+    """The annotation that was changed last and not skipped, or else the last prediction."""
+    if task.done:
+        return max(reversed(task.done), key=lambda answer: answer.updated_at or "")
     predictions = [value for value in task.predictions if isinstance(value, dict)]
-    return (fit(predictions[-1], Answer, f"{where}: its prediction") if predictions else Answer()), False
+    return fit(predictions[-1], TaskAnswer, f"{where}: its prediction") if predictions else TaskAnswer()
 
 
-def _regions(answer: Answer, where: str) -> tuple[Regions, int]:
+def _regions(answer: TaskAnswer, where: str) -> tuple[Regions, int]:
     """The masks of an answer, and the number of its other regions. Of <Polygon> or <Brush> with <Labels> there are two
     results with the same id, of which the one with the label counts."""
     found, values = [], [result for result in answer.result if result.value]
@@ -296,7 +310,7 @@ def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
     return [path, last[9:]] if UPLOADED.match(last) else [path]
 
 
-def _paint(regions: Regions, picture: Path, ids: Mapping[str, int], where: str) -> Instances:
+def _paint(picture: Path, regions: Regions, ids: Mapping[str, int], where: str) -> Instances:
     stored = picture_size(picture)
     shape = stored if stored in [result.size for _, result, _ in regions] else shown_size(picture)
     check_pixels((shape[1], shape[0]), where)

@@ -40,7 +40,7 @@ from ..class_lists import ClassList, Note, check_meaning, find_list, named_class
 from ..encoding import encode_grey
 from ..rows import flat_name
 from ..sample import Sample
-from .drivers import Export, Source, unique_names
+from .drivers import Export, Import, unique_names
 from .label_files import PARTS, named_pictures
 from .public_sets import find_parts, find_picture, open_part, published_layout, usual_part
 from .yolo_data import IMAGES, find_pictures, find_yaml, label_file, read_data, write_data
@@ -115,7 +115,7 @@ def _usual(base: Path, names: Sequence[str]) -> list[Path]:
 
 
 def read(
-    source: Source,
+    source: Import,
     *,
     split: str | None = None,
     classes: Sequence[str] | None = None,
@@ -171,7 +171,7 @@ def read(
     return listed.classes, samples
 
 
-def _named_by_yaml(source: Source, path: Path, split: str | None, images: Path | str | None) -> tuple[ClassList, Found]:
+def _named_by_yaml(source: Import, path: Path, split: str | None, images: Path | str | None) -> tuple[ClassList, Found]:
     """What Ultralytics' YAML file names. If no name is `background`, there is none: every name is a class. A single
     name means masks of 0 (background) and 1."""
     file, data, names = read_data(path)
@@ -202,7 +202,7 @@ def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None],
     return replace(listed, ids={**ids, **{value: ids[meant[value]] for value in meant if 0 <= value <= 255}})
 
 
-def _published(source: Source, layout: str, split: str | None) -> tuple[ClassList, Found]:
+def _published(source: Import, layout: str, split: str | None) -> tuple[ClassList, Found]:
     _, parts = find_parts(source.path, layout) or (None, {})
     if split is None and source.labels_alone:
         split = usual_part(source.path, layout)
@@ -222,7 +222,7 @@ def _published(source: Source, layout: str, split: str | None) -> tuple[ClassLis
     return ClassList(part.classes, {**part.ids, native.IGNORE: native.IGNORE}, {}, part.about), found
 
 
-def _labels_alone(source: Source, first: int, num_classes: int | None) -> tuple[ClassList, Found]:
+def _labels_alone(source: Import, first: int, num_classes: int | None) -> tuple[ClassList, Found]:
     where = map_folder(source.path)
     maps = find_maps(where)
     if not maps:
@@ -242,7 +242,7 @@ def _labels_alone(source: Source, first: int, num_classes: int | None) -> tuple[
 
 
 def _matched(
-    source: Source, folders: Sequence[tuple[str | None, Path, Path]], classes: Sequence[str] | None, first: int
+    source: Import, folders: Sequence[tuple[str | None, Path, Path]], classes: Sequence[str] | None, first: int
 ) -> tuple[ClassList, Found]:
     root = source.path
     if not folders:
@@ -263,7 +263,7 @@ def _matched(
     return listed, found
 
 
-def _pairs(source: Source, pictures: Path, masks: Path) -> list[tuple[str, Path, Path]]:
+def _pairs(source: Import, pictures: Path, masks: Path) -> list[tuple[str, Path, Path]]:
     """(name, picture, mask) of each picture that has a mask; the others are left out."""
     beside = pictures == masks
     maps = {name: path for name, path in named_pictures(masks) if path.suffix.lower() == ".png"}

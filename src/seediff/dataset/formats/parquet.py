@@ -24,8 +24,8 @@ from ..encoding import decode_label_map
 from ..rows import check_class_list, check_row
 from ..sample import Sample, open_own
 from ..split import split_of
-from .drivers import Export, Source
-from .known import load_extra
+from .drivers import Export, Import
+from .format_table import load_extra
 
 if TYPE_CHECKING:
     from datasets import Dataset, Features
@@ -132,7 +132,7 @@ def is_folder(folder: Path) -> bool:
     return any(folder.rglob("*.parquet"))
 
 
-def read(source: Source, *, split: str | None = None) -> tuple[tuple[str, ...], Iterator[Sample]]:
+def read(source: Import, *, split: str | None = None) -> tuple[tuple[str, ...], Iterator[Sample]]:
     """A folder of parquet files with the columns that SeeDiff writes, or one of them. split: "train", "val" or "test";
     None: all."""
     if split not in (None, *WORDS):
@@ -185,7 +185,7 @@ def stated_classes(file: Path) -> tuple[str, ...]:
     return classes
 
 
-def read_samples(source: Source, files: Sequence[Path]) -> Iterator[Sample]:
+def read_samples(source: Import, files: Sequence[Path]) -> Iterator[Sample]:
     """The samples of all files, one after the other."""
     for file in files:
         number, split = 0, part_of(file)
@@ -196,7 +196,7 @@ def read_samples(source: Source, files: Sequence[Path]) -> Iterator[Sample]:
                 yield read_sample(source, batch.to_pylist()[0], f"{file}, row {number}", split)
 
 
-def read_sample(source: Source, record: Mapping[str, Any], where: str, split: str | None) -> Sample:
+def read_sample(source: Import, record: Mapping[str, Any], where: str, split: str | None) -> Sample:
     """A row of the table as a sample."""
     image, mask = ((record[key] or {}).get("bytes") for key in ("image", "label_map"))
     if not image or not mask or not record["name"]:

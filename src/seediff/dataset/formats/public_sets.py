@@ -31,7 +31,7 @@ SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG")
 
 
 @dataclass(frozen=True)
-class Public:
+class PublicSet:
     """A public data set as it is distributed. masks, pictures: folders in the root, where {} is the part's, of which
     the first that is there counts. parts: split → its folder. classes: of the ids from `first` on. void: ids without a
     class. maps: names of label maps, whose group is the sample's. ending: of a picture's name after it. below: where
@@ -51,20 +51,20 @@ class Public:
     usual: str = "val"
 
 
-PUBLIC: Mapping[str, Public] = {
-    "ade20k": Public(
+PUBLIC: Mapping[str, PublicSet] = {
+    "ade20k": PublicSet(
         "ADE20K", ("annotations/{}",), {"val": "validation", "train": "training"}, ("images/{}",),
         below=("", "ADEChallengeData2016"), void=(0,), listed="objectInfo150.txt",
     ),
-    "cityscapes": Public(
+    "cityscapes": PublicSet(
         "Cityscapes", ("gtFine/{}",), {"train": "train", "val": "val"}, ("leftImg8bit/{}",),
         CITYSCAPES_CLASSES, 7, tuple(range(7)), "(.+)_gtFine_labelIds", PHOTO_ENDING,
     ),
-    "camvid": Public(
+    "camvid": PublicSet(
         "CamVid", ("{}annot",), {name: name for name in ("train", "val", "test")}, ("{}",), CAMVID_CLASSES,
         void=(11,), below=("", "CamVid"), usual="test",
     ),
-    "coco-stuff": Public(
+    "coco-stuff": PublicSet(
         "COCO-Stuff",
         ("annotations/{}", "dataset/annotations/{}", "stuffthingmaps_trainval2017/{}", "annotation_{}", "{}"),
         {"train": "train2017", "val": "val2017"},
@@ -76,7 +76,7 @@ PUBLIC: Mapping[str, Public] = {
 
 
 @dataclass(frozen=True)
-class Part:
+class PublicPart:
     """A part of a public data set. ids: stored value → id, from 1, or 255 for none. files: name of a sample → its label
     map. images: the folder of the pictures, whose names end with `ending`."""
 
@@ -129,7 +129,7 @@ def usual_part(folder: Path, name: str) -> str:
     return next(iter(parts)) if alone else PUBLIC[name].usual
 
 
-def open_part(folder: Path, name: str, split: str) -> Part:
+def open_part(folder: Path, name: str, split: str) -> PublicPart:
     """A part of what `published_layout` found. Raises UserError if it is not there."""
     known, (root, parts) = PUBLIC[name], find_parts(folder, name) or (folder, {})
     if split not in parts:
@@ -148,7 +148,7 @@ def open_part(folder: Path, name: str, split: str) -> Part:
     places = [root / place.format(known.parts[split]) for place in known.pictures]
     images = next((place for place in places if place.is_dir() and place != parts[split]), places[0])
     void = dict.fromkeys(known.void, IGNORE)
-    return Part(f"{known.title} in {root}, {split}", classes, {**void, **ids}, files, images, known.ending)
+    return PublicPart(f"{known.title} in {root}, {split}", classes, {**void, **ids}, files, images, known.ending)
 
 
 def _check_labels(folders: list[Path]) -> None:

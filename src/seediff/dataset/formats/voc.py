@@ -17,14 +17,14 @@ import numpy as np
 
 from ...config.names import VOC_CLASSES
 from ...errors import UserError
-from ...files.pictures import open_picture
+from ...files.picture_files import open_picture
 from ...files.reading import composed, inside, read_lines
 from .. import native
 from ..class_lists import WEIGHTS, check_meaning, find_list, named_classes, read_mask, voc_colours
 from ..encoding import Instances
 from ..rows import SPLITS
 from ..sample import Sample
-from .drivers import Export, Source
+from .drivers import Export, Import
 from .label_files import PARTS, named_pictures
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS = "JPEGImages", "SegmentationClass", "SegmentationObject"
@@ -74,7 +74,7 @@ def is_folder(folder: Path) -> bool:
 
 
 def read(
-    source: Source,
+    source: Import,
     *,
     split: str | None = None,
     classes: Sequence[str] | None = None,

@@ -25,7 +25,7 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from .drivers import Export, Source
+from .drivers import Export, Import
 from .label_files import Shapes, shown_size
 from .masks import semantic_yaml
 from .yolo_data import DATA, IMAGES, LABELS, find_pictures, is_data, label_file, read_data, write_data
@@ -136,7 +136,7 @@ def is_folder(folder: Path) -> bool:
 
 
 def read(
-    source: Source,
+    source: Import,
     *,
     split: str | None = None,
     classes: Sequence[str] | None = None,

@@ -22,7 +22,7 @@ from ...files.messages import show_json
 from ...files.reading import read_lines
 from .. import native
 from ..rows import SPLITS
-from .drivers import Export, Source, portable, unique_names
+from .drivers import Export, Import, portable, unique_names
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 PICTURES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
@@ -46,7 +46,7 @@ def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
 
 
 @dataclass(frozen=True)
-class Picture:
+class YoloPicture:
     """base: the folder from which its sample's name counts. labels: its label file, which may be missing."""
 
     path: Path
@@ -60,14 +60,14 @@ class Picture:
 
 
 def find_pictures(
-    source: Source,
+    source: Import,
     file: Path,
     data: Mapping[str, Any],
     split: str | None,
     images: Path | str | None,
     label: Callable[[Path], Path],
     labelled: Callable[[Path], bool],
-) -> list[tuple[Picture, str]]:
+) -> list[tuple[YoloPicture, str]]:
     """The pictures of a split, None: of all, each with its sample's name. file, data: the YAML file and its content.
     label: a picture's path → its label file's path. labelled: whether a label file has labels.
 
@@ -78,10 +78,10 @@ def find_pictures(
     if not wanted:
         raise UserError(file, f"has no '{split or 'train'}', the folder of the pictures")
     beside, others = [file.parent / str(data.get("path") or "."), file.parent], [Path(images)] if images else []
-    pictures: dict[Path, Picture] = {}  # if splits share a picture, the first with labels counts
+    pictures: dict[Path, YoloPicture] = {}  # if splits share a picture, the first with labels counts
     folders: defaultdict[Path, set[Path]] = defaultdict(set)  # folder of label files → of their pictures
     for name, entries in wanted.items():
-        found: list[Picture] = []
+        found: list[YoloPicture] = []
         for entry in entries if isinstance(entries, list) else [entries]:
             path, lexical = _locate(entry, beside, others, _is_entry, f"{file}: '{name}'")
             if path.is_file():
@@ -91,10 +91,10 @@ def find_pictures(
                 near = [path.parent, *beside]
                 listed = [_locate(line, near, others, _is_picture, f"{path}, line {n}") for n, line in lines]
                 base = _common([one for one, _ in listed])
-                found += [Picture(one, name, base, label(at)) for one, at in listed]
+                found += [YoloPicture(one, name, base, label(at)) for one, at in listed]
             else:
                 inner = [one.relative_to(path) for one in sorted(path.rglob("*")) if _is_picture(one)]
-                found += [Picture(path / one, name, path, label(lexical / one)) for one in inner]
+                found += [YoloPicture(path / one, name, path, label(lexical / one)) for one in inner]
                 folders[label(lexical / "any").parent].add(path)  # also if it has no pictures, but labels
         if len({one.name for one in found}) < len({one.path for one in found}):
             base = _common([one.path for one in found])

@@ -23,7 +23,7 @@ from ...files.tensors import read_header
 from ...workers import in_threads
 from .. import native
 from ..encoding import checked_mask, read_label_map
-from ..native_folder import RowReader, check_finished
+from ..native import RowReader, check_finished
 from ..reviews import REVIEWED, REVIEWS, Action, is_replaced, read_actions
 from ..rows import SPLITS, check_row, shown_classes
 from ..sample import Sample, check_ids, open_own, picture_suffix

@@ -5,7 +5,7 @@ from refusals import user_error
 from scipy import ndimage
 
 from seediff.config.augment import MAX_CELLS, Strength, parse_addition
-from seediff.dataset.augment import RANDOM, Picture, apply, cut_out, paste, perspective, with_objects
+from seediff.dataset.operations import RANDOM, LabelledImage, apply, cut_out, paste, perspective, with_objects
 from seediff.dataset.shapes.objects import find_objects
 
 NAMES = [*RANDOM, "splice-1x2", "splice-7x7"]
@@ -19,7 +19,7 @@ def picture(seed, shape=(60, 76), ignore=True):
 
 
 def labelled(name, image, labels):
-    return Picture(name, image, with_objects(labels, find_objects(labels)))
+    return LabelledImage(name, image, with_objects(labels, find_objects(labels)))
 
 
 def run(names, seed, base=None, strength=None):
@@ -63,7 +63,7 @@ def test_ids_that_nobody_has_do_not_appear(name):
     """
     labels = np.where(np.arange(40)[:, None] < 20, 3, np.where(np.arange(50) < 25, 200, 254)).astype(np.uint8)
     base = labelled("a", np.zeros((40, 50, 3), np.uint8), labels)
-    plain = Picture("a", base.image, labels)
+    plain = LabelledImage("a", base.image, labels)
     after, without = (
         apply(one, [name], np.random.default_rng(1), Strength(), lambda count, one=one: [one] * count)[0]
         for one in (base, plain)
@@ -101,19 +101,19 @@ def test_splicing_against_a_loop_over_pixels(rows, columns):
 
 
 def test_noise_blur_and_colour_have_their_strength():
-    grey = Picture("g", np.full((200, 200, 3), 128, np.uint8), np.zeros((200, 200), np.int32))
+    grey = LabelledImage("g", np.full((200, 200, 3), 128, np.uint8), np.zeros((200, 200), np.int32))
     noisy = run(["noise"], 0, grey, Strength(noise_sigma=(0.05, 0.05)))[0].image.astype(float)
     assert abs(noisy.mean() - 128) < 0.3
     assert abs(noisy.std() - 12.75) < 0.2
     edge = np.zeros((61, 61, 3), np.uint8)
     edge[30:] = 200
-    base = Picture("e", edge, np.zeros((61, 61), np.int32))
+    base = LabelledImage("e", edge, np.zeros((61, 61), np.int32))
     after, (step,), _ = run(["blur"], 0, base, Strength(blur_sigma=(0.06, 0.06)))
     expected = ndimage.gaussian_filter1d(np.where(np.arange(61) >= 30, 200.0, 0.0), step["sigma"])
     assert np.abs(after.image[:, 30, 0] - expected).max() < 4
     same = run(["colour"], 0, picture(0), Strength(colour_change=0, hue_change=0))[0]
     np.testing.assert_array_equal(same.image, picture(0).image)
-    red = Picture("r", np.full((2, 2, 3), (200, 0, 0), np.uint8), np.zeros((2, 2), np.int32))
+    red = LabelledImage("r", np.full((2, 2, 3), (200, 0, 0), np.uint8), np.zeros((2, 2), np.int32))
     after, (step,), _ = run(["colour"], 0, red, Strength(colour_change=0, hue_change=0.5))
     turned = np.array([np.clip(abs((step["hue"] * 6 - place + 3) % 6 - 3), 0, 2) for place in (0, 2, 4)])
     assert after.image[0, 0].tolist() == pytest.approx(200 * np.clip(2 - turned, 0, 1), abs=6)

@@ -21,7 +21,7 @@ from ..errors import UserError
 from .label_maps import walk
 from .messages import plural
 from .outputs import CONFIG
-from .pictures import MAX_MEGAPIXELS, eight_bits, open_picture, quiet_pillow
+from .picture_files import MAX_MEGAPIXELS, eight_bits, open_picture, quiet_pillow
 from .reading import composed
 
 SUFFIXES = (

@@ -1,4 +1,4 @@
-"""Reads COCO's JSON, from any program, as label maps. Where objects overlap, the smaller one is seen.
+"""COCO's JSON, from any program: its files and pictures, its types, and its shapes as painted pixels.
 
 annotations/instances_val2017.json       pictures in val2017/, as COCO itself; likewise stuff_
 annotations/instances_train.json         pictures in images/train/, as others, or all in images/, as SeeDiff
@@ -10,27 +10,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
-from ....errors import UserError
-from ....files.documents import parse_json
-from ....files.reading import ANNOTATIONS as LIMIT
-from ....files.reading import read_bytes
-from ... import native
-from ...class_lists import Note, number_classes
-from ...encoding import Instances
-from ...rows import check_row
-from ...sample import Sample
-from ...shapes.rle import area, count_runs, paint_runs, polygon_runs
-from ..drivers import Source, unique_names
-from ..known import json_kind
-from ..label_files import PARTS, Near, Shapes, Side, check_frame
+from ...errors import UserError
+from ...files.documents import parse_json
+from ...files.reading import ANNOTATIONS as LIMIT
+from ...files.reading import read_bytes
+from .. import native
+from ..class_lists import Note, number_classes
+from ..encoding import Instances
+from ..shapes.rle import area, count_runs, paint_runs, polygon_runs
+from .label_files import PARTS, Near, Shapes, Side, check_frame
 
 IGNORED = (native.IGNORE, "ignore")
 """Id and name of the category for 255 in SeeDiff's semantic.json."""
@@ -109,7 +104,7 @@ class Annotation(msgspec.Struct, frozen=True):
         return isinstance(self.segmentation, Rle) or bool(self.polygons)
 
 
-class Document(msgspec.Struct, frozen=True):
+class CocoFile(msgspec.Struct, frozen=True):
     categories: list[Category]
     images: list[Image]
     annotations: list[Annotation]
@@ -122,9 +117,9 @@ class Document(msgspec.Struct, frozen=True):
         return own
 
 
-def load(path: Path) -> Document:
+def load_coco(path: Path) -> CocoFile:
     """A COCO file, checked: ids are unique, and annotations refer to existing ones."""
-    document = parse_json(read_bytes(path, LIMIT), Document, str(path), strict=False)
+    document = parse_json(read_bytes(path, LIMIT), CocoFile, str(path), strict=False)
     images, categories = (Counter(one.id for one in part) for part in (document.images, document.categories))
     for part, ids in (("images", images), ("categories", categories)):
         if twice := [id_ for id_, count in ids.items() if count > 1]:
@@ -137,7 +132,7 @@ def load(path: Path) -> Document:
     return document
 
 
-def classes_of(documents: Mapping[Path, Document], note: Note = None) -> tuple[tuple[str, ...], dict[int, int]]:
+def classes_of(documents: Mapping[Path, CocoFile], note: Note = None) -> tuple[tuple[str, ...], dict[int, int]]:
     """The classes, without the background, and category id → id in label maps, from 1 in the order of the category ids.
     All documents must have the same categories."""
     used = {one.category_id for document in documents.values() for one in document.annotations}
@@ -156,105 +151,16 @@ def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict
     return {category.id: category.name for category in known[parent:]}
 
 
-def is_folder(folder: Path) -> bool:
-    ours = any(json_kind(path) == "coco" for path in sorted(folder.glob("*.json"))[:8])
-    return (folder / ANNOTATIONS).is_dir() or ours or any(folder.glob(f"*/{ROBOFLOW}"))
-
-
-def read(
-    source: Source,
-    *,
-    images: Path | str | None = None,
-    annotations: Path | str | None = None,
-    crowds: Crowds | None = None,
-) -> tuple[tuple[str, ...], list[Sample]]:
-    """A COCO folder, or one JSON file. Class ids count from 1 in the order of the category ids.
-
-    In a folder, annotations/semantic*.json are read, or else instances*.json and other usual names; `annotations` names
-    another file. images: the pictures' folder; None: the usual places near the annotations. Where objects overlap, the
-    smaller one is visible. Pixels that are only in a crowd (iscrowd 1), or only in a box without a mask, are ignored
-    (255). crowds: how to treat crowds; None: as ignored, but with an error if all masks are crowds, because some tools
-    write every mask as a crowd.
-    """
-    files = [Path(annotations)] if annotations is not None else find_annotations(source.path)
-    root = source.path if source.path.is_dir() else source.path.parent
-    documents = {path: load(path) for path in files}
-    _check_masks(documents, crowds, source)
-    classes, ids = classes_of(documents, source.note)
-    samples: list[Sample] = []
-    places: dict[tuple[Path, Id], tuple[Path, str]] = {}
-    owners: dict[Path, Path] = {}
-    for path, document in documents.items():
-        folders = picture_folders(root, path, Path(images) if images is not None else None)
-        for image in document.images:
-            if at := source.picture(folders, [image.file_name], where := f"{path}, image {image.id}"):
-                if (other := owners.setdefault(at[0], path)) is not path:
-                    problem = f"its picture, {at[0]}, is one of {other}, too"
-                    raise UserError(where, problem, "import them one by one, each with --annotations and its --images")
-                places[path, image.id] = at
-    parts = [part_of(path) if len(files) > 1 else None for path, _ in places]
-    names = dict(zip(places, unique_names(zip(parts, (end for _, end in places.values()), strict=True)), strict=True))
-    for path, document in documents.items():
-        split, of_images, beside = part_of(path), document.of_images(), _objects_beside(path, classes)
-        for image in document.images:
-            if (at := places.get((path, image.id))) is None:
-                continue
-            check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
-            row = {**image.metadata, **({"split": split} if split else {})}
-            labels = partial(paint, at[0], image, of_images[image.id], ids, str(path), crowds == "objects")
-            objects = not path.name.startswith((SEMANTIC, "stuff"))
-            if shown := beside.get(image.file_name):
-                objects = partial(shown, at[0])
-            samples.append(source.sample(names[path, image.id], at[0], labels, row, path, objects=objects))
-    return classes, samples
-
-
-def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:
-    """Picture's name → a function that paints its objects, from the instances.json beside SeeDiff's semantic.json."""
-    file = path.with_name(path.name.replace(SEMANTIC, INSTANCES, 1))
-    if not path.name.startswith(SEMANTIC) or not file.is_file():
-        return {}
-    document = load(file)
-    names, ids = classes_of({file: document})
-    own, known = document.of_images(), {"ids": ids, "where": str(file)}
-    return {
-        one.file_name: partial(paint, image=one, annotations=own[one.id], **known)
-        for one in document.images
-        if names == classes
-    }
-
-
-def _check_masks(documents: Mapping[Path, Document], crowds: Crowds | None, source: Source) -> None:
-    """Refuse annotations that cannot make label maps: all are boxes, or all are crowds and `crowds` is None."""
-    if crowds not in (None, "ignored", "objects"):
-        raise UserError("crowds", f"{crowds} must be ignored or objects")
-    shapes = [one for document in documents.values() for one in document.annotations]
-    masked = [one for one in shapes if one.masked]
-    several, boxes = sum(bool(one.iscrowd) for one in masked), len(shapes) - len(masked)
-    where = next(iter(documents))
-    if shapes and not masked:
-        raise UserError(where, "its annotations are boxes; label maps need RLE or polygons in 'segmentation'")
-    if masked and crowds is None and several == len(masked):
-        problem = "all its masks are crowds (iscrowd 1), which are ignored, but some tools mark every mask this way"
-        raise UserError(where, problem, "--crowds objects takes them for objects, --crowds ignored leaves them out")
-    of = f"of {len(shapes)} annotations"
-    if crowds != "objects":
-        source.count(several, f"{of} are crowds (iscrowd 1), not objects; pixels only in them are ignored (255)")
-    stray = sum(len(one.polygons) < len(one.listed) for one in shapes)
-    source.count(stray, f"{of} have stray points or lines without area: left out")
-    source.count(boxes, f"{of} are boxes without a mask; pixels in them but in no mask are ignored (255)")
-
-
 def paint(
     picture: Path,
     image: Image,
     annotations: Sequence[Annotation],
     ids: Mapping[int, int],
-    where: str,
-    crowds_are_objects: bool = False,
+    where: Path,
+    all_objects: bool = False,
 ) -> Instances:
     """First boxes without a mask and crowds, as 255, then the objects from the largest to the smallest. ids: category
-    id → id in label maps."""
+    id → id in label maps. all_objects: crowds are objects, too."""
     shape, of_image = (image.height, image.width), f"{where}, image {image.id}"
     check_frame(picture, shape, of_image)  # before an array of that size is made
     known = Shapes(shape)
@@ -270,7 +176,7 @@ def paint(
                 runs = count_runs(given.size, given.counts, shape, here)
             else:
                 runs = polygon_runs(one.polygons, shape, here)
-            crowd = bool(one.iscrowd) and not crowds_are_objects
+            crowd = bool(one.iscrowd) and not all_objects
             masks.append((not crowd, native.IGNORE if crowd else ids[one.category_id or 0], runs))
     for _, class_id, runs in sorted(masks, key=lambda mask: (mask[0], -area(mask[2]))):
         paint_runs(known.numbers, runs, known.number(class_id))

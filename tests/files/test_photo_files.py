@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 from refusals import user_error
 
 from seediff.errors import UserError
-from seediff.files.photographs import find_photos, read_photo
+from seediff.files.photo_files import find_photos, read_photo
 
 RED, GREEN = (200, 30, 60), (20, 180, 40)
 

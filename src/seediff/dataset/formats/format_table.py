@@ -79,8 +79,10 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
     PNG files."""
     if not path.exists():
         raise UserError(path, "no such folder or file")
-    from ..native import METADATA  # imports Pillow
-    from ..native_folder import check_finished
+    from ..native import (
+        METADATA,  # imports Pillow
+        check_finished,
+    )
 
     if path.is_file():
         suffix = path.suffix.lower()

@@ -28,7 +28,7 @@ DONORS = 8
 
 
 @dataclass(frozen=True)
-class Picture:
+class LabelledImage:
     """A sample in memory. name: its name in the dataset."""
 
     name: str
@@ -49,15 +49,15 @@ def apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:
     return (labels & 255).astype(np.uint8), objects.seen()
 
 
-Others = Callable[[int], Sequence[Picture]]
+Others = Callable[[int], Sequence[LabelledImage]]
 """Returns the given number of other samples of the set, at random, all different if there are enough."""
 Changed = tuple[np.ndarray, np.ndarray, dict[str, Any]]
 """The new image and labels, and what was drawn at random, for the recipe; "sources" names other samples."""
 
 
 def apply(
-    picture: Picture, operations: Sequence[str], rng: np.random.Generator, strength: Strength, others: Others
-) -> tuple[Picture, list[dict[str, Any]]]:
+    picture: LabelledImage, operations: Sequence[str], rng: np.random.Generator, strength: Strength, others: Others
+) -> tuple[LabelledImage, list[dict[str, Any]]]:
     """The picture after all operations, and a step for each: its name and what was drawn at random."""
     steps = []
     for name in operations:
@@ -70,7 +70,7 @@ def apply(
     return picture, steps
 
 
-def splice(picture: Picture, rows: int, columns: int, others: Others) -> Changed:
+def splice(picture: LabelledImage, rows: int, columns: int, others: Others) -> Changed:
     """A picture of the same size whose rows × columns cells are this picture and others, row by row. The sides of cells
     differ by at most a pixel."""
     height, width = picture.labels.shape
@@ -93,21 +93,21 @@ def splice(picture: Picture, rows: int, columns: int, others: Others) -> Changed
     return image, labels, {"sources": [cell.name for cell in cells[1:]]}
 
 
-def noise(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def noise(picture: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     """Adds Gaussian noise with standard deviation 255 · sigma to each channel, and clips."""
     sigma = uniform(rng, strength.noise_sigma)
     noisy = rng.standard_normal(picture.image.shape, np.float32) * np.float32(255 * sigma) + picture.image
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), picture.labels, {"sigma": sigma}
 
 
-def blur(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def blur(picture: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     """Gaussian blur with a standard deviation of sigma pixels, approximated by three box filters."""
     sigma = round(uniform(rng, strength.blur_sigma) * min(picture.labels.shape), 4)
     image = np.asarray(Image.fromarray(picture.image).filter(ImageFilter.GaussianBlur(sigma)))
     return image, picture.labels, {"sigma": sigma}
 
 
-def colour(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def colour(picture: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     """Multiplies brightness, contrast and saturation by factors, then shifts the hue by a share of the circle."""
     factors = 1 - strength.colour_change, 1 + strength.colour_change
     drawn = {name: uniform(rng, factors) for name in ("brightness", "contrast", "saturation")}
@@ -122,7 +122,7 @@ def colour(picture: Picture, rng: np.random.Generator, strength: Strength, other
     return np.asarray(image), picture.labels, drawn
 
 
-def tilt(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def tilt(picture: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     """Moves each corner inwards by a random share of the sides. Outside of them the image is black and the labels are
     255."""
     height, width = picture.labels.shape
@@ -151,7 +151,7 @@ def perspective(image: np.ndarray, labels: np.ndarray, corners: np.ndarray) -> t
     return moved(image, Image.Resampling.BICUBIC, (0, 0, 0)), moved(labels, Image.Resampling.NEAREST, IGNORE)
 
 
-def boxes(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def boxes(picture: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     """Fills boxes with colour noise, centred on pixels of objects if there are any. Labels become 0 there, but 255
     stays. A box is left, top, right, bottom; the last two exclusive."""
     image, labels = picture.image.copy(), picture.labels.copy()
@@ -168,7 +168,7 @@ def boxes(picture: Picture, rng: np.random.Generator, strength: Strength, others
     return image, labels, {"boxes": drawn}
 
 
-def paste_objects(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def paste_objects(picture: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     """Pastes objects of others, centred on pixels of the picture's own objects if it has any."""
     image, labels = picture.image, picture.labels
     sources, pasted = [], []
@@ -190,7 +190,7 @@ def paste_objects(picture: Picture, rng: np.random.Generator, strength: Strength
 
 
 def cut_out(
-    picture: Picture, number: int, longer_side: int, mirrored: bool
+    picture: LabelledImage, number: int, longer_side: int, mirrored: bool
 ) -> tuple[np.ndarray, np.ndarray, int] | None:
     """Object `number` (modulo their number), its longer side resized: its image (h, w, 3) uint8, mask (h, w) bool and
     class. None if no object has at least MIN_OBJECT of the pixels."""
@@ -228,7 +228,7 @@ def paste(
     return image, labels
 
 
-RANDOM: Mapping[str, Callable[[Picture, np.random.Generator, Strength, Others], Changed]] = {
+RANDOM: Mapping[str, Callable[[LabelledImage, np.random.Generator, Strength, Others], Changed]] = {
     "noise": noise,
     "blur": blur,
     "perspective": tilt,

@@ -1,0 +1,201 @@
+"""Writes COCO's JSON: objects for detectors, and a semantic variant from which label maps come back exactly. Reads it
+from any program.
+
+out/  images/NAME.png               pictures, as they are
+      annotations/instances.json    an annotation per object (an instance, or else a connected piece of a class)
+      annotations/semantic.json     an annotation per class of each image; 255 is the category 255, "ignore"
+
+Category ids are class ids, from 1. With samples for validation or testing, there are `instances_train.json`,
+`instances_val.json`, and so on. An image's `metadata` in semantic.json is its row of metadata.jsonl.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ... import __version__
+from ...errors import UserError
+from ..class_lists import check_meaning
+from ..encoding import Instances
+from ..rows import check_row
+from ..sample import Sample
+from ..shapes.objects import Objects, whole_classes
+from ..shapes.polygons import object_polygons
+from ..shapes.rle import encode
+from ..split import split_of
+from .coco_data import (
+    ANNOTATIONS,
+    IGNORED,
+    IMAGES,
+    INSTANCES,
+    ROBOFLOW,
+    SEMANTIC,
+    CocoFile,
+    Crowds,
+    classes_of,
+    find_annotations,
+    load_coco,
+    paint,
+    part_of,
+    picture_folders,
+)
+from .drivers import Drawing, Export, Import
+from .format_table import json_kind
+
+WRITTEN_ANEW = ("file_name", "mask", "class_ids", "area")
+"""Fields of a row that follow from the files. `classes` does not: it may have names without a pixel, and an order."""
+
+
+def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
+    """COCO's instances.json, and semantic.json, from which label maps are restored exactly. min_area: objects with
+    fewer pixels are left out. polygons: objects as polygons instead of RLE, which pycocotools fills exactly."""
+    check_meaning(export.classes, ignored=())
+    named = [{"id": i, "name": name} for i, name in enumerate(export.classes, 1)]
+    known = {INSTANCES: named, SEMANTIC: [*named, {"id": IGNORED[0], "name": IGNORED[1]}]}
+    plain = export.parts in ([], ["train"])
+    endings = {"train": ""} if plain else {part: f"_{part}" for part in export.parts}
+    info = {"description": "masks by SeeDiff", "version": __version__}
+    documents: dict[tuple[str, str], dict[str, Any]] = {
+        (kind, ending): {"info": info, "images": [], "annotations": [], "categories": categories}
+        for kind, categories in known.items()
+        for ending in endings.values()
+    }
+    small = 0
+    for placed in export.placed(annotate, min_area=min_area, polygons=polygons):
+        (height, width), found, left_out = placed.data
+        small += left_out
+        ending = endings[placed.split]
+        export.put_image(f"{IMAGES}/{placed.file_name}", placed)
+        metadata = {key: value for key, value in placed.sample.metadata.items() if key not in WRITTEN_ANEW}
+        if "split" in metadata and placed.split != split_of(metadata):  # another share was set aside
+            metadata["split"] = placed.split
+        number = len(documents[SEMANTIC, ending]["images"]) + 1
+        image = {"id": number, "file_name": placed.file_name, "width": width, "height": height}
+        for kind, own in found.items():
+            document = documents[kind, ending]
+            document["images"].append({**image, "metadata": metadata} if kind == SEMANTIC and metadata else image)
+            annotations = document["annotations"]
+            first = len(annotations) + 1
+            annotations += [{"id": i, "image_id": number, **one} for i, one in enumerate(own, first)]
+    for (kind, ending), document in documents.items():
+        export.put(f"{ANNOTATIONS}/{kind}{ending}.json", json.dumps(document, ensure_ascii=False))
+    export.count(small, f"pieces below {min_area} pixels are not objects in {INSTANCES}; {SEMANTIC} has them")
+
+
+def annotate(
+    sample: Sample, *, classes: Sequence[str], min_area: int, polygons: bool
+) -> tuple[tuple[int, ...], dict[str, list[dict[str, Any]]], int]:
+    """(height, width) of a sample; kind of file → its annotations; and the number of small pieces."""
+    labels = sample.labels(len(classes))
+    pieces = sample.objects(labels, min_area)
+    found = {INSTANCES: of_objects(pieces, polygons), SEMANTIC: of_objects(whole_classes(labels))}
+    return labels.shape, found, pieces.small
+
+
+def of_objects(objects: Objects, polygons: bool = False) -> list[dict[str, Any]]:
+    shapes = _polygons(objects) if polygons else encode(objects.index + 1).values()
+    return [
+        {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shape}
+        for class_id, area, box, shape in zip(objects.class_ids, objects.areas, _boxes(objects), shapes, strict=True)
+    ]
+
+
+def _boxes(objects: Objects) -> list[list[int]]:
+    return [[x, y, right - x, bottom - y] for x, y, right, bottom in objects.boxes_xyxy]
+
+
+def _polygons(objects: Objects) -> list[list[list[int]]]:
+    """Each object's polygons, one per connected piece, along the edges of its pixels."""
+    pieces, owners = objects.pieces()
+    polygons: list[list[list[int]]] = [[] for _ in objects.class_ids]
+    for number, polygon in zip(owners, object_polygons(pieces), strict=True):
+        # Right and lower sides are moved to the pixels' far edges, the others to the near ones.
+        polygons[number].append(np.floor(polygon + 0.7).astype(int).ravel().tolist())
+    return polygons
+
+
+def is_folder(folder: Path) -> bool:
+    ours = any(json_kind(path) == "coco" for path in sorted(folder.glob("*.json"))[:8])
+    return (folder / ANNOTATIONS).is_dir() or ours or any(folder.glob(f"*/{ROBOFLOW}"))
+
+
+def read(
+    source: Import,
+    *,
+    images: Path | str | None = None,
+    annotations: Path | str | None = None,
+    crowds: Crowds | None = None,
+) -> tuple[tuple[str, ...], list[Sample]]:
+    """A COCO folder, or one JSON file. Class ids count from 1 in the order of the category ids.
+
+    In a folder, annotations/semantic*.json are read, or else instances*.json and other usual names; `annotations` names
+    another file. images: the pictures' folder; None: the usual places near the annotations. Where objects overlap, the
+    smaller one is visible. Pixels that are only in a crowd (iscrowd 1), or only in a box without a mask, are ignored
+    (255). crowds: how to treat crowds; None: as ignored, but with an error if all masks are crowds, because some tools
+    write every mask as a crowd.
+    """
+    files = [Path(annotations)] if annotations is not None else find_annotations(source.path)
+    root = source.path if source.path.is_dir() else source.path.parent
+    documents = {path: load_coco(path) for path in files}
+    _check_masks(documents, crowds, source)
+    classes, ids = classes_of(documents, source.note)
+    drawings: list[Drawing] = []
+    for path, document in documents.items():
+        folders = picture_folders(root, path, None if images is None else Path(images))
+        split, of_images, beside = part_of(path), document.of_images(), _objects_beside(path, classes)
+        for image in document.images:
+            check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
+            own = of_images[image.id]
+            drawings.append(
+                Drawing(
+                    f"{path}, image {image.id}",
+                    folders,
+                    [image.file_name],
+                    partial(paint, image=image, annotations=own, ids=ids, where=path, all_objects=crowds == "objects"),
+                    part=split if split and len(files) > 1 else "",
+                    row={**image.metadata, **({"split": split} if split else {})},
+                    objects=beside.get(image.file_name, not path.name.startswith((SEMANTIC, "stuff"))),
+                )
+            )
+    return classes, source.drawn(drawings)
+
+
+def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:
+    """Picture's name → a function that paints its objects, from the instances.json beside SeeDiff's semantic.json."""
+    file = path.with_name(path.name.replace(SEMANTIC, INSTANCES, 1))
+    if not path.name.startswith(SEMANTIC) or not file.is_file():
+        return {}
+    document = load_coco(file)
+    names, ids = classes_of({file: document})
+    if names != classes:
+        return {}
+    own = document.of_images()
+    draw = partial(paint, ids=ids, where=file)
+    return {one.file_name: partial(draw, image=one, annotations=own[one.id]) for one in document.images}
+
+
+def _check_masks(documents: Mapping[Path, CocoFile], crowds: Crowds | None, source: Import) -> None:
+    """Refuse annotations that cannot make label maps: all are boxes, or all are crowds and `crowds` is None."""
+    if crowds not in (None, "ignored", "objects"):
+        raise UserError("crowds", f"{crowds} must be ignored or objects")
+    shapes = [one for document in documents.values() for one in document.annotations]
+    masked = [one for one in shapes if one.masked]
+    several, boxes = sum(bool(one.iscrowd) for one in masked), len(shapes) - len(masked)
+    where = next(iter(documents))
+    if shapes and not masked:
+        raise UserError(where, "its annotations are boxes; label maps need RLE or polygons in 'segmentation'")
+    if masked and crowds is None and several == len(masked):
+        problem = "all its masks are crowds (iscrowd 1), which are ignored, but some tools mark every mask this way"
+        raise UserError(where, problem, "--crowds objects takes them for objects, --crowds ignored leaves them out")
+    of = f"of {len(shapes)} annotations"
+    if crowds != "objects":
+        source.count(several, f"{of} are crowds (iscrowd 1), not objects; pixels only in them are ignored (255)")
+    stray = sum(len(one.polygons) < len(one.listed) for one in shapes)
+    source.count(stray, f"{of} have stray points or lines without area: left out")
+    source.count(boxes, f"{of} are boxes without a mask; pixels in them but in no mask are ignored (255)")
