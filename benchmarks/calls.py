@@ -1,10 +1,10 @@
 """What one call costs at a family's published shape, with random weights: a denoising step, and decoding one picture.
 
     python benchmarks/calls.py --models sd1.5 --device cpu      # CPU seconds
-    python benchmarks/calls.py                                  # on a GPU: peaks of memory beside the plan's rule
+    python benchmarks/calls.py                                  # on a GPU: peaks of memory
 
-The figures of `models/families/numbers.py` and docs/gpus.md are such peaks, of which few blocks are enough; the seconds
-in docs/photographs.md are those of whole networks.
+Peaks in docs/gpus.md were measured so, of few blocks, which are enough; the seconds in docs/photographs.md are those of
+whole networks.
 """
 
 from __future__ import annotations
@@ -48,27 +48,25 @@ def measure(name: str, batches: list[int], device: str, folder: Path) -> None:
     factor, flux2 = pipe.vae_scale_factor, "Flux2" in type(vae).__name__  # whose pipelines' factor counts packing
     inner = vae.config.get("latent_channels") or vae.config.get("z_dim")
     packed = name in ("flux-dev", "qwen-image", "chroma")
-    per_row = model.latent_side**2 * family.numbers.width(config) * family.numbers.step * kind.itemsize
     for rows in batches:
         condition = family.encode(pipe, ["a photo of a cat"] * rows, device)
         channels, side = inner if packed else config.in_channels, model.image_side // factor
         latents = torch.randn(rows, channels, side, side, device=device, dtype=kind)
         step = partial(family.denoise, pipe, latents, 500, condition)
-        show(f"{name}, step of {rows}", step, device, rows * per_row)
+        show(f"{name}, step of {rows}", step, device)
     side = model.image_side // (8 if flux2 else factor)
     frames = [1] if name == "qwen-image" else []
     latents = torch.randn(1, inner, *frames, side, side, device=device, dtype=kind)
-    decoded = model.image_side**2 * family.numbers.decoded * kind.itemsize
-    show(f"{name}, decoding", partial(vae.decode, latents), device, decoded)
+    show(f"{name}, decoding", partial(vae.decode, latents), device)
 
 
-def show(what: str, call: Callable[[], object], device: str, rule: float) -> None:
+def show(what: str, call: Callable[[], object], device: str) -> None:
     forget_peak_memory(device)
     before, began = peak_memory(device), time.process_time()
     call()
     synchronize(device)
     if device.startswith("cuda"):
-        print(f"{what}: {(peak_memory(device) - before) / 2**30:.3f} GiB, by the rule {rule / 2**30:.3f}", flush=True)
+        print(f"{what}: {(peak_memory(device) - before) / 2**30:.3f} GiB", flush=True)
     else:
         print(f"{what}: {time.process_time() - began:.1f} s of CPU time", flush=True)
 

@@ -129,7 +129,7 @@ def call_of(model: Model, packed: int) -> Callable[[], None]:
 def capture(model: Model, options: argparse.Namespace) -> AbstractContextManager[AttentionRecorder]:
     """Capture what a command captures for `--method`; without it, every map."""
     mask = MaskConfig(method=options.method) if options.method else None
-    plan = plan_capture(model.family, model.network.config, CaptureConfig(layers=options.layers), mask=mask)
+    plan = plan_capture(model.family, model.layers, CaptureConfig(layers=options.layers), mask=mask)
     return capture_attention(model.network, plan, guidance=guided(model.family))
 
 

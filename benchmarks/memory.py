@@ -61,7 +61,7 @@ def drawing(twin: str, way: str, steps: int, positions: int) -> dict[str, float]
     draws, before = Draws(replace(model, image_side=positions * model.pixels), 1), peak()
     (draws.plain if way == "plain" else draws.captured)(steps)
     size = (positions, positions)
-    expected = plan_capture(model.family, model.network.config, pipeline=type(model.pipe).__name__, size=size).expected
+    expected = plan_capture(model.family, model.layers, pipeline=type(model.pipe).__name__, size=size).expected
     assert expected is not None
     return {"most": peak(), "own": peak() - before, "maps": expected.map_bytes / MIB if way == "capture" else 0}
 

@@ -9,6 +9,7 @@ import os
 import signal
 from functools import lru_cache
 
+import huggingface_hub.constants
 import pytest
 import torch
 from builders.rounding import depends_on_rounding
@@ -17,6 +18,7 @@ from builders.twins import save_mini, save_unet
 # These models are so small that threads only wait for each other: here, and in every process that a test starts.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"], huggingface_hub.constants.HF_HUB_OFFLINE = "1", True  # no test asks the hub
 os.fsync = lambda descriptor: None  # no test cuts the power, and slow disks take milliseconds for every file
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so in a shell's background jobs, and children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)

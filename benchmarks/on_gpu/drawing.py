@@ -31,12 +31,12 @@ from on_gpu.device import (
 from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.plan import plan_capture
-from seediff.attention.recorder import KINDS
 from seediff.config.constants import MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.levels import EVERYTHING, Reads
 from seediff.models.families.base import Drawing
 from seediff.models.graphs import MARK, GraphedNetwork, find_graphs
+from seediff.models.groups import KINDS
 from seediff.models.registry import Model
 from seediff.prompts.tokens import locate_columns
 from seediff.run.generate import generate
@@ -55,7 +55,7 @@ class Draws:
         self.steps: int = own.get("steps", GenerateConfig.steps)
         self.scale: float = own.get("guidance_scale", GenerateConfig.guidance_scale)
         given = MaskConfig(method="ca") if model.family.no_self_attention else MaskConfig()
-        self.plan = plan_capture(model.family, model.network.config, mask=given)
+        self.plan = plan_capture(model.family, model.layers, mask=given)
 
     def plain(self, steps: int) -> Any:
         pipe, family = self.model.pipe, self.model.family

@@ -41,7 +41,7 @@ def captured(
                 [s.classes for s in batch],
                 timesteps=TIMESTEPS,
                 seed=seed,
-                plan=plan_capture(model.family, model.network.config, source),
+                plan=plan_capture(model.family, model.layers, source),
                 indices=range(start, start + len(batch)),
             )
             for source in dict.fromkeys(sources)
@@ -65,7 +65,7 @@ def draw_with_attention(
     images: list[np.ndarray] = []
     maps: dict[CaptureConfig, list[AttentionMaps]] = {}
     for source in dict.fromkeys(sources):
-        plan = plan_capture(model.family, model.network.config, replace(source, steps=capture_steps))
+        plan = plan_capture(model.family, model.layers, replace(source, steps=capture_steps))
         how: dict[str, Any] = {"steps": steps, "guidance_scale": guidance_scale, "negative_prompt": "", "size": size}
         images, maps[source] = generate_batch(model, batch, **how, plan=plan)
     return images, maps

@@ -19,10 +19,10 @@ import numpy as np
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.fields import check_table
-from seediff.config.levels import fit_levels
+from seediff.config.levels import fit_mask
 from seediff.config.methods import METHOD_FACTS
 from seediff.models.families.base import Joint
-from seediff.models.groups import Layers, by_kind
+from seediff.models.groups import Layers, block_names, by_kind
 from seediff.models.registry import Model
 
 LAYERS: tuple[Layers, ...] = ("all", "up", "last", "up/last")
@@ -211,8 +211,8 @@ def fitted_paper(model: Model) -> dict[str, Setting]:
 def fitted(model: Model, setting: Setting) -> list[Setting]:
     """The setting with the levels that this model has, once per group of its layers and share of its attention; the
     layers and the share that commands use come first."""
-    config, _ = fit_levels(model.network.config, setting.config, setting.capture, model.family)
-    is_joint = any(isinstance(layer, Joint) for layer in model.family.layers(model.network).values())
+    config, _ = fit_mask(model.family, model.layers, setting.config, setting.capture.layers)
+    is_joint = any(isinstance(layer, Joint) for layer in model.layers.values())
     return [
         replace(setting, config=config, capture=replace(setting.capture, layers=layers, text_share=share))
         for layers, share in product(layer_groups(model, setting.capture.layers), SHARES if is_joint else SHARES[:1])
@@ -226,7 +226,7 @@ def layer_groups(model: Model, layers: Layers) -> Sequence[Layers]:
     if {*by_kind(layers).values()} <= {*sides}:
         if len(sides) > 1:
             return (layers,)
-        count = len(model.family.blocks(model.network.config))
+        count = len(block_names(model.layers))
         ends = [round(third * count / 3) for third in range(4)]
         return (
             "all",

@@ -159,7 +159,9 @@ def test_queries_and_keys_that_are_rotated_in_place(rows, monkeypatch):
     network = CogVideoXTransformer3DModel(**sizes).eval()
     layer = Joint(("norm_q",), ("norm_k",), heads_dim=1, picture_first=False)
     family = OneFrame("CogVideoX", (), "", streams={"transformer_blocks": layer}, attention="attn1", text_columns=5)
-    recorder = AttentionRecorder(plan_capture(family, network.config, CaptureConfig(normalize=False)), guidance=False)
+    recorder = AttentionRecorder(
+        plan_capture(family, family.layers(network), CaptureConfig(normalize=False)), guidance=False
+    )
     products, multiply = [], torch.nn.functional.scaled_dot_product_attention
 
     def spy(query, key, *rest, **more):

@@ -15,7 +15,7 @@ from builders.plans import capturing
 from seediff.attention import fused, library
 from seediff.attention.fused import Blocks, add_probabilities_fused
 from seediff.attention.probabilities import Part, add_probabilities
-from seediff.attention.recorder import KINDS
+from seediff.models.groups import KINDS
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TILE = Blocks(16, 32, 1)

@@ -4,16 +4,16 @@ from contextlib import contextmanager
 
 from seediff.attention.capture import capture_attention
 from seediff.attention.plan import plan_capture
-from seediff.attention.recorder import KINDS
 from seediff.config.constants import CaptureConfig
 from seediff.models.families import network_family
+from seediff.models.groups import KINDS
 
 
 def plan_of(loaded, capture=CaptureConfig(), **more):  # noqa: B008
     """loaded: a network, or a Model. more: arguments of `plan_capture`."""
     network = getattr(loaded, "network", loaded)
     family = getattr(loaded, "family", None) or network_family(network)
-    return plan_capture(family, network.config, capture, **more)
+    return plan_capture(family, family.layers(network), capture, **more)
 
 
 def with_plan(model, options):

@@ -84,8 +84,3 @@ def written(name, folder):
 def saved_config(name):
     """The network's config.json: all values, including defaults."""
     return dict(network(name).config)
-
-
-def groups_of(family):
-    """The sides of a network that a family distinguishes."""
-    return ("all", "up", "down", "last") if family.network == "unet" else ("all",)

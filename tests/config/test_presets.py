@@ -65,11 +65,9 @@ def test_constants_are_checked(tmp_path, preset, message):
         read_preset(str(tmp_path))
 
 
-@pytest.mark.parametrize("here", [True, False])
 @pytest.mark.parametrize(("name", "levels"), [("sdxl", (4, 2)), ("flux-dev", (1,))])
-def test_levels_that_the_model_has_and_the_mark(name, levels, here, tmp_path):
-    """Of a folder, and of a short name before the model is fetched."""
-    found = recommended_mask(str(written(name, tmp_path / name)) if here else name)
+def test_levels_that_the_model_has_and_the_mark(name, levels, tmp_path):
+    found = recommended_mask(str(written(name, tmp_path / name)))
     assert (found.mask.expand_levels, found.tuned) == (levels, False)
     assert found.notes[-1].startswith("expand_levels = 4,2,1 (L/4, L/2, L): the nearest that the model has is L")
 

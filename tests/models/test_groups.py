@@ -3,6 +3,7 @@ from refusals import user_error
 
 from seediff.attention.plan import plan_capture
 from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.models.families.base import Joint
 from seediff.models.families.flux import FLUX
 from seediff.models.families.unet import layers_in
 from seediff.models.families.z_image import Z_IMAGE
@@ -23,21 +24,23 @@ def test_what_is_no_group_is_told_in_a_line(layers):
         CaptureConfig(layers=layers)
 
 
-@pytest.mark.parametrize("count", [10**9, -1, "x", 1.5, True, None])
-def test_a_number_of_blocks_that_is_none(count):
-    with user_error(
-        r"^capture\.layers: 0: config.json of the model's transformer does not say how many blocks it has$"
-    ):
-        FLUX.fit_group({"num_layers": count, "num_single_layers": 2}, "0")
-    with user_error("does not say"):
-        FLUX.fit_group({}, "0")
-
-
 def test_blocks_that_lack_what_a_method_reads():
-    config = {"n_layers": 3, "n_refiner_layers": 2}
-    assert plan_capture(Z_IMAGE, config, CaptureConfig(layers="1-2"), mask=MaskConfig()).capture.layers == "1-2"
+    joint, alone = (Joint(("norm_q",), ("norm_k",), text=text) for text in (True, False))
+    layers = {f"noise_refiner.{number}.attention": alone for number in range(2)}
+    layers |= {f"layers.{number}.attention": joint for number in range(3)}
+    plan = plan_capture(Z_IMAGE, layers, CaptureConfig(layers="1-2"), mask=MaskConfig())
+    assert plan.capture.layers == "1-2"
+    names = {kind: [*of_kind] for kind, of_kind in plan.layers.items()}
+    assert names == {"self": ["noise_refiner.1.attention", "layers.0.attention"], "cross": ["layers.0.attention"]}
     with user_error(r"^capture\.layers: 0-1: method seediff reads cross-attention, which these blocks do not have$"):
-        plan_capture(Z_IMAGE, config, CaptureConfig(layers="0-1"), mask=MaskConfig())
+        plan_capture(Z_IMAGE, layers, CaptureConfig(layers="0-1"), mask=MaskConfig())
+
+
+def test_blocks_that_are_not_there():
+    names = ["transformer_blocks.0.attn", "single_transformer_blocks.0.attn"]
+    assert FLUX.chosen(names, "0-1") == FLUX.chosen(names, "up") == names
+    with user_error(r"^capture\.layers: 0,2: the model has blocks 0 to 1$"):
+        FLUX.chosen(names, "0,2")
 
 
 def test_the_last_layer_of_each_block_on_the_way_up():

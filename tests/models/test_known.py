@@ -1,10 +1,9 @@
 import json
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from builders.published import AUTOENCODERS, groups_of, network, saved_config, written
+from builders.published import NETWORKS, written
 from builders.refusals import user_error
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
@@ -19,13 +18,12 @@ from seediff.models import hub as names
 from seediff.models import info
 from seediff.models.families import families, pipeline_family
 from seediff.models.info import list_models, model_info, usual_dtype
-from seediff.models.known import BY_NAME, KNOWN
+from seediff.models.known import BY_NAME, EMBEDDED, KNOWN
 from seediff.run.generate import GenerateJob
 from seediff.run.loop import plan
 from seediff.run.mask import MaskJob
 from seediff.run.segment import SegmentJob
 
-NAMES = [known.name for known in KNOWN]
 HUB_ID = BY_NAME["sd2-base"].hub_id
 ANSWER = SimpleNamespace(status_code=404, headers={}, request=None)
 
@@ -79,68 +77,77 @@ def test_a_model_that_cannot_be_fetched(hub, refusal, message):
     [
         ("sdxl-turbo", 4, 0.0),
         ("flux-dev", 28, 3.5),
+        ("flux-schnell", 4, 0.0),
         ("black-forest-labs/FLUX.1-dev", 28, 3.5),
         ("lumina2", 30, 4.0),
         ("chroma", 40, 3.0),
         ("lcm-dreamshaper", 4, 8.0),
     ],
 )
-def test_a_known_model_has_its_authors_defaults_before_it_is_fetched(hub, model, steps, guidance):
-    config = configure(GenerateConfig, {"classes": ("dog",), "model": model})
-    assert (config.steps, config.guidance_scale, config.mask.method) == (steps, guidance, "seediff")
-    assert hub[1] == []  # nothing was asked for
+def test_a_known_model_has_its_authors_defaults_where_the_hub_gives_nothing(hub, model, steps, guidance):
+    answers, asked = hub
+    hub_id = BY_NAME[model].hub_id if model in BY_NAME else model
+    answers[hub_id] = ConnectionError("no network")
+    for _ in range(2):
+        config = configure(GenerateConfig, {"classes": ("dog",), "model": model})
+        assert (config.steps, config.guidance_scale, config.mask.method) == (steps, guidance, "seediff")
+    assert asked == [hub_id]  # once
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_is_kept_of_a_model_is_what_was_published(hub, name, tmp_path):
-    """The values, and that they are enough: whatever is made of them is what the whole configurations give."""
-    known, kept = BY_NAME[name], model_info(name)
-    for some, whole in ((known.network, saved_config(name)), (known.vae, AUTOENCODERS[name][1])):
-        assert json.dumps(some) == json.dumps({key: whole[key] for key in some})
-    published = model_info(str(written(name, tmp_path / name)))
-    assert kept is not None
-    assert published is not None
-    assert kept.sides() == published.sides() is not None
-    family = kept.family
-    assert sum(family.layer_counts(kept.network).values()) == len(family.layers(network(name)))
-    for group in groups_of(family):
-        assert family.layer_counts(kept.network, group) == family.layer_counts(published.network, group)
-        assert family.levels(kept.network, group) == family.levels(published.network, group)
+@pytest.mark.parametrize("name", [known.name for known in KNOWN if known.name in NETWORKS])
+def test_the_authors_defaults_are_the_same_once_it_is_fetched(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(names, "cached_file", lambda *_: None)
+    before = model_info(name)
+    monkeypatch.setattr(names, "cached_file", lambda *_: written(name, tmp_path / name) / "model_index.json")
+    after = model_info(name)
+    assert before is not None
+    assert after is not None
+    assert (before.sides(), before.layers()) == (None, None)
+    assert after.sides() is not None
+    assert before.defaults() == after.defaults()
 
 
 @pytest.mark.parametrize("name", ["sdxl", "sana"])
-def test_plans_are_the_same_before_a_model_is_fetched(hub, name, tmp_path, monkeypatch):
-    """Of `generate`, `mask` and `segment`: with nothing in the cache, with its model_index.json alone, and with all
-    small files.
-    """
+def test_a_plan_says_what_is_not_known_before_a_model_is_fetched(hub, name, tmp_path, monkeypatch):
+    """With nothing in the cache, with its model_index.json alone, and with all small files."""
+    hub[0][BY_NAME[name].hub_id] = ConnectionError("no network")
     (tmp_path / "photo.png").touch()
-    found, out = find_photos([tmp_path / "photo.png"]), tmp_path / "out"
-    monkeypatch.setattr(
-        shutil, "disk_usage", lambda path: SimpleNamespace(free=10**9)
-    )  # other programs fill and empty it meanwhile
+    found = find_photos([tmp_path / "photo.png"])
     folder = written(name, tmp_path / "cache" / name)
     shorter = tmp_path / "index"
     shorter.mkdir()
     (shorter / "model_index.json").write_bytes((folder / "model_index.json").read_bytes())
-    plans = []
-    own = model_info(name)
-    assert own is not None
+    family = pipeline_family(BY_NAME[name].pipeline)
+    assert family is not None
     for here in (None, shorter, folder):
         monkeypatch.setattr(names, "cached_file", lambda _, name, here=here: here and here / name)
         line = {"classes": ("dog",), "model": name}
         jobs = [GenerateJob(configure(GenerateConfig, line)), MaskJob(configure(MaskPhotosConfig, line), found)]
-        jobs += [] if own.family.no_self_attention else [SegmentJob(SegmentPhotosConfig(model=name), found)]
-        plans.append([plan(job, out) for job in jobs])
-    assert plans[0] == plans[1] == plans[2]
-    assert all(text.count("\nCapture: ") == 1 for text in plans[0])
-    assert "assumed" not in plans[0][0]
-    assert "\nLevels: " in plans[0][0] or set(own.family.levels(own.network)) == {1, 2, 4, 8}
-    assert hub[1] == []  # nothing was asked for
+        jobs += [] if family.no_self_attention else [SegmentJob(SegmentPhotosConfig(model=name), found)]
+        for job in jobs:
+            text = plan(job, tmp_path / "out")
+            assert ("\nCapture: not known, because the model's configuration" in text) == (here is not folder)
+            assert text.count("\nCapture: ") == text.count("\nWeights: not known, because") == 1
+            assert ("(assumed)" in text) == (here is not folder and job is jobs[0])
+            levels = here is folder and not isinstance(job, SegmentJob)
+            assert ("\nLevels: " in text) == levels
+
+
+def test_a_plan_counts_the_weights(capsys):
+    size = sum(path.stat().st_size for path in EMBEDDED["mini"].rglob("*.safetensors"))
+    for dtype, times in (("float16", 1), ("float32", 2)):
+        line = ["generate", "--classes", "dog", "--out", "absent", "--dry-run", "--device", "cpu", "--dtype", dtype]
+        assert main(line) == 0
+        (weights,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Weights: ")]
+        number, unit, *rest = weights.split()[1:]
+        assert (unit, rest[:2]) == ("MB", ["in", f"{dtype};"])
+        assert float(number) == pytest.approx(times * size / 1e6, rel=0.01)  # the files have headers
 
 
 def test_the_number_format_of_each_on_a_gpu(hub, monkeypatch):
     """bfloat16 where float16 overflows, and the page says for which families."""
     monkeypatch.setattr(devices, "has_bfloat16", lambda device: True)
+    hub[0].update({known.hub_id: ConnectionError("no network") for known in KNOWN})
     named = {family.title for family in families() if family.half == "bfloat16"}
     for known in KNOWN:
         family = pipeline_family(known.pipeline)
@@ -150,8 +157,8 @@ def test_the_number_format_of_each_on_a_gpu(hub, monkeypatch):
     part = GenerateConfig(("dog",), model="owner/repository/part.gguf", base="flux-schnell", device="cuda")
     assert resolve_device(part).dtype == "bfloat16"
     page = (Path(__file__).parents[2] / "docs/gpus.md").read_text(encoding="utf-8")
-    said = {known.pipeline for known in KNOWN if f"\n| `{known.name}`" in page[page.index("| `sd3.5-medium` |") - 1 :]}
-    assert {family.title for family in families() if said & {*family.pipelines}} == named
+    (row,) = [line for line in page.splitlines() if line.startswith("| number format |")]
+    assert {family.title for family in families() if family.title in row} == named
 
 
 def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path):
@@ -169,10 +176,13 @@ def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path):
     assert model_info("owner/other") is None  # without being asked to fetch
 
 
-def test_the_list_says_what_each_takes(capsys, monkeypatch):
+def test_the_list_says_what_each_takes(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("COLUMNS", "80")
-    cached = {"Qwen/Qwen-Image": Path("/cache/model_index.json")}
-    monkeypatch.setattr(names, "cached_file", lambda hub_id, _: cached.get(hub_id))
+    cached = {"Qwen/Qwen-Image": tmp_path / "whole", "CompVis/stable-diffusion-v1-4": tmp_path / "small"}
+    for name, file in (("whole", "transformer/part.safetensors"), ("small", "unet/config.json")):
+        (tmp_path / name / file).parent.mkdir(parents=True)
+        (tmp_path / name / file).touch()
+    monkeypatch.setattr(names, "cached_file", lambda hub_id, file: (hub_id in cached and cached[hub_id] / file) or None)
     assert main(["models"]) == 0
     shown = capsys.readouterr().out
     lines = shown.splitlines()
@@ -186,6 +196,7 @@ def test_the_list_says_what_each_takes(capsys, monkeypatch):
             assert row.licence in " ".join(line.strip() for line in lines[at + 1 : at + 3])
     of = {row.name: row for _, rows in list_models() for row in rows}
     assert (of["mini"].here, of["qwen-image"].here, of["sd1.5"].here) == ("in the package", "in the hub's cache", "no")
+    assert of["sd1.4"].here == "no"  # only its small files are
     assert "to be accepted on the hub" in of["sd3"].licence
     assert "to be accepted" not in of["z-image"].licence
     assert {name for name, row in of.items() if "not confirmed" in row.licence} == {"ssd-1b", "sana"}

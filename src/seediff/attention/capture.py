@@ -1,7 +1,7 @@
 """Captures the attention of a network while it runs: a running mean, whose memory does not grow with the number of
 denoising steps.
 
-    plan = plan_capture(SD, pipe.unet.config)
+    plan = plan_capture(SD, SD.layers(pipe.unet))
     with capture_attention(pipe.unet, plan, guidance=True) as recorder:
         image = pipe("a photo of a dog").images[0]
     maps = recorder.maps([{"dog": (5,)}], ["a photo of a dog"])[0]
@@ -25,10 +25,10 @@ import torch
 from ..models.compiled import listen
 from ..models.families.base import Joint
 from ..models.graphs import find_graphs
-from ..models.groups import by_kind
+from ..models.groups import KINDS, Kind
 from .layers import JointLayer, ProjectedLayer
 from .plan import CapturePlan
-from .recorder import KINDS, AttentionRecorder, Kind
+from .recorder import AttentionRecorder
 
 _captured: WeakSet[torch.nn.Module] = WeakSet()
 
@@ -44,8 +44,8 @@ def capture_attention(
 ) -> Iterator[AttentionRecorder]:
     """Record the attention of every network call inside the `with` block. Afterwards the network is always restored.
 
-    network: a UNet2DConditionModel, or a transformer of a family in `models/families`, which knows its layers. plan:
-    from `plan_capture` with this network's configuration. guidance: whether the network predicts with and without the
+    network: a UNet2DConditionModel, or a transformer of a family in `models/families`. plan: from `plan_capture` with
+    this network's layers. guidance: whether the network predicts with and without the
     prompt, in two halves of a batch or in two calls; only predictions with the prompt are recorded. total_steps: the
     number of calls with the prompt; needed for `steps="second-half"`. asked: (B, T, C) text encoder states of one text
     per image, of which the keys of cross-attention are captured instead; the network's own result does not change.
@@ -73,15 +73,12 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
     _captured.add(network)
     try:
         handles.append(network.register_forward_pre_hook(begin, with_kwargs=True))
-        everything, groups = plan.family.layers(network), by_kind(plan.capture.layers)
-        chosen = {kind: plan.family.chosen(list(everything), groups[kind]) for kind in KINDS if kind in plan.reads}
-        for name, layer in everything.items():
-            kinds: list[Kind] = [kind for kind in KINDS if name in chosen.get(kind, ())]
-            attention = network.get_submodule(name)
-            if isinstance(layer, Joint) and kinds:
-                handles += JointLayer(name, layer, recorder, kinds).hook(attention, hear)
-            elif not isinstance(layer, Joint) and layer.kind in kinds:
-                handles += ProjectedLayer(name, layer, recorder).hook(attention, hear)
+        for name, layer in plan.network.items():
+            kinds: list[Kind] = [kind for kind in KINDS if kind in plan.reads and name in plan.layers[kind]]
+            if kinds and isinstance(layer, Joint):
+                handles += JointLayer(name, layer, recorder, kinds).hook(network.get_submodule(name), hear)
+            elif kinds and not isinstance(layer, Joint):
+                handles += ProjectedLayer(name, layer, recorder).hook(network.get_submodule(name), hear)
         graphs = find_graphs(network)
         with nullcontext() if graphs is None else graphs.captured_by(recorder, handles):
             yield

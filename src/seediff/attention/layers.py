@@ -140,8 +140,6 @@ class JointLayer(ListeningLayer):
             columns = sum(key.shape[1] for key in keys)
             picture, text = layer.parts(columns, positions)
             parts: dict[Kind, slice] = {kind: picture if kind == "self" else text for kind in self.kinds}
-            if not recorder.wants("self") and not len(range(*text.indices(columns))):
-                return  # the layer has no text columns
             query, key = (self._turned(torch.cat(states, 1), rotary) for states in (queries, keys))  # (B, S, H, D)
             mask = None if mask is None else recorder.conditional(mask)
             if layer.behind_text:

@@ -217,7 +217,7 @@ def capture_clean(
     texts = [""] * len(latents) if prompts is None else list(prompts)
     names = [()] * len(latents) if classes is None else classes
     words = [locate_columns(model.readers, text, of_text) for text, of_text in zip(texts, names, strict=True)]
-    plan = plan_capture(model.family, model.network.config, PLAIN_MEANS, reads={kind: None}, alone=("self",))
+    plan = plan_capture(model.family, model.layers, PLAIN_MEANS, reads={kind: None}, alone=("self",))
     with capture_attention(model.network, plan, guidance=False) as recorder:
         run_clean(model, latents, texts, timestep=timestep)
     return recorder.maps(words, texts)

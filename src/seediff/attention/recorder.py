@@ -14,13 +14,12 @@ import torch
 
 from ..errors import UserError
 from ..models.graphs import GraphedNetwork
-from ..models.groups import Kind
+from ..models.groups import KINDS, Kind
 from .fused import add_fast
 from .maps import AttentionMaps, Grid, grid_at, grid_text
 from .plan import CapturePlan
 from .probabilities import Part, Scratch
 
-KINDS: tuple[Kind, Kind] = ("self", "cross")
 MOST_LAYERS = 1024
 """More layers than any network has."""
 LEAST = 1e-6

@@ -7,15 +7,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from math import log2
-from typing import Any, Literal
+from typing import Any
 
 from ..errors import UserError
-from ..models.families.base import Family
-from ..models.groups import by_kind
-from .constants import CaptureConfig, MaskConfig
+from ..models.families.base import Family, Layer
+from ..models.groups import KINDS, Kind, Layers
+from .constants import MaskConfig
 from .methods import LevelOption, Levels
 
-Reads = Mapping[Literal["self", "cross"], Collection[int] | None]
+Reads = Mapping[Kind, Collection[int] | None]
 """Kind of attention to capture → its levels d (sides L / d); None: all levels."""
 EVERYTHING: Reads = {"self": None, "cross": None}
 
@@ -32,7 +32,7 @@ def reads_self_attention(mask: MaskConfig) -> bool:
     return "self" in _options(mask)
 
 
-def _options(mask: MaskConfig) -> dict[Literal["cross", "self"], LevelOption | tuple[int, ...]]:
+def _options(mask: MaskConfig) -> dict[Kind, LevelOption | tuple[int, ...]]:
     """For each kind of attention that the method is known to read: the option that sets its levels, or the fixed
     levels."""
     levels = mask.facts.levels or Levels()
@@ -40,7 +40,7 @@ def _options(mask: MaskConfig) -> dict[Literal["cross", "self"], LevelOption | t
     if "expansion" in mask.facts.options and mask.expansion != "iterative":
         cross = "expand_levels"  # each level has its own seeds, or nothing is expanded
         own = own if mask.expansion == "parallel" or mask.background else None
-    kinds: tuple[tuple[Literal["cross", "self"], LevelOption | tuple[int, ...] | None], ...]
+    kinds: tuple[tuple[Kind, LevelOption | tuple[int, ...] | None], ...]
     kinds = ("cross", cross), ("self", own)
     return {kind: option for kind, option in kinds if option is not None}
 
@@ -57,42 +57,51 @@ def check_kinds(family: Family, mask: MaskConfig) -> None:
         raise UserError("mask.method", f"{mask.method}: needs self-attention, and {why}", "use method ca")
 
 
-def fit_levels(
-    network: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family
+def fit_mask(
+    family: Family, network: Mapping[str, Layer], mask: MaskConfig, layers: Layers
 ) -> tuple[MaskConfig, list[str]]:
-    """The configuration with levels that the network has, and the changes, one line each.
+    """`fit_levels` for a network with these layers, of which a capture reads the groups `layers`. A note says if the
+    network does not distinguish these. Raises UserError for layers and levels that are not there."""
+    groups = family.fit_layers(layers)
+    chosen = family.choose(network, groups)
+    there: dict[Kind, set[int]] = {kind: {layer.level for layer in chosen[kind].values()} for kind in KINDS}
+    mask, notes = fit_levels(there, mask, groups, fitted=family.fitted)
+    if groups != layers:
+        notes.insert(0, f"layers = {layers}: this model does not distinguish these layers; all are read")
+    return mask, notes
 
-    Families that are `fitted` get the nearest levels, of two that are equally near the finer one. Raises UserError if
-    the network has no attention in the captured layers, and for a level that it lacks in a family that is not fitted.
 
-    network: its config.json. If it is not known, or a UNet's does not name its blocks, nothing changes.
+def fit_levels(
+    there: Mapping[Kind, Collection[int]], mask: MaskConfig, layers: Layers = "all", *, fitted: bool
+) -> tuple[MaskConfig, list[str]]:
+    """The configuration with levels that a network has, and the changes, one line each.
+
+    there: kind of attention → the levels that the captured layers have. layers: their group, for messages. fitted:
+    whether the nearest level replaces one that is missing, of two that are equally near the finer one; otherwise a
+    missing level raises UserError. So does a kind of attention that is nowhere.
     """
-    if not network or (family.network == "unet" and not {"down_block_types", "up_block_types"} <= set(network)):
-        return mask, []
-    layers, there = family.fit_layers(network, capture.layers), dict[LevelOption, list[int]]()
-    found = {kind: family.levels(network, group) for kind, group in by_kind(layers).items()}
+    has: dict[LevelOption, list[int]] = {}
     for kind, option in _options(mask).items():
         if isinstance(option, str):  # one may set the levels of both kinds
-            there[option] = [level for level in found[kind] if level in there.get(option, found[kind])]
-    if family.fitted and not all([*there.values(), *found.values()]):
+            has[option] = [level for level in sorted(there[kind]) if level in has.get(option, there[kind])]
+    if fitted and not all(has.values()):
         raise UserError("capture.layers", f"{layers}: the model has no attention there")
-    fitted, notes = dict[str, Any](), list[str]()
-    if layers != capture.layers:
-        notes.append(f"layers = {capture.layers}: this model does not distinguish these layers; all are read")
-    for option, has in there.items():
+    changed, notes = dict[str, Any](), list[str]()
+    for option, levels_there in has.items():
         levels = _levels(mask, option)
-        listed, missing = ",".join(map(str, levels)), [level for level in levels if level not in has]
-        if missing and not family.fitted:
-            of = "" if capture.layers == "all" else f" in its {capture.layers} layers"
+        listed, missing = ",".join(map(str, levels)), [level for level in levels if level not in levels_there]
+        if missing and not fitted:
+            of = "" if layers == "all" else f" in its {layers} layers"
             problem = f"{listed}: the model has no attention at L/{missing[0]}{of}"
-            raise UserError(f"mask.{option}", problem, f"levels there: {', '.join(map(str, has)) or 'none'}")
-        near = {min(has, key=lambda other: (abs(log2(other / level)), other)) for level in levels}
+            fix = f"levels there: {', '.join(map(str, levels_there)) or 'none'}"
+            raise UserError(f"mask.{option}", problem, fix)
+        near = {min(levels_there, key=lambda other: (abs(log2(other / level)), other)) for level in levels}
         nearest = tuple(sorted(near, reverse=True))
-        if nearest != levels and family.fitted:
-            fitted[option] = nearest if option == "expand_levels" else nearest[0]
+        if nearest != levels and fitted:
+            changed[option] = nearest if option == "expand_levels" else nearest[0]
             wanted, closest = (", ".join(level_name(level) for level in some) for some in (levels, nearest))
             notes.append(f"{option} = {listed} ({wanted}): the nearest that the model has is {closest}")
-    return replace(mask, **fitted), notes
+    return replace(mask, **changed), notes
 
 
 def level_name(divisor: int) -> str:

@@ -21,7 +21,7 @@ from ..models.schedulers import distilled_defaults
 from .base import BEST_SOURCE, ValueLayer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, check_table, flatten
-from .levels import check_kinds, fit_levels
+from .levels import check_kinds, fit_mask
 from .methods import BEST, BEST_FACTS, BEST_MODELS, METHOD_FACTS, Method
 from .resolve import THRESHOLDS
 
@@ -191,8 +191,8 @@ def recommended_mask(model: str, method: str | None = None) -> Recommended:
         return Recommended(mask, capture, tuned=False)
     check_kinds(info.family, mask)
     notes: list[str] = []
-    if info.network:
-        mask, notes = fit_levels(info.network, mask, capture, info.family)
+    if (layers := info.layers()) is not None:
+        mask, notes = fit_mask(info.family, layers, mask, capture.layers)
     asked = BEST if (method or constants.preset.method) == BEST else mask.method
     return Recommended(mask, capture, not foreign_constants(info, asked), tuple(notes))
 

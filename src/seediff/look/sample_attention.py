@@ -26,6 +26,7 @@ from ..dataset import native
 from ..dataset.sample import Sample
 from ..devices import check_device, default_device
 from ..errors import UserError
+from ..models.groups import KINDS, Kind
 from ..models.hub import local_folder, read_index
 from ..models.info import model_info
 from ..models.sources import find_source
@@ -99,7 +100,8 @@ def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | No
         return SampleAttention(maps, image, size, whole, MaskConfig(), True)
     mask, info = config.mask, model_info(config.model, config.base)
     if info is not None:
-        mask, _ = fit_levels(info.network, mask, config.capture, info.family)
+        there: dict[Kind, tuple[int, ...]] = {kind: maps.levels(kind) for kind in KINDS}
+        mask, _ = fit_levels(there, mask, config.capture.layers, fitted=info.family.fitted)
     if not isinstance(config, MaskPhotosConfig):
         return SampleAttention(maps, image, size, whole, mask, True)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Literal
 
 from ..errors import UserError
 
@@ -16,6 +16,7 @@ SIDES = ("all", "up", "down", "last")
 MOST_BLOCKS = 200
 Kind = Literal["self", "cross"]
 """The kind of attention: to the picture's own positions, or to text tokens."""
+KINDS: tuple[Kind, Kind] = ("self", "cross")
 
 
 def by_kind(layers: Layers) -> dict[Kind, Layers]:
@@ -58,11 +59,11 @@ def normal_layers(layers: Layers) -> Layers:
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
 
 
-def block_count(config: Mapping[str, Any], name: str) -> int:
-    """The number of blocks under `name` in a config.json. Raises KeyError if it is absent, ValueError if it is not a
-    valid number.
-    """
-    count = config[name]
-    if type(count) is not int or not 0 <= count <= MOST_BLOCKS:
-        raise ValueError(f"{name} is not a number of blocks from 0 to {MOST_BLOCKS}")
-    return count
+def block_names(names: Iterable[str]) -> list[list[str]]:
+    """The names of a transformer's attention modules, such as transformer_blocks.3.attn, together for each block, in
+    the order of the blocks."""
+    blocks: dict[str, list[str]] = {}
+    for name in names:
+        stream, number, _ = name.split(".", 2)
+        blocks.setdefault(f"{stream}.{number}", []).append(name)
+    return list(blocks.values())

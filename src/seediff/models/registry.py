@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError, causes, first_line
+from ..errors import UserError, first_line
 from ..files.messages import show_json
 from .adapters import load_embedding, load_lora
-from .families.base import Family
+from .families.base import Family, Layer
 from .families.readers import Reader
 from .families.unet import SD
 from .hub import INDEX, fetch_files, fetch_index, hub_files, read_index
@@ -34,7 +32,7 @@ from .memory import (
 from .schedulers import check_scheduler, follow_marks, use_scheduler
 from .single_file import load_parts
 from .sources import Source
-from .trust import check_index, check_parts, import_without_kernels
+from .trust import check_index, check_parts, import_diffusers
 from .weights import check_numbers, folder_files, is_enough, load_part, needed_files
 
 
@@ -67,6 +65,11 @@ class Model:
     def network(self) -> Any:
         """The part of the pipeline that contains the attention."""
         return getattr(self.pipe, self.family.network)
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        """The layers of attention that can be captured, by name."""
+        return self.family.layers(self.network)
 
     @property
     def info(self) -> ModelInfo:
@@ -139,7 +142,7 @@ def load_model(
             the model or the machine cannot serve.
     """
     # 1. What can be refused before weights are read
-    torch = _import_diffusers()
+    torch = import_diffusers()
     from ..devices import check_device, default_device, default_dtype
 
     name = str(name)
@@ -237,7 +240,8 @@ def _load_pipeline(source: Source, family: Family, dtype: str, name: str) -> Any
     if isinstance(source.whole, Path):
         return _load_folder(source.whole, source, family, dtype, name)
     folder = fetch_index(source.whole)
-    listed, given = _parts(folder, source, family)
+    listed = check_index(folder / INDEX, read_index(folder), family)
+    given = source.given(family, listed)
     parts = [part for part in family.weights if part in listed and part not in given]
     refusal = None
     if not is_enough(folder_files(folder, parts), parts, dtype):
@@ -254,20 +258,14 @@ def _load_pipeline(source: Source, family: Family, dtype: str, name: str) -> Any
         return _load_folder(folder, source, family, dtype, name)
 
 
-def _parts(folder: Path, source: Source, family: Family) -> tuple[set[str], list[str]]:
-    """(the parts that a folder's model_index.json lists, those that the source takes from elsewhere)."""
-    listed = check_index(folder / INDEX, read_index(folder), family)
-    if source.network:
-        return listed, [family.network]
-    return listed, list(source.checkpoint.parts(family, listed)) if source.checkpoint else []
-
-
 def _load_folder(folder: Path, source: Source, family: Family, dtype: str, name: str) -> Any:
     """The pipeline from a folder, with what the source takes from elsewhere."""
     import diffusers
     import torch
 
-    index, (listed, given) = read_index(folder), _parts(folder, source, family)
+    index = read_index(folder)
+    listed = check_index(folder / INDEX, index, family)
+    given = source.given(family, listed)
     check_parts(folder, listed)
     loaded: dict[str, Any] = {}
     number_format = getattr(torch, dtype)
@@ -317,29 +315,3 @@ def _check_readers(pipe: Any, name: str, family: Family) -> None:
         if last >= rows or (is_clip and (not isinstance(limit, int) or limit > encoder.config.max_position_embeddings)):
             problem = f"{name}: its {reader.name} gives tokens up to {last}, {show_json(limit)} at a time"
             raise UserError("model", f"{problem}, which its text encoder cannot read", "download that folder again")
-
-
-def _import_diffusers() -> Any:
-    """torch, after importing diffusers with the libraries' warnings and loading bars switched off. Raises UserError if
-    torchvision breaks the import."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings are issued during the imports
-    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-    for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):  # which diffusers imports if installed
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        import_without_kernels("bitsandbytes")
-        import torch
-        import transformers
-        from diffusers import DiffusionPipeline  # noqa: F401  # whose import imports torchvision
-        from diffusers.utils import logging as diffusers_logging
-    except Exception as error:  # lazy imports wrap the cause in another error
-        if not any("torchvision" in str(cause) for cause in causes(error)):
-            raise
-        problem = "the installed torchvision does not fit torch and breaks diffusers"
-        raise UserError(f"{problem}; `pip uninstall torchvision`") from error
-    # Their messages about a broken folder repeat the error that they raise.
-    transformers.logging.set_verbosity(logging.CRITICAL)
-    transformers.logging.disable_progress_bar()
-    diffusers_logging.set_verbosity(logging.CRITICAL)
-    diffusers_logging.disable_progress_bar()
-    return torch

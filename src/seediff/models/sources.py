@@ -4,14 +4,16 @@ with some of the parts, or the folder of the network."""
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import UserError
 from .families import pipeline_family
 from .families.base import Family
-from .hub import INDEX, cached_file, fetch_file, hub_part, path_of, resolve_name
+from .hub import INDEX, cached_file, fetch_file, hub_part, local_folder, path_of, read_index, resolve_name
 from .single_file import NETWORKS, Checkpoint, read_checkpoint
+from .weights import file_bytes, part_bytes
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,28 @@ class Source:
     def fetched(self) -> Source:
         """The same with its `part`, if it has one, fetched and read as its checkpoint. Raises UserError."""
         return replace(self, checkpoint=read_checkpoint(fetch_file(*self.part)), part=None) if self.part else self
+
+    def given(self, family: Family, listed: Collection[str]) -> list[str]:
+        """The parts that do not come from the whole model. listed: those that its model_index.json lists."""
+        if self.network:
+            return [family.network]
+        return list(self.checkpoint.parts(family, listed)) if self.checkpoint else []
+
+    def weight_bytes(self, family: Family, dtype: str) -> int | None:
+        """Bytes of the weights in a number format, counted in the headers of their files; None if not all are here.
+        Raises UserError for files that cannot be read."""
+        folder = local_folder(self.whole)
+        if folder is None or self.part:
+            return None
+        index = read_index(folder)
+        listed = [part for part in family.weights if index.get(part) not in (None, [None, None])]
+        given = self.given(family, listed)
+        sizes = [part_bytes(folder, part, dtype) for part in listed if part not in given]
+        if self.network:
+            sizes.append(part_bytes(self.network.parent, self.network.name, dtype))
+        if self.checkpoint:
+            sizes.append(file_bytes(self.checkpoint.path, dtype))
+        return sum(sizes) if listed and all(sizes) else None
 
     def parts_line(self, family: Family) -> str:
         """A description for people of where the parts come from, for a model that is not whole."""

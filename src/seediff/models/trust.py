@@ -8,6 +8,8 @@ and keys by which a configuration leads to code or to another model's files are 
 from __future__ import annotations
 
 import json
+import logging
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -17,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError, first_line
+from ..errors import UserError, causes, first_line
 from ..files.messages import show_json
 from ..files.reading import SETTINGS, read_bytes
 from .families.base import Family
@@ -105,3 +107,29 @@ def import_without_kernels(name: str) -> None:
     finally:
         sys.modules.pop("kernels", None)
         sys.modules.update(before)
+
+
+def import_diffusers() -> Any:
+    """torch, after importing diffusers with the libraries' warnings and loading bars switched off. Raises UserError if
+    torchvision breaks the import."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings are issued during the imports
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):  # which diffusers imports if installed
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        import_without_kernels("bitsandbytes")
+        import torch
+        import transformers
+        from diffusers import DiffusionPipeline  # noqa: F401  # whose import imports torchvision
+        from diffusers.utils import logging as diffusers_logging
+    except Exception as error:  # lazy imports wrap the cause in another error
+        if not any("torchvision" in str(cause) for cause in causes(error)):
+            raise
+        problem = "the installed torchvision does not fit torch and breaks diffusers"
+        raise UserError(f"{problem}; `pip uninstall torchvision`") from error
+    # Their messages about a broken folder repeat the error that they raise.
+    transformers.logging.set_verbosity(logging.CRITICAL)
+    transformers.logging.disable_progress_bar()
+    diffusers_logging.set_verbosity(logging.CRITICAL)
+    diffusers_logging.disable_progress_bar()
+    return torch

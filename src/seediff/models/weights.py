@@ -3,12 +3,14 @@ weights at random and only log a warning."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..files.tensors import read_header
 from .trust import OWN_ATTENTION
 
 PREFERRED: dict[str, tuple[str | None, ...]] = {
@@ -17,6 +19,8 @@ PREFERRED: dict[str, tuple[str | None, ...]] = {
     "bfloat16": ("bf16", "fp16", None),
 }
 """diffusers' `variant`s for each number format, the best first; None: files without a variant, usually in float32."""
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+"""Of a number."""
 SMALL = (".json", ".txt", ".model", ".jinja")
 """Suffixes of the other files of a part that are read."""
 
@@ -59,6 +63,22 @@ def needed_files(files: Collection[str], listed: Iterable[str], parts: Iterable[
 def folder_files(folder: Path, parts: Iterable[str]) -> list[str]:
     """The weight files of a local pipeline, as paths relative to its folder."""
     return sorted(f"{part}/{path.name}" for part in parts for path in (folder / part).glob("*.safetensors"))
+
+
+def part_bytes(folder: Path, part: str, dtype: str) -> int:
+    """Bytes of a part's weights in a number format; 0 if none are here. Raises UserError for files that cannot be
+    read."""
+    held = variants(folder_files(folder, [part]), part)
+    chosen = choose_variant(held.values(), dtype)
+    return sum(file_bytes(folder / file, dtype) for file, variant in held.items() if variant == chosen)
+
+
+def file_bytes(path: Path, dtype: str) -> int:
+    """Bytes of a file's tensors in a number format, counted in its header; those of a GGUF file stay as they are.
+    Raises UserError."""
+    if path.suffix == ".gguf":
+        return path.stat().st_size
+    return BYTES[dtype] * sum(math.prod(tensor.shape) for tensor in read_header(path).tensors.values())
 
 
 def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:

@@ -30,7 +30,7 @@ from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.cuda_recording import CudaRecording
-from ..models.families.base import Family
+from ..models.families.base import Family, Layer
 from ..models.families.readers import Reader
 from ..models.graphs import GraphedNetwork, find_graphs
 from ..models.memory import check_graphs, memory_bytes
@@ -74,7 +74,7 @@ def capture(
     network, family = find_network(pipe)
     check_processors(network)
     config = CaptureConfig(normalize=normalize, steps=steps, layers=layers)
-    plan = plan_pipeline(keep, pipe, family, network.config, config)
+    plan = plan_pipeline(keep, pipe, family, family.layers(network), config)
     prompts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
     for text in prompts:
         if weight := find_weight(text):
@@ -164,9 +164,9 @@ def wrap_method(owner: Any, name: str, tell: Callable[[Mapping[str, Any], Any], 
 
 
 def plan_pipeline(
-    keep: str, pipe: Any, family: Family, network: Mapping[str, Any], capture: CaptureConfig
+    keep: str, pipe: Any, family: Family, network: Mapping[str, Layer], capture: CaptureConfig
 ) -> CapturePlan:
-    """What `keep` captures of a pipeline. network: config.json of its network. Raises UserError for attention that it
+    """What `keep` captures of a pipeline. network: the layers of its network. Raises UserError for attention that it
     does not have.
     """
     pipeline = type(pipe).__name__
@@ -185,7 +185,7 @@ def plan_pipeline(
     # What a method reads, captured as the method's and the model's own constants say, and as was asked for
     mask, of_folder = own_constants(pipe, keep)
     own = {**METHOD_FACTS[keep].defaults.get("capture", {}), **of_folder, "steps": capture.steps}
-    if family.fit_layers(network, capture.layers) != "all":
+    if family.fit_layers(capture.layers) != "all":
         own["layers"] = capture.layers
     if not capture.normalize:
         own["normalize"] = False

@@ -49,6 +49,7 @@ class Captured:
     ) -> None:
         self._listener, self._pipe, self._plan, self._family = listener, pipe, plan, plan.family
         self._method, self._readers = method, readers
+        self._config = getattr(pipe, plan.family.network, pipe).config
 
     # What was captured
 
@@ -86,11 +87,10 @@ class Captured:
         self._runs().clear()
 
     def expected(self, height: int | None = None, width: int | None = None) -> Expected | None:
-        """What an image of height × width pixels (by default the pipeline's own size) will hold; None if the network's
-        configuration does not say."""
+        """What an image of height × width pixels (by default the pipeline's own size) will hold."""
         factor = getattr(self._pipe, "vae_scale_factor", 8)
-        side = self._family.image_side(factor, self._plan.network)
-        cell = self._family.pixels(factor, self._plan.network)
+        side = self._family.image_side(factor, self._config)
+        cell = self._family.pixels(factor, self._config)
         return replace(self._plan, size=((height or side) // cell, (width or height or side) // cell)).expected
 
     # Heat maps, masks and segments
@@ -279,7 +279,7 @@ class Captured:
         if picture is not None:
             return picture.shape[0], picture.shape[1]
         factor = getattr(self._pipe, "vae_scale_factor", None)
-        cell = 1 if factor is None else self._family.pixels(factor, self._plan.network)
+        cell = 1 if factor is None else self._family.pixels(factor, self._config)
         return maps.latent_size[0] * cell, maps.latent_size[1] * cell
 
 

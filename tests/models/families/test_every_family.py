@@ -25,12 +25,12 @@ from builders.reference_attention import BOOKS, book_of
 from builders.refusals import user_error
 
 from seediff.attention.photograph import capture_clean, encode_images, run_clean, run_noised
-from seediff.attention.recorder import KINDS
 from seediff.config.constants import CaptureConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.resolve import configure
 from seediff.models.families import FILES, REFUSED, families
 from seediff.models.families.base import Drawing
+from seediff.models.groups import KINDS, block_names
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
@@ -75,7 +75,7 @@ def photographs(model, count=2):
 def check_grids(model, maps):
     """Every map is of the picture's own shape, none of the other way round."""
     height, width = (side // model.pixels for side in pixels(model))
-    levels = model.family.levels(model.network.config)
+    levels = sorted({layer.level for layer in model.layers.values()})
     for one in maps:
         assert one.latent_size == (height, width)
         grids = [(-(-height // level), -(-width // level)) for level in levels]
@@ -346,17 +346,16 @@ def test_the_page_has_a_row_for_it(family):
 
 def test_blocks_are_chosen_by_their_numbers(model):
     """A mean over some blocks is that of their layers' own maps; a UNet has sides instead."""
-    family, config = model.family, model.network.config
+    family = model.family
     if family.network == "unet":
         with user_error(r"^capture\.layers: 0-1: blocks are a transformer's, and this model has a UNet"):
             see(model, photographs(model, 1), capture=CaptureConfig(layers="0-1"))
         return
-    names, count = list(family.layers(model.network)), len(family.blocks(config))
+    names, count = list(model.layers), len(block_names(model.layers))
     last = family.chosen(names, f"{count - 1}")
     assert family.chosen(names, f"0-{count - 1}") == names
     assert family.chosen(names, "up") == names
     assert 0 < len(last) < len(names)
-    assert sum(family.layer_counts(config, f"{count - 1}").values()) == len(last)
     seen = photographs(model, 1)
     (some,) = see(model, seen, capture=CaptureConfig(layers=f"0,{count - 1}"))
     own = see_layers(model, seen)

@@ -1,10 +1,8 @@
 import pytest
-from builders.published import NETWORKS, groups_of, network, parameters, written
+from builders.published import NETWORKS, parameters, written
 
 from seediff.config.generate import GenerateConfig
 from seediff.config.resolve import configure
-from seediff.models.families import pipeline_family
-from seediff.models.families.base import Joint
 from seediff.models.known import BY_NAME, KNOWN
 from seediff.run.generate import GenerateJob
 from seediff.run.loop import plan
@@ -42,27 +40,6 @@ EXPECTED = {
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_what_is_expected_is_what_the_network_has(name, tmp_path):
-    known = BY_NAME[name]
-    family = pipeline_family(known.pipeline)
-    assert family is not None
-    made = network(name)
-    for group in groups_of(family):
-        everything = family.layers(made)
-        layers = [everything[name] for name in family.chosen(list(everything), group)]
-        counts = {"joint": 0, "self": 0, "cross": 0}
-        for layer in layers:
-            joined = isinstance(layer, Joint)
-            alone = (
-                joined
-                and not any("add" in path for path in layer.queries)
-                and not layer.rotate
-                and not layer.picture_first
-            )
-            counts["joint" if joined and not alone else "self" if joined else layer.kind] += 1
-        found = {kind: count for kind, count in family.layer_counts(made.config, group).items() if count}
-        assert sum(found.values()) == len(layers)
-        if family.network == "unet":
-            assert found == {kind: count for kind, count in counts.items() if count}
     config = configure(GenerateConfig, {"classes": ("dog",), "model": str(written(name, tmp_path / name))})
     lines = plan(GenerateJob(config), tmp_path / "out").splitlines()
     assert f"Capture: {EXPECTED[name]}" in lines
@@ -72,6 +49,4 @@ def test_what_is_expected_is_what_the_network_has(name, tmp_path):
 
 @pytest.mark.parametrize("name", [known.name for known in KNOWN if known.name in NETWORKS])
 def test_sizes_in_the_list_of_models(name):
-    parts = parameters(name)
-    assert sum(parts) / 1e9 == pytest.approx(BY_NAME[name].billions, abs=0.006)
-    assert max(parts) / 1e9 == pytest.approx(BY_NAME[name].largest, abs=0.006)
+    assert sum(parameters(name)) / 1e9 == pytest.approx(BY_NAME[name].billions, abs=0.006)

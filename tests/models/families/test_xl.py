@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from builders.families import generate, plain
 
-from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.config.levels import fit_levels
+from seediff.config.constants import MaskConfig
+from seediff.config.levels import fit_mask
 from seediff.masks.make_masks import make_masks
 from seediff.report.explain import show_steps
 
@@ -17,19 +17,17 @@ def test_the_picture_is_that_without_capture(model, guidance, negative):
 
 
 def test_the_nearest_level_is_taken_and_said(model):
-    config = model.network.config
-    fitted, notes = fit_levels(config, MaskConfig(), CaptureConfig(), model.family)
+    fitted, notes = fit_mask(model.family, model.layers, MaskConfig(), "all")
     assert (fitted.seed_level, fitted.expand_levels) == (4, (4, 2))
     assert notes == ["expand_levels = 4,2,1 (L/4, L/2, L): the nearest that the model has is L/4, L/2"]
-    fitted, notes = fit_levels(
-        config, MaskConfig(method="ca_sa", seed_level=1, self_level=8), CaptureConfig(), model.family
-    )
+    wanted = MaskConfig(method="ca_sa", seed_level=1, self_level=8)
+    fitted, notes = fit_mask(model.family, model.layers, wanted, "all")
     assert (fitted.seed_level, fitted.self_level, len(notes)) == (2, 4, 2)
 
 
 def test_the_steps_name_the_levels_that_were_read(model):
     images, maps = generate(model)
-    config, _ = fit_levels(model.network.config, MaskConfig(), CaptureConfig(), model.family)
+    config, _ = fit_mask(model.family, model.layers, MaskConfig(), "all")
     result = make_masks(images[0], maps[0], ("dog",), config, trace=True)
     names = [step.name for step in show_steps(result, "dog", config.method)]
     assert "expansion L/2" in names

@@ -8,21 +8,17 @@ columns, D channels per head.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ...errors import UserError
-from ..groups import Layers, block_count, block_numbers, both_kinds, by_kind
-from .numbers import Numbers
+from ..groups import Kind, Layers, block_names, block_numbers, both_kinds, by_kind
 from .readers import Reader
 
 if TYPE_CHECKING:
     import torch
-
-LayerKind = Literal["self", "cross", "joint"]
 
 CLIP_TOKENS = 77
 
@@ -58,15 +54,21 @@ class Projections:
     """A layer of self- or cross-attention. query, key: the submodules whose outputs are the queries (B, N, H·D) and the
     keys (B, N or T, H·D) of the product. level: divisor of L at which the layer is."""
 
-    kind: Literal["self", "cross"]
+    kind: Kind
     query: str = "to_q"
     key: str = "to_k"
     level: int = 1
 
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of attention that this layer has."""
+        return (self.kind,)
+
 
 @dataclass(frozen=True)
 class Joint:
-    """A layer in which picture and text attend to each other in one softmax.
+    """A layer in which picture and text attend to each other in one softmax, or one of the same form in which the
+    picture attends to itself alone: then `text` is False.
 
     queries, keys: submodules whose outputs the product concatenates, in this order: (B, S, H·D), or with a dimension
     for the heads, `heads_dim`: 1 means (B, H, S, D), 2 means (B, S, H, D). picture_first: whether the picture's N rows
@@ -89,6 +91,13 @@ class Joint:
     rotary: str = ""
     each_rotary: bool = False
     mask: str = ""
+    text: bool = True
+    level: ClassVar[int] = 1
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of attention that this layer has."""
+        return ("self", "cross") if self.text else ("self",)
 
     def parts(self, columns: int, positions: int) -> tuple[slice, slice]:
         """The slices of the picture (N = positions) and of the text among all columns."""
@@ -115,58 +124,79 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Family:
-    """One family. The methods here fit a pipeline with a UNet's arguments; each family overrides what differs.
-
-    network, class_name: the part with the attention, and its class. weights: the parts with weights. optional: parts
-    that a pipeline may lack. loading: arguments for from_pretrained. text, autoencoders: allowed classes. half: the
-    half precision in which its pictures do not overflow. loads_loras: whether diffusers can load a LoRA into it.
-    reads_embeddings: whether textual inversion can be loaded, which needs CLIP alone.
-
-    steps, guidance_scale: the authors' defaults; None: the package's. quick_steps: default of models distilled to draw
-    without guidance. conditional: under guidance, the place of the prediction with the prompt: a half of the batch, or
-    the first of two calls. distilled: whether the guidance scale is an input of the network, which then predicts once.
-    gives_sigmas: whether the pipeline gives the scheduler its noise levels.
-
-    streams: names of the network's lists of blocks → the joint attention in each block's module `attention`. depth:
-    names in config.json that give the numbers of blocks → the kinds of attention in each such block. no_self_attention:
-    why there are no self-attention maps; empty if there are. fitted: whether missing levels of attention are replaced
-    by the nearest (the paper's constants are for Stable Diffusion 1 and 2). text_columns: at most. inputs_of_text: the
-    network's names for what `encode_prompt` returns, given `encoding`; empty for what is no input. patch, latent_side,
-    side: of a position in latents, and of the pipeline's own image in latents or in pixels, if config.json tells none.
-    """
+    """One family. The methods here fit a pipeline with a UNet's arguments; each family overrides what differs."""
 
     title: str
     pipelines: tuple[str, ...]
+    """diffusers' classes."""
     class_name: str
+    """Class of the part with the attention."""
     network: str = "transformer"
+    """Name of the part with the attention."""
+
+    # The other parts, and how they are loaded
+
     weights: tuple[str, ...] = ("transformer", "vae", "text_encoder")
+    """Parts with weights."""
+    optional: tuple[str, ...] = ()
+    """Parts that a pipeline may lack."""
+    text: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Text encoders and tokenizers → the classes that they may have."""
+    autoencoders: tuple[str, ...] = ("AutoencoderKL", "AutoencoderTiny")
+    """Classes that the autoencoder may have."""
+    loading: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments for from_pretrained."""
+    half: str = "float16"
+    """The half precision in which pictures do not overflow."""
+    loads_loras: bool = True
+    """Whether diffusers can load a LoRA into it."""
+    reads_embeddings: bool = False
+    """Whether textual inversion can be loaded, which needs CLIP alone."""
+
+    # Drawing
+
     steps: int | None = None
     guidance_scale: float | None = None
+    """The authors' defaults; None: the package's."""
     quick_steps: int = 4
-    optional: tuple[str, ...] = ()
+    """Default of models that were distilled to draw without guidance."""
     conditional: Literal["second half", "first half", "first call"] = "second half"
+    """Under guidance, the place of the prediction with the prompt: a half of the batch, or the first of two calls."""
     distilled: bool = False
-    loads_loras: bool = True
-    streams: Mapping[str, Joint] = field(default_factory=dict)
-    attention: str = "attn"
-    depth: Mapping[str, tuple[LayerKind, ...]] = field(default_factory=dict)
-    text_columns: int = CLIP_TOKENS
-    patch: int = 1
-    latent_side: int = 0
-    side: int = 0
-    fitted: bool = True
-    reads_embeddings: bool = False
-    no_self_attention: str = ""
-    half: str = "float16"
+    """Whether the guidance scale is an input of the network, which then predicts once."""
     gives_sigmas: bool = False
-    loading: Mapping[str, Any] = field(default_factory=dict)
-    text: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    inputs_of_text: tuple[str, ...] = ("encoder_hidden_states",)
-    encoding: Mapping[str, Any] = field(default_factory=dict)
-    autoencoders: tuple[str, ...] = ("AutoencoderKL", "AutoencoderTiny")
+    """Whether the pipeline gives the scheduler its noise levels."""
     faster_with_graphs: bool = False
     """Whether a GPU was measured to draw and capture at least 5 % faster with CUDA graphs. None has been measured."""
-    numbers: Numbers = field(default_factory=Numbers)
+
+    # Attention
+
+    streams: Mapping[str, Joint] = field(default_factory=dict)
+    """Names of the network's lists of blocks → the joint attention in each block's module `attention`."""
+    attention: str = "attn"
+    no_self_attention: str = ""
+    """Why there are no self-attention maps; empty if there are."""
+    fitted: bool = True
+    """Whether the nearest level of attention replaces one that is missing: the constants of the paper are for Stable
+    Diffusion 1 and 2."""
+
+    # Text and sides
+
+    text_columns: int = CLIP_TOKENS
+    """The maximum number of text columns."""
+    inputs_of_text: tuple[str, ...] = ("encoder_hidden_states",)
+    """The network's names for what `encode_prompt` returns, given `encoding`; empty for what is no input."""
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+    patch: int = 1
+    """Side of a position in latents, if config.json does not tell."""
+    latent_side: int = 0
+    """Side of the pipeline's own image in latents, if config.json does not tell."""
+    side: int = 0
+    """Side of the pipeline's own image in pixels, if config.json does not tell."""
+
+    measured: str = ""
+    """The peak of memory that was measured while a model of this family drew on an H100 in bfloat16, with all maps
+    captured, as the end of a sentence; empty if none was (benchmarks/gpu.py)."""
 
     # The network, its layers and sides. config: its config.json. factor: pixels per latent position.
 
@@ -187,49 +217,37 @@ class Family:
                 layers[name] = replace(layer, heads=attention.heads)
         return layers
 
-    def levels(self, config: Config, group: Layers = "all") -> tuple[int, ...]:
-        """Divisors of L at which the network has attention, finest first."""
-        return (1,)
-
-    def blocks(self, config: Config) -> Sequence[Sequence[LayerKind]]:
-        """The kinds of attention in each block. Raises KeyError or ValueError if `config` does not give the number."""
-        return [kinds for name, kinds in self.depth.items() for _ in range(block_count(config, name))]
-
-    def layer_counts(self, config: Config, group: Layers = "all", level: int | None = None) -> Mapping[LayerKind, int]:
-        """The number of layers of each kind in a group, or in its part at a level. Raises like `blocks`."""
-        numbers = block_numbers(group)
-        blocks = enumerate(self.blocks(config))
-        return Counter(kind for at, kinds in blocks if numbers is None or at in numbers for kind in kinds)
-
     def columns(self, pipeline: str) -> int:
         """The maximum number of text columns for this pipeline class."""
         return self.text_columns
 
-    def fit_group(self, config: Config, layers: Layers) -> Layers:
-        """`layers`, or "all" in place of sides that this network lacks. Raises UserError for blocks that it lacks."""
-        numbers = block_numbers(layers)
-        if numbers is None:
-            return "all"
-        try:
-            count = len(self.blocks(config))
-        except (KeyError, TypeError, ValueError) as error:
-            problem = f"{layers}: config.json of the model's {self.network} does not say how many blocks it has"
-            raise UserError("capture.layers", problem) from error
-        if max(numbers) >= count:
-            raise UserError("capture.layers", f"{layers}: the model has blocks 0 to {count - 1}")
-        return layers
+    def fit_group(self, group: Layers) -> Layers:
+        """`group`, or "all" in place of a UNet's sides. Raises UserError for a choice that is never this family's."""
+        return "all" if block_numbers(group) is None else group
 
-    def fit_layers(self, config: Config, layers: Layers) -> Layers:
+    def fit_layers(self, layers: Layers) -> Layers:
         """`fit_group` of each kind of attention."""
         kinds = by_kind(layers)
-        return both_kinds(self.fit_group(config, kinds["cross"]), self.fit_group(config, kinds["self"]))
+        return both_kinds(self.fit_group(kinds["cross"]), self.fit_group(kinds["self"]))
 
     def chosen(self, names: Sequence[str], group: Layers) -> list[str]:
-        """The names of the attention modules, of all these, in a group from `fit_group`."""
+        """The names, of all attention modules, in a group. Raises UserError for blocks that are not there."""
         numbers = block_numbers(group)
-        blocks = [re.match(r"\D*\d*", name)[0] for name in names]  # type: ignore[index]  # transformer_blocks.3
-        order = list(dict.fromkeys(blocks))
-        return [n for n, block in zip(names, blocks, strict=True) if numbers is None or order.index(block) in numbers]
+        if numbers is None:
+            return list(names)
+        blocks = block_names(names)
+        if max(numbers) >= len(blocks):
+            raise UserError("capture.layers", f"{group}: the model has blocks 0 to {len(blocks) - 1}")
+        return [name for number in sorted(numbers) for name in blocks[number]]
+
+    def choose(self, network: Mapping[str, Layer], layers: Layers) -> dict[Kind, dict[str, Layer]]:
+        """Kind of attention → those of the network's layers that are chosen for it and have it. layers: from
+        `fit_layers`. Raises UserError for blocks that are not there."""
+        found: dict[Kind, dict[str, Layer]] = {}
+        for kind, group in by_kind(layers).items():
+            names = self.chosen(list(network), group)
+            found[kind] = {name: network[name] for name in names if kind in network[name].kinds}
+        return found
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         """(B, height, width) of a network call, in positions of L."""

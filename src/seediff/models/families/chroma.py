@@ -35,7 +35,6 @@ CHROMA = ChromaFamily(
     pipelines=("ChromaPipeline",),
     class_name="ChromaTransformer2DModel",
     streams={name: replace(layer, mask="attention_mask") for name, layer in FLUX.streams.items()},
-    depth=FLUX.depth,
     text_columns=FLUX.text_columns,
     latent_side=FLUX.latent_side,
     steps=35,

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from .base import Condition, Config, Drawing, FlowMatching, Joint
 from .flux2 import normed_latents
-from .numbers import Numbers
 
 if TYPE_CHECKING:
     import torch
@@ -67,14 +66,12 @@ ERNIE_IMAGE = ErnieImage(
         )
     },
     attention="self_attention",
-    depth={"num_layers": ("joint",)},
     text_columns=TEXT_TOKENS,
     side=1024,
     steps=50,
     guidance_scale=4.0,
     quick_steps=8,
     loading={"pe": None, "pe_tokenizer": None},
-    numbers=Numbers(23.1, 4096),
     text={"text_encoder": ("Mistral3Model",), "tokenizer": ("TokenizersBackend", "PreTrainedTokenizerFast")},
     autoencoders=("AutoencoderKLFlux2",),
 )

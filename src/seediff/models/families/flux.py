@@ -57,7 +57,7 @@ class Flux(Packed):
         return batch, height, width
 
     def unguided(self, config: Config, name: str) -> bool:
-        return not config.get("guidance_embeds", False)
+        return not config.get("guidance_embeds", False) if config else super().unguided(config, name)
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
         return False
@@ -117,9 +117,9 @@ FLUX = Flux(
     class_name="FluxTransformer2DModel",
     weights=("transformer", "vae", "text_encoder", "text_encoder_2"),
     streams={"transformer_blocks": DOUBLE, "single_transformer_blocks": SINGLE},
-    depth={"num_layers": ("joint",), "num_single_layers": ("joint",)},
     text_columns=T5_TOKENS,
     latent_side=128,
+    measured="36.4 GB for one picture of flux-dev at 1024²",
     steps=28,
     guidance_scale=3.5,
     distilled=True,

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from ...errors import UserError
 from .base import Condition, Config, Drawing
 from .flux import FLUX, PHOTOGRAPHS, Packed, pack, unpack
-from .numbers import Numbers
 from .readers import Reader, chat_prompt
 
 if TYPE_CHECKING:
@@ -117,14 +116,12 @@ FLUX2 = Flux2(
     class_name="Flux2Transformer2DModel",
     conditional="first call",  # for FLUX.2 klein, whose network has the same class
     streams=FLUX.streams,
-    depth=FLUX.depth,
     text_columns=TEXT_TOKENS,
     latent_side=FLUX.latent_side,
     steps=50,
     guidance_scale=4.0,
     distilled=True,
     encoding={"max_sequence_length": TEXT_TOKENS},
-    numbers=Numbers(24.1, 6144),
     text={
         "text_encoder": ("Mistral3ForConditionalGeneration",),
         "tokenizer": ("PixtralProcessor", "PreTrainedTokenizerFast", "TokenizersBackend"),

@@ -10,7 +10,6 @@ from typing import Any
 from ...errors import UserError
 from .base import QWEN_TOKENIZER, Config, Family, last_part
 from .flux2 import FLUX2, Flux2
-from .numbers import Numbers
 from .readers import qwen_chat
 
 DISTILLED = re.compile(r"klein-\d+b", re.IGNORECASE)
@@ -49,7 +48,6 @@ FLUX2_KLEIN = Klein(
         "title": "FLUX.2 klein",
         "pipelines": ("Flux2KleinPipeline",),
         "distilled": False,
-        "numbers": Numbers(24.1),
         "text": {"text_encoder": ("Qwen3ForCausalLM", "Qwen3Model"), "tokenizer": QWEN_TOKENIZER},
     }
 )

@@ -42,4 +42,4 @@ class Consistency(UNet):
 
 
 OWN = {"title": "LCM", "pipelines": ("LatentConsistencyModelPipeline",), "fitted": True, "distilled": True}
-LCM = Consistency(**vars(SD) | OWN | {"steps": 4, "guidance_scale": 8.5})
+LCM = Consistency(**vars(SD) | OWN | {"steps": 4, "guidance_scale": 8.5, "measured": ""})

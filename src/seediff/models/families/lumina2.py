@@ -9,11 +9,11 @@ instead of noise, and it predicts picture minus noise.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .base import Condition, FlowMatching, Joint
-from .numbers import Numbers
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -57,14 +57,13 @@ LUMINA2 = Lumina2(
     title="Lumina 2",
     pipelines=("Lumina2Pipeline",),
     class_name="Lumina2Transformer2DModel",
-    streams={"noise_refiner": BLOCK, "layers": BLOCK},  # the blocks of the context refiner see no picture
-    depth={"num_refiner_layers": ("self",), "num_layers": ("joint",)},
+    # The blocks of the context refiner see no picture.
+    streams={"noise_refiner": replace(BLOCK, text=False), "layers": BLOCK},
     text_columns=TEXT_TOKENS,
     steps=30,
     guidance_scale=4.0,
     conditional="first call",
     inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
     encoding={"do_classifier_free_guidance": False, "max_sequence_length": TEXT_TOKENS},
-    numbers=Numbers(27.0, 2304),
     text={"text_encoder": ("Gemma2Model",), "tokenizer": ("GemmaTokenizer", "GemmaTokenizerFast")},
 )

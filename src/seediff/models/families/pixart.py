@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .base import T5, T5_TOKENIZER, Condition, Config, Drawing, Family, Layer, Projections, refuse_adapters
-from .numbers import Numbers
 from .readers import Reader, stripped
 
 if TYPE_CHECKING:
@@ -65,13 +64,11 @@ PIXART = PixArt(
     title="PixArt-α and -Σ",
     pipelines=("PixArtAlphaPipeline", "PixArtSigmaPipeline"),
     class_name="PixArtTransformer2DModel",
-    depth={"num_layers": ("self", "cross")},
     patch=2,
     loads_loras=False,
     steps=20,
     guidance_scale=4.5,
     inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
     encoding={"do_classifier_free_guidance": False, "clean_caption": False},
-    numbers=Numbers(12.3, 1152),
     text={"text_encoder": T5, "tokenizer": T5_TOKENIZER},
 )

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from ...errors import UserError
 from .base import QWEN_TOKENIZER, Condition, Config, Drawing, Joint
 from .flux import Packed
-from .numbers import Numbers
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -95,13 +94,11 @@ QWEN_IMAGE = QwenImage(
             mask="encoder_hidden_states_mask",
         )
     },
-    depth={"num_layers": ("joint",)},
     text_columns=TEXT_TOKENS,
     latent_side=128,
     steps=50,
     guidance_scale=4.0,
     conditional="first call",
-    numbers=Numbers(15.3, decoded=2120.0),
     text={"text_encoder": ("Qwen2_5_VLForConditionalGeneration",), "tokenizer": QWEN_TOKENIZER},
     autoencoders=("AutoencoderKLQwenImage",),
 )

@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .base import Condition, Config, Drawing, FlowMatching, Layer, Projections
-from .numbers import Numbers
 from .pixart import as_given
 from .readers import Reader, stripped
 
@@ -81,12 +80,10 @@ SANA = SanaFamily(
     pipelines=("SanaPipeline",),
     gives_sigmas=False,
     class_name="SanaTransformer2DModel",
-    depth={"num_layers": ("cross",)},
     text_columns=TEXT_TOKENS,
     steps=20,
     guidance_scale=4.5,
     no_self_attention="its self-attention is linear, which has no map",
-    numbers=Numbers(14.6, 2240, 900.0),
     text={"text_encoder": ("Gemma2Model",), "tokenizer": ("GemmaTokenizer", "GemmaTokenizerFast")},
     autoencoders=("AutoencoderDC",),
 )

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
 from ..groups import Layers, block_numbers
-from .base import CLIP, CLIP_TOKENIZER, Condition, Config, Family, Layer, LayerKind, Projections, refuse_adapters
-from .numbers import Numbers
+from .base import CLIP, CLIP_TOKENIZER, Condition, Config, Family, Layer, Projections, refuse_adapters
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -28,20 +26,11 @@ class UNet(Family):
             for name, attention in attention_layers(network).items()
         }
 
-    def levels(self, config: Config, group: Layers = "all") -> tuple[int, ...]:
-        return levels_of(config, group)
-
-    def layer_counts(self, config: Config, group: Layers = "all", level: int | None = None) -> Mapping[LayerKind, int]:
-        """Every transformer layer of a block has one of each kind."""
-        counts = transformer_layers(config, group)
-        count = sum(counts.values()) if level is None else counts.get(level, 0)
-        return {"self": count, "cross": count}
-
-    def fit_group(self, config: Config, layers: Layers) -> Layers:
-        if block_numbers(layers) is not None:
-            problem = f"{layers}: blocks are a transformer's, and this model has a UNet"
+    def fit_group(self, group: Layers) -> Layers:
+        if block_numbers(group) is not None:
+            problem = f"{group}: blocks are a transformer's, and this model has a UNet"
             raise UserError("capture.layers", problem, "use all, up, down or last")
-        return layers
+        return group
 
     def chosen(self, names: Sequence[str], group: Layers) -> list[str]:
         return layers_in(names, group)
@@ -127,39 +116,6 @@ def layers_in(names: Sequence[str], layers: Layers) -> list[str]:
     return [n for n, (block, *_), number in zip(side, places, numbers, strict=True) if number == last[block]]
 
 
-def levels_of(unet: Config, layers: Layers = "all") -> tuple[int, ...]:
-    """Divisors of L at which a UNet with this config.json has attention, finest first."""
-    return tuple(sorted(level for level, count in transformer_layers(unet, layers).items() if count))
-
-
-def transformer_layers(unet: Config, layers: Layers = "all") -> Mapping[int, int]:
-    """Divisor of L → the number of transformer layers there, in a UNet with this config.json; each has one self- and
-    one cross-attention. `transformer_layers_per_block`, if it is a single number, counts `layers_per_block` times in a
-    block on the way down and once more in a block on the way up."""
-    down, up = unet["down_block_types"], unet["up_block_types"]
-    coarsest = 2 ** (len(down) - 1)
-
-    def each(name: str, default: int) -> list[Any]:
-        value = unet.get(name, default)
-        return list(value) if isinstance(value, list | tuple) else [value] * len(down)
-
-    def depths_of(depth: Any, times: int) -> list[int]:
-        return list(depth) if isinstance(depth, list | tuple) else [depth] * times
-
-    times, depths = each("layers_per_block", 2), each("transformer_layers_per_block", 1)
-    backwards = unet.get("reverse_transformer_layers_per_block") or depths[::-1]
-    counts: Counter[int] = Counter()
-    if "CrossAttn" in (unet.get("mid_block_type", "UNetMidBlock2DCrossAttn") or ""):
-        counts[coarsest] += depths_of(depths[-1], 1)[0]
-    for number, (block, depth, time) in enumerate(zip(down, depths, times, strict=True)):
-        if layers in ("all", "down") and "CrossAttn" in block:
-            counts[2**number] += sum(depths_of(depth, time))
-    for number, (block, depth, time) in enumerate(zip(up, backwards, times[::-1], strict=True)):
-        if layers != "down" and "CrossAttn" in block:
-            counts[coarsest // 2**number] += sum(depths_of(depth, time + 1)[-1 if layers == "last" else 0 :])
-    return counts
-
-
 SD = UNet(
     title="Stable Diffusion 1.x and 2.x",
     pipelines=("StableDiffusionPipeline",),
@@ -168,13 +124,13 @@ SD = UNet(
     weights=("unet", "vae", "text_encoder"),
     fitted=False,
     reads_embeddings=True,
+    measured="2.9 GB for one picture of sd1.5 at 512², 3.9 GB for 8",
     loading={
         "safety_checker": None,
         "feature_extractor": None,
         "image_encoder": None,
         "requires_safety_checker": False,
     },
-    numbers=Numbers(26.0, 320),
     text={"text_encoder": CLIP, "tokenizer": CLIP_TOKENIZER},
     encoding={"num_images_per_prompt": 1, "do_classifier_free_guidance": False},
 )

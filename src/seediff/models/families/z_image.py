@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Layer
-from .numbers import Numbers
 from .readers import Reader, chat_prompt, qwen_chat
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ class ZImage(FlowMatching):
                     rotary="freqs_cis",
                     each_rotary=True,
                     mask="attention_mask",
+                    text=stream == "layers",
                 )
         return layers
 
@@ -82,7 +82,6 @@ Z_IMAGE = ZImage(
     pipelines=("ZImagePipeline",),
     gives_sigmas=False,
     class_name="ZImageTransformer2DModel",
-    depth={"n_refiner_layers": ("self",), "n_layers": ("joint",)},
     text_columns=CAPTION_TOKENS,
     side=1024,
     patch=2,
@@ -92,6 +91,5 @@ Z_IMAGE = ZImage(
     conditional="first half",
     inputs_of_text=("cap_feats",),
     encoding={"do_classifier_free_guidance": False},
-    numbers=Numbers(17.0, 3840),
     text={"text_encoder": ("Qwen3Model", "Qwen3ForCausalLM"), "tokenizer": QWEN_TOKENIZER},
 )
