@@ -154,7 +154,7 @@ def import_(
 
     - `seediff import annotations.xml --from cvat --corrects pets --out corrected`
     """
-    from ..config.names import IGNORED, name_of_zero, parse_classes
+    from ..config.names import meaning, name_of_zero, parse_classes
     from ..dataset import native
     from ..dataset.corrections import Change, correct, sum_changes
     from ..dataset.formats.drivers import read_format
@@ -163,7 +163,7 @@ def import_(
 
     check_apart(out, [source, *([corrects] if corrects else [])])
     names = parse_classes(classes) if classes is not None else None
-    if classes is not None and (zero := name_of_zero(classes)).casefold() in IGNORED:
+    if classes is not None and meaning(zero := name_of_zero(classes)):
         problem = f"{classes}: calls id 0 {zero!r}, but with this option 0 is the background"
         raise UserError("classes", problem, "put the file into the folder as classes.txt, and leave out the option")
     asked = {"split": split, "classes": names, "images": images, "masks": masks}

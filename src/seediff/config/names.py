@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import UserError
+from ..files.label_maps import IGNORE
 from ..files.reading import ABSENT, read_lines
 
 VOC_CLASSES = (
@@ -91,6 +92,13 @@ def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tup
     return {name: tuple(phrase for phrase, found in named if found == {name}) for name in classes}
 
 
+def meaning(name: str) -> int | None:
+    """The id that a name in a list means if it is not a class: 0, the background, or 255, pixels without a class."""
+    if name.casefold() in GROUNDS:
+        return 0
+    return IGNORE if name.casefold() in IGNORED else None
+
+
 def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[int, str]:
     """Id → name, of a file of classes: a name per line, or in every line `id name`. Lines without ids count from
     `first`, or from 0 if the first is a name of the background or of no class; labelme's `__ignore__`, its −1, may come
@@ -107,8 +115,9 @@ def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[in
         if not first and given[: len(lines)] != lines:
             raise UserError(path, "has an empty line between names, and lines from 0 on are the ids", "remove it")
         lines = lines[lines[:1] == ["__ignore__"] and len(lines) > 1 and first :]
-        zero = bool(lines) and lines[0].casefold() in (*GROUNDS, *IGNORED)
-        names = dict(enumerate(lines, 0 if zero else first))
+        if lines and meaning(lines[0]) is not None:
+            first = 0
+        names = dict(enumerate(lines, first))
     if twice := next((name for name, count in Counter(names.values()).items() if count > 1), None):
         raise UserError(path, f"gives two classes the same name, '{twice}'")
     return names
@@ -121,9 +130,8 @@ def parse_classes(text: str) -> tuple[str, ...]:
         raise UserError(text, "is a table, which only `seediff mask` reads", "name the classes, or a file with names")
     if text.strip() == "voc" or (path := _file_of(text, (".txt", ".names"))) is None:
         return split_classes(text)
-    none = (*GROUNDS, *IGNORED)
     named = sorted(read_class_list(path).items())
-    classes = {number: name for number, name in named if number not in (0, 255) or name.casefold() not in none}
+    classes = {number: name for number, name in named if number not in (0, IGNORE) or meaning(name) is None}
     if list(classes) != list(range(1, len(classes) + 1)):
         raise UserError(path, "does not number its classes 1, 2, … in order", "write just names, one per line")
     return tuple(classes.values())
@@ -181,7 +189,7 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
         raise UserError(field, problem if classes else "no names given", "write for example dog,cat")
     by_sound: dict[str, str] = {}
     for name in classes:
-        if name.casefold() in (*GROUNDS, *IGNORED):
+        if meaning(name) is not None:
             raise UserError(field, f"'{name}' means id 0 or 255 in other formats and cannot be a class")
         if name != name.strip() or not name or not name.isprintable() or "," in name:
             raise UserError(field, f"{name!r} is empty, or has a comma, spaces at its ends or unprintable characters")

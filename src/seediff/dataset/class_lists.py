@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from ..config.names import BACKGROUND, GROUNDS, IGNORED, read_class_list
+from ..config.names import BACKGROUND, GROUNDS, IGNORED, meaning, read_class_list
 from ..errors import UserError
 from ..files.documents import fit, plain_number, read_csv, read_json
 from ..files.label_maps import IGNORE, voc_palette
@@ -54,25 +54,26 @@ def number_classes(
     """The classes of a list of stored number → name, in the order of the numbers. A name of the background means id 0,
     and one of no class 255 if `void(number, name)`, because a set may have a class that is called so. classes: in the
     order of their ids, if the user named them. note: is told of several numbers with one meaning."""
-    names = {number: name.strip() for number, name in names.items()}
-    meant = {number: _meaning(name) for number, name in sorted(names.items())}
-    none = {n: i for n, i in meant.items() if i == 0 or (i == IGNORE and void(n, names[n]))}
-    listed = list(dict.fromkeys(names[number] for number in meant if number not in none))
-    if classes is not None and (missing := [name for name in listed if name not in classes]):
-        raise UserError("classes", f"does not name {show_json(missing[0])}, which is a class of {where}")
-    chosen = tuple(listed if classes is None else classes)
+    ids: dict[int, int] = {}
+    listed: dict[int, str] = {}
+    for number, name in sorted(names.items()):
+        name, meant = name.strip(), meaning(name.strip())
+        if meant == 0 or (meant == IGNORE and void(number, name)):
+            ids[number] = meant
+        else:
+            listed[number] = name
+    chosen = tuple(dict.fromkeys(listed.values()) if classes is None else classes)
     check_class_list(chosen, where)
     own = {name: number for number, name in enumerate(chosen, 1)}
-    ids = {**none, **{n: own[names[n]] for n in meant if n not in none}}
-    for name, number in {BACKGROUND: 0, **own}.items():
-        if note and len(same := [names[n] for n in meant if ids[n] == number]) > 1:
+    for number, name in listed.items():
+        if name not in own:
+            raise UserError("classes", f"does not name {show_json(name)}, which is a class of {where}")
+        ids[number] = own[name]
+    for name, class_id in {BACKGROUND: 0, **own}.items():
+        same = [names[number].strip() for number in sorted(names) if ids[number] == class_id]
+        if note and len(same) > 1:
             note(f"{', '.join(map(show_json, same))} in {where} become one class: {name}")
     return ClassList(chosen, ids, where=where)
-
-
-def _meaning(name: str) -> int | None:
-    folded = name.casefold()
-    return 0 if folded in GROUNDS else IGNORE if folded in IGNORED else None
 
 
 def named_classes(classes: Sequence[str]) -> ClassList:
@@ -84,19 +85,17 @@ def named_classes(classes: Sequence[str]) -> ClassList:
 def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[tuple[str, ...], dict[str, int]]:
     """The classes among labels, in their order, and the id of each, and of each name that means 0 or 255."""
     listed = number_classes(dict(enumerate(labels)), where, void=lambda number, name: True, note=note)
-    return listed.classes, {
-        **dict.fromkeys(GROUNDS, 0),
-        **dict.fromkeys(IGNORED, IGNORE),
-        **{name: number for number, name in enumerate(listed.classes, 1)},
-    }
+    own = {name: number for number, name in enumerate(listed.classes, 1)}
+    return listed.classes, {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, IGNORE), **own}
 
 
-def check_meaning(classes: Sequence[str], ignored: Sequence[str] = IGNORED) -> None:
-    """Refuses a class that would be read back as id 0, because its name is in GROUNDS, or as 255, as in `ignored`."""
+def check_meaning(classes: Sequence[str], *, void: bool = True) -> None:
+    """Refuses a class whose name would be read back as id 0, or, if `void`, as 255."""
+    words = {0: "the background", IGNORE: "pixels that are ignored"}
     for name in classes:
-        if name.casefold() in (*GROUNDS, *ignored):
-            meant = "the background" if name.casefold() in GROUNDS else "pixels that are ignored"
-            raise UserError(f"class '{name}': means {meant} in this format; give it another name in classes.txt")
+        meant = meaning(name)
+        if meant == 0 or (void and meant == IGNORE):
+            raise UserError(f"class '{name}': means {words[meant]} in this format; give it another name in classes.txt")
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -112,11 +111,10 @@ def find_list(
     """The first list in these folders, one of colours before others, and one of names beside it must be equal: values
     would mean one thing and colours another. classes, note: as of `number_classes`; with classes, only colours are
     looked for. first: as of `read_class_list`."""
-    path, plain = (
-        next((folder / name for name in names for folder in folders if (folder / name).is_file()), None)
-        for names in (COLOUR_LISTS, NAME_LISTS if classes is None else ())
-    )
-    by_name = None if plain is None else _read_names(plain, first, note)
+    path, plain = _first(folders, COLOUR_LISTS), None
+    if classes is None:
+        plain = _first(folders, NAME_LISTS)
+    by_name = plain and _read_names(plain, first, note)
     if path is None:
         return by_name
     rows = list(_read_colours(path))
@@ -125,13 +123,19 @@ def find_list(
     if by_name is not None and by_name.classes != listed.classes:
         raise UserError(path, f"and {plain} do not list the same classes in the same order", "remove one of them")
     # Unless the list says otherwise, black is the background and VOC's border is ignored.
-    own, known = dict[int, int](), voc_colours(0)
+    own, meant = dict[int, int](), voc_colours(0)
     for number, (name, parts, where) in enumerate(rows):
         colour = int(fit(parts, Colour, f"{where}: {show_json(name)} needs a colour r,g,b", strict=False) @ WEIGHTS)
-        if own.setdefault(colour, number) != number and known[colour] != listed.ids[number]:
+        if own.setdefault(colour, number) != number and meant[colour] != listed.ids[number]:
             raise UserError(path, f"gives {show_json(name)} the same colour as another name")
-        known[colour] = listed.ids[number]
-    return ClassList(listed.classes, listed.ids, known, path)
+        meant[colour] = listed.ids[number]
+    return ClassList(listed.classes, listed.ids, meant, path)
+
+
+def _first(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
+    """The first of these files that is there, in the order of the names."""
+    paths = (folder / name for name in names for folder in folders)
+    return next(filter(Path.is_file, paths), None)
 
 
 def _read_names(path: Path, first: int, note: Note) -> ClassList:
@@ -167,10 +171,9 @@ def voc_colours(count: int) -> dict[int, int]:
 
 def read_mask(path: Path, listed: ClassList) -> np.ndarray:
     """(H, W) uint8 of ids. Grey values and indices of a palette are values of the list; 255 is ignored, and 65535 of 16
-    bits. Colours
-    decide in pictures in colours, unless they are greys of which VOC's palette does not have all, in palettes if the
-    list defines colours, and in palettes where each index in use has a colour of VOC's, for a class of the list, that
-    no earlier index has."""
+    bits. Colours decide in pictures in colours, unless they are greys of which VOC's palette does not have all, in
+    palettes if the list defines colours, and in palettes where each index in use has a colour of VOC's, for a class of
+    the list, that no earlier index has."""
     stored = {IGNORE: IGNORE, **listed.ids}
     numbers = voc_colours(254)
     colours = {colour: stored[number] for colour, number in numbers.items() if number in stored}
@@ -193,28 +196,29 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
     # values: of which ids are looked up; places: the index of each pixel's.
     values, places = np.arange(256), pixels.astype(np.uint8) if single else pixels
     entries = (np.frombuffer(palette[: len(palette) // 3 * 3], np.uint8).reshape(-1, 3) @ WEIGHTS).tolist()
-    used = np.unique(places).tolist() if mode == "P" else []
-    # Padding, a repeated colour or none does not say what an index means.
-    told = used[-1:] < [len(entries)] and all(
-        entries[index] in colours and entries.index(entries[index]) == index for index in used
-    )
-    by_colour = pixels.ndim == 3 or (mode == "P" and bool(listed.colours or told))
+    meant = stored
     if pixels.ndim == 3:
         values, places = np.unique(pixels @ WEIGHTS, return_inverse=True)
-        places = places.reshape(pixels.shape[:2])
-    elif by_colour:
-        values = np.array([*entries, *[1 << 24] * (256 - len(entries))])
-    known = colours if by_colour else stored
-    ids = np.array([known.get(value, -1) for value in values.tolist()])[places]
+        places, meant = places.reshape(pixels.shape[:2]), colours
+    elif mode == "P" and (listed.colours or _has_meaning(entries, np.unique(places).tolist(), colours)):
+        values, meant = np.array([*entries, *[1 << 24] * (256 - len(entries))]), colours
+    ids = np.array([meant.get(value, -1) for value in values.tolist()])[places]
     if (ids < 0).any():
         wrong = int(values[places[ids < 0][0]])
         what, where = f"id {wrong}", listed.where
-        if by_colour:
+        if meant is colours:
             what = f"the colour {','.join(str(wrong >> shift & 255) for shift in (16, 8, 0))}"
             if listed.colours is None:
                 where = "VOC's palette; a labelmap.txt beside the folders says what colours are"
         raise UserError(path, f"has {what}, which is not a class of {where}")
     return ids.astype(np.uint8)
+
+
+def _has_meaning(entries: list[int], used: Sequence[int], colours: Mapping[int, int]) -> bool:
+    """Whether a palette says what its indices in use mean. Padding, a repeated colour or none does not."""
+    if used[-1] >= len(entries):
+        return False
+    return all(entries[index] in colours and entries.index(entries[index]) == index for index in used)
 
 
 def _narrow(pixels: np.ndarray, path: Path) -> np.ndarray:

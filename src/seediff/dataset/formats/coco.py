@@ -55,7 +55,7 @@ WRITTEN_ANEW = ("file_name", "mask", "class_ids", "area")
 def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
     """COCO's instances.json, and semantic.json, from which label maps are restored exactly. min_area: objects with
     fewer pixels are left out. polygons: objects as polygons instead of RLE, which pycocotools fills exactly."""
-    check_meaning(export.classes, ignored=())
+    check_meaning(export.classes, void=False)
     named = [{"id": i, "name": name} for i, name in enumerate(export.classes, 1)]
     known = {INSTANCES: named, SEMANTIC: [*named, {"id": IGNORED[0], "name": IGNORED[1]}]}
     plain = export.parts in ([], ["train"])

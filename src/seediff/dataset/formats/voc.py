@@ -36,7 +36,7 @@ OWN = ("trainval", *SPLITS)
 def write(export: Export, *, jpeg: bool = False) -> None:
     """Pascal VOC's folders. jpeg: convert PNG pictures to JPEG of quality 95, because some readers open only
     NAME.jpg."""
-    check_meaning(export.classes, ignored=())
+    check_meaning(export.classes, void=False)
     stay = 0
     for placed in export.placed(convert, jpeg=jpeg):
         label_map, picture = placed.data

@@ -37,7 +37,7 @@ HAIR = 0.01
 def write(export: Export, *, min_area: int = 1) -> None:
     """YOLO's polygons, which readers fill exactly to the masks. min_area: connected pieces with fewer pixels are left
     out."""
-    check_meaning(export.classes, ignored=())
+    check_meaning(export.classes, void=False)
     counts: Counter[str] = Counter()
     for placed in export.placed(outline, min_area=min_area):
         text, counted = placed.data

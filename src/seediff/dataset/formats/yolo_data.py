@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from ...config.names import read_class_list
 from ...errors import UserError
@@ -27,6 +28,7 @@ from .drivers import Export, Import, portable, unique_names
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 PICTURES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
 """Suffixes of pictures in the format. SeeDiff reads PNG and JPEG."""
+ClassNumber = Annotated[int, msgspec.Meta(ge=0)]
 EMPTY = (None, "", "~", "null")
 ELSEWHERE = "--images names a folder of pictures elsewhere that may be read"
 
@@ -192,15 +194,10 @@ def read_data(path: Path, classes: Sequence[str] = ()) -> tuple[Path, dict[str, 
         return listed, {"": IMAGES if (path / IMAGES).is_dir() else "."}, names
     file = find_yaml(path) if path.is_dir() else path
     data = read_yaml(file)
-    names = data.get("names")
-    given = dict(enumerate(names)) if isinstance(names, list) else names
-    numbered: dict[int, str] = {}
-    for key, name in given.items() if isinstance(given, Mapping) else ():
-        number = int(key) if re.fullmatch("[0-9]{1,18}", str(key)) else -1
-        if number < 0 or number in numbered or not isinstance(name, str):
-            problem = "'names' must give each class one number from 0 on, and a name, not"
-            raise UserError(file, f"{problem} {show_json(key)}: {show_json(name)}")
-        numbered[number] = name
-    if not numbered:
-        raise UserError(file, f"'names' must list the classes, not {show_json(names)}")
-    return file, data, dict(sorted(numbered.items()))
+    given = data.get("names")
+    if isinstance(given, list):
+        given = dict(enumerate(given))
+    if not given:
+        raise UserError(file, f"'names' must list the classes, not {show_json(given)}")
+    names = fit(given, dict[ClassNumber, str], f"{file}: 'names'", strict=False)
+    return file, data, dict(sorted(names.items()))
