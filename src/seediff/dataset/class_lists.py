@@ -140,8 +140,8 @@ def _first(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
 
 def _read_names(path: Path, first: int, note: Note) -> ClassList:
     names = {0: BACKGROUND, **read_class_list(path, first)}
-    if (highest := max(names)) > IGNORE:
-        problem = f"names id {highest}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored"
+    if max(names) > IGNORE:
+        problem = f"names id {max(names)}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored"
         raise UserError(path, problem)
     return number_classes(names, path, note=note)
 
@@ -224,6 +224,8 @@ def _has_meaning(entries: list[int], used: Sequence[int], colours: Mapping[int, 
 def _narrow(pixels: np.ndarray, path: Path) -> np.ndarray:
     """Ids of 16 bits as uint8."""
     pixels = np.where(pixels == 65535, IGNORE, pixels)
-    if (highest := int(pixels.max())) > IGNORE:
-        raise UserError(path, f"has id {highest}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored")
+    if pixels.max() > IGNORE:
+        raise UserError(
+            path, f"has id {pixels.max()}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored"
+        )
     return pixels.astype(np.uint8)

@@ -67,7 +67,8 @@ def correct(
     table = renumber_table(classes, names)
 
     def corrected(original: Sample) -> Sample:
-        if (item := matches.get(original.name)) is None:
+        item = matches.get(original.name)
+        if item is None:
             return original
         before = original.labels(len(names))
         after = table[item.replace(image=original.source).labels(len(classes))]
@@ -98,11 +99,12 @@ def _without_soft(item: Sample) -> dict[tuple[str, int | None], Path]:
 def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path | str) -> dict[str, Sample]:
     """Sample name → its item."""
     flat = Counter(map(flat_name, names))
-    known = {flat_name(name): name for name in names if flat[flat_name(name)] == 1} | {name: name for name in names}
+    own = {flat_name(name): name for name in names if flat[flat_name(name)] == 1} | {name: name for name in names}
     matches: dict[str, Sample] = {}
     for item in items:
         where = f"sample '{item.name}'"
-        if (name := known.get(item.name)) is None:
+        name = own.get(item.name)
+        if name is None:
             raise UserError(where, f"is not in {folder}, whose masks are said to be corrected")
         if name in matches:
             raise UserError(where, f"appears twice, once as '{matches[name].name}'")

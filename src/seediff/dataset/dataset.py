@@ -93,8 +93,10 @@ class Dataset(Sequence[Sample]):
     @property
     def names(self) -> dict[int, str]:
         """The name of each id in label maps, and of the background, if any stored value means it."""
-        ground = {0: BACKGROUND} if 0 in self.ids.values() else {}
-        return {**ground, **dict(enumerate(self.classes, 1))}
+        names = dict(enumerate((BACKGROUND, *self.classes)))
+        if 0 not in self.ids.values():
+            del names[0]
+        return names
 
     @property
     def about(self) -> str:
@@ -123,8 +125,7 @@ class Dataset(Sequence[Sample]):
         in the format's module of `seediff.dataset.formats`. Raises UserError naming the file and line that cannot be
         used, and TypeError for an option that the format does not have."""
         _check_options(f"from_{name}", options, import_options(name))
-        if isinstance(named := options.get("classes"), str):
-            check_class_list(named)  # formats would take its letters
+        check_class_list(options.get("classes") or ())  # formats would take the letters of a text
         return load(name, path, **options)
 
     from_voc, from_coco, from_yolo, from_parquet = _from("voc"), _from("coco"), _from("yolo"), _from("parquet")
@@ -161,12 +162,10 @@ class Dataset(Sequence[Sample]):
         from ..config.filter import Criteria
         from .quality.select import select_samples
 
-        samples = self.samples if keep is None else [sample for sample in self.samples if keep(sample)]
-        if isinstance(flag := criteria.get("drop_flags"), str):
-            criteria["drop_flags"] = (flag,)
-        if (chosen := Criteria(**criteria)) != Criteria():
-            samples = select_samples(self.classes, samples, chosen, where=self.path).samples
-        return self._of(samples)
+        samples = [sample for sample in self.samples if keep is None or keep(sample)]
+        if isinstance(criteria.get("drop_flags"), str):
+            criteria["drop_flags"] = (criteria["drop_flags"],)
+        return self._of(select_samples(self.classes, samples, Criteria(**criteria), where=self.path).samples)
 
     def merge(self, *others: Dataset) -> Dataset:
         """This dataset and others as one, as `merge.merge_sets` joins them."""
@@ -181,7 +180,9 @@ class Dataset(Sequence[Sample]):
     ) -> tuple[Dataset, ...]:
         """Parts for training, validation and, with `test`, testing. Each gets its share of every class.
         Pictures with the same bytes, and those that `augment` made and their source, are in the same part."""
-        shares = {"val": val, **({"test": test} if test is not None else {})}
+        shares = {"val": val}
+        if test is not None:
+            shares["test"] = test
         found: dict[str, list[Sample]] = {part: [] for part in ("train", *shares)}
         parts = split_samples(self.samples, self.classes, shares, seed=seed, follow=follow)
         for sample, part in zip(self.samples, parts, strict=True):
@@ -229,6 +230,7 @@ def load(name: SourceName, path: Path | str, **options: Any) -> Dataset:
     return Dataset(classes, samples, path=path, notes=source.notes, ids=source.ids, title=source.about)
 
 
-def _check_options(method: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
-    if unknown := [option for option in options if option not in known]:
-        raise TypeError(f"{method}() has no option '{unknown[0]}'; it has {', '.join(known) or 'none'}")
+def _check_options(method: str, options: Mapping[str, Any], there: Sequence[str]) -> None:
+    for option in options:
+        if option not in there:
+            raise TypeError(f"{method}() has no option '{option}'; it has {', '.join(there) or 'none'}")

@@ -124,7 +124,8 @@ class Instances:
 
 def encode_objects(instances: Instances, where: str) -> bytes:
     """The numbers of objects as a grey PNG of 16 bits. Raises UserError above MOST_OBJECTS."""
-    if (count := len(instances.class_ids)) > MOST_OBJECTS:
+    count = len(instances.class_ids)
+    if count > MOST_OBJECTS:
         raise UserError(where, f"has {count} objects; at most {MOST_OBJECTS} of a picture can be numbered")
     return encode_grey(instances.numbers.astype(np.uint16, copy=False))
 
@@ -135,6 +136,7 @@ def read_objects(path: Path, class_ids: tuple[int, ...], scores: tuple[float, ..
     if kind != "PNG" or mode not in ("L", "I;16"):
         expected = "objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers"
         raise UserError(path, f"is {kind} {mode} data; {expected}")
-    if (highest := int(numbers.max(initial=0))) > len(class_ids):
+    highest = int(numbers.max(initial=0))
+    if highest > len(class_ids):
         raise UserError(path, f"has an object {highest}, but its row names the classes of {len(class_ids)} `instances`")
     return Instances(numbers.astype(np.int32), class_ids, scores)

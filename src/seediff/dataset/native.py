@@ -126,7 +126,8 @@ def read_classes(out: Path | str) -> tuple[str, ...]:
 
 def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:
     """The rows of metadata.jsonl, which name a picture and a mask, or of another file, checked."""
-    rows = list(checked_rows(path := Path(out) / name, ABSENT))
+    path = Path(out) / name
+    rows = list(checked_rows(path, ABSENT))
     for number, row in enumerate(rows if name == METADATA else (), 1):
         if not row.get("file_name") or not row.get("mask"):
             problem = "needs 'file_name' and 'mask', the paths of two pictures inside the dataset"
@@ -194,8 +195,9 @@ class RowReader:
         self.attempt("row", place, lambda: self._check_classes(row, where))
         left = SOFT if is_replaced(row) else None  # soft masks describe the original
         extras = {key: path for key, path in self.extras.get(name, {}).items() if key[0] != left}
-        if made := self.attempt("row", place, lambda: self.made_by(row.get("made"))):
-            extras[MADE, None] = made
+        config = self.attempt("row", place, lambda: self.made_by(row.get("made")))
+        if config:
+            extras[MADE, None] = config
         instances = None
         if self.has_instances or "instances" in row:
             instances = self.attempt("instances", f"{INSTANCES}/{name}.png", lambda: self._objects(name, row))
@@ -223,9 +225,10 @@ class RowReader:
         inside(self.folder, path)
         class_ids, scores = (tuple(row.get(key, ())) for key in INSTANCE_KEYS)
         where, count = f"{self.rows}: sample '{name}'", len(self.classes)
-        if outside := [class_id for class_id in class_ids if class_id not in (*range(1, count + 1), IGNORE)]:
-            fix = f"they must be from 1 to {count}, as in {CLASSES}"
-            raise UserError(where, f"its `instances` name class {outside[0]}", fix)
+        for class_id in class_ids:
+            if class_id not in (*range(1, count + 1), IGNORE):
+                fix = f"they must be from 1 to {count}, as in {CLASSES}"
+                raise UserError(where, f"its `instances` name class {class_id}", fix)
         if len(scores) not in (0, len(class_ids)):
             problem = f"has {len(scores)} `instance_scores` for {len(class_ids)} `instances`"
             raise UserError(where, problem, "give one for each, or none")
@@ -248,7 +251,8 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
         assert sample is not None  # as `refuse` lets errors pass
         for key in ("file_name", "mask"):
             reader.files.check(sample.metadata[key], f"{reader.rows}, row {number}")
-        if "instances" in row and not (file := folder / INSTANCES / f"{sample.name}.png").is_file():
+        file = folder / INSTANCES / f"{sample.name}.png"
+        if "instances" in row and not file.is_file():
             fix = "restore it, or remove the key from the row"
             raise UserError(file, f"is missing, but the row of sample '{sample.name}' names `instances`", fix)
         samples.append(sample)
@@ -366,11 +370,12 @@ def _encoded(sample: Sample, *, classes: Sequence[str]) -> EncodedSample:
     row = {"file_name": file_name, "mask": mask, **sample.row(labels, classes)}
     row.pop("made", None)
     files, copies = {mask: encode_mask(labels)}, dict[str, Path]()
-    if (picture := sample.file()) is None:
+    picture, instances = sample.file(), sample.instances
+    if picture is None:
         files[file_name] = sample.data()
     else:
         copies[file_name] = picture
-    if (instances := sample.instances) is not None:
+    if instances is not None:
         files[f"{INSTANCES}/{sample.name}.png"] = encode_objects(instances, f"sample '{sample.name}'")
         row |= instance_row(instances)
 

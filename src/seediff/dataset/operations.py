@@ -43,8 +43,8 @@ def with_objects(label_map: np.ndarray, objects: Objects) -> np.ndarray:
 
 def apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:
     """The label map (H, W) uint8 and the objects of labels (H, W) int32."""
-    known, numbers = np.unique(np.append(labels, 0), return_inverse=True)  # the appended 0 is always the first value
-    class_ids = np.where(known >> 8, known & 255, 0)[1:].tolist()
+    values, numbers = np.unique(np.append(labels, 0), return_inverse=True)  # the appended 0 is always the first value
+    class_ids = np.where(values >> 8, values & 255, 0)[1:].tolist()
     objects = Instances(numbers[:-1].reshape(labels.shape).astype(np.int32), tuple(class_ids))
     return (labels & 255).astype(np.uint8), objects.seen()
 
@@ -61,7 +61,8 @@ def apply(
     """The picture after all operations, and a step for each: its name and what was drawn at random."""
     steps = []
     for name in operations:
-        if grid := grid_of(name):
+        grid = grid_of(name)
+        if grid:
             image, labels, drawn = splice(picture, *grid, others)
         else:
             image, labels, drawn = RANDOM[name](picture, rng, strength, others)
@@ -115,7 +116,8 @@ def colour(picture: LabelledImage, rng: np.random.Generator, strength: Strength,
     image = ImageEnhance.Brightness(Image.fromarray(picture.image)).enhance(drawn["brightness"])
     image = ImageEnhance.Contrast(image).enhance(drawn["contrast"])
     image = ImageEnhance.Color(image).enhance(drawn["saturation"])
-    if turn := round(drawn["hue"] * 256) % 256:
+    turn = round(drawn["hue"] * 256) % 256
+    if turn:
         channels = np.array(image.convert("HSV"))
         channels[..., 0] += np.uint8(turn)  # wraps around, as the circle does
         image = Image.fromarray(channels, "HSV").convert("RGB")
@@ -144,9 +146,9 @@ def perspective(image: np.ndarray, labels: np.ndarray, corners: np.ndarray) -> t
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
     back = np.linalg.solve(np.array(rows), np.array(old, np.float64)).tolist()
 
-    def moved(array: np.ndarray, how: Image.Resampling, fill: Any) -> np.ndarray:
+    def moved(array: np.ndarray, resampling: Image.Resampling, fill: Any) -> np.ndarray:
         kind = Image.Transform.PERSPECTIVE
-        return np.asarray(Image.fromarray(array).transform((width, height), kind, back, how, fillcolor=fill))
+        return np.asarray(Image.fromarray(array).transform((width, height), kind, back, resampling, fillcolor=fill))
 
     return moved(image, Image.Resampling.BICUBIC, (0, 0, 0)), moved(labels, Image.Resampling.NEAREST, IGNORE)
 
@@ -177,7 +179,8 @@ def paste_objects(picture: LabelledImage, rng: np.random.Generator, strength: St
         number, mirrored = int(rng.integers(2**31)), bool(rng.integers(2))
         for _ in range(DONORS):
             (donor,) = others(1)
-            if (cut := cut_out(donor, number, side, mirrored)) is None:
+            cut = cut_out(donor, number, side, mirrored)
+            if cut is None:
                 continue
             (height, width), class_id = cut[1].shape, cut[2]
             x, y = middle(picture.labels, rng)

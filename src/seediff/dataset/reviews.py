@@ -125,16 +125,18 @@ def reviewed_row(
     if action.mask is None:
         review |= {key: value for key, value in own.items() if key in ("gained", "lost", "made")}
         return {**row, "review": review}
-    made = maker.detail if maker and maker.action == MADE else None
-    review["corrected"] = made is None
-    if made is not None:
-        review["made"] = {key: value for key, value in made.items() if key != "job"}
-    if unknown := [name for name in action.classes if name not in classes]:
-        raise UserError(REVIEWS, f"sample '{action.sample}': class '{unknown[0]}' is not a class of the set")
-    ids = [list(classes).index(name) + 1 for name in action.classes]
+    tried = maker.detail if maker and maker.action == MADE else None
+    review["corrected"] = tried is None
+    if tried is not None:
+        review["made"] = {key: value for key, value in tried.items() if key != "job"}
+    number = {name: class_id for class_id, name in enumerate(classes, 1)}
+    for name in action.classes:
+        if name not in number:
+            raise UserError(REVIEWS, f"sample '{action.sample}': class '{name}' is not a class of the set")
+    ids = [number[name] for name in action.classes]
     new = {"mask": action.mask, "classes": list(action.classes), "class_ids": ids, "area": dict(action.area)}
     # Flags are about masks that nobody looked at.
-    new["flags"] = [] if made is None else degenerate({name: action.area.get(name, 0.0) for name in action.classes})
+    new["flags"] = [] if tried is None else degenerate({name: action.area.get(name, 0.0) for name in action.classes})
     return {**{key: value for key, value in row.items() if key not in OF_THE_MASK}, **new, "review": review}
 
 

@@ -99,10 +99,13 @@ def shown_classes(
     labels: (H, W) uint8 of class ids, or (256,): the number of pixels of each id. classes: those of the dataset. named:
     classes that come first, even without a pixel; all must be among `classes`.
     """
-    counts = np.bincount(labels.ravel(), minlength=256) if labels.ndim == 2 else labels
+    counts = labels
+    if labels.ndim == 2:
+        counts = np.bincount(labels.ravel(), minlength=256)
     ids = {name: number for number, name in enumerate(classes, 1)}
-    if unknown := [name for name in named if name not in ids]:
-        raise UserError(f"{where}: class '{unknown[0]}' is not one of the dataset's: {', '.join(classes)}")
+    for name in named:
+        if name not in ids:
+            raise UserError(f"{where}: class '{name}' is not one of the dataset's: {', '.join(classes)}")
     names = list(dict.fromkeys([*named, *(name for name, number in ids.items() if counts[number])]))
     total = max(int(counts.sum()), 1)
     areas = {name: round(int(counts[ids[name]]) / total, 6) for name in names}

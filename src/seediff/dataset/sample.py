@@ -81,12 +81,17 @@ class Sample:
     @property
     def instances(self) -> Instances | None:
         """The objects in the picture, checked; None if only classes are distinguished."""
-        instances = self.stored_instances() if callable(self.stored_instances) else self.stored_instances
+        instances = self.unchecked_instances()
         if instances is not None:
             self._check_size(instances.numbers, f"sample '{self.name}'", "instances are")
-            if (highest := int(instances.numbers.max(initial=0))) > (count := len(instances.class_ids)):
+            highest, count = int(instances.numbers.max(initial=0)), len(instances.class_ids)
+            if highest > count:
                 raise UserError(f"sample '{self.name}'", f"has an object {highest}, but classes of {count}")
         return instances
+
+    def unchecked_instances(self) -> Instances | None:
+        """The objects as they are stored, of any size."""
+        return self.stored_instances() if callable(self.stored_instances) else self.stored_instances
 
     @property
     def soft(self) -> np.ndarray | None:
@@ -99,7 +104,8 @@ class Sample:
         """Class id → soft mask (H, W) uint8 with 255 = 1, for the classes in the metadata."""
         levels = {}
         for class_id in self.metadata.get("class_ids") or ():
-            if (path := self.extras.get((SOFT, class_id))) is None:
+            path = self.extras.get((SOFT, class_id))
+            if path is None:
                 problem = f"there is no {SOFT}/{self.name}_{class_id}.png, a soft mask"
                 raise UserError(f"sample '{self.name}'", problem)
             levels[class_id] = read_label_map(path)
@@ -142,7 +148,8 @@ class Sample:
         return self.stored_labels() if callable(self.stored_labels) else self.stored_labels
 
     def _check_size(self, values: np.ndarray, where: object, what: str) -> None:
-        if values.shape != (size := self.size()):
+        size = self.size()
+        if values.shape != size:
             raise UserError(where, f"{what} {values.shape}, but its picture is {size}; both are (height, width)")
 
     def objects(self, labels: np.ndarray, min_area: int = 1) -> Objects:
@@ -156,9 +163,11 @@ class Sample:
 
     def put_image(self, target: Path, *, link: bool = False) -> None:
         """Copies `data` to `target`, or makes a hard link there."""
-        if (file := self.file()) is None:
-            return put(target, self.data())
-        copy_new(file, target, link=link)
+        file = self.file()
+        if file is None:
+            put(target, self.data())
+        else:
+            copy_new(file, target, link=link)
 
     def _bytes(self) -> bytes:
         source = self.stored()
@@ -188,7 +197,8 @@ def open_own(source: Path | bytes, where: str | None = None) -> Iterator[Image.I
 
 def check_ids(labels: np.ndarray, classes: int, where: str) -> np.ndarray:
     """The labels (H, W) uint8 themselves. Raises UserError for an id above `classes`, except 255."""
-    if (highest := int((labels + np.uint8(1)).max()) - 1) > classes:  # ten times as fast as np.unique
+    highest = int((labels + np.uint8(1)).max()) - 1  # ten times as fast as np.unique
+    if highest > classes:
         problem = f"id {highest} in its label map, but there are {classes} classes (0 to {classes}, and 255)"
         raise UserError(where, problem)
     return labels

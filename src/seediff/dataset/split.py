@@ -48,8 +48,9 @@ def split_samples(
     if sum(shares.values()) >= 1:
         raise UserError(" and ".join(f"{name} = {shares[name]}" for name in shares), "leave nothing to train on")
     parts = _divide(items, classes, {"train": 1 - sum(shares.values()), **shares}, seed, follow)
-    if empty := {"train", *shares} - {*parts}:
-        raise UserError("split", f"the part '{min(empty)}' would be empty: {len(items)} samples", "choose other shares")
+    for name in ("train", *shares):
+        if name not in parts:
+            raise UserError("split", f"the part '{name}' would be empty: {len(items)} samples", "choose other shares")
     return parts
 
 

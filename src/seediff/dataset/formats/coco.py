@@ -57,13 +57,13 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
     fewer pixels are left out. polygons: objects as polygons instead of RLE, which pycocotools fills exactly."""
     check_meaning(export.classes, void=False)
     named = [{"id": i, "name": name} for i, name in enumerate(export.classes, 1)]
-    known = {INSTANCES: named, SEMANTIC: [*named, {"id": IGNORED[0], "name": IGNORED[1]}]}
+    of_kind = {INSTANCES: named, SEMANTIC: [*named, {"id": IGNORED[0], "name": IGNORED[1]}]}
     plain = export.parts in ([], ["train"])
     endings = {"train": ""} if plain else {part: f"_{part}" for part in export.parts}
     info = {"description": "masks by SeeDiff", "version": __version__}
     documents: dict[tuple[str, str], dict[str, Any]] = {
         (kind, ending): {"info": info, "images": [], "annotations": [], "categories": categories}
-        for kind, categories in known.items()
+        for kind, categories in of_kind.items()
         for ending in endings.values()
     }
     small = 0

@@ -24,7 +24,7 @@ from ...files.reading import read_bytes
 from .. import native
 from ..class_lists import Note, number_classes
 from ..encoding import Instances
-from ..shapes.rle import area, count_runs, paint_runs, polygon_runs
+from ..shapes.rle import area, count_runs, polygon_runs
 from .label_files import PARTS, Near, Shapes, Side, check_frame
 
 IGNORED = (native.IGNORE, "ignore")
@@ -122,13 +122,13 @@ def load_coco(path: Path) -> CocoFile:
     document = parse_json(read_bytes(path, LIMIT), CocoFile, str(path), strict=False)
     images, categories = (Counter(one.id for one in part) for part in (document.images, document.categories))
     for part, ids in (("images", images), ("categories", categories)):
-        if twice := [id_ for id_, count in ids.items() if count > 1]:
-            raise UserError(path, f"two {part} have the id {twice[0]}")
+        for id_, count in ids.items():
+            if count > 1:
+                raise UserError(path, f"two {part} have the id {id_}")
     for number, one in enumerate(document.annotations):
-        missing = "" if one.category_id in categories else f"category {one.category_id}"
-        missing = missing if one.image_id in images else f"image {one.image_id}"
-        if missing:
-            raise UserError(path, f"annotations[{number}] is of {missing}, which does not exist")
+        for ids, part, id_ in ((images, "image", one.image_id), (categories, "category", one.category_id)):
+            if id_ not in ids:
+                raise UserError(path, f"annotations[{number}] is of {part} {id_}, which does not exist")
     return document
 
 
@@ -146,9 +146,10 @@ def classes_of(documents: Mapping[Path, CocoFile], note: Note = None) -> tuple[t
 
 def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict[int, str]:
     """The categories' names by id, in rising order, without Roboflow's parent category 0 that no annotation has."""
-    known = sorted(categories, key=lambda category: category.id)
-    parent = 0 not in used and any(one.id and (known[0].id, known[0].name) == (0, one.supercategory) for one in known)
-    return {category.id: category.name for category in known[parent:]}
+    names = {one.id: one.name for one in sorted(categories, key=lambda category: category.id)}
+    if 0 not in used and any(one.id and one.supercategory == names.get(0, object) for one in categories):
+        del names[0]
+    return names
 
 
 def paint(
@@ -163,24 +164,24 @@ def paint(
     id → id in label maps. all_objects: crowds are objects, too."""
     shape, of_image = (image.height, image.width), f"{where}, image {image.id}"
     check_frame(picture, shape, of_image)  # before an array of that size is made
-    known = Shapes(shape)
+    shapes = Shapes(shape)
     masks: list[tuple[bool, int, np.ndarray]] = []
     for one in annotations:
         here, given = f"{where}: annotation {one.id}", one.segmentation
         if not one.masked:
             if one.box:
                 x, y, width, height = one.box
-                known.box(x, y, x + width, y + height)
+                shapes.box(x, y, x + width, y + height)
         else:
             if isinstance(given, Rle):
                 runs = count_runs(given.size, given.counts, shape, here)
             else:
                 runs = polygon_runs(one.polygons, shape, here)
-            crowd = bool(one.iscrowd) and not all_objects
-            masks.append((not crowd, native.IGNORE if crowd else ids[one.category_id or 0], runs))
+            seen = all_objects or not one.iscrowd
+            masks.append((seen, ids[one.category_id or 0] if seen else native.IGNORE, runs))
     for _, class_id, runs in sorted(masks, key=lambda mask: (mask[0], -area(mask[2]))):
-        paint_runs(known.numbers, runs, known.number(class_id))
-    return known.painted()
+        shapes.runs(runs, shapes.number(class_id))
+    return shapes.painted()
 
 
 def find_annotations(source: Path) -> list[Path]:
@@ -192,7 +193,8 @@ def find_annotations(source: Path) -> list[Path]:
     folder = source / ANNOTATIONS if (source / ANNOTATIONS).is_dir() else source
     usual = [*((folder, f"{kind}*.json") for kind in KINDS), (folder, ROBOFLOW), (source, f"*/{ROBOFLOW}")]
     for base, pattern in usual:
-        if files := sorted(base.glob(pattern)):
+        files = sorted(base.glob(pattern))
+        if files:
             return files
     other_tasks = ("captions", "image_info", "labels_")
     others = [path for path in sorted(folder.glob("*.json")) if not path.name.startswith(other_tasks)]

@@ -160,7 +160,7 @@ def read(source: Import, *, images: Path | str | None = None) -> tuple[tuple[str
     """
     file = find_file(source.path) if source.path.is_dir() else source.path
     root = read_xml(file, "annotations", absent="no such file; CVAT's export for images has one")
-    if track := next(root.all("track"), None):
+    for track in root.all("track"):
         raise UserError(track.where, "has tracks, which belong to videos", "export the task as `CVAT for images 1.1`")
     nodes = list(root.all("image"))
     uses: defaultdict[str, list[str]] = defaultdict(list)
@@ -217,14 +217,14 @@ def _masks(node: Node) -> list[Node]:
 
 def _paint(picture: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, int]) -> Instances:
     check_frame(picture, shape, node.where)
-    known = Shapes(shape)
+    shapes = Shapes(shape)
     for child in node.children:
         if child.tag == "box":
             box = _fit(child, Box)
-            known.box(box.xtl, box.ytl, box.xbr, box.ybr)
-    shapes = [(_fit(child, CvatShape), child) for child in _masks(node)]
-    for one, child in sorted(shapes, key=lambda shape: shape[0].z_order):
-        number = known.number(class_of(one.label, ids, child.where), one.group_id or None)
+            shapes.box(box.xtl, box.ytl, box.xbr, box.ybr)
+    masks = [(_fit(child, CvatShape), child) for child in _masks(node)]
+    for one, child in sorted(masks, key=lambda mask: mask[0].z_order):
+        number = shapes.number(class_of(one.label, ids, child.where), one.group_id or None)
         if child.tag == "mask":
             inner = one.left + one.width <= shape[1] and one.top + one.height <= shape[0]
             if not (inner and one.width and one.height):
@@ -232,14 +232,14 @@ def _paint(picture: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, 
                 raise UserError(child.where, f"{problem} the picture of {shape[1]} × {shape[0]}")
             where = f"{child.where}: 'rle'"
             counts = fit([*map(plain_number, one.rle.split(","))], list[Count], where, strict=False)
-            if (total := sum(counts)) != one.width * one.height:
-                problem = f"the run lengths of its mask add up to {total}, not to {one.width} × {one.height}"
+            if sum(counts) != one.width * one.height:
+                problem = f"the run lengths of its mask add up to {sum(counts)}, not to {one.width} × {one.height}"
                 raise UserError(child.where, problem)
             inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(one.height, one.width)
-            known.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
+            shapes.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
         else:
             pairs = [[*map(plain_number, pair.split(","))] for pair in one.points.split(";")]
             corners = fit(pairs, list[tuple[Near, Near]], f"{child.where}: 'points'", strict=False)
             runs = polygon_runs([[value for corner in corners for value in corner]], shape, child.where)
-            known.runs(runs, number)
-    return known.painted()
+            shapes.runs(runs, number)
+    return shapes.painted()

@@ -146,10 +146,10 @@ def export(
     with stage_output(out) as folder, ExitStack() as stack:
         export = Export(folder, tuple(classes), samples, names, splits, stack, link, workers, follow)
         write(export, **options)
-    told = sum(sample.stored_instances is not None for sample in samples)
-    if told and not FORMATS[name].objects and not options.get("objects"):
+    with_objects = sum(sample.stored_instances is not None for sample in samples)
+    if with_objects and not FORMATS[name].objects and not options.get("objects"):
         fix = "; --objects writes them" if "objects" in signature(write).parameters else ""
-        export.note(f"objects of {told} samples are left out{fix}")
+        export.note(f"objects of {with_objects} samples are left out{fix}")
     return Exported(len(samples), export.files, tuple(export.notes))
 
 
@@ -200,7 +200,8 @@ class Import(Notes):
 
     def picture(self, folders: Sequence[Path], names: Sequence[str], where: str) -> tuple[Path, str] | None:
         """As `found`, but counts or refuses a picture that is missing."""
-        if (at := self.found(folders, names, where)) is None:
+        at = self.found(folders, names, where)
+        if at is None:
             tried = [folder for folder in folders if folder.is_dir()] or folders
             self.no_picture(where, f"there is no picture {show_json(names[0])} in {tried[0]}")
         return at
@@ -213,20 +214,24 @@ class Import(Notes):
         ends = list(dict.fromkeys(end for name in names for end in _ends(name)))
         for end in ends:
             exact = [(folder, folder / end) for folder in folders if os.path.isfile(folder / end)]
-            alike = ((folder, one) for folder in folders if (one := self._alike(folder / end)))
             readable = exact if end.lower().endswith(PICTURES) else []
-            for path in (inside(*found) for found in chain(readable, alike, exact)):
-                if (other := self.used.setdefault(path, ends[0])) != ends[0]:
+            alike = ((folder, self._alike(folder / end)) for folder in folders)
+            for folder, path in chain(readable, alike, exact):
+                if path is None:
+                    continue
+                other = self.used.setdefault(inside(folder, path), ends[0])
+                if other != ends[0]:
                     raise UserError(where, f"{show_json(ends[0])} and {show_json(other)} are both {path}")
                 return path, end
         return None
 
     def _alike(self, path: Path) -> Path | None:
-        if (folder := path.parent) not in self.listed:
-            known = self.listed[folder] = defaultdict[str, list[str]](list)
+        folder = path.parent
+        if folder not in self.listed:
+            listed = self.listed[folder] = defaultdict[str, list[str]](list)
             for name in os.listdir(folder) if os.path.isdir(folder) else ():
                 if name.lower().endswith(PICTURES):
-                    known[composed(without_suffix(name)).casefold()].append(name)
+                    listed[composed(without_suffix(name)).casefold()].append(name)
         alike = self.listed[folder].get(composed(without_suffix(path.name)).casefold(), [])
         alike = [name for name in alike if composed(name).casefold() == composed(path.name).casefold()] or alike
         return folder / alike[0] if len(alike) == 1 else None
@@ -237,11 +242,15 @@ class Import(Notes):
         found: list[tuple[Drawing, Path, str]] = []
         owners: dict[Path, str] = {}
         for one in drawings:
-            if at := self.picture(one.folders, one.names, one.where):
-                if (other := owners.setdefault(at[0], one.where)) != one.where:
-                    fix = "import files whose pictures have the same names one by one, with --images"
-                    raise UserError(one.where, f"its picture, {at[0]}, is that of {other}, too", fix)
-                found.append((one, at[0], at[1].removeprefix(f"{one.top}/")))
+            at = self.picture(one.folders, one.names, one.where)
+            if at is None:
+                continue
+            path, end = at
+            other = owners.setdefault(path, one.where)
+            if other != one.where:
+                fix = "import files whose pictures have the same names one by one, with --images"
+                raise UserError(one.where, f"its picture, {path}, is that of {other}, too", fix)
+            found.append((one, path, end.removeprefix(f"{one.top}/")))
         samples: list[Sample] = []
         names = unique_names((one.part, end) for one, _, end in found)
         for (one, path, _), name in zip(found, names, strict=True):
@@ -325,8 +334,10 @@ def _ends(name: str) -> list[str]:
 def unique_names(pictures: Iterable[tuple[str | None, str]]) -> list[str]:
     """The names of samples from (part, picture's path): the first that is unique of the path without suffix, this after
     the part, the path, and the path after the part."""
-    parted = [(f"{part}/" if part else "", path) for part, path in pictures]
-    forms = [(stem := without_suffix(path), part + stem, path, part + path) for part, path in parted]
+    forms: list[tuple[str, ...]] = []
+    for part, path in pictures:
+        stem, top = without_suffix(path), f"{part}/" if part else ""
+        forms.append((stem, top + stem, path, top + path))
     counts = [Counter(form) for form in zip(*forms, strict=True)]
     return [next((form for form, count in zip(own, counts, strict=True) if count[form] == 1), own[-1]) for own in forms]
 
@@ -337,8 +348,8 @@ def read_format(
     """The classes without the background, the samples, and the source, whose notes are complete after the last sample.
     options: None counts as not given."""
     for key in ("images", "masks"):
-        if (folder := options.get(key)) is not None and not Path(folder).is_dir():
-            raise UserError(key, f"{folder}: no such folder")
+        if options.get(key) is not None and not Path(options[key]).is_dir():
+            raise UserError(key, f"{options[key]}: no such folder")
     read = codec(name).read
     source = Import(Path(path), skip_missing, "images" in signature(read).parameters, labels_alone)
     classes, samples = read(source, **{key: value for key, value in options.items() if value is not None})

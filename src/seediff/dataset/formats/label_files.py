@@ -36,7 +36,8 @@ def named_pictures(folder: Path) -> list[tuple[str, Path]]:
     inner = [(composed(path.relative_to(folder).with_suffix("").as_posix()), path) for path in files]
     found, seen = [(name, path) for name, path in inner if not f"/{name}".count("/.")], dict[tuple[str, str], Path]()
     for name, path in found:
-        if (other := seen.setdefault((name, path.suffix.lower()), path)) is not path:
+        other = seen.setdefault((name, path.suffix.lower()), path)
+        if other is not path:
             raise UserError(path, f"has the same name as {other.name}, written in another way", "rename one of them")
     return found
 
@@ -51,8 +52,8 @@ class Shapes:
 
     def number(self, class_id: int, group: object = None) -> int:
         """Add a shape. Shapes with the same class and group, unless it is None, share a number: they are one object."""
-        if group is not None and (known := self.groups.get((class_id, group))):
-            return known
+        if group is not None and (class_id, group) in self.groups:
+            return self.groups[class_id, group]
         self.class_ids.append(class_id)
         self.groups[class_id, group] = len(self.class_ids)
         return len(self.class_ids)
@@ -73,7 +74,8 @@ class Shapes:
 
 def class_of(label: str, ids: Mapping[str, int], where: str) -> int:
     """The id of a shape's label; names that mean 0 or 255 count in any case. ids: as of `number_labels`."""
-    if (class_id := ids.get(label.strip(), ids.get(label.strip().casefold()))) is None:
+    class_id = ids.get(label.strip(), ids.get(label.strip().casefold()))
+    if class_id is None:
         classes = ", ".join(name for name, i in ids.items() if 0 < i < native.IGNORE)
         raise UserError(where, f"has the label {show_json(label)}, which is not a class; they are {classes}")
     return class_id
@@ -92,7 +94,8 @@ def shown_size(picture: Path | bytes, where: str | None = None) -> tuple[int, in
 
 def check_frame(picture: Path | bytes, shape: tuple[int, int], where: str) -> None:
     """Raises UserError unless labels of `shape` (H, W) have the size of their picture, as stored or as shown."""
-    if (size := picture_size(picture)) != shape != shown_size(picture):
+    size = picture_size(picture)
+    if size != shape != shown_size(picture):
         named = f" {picture}" if isinstance(picture, Path) else ""
         raise UserError(f"{where}: is {shape}, but its picture{named} is {size}; both are (height, width)")
     check_pixels((shape[1], shape[0]), where)

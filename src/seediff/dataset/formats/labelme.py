@@ -132,13 +132,13 @@ def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
     height, width = shown_size(picture, f"{path}: its picture")
     shape = file.imageHeight or height, file.imageWidth or width
     check_frame(picture, shape, str(path))
-    canvas, known = Image.new("I", (shape[1], shape[0])), Shapes(shape)
+    canvas, shapes = Image.new("I", (shape[1], shape[0])), Shapes(shape)
     for number, each in enumerate(file.shapes, 1):
         if each.kind in FILLED:
             where = f"{path}: shape {number}"
-            _draw(canvas, each, known.number(class_of(each.label, ids, where), each.group_id), where)
-    known.numbers = np.asarray(canvas)
-    return known.painted()
+            _draw(canvas, each, shapes.number(class_of(each.label, ids, where), each.group_id), where)
+    shapes.numbers = np.asarray(canvas)
+    return shapes.painted()
 
 
 def _draw(canvas: Image.Image, each: LabelmeShape, number: int, where: str) -> None:

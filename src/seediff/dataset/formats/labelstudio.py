@@ -283,8 +283,8 @@ def _regions(answer: TaskAnswer, where: str) -> tuple[Regions, int]:
                 found.append((f"{where}, result {number}", result, region))
             elif result.type in MASKS:
                 raise UserError(f"{where}, result {number}", "must have 'rle' or 'points'")
-    known = [result.id for _, result, region in found if region.masked]
-    twice = sum(result.type in ("brush", "polygon") and result.id in known for result in values)
+    masked = [result.id for _, result, region in found if region.masked]
+    twice = sum(result.type in ("brush", "polygon") and result.id in masked for result in values)
     return found, len(values) - len(found) - twice
 
 
@@ -314,7 +314,7 @@ def _paint(picture: Path, regions: Regions, ids: Mapping[str, int], where: str) 
     stored = picture_size(picture)
     shape = stored if stored in [result.size for _, result, _ in regions] else shown_size(picture)
     check_pixels((shape[1], shape[0]), where)
-    known = Shapes(shape)
+    shapes = Shapes(shape)
     for here, result, region in sorted(regions, key=lambda one: one[2].masked):
         if result.image_rotation % 360:
             turned = f"was drawn on a picture rotated by {result.image_rotation:g}°"
@@ -324,18 +324,18 @@ def _paint(picture: Path, regions: Regions, ids: Mapping[str, int], where: str) 
                 here, f"is of a picture of {result.size}, but {picture} is {shape}; both are (height, width)"
             )
         if not region.masked:
-            known.box(*region.box(shape))
+            shapes.box(*region.box(shape))
             continue
         if len(region.names) != 1:
             raise UserError(here, f"must have one label, not {show_json(region.names)}")
-        number = known.number(class_of(region.names[0], ids, here))
+        number = shapes.number(class_of(region.names[0], ids, here))
         if region.rle is not None:
             try:
                 inside = decode_brush(bytes(region.rle), shape)
             except ValueError as error:
                 raise UserError(here, f"its 'rle' is not a valid mask: {error}") from error
-            known.numbers[inside] = number
+            shapes.numbers[inside] = number
         else:
             corners = np.array(region.points or [], np.float64).reshape(-1, 2) / 100 * shape[::-1]
-            known.runs(polygon_runs([corners.ravel().tolist()], shape, here), number)
-    return known.painted()
+            shapes.runs(polygon_runs([corners.ravel().tolist()], shape, here), number)
+    return shapes.painted()

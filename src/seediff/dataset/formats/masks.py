@@ -99,10 +99,11 @@ def is_folder(folder: Path) -> bool:
 def _folders(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
     """(split, folder of pictures, folder of masks) wherever both have files; they may be the same folder."""
     inner = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-    parts = [(path, split) for path in inner if (split := PARTS.get(path.name.lower()))]
+    parts = [(path, PARTS[path.name.lower()]) for path in inner if path.name.lower() in PARTS]
     for base, split in ((root, None), *parts):
-        pictures, masks = _usual(base, PICTURE_FOLDERS), _usual(base, MASK_FOLDERS)
-        if pictures and (masks := [path for path in masks if any(path.rglob(PNG))]):
+        pictures = _usual(base, PICTURE_FOLDERS)
+        masks = [path for path in _usual(base, MASK_FOLDERS) if any(path.rglob(PNG))]
+        if pictures and masks:
             yield split, pictures[0], masks[0]
         elif any(path.stem.endswith(ENDINGS) for path in base.glob(PNG)):
             yield split, base, base
@@ -150,21 +151,21 @@ def read(
     else:
         pictures, truth = [*_usual(root, PICTURE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
         listed, found = _matched(source, [(None, Path(images or pictures[0]), Path(masks or truth[0]))], classes, first)
-    if bad := [number for number in void if not 0 <= number < native.IGNORE]:
-        raise UserError("void", f"{bad[0]} must be ids of label maps, from 0 to {native.IGNORE - 1}")
+    for number in void:
+        if not 0 <= number < native.IGNORE:
+            raise UserError("void", f"{number} must be ids of label maps, from 0 to {native.IGNORE - 1}")
     listed = replace(listed, ids={**listed.ids, **dict.fromkeys(void, native.IGNORE)})
     source.ids = listed.ids
-    samples, names = (
-        [],
-        unique_names((folder, name + (picture or mask).suffix) for folder, name, picture, mask in found),
-    )
+    samples: list[Sample] = []
+    names = unique_names((folder, name + (picture or mask).suffix) for folder, name, picture, mask in found)
     for name, (folder, path, picture, mask) in zip(names, found, strict=True):
-        part = folder or (PARTS.get(path.partition("/")[0].lower()) if "/" in path else None)
+        top = path.rpartition("/")[0].partition("/")[0]
+        part = folder or PARTS.get(top.lower())
         if split in (None, part or "train"):
-            labels, row = partial(read_mask, mask, listed), {"split": part} if part else {}
-            if file is None and picture is not None and not source.labels_alone:  # a YAML file's are known to be
+            if file is None and picture is not None and not source.labels_alone:  # a YAML file's are inside
                 inside(Path(images or root), picture)
                 inside(Path(masks or root), mask)
+            labels, row = partial(read_mask, mask, listed), {"split": part} if part else {}
             samples.append(source.sample(name, picture, labels, row, picture or mask, shown=file is not None))
     if not samples and split is not None:
         raise UserError("split", f"{split}: no picture of {root} is in it")
@@ -182,8 +183,9 @@ def _named_by_yaml(source: Import, path: Path, split: str | None, images: Path |
     mapping = fit(data.get("label_mapping") or {}, meanings, f"{file}: label_mapping", strict=False)
     label = partial(label_file, folder=folder, suffix=".png")
     pictures = [one for one, _ in find_pictures(source, file, data, split, images, label, Path.is_file)]
-    if lacking := next((one for one in pictures if not one.labels.is_file()), None):
-        raise UserError(lacking.path, f"has no mask {lacking.labels}")
+    for one in pictures:
+        if not one.labels.is_file():
+            raise UserError(one.path, f"has no mask {one.labels}")
     found: Found = [(one.split, Path(one.name).with_suffix("").as_posix(), one.path, one.labels) for one in pictures]
     return _meanings(names, mapping, file, source.note), found
 
@@ -192,13 +194,15 @@ def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None],
     """mapping: mask value → number of a class, or else ignored."""
     if max(names) >= native.IGNORE:
         raise UserError(file, f"'names' has a class number {max(names)}; masks hold 0 to 254, and 255 is ignored")
-    if len(names) == 1 and next(iter(names.values())).casefold() != BACKGROUND:
-        names = {0: BACKGROUND, 1: next(iter(names.values()))}
+    first, *others = names.values()
+    if not others and first.casefold() != BACKGROUND:
+        names = {0: BACKGROUND, 1: first}
     listed = number_classes(names, file, void=lambda number, name: False, note=note)
     ids = {**listed.ids, native.IGNORE: native.IGNORE}
     meant = {value: number if isinstance(number, int) else native.IGNORE for value, number in mapping.items()}
-    if unknown := [value for value, number in meant.items() if number not in ids]:
-        raise UserError(f"{file}: label_mapping", f"maps {unknown[0]} to a number that no class has")
+    for value, number in meant.items():
+        if number not in ids:
+            raise UserError(f"{file}: label_mapping", f"maps {value} to a number that no class has")
     return replace(listed, ids={**ids, **{value: ids[meant[value]] for value in meant if 0 <= value <= 255}})
 
 
@@ -275,10 +279,13 @@ def _pairs(source: Import, pictures: Path, masks: Path) -> list[tuple[str, Path,
     for name, path in photos:
         stems = [beginning + end for beginning in (name + path.suffix, name) for end in ends]
         stems += [name.removesuffix(own) + end for own in OF_PICTURES if name.endswith(own) for end in ENDINGS]
-        if mask := next((maps[stem] for stem in stems if stem in maps), None):
-            if (other := owners.setdefault(mask, path)) is not path:
-                raise UserError(mask, f"could be the mask of {other.name} and of {path.name}", "rename one of them")
-            pairs.append((name, path, mask))
+        mask = next((maps[stem] for stem in stems if stem in maps), None)
+        if mask is None:
+            continue
+        other = owners.setdefault(mask, path)
+        if other is not path:
+            raise UserError(mask, f"could be the mask of {other.name} and of {path.name}", "rename one of them")
+        pairs.append((name, path, mask))
     for path in sorted(files.difference(mask for *_, mask in pairs)):
         source.no_picture(path, f"is a mask, but there is no picture of its name in {pictures}")
     source.count(len(photos) - len(pairs), f"of {len(photos)} pictures have no mask in {masks}: they are left out")

@@ -105,19 +105,18 @@ def published_layout(folder: Path) -> str | None:
 def find_parts(folder: Path, name: str) -> tuple[Path, dict[str, Path]] | None:
     """The root of a public data set, and split → its folder of label maps. folder: the root, its parent, or a part's
     label maps, without a classes.txt, which gives classes of its own."""
-    known, here = PUBLIC[name], Path(os.path.abspath(folder))
+    layout, here = PUBLIC[name], Path(os.path.abspath(folder))
     if (folder / "classes.txt").is_file():
         return None
-    roots = (*(folder / place for place in known.below), here.parent, here.parent.parent)
-    for root, masks in product(roots, known.masks):
-        places = {split: root / masks.format(part) for split, part in known.parts.items()}
-        parts = {
-            split: path
-            for split, path in places.items()
-            if here in (there := Path(os.path.abspath(path)), *there.parents)
-            and any(re.fullmatch(known.maps, map_.stem) for map_ in path.rglob("*.png"))
-        }
-        if parts and (root / known.listed).exists():
+    roots = (*(folder / place for place in layout.below), here.parent, here.parent.parent)
+    for root, masks in product(roots, layout.masks):
+        parts: dict[str, Path] = {}
+        for split, part in layout.parts.items():
+            path = root / masks.format(part)
+            below = Path(os.path.abspath(path)).is_relative_to(here)
+            if below and any(re.fullmatch(layout.maps, map_.stem) for map_ in path.rglob("*.png")):
+                parts[split] = path
+        if parts and (root / layout.listed).exists():
             return root, parts
     return None
 
@@ -131,24 +130,24 @@ def usual_part(folder: Path, name: str) -> str:
 
 def open_part(folder: Path, name: str, split: str) -> PublicPart:
     """A part of what `published_layout` found. Raises UserError if it is not there."""
-    known, (root, parts) = PUBLIC[name], find_parts(folder, name) or (folder, {})
+    layout, (root, parts) = PUBLIC[name], find_parts(folder, name) or (folder, {})
     if split not in parts:
-        problem = f"{split}: {root} has no such labels; parts of {known.title} there: {', '.join(parts)}"
+        problem = f"{split}: {root} has no such labels; parts of {layout.title} there: {', '.join(parts)}"
         raise UserError("split", problem)
-    maps = {re.fullmatch(f"((?:.*/)?){known.maps}", key): path for key, path in find_maps(parts[split]).items()}
+    maps = {re.fullmatch(f"((?:.*/)?){layout.maps}", key): path for key, path in find_maps(parts[split]).items()}
     files = {f"{match[1]}{match[2]}": path for match, path in maps.items() if match}
-    classes = known.classes
-    ids = {known.first + number: number + 1 for number in range(len(classes))}
+    classes = layout.classes
+    ids = {layout.first + number: number + 1 for number in range(len(classes))}
     if name == "coco-stuff":
         _check_labels([folder, *parts[split].parents[:3]])
         ids = {value: number + 1 for value, number in enumerate(coco_stuff.fine_to_coarse().tolist())}
     elif name == "ade20k":
-        names = _object_info(root / known.listed)
+        names = _object_info(root / layout.listed)
         classes, ids = tuple(names.values()), dict(zip(names, range(1, len(names) + 1), strict=True))
-    places = [root / place.format(known.parts[split]) for place in known.pictures]
+    places = [root / place.format(layout.parts[split]) for place in layout.pictures]
     images = next((place for place in places if place.is_dir() and place != parts[split]), places[0])
-    void = dict.fromkeys(known.void, IGNORE)
-    return PublicPart(f"{known.title} in {root}, {split}", classes, {**void, **ids}, files, images, known.ending)
+    void = dict.fromkeys(layout.void, IGNORE)
+    return PublicPart(f"{layout.title} in {root}, {split}", classes, {**void, **ids}, files, images, layout.ending)
 
 
 def _check_labels(folders: list[Path]) -> None:

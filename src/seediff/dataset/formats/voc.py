@@ -89,7 +89,8 @@ def read(
     images: the folder of the pictures, if JPEGImages is a link that leads out of the folder. first: the id of the first
     name in a list without ids.
     """
-    if (root := find_voc(source.path)) is None:
+    root = find_voc(source.path)
+    if root is None:
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
     listed = find_list(root, classes=classes, note=source.note, first=first)
     listed = listed or named_classes(VOC_CLASSES if classes is None else classes)
@@ -109,8 +110,9 @@ def read(
     else:
         named: dict[str, str] = {}
         for title in sorted(lists, key=lambda title: (*OWN, parts[title]).index(parts[title])):
-            known = lists[title] if parts[title] in OWN else lists[title].keys() & {*pictures, *maps}
-            named |= {name: where for name, where in lists[title].items() if name in known and name not in named}
+            for name, where in lists[title].items():
+                if parts[title] in OWN or name in pictures or name in maps:
+                    named.setdefault(name, where)
     samples, left = list[Sample](), 0
     for name, where in named.items():
         image, mask = pictures.get(name), maps.get(name)
@@ -145,13 +147,15 @@ def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
     labels = decode()
     with open_picture(path) as picture:
         pixels = np.asarray(picture if picture.mode in ("P", "L", "I", "I;16") else picture.convert("RGB"))
-    if (size := pixels.shape[:2]) != labels.shape:
-        raise UserError(path, f"is {size}, but its label map is {labels.shape}; both are (height, width)")
-    coloured = pixels.ndim == 3
-    values = pixels @ WEIGHTS if coloured else pixels
-    border = voc_colours(0).keys() if coloured else (0, native.IGNORE) if pixels.dtype == np.uint8 else (0,)
-    values = np.where(np.isin(values, list(border)) | (labels == 0) | (labels == native.IGNORE), 0, values)
-    known, numbers = np.unique(np.append(0, values), return_inverse=True)  # 0 comes first, even if no pixel has it
+    if pixels.shape[:2] != labels.shape:
+        raise UserError(path, f"is {pixels.shape[:2]}, but its label map is {labels.shape}; both are (height, width)")
+    values, border = pixels, [0]
+    if pixels.ndim == 3:
+        values, border = pixels @ WEIGHTS, [*voc_colours(0)]
+    elif pixels.dtype == np.uint8:
+        border = [0, native.IGNORE]
+    values = np.where(np.isin(values, border) | (labels == 0) | (labels == native.IGNORE), 0, values)
+    found, numbers = np.unique(np.append(0, values), return_inverse=True)  # 0 comes first, even if no pixel has it
     numbers = numbers[1:].reshape(labels.shape)
-    counts = np.bincount(numbers.ravel() * 256 + labels.ravel(), minlength=256 * len(known)).reshape(-1, 256)
+    counts = np.bincount(numbers.ravel() * 256 + labels.ravel(), minlength=256 * len(found)).reshape(-1, 256)
     return Instances(numbers, tuple(counts[1:].argmax(1).tolist()))

@@ -44,8 +44,8 @@ def write(export: Export, *, min_area: int = 1) -> None:
         export.put_image(f"{IMAGES}/{placed.split}/{placed.file_name}", placed)
         export.put(f"{LABELS}/{placed.split}/{placed.name}.txt", text)
         counts.update(counted)
-    if ignored := counts["ignored"]:
-        share = f"{ignored / counts['pixels']:.2%} of all pixels are ignored (255) in the masks"
+    if counts["ignored"]:
+        share = f"{counts['ignored'] / counts['pixels']:.2%} of all pixels are ignored (255) in the masks"
         export.note(f"{share}; the format cannot express this: they become background")
     several = "objects in several pieces become one line per piece: a polygon is one piece"
     export.count(counts["several"], several)
@@ -86,32 +86,34 @@ def from_yolo(
     """The objects in a label file's text: polygons filled as Ultralytics does, small ones over large ones, and 255 in
     boxes where no polygon is. shape: (H, W). ids: class number → id. confidence: whether lines end in one."""
     height, width = shape
-    known = Shapes(shape)
+    shapes = Shapes(shape)
     polygons: list[tuple[int, int, np.ndarray]] = []
     for line, words in _lines(text):
         here, given = f"{where}, line {line}", words[1 : len(words) - confidence]
-        if (number := _number(words[0])) not in ids:
+        number = _number(words[0])
+        if number not in ids:
             listed = ", ".join(map(str, [*ids][:20]))
             raise UserError(here, f"class {show_json(words[0])} must be one of {listed}, the numbers of the classes")
         if len(given) % 2 or (len(given) < 6 and len(given) != 4):
             problem = f"{len(given)} numbers after the class; a polygon has x and y of three or more corners"
             raise UserError(here, problem)
         shares = np.array([_number(word) for word in given])
-        if not (near := (shares >= -HAIR) & (shares <= 1 + HAIR)).all():  # false for NaN too
+        near = (shares >= -HAIR) & (shares <= 1 + HAIR)  # false for NaN too
+        if not near.all():
             wrong = show_json(given[int(near.argmin())])
             raise UserError(here, f"{wrong} must be a number in [0, 1]: x and y are shares of the picture's sides")
         shares = shares.clip(0, 1).reshape(-1, 2)
         if len(shares) == 2:
             centre, sides = shares
             (left, top), (right, bottom) = ((centre + half) * (width, height) for half in (-sides / 2, sides / 2))
-            known.box(left, top, right, bottom)
+            shapes.box(left, top, right, bottom)
         else:
             area = int(fill_polygon(shares * (width, height), (height, width))[2].sum())
             polygons.append((area, ids[int(number)], shares))
     for _, class_id, shares in sorted(polygons, key=lambda polygon: -polygon[0]):
         top, left, mask = fill_polygon(shares * (width, height), (height, width))  # filled twice, to save memory
-        known.numbers[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = known.number(class_id)
-    return known.painted()
+        shapes.numbers[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = shapes.number(class_id)
+    return shapes.painted()
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:

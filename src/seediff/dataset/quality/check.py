@@ -112,7 +112,8 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[Opened]], Itera
     for number, row in enumerate(rows, 1):
         place, before = f"row {number}", len(findings)
         findings.attempt("value", place, partial(check_row, row, place))
-        if len(findings) == before and (sample := reader.sample(number, row)):
+        sample = reader.sample(number, row) if len(findings) == before else None
+        if sample is not None:
             opened.append((place, sample))
 
     # What their files hold.
@@ -210,16 +211,15 @@ def _decoded_hash(path: Path) -> str:
 
 def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[str], where: str) -> None:
     """Whether a row names the classes that its label map shows. counts: the map's pixels of each id."""
-    said = {**row, "area": {name: round(share, 6) for name, share in row.get("area", {}).items()}}
+    rounded = {**row, "area": {name: round(share, 6) for name, share in row.get("area", {}).items()}}
     for key, value in shown_classes(counts, classes, row.get("classes", ()), where).items():
-        if key in row and said[key] != value:
+        if key in row and rounded[key] != value:
             raise UserError(where, f"'{key}' is {show_json(row[key])}, but by its label map {show_json(value)}")
 
 
 def _check_objects(findings: _Findings, file: str, sample: Sample, labels: np.ndarray) -> None:
     """Whether the objects in a file are those that its row names, and are in the label map."""
-    read = sample.stored_instances
-    found = sample.instances if sample.source else read() if callable(read) else read
+    found = sample.instances if sample.source else sample.unchecked_instances()
     if found is None or found.numbers.shape != labels.shape:
         return  # the picture or the label map, which then has a finding, is of another size
     here = np.unique(found.numbers[found.label_map() == labels]).tolist()

@@ -53,10 +53,11 @@ def select_samples(
     stays: list[Sample] = []
     dropped: Counter[str] = Counter()
     for sample in follow(samples):
-        if reason := _unmet(sample, classes, criteria, where):
-            dropped[reason] += 1
-        else:
+        reason = _unmet(sample, classes, criteria, where)
+        if reason is None:
             stays.append(sample)
+        else:
+            dropped[reason] += 1
     if criteria.best:
         sure = [_scores(sample, "confidence", "best", where) for sample in stays]
         chosen = sorted(best_per_class(sure, criteria.best))
@@ -91,10 +92,10 @@ def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: st
     return None
 
 
-def _decisions(row: Mapping[str, Any]) -> set[str]:
+def _decisions(row: Mapping[str, Any]) -> set[str | None]:
     """The values of `Criteria.reviewed` that a row meets."""
     verdict, corrected = row.get("review", {}).get("verdict"), is_corrected(row)
-    met = {verdict} if verdict is not None else set[str]()
+    met = {verdict}
     if verdict != "rejected":
         met.add("not-rejected")
     if corrected:

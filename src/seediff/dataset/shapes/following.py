@@ -21,7 +21,8 @@ def follow(instances: Instances, before: np.ndarray, after: np.ndarray, where: P
     longest border, corners included; if they touch none, they become an object with score 1. Objects without pixels are
     removed, and the others keep their order.
     """
-    if not (size := instances.numbers.shape) == before.shape == after.shape:
+    size = instances.numbers.shape
+    if not size == before.shape == after.shape:
         problem = f"is {after.shape}, was {before.shape}, and its objects are {size}; all are (height, width)"
         raise UserError(where, problem)
     class_ids = np.array([0, *instances.class_ids], np.uint8)
