@@ -31,7 +31,7 @@ def wheel_files():
 
 def not_ignored():
     """The package's files that git does not ignore: hatchling leaves out those that it does."""
-    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "src/seediff"]
+    command = f"git -C {ROOT} ls-files --cached --others --exclude-standard src/seediff".split()
     try:
         listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     except (OSError, subprocess.CalledProcessError) as error:

@@ -27,7 +27,7 @@ def told(tmp_path_factory):
     compiler, guard, home = shutil.which("g++"), folder / "guard.so", Path(torch.__file__).parent
     if compiler is None:
         pytest.skip("there is no g++ to compile guard.cpp")
-    words = [compiler, "-O1", "-std=c++20", "-shared", "-fPIC", f"-I{home}/include", str(BUILDERS / "guard.cpp")]
+    words = f"{compiler} -O1 -std=c++20 -shared -fPIC -I{home}/include {BUILDERS}/guard.cpp".split()
     built = subprocess.run([*words, f"-L{home}/lib", "-lc10", "-ltorch_cpu", "-o", str(guard)], capture_output=True)
     if built.returncode:
         pytest.skip(f"guard.cpp does not compile with this torch: {built.stderr.decode()[-300:]}")

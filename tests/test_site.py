@@ -19,19 +19,7 @@ ROOT = Path(__file__).parents[1]
 
 def build(root, out):
     """As `make docs`, without the list of functions beside each page of the API: it takes as long as all the rest."""
-    command = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-W",
-        "--keep-going",
-        "-q",
-        "-E",
-        "-c",
-        str(ROOT / "website"),
-        "-d",
-        f"{out}-doctrees",
-    ]
+    command = f"{sys.executable} -m sphinx -W --keep-going -q -E -c {ROOT}/website -d {out}-doctrees".split()
     command += ["-D", "toc_object_entries=0"]
     environment = {
         **os.environ,

@@ -6,12 +6,14 @@ from seediff.cli.line import CommandLine
 
 
 def runner(*commands):
-    """A function that runs a line: the name of one of `commands`, then its arguments. `import_` is called `import`."""
+    """A function that runs a line, and further words: the name of one of `commands`, then its arguments. `import_` is
+    called `import`.
+    """
     app = App()
     for command in commands:
         app.command(command, name=command.__name__.rstrip("_"))
 
-    def run(*words):
-        CommandLine(app, [str(word) for word in words]).run()
+    def run(line, *words):
+        CommandLine(app, [*line.split(), *map(str, words)]).run()
 
     return run

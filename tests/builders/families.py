@@ -220,18 +220,9 @@ def run_commands(folder, out, *, generate_options=()):
     run = runner(generate_command, mask, segment)
     common = ("--model", folder, "--device", "cpu", "--size", 64)
     run(
-        "generate",
-        "--classes",
-        "dog,cat",
-        "--per-class",
-        1,
-        "--steps",
-        2,
+        f"generate --classes dog,cat --per-class 1 --steps 2 --out {out}/set --quiet",
         *generate_options,
         *common,
-        "--out",
-        out / "set",
-        "--quiet",
     )
     rows = [json.loads(line) for line in (out / "set" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["classes"] for row in rows] == [["dog"], ["cat"]]
@@ -239,7 +230,7 @@ def run_commands(folder, out, *, generate_options=()):
     photo = out / "photo.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)).save(photo)
     timesteps = ("--timesteps", "100,400")
-    run("mask", photo, "--classes", "dog,cat", "--presence", 0, *timesteps, *common, "--out", out / "masked", "--quiet")
+    run(f"mask {photo} --classes dog,cat --presence 0 --out {out}/masked --quiet", *timesteps, *common)
     row = json.loads((out / "masked" / "metadata.jsonl").read_text(encoding="utf-8"))
     assert row["classes"] == list(row["presence"]) == ["dog", "cat"]
     assert np.asarray(Image.open(out / "masked" / row["mask"])).shape == (48, 64)
@@ -248,5 +239,5 @@ def run_commands(folder, out, *, generate_options=()):
     if info.family.no_self_attention:
         assert 'method = "ca"' in (out / "set" / "seediff.toml").read_text(encoding="utf-8")
         return
-    run("segment", photo, "--names", "dog,cat", "--num-points", 4, *common, "--out", out / "parts", "--quiet")
+    run(f"segment {photo} --names dog,cat --num-points 4 --out {out}/parts --quiet", *common)
     assert json.loads((out / "parts" / "metadata.jsonl").read_text(encoding="utf-8"))["instances"]

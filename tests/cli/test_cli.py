@@ -51,7 +51,7 @@ def one_line(capsys):
 def test_help_imports_nothing_heavy_and_version_is_told(capsys):
     """So that it answers at once."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    words = [sys.executable, "-X", "importtime", "-m", "seediff", "--help"]
+    words = f"{sys.executable} -X importtime -m seediff --help".split()
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=True)
     assert all(name in done.stdout for name in ("generate", "models", "tune", "completion"))
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
@@ -289,7 +289,7 @@ def test_commands_come_by_group_and_options_for_research_last(capsys):
 
 
 def test_all_classes_of_the_model_and_varied_prompts(tmp_path, capsys):
-    line = ["generate", "--out", str(tmp_path), "--dry-run", "--classes"]
+    line = f"generate --out {tmp_path} --dry-run --classes".split()
     assert main([*line, "all", "--per-class", "2", "--vary", "place,light"]) == 0
     said = capsys.readouterr().out
     assert "aeroplane 2, bicycle 2" in said
@@ -299,6 +299,6 @@ def test_all_classes_of_the_model_and_varied_prompts(tmp_path, capsys):
     assert "--classes: all: model 'sd2-base' is not limited to a" in one_line(capsys)
     assert main([*line, "dog", "--vary", "lights"]) == 2
     assert "'lights' is not a kind of phrase; choose among place, light, view" in one_line(capsys)
-    part = ["--model", "owner/models/mine.safetensors", "--base", "mini"]
+    part = "--model owner/models/mine.safetensors --base mini".split()
     assert main([*line, "fox", *part, "--vary", "place"]) == 0  # not in the hub's cache yet
     assert "  a photo of a fox in a garden" in capsys.readouterr().out

@@ -30,9 +30,9 @@ def pets(tmp_path):
 
 def test_there_and_back(pets, tmp_path, capsys):
     name = "coco"
-    run("export", pets, "--to", name, "--out", tmp_path / "other", "--link")
+    run(f"export {pets} --to {name} --out {tmp_path}/other --link")
     assert capsys.readouterr().out.startswith(f"4 samples in {tmp_path / 'other'} (")
-    run("import", tmp_path / "other", "--from", name, "--out", tmp_path / "back")
+    run(f"import {tmp_path}/other --from {name} --out {tmp_path}/back")
     said = capsys.readouterr().out
     assert said.startswith(f"4 samples of 2 classes in {tmp_path / 'back'}\n\nNext:\n")
     assert f"seediff check {tmp_path / 'back'}\n" in said
@@ -68,7 +68,7 @@ def test_other_workers_the_same_bytes_and_notes(pets, tmp_path, capsys, name):
     for workers in (1, 2):
         out = tmp_path / f"by{workers}" / name
         out.parent.mkdir()
-        run("export", pets, "--to", name, "--out", out, "--workers", workers, *options)
+        run(f"export {pets} --to {name} --out {out} --workers {workers}", *options)
         made.append(contents(out))
         said.append(capsys.readouterr().out.partition("\n")[2])
     assert made[0] == made[1]
@@ -80,17 +80,17 @@ def test_a_worker_names_what_it_cannot_read(pets, tmp_path):
     mask.write_bytes(mask.read_bytes()[:60])
     for workers in (1, 2):
         with user_error(r"000002\.png: cannot be read as a picture"):
-            run("export", pets, "--to", "coco", "--out", tmp_path / "out", "--workers", workers)
+            run(f"export {pets} --to coco --out {tmp_path}/out --workers {workers}")
     with user_error("workers: 0 must be at least 1"):
-        run("export", pets, "--to", "coco", "--out", tmp_path / "out", "--workers", 0)
+        run(f"export {pets} --to coco --out {tmp_path}/out --workers 0")
     assert [path.name for path in tmp_path.iterdir()] == ["pets"]
 
 
 def test_what_a_format_does_not_have_is_refused(pets, tmp_path):
     with user_error("--polygons is not an option of --to voc; it has --link, --split, --seed"):
-        run("export", pets, "--to", "voc", "--out", tmp_path / "voc", "--polygons")
+        run(f"export {pets} --to voc --out {tmp_path}/voc --polygons")
     with user_error("--classes is not an option of --from coco; it has --images, --annotations"):
-        run("import", pets, "--from", "coco", "--out", tmp_path / "x", "--classes", "a")
+        run(f"import {pets} --from coco --out {tmp_path}/x --classes a")
     assert [path.name for path in tmp_path.iterdir()] == ["pets"]
 
 
@@ -101,20 +101,20 @@ def test_an_import_without_an_object_is_an_error(tmp_path, pets):
     with user_error(
         r"empty: has 4 pictures but no object, only background \(0\) or ignored \(255\); nothing was written"
     ):
-        run("import", tmp_path / "empty", "--from", "coco", "--out", tmp_path / "out")
+        run(f"import {tmp_path}/empty --from coco --out {tmp_path}/out")
     assert not (tmp_path / "out").exists()
-    run("import", tmp_path / "empty", "--from", "coco", "--out", tmp_path / "out", "--corrects", pets, "--quiet")
+    run(f"import {tmp_path}/empty --from coco --out {tmp_path}/out --corrects {pets} --quiet")
 
 
 def test_the_format_is_found_out_and_said(tmp_path, pets, capsys):
     Dataset.open(pets).as_yolo(tmp_path / "yolo")
-    run("import", tmp_path / "yolo", "--out", tmp_path / "out")
+    run(f"import {tmp_path}/yolo --out {tmp_path}/out")
     assert capsys.readouterr().out.startswith(
         f"{tmp_path / 'yolo'} is read as yolo: data.yaml, or labels/ and classes.txt (YOLO)\n4 samples of 2 classes in "
     )
     Dataset.open(pets).as_coco(tmp_path / "coco")
     shutil.copytree(tmp_path / "coco/annotations", tmp_path / "yolo/annotations")
-    run("import", tmp_path / "yolo", "--out", tmp_path / "both")
+    run(f"import {tmp_path}/yolo --out {tmp_path}/both")
     note = f"note: {tmp_path / 'yolo'} also looks like annotations/*.json or *.json (COCO); --from coco reads that\n"
     assert capsys.readouterr().out.startswith(
         f"{tmp_path / 'yolo'} is read as yolo: data.yaml, or labels/ and classes.txt (YOLO)\n{note}"
@@ -122,15 +122,15 @@ def test_the_format_is_found_out_and_said(tmp_path, pets, capsys):
     (tmp_path / "nothing/.batches").mkdir(parents=True)
     (tmp_path / "nothing/seediff.toml").write_text('command = "segment"')
     with user_error(r"is not finished; run the same `seediff segment` to continue it"):
-        run("import", tmp_path / "nothing", "--out", tmp_path / "other")
+        run(f"import {tmp_path}/nothing --out {tmp_path}/other")
 
 
 def test_labels_whose_pictures_are_missing_are_left_out_and_counted(tmp_path, pets, capsys):
     Dataset.open(pets).as_coco(tmp_path / "coco")
     (tmp_path / "coco/images/000002.png").unlink()
     with user_error(r'image 3: there is no picture "000002\.png" .*; --images .*, and --skip-missing leaves out'):
-        run("import", tmp_path / "coco", "--from", "coco", "--out", tmp_path / "out")
-    run("import", tmp_path / "coco", "--from", "coco", "--out", tmp_path / "out", "--skip-missing")
+        run(f"import {tmp_path}/coco --from coco --out {tmp_path}/out")
+    run(f"import {tmp_path}/coco --from coco --out {tmp_path}/out --skip-missing")
     assert "note: labels whose picture is missing, left out: 1\n" in capsys.readouterr().out
     assert [sample.name for sample in open_native(tmp_path / "out")[1]] == ["000000", "000001", "000003"]
 
@@ -141,5 +141,5 @@ def test_a_picture_that_is_cut_off_is_not_copied(pets, tmp_path, name):
     picture = next((pets / "images").rglob("*.png"))
     picture.write_bytes(picture.read_bytes()[: picture.stat().st_size // 2])
     with user_error(rf"{picture.name}: cannot be read as a picture"):
-        run("export", pets, "--to", name, "--out", tmp_path / "out")
+        run(f"export {pets} --to {name} --out {tmp_path}/out")
     assert not (tmp_path / "out").exists()

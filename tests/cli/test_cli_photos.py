@@ -24,7 +24,7 @@ def test_a_dataset_is_no_folder_of_photographs(tmp_path, monkeypatch, capsys, wo
 def test_all_classes_are_those_of_the_tuned_model(tmp_path, capsys, option):
     write_photos(tmp_path / "photos")
     (tmp_path / "tuned.toml").write_text(Tuned("sd2-base").to_toml())
-    line = ["mask", str(tmp_path / "photos"), "--classes", "all", option, str(tmp_path / "tuned.toml"), "--dry-run"]
+    line = f"mask {tmp_path}/photos --classes all {option} {tmp_path}/tuned.toml --dry-run".split()
     assert main([*line, "--out", str(tmp_path / "out")]) == 2
     assert "--classes: all: model 'sd2-base' is not limited to a" in capsys.readouterr().err
 
@@ -38,7 +38,7 @@ def test_classes_are_understood_as_the_model_spells_them(tmp_path, capsys):
         given = [] if command == "generate" else [str(photos)]
         assert main([command, *given, option, value, "--dry-run", "--out", str(tmp_path / "out")]) == 0
         assert '= ["dog"]' in capsys.readouterr().out
-    line = ["segment", str(photos), "--names", "fox", "--dry-run", "--out", str(tmp_path / "out")]
+    line = f"segment {photos} --names fox --dry-run --out {tmp_path}/out".split()
     assert main(line) == 2
     assert "--names: model 'mini' does not know 'fox'; it knows: " in capsys.readouterr().err
 
@@ -47,7 +47,7 @@ def test_captions_for_a_network_that_is_not_fetched_yet(tmp_path, capsys):
     """It has no list of words, unlike its base."""
     write_photos(tmp_path / "photos")
     (tmp_path / "captions.csv").write_text("file,caption\n0.png,A fox.\n")
-    line = ["segment", str(tmp_path / "photos"), "--captions", str(tmp_path / "captions.csv"), "--dry-run"]
+    line = f"segment {tmp_path}/photos --captions {tmp_path}/captions.csv --dry-run".split()
     assert (
         main([*line, "--model", "owner/models/mine.safetensors", "--base", "mini", "--out", str(tmp_path / "out")]) == 0
     )

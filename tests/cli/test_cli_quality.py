@@ -1,15 +1,14 @@
 import json
 
-import numpy as np
 import pytest
 from command_line import runner
 from cyclopts import CoercionError
+from items import write_pets
 from refusals import user_error
 
 from seediff.cli.quality import check, filter_, stats
 from seediff.dataset import native
-from seediff.dataset.native import open_native, write_native
-from seediff.dataset.sample import Sample
+from seediff.dataset.native import open_native
 from seediff.errors import UserError
 
 run = runner(check, stats, filter_)
@@ -17,22 +16,17 @@ run = runner(check, stats, filter_)
 
 @pytest.fixture
 def pets(tmp_path):
-    """Four pictures: dog, cat, dog, cat; the last one is flagged. Surer with each number."""
-    rng = np.random.default_rng(0)
-    items = []
-    for number in range(4):
-        labels = np.zeros((16, 20), np.uint8)
-        labels[4:12, 5:15] = 1 + number % 2
-        image = np.kron(rng.integers(0, 256, (4, 5, 3)), np.ones((4, 4, 1))).astype(np.uint8)
-        row = {"flags": ["constant:cat"] if number == 3 else []}
-        row["confidence"] = {("dog", "cat")[number % 2]: 0.65 + 0.1 * number}
-        items.append(Sample(native.encode_image(image, "png"), labels, metadata=row, name=f"{number:06d}"))
-    write_native(tmp_path / "pets", ("dog", "cat"), items, about={})
-    return tmp_path / "pets"
+    """Four pictures; the last one is flagged. Surer with each number."""
+
+    def row(number):
+        sure = {("dog", "cat")[number % 2]: 0.65 + 0.1 * number}
+        return {"flags": ["constant:cat"] * (number == 3), "confidence": sure}
+
+    return write_pets(tmp_path / "pets", row=row)
 
 
 def test_check_of_a_sound_dataset(pets, tmp_path, capsys):
-    run("check", pets, "--json", tmp_path / "check.json")
+    run(f"check {pets} --json {tmp_path}/check.json")
     out = capsys.readouterr().out
     assert out.endswith(f"{pets}: no errors, 0 warnings\n")
     assert "4 images (4 of 16×20); background 75.0% of the pixels" in out
@@ -50,18 +44,18 @@ def test_check_says_what_is_wrong_in_one_line(pets, tmp_path, capsys):
         r'pets: 1 error \(row 1\); the first: row 2: .area. is \{"cat": 1.0\}, but by its label map \{"cat": 0.25\}$'
     )
     with user_error(wrong):
-        run("check", pets, "--json", tmp_path / "check.json")
+        run(f"check {pets} --json {tmp_path}/check.json")
     assert "masks/9.png" in capsys.readouterr().out
     assert json.loads((tmp_path / "check.json").read_text())["warnings"] == 1
     (pets / native.METADATA).unlink()
     with user_error(r"1 error \(structure 1\); the first: .*metadata.jsonl: no such file.*; restore what is damaged"):
-        run("check", pets, "--quiet")
+        run(f"check {pets} --quiet")
     assert capsys.readouterr().out == ""
 
 
 def test_filter(pets, tmp_path, capsys):
     options = "--drop-flags all,degenerate --best 1 --link".split()
-    run("filter", pets, "--out", tmp_path / "good", *options)
+    run(f"filter {pets} --out {tmp_path}/good", *options)
     assert capsys.readouterr().out == f"2 samples in {tmp_path / 'good'}; dropped: flags 1, best 1\n"
     items = open_native(tmp_path / "good")[1]
     assert [item.name for item in items] == ["000001", "000002"]
@@ -70,7 +64,7 @@ def test_filter(pets, tmp_path, capsys):
     assert "| drop flags | all, degenerate |" in card
     assert "| dropped | 2 |" in card
     with user_error("already exists and is not empty"):
-        run("filter", pets, "--out", tmp_path / "good")
+        run(f"filter {pets} --out {tmp_path}/good")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +75,7 @@ def test_filter(pets, tmp_path, capsys):
             r"no sample meets the criteria: --reviewed accepted leaves out 4 of 4; nothing was written",
         ),
         (
-            ["--drop-flags", "all,no_seeds", "--min-area", "0.9", "--max-area", "0.95"],
+            "--drop-flags all,no_seeds --min-area 0.9 --max-area 0.95".split(),
             (
                 r"--min-area 0\.9 --max-area 0\.95 leave out 3 of 4; --drop-flags all,no_seeds leaves out 1 of 4;"
                 r" nothing was written"
@@ -101,5 +95,5 @@ def test_a_filter_that_cannot_be_leaves_nothing(pets, tmp_path, monkeypatch, wor
     out = [] if "--out" in words else ["--out", "out"]
     monkeypatch.chdir(tmp_path)
     with pytest.raises((UserError, CoercionError), match=message):
-        run("filter", pets, *out, *words)
+        run(f"filter {pets}", *out, *words)
     assert sorted(tmp_path.rglob("*")) == before

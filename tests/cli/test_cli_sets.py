@@ -1,34 +1,24 @@
 import json
 
-import numpy as np
 import pytest
 from command_line import runner
+from items import write_pets
 from refusals import user_error
 
 from seediff.cli.formats import export_
 from seediff.cli.sets import merge, split
-from seediff.dataset import native
-from seediff.dataset.native import open_native, write_native
-from seediff.dataset.sample import Sample
+from seediff.dataset.native import open_native
 
 run = runner(merge, split, export_)
 
 
 @pytest.fixture
 def pets(tmp_path):
-    rng = np.random.default_rng(0)
-    items = []
-    for number in range(10):
-        labels = np.zeros((16, 20), np.uint8)
-        labels[4:12, 5:15] = 1 + number % 2
-        image = np.kron(rng.integers(0, 256, (4, 5, 3)), np.ones((4, 4, 1))).astype(np.uint8)
-        items.append(Sample(native.encode_image(image, "png"), labels, name=f"{number:06d}"))
-    write_native(tmp_path / "pets", ("dog", "cat"), items, about={})
-    return tmp_path / "pets"
+    return write_pets(tmp_path / "pets", 10)
 
 
 def test_split_to_folders(pets, tmp_path, capsys):
-    run("split", pets, "--val", 0.2, "--test", 0.2, "--out", tmp_path / "parts", "--link")
+    run(f"split {pets} --val 0.2 --test 0.2 --out {tmp_path}/parts --link")
     assert capsys.readouterr().out == f"train 6, val 2, test 2 of 10 samples: {tmp_path / 'parts'}\n"
     parts = {part: open_native(tmp_path / "parts" / part)[1] for part in ("train", "val", "test")}
     assert sorted(i.name for items in parts.values() for i in items) == [f"{i:06d}" for i in range(10)]
@@ -36,34 +26,34 @@ def test_split_to_folders(pets, tmp_path, capsys):
         assert all(i.metadata["split"] == part for i in items)
         assert {name for i in items for name in i.metadata["classes"]} == {"dog", "cat"}
     with user_error("already exists and is not empty"):
-        run("split", pets, "--out", tmp_path / "parts")
+        run(f"split {pets} --out {tmp_path}/parts")
 
 
 def test_split_in_place_is_what_export_follows(pets, tmp_path):
-    run("split", pets, "--val", 0.2, "--test", 0.1, "--in-place", "--quiet")
-    run("export", pets, "--to", "coco", "--out", tmp_path / "coco", "--quiet")
+    run(f"split {pets} --val 0.2 --test 0.1 --in-place --quiet")
+    run(f"export {pets} --to coco --out {tmp_path}/coco --quiet")
     counts = {
         p.stem: len(json.loads(p.read_text())["images"]) for p in (tmp_path / "coco/annotations").glob("instances*")
     }
     assert counts == {"instances_train": 7, "instances_val": 2, "instances_test": 1}
-    run("export", pets, "--to", "voc", "--out", tmp_path / "voc", "--quiet")
+    run(f"export {pets} --to voc --out {tmp_path}/voc --quiet")
     lists = {p.stem: p.read_text().split() for p in (tmp_path / "voc/ImageSets/Segmentation").iterdir()}
     assert {name: len(lines) for name, lines in lists.items()} == {"train": 7, "val": 2, "trainval": 9, "test": 1}
 
 
 def test_merge(pets, tmp_path, capsys):
-    run("split", pets, "--out", tmp_path / "parts", "--quiet")
-    run("merge", tmp_path / "parts/train", tmp_path / "parts/val", "--out", tmp_path / "again")
+    run(f"split {pets} --out {tmp_path}/parts --quiet")
+    run(f"merge {tmp_path}/parts/train {tmp_path}/parts/val --out {tmp_path}/again")
     assert capsys.readouterr().out == f"10 samples of 2 classes in {tmp_path / 'again'}\n"
     assert [i.metadata["origin"] for i in open_native(tmp_path / "again")[1]][-1].startswith("val/")
     assert "| datasets | train, val |" in (tmp_path / "again/README.md").read_text()
     with user_error("a folder is given twice"):
-        run("merge", pets, pets / ".." / "pets", "--out", tmp_path / "twice")
+        run(f"merge {pets} {pets}/../pets --out {tmp_path}/twice")
 
 
 @pytest.mark.parametrize("out", ["link/sub", "."])
 def test_an_output_inside_a_source_or_around_it(pets, tmp_path, monkeypatch, out):
-    run("split", pets, "--out", tmp_path / "parts", "--quiet")
+    run(f"split {pets} --out {tmp_path}/parts --quiet")
     (tmp_path / "link").symlink_to(pets)
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))

@@ -34,7 +34,7 @@ SMALL = "--backbone tiny --crop 64 --test-side 64 --batch-size 2 --device cpu --
 def test_stages_and_resume(data, tmp_path, capsys):
     out = tmp_path / "out"
     real = write(tmp_path / "real", 2)
-    stages = ["--steps", "2", "--finetune", real, "--finetune-steps", "1", "--val-share", "0.25"]
+    stages = f"--steps 2 --finetune {real} --finetune-steps 1 --val-share 0.25".split()
     line = ["train", data, "--out", str(out), *SMALL, *stages]
     assert main(line) == 0
     said = capsys.readouterr().out
@@ -50,7 +50,7 @@ def test_stages_and_resume(data, tmp_path, capsys):
     assert main(line) == 2
     assert "holds a training that is damaged or of another version of seediff" in capsys.readouterr().err
     # The configuration of a training is one for another.
-    again = ["--config", str(out / "seediff.toml"), "--out", str(tmp_path / "again"), "--steps", "1", "--quiet"]
+    again = f"--config {out}/seediff.toml --out {tmp_path}/again --steps 1 --quiet".split()
     assert main(["train", data, *again]) == 0
     assert capsys.readouterr().out == ""
 
@@ -60,7 +60,7 @@ def test_stages_and_resume(data, tmp_path, capsys):
     [
         (["--mix", "3"], None),
         (["--mix", "3:x"], "--mix: 3:x must be whole numbers separated by"),
-        (["--val", "pets", "--val-share", "0.1"], "--val-share: 0.1 is given together with other validation sets"),
+        ("--val pets --val-share 0.1".split(), "--val-share: 0.1 is given together with other validation sets"),
         (["--epochs", "-1"], "--epochs: -1 must be a number above 0"),
         (["--scale", "1"], "Invalid value for --scale: '1' must be 2 values, each a number"),
         (["--classes", "square"], "class 'disc' is not in square"),

@@ -6,32 +6,25 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
+from items import write_pets
 from patience import PATIENCE, wait_until
 
 from seediff import Dataset
-from seediff.dataset import native
-from seediff.dataset.native import write_native
-from seediff.dataset.sample import Sample
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 
 
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory):
-    image = native.encode_image(np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8), "png")
-    labels = np.random.default_rng(1).integers(0, 3, (64, 64)).astype(np.uint8)
-    out = tmp_path_factory.mktemp("pets") / "pets"
-    write_native(out, ("cat", "dog"), [Sample(image, labels, name=f"{i:06d}") for i in range(1500)], about={})
-    return out
+    return write_pets(tmp_path_factory.mktemp("pets") / "pets", 1500)
 
 
 @pytest.fixture(scope="module")
 def commands(pets):
     """What is written with workers: an export, and an import of what one made."""
     Dataset.open(pets).as_voc(pets.parent / "voc", link=True)
-    return [["export", str(pets), "--to", "coco"], ["import", str(pets.parent / "voc")]]
+    return [f"export {pets} --to coco".split(), ["import", str(pets.parent / "voc")]]
 
 
 def in_session(number):

@@ -30,9 +30,9 @@ def test_the_command_line_says_what_is_captured(tmp_path, mini_folder, capsys, c
     from photo_set import write_photos
 
     paths = [str(write_photos(tmp_path / "in", 1))] if command == "mask" else []
-    model = ["--model", str(mini_folder), "--method", "reference"]
+    model = f"--model {mini_folder} --method reference".split()
     line = [command, *paths, "--classes", "dog", *model, "--out", str(tmp_path / "out")]
-    levels = ["--seed-level", "4", "--expand-levels", "4,2,1"]
+    levels = "--seed-level 4 --expand-levels 4,2,1".split()
     assert main([*line, *levels, "--dry-run"]) == 0, capsys.readouterr()
     said = capsys.readouterr().out
     assert 'From method reference: capture.normalize = false, capture.steps = "all", capture.layers = "up"' in said

@@ -87,7 +87,7 @@ def test_a_configuration_opens_no_other_file(tmp_path, monkeypatch, capsys):
     (tmp_path / "secret").write_text("a {class} that nobody should see\n")
     for line in ('classes = "secret"', 'classes = "dog"\nprompts = "secret"', 'classes = "./secret"'):
         (tmp_path / "c.toml").write_text(line)
-        main(["generate", "--config", "c.toml", "--device", "cpu", "--dry-run", "--out", "out"])
+        main("generate --config c.toml --device cpu --dry-run --out out".split())
         assert "nobody" not in "".join(capsys.readouterr())
 
 

@@ -171,6 +171,6 @@ def test_the_command(pets, made, tmp_path, capsys):
     assert contents(out) == contents(made)
     with user_error("already exists and is not empty"):
         run(*words, "--out", out)
-    run("augment", pets, "--config", out / "seediff.toml", "--out", tmp_path / "again", "--quiet")
+    run(f"augment {pets} --config {out}/seediff.toml --out {tmp_path}/again --quiet")
     assert contents(tmp_path / "again") == contents(made)
     assert capsys.readouterr().out == ""

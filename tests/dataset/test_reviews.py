@@ -77,13 +77,13 @@ def test_opened_anywhere_it_is_the_corrected_set(pets):
     ],
 )
 def test_filter_by_review(pets, tmp_path, reviewed, names, capsys):
-    run("filter", pets, "--out", tmp_path / "out", "--reviewed", reviewed)
+    run(f"filter {pets} --out {tmp_path}/out --reviewed {reviewed}")
     _, items = open_native(tmp_path / "out")
     assert [item.name for item in items] == names
     assert ("1 corrected mask is used" in capsys.readouterr().out) == ("000003" in names)
     assert not check_dataset(tmp_path / "out").errors
     if reviewed == "accepted":  # what was said of it goes along, and can be asked for again
-        run("filter", tmp_path / "out", "--out", tmp_path / "again", "--reviewed", "accepted")
+        run(f"filter {tmp_path}/out --out {tmp_path}/again --reviewed accepted")
         assert len(open_native(tmp_path / "again")[1]) == 2
         assert np.unique(items[1].label_map).tolist() == [0, 2]
 
@@ -91,7 +91,7 @@ def test_filter_by_review(pets, tmp_path, reviewed, names, capsys):
 def test_a_corrected_mask_is_certain(pets, tmp_path):
     rows = [{**row, "confidence": {"cat": 0.9}} for row in native.read_rows(pets)]
     (pets / native.METADATA).write_bytes(native.jsonl(rows))
-    run("filter", pets, "--out", tmp_path / "out", "--min-confidence", "0.99")
+    run(f"filter {pets} --out {tmp_path}/out --min-confidence 0.99")
     assert [item.name for item in open_native(tmp_path / "out")[1]] == ["000003"]
 
 
@@ -121,9 +121,9 @@ def test_a_mask_of_a_persons_stays_one_when_it_is_accepted(returned, tmp_path):
     assert items[3].metadata["review"] == {"verdict": "accepted", "corrected": True, "by": "ann"}
     assert items[0].metadata["review"] == {"verdict": "accepted", "corrected": False, "by": "ann"}
     assert [any(kind == "soft" for kind, _ in one.extras) for one in items] == [True, False, False, False, True, True]
-    run("filter", returned, "--out", tmp_path / "out", "--reviewed", "corrected")
+    run(f"filter {returned} --out {tmp_path}/out --reviewed corrected")
     assert [one.name for one in open_native(tmp_path / "out")[1]] == ["000001", "000002", "000003"]
-    run("filter", returned, "--out", tmp_path / "accepted", "--reviewed", "accepted")
+    run(f"filter {returned} --out {tmp_path}/accepted --reviewed accepted")
     assert not check_dataset(tmp_path / "accepted").errors
     _, again = correct(returned, classes, [items[4]], by="cvat")
     assert [any(kind == "soft" for kind, _ in one.extras) for one in again] == [True, False, False, False, True, True]
@@ -155,7 +155,7 @@ def test_a_mask_that_nobody_drew_is_not_a_persons(remade, tmp_path, capsys):
         ("unreviewed", ["000002", "000005"]),
         ("accepted", ["000000", "000003", "000004"]),
     ):
-        run("filter", remade, "--out", tmp_path / reviewed, "--reviewed", reviewed)
+        run(f"filter {remade} --out {tmp_path}/{reviewed} --reviewed {reviewed}")
         assert [item.name for item in open_native(tmp_path / reviewed)[1]] == names
         assert not check_dataset(tmp_path / reviewed).errors
     assert "1 corrected mask is used; 1 mask made in `look` is used" in capsys.readouterr().out

@@ -7,8 +7,8 @@ from seediff.dataset.native import check_finished, write_native
 
 COMMANDS = [
     ["check"],
-    ["export", "--to", "voc", "--out", "exported"],
-    ["filter", "--drop-flags", "all", "--out", "good"],
+    "export --to voc --out exported".split(),
+    "filter --drop-flags all --out good".split(),
 ]
 """Each with the options behind its folder."""
 

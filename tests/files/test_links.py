@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 from fake_engine import fake_draw
 from interrupted import contents
+from items import write_pets
 from refusals import user_error
 
 from seediff.cli.main import main
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native
-from seediff.dataset.native import write_native
-from seediff.dataset.sample import Sample
 from seediff.files.output_folders import stage_output
 from seediff.files.outputs import fresh_name
 from seediff.files.reading import inside
@@ -44,19 +43,12 @@ def victim(tmp_path):
 @pytest.fixture
 def pets(tmp_path):
     """A set of six samples of two classes, with soft masks."""
-    made = []
+    folder = write_pets(tmp_path / "pets", 6)
+    (folder / "soft").mkdir()
     for number in range(6):
-        labels = np.zeros((24, 32), np.uint8)
-        labels[4:15, 3 + number : 20] = 1 + number % 2
-        image = np.random.default_rng(number).integers(0, 255, (24, 32, 3)).astype(np.uint8)
-        made.append(Sample(native.encode_image(image, "png"), labels, name=f"{number:06d}"))
-    write_native(tmp_path / "pets", CLASSES, made, about={})
-    (tmp_path / "pets/soft").mkdir()
-    for number in range(6):
-        (tmp_path / f"pets/soft/{number:06d}_{1 + number % 2}.png").write_bytes(
-            native.encode_soft(np.full((24, 32), 0.5))
-        )
-    return tmp_path / "pets"
+        soft = native.encode_soft(np.full((16, 20), 0.5))
+        (folder / f"soft/{number:06d}_{1 + number % 2}.png").write_bytes(soft)
+    return folder
 
 
 def run(out):

@@ -72,7 +72,7 @@ def test_killed_again_and_again_it_loses_at_most_what_was_under_way(pets):
             assert action.version <= answered.get(int(action.sample), 0) + 1 + kill
     assert len(answered) >= 5
     with subprocess.Popen(
-        [sys.executable, "-m", "seediff", "check", str(pets), "--quiet"], stderr=subprocess.PIPE, text=True
+        f"{sys.executable} -m seediff check {pets} --quiet".split(), stderr=subprocess.PIPE, text=True
     ) as check:
         assert "0 errors" in (said := check.communicate()[1]) or not said, said
     run, client = start(pets)

@@ -187,9 +187,9 @@ def test_the_command(xl_folder, xl_lora, tmp_path):
     from seediff.cli.generate import generate as command
 
     run = runner(command)
-    options = ["--classes", "dog", "--per-class", 1, "--steps", 1, "--size", 64, "--device", "cpu", "--quiet"]
+    options = "--classes dog --per-class 1 --steps 1 --size 64 --device cpu --quiet".split()
     options += ["--model", xl_folder]
-    run("generate", *options, "--lora", xl_lora, "--lora-scale", 0.5, "--out", tmp_path / "set")
+    run(f"generate --lora {xl_lora} --lora-scale 0.5 --out {tmp_path}/set", *options)
     written = (tmp_path / "set" / "seediff.toml").read_text(encoding="utf-8")
     assert f'lora = "{xl_lora}"\nlora_scale = 0.5\n' in written
     assert f'weights = "{weights_fingerprint(xl_folder, None, xl_lora)}"' in written

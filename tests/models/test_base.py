@@ -100,7 +100,7 @@ def test_a_file_on_the_hub(twin, expected, tuned, tmp_path, monkeypatch, capsys)
         raise EntryNotFoundError(name)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", absent)
-    line = ["generate", "--model", "owner/tuned/typo.safetensors", "--base", "mini", "--classes", "dog"]
+    line = "generate --model owner/tuned/typo.safetensors --base mini --classes dog".split()
     line += ["--out", str(tmp_path / "out")]
     assert main([*line, "--dry-run"]) == 0
     assert "unet from the hub, the rest from mini" in capsys.readouterr().out

@@ -145,7 +145,7 @@ def test_too_many_shapes_end_a_run_in_one_line_and_the_next_goes_on(
         Image.new("RGB", (64 + 32 * number, 64), (200, 80 * number, 0)).save(tmp_path / f"{number}.png")
     photos = [str(tmp_path / f"{number}.png") for number in range(3)]
     words = ["mask", *photos, "--classes", "dog", "--batch-size", "1", "--presence", "0"]
-    words += ["--model", pixart_folder, "--compile", "--device", "cpu", "--quiet", "--out", str(tmp_path / "set")]
+    words += f"--model {pixart_folder} --compile --device cpu --quiet --out {tmp_path}/set".split()
     codes = []
     while not codes or (codes[-1] and len(codes) < 4):
         torch._dynamo.reset()  # as in a new process

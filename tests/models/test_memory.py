@@ -30,7 +30,7 @@ def test_offload_is_refused_where_it_saves_nothing(sd1_folder, monkeypatch):
 
 
 def test_a_run_is_continued_with_offload_or_without(mini_folder, tmp_path, offered, monkeypatch):
-    options = ["--classes", "dog,cat", "--per-class", "1", "--steps", "2", "--device", "cpu", "--quiet"]
+    options = "--classes dog,cat --per-class 1 --steps 2 --device cpu --quiet".split()
     options += ["--model", str(mini_folder)]
     command = ["generate", *options, "--out", str(tmp_path / "set")]
     assert main([*command, "--offload", "model"]) == 0

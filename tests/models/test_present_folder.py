@@ -18,7 +18,7 @@ def test_python_m_seediff_runs_nothing_of_the_present_folder(tmp_path):
         (tmp_path / f"{name}.py").write_text("open('ran', 'w').write(__name__)\nraise SystemExit(9)\n")
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE)}
     done = subprocess.run(
-        [sys.executable, "-m", "seediff", "models"],
+        f"{sys.executable} -m seediff models".split(),
         cwd=tmp_path,
         env=environment,
         capture_output=True,

@@ -209,9 +209,9 @@ def test_commands_on_a_file(twin, tmp_path):
     """A run goes on where it stopped, and its rows name the file without its folder."""
     folder = twin("unet")
     path = save_single_file(tmp_path / "tuned.safetensors", folder, "unet")
-    line = ["generate", "--model", str(path), "--base", str(folder), "--classes", "dog,cat", "--per-class", "1"]
+    line = f"generate --model {path} --base {folder} --classes dog,cat --per-class 1".split()
     line += ["--steps", "2"]
-    line += ["--size", "64", "--batch-size", "1", "--device", "cpu", "--quiet", "--out", str(tmp_path / "set")]
+    line += f"--size 64 --batch-size 1 --device cpu --quiet --out {tmp_path}/set".split()
     assert main(line) == 0
     rows = [json.loads(row) for row in (tmp_path / "set" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["model"] for row in rows] == ["tuned.safetensors"] * 2

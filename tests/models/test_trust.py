@@ -69,7 +69,7 @@ def attack(sound, tmp_path, monkeypatch):
 
 def refused(attack, out, capsys, model=None):
     """The one line with which `generate` refuses the model."""
-    line = ["generate", "--classes", "dog", "--per-class", "1", "--device", "cpu", "--quiet", "--out", str(out)]
+    line = f"generate --classes dog --per-class 1 --device cpu --quiet --out {out}".split()
     assert main([*line, "--model", model or str(attack.folder)]) == 2
     assert not attack.ran
     error = capsys.readouterr().err
@@ -159,7 +159,7 @@ def inversion(sd1_folder, tmp_path):
 @pytest.mark.parametrize("token", WORDS)
 def test_a_token_that_reads_as_plain_words(sd1_folder, inversion, token, tmp_path, capsys):
     """It would mean something else in every prompt, without a word."""
-    line = ["generate", "--classes", "dog", "--device", "cpu", "--quiet", "--model", str(sd1_folder)]
+    line = f"generate --classes dog --device cpu --quiet --model {sd1_folder}".split()
     line += ["--embedding", inversion(token)]
     assert main([*line, "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.endswith(

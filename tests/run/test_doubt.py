@@ -29,7 +29,7 @@ def test_a_photograph_is_not_the_embedded_models_own_and_is_told_so_twice(tmp_pa
 
     (tmp_path / "photos").mkdir()
     Image.fromarray(texture).save(tmp_path / "photos" / "a.png")
-    line = [str(tmp_path / "photos"), "--device", "cpu", "--out"]
+    line = f"{tmp_path}/photos --device cpu --out".split()
     assert main(["mask", *line, str(tmp_path / "masked"), "--classes", "dog", "--timesteps", "100"]) == 0
     said = capsys.readouterr()
     assert f"seediff: 1 of 1 photograph {FOREIGN}" in said.err

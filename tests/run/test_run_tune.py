@@ -45,7 +45,7 @@ def bare(mini_folder, tmp_path):
 
 def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, capsys):
     out = tmp_path / "own.toml"
-    line = ["tune", str(labelled), "--model", str(bare), "--classes", "dog,car", "--device", "cpu", "--out", str(out)]
+    line = f"tune {labelled} --model {bare} --classes dog,car --device cpu --out {out}".split()
     assert main(line) == 0
     said = capsys.readouterr().out
     tuned = read_tuned(out)
@@ -86,8 +86,8 @@ def test_thresholds_that_nobody_tuned_are_told(bare, tmp_path, capsys):
     photos, out = str(write_photos(tmp_path / "photos", 1)), str(tmp_path / "out")
     other = tmp_path / "other.toml"
     other.write_text(Tuned("another/model", presence=0.7, name_threshold=0.6).to_toml())
-    mask = ["mask", photos, "--classes", "dog", "--out", out, "--dry-run", "--model"]
-    segment = ["segment", photos, "--names", "dog", "--out", out, "--dry-run", "--model"]
+    mask = f"mask {photos} --classes dog --out {out} --dry-run --model".split()
+    segment = f"segment {photos} --names dog --out {out} --dry-run --model".split()
 
     def told(*line):
         capsys.readouterr()

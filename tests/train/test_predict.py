@@ -54,7 +54,7 @@ def test_pictures(folder, tmp_path, capsys):
         (tmp_path / "photos" / "trip").mkdir(parents=True, exist_ok=True)
         Image.fromarray(scene(number, side)[0]).save(tmp_path / "photos" / ("trip" if number else "") / f"{number}.png")
     out = tmp_path / "out"
-    assert main(["predict", str(folder), str(tmp_path / "photos"), "--out", str(out)]) == 0
+    assert main(f"predict {folder} {tmp_path}/photos --out {out}".split()) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"2 pictures with masks in {out}\n\nNext:\n")
     assert f" look {out} " in said
@@ -66,7 +66,7 @@ def test_pictures(folder, tmp_path, capsys):
     assert (first.name, second.name) == ("0", "trip/1")
     np.testing.assert_array_equal(first.image, scene(0)[0])
     assert np.array_equal(first.label_map, load_segmenter(folder, "cpu").label_maps([scene(0)[0]])[0])
-    assert main(["predict", str(folder), str(tmp_path / "photos"), "--out", str(out)]) == 2
+    assert main(f"predict {folder} {tmp_path}/photos --out {out}".split()) == 2
     assert "not empty" in capsys.readouterr().err
 
 

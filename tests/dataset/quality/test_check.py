@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from items import write_pets
 from PIL import Image
 from refusals import user_error
 from safetensors.numpy import save_file
 
 from seediff.dataset import native
-from seediff.dataset.native import open_native, write_native
+from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
-from seediff.dataset.sample import Sample
 
 PAGE = Path(__file__).parents[3] / "docs" / "quality.md"
 KINDS_ON_PAGE = {
@@ -24,30 +24,9 @@ KINDS_ON_PAGE = {
 }
 
 
-def labels(number):
-    label_map = np.zeros((24, 32), np.uint8)
-    label_map[4:12, 4 : 12 + number] = 1 + number % 2
-    label_map[20:] = 255
-    return label_map
-
-
 @pytest.fixture
 def pets(tmp_path):
-    rng = np.random.default_rng(0)
-    items = []
-    for number in range(4):
-        image = np.kron(rng.integers(0, 256, (6, 8, 3)), np.ones((4, 4, 1))).astype(np.uint8)
-        row = {"prompt": "é", "flags": []}
-        items.append(
-            Sample(
-                native.encode_image(image, "png"),
-                lambda number=number: labels(number),
-                metadata=row,
-                name=f"{number:06d}",
-            )
-        )
-    write_native(tmp_path / "pets", ("dog", "cat"), items, about={})
-    return tmp_path / "pets"
+    return write_pets(tmp_path / "pets", shape=(24, 32), row=lambda number: {"prompt": "é", "flags": []})
 
 
 def edit(folder, number, **values):

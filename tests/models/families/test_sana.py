@@ -41,7 +41,7 @@ def test_noise_is_the_schedulers(model):
 def test_methods_that_need_self_attention_say_so(folder, model, tmp_path, capsys):
     Image.new("RGB", (8, 8)).save(photo := tmp_path / "photo.png")
     segment = ["segment", str(photo)]
-    for line in (["generate", "--classes", "dog", "--method", "seediff"], [*segment, "--method", "diffcut"], segment):
+    for line in ("generate --classes dog --method seediff".split(), [*segment, "--method", "diffcut"], segment):
         assert (
             main([*line, "--model", str(folder), "--out", str(tmp_path / "out"), "--device", "cpu", "--dry-run"]) == 2
         )

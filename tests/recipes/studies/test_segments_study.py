@@ -37,7 +37,7 @@ def few_ways(monkeypatch):
 
 
 def test_the_study_end_to_end(mini_folder, tmp_path, few_ways, capsys):
-    line = ["segments", "--scenes", "3", "--model", str(mini_folder), "--device", "cpu", "--out", str(tmp_path / "a")]
+    line = f"segments --scenes 3 --model {mini_folder} --device cpu --out {tmp_path}/a".split()
     assert main([*line, "--tune-scenes", "2"], app) == 0
     result = json.loads((tmp_path / "a" / "results.json").read_text())
     assert set(result["paper"]) == set(result["best"]) == set(PAPER)
