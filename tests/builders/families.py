@@ -214,8 +214,8 @@ def run_commands(folder, out, *, generate_options=()):
     """Run `generate`, `mask` and `segment` with a model in a local folder; `segment` only if the family has maps of
     self-attention.
     """
-    from seediff.cli.generate import generate as generate_command
-    from seediff.cli.photos import mask, segment
+    from seediff.cli.generate_command import generate as generate_command
+    from seediff.cli.photograph_commands import mask, segment
 
     run = runner(generate_command, mask, segment)
     common = ("--model", folder, "--device", "cpu", "--size", 64)

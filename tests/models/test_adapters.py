@@ -184,7 +184,7 @@ def test_textual_inversion(two, sd1_folder, embedding, xl_folder, xl_embedding):
 
 
 def test_the_command(xl_folder, xl_lora, tmp_path):
-    from seediff.cli.generate import generate as command
+    from seediff.cli.generate_command import generate as command
 
     run = runner(command)
     options = "--classes dog --per-class 1 --steps 1 --size 64 --device cpu --quiet".split()

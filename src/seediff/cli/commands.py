@@ -12,11 +12,17 @@ from ..errors import UserError
 from .help import HELP_ALL, show_default
 
 COMMANDS = {
-    "generate": ("generate:generate", "Generate images of named classes with pixel masks, as a dataset for training."),
-    "mask": ("photos:mask", "Make pixel masks of named classes in photographs, as a dataset like `generate`'s."),
-    "segment": ("photos:segment", "Divide photographs into segments without class names."),
+    "generate": (
+        "generate_command:generate",
+        "Generate images of named classes with pixel masks, as a dataset for training.",
+    ),
+    "mask": (
+        "photograph_commands:mask",
+        "Make pixel masks of named classes in photographs, as a dataset like `generate`'s.",
+    ),
+    "segment": ("photograph_commands:segment", "Divide photographs into segments without class names."),
     "augment": (
-        "augment:augment",
+        "augment_command:augment",
         "Add changed copies of samples: spliced, noisy, blurred, flipped, recoloured.",
     ),
     "look": ("look:look", "View a dataset in the browser, see how each mask was made, and correct masks."),
@@ -27,11 +33,11 @@ COMMANDS = {
     "import": ("formats:import_", "Make a dataset from another format."),
     "merge": ("sets:merge", "Merge several datasets into one."),
     "split": ("sets:split", "Divide a dataset for training, validation and testing."),
-    "train": ("train:train", "Train a segmenter on datasets."),
-    "predict": ("train:predict", "Segment pictures with a trained segmenter."),
+    "train": ("train_commands:train", "Train a segmenter on datasets."),
+    "predict": ("train_commands:predict", "Segment pictures with a trained segmenter."),
     "evaluate": ("evaluate:app", "Compare predictions with labels."),
     "models": ("commands:models", "List the models with short names, and which are on this machine."),
-    "tune": ("tune:tune", "Find a model's own thresholds from a few labelled photographs."),
+    "tune": ("tune_command:tune", "Find a model's own thresholds from a few labelled photographs."),
     "completion": ("commands:completion", "Print the shell's completion script, or install it."),
 }
 """Command → its `module:function` or `module:app`, and its line in the list of commands. Its module is imported when it
@@ -66,24 +72,22 @@ def models() -> None:
     from ..files.messages import make_console
     from ..models.info import HEADINGS, list_models
 
-    console, listed = make_console(), list_models()
-    lines = [HEADINGS, *(row[: len(HEADINGS)] for _, rows in listed for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    console, families = make_console(), list_models()
+    columns = zip(HEADINGS, *(row[: len(HEADINGS)] for _, rows in families for row in rows), strict=True)
+    widths = [max(map(len, column)) for column in columns]
 
-    def aligned(cells: Sequence[str]) -> Text:
+    def align(cells: Sequence[str]) -> Text:
         return Text("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
-    console.print(aligned(HEADINGS))
-    for family, rows in listed:
+    console.print(align(HEADINGS))
+    for family, rows in families:
         console.print()
         console.print(Text(family.title, style="bold"))
         for row in rows:
-            console.print(aligned(row[: len(HEADINGS)]))
+            console.print(align(row[: len(HEADINGS)]))
             # On a line of its own, so that the id can be copied in one piece even from a narrow terminal.
-            console.print(
-                Padding(Text(", ".join(filter(None, (row.hub_id, row.licence)))), (0, 0, 0, 4), expand=False),
-                style="dim",
-            )
+            source = Text(", ".join(filter(None, (row.hub_id, row.licence))))
+            console.print(Padding(source, (0, 0, 0, 4), expand=False), style="dim")
     print(f"\n{ABOUT_MODELS}")
 
 
@@ -134,13 +138,14 @@ def make_app(listing: bool = False) -> App:
         default_parameter=Parameter(show_default=show_default, allow_leading_hyphen=False),
         result_action="return_value",
     )
-    for place, (name, group) in enumerate((name, group) for group, names in GROUPS.items() for name in names.split()):
-        if name in COMMANDS:
+    for group, names in GROUPS.items():
+        for place, name in enumerate(names.split()):
+            if name not in COMMANDS:
+                program[name].group = group
+                continue
             where, line = COMMANDS[name]
             text = line if listing or where.endswith("app") else None
             program.command(f"seediff.cli.{where}", name=name, help=text, group=group, sort_key=place)
-        else:
-            program[name].group = group
     return program
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from cyclopts import App, Parameter
 
@@ -17,7 +17,10 @@ from ..config.sizes import Size
 from ..errors import UserError
 from .help import HELP_ALL
 from .line import UNTYPED, Typed
-from .options import HERE, SEED, ConfigFile
+from .options import HERE, SEED, ConfigFile, Json
+
+if TYPE_CHECKING:
+    from ..evaluate.mask_protocols import MaskProtocol
 
 app = App(name="evaluate", help="Compare predictions with labels.", help_flags=("--help", "-h", HELP_ALL))
 
@@ -28,9 +31,7 @@ def shown(default: str | bool) -> Parameter:
 
 
 NO = Parameter(negative=(), show_default="no")
-Json = Annotated[Path | None, HERE, Parameter(help="Also write the scores to this JSON file.")]
-QuietLooks = Annotated[bool, NO, Parameter(help="Show no progress.")]
-AS_IN_MASK = Parameter(group=MODEL, help="As in `seediff mask`.")
+NoProgress = Annotated[bool, NO, Parameter(help="Show no progress.")]
 
 
 @Parameter(name="*")
@@ -79,7 +80,7 @@ def semantic(
         Path,
         Parameter(help="Folder of labelled data: VOC, Cityscapes, ADE20K, CamVid or any dataset that `seediff` reads."),
     ],
-    how: Comparison | None = None,
+    options: Comparison | None = None,
     json: Json = None,
     out: Annotated[
         Path | None,
@@ -88,7 +89,7 @@ def semantic(
             help="Folder for all scores, each image's scores, and a picture of the worst images.", show_default=False
         ),
     ] = None,
-    quiet: QuietLooks = False,
+    quiet: NoProgress = False,
 ) -> None:
     """Compare label maps, or a segmenter's predictions, with true label maps: mIoU, each class's IoU, pixel accuracy
     and boundary IoU.
@@ -104,12 +105,12 @@ def semantic(
     from ..files.output_folders import check_free, check_writable
     from .progress import bar_or_lines
 
-    how = how or Comparison()
+    options = options or Comparison()
     check_writable(out, json)
     if out is not None:
         check_free(out, replaced=False)
     with bar_or_lines(quiet) as progress:
-        evaluation = evaluate(predictions, data, progress=progress, **vars(how))
+        evaluation = evaluate(predictions, data, progress=progress, **vars(options))
     if json is not None:
         write_json(evaluation.to_json(), json)  # before the table: its reader may close the output
     if out is not None:
@@ -165,9 +166,9 @@ def segments(
     ],
     *,
     labels: Annotated[Path, Parameter(help="Folder of labels: a data set as distributed, or PNG label maps.")],
-    how: SegmentComparison | None = None,
+    options: SegmentComparison | None = None,
     json: Json = None,
-    quiet: QuietLooks = False,
+    quiet: NoProgress = False,
 ) -> None:
     """Compare unnamed segments with labels: match each segment with a class, then compute ACC and mIoU.
 
@@ -182,18 +183,39 @@ def segments(
     from ..files.output_folders import check_writable
     from .progress import bar_or_lines
 
-    how = how or SegmentComparison()
+    options = options or SegmentComparison()
     check_writable(None, json)
     with bar_or_lines(quiet) as progress:
-        scores = evaluate_segments(predictions, labels, progress=progress, **vars(how))
+        scores = evaluate_segments(predictions, labels, progress=progress, **vars(options))
     if json is not None:
         write_json(scores, json)  # before the table: its reader may close the output
     _show([score_table(scores)], notes(scores), JSON=json)
 
 
+AS_IN_MASK = Parameter(group=MODEL, help="As in `seediff mask`.")
+
+
+@dataclass(frozen=True)
+class Looks:
+    """The fields of MaskPhotosConfig that `evaluate masks` has options for; the data give the others."""
+
+    model: Annotated[str, AS_IN_MASK] = "mini"
+    base: Annotated[str | None, AS_IN_MASK] = None
+    size: Annotated[Size | None, WORD, AS_IN_MASK, shown("the model's own")] = None
+    seed: Annotated[
+        int, WORD, Parameter(group=MODEL, help="Random seed for noise, tuning pictures and the bootstrap.")
+    ] = 0
+    device: Annotated[str | None, AS_IN_MASK] = None
+    dtype: Annotated[DType | None, AS_IN_MASK] = None
+    fit: Annotated[Literal["keep", "resize", "crop"], AS_IN_MASK, Parameter(group=IMAGES)] = "keep"
+    timesteps: Annotated[tuple[Timestep, ...], WORD, AS_IN_MASK, Parameter(group=RESEARCH)] = MaskPhotosConfig.timesteps
+    mask: Annotated[MaskConfig, Parameter(name="*")] = field(default_factory=MaskConfig)
+    capture: Annotated[CaptureConfig, Parameter(name="*")] = field(default_factory=CaptureConfig)
+
+
 @app.command
 def masks(
-    photos: Annotated[Path, Parameter(help="Folder of photographs, named like their labels.")],
+    photographs: Annotated[Path, Parameter(name="PHOTOS", help="Folder of photographs, named like their labels.")],
     /,
     *,
     labels: Annotated[Path, Parameter(help="Labels: any data that `seediff evaluate --data` reads.")],
@@ -205,18 +227,7 @@ def masks(
     count: Annotated[
         int | None, WORD, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")
     ] = None,
-    model: Annotated[str | None, AS_IN_MASK, shown("mini")] = None,
-    base: Annotated[str | None, AS_IN_MASK] = None,
-    size: Annotated[Size | None, WORD, AS_IN_MASK, shown("the model's own")] = None,
-    seed: Annotated[
-        int | None, WORD, Parameter(group=MODEL, help="Random seed for noise, tuning pictures and the bootstrap.")
-    ] = None,
-    device: Annotated[str | None, AS_IN_MASK] = None,
-    dtype: Annotated[DType | None, AS_IN_MASK] = None,
-    fit: Annotated[Literal["keep", "resize", "crop"] | None, AS_IN_MASK, Parameter(group=IMAGES)] = None,
-    timesteps: Annotated[tuple[Timestep, ...] | None, WORD, AS_IN_MASK, Parameter(group=RESEARCH)] = None,
-    mask: Typed[MaskConfig] = UNTYPED,
-    capture: Typed[CaptureConfig] = UNTYPED,
+    line: Typed[Looks] = UNTYPED,
     config: ConfigFile = None,
     draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
     thresholds: Annotated[
@@ -225,7 +236,7 @@ def masks(
         Parameter(help="File for all thresholds of the tuning pictures, as of `seediff tune`.", show_default=False),
     ] = None,
     json: Json = None,
-    quiet: QuietLooks = False,
+    quiet: NoProgress = False,
 ) -> None:
     """Score a model's masks of labelled photographs under several protocols, side by side.
 
@@ -246,26 +257,35 @@ def masks(
     from .progress import bar_or_lines
 
     for name in ("mask.beta", "mask.ignore_band"):
-        if name in mask.values:
+        if name in line.values:
             raise UserError(name, "is set by the command itself, from the tuning pictures", "leave it out")
-    own = {"model": model, "base": base, "size": size, "seed": seed, "device": device, "dtype": dtype, "fit": fit}
-    own |= {"timesteps": timesteps, "classes": ("some", "others")}  # the data's replace these
-    values = {**mask.values, **capture.values, **{name: value for name, value in own.items() if value is not None}}
+    values = {**line.values, "classes": ("some", "others")}  # the data's replace these
     settled = configure(MaskPhotosConfig, values, config)
-    check_mask_effects(values, settled.mask)
-    how = {"protocols": [name.strip() for name in protocol.split(",")], "pictures": count, "draws": draws}
+    check_mask_effects(line.values, settled.mask)
+    # evaluate_masks refuses other names
+    protocols = cast("list[MaskProtocol]", [name.strip() for name in protocol.split(",")])
     words, data = read_class_map(class_map) if class_map else None, open_truths(labels, split)
     for path in (json, thresholds):
         check_writable(None, path)
     if thresholds is not None and thresholds.exists():
         raise UserError("thresholds", f"{thresholds} already exists", "choose another file")
-    asked = thresholds is not None
     with bar_or_lines(quiet, "looks") as progress:
-        scores = evaluate_masks(settled, photos, data, class_map=words, thresholds=asked, progress=progress, **how)
+        scores = evaluate_masks(
+            settled,
+            photographs,
+            data,
+            protocols=protocols,
+            class_map=words,
+            pictures=count,
+            draws=draws,
+            thresholds=thresholds is not None,
+            progress=progress,
+        )
     if thresholds is not None and scores.tuned is not None:
         write_atomic(thresholds, scores.tuned.to_toml().encode("utf-8"))
     if json is not None:
-        options = as_json({**settled.flat(), **how, "classes": None, "split": split, "class_map": words})
+        options = {**settled.flat(), "protocols": protocols, "pictures": count, "draws": draws, "classes": None}
+        options = as_json({**options, "split": split, "class_map": words})
         write_json({**scores.to_json(), "options": options}, json)  # before the table: its reader may close the output
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
     _show([mask_table(scores.protocols, title)], scores.notes(), JSON=json, Thresholds=thresholds)

@@ -35,7 +35,8 @@ def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bo
     if isinstance(error, UserError):
         return 2, f"{line.name(error.subject)}: {error.reason}" if error.problem else str(error)
     if isinstance(error, CycloptsError):
-        return 2, f"{describe_misread(error, line)} ({HELP_ALL if command in COMMON else HELP} lists all options)"
+        flag = HELP_ALL if command in COMMON else HELP
+        return 2, f"{describe_misread(error, line)} ({flag} lists all options)"
     if isinstance(error, OSError):
         return 2, system_reason(error)
     if isinstance(error, RecursionError):  # a value that a parser could read, but a writer cannot take
@@ -70,10 +71,13 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
             return f"unknown option {option}{did_you_mean(option, options)}"
     if missing and missing.argument and missing.keyword is None and not missing.argument.tokens:
         name = missing.argument.name
-        return f"{name if missing.argument.index is None else name.removeprefix('--').upper()} is missing"
+        if missing.argument.index is not None:
+            name = name.removeprefix("--").upper()
+        return f"{name} is missing"
 
-    text, decimal = str(error), next((word for word in words if re.fullmatch(r"-?\d*,\d+", word)), "")
-    return f"{text} Write {decimal.replace(',', '.')}" if "into float" in text and decimal else text
+    decimals = [word.replace(",", ".") for word in words if re.fullmatch(r"-?\d*,\d+", word)]
+    hint = f" Write {decimals[0]}" if decimals and "into float" in str(error) else ""
+    return f"{error}{hint}"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -29,7 +29,9 @@ def show_default(value: Any) -> str | None:
         return None
     if isinstance(value, tuple):
         return ",".join(str(show_default(each)) for each in value)
-    return ("no", "yes")[value] if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class Help(DefaultFormatter):

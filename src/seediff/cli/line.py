@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args
 
 from cyclopts import App, Parameter
@@ -19,8 +20,7 @@ class Typed(Generic[Config]):
     """What was typed of a configuration. values: flat name → value, such as `mask.beta` → 0.4.
 
     `line: Typed[GenerateConfig] = UNTYPED` in the signature of a command stands for one option for each field of the
-    configuration. The parser makes no configuration of them, because `configure` also asks files and presets. With
-    another name than `line`, the parameter's name begins the flat names.
+    configuration. The parser makes no configuration of them, because `configure` also asks files and presets.
     """
 
     values: Mapping[str, Any]
@@ -69,13 +69,13 @@ class CommandLine:
         """The options and arguments of the command, as they are typed."""
         command = self.program.parse_commands(self.words)[1][-1]
         arguments = command.assemble_argument_collection() if command.default_command else ()
-        return {name for argument in arguments for name in argument.names}
+        return set(chain.from_iterable(argument.names for argument in arguments))
 
     def _take(self, app: App, commands: tuple[str, ...], arguments: Iterable[Any]) -> None:
         """Take what was typed of configurations, so that the parser makes none of it. The parser calls this before it
         converts the other words."""
         named = list(name_arguments(arguments))
-        words = [token.value for argument, *_ in named for token in argument.tokens]
+        words = [token.value for token in chain.from_iterable(argument.tokens for argument, *_ in named)]
         for argument, name, parameter in named:
             self._options[name] = name
             values = {} if parameter is None else self._typed.setdefault(parameter, {})
@@ -97,16 +97,14 @@ class CommandLine:
 def name_arguments(arguments: Iterable[Any]) -> Iterator[tuple[Any, str, str | None]]:
     """Each argument of a command; its flat name, such as `mask.beta`; and for a field of a configuration the command's
     parameter."""
-    parameter, prefix = None, ""
+    parameter = None
     for argument in arguments:
         if argument.keys:
-            yield argument, prefix + ".".join(argument.keys), parameter
+            yield argument, ".".join(argument.keys), parameter
             continue
         # A parameter of the command, which the fields of its dataclass follow
         name = argument.field_info.name
-        parameter, prefix = None, ""
-        if Typed in get_args(argument.field_info.annotation):
-            parameter, prefix = name, "" if name == "line" else f"{name}."
+        parameter = name if Typed in get_args(argument.field_info.annotation) else None
         yield argument, name, parameter
 
 

@@ -80,25 +80,21 @@ def look(
         register_file(method)
 
     def ready(opened: Opened) -> None:
-        print(
-            f"{path}: {plural(len(opened.session.subject.samples), 'sample')} at {opened.url} (Ctrl-C ends it)",
-            flush=True,
-        )
+        samples = plural(len(opened.session.subject.samples), "sample")
+        print(f"{path}: {samples} at {opened.url} (Ctrl-C ends it)", flush=True)
         if not is_loopback(host):
             print(f"Access token: {opened.token}", flush=True)
         if opened.session.read_only:
             print(f"seediff: {path}: {opened.session.read_only}", file=sys.stderr)
-        if (
-            browser
-            and is_loopback(host)
-            and (sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ))
-        ):
-            webbrowser.open_new_tab(opened.once)  # without a screen, a text browser would open in this terminal
+        # Without a screen, a text browser would open in this terminal
+        screen = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)
+        if browser and screen and is_loopback(host):
+            webbrowser.open_new_tab(opened.once)
 
     acted, interrupted = run(path, by=by or _user(), host=host, port=port, ready=ready)
-    saved = f"{acted} action{'s' * (acted != 1)} saved" + (
-        f" in {shlex.quote(str(path / 'review.jsonl'))}" if acted else ""
-    )
+    saved = f"{plural(acted, 'action')} saved"
+    if acted:
+        saved += f" in {shlex.quote(str(path / 'review.jsonl'))}"
     if interrupted:
         raise InterruptedRun(f"ended; {saved}")
     print(f"Ended; {saved}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,6 +14,7 @@ from ..config.fields import MODEL, RUN, WORD
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.output_folders import parse_folder
+from ..models.memory import Graphs, Offload
 
 if TYPE_CHECKING:
     from ..run.loop import AnyJob, Engine, RunResult
@@ -21,31 +22,8 @@ if TYPE_CHECKING:
 
 def option(group: Group, text: str, default: object = None, **parameter: Any) -> Parameter:
     """An option with its help text. default: shown in the help."""
-    return Parameter(
-        group=group, help=text, show_default=str(default) if default not in (None, "") else False, **parameter
-    )
-
-
-DryRun = Annotated[bool, option(RUN, "Print the plan and stop.", negative=())]
-Quiet = Annotated[bool, option(RUN, "Print only errors.", negative=())]
-ConfigFile = Annotated[
-    Path | None,
-    option(
-        RUN, "TOML file with any of these options, such as an output's seediff.toml. The command line overrides it."
-    ),
-]
-OFFLOAD = option(
-    MODEL,
-    "Keep whole parts (model) or single layers (sequential) in main memory until the GPU needs them. Slower; same"
-    " bytes.",
-    "none",
-)
-GRAPHS = option(
-    MODEL,
-    "On an NVIDIA GPU, replay the network's calls instead of starting a thousand kernels for each: on, off, or auto,"
-    " for models that were measured to be faster so. Same bytes.",
-    "auto",
-)
+    shown = False if default in (None, "") else str(default)
+    return Parameter(group=group, help=text, show_default=shown, **parameter)
 
 
 def _folder(kind: Any, tokens: Sequence[Token]) -> Path:
@@ -60,18 +38,39 @@ def _check_seed(kind: type, seed: int) -> None:
 
 HERE = Parameter(converter=_folder)
 """A second Parameter of options whose value is a folder or file on this machine. Raises UserError for an address."""
-DatasetOut = Annotated[Path, HERE, option(RUN, "Folder for the dataset. Continues an unfinished run there.")]
 SEED = Parameter(validator=_check_seed)
 """A second Parameter of options whose value is a random seed. Raises UserError for seeds that not every random
 generator accepts.
 """
+Data = Annotated[Path, Parameter(help="Folder of a finished dataset.")]
+RunOut = Annotated[Path, HERE, option(RUN, "Folder for the dataset. Continues an unfinished run there.")]
+NewOut = Annotated[Path, HERE, option(RUN, "New folder; it appears when it is complete.")]
+Link = Annotated[
+    bool,
+    option(RUN, "Hard-link pictures instead of copying them, where the file system allows it.", "no", negative=()),
+]
+Json = Annotated[Path | None, HERE, option(RUN, "Also write all results to this JSON file.")]
+DryRun = Annotated[bool, option(RUN, "Print the plan and stop.", negative=())]
+Quiet = Annotated[bool, option(RUN, "Print only errors.", negative=())]
+ConfigFile = Annotated[
+    Path | None,
+    option(
+        RUN, "TOML file with any of these options, such as an output's seediff.toml. The command line overrides it."
+    ),
+]
 
 
 @Parameter(name="*", group=RUN)
 @dataclass(frozen=True)
-class EngineOptions:
-    """Where batches run. Not part of the configuration, because it changes no byte of the output."""
+class RunOptions:
+    """How batches are made. Not part of the configuration, because it changes no byte of the output."""
 
+    offload: Annotated[Offload, Parameter(group=MODEL)] = "none"
+    """Keep whole parts (model) or single layers (sequential) in main memory until the GPU needs them. Slower; same
+    bytes."""
+    graphs: Annotated[Graphs, Parameter(group=MODEL)] = "auto"
+    """On an NVIDIA GPU, replay the network's calls instead of starting a thousand kernels for each: on, off, or auto,
+    for models that were measured to be faster so. Same bytes."""
     engine: Literal["local", "ray"] = "local"
     """Where batches run: in this process (local), or in Ray workers on this machine or a cluster (ray)."""
     workers: Annotated[int | None, WORD] = None
@@ -80,50 +79,57 @@ class EngineOptions:
     """With --engine ray: address of a running cluster, or auto for the one on this machine; by default a cluster is
     started here.
     """
+    dry_run: DryRun = False
+    quiet: Quiet = False
 
+    def __post_init__(self) -> None:
+        for name, value in (("workers", self.workers), ("address", self.address)):
+            if value is not None and self.engine != "ray":
+                raise UserError(name, "is an option of --engine ray")
 
-def make_engine(options: EngineOptions | None) -> Engine | None:
-    """The engine for the batches; None: this process. Raises UserError for options that need --engine ray."""
-    options = options or EngineOptions()
-    if options.engine == "ray":
+    def make_engine(self) -> Engine | None:
+        """The engine for the batches; None: this process."""
+        if self.engine == "local":
+            return None
         from ..run.cluster import Ray
 
-        return Ray(options.workers, options.address)
-    for name in ("workers", "address"):
-        if getattr(options, name) is not None:
-            raise UserError(name, "is an option of --engine ray")
-    return None
+        return Ray(self.workers, self.address)
 
 
-def carry_out(
-    job: AnyJob, out: Path, engine: Engine | None, what: str, *, dry_run: bool, quiet: bool
-) -> RunResult | None:
-    """Run a job with progress on stderr, or, for `dry_run`, print its plan. what: the plural of what progress
+AS_USUAL = RunOptions()
+
+
+def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunResult | None:
+    """Run a job with progress on stderr, or print its plan with --dry-run. counted: the plural of what progress
     counts.
     """
     from ..run import loop
     from .progress import show_progress
 
-    if dry_run:
+    engine = options.make_engine()
+    if options.dry_run:
         print(loop.plan(job, out))
         return None
-    with show_progress(quiet, out, what) as progress:
+    with show_progress(options.quiet, out, counted) as progress:
         return loop.run(job, out, engine=engine, progress=progress)
 
 
-def check_mask_effects(typed: Iterable[str], mask: MaskConfig, reject: bool = False) -> None:
+def check_mask_effects(typed: Collection[str], mask: MaskConfig, reject: bool = False) -> None:
     """Raise UserError for an option of masks, or --attempts, that was typed and has no effect."""
-    finish, pamr = mask.facts.finish, "" if mask.pamr else "PAMR is off"
-    own = f"{mask.method} has its own"
-    reasons = {
-        "attempts": "" if reject else "only --reject draws samples again",
-        "mask.beta": "the ignored band replaces it" if mask.ignore_band else own if finish.threshold else "",
-        "mask.pamr_iterations": pamr or (own if finish.iterations else ""),
-        "mask.pamr_dilations": pamr or (own if finish.dilations else ""),
-    }
+    finish, own = mask.facts.finish, f"{mask.method} has its own"
+    unread = [
+        ("attempts", not reject, "only --reject draws samples again"),
+        ("mask.beta", mask.ignore_band, "the ignored band replaces it"),
+        ("mask.beta", finish.threshold, own),
+        ("mask.pamr_iterations", not mask.pamr, "PAMR is off"),
+        ("mask.pamr_iterations", finish.iterations, own),
+        ("mask.pamr_dilations", not mask.pamr, "PAMR is off"),
+        ("mask.pamr_dilations", finish.dilations, own),
+    ]
     for name in typed:
         methods = [method for method, facts in METHOD_FACTS.items() if name.removeprefix("mask.") in facts.own_options]
-        unread = name.startswith("mask.") and methods and mask.method not in methods and mask.facts.own is None
-        reason = f"it is an option of {', '.join(methods)}, not of {mask.method}" if unread else reasons.get(name)
-        if reason:
+        another = name.startswith("mask.") and methods and mask.method not in methods and mask.facts.own is None
+        unread.append((name, another, f"it is an option of {', '.join(methods)}, not of {mask.method}"))
+    for name, applies, reason in unread:
+        if applies and name in typed:
             raise UserError(name, f"has no effect, as {reason}", "leave it out")

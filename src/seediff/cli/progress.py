@@ -43,17 +43,17 @@ def report_on_interrupt(
 
 
 @contextmanager
-def show_progress(quiet: bool, out: Path, what: str = "images") -> Iterator[Progress]:
+def show_progress(quiet: bool, out: Path, counted: str = "images") -> Iterator[Progress]:
     """The function to which a run into the folder `out` reports its progress: a bar on a terminal, lines elsewhere.
-    what: the plural of what is counted."""
+    counted: the plural of what is counted."""
     finished = [0, 0]
 
     def state() -> str:
         if not finished[1]:
             return "nothing finished yet"
-        return f"{finished[0]} of {finished[1]} {what} finished in {shlex.quote(str(out))}"
+        return f"{finished[0]} of {finished[1]} {counted} finished in {shlex.quote(str(out))}"
 
-    with report_on_interrupt(state), bar_or_lines(quiet, what) as show:
+    with report_on_interrupt(state), bar_or_lines(quiet, counted) as show:
 
         def progress(done: int, total: int, current: str) -> None:
             finished[:] = [done, total]
@@ -62,11 +62,13 @@ def show_progress(quiet: bool, out: Path, what: str = "images") -> Iterator[Prog
         yield progress
 
 
-def bar_or_lines(quiet: bool, what: str = "images") -> AbstractContextManager[Progress]:
-    """Progress on stderr: a bar on a terminal, lines elsewhere, nothing if quiet. what: the plural of what is
+def bar_or_lines(quiet: bool, counted: str = "images") -> AbstractContextManager[Progress]:
+    """Progress on stderr: a bar on a terminal, lines elsewhere, nothing if quiet. counted: the plural of what is
     counted.
     """
-    return no_progress() if quiet else progress_bar(what) if sys.stderr.isatty() else progress_lines(what)
+    if quiet:
+        return no_progress()
+    return progress_bar(counted) if sys.stderr.isatty() else progress_lines(counted)
 
 
 @contextmanager
@@ -75,31 +77,31 @@ def no_progress() -> Iterator[Progress]:
 
 
 @contextmanager
-def progress_lines(what: str = "images", clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
+def progress_lines(counted: str = "images", clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
     """Plain lines on stderr, for logs: one after a batch, but at most one per LINE_SECONDS."""
     # The rate counts only what this run finishes (more than `before`), from the last report at which it had finished
     # nothing.
-    begun = said = clock()
+    begun = printed = clock()
     before: int | None = None
 
     def progress(done: int, total: int, current: str) -> None:
-        nonlocal begun, said, before
+        nonlocal begun, printed, before
         now = clock()
         if before is None or done == before:
             before, begun = done, now
             return
-        if now - said < LINE_SECONDS:
+        if now - printed < LINE_SECONDS:
             return
-        said = now
+        printed = now
         rate = (done - before) / max(now - begun, 1e-9)
         left = str(timedelta(seconds=round((total - done) / rate)))
-        print(f"seediff: {done} of {total} {what}, {rate:.2f} {what}/s, {left} left", file=sys.stderr, flush=True)
+        print(f"seediff: {done} of {total} {counted}, {rate:.2f} {counted}/s, {left} left", file=sys.stderr, flush=True)
 
     yield progress
 
 
 @contextmanager
-def progress_bar(what: str = "images") -> Iterator[Progress]:
+def progress_bar(counted: str = "images") -> Iterator[Progress]:
     """A bar on stderr that vanishes at the end."""
     from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -109,13 +111,13 @@ def progress_bar(what: str = "images") -> Iterator[Progress]:
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.2f} {what}/s" if task.speed else "")
+            return Text(f"{task.speed:.2f} {counted}/s" if task.speed else "")
 
     console = make_console(stderr=True)
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(what),
+        TextColumn(counted),
         Rate(),
         TimeRemainingColumn(),
         TextColumn("{task.description}", markup=False),

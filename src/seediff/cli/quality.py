@@ -4,21 +4,22 @@ better samples.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any
 
 from ..config.filter import Criteria
 from ..errors import UserError
 from ..files.messages import plural
-from .formats import LINK, OUTPUT, QUIET, follow_progress, say_reviewed
+from .formats import follow_progress, say_reviewed
+from .help import show_default
 from .line import UNTYPED, Typed
-from .options import HERE, option
+from .options import Data, Json, Link, NewOut, Quiet
 
 if TYPE_CHECKING:
+    from ..dataset.quality.check import Checked
     from ..dataset.quality.stats import Stats
 
 DECIDED_BY = {
@@ -31,15 +32,13 @@ DECIDED_BY = {
     "best": ("best",),
 }
 """Reason for dropping a sample → the fields of Criteria that cause it."""
-DATA = Parameter(help="Folder of a finished dataset.")
-JSON = option(OUTPUT, "Also write all results to this JSON file.")
 
 
 def check(
-    data: Annotated[Path, DATA],
+    data: Data,
     *,
-    json: Annotated[Path | None, HERE, JSON] = None,
-    quiet: Annotated[bool, QUIET] = False,
+    json: Json = None,
+    quiet: Quiet = False,
 ) -> None:
     """Read every file of a dataset and report problems. Exit code 2 if there are errors; warnings are for you to judge.
 
@@ -49,10 +48,9 @@ def check(
 
     - `seediff check pets --json check.json`
     """
-    from ..dataset.native import CONFIG, METADATA
-    from ..dataset.quality.check import DAMAGED, check_dataset
+    from ..dataset.quality.check import check_dataset
     from ..files.output_folders import check_writable
-    from .summary import counts, findings_table
+    from .summary import findings_table
 
     check_writable(None, json)
     checked = check_dataset(data, follow_progress(quiet))
@@ -63,23 +61,16 @@ def check(
             show_stats(checked.stats)
     write_json(json, checked.as_json(), quiet)
     if checked.errors:
-        kinds: dict[str, int] = {}
-        for finding in checked.findings[: checked.errors]:
-            kinds[finding.kind] = kinds.get(finding.kind, 0) + 1
-        command = f"remove {METADATA} and run the same command again with the same --out"
-        again = command if (data / CONFIG).is_file() else "make the dataset again"
-        advice = f"; restore what is damaged from a copy, or {again}" if kinds.keys() & {*DAMAGED} else ""
-        errors = f"{plural(checked.errors, 'error')} ({counts(kinds)})"
-        raise UserError(f"{data}: {errors}; the first: {first(checked)}{advice}")
+        raise UserError(f"{data}: {describe_errors(data, checked)}")
     if not quiet:
         print(f"{data}: no errors, {plural(len(checked.findings), 'warning')}")
 
 
 def stats(
-    data: Annotated[Path, DATA],
+    data: Data,
     *,
-    json: Annotated[Path | None, HERE, JSON] = None,
-    quiet: Annotated[bool, QUIET] = False,
+    json: Json = None,
+    quiet: Quiet = False,
 ) -> None:
     """Count each class's images, pixels, areas, pieces and flags in a dataset.
 
@@ -96,12 +87,12 @@ def stats(
 
 
 def filter_(
-    data: Annotated[Path, DATA],
+    data: Data,
     *,
-    out: Annotated[Path, HERE, option(OUTPUT, "New folder; it appears when it is complete.")],
+    out: NewOut,
     line: Typed[Criteria] = UNTYPED,
-    link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no")] = None,
-    quiet: Annotated[bool, QUIET] = False,
+    link: Link = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make a dataset from the samples that are worth training on.
 
@@ -130,7 +121,7 @@ def filter_(
             f"{data}: no sample meets the criteria: {count_dropped(criteria, selected.dropped)}; nothing was written"
         )
     about = {"command": "filter", **describe_criteria(criteria), "dropped": sum(selected.dropped.values())}
-    Dataset(dataset.classes, selected.samples).save(out, about=about, link=bool(link), follow=follow_progress(quiet))
+    Dataset(dataset.classes, selected.samples).save(out, about=about, link=link, follow=follow_progress(quiet))
     if not quiet:
         print(f"{plural(len(selected.samples), 'sample')} in {out}; dropped: {counts(selected.dropped) or 'none'}")
         say_reviewed(selected.samples)
@@ -138,30 +129,38 @@ def filter_(
 
 def describe_criteria(criteria: Criteria) -> dict[str, Any]:
     """The criteria that differ from their defaults, for the dataset card."""
-    changed = {f.name: value for f in fields(criteria) if (value := getattr(criteria, f.name)) != f.default}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}
+    values = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(criteria).items()}
+    return {f.name: values[f.name] for f in fields(criteria) if getattr(criteria, f.name) != f.default}
 
 
 def count_dropped(criteria: Criteria, dropped: Mapping[str, int]) -> str:
     """How many samples each option dropped: `--reviewed accepted leaves out 40 of 40`."""
     if not dropped:
         return "the dataset has none"
-    chosen = describe_criteria(criteria)
-    texts = []
+    chosen, texts = describe_criteria(criteria), []
     for reason, count in dropped.items():
-        values = {name: chosen[name] for name in DECIDED_BY[reason] if name in chosen}
-        given = {
-            name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()
-        }
-        options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items())
-        texts.append(f"{options} {'leave' if len(values) > 1 else 'leaves'} out {count} of {sum(dropped.values())}")
+        names = [name for name in DECIDED_BY[reason] if name in chosen]
+        options = " ".join(f"--{name.replace('_', '-')} {show_default(getattr(criteria, name))}" for name in names)
+        verb = "leave" if len(names) > 1 else "leaves"
+        texts.append(f"{options} {verb} out {count} of {sum(dropped.values())}")
     return "; ".join(texts)
 
 
-def first(checked: Any) -> str:
-    """The text of the first finding."""
-    finding = checked.findings[0]
-    return finding.text if finding.kind == "structure" else f"{finding.where}: {finding.text}"
+def describe_errors(data: Path, checked: Checked) -> str:
+    """How many errors there are, the first, and what helps."""
+    from ..dataset.native import CONFIG, METADATA
+    from ..dataset.quality.check import DAMAGED
+    from .summary import counts
+
+    first, kinds = checked.findings[0], Counter(finding.kind for finding in checked.findings[: checked.errors])
+    where = "" if first.kind == "structure" else f"{first.where}: "
+    text = f"{plural(checked.errors, 'error')} ({counts(kinds)}); the first: {where}{first.text}"
+    if not kinds.keys() & {*DAMAGED}:
+        return text
+    again = "make the dataset again"
+    if (data / CONFIG).is_file():
+        again = f"remove {METADATA} and run the same command again with the same --out"
+    return f"{text}; restore what is damaged from a copy, or {again}"
 
 
 def show(table: Any) -> None:

@@ -47,10 +47,6 @@ def command_line(*arguments: object, about: str = "") -> str:
     return f"{line}    # {about}" if about else line
 
 
-def others_skipped(count: int) -> str:
-    return f" ({plural(count, 'other file')} skipped)" if count else ""
-
-
 def look_at(page: Path) -> str:
     return f"Look at {shlex.quote(str(page))} (in a browser)"
 
@@ -62,38 +58,47 @@ def own_command() -> str:
     if script.stem != "seediff":
         return f"{shlex.quote(sys.executable)} -m seediff"
     installed = shutil.which("seediff")
-    return "seediff" if installed and Path(installed).resolve() == script.resolve() else shlex.quote(str(script))
+    if installed and Path(installed).resolve() == script.resolve():
+        return "seediff"
+    return shlex.quote(str(script))
 
 
-def show_summary(result: RunResult, config: GenerateConfig, console: Console | None = None) -> None:
+def show_generated(result: RunResult, config: GenerateConfig, console: Console | None = None) -> None:
     """Print the summary of a finished `generate`, or of a dataset that was already complete; the last line names the
     page to look at.
     """
+    good = f"{result.out}-good"
+    commands = [
+        command_line("look", result.out, about=LOOK),
+        command_line("filter", result.out, "--drop-flags", "all", "--out", good, about="keep masks without flags"),
+        command_line("export", result.out, "--to", "coco", "--out", f"{result.out}-coco", about="or yolo, voc, cvat …"),
+    ]
     table = class_table(result, config.classes)
-    _show(result, table, headline(result), ("drawing", "masks", "writing"), next_commands(result), console)
+    _show(result, table, headline(result), ("drawing", "masks", "writing"), commands, console)
 
 
 def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, console: Console | None = None) -> None:
     """Print the summary of `segment`; nothing without photographs. skipped: number of files that are not pictures."""
     if not result.rows:
         return
-    table = Table("photograph", "segments", "names")
-    for row in result.rows[:ROWS_SHOWN]:
+    table, named = Table("photograph", "segments", "names"), False
+    for row in result.rows:
         names = [name for name in row["classes"] if name != SEGMENT]
-        table.add_row(Text(row["source"]), str(len(row["instances"])), Text(", ".join(names) or "–"))
+        named = named or bool(names)
+        if table.row_count < ROWS_SHOWN:
+            table.add_row(Text(row["source"]), str(len(row["instances"])), Text(", ".join(names) or "–"))
     if len(result.rows) > ROWS_SHOWN:
         table.add_row(f"… {len(result.rows) - ROWS_SHOWN} more", "", "")
     middle = median(len(row["instances"]) for row in result.rows)
-    text = f"{plural(result.made, 'photograph')} in {result.out}; segments per photograph: {middle:g} (median)"
-    text = (text if result.done else f"Complete: {text}; nothing to do") + f"{others_skipped(skipped)}."
+    count = f"{plural(result.made, 'photograph')} in {result.out}; segments per photograph: {middle:g} (median)"
+    text = _made(result, count, skipped)
+    if config.names and not named:
+        text += f"\nNo segment got a name: none reached --name-threshold {config.name_threshold:g}."
+    text += _foreign(result, config.model)
     commands = [
         command_line("look", result.out, about="see the segments, and correct them"),
         command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="with your own label maps"),
     ]
-    named = any(name != SEGMENT for row in result.rows for name in row["classes"])
-    if config.names and not named:
-        text += f"\nNo segment got a name: none reached --name-threshold {config.name_threshold:g}."
-    text += _foreign(result, config.model)
     _show(result, table, text, ("reading", "segmenting", "naming", "writing"), commands, console)
 
 
@@ -105,16 +110,25 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, consol
     for name in config.classes:
         areas = [row["area"][name] for row in result.rows if name in row.get("area", ())]
         asked = sum(name in row.get("asked", ()) for row in result.rows)
-        table.add_row(Text(name), str(asked), str(len(areas)), f"{sum(areas) / len(areas):.1%}" if areas else "–")
-    text = f"{plural(result.made, 'photograph')} with masks in {result.out}"
-    text = (text if result.done else f"Complete: {text}; nothing to do") + f"{others_skipped(skipped)}."
+        table.add_row(Text(name), str(asked), str(len(areas)), _share(sum(areas) / len(areas) if areas else None))
+    text = _made(result, f"{plural(result.made, 'photograph')} with masks in {result.out}", skipped)
     text += _foreign(result, config.model)
-    here = () if config.device == "cuda" else ("--backbone", "tiny")
+    backbone = () if config.device == "cuda" else ("--backbone", "tiny")  # what this machine can train
     commands = [
         command_line("look", result.out, about=LOOK),
-        command_line("train", result.out, "--out", "segmenter", *here),
+        command_line("train", result.out, "--out", "segmenter", *backbone),
     ]
     _show(result, table, text, ("reading", "capturing attention", "masks", "writing"), commands, console)
+
+
+def _made(result: RunResult, count: str, skipped: int = 0, left_out: int = 0) -> str:
+    """A sentence about what is there. skipped: files that are not pictures. left_out: images without a good draw."""
+    text = count if result.done else f"Complete: {count}; nothing to do"
+    if skipped:
+        text += f" ({plural(skipped, 'other file')} skipped)"
+    if left_out:
+        text += f"; {left_out} left out because every attempt was flagged"
+    return f"{text}."
 
 
 def _foreign(result: RunResult, model: str) -> str:
@@ -123,22 +137,18 @@ def _foreign(result: RunResult, model: str) -> str:
     return f"\n{foreign_line(model, count, result.made)}." if count else ""
 
 
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
 def _show(
     result: RunResult, table: Table, text: str, parts: Sequence[str], commands: Sequence[str], console: Console | None
 ) -> None:
     console = console or make_console()
     console.print(table)
-    plain(console, text)
-    if shares := time_shares(result.seconds, parts):
-        console.print(f"Time: {shares}", highlight=False, markup=False)
-    if commands:
-        plain(console, next_steps(*commands))
-    plain(console, f"\n{look_at(result.out / native.PREVIEW)}")
-
-
-def plain(console: Console, text: str) -> None:
-    """Print a line as it is, without colours, markup or line breaks."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    lines = [text, time_shares(result.seconds, parts), next_steps(*commands)]
+    for line in filter(None, [*lines, f"\n{look_at(result.out / native.PREVIEW)}"]):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _numbers_table(*columns: str) -> Table:
@@ -155,10 +165,8 @@ def class_table(result: RunResult, classes: Sequence[str]) -> Table:
     """
     table = _numbers_table("class", "images", "rejected", "flagged", "mean area")
     for row in count_classes(result.rows, classes, rejections(result.rejected)):
-        area = "–" if row.area is None else f"{row.area:.1%}"
-        table.add_row(
-            Text(row.name), str(row.made), show_reasons(row.rejected) or "0", show_reasons(row.flags) or "0", area
-        )
+        rejected, flags = show_reasons(row.rejected) or "0", show_reasons(row.flags) or "0"
+        table.add_row(Text(row.name), str(row.made), rejected, flags, _share(row.area))
     return table
 
 
@@ -168,33 +176,21 @@ def headline(result: RunResult) -> str:
     """
     from ..run.reopen import sample_number
 
-    left = {row["index"] for row in result.rejected}
-    missing = len(left.difference(sample_number(row["file_name"]) for row in result.rows if left))
-    text = f"{plural(result.made, 'image')} with masks in {result.out}"
-    text = text if result.done else f"Complete: {text}; nothing to do"
-    return text + (f"; {missing} left out because every attempt was flagged" if missing else "") + "."
+    left_out = {row["index"] for row in result.rejected}
+    if left_out:
+        left_out.difference_update(sample_number(row["file_name"]) for row in result.rows)
+    return _made(result, f"{plural(result.made, 'image')} with masks in {result.out}", left_out=len(left_out))
 
 
 def time_shares(seconds: Mapping[str, float], parts: Sequence[str]) -> str:
-    """The share of each part in the time after the model was loaded. "drawing" covers the network, the VAE and the
-    capture of attention, which run together."""
+    """The share of each part in the time after the model was loaded; "" without any. "drawing" covers the network, the
+    VAE and the capture of attention, which run together."""
     total = sum(value for name, value in seconds.items() if name != "loading")
     if not total:
         return ""
     shares = [f"{name} {seconds[name] / total:.1%}" for name in parts if seconds.get(name, 0) > 0.0005 * total]
-    loading = f", after {seconds['loading']:.1f} s of loading the model" if "loading" in seconds else ""
-    return f"{', '.join(shares)} of {total:.1f} s{loading}"
-
-
-def next_commands(result: RunResult) -> list[str]:
-    """Shell commands to continue with the dataset."""
-    return [
-        command_line("look", result.out, about=LOOK),
-        command_line(
-            "filter", result.out, "--drop-flags", "all", "--out", f"{result.out}-good", about="keep masks without flags"
-        ),
-        command_line("export", result.out, "--to", "coco", "--out", f"{result.out}-coco", about="or yolo, voc, cvat …"),
-    ]
+    text = f"Time: {', '.join(shares)} of {total:.1f} s"
+    return f"{text}, after {seconds['loading']:.1f} s of loading the model" if "loading" in seconds else text
 
 
 def findings_table(checked: Checked) -> Table:
@@ -216,29 +212,20 @@ def stats_table(stats: Stats) -> Table:
     for column in table.columns[1:4]:
         column.justify = "right"
     for row in stats.classes:
-        area = "–" if row.mean_area is None else f"{row.mean_area:.1%}"
         pieces = "–" if row.mean_pieces is None else f"{row.mean_pieces:.1f}"
-        table.add_row(
-            Text(row.name),
-            str(row.images),
-            f"{row.pixels:.1%}",
-            area,
-            bars(row.areas),
-            pieces,
-            Text(counts(row.flags) or "0"),
-        )
+        shares, flags = (_share(row.pixels), _share(row.mean_area)), Text(counts(row.flags) or "0")
+        table.add_row(Text(row.name), str(row.images), *shares, bars(row.areas), pieces, flags)
     return table
 
 
 def stats_line(stats: Stats) -> str:
     """A line about the whole dataset: images and their sizes, shares of background and ignored pixels, flags."""
-    sizes = [f"{count} of {size}" for size, count in list(stats.sizes.items())[:3]]
-    more = f", {len(stats.sizes) - 3} other sizes" if len(stats.sizes) > 3 else ""
+    sizes = [f"{count} of {size}" for size, count in list(stats.sizes.items())[:3]] or ["none"]
+    if len(stats.sizes) > 3:
+        sizes.append(f"{len(stats.sizes) - 3} other sizes")
+    images = f"{plural(stats.images, 'image')} ({', '.join(sizes)})"
     shares = f"background {stats.background:.1%} of the pixels, ignored {stats.ignored:.1%}"
-    return (
-        f"{plural(stats.images, 'image')} ({', '.join(sizes) or 'none'}{more}); {shares}; flags:"
-        f" {counts(stats.flags) or 'none'}"
-    )
+    return f"{images}; {shares}; flags: {counts(stats.flags) or 'none'}"
 
 
 def counts(of: Mapping[str, int]) -> str:

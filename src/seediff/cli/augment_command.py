@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
-
-from cyclopts import Parameter
 
 from ..config.augment import AugmentConfig
 from ..config.fields import RUN, WORD
 from ..config.resolve import configure
 from ..files.messages import plural
-from .formats import LINK, follow_progress, say_reviewed
+from .formats import follow_progress, say_reviewed
 from .line import UNTYPED, Typed
-from .options import HERE, ConfigFile, DryRun, Quiet, option
+from .options import ConfigFile, Data, DryRun, Link, NewOut, Quiet, option
 
 
 def augment(
-    data: Annotated[Path, Parameter(help="Folder of a finished dataset.")],
+    data: Data,
     *,
-    out: Annotated[Path, HERE, option(RUN, "New folder; it appears when it is complete.")],
+    out: NewOut,
     line: Typed[AugmentConfig] = UNTYPED,
-    link: Annotated[bool, option(RUN, LINK.capitalize(), negative=())] = False,
+    link: Link = False,
     workers: Annotated[int, WORD, option(RUN, "Number of processes that make samples. The result is the same.", 1)] = 1,
     config: ConfigFile = None,
     dry_run: DryRun = False,
@@ -44,20 +41,22 @@ def augment(
     from ..files.output_folders import check_apart, check_free
     from .summary import command_line, look_at, next_steps
 
-    chosen = configure(AugmentConfig, line.values, config)
+    settled = configure(AugmentConfig, line.values, config)
     check_apart(out, [data])
     check_free(out)
-    made = open_augmented(chosen, data)
-    originals, new, sources = len(made.originals), len(made.new), len(made.sources)
+    augmented = open_augmented(settled, data)
+    originals, new, sources = len(augmented.originals), len(augmented.new), len(augmented.sources)
     if dry_run:
-        print(f"Would make: {plural(len(made), 'sample')} of {plural(len(made.classes), 'class')}")
-        print(f"Originals: {originals} of {len(made.samples)}; for training, and so sources of new ones: {sources}")
-        print(*(f"  {kind}: {count}" for kind, count in made.added().items()), sep="\n")
+        print(f"Would make: {plural(len(augmented), 'sample')} of {plural(len(augmented.classes), 'class')}")
+        print(
+            f"Originals: {originals} of {len(augmented.samples)}; for training, and so sources of new ones: {sources}"
+        )
+        print(*(f"  {kind}: {count}" for kind, count in augmented.added().items()), sep="\n")
         return
-    write_augmented(made, out, link=link, workers=workers, follow=follow_progress(quiet))
+    write_augmented(augmented, out, link=link, workers=workers, follow=follow_progress(quiet))
     if quiet:
         return
     print(f"{plural(originals, 'original')} and {plural(new, 'new sample')} in {out}")
-    say_reviewed(made.originals or [made.samples[position] for position in made.sources])
+    say_reviewed(augmented.originals or [augmented.samples[position] for position in augmented.sources])
     print(next_steps(command_line("train", out, "--out", "segmenter")))
     print(f"\n{look_at(out / native.PREVIEW)}")

@@ -66,7 +66,7 @@ def tune(
     from ..models.registry import load_model
     from ..run.mask import MaskJob
     from ..run.tune import countable
-    from ..run.tune import tune as seek
+    from ..run.tune import tune as find_thresholds
     from .progress import bar_or_lines
 
     if count < 1:
@@ -83,7 +83,7 @@ def tune(
     job.check()
     job.use(loaded)
     with bar_or_lines(quiet, "photographs") as progress:
-        thresholds = seek(job, labelled, kept, segment, count=count, progress=progress)
+        thresholds = find_thresholds(job, labelled, kept, segment, count=count, progress=progress)
     tuned = thresholds.file(job, model_fingerprint(model), len(kept), labelled.about)
     write_atomic(out, tuned.to_toml().encode("utf-8"))
     if not quiet:
@@ -109,11 +109,9 @@ def describe_thresholds(thresholds: Thresholds, classes: int, out: Path) -> list
     if thresholds.name_threshold is None:
         lines.append("name_threshold: could not be tuned: no segment has labels")
     else:
-        segments = plural(thresholds.segments, "segment")
-        right = (
-            f"{thresholds.right:.2f} of {segments} are named correctly, or left unnamed where the name would be wrong"
-        )
-        lines.append(f"name_threshold = {thresholds.name_threshold}: {right}")
+        right = f"{thresholds.right:.2f} of {plural(thresholds.segments, 'segment')} are named correctly"
+        line = f"name_threshold = {thresholds.name_threshold}: {right}, or left unnamed where the name would be wrong"
+        lines.append(line)
     if thresholds.beta is None:
         lines.append("beta: could not be tuned: the set has no background")
     else:

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 from ..config.fields import IMAGES, MASKS, RUN
 from ..config.generate import GenerateConfig
 from ..config.resolve import configure
 from ..models.info import find_settings
-from ..models.memory import Graphs, Offload
 from .line import UNTYPED, Typed
-from .options import (
-    GRAPHS,
-    OFFLOAD,
-    ConfigFile,
-    DatasetOut,
-    DryRun,
-    EngineOptions,
-    Quiet,
-    carry_out,
-    check_mask_effects,
-    make_engine,
-    option,
-)
+from .options import AS_USUAL, ConfigFile, RunOptions, RunOut, carry_out, check_mask_effects, option
 
 
 def generate(
     *,
-    out: DatasetOut,
+    out: RunOut,
     line: Typed[GenerateConfig] = UNTYPED,
     vary: Annotated[
         str | None,
@@ -38,9 +27,6 @@ def generate(
         Literal["model", "paper"],
         option(MASKS, "Default constants: those tuned for the model, if there are any, or the paper's.", "model"),
     ] = "model",
-    offload: Annotated[Offload, OFFLOAD] = "none",
-    graphs: Annotated[Graphs, GRAPHS] = "auto",
-    engine: EngineOptions | None = None,
     top_up: Annotated[
         bool,
         option(
@@ -49,8 +35,7 @@ def generate(
             negative=(),
         ),
     ] = False,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
+    options: RunOptions = AS_USUAL,
 ) -> None:
     """Generate images of named classes with pixel masks, as a dataset for training.
 
@@ -79,30 +64,33 @@ def generate(
 
     - `seediff generate --classes voc --per-class 50000 --model sd2-base --engine ray --address auto --out voc`
     """
-    chosen = configure(GenerateConfig, line.values, config, preset=preset)
-    check_mask_effects(line.values, chosen.mask, chosen.reject)
+    settled = configure(GenerateConfig, line.values, config, preset=preset)
+    check_mask_effects(line.values, settled.mask, settled.reject)
     if vary not in (None, "none"):
         from ..prompts.variations import varied_prompts
 
         kinds = [kind.strip() for kind in vary.split(",")]
-        prompts = varied_prompts(chosen.prompts, kinds, find_settings(chosen.model, chosen.base).words)
-        chosen = configure(GenerateConfig, {**line.values, "prompts": prompts}, config, preset=preset)
-    workers = make_engine(engine)
+        prompts = varied_prompts(settled.prompts, kinds, find_settings(settled.model, settled.base).words)
+        settled = configure(GenerateConfig, {**line.values, "prompts": prompts}, config, preset=preset)
     from ..run.generate import GenerateJob
 
-    job = GenerateJob(chosen, offload=offload, graphs=graphs)
+    job = GenerateJob(settled, offload=options.offload, graphs=options.graphs)
     if top_up:
-        names = job.top_up(out, dry_run=dry_run)
-        if not quiet:
-            print(
-                f"{'To be drawn' if dry_run else 'Drawing'} again: {', '.join(names)}"
-                if names
-                else f"{out}: no samples are rejected"
-            )
-        if dry_run:
+        names = job.top_up(out, dry_run=options.dry_run)
+        if not options.quiet:
+            print(describe_rejected(out, names, options.dry_run))
+        if options.dry_run:
             return
-    result = carry_out(job, out, workers, "images", dry_run=dry_run, quiet=quiet)
-    if result and not quiet:
-        from .summary import show_summary
+    result = carry_out(job, out, options, "images")
+    if result and not options.quiet:
+        from .summary import show_generated
 
-        show_summary(result, chosen)
+        show_generated(result, settled)
+
+
+def describe_rejected(out: Path, names: Sequence[str], dry_run: bool) -> str:
+    """What --top-up draws."""
+    if not names:
+        return f"{out}: no samples are rejected"
+    beginning = "To be drawn" if dry_run else "Drawing"
+    return f"{beginning} again: {', '.join(names)}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,22 +18,8 @@ from ..config.names import sound
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import THRESHOLDS, configure, is_tuned, read_file
 from ..errors import UserError
-from ..models.memory import Graphs, Offload
 from .line import UNTYPED, Typed
-from .options import (
-    GRAPHS,
-    HERE,
-    OFFLOAD,
-    ConfigFile,
-    DatasetOut,
-    DryRun,
-    EngineOptions,
-    Quiet,
-    carry_out,
-    check_mask_effects,
-    make_engine,
-    option,
-)
+from .options import AS_USUAL, HERE, ConfigFile, RunOptions, RunOut, carry_out, check_mask_effects, option
 
 if TYPE_CHECKING:
     from ..run.loop import RunResult
@@ -70,11 +57,7 @@ def segment(
         ),
     ] = "model",
     config: ConfigFile = None,
-    offload: Annotated[Offload, OFFLOAD] = "none",
-    graphs: Annotated[Graphs, GRAPHS] = "auto",
-    engine: EngineOptions | None = None,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
+    options: RunOptions = AS_USUAL,
 ) -> None:
     """Divide photographs into segments without class names: DiffSeg, K-Means, DiffCut.
 
@@ -97,8 +80,8 @@ def segment(
     from ..run.segment import SegmentJob
 
     settled = configure(SegmentPhotosConfig, line.values, config, preset=preset)
-    check_effects(line.values, settled, labels=labels, named=bool(settled.names) or captions is not None)
-    workers = make_engine(engine)
+    named = bool(settled.names) or captions is not None
+    check_effects(line.values, settled, labels=labels, named=named)
     check_photographs(paths)
     found = find_photos(paths, exclude=out)
     words: dict[str, tuple[str, ...]] = {}
@@ -107,22 +90,22 @@ def segment(
         from ..prompts.captions import read_words
 
         words = read_words(captions, found.photos, settled.names, find_settings(settled.model, settled.base).words)
-    untuned = never_tuned(settled) if (settled.names or captions is not None) and not quiet else ""
-    job = SegmentJob(settled, found, words=words, labels=labels, offload=offload, graphs=graphs)
-    job.warn = _silent if quiet else _warn
-    result = carry_out(job, out, workers, "photographs", dry_run=dry_run, quiet=quiet)
-    if result and not quiet:
+    warning = warn_of_threshold(settled) if named and not options.quiet else ""
+    job = SegmentJob(settled, found, words=words, labels=labels, offload=options.offload, graphs=options.graphs)
+    job.warn = _silent if options.quiet else _warn
+    result = carry_out(job, out, options, "photographs")
+    if result and not options.quiet:
         from .summary import show_segments
 
         show_segments(result, job.config, found.skipped)
-    conclude(result, untuned, len(found.photos))
+    conclude(result, warning, len(found.photos))
 
 
 def mask(
     paths: Annotated[list[Path], PATHS],
     /,
     *,
-    out: DatasetOut,
+    out: RunOut,
     line: Typed[MaskPhotosConfig] = UNTYPED,
     preset: Annotated[
         str,
@@ -134,11 +117,7 @@ def mask(
         ),
     ] = "model",
     config: ConfigFile = None,
-    offload: Annotated[Offload, OFFLOAD] = "none",
-    graphs: Annotated[Graphs, GRAPHS] = "auto",
-    engine: EngineOptions | None = None,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
+    options: RunOptions = AS_USUAL,
 ) -> None:
     """Make pixel masks of named classes in photographs, as a dataset like `generate`'s.
 
@@ -160,34 +139,29 @@ def mask(
     from ..run.mask import MaskJob
     from ..run.photos import read_classes_csv
 
-    workers = make_engine(engine)
     check_photographs(paths)
     found = find_photos(paths, exclude=out)
-    listed = classes_file(paths, line.values.get("classes", ()))
-    classes_of = read_classes_csv(listed, found.photos) if listed else {}
-    values = line.values
-    if listed:
-        if not any(classes_of.values()):
-            raise UserError(listed, "lists no class for any photograph", "write names into its column 'classes'")
-        of_table = tuple(dict.fromkeys(name for names in classes_of.values() for name in names))
-        other = config is not None and not is_tuned(config) and read_file(config, MaskPhotosConfig).values
-        if other and {*other.get("classes", of_table)} != {*of_table}:
-            raise UserError("config", f"{config} and {listed} name different classes", "choose with --classes")
-        values = {**line.values, "classes": of_table}
-    settled = configure(MaskPhotosConfig, values, config, preset=preset)
-    if listed:
-        spelled = {sound(word): word for word in settled.classes}
-        classes_of = {name: tuple(spelled.get(sound(word), word) for word in of) for name, of in classes_of.items()}
+    table = find_table(paths, line.values.get("classes", ()))
+    if table is None:
+        classes_of: dict[str, tuple[str, ...]] = {}
+        settled = configure(MaskPhotosConfig, line.values, config, preset=preset)
+    else:
+        classes_of = read_classes_csv(table, found.photos)
+        classes = table_classes(table, classes_of, config)
+        settled = configure(MaskPhotosConfig, {**line.values, "classes": classes}, config, preset=preset)
+        spelled = {sound(name): name for name in settled.classes}
+        for photograph, names in classes_of.items():
+            classes_of[photograph] = tuple(spelled.get(sound(name), name) for name in names)
     check_mask_effects(line.values, settled.mask)
-    untuned = "" if quiet else never_tuned(settled)
-    job = MaskJob(settled, found, classes_of, offload=offload, graphs=graphs)
-    job.warn = _silent if quiet else _warn
-    result = carry_out(job, out, workers, "photographs", dry_run=dry_run, quiet=quiet)
-    if result and not quiet:
+    warning = "" if options.quiet else warn_of_threshold(settled)
+    job = MaskJob(settled, found, classes_of, offload=options.offload, graphs=options.graphs)
+    job.warn = _silent if options.quiet else _warn
+    result = carry_out(job, out, options, "photographs")
+    if result and not options.quiet:
         from .summary import show_masks
 
         show_masks(result, job.config, found.skipped)
-    conclude(result, untuned, len(found.photos))
+    conclude(result, warning, len(found.photos))
 
 
 def check_photographs(paths: Sequence[Path]) -> None:
@@ -201,33 +175,49 @@ def check_photographs(paths: Sequence[Path]) -> None:
             raise UserError(path, problem, f"give {path / PICTURES}")
 
 
-def never_tuned(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
+def warn_of_threshold(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
     """A warning that the threshold was never tuned for the model; "" if it was tuned or given."""
     name = THRESHOLDS[config.command]
     source = config.source(name)
-    if source == f"{TUNED}{config.model}" or not (source == DEFAULT or source.startswith(TUNED)):
+    if source == DEFAULT:
+        reason = "it is another model's"
+    elif source.startswith(TUNED) and source != f"{TUNED}{config.model}":
+        reason = f"it was tuned for '{source.removeprefix(TUNED)}'"
+    else:
         return ""
-    sought = "it is another model's" if source == DEFAULT else f"it was tuned for '{source.removeprefix(TUNED)}'"
     return (
-        f"{name} = {getattr(config, name)} was never tuned for model '{config.model}' ({sought}): choose one with"
+        f"{name} = {getattr(config, name)} was never tuned for model '{config.model}' ({reason}): choose one with"
         f" --{name.replace('_', '-')}, or find it from a few labelled photographs with `seediff tune SET --model"
         f" {config.model}`"
     )
 
 
-def classes_file(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
+def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
     """The table that gives each photograph its classes: named by --classes, or found in the folder of photographs."""
+    for name in classes:
+        if name.lower().endswith(".csv"):
+            if len(classes) > 1:
+                problem = f"{name} is a table, which cannot be combined with class names"
+                raise UserError("classes", problem, "give one of the two")
+            return Path(name)
     if classes:
-        table = next((name for name in classes if name.lower().endswith(".csv")), None)
-        if table is not None and len(classes) > 1:
-            raise UserError(
-                "classes", f"{table} is a table, which cannot be combined with class names", "give one of the two"
-            )
-        return Path(table) if table else None
+        return None
     tables = [path / "classes.csv" for path in paths if (path / "classes.csv").is_file()]
     if len(tables) > 1:
         raise UserError(f"{tables[0]} and {tables[1]}: only one table of classes can be used: name it with --classes")
     return tables[0] if tables else None
+
+
+def table_classes(table: Path, classes_of: Mapping[str, Sequence[str]], config: Path | None) -> tuple[str, ...]:
+    """All classes of a table. Raises UserError if there is none, or if the configuration file names others."""
+    classes = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
+    if not classes:
+        raise UserError(table, "lists no class for any photograph", "write names into its column 'classes'")
+    if config is not None and not is_tuned(config):
+        others = read_file(config, MaskPhotosConfig).values.get("classes", classes)
+        if {*others} != {*classes}:
+            raise UserError("config", f"{config} and {table} name different classes", "choose with --classes")
+    return classes
 
 
 def _warn(text: str) -> None:
@@ -255,17 +245,15 @@ def check_effects(typed: Collection[str], settled: SegmentPhotosConfig, *, label
         raise UserError("labels", "is used only with --method kmeans -k truth, which counts the segments in them")
 
 
-def conclude(result: RunResult | None, untuned: str, photos: int) -> None:
-    """Print the warning `untuned` on stderr, then raise UserError (for the exit code) if some photographs could not be
-    used. The others are finished by then."""
-    if untuned:
-        _warn(untuned)
+def conclude(result: RunResult | None, warning: str, photographs: int) -> None:
+    """Print a warning on stderr, then raise UserError (for the exit code) if some of the photographs could not be used.
+    The others are finished by then."""
+    if warning:
+        _warn(warning)
     if result and result.failed:
         from ..run.photos import FAILED
 
-        first = f"{result.failed[0]['photo']}: {result.failed[0]['reason']}"
-        rest = f" and {len(result.failed) - 1} more" if len(result.failed) > 1 else ""
+        first, count = result.failed[0], len(result.failed)
+        reasons = f"{first['photo']}: {first['reason']}" + (f" and {count - 1} more" if count > 1 else "")
         where = shlex.quote(str(result.out / FAILED))
-        raise UserError(
-            f"{len(result.failed)} of {photos} photographs could not be used ({first}{rest}); the list is in {where}"
-        )
+        raise UserError(f"{count} of {photographs} photographs could not be used ({reasons}); the list is in {where}")

@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -89,7 +90,7 @@ def train(
     from ..config.train import make_config
     from ..train.stages import plan_training
 
-    chosen = make_config(line.values, config)
+    settled = make_config(line.values, config)
     plan = plan_training(
         data,
         epochs=epochs,
@@ -108,22 +109,20 @@ def train(
     if workers is not None and workers < 0:
         raise UserError("workers", f"{workers} must be at least 0")
     quiet = quiet or os.environ.get("RANK", "0") != "0"  # only the first process prints
-    seen = [item for stage in plan.stages for item in stage.items] + list(plan.validation)
     if not quiet:
-        say_reviewed(seen)
+        items = chain.from_iterable(stage.items for stage in plan.stages)
+        say_reviewed([*items, *plan.validation])
     if dry_run:
         from ..train.stages import describe
 
-        print(describe(chosen, plan, out))
+        print(describe(settled, plan, out))
         return
     from ..train.run import train as run
 
-    with (
-        _report_steps(out, sum(stage.step_count(chosen.batch_size) for stage in plan.stages)) as keep,
-        bar_or_lines(quiet, "steps") as progress,
-    ):
+    total = sum(stage.step_count(settled.batch_size) for stage in plan.stages)
+    with _report_steps(out, total) as keep, bar_or_lines(quiet, "steps") as progress:
         result = run(
-            chosen,
+            settled,
             plan.stages,
             out,
             progress,
@@ -134,17 +133,16 @@ def train(
             keep=keep,
         )
     if not quiet:
-        how = f"{result.images_per_second:.1f} images/s" if result.seconds else "it was complete"
-        print(f"{result.steps} steps, {how}: {out}")
+        speed = f"{result.images_per_second:.1f} images/s" if result.seconds else "it was complete"
+        print(f"{result.steps} steps, {speed}: {out}")
         if plan.validation:
             print(f"mIoU {result.miou:.4f} on {len(plan.validation)} samples, at step {result.best_step}")
         from .summary import command_line, next_steps
 
-        masks = command_line(
-            "predict", out, "PHOTOS", "--out", "predicted", about="masks of your pictures, as a dataset"
-        )
-        scores = command_line("evaluate", out, "--data", "DATASET", about="against masks of another set")
-        print(next_steps(masks, scores))
+        about = "masks of your pictures, as a dataset"
+        predict = command_line("predict", out, "PHOTOS", "--out", "predicted", about=about)
+        evaluate = command_line("evaluate", out, "--data", "DATASET", about="against masks of another set")
+        print(next_steps(predict, evaluate))
 
 
 @contextmanager
