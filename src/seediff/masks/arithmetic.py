@@ -62,7 +62,9 @@ def sum_of_rows(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor 
     """`Σ_{i ∈ rows} w_i · matrix[i]`, (M,), of matrix (N, M); weights in the order of rows, 1 if not given."""
     if rows.device.type == "mps":  # `embedding_bag` exists there from torch 2.10 on
         gathered = matrix[rows]
-        return (gathered if weights is None else gathered * weights[:, None]).sum(0)
+        if weights is not None:
+            gathered = gathered * weights[:, None]
+        return gathered.sum(0)
     blocks = torch.arange(0, len(rows), BLOCK, device=rows.device)
     return F.embedding_bag(rows, matrix, blocks, mode="sum", per_sample_weights=weights).sum(0)
 

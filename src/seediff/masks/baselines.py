@@ -16,19 +16,17 @@ from .steps import MaskStep, SoftMask, Steps
 def cross_attention(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """CA: the class's cross-attention, averaged over `config.expand_levels` (in the paper L/4, L/2, L), min-max."""
     steps = Steps()
-    return steps.finish(
-        steps.keep(MaskStep("cross_attention"), *min_max(mean_cross_attention(maps, class_name, config.expand_levels)))
-    )
+    cross = mean_cross_attention(maps, class_name, config.expand_levels)
+    return steps.finish(steps.keep(MaskStep("cross_attention"), *min_max(cross)))
 
 
 def daam(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """DAAM (Tang et al., ACL 2023, section 2.2): `D = mean over levels of max(0, bicubic(CA_level))`, min-max.
     castorini/daam at 09564e0 (MIT) clamps each head's map, not a level's mean.
     """
-    steps, finest = Steps(), maps.grid(min(config.expand_levels))
-    enlarged = [
-        resize(maps.cross_at(level, class_name), finest, "bicubic").clamp_min(0) for level in config.expand_levels
-    ]
+    steps, levels = Steps(), config.expand_levels
+    finest = maps.grid(min(levels))
+    enlarged = [resize(maps.cross_at(level, class_name), finest, "bicubic").clamp_min(0) for level in levels]
     return steps.finish(steps.keep(MaskStep("cross_attention"), *min_max(torch.stack(enlarged).mean(0))))
 
 

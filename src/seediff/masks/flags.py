@@ -4,6 +4,7 @@ the picture."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 
 from ..errors import UserError
 
@@ -46,8 +47,9 @@ def check_flags(asked: Sequence[str], classes: Sequence[str], flags: Iterable[st
     """
     flags = set(flags)
     kinds = [*FLAGS, *sorted({flag_kind(flag) for flag in flags} - set(FLAGS))]
-    known = {"all", *kinds, *flags, *(f"{kind}:{name}" for kind in OF_CLASSES for name in classes)}
-    if unknown := [text for text in asked if text not in known]:
-        example = f"{kinds[0]}:{classes[0] if classes else 'dog'}"
+    of_classes = {f"{kind}:{name}" for kind, name in product(OF_CLASSES, classes)}
+    unknown = [text for text in asked if text not in {"all", *kinds, *flags, *of_classes}]
+    if unknown:
+        example = f"{kinds[0]}:{[*classes, 'dog'][0]}"
         fix = f"there are {', '.join(kinds)} and all; for one class, for example {example}"
         raise UserError(f"drop_flags = {unknown[0]}", "no such flag", fix)

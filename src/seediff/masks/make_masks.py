@@ -52,12 +52,13 @@ class MaskResult:
 
     def __repr__(self) -> str:
         height, width = self.label_map.shape
-        said = [f"{width} × {height}", *(text for _, text in label_legend(self.label_map, self.classes)), *self.flags]
-        return f"<MaskResult: {', '.join(said)}>"
+        legend = [text for _, text in label_legend(self.label_map, self.classes)]
+        return f"<MaskResult: {', '.join([f'{width} × {height}', *legend, *self.flags])}>"
 
     def _repr_html_(self) -> str:
-        pictures = [] if self.picture is None else [self.picture]
-        pictures.append(colour_labels(self.label_map, self.picture))
+        pictures = [colour_labels(self.label_map, self.picture)]
+        if self.picture is not None:
+            pictures.insert(0, self.picture)
         return as_html(", ".join(self.classes), pictures, label_legend(self.label_map, self.classes))
 
 
@@ -81,14 +82,21 @@ def make_masks(
         raise UserError("classes", f"{', '.join(classes) or 'none'}: must be 1 to {IGNORE - 1} names, each once")
     if image is not None and (image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8):
         raise UserError(f"the image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
-    if image is None and (size is None or config.pamr or config.sam is not None):
+    if image is not None:
+        size = (image.shape[0], image.shape[1])
+    elif config.pamr or config.sam is not None:
+        size = None
+    if size is None:
         raise UserError("the image", "is missing", "give it; without pamr and sam, the masks' size is enough")
 
     # 1. Each class's soft map, and all of them at the image's size.
-    softs = [soft_mask(maps, name, config) for name in classes]
-    steps = {name: dict(mask.trace) for name, mask in zip(classes, softs, strict=True)} if trace else {}
-    flags = [f"{flag}:{name}" for name, mask in zip(classes, softs, strict=True) for flag in mask.flags]
-    soft = enlarge(torch.stack([s.soft for s in softs]), image.shape[:2] if image is not None else size or (), config)
+    softs = {name: soft_mask(maps, name, config) for name in classes}
+    steps, flags = {}, []
+    for name, mask in softs.items():
+        flags += [f"{flag}:{name}" for flag in mask.flags]
+        if trace:
+            steps[name] = dict(mask.trace)
+    soft = enlarge(torch.stack([mask.soft for mask in softs.values()]), size, config)
 
     # 2. PAMR and SAM, all classes at once.
     if image is not None:
@@ -104,8 +112,10 @@ def make_masks(
     on_cpu = {name: {step: values.cpu() for step, values in by_step.items()} for name, by_step in steps.items()}
 
     # 4. The agreement with second masks.
-    seconds = [mask.second for mask in softs if mask.second is not None]
-    agreed = agreement(label_map, classes, seconds) if len(seconds) == len(classes) else {}
+    seconds = [mask.second for mask in softs.values() if mask.second is not None]
+    agreed = {}
+    if len(seconds) == len(classes):
+        agreed = agreement(label_map, classes, seconds)
     return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreed, image)
 
 
@@ -128,7 +138,9 @@ def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torc
         soft = soft.clamp(0, 1)
     if config.compete:
         soft = compete(soft)
-    return soft if finish.cut is None else (soft > finish.cut).float()
+    if finish.cut is not None:
+        soft = (soft > finish.cut).float()
+    return soft
 
 
 def refine(
@@ -151,9 +163,11 @@ def refine(
 
 def _threshold(values: torch.Tensor, config: MaskConfig) -> float:
     """The lowest value of a soft mask (H, W) at which a pixel belongs to the class."""
-    threshold = (config.ignore_band or (None, None))[1] or config.facts.finish.threshold or config.beta
-    # Otsu's of a map of zeros is 0, which every pixel reaches.
-    return (otsu(values) or 1.0) if threshold == "otsu" else float(threshold)
+    _, upper = config.ignore_band or (None, None)
+    threshold = upper or config.facts.finish.threshold or config.beta
+    if threshold == "otsu":
+        return otsu(values) or 1.0  # Otsu's of a map of zeros is 0, which every pixel reaches
+    return float(threshold)
 
 
 def pamr_weights(image: np.ndarray, config: MaskConfig, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -171,7 +185,7 @@ def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | N
     """Label map (H, W) uint8 of soft masks (C, H, W), as in `MaskResult`, 255 inside `ignore_band`. size: enlarge to
     (H, W), class by class to save memory.
     """
-    low = config.ignore_band[0] if config.ignore_band else None
+    low, _ = config.ignore_band or (None, None)
     best = soft.new_full(tuple(size or soft.shape[1:]), -1)
     labels = torch.zeros_like(best, dtype=torch.uint8)
     uncertain = torch.zeros_like(best, dtype=torch.bool)

@@ -56,12 +56,13 @@ def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any]
         raise UserError(f"method {name}", "is one of the package's", "choose another name")
     where = f"constants of method {name}"
     stated = check_table(StatedConstants, fit(constants or {}, dict[str, Any], where), where)
-    levels = Levels(**stated.pop("levels")) if "levels" in stated else None
+    levels = None
+    if "levels" in stated:
+        levels = Levels(**stated.pop("levels"))
     finish = Finish(**stated.pop("finish", {}))
-    models = {
-        model: check_table(MethodConstants, table, f"{where} [models.{model}]")
-        for model, table in stated.pop("models", {}).items()
-    }
+    models = {}
+    for model, table in stated.pop("models", {}).items():
+        models[model] = check_table(MethodConstants, table, f"{where} [models.{model}]")
     plain_means = stated.pop("plain_means", False)
     if plain_means:
         stated["capture"] = {"normalize": False, **stated.get("capture", {})}
@@ -90,10 +91,12 @@ def call_own(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMa
     """What the method's own function makes of a class. Raises UserError if it makes no soft mask."""
     try:
         assert config.facts.own is not None
-        made = config.facts.own(maps, class_name, config)
-        mask = made if isinstance(made, SoftMask) else SoftMask(made)
-        soft = _check_values(mask.soft, class_name, config)
-        second = None if mask.second is None else _check_values(mask.second, class_name, config)
+        mask = config.facts.own(maps, class_name, config)
+        if not isinstance(mask, SoftMask):
+            mask = SoftMask(mask)
+        soft, second = _check_values(mask.soft, class_name, config), mask.second
+        if second is not None:
+            second = _check_values(second, class_name, config)
     except UserError:
         raise
     except Exception as error:

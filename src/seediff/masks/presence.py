@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -76,7 +77,9 @@ def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]
         for other in (other for other in errors if other in ratios or not other):
             of_timestep = resize(errors[other], ratio.shape).flatten(1)[:, where].mean(1)
             at[other] = float(of_timestep.clamp_min(TINY).log().mean())
-        gain = min(value for other, value in at.items() if other != name) - at[name] if name in at else -LARGEST_GAIN
+        gain = -LARGEST_GAIN
+        if name in at:
+            gain = min(value for other, value in at.items() if other != name) - at[name]
         by_class[name] = max(-LARGEST_GAIN, min(LARGEST_GAIN, gain))
     return by_class
 
@@ -87,7 +90,7 @@ def log_ratio(maps: AttentionMaps, class_name: str) -> torch.Tensor:
     """
     if maps.normalized or not maps.cross_attention:
         raise ValueError("presence compares words, so it needs plain means of cross-attention")
-    taken = {column for columns in maps.words.values() for column in columns}
+    taken = set(chain.from_iterable(maps.words.values()))
     # The tokens between the start token and the first class; texts of T5 have no start token.
     empty = list(range(1, min(taken))) or [min({*range(len(taken) + 1)} - taken)]
     finest = max(maps.cross_attention)
@@ -128,7 +131,9 @@ def _scores(model: Model, latents: torch.Tensor, looks: Sequence[AttentionMaps],
     """Presence of the classes in one image (C, h, w), from the maps captured with its sentences."""
     if not looks:
         return {}
-    named = {name: maps for maps in looks for name in maps.words}
+    named: dict[str, AttentionMaps] = {}
+    for maps in looks:
+        named |= dict.fromkeys(maps.words, maps)
     compared = sorted(named, key=lambda name: -presence(named[name], name))[:MOST_COMPARED]
     prompts = [template.replace("{class}", join_classes((name,))) for name in compared]
     errors = denoising_errors(model, latents, ["", *prompts], timesteps=NOISED)

@@ -82,8 +82,9 @@ def see(network: Any, image: np.ndarray) -> Callable[[torch.Tensor, torch.Tensor
     """SAM's answers about a picture (H, W, 3): from logits (H, W) of a mask and one of its pieces to SAM's logits."""
     settings, (height, width) = network.config.prompt_encoder_config, image.shape[:2]
     side, patch = settings.image_size, settings.patch_size
-    # SAM sees the picture in the corner of a square; SAM 2 sees it squeezed into one
-    high, wide = (max(height, width),) * 2 if network.config.model_type == "sam" else (height, width)
+    high, wide = height, width
+    if network.config.model_type == "sam":  # sees the picture in the corner of a square; SAM 2, squeezed into one
+        high = wide = max(height, width)
     margins = (0, wide - width, 0, high - height)
     pixels, mean, std = (torch.tensor(values, device=network.device) for values in (image, MEAN, STD))
     pixels = F.pad(((pixels / 255 - mean) / std).permute(2, 0, 1), margins)[None]
@@ -94,7 +95,7 @@ def see(network: Any, image: np.ndarray) -> Callable[[torch.Tensor, torch.Tensor
         points = torch.stack([places.amin(0), places.amax(0), places[prompt[piece].argmax()]])
         points = (points * side / places.new_tensor((high, wide))).flip(1)  # (x, y)
         mask = F.pad(prompt, margins, value=float(prompt.min()))[None, None]
-        said = network(
+        seen = network(
             image_embeddings=embeddings,
             input_boxes=points[:2].reshape(1, 1, 4),
             input_points=points[None, None, 2:],
@@ -102,6 +103,6 @@ def see(network: Any, image: np.ndarray) -> Callable[[torch.Tensor, torch.Tensor
             input_masks=resize(mask, (4 * side // patch,) * 2),
             multimask_output=False,
         )
-        return resize(said.pred_masks[0, 0, 0], (high, wide))[:height, :width]
+        return resize(seen.pred_masks[0, 0, 0], (high, wide))[:height, :width]
 
     return answer

@@ -24,8 +24,10 @@ def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMas
     if config.expansion == "none":
         cross = mean_cross_attention(maps, class_name, config.expand_levels)
         soft = steps.keep(MaskStep("cross_attention"), *min_max(cross))
+    elif config.expansion == "parallel":
+        soft = _parallel(maps, class_name, config, steps)
     else:
-        soft = (_iterative if config.expansion == "iterative" else _parallel)(maps, class_name, config, steps)
+        soft = _iterative(maps, class_name, config, steps)
 
     # 4. Subtract the background, expanded from its own seeds (eq. 10–11).
     if config.background:
@@ -84,7 +86,9 @@ def expand(self_attention: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
 def background_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tuple[str, ...]]:
     """`S_bg = {1 − M' ≥ α}` (eq. 10, 9) as bool (h, w), and its flags; it may be empty, `no_background_seeds`."""
     seeds = 1 - soft >= alpha
-    return seeds, () if seeds.any() else ("no_background_seeds",)
+    if seeds.any():
+        return seeds, ()
+    return seeds, ("no_background_seeds",)
 
 
 def suppress(soft: torch.Tensor, background: torch.Tensor) -> torch.Tensor:

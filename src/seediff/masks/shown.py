@@ -18,14 +18,12 @@ SIDE = 512
 
 def as_html(title: str, pictures: Sequence[np.ndarray], legend: Sequence[tuple[str, str]]) -> str:
     """A title, pictures (H, W, 3) uint8 side by side, and a legend: (a background in CSS, its text) for each entry."""
-    name = html.escape(title)
-    images = "".join(
-        f'<img src="{_uri(picture)}" alt="{name}" height="256" style="margin: 4px">' for picture in pictures
-    )
+    name, images, entries = html.escape(title), "", ""
+    for picture in pictures:
+        images += f'<img src="{_uri(picture)}" alt="{name}" height="256" style="margin: 4px">'
     swatch = "display: inline-block; width: 3em; height: 0.8em; margin: 0 0.4em 0 4px"
-    entries = "".join(
-        f'<span style="{swatch}; background: {colour}"></span>{html.escape(text)} &ensp;' for colour, text in legend
-    )
+    for colour, text in legend:
+        entries += f'<span style="{swatch}; background: {colour}"></span>{html.escape(text)} &ensp;'
     return f"<div><b>{name}</b></div><div>{images}</div><div>{entries}</div>"
 
 
@@ -47,6 +45,8 @@ def colour_labels(label_map: np.ndarray, picture: np.ndarray | None) -> np.ndarr
 def label_legend(label_map: np.ndarray, classes: Sequence[str]) -> list[tuple[str, str]]:
     """(colour, class and its share of the picture), and the same of ignored pixels if there are some."""
     shares = np.bincount(label_map.ravel(), minlength=IGNORE + 1) / label_map.size
-    names = {**dict(enumerate(classes, 1)), **({IGNORE: "ignored"} if shares[IGNORE] else {})}
+    names = dict(enumerate(classes, 1))
+    if shares[IGNORE]:
+        names[IGNORE] = "ignored"
     colours = {label: voc_palette()[3 * label : 3 * label + 3] for label in names}
     return [(f"rgb{tuple(colours[label])}", f"{name} {shares[label]:.0%}") for label, name in names.items()]

@@ -22,8 +22,12 @@ class MaskStep:
     number: int | None = None
 
     def __str__(self) -> str:
-        number = [] if self.number is None else [str(self.number)]
-        return " ".join([self.kind, *number, *([] if self.level is None else [level_name(self.level)])])
+        parts = [self.kind]
+        if self.number is not None:
+            parts.append(str(self.number))
+        if self.level is not None:
+            parts.append(level_name(self.level))
+        return " ".join(parts)
 
     @classmethod
     def parse(cls, text: str) -> MaskStep:
@@ -31,8 +35,9 @@ class MaskStep:
         parts = re.fullmatch(r"(.+?)(?: ([1-9]\d{0,8}))?(?: (L)(?:/([1-9]\d{0,8}))?)?", text, re.DOTALL)
         if parts is None:
             raise ValueError("a step has no name")
-        kind, number, at_level, level = parts.groups()
-        return cls(kind, int(level or 1) if at_level else None, int(number) if number else None)
+        kind, number, at_level, divisor = parts.groups()
+        level = int(divisor or 1) if at_level else None
+        return cls(kind, level, int(number) if number else None)
 
 
 BEFORE_PAMR = MaskStep("before PAMR")
