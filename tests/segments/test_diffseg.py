@@ -90,7 +90,7 @@ def test_the_grid_of_the_original_at_any_side(latent_side, num_points, line):
 
 @pytest.mark.parametrize("num_points", [1, 17])
 def test_a_grid_that_does_not_fit(rows, num_points):
-    with user_error(f"^segment.num_points: {num_points} must be from 2 to 16, the side"):
+    with user_error(f"^segment.num_points: {num_points} must be from 2 to 16, the longer side"):
         diffseg(rows, num_points=num_points)
 
 

@@ -32,11 +32,14 @@ def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "
         if any(side * level != whole for side, whole in zip(grid, latent_size, strict=True)):
             problem = f"does not divide latents of {grid_text(latent_size)}: it cannot be aggregated"
             raise UserError(f"self-attention of {grid_text(grid)} {problem}")
-    if isinstance(weights, str):
-        given = {grid: float(grid[0]) if weights == "proportional" else 1.0 for grid in levels.values()}
+    if weights == "uniform":
+        given = dict.fromkeys(levels.values(), 1.0)
+    elif weights == "proportional":
+        given = {grid: float(grid[0]) for grid in levels.values()}
     else:
         numbers = {2**index: float(weight) for index, weight in enumerate(weights) if weight}
-        if absent := [level for level in numbers if level not in levels]:
+        absent = [level for level in numbers if level not in levels]
+        if absent:
             problem = f"{', '.join(f'{w:g}' for w in weights)}: the model has no self-attention at L/{absent[0]}"
             raise UserError("segment.weights", problem, f"levels there: {', '.join(map(str, levels))}")
         given = {levels[level]: weight for level, weight in numbers.items()}
@@ -87,7 +90,9 @@ def upsample(maps: torch.Tensor, factor: int) -> torch.Tensor:
     Each phase of the finer grid has one weight: single products and sums, whose rounding does not depend on the
     processor's instructions, as `F.interpolate`'s may.
     """
-    return maps if factor == 1 else _upsample(_upsample(maps, factor, 2), factor, 1)
+    if factor == 1:
+        return maps
+    return _upsample(_upsample(maps, factor, 2), factor, 1)
 
 
 def _upsample(maps: torch.Tensor, factor: int, dim: int) -> torch.Tensor:

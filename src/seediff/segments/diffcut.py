@@ -83,9 +83,8 @@ def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
     parts = np.zeros(len(affinity), np.int64)
     linked = np.asarray((affinity > 0).all(1))
     everything = np.arange(len(affinity))
-    # positions to cut, and those of them that take part
-    waiting = [(everything, everything)] if affinity.min() < affinity.max() else []
-    while waiting:
+    waiting = [(everything, everything)]  # positions to cut, and those of them that take part
+    while waiting and affinity.min() < affinity.max():
         whole, graph = waiting.pop()
         if len(graph) < 2:
             continue
@@ -177,7 +176,9 @@ def refine_segments(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
     numbers = by_appearance(np.asarray(scipy.ndimage.median_filter(refined.argmax(0).numpy(), 3)))
 
     # 3. Back to the image's own size.
-    return numbers if scale == 1 else label(_masks(numbers, int(numbers.max()) + 1), (height, width)).numpy()
+    if scale == 1:
+        return numbers
+    return label(_masks(numbers, int(numbers.max()) + 1), (height, width)).numpy()
 
 
 def _masks(segments: np.ndarray, count: int) -> torch.Tensor:

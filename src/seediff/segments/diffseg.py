@@ -41,7 +41,9 @@ def diffseg(
     if rows.device.type == "mps":
         rows = rows.cpu()  # it has no float64
     segments = proposals(rows, size, num_points, kl_thresholds)
-    return (refine_segments(rows, segments) if refine else segments).unflatten(1, size)
+    if refine:
+        segments = refine_segments(rows, segments)
+    return segments.unflatten(1, size)
 
 
 def proposals(rows: torch.Tensor, size: Grid, num_points: int, kl_thresholds: Sequence[float]) -> torch.Tensor:
@@ -70,17 +72,15 @@ def anchor_positions(size: Grid, num_points: int, device: torch.device | str = "
     """
     longer = max(size)
     if not 2 <= num_points <= longer:
-        which = "longer " if min(size) < longer else ""
-        raise UserError(
-            "segment.num_points", f"{num_points} must be from 2 to {longer}, the {which}side of the latents"
-        )
+        problem = f"{num_points} must be from 2 to {longer}, the longer side of the latents"
+        raise UserError("segment.num_points", problem)
     down, across = (_line(side, max(1, round(num_points * side / longer)), device) for side in size)
     return (down[:, None] * size[1] + across).flatten()
 
 
 def _line(side: int, count: int, device: torch.device | str) -> torch.Tensor:
     """Evenly spaced, centred positions on one side."""
-    step = (side - 1) // (count - 1) if count > 1 else 0
+    step = (side - 1) // max(count - 1, 1)
     start = (side - 1 - step * (count - 1)) // 2
     return start + step * torch.arange(count, device=device)
 

@@ -32,8 +32,9 @@ def kmeans(
     if not 1 <= k <= len(rows):
         raise UserError("k", f"{k} must be from 1 to {len(rows)}, the number of positions")
     rows = rows.cpu().double()
-    first = rows[_plus_plus(rows, k, seed)] if initial is None else initial.cpu().double()
-    points, centres = rows.numpy(), first.numpy()
+    if initial is None:
+        initial = rows[_plus_plus(rows, k, seed)]
+    points, centres = rows.numpy(), initial.cpu().double().numpy()
     enough = TOLERANCE * float(points.var(0).mean())
     labels = np.zeros(len(points), np.int32)
     for _ in range(MAX_ITERATIONS):

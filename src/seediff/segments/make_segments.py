@@ -64,19 +64,32 @@ def make_segments(
     """
     if config.k == "truth" and counts is None:
         raise UserError("segment.k", "truth: needs the number of segments of each photograph")
+
+    # 1. The windows of all photographs, with the shapes at which the model sees them.
     areas = [windows(photo.shape[0], photo.shape[1], fit) for photo in photos]
     shapes = [seen_shape(model, photo.shape, fit, size) for photo in photos]
-    todo = [(number, window) for number, of_photo in enumerate(areas) for window in of_photo]
-    proposals: list[list[torch.Tensor]] = [[torch.empty(0)] * len(of_photo) for of_photo in areas]
+    todo: list[tuple[int, Window]] = []
+    for number, of_photo in enumerate(areas):
+        todo += [(number, window) for window in of_photo]
+
+    # 2. Each window's proposals, from one call of the network for several windows of one shape.
+    proposals: dict[tuple[int, Window], torch.Tensor] = {}
     for together in batches_by_shape([shapes[number] for number, _ in todo], batch_size):
         chosen = [todo[i] for i in together]
         seen = look(model, [cut(photos[number], window, shapes[number]) for number, window in chosen], config)
         for (number, window), of_window in zip(chosen, seen, strict=True):
-            k = counts[number] if counts is not None and config.k == "truth" else config.k
-            assert k != "truth"
-            proposals[number][areas[number].index(window)] = propose(of_window, config, k, seed)
-    whole = zip(photos, areas, proposals, strict=True)
-    return [join_windows(photo, of_photo, maps, config) for photo, of_photo, maps in whole]
+            k = config.k
+            if k == "truth":
+                assert counts is not None
+                k = counts[number]
+            proposals[number, window] = propose(of_window, config, k, seed)
+
+    # 3. Each photograph's segments.
+    joined = []
+    for number, (photo, of_photo) in enumerate(zip(photos, areas, strict=True)):
+        maps = [proposals[number, window] for window in of_photo]
+        joined.append(join_windows(photo, of_photo, maps, config))
+    return joined
 
 
 def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[Seen]:
@@ -104,7 +117,9 @@ def propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torc
 
 def fit_to_edges(image: np.ndarray, label_map: np.ndarray, config: SegmentConfig) -> np.ndarray:
     """Segments (H, W) of an image (H, W, 3) uint8, aligned with its edges if `refine` asks diffcut for it."""
-    return refine_segments(image, label_map) if config.refine and config.divides_features else label_map
+    if not (config.refine and config.divides_features):
+        return label_map
+    return refine_segments(image, label_map)
 
 
 def join_windows(
@@ -132,12 +147,14 @@ def _scores(
     sums, counts = np.zeros((2, int(label_map.max()) + 1))
     for window, maps in zip(photo_windows, proposals, strict=True):
         maps = maps.double()
-        clear = maps.amax(0).clamp(0, 1) if config.divides_features else maps.amax(0) / maps.sum(0)
+        clear = maps.amax(0)
+        clear = clear.clamp(0, 1) if config.divides_features else clear / maps.sum(0)
         ids = resize_nearest(label_map[window.slices], *maps.shape[1:]).ravel()
         sums += np.bincount(ids, clear.flatten().cpu().numpy(), minlength=len(sums))
         counts += np.bincount(ids, minlength=len(sums))
     mean = float(sums.sum() / counts.sum())
-    return tuple(float(s / c) if c else mean for s, c in zip(sums, counts, strict=True))
+    scores = np.divide(sums, counts, out=np.full(len(sums), mean), where=counts > 0)
+    return tuple(scores.tolist())
 
 
 def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
@@ -156,5 +173,6 @@ def check_positions(config: SegmentConfig, levels: Sequence[int], latent_size: G
     level_weights([(latent_size[0] // level, latent_size[1] // level) for level in levels], latent_size, config.weights)
     if config.method == "diffseg":
         anchor_positions(latent_size, config.num_points)
-    if isinstance(config.k, int) and config.k > (positions := latent_size[0] * latent_size[1]):
+    positions = latent_size[0] * latent_size[1]
+    if isinstance(config.k, int) and config.k > positions:
         raise UserError("segment.k", f"{config.k} must be from 1 to {positions}, the number of positions")

@@ -70,10 +70,12 @@ def name_segments(
     heights = resize(maps, label_map.shape).cpu().double().numpy()[:, inside]  # (C, pixels in segments)
     means = np.stack([np.bincount(ids, of_name, minlength=count) for of_name in heights], 1)  # (S, C)
     means /= np.maximum(sizes, 1)[:, None]
-    return [
-        SegmentName(str(names[of.argmax()]) if size and of.max() >= threshold else None, float(of.max()))
-        for of, size in zip(means, sizes, strict=True)
-    ]
+    found = []
+    for of_segment, pixels in zip(means, sizes, strict=True):
+        best = float(of_segment.max())
+        name = str(names[of_segment.argmax()])
+        found.append(SegmentName(name if pixels and best >= threshold else None, best))
+    return found
 
 
 def name_photo(
@@ -96,10 +98,9 @@ def name_photo(
     seen_fit = "resize" if fit == "tile" else fit
     (window,) = windows(photo.shape[0], photo.shape[1], seen_fit)
     latents = encode_images(model, [cut(photo, window, seen_shape(model, photo.shape, seen_fit, size))])
-    looks = [
-        capture_clean(model, latents, [text], [group], timestep=timestep, kind="cross")[0]
-        for text, group in split_prompts(model.readers, words)
-    ]
+    looks = []
+    for text, group in split_prompts(model.readers, words):
+        looks += capture_clean(model, latents, [text], [group], timestep=timestep, kind="cross")
     maps = join_maps(looks)
     height, width = maps.latent_size
     scale = min(GRID, label_map.shape[0] / height, label_map.shape[1] / width)

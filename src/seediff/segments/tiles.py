@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import torch
@@ -73,10 +73,10 @@ def merge_labels(windows: Sequence[Window], labels: Sequence[torch.Tensor], shap
         either = mine.sum(1)[:, None] + theirs.sum(1) - both
         return [(i, j) for i, j in (2 * both > either).nonzero().tolist()]
 
-    one_hot = [
-        (of_window.cpu() == torch.arange(int(of_window.max()) + 1)[:, None, None]).float() for of_window in labels
-    ]
-    return _merge(windows, one_hot, shape, links)
+    def one_hot(of_window: torch.Tensor) -> torch.Tensor:
+        return (of_window.cpu() == torch.arange(int(of_window.max()) + 1)[:, None, None]).float()
+
+    return _merge(windows, [one_hot(of_window) for of_window in labels], shape, links)
 
 
 def _merge(windows: Sequence[Window], maps: Sequence[torch.Tensor], shape: tuple[int, int], links: Links) -> np.ndarray:
@@ -122,7 +122,9 @@ def _overlap(a: Window, b: Window) -> Window | None:
     """The overlap of two windows."""
     top, left = max(a.top, b.top), max(a.left, b.left)
     height, width = min(a.top + a.height, b.top + b.height) - top, min(a.left + a.width, b.left + b.width) - left
-    return Window(top, left, height, width) if height > 0 and width > 0 else None
+    if height <= 0 or width <= 0:
+        return None
+    return Window(top, left, height, width)
 
 
 def _restricted(maps: torch.Tensor, window: Window, overlap: Window, like: torch.Tensor) -> torch.Tensor:
@@ -148,13 +150,13 @@ def _territory(maps: torch.Tensor) -> torch.Tensor:
 
 def _regions(windows: Sequence[Window]) -> Iterator[tuple[Window, list[int]]]:
     """The rectangles into which the windows' edges cut the photograph, and the windows over each, if any."""
-    ys = sorted({y for w in windows for y in (w.top, w.top + w.height)})
-    xs = sorted({x for w in windows for x in (w.left, w.left + w.width)})
-    for top, bottom in pairwise(ys):
-        for left, right in pairwise(xs):
-            region = Window(top, left, bottom - top, right - left)
-            if over := [i for i, window in enumerate(windows) if _overlap(window, region) == region]:
-                yield region, over
+    ys = sorted({w.top for w in windows} | {w.top + w.height for w in windows})
+    xs = sorted({w.left for w in windows} | {w.left + w.width for w in windows})
+    for (top, bottom), (left, right) in product(pairwise(ys), pairwise(xs)):
+        region = Window(top, left, bottom - top, right - left)
+        over = [i for i, window in enumerate(windows) if _overlap(window, region) == region]
+        if over:
+            yield region, over
 
 
 def _winners(band: Window, over: Sequence[tuple[Window, torch.Tensor, torch.Tensor]]) -> torch.Tensor:
