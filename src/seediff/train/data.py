@@ -60,8 +60,8 @@ class Decoded:
         self.kept: dict[int, tuple[Image.Image, Image.Image]] = {}
 
     def __getitem__(self, index: int) -> tuple[Image.Image, Image.Image]:
-        if (sample := self.kept.get(index)) is not None:
-            return sample
+        if index in self.kept:
+            return self.kept[index]
         labels = self.items[index].labels(self.classes)
         decoded = self.items[index].picture(), Image.fromarray(labels)
         size = 5 * decoded[0].width * decoded[0].height  # Pillow keeps four bytes per pixel of RGB

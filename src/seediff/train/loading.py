@@ -55,7 +55,8 @@ def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
     """A network's config.json. Raises UserError for a `model_type` outside `kinds`, for a configuration that leads to
     code or other files, or with a backbone outside BACKBONES."""
     settings = read_json(path, dict[str, Any], limit=SETTINGS)
-    if (kind := settings.get("model_type")) not in tuple(kinds):
+    kind = settings.get("model_type")
+    if kind not in tuple(kinds):
         raise UserError(f"{path}: model_type = {show_json(kind)} must be {' or '.join(map(repr, kinds))}")
     check_settings(path, settings)
     backbone = settings.get("backbone_config") or {}
@@ -69,14 +70,16 @@ def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
 def load_network(kind: Any, source: str, *, initial: bool = False, **options: Any) -> Any:
     """A network or backbone of a class of transformers, with the weights of a local folder or a hub id. initial: for
     `_check_loaded`. options: of `from_pretrained`. Raises UserError."""
-    where, folder = f"weights = {source!r}" if initial else source, Path(source)
+    where, folder = source, Path(source)
+    if initial:
+        where = f"weights = {source!r}"
     if folder.is_dir() and ((folder / WEIGHTS).is_file() or not (folder / INDEX).is_file()):
         read_header(folder / WEIGHTS, "no such file; only safetensors weights are read, never pickles")
     try:
         logging.disable_progress_bar()
         logging.set_verbosity_error()  # `_check_loaded` reports the same in one line
-        how = {"ignore_mismatched_sizes": True, "use_safetensors": True, "output_loading_info": True}
-        network, info = kind.from_pretrained(source, **how, **OWN_ATTENTION, **options)
+        options |= {"ignore_mismatched_sizes": True, "use_safetensors": True, "output_loading_info": True}
+        network, info = kind.from_pretrained(source, **OWN_ATTENTION, **options)
     except Exception as error:  # a modified configuration can raise nearly anything
         raise UserError(f"{where}: cannot be loaded as {kind.__name__} ({first_line(error)})") from error
     _check_loaded(info, network, where, initial)
@@ -90,13 +93,14 @@ def _check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, initi
     differ in their first side, the number of classes, and may lack each part in NEW_HEADS as a whole.
     """
     missing, names = set(info.get("missing_keys") or ()), list(network.state_dict())
-    for head in NEW_HEADS if initial else ():
+    for head in NEW_HEADS:
         head_names = {name for name in names if name.startswith(head)}
-        missing -= head_names if head_names <= missing else set()
+        if initial and head_names <= missing:
+            missing -= head_names
     if missing:
-        count = f"{len(missing)} of {len(names)}"
+        count = f"{len(missing)} of {len(names)} tensors"
         raise UserError(
-            f"{where}: {count} tensors are not in its weights, the first {min(missing)}; of another network"
+            where, f"{count} are not in its weights, the first {min(missing)}", "they are of another network"
         )
     for name, *shapes in info.get("mismatched_keys") or ():
         file_shape, network_shape = (tuple(shape) for shape in shapes)

@@ -86,18 +86,18 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
     Raises UserError if weights cannot be read, or are for another architecture or backbone.
     """
     there = check_weights(config)
-    whole = _is_whole(config, there)
-    size = count_parameters(config, classes) if whole else 0
-    torch.manual_seed(config.seed)
     kind, settings, source = CLASSES[config.architecture], _settings(config, classes), weights_source(config)
-    if whole:
+    if _is_whole(config, there):
         labels = {"id2label": settings.id2label, "label2id": settings.label2id}
+        size = count_parameters(config, classes)
+        torch.manual_seed(config.seed)
         network = load_network(kind, source, initial=True, **labels)  # built by its own config.json
         if sum(p.numel() for p in network.parameters()) != size:
             raise UserError("weights", f"{config.weights!r}: are not of backbone {config.backbone}", "name theirs")
     else:
         # transformers warns about all backbones but Swin, although others are supported.
         logging.getLogger("transformers").setLevel(logging.ERROR)
+        torch.manual_seed(config.seed)
         network = kind(settings)
         if source != "scratch" and isinstance(settings, SegformerConfig):
             network = load_network(kind, source, initial=True, config=settings)
@@ -121,7 +121,9 @@ def _settings(config: TrainConfig, classes: Sequence[str]) -> Any:
         return SegformerConfig(**SEGFORMER_SIZES[config.backbone], **shared)
     kind, options = BACKBONES[config.backbone]
     backbone = kind(**options, out_features=STAGES)  # type: ignore[call-arg]
-    sizes = TINY_DECODER if config.backbone == "tiny" else {}
+    sizes: dict[str, Any] = {}
+    if config.backbone == "tiny":
+        sizes = TINY_DECODER
     return Mask2FormerConfig(backbone_config=backbone, num_queries=config.queries, **sizes, **shared)
 
 
@@ -136,24 +138,35 @@ def check_weights(config: TrainConfig) -> dict[str, Any] | None:
     another architecture, kind of backbone or number of queries. Loading the weights checks their shapes."""
     if config.weights == "scratch":
         return None
-    source = weights_source(config)
-    path = Path(source) / "config.json"
-    if not Path(source).is_dir() and hub_part(source) is None:
-        raise UserError("weights", f"{source} must be a folder or a hub id `owner/name`")
-    if not Path(source).is_dir() and (path := cached_file(source, "config.json")) is None:
-        try:
-            hub_files(source, "weights")
-        except UserError as error:
-            other = "; or take backbone tiny, which comes with SeeDiff" if config.weights == "pretrained" else ""
-            raise UserError("weights", error.problem, f"{error.fix}{other}") from error
-        path = fetch_file(source, "config.json", "weights")
-    backbones = (BACKBONES[config.backbone][0].model_type,) if config.architecture == "mask2former" else ()
-    there = read_settings(path, (config.architecture, *backbones))
-    count = there.get("num_queries", config.queries) if _is_whole(config, there) else config.queries
-    if count != config.queries:
+    kinds = [config.architecture]
+    if config.architecture == "mask2former":
+        kinds.append(BACKBONES[config.backbone][0].model_type)
+    there = read_settings(_weights_config(config), kinds)
+    count = there.get("num_queries", config.queries)
+    if _is_whole(config, there) and count != config.queries:
         problem = f"{config.queries}: weights {config.weights!r} have {show_json(count)}"
         raise UserError("queries", problem, "name their backbone and queries, or use weights of just a backbone")
     return there
+
+
+def _weights_config(config: TrainConfig) -> Path:
+    """The config.json of the initial weights: in their folder, in the cache, or fetched."""
+    source = weights_source(config)
+    if Path(source).is_dir():
+        return Path(source) / "config.json"
+    if hub_part(source) is None:
+        raise UserError("weights", f"{source} must be a folder or a hub id `owner/name`")
+    cached = cached_file(source, "config.json")
+    if cached is not None:
+        return cached
+    try:
+        hub_files(source, "weights")
+    except UserError as error:
+        fix = error.fix
+        if config.weights == "pretrained":
+            fix += "; or take backbone tiny, which comes with SeeDiff"
+        raise UserError("weights", error.problem, fix) from error
+    return fetch_file(source, "config.json", "weights")
 
 
 def _is_whole(config: TrainConfig, there: Mapping[str, Any] | None) -> bool:
@@ -163,7 +176,9 @@ def _is_whole(config: TrainConfig, there: Mapping[str, Any] | None) -> bool:
 
 def weights_source(config: TrainConfig) -> str:
     """The folder or hub id of the initial weights; "scratch" if there are none."""
-    return PRETRAINED[config.backbone] if config.weights == "pretrained" else config.weights
+    if config.weights == "pretrained":
+        return PRETRAINED[config.backbone]
+    return config.weights
 
 
 class Trainee(nn.Module):
@@ -174,8 +189,9 @@ class Trainee(nn.Module):
         self.network = network
         self.config = config
         self.frozen = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and not m.weight.requires_grad]
-        self.auxiliary_weight = config.auxiliary if isinstance(network, Mask2FormerForUniversalSegmentation) else 0.0
-        if self.auxiliary_weight:
+        self.auxiliary_weight = 0.0
+        if config.auxiliary and isinstance(network, Mask2FormerForUniversalSegmentation):
+            self.auxiliary_weight = config.auxiliary
             classes = len(network.config.id2label or ())
             channels = network.model.pixel_level_module.encoder.channels[-2:]
             self.auxiliary = nn.ModuleList(nn.Conv2d(c, classes, 1) for c in channels)
@@ -241,29 +257,25 @@ def parameter_groups(trainee: Trainee, config: TrainConfig) -> list[dict[str, An
     """AdamW's parameter groups: the backbone with its own learning rate; norms, embeddings and position tables without
     weight decay.
     """
-    plain = {
-        id(parameter)
-        for module in trainee.modules()
-        if isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d, nn.Embedding))
-        for parameter in module.parameters(recurse=False)
-    }
+    undecayed: set[nn.Parameter] = set()
+    for module in trainee.modules():
+        if isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d, nn.Embedding)):
+            undecayed.update(module.parameters(recurse=False))
     prefix = {"mask2former": "network.model.pixel_level_module.encoder.", "segformer": "network.segformer."}
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in trainee.named_parameters():
-        if parameter.requires_grad:
-            undecayed = id(parameter) in plain or "relative_position_bias_table" in name or "position_embedding" in name
-            groups.setdefault((name.startswith(prefix[config.architecture]), undecayed), []).append(parameter)
-    return [
-        {
-            "params": parameters,
-            "lr": config.learning_rate * (config.backbone_factor if of_backbone else 1.0),
-            "weight_decay": 0.0 if undecayed else config.weight_decay,
-        }
-        for (of_backbone, undecayed), parameters in groups.items()
-    ]
+        if not parameter.requires_grad:
+            continue
+        rate, decay = config.learning_rate, config.weight_decay
+        if name.startswith(prefix[config.architecture]):
+            rate *= config.backbone_factor
+        if parameter in undecayed or "relative_position_bias_table" in name or "position_embedding" in name:
+            decay = 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    return [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
 
 
-def average_losses(average: Mapping[str, torch.Tensor], network: nn.Module, decay: float) -> dict[str, torch.Tensor]:
+def average_weights(average: Mapping[str, torch.Tensor], network: nn.Module, decay: float) -> dict[str, torch.Tensor]:
     """The moving average of the weights after one more step; whole numbers, such as counters, are copied."""
     now = network.state_dict()
     return {k: v.lerp(now[k], 1 - decay) if v.is_floating_point() else now[k].clone() for k, v in average.items()}

@@ -80,13 +80,17 @@ class Segmenter:
         for scale in scales:
             resized = _resized(images, side * scale)
             h, w = resized.shape[1:3]
-            for mirrored in (False, True)[: 1 + flip]:
-                view = resized.flip(2) if mirrored else resized
-                shown = F.pad(view, (0, 0, 0, -w % STRIDE, 0, -h % STRIDE), value=PAD)
-                scores = class_scores(self.network, shown, self.dtype)[..., :h, :w]
-                views.append(scores.flip(3) if mirrored else scores)
+            views.append(self._scores(resized)[..., :h, :w])
+            if flip:
+                views.append(self._scores(resized.flip(2))[..., :h, :w].flip(3))
         maps = [likeliest([view[number] for view in views], height, width) for number in range(len(images))]
         return torch.stack(maps).cpu().numpy()
+
+    def _scores(self, view: torch.Tensor) -> torch.Tensor:
+        """The class scores (B, C, h, w) of images (B, h, w, 3), padded to sides that the network takes."""
+        h, w = view.shape[1:3]
+        padded = F.pad(view, (0, 0, 0, -w % STRIDE, 0, -h % STRIDE), value=PAD)
+        return class_scores(self.network, padded, self.dtype)
 
 
 def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.Tensor:
@@ -127,11 +131,9 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         if (folder / CHECKPOINT).is_file():
-            raise UserError(
-                folder, "its training is not finished", "run the same `seediff train` command to continue it"
-            )
-        what = "has no config.json" if folder.is_dir() else "no such folder"
-        raise UserError(folder, what, "name the --out folder of a finished `seediff train`")
+            fix = "run the same `seediff train` command to continue it"
+            raise UserError(folder, "its training is not finished", fix)
+        raise UserError(folder, "has no config.json", "name the --out folder of a finished `seediff train`")
     about, names = read_about(folder, CLASSES)
     network = load_network(CLASSES[about.model_type], str(folder)).to(device).eval()
     return Segmenter(network, names, about.test_side or 512, device, dtype)

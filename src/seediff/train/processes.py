@@ -33,17 +33,21 @@ class Processes:
 
     def prepare(self, module: nn.Module) -> nn.Module:
         """The module that averages gradients over all processes."""
-        return module if self.accelerator is None else self.accelerator.prepare_model(module)
+        if self.accelerator is None:
+            return module
+        return self.accelerator.prepare_model(module)
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """The mean over all processes, each of which has a part of the batch."""
-        return values if self.accelerator is None else self.accelerator.reduce(values, reduction="mean")
-
-    def any(self, said: bool) -> bool:
-        """Whether `said` is true in any process. All processes get the same answer at the same step."""
         if self.accelerator is None:
-            return said
-        return bool(self.mean(torch.tensor(float(said), device=self.accelerator.device)) > 0)
+            return values
+        return self.accelerator.reduce(values, reduction="mean")
+
+    def any(self, here: bool) -> bool:
+        """Whether something is true in any process; here: in this one. All get the same answer at the same step."""
+        if self.accelerator is None:
+            return here
+        return bool(self.mean(torch.tensor(float(here), device=self.accelerator.device)) > 0)
 
     def wait(self) -> None:
         """Wait until all processes have called this."""

@@ -51,7 +51,9 @@ class State:
 def start_losses(path: Path, steps: int) -> None:
     """Write losses.csv with the first `steps` rows that are there, those up to the checkpoint. Raises UserError if they
     are none."""
-    rows = read_lines(path)[1 : steps + 1] if steps and path.exists() else []  # without a killed run's half line
+    rows: list[str] = []
+    if steps and path.exists():
+        rows = read_lines(path)[1 : steps + 1]  # without a killed run's half line
     text = "".join(line + "\n" for line in (",".join(FIELDS), *rows))
     parse_csv(text, FIELDS, path)
     write_atomic(path, text.encode())
@@ -64,7 +66,9 @@ def add_losses(
     steps without validation."""
     numbers = {"learning_rate": rate, **losses, "loss": sum(losses.values()), "gradient_norm": norm}
     values = {name: f"{value:.6g}" for name, value in numbers.items()}
-    values |= {"step": str(step), "stage": stage, "miou": "" if miou is None else f"{miou:.4f}"}
+    values |= {"step": str(step), "stage": stage}
+    if miou is not None:
+        values["miou"] = f"{miou:.4f}"
     line = io.StringIO()
     csv.DictWriter(line, list[str](FIELDS), restval="", lineterminator="\n").writerow(values)
     append(path, line.getvalue().encode())
@@ -84,16 +88,16 @@ def model_card(
     measured = [row for row in rows[earlier:] if row["miou"]]  # each stage starts its own search for the best
     kept = "the last step. No validation set was given."
     if measured:
-        stage = f" in stage {stages[-1].name}" if earlier else ""
-        kept = f"step {state.best_step}, the best of {len(measured)} measured{stage}."
-        kept += f" Validation mIoU, with the background: **{state.best:.4f}**."
-    # Of a local folder only the last part, so that cards do not reveal its location.
-    local = os.path.isdir(config.weights)
-    first = os.path.basename(os.path.abspath(config.weights)) if local else config.weights
-    table = [
-        f"| {stage.name} | {len(stage.items)} | {count} | {'of the stage before' if i else first} |"
-        for i, (stage, count) in enumerate(zip(stages, steps, strict=True))
-    ]
+        kept = f"step {state.best_step}, the best of {len(measured)} measured"
+        if earlier:
+            kept += f" in stage {stages[-1].name}"
+        kept += f". Validation mIoU, with the background: **{state.best:.4f}**."
+    weights, table = config.weights, []
+    if os.path.isdir(weights):  # only the last part, so that cards do not reveal its location
+        weights = os.path.basename(os.path.abspath(weights))
+    for stage, count in zip(stages, steps, strict=True):
+        table.append(f"| {stage.name} | {len(stage.items)} | {count} | {weights} |")
+        weights = "of the stage before"
     return f"""---
 library_name: transformers
 pipeline_tag: image-segmentation
@@ -131,20 +135,20 @@ def write_checkpoint(
     path: Path,
     trainee: nn.Module,
     optimizer: torch.optim.Optimizer,
-    average: dict[str, torch.Tensor] | None,
+    average: dict[str, torch.Tensor],
     state: dict[str, Any],
 ) -> None:
     """Write a checkpoint, atomically: a killed run leaves the previous one. state: JSON values, such as the step."""
     tensors = {f"trainee.{name}": value for name, value in trainee.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in (average or {}).items()}
+    tensors |= {f"average.{name}": value for name, value in average.items()}
     for number, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"adamw.{number}.{name}": value for name, value in moments.items()}
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     write_tensors(path, tensors, {"state": json.dumps(state)})
 
 
-def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor] | None:
-    """Load the trainee and the optimizer, and return the moving average, if the checkpoint has one. Raises UserError
+def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Load the trainee and the optimizer, and return the moving average, empty if the checkpoint has none. Raises UserError
     for tensors of another network."""
     parts: dict[str, dict[str, Any]] = {"trainee": {}, "average": {}, "adamw": {}}
     moments: dict[int, dict[str, torch.Tensor]] = {}
@@ -160,7 +164,7 @@ def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
     except (KeyError, RuntimeError, ValueError) as error:
         problem = f"is the checkpoint of another network ({first_line(error)})"
         raise UserError(path, problem, "choose another --out") from error
-    return parts["average"] or None
+    return parts["average"]
 
 
 def read_state(path: Path) -> State:
@@ -187,11 +191,10 @@ def find_state(out: Path, config: TrainConfig, new: State) -> State:
         problem = f"holds a training that is damaged or of another version of seediff ({error})"
         raise UserError(out, problem, "choose another folder") from error
     changed = differences(with_device(saved), config)
-    changed += [
-        f"{key}: {show_json(state.data.get(key))} → {show_json(new.data.get(key))}"
-        for key in {**state.data, **new.data}
-        if state.data.get(key) != new.data.get(key)
-    ]
+    for key in {**state.data, **new.data}:
+        before, now = state.data.get(key), new.data.get(key)
+        if before != now:
+            changed.append(f"{key}: {show_json(before)} → {show_json(now)}")
     if changed and (state is not new or LOSSES in names):
         fix = "choose another folder, or give the same options and data as before"
         raise UserError(out, f"holds another training ({'; '.join(changed)})", fix)

@@ -33,7 +33,7 @@ from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic, write_tensors
 from ..metrics.confusion import Confusion
 from .data import Decoded, Pair, batches
-from .models import Network, Trainee, average_losses, build_network, check_weights, parameter_groups
+from .models import Network, Trainee, average_weights, build_network, check_weights, parameter_groups
 from .predict import Segmenter
 from .processes import Interrupts, Processes, find_processes
 from .record import (
@@ -88,7 +88,7 @@ def train_segmenter(
     mIoU on it is kept. Default: the `val` parts of `data`. epochs, steps: default 10 epochs. options: fields of
     `TrainConfig`, such as backbone="tiny" for small pictures on a CPU. Raises UserError.
     """
-    sets = [data] if isinstance(data, Data) else list(data)
+    sets = [data] if isinstance(data, Data) else data
     plan = plan_training(sets, epochs=epochs, steps=steps, validation=validation)
     return train(make_config(options), plan.stages, Path(out), progress, validation=plan.validation)
 
@@ -122,10 +122,8 @@ def train(
     data = check_stages(stages, validation, config.batch_size) | {"steps between validations": every}
     processes = find_processes(config.device)
     if config.batch_size % (processes.count * config.accumulate):
-        problem = (
-            f"{config.batch_size}: cannot be divided among {processes.count} processes × {config.accumulate} parts"
-        )
-        raise UserError("batch_size", problem)
+        parts = f"{processes.count} processes × {config.accumulate} parts"
+        raise UserError("batch_size", f"{config.batch_size}: cannot be divided among {parts}")
     with open_folder(out) if processes.first else nullcontext():
         processes.wait()  # until the first has locked the folder, and until all have looked into it
         state = find_state(out, config, State(data=data))
@@ -137,13 +135,15 @@ def train(
         if processes.first and not state.step:
             write_atomic(out / native.CONFIG, config.to_toml().encode())
             write_atomic(out / native.CLASSES, native.classes_text(stages[0].classes))
-        keep = keep if processes.first else lambda steps: None
-        keep(state.step)
+        if processes.first:
+            keep(state.step)
+        if workers is None:
+            workers = min(8, os.cpu_count() or 1)
         # Every step is seeded; the caller's random numbers go on as if nothing had happened
         device = torch.device(config.device or "cpu")
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             training = _Training(config, stages, out, state, processes, validation, save_every, keep)
-            return training.run(progress, min(8, os.cpu_count() or 1) if workers is None else workers)
+            return training.run(progress, workers)
 
 
 def _result(out: Path, state: State, seconds: float, images: int) -> TrainResult:
@@ -168,19 +168,30 @@ class _Training:
         self.config, self.stages, self.out, self.state, self.processes = config, stages, out, state, processes
         self.save_every, self.keep = save_every, keep
         self.interrupts = Interrupts()
-        self.device = processes.accelerator.device.type if processes.accelerator else str(config.device)
+        self.device = str(config.device)
+        if processes.accelerator:
+            self.device = processes.accelerator.device.type
         self.network: Network = build_network(config, stages[0].classes).to(self.device)  # type: ignore[arg-type]
         self.trainee = Trainee(self.network, config).to(self.device)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.trainee, config))
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.average = {k: v.clone() for k, v in self.network.state_dict().items()} if config.ema else None
+        # The moving average of the weights, if there is one.
+        self.average: dict[str, torch.Tensor] = {}
         if state.step:
             average = read_checkpoint(out / CHECKPOINT, self.trainee, self.optimizer)
-            self.average = {k: v.to(self.device) for k, v in average.items()} if average else None
+            self.average = {k: v.to(self.device) for k, v in average.items()}
+        elif config.ema:
+            self.average = self._weights()
         self.called = processes.prepare(self.trainee)
-        self.validation = Decoded(validation, len(stages[0].classes)) if validation and processes.first else None
+        self.validation: Decoded | None = None
         if processes.first:
             start_losses(out / LOSSES, state.step)
+            if validation:
+                self.validation = Decoded(validation, len(stages[0].classes))
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        """A copy of the network's weights."""
+        return {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def run(self, progress: Progress | None, workers: int) -> TrainResult:
         begun, first_step, start = time.perf_counter(), self.state.step, 0
@@ -247,14 +258,17 @@ class _Training:
         for part in zip(*parts, strict=True):
             losses = self.called(*part)
             loss = torch.stack(list(losses.values())).sum() / config.accumulate
-            self.processes.accelerator.backward(loss) if self.processes.accelerator else loss.backward()
+            if self.processes.accelerator:
+                self.processes.accelerator.backward(loss)
+            else:
+                loss.backward()
             for name, value in losses.items():
                 total[name] = total.get(name, 0.0) + value.detach() / config.accumulate
         norm = torch.nn.utils.clip_grad_norm_(self.trainee.parameters(), config.clip or math.inf)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.average is not None:
-            self.average = average_losses(self.average, self.network, config.ema)
+        if self.average:
+            self.average = average_weights(self.average, self.network, config.ema)
         values = self.processes.mean(torch.stack([*total.values(), norm])).tolist()  # one transfer from the device
         return dict(zip(total, values, strict=False)), values[-1]
 
@@ -263,14 +277,14 @@ class _Training:
         `start`.
         """
         assert self.validation is not None
-        last = {k: v.clone() for k, v in self.network.state_dict().items()} if self.average is not None else None
-        if self.average is not None:
+        last = self._weights() if self.average else {}
+        if self.average:
             self.network.load_state_dict(self.average)
         classes = self.stages[0].classes
         self.network.eval()
         segmenter = Segmenter(self.network, classes, self.config.test_side, self.device, self.config.dtype)
         miou = measure(segmenter, self.validation)
-        if last is not None:
+        if last:
             self.network.load_state_dict(last)
         if miou > self.state.best or self.state.best_step <= start:
             self.state.best, self.state.best_step = miou, self.state.step
@@ -281,7 +295,7 @@ class _Training:
         config = self.network.config
         config.architectures = [type(self.network).__name__]
         about = {**json.loads(config.to_json_string(use_diff=False)), "test_side": self.config.test_side}
-        weights = self.average if self.average is not None else self.network.state_dict()
+        weights = self.average or self.network.state_dict()
         write_tensors(
             self.out / "model.safetensors", {k: v.cpu().contiguous() for k, v in weights.items()}, {"format": "pt"}
         )
@@ -302,7 +316,7 @@ class _Training:
 
 def learning_rate_at(step: int, steps: int, config: TrainConfig) -> float:
     """The factor on the learning rates at a step (counted from 0) of a stage with `steps` steps."""
-    rising = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
+    rising = min(1.0, (step + 1) / max(config.warmup, 1))
     if config.schedule == "poly":
         return rising * (1 - step / steps) ** config.power
     return rising * 0.1 ** sum(step >= share * steps for share in config.drops)

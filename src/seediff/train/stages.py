@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,11 @@ class Stage:
             raise UserError(f"stage '{self.name}': has no samples to train on")
         if (self.epochs is None) == (self.steps is None):
             raise UserError("steps", "there must be either epochs or steps", "give one of the two")
-        what, length = ("epochs", self.epochs) if self.steps is None else ("steps", self.steps)
-        if not 0 < (length or 0) < math.inf:
-            field = what if self.name == "train" else f"{self.name}_{what}"
-            raise UserError(field, f"{length:g} must be a number above 0")
+        lengths = {"epochs": self.epochs, "steps": self.steps}
+        for what, length in lengths.items():
+            if length is not None and not 0 < length < math.inf:
+                field = what if self.name == "train" else f"{self.name}_{what}"
+                raise UserError(field, f"{length:g} must be a number above 0")
 
     def step_count(self, batch_size: int) -> int:
         """The number of steps in the stage. An epoch has as many images as the stage has items."""
@@ -97,13 +99,19 @@ def plan_training(
     if not finetune and (finetune_epochs, finetune_steps) != (None, None):
         raise UserError("finetune_epochs and finetune_steps", "need a second stage", "name its datasets as finetune")
     opened = [_opened(source) for source in data]
-    names = tuple(classes) if classes is not None else opened[0].classes
+    names = opened[0].classes
+    if classes is not None:
+        names = tuple(classes)
     check_class_list(names)
     if not names:
         raise UserError(f"{data[0]}: has no classes besides the background")
     sets = [as_classes(dataset, names) for dataset in opened]
-    real = [item for source in finetune for item in as_classes(_opened(source), names)]
+    real: list[Sample] = []
+    for source in finetune:
+        real += as_classes(_opened(source), names)
     kept = [_without(items, "val", "test") for items in sets]
+
+    # The samples for validation.
     if validation is not None:
         items = as_classes(_opened(validation), names)
         held = _marked(items) or items
@@ -112,13 +120,15 @@ def plan_training(
     elif validation_share is not None:
         kept[0], held = _split_off(sets[0], names, validation_share)
     else:  # once, if both stages train on a dataset
-        marked = _marked([item for items in (*sets, real) for item in items])
+        marked = _marked([*chain.from_iterable(sets), *real])
         held = list({(item.source, item.name): item for item in marked}.values())
+
+    # The stages, of what is left.
     for path, items in zip(data, kept, strict=True):
         if not items:
             raise UserError(f"{path}: has no samples to train on")
-    counted = tuple((len(items), ratio) for items, ratio in zip(kept, mix, strict=True)) if mix else ()
-    stages = [Stage([item for items in kept for item in items], names, *_length(epochs, steps), counted)]
+    counted = tuple((len(items), ratio) for items, ratio in zip(kept, mix, strict=False))  # none without a mix
+    stages = [Stage(list(chain.from_iterable(kept)), names, *_length(epochs, steps), counted)]
     if finetune:
         items = _without(real, "val", "test")
         stages.append(Stage(items, names, *_length(finetune_epochs, finetune_steps), name="finetune"))
@@ -126,7 +136,9 @@ def plan_training(
 
 
 def _length(epochs: float | None, steps: int | None) -> tuple[float | None, int | None]:
-    return (10.0, None) if epochs is None and steps is None else (epochs, steps)
+    if epochs is None and steps is None:
+        return 10.0, None
+    return epochs, steps
 
 
 def _opened(data: Data) -> Dataset:
@@ -147,7 +159,8 @@ def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
     """A dataset's samples with label maps renumbered to `names`. Raises UserError for a class that is not in
     `names`.
     """
-    if unknown := [name for name in dataset.classes if name not in names]:
+    unknown = [name for name in dataset.classes if name not in names]
+    if unknown:
         fix = "name all classes of all datasets as classes, or rename this one"
         raise UserError(dataset.path or "data", f"class '{unknown[0]}' is not in {', '.join(names)}", fix)
     ids = renumber_table(dataset.classes, names)
@@ -193,7 +206,8 @@ def _digest(what: str, items: Sequence[Sample], classes: int) -> str:
     for item in items:  # all of them, to find every fault now
         labels = item.labels(classes)
         shows_a_class |= bool(((labels > 0) & (labels < 255)).any())
-        size = len(source) if isinstance(source := item.stored(), bytes) else source.stat().st_size
+        source = item.stored()
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
         digest.update(f"{item.name}\n{size} {labels.shape}\n".encode("utf-8", "surrogatepass") + labels.tobytes())
     if not shows_a_class:
         raise UserError(f"{what}: none of its {len(items)} label maps shows a class: there is nothing to learn")
@@ -218,14 +232,18 @@ def describe(config: TrainConfig, plan: TrainingPlan, out: Path) -> str:
     ]
     for stage in plan.stages:
         count = stage.step_count(config.batch_size)
-        mixed = " : ".join(f"{ratio} of {size}" for size, ratio in stage.mix)
-        lines.append(
-            f"Stage {stage.name}: {len(stage.items)} samples{f' (mixed {mixed})' if mixed else ''}, {count} steps of "
-            f"{config.batch_size} images ({count * config.batch_size / len(stage.items):.1f} epochs)"
-        )
+        samples = f"{len(stage.items)} samples"
+        if stage.mix:
+            samples += f" (mixed {' : '.join(f'{ratio} of {size}' for size, ratio in stage.mix)})"
+        epochs = count * config.batch_size / len(stage.items)
+        length = f"{count} steps of {config.batch_size} images ({epochs:.1f} epochs)"
+        lines.append(f"Stage {stage.name}: {samples}, {length}")
     checkpoint = show_bytes((12 + 4 * bool(config.ema)) * parameters)
+    validation = "none; the last weights are kept"
+    if plan.validation:
+        validation = f"{len(plan.validation)} samples"
     lines += [
-        f"Validation: {f'{len(plan.validation)} samples' if plan.validation else 'none; the last weights are kept'}",
+        f"Validation: {validation}",
         *config.source_lines(),
         f"Memory of weights, gradients and moments: {show_bytes(16 * parameters)}; in {out}: "
         f"{show_bytes(4 * parameters)}, and {checkpoint} of checkpoint while unfinished",
