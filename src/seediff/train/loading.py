@@ -98,10 +98,8 @@ def _check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, initi
         if initial and head_names <= missing:
             missing -= head_names
     if missing:
-        count = f"{len(missing)} of {len(names)} tensors"
-        raise UserError(
-            where, f"{count} are not in its weights, the first {min(missing)}", "they are of another network"
-        )
+        problem = f"{len(missing)} of {len(names)} tensors are not in its weights, the first {min(missing)}"
+        raise UserError(where, problem, "use weights of this network")
     for name, *shapes in info.get("mismatched_keys") or ():
         file_shape, network_shape = (tuple(shape) for shape in shapes)
         if not initial or file_shape[1:] != network_shape[1:]:

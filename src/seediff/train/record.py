@@ -148,8 +148,8 @@ def write_checkpoint(
 
 
 def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Load the trainee and the optimizer, and return the moving average, empty if the checkpoint has none. Raises UserError
-    for tensors of another network."""
+    """Load the trainee and the optimizer, and return the moving average, empty if the checkpoint has none. Raises
+    UserError for tensors of another network."""
     parts: dict[str, dict[str, Any]] = {"trainee": {}, "average": {}, "adamw": {}}
     moments: dict[int, dict[str, torch.Tensor]] = {}
     try:
