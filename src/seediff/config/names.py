@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import UserError
-from ..files.label_maps import IGNORE
 from ..files.reading import ABSENT, read_lines
 
 VOC_CLASSES = (
@@ -31,6 +30,8 @@ SEGMENT = "segment"
 
 GROUNDS = (BACKGROUND, f"_{BACKGROUND}_", f"__{BACKGROUND}__")
 """Names that tools give to id 0, in any case."""
+IGNORE = 255
+"""The id of pixels without a class, as in files/label_maps.py, whose import of numpy `--help` does not wait for."""
 IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")
 """Names that tools give to pixels without a class, in any case. Exports write the second."""
 
