@@ -13,8 +13,7 @@ from PIL import Image
 from ..config.names import MAX_CLASSES
 from ..errors import UserError
 from ..files.outputs import copy_new, put
-from ..files.picture_files import as_stored, in_rgb, open_picture
-from ..files.reading import PICTURE, read_bytes
+from ..files.picture_files import as_stored, in_rgb, named, open_picture, picture_bytes
 from .encoding import PNG_SIGNATURE, Instances, encode_image, read_label_map
 from .rows import shown_classes
 from .shapes.objects import Objects, find_objects
@@ -171,7 +170,7 @@ class Sample:
 
     def _bytes(self) -> bytes:
         source = self.stored()
-        data = source if isinstance(source, bytes) else read_bytes(source, PICTURE)
+        data = picture_bytes(source)
         with open_own(data, self.where) as picture:
             if picture.format == "PNG":
                 picture.verify()  # its checksums; a JPEG has none
@@ -188,7 +187,7 @@ class Sample:
 @contextmanager
 def open_own(source: Path | bytes, where: str | None = None) -> Iterator[Image.Image]:
     """Opens a picture of a dataset. where: its name in errors. Raises UserError unless it is PNG or JPEG inside."""
-    where = where or (str(source) if isinstance(source, Path) else "a picture")
+    where = named(source, where)
     with open_picture(source, where) as picture:
         if picture.format not in KINDS:
             raise UserError(where, f"is {picture.format} data; pictures of datasets must be PNG or JPEG")

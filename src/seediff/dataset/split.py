@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from ..errors import UserError
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
-from ..files.reading import PICTURE, read_bytes
+from ..files.picture_files import picture_bytes
 from ..workers import in_threads
 from . import native
 from .rows import SPLITS
@@ -72,9 +72,7 @@ def _divide(
 def _read(salt: bytes, classes: int, item: Sample) -> tuple[bytes, list[int]]:
     """The salted hash of a picture's bytes, and the ids of the classes that its label map shows."""
     shown = np.flatnonzero(np.bincount(item.labels(classes).ravel(), minlength=256)[1:255]) + 1
-    source = item.stored()
-    data = source if isinstance(source, bytes) else read_bytes(source, PICTURE)
-    return hashlib.blake2b(data, salt=salt).digest(), shown.tolist()
+    return hashlib.blake2b(picture_bytes(item.stored()), salt=salt).digest(), shown.tolist()
 
 
 def group_samples(items: Sequence[Sample], digests: Sequence[bytes]) -> list[list[int]]:

@@ -60,8 +60,8 @@ def _typed(convert: Callable[[], T], where: str) -> T:
     except RecursionError as error:
         raise UserError(where, "is nested too deeply") from error
     except (msgspec.ValidationError, UserError) as error:  # UserError: the value's own check
-        said, _, place = str(error).partition(" - at ")
-        raise UserError(where, f"{place}: {said[:300]}" if place else said[:300]) from error
+        problem, _, place = str(error).partition(" - at ")
+        raise UserError(where, f"{place}: {problem[:300]}".removeprefix(": ")) from error
     except (msgspec.DecodeError, ValueError) as error:  # ValueError: bytes that are not UTF-8
         raise UserError(where, f"is not JSON: {first_line(error).removeprefix('JSON is malformed: ')}") from error
 
@@ -76,7 +76,8 @@ def read_json(path: Path | str, kind: type[T], *, limit: int = RECORD, absent: s
 
 def parse_json(data: bytes | str, kind: type[T], where: str, *, strict: bool = True) -> T:
     """JSON from within another file. where, strict: as of `fit`. Raises UserError."""
-    data = data.removeprefix(BOM) if isinstance(data, bytes) else data
+    if isinstance(data, bytes):
+        data = data.removeprefix(BOM)
     return _typed(lambda: msgspec.json.decode(data, type=kind, strict=strict), where)
 
 
@@ -84,9 +85,7 @@ def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) ->
     """(line number, value) of a file with one JSON value per line, lazily; empty lines are skipped. Raises UserError
     naming the line."""
     with open_regular(path, ANNOTATIONS, absent) as file:
-        number = 0
-        while line := file.readline(LINE + 1):
-            number += 1
+        for number, line in enumerate(iter(lambda: file.readline(LINE + 1), b""), 1):
             where = f"{path}, line {number}"
             if len(line) > LINE:
                 raise UserError(where, f"is longer than {LINE} bytes")
@@ -117,17 +116,19 @@ def _parse_yaml(text: str) -> Any:
             return event.value
         if not depth:
             raise RecursionError
-        problem = f"has an alias (*{event.anchor}); write it out" if isinstance(event, yaml.AliasEvent) else ""
-        if not problem:
-            inner = takewhile(lambda part: not isinstance(part, yaml.CollectionEndEvent), events)
-            parts = [value(part, depth - 1) for part in inner]
-            if isinstance(event, yaml.SequenceStartEvent):
-                return parts
-            keys = parts[::2]
-            if len(named := dict(zip(keys, parts[1::2], strict=True))) == len(keys):
-                return named
-            problem = f"has {show_json(next(key for key in keys if keys.count(key) > 1))} twice"
-        raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+        if isinstance(event, yaml.AliasEvent):
+            problem = f"has an alias (*{event.anchor}); write it out"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+        inner = takewhile(lambda part: not isinstance(part, yaml.CollectionEndEvent), events)
+        parts = [value(part, depth - 1) for part in inner]
+        if isinstance(event, yaml.SequenceStartEvent):
+            return parts
+        mapping: dict[Any, Any] = {}
+        for key, inside in zip(parts[::2], parts[1::2], strict=True):
+            if key in mapping:
+                raise yaml.MarkedYAMLError(problem=f"has {show_json(key)} twice", problem_mark=event.start_mark)
+            mapping[key] = inside
+        return mapping
 
     documents = [value(event, DEPTH) for event in events if isinstance(event, yaml.NodeEvent)]
     if len(documents) > 1:
@@ -143,10 +144,11 @@ def _settings(path: Path | str, language: str, parse: Callable[[str], Any]) -> d
     except RecursionError as error:
         raise UserError(path, "is nested too deeply") from error
     except Exception as error:  # YAML's parser raises nearly anything
-        mark = getattr(error, "problem_mark", None)
-        said = getattr(error, "problem", None) or first_line(error)
-        said = f"is not {language}: {said}"
-        raise UserError(path if mark is None else f"{path}, line {mark.line + 1}", said) from error
+        mark, where = getattr(error, "problem_mark", None), str(path)
+        if mark is not None:
+            where = f"{path}, line {mark.line + 1}"
+        problem = getattr(error, "problem", None) or first_line(error)
+        raise UserError(where, f"is not {language}: {problem}") from error
     if not finite:
         raise UserError(path, "holds inf, nan or a huge number", "every number must be finite")
     return fit(document, dict[str, Any], str(path))
@@ -173,9 +175,10 @@ def parse_csv(
 ) -> list[tuple[int, dict[str, str]]]:
     """Same as `read_csv`, for a file's text."""
     (_, names), *cells = parse_cells(text, path, delimiter) or [(1, [""])]
-    if wrong := next((name for name in columns if names.count(name) != 1), None):
-        problem = f"the first line must name the columns {', '.join(columns)}"
-        raise UserError(path, problem, f"'{wrong}' is {'listed twice' if wrong in names else 'missing'}")
+    for name in columns:
+        if names.count(name) != 1:
+            wrong = "listed twice" if name in names else "missing"
+            raise UserError(path, f"the first line must name the columns {', '.join(columns)}", f"'{name}' is {wrong}")
     for number, row in cells:
         if len(row) != len(names):
             fix = "put quotes around a list with commas"
@@ -232,8 +235,8 @@ def read_xml(path: Path, root: str, *, absent: str = ABSENT) -> Node:
         return f"{path}, line {parser.CurrentLineNumber}"
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        open_nodes[-1].children.append(node := Node(tag, attributes, here()))
-        open_nodes.append(node)
+        open_nodes.append(Node(tag, attributes, here()))
+        open_nodes[-2].children.append(open_nodes[-1])
 
     def characters(text: str) -> None:
         if not open_nodes[-1].children:

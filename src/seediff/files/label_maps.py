@@ -34,8 +34,10 @@ def read_segment_ids(path: Path) -> np.ndarray:
 
 def map_folder(folder: Path) -> Path:
     """The folder of the label maps: `labels/` or `masks/` in this folder, or else the folder itself."""
+    if not folder.exists():
+        raise UserError(folder, "no such folder")
     if not folder.is_dir():
-        raise UserError(folder, "must be a folder of label maps" if folder.exists() else "no such folder")
+        raise UserError(folder, "must be a folder of label maps")
     return next((folder / name for name in MAP_FOLDERS if (folder / name).is_dir()), folder)
 
 
@@ -96,19 +98,21 @@ def match_names(labels: Iterable[str], predictions: Iterable[str], where: Path) 
         if not fitting:
             missing.append(label)
             continue
-        if other := owner.get(fitting[0]):
-            problem = f"prediction '{fitting[0]}' is the only one of two labels, '{other}' and '{label}'"
+        if fitting[0] in owner:
+            problem = f"prediction '{fitting[0]}' is the only one of two labels, '{owner[fitting[0]]}' and '{label}'"
             raise UserError(where, problem, "use the labels' subfolders")
         owner[fitting[0]], matched[label] = label, fitting[0]
     return matched, missing
 
 
-def find_name(known: Collection[str], name: str) -> str | None:
+def find_name(labels: Collection[str], name: str) -> str | None:
     """The label of a photograph or prediction with this name (a path without ending), or else the only one with the
     same last part. A label's name may lack the ending of Cityscapes' photographs."""
     names = name, name.removesuffix(PHOTO_ENDING)
-    same = [one for one in names if one in known][:1]
-    same = same or [label for label in known if stem(label) in map(stem, names)]
+    for one in names:
+        if one in labels:
+            return one
+    same = [label for label in labels if stem(label) in map(stem, names)]
     return same[0] if len(same) == 1 else None
 
 

@@ -30,7 +30,9 @@ def show_json(value: Any) -> str:
 
 def plural(count: int, noun: str) -> str:
     """`1 image`, `2 images`, `2 classes`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
+    if count == 1:
+        return f"{count} {noun}"
+    return f"{count} {noun}es" if noun.endswith("s") else f"{count} {noun}s"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -41,11 +43,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def show_bytes(count: float) -> str:
     """1234567 → `1.2 MB`."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+    if count < 1000:
+        return f"{count:.0f} bytes"
+    for unit in ("kB", "MB", "GB"):
         count /= 1000
-    return f"{count:.1f} TB"
+        if count < 1000:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:.1f} TB"
 
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|(?<=.)\r(?!\n)")
@@ -88,8 +92,8 @@ def make_console(*, stderr: bool = False) -> Console:
                 yield segment if segment.control else Segment(_escape(segment.text), segment.style)
 
     stream: Any = sys.stderr if stderr else sys.stdout
-    while (behind := getattr(stream, "rich_proxied_file", stream)) is not stream:  # also of a bar that is being shown
-        stream = behind
+    while hasattr(stream, "rich_proxied_file"):  # also of a bar that is being shown
+        stream = stream.rich_proxied_file
     return Escaping(file=stream)
 
 
@@ -101,7 +105,8 @@ def escaped_streams() -> Iterator[None]:
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
-            stream = nowhere if stream is None or stream.closed else stream
+            if stream is None or stream.closed:
+                stream = nowhere
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
             setattr(sys, name, EscapedStream(stream))

@@ -47,7 +47,8 @@ def check_writable(out: Path | None, file: Path | None = None) -> None:
         if path is not None and folder is not None:
             with _writing(path, "choose another folder"):
                 if path is file and path.exists() and not path.is_file():
-                    raise UserError(path, f"is {'a folder' if path.is_dir() else 'a device or a pipe'}", "name a file")
+                    kind = "a folder" if path.is_dir() else "a device or a pipe"
+                    raise UserError(path, f"is {kind}", "name a file")
                 tempfile.TemporaryFile(dir=_nearest(folder)).close()
 
 

@@ -90,8 +90,9 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
         named = os.path.lexists(given)
         tops = [given] if named else glob.glob(given, recursive=True)
         if not tops:
-            what = "no file or folder matches this pattern"
-            raise UserError(given, what if glob.has_magic(given) else "no such file or folder")
+            if glob.has_magic(given):
+                raise UserError(given, "no file or folder matches this pattern")
+            raise UserError(given, "no such file or folder")
         if named and out is not None and Path(os.path.realpath(given)).is_relative_to(out):
             raise UserError(given, f"is inside the output folder {out}", "write the results elsewhere")
         fixed = len(list(takewhile(lambda part: not glob.has_magic(part), Path(given).parts)))
@@ -140,7 +141,8 @@ def _unique_names(depths: Sequence[tuple[Path, int]]) -> list[str]:
     for i, name in enumerate(names):
         number = 1
         while _folded(names[i]) in taken:
-            names[i] = f"{name}~{(number := number + 1)}"
+            number += 1
+            names[i] = f"{name}~{number}"
         taken.add(_folded(names[i]))
     return names
 
@@ -245,7 +247,9 @@ def find_named(
         name = composed(row["file"].strip().replace("\\", "/"))
         matches = by_path.get(name) or by_name.get(name, set())
         if len(matches) != 1 or matches <= found:
-            why = "appears twice" if len(matches) == 1 else f"is the name of {len(matches)} photographs given"
+            why = f"is the name of {len(matches)} photographs given"
+            if len(matches) == 1:
+                why = "appears twice"
             raise UserError(f"{path}, line {number}", f"file '{row['file']}' {why}")
         found |= matches
         yield next(iter(matches)), row

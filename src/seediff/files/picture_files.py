@@ -22,6 +22,16 @@ MAX_MEGAPIXELS = 100.0
 _TURNS = threading.Lock()
 
 
+def named(source: Path | bytes, where: str | None = None) -> str:
+    """The name of a picture in messages."""
+    return where or (str(source) if isinstance(source, Path) else "a picture")
+
+
+def picture_bytes(source: Path | bytes) -> bytes:
+    """The bytes of a picture's file, or those given."""
+    return read_bytes(source, PICTURE) if isinstance(source, Path) else source
+
+
 @contextmanager
 def open_picture(
     source: Path | bytes,
@@ -31,9 +41,8 @@ def open_picture(
 ) -> Iterator[Image.Image]:
     """Open a picture and read its header. where: its name in messages; None: its path. Raises UserError for anything
     but a whole picture of an allowed size, also from the block that decodes it."""
-    name = where or (str(source) if isinstance(source, Path) else "a picture")
-    opened = nullcontext(io.BytesIO(source)) if isinstance(source, bytes) else open_regular(source, PICTURE)
-    with opened as file:
+    name = named(source, where)
+    with nullcontext(io.BytesIO(source)) if isinstance(source, bytes) else open_regular(source, PICTURE) as file:
         try:
             with quiet_pillow():
                 picture = Image.open(file, formats=FORMATS)
@@ -75,7 +84,8 @@ def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Im
         tags = getattr(image, "tag_v2", {})  # of a TIFF: bits per sample, and whether zero is white
         if tags.get(258, (16,)) == (16,) and tags.get(262, 1) == 1:
             levels = ((np.arange(65536) * 255 + 32767) // 65535).astype(np.uint8)
-            if isinstance(clear := image.info.get("transparency"), int):
+            clear = image.info.get("transparency")
+            if isinstance(clear, int):
                 levels[clear] = 255  # white, which is what photographs are laid on
             return Image.fromarray(levels[np.asarray(image)])
     elif image.mode not in ("I", "F"):
@@ -106,10 +116,10 @@ JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 def orientation_of(source: Path | bytes, where: str | None = None) -> int:
     """The orientation, 1 to 8, of a PNG or JPEG; 1 if it is missing or broken. where: its name in messages. Raises
     UserError if it may have one, but is no picture."""
-    data = source if isinstance(source, bytes) else read_bytes(source, PICTURE)
+    data = picture_bytes(source)
     if not any(data.startswith(start) and any(mark in data for mark in marks) for start, marks in MARKS.items()):
         return 1
-    with open_picture(data, where or (str(source) if isinstance(source, Path) else None)) as picture:
+    with open_picture(data, named(source, where)) as picture:
         try:
             return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
         except Exception:
@@ -118,9 +128,13 @@ def orientation_of(source: Path | bytes, where: str | None = None) -> int:
 
 def turned_back(pixels: np.ndarray, turn: int) -> np.ndarray:
     """Pixels (H, W) of a picture as shown, turned as it is stored: (W, H) for an orientation `turn` of 5 to 8."""
-    pixels = pixels[::-1] if turn in (3, 4, 7, 8) else pixels
-    pixels = pixels[:, ::-1] if turn in (2, 3, 6, 7) else pixels
-    return np.ascontiguousarray(pixels.T if turn >= 5 else pixels)
+    if turn in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if turn in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if turn >= 5:
+        pixels = pixels.T
+    return np.ascontiguousarray(pixels)
 
 
 def as_stored(data: bytes, where: str | None = None) -> bytes:
@@ -130,7 +144,8 @@ def as_stored(data: bytes, where: str | None = None) -> bytes:
         return data
     with open_picture(data, where) as picture:
         if picture.format == "PNG":
-            picture.save(buffer := io.BytesIO(), "PNG", compress_level=1, dpi=picture.info.get("dpi"))
+            buffer = io.BytesIO()
+            picture.save(buffer, "PNG", compress_level=1, dpi=picture.info.get("dpi"))
             return buffer.getvalue()
         for payload in (picture.info.get("exif", b""), JPEG_XMP + picture.info.get("xmp", b"")):
             data = data.replace(b"\xff\xe1" + (len(payload) + 2).to_bytes(2, "big") + payload, b"", 1)

@@ -92,8 +92,8 @@ class FilesInside:
 
     def check(self, name: str, where: object) -> None:
         """Raises UserError unless root/name, which is inside, is a file."""
-        if not self._is_listed(name) and not (file := self.root / name).is_file():
-            raise UserError(where, f"{file}: no such file")
+        if not self._is_listed(name) and not (self.root / name).is_file():
+            raise UserError(where, f"{self.root / name}: no such file")
 
     def _is_listed(self, name: str) -> bool:
         """Whether it is a regular file, no link, in a folder that is inside."""
@@ -109,19 +109,19 @@ def inside(root: Path, name: object, where: object = "", field: str = "") -> Pat
     """root/name, which must be inside `root`, also after following links, because data sets may come from anybody.
     name: text from a file, or a Path below `root`. where, field: the row and field with the name, for errors. Raises
     UserError."""
-    said = f"'{field}' " if field else ""
+    about = f"'{field}' " * bool(field)
     if not name or not isinstance(name, str | Path):
-        raise UserError(where, f"{said}must be the path of a picture inside the dataset, not {show_json(name)}")
+        raise UserError(where, f"{about}must be the path of a picture inside the dataset, not {show_json(name)}")
     path = name if isinstance(name, Path) else root / name
     try:
         with suppress(FileNotFoundError, NotADirectoryError):
             os.stat(path)  # fails for names that are too long, and for links in a circle
         leads_out = not path.resolve().is_relative_to(root.resolve())
     except (OSError, ValueError) as error:  # such as a null byte
-        problem = f"{said}is not a usable path: {show_json(str(name))} ({getattr(error, 'strerror', None) or error})"
+        problem = f"{about}is not a usable path: {show_json(str(name))} ({getattr(error, 'strerror', None) or error})"
         raise UserError(where or path, problem) from error
     if leads_out:
-        what = f"{said}leads out of the dataset folder: {show_json(str(name))}"
+        what = f"{about}leads out of the dataset folder: {show_json(str(name))}"
         link = f"is a link that leads out of {root}; files outside it are neither read nor written"
         raise UserError(where if field else path, what if field else link)
     return path

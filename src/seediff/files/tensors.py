@@ -49,7 +49,7 @@ class TensorFile:
             raise UserError(self.path, f"is not a file of {what}: it has no tensor '{name}'")
         sides = zip(shape, tensor.shape, strict=False)
         if tensor.dtype != dtype or len(shape) != len(tensor.shape) or any(a not in (None, b) for a, b in sides):
-            wanted = f"{dtype} ({', '.join('any' if side is None else str(side) for side in shape)})"
+            wanted = f"{dtype} ({', '.join(map(str, shape)).replace('None', 'any')})"
             raise UserError(self.path, f"tensor '{name}' is {tensor.dtype} {tensor.shape}, but must be {wanted}")
 
     def load(self, framework: Literal["np", "pt"], names: Collection[str] | None = None) -> dict[str, Any]:

@@ -141,13 +141,12 @@ def read(
     write every mask as a crowd.
     """
     files = [Path(annotations)] if annotations is not None else find_annotations(source.path)
-    root = source.path if source.path.is_dir() else source.path.parent
     documents = {path: load_coco(path) for path in files}
     _check_masks(documents, crowds, source)
     classes, ids = classes_of(documents, source.note)
     drawings: list[Drawing] = []
     for path, document in documents.items():
-        folders = picture_folders(root, path, None if images is None else Path(images))
+        folders = picture_folders(source.folder, path, images)
         split, of_images, beside = part_of(path), document.of_images(), _objects_beside(path, classes)
         for image in document.images:
             check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
@@ -158,8 +157,9 @@ def read(
                     folders,
                     [image.file_name],
                     partial(paint, image=image, annotations=own, ids=ids, where=path, all_objects=crowds == "objects"),
-                    part=split if split and len(files) > 1 else "",
-                    row={**image.metadata, **({"split": split} if split else {})},
+                    part=(split or "") * (len(files) > 1),
+                    split=split,
+                    row=image.metadata,
                     objects=beside.get(image.file_name, not path.name.startswith((SEMANTIC, "stuff"))),
                 )
             )

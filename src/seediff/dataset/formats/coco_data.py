@@ -212,13 +212,13 @@ def part_of(path: Path) -> str | None:
     return PARTS.get(last[1]) if last else None
 
 
-def picture_folders(root: Path, path: Path, images: Path | None) -> list[Path]:
+def picture_folders(root: Path, path: Path, images: Path | str | None) -> list[Path]:
     """Folders that may contain a file's pictures, the likeliest first. images: the folder that the user named."""
     kind = next((kind for kind in KINDS if f"{path.stem}_".startswith(f"{kind}_")), "")
     rest = path.stem.removeprefix(kind).removeprefix("_" * bool(kind))
     parts = [part for part in dict.fromkeys((rest, rest.rpartition("_")[2])) if part.strip(".")]
     if images is not None:
-        return [images, *(images / part for part in parts)]
+        return [Path(images), *(Path(images, part) for part in parts)]
     above = path.parent.parent if path.parent.name == ANNOTATIONS else path.parent
     folders = [path.parent] if path.name == ROBOFLOW else []
     # SeeDiff's pictures of all parts are in one folder, where `train` may be a folder of samples' names.

@@ -28,7 +28,7 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import whole_classes
 from ..shapes.rle import polygon_runs
-from .drivers import Drawing, Export, Import
+from .drivers import Drawing, Export, Import, given_or
 from .label_files import PARTS, Near, Shapes, Side, by_object, check_frame, class_of, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
@@ -158,7 +158,7 @@ def read(source: Import, *, images: Path | str | None = None) -> tuple[tuple[str
     Masks and polygons are painted in the order of `z_order`, then of the file; `by_object` decides whether they are
     objects. Pixels in a box but in no mask are ignored, because a box is not a mask; other shapes are left out.
     """
-    file = find_file(source.path) if source.path.is_dir() else source.path
+    file = source.file(find_file)
     root = read_xml(file, "annotations", absent="no such file; CVAT's export for images has one")
     for track in root.all("track"):
         raise UserError(track.where, "has tracks, which belong to videos", "export the task as `CVAT for images 1.1`")
@@ -168,21 +168,20 @@ def read(source: Import, *, images: Path | str | None = None) -> tuple[tuple[str
         for child in node.children:
             uses[child.attributes.get("label", "")].append(child.tag)
     classes, ids = _classes(root, uses, source)
-    folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
+    folders = given_or(images, file.parent / IMAGES, file.parent)
     objects = by_object([child.attributes.get("label", "") for child in _masks(node)] for node in nodes)
     drawings: list[Drawing] = []
     for node in nodes:
         picture = _fit(node, CvatImage)
-        split = PARTS.get(picture.subset.lower())
         drawings.append(
             Drawing(
                 node.where,
                 folders,
-                [f"{picture.subset}/{picture.name}" if picture.subset else picture.name],
+                [f"{picture.subset}/{picture.name}".removeprefix("/")],
                 partial(_paint, node=node, shape=(picture.height, picture.width), ids=ids),
                 part=picture.subset,
                 top=picture.subset,
-                row={"split": split} if split else {},
+                split=PARTS.get(picture.subset.lower()),
                 objects=objects,
             )
         )

@@ -166,6 +166,7 @@ class Drawing:
     paint: Callable[[Path], Instances]
     part: str = ""
     top: str = ""
+    split: str | None = None
     row: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     objects: bool | Callable[[Path], Instances] = False
@@ -190,6 +191,15 @@ class Import(Notes):
     listed: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
     missing: int = 0
     turned: int = 0
+
+    @property
+    def folder(self) -> Path:
+        """The folder that is read, or that of the file."""
+        return self.path if self.path.is_dir() else self.path.parent
+
+    def file(self, find: Callable[[Path], Path]) -> Path:
+        """The file that is read, which `find` finds in a folder."""
+        return find(self.path) if self.path.is_dir() else self.path
 
     def no_picture(self, where: object, problem: str) -> None:
         """Count labels whose picture is missing, or refuse them."""
@@ -256,7 +266,11 @@ class Import(Notes):
         for (one, path, _), name in zip(found, names, strict=True):
             objects = partial(one.objects, path) if callable(one.objects) else one.objects
             paint = partial(one.paint, path)
-            samples.append(self.sample(one.name or name, path, paint, one.row, one.where, objects=objects, shown=shown))
+            samples.append(
+                self.sample(
+                    one.name or name, path, paint, one.row, one.where, split=one.split, objects=objects, shown=shown
+                )
+            )
         return samples
 
     def sample(
@@ -267,22 +281,27 @@ class Import(Notes):
         row: Mapping[str, Any],
         where: object,
         *files: Path,
+        split: str | None = None,
         objects: bool | Callable[[], Instances] = False,
         shown: bool = False,
     ) -> Sample:
         """A sample. labels: reads its label map or shapes. where: its name in errors. files: must not be links that
-        lead out of the source. objects: whether each shape is an object, or a function that reads the objects. shown:
-        whether the format's tool draws on the picture as its EXIF orientation turns it."""
+        lead out of the source. split: for its row, if the format names it. objects: whether each shape is an object, or
+        a function that reads the objects. shown: whether the format's tool draws on the picture as its EXIF orientation
+        turns it."""
         check_name(name, self.taken, where)
+        if split:
+            row = {**row, "split": split}
         if self.labels_alone or image is None:
             return Sample(image, partial(_label_map, labels), None, row, name=name)
         for path in files:
             inside(self.path, path)
         reads = [labels, *([objects] if callable(objects) else [])]
-        turn = orientation_of(image, str(where) if isinstance(image, bytes) else None)
+        about = str(image) if isinstance(image, Path) else str(where)
+        turn = orientation_of(image, about)
         if 2 <= turn <= 8:
             self.turned += 1
-            reads = [partial(_turn_back, read, image, turn, shown, str(where)) for read in reads]
+            reads = [partial(_turn_back, read, image, turn, shown, about) for read in reads]
         if objects is True:
             reads = [partial(_drawn, reads[0])]
         instances = partial(_objects, reads[-1]) if objects else None
@@ -292,14 +311,14 @@ class Import(Notes):
 def _turn_back(read: Callable[[], Labels], image: Path | bytes, turn: int, shown: bool, where: str) -> Labels:
     """Labels of the picture as it is stored, drawn on the stored picture or on the turned one, as their size tells. For
     a square or mirrored one it does not: they are of the turned one if `shown`, and otherwise refused."""
-    drawn, size = read(), picture_size(image, where if isinstance(image, bytes) else None)
+    drawn, size = read(), picture_size(image, where)
     pixels = drawn.numbers if isinstance(drawn, Instances) else drawn
     turned = size[::-1] if turn >= 5 else size
     if pixels.shape != turned:  # drawn on the stored picture, or of a wrong size, which is refused later
         return drawn
     if turned == size and not shown:
         problem = f"has the EXIF orientation {turn}, and it is unclear whether its labels are rotated too"
-        raise UserError(image if isinstance(image, Path) else where, problem, "save the picture without an orientation")
+        raise UserError(where, problem, "save the picture without an orientation")
     back = turned_back(pixels, turn)
     return replace(drawn, numbers=back) if isinstance(drawn, Instances) else back
 
@@ -316,6 +335,11 @@ def _label_map(read: Callable[[], Labels]) -> np.ndarray:
 
 def _objects(read: Callable[[], Any]) -> Instances:
     return read().seen()
+
+
+def given_or(images: Path | str | None, *usual: Path) -> list[Path]:
+    """The folders of the pictures: the one that the user named, or else the usual ones."""
+    return [*usual] if images is None else [Path(images)]
 
 
 def portable(name: str) -> str:

@@ -26,7 +26,7 @@ from .. import native
 from ..class_lists import find_list, number_labels
 from ..encoding import Instances
 from ..sample import Sample
-from .drivers import PICTURES, Import
+from .drivers import PICTURES, Import, given_or
 from .format_table import json_kind
 from .label_files import Near, Shapes, check_frame, class_of, shown_size
 
@@ -75,8 +75,7 @@ def read(
 
     Lines and points are left out. Pictures inside the files are decoded when samples are asked for.
     """
-    one = source.path.is_file()
-    root = source.path.parent if one else source.path
+    one, root = source.path.is_file(), source.folder
     left, used, others, pictures = list[Path](), set[str](), 0, dict[Path, str]()
     for path in [source.path] if one else [path for path in sorted(root.rglob("*.json")) if path.is_file()]:
         if one or json_kind(path) == "labelme":
@@ -96,17 +95,17 @@ def read(
         listed = find_list(root, root.parent)
         classes, where = (listed.classes, listed.where) if listed else (sorted(used), root)
     names, ids = number_labels(classes, where, source.note)
-    return names, _samples(source, pictures, ids, root, Path(images) if images is not None else None)
+    return names, _samples(source, pictures, ids, root, images)
 
 
 def _samples(
-    source: Import, pictures: dict[Path, str], ids: dict[str, int], root: Path, images: Path | None
+    source: Import, pictures: dict[Path, str], ids: dict[str, int], root: Path, images: Path | str | None
 ) -> Iterator[Sample]:
     """pictures: path of a file → its `imagePath`. ids: label → id."""
     above = Path(os.path.commonpath([path.parent for path in pictures]))
     for path, picture_name in pictures.items():
         inner = f"{path.parent.relative_to(root).as_posix()}/{picture_name}"
-        folders = [root, path.parent, path.parent / native.IMAGES, root / native.IMAGES] if images is None else [images]
+        folders = given_or(images, root, path.parent, path.parent / native.IMAGES, root / native.IMAGES)
         at = source.found(folders, [inner], str(path)) if picture_name else None
         picture: Path | bytes | None = at and at[0]
         suffix = at[0].suffix.lower() if at else ""

@@ -38,7 +38,7 @@ from ..rows import check_row
 from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import polygon_runs
-from .drivers import PICTURES, Drawing, Export, Import
+from .drivers import PICTURES, Drawing, Export, Import, given_or
 from .format_table import json_kind
 from .label_files import Near, Own, Shapes, Side, by_object, class_of, named_colours, shown_size
 
@@ -208,7 +208,7 @@ def read(
     without are left out; if none has, predictions are read. Brush masks and polygons are painted in their order, over
     boxes, which are 255; other regions are left out.
     """
-    file = (_tasks(source.path) or source.path / TASKS) if source.path.is_dir() else source.path
+    file = source.file(lambda folder: _tasks(folder) or folder / TASKS)
     tasks = parse_json(read_bytes(file, ANNOTATIONS), list[Task], str(file))
     if any(task.annotation_id is not None and not task.data for task in tasks):
         raise UserError(file, "is Label Studio's export JSON-MIN, which is not supported", "export the project as JSON")
@@ -237,7 +237,7 @@ def read(
         classes, listing = sorted({*chain(*used)}), file
     names, ids = number_labels(classes, listing, source.note)
 
-    folders = [Path(images)] if images is not None else [file.parent, file.parent / IMAGES]
+    folders = given_or(images, file.parent, file.parent / IMAGES)
     objects, drawings = by_object(used), list[Drawing]()
     for (where, task), found in zip(read, regions, strict=True):
         own = Own()

@@ -76,7 +76,7 @@ def grey(sample: Sample, *, classes: Sequence[str]) -> bytes:
 def semantic_yaml(path: Path) -> Path | None:
     """The YAML file that is `path` or in it, if it names the folder of masks, or has Ultralytics' default beside it."""
     try:
-        file = find_yaml(path) if path.is_dir() else path
+        file = find_yaml(path)
         data = read_yaml(file) if file.suffix in (".yaml", ".yml") else {}
     except UserError:
         return None
@@ -165,8 +165,8 @@ def read(
             if file is None and picture is not None and not source.labels_alone:  # a YAML file's are inside
                 inside(Path(images or root), picture)
                 inside(Path(masks or root), mask)
-            labels, row = partial(read_mask, mask, listed), {"split": part} if part else {}
-            samples.append(source.sample(name, picture, labels, row, picture or mask, shown=file is not None))
+            labels, shown = partial(read_mask, mask, listed), file is not None
+            samples.append(source.sample(name, picture, labels, {}, picture or mask, split=part, shown=shown))
     if not samples and split is not None:
         raise UserError("split", f"{split}: no picture of {root} is in it")
     return listed.classes, samples

@@ -129,8 +129,8 @@ def read(
             labels, numbers = partial(read_mask, mask, listed), root / OBJECT_MAPS / mask.relative_to(masks)
             objects = partial(_objects, labels, numbers) if numbers.is_file() else False
             within = {parts[title] for title in lists if parts[title] in SPLITS and name in lists[title]}
-            row = {"split": within.pop()} if len(within) == 1 else {}
-            samples.append(source.sample(name, image, labels, row, where, mask, numbers, objects=objects))
+            part = within.pop() if len(within) == 1 else None
+            samples.append(source.sample(name, image, labels, {}, where, mask, numbers, split=part, objects=objects))
     if left and not samples:
         raise UserError(masks, f"has no mask of '{next(iter(named))}' or of any other picture")
     source.count(left, f"of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")

@@ -28,7 +28,7 @@ from ..shapes.polygons import fill_polygon, object_polygons
 from .drivers import Export, Import
 from .label_files import Shapes, shown_size
 from .masks import semantic_yaml
-from .yolo_data import DATA, IMAGES, LABELS, find_pictures, is_data, label_file, read_data, write_data
+from .yolo_data import DATA, IMAGES, LABELS, YoloPicture, find_pictures, is_data, label_file, read_data, write_data
 
 HAIR = 0.01
 """Corners outside the picture by up to this share of a side are moved to the edge, as in Ultralytics."""
@@ -162,11 +162,10 @@ def read(
     confidence = not any(length % 2 for length in lengths) and bool(lengths)
     boxes, lines, without = lengths[5 + confidence], lengths.total(), 0
     for picture, name in pictures:
-        label = picture.labels if picture.labels.exists() else None
-        without += label is None
-        paint = partial(_paint, picture.path, label, listed.ids, confidence)
-        row = {"split": picture.split} if picture.split else {}
-        samples.append(source.sample(name, picture.path, paint, row, picture.labels, objects=True, shown=True))
+        without += not picture.labels.exists()
+        paint = partial(_paint, picture, listed.ids, confidence)
+        where, split = picture.labels, picture.split
+        samples.append(source.sample(name, picture.path, paint, {}, where, split=split, objects=True, shown=True))
     if samples and without == len(samples):
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
     if boxes and boxes == lines:
@@ -185,6 +184,8 @@ def _has_labels(path: Path) -> bool:
     return any(len(words) >= 4 and not any(math.isnan(_number(word)) for word in words) for words in lines)
 
 
-def _paint(picture: Path, label: Path | None, ids: Mapping[int, int], confidence: bool) -> Instances:
-    text = read_text(label, ANNOTATIONS) if label else ""
-    return from_yolo(text, shown_size(picture), ids, label or picture, confidence)
+def _paint(picture: YoloPicture, ids: Mapping[int, int], confidence: bool) -> Instances:
+    text = ""
+    if picture.labels.exists():
+        text = read_text(picture.labels, ANNOTATIONS)
+    return from_yolo(text, shown_size(picture.path), ids, picture.labels, confidence)

@@ -159,7 +159,9 @@ def _common(paths: Sequence[Path]) -> Path:
 
 
 def find_yaml(folder: Path) -> Path:
-    """data.yaml, or else the only YAML file, or the YAML file with the folder's name."""
+    """data.yaml, or else the only YAML file, or the YAML file with the folder's name; or the file itself."""
+    if not folder.is_dir():
+        return folder
     others = sorted(path for path in folder.glob("*.y*ml") if path.suffix in (".yaml", ".yml"))
     for chosen in ([folder / DATA], others, [path for path in others if path.stem == folder.resolve().name]):
         if len(chosen) == 1 and chosen[0].exists():
@@ -192,7 +194,7 @@ def read_data(path: Path, classes: Sequence[str] = ()) -> tuple[Path, dict[str, 
     if path.is_dir() and not any(path.glob("*.y*ml")) and (listed.is_file() or classes):
         names = read_class_list(listed, first=0) if listed.is_file() else dict(enumerate(classes))
         return listed, {"": IMAGES if (path / IMAGES).is_dir() else "."}, names
-    file = find_yaml(path) if path.is_dir() else path
+    file = find_yaml(path)
     data = read_yaml(file)
     given = data.get("names")
     if isinstance(given, list):
