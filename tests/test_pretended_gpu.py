@@ -53,6 +53,21 @@ def test_kernels_that_cannot_run_are_said_once(told):
     assert told["mask"]["warnings"] == []
 
 
+@pytest.mark.parametrize(("name", "size"), [("generate", 2), ("mask", 1), ("segment", 2)])
+def test_a_batch_that_does_not_fit_is_halved_before_anything_is_committed(told, name, size):
+    """Six pictures, where the maps of six fit; of photographs three. Maps of two batches are held, where maps are."""
+    ran = told[f"tried: {name}"]
+    assert (ran["error"], ran["code"], ran["races"], ran["sizes"]) == ("", 0, [], {"this machine": size})
+    assert ran["notices"] == [f"8 pictures at once do not fit into the GPU's memory; batches have {size}"]
+
+
+def test_a_given_batch_size_is_not_tried_and_makes_the_same_bytes(told):
+    given, tried = told["given: generate"], told["tried: generate"]
+    assert (given["code"], given["notices"], given["sizes"]) == (0, [], {"given": 2})
+    assert given["pictures"] == tried["pictures"]
+    assert (told["too many: generate"]["code"], told["too many: generate"]["notices"]) == (2, [])
+
+
 def test_the_benchmark(told):
     """Its rows are whole but for the kernels, which this machine cannot run."""
     ran, report = told["benchmark"], told["benchmark"]["report"]

@@ -4,9 +4,11 @@ python on_pretended_gpu.py guard.so FOLDER      # one line of JSON: name → wha
 """
 
 import gc
+import hashlib
 import json
 import sys
 import warnings
+import weakref
 from collections import Counter
 from contextlib import contextmanager
 from functools import partial
@@ -30,6 +32,8 @@ from seediff.attention import recorder  # noqa: E402
 from seediff.attention.photograph import capture_images  # noqa: E402
 from seediff.attention.probabilities import Part, Scratch, add_probabilities  # noqa: E402
 from seediff.cli.main import main  # noqa: E402
+from seediff.errors import Notice  # noqa: E402
+from seediff.files.documents import read_toml  # noqa: E402
 from seediff.masks import make_masks  # noqa: E402
 from seediff.models.registry import load_model  # noqa: E402
 from seediff.run import loop  # noqa: E402
@@ -63,6 +67,7 @@ def watch(name, work):
         "at": {f"{place} {what}": number for (what, place), number in seen.waits.items()},
         "races": [f"{place} {what}" for what, place in seen.races],
         "threads": len(seen.threads),
+        "notices": [str(one.message) for one in said if one.category is Notice],
         "warnings": [str(one.message) for one in said if "Triton" in str(one.message)],
     }
     return result
@@ -114,6 +119,33 @@ command("mask", "mask", photos, "--classes", "dog,cat", "--presence", 0, "--time
 command("segment", "segment", photos, "--num-points", 4, *OF[:2])
 TRAIN = ("--backbone", "tiny", "--steps", 2, "--batch-size", 2, "--dtype", "bfloat16")
 command("train", "train", folder / "generate", *TRAIN)
+
+# Batches that do not fit, of at most `ROOM` pictures whose maps are in memory. Maps of photographs are joined at once.
+ROOM, alive, take_maps = 6, [], recorder.AttentionRecorder.maps
+
+
+def maps_in_room(self, words, prompts):
+    alive[:] = [reference for reference in alive if reference() is not None]
+    if len(alive) + len(prompts) > ROOM:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+    found = take_maps(self, words, prompts)
+    alive.extend(map(weakref.ref, found))
+    return found
+
+
+with mock.patch.object(recorder.AttentionRecorder, "maps", maps_in_room):
+    SIX = (*DRAW[:3], "--per-class", 3, *OF, "--dtype", "float16")
+    command("tried: generate", *SIX)
+    command("given: generate", *SIX, "--batch-size", 2)
+    photos, ROOM = folder / "tried: generate" / "images", 3
+    command("too many: generate", *SIX, "--batch-size", 8)
+    command("tried: mask", "mask", photos, "--classes", "dog", "--presence", 0, "--timesteps", "100", *OF[:2])
+    command("tried: segment", "segment", photos, "--num-points", 4, *OF[:2])
+for name in ("tried: generate", "given: generate", "tried: mask", "tried: segment"):
+    about = read_toml(folder / name / "seediff.toml")
+    told[name]["sizes"] = {key: about["batch_size"] for key, given in about["sources"].items() if "batch_size" in given}
+    pictures = hashlib.sha256(b"".join(path.read_bytes() for path in sorted((folder / name).rglob("*.png"))))
+    told[name]["pictures"] = pictures.hexdigest()
 
 # The benchmark: the command of docs/benchmarks.md, with a narrow twin
 report, table = folder / "gpu.json", folder / "gpu.md"

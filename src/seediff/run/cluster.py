@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..config.base import BatchConfig, Config
 from ..config.methods import METHOD_FACTS, MethodFacts, own_methods
@@ -135,11 +135,19 @@ class Ray(Engine):
         self.count, self.needs = self.share(job.config)
         # max_calls: without it, Ray would start a new process for every batch on a GPU.
         options = ray.remote(max_calls=0, max_retries=ATTEMPTS - 1, **self.needs)  # type: ignore[call-overload]
-        self.task = options(make_batch)
+        self.task, self.trial = options(make_batch), options(try_batches)
         # In a list, a task gets the reference and not the value: a process reads the value once.
         self.work = [ray.put(Work(job, os.getcwd(), own_methods()))]
-        self.loaded = result(self.task.remote(self.work, None), "while they loaded the model").loaded
+        self.loaded = result(self.task.remote(self.work, None, 0), "while they loaded the model").loaded
         return self.loaded
+
+    def fitting_size(self, job: AnyJob) -> int:
+        """The smallest number that one worker of each kind of card found."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        places = [NodeAffinitySchedulingStrategy(node, soft=False) for node in one_of_each_card(alive())]
+        tried = [self.trial.options(scheduling_strategy=at).remote(self.work) for at in places]
+        return min(result(answer, "while they tried batches").fitting_size for answer in tried)
 
     def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
         import ray
@@ -151,7 +159,7 @@ class Ray(Engine):
             while left or pending:
                 while left and len(pending) < self.count:
                     number = left.popleft()
-                    pending[self.task.remote(self.work, number)] = number
+                    pending[self.task.remote(self.work, number, job.config.batch_size)] = number
                 workers = f"{min(room(self.needs), self.count)} of {self.count} workers"
                 if workers != said:
                     said = workers
@@ -194,9 +202,10 @@ class Work:
 @dataclass(frozen=True)
 class Answer:
     """What a worker returns: what it loaded, as `Engine.load`; a batch's record, the contents of its files, and its
-    seconds."""
+    seconds; or the size of batches that fit."""
 
     loaded: dict[str, str]
+    fitting_size: int = 0
     record: BatchRecord = field(default_factory=BatchRecord)
     files: Mapping[str, bytes] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -232,15 +241,23 @@ def load_job(reference: ObjectRef[Work]) -> tuple[AnyJob, dict[str, str]]:
         return work.job, loaded(work.job)
 
 
-def make_batch(work: Sequence[ObjectRef[Work]], number: int | None) -> Answer:
-    """In a worker: make a batch. None: only load the model."""
+def try_batches(work: Sequence[ObjectRef[Work]]) -> Answer:
+    """In a worker: find how many items fit into its card's memory at once."""
+    job, there = load_job(work[0])
+    return Answer(there, job.fitting_size())
+
+
+def make_batch(work: Sequence[ObjectRef[Work]], number: int | None, size: int) -> Answer:
+    """In a worker: make a batch of at most `size` items. number: None: only load the model."""
     job, there = load_job(work[0])
     if number is None:
         return Answer(there)
+    if job.config.batch_size != size:
+        job.rebatch(size)
     with cpu_threads(job.config.threads), tempfile.TemporaryDirectory(prefix="seediff-") as scratch:
         record = job.make_batch(number, Path(scratch))
         files = {name: Path(scratch, name).read_bytes() for name in record.files}
-        return Answer(there, record, files, job.timer.take())
+        return Answer(there, size, record, files, job.timer.take())
 
 
 def check_answers(address: str | None) -> None:
@@ -259,15 +276,30 @@ def resources() -> Counter[str]:
 
 def largest_node() -> int:
     """Cores of the machine that has the most."""
+    return int(max((node["Resources"].get("CPU", 0) for node in alive()), default=1))
+
+
+def alive() -> list[Mapping[str, Any]]:
+    """The cluster's machines, as Ray describes them."""
     import ray
 
-    return int(max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=1))
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def one_of_each_card(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Ids of machines that have a GPU, one for each kind of card; a card of which Ray does not know the kind is one of
+    its own."""
+    kinds: dict[str, str] = {}
+    for node in nodes:
+        if node["Resources"].get("GPU"):
+            known = [name for name in node["Resources"] if name.startswith("accelerator_type:")]
+            kinds.setdefault(min(known, default=node["NodeID"]), node["NodeID"])
+    return list(kinds.values())
 
 
 def room(needs: Mapping[str, float]) -> int:
     """The number of workers that the cluster's machines have room for. needs: as Ray's options for a task."""
-    import ray
 
     ((option, least),) = needs.items()
     resource = {"num_cpus": "CPU", "num_gpus": "GPU"}[option]
-    return sum(int(node["Resources"].get(resource, 0) // least) for node in ray.nodes() if node["Alive"])
+    return sum(int(node["Resources"].get(resource, 0) // least) for node in alive())

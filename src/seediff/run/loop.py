@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ from typing import Any, Generic, TypeVar
 
 from ..config.base import Batched, Config, resolve_device
 from ..dataset import native
+from ..errors import Notice
 from ..files.messages import show_bytes
 from ..files.output_folders import free_bytes, parse_folder
 from ..files.outputs import clear_leftovers
@@ -113,9 +115,15 @@ class Job(ABC, Generic[Batched, Item, Captured]):
     def check(self) -> None:
         """Raise UserError for mistakes that are seen before a model is loaded."""
 
-    def fitted(self, config: Batched) -> Batched:
-        """The configuration of a new output, with batches that fit into the device's memory."""
-        return config
+    @property
+    def tries_batches(self) -> bool:
+        """Whether the machine decides how many items a batch has, by trying."""
+        return False
+
+    def fitting_size(self) -> int:
+        """How many items of the loaded job fit into the device's memory at once, at most the configuration's
+        `batch_size`."""
+        return self.config.batch_size
 
     def plan(self) -> list[str]:
         """The lines of `--dry-run`, the first about what is made."""
@@ -133,6 +141,11 @@ class Job(ABC, Generic[Batched, Item, Captured]):
     @abstractmethod
     def write(self, captured: Captured, out: Path) -> BatchRecord:
         """The second step: write its files into `out`. May run in a thread while the next batch is captured."""
+
+    def rebatch(self, size: int) -> None:
+        """Make batches of another size, which this machine decided."""
+        self.config = self.config.with_batches(size)
+        vars(self).pop("batches", None)
 
     def make_batch(self, number: int, out: Path) -> BatchRecord:
         return self.write(self.capture(self.batches[number]), out)
@@ -191,6 +204,10 @@ class Engine(AbstractContextManager["Engine"]):
         the model's, and `gpu`, the name of the device."""
         return loaded(job)
 
+    def fitting_size(self, job: AnyJob) -> int:
+        """How many items of a loaded job fit into the devices' memory at once."""
+        return job.fitting_size()
+
     def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
         """Make batches, and yield each when its files are there and its seconds are in the job's timer."""
         device = job.device or job.config.device or "cpu"
@@ -198,25 +215,36 @@ class Engine(AbstractContextManager["Engine"]):
             for number in numbers:
                 yield number, job.make_batch(number, out)
             return
-        import torch
-
-        # A `draw` of the user's may use another machine's device.
-        cuda = torch.cuda if device.startswith("cuda") and torch.cuda.is_available() else None
         earlier = None
-        # On CUDA the thread has its own stream; otherwise its work would wait for the capture that runs meanwhile.
-        initializer = (lambda: cuda.set_stream(cuda.Stream(device))) if cuda else None
-        # In the end, also after an error, the batch that is being written is finished.
-        with ThreadPoolExecutor(1, thread_name_prefix="writing", initializer=initializer) as thread:
+        with writing_thread(device) as write:
             for number in numbers:
                 captured = job.capture(job.batches[number])
-                ready = cuda.current_stream(device).record_event() if cuda else None
-                written = thread.submit(job.write_ready, captured, out, ready)
+                written = write(job, captured, out)
                 del captured  # so that the memory is free when the thread is done with it
                 if earlier:
                     yield earlier[0], earlier[1].result()
                 earlier = number, written
             if earlier:
                 yield earlier[0], earlier[1].result()
+
+
+@contextmanager
+def writing_thread(device: str | None) -> Iterator[Callable[[AnyJob, Any, Path], Future[BatchRecord]]]:
+    """In this block, a function that makes `Job.write` run in another thread, given the job, what it captured, and the
+    folder. In the end, also after an error, the batch that is being written is finished."""
+    import torch
+
+    # A `draw` of the user's may use another machine's device.
+    cuda = torch.cuda if (device or "").startswith("cuda") and torch.cuda.is_available() else None
+    # On CUDA the thread has its own stream; otherwise its work would wait for the capture that runs meanwhile.
+    initializer = (lambda: cuda.set_stream(cuda.Stream(device))) if cuda else None
+    with ThreadPoolExecutor(1, thread_name_prefix="writing", initializer=initializer) as thread:
+
+        def write(job: AnyJob, captured: Any, out: Path) -> Future[BatchRecord]:
+            ready = cuda.current_stream(device).record_event() if cuda else None
+            return thread.submit(job.write_ready, captured, out, ready)
+
+        yield write
 
 
 def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress: Progress | None = None) -> RunResult:
@@ -243,8 +271,6 @@ def plan(job: AnyJob, out: Path | str) -> str:
     out = parse_folder(out)
     state, job.config = look_into(out, job.config)
     job.check()
-    if state == "new" and job.on_device:
-        job.config = job.fitted(job.config)
     if state == "shorter":
         check_growth(out)
     verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")
@@ -262,7 +288,7 @@ def _make(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
     if state != "complete":
         with engine, ExitStack() as stack:
             if state == "new" and job.on_device:
-                job.config = job.fitted(engine.resolve(job.config))
+                job.config = engine.resolve(job.config)
             if job.config.threads is not None:
                 from ..devices import cpu_threads  # imports torch, which takes seconds and not every job needs
 
@@ -283,6 +309,15 @@ def _fill(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -
         report(done, total, f"loading {config.model_label}")
         with job.timer("loading"):
             about = engine.load(job)
+    if new and job.tries_batches:
+        report(done, total, f"trying batches of {config.batch_size}")
+        with job.timer("trying batches"):
+            size = engine.fitting_size(job)
+        if size != config.batch_size:
+            said = f"{config.batch_size} pictures at once do not fit into the GPU's memory; batches have {size}"
+            warnings.warn(said, Notice, stacklevel=2)
+            job.rebatch(size)
+            config, records = job.config, dict.fromkeys(job.batches)
     if new:
         begin(out, config, about)
     else:

@@ -31,6 +31,7 @@ from .photos import (
     PhotoSpec,
     are_foreign,
     fingerprint_photos,
+    largest_photo,
     read_all,
     read_failures,
     warn_of_foreign,
@@ -114,6 +115,12 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[Looked]"]):
         for classes in dict.fromkeys(spec.words for spec in self.specs):
             self.prompts(classes)
         warn_of_foreign(model, self.specs, self.warn)
+
+    def quick_config(self) -> MaskPhotosConfig:
+        return replace(self.config, presence=0.0, timesteps=self.config.timesteps[:1])
+
+    def hardest_items(self, count: int) -> Sequence[PhotoSpec]:
+        return [largest_photo(self.model, self.specs, self.config.fit, self.config.size)] * min(count, len(self.specs))
 
     def prompts(self, classes: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
         """The sentences that name the classes, as few as the text encoders' limits allow, and the classes in each."""

@@ -5,14 +5,16 @@ run.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
-from ..config.base import Config, RunConfig
+from ..config.base import DEFAULT, Config, RunConfig
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..config.levels import EVERYTHING, Reads
 from ..config.methods import BEST, check_capture
@@ -28,7 +30,7 @@ from ..models.info import ModelInfo, check_known_classes, model_info
 from ..models.memory import Offload, memory_bytes
 from ..models.registry import check_additions
 from ..models.sources import find_source
-from .loop import Captured, Item, Job
+from .loop import Captured, Item, Job, Timer
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -76,6 +78,31 @@ class ModelJob(Job[Config, Item, Captured]):
         """Use this model, after checking what only a loaded model can tell."""
         self.model = model
         self.capture_plan = plan_model(self.config, model.info, model.layers)  # type: ignore[arg-type]
+
+    @property
+    def tries_batches(self) -> bool:
+        on_card = (self.device or self.config.device or "").startswith("cuda")
+        return self.on_device and on_card and self.config.source("batch_size") == DEFAULT
+
+    def fitting_size(self) -> int:
+        from .trials import fitting_size  # imports torch
+
+        return fitting_size(self)
+
+    def trial(self, count: int) -> tuple[ModelJob[Config, Item, Captured], Sequence[Item]]:
+        """A copy of this loaded job that makes a batch as quickly as possible, and `count` items that need the most
+        memory; fewer if there are not as many."""
+        trial = copy(self)
+        trial.config, trial.timer = self.quick_config(), Timer()
+        return trial, self.hardest_items(count)
+
+    def quick_config(self) -> Config:
+        """The configuration with fewer steps, with which a batch needs as much memory."""
+        return self.config
+
+    @abstractmethod
+    def hardest_items(self, count: int) -> Sequence[Item]:
+        """`count` items that need the most memory; fewer if there are not as many."""
 
     def settings(self, reads: Reads | None = None) -> list[str]:
         """Lines of a dry run: model, capture, replaced levels, untuned constants, all values. reads: of the capture."""

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from ..attention.windows import Window, cut
+from ..attention.windows import Window, cut, seen_shape
+from ..config.photographs import Fit
+from ..config.sizes import Size
 from ..dataset import native
 from ..errors import UserError
 from ..files.documents import read_csv
 from ..files.messages import plural
 from ..files.outputs import write_atomic
 from ..files.photo_files import Photo, find_named, read_photo
+from ..files.picture_files import open_picture
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -52,6 +57,18 @@ def read_all(batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], Seen]) -> P
             reason = error.reason if error.subject == str(spec.photo.path) else str(error)
             failed.append({"photo": spec.photo.file_name, "reason": reason})
     return readable, failed
+
+
+def largest_photo(model: Model, specs: Sequence[PhotoSpec], fit: Fit, size: Size | None) -> PhotoSpec:
+    """The photograph that the model sees at the most pixels, of these the one with the most words. Only headers are
+    read. The first one if none can be."""
+    largest, most = specs[0], (0, 0)
+    for spec in specs:
+        with suppress(UserError), open_picture(spec.photo.path) as picture:
+            shape = seen_shape(model, (picture.height, picture.width), fit, size)
+            if (prod(shape), len(spec.words)) > most:
+                largest, most = spec, (prod(shape), len(spec.words))
+    return largest
 
 
 def fingerprint_photos(photos: Sequence[Photo], own: Sequence[str]) -> str:

@@ -41,6 +41,7 @@ from .photos import (
     PhotoSpec,
     are_foreign,
     fingerprint_photos,
+    largest_photo,
     read_all,
     read_failures,
     warn_of_foreign,
@@ -170,6 +171,9 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
             check_known_classes(model.name, model.known_words, words)
             split_prompts(model.readers, words)
         warn_of_foreign(model, self.specs, self.warn)
+
+    def hardest_items(self, count: int) -> Sequence[PhotoSpec]:
+        return [largest_photo(self.model, self.specs, self.config.fit, self.config.size)] * min(count, len(self.specs))
 
     def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Divided]:
         with self.timer("reading"):

@@ -1,0 +1,57 @@
+"""Finds how many pictures fit into a GPU's memory at once, by making two batches before a run begins.
+
+As in a run, masks of the first are made while the second is captured; what was captured of both is held to the end, so
+that it does not matter how soon the masks are ready. Nothing of it is kept. Calls are not recorded as CUDA graphs: a
+recording that does not fit is given up by itself (models/graphs.py).
+"""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..errors import UserError
+from ..models.graphs import without_graphs
+from .loop import writing_thread
+
+if TYPE_CHECKING:
+    from .model_job import ModelJob
+
+
+def fitting_size(job: ModelJob[Any, Any, Any]) -> int:
+    """The size of batches that fit into the memory of the GPU of a loaded job: that of its configuration, its half, its
+    quarter, and so on down to 1, which is not tried."""
+    size, count = job.config.batch_size, len(job.items())
+    while size > 1 and not _fits(job, min(size, count)):
+        size //= 2
+        while size > max(count - 1, 1):  # a larger one would make the same batch again
+            size //= 2
+    return size
+
+
+def _fits(job: ModelJob[Any, Any, Any], count: int) -> bool:
+    """Whether two batches of `count` items fit."""
+    trial, batch = job.trial(count)
+    try:
+        with (
+            without_graphs(job.model.network),
+            tempfile.TemporaryDirectory(prefix="seediff-") as scratch,
+            writing_thread(job.device or job.config.device) as write,
+        ):
+            first = trial.capture(batch)
+            written = write(trial, first, Path(scratch))
+            second = trial.capture(batch)
+            written.result()
+            del first, second
+        return True
+    except torch.OutOfMemoryError:
+        return False
+    except UserError:
+        return True  # what else is wrong, the run tells
+    finally:
+        gc.collect()
+        torch.cuda.empty_cache()
