@@ -125,7 +125,7 @@ def load_from(address, cache, *dtypes):
         "ENDPOINT": address,
         "HUGGINGFACE_CO_URL_TEMPLATE": address + "/{repo_id}/resolve/{revision}/{filename}",
     }
-    constants |= {"HF_HUB_CACHE": str(cache), "HF_HUB_DISABLE_XET": True}
+    constants |= {"HF_HUB_CACHE": str(cache), "HF_HUB_DISABLE_XET": True, "HF_HUB_OFFLINE": False}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
         for name, value in constants.items():
