@@ -34,9 +34,9 @@ def test_a_full_memory_names_what_to_change(tmp_path, monkeypatch, capsys):
 def test_batches_are_halved_until_they_fit(monkeypatch, count, room, size, tried):
     """A batch of so many pictures is tried once, and a single one never."""
     seen = []
-    monkeypatch.setattr(trials, "_fits", lambda job, number: seen.append(number) or number <= room)
+    monkeypatch.setattr(trials, "_fits", lambda job, network, number: seen.append(number) or number <= room)
     job = SimpleNamespace(config=SimpleNamespace(batch_size=8), items=lambda: range(count))
-    assert trials.fitting_size(job) == size
+    assert trials.fitting_size(job, None) == size
     assert seen == tried
 
 

@@ -142,6 +142,11 @@ class Job(ABC, Generic[Batched, Item, Captured]):
     def write(self, captured: Captured, out: Path) -> BatchRecord:
         """The second step: write its files into `out`. May run in a thread while the next batch is captured."""
 
+    def trial(self, count: int) -> tuple[AnyJob, Sequence[Item]]:
+        """Of a loaded job that `tries_batches`: a copy that makes a batch as quickly as possible, and `count` items
+        that need the most memory; fewer if there are not as many."""
+        raise NotImplementedError
+
     def rebatch(self, size: int) -> None:
         """Make batches of another size, which this machine decided."""
         self.config = self.config.with_batches(size)

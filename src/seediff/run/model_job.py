@@ -30,7 +30,7 @@ from ..models.info import ModelInfo, check_known_classes, model_info
 from ..models.memory import Offload, memory_bytes
 from ..models.registry import check_additions
 from ..models.sources import find_source
-from .loop import Captured, Item, Job, Timer
+from .loop import AnyJob, Captured, Item, Job, Timer
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -87,11 +87,9 @@ class ModelJob(Job[Config, Item, Captured]):
     def fitting_size(self) -> int:
         from .trials import fitting_size  # imports torch
 
-        return fitting_size(self)
+        return fitting_size(self, self.model.network)
 
-    def trial(self, count: int) -> tuple[ModelJob[Config, Item, Captured], Sequence[Item]]:
-        """A copy of this loaded job that makes a batch as quickly as possible, and `count` items that need the most
-        memory; fewer if there are not as many."""
+    def trial(self, count: int) -> tuple[AnyJob, Sequence[Item]]:
         trial = copy(self)
         trial.config, trial.timer = self.quick_config(), Timer()
         return trial, self.hardest_items(count)

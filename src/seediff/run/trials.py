@@ -10,35 +10,32 @@ from __future__ import annotations
 import gc
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ..errors import UserError
 from ..models.graphs import without_graphs
-from .loop import writing_thread
-
-if TYPE_CHECKING:
-    from .model_job import ModelJob
+from .loop import AnyJob, writing_thread
 
 
-def fitting_size(job: ModelJob[Any, Any, Any]) -> int:
+def fitting_size(job: AnyJob, network: Any) -> int:
     """The size of batches that fit into the memory of the GPU of a loaded job: that of its configuration, its half, its
-    quarter, and so on down to 1, which is not tried."""
+    quarter, and so on down to 1, which is not tried. network: of the job's model."""
     size, count = job.config.batch_size, len(job.items())
-    while size > 1 and not _fits(job, min(size, count)):
+    while size > 1 and not _fits(job, network, min(size, count)):
         size //= 2
         while size > max(count - 1, 1):  # a larger one would make the same batch again
             size //= 2
     return size
 
 
-def _fits(job: ModelJob[Any, Any, Any], count: int) -> bool:
+def _fits(job: AnyJob, network: Any, count: int) -> bool:
     """Whether two batches of `count` items fit."""
     trial, batch = job.trial(count)
     try:
         with (
-            without_graphs(job.model.network),
+            without_graphs(network),
             tempfile.TemporaryDirectory(prefix="seediff-") as scratch,
             writing_thread(job.device or job.config.device) as write,
         ):
