@@ -13,3 +13,18 @@ def user_error(message):
     with pytest.raises(UserError, match=message) as caught:
         yield caught
     assert "\n" not in str(caught.value)
+
+
+def refused(capsys, *words):
+    """The one line on stderr with which a command line is refused, of these words or lines of words; nothing is on
+    stdout.
+    """
+    from seediff.cli.main import main
+
+    capsys.readouterr()
+    assert main([word for given in words for word in str(given).split()]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("seediff: ")
+    assert err.count("\n") == 1
+    return err

@@ -2,6 +2,7 @@ import json
 
 import pytest
 from layouts import save_map, save_voc
+from refusals import refused
 
 from seediff.cli.main import main
 
@@ -40,9 +41,4 @@ def test_segments_command(folders, tmp_path, capsys):
     ],
 )
 def test_bad_input_is_one_line(folders, change, words, capsys):
-    assert run(folders[0], "--labels", folders[1], *change) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("seediff: ")
-    assert err.count("\n") == 1
-    assert words in err
+    assert words in refused(capsys, "evaluate segments", folders[0], "--labels", folders[1], *change)

@@ -3,7 +3,7 @@ from typing import get_args
 
 import pytest
 from builders.published import written
-from builders.refusals import user_error
+from builders.refusals import refused, user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.cli.main import main
@@ -36,8 +36,8 @@ def test_the_command_line_says_what_is_captured(tmp_path, mini_folder, capsys, c
     assert main([*line, *levels, "--dry-run"]) == 0, capsys.readouterr()
     said = capsys.readouterr().out
     assert 'From method reference: capture.normalize = false, capture.steps = "all", capture.layers = "up"' in said
-    assert main([*line, *levels, "--capture-normalize"]) == 2
-    assert "seediff: --capture-normalize: true: method reference" in capsys.readouterr().err
+    said = refused(capsys, *line, *levels, "--capture-normalize")
+    assert "--capture-normalize: true: method reference" in said
     assert not (tmp_path / "out").exists()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from layouts import add_pictures, save_camvid, save_map, save_picture, save_voc
 from PIL import Image
-from refusals import user_error
+from refusals import refused, user_error
 
 from seediff.cli.main import main
 from seediff.evaluate.evaluation import evaluate
@@ -125,11 +125,7 @@ def test_a_segmenter(voc, tmp_path, monkeypatch):
 def test_bad_input_is_one_line(voc, predictions, capsys, change, options, words):
     if change:
         change(predictions, voc)
-    assert run(predictions, "--data", voc, *options) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert words in err
-    assert len(err.splitlines()) == 1
+    assert words in refused(capsys, "evaluate", predictions, "--data", voc, *options)
 
 
 def test_camvids_own_labels_are_predictions_of_camvid(tmp_path):

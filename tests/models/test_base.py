@@ -6,7 +6,7 @@ import huggingface_hub
 import pytest
 import torch
 from builders.families import generate, same_pictures
-from builders.refusals import user_error
+from builders.refusals import refused, user_error
 from builders.single_files import save_single_file
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import load_file, save_file
@@ -104,8 +104,7 @@ def test_a_file_on_the_hub(twin, expected, tuned, tmp_path, monkeypatch, capsys)
     line += ["--out", str(tmp_path / "out")]
     assert main([*line, "--dry-run"]) == 0
     assert "unet from the hub, the rest from mini" in capsys.readouterr().out
-    assert main(line) == 2
-    assert "owner/tuned: has no file typo.safetensors; name one that it has\n" in capsys.readouterr().err
+    assert "owner/tuned: has no file typo.safetensors; name one that it has\n" in refused(capsys, *line)
 
 
 def test_what_is_no_part(twin, tuned, tmp_path):

@@ -7,7 +7,7 @@ import torch
 from interrupted import check_interrupted
 from photo_set import scene_photo, write_photos
 from PIL import Image
-from refusals import user_error
+from refusals import refused, user_error
 
 from seediff.attention.maps import AttentionMaps
 from seediff.cli.main import main
@@ -246,10 +246,8 @@ def test_truth_counts_come_from_label_maps(tmp_path, found, photos, mini_folder,
     assert all(count <= 1 + number for number, count in enumerate(counts))
     assert max(counts) > 2
     write_label(labels / "3.png", (60, 150), 150)
-    assert main([*line, "--labels", str(labels)]) == 2
-    assert "another configuration" in capsys.readouterr().err
-    assert main([*line[:-1], str(tmp_path / "other")]) == 2
-    assert "needs labels" in capsys.readouterr().err
+    assert "another configuration" in refused(capsys, *line, "--labels", str(labels))
+    assert "needs labels" in refused(capsys, *line[:-1], str(tmp_path / "other"))
 
 
 def test_bad_photographs_do_not_stop_the_others(tmp_path, mini_folder, capsys):
@@ -305,9 +303,6 @@ BAD = [
 def test_bad_input_is_answered_in_one_line(tmp_path, mini_folder, capsys, line, message):
     folder = write_photos(tmp_path / "in", 1)
     (folder / "empty.csv").write_text("file,classes\n0.png,\n", encoding="utf-8")
-    given = line.replace("{in}", str(folder)).split()
-    assert main([*given, "--model", str(mini_folder), "--out", str(tmp_path / "out")]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert len(error.splitlines()) == 1
+    given = line.replace("{in}", str(folder))
+    assert message in refused(capsys, given, f"--model {mini_folder} --out {tmp_path}/out")
     assert not (tmp_path / "out").exists()

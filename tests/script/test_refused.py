@@ -12,6 +12,20 @@ def pipe(sd1_folder):
     return load_model(str(sd1_folder), device="cpu").pipe
 
 
+def layer(pipe, block="mid_block", kind="attn2"):
+    return pipe.unet.get_submodule(f"{block}.attentions.0.transformer_blocks.0.{kind}")
+
+
+def draw(pipe):
+    pipe("a dog", height=64, width=64, num_inference_steps=1)
+
+
+def check_refused(pipe, message):
+    """What is drawn is refused in a line that matches `message`."""
+    with user_error(message), seediff.capture(pipe):
+        draw(pipe)
+
+
 def refusal(pipe, **options):
     with pytest.raises(UserError) as error, seediff.capture(pipe, **options):
         pass
@@ -21,7 +35,7 @@ def refusal(pipe, **options):
 def test_an_ip_adapter(pipe):
     from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
 
-    attention = pipe.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn2")
+    attention = layer(pipe)
     attention.set_processor(IPAdapterAttnProcessor2_0(hidden_size=64, cross_attention_dim=32))
     assert refusal(pipe).startswith("an IP-Adapter is loaded (mid_block.attentions.0")
 
@@ -29,13 +43,12 @@ def test_an_ip_adapter(pipe):
 def test_a_processor_that_does_more_and_is_put_there_by_the_pipeline_while_it_draws(pipe):
     from diffusers.models.attention_processor import CustomDiffusionAttnProcessor2_0
 
-    attention = pipe.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn2")
+    attention = layer(pipe)
     processor = CustomDiffusionAttnProcessor2_0(hidden_size=64, cross_attention_dim=32)
     encode = pipe.encode_prompt
     pipe.encode_prompt = lambda *args, **kwargs: (attention.set_processor(processor), encode(*args, **kwargs))[1]
     said = "attn2 has a CustomDiffusionAttnProcessor2_0"
-    with user_error(said), seediff.capture(pipe):
-        pipe("a dog", height=64, width=64, num_inference_steps=1)
+    check_refused(pipe, said)
     assert said in refusal(pipe)
 
 
@@ -56,29 +69,28 @@ class Regional:
 
 @pytest.mark.parametrize(("again", "what"), [(["to_k"], "key"), (["to_q", "to_k"], "query")])
 def test_a_processor_that_computes_its_states_twice(pipe, again, what):
-    attention = pipe.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn2")
+    attention = layer(pipe)
     attention.set_processor(Regional(again))
     said = rf"^mid_block\..*attn2: computed its {what} states twice in one call \(regional prompts\?\); draw without"
-    with user_error(said), seediff.capture(pipe):
-        pipe("a dog", height=64, width=64, num_inference_steps=1)
+    check_refused(pipe, said)
 
 
 def test_an_error_inside_of_a_layer_leaves_nothing_for_the_next_picture(pipe):
     """As where memory runs out and fewer pictures are drawn."""
-    value = pipe.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn2.to_v")
+    value = layer(pipe).to_v
     handle = value.register_forward_hook(lambda *_: 1 / 0)
     with seediff.capture(pipe) as seen:
         with pytest.raises(ZeroDivisionError):
-            pipe("a dog", height=64, width=64, num_inference_steps=1)
+            draw(pipe)
         handle.remove()
-        pipe("a dog", height=64, width=64, num_inference_steps=1)
+        draw(pipe)
     assert seen.prompts == ["a dog"]
 
 
 def test_a_processor_of_another_library(pipe, recwarn):
     """It may draw with something else than the network's own products: a line says what is captured."""
     for name in ("down_blocks.0", "mid_block"):
-        attention = pipe.unet.get_submodule(f"{name}.attentions.0.transformer_blocks.0.attn2")
+        attention = layer(pipe, name)
         attention.set_processor(Regional())
     with seediff.capture(pipe):
         pass
@@ -133,7 +145,7 @@ def test_a_method_that_needs_another_capture(pipe):
     """What the line names is enough."""
     for keep in ("all", "daam"):
         with seediff.capture(pipe, keep=keep) as seen:
-            pipe("a dog", height=64, width=64, num_inference_steps=1)
+            draw(pipe)
         if keep == "all":
             with user_error(r"method daam .* capture\(pipe, keep='daam'\)$"):
                 seen.masks("dog", method="daam", pamr=False)
@@ -146,8 +158,7 @@ def test_more_than_the_memory_holds(pipe, monkeypatch):
     calls = []
     pipe.unet.conv_in.register_forward_hook(lambda *_: calls.append(1))
     said = r"^the attention maps of 1 images of 8 × 8 positions take .*; draw fewer or smaller images at once"
-    with user_error(said), seediff.capture(pipe):
-        pipe("a dog", height=64, width=64, num_inference_steps=1)
+    check_refused(pipe, said)
     assert calls == []
 
 
@@ -160,7 +171,7 @@ def test_more_than_the_memory_holds(pipe, monkeypatch):
     ],
 )
 def test_attention_of_another_number_of_positions(pipe, part):
-    attention = pipe.unet.get_submodule("up_blocks.1.attentions.0.transformer_blocks.0.attn1")
+    attention = layer(pipe, "up_blocks.1", "attn1")
     forward = attention.forward
 
     def part_of(states, **more):
@@ -169,18 +180,16 @@ def test_attention_of_another_number_of_positions(pipe, part):
 
     attention.forward = part_of
     said = r"^up_blocks\.1\..*\.attn1: attends over \d+ positions instead of 4 \(token merging or tiles"
-    with user_error(said), seediff.capture(pipe):
-        pipe("a dog", height=64, width=64, num_inference_steps=1)
+    check_refused(pipe, said)
     with seediff.capture(pipe, keep="ca"):
-        pipe("a dog", height=64, width=64, num_inference_steps=1)
+        draw(pipe)
 
 
 def test_self_attention_to_merged_keys(pipe):
-    attention = pipe.unet.get_submodule("up_blocks.1.attentions.0.transformer_blocks.0.attn1")
+    attention = layer(pipe, "up_blocks.1", "attn1")
     forward = attention.forward
     attention.forward = lambda states, **more: forward(states, **{**more, "encoder_hidden_states": states[:, ::4]})
-    with user_error("attends over 1 positions instead of 4"), seediff.capture(pipe):
-        pipe("a dog", height=64, width=64, num_inference_steps=1)
+    check_refused(pipe, "attends over 1 positions instead of 4")
 
 
 def test_kontext(twin):
