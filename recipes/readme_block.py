@@ -15,7 +15,7 @@ from PIL import Image
 
 from seediff.files.label_maps import voc_palette
 from seediff.files.outputs import write_atomic
-from seediff.report.pictures import contact_sheet, encode_picture, fit_side, overlay
+from seediff.report.drawing import contact_sheet, encode_picture, fit_side, overlay
 
 README = Path(__file__).parents[1] / "README.md"
 

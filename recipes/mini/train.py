@@ -24,7 +24,7 @@ from seediff.files.output_folders import check_writable
 from seediff.files.outputs import append, put, write_atomic
 from seediff.mini.scenes import CLASSES
 from seediff.models.registry import load_model
-from seediff.report.pictures import encode_picture
+from seediff.report.drawing import encode_picture
 
 from .autoencoder import train_autoencoder
 from .data import rendered_scenes

@@ -30,7 +30,7 @@ from seediff.files.outputs import write_atomic
 from seediff.metrics.matching import contingency, count_segments, match, tally
 from seediff.metrics.scores import Tally, bootstrap, mean_iou, stack
 from seediff.models.registry import Model, load_model
-from seediff.report.pictures import contact_sheet, encode_picture, fit_side, overlay
+from seediff.report.drawing import contact_sheet, encode_picture, fit_side, overlay
 from seediff.segments.make_segments import fit_to_edges, look, propose
 from seediff.segments.tiles import label
 

@@ -24,7 +24,7 @@ from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic
 from seediff.mini.scenes import Scene
 from seediff.models.registry import load_model
-from seediff.report.pictures import contact_sheet, encode_picture, overlay
+from seediff.report.drawing import contact_sheet, encode_picture, overlay
 
 from .capture import Captured, captured
 from .markdown import table as markdown_table

@@ -30,16 +30,16 @@ _HOMES = {
     "Sample": "dataset.sample",
     "SegmentPhotosConfig": "config.photographs",
     "UserError": "errors",
-    "capture": "script.capture",
+    "capture": "script.capturing",
     "find_photos": "files.photo_files",
     "generate": "run.generate",
     "load_model": "models.registry",
     "make_masks": "masks.make_masks",
-    "mask": "script.pictures",
+    "mask": "script.single_picture",
     "mask_photos": "run.mask",
     "read_dataset": "dataset.native",
     "register_method": "masks.own",
-    "segment": "script.pictures",
+    "segment": "script.single_picture",
     "segment_photos": "run.segment",
     "train_segmenter": "train.run",
 }
@@ -61,9 +61,9 @@ if TYPE_CHECKING:
     from .run.generate import generate as generate
     from .run.mask import mask_photos as mask_photos
     from .run.segment import segment_photos as segment_photos
-    from .script.capture import capture as capture
-    from .script.pictures import mask as mask
-    from .script.pictures import segment as segment
+    from .script.capturing import capture as capture
+    from .script.single_picture import mask as mask
+    from .script.single_picture import segment as segment
     from .train.run import train_segmenter as train_segmenter
 
 

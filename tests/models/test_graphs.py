@@ -261,8 +261,8 @@ def test_a_script_may_ask_for_recordings(sd1_model, monkeypatch):
         return [seen.heatmap("dog", image=image).values for image in (0, 1)], own
 
     expected, none = drawn()
-    monkeypatch.setattr("seediff.script.capture.check_graphs", lambda *_: None)
-    monkeypatch.setattr("seediff.script.capture.CudaRecording", lambda _device: TapeRecording())
+    monkeypatch.setattr("seediff.script.capturing.check_graphs", lambda *_: None)
+    monkeypatch.setattr("seediff.script.capturing.CudaRecording", lambda _device: TapeRecording())
     found, own = drawn(graphs=True)
     np.testing.assert_allclose(found, expected, atol=TOLERANCE)
     assert none is None
@@ -271,8 +271,8 @@ def test_a_script_may_ask_for_recordings(sd1_model, monkeypatch):
 
 
 def test_a_script_may_change_its_network_between_pictures(sd1_model, monkeypatch):
-    monkeypatch.setattr("seediff.script.capture.check_graphs", lambda *_: None)
-    monkeypatch.setattr("seediff.script.capture.CudaRecording", lambda _device: TapeRecording())
+    monkeypatch.setattr("seediff.script.capturing.check_graphs", lambda *_: None)
+    monkeypatch.setattr("seediff.script.capturing.CudaRecording", lambda _device: TapeRecording())
     layer = sd1_model.network.mid_block.attentions[0]
     own = layer.forward
 

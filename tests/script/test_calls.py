@@ -13,7 +13,7 @@ import seediff
 from seediff.config.constants import CaptureConfig
 from seediff.models.families import network_family
 from seediff.models.registry import load_model
-from seediff.script.capture import _check_memory, plan_pipeline
+from seediff.script.capturing import _check_memory, plan_pipeline
 from seediff.script.listener import find_pictures
 
 
@@ -316,7 +316,7 @@ def test_pictures_that_are_forgotten(pipe, monkeypatch):
         seen.clear()
         draw(pipe)
         assert seen.prompts == ["a dog and a cat"]
-        monkeypatch.setattr("seediff.script.capture.memory_bytes", lambda: int(1.5 * held))
+        monkeypatch.setattr("seediff.script.capturing.memory_bytes", lambda: int(1.5 * held))
         with user_error(r"earlier images hold .*, which seen\.clear\(\) frees"):
             draw(pipe)
         seen.clear()
@@ -330,7 +330,8 @@ def test_a_network_that_waits_in_the_computers_memory(pipe, monkeypatch):
     known = {"memory_reserved": 3000, "memory_allocated": 1000, "mem_get_info": (500, 9999)}
     for name, value in known.items():
         monkeypatch.setattr(torch.cuda, name, lambda device, value=value: asked.append(device) or value)
-    plan = plan_pipeline("all", pipe, network_family(pipe.unet), pipe.unet.config, CaptureConfig())
+    family = network_family(pipe.unet)
+    plan = plan_pipeline("all", pipe, family, family.layers(pipe.unet), CaptureConfig())
     with user_error(r"2\.5 kB of memory are there"):
         _check_memory(plan, (8, 8), 1, torch.device("cuda:1"), 0)
     assert set(asked) == {torch.device("cuda:1")}

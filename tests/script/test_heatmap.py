@@ -6,7 +6,7 @@ from PIL import Image
 from refusals import user_error
 
 from seediff.masks.make_masks import MaskResult
-from seediff.report.pictures import heat_colours
+from seediff.report.drawing import heat_colours
 from seediff.script.heatmap import HeatMap
 
 VALUES = np.array([[0, 0.5], [0.25, 1]], np.float32).repeat(4, 0).repeat(4, 1)

@@ -31,7 +31,7 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads release their core: several times as fast beside other programs
 }
 TIDYING = 5.0
-"""Seconds after the first Ctrl-C during which further ones have no effect (`Interrupts`)."""
+"""Seconds after the first Ctrl-C during which further ones have no effect (`FirstInterrupt`)."""
 
 
 def run(words: Sequence[str], program: App | None = None) -> int:
@@ -43,7 +43,7 @@ def run(words: Sequence[str], program: App | None = None) -> int:
         warnings.simplefilter("ignore")  # libraries' warnings are for programmers
         warnings.simplefilter("default", Notice)  # once from each place
         warnings.formatwarning = lambda message, *_, **__: f"seediff: {message}\n"
-    interrupts, line = Interrupts(), CommandLine(program or choose_program(words), words)
+    interrupts, line = FirstInterrupt(), CommandLine(program or choose_program(words), words)
     with escaped_streams():
         try:
             result = line.run()
@@ -76,7 +76,7 @@ def choose_program(words: Sequence[str]) -> App:
     return app
 
 
-class Interrupts:
+class FirstInterrupt:
     """Lets only the first Ctrl-C raise KeyboardInterrupt, so that further ones do not disturb the cleanup.
 
     In case the cleanup hangs, a Ctrl-C more than TIDYING seconds after the first ends the process at once. Its workers
@@ -87,7 +87,7 @@ class Interrupts:
         self.first: float | None = None
         """When the first was (`time.monotonic`)."""
         before = signal.getsignal(signal.SIGINT)
-        own = before is signal.default_int_handler or isinstance(getattr(before, "__self__", None), Interrupts)
+        own = before is signal.default_int_handler or isinstance(getattr(before, "__self__", None), FirstInterrupt)
         if own and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, self.interrupt)
 

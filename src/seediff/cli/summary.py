@@ -91,7 +91,7 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
         table.add_row(f"… {len(result.rows) - ROWS_SHOWN} more", "", "")
     middle = median(len(row["instances"]) for row in result.rows)
     count = f"{plural(result.made, 'photograph')} in {result.out}; segments per photograph: {middle:g} (median)"
-    text = _made(result, count, skipped)
+    text = _describe_count(result, count, skipped)
     if config.names and not named:
         text += f"\nNo segment got a name: none reached --name-threshold {config.name_threshold:g}."
     text += _foreign(result, config.model)
@@ -111,7 +111,7 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, consol
         areas = [row["area"][name] for row in result.rows if name in row.get("area", ())]
         asked = sum(name in row.get("asked", ()) for row in result.rows)
         table.add_row(Text(name), str(asked), str(len(areas)), _share(sum(areas) / len(areas) if areas else None))
-    text = _made(result, f"{plural(result.made, 'photograph')} with masks in {result.out}", skipped)
+    text = _describe_count(result, f"{plural(result.made, 'photograph')} with masks in {result.out}", skipped)
     text += _foreign(result, config.model)
     backbone = () if config.device == "cuda" else ("--backbone", "tiny")  # what this machine can train
     commands = [
@@ -121,7 +121,7 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, consol
     _show(result, table, text, ("reading", "capturing attention", "masks", "writing"), commands, console)
 
 
-def _made(result: RunResult, count: str, skipped: int = 0, left_out: int = 0) -> str:
+def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: int = 0) -> str:
     """A sentence about what is there. skipped: files that are not pictures. left_out: images without a good draw."""
     text = count if result.done else f"Complete: {count}; nothing to do"
     if skipped:
@@ -166,7 +166,7 @@ def class_table(result: RunResult, classes: Sequence[str]) -> Table:
     table = _numbers_table("class", "images", "rejected", "flagged", "mean area")
     for row in count_classes(result.rows, classes, rejections(result.rejected)):
         rejected, flags = show_reasons(row.rejected) or "0", show_reasons(row.flags) or "0"
-        table.add_row(Text(row.name), str(row.made), rejected, flags, _share(row.area))
+        table.add_row(Text(row.name), str(row.images), rejected, flags, _share(row.area))
     return table
 
 
@@ -179,7 +179,7 @@ def headline(result: RunResult) -> str:
     left_out = {row["index"] for row in result.rejected}
     if left_out:
         left_out.difference_update(sample_number(row["file_name"]) for row in result.rows)
-    return _made(result, f"{plural(result.made, 'image')} with masks in {result.out}", left_out=len(left_out))
+    return _describe_count(result, f"{plural(result.made, 'image')} with masks in {result.out}", left_out=len(left_out))
 
 
 def time_shares(seconds: Mapping[str, float], parts: Sequence[str]) -> str:

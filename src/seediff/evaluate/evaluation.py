@@ -27,7 +27,7 @@ from ..files.label_maps import IGNORE, map_folder, match_names, pair, read_segme
 from ..files.messages import plural
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
-from ..report.pictures import contact_sheet, fit_side, overlay
+from ..report.drawing import contact_sheet, fit_side, overlay
 from ..workers import Progress
 from .protocols import join_names, protocol_for, read_class_map
 from .semantic import Scores, check_bootstrap, evaluate_pairs, make_table, percent, percents, write_json

@@ -44,7 +44,7 @@ class Jobs:
             raise HTTPException(409, "another job is running")
         self.busy = True
         self.stop.clear()
-        job = Job(self, numbers, outcome, change)
+        job = JobRun(self, numbers, outcome, change)
         threading.Thread(target=job.run, daemon=True, name="look job").start()
 
     def undo(self, job: str) -> None:
@@ -65,7 +65,7 @@ class Jobs:
         self.start(numbers, UNDONE, undo_one)
 
 
-class Job:
+class JobRun:
     """One job, for its thread."""
 
     def __init__(self, jobs: Jobs, numbers: Sequence[int], outcome: str, change: Change) -> None:

@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..files.label_maps import voc_palette
 from ..files.picture_files import in_rgb
 from ..files.reading import PICTURE, inside, read_bytes
-from ..report.pictures import colour_objects, encode_picture, overlay, shrink
+from ..report.drawing import colour_objects, encode_picture, overlay, shrink
 
 THUMB = 208
 """Pixels of a thumbnail's longer side."""

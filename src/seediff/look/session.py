@@ -53,7 +53,7 @@ STEPS = {"undo": -1, "redo": 1}
 """Actions that move along a sample's states."""
 
 
-class State(NamedTuple):
+class SampleState(NamedTuple):
     """What an action leaves behind of a sample, in the order of `Action.state`. The original mask has no path."""
 
     verdict: Verdict | None
@@ -125,9 +125,9 @@ class History:
         self.states.append(action)
         self.at += 1
 
-    def state(self, at: int) -> State:
+    def state(self, at: int) -> SampleState:
         action = self.states[at]
-        return State(*action.state) if action else State(self.own_verdict)
+        return SampleState(*action.state) if action else SampleState(self.own_verdict)
 
 
 class Session:
@@ -333,7 +333,7 @@ class Session:
             **state._asdict(),
         )
 
-    def _correct(self, number: int, history: History, state: State, labels: Labels) -> State:
+    def _correct(self, number: int, history: History, state: SampleState, labels: Labels) -> SampleState:
         """A sample's state with new labels. Writes the label map, if it is another one."""
         classes = self.subject.classes
         present = self.labels(number)
@@ -349,4 +349,4 @@ class Session:
         data = native.encode_mask(corrected)
         write_atomic(inside(self.subject.folder, path), data, durable=True)
         shown, digest = shown_classes(counts, classes), hashlib.sha256(data).hexdigest()
-        return State(state.verdict, path, digest, tuple(shown["classes"]), shown["area"])
+        return SampleState(state.verdict, path, digest, tuple(shown["classes"]), shown["area"])

@@ -25,7 +25,7 @@ from ..errors import UserError
 from ..files.documents import fit, parse_json
 from ..files.label_maps import voc_palette
 from ..masks.flags import explain_flag
-from ..report.pictures import heat_colours
+from ..report.drawing import heat_colours
 from .events import Cache
 from .index import Query
 from .jobs import UNCHANGED, Jobs

@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from .tables import Row, count_classes, flat_config, of_photograph, plain_facts, row_classes
+from .tables import SampleRow, count_classes, flat_config, of_photograph, plain_facts, row_classes
 from .templates import render
 
 SIZES = ("1K", "10K", "100K", "1M", "10M")
@@ -33,7 +33,7 @@ UNKNOWN_MODEL = "see the model's own card for its licence and what it says about
 
 
 def dataset_card(
-    about: Mapping[str, Any], rows: Sequence[Row], class_names: Sequence[str], *, drawn: bool | None = None
+    about: Mapping[str, Any], rows: Sequence[SampleRow], class_names: Sequence[str], *, drawn: bool | None = None
 ) -> str:
     """The text of README.md: YAML front matter as the Hugging Face hub reads it, then Markdown.
 
@@ -46,11 +46,14 @@ def dataset_card(
     models = [str(row["model"]) for row in rows if row.get("model") and not of_photograph(row)]
     named = sorted(set(models)) if drawn is None else [str(about.get("model", "unknown"))]
     objects = [len(row["instances"]) for row in rows if "instances" in row]
-    facts = [*plain_facts(about), *([("objects", f"{sum(objects)} in {len(objects)} images")] if objects else [])]
-    what = "Generated masks" if drawn else "Masks"
+    facts = plain_facts(about)
+    if objects:
+        facts.append(("objects", f"{sum(objects)} in {len(objects)} images"))
+    shown = [*class_names[:5], "…"] if len(class_names) > 5 else class_names
+    subject = "Generated masks" if drawn else "Masks"
     return render(
         "card.md.j2",
-        title=yaml_text(f"{what}: {', '.join(class_names[:5]) or 'empty'}{', …' * (len(class_names) > 5)}"),
+        title=yaml_text(f"{subject}: {', '.join(shown) or 'empty'}"),
         drawn=drawn,
         made=drawn is not None,
         size=size_category(len(rows)),
@@ -60,7 +63,7 @@ def dataset_card(
         facts=_pairs(facts),
         prompts=[markdown_text(prompt) for prompt in prompts],
         config=_pairs(flat_config(about.get("config") or {})),
-        classes=[{"made": c.made, **{key: markdown_text(text) for key, text in c.cells().items()}} for c in classes],
+        classes=[{key: markdown_text(text) for key, text in each.cells().items()} for each in classes],
         models=_pairs((name, model_note(name)) for name in named),
         unmade=len(rows) - len(models),
     )

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ..masks.steps import BEFORE_PAMR, MaskStep
-from .pictures import shrink, to_levels
+from .drawing import shrink, to_levels
 
 if TYPE_CHECKING:
     import torch

@@ -20,9 +20,9 @@ from ..files.photo_files import without_suffix
 from ..files.picture_files import in_rgb, open_picture, read_pixels
 from ..files.reading import PICTURE, inside, read_bytes
 from ..masks.flags import explain_flag, flag_kind
-from .pictures import colour_objects, data_uri, draw_mask, jpeg_uri, shrink
+from .drawing import colour_objects, data_uri, draw_mask, jpeg_uri, shrink
 from .strips import AUGMENTATIONS
-from .tables import Row, count_classes, flat_config, operations_of, plain_facts, row_classes
+from .tables import SampleRow, count_classes, flat_config, operations_of, plain_facts, row_classes
 from .templates import render
 
 STEPS = "steps"
@@ -64,7 +64,7 @@ class Strip:
     picture: str
 
 
-def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[Row], classes: Sequence[str]) -> Path:
+def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow], classes: Sequence[str]) -> Path:
     """Write preview.html into the folder of a native dataset, from its files, and return its path.
 
     about: `model`, `method`, `config` (shown folded), `rejected` (class → reason → count), `prompts` (templates), and
@@ -80,7 +80,7 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[Row], clas
         facts=plain_facts({"images": len(rows), **about}),
         prompts=list(about.get("prompts") or ()),
         config=flat_config(about.get("config") or {}),
-        classes=[(tag, count.made, count.cells()) for tag, count in zip(tags, counts, strict=True)],
+        classes=list(zip(tags, [count.cells() for count in counts], strict=True)),
         images=len(rows),
         unchecked="model" in about,
         flagged=sum(bool(row.get("flags")) for row in rows),
@@ -114,33 +114,33 @@ def pick_evenly(groups: Sequence[Sequence[str]], count: int) -> list[int]:
     return sorted(picked)
 
 
-def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Iterator[Tile]:
+def _tiles(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) -> Iterator[Tile]:
     """Some of the samples, evenly over their first classes."""
     labels = {tag.name: label for label, tag in enumerate(tags, 1)}
     for position in pick_evenly([row_classes(row)[:1] for row in rows], MOST_PICTURES):
         row = rows[position]
         image, label_map = _read_pair(folder, row, position)
-        names = row_classes(row)
+        names, name = row_classes(row), _sample_name(row["file_name"])
         shares = [f"{name} {(label_map == labels[name]).mean():.0%} of the image" for name in names]
-        name = _sample_name(row["file_name"])
-        shown = label_map
         if names == [SEGMENT] and "instances" in row:  # the class alone would show nothing
             numbers, *_ = read_pixels(inside(folder, f"instances/{name}.png"))
-            shown = colour_objects(label_map, numbers)
-        seed = [f"seed {row['seed']}"] if row.get("seed") is not None else []
+            label_map = colour_objects(label_map, numbers)
+        about = [name, operations_of(row)]
+        if row.get("seed") is not None:
+            about.insert(1, f"seed {row['seed']}")
         yield Tile(
             name=name,
             picture=jpeg_uri(shrink(image, SIDE, Image.Resampling.LANCZOS)),
-            mask=jpeg_uri(draw_mask(image, shown, SIDE)),
+            mask=jpeg_uri(draw_mask(image, label_map, SIDE)),
             shares=", ".join(shares) or "no class",
             prompt=str(row.get("prompt", "")),
-            about=" · ".join([name, *seed, *filter(None, [operations_of(row)])]),
+            about=" · ".join(filter(None, about)),
             classes=[tags[labels[name] - 1] for name in names],
             flags=list(row.get("flags") or ()),
         )
 
 
-def _read_pair(folder: Path, row: Row, position: int) -> tuple[np.ndarray, np.ndarray]:
+def _read_pair(folder: Path, row: SampleRow, position: int) -> tuple[np.ndarray, np.ndarray]:
     """A row's image (H, W, 3) and label map (H, W), both uint8."""
     where = f"row {position + 1}"
     paths = {key: inside(folder, row.get(key), where, key) for key in ("file_name", "mask")}
@@ -157,7 +157,7 @@ def _read_pair(folder: Path, row: Row, position: int) -> tuple[np.ndarray, np.nd
     return image, label_map
 
 
-def _strips(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Iterator[Strip]:
+def _strips(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) -> Iterator[Strip]:
     """The first strip of each class."""
     prompts = {_sample_name(row["file_name"]): str(row.get("prompt", "")) for row in rows}
     shown: set[int] = set()

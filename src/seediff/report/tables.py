@@ -10,16 +10,17 @@ from typing import Any
 from ..errors import UserError
 from ..masks.flags import flag_kind
 
-Row = Mapping[str, Any]
+SampleRow = Mapping[str, Any]
+"""A row of metadata.jsonl."""
 
 
 @dataclass(frozen=True)
 class ClassCount:
-    """One class of a dataset. made: the number of images that show it. area: its mean share of those images, in [0, 1];
-    None if no row gives it. rejected, flags: reason → count."""
+    """One class of a dataset. images: how many show it. area: its mean share of those images, in [0, 1]; None if no row
+    gives it. rejected, flags: reason → count."""
 
     name: str
-    made: int
+    images: int
     area: float | None
     rejected: Mapping[str, int]
     flags: Mapping[str, int]
@@ -28,6 +29,7 @@ class ClassCount:
         """The class's texts for the tables of the page and the card."""
         return {
             "name": self.name,
+            "images": str(self.images),
             "rejected": show_reasons(self.rejected) or "0",
             "area": "–" if self.area is None else f"{self.area:.1%}",
             "flags": show_reasons(self.flags) or "–",
@@ -35,49 +37,49 @@ class ClassCount:
 
 
 def count_classes(
-    rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None
+    rows: Sequence[SampleRow], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None
 ) -> list[ClassCount]:
     """Count rows by class, in the order of `class_names`. A flag without a class (`x` instead of `x:dog`) counts for
     each class of its row. rejected: class → reason → count. Raises UserError for a class that the dataset does not
     have."""
-    known, made, flags = set(class_names), Counter[str](), {name: Counter() for name in class_names}
+    # 1. Count
+    images, flags = Counter[str](), {name: Counter[str]() for name in class_names}
     areas: dict[str, list[float]] = {name: [] for name in class_names}
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows, 1):
         classes = row_classes(row)
-        if unknown := [c for c in classes if c not in known]:
-            names = ", ".join(class_names)
-            raise UserError(f"row {number + 1}: class '{unknown[0]}' is not one of the dataset's: {names}")
-        made.update(classes)
+        for name in classes:
+            if name not in areas:
+                names = ", ".join(class_names)
+                raise UserError(f"row {number}: class '{name}' is not one of the dataset's: {names}")
+        images.update(classes)
         for name, share in (row.get("area") or {}).items():
             if name in classes:
                 areas[name].append(float(share))
         for flag in row.get("flags") or ():
             _, _, flagged = flag.partition(":")
-            for name in [flagged] if flagged in known else classes:
+            for name in [flagged] if flagged in flags else classes:
                 flags[name][flag_kind(flag)] += 1
-    return [
-        ClassCount(
-            name=name,
-            made=made[name],
-            area=sum(areas[name]) / len(areas[name]) if areas[name] else None,
-            rejected=(rejected or {}).get(name, {}),
-            flags=dict(sorted(flags[name].items())),
-        )
-        for name in class_names
-    ]
+
+    # 2. Sum up
+    counts: list[ClassCount] = []
+    for name in class_names:
+        area = sum(areas[name]) / len(areas[name]) if areas[name] else None
+        of_class = (rejected or {}).get(name, {})
+        counts.append(ClassCount(name, images[name], area, of_class, dict(sorted(flags[name].items()))))
+    return counts
 
 
-def row_classes(row: Row) -> list[str]:
+def row_classes(row: SampleRow) -> list[str]:
     """A row's class names, without repeats."""
     return list(dict.fromkeys(row.get("classes") or ()))
 
 
-def operations_of(row: Row) -> str:
+def operations_of(row: SampleRow) -> str:
     """The operations of a row's recipe, such as `flip+noise`; "" for an original."""
     return "+".join(step["operation"] for step in row.get("recipe", {}).get("steps", ()))
 
 
-def of_photograph(row: Row) -> bool:
+def of_photograph(row: SampleRow) -> bool:
     """Whether `mask` made the row: its `model` saw the picture, but did not draw it."""
     return "asked" in row
 
@@ -89,10 +91,12 @@ def show_reasons(reasons: Mapping[str, int]) -> str:
 
 def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """A nested configuration as (dotted name, value) pairs, in the same order."""
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for key, value in config.items():
-        table = isinstance(value, Mapping)
-        pairs += flat_config(value, f"{prefix}{key}.") if table else [(f"{prefix}{key}", show_value(value))]
+        if isinstance(value, Mapping):
+            pairs += flat_config(value, f"{prefix}{key}.")
+        else:
+            pairs.append((f"{prefix}{key}", show_value(value)))
     return pairs
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,18 +62,25 @@ class Captured:
     @property
     def prompts(self) -> list[str]:
         """The prompt of each picture; "" if only embeddings were given."""
-        return [text.get("prompt", "") for run in self._runs() for text in run.texts]
+        texts = chain.from_iterable(run.texts for run in self._runs())
+        return [text.get("prompt", "") for text in texts]
 
     @property
     def words(self) -> list[tuple[str, ...]]:
         """For each picture, the words that the model read of its prompt and that may name something. All others can be
         used, too."""
-        return [self._words(run, number) for run in self._runs() for number in range(run.images)]
+        words: list[tuple[str, ...]] = []
+        for run in self._runs():
+            words += [self._words(run, number) for number in range(run.images)]
+        return words
 
     @property
     def pictures(self) -> list[np.ndarray | None]:
         """The pictures (H, W, 3) uint8 that the pipeline returned; None for each that it did not return."""
-        return [run.pictures[i] if i < len(run.pictures) else None for run in self._runs() for i in range(run.images)]
+        pictures: list[np.ndarray | None] = []
+        for run in self._runs():
+            pictures += [*run.pictures[: run.images], *[None] * (run.images - len(run.pictures))]
+        return pictures
 
     @property
     def maps(self) -> list[AttentionMaps]:
@@ -117,7 +124,8 @@ class Captured:
         The others are the model's own if its folder has some, which were chosen for the layers that `keep=METHOD`
         captures, otherwise those of the method's paper; levels that the model lacks are replaced by the nearest.
         """
-        method = method or self._method or ("ca" if self._family.no_self_attention else "seediff")
+        usual = "ca" if self._family.no_self_attention else "seediff"
+        method = method or self._method or usual
         if method == BEST:
             problem = f"{method}: needs a capture of its own, which `capture` does not have"
             raise UserError("method", problem, "use generate or mask")
@@ -179,11 +187,13 @@ class Captured:
         there, text = _width(run, number), run.texts[number]
         columns: dict[str, set[int]] = {}
         for phrase in phrases:
-            name, numbers = _name(phrase), () if isinstance(phrase, str) else phrase
-            columns[name] = set(numbers) if all(0 <= column < there for column in numbers) else set()
+            name = _name(phrase)
+            numbers = set() if isinstance(phrase, str) else {*phrase}
+            columns[name] = numbers if numbers <= {*range(there)} else set()
         named = [phrase for phrase in phrases if isinstance(phrase, str)]
-        read = text and there and not self._instructed(text) and not self._weight(text)
-        chunks = self._chunks(text, there) if read and named else 0
+        chunks = 0
+        if named and text and there and not self._instructed(text) and not self._weight(text):
+            chunks = self._chunks(text, there)
         for reader in self._all_readers() if chunks else ():
             fitted = replace(reader, end=reader.end and there)
             for phrase, found in find_columns(fitted, self._read(reader, text), named, chunks).items():
@@ -209,7 +219,8 @@ class Captured:
         elif not self._all_readers():
             problem = "only the tokenizer knows its columns"
             fix = "name it, capture(network, tokenizer=…), or name columns"
-        elif weight := self._weight(text):
+        elif self._weight(text):
+            weight = self._weight(text)
             problem, fix = f"it is unknown where the words of a weighted prompt ('{weight}') are", "name columns"
         elif not self._chunks(text, there):
             problem = f"the network was given {there} columns, and the prompt '{prompt}' does not say where they divide"
@@ -225,8 +236,7 @@ class Captured:
         readers = [(reader, reader.first) for reader in self._all_readers() if reader.first is not None]
         usual = max((first + reader.limit for reader, first in readers), default=there)
         if self._family.network != "unet":  # may read a longer text, and SD3 less than it has columns
-            usual = max(usual, self._family.text_columns)
-            usual = usual if text["prompt"] in self._listener.prompts else there
+            usual = max(usual, self._family.text_columns) if text["prompt"] in self._listener.prompts else there
         if there <= usual:
             return 1
         chunks, rest = divmod(there, usual)

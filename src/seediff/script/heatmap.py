@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..errors import UserError, first_line
 from ..masks.shown import as_html
-from ..report.pictures import heat_colours, to_levels
+from ..report.drawing import heat_colours, to_levels
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,7 +65,9 @@ class HeatMap:
         return f"<HeatMap of {self.phrase!r}, {self.shape[1]} × {self.shape[0]}>"
 
     def _repr_html_(self) -> str:
-        pictures = [*([] if self.picture is None else [self.picture]), np.asarray(self._best())]
+        pictures = [np.asarray(self._best())]
+        if self.picture is not None:
+            pictures.insert(0, self.picture)
         colours = ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in heat_colours()[::51])
         return as_html(self.phrase, pictures, [(f"linear-gradient(to right, {colours})", "least to most attention")])
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ THE_WAY = (
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedPrompt:
     """The result of one encoding of prompts. rows: R states (T, D) for the network. texts: argument of the pipeline →
     its texts; empty if embeddings were given instead. others: further states in the result, those of negative prompts.
     """
@@ -52,8 +53,8 @@ def _find(rows: Sequence[torch.Tensor], states: Sequence[torch.Tensor]) -> dict[
     """Index of a state → index of the first row that equals it, for states that have one."""
     if not rows or states is None:
         return {}
-    equal = [torch.stack([_equal(row, state) for row in rows]) for state in states]
-    table = torch.stack(equal).tolist()  # waits for a GPU once
+    equal = torch.stack([_equal(row, state) for state, row in product(states, rows)])
+    table = equal.view(-1, len(rows)).tolist()  # waits for a GPU once
     return {number: line.index(True) for number, line in enumerate(table) if any(line)}
 
 
@@ -94,8 +95,8 @@ class Call:
     thread: int = field(default_factory=threading.get_ident)
     prompts: Sequence[str] = ()
     run: Run = field(default_factory=Run)
-    encoded: list[Encoded] = field(default_factory=list)
-    read: Encoded | None = None
+    encoded: list[EncodedPrompt] = field(default_factory=list)
+    read: EncodedPrompt | None = None
     last: tuple[Any, Sequence[int] | None] = (None, None)
     first: Any = None
 
@@ -128,7 +129,8 @@ class Listener:
     @property
     def held(self) -> int:
         """Bytes of the maps of finished runs."""
-        return sum(each.nbytes for run in self.finished for maps in run.maps for *_, each in maps.tensors())
+        maps = chain.from_iterable(run.maps for run in self.finished)
+        return sum(tensor.nbytes for *_, tensor in chain.from_iterable(one.tensors() for one in maps))
 
     # What the pipeline does
 
@@ -166,12 +168,12 @@ class Listener:
         if texts and INSTRUCTION in given:
             texts[INSTRUCTION] = ["\n".join(given[INSTRUCTION] or ())]
         if not isinstance(output, tuple) and given.get("do_classifier_free_guidance"):
-            count = len(texts["prompt"]) if texts else len(given["prompt_embeds"])
+            count = len(texts["prompt"] if texts else given["prompt_embeds"])
             count *= int(given.get("num_images_per_prompt") or 1)
             # The first third, as for InstructPix2Pix, or the second half.
             rows = rows[:count] if len(rows) == 3 * count else rows[-count:]
-        states = (part for part in beside if isinstance(part, list) or (torch.is_tensor(part) and part.ndim == 3))
-        call.encoded.append(Encoded(list(rows), texts, [row for part in states for row in part]))
+        states = [part for part in beside if isinstance(part, list) or (torch.is_tensor(part) and part.ndim == 3)]
+        call.encoded.append(EncodedPrompt(list(rows), texts, list(chain.from_iterable(states))))
 
     # What the network is given
 
@@ -209,8 +211,8 @@ class Listener:
         if not run.texts:
             check_processors(network)
             run.texts = self._texts(call, rows, states)
-            device = next(network.parameters()).device if states is None else states[0].device  # as of offloaded parts
-            self.check((height, width), len(rows), device, self.held)
+            tensor = next(network.parameters()) if states is None else states[0]  # weights may be offloaded
+            self.check((height, width), len(rows), tensor.device, self.held)
         elif (self.recorder.latent_size, run.images) != ((height, width), len(rows)):
             problem = "the network drew pictures of several sizes, or numbers of pictures, in one run"
             raise UserError(problem, fix="use one `with` block for each")
@@ -253,21 +255,24 @@ class Listener:
                 return None  # the call without the prompt, or with a text that a callback put in its place
             # A list has a prompt's states once, which are repeated for its images later.
             if matched and (len(matched) <= count or (isinstance(states, list) and len(matched) % count == 0)):
-                return range(matched[0], matched[-1] + 1) if matched[-1] - matched[0] == len(matched) - 1 else matched
-        conditional = self.recorder.family.conditional
+                whole = range(matched[0], matched[-1] + 1)
+                return whole if len(whole) == len(matched) else matched
+
+        # By position
         if batch == count:
             if call.first is None:
                 call.first = states
             return range(batch) if states is None or len(_find(list(call.first), states)) == batch else None
         if batch == 2 * count:
-            return range(count) if conditional == "first half" else range(count, batch)
+            first = self.recorder.family.conditional == "first half"
+            return range(count) if first else range(count, batch)
         if batch == 3 * count:
             return range(count)  # InstructPix2Pix: text and picture, picture alone, neither
         raise UserError(
             f"the network was given a batch of {batch} for {count} prompts: it is unknown which part has the prompt"
         )
 
-    def _prompt(self, call: Call) -> Encoded | None:
+    def _prompt(self, call: Call) -> EncodedPrompt | None:
         """The encoding with the prompt, if the call encoded any. Raises UserError if it encoded several texts apart,
         and none of them is the call's prompt, nor named."""
         if len(call.encoded) < 2:
@@ -279,10 +284,11 @@ class Listener:
         problem = "texts were encoded apart, and it is unknown which is the prompt"
         raise UserError(problem, fix="name it, capture(pipe, prompts='…')")
 
-    def _is_beside(self, call: Call, prompt: Encoded, states: Any) -> bool:
+    def _is_beside(self, call: Call, prompt: EncodedPrompt, states: Any) -> bool:
         """Whether the network was given only what was encoded beside the prompt."""
-        others = [row for encoded in call.encoded if encoded is not prompt for row in encoded.rows]
-        others += [row for encoded in call.encoded for row in encoded.others]
+        others: list[torch.Tensor] = []
+        for encoded in call.encoded:
+            others += encoded.others if encoded is prompt else [*encoded.rows, *encoded.others]
         return states is not None and len(_find(others, states)) == len(states)
 
     def _texts(self, call: Call, rows: Sequence[int], states: Any) -> list[Texts]:
@@ -293,10 +299,8 @@ class Listener:
             count = len(call.read.rows)
             return [_spread(call.read.texts, found.get(number, number), count) for number in range(images)]
         if self.prompts and images % len(self.prompts):
-            raise UserError(
-                f"prompts: {len(self.prompts)} were given, but {images} images are drawn together; give one for each,"
-                " or one for all"
-            )
+            problem = f"{len(self.prompts)} were given, but {images} images are drawn together"
+            raise UserError("prompts", problem, "give one for each, or one for all")
         given = {"prompt": self.prompts} if self.prompts else {}
         return [_spread(given, number, images) for number in range(images)]
 
@@ -318,15 +322,15 @@ def _parameters(kind: type) -> list[str]:
 
 def find_pictures(output: Any) -> list[np.ndarray]:
     """The pictures (H, W, 3) uint8 in what a pipeline returns; none for latents."""
-    output = getattr(output, "images", output)
-    if isinstance(output, tuple) and output:
-        output = output[0]
-    if torch.is_tensor(output):
-        output = output.detach().float() if output.is_floating_point() else output  # numpy has no bfloat16
-        output = output.cpu().movedim(1, -1).numpy() if output.ndim == 4 else ()
-    if not isinstance(output, np.ndarray):
-        shown: list[Any] = output if isinstance(output, list) else [output]
-        return [np.asarray(image.convert("RGB")) for image in shown if hasattr(image, "convert")]
-    if output.ndim != 4 or output.shape[3] != 3:
-        return []
-    return list(output if output.dtype == np.uint8 else (output * 255).round().astype(np.uint8))
+    images: Any = getattr(output, "images", output)
+    if isinstance(images, tuple) and images:
+        images = images[0]
+    if torch.is_tensor(images) and images.ndim == 4:  # (B, 3, H, W); numpy has no bfloat16
+        images = images.detach().movedim(1, -1).cpu()
+        images = (images.float() if images.is_floating_point() else images).numpy()
+    if isinstance(images, np.ndarray):
+        if images.ndim != 4 or images.shape[3] != 3:
+            return []
+        return list(images if images.dtype == np.uint8 else (images * 255).round().astype(np.uint8))
+    pictures: list[Any] = images if isinstance(images, list) else [images]
+    return [np.asarray(picture.convert("RGB")) for picture in pictures if hasattr(picture, "convert")]

@@ -5,8 +5,8 @@ from PIL import Image
 from synthetic import traced
 
 from seediff.files.label_maps import voc_palette
+from seediff.report.drawing import heat_colours, overlay
 from seediff.report.explain import show_steps
-from seediff.report.pictures import heat_colours, overlay
 from seediff.report.strips import draw_strip
 
 

@@ -77,23 +77,24 @@ def capture(
     plan = plan_pipeline(keep, pipe, family, family.layers(network), config)
     prompts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
     for text in prompts:
-        if weight := find_weight(text):
+        weight = find_weight(text)
+        if weight:
             raise UserError("prompts", f"'{weight}' looks like a weight", "give the text without weights")
-    drawing = None if pipe is network else pipe
-    if drawing is not None and not callable(drawing):
+    alone = pipe is network
+    if not alone and not callable(pipe):
         raise UserError(f"a {type(pipe).__name__}", "cannot be called", THE_WAY)
     readers = None if tokenizer is None else (Reader("tokenizer", tokenizer, tokenizer.model_max_length),)
     with ExitStack() as stack:
         recordings = stack.enter_context(recorded_calls(network)) if graphs else None
         recorder = AttentionRecorder(plan, guidance=False, graphs=recordings)
-        listener = Listener(recorder, drawing, prompts, partial(_check_memory, plan))
+        listener = Listener(recorder, None if alone else pipe, prompts, partial(_check_memory, plan))
         encode = next((name for name in ENCODE if hasattr(pipe, name)), None)
         if encode is not None:
             stack.enter_context(wrap_method(pipe, encode, listener.note_encoding))
-        elif drawing is not None and not prompts:
+        elif not alone and not prompts:
             problem = "has no encode_prompt, so it is unknown which part of a batch has the prompt"
             raise UserError(f"a {type(pipe).__name__}", problem, "name the text, capture(pipe, prompts='…')")
-        if drawing is not None:
+        if not alone:
             stack.enter_context(wrap_call(pipe, listener))
         stack.enter_context(attach_recorder(network, recorder, listener.begin))
         yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None, readers)
@@ -103,16 +104,17 @@ def capture(
 def recorded_calls(network: Any) -> Iterator[GraphedNetwork]:
     """The recordings of a network, which end with the block unless its model was loaded with some. Raises UserError
     where calls cannot be recorded."""
-    if (own := find_graphs(network)) is not None:
-        yield own
+    loaded = find_graphs(network)
+    if loaded is not None:
+        yield loaded
         return
     device = next(network.parameters()).device
     check_graphs("on", str(device))
-    made = GraphedNetwork(network, CudaRecording(device))
+    recordings = GraphedNetwork(network, CudaRecording(device))
     try:
-        yield made
+        yield recordings
     finally:
-        made.restore()
+        recordings.restore()
 
 
 @contextmanager
@@ -137,8 +139,8 @@ def wrap_call(pipe: Any, listener: Listener) -> Iterator[None]:
 
 
 @contextmanager
-def wrap_method(owner: Any, name: str, tell: Callable[[Mapping[str, Any], Any], None]) -> Iterator[None]:
-    """Inside the `with` block, call `tell` after each call of an object's method, with its arguments by name and its
+def wrap_method(owner: Any, name: str, note: Callable[[Mapping[str, Any], Any], None]) -> Iterator[None]:
+    """Inside the `with` block, call `note` after each call of an object's method, with its arguments by name and its
     result.
     """
     before, method = vars(owner).get(name), getattr(owner, name)
@@ -150,7 +152,7 @@ def wrap_method(owner: Any, name: str, tell: Callable[[Mapping[str, Any], Any], 
         # The method may change a list of prompts (Z-Image writes its template into it).
         copies = {name: list(value) if isinstance(value, list) else value for name, value in given.arguments.items()}
         output = method(*args, **kwargs)
-        tell(copies, output)
+        note(copies, output)
         return output
 
     vars(owner)[name] = call

@@ -79,8 +79,9 @@ def _options(options: Mapping[str, Any], model: str | Path | Model) -> dict[str,
     model that is loaded."""
     if not isinstance(model, Model):
         return {**options, "model": model}
-    if used := [name for name in (*LOADING, "device", "dtype") if options.get(name)]:
-        raise UserError(used[0], "the model is loaded already", "give it to load_model")
+    for name in (*LOADING, "device", "dtype"):
+        if options.get(name):
+            raise UserError(name, "the model is loaded already", "give it to load_model")
     return {**options, "model": model.name, "base": model.base}
 
 
