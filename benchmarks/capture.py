@@ -50,7 +50,7 @@ from seediff.attention.capture import capture_attention
 from seediff.attention.plan import plan_capture
 from seediff.attention.recorder import AttentionRecorder
 from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.models.families.base import Family
+from seediff.models.families.family import Family
 from seediff.models.registry import Model
 
 NARROW: Mapping[str, Mapping[str, Any]] = {

@@ -34,7 +34,7 @@ from seediff.attention.plan import plan_capture
 from seediff.config.constants import MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.levels import EVERYTHING, Reads
-from seediff.models.families.base import Drawing
+from seediff.models.families.family import DrawRequest
 from seediff.models.graphs import MARK, GraphedNetwork, find_graphs
 from seediff.models.groups import KINDS
 from seediff.models.registry import Model
@@ -59,7 +59,7 @@ class Draws:
 
     def plain(self, steps: int) -> Any:
         pipe, family = self.model.pipe, self.model.family
-        drawing = Drawing(
+        drawing = DrawRequest(
             prompts=[PROMPT] * self.batch,
             negative_prompt="",
             height=self.model.image_side,

@@ -11,7 +11,7 @@ import torch
 from seediff.attention.fused import add_probabilities_fused, has_triton
 from seediff.attention.probabilities import Part, add_probabilities
 from seediff.models.families import network_family
-from seediff.models.families.base import Joint
+from seediff.models.families.family import Joint
 
 ACCEPTABLE = 1e-4
 """The largest acceptable difference, as a share of a map's maximum. Float32 sums in another order differ by 1e-6 to

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from seediff.attention.generate import generate_batch
+from seediff.attention.draw import generate_batch
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.photograph import capture_images
 from seediff.attention.plan import plan_capture

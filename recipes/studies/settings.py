@@ -21,7 +21,7 @@ from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.fields import check_table
 from seediff.config.levels import fit_mask
 from seediff.config.methods import METHOD_FACTS
-from seediff.models.families.base import Joint
+from seediff.models.families.family import Joint
 from seediff.models.groups import Layers, block_names, by_kind
 from seediff.models.registry import Model
 

@@ -158,7 +158,7 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
         return set_specs(self.config)
 
     def load(self) -> str:
-        from seediff.attention.generate import check_drawing, check_shape, image_shape
+        from seediff.attention.draw import check_drawing, check_shape, image_shape
         from seediff.models.registry import load_model
 
         self.model = load_model(

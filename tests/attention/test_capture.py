@@ -12,7 +12,7 @@ from seediff.attention.plan import plan_capture
 from seediff.attention.probabilities import Part, add_probabilities
 from seediff.attention.recorder import AttentionRecorder
 from seediff.config.constants import CaptureConfig
-from seediff.models.families.base import FlowMatching, Joint
+from seediff.models.families.family import FlowMatching, Joint
 
 STEPS = 3
 CONTEXT = 7

@@ -4,7 +4,7 @@ import diffusers
 import torch
 from builders.plans import with_plan
 
-from seediff.attention.generate import draw_noise_in_float32, generate_batch
+from seediff.attention.draw import draw_noise_in_float32, generate_batch
 from seediff.config.constants import CaptureConfig
 from seediff.models.families import families
 from seediff.prompts.specs import SampleSpec

@@ -15,10 +15,10 @@ from builders.reference_attention import book_of
 from builders.refusals import user_error
 from PIL import Image
 
-from seediff.attention.generate import generate_batch
+from seediff.attention.draw import generate_batch
 from seediff.attention.photograph import capture_images
 from seediff.config.constants import CaptureConfig
-from seediff.models.families.base import Drawing
+from seediff.models.families.family import DrawRequest
 from seediff.models.info import model_info
 from seediff.prompts.specs import SampleSpec
 
@@ -178,7 +178,7 @@ def held_beyond_plain(model, steps):
         return found
 
     noise = [torch.Generator().manual_seed(SPECS[0].seed)]
-    plain = model.family.call(model.pipe, Drawing([SPECS[0].prompt], "", 64, 64, steps, GUIDANCE, noise))
+    plain = model.family.call(model.pipe, DrawRequest([SPECS[0].prompt], "", 64, 64, steps, GUIDANCE, noise))
     both = held(lambda: model.pipe(**plain)), held(lambda: generate(model, SPECS[:1], steps=steps))
     return [captured - alone for alone, captured in zip(*both, strict=True)]
 

@@ -16,7 +16,7 @@ from seediff.attention.photograph import run_clean
 from seediff.cli.main import main
 from seediff.config.constants import CaptureConfig
 from seediff.models import compiled, memory
-from seediff.models.families.base import Drawing
+from seediff.models.families.family import DrawRequest
 from seediff.models.registry import load_model
 
 NAMES = [name for name in BOOKS if name not in ("unet", "lcm", "flux2_klein")]  # the networks are XL's and FLUX.2's
@@ -96,7 +96,7 @@ def test_graphs_do_not_depend_on_what_is_captured(pixart):
 
 def drawing():
     noise = [torch.Generator().manual_seed(3)]
-    return Drawing(
+    return DrawRequest(
         prompts=["a dog"], negative_prompt="", height=64, width=64, steps=4, guidance_scale=3.0, generators=noise
     )
 

@@ -3,7 +3,7 @@ from refusals import user_error
 
 from seediff.attention.plan import plan_capture
 from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.models.families.base import Joint
+from seediff.models.families.family import Joint
 from seediff.models.families.flux import FLUX
 from seediff.models.families.unet import layers_in
 from seediff.models.families.z_image import Z_IMAGE

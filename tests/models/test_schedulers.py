@@ -6,7 +6,7 @@ from builders.single_files import save_single_file
 
 from seediff.config.generate import GenerateConfig
 from seediff.models.families import families
-from seediff.models.families.base import FlowMatching
+from seediff.models.families.family import FlowMatching
 from seediff.models.families.flux import FLUX
 from seediff.models.families.qwen_image import QWEN_IMAGE
 from seediff.models.families.sd3 import SD3

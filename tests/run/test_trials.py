@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from seediff.attention import generate as drawing
+from seediff.attention import draw as drawing
 from seediff.cli.main import main
 from seediff.config.generate import GenerateConfig
 from seediff.files.documents import read_toml

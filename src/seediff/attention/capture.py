@@ -23,7 +23,7 @@ from weakref import WeakSet
 import torch
 
 from ..models.compiled import listen
-from ..models.families.base import Joint
+from ..models.families.family import Joint
 from ..models.graphs import find_graphs
 from ..models.groups import KINDS, Kind
 from .layers import JointLayer, ProjectedLayer

@@ -14,7 +14,7 @@ import torch
 
 from ..errors import UserError
 from ..models.compiled import Listen
-from ..models.families.base import Joint, Projections
+from ..models.families.family import Joint, Projections
 from .recorder import AttentionRecorder, Kind
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import Notice, UserError
 from ..models.compiled import MARK
 from ..models.families import REFUSED, network_family, pipeline_family
-from ..models.families.base import Family, refuse_adapters
+from ..models.families.family import Family, refuse_adapters
 
 NETWORKS = ("unet", "transformer")
 """Pipelines' names for the part that has the attention."""

@@ -12,11 +12,11 @@ import torch
 
 from ..config.constants import CaptureConfig
 from ..errors import UserError
-from ..models.families.base import Condition
+from ..models.families.family import Condition
 from ..models.registry import Model
 from ..prompts.tokens import locate_columns
 from .capture import capture_attention
-from .generate import asked_texts, check_shape
+from .draw import asked_texts, check_shape
 from .maps import AttentionMaps, Grid
 from .plan import PLAIN_MEANS, CapturePlan, plan_capture
 from .recorder import Kind

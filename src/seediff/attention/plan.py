@@ -18,7 +18,7 @@ from ..config.constants import CaptureConfig, MaskConfig, SegmentConfig
 from ..config.levels import EVERYTHING, Reads, check_kinds, fit_mask, level_name, maps_read
 from ..errors import UserError
 from ..files.messages import show_bytes
-from ..models.families.base import Family, Joint, Layer
+from ..models.families.family import Family, Joint, Layer
 from ..models.groups import KINDS, Kind, Layers, block_numbers, by_kind
 
 LayerKind = Literal["joint", "self", "cross"]

@@ -10,7 +10,7 @@ from math import log2
 from typing import Any
 
 from ..errors import UserError
-from ..models.families.base import Family, Layer
+from ..models.families.family import Family, Layer
 from ..models.groups import KINDS, Kind, Layers
 from .constants import MaskConfig
 from .methods import LevelOption, Levels

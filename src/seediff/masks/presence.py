@@ -22,7 +22,7 @@ from ..config.names import DEFAULT_PROMPTS, join_classes
 from .arithmetic import TINY, resize
 
 if TYPE_CHECKING:
-    from ..models.families.base import Condition
+    from ..models.families.family import Condition
     from ..models.registry import Model
 
 TIMESTEP = 150

@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import UserError, first_line
 from ..files.messages import plural
 from ..files.tensors import read_header
-from .families.base import Family
+from .families.family import Family
 from .hub import cached_file, fetch_file, hub_files, hub_part, path_of
 from .weights import all_finite
 

@@ -21,7 +21,7 @@ import torch
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError, first_line
-from .families.base import Family, Joint, Layer
+from .families.family import Family, Joint, Layer
 
 BACKEND = "inductor"
 MOST_GRAPHS = 256

@@ -114,7 +114,7 @@ class Recorded:
 
 
 @dataclass
-class Seen:
+class SeenCalls:
     """How often calls of a kind ran without a recording, in how many captures, the last one's number; and the number
     of calls before it is recorded again."""
 
@@ -144,7 +144,7 @@ class GraphedNetwork:
         self._failed = ""
         self._told: set[str] = set()
         self._recorded: OrderedDict[Hashable, Recorded] = OrderedDict()
-        self._seen: OrderedDict[Hashable, Seen] = OrderedDict()
+        self._seen: OrderedDict[Hashable, SeenCalls] = OrderedDict()
         self._captures = 0
         self._own_hooks: set[int] = set()
         self._state: Any = None
@@ -219,7 +219,7 @@ class GraphedNetwork:
     def _is_worth_recording(self, kind: Hashable, hooks: CaptureHooks) -> bool:
         """Whether this capture has already run a call of this kind, which made its memory and compiled its kernels, and
         more calls will follow."""
-        seen = self._seen.setdefault(kind, Seen())
+        seen = self._seen.setdefault(kind, SeenCalls())
         self._seen.move_to_end(kind)
         if len(self._seen) > MOST_SEEN:
             self._seen.popitem(last=False)

@@ -14,14 +14,14 @@ from ..files.documents import read_json
 from ..files.messages import did_you_mean, show_bytes, show_json
 from ..files.reading import SETTINGS
 from .families import REFUSED, families, pipeline_family
-from .families.base import Family, Layer
+from .families.family import Family, Layer
 from .hub import INDEX, fetch_file, fetch_index, local_folder, read_index
 from .known import EMBEDDED, EMBEDDED_PIPELINES, KNOWN, known_model
 from .sources import Source, find_source
 from .trust import check_settings, import_diffusers
 
 HEADINGS = ("--model", "draws", "weights", "on this machine")
-"""Headings of a `Row`'s first fields, which share a line."""
+"""Headings of a `ModelRow`'s first fields, which share a line."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def usual_dtype(name: str, device: str, base: str | None = None) -> str:
     return default_dtype(device, info.family.half) if info else default_dtype(device)
 
 
-class Row(NamedTuple):
+class ModelRow(NamedTuple):
     """A model in the list. what: a description. memory: size of the weights in half precision. here: where they are on
     this machine, or "no"."""
 
@@ -187,14 +187,14 @@ class Row(NamedTuple):
     licence: str
 
 
-def list_models() -> list[tuple[Family, list[Row]]]:
+def list_models() -> list[tuple[Family, list[ModelRow]]]:
     """Every family, and its models that have short names, embedded models first. Makes no network requests."""
-    rows: list[tuple[str, Row]] = []
+    rows: list[tuple[str, ModelRow]] = []
     for name, folder in EMBEDDED.items():
         size = show_bytes(sum(path.stat().st_size for path in folder.rglob("*.safetensors")))  # in half precision
         place = "the package" if name == "mini" else "the repository"
         here = f"{'in' if (folder / INDEX).is_file() else 'no: it comes with'} {place}"
-        row = Row(name, "128², 19 classes of Pascal VOC", size, here, "", "Apache-2.0")
+        row = ModelRow(name, "128², 19 classes of Pascal VOC", size, here, "", "Apache-2.0")
         rows.append((EMBEDDED_PIPELINES[name], row))
     for known in KNOWN:
         folder = local_folder(known.hub_id)
@@ -202,7 +202,7 @@ def list_models() -> list[tuple[Family, list[Row]]]:
         licence = known.licence + ", not confirmed" * (not known.confirmed)
         licence += ", to be accepted on the hub" * known.gated
         size = show_bytes(2e9 * known.billions)
-        rows.append((known.pipeline, Row(known.name, known.what, size, here, known.hub_id, licence)))
+        rows.append((known.pipeline, ModelRow(known.name, known.what, size, here, known.hub_id, licence)))
     return [(family, [row for pipeline, row in rows if pipeline in family.pipelines]) for family in families()]
 
 

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
 from ..errors import UserError
-from .families.base import Family
+from .families.family import Family
 
 Offload = Literal["none", "model", "sequential"]
 """What waits in the computer's memory while it is not running: nothing; whole parts (text encoders, network,

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import UserError, first_line
 from ..files.messages import show_json
 from .adapters import load_embedding, load_lora
-from .families.base import Family, Layer
+from .families.family import Family, Layer
 from .families.readers import Reader
 from .families.unet import SD
 from .hub import INDEX, fetch_files, fetch_index, hub_files, read_index

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import UserError, first_line
 from ..files.messages import did_you_mean
-from .families.base import SCHEDULERS, Family, FlowMatching
+from .families.family import SCHEDULERS, Family, FlowMatching
 
 NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "ddim": ("DDIMScheduler", {}),

@@ -20,7 +20,7 @@ from typing import Any
 
 from ..errors import UserError, first_line
 from ..files.tensors import Tensor, read_gguf_header, read_header
-from .families.base import Family
+from .families.family import Family
 from .trust import OWN_ATTENTION
 
 NETWORK = "model.diffusion_model."

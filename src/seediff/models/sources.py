@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from .families import pipeline_family
-from .families.base import Family
+from .families.family import Family
 from .hub import INDEX, cached_file, fetch_file, hub_part, local_folder, path_of, read_index, resolve_name
 from .single_file import NETWORKS, Checkpoint, read_checkpoint
 from .weights import file_bytes, part_bytes

@@ -22,7 +22,7 @@ from typing import Any
 from ..errors import UserError, causes, first_line
 from ..files.messages import show_json
 from ..files.reading import SETTINGS, read_bytes
-from .families.base import Family
+from .families.family import Family
 
 ELSEWHERE = frozenset(
     {

@@ -130,7 +130,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         return "" if self.draw is not None else super().load()
 
     def use(self, model: Model) -> None:
-        from ..attention.generate import check_drawing
+        from ..attention.draw import check_drawing
 
         super().use(model)
         config = self.config
@@ -150,7 +150,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
 
     def draw_batch(self, specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
         """Images and attention of specs that are drawn together as one batch."""
-        from ..attention.generate import generate_batch
+        from ..attention.draw import generate_batch
 
         config = self.config
         return generate_batch(

@@ -24,7 +24,7 @@ from ..config.sizes import check_sides, pixels
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.adapters import local_file
-from ..models.families.base import Layer
+from ..models.families.family import Layer
 from ..models.fingerprint import weights_fingerprint
 from ..models.info import ModelInfo, check_known_classes, model_info
 from ..models.memory import Offload, memory_bytes

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..attention.draw import check_shape, image_shape
 from ..attention.features import capture_features
-from ..attention.generate import check_shape, image_shape
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.photograph import capture_clean, encode_images, run_clean
 from ..attention.plan import plan_segments

@@ -29,7 +29,7 @@ from seediff.config.constants import CaptureConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.resolve import configure
 from seediff.models.families import FILES, REFUSED, families
-from seediff.models.families.base import Drawing
+from seediff.models.families.family import DrawRequest
 from seediff.models.groups import KINDS, block_names
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
@@ -147,7 +147,7 @@ def test_a_photographed_rectangle_is_told_what_the_pipeline_tells(model):
         [spec.prompt for spec in SPECS[:2]],
         [torch.Generator().manual_seed(spec.seed) for spec in SPECS[:2]],
     )
-    model.pipe(**model.family.call(model.pipe, Drawing(prompts, "", *pixels(model), 2, 0.0, noise)))
+    model.pipe(**model.family.call(model.pipe, DrawRequest(prompts, "", *pixels(model), 2, 0.0, noise)))
     run_clean(model, encode_images(model, photographs(model)), prompts, timestep=100)
     hook.remove()
     theirs, ours = told(calls[0]), told(calls[-1])
@@ -226,7 +226,7 @@ def test_a_rectangle_is_the_pipelines_and_does_not_depend_on_the_batch(model):
     check_grids(model, maps)
     height, width = pixels(model)
     noise = [torch.Generator().manual_seed(SPECS[0].seed)]
-    call = model.family.call(model.pipe, Drawing([SPECS[0].prompt], "", height, width, 2, 3.0, noise))
+    call = model.family.call(model.pipe, DrawRequest([SPECS[0].prompt], "", height, width, 2, 3.0, noise))
     expected = model.pipe(**call).images[0]
     assert expected.shape == (height, width, 3)
     np.testing.assert_array_equal(image, (expected * 255).round().astype(np.uint8))

@@ -42,10 +42,10 @@ def test_maps_are_float64s_of_the_models_own_queries_and_keys(family, twin, monk
 
 
 def drawing(model):
-    from seediff.models.families.base import Drawing
+    from seediff.models.families.family import DrawRequest
 
     noise = [torch.Generator().manual_seed(SPECS[0].seed)]
-    return Drawing(
+    return DrawRequest(
         prompts=[SPECS[0].prompt],
         negative_prompt="",
         height=64,

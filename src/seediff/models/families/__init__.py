@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from ...errors import UserError
-from .base import Family
+from .family import Family
 
 FILES = (
     "unet.SD", "lcm.LCM", "xl.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2_klein.FLUX2_KLEIN", "pixart.PIXART",

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .base import T5, T5_TOKENIZER, Condition, Family
+from .family import T5, T5_TOKENIZER, Condition, Family
 from .flux import FLUX, Flux, ids
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, Config, Drawing, FlowMatching, Joint
+from .family import Condition, Config, DrawRequest, FlowMatching, Joint
 from .flux2 import normed_latents
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class ErnieImage(FlowMatching):
     def factor(self, vae: Config) -> int:
         return 2 ** len(vae["block_out_channels"])  # includes the packing of 2 × 2 latents
 
-    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         return {**super().call(pipe, drawing), "use_pe": False}
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:

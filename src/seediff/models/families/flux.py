@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .base import CLIP, CLIP_TOKENIZER, T5, T5_TOKENIZER, Condition, Config, FlowMatching, Joint
+from .family import CLIP, CLIP_TOKENIZER, T5, T5_TOKENIZER, Condition, Config, FlowMatching, Joint
 from .readers import Reader
 
 if TYPE_CHECKING:

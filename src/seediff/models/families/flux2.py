@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .base import Condition, Config, Drawing
+from .family import Condition, Config, DrawRequest
 from .flux import FLUX, PHOTOGRAPHS, Packed, pack, unpack
 from .readers import Reader, chat_prompt
 
@@ -40,7 +40,7 @@ class Flux2(Packed):
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
         return False
 
-    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         arguments = super().call(pipe, drawing)
         del arguments["negative_prompt"]  # the pipeline has none
         return arguments

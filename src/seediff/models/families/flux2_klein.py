@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .base import QWEN_TOKENIZER, Config, Family, last_part
+from .family import QWEN_TOKENIZER, Config, Family, last_part
 from .flux2 import FLUX2, Flux2
 from .readers import qwen_chat
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import UserError
-from .base import Config, Drawing
+from .family import Config, DrawRequest
 from .unet import SD, UNet
 
 
@@ -32,7 +32,7 @@ class Consistency(UNet):
             raise ValueError("it has no steps of a distillation; use LCMScheduler") from error
         return len(pipe.scheduler.timesteps)
 
-    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         """The network's input is the scale − 1, and a negative input would lead away from the prompt: the scale is at
         least 1.
         """

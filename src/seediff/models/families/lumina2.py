@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, FlowMatching, Joint
+from .family import Condition, FlowMatching, Joint
 from .readers import Reader
 
 if TYPE_CHECKING:

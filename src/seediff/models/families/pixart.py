@@ -8,7 +8,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import T5, T5_TOKENIZER, Condition, Config, Drawing, Family, Layer, Projections, refuse_adapters
+from .family import T5, T5_TOKENIZER, Condition, Config, DrawRequest, Family, Layer, Projections, refuse_adapters
 from .readers import Reader, stripped
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class PixArt(Family):
         """Whole patches; the pipeline also requires multiples of 8."""
         return math.lcm(8, super().multiple(factor, config))
 
-    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         return as_given(super().call(pipe, drawing))
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:

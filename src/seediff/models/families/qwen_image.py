@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .base import QWEN_TOKENIZER, Condition, Config, Drawing, Joint
+from .family import QWEN_TOKENIZER, Condition, Config, DrawRequest, Joint
 from .flux import Packed
 from .readers import Reader
 
@@ -35,7 +35,7 @@ class QwenImage(Packed):
     def factor(self, vae: Config) -> int:
         return 2 ** len(vae["temperal_downsample"])
 
-    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         """Guidance is `true_cfg_scale`; `guidance_scale` is for models that take the scale as an input, of which there
         are none yet.
         """

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, Config, Drawing, FlowMatching, Layer, Projections
+from .family import Condition, Config, DrawRequest, FlowMatching, Layer, Projections
 from .pixart import as_given
 from .readers import Reader, stripped
 
@@ -39,7 +39,7 @@ class SanaFamily(FlowMatching):
         """Whole patches; the pipeline also requires multiples of 32."""
         return math.lcm(32, super().multiple(factor, config))
 
-    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         return as_given(super().call(pipe, drawing))
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .base import (
+from .family import (
     CLIP_PROJECTED,
     CLIP_TOKENIZER,
     CLIP_TOKENS,

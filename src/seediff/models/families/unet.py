@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
 from ..groups import Layers, block_numbers
-from .base import CLIP, CLIP_TOKENIZER, Condition, Config, Family, Layer, Projections, refuse_adapters
+from .family import CLIP, CLIP_TOKENIZER, Condition, Config, Family, Layer, Projections, refuse_adapters
 from .readers import Reader
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .base import CLIP, CLIP_PROJECTED, CLIP_TOKENIZER, Condition, Drawing
+from .family import CLIP, CLIP_PROJECTED, CLIP_TOKENIZER, Condition, DrawRequest
 from .readers import Reader
 from .unet import UNet, clip_reader, no_guidance, same_timestep
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class XL(UNet):
     """SDXL base, and models with its pipeline class: Turbo, Lightning, SSD-1B."""
 
-    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         """Without a negative prompt, guidance is relative to zeros, which the pipeline uses for None, and not to the
         empty prompt.
         """

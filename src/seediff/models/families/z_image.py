@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Layer
+from .family import QWEN_TOKENIZER, Condition, DrawRequest, FlowMatching, Joint, Layer
 from .readers import Reader, chat_prompt, qwen_chat
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class ZImage(FlowMatching):
         height, width = pictures[0].shape[-2:]
         return len(pictures), height // self.patch, width // self.patch
 
-    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         """A scale of 1 or less means no guidance, which is 0 in the pipeline."""
         scale = drawing.guidance_scale if drawing.guidance_scale > 1 else 0.0
         return {**super().call(pipe, drawing), "guidance_scale": scale}

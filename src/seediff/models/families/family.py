@@ -110,7 +110,7 @@ Layer = Projections | Joint
 
 
 @dataclass(frozen=True)
-class Drawing:
+class DrawRequest:
     """The input for a pipeline: one image per prompt, each `height` × `width` pixels."""
 
     prompts: Sequence[str]
@@ -324,7 +324,7 @@ class Family:
         pipe.scheduler.set_timesteps(steps)
         return len(pipe.scheduler.timesteps)
 
-    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         """The arguments for the pipeline. A guidance scale of 1 or less means no guidance."""
         negative = self.reads_negative(pipe, drawing.guidance_scale)
         return {

@@ -14,7 +14,7 @@ import torch
 from ..config.names import join_classes
 from ..config.sizes import Size, check_sides, pixels
 from ..errors import UserError, first_line
-from ..models.families.base import Drawing
+from ..models.families.family import DrawRequest
 from ..models.registry import Model
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import locate_columns
@@ -58,7 +58,7 @@ def generate_batch(
 
     # 3. Run the pipeline; noise comes from the CPU in float32, so that a seed means the same on every device
     noise = [torch.Generator().manual_seed(spec.seed) for spec in specs]
-    drawing = Drawing(prompts, negative_prompt, height, width, steps, guidance_scale, noise)
+    drawing = DrawRequest(prompts, negative_prompt, height, width, steps, guidance_scale, noise)
     guidance, calls = family.guided(pipe, guidance_scale), family.calls(pipe, steps)
     with (
         draw_noise_in_float32(pipe),
