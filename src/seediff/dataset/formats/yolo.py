@@ -156,13 +156,14 @@ def read(
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
     samples: list[Sample] = []
     pictures = find_pictures(source, file, data, split, images, label_file, _has_labels)
-    texts = (read_text(picture.labels, ANNOTATIONS) for picture, _ in pictures if picture.labels.exists())
-    lengths = Counter(len(words) for text in texts for _, words in _lines(text))
+    without, lengths = 0, Counter[int]()
+    for picture, _ in pictures:
+        without += not picture.labels.exists()
+        lengths.update(len(words) for _, words in _lines(_text(picture)))
     # A class, x and y of corners, and one number more in all lines: Ultralytics' predictions.
     confidence = not any(length % 2 for length in lengths) and bool(lengths)
-    boxes, lines, without = lengths[5 + confidence], lengths.total(), 0
+    boxes, lines = lengths[5 + confidence], lengths.total()
     for picture, name in pictures:
-        without += not picture.labels.exists()
         paint = partial(_paint, picture, listed.ids, confidence)
         where, split = picture.labels, picture.split
         samples.append(source.sample(name, picture.path, paint, {}, where, split=split, objects=True, shown=True))
@@ -180,12 +181,15 @@ def _has_labels(path: Path) -> bool:
     """Whether a text file has a line of a class and numbers, and is not some other text."""
     if path.name == native.CLASSES:
         return False
-    lines = (words[1:] for _, words in _lines(read_text(path, ANNOTATIONS)))
-    return any(len(words) >= 4 and not any(math.isnan(_number(word)) for word in words) for words in lines)
+    for _, (_, *numbers) in _lines(read_text(path, ANNOTATIONS)):
+        if len(numbers) >= 4 and not any(map(math.isnan, map(_number, numbers))):
+            return True
+    return False
 
 
 def _paint(picture: YoloPicture, ids: Mapping[int, int], confidence: bool) -> Instances:
-    text = ""
-    if picture.labels.exists():
-        text = read_text(picture.labels, ANNOTATIONS)
-    return from_yolo(text, shown_size(picture.path), ids, picture.labels, confidence)
+    return from_yolo(_text(picture), shown_size(picture.path), ids, picture.labels, confidence)
+
+
+def _text(picture: YoloPicture) -> str:
+    return read_text(picture.labels, ANNOTATIONS) if picture.labels.exists() else ""

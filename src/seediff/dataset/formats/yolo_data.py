@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,9 +43,9 @@ def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
         export.note(f"no samples for validation: val in {DATA} is the training set; a split of 0.1 sets a tenth aside")
     # YAML reads JSON strings.
     listed = "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(names))
-    test = f"test: {IMAGES}/test\n" if "test" in export.parts else ""
-    val = "val" if "val" in export.parts else "train"
-    export.put(DATA, f"train: {IMAGES}/train\nval: {IMAGES}/{val}\n{test}names:\n{listed}{more}")
+    places = {"train": "train", "val": "train", **{split: split for split in export.parts}}
+    folders = "".join(f"{split}: {IMAGES}/{part}\n" for split, part in places.items())
+    export.put(DATA, f"{folders}names:\n{listed}{more}")
 
 
 @dataclass(frozen=True)
@@ -75,42 +76,40 @@ def find_pictures(
 
     Label files that have no picture count as missing pictures; otherwise their labels would be lost silently.
     """
-    given = {name: data[name] for name in (*SPLITS, "") if data.get(name) not in EMPTY and split in (None, name)}
-    wanted = fit(given, dict[str, str | list[str]], str(file))
+    wanted = {name: data[name] for name in (*SPLITS, "") if data.get(name) not in EMPTY and split in (None, name)}
     if not wanted:
         raise UserError(file, f"has no '{split or 'train'}', the folder of the pictures")
     beside, others = [file.parent / str(data.get("path") or "."), file.parent], [Path(images)] if images else []
     pictures: dict[Path, YoloPicture] = {}  # if splits share a picture, the first with labels counts
     folders: defaultdict[Path, set[Path]] = defaultdict(set)  # folder of label files → of their pictures
-    for name, entries in wanted.items():
+    for name, entries in fit(wanted, dict[str, str | list[str]], str(file)).items():
         found: list[YoloPicture] = []
-        for entry in entries if isinstance(entries, list) else [entries]:
+        for entry in [entries] if isinstance(entries, str) else entries:
             path, lexical = _locate(entry, beside, others, _is_entry, f"{file}: '{name}'")
             if path.is_file():
-                lines = [(n, line.strip()) for n, line in enumerate(read_lines(path), 1) if line.strip()]
-                if not lines:
-                    raise UserError(path, "lists no pictures")
-                near = [path.parent, *beside]
-                listed = [_locate(line, near, others, _is_picture, f"{path}, line {n}") for n, line in lines]
-                base = _common([one for one, _ in listed])
+                listed = _listed(path, beside, others)
+                base = _common(one for one, _ in listed)
                 found += [YoloPicture(one, name, base, label(at)) for one, at in listed]
             else:
                 inner = [one.relative_to(path) for one in sorted(path.rglob("*")) if _is_picture(one)]
                 found += [YoloPicture(path / one, name, path, label(lexical / one)) for one in inner]
                 folders[label(lexical / "any").parent].add(path)  # also if it has no pictures, but labels
         if len({one.name for one in found}) < len({one.path for one in found}):
-            base = _common([one.path for one in found])
+            base = _common(one.path for one in found)
             found = [replace(one, base=base) for one in found]
         for one in found:
+            folders[one.labels.parent].add(one.path.parent)
             if one.path not in pictures or (one.labels.is_file() and not pictures[one.path].labels.is_file()):
                 pictures[one.path] = one
-            folders[one.labels.parent].add(one.path.parent)
+
+    # Nothing leads out, and no labels are left without their picture.
     used = {one.labels for one in pictures.values()}
     for path in (*pictures, *used, *folders):
         if not _inside(path, (file.parent, *others)):
             raise UserError(path, f"leads out of {file.parent}", ELSEWHERE)
     for folder, of in sorted(folders.items()):
-        unasked = {path.stem for one in of for path in one.iterdir() if _is_picture(path) and path not in pictures}
+        there = filter(_is_picture, chain(*(one.iterdir() for one in of)))
+        unasked = {path.stem for path in there if path not in pictures}
         for path in sorted(folder.glob(f"*{label(Path('any')).suffix}")):
             if path not in used and path.stem not in unasked and labelled(path):
                 source.no_picture(path, f"has labels, but there is no picture '{path.stem}' for them")
@@ -118,21 +117,35 @@ def find_pictures(
     return list(zip(pictures.values(), names, strict=True))
 
 
+def _listed(path: Path, beside: Sequence[Path], others: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """The pictures that a text file lists, as `_locate` finds them."""
+    near = [path.parent, *beside]
+    found: list[tuple[Path, Path]] = []
+    for number, line in enumerate(read_lines(path), 1):
+        if line.strip():
+            found.append(_locate(line.strip(), near, others, _is_picture, f"{path}, line {number}"))
+    if not found:
+        raise UserError(path, "lists no pictures")
+    return found
+
+
 def _locate(
     text: str, beside: Sequence[Path], others: Sequence[Path], right: Callable[[Path], bool], where: str
 ) -> tuple[Path, Path]:
     """What a path in the YAML file or in a list names, and the path from which those of its label files follow. beside:
     the folders to which it may be relative. right: whether a path is of the kind that is looked for."""
-    root = beside[-1]
-    name = os.path.normpath(portable(text))
+    root, name = beside[-1], os.path.normpath(portable(text))
     # All that counts of another machine's path: what follows the folder images/.
     inner = f"/{name}".rpartition(f"/{IMAGES}/")[2].removeprefix("/")
     # `path` is often another machine's, and some files name ../train/images.
     near = [*(one / name for one in beside), root / name.removeprefix("../")]
-    near += [one / IMAGES / inner for one in beside if not inner.startswith("..")]
+    if not inner.startswith(".."):
+        near += [one / IMAGES / inner for one in beside]
+    places = [(path, path) for path in near]
     lexical = root / IMAGES / inner if os.path.isabs(name) else root / name
-    elsewhere = [(one / part, lexical) for one in others for part in (inner, name, "")]
-    for path, at in [*((path, path) for path in near), *elsewhere]:
+    for one in others:
+        places += [(one / part, lexical) for part in (inner, name, "")]
+    for path, at in places:
         if right(path) and _inside(path, (root, *others)):
             return Path(os.path.normpath(path)), Path(os.path.normpath(at))
     raise UserError(where, f"must name pictures in {root}, not {show_json(text)}", ELSEWHERE)
@@ -153,7 +166,7 @@ def _is_picture(path: Path) -> bool:
     return suffix in PICTURES and not path.name.startswith(".") and os.path.isfile(path)
 
 
-def _common(paths: Sequence[Path]) -> Path:
+def _common(paths: Iterable[Path]) -> Path:
     """The folder that holds all pictures."""
     return Path(os.path.commonpath([os.path.abspath(path.parent) for path in paths] or ["."]))
 
@@ -166,8 +179,8 @@ def find_yaml(folder: Path) -> Path:
     for chosen in ([folder / DATA], others, [path for path in others if path.stem == folder.resolve().name]):
         if len(chosen) == 1 and chosen[0].exists():
             return chosen[0]
-    listed = f"it holds {', '.join(path.name for path in others[:5])}: name one of them" if others else ""
-    raise UserError(folder / DATA, "no such file", listed)
+    held = ", ".join(path.name for path in others[:5])
+    raise UserError(folder / DATA, "no such file", f"it holds {held}: name one of them" * bool(held))
 
 
 def label_file(picture: Path, folder: str = LABELS, suffix: str = ".txt") -> Path:
