@@ -141,7 +141,7 @@ with stage_output(sys.argv[1]) as part:
     time.sleep(60)
 """
     with subprocess.Popen(
-        f"{sys.executable} -c {code} {tmp_path}/out".split(), stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True
     ) as run:
         assert run.stdout
         assert run.stdout.readline() == "ready\n"

@@ -79,11 +79,11 @@ class AugmentedSamples(Sequence[Sample]):
         order: list[int] = []
         for turn in range(-(-total // count)):
             order += np.random.default_rng([self.config.seed, turn]).permutation(count).tolist()
-        kinds = [operations for operations, number in wanted for _ in range(number)]
-        return [
-            NewSample(f"{prefix}-{number:06d}", self.sources[order[number]], operations, number)
-            for number, operations in enumerate(kinds)
-        ]
+        new: list[NewSample] = []
+        for operations, count in wanted:
+            for number in range(len(new), len(new) + count):
+                new.append(NewSample(f"{prefix}-{number:06d}", self.sources[order[number]], operations, number))
+        return new
 
     def __len__(self) -> int:
         return len(self.originals) + len(self.new)

@@ -134,8 +134,11 @@ def find_list(
 
 def _first(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
     """The first of these files that is there, in the order of the names."""
-    paths = (folder / name for name in names for folder in folders)
-    return next(filter(Path.is_file, paths), None)
+    for name in names:
+        for folder in folders:
+            if (folder / name).is_file():
+                return folder / name
+    return None
 
 
 def _read_names(path: Path, first: int, note: Note) -> ClassList:

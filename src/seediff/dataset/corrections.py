@@ -37,9 +37,11 @@ def compare_maps(name: str, before: np.ndarray, after: np.ndarray, classes: Sequ
     """The change between two label maps (H, W) uint8 whose ids are those of `classes`."""
     names = {0: BACKGROUND, native.IGNORE: "ignored", **dict(enumerate(classes, 1))}
     other = before != after
-    counts = [np.bincount(labels[other], minlength=256).tolist() for labels in (after, before)]
-    gained, lost = ({names[i]: count for i, count in enumerate(of) if count} for of in counts)
-    return Change(name, int(other.sum()), gained, lost)
+
+    def counted(ids: np.ndarray) -> dict[str, int]:
+        return {names[i]: count for i, count in enumerate(np.bincount(ids).tolist()) if count}
+
+    return Change(name, int(other.sum()), counted(after[other]), counted(before[other]))
 
 
 def correct(
@@ -61,8 +63,7 @@ def correct(
     check_class_list(names)
     matches = _matched(items, [item.name for item in originals], folder)
     # A set keeps the soft masks of all classes or of none.
-    as_made = [item for item in originals if not is_replaced(item.metadata)]
-    if not all((native.SOFT, i) in item.extras for item in as_made for i in item.metadata.get("class_ids", ())):
+    if not all(is_replaced(item.metadata) or item.has_soft() for item in originals):
         originals = [item.replace(extras=_without_soft(item)) for item in originals]
     table = renumber_table(classes, names)
 
@@ -78,14 +79,15 @@ def correct(
         was_corrected = bool(change.pixels) or is_corrected(row)
         review = {"verdict": "accepted", "corrected": was_corrected, "by": by}
         if not change.pixels:
-            made = {"made": row["review"]["made"]} if is_made(row) else {}
-            return original.replace(metadata={**row, "review": {**review, **made}})
+            if is_made(row):
+                review["made"] = row["review"]["made"]
+            return original.replace(metadata={**row, "review": review})
         for key in ("classes", "class_ids", "area", *OF_THE_MASK):  # they describe the old mask, and so do soft masks
             row.pop(key, None)
         row["flags"] = []  # a person drew it
         row["review"] = {**review, "gained": change.gained, "lost": change.lost}
         objects = original.instances
-        instances = follow(objects, before, after) if objects else None
+        instances = objects and follow(objects, before, after)
         extras = _without_soft(original)
         return original.replace(label_map=after, instances=instances, metadata=row, extras=extras)
 

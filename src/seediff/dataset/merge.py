@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,26 +24,25 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
     Classes are joined by name, in the order in which they first appear. If two samples have the same name, all names
     get the name of their set as a prefix. `origin` in a row names the source of the sample, as `set/name`.
     """
-    classes = tuple(dict.fromkeys(name for _, class_names, _ in sets for name in class_names))
+    classes = tuple(dict.fromkeys(chain(*(class_names for _, class_names, _ in sets))))
     check_class_list(classes)
     # A set keeps soft masks and attention of all samples or of none. steps/ shows masks in the
     # colours of their ids, so it is kept only if all ids stay.
-    present = [{kind for sample in samples for kind, _ in sample.extras} for _, _, samples in sets]
+    present = [{kind for kind, _ in chain(*(sample.extras for sample in samples))} for _, _, samples in sets]
     kept = {kind for kind in (native.SOFT, native.ATTENTION) if all(kind in kinds for kinds in present)}
     if all(tuple(class_names) == classes[: len(class_names)] for _, class_names, _ in sets):
         kept.add(native.STEPS)
     behind = [kind for kind in native.EXTRAS if kind in set().union(*present) - kept]
-    names = Counter(sample.name for _, _, samples in sets for sample in samples)
-    apart = any(count > 1 for count in names.values())
+    names = [sample.name for sample in chain(*(samples for _, _, samples in sets))]
+    apart = len({*names}) < len(names)
     merged = []
     for label, class_names, samples in sets:
         ids = renumber_table(class_names, classes)
         for sample in samples:
-            extras = {
-                (kind, class_id if class_id is None else int(ids[class_id])): path
-                for (kind, class_id), path in sample.extras.items()
-                if kind in {*kept, native.MADE} and (class_id is None or class_id <= len(class_names))
-            }
+            extras: dict[tuple[str, int | None], Path] = {}
+            for (kind, class_id), path in sample.extras.items():
+                if kind in {*kept, native.MADE} and (class_id is None or class_id <= len(class_names)):
+                    extras[kind, class_id and int(ids[class_id])] = path
             row = {**sample.metadata, "origin": f"{label}/{sample.metadata.get('origin', sample.name)}"}
             if "class_ids" in row:  # `Sample.soft` finds the soft masks by them
                 row["class_ids"] = [int(ids[class_id]) for class_id in row["class_ids"]]

@@ -27,6 +27,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -138,16 +139,17 @@ def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:
 def check_finished(folder: Path) -> None:
     """Raises UserError if there is no such folder, or if a run that began in it is not finished."""
     if not folder.is_dir():
-        wrong = "is a file; name the folder of a dataset" if folder.exists() else "no such folder"
-        raise UserError(folder, wrong)
+        if folder.exists():
+            raise UserError(folder, "is a file; name the folder of a dataset")
+        raise UserError(folder, "no such folder")
     # A file that is missing from a set that no run made was lost, which `check` reports.
     if (folder / BATCHES).is_dir() and not (folder / METADATA).is_file():
-        try:
-            command = str(read_toml(folder / CONFIG).get("command"))
-        except UserError:
-            command = ""
-        again = f"run the same `seediff {command if command.isalpha() else 'command'}` to continue it"
-        raise UserError(folder, "the run that makes it is not finished", again)
+        command = "command"
+        with suppress(UserError):
+            stated = str(read_toml(folder / CONFIG).get("command", ""))
+            command = stated if stated.isalpha() else command
+        fix = f"run the same `seediff {command}` to continue it"
+        raise UserError(folder, "the run that makes it is not finished", fix)
 
 
 class Attempt(Protocol):
@@ -266,8 +268,10 @@ def _followed(read: Callable[[], Instances], before: Path, mask: Path, sha256: s
 
 def instance_row(instances: Instances) -> dict[str, Any]:
     """The keys of a row that describe its objects."""
-    scores = {"instance_scores": [round(score, 4) for score in instances.scores]} if instances.scores else {}
-    return {"instances": list(instances.class_ids), **scores}
+    row: dict[str, Any] = {"instances": list(instances.class_ids)}
+    if instances.scores:
+        row["instance_scores"] = [round(score, 4) for score in instances.scores]
+    return row
 
 
 def find_extras(folder: Path, attempt: Attempt = refuse) -> dict[str, dict[tuple[str, int | None], Path]]:

@@ -102,11 +102,11 @@ def makers(actions: Sequence[Action]) -> dict[str, Action]:
 
 def append_action(folder: Path, *actions: Action) -> None:
     """Appends lines durably, all or none: they are on the disk when this returns."""
-    lines = [
-        {name: value for name, value in msgspec.to_builtins(action).items() if value not in ((), {}, [], "")}
-        for action in actions
-    ]
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    text = ""
+    for action in actions:
+        values = msgspec.to_builtins(action).items()
+        line = {name: value for name, value in values if value not in ((), {}, [], "")}
+        text += json.dumps(line, ensure_ascii=False) + "\n"
     append(inside(folder, REVIEWS), text.encode("utf-8"), durable=True)
 
 
@@ -164,8 +164,9 @@ def review_summary(rows: Iterable[Mapping[str, Any]]) -> str:
         (sum(map(is_made, rows)), "mask", " made in `look`", "used"),
         (rejected, "sample", " that a person rejected", "among them"),
     )
-    return "; ".join(
-        f"{plural(count, noun)}{which} {'is' if count == 1 else 'are'} {end}"
-        for count, noun, which, end in texts
-        if count
-    )
+    parts: list[str] = []
+    for count, noun, which, end in texts:
+        verb = "is" if count == 1 else "are"
+        if count:
+            parts.append(f"{plural(count, noun)}{which} {verb} {end}")
+    return "; ".join(parts)

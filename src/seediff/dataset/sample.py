@@ -92,6 +92,10 @@ class Sample:
         """The objects as they are stored, of any size."""
         return self.stored_instances() if callable(self.stored_instances) else self.stored_instances
 
+    def has_soft(self) -> bool:
+        """Whether there is a soft mask of each class in the metadata."""
+        return all((SOFT, class_id) in self.extras for class_id in self.metadata.get("class_ids") or ())
+
     @property
     def soft(self) -> np.ndarray | None:
         """(C, H, W) float32 in [0, 1]: the soft masks of the classes in the metadata; None if there are none."""

@@ -12,6 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +64,13 @@ def _divide(
     read = list(in_threads(partial(_read, salt, len(classes)), items, follow))
     digests = [digest for digest, _ in read]
     groups = sorted(group_samples(items, digests), key=lambda group: min(digests[i] for i in group))
-    held = [Counter(class_id for i in group for class_id in read[i][1]) for group in groups]
+    held = [Counter(chain(*(read[i][1] for i in group))) for group in groups]
     assigned = deal(held, [len(group) for group in groups], list(shares.values()))
-    part_of = {i: list(shares)[part] for group, part in zip(groups, assigned, strict=True) for i in group}
-    return [part_of[i] for i in range(len(items))]
+    parts = [""] * len(items)
+    for group, part in zip(groups, assigned, strict=True):
+        for i in group:
+            parts[i] = list(shares)[part]
+    return parts
 
 
 def _read(salt: bytes, classes: int, item: Sample) -> tuple[bytes, list[int]]:

@@ -28,7 +28,9 @@ class TorchSamples(Dataset[Any]):
     def __getitem__(self, index: int) -> Any:
         sample = self.samples[index]
         labels = sample.labels(self.classes)
-        target = object_target(sample, labels) if self.objects else torch.from_numpy(labels.astype("int64"))
+        target = torch.from_numpy(labels.astype("int64"))
+        if self.objects:
+            target = object_target(sample, labels)
         image = torch.from_numpy(sample.image.copy()).permute(2, 0, 1).float() / 255
         return (image, target) if self.transform is None else self.transform(image, target)
 

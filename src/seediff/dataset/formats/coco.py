@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +59,13 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
     check_meaning(export.classes, void=False)
     named = [{"id": i, "name": name} for i, name in enumerate(export.classes, 1)]
     of_kind = {INSTANCES: named, SEMANTIC: [*named, {"id": IGNORED[0], "name": IGNORED[1]}]}
-    plain = export.parts in ([], ["train"])
-    endings = {"train": ""} if plain else {part: f"_{part}" for part in export.parts}
+    endings = {part: f"_{part}" for part in export.parts}
+    if export.parts in ([], ["train"]):
+        endings = {"train": ""}
     info = {"description": "masks by SeeDiff", "version": __version__}
-    documents: dict[tuple[str, str], dict[str, Any]] = {
-        (kind, ending): {"info": info, "images": [], "annotations": [], "categories": categories}
-        for kind, categories in of_kind.items()
-        for ending in endings.values()
-    }
+    documents: dict[tuple[str, str], dict[str, Any]] = {}
+    for kind, ending in product(of_kind, endings.values()):
+        documents[kind, ending] = {"info": info, "images": [], "annotations": [], "categories": of_kind[kind]}
     small = 0
     for placed in export.placed(annotate, min_area=min_area, polygons=polygons):
         (height, width), found, left_out = placed.data
@@ -79,7 +79,9 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
         image = {"id": number, "file_name": placed.file_name, "width": width, "height": height}
         for kind, own in found.items():
             document = documents[kind, ending]
-            document["images"].append({**image, "metadata": metadata} if kind == SEMANTIC and metadata else image)
+            if kind == SEMANTIC and metadata:
+                image["metadata"] = metadata
+            document["images"].append(dict(image))
             annotations = document["annotations"]
             first = len(annotations) + 1
             annotations += [{"id": i, "image_id": number, **one} for i, one in enumerate(own, first)]
@@ -184,7 +186,7 @@ def _check_masks(documents: Mapping[Path, CocoFile], crowds: Crowds | None, sour
     """Refuse annotations that cannot make label maps: all are boxes, or all are crowds and `crowds` is None."""
     if crowds not in (None, "ignored", "objects"):
         raise UserError("crowds", f"{crowds} must be ignored or objects")
-    shapes = [one for document in documents.values() for one in document.annotations]
+    shapes = list(chain(*(document.annotations for document in documents.values())))
     masked = [one for one in shapes if one.masked]
     several, boxes = sum(bool(one.iscrowd) for one in masked), len(shapes) - len(masked)
     where = next(iter(documents))

@@ -120,14 +120,15 @@ class CocoFile(msgspec.Struct, frozen=True):
 def load_coco(path: Path) -> CocoFile:
     """A COCO file, checked: ids are unique, and annotations refer to existing ones."""
     document = parse_json(read_bytes(path, LIMIT), CocoFile, str(path), strict=False)
-    images, categories = (Counter(one.id for one in part) for part in (document.images, document.categories))
+    images, categories = [one.id for one in document.images], [one.id for one in document.categories]
     for part, ids in (("images", images), ("categories", categories)):
-        for id_, count in ids.items():
+        for id_, count in Counter(ids).items():
             if count > 1:
                 raise UserError(path, f"two {part} have the id {id_}")
+    there = {"image": {*images}, "category": {*categories}}
     for number, one in enumerate(document.annotations):
-        for ids, part, id_ in ((images, "image", one.image_id), (categories, "category", one.category_id)):
-            if id_ not in ids:
+        for part, id_ in (("image", one.image_id), ("category", one.category_id)):
+            if id_ not in there[part]:
                 raise UserError(path, f"annotations[{number}] is of {part} {id_}, which does not exist")
     return document
 
@@ -135,10 +136,13 @@ def load_coco(path: Path) -> CocoFile:
 def classes_of(documents: Mapping[Path, CocoFile], note: Note = None) -> tuple[tuple[str, ...], dict[int, int]]:
     """The classes, without the background, and category id → id in label maps, from 1 in the order of the category ids.
     All documents must have the same categories."""
-    used = {one.category_id for document in documents.values() for one in document.annotations}
-    (first, names), *others = [(path, _names(document.categories, used)) for path, document in documents.items()]
-    for other, its in others:
-        if its != names:
+    used: set[int | None] = set()
+    for document in documents.values():
+        used.update(one.category_id for one in document.annotations)
+    named = {path: _names(document.categories, used) for path, document in documents.items()}
+    first, names = next(iter(named.items()))
+    for other in named:
+        if named[other] != names:
             raise UserError(other, f"its categories are not those of {first}", "import them one by one")
     classes = number_classes(names, f"{first}: categories", void=lambda *entry: entry == IGNORED, note=note)
     return classes.classes, dict(classes.ids)
@@ -224,5 +228,6 @@ def picture_folders(root: Path, path: Path, images: Path | str | None) -> list[P
     # SeeDiff's pictures of all parts are in one folder, where `train` may be a folder of samples' names.
     ours = bool(kind) and path.with_name(path.name.replace(kind, SEMANTIC, 1)).is_file()
     places = [*[IMAGES] * ours, *(f"{IMAGES}/{part}" for part in parts), IMAGES, *parts, "data", ""]
-    folders += [base / place for base in (root, above) for place in places]
+    for base in (root, above):
+        folders += [base / place for place in places]
     return list(dict.fromkeys([*folders, path.parent]))

@@ -12,6 +12,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, TypeVar
 from xml.etree import ElementTree
@@ -44,7 +45,7 @@ def write(export: Export, *, objects: bool = False) -> None:
     for placed in export.placed(draw, key=lambda name, split: name, objects=objects):
         export.put_image(f"{IMAGES}/{placed.file_name}", placed)
         (height, width), masks = placed.data
-        subset = f' subset="{placed.split}"' if several else ""
+        subset = f' subset="{placed.split}"' * bool(several)
         about = f'id="{len(images)}" name={quoteattr(placed.file_name)}{subset} width="{width}" height="{height}"'
         images.append(f"  <image {about}>\n{masks}  </image>\n")
     kinds = "<type>mask</type><attributes></attributes>"
@@ -69,16 +70,16 @@ def draw(sample: Sample, *, classes: Sequence[str], objects: bool) -> tuple[tupl
     """(height, width) of a sample and its <mask> elements: of the objects, then of the rest of the label map."""
     labels = sample.labels(len(classes))
     names = {**dict(enumerate(classes, 1)), native.IGNORE: IGNORED[1]}
-    shown = [sample.objects(labels)] if objects else []
-    rest = np.where(shown[0].index >= 0, np.uint8(0), labels) if objects else labels
-    masks = [
-        _mask(names[class_id], found.index[top:bottom, left:right] == number, left, top)
-        for found in (*shown, whole_classes(rest))
-        for number, (class_id, (left, top, right, bottom)) in enumerate(
-            zip(found.class_ids, found.boxes_xyxy, strict=True)
-        )
-    ]
-    return (labels.shape[0], labels.shape[1]), "".join(masks)
+    shown = [whole_classes(labels)]
+    if objects:
+        found = sample.objects(labels)
+        shown = [found, whole_classes(found.rest(labels))]
+    masks = ""
+    for found in shown:
+        for number, class_id in enumerate(found.class_ids):
+            left, top, right, bottom = found.boxes_xyxy[number]
+            masks += _mask(names[class_id], found.index[top:bottom, left:right] == number, left, top)
+    return (labels.shape[0], labels.shape[1]), masks
 
 
 def _mask(label: str, inside: np.ndarray, left: int, top: int) -> str:
@@ -145,7 +146,9 @@ class Box(msgspec.Struct, frozen=True):
 
 def _fit(node: Node, kind: type[T]) -> T:
     """An element's attributes, of which all but TEXTS are numbers."""
-    given = {key: text if key in TEXTS else plain_number(text) for key, text in node.attributes.items()}
+    given = dict(node.attributes)
+    for key in given.keys() - {*TEXTS}:
+        given[key] = plain_number(given[key])
     return fit(given, kind, node.where, strict=False)
 
 
@@ -186,7 +189,7 @@ def read(source: Import, *, images: Path | str | None = None) -> tuple[tuple[str
             )
         )
     samples = source.drawn(drawings, shown=True)
-    tags = [tag for used in uses.values() for tag in used]
+    tags = list(chain(*uses.values()))
     source.count(tags.count("box"), "boxes are not masks; pixels in them but in no mask are ignored (255)")
     others = sum(tag in OTHERS for tag in tags)
     source.count(others, "ellipses, lines, points, cuboids or tags of pictures are not masks: left out")
@@ -195,19 +198,19 @@ def read(source: Import, *, images: Path | str | None = None) -> tuple[tuple[str
 
 def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Import) -> tuple[tuple[str, ...], dict[str, int]]:
     """The classes, and the id of each label that can be of a mask. uses: the tags of each label's shapes."""
-    labels = [label for kind in ("task", "project", "job") for label in root.all("meta", kind, "labels", "label")]
-    named = [(name.text.strip(), label) for label in labels for name in label.all("name")]
+    named: list[str] = []
+    others: set[str] = set()
+    for label in chain(*(root.all("meta", kind, "labels", "label") for kind in ("task", "project", "job"))):
+        shapeless = any(kind.text.strip() in OTHERS for kind in label.all("type"))
+        for name in (name.text.strip() for name in label.all("name")):
+            named.append(name)
+            if {*uses[name]} == {"tag"} or (shapeless and {*MASKS, "box"}.isdisjoint(uses[name])):
+                others.add(name)
     if not named:
         raise UserError(root.where, "lists no labels", "there must be <label><name>…</name></label> below <meta>")
-    others = {
-        name
-        for name, label in named
-        if {*uses[name]} == {"tag"}
-        or ({*MASKS, "box"}.isdisjoint(uses[name]) and any(kind.text.strip() in OTHERS for kind in label.all("type")))
-    }
     if others:
         source.note(f"labels that no mask uses do not become classes: {', '.join(sorted(others))}")
-    return number_labels([name for name, _ in named if name not in others], root.where, source.note)
+    return number_labels([name for name in named if name not in others], root.where, source.note)
 
 
 def _masks(node: Node) -> list[Node]:
@@ -239,6 +242,6 @@ def _paint(picture: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, 
         else:
             pairs = [[*map(plain_number, pair.split(","))] for pair in one.points.split(";")]
             corners = fit(pairs, list[tuple[Near, Near]], f"{child.where}: 'points'", strict=False)
-            runs = polygon_runs([[value for corner in corners for value in corner]], shape, child.where)
+            runs = polygon_runs([[*chain(*corners)]], shape, child.where)
             shapes.runs(runs, number)
     return shapes.painted()

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from ...errors import UserError
-from ...files.messages import show_json
+from ...files.messages import plural, show_json
 from ...files.output_folders import stage_output
 from ...files.outputs import put
 from ...files.photo_files import without_suffix
@@ -345,7 +345,9 @@ def given_or(images: Path | str | None, *usual: Path) -> list[Path]:
 def portable(name: str) -> str:
     """A picture's path with / as separator, also if Windows wrote it; of an absolute Windows path, the last part."""
     path = PureWindowsPath(name)
-    return name if "\\" not in name else path.name if path.anchor else path.as_posix()
+    if "\\" not in name:
+        return name
+    return path.name if path.anchor else path.as_posix()
 
 
 def _ends(name: str) -> list[str]:
@@ -383,8 +385,8 @@ def read_format(
 def _with_notes(source: Import, samples: Iterable[Sample]) -> Iterator[Sample]:
     yield from samples
     if source.turned:
-        several = "pictures have" if source.turned > 1 else "picture has"
+        have = "has" if source.turned == 1 else "have"
         turned = "written as stored, with labels of the turned picture turned back"
-        source.note(f"{source.turned} {several} an EXIF orientation: {turned}")
+        source.note(f"{plural(source.turned, 'picture')} {have} an EXIF orientation: {turned}")
     if source.missing:
         source.note(f"labels whose picture is missing, left out: {source.missing}")

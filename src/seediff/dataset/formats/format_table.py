@@ -120,16 +120,16 @@ def json_kind(file: Path) -> Literal["coco", "labelme", "labelstudio", "isat"] |
     try:
         parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
         top = read_json(file, parts, limit=ANNOTATIONS)
-        keys = top if isinstance(top, dict) else parse_json(bytes(top[0]) if top else b"", dict[str, Any], "")
-    except UserError:
+        keys = parse_json(bytes(top[0]), dict[str, Any], "") if isinstance(top, list) else top
+    except (UserError, IndexError):
         return None
     if isinstance(top, list):  # COCO's results are a list, too
-        return "labelstudio" if not TASK_KEYS.isdisjoint(keys) else None
+        return None if TASK_KEYS.isdisjoint(keys) else "labelstudio"
     if "shapes" in keys and "images" not in keys:
         return "labelme"
     if {"info", "objects"} <= keys.keys():
         return "isat"
-    return "coco" if not COCO_KEYS.isdisjoint(keys) else None
+    return None if COCO_KEYS.isdisjoint(keys) else "coco"
 
 
 def load_extra(module: str, extra: str) -> Any:

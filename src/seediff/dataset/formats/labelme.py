@@ -62,8 +62,8 @@ class LabelmeFile(msgspec.Struct, frozen=True):
 
 
 def is_folder(folder: Path) -> bool:
-    paths = (path for pattern in ("*.json", "*/*.json") for path in sorted(folder.glob(pattern))[:8] if path.is_file())
-    return any(json_kind(path) == "labelme" for path in paths)
+    paths = sorted(folder.glob("*.json"))[:8] + sorted(folder.glob("*/*.json"))[:8]
+    return any(path.is_file() and json_kind(path) == "labelme" for path in paths)
 
 
 def read(
@@ -75,10 +75,10 @@ def read(
 
     Lines and points are left out. Pictures inside the files are decoded when samples are asked for.
     """
-    one, root = source.path.is_file(), source.folder
+    root = source.folder
     left, used, others, pictures = list[Path](), set[str](), 0, dict[Path, str]()
-    for path in [source.path] if one else [path for path in sorted(root.rglob("*.json")) if path.is_file()]:
-        if one or json_kind(path) == "labelme":
+    for path in filter(Path.is_file, [source.path, *sorted(source.path.rglob("*.json"))]):
+        if path == source.path or json_kind(path) == "labelme":
             file = read_json(inside(root, path), LabelmeFile, limit=LARGEST)  # one at a time in memory
             pictures[path] = file.imagePath
             filled = [shape.label for shape in file.shapes if shape.kind in FILLED]

@@ -63,9 +63,11 @@ def write(export: Export) -> None:
         if placed.split != "train" or "split" in row:
             row["split"] = placed.split
         made_by = " ".join(str(row[key]) for key in ("model", "method") if isinstance(row.get(key), str))
-        scored = [result["score"] for result in placed.data if "score" in result]
-        score = {"score": min(scored)} if scored else {}
-        prediction = {"model_version": made_by or f"seediff {__version__}", **score, "result": placed.data}
+        prediction: dict[str, Any] = {"model_version": made_by or f"seediff {__version__}"}
+        scores = [result["score"] for result in placed.data if "score" in result]
+        if scores:
+            prediction["score"] = min(scores)
+        prediction["result"] = placed.data
         data = {"image": SERVED + quote(file_name), OWN: {"name": placed.name, "metadata": row}}
         tasks.append(json.dumps({"data": data, "predictions": [prediction]}, ensure_ascii=False))
     export.put(TASKS, "[\n" + ",\n".join(tasks) + "\n]\n")
@@ -88,16 +90,17 @@ def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
     if sample.instances is not None:
         objects = sample.objects(labels)
         masks = [(f"object-{i}", class_id, objects.index == i) for i, class_id in enumerate(objects.class_ids)]
-        labels = np.where(objects.index >= 0, np.uint8(0), labels)
+        labels = objects.rest(labels)
     masks += [(str(number), number, labels == number) for number in np.unique(labels).tolist() if number]
+    names = {**dict(enumerate(classes, 1)), native.IGNORE: IGNORED[1]}
     for key, number, inside in masks:
-        name = IGNORED[1] if number == native.IGNORE else classes[number - 1]
         tags = {"id": f"{OWN}-{key}", "type": "brushlabels", "from_name": TAG, "to_name": PICTURE}
-        value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [name]}
-        score = None if number == native.IGNORE else _score(sample.metadata, name)
-        results.append(
-            {**tags, "origin": "prediction", **size, "value": value, **({} if score is None else {"score": score})}
-        )
+        value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [names[number]]}
+        result = {**tags, "origin": "prediction", **size, "value": value}
+        score = _score(sample.metadata, names[number])
+        if score is not None and number != native.IGNORE:
+            result["score"] = score
+        results.append(result)
     return results
 
 
@@ -140,7 +143,7 @@ class Region(msgspec.Struct, frozen=True):
             (value or 0) * shape[1 - i % 2] / 100 for i, value in enumerate((self.x, self.y, self.width, self.height))
         )
         turn = cmath.rect(1, math.radians(self.rotation))
-        corners = [turn * complex(w, h) for w in (0, width) for h in (0, height)]
+        corners = [turn * corner for corner in (0, width, complex(0, height), complex(width, height))]
         across, down = [x + one.real for one in corners], [y + one.imag for one in corners]
         return min(across), min(down), max(across), max(down)
 
@@ -302,9 +305,11 @@ def _labels(root: Node) -> list[str]:
 def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
     """A picture's path, and its last part without the prefix of an uploaded file."""
     texts = [value for value in data.values() if isinstance(value, str) and value.lower().endswith(PICTURES)]
-    address = data[PICTURE] if isinstance(data.get(PICTURE), str) else texts[0] if len(texts) == 1 else None
-    if address is None:
-        raise UserError(where, f"'data' must have the picture's path as 'image', not {show_json(data.get(PICTURE))}")
+    address = data.get(PICTURE)
+    if not isinstance(address, str) and len(texts) == 1:
+        address = texts[0]
+    if not isinstance(address, str):
+        raise UserError(where, f"'data' must have the picture's path as 'image', not {show_json(address)}")
     path = unquote(address.partition("?d=")[2] or address.partition("?")[0])
     last = path.rpartition("/")[2]
     return [path, last[9:]] if UPLOADED.match(last) else [path]

@@ -259,7 +259,9 @@ def _matched(
     if listed is None:
         problem = "nothing says what the masks' values mean"
         raise UserError(root, problem, "name the ids from 1 up with --classes or a classes.txt")
-    found: Found = [(split, *pair) for split, *places in folders for pair in _pairs(source, *places)]
+    found: Found = []
+    for split, pictures, masks in folders:
+        found += [(split, *pair) for pair in _pairs(source, pictures, masks)]
     single = found and len(listed.classes) == 1 and listed.colours is None and not listed.ids[0]
     if single and not any((read_mask(mask, listed) % 255).any() for *_, mask in found):
         source.note(f"the only values in the masks are 0 and 255: 255 is '{listed.classes[0]}', and nothing is ignored")
@@ -273,12 +275,16 @@ def _pairs(source: Import, pictures: Path, masks: Path) -> list[tuple[str, Path,
     maps = {name: path for name, path in named_pictures(masks) if path.suffix.lower() == ".png"}
     if beside:
         maps = {name: path for name, path in maps.items() if name.endswith(ENDINGS)}
-    files, ends = set(maps.values()), ENDINGS if beside else ("", *ENDINGS)
+    files, ends = set(maps.values()), ("", *ENDINGS)
+    if beside:
+        ends = ENDINGS
     photos = [(name, path) for name, path in named_pictures(pictures) if not beside or path not in files]
     pairs, owners = [], dict[Path, Path]()
     for name, path in photos:
-        stems = [beginning + end for beginning in (name + path.suffix, name) for end in ends]
-        stems += [name.removesuffix(own) + end for own in OF_PICTURES if name.endswith(own) for end in ENDINGS]
+        stems = [name + path.suffix + end for end in ends] + [name + end for end in ends]
+        for own in OF_PICTURES:
+            if name.endswith(own):
+                stems += [name.removesuffix(own) + end for end in ENDINGS]
         mask = next((maps[stem] for stem in stems if stem in maps), None)
         if mask is None:
             continue

@@ -77,9 +77,10 @@ def as_table(samples: Sequence[Sample], classes: Sequence[str]) -> Dataset:
     schema = features(classes)
     rows = []
     for sample in samples:
-        file = sample.file()
-        row = table_row(sample, classes)
-        rows.append({**row, "image": {"bytes": None, "path": str(file.absolute())}} if file else row)
+        file, row = sample.file(), table_row(sample, classes)
+        if file:
+            row["image"] = {"bytes": None, "path": str(file.absolute())}
+        rows.append(row)
     columns = {name: [row[name] for row in rows] for name in schema}  # also without a sample
     return load_extra("datasets", "hf").Dataset.from_dict(columns, features=schema)
 

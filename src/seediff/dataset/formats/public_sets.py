@@ -152,16 +152,16 @@ def open_part(folder: Path, name: str, split: str) -> PublicPart:
 
 def _check_labels(folders: list[Path]) -> None:
     """Refuses COCO-Stuff's list of labels if it is another than the published one."""
-    listing = next((path for path in (folder / "labels.txt" for folder in folders) if path.is_file()), None)
-    if listing and read_class_list(listing, first=0) != dict(enumerate(("unlabeled", *coco_stuff.LABELS))):
-        raise UserError(listing, "is not COCO-Stuff's labels.txt, so pixel values would mean something else")
+    published = dict(enumerate(("unlabeled", *coco_stuff.LABELS)))
+    for listing in [folder / "labels.txt" for folder in folders if (folder / "labels.txt").is_file()][:1]:
+        if read_class_list(listing, first=0) != published:
+            raise UserError(listing, "is not COCO-Stuff's labels.txt, so pixel values would mean something else")
 
 
 def _object_info(path: Path) -> dict[int, str]:
     """Id → the first of its names, from ADE20K's table, whose first and last columns are Idx and Name."""
     rows = [line.split("\t") for line in read_lines(path)[1:] if line.strip()]
     names = {row[0].strip(): row[-1].split(",")[0].strip() for row in rows}
-    wrong = {i: names.get(i) for i, name in ADE20K_IDS.items() if names.get(i) != name}
-    if wrong or names.keys() != {*map(str, range(1, ADE20K_LAST + 1))}:
-        raise UserError(path, f"must name the ids 1 to {ADE20K_LAST} as published{f', not {wrong}' if wrong else ''}")
+    if not ADE20K_IDS.items() <= names.items() or names.keys() != {*map(str, range(1, ADE20K_LAST + 1))}:
+        raise UserError(path, f"must name the ids 1 to {ADE20K_LAST} as published, such as {ADE20K_IDS}")
     return {int(number): name for number, name in names.items()}

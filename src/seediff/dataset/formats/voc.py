@@ -46,8 +46,10 @@ def write(export: Export, *, jpeg: bool = False) -> None:
         else:
             export.put(f"{IMAGES}/{placed.name}.jpg", picture)
         export.put(f"{CLASS_MAPS}/{placed.name}.png", label_map)
-    for title in (*SPLITS[:2], OWN[0], *(["test"] if "test" in export.parts else [])):
-        splits = OWN[1:3] if title == OWN[0] else (title,)
+    lists = {"train": ("train",), "val": ("val",), "trainval": ("train", "val")}
+    if "test" in export.parts:
+        lists["test"] = ("test",)
+    for title, splits in lists.items():
         names = (name for name, split in zip(export.names, export.splits, strict=True) if split in splits)
         export.put(f"{LISTS}/{title}.txt", "".join(f"{name}\n" for name in names))
     export.put(native.CLASSES, native.classes_text(export.classes))
@@ -64,7 +66,8 @@ def convert(sample: Sample, *, classes: Sequence[str], jpeg: bool) -> tuple[byte
 
 def find_voc(folder: Path) -> Path | None:
     """The folder with SegmentationClass/: this one, or that of a year in it or in its VOCdevkit/, VOC2012 first."""
-    years = [path for base in (folder, folder / "VOCdevkit") for path in sorted(base.glob("VOC2[0-9][0-9][0-9]"))]
+    year = "VOC2[0-9][0-9][0-9]"
+    years = sorted(folder.glob(year)) + sorted((folder / "VOCdevkit").glob(year))
     roots = [folder, *sorted(years, key=lambda path: (path.name != "VOC2012", path.parent != folder))]
     return next((root for root in roots if (root / "SegmentationClass").is_dir()), None)
 

@@ -59,7 +59,7 @@ def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[s
     labels = sample.labels(len(classes))
     objects = sample.objects(labels)
     pieces, owners = objects.pieces(min_area)
-    rest = find_objects(np.where(objects.index >= 0, np.uint8(0), labels), min_area)
+    rest = find_objects(objects.rest(labels), min_area)
     counts = {
         "ignored": int((labels == native.IGNORE).sum()),
         "pixels": labels.size,

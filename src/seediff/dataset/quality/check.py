@@ -242,7 +242,9 @@ def _check_reviews(findings: _Findings, actions: Sequence[Action], names: Collec
 
 def _owned(reader: RowReader, rows: Sequence[Mapping[str, Any]], samples: Sequence[Sample]) -> set[str]:
     """The files of samples. Soft masks are of the classes in their row."""
-    owned = {os.path.normpath(str(row.get(key))) for row in rows for key in ("file_name", "mask")}
+    owned: set[str] = set()
+    for row in rows:
+        owned |= {os.path.normpath(str(row.get(key))) for key in ("file_name", "mask")}
     for sample in samples:
         owned.add(f"{native.INSTANCES}/{sample.name}.png")
         for (kind, class_id), path in reader.extras.get(sample.name, {}).items():

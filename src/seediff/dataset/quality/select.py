@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,7 +50,7 @@ def select_samples(
     """The samples that meet the criteria. where: the set's name in errors. follow: wraps the samples to show progress.
     Raises UserError naming what a criterion needs, and for a flag that no sample could have."""
     where = str(where or "the dataset")
-    check_flags(criteria.drop_flags, classes, (flag for sample in samples for flag in row_flags(sample.metadata)))
+    check_flags(criteria.drop_flags, classes, chain(*(row_flags(sample.metadata) for sample in samples)))
     stays: list[Sample] = []
     dropped: Counter[str] = Counter()
     for sample in follow(samples):
@@ -125,13 +126,16 @@ def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
     outside = ~inside & (labels != native.IGNORE)
     if not inside.any():
         return -1.0
-    return float(soft[inside].mean() - (soft[outside].mean() if outside.any() else 0)) / 255
+    level = soft[inside].mean()
+    if outside.any():
+        level -= soft[outside].mean()
+    return float(level) / 255
 
 
 def best_per_class(confidences: Sequence[Mapping[str, float]], count: int) -> set[int]:
     """Positions of the samples among the `count` most certain of at least one class; of equals, the earlier."""
     chosen: set[int] = set()
-    for name in {name for sure in confidences for name in sure}:
+    for name in set[str]().union(*confidences):
         having = [i for i, sure in enumerate(confidences) if name in sure]
         chosen.update(sorted(having, key=lambda i: -confidences[i][name])[:count])
     return chosen

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ def row_flags(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
     """The statistics of all label maps of a dataset. classes: without the background."""
-    total = np.sum([sample.counts for sample in samples], axis=0) if samples else np.zeros(256, np.int64)
+    total = sum((sample.counts for sample in samples), np.zeros(256, np.int64))
     pixels = max(int(total.sum()), 1)
     return Stats(
         images=len(samples),
@@ -84,7 +85,7 @@ def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
         ignored=float(total[IGNORE]) / pixels,
         sizes=dict(Counter(f"{sample.size[0]}×{sample.size[1]}" for sample in samples).most_common()),
         classes=tuple(_class_stats(samples, i, name, float(total[i]) / pixels) for i, name in enumerate(classes, 1)),
-        flags=_count_kinds(flag for sample in samples for flag in {f.partition(":")[0] for f in sample.flags}),
+        flags=_count_kinds({flag.partition(":")[0] for flag in sample.flags} for sample in samples),
     )
 
 
@@ -98,14 +99,16 @@ def _class_stats(samples: Sequence[Measured], class_id: int, name: str, pixels: 
         mean_area=float(areas.mean()) if showing else None,
         mean_pieces=float(np.mean([sample.pieces.get(class_id, 0) for sample in showing])) if showing else None,
         areas=tuple(np.histogram(areas, AREA_BINS)[0].tolist()),
-        flags=_count_kinds(
-            kind
-            for sample in samples
-            for kind, _, whose in (flag.partition(":") for flag in sample.flags)
-            if whose == name
-        ),
+        flags=_count_kinds(_kinds_of(name, sample.flags) for sample in samples),
     )
 
 
-def _count_kinds(kinds: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(kinds).items()))
+def _kinds_of(name: str, flags: Sequence[str]) -> list[str]:
+    """The kinds of the flags that are about a class."""
+    parts = [flag.partition(":") for flag in flags]
+    return [kind for kind, _, whose in parts if whose == name]
+
+
+def _count_kinds(kinds: Iterable[Iterable[str]]) -> dict[str, int]:
+    """The kinds of each image → their number."""
+    return dict(sorted(Counter(chain(*kinds)).items()))

@@ -36,6 +36,10 @@ class Objects:
         """Left, top, right, bottom of each object; the last two exclusive."""
         return [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(self.index + 1)]
 
+    def rest(self, labels: np.ndarray) -> np.ndarray:
+        """The labels (H, W) uint8 where no object is, elsewhere 0."""
+        return np.where(self.index >= 0, np.uint8(0), labels)
+
     def pieces(self, min_area: int = 1) -> tuple[Objects, list[int]]:
         """The connected pieces of the objects with at least `min_area` pixels, and the object of each."""
         pieces, owners = _connected(self.index + 1)
