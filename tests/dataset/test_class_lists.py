@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+from layouts import save_png
 from PIL import Image
 from refusals import user_error
 
 from seediff.config.names import name_of_zero, parse_classes
 from seediff.dataset.class_lists import find_list, named_classes, read_mask
-from seediff.files.label_maps import voc_palette
+from seediff.dataset.encoding import read_label_map, read_objects
+from seediff.files.label_maps import read_segment_ids, voc_palette
 
 VALUES = np.array([[0, 1], [2, 3]], np.uint8)
 VOC = voc_palette()[:12]
@@ -43,6 +45,63 @@ def test_an_index_beyond_the_palette_is_a_value(tmp_path):
     """Pillow writes a palette of one entry where none was given."""
     found = read_mask(mask(tmp_path / "a.png", VALUES % 2, None), named_classes(("dog",)))
     np.testing.assert_array_equal(found, VALUES % 2)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_greys_are_the_stored_numbers(tmp_path, bits):
+    values = VALUES % 2 ** min(bits, 2)
+    path = save_png(tmp_path / "a.png", values, bits=bits)
+    for found in (
+        read_mask(path, named_classes(("dog", "cat", "cow")[: values.max()])),
+        read_segment_ids(path),
+        read_objects(path, (1, 1, 2), ()).numbers if bits > 1 else values,
+        read_label_map(path) if 1 < bits < 16 else values,
+    ):
+        np.testing.assert_array_equal(found, values)
+
+
+@pytest.mark.parametrize("kind", [2, 4, 6])
+def test_colours_of_16_bits_are_refused(tmp_path, kind):
+    path = save_png(tmp_path / "a.png", np.ones((2, 2, {2: 3, 4: 2, 6: 4}[kind])), bits=16, kind=kind)
+    with user_error(r"a\.png: is PNG .*;16B data; a mask is a PNG: palette, grey or in colours of 8 bits"):
+        read_mask(path, named_classes(("dog",)))
+
+
+RED = [128, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "classes", "ids"),
+    [  # pixels with alpha in the end → ids
+        ([[255, 0], [255, 255]], 1, [0, 255]), ([[0, 0], [0, 2], [0, 1]], 2, [0, 2, 1]), ([[255, 0]], 1, [0]),
+        ([[0] * 4, [0, 0, 0, 1]], 1, [0, 1]), ([[255] * 4, [255, 255, 255, 0]], 1, [255, 0]),
+        ([[0, 255], [0, 255]], 1, [0, 0]), ([[1, 255], [1, 255]], 1, [1, 1]), ([[0, 0], [1, 0]], 1, [0, 1]),
+        ([[*RED, 255], [0] * 4], 1, [1, 0]), ([[*RED, 90], [0, 0, 0, 255]], 1, [1, 0]),
+        ([[*RED, 255], [*RED, 0]], 1, "has one colour and an alpha channel that varies"),
+        ([[1, 255], [1, 0]], 1, "has one colour and an alpha channel that varies"),
+        ([[1, 255], [1, 0], [0, 255]], 1, "has transparent pixels in the colour of a class"),
+        ([[*RED, 0], [0, 0, 0, 255]], 1, "has transparent pixels in the colour of a class"),
+        ([[255, 0], [255, 100]], 1, "has id 100"),
+    ],
+)  # fmt: skip
+def test_alpha_channels(tmp_path, rows, classes, ids):
+    path = save_png(tmp_path / "a.png", [rows], bits=8, kind=2 * len(rows[0]) - (len(rows[0]) == 4) * 2)
+    listed = named_classes(("dog", "cat")[:classes])
+    if isinstance(ids, str):
+        with user_error(rf"a\.png: {ids}"):
+            read_mask(path, listed)
+    else:
+        assert read_mask(path, listed).tolist() == [ids]
+
+
+def test_an_alpha_channel_beside_colours_of_a_list_is_no_mask(tmp_path):
+    listing(tmp_path, "wall:255,255,255:: / door:0,0,0::", "labelmap.txt")
+    listed = find_list(tmp_path)
+    assert listed is not None
+    with user_error("so either may be the mask; save it without an alpha channel"):
+        read_mask(save_png(tmp_path / "a.png", [[[255, 255, 255, 0], [255] * 4]], bits=8, kind=6), listed)
+    path = save_png(tmp_path / "a.png", [[[255, 255, 255, 0]] * 2], bits=8, kind=6)
+    assert read_mask(path, listed).tolist() == [[1, 1]]
 
 
 def test_colours_of_voc_in_another_order_decide(tmp_path):

@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..files.documents import fit, plain_number, read_csv, read_json
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
-from ..files.picture_files import open_picture
+from ..files.picture_files import open_picture, stored_pixels
 from ..files.reading import read_lines
 from .rows import check_class_list
 
@@ -27,6 +27,9 @@ COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "labelmap.csv", "dataset_meta.
 NAME_LISTS = ("classes.txt", "class_names.txt", "labels.txt")
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
 """Turns a colour (r, g, b) into one number."""
+EXTREMES = [0, 0, 0], [255, 255, 255]
+"""Black and white, of which a mask is throughout if its alpha channel says where the objects are."""
+TRANSPARENT = "save it without an alpha channel"
 Channel = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Colour = tuple[Channel, Channel, Channel]
 Note = Callable[[str], None] | None
@@ -176,16 +179,19 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
     """(H, W) uint8 of ids. Grey values and indices of a palette are values of the list; 255 is ignored, and 65535 of 16
     bits. Colours decide in pictures in colours, unless they are greys of which VOC's palette does not have all, in
     palettes if the list defines colours, and in palettes where each index in use has a colour of VOC's, for a class of
-    the list, that no earlier index has."""
+    the list, that no earlier index has. In pictures that are all black or all white, the alpha channel is the mask."""
     stored = {IGNORE: IGNORE, **listed.ids}
     numbers = voc_colours(254)
     colours = {colour: stored[number] for colour, number in numbers.items() if number in stored}
     if listed.colours is not None:
         colours = listed.colours
     with open_picture(path) as picture:
-        kind, mode = picture.format, picture.mode
-        palette = bytes(picture.palette.palette if mode == "P" and picture.palette else b"")
-        pixels = np.asarray(picture.convert({"RGBA": "RGB", "LA": "L"}.get(mode, mode)))
+        kind = picture.format
+        palette = bytes(picture.palette.palette if picture.mode == "P" and picture.palette else b"")
+        pixels, mode = stored_pixels(picture)
+        shown, clear = None, None
+        if picture.has_transparency_data:
+            shown = np.asarray(picture.convert("RGBA"))
     if kind == "PNG" and mode in ("I", "I;16"):
         pixels, mode = _narrow(pixels, path), "L"
     single = mode == "1" and len(listed.classes) == 1 and listed.colours is None
@@ -193,6 +199,8 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
         one_bit = "; one of 1 bit can only mean a single class" if mode == "1" else ""
         problem = f"is {kind} {mode} data; a mask is a PNG: palette, grey or in colours of 8 bits{one_bit}"
         raise UserError(path, problem)
+    if shown is not None:
+        pixels, clear = _without_alpha(pixels, shown, path, listed.colours is None)
     if pixels.ndim == 3 and listed.colours is None and (pixels == pixels[..., :1]).all():
         greys = np.unique(pixels[..., 0])
         pixels = pixels if colours.keys() >= {*(greys * WEIGHTS.sum()).tolist()} else pixels[..., 0]
@@ -214,7 +222,27 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
             if listed.colours is None:
                 where = "VOC's palette; a labelmap.txt beside the folders says what colours are"
         raise UserError(path, f"has {what}, which is not a class of {where}")
+    if clear is not None and ids[clear].any():
+        raise UserError(path, "has transparent pixels in the colour of a class", TRANSPARENT)
     return ids.astype(np.uint8)
+
+
+def _without_alpha(
+    pixels: np.ndarray, shown: np.ndarray, path: Path, channel: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The colours, greys or indices of a mask that may be transparent, or its alpha channel if that is the mask; and
+    which pixels (H, W) must be background. shown: RGBA. channel: whether the alpha channel may be the mask."""
+    colours, alpha = shown[..., :3], shown[..., 3]
+    even = (colours == colours[0, 0]).all()
+    if pixels.ndim == 3 and even and channel and alpha.min() < 255 and colours[0, 0].tolist() in EXTREMES:
+        return alpha, None
+    varies = alpha.min() < alpha.max()
+    if even and varies:
+        raise UserError(path, "has one colour and an alpha channel that varies, so either may be the mask", TRANSPARENT)
+    if pixels.ndim == 2:
+        return pixels, None
+    values = pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
+    return values, (alpha == 0) & varies
 
 
 def _has_meaning(entries: list[int], used: Sequence[int], colours: Mapping[int, int]) -> bool:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..errors import UserError
 from ..files.label_maps import IGNORE, voc_palette
-from ..files.picture_files import open_picture, read_pixels
+from ..files.picture_files import open_picture, read_pixels, stored_pixels
 from ..files.reading import PICTURE, read_bytes
 
 EXIF_ORIENTATION = 274
@@ -88,7 +88,7 @@ def decode_label_map(source: Path | bytes, where: str) -> np.ndarray:
         if picture.format != "PNG" or picture.mode not in ("P", "L"):
             inside = f"is {picture.format} {picture.mode} data"
             raise UserError(where, f"{inside}; a label map is an 8-bit palette or grey PNG, whose pixels are ids")
-        return np.asarray(picture)
+        return stored_pixels(picture)[0]
 
 
 def checked_mask(path: Path, sha256: str) -> bytes:

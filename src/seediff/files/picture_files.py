@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from ..errors import UserError, first_line
 from .reading import PICTURE, open_regular, read_bytes
@@ -19,6 +19,8 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF
 """Pillow's allowed decoders; loading the later ones takes time. Others run programs (EPS) or accept any bytes (TGA)."""
 MAX_MEGAPIXELS = 100.0
 """Default maximum size of a picture: 300 MB of colours."""
+SPREAD = {"L;2": 85, "L;4": 17}
+"""Greys of a PNG with 2 or 4 bits → the number by which Pillow multiplies them, so that they fill 0 to 255."""
 _TURNS = threading.Lock()
 
 
@@ -99,11 +101,25 @@ def in_rgb(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
     return eight_bits(image, name).convert("RGB")
 
 
+def stored_pixels(picture: Image.Image) -> tuple[np.ndarray, str]:
+    """The numbers in the file of an opened picture, of palette pictures the indices, and Pillow's name for its mode;
+    another name for colours of 16 bits, of which Pillow keeps only the upper halves."""
+    stored = picture.mode
+    if isinstance(picture, ImageFile.ImageFile) and picture.format == "PNG" and picture.tile:  # gone once it is decoded
+        stored = str(picture.tile[0].args)
+    pixels, mode = np.asarray(picture), picture.mode
+    if stored in SPREAD:
+        pixels = pixels // SPREAD[stored]
+    if mode in ("RGB", "RGBA"):
+        mode = stored
+    return pixels, mode
+
+
 def read_pixels(path: Path) -> tuple[np.ndarray, str | None, str]:
-    """A picture's pixels, of palette pictures the indices, and Pillow's names for its format and mode. Raises
-    UserError."""
+    """A picture's pixels and mode as of `stored_pixels`, and Pillow's name for its format. Raises UserError."""
     with open_picture(path) as picture:
-        return np.asarray(picture), picture.format, picture.mode
+        pixels, mode = stored_pixels(picture)
+        return pixels, picture.format, mode
 
 
 # EXIF orientation, by which some readers turn a picture and others do not.

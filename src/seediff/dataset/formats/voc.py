@@ -17,7 +17,7 @@ import numpy as np
 
 from ...config.names import VOC_CLASSES
 from ...errors import UserError
-from ...files.picture_files import open_picture
+from ...files.picture_files import open_picture, stored_pixels
 from ...files.reading import composed, inside, read_lines
 from .. import native
 from ..class_lists import WEIGHTS, check_meaning, find_list, named_classes, read_mask, voc_colours
@@ -149,7 +149,9 @@ def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
     """The objects of an object map: each value or colour is one, with the class that most of its pixels have."""
     labels = decode()
     with open_picture(path) as picture:
-        pixels = np.asarray(picture if picture.mode in ("P", "L", "I", "I;16") else picture.convert("RGB"))
+        pixels, mode = stored_pixels(picture)
+        if mode not in ("P", "L", "I", "I;16"):
+            pixels = np.asarray(picture.convert("RGB"))
     if pixels.shape[:2] != labels.shape:
         raise UserError(path, f"is {pixels.shape[:2]}, but its label map is {labels.shape}; both are (height, width)")
     values, border = pixels, [0]
