@@ -31,7 +31,7 @@ def test_from_a_table_and_from_a_folder(tmp_path):
     table.write_text('file,caption\na.jpg,"a dog on grass"\ntrip/b,a red bus\n', encoding="utf-8")
     assert read_words(table, PHOTOS) == {"a": ("dog", "grass"), "trip/b": ("red", "bus")}
     assert read_words(table, PHOTOS, names=("bus", "dog")) == {"a": ("dog",), "trip/b": ("bus",)}
-    assert read_words(table, PHOTOS, known=("dog", "bus")) == {"a": ("dog",), "trip/b": ("bus",)}
+    assert read_words(table, PHOTOS, vocabulary=("dog", "bus")) == {"a": ("dog",), "trip/b": ("bus",)}
     (tmp_path / "b.txt").write_text("a bus", encoding="utf-8")
     assert read_words(tmp_path, PHOTOS) == {"trip/b": ("bus",)}
 

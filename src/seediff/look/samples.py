@@ -45,7 +45,8 @@ class Subject:
         corrected mask. Raises UserError."""
         path = self.mask_path(name)
         labels = native.read_label_map(path, sha256)
-        if (highest := int(labels[labels < native.IGNORE].max(initial=0))) > len(self.classes):
+        highest = int(labels[labels < native.IGNORE].max(initial=0))
+        if highest > len(self.classes):
             raise UserError(f"{path}: has id {highest}, but there are {len(self.classes)} classes")
         return labels
 

@@ -15,13 +15,13 @@ from .tokens import content_words
 
 
 def read_words(
-    source: Path, photos: Sequence[Photo], names: Sequence[str] = (), known: Sequence[str] | None = None
+    source: Path, photos: Sequence[Photo], names: Sequence[str] = (), vocabulary: Sequence[str] | None = None
 ) -> dict[str, tuple[str, ...]]:
     """Photo name → the words of its caption, for every photograph that has one.
 
     source: a CSV file with the columns file and caption, or a folder with NAME.txt for each photograph NAME (a path
-    such as trip/1, or only its last part). names: if given, the words are the names that the caption contains. known:
-    the model's words, if its vocabulary is limited; other words are left out.
+    such as trip/1, or only its last part). names: if given, the words are the names that the caption contains.
+    vocabulary: the model's words, if it is limited to some; others are left out.
 
     Raises UserError naming a faulty file or line, or a file that belongs to several photographs, and if no photograph
     has a caption.
@@ -29,11 +29,11 @@ def read_words(
     captions = _from_folder(source, photos) if source.is_dir() else _from_csv(source, photos)
     if not captions:
         raise UserError("captions", f"{source} has no captions for any of the {len(photos)} photographs")
-    words = {name: classes_mentioned(text, names) if names else content_words(text) for name, text in captions.items()}
-    return {
-        name: caption_words if known is None else tuple(word for word in caption_words if word in known)
-        for name, caption_words in words.items()
-    }
+    words_of: dict[str, tuple[str, ...]] = {}
+    for photograph, text in captions.items():
+        words = classes_mentioned(text, names) if names else content_words(text)
+        words_of[photograph] = tuple(word for word in words if vocabulary is None or word in vocabulary)
+    return words_of
 
 
 def classes_mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -45,14 +45,14 @@ def classes_mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
 
 def _from_folder(folder: Path, photos: Sequence[Photo]) -> dict[str, str]:
     names, stems = {photo.name for photo in photos}, Counter(photo.path.stem for photo in photos)
-    captions = {}
+    captions: dict[str, str] = {}
     for photo in photos:
-        stem = photo.path.stem
-        if (path := folder / f"{photo.name}.txt").is_file():
-            captions[photo.name] = read_text(path)
-        elif stem not in names and (path := folder / f"{stem}.txt").is_file():
-            if stems[stem] > 1:
+        stem, path = photo.path.stem, folder / f"{photo.name}.txt"
+        if not path.is_file() and stem not in names:
+            path = folder / f"{stem}.txt"
+            if path.is_file() and stems[stem] > 1:
                 raise UserError(path, f"{stems[stem]} photographs have that name", f"call it {photo.name}.txt")
+        if path.is_file():
             captions[photo.name] = read_text(path)
     return captions
 

@@ -44,8 +44,10 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
     tokenizer, naming the words that would be cut off.
     """
     columns_of: dict[str, set[int]] = {name: set() for name in classes}
-    for reader in (reader for reader in readers if reader.first is not None):
-        text = reader.convert(prompt) if reader.convert else prompt
+    for reader in readers:
+        if reader.first is None:
+            continue
+        text = _convert(reader, prompt)
         spans = token_spans(reader, text)
         if len(spans) > reader.limit:
             # The last place is for the end token; with a template, perhaps only its end would be cut off.
@@ -57,9 +59,9 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
             )
         for name, columns in _matched(reader, spans, text, classes).items():
             if not columns:
-                called = f"'{name}'" if spoken(name) == name else f"'{name}' (in a prompt: '{spoken(name)}')"
+                hint = "" if spoken(name) == name else f" (in a prompt: '{spoken(name)}')"
                 fix = "name it there, or use {class} in the template"
-                raise UserError(f"class {called} is not in the prompt '{text}'; {fix}")
+                raise UserError(f"class '{name}'{hint} is not in the prompt '{text}'; {fix}")
             columns_of[name] |= columns
     return {name: tuple(sorted(columns)) for name, columns in columns_of.items()}
 
@@ -93,7 +95,7 @@ def find_columns(reader: Reader, prompt: str, phrases: Sequence[str], chunks: in
     for number, part in enumerate(prompt.split(BREAK) if chunks > 1 else [prompt]):
         if reader.first is None:
             break
-        text = reader.convert(part) if reader.convert else part
+        text = _convert(reader, part)
         spans = token_spans(reader, text)
         if len(spans) > reader.limit:
             spans = spans[: reader.limit - 1]  # the last place goes to the end token
@@ -104,17 +106,17 @@ def find_columns(reader: Reader, prompt: str, phrases: Sequence[str], chunks: in
 
 def is_divided(reader: Reader, prompt: str, chunks: int) -> bool:
     """Whether the prompt has this number of parts between the words BREAK, none of which is too long."""
-    parts = [reader.convert(part) if reader.convert else part for part in prompt.split(BREAK)]
+    parts = [_convert(reader, part) for part in prompt.split(BREAK)]
     return len(parts) == chunks and all(len(token_spans(reader, part)) <= reader.limit for part in parts)
 
 
 def find_weight(text: str) -> str | None:
     """What looks like a weight of compel's or of a web interface's, such as `cat++`, `(cat)1.5` or `(cat:1.5)`, which
     is not encoded as it is written; None if there is none."""
-    found = re.search(
+    match = re.search(
         r"\S*(?:[^\W\d](?:\+|--)(?!\w)|\)(?:[\d+]|-(?!\w)|\.(?:and|blend)\()|[^\d\s]:[\d.]+\)|\(\(|\[)\S*", text
     )
-    return None if found is None else found[0]
+    return None if match is None else match[0]
 
 
 def _matched(
@@ -125,7 +127,9 @@ def _matched(
     first = reader.first if reader.end is None else reader.end - len(spans)  # padding may come before the text
     ordered = longest_first(classes)
     columns_of: dict[str, set[int]] = {name: set() for name in classes}
-    for match in any_name(ordered).finditer(text) if ordered else ():
+    if not ordered:
+        return columns_of
+    for match in any_name(ordered).finditer(text):
         assert match.lastindex is not None
         begin, stop = match.span()
         tokens = {t: span for t, span in enumerate(spans) if span[0] < stop and span[1] > begin}
@@ -142,6 +146,12 @@ def token_spans(reader: Reader, text: str) -> list[tuple[int, int]]:
         kind = type(reader.tokenizer).__name__
         raise UserError(f"the model's tokenizer ({kind}) tells no character offsets; a fast one is needed")
     whole, begin = reader.wrap(text) if reader.wrap else (text, 0)
-    how = {"return_offsets_mapping": True, "truncation": False, "add_special_tokens": reader.adds_tokens}
-    spans = reader.tokenizer(whole, **how, verbose=False)["offset_mapping"]
-    return [(start - begin, end - begin) for start, end in spans]
+    encoding = reader.tokenizer(
+        whole, return_offsets_mapping=True, truncation=False, add_special_tokens=reader.adds_tokens, verbose=False
+    )
+    return [(start - begin, end - begin) for start, end in encoding["offset_mapping"]]
+
+
+def _convert(reader: Reader, text: str) -> str:
+    """The text as the tokenizer gets it."""
+    return reader.convert(text) if reader.convert else text

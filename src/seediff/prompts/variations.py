@@ -41,12 +41,11 @@ def varied_prompts(
     for kind in kinds:
         if kind not in PHRASES:
             raise UserError("vary", f"{kind!r} is not a kind of phrase", f"choose among {', '.join(PHRASES)}")
-    phrases = {
-        kind: [phrase for phrase in PHRASES[kind] if words is None or set(content_words(phrase)) <= set(words)]
-        for kind in kinds
-    }
-    if missing := [kind for kind, known in phrases.items() if not known]:
-        raise UserError("vary", f"the model knows no phrase for {missing[0]}", "leave it out")
-    choices = [("", *known) for known in phrases.values()]
+    choices: list[tuple[str, ...]] = []
+    for kind in dict.fromkeys(kinds):
+        phrases = [phrase for phrase in PHRASES[kind] if words is None or set(content_words(phrase)) <= set(words)]
+        if not phrases:
+            raise UserError("vary", f"the model knows no phrase for {kind}", "leave it out")
+        choices.append(("", *phrases))
     combined = [" ".join(filter(None, parts)) for parts in itertools.product(templates, *choices)]
     return tuple(sorted(combined, key=lambda text: blake2b(text.encode()).digest())[:MOST])
