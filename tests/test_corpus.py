@@ -23,8 +23,8 @@ CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 @dataclass(frozen=True)
 class Case:
-    """says: the beginning of the one line on stderr, behind `seediff: `; empty: the command succeeds. edits: path in
-    the case's folder → what changes that file.
+    """says: the beginning of the one line on stderr, behind `seediff: `. edits: path in the case's folder → what
+    changes that file.
     """
 
     why: str
@@ -46,10 +46,6 @@ def swap(old, new):
         write(before + (new if isinstance(new, bytes) else new.encode()) + after)(path)
 
     return change
-
-
-def before(data):
-    return lambda path: path.write_bytes(data + path.read_bytes())
 
 
 def link(to):
@@ -123,45 +119,27 @@ def parquet_bomb(path):
         writer.add_key_value_metadata(table.schema.metadata)
 
 
-DIGITS, DEEP = "9" * 5000, "[" * 10_000 + "]" * 10_000
-BOM = b"\xef\xbb\xbf"
-ALIASES = "a: &a [x, x, x]\n" + "".join(
-    f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefghi", "bcdefghij", strict=True)
-)
-PICKLED = b"\x80\x04\x95\x1f\0\0\0\0\0\0\0\x8c\x08builtins\x94\x8c\x05print\x94\x93\x94\x8c\x05pwned\x94\x85\x94R\x94."
+DIGITS = "9" * 5000
 
-COCO, POLYGONS = "in/coco/annotations/semantic_train.json", "in/polygons/annotations/instances_train.json"
-PARQUET, YAML = "in/parquet/data/train-00000.parquet", "in/yolo/data.yaml"
+COCO = "in/coco/annotations/semantic_train.json"
+PARQUET = "in/parquet/data/train-00000.parquet"
 ROWS, CLASSES = "in/native/metadata.jsonl", "in/native/classes.txt"
 CHECKPOINT = "in/training/checkpoint.safetensors"
-INDEX, UNET = "in/model/model_index.json", "in/model/unet/config.json"
-SEGMENTER = "in/segmenter/config.json"
-WEIGHTS, PHOTO = "in/segmenter/model.safetensors", "in/photos/0.png"
+UNET = "in/model/unet/config.json"
 DRAWN, SOFT = "in/generated/attention/000000.safetensors", "in/generated/soft/000000_1.png"
 
 CHECK, STATS = "check in/native", "stats in/native --json work/out"
-FROM = {name: f"import in/{name} --from {name} --out work/out" for name in ("coco", "parquet", "voc", "yolo")}
-FROM |= {
-    "polygons": f"import in/polygons --annotations {POLYGONS} --from coco --out work/out",
-    "devkit": "import in/devkit/VOC2012 --from voc --out work/out",
-}
+FROM = {name: f"import in/{name} --from {name} --out work/out" for name in ("coco", "parquet")}
 TO_VOC = "export in/native --to voc --out work/out"
 FILTER = "filter in/native --out work/out --max-area 0.9"
 CONFIG = "generate --config in/files/generate.toml --out work/out --dry-run"
 GENERATE = "generate GENERATE --out work/out"
-TRAIN, PREDICT = (
-    "train in/native TRAIN --out in/training",
-    "predict in/segmenter in/photos --out work/out --device cpu",
-)
+TRAIN = "train in/native TRAIN --out in/training"
 
 CASES = [
-    Case("a byte-order mark made background a class", FROM["voc"], {"in/voc/classes.txt": before(BOM)}, ""),
     # Numbers, nesting and sizes
     Case("5,000 digits", CONFIG, {"in/files/generate.toml": write(f"per_class = {DIGITS}")}, "--config in/files"),
-    Case("5,000 digits", FROM["coco"], {COCO: swap('"width": 40', f'"width": {DIGITS}')}, COCO),
-    Case("nesting", CONFIG, {"in/files/generate.toml": write(f"classes = {DEEP}")}, "--config in/files"),
     Case("a terabyte of nothing", FROM["parquet"], {PARQUET: sparse()}, PARQUET),
-    Case("900 megapixels in the header", PREDICT, {PHOTO: write(png(30_000, 30_000))}, PHOTO),
     Case(
         "80 MB of text in a picture",
         STATS,
@@ -173,28 +151,12 @@ CASES = [
         "in/native/masks/one.png",
     ),
     Case("30 KB that become gigabytes", FROM["parquet"], {PARQUET: parquet_bomb}, PARQUET),
-    Case("aliases that unfold to gigabytes", FROM["yolo"], {YAML: write(f"{ALIASES}names: *j\n")}, YAML),
     # Values of another kind
     Case(
         "a state of another kind",
         TRAIN,
         {CHECKPOINT: swap('\\"step\\": 1', '\\"step\\":[]')},
         f"--out in/training: holds a training that is damaged or of another version of seediff ({CHECKPOINT}",
-    ),
-    Case(
-        "run lengths that wrap in 64 bits: a segmentation fault",
-        FROM["coco"],
-        {COCO: swap('"T48h0000000000000000000000lg0"', f"[{2**63 - 1}, {2**63 - 1}, 2, 1280]")},
-        COCO,
-    ),
-    *(
-        Case(
-            "corners: a segmentation fault",
-            FROM["polygons"],
-            {POLYGONS: swap("[[4, 4, 16, 4", f"[[4, 4, {far}, 4")},
-            f"--annotations {POLYGONS}",
-        )
-        for far in ("1e9", "NaN")
     ),
     Case("metadata came in unchecked", FROM["coco"], {COCO: swap('"seed": 46', '"seed": {"x": 4}, "s": 46')}, COCO),
     *(
@@ -206,14 +168,7 @@ CASES = [
             ("export in/native --to parquet --out work/out", '["fox"]', ROWS),
         )
     ),
-    Case("the list of classes, 300 times", FILTER, {CLASSES: write("background\ndog\ncat\ncar\n" * 300)}, CLASSES),
     Case("a text that is not UTF-8", FROM["parquet"], {PARQUET: columns(metadata=b"{\xff}")}, PARQUET),
-    Case(
-        "code of another package",
-        GENERATE,
-        {INDEX: swap('"diffusers",\n    "UNet2DConditionModel"', '"os", "system"')},
-        "../../" + INDEX,
-    ),
     Case(
         "a million layers",
         GENERATE,
@@ -226,28 +181,15 @@ CASES = [
         {"in/model/tokenizer/tokenizer_config.json": swap('"eos_token": "', '"eos_token": "<|endoftext|>')},
         "--model: ../../in/model",
     ),
-    Case(
-        "weights that lack keys were random ones",
-        PREDICT,
-        {WEIGHTS: write(b"\x08\0\0\0\0\0\0\0{}      ")},
-        "in/segmenter",
-    ),
-    Case(
-        "pytorch_model.bin alone was loaded",
-        PREDICT,
-        {WEIGHTS: lambda path: path.rename(path.with_name("old")), "in/segmenter/pytorch_model.bin": write(PICKLED)},
-        WEIGHTS,
-    ),
     # Characters that are none
     Case(
         "control characters",
         TO_VOC,
         {ROWS: swap("images/one", "images/a\\u0001b"), "in/native/images/one.png": copy("a\x01b.png")},
-        "samples: sample name 'a\\x01b'",
+        f"{ROWS}, row 1: sample name 'a\\x01b'",
     ),
     Case("escapes in a path", f"{TRAIN} --finetune '\x1b[31m'", {}, "--finetune \\x1b[31m"),
     # Files elsewhere
-    Case("a row's path that leads out", STATS, {ROWS: swap("images/one.png", "../../secret/picture.png")}, ROWS),
     Case("a link to a key: its first line was told", STATS, {CLASSES: link("key")}, CLASSES),
     Case(
         "a link to a key: its bytes came out",
@@ -258,10 +200,6 @@ CASES = [
     Case(
         "a link to a key: its bytes came out", "merge in/native in/generated --out work/out", {SOFT: link("key")}, SOFT
     ),
-    Case("a link out of the dataset", TO_VOC, {"in/native/images/one.png": link("picture.png")}, ROWS),
-    Case("written into the present folder", f"{FILTER.replace('work/out', repr(''))}", {}, "--out ''"),
-    Case("PUT and POST were sent", "generate GENERATE --out http://127.0.0.1:9/x", {}, "--out http"),
-    Case("a file in the place of a device", f"{CHECK} --json /dev/null", {}, "--json /dev/null"),
 ]
 
 
@@ -282,8 +220,7 @@ def test_a_case_that_failed_once(case, valid, tmp_path, monkeypatch, capfd):
         shutil.copytree(source, tmp_path / "in" / source.name)
     for folder in ("in/files", "work/cwd", "secret"):
         (tmp_path / folder).mkdir(parents=True)
-    for file in ("key", "picture.png"):
-        (tmp_path / "secret" / file).write_bytes(SECRET)
+    (tmp_path / "secret" / "key").write_bytes(SECRET)
     for path, edit in case.edits.items():
         edit(tmp_path / path)
     monkeypatch.chdir(tmp_path / "work" / "cwd")
@@ -292,14 +229,12 @@ def test_a_case_that_failed_once(case, valid, tmp_path, monkeypatch, capfd):
     code = main(words(case.line, tmp_path))
 
     out, err = capfd.readouterr()
-    assert code == (2 if case.says else 0), err
+    assert code == 2, err
     assert "Traceback" not in err
     assert "internal error" not in err
     assert not CONTROLS.search(out + err)
-    if case.says:
-        (line,) = [line for line in err.splitlines() if line.startswith("seediff: ")]
-        print(line)
-        assert line.replace(f"{tmp_path}/", "").startswith(f"seediff: {case.says}")
-    assert [path.read_bytes() for path in sorted((tmp_path / "secret").iterdir())] == [SECRET] * 2
+    (line,) = [line for line in err.splitlines() if line.startswith("seediff: ")]
+    assert line.replace(f"{tmp_path}/", "").startswith(f"seediff: {case.says}")
+    assert [path.read_bytes() for path in (tmp_path / "secret").iterdir()] == [SECRET]
     written = [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
     assert not [path for path in written if path.name.endswith(".part") or SECRET in path.read_bytes()]

@@ -5,8 +5,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from unittest import mock
 
 import numpy as np
-from builders import layouts, twins
-from PIL import Image
+from builders import twins
 
 from seediff.cli.main import main
 from seediff.dataset.native import encode_image, write_native
@@ -54,12 +53,6 @@ def label_map(number, classes=3):
     return labels
 
 
-def photos(folder):
-    for number, name in enumerate(("0.png", "1.jpg", "trip/2.png")):
-        path = layouts.save_picture(folder / name, (48, 64))
-        Image.fromarray(np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)).save(path)
-
-
 def native(folder):
     samples = [
         Sample(
@@ -71,11 +64,6 @@ def native(folder):
         for number, name in enumerate(NAMES)
     ]
     write_native(folder, ("dog", "cat", "car"), samples, about={"command": "import", "format": "made here"})
-
-
-def devkit(folder):
-    maps = {f"2007_{number:06d}": label_map(number, classes=20) for number in (1, 2)}
-    layouts.add_pictures(layouts.save_voc(folder / "VOC2012", maps), "JPEGImages", maps, ".jpg")
 
 
 class _Enough(BaseException):
@@ -94,16 +82,12 @@ def _once():
 
 
 MADE = {
-    "photos": photos,
     "native": native,
-    "devkit": devkit,
     "model": lambda folder: twins.save_mini(folder, 8),
 }
 LINES = {
-    **{kind: f"export in/native --to {kind}" for kind in ("voc", "coco", "yolo", "parquet")},
-    "polygons": "export in/native --to coco --polygons",
+    **{kind: f"export in/native --to {kind}" for kind in ("coco", "parquet")},
     "generated": "generate GENERATE",
-    "segmenter": "train in/native TRAIN",
     "training": "train in/native TRAIN",
 }
 """Inputs that a command makes. training: it is stopped after its first batch or step."""
@@ -117,7 +101,7 @@ def make(name, case):
     if name in MADE:
         MADE[name](folder)
         return folder
-    for other in ("native", "photos", "model"):
+    for other in ("native", "model"):
         make(other, case)
     stopped = name == "training"
     with mock.patch("seediff.cli.progress.no_progress", _once) if stopped else nullcontext(), suppress(_Enough):

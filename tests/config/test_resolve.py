@@ -29,7 +29,6 @@ PRESET = {
 }
 DOG = {"classes": ("dog",)}
 REFERENCE = {"mask": {"method": "reference"}}
-PLAIN = CaptureConfig(normalize=False, layers="up")
 
 
 def written(config, folder):

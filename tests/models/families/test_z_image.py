@@ -5,8 +5,6 @@ from seediff.attention.photograph import encode_images
 from seediff.config.constants import CaptureConfig
 from seediff.prompts.specs import SampleSpec
 
-N = 16 * 16
-
 
 def test_a_picture_that_is_filled_up(model):
     """100 positions are filled up to 128, which are no picture and no text, and are attended to."""
