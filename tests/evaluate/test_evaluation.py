@@ -10,7 +10,7 @@ from PIL import Image
 from refusals import refused, user_error
 
 from seediff.cli.main import main
-from seediff.evaluate.evaluation import evaluate
+from seediff.evaluate.evaluation import evaluate, notes
 
 MAPS = {"2007_000033": [[0, 0, 15, 15], [0, 0, 15, 255]], "2007_000042": [[0, 0, 12, 12], [0, 0, 12, 12]]}
 
@@ -76,6 +76,52 @@ def test_classes_by_option_by_a_class_map_and_as_the_data_has_them(voc, predicti
 def test_255_is_no_class_in_16_bits_either(voc, predictions):
     save_map(predictions / "2007_000042.png", [[0, 0, 2, 2], [0, 0, 2, 255]], bits=16)
     assert evaluate(predictions, voc, draws=5).scores.per_class["dog"].iou == 3 / 4
+
+
+@pytest.mark.parametrize("read_by", ["--classes", "classes.txt", "the data"])
+def test_255_is_the_class_if_there_is_one_and_no_other_number(tmp_path, read_by):
+    """As in `import`: of the truth as of the predictions."""
+    rng = np.random.default_rng(0)
+    truth, predicted = rng.random((2, 6, 8)) < 0.5
+    expected = (truth & predicted).sum() / (truth | predicted).sum()
+    save_map(tmp_path / "data/masks/a.png", truth * 255, palette=False)
+    save_picture(tmp_path / "data/images/a.png", truth.shape)
+    (tmp_path / "data/classes.txt").write_text("background\ndog\n")
+    classes = None
+    if read_by == "--classes":
+        classes = ("dog",)
+    for value in (1, 255):
+        save_map(tmp_path / "predictions/a.png", predicted * value, palette=value == 1)
+        if read_by == "classes.txt":
+            (tmp_path / "predictions/classes.txt").write_text("background\ndog\n")
+        found = evaluate(tmp_path / "predictions", tmp_path / "data", classes=classes, draws=5)
+        assert found.scores.per_class["dog"].iou == pytest.approx(expected)
+        assert ("255 is 'dog'" in found.predictor.about) == (value == 255)
+        assert any("255 is 'dog'" in note for note in notes(found))
+    save_map(tmp_path / "predictions/a.png", [[0, 1] * 4] + [[0, 255] * 4] * 5)
+    found = evaluate(tmp_path / "predictions", tmp_path / "data", classes=classes, draws=5)
+    assert "255 is" not in found.predictor.about
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda ids: np.where(ids == 0, 255, ids - 1), "The ids of the predictions seem to be one too low"),
+        (lambda ids: np.where(ids == 3, 255, ids + 1), "The ids of the predictions seem to be one too high"),
+        (lambda ids: np.where(ids == 0, 0, 255), "No pixel is predicted to be of a class."),
+        (lambda ids: ids * 0, "No pixel is predicted to be of a class."),
+        (lambda ids: ids, None),
+        (lambda ids: (ids + 2) % 4, None),
+    ],
+)
+def test_what_predictions_seem_to_mean(tmp_path, change, said):
+    ids = np.random.default_rng(0).integers(0, 4, (9, 12))
+    save_map(tmp_path / "data/masks/a.png", ids)
+    (tmp_path / "data/classes.txt").write_text("background\ndog\ncat\ncar\n")
+    save_map(tmp_path / "predictions/a.png", change(ids))
+    found = evaluate(tmp_path / "predictions", tmp_path / "data", draws=5)
+    hints = [note for note in notes(found) if note.startswith(("The ids", "No pixel"))]
+    assert (len(hints), all(note.startswith(said or "") for note in hints)) == (bool(said), True)
 
 
 def test_a_segmenter(voc, tmp_path, monkeypatch):

@@ -27,6 +27,7 @@ from ..files.label_maps import IGNORE, map_folder, match_names, pair, read_segme
 from ..files.messages import plural
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
+from ..metrics.confusion import tally
 from ..report.drawing import contact_sheet, fit_side, overlay
 from ..workers import Progress
 from .protocols import join_names, protocol_for, read_class_map
@@ -95,16 +96,24 @@ def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Pr
         raise UserError(described, "names the classes of these label maps, but only classes.txt is read here", fix)
     else:
         names = {value: data.names[id_] for value, id_ in data.ids.items() if id_ != IGNORE}
+        if IGNORE in names:  # of masks of 0 and 255
+            names[1] = names.pop(IGNORE)
         source, void = OWN_IDS, [value for value, id_ in data.ids.items() if id_ == IGNORE]
     last = max(names, default=0)
     if last >= IGNORE:
         where = source if classes is None else "classes"
         raise UserError(where, f"names id {last}", f"label maps of 8 bits hold ids 0 to {IGNORE - 1}")
 
-    # 2. The maps, in which only ids of these classes may be; 255 and the data's void ids are no prediction.
+    # 2. The maps, in which only ids of these classes may be; 255 and the data's void ids are no prediction. Of a single
+    # class 255 are the pixels, if there is no other id but 0, as in `formats.masks.read`.
     allowed = {*names, *void, IGNORE, -1}
     table = np.arange(256, dtype=np.uint8)
     table[void] = IGNORE
+    about = f"label maps in {folder}, {len(names)} classes ({source})"
+    single = len(names) == 2 and names.get(0) == BACKGROUND
+    if single and not any((read_segment_ids(file) > 0).any() for file in paired.values()):
+        table[IGNORE] = max(names)
+        about += f"; their only values are 0 and 255: 255 is '{names[max(names)]}'"
 
     def read(sample: Sample) -> np.ndarray:
         stored = read_segment_ids(paired[sample.name])
@@ -115,7 +124,6 @@ def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Pr
             raise UserError(paired[sample.name], problem, f"ids are those of {source}, and 255")
         return table[stored.astype(np.uint8)]  # −1 is 255
 
-    about = f"label maps in {folder}, {len(names)} classes ({source})"
     return Predictor(about, names, lambda samples: [read(sample) for sample in samples])
 
 
@@ -314,4 +322,22 @@ def notes(evaluation: Evaluation) -> list[str]:
     named = {i: name for i, name in evaluation.predictor.classes.items() if evaluation.predicted_table[i] == IGNORE}
     if named:
         lines.append(f"Predicted classes that the protocol does not have or ignores are wrong: {join_names(named)}.")
+    confusion, classes = evaluation.scores.confusion, evaluation.scores.protocol.classes
+    objects = [number for number, name in enumerate(classes) if name != BACKGROUND]
+    if not confusion[:, objects].any():
+        lines.append("No pixel is predicted to be of a class.")
+    if wrong := shifted(confusion):
+        lines.append(f"The ids of the predictions seem to be {wrong}: moved by one, every class would score higher.")
     return lines
+
+
+def shifted(confusion: np.ndarray) -> str:
+    """How ids of predictions are wrong, if each of two or more true classes has a higher IoU, and their mean is above a
+    half, when all are moved by one; otherwise "". confusion: (C, C + 1), as of `Confusion.table`."""
+    there = confusion.sum(1) > 0
+    own = tally(confusion).iou[there]
+    for step, wrong in (1, "one too low"), (-1, "one too high"):
+        moved = tally(np.roll(confusion, step, axis=1)).iou[there]  # no prediction, the last column, is beside id 0
+        if len(own) > 1 and (moved > own).all() and moved.mean() > 0.5:
+            return wrong
+    return ""

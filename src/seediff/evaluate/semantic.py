@@ -20,7 +20,7 @@ from ..files.outputs import write_atomic
 from ..metrics.bootstrap import interval
 from ..metrics.boundary import boundary_counts
 from ..metrics.confusion import Confusion
-from ..metrics.scores import Tally, class_iou, mean_iou, resample
+from ..metrics.scores import class_iou, mean_iou, resample
 from .protocols import Protocol
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Scores:
     miou: the mean IoU over the protocol's counted classes that are in the truth or predicted. boundary_miou is NaN if
     it was not requested. groups: those of the protocol, and `harmonic` if it has one. per_class: by name, in the order
     of ids. images: the mean IoU of each image by itself; NaN without a counted class. pixels: the number that count.
+    confusion: `Confusion.table`.
     """
 
     protocol: Protocol
@@ -71,11 +72,13 @@ class Scores:
     pixels: int
     seed: int
     bootstrap: int
+    confusion: np.ndarray
 
     def table(self) -> dict[str, Any]:
         """The scores as JSON values, with null for NaN; `images` is their number."""
         shown = {"protocol": self.protocol.name, "counted": self.protocol.counted, "images": len(self.images)}
-        return as_json({**vars(self), **shown})
+        scores = {name: value for name, value in vars(self).items() if name != "confusion"}
+        return as_json({**scores, **shown})
 
 
 def evaluate_pairs(
@@ -108,17 +111,22 @@ def evaluate_pairs(
             joined += union
     if not len(confusion):
         raise UserError("there are no images to evaluate")
-    tallies = confusion.tallies()
-    if not np.any(tallies.pixels):
+    if not confusion.table.any():
         raise UserError(f"no pixel of the {len(confusion)} truths counts in protocol {protocol.name}: all are ignored")
     boundary_iou = class_iou(shared, joined - shared, np.zeros_like(shared))
-    return _score(tallies, boundary_iou, protocol, images, seed, bootstrap)
+    return _score(confusion, boundary_iou, protocol, images, seed, bootstrap)
 
 
 def _score(
-    tallies: Tally, boundary_iou: np.ndarray, protocol: Protocol, images: Mapping[str, float], seed: int, draws: int
+    confusion: Confusion,
+    boundary_iou: np.ndarray,
+    protocol: Protocol,
+    images: Mapping[str, float],
+    seed: int,
+    draws: int,
 ) -> Scores:
-    """All scores, from the counts of the images (I, C)."""
+    """All scores, from the counts of the images."""
+    tallies = confusion.tallies()
     whole, drawn = tallies.total(), resample(tallies, seed=seed, draws=draws)
     iou, iou_drawn = whole.iou, drawn.iou
     counted = _columns(protocol, protocol.counted)
@@ -148,6 +156,7 @@ def _score(
         pixels=int(whole.pixels),
         seed=seed,
         bootstrap=draws,
+        confusion=confusion.table,
     )
 
 

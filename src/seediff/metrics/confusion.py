@@ -37,9 +37,9 @@ class Confusion:
         Raises ValueError naming any other ids."""
         table = self._count(predicted, truth)
         self.table += table
-        tally = _tally(table)
-        self._tallies.append((np.stack([tally.tp, tally.fp, tally.fn]).astype(np.uint32), int(tally.pixels)))
-        return tally
+        counts = tally(table)
+        self._tallies.append((np.stack([counts.tp, counts.fp, counts.fn]).astype(np.uint32), int(counts.pixels)))
+        return counts
 
     def _count(self, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
         """(C, C + 1) int64 for one image."""
@@ -57,7 +57,7 @@ class Confusion:
 
     def iou(self) -> np.ndarray:
         """(C,) float64: IoU of each class over the set; NaN for a class that is neither in the truth nor predicted."""
-        return _tally(self.table).iou
+        return tally(self.table).iou
 
     def miou(self) -> float:
         """Mean of `iou` over the classes that are in the truth or predicted; NaN if no pixel counts."""
@@ -65,10 +65,10 @@ class Confusion:
 
     def pixel_accuracy(self) -> float:
         """Share of counted pixels with the right class; NaN if no pixel counts."""
-        tally = _tally(self.table)
-        if not tally.pixels:
+        counts = tally(self.table)
+        if not counts.pixels:
             return float("nan")
-        return float(tally.accuracy)
+        return float(counts.accuracy)
 
     def tallies(self) -> Tally:
         """The counts of every image (I, C), in the order in which they were added; needs at least one image."""
@@ -84,8 +84,8 @@ def joint_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.bincount(both.ravel(), minlength=65536).reshape(256, 256)
 
 
-def _tally(table: np.ndarray) -> Tally:
-    """Counts from a table (C, C + 1)."""
+def tally(table: np.ndarray) -> Tally:
+    """Counts from a table (C, C + 1), as of `Confusion.table`."""
     tp = np.diagonal(table).copy()
     return Tally(tp, table[:, :-1].sum(0) - tp, table.sum(1) - tp, int(table.sum()))
 

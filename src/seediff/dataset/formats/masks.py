@@ -155,6 +155,8 @@ def read(
         if not 0 <= number < native.IGNORE:
             raise UserError("void", f"{number} must be ids of label maps, from 0 to {native.IGNORE - 1}")
     listed = replace(listed, ids={**listed.ids, **dict.fromkeys(void, native.IGNORE)})
+    if file is None and layout is None and found:
+        listed = _single(source, listed, found)
     source.ids = listed.ids
     samples: list[Sample] = []
     names = unique_names((folder, name + (picture or mask).suffix) for folder, name, picture, mask in found)
@@ -262,11 +264,16 @@ def _matched(
     found: Found = []
     for split, pictures, masks in folders:
         found += [(split, *pair) for pair in _pairs(source, pictures, masks)]
-    single = found and len(listed.classes) == 1 and listed.colours is None and not listed.ids[0]
-    if single and not any((read_mask(mask, listed) % 255).any() for *_, mask in found):
-        source.note(f"the only values in the masks are 0 and 255: 255 is '{listed.classes[0]}', and nothing is ignored")
-        listed = replace(listed, ids={0: 0, native.IGNORE: 1})
     return listed, found
+
+
+def _single(source: Import, listed: ClassList, found: Found) -> ClassList:
+    """The list in which 255 is the class, if it names one and the background, and no mask has another value."""
+    single = len(listed.classes) == 1 and not listed.colours and not listed.ids[0]
+    if not single or any((read_mask(mask, listed) % native.IGNORE).any() for *_, mask in found):
+        return listed
+    source.note(f"the only values in the masks are 0 and 255: 255 is '{listed.classes[0]}', and nothing is ignored")
+    return replace(listed, ids={0: 0, native.IGNORE: 1})
 
 
 def _pairs(source: Import, pictures: Path, masks: Path) -> list[tuple[str, Path, Path]]:
