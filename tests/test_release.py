@@ -55,6 +55,6 @@ def test_the_version_of_the_package_is_read_without_its_dependencies():
     """As the workflow compares it with the tag."""
     code = "import seediff; print(seediff.__version__)"
     done = subprocess.run(
-        f"{sys.executable} -S -c {code}".split(), env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True
+        [sys.executable, "-S", "-c", code], env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True
     )
     assert (done.stdout.strip(), done.returncode) == (seediff.__version__, 0), done.stderr

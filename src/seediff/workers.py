@@ -41,10 +41,14 @@ def check_workers(count: int) -> None:
         raise UserError("workers", f"{count} must be at least 1")
 
 
+Follow = Callable[[Sequence[Any]], Iterable[Any]]
+"""Wraps what is worked on, to show progress."""
+
+
 def in_threads(
     function: Callable[[Argument], Result],
     arguments: Sequence[Argument],
-    follow: Callable[[Sequence[Argument]], Iterable[Argument]] = iter,
+    follow: Follow = iter,
 ) -> Iterator[Result]:
     """`map` in at most eight threads, for work that releases Python's lock. follow: wraps the arguments, to show
     progress."""

@@ -6,10 +6,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from ..errors import UserError
 from ..prompts.specs import sample_seed
 from ..report.strips import AUGMENTATIONS, Pair, before_after
 from ..report.tables import of_photograph
+from ..workers import Follow
 from . import native
 from .encoding import encode_image
 from .native import open_native, write_native
@@ -93,8 +93,7 @@ class AugmentedSamples(Sequence[Sample]):
         if position < before:
             # Not soft masks, attention and steps: a set has them for all of its samples or for none.
             sample = self.originals[position]
-            made = {key: path for key, path in sample.extras.items() if key[0] == native.MADE}
-            return sample.replace(extras=made)
+            return sample.replace(extras=sample.extras_but(*native.EXTRAS))
         return self.make(self.new[position - before])
 
     def make(self, new: NewSample) -> Sample:
@@ -145,8 +144,8 @@ class AugmentedSamples(Sequence[Sample]):
         pairs: list[tuple[str, Pair, Pair]] = []
         for kind, new in [*first.items()][:MOST_PAIRS]:
             both = self.samples[new.source], self.make(new)
-            source, made = ((sample.image, sample.labels(len(self.classes))) for sample in both)
-            pairs.append((kind, source, made))
+            before, after = ((sample.image, sample.labels(len(self.classes))) for sample in both)
+            pairs.append((kind, before, after))
         return before_after(pairs)
 
 
@@ -161,7 +160,7 @@ def write_augmented(
     *,
     link: bool = False,
     workers: int = 1,
-    follow: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+    follow: Follow = iter,
 ) -> int:
     """Write the samples as the native dataset `out`, which appears when it is complete, and return their number.
 

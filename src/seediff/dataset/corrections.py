@@ -64,7 +64,7 @@ def correct(
     matches = _matched(items, [item.name for item in originals], folder)
     # A set keeps the soft masks of all classes or of none.
     if not all(is_replaced(item.metadata) or item.has_soft() for item in originals):
-        originals = [item.replace(extras=_without_soft(item)) for item in originals]
+        originals = [item.replace(extras=item.extras_but(native.SOFT)) for item in originals]
     table = renumber_table(classes, names)
 
     def corrected(original: Sample) -> Sample:
@@ -88,14 +88,10 @@ def correct(
         row["review"] = {**review, "gained": change.gained, "lost": change.lost}
         objects = original.instances
         instances = objects and follow(objects, before, after)
-        extras = _without_soft(original)
+        extras = original.extras_but(native.SOFT)
         return original.replace(label_map=after, instances=instances, metadata=row, extras=extras)
 
     return names, map(corrected, originals)
-
-
-def _without_soft(item: Sample) -> dict[tuple[str, int | None], Path]:
-    return {key: path for key, path in item.extras.items() if key[0] != native.SOFT}
 
 
 def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path | str) -> dict[str, Sample]:

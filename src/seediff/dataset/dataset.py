@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, overload
 from ..config.names import BACKGROUND
 from ..errors import UserError
 from ..files.messages import plural
+from ..workers import Follow
 from . import native
-from .formats.drivers import Exported, Follow, export, read_format
+from .formats.drivers import Exported, export, read_format
 from .formats.format_table import FormatName, SourceName, export_options, import_options, recognise
 from .merge import merge_sets, set_names
 from .native import open_native, write_native

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import native
 from .rows import check_class_list
-from .sample import Instances, Sample
+from .sample import Extras, Instances, Sample
 
 Set = tuple[str, Sequence[str], Sequence[Sample]]
 """The name of a set, its classes, and its samples."""
@@ -39,7 +39,7 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
     for label, class_names, samples in sets:
         ids = renumber_table(class_names, classes)
         for sample in samples:
-            extras: dict[tuple[str, int | None], Path] = {}
+            extras: Extras = {}
             for (kind, class_id), path in sample.extras.items():
                 if kind in {*kept, native.MADE} and (class_id is None or class_id <= len(class_names)):
                     extras[kind, class_id and int(ids[class_id])] = path

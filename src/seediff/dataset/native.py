@@ -46,7 +46,7 @@ from ..files.outputs import BATCHES, copy_new, put
 from ..files.outputs import CONFIG as CONFIG  # re-exported: also a name of this format
 from ..files.photo_files import without_suffix
 from ..files.reading import SETTINGS, FilesInside, inside, read_bytes
-from ..workers import in_order
+from ..workers import Follow, in_order
 from .encoding import Instances, encode_objects, read_objects
 from .encoding import encode_image as encode_image  # re-exported: how the format encodes pictures
 from .encoding import encode_mask as encode_mask
@@ -56,7 +56,7 @@ from .reviews import Action, is_replaced, makers, read_actions, reviewed_row
 from .rows import check_class_list, check_name, checked_rows
 from .sample import MADE as MADE
 from .sample import SOFT as SOFT
-from .sample import Sample
+from .sample import Extras, Sample
 from .shapes.following import follow
 
 CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
@@ -70,8 +70,6 @@ CHUNK = 8
 """Samples sent to another process together: one takes a millisecond or two."""
 INSTANCE_KEYS = ("instances", "instance_scores")
 """The keys of a row that belong to the file of its objects."""
-
-
 _MADE = re.compile(rf"{MADE}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
 
 
@@ -189,8 +187,8 @@ class RowReader:
         maker = self.makers.get(action.mask or "") if action else None
         row = reviewed_row(original, action, maker, self.classes)
         sha256 = action.hash if action and action.mask else None
-        image = self.attempt("path", place, lambda: self.files.path(row.get("file_name"), where, "file_name"))
-        mask = self.attempt("path", place, lambda: self.files.path(row.get("mask"), where, "mask"))
+        image = self.attempt("path", place, lambda: self.files.checked(row.get("file_name"), where, "file_name"))
+        mask = self.attempt("path", place, lambda: self.files.checked(row.get("mask"), where, "mask"))
         if image is None or mask is None:
             return None
         self.attempt("name", place, lambda: check_name(name, self.names, where))
@@ -204,14 +202,13 @@ class RowReader:
         if self.has_instances or "instances" in row:
             instances = self.attempt("instances", f"{INSTANCES}/{name}.png", lambda: self._objects(name, row))
             if instances is not None and sha256:
-                before = self.files.path(original["mask"], where, "mask")
-                instances = partial(_followed, instances, before, mask, sha256)
+                before = self.folder / self.files.checked(original["mask"], where, "mask")
+                instances = partial(_followed, instances, before, self.folder / mask, sha256)
         for key in INSTANCE_KEYS:  # a Sample has them in `instances`
             row.pop(key, None)
-        labels = partial(read_label_map, mask, sha256)
-        return self.attempt(
-            "picture", row["file_name"], lambda: Sample(image, labels, instances, row, name=name, extras=extras)
-        )
+        labels = partial(_read_labels, self.folder, mask, sha256)  # a path takes long to make
+        make = partial(Sample, self.folder / image, labels, instances, row, name=name, extras=extras)
+        return self.attempt("picture", image, make)
 
     def _check_classes(self, row: Mapping[str, Any], where: str) -> None:
         for label in row.get("classes") or ():
@@ -252,13 +249,21 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
         sample = reader.sample(number, row)
         assert sample is not None  # as `refuse` lets errors pass
         for key in ("file_name", "mask"):
-            reader.files.check(sample.metadata[key], f"{reader.rows}, row {number}")
-        file = folder / INSTANCES / f"{sample.name}.png"
-        if "instances" in row and not file.is_file():
-            fix = "restore it, or remove the key from the row"
-            raise UserError(file, f"is missing, but the row of sample '{sample.name}' names `instances`", fix)
+            reader.files.check_there(sample.metadata[key], f"{reader.rows}, row {number}")
+        if "instances" in row:
+            _check_there(folder / INSTANCES / f"{sample.name}.png", sample.name)
         samples.append(sample)
     return classes, samples
+
+
+def _check_there(file: Path, name: str) -> None:
+    if not file.is_file():
+        fix = "restore it, or remove the key from the row"
+        raise UserError(file, f"is missing, but the row of sample '{name}' names `instances`", fix)
+
+
+def _read_labels(folder: Path, mask: str, sha256: str | None) -> np.ndarray:
+    return read_label_map(folder / mask, sha256)
 
 
 def _followed(read: Callable[[], Instances], before: Path, mask: Path, sha256: str) -> Instances:
@@ -274,14 +279,14 @@ def instance_row(instances: Instances) -> dict[str, Any]:
     return row
 
 
-def find_extras(folder: Path, attempt: Attempt = refuse) -> dict[str, dict[tuple[str, int | None], Path]]:
+def find_extras(folder: Path, attempt: Attempt = refuse) -> dict[str, Extras]:
     """Sample name → its `extras`. A link that leads out of the dataset is a fault."""
-    extras: dict[str, dict[tuple[str, int | None], Path]] = {}
+    extras: dict[str, Extras] = {}
     for kind in EXTRAS:
-        top = attempt("path", kind, lambda kind=kind: inside(folder, folder / kind))
+        top = attempt("path", kind, partial(inside, folder, folder / kind))
         for path in sorted(top.rglob("*.*")) if top else ():
             own = path.relative_to(folder).as_posix()
-            if path.is_symlink() and not attempt("path", own, lambda path=path: inside(folder, path)):
+            if path.is_symlink() and not attempt("path", own, partial(inside, folder, path)):
                 continue
             name, number = path.relative_to(folder / kind).with_suffix("").as_posix(), ""
             if kind != ATTENTION:
@@ -317,7 +322,7 @@ def write_native(
     files: Mapping[str, bytes] = MappingProxyType({}),
     link: bool = False,
     workers: int = 1,
-    follow: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+    follow: Follow = iter,
 ) -> int:
     """Writes a native dataset, and returns the number of samples. `out` appears only when it is complete.
 
@@ -334,7 +339,7 @@ def write_native(
     rows: list[dict[str, Any]] = []
     names: set[str] = set()
     encode: Callable[[Any], EncodedSample] = partial(_encoded, classes=tuple(classes))
-    items: Iterable[Any] = samples
+    items: Any = samples
     if isinstance(samples, Sequence):
         encode, items = partial(_encoded_at, samples=samples, classes=tuple(classes)), range(len(samples))
     with stage_output(out) as part, in_order(encode, workers, chunk=CHUNK) as encoded:

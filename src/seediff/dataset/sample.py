@@ -27,15 +27,18 @@ MADE = "made"
 """The folder of the configurations that made masks, and their kind in `extras`."""
 
 
+Extras = dict[tuple[str, int | None], Path]
+"""(folder, class id or None) → file, for the other files that a native dataset keeps of a sample."""
+
+
 class Sample:
     """A picture of a dataset, and its label map.
 
     image: (H, W, 3) uint8, or the PNG or JPEG file that holds it, or that file's bytes; None for labels whose picture
     is not there, which can only be compared. label_map: (H, W) uint8 of class ids, 0 background, 255 ignored, or a
     function that reads it. instances: the objects in the picture, or a function that reads them. metadata: its row of
-    metadata.jsonl. name: unique in its dataset, perhaps with folders (`trip/1`). extras: (folder, class id or None) →
-    file, for the other files that a native dataset keeps of the sample. Raises UserError, also on access, for a picture
-    that is neither PNG nor JPEG.
+    metadata.jsonl. name: unique in its dataset, perhaps with folders (`trip/1`). Raises UserError, also on access, for
+    a picture that is neither PNG nor JPEG.
     """
 
     def __init__(
@@ -46,7 +49,7 @@ class Sample:
         metadata: Mapping[str, Any] | None = None,
         *,
         name: str = "",
-        extras: Mapping[tuple[str, int | None], Path] | None = None,
+        extras: Extras | None = None,
     ) -> None:
         image = Path(image) if isinstance(image, str) else image
         self.source = encode_image(image, "png") if isinstance(image, np.ndarray) else image
@@ -61,11 +64,15 @@ class Sample:
 
     def replace(self, **changes: Any) -> Sample:
         """The same sample with these arguments changed. Another label map loses the configuration that made it."""
-        left = MADE if "label_map" in changes else None
         same = {"image": self.source, "label_map": self.stored_labels, "instances": self.stored_instances}
-        same |= {"metadata": self.metadata, "name": self.name}
-        same["extras"] = {key: path for key, path in self.extras.items() if key[0] != left}
+        same |= {"metadata": self.metadata, "name": self.name, "extras": self.extras}
+        if "label_map" in changes:
+            same["extras"] = self.extras_but(MADE)
         return Sample(**{**same, **changes})
+
+    def extras_but(self, *kinds: str) -> Extras:
+        """The `extras` without those of some kinds."""
+        return {key: path for key, path in self.extras.items() if key[0] not in kinds}
 
     @property
     def image(self) -> np.ndarray:

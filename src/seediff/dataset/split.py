@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -24,7 +24,7 @@ from ..errors import UserError
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..files.picture_files import picture_bytes
-from ..workers import in_threads
+from ..workers import Follow, in_threads
 from . import native
 from .rows import SPLITS
 from .sample import Sample
@@ -38,7 +38,7 @@ def split_samples(
     shares: Mapping[str, float],
     *,
     seed: int = 0,
-    follow: Callable = iter,
+    follow: Follow = iter,
 ) -> list[str]:
     """The part of each item: "train", or a key of `shares`, such as {"val": 0.2, "test": 0.1}. The order of the items
     and their names change nothing. follow: wraps the items to show progress. Raises UserError for shares or a seed out
@@ -56,7 +56,7 @@ def split_samples(
 
 
 def _divide(
-    items: Sequence[Sample], classes: Sequence[str], shares: Mapping[str, float], seed: int, follow: Callable = iter
+    items: Sequence[Sample], classes: Sequence[str], shares: Mapping[str, float], seed: int, follow: Follow = iter
 ) -> list[str]:
     """The part of each item. shares: of all parts."""
     check_seed(seed)

@@ -35,9 +35,9 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}es" if noun.endswith("s") else f"{count} {noun}s"
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """` (did you mean 'bicycle'?)`, or "" if no known name is similar."""
-    near = get_close_matches(name.casefold(), list(known), 1)
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """` (did you mean 'bicycle'?)`, or "" if none of the names is similar."""
+    near = get_close_matches(name.casefold(), list(names), 1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 

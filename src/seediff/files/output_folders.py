@@ -81,7 +81,7 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
     from filelock import FileLock, Timeout
 
     out, path = out or folder, folder / LOCK
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
     lock = FileLock(path, timeout=0, thread_local=False)
     try:
         with _writing(out):
@@ -104,7 +104,7 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
             with suppress(OSError):
                 path.unlink()  # removed while held, so that waiting processes notice that it is gone
             lock.release()
-        for each in made:
+        for each in missing:
             with suppress(OSError):  # not empty
                 each.rmdir()
 

@@ -8,7 +8,7 @@ import stat
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..errors import UserError
 from .messages import show_bytes, show_json
@@ -84,13 +84,13 @@ class FilesInside:
         self.root = root
         self._listed: dict[str, set[str]] = {}
 
-    def path(self, name: object, where: object, field: str) -> Path:
-        """The path root/name by the rules of `inside`, which need not be there. Raises UserError as `inside`."""
-        if isinstance(name, str) and self._is_listed(name):
-            return self.root / name
-        return inside(self.root, name, where, field)
+    def checked(self, name: Any, where: object, field: str) -> str:
+        """The name of what is or could be in the folder. Raises UserError as `inside`."""
+        if not isinstance(name, str) or not self._is_listed(name):
+            inside(self.root, name, where, field)
+        return name
 
-    def check(self, name: str, where: object) -> None:
+    def check_there(self, name: str, where: object) -> None:
         """Raises UserError unless root/name, which is inside, is a file."""
         if not self._is_listed(name) and not (self.root / name).is_file():
             raise UserError(where, f"{self.root / name}: no such file")

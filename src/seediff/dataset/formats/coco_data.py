@@ -19,15 +19,15 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.documents import parse_json
+from ...files.label_maps import IGNORE
 from ...files.reading import ANNOTATIONS as LIMIT
 from ...files.reading import read_bytes
-from .. import native
 from ..class_lists import Note, number_classes
 from ..encoding import Instances
 from ..shapes.rle import area, count_runs, polygon_runs
 from .label_files import PARTS, Near, Shapes, Side, check_frame
 
-IGNORED = (native.IGNORE, "ignore")
+IGNORED = (IGNORE, "ignore")
 """Id and name of the category for 255 in SeeDiff's semantic.json."""
 IMAGES, ANNOTATIONS = "images", "annotations"
 INSTANCES, SEMANTIC = "instances", "semantic"
@@ -182,7 +182,7 @@ def paint(
             else:
                 runs = polygon_runs(one.polygons, shape, here)
             seen = all_objects or not one.iscrowd
-            masks.append((seen, ids[one.category_id or 0] if seen else native.IGNORE, runs))
+            masks.append((seen, ids[one.category_id or 0] if seen else IGNORE, runs))
     for _, class_id, runs in sorted(masks, key=lambda mask: (mask[0], -area(mask[2]))):
         shapes.runs(runs, shapes.number(class_id))
     return shapes.painted()

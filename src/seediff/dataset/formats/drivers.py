@@ -26,7 +26,7 @@ from ...files.outputs import put
 from ...files.photo_files import without_suffix
 from ...files.picture_files import orientation_of, turned_back
 from ...files.reading import composed, inside
-from ...workers import in_order
+from ...workers import Follow, in_order
 from ..encoding import Instances
 from ..rows import SPLITS, check_class_list, check_name, flat_name
 from ..sample import JPEG_SUFFIXES, Sample, picture_size
@@ -36,8 +36,8 @@ from .format_table import FORMATS, FormatName, SourceName, codec
 CHUNK = 8
 """Samples that are sent to a worker process together: one takes only a millisecond or two."""
 PICTURES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
-Follow = Callable[[Sequence[Any]], Iterable[Any]]
-"""Wraps samples, to show progress."""
+Read = tuple[tuple[str, ...], Iterable[Sample]]
+"""The classes without the background, and the samples."""
 Labels = np.ndarray | Instances
 """A label map, or the visible pixels of each shape."""
 

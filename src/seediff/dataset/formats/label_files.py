@@ -12,11 +12,10 @@ import numpy as np
 
 from ...config.names import IGNORED
 from ...errors import UserError
-from ...files.label_maps import voc_palette
+from ...files.label_maps import IGNORE, voc_palette
 from ...files.messages import show_json
 from ...files.picture_files import check_pixels, orientation_of
 from ...files.reading import composed
-from .. import native
 from ..encoding import Instances
 from ..sample import picture_size
 from ..shapes.rle import paint_runs
@@ -40,6 +39,16 @@ def named_pictures(folder: Path) -> list[tuple[str, Path]]:
         if other is not path:
             raise UserError(path, f"has the same name as {other.name}, written in another way", "rename one of them")
     return found
+
+
+def pictures_by_name(folder: Path) -> dict[str, Path]:
+    """The pictures of `named_pictures` by name; NAME.jpg goes before NAME.png."""
+    return dict(reversed(named_pictures(folder)))
+
+
+def png_masks(folder: Path) -> dict[str, Path]:
+    """The PNG files among `named_pictures` by name."""
+    return {name: path for name, path in named_pictures(folder) if path.suffix.lower() == ".png"}
 
 
 class Shapes:
@@ -66,7 +75,7 @@ class Shapes:
         """Paint the pixels that a box touches as 255; all boxes are one shape."""
         rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
         inside = self.numbers[rows, max(0, math.floor(left)) : max(0, math.ceil(right))]
-        inside[:] = self.number(native.IGNORE, "box")
+        inside[:] = self.number(IGNORE, "box")
 
     def painted(self) -> Instances:
         return Instances(np.ascontiguousarray(self.numbers, np.int32), tuple(self.class_ids))
@@ -76,7 +85,7 @@ def class_of(label: str, ids: Mapping[str, int], where: str) -> int:
     """The id of a shape's label; names that mean 0 or 255 count in any case. ids: as of `number_labels`."""
     class_id = ids.get(label.strip(), ids.get(label.strip().casefold()))
     if class_id is None:
-        classes = ", ".join(name for name, i in ids.items() if 0 < i < native.IGNORE)
+        classes = ", ".join(name for name, i in ids.items() if 0 < i < IGNORE)
         raise UserError(where, f"has the label {show_json(label)}, which is not a class; they are {classes}")
     return class_id
 
@@ -104,7 +113,7 @@ def check_frame(picture: Path | bytes, shape: tuple[int, int], where: str) -> No
 def named_colours(classes: Sequence[str]) -> list[tuple[str, str]]:
     """(name, colour) of each class and of the label for 255, in VOC's colours as #rrggbb."""
     colours = bytes(voc_palette())
-    named = [*enumerate(classes, 1), (native.IGNORE, IGNORED[1])]
+    named = [*enumerate(classes, 1), (IGNORE, IGNORED[1])]
     return [(name, f"#{colours[3 * i : 3 * i + 3].hex()}") for i, name in named]
 
 

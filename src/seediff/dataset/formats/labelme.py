@@ -26,7 +26,7 @@ from .. import native
 from ..class_lists import find_list, number_labels
 from ..encoding import Instances
 from ..sample import Sample
-from .drivers import PICTURES, Import, given_or
+from .drivers import PICTURES, Import, Read, given_or
 from .format_table import json_kind
 from .label_files import Near, Shapes, check_frame, class_of, shown_size
 
@@ -66,9 +66,7 @@ def is_folder(folder: Path) -> bool:
     return any(path.is_file() and json_kind(path) == "labelme" for path in paths)
 
 
-def read(
-    source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None
-) -> tuple[tuple[str, ...], Iterator[Sample]]:
+def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> Read:
     """Folders of labelme's JSON files, or one such file. classes: None: those of a labels.txt or class_names.txt, or
     else the labels in use, sorted by name. images: the folder of the pictures; None: where the files say, or else their
     `imageData`.

@@ -27,10 +27,10 @@ import numpy as np
 from ... import __version__
 from ...errors import UserError
 from ...files.documents import Node, fit, parse_json, read_xml
+from ...files.label_maps import IGNORE
 from ...files.messages import show_json
 from ...files.picture_files import check_pixels
 from ...files.reading import ANNOTATIONS, read_bytes
-from .. import native
 from ..class_lists import IGNORED, check_meaning, number_labels
 from ..encoding import Instances
 from ..reviews import is_corrected
@@ -38,7 +38,7 @@ from ..rows import check_row
 from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import polygon_runs
-from .drivers import PICTURES, Drawing, Export, Import, given_or
+from .drivers import PICTURES, Drawing, Export, Import, Read, given_or
 from .format_table import json_kind
 from .label_files import Near, Own, Shapes, Side, by_object, class_of, named_colours, shown_size
 
@@ -62,8 +62,8 @@ def write(export: Export) -> None:
         row = dict(placed.sample.metadata)
         if placed.split != "train" or "split" in row:
             row["split"] = placed.split
-        made_by = " ".join(str(row[key]) for key in ("model", "method") if isinstance(row.get(key), str))
-        prediction: dict[str, Any] = {"model_version": made_by or f"seediff {__version__}"}
+        maker = " ".join(str(row[key]) for key in ("model", "method") if isinstance(row.get(key), str))
+        prediction: dict[str, Any] = {"model_version": maker or f"seediff {__version__}"}
         scores = [result["score"] for result in placed.data if "score" in result]
         if scores:
             prediction["score"] = min(scores)
@@ -92,13 +92,13 @@ def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
         masks = [(f"object-{i}", class_id, objects.index == i) for i, class_id in enumerate(objects.class_ids)]
         labels = objects.rest(labels)
     masks += [(str(number), number, labels == number) for number in np.unique(labels).tolist() if number]
-    names = {**dict(enumerate(classes, 1)), native.IGNORE: IGNORED[1]}
+    names = {**dict(enumerate(classes, 1)), IGNORE: IGNORED[1]}
     for key, number, inside in masks:
         tags = {"id": f"{OWN}-{key}", "type": "brushlabels", "from_name": TAG, "to_name": PICTURE}
         value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [names[number]]}
         result = {**tags, "origin": "prediction", **size, "value": value}
         score = _score(sample.metadata, names[number])
-        if score is not None and number != native.IGNORE:
+        if score is not None and number != IGNORE:
             result["score"] = score
         results.append(result)
     return results
@@ -199,9 +199,7 @@ def _tasks(folder: Path) -> Path | None:
     return files[0] if len(files) == 1 and json_kind(files[0]) == "labelstudio" else None
 
 
-def read(
-    source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None
-) -> tuple[tuple[str, ...], list[Sample]]:
+def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> Read:
     """A JSON export of Label Studio (not JSON-MIN), or a folder that SeeDiff wrote.
 
     classes: None: those of the label_config.xml beside the file, or else the labels in use, sorted by name; `ignore`,

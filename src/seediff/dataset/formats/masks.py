@@ -32,17 +32,17 @@ from typing import Literal
 from ...config.names import BACKGROUND, MAX_CLASSES
 from ...errors import UserError
 from ...files.documents import fit, read_yaml
-from ...files.label_maps import find_maps, map_folder
+from ...files.label_maps import IGNORE, find_maps, map_folder
 from ...files.outputs import BATCHES
-from ...files.reading import inside
+from ...files.reading import composed, inside
 from .. import native
 from ..class_lists import ClassList, Note, check_meaning, find_list, named_classes, number_classes, read_mask
 from ..encoding import encode_grey
 from ..rows import flat_name
 from ..sample import Sample
-from .drivers import Export, Import, unique_names
-from .label_files import PARTS, named_pictures
-from .public_sets import find_parts, find_picture, open_part, published_layout, usual_part
+from .drivers import Export, Import, Read, unique_names
+from .label_files import PARTS, named_pictures, pictures_by_name, png_masks
+from .public_sets import find_parts, open_part, published_layout, usual_part
 from .yolo_data import IMAGES, find_pictures, find_yaml, label_file, read_data, write_data
 
 PICTURE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
@@ -125,7 +125,7 @@ def read(
     first: int = 1,
     num_classes: int | None = None,
     void: Sequence[int] = (),
-) -> tuple[tuple[str, ...], list[Sample]]:
+) -> Read:
     """Pictures and PNG masks, as Ultralytics' YAML file names them, or as a public set is distributed. images, masks:
     their folders; None: the usual one of the two in the folder, or else the folder itself.
 
@@ -152,9 +152,9 @@ def read(
         pictures, truth = [*_usual(root, PICTURE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
         listed, found = _matched(source, [(None, Path(images or pictures[0]), Path(masks or truth[0]))], classes, first)
     for number in void:
-        if not 0 <= number < native.IGNORE:
-            raise UserError("void", f"{number} must be ids of label maps, from 0 to {native.IGNORE - 1}")
-    listed = replace(listed, ids={**listed.ids, **dict.fromkeys(void, native.IGNORE)})
+        if not 0 <= number < IGNORE:
+            raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")
+    listed = replace(listed, ids={**listed.ids, **dict.fromkeys(void, IGNORE)})
     if file is None and layout is None and found:
         listed = _single(source, listed, found)
     source.ids = listed.ids
@@ -194,14 +194,14 @@ def _named_by_yaml(source: Import, path: Path, split: str | None, images: Path |
 
 def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None], file: Path, note: Note) -> ClassList:
     """mapping: mask value → number of a class, or else ignored."""
-    if max(names) >= native.IGNORE:
+    if max(names) >= IGNORE:
         raise UserError(file, f"'names' has a class number {max(names)}; masks hold 0 to 254, and 255 is ignored")
     first, *others = names.values()
     if not others and first.casefold() != BACKGROUND:
         names = {0: BACKGROUND, 1: first}
     listed = number_classes(names, file, void=lambda number, name: False, note=note)
-    ids = {**listed.ids, native.IGNORE: native.IGNORE}
-    meant = {value: number if isinstance(number, int) else native.IGNORE for value, number in mapping.items()}
+    ids = {**listed.ids, IGNORE: IGNORE}
+    meant = {value: number if isinstance(number, int) else IGNORE for value, number in mapping.items()}
     for value, number in meant.items():
         if number not in ids:
             raise UserError(f"{file}: label_mapping", f"maps {value} to a number that no class has")
@@ -218,14 +218,15 @@ def _published(source: Import, layout: str, split: str | None) -> tuple[ClassLis
         if not part.images.is_relative_to(source.path) and not source.labels_alone:
             problem = "holds only labels; their pictures are in the folder beside it"
             raise UserError(source.path, problem, f"name the folder above both, with --split {name}")
+        pictures = pictures_by_name(part.images)
         for label, file in part.files.items():
-            picture = part.picture(label)
+            picture = pictures.get(composed(label + part.ending))
             if picture is None and not source.labels_alone:
                 source.no_picture(file, f"there is no picture of it in {part.images}")
             else:
                 found.append((name, label, picture, file))
     source.about = part.about
-    return ClassList(part.classes, {**part.ids, native.IGNORE: native.IGNORE}, {}, part.about), found
+    return ClassList(part.classes, {**part.ids, IGNORE: IGNORE}, {}, part.about), found
 
 
 def _labels_alone(source: Import, first: int, num_classes: int | None) -> tuple[ClassList, Found]:
@@ -243,8 +244,8 @@ def _labels_alone(source: Import, first: int, num_classes: int | None) -> tuple[
     if listed is None:
         fix = "add a classes.txt, whose line i names id i; `evaluate segments` can do with --num-classes"
         raise UserError(source.path, "nothing says what the ids of its label maps mean", fix)
-    images = source.path / PICTURE_FOLDERS[0]
-    return listed, [(None, name, find_picture(images, name), path) for name, path in maps.items()]
+    pictures = pictures_by_name(source.path / PICTURE_FOLDERS[0])
+    return listed, [(None, name, pictures.get(composed(name)), path) for name, path in maps.items()]
 
 
 def _matched(
@@ -270,16 +271,16 @@ def _matched(
 def _single(source: Import, listed: ClassList, found: Found) -> ClassList:
     """The list in which 255 is the class, if it names one and the background, and no mask has another value."""
     single = len(listed.classes) == 1 and not listed.colours and not listed.ids[0]
-    if not single or any((read_mask(mask, listed) % native.IGNORE).any() for *_, mask in found):
+    if not single or any((read_mask(mask, listed) % IGNORE).any() for *_, mask in found):
         return listed
     source.note(f"the only values in the masks are 0 and 255: 255 is '{listed.classes[0]}', and nothing is ignored")
-    return replace(listed, ids={0: 0, native.IGNORE: 1})
+    return replace(listed, ids={0: 0, IGNORE: 1})
 
 
 def _pairs(source: Import, pictures: Path, masks: Path) -> list[tuple[str, Path, Path]]:
     """(name, picture, mask) of each picture that has a mask; the others are left out."""
     beside = pictures == masks
-    maps = {name: path for name, path in named_pictures(masks) if path.suffix.lower() == ".png"}
+    maps = png_masks(masks)
     if beside:
         maps = {name: path for name, path in maps.items() if name.endswith(ENDINGS)}
     files, ends = set(maps.values()), ("", *ENDINGS)

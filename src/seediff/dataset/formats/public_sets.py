@@ -27,7 +27,6 @@ CITYSCAPES_CLASSES = (
 """The classes of Cityscapes' ids 7 … 33 in order, without the void ids, as in PiCIE, STEGO and DiffSeg."""
 ADE20K_IDS, ADE20K_LAST = {"13": "person", "21": "car", "81": "bus"}, 150
 """Entries that objectInfo150.txt must have, so that pixel values have their published meaning."""
-SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG")
 
 
 @dataclass(frozen=True)
@@ -86,15 +85,6 @@ class PublicPart:
     files: Mapping[str, Path]
     images: Path
     ending: str
-
-    def picture(self, name: str) -> Path | None:
-        return find_picture(self.images, f"{name}{self.ending}")
-
-
-def find_picture(folder: Path, name: str) -> Path | None:
-    """The picture in a folder whose name without suffix is `name`."""
-    paths = (folder / f"{name}{suffix}" for suffix in SUFFIXES)
-    return next((path for path in paths if path.is_file()), None)
 
 
 def published_layout(folder: Path) -> str | None:

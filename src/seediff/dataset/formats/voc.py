@@ -17,6 +17,7 @@ import numpy as np
 
 from ...config.names import VOC_CLASSES
 from ...errors import UserError
+from ...files.label_maps import IGNORE
 from ...files.picture_files import open_picture, stored_pixels
 from ...files.reading import composed, inside, read_lines
 from .. import native
@@ -24,8 +25,8 @@ from ..class_lists import WEIGHTS, check_meaning, find_list, named_classes, read
 from ..encoding import Instances
 from ..rows import SPLITS
 from ..sample import Sample
-from .drivers import Export, Import
-from .label_files import PARTS, named_pictures
+from .drivers import Export, Import, Read
+from .label_files import PARTS, pictures_by_name, png_masks
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS = "JPEGImages", "SegmentationClass", "SegmentationObject"
 LISTS = "ImageSets/Segmentation"
@@ -83,7 +84,7 @@ def read(
     classes: Sequence[str] | None = None,
     images: Path | str | None = None,
     first: int = 1,
-) -> tuple[tuple[str, ...], list[Sample]]:
+) -> Read:
     """A Pascal VOC folder, or the VOCdevkit that holds it.
 
     split: the list in ImageSets/Segmentation to read, such as "train"; None: all lists together, or every label map if
@@ -99,8 +100,7 @@ def read(
     listed = listed or named_classes(VOC_CLASSES if classes is None else classes)
     source.ids, source.about = listed.ids, f"Pascal VOC's folders in {root}, {split or 'all lists'}"
     folder, masks = root / IMAGES if images is None else Path(images), root / CLASS_MAPS
-    pictures = dict(reversed(named_pictures(folder)))  # NAME.jpg goes before NAME.png
-    maps = {name: path for name, path in named_pictures(masks) if path.suffix.lower() == ".png"}
+    pictures, maps = pictures_by_name(folder), png_masks(masks)
     lists = {path.stem: _read_list(path) for path in sorted((root / LISTS).glob("*.txt")) if path.is_file()}
     parts = {title: PARTS.get(title.lower(), title.lower()) for title in lists}
     if split is not None:
@@ -158,8 +158,8 @@ def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
     if pixels.ndim == 3:
         values, border = pixels @ WEIGHTS, [*voc_colours(0)]
     elif pixels.dtype == np.uint8:
-        border = [0, native.IGNORE]
-    values = np.where(np.isin(values, border) | (labels == 0) | (labels == native.IGNORE), 0, values)
+        border = [0, IGNORE]
+    values = np.where(np.isin(values, border) | (labels == 0) | (labels == IGNORE), 0, values)
     found, numbers = np.unique(np.append(0, values), return_inverse=True)  # 0 comes first, even if no pixel has it
     numbers = numbers[1:].reshape(labels.shape)
     counts = np.bincount(numbers.ravel() * 256 + labels.ravel(), minlength=256 * len(found)).reshape(-1, 256)

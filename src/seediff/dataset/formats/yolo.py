@@ -25,7 +25,7 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from .drivers import Export, Import
+from .drivers import Export, Import, Read
 from .label_files import Shapes, shown_size
 from .masks import semantic_yaml
 from .yolo_data import DATA, IMAGES, LABELS, YoloPicture, find_pictures, is_data, label_file, read_data, write_data
@@ -143,7 +143,7 @@ def read(
     split: str | None = None,
     classes: Sequence[str] | None = None,
     images: Path | str | None = None,
-) -> tuple[tuple[str, ...], list[Sample]]:
+) -> Read:
     """A YOLO folder, or the folder of the given YAML file.
 
     split: "train", "val" or "test"; None: all that the YAML file lists. classes: in the order of their ids; None: those

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from ...files.documents import read_json_lines
 from ...files.messages import show_json
 from ...files.reading import ABSENT, PICTURE, inside, read_bytes
 from ...files.tensors import read_header
-from ...workers import in_threads
+from ...workers import Follow, in_threads
 from .. import native
 from ..encoding import checked_mask, read_label_map
 from ..native import RowReader, check_finished
@@ -95,7 +95,7 @@ Opened = tuple[str, Sample]
 """The place of a row, and its sample."""
 
 
-def check_dataset(folder: Path | str, follow: Callable[[Sequence[Opened]], Iterable[Opened]] = iter) -> Checked:
+def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     """Reads the whole dataset and returns the findings. follow: wraps the samples, to show progress. Raises UserError
     only if `folder` is not a folder, or belongs to a run that is not finished."""
     folder = Path(folder)

@@ -7,7 +7,7 @@ The confidence of a class in a picture is the mean of its soft mask inside the c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 from ...config.filter import Criteria
 from ...errors import UserError
 from ...masks.flags import check_flags, flag_kind
+from ...workers import Follow
 from .. import native
 from ..reviews import is_corrected, is_made
 from ..rows import shown_classes
@@ -45,7 +46,7 @@ def select_samples(
     criteria: Criteria,
     *,
     where: Path | str | None = None,
-    follow: Callable[[Sequence[Sample]], Iterable[Sample]] = iter,
+    follow: Follow = iter,
 ) -> Selected:
     """The samples that meet the criteria. where: the set's name in errors. follow: wraps the samples to show progress.
     Raises UserError naming what a criterion needs, and for a flag that no sample could have."""
