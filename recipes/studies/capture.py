@@ -12,8 +12,8 @@ import numpy as np
 
 from seediff.attention.draw import generate_batch
 from seediff.attention.maps import AttentionMaps
-from seediff.attention.photograph import capture_images
-from seediff.attention.plan import plan_capture
+from seediff.attention.photograph import capture_classes, encode_images, encode_mirrored
+from seediff.attention.plan import CapturePlan, plan_capture
 from seediff.config.constants import CaptureConfig, CaptureSteps
 from seediff.config.sizes import Size
 from seediff.mini.scenes import Scene
@@ -25,6 +25,27 @@ TIMESTEPS = (50, 150, 250, 350, 450, 550)
 BATCH = 16
 Captured = tuple[int, Scene, dict[CaptureConfig, AttentionMaps]]
 """A scene's index, the scene, and its attention."""
+
+
+def capture_images(
+    model: Model,
+    images: Sequence[np.ndarray],
+    prompts: Sequence[str],
+    classes: Sequence[Sequence[str]],
+    *,
+    timesteps: Sequence[int] = TIMESTEPS,
+    seed: int,
+    plan: CapturePlan,
+    indices: Sequence[int] | None = None,
+) -> list[AttentionMaps]:
+    """`capture_classes` of images (H, W, 3) uint8 of one size with one caption each, which must name its classes.
+    indices: the images' numbers; None: 0, 1, 2, …"""
+    latents, mirrored = encode_images(model, images), encode_mirrored(model, images, plan.capture)
+    sentences = [[(prompt, names)] for prompt, names in zip(prompts, classes, strict=True)]
+    numbers = range(len(images)) if indices is None else indices
+    return capture_classes(
+        model, latents, sentences, timesteps=timesteps, seed=seed, plan=plan, indices=numbers, mirrored=mirrored
+    )
 
 
 def captured(

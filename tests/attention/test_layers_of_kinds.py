@@ -3,7 +3,8 @@ import pytest
 import torch
 from builders.plans import capturing, expected_of, layer_maps, plan_of
 
-from seediff.attention.photograph import capture_images, encode_images, run_noised
+from recipes.studies.capture import capture_images
+from seediff.attention.photograph import encode_images, run_noised
 from seediff.config.constants import CaptureConfig
 from seediff.models.registry import load_model
 

@@ -6,10 +6,10 @@ from builders.plans import capturing, plan_of, with_plan
 from builders.refusals import user_error
 from diffusers import DDPMScheduler
 
+from recipes.studies.capture import capture_images
 from seediff.attention.photograph import (
     capture_classes,
     capture_clean,
-    capture_images,
     encode_images,
     join_maps,
 )

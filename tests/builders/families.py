@@ -15,8 +15,8 @@ from builders.reference_attention import book_of
 from builders.refusals import user_error
 from PIL import Image
 
+from recipes.studies.capture import capture_images
 from seediff.attention.draw import generate_batch
-from seediff.attention.photograph import capture_images
 from seediff.config.constants import CaptureConfig
 from seediff.models.families.family import DrawRequest
 from seediff.models.info import model_info

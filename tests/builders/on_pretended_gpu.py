@@ -28,8 +28,8 @@ from builders.region_maps import region_maps  # noqa: E402
 from builders.twins import save_mini  # noqa: E402
 
 import seediff  # noqa: E402
+from recipes.studies.capture import capture_images  # noqa: E402
 from seediff.attention import recorder  # noqa: E402
-from seediff.attention.photograph import capture_images  # noqa: E402
 from seediff.attention.probabilities import Part, Scratch, add_probabilities  # noqa: E402
 from seediff.cli.main import main  # noqa: E402
 from seediff.errors import Notice  # noqa: E402

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from builders.plans import plan_of
 
-from seediff.attention.photograph import capture_images
+from recipes.studies.capture import capture_images
 from seediff.files.label_maps import resize_nearest
 from seediff.mini.scenes import CLASS_IDS, load_scenes
 from seediff.models.families import pipeline_family

@@ -79,8 +79,7 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
                 handles += JointLayer(name, layer, recorder, kinds).hook(network.get_submodule(name), hear)
             elif kinds and not isinstance(layer, Joint):
                 handles += ProjectedLayer(name, layer, recorder).hook(network.get_submodule(name), hear)
-        graphs = find_graphs(network)
-        with nullcontext() if graphs is None else graphs.captured_by(recorder, handles):
+        with nullcontext() if recorder.graphs is None else recorder.graphs.captured_by(recorder, handles):
             yield
     finally:
         for handle in handles:

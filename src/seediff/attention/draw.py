@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def generate_batch(
     Raises UserError for unusable steps, guidance, size, class or prompt, and a result with values that are not finite.
     """
     # 1. Checks
-    model.check_known([name for spec in specs for name in spec.classes])
+    model.check_known(list(chain.from_iterable(spec.classes for spec in specs)))
     height, width = image_shape(model, size)
     check_shape(model, (height, width), "size")
     model.family.check_guidance(model.info.network, model.name, guidance_scale)

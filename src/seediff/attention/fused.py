@@ -12,6 +12,7 @@ import math
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -134,6 +135,40 @@ def add_probabilities_fused(
         _add_two(parts[first : first + 2], query, key, scale, bias, normalize, finite)
 
 
+@dataclass(frozen=True)
+class PartLayout:
+    """A part of a softmax as the kernels see it."""
+
+    total: torch.Tensor
+    """Its running map."""
+    first: int
+    """Its first column."""
+    width: int
+    """Its number of columns."""
+    softmax: int
+    """The number of the softmax that it is of."""
+    per_column: bool
+    """Whether each column is divided by a maximum of its own."""
+
+    @property
+    def maxima(self) -> int:
+        return self.width if self.per_column else 1
+
+
+def lay_out(parts: Sequence[Part], keys: int) -> tuple[list[PartLayout], list[tuple[int, int]]]:
+    """The parts, and the (first column, number of columns) of every softmax that they need: of a part's own columns if
+    it is alone, otherwise of all keys."""
+    layouts: list[PartLayout] = []
+    softmaxes: list[tuple[int, int]] = []
+    for part in parts:
+        first, last, _ = part.columns.indices(keys)
+        softmax = (first, last - first) if part.alone else (0, keys)
+        if softmax not in softmaxes:
+            softmaxes.append(softmax)
+        layouts.append(PartLayout(part.total, first, last - first, softmaxes.index(softmax), part.per_column))
+    return layouts, softmaxes
+
+
 def _add_two(
     parts: Sequence[Part],
     query: torch.Tensor,
@@ -153,51 +188,44 @@ def _add_two(
         biases = bias.expand(images, heads, queries, keys)  # no copy
         strides = biases.stride()
     sizes = (heads, queries, channels, *query.stride(), *key.stride(), *strides)
+    layouts, softmaxes = lay_out(parts, keys)
 
-    # 1. Log-sum-exps, of the parts' own columns if they are alone, and of all columns for the others
-    cuts = [part.columns.indices(keys)[:2] for part in parts]
-    whole = (0, keys)
-    softmaxes = list(dict.fromkeys(cut if part.alone else whole for part, cut in zip(parts, cuts, strict=True)))
-    two = [number for first, last in (softmaxes[0], softmaxes[-1]) for number in (first, last - first)]
-
+    # 1. Log-sum-exps of each softmax; the kernel takes two, which may be the same
     def own_sums() -> torch.Tensor:
         """Of base 2, (number of softmaxes, B, H, N)."""
         found = query.new_empty(len(softmaxes), images, heads, queries, dtype=torch.float32)
         launch = kernels.log_sum_exps[row_tiles, images * heads, len(softmaxes)]
-        launch(query, key, biases, found, scale * LOG2_E, *sizes, *two, **constants)
+        launch(query, key, biases, found, scale * LOG2_E, *sizes, *softmaxes[0], *softmaxes[-1], **constants)
         return found
 
     sums, base = None, LOG2_E
-    if bias is None and softmaxes == [whole]:
+    if bias is None and softmaxes == [(0, keys)]:
         sums = library_sums(query, key, scale, lambda: own_sums()[0] / LOG2_E)
     if sums is None:
         sums, base = own_sums(), 1.0
 
     # 2. The means, into the running maps or, with their maxima, beside them
-    ends = (0, len(parts) - 1)  # of a single part twice
-    widths = [last - first for first, last in cuts]
-    steps = [int(part.per_column) for part in parts]
-    numbers = [softmaxes.index(cut if part.alone else whole) for part, cut in zip(parts, cuts, strict=True)]
-    tiles = [-(-width // columns) for width in widths]
-    maxima = [width if step else 1 for width, step in zip(widths, steps, strict=True)]
-    totals = [part.total for part in parts]
-    places, peaks = totals, finite
+    one, two = layouts[0], layouts[-1]  # the same if there is one part
+    tiles = [-(-part.width // columns) for part in layouts]
+    maxima = sum(part.maxima for part in layouts)
+    places, peaks = [part.total for part in layouts], finite
     if normalize:
-        places = [torch.empty_like(total) for total in totals]
-        peaks = query.new_zeros(images, sum(maxima), dtype=torch.float32)
-    told = [number for end in ends for number in (cuts[end][0], widths[end], numbers[end], steps[end])]
-    layout = (tiles[0], maxima[0], sum(maxima))
-    grid = (row_tiles, sum(tiles), images)
+        places = [torch.empty_like(part.total) for part in layouts]
+        peaks = query.new_zeros(images, maxima, dtype=torch.float32)
+    ends = (one.first, one.width, one.softmax, int(one.per_column))
+    ends += (two.first, two.width, two.softmax, int(two.per_column))
+    layout = (tiles[0], one.maxima, maxima)
     given = (query, key, biases, sums, places[0], places[-1], peaks, finite, scale * LOG2_E, base)
-    kernels.head_means[grid](*given, *sizes, *told, *layout, NORMALIZE=normalize, **constants)
+    launch = kernels.head_means[row_tiles, sum(tiles), images]
+    launch(*given, *sizes, *ends, *layout, NORMALIZE=normalize, **constants)
 
     # 3. The sum of running maps and normalised means
     if normalize:
-        told = [number for end in ends for number in (widths[end], steps[end])]
-        given = (places[0], places[-1], totals[0], totals[-1], peaks, queries)
+        ends = (one.width, int(one.per_column), two.width, int(two.per_column))
+        given = (places[0], places[-1], one.total, two.total, peaks, queries)
         rows = min(rows, ADDED_ROWS)
-        grid = (-(-queries // rows), sum(tiles), images)
-        kernels.add_divided[grid](*given, *told, *layout, ROWS=rows, COLUMNS=columns)
+        launch = kernels.add_divided[-(-queries // rows), sum(tiles), images]
+        launch(*given, *ends, *layout, ROWS=rows, COLUMNS=columns)
 
 
 @lru_cache

@@ -40,9 +40,9 @@ class ListeningLayer:
 
     def hook(self, attention: Any, listen: Listen) -> list[Any]:
         """Register the hooks with `listen(module, hook)`; their handles."""
-        handles = [
-            listen(attention.get_submodule(path), partial(self.keep, which)) for which, path in self.modules.items()
-        ]
+        handles: list[Any] = []
+        for which, path in self.modules.items():
+            handles.append(listen(attention.get_submodule(path), partial(self.keep, which)))
         return [*handles, listen(attention, self.record, with_kwargs=True)]
 
     @property
@@ -131,10 +131,8 @@ class JointLayer(ListeningLayer):
             rotary, mask = kwargs.get(layer.rotary), kwargs.get(layer.mask)
             if layer.each_rotary and rotary is not None:
                 rotary = recorder.conditional(rotary)
-            queries, keys = (
-                [self._heads_last(kept[kind, number]) for number in range(len(paths))]
-                for kind, paths in (("query", layer.queries), ("key", layer.keys))
-            )
+            queries = [self._heads_last(kept["query", number]) for number in range(len(layer.queries))]
+            keys = [self._heads_last(kept["key", number]) for number in range(len(layer.keys))]
             if len(queries) > 1:  # streams of their own
                 recorder.check_positions(self.name, queries[0 if layer.picture_first else -1].shape[1])
             columns = sum(key.shape[1] for key in keys)

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -60,9 +61,8 @@ class AttentionMaps:
 
     def cpu(self) -> AttentionMaps:
         """A copy with all maps on the CPU."""
-        own, cross = (
-            {grid: tensor.cpu() for grid, tensor in of.items()} for of in (self.self_attention, self.cross_attention)
-        )
+        own = {grid: tensor.cpu() for grid, tensor in self.self_attention.items()}
+        cross = {grid: tensor.cpu() for grid, tensor in self.cross_attention.items()}
         return replace(self, self_attention=own, cross_attention=cross)
 
     def grid(self, divisor: int) -> Grid:
@@ -120,7 +120,7 @@ class AttentionMaps:
         what = "saved attention maps"
         file = read_header(path)
         about = file.about("seediff", MapsAbout, what)
-        last = max((column for columns in about.words.values() for column in columns), default=-1)
+        last = max(chain.from_iterable(about.words.values()), default=-1)
         for name, tensor in file.tensors.items():
             matched = re.fullmatch(TENSOR, name)
             if matched is None:

@@ -40,14 +40,15 @@ def find_network(pipe: Any) -> tuple[Any, Family]:
     if "ModularPipeline" in bases:
         problem = "modular pipelines do not say which text each network call receives"
         raise UserError(f"a {called}", problem, "capture the network itself")
-    if why := {**REFUSED, **PIECEWISE}.get(called) if called not in FROM_PICTURES else None:
+    why = {**REFUSED, **PIECEWISE}.get(called)
+    if why and called not in FROM_PICTURES:
         raise UserError(f"a {called}", "cannot be captured", why)
     part = next((part for part in NETWORKS if hasattr(getattr(pipe, part, None), "forward")), None)
     if part is None and not hasattr(pipe, "forward"):
         raise UserError(f"a {called}", "has no unet and no transformer", "give a diffusers pipeline, or its network")
     network = pipe if part is None else getattr(pipe, part)
     _check_compiled(network)
-    named = (found for kind in type(pipe).__mro__ if (found := pipeline_family(kind.__name__)))
+    named = filter(None, (pipeline_family(kind.__name__) for kind in type(pipe).__mro__))
     family = next(named, None) or network_family(network)
     if family is pipeline_family("StableDiffusionPipeline") and getattr(pipe, "tokenizer_2", None) is not None:
         family = pipeline_family("StableDiffusionXLPipeline") or family

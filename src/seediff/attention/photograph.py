@@ -56,33 +56,6 @@ def encode_mirrored(model: Model, images: Sequence[np.ndarray], capture: Capture
     return encode_images(model, [image[:, ::-1].copy() for image in images]) if capture.flip else None
 
 
-def capture_images(
-    model: Model,
-    images: Sequence[np.ndarray],
-    prompts: Sequence[str],
-    classes: Sequence[Sequence[str]],
-    *,
-    timesteps: Sequence[int] = (50, 150, 250, 350, 450, 550),
-    seed: int,
-    plan: CapturePlan,
-    indices: Sequence[int] | None = None,
-) -> list[AttentionMaps]:
-    """Attention of images (H, W, 3) uint8 of one size to their captions, averaged over timesteps, on the model's
-    device. One UNet call per timestep, without guidance.
-
-    prompts, classes: one entry per image; the prompt must name its classes. timesteps: of the noise schedule, in any
-    order; the network sees the noisiest first. seed: an image's noise depends only on the seed and the image's number,
-    so batches do not change it. indices: the images' numbers; None: 0, 1, 2, … plan: from `plan_capture`; its steps are
-    these timesteps.
-    """
-    latents, mirrored = encode_images(model, images), encode_mirrored(model, images, plan.capture)
-    sentences = [[(prompt, names)] for prompt, names in zip(prompts, classes, strict=True)]
-    numbers = range(len(images)) if indices is None else indices
-    return capture_classes(
-        model, latents, sentences, timesteps=timesteps, seed=seed, plan=plan, indices=numbers, mirrored=mirrored
-    )
-
-
 @torch.no_grad()
 def capture_classes(
     model: Model,
@@ -95,12 +68,15 @@ def capture_classes(
     indices: Sequence[int],
     mirrored: torch.Tensor | None = None,
 ) -> list[AttentionMaps]:
-    """`capture_images` with several sentences per image: each image's maps have the tokens of all its sentences, and
-    self-attention is averaged over them. All sentences use the same noise.
+    """Attention of images of one size to sentences about them, averaged over timesteps, on the model's device. Each
+    image's maps have the tokens of all its sentences, and self-attention is averaged over these. One network call per
+    timestep and sentence, without guidance; all sentences use the same noise.
 
     latents: (B, C, h, w) from `encode_images`. sentences: for each image, at least one (prompt, the classes that it
-    names). mirrored: latents from `encode_mirrored`. They get the same noise; their maps are mirrored back and averaged
-    with those of `latents`.
+    names). timesteps: of the noise schedule, in any order; the network sees the noisiest first. seed, indices: an
+    image's noise depends only on the seed and the image's number, so batches do not change it. plan: from
+    `plan_capture`; its steps are these timesteps. mirrored: latents from `encode_mirrored`. They get the same noise;
+    their maps are mirrored back and averaged with those of `latents`.
     """
     by_image: list[list[AttentionMaps]] = [[] for _ in latents]
     for turn in range(max(map(len, sentences), default=0)):

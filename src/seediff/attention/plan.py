@@ -115,7 +115,8 @@ def plan_segments(
     """The plan for segments, of plain means of self-attention. model: its name, for messages. known: `pipeline`,
     `size`. Raises UserError if the family lacks what the method divides.
     """
-    if why := family.no_self_attention:
+    if family.no_self_attention:
+        why = family.no_self_attention
         problem = f"{model}: segments need self-attention, and {family.title} has no maps of it: {why}"
         raise UserError("model", problem, "use another model")
     if segment.divides_features and family.network != "unet":
@@ -154,7 +155,8 @@ class Expected:
         counts = (f"{count} layer{'s' * (count > 1)} of {_called(kind)}" for kind, count in self.layers.items())
         levels: dict[Kind, str] = {}
         for kind in KINDS:
-            if there := sorted(level for of, level in self.maps if of == kind):
+            there = sorted(level for of, level in self.maps if of == kind)
+            if there:
                 levels[kind] = ", ".join(map(level_name, there))
         where = f", at {next(iter(levels.values()), '')}"  # written once if both kinds have the same levels
         if len(set(levels.values())) != 1:

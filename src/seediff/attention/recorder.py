@@ -93,7 +93,9 @@ class AttentionRecorder:
         batch, height, width = self.family.lattice(network, args, kwargs)
         if self.halved and batch % 2:
             raise ValueError(f"guidance=True needs halves with the prompt and without, but the batch is {batch}")
-        images = len(self.rows) if self.rows is not None else batch // 2 if self.halved else batch
+        images = batch // 2 if self.halved else batch
+        if self.rows is not None:
+            images = len(self.rows)
         size = (height, width)
         if self.latent_size is not None and (self.latent_size, self.images) != (size, images):
             before = f"{self.images} images of {grid_text(self.latent_size)}"
@@ -271,28 +273,23 @@ class AttentionRecorder:
         words, prompts: for each image, as in AttentionMaps. Raises UserError if nothing was recorded or attention was
         not finite.
         """
-        own, cross = (
-            {grid: self._mean(list(layers.values())) for grid, layers in self.layers(kind).items()} for kind in KINDS
-        )
+        means = {kind: self._means(kind) for kind in KINDS}
         size, images, normalized = self.latent_size, self.images, self.config.normalize
         assert size is not None
         assert images is not None
-        return [
-            AttentionMaps(
-                {grid: tensor[image] for grid, tensor in own.items()},
-                {grid: tensor[image] for grid, tensor in cross.items()},
-                size,
-                dict(of_image),
-                prompt,
-                normalized,
-            )
-            for image, of_image, prompt in zip(range(images), words, prompts, strict=True)
-        ]
+        maps: list[AttentionMaps] = []
+        for image, of_image, prompt in zip(range(images), words, prompts, strict=True):
+            own, cross = ({grid: tensor[image] for grid, tensor in means[kind].items()} for kind in KINDS)
+            maps.append(AttentionMaps(own, cross, size, dict(of_image), prompt, normalized))
+        return maps
 
-    @staticmethod
-    def _mean(layers: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The geometric mean over layers, if there is a buffer for each."""
-        return layers[0] if len(layers) == 1 else torch.stack(list(layers)).clamp_min(LEAST).log().mean(0).exp()
+    def _means(self, kind: Kind) -> dict[Grid, torch.Tensor]:
+        """(h, w) → (B, N, T): the mean over layers, a geometric one if there is a buffer for each."""
+        means: dict[Grid, torch.Tensor] = {}
+        for grid, layers in self.layers(kind).items():
+            maps = list(layers.values())
+            means[grid] = maps[0] if len(maps) == 1 else torch.stack(maps).clamp_min(LEAST).log().mean(0).exp()
+        return means
 
     def layers(self, kind: Kind) -> dict[Grid, dict[str, torch.Tensor]]:
         """(h, w), the finest first → the name of a layer, or "" for the mean of all → (B, N, T), averaged over steps.

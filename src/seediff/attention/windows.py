@@ -109,7 +109,10 @@ def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:
     groups: dict[Hashable, list[int]] = {}
     for number, shape in enumerate(shapes):
         groups.setdefault(shape, []).append(number)
-    return [group[start : start + most] for group in groups.values() for start in range(0, len(group), most)]
+    batches: list[list[int]] = []
+    for group in groups.values():
+        batches += [group[start : start + most] for start in range(0, len(group), most)]
+    return batches
 
 
 def cut(image: np.ndarray, window: Window, shape: tuple[int, int]) -> np.ndarray:

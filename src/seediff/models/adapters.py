@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +44,16 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
     """
     path = weight_file("lora", source)
     keys = list(read_header(path).tensors)
-    matrices = [(key[: at.start()], key[at.start() :]) for key in keys if (at := PAIR.search(key))]
+    found = [at for at in map(PAIR.search, keys) if at is not None]
+    matrices = [(at.string[: at.start()], at.string[at.start() :]) for at in found]
     wanted = {layer for layer, _ in matrices}
     if not wanted:
         raise UserError("lora", f"{source}: is not a LoRA: no tensor has a LoRA's name")
     first, second = ({layer for layer, rest in matrices if half.search(rest)} for half in HALVES)
-    if alone := first ^ second:  # peft would draw the other at random
-        raise UserError(
-            "lora", f"{source}: has only one of the two matrices of {min(alone)}", "download that file again"
-        )
+    alone = first ^ second
+    if alone:  # peft would draw the other at random
+        problem = f"{source}: has only one of the two matrices of {min(alone)}"
+        raise UserError("lora", problem, "download that file again")
     if find_spec("peft") is None:
         raise UserError("lora", f"{source}: needs peft", "pip install 'seediff[lora]'")
     from peft.tuners.tuners_utils import BaseTunerLayer
@@ -61,8 +63,9 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
         pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=NAME)
     except Exception as error:  # sizes that do not fit, names that are not there
         raise UserError("lora", f"{misfit}: {first_line(error)[:200]}") from error
-    parts = [part for name in family.weights if (part := getattr(pipe, name, None)) is not None]
-    lacking = len(wanted) - sum(isinstance(module, BaseTunerLayer) for part in parts for module in part.modules())
+    parts = [getattr(pipe, name) for name in family.weights if getattr(pipe, name, None) is not None]
+    modules = chain.from_iterable(part.modules() for part in parts)
+    lacking = len(wanted) - sum(isinstance(module, BaseTunerLayer) for module in modules)
     if lacking > 0:
         raise UserError("lora", f"{misfit}: {lacking} of the {len(wanted)} layers that it is for are not there")
     pipe.set_adapters([NAME], adapter_weights=[scale])
@@ -118,10 +121,12 @@ def _check_numbers(what: str, source: str, name: str, values: Any) -> None:
 def weight_file(what: str, source: str) -> Path:
     """The safetensors file that a path, a hub id, or a file in it, `owner/name/FILE`, stands for. what: the kind of
     file, for messages. Raises UserError."""
-    if (local := local_file(what, source)) is not None:
+    local = local_file(what, source)
+    if local is not None:
         return local
     hub_id, name = hub_part(source) or (source, None)
-    cached = next(filter(None, (cached_file(hub_id, known) for known in ((name,) if name else USUAL))), None)
+    usual = (name,) if name else USUAL
+    cached = next(filter(None, (cached_file(hub_id, file) for file in usual)), None)
     return cached or fetch_file(hub_id, name or _only_name(what, hub_id, hub_files(hub_id, what)), what)
 
 

@@ -181,7 +181,7 @@ class GraphedNetwork:
         if state != self._state:
             self._forget_all()
             self._state = state
-        self.memory.keep_only({name for recorded in self._recorded.values() for name in recorded.touched})
+        self.memory.keep_only(set().union(*(recorded.touched for recorded in self._recorded.values())))
         self._captures += 1
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -56,7 +56,8 @@ def resolve_name(name: str) -> Path | str:
         raise UserError("model", f"{name}: no such folder or file{near}", known)
     if file is None:
         return hub_id
-    if (cached := cached_file(hub_id, file)) is None:
+    cached = cached_file(hub_id, file)
+    if cached is None:
         problem = f"{name}: no such file, neither here nor in the hub's cache"
         raise UserError("model", problem, "to fetch a file of the hub, give its base as well")
     return cached
@@ -87,7 +88,8 @@ def local_folder(source: Path | str) -> Path | None:
 
 def fetch_index(hub_id: str) -> Path:
     """The cached folder with a hub id's model_index.json, from the cache or the hub. Raises UserError."""
-    if (folder := local_folder(hub_id)) is not None:
+    folder = local_folder(hub_id)
+    if folder is not None:
         return folder
     hub_files(hub_id)
     return fetch_file(hub_id, INDEX).parent

@@ -112,7 +112,9 @@ def model_info(name: str, base: str | None = None, *, fetch: bool = False, check
     elif folder is None and fetch:
         folder = _fetched(str(source.whole))
     index = read_index(folder) if folder and check else _read(folder, INDEX)
-    pipeline = index.get("_class_name") if folder else known.pipeline if known else None
+    pipeline = index.get("_class_name")
+    if folder is None and known:
+        pipeline = known.pipeline
     family = pipeline_family(pipeline)
     if check and folder and family is None:
         raise unsupported(source.name, pipeline)
@@ -192,9 +194,9 @@ def list_models() -> list[tuple[Family, list[ModelRow]]]:
     rows: list[tuple[str, ModelRow]] = []
     for name, folder in EMBEDDED.items():
         size = show_bytes(sum(path.stat().st_size for path in folder.rglob("*.safetensors")))  # in half precision
+        is_here = "in" if (folder / INDEX).is_file() else "no: it comes with"
         place = "the package" if name == "mini" else "the repository"
-        here = f"{'in' if (folder / INDEX).is_file() else 'no: it comes with'} {place}"
-        row = ModelRow(name, "128², 19 classes of Pascal VOC", size, here, "", "Apache-2.0")
+        row = ModelRow(name, "128², 19 classes of Pascal VOC", size, f"{is_here} {place}", "", "Apache-2.0")
         rows.append((EMBEDDED_PIPELINES[name], row))
     for known in KNOWN:
         folder = local_folder(known.hub_id)

@@ -41,7 +41,8 @@ def check_offload(offload: str, device: str) -> None:
         raise UserError("offload", f"{offload} must be one of {', '.join(get_args(Offload))}")
     if offload == "none":
         return
-    if why := NOTHING_TO_SAVE.get(device.split(":")[0]):
+    why = NOTHING_TO_SAVE.get(device.split(":")[0])
+    if why:
         problem = f"{offload}: needs a GPU, but {why}"
         raise UserError("offload", problem, "leave it out")
     if find_spec("accelerate") is None:
@@ -52,7 +53,8 @@ def check_graphs(graphs: str, device: str) -> None:
     """Raise UserError for an unknown word, and for "on" where calls cannot be recorded."""
     if graphs not in get_args(Graphs):
         raise UserError("graphs", f"{graphs} must be one of {', '.join(get_args(Graphs))}")
-    if graphs == "on" and (why := why_no_graphs(device)):
+    why = why_no_graphs(device) if graphs == "on" else ""
+    if why:
         raise UserError("graphs", f"on: {why}", "leave it out")
 
 

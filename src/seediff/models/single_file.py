@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -61,7 +62,7 @@ def _klein(shapes: Shapes) -> tuple[str, ...]:
     """By the network's width. The distilled models have the shapes of the models that they were made from."""
     width = next(iter(shapes.get("img_in.weight", ())), 0)
     sizes = {3072: ("4b",), 4096: ("9b",)}.get(width, ("4b", "9b"))
-    return tuple(f"{name}-{size}" for size in sizes for name in ("klein", "klein-base"))
+    return tuple(f"{name}-{size}" for size, name in product(sizes, ("klein", "klein-base")))
 
 
 VAE = {"vae": ("first_stage_model.", "vae.")}
@@ -151,13 +152,14 @@ class Checkpoint:
     def parts(self, family: Family, listed: Container[str] = ()) -> dict[str, str]:
         """The parts of a pipeline of this family that the file holds → the prefixes of their tensors' names. listed:
         the parts that the base lists; a part that a pipeline may lack counts only if it is among them."""
-        places = {family.network: (self.prefix,), **(self.layout.beside if self.layout and self.prefix else {})}
-        found = {
-            part: next((p for p in places.get(part, ()) if any(name.startswith(p) for name in self.tensors)), None)
-            for part in family.weights
-            if part not in family.optional or part in listed
-        }
-        return {part: prefix for part, prefix in found.items() if prefix is not None}
+        beside = self.layout.beside if self.layout and self.prefix else {}
+        places = {family.network: (self.prefix,), **beside}
+        found: dict[str, str] = {}
+        for part in family.weights:
+            held = [prefix for prefix in places.get(part, ()) if any(name.startswith(prefix) for name in self.tensors)]
+            if held and (part not in family.optional or part in listed):
+                found[part] = held[0]
+        return found
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -169,7 +171,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     tensors = read_gguf_header(path) if path.suffix == ".gguf" else read_header(path).tensors
     if not tensors:
         raise UserError("model", f"{path}: has no tensors", "download that file again")
-    if scaled := next(filter(QUANTISED.search, tensors), None):
+    scaled = next(filter(QUANTISED.search, tensors), None)
+    if scaled is not None:
         problem = f"{path}: has an unsupported quantisation ({scaled[:80]})"
         raise UserError("model", problem, "take the file in float16, bfloat16 or plain float8, or a .gguf")
     prefix = NETWORK if any(name.startswith(NETWORK) for name in tensors) else ""

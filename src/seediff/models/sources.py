@@ -73,8 +73,11 @@ class Source:
 
     def parts_line(self, family: Family) -> str:
         """A description for people of where the parts come from, for a model that is not whole."""
-        parts = ", ".join(self.checkpoint.parts(family, family.optional)) if self.checkpoint else family.network
-        place = "the hub" if self.part else "the folder" if self.network else "the file"
+        parts, place = ", ".join(self.given(family, family.optional)) or family.network, "the file"
+        if self.part:
+            place = "the hub"
+        elif self.network:
+            place = "the folder"
         return f"{parts} from {place}, the rest from {self.name}"
 
 

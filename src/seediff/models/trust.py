@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
             known = " or ".join(f'["{library}", "{name}"]' for name in classes)
             problem = f"{part} = {show_json(made_of)} must be {known or f'left out: {family.title} has no such part'}"
             raise UserError(path, problem)
-    if missing := {*family.weights, *family.text} - listed - {*family.optional}:
+    missing = {*family.weights, *family.text} - listed - {*family.optional}
+    if missing:
         raise UserError(path, f"has no {min(missing)}, which {family.title} needs", "download that folder again")
     return listed
 
@@ -63,7 +65,7 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
 def check_parts(folder: Path, parts: Iterable[str]) -> None:
     """Raise UserError for code or adapters among the files of these parts of a pipeline, and for configurations that
     `check_settings` refuses."""
-    for path in sorted(path for part in parts for path in (folder / part).glob("*")):
+    for path in sorted(chain.from_iterable((folder / part).glob("*") for part in parts)):
         if path.suffix == ".py" or path.name == "adapter_config.json":
             raise UserError(path, "code and adapters in a model's folder are not read", "remove this file")
         if path.name.endswith("config.json"):

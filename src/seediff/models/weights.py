@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,8 @@ def is_enough(files: Collection[str], parts: Iterable[str], dtype: str) -> bool:
 
 def needed_files(files: Collection[str], listed: Iterable[str], parts: Iterable[str], dtype: str) -> list[str]:
     """Those of a hub id's files that are loaded. listed: all parts. parts: those whose weights are loaded."""
-    needed = [
-        file for file in files if file.partition("/")[0] in {*listed, "model_index.json"} and file.endswith(SMALL)
-    ]
+    places = {*listed, "model_index.json"}
+    needed = [file for file in files if file.partition("/")[0] in places and file.endswith(SMALL)]
     for part in parts:
         held = variants(files, part)
         chosen = choose_variant({*held.values()}, dtype)
@@ -62,7 +62,8 @@ def needed_files(files: Collection[str], listed: Iterable[str], parts: Iterable[
 
 def folder_files(folder: Path, parts: Iterable[str]) -> list[str]:
     """The weight files of a local pipeline, as paths relative to its folder."""
-    return sorted(f"{part}/{path.name}" for part in parts for path in (folder / part).glob("*.safetensors"))
+    paths = chain.from_iterable((folder / part).glob("*.safetensors") for part in parts)
+    return sorted(f"{path.parent.name}/{path.name}" for path in paths)
 
 
 def part_bytes(folder: Path, part: str, dtype: str) -> int:

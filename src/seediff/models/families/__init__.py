@@ -39,7 +39,8 @@ def pipeline_family(pipeline: Any) -> Family | None:
 def network_family(network: Any) -> Family:
     """The family of a loaded network, by its class. Raises UserError where there is none."""
     names = [kind.__name__ for kind in type(network).__mro__]
-    if found := next((family for family in families() if family.class_name in names), None):
+    found = next((family for family in families() if family.class_name in names), None)
+    if found is not None:
         return found
     known = ", ".join(dict.fromkeys(family.class_name for family in families()))
     raise UserError(f"attention of a {names[0]} cannot be captured; known: {known}")

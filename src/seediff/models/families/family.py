@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -30,14 +31,12 @@ T5_TOKENIZER = ("T5Tokenizer", "T5TokenizerFast")
 QWEN_TOKENIZER = ("Qwen2Tokenizer", "Qwen2TokenizerFast")
 """Classes of transformers, as model_index.json names them."""
 
-SCHEDULERS = tuple(
-    f"{name}Scheduler"
-    for name in (
-        "DDIM DDPM DEISMultistep DPMSolverMultistep DPMSolverSDE DPMSolverSinglestep EDMDPMSolverMultistep EDMEuler"
-        " EulerAncestralDiscrete EulerDiscrete FlowMatchEulerDiscrete FlowMatchHeunDiscrete FlowMatchLCM HeunDiscrete"
-        " IPNDM KDPM2AncestralDiscrete KDPM2Discrete LCM LMSDiscrete PNDM SASolver TCD UniPCMultistep"
-    ).split()
+_SCHEDULERS = (
+    "DDIM DDPM DEISMultistep DPMSolverMultistep DPMSolverSDE DPMSolverSinglestep EDMDPMSolverMultistep EDMEuler"
+    " EulerAncestralDiscrete EulerDiscrete FlowMatchEulerDiscrete FlowMatchHeunDiscrete FlowMatchLCM HeunDiscrete"
+    " IPNDM KDPM2AncestralDiscrete KDPM2Discrete LCM LMSDiscrete PNDM SASolver TCD UniPCMultistep"
 )
+SCHEDULERS = tuple(f"{name}Scheduler" for name in _SCHEDULERS.split())
 """Scheduler classes of diffusers, which any model may use."""
 
 QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd", re.IGNORECASE)
@@ -238,7 +237,7 @@ class Family:
         blocks = block_names(names)
         if max(numbers) >= len(blocks):
             raise UserError("capture.layers", f"{group}: the model has blocks 0 to {len(blocks) - 1}")
-        return [name for number in sorted(numbers) for name in blocks[number]]
+        return list(chain.from_iterable(blocks[number] for number in sorted(numbers)))
 
     def choose(self, network: Mapping[str, Layer], layers: Layers) -> dict[Kind, dict[str, Layer]]:
         """Kind of attention → those of the network's layers that are chosen for it and have it. layers: from

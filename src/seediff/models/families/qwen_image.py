@@ -58,9 +58,8 @@ class QwenImage(Packed):
         """The autoencoder takes a picture as a video of one frame."""
         config = pipe.vae.config
         encoded = pipe.vae.encode(pixels.unsqueeze(2)).latent_dist.mean
-        mean, deviation = (
-            encoded.new_tensor(values).view(1, -1, 1, 1, 1) for values in (config.latents_mean, config.latents_std)
-        )
+        statistics = config.latents_mean, config.latents_std
+        mean, deviation = (encoded.new_tensor(values).view(1, -1, 1, 1, 1) for values in statistics)
         return ((encoded - mean) / deviation).squeeze(2)
 
     def inputs(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from ..groups import Layers, block_numbers
+from ..groups import Kind, Layers, block_numbers
 from .family import CLIP, CLIP_TOKENIZER, Condition, Config, Family, Layer, Projections, refuse_adapters
 from .readers import Reader
 
@@ -20,11 +20,11 @@ class UNet(Family):
     """What the families with a UNet2DConditionModel have in common."""
 
     def layers(self, network: Any) -> dict[str, Layer]:
-        count = len(network.config["down_block_types"])
-        return {
-            name: Projections("cross" if attention.is_cross_attention else "self", level=_level(name, count))
-            for name, attention in attention_layers(network).items()
-        }
+        count, layers = len(network.config["down_block_types"]), dict[str, Layer]()
+        for name, attention in attention_layers(network).items():
+            kind: Kind = "cross" if attention.is_cross_attention else "self"
+            layers[name] = Projections(kind, level=_level(name, count))
+        return layers
 
     def fit_group(self, group: Layers) -> Layers:
         if block_numbers(group) is not None:

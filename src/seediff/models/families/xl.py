@@ -28,9 +28,8 @@ class XL(UNet):
         return arguments if drawing.negative_prompt else {**arguments, "negative_prompt": None}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        return tuple(
-            clip_reader(pipe, part) for part in ("tokenizer", "tokenizer_2") if getattr(pipe, part) is not None
-        )  # a refiner lacks the first
+        parts = [part for part in ("tokenizer", "tokenizer_2") if getattr(pipe, part) is not None]
+        return tuple(clip_reader(pipe, part) for part in parts)  # a refiner lacks the first
 
     def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
         """Encodes in float32 where half precision overflows in the autoencoder, as the pipeline decodes."""
