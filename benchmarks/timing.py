@@ -6,7 +6,6 @@ Times are medians; a ratio is the median of the ratios within a round, with the 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import statistics
 import time
@@ -17,7 +16,6 @@ from typing import Any
 
 import torch
 
-MIB = 2**20
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "process": time.process_time}
 
 
@@ -86,75 +84,24 @@ class Session:
         synchronize(self.device)
         return self.clock() - start
 
-    def interleave(self, ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    def interleave(self, ways: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
         """Way → seconds of each of its runs. Each round begins with the next way."""
         times: dict[str, list[float]] = {name: [] for name in ways}
         names = list(ways)
-        for turn in range(rounds):
+        for turn in range(self.rounds):
             first = turn % len(names)
             for name in names[first:] + names[:first]:
                 times[name].append(self.seconds(ways[name]))
         return times
 
-    def compare(
-        self,
-        title: str,
-        ways: Mapping[str, Callable[[], object]],
-        against: str,
-        *,
-        rounds: int = 0,
-        floor_s: float | None = None,
-        scale: Mapping[str, float] | None = None,
-        **more: Any,
-    ) -> None:
-        """Print and record a line per way, with its ratio to the way `against`. scale: factors for ways that do only
-        part of the work.
-        """
-        times = self.interleave(ways, rounds or self.rounds)
-        for name, factor in (scale or {}).items():
-            times[name] = [factor * value for value in times[name]]
-        row: dict[str, Any] = {
-            name: {"median_s": statistics.median(t), **ratio(t, times[against])} for name, t in times.items()
-        }
-        self.report[title] = {**row, "floor_s": floor_s, **more}
+    def compare(self, title: str, ways: Mapping[str, Callable[[], object]], against: str, **more: Any) -> None:
+        """Print and record a line per way, with its ratio to the way `against`."""
+        times = self.interleave(ways)
+        row: dict[str, Any] = {}
+        for name, seconds in times.items():
+            row[name] = {"median_s": statistics.median(seconds), **ratio(seconds, times[against])}
+        self.report[title] = {**row, **more}
         print(title + "".join(f", {name} {value:.3g}" for name, value in more.items()))
         for name, figures in row.items():
             spread = f"[{figures['least']:.2f}–{figures['greatest']:.2f}]"
             print(f"  {name:28} {1e3 * figures['median_s']:10.2f} ms {figures['ratio']:8.2f} × {against} {spread}")
-        if floor_s is not None:
-            print(f"  {'floor':28} {1e3 * floor_s:10.2f} ms", flush=True)
-
-    def bandwidth(self) -> float:
-        """Bytes per second of the fastest of several copies of 256 MiB, counting both bytes read and bytes written."""
-        source = torch.ones(256 * MIB // 4, device=self.device)
-        target = torch.empty_like(source)
-        return 512 * MIB / min(self.seconds(lambda: target.copy_(source)) for _ in range(7))
-
-    def product_speed(self) -> float:
-        """Operations per second of the fastest of several float32 products of 1024² matrices."""
-        square = torch.rand(1024, 1024, device=self.device)
-        return 2 * 1024**3 / min(self.seconds(lambda: square @ square) for _ in range(9))
-
-    def peak_mib(self, run: Callable[[], object]) -> float:
-        """Peak MiB during `run` above what was held before, from CUDA's allocator or the Linux kernel; NaN
-        elsewhere.
-        """
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-            before = torch.cuda.memory_allocated(self.device)
-            run()
-            return (torch.cuda.max_memory_allocated(self.device) - before) / MIB
-        status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-        if self.device.type != "cpu" or not reset.exists():
-            return float("nan")
-
-        def held(name: str) -> float:
-            return (
-                next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name)) / 1024
-            )
-
-        ctypes.CDLL(None).malloc_trim(0)  # otherwise freed memory that the allocator kept would hide what `run` takes
-        before = held("VmRSS")
-        reset.write_text("5")  # resets the peak
-        run()
-        return held("VmHWM") - before

@@ -95,7 +95,7 @@ def main(tree: Path, *shown: str) -> None:
     sys.path.insert(0, str(source.parent))
     with tempfile.TemporaryDirectory() as work:
         os.chdir(work)
-        from seediff.cli import main as seediff
+        from seediff.cli.main import main as seediff
 
         seen = Seen(source)
         sys.setprofile(seen)
