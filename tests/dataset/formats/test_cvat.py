@@ -76,8 +76,7 @@ def test_polygons_boxes_and_others(tmp_path):
     notes = []
     shapes = (
         '<box label="cat" xtl=" 0.0" ytl="0.5" xbr="2.5" ybr="1.5"/><polygon label="dog"'
-        ' points="1.0, 1.0; 5.0,1.0;5.0,4.0;1.0,4.0"/><ellipse label="cat" cx="1" cy="1" rx="1" ry="1"/><tag'
-        ' label="cat"/>'
+        ' points="1.0, 1.0; 5.0,1.0;5.0,4.0;1.0,4.0"/><points label="cat" points="1,1"/><tag label="cat"/>'
     )
     (read,) = imported("cvat", one_image(tmp_path, shapes), note=notes.append)[1]
     labels = np.zeros((4, 6))
@@ -86,7 +85,7 @@ def test_polygons_boxes_and_others(tmp_path):
     assert np.array_equal(read.label_map, labels)
     assert notes == [
         "1 boxes are not masks; pixels in them but in no mask are ignored (255)",
-        "2 ellipses, lines, points, cuboids or tags of pictures are not masks: left out",
+        "2 shapes have no area and are left out: 1 points cat, 1 tag cat",
     ]
 
 
@@ -151,7 +150,7 @@ def test_tags_of_pictures_are_no_classes(tmp_path):
     assert classes == ("cat", "dog")
     assert read.label_map.max() == 2
     assert notes[0] == "labels that no mask uses do not become classes: nose, sunny"
-    assert notes[1] == "1 ellipses, lines, points, cuboids or tags of pictures are not masks: left out"
+    assert notes[1] == "1 shapes have no area and are left out: 1 tag sunny"
 
 
 def test_names_of_two_subsets(tmp_path):

@@ -110,7 +110,7 @@ def test_polygons_and_other_results(tmp_path):
     assert classes == ("Cat",)
     assert np.array_equal(read.label_map, labels)
     assert notes == [
-        "2 results are not masks or boxes: they are left out",
+        "2 shapes have no area and are left out: 1 choices good, 1 labels Cat",
         "2 boxes are not masks; pixels in them but in no mask are ignored (255)",
     ]
 
@@ -169,7 +169,7 @@ def value(task, **parts):
     [
         (lambda task: value(task, brushlabels=["bird"]), "which is not a class"),
         (lambda task: value(task, rle=[1, 2, 3]), "its 'rle'"),
-        (lambda task: value(task, rle=None), "must have 'rle' or 'points'"),
+        (lambda task: value(task, rle=None), "must have 'rle', 'points' or radii"),
         (lambda task: changed(task, original_width=31), "is of a picture of (20, 31)"),
         (lambda task: changed(task, image_rotation=90), "rotated by 90°"),
         (lambda task: task | {"data": {"image": "../../secret.png"}}, 'there is no picture "../../'),

@@ -70,6 +70,7 @@ class Annotation(msgspec.Struct, frozen=True):
     bbox: Any = None
     iscrowd: bool | int | None = None
     segments_info: Any = None
+    attributes: Any = None
 
     def __post_init__(self) -> None:
         if isinstance(self.segmentation, list) and len({isinstance(one, list) for one in self.segmentation}) > 1:
@@ -87,6 +88,12 @@ class Annotation(msgspec.Struct, frozen=True):
         except (TypeError, ValueError):
             return []
         return values if len(values) == 4 and all(abs(value) < 1e9 for value in values) else []
+
+    @property
+    def rotation(self) -> float:
+        """The degrees by which its box is turned clockwise about its centre, as CVAT writes them."""
+        given = self.attributes.get("rotation") if isinstance(self.attributes, dict) else 0
+        return float(given) if isinstance(given, int | float) and abs(given) < 1e6 else 0.0
 
     @property
     def listed(self) -> list[list[float]]:
@@ -175,7 +182,7 @@ def paint(
         if not one.masked:
             if one.box:
                 x, y, width, height = one.box
-                shapes.box(x, y, x + width, y + height)
+                shapes.box(x, y, x + width, y + height, one.rotation)
         else:
             if isinstance(given, Rle):
                 runs = count_runs(given.size, given.counts, shape, here)

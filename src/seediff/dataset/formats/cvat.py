@@ -9,6 +9,7 @@ out/  annotations.xml            one <image> per sample, with a <mask> per class
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -33,8 +34,8 @@ from .drivers import Drawing, Export, Import, Read, given_or
 from .label_files import PARTS, Near, Shapes, Side, by_object, check_frame, class_of, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
-MASKS = ("mask", "polygon")
-OTHERS = ("ellipse", "polyline", "points", "cuboid", "skeleton", "tag")
+MASKS, BOXES = ("mask", "polygon", "ellipse"), ("box", "cuboid")
+OTHERS = ("polyline", "points", "skeleton", "tag")
 
 
 def write(export: Export, *, objects: bool = False) -> None:
@@ -123,8 +124,8 @@ class CvatImage(msgspec.Struct, frozen=True):
 
 
 class CvatShape(msgspec.Struct, frozen=True):
-    """A mask or polygon. group_id: of the shapes of an object. rle: run lengths in the box, row by row, outside
-    first."""
+    """A mask, polygon or ellipse, which is turned clockwise by degrees. group_id: of the shapes of an object. rle: run
+    lengths in the box, row by row, outside first."""
 
     label: str
     z_order: int = 0
@@ -135,6 +136,11 @@ class CvatShape(msgspec.Struct, frozen=True):
     top: Count = 0
     width: Count = 0
     height: Count = 0
+    cx: Near = 0
+    cy: Near = 0
+    rx: Near = 0
+    ry: Near = 0
+    rotation: Near = 0
 
 
 class Box(msgspec.Struct, frozen=True):
@@ -142,6 +148,7 @@ class Box(msgspec.Struct, frozen=True):
     ytl: Near
     xbr: Near
     ybr: Near
+    rotation: Near = 0
 
 
 def _fit(node: Node, kind: type[T]) -> T:
@@ -158,8 +165,8 @@ def read(source: Import, *, images: Path | str | None = None) -> Read:
     Classes are its labels in their order; `ignore`, `ignored`, `void` and `unlabeled` become 255. images: the folder of
     the pictures; None: images/, or beside the file.
 
-    Masks and polygons are painted in the order of `z_order`, then of the file; `by_object` decides whether they are
-    objects. Pixels in a box but in no mask are ignored, because a box is not a mask; other shapes are left out.
+    Masks, polygons and ellipses are painted in the order of `z_order`, then of the file; `by_object` decides whether
+    they are objects. Pixels in a box or cuboid but in no mask are ignored; other shapes are left out.
     """
     file = source.file(find_file)
     root = read_xml(file, "annotations", absent="no such file; CVAT's export for images has one")
@@ -190,9 +197,10 @@ def read(source: Import, *, images: Path | str | None = None) -> Read:
         )
     samples = source.drawn(drawings, shown=True)
     tags = list(chain(*uses.values()))
-    source.count(tags.count("box"), "boxes are not masks; pixels in them but in no mask are ignored (255)")
-    others = sum(tag in OTHERS for tag in tags)
-    source.count(others, "ellipses, lines, points, cuboids or tags of pictures are not masks: left out")
+    source.count(
+        sum(tag in BOXES for tag in tags), "boxes are not masks; pixels in them but in no mask are ignored (255)"
+    )
+    source.left_out((tag, label) for label, used in uses.items() for tag in used if tag in OTHERS)
     return classes, samples
 
 
@@ -223,7 +231,9 @@ def _paint(picture: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, 
     for child in node.children:
         if child.tag == "box":
             box = _fit(child, Box)
-            shapes.box(box.xtl, box.ytl, box.xbr, box.ybr)
+            shapes.box(box.xtl, box.ytl, box.xbr, box.ybr, box.rotation)
+        elif child.tag == "cuboid":
+            shapes.box(*_bounds(child))
     masks = [(_fit(child, CvatShape), child) for child in _masks(node)]
     for one, child in sorted(masks, key=lambda mask: mask[0].z_order):
         number = shapes.number(class_of(one.label, ids, child.where), one.group_id or None)
@@ -239,9 +249,21 @@ def _paint(picture: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, 
                 raise UserError(child.where, problem)
             inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(one.height, one.width)
             shapes.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
+        elif child.tag == "ellipse":
+            shapes.ellipse(complex(one.cx, one.cy), one.rx, one.ry, one.rotation, number)
         else:
             pairs = [[*map(plain_number, pair.split(","))] for pair in one.points.split(";")]
             corners = fit(pairs, list[tuple[Near, Near]], f"{child.where}: 'points'", strict=False)
             runs = polygon_runs([[*chain(*corners)]], shape, child.where)
             shapes.runs(runs, number)
     return shapes.painted()
+
+
+def _bounds(cuboid: Node) -> tuple[float, float, float, float]:
+    """The left, top, right and bottom of a cuboid, whose corners are xtl1, ytl1, and so on."""
+    sides: list[list[float]] = []
+    for axis in "xy":
+        texts = [text for key, text in cuboid.attributes.items() if re.fullmatch(f"{axis}[tb][lr][12]", key)]
+        sides.append(fit([*map(plain_number, texts)], list[Near], cuboid.where, strict=False))
+    across, down = sides
+    return min(across, default=0), min(down, default=0), max(across, default=0), max(down, default=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -71,11 +72,34 @@ class Shapes:
         """Paint the pixels inside of run lengths."""
         paint_runs(self.numbers, runs, number)
 
-    def box(self, left: float, top: float, right: float, bottom: float) -> None:
-        """Paint the pixels that a box touches as 255; all boxes are one shape."""
+    def box(
+        self, left: float, top: float, right: float, bottom: float, degrees: float = 0, about: complex | None = None
+    ) -> None:
+        """Paint the pixels that a box touches as 255; all boxes are one shape. Of a box that is turned, clockwise by
+        degrees about a point x + yi, by default its centre, these are the pixels of the upright box around it."""
+        if degrees % 360:
+            if about is None:
+                about = complex(left + right, top + bottom) / 2
+            corners = np.array([complex(left, top), complex(right, top), complex(left, bottom), complex(right, bottom)])
+            turned = (about + (corners - about) * cmath.rect(1, math.radians(degrees))).round(6)
+            left, top = turned.real.min(), turned.imag.min()
+            right, bottom = turned.real.max(), turned.imag.max()
+        self._window(left, top, right, bottom)[:] = self.number(IGNORE, "box")
+
+    def ellipse(self, centre: complex, across: float, down: float, degrees: float, number: int) -> None:
+        """Paint the pixels whose centres are in an ellipse about the point x + yi. across, down: its radii before it is
+        turned clockwise."""
+        far = max(across, down)
+        window = self._window(centre.real - far, centre.imag - far, centre.real + far, centre.imag + far)
+        rows = np.arange(window.shape[0])[:, None] + max(0, math.floor(centre.imag - far)) + 0.5
+        columns = np.arange(window.shape[1]) + max(0, math.floor(centre.real - far)) + 0.5
+        points = (columns + 1j * rows - centre) * cmath.rect(1, -math.radians(degrees))
+        window[(points.real * down) ** 2 + (points.imag * across) ** 2 <= (across * down) ** 2] = number
+
+    def _window(self, left: float, top: float, right: float, bottom: float) -> np.ndarray:
+        """A view of the pixels that a box touches."""
         rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
-        inside = self.numbers[rows, max(0, math.floor(left)) : max(0, math.ceil(right))]
-        inside[:] = self.number(IGNORE, "box")
+        return self.numbers[rows, max(0, math.floor(left)) : max(0, math.ceil(right))]
 
     def painted(self) -> Instances:
         return Instances(np.ascontiguousarray(self.numbers, np.int32), tuple(self.class_ids))

@@ -74,20 +74,19 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     Lines and points are left out. Pictures inside the files are decoded when samples are asked for.
     """
     root = source.folder
-    left, used, others, pictures = list[Path](), set[str](), 0, dict[Path, str]()
+    left, used, others, pictures = list[Path](), set[str](), list[tuple[str, str]](), dict[Path, str]()
     for path in filter(Path.is_file, [source.path, *sorted(source.path.rglob("*.json"))]):
         if path == source.path or json_kind(path) == "labelme":
             file = read_json(inside(root, path), LabelmeFile, limit=LARGEST)  # one at a time in memory
             pictures[path] = file.imagePath
-            filled = [shape.label for shape in file.shapes if shape.kind in FILLED]
-            used.update(filled)
-            others += len(file.shapes) - len(filled)
+            used.update(shape.label for shape in file.shapes if shape.kind in FILLED)
+            others += [(shape.kind, shape.label) for shape in file.shapes if shape.kind not in FILLED]
         else:
             left.append(path)
     if not pictures:
         raise UserError(source.path, "has no labelme JSON file, one with 'shapes'")
     source.count(len(left), f"JSON files are not from labelme, such as {next(iter(left), None)}: they are left out")
-    source.count(others, "lines, points or other shapes have no area: left out")
+    source.left_out(others)
     where: object = "--classes"
     if classes is None:
         listed = find_list(root, root.parent)

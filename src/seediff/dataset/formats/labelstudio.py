@@ -9,9 +9,7 @@ out/  tasks.json                 one task per sample: `data.image`, and a predic
 
 from __future__ import annotations
 
-import cmath
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -115,8 +113,8 @@ Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
 class Region(msgspec.Struct, frozen=True):
-    """A brush mask, a polygon or a box, and its label, in a list with the name of its tag. points, x, y, width, height:
-    in percent of the sides. rotation: degrees, about (x, y)."""
+    """A brush mask, a polygon, an ellipse or a box, and its label, in a list with the name of its tag. Lengths are in
+    percent of the picture's sides. rotation: degrees clockwise, about (x, y), an ellipse's centre or a box's corner."""
 
     rle: list[Byte] | None = None
     points: list[tuple[Near, Near]] | None = None
@@ -124,28 +122,29 @@ class Region(msgspec.Struct, frozen=True):
     y: Near | None = None
     width: Near | None = None
     height: Near | None = None
-    rotation: float = 0
+    radiusX: Near | None = None
+    radiusY: Near | None = None
+    rotation: Near = 0
     brushlabels: list[str] = []
     polygonlabels: list[str] = []
+    ellipselabels: list[str] = []
     labels: list[str] = []
 
     @property
     def names(self) -> list[str]:
-        return list(dict.fromkeys([*self.brushlabels, *self.polygonlabels, *self.labels]))
+        return list(dict.fromkeys([*self.brushlabels, *self.polygonlabels, *self.ellipselabels, *self.labels]))
 
     @property
     def masked(self) -> bool:
-        return self.rle is not None or self.points is not None
+        return self.rle is not None or self.points is not None or self.radiusX is not None
 
-    def box(self, shape: tuple[int, int]) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of the rotated box in a picture (H, W)."""
-        x, y, width, height = (
-            (value or 0) * shape[1 - i % 2] / 100 for i, value in enumerate((self.x, self.y, self.width, self.height))
-        )
-        turn = cmath.rect(1, math.radians(self.rotation))
-        corners = [turn * corner for corner in (0, width, complex(0, height), complex(width, height))]
-        across, down = [x + one.real for one in corners], [y + one.imag for one in corners]
-        return min(across), min(down), max(across), max(down)
+    def pixels(self, shape: tuple[int, int]) -> tuple[complex, float, float]:
+        """The point x + yi of an ellipse or box, and its radii or width and height, in a picture (H, W)."""
+        height, width = shape[0] / 100, shape[1] / 100
+        across, down = self.width, self.height
+        if self.radiusX is not None:
+            across, down = self.radiusX, self.radiusY
+        return complex((self.x or 0) * width, (self.y or 0) * height), (across or 0) * width, (down or 0) * height
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -184,7 +183,8 @@ class Task(msgspec.Struct, frozen=True):
 
 
 Regions = list[tuple[str, Result, Region]]
-MASKS, BOXES = ("brushlabels", "polygonlabels"), ("rectanglelabels", "rectangle")
+MASKS = ("brushlabels", "polygonlabels", "ellipselabels")
+BOXES = ("rectanglelabels", "rectangle")
 
 
 def is_folder(folder: Path) -> bool:
@@ -220,13 +220,13 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
         len(tasks) - len(read), f"of {len(tasks)} tasks have no annotation, or were skipped: they are left out"
     )
     regions: list[Regions] = []
-    boxes = others = 0
+    boxes, others = 0, list[tuple[str, str]]()
     for where, task in read:
         found, left = _regions(_answer(task, where), where)
         regions.append(found)
         others += left
         boxes += len({result.id or here for here, result, region in found if not region.masked})
-    source.count(others, "results are not masks or boxes: they are left out")
+    source.left_out(others)
     source.count(boxes, "boxes are not masks; pixels in them but in no mask are ignored (255)")
 
     # The classes.
@@ -268,25 +268,32 @@ def _answer(task: Task, where: str) -> TaskAnswer:
     return fit(predictions[-1], TaskAnswer, f"{where}: its prediction") if predictions else TaskAnswer()
 
 
-def _regions(answer: TaskAnswer, where: str) -> tuple[Regions, int]:
-    """The masks of an answer, and the number of its other regions. Of <Polygon> or <Brush> with <Labels> there are two
-    results with the same id, of which the one with the label counts."""
-    found, values = [], [result for result in answer.result if result.value]
+def _regions(answer: TaskAnswer, where: str) -> tuple[Regions, list[tuple[str, str]]]:
+    """The masks and boxes of an answer, and type and label of its other regions. Of a tag such as <Ellipse> with
+    <Labels> there are two results with the same id, of which the one with the label counts."""
+    found: Regions = []
+    left: list[Result] = []
     for number, result in enumerate(answer.result, 1):
+        here, region = f"{where}, result {number}", None
         if result.type in (*MASKS, *BOXES, "labels"):
             try:
-                region = fit(result.value, Region, f"{where}, result {number}")
-            except UserError:
+                region = fit(result.value, Region, here)
+            except UserError:  # <Labels> are of regions of any kind
                 if result.type in MASKS or "rle" in result.value:
                     raise
-                continue  # <Labels> are of regions of any kind
-            if region.masked or None not in (region.x, region.y, region.width, region.height):
-                found.append((f"{where}, result {number}", result, region))
-            elif result.type in MASKS:
-                raise UserError(f"{where}, result {number}", "must have 'rle' or 'points'")
+        if region and (region.masked or None not in (region.x, region.y, region.width, region.height)):
+            found.append((here, result, region))
+        elif result.type in MASKS:
+            raise UserError(here, "must have 'rle', 'points' or radii")
+        elif result.value:
+            left.append(result)
     masked = [result.id for _, result, region in found if region.masked]
-    twice = sum(result.type in ("brush", "polygon") and result.id in masked for result in values)
-    return found, len(values) - len(found) - twice
+    others: list[tuple[str, str]] = []
+    for result in left:
+        if result.id not in masked or f"{result.type}labels" not in MASKS:
+            named = result.value.get(result.type)
+            others.append((result.type, " ".join(map(str, named)) if isinstance(named, list) else ""))
+    return found, others
 
 
 def _labels(root: Node) -> list[str]:
@@ -294,7 +301,7 @@ def _labels(root: Node) -> list[str]:
     values, waiting = list[str](), [root]
     while waiting:
         node = waiting.pop()
-        if node.tag in ("BrushLabels", "PolygonLabels", "Labels"):
+        if node.tag in ("BrushLabels", "PolygonLabels", "EllipseLabels", "Labels"):
             values += [label.get("value") for label in node.all("Label")]
         waiting += reversed(node.children)
     return list(dict.fromkeys(values))
@@ -326,8 +333,9 @@ def _paint(picture: Path, regions: Regions, ids: Mapping[str, int], where: str) 
             raise UserError(
                 here, f"is of a picture of {result.size}, but {picture} is {shape}; both are (height, width)"
             )
+        at, across, down = region.pixels(shape)
         if not region.masked:
-            shapes.box(*region.box(shape))
+            shapes.box(at.real, at.imag, at.real + across, at.imag + down, region.rotation, at)
             continue
         if len(region.names) != 1:
             raise UserError(here, f"must have one label, not {show_json(region.names)}")
@@ -338,7 +346,9 @@ def _paint(picture: Path, regions: Regions, ids: Mapping[str, int], where: str) 
             except ValueError as error:
                 raise UserError(here, f"its 'rle' is not a valid mask: {error}") from error
             shapes.numbers[inside] = number
+        elif region.points is None:
+            shapes.ellipse(at, across, down, region.rotation, number)
         else:
-            corners = np.array(region.points or [], np.float64).reshape(-1, 2) / 100 * shape[::-1]
+            corners = np.array(region.points, np.float64).reshape(-1, 2) / 100 * shape[::-1]
             shapes.runs(polygon_runs([corners.ravel().tolist()], shape, here), number)
     return shapes.painted()

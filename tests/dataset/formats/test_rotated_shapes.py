@@ -1,0 +1,122 @@
+"""Rotated boxes and ellipses, in every format that can say them, against Pillow's drawing of many times the size."""
+
+import math
+
+import numpy as np
+import pytest
+from formats import imported
+from layouts import save, save_picture
+from PIL import Image, ImageDraw
+
+SHAPE = 48, 80
+"""(height, width) of the picture."""
+FINE = 16
+"""Pillow draws so many times larger, and the middle of each pixel counts."""
+
+
+def drawn(points):
+    """(H, W) bool: the pixels whose middle is in a polygon."""
+    canvas = Image.new("L", (SHAPE[1] * FINE, SHAPE[0] * FINE))
+    ImageDraw.Draw(canvas).polygon([(x * FINE, y * FINE) for x, y in points], fill=1)
+    return np.asarray(canvas)[FINE // 2 :: FINE, FINE // 2 :: FINE] > 0
+
+
+def rotated(points, about, degrees):
+    turn = math.radians(degrees)
+    for x, y in points:
+        right, down = x - about[0], y - about[1]
+        yield (
+            about[0] + right * math.cos(turn) - down * math.sin(turn),
+            about[1] + right * math.sin(turn) + down * math.cos(turn),
+        )
+
+
+def cvat(folder, kind, x, y, across, down, degrees):
+    """x, y: the centre. across, down: half the sides, or radii."""
+    place = f'cx="{x}" cy="{y}" rx="{across}" ry="{down}"'
+    if kind == "box":
+        place = f'xtl="{x - across}" ytl="{y - down}" xbr="{x + across}" ybr="{y + down}"'
+    shape = f'<{kind} label="dog" {place} rotation="{degrees}" z_order="0"></{kind}>'
+    labels = "<meta><task><labels><label><name>dog</name></label></labels></task></meta>"
+    image = f'<image id="0" name="a.png" width="{SHAPE[1]}" height="{SHAPE[0]}">{shape}</image>'
+    save(folder / "annotations.xml", f"<annotations><version>1.1</version>{labels}{image}</annotations>")
+
+
+def labelstudio(folder, kind, x, y, across, down, degrees):
+    ((left, top),) = rotated([(x - across, y - down)], (x, y), degrees)  # the corner about which it is turned
+    height, width = (side / 100 for side in SHAPE)
+    value = {"x": x / width, "y": y / height, "radiusX": across / width, "radiusY": down / height}
+    if kind == "box":
+        value = {"x": left / width, "y": top / height, "width": 2 * across / width, "height": 2 * down / height}
+    name = {"box": "rectangle", "ellipse": "ellipse"}[kind]
+    value |= {"rotation": degrees}
+    sides = {"original_width": SHAPE[1], "original_height": SHAPE[0], "id": "1"}
+    results = [{"type": f"{name}labels", "value": value | {f"{name}labels": ["dog"]}, **sides}]
+    if degrees == 30:  # <Ellipse> or <Rectangle> with <Labels>
+        results = [
+            {"type": name, "value": value, **sides},
+            {"type": "labels", "value": value | {"labels": ["dog"]}, **sides},
+        ]
+    save(folder / "tasks.json", [{"data": {"image": "a.png"}, "annotations": [{"result": results}]}])
+    tags = "".join(f'<{tag}><Label value="dog"/></{tag}>' for tag in ("BrushLabels", "EllipseLabels"))
+    save(folder / "label_config.xml", f"<View>{tags}</View>")
+
+
+def coco(folder, kind, x, y, across, down, degrees):
+    """As CVAT writes it: the box that was not turned, and its rotation."""
+    image = {"id": 1, "file_name": "a.png", "width": SHAPE[1], "height": SHAPE[0]}
+    box = {"bbox": [x - across, y - down, 2 * across, 2 * down], "attributes": {"rotation": degrees}}
+    corner = {"segmentation": [[0, 0, 1, 0, 1, 1, 0, 1]], "bbox": [0, 0, 1, 1]}
+    shapes = [{"id": i, "image_id": 1, "category_id": 1, **one} for i, one in enumerate((box, corner), 1)]
+    save(
+        folder / "instances.json", {"images": [image], "categories": [{"id": 1, "name": "dog"}], "annotations": shapes}
+    )
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90, 200.5])
+@pytest.mark.parametrize("write", [cvat, labelstudio, coco])
+def test_boxes(tmp_path, write, degrees):
+    x, y, across, down = 40.5, 24.5, 15, 4
+    save_picture(tmp_path / "a.png", SHAPE)
+    write(tmp_path, "box", x, y, across, down, degrees)
+    corners = [(x - across, y - down), (x + across, y - down), (x + across, y + down), (x - across, y + down)]
+    inside = drawn(rotated(corners, (x, y), degrees))
+    classes, (read,) = imported(write.__name__, tmp_path)
+    found = read.label_map == 255
+    assert classes == ("dog",)
+    assert (found >= inside).all()
+    rows, columns = np.nonzero(inside)
+    around = np.zeros_like(inside)
+    around[max(0, rows.min() - 1) : rows.max() + 2, max(0, columns.min() - 1) : columns.max() + 2] = True
+    assert (found <= around).all()
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90, 200.5])
+@pytest.mark.parametrize("place", [(40.5, 24.25, 15.5, 6), (3, 44, 9, 20), (200, 9, 5, 5)], ids=str)
+@pytest.mark.parametrize("write", [cvat, labelstudio])
+def test_ellipses(tmp_path, write, place, degrees):
+    x, y, across, down = place
+    save_picture(tmp_path / "a.png", SHAPE)
+    write(tmp_path, "ellipse", *place, degrees)
+    turns, filled = np.linspace(0, 2 * np.pi, 2000), []
+    for more in (-0.1, 0.1):  # pixels whose middle is nearly on the line may be either
+        points = zip(x + (across + more) * np.cos(turns), y + (down + more) * np.sin(turns), strict=True)
+        filled.append(drawn(rotated(points, (x, y), degrees)))
+    notes = []
+    classes, (read,) = imported(write.__name__, tmp_path, note=notes.append)
+    assert (classes, notes) == (("dog",), [])
+    assert (filled[0] <= (read.label_map == 1)).all()
+    assert ((read.label_map == 1) <= filled[1]).all()
+    assert set(np.unique(read.label_map)) <= {0, 1}
+
+
+def test_a_cuboid_of_cvat_is_ignored(tmp_path):
+    save_picture(tmp_path / "a.png", SHAPE)
+    cvat(tmp_path, "ellipse", 5, 5, 2, 2, 0)
+    file = tmp_path / "annotations.xml"
+    corners = 'xtl1="20" ytl1="10" xbl1="20" ybl1="30" xtr1="40" ytr1="12" xbr1="40" ybr1="30" xtl2="60.5" ytl2="9.5"'
+    file.write_text(file.read_text().replace("</image>", f'<cuboid label="dog" {corners}/></image>'))
+    (read,) = imported("cvat", tmp_path)[1]
+    expected = np.zeros(SHAPE, bool)
+    expected[9:30, 20:61] = True
+    assert np.array_equal(read.label_map == 255, expected)
