@@ -4,10 +4,10 @@ export const LOST = "The server is not responding. Changes are not saved. Restar
 export const WINDOW = crypto.randomUUID().slice(0, 8);
 
 export class Refused extends Error {
-  constructor(status, told) {
-    super(told.error || `The server answered ${status}`);
-    this.status = status;
-    this.told = told;
+  // answer: of the server; of a change that came too late, with the sample's state.
+  constructor(status, answer) {
+    super(answer.error || `The server answered ${status}`);
+    Object.assign(this, { status, answer });
   }
 }
 
@@ -20,9 +20,9 @@ async function ask(path, options = {}) {
   }
   if (answer.ok) return answer;
   const text = await answer.text();
-  let told = { error: text };
-  try { told = JSON.parse(text); } catch { /* plain text */ }
-  throw new Refused(answer.status, told);
+  let parsed = { error: text };
+  try { parsed = JSON.parse(text); } catch { /* plain text */ }
+  throw new Refused(answer.status, parsed);
 }
 
 export const get = async (path) => (await ask(path)).json();
@@ -47,6 +47,9 @@ export async function sendLabels(number, labels, about) {
   const query = new URLSearchParams({ ...about, window: WINDOW });
   return (await ask(`/api/samples/${number}/labels?${query}`, { method: "POST", body: packed })).json();
 }
+
+// The address of a sample's thumbnail. labels: whether its mask lies over it.
+export const thumb = ({ index, version }, labels) => `/api/samples/${index}/thumb?v=${version}&labels=${Number(labels)}`;
 
 export const act = (number, body) => post(`/api/samples/${number}/act`, { ...body, window: WINDOW });
 

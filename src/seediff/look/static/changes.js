@@ -6,7 +6,7 @@ const lost = (count) => (count === 1 ? "1 of your changes was not saved." : `${c
 
 // What changes of a sample are based on. version: the sample's. map: counts the label maps shown, as an undo brings another.
 export class Base {
-  // found: a promise of what the server has: { name, version }.
+  // number: none from the grid. found: a promise of what the server has: { name, version }.
   constructor(number, found) {
     Object.assign(this, { number, name: "", version: 0, map: 0, gone: false, why: "The mask changed in the meantime.", lost: 0 });
     this.ready = found.then(({ name, version }) => Object.assign(this, { name, version }));
@@ -44,6 +44,7 @@ export class Changes {
       } catch (error) {
         if (!(error instanceof Refused)) throw error;
         if (error.status === 409) {
+          this.page.hear(error.answer);
           base.leave(`Someone else changed ${base.name}; their version was kept.`);
           await this.lose(base);
         } else {

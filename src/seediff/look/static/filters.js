@@ -35,7 +35,7 @@ export class Filters {
       const fields = ["low", "high"].map((end) => element("input", { id: `${name}-${end}`, name: `${name}-${end}`, type: "number", min: least * scale, max: scale, step: "any", inputMode: "decimal" }));
       const labels = ["from", "to"].map((text, i) => element("label", { htmlFor: fields[i].id, textContent: text }));
       $("reset-filters").before(element("fieldset", { id: name, className: "range" }, element("legend", { textContent: title }), bars, labels[0], fields[0], labels[1], fields[1]));
-      this.histograms[name] = new Histogram(bars, ...fields, { scale, bounds: [0, 1] });
+      this.histograms[name] = new Histogram(bars, ...fields, scale);
     }
     for (const name of OF_THE_MASK) $(name).hidden = !set[name];
     const lacks = (name) => OF_THE_MASK.includes(name) && !set[name];

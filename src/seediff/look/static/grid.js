@@ -1,7 +1,8 @@
 // A grid of any number of samples; only visible tiles exist.
 
-import { get } from "./api.js";
-import { VERDICT, element } from "./page.js";
+import { get, thumb } from "./api.js";
+import { keyOf } from "./keys.js";
+import { VERDICT, clamp, element } from "./page.js";
 
 const GAP = 8, CAPTION = 42, CHUNK = 100, SETTLED = 70;
 const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
@@ -42,7 +43,7 @@ export class Grid {
     this.chunks.clear();
     this.releaseAll();
     if (!keep) { this.active = this.anchor = 0; this.box.scrollTop = 0; }
-    this.active = Math.max(0, Math.min(this.active, count - 1));
+    this.active = clamp(this.active, 0, Math.max(0, count - 1));
     this.measure();
   }
 
@@ -176,7 +177,7 @@ export class Grid {
     more.textContent = [names, ...marks].filter(Boolean).join(" · ");
     tile.dataset.verdict = sample?.verdict || "";
     tile.title = sample ? [sample.name, more.textContent].filter(Boolean).join("\n") : "";
-    const wanted = sample && pictures ? `/api/samples/${sample.index}/thumb?v=${sample.version}&labels=${Number(this.labels)}${this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : ""}` : "";
+    const wanted = sample && pictures ? thumb(sample, this.labels) + (this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : "") : "";
     if (picture.dataset.wanted !== wanted && (wanted || !sample || picture.dataset.index !== String(sample.index))) {
       picture.dataset.wanted = wanted;
       picture.dataset.index = sample ? sample.index : "";
@@ -201,7 +202,7 @@ export class Grid {
   }
 
   select(place) {
-    this.active = Math.max(0, Math.min(place, this.count - 1));
+    this.active = clamp(place, 0, Math.max(0, this.count - 1));
     const row = Math.floor(this.active / this.columns), top = row * this.step;
     if (top < this.box.scrollTop) this.box.scrollTop = top;
     else if (top + this.step > this.box.scrollTop + this.box.clientHeight) this.box.scrollTop = top + this.step - this.box.clientHeight;
@@ -250,7 +251,7 @@ export class Grid {
 
   key(event) {
     if (event.altKey || !this.count) return;
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const key = keyOf(event);
     const rows = Math.max(1, Math.floor(this.box.clientHeight / this.step)) * this.columns;
     const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns, PageUp: -rows, PageDown: rows, Home: -this.count, End: this.count };
     if (event.ctrlKey || event.metaKey) {

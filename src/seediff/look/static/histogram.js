@@ -1,9 +1,11 @@
 // A histogram over two fields, from and to: dragging over its bars fills them in.
 
+import { clamp } from "./page.js";
+
 export class Histogram {
-  // element: for its bars. low, high: the fields, `scale` times the values. bounds: of the values.
-  constructor(element, low, high, { scale, bounds }) {
-    Object.assign(this, { element, low, high, scale, bounds });
+  // element: for its bars. low, high: the fields, `scale` times the values, which are in [0, 1].
+  constructor(element, low, high, scale) {
+    Object.assign(this, { element, low, high, scale });
     element.onpointerdown = (event) => {
       element.setPointerCapture(event.pointerId);
       this.from = this.bar(event);
@@ -16,14 +18,11 @@ export class Histogram {
 
   bar(event) {
     const box = this.element.getBoundingClientRect(), count = this.element.children.length;
-    return Math.max(0, Math.min(count - 1, Math.floor(((event.clientX - box.left) / box.width) * count)));
+    return clamp(Math.floor(((event.clientX - box.left) / box.width) * count), 0, count - 1);
   }
 
   // A value's field text, of the edge before bar i.
-  edge(i) {
-    const [least, most] = this.bounds;
-    return String(Number(((least + ((most - least) * i) / this.element.children.length) * this.scale).toFixed(4)));
-  }
+  edge(i) { return String(Number(((i / this.element.children.length) * this.scale).toFixed(4))); }
 
   // The first bar also counts values below the bounds.
   choose(event) {

@@ -31,6 +31,9 @@ export function fillHelp(body) {
   }
 }
 
+// A key's name; of a letter, without Shift.
+export const keyOf = ({ key }) => (key.length === 1 ? key.toLowerCase() : key);
+
 // Whether a key is typed into a field, or is the browser's. ours: a key with Ctrl that is not.
 export const typing = (event, ours) => {
   const target = document.activeElement; // not the event's: a key may have waited for a sample, and for a search before it

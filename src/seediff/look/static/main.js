@@ -1,9 +1,10 @@
 // The page: the grid or one sample, the address, and reports from the server.
 
 import { LOST, WINDOW, act, get, listen, post } from "./api.js";
+import { Base } from "./changes.js";
 import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
-import { fillHelp, typing } from "./keys.js";
+import { fillHelp, keyOf, typing } from "./keys.js";
 import { Many } from "./many.js";
 import { $, counted, toPicture } from "./page.js";
 import { SampleView } from "./sample.js";
@@ -103,24 +104,14 @@ function recount() {
 }
 
 // Accept, reject and the like on a tile of the grid, or on all selected. The next key is about the next sample, saved or not.
-let judging = Promise.resolve();
 function judge(key, at) {
   const action = { a: "accept", x: "reject", r: "reset", z: "undo", y: "redo" }[key];
   if (grid.chosen.size && key !== "z" && key !== "y") return page.many.act(action);
-  const asked = grid.sampleAt(at);
+  if (at >= grid.count) return;
+  const { changes } = page.view, asked = grid.sampleAt(at);
   if (key === "a" || key === "x") grid.select(at + 1);
-  pending(1);
-  judging = judging.then(async () => {
-    try {
-      const sample = await asked;
-      grid.hear(await act(sample.index, { action, version: sample.version }));
-    } catch (error) {
-      if (error.status === 409) grid.hear(error.told);
-      notice(error.message);
-    } finally {
-      pending(-1);
-    }
-  });
+  // The sample's version is that after the changes before.
+  changes.enqueue(new Base(undefined, changes.last.then(() => asked)), async (version) => act((await asked).index, { action, version }));
 }
 
 // Open a sample from the grid, or in place of another one.
@@ -135,7 +126,7 @@ let turning = null;
 async function show(at, { push } = {}) {
   if (at < 0 || at >= page.list.count) return;
   try {
-    turning = judging.then(() => grid.sampleAt(at)).then((sample) => {
+    turning = page.view.changes.last.then(() => grid.sampleAt(at)).then((sample) => {
       turning = null;
       place = at;
       $("browse").hidden = true;
@@ -232,7 +223,7 @@ window.addEventListener("popstate", () => restore().catch(tell));
 // Keys; whether it was one of ours.
 function press(event) {
   const step = (event.ctrlKey || event.metaKey) && !event.altKey && { z: event.shiftKey ? "y" : "z", y: "y" }[event.key.toLowerCase()];
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key, typed = typing(event, step);
+  const key = keyOf(event), typed = typing(event, step);
   if ($("help").open || (typed && key !== "Escape")) return false;
   const browsing = !$("browse").hidden;
   if (key === "c") { // also while a sample is on its way, for what is typed next is no key of ours

@@ -24,6 +24,8 @@ export const fillClasses = (id, classes, first) => {
   else list.selectedIndex = first;
 };
 
+export const clamp = (value, least, most) => Math.max(least, Math.min(most, value));
+
 export const toPicture = () => $("stage").focus({ preventScroll: true });
 
 export const counted = (count, noun) => `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;

@@ -1,5 +1,7 @@
 // Painting on label maps, rows of pixels of one byte each. Functions return the box [left, top, right, bottom) that they changed, or null.
 
+import { clamp } from "./page.js";
+
 const clip = (box, width, height) => {
   const [left, top, right, bottom] = [Math.max(0, box[0]), Math.max(0, box[1]), Math.min(width, box[2]), Math.min(height, box[3])];
   return left < right && top < bottom ? [left, top, right, bottom] : null;
@@ -93,9 +95,9 @@ export function inBox(segments, width, height, box) {
     }
   }
   const within = [...inside].filter(([number, count]) => number && 2 * count > all.get(number)).map(([number]) => number);
-  const clamp = (v, most) => Math.max(0, Math.min(most - 1, Math.floor(v)));
-  const middle = segments[clamp((box[1] + box[3]) / 2, height) * width + clamp((box[0] + box[2]) / 2, width)];
-  return new Set(within.length ? within : middle ? [middle] : []);
+  const middle = (low, high, most) => clamp(Math.floor((low + high) / 2), 0, most - 1);
+  const under = segments[middle(box[1], box[3], height) * width + middle(box[0], box[2], width)];
+  return new Set(within.length ? within : [under].filter(Boolean));
 }
 
 // Give connected pieces of fewer than `least` pixels, the smallest first, the label that most of their border touches. Ignored pixels

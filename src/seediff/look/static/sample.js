@@ -3,7 +3,7 @@
 import { act, get, picture, pixels, sendLabels } from "./api.js";
 import { Base, Changes } from "./changes.js";
 import { Classes } from "./classes.js";
-import { TOOLS, fillTools } from "./keys.js";
+import { TOOLS, fillTools, keyOf } from "./keys.js";
 import { Objects } from "./objects.js";
 import { $, IGNORED, VERDICT, counted, element, grey, long, toPicture } from "./page.js";
 import * as paint from "./paint.js";
@@ -36,7 +36,7 @@ export class SampleView {
     this.segment = new Segments(this, $("tool-shown"));
     this.objects = new Objects(this, $("by-object"));
     this.strip = new Strip($("strip"), page.grid, page.open);
-    this.stage.told = (x, y) => this.nameOf((this.shownLabels || this.labels)?.[y * this.stage.width + x]);
+    this.stage.nameAt = (x, y) => this.nameOf((this.shownLabels || this.labels)?.[y * this.stage.width + x]);
     this.build();
   }
 
@@ -319,7 +319,7 @@ export class SampleView {
 
   // Keys of this view; whether it was one.
   key(event) {
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const key = keyOf(event);
     const tool = !event.shiftKey && TOOLS.find(([, letter]) => letter.toLowerCase() === key);
     const waits = key === "z" && !this.set.readOnly && this.changes.of(this.base.number); // what is to be undone is still on its way
     const fade = (by) => this.fade(event.shiftKey ? "heat-opacity" : "opacity", by);

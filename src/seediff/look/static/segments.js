@@ -2,7 +2,7 @@
 
 import { pixels } from "./api.js";
 import { outlines } from "./outlines.js";
-import { counted } from "./page.js";
+import { clamp, counted } from "./page.js";
 import * as paint from "./paint.js";
 
 const POINTED = 128, CHOSEN = 255; // levels of the tint
@@ -10,9 +10,9 @@ const MOVED = 5; // pixels on the screen from which on a press is a box
 const TINT = Uint32Array.from({ length: 256 }, (_, i) => (i === CHOSEN ? 0x8cffffff : i === POINTED ? 0x46ffffff : 0));
 
 export class Segments {
-  // view: SampleView. told: the element that says what is proposed.
-  constructor(view, told) {
-    Object.assign(this, { view, told });
+  // view: SampleView. status: the element that says what is proposed.
+  constructor(view, status) {
+    Object.assign(this, { view, status });
     this.forget();
   }
 
@@ -36,8 +36,8 @@ export class Segments {
     if (!this.active || this.fetching || !this.view.labels) return;
     if (this.found && !by) return this.show();
     this.fetching = true;
-    const { view } = this, { number } = view, wanted = by && this.found ? `?fine=${Math.max(0, Math.min(9, this.fine + by))}` : "";
-    this.told.textContent = "Finding segments …";
+    const { view } = this, { number } = view, wanted = by && this.found ? `?fine=${clamp(this.fine + by, 0, 9)}` : "";
+    this.status.textContent = "Finding segments …";
     try {
       const found = await pixels(`/api/samples/${number}/segments${wanted}`);
       if (number === view.number) {
@@ -48,7 +48,7 @@ export class Segments {
         for (const path of outlines(this.found, view.width, view.height).values()) this.borders.addPath(path);
       }
     } catch (error) {
-      if (number === view.number) this.told.textContent = error.message;
+      if (number === view.number) this.status.textContent = error.message;
       return;
     } finally {
       this.fetching = false;
@@ -114,6 +114,6 @@ export class Segments {
     stage.drawHeat({ values, height, width }, TINT, [0, 0, height, width]);
     stage.shapes = new Map([[0, this.borders]]);
     stage.drawLines();
-    this.told.textContent = chosen.size ? `${chosen.size} of ${counted(found.reduce((a, b) => Math.max(a, b), 0), "segment")}. Enter accepts, Esc cancels.` : "Click segments, or drag a box.";
+    this.status.textContent = chosen.size ? `${chosen.size} of ${counted(found.reduce((a, b) => Math.max(a, b), 0), "segment")}. Enter accepts, Esc cancels.` : "Click segments, or drag a box.";
   }
 }

@@ -1,6 +1,7 @@
 // The picture with its mask, heat, outlines and lines; from the pointer and the keyboard to pixels.
 
 import { outlines, strokeOutlines } from "./outlines.js";
+import { clamp } from "./page.js";
 
 const MOST = 48; // times the picture's size on the screen
 const LARGE = 4e6; // pixels whose outlines take longer than a frame
@@ -127,9 +128,9 @@ export class Stage {
   place(event) { this.moveCross(...this.at(event).map(Math.floor)); }
 
   moveCross(x, y) {
-    this.cross = [Math.max(0, Math.min(this.width - 1, x)), Math.max(0, Math.min(this.height - 1, y))];
+    this.cross = [clamp(x, 0, this.width - 1), clamp(y, 0, this.height - 1)];
     this.drawLines();
-    this.pixel.textContent = `${this.cross[0]}, ${this.cross[1]}${this.told ? `: ${this.told(...this.cross)}` : ""}`;
+    this.pixel.textContent = `${this.cross[0]}, ${this.cross[1]}${this.nameAt ? `: ${this.nameAt(...this.cross)}` : ""}`;
   }
 
   // The picture of a sample, and the size of its label map.
@@ -146,7 +147,7 @@ export class Stage {
     const room = [this.stage.clientWidth, this.stage.clientHeight], fit = Math.min(room[0] / this.width, room[1] / this.height);
     const scale = (this.scale = this.zoom || fit), size = [this.width * scale, this.height * scale];
     // The middle of the room is never off the picture; one that is seen whole is in the middle.
-    const within = (at, i) => (scale <= fit ? (room[i] - size[i]) / 2 : Math.max(room[i] / 2 - size[i], Math.min(room[i] / 2, at)));
+    const within = (at, i) => (scale <= fit ? (room[i] - size[i]) / 2 : clamp(at, room[i] / 2 - size[i], room[i] / 2));
     this.left = within(this.left, 0);
     this.top = within(this.top, 1);
     Object.assign(this.layers.style, { left: `${this.left}px`, top: `${this.top}px`, width: `${size[0]}px`, height: `${size[1]}px` });
@@ -165,7 +166,7 @@ export class Stage {
     if (!this.width) return;
     const box = this.stage.getBoundingClientRect(), x = clientX - box.left, y = clientY - box.top;
     const fit = Math.min(this.stage.clientWidth / this.width, this.stage.clientHeight / this.height);
-    const scale = Math.max(fit / 2, Math.min(Math.max(MOST, 2 * fit), this.scale * factor)), by = scale / this.scale;
+    const scale = clamp(this.scale * factor, fit / 2, Math.max(MOST, 2 * fit)), by = scale / this.scale;
     this.zoom = Math.abs(scale - fit) < fit / 1000 ? 0 : scale;
     this.left = x + dx - (x - this.left) * by;
     this.top = y + dy - (y - this.top) * by;
@@ -182,13 +183,11 @@ export class Stage {
 
   // Draw a label map, or a box [left, top, right, bottom) of it. Its outlines follow in the next frame.
   drawLabels(labels, colours, box = [0, 0, this.width, this.height]) {
-    const [width, height] = [box[2] - box[0], box[3] - box[1]];
-    const data = new ImageData(width, height), out = new Uint32Array(data.data.buffer);
-    for (let y = 0; y < height; y++) {
-      let from = (box[1] + y) * this.width + box[0];
-      for (let x = 0, to = y * width; x < width; x++, from++, to++) out[to] = labels[from] ? colours[labels[from]] : 0;
+    const [left, top, right, bottom] = box, data = new ImageData(right - left, bottom - top), out = new Uint32Array(data.data.buffer);
+    for (let y = top, to = 0; y < bottom; y++) {
+      for (let at = y * this.width + left; at < y * this.width + right; at++, to++) out[to] = labels[at] ? colours[labels[at]] : 0;
     }
-    this.mask.getContext("2d").putImageData(data, box[0], box[1]);
+    this.mask.getContext("2d").putImageData(data, left, top);
     this.outline(labels, colours);
   }
 

@@ -1,5 +1,6 @@
 // Thumbnails of the samples before and after the one that is open.
 
+import { thumb } from "./api.js";
 import { element } from "./page.js";
 
 const AROUND = 6;
@@ -18,7 +19,7 @@ export class Strip {
       shown.push(tile);
       if (!sample) continue;
       tiles.set(sample.index, tile);
-      const wanted = `/api/samples/${sample.index}/thumb?v=${sample.version}&labels=1`, picture = tile.firstChild;
+      const wanted = thumb(sample, true), picture = tile.firstChild;
       if (picture.getAttribute("src") !== wanted) picture.src = wanted;
       Object.assign(tile, { title: sample.name, onclick: () => this.open(at) });
       tile.dataset.verdict = sample.verdict || "";
