@@ -19,7 +19,7 @@ from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS, review_summary
 from seediff.evaluate.evaluation import evaluate
 from seediff.look.samples import open_subject
-from seediff.look.session import Session
+from seediff.look.session import Edit, Session
 
 run = runner(augment, export_, filter_, merge, split)
 SAID = "1 corrected mask is used; 1 sample that a person rejected is among them"
@@ -36,10 +36,10 @@ def pets(tmp_path):
             native.encode_soft((labels > 0) * 0.8)
         )
     session = Session(open_subject(out), by="ann")
-    session.act(0, 0, "accept", verdict="accepted")
-    session.act(1, 0, "reject", verdict="rejected")
-    session.act(3, 0, "relabel", labels=lambda present: np.where(present == 1, np.uint8(2), present))
-    session.act(3, 1, "accept", verdict="accepted")
+    session.act(0, 0, Edit("accept", verdict="accepted"))
+    session.act(1, 0, Edit("reject", verdict="rejected"))
+    session.act(3, 0, Edit("relabel", labels=lambda present: np.where(present == 1, np.uint8(2), present)))
+    session.act(3, 1, Edit("accept", verdict="accepted"))
     session.close()
     return out
 
@@ -109,10 +109,10 @@ def returned(pets, tmp_path):
 def test_a_mask_of_a_persons_stays_one_when_it_is_accepted(returned, tmp_path):
     before = open_native(returned)[1]
     session = Session(open_subject(returned), by="ann")
-    session.act(1, 0, "reject", verdict="rejected")
-    session.act(2, 0, "accept", verdict="accepted")
-    session.act(3, 0, "accept", verdict="accepted")
-    session.act(0, 0, "accept", verdict="accepted")
+    session.act(1, 0, Edit("reject", verdict="rejected"))
+    session.act(2, 0, Edit("accept", verdict="accepted"))
+    session.act(3, 0, Edit("accept", verdict="accepted"))
+    session.act(0, 0, Edit("accept", verdict="accepted"))
     session.close()
     classes, items = open_native(returned)
     for number, verdict in ((1, "rejected"), (2, "accepted")):
@@ -138,8 +138,8 @@ def remade(pets):
     session = Session(open_subject(pets), by="ann")
     for number in (2, 4):
         labels = np.roll(session.labels(number), 9, 1)
-        session.act(number, 0, "made", labels=labels, detail={**CONSTANTS, "job": "a"})
-    session.act(4, 1, "accept", verdict="accepted")
+        session.act(number, 0, Edit("made", labels=labels, detail={**CONSTANTS, "job": "a"}))
+    session.act(4, 1, Edit("accept", verdict="accepted"))
     session.close()
     return pets
 
@@ -162,7 +162,7 @@ def test_a_mask_that_nobody_drew_is_not_a_persons(remade, tmp_path, capsys):
 
     session = Session(open_subject(tmp_path / "unreviewed"), by="bob")  # what made a mask goes along
     assert not session.history(0).reviewed
-    session.act(0, 0, "reject", verdict="rejected")
+    session.act(0, 0, Edit("reject", verdict="rejected"))
     session.close()
     classes, items = open_native(tmp_path / "unreviewed")
     assert items[0].metadata["review"] == {"verdict": "rejected", **said, "by": "bob"}

@@ -4,6 +4,7 @@ from look_server import Heard, running, write_set
 
 from seediff.dataset.reviews import in_effect
 from seediff.look.index import BARS, Index, Query
+from seediff.look.session import Edit
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_what_somebody_does_while_a_job_is_undone_stays(pets, monkeypatch):
 
         def meanwhile(actions):
             opened.session.commit = commit
-            opened.session.act(4, 1, "reject", verdict="rejected")
+            opened.session.act(4, 1, Edit("reject", verdict="rejected"))
             return commit(actions)
 
         monkeypatch.setattr("seediff.look.jobs.EVERY", float("inf"))

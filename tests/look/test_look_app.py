@@ -10,6 +10,7 @@ from seediff.dataset.encoding import Instances
 from seediff.dataset.native import write_native
 from seediff.dataset.sample import Sample
 from seediff.look.samples import open_subject
+from seediff.look.session import Edit
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_a_version_is_never_newer_than_its_pixels(pets, what, monkeypatch):
     def slowly(number):
         labels = read(number)
         monkeypatch.undo()
-        opened.session.act(number, 0, "relabel", labels=np.full_like(labels, 255))
+        opened.session.act(number, 0, Edit("relabel", labels=np.full_like(labels, 255)))
         return labels
 
     monkeypatch.setattr(opened.session, "labels", slowly)

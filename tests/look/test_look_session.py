@@ -11,7 +11,7 @@ from seediff.dataset.native import open_native
 from seediff.dataset.reviews import REVIEWS, in_effect, read_actions
 from seediff.look.index import Query
 from seediff.look.samples import open_subject
-from seediff.look.session import Session
+from seediff.look.session import Edit, Session
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def test_a_correction_lies_beside_the_original_and_its_line_says_all(pets):
     told = []
     session = opened(pets, tell=told.append)
     labels = painted(session, 1, 255)
-    state = session.act(1, 0, "brush", labels=labels, window="w", detail={"tool": "brush"})
-    session.act(1, 1, "accept", verdict="accepted")
+    state = session.act(1, 0, Edit("brush", labels=labels, detail={"tool": "brush"}), "w")
+    session.act(1, 1, Edit("accept", verdict="accepted"))
     session.close()
     assert (pets / "masks/000001.png").read_bytes() == before
     first, second = [json.loads(line) for line in (pets / REVIEWS).read_text().splitlines()]
@@ -64,16 +64,16 @@ def test_a_correction_lies_beside_the_original_and_its_line_says_all(pets):
 def test_undo_and_redo_go_on_after_the_server_was_started_again(pets):
     session = opened(pets)
     one, two = painted(session, 0, 2), painted(session, 0, 3)
-    session.act(0, 0, "brush", labels=one)
-    session.act(0, 1, "brush", labels=two)
-    session.act(0, 2, "undo")
+    session.act(0, 0, Edit("brush", labels=one))
+    session.act(0, 1, Edit("brush", labels=two))
+    session.act(0, 2, Edit("undo"))
     session.close()
     session = opened(pets)
     np.testing.assert_array_equal(session.labels(0), one)
-    session.act(0, 3, "redo")
+    session.act(0, 3, Edit("redo"))
     np.testing.assert_array_equal(session.labels(0), two)
-    session.act(0, 4, "undo")
-    session.act(0, 5, "accept", verdict="accepted")  # what was undone is gone for good
+    session.act(0, 4, Edit("undo"))
+    session.act(0, 5, Edit("accept", verdict="accepted"))  # what was undone is gone for good
     assert not session.state(0)["redo"]
     session.close()
     assert in_effect(pets)["000000"].mask == "reviewed/000000.1.png"
@@ -106,15 +106,15 @@ def test_what_rows_say_is_in_effect_until_somebody_acts(returned):
         (None, False, ""),
     ]
     assert session.index.select(Query(states=("corrected",)))[0].tolist() == [0, 3]
-    assert session.act(1, 0, "brush", labels=painted(session, 1))["verdict"] == "accepted"
-    assert session.act(0, 0, "reset", verdict=None)["verdict"] is None
+    assert session.act(1, 0, Edit("brush", labels=painted(session, 1)))["verdict"] == "accepted"
+    assert session.act(0, 0, Edit("reset", verdict=None))["verdict"] is None
     assert session.history(0).reviewed
-    assert session.act(0, 1, "brush", labels=painted(session, 0))["verdict"] is None
+    assert session.act(0, 1, Edit("brush", labels=painted(session, 0)))["verdict"] is None
     assert open_native(returned)[1][0].metadata["review"] == {"verdict": None, "corrected": True, "by": "ann"}
-    session.act(0, 2, "undo")
+    session.act(0, 2, Edit("undo"))
     assert open_native(returned)[1][0].metadata["review"] == {**before[0]["review"], "verdict": None, "by": "ann"}
-    session.act(0, 3, "undo")
-    session.act(1, 1, "undo")
+    session.act(0, 3, Edit("undo"))
+    session.act(1, 1, Edit("undo"))
     session.close()
     assert [item.metadata for item in open_native(returned)[1]] == before
     session = opened(returned)  # also after the server was started again
@@ -132,7 +132,7 @@ def test_an_added_class_is_painted_and_is_in_every_export(pets):
     assert told == [{"kind": "classes"}]
     labels = session.labels(0).copy()
     labels[0, :9] = len(CLASSES) + 1
-    state = session.act(0, 0, "brush", labels=labels)
+    state = session.act(0, 0, Edit("brush", labels=labels))
     assert (state["classes"][-1], state["flags"]) == (4, [])  # few pixels, but a person's
     assert session.index.select(Query(classes=(4,)))[0].tolist() == [0]
     for name in ("bus", "Bus", " car", "a, b", "Background", "void", ""):
@@ -147,21 +147,21 @@ def test_an_added_class_is_painted_and_is_in_every_export(pets):
 def test_the_original_is_no_correction_and_a_stroke_that_changes_nothing_no_action(pets):
     session = opened(pets)
     before = session.labels(0)
-    assert session.act(0, 0, "brush", labels=before)["version"] == 0
-    assert session.act(0, 0, "original")["version"] == 0
+    assert session.act(0, 0, Edit("brush", labels=before))["version"] == 0
+    assert session.act(0, 0, Edit("original"))["version"] == 0
     assert not (pets / REVIEWS).exists()
-    session.act(0, 0, "accept", verdict="accepted")
-    session.act(0, 1, "brush", labels=painted(session, 0))
-    assert session.act(0, 2, "brush", labels=session.labels(0))["version"] == 2
-    state = session.act(0, 2, "original")
+    session.act(0, 0, Edit("accept", verdict="accepted"))
+    session.act(0, 1, Edit("brush", labels=painted(session, 0)))
+    assert session.act(0, 2, Edit("brush", labels=session.labels(0)))["version"] == 2
+    state = session.act(0, 2, Edit("original"))
     assert (state["verdict"], state["corrected"], state["original"]) == ("accepted", False, True)
     np.testing.assert_array_equal(session.labels(0), before)
     line = json.loads((pets / REVIEWS).read_text().splitlines()[-1])
     assert (line["action"], line["mask"], line["hash"]) == ("original", None, None)
     assert not {"classes", "area"} & line.keys()
     assert open_native(pets)[1][0].metadata["review"] == {"verdict": "accepted", "corrected": False, "by": "ann"}
-    assert session.act(0, 3, "undo")["corrected"]
-    assert session.act(0, 4, "redo")["original"]
+    assert session.act(0, 3, Edit("undo"))["corrected"]
+    assert session.act(0, 4, Edit("redo"))["original"]
     session.close()
 
 
@@ -170,8 +170,8 @@ def test_every_place_where_a_kill_can_cut_the_log(pets):
     again.
     """
     session = opened(pets)
-    session.act(0, 0, "accept", verdict="accepted")
-    session.act(1, 0, "brush", labels=painted(session, 1))
+    session.act(0, 0, Edit("accept", verdict="accepted"))
+    session.act(1, 0, Edit("brush", labels=painted(session, 1)))
     session.close()
     data = (pets / REVIEWS).read_bytes()
     begin = data.index(b"\n") + 1
@@ -182,7 +182,7 @@ def test_every_place_where_a_kill_can_cut_the_log(pets):
         session = opened(pets)
         assert session.state(0)["verdict"] == "accepted"
         assert session.state(1)["corrected"] is whole
-        session.act(3, 0, "reject", verdict="rejected")
+        session.act(3, 0, Edit("reject", verdict="rejected"))
         session.close()
         lines = (pets / REVIEWS).read_bytes().splitlines()
         assert len(lines) == 2 + whole
@@ -211,7 +211,7 @@ def test_where_nothing_can_be_saved_it_can_be_looked_at(pets, monkeypatch):
     session = opened(pets)
     assert "read-only" in session.read_only
     with user_error("nothing can be saved"):
-        session.act(0, 0, "accept", verdict="accepted")
+        session.act(0, 0, Edit("accept", verdict="accepted"))
     assert session.labels(0).shape == (64, 64)
 
 
@@ -219,7 +219,7 @@ def test_where_nothing_can_be_saved_it_can_be_looked_at(pets, monkeypatch):
 def test_what_is_no_label_map_of_the_sample_is_refused(pets, labels):
     session = opened(pets)
     with user_error("the label map"):
-        session.act(0, 0, "brush", labels=labels)
+        session.act(0, 0, Edit("brush", labels=labels))
     session.close()
     assert not (pets / REVIEWS).exists()
 
@@ -230,7 +230,7 @@ def test_a_link_in_the_place_of_the_log_or_the_folder_is_not_followed(pets, tmp_
     (pets / "reviewed").symlink_to(elsewhere)
     session = opened(pets)
     with user_error("is a link"):
-        session.act(0, 0, "brush", labels=painted(session, 0))
+        session.act(0, 0, Edit("brush", labels=painted(session, 0)))
     session.close()
     assert not list(elsewhere.iterdir())
     (tmp_path / "other").write_text("")

@@ -19,7 +19,7 @@ from seediff.dataset.quality.check import check_dataset
 from seediff.evaluate.segments import evaluate_segments
 from seediff.files.photo_files import find_photos, read_photo
 from seediff.look.samples import open_subject
-from seediff.look.session import Session
+from seediff.look.session import Edit, Session
 from seediff.masks.make_masks import MaskResult
 from seediff.run.mask import MaskJob, mask_photos
 from seediff.run.photos import read_classes_csv
@@ -210,7 +210,7 @@ def test_corrected_segments_are_exported_and_evaluated(tmp_path, segment, found)
     labels = session.labels(0).copy()
     before = session.instances(0, labels)
     labels[:, :20] = 0
-    session.act(0, 0, "brush", labels=labels)
+    session.act(0, 0, Edit("brush", labels=labels))
     session.close()
     (sample,) = Dataset.open(out).samples
     assert before is not None

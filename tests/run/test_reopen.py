@@ -247,7 +247,7 @@ def test_samples_keep_their_split(tmp_path):
 
 def test_a_corrected_mask_of_the_old_picture_is_not_used(tmp_path):
     from seediff.look.samples import open_subject
-    from seediff.look.session import Session
+    from seediff.look.session import Edit, Session
 
     out = tmp_path / "out"
     faked(CONFIG, out)
@@ -256,8 +256,8 @@ def test_a_corrected_mask_of_the_old_picture_is_not_used(tmp_path):
         return Session(open_subject(out), by="ann")
 
     opened = session()
-    version = opened.act(1, 0, "brush", labels=opened.labels(1) * 0 + 2)["version"]
-    opened.act(1, version, "reject", verdict="rejected")
+    version = opened.act(1, 0, Edit("brush", labels=opened.labels(1) * 0 + 2))["version"]
+    opened.act(1, version, Edit("reject", verdict="rejected"))
     opened.add_class("zebra")
     opened.close()
     faked(CONFIG, out, top_up=True)
@@ -268,7 +268,7 @@ def test_a_corrected_mask_of_the_old_picture_is_not_used(tmp_path):
     opened = session()
     state = opened.state(1)
     assert (state["verdict"], state["corrected"], state["undo"], state["version"]) == (None, False, False, 3)
-    assert opened.act(1, 3, "accept", verdict="accepted")["verdict"] == "accepted"
+    assert opened.act(1, 3, Edit("accept", verdict="accepted"))["verdict"] == "accepted"
     opened.close()
 
 

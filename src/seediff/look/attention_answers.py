@@ -40,6 +40,7 @@ from .sample_attention import (
     read_config,
     word_maps,
 )
+from .session import Edit
 from .set_answers import Name, Number, SetAnswers, pack, read_address
 from .tuning import Constants, Tuner, constants_of
 
@@ -220,9 +221,8 @@ class AttentionAnswers:
     def apply(self, request: Request, body: bytes) -> Response:
         """Make a label map with other constants, and save it."""
         apply, (number, tuner) = parse_json(body, Apply, "the constants"), self.needed(request)
-        labels, detail = self.make_labels(number, tuner, apply), apply.values()
-        state = self.session.act(number, apply.version, "made", labels=labels, window=apply.window, detail=detail)
-        return JSONResponse(state)
+        edit = Edit("made", labels=self.make_labels(number, tuner, apply), detail=apply.values())
+        return JSONResponse(self.session.act(number, apply.version, edit, apply.window))
 
     def apply_to_many(self, request: Request, body: bytes) -> Response:
         """Make new masks for many samples."""
@@ -241,7 +241,7 @@ class AttentionAnswers:
         if tuner is None:
             return "without attention"
         labels = self.make_labels(number, tuner, constants)
-        state = self.session.act(number, version, "made", labels=labels, detail={**constants.values(), **detail})
+        state = self.session.act(number, version, Edit("made", labels=labels, detail={**constants.values(), **detail}))
         return REMADE if state["version"] > version else UNCHANGED
 
     def make_labels(self, number: int, tuner: Tuner, constants: Constants) -> np.ndarray:

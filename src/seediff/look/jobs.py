@@ -16,11 +16,11 @@ from starlette.exceptions import HTTPException
 from ..dataset.reviews import Action
 from ..errors import UserError, first_line, system_reason
 from ..files.messages import plural
-from .session import Session, Stale
+from .session import Edit, Session, Stale
 
 DAMAGED, UNDONE = "failed", "undone"
 STALE, UNCHANGED = "changed by someone else", "unchanged"
-Change = Callable[[int, dict[str, Any]], Action | str | None]
+EditOne = Callable[[int, dict[str, Any]], Action | str | None]
 """Changes one sample: its number, and the fields that its action's `detail` must have → the action, or why there is
 none."""
 EVERY = 0.2
@@ -35,7 +35,7 @@ class Jobs:
         self.stop = threading.Event()
         self.busy = False
 
-    def start(self, numbers: Sequence[int], outcome: str, change: Change) -> None:
+    def start(self, numbers: Sequence[int], outcome: str, edit_one: EditOne) -> None:
         """Change samples in a job. outcome: the word that counts as success. Raises UserError if nothing can be saved,
         HTTPException while another job is running."""
         if self.session.read_only:
@@ -44,7 +44,7 @@ class Jobs:
             raise HTTPException(409, "another job is running")
         self.busy = True
         self.stop.clear()
-        job = JobRun(self, numbers, outcome, change)
+        job = JobRun(self, numbers, outcome, edit_one)
         threading.Thread(target=job.run, daemon=True, name="look job").start()
 
     def undo(self, job: str) -> None:
@@ -59,7 +59,7 @@ class Jobs:
             latest = version(number)
             if latest is None:
                 raise Stale(number)
-            return self.session.prepare(number, latest, "undo", detail=detail)
+            return self.session.prepare(number, latest, Edit("undo", detail=detail))
 
         numbers = [number for number in list(self.session.histories) if version(number) is not None]
         self.start(numbers, UNDONE, undo_one)
@@ -68,9 +68,9 @@ class Jobs:
 class JobRun:
     """One job, for its thread."""
 
-    def __init__(self, jobs: Jobs, numbers: Sequence[int], outcome: str, change: Change) -> None:
+    def __init__(self, jobs: Jobs, numbers: Sequence[int], outcome: str, edit_one: EditOne) -> None:
         self.jobs, self.session = jobs, jobs.session
-        self.numbers, self.outcome, self.change = numbers, outcome, change
+        self.numbers, self.outcome, self.edit_one = numbers, outcome, edit_one
         self.name = secrets.token_hex(8)
         self.counts = Counter[str]()
         """Outcome → number of samples."""
@@ -109,7 +109,7 @@ class JobRun:
 
     def change_one(self, number: int) -> None:
         try:
-            action = self.change(number, {"job": self.name})
+            action = self.edit_one(number, {"job": self.name})
         except UserError:
             action = DAMAGED
         except Stale:

@@ -63,6 +63,16 @@ class SampleState(NamedTuple):
     area: Mapping[str, float] = {}
 
 
+@dataclass(frozen=True)
+class Edit:
+    """What somebody does to a sample. name: "undo" and "redo" move along its states."""
+
+    name: str
+    verdict: NewVerdict = KEEP
+    labels: Labels | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Stale(Exception):
     """Somebody else has changed sample `number` in the meantime."""
 
@@ -239,38 +249,19 @@ class Session:
             "redo": history.at + 1 < len(history.states),
         }
 
-    def act(
-        self,
-        number: int,
-        version: int,
-        name: str,
-        *,
-        verdict: NewVerdict = KEEP,
-        labels: Labels | None = None,
-        window: str = "",
-        detail: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
+    def act(self, number: int, version: int, edit: Edit, window: str = "") -> dict[str, Any]:
         """Act on a sample, save the action, send it to all windows, and return the new state.
 
-        version: the version that the action was made on. name: the action; "undo" and "redo" move along the states.
-        What changes nothing is no action, and the version stays. Raises Stale, and UserError for an impossible action.
+        version: the version that the edit was made on. What changes nothing is no action, and the version stays. Raises
+        Stale, and UserError for an impossible edit.
         """
         with self.lock:
-            action = self.prepare(number, version, name, verdict=verdict, labels=labels, detail=detail)
+            action = self.prepare(number, version, edit)
             if action is not None:
                 self.commit([action], window)
             return self.state(number)
 
-    def prepare(
-        self,
-        number: int,
-        version: int,
-        name: str,
-        *,
-        verdict: NewVerdict = KEEP,
-        labels: Labels | None = None,
-        detail: Mapping[str, Any] | None = None,
-    ) -> Action | None:
+    def prepare(self, number: int, version: int, edit: Edit) -> Action | None:
         """The action, as of `act`, to be saved; None if it changes nothing."""
         with self.lock:
             history = self.history(number)
@@ -278,8 +269,8 @@ class Session:
                 raise Stale(number)
             if self.read_only:
                 raise UserError(self.read_only)
-            action = self._action(number, history, name, verdict, labels, dict(detail or {}))
-            redrawn = name == ORIGINAL or labels is not None
+            action = self._action(number, history, edit)
+            redrawn = edit.name == ORIGINAL or edit.labels is not None
             return None if redrawn and action.state == history.state(history.at) else action
 
     def commit(self, actions: Sequence[Action], window: str = "") -> int:
@@ -301,35 +292,27 @@ class Session:
             self.tell({"kind": "state", "window": window, **state})
         return len(current)
 
-    def _action(
-        self,
-        number: int,
-        history: History,
-        name: str,
-        verdict: NewVerdict,
-        labels: Labels | None,
-        detail: dict[str, Any],
-    ) -> Action:
+    def _action(self, number: int, history: History, edit: Edit) -> Action:
         before = read_bytes(self.subject.mask_path(self.mask(number)), PICTURE)
-        step = STEPS.get(name, 0)
+        step = STEPS.get(edit.name, 0)
         if not 0 <= history.at + step < len(history.states):
-            raise UserError(f"there is nothing to {name}")
+            raise UserError(f"there is nothing to {edit.name}")
         state = history.state(history.at + step)
         if not step:
-            if name == ORIGINAL:
+            if edit.name == ORIGINAL:
                 state = history.state(0)._replace(verdict=state.verdict)
-            if verdict != KEEP:
-                state = state._replace(verdict=verdict)
-            if labels is not None:
-                state = self._correct(number, history, state, labels)
+            if edit.verdict != KEEP:
+                state = state._replace(verdict=edit.verdict)
+            if edit.labels is not None:
+                state = self._correct(number, history, state, edit.labels)
         return Action(
             sample=self.subject.samples[number].name,
             version=history.version + 1,
-            action=name,
+            action=edit.name,
             made_of=hashlib.sha256(before).hexdigest(),
             by=self.by,
             time=datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            detail=detail,
+            detail=dict(edit.detail),
             **state._asdict(),
         )
 

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import threading
 import zlib
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -30,7 +31,7 @@ from .events import Cache
 from .index import Query
 from .jobs import UNCHANGED, Jobs
 from .samples import THUMB, image_bytes, thumbnail
-from .session import Session
+from .session import KEEP, Edit, Session
 
 FRESH = {"cache-control": "no-store"}
 """Another set may be served at the same address."""
@@ -226,28 +227,15 @@ class SetAnswers:
 
     def act(self, request: Request, body: bytes) -> Response:
         number, act = self.number(request), parse_json(body, Act, "the action")
-        save = partial(self.session.act, number, act.version, act.action, window=act.window)
-        if act.action in VERDICTS:
-            return JSONResponse(save(verdict=VERDICTS[act.action]))
-        if act.action == "relabel":
-            change = partial(change_class, act.old, act.new)
-            return JSONResponse(save(labels=change, detail={"old": act.old, "new": act.new}))
-        return JSONResponse(save())
+        return JSONResponse(self.session.act(number, act.version, edit_of(act), act.window))
 
     def paint(self, request: Request, body: bytes) -> Response:
         """Save a painted label map. The body has its bytes, row by row, packed by zlib; the address has the fields of
         `Painted`.
         """
         number, painted = self.number(request), read_address(request, Painted)
-        state = self.session.act(
-            number,
-            painted.version,
-            painted.tool,
-            labels=partial(unpack, body),
-            window=painted.window,
-            detail={"tool": painted.tool},
-        )
-        return JSONResponse(state)
+        edit = Edit(painted.tool, labels=partial(unpack, body), detail={"tool": painted.tool})
+        return JSONResponse(self.session.act(number, painted.version, edit, painted.window))
 
     def change_many(self, request: Request, body: bytes) -> Response:
         """Change the verdicts or the classes of many samples, in a job; or stop or undo one."""
@@ -263,24 +251,26 @@ class SetAnswers:
         for begin, end in act.places:
             chosen[begin:end] = True
         numbers = shown[chosen].tolist()
-        if act.action in VERDICTS:
-            self.jobs.start(numbers, VERDICTS[act.action] or NEITHER, partial(self._judge, act.action))
-        else:
-            self.jobs.start(numbers, "relabelled", partial(self._relabel, act.old, act.new))
+        outcome = "relabelled" if act.action == "relabel" else VERDICTS[act.action] or NEITHER
+        self.jobs.start(numbers, outcome, partial(self._edit_one, act))
         return JSONResponse({"samples": len(numbers)}, 202)
 
-    def _judge(self, action: str, number: int, detail: dict[str, Any]) -> Action | str | None:
-        history, verdict = self.session.history(number), VERDICTS[action]
-        if history.verdict == verdict:
+    def _edit_one(self, act: ActOnMany, number: int, detail: dict[str, Any]) -> Action | str | None:
+        edit, history = edit_of(act), self.session.history(number)
+        version = history.version  # read first, so that somebody who acts in between makes it stale
+        if history.verdict == edit.verdict:
             return UNCHANGED
-        return self.session.prepare(number, history.version, action, verdict=verdict, detail=detail)
-
-    def _relabel(self, old: int, new: int, number: int, detail: dict[str, Any]) -> Action | str | None:
-        version, labels = self.session.history(number).version, self.session.labels(number)
-        if old == new or not (labels == old).any():
+        if act.action == "relabel" and not (self.session.labels(number) == act.old).any():
             return "without this class"
-        detail = {"old": old, "new": new, **detail}
-        return self.session.prepare(number, version, "relabel", labels=change_class(old, new, labels), detail=detail)
+        return self.session.prepare(number, version, replace(edit, detail={**edit.detail, **detail}))
+
+
+def edit_of(act: Act | ActOnMany) -> Edit:
+    """What an action of the page changes."""
+    if act.action == "relabel":
+        labels = partial(change_class, act.old, act.new)
+        return Edit(act.action, labels=labels, detail={"old": act.old, "new": act.new})
+    return Edit(act.action, VERDICTS.get(act.action, KEEP))
 
 
 def change_class(old: int, new: int, labels: np.ndarray) -> np.ndarray:
