@@ -8,6 +8,7 @@ import pytest
 from fake_engine import fake_draw
 from look_server import Heard, keep_attention, running, write_set
 from random_maps import random_maps
+from refusals import user_error
 
 from seediff.config.constants import MaskConfig
 from seediff.config.generate import GenerateConfig
@@ -68,12 +69,15 @@ def test_a_filtered_split_or_merged_set_knows_what_made_each_mask(copied, tmp_pa
 
 
 def test_a_page_that_does_not_know_what_made_a_mask_says_so(copied, tmp_path):
-    """A configuration that was lost, that a row names outside of the folder, and a label map that somebody's script
-    replaced.
+    """A configuration that was lost, and a label map that somebody's script replaced. One that a row names outside of
+    the folder is refused.
     """
     (copied / native.CONFIG).rename(copied / "lost.toml")
     rows = native.read_rows(copied)
-    rows[1]["made"] = "../drawn/lost.toml"
+    outside = [{**row, "made": "../drawn/lost.toml"} for row in rows]
+    (copied / native.METADATA).write_bytes(native.jsonl(outside))
+    with user_error("is not there, but a row's `made` names it"), running(copied):
+        pass
     (copied / native.METADATA).write_bytes(native.jsonl(rows))
     with running(copied) as (client, _):
         for number in range(len(rows)):
