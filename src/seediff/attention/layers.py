@@ -92,8 +92,9 @@ class ProjectedLayer(ListeningLayer):
         if not kept:
             return
         query, key = kept["query", 0], kept["key", 0]
-        for states in (query, key) if self.layer.kind == "self" else (query,):
-            self.recorder.check_positions(self.name, states.shape[1], self.layer.level)
+        self.recorder.check_positions(self.name, query.shape[1], self.layer.level)
+        if self.layer.kind == "self":
+            self.recorder.check_positions(self.name, key.shape[1], self.layer.level)
         mask = kwargs.get("attention_mask", args[2] if len(args) > 2 else None)
         bias = None
         if mask is not None:
@@ -134,10 +135,12 @@ class JointLayer(ListeningLayer):
             queries = [self._heads_last(kept["query", number]) for number in range(len(layer.queries))]
             keys = [self._heads_last(kept["key", number]) for number in range(len(layer.keys))]
             if len(queries) > 1:  # streams of their own
-                recorder.check_positions(self.name, queries[0 if layer.picture_first else -1].shape[1])
+                own = queries[0] if layer.picture_first else queries[-1]
+                recorder.check_positions(self.name, own.shape[1])
             columns = sum(key.shape[1] for key in keys)
             picture, text = layer.parts(columns, positions)
-            parts: dict[Kind, slice] = {kind: picture if kind == "self" else text for kind in self.kinds}
+            columns_of: dict[Kind, slice] = {"self": picture, "cross": text}
+            parts: dict[Kind, slice] = {kind: columns_of[kind] for kind in self.kinds}
             query, key = (self._turned(torch.cat(states, 1), rotary) for states in (queries, keys))  # (B, S, H, D)
             mask = None if mask is None else recorder.conditional(mask)
             if layer.behind_text:

@@ -92,7 +92,7 @@ def capture_classes(
                     run_noised(model, of_look[shown], prompts, timesteps=timesteps, seed=seed, indices=numbers)
                 looks.append(recorder.maps(words, texts))
         for i, *of_image in zip(shown, *looks, strict=True):
-            by_image[i].append(mean_of_looks(*of_image) if mirrored is not None else of_image[0])
+            by_image[i].append(of_image[0] if mirrored is None else mean_of_looks(*of_image))
     return [join_maps(image_maps) for image_maps in by_image]
 
 
@@ -173,7 +173,8 @@ def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str] | None
     """One network call on noise-free latents (B, C, h, w), without guidance, as in DiffSeg. Hooks read the results.
     prompts: one per image; None: the empty prompt for all.
     """
-    condition = read_prompts(model, [""] * len(latents) if prompts is None else prompts)
+    texts = [""] * len(latents) if prompts is None else prompts
+    condition = read_prompts(model, texts)
     model.family.denoise(model.pipe, latents, timestep, condition)
     model.rest()
 

@@ -175,7 +175,8 @@ def _expect(plan: CapturePlan, size: tuple[int, int]) -> Expected:
         counts = Counter(layer.level for layer in plan.layers[kind].values())
         for level in [level for level in counts if levels is None or level in levels]:
             rows = -(-size[0] // level) * -(-size[1] // level)
-            maps[kind, level] = rows, rows if kind == "self" else plan.family.columns(plan.pipeline)
+            columns = rows if kind == "self" else plan.family.columns(plan.pipeline)
+            maps[kind, level] = rows, columns
             held[kind, level] = 1 + counts[level] if geometric else 1
     numbers = Counter(map(_layer_kind, layers.values()))
     order: tuple[LayerKind, ...] = ("joint", "self", "cross")

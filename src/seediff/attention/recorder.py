@@ -125,7 +125,9 @@ class AttentionRecorder:
     def conditional(self, tensor: torch.Tensor) -> torch.Tensor:
         """The text-conditional part of a batch (first dimension)."""
         if self.rows is not None:
-            return tensor[self.rows.start : self.rows.stop] if isinstance(self.rows, range) else tensor[list(self.rows)]
+            if isinstance(self.rows, range):  # no copy
+                return tensor[self.rows.start : self.rows.stop]
+            return tensor[list(self.rows)]
         if not self.halved:
             return tensor
         half = tensor.shape[0] // 2
@@ -288,7 +290,9 @@ class AttentionRecorder:
         means: dict[Grid, torch.Tensor] = {}
         for grid, layers in self.layers(kind).items():
             maps = list(layers.values())
-            means[grid] = maps[0] if len(maps) == 1 else torch.stack(maps).clamp_min(LEAST).log().mean(0).exp()
+            means[grid] = maps[0]
+            if len(maps) > 1:
+                means[grid] = torch.stack(maps).clamp_min(LEAST).log().mean(0).exp()
         return means
 
     def layers(self, kind: Kind) -> dict[Grid, dict[str, torch.Tensor]]:

@@ -55,8 +55,10 @@ def windows(height: int, width: int, fit: Fit) -> list[Window]:
     if fit == "crop":
         return [Window((height - short) // 2, (width - short) // 2, short, short)]
     gaps = window_count(height, width, fit) - 1
-    starts = [(long - short) * i // gaps for i in range(gaps + 1)] if gaps else [0]
-    return [Window(start, 0, short, short) if height > width else Window(0, start, short, short) for start in starts]
+    starts = [(long - short) * i // max(gaps, 1) for i in range(gaps + 1)]
+    if height > width:
+        return [Window(start, 0, short, short) for start in starts]
+    return [Window(0, start, short, short) for start in starts]
 
 
 def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) -> tuple[int, int]:
@@ -91,7 +93,9 @@ def sides_of_shape(aspect: float, area: int, multiple: int, largest: int | None 
     exact = min((area / aspect) ** 0.5, limit / aspect)
     for short in _about(exact, multiple):
         most = min(area // short, limit) // multiple * multiple
-        for long in {max(short, min(most, side)) for side in _about(short * aspect, multiple)} if most >= short else ():
+        if most < short:
+            continue
+        for long in {max(short, min(most, side)) for side in _about(short * aspect, multiple)}:
             penalty = 2 * abs(math.log(long / short / aspect)) + math.log(area / (long * short))
             candidates.append((penalty, long, short))
     _, long, short = min(candidates)

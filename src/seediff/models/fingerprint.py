@@ -49,7 +49,9 @@ def content_fingerprint(path: Path) -> str:
     """A digest of a file, or of all files below a folder: names, sizes and contents (samples of large files). Raises
     OSError.
     """
-    return _digest(path.parent, [path], _samples) if path.is_file() else _digest(path, _files_below(path), _samples)
+    if path.is_file():
+        return _digest(path.parent, [path], _samples)
+    return _digest(path, _files_below(path), _samples)
 
 
 def data_fingerprint(folder: Path) -> str:

@@ -304,7 +304,8 @@ def examine(network: Any, own_hooks: Collection[int] = ()) -> tuple[Any, str]:
     while modules:  # `network.modules()` would take twice the time
         module = modules.pop()
         modules.extend(child for child in module._modules.values() if child is not None)
-        reason = reason or _why_eager(module, own_hooks if module is not network else None)
+        known_hooks = own_hooks if module is not network else None
+        reason = reason or _why_eager(module, known_hooks)
         values.append(type(module))
         values.extend(tensor.data_ptr() for tensor in module._parameters.values() if tensor is not None)
         values.extend(tensor.data_ptr() for tensor in module._buffers.values() if tensor is not None)

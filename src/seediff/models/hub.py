@@ -133,7 +133,9 @@ def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "m
     offline = (ConnectionError, TimeoutError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)
     if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
         fix = f"for a single file or just a network, name the file, {hub_id}/FILE, and the base"
-        return UserError(what, f"{hub_id}: has no file {file}", fix if file == INDEX else "name one that it has")
+        if file != INDEX:
+            fix = "name one that it has"
+        return UserError(what, f"{hub_id}: has no file {file}", fix)
     if isinstance(error, errors.GatedRepoError):
         why = "the hub wants its licence accepted first (then `hf auth login`)"
     elif isinstance(error, errors.RepositoryNotFoundError):

@@ -214,8 +214,9 @@ def _fetched(hub_id: str) -> Path | None:
     try:
         folder = fetch_index(hub_id)
         family = pipeline_family(_read(folder, INDEX).get("_class_name"))
-        for part in (family.network, "vae") if family else ():
-            fetch_file(hub_id, f"{part}/config.json")
+        if family is not None:
+            fetch_file(hub_id, f"{family.network}/config.json")
+            fetch_file(hub_id, "vae/config.json")
     except UserError:
         return None
     return folder

@@ -36,7 +36,9 @@ class Source:
     @property
     def is_gguf(self) -> bool:
         """Whether weights come from a GGUF file, fetched or not."""
-        return self.checkpoint.is_gguf if self.checkpoint else self.part is not None and self.part[1].endswith(".gguf")
+        if self.checkpoint:
+            return self.checkpoint.is_gguf
+        return self.part is not None and self.part[1].endswith(".gguf")
 
     def check(self, pipeline: str) -> None:
         """Raise UserError if the file belongs to another family than its base. pipeline: the base's pipeline class."""
@@ -47,7 +49,9 @@ class Source:
 
     def fetched(self) -> Source:
         """The same with its `part`, if it has one, fetched and read as its checkpoint. Raises UserError."""
-        return replace(self, checkpoint=read_checkpoint(fetch_file(*self.part)), part=None) if self.part else self
+        if self.part is None:
+            return self
+        return replace(self, checkpoint=read_checkpoint(fetch_file(*self.part)), part=None)
 
     def given(self, family: Family, listed: Collection[str]) -> list[str]:
         """The parts that do not come from the whole model. listed: those that its model_index.json lists."""

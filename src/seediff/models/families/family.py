@@ -250,7 +250,8 @@ class Family:
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         """(B, height, width) of a network call, in positions of L."""
-        batch, _, height, width = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
+        hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
+        batch, _, height, width = hidden.shape
         patch = self.pixels(1, network.config)
         return batch, height // patch, width // patch
 
@@ -267,7 +268,9 @@ class Family:
         if self.side or self.latent_side:
             return self.side or factor * self.latent_side
         sample = config["sample_size"]
-        return int(sample[0] if isinstance(sample, list | tuple) else sample) * factor
+        if isinstance(sample, list | tuple):
+            sample = sample[0]
+        return int(sample) * factor
 
     def multiple(self, factor: int, config: Config) -> int:
         """The number of pixels that an image's sides must be multiples of."""
@@ -275,7 +278,9 @@ class Family:
 
     def largest(self, factor: int, config: Config) -> int | None:
         """The largest side of an image in pixels; None: no limit."""
-        return min(config["axes_lens"][1:]) * self.multiple(factor, config) if "axes_lens" in config else None
+        if "axes_lens" not in config:
+            return None
+        return min(config["axes_lens"][1:]) * self.multiple(factor, config)
 
     # Loading
 
@@ -388,8 +393,9 @@ class FlowMatching(Family):
     gives_sigmas: bool = True
 
     def calls(self, pipe: Any, steps: int) -> int:
-        shifts = pipe.scheduler.config.get("use_dynamic_shifting")  # by mu, which keeps the number of steps
-        pipe.scheduler.set_timesteps(steps, **({"mu": 1.0} if shifts else {}))
+        shifts = pipe.scheduler.config.get("use_dynamic_shifting")
+        more = {"mu": 1.0} if shifts else {}  # which keeps the number of steps
+        pipe.scheduler.set_timesteps(steps, **more)
         return len(pipe.scheduler.timesteps)
 
     def noise_levels(self, pipe: Any) -> int | None:

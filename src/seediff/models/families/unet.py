@@ -36,7 +36,8 @@ class UNet(Family):
         return layers_in(names, group)
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        batch, _, height, width = (kwargs["sample"] if "sample" in kwargs else args[0]).shape
+        sample = kwargs["sample"] if "sample" in kwargs else args[0]
+        batch, _, height, width = sample.shape
         return batch, height, width
 
     def multiple(self, factor: int, config: Config) -> int:
@@ -98,14 +99,17 @@ def _level(name: str, count: int) -> int:
     block, number, _ = name.split(".", 2)  # up_blocks.1.attentions.…, mid_block.attentions.0.…
     if block == "mid_block":
         return 2 ** (count - 1)
-    return 2 ** (int(number) if block == "down_blocks" else count - 1 - int(number))
+    if block == "down_blocks":
+        return 2 ** int(number)
+    return 2 ** (count - 1 - int(number))
 
 
 def layers_in(names: Sequence[str], layers: Layers) -> list[str]:
     """The names, of all attention modules of a UNet, in a group. The middle block is in every group."""
     if layers == "all":
         return list(names)
-    side = [name for name in names if name.startswith(("up" if layers == "last" else layers, "mid"))]
+    way = "up" if layers == "last" else layers
+    side = [name for name in names if name.startswith((way, "mid"))]
     if layers != "last":
         return side
     places = [name.partition(".attentions.") for name in side]  # (block, "", "0.transformer_blocks.0.attn1")
