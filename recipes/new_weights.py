@@ -30,7 +30,7 @@ from recipes.tables import definition
 from seediff.files.documents import read_json, read_toml
 from seediff.files.outputs import write_atomic
 from seediff.files.reading import SETTINGS
-from seediff.models.known import EMBEDDED
+from seediff.models.short_names import EMBEDDED
 
 SET = Path(definition.__file__).parent / "embedded" / "set.toml"
 METHODS = Path(__file__).parent / "methods"

@@ -44,7 +44,7 @@ from seediff.devices import BF16_SWITCH
 from seediff.files.documents import read_toml
 from seediff.files.outputs import write_atomic
 from seediff.models.fingerprint import content_fingerprint, model_fingerprint
-from seediff.models.known import EMBEDDED
+from seediff.models.short_names import EMBEDDED
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "recipes" / "outputs.toml"

@@ -36,7 +36,7 @@ from seediff.errors import UserError
 from seediff.files.photo_files import find_photos
 from seediff.models import known, registry
 from seediff.models.hub import resolve_name
-from seediff.models.known import EMBEDDED
+from seediff.models.short_names import EMBEDDED
 
 ROOT = Path(__file__).parents[1]
 PAGES = [path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]

@@ -17,8 +17,8 @@ from builders.published import AUTOENCODERS, NETWORKS, TEXT_ENCODERS  # pyright:
 from builders.reference_attention import BOOKS  # pyright: ignore[reportMissingImports]
 from builders.twins import clip_tokenizer  # pyright: ignore[reportMissingImports]
 
-from seediff.models.known import BY_NAME
 from seediff.models.registry import Model, load_model
+from seediff.models.short_names import BY_NAME
 
 TWINS: Mapping[str, Callable[[Path], Path]] = {
     "LatentConsistencyModelPipeline": BOOKS["lcm"].save,

@@ -18,7 +18,7 @@ from seediff.cli.help import COMMON, HELP_ALL
 from seediff.cli.main import main
 from seediff.dataset import native
 from seediff.errors import UserError
-from seediff.models.known import EMBEDDED
+from seediff.models.short_names import EMBEDDED
 from seediff.run import generate as run
 
 ROOT = Path(__file__).parents[2]

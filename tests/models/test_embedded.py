@@ -6,8 +6,8 @@ from recipes.studies.capture import capture_images
 from seediff.files.label_maps import resize_nearest
 from seediff.mini.scenes import CLASS_IDS, load_scenes
 from seediff.models.families import pipeline_family
-from seediff.models.known import EMBEDDED, EMBEDDED_PIPELINES
 from seediff.models.registry import load_model
+from seediff.models.short_names import EMBEDDED, EMBEDDED_PIPELINES
 
 LARGEST = 60e6
 """Bytes of all that the package holds of weights."""

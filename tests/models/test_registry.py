@@ -13,8 +13,8 @@ from refusals import user_error
 from seediff.config.base import model_label
 from seediff.config.presets import Preset, read_preset
 from seediff.models.hub import resolve_name
-from seediff.models.known import BY_NAME, EMBEDDED
 from seediff.models.registry import load_model
+from seediff.models.short_names import BY_NAME, EMBEDDED
 from seediff.models.sources import find_source
 
 SRC = Path(__file__).parents[2] / "src"

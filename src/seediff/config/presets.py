@@ -16,8 +16,8 @@ from ..files.documents import fit
 from ..models.families.unet import SD
 from ..models.hub import resolve_name
 from ..models.info import ModelInfo, ModelSettings, model_info, read_settings
-from ..models.known import EMBEDDED
 from ..models.schedulers import distilled_defaults
+from ..models.short_names import EMBEDDED
 from .base import BEST_SOURCE, ValueLayer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, check_table, flatten

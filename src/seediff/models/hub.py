@@ -12,7 +12,7 @@ from ..errors import UserError, causes, first_line
 from ..files.documents import read_json
 from ..files.messages import did_you_mean
 from ..files.reading import SETTINGS
-from .known import BY_NAME, EMBEDDED
+from .short_names import BY_NAME, EMBEDDED
 
 INDEX = "model_index.json"
 WEIGHTS = (".safetensors", ".gguf")

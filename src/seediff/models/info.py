@@ -16,7 +16,7 @@ from ..files.reading import SETTINGS
 from .families import REFUSED, families, pipeline_family
 from .families.family import Family, Layer
 from .hub import INDEX, fetch_file, fetch_index, local_folder, read_index
-from .known import EMBEDDED, EMBEDDED_PIPELINES, KNOWN, known_model
+from .short_names import EMBEDDED, EMBEDDED_PIPELINES, NAMED, named_model
 from .sources import Source, find_source
 from .trust import check_settings, import_diffusers
 
@@ -73,8 +73,8 @@ class ModelInfo:
         package's own apply. A model that was distilled to draw without guidance has the family's: the page may be that
         of its base."""
         values = self.family.defaults(self.network, self.name)
-        known = None if self.family.unguided(self.network, self.name) else known_model(self.source.name)
-        page = {"steps": known.steps, "guidance_scale": known.guidance_scale} if known else {}
+        named = None if self.family.unguided(self.network, self.name) else named_model(self.source.name)
+        page = {"steps": named.steps, "guidance_scale": named.guidance_scale} if named else {}
         return values | {key: value for key, value in page.items() if value is not None}
 
     def sides(self) -> tuple[int, int] | None:
@@ -106,15 +106,15 @@ def model_info(name: str, base: str | None = None, *, fetch: bool = False, check
         if check:
             raise
         return None
-    folder, known = local_folder(source.whole), known_model(source.name)
+    folder, named = local_folder(source.whole), named_model(source.name)
     if folder is None and fetch and check:
         folder = fetch_index(str(source.whole))
     elif folder is None and fetch:
         folder = _fetched(str(source.whole))
     index = read_index(folder) if folder and check else _read(folder, INDEX)
     pipeline = index.get("_class_name")
-    if folder is None and known:
-        pipeline = known.pipeline
+    if folder is None and named:
+        pipeline = named.pipeline
     family = pipeline_family(pipeline)
     if check and folder and family is None:
         raise unsupported(source.name, pipeline)
@@ -198,13 +198,13 @@ def list_models() -> list[tuple[Family, list[ModelRow]]]:
         place = "the package" if name == "mini" else "the repository"
         row = ModelRow(name, "128², 19 classes of Pascal VOC", size, f"{is_here} {place}", "", "Apache-2.0")
         rows.append((EMBEDDED_PIPELINES[name], row))
-    for known in KNOWN:
-        folder = local_folder(known.hub_id)
+    for model in NAMED:
+        folder = local_folder(model.hub_id)
         here = "in the hub's cache" if folder and any(folder.glob("*/*.safetensors")) else "no"
-        licence = known.licence + ", not confirmed" * (not known.confirmed)
-        licence += ", to be accepted on the hub" * known.gated
-        size = show_bytes(2e9 * known.billions)
-        rows.append((known.pipeline, ModelRow(known.name, known.what, size, here, known.hub_id, licence)))
+        licence = model.licence + ", not confirmed" * (not model.confirmed)
+        licence += ", to be accepted on the hub" * model.gated
+        size = show_bytes(2e9 * model.billions)
+        rows.append((model.pipeline, ModelRow(model.name, model.what, size, here, model.hub_id, licence)))
     return [(family, [row for pipeline, row in rows if pipeline in family.pipelines]) for family in families()]
 
 

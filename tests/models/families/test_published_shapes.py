@@ -3,7 +3,7 @@ from builders.published import NETWORKS, parameters, written
 
 from seediff.config.generate import GenerateConfig
 from seediff.config.resolve import configure
-from seediff.models.known import BY_NAME, KNOWN
+from seediff.models.short_names import BY_NAME, NAMED
 from seediff.run.generate import GenerateJob
 from seediff.run.loop import plan
 
@@ -47,6 +47,6 @@ def test_what_is_expected_is_what_the_network_has(name, tmp_path):
     assert f"of {side}×{side} in" in lines[0]
 
 
-@pytest.mark.parametrize("name", [known.name for known in KNOWN if known.name in NETWORKS])
+@pytest.mark.parametrize("name", [model.name for model in NAMED if model.name in NETWORKS])
 def test_sizes_in_the_list_of_models(name):
     assert sum(parameters(name)) / 1e9 == pytest.approx(BY_NAME[name].billions, abs=0.006)

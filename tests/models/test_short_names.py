@@ -18,7 +18,7 @@ from seediff.models import hub as names
 from seediff.models import info
 from seediff.models.families import families, pipeline_family
 from seediff.models.info import list_models, model_info, usual_dtype
-from seediff.models.known import BY_NAME, EMBEDDED, KNOWN
+from seediff.models.short_names import BY_NAME, EMBEDDED, NAMED
 from seediff.run.generate import GenerateJob
 from seediff.run.loop import plan
 from seediff.run.mask import MaskJob
@@ -51,9 +51,9 @@ def hub(monkeypatch, tmp_path):
 
 
 def test_every_name_is_of_a_family_and_every_family_has_one():
-    known_families = [pipeline_family(known.pipeline) for known in KNOWN]
-    assert {family.title for family in known_families if family} == {family.title for family in families()}
-    names = [name for known in KNOWN for name in (known.name, known.hub_id)]
+    named_families = [pipeline_family(model.pipeline) for model in NAMED]
+    assert {family.title for family in named_families if family} == {family.title for family in families()}
+    names = [name for model in NAMED for name in (model.name, model.hub_id)]
     assert len(names) == len(set(names))
 
 
@@ -94,7 +94,7 @@ def test_a_known_model_has_its_authors_defaults_where_the_hub_gives_nothing(hub,
     assert asked == [hub_id]  # once
 
 
-@pytest.mark.parametrize("name", [known.name for known in KNOWN if known.name in NETWORKS])
+@pytest.mark.parametrize("name", [model.name for model in NAMED if model.name in NETWORKS])
 def test_the_authors_defaults_are_the_same_once_it_is_fetched(name, tmp_path, monkeypatch):
     monkeypatch.setattr(names, "cached_file", lambda *_: None)
     before = model_info(name)
@@ -147,13 +147,13 @@ def test_a_plan_counts_the_weights(capsys):
 def test_the_number_format_of_each_on_a_gpu(hub, monkeypatch):
     """bfloat16 where float16 overflows, and the page says for which families."""
     monkeypatch.setattr(devices, "has_bfloat16", lambda device: True)
-    hub[0].update({known.hub_id: ConnectionError("no network") for known in KNOWN})
+    hub[0].update({model.hub_id: ConnectionError("no network") for model in NAMED})
     named = {family.title for family in families() if family.half == "bfloat16"}
-    for known in KNOWN:
-        family = pipeline_family(known.pipeline)
+    for model in NAMED:
+        family = pipeline_family(model.pipeline)
         assert family is not None
-        assert usual_dtype(known.name, "cuda") == ("bfloat16" if family.title in named else "float16")
-        assert usual_dtype(known.name, "cpu") == "float32"
+        assert usual_dtype(model.name, "cuda") == ("bfloat16" if family.title in named else "float16")
+        assert usual_dtype(model.name, "cpu") == "float32"
     part = GenerateConfig(("dog",), model="owner/repository/part.gguf", base="flux-schnell", device="cuda")
     assert resolve_device(part).dtype == "bfloat16"
     page = (Path(__file__).parents[2] / "docs/gpus.md").read_text(encoding="utf-8")
