@@ -15,9 +15,9 @@ from .tokens import content_words
 
 
 def read_words(
-    source: Path, photos: Sequence[Photo], names: Sequence[str] = (), vocabulary: Sequence[str] | None = None
+    source: Path, photographs: Sequence[Photo], names: Sequence[str] = (), vocabulary: Sequence[str] | None = None
 ) -> dict[str, tuple[str, ...]]:
-    """Photo name → the words of its caption, for every photograph that has one.
+    """Name of a photograph → the words of its caption, for every photograph that has one.
 
     source: a CSV file with the columns file and caption, or a folder with NAME.txt for each photograph NAME (a path
     such as trip/1, or only its last part). names: if given, the words are the names that the caption contains.
@@ -26,9 +26,9 @@ def read_words(
     Raises UserError naming a faulty file or line, or a file that belongs to several photographs, and if no photograph
     has a caption.
     """
-    captions = _from_folder(source, photos) if source.is_dir() else _from_csv(source, photos)
+    captions = _from_folder(source, photographs) if source.is_dir() else _from_csv(source, photographs)
     if not captions:
-        raise UserError("captions", f"{source} has no captions for any of the {len(photos)} photographs")
+        raise UserError("captions", f"{source} has no captions for any of the {len(photographs)} photographs")
     words_of: dict[str, tuple[str, ...]] = {}
     for photograph, text in captions.items():
         words = classes_mentioned(text, names) if names else content_words(text)
@@ -43,19 +43,21 @@ def classes_mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if any_name([name], "(?:s|es)?").search(caption))
 
 
-def _from_folder(folder: Path, photos: Sequence[Photo]) -> dict[str, str]:
-    names, stems = {photo.name for photo in photos}, Counter(photo.path.stem for photo in photos)
+def _from_folder(folder: Path, photographs: Sequence[Photo]) -> dict[str, str]:
+    names = {photograph.name for photograph in photographs}
+    stems = Counter(photograph.path.stem for photograph in photographs)
     captions: dict[str, str] = {}
-    for photo in photos:
-        stem, path = photo.path.stem, folder / f"{photo.name}.txt"
+    for photograph in photographs:
+        stem, path = photograph.path.stem, folder / f"{photograph.name}.txt"
         if not path.is_file() and stem not in names:
             path = folder / f"{stem}.txt"
             if path.is_file() and stems[stem] > 1:
-                raise UserError(path, f"{stems[stem]} photographs have that name", f"call it {photo.name}.txt")
+                raise UserError(path, f"{stems[stem]} photographs have that name", f"call it {photograph.name}.txt")
         if path.is_file():
-            captions[photo.name] = read_text(path)
+            captions[photograph.name] = read_text(path)
     return captions
 
 
-def _from_csv(path: Path, photos: Sequence[Photo]) -> dict[str, str]:
-    return {photo.name: row["caption"] for photo, row in find_named(path, read_csv(path, ("file", "caption")), photos)}
+def _from_csv(path: Path, photographs: Sequence[Photo]) -> dict[str, str]:
+    named = find_named(path, read_csv(path, ("file", "caption")), photographs)
+    return {photograph.name: row["caption"] for photograph, row in named}

@@ -55,7 +55,7 @@ def dataset_card(
         "card.md.j2",
         title=yaml_text(f"{subject}: {', '.join(shown) or 'empty'}"),
         drawn=drawn,
-        made=drawn is not None,
+        by_model=drawn is not None,
         size=size_category(len(rows)),
         images=len(rows),
         flagged=sum(bool(row.get("flags")) for row in rows),

@@ -25,11 +25,11 @@ Pair = tuple[np.ndarray, np.ndarray]
 def draw_strip(image: np.ndarray, label_map: np.ndarray, steps: Sequence[ShownStep]) -> bytes:
     """A PNG with the image (H, W, 3) uint8, the map after every step of a class's mask, and the label map (H, W) uint8
     laid over the image."""
-    photo = shrink(image, SIDE, Image.Resampling.LANCZOS)
-    size = photo.shape[1], photo.shape[0]
+    small = shrink(image, SIDE, Image.Resampling.LANCZOS)
+    size = small.shape[1], small.shape[0]
     # A box filter shows each position as a square where it enlarges.
     maps = [np.asarray(Image.fromarray(step.levels).resize(size, Image.Resampling.BOX)) for step in steps]
-    tiles = [photo, *(heat_colours()[levels] for levels in maps), draw_mask(image, label_map, SIDE)]
+    tiles = [small, *(heat_colours()[levels] for levels in maps), draw_mask(image, label_map, SIDE)]
     labels = ["image", *(step.name for step in steps), "mask"]
     return encode_picture(contact_sheet(tiles, len(tiles), labels), "PNG", optimize=True)
 

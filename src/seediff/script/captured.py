@@ -151,8 +151,9 @@ class Captured:
         plan_segments(self._family, self._plan.network, config, type(self._pipe).__name__)
         maps, shown = self._maps(image, ()), self._picture(image, picture)
         height, width = self._size(maps, shown)
-        photo = np.zeros((height, width, 3), np.uint8) if shown is None else shown
-        return join_windows(photo, [Window(0, 0, height, width)], [propose(maps, config, config.k, seed)], config)
+        if shown is None:
+            shown = np.zeros((height, width, 3), np.uint8)
+        return join_windows(shown, [Window(0, 0, height, width)], [propose(maps, config, config.k, seed)], config)
 
     def __repr__(self) -> str:
         return f"<Captured of {', '.join(map(repr, self.prompts)) or 'nothing yet'}>"

@@ -41,20 +41,20 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Path | Model = 
     for a class that the model does not know.
     """
     config = MaskPhotosConfig.recommended(**{**_options(options, model), "classes": classes})
-    photo = read_picture(image)
+    picture = read_picture(image)
     job = _prepare(MaskJob(config, ()), model)
     spec = PhotoSpec(0, HERE, config.classes)
-    seen = job.seen(photo)
+    seen = job.seen(picture)
     ((_, maps),) = job.look([(spec, seen)])
-    small, full = job.masks(photo, seen, maps, trace=True)
+    small, full = job.masks(picture, seen, maps, trace=True)
     ids = [config.classes.index(name) + 1 for name in full.classes]
-    soft = torch.zeros(len(config.classes), *photo.shape[:2])
-    for number, values in zip(ids, job.enlarged_soft(small, photo.shape), strict=True):
+    soft = torch.zeros(len(config.classes), *picture.shape[:2])
+    for number, values in zip(ids, job.enlarged_soft(small, picture.shape), strict=True):
         soft[number - 1] = torch.from_numpy(values)
     absent = [f"absent:{name}" for name in config.classes if name not in full.classes]
     labels, trace = native.dataset_labels(full.label_map, ids), small.trace if small else {}
-    strange = [FOREIGN] * are_foreign(job.model, [photo])[0]
-    return MaskResult(labels, soft, config.classes, (*strange, *full.flags, *absent), trace, full.agreement, photo)
+    strange = [FOREIGN] * are_foreign(job.model, [picture])[0]
+    return MaskResult(labels, soft, config.classes, (*strange, *full.flags, *absent), trace, full.agreement, picture)
 
 
 def segment(image: Picture, *, model: str | Path | Model = "mini", **options: Any) -> Segments:
@@ -66,11 +66,11 @@ def segment(image: Picture, *, model: str | Path | Model = "mini", **options: An
         fix = "use segment_photos, or ask `mask` for the words"
         raise UserError("names", "segments of a picture in memory are not named", fix)
     config = SegmentPhotosConfig.recommended(**_options(options, model))
-    photo = read_picture(image)
+    picture = read_picture(image)
     if config.segment.k == "truth":
         raise UserError("segment.k", "truth: there are no label maps of a picture in memory", "give a number")
     job = _prepare(SegmentJob(config, ()), model)
-    (segments,) = job.segments([job.checked(PhotoSpec(0, HERE, ()), photo)])
+    (segments,) = job.segments([job.checked(PhotoSpec(0, HERE, ()), picture)])
     return segments
 
 
