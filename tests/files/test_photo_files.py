@@ -1,9 +1,11 @@
 import os
+import struct
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import save_png
 from PIL import Image, ImageCms
 from refusals import user_error
 
@@ -160,6 +162,56 @@ def test_sixteen_bit_grey_is_scaled(tmp_path, suffix):
     pixels = read_photo(saved(tmp_path / f"a.{suffix}", Image.fromarray(values)))
     np.testing.assert_array_equal(pixels[..., 1], (values / 257).round())
     assert (pixels.min(), pixels.max()) == (0, 255)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "png"])
+@pytest.mark.parametrize(("highest", "white"), [(0, 255), (255, 255), (600, 1023), (2047, 4095), (4096, 65535)])
+def test_grey_of_fewer_bits_in_sixteen_is_as_bright(tmp_path, suffix, highest, white):
+    values = np.linspace(0, highest, 12 * 16).round().astype(np.uint16).reshape(12, 16)
+    pixels = read_photo(saved(tmp_path / f"a.{suffix}", Image.fromarray(values)))
+    np.testing.assert_array_equal(pixels[..., 1], (values.astype(float) * 255 / white).round())
+
+
+def tiff(path, values):
+    """A TIFF of (H, W, C) uint16 without compression, as its specification has it."""
+    height, width, bands = values.shape
+    data = values.astype("<u2").tobytes()
+    longs = {256: width, 257: height, 259: 1, 262: 2, 273: 208, 277: bands, 278: height, 279: len(data)}
+    entries = {tag: struct.pack("<HHII", tag, 4, 1, value) for tag, value in longs.items()}
+    entries[258] = struct.pack("<HHII", 258, 3, bands, 200)  # bits per sample, which are at byte 200
+    entries[338] = struct.pack("<HHII", 338, 3, 1, 0)
+    listed = b"".join(entries[tag] for tag in sorted(entries)[: len(entries) - (bands == 3)])
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(listed) // 12) + listed + bytes(4)
+    path.write_bytes(head.ljust(200, b"\0") + struct.pack("<4H", *[16] * 4) + data)
+    return path
+
+
+@pytest.mark.parametrize("bands", [3, 4])
+@pytest.mark.parametrize("suffix", ["tif", "png"])
+def test_dark_colours_of_sixteen_bits_are_refused(tmp_path, suffix, bands):
+    colours = (picture().astype(np.uint16) * 257)[..., [0, 1, 2, 2][:bands]]
+    colours[..., 3:] = 65535
+    for shift in (0, 4):  # of 16 and of 12 bits
+        path, values = tmp_path / f"{shift}.{suffix}", colours.copy()
+        values[..., :3] >>= shift
+        if suffix == "tif":
+            tiff(path, values)
+        else:
+            save_png(path, values, bits=16, kind=2 + bands % 3 * 4)
+        if shift:
+            with user_error(r"4\..*: its highest value is below 4096 of 65535, so it would be nearly black; save its"):
+                read_photo(path)
+        else:
+            np.testing.assert_array_equal(read_photo(path), picture())
+
+
+def test_near_infrared_is_no_transparency(tmp_path):
+    bands = np.dstack([picture(), picture()[..., 0] // 2 + 40])
+    np.testing.assert_array_equal(read_photo(saved(tmp_path / "a.tif", bands)), picture())
+    assert (read_photo(saved(tmp_path / "a.png", bands)) != picture()).any()
+    shown = np.where(np.arange(16)[:, None] < 12, picture(), 255)
+    bands[..., 3] = np.where(np.arange(16) < 12, 255, 0)
+    np.testing.assert_array_equal(read_photo(saved(tmp_path / "b.tif", bands)), shown)
 
 
 def test_pixels_without_a_white_are_refused(tmp_path):

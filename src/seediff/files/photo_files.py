@@ -21,7 +21,7 @@ from ..errors import UserError
 from .label_maps import walk
 from .messages import plural
 from .outputs import CONFIG
-from .picture_files import MAX_MEGAPIXELS, eight_bits, open_picture, quiet_pillow
+from .picture_files import MAX_MEGAPIXELS, check_bright, eight_bits, open_picture, quiet_pillow
 from .reading import composed
 
 SUFFIXES = (
@@ -170,10 +170,11 @@ def without_suffix(name: str) -> str:
 def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
     """Read a picture as upright sRGB pixels (H, W, 3) uint8.
 
-    EXIF orientation is applied, transparency laid on white, 16-bit grey scaled so that white is 255, a valid ICC
-    profile converted. Refused are pixels that do not say which value is white, and animations; further pictures in an
-    MPO are ignored. max_megapixels: a larger picture is refused from its header. Raises UserError naming a file that
-    is no whole picture, too large, or has a side below 8 pixels.
+    EXIF orientation is applied, transparency laid on white, 16-bit grey scaled as in `eight_bits`, a valid ICC profile
+    converted. A fourth band of a TIFF of which less than half is 0 or 255 is no transparency, whatever the file says.
+    Refused are pixels that do not say which value is white, colours of 16 bits that are nearly black, and animations;
+    further pictures in an MPO are ignored. max_megapixels: a larger picture is refused from its header. Raises
+    UserError naming a file that is no whole picture, too large, or has a side below 8 pixels.
     """
     path = Path(path)
     with open_picture(path, max_megapixels=max_megapixels) as image, quiet_pillow():
@@ -206,6 +207,8 @@ def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
         sides = f"{image.width} × {image.height} pixels"
         raise UserError(name, f"{sides}; both sides must have at least {SHORTEST_SIDE}")
     _check_frames(image, name)
+    check_bright(image, name)
+    kind = image.format
     image.load()  # some formats know their orientation only now
     with suppress(Exception):  # broken EXIF: a turned picture is better than none
         ImageOps.exif_transpose(image, in_place=True)
@@ -213,6 +216,11 @@ def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
     image = eight_bits(image, name)
     if image.has_transparency_data:
         image = image.convert("RGBA")
+        counts = image.getchannel("A").histogram()
+        if kind == "TIFF" and 2 * (counts[0] + counts[255]) < sum(
+            counts
+        ):  # such as near infrared, whatever it is called
+            image = image.convert("RGB")
     elif image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("RGB")
     target = "RGBA" if image.mode == "RGBA" else "RGB"

@@ -21,6 +21,8 @@ MAX_MEGAPIXELS = 100.0
 """Default maximum size of a picture: 300 MB of colours."""
 SPREAD = {"L;2": 85, "L;4": 17}
 """Greys of a PNG with 2 or 4 bits → the number by which Pillow multiplies them, so that they fill 0 to 255."""
+WHITES = (255, 1023, 4095, 65535)
+"""The highest values of grey that cameras, DICOM and satellites store in 16 bits."""
 _TURNS = threading.Lock()
 
 
@@ -80,24 +82,36 @@ def check_pixels(size: tuple[int, int], name: str, max_megapixels: float = MAX_M
 
 
 def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
-    """The picture with 8 bits per channel; Pillow itself would clip 16-bit grey to white. Raises UserError for pixels
-    that do not say which value is white."""
+    """The picture with 8 bits per channel; Pillow itself would clip 16-bit grey to white. White is the highest value of
+    the 8, 10, 12 or 16 bits that are in use. Raises UserError for pixels that do not say which value is white."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):  # Pillow scales PGM to 16 bits
         tags = getattr(image, "tag_v2", {})  # of a TIFF: bits per sample, and whether zero is white
         if tags.get(258, (16,)) == (16,) and tags.get(262, 1) == 1:
-            levels = ((np.arange(65536) * 255 + 32767) // 65535).astype(np.uint8)
+            pixels = np.asarray(image)
+            white = min(white for white in WHITES if white >= pixels.max())
+            levels = ((np.arange(65536) * 255 + white // 2) // white).clip(0, 255).astype(np.uint8)
             clear = image.info.get("transparency")
             if isinstance(clear, int):
                 levels[clear] = 255  # white, which is what photographs are laid on
-            return Image.fromarray(levels[np.asarray(image)])
+            return Image.fromarray(levels[pixels])
     elif image.mode not in ("I", "F"):
         return image.convert("LA") if image.mode == "La" else image
     problem = f"{image.mode} pixels do not say which value is white"
     raise UserError(name, problem, "save it with 8 bits, or 16-bit grey")
 
 
+def check_bright(image: Image.Image, name: Path | str) -> None:
+    """Raises UserError for colours of 16 bits that use only 12 or fewer, if the picture was not yet decoded: they would
+    be nearly black, and Pillow keeps only their upper halves."""
+    wide = image.mode in ("RGB", "RGBA") and ";16" in str(getattr(image, "tile", ""))
+    if wide and np.asarray(image)[..., :3].max() < 16:
+        problem = "its highest value is below 4096 of 65535, so it would be nearly black"
+        raise UserError(name, problem, "save its values with 8 bits")
+
+
 def in_rgb(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
-    """The picture in RGB. Raises UserError as `eight_bits` does."""
+    """The picture in RGB. Raises UserError as `eight_bits` and `check_bright` do."""
+    check_bright(image, name)
     return eight_bits(image, name).convert("RGB")
 
 
