@@ -365,7 +365,7 @@ def test_every_family(name, twin):
     model = load_model(str(twin(name)), device="cpu", dtype="float32")
 
     def draw():
-        return [generate(model, SPECS[number : number + 1], steps=3) for number in (0, 1, 0)]
+        return [generate(model, SPECS[number : number + 1], steps=2) for number in (0, 1, 0)]
 
     expected = draw()
     with graphed(model.network, MANY_CALLS=1) as own:
