@@ -292,7 +292,7 @@ BAD = [
     ("mask {in} --classes dog --timesteps 50,50", "--timesteps: (50, 50) must be noise levels, each only"),
     ("mask {in} --classes {in}/empty.csv", "empty.csv: lists no class for any photograph"),
     ("mask {in} --classes dog --seed-level 64", "--seed-level: 64: the model has no"),
-    ("segment {in} --num-points 999", "--num-points: 999 must be from 2 to 16, the side of the"),
+    ("segment {in} --num-points 999", "--num-points: 999 must be from 2 to 16, the longer side"),
     ("segment {in} --names background", "names: 'background' means id 0"),
     ("segment {in} --names Segment", "names: 'segment' is the class of segments without a name"),
     ("segment {in} --labels {in}", "--labels: is used only with --method kmeans -k truth"),
