@@ -28,8 +28,10 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
     check_class_list(classes)
     # A set keeps soft masks and attention of all samples or of none. steps/ shows masks in the
     # colours of their ids, so it is kept only if all ids stay.
-    present = [{kind for kind, _ in chain(*(sample.extras for sample in samples))} for _, _, samples in sets]
-    kept = {kind for kind in (native.SOFT, native.ATTENTION) if all(kind in kinds for kinds in present)}
+    present: list[set[str]] = []
+    for _, _, samples in sets:
+        present.append({kind for kind, _ in chain(*(sample.extras for sample in samples))})
+    kept = {native.SOFT, native.ATTENTION}.intersection(*present)
     if all(tuple(class_names) == classes[: len(class_names)] for _, class_names, _ in sets):
         kept.add(native.STEPS)
     behind = [kind for kind in native.EXTRAS if kind in set().union(*present) - kept]

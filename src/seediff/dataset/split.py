@@ -84,7 +84,9 @@ def group_samples(items: Sequence[Sample], digests: Sequence[bytes]) -> list[lis
     name of the sample that `augment` made them from. digests: of the pictures' bytes."""
     keys = [{digest, item.name, source_name(item) or item.name} for item, digest in zip(items, digests, strict=True)]
     number = {key: len(items) + place for place, key in enumerate(set[str | bytes]().union(*keys))}
-    ends = [(position, number[key]) for position, of in enumerate(keys) for key in of]
+    ends: list[tuple[int, int]] = []
+    for position, own in enumerate(keys):
+        ends += [(position, number[key]) for key in own]
     size = len(items) + len(number)
     graph = coo_array((np.ones(len(ends)), np.array(ends, int).reshape(-1, 2).T), (size, size))
     return positions_of(connected_components(graph, directed=False)[1][: len(items)].tolist())

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 from xml.parsers import expat
@@ -213,7 +213,7 @@ class Node:
         """The elements at the end of a path of tags below this one."""
         below: list[Node] = [self]
         for tag in path:
-            below = [child for node in below for child in node.children if child.tag == tag]
+            below = [child for child in chain(*(node.children for node in below)) if child.tag == tag]
         yield from below
 
     def get(self, name: str) -> str:

@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,8 +131,8 @@ def write_tensors(
 def clear_leftovers(folder: Path, below: Collection[str] = ()) -> None:
     """Remove half-written files of killed runs in a folder, and everywhere in its folders `below`, but through no
     link."""
-    folders = [folder / name for name in below if not (folder / name).is_symlink()]
-    for path in (*folder.glob(".*.part"), *(path for each in folders for path in each.rglob(".*.part"))):
+    inner = [folder / name for name in below if not (folder / name).is_symlink()]
+    for path in chain(folder.glob(".*.part"), *(each.rglob(".*.part") for each in inner)):
         with suppress(OSError):
             if LEFTOVER.fullmatch(path.name):
                 path.unlink()

@@ -123,7 +123,9 @@ class Export(Notes):
             yield Placed(name, split, sample, data)
 
     def put(self, path: str, data: bytes | str) -> None:
-        put(self.folder / path, data.encode("utf-8") if isinstance(data, str) else data)
+        if isinstance(data, str):
+            data = data.encode("utf-8")
+        put(self.folder / path, data)
         self.files += 1
 
     def put_image(self, path: str, placed: Placed) -> None:
@@ -304,7 +306,9 @@ class Import(Notes):
             return Sample(image, partial(_label_map, labels), None, row, name=name)
         for path in files:
             inside(self.path, path)
-        reads = [labels, *([objects] if callable(objects) else [])]
+        reads: list[Callable[[], Labels]] = [labels]
+        if callable(objects):
+            reads.append(objects)
         about = str(image) if isinstance(image, Path) else str(where)
         turn = orientation_of(image, about)
         if 2 <= turn <= 8:
@@ -373,7 +377,11 @@ def unique_names(pictures: Iterable[tuple[str | None, str]]) -> list[str]:
         stem, top = without_suffix(path), f"{part}/" if part else ""
         forms.append((stem, top + stem, path, top + path))
     counts = [Counter(form) for form in zip(*forms, strict=True)]
-    return [next((form for form, count in zip(own, counts, strict=True) if count[form] == 1), own[-1]) for own in forms]
+    names: list[str] = []
+    for own in forms:
+        unique = (form for form, count in zip(own, counts, strict=True) if count[form] == 1)
+        names.append(next(unique, own[-1]))
+    return names
 
 
 def read_format(

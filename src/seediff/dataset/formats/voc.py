@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,7 @@ def read(
         asked = [title for title in lists if title == split] or [title for title in lists if parts[title] == split]
         if not asked:
             raise UserError(root / LISTS / f"{split}.txt", f"no such file; --split names a list of {LISTS}")
-        named = {name: where for title in asked for name, where in lists[title].items()}
+        named = dict(chain(*(lists[title].items() for title in asked)))
     elif set(OWN).isdisjoint(parts.values()):
         named = {name: str(path) for name, path in maps.items()}
     else:

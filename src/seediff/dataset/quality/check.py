@@ -90,6 +90,13 @@ class _Findings(list[Finding]):
         path = self.folder / file
         return self.attempt(kind, file, lambda: read(path)) if path.is_file() else self.add("missing", file, ABSENT)
 
+    def read_extra(self, kind: str, file: str, path: Path | None, read: Callable[[Path], Any]) -> None:
+        """Like `read`, for a file of a sample's `extras`. path: None if it is not there, or leads out."""
+        if path is not None:
+            self.attempt(kind, file, lambda: read(path))
+        elif not (self.folder / file).is_symlink():  # one that leads out has a finding
+            self.add("missing", file, ABSENT)
+
 
 Opened = tuple[str, Sample]
 """The place of a row, and its sample."""
@@ -174,22 +181,16 @@ def _read_files(folder: Path, classes: Sequence[str], kinds: Sequence[str], open
             objects = f"{native.INSTANCES}/{name}.png"
             findings.read("instances", objects, lambda _: _check_objects(findings, objects, sample, labels))
 
-    # Files that describe the original mask, and were looked for when the set was opened.
+    # Files that describe the original mask.
     kept = () if is_replaced(row) else kinds
-    expected: list[tuple[str, str, int | None, Callable[[Path], Any]]] = []
-    if native.SOFT in kept:
-        for class_id in row.get("class_ids", ()):
-            one = sample.replace(metadata={"class_ids": [class_id]})
-            read = read_label_map if picture is None else lambda _, one=one: one.soft_levels()
-            expected.append(("soft", f"{native.SOFT}/{name}_{class_id}.png", class_id, read))
+    for class_id in row.get("class_ids", ()) if native.SOFT in kept else ():
+        one = sample.replace(metadata={"class_ids": [class_id]})
+        read = read_label_map if picture is None else lambda _, one=one: one.soft_levels()
+        path = sample.extras.get((native.SOFT, class_id))
+        findings.read_extra("soft", f"{native.SOFT}/{name}_{class_id}.png", path, read)
     if native.ATTENTION in kept and row.get("classes"):  # `mask` captures nothing of a picture without a class
-        expected.append(("tensors", f"{native.ATTENTION}/{name}.safetensors", None, read_header))
-    for kind, file, class_id, read in expected:
-        path = sample.extras.get((file.partition("/")[0], class_id))
-        if path is not None:
-            findings.attempt(kind, file, partial(read, path))
-        elif not (folder / file).is_symlink():  # one that leads out has a finding
-            findings.add("missing", file, ABSENT)
+        path = sample.extras.get((native.ATTENTION, None))
+        findings.read_extra("tensors", f"{native.ATTENTION}/{name}.safetensors", path, read_header)
     return found
 
 
