@@ -256,6 +256,7 @@ def masks(
     from .options import check_mask_effects
     from .progress import bar_or_lines
 
+    # 1. What was asked for
     for name in ("mask.beta", "mask.ignore_band"):
         if name in line.values:
             raise UserError(name, "is set by the command itself, from the tuning pictures", "leave it out")
@@ -269,6 +270,8 @@ def masks(
         check_writable(None, path)
     if thresholds is not None and thresholds.exists():
         raise UserError("thresholds", f"{thresholds} already exists", "choose another file")
+
+    # 2. Scores, and what is written of them
     with bar_or_lines(quiet, "looks") as progress:
         scores = evaluate_masks(
             settled,

@@ -175,13 +175,16 @@ def import_(
     from .summary import command_line, look_at, next_steps
 
     options = options or ImportOptions()
-    check_apart(out, [source, *([corrects] if corrects else [])])
+    check_apart(out, [source] if corrects is None else [source, corrects])
     asked = {**vars(options), "classes": read_class_names(options.classes)}
     format_ = from_ or recognise_source(source, options, quiet)
+
+    # Corrected masks alone: the pictures are those of the dataset that they correct
     if corrects is not None and options.images is None and "images" in import_options(format_):
         folder = source if source.is_dir() else source.parent
         if not any((folder / name).is_dir() for name in (IMAGES, "JPEGImages")):  # the source brings no pictures
             asked["images"] = corrects / IMAGES
+
     given = options_given(import_options(format_), asked, f"--from {format_}")
     classes, samples, read = read_format(format_, source, **given)  # streams the samples of a single large file
     samples, changes = require_samples(samples, source, empty=corrects is not None), list[Change]()

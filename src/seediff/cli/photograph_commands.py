@@ -141,6 +141,7 @@ def mask(
 
     check_photographs(paths)
     found = find_photos(paths, exclude=out)
+    # Classes: of a table, for each photograph its own, or as they were typed, for all
     table = find_table(paths, line.values.get("classes", ()))
     if table is None:
         classes_of: dict[str, tuple[str, ...]] = {}
@@ -254,6 +255,8 @@ def conclude(result: RunResult | None, warning: str, photographs: int) -> None:
         from ..run.photos import FAILED
 
         first, count = result.failed[0], len(result.failed)
-        reasons = f"{first['photo']}: {first['reason']}" + (f" and {count - 1} more" if count > 1 else "")
+        reasons = f"{first['photo']}: {first['reason']}"
+        if count > 1:
+            reasons += f" and {count - 1} more"
         where = shlex.quote(str(result.out / FAILED))
         raise UserError(f"{count} of {photographs} photographs could not be used ({reasons}); the list is in {where}")

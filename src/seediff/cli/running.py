@@ -36,6 +36,7 @@ TIDYING = 5.0
 
 def run(words: Sequence[str], program: App | None = None) -> int:
     """As `main.main`."""
+    # 1. The process
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     debugging = os.environ.get("SEEDIFF_DEBUG") == "1"
@@ -43,6 +44,8 @@ def run(words: Sequence[str], program: App | None = None) -> int:
         warnings.simplefilter("ignore")  # libraries' warnings are for programmers
         warnings.simplefilter("default", Notice)  # once from each place
         warnings.formatwarning = lambda message, *_, **__: f"seediff: {message}\n"
+
+    # 2. The command, and what its end means
     interrupts, line = FirstInterrupt(), CommandLine(program or choose_program(words), words)
     with escaped_streams():
         try:

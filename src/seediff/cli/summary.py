@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -110,7 +110,7 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, consol
     for name in config.classes:
         areas = [row["area"][name] for row in result.rows if name in row.get("area", ())]
         asked = sum(name in row.get("asked", ()) for row in result.rows)
-        table.add_row(Text(name), str(asked), str(len(areas)), _share(sum(areas) / len(areas) if areas else None))
+        table.add_row(Text(name), str(asked), str(len(areas)), _share(mean(areas) if areas else None))
     text = _describe_count(result, f"{plural(result.made, 'photograph')} with masks in {result.out}", skipped)
     text += _foreign(result, config.model)
     backbone = () if config.device == "cuda" else ("--backbone", "tiny")  # what this machine can train

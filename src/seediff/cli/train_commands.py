@@ -103,6 +103,7 @@ def train(
         validation_share=validation_share,
         classes=classes,
     )
+    # Options that are not part of the plan
     for name, value in (("validate_every", validate_every), ("save_every", save_every)):
         if value is not None and value < 1:
             raise UserError(name, f"{value} must be at least 1")
@@ -162,7 +163,7 @@ def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
         return f"{kept or 'none'} of {total} steps kept in {shlex.quote(str(out))}"
 
     def again() -> str:
-        return "run the same command to " + ("start again" if kept == 0 else "continue")
+        return "run the same command to start again" if kept == 0 else "run the same command to continue"
 
     if os.environ.get("RANK", "0") != "0":  # only the first process prints
         yield keep

@@ -75,7 +75,8 @@ class Gate:
         """The response to a request that is refused, whoever sends it; None for all others."""
         if len(headers.getlist("host")) != 1 or not allowed_host(headers["host"], self.host):
             return PlainTextResponse("This name is not the server's; use the address that `seediff look` printed.", 421)
-        length, most = headers.get("content-length", "0"), TOKEN_FORM if scope["path"] == "/token" else LARGEST
+        length = headers.get("content-length", "0")
+        most = TOKEN_FORM if scope["path"] == "/token" else LARGEST
         if "transfer-encoding" in headers or not re.fullmatch(r"\d{1,15}", length) or int(length) > most:
             return PlainTextResponse(
                 f"The body must have a length, of at most {most} bytes.", 413, {"connection": "close"}

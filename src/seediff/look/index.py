@@ -95,6 +95,7 @@ class Index:
         counts: for each class, flag and state, how many samples have it and match the query's other filters.
         histograms: the same for each of BARS ranges from 0 to 1 of area, of confidence and of agreement.
         """
+        # 1. Which samples match each filter
         everything = np.ones(len(self.rows), bool)
         chosen = sorted({i for i in query.classes if i <= len(self.ids)})
         of_class = self.present[:, chosen].any(1) if query.classes else everything
@@ -108,8 +109,9 @@ class Index:
         values = {"area": shares, **self.of_mask}
         within = {key: _within(column, getattr(query, key)) for key, column in values.items()}
         rest = of_text & np.logical_and.reduce(list(within.values()))
-
         shown = rest & of_class & of_flag & of_state
+
+        # 2. How many there would be with another choice of one filter
         but_ranges = of_text & of_class & of_flag & of_state
         histograms = {}
         for key, column in values.items():

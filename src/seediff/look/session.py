@@ -154,6 +154,8 @@ class Session:
         """Why nothing can be saved; empty if it can."""
         self.histories: dict[int, History] = {}
         self.numbers = {sample.name: number for number, sample in enumerate(subject.samples)}
+
+        # Only one process may write, if any
         self._stack = ExitStack()
         try:
             self._stack.enter_context(open_folder(subject.folder, (REVIEWED,)))
@@ -161,6 +163,8 @@ class Session:
             raise
         except UserError:
             self.read_only = "the folder is read-only: nothing can be saved"
+
+        # What was done before
         try:
             actions = read_actions(subject.folder) if self.read_only else mend(subject.folder)
             names, rows = [one.name for one in subject.samples], [one.metadata for one in subject.samples]

@@ -70,6 +70,7 @@ def capture(
     IP-Adapters, GLIGEN), a network that torch compiled, a method that does not work with the model, and maps that do
     not fit into memory, before the first step; RuntimeError if this network is already being captured.
     """
+    # 1. Whether it can be captured
     pipe = getattr(pipe, "pipe", pipe)  # a Model from `load_model`
     network, family = find_network(pipe)
     check_processors(network)
@@ -84,6 +85,8 @@ def capture(
     if not alone and not callable(pipe):
         raise UserError(f"a {type(pipe).__name__}", "cannot be called", THE_WAY)
     readers = None if tokenizer is None else (Reader("tokenizer", tokenizer, tokenizer.model_max_length),)
+
+    # 2. The listener hears what the pipeline encodes and what its network is given
     with ExitStack() as stack:
         recordings = stack.enter_context(recorded_calls(network)) if graphs else None
         recorder = AttentionRecorder(plan, guidance=False, graphs=recordings)
