@@ -173,8 +173,13 @@ def read_csv(path: Path | str, columns: Sequence[str]) -> list[tuple[int, dict[s
 def parse_csv(
     text: str, columns: Sequence[str], path: Path | str, *, delimiter: str = ","
 ) -> list[tuple[int, dict[str, str]]]:
-    """Same as `read_csv`, for a file's text."""
-    (_, names), *cells = parse_cells(text, path, delimiter) or [(1, [""])]
+    """Same as `read_csv`, for a file's text. Cells are stripped, and blank lines left out."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+    try:
+        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}", f"is not CSV: {error}") from error
+    (_, names), *cells = [(number, row) for number, row in lines if any(row)] or [(1, [""])]
     for name in columns:
         if names.count(name) != 1:
             wrong = "listed twice" if name in names else "missing"
@@ -184,16 +189,6 @@ def parse_csv(
             fix = "put quotes around a list with commas"
             raise UserError(f"{path}, line {number}", f"must have {len(names)} fields", fix)
     return [(number, dict(zip(names, row, strict=True))) for number, row in cells]
-
-
-def parse_cells(text: str, path: Path | str, delimiter: str = ",") -> list[tuple[int, list[str]]]:
-    """(line number, stripped cells) of every line that is not blank. Raises UserError naming the line."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
-    try:
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}", f"is not CSV: {error}") from error
-    return [(number, row) for number, row in rows if any(row)]
 
 
 # XML.

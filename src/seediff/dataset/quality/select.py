@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -83,14 +83,9 @@ def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: st
         if any(pieces > (criteria.max_components or np.inf) for pieces in measured.pieces.values()):
             return "components"
     # A picture without a class has no mask to be certain of: −1.
-    if criteria.min_confidence is not None:
-        sure = _scores(sample, "confidence", "min_confidence", where)
-        if min(sure.values(), default=-1.0) < criteria.min_confidence:
-            return "confidence"
-    if criteria.min_agreement is not None:
-        agreement = _scores(sample, "agreement", "min_agreement", where)
-        if min(agreement.values(), default=-1.0) < criteria.min_agreement:
-            return "agreement"
+    for key, least in (("confidence", criteria.min_confidence), ("agreement", criteria.min_agreement)):
+        if least is not None and min(_scores(sample, key, f"min_{key}", where).values(), default=-1.0) < least:
+            return key
     return None
 
 
@@ -107,7 +102,7 @@ def _decisions(row: Mapping[str, Any]) -> set[str | None]:
     return met
 
 
-def _scores(sample: Sample, key: Literal["confidence", "agreement"], criterion: str, where: str) -> Mapping[str, float]:
+def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str, float]:
     """Class → confidence or agreement in a sample's row. A mask that a person corrected has 1; of one that was made in
     the viewer nothing is known. Raises UserError naming the criterion if the row has none."""
     row = sample.metadata
