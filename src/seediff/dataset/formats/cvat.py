@@ -30,8 +30,8 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import whole_classes
 from ..shapes.rle import polygon_runs
-from .drivers import Drawing, Export, Import, Read, given_or
-from .label_files import PARTS, Near, Shapes, Side, by_object, check_frame, class_of, named_colours
+from .drivers import Drawing, Export, Import, Read
+from .label_files import PARTS, Near, Shapes, Side, by_object, check_frame, class_of, given_or, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 MASKS, BOXES = ("mask", "polygon", "ellipse"), ("box", "cuboid")

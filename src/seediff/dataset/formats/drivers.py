@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from inspect import signature
 from itertools import chain
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -29,13 +29,13 @@ from ...files.reading import composed, inside
 from ...workers import Follow, in_order
 from ..encoding import Instances
 from ..rows import SPLITS, check_class_list, check_name, flat_name
-from ..sample import JPEG_SUFFIXES, Sample, picture_size
+from ..sample import Sample, picture_size
 from ..split import assign_splits
 from .format_table import FORMATS, FormatName, SourceName, codec
+from .label_files import PICTURES, portable, unique_names
 
 CHUNK = 8
 """Samples that are sent to a worker process together: one takes only a millisecond or two."""
-PICTURES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
 Read = tuple[tuple[str, ...], Iterable[Sample]]
 """The classes without the background, and the samples."""
 Labels = np.ndarray | Instances
@@ -349,39 +349,11 @@ def _objects(read: Callable[[], Any]) -> Instances:
     return read().seen()
 
 
-def given_or(images: Path | str | None, *usual: Path) -> list[Path]:
-    """The folders of the pictures: the one that the user named, or else the usual ones."""
-    return [*usual] if images is None else [Path(images)]
-
-
-def portable(name: str) -> str:
-    """A picture's path with / as separator, also if Windows wrote it; of an absolute Windows path, the last part."""
-    path = PureWindowsPath(name)
-    if "\\" not in name:
-        return name
-    return path.name if path.anchor else path.as_posix()
-
-
 def _ends(name: str) -> list[str]:
     """The ends of a picture's path or address, the longest first, without `..`; at most 16."""
     path = unquote(name.partition("://")[2].partition("?")[0]) if "://" in name else portable(name)
     steps = [step for step in posixpath.normpath(path).split("/") if step not in ("", "..")][-16:]
     return ["/".join(steps[i:]) for i in range(len(steps))]
-
-
-def unique_names(pictures: Iterable[tuple[str | None, str]]) -> list[str]:
-    """The names of samples from (part, picture's path): the first that is unique of the path without suffix, this after
-    the part, the path, and the path after the part."""
-    forms: list[tuple[str, ...]] = []
-    for part, path in pictures:
-        stem, top = without_suffix(path), f"{part}/" if part else ""
-        forms.append((stem, top + stem, path, top + path))
-    counts = [Counter(form) for form in zip(*forms, strict=True)]
-    names: list[str] = []
-    for own in forms:
-        unique = (form for form, count in zip(own, counts, strict=True) if count[form] == 1)
-        names.append(next(unique, own[-1]))
-    return names
 
 
 def read_format(

@@ -1,11 +1,12 @@
-"""Shared by the codecs: the pictures of a folder, the shapes of a picture, and the rows of the hub's formats."""
+"""Shared by the codecs: the pictures of a folder and their names, and the shapes of a picture."""
 
 from __future__ import annotations
 
 import cmath
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any
 
 import msgspec
@@ -15,18 +16,47 @@ from ...config.names import IGNORED
 from ...errors import UserError
 from ...files.label_maps import IGNORE, voc_palette
 from ...files.messages import show_json
+from ...files.photo_files import without_suffix
 from ...files.picture_files import check_pixels, orientation_of
 from ...files.reading import composed
 from ..encoding import Instances
-from ..sample import picture_size
+from ..sample import JPEG_SUFFIXES, picture_size
 from ..shapes.rle import paint_runs
-from .drivers import PICTURES
 
+PICTURES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Name of a split in any data set, in small letters → SeeDiff's name."""
 Side = Annotated[int, msgspec.Meta(ge=1)]
 Near = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
 """A coordinate. pycocotools ends the process for a polygon of much larger ones."""
+
+
+def given_or(images: Path | str | None, *usual: Path) -> list[Path]:
+    """The folders of the pictures: the one that the user named, or else the usual ones."""
+    return [*usual] if images is None else [Path(images)]
+
+
+def portable(name: str) -> str:
+    """A picture's path with / as separator, also if Windows wrote it; of an absolute Windows path, the last part."""
+    path = PureWindowsPath(name)
+    if "\\" not in name:
+        return name
+    return path.name if path.anchor else path.as_posix()
+
+
+def unique_names(pictures: Iterable[tuple[str | None, str]]) -> list[str]:
+    """The names of samples from (part, picture's path): the first that is unique of the path without suffix, this after
+    the part, the path, and the path after the part."""
+    forms: list[tuple[str, ...]] = []
+    for part, path in pictures:
+        stem, top = without_suffix(path), f"{part}/" if part else ""
+        forms.append((stem, top + stem, path, top + path))
+    counts = [Counter(form) for form in zip(*forms, strict=True)]
+    names: list[str] = []
+    for own in forms:
+        unique = (form for form, count in zip(own, counts, strict=True) if count[form] == 1)
+        names.append(next(unique, own[-1]))
+    return names
 
 
 def named_pictures(folder: Path) -> list[tuple[str, Path]]:

@@ -26,9 +26,9 @@ from .. import native
 from ..class_lists import find_list, number_labels
 from ..encoding import Instances
 from ..sample import Sample
-from .drivers import PICTURES, Import, Read, given_or
+from .drivers import Import, Read
 from .format_table import json_kind
-from .label_files import Near, Shapes, check_frame, class_of, shown_size
+from .label_files import PICTURES, Near, Shapes, check_frame, class_of, given_or, shown_size
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
 """Shapes with an inside; lines and points have none."""

@@ -36,9 +36,9 @@ from ..rows import check_row
 from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import polygon_runs
-from .drivers import PICTURES, Drawing, Export, Import, Read, given_or
+from .drivers import Drawing, Export, Import, Read
 from .format_table import json_kind
-from .label_files import Near, Own, Shapes, Side, by_object, class_of, named_colours, shown_size
+from .label_files import PICTURES, Near, Own, Shapes, Side, by_object, class_of, given_or, named_colours, shown_size
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
 OWN = "seediff"

@@ -40,8 +40,8 @@ from ..class_lists import ClassList, Note, check_meaning, find_list, named_class
 from ..encoding import encode_grey
 from ..rows import flat_name
 from ..sample import Sample
-from .drivers import Export, Import, Read, unique_names
-from .label_files import PARTS, named_pictures, pictures_by_name, png_masks
+from .drivers import Export, Import, Read
+from .label_files import PARTS, named_pictures, pictures_by_name, png_masks, unique_names
 from .public_sets import find_parts, open_part, published_layout, usual_part
 from .yolo_data import IMAGES, find_pictures, find_yaml, label_file, read_data, write_data
 

@@ -24,7 +24,8 @@ from ...files.messages import show_json
 from ...files.reading import read_lines
 from .. import native
 from ..rows import SPLITS
-from .drivers import Export, Import, portable, unique_names
+from .drivers import Export, Import
+from .label_files import portable, unique_names
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 PICTURES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
