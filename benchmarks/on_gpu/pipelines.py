@@ -17,6 +17,7 @@ from builders.published import AUTOENCODERS, NETWORKS, TEXT_ENCODERS  # pyright:
 from builders.reference_attention import BOOKS  # pyright: ignore[reportMissingImports]
 from builders.twins import clip_tokenizer  # pyright: ignore[reportMissingImports]
 
+from seediff.models.info import ModelSettings
 from seediff.models.registry import Model, load_model
 from seediff.models.short_names import BY_NAME
 
@@ -64,7 +65,8 @@ def twin(name: str, device: str, dtype: str, folder: Path) -> Model:
     save = TWINS.get(BY_NAME[name].pipeline)
     source = "mini" if save is None else str(save(folder / name))
     model = load_model(source, device=device, dtype=dtype)
-    return replace(model, name=name, known_classes=None, latent_side=TWIN_SIDE, image_side=TWIN_SIDE * model.pixels)
+    side = TWIN_SIDE * model.pixels
+    return replace(model, name=name, settings=ModelSettings(), latent_side=TWIN_SIDE, image_side=side)
 
 
 def exact(

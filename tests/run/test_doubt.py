@@ -25,7 +25,7 @@ def test_a_photograph_is_not_the_embedded_models_own_and_is_told_so_twice(tmp_pa
     scene = load_scenes(1)[0].image
     model = load_model("mini", device="cpu", dtype="float32")
     assert are_foreign(model, [scene, texture]) == [False, True]
-    assert are_foreign(replace(model, own_error=None), [texture]) == [False]
+    assert are_foreign(replace(model, settings=replace(model.settings, own_error=None)), [texture]) == [False]
 
     (tmp_path / "photos").mkdir()
     Image.fromarray(texture).save(tmp_path / "photos" / "a.png")
@@ -48,7 +48,7 @@ def test_a_photograph_is_not_the_embedded_models_own_and_is_told_so_twice(tmp_pa
 def test_a_class_with_the_even_map_of_a_word_without_a_place_is_missing(mini_model):
     mask = MaskConfig(method="ca", expand_levels=(4,), pamr=False)
     job = GenerateJob(GenerateConfig(classes=("dog", "cat"), classes_per_image=2, mask=mask))
-    job.use(replace(mini_model, own_contrast=0.44))
+    job.use(replace(mini_model, settings=replace(mini_model.settings, own_contrast=0.44)))
     cross = torch.full((16, 5), 0.1)
     cross[:3, 1] = 1.0  # the dog has a place
     cross[:, 3] += torch.linspace(0, 0.02, 16)

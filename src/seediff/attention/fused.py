@@ -83,8 +83,8 @@ def runs_kernels(device: torch.device) -> bool:
         raise
     except Exception as error:  # Triton, the compiler and the driver raise errors of many kinds
         why = first_line(error)
-        said = f"Triton's kernels do not run on {device} ({why}); plain torch captures attention"
-        warnings.warn(said, Notice, stacklevel=2)
+        text = f"Triton's kernels do not run on {device} ({why}); plain torch captures attention"
+        warnings.warn(text, Notice, stacklevel=2)
         return False
     return True
 

@@ -91,8 +91,8 @@ class AttentionMaps:
     def columns(self, class_name: str) -> tuple[int, ...]:
         """A class's token columns. Raises UserError if the class is not in the prompt."""
         if class_name not in self.words:
-            known = ", ".join(self.words) or "none"
-            raise UserError(f"class '{class_name}' is not in the prompt '{self.prompt}'; its classes: {known}")
+            listed = ", ".join(self.words) or "none"
+            raise UserError(f"class '{class_name}' is not in the prompt '{self.prompt}'; its classes: {listed}")
         return self.words[class_name]
 
     def _at(self, kind: Literal["self", "cross"], divisor: int) -> torch.Tensor:

@@ -87,5 +87,5 @@ def check_processors(network: Any) -> None:
             raise UserError(f"{name} {problem}; use a pipeline without it")
         foreign[kind.__name__] = name
     for kind, name in foreign.items():
-        said = f"{name} has a {kind}: what is captured is attention of the network's own queries and keys, whatever"
-        warnings.warn(Notice(f"{said} that processor makes of them (as prompt-to-prompt does)"), stacklevel=1)
+        text = f"{name} has a {kind}: what is captured is attention of the network's own queries and keys, whatever"
+        warnings.warn(Notice(f"{text} that processor makes of them (as prompt-to-prompt does)"), stacklevel=1)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from ..config.constants import CaptureConfig, MaskConfig, SegmentConfig
 from ..config.levels import EVERYTHING, Reads, check_kinds, fit_mask, level_name, maps_read
@@ -110,11 +110,12 @@ def plan_segments(
     segment: SegmentConfig,
     model: str,
     capture: CaptureConfig = PLAIN_MEANS,
-    **known: Any,
+    *,
+    pipeline: str = "",
+    size: tuple[int, int] | None = None,
 ) -> CapturePlan:
-    """The plan for segments, of plain means of self-attention. model: its name, for messages. known: `pipeline`,
-    `size`. Raises UserError if the family lacks what the method divides.
-    """
+    """The plan for segments, of plain means of self-attention. model: its name, for messages. pipeline, size: as in
+    `CapturePlan`. Raises UserError if the family lacks what the method divides."""
     if family.no_self_attention:
         why = family.no_self_attention
         problem = f"{model}: segments need self-attention, and {family.title} has no maps of it: {why}"
@@ -123,7 +124,7 @@ def plan_segments(
         problem = f"{segment.method}: divides the features of a UNet's encoder, and model '{model}' has none"
         raise UserError("segment.method", problem, "use diffseg or kmeans")
     reads: Reads = {} if segment.divides_features else {"self": None}
-    return plan_capture(family, network, capture, reads=reads, alone=("self",), **known)
+    return plan_capture(family, network, capture, reads=reads, alone=("self",), pipeline=pipeline, size=size)
 
 
 def _check_blocks(layers: Collection[str], mask: MaskConfig, group: Layers, kind: Kind) -> None:

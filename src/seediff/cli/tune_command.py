@@ -77,7 +77,7 @@ def tune(
     labelled = open_truths(data, split)
     segment = SegmentPhotosConfig.recommended(model=model).segment
     loaded = load_model(model, device=device, dtype=dtype)
-    kept = countable(labelled, loaded.known_words, classes)
+    kept = countable(labelled, loaded.settings.words, classes)
     names = tuple(dict.fromkeys(kept.values()))
     job = MaskJob(MaskPhotosConfig.recommended(classes=names, model=model, size=size), ())
     job.check()

@@ -52,8 +52,8 @@ def resolve_name(name: str) -> Path | str:
         raise UserError("model", f"{name}: no such file")
     if hub_id is None:
         near = did_you_mean(name, (*EMBEDDED, *BY_NAME))
-        known = "`seediff models` lists the names; others are a folder, a file or a hub id `owner/name`"
-        raise UserError("model", f"{name}: no such folder or file{near}", known)
+        fix = "`seediff models` lists the names; others are a folder, a file or a hub id `owner/name`"
+        raise UserError("model", f"{name}: no such folder or file{near}", fix)
     if file is None:
         return hub_id
     cached = cached_file(hub_id, file)

@@ -135,7 +135,7 @@ def _to_nf4(part: Any, dtype: Any) -> None:
     for name, layer in list(part.named_modules()):
         if _is_replaced(part, layer, name):
             sizes, bias = (layer.in_features, layer.out_features), layer.bias is not None
-            made = bits.Linear4bit(*sizes, bias=bias, compute_dtype=dtype, quant_type="nf4", device="meta")
-            made.weight = bits.Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")
-            made.bias = layer.bias
-            part.set_submodule(name, made)
+            quantised = bits.Linear4bit(*sizes, bias=bias, compute_dtype=dtype, quant_type="nf4", device="meta")
+            quantised.weight = bits.Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")
+            quantised.bias = layer.bias
+            part.set_submodule(name, quantised)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -38,28 +38,22 @@ from .weights import check_numbers, folder_files, is_enough, load_part, needed_f
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded text-to-image model.
-
-    pipe: diffusers' pipeline, without safety checker and progress bar. family: its architecture. name, base, device,
-    dtype, offload: as in `load_model`. latent_side: L, positions per side of the lattice that the network works on, at
-    the model's own image size. image_side: that size in pixels. known_classes: the only classes that the model can
-    draw; known_words: the only words that it knows, these classes among them; None: no known limit. own_error,
-    own_contrast: as in `ModelSettings`.
-    """
+    """A loaded text-to-image model. name, base, device, dtype, offload: as in `load_model`."""
 
     pipe: Any
+    """diffusers' pipeline, without safety checker and progress bar."""
     name: str
     device: str
     dtype: str
     latent_side: int
+    """L, positions per side of the lattice that the network works on, at the model's own image size."""
     image_side: int
-    known_classes: tuple[str, ...] | None = None
-    known_words: tuple[str, ...] | None = None
+    """That size in pixels."""
+    settings: ModelSettings = field(default_factory=ModelSettings)
+    """What its folder says about it: all classes that it can draw, all words that it knows, and what was tuned."""
     family: Family = SD
     offload: Offload = "none"
     base: str | None = None
-    own_error: float | None = None
-    own_contrast: float | None = None
 
     @property
     def network(self) -> Any:
@@ -77,8 +71,8 @@ class Model:
         network = dict(self.network.config)
         if "is_distilled" in self.pipe.config:  # FLUX.2 klein: the network's own does not tell
             network["is_distilled"] = self.pipe.config["is_distilled"]
-        known, whole = ModelSettings(self.known_classes, self.known_words), Source(self.name, self.name)
-        return ModelInfo(self.name, self.family, type(self.pipe).__name__, whole, network, self.pipe.vae.config, known)
+        pipeline, vae, whole = type(self.pipe).__name__, self.pipe.vae.config, Source(self.name, self.name)
+        return ModelInfo(self.name, self.family, pipeline, whole, network, vae, self.settings)
 
     @property
     def pixels(self) -> int:
@@ -103,7 +97,7 @@ class Model:
 
     def check_known(self, classes: Sequence[str]) -> None:
         """Raise UserError, listing what the model knows, if it does not know one of the classes."""
-        check_known_classes(self.name, self.known_classes, classes)
+        check_known_classes(self.name, self.settings.classes, classes)
 
 
 def load_model(
@@ -197,9 +191,7 @@ def load_model(
     config = getattr(pipe, family.network).config
     side = family.image_side(pipe.vae_scale_factor, config)
     latent_side = side // family.pixels(pipe.vae_scale_factor, config)
-    known = info.settings
-    words, own = (known.classes, known.words), (known.own_error, known.own_contrast)
-    return Model(pipe, name, device, dtype, latent_side, side, *words, family, offload, base, *own)
+    return Model(pipe, name, device, dtype, latent_side, side, info.settings, family, offload, base)
 
 
 def check_additions(

@@ -50,8 +50,8 @@ FLOW_STEPS = 8
 def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
     """(diffusers class, settings that differ from the model's configuration). Raises UserError for an unknown name."""
     if name not in NAMES and name not in SCHEDULERS:
-        known = f"known: {', '.join(NAMES)}, and classes of diffusers that models have"
-        raise UserError("scheduler", f"{name}: is not known{did_you_mean(name, NAMES)}", known)
+        choices = f"known: {', '.join(NAMES)}, and classes of diffusers that models have"
+        raise UserError("scheduler", f"{name}: is not known{did_you_mean(name, NAMES)}", choices)
     return NAMES.get(name, (name, {}))
 
 

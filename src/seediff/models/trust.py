@@ -53,8 +53,9 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
         if made_of in [[library, name] for name in classes]:
             listed.add(part)
         elif made_of != [None, None]:
-            known = " or ".join(f'["{library}", "{name}"]' for name in classes)
-            problem = f"{part} = {show_json(made_of)} must be {known or f'left out: {family.title} has no such part'}"
+            allowed = " or ".join(f'["{library}", "{name}"]' for name in classes)
+            must = allowed or f"left out: {family.title} has no such part"
+            problem = f"{part} = {show_json(made_of)} must be {must}"
             raise UserError(path, problem)
     missing = {*family.weights, *family.text} - listed - {*family.optional}
     if missing:

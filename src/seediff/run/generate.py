@@ -201,7 +201,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         """Of several classes, those that the model seems not to have drawn, if it is known how that shows."""
         from ..masks.presence import CONTRAST_LEVEL, contrast
 
-        least = None if self.draw else self.model.own_contrast
+        least = None if self.draw else self.model.settings.own_contrast
         levels = maps_read(self.mask_config)["cross"]
         if least is None or len(spec.classes) < 2 or (levels is not None and CONTRAST_LEVEL not in levels):
             return []

@@ -319,8 +319,8 @@ def _fill(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -
         with job.timer("trying batches"):
             size = engine.fitting_size(job)
         if size != config.batch_size:
-            said = f"{config.batch_size} pictures at once do not fit into the GPU's memory; batches have {size}"
-            warnings.warn(said, Notice, stacklevel=2)
+            text = f"{config.batch_size} pictures at once do not fit into the GPU's memory; batches have {size}"
+            warnings.warn(text, Notice, stacklevel=2)
             job.rebatch(size)
             config, records = job.config, dict.fromkeys(job.batches)
     if new:

@@ -85,7 +85,8 @@ def are_foreign(model: Model, photos: Sequence[np.ndarray]) -> list[bool]:
     in it means nothing. Each is seen whole, in the model's square."""
     from ..attention.photograph import encode_images, reconstruction_errors
 
-    if (limit := model.own_error) is None or not photos:
+    limit = model.settings.own_error
+    if limit is None or not photos:
         return [False] * len(photos)
     side = model.image_side
     seen = [cut(photo, Window(0, 0, *photo.shape[:2]), (side, side)) for photo in photos]
@@ -94,7 +95,7 @@ def are_foreign(model: Model, photos: Sequence[np.ndarray]) -> list[bool]:
 
 def warn_of_foreign(model: Model, specs: Sequence[PhotoSpec], warn: Callable[[str], None]) -> None:
     """Warn if most of the first photographs are `are_foreign`, before time is spent on all."""
-    if model.own_error is not None:
+    if model.settings.own_error is not None:
         photos, _ = read_all(specs[:FIRST], lambda spec: read_photo(spec.photo.path))
         if (count := sum(are_foreign(model, photos))) > len(photos) / 2:
             warn(foreign_line(model.name, count, len(photos)))

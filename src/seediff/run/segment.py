@@ -168,7 +168,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
         super().use(model)
         check_fits(model, self.config.segment, self.config.size)
         for words in dict.fromkeys(spec.words for spec in self.specs if spec.words):  # before any photograph is read
-            check_known_classes(model.name, model.known_words, words)
+            check_known_classes(model.name, model.settings.words, words)
             split_prompts(model.readers, words)
         warn_of_foreign(model, self.specs, self.warn)
 

@@ -290,7 +290,7 @@ def tune(
     check_attention(size, model.pixels)
     check_fits(model, segment, size)
     known = tuple(dict.fromkeys(classes.values()))
-    check_known_classes(model.name, model.known_words, known)
+    check_known_classes(model.name, model.settings.words, known)
     split_prompts(model.readers, known)
 
     background = next((number for number, name in data.names.items() if name == BACKGROUND), None)

@@ -42,5 +42,5 @@ def network_family(network: Any) -> Family:
     found = next((family for family in families() if family.class_name in names), None)
     if found is not None:
         return found
-    known = ", ".join(dict.fromkeys(family.class_name for family in families()))
-    raise UserError(f"attention of a {names[0]} cannot be captured; known: {known}")
+    listed = ", ".join(dict.fromkeys(family.class_name for family in families()))
+    raise UserError(f"attention of a {names[0]} cannot be captured; known: {listed}")
