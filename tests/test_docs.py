@@ -34,7 +34,7 @@ from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.errors import UserError
 from seediff.files.photo_files import find_photos
-from seediff.models import known, registry
+from seediff.models import registry, short_names
 from seediff.models.hub import resolve_name
 from seediff.models.short_names import EMBEDDED
 
@@ -207,7 +207,7 @@ def twins(mini_folder, joint_folder, tmp_path_factory):
     for name, twin in (("mini", mini_folder), ("mini-dit", joint_folder)):
         folders[name] = tmp_path_factory.mktemp("embedded") / name
         shutil.copytree(twin, folders[name])
-        settings = json.loads((known.EMBEDDED[name] / "seediff.json").read_text())
+        settings = json.loads((short_names.EMBEDDED[name] / "seediff.json").read_text())
         settings["preset"]["methods"]["seediff"] = {
             "mask": {"beta": 0.6}
         }  # masks of random attention cover whole pictures below it
@@ -257,7 +257,7 @@ RUN = [page for page in PAGES if CODE[page] and not any(CODE[page] < CODE[other]
 @pytest.mark.parametrize("page", RUN)
 def test_what_a_page_says_can_be_done(page, twins, tmp_path, capsys, monkeypatch):
     for name, twin in twins.items() if page not in WELL else ():
-        monkeypatch.setitem(known.EMBEDDED, name, twin)
+        monkeypatch.setitem(short_names.EMBEDDED, name, twin)
     monkeypatch.setattr(registry, "load_model", LOADED[page in WELL])
     wrong = run_page(page, tmp_path, capsys)
     assert not wrong, "\n".join(wrong)
