@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import plural
+from ..files.reading import composed
 from .base import BatchConfig, RunConfig, ValueLayer, differences
 from .constants import CaptureConfig, MaskConfig
 from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Share, read_names
@@ -62,11 +63,11 @@ class DatasetConfig(RunConfig):
         check_prompts(self.prompts)
 
     def _make_tuples(self, *names: str) -> None:
-        """Accept any iterable of texts, such as the keys of a table."""
+        """Accept any iterable of texts, such as the keys of a table, and compose their letters."""
         for name in names:
             texts = getattr(self, name)
             if isinstance(texts, Iterable) and not isinstance(texts, str):
-                object.__setattr__(self, name, tuple(texts))
+                object.__setattr__(self, name, tuple(composed(one) if isinstance(one, str) else one for one in texts))
 
     @classmethod
     def recommended(cls: type[Dataset], **values: Any) -> Dataset:

@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 from ..errors import UserError
-from ..files.reading import ABSENT, read_lines
+from ..files.reading import ABSENT, composed, read_lines
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -45,8 +46,9 @@ def spoken(class_name: str) -> str:
 
 
 def sound(class_name: str) -> str:
-    """What two spellings of a class have in common: `Potted  Plant` and `pottedplant` → `potted plant`."""
-    return " ".join(spoken(class_name.casefold()).split())
+    """What two spellings of a class have in common: `Potted  Plant` and `pottedplant` → `potted plant`; also accents
+    that are letters of their own."""
+    return " ".join(spoken(composed(class_name).casefold()).split())
 
 
 def join_classes(classes: Sequence[str]) -> str:
@@ -73,8 +75,8 @@ def any_name(names: Sequence[str], ending: str = "") -> re.Pattern[str]:
     """A pattern that matches any of the names as whole words, ignoring case, with any white space between words. If
     several match at a position, the first wins. Group i + 1 is names[i], whose letters may differ from the matched.
     ending: a pattern that may follow a name."""
-    patterns = [r"\s+".join(map(re.escape, spoken(name).split())) for name in names]
-    either = "|".join(f"({pattern})" for pattern in patterns)
+    patterns = [r"\s+".join(map(re.escape, spoken(composed(name)).split())) for name in names]
+    either = "|".join(f"({pattern}|{normalize('NFD', pattern)})" for pattern in patterns)
     return re.compile(rf"{BORDER}(?:{either}){ending}{BORDER}", re.IGNORECASE)
 
 
@@ -105,7 +107,7 @@ def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[in
     `first`, or from 0 if the first is a name of the background or of no class; labelme's `__ignore__`, its −1, may come
     before that. absent: what is said of a file that is not there. Raises UserError if two ids have one name, or two
     names one id; from 0 on, also for an empty line."""
-    given = [line.strip() for line in read_lines(path, absent=absent)]
+    given = [composed(line.strip()) for line in read_lines(path, absent=absent)]
     lines = [line for line in given if line]
     numbered = [match for line in lines if (match := re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line))]
     if lines and len(numbered) == len(lines):
@@ -159,7 +161,7 @@ def split_classes(text: str) -> tuple[str, ...]:
 
 def split_names(text: str) -> tuple[str, ...]:
     """Names separated by commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    return tuple(name.strip() for name in composed(text).split(",") if name.strip())
 
 
 def parse_names(text: str) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from ..files.documents import fit, plain_number, read_csv, read_json
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
 from ..files.picture_files import open_picture, stored_pixels
-from ..files.reading import read_lines
+from ..files.reading import composed, read_lines
 from .rows import check_class_list
 
 COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "labelmap.csv", "dataset_meta.json")
@@ -60,12 +60,12 @@ def number_classes(
     ids: dict[int, int] = {}
     listed: dict[int, str] = {}
     for number, name in sorted(names.items()):
-        name, meant = name.strip(), meaning(name.strip())
+        name, meant = composed(name.strip()), meaning(name.strip())
         if meant == 0 or (meant == IGNORE and void(number, name)):
             ids[number] = meant
         else:
             listed[number] = name
-    chosen = tuple(dict.fromkeys(listed.values()) if classes is None else classes)
+    chosen = tuple(map(composed, dict.fromkeys(listed.values()) if classes is None else classes))
     check_class_list(chosen, where)
     own = {name: number for number, name in enumerate(chosen, 1)}
     for number, name in listed.items():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from ..config.names import BACKGROUND
 from ..errors import UserError
 from ..files.messages import plural
+from ..files.reading import composed
 from ..workers import Follow
 from . import native
 from .formats.drivers import Exported, export, read_format
@@ -67,7 +68,7 @@ class Dataset(Sequence[Sample]):
         title: str = "",
     ):
         check_class_list(classes)
-        self.classes, self.samples = tuple(classes), list(samples)
+        self.classes, self.samples = tuple(map(composed, classes)), list(samples)
         self.path, self.notes = Path(path) if path is not None else None, tuple(notes)
         self.ids = ids or {number: number for number in range(len(self.classes) + 1)}
         self.title = title or f"dataset in {path}"

@@ -4,6 +4,7 @@ keys of other programs from set to set.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +16,7 @@ import numpy as np
 from ..config.names import BACKGROUND, MAX_CLASSES
 from ..errors import UserError
 from ..files.documents import fit, read_json_lines
-from ..files.reading import ABSENT
+from ..files.reading import ABSENT, composed
 
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _ClassId = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -24,6 +25,8 @@ _Number = Annotated[int, msgspec.Meta(ge=0)]
 
 SPLITS = ("train", "val", "test")
 """The values of `split`; a sample without it is for training."""
+OF_CLASSES = ("classes", "asked", "area", "confidence", "agreement", "presence")
+"""Keys whose values, or their keys, are names of classes."""
 OF_THE_MASK = ("confidence", "agreement")
 """Keys that describe the mask that a method made, and go with it."""
 
@@ -83,6 +86,11 @@ def checked_rows(path: Path, absent: str = ABSENT) -> Iterator[dict[str, Any]]:
     where = f"{path}, line "  # formatted once, because that takes longer than checking a row
     for number, row in read_json_lines(path, dict[str, Any], absent=absent):
         check_row(row, f"{where}{number}")
+        for key in OF_CLASSES:
+            if isinstance(row.get(key), dict):
+                row[key] = {composed(name): value for name, value in row[key].items()}
+            elif row.get(key):
+                row[key] = [*map(composed, row[key])]
         yield row
 
 
@@ -120,8 +128,8 @@ def check_class_list(classes: Sequence[str], where: object = "classes") -> None:
         problem = f"must be a list of names, like [{classes!r}]"
     elif len(classes) > MAX_CLASSES:
         problem = f"{len(classes)} classes; label maps hold at most {MAX_CLASSES}"
-    elif len({*classes}) < len(classes):
-        problem = f"class '{next(name for name in classes if classes.count(name) > 1)}' appears twice"
+    elif len({*map(composed, classes)}) < len(classes):
+        problem = f"class '{Counter(map(composed, classes)).most_common(1)[0][0]}' appears twice"
     for name in () if problem else classes:
         # XML and YAML cannot hold control characters, and terminals obey some
         odd = any(category(letter) in ("Cc", "Cs", "Zl", "Zp") or letter in "\ufffe\uffff" for letter in name)

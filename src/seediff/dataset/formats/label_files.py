@@ -137,7 +137,8 @@ class Shapes:
 
 def class_of(label: str, ids: Mapping[str, int], where: str) -> int:
     """The id of a shape's label; names that mean 0 or 255 count in any case. ids: as of `number_labels`."""
-    class_id = ids.get(label.strip(), ids.get(label.strip().casefold()))
+    name = composed(label.strip())
+    class_id = ids.get(name, ids.get(name.casefold()))
     if class_id is None:
         classes = ", ".join(name for name, i in ids.items() if 0 < i < IGNORE)
         raise UserError(where, f"has the label {show_json(label)}, which is not a class; they are {classes}")
