@@ -20,6 +20,7 @@ from ..dataset.sample import Sample
 from ..dataset.split import assign_splits
 from ..errors import UserError
 from ..files.messages import show_bytes
+from ..files.reading import composed
 
 Data = Dataset | Path | str
 """Training data: a dataset, or its folder."""
@@ -101,7 +102,7 @@ def plan_training(
     opened = [_opened(source) for source in data]
     names = opened[0].classes
     if classes is not None:
-        names = tuple(classes)
+        names = tuple(map(composed, classes))
     check_class_list(names)
     if not names:
         raise UserError(f"{data[0]}: has no classes besides the background")
