@@ -11,6 +11,7 @@ from recipes import renew
 from recipes.studies.truth import markdown
 from recipes.tables.results import write_table
 from seediff.cli.commands import app
+from seediff.cli.line import CommandLine
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -53,7 +54,7 @@ COMMANDS = [
 @pytest.mark.parametrize(("name", "text", "start"), COMMANDS, ids=[f"{name}: {start}" for name, _, start in COMMANDS])
 def test_commands_of_outputs_are_still_commands(name, text, start, tmp_path):
     words = renew.words(text.removeprefix(f"{start} "), tmp_path, tmp_path, {})
-    PROGRAMS[start].parse_args(words, exit_on_error=False, print_error=False)
+    CommandLine(PROGRAMS[start], words).parse()
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in STUDIES.glob("*/results.json")))
