@@ -23,19 +23,24 @@ convolutions then take 2.3 to 3.8 times as long as in float32, and without AVX-5
 
 def default_device() -> str:
     """cuda if available, else mps, else cpu. A GPU that cannot be used, such as with an old driver, is told."""
-    if why := _no_cuda():
+    why = _no_cuda()
+    if why:
         warnings.warn(f"the GPU is not used: {why}", Notice, stacklevel=2)
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if torch.backends.mps.is_available():
+        return "mps"
+    return "cpu"
 
 
 @lru_cache
 def _no_cuda() -> str:
     """Torch's reason why a GPU cannot be used, such as an old driver. Torch gives it once in a process."""
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if torch.cuda.is_available():
             return ""
-    reasons = (str(one.message) for one in said)
+    reasons = (str(warning.message) for warning in caught)
     return next((one.removeprefix("CUDA initialization: ").split(". ")[0] for one in reasons if "CUDA" in one), "")
 
 
@@ -79,11 +84,12 @@ def default_dtype(device: str, half: str = "float16") -> str:
 def has_bfloat16(device: torch.device | str) -> bool:
     """Whether a device has native bfloat16, so that mixed precision is faster than float32. Never on mps. Raises
     UserError if SEEDIFF_BF16 is neither 0 nor 1."""
-    if said := os.environ.get(BF16_SWITCH):
-        if said not in ("0", "1"):
-            raise UserError(f"{BF16_SWITCH} = {said!r} must be 0 (no bfloat16) or 1 (bfloat16)")
-        return said == "1"
-    return _computes_bfloat16(torch.device(device))
+    switch = os.environ.get(BF16_SWITCH)
+    if not switch:
+        return _computes_bfloat16(torch.device(device))
+    if switch not in ("0", "1"):
+        raise UserError(f"{BF16_SWITCH} = {switch!r} must be 0 (no bfloat16) or 1 (bfloat16)")
+    return switch == "1"
 
 
 @lru_cache
@@ -93,14 +99,17 @@ def _computes_bfloat16(device: torch.device) -> bool:
             return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False
-    known = [getattr(torch.cpu, name) for name in X86_INSTRUCTIONS if hasattr(torch.cpu, name)]
-    return platform.machine() not in ("x86_64", "AMD64") or any(instruction() for instruction in known)
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return True
+    checks = [getattr(torch.cpu, name) for name in X86_INSTRUCTIONS if hasattr(torch.cpu, name)]
+    return any(is_there() for is_there in checks)
 
 
 def mixed_precision(device: torch.device | str, enabled: bool | None = None) -> torch.autocast:
     """A context in which the device computes in bfloat16. enabled: None means only if the device has it."""
-    kind = torch.device(device).type
-    return torch.autocast(kind, torch.bfloat16, enabled=has_bfloat16(device) if enabled is None else enabled)
+    if enabled is None:
+        enabled = has_bfloat16(device)
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=enabled)
 
 
 @contextmanager

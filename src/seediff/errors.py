@@ -17,12 +17,14 @@ class UserError(Exception):
         self.subject, self.problem, self.fix = str(subject), problem, fix
 
     def __str__(self) -> str:
-        return f"{self.subject}: {self.reason}" if self.problem else self.reason
+        if not self.problem:
+            return self.reason
+        return f"{self.subject}: {self.reason}"
 
     @property
     def reason(self) -> str:
         """The problem and the fix, without the subject; or the whole sentence, if there are no parts."""
-        return (self.problem or self.subject) + (f"; {self.fix}" if self.fix else "")
+        return "; ".join(filter(None, (self.problem or self.subject, self.fix)))
 
 
 class Notice(UserWarning):
@@ -31,8 +33,8 @@ class Notice(UserWarning):
 
 def first_line(error: BaseException) -> str:
     """The first line of another library's error, or its class if it has no text, for use in a message."""
-    lines = str(error).strip().splitlines()
-    return lines[0].strip() if lines else type(error).__name__
+    first, _, _ = str(error).strip().partition("\n")
+    return first.strip() or type(error).__name__
 
 
 def system_reason(error: OSError) -> str:

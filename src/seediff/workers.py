@@ -129,7 +129,8 @@ def _begin(function: Callable[[Any], Any]) -> None:
 
 def _end_with_parent() -> None:
     """When the process that started this one is killed; otherwise this one would wait for work forever."""
-    if parent := multiprocessing.parent_process():
+    parent = multiprocessing.parent_process()
+    if parent:
         parent.join()
     os._exit(1)
 

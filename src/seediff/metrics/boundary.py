@@ -38,13 +38,14 @@ def boundary_band(labels: np.ndarray, distance: int) -> np.ndarray:
 def _any_of(flags: np.ndarray, length: int, axis: int) -> np.ndarray:
     """Whether any of `length` neighbours along an axis is true, where that many fit, in doubling steps: 50 times as
     fast as scipy's filters."""
-    flags = flags if axis == 0 else flags.T
+    if axis == 1:
+        return _any_of(flags.T, length, axis=0).T
     covered = 1
     while covered < length:
         step = min(covered, length - covered)
         flags = flags[step:] | flags[:-step]
         covered += step
-    return flags if axis == 0 else flags.T
+    return flags
 
 
 def boundary_counts(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -64,22 +64,16 @@ def read_scenes(path: Path, count: int | None = None, *, option: str = "scenes")
         raise UserError(f"{option} = {count}: {path.name} holds {len(about)}, so choose from 1 to {len(about)}")
     drawn = decode_scene(images[:count], f"{path}, images", "RGB", LARGEST)
     pairs = zip(drawn, decode_scene(masks[:count], f"{path}, masks", "L", LARGEST), strict=True)
-    scenes = [
-        Scene(image, mask, row.classes, row.caption) for (image, mask), row in zip(pairs, about[:count], strict=True)
-    ]
-    for number, scene in enumerate(scenes):
-        if scene.image.shape[:2] != scene.label_map.shape:
-            raise UserError(
-                f"{path}, scene {number}: its image is {scene.image.shape[:2]}, but its mask {scene.label_map.shape}"
-            )
-        if unknown := set(np.unique(scene.label_map)) - {
-            0,
-            255,
-            *(CLASS_IDS[name] for name in scene.classes if name in CLASS_IDS),
-        }:
-            raise UserError(
-                f"{path}, scene {number}: its mask has id {min(unknown)}, which is not in {show_json(scene.classes)}"
-            )
+    scenes = []
+    for number, ((image, mask), row) in enumerate(zip(pairs, about[:count], strict=True)):
+        where = f"{path}, scene {number}"
+        if image.shape[:2] != mask.shape:
+            raise UserError(f"{where}: its image is {image.shape[:2]}, but its mask {mask.shape}")
+        allowed = {0, 255, *(CLASS_IDS.get(name, 0) for name in row.classes)}
+        unknown = set(np.unique(mask)) - allowed
+        if unknown:
+            raise UserError(f"{where}: its mask has id {min(unknown)}, which is not in {show_json(row.classes)}")
+        scenes.append(Scene(image, mask, row.classes, row.caption))
     return scenes
 
 
