@@ -239,7 +239,8 @@ def describe(config: TrainConfig, plan: TrainingPlan, out: Path) -> str:
         epochs = count * config.batch_size / len(stage.items)
         length = f"{count} steps of {config.batch_size} images ({epochs:.1f} epochs)"
         lines.append(f"Stage {stage.name}: {samples}, {length}")
-    checkpoint = show_bytes((12 + 4 * bool(config.ema)) * parameters)
+    per_parameter = 16 if config.ema else 12  # bytes of the weight, two moments, and the average
+    checkpoint = show_bytes(per_parameter * parameters)
     validation = "none; the last weights are kept"
     if plan.validation:
         validation = f"{len(plan.validation)} samples"
