@@ -18,7 +18,6 @@ from ..dataset import native
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.outputs import write_atomic
-from ..models.info import model_info
 from ..models.memory import Graphs, Offload
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..workers import Progress
@@ -245,8 +244,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         for spec in each_spec(config):
             counts.update(spec.classes)
             prompts[spec.prompt] = None
-        info = model_info(config.model, config.base)
-        sides = info.sides() if info else None
+        sides = self.info.sides() if self.info else None
         height, width = pixels(config.size or (sides[0] if sides else 512))
         assumed = " (assumed)" if sides is None and config.size is None else ""
         expected = self.capture_plan.expected if self.capture_plan else None

@@ -42,6 +42,8 @@ ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
 class ModelJob(Job[Config, Item, Captured]):
     """A job that runs a model. Its configuration is a `ModelConfig`."""
 
+    info: ModelInfo | None = None
+    """What is known of the model, once the job is checked; None: nothing, before it is loaded."""
     capture_plan: Any = None
     """The `CapturePlan`; None until the job is checked, or the model loaded if its small files are not here."""
     model: Model
@@ -50,7 +52,10 @@ class ModelJob(Job[Config, Item, Captured]):
     """Tells a person what makes the results doubtful, before the first batch."""
 
     def check(self) -> None:
-        self.capture_plan = check_inputs(self.config)  # type: ignore[arg-type]  # a ModelConfig
+        config = self.config
+        self.info = info = model_info(config.model, config.base, check=True)
+        check_inputs(config, info)  # type: ignore[arg-type]  # a ModelConfig
+        self.capture_plan = plan_model(config, info, info.layers()) if info else None  # type: ignore[arg-type]
 
     def load(self) -> str:
         from ..models.registry import load_model
@@ -104,42 +109,41 @@ class ModelJob(Job[Config, Item, Captured]):
 
     def settings(self, reads: Reads | None = None) -> list[str]:
         """Lines of a dry run: model, capture, replaced levels, untuned constants, all values. reads: of the capture."""
-        config, plan = self.config, self.capture_plan
-        info = model_info(config.model, config.base)
-        lines = [model_line(config, self.offload)]
+        config, plan, info = self.config, self.capture_plan, self.info
+        lines = [model_line(config, info, self.offload)]
         if plan is None or plan.size is None:
             lines.append("Capture: not known, because the model's configuration is not on this machine")
         else:
-            expected = replace(plan, reads=plan.reads if reads is None else reads).expected
+            expected = plan.expected if reads is None else replace(plan, reads=reads).expected
             nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
-            lines += [f"Capture: {expected}{nearly}"] if expected and expected.layers else []
+            if expected.layers:
+                lines.append(f"Capture: {expected}{nearly}")
             lines += [f"Levels: {note}" for note in plan.notes]
         lines.append(weights_line(config, info, self.device or config.device))
         if isinstance(config, DatasetConfig) and info:
             asked = BEST if config.source("mask.method").startswith(BEST_SOURCE) else config.mask.method
-            if whose := foreign_constants(info, asked):
+            whose = foreign_constants(info, asked)
+            if whose:
                 lines.append(f"Constants: those for masks were never tuned for {info.family.title}; they are {whose}")
         return [*lines, *config.source_lines()]
 
 
-def check_inputs(config: ModelConfig) -> CapturePlan | None:
-    """Raise UserError for everything in a configuration that the model's small files show to be wrong; broken files are
-    left to loading. Returns the plan of the capture; None if these files are not here."""
-    info = model_info(config.model, config.base, check=True)
-    gguf = (info.source if info else find_source(config.model, config.base)).is_gguf
-    check_additions(info.family if info else None, config.model, gguf=gguf, **config.loading)
+def check_inputs(config: ModelConfig, info: ModelInfo | None) -> None:
+    """Raise UserError for everything that is wrong with what is loaded beside the model, and with a method's capture.
+    info: None: nothing is known of the model."""
+    source, family = (info.source, info.family) if info else (find_source(config.model, config.base), None)
+    check_additions(family, config.model, gguf=source.is_gguf, **config.loading)
     sam = config.mask.sam_weights if isinstance(config, DatasetConfig) else None
     for what, source in (("lora", config.lora), ("embedding", config.embedding), ("sam", sam)):
         if source is not None:
             local_file(what, source)
     if isinstance(config, DatasetConfig):
         check_capture(config.mask.method, config.capture.normalize)
-    return plan_model(config, info, info.layers()) if info else None
 
 
 def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None) -> CapturePlan | None:
-    """The plan of the capture with a model; None if its layers are not known yet. Raises UserError for what does not
-    fit the model."""
+    """The plan of the capture with a model; None if its layers are not known yet. Raises UserError for everything that
+    does not fit the model, as far as its small files tell; broken files are left to loading."""
     if isinstance(config, DatasetConfig):
         check_known_classes(config.model, info.settings.classes, config.classes)
     elif isinstance(config, SegmentPhotosConfig):
@@ -184,16 +188,17 @@ def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer]
     return plan
 
 
-def model_line(config: RunConfig, offload: Offload) -> str:
+def model_line(config: RunConfig, info: ModelInfo | None, offload: Offload) -> str:
     """The line about the model that will be loaded. Raises UserError for a name that is no model's."""
-    source, info = find_source(config.model, config.base), model_info(config.model, config.base)
+    source = info.source if info else find_source(config.model, config.base)
     here = isinstance(source.whole, Path)
     where = "found" if here else "fetched from the hub unless it is in the cache"
     if info is None and not here:
         where = "not on this machine; the run refuses it if it is not supported"
     if info and not source.is_whole:
         where = f"{info.family.title}: {source.parts_line(info.family)}, {where}"
-    return f"Model: {config.model} ({where}){f', offload {offload}' if offload != 'none' else ''}"
+    line = f"Model: {config.model} ({where})"
+    return line if offload == "none" else f"{line}, offload {offload}"
 
 
 def weights_line(config: RunConfig, info: ModelInfo | None, device: str | None) -> str:
