@@ -4,8 +4,9 @@ from formats import export
 from refusals import user_error
 from shapes import CLASSES, items
 
+from seediff.dataset.encoding import encode_mask, read_label_map
 from seediff.dataset.native import write_native
-from seediff.train.stages import plan_training
+from seediff.train.stages import find_doubts, plan_training
 
 
 @pytest.fixture
@@ -68,3 +69,22 @@ def test_the_validation_parts_of_all_datasets(native, finetune):
     assert [one.name for one in both.validation] == ["s1", "s4"]
     by_share = plan_training([plain, marked], validation_share=0.5)
     assert (len(by_share.validation), len(by_share.stages[0].items)) == (1, 5)
+
+
+def test_doubts(native):
+    """A class that only samples for validation show, and samples that are also trained on, are said."""
+    marked, more = native("a", 6, val=(1, 4)), ("square", "disc", "star")
+    assert find_doubts(plan_training([marked])) == []
+    assert find_doubts(plan_training([marked], validation=marked)) == []
+    plain = native("b", 3)
+    shared = "3 of 3 samples for validation are also trained on, so scores flatter"
+    assert find_doubts(plan_training([marked, plain], validation=plain)) == [shared]
+    assert find_doubts(plan_training([marked], finetune=[plain], validation=plain)) == [shared]
+    missing = "no label map that is trained on shows star: it cannot be learned"
+    assert find_doubts(plan_training([marked], classes=more)) == [missing]
+    with_star = native("c", 2, classes=more, first=70)
+    for path in (with_star / "masks").iterdir():
+        path.write_bytes(encode_mask(np.where(read_label_map(path) == 1, 3, 255).astype(np.uint8)))
+    held = plan_training([marked], validation=with_star, classes=more)
+    assert find_doubts(held) == [missing]
+    assert find_doubts(plan_training([marked], finetune=[with_star], classes=more)) == []

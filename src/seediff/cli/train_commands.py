@@ -18,7 +18,7 @@ from ..config.train import DATA, PICTURES, TrainConfig
 from ..dataset import native
 from ..errors import UserError
 from ..files.messages import plural
-from .formats import say_reviewed
+from .formats import say_notes, say_reviewed
 from .line import UNTYPED, Typed
 from .options import HERE, ConfigFile, DryRun, Quiet, option
 from .progress import bar_or_lines, report_on_interrupt, show_progress
@@ -88,7 +88,7 @@ def train(
     - `seediff train synthetic real --mix 3:1 --architecture segformer --out segmenter --dry-run`
     """
     from ..config.train import make_config
-    from ..train.stages import plan_training
+    from ..train.stages import find_doubts, plan_training
 
     settled = make_config(line.values, config)
     plan = plan_training(
@@ -113,6 +113,7 @@ def train(
     if not quiet:
         items = chain.from_iterable(stage.items for stage in plan.stages)
         say_reviewed([*items, *plan.validation])
+        say_notes(find_doubts(plan))
     if dry_run:
         from ..train.stages import describe
 

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..config.train import TrainConfig, with_device
 from ..dataset.dataset import Dataset
@@ -178,6 +181,32 @@ def _split_off(items: Sequence[Sample], classes: Sequence[str], share: float) ->
     if share and not val:
         raise UserError("validation_share", f"{share} leaves none of the {len(items)} samples for validation")
     return train, val
+
+
+def find_doubts(plan: TrainingPlan) -> list[str]:
+    """Lines about classes that no label map shows that is trained on, and about samples that are also for validation.
+    Reads label maps until every class was seen."""
+    items = list(chain.from_iterable(stage.items for stage in plan.stages))
+    missing = dict(enumerate(plan.classes, 1))
+    for item in items:
+        if not missing:
+            break
+        for number in np.flatnonzero(np.bincount(item.labels(len(plan.classes)).ravel())).tolist():
+            missing.pop(number, None)
+    sources = {_source(item) for item in items}
+    both = sum(_source(item) in sources for item in plan.validation)
+    lines = []
+    if missing:
+        lines.append(f"no label map that is trained on shows {', '.join(missing.values())}: it cannot be learned")
+    if both:
+        lines.append(f"{both} of {len(plan.validation)} samples for validation are also trained on, so scores flatter")
+    return lines
+
+
+def _source(item: Sample) -> bytes | str:
+    """What makes two samples' pictures one: their bytes, or the path of their file."""
+    stored = item.stored()
+    return stored if isinstance(stored, bytes) else os.path.realpath(stored)
 
 
 def check_stages(stages: Sequence[Stage], validation: Sequence[Sample], batch_size: int) -> dict[str, Any]:
