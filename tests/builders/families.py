@@ -1,7 +1,6 @@
 """Checks that every model family must pass, on its narrow twin, with the functions that commands call."""
 
 import gc
-import json
 from collections import Counter
 from itertools import count
 from math import isfinite
@@ -18,6 +17,7 @@ from PIL import Image
 from recipes.studies.capture import capture_images
 from seediff.attention.draw import generate_batch
 from seediff.config.constants import CaptureConfig
+from seediff.dataset.native import read_rows
 from seediff.models.families.family import DrawRequest
 from seediff.models.info import model_info
 from seediff.prompts.specs import SampleSpec
@@ -219,19 +219,15 @@ def run_commands(folder, out, *, generate_options=()):
 
     run = runner(generate_command, mask, segment)
     common = ("--model", folder, "--device", "cpu", "--size", 64)
-    run(
-        f"generate --classes dog,cat --per-class 1 --steps 2 --out {out}/set --quiet",
-        *generate_options,
-        *common,
-    )
-    rows = [json.loads(line) for line in (out / "set" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
+    run(f"generate --classes dog,cat --per-class 1 --steps 2 --out {out}/set --quiet", *generate_options, *common)
+    rows = read_rows(out / "set")
     assert [row["classes"] for row in rows] == [["dog"], ["cat"]]
     assert all(np.asarray(Image.open(out / "set" / row["mask"])).shape == (64, 64) for row in rows)
     photo = out / "photo.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)).save(photo)
-    timesteps = ("--timesteps", "100,400")
-    run(f"mask {photo} --classes dog,cat --presence 0 --out {out}/masked --quiet", *timesteps, *common)
-    row = json.loads((out / "masked" / "metadata.jsonl").read_text(encoding="utf-8"))
+    line = f"mask {photo} --classes dog,cat --presence 0 --timesteps 100,400 --out {out}/masked --quiet"
+    run(line, *common)
+    (row,) = read_rows(out / "masked")
     assert row["classes"] == list(row["presence"]) == ["dog", "cat"]
     assert np.asarray(Image.open(out / "masked" / row["mask"])).shape == (48, 64)
     info = model_info(str(folder))
@@ -240,4 +236,5 @@ def run_commands(folder, out, *, generate_options=()):
         assert 'method = "ca"' in (out / "set" / "seediff.toml").read_text(encoding="utf-8")
         return
     run(f"segment {photo} --names dog,cat --num-points 4 --out {out}/parts --quiet", *common)
-    assert json.loads((out / "parts" / "metadata.jsonl").read_text(encoding="utf-8"))["instances"]
+    (row,) = read_rows(out / "parts")
+    assert row["instances"]

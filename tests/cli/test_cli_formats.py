@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from command_line import runner
 from formats import EVERY, WRITTEN, needs
+from interrupted import contents
 from items import item
 from refusals import user_error
 
@@ -46,10 +47,6 @@ def test_there_and_back(pets, tmp_path, capsys):
         )
         assert np.array_equal(a.label_map, b.label_map)
         assert a.data() == b.data()
-
-
-def contents(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 OPTIONS = {

@@ -14,6 +14,7 @@ from seediff.config.augment import AugmentConfig
 from seediff.dataset.augmented import open_augmented, write_augmented
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import Instances
+from seediff.dataset.native import jsonl, read_rows
 from seediff.dataset.operations import RANDOM
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
@@ -207,9 +208,9 @@ BROKEN = [
 def test_a_row_is_held_against_the_file_of_its_objects(tmp_path, change, found, refused):
     """By `check`, and whenever the objects are read."""
     Dataset(CLASSES, pairs()).save(tmp_path / "set")
-    rows = [json.loads(line) for line in (tmp_path / "set/metadata.jsonl").read_text().splitlines()]
+    rows = read_rows(tmp_path / "set")
     change(rows[0], tmp_path / "set/instances/p0.png")
-    (tmp_path / "set/metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "set/metadata.jsonl").write_bytes(jsonl(rows))
     assert found in " ".join(str(finding) for finding in check_dataset(tmp_path / "set").findings)
     with user_error(re.escape(refused)) if refused else nullcontext():
         Dataset.open(tmp_path / "set")[0].objects(pairs()[0].label_map)

@@ -1,13 +1,8 @@
 import numpy as np
 import pytest
+from tallies import random_tallies
 
 from seediff.metrics.scores import Tally, bootstrap, class_iou, mean_iou, stack
-
-
-def random_tallies(images, classes, seed=0):
-    rng = np.random.default_rng(seed)
-    tp, fp, fn = rng.integers(0, 50, (3, images, classes))
-    return [Tally(*row, pixels=int((row[0] + row[2]).sum())) for row in zip(tp, fp, fn, strict=True)]
 
 
 def test_iou_of_classes_that_are_labelled_or_predicted():

@@ -1,4 +1,3 @@
-import json
 import os
 import shutil
 import subprocess
@@ -60,7 +59,7 @@ def test_layout_rows_and_masks(tmp_path):
     assert calls[0] == (0, 5, "loading mini")
     assert calls[-1] == (5, 5, "finishing")
     assert (out / "classes.txt").read_text() == "background\ndog\ncat\n"
-    rows = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
+    rows = native.read_rows(out)
     assert [row["file_name"] for row in rows] == [f"images/00000{i}.png" for i in range(5)]
     for row, sample in zip(rows, native.read_dataset(out), strict=True):
         keys = "file_name mask prompt classes class_ids seed attempt flags area confidence agreement model method"
@@ -321,7 +320,7 @@ def test_objects_of_drawn_images(tmp_path):
     same = [name for name in plain if name.startswith(("images/", "masks/", "steps/", "classes.txt"))]
     assert all(plain[name] == told[name] for name in same)
     assert {name for name in told.keys() - plain.keys() if not name.startswith("instances")} == set()
-    rows = [json.loads(line) for line in (tmp_path / "out/metadata.jsonl").read_text().splitlines()]
+    rows = native.read_rows(tmp_path / "out")
     for sample, row in zip(Dataset.open(tmp_path / "out").samples, rows, strict=True):
         objects = sample.instances
         assert objects is not None

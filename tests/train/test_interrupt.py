@@ -2,6 +2,7 @@ import errno
 import signal
 
 import pytest
+from interrupted import contents
 from refusals import refused
 from shapes import CLASSES, items, small
 
@@ -48,10 +49,6 @@ def interrupt(monkeypatch):
 def line(tmp_path):
     write_native(tmp_path / "scenes", CLASSES, items(4), about={})
     return ["train", str(tmp_path / "scenes"), *OPTIONS, "--out", str(tmp_path / "out")]
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_interrupts_change_nothing(tmp_path, interrupt):

@@ -3,16 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from patience import PATIENT
+from tallies import random_tallies
 
 from recipes.studies.floors import differences, floor_map, score_floors
 from seediff.metrics.matching import contingency, match, tally
 from seediff.metrics.scores import Tally, stack
-
-
-def random_tallies(images, classes, seed=0):
-    rng = np.random.default_rng(seed)
-    tp, fp, fn = rng.integers(0, 50, (3, images, classes))
-    return [Tally(*row, pixels=int((row[0] + row[2]).sum())) for row in zip(tp, fp, fn, strict=True)]
 
 
 @PATIENT
