@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from dataclasses import astuple
 from functools import cache, partial
 from typing import Annotated, Any
 
@@ -164,7 +165,7 @@ class AttentionAnswers:
                 "prompt": of.maps.prompt,
                 "words": find_words(of.maps, None),
                 "classes": of.classes,
-                "part": [of.part.top, of.part.left, of.part.height, of.part.width],
+                "part": astuple(of.part),
                 "methods": [name for name, fact in facts if not (fact.plain_means and of.maps.normalized)],
                 "seeded": [name for name, fact in facts if "alpha" in fact.options],
                 "constants": constants.values(),

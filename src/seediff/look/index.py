@@ -97,34 +97,30 @@ class Index:
         """
         # 1. Which samples match each filter
         everything = np.ones(len(self.rows), bool)
-        chosen = sorted({i for i in query.classes if i <= len(self.ids)})
-        of_class = self.present[:, chosen].any(1) if query.classes else everything
         unflagged = ~np.logical_or.reduce([~everything, *self.flagged.values()])
-        by_flag = {**dict(sorted(self.flagged.items())), "none": unflagged}
-        by_state = {name: self.verdict == i for i, name in enumerate(VERDICTS)} | {"corrected": self.corrected}
-        of_flag = _any(by_flag, query.flags, everything)
-        of_state = _any(by_state, query.states, everything)
+        members = {
+            "classes": {str(number): self.present[:, number] for number in self.ids.values()},
+            "flags": {**dict(sorted(self.flagged.items())), "none": unflagged},
+            "states": {name: self.verdict == i for i, name in enumerate(VERDICTS)} | {"corrected": self.corrected},
+        }
+        wanted = {"classes": [str(number) for number in query.classes], "flags": query.flags, "states": query.states}
+        chosen = [number for number in self.ids.values() if number in query.classes]
         shares = (self.area[:, chosen] if query.classes else self.area).sum(1)
-        of_text = self._with_text(query.text)
         values = {"area": shares, **self.of_mask}
-        within = {key: _within(column, getattr(query, key)) for key, column in values.items()}
-        rest = of_text & np.logical_and.reduce(list(within.values()))
-        shown = rest & of_class & of_flag & of_state
+        filters = {"text": self._with_text(query.text)}
+        filters |= {kind: _any(of_kind, wanted[kind], everything) for kind, of_kind in members.items()}
+        filters |= {key: _within(column, getattr(query, key)) for key, column in values.items()}
 
         # 2. How many there would be with another choice of one filter
-        but_ranges = of_text & of_class & of_flag & of_state
-        histograms = {}
-        for key, column in values.items():
-            others = [fits for other, fits in within.items() if other != key]
-            histograms[key] = _bars(column[np.logical_and.reduce([but_ranges, *others])])
-        of_classes = self.present[rest & of_flag & of_state].sum(0)
-        but_flag, but_state = rest & of_class & of_state, rest & of_class & of_flag
-        counts = {
-            "classes": {str(number): int(of_classes[number]) for number in self.ids.values()},
-            "flags": {kind: int((but_flag & members).sum()) for kind, members in by_flag.items()},
-            "states": {name: int((but_state & members).sum()) for name, members in by_state.items()},
-        }
-        return self._sorted(np.flatnonzero(shown), query, shares), counts, histograms
+        def match(but: str = "") -> np.ndarray:
+            return np.logical_and.reduce([fits for name, fits in filters.items() if name != but])
+
+        counts: dict[str, Any] = {}
+        for kind, of_kind in members.items():
+            others = match(but=kind)
+            counts[kind] = {name: int((others & one).sum()) for name, one in of_kind.items()}
+        histograms = {key: _bars(column[match(but=key)]) for key, column in values.items()}
+        return self._sorted(np.flatnonzero(match()), query, shares), counts, histograms
 
     def _with_text(self, text: str) -> np.ndarray:
         """(count,) bool: which samples have a text in their prompt, source or name."""

@@ -9,6 +9,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -65,16 +67,21 @@ class Jobs:
         self.start(numbers, UNDONE, undo_one)
 
 
+@dataclass
 class JobRun:
-    """One job, for its thread."""
+    """One job, for its thread. counts: outcome → number of samples. waiting: actions that are not saved yet."""
 
-    def __init__(self, jobs: Jobs, numbers: Sequence[int], outcome: str, edit_one: EditOne) -> None:
-        self.jobs, self.session = jobs, jobs.session
-        self.numbers, self.outcome, self.edit_one = numbers, outcome, edit_one
-        self.name = secrets.token_hex(8)
-        self.counts = Counter[str]()
-        """Outcome → number of samples."""
-        self.waiting: list[Action] = []
+    jobs: Jobs
+    numbers: Sequence[int]
+    outcome: str
+    edit_one: EditOne
+    name: str = field(default_factory=partial(secrets.token_hex, 8))
+    counts: Counter[str] = field(default_factory=Counter)
+    waiting: list[Action] = field(default_factory=list)
+
+    @property
+    def session(self) -> Session:
+        return self.jobs.session
 
     def run(self) -> None:
         """Change the samples, then report what became of them."""

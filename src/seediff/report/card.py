@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from markupsafe import Markup
@@ -13,7 +12,7 @@ from markupsafe import Markup
 from .tables import SampleRow, count_classes, flat_config, of_photograph, plain_facts, row_classes
 from .templates import render
 
-SIZES = ("1K", "10K", "100K", "1M", "10M")
+SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "n>10M")
 
 MODEL_NOTES = (  # (pattern to search in the model's name, note about the model's licence)
     (
@@ -80,9 +79,7 @@ def model_note(model: str) -> str:
 
 def size_category(count: int) -> str:
     """The hub's size category of a dataset, such as `n<1K` for 120 images."""
-    above = sum(count >= 1000 * 10**power for power in range(len(SIZES)))
-    names = [f"n<{SIZES[0]}", *(f"{low}<n<{high}" for low, high in pairwise(SIZES)), f"n>{SIZES[-1]}"]
-    return names[above]
+    return SIZES[sum(count >= 1000 * 10**power for power in range(len(SIZES) - 1))]
 
 
 def yaml_text(text: str) -> Markup:
