@@ -125,12 +125,9 @@ def pixel_maps(of: SampleAttention, x: int, y: int) -> list[dict[str, Any]]:
     if not (part.top <= y < part.top + part.height and part.left <= x < part.left + part.width):
         raise UserError("the model did not see this pixel")
     maps = []
-    for divisor, (height, width) in grids(of.maps).items():
-        if (height, width) not in of.maps.self_attention:  # some models have none
-            continue
+    for (height, width), own in sorted(of.maps.self_attention.items(), reverse=True):
         row, column = (y - part.top) * height // part.height, (x - part.left) * width // part.width
-        values = of.maps.self_at(divisor)[row * width + column].reshape(height, width)
-        maps.append(_levels(divisor, values))
+        maps.append(_levels(of.maps, own[row * width + column].reshape(height, width)))
     return maps
 
 
@@ -138,20 +135,19 @@ def word_maps(of: SampleAttention, columns: tuple[int, ...]) -> list[dict[str, A
     """How much each position attends to some columns of the text (their mean), in the form of `pixel_maps`. Raises
     UserError for a column that the text lacks."""
     maps = []
-    for divisor, (height, width) in grids(of.maps).items():
-        if (height, width) not in of.maps.cross_attention:
-            continue
-        crossed = of.maps.cross_attention[height, width]
+    for grid, crossed in sorted(of.maps.cross_attention.items(), reverse=True):
         if max(columns) >= crossed.shape[1]:
             raise UserError(f"the text has columns 0 to {crossed.shape[1] - 1}")
-        maps.append(_levels(divisor, crossed[:, list(columns)].mean(1).reshape(height, width)))
+        maps.append(_levels(of.maps, crossed[:, list(columns)].mean(1).reshape(grid)))
     return maps
 
 
-def _levels(divisor: int, values: torch.Tensor) -> dict[str, Any]:
+def _levels(maps: AttentionMaps, values: torch.Tensor) -> dict[str, Any]:
+    """A map (h, w) for the page, from its minimum to its maximum."""
+    name = level_name(maps.level((values.shape[0], values.shape[1])))
     low, high = map(float, values.aminmax())
     levels = ((values - low) / max(high - low, 1e-20) * 255).round().to(torch.uint8)
-    return show_levels(level_name(divisor), levels.cpu().numpy())
+    return show_levels(name, levels.cpu().numpy())
 
 
 def show_levels(name: str, levels: np.ndarray) -> dict[str, Any]:
