@@ -1,13 +1,14 @@
 import re
+from dataclasses import replace
 
 import pytest
 import torch
-from builders.plans import capturing
+from builders.plans import capturing, plan_of
 from builders.refusals import user_error
 from diffusers import CogVideoXTransformer3DModel
 
 import seediff.attention.probabilities
-from seediff.attention.capture import attach_recorder
+from seediff.attention.capture import attach_recorder, capture_attention
 from seediff.attention.plan import plan_capture
 from seediff.attention.probabilities import Part, add_probabilities
 from seediff.attention.recorder import AttentionRecorder
@@ -180,3 +181,16 @@ def test_queries_and_keys_that_are_rotated_in_place(rows, monkeypatch):
     for of_image, product in zip(maps, products[0][list(rows)], strict=True):
         torch.testing.assert_close(of_image.cross_attention[2, 3], product[5:, :5], atol=1e-6, rtol=0)
         torch.testing.assert_close(of_image.self_attention[2, 3], product[5:, 5:], atol=1e-6, rtol=0)
+
+
+def test_a_plan_of_a_network_that_has_changed_is_refused(sd1_model):
+    unet = sd1_model.network
+    plan = plan_of(unet)
+    shorter = replace(plan, network=dict(list(plan.network.items())[:-1]))
+    with (
+        pytest.raises(ValueError, match="before its attention changed"),
+        capture_attention(unet, shorter, guidance=False),
+    ):
+        pass
+    with capture_attention(unet, plan, guidance=False):  # is not left as captured
+        pass

@@ -50,8 +50,8 @@ def capture_attention(
     number of calls with the prompt; needed for `steps="second-half"`. asked: (B, T, C) text encoder states of one text
     per image, of which the keys of cross-attention are captured instead; the network's own result does not change.
 
-    Raises RuntimeError if this network is already being captured, UserError for attention layers of a kind that this
-    capture does not understand.
+    Raises RuntimeError if this network is already being captured, ValueError if the plan is of another one, UserError
+    for attention layers of a kind that this capture does not understand.
     """
     graphs = find_graphs(network)
     recorder = AttentionRecorder(plan, guidance=guidance, total_steps=total_steps, asked=asked, graphs=graphs)
@@ -69,6 +69,8 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
             " before the next"
         )
     plan, hear = recorder.plan, partial(listen, network)
+    if plan.family.layers(network) != plan.network:  # which also refuses adapters that came after the plan
+        raise ValueError("the plan is of another network, or of this one before its attention changed")
     handles: list[Any] = []
     _captured.add(network)
     try:
