@@ -63,7 +63,7 @@ def test_greys_are_the_stored_numbers(tmp_path, bits):
 @pytest.mark.parametrize("kind", [2, 4, 6])
 def test_colours_of_16_bits_are_refused(tmp_path, kind):
     path = save_png(tmp_path / "a.png", np.ones((2, 2, {2: 3, 4: 2, 6: 4}[kind])), bits=16, kind=kind)
-    with user_error(r"a\.png: is PNG .*;16B data; a mask is a PNG: palette, grey or in colours of 8 bits"):
+    with user_error(r"a\.png: is PNG .*;16 data; a mask is a PNG: palette, grey or in colours of 8 bits"):
         read_mask(path, named_classes(("dog",)))
 
 
@@ -77,10 +77,10 @@ RED = [128, 0, 0]
         ([[0] * 4, [0, 0, 0, 1]], 1, [0, 1]), ([[255] * 4, [255, 255, 255, 0]], 1, [255, 0]),
         ([[0, 255], [0, 255]], 1, [0, 0]), ([[1, 255], [1, 255]], 1, [1, 1]), ([[0, 0], [1, 0]], 1, [0, 1]),
         ([[*RED, 255], [0] * 4], 1, [1, 0]), ([[*RED, 90], [0, 0, 0, 255]], 1, [1, 0]),
-        ([[*RED, 255], [*RED, 0]], 1, "has one colour and an alpha channel that varies"),
-        ([[1, 255], [1, 0]], 1, "has one colour and an alpha channel that varies"),
-        ([[1, 255], [1, 0], [0, 255]], 1, "has transparent pixels in the colour of a class"),
-        ([[*RED, 0], [0, 0, 0, 255]], 1, "has transparent pixels in the colour of a class"),
+        ([[*RED, 255], [*RED, 0]], 1, "both its colours"),
+        ([[1, 255], [1, 0]], 1, "both its colours"),
+        ([[1, 255], [1, 0], [0, 255]], 1, "both its colours"),
+        ([[*RED, 0], [0, 0, 0, 255]], 1, "both its colours"),
         ([[255, 0], [255, 100]], 1, "has id 100"),
     ],
 )  # fmt: skip
@@ -98,7 +98,7 @@ def test_an_alpha_channel_beside_colours_of_a_list_is_no_mask(tmp_path):
     listing(tmp_path, "wall:255,255,255:: / door:0,0,0::", "labelmap.txt")
     listed = find_list(tmp_path)
     assert listed is not None
-    with user_error("so either may be the mask; save it without an alpha channel"):
+    with user_error("both its colours and its alpha channel may be the mask; save it"):
         read_mask(save_png(tmp_path / "a.png", [[[255, 255, 255, 0], [255] * 4]], bits=8, kind=6), listed)
     path = save_png(tmp_path / "a.png", [[[255, 255, 255, 0]] * 2], bits=8, kind=6)
     assert read_mask(path, listed).tolist() == [[1, 1]]

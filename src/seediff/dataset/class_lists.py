@@ -29,7 +29,6 @@ WEIGHTS = np.array([65536, 256, 1], np.uint32)
 """Turns a colour (r, g, b) into one number."""
 EXTREMES = [0, 0, 0], [255, 255, 255]
 """Black and white, of which a mask is throughout if its alpha channel says where the objects are."""
-TRANSPARENT = "save it without an alpha channel"
 Channel = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Colour = tuple[Channel, Channel, Channel]
 Note = Callable[[str], None] | None
@@ -189,7 +188,7 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
         kind = picture.format
         palette = bytes(picture.palette.palette if picture.mode == "P" and picture.palette else b"")
         pixels, mode = stored_pixels(picture)
-        shown, clear = None, None
+        shown = None
         if picture.has_transparency_data:
             shown = np.asarray(picture.convert("RGBA"))
     if kind == "PNG" and mode in ("I", "I;16"):
@@ -200,7 +199,7 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
         problem = f"is {kind} {mode} data; a mask is a PNG: palette, grey or in colours of 8 bits{one_bit}"
         raise UserError(path, problem)
     if shown is not None:
-        pixels, clear = _without_alpha(pixels, shown, path, listed.colours is None)
+        pixels = _without_alpha(pixels, shown, path, listed)
     if pixels.ndim == 3 and listed.colours is None and (pixels == pixels[..., :1]).all():
         greys = np.unique(pixels[..., 0])
         pixels = pixels if colours.keys() >= {*(greys * WEIGHTS.sum()).tolist()} else pixels[..., 0]
@@ -222,27 +221,23 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
             if listed.colours is None:
                 where = "VOC's palette; a labelmap.txt beside the folders says what colours are"
         raise UserError(path, f"has {what}, which is not a class of {where}")
-    if clear is not None and ids[clear].any():
-        raise UserError(path, "has transparent pixels in the colour of a class", TRANSPARENT)
     return ids.astype(np.uint8)
 
 
-def _without_alpha(
-    pixels: np.ndarray, shown: np.ndarray, path: Path, channel: bool
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """The colours, greys or indices of a mask that may be transparent, or its alpha channel if that is the mask; and
-    which pixels (H, W) must be background. shown: RGBA. channel: whether the alpha channel may be the mask."""
+def _without_alpha(pixels: np.ndarray, shown: np.ndarray, path: Path, listed: ClassList) -> np.ndarray:
+    """The colours, greys or indices of a mask that may be transparent, or its alpha channel if that is the mask. shown:
+    in RGBA. Raises UserError where transparent pixels are not black, or only the alpha channel varies."""
     colours, alpha = shown[..., :3], shown[..., 3]
     even = (colours == colours[0, 0]).all()
-    if pixels.ndim == 3 and even and channel and alpha.min() < 255 and colours[0, 0].tolist() in EXTREMES:
-        return alpha, None
-    varies = alpha.min() < alpha.max()
-    if even and varies:
-        raise UserError(path, "has one colour and an alpha channel that varies, so either may be the mask", TRANSPARENT)
-    if pixels.ndim == 2:
-        return pixels, None
-    values = pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
-    return values, (alpha == 0) & varies
+    extreme = listed.colours is None and colours[0, 0].tolist() in EXTREMES
+    if even and extreme and pixels.ndim == 3 and alpha.min() < 255:
+        return alpha
+    if alpha.min() < alpha.max() and (even or (pixels.ndim == 3 and colours[alpha == 0].any())):
+        problem = "both its colours and its alpha channel may be the mask"
+        raise UserError(path, problem, "save it without an alpha channel, or black where it is transparent")
+    if pixels.ndim == 3:
+        return pixels[..., 0] if pixels.shape[2] == 2 else colours
+    return pixels
 
 
 def _has_meaning(entries: list[int], used: Sequence[int], colours: Mapping[int, int]) -> bool:

@@ -326,18 +326,14 @@ def notes(evaluation: Evaluation) -> list[str]:
     objects = [number for number, name in enumerate(classes) if name != BACKGROUND]
     if not confusion[:, objects].any():
         lines.append("No pixel is predicted to be of a class.")
-    if wrong := shifted(confusion):
-        lines.append(f"The ids of the predictions seem to be {wrong}: moved by one, every class would score higher.")
+    if one_lower(confusion):
+        lines.append("The ids of the predictions seem to be one too low: every class would score higher with the next.")
     return lines
 
 
-def shifted(confusion: np.ndarray) -> str:
-    """How ids of predictions are wrong, if each of two or more true classes has a higher IoU, and their mean is above a
-    half, when all are moved by one; otherwise "". confusion: (C, C + 1), as of `Confusion.table`."""
+def one_lower(confusion: np.ndarray) -> bool:
+    """Whether two or more true classes would all have a higher IoU, and above a half on average, if all ids of the
+    predictions were one higher, and no prediction id 0. confusion: (C, C + 1), as of `Confusion.table`."""
     there = confusion.sum(1) > 0
-    own = tally(confusion).iou[there]
-    for step, wrong in (1, "one too low"), (-1, "one too high"):
-        moved = tally(np.roll(confusion, step, axis=1)).iou[there]  # no prediction, the last column, is beside id 0
-        if len(own) > 1 and (moved > own).all() and moved.mean() > 0.5:
-            return wrong
-    return ""
+    own, moved = tally(confusion).iou[there], tally(np.roll(confusion, 1, axis=1)).iou[there]
+    return len(own) > 1 and bool((moved > own).all()) and moved.mean() > 0.5

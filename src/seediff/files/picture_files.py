@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ..errors import UserError, first_line
 from .reading import PICTURE, open_regular, read_bytes
@@ -103,8 +103,7 @@ def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Im
 def check_bright(image: Image.Image, name: Path | str) -> None:
     """Raises UserError for colours of 16 bits that use only 12 or fewer, if the picture was not yet decoded: they would
     be nearly black, and Pillow keeps only their upper halves."""
-    wide = image.mode in ("RGB", "RGBA") and ";16" in str(getattr(image, "tile", ""))
-    if wide and np.asarray(image)[..., :3].max() < 16:
+    if is_wide(image) and np.asarray(image)[..., :3].max() < 16:
         problem = "its highest value is below 4096 of 65535, so it would be nearly black"
         raise UserError(name, problem, "save its values with 8 bits")
 
@@ -116,17 +115,19 @@ def in_rgb(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
 
 
 def stored_pixels(picture: Image.Image) -> tuple[np.ndarray, str]:
-    """The numbers in the file of an opened picture, of palette pictures the indices, and Pillow's name for its mode;
-    another name for colours of 16 bits, of which Pillow keeps only the upper halves."""
-    stored = picture.mode
-    if isinstance(picture, ImageFile.ImageFile) and picture.format == "PNG" and picture.tile:  # gone once it is decoded
-        stored = str(picture.tile[0].args)
+    """The numbers in the file of an opened picture, of palette pictures the indices, and Pillow's name for its mode, or
+    one with ";16" for colours of 16 bits, of which Pillow keeps only the upper halves."""
+    wide, layout = is_wide(picture), str(getattr(picture, "tile", ""))  # gone once it is decoded
     pixels, mode = np.asarray(picture), picture.mode
-    if stored in SPREAD:
-        pixels = pixels // SPREAD[stored]
-    if mode in ("RGB", "RGBA"):
-        mode = stored
-    return pixels, mode
+    for name, step in SPREAD.items():
+        if name in layout:
+            pixels = pixels // step
+    return pixels, mode + ";16" * wide
+
+
+def is_wide(picture: Image.Image) -> bool:
+    """Whether an opened picture, which was not decoded, has colours of 16 bits."""
+    return picture.mode in ("RGB", "RGBA") and ";16" in str(getattr(picture, "tile", ""))
 
 
 def read_pixels(path: Path) -> tuple[np.ndarray, str | None, str]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -193,20 +192,14 @@ def find_doubts(plan: TrainingPlan) -> list[str]:
             break
         for number in np.flatnonzero(np.bincount(item.labels(len(plan.classes)).ravel())).tolist():
             missing.pop(number, None)
-    sources = {_source(item) for item in items}
-    both = sum(_source(item) in sources for item in plan.validation)
+    trained = {item.stored() for item in items}
+    both = sum(item.stored() in trained for item in plan.validation)
     lines = []
     if missing:
         lines.append(f"no label map that is trained on shows {', '.join(missing.values())}: it cannot be learned")
     if both:
         lines.append(f"{both} of {len(plan.validation)} samples for validation are also trained on, so scores flatter")
     return lines
-
-
-def _source(item: Sample) -> bytes | str:
-    """What makes two samples' pictures one: their bytes, or the path of their file."""
-    stored = item.stored()
-    return stored if isinstance(stored, bytes) else os.path.realpath(stored)
 
 
 def check_stages(stages: Sequence[Stage], validation: Sequence[Sample], batch_size: int) -> dict[str, Any]:

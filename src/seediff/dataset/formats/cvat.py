@@ -9,7 +9,6 @@ out/  annotations.xml            one <image> per sample, with a <mask> per class
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -34,8 +33,8 @@ from .drivers import Drawing, Export, Import, Read
 from .label_files import PARTS, Near, Shapes, Side, by_object, check_frame, class_of, given_or, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
-MASKS, BOXES = ("mask", "polygon", "ellipse"), ("box", "cuboid")
-OTHERS = ("polyline", "points", "skeleton", "tag")
+MASKS = ("mask", "polygon", "ellipse")
+OTHERS = ("polyline", "points", "cuboid", "skeleton", "tag")
 
 
 def write(export: Export, *, objects: bool = False) -> None:
@@ -166,7 +165,7 @@ def read(source: Import, *, images: Path | str | None = None) -> Read:
     the pictures; None: images/, or beside the file.
 
     Masks, polygons and ellipses are painted in the order of `z_order`, then of the file; `by_object` decides whether
-    they are objects. Pixels in a box or cuboid but in no mask are ignored; other shapes are left out.
+    they are objects. Pixels in a box but in no mask are ignored; other shapes are left out.
     """
     file = source.file(find_file)
     root = read_xml(file, "annotations", absent="no such file; CVAT's export for images has one")
@@ -197,9 +196,7 @@ def read(source: Import, *, images: Path | str | None = None) -> Read:
         )
     samples = source.drawn(drawings, shown=True)
     tags = list(chain(*uses.values()))
-    source.count(
-        sum(tag in BOXES for tag in tags), "boxes are not masks; pixels in them but in no mask are ignored (255)"
-    )
+    source.count(tags.count("box"), "boxes are not masks; pixels in them but in no mask are ignored (255)")
     source.left_out((tag, label) for label, used in uses.items() for tag in used if tag in OTHERS)
     return classes, samples
 
@@ -232,8 +229,6 @@ def _paint(picture: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, 
         if child.tag == "box":
             box = _fit(child, Box)
             shapes.box(box.xtl, box.ytl, box.xbr, box.ybr, box.rotation)
-        elif child.tag == "cuboid":
-            shapes.box(*_bounds(child))
     masks = [(_fit(child, CvatShape), child) for child in _masks(node)]
     for one, child in sorted(masks, key=lambda mask: mask[0].z_order):
         number = shapes.number(class_of(one.label, ids, child.where), one.group_id or None)
@@ -250,20 +245,10 @@ def _paint(picture: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, 
             inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(one.height, one.width)
             shapes.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
         elif child.tag == "ellipse":
-            shapes.ellipse(complex(one.cx, one.cy), one.rx, one.ry, one.rotation, number)
+            shapes.ellipse(complex(one.cx, one.cy), one.rx, one.ry, one.rotation, number, child.where)
         else:
             pairs = [[*map(plain_number, pair.split(","))] for pair in one.points.split(";")]
             corners = fit(pairs, list[tuple[Near, Near]], f"{child.where}: 'points'", strict=False)
             runs = polygon_runs([[*chain(*corners)]], shape, child.where)
             shapes.runs(runs, number)
     return shapes.painted()
-
-
-def _bounds(cuboid: Node) -> tuple[float, float, float, float]:
-    """The left, top, right and bottom of a cuboid, whose corners are xtl1, ytl1, and so on."""
-    sides: list[list[float]] = []
-    for axis in "xy":
-        texts = [text for key, text in cuboid.attributes.items() if re.fullmatch(f"{axis}[tb][lr][12]", key)]
-        sides.append(fit([*map(plain_number, texts)], list[Near], cuboid.where, strict=False))
-    across, down = sides
-    return min(across, default=0), min(down, default=0), max(across, default=0), max(down, default=0)

@@ -82,10 +82,8 @@ class Notes:
     def left_out(self, shapes: Iterable[tuple[str, str]]) -> None:
         """Add a line that counts shapes that are no masks, by kind and class, if there are any."""
         counts = Counter(f"{kind} {label}".strip() for kind, label in shapes)
-        listed = [f"{number} {name}" for name, number in counts.most_common(8)]
-        if len(counts) > len(listed):
-            listed.append("…")
-        self.count(counts.total(), f"shapes have no area and are left out: {', '.join(listed)}")
+        listed = ", ".join(f"{number} {name}" for name, number in counts.most_common(8))
+        self.count(counts.total(), f"shapes are no masks and are left out, such as {listed}")
 
 
 @dataclass

@@ -21,7 +21,7 @@ from ...files.picture_files import check_pixels, orientation_of
 from ...files.reading import composed
 from ..encoding import Instances
 from ..sample import JPEG_SUFFIXES, picture_size
-from ..shapes.rle import paint_runs
+from ..shapes.rle import paint_runs, polygon_runs
 
 PICTURES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -114,22 +114,15 @@ class Shapes:
             turned = (about + (corners - about) * cmath.rect(1, math.radians(degrees))).round(6)
             left, top = turned.real.min(), turned.imag.min()
             right, bottom = turned.real.max(), turned.imag.max()
-        self._window(left, top, right, bottom)[:] = self.number(IGNORE, "box")
-
-    def ellipse(self, centre: complex, across: float, down: float, degrees: float, number: int) -> None:
-        """Paint the pixels whose centres are in an ellipse about the point x + yi. across, down: its radii before it is
-        turned clockwise."""
-        far = max(across, down)
-        window = self._window(centre.real - far, centre.imag - far, centre.real + far, centre.imag + far)
-        rows = np.arange(window.shape[0])[:, None] + max(0, math.floor(centre.imag - far)) + 0.5
-        columns = np.arange(window.shape[1]) + max(0, math.floor(centre.real - far)) + 0.5
-        points = (columns + 1j * rows - centre) * cmath.rect(1, -math.radians(degrees))
-        window[(points.real * down) ** 2 + (points.imag * across) ** 2 <= (across * down) ** 2] = number
-
-    def _window(self, left: float, top: float, right: float, bottom: float) -> np.ndarray:
-        """A view of the pixels that a box touches."""
         rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
-        return self.numbers[rows, max(0, math.floor(left)) : max(0, math.ceil(right))]
+        inside = self.numbers[rows, max(0, math.floor(left)) : max(0, math.ceil(right))]
+        inside[:] = self.number(IGNORE, "box")
+
+    def ellipse(self, centre: complex, across: float, down: float, degrees: float, number: int, where: str) -> None:
+        """Paint an ellipse about the point x + yi. across, down: its radii before it is turned clockwise."""
+        turns = np.linspace(0, 2 * np.pi, 360, endpoint=False)
+        outline = (across * np.cos(turns) + down * 1j * np.sin(turns)) * cmath.rect(1, math.radians(degrees)) + centre
+        self.runs(polygon_runs([outline.view(np.float64).tolist()], self.numbers.shape, where), number)
 
     def painted(self) -> Instances:
         return Instances(np.ascontiguousarray(self.numbers, np.int32), tuple(self.class_ids))

@@ -347,7 +347,7 @@ def _paint(picture: Path, regions: Regions, ids: Mapping[str, int], where: str) 
                 raise UserError(here, f"its 'rle' is not a valid mask: {error}") from error
             shapes.numbers[inside] = number
         elif region.points is None:
-            shapes.ellipse(at, across, down, region.rotation, number)
+            shapes.ellipse(at, across, down, region.rotation, number, here)
         else:
             corners = np.array(region.points, np.float64).reshape(-1, 2) / 100 * shape[::-1]
             shapes.runs(polygon_runs([corners.ravel().tolist()], shape, here), number)
