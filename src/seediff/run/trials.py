@@ -32,23 +32,25 @@ def fitting_size(job: AnyJob, network: Any) -> int:
 
 def _fits(job: AnyJob, network: Any, count: int) -> bool:
     """Whether two batches of `count` items fit."""
-    trial, batch = job.trial(count)
+    fits = True
     try:
-        with (
-            without_graphs(network),
-            tempfile.TemporaryDirectory(prefix="seediff-") as scratch,
-            writing_thread(job.device or job.config.device) as write,
-        ):
-            first = trial.capture(batch)
-            written = write(trial, first, Path(scratch))
-            second = trial.capture(batch)
-            written.result()
-            del first, second
-        return True
+        with without_graphs(network), tempfile.TemporaryDirectory(prefix="seediff-") as scratch:
+            _make_two(job, count, Path(scratch))
     except torch.OutOfMemoryError:
-        return False
+        fits = False
     except UserError:
-        return True  # what else is wrong, the run tells
-    finally:
-        gc.collect()
-        torch.cuda.empty_cache()
+        pass  # what else is wrong, the run tells
+    gc.collect()  # what the error held
+    torch.cuda.empty_cache()
+    return fits
+
+
+def _make_two(job: AnyJob, count: int, out: Path) -> None:
+    """Make two batches of `count` items."""
+    trial, batch = job.trial(count)
+    with writing_thread(job.device or job.config.device) as write:
+        first = trial.capture(batch)
+        written = write(trial, first, out)
+        second = trial.capture(batch)
+        written.result()
+        del first, second
