@@ -17,9 +17,10 @@ from builders.published import AUTOENCODERS, NETWORKS, TEXT_ENCODERS  # pyright:
 from builders.reference_attention import BOOKS  # pyright: ignore[reportMissingImports]
 from builders.twins import clip_tokenizer  # pyright: ignore[reportMissingImports]
 
-from seediff.models.info import ModelSettings
+from seediff.models.info import ModelInfo, ModelSettings
 from seediff.models.registry import Model, load_model
 from seediff.models.short_names import BY_NAME
+from seediff.models.sources import Source
 
 TWINS: Mapping[str, Callable[[Path], Path]] = {
     "LatentConsistencyModelPipeline": BOOKS["lcm"].save,
@@ -65,8 +66,12 @@ def twin(name: str, device: str, dtype: str, folder: Path) -> Model:
     save = TWINS.get(BY_NAME[name].pipeline)
     source = "mini" if save is None else str(save(folder / name))
     model = load_model(source, device=device, dtype=dtype)
-    side = TWIN_SIDE * model.pixels
-    return replace(model, name=name, settings=ModelSettings(), latent_side=TWIN_SIDE, image_side=side)
+    return replace(
+        model,
+        info=replace(model.info, name=name, settings=ModelSettings()),
+        latent_side=TWIN_SIDE,
+        image_side=TWIN_SIDE * model.pixels,
+    )
 
 
 def exact(
@@ -99,7 +104,9 @@ def exact(
     config = getattr(pipe, family.network).config
     side = family.image_side(pipe.vae_scale_factor, config)
     latent_side = side // family.pixels(pipe.vae_scale_factor, config)
-    return Model(pipe, name, device, dtype, latent_side, side, family=family)
+    source = Source(name, name)
+    info = ModelInfo(name, family, type(pipe).__name__, source, dict(config), pipe.vae.config)
+    return Model(pipe, info, device, dtype, latent_side, side)
 
 
 def _told(kind: str, config: Mapping[str, Any], tokenizer: Any, layers: int | None, thin: bool) -> dict[str, Any]:

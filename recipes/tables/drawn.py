@@ -34,6 +34,7 @@ from seediff.errors import UserError
 from seediff.files.outputs import write_atomic
 from seediff.files.reading import inside
 from seediff.models.fingerprint import weights_fingerprint
+from seediff.models.load_options import LoadOptions
 from seediff.prompts.specs import class_groups, sample_seed
 from seediff.run.loop import Job, run
 from seediff.run.output import BatchRecord
@@ -84,8 +85,8 @@ class SetConfig(RunConfig):
         self.settings()
 
     @property
-    def loading(self) -> dict[str, Any]:
-        return {**super().loading, "scheduler": self.scheduler}
+    def load_options(self) -> LoadOptions:
+        return replace(super().load_options, scheduler=self.scheduler)
 
     def settings(self) -> dict[str, Setting]:
         """Name → constants of the labellings. Raises UserError naming a faulty labelling."""
@@ -161,16 +162,16 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
         from seediff.attention.draw import check_drawing, check_shape, image_shape
         from seediff.models.registry import load_model
 
-        self.model = load_model(
-            self.config.model, device=self.config.device, dtype=self.config.dtype, **self.config.loading
-        )
+        config = self.config
+        options = vars(config.load_options)
+        self.model = load_model(config.model, base=config.base, device=config.device, dtype=config.dtype, **options)
         specs = [spec for batch in self.batches.values() for spec in batch]
         self.model.check_known(self.config.classes)
         check_shape(self.model, image_shape(self.model, self.config.size), "size")
         check_drawing(
             self.model, specs, steps=self.config.steps, guidance_scale=self.config.guidance_scale, negative_prompt=""
         )
-        return weights_fingerprint(*self.config.weight_sources)
+        return weights_fingerprint(self.model.info.source, config.lora, config.embedding)
 
     def capture(
         self, batch: Sequence[SampleSpec]

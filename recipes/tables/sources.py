@@ -24,12 +24,16 @@ from seediff.dataset.sample import Sample
 from seediff.dataset.truths import open_truths
 from seediff.errors import UserError, first_line
 from seediff.mini.scenes import CLASSES
-from seediff.models.fingerprint import content_fingerprint, data_fingerprint, model_fingerprint
+from seediff.models.fingerprint import WHOLE, content_fingerprint, digest_files, files_below, model_fingerprint
 from seediff.models.hub import resolve_name
+from seediff.models.sources import find_source
 from seediff.workers import Progress
 
 from .definition import HeldOut, Source
 from .drawn import SetConfig, draw_set, labelled
+
+LISTS = (".txt", ".json", ".jsonl", ".yaml", ".csv")
+"""Suffixes of files whose contents may change while their size does not."""
 
 
 @dataclass(frozen=True)
@@ -159,15 +163,26 @@ def _set_described(config: SetConfig, places: Places) -> dict[str, Any]:
     return {"set": set_digest(config), **_weights(config, places)}
 
 
+def data_fingerprint(folder: Path) -> str:
+    """A digest of a data folder of any size: the names and sizes of all files below it, and the contents of small lists
+    and tables, but no pictures. Raises OSError."""
+
+    def content(path: Path, size: int) -> bytes:
+        return path.read_bytes() if path.suffix in LISTS and size <= WHOLE else b""
+
+    return digest_files(folder, files_below(folder), content)
+
+
+def weights_of(model: str) -> str:
+    """The fingerprint of a model's weights, by its name."""
+    return model_fingerprint(find_source(model))
+
+
 def _weights(config: SetConfig, places: Places) -> dict[str, str]:
     """The fingerprint of the weights. Empty for a model of the hub, whose weights are unknown before the download: its
     id alone counts.
     """
-    return (
-        {"weights": places.once(model_fingerprint, config.model)}
-        if isinstance(resolve_name(config.model), Path)
-        else {}
-    )
+    return {"weights": places.once(weights_of, config.model)} if isinstance(resolve_name(config.model), Path) else {}
 
 
 def classes_of(source: Source, sets: Mapping[str, SetConfig], places: Places) -> tuple[str, ...]:
@@ -190,7 +205,7 @@ def set_config(source: Source, sets: Mapping[str, SetConfig]) -> SetConfig:
 def set_digest(config: SetConfig) -> str:
     # Options that are newer than published keys count only if they differ from the default, so that these keys stay
     # valid: how a model is loaded, and at which steps the attention is captured.
-    young = {**dict.fromkeys(config.loading), "capture_steps": "all"}
+    young = {"base": None, **dict.fromkeys(vars(config.load_options)), "capture_steps": "all"}
     table = {
         name: value
         for name, value in config.values().items()

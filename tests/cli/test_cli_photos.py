@@ -4,7 +4,7 @@ from photo_set import write_photos
 from refusals import refused
 
 from seediff.cli.main import main
-from seediff.config.resolve import Tuned
+from seediff.config.tuned import Tuned
 from seediff.dataset.native import write_native
 
 

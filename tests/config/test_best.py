@@ -1,10 +1,13 @@
 import pytest
+from builders.configured import configured
 
 from seediff.config.base import differences
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig
-from seediff.config.presets import read_preset, recommended_mask
-from seediff.config.resolve import configure, load_config
+from seediff.config.presets import preset_of, recommended_mask
+from seediff.config.resolve import load_config
+from seediff.models.info import read_settings
+from seediff.models.short_names import EMBEDDED
 from seediff.run.mask import MaskJob
 
 BEST = {"mask": {"method": "best"}}
@@ -12,7 +15,7 @@ BEST = {"mask": {"method": "best"}}
 
 @pytest.mark.parametrize("kind", [GenerateConfig, MaskPhotosConfig])
 def test_it_is_the_row_of_the_models_preset(kind, tmp_path):
-    row = read_preset("mini").methods["best"]
+    row = preset_of(read_settings(EMBEDDED["mini"])).methods["best"]
     config = kind.recommended(classes=("dog",), **BEST)
     assert {name: getattr(config.mask, name) for name in row["mask"]} == {
         name: tuple(value) if isinstance(value, list) else value for name, value in row["mask"].items()
@@ -24,7 +27,7 @@ def test_it_is_the_row_of_the_models_preset(kind, tmp_path):
     (tmp_path / "seediff.toml").write_text(config.to_toml())  # says it in full, without `best`
     assert '"best"' not in config.to_toml()
     assert load_config(tmp_path / "seediff.toml", kind) == config
-    again = configure(kind, {"classes": ("dog",), **BEST}, tmp_path / "seediff.toml")
+    again = configured(kind, {"classes": ("dog",), **BEST}, tmp_path / "seediff.toml")
     assert not differences(config, again)
 
 

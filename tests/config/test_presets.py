@@ -11,7 +11,9 @@ from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.methods import METHOD_FACTS, Method
 from seediff.config.photographs import MaskPhotosConfig
-from seediff.config.presets import read_preset, recommended_mask
+from seediff.config.presets import preset_of, recommended_mask
+from seediff.models.info import read_settings
+from seediff.models.short_names import EMBEDDED
 
 
 def test_there_are_defaults_for_every_method():
@@ -42,7 +44,7 @@ def test_the_command_line_says_what_is_captured(tmp_path, mini_folder, capsys, c
 
 
 def test_the_embedded_model_captures_the_second_half_where_it_draws():
-    constants = read_preset("mini").methods["seediff"]["capture"]
+    constants = preset_of(read_settings(EMBEDDED["mini"])).methods["seediff"]["capture"]
     assert GenerateConfig.recommended(classes=("dog",)).capture == CaptureConfig(**constants, steps="second-half")
     assert MaskPhotosConfig.recommended(classes=("dog",)).capture == CaptureConfig(**constants)
     assert recommended_mask("mini").capture == CaptureConfig(**constants)
@@ -62,7 +64,7 @@ def test_the_embedded_model_captures_the_second_half_where_it_draws():
 def test_constants_are_checked(tmp_path, preset, message):
     (tmp_path / "seediff.json").write_text(json.dumps({"classes": ["dog"], "preset": preset}))
     with user_error(message):
-        read_preset(str(tmp_path))
+        preset_of(read_settings(tmp_path))
 
 
 @pytest.mark.parametrize(("name", "levels"), [("sdxl", (4, 2)), ("flux-dev", (1,))])

@@ -2,14 +2,16 @@ import json
 from dataclasses import replace
 
 import pytest
+from builders.configured import configured
 from refusals import user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
-from seediff.config.resolve import Tuned, configure, load_config
+from seediff.config.resolve import configure, load_config
 from seediff.config.train import TrainConfig
+from seediff.config.tuned import Tuned
 from seediff.files.documents import read_toml
 
 PRESET = {
@@ -31,6 +33,11 @@ DOG = {"classes": ("dog",)}
 REFERENCE = {"mask": {"method": "reference"}}
 
 
+def add_index(folder):
+    folder.mkdir()
+    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+
+
 def written(config, folder):
     (folder / "seediff.toml").write_text(config.to_toml(), encoding="utf-8")
     return folder / "seediff.toml"
@@ -44,7 +51,7 @@ def tuned(folder, model, presence, **more):
 
 @pytest.fixture
 def model(tmp_path):
-    (tmp_path / "own").mkdir()
+    add_index(tmp_path / "own")
     (tmp_path / "own" / "seediff.json").write_text(json.dumps({"classes": ["dog"], "preset": PRESET}))
     return str(tmp_path / "own")
 
@@ -52,25 +59,25 @@ def model(tmp_path):
 @pytest.fixture
 def bare(tmp_path):
     """A model without a preset."""
-    (tmp_path / "bare").mkdir()
+    add_index(tmp_path / "bare")
     return str(tmp_path / "bare")
 
 
 def test_a_tuned_beta_is_for_its_method_alone(model, tmp_path):
     file = tuned(tmp_path, model, 0.6, beta=0.36, method="ca")
-    config = configure(MaskPhotosConfig, DOG, preset=file)
+    config = configured(MaskPhotosConfig, DOG, preset=file)
     assert (config.model, config.mask.method, config.mask.beta, config.presence) == (model, "ca", 0.36, 0.6)
     assert config.source("mask.beta") == f"seediff tune for {model}"
-    given = configure(MaskPhotosConfig, {**DOG, "mask": {"beta": 0.2}}, preset=file)
+    given = configured(MaskPhotosConfig, {**DOG, "mask": {"beta": 0.2}}, preset=file)
     assert (given.mask.method, given.mask.beta) == ("ca", 0.2)
-    other = configure(MaskPhotosConfig, {**DOG, "mask": {"method": "ca_sa"}}, preset=file)
+    other = configured(MaskPhotosConfig, {**DOG, "mask": {"method": "ca_sa"}}, preset=file)
     assert (other.mask.beta, other.presence) == (0.4, 0.6)
-    assert configure(SegmentPhotosConfig, {}, preset=file).model == model
+    assert configured(SegmentPhotosConfig, {}, preset=file).model == model
 
 
 def test_every_value_has_its_source(model, tmp_path):
     (tmp_path / "hand.toml").write_text("seed = 3\nalpha = 0.2\n".replace("alpha", "[mask]\nalpha"))
-    config = configure(
+    config = configured(
         MaskPhotosConfig, {**DOG, "model": model}, tmp_path / "hand.toml", preset=tuned(tmp_path, model, 0.6)
     )
     assert (config.seed, config.mask.alpha, config.presence, config.mask.beta) == (3, 0.2, 0.6, 0.4)
@@ -87,8 +94,8 @@ def test_every_value_has_its_source(model, tmp_path):
         f"seediff tune for {model}": ["presence"],
     }
     assert config.source("mask.self_level") == "default"
-    assert configure(GenerateConfig, {**DOG, "model": "sdxl"}).source("guidance_scale") == "the authors of SDXL"
-    reference = configure(GenerateConfig, {**DOG, "model": "owner/name", **REFERENCE})
+    assert configured(GenerateConfig, {**DOG, "model": "sdxl"}).source("guidance_scale") == "the authors of SDXL"
+    reference = configured(GenerateConfig, {**DOG, "model": "owner/name", **REFERENCE})
     assert reference.source("guidance_scale") == reference.source("capture.layers") == "method reference"
 
 
@@ -104,38 +111,38 @@ def test_what_python_gives_is_given():
 
 
 def test_the_file_says_it_and_gives_it_back(model, tmp_path):
-    config = configure(GenerateConfig, {**DOG, "model": model, "mask": {"beta": 0.2}, "size": "512x512"})
+    config = configured(GenerateConfig, {**DOG, "model": model, "mask": {"beta": 0.2}, "size": "512x512"})
     file = written(config, tmp_path)
     assert read_toml(file)["sources"]["given"] == ["model", "classes", "mask.beta", "size"]
     assert read_toml(file)["mask"]["beta"] == 0.2
-    for again in (load_config(file, GenerateConfig), configure(GenerateConfig, {}, file)):
+    for again in (load_config(file, GenerateConfig), configured(GenerateConfig, {}, file)):
         assert again == config
         assert again.sources() == config.sources()
-    assert configure(GenerateConfig, {"seed": 3, "mask": {"method": "ca_sa"}}, file) == replace(config, seed=3)
+    assert configured(GenerateConfig, {"seed": 3, "mask": {"method": "ca_sa"}}, file) == replace(config, seed=3)
 
 
 def test_what_no_line_says_is_unset_and_no_preset_fills_it(model, tmp_path):
     paper = GenerateConfig(classes=("dog",), model=model)
-    assert configure(GenerateConfig, {}, written(paper, tmp_path)) == paper
+    assert configured(GenerateConfig, {}, written(paper, tmp_path)) == paper
 
 
 def test_another_model_brings_its_own_and_what_was_given_stays(model, tmp_path):
     line = {**DOG, "model": model, "mask": {"beta": 0.4}, "capture": {"steps": "second-half"}, "guidance_scale": 4.0}
-    other = configure(GenerateConfig, {"model": "owner/name"}, written(configure(GenerateConfig, line), tmp_path))
+    other = configured(GenerateConfig, {"model": "owner/name"}, written(configured(GenerateConfig, line), tmp_path))
     # Also where it is what the first model's preset would have said; the method, which nobody chose, is the other
     # model's.
     capture, mask = CaptureConfig(steps="second-half"), MaskConfig(beta=0.4)
     assert other == GenerateConfig(classes=("dog",), model="owner/name", guidance_scale=4.0, mask=mask, capture=capture)
     file = written(GenerateConfig(classes=("dog",), model="owner/name", mask=MaskConfig(method="ca_sa")), tmp_path)
-    assert configure(GenerateConfig, {"model": model}, file) == GenerateConfig.recommended(
+    assert configured(GenerateConfig, {"model": model}, file) == GenerateConfig.recommended(
         classes=("dog",), model=model
     )
 
 
 def test_another_model_over_segments_and_another_backbone_over_a_training(model, tmp_path):
-    mini = configure(SegmentPhotosConfig, {"names": ("dog",)})
+    mini = configured(SegmentPhotosConfig, {"names": ("dog",)})
     assert mini.segment.kl_threshold == 0.45
-    other = configure(SegmentPhotosConfig, {"model": "owner/name"}, written(mini, tmp_path))
+    other = configured(SegmentPhotosConfig, {"model": "owner/name"}, written(mini, tmp_path))
     assert other == SegmentPhotosConfig(model="owner/name", names=("dog",))
     tiny = configure(TrainConfig, {"backbone": "tiny", "seed": 4})
     assert configure(TrainConfig, {"backbone": "r50"}, written(tiny, tmp_path)) == TrainConfig(backbone="r50", seed=4)
@@ -153,4 +160,4 @@ def test_whole_configurations_and_wrong_ones(model):
     with user_error(r"^GenerateConfig: there is no option 'step'; options here:"):
         GenerateConfig.recommended(**DOG, step=3)
     with user_error("--classes"):
-        configure(GenerateConfig, {})
+        configured(GenerateConfig, {})

@@ -47,6 +47,7 @@ def place(tmp_path, monkeypatch):
     """A folder with models, photographs and the table's files; commands stop where they would begin to work."""
     for name, preset in (("own", PRESET), ("bare", {})):
         (tmp_path / name).mkdir()
+        (tmp_path / name / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
         if preset:
             (tmp_path / name / "seediff.json").write_text(json.dumps({"preset": preset}), encoding="utf-8")
     Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")

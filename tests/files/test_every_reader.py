@@ -12,6 +12,7 @@ from recipes.mini.sets import pack_blobs
 from seediff.attention.maps import AttentionMaps
 from seediff.mini.scenes import CLASS_IDS, CLASSES, read_scenes
 from seediff.models.fingerprint import model_fingerprint
+from seediff.models.sources import find_source
 from seediff.train.loading import read_about
 
 DOCUMENTS = {
@@ -21,7 +22,7 @@ DOCUMENTS = {
     ),
     "model_index.json": (
         {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]},
-        lambda path: model_fingerprint(str(path.parent)),
+        lambda path: model_fingerprint(find_source(str(path.parent))),
     ),
 }
 

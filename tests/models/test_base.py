@@ -71,9 +71,9 @@ def test_a_network_in_several_files(twin, tuned, expected):
     (tuned / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
     base = str(twin("unet"))
     assert same_pictures(images(str(tuned), base=base), expected)
-    first = model_fingerprint(str(tuned), base)
+    first = model_fingerprint(find_source(str(tuned), base))
     (tuned / "config.json").write_text((tuned / "config.json").read_text() + " ")
-    assert model_fingerprint(str(tuned), base) != first
+    assert model_fingerprint(find_source(str(tuned), base)) != first
     (tuned / "diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
     with user_error("cannot be loaded"):
         load_model(str(tuned), base=base, device="cpu")
@@ -93,7 +93,7 @@ def test_a_file_on_the_hub(twin, expected, tuned, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(sources, "cached_file", lambda *part: file)
     monkeypatch.setattr(hub, "cached_file", lambda *part: file)
     assert find_source(name, base) == find_source(str(file), base)
-    assert model_fingerprint(name, base) == model_fingerprint(str(file), base)
+    assert model_fingerprint(find_source(name, base)) == model_fingerprint(find_source(str(file), base))
     monkeypatch.undo()
 
     def absent(hub_id, name):

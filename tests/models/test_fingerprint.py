@@ -2,7 +2,8 @@ import json
 from pathlib import Path
 
 from seediff.models import fingerprint
-from seediff.models.fingerprint import content_fingerprint, data_fingerprint, model_fingerprint
+from seediff.models.fingerprint import content_fingerprint, model_fingerprint
+from seediff.models.sources import find_source
 
 
 def test_one_byte_of_a_small_part_shows(tmp_path):
@@ -12,13 +13,13 @@ def test_one_byte_of_a_small_part_shows(tmp_path):
     )
     weights = tmp_path / "unet" / "w.safetensors"
     weights.write_bytes(bytes(5000))
-    first = model_fingerprint(str(tmp_path))
-    assert first == model_fingerprint(str(tmp_path))
+    first = model_fingerprint(find_source(str(tmp_path)))
+    assert first == model_fingerprint(find_source(str(tmp_path)))
     weights.write_bytes(bytes(4999) + b"1")
-    assert model_fingerprint(str(tmp_path)) != first
+    assert model_fingerprint(find_source(str(tmp_path))) != first
     weights.write_bytes(bytes(5000))
     (tmp_path / "seediff.json").write_text("{}")  # constants and classes are part of the configuration
-    assert model_fingerprint(str(tmp_path)) == first
+    assert model_fingerprint(find_source(str(tmp_path))) == first
 
 
 def test_of_large_files_samples_are_read(tmp_path, monkeypatch):
@@ -28,30 +29,17 @@ def test_of_large_files_samples_are_read(tmp_path, monkeypatch):
     (tmp_path / "model_index.json").write_text(json.dumps({"vae": ["diffusers", "V"]}))
     weights = tmp_path / "vae" / "w.safetensors"
     weights.write_bytes(bytes(100_000))
-    first = model_fingerprint(str(tmp_path))
+    first = model_fingerprint(find_source(str(tmp_path)))
     weights.write_bytes(bytes(99_999) + b"1")
-    assert model_fingerprint(str(tmp_path)) != first
+    assert model_fingerprint(find_source(str(tmp_path))) != first
     weights.write_bytes(bytes(100_001))
-    assert model_fingerprint(str(tmp_path)) != first
+    assert model_fingerprint(find_source(str(tmp_path))) != first
 
 
 def test_of_a_hub_id_the_commit(monkeypatch):
     for here, expected in ((Path("/cache/snapshots/abc123"), "commit:abc123"), (None, "")):
         monkeypatch.setattr(fingerprint, "local_folder", lambda hub_id, here=here: here)
-        assert model_fingerprint("owner/name") == expected
-
-
-def test_data_is_known_by_the_names_and_sizes_of_its_files(tmp_path):
-    folder = tmp_path / "data"
-    (folder / "images").mkdir(parents=True)
-    (folder / "images" / "a.png").write_bytes(b"12")
-    first = data_fingerprint(folder)
-    (folder / ".DS_Store").write_bytes(b"x")
-    assert data_fingerprint(folder.rename(tmp_path / "moved")) == first
-    (tmp_path / "moved" / "images" / "a.png").write_bytes(b"34")
-    assert data_fingerprint(tmp_path / "moved") == first  # no picture is read
-    (tmp_path / "moved" / "images" / "a.png").write_bytes(b"123")
-    assert data_fingerprint(tmp_path / "moved") != first
+        assert model_fingerprint(find_source("owner/name")) == expected
 
 
 def test_files_behind_links_count(tmp_path):
@@ -59,10 +47,10 @@ def test_files_behind_links_count(tmp_path):
     (tmp_path / "disk" / "a.png").write_bytes(b"12")
     data = tmp_path / "data"
     data.mkdir()
-    empty = data_fingerprint(data), content_fingerprint(data)
+    empty = content_fingerprint(data)
     (data / "images").symlink_to(tmp_path / "disk")
     (tmp_path / "disk" / "round").symlink_to(tmp_path / "disk")  # a circle ends
-    first = data_fingerprint(data), content_fingerprint(data)
-    assert not set(first) & set(empty)
+    first = content_fingerprint(data)
+    assert first != empty
     (tmp_path / "disk" / "a.png").write_bytes(b"123")
-    assert not set(first) & {data_fingerprint(data), content_fingerprint(data)}
+    assert content_fingerprint(data) not in (first, empty)

@@ -11,7 +11,6 @@ from patience import PATIENCE
 from refusals import user_error
 
 from seediff.config.base import model_label
-from seediff.config.presets import Preset, read_preset
 from seediff.models.hub import resolve_name
 from seediff.models.registry import load_model
 from seediff.models.short_names import BY_NAME, EMBEDDED
@@ -85,7 +84,6 @@ def test_a_name_of_nothing(name, problem):
     for resolve in (resolve_name, lambda name: find_source(name, "mini")):
         with user_error(rf"^model: {re.escape(name)}: {problem}"):
             resolve(name)
-    assert read_preset(name) == Preset()
     assert model_label(name) == name
 
 

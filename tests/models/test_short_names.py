@@ -3,24 +3,23 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from builders.configured import configured
 from builders.published import NETWORKS, written
 from builders.refusals import user_error
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from seediff import devices
 from seediff.cli.main import main
-from seediff.config.base import resolve_device
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
-from seediff.config.resolve import configure
 from seediff.files.photo_files import find_photos
 from seediff.models import hub as names
 from seediff.models import info
 from seediff.models.families import families, pipeline_family
-from seediff.models.info import list_models, model_info, usual_dtype
+from seediff.models.info import list_models, model_info
 from seediff.models.short_names import BY_NAME, EMBEDDED, NAMED
 from seediff.run.generate import GenerateJob
-from seediff.run.loop import plan
+from seediff.run.loop import Engine, plan
 from seediff.run.mask import MaskJob
 from seediff.run.segment import SegmentJob
 
@@ -89,7 +88,7 @@ def test_a_known_model_has_its_authors_defaults_where_the_hub_gives_nothing(hub,
     hub_id = BY_NAME[model].hub_id if model in BY_NAME else model
     answers[hub_id] = ConnectionError("no network")
     for _ in range(2):
-        config = configure(GenerateConfig, {"classes": ("dog",), "model": model})
+        config = configured(GenerateConfig, {"classes": ("dog",), "model": model})
         assert (config.steps, config.guidance_scale, config.mask.method) == (steps, guidance, "seediff")
     assert asked == [hub_id]  # once
 
@@ -122,7 +121,7 @@ def test_a_plan_says_what_is_not_known_before_a_model_is_fetched(hub, name, tmp_
     for here in (None, shorter, folder):
         monkeypatch.setattr(names, "cached_file", lambda _, name, here=here: here and here / name)
         line = {"classes": ("dog",), "model": name}
-        jobs = [GenerateJob(configure(GenerateConfig, line)), MaskJob(configure(MaskPhotosConfig, line), found)]
+        jobs = [GenerateJob(configured(GenerateConfig, line)), MaskJob(configured(MaskPhotosConfig, line), found)]
         jobs += [] if family.no_self_attention else [SegmentJob(SegmentPhotosConfig(model=name), found)]
         for job in jobs:
             text = plan(job, tmp_path / "out")
@@ -152,10 +151,11 @@ def test_the_number_format_of_each_on_a_gpu(hub, monkeypatch):
     for model in NAMED:
         family = pipeline_family(model.pipeline)
         assert family is not None
-        assert usual_dtype(model.name, "cuda") == ("bfloat16" if family.title in named else "float16")
-        assert usual_dtype(model.name, "cpu") == "float32"
+        job = GenerateJob(GenerateConfig(("dog",), model=model.name))
+        assert job.usual_dtype("cuda") == ("bfloat16" if family.title in named else "float16")
+        assert job.usual_dtype("cpu") == "float32"
     part = GenerateConfig(("dog",), model="owner/repository/part.gguf", base="flux-schnell", device="cuda")
-    assert resolve_device(part).dtype == "bfloat16"
+    assert Engine().resolve(GenerateJob(part)).dtype == "bfloat16"
     page = (Path(__file__).parents[2] / "docs/gpus.md").read_text(encoding="utf-8")
     (row,) = [line for line in page.splitlines() if line.startswith("| number format |")]
     assert {family.title for family in families() if family.title in row} == named
@@ -170,7 +170,7 @@ def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
     for _ in range(2):
-        config = configure(GenerateConfig, {"classes": ("dog",), "model": "owner/my-flux"})
+        config = configured(GenerateConfig, {"classes": ("dog",), "model": "owner/my-flux"})
         assert (config.steps, config.guidance_scale) == (28, 3.5)
     assert asked == ["owner/my-flux", "model_index.json", "transformer/config.json", "vae/config.json"]
     assert model_info("owner/other") is None  # without being asked to fetch

@@ -16,6 +16,7 @@ from seediff.models.fingerprint import model_fingerprint
 from seediff.models.info import model_info
 from seediff.models.registry import load_model
 from seediff.models.single_file import read_checkpoint
+from seediff.models.sources import find_source
 
 
 @pytest.fixture(scope="session")
@@ -195,14 +196,14 @@ def test_the_fingerprint_is_of_the_file_and_its_base(twin, tmp_path):
     folder = twin("unet")
     path = save_single_file(tmp_path / "tuned.safetensors", folder, "unet")
     base = Path(shutil.copytree(folder, tmp_path / "base"))
-    first = model_fingerprint(str(path), str(base))
-    assert first == model_fingerprint(str(path), str(base))
+    first = model_fingerprint(find_source(str(path), str(base)))
+    assert first == model_fingerprint(find_source(str(path), str(base)))
     changed(path, folder, "unet", lambda t: t[UNET + "out.2.bias"].add_(1e-3))
-    second = model_fingerprint(str(path), str(base))
+    second = model_fingerprint(find_source(str(path), str(base)))
     assert second != first
     config = base / "scheduler" / "scheduler_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"beta_end": 0.02}))
-    assert model_fingerprint(str(path), str(base)) not in (first, second)
+    assert model_fingerprint(find_source(str(path), str(base))) not in (first, second)
 
 
 def test_commands_on_a_file(twin, tmp_path):

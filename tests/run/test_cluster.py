@@ -13,6 +13,7 @@ from tiny_job import TinyConfig, Trouble, tiny
 from seediff.config.generate import GenerateConfig
 from seediff.run import cluster as ray_module
 from seediff.run.cluster import SETTINGS, Ray
+from seediff.run.generate import GenerateJob
 
 os.environ |= SETTINGS  # which Ray reads when it is imported
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'seediff[ray]'")
@@ -46,7 +47,7 @@ def test_workers_are_sent_no_number_of_a_gpu(monkeypatch, asked, sent):
     """Ray shows each worker one GPU, which is number 0 to it."""
     monkeypatch.setattr(ray_module, "resources", lambda: {"CPU": 4.0, "GPU": 2.0})
     engine = Ray(workers=2)
-    resolved = engine.resolve(GenerateConfig(("dog",), device=asked, threads=1))
+    resolved = engine.resolve(GenerateJob(GenerateConfig(("dog",), device=asked, threads=1)))
     assert resolved.device == sent
     if sent == "cuda":
         assert engine.share(resolved) == (2, {"num_gpus": 1})

@@ -17,6 +17,11 @@ from seediff.prompts.specs import SampleSpec
 from seediff.run.generate import GenerateJob
 from seediff.run.photos import are_foreign
 
+
+def with_settings(model, **values):
+    return replace(model, info=replace(model.info, settings=replace(model.settings, **values)))
+
+
 FOREIGN = "is unlike all that model 'mini' was trained on"
 
 
@@ -25,7 +30,7 @@ def test_a_photograph_is_not_the_embedded_models_own_and_is_told_so_twice(tmp_pa
     scene = load_scenes(1)[0].image
     model = load_model("mini", device="cpu", dtype="float32")
     assert are_foreign(model, [scene, texture]) == [False, True]
-    assert are_foreign(replace(model, settings=replace(model.settings, own_error=None)), [texture]) == [False]
+    assert are_foreign(with_settings(model, own_error=None), [texture]) == [False]
 
     (tmp_path / "photos").mkdir()
     Image.fromarray(texture).save(tmp_path / "photos" / "a.png")
@@ -48,7 +53,7 @@ def test_a_photograph_is_not_the_embedded_models_own_and_is_told_so_twice(tmp_pa
 def test_a_class_with_the_even_map_of_a_word_without_a_place_is_missing(mini_model):
     mask = MaskConfig(method="ca", expand_levels=(4,), pamr=False)
     job = GenerateJob(GenerateConfig(classes=("dog", "cat"), classes_per_image=2, mask=mask))
-    job.use(replace(mini_model, settings=replace(mini_model.settings, own_contrast=0.44)))
+    job.use(with_settings(mini_model, own_contrast=0.44))
     cross = torch.full((16, 5), 0.1)
     cross[:3, 1] = 1.0  # the dog has a place
     cross[:, 3] += torch.linspace(0, 0.02, 16)

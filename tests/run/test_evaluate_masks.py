@@ -12,12 +12,13 @@ from refusals import refused, user_error
 
 from seediff.cli.main import main
 from seediff.config.photographs import MaskPhotosConfig
-from seediff.config.resolve import read_tuned
+from seediff.config.tuned import read_tuned
 from seediff.dataset.truths import open_truths
 from seediff.evaluate.protocols import own
 from seediff.evaluate.semantic import evaluate_pairs
 from seediff.files.label_maps import read_segment_ids
 from seediff.files.photo_files import find_photos
+from seediff.mini.scenes import CLASSES
 from seediff.run import tune as module
 from seediff.run.evaluate_masks import evaluate_masks, words_of
 from seediff.run.mask import MaskJob, mask_photos
@@ -86,14 +87,14 @@ def test_a_photograph_of_other_proportions_is_refused(tmp_path, made_up):
 
 def test_words_for_the_prompt(tmp_path):
     data = own(("background", "aeroplane", "Potted Plant", "fox", "vehicle"))
-    assert words_of(data, {}, "mini") == {"aeroplane": 1, "pottedplant": 2}
+    assert words_of(data, {}, "mini", CLASSES) == {"aeroplane": 1, "pottedplant": 2}
     vehicles = {"car": "vehicle", "bus": "vehicle"}
-    assert words_of(data, vehicles, "mini") == {"aeroplane": 1, "pottedplant": 2, "car": 4, "bus": 4}
-    assert words_of(own(("fox", "dog")), {}, "owner/models/mine.safetensors", "mini") == {"fox": 0, "dog": 1}
+    assert words_of(data, vehicles, "mini", CLASSES) == {"aeroplane": 1, "pottedplant": 2, "car": 4, "bus": 4}
+    assert words_of(own(("fox", "dog")), {}, "owner/models/mine.safetensors", None) == {"fox": 0, "dog": 1}
     with user_error("none of its classes"):
-        words_of(own(("background", "fox")), {}, "mini")
+        words_of(own(("background", "fox")), {}, "mini", CLASSES)
     with user_error("which is not in protocol own"):
-        words_of(data, {"car": "lorry"}, "mini")
+        words_of(data, {"car": "lorry"}, "mini", CLASSES)
 
 
 def test_the_command_scores_what_mask_makes(tmp_path, mini_folder, capsys):

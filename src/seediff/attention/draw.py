@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -18,10 +18,13 @@ from ..errors import UserError, first_line
 from ..models.families.family import DrawRequest
 from ..models.registry import Model
 from ..prompts.specs import SampleSpec
-from ..prompts.tokens import locate_columns
+from ..prompts.tokens import check_length, locate_columns
 from .capture import capture_attention
 from .maps import AttentionMaps
 from .plan import CapturePlan
+
+Columns = Mapping[tuple[str, tuple[str, ...]], Mapping[str, tuple[int, ...]]]
+"""A text and the classes that it names → the columns of each class."""
 
 
 def generate_batch(
@@ -33,29 +36,34 @@ def generate_batch(
     negative_prompt: str,
     size: Size | None,
     plan: CapturePlan,
+    columns: Columns | None = None,
 ) -> tuple[list[np.ndarray], list[AttentionMaps]]:
     """One image (H, W, 3) uint8 per spec, all drawn in one batch, and the attention to its prompt, on the model's
     device. Other images in the batch only change rounding.
 
     steps: number of denoising steps; some schedulers make a few more calls. guidance_scale: 1 or less: no guidance, and
     the negative prompt is not used. size: of the images in pixels, a side or `WIDTHxHEIGHT`; None for the model's own.
-    plan: what is captured, from `plan_capture`.
+    plan: what is captured, from `plan_capture`. columns: from `check_drawing` of these specs and values; None: they are
+    checked here.
 
     Raises UserError for unusable steps, guidance, size, class or prompt, and a result with values that are not finite.
     """
     # 1. Checks
-    model.check_known(list(chain.from_iterable(spec.classes for spec in specs)))
+    pipe, family = model.pipe, model.family
     height, width = image_shape(model, size)
-    check_shape(model, (height, width), "size")
-    model.family.check_guidance(model.info.network, model.name, guidance_scale)
-    model.family.check_negative(model.name, negative_prompt)
-    check_drawing(model, specs, steps=steps, guidance_scale=guidance_scale, negative_prompt=negative_prompt)
+    if columns is None:
+        model.check_known(list(chain.from_iterable(spec.classes for spec in specs)))
+        check_shape(model, (height, width), "size")
+        family.check_guidance(model.info.network, model.name, guidance_scale)
+        family.check_negative(model.name, negative_prompt)
+        columns = check_drawing(
+            model, specs, plan=plan, steps=steps, guidance_scale=guidance_scale, negative_prompt=negative_prompt
+        )
 
     # 2. The columns of each class
-    pipe, family = model.pipe, model.family
     prompts = [spec.prompt for spec in specs]
     texts, asked = asked_texts(model, plan, prompts, [spec.classes for spec in specs])
-    words = [locate_columns(model.readers, text, spec.classes) for text, spec in zip(texts, specs, strict=True)]
+    words = [columns[text, spec.classes] for text, spec in zip(texts, specs, strict=True)]
 
     # 3. Run the pipeline; noise comes from the CPU in float32, so that a seed means the same on every device
     noise = [torch.Generator().manual_seed(spec.seed) for spec in specs]
@@ -105,25 +113,39 @@ def asked_texts(
     texts are the prompts."""
     if plan.capture.prompt is None:
         return list(prompts), None
-    texts = [plan.capture.prompt.replace("{class}", join_classes(tuple(names))) for names in classes]
+    texts = [asked_text(plan, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
     states = model.family.encode(model.pipe, texts, model.device)["encoder_hidden_states"]
     model.rest()
     return texts, states
 
 
+def asked_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str]) -> str:
+    """The text whose words' cross-attention is captured for an image of a prompt."""
+    template = None if plan is None else plan.capture.prompt
+    return prompt if template is None else template.replace("{class}", join_classes(classes))
+
+
 def check_drawing(
-    model: Model, specs: Sequence[SampleSpec], *, steps: int, guidance_scale: float, negative_prompt: str
-) -> None:
-    """Raise UserError for what only a loaded model can refuse: steps that its scheduler cannot make, and texts that its
-    tokenizers cut off or read otherwise. Computes nothing."""
+    model: Model,
+    specs: Sequence[SampleSpec],
+    *,
+    plan: CapturePlan | None = None,
+    steps: int,
+    guidance_scale: float,
+    negative_prompt: str,
+) -> Columns:
+    """The columns of the classes in the texts of all specs. Raises UserError for what only a loaded model can refuse:
+    steps that its scheduler cannot make, and texts that its tokenizers cut off or read otherwise. Computes nothing."""
+    pipe, family, readers = model.pipe, model.family, model.readers
+    columns: dict[tuple[str, tuple[str, ...]], Mapping[str, tuple[int, ...]]] = {}
     for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
-        locate_columns(model.readers, prompt, classes)
-    if model.family.reads_negative(model.pipe, guidance_scale):
+        for text in dict.fromkeys((prompt, asked_text(plan, prompt, classes))):
+            columns[text, classes] = locate_columns(readers, text, classes)
+    if family.reads_negative(pipe, guidance_scale):
         try:
-            locate_columns(model.readers, negative_prompt, ())
+            check_length(readers, negative_prompt)
         except UserError as error:
             raise UserError("negative_prompt", str(error)) from error
-    pipe, family = model.pipe, model.family
     scheduler = f"the scheduler of model '{model.name}' ({type(pipe.scheduler).__name__})"
     longest = len(pipe.scheduler.betas) if hasattr(pipe.scheduler, "betas") else 1000
     if not 1 <= steps <= longest:
@@ -137,6 +159,7 @@ def check_drawing(
     except (TypeError, ValueError) as error:
         problem = f"{steps}: {scheduler} cannot make them: {first_line(error)[:200]}"
         raise UserError("steps", problem) from error
+    return columns
 
 
 def image_shape(model: Model, size: Size | None) -> tuple[int, int]:

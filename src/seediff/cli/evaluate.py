@@ -245,7 +245,7 @@ def masks(
     For example:
     `seediff evaluate masks VOC2012/JPEGImages --labels VOC2012 --model sd1.4 --method ca_sa --json ca_sa.json`
     """
-    from ..config.resolve import configure
+    from ..config.resolve import configure_run
     from ..dataset.truths import open_truths
     from ..evaluate.mask_protocols import mask_table
     from ..evaluate.protocols import read_class_map
@@ -261,7 +261,7 @@ def masks(
         if name in line.values:
             raise UserError(name, "is set by the command itself, from the tuning pictures", "leave it out")
     values = {**line.values, "classes": ("some", "others")}  # the data's replace these
-    settled = configure(MaskPhotosConfig, values, config)
+    settled, info = configure_run(MaskPhotosConfig, values, config)
     check_mask_effects(line.values, settled.mask)
     # evaluate_masks refuses other names
     protocols = cast("list[MaskProtocol]", [name.strip() for name in protocol.split(",")])
@@ -283,6 +283,7 @@ def masks(
             draws=draws,
             thresholds=thresholds is not None,
             progress=progress,
+            info=info,
         )
     if thresholds is not None and scores.tuned is not None:
         write_atomic(thresholds, scores.tuned.to_toml().encode("utf-8"))

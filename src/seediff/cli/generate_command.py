@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from ..config.fields import IMAGES, MASKS, RUN
 from ..config.generate import GenerateConfig
-from ..config.resolve import configure
-from ..models.info import find_settings
+from ..config.resolve import configure_run
 from .line import UNTYPED, Typed
 from .options import AS_USUAL, ConfigFile, RunOptions, RunOut, carry_out, check_mask_effects, option
 
@@ -64,17 +64,17 @@ def generate(
 
     - `seediff generate --classes voc --per-class 50000 --model sd2-base --engine ray --address auto --out voc`
     """
-    settled = configure(GenerateConfig, line.values, config, preset=preset)
+    settled, info = configure_run(GenerateConfig, line.values, config, preset=preset)
     check_mask_effects(line.values, settled.mask, settled.reject)
     if vary not in (None, "none"):
         from ..prompts.variations import varied_prompts
 
         kinds = [kind.strip() for kind in vary.split(",")]
-        prompts = varied_prompts(settled.prompts, kinds, find_settings(settled.model, settled.base).words)
-        settled = configure(GenerateConfig, {**line.values, "prompts": prompts}, config, preset=preset)
+        prompts = varied_prompts(settled.prompts, kinds, info.settings.words if info else None)
+        settled = replace(settled, prompts=prompts)
     from ..run.generate import GenerateJob
 
-    job = GenerateJob(settled, offload=options.offload, graphs=options.graphs)
+    job = GenerateJob(settled, offload=options.offload, graphs=options.graphs, info=info)
     if top_up:
         names = job.top_up(out, dry_run=options.dry_run)
         if not options.quiet:

@@ -16,7 +16,8 @@ from ..config.fields import IMAGES, MASKS, RUN
 from ..config.methods import SEGMENT_OPTIONS
 from ..config.names import sound
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
-from ..config.resolve import THRESHOLDS, configure, is_tuned, read_file
+from ..config.resolve import configure_run, read_file
+from ..config.tuned import THRESHOLDS, is_tuned
 from ..errors import UserError
 from .line import UNTYPED, Typed
 from .options import AS_USUAL, HERE, ConfigFile, RunOptions, RunOut, carry_out, check_mask_effects, option
@@ -79,19 +80,20 @@ def segment(
     from ..files.photo_files import find_photos
     from ..run.segment import SegmentJob
 
-    settled = configure(SegmentPhotosConfig, line.values, config, preset=preset)
+    settled, info = configure_run(SegmentPhotosConfig, line.values, config, preset=preset)
     named = bool(settled.names) or captions is not None
     check_effects(line.values, settled, labels=labels, named=named)
     check_photographs(paths)
     found = find_photos(paths, exclude=out)
     words: dict[str, tuple[str, ...]] = {}
     if captions is not None:
-        from ..models.info import find_settings
         from ..prompts.captions import read_words
 
-        words = read_words(captions, found.photos, settled.names, find_settings(settled.model, settled.base).words)
+        words = read_words(captions, found.photos, settled.names, info.settings.words if info else None)
     warning = warn_of_threshold(settled) if named and not options.quiet else ""
-    job = SegmentJob(settled, found, words=words, labels=labels, offload=options.offload, graphs=options.graphs)
+    job = SegmentJob(
+        settled, found, words=words, labels=labels, offload=options.offload, graphs=options.graphs, info=info
+    )
     job.warn = _silent if options.quiet else _warn
     result = carry_out(job, out, options, "photographs")
     if result and not options.quiet:
@@ -145,17 +147,17 @@ def mask(
     table = find_table(paths, line.values.get("classes", ()))
     if table is None:
         classes_of: dict[str, tuple[str, ...]] = {}
-        settled = configure(MaskPhotosConfig, line.values, config, preset=preset)
+        settled, info = configure_run(MaskPhotosConfig, line.values, config, preset=preset)
     else:
         classes_of = read_classes_csv(table, found.photos)
         classes = table_classes(table, classes_of, config)
-        settled = configure(MaskPhotosConfig, {**line.values, "classes": classes}, config, preset=preset)
+        settled, info = configure_run(MaskPhotosConfig, {**line.values, "classes": classes}, config, preset=preset)
         spelled = {sound(name): name for name in settled.classes}
         for photograph, names in classes_of.items():
             classes_of[photograph] = tuple(spelled.get(sound(name), name) for name in names)
     check_mask_effects(line.values, settled.mask)
     warning = "" if options.quiet else warn_of_threshold(settled)
-    job = MaskJob(settled, found, classes_of, offload=options.offload, graphs=options.graphs)
+    job = MaskJob(settled, found, classes_of, offload=options.offload, graphs=options.graphs, info=info)
     job.warn = _silent if options.quiet else _warn
     result = carry_out(job, out, options, "photographs")
     if result and not options.quiet:

@@ -59,11 +59,11 @@ def tune(
     - `seediff mask photos --classes dog,cat --preset sd2.toml --out masked`
     """
     from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+    from ..config.resolve import recommend
     from ..dataset.truths import open_truths
     from ..files.output_folders import check_writable
     from ..files.outputs import write_atomic
-    from ..models.fingerprint import model_fingerprint
-    from ..models.registry import load_model
+    from ..models.info import find_model
     from ..run.mask import MaskJob
     from ..run.tune import countable
     from ..run.tune import tune as find_thresholds
@@ -75,16 +75,17 @@ def tune(
     if out.exists():
         raise UserError("out", f"{out} already exists", "choose another file")
     labelled = open_truths(data, split)
-    segment = SegmentPhotosConfig.recommended(model=model).segment
-    loaded = load_model(model, device=device, dtype=dtype)
-    kept = countable(labelled, loaded.settings.words, classes)
+    info = find_model(model, must=True)
+    segmenting, info = recommend(SegmentPhotosConfig, {"model": model}, info)
+    kept = countable(labelled, info and info.settings.words, classes)
     names = tuple(dict.fromkeys(kept.values()))
-    job = MaskJob(MaskPhotosConfig.recommended(classes=names, model=model, size=size), ())
-    job.check()
-    job.use(loaded)
+    values = {"classes": names, "model": model, "size": size, "device": device, "dtype": dtype}
+    config, info = recommend(MaskPhotosConfig, values, info)
+    job = MaskJob(config, (), info=info)
+    weights = job.load()
     with bar_or_lines(quiet, "photographs") as progress:
-        thresholds = find_thresholds(job, labelled, kept, segment, count=count, progress=progress)
-    tuned = thresholds.file(job, model_fingerprint(model), len(kept), labelled.about)
+        thresholds = find_thresholds(job, labelled, kept, segmenting.segment, count=count, progress=progress)
+    tuned = thresholds.file(job, weights, len(kept), labelled.about)
     write_atomic(out, tuned.to_toml().encode("utf-8"))
     if not quiet:
         for line in describe_thresholds(thresholds, len(kept), out):

@@ -105,15 +105,20 @@ def parse_addition(text: str) -> Addition:
     operations = tuple(name.strip() for name in names.split("+"))
     for place, name in enumerate(operations):
         if grid_of(name) is None and (name not in OPERATIONS or name == "splice-RxC"):
-            known = f"there are {', '.join(OPERATIONS)}, and diffumask"
-            raise UserError("add", f"'{text}': there is no operation '{name}'", known)
+            fix = f"there are {', '.join(OPERATIONS)}, and diffumask"
+            raise UserError("add", f"'{text}': there is no operation '{name}'", fix)
         if grid_of(name) and place:
             problem = f"'{text}': splice-RxC must come first, because its cells are unchanged pictures of the set"
             raise UserError("add", problem)
-    if parts := re.fullmatch(r"(\d{1,12}(?:\.\d+)?)(%|/[1-9]\d{,11})?", amount.strip()):
-        number, of = float(parts[1]), parts[2]
-        if of or number.is_integer():
-            return Addition(operations, number / (100 if of == "%" else int(of[1:])) if of else number, bool(of))
+    parts = re.fullmatch(r"(\d{1,12}(?:\.\d+)?)(%|/[1-9]\d{,11})?", amount.strip())
+    if parts is not None:
+        number, divisor = float(parts[1]), parts[2]
+        if divisor == "%":
+            return Addition(operations, number / 100, shared=True)
+        if divisor:
+            return Addition(operations, number / int(divisor.removeprefix("/")), shared=True)
+        if number.is_integer():
+            return Addition(operations, number, shared=False)
     examples = f"for example {names}:10% (of the training samples), {names}:3000/60000, or {names}:500 (pictures)"
     raise UserError("add", f"'{text}' must end with how many", examples)
 

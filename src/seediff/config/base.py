@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import tomli_w
 from cyclopts import Parameter
@@ -15,10 +15,11 @@ from cyclopts import Parameter
 from .. import __version__
 from ..errors import UserError
 from ..files.messages import show_json
+from ..models.load_options import LoadOptions
 from .fields import MODEL, Count, Device, DType, Seed, check_fields, flatten, tables_of
 
-LOADING = ("base", "lora", "lora_scale", "embedding", "quantize", "vae_tiling", "compile")
-"""Fields of RunConfig, and arguments of `load_model`, that change how a model is loaded."""
+if TYPE_CHECKING:
+    from ..models.info import ModelInfo
 
 GIVEN, DEFAULT = "given", "default"
 """Sources of values: given by the user (command line, file or Python), and the class's default."""
@@ -42,6 +43,10 @@ class ValueLayer(NamedTuple):
     values: Mapping[str, Any]
     where: str = ""
 
+    def without(self, name: str) -> "ValueLayer":
+        """The layer without one of its values."""
+        return self._replace(values={other: value for other, value in self.values.items() if other != name})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -57,8 +62,8 @@ class Settings:
     """Flat name → source and value, from `resolve`. A value that was replaced later counts as given."""
 
     @classmethod
-    def layers_below(cls, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
-        """The layers below the given values. chosen: flat name → given value. preset: one of `presets`."""
+    def defaults_below(cls, chosen: Mapping[str, Any]) -> list[ValueLayer]:
+        """The layers below the given values, without a model. chosen: flat name → given value."""
         return []
 
     def values(self) -> dict[str, Any]:
@@ -88,11 +93,11 @@ class Settings:
         flat, sources = self.flat(), self.sources()
         elsewhere = {name for names in sources.values() for name in names}
         sources[DEFAULT] = [name for name, value in flat.items() if value is not None and name not in elsewhere]
-        return [
-            f"{'Given' if source == GIVEN else f'From {source}'}: "
-            + ", ".join(f"{name} = {show_json(flat[name])}" for name in names)
-            for source, names in sources.items()
-        ]
+        lines = []
+        for source, names in sources.items():
+            begin = "Given" if source == GIVEN else f"From {source}"
+            lines.append(f"{begin}: {', '.join(f'{name} = {show_json(flat[name])}' for name in names)}")
+        return lines
 
     def to_toml(self, loaded: Mapping[str, str] | None = None) -> str:
         """The text of seediff.toml, without values of None. loaded: `weights`, the model's fingerprint, and `gpu`."""
@@ -100,37 +105,12 @@ class Settings:
         return tomli_w.dumps({**about, **_without_none(self.values()), "sources": self.sources()})
 
 
-class BatchConfig(Settings):
-    """A configuration of a command whose output is made in batches. The names below are fields of subclasses; the last
-    three stay None without a model. last_file: an output folder that has it is complete."""
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Settings):
+    """A configuration of a command that runs a model, batch by batch. last_file: an output folder that has it is
+    complete."""
 
     last_file: ClassVar[str]
-
-    batch_size: int
-    seed: int
-    device: str | None = None
-    dtype: DType | None = None
-    threads: int | None = None
-
-    @property
-    def model_label(self) -> str:
-        raise NotImplementedError
-
-    def extends(self, earlier: "BatchConfig") -> bool:
-        """Whether this configuration only adds samples to those of the earlier one."""
-        return False
-
-    def with_batches(self: "Batched", size: int) -> "Batched":
-        """The configuration with batches of a size that this machine decided."""
-        return replace(self, batch_size=size, origins={**self.origins, "batch_size": (MACHINE, size)})
-
-    def batches(self, count: int) -> list[range]:
-        return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunConfig(BatchConfig):
-    """A configuration of a command that runs a model."""
 
     model: Annotated[str, OF_MODEL] = "mini"
     """A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file."""
@@ -165,14 +145,18 @@ class RunConfig(BatchConfig):
         if self.lora_scale is not None and self.lora is None:
             raise UserError("lora_scale", f"{self.lora_scale} needs a lora", "give both or neither")
 
-    @property
-    def loading(self) -> dict[str, Any]:
-        """The arguments of `load_model` that change how the model is loaded."""
-        return {name: getattr(self, name) for name in LOADING}
+    @classmethod
+    def layers_below(cls, model: "ModelInfo | None", chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
+        """The layers below the given values. model: None: nothing is known of it. chosen: flat name → given value.
+        preset: one of `presets`."""
+        return []
 
     @property
-    def weight_sources(self) -> tuple[str, str | None, str | None, str | None]:
-        return (self.model, self.base, self.lora, self.embedding)
+    def load_options(self) -> LoadOptions:
+        """What changes how the model is loaded, beside device and number format."""
+        return LoadOptions(
+            self.lora, self.lora_scale, self.embedding, None, self.quantize, self.vae_tiling, self.compile
+        )
 
     @property
     def model_label(self) -> str:
@@ -180,8 +164,19 @@ class RunConfig(BatchConfig):
         location."""
         return model_label(self.model)
 
+    def extends(self, earlier: "RunConfig") -> bool:
+        """Whether this configuration only adds samples to those of the earlier one."""
+        return False
 
-Batched = TypeVar("Batched", bound=BatchConfig)
+    def with_batches(self: "Config", size: int) -> "Config":
+        """The configuration with batches of a size that this machine decided."""
+        return replace(self, batch_size=size, origins={**self.origins, "batch_size": (MACHINE, size)})
+
+    def batches(self, count: int) -> list[range]:
+        """The numbers of the items of each batch."""
+        return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
+
+
 Config = TypeVar("Config", bound=RunConfig)
 
 
@@ -193,13 +188,13 @@ def model_label(model: str) -> str:
 @lru_cache
 def defaults(kind: type) -> dict[str, Any]:
     """Flat name → the class's default."""
-    plain: dict[str, Any] = {
-        f.name: f.default_factory() if f.default_factory is not MISSING else f.default
-        for f in fields(kind)
-        if f.compare
-    }
-    tables = {name: asdict(value) if name in tables_of(kind) else value for name, value in plain.items()}
-    return flatten(tables, kind)
+    table: dict[str, Any] = {}
+    for field_ in fields(kind):
+        if field_.compare:
+            table[field_.name] = field_.default if field_.default_factory is MISSING else field_.default_factory()
+    for name in tables_of(kind):
+        table[name] = asdict(table[name])
+    return flatten(table, kind)
 
 
 def differences(old: Settings, new: Settings) -> list[str]:
@@ -208,24 +203,12 @@ def differences(old: Settings, new: Settings) -> list[str]:
     return [f"{key}: {_text(before[key])} → {_text(after[key])}" for key in before if before[key] != after[key]]
 
 
-def resolve_device(config: Config) -> Config:
-    """The configuration with device, number format and, on a CPU, threads filled in, because they decide rounding."""
-    import torch
-
-    from ..devices import default_device  # imports torch
-    from ..models.info import usual_dtype
-
-    device = config.device or default_device()
-    threads = (config.threads or torch.get_num_threads()) if device == "cpu" else config.threads
-    return replace(
-        config, device=device, dtype=config.dtype or usual_dtype(config.model, device, config.base), threads=threads
-    )
-
-
 def _text(value: Any) -> str:
+    if value is None:
+        return "unset"
     if isinstance(value, tuple):
         return ",".join(map(str, value))
-    return "unset" if value is None else repr(value) if value == "" else str(value)
+    return str(value) or "''"
 
 
 def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:

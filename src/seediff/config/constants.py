@@ -165,7 +165,9 @@ class SegmentConfig:
 
     @property
     def timestep_shown(self) -> int:
-        return (50 if self.divides_features else 300) if self.timestep is None else self.timestep
+        if self.timestep is not None:
+            return self.timestep
+        return 50 if self.divides_features else 300
 
     @property
     def thresholds(self) -> tuple[float, ...]:

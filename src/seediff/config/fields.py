@@ -37,13 +37,16 @@ def read_word(kind: Any, tokens: Sequence[Token]) -> Any:
     would read 2.5 as the whole number 2; it adds the option to a ValueError."""
     word = tokens[0].value
     parts = [_number(part.strip()) for part in word.split(",")]
-    for value in (parts[0], parts) if len(parts) == 1 else (parts,):
+    values = [parts[0], parts] if len(parts) == 1 else [parts]
+    for value in values:
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError:
             continue
-    decimal = re.fullmatch(r"-?\d*,\d+", word) and "a number" in describe(kind) and word.replace(",", ".")
-    raise ValueError(f"{word!r} must be {describe(kind)}{f'; write {decimal}' if decimal else ''}")
+    text = f"{word!r} must be {describe(kind)}"
+    if re.fullmatch(r"-?\d*,\d+", word) and "a number" in text:
+        text += f"; write {word.replace(',', '.')}"
+    raise ValueError(text)
 
 
 def _number(text: str) -> int | float | str:
@@ -98,7 +101,11 @@ def check_fields(config: Any) -> None:
 
 def fit_field(name: str, value: Any, hint: Any) -> Any:
     """The value as a field's type. Raises UserError naming the field."""
-    plain = str(value) if isinstance(value, PurePath) else float(value) if isinstance(value, float) else value
+    plain = value
+    if isinstance(value, PurePath):
+        plain = str(value)
+    elif isinstance(value, float):  # of another library, perhaps
+        plain = float(value)
     try:
         fitting = fit(plain, hint, name)
     except UserError as error:
@@ -119,29 +126,36 @@ def describe(hint: Any) -> str:
         texts = [repr(argument) for argument in arguments]
         return " or ".join(texts) if len(texts) < 3 else f"one of {', '.join(texts)}"
     if origin is tuple:
-        each = describe(arguments[0])
-        return f"a list, each {each}" if arguments[-1] is ... else f"{len(arguments)} values, each {each}"
+        count = "a list" if arguments[-1] is ... else f"{len(arguments)} values"
+        return f"{count}, each {describe(arguments[0])}"
     if origin is Annotated:
-        said, metas = describe(arguments[0]), [part for part in arguments[1:] if isinstance(part, Meta)]
-        return metas[0].description or f"{said}{_bounds(metas[0])}" if metas else said
+        text = describe(arguments[0])
+        for meta in arguments[1:]:
+            if isinstance(meta, Meta):
+                return meta.description or text + _bounds(meta)
+        return text
     return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(hint, "")
 
 
 def _bounds(meta: Meta) -> str:
-    low, high = meta.gt if meta.ge is None else meta.ge, meta.lt if meta.le is None else meta.le
-    if low is None or high is None:
-        above = f" {'above' if meta.ge is None else 'of at least'} {low:g}" if low is not None else ""
-        return above or (f" of at most {high:g}" if high is not None else "")
-    return f" in {'(' if meta.ge is None else '['}{low:g}, {high:g}{')' if meta.le is None else ']'}"
+    low, opening, above = (meta.gt, "(", "above") if meta.ge is None else (meta.ge, "[", "of at least")
+    high, closing = (meta.lt, ")") if meta.le is None else (meta.le, "]")
+    if low is not None and high is not None:
+        return f" in {opening}{low:g}, {high:g}{closing}"
+    if low is not None:
+        return f" {above} {low:g}"
+    return "" if high is None else f" of at most {high:g}"
 
 
 @lru_cache
 def tables_of(kind: type) -> dict[str, type]:
     """Field → dataclass, for the fields of a configuration that are tables, such as `mask`."""
-    plain = {
-        name: get_args(hint)[0] if get_origin(hint) is Annotated else hint for name, hint in field_types(kind).items()
-    }
-    return {name: hint for name, hint in plain.items() if isinstance(hint, type) and is_dataclass(hint)}
+    tables: dict[str, type] = {}
+    for name, hint in field_types(kind).items():
+        plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+        if isinstance(plain, type) and is_dataclass(plain):
+            tables[name] = plain
+    return tables
 
 
 def flatten(table: Mapping[str, Any], kind: type | None = None) -> dict[str, Any]:
@@ -149,16 +163,19 @@ def flatten(table: Mapping[str, Any], kind: type | None = None) -> dict[str, Any
     kind: the configuration, if it has other fields that are mappings."""
     flat: dict[str, Any] = {}
     for name, value in table.items():
-        inner = isinstance(value, Mapping) and (kind is None or name in tables_of(kind))
-        flat |= {f"{name}.{key}": one for key, one in value.items()} if inner else {name: value}
+        if isinstance(value, Mapping) and (kind is None or name in tables_of(kind)):
+            flat |= {f"{name}.{key}": one for key, one in value.items()}
+        else:
+            flat[name] = value
     return flat
 
 
 def check_names(kind: type, names: Iterable[str], where: str) -> None:
     """Raise UserError for a name that is no field of a dataclass."""
-    known = field_types(kind)
-    if unknown := [name for name in names if name not in known]:
-        raise UserError(where, f"there is no option '{str(unknown[0])[:200]}'", f"options here: {', '.join(known)}")
+    options = field_types(kind)
+    for name in names:
+        if name not in options:
+            raise UserError(where, f"there is no option '{str(name)[:200]}'", f"options here: {', '.join(options)}")
 
 
 def check_table(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -167,13 +184,14 @@ def check_table(kind: type, table: Mapping[str, Any], where: str) -> dict[str, A
     check_names(kind, table, where)
     values = dict[str, Any]()
     for key, value in table.items():
-        try:
-            if (part := tables_of(kind).get(key)) is None:
+        part = tables_of(kind).get(key)
+        if part is None:
+            try:
                 values[key] = fit_field(key, value, field_types(kind)[key])
-                continue
-        except UserError as error:
-            raise UserError(where, str(error)) from error
-        if not isinstance(value, dict):
+            except UserError as error:
+                raise UserError(where, str(error)) from error
+        elif isinstance(value, dict):
+            values[key] = check_table(part, value, f"{where} [{key}]")
+        else:
             raise UserError(where, f"'{key}' must be a table: [{key}]")
-        values[key] = check_table(part, value, f"{where} [{key}]")
     return values

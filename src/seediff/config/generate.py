@@ -11,7 +11,9 @@ from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import plural
 from ..files.reading import composed
-from .base import BatchConfig, RunConfig, ValueLayer, differences
+from ..models.info import ModelInfo
+from ..models.load_options import LoadOptions
+from .base import RunConfig, ValueLayer, differences
 from .constants import CaptureConfig, MaskConfig
 from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Share, read_names
 from .names import (
@@ -23,7 +25,7 @@ from .names import (
     parse_prompts,
     parse_subclasses,
 )
-from .presets import ModelConstants, find_constants
+from .presets import ModelConstants
 from .resolve import load_config, recommend
 from .sizes import Size, check_size
 
@@ -74,16 +76,12 @@ class DatasetConfig(RunConfig):
         """The configuration with the model's own constants for values that are not given; calling the class itself uses
         the paper's. `mask` and `capture` are tables of given values, such as `mask={"beta": 0.4}`, or whole MaskConfig
         and CaptureConfig. Raises UserError."""
-        return recommend(cls, values)
+        return recommend(cls, values)[0]
 
     @classmethod
-    def layers_below(cls, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
-        return cls.layers_of(find_constants(chosen.get("model", cls.model), chosen.get("base")), chosen, preset)
-
-    @classmethod
-    def layers_of(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
-        """Those of `layers_below`, for a model."""
-        return model.mask_layers(chosen.get("mask.method"), preset)
+    def layers_below(cls, model: ModelInfo | None, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
+        constants = ModelConstants.of(chosen.get("model", cls.model), model)
+        return constants.mask_layers(chosen.get("mask.method"), preset)
 
 
 @Parameter(group=IMAGES)
@@ -132,29 +130,32 @@ class GenerateConfig(DatasetConfig):
             raise UserError("classes_per_image", f"{shown} must be at least 1")
         if max(self.turns) > len(self.classes):
             raise UserError("classes_per_image", f"{shown} is more than {plural(len(self.classes), 'class')}")
-        if (count := self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)) > MAX_IMAGES:
+        count = self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)
+        if count > MAX_IMAGES:
             raise UserError("per_class", f"{self.per_class} would be {count} images, more than {MAX_IMAGES}")
         if self.min_agreement is not None and not (self.reject and self.mask.has_agreement):
             raise UserError("min_agreement", "works only with `reject` and method seediff", "leave it out")
-        check_subclasses(self.subclasses, self.classes)
+        if self.subclasses:
+            check_subclasses(self.subclasses, self.classes)
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
         if not self.negative_prompt.isprintable():
             raise UserError("negative_prompt", f"{self.negative_prompt!r} has a line break or unprintable characters")
 
     @classmethod
-    def layers_of(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
-        masks = super().layers_of(model, chosen, preset)
-        return [*model.distilled_layers(chosen.get("lora")), *masks, *model.drawing_layers(preset)]
+    def layers_below(cls, model: ModelInfo | None, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
+        constants = ModelConstants.of(chosen.get("model", cls.model), model)
+        masks = super().layers_below(model, chosen, preset)
+        return [*constants.distilled_layers(chosen.get("lora")), *masks, *constants.drawing_layers(preset)]
 
-    def extends(self, earlier: BatchConfig) -> bool:
+    def extends(self, earlier: RunConfig) -> bool:
         if not isinstance(earlier, GenerateConfig) or earlier.per_class >= self.per_class:
             return False
         return not differences(replace(earlier, per_class=self.per_class), self)
 
     @property
-    def loading(self) -> dict[str, Any]:
-        return {**super().loading, "scheduler": self.scheduler}
+    def load_options(self) -> LoadOptions:
+        return replace(super().load_options, scheduler=self.scheduler)
 
     @property
     def turns(self) -> tuple[int, ...]:

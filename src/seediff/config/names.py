@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 from unicodedata import normalize
 
 from ..errors import UserError
 from ..files.reading import ABSENT, composed, read_lines
 
+Value = TypeVar("Value")
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
@@ -89,10 +91,12 @@ def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tup
     """Class → the phrases that name it and no other class."""
     ordered = longest_first(classes)
     pattern = any_name(ordered)
-    named = [
-        (phrase, {ordered[(match.lastindex or 1) - 1] for match in pattern.finditer(phrase)}) for phrase in phrases
-    ]
-    return {name: tuple(phrase for phrase, found in named if found == {name}) for name in classes}
+    named: dict[str, list[str]] = {name: [] for name in classes}
+    for phrase in phrases:
+        found = {ordered[(match.lastindex or 1) - 1] for match in pattern.finditer(phrase)}
+        if len(found) == 1:
+            named[found.pop()].append(phrase)
+    return {name: tuple(of_class) for name, of_class in named.items()}
 
 
 def meaning(name: str) -> int | None:
@@ -109,11 +113,13 @@ def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[in
     names one id; from 0 on, also for an empty line."""
     given = [composed(line.strip()) for line in read_lines(path, absent=absent)]
     lines = [line for line in given if line]
-    numbered = [match for line in lines if (match := re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line))]
+    matches = (re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line) for line in lines)
+    numbered = [(int(match[1]), match[2]) for match in matches if match]
     if lines and len(numbered) == len(lines):
-        names = {int(match[1]): match[2] for match in numbered}
-        if twice := [number for number, count in Counter(int(match[1]) for match in numbered).items() if count > 1]:
-            raise UserError(path, f"gives two classes the id {twice[0]}", "give each its own, or leave out all ids")
+        number = first_twice(number for number, _ in numbered)
+        if number is not None:
+            raise UserError(path, f"gives two classes the id {number}", "give each its own, or leave out all ids")
+        names = dict(numbered)
     else:
         if not first and given[: len(lines)] != lines:
             raise UserError(path, "has an empty line between names, and lines from 0 on are the ids", "remove it")
@@ -121,9 +127,15 @@ def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[in
         if lines and meaning(lines[0]) is not None:
             first = 0
         names = dict(enumerate(lines, first))
-    if twice := next((name for name, count in Counter(names.values()).items() if count > 1), None):
-        raise UserError(path, f"gives two classes the same name, '{twice}'")
+    name = first_twice(names.values())
+    if name is not None:
+        raise UserError(path, f"gives two classes the same name, '{name}'")
     return names
+
+
+def first_twice(values: Iterable[Value]) -> Value | None:
+    """The first value that occurs more than once; None if there is none."""
+    return next((value for value, count in Counter(values).items() if count > 1), None)
 
 
 def parse_classes(text: str) -> tuple[str, ...]:
@@ -131,7 +143,8 @@ def parse_classes(text: str) -> tuple[str, ...]:
     none; other texts → names separated by commas. Raises UserError for a file with other ids than 1, 2, …"""
     if text.lower().endswith(".csv"):
         raise UserError(text, "is a table, which only `seediff mask` reads", "name the classes, or a file with names")
-    if text.strip() == "voc" or (path := _file_of(text, (".txt", ".names"))) is None:
+    path = None if text.strip() == "voc" else _file_of(text, (".txt", ".names"))
+    if path is None:
         return split_classes(text)
     named = sorted(read_class_list(path).items())
     classes = {number: name for number, name in named if number not in (0, IGNORE) or meaning(name) is None}
@@ -152,10 +165,10 @@ def split_classes(text: str) -> tuple[str, ...]:
     if text.strip() == "voc":
         return VOC_CLASSES
     names = split_names(text)
-    if len(names) > 1 and (word := next((name for name in names if name in ("all", "voc")), None)):
-        raise UserError(
-            "classes", f"'{word}' stands for a whole list and cannot be combined with other names", "use it alone"
-        )
+    for name in names if len(names) > 1 else ():
+        if name in ("all", "voc"):
+            problem = f"'{name}' stands for a whole list and cannot be combined with other names"
+            raise UserError("classes", problem, "use it alone")
     return names
 
 
@@ -196,9 +209,12 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
             raise UserError(field, f"'{name}' means id 0 or 255 in other formats and cannot be a class")
         if name != name.strip() or not name or not name.isprintable() or "," in name:
             raise UserError(field, f"{name!r} is empty, or has a comma, spaces at its ends or unprintable characters")
-        if other := by_sound.get(sound(name)):
+        other = by_sound.get(sound(name))
+        if other == name:
+            raise UserError(field, f"{name!r} is given twice", "keep one of them")
+        if other is not None:
             problem = f"{other!r} and {name!r} read the same in a prompt ('{sound(name)}')"
-            raise UserError(field, f"{name!r} is given twice" if name == other else problem, "keep one of them")
+            raise UserError(field, problem, "keep one of them")
         by_sound[sound(name)] = name
 
 

@@ -8,12 +8,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from cyclopts import Parameter
 
 from ..errors import UserError
+from ..models.info import ModelInfo
 from .base import NOT_TYPED, RunConfig, ValueLayer
 from .constants import SegmentConfig
 from .fields import IMAGES, MASKS, MODEL, RESEARCH, WORD, Share, Timestep, read_names
 from .generate import DatasetConfig
 from .names import MAX_CLASSES, SEGMENT, check_classes, parse_classes, parse_names, sound
-from .presets import find_constants
+from .presets import ModelConstants
 from .resolve import recommend
 from .sizes import Size, check_size, pixels
 
@@ -97,13 +98,12 @@ class SegmentPhotosConfig(RunConfig):
     @classmethod
     def recommended(cls, **values: Any) -> "SegmentPhotosConfig":
         """As `GenerateConfig.recommended`; `segment` is a table."""
-        return recommend(cls, values)
+        return recommend(cls, values)[0]
 
     @classmethod
-    def layers_below(cls, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
-        return find_constants(chosen.get("model", cls.model), chosen.get("base")).segment_layers(
-            chosen.get("segment.method"), preset
-        )
+    def layers_below(cls, model: ModelInfo | None, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
+        constants = ModelConstants.of(chosen.get("model", cls.model), model)
+        return constants.segment_layers(chosen.get("segment.method"), preset)
 
 
 def check_segment_names(names: Sequence[str], what: str) -> None:

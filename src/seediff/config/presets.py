@@ -14,8 +14,7 @@ from typing import Any
 from ..errors import UserError
 from ..files.documents import fit
 from ..models.families.unet import SD
-from ..models.hub import resolve_name
-from ..models.info import ModelInfo, ModelSettings, model_info, read_settings
+from ..models.info import ModelInfo, ModelSettings, model_info
 from ..models.schedulers import distilled_defaults
 from ..models.short_names import EMBEDDED
 from .base import BEST_SOURCE, ValueLayer, model_label
@@ -23,7 +22,7 @@ from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, check_table, flatten
 from .levels import check_kinds, fit_mask
 from .methods import BEST, BEST_FACTS, BEST_MODELS, METHOD_FACTS, Method
-from .resolve import THRESHOLDS
+from .tuned import THRESHOLDS
 
 SEGMENTS: dict[str, dict[str, Any]] = {"coco": {"kl_threshold": 1.1}, "cityscapes": {"kl_threshold": 0.9}}
 """DiffSeg's thresholds for its two benchmarks."""
@@ -55,15 +54,6 @@ class MethodConstants:
     capture: CaptureConfig = field(default_factory=CaptureConfig)
 
 
-def read_preset(model: str) -> Preset:
-    """The constants of a local model; empty for a missing one, which loading will report. Raises UserError."""
-    try:
-        folder = resolve_name(model)
-    except UserError:
-        return Preset()
-    return preset_of(read_settings(folder))
-
-
 def preset_of(settings: ModelSettings) -> Preset:
     """The constants in the settings from a model's seediff.json. Raises UserError."""
     table, where = dict(settings.preset), f"{settings.path} [preset"
@@ -87,41 +77,47 @@ class ModelConstants:
     preset: Preset
     info: ModelInfo | None = None
 
+    @classmethod
+    def of(cls, name: str, info: ModelInfo | None) -> ModelConstants:
+        """Those of a model that was found by its name. Raises UserError for a broken preset."""
+        return cls(name, Preset() if info is None else preset_of(info.settings), info)
+
     def mask_layers(self, method: str | None, preset: str = "model") -> list[ValueLayer]:
         """The layers below the given values, for masks. method: None: the model's recommended method. preset: "paper"
         leaves out the model's constants."""
-        if (method or (self.preset.method if preset == "model" else None)) == BEST:
+        mine, label = self.preset, model_label(self.name)
+        if method is None and preset == "model":
+            method = mine.method
+        if method == BEST:
             best = self._best(preset)
             return [best, *self.mask_layers(best.values["mask.method"], preset)]
-        mine, source = self.preset, f"{model_label(self.name)}'s preset"
-        # Thresholds always come from the model, because the papers have none.
+
+        # 1. The model's preset. Thresholds always come from the model, because the papers have none.
         table: dict[str, Any] = {name: getattr(mine, name) for name in THRESHOLDS.values()}
         if preset == "model":
-            method = method or mine.method
             constants = mine.methods.get(method or "", {})
             table |= {"steps": mine.steps, "guidance_scale": mine.guidance_scale, "scheduler": mine.scheduler}
             table["capture"] = constants.get("capture", {})
             table["mask"] = {"method": method, **constants.get("mask", {})} if method else {}
+        values = {name: value for name, value in flatten(table).items() if value is not None}
+        layers = [ValueLayer(f"{label}'s preset", values)]
+
+        # 2. What the method's file has for models, the model's authors, the method
         facts = METHOD_FACTS.get(method or MaskConfig.method)
-        # A method's file may have constants for models, as a model's preset has them for methods.
         named = next((name for name, folder in EMBEDDED.items() if str(folder) == self.name), self.name)
-        stated = facts.models.get(named) if facts and preset == "model" else None
-        return [
-            ValueLayer(source, {name: value for name, value in flatten(table).items() if value is not None}),
-            *([ValueLayer(f"method {method} for {named}", flatten(stated))] if stated else []),
-            *(
-                [ValueLayer(f"the authors of {self.info.family.title}", flatten(self.info.defaults()))]
-                if self.info
-                else []
-            ),
-            *([ValueLayer(f"method {method}", flatten(facts.defaults))] if facts else []),
-        ]
+        if facts and preset == "model" and named in facts.models:
+            layers.append(ValueLayer(f"method {method} for {named}", flatten(facts.models[named])))
+        if self.info:
+            layers.append(ValueLayer(f"the authors of {self.info.family.title}", flatten(self.info.defaults())))
+        if facts:
+            layers.append(ValueLayer(f"method {method}", flatten(facts.defaults)))
+        return layers
 
     def drawing_layers(self, preset: str) -> list[ValueLayer]:
         """The layer below those of masks where images are drawn: the steps at which the model's preset captures."""
-        if preset != "model" or (steps := self.preset.capture_steps) is None:
+        if preset != "model" or self.preset.capture_steps is None:
             return []
-        return [ValueLayer(f"{model_label(self.name)}'s preset", {"capture.steps": steps})]
+        return [ValueLayer(f"{model_label(self.name)}'s preset", {"capture.steps": self.preset.capture_steps})]
 
     def _best(self, preset: str) -> ValueLayer:
         """The method and constants that `best` stands for, of the model or of its kind of network."""
@@ -135,10 +131,13 @@ class ModelConstants:
     def distilled_layers(self, lora: str | None) -> list[ValueLayer]:
         """Steps, scheduler and guidance for a LoRA that was distilled to a few steps, or for such a single file or
         separate network; else no layer."""
-        info = self.info
-        for named in (lora, self.name if info and not info.source.is_whole else None):
-            if info and named and (values := distilled_defaults(info.family, named)):
-                return [ValueLayer(f"what {Path(named).name} was distilled for", values)]
+        if self.info is None:
+            return []
+        names = [lora] if self.info.source.is_whole else [lora, self.name]
+        for name in filter(None, names):
+            values = distilled_defaults(self.info.family, name)
+            if values:
+                return [ValueLayer(f"what {Path(name).name} was distilled for", values)]
         return []
 
     def segment_layers(self, method: str | None, preset: str = "model") -> list[ValueLayer]:
@@ -150,13 +149,6 @@ class ModelConstants:
             ValueLayer(named, flatten({"segment": SEGMENTS.get(preset, constants)})),
             ValueLayer(source, {} if threshold is None else {"name_threshold": threshold}),
         ]
-
-
-def find_constants(model: str, base: str | None = None, *, fetch: bool = True) -> ModelConstants:
-    """The constants of a model, from its files. base: as in `RunConfig`. fetch: download these files for a hub id, so
-    that the first run equals later runs. Raises UserError."""
-    info = model_info(model, base, fetch=fetch)
-    return ModelConstants(model, preset_of(info.settings) if info else read_preset(model), info)
 
 
 @dataclass(frozen=True)
@@ -180,8 +172,8 @@ def recommended_mask(model: str, method: str | None = None) -> Recommended:
     papers' constants. method: None: the model's recommended method. Raises UserError for a method without maps in this
     model, and for a broken preset.
     """
-    constants = find_constants(model, fetch=False)
-    info = constants.info
+    info = model_info(model)
+    constants = ModelConstants.of(model, info)
     flat: dict[str, Any] = {"mask.method": method} if method and method != BEST else {}
     for layer in constants.mask_layers(method):
         flat = {**layer.values, **flat}

@@ -53,14 +53,14 @@ def _sides(size: Size) -> tuple[int, int]:
 def check_sides(shape: tuple[int, int], what: str, name: str, multiple: int, largest: int | None) -> None:
     """Raise UserError for an image size (height, width) that model `name` does not support, naming a size near it.
     largest: maximum side in pixels; None: no limit."""
-    said = size_text(shape)
+    size = size_text(shape)
     if min(shape) < 1 or any(side % multiple for side in shape):
         sides = [nearest(side, multiple) for side in shape]
         most = min(MAX_ASPECT * min(sides), MOST if largest is None else largest) // multiple * multiple
-        rule = "a multiple" if isinstance(said, int) else "multiples"
+        rule = "a multiple" if isinstance(size, int) else "multiples"
         near = size_text((min(sides[0], most), min(sides[1], most)))
-        raise UserError(what, f"{said} must be {rule} of {multiple} for model '{name}', for example {near}")
+        raise UserError(what, f"{size} must be {rule} of {multiple} for model '{name}', for example {near}")
     if largest is not None and max(shape) > largest:
         raise UserError(
-            what, f"{said} must be at most {largest} for model '{name}', which has no positions beyond that"
+            what, f"{size} must be at most {largest} for model '{name}', which has no positions beyond that"
         )

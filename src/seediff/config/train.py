@@ -101,8 +101,9 @@ class TrainConfig(Settings):
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.backbone not in (known := BACKBONES[self.architecture]):
-            raise UserError("backbone", f"{self.backbone!r}: {self.architecture} has {', '.join(known)}")
+        backbones = BACKBONES[self.architecture]
+        if self.backbone not in backbones:
+            raise UserError("backbone", f"{self.backbone!r}: {self.architecture} has {', '.join(backbones)}")
         if self.weights == "pretrained" and (self.architecture, self.backbone) == ("segformer", "tiny"):
             raise UserError(
                 "weights", "'pretrained' is not available for segformer's tiny", "use 'scratch', or a folder"
@@ -113,7 +114,7 @@ class TrainConfig(Settings):
             raise UserError("scale", f"{self.scale} must be (low, high) with 0 < low ≤ high")
 
     @classmethod
-    def layers_below(cls, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
+    def defaults_below(cls, chosen: Mapping[str, Any]) -> list[ValueLayer]:
         architecture = chosen.get("architecture", cls.architecture)
         backbone = chosen.get("backbone", {"segformer": "b0"}.get(architecture, cls.backbone))
         tiny = dict(TINY.get(architecture, {})) if backbone == "tiny" else {}
@@ -151,4 +152,5 @@ def with_device(config: TrainConfig) -> TrainConfig:
 
     device = check_device(config.device or default_device())
     mixed = (device.startswith("cuda") or config.backbone == "tiny") and has_bfloat16(device)
-    return replace(config, device=device, dtype=config.dtype or ("bfloat16" if mixed else "float32"))
+    usual = "bfloat16" if mixed else "float32"
+    return replace(config, device=device, dtype=config.dtype or usual)

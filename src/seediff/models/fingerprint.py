@@ -1,4 +1,4 @@
-"""Fingerprints of weights and data folders, without reading all bytes: a continued run must use the same files."""
+"""Fingerprints of weights, without reading all bytes: a continued run must use the same files."""
 
 from __future__ import annotations
 
@@ -10,39 +10,36 @@ from pathlib import Path
 from ..errors import UserError, first_line
 from .adapters import weight_file
 from .hub import INDEX, local_folder, read_index
-from .sources import find_source
+from .sources import Source
 
 WHOLE = 1 << 20
 """Files of up to this many bytes are read in full."""
-LISTS = (".txt", ".json", ".jsonl", ".yaml", ".csv")
-"""Suffixes of files whose contents may change while their size does not."""
 SAMPLES, SAMPLE_BYTES = 64, 4096
 """Pieces read from a larger file, and bytes per piece: further training changes bytes everywhere."""
 
 
-def model_fingerprint(model: str, base: str | None = None) -> str:
+def model_fingerprint(source: Source) -> str:
     """A text that differs for other weights, and for another configuration of the same weights.
 
     Of a local folder it is the digest of its parts' files; of a hub id the commit in the cache, "" if there is none; of
     a single file or part its digest, then the fingerprint of its base. Raises UserError if a file cannot be read.
     """
-    source = find_source(model, base)
     paths = [path for path in (source.checkpoint and source.checkpoint.path, source.network) if path]
     try:
         if isinstance(source.whole, str):
             folder = local_folder(source.whole)
             whole = f"commit:{folder.name}" if folder else ""
         else:
-            whole = _digest(source.whole, _pipeline_files(source.whole), _samples)
+            whole = digest_files(source.whole, _pipeline_files(source.whole), _samples)
         return "+".join([*map(content_fingerprint, paths), whole])
     except (OSError, ValueError) as error:
         raise UserError("model", f"{source.whole}: cannot be read ({first_line(error)})") from error
 
 
-def weights_fingerprint(model: str, base: str | None = None, *adapters: str | None) -> str:
+def weights_fingerprint(source: Source, *adapters: str | None) -> str:
     """`model_fingerprint`, followed by the digests of the adapters' weight files; None is skipped."""
-    added = [content_fingerprint(weight_file("adapter", source)) for source in adapters if source is not None]
-    return "+".join([model_fingerprint(model, base), *added])
+    added = [content_fingerprint(weight_file("adapter", adapter)) for adapter in adapters if adapter is not None]
+    return "+".join([model_fingerprint(source), *added])
 
 
 def content_fingerprint(path: Path) -> str:
@@ -50,21 +47,12 @@ def content_fingerprint(path: Path) -> str:
     OSError.
     """
     if path.is_file():
-        return _digest(path.parent, [path], _samples)
-    return _digest(path, _files_below(path), _samples)
+        return digest_files(path.parent, [path], _samples)
+    return digest_files(path, files_below(path), _samples)
 
 
-def data_fingerprint(folder: Path) -> str:
-    """A digest of a data folder of any size: the names and sizes of all files below it, and the contents of small lists
-    and tables, but no pictures; for studies. Raises OSError."""
-
-    def content(path: Path, size: int) -> bytes:
-        return path.read_bytes() if path.suffix in LISTS and size <= WHOLE else b""
-
-    return _digest(folder, _files_below(folder), content)
-
-
-def _digest(folder: Path, files: Iterable[Path], content: Callable[[Path, int], bytes]) -> str:
+def digest_files(folder: Path, files: Iterable[Path], content: Callable[[Path, int], bytes]) -> str:
+    """A digest of the names and sizes of files in a folder, and of what `content` gives of each. Raises OSError."""
     digest = hashlib.sha256()
     for path in files:
         size = path.stat().st_size
@@ -85,7 +73,7 @@ def _samples(path: Path, size: int) -> bytes:
         return b"".join(read)
 
 
-def _files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
     """All files below a folder, also through links, sorted by path, except those whose names begin with a dot."""
     paths, seen = [], set()
     for at, folders, files in os.walk(folder, followlinks=True):

@@ -92,51 +92,56 @@ class ModelInfo:
         return None
 
 
-def model_info(name: str, base: str | None = None, *, fetch: bool = False, check: bool = False) -> ModelInfo | None:
-    """What is known of a local model, of one in the hub's cache, or of one that the package knows by name; None for any
-    other, and if no family has its pipeline. Raises UserError for wrong settings.
+def find_model(name: str, base: str | None = None, *, must: bool = False) -> ModelInfo | None:
+    """Find a model by the name that a user gave. Do so once, and hand the result down.
 
-    base: of a single file. fetch: ask the hub, once, for the small files that the cache lacks. check: raise UserError,
-    as loading would, for names and folders that are no model's, and for a pipeline or a base of another family. With
-    both, model_index.json is fetched of any hub id, or UserError tells why not.
+    base: of a single file. Asks the hub, once, for the small files that its cache lacks. must: they are needed now;
+    otherwise None stands for a model without a short name that the hub does not deliver.
+
+    Raises UserError for names and folders that are no model's, for a pipeline or a base of another family, for wrong
+    settings, and with `must` for what the hub does not deliver.
     """
+    source = find_source(name, base)
+    folder = local_folder(source.whole)
+    if folder is None:
+        folder = fetch_index(str(source.whole)) if must else _fetched(str(source.whole))
+    index = read_index(folder) if folder else {}
+    info = _describe(name, source, folder, index)
+    if info is None and folder:
+        raise unsupported(source.name, index.get("_class_name"))
+    if info is not None:
+        source.check(info.pipeline)
+    return info
+
+
+def model_info(name: str, base: str | None = None) -> ModelInfo | None:
+    """What is known of a model without asking the hub; None if it is not on this machine and has no short name, or is
+    not supported. Raises UserError for wrong settings."""
     try:
         source = find_source(name, base)
     except UserError:
-        if check:
-            raise
         return None
-    folder, named = local_folder(source.whole), named_model(source.name)
-    if folder is None and fetch and check:
-        folder = fetch_index(str(source.whole))
-    elif folder is None and fetch:
-        folder = _fetched(str(source.whole))
-    index = read_index(folder) if folder and check else _read(folder, INDEX)
+    folder = local_folder(source.whole)
+    return _describe(name, source, folder, _read(folder, INDEX))
+
+
+def _describe(name: str, source: Source, folder: Path | None, index: Mapping[str, Any]) -> ModelInfo | None:
+    """What a model's small files tell; None if no family has its pipeline. folder, index: of the whole model, and its
+    model_index.json, if they are here."""
+    named = named_model(source.name)
     pipeline = index.get("_class_name")
     if folder is None and named:
         pipeline = named.pipeline
     family = pipeline_family(pipeline)
-    if check and folder and family is None:
-        raise unsupported(source.name, pipeline)
     if not isinstance(pipeline, str) or family is None:
         return None
-    if check:
-        source.check(pipeline)
     network, vae = (_read(folder, f"{part}/config.json") for part in (family.network, "vae"))
     if source.network:
         network = _read(source.network, "config.json") or network
     if network and "is_distilled" in index:  # FLUX.2 klein: config.json does not tell
         network = {**network, "is_distilled": index["is_distilled"]}
-    return ModelInfo(name, family, pipeline, source, network, vae, _settings(source))
-
-
-def find_settings(name: str, base: str | None = None) -> ModelSettings:
-    """The settings of a model by its name; empty for one that is not whole. Raises UserError."""
-    return _settings(find_source(name, base))
-
-
-def _settings(source: Source) -> ModelSettings:
-    return read_settings(source.whole) if source.is_whole else ModelSettings()
+    settings = read_settings(source.whole) if source.is_whole else ModelSettings()
+    return ModelInfo(name, family, pipeline, source, network, vae, settings)
 
 
 def read_settings(source: Path | str) -> ModelSettings:
@@ -167,14 +172,6 @@ def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequenc
         listed = ", ".join(f"{name!r}{did_you_mean(name, known or ())}" for name in unknown)
         fix = f"it knows: {', '.join(known or ())}; for others name a larger model, such as sd2-base"
         raise UserError(field, f"model '{name}' does not know {listed}", fix)
-
-
-def usual_dtype(name: str, device: str, base: str | None = None) -> str:
-    """The number format in which a model computes on a device by default."""
-    from ..devices import default_dtype  # imports torch
-
-    info = model_info(name, base, fetch=True)
-    return default_dtype(device, info.family.half) if info else default_dtype(device)
 
 
 class ModelRow(NamedTuple):

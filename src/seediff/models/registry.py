@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,22 +13,21 @@ from ..files.messages import show_json
 from .adapters import load_embedding, load_lora
 from .families.family import Family, Layer
 from .families.readers import Reader
-from .families.unet import SD
 from .hub import INDEX, fetch_files, fetch_index, hub_files, read_index
-from .info import ModelInfo, ModelSettings, check_known_classes, model_info
+from .info import ModelInfo, ModelSettings, check_known_classes, find_model
+from .load_options import LoadOptions, check_options
 from .memory import (
     Graphs,
     Offload,
     Quantize,
     check_graphs,
     check_offload,
-    check_quantize,
     enable_tiling,
     place,
     quantise,
     why_no_graphs,
 )
-from .schedulers import check_scheduler, follow_marks, use_scheduler
+from .schedulers import follow_marks, use_scheduler
 from .single_file import load_parts
 from .sources import Source
 from .trust import check_index, check_parts, import_diffusers
@@ -38,22 +36,34 @@ from .weights import check_numbers, folder_files, is_enough, load_part, needed_f
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded text-to-image model. name, base, device, dtype, offload: as in `load_model`."""
+    """A loaded text-to-image model. device, dtype, offload: as in `load_model`."""
 
     pipe: Any
     """diffusers' pipeline, without safety checker and progress bar."""
-    name: str
+    info: ModelInfo
+    """What was known before it was loaded, with the configurations of its parts as they were loaded."""
     device: str
     dtype: str
     latent_side: int
     """L, positions per side of the lattice that the network works on, at the model's own image size."""
     image_side: int
     """That size in pixels."""
-    settings: ModelSettings = field(default_factory=ModelSettings)
-    """What its folder says about it: all classes that it can draw, all words that it knows, and what was tuned."""
-    family: Family = SD
     offload: Offload = "none"
-    base: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As in `load_model`."""
+        return self.info.name
+
+    @property
+    def family(self) -> Family:
+        """Its architecture."""
+        return self.info.family
+
+    @property
+    def settings(self) -> ModelSettings:
+        """What its folder says about it: all classes that it can draw, all words that it knows, and what was tuned."""
+        return self.info.settings
 
     @property
     def network(self) -> Any:
@@ -64,15 +74,6 @@ class Model:
     def layers(self) -> Mapping[str, Layer]:
         """The layers of attention that can be captured, by name."""
         return self.family.layers(self.network)
-
-    @property
-    def info(self) -> ModelInfo:
-        """What its files told before it was loaded, as it is now."""
-        network = dict(self.network.config)
-        if "is_distilled" in self.pipe.config:  # FLUX.2 klein: the network's own does not tell
-            network["is_distilled"] = self.pipe.config["is_distilled"]
-        pipeline, vae, whole = type(self.pipe).__name__, self.pipe.vae.config, Source(self.name, self.name)
-        return ModelInfo(self.name, self.family, pipeline, whole, network, vae, self.settings)
 
     @property
     def pixels(self) -> int:
@@ -135,26 +136,39 @@ def load_model(
         UserError: no such model, weights that are broken or cannot be fetched, an unsupported family, or options that
             the model or the machine cannot serve.
     """
+    name = str(name)
+    base, lora, embedding = (None if value is None else str(value) for value in (base, lora, embedding))
+    info = find_model(name, base, must=True)
+    assert info is not None  # else it was refused
+    options = LoadOptions(lora, lora_scale, embedding, scheduler, quantize, vae_tiling, compile)
+    check_options(options, info.family, name, gguf=info.source.is_gguf)
+    return load_found(info, options, device=device, dtype=dtype, offload=offload, graphs=graphs)
+
+
+def load_found(
+    info: ModelInfo,
+    options: LoadOptions,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    offload: Offload = "none",
+    graphs: Graphs = "off",
+) -> Model:
+    """`load_model` for a model that was found, with options that were checked (`check_options`)."""
     # 1. What can be refused before weights are read
     torch = import_diffusers()
     from ..devices import check_device, default_device, default_dtype
 
-    name = str(name)
-    base, lora, embedding = (None if value is None else str(value) for value in (base, lora, embedding))
+    name, family = info.name, info.family
     device = check_device(device or default_device())
     check_offload(offload, device)
     check_graphs(graphs, device)
-    if compile:
+    if options.compile:
         from .compiled import check_compile, compile_network
 
         check_compile(device, offload)
     if dtype not in (None, "float32", "float16", "bfloat16"):
         raise UserError("dtype", f"{dtype} must be one of float32, float16, bfloat16")
-    info = model_info(name, base, fetch=True, check=True)
-    assert info is not None  # else it was refused
-    family = info.family
-    added: dict[str, Any] = {"lora": lora, "lora_scale": lora_scale, "embedding": embedding, "scheduler": scheduler}
-    check_additions(family, name, gguf=info.source.is_gguf, **added, quantize=quantize, compile=compile)
 
     # 2. The pipeline
     source = info.source.fetched()
@@ -163,19 +177,20 @@ def load_model(
     pipe = _load_pipeline(source, family, dtype, name)
 
     # 3. What is loaded on top, and the device
-    if lora is not None:
-        load_lora(pipe, family, lora, 1.0 if lora_scale is None else lora_scale, name)
-    if embedding is not None:
-        load_embedding(pipe, family, embedding, name)
-    if scheduler is not None:
-        use_scheduler(pipe, family, scheduler)
-    if quantize is not None:
-        quantise(pipe, family, quantize, getattr(torch, dtype))
-    if vae_tiling:
+    if options.lora is not None:
+        load_lora(pipe, family, options.lora, 1.0 if options.lora_scale is None else options.lora_scale, name)
+    if options.embedding is not None:
+        load_embedding(pipe, family, options.embedding, name)
+    if options.scheduler is not None:
+        use_scheduler(pipe, family, options.scheduler)
+    if options.quantize is not None:
+        quantise(pipe, family, options.quantize, getattr(torch, dtype))
+    if options.vae_tiling:
         enable_tiling(pipe, name)
     pipe.set_progress_bar_config(disable=True)
-    if compile:
-        compile_network(getattr(pipe, family.network), family, device)
+    network = getattr(pipe, family.network)
+    if options.compile:
+        compile_network(network, family, device)
     try:
         place(pipe, device, offload)
     except torch.OutOfMemoryError as error:
@@ -185,42 +200,16 @@ def load_model(
         from .cuda_recording import CudaRecording
         from .graphs import GraphedNetwork
 
-        GraphedNetwork(getattr(pipe, family.network), CudaRecording(torch.device(device)))
+        GraphedNetwork(network, CudaRecording(torch.device(device)))
 
-    # 4. The model's image size and words
-    config = getattr(pipe, family.network).config
+    # 4. The model's image size, and its configurations as they were loaded
+    config = dict(network.config)
+    if "is_distilled" in pipe.config:  # FLUX.2 klein: the network's own does not tell
+        config["is_distilled"] = pipe.config["is_distilled"]
     side = family.image_side(pipe.vae_scale_factor, config)
     latent_side = side // family.pixels(pipe.vae_scale_factor, config)
-    return Model(pipe, name, device, dtype, latent_side, side, info.settings, family, offload, base)
-
-
-def check_additions(
-    family: Family | None,
-    name: str,
-    *,
-    gguf: bool,
-    lora: str | None = None,
-    lora_scale: float | None = None,
-    embedding: str | None = None,
-    scheduler: str | None = None,
-    quantize: str | None = None,
-    compile: bool = False,
-    **_: Any,
-) -> None:
-    """Raise UserError for what cannot be loaded with a model, before its weights are read. family: None: not known yet.
-    gguf: whether its weights are in GGUF. Others as in `load_model`."""
-    if quantize is not None:
-        check_quantize(quantize, compile=compile, quantised=gguf)
-    if scheduler is not None:
-        check_scheduler(family, scheduler)
-    if lora_scale is not None and (lora is None or not math.isfinite(lora_scale)):
-        problem = "needs a lora" if lora is None else "must be a finite number"
-        raise UserError("lora_scale", f"{lora_scale} {problem}")
-    if lora is not None and family and not family.loads_loras:
-        raise UserError("lora", f"{lora}: diffusers cannot load a LoRA into {family.title}")
-    if embedding is not None and family and not family.reads_embeddings:
-        problem = f"{embedding}: textual inversion works only with models whose text encoders are all CLIP's"
-        raise UserError("embedding", f"{problem}, unlike model '{name}' ({family.title})")
+    info = replace(info, pipeline=type(pipe).__name__, source=source, network=config, vae=pipe.vae.config)
+    return Model(pipe, info, device, dtype, latent_side, side, offload)
 
 
 class _Unreadable(UserError):

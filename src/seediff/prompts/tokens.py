@@ -44,6 +44,20 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
     tokenizer, naming the words that would be cut off.
     """
     columns_of: dict[str, set[int]] = {name: set() for name in classes}
+    for reader, text, spans in check_length(readers, prompt):
+        for name, columns in _matched(reader, spans, text, classes).items():
+            if not columns:
+                hint = "" if spoken(name) == name else f" (in a prompt: '{spoken(name)}')"
+                fix = "name it there, or use {class} in the template"
+                raise UserError(f"class '{name}'{hint} is not in the prompt '{text}'; {fix}")
+            columns_of[name] |= columns
+    return {name: tuple(sorted(columns)) for name, columns in columns_of.items()}
+
+
+def check_length(readers: Sequence[Reader], prompt: str) -> list[tuple[Reader, str, list[tuple[int, int]]]]:
+    """Each tokenizer whose tokens have columns, the prompt as it reads it, and its tokens' spans. Raises UserError if
+    the prompt is too long for one, naming the words that would be cut off."""
+    read = []
     for reader in readers:
         if reader.first is None:
             continue
@@ -57,13 +71,8 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
                 f"the prompt has {len(spans)} tokens and the model reads {reader.limit}: these words would be cut off: "
                 f"'{text[word_start:].strip()}'; shorten the prompt '{text[:40].strip()}…'"
             )
-        for name, columns in _matched(reader, spans, text, classes).items():
-            if not columns:
-                hint = "" if spoken(name) == name else f" (in a prompt: '{spoken(name)}')"
-                fix = "name it there, or use {class} in the template"
-                raise UserError(f"class '{name}'{hint} is not in the prompt '{text}'; {fix}")
-            columns_of[name] |= columns
-    return {name: tuple(sorted(columns)) for name, columns in columns_of.items()}
+        read.append((reader, text, spans))
+    return read
 
 
 def split_prompts(

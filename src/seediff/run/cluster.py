@@ -21,14 +21,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config.base import BatchConfig, Config
+from ..config.base import RunConfig
 from ..config.methods import METHOD_FACTS, MethodFacts, own_methods
 from ..devices import cpu_threads
 from ..errors import Notice, UserError, first_line
 from ..files.outputs import write_atomic
 from ..files.reading import inside
 from ..workers import check_workers
-from .loop import AnyJob, Engine, Made, Say, loaded
+from .loop import AnyJob, Engine, FinishedBatch, Say, loaded
 from .output import BatchRecord
 
 if TYPE_CHECKING:
@@ -104,20 +104,18 @@ class Ray(Engine):
             ray.shutdown()
             self.connected = False
 
-    def resolve(self, config: Config) -> Config:
+    def resolve(self, job: AnyJob) -> RunConfig:
         """For the cluster's machines, which may differ from this one. A worker sees one GPU, whatever its number."""
         from ..devices import default_device
-        from ..models.info import usual_dtype
 
-        there = resources()
+        config, there = job.config, resources()
         device = (config.device or ("cuda" if there["GPU"] else default_device())).split(":")[0]
         threads = config.threads
         if device == "cpu" and threads is None:
             threads = max(1, min(int(there["CPU"]) // self.workers, largest_node()) if self.workers else 1)
-        dtype = config.dtype or usual_dtype(config.model, device, config.base)
-        return replace(config, device=device, dtype=dtype, threads=threads)
+        return replace(config, device=device, dtype=config.dtype or job.usual_dtype(device), threads=threads)
 
-    def share(self, config: BatchConfig) -> tuple[int, dict[str, float]]:
+    def share(self, config: RunConfig) -> tuple[int, dict[str, float]]:
         """The number of workers, and the resources that each takes. Raises UserError for cuda without a GPU."""
         there = resources()
         if (config.device or "").startswith("cuda"):
@@ -149,21 +147,21 @@ class Ray(Engine):
         tried = [self.trial.options(scheduling_strategy=at).remote(self.work) for at in places]
         return min(result(answer, "while they tried batches").fitting_size for answer in tried)
 
-    def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
+    def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
         import ray
 
         left = deque(numbers)
-        pending: dict[ObjectRef[Answer], int] = {}
-        said = ""
+        pending: dict[ObjectRef[WorkerAnswer], int] = {}
+        reported = ""
         try:
             while left or pending:
                 while left and len(pending) < self.count:
                     number = left.popleft()
                     pending[self.task.remote(self.work, number, job.config.batch_size)] = number
                 workers = f"{min(room(self.needs), self.count)} of {self.count} workers"
-                if workers != said:
-                    said = workers
-                    say(said)
+                if workers != reported:
+                    reported = workers
+                    say(workers)
                 for reference in ray.wait(list(pending), timeout=LOOK)[0]:
                     number = pending.pop(reference)
                     answer = result(reference, f"of batch {number}")
@@ -172,7 +170,7 @@ class Ray(Engine):
                         write_atomic(inside(out, name), data, durable=True)
                     job.timer.add(answer.seconds)
                     yield number, answer.record
-                    said = ""  # the caller reports its commit, which replaces this report
+                    reported = ""  # the caller reports its commit, which replaces this report
         finally:
             for reference in pending:
                 with suppress(Exception):
@@ -185,8 +183,8 @@ class Ray(Engine):
         if "weights" in differ:
             raise UserError(f"the machines of the cluster have different weights of the model {differ['weights']}")
         if "gpu" in differ:
-            said = f"the workers have different GPUs {differ['gpu']}, which round differently"
-            warnings.warn(said, Notice, stacklevel=2)
+            text = f"the workers have different GPUs {differ['gpu']}, which round differently"
+            warnings.warn(text, Notice, stacklevel=2)
 
 
 @dataclass(frozen=True)
@@ -200,7 +198,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Answer:
+class WorkerAnswer:
     """What a worker returns: what it loaded, as `Engine.load`; a batch's record, the contents of its files, and its
     seconds; or the size of batches that fit."""
 
@@ -211,7 +209,7 @@ class Answer:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-def result(reference: ObjectRef[Answer], when: str) -> Answer:
+def result(reference: ObjectRef[WorkerAnswer], when: str) -> WorkerAnswer:
     """A worker's answer. Raises its UserError or OSError, and UserError if Ray gave up after several deaths. when: for
     the message."""
     import ray
@@ -221,7 +219,9 @@ def result(reference: ObjectRef[Answer], when: str) -> Answer:
         return ray.get(reference)
     except RayTaskError as error:
         cause = getattr(error, "cause", None)
-        raise (cause if isinstance(cause, (UserError, OSError)) else error) from None
+        if isinstance(cause, (UserError, OSError)):
+            raise cause from None
+        raise error from None
     except RayError as error:
         why = f"out of memory, perhaps: use fewer --workers ({first_line(error)})"
         raise UserError(f"{ATTEMPTS} workers died {when}; {why}") from None
@@ -241,23 +241,23 @@ def load_job(reference: ObjectRef[Work]) -> tuple[AnyJob, dict[str, str]]:
         return work.job, loaded(work.job)
 
 
-def try_batches(work: Sequence[ObjectRef[Work]]) -> Answer:
+def try_batches(work: Sequence[ObjectRef[Work]]) -> WorkerAnswer:
     """In a worker: find how many items fit into its card's memory at once."""
     job, there = load_job(work[0])
-    return Answer(there, job.fitting_size())
+    return WorkerAnswer(there, job.fitting_size())
 
 
-def make_batch(work: Sequence[ObjectRef[Work]], number: int | None, size: int) -> Answer:
+def make_batch(work: Sequence[ObjectRef[Work]], number: int | None, size: int) -> WorkerAnswer:
     """In a worker: make a batch of at most `size` items. number: None: only load the model."""
     job, there = load_job(work[0])
     if number is None:
-        return Answer(there)
+        return WorkerAnswer(there)
     if job.config.batch_size != size:
         job.rebatch(size)
     with cpu_threads(job.config.threads), tempfile.TemporaryDirectory(prefix="seediff-") as scratch:
         record = job.make_batch(number, Path(scratch))
         files = {name: Path(scratch, name).read_bytes() for name in record.files}
-        return Answer(there, size, record, files, job.timer.take())
+        return WorkerAnswer(there, size, record, files, job.timer.take())
 
 
 def check_answers(address: str | None) -> None:

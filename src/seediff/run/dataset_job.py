@@ -17,12 +17,14 @@ import numpy as np
 from .. import __version__
 from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig
+from ..config.photographs import MaskPhotosConfig
 from ..dataset import native
 from ..dataset.encoding import Instances, encode_objects, soft_levels
 from ..dataset.native import instance_row
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.objects import scored_pieces
 from ..files.outputs import write_atomic
+from ..models.info import ModelInfo
 from ..models.memory import Graphs, Offload
 from .loop import Captured, Item
 from .model_job import ModelJob
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from ..masks.make_masks import MaskResult
     from ..prompts.specs import SampleSpec
 
-Dataset = TypeVar("Dataset", bound=DatasetConfig)
+AnyDatasetConfig = TypeVar("AnyDatasetConfig", bound=GenerateConfig | MaskPhotosConfig)
 CLASSES_WITH_STRIPS, STRIPS_OF_A_CLASS = 8, 2
 """For so many classes, the first samples get a picture of the steps of their masks: two, as `reject` drops some."""
 
@@ -57,11 +59,17 @@ class MaskedSample:
     facts: Mapping[str, Any]
 
 
-class DatasetJob(ModelJob[Dataset, Item, Captured]):
+class DatasetJob(ModelJob[AnyDatasetConfig, Item, Captured]):
     """A job whose output is a native dataset."""
 
-    def __init__(self, config: Dataset, offload: Offload = "none", graphs: Graphs = "auto") -> None:
-        super().__init__(config, offload, graphs)
+    def __init__(
+        self,
+        config: AnyDatasetConfig,
+        offload: Offload = "none",
+        graphs: Graphs = "auto",
+        info: ModelInfo | None = None,
+    ) -> None:
+        super().__init__(config, offload, graphs, info)
         self.ids = {name: i + 1 for i, name in enumerate(config.classes)}
 
     @abstractmethod
@@ -83,7 +91,8 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
     @property
     def mask_config(self) -> MaskConfig:
         """The constants of masks, with levels that the model has."""
-        return self.capture_plan.mask if self.capture_plan else self.config.mask
+        plan = self.capture_plan
+        return self.config.mask if plan is None or plan.mask is None else plan.mask
 
     def write_sample(self, record: BatchRecord, out: Path, sample: MaskedSample) -> None:
         """Write the sample's files into the folder `out` and add its row to the record."""

@@ -18,7 +18,8 @@ import numpy as np
 from .. import __version__
 from ..config.names import BACKGROUND
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
-from ..config.resolve import Tuned
+from ..config.resolve import recommend
+from ..config.tuned import Tuned
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..errors import UserError
@@ -27,7 +28,7 @@ from ..evaluate.protocols import Protocol, join_names, protocol_for
 from ..evaluate.semantic import as_json
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photo_files import find_photos, read_photo
-from ..models.info import find_settings
+from ..models.info import ModelInfo, find_model
 from .mask import MaskJob
 from .tune import LabelledPhoto, MaskMeasure, Measure, NameMeasure, PresenceMeasure, Thresholds, evenly, look_at
 
@@ -76,6 +77,7 @@ def evaluate_masks(
     draws: int = 1000,
     thresholds: bool = False,
     progress: Progress | None = None,
+    info: ModelInfo | None = None,
 ) -> MaskScores:
     """Score the masks of a model and method on labelled photographs, one column per protocol.
 
@@ -83,7 +85,7 @@ def evaluate_masks(
     a fifth; its seed also draws these and the bootstrap. photos: folder of photographs named like the labels, which may
     have other sizes. class_map: word for the prompt → class of the data, for names that the model does not know or
     knows as other words. pictures: use only this many, evenly spaced; None: all. draws: bootstrap samples. thresholds:
-    also find `tune`'s on the tuning pictures.
+    also find `tune`'s on the tuning pictures. info: the model, if it was found already.
 
     All files are read once before the model is loaded. Raises UserError.
     """
@@ -98,9 +100,10 @@ def evaluate_masks(
     if config.fit == "crop":
         raise UserError("fit", "crop: leaves pixels without masks", "use keep or resize")
     classes = protocol_for("own", data.names.values())
-    words = words_of(classes, class_map or {}, config.model, config.base)
+    info = info or find_model(config.model, config.base)
+    words = words_of(classes, class_map or {}, config.model, info.settings.classes if info else None)
     background = classes.classes.index(BACKGROUND) if BACKGROUND in classes.classes else None
-    job = MaskJob(replace(config, classes=tuple(words)), ())
+    job = MaskJob(replace(config, classes=tuple(words)), (), info=info)
     job.check()
     samples, pixels = read_labelled(Path(photos), data, classes, pictures)
     order = np.random.default_rng(config.seed).permutation(len(samples))
@@ -115,7 +118,7 @@ def evaluate_masks(
     presence = names = None
     if thresholds:
         by_id = {number: word for word, number in words.items()}
-        segment = SegmentPhotosConfig.recommended(model=config.model, base=config.base).segment
+        segment = recommend(SegmentPhotosConfig, {"model": config.model}, job.model.info)[0].segment
         check_fits(job.model, segment, config.size)
         presence, names = PresenceMeasure(job.model, by_id), NameMeasure(job.model, by_id, segment, config.size)
         measures += [presence, names]
@@ -137,10 +140,12 @@ def evaluate_masks(
     return MaskScores(config.model, config.mask.method, data.about, columns, *sizes, never, config.seed, tuned)
 
 
-def words_of(classes: Protocol, class_map: Mapping[str, str], model: str, base: str | None = None) -> dict[str, int]:
+def words_of(
+    classes: Protocol, class_map: Mapping[str, str], model: str, vocabulary: Sequence[str] | None
+) -> dict[str, int]:
     """Word for the prompt → class id, by id: the words of `class_map`; for other classes their names, or those in the
-    vocabulary of a model that has one. Raises UserError if no class has a word, or for a map that does not fit."""
-    candidates = list(dict.fromkeys([*class_map, *(find_settings(model, base).classes or classes.classes)]))
+    vocabulary of the model if it has one. Raises UserError if no class has a word, or for a map that does not fit."""
+    candidates = list(dict.fromkeys([*class_map, *(vocabulary or classes.classes)]))
     table = classes.predicted_table(dict(enumerate(candidates)), class_map, f"model '{model}'")
     words: dict[str, int] = {}
     for word, number in zip(candidates, table.tolist(), strict=False):
@@ -157,7 +162,8 @@ def read_labelled(
     picture, (pictures, C). Reads all files. Raises UserError."""
     table = classes.truth_table(data.names, data.about)
     paths = {photo.name.removesuffix(PHOTO_ENDING): photo.path for photo in find_photos(photos).photos}
-    if missing := [sample.name for sample in data if sample.name not in paths]:
+    missing = [sample.name for sample in data if sample.name not in paths]
+    if missing:
         problem = f"has no picture for {len(missing)} of {len(data)} labels ({join_names(missing)})"
         raise UserError(photos, problem, "names must be equal")
     chosen = evenly(len(data), most)

@@ -13,11 +13,13 @@ import numpy as np
 
 from ..config.generate import GenerateConfig
 from ..config.levels import maps_read
+from ..config.resolve import recommend
 from ..config.sizes import pixels
 from ..dataset import native
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.outputs import write_atomic
+from ..models.info import ModelInfo
 from ..models.memory import Graphs, Offload
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..workers import Progress
@@ -74,8 +76,10 @@ def generate(
     if config is not None and options:
         problem = "given together with a configuration; put them into it, or leave it out"
         raise UserError(", ".join(options), problem)
-    config = config or GenerateConfig.recommended(**options)
-    job = GenerateJob(config, draw, offload, graphs)
+    info = None
+    if config is None:
+        config, info = recommend(GenerateConfig, options)
+    job = GenerateJob(config, draw, offload=offload, graphs=graphs, info=info)
     if top_up:
         job.top_up(out)
     return run(job, out, engine=engine, progress=progress)
@@ -94,10 +98,12 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         self,
         config: GenerateConfig,
         draw: Draw | None = None,
+        *,
         offload: Offload = "none",
         graphs: Graphs = "auto",
+        info: ModelInfo | None = None,
     ) -> None:
-        super().__init__(config, offload, graphs)
+        super().__init__(config, offload, graphs, info)
         self.draw = draw
         self.on_device = draw is None
         self.redrawn: Mapping[int, int] = {}
@@ -118,9 +124,11 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     @cached_property
     def batches(self) -> Mapping[int, Sequence[SampleSpec]]:
         """Those of the configuration; then one per sample that is drawn again, so that it depends on no other."""
-        whole, size, seed = super().batches, self.config.batch_size, self.config.seed
-        again = self.redrawn.items()
-        return {**whole, **{again_number(i): [redraw(whole[i // size][i % size], seed, times)] for i, times in again}}
+        batches, size = dict(super().batches), self.config.batch_size
+        for index, times in self.redrawn.items():
+            spec = batches[index // size][index % size]
+            batches[again_number(index)] = [redraw(spec, self.config.seed, times)]
+        return batches
 
     def samples(self) -> list[SampleSpec]:
         return [spec for batch in self.batches.values() for spec in batch if not spec.attempt]
@@ -133,9 +141,10 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
 
         super().use(model)
         config = self.config
-        check_drawing(
+        self.columns = check_drawing(
             model,
             self.samples(),
+            plan=self.loaded_plan,
             steps=config.steps,
             guidance_scale=config.guidance_scale,
             negative_prompt=config.negative_prompt,
@@ -159,14 +168,15 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             guidance_scale=config.guidance_scale,
             negative_prompt=config.negative_prompt,
             size=config.size,
-            plan=self.capture_plan,
+            plan=self.loaded_plan,
+            columns=self.columns,
         )
 
     def capture(self, batch: Sequence[SampleSpec]) -> DrawnBatch:
         """With `reject`, samples with flags, or whose masks agree too little with CA·SA's, are drawn again together, as
         a smaller batch, until none is left or the attempts are used up. A sample that people rejected is drawn once.
         """
-        reject, least = self.config.reject and not batch[0].attempt, self.config.min_agreement or 0.0
+        reject = self.config.reject and not batch[0].attempt
         kept: list[Drawn] = []
         rejected: list[dict[str, Any]] = []
         for attempt in range(self.config.attempts if reject else 1):
@@ -175,9 +185,10 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
                 images, maps = (self.draw or self.draw_batch)(specs)
             batch = []
             for spec, image, attention in zip(specs, images, maps, strict=True):
-                result = self.masks(spec, image, attention) if reject else None
-                agreement = result.agreement.items() if result else ()
-                reasons = [*(result.flags if result else ()), *(f"agreement:{c}" for c, by in agreement if by < least)]
+                result, reasons = None, list[str]()
+                if reject:
+                    result = self.masks(spec, image, attention)
+                    reasons = self.reasons_to_reject(result)
                 if reasons:
                     about = {"index": spec.index, "attempt": attempt, "seed": spec.seed, "classes": list(spec.classes)}
                     rejected.append({**about, "flags": reasons})
@@ -188,13 +199,18 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
                 break
         return kept, rejected
 
+    def reasons_to_reject(self, result: MaskResult) -> list[str]:
+        """The flags of masks, and those for classes whose agreement is too low."""
+        least = self.config.min_agreement or 0.0
+        return [*result.flags, *(f"agreement:{name}" for name, value in result.agreement.items() if value < least)]
+
     def masks(self, spec: SampleSpec, image: np.ndarray, attention: AttentionMaps) -> MaskResult:
         from ..masks.make_masks import make_masks
 
         with self.timer("masks"):
             result = make_masks(image, attention, spec.classes, self.mask_config, trace=spec.index in self.traced)
             missing = [f"missing:{name}" for name in self.missing(spec, attention)]
-            return replace(result, flags=(*result.flags, *missing)) if missing else result
+            return replace(result, flags=(*result.flags, *missing))
 
     def missing(self, spec: SampleSpec, attention: AttentionMaps) -> list[str]:
         """Of several classes, those that the model seems not to have drawn, if it is known how that shows."""
@@ -235,7 +251,9 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         super().finish(rows_in_order(out, rows), rejected, out)
 
     def read_result(self, out: Path) -> dict[str, Any]:
-        rejected = native.read_rows(out, native.REJECTED) if (out / native.REJECTED).is_file() else []
+        rejected: list[dict[str, Any]] = []
+        if (out / native.REJECTED).is_file():
+            rejected = native.read_rows(out, native.REJECTED)
         return {**super().read_result(out), "rejected": rejected}
 
     def plan(self) -> list[str]:

@@ -14,17 +14,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ..config.base import Batched, Config, resolve_device
+from ..config.base import Config, RunConfig
 from ..dataset import native
 from ..errors import Notice
 from ..files.messages import show_bytes
 from ..files.output_folders import free_bytes, parse_folder
 from ..files.outputs import clear_leftovers
+from ..models.info import ModelInfo, find_model
 from ..models.memory import Graphs, Offload
 from ..workers import GPU_ALONE, Progress
 from .output import RUN_FOLDERS, BatchRecord, begin, check_loaded, commit, lock, look_into, read_record
@@ -34,6 +35,8 @@ Item = TypeVar("Item")
 Captured = TypeVar("Captured")
 Say = Callable[[str], None]
 """Called with a text about the current activity."""
+FOUND_AGAIN = ("batches", "info", "is_checked", "capture_plan", "columns")
+"""Attributes of a job that every process makes for itself."""
 _TIMING = threading.Lock()
 
 
@@ -79,7 +82,7 @@ class RunResult:
         return len(self.rows)
 
 
-class Job(ABC, Generic[Batched, Item, Captured]):
+class Job(ABC, Generic[Config, Item, Captured]):
     """The work of one command. A batch must depend only on the configuration, on what `resume` reads and on its number,
     never on which files exist already. Every process that makes batches loads its own copy of the job. `run` alone
     replaces `config`: by what the output says, then with the device that is there.
@@ -88,8 +91,17 @@ class Job(ABC, Generic[Batched, Item, Captured]):
     on_device = True
     """Whether the configuration's device, number format and threads are filled in if left open."""
 
-    def __init__(self, config: Batched, offload: Offload = "none", graphs: Graphs = "auto") -> None:
+    def __init__(
+        self,
+        config: Config,
+        offload: Offload = "none",
+        graphs: Graphs = "auto",
+        info: ModelInfo | None = None,
+    ) -> None:
+        """info: the model, if it was found already."""
         self.config = config
+        if info is not None:
+            self.info = info
         self.offload: Offload = offload
         self.graphs: Graphs = graphs
         self.device = config.device
@@ -106,8 +118,21 @@ class Job(ABC, Generic[Batched, Item, Captured]):
         items = self.items()
         return {number: [items[i] for i in batch] for number, batch in enumerate(self.config.batches(len(items)))}
 
+    @cached_property
+    def info(self) -> ModelInfo | None:
+        """The model, as far as it is known before it is loaded; None: nothing is known yet. Raises UserError."""
+        return find_model(self.config.model, self.config.base)
+
+    def usual_dtype(self, device: str) -> str:
+        """The number format in which the model computes on a device by default."""
+        from ..devices import default_dtype  # imports torch
+
+        return default_dtype(device) if self.info is None else default_dtype(device, self.info.family.half)
+
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "batches"}  # may be millions of items
+        """For another process, which may be on another machine: it finds the model, and makes the list of items, which
+        may be millions, again."""
+        return {name: value for name, value in vars(self).items() if name not in FOUND_AGAIN}
 
     def resume(self, folder: Path) -> None:
         """Read from the output in `folder` what decides about batches besides the configuration. Called first."""
@@ -181,11 +206,12 @@ def loaded(job: AnyJob) -> dict[str, str]:
         from ..devices import find_gpu
 
         gpu = find_gpu(device)
-    return {**({"weights": weights} if weights else {}), **({"gpu": gpu[0]} if gpu else {})}
+    about = {"weights": weights, "gpu": gpu[0] if gpu else ""}
+    return {name: value for name, value in about.items() if value}
 
 
-Made = tuple[int, BatchRecord]
-"""A batch that is made and not yet committed: its number and record."""
+FinishedBatch = tuple[int, BatchRecord]
+"""A batch that is ready and not yet committed: its number and record."""
 
 
 class Engine(AbstractContextManager["Engine"]):
@@ -200,9 +226,17 @@ class Engine(AbstractContextManager["Engine"]):
     def __exit__(self, *_: object) -> None:
         return None
 
-    def resolve(self, config: Config) -> Config:
-        """The configuration with device, number format and, on the cpu, threads filled in."""
-        return resolve_device(config)
+    def resolve(self, job: AnyJob) -> RunConfig:
+        """A job's configuration with device, number format and, on the cpu, threads filled in: they decide rounding."""
+        import torch
+
+        from ..devices import default_device  # imports torch
+
+        config = job.config
+        device, threads = config.device or default_device(), config.threads
+        if device == "cpu" and threads is None:
+            threads = torch.get_num_threads()
+        return replace(config, device=device, dtype=config.dtype or job.usual_dtype(device), threads=threads)
 
     def load(self, job: AnyJob) -> dict[str, str]:
         """Prepare for making batches. Returns what was loaded, without what is not known: `weights`, the fingerprint of
@@ -213,7 +247,7 @@ class Engine(AbstractContextManager["Engine"]):
         """How many items of a loaded job fit into the devices' memory at once."""
         return job.fitting_size()
 
-    def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
+    def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
         """Make batches, and yield each when its files are there and its seconds are in the job's timer."""
         device = job.device or job.config.device or "cpu"
         if not (device.startswith("cuda") if self.beside is None else self.beside):
@@ -280,8 +314,8 @@ def plan(job: AnyJob, out: Path | str) -> str:
         check_growth(out)
     verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")
     what, *lines = job.plan()
-    said = "already complete; nothing to do" if state == "complete" else f"Would {verb}"
-    return "\n".join([f"{said}: {what}", *lines, f"Output: {out}, {show_bytes(free_bytes(out))} free"])
+    begin = "already complete; nothing to do" if state == "complete" else f"Would {verb}"
+    return "\n".join([f"{begin}: {what}", *lines, f"Output: {out}, {show_bytes(free_bytes(out))} free"])
 
 
 def _make(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
@@ -293,7 +327,7 @@ def _make(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
     if state != "complete":
         with engine, ExitStack() as stack:
             if state == "new" and job.on_device:
-                job.config = engine.resolve(job.config)
+                job.config = engine.resolve(job)
             if job.config.threads is not None:
                 from ..devices import cpu_threads  # imports torch, which takes seconds and not every job needs
 
@@ -333,8 +367,8 @@ def _fill(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -
 
     say("")
     missing = [number for number, record in records.items() if record is None]
-    with closing(engine.map(job, out, missing, say)) as made:  # nothing is written after the output is unlocked
-        for number, record in made:
+    with closing(engine.map(job, out, missing, say)) as finished:  # nothing is written after the output is unlocked
+        for number, record in finished:
             records[number] = record
             with job.timer("writing"):
                 commit(out, number, record)
@@ -342,8 +376,10 @@ def _fill(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -
             say("")
     say("finishing")
     clear_leftovers(out, RUN_FOLDERS)  # half-written files of killed processes
-    finished = [record for record in records.values() if record]
-    rows = [row for record in finished for row in record.rows]
-    rejected = [row for record in finished for row in record.rejected]
+    rows, rejected = list[dict[str, Any]](), list[dict[str, Any]]()
+    for record in records.values():
+        if record is not None:
+            rows += record.rows
+            rejected += record.rejected
     job.finish(rows, rejected, out)
     return done - before

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..files.photo_files import Found, Photo, read_photo
 from ..masks.flags import FOREIGN, degenerate, flag_kind
+from ..models.info import ModelInfo
 from ..models.memory import Graphs, Offload
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import split_prompts
@@ -45,12 +46,22 @@ if TYPE_CHECKING:
     from ..masks.make_masks import MaskResult
     from ..models.registry import Model
 
-Read = tuple[PhotoSpec, np.ndarray, np.ndarray]
+SizedPhoto = tuple[PhotoSpec, np.ndarray, np.ndarray]
 """A photograph (H, W, 3), and that as the model sees it (h, w, 3), uint8."""
-Answer = tuple[dict[str, float], "AttentionMaps | None"]
+FoundClasses = tuple[dict[str, float], "AttentionMaps | None"]
 """The presence score of each requested class, and attention to the classes that are present; None if there are none."""
-Looked = tuple[Read, Answer, bool]
-"""And whether the photograph is foreign to the model (`are_foreign`)."""
+
+
+class CapturedPhoto(NamedTuple):
+    """A photograph and what the model sees in it: `SizedPhoto`, `FoundClasses`, and whether it is foreign to the model
+    (`are_foreign`)."""
+
+    spec: PhotoSpec
+    photo: np.ndarray
+    seen: np.ndarray
+    scores: Mapping[str, float]
+    maps: AttentionMaps | None
+    foreign: bool
 
 
 def mask_photos(
@@ -76,7 +87,7 @@ def mask_photos(
     )
 
 
-class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[Looked]"]):
+class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[CapturedPhoto]"]):
     """Reads photographs, captures attention, makes masks, enlarges and writes them. specs: one per photograph."""
 
     def __init__(
@@ -87,16 +98,18 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[Looked]"]):
         *,
         offload: Offload = "none",
         graphs: Graphs = "auto",
+        info: ModelInfo | None = None,
     ) -> None:
         """Arguments as in `mask_photos`. The photographs' fingerprint goes into the configuration, so that only the
         same run continues.
         """
         photos = photos.photos if isinstance(photos, Found) else photos
         listed = [tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos]
-        if unknown := sorted(set().union(*listed) - set(config.classes)):
+        unknown = sorted(set().union(*listed) - set(config.classes))
+        if unknown:
             raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
         own = ["" if classes == config.classes else repr(classes) for classes in listed]
-        super().__init__(replace(config, photos=fingerprint_photos(photos, own)), offload, graphs)
+        super().__init__(replace(config, photos=fingerprint_photos(photos, own)), offload, graphs, info)
         self.specs = [PhotoSpec(i, *each) for i, each in enumerate(zip(photos, listed, strict=True))]
 
     def items(self) -> Sequence[PhotoSpec]:
@@ -126,18 +139,18 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[Looked]"]):
         """The sentences that name the classes, as few as the text encoders' limits allow, and the classes in each."""
         return split_prompts(self.model.readers, classes, self.config.prompts[0])
 
-    def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Looked]:
+    def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[CapturedPhoto]:
         with self.timer("reading"):
             photos, failed = read_all(batch, self.read)
-        answers: dict[int, Answer] = {}
+        answers: dict[int, FoundClasses] = {}
         with self.timer("capturing attention"):
             for together in batches_by_shape([seen.shape for *_, seen in photos], self.config.batch_size):
                 looked = self.look([(photos[i][0], photos[i][2]) for i in together])
                 answers |= zip(together, looked, strict=True)
             strange = are_foreign(self.model, [photo for _, photo, _ in photos])
-        return [(photo, answers[i], strange[i]) for i, photo in enumerate(photos)], failed
+        return [CapturedPhoto(*photo, *answers[i], strange[i]) for i, photo in enumerate(photos)], failed
 
-    def read(self, spec: PhotoSpec) -> Read:
+    def read(self, spec: PhotoSpec) -> SizedPhoto:
         photo = read_photo(spec.photo.path)
         return spec, photo, self.seen(photo)
 
@@ -147,13 +160,14 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[Looked]"]):
         (window,) = windows(photo.shape[0], photo.shape[1], self.config.fit)
         return cut(photo, window, shape)
 
-    def look(self, photos: Sequence[tuple[PhotoSpec, np.ndarray]]) -> list[Answer]:
+    def look(self, photos: Sequence[tuple[PhotoSpec, np.ndarray]]) -> list[FoundClasses]:
         """What the model sees in each photograph. photos: as the model sees them, all of one shape."""
         from ..attention.photograph import encode_images
         from ..masks.presence import find_classes
 
-        answers: list[Answer] = [({}, None) for _ in photos]
-        if not (asked := [i for i, (spec, _) in enumerate(photos) if spec.words]):
+        answers: list[FoundClasses] = [({}, None) for _ in photos]
+        asked = [i for i, (spec, _) in enumerate(photos) if spec.words]
+        if not asked:
             return answers
         latents = encode_images(self.model, [photos[i][1] for i in asked])  # once, for both scores and maps
         sentences = [self.prompts(photos[i][0].words) for i in asked]
@@ -184,18 +198,19 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[Looked]"]):
             [self.prompts(names) for names in classes],
             timesteps=self.config.timesteps,
             seed=self.config.seed,
-            plan=self.capture_plan,
+            plan=self.loaded_plan,
             indices=indices,
             mirrored=mirrored,
         )
 
-    def write(self, captured: PhotoBatch[Looked], out: Path) -> BatchRecord:
-        looked, failed = captured
+    def write(self, captured: PhotoBatch[CapturedPhoto], out: Path) -> BatchRecord:
+        photos, failed = captured
         record = BatchRecord(rejected=list(failed))
-        for (spec, photo, seen), (scores, maps), strange in looked:
+        for spec, photo, seen, scores, maps, foreign in photos:
             with self.timer("masks"):
                 small, full = self.masks(photo, seen, maps, trace=spec.index in self.traced)
-                full = replace(full, flags=(*[FOREIGN] * strange, *full.flags))
+                if foreign:
+                    full = replace(full, flags=(FOREIGN, *full.flags))
             with self.timer("writing"):
                 suffix, picture = encode_photo(spec.photo.path, photo)
                 facts = {
@@ -224,7 +239,9 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[Looked]"]):
         """Masks (h, w) at the size that the model sees, None without a class; and (H, W) at the photograph's."""
         from ..masks.make_masks import make_masks
 
-        small = make_masks(seen, maps, list(maps.words), self.mask_config, trace=trace) if maps else None
+        small = None
+        if maps:
+            small = make_masks(seen, maps, list(maps.words), self.mask_config, trace=trace)
         return small, self.enlarged(small, (photo.shape[0], photo.shape[1]))
 
     def enlarged(self, small: MaskResult | None, size: tuple[int, int]) -> MaskResult:

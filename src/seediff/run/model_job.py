@@ -11,10 +11,10 @@ from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
-from ..config.base import DEFAULT, Config, RunConfig
+from ..config.base import DEFAULT, RunConfig
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..config.levels import EVERYTHING, Reads
 from ..config.methods import BEST, check_capture
@@ -26,10 +26,9 @@ from ..files.messages import show_bytes
 from ..models.adapters import local_file
 from ..models.families.family import Layer
 from ..models.fingerprint import weights_fingerprint
-from ..models.info import ModelInfo, check_known_classes, model_info
+from ..models.info import ModelInfo, check_known_classes, find_model
+from ..models.load_options import check_options
 from ..models.memory import Offload, memory_bytes
-from ..models.registry import check_additions
-from ..models.sources import find_source
 from .loop import AnyJob, Captured, Item, Job, Timer
 
 if TYPE_CHECKING:
@@ -37,30 +36,40 @@ if TYPE_CHECKING:
 
 ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
 """Configurations of the commands that run a model."""
+AnyModelConfig = TypeVar("AnyModelConfig", bound=ModelConfig)
 
 
-class ModelJob(Job[Config, Item, Captured]):
-    """A job that runs a model. Its configuration is a `ModelConfig`."""
+class ModelJob(Job[AnyModelConfig, Item, Captured]):
+    """A job that runs a model."""
 
-    info: ModelInfo | None = None
-    """What is known of the model, once the job is checked; None: nothing, before it is loaded."""
-    capture_plan: Any = None
-    """The `CapturePlan`; None until the job is checked, or the model loaded if its small files are not here."""
+    capture_plan: CapturePlan | None = None
+    """What is captured; None until the job is checked, or the model loaded if its small files are not here."""
     model: Model
     """Once it is loaded."""
     warn: Callable[[str], None] = staticmethod(warnings.warn)
     """Tells a person what makes the results doubtful, before the first batch."""
+    is_checked = False
+    """Whether the configuration was checked against the model's small files."""
 
     def check(self) -> None:
-        config = self.config
-        self.info = info = model_info(config.model, config.base, check=True)
-        check_inputs(config, info)  # type: ignore[arg-type]  # a ModelConfig
-        self.capture_plan = plan_model(config, info, info.layers()) if info else None  # type: ignore[arg-type]
+        """Raise UserError for everything in a configuration that the model's small files show to be wrong; broken files
+        are left to loading."""
+        self._check_values()
+        if self.info is not None and self.capture_plan is None:
+            self.capture_plan = plan_model(self.config, self.info, self.info.layers())
+
+    def _check_values(self) -> None:
+        if not self.is_checked:
+            check_values(self.config, self.info)
+            self.is_checked = self.info is not None and bool(self.info.network)
 
     def load(self) -> str:
-        from ..models.registry import load_model
+        from ..models.registry import load_found
 
         config = self.config
+        if self.info is None:
+            self.info = find_model(config.model, config.base, must=True)
+        assert self.info is not None  # else it was refused
         self.check()
         device, sam = self.device or config.device, None
         if isinstance(config, DatasetConfig) and config.mask.sam is not None:
@@ -68,21 +77,28 @@ class ModelJob(Job[Config, Item, Captured]):
 
             load_sam(config.mask.sam)
             sam = config.mask.sam_weights
-        model = load_model(
-            config.model,
+        model = load_found(
+            self.info,
+            config.load_options,
             device=device,
             dtype=config.dtype,
             offload=self.offload,
             graphs=self.graphs,
-            **config.loading,
         )
         self.use(model)
-        return weights_fingerprint(*config.weight_sources, sam)  # after loading, which may have fetched them
+        return weights_fingerprint(model.info.source, config.lora, config.embedding, sam)
 
     def use(self, model: Model) -> None:
         """Use this model, after checking what only a loaded model can tell."""
-        self.model = model
-        self.capture_plan = plan_model(self.config, model.info, model.layers)  # type: ignore[arg-type]
+        self.model, self.info = model, model.info
+        self._check_values()
+        self.capture_plan = plan_model(self.config, model.info, model.layers)
+
+    @property
+    def loaded_plan(self) -> CapturePlan:
+        """What is captured of the loaded model."""
+        assert self.capture_plan is not None
+        return self.capture_plan
 
     @property
     def tries_batches(self) -> bool:
@@ -99,7 +115,7 @@ class ModelJob(Job[Config, Item, Captured]):
         trial.config, trial.timer = self.quick_config(), Timer()
         return trial, self.hardest_items(count)
 
-    def quick_config(self) -> Config:
+    def quick_config(self) -> AnyModelConfig:
         """The configuration with fewer steps, with which a batch needs as much memory."""
         return self.config
 
@@ -110,13 +126,13 @@ class ModelJob(Job[Config, Item, Captured]):
     def settings(self, reads: Reads | None = None) -> list[str]:
         """Lines of a dry run: model, capture, replaced levels, untuned constants, all values. reads: of the capture."""
         config, plan, info = self.config, self.capture_plan, self.info
-        lines = [model_line(config, info, self.offload)]
+        lines = [model_line(config.model, info, self.offload)]
         if plan is None or plan.size is None:
             lines.append("Capture: not known, because the model's configuration is not on this machine")
         else:
             expected = plan.expected if reads is None else replace(plan, reads=reads).expected
             nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
-            if expected.layers:
+            if expected is not None and expected.layers:
                 lines.append(f"Capture: {expected}{nearly}")
             lines += [f"Levels: {note}" for note in plan.notes]
         lines.append(weights_line(config, info, self.device or config.device))
@@ -128,39 +144,43 @@ class ModelJob(Job[Config, Item, Captured]):
         return [*lines, *config.source_lines()]
 
 
-def check_inputs(config: ModelConfig, info: ModelInfo | None) -> None:
-    """Raise UserError for everything that is wrong with what is loaded beside the model, and with a method's capture.
-    info: None: nothing is known of the model."""
-    source, family = (info.source, info.family) if info else (find_source(config.model, config.base), None)
-    check_additions(family, config.model, gguf=source.is_gguf, **config.loading)
-    sam = config.mask.sam_weights if isinstance(config, DatasetConfig) else None
+def check_values(config: ModelConfig, info: ModelInfo | None) -> None:
+    """Raise UserError for values that do not fit each other or the model. info: None: nothing is known of it yet."""
+    dataset = config if isinstance(config, DatasetConfig) else None
+    family, gguf = (info.family, info.source.is_gguf) if info else (None, False)
+    check_options(config.load_options, family, config.model, gguf=gguf)
+    sam = dataset and dataset.mask.sam_weights
     for what, source in (("lora", config.lora), ("embedding", config.embedding), ("sam", sam)):
         if source is not None:
             local_file(what, source)
-    if isinstance(config, DatasetConfig):
-        check_capture(config.mask.method, config.capture.normalize)
+    if dataset:
+        check_capture(dataset.mask.method, dataset.capture.normalize)
+    if info is None:
+        return
 
-
-def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None) -> CapturePlan | None:
-    """The plan of the capture with a model; None if its layers are not known yet. Raises UserError for everything that
-    does not fit the model, as far as its small files tell; broken files are left to loading."""
-    if isinstance(config, DatasetConfig):
-        check_known_classes(config.model, info.settings.classes, config.classes)
+    # Words, guidance and size, as far as the model's files tell
+    if dataset:
+        check_known_classes(config.model, info.settings.classes, dataset.classes)
     elif isinstance(config, SegmentPhotosConfig):
         check_known_classes(config.model, info.settings.words, config.names, "names")
     if isinstance(config, GenerateConfig):
         if info.network:
             info.family.check_guidance(info.network, config.model, config.guidance_scale)
         info.family.check_negative(config.model, config.negative_prompt)
-
-    rules, sides, size = info.size_rules(), info.sides(), None
+    rules, sides = info.size_rules(), info.sides()
     if rules and sides:
-        height, width = pixels(config.size or sides[0])
         if not isinstance(config, GenerateConfig):
             check_attention(config.size, sides[1])
-        check_sides((height, width), "size", config.model, *rules)
-        size = height // sides[1], width // sides[1]
+        check_sides(pixels(config.size or sides[0]), "size", config.model, *rules)
 
+
+def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None) -> CapturePlan | None:
+    """The plan of the capture with a model; None if its layers are not known yet. Raises UserError for layers and
+    levels that it lacks, and for maps that do not fit into memory."""
+    sides, size = info.sides(), None
+    if sides:
+        height, width = pixels(config.size or sides[0])
+        size = height // sides[1], width // sides[1]
     if layers is None:
         return None
     if isinstance(config, DatasetConfig):
@@ -188,16 +208,16 @@ def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer]
     return plan
 
 
-def model_line(config: RunConfig, info: ModelInfo | None, offload: Offload) -> str:
-    """The line about the model that will be loaded. Raises UserError for a name that is no model's."""
-    source = info.source if info else find_source(config.model, config.base)
-    here = isinstance(source.whole, Path)
-    where = "found" if here else "fetched from the hub unless it is in the cache"
-    if info is None and not here:
+def model_line(name: str, info: ModelInfo | None, offload: Offload) -> str:
+    """The line about the model that will be loaded."""
+    if info is None:
         where = "not on this machine; the run refuses it if it is not supported"
-    if info and not source.is_whole:
-        where = f"{info.family.title}: {source.parts_line(info.family)}, {where}"
-    line = f"Model: {config.model} ({where})"
+    else:
+        source = info.source
+        where = "found" if isinstance(source.whole, Path) else "fetched from the hub unless it is in the cache"
+        if not source.is_whole:
+            where = f"{info.family.title}: {source.parts_line(info.family)}, {where}"
+    line = f"Model: {name} ({where})"
     return line if offload == "none" else f"{line}, offload {offload}"
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal
 
 from .. import __version__
-from ..config.base import DEFAULT, MACHINE, BatchConfig, Batched, differences
+from ..config.base import DEFAULT, MACHINE, Config, RunConfig, differences
 from ..config.generate import DatasetConfig
 from ..config.resolve import load_config
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
@@ -62,16 +62,16 @@ class BatchRecord:
 
 
 @dataclass(frozen=True)
-class Begun(Generic[Batched]):
+class Begun(Generic[Config]):
     """What an earlier run left in a folder. version: of the package that made it. complete: whether the command's last
     file is there."""
 
-    config: Batched
+    config: Config
     version: object
     complete: bool
 
 
-def find_begun(out: Path, config: Batched) -> Begun[Batched] | None:
+def find_begun(out: Path, config: Config) -> Begun[Config] | None:
     """What an earlier run of the same command left in `out`; None if nothing of it binds this one. Raises UserError for
     a file, a folder with other contents, and an output of another command.
     """
@@ -103,7 +103,7 @@ def nothing_committed(out: Path) -> bool:
     return not any(any(folder.iterdir()) for folder in folders)
 
 
-def settle(config: Batched, begun: Begun[Batched] | None) -> Batched:
+def settle(config: Config, begun: Begun[Config] | None) -> Config:
     """The configuration to make or continue an output with: without a number of a GPU, which changes nothing, and with
     what it leaves open as the output was begun."""
     if config.device:
@@ -118,7 +118,7 @@ def settle(config: Batched, begun: Begun[Batched] | None) -> Batched:
     return config
 
 
-def state_of(out: Path, config: Batched, begun: Begun[Batched] | None) -> State:
+def state_of(out: Path, config: Config, begun: Begun[Config] | None) -> State:
     """The state of an output for a configuration that was settled. Raises UserError for the output of another
     configuration, or an unfinished one of another version."""
     if begun is None:
@@ -138,7 +138,7 @@ def state_of(out: Path, config: Batched, begun: Begun[Batched] | None) -> State:
     return "complete" if begun.complete else "unfinished"
 
 
-def look_into(out: Path, config: Batched) -> tuple[State, Batched]:
+def look_into(out: Path, config: Config) -> tuple[State, Config]:
     """The state of an output, and the configuration to make or continue it with. Raises UserError as `find_begun` and
     `state_of` do."""
     begun = find_begun(out, config)
@@ -171,7 +171,7 @@ def lock(out: Path) -> AbstractContextManager[None]:
     return open_folder(out, (*RUN_FOLDERS, BATCHES))
 
 
-def begin(out: Path, config: BatchConfig, loaded: Mapping[str, str]) -> None:
+def begin(out: Path, config: RunConfig, loaded: Mapping[str, str]) -> None:
     """Start an output, without files of a run that finished no batch, which may be of another configuration. loaded: as
     in `Engine.load`."""
     for name in (*RUN_FOLDERS, BATCHES):  # the folder of records last, because it marks the others as a run's
@@ -191,5 +191,5 @@ def check_loaded(out: Path, model: str, loaded: Mapping[str, str]) -> None:
         problem = f"was started with different weights of model '{model}' {differ['weights']}"
         raise UserError(out, problem, "choose another folder, or restore those weights")
     if "gpu" in differ:
-        said = f"{out}: continued on another GPU {differ['gpu']}, which rounds differently"
-        warnings.warn(said, Notice, stacklevel=2)
+        text = f"{out}: continued on another GPU {differ['gpu']}, which rounds differently"
+        warnings.warn(text, Notice, stacklevel=2)

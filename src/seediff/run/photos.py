@@ -97,7 +97,8 @@ def warn_of_foreign(model: Model, specs: Sequence[PhotoSpec], warn: Callable[[st
     """Warn if most of the first photographs are `are_foreign`, before time is spent on all."""
     if model.settings.own_error is not None:
         photos, _ = read_all(specs[:FIRST], lambda spec: read_photo(spec.photo.path))
-        if (count := sum(are_foreign(model, photos))) > len(photos) / 2:
+        count = sum(are_foreign(model, photos))
+        if count > len(photos) / 2:
             warn(foreign_line(model.name, count, len(photos)))
 
 

@@ -67,8 +67,12 @@ def redrawn(folder: Path, config: GenerateConfig) -> dict[int, int]:
     """Sample index → attempt, after those of `reject`, for all samples that were or have to be drawn again."""
     times = Counter(action.sample for action in read_actions(folder) if action.action == REDRAWN)
     earlier = config.attempts if config.reject else 1
-    indices = range(sample_count(config)) if times else ()
-    return {index: earlier + times[name] - 1 for index in indices if times[name := numbered_name(index)]}
+    attempts: dict[int, int] = {}
+    for index in range(sample_count(config)) if times else ():
+        count = times[numbered_name(index)]
+        if count:
+            attempts[index] = earlier + count - 1
+    return attempts
 
 
 def numbered_name(index: int) -> str:
@@ -85,7 +89,8 @@ def check_growth(folder: Path) -> None:
     saved = load_config(folder / native.CONFIG, GenerateConfig)
     count = sample_count(saved)
     last = set(map(numbered_name, range(count - count % saved.batch_size, count)))
-    if reviewed := sorted(last & {action.sample for action in read_actions(folder)}):
+    reviewed = sorted(last & {action.sample for action in read_actions(folder)})
+    if reviewed:
         problem = f"would draw {reviewed[0]} again, which was reviewed: its batch has fewer images than the others"
         fix = "make the new samples in another folder with another --seed, and join the two with `seediff merge`"
         raise UserError(folder, problem, fix)
@@ -137,7 +142,8 @@ def rows_in_order(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str
 
 def sample_number(file_name: str) -> int:
     """`images/000012.png` → 12. Raises UserError for any other path."""
-    if not (matched := PICTURE.fullmatch(file_name)):
+    matched = PICTURE.fullmatch(file_name)
+    if matched is None:
         problem = f"{show_json(file_name)} is not a picture that `seediff generate` drew, such as images/000012.png"
         raise UserError(native.METADATA, problem)
     return int(matched[1])

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from ..files.messages import plural
 from ..files.photo_files import Found, Photo, read_photo
 from ..masks.flags import FOREIGN
 from ..metrics.matching import count_segments
-from ..models.info import check_known_classes
+from ..models.info import ModelInfo, check_known_classes
 from ..models.memory import Graphs, Offload
 from ..prompts.tokens import split_prompts
 from ..workers import Progress
@@ -53,10 +53,19 @@ if TYPE_CHECKING:
     from ..segments.make_segments import Segments
     from ..segments.naming import SegmentName
 
-Read = tuple[PhotoSpec, np.ndarray, int]
+CountedPhoto = tuple[PhotoSpec, np.ndarray, int]
 """A photograph's pixels (H, W, 3) uint8, and its number of segments for `k="truth"`, otherwise 1."""
-Divided = tuple[Read, "Segments", "Sequence[SegmentName]", bool]
-"""A photograph, its segments, the name of each, none without words, and whether it is foreign (`are_foreign`)."""
+
+
+class DividedPhoto(NamedTuple):
+    """A photograph (H, W, 3) uint8, its segments, the name of each, none without words, and whether it is foreign
+    (`are_foreign`)."""
+
+    spec: PhotoSpec
+    pixels: np.ndarray
+    segments: Segments
+    names: Sequence[SegmentName]
+    foreign: bool
 
 
 def segment_photos(
@@ -97,7 +106,9 @@ def truth_count(truth: Mapping[str, Sample], name: str | None, shape: tuple[int,
     if label_map.shape != shape:
         (rows, columns), (height, width) = label_map.shape, shape
         raise UserError(f"{what} is {columns} × {rows} pixels, the photograph {width} × {height}")
-    count = count_segments(centre_square(label_map) if fit == "crop" else label_map, unlabelled=IGNORE)
+    if fit == "crop":
+        label_map = centre_square(label_map)
+    count = count_segments(label_map, unlabelled=IGNORE)
     if count > positions:
         raise UserError(f"{what} has {count} classes; K-Means divides only {positions} positions")
     return max(1, count)
@@ -111,7 +122,7 @@ def label_digest(sample: Sample) -> str | None:
         return None
 
 
-class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
+class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[DividedPhoto]]):
     """Reads photographs, divides them, names segments and writes them. specs: one per photograph. classes: `segment`,
     then all words.
     """
@@ -125,6 +136,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
         labels: Path | str | None = None,
         offload: Offload = "none",
         graphs: Graphs = "auto",
+        info: ModelInfo | None = None,
     ) -> None:
         """Arguments as in `segment_photos`. The photographs' fingerprint goes into the configuration, so that only the
         same run continues.
@@ -144,9 +156,10 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
         self.specs: list[PhotoSpec] = []
         own: list[str] = []
         for index, photo in enumerate(photos):
-            if isinstance(mine := (words or {}).get(photo.name, config.names), str):
-                raise UserError(f"words of '{photo.name}'", f"must be a list of words, like [{mine!r}]")
-            named = tuple(word for word in dict.fromkeys(mine) if word not in (BACKGROUND, SEGMENT))
+            wanted = (words or {}).get(photo.name, config.names)
+            if isinstance(wanted, str):
+                raise UserError(f"words of '{photo.name}'", f"must be a list of words, like [{wanted!r}]")
+            named = tuple(word for word in dict.fromkeys(wanted) if word not in (BACKGROUND, SEGMENT))
             label = find_name(truth, photo.name)
             self.specs.append(PhotoSpec(index, photo, named, label))
             digest = label_digest(truth[label]) if label else None
@@ -157,7 +170,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
             none = f"no label map of any of the {len(self.specs)} photographs"
             raise UserError("labels", f"{none} among the {about}")
         self.classes = (SEGMENT, *every_word)
-        super().__init__(replace(config, photos=fingerprint_photos(photos, own)), offload, graphs)
+        super().__init__(replace(config, photos=fingerprint_photos(photos, own)), offload, graphs, info)
 
     def items(self) -> Sequence[PhotoSpec]:
         return self.specs
@@ -175,49 +188,74 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
     def hardest_items(self, count: int) -> Sequence[PhotoSpec]:
         return [largest_photo(self.model, self.specs, self.config.fit, self.config.size)] * min(count, len(self.specs))
 
-    def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Divided]:
+    def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[DividedPhoto]:
         with self.timer("reading"):
-            photos, failed = read_all(batch, lambda spec: self.checked(spec, read_photo(spec.photo.path)))
+            photos, failed = read_all(batch, lambda spec: self.check_photo(spec, read_photo(spec.photo.path)))
         with self.timer("segmenting"):
             segments = self.segments(photos)
         with self.timer("naming"):
             names = self.names(photos, segments)
         strange = are_foreign(self.model, [pixels for _, pixels, _ in photos])
-        return list(zip(photos, segments, names, strange, strict=True)), failed
+        divided = []
+        for (spec, pixels, _), of_photo, named, foreign in zip(photos, segments, names, strange, strict=True):
+            divided.append(DividedPhoto(spec, pixels, of_photo, named, foreign))
+        return divided, failed
 
-    def checked(self, spec: PhotoSpec, pixels: np.ndarray) -> Read:
+    def check_photo(self, spec: PhotoSpec, pixels: np.ndarray) -> CountedPhoto:
         """A photograph. Raises UserError if it cannot be divided as configured."""
         config, (height, width) = self.config, pixels.shape[:2]
-        if (count := window_count(height, width, config.fit)) > MAX_WINDOWS:
+        count = window_count(height, width, config.fit)
+        if count > MAX_WINDOWS:
             many = f"{width} × {height} pixels would be {count} squares, more than {MAX_WINDOWS}"
             raise UserError(f"{many}; cut it up, or use --fit resize")
         rows, columns = seen_shape(self.model, pixels.shape, config.fit, config.size)
         positions = (rows // self.model.pixels) * (columns // self.model.pixels)
-        if isinstance(k := config.segment.k, int) and k > positions:
+        k = config.segment.k
+        if isinstance(k, int) and k > positions:
             seen = f"this photograph is seen at {columns} × {rows} pixels"
             raise UserError("k", f"{k}: {seen}, which are only {positions} positions")
-        truth = self.truth
-        return spec, pixels, truth_count(truth, spec.label, (height, width), config.fit, positions) if truth else 1
+        if not self.truth:
+            return spec, pixels, 1
+        return spec, pixels, truth_count(self.truth, spec.label, (height, width), config.fit, positions)
 
-    def segments(self, photos: Sequence[Read]) -> list[Segments]:
+    def segments(self, photos: Sequence[CountedPhoto]) -> list[Segments]:
         from ..segments.make_segments import make_segments
 
-        config, counts = self.config, [count for *_, count in photos]
-        how: dict[str, Any] = {name: getattr(config, name) for name in ("fit", "size", "seed", "batch_size")}
-        return make_segments(self.model, [pixels for _, pixels, _ in photos], config.segment, counts=counts, **how)
+        config = self.config
+        return make_segments(
+            self.model,
+            [pixels for _, pixels, _ in photos],
+            config.segment,
+            counts=[count for *_, count in photos],
+            fit=config.fit,
+            size=config.size,
+            seed=config.seed,
+            batch_size=config.batch_size,
+        )
 
-    def names(self, photos: Sequence[Read], segments: Sequence[Segments]) -> list[list[SegmentName]]:
+    def names(self, photos: Sequence[CountedPhoto], segments: Sequence[Segments]) -> list[list[SegmentName]]:
         """The name of each segment of each photograph; none for a photograph without words."""
-        from ..segments.naming import name_photo
+        from ..segments.naming import SegmentName, name_photo
 
-        config, timestep, threshold = self.config, self.config.segment.timestep_shown, self.config.name_threshold
-        how: dict[str, Any] = {"fit": config.fit, "size": config.size, "timestep": timestep, "threshold": threshold}
-        return [
-            name_photo(self.model, pixels, of.label_map, spec.words, **how) if spec.words else []
-            for (spec, pixels, _), of in zip(photos, segments, strict=True)
-        ]
+        config, names = self.config, list[list[SegmentName]]()
+        for (spec, pixels, _), divided in zip(photos, segments, strict=True):
+            if not spec.words:
+                names.append([])
+                continue
+            named = name_photo(
+                self.model,
+                pixels,
+                divided.label_map,
+                spec.words,
+                fit=config.fit,
+                size=config.size,
+                timestep=config.segment.timestep_shown,
+                threshold=config.name_threshold,
+            )
+            names.append(named)
+        return names
 
-    def write(self, captured: PhotoBatch[Divided], out: Path) -> BatchRecord:
+    def write(self, captured: PhotoBatch[DividedPhoto], out: Path) -> BatchRecord:
         divided, failed = captured
         record = BatchRecord(rejected=list(failed))
         with self.timer("writing"):
@@ -225,9 +263,9 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
                 self.write_photo(record, out, one)
         return record
 
-    def write_photo(self, record: BatchRecord, out: Path, divided: Divided) -> None:
+    def write_photo(self, record: BatchRecord, out: Path, divided: DividedPhoto) -> None:
         """Write the files of a divided photograph into the folder `out` and add its row to the record."""
-        (spec, pixels, _), segments, names, strange = divided
+        spec, pixels, segments, names, foreign = divided
         name = spec.photo.name
         suffix, picture = encode_photo(spec.photo.path, pixels)
         objects = as_objects(segments, names, self.classes)
@@ -244,7 +282,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
                 "source": name,
                 "index": spec.index,
                 "asked": list(spec.words),
-                "flags": [FOREIGN] * strange,
+                "flags": [FOREIGN] if foreign else [],
                 "model": self.config.model_label,
                 "method": self.config.segment.method,
                 "version": __version__,
@@ -267,12 +305,12 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[Divided]]):
         return {**super().read_result(out), "failed": read_failures(out)}
 
     def plan(self) -> list[str]:
-        names = self.classes[1:]
-        reads: Reads | None = EVERYTHING if names else None
-        if self.config.segment.divides_features:
-            reads = {"cross": None} if names else None
         what = f"segments of {plural(len(self.specs), 'photograph')}, in batches of up to {self.config.batch_size}"
-        return [what, *[f"Names: {', '.join(names)}"] * bool(names), *self.settings(reads)]
+        names = self.classes[1:]
+        if not names:
+            return [what, *self.settings()]
+        reads: Reads = {"cross": None} if self.config.segment.divides_features else EVERYTHING
+        return [what, f"Names: {', '.join(names)}", *self.settings(reads)]
 
 
 def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Instances:

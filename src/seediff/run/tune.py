@@ -18,8 +18,8 @@ import numpy as np
 from ..config.constants import SegmentConfig
 from ..config.names import BACKGROUND
 from ..config.photographs import Fit, check_attention
-from ..config.resolve import Tuned
 from ..config.sizes import Size
+from ..config.tuned import Tuned
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..errors import UserError
@@ -120,8 +120,8 @@ class PresenceMeasure:
         from ..masks.presence import find_classes
 
         shown, unclear = shown_classes(self.model, picture.truth, self.classes, picture.seen)
-        known = [name for name in dict.fromkeys(self.classes.values()) if name not in unclear]
-        asked = questions(shown, known, picture.index, seed=0)
+        clear = [name for name in dict.fromkeys(self.classes.values()) if name not in unclear]
+        asked = questions(shown, clear, picture.index, seed=0)
         latents = picture.latents[[0] * len(asked)]
         sentences = [split_prompts(self.model.readers, words) for _, words in asked]
         for (group, words), scores in zip(asked, find_classes(self.model, latents, sentences), strict=True):
@@ -150,13 +150,13 @@ class NameMeasure:
         from ..segments.make_segments import make_segments
         from ..segments.naming import name_photo
 
-        known = tuple(dict.fromkeys(self.classes.values()))
+        names = tuple(dict.fromkeys(self.classes.values()))
         (segments,) = make_segments(self.model, [picture.photo], self.segment, fit=FIT, size=self.size)
         named = name_photo(
             self.model,
             picture.photo,
             segments.label_map,
-            known,
+            names,
             fit=FIT,
             size=self.size,
             timestep=self.segment.timestep_shown,
@@ -289,9 +289,9 @@ def tune(
     model, size = job.model, job.config.size
     check_attention(size, model.pixels)
     check_fits(model, segment, size)
-    known = tuple(dict.fromkeys(classes.values()))
-    check_known_classes(model.name, model.settings.words, known)
-    split_prompts(model.readers, known)
+    names_of_classes = tuple(dict.fromkeys(classes.values()))
+    check_known_classes(model.name, model.settings.words, names_of_classes)
+    split_prompts(model.readers, names_of_classes)
 
     background = next((number for number, name in data.names.items() if name == BACKGROUND), None)
     words = {name: number for number, name in classes.items()}
@@ -310,23 +310,22 @@ def evenly(total: int, most: int | None) -> list[int]:
     return np.unique(np.linspace(0, total - 1, total if most is None else most).round().astype(int)).tolist()
 
 
-def questions(shown: Sequence[str], known: Sequence[str], index: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
+def questions(shown: Sequence[str], classes: Sequence[str], index: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
     """The questions (group, classes) for picture `index`: its classes and index % 4 others; one of its classes; one
     other; many; those that are possible. They are all ways to use `mask`: a sentence with a picture's classes and 0 to
     3 others (`several`), with one class, present or absent (`one`), and many classes at once, in several sentences
     (`many`).
     """
     rng = np.random.default_rng((seed, index))
-    others = [str(name) for name in rng.permutation([name for name in known if name not in shown])]
+    others = [str(name) for name in rng.permutation([name for name in classes if name not in shown])]
     several = [*shown, *others[: index % (MOST_ABSENT + 1)]]
     shuffled = tuple(several[i] for i in rng.permutation(len(several)))
-    many = [*shown, *others][:MOST_ASKED] if len(known) > MOST_ASKED else list(known)
+    many = [*shown, *others][:MOST_ASKED] if len(classes) > MOST_ASKED else list(classes)
     everything = tuple(str(name) for name in rng.permutation(many))
     alone = [("one", (str(rng.choice(list(shown))),))] if shown else []
     other = [("one", (others[-1],))] if others else []
-    return [
-        (group, classes) for group, classes in [("several", shuffled), *alone, *other, ("many", everything)] if classes
-    ]
+    asked = [("several", shuffled), *alone, *other, ("many", everything)]
+    return [(group, names) for group, names in asked if names]
 
 
 def best_presence_threshold(group: np.ndarray, present: np.ndarray, score: np.ndarray) -> float:
@@ -343,17 +342,18 @@ def best_presence_threshold(group: np.ndarray, present: np.ndarray, score: np.nd
     return float(max(PRESENCE_THRESHOLDS, key=balanced))
 
 
-def countable(data: Dataset, known: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
-    """Id → name of the classes of a set that thresholds are tuned with. known: the words that the model knows; None:
-    not limited. chosen: the classes that the user named; empty: all. Raises UserError if the set lacks one of them, or
-    if none is left."""
+def countable(data: Dataset, vocabulary: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
+    """Id → name of the classes of a set that thresholds are tuned with. vocabulary: the words that the model knows;
+    None: not limited. chosen: the classes that the user named; empty: all. Raises UserError if the set lacks one of
+    them, or if none is left."""
     objects = {number: name for number, name in data.names.items() if name != BACKGROUND}
     listed = join_names(list(objects.values()), 20)
-    if unknown := [name for name in chosen if name not in objects.values()]:
+    unknown = [name for name in chosen if name not in objects.values()]
+    if unknown:
         raise UserError("classes", f"{', '.join(unknown)}: not among the classes of {data.about}: {listed}")
-    used = {name for name in chosen or objects.values() if known is None or name in known}
+    used = {name for name in chosen or objects.values() if vocabulary is None or name in vocabulary}
     if not used:
-        words = join_names(known or ())
+        words = join_names(vocabulary or ())
         raise UserError(f"{data.about}: the model knows none of its classes ({listed}); it knows {words}")
     return {number: name for number, name in objects.items() if name in used}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,14 +12,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..config.base import LOADING
+from ..config.base import Config
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from ..config.resolve import recommend
 from ..dataset import native
 from ..errors import UserError
 from ..files.photo_files import Photo, read_picture
 from ..masks.flags import FOREIGN
 from ..masks.make_masks import MaskResult
 from ..models import registry
+from ..models.info import ModelInfo
+from ..models.load_options import LoadOptions
 from ..models.registry import Model
 from ..run.mask import MaskJob
 from ..run.photos import PhotoSpec, are_foreign
@@ -27,7 +31,7 @@ from ..segments.make_segments import Segments
 
 Picture = Path | str | Image.Image | np.ndarray
 """A file's path, a Pillow picture, or (H, W, 3) uint8."""
-Job = TypeVar("Job", MaskJob, SegmentJob)
+PhotoJob = TypeVar("PhotoJob", MaskJob, SegmentJob)
 HERE = Photo(Path("the picture"), "the picture")
 
 
@@ -40,9 +44,9 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Path | Model = 
     pixels, and the result has the flag `absent:NAME`. Raises UserError for a picture or option that cannot be used, and
     for a class that the model does not know.
     """
-    config = MaskPhotosConfig.recommended(**{**_options(options, model), "classes": classes})
+    config, info = _configure(MaskPhotosConfig, model, {**options, "classes": classes})
     picture = read_picture(image)
-    job = _prepare(MaskJob(config, ()), model)
+    job = _prepare(MaskJob(config, (), info=info), model)
     spec = PhotoSpec(0, HERE, config.classes)
     seen = job.seen(picture)
     ((_, maps),) = job.look([(spec, seen)])
@@ -65,37 +69,39 @@ def segment(image: Picture, *, model: str | Path | Model = "mini", **options: An
     if "names" in options:
         fix = "use segment_photos, or ask `mask` for the words"
         raise UserError("names", "segments of a picture in memory are not named", fix)
-    config = SegmentPhotosConfig.recommended(**_options(options, model))
+    config, info = _configure(SegmentPhotosConfig, model, options)
     picture = read_picture(image)
     if config.segment.k == "truth":
         raise UserError("segment.k", "truth: there are no label maps of a picture in memory", "give a number")
-    job = _prepare(SegmentJob(config, ()), model)
-    (segments,) = job.segments([job.checked(PhotoSpec(0, HERE, ()), picture)])
+    job = _prepare(SegmentJob(config, (), info=info), model)
+    (segments,) = job.segments([job.check_photo(PhotoSpec(0, HERE, ()), picture)])
     return segments
 
 
-def _options(options: Mapping[str, Any], model: str | Path | Model) -> dict[str, Any]:
-    """The options with the model whose constants they begin with. Raises UserError for an option of loading beside a
-    model that is loaded."""
+def _configure(
+    kind: type[Config], model: str | Path | Model, options: Mapping[str, Any]
+) -> tuple[Config, ModelInfo | None]:
+    """The configuration of `kind` with these options, and what is known of the model. Raises UserError for an option of
+    loading beside a model that is loaded."""
     if not isinstance(model, Model):
-        return {**options, "model": model}
-    for name in (*LOADING, "device", "dtype"):
+        return recommend(kind, {**options, "model": model})
+    for name in ("base", *(field.name for field in fields(LoadOptions)), "device", "dtype"):
         if options.get(name):
             raise UserError(name, "the model is loaded already", "give it to load_model")
-    return {**options, "model": model.name, "base": model.base}
+    return recommend(kind, {**options, "model": model.name}, model.info)
 
 
-def _prepare(job: Job, model: str | Path | Model) -> Job:
+def _prepare(job: PhotoJob, model: str | Path | Model) -> PhotoJob:
     """The job with its model."""
     if not isinstance(model, Model):
         job.check()
         config = job.config
-        model = _load(config.model, config.device, config.dtype, tuple(config.loading.items()))
+        model = _load(config.model, config.base, config.device, config.dtype, config.load_options)
     job.use(model)
     return job
 
 
 @lru_cache(maxsize=1)
-def _load(name: str, device: str | None, dtype: str | None, loading: tuple[tuple[str, Any], ...]) -> Model:
+def _load(name: str, base: str | None, device: str | None, dtype: str | None, options: LoadOptions) -> Model:
     """Load a model; the one that was named last is kept."""
-    return registry.load_model(name, device=device, dtype=dtype, **dict(loading))
+    return registry.load_model(name, base=base, device=device, dtype=dtype, **vars(options))

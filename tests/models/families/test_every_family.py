@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders.configured import configured
 from builders.families import (
     SPECS,
     assert_same_maps,
@@ -27,7 +28,6 @@ from builders.refusals import user_error
 from seediff.attention.photograph import capture_clean, encode_images, run_clean, run_noised
 from seediff.config.constants import CaptureConfig
 from seediff.config.generate import GenerateConfig
-from seediff.config.resolve import configure
 from seediff.models.families import FILES, REFUSED, families
 from seediff.models.families.family import DrawRequest
 from seediff.models.groups import KINDS, block_names
@@ -203,11 +203,11 @@ def test_the_authors_steps_and_guidance(folder, model, turbo, tmp_path):
         (tmp_path / "own-Turbo").symlink_to(folder, target_is_directory=True)
         folder = tmp_path / "own-Turbo"
     family = model.family
-    config = configure(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
+    config = configured(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
     quick = turbo and not family.distilled
     own = (family.quick_steps, 0.0) if quick else (family.steps or 50, family.guidance_scale or 7.5)
     assert (config.steps, config.guidance_scale) == own
-    given = configure(GenerateConfig, {"classes": ("dog",), "model": str(folder), "guidance_scale": 2.0})
+    given = configured(GenerateConfig, {"classes": ("dog",), "model": str(folder), "guidance_scale": 2.0})
     assert given.guidance_scale == 2.0
 
 

@@ -1,11 +1,11 @@
 import dataclasses
 
 import pytest
+from builders.configured import configured
 from builders.families import SPECS, check_refused, generate
 from builders.reference_attentions.flux2_klein import save_flux2_klein
 
 from seediff.config.generate import GenerateConfig
-from seediff.config.resolve import configure
 from seediff.models.families.flux2_klein import FLUX2_KLEIN
 from seediff.models.registry import load_model
 
@@ -26,7 +26,7 @@ def test_names_of_the_distilled_ones(name, unguided):
 def test_a_folder_says_that_it_is_distilled(tmp_path):
     """Whatever it is called."""
     folder = save_flux2_klein(tmp_path / "own", distilled=True)
-    config = configure(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
+    config = configured(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
     assert (config.steps, config.guidance_scale) == (4, 0.0)
     model = load_model(str(folder), device="cpu")
     assert not model.family.guided(model.pipe, 3.0)

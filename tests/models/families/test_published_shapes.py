@@ -1,8 +1,8 @@
 import pytest
+from builders.configured import configured
 from builders.published import NETWORKS, parameters, written
 
 from seediff.config.generate import GenerateConfig
-from seediff.config.resolve import configure
 from seediff.models.short_names import BY_NAME, NAMED
 from seediff.run.generate import GenerateJob
 from seediff.run.loop import plan
@@ -40,7 +40,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_what_is_expected_is_what_the_network_has(name, tmp_path):
-    config = configure(GenerateConfig, {"classes": ("dog",), "model": str(written(name, tmp_path / name))})
+    config = configured(GenerateConfig, {"classes": ("dog",), "model": str(written(name, tmp_path / name))})
     lines = plan(GenerateJob(config), tmp_path / "out").splitlines()
     assert f"Capture: {EXPECTED[name]}" in lines
     side = {"sd1.5": 512, "sd2.1": 768, "sdxl-turbo": 512}.get(name, 1024)

@@ -1,0 +1,43 @@
+"""What changes how a model is loaded, and what of it a family of models cannot do."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..errors import UserError
+from .families.family import Family
+from .memory import Quantize, check_quantize
+from .schedulers import check_scheduler
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """Options of `load_model` that change what is loaded. The fields are as in `RunConfig`."""
+
+    lora: str | None = None
+    lora_scale: float | None = None
+    embedding: str | None = None
+    scheduler: str | None = None
+    quantize: Quantize | None = None
+    vae_tiling: bool = False
+    compile: bool = False
+
+
+def check_options(options: LoadOptions, family: Family | None, name: str, *, gguf: bool) -> None:
+    """Raise UserError for what cannot be loaded with the model `name`, before its weights are read. family: None: not
+    known yet. gguf: whether its weights are in GGUF."""
+    lora, scale, embedding = options.lora, options.lora_scale, options.embedding
+    if options.quantize is not None:
+        check_quantize(options.quantize, compile=options.compile, quantised=gguf)
+    if options.scheduler is not None:
+        check_scheduler(family, options.scheduler)
+    if scale is not None and lora is None:
+        raise UserError("lora_scale", f"{scale} needs a lora")
+    if scale is not None and not math.isfinite(scale):
+        raise UserError("lora_scale", f"{scale} must be a finite number")
+    if lora is not None and family and not family.loads_loras:
+        raise UserError("lora", f"{lora}: diffusers cannot load a LoRA into {family.title}")
+    if embedding is not None and family and not family.reads_embeddings:
+        problem = f"{embedding}: textual inversion works only with models whose text encoders are all CLIP's"
+        raise UserError("embedding", f"{problem}, unlike model '{name}' ({family.title})")
