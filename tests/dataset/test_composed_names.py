@@ -40,13 +40,14 @@ def test_formats(tmp_path, name):
 
 
 def test_own_folders_and_rows(tmp_path):
-    row = {"classes": [NFC], "confidence": {NFC: 0.5}, "note": "caf\u00e9"}
+    row = {"classes": [NFC]}
     write_native(tmp_path, (NFC, "dog"), [item("a", LABELS, row, LABELS.shape)], about={})
     decompose(tmp_path)
     classes, (read,) = open_native(tmp_path)
     assert classes == (NFC, "dog")
-    assert read.metadata["classes"] == [NFC, "dog"]
-    assert (read.metadata["confidence"], read.metadata["note"]) == ({NFC: 0.5}, NFD)
+    merged = Dataset(classes, [read]).merge(Dataset(("cat",), [item("b")]))
+    merged.save(tmp_path / "merged")
+    assert open_native(tmp_path / "merged")[1][0].metadata["classes"] == [NFC, "dog"]
 
 
 def test_sets_and_merge(tmp_path):

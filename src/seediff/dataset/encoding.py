@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..errors import UserError
 from ..files.label_maps import IGNORE, voc_palette
-from ..files.picture_files import open_picture, read_pixels, stored_pixels
+from ..files.picture_files import open_picture, read_pixels
 from ..files.reading import PICTURE, read_bytes
 
 EXIF_ORIENTATION = 274
@@ -84,11 +84,11 @@ def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
 
 def decode_label_map(source: Path | bytes, where: str) -> np.ndarray:
     """Like `read_label_map`, but from a file or its bytes."""
-    with open_picture(source, where) as picture:
-        if picture.format != "PNG" or picture.mode not in ("P", "L"):
-            inside = f"is {picture.format} {picture.mode} data"
-            raise UserError(where, f"{inside}; a label map is an 8-bit palette or grey PNG, whose pixels are ids")
-        return stored_pixels(picture)[0]
+    pixels, kind, mode = read_pixels(source, where)
+    if kind != "PNG" or mode not in ("P", "L"):
+        expected = "a label map is an 8-bit palette or grey PNG, whose pixels are ids"
+        raise UserError(where, f"is {kind} {mode} data; {expected}")
+    return pixels
 
 
 def checked_mask(path: Path, sha256: str) -> bytes:

@@ -25,8 +25,6 @@ _Number = Annotated[int, msgspec.Meta(ge=0)]
 
 SPLITS = ("train", "val", "test")
 """The values of `split`; a sample without it is for training."""
-OF_CLASSES = ("classes", "asked", "area", "confidence", "agreement", "presence")
-"""Keys whose values, or their keys, are names of classes."""
 OF_THE_MASK = ("confidence", "agreement")
 """Keys that describe the mask that a method made, and go with it."""
 
@@ -86,11 +84,8 @@ def checked_rows(path: Path, absent: str = ABSENT) -> Iterator[dict[str, Any]]:
     where = f"{path}, line "  # formatted once, because that takes longer than checking a row
     for number, row in read_json_lines(path, dict[str, Any], absent=absent):
         check_row(row, f"{where}{number}")
-        for key in OF_CLASSES:
-            if isinstance(row.get(key), dict):
-                row[key] = {composed(name): value for name, value in row[key].items()}
-            elif row.get(key):
-                row[key] = [*map(composed, row[key])]
+        if "classes" in row:
+            row["classes"] = [*map(composed, row["classes"])]
         yield row
 
 

@@ -89,7 +89,7 @@ def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Im
         if tags.get(258, (16,)) == (16,) and tags.get(262, 1) == 1:
             pixels = np.asarray(image)
             white = min(white for white in WHITES if white >= pixels.max())
-            levels = ((np.arange(65536) * 255 + white // 2) // white).clip(0, 255).astype(np.uint8)
+            levels = (np.arange(65536) * 255 / white).round().clip(0, 255).astype(np.uint8)
             clear = image.info.get("transparency")
             if isinstance(clear, int):
                 levels[clear] = 255  # white, which is what photographs are laid on
@@ -130,9 +130,9 @@ def is_wide(picture: Image.Image) -> bool:
     return picture.mode in ("RGB", "RGBA") and ";16" in str(getattr(picture, "tile", ""))
 
 
-def read_pixels(path: Path) -> tuple[np.ndarray, str | None, str]:
+def read_pixels(source: Path | bytes, where: str | None = None) -> tuple[np.ndarray, str | None, str]:
     """A picture's pixels and mode as of `stored_pixels`, and Pillow's name for its format. Raises UserError."""
-    with open_picture(path) as picture:
+    with open_picture(source, where) as picture:
         pixels, mode = stored_pixels(picture)
         return pixels, picture.format, mode
 

@@ -85,7 +85,7 @@ def test_polygons_boxes_and_others(tmp_path):
     assert np.array_equal(read.label_map, labels)
     assert notes == [
         "1 boxes are not masks; pixels in them but in no mask are ignored (255)",
-        "2 shapes are no masks and are left out, such as 1 points cat, 1 tag cat",
+        "2 shapes are no masks and are left out, such as points cat, tag cat",
     ]
 
 
@@ -150,7 +150,7 @@ def test_tags_of_pictures_are_no_classes(tmp_path):
     assert classes == ("cat", "dog")
     assert read.label_map.max() == 2
     assert notes[0] == "labels that no mask uses do not become classes: nose, sunny"
-    assert notes[1] == "1 shapes are no masks and are left out, such as 1 tag sunny"
+    assert notes[1] == "1 shapes are no masks and are left out, such as tag sunny"
 
 
 def test_names_of_two_subsets(tmp_path):

@@ -102,7 +102,7 @@ def test_shapes_are_those_of_labelme(tmp_path):
     classes, (one,) = imported("labelme", tmp_path, note=notes.append)
     assert (classes, one.name) == (("cat", "dog"), "a")
     assert np.array_equal(one.label_map, drawn())
-    assert notes == ["2 shapes are no masks and are left out, such as 1 line lead, 1 point nose"]
+    assert notes == ["2 shapes are no masks and are left out, such as line lead, point nose"]
     assert np.array_equal(Dataset.open(tmp_path / "a.json")[0].label_map, drawn())
 
 

@@ -110,7 +110,7 @@ def test_polygons_and_other_results(tmp_path):
     assert classes == ("Cat",)
     assert np.array_equal(read.label_map, labels)
     assert notes == [
-        "2 shapes are no masks and are left out, such as 1 choices good, 1 labels Cat",
+        '2 shapes are no masks and are left out, such as choices ["good"], labels ["Cat"]',
         "2 boxes are not masks; pixels in them but in no mask are ignored (255)",
     ]
 

@@ -195,9 +195,11 @@ def read(source: Import, *, images: Path | str | None = None) -> Read:
             )
         )
     samples = source.drawn(drawings, shown=True)
-    tags = list(chain(*uses.values()))
+    tags, others = list(chain(*uses.values())), list[str]()
     source.count(tags.count("box"), "boxes are not masks; pixels in them but in no mask are ignored (255)")
-    source.left_out((tag, label) for label, used in uses.items() for tag in used if tag in OTHERS)
+    for label, used in uses.items():
+        others += [f"{tag} {label}".strip() for tag in used if tag in OTHERS]
+    source.left_out(others)
     return classes, samples
 
 

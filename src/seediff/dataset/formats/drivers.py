@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -79,11 +79,10 @@ class Notes:
         if number:
             self.note(f"{number} {line}")
 
-    def left_out(self, shapes: Iterable[tuple[str, str]]) -> None:
-        """Add a line that counts shapes that are no masks, by kind and class, if there are any."""
-        counts = Counter(f"{kind} {label}".strip() for kind, label in shapes)
-        listed = ", ".join(f"{number} {name}" for name, number in counts.most_common(8))
-        self.count(counts.total(), f"shapes are no masks and are left out, such as {listed}")
+    def left_out(self, shapes: Sequence[str]) -> None:
+        """Add a line that counts shapes that are no masks, if there are any. shapes: kind and class of each."""
+        listed = ", ".join(sorted({*shapes})[:8])
+        self.count(len(shapes), f"shapes are no masks and are left out, such as {listed}")
 
 
 @dataclass

@@ -74,13 +74,13 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     Lines and points are left out. Pictures inside the files are decoded when samples are asked for.
     """
     root = source.folder
-    left, used, others, pictures = list[Path](), set[str](), list[tuple[str, str]](), dict[Path, str]()
+    left, used, others, pictures = list[Path](), set[str](), list[str](), dict[Path, str]()
     for path in filter(Path.is_file, [source.path, *sorted(source.path.rglob("*.json"))]):
         if path == source.path or json_kind(path) == "labelme":
             file = read_json(inside(root, path), LabelmeFile, limit=LARGEST)  # one at a time in memory
             pictures[path] = file.imagePath
             used.update(shape.label for shape in file.shapes if shape.kind in FILLED)
-            others += [(shape.kind, shape.label) for shape in file.shapes if shape.kind not in FILLED]
+            others += [f"{shape.kind} {shape.label}" for shape in file.shapes if shape.kind not in FILLED]
         else:
             left.append(path)
     if not pictures:

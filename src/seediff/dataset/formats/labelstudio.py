@@ -220,7 +220,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
         len(tasks) - len(read), f"of {len(tasks)} tasks have no annotation, or were skipped: they are left out"
     )
     regions: list[Regions] = []
-    boxes, others = 0, list[tuple[str, str]]()
+    boxes, others = 0, list[str]()
     for where, task in read:
         found, left = _regions(_answer(task, where), where)
         regions.append(found)
@@ -268,7 +268,7 @@ def _answer(task: Task, where: str) -> TaskAnswer:
     return fit(predictions[-1], TaskAnswer, f"{where}: its prediction") if predictions else TaskAnswer()
 
 
-def _regions(answer: TaskAnswer, where: str) -> tuple[Regions, list[tuple[str, str]]]:
+def _regions(answer: TaskAnswer, where: str) -> tuple[Regions, list[str]]:
     """The masks and boxes of an answer, and type and label of its other regions. Of a tag such as <Ellipse> with
     <Labels> there are two results with the same id, of which the one with the label counts."""
     found: Regions = []
@@ -288,11 +288,11 @@ def _regions(answer: TaskAnswer, where: str) -> tuple[Regions, list[tuple[str, s
         elif result.value:
             left.append(result)
     masked = [result.id for _, result, region in found if region.masked]
-    others: list[tuple[str, str]] = []
+    others: list[str] = []
     for result in left:
         if result.id not in masked or f"{result.type}labels" not in MASKS:
             named = result.value.get(result.type)
-            others.append((result.type, " ".join(map(str, named)) if isinstance(named, list) else ""))
+            others.append(f"{result.type} {show_json(named)}" if isinstance(named, list) else result.type)
     return found, others
 
 
