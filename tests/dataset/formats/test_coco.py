@@ -186,3 +186,43 @@ def test_broken_documents_are_named(tmp_path, part, change, place):
     document[part] = [{**first, **one} for one in ([change] if isinstance(change, dict) else change)] + rest
     with user_error(place):
         read(tmp_path, document)
+
+
+BOX = [20, 4, 12, 6]
+"""x, y, width and height of a mask in a picture of 30 × 40, and its corners."""
+CORNERS = [20, 4, 32, 4, 32, 10, 20, 10]
+
+
+def filled(order):
+    """Its uncompressed run lengths, column by column (F) or row by row (C)."""
+    inside = np.zeros((30, 40), bool)
+    inside[4:10, 20:32] = True
+    flat = inside.ravel(order)
+    ends = np.flatnonzero(np.diff(flat)) + 1
+    return {"size": [30, 40], "counts": np.diff([0, *ends, flat.size]).tolist()}
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "box", "elsewhere"),
+    [
+        (filled("F"), BOX, 0),
+        (filled("C"), BOX, 1),  # by rows
+        ([CORNERS], BOX, 0),
+        ([CORNERS], [value + 1.5 for value in BOX], 1),
+        ({"size": [30, 40], "counts": [1200]}, BOX, 0),
+        ([CORNERS], [value + 1 for value in BOX], 0),
+        ([[value / 2 for value in CORNERS]], BOX, 1),  # of a picture of half the size
+        ([[35, 20, 60, 20, 60, 50, 35, 50]], [35, 20, 25, 30], 0),  # that leave the picture
+        ([CORNERS], None, 0),
+    ],
+)
+def test_masks_that_are_not_where_their_box_is(tmp_path, segmentation, box, elsewhere):
+    annotation = {"id": 1, "image_id": 5, "category_id": 1, "segmentation": segmentation, "bbox": box}
+    image = {"id": 5, "file_name": "x.png", "width": 40, "height": 30}
+    document = {"images": [image], "annotations": [annotation], "categories": [{"id": 1, "name": "dog"}]}
+    (tmp_path / "x.png").write_bytes(item(shape=(30, 40)).source)
+    (tmp_path / "one.json").write_text(json.dumps(document))
+    notes = []
+    imported("coco", tmp_path / "one.json", note=notes.append)
+    said = "1 masks of the first 100 pictures are not where their `bbox` is; "
+    assert [note.startswith(said) for note in notes] == [True] * elsewhere

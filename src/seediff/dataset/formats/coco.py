@@ -41,6 +41,7 @@ from .coco_data import (
     Crowds,
     classes_of,
     find_annotations,
+    is_elsewhere,
     load_coco,
     paint,
     part_of,
@@ -147,12 +148,15 @@ def read(
     _check_masks(documents, crowds, source)
     classes, ids = classes_of(documents, source.note)
     drawings: list[Drawing] = []
+    elsewhere = 0
     for path, document in documents.items():
         folders = picture_folders(source.folder, path, images)
         split, of_images, beside = part_of(path), document.of_images(), _objects_beside(path, classes)
         for image in document.images:
             check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             own = of_images[image.id]
+            if len(drawings) < 100:  # reading run lengths takes long
+                elsewhere += sum(is_elsewhere(one, (image.height, image.width)) for one in own)
             drawings.append(
                 Drawing(
                     f"{path}, image {image.id}",
@@ -165,6 +169,8 @@ def read(
                     objects=beside.get(image.file_name, not path.name.startswith((SEMANTIC, "stuff"))),
                 )
             )
+    cause = "are run lengths by rows, or corners of a picture of another size?"
+    source.count(elsewhere, f"masks of the first 100 pictures are not where their `bbox` is; {cause}")
     return classes, source.drawn(drawings)
 
 

@@ -8,9 +8,12 @@ labels.json, or another single file      pictures in images/, data/ or beside it
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -161,6 +164,19 @@ def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict
     if 0 not in used and any(one.id and one.supercategory == names.get(0, object) for one in categories):
         del names[0]
     return names
+
+
+def is_elsewhere(one: Annotation, shape: tuple[int, int]) -> bool:
+    """Whether a mask in a picture of `shape` (H, W) begins or ends more than 2 pixels left or right of its `bbox`."""
+    across = [*chain(*(polygon[::2] for polygon in one.polygons))]
+    if isinstance(one.segmentation, Rle):
+        with suppress(UserError):  # which painting raises
+            ends = np.cumsum(count_runs(one.segmentation.size, one.segmentation.counts, shape, "")) / shape[0]
+            across = ends[: len(ends) // 2 * 2].tolist()
+    if not across or not one.box:
+        return False
+    left, _, width, _ = one.box
+    return abs(math.floor(min(across)) - left) > 2 or abs(math.ceil(max(across)) - left - width) > 2
 
 
 def paint(
