@@ -110,7 +110,7 @@ class Shapes:
         if degrees % 360:
             if about is None:
                 about = complex(left + right, top + bottom) / 2
-            corners = np.array([complex(left, top), complex(right, top), complex(left, bottom), complex(right, bottom)])
+            corners = np.add.outer([left, right], [top * 1j, bottom * 1j])
             turned = (about + (corners - about) * cmath.rect(1, math.radians(degrees))).round(6)
             left, top = turned.real.min(), turned.imag.min()
             right, bottom = turned.real.max(), turned.imag.max()
