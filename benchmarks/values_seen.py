@@ -5,8 +5,8 @@
 
 A function of seediff **sees** a value if one of its arguments or locals is the value (equal and of its type), when it
 returns or is left by an error. It sees it **in a table** if a dict, list or tuple among them holds it, up to three
-levels deep, and **in an object** if an instance's attributes do, such as a configuration's. Generators and functions
-inside of a function count as that function. The way ends where the value is first used:
+levels deep, and **in an object** if an instance's attributes do, such as a configuration's. Functions inside of a
+function do not count. The way ends where the value is first used:
 
     guidance_scale   the pipeline's call begins
     beta             label_pixels begins, which compares the soft masks with it
@@ -23,6 +23,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from inspect import CO_NESTED
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -32,7 +33,12 @@ LINE = (
 )
 LINE += " --device cpu --quiet --out pets"
 VALUES: Mapping[str, Any] = {"guidance_scale": 6.28125, "beta": 0.34375, "classes": ("dog", "cat")}
-USES = {"guidance_scale": "StableDiffusionPipeline.__call__", "beta": "label_pixels", "classes": "locate_columns"}
+USES = {
+    "guidance_scale": ("pipeline_stable_diffusion.py", "__call__"),
+    "beta": ("make_masks.py", "label_pixels"),
+    "classes": ("tokens.py", "locate_columns"),
+}
+"""Value → the file and the function where it is used."""
 LOOKING_UP = ("find_source", "model_info", "find_model", "locate_columns")
 WAYS = ("itself", "in a table", "in an object")
 
@@ -67,7 +73,7 @@ class Seen:
         if event == "call":
             self.calls[code.co_name] += code.co_name in LOOKING_UP and code.co_filename.startswith(self.source)
             for name, use in USES.items():
-                if code.co_qualname == use and name not in self.used:
+                if (Path(code.co_filename).name, code.co_name) == use and name not in self.used:
                     self.note([name], frame)
                     above = frame.f_back
                     while above:
@@ -80,9 +86,9 @@ class Seen:
     def note(self, names: list[str], frame: FrameType) -> None:
         """Note which of the values a frame sees."""
         code = frame.f_code
-        if not code.co_filename.startswith(self.source) or code.co_qualname == "<module>":
+        if not code.co_filename.startswith(self.source) or code.co_flags & CO_NESTED or code.co_name == "<module>":
             return
-        function = code.co_filename.removeprefix(self.source), code.co_qualname.split(".<locals>")[0]
+        function = code.co_filename.removeprefix(self.source), f"{code.co_name}, line {code.co_firstlineno}"
         found = [one for local, one in frame.f_locals.items() if local != "__class__"]
         for name in names:
             ways = [way for one in found if (way := holds(one, VALUES[name])) is not None]

@@ -32,14 +32,14 @@ from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.plan import plan_capture
 from seediff.config.constants import MaskConfig
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.config.levels import EVERYTHING, Reads
 from seediff.models.families.family import DrawRequest
 from seediff.models.graphs import MARK, GraphedNetwork, find_graphs
 from seediff.models.groups import KINDS
 from seediff.models.registry import Model
 from seediff.prompts.tokens import locate_columns
-from seediff.run.generate import generate
+from seediff.run.generate_job import generate
 
 PROMPT, CLASS = "a photo of a cat", "cat"
 

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from seediff.config.base import Config, RunConfig
 from seediff.config.constants import CaptureSteps
 from seediff.config.fields import AtLeastZero, Count
-from seediff.config.generate import MAX_IMAGES
+from seediff.config.generate_config import MAX_IMAGES
 from seediff.config.names import DEFAULT_PROMPTS, check_classes, check_prompts, join_classes
+from seediff.config.settings import Config, RunConfig
 from seediff.config.sizes import Size, check_size
 from seediff.dataset import native
 from seediff.dataset.encoding import read_label_map

@@ -24,7 +24,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "AttentionMaps": "attention.maps",
     "Dataset": "dataset.dataset",
-    "GenerateConfig": "config.generate",
+    "GenerateConfig": "config.generate_config",
     "MaskConfig": "config.constants",
     "MaskPhotosConfig": "config.photographs",
     "Sample": "dataset.sample",
@@ -32,22 +32,22 @@ _HOMES = {
     "UserError": "errors",
     "capture": "script.capturing",
     "find_photos": "files.photo_files",
-    "generate": "run.generate",
+    "generate": "run.generate_job",
     "load_model": "models.registry",
     "make_masks": "masks.make_masks",
     "mask": "script.single_picture",
-    "mask_photos": "run.mask",
+    "mask_photos": "run.mask_job",
     "read_dataset": "dataset.native",
     "register_method": "masks.own",
     "segment": "script.single_picture",
-    "segment_photos": "run.segment",
+    "segment_photos": "run.segment_job",
     "train_segmenter": "train.run",
 }
 
 if TYPE_CHECKING:
     from .attention.maps import AttentionMaps as AttentionMaps
     from .config.constants import MaskConfig as MaskConfig
-    from .config.generate import GenerateConfig as GenerateConfig
+    from .config.generate_config import GenerateConfig as GenerateConfig
     from .config.photographs import MaskPhotosConfig as MaskPhotosConfig
     from .config.photographs import SegmentPhotosConfig as SegmentPhotosConfig
     from .dataset.dataset import Dataset as Dataset
@@ -58,9 +58,9 @@ if TYPE_CHECKING:
     from .masks.make_masks import make_masks as make_masks
     from .masks.own import register_method as register_method
     from .models.registry import load_model as load_model
-    from .run.generate import generate as generate
-    from .run.mask import mask_photos as mask_photos
-    from .run.segment import segment_photos as segment_photos
+    from .run.generate_job import generate as generate
+    from .run.mask_job import mask_photos as mask_photos
+    from .run.segment_job import segment_photos as segment_photos
     from .script.capturing import capture as capture
     from .script.single_picture import mask as mask
     from .script.single_picture import segment as segment

@@ -20,9 +20,9 @@ import torch
 from fake_engine import fake_draw
 
 from seediff import report
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.masks import make_masks as masks
-from seediff.run.generate import generate
+from seediff.run.generate_job import generate
 
 PRELOADED = (masks, report)
 """Imported here, so that no child has to."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from seediff.config.base import RunConfig
+from seediff.config.settings import RunConfig
 from seediff.dataset import native
 from seediff.files.outputs import write_atomic
 from seediff.run.loop import Job, run

@@ -19,7 +19,7 @@ from seediff.cli.main import main
 from seediff.dataset import native
 from seediff.errors import UserError
 from seediff.models.short_names import EMBEDDED
-from seediff.run import generate as run
+from seediff.run import generate_job as run
 
 ROOT = Path(__file__).parents[2]
 BASE = "generate --classes dog,cat --per-class 2 --batch-size 2 --device cpu --dtype float32".split()

@@ -4,7 +4,7 @@ from seediff.cli.help import HELP_ALL
 from seediff.cli.main import main
 from seediff.config.constants import CaptureConfig
 from seediff.config.fields import field_types, tables_of
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.config.photographs import SegmentPhotosConfig
 from seediff.config.train import TrainConfig
 

@@ -1,14 +1,14 @@
 import pytest
 from builders.configured import configured
 
-from seediff.config.base import differences
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.config.presets import preset_of, recommended_mask
 from seediff.config.resolve import load_config
+from seediff.config.settings import differences
 from seediff.models.info import read_settings
 from seediff.models.short_names import EMBEDDED
-from seediff.run.mask import MaskJob
+from seediff.run.mask_job import MaskJob
 
 BEST = {"mask": {"method": "best"}}
 

@@ -8,7 +8,7 @@ from builders.refusals import refused, user_error
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.cli.main import main
 from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.config.methods import METHOD_FACTS, Method
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.config.presets import preset_of, recommended_mask

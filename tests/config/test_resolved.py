@@ -31,9 +31,9 @@ PRESET = {
     "segments": {"diffseg": {"kl_threshold": 0.5, "weights": [0.0, 1.0]}},
 }
 JOBS = (
-    "seediff.run.generate.GenerateJob",
-    "seediff.run.mask.MaskJob",
-    "seediff.run.segment.SegmentJob",
+    "seediff.run.generate_job.GenerateJob",
+    "seediff.run.mask_job.MaskJob",
+    "seediff.run.segment_job.SegmentJob",
     "seediff.dataset.augmented.open_augmented",
 )
 

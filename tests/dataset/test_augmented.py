@@ -10,13 +10,13 @@ from refusals import user_error
 
 from seediff.cli.augment_command import augment as augment_command
 from seediff.config.augment import AugmentConfig
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.augmented import AugmentedSamples, open_augmented, write_augmented
 from seediff.dataset.native import open_native, write_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
-from seediff.run.generate import generate
+from seediff.run.generate_job import generate
 
 CLASSES = ("dog", "cat", "car")
 ADD = ("splice-2x2:3", "flip+noise:50%", "perspective:2", "objects:3", "boxes:2", "blur:1", "colour:2")

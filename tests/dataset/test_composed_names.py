@@ -8,7 +8,7 @@ from formats import EVERY, LOSSY, export, imported, needs
 from items import item
 from refusals import user_error
 
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.config.names import any_name, check_classes, parse_classes
 from seediff.dataset.class_lists import find_list
 from seediff.dataset.dataset import Dataset

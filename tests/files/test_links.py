@@ -15,12 +15,12 @@ from items import write_pets
 from refusals import refused, user_error
 
 from seediff.cli.main import main
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
 from seediff.files.output_folders import stage_output
 from seediff.files.outputs import fresh_name
 from seediff.files.reading import inside
-from seediff.run.generate import generate
+from seediff.run.generate_job import generate
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 

@@ -27,8 +27,8 @@ def drawn(out):
         write_set(out, 12)
         keep_attention(out, [f"{number:06d}" for number in range(12)])
         return out
-    from seediff.config.generate import GenerateConfig
-    from seediff.run.generate import generate
+    from seediff.config.generate_config import GenerateConfig
+    from seediff.run.generate_job import generate
 
     options = {"steps": 12, "keep_attention": True}
     generate(GenerateConfig.recommended(classes=("dog", "cat", "car"), per_class=6, **options), out)

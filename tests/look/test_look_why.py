@@ -11,13 +11,13 @@ from random_maps import random_maps
 from refusals import user_error
 
 from seediff.config.constants import MaskConfig
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import read_actions
 from seediff.look.samples import original_mask
-from seediff.run.generate import generate
+from seediff.run.generate_job import generate
 
 CONFIG = GenerateConfig(
     classes=("dog", "cat", "bus"), per_class=2, batch_size=3, classes_per_image=2, keep_attention=True
@@ -128,7 +128,7 @@ def test_masks_of_photographs_are_made_as_mask_makes_them(tmp_path, mini_folder)
 
     from seediff.config.photographs import MaskPhotosConfig
     from seediff.files.photo_files import find_photos
-    from seediff.run.mask import mask_photos
+    from seediff.run.mask_job import mask_photos
 
     (tmp_path / "photos").mkdir()
     rng = np.random.default_rng(0)

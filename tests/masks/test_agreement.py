@@ -8,10 +8,10 @@ from refusals import user_error
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.masks.agreement import agreement
 from seediff.masks.make_masks import make_masks, soft_mask
-from seediff.run.generate import generate
+from seediff.run.generate_job import generate
 
 CONFIG = MaskConfig(seed_level=1, expand_levels=(1,), pamr=False)
 

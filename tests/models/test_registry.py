@@ -10,7 +10,7 @@ import torch
 from patience import PATIENCE
 from refusals import user_error
 
-from seediff.config.base import model_label
+from seediff.config.settings import model_label
 from seediff.models.hub import resolve_name
 from seediff.models.registry import load_model
 from seediff.models.short_names import BY_NAME, EMBEDDED

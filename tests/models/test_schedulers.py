@@ -4,7 +4,7 @@ from builders.families import GUIDANCE, generate, plain
 from builders.refusals import user_error
 from builders.single_files import save_single_file
 
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.models.families import families
 from seediff.models.families.family import FlowMatching
 from seediff.models.families.flux import FLUX

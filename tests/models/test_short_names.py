@@ -10,7 +10,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from seediff import devices
 from seediff.cli.main import main
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.files.photo_files import find_photos
 from seediff.models import hub as names
@@ -18,10 +18,10 @@ from seediff.models import info
 from seediff.models.families import families, pipeline_family
 from seediff.models.info import list_models, model_info
 from seediff.models.short_names import BY_NAME, EMBEDDED, NAMED
-from seediff.run.generate import GenerateJob
+from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import Engine, plan
-from seediff.run.mask import MaskJob
-from seediff.run.segment import SegmentJob
+from seediff.run.mask_job import MaskJob
+from seediff.run.segment_job import SegmentJob
 
 HUB_ID = BY_NAME["sd2-base"].hub_id
 ANSWER = SimpleNamespace(status_code=404, headers={}, request=None)

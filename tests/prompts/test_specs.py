@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.prompts.specs import redraw, sample_seed, sample_specs
 
 

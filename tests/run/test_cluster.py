@@ -10,10 +10,10 @@ from patience import PATIENCE
 from refusals import user_error
 from tiny_job import TinyConfig, Trouble, tiny
 
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.run import cluster as ray_module
 from seediff.run.cluster import SETTINGS, Ray
-from seediff.run.generate import GenerateJob
+from seediff.run.generate_job import GenerateJob
 
 os.environ |= SETTINGS  # which Ray reads when it is imported
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'seediff[ray]'")

@@ -9,12 +9,12 @@ from PIL import Image
 from seediff.attention.maps import AttentionMaps
 from seediff.cli.main import main
 from seediff.config.constants import MaskConfig
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
 from seediff.mini.scenes import load_scenes
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
-from seediff.run.generate import GenerateJob
+from seediff.run.generate_job import GenerateJob
 from seediff.run.photos import are_foreign
 
 

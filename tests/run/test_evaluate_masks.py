@@ -21,7 +21,7 @@ from seediff.files.photo_files import find_photos
 from seediff.mini.scenes import CLASSES
 from seediff.run import tune as module
 from seediff.run.evaluate_masks import evaluate_masks, words_of
-from seediff.run.mask import MaskJob, mask_photos
+from seediff.run.mask_job import MaskJob, mask_photos
 
 CONFIG = MaskPhotosConfig(classes=("object",))
 SOFT = {"dog": [[0.7, 0.9], [0.6, 0.2]], "cat": [[0.2, 0.1], [0.5, 0.8]], "car": [[0.1, 0.2], [0.7, 0.9]]}

@@ -17,17 +17,17 @@ from tiny_job import TinyConfig, TinyJob, tiny
 
 from seediff import devices
 from seediff.config.constants import SegmentConfig
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.errors import UserError
 from seediff.files.documents import read_toml
 from seediff.files.outputs import write_atomic
 from seediff.files.photo_files import find_photos
-from seediff.run import generate as run_module
-from seediff.run.generate import generate
+from seediff.run import generate_job as run_module
+from seediff.run.generate_job import generate
 from seediff.run.loop import Engine, loaded
-from seediff.run.mask import mask_photos
-from seediff.run.segment import segment_photos
+from seediff.run.mask_job import mask_photos
+from seediff.run.segment_job import segment_photos
 
 GENERATE = GenerateConfig(classes=("dog", "cat"), per_class=4, batch_size=3, reject=True, attempts=2, keep_soft=True)
 

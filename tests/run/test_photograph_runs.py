@@ -21,9 +21,9 @@ from seediff.files.photo_files import find_photos, read_photo
 from seediff.look.samples import open_subject
 from seediff.look.session import Edit, Session
 from seediff.masks.make_masks import MaskResult
-from seediff.run.mask import MaskJob, mask_photos
+from seediff.run.mask_job import MaskJob, mask_photos
 from seediff.run.photos import read_classes_csv
-from seediff.run.segment import as_objects, segment_photos
+from seediff.run.segment_job import as_objects, segment_photos
 from seediff.segments.make_segments import Segments
 from seediff.segments.naming import SegmentName
 

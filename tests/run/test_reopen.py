@@ -10,7 +10,7 @@ from PIL import Image
 from refusals import user_error
 
 from seediff.cli.summary import headline
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.config.photographs import SegmentPhotosConfig
 from seediff.dataset import native
 from seediff.dataset.native import open_native
@@ -21,8 +21,8 @@ from seediff.files.outputs import BATCHES
 from seediff.files.photo_files import find_photos
 from seediff.prompts.specs import redraw, sample_specs
 from seediff.run import reopen
-from seediff.run.generate import generate
-from seediff.run.segment import segment_photos
+from seediff.run.generate_job import generate
+from seediff.run.segment_job import segment_photos
 
 KEPT = {"keep_soft": True, "keep_attention": True, "device": "cpu", "threads": 1}
 CONFIG = GenerateConfig(classes=("dog", "cat", "bus"), per_class=3, batch_size=2, **KEPT)

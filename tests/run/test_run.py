@@ -17,17 +17,17 @@ from killing import CONFIG as KILLED_CONFIG
 from refusals import user_error
 
 from seediff.attention.maps import AttentionMaps
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.config.resolve import load_config
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
 from seediff.files.output_folders import LOCK
 from seediff.files.outputs import BATCHES
-from seediff.run import generate as run_module
+from seediff.run import generate_job as run_module
 from seediff.run import output
 from seediff.run.dataset_job import rejections
-from seediff.run.generate import generate
+from seediff.run.generate_job import generate
 from seediff.run.reopen import EARLIER
 
 BUILDERS = Path(__file__).parents[1] / "builders"

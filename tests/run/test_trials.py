@@ -7,13 +7,13 @@ from PIL import Image
 
 from seediff.attention import draw as drawing
 from seediff.cli.main import main
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.files.documents import read_toml
 from seediff.files.photo_files import find_photos
 from seediff.models.graphs import MARK, find_graphs, without_graphs
 from seediff.models.registry import load_model
 from seediff.run import cluster, trials
-from seediff.run.generate import GenerateJob
+from seediff.run.generate_job import GenerateJob
 from seediff.run.model_job import ModelJob
 from seediff.run.output import BatchRecord
 from seediff.run.photos import PhotoSpec, largest_photo

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ..config.fields import IMAGES, MASKS, RUN
-from ..config.generate import GenerateConfig
+from ..config.generate_config import GenerateConfig
 from ..config.resolve import configure_run
 from .line import UNTYPED, Typed
 from .options import AS_USUAL, ConfigFile, RunOptions, RunOut, carry_out, check_mask_effects, option
@@ -72,7 +72,7 @@ def generate(
         kinds = [kind.strip() for kind in vary.split(",")]
         prompts = varied_prompts(settled.prompts, kinds, info.settings.words if info else None)
         settled = replace(settled, prompts=prompts)
-    from ..run.generate import GenerateJob
+    from ..run.generate_job import GenerateJob
 
     job = GenerateJob(settled, offload=options.offload, graphs=options.graphs, info=info)
     if top_up:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..config.base import DEFAULT, TUNED
 from ..config.fields import IMAGES, MASKS, RUN
 from ..config.methods import SEGMENT_OPTIONS
 from ..config.names import sound
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import configure_run, read_file
+from ..config.settings import DEFAULT, TUNED
 from ..config.tuned import THRESHOLDS, is_tuned
 from ..errors import UserError
 from .line import UNTYPED, Typed
@@ -78,7 +78,7 @@ def segment(
     - `seediff segment photos --model sd2-base --offload sequential --out frugal`
     """
     from ..files.photo_files import find_photos
-    from ..run.segment import SegmentJob
+    from ..run.segment_job import SegmentJob
 
     settled, info = configure_run(SegmentPhotosConfig, line.values, config, preset=preset)
     named = bool(settled.names) or captions is not None
@@ -138,7 +138,7 @@ def mask(
     - `seediff mask photos --classes dog,cat --model sdxl --offload model --out masked`
     """
     from ..files.photo_files import find_photos
-    from ..run.mask import MaskJob
+    from ..run.mask_job import MaskJob
     from ..run.photos import read_classes_csv
 
     check_photographs(paths)

@@ -24,7 +24,7 @@ from ..run.photos import foreign_line
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..config.generate import GenerateConfig
+    from ..config.generate_config import GenerateConfig
     from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
     from ..dataset.quality.check import Checked
     from ..dataset.quality.stats import Stats

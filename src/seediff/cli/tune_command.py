@@ -64,7 +64,7 @@ def tune(
     from ..files.output_folders import check_writable
     from ..files.outputs import write_atomic
     from ..models.info import find_model
-    from ..run.mask import MaskJob
+    from ..run.mask_job import MaskJob
     from ..run.tune import countable
     from ..run.tune import tune as find_thresholds
     from .progress import bar_or_lines

@@ -8,8 +8,8 @@ from cyclopts import Group, Parameter
 from msgspec import Meta
 
 from ..errors import UserError
-from .base import Settings
 from .fields import WORD, Seed, Share, check_fields, read_names
+from .settings import Settings
 
 OPERATIONS = ("splice-RxC", "noise", "blur", "perspective", "boxes", "objects", "flip", "flip-vertical", "colour")
 MAX_CELLS = 16

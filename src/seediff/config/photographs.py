@@ -9,13 +9,13 @@ from cyclopts import Parameter
 
 from ..errors import UserError
 from ..models.info import ModelInfo
-from .base import NOT_TYPED, RunConfig, ValueLayer
 from .constants import SegmentConfig
 from .fields import IMAGES, MASKS, MODEL, RESEARCH, WORD, Share, Timestep, read_names
-from .generate import DatasetConfig
+from .generate_config import DatasetConfig
 from .names import MAX_CLASSES, SEGMENT, check_classes, parse_classes, parse_names, sound
 from .presets import ModelConstants
 from .resolve import recommend
+from .settings import NOT_TYPED, RunConfig, ValueLayer
 from .sizes import Size, check_size, pixels
 
 Fit = Literal["keep", "resize", "crop", "tile"]

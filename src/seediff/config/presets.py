@@ -17,11 +17,11 @@ from ..models.families.unet import SD
 from ..models.info import ModelInfo, ModelSettings, model_info
 from ..models.schedulers import distilled_defaults
 from ..models.short_names import EMBEDDED
-from .base import BEST_SOURCE, ValueLayer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, check_table, flatten
 from .levels import check_kinds, fit_mask
 from .methods import BEST, BEST_FACTS, BEST_MODELS, METHOD_FACTS, Method
+from .settings import BEST_SOURCE, ValueLayer, model_label
 from .tuned import THRESHOLDS
 
 SEGMENTS: dict[str, dict[str, Any]] = {"coco": {"kl_threshold": 1.1}, "cityscapes": {"kl_threshold": 0.9}}

@@ -21,10 +21,10 @@ from ..errors import UserError
 from ..files.documents import fit, read_toml
 from ..files.messages import show_json
 from ..models.info import ModelInfo, ModelSettings, find_model
-from .base import BEST_SOURCE, DEFAULT, GIVEN, TUNED, Config, Settings, ValueLayer
 from .fields import check_names, check_table, flatten, tables_of
 from .methods import BEST
 from .names import sound, split_classes
+from .settings import BEST_SOURCE, DEFAULT, GIVEN, TUNED, Config, Settings, ValueLayer
 from .tuned import THRESHOLDS, is_tuned, read_tuned
 
 LOADED = ("weights", "gpu")

@@ -9,9 +9,9 @@ from cyclopts import Group, Parameter
 from msgspec import Meta
 
 from ..errors import UserError
-from .base import DEFAULT, NOT_TYPED, Settings, ValueLayer
 from .fields import RUN, WORD, AtLeastZero, Count, Device, check_fields
 from .resolve import configure
+from .settings import DEFAULT, NOT_TYPED, Settings, ValueLayer
 
 Architecture = Literal["mask2former", "segformer"]
 BACKBONES: dict[str, tuple[str, ...]] = {

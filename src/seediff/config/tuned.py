@@ -20,8 +20,8 @@ import tomli_w
 from .. import __version__
 from ..errors import UserError
 from ..files.documents import read_toml
-from .base import TUNED, ValueLayer
 from .fields import Share, check_table
+from .settings import TUNED, ValueLayer
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 """For each command, the threshold whose best value differs from model to model."""

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
-from ..config.generate import DatasetConfig
+from ..config.generate_config import DatasetConfig
 from ..config.levels import level_name
 from ..config.methods import METHOD_FACTS
 from ..dataset.reviews import is_corrected

@@ -18,7 +18,7 @@ import torch
 from ..attention.maps import AttentionMaps
 from ..attention.windows import Window, cut, windows
 from ..config.constants import MaskConfig
-from ..config.generate import DatasetConfig, GenerateConfig, load_dataset_config
+from ..config.generate_config import DatasetConfig, GenerateConfig, load_dataset_config
 from ..config.levels import fit_levels, level_name
 from ..config.names import WORD, any_name, longest_first
 from ..config.photographs import MaskPhotosConfig
@@ -222,14 +222,14 @@ class Capturer:
             config = replace(config, device=None, dtype=None)
         if isinstance(config, GenerateConfig):
             from ..prompts.specs import SampleSpec
-            from ..run.generate import GenerateJob
+            from ..run.generate_job import GenerateJob
 
             spec = SampleSpec(number, tuple(row["classes"]), str(row["prompt"]), int(row["seed"]))
             return self._load(config, partial(GenerateJob, config)).draw_batch([spec])[1][0].cpu()
 
         from ..attention.photograph import encode_images
         from ..files.photo_files import Photo
-        from ..run.mask import MaskJob
+        from ..run.mask_job import MaskJob
 
         assert isinstance(config, MaskPhotosConfig)
         image, photograph = read_image(sample), Photo(Path(sample.name), sample.name)

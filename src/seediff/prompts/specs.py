@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..config.names import by_class, join_classes
 
 if TYPE_CHECKING:
-    from ..config.generate import GenerateConfig
+    from ..config.generate_config import GenerateConfig
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,10 @@ def _round_order(kinds: int, size: int, seed: int, number: int) -> list[int]:
 def phrase_of(subclasses: Sequence[str], classes: Sequence[str], seed: int) -> dict[str, Iterator[str]]:
     """Class → an endless series of its names in prompts: its subclasses, or the class itself. Every round uses each
     name once; the seed gives each round another order."""
-    return {name: _turns(phrases or (name,), name, seed) for name, phrases in by_class(subclasses, classes).items()}
+    of_class: Mapping[str, tuple[str, ...]] = dict.fromkeys(classes, ())
+    if subclasses:
+        of_class = by_class(subclasses, classes)
+    return {name: _turns(phrases or (name,), name, seed) for name, phrases in of_class.items()}
 
 
 def _turns(phrases: Sequence[str], name: str, seed: int) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 loop.py      the loop that all commands share (`Job`, `Engine`, `run`, `plan`); cluster.py: batches on several machines
 output.py    the folder of the output: what an earlier run left there, and the records of its finished batches
-generate.py, mask.py, segment.py                the commands: how each makes a batch
+generate_job.py, mask_job.py, segment_job.py    the commands: how each makes a batch
 model_job.py, dataset_job.py    what jobs share that run a model (checks before a run, dry runs) or write a dataset
 photos.py    the photographs of `mask` and `segment`
 reopen.py    how a finished dataset becomes an unfinished one again

@@ -21,8 +21,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config.base import RunConfig
 from ..config.methods import METHOD_FACTS, MethodFacts, own_methods
+from ..config.settings import RunConfig
 from ..devices import cpu_threads
 from ..errors import Notice, UserError, first_line
 from ..files.outputs import write_atomic

@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import __version__
 from ..config.constants import MaskConfig
-from ..config.generate import DatasetConfig, GenerateConfig
+from ..config.generate_config import DatasetConfig, GenerateConfig
 from ..config.photographs import MaskPhotosConfig
 from ..dataset import native
 from ..dataset.encoding import Instances, encode_objects, soft_levels

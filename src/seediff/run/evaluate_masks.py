@@ -29,7 +29,7 @@ from ..evaluate.semantic import as_json
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photo_files import find_photos, read_photo
 from ..models.info import ModelInfo, find_model
-from .mask import MaskJob
+from .mask_job import MaskJob
 from .tune import LabelledPhoto, MaskMeasure, Measure, NameMeasure, PresenceMeasure, Thresholds, evenly, look_at
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ..config.base import Config, RunConfig
+from ..config.settings import Config, RunConfig
 from ..dataset import native
 from ..errors import Notice
 from ..files.messages import show_bytes

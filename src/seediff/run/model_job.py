@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
-from ..config.base import DEFAULT, RunConfig
-from ..config.generate import DatasetConfig, GenerateConfig
+from ..config.generate_config import DatasetConfig, GenerateConfig
 from ..config.levels import EVERYTHING, Reads
 from ..config.methods import BEST, check_capture
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig, check_attention
 from ..config.presets import BEST_SOURCE, foreign_constants
+from ..config.settings import DEFAULT, RunConfig
 from ..config.sizes import check_sides, pixels
 from ..errors import UserError
 from ..files.messages import show_bytes

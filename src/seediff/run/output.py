@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Generic, Literal
 
 from .. import __version__
-from ..config.base import DEFAULT, MACHINE, Config, RunConfig, differences
-from ..config.generate import DatasetConfig
+from ..config.generate_config import DatasetConfig
 from ..config.resolve import load_config
+from ..config.settings import DEFAULT, MACHINE, Config, RunConfig, differences
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.reviews import REVIEWS
 from ..errors import Notice, UserError

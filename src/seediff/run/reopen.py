@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..config.generate import MAX_IMAGES, GenerateConfig
+from ..config.generate_config import MAX_IMAGES, GenerateConfig
 from ..config.resolve import LOADED, load_config
 from ..dataset import native
 from ..dataset.reviews import REDRAWN, Action, append_action, in_effect, mend, read_actions

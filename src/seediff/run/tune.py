@@ -28,7 +28,7 @@ from ..evaluate.protocols import join_names
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..prompts.tokens import split_prompts
-from .mask import MaskJob
+from .mask_job import MaskJob
 
 if TYPE_CHECKING:
     import torch

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..config.base import Config
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import recommend
+from ..config.settings import Config
 from ..dataset import native
 from ..errors import UserError
 from ..files.photo_files import Photo, read_picture
@@ -24,9 +24,9 @@ from ..models import registry
 from ..models.info import ModelInfo
 from ..models.load_options import LoadOptions
 from ..models.registry import Model
-from ..run.mask import MaskJob
+from ..run.mask_job import MaskJob
 from ..run.photos import PhotoSpec, are_foreign
-from ..run.segment import SegmentJob
+from ..run.segment_job import SegmentJob
 from ..segments.make_segments import Segments
 
 Picture = Path | str | Image.Image | np.ndarray

@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 from .. import __version__
-from ..config.base import differences
 from ..config.resolve import load_config
+from ..config.settings import differences
 from ..config.train import TrainConfig, with_device
 from ..dataset import native
 from ..errors import UserError, first_line

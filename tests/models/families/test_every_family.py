@@ -27,7 +27,7 @@ from builders.refusals import user_error
 
 from seediff.attention.photograph import capture_clean, encode_images, run_clean, run_noised
 from seediff.config.constants import CaptureConfig
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.models.families import FILES, REFUSED, families
 from seediff.models.families.family import DrawRequest
 from seediff.models.groups import KINDS, block_names

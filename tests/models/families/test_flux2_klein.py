@@ -5,7 +5,7 @@ from builders.configured import configured
 from builders.families import SPECS, check_refused, generate
 from builders.reference_attentions.flux2_klein import save_flux2_klein
 
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.models.families.flux2_klein import FLUX2_KLEIN
 from seediff.models.registry import load_model
 

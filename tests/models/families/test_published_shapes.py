@@ -2,9 +2,9 @@ import pytest
 from builders.configured import configured
 from builders.published import NETWORKS, parameters, written
 
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 from seediff.models.short_names import BY_NAME, NAMED
-from seediff.run.generate import GenerateJob
+from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import plan
 
 SIXTEEN = "16 layers of self-attention, 16 layers of cross-attention; of these "

@@ -12,7 +12,7 @@ from recipes.studies.settings import METHOD_NAMES, PAPER, Setting
 from recipes.studies.truth import run_truth
 from recipes.studies.tuning import KINDS, Trial, preset
 from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.config.generate import GenerateConfig
+from seediff.config.generate_config import GenerateConfig
 
 
 def half_side(name, count=None):

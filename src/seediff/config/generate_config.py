@@ -13,7 +13,6 @@ from ..files.messages import plural
 from ..files.reading import composed
 from ..models.info import ModelInfo
 from ..models.load_options import LoadOptions
-from .base import RunConfig, ValueLayer, differences
 from .constants import CaptureConfig, MaskConfig
 from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Share, read_names
 from .names import (
@@ -27,6 +26,7 @@ from .names import (
 )
 from .presets import ModelConstants
 from .resolve import load_config, recommend
+from .settings import RunConfig, ValueLayer, differences
 from .sizes import Size, check_size
 
 Dataset = TypeVar("Dataset", bound="DatasetConfig")

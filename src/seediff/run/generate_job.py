@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..config.generate import GenerateConfig
+from ..config.generate_config import GenerateConfig
 from ..config.levels import maps_read
 from ..config.resolve import recommend
 from ..config.sizes import pixels
