@@ -112,6 +112,7 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
 
     def trial(self, count: int) -> tuple[AnyJob, Sequence[Item]]:
         trial = copy(self)
+        vars(trial).update(vars(self))  # also what a copy for another process finds again
         trial.config, trial.timer = self.quick_config(), Timer()
         return trial, self.hardest_items(count)
 
