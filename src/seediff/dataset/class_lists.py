@@ -27,8 +27,6 @@ COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "labelmap.csv", "dataset_meta.
 NAME_LISTS = ("classes.txt", "class_names.txt", "labels.txt")
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
 """Turns a colour (r, g, b) into one number."""
-EXTREMES = [0, 0, 0], [255, 255, 255]
-"""Black and white, of which a mask is throughout if its alpha channel says where the objects are."""
 Channel = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Colour = tuple[Channel, Channel, Channel]
 Note = Callable[[str], None] | None
@@ -228,10 +226,10 @@ def _without_alpha(pixels: np.ndarray, shown: np.ndarray, path: Path, listed: Cl
     """The colours, greys or indices of a mask that may be transparent, or its alpha channel if that is the mask. shown:
     in RGBA. Raises UserError where transparent pixels are not black, or only the alpha channel varies."""
     colours, alpha = shown[..., :3], shown[..., 3]
-    even = (colours == colours[0, 0]).all()
-    extreme = listed.colours is None and colours[0, 0].tolist() in EXTREMES
-    if even and extreme and pixels.ndim == 3 and alpha.min() < 255:
+    all_black_or_white = colours.max() == 0 or colours.min() == 255
+    if all_black_or_white and pixels.ndim == 3 and listed.colours is None and alpha.min() < 255:
         return alpha
+    even = (colours == colours[0, 0]).all()
     if alpha.min() < alpha.max() and (even or (pixels.ndim == 3 and colours[alpha == 0].any())):
         problem = "both its colours and its alpha channel may be the mask"
         raise UserError(path, problem, "save it without an alpha channel, or black where it is transparent")
