@@ -292,8 +292,8 @@ def one_of_each_card(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
     kinds: dict[str, str] = {}
     for node in nodes:
         if node["Resources"].get("GPU"):
-            known = [name for name in node["Resources"] if name.startswith("accelerator_type:")]
-            kinds.setdefault(min(known, default=node["NodeID"]), node["NodeID"])
+            types = [name for name in node["Resources"] if name.startswith("accelerator_type:")]
+            kinds.setdefault(min(types, default=node["NodeID"]), node["NodeID"])
     return list(kinds.values())
 
 
