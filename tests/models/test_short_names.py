@@ -127,7 +127,7 @@ def test_a_plan_says_what_is_not_known_before_a_model_is_fetched(hub, name, tmp_
             text = plan(job, tmp_path / "out")
             assert ("\nCapture: not known, because the model's configuration" in text) == (here is not folder)
             assert text.count("\nCapture: ") == text.count("\nWeights: not known, because") == 1
-            assert ("(assumed)" in text) == (here is not folder and job is jobs[0])
+            assert ("own size, which is not known" in text) == (here is not folder and job is jobs[0])
             levels = here is folder and not isinstance(job, SegmentJob)
             assert ("\nLevels: " in text) == levels
 

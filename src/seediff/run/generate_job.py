@@ -262,20 +262,27 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         for spec in each_spec(config):
             counts.update(spec.classes)
             prompts[spec.prompt] = None
-        sides = self.info.sides() if self.info else None
-        height, width = pixels(config.size or (sides[0] if sides else 512))
-        assumed = " (assumed)" if sides is None and config.size is None else ""
-        expected = self.capture_plan.expected if self.capture_plan else None
-        per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
-        per_pixel += SOFT_BYTES_PER_PIXEL * sum(config.turns) / len(config.turns) * config.keep_soft
-        map_bytes = expected.map_bytes if expected and config.keep_attention else 0
-        size = images * int(height * width * per_pixel + map_bytes)
+        batches = -(-images // config.batch_size)
         return [
-            f"{images} images of {width}×{height}{assumed} in {-(-images // config.batch_size)} batches "
-            f"of up to {config.batch_size}, about {show_bytes(size)}",
+            f"{images} images in {batches} batches of up to {config.batch_size}, {self._extent()}",
             f"Classes: {', '.join(f'{name} {counts[name]}' for name in config.classes)}",
             f"Prompts: {len(prompts)} different",
             *(f"  {prompt}" for prompt in [*prompts][:PROMPTS_SHOWN]),
             *(["  …"] if len(prompts) > PROMPTS_SHOWN else []),
             *self.settings(),
         ]
+
+    def _extent(self) -> str:
+        """How large the images are, and what they take on the disk with their labels."""
+        config = self.config
+        sides = self.info.sides() if self.info else None
+        size = config.size or (sides and sides[0])
+        if size is None:
+            return "each of the model's own size, which is not known on this machine"
+        height, width = pixels(size)
+        expected = self.capture_plan.expected if self.capture_plan else None
+        per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
+        per_pixel += SOFT_BYTES_PER_PIXEL * sum(config.turns) / len(config.turns) * config.keep_soft
+        map_bytes = expected.map_bytes if expected and config.keep_attention else 0
+        taken = sample_count(config) * int(height * width * per_pixel + map_bytes)
+        return f"each of {width}×{height}, about {show_bytes(taken)}"
