@@ -87,8 +87,7 @@ def export_(
     options: ExportOptions | None = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write a dataset in another format. Label maps come back exactly from all but yolo. Pictures are copied unless
-    --jpeg is given.
+    """Write a dataset in another format. Pictures are copied unless --jpeg is given.
 
     For example:
 

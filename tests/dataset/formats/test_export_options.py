@@ -1,8 +1,16 @@
+from dataclasses import fields
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
-from formats import READ, WRITTEN
+from formats import READ, WRITTEN, export, needs
+from refusals import user_error
 
 from seediff import Dataset
-from seediff.dataset.formats.format_table import FORMATS, codec, export_options
+from seediff.cli.formats import ExportOptions, ImportOptions
+from seediff.dataset.formats import drivers
+from seediff.dataset.formats.format_table import FORMATS, codec, export_options, import_options
+from seediff.dataset.sample import Sample
 
 
 @pytest.mark.parametrize(
@@ -23,3 +31,44 @@ def test_every_format_has_its_codec():
     assert all(len(set(export_options(name))) == len(export_options(name)) for name in WRITTEN)
     assert {name for name in FORMATS if hasattr(codec(name), "write")} == {*WRITTEN}
     assert {name for name in FORMATS if hasattr(codec(name), "read")} == {*READ}
+    assert all(FORMATS[name].looked_for for name in READ)
+
+
+OF_OTHERS = {"workers", "first", "num_classes", "void"}
+"""Options that `export` has for every format, and those with which `evaluate` reads masks."""
+
+
+@pytest.mark.parametrize(
+    ("names", "options_of", "kind"), [(WRITTEN, export_options, ExportOptions), (READ, import_options, ImportOptions)]
+)
+def test_every_option_of_a_format_is_one_of_the_command(names, options_of, kind):
+    options = {option for name in names for option in options_of(name)}
+    assert options - OF_OTHERS == {field.name for field in fields(kind)}
+
+
+ESCAPED = "../../../escaped"
+SAMPLES = [Sample(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.uint8), name="0")]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_names_of_classes_lead_out_of_no_folder(name, tmp_path):
+    needs(name)
+    out = tmp_path / "some" / "inner" / "set"
+    export(name, (ESCAPED,), SAMPLES, out)
+    assert {*tmp_path.rglob("*")} == {out.parent.parent, out.parent, out, *out.rglob("*")}
+
+
+@pytest.mark.parametrize("path", [f"{ESCAPED}.txt", "/tmp/escaped.txt", "labels/../../escaped.txt"])
+def test_a_codec_cannot_write_outside_of_the_folder(path, tmp_path, monkeypatch):
+    def put(export):
+        export.put(path, "text")
+
+    def put_image(export):
+        for placed in export.placed(lambda sample, classes: None):
+            export.put_image(path, placed)
+
+    for write in (put, put_image):
+        monkeypatch.setattr(drivers, "codec", lambda name, write=write: SimpleNamespace(write=write))
+        with user_error("^export: 'file name' leads out of the dataset folder: .*escaped"):
+            drivers.export("voc", (ESCAPED,), SAMPLES, tmp_path / "some" / "inner" / "set")
+    assert not any(each.is_file() for each in tmp_path.rglob("*"))

@@ -120,15 +120,20 @@ class Export(Notes):
             yield Placed(name, split, sample, data)
 
     def put(self, path: str, data: bytes | str) -> None:
+        """Write the file folder/path. Raises UserError for a path that leads out of the folder, such as one with a name
+        of a class that does."""
         if isinstance(data, str):
             data = data.encode("utf-8")
-        put(self.folder / path, data)
+        put(self._inside(path), data)
         self.files += 1
 
     def put_image(self, path: str, placed: Placed) -> None:
-        """Copy the sample's picture, without an EXIF orientation, or link it."""
-        placed.sample.put_image(self.folder / path, link=self.link)
+        """Copy the sample's picture, without an EXIF orientation, or link it. Raises UserError as `put`."""
+        placed.sample.put_image(self._inside(path), link=self.link)
         self.files += 1
+
+    def _inside(self, path: str) -> Path:
+        return inside(self.folder, path, "export", "file name")
 
 
 def export(

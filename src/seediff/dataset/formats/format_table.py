@@ -30,12 +30,12 @@ TASK_KEYS = {"data", "annotations", "predictions", "annotation_id"}
 
 @dataclass(frozen=True)
 class Format:
-    """looked_for: what a folder of the format contains. suffixes: of single files that are, or describe, a dataset.
-    flat: names of samples contain no folders. without: options of `drivers` that the format does not have. objects:
-    whether it always holds the objects of samples; a format whose `write` has an option `objects` holds them on
-    request."""
+    """looked_for: what a folder of the format contains, if it is read. suffixes: of single files that are, or describe,
+    a dataset. flat: names of samples contain no folders. without: options of `drivers` that the format does not have.
+    objects: whether it always holds the objects of samples; a format whose `write` has an option `objects` holds them
+    on request."""
 
-    looked_for: str
+    looked_for: str = ""
     suffixes: tuple[str, ...] = ()
     flat: bool = False
     without: tuple[str, ...] = ()
