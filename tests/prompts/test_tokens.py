@@ -1,8 +1,10 @@
+import re
+
 import pytest
 from refusals import user_error
 
 from recipes.mini.text import build_tokenizer
-from seediff.config.names import spoken
+from seediff.config.names import WORD, any_name, spoken
 from seediff.models.families.readers import Reader
 from seediff.prompts.tokens import find_columns, find_weight, locate_columns, split_prompts
 
@@ -43,6 +45,24 @@ def test_class_is_found(tokenizer, prompt, name, columns):
     assert columns in (None, found)
     expected = spoken(name).replace(" ", "") * max(1, prompt.count("a dog"))
     assert spelled(tokenizer, prompt, found).replace(" ", "") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "inside"),
+    [
+        ("एक कुत्ता घास पर", ["एक", "कुत्ता", "घास", "पर"], "कुत"),  # Hindi: vowel signs and a mark for no vowel
+        ("ஒரு நாய்", ["ஒரு", "நாய்"], "நாய"),  # Tamil
+        ("كَلْب في", ["كَلْب", "في"], "كَل"),  # Arabic with its vowels
+        ("می\u200cروم", ["می\u200cروم"], "می"),  # Persian: an invisible border between two letters of a word
+        ("a cafe\u0301 au lait", ["a", "cafe\u0301", "au", "lait"], "cafe"),  # decomposed
+        ("a Vie\u0323\u0302t", ["a", "Vie\u0323\u0302t"], "Vie"),
+    ],
+)
+def test_marks_belong_to_their_letters(text, words, inside):
+    assert re.findall(WORD, text) == words
+    assert not any_name([inside]).search(text)
+    for word in words:
+        assert [match[0] for match in any_name([word]).finditer(text)] == [word]
 
 
 def test_a_part_of_a_token_is_no_word():

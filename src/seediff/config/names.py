@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 from ..errors import UserError
 from ..files.reading import ABSENT, composed, read_lines
@@ -65,10 +65,15 @@ UNSPACED = (
     "\U00020000-\U0003ffff"
 )
 """Letters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese and Chinese."""
-LETTER = rf"[^\W\d_{UNSPACED}]"
+MARKS = "\u200c\u200d" + "".join(
+    char for char in map(chr, range(0x300, 0x3100)) if category(char)[0] == "M" and not re.match(f"[{UNSPACED}]", char)
+)
+"""Accents and vowel signs that are characters of their own, as in decomposed letters, Hindi and Arabic, which Python's
+`\\w` leaves out, and the invisible joiners between letters."""
+LETTER = rf"(?:[^\W\d_{UNSPACED}]|[{MARKS}])"
 WORD = rf"{LETTER}+(?:[-']{LETTER}+)*|[{UNSPACED}]+"
-"""A word of a text: letters, with hyphens and apostrophes inside; of a script without spaces, all up to the next
-punctuation mark. `1girl, long_hair` has the words girl, long and hair."""
+"""A word of a text: letters with their marks, with hyphens and apostrophes inside; of a script without spaces, all up
+to the next punctuation mark. `1girl, long_hair` has the words girl, long and hair."""
 BORDER = rf"(?!(?<={LETTER}){LETTER}|(?<=\d)\d)"
 """Where a word or name may begin and end: not between two letters, nor between two digits."""
 
