@@ -317,7 +317,7 @@ def test_sizes_out_of_rule(model):
 
 
 def test_a_turbo_model_with_guidance(model):
-    turbo = dataclasses.replace(model, name="owner/own-turbo")
+    turbo = dataclasses.replace(model, info=dataclasses.replace(model.info, name="owner/own-turbo"))
     if not model.family.unguided(model.network.config, turbo.name):
         assert model.family.distilled  # FLUX.1, LCM: the weights tell, not the name
         return
