@@ -40,6 +40,8 @@ def test_a_photograph_is_not_the_embedded_models_own_and_is_told_so_twice(tmp_pa
     assert f"seediff: 1 of 1 photograph {FOREIGN}" in said.err
     assert f"1 of 1 photograph {FOREIGN}" in said.out
     assert "such as sd1.5 (2.1 GB" in said.out
+    assert "seediff look" in said.out
+    assert "seediff train" not in said.out
     (row,) = native.read_rows(tmp_path / "masked")
     assert row["flags"][0] == "foreign"
     assert "the picture is unlike all that" in (tmp_path / "masked" / "preview.html").read_text("utf-8")

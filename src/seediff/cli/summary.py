@@ -112,13 +112,12 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, consol
         asked = sum(name in row.get("asked", ()) for row in result.rows)
         table.add_row(Text(name), str(asked), str(len(areas)), _share(mean(areas) if areas else None))
     text = _describe_count(result, f"{plural(result.made, 'photograph')} with masks in {result.out}", skipped)
-    text += _foreign(result, config.model)
-    backbone = () if config.device == "cuda" else ("--backbone", "tiny")  # what this machine can train
-    commands = [
-        command_line("look", result.out, about=LOOK),
-        command_line("train", result.out, "--out", "segmenter", *backbone),
-    ]
-    _show(result, table, text, ("reading", "capturing attention", "masks", "writing"), commands, console)
+    foreign = _foreign(result, config.model)
+    commands = [command_line("look", result.out, about=LOOK)]
+    if not foreign:  # masks that mean nothing are not to be trained on
+        backbone = () if config.device == "cuda" else ("--backbone", "tiny")  # what this machine can train
+        commands.append(command_line("train", result.out, "--out", "segmenter", *backbone))
+    _show(result, table, text + foreign, ("reading", "capturing attention", "masks", "writing"), commands, console)
 
 
 def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: int = 0) -> str:
