@@ -25,8 +25,8 @@ MEANT = {
 
 
 def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bool = False) -> tuple[int, str]:
-    """The exit code and the message for an error. interrupted: by Ctrl-C, of which some libraries make an error of
-    their own."""
+    """The exit code and the message for an error. interrupted: Ctrl-C was pressed: some libraries
+    turn it into an error of their own."""
     command = line.words[0] if line.words else ""
     if isinstance(error, InterruptedRun):
         return 130, str(error)
@@ -61,7 +61,8 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
 
     # An option that is not the command's explains more than an argument that is missing because of it
     missing = error if isinstance(error, MissingArgumentError) else None
-    for option in (word.partition("=")[0] for word in words):
+    for word in words:
+        option = word.partition("=")[0]
         if option in options:
             continue
         meant = [name for name in MEANT.get(option, ()) if name in options]

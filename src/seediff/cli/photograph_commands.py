@@ -90,7 +90,7 @@ def segment(
         from ..prompts.captions import read_words
 
         words = read_words(captions, found.photos, settled.names, info.settings.words if info else None)
-    warning = warn_of_threshold(settled) if named and not options.quiet else ""
+    warning = threshold_warning(settled) if named and not options.quiet else ""
     job = SegmentJob(
         settled, found, words=words, labels=labels, offload=options.offload, graphs=options.graphs, info=info
     )
@@ -100,7 +100,7 @@ def segment(
         from .summary import show_segments
 
         show_segments(result, job.config, found.skipped)
-    conclude(result, warning, len(found.photos))
+    report_unusable(result, warning, len(found.photos))
 
 
 def mask(
@@ -156,7 +156,7 @@ def mask(
         for photograph, names in classes_of.items():
             classes_of[photograph] = tuple(spelled.get(sound(name), name) for name in names)
     check_mask_effects(line.values, settled.mask)
-    warning = "" if options.quiet else warn_of_threshold(settled)
+    warning = "" if options.quiet else threshold_warning(settled)
     job = MaskJob(settled, found, classes_of, offload=options.offload, graphs=options.graphs, info=info)
     job.warn = _silent if options.quiet else _warn
     result = carry_out(job, out, options, "photographs")
@@ -164,21 +164,21 @@ def mask(
         from .summary import show_masks
 
         show_masks(result, job.config, found.skipped)
-    conclude(result, warning, len(found.photos))
+    report_unusable(result, warning, len(found.photos))
 
 
 def check_photographs(paths: Sequence[Path]) -> None:
     """Raise UserError for a folder that is itself a dataset: its label maps would be read as photographs."""
-    from ..dataset.native import CLASSES, MASKS
-    from ..dataset.native import IMAGES as PICTURES
+    from ..dataset import native
 
     for path in paths:
-        if (path / CLASSES).is_file() and (path / PICTURES).is_dir() and (path / MASKS).is_dir():
+        parts = (native.IMAGES, native.MASKS)
+        if (path / native.CLASSES).is_file() and all((path / part).is_dir() for part in parts):
             problem = "is a SeeDiff dataset, whose label maps are not photographs"
-            raise UserError(path, problem, f"give {path / PICTURES}")
+            raise UserError(path, problem, f"give {path / native.IMAGES}")
 
 
-def warn_of_threshold(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
+def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
     """A warning that the threshold was never tuned for the model; "" if it was tuned or given."""
     name = THRESHOLDS[config.command]
     source = config.source(name)
@@ -248,9 +248,9 @@ def check_effects(typed: Collection[str], settled: SegmentPhotosConfig, *, label
         raise UserError("labels", "is used only with --method kmeans -k truth, which counts the segments in them")
 
 
-def conclude(result: RunResult | None, warning: str, photographs: int) -> None:
-    """Print a warning on stderr, then raise UserError (for the exit code) if some of the photographs could not be used.
-    The others are finished by then."""
+def report_unusable(result: RunResult | None, warning: str, photographs: int) -> None:
+    """Print a warning on stderr. Raises UserError, for the exit code, if some of the photographs could not be used; the
+    others are finished by then."""
     if warning:
         _warn(warning)
     if result and result.failed:

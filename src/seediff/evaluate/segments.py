@@ -127,14 +127,18 @@ def evaluate_segments(
         fix = "missing wrong counts them as wrong, missing skip leaves them out" if paired else ""
         raise UserError(predictions, problem, fix)
     chosen = [name for name in samples if name in paired or missing == "wrong"]
-    first, unpredicted, square = min(truths.names), 0, center_crop or size is not None
+    lowest_id = min(truths.names)
+    square = center_crop or size is not None
 
-    # 1. One table per image, of which only the counts are kept.
+    # 1. One table per image, of which only the counts are kept. `tally_images` takes each from here in turn, and drops
+    # it, so what no segment covers is counted on the way.
+    unpredicted = 0
+
     def tables() -> Iterator[Contingency]:
         nonlocal unpredicted
         for number, name in enumerate(chosen):
             progress(number, len(chosen), name)
-            arrays = _read_pair(samples[name], first, paired.get(name), square, size, resize_predictions)
+            arrays = _read_pair(samples[name], lowest_id, paired.get(name), square, size, resize_predictions)
             table = contingency(*arrays, len(truths.names))
             unpredicted += int(table.unpredicted.sum())
             yield table
@@ -183,6 +187,7 @@ def select(samples: Mapping[str, Sample], names: Path) -> dict[str, Sample]:
 def open_segments(folder: Path, labels: Iterable[str]) -> tuple[Mapping[str, Sample | Path], list[str]]:
     """Label → what has its segments, for `read_segments`, and the labels without any. folder: a dataset of `seediff
     segment`, whose objects are the segments, with corrections; or PNG label maps, whose ids are. Raises UserError."""
+    # Datasets of other commands have classes, not segments, as objects: their label maps are compared.
     if not (folder / native.METADATA).is_file() or SEGMENT not in native.read_classes(folder):
         return pair(labels, folder)
     samples = {sample.name: sample for sample in open_native(folder)[1]}
@@ -211,14 +216,14 @@ def _name_of(segments: Sample | Path) -> str:
 
 
 def _read_pair(
-    sample: Sample, first: int, segments: Sample | Path | None, square: bool, size: int | None, resize: bool
+    sample: Sample, lowest_id: int, segments: Sample | Path | None, square: bool, size: int | None, resize: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The prediction for a sample and its label, both int32 of one shape: labels 0, 1, … of ids from `first` on, −1 for
-    ignored; without segments the prediction is −1 throughout. square: only the centred square. resize: a prediction of
-    another size is resized to that of its label.
+    """The prediction for a sample and its label, both int32 of one shape: label 0 is the id `lowest_id`, −1 is ignored;
+    without segments the prediction is −1 throughout. square: only the centred square. resize: a prediction of another
+    size is resized to that of its label.
     """
     stored = sample.unchecked_labels()
-    whole = np.where(stored == IGNORE, -1, stored.astype(np.int32) - first)
+    whole = np.where(stored == IGNORE, -1, stored.astype(np.int32) - lowest_id)
 
     def cut(array: np.ndarray) -> np.ndarray:
         if square:

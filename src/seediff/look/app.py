@@ -25,18 +25,18 @@ from .set_answers import FRESH, SetAnswers
 
 SAMPLE = "/samples/{number:int}"
 SOON = 1.5
-"""Seconds after a window was opened until the answers about attention are loaded."""
+"""Seconds from the opening of a window to the import of torch, so that it delays no first sample."""
 Run = Callable[[Callable[[], Response]], Awaitable[Response]]
 """Runs a function in another thread, and waits for its response."""
 
 
 def make_app(session: Session, events: Events) -> Starlette:
     """The application, without its gate."""
-    about_set = SetAnswers(session)
-    about_attention = AttentionRoutes(about_set)
+    set_answers = SetAnswers(session)
+    attention_routes = AttentionRoutes(set_answers)
 
     def listen(request: Request) -> Response:
-        soon = threading.Timer(SOON, about_attention.load)
+        soon = threading.Timer(SOON, attention_routes.load)
         soon.daemon = True
         soon.start()
         return StreamingResponse(events.listen(), media_type="text/event-stream", headers=FRESH)
@@ -46,21 +46,21 @@ def make_app(session: Session, events: Events) -> Starlette:
         return JSONResponse({"error": "someone else changed it in the meantime", **state}, 409)
 
     routes = [
-        get("/set", about_set.describe),
-        post("/classes", about_set.add_class),
+        get("/set", set_answers.describe),
+        post("/classes", set_answers.add_class),
         get("/events", listen),
-        post("/views", about_set.view),
-        get("/views/{view:str}", about_set.page),
-        get("/views/{view:str}/{number:int}", about_set.place),
-        get(SAMPLE, about_set.sample),
-        get(f"{SAMPLE}/thumb", about_set.thumb),
-        get(f"{SAMPLE}/image", about_set.image),
-        get(f"{SAMPLE}/labels", about_set.labels),
-        post(f"{SAMPLE}/labels", about_set.paint),
-        get(f"{SAMPLE}/pieces", about_set.pieces),
-        post(f"{SAMPLE}/act", about_set.act),
-        post("/job", about_set.change_many),
-        Mount("/", about_attention),
+        post("/views", set_answers.view),
+        get("/views/{view:str}", set_answers.page),
+        get("/views/{view:str}/{number:int}", set_answers.place),
+        get(SAMPLE, set_answers.sample),
+        get(f"{SAMPLE}/thumb", set_answers.thumb),
+        get(f"{SAMPLE}/image", set_answers.image),
+        get(f"{SAMPLE}/labels", set_answers.labels),
+        post(f"{SAMPLE}/labels", set_answers.paint),
+        get(f"{SAMPLE}/pieces", set_answers.pieces),
+        post(f"{SAMPLE}/act", set_answers.act),
+        post("/job", set_answers.change_many),
+        Mount("/", attention_routes),
     ]
     static = StaticFiles(packages=[(PACKAGE, "static")])
     return Starlette(
@@ -78,8 +78,8 @@ class AttentionRoutes:
     """The addresses about attention, as an application that imports torch, which the first samples do not wait for,
     when it is first used or loaded."""
 
-    def __init__(self, about_set: SetAnswers) -> None:
-        self.about_set = about_set
+    def __init__(self, set_answers: SetAnswers) -> None:
+        self.set_answers = set_answers
         self._lock = threading.Lock()
         self._router: Router | None = None
 
@@ -96,7 +96,7 @@ class AttentionRoutes:
     def _make(self) -> Router:
         from .attention_answers import AttentionAnswers
 
-        answers = AttentionAnswers(self.about_set)
+        answers = AttentionAnswers(self.set_answers)
         slowly = Worker().do  # these are made one after another
         return Router(
             [
@@ -114,7 +114,7 @@ class AttentionRoutes:
 
 
 def get(path: str, answer: Callable[[Request], Response], run: Run = run_in_threadpool) -> Route:
-    """What is asked for at a path. answer: makes the response."""
+    """A GET route. answer: makes the response."""
 
     async def respond(request: Request) -> Response:
         return await run(partial(answer, request))
@@ -123,7 +123,7 @@ def get(path: str, answer: Callable[[Request], Response], run: Run = run_in_thre
 
 
 def post(path: str, answer: Callable[[Request, bytes], Response], run: Run = run_in_threadpool) -> Route:
-    """What is sent to a path. answer: makes the response, from the request and its body."""
+    """A POST route. answer: makes the response, from the request and its body."""
 
     async def respond(request: Request) -> Response:
         return await run(partial(answer, request, await request.body()))

@@ -89,8 +89,8 @@ class ApplyToMany(Constants, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class AttentionAnswers:
     """The answers about attention."""
 
-    def __init__(self, about_set: SetAnswers) -> None:
-        self.about_set, self.session = about_set, about_set.session
+    def __init__(self, set_answers: SetAnswers) -> None:
+        self.set_answers, self.session = set_answers, set_answers.session
         self._configs = cache(partial(read_config, self.session.subject.folder))
         self.tuners: Cache[Tuner] = Cache(MEMORY, lambda tuner: tuner.size)
         self.segmented: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
@@ -129,7 +129,7 @@ class AttentionAnswers:
 
     def needed(self, request: Request) -> tuple[int, Tuner]:
         """The sample that a request names, and its attention, without which there is no answer."""
-        number = self.about_set.number(request)
+        number = self.set_answers.number(request)
         tuner = self.tuner(number)
         if tuner is None:
             raise UserError("no attention maps were saved; recompute them first")
@@ -137,7 +137,7 @@ class AttentionAnswers:
 
     def capture(self, request: Request, body: bytes) -> Response:
         """Run the model again, which takes as long as drawing, and keep its maps in memory."""
-        number = self.about_set.number(request)
+        number = self.set_answers.number(request)
         sample, config = self.session.subject.samples[number], self.config(number)
         reason = cannot_capture(sample, config)
         if config is None or reason:
@@ -149,7 +149,7 @@ class AttentionAnswers:
 
     def about(self, request: Request) -> Response:
         """The page's initial data about a sample."""
-        number = self.about_set.number(request)
+        number = self.set_answers.number(request)
         sample, tuner = self.session.subject.samples[number], self.tuner(number)
         if tuner is None:
             return JSONResponse(self._about_none(number))
@@ -228,8 +228,8 @@ class AttentionAnswers:
     def apply_to_many(self, request: Request, body: bytes) -> Response:
         """Make new masks for many samples."""
         constants = parse_json(body, ApplyToMany, "the constants")
-        numbers = self.about_set.shown(constants.view).tolist()
-        self.about_set.jobs.start(numbers, REMADE, partial(self._remake, constants))
+        numbers = self.set_answers.shown(constants.view).tolist()
+        self.set_answers.jobs.start(numbers, REMADE, partial(self._remake, constants))
         return JSONResponse({"samples": len(numbers)}, 202)
 
     def _remake(self, constants: Constants, number: int, detail: dict[str, Any]) -> str:

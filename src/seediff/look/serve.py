@@ -41,9 +41,9 @@ class Opened:
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. port: 0 for any free port. Raises UserError naming the option that cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    both = host == "::" and socket.has_dualstack_ipv6()
+    dual_stack = host == "::" and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, port), family=family, backlog=128, dualstack_ipv6=both)
+        return socket.create_server((host, port), family=family, backlog=128, dualstack_ipv6=dual_stack)
     except (socket.gaierror, UnicodeError) as error:
         raise UserError("host", f"{host} is not an address of this machine ({error})") from error
     except OSError as error:
@@ -63,6 +63,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Overrides uvicorn's, which waits for clients and raises the signal again at the end."""
         logging.getLogger("uvicorn.error").addFilter(_unless_cancelled)
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -87,8 +88,8 @@ def serve(path: Path, *, by: str, host: str = LOCAL, port: int = 0) -> Iterator[
     session = Session(open_subject(path), by=by, tell=events.tell)
     try:
         with listen(host, port) as listening:
-            token, at = secrets.token_urlsafe(24), listening.getsockname()[1]
-            app = Gate(make_app(session, events), token=token, host=host, port=at)
+            token, bound_port = secrets.token_urlsafe(24), listening.getsockname()[1]
+            app = Gate(make_app(session, events), token=token, host=host, port=bound_port)
             config = uvicorn.Config(
                 app,
                 http="h11",
@@ -102,7 +103,7 @@ def serve(path: Path, *, by: str, host: str = LOCAL, port: int = 0) -> Iterator[
                 timeout_graceful_shutdown=1,
             )
             name = f"[{host}]" if ":" in host else host
-            address = f"http://{name}:{at}/"
+            address = f"http://{name}:{bound_port}/"
             url = f"{address}?token={token}" if is_loopback(host) else address
             yield Opened(session, url, token, f"{address}?token={app.once}"), Server(config), listening
     finally:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from .tables import SampleRow, count_classes, flat_config, of_photograph, plain_facts, row_classes
 from .templates import render
 
+MOST_PROMPTS = 20
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "n>10M")
 
 MODEL_NOTES = (  # (pattern to search in the model's name, note about the model's licence)
@@ -40,10 +41,14 @@ def dataset_card(
     those of metadata.jsonl. class_names: label i + 1 is class_names[i]. drawn: whether the model drew the images, or
     made only their masks; None: a dataset of any origin. Raises UserError for a class that the dataset does not have.
     """
+    by_model = drawn is not None
     classes = count_classes(rows, class_names, about.get("rejected"))
-    prompts = about.get("prompts") or dict.fromkeys(str(row["prompt"]) for row in rows[:20] if "prompt" in row)
+    # Without templates, a prompt per image: the first ones show what they are like.
+    prompts = about.get("prompts") or dict.fromkeys(
+        str(row["prompt"]) for row in rows[:MOST_PROMPTS] if "prompt" in row
+    )
     models = [str(row["model"]) for row in rows if row.get("model") and not of_photograph(row)]
-    named = sorted(set(models)) if drawn is None else [str(about.get("model", "unknown"))]
+    named = [str(about.get("model", "unknown"))] if by_model else sorted(set(models))
     objects = [len(row["instances"]) for row in rows if "instances" in row]
     facts = plain_facts(about)
     if objects:
@@ -54,7 +59,7 @@ def dataset_card(
         "card.md.j2",
         title=yaml_text(f"{subject}: {', '.join(shown) or 'empty'}"),
         drawn=drawn,
-        by_model=drawn is not None,
+        by_model=by_model,
         size=size_category(len(rows)),
         images=len(rows),
         flagged=sum(bool(row.get("flags")) for row in rows),
@@ -64,7 +69,7 @@ def dataset_card(
         config=_pairs(flat_config(about.get("config") or {})),
         classes=[{key: markdown_text(text) for key, text in each.cells().items()} for each in classes],
         models=_pairs((name, model_note(name)) for name in named),
-        unmade=len(rows) - len(models),
+        without_model=len(rows) - len(models),
     )
 
 

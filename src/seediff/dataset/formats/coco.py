@@ -47,7 +47,7 @@ from .coco_data import (
     part_of,
     picture_folders,
 )
-from .drivers import Drawing, Export, Import, Read
+from .drivers import Contents, Drawing, Export, Import
 from .format_table import json_kind
 
 WRITTEN_ANEW = ("file_name", "mask", "class_ids", "area")
@@ -134,7 +134,7 @@ def read(
     images: Path | str | None = None,
     annotations: Path | str | None = None,
     crowds: Crowds | None = None,
-) -> Read:
+) -> Contents:
     """A COCO folder, or one JSON file. Class ids count from 1 in the order of the category ids.
 
     In a folder, annotations/semantic*.json are read, or else instances*.json and other usual names; `annotations` names

@@ -29,7 +29,7 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import whole_classes
 from ..shapes.rle import polygon_runs
-from .drivers import Drawing, Export, Import, Read
+from .drivers import Contents, Drawing, Export, Import
 from .label_files import PARTS, Near, Shapes, Side, by_object, check_frame, class_of, given_or, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
@@ -158,7 +158,7 @@ def _fit(node: Node, kind: type[T]) -> T:
     return fit(given, kind, node.where, strict=False)
 
 
-def read(source: Import, *, images: Path | str | None = None) -> Read:
+def read(source: Import, *, images: Path | str | None = None) -> Contents:
     """An unpacked export of "CVAT for images 1.1", or its XML file.
 
     Classes are its labels in their order; `ignore`, `ignored`, `void` and `unlabeled` become 255. images: the folder of

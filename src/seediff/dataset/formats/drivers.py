@@ -36,7 +36,7 @@ from .label_files import PICTURES, portable, unique_names
 
 CHUNK = 8
 """Samples that are sent to a worker process together: one takes only a millisecond or two."""
-Read = tuple[tuple[str, ...], Iterable[Sample]]
+Contents = tuple[tuple[str, ...], Iterable[Sample]]
 """The classes without the background, and the samples."""
 Labels = np.ndarray | Instances
 """A label map, or the visible pixels of each shape."""

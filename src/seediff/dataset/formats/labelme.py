@@ -26,7 +26,7 @@ from .. import native
 from ..class_lists import find_list, number_labels
 from ..encoding import Instances
 from ..sample import Sample
-from .drivers import Import, Read
+from .drivers import Contents, Import
 from .format_table import json_kind
 from .label_files import PICTURES, Near, Shapes, check_frame, class_of, given_or, shown_size
 
@@ -66,7 +66,7 @@ def is_folder(folder: Path) -> bool:
     return any(path.is_file() and json_kind(path) == "labelme" for path in paths)
 
 
-def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> Read:
+def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> Contents:
     """Folders of labelme's JSON files, or one such file. classes: None: those of a labels.txt or class_names.txt, or
     else the labels in use, sorted by name. images: the folder of the pictures; None: where the files say, or else their
     `imageData`.
@@ -103,9 +103,12 @@ def _samples(
     for path, picture_name in pictures.items():
         inner = f"{path.parent.relative_to(root).as_posix()}/{picture_name}"
         folders = given_or(images, root, path.parent, path.parent / native.IMAGES, root / native.IMAGES)
-        at = source.found(folders, [inner], str(path)) if picture_name else None
-        picture: Path | bytes | None = at and at[0]
-        suffix = at[0].suffix.lower() if at else ""
+        found = source.found(folders, [inner], str(path)) if picture_name else None
+        picture: Path | bytes | None = None
+        suffix = ""
+        if found is not None:
+            picture, _ = found
+            suffix = picture.suffix.lower()
         if suffix not in PICTURES or not picture_name.lower().endswith(suffix):  # then the file may hold it
             data = read_json(path, LabelmeFile, limit=LARGEST).imageData
             picture = _decoded(data, f"{path}: imageData") if data else picture
@@ -142,8 +145,10 @@ def _draw(canvas: Image.Image, each: LabelmeShape, number: int, where: str) -> N
     corners = np.array(each.points, np.float64).reshape(-1, 2)
     draw: Any = ImageDraw.Draw(canvas)
     two = each.kind in ("circle", "mask") or (each.kind == "rectangle" and len(corners) != 4)
-    if len(corners) != 2 if two else len(corners) < 3:
-        needed = "two points" if two else "three points or more"
+    needed, enough = "three points or more", len(corners) >= 3
+    if two:
+        needed, enough = "two points", len(corners) == 2
+    if not enough:
         raise UserError(where, f"a {each.kind} has {needed}, not {len(corners)}")
     if each.kind == "circle":
         radius = np.hypot(*(corners[0] - corners[1]))

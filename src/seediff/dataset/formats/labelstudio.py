@@ -36,7 +36,7 @@ from ..rows import check_row
 from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import polygon_runs
-from .drivers import Drawing, Export, Import, Read
+from .drivers import Contents, Drawing, Export, Import
 from .format_table import json_kind
 from .label_files import PICTURES, Near, Own, Shapes, Side, by_object, class_of, given_or, named_colours, shown_size
 
@@ -199,7 +199,7 @@ def _tasks(folder: Path) -> Path | None:
     return files[0] if len(files) == 1 and json_kind(files[0]) == "labelstudio" else None
 
 
-def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> Read:
+def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> Contents:
     """A JSON export of Label Studio (not JSON-MIN), or a folder that SeeDiff wrote.
 
     classes: None: those of the label_config.xml beside the file, or else the labels in use, sorted by name; `ignore`,

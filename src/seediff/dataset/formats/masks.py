@@ -40,7 +40,7 @@ from ..class_lists import ClassList, Note, check_meaning, find_list, named_class
 from ..encoding import encode_grey
 from ..rows import flat_name
 from ..sample import Sample
-from .drivers import Export, Import, Read
+from .drivers import Contents, Export, Import
 from .label_files import PARTS, named_pictures, pictures_by_name, png_masks, unique_names
 from .public_sets import find_parts, open_part, published_layout, usual_part
 from .yolo_data import IMAGES, find_pictures, find_yaml, label_file, read_data, write_data
@@ -125,7 +125,7 @@ def read(
     first: int = 1,
     num_classes: int | None = None,
     void: Sequence[int] = (),
-) -> Read:
+) -> Contents:
     """Pictures and PNG masks, as Ultralytics' YAML file names them, or as a public set is distributed. images, masks:
     their folders; None: the usual one of the two in the folder, or else the folder itself.
 

@@ -24,7 +24,7 @@ from ..encoding import decode_label_map
 from ..rows import check_class_list, check_row
 from ..sample import Sample, open_own
 from ..split import split_of
-from .drivers import Export, Import, Read
+from .drivers import Contents, Export, Import
 from .format_table import load_extra
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def is_folder(folder: Path) -> bool:
     return any(folder.rglob("*.parquet"))
 
 
-def read(source: Import, *, split: str | None = None) -> Read:
+def read(source: Import, *, split: str | None = None) -> Contents:
     """A folder of parquet files with the columns that SeeDiff writes, or one of them. split: "train", "val" or "test";
     None: all."""
     if split not in (None, *WORDS):

@@ -26,7 +26,7 @@ from ..class_lists import WEIGHTS, check_meaning, find_list, named_classes, read
 from ..encoding import Instances
 from ..rows import SPLITS
 from ..sample import Sample
-from .drivers import Export, Import, Read
+from .drivers import Contents, Export, Import
 from .label_files import PARTS, pictures_by_name, png_masks
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS = "JPEGImages", "SegmentationClass", "SegmentationObject"
@@ -85,7 +85,7 @@ def read(
     classes: Sequence[str] | None = None,
     images: Path | str | None = None,
     first: int = 1,
-) -> Read:
+) -> Contents:
     """A Pascal VOC folder, or the VOCdevkit that holds it.
 
     split: the list in ImageSets/Segmentation to read, such as "train"; None: all lists together, or every label map if

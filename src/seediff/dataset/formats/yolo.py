@@ -25,7 +25,7 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from .drivers import Export, Import, Read
+from .drivers import Contents, Export, Import
 from .label_files import Shapes, shown_size
 from .masks import semantic_yaml
 from .yolo_data import DATA, IMAGES, LABELS, YoloPicture, find_pictures, is_data, label_file, read_data, write_data
@@ -89,7 +89,8 @@ def from_yolo(
     shapes = Shapes(shape)
     polygons: list[tuple[int, int, np.ndarray]] = []
     for line, words in _lines(text):
-        here, given = f"{where}, line {line}", words[1 : len(words) - confidence]
+        here = f"{where}, line {line}"
+        given = words[1:-1] if confidence else words[1:]
         number = _number(words[0])
         if number not in ids:
             listed = ", ".join(map(str, [*ids][:20]))
@@ -143,7 +144,7 @@ def read(
     split: str | None = None,
     classes: Sequence[str] | None = None,
     images: Path | str | None = None,
-) -> Read:
+) -> Contents:
     """A YOLO folder, or the folder of the given YAML file.
 
     split: "train", "val" or "test"; None: all that the YAML file lists. classes: in the order of their ids; None: those
@@ -162,18 +163,19 @@ def read(
         lengths.update(len(words) for _, words in _lines(_text(picture)))
     # A class, x and y of corners, and one number more in all lines: Ultralytics' predictions.
     confidence = not any(length % 2 for length in lengths) and bool(lengths)
-    boxes, lines = lengths[5 + confidence], lengths.total()
+    boxes, lines = lengths[6 if confidence else 5], lengths.total()
     for picture, name in pictures:
         paint = partial(_paint, picture, listed.ids, confidence)
-        where, split = picture.labels, picture.split
-        samples.append(source.sample(name, picture.path, paint, {}, where, split=split, objects=True, shown=True))
+        samples.append(
+            source.sample(name, picture.path, paint, {}, picture.labels, split=picture.split, objects=True, shown=True)
+        )
     if samples and without == len(samples):
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
     if boxes and boxes == lines:
         raise UserError(file, f"all its {boxes} objects are boxes; masks need polygons, of three or more corners")
     source.count(boxes, f"of {lines} objects are boxes; pixels in them but in no polygon are ignored (255)")
     source.count(without, f"of {len(samples)} pictures have no label file: background only")
-    source.count(lines * confidence, f"of {lines} objects have an extra number, such as a confidence: ignored")
+    source.count(lines if confidence else 0, f"of {lines} objects have an extra number, such as a confidence: ignored")
     return listed.classes, samples
 
 
