@@ -53,7 +53,7 @@ def test_each_call_has_its_own_result(pipe):
         draw(pipe)
         assert seen.prompts == ["a dog and a cat"]  # asked inside, too
         draw(pipe, ["a bus", "a cat"], height=128, num_inference_steps=1)
-    assert seen.runs == [range(1), range(1, 3)]
+    assert seen.picture_numbers == [range(1), range(1, 3)]
     assert seen.prompts == ["a dog and a cat", "a bus", "a cat"]
     assert [maps.latent_size for maps in seen.maps] == [(8, 8), (16, 8), (16, 8)]
     assert [image.shape for image in seen.pictures] == [(64, 64, 3), (128, 64, 3), (128, 64, 3)]
@@ -281,7 +281,7 @@ def test_nothing_is_left_after_an_error_in_the_middle(pipe):
     assert everything() == before
     assert pipe.encode_prompt == encode
     assert np.array_equal(draw(pipe), plain)
-    assert seen.runs == []  # it returned no picture
+    assert seen.picture_numbers == []  # it returned no picture
     with seediff.capture(pipe) as seen:
         for how in ({"prompt": "a bus", "callback_on_step_end": stop}, {}, {"callback_on_step_end": stop}):
             with suppress(Stopped):

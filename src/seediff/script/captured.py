@@ -16,9 +16,10 @@ import numpy as np
 from PIL import Image
 
 from ..attention.maps import AttentionMaps, Grid
-from ..attention.plan import CapturePlan, Expected, plan_capture, plan_segments
+from ..attention.plan import CapturePlan, Expected, plan_segments
 from ..config.constants import MaskConfig, SegmentConfig
 from ..config.fields import check_table
+from ..config.levels import check_kinds, fit_mask
 from ..config.methods import BEST
 from ..errors import UserError
 from ..masks.make_masks import MaskResult, enlarge, make_masks, soft_mask
@@ -54,7 +55,7 @@ class Captured:
     # What was captured
 
     @property
-    def runs(self) -> list[range]:
+    def picture_numbers(self) -> list[range]:
         """The numbers of the pictures of each call of the pipeline."""
         ends = accumulate((run.images for run in self._runs()), initial=0)
         return [range(start, end) for start, end in pairwise(ends)]
@@ -130,7 +131,8 @@ class Captured:
             problem = f"{method}: needs a capture of its own, which `capture` does not have"
             raise UserError("method", problem, "use generate or mask")
         config = replace(own_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
-        config = plan_capture(self._family, self._plan.network, mask=config).mask or config
+        check_kinds(self._family, config)
+        config, _ = fit_mask(self._family, self._plan.network, config, "all")
         maps, shown = self._maps(image, phrases), self._picture(image, picture)
         if shown is None and config.pamr:
             raise UserError("picture", "masks follow its edges, but the pipeline gave none", "give it, or pamr=False")
@@ -165,7 +167,7 @@ class Captured:
 
     def _run(self, image: int) -> tuple[Run, int]:
         """The run that drew a picture, and the picture's number in it."""
-        for run, numbers in zip(self._runs(), self.runs, strict=True):
+        for run, numbers in zip(self._runs(), self.picture_numbers, strict=True):
             if image in numbers:
                 if run.error is not None:
                     raise run.error
@@ -185,29 +187,30 @@ class Captured:
     def _columns(self, run: Run, number: int, phrases: Sequence[Phrase]) -> dict[str, tuple[int, ...]]:
         """Phrase → its text columns for a picture of a run; empty if `_refusal` says why there are none. Where phrases
         that are asked for together contain each other, the longer one has the words."""
-        there, text = _width(run, number), run.texts[number]
+        column_count, text = _width(run, number), run.texts[number]
         columns: dict[str, set[int]] = {}
         for phrase in phrases:
             name = _name(phrase)
             numbers = set() if isinstance(phrase, str) else {*phrase}
-            columns[name] = numbers if numbers <= {*range(there)} else set()
+            columns[name] = numbers if numbers <= {*range(column_count)} else set()
         named = [phrase for phrase in phrases if isinstance(phrase, str)]
         chunks = 0
-        if named and text and there and not self._instructed(text) and not self._weight(text):
-            chunks = self._chunks(text, there)
+        if named and text and column_count and not self._instructed(text) and not self._weight(text):
+            chunks = self._chunks(text, column_count)
         for reader in self._all_readers() if chunks else ():
-            fitted = replace(reader, end=reader.end and there)
+            # Where padding comes before a text, the text ends with the last column.
+            fitted = replace(reader, end=None if reader.end is None else column_count)
             for phrase, found in find_columns(fitted, self._read(reader, text), named, chunks).items():
-                columns[phrase] |= {column for column in found if column < there}
+                columns[phrase] |= {column for column in found if column < column_count}
         return {name: tuple(sorted(found)) for name, found in columns.items()}
 
     def _refusal(self, run: Run, number: int, phrase: Phrase) -> UserError:
         """Why a phrase has no columns."""
-        there, text = _width(run, number), run.texts[number]
-        if not there:
+        column_count, text = _width(run, number), run.texts[number]
+        if not column_count:
             return UserError("no attention to text was captured: use keep='all', or a method of masks")
         if not isinstance(phrase, str):
-            return UserError(f"columns {tuple(phrase)} must be from 0 to {there - 1}, those of the text")
+            return UserError(f"columns {tuple(phrase)} must be from 0 to {column_count - 1}, those of the text")
         if text and self._instructed(text):
             problem = "words can be located only with the pipeline's own"
             return UserError(INSTRUCTION, problem, "leave it out, or name columns")
@@ -223,24 +226,28 @@ class Captured:
         elif self._weight(text):
             weight = self._weight(text)
             problem, fix = f"it is unknown where the words of a weighted prompt ('{weight}') are", "name columns"
-        elif not self._chunks(text, there):
-            problem = f"the network was given {there} columns, and the prompt '{prompt}' does not say where they divide"
+        elif not self._chunks(text, column_count):
+            divided = f"the prompt '{prompt}' does not say where they divide"
+            problem = f"the network was given {column_count} columns, and {divided}"
             fix = "write BREAK between its chunks, capture(pipe, prompts='… BREAK …'), or name columns"
         else:
             problem = f"is not in what the model read of the prompt '{prompt}'"
             fix = f"its words: {', '.join(self._words(run, number))}"
         return UserError(f"'{phrase}'", problem, fix)
 
-    def _chunks(self, text: Texts, there: int) -> int:
+    def _chunks(self, text: Texts, column_count: int) -> int:
         """The number of chunks in which a text was encoded, each to as many columns as a tokenizer reads; 0: not
         known."""
         readers = [(reader, reader.first) for reader in self._all_readers() if reader.first is not None]
-        usual = max((first + reader.limit for reader, first in readers), default=there)
-        if self._family.network != "unet":  # may read a longer text, and SD3 less than it has columns
-            usual = max(usual, self._family.text_columns) if text["prompt"] in self._listener.prompts else there
-        if there <= usual:
+        usual = max((first + reader.limit for reader, first in readers), default=column_count)
+        is_transformer = self._family.network != "unet"
+        if is_transformer and text["prompt"] in self._listener.prompts:  # encoded elsewhere
+            usual = max(usual, self._family.text_columns)  # SD3 without T5 has columns that no tokenizer reads
+        elif is_transformer:
+            usual = column_count  # its pipeline divides no text, but may be told to read a longer one
+        if column_count <= usual:
             return 1
-        chunks, rest = divmod(there, usual)
+        chunks, rest = divmod(column_count, usual)
         plain = not rest and all(first == 0 and reader.wrap is None for reader, first in readers)
         divided = plain and all(is_divided(reader, self._read(reader, text), chunks) for reader, _ in readers)
         return chunks if divided else 0
@@ -261,19 +268,19 @@ class Captured:
         prompt = run.texts[number].get("prompt", "")
         return tuple(word for word, columns in self._columns(run, number, content_words(prompt)).items() if columns)
 
-    def _parts(self) -> list[str]:
-        """The pipeline's tokenizers."""
+    def _tokenizers(self) -> list[str]:
+        """The names of the pipeline's tokenizers."""
         return [name for name in TOKENIZERS if getattr(self._pipe, name, None) is not None]
 
     def _all_readers(self) -> Sequence[Reader]:
         """The readers of the pipeline; none for a network alone, unless its tokenizer was given."""
         if self._readers is not None:
             return self._readers
-        return self._family.readers(self._pipe) if self._parts() else ()
+        return self._family.readers(self._pipe) if self._tokenizers() else ()
 
     def _read(self, reader: Reader, text: Texts) -> str:
         """The text that a tokenizer read: `prompt_2` for the pipeline's second if that was given."""
-        number = self._parts().index(reader.name) if reader.name in self._parts() else 0
+        number = self._tokenizers().index(reader.name) if reader.name in self._tokenizers() else 0
         return text.get(f"prompt_{number + 1}") or text["prompt"]
 
     def _picture(self, image: int, picture: Picture) -> np.ndarray | None:
