@@ -74,27 +74,31 @@ def add_probabilities(
     images, heads, queries, _ = query.shape
     keys = key.shape[2]
     limit = BLOCK_BYTES.get(query.device.type, BLOCK_BYTES["cuda"]) // torch.float32.itemsize
-    rows = max(1, min(queries, limit // keys))
-    together = max(1, min(heads, limit // (rows * keys)))  # heads at a time
-    # images: several small maps, or one large
-    group = max(1, min(images, limit // (heads * rows * keys))) if rows == queries else 1
+    rows_at_once = max(1, min(queries, limit // keys))
+    heads_at_once = max(1, min(heads, limit // (rows_at_once * keys)))
+    images_at_once = 1
+    if rows_at_once == queries:  # several images fit if all scores of each do
+        images_at_once = max(1, min(images, limit // (heads * queries * keys)))
     blocks = 1 if query.device.type == "cpu" else 2  # a CPU's softmax works in place, so that its cache holds it
-    sizes = [group * together * rows * keys] * blocks + [part.total[:group].numel() for part in parts]
+    block_size = images_at_once * heads_at_once * rows_at_once * keys
+    sizes = [block_size] * blocks + [part.total[:images_at_once].numel() for part in parts]
     buffers = (scratch or Scratch()).take(sum(sizes), query).split(sizes)
-    block, other, flat = buffers[0], buffers[blocks - 1], buffers[blocks:]
-    sums = [buffer.view_as(part.total[:group]) for buffer, part in zip(flat, parts, strict=True)]  # over heads
-    for first in range(0, images, group):
-        chosen = slice(first, min(first + group, images))
+    score_buffer, probability_buffer = buffers[0], buffers[blocks - 1]  # the same on a CPU
+    sum_buffers = zip(buffers[blocks:], parts, strict=True)
+    sums = [buffer.view_as(part.total[:images_at_once]) for buffer, part in sum_buffers]  # over heads
+    for first in range(0, images, images_at_once):
+        chosen = slice(first, min(first + images_at_once, images))
         count = chosen.stop - chosen.start
-        transposed_keys = key[chosen].transpose(2, 3).float()  # (group, H, D, T)
-        if rows < queries:  # several products read it
+        transposed_keys = key[chosen].transpose(2, 3).float()  # (images at once, H, D, T)
+        if rows_at_once < queries:  # several products read it
             transposed_keys = transposed_keys.contiguous()
-        for start in range(0, queries, rows):
-            here = slice(start, min(start + rows, queries))
-            for head in range(0, heads, together):
-                these = slice(head, min(head + together, heads))
+        for start in range(0, queries, rows_at_once):
+            here = slice(start, min(start + rows_at_once, queries))
+            for head in range(0, heads, heads_at_once):
+                these = slice(head, min(head + heads_at_once, heads))
                 shape = (count, these.stop - these.start, here.stop - here.start, keys)
-                scores, probabilities = (x[: math.prod(shape)].view(shape) for x in (block, other))
+                scores = score_buffer[: math.prod(shape)].view(shape)
+                probabilities = probability_buffer[: math.prod(shape)].view(shape)
                 product = query[chosen, these, here].float().flatten(0, 1), transposed_keys[:, these].flatten(0, 1)
                 if query.device.type != "cpu":
                     scores.zero_()  # Metal multiplies what is there by beta = 0, and NaN stays NaN
@@ -117,7 +121,7 @@ def add_probabilities(
             head_sums = total[:count]
             peak = head_sums.amax(1 if part.per_column else (1, 2), keepdim=True)
             finite += peak.sum()
-            if normalize:
+            if normalize:  # sums serve as means: the number of heads cancels out
                 part.total[chosen].addcdiv_(head_sums, peak.clamp_min_(torch.finfo(torch.float32).tiny))
             else:
                 part.total[chosen].add_(head_sums, alpha=1 / heads)

@@ -49,9 +49,9 @@ class ModelInfo:
     """The model's class in diffusers."""
     source: Source
     network: Mapping[str, Any]
+    """config.json of the part with the attention; empty if it is not here or cannot be read."""
     vae: Mapping[str, Any]
-    """config.json of the part with the attention and of the autoencoder; empty if they are not here or cannot be
-    read."""
+    """config.json of the autoencoder; empty as `network`'s."""
     settings: ModelSettings = ModelSettings()
 
     def layers(self) -> Mapping[str, Layer] | None:
@@ -60,13 +60,14 @@ class ModelInfo:
         UserError for attention that cannot be captured."""
         if not self.network:
             return None
-        torch, network = import_diffusers(), None
+        torch = import_diffusers()
         import diffusers
 
+        module = None
         with suppress(Exception), torch.device("meta"):  # the file may hold anything
             check_settings("config.json", self.network)
-            network = getattr(diffusers, self.family.class_name).from_config(dict(self.network))
-        return None if network is None else self.family.layers(network)
+            module = getattr(diffusers, self.family.class_name).from_config(dict(self.network))
+        return None if module is None else self.family.layers(module)
 
     def defaults(self) -> dict[str, Any]:
         """The family's defaults, with the steps and guidance of the model's page where these are known; empty where the
@@ -167,10 +168,12 @@ def unsupported(name: str, pipeline: Any) -> UserError:
 def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str], field: str = "classes") -> None:
     """Raise UserError, listing what the model `name` knows, if a class is not among `known`. known: None: no limit.
     field: what the classes are, for messages."""
-    unknown = [name for name in classes if known is not None and name not in known]
+    if known is None:
+        return
+    unknown = [class_name for class_name in classes if class_name not in known]
     if unknown:
-        listed = ", ".join(f"{name!r}{did_you_mean(name, known or ())}" for name in unknown)
-        fix = f"it knows: {', '.join(known or ())}; for others name a larger model, such as sd2-base"
+        listed = ", ".join(f"{class_name!r}{did_you_mean(class_name, known)}" for class_name in unknown)
+        fix = f"it knows: {', '.join(known)}; for others name a larger model, such as sd2-base"
         raise UserError(field, f"model '{name}' does not know {listed}", fix)
 
 
