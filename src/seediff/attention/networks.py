@@ -87,5 +87,6 @@ def check_processors(network: Any) -> None:
             raise UserError(f"{name} {problem}; use a pipeline without it")
         foreign[kind.__name__] = name
     for kind, name in foreign.items():
-        text = f"{name} has a {kind}: what is captured is attention of the network's own queries and keys, whatever"
-        warnings.warn(Notice(f"{text} that processor makes of them (as prompt-to-prompt does)"), stacklevel=1)
+        captured = "what is captured is attention of the network's own queries and keys"
+        text = f"{name} has a {kind}: {captured}, whatever that processor makes of them (as prompt-to-prompt does)"
+        warnings.warn(Notice(text), stacklevel=1)

@@ -22,7 +22,8 @@ from ..models.families.family import Family, Joint, Layer
 from ..models.groups import KINDS, Kind, Layers, block_numbers, by_kind
 
 LayerKind = Literal["joint", "self", "cross"]
-DEFAULT, PLAIN_MEANS = CaptureConfig(), CaptureConfig(normalize=False)
+DEFAULT_CAPTURE = CaptureConfig()
+PLAIN_MEANS = CaptureConfig(normalize=False)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class CapturePlan:
 def plan_capture(
     family: Family,
     network: Mapping[str, Layer],
-    capture: CaptureConfig = DEFAULT,
+    capture: CaptureConfig = DEFAULT_CAPTURE,
     *,
     mask: MaskConfig | None = None,
     reads: Reads | None = None,

@@ -12,11 +12,11 @@ from cyclopts import App, Parameter
 
 from ..errors import UserError
 
-Config = TypeVar("Config")
+CommandConfig = TypeVar("CommandConfig")
 
 
 @dataclass(frozen=True)
-class Typed(Generic[Config]):
+class Typed(Generic[CommandConfig]):
     """What was typed of a configuration. values: flat name → value, such as `mask.beta` → 0.4.
 
     `line: Typed[GenerateConfig] = UNTYPED` in the signature of a command stands for one option for each field of the

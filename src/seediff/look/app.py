@@ -35,7 +35,7 @@ def make_app(session: Session, events: Events) -> Starlette:
     set_answers = SetAnswers(session)
     attention_routes = AttentionRoutes(set_answers)
 
-    def listen(request: Request) -> Response:
+    def send_events(request: Request) -> Response:
         soon = threading.Timer(SOON, attention_routes.load)
         soon.daemon = True
         soon.start()
@@ -48,7 +48,7 @@ def make_app(session: Session, events: Events) -> Starlette:
     routes = [
         get("/set", set_answers.describe),
         post("/classes", set_answers.add_class),
-        get("/events", listen),
+        get("/events", send_events),
         post("/views", set_answers.view),
         get("/views/{view:str}", set_answers.page),
         get("/views/{view:str}/{number:int}", set_answers.place),

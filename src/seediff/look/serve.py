@@ -38,7 +38,7 @@ class Opened:
     once: str
 
 
-def listen(host: str, port: int) -> socket.socket:
+def _open_socket(host: str, port: int) -> socket.socket:
     """A listening socket. port: 0 for any free port. Raises UserError naming the option that cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     dual_stack = host == "::" and socket.has_dualstack_ipv6()
@@ -87,7 +87,7 @@ def serve(path: Path, *, by: str, host: str = LOCAL, port: int = 0) -> Iterator[
     events = Events()
     session = Session(open_subject(path), by=by, tell=events.tell)
     try:
-        with listen(host, port) as listening:
+        with _open_socket(host, port) as listening:
             token, bound_port = secrets.token_urlsafe(24), listening.getsockname()[1]
             app = Gate(make_app(session, events), token=token, host=host, port=bound_port)
             config = uvicorn.Config(

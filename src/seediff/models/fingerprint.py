@@ -24,7 +24,9 @@ def model_fingerprint(source: Source) -> str:
     Of a local folder it is the digest of its parts' files; of a hub id the commit in the cache, "" if there is none; of
     a single file or part its digest, then the fingerprint of its base. Raises UserError if a file cannot be read.
     """
-    paths = [path for path in (source.checkpoint and source.checkpoint.path, source.network) if path]
+    paths = [source.checkpoint.path] if source.checkpoint else []
+    if source.network:
+        paths.append(source.network)
     try:
         if isinstance(source.whole, str):
             folder = local_folder(source.whole)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .family import Condition, Config, DrawRequest, FlowMatching, Joint
+from .family import Condition, DrawRequest, FlowMatching, Joint, PartConfig
 from .flux2 import normed_latents
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ EPSILON = 1e-5
 
 
 class ErnieImage(FlowMatching):
-    def factor(self, vae: Config) -> int:
+    def factor(self, vae: PartConfig) -> int:
         return 2 ** len(vae["block_out_channels"])  # includes the packing of 2 × 2 latents
 
     def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:

@@ -42,7 +42,7 @@ SCHEDULERS = tuple(f"{name}Scheduler" for name in _SCHEDULERS.split())
 QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd", re.IGNORECASE)
 """Matches names of models that were distilled to draw in a few steps without guidance."""
 
-Config = Mapping[str, Any]
+PartConfig = Mapping[str, Any]
 """A part's config.json."""
 Condition = Mapping[str, Any]
 """The network's inputs for a batch of prompts: tensors by name, the batch first."""
@@ -255,15 +255,15 @@ class Family:
         patch = self.pixels(1, network.config)
         return batch, height // patch, width // patch
 
-    def factor(self, vae: Config) -> int:
+    def factor(self, vae: PartConfig) -> int:
         """Pixels per latent position, for an autoencoder with this configuration."""
         return 2 ** (len(vae["block_out_channels"]) - 1)
 
-    def pixels(self, factor: int, config: Config) -> int:
+    def pixels(self, factor: int, config: PartConfig) -> int:
         """Pixels per position of L."""
         return factor * int(config.get("patch_size", self.patch))
 
-    def image_side(self, factor: int, config: Config) -> int:
+    def image_side(self, factor: int, config: PartConfig) -> int:
         """The model's own side of an image in pixels."""
         if self.side or self.latent_side:
             return self.side or factor * self.latent_side
@@ -272,11 +272,11 @@ class Family:
             sample = sample[0]
         return int(sample) * factor
 
-    def multiple(self, factor: int, config: Config) -> int:
+    def multiple(self, factor: int, config: PartConfig) -> int:
         """The number of pixels that an image's sides must be multiples of."""
         return self.pixels(factor, config)
 
-    def largest(self, factor: int, config: Config) -> int | None:
+    def largest(self, factor: int, config: PartConfig) -> int | None:
         """The largest side of an image in pixels; None: no limit."""
         if "axes_lens" not in config:
             return None
@@ -290,12 +290,12 @@ class Family:
 
     # Drawing
 
-    def unguided(self, config: Config, name: str) -> bool:
+    def unguided(self, config: PartConfig, name: str) -> bool:
         """Whether a model, by the last part of its name, was distilled to draw without guidance."""
         last = last_part(name)
         return QUICK.search(last) is not None and "cfg" not in last.lower()
 
-    def defaults(self, config: Config, name: str) -> dict[str, Any]:
+    def defaults(self, config: PartConfig, name: str) -> dict[str, Any]:
         """The authors' `steps` and `guidance_scale`, and a mask method without self-attention if there is none."""
         values: dict[str, Any] = {"steps": self.steps, "guidance_scale": self.guidance_scale}
         if self.unguided(config, name):
@@ -304,7 +304,7 @@ class Family:
             values["mask"] = {"method": "ca"}
         return {key: value for key, value in values.items() if value is not None}
 
-    def check_guidance(self, config: Config, name: str, guidance_scale: float) -> None:
+    def check_guidance(self, config: PartConfig, name: str, guidance_scale: float) -> None:
         """Raise UserError for guidance with a model that was distilled to draw without."""
         if guidance_scale > 1 and self.unguided(config, name):
             raise UserError("guidance_scale", f"{guidance_scale}: model '{name}' draws without guidance", "use 0")

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .family import CLIP, CLIP_TOKENIZER, T5, T5_TOKENIZER, Condition, Config, FlowMatching, Joint
+from .family import CLIP, CLIP_TOKENIZER, T5, T5_TOKENIZER, Condition, FlowMatching, Joint, PartConfig
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ PHOTOGRAPHS = 1.0
 class Packed(FlowMatching):
     """Families whose latents are packed, 2 × 2 to a position."""
 
-    def pixels(self, factor: int, config: Config) -> int:
+    def pixels(self, factor: int, config: PartConfig) -> int:
         return factor * PACKED
 
     def inputs(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Packed(FlowMatching):
 class Flux(Packed):
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         batch, positions, _ = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
-        height, width = _sides(kwargs["img_ids"])  # their number does not give the shape
+        height, width = _sides(kwargs["img_ids"])  # the number of positions alone does not give height and width
         if height * width != positions:
             raise UserError(
                 f"the network was given {positions} positions, but its picture has {height} × {width}: those of a "
@@ -56,7 +56,7 @@ class Flux(Packed):
             )
         return batch, height, width
 
-    def unguided(self, config: Config, name: str) -> bool:
+    def unguided(self, config: PartConfig, name: str) -> bool:
         return not config.get("guidance_embeds", False) if config else super().unguided(config, name)
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .family import Condition, Config, DrawRequest
+from .family import Condition, DrawRequest, PartConfig
 from .flux import FLUX, PHOTOGRAPHS, Packed, pack, unpack
 from .readers import Reader, chat_prompt
 
@@ -34,7 +34,7 @@ class Flux2(Packed):
             raise UserError("the network is shown other images (image=…): attention to these is not captured")
         return len(hidden), row + 1, column + 1
 
-    def unguided(self, config: Config, name: str) -> bool:
+    def unguided(self, config: PartConfig, name: str) -> bool:
         return not config.get("guidance_embeds", True)
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .family import QWEN_TOKENIZER, Config, Family, last_part
+from .family import QWEN_TOKENIZER, Family, PartConfig, last_part
 from .flux2 import FLUX2, Flux2
 from .readers import qwen_chat
 
@@ -17,7 +17,7 @@ DISTILLED = re.compile(r"klein-\d+b", re.IGNORECASE)
 
 
 class Klein(Flux2):
-    def unguided(self, config: Config, name: str) -> bool:
+    def unguided(self, config: PartConfig, name: str) -> bool:
         return (
             bool(config.get("is_distilled"))
             or DISTILLED.search(last_part(name)) is not None

@@ -7,15 +7,15 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import UserError
-from .family import Config, DrawRequest
+from .family import DrawRequest, PartConfig
 from .unet import SD, UNet
 
 
 class Consistency(UNet):
-    def unguided(self, config: Config, name: str) -> bool:
+    def unguided(self, config: PartConfig, name: str) -> bool:
         return False
 
-    def check_guidance(self, config: Config, name: str, guidance_scale: float) -> None:
+    def check_guidance(self, config: PartConfig, name: str, guidance_scale: float) -> None:
         """Raise UserError for a UNet without a guidance input, which the pipeline needs."""
         if config.get("time_cond_proj_dim") is None:
             problem = "has no time_cond_proj_dim, by which an LCM is told the guidance"

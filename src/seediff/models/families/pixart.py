@@ -8,7 +8,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .family import T5, T5_TOKENIZER, Condition, Config, DrawRequest, Family, Layer, Projections, refuse_adapters
+from .family import T5, T5_TOKENIZER, Condition, DrawRequest, Family, Layer, PartConfig, Projections, refuse_adapters
 from .readers import Reader, stripped
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class PixArt(Family):
     def columns(self, pipeline: str) -> int:
         return T5_TOKENS.get(pipeline, max(T5_TOKENS.values()))
 
-    def multiple(self, factor: int, config: Config) -> int:
+    def multiple(self, factor: int, config: PartConfig) -> int:
         """Whole patches; the pipeline also requires multiples of 8."""
         return math.lcm(8, super().multiple(factor, config))
 

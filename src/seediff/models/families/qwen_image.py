@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .family import QWEN_TOKENIZER, Condition, Config, DrawRequest, Joint
+from .family import QWEN_TOKENIZER, Condition, DrawRequest, Joint, PartConfig
 from .flux import Packed
 from .readers import Reader
 
@@ -32,7 +32,7 @@ class QwenImage(Packed):
             raise UserError("the network is given several pictures (editing): their attention cannot be told apart")
         return len(kwargs["hidden_states"]), height, width
 
-    def factor(self, vae: Config) -> int:
+    def factor(self, vae: PartConfig) -> int:
         return 2 ** len(vae["temperal_downsample"])
 
     def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:

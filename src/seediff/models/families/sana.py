@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .family import Condition, Config, DrawRequest, FlowMatching, Layer, Projections
+from .family import Condition, DrawRequest, FlowMatching, Layer, PartConfig, Projections
 from .pixart import as_given
 from .readers import Reader, stripped
 
@@ -32,10 +32,10 @@ class SanaFamily(FlowMatching):
             layers[f"transformer_blocks.{number}.attn2"] = Projections("cross", query, key)
         return layers
 
-    def factor(self, vae: Config) -> int:
+    def factor(self, vae: PartConfig) -> int:
         return 2 ** (len(vae["encoder_block_out_channels"]) - 1)
 
-    def multiple(self, factor: int, config: Config) -> int:
+    def multiple(self, factor: int, config: PartConfig) -> int:
         """Whole patches; the pipeline also requires multiples of 32."""
         return math.lcm(32, super().multiple(factor, config))
 

@@ -18,10 +18,10 @@ from .family import (
     T5,
     T5_TOKENIZER,
     Condition,
-    Config,
     FlowMatching,
     Joint,
     Layer,
+    PartConfig,
     refuse_adapters,
 )
 from .readers import Reader
@@ -41,7 +41,7 @@ class MMDiT(FlowMatching):
                 layers[f"{name}2"] = _joint(block.attn2, text=False)
         return layers
 
-    def largest(self, factor: int, config: Config) -> int | None:
+    def largest(self, factor: int, config: PartConfig) -> int | None:
         return int(config["pos_embed_max_size"]) * self.multiple(factor, config)
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
 from ..groups import Kind, Layers, block_numbers
-from .family import CLIP, CLIP_TOKENIZER, Condition, Config, Family, Layer, Projections, refuse_adapters
+from .family import CLIP, CLIP_TOKENIZER, Condition, Family, Layer, PartConfig, Projections, refuse_adapters
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class UNet(Family):
         batch, _, height, width = sample.shape
         return batch, height, width
 
-    def multiple(self, factor: int, config: Config) -> int:
+    def multiple(self, factor: int, config: PartConfig) -> int:
         """Every level of the UNet halves the latent evenly; the pipeline also requires multiples of 8."""
         return math.lcm(8, factor * 2 ** (len(config["down_block_types"]) - 1))
 
