@@ -132,7 +132,7 @@ def preset(trials: Sequence[Trial]) -> dict[str, Any]:
     """
     top = {method: best(trials, method) for method in METHOD_NAMES}
     tables = {name: top[name].setting.table() for name in top if name in METHOD_FACTS}
-    named = [name for name in tables if METHOD_FACTS[name].own is None]
+    named = [name for name in tables if METHOD_FACTS[name].user_function is None]
     winner = highest = max(named, key=lambda method: top[method].iou)
     note = f"{winner} is the best on the tuning scenes"
     if winner != "seediff" and top[winner].iou - top["seediff"].iou < CLEAR:

@@ -17,7 +17,7 @@ from seediff.models.short_names import EMBEDDED
 
 
 def test_there_are_defaults_for_every_method():
-    packaged = {name for name, facts in METHOD_FACTS.items() if facts.own is None}
+    packaged = {name for name, facts in METHOD_FACTS.items() if facts.user_function is None}
     assert {*packaged, "best"} == set(get_args(Method))
     for method, facts in METHOD_FACTS.items():  # all of them are configurations
         mask, capture = (facts.defaults.get(part, {}) for part in ("mask", "capture"))

@@ -28,7 +28,7 @@ def maps_for(method):
 
 
 def test_every_method_has_a_function():
-    assert [name for name, facts in METHOD_FACTS.items() if facts.own is None] == list(METHODS)
+    assert [name for name, facts in METHOD_FACTS.items() if facts.user_function is None] == list(METHODS)
 
 
 @pytest.mark.parametrize("method", list(METHOD_FACTS))

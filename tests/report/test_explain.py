@@ -25,7 +25,7 @@ def said(config):
     }
 
 
-@pytest.mark.parametrize("method", [name for name, facts in METHOD_FACTS.items() if facts.own is None])
+@pytest.mark.parametrize("method", [name for name, facts in METHOD_FACTS.items() if facts.user_function is None])
 @pytest.mark.parametrize("expansion", ["none", "iterative"])
 def test_every_step_is_known(method, expansion):
     texts = said(MaskConfig(method=method, expansion=expansion))

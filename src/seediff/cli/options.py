@@ -127,8 +127,10 @@ def check_mask_effects(typed: Collection[str], mask: MaskConfig, reject: bool = 
         ("mask.pamr_dilations", finish.dilations, own),
     ]
     for name in typed:
-        methods = [method for method, facts in METHOD_FACTS.items() if name.removeprefix("mask.") in facts.own_options]
-        another = name.startswith("mask.") and methods and mask.method not in methods and mask.facts.own is None
+        constant = name.removeprefix("mask.")
+        methods = [method for method, facts in METHOD_FACTS.items() if constant in facts.special_options]
+        is_special = name.startswith("mask.") and methods
+        another = is_special and mask.method not in methods and mask.facts.user_function is None
         unread.append((name, another, f"it is an option of {', '.join(methods)}, not of {mask.method}"))
     for name, applies, reason in unread:
         if applies and name in typed:

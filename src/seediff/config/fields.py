@@ -37,8 +37,10 @@ def read_word(kind: Any, tokens: Sequence[Token]) -> Any:
     would read 2.5 as the whole number 2; it adds the option to a ValueError."""
     word = tokens[0].value
     parts = [_number(part.strip()) for part in word.split(",")]
-    values = [parts[0], parts] if len(parts) == 1 else [parts]
-    for value in values:
+    readings: list[Any] = [parts]
+    if len(parts) == 1:
+        readings.insert(0, parts[0])
+    for value in readings:
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError:
@@ -109,9 +111,12 @@ def fit_field(name: str, value: Any, hint: Any) -> Any:
     try:
         fitting = fit(plain, hint, name)
     except UserError as error:
-        wanted = describe(hint)
-        raise UserError(name, f"{show_json(value)} must be {wanted}" if wanted else error.problem) from error
-    for number in fitting if isinstance(fitting, tuple) else (fitting,):
+        wanted, problem = describe(hint), error.problem
+        if wanted:
+            problem = f"{show_json(value)} must be {wanted}"
+        raise UserError(name, problem) from error
+    numbers = fitting if isinstance(fitting, tuple) else (fitting,)
+    for number in numbers:
         if isinstance(number, int | float) and not abs(number) < 2**63:  # TOML has no larger whole numbers
             raise UserError(name, f"{show_json(value)} must be less than 2^63")
     return fitting
@@ -124,10 +129,14 @@ def describe(hint: Any) -> str:
         return " or ".join(describe(part) for part in arguments if part is not NoneType)
     if origin is Literal:
         texts = [repr(argument) for argument in arguments]
-        return " or ".join(texts) if len(texts) < 3 else f"one of {', '.join(texts)}"
+        if len(texts) > 2:
+            return f"one of {', '.join(texts)}"
+        return " or ".join(texts)
     if origin is tuple:
-        count = "a list" if arguments[-1] is ... else f"{len(arguments)} values"
-        return f"{count}, each {describe(arguments[0])}"
+        each = describe(arguments[0])
+        if arguments[-1] is ...:
+            return f"a list, each {each}"
+        return f"{len(arguments)} values, each {each}"
     if origin is Annotated:
         text = describe(arguments[0])
         for meta in arguments[1:]:
@@ -138,13 +147,20 @@ def describe(hint: Any) -> str:
 
 
 def _bounds(meta: Meta) -> str:
-    low, opening, above = (meta.gt, "(", "above") if meta.ge is None else (meta.ge, "[", "of at least")
-    high, closing = (meta.lt, ")") if meta.le is None else (meta.le, "]")
+    """The range of a number: ` in (0, 1]` or ` of at least 1`; "" if it has none."""
+    low, opening, above = meta.ge, "[", "of at least"
+    if low is None:
+        low, opening, above = meta.gt, "(", "above"
+    high, closing = meta.le, "]"
+    if high is None:
+        high, closing = meta.lt, ")"
     if low is not None and high is not None:
         return f" in {opening}{low:g}, {high:g}{closing}"
     if low is not None:
         return f" {above} {low:g}"
-    return "" if high is None else f" of at most {high:g}"
+    if high is not None:
+        return f" of at most {high:g}"
+    return ""
 
 
 @lru_cache

@@ -16,7 +16,7 @@ from .fields import Count, Positive, Several
 Method = Literal["seediff", "ca", "ca_sa", "daam", "best"]
 """Values of `MaskConfig.method`, beside those of `register_method` (masks/own.py)."""
 BEST: Method = "best"
-"""Stands for the method and constants measured as best for the model, from its preset or `BEST_FACTS`."""
+"""Stands for the method and constants measured as best for the model, from its preset or `BEST_CONSTANTS`."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Finish:
     iterations: Count | None = None
     dilations: Several | None = None
     threshold: float | None = None
+    """Threshold after PAMR."""
 
 
 LevelOption = Literal["seed_level", "expand_levels", "self_level"]
@@ -64,11 +65,11 @@ class MethodFacts:
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Model → constants tuned for it, as in its preset."""
     finish: Finish = Finish()
-    own: Callable[..., Any] | None = None
+    user_function: Callable[..., Any] | None = None
     """The function of a method of one's own (masks/own.py)."""
 
     @property
-    def own_options(self) -> set[str]:
+    def special_options(self) -> set[str]:
         """The fields of MaskConfig that not every method reads."""
         read = (self.levels.cross, self.levels.self) if self.levels else ()
         return {*self.options, *(levels for levels in read if isinstance(levels, str))}
@@ -90,10 +91,10 @@ METHOD_FACTS: dict[str, MethodFacts] = {
 
 def own_methods() -> dict[str, MethodFacts]:
     """The methods of one's own that are registered, for other processes of the same run."""
-    return {name: facts for name, facts in METHOD_FACTS.items() if facts.own is not None}
+    return {name: facts for name, facts in METHOD_FACTS.items() if facts.user_function is not None}
 
 
-BEST_FACTS: dict[str, Mapping[str, Mapping[str, Any]]] = {
+BEST_CONSTANTS: dict[str, Mapping[str, Mapping[str, Any]]] = {
     "unet": {
         "mask": {"method": "ca_sa", "tau": 1, "compete": True, "pamr_iterations": 20},
         "capture": {"normalize": False, "mean": "geometric", "layers": "up/last"},
@@ -104,9 +105,9 @@ BEST_FACTS: dict[str, Mapping[str, Mapping[str, Any]]] = {
     },
 }
 """Kind of network (`Family.network`) → the constants that method `best` stands for if the model's preset has none,
-tuned for BEST_MODELS, without those that depend on their size."""
+tuned for BEST_MODELS, without those that depend on the size of images."""
 BEST_MODELS = {"unet": "mini", "transformer": "mini-dit"}
-"""Kind of network → the model for which BEST_FACTS were tuned; mini with its weights before decision 0026."""
+"""Kind of network → the model for which BEST_CONSTANTS were tuned; mini with its weights before decision 0026."""
 
 
 SegmentMethodName = Literal["diffseg", "kmeans", "diffcut"]

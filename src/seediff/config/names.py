@@ -128,7 +128,8 @@ def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[in
     else:
         if not first and given[: len(lines)] != lines:
             raise UserError(path, "has an empty line between names, and lines from 0 on are the ids", "remove it")
-        lines = lines[lines[:1] == ["__ignore__"] and len(lines) > 1 and first :]
+        if first and len(lines) > 1 and lines[0] == "__ignore__":
+            lines = lines[1:]
         if lines and meaning(lines[0]) is not None:
             first = 0
         names = dict(enumerate(lines, first))

@@ -20,7 +20,7 @@ from ..models.short_names import EMBEDDED
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, check_table, flatten
 from .levels import check_kinds, fit_mask
-from .methods import BEST, BEST_FACTS, BEST_MODELS, METHOD_FACTS, Method
+from .methods import BEST, BEST_CONSTANTS, BEST_MODELS, METHOD_FACTS, Method
 from .settings import BEST_SOURCE, ValueLayer, model_label
 from .tuned import THRESHOLDS
 
@@ -126,7 +126,7 @@ class ModelConstants:
         family = self.info.family if self.info else SD
         if family.no_self_attention:
             return ValueLayer("a model without maps of self-attention", {"mask.method": "ca"})
-        return ValueLayer(f"{BEST_SOURCE}a small {family.network}", flatten(BEST_FACTS[family.network]))
+        return ValueLayer(f"{BEST_SOURCE}a small {family.network}", flatten(BEST_CONSTANTS[family.network]))
 
     def distilled_layers(self, lora: str | None) -> list[ValueLayer]:
         """Steps, scheduler and guidance for a LoRA that was distilled to a few steps, or for such a single file or
@@ -192,7 +192,7 @@ def recommended_mask(model: str, method: str | None = None) -> Recommended:
 def foreign_constants(info: ModelInfo, method: str) -> str:
     """Whose constants a mask method has for a model, if they were never tuned for it; otherwise "". method: one of
     METHOD_FACTS, or `best` where the user asked for that."""
-    own = method in METHOD_FACTS and METHOD_FACTS[method].own is not None
+    own = method in METHOD_FACTS and METHOD_FACTS[method].user_function is not None
     if own or preset_of(info.settings).methods.get(method, {}).get("mask"):
         return ""
     if method == BEST and not info.family.no_self_attention:

@@ -52,7 +52,7 @@ def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any]
     class name and the configuration → the class's soft mask (h, w) in [0, 1], or a `SoftMask`. constants: the fields of
     `StatedConstants`. Raises UserError for a name of the package's own methods, and for unknown constants.
     """
-    if name in METHOD_FACTS and METHOD_FACTS[name].own is None:
+    if name in METHOD_FACTS and METHOD_FACTS[name].user_function is None:
         raise UserError(f"method {name}", "is one of the package's", "choose another name")
     where = f"constants of method {name}"
     stated = check_table(StatedConstants, fit(constants or {}, dict[str, Any], where), where)
@@ -90,8 +90,8 @@ def register_file(text: str) -> str:
 def call_own(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """What the method's own function makes of a class. Raises UserError if it makes no soft mask."""
     try:
-        assert config.facts.own is not None
-        mask = config.facts.own(maps, class_name, config)
+        assert config.facts.user_function is not None
+        mask = config.facts.user_function(maps, class_name, config)
         if not isinstance(mask, SoftMask):
             mask = SoftMask(mask)
         soft, second = _check_values(mask.soft, class_name, config), mask.second
