@@ -29,7 +29,7 @@ from .resolve import load_config, recommend
 from .settings import RunConfig, ValueLayer, differences
 from .sizes import Size, check_size
 
-Dataset = TypeVar("Dataset", bound="DatasetConfig")
+Self = TypeVar("Self", bound="DatasetConfig")
 
 MAX_IMAGES = 10_000_000
 """Maximum number of images in a dataset, whose specifications are one list in memory."""
@@ -72,7 +72,7 @@ class DatasetConfig(RunConfig):
                 object.__setattr__(self, name, tuple(composed(one) if isinstance(one, str) else one for one in texts))
 
     @classmethod
-    def recommended(cls: type[Dataset], **values: Any) -> Dataset:
+    def recommended(cls: type[Self], **values: Any) -> Self:
         """The configuration with the model's own constants for values that are not given; calling the class itself uses
         the paper's. `mask` and `capture` are tables of given values, such as `mask={"beta": 0.4}`, or whole MaskConfig
         and CaptureConfig. Raises UserError."""

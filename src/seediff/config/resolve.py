@@ -75,7 +75,7 @@ def resolve(kind: type[AnySettings], layers: Sequence[ValueLayer]) -> AnySetting
     )
 
 
-class ConfigFile(NamedTuple):
+class TomlFile(NamedTuple):
     """A TOML file. values: flat name → value, checked. sources: flat name → source, in the file of an output, which
     holds all values, so that a missing value is unset; None in a file that a person wrote."""
 
@@ -93,7 +93,7 @@ class ConfigFile(NamedTuple):
         return layers
 
 
-def read_file(path: Path, kind: type[Settings]) -> ConfigFile:
+def read_file(path: Path, kind: type[Settings]) -> TomlFile:
     """A configuration file, or an output's seediff.toml, without the keys in ABOUT. Also raises UserError if the file
     is from another command's output.
 
@@ -119,7 +119,7 @@ def read_file(path: Path, kind: type[Settings]) -> ConfigFile:
         table["classes"] = list(split_classes(classes))
     if isinstance(table.get("prompts"), str):
         table["prompts"] = [table["prompts"]]
-    return ConfigFile(path, flatten(check_table(kind, table, str(path)), kind), sources)
+    return TomlFile(path, flatten(check_table(kind, table, str(path)), kind), sources)
 
 
 def configure(kind: type[AnySettings], line: Mapping[str, Any], file: Path | None = None) -> AnySettings:

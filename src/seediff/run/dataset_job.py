@@ -26,7 +26,7 @@ from ..dataset.shapes.objects import scored_pieces
 from ..files.outputs import write_atomic
 from ..models.info import ModelInfo
 from ..models.memory import Graphs, Offload
-from .loop import Captured, Item
+from .loop import BatchCapture, Item
 from .model_job import ModelJob
 from .output import BatchRecord
 
@@ -59,7 +59,7 @@ class MaskedSample:
     facts: Mapping[str, Any]
 
 
-class DatasetJob(ModelJob[AnyDatasetConfig, Item, Captured]):
+class DatasetJob(ModelJob[AnyDatasetConfig, Item, BatchCapture]):
     """A job whose output is a native dataset."""
 
     def __init__(

@@ -30,7 +30,7 @@ from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photo_files import find_photos, read_photo
 from ..models.info import ModelInfo, find_model
 from .mask_job import MaskJob
-from .tune import LabelledPhoto, MaskMeasure, Measure, NameMeasure, PresenceMeasure, Thresholds, evenly, look_at
+from .tune import LabelledPhoto, MaskMeasure, Measure, NameMeasure, PresenceMeasure, Thresholds, evenly, show_photos
 
 if TYPE_CHECKING:
     from ..workers import Progress
@@ -124,7 +124,7 @@ def evaluate_masks(
         measures += [presence, names]
     photographs = [LabelledPhoto(i, each[1].name, partial(_read, *each)) for i, each in enumerate(samples)]
     tuned_on, others = ([photographs[i] for i in part] for part in (tuning, scored))
-    look_at(job, [*((photo, measures) for photo in tuned_on), *((photo, [masks]) for photo in others)], progress)
+    show_photos(job, [*((photo, measures) for photo in tuned_on), *((photo, [masks]) for photo in others)], progress)
 
     # 2. The thresholds of the first, and the scores of the others at these.
     columns: dict[str, Column] = {}

@@ -32,7 +32,7 @@ from .output import RUN_FOLDERS, BatchRecord, begin, check_loaded, commit, lock,
 from .reopen import EARLIER, check_growth, grow
 
 Item = TypeVar("Item")
-Captured = TypeVar("Captured")
+BatchCapture = TypeVar("BatchCapture")
 Say = Callable[[str], None]
 """Called with a text about the current activity."""
 FOUND_AGAIN = ("batches", "info", "is_checked", "capture_plan", "columns")
@@ -82,7 +82,7 @@ class RunResult:
         return len(self.rows)
 
 
-class Job(ABC, Generic[Config, Item, Captured]):
+class Job(ABC, Generic[Config, Item, BatchCapture]):
     """The work of one command. A batch must depend only on the configuration, on what `resume` reads and on its number,
     never on which files exist already. Every process that makes batches loads its own copy of the job. `run` alone
     replaces `config`: by what the output says, then with the device that is there.
@@ -160,11 +160,11 @@ class Job(ABC, Generic[Config, Item, Captured]):
         return ""
 
     @abstractmethod
-    def capture(self, batch: Sequence[Item]) -> Captured:
+    def capture(self, batch: Sequence[Item]) -> BatchCapture:
         """The first step of a batch: everything that needs the model."""
 
     @abstractmethod
-    def write(self, captured: Captured, out: Path) -> BatchRecord:
+    def write(self, captured: BatchCapture, out: Path) -> BatchRecord:
         """The second step: write its files into `out`. May run in a thread while the next batch is captured."""
 
     def trial(self, count: int) -> tuple[AnyJob, Sequence[Item]]:
@@ -180,7 +180,7 @@ class Job(ABC, Generic[Config, Item, Captured]):
     def make_batch(self, number: int, out: Path) -> BatchRecord:
         return self.write(self.capture(self.batches[number]), out)
 
-    def write_ready(self, captured: Captured, out: Path, ready: Any) -> BatchRecord:
+    def write_ready(self, captured: BatchCapture, out: Path, ready: Any) -> BatchRecord:
         """As `write`. ready: a CUDA event to wait for before captured tensors are read, or None."""
         if ready is not None:
             ready.wait()

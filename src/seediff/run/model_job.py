@@ -29,7 +29,7 @@ from ..models.fingerprint import weights_fingerprint
 from ..models.info import ModelInfo, check_known_classes, find_model
 from ..models.load_options import check_options
 from ..models.memory import Offload, memory_bytes
-from .loop import AnyJob, Captured, Item, Job, Timer
+from .loop import AnyJob, BatchCapture, Item, Job, Timer
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -39,7 +39,7 @@ ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
 AnyModelConfig = TypeVar("AnyModelConfig", bound=ModelConfig)
 
 
-class ModelJob(Job[AnyModelConfig, Item, Captured]):
+class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
     """A job that runs a model."""
 
     capture_plan: CapturePlan | None = None

@@ -73,7 +73,7 @@ class Measure(Protocol):
     def look(self, picture: SeenPhoto) -> None: ...
 
 
-def look_at(
+def show_photos(
     job: MaskJob,
     pictures: Sequence[tuple[LabelledPhoto, Sequence[Measure]]],
     progress: Progress | None = None,
@@ -299,7 +299,7 @@ def tune(
     presence, names = PresenceMeasure(model, classes), NameMeasure(model, classes, segment, size)
     chosen = [data[i] for i in evenly(len(data), count)]
     pictures = [LabelledPhoto(i, sample.name, partial(read_labelled, sample)) for i, sample in enumerate(chosen)]
-    failed = look_at(job, [(picture, (presence, names, masks)) for picture in pictures], progress, skip=True)
+    failed = show_photos(job, [(picture, (presence, names, masks)) for picture in pictures], progress, skip=True)
     if len(failed) == len(chosen):
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
     return Thresholds.of(presence, names, masks.beta(list(masks.counts)), len(chosen) - len(failed), failed)
