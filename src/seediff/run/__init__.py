@@ -1,6 +1,7 @@
 """Long commands, run batch by batch: a killed run leaves no half-written file, and the same command continues it.
 
-loop.py      the loop that all commands share (`Job`, `Engine`, `run`, `plan`); cluster.py: batches on several machines
+loop.py      the loop of `generate`, `mask` and `segment` (`Job`, `Engine`, `run`)
+cluster.py   batches on several machines
 output.py    the folder of the output: what an earlier run left there, and the records of its finished batches
 generate_job.py, mask_job.py, segment_job.py    the commands: how each makes a batch
 model_job.py, dataset_job.py    what jobs share that run a model (checks before a run, dry runs) or write a dataset

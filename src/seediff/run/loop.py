@@ -1,5 +1,5 @@
-"""The loop that all long commands share: it makes and commits the batches that are missing in a folder, so a killed run
-continues.
+"""The loop of `generate`, `mask` and `segment`: it makes and commits the batches that are missing in a folder, so a
+killed run continues.
 
 A command is a `Job`: how a batch is made, and what is written when all are finished. An `Engine` makes batches: in
 this process, or in a cluster (cluster.py). `run` does the rest.

@@ -50,15 +50,22 @@ class BatchRecord:
 
     def write(self, out: Path, name: str, data: bytes) -> None:
         """Write the file out/name and note it."""
-        write_atomic(inside(out, name), data, durable=True)
+        write_atomic(_place(out, name), data, durable=True)
         self.files[name] = len(data)
 
     def write_by(self, out: Path, name: str, write: Callable[[Path], object]) -> None:
         """Call `write` to write the file out/name, and note it."""
-        path = inside(out, name)
+        path = _place(out, name)
         write(path)
         flush(path)
         self.files[name] = path.stat().st_size
+
+
+def _place(out: Path, name: str) -> Path:
+    """out/name, in one of the folders that `begin` removes after a run that was killed."""
+    fix = "add its folder to EXTRAS (dataset/native.py) or RUN_FOLDERS (run/output.py)"
+    assert name.partition("/")[0] in RUN_FOLDERS, f"{name}: {fix}"
+    return inside(out, name)
 
 
 @dataclass(frozen=True)
