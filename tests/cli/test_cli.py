@@ -91,7 +91,21 @@ def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(EMBEDDED, "mini", tmp_path / "weights")
     out = tmp_path / "out"
     assert (
-        main([*BASE, "--out", str(out), "--dry-run", "--keep-soft", "--prompt", "a {class}", "--prompt", "the {class}"])
+        main(
+            [
+                *BASE,
+                "--out",
+                str(out),
+                "--dry-run",
+                "--size",
+                "64",
+                "--keep-soft",
+                "--prompt",
+                "a {class}",
+                "--prompt",
+                "the {class}",
+            ]
+        )
         == 0
     )
     said = capsys.readouterr().out
