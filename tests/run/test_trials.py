@@ -21,7 +21,7 @@ from seediff.run.photos import PhotoSpec, largest_photo
 
 def test_a_full_memory_names_what_to_change(tmp_path, monkeypatch, capsys):
     full = mock.Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory"))
-    monkeypatch.setattr("seediff.models.registry.load_model", full)
+    monkeypatch.setattr("seediff.models.registry.load_found", full)
     assert main(["generate", "--classes", "dog", "--quiet", "--out", str(tmp_path / "set")]) == 2
     said = "the device is out of memory; use a smaller --batch-size or --size, or --offload model on a GPU"
     assert capsys.readouterr().err == f"seediff: {said}\n"
@@ -101,7 +101,7 @@ def test_a_worker_tries_and_takes_the_size_that_was_found(monkeypatch):
     job, there, made = GenerateJob(GenerateConfig(("dog",), per_class=5, device="cpu")), {"gpu": "A card"}, []
     monkeypatch.setattr(cluster, "load_job", lambda _: (job, there))
     monkeypatch.setattr(GenerateJob, "fitting_size", lambda self: 4)
-    assert cluster.try_batches([None]) == cluster.Answer(there, 4)
+    assert cluster.try_batches([None]) == cluster.WorkerAnswer(there, 4)
     monkeypatch.setattr(GenerateJob, "make_batch", lambda self, n, out: made.append(self.batches[n]) or BatchRecord())
     for size, lengths in ((4, [4, 1]), (2, [2, 2, 1])):
         made.clear()

@@ -105,6 +105,7 @@ def test_preset_is_what_a_model_folder_takes(tmp_path):
     )
     made = preset([*trials(), better])
     (tmp_path / "seediff.json").write_text(json.dumps({"preset": made}))
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     assert made["method"] == "seediff"
     assert made["note"].startswith("seediff is the best on the tuning scenes; mean IoU: ca 0.5000, ")
     recommended = GenerateConfig.recommended(classes=("dog",), model=str(tmp_path))
