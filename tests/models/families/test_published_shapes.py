@@ -44,7 +44,7 @@ def test_what_is_expected_is_what_the_network_has(name, tmp_path):
     lines = plan(GenerateJob(config), tmp_path / "out").splitlines()
     assert f"Capture: {EXPECTED[name]}" in lines
     side = {"sd1.5": 512, "sd2.1": 768, "sdxl-turbo": 512}.get(name, 1024)
-    assert f"of {side}×{side} in" in lines[0]
+    assert f", each of {side}×{side}, about " in lines[0]
 
 
 @pytest.mark.parametrize("name", [model.name for model in NAMED if model.name in NETWORKS])
