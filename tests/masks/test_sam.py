@@ -146,6 +146,10 @@ def test_what_is_no_sam_is_refused_in_a_line(tmp_path):
         (folder / "config.json").write_text(json.dumps(settings | altered))
         with user_error(problem):
             load_sam(str(folder))
+    without = settings | {"vision_config": settings["vision_config"] | {"num_hidden_layers": 0}}
+    (folder / "config.json").write_text(json.dumps(without))
+    with user_error(r"config.json names fewer layers than its weights have, such as vision_encoder.layers.0."):
+        load_sam(str(folder))
     (folder / "config.json").write_text(json.dumps(settings))
     tensors = load_file(folder / "model.safetensors")
     name = min(tensors)

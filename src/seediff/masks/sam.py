@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -25,6 +26,8 @@ from .arithmetic import resize
 
 KINDS = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
 """`model_type` in config.json → transformers' class. SAM 2's folders name the video model, which contains the other."""
+LAYER = re.compile(r"\.(layers|blocks)\.\d+\.")
+"""In the name of a layer's tensor."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 AGREE, SMALLEST, EDGE = 0.5, 0.002, 0.01
 """Minimum IoU of a piece and SAM's mask; the picture's share below which a piece stays; logits are of values this far
@@ -53,6 +56,9 @@ def load_sam(name: str) -> Any:
         logits = see(network.eval(), np.zeros((6, 8, 3), np.uint8))(torch.zeros(6, 8), torch.ones(6, 8) > 0)
         if info["missing_keys"] or not logits.isfinite().all():
             raise ValueError(f"its weights lack {min(info['missing_keys'], default='values that are finite')}")
+        left = [key for key in info["unexpected_keys"] if LAYER.search(key)]
+        if left:  # a network of fewer layers answers, and its answers mean nothing
+            raise ValueError(f"config.json names fewer layers than its weights have, such as {min(left)}")
     except Exception as error:  # transformers raises nearly every kind for a folder that is not quite right
         reason = f"cannot be used ({type(error).__name__}: {first_line(error)[:200]})"
         raise UserError("mask.sam", f"{name}: {reason}", fix) from error
