@@ -217,9 +217,8 @@ def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         counts = image.getchannel("A").histogram()
-        if kind == "TIFF" and 2 * (counts[0] + counts[255]) < sum(
-            counts
-        ):  # such as near infrared, whatever it is called
+        between = sum(counts[1:255])
+        if kind == "TIFF" and between > counts[0] + counts[255]:  # such as near infrared, whatever it is called
             image = image.convert("RGB")
     elif image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("RGB")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -132,8 +132,13 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[CapturedPhoto]
     def quick_config(self) -> MaskPhotosConfig:
         return replace(self.config, presence=0.0, timesteps=self.config.timesteps[:1])
 
+    @cached_property
+    def largest(self) -> PhotoSpec:
+        """The photograph that needs the most memory. It is looked for once, because all headers are read."""
+        return largest_photo(self.model, self.specs, self.config.fit, self.config.size)
+
     def hardest_items(self, count: int) -> Sequence[PhotoSpec]:
-        return [largest_photo(self.model, self.specs, self.config.fit, self.config.size)] * min(count, len(self.specs))
+        return [self.largest] * min(count, len(self.specs))
 
     def prompts(self, classes: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
         """The sentences that name the classes, as few as the text encoders' limits allow, and the classes in each."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -185,8 +186,13 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[DividedPhot
             split_prompts(model.readers, words)
         warn_of_foreign(model, self.specs, self.warn)
 
+    @cached_property
+    def largest(self) -> PhotoSpec:
+        """The photograph that needs the most memory. It is looked for once, because all headers are read."""
+        return largest_photo(self.model, self.specs, self.config.fit, self.config.size)
+
     def hardest_items(self, count: int) -> Sequence[PhotoSpec]:
-        return [largest_photo(self.model, self.specs, self.config.fit, self.config.size)] * min(count, len(self.specs))
+        return [self.largest] * min(count, len(self.specs))
 
     def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[DividedPhoto]:
         with self.timer("reading"):
