@@ -99,9 +99,47 @@ def test_accents_apart_from_their_letters(tmp_path, picture, mask):
     assert mask == "masks" or one.instances
 
 
-def test_isats_own_files_are_named(tmp_path):
+RESULT = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2], "score": 0.9}
+VIA = {"a.jpg1234": {"filename": "a.jpg", "size": 1234, "regions": []}}
+FOREIGN_JSON = [
+    ({"info": {"description": "ISAT"}, "objects": []}, "ISAT's own JSON.*; export COCO or VOC from ISAT"),
+    ({"videos": [], "categories": [], "annotations": []}, "videos .YouTube-VIS.*frames"),
+    ([{"segmentation": {}, "bbox": [], "predicted_iou": 0.9}], "masks without classes .Segment Anything"),
+    ({"image": {"image_id": 1}, "annotations": [{"segmentation": {}}]}, "masks without classes .SA-1B"),
+    ({"_via_settings": {}, "_via_img_metadata": VIA}, "VIA's own JSON.*; export COCO from VIA"),
+    (VIA, "VIA's own JSON"),
+    ({"infos": {}, "categories": {"label": {"labels": []}}, "items": []}, "Datumaro's own JSON.*datum convert"),
+    ([RESULT], "COCO's results.*; put it as 'annotations'"),
+    ([{"image": "a.jpg", "annotation_id": 1}], "JSON-MIN.*; export the project as JSON"),
+]
+
+
+@pytest.mark.parametrize(("document", "refused"), FOREIGN_JSON)
+def test_json_of_formats_that_are_not_read(tmp_path, document, refused):
     save_picture(tmp_path / "a.jpg", (6, 8))
-    (tmp_path / "a.json").write_text(json.dumps({"info": {"description": "ISAT"}, "objects": []}))
+    (tmp_path / "a.json").write_text(json.dumps(document))
     for path in (tmp_path, tmp_path / "a.json"):
-        with user_error("holds ISAT's own JSON, which is not supported"):
+        with user_error(rf"a\.json: is .*{refused}"):
             Dataset.open(path)
+    with user_error(refused):
+        Dataset.from_coco(tmp_path / "a.json")
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "a.json").rename(tmp_path / "annotations" / "instances_train.json")
+    with user_error(refused):
+        Dataset.open(tmp_path)
+
+
+@pytest.mark.parametrize("document", [{"description": "", "size": {}, "objects": []}, [], {"images": []}, [3]])
+def test_unknown_json_is_not_taken_for_coco(tmp_path, document):
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    with user_error("is JSON of no format that is read; it has .*; COCO has images, annotations and categories"):
+        Dataset.open(tmp_path / "a.json")
+
+
+def test_cocos_results_are_read_beside_their_images(tmp_path):
+    save_picture(tmp_path / "a.png", (6, 8))
+    result = {**RESULT, "segmentation": [[1, 1, 4, 1, 4, 3, 1, 3]]}
+    image = {"id": 1, "file_name": "a.png", "height": 6, "width": 8}
+    document = {"images": [image], "categories": [{"id": 1, "name": "dog"}], "annotations": [result]}
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    assert (Dataset.open(tmp_path / "a.json")[0].label_map == 1).sum() == 6

@@ -21,13 +21,11 @@ import msgspec
 import numpy as np
 
 from ...errors import UserError
-from ...files.documents import parse_json
 from ...files.label_maps import IGNORE
-from ...files.reading import ANNOTATIONS as LIMIT
-from ...files.reading import read_bytes
 from ..class_lists import Note, number_classes
 from ..encoding import Instances
 from ..shapes.rle import area, count_runs, polygon_runs
+from .format_table import read_known
 from .label_files import PARTS, Near, Shapes, Side, check_frame
 
 IGNORED = (IGNORE, "ignore")
@@ -129,7 +127,7 @@ class CocoFile(msgspec.Struct, frozen=True):
 
 def load_coco(path: Path) -> CocoFile:
     """A COCO file, checked: ids are unique, and annotations refer to existing ones."""
-    document = parse_json(read_bytes(path, LIMIT), CocoFile, str(path), strict=False)
+    document = read_known(path, CocoFile, strict=False)
     images, categories = [one.id for one in document.images], [one.id for one in document.categories]
     for part, ids in (("images", images), ("categories", categories)):
         for id_, count in Counter(ids).items():

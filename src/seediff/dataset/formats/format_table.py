@@ -6,26 +6,23 @@ Their parameters declare the format's options, besides those of `drivers`, for `
 from __future__ import annotations
 
 import importlib
+from contextlib import suppress
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import msgspec
 
 from ...errors import UserError
 from ...files.documents import parse_json, read_json
-from ...files.reading import ANNOTATIONS
+from ...files.reading import ANNOTATIONS, read_bytes
 
+T = TypeVar("T")
 FormatName = Literal["voc", "coco", "yolo", "masks", "parquet", "cvat", "labelstudio"]
 """Values of `export --to`: formats that are written."""
 SourceName = Literal["voc", "coco", "yolo", "masks", "parquet", "cvat", "labelstudio", "labelme"]
 """Values of `import --from`: formats that are read."""
-
-
-COCO_KEYS = {"images", "annotations"}
-TASK_KEYS = {"data", "annotations", "predictions", "annotation_id"}
-"""Keys of Label Studio's tasks; the last is of its export JSON-MIN, which is not supported."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +53,26 @@ FORMATS: dict[SourceName | FormatName, Format] = {
     "coco": Format("annotations/*.json or *.json (COCO)", (".json",), objects=True),
 }
 """In the order in which a folder or file is tried: formats that are recognised most surely come first."""
+JSON_KINDS: tuple[tuple[set[str], str, str], ...] = (
+    ({"images", "annotations"}, "coco", ""),
+    ({"shapes"}, "labelme", ""),
+    ({"[].data"}, "labelstudio", ""),
+    ({"[].annotation_id"}, "Label Studio's export JSON-MIN", "export the project as JSON"),
+    ({"info", "objects"}, "ISAT's own JSON", "export COCO or VOC from ISAT"),
+    ({"_via_img_metadata"}, "VIA's own JSON", "export COCO from VIA"),
+    ({"{}.filename", "{}.regions"}, "VIA's own JSON", "export COCO from VIA"),
+    ({"items", "categories"}, "Datumaro's own JSON", "`datum convert -f coco_instances` makes COCO of it"),
+    ({"videos", "annotations"}, "a file of videos (YouTube-VIS)", "write a COCO file of its frames"),
+    ({"[].predicted_iou"}, "a list of masks without classes (Segment Anything)", "write COCO with a category for each"),
+    ({"{}.image_id", "annotations"}, "a file of masks without classes (SA-1B)", "write COCO with a category for each"),
+    (
+        {"[].image_id", "[].category_id"},
+        "a list of COCO's results, which names no pictures,",
+        "put it as 'annotations' beside the 'images' and 'categories' of the set",
+    ),
+)
+"""Keys of a JSON file, as of `_keys`, its format, or what it is, and the way out if it is not read. The first fitting
+row counts."""
 READ: tuple[SourceName, ...] = tuple(name for name in FORMATS if name in get_args(SourceName))
 assert {*FORMATS} == {*get_args(SourceName), *get_args(FormatName)}
 
@@ -90,8 +107,11 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
         if not named:
             raise UserError(path, "is not a dataset", "name its folder, or a .parquet, .json, .xml or .yaml file")
         if suffix == ".json":
-            kind = json_kind(path) or "coco"
-            return _not_isat(path) if kind == "isat" else kind
+            kind = known_json(path)
+            if kind is None:
+                problem = f"is JSON of no format that is read; it has {', '.join(_keys(path)[:5]) or 'no keys'}"
+                raise UserError(path, problem, "COCO has images, annotations and categories, labelme shapes")
+            return kind
         return "masks" if "masks" in named and codec("masks").semantic_yaml(path) else named[0]
     check_finished(path)
     for name in READ:
@@ -101,8 +121,8 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
         return "masks"
     if (path / METADATA).is_file():
         raise UserError(path, "is already a native dataset", "`seediff merge` joins datasets")
-    if any(json_kind(file) == "isat" for file in sorted(path.glob("*.json"))[:1]):
-        _not_isat(path)
+    for file in sorted(path.glob("*.json"))[:1]:
+        known_json(file)
     if any(path.glob("*.tar")):
         fix = "unpack them, rename every NAME.mask.png to NAME_mask.png, and give --from masks"
         raise UserError(path, "holds tar files, as webdataset reads them, which are not read", fix)
@@ -111,25 +131,47 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
     raise UserError(path, f"not a dataset of a known format: it holds {held}, but none of {looked_for}")
 
 
-def _not_isat(path: Path) -> NoReturn:
-    raise UserError(path, "holds ISAT's own JSON, which is not supported", "export COCO or VOC from ISAT")
-
-
-def json_kind(file: Path) -> Literal["coco", "labelme", "labelstudio", "isat"] | None:
-    """The format of a JSON file by its keys, or of a list by those of its first entry."""
+def json_kind(file: Path) -> SourceName | None:
+    """As `known_json`, but None also for JSON that is not read, and for what is no JSON."""
     try:
-        parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
-        top = read_json(file, parts, limit=ANNOTATIONS)
-        keys = parse_json(bytes(top[0]), dict[str, Any], "") if isinstance(top, list) else top
-    except (UserError, IndexError):
+        return known_json(file)
+    except UserError:
         return None
-    if isinstance(top, list):  # COCO's results are a list, too
-        return None if TASK_KEYS.isdisjoint(keys) else "labelstudio"
-    if "shapes" in keys and "images" not in keys:
-        return "labelme"
-    if {"info", "objects"} <= keys.keys():
-        return "isat"
-    return None if COCO_KEYS.isdisjoint(keys) else "coco"
+
+
+def known_json(file: Path) -> SourceName | None:
+    """The format of a JSON file by `JSON_KINDS`, or None. Raises UserError for one that is not read, and a file that is
+    no JSON."""
+    keys = _keys(file)
+    for marks, name, way_out in JSON_KINDS:
+        if marks <= {*keys}:
+            if way_out:
+                raise UserError(file, f"is {name}, which is not read", way_out)
+            return cast(SourceName, name)
+    return None
+
+
+def read_known(file: Path, kind: type[T], *, strict: bool = True) -> T:
+    """A JSON document as `kind`; strict: as of `fit`. Raises UserError, for another format as `known_json`."""
+    try:
+        return parse_json(read_bytes(file, ANNOTATIONS), kind, str(file), strict=strict)
+    except UserError:
+        known_json(file)
+        raise
+
+
+def _keys(file: Path) -> list[str]:
+    """The keys of a JSON object, and of its first value as `{}.key`; of a list, those of its first entry as
+    `[].key`."""
+    parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
+    top = read_json(file, parts, limit=ANNOTATIONS)
+    keys, values, prefix = [], top, "[]."
+    if isinstance(top, dict):
+        keys, values, prefix = [*top], top.values(), "{}."
+    for first in [*values][:1]:
+        with suppress(UserError):  # a number, text or list
+            keys += [prefix + key for key in parse_json(bytes(first), dict[str, Any], "")]
+    return keys
 
 
 def load_extra(module: str, extra: str) -> Any:

@@ -24,11 +24,10 @@ import numpy as np
 
 from ... import __version__
 from ...errors import UserError
-from ...files.documents import Node, fit, parse_json, read_xml
+from ...files.documents import Node, fit, read_xml
 from ...files.label_maps import IGNORE
 from ...files.messages import show_json
 from ...files.picture_files import check_pixels
-from ...files.reading import ANNOTATIONS, read_bytes
 from ..class_lists import IGNORED, check_meaning, number_labels
 from ..encoding import Instances
 from ..reviews import is_corrected
@@ -37,7 +36,7 @@ from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import polygon_runs
 from .drivers import Contents, Drawing, Export, Import
-from .format_table import json_kind
+from .format_table import json_kind, read_known
 from .label_files import PICTURES, Near, Own, Shapes, Side, by_object, class_of, given_or, named_colours, shown_size
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
@@ -169,12 +168,11 @@ class TaskAnswer(msgspec.Struct, frozen=True):
 
 
 class Task(msgspec.Struct, frozen=True):
-    """predictions: objects, or in some exports only their ids. annotation_id: only in JSON-MIN."""
+    """predictions: objects, or in some exports only their ids."""
 
-    data: dict[str, Any] = {}
+    data: dict[str, Any]
     annotations: list[TaskAnswer] = []
     predictions: list[Any] = []
-    annotation_id: Any = None
 
     @property
     def done(self) -> list[TaskAnswer]:
@@ -210,9 +208,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     boxes, which are 255; other regions are left out.
     """
     file = source.file(lambda folder: _tasks(folder) or folder / TASKS)
-    tasks = parse_json(read_bytes(file, ANNOTATIONS), list[Task], str(file))
-    if any(task.annotation_id is not None and not task.data for task in tasks):
-        raise UserError(file, "is Label Studio's export JSON-MIN, which is not supported", "export the project as JSON")
+    tasks = read_known(file, list[Task])
     # The answers that count, and their regions.
     numbered = [(f"{file}: task {number}", task) for number, task in enumerate(tasks, 1)]
     read = [(where, task) for where, task in numbered if task.done] or numbered
