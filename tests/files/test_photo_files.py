@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 from refusals import user_error
 
 from seediff.errors import UserError
-from seediff.files.photo_files import find_photos, read_photo
+from seediff.files.photo_files import find_photos, read_photo, read_picture
 
 RED, GREEN = (200, 30, 60), (20, 180, 40)
 
@@ -162,6 +162,11 @@ def test_sixteen_bit_grey_is_scaled(tmp_path, suffix):
     pixels = read_photo(saved(tmp_path / f"a.{suffix}", Image.fromarray(values)))
     np.testing.assert_array_equal(pixels[..., 1], (values / 257).round())
     assert (pixels.min(), pixels.max()) == (0, 255)
+    if suffix == "tif":
+        white_is_zero = tiff(tmp_path / "b.tif", values[..., None], photometric=0)
+        with Image.open(white_is_zero) as opened:
+            for read in (read_photo(white_is_zero), read_picture(opened)):
+                np.testing.assert_array_equal(read, 255 - pixels)
 
 
 @pytest.mark.parametrize("suffix", ["tif", "png"])
@@ -172,17 +177,24 @@ def test_grey_of_fewer_bits_in_sixteen_is_as_bright(tmp_path, suffix, highest, w
     np.testing.assert_array_equal(pixels[..., 1], (values.astype(float) * 255 / white).round())
 
 
-def tiff(path, values):
-    """A TIFF of (H, W, C) uint16 without compression, as its specification has it."""
+def tiff(path, values, photometric=2, extra=0, planar=1):
+    """A TIFF of (H, W, C) uint8 or uint16 without compression, as its specification has it. extra: the kind of bands
+    beyond those of `photometric`. planar: 2: band after band."""
     height, width, bands = values.shape
-    data = values.astype("<u2").tobytes()
-    longs = {256: width, 257: height, 259: 1, 262: 2, 273: 208, 277: bands, 278: height, 279: len(data)}
-    entries = {tag: struct.pack("<HHII", tag, 4, 1, value) for tag, value in longs.items()}
-    entries[258] = struct.pack("<HHII", 258, 3, bands, 200)  # bits per sample, which are at byte 200
-    entries[338] = struct.pack("<HHII", 338, 3, 1, 0)
-    listed = b"".join(entries[tag] for tag in sorted(entries)[: len(entries) - (bands == 3)])
-    head = struct.pack("<2sHIH", b"II", 42, 8, len(listed) // 12) + listed + bytes(4)
-    path.write_bytes(head.ljust(200, b"\0") + struct.pack("<4H", *[16] * 4) + data)
+    planes = np.moveaxis(values, 2, 0) if planar == 2 else values[None]
+    data = [plane.astype(plane.dtype.newbyteorder("<")).tobytes() for plane in planes]
+    tags = {256: [width], 257: [height], 258: [8 * values.itemsize] * bands, 259: [1], 262: [photometric], 277: [bands]}
+    tags |= {273: [600 + i * len(data[0]) for i in range(len(data))], 278: [height], 279: [*map(len, data)]}
+    tags |= {284: [planar], 338: [extra] * (bands - (3 if photometric == 2 else 1))}
+    listed, behind = b"", b""
+    for tag, numbers in sorted(tags.items()):
+        kind = "HI"[tag in (273, 279)]
+        packed = struct.pack(f"<{len(numbers)}{kind}", *numbers)
+        if len(packed) > 4:
+            packed, behind = struct.pack("<I", 200 + len(behind)), behind + packed
+        listed += struct.pack("<HHI", tag, 3 + (kind == "I"), len(numbers)) + packed.ljust(4, b"\0")
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + listed + bytes(4)
+    path.write_bytes((head.ljust(200, b"\0") + behind).ljust(600, b"\0") + b"".join(data))
     return path
 
 
@@ -214,11 +226,34 @@ def test_near_infrared_is_no_transparency(tmp_path):
     np.testing.assert_array_equal(read_photo(saved(tmp_path / "b.tif", bands)), shown)
 
 
+@pytest.mark.parametrize("extra", [1, 2])
+def test_near_infrared_that_is_called_transparency(tmp_path, extra):
+    path = tiff(tmp_path / "a.tif", np.dstack([picture(), picture()[..., 0] // 2 + 40]), extra=extra)
+    if extra == 2:
+        np.testing.assert_array_equal(read_photo(path), picture())
+    else:  # Pillow divides by it
+        with user_error(r"a\.tif: says that its colours were multiplied by its last band.*; save it without that band"):
+            read_photo(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "photometric", "planar", "said"),
+    [
+        (picture()[..., [0, 1, 2, 2]], 1, 1, "4 bands of 8 bits"),
+        (picture()[..., [0, 1, 2, 2]], 1, 2, "4 bands of 8 bits"),
+        (picture()[..., [0, 1, 2] * 3], 2, 1, "9 bands of 8 bits"),
+        (picture().astype(np.uint16), 1, 1, "3 bands of 16 bits"),
+    ],
+)
+def test_bands_that_are_no_colours_are_counted(tmp_path, values, photometric, planar, said):
+    with user_error(rf"a\.tif: is a TIFF of {said}, of a kind that is not read; save .* three as RGB, with 8 bits"):
+        read_photo(tiff(tmp_path / "a.tif", values, photometric, planar=planar))
+
+
 def test_pixels_without_a_white_are_refused(tmp_path):
     grey = np.linspace(0, 60000, 64).reshape(8, 8)
-    for number, image in enumerate((grey.astype(np.float32), grey.astype(np.int32), grey.astype(np.uint16))):
-        options = {"tiffinfo": {262: 0}} if number == 2 else {}  # zero is white
-        path = saved(tmp_path / f"{number}.tif", image, **options)
+    for number, image in enumerate((grey.astype(np.float32), grey.astype(np.int32))):
+        path = saved(tmp_path / f"{number}.tif", image)
         with user_error(rf"{number}\.tif: .* pixels do not say which value is white"):
             read_photo(path)
 
@@ -307,6 +342,18 @@ def test_several_frames(tmp_path):
         assert read_photo(saved(tmp_path / f"still.{suffix}", frames[1], save_all=True)).shape == (8, 8, 3)
     pixels = read_photo(saved(tmp_path / "phone.jpg", frames[2], format="MPO", save_all=True, append_images=frames[:1]))
     assert (pixels == 200).all()
+
+
+@pytest.mark.parametrize("kinds", [(0, 1, 1), (1, 0), (0, 4, 5), (2, 1)])  # 1: a smaller copy, 4: a mask
+def test_smaller_copies_in_a_tiff_are_no_pages(tmp_path, kinds):
+    pages = [Image.fromarray(picture(12 - 2 * (kind & 1), 16)) for kind in kinds]
+    for kind, page in zip(kinds, pages, strict=True):
+        page.encoderinfo = {"tiffinfo": {254: kind}}
+    options = {"save_all": True, "append_images": pages[1:], "tiffinfo": {254: kinds[0]}}
+    path = saved(tmp_path / "a.tif", pages[0], **options)
+    np.testing.assert_array_equal(read_photo(path), picture())
+    with Image.open(path) as opened:
+        assert kinds[0] == 1 or (read_picture(opened) == picture()).all()
 
 
 def test_sizes_that_are_refused(tmp_path):

@@ -13,15 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
+from PIL.ExifTags import Base
 
 from ..errors import UserError
 from .label_maps import walk
 from .messages import plural
 from .outputs import CONFIG
-from .picture_files import MAX_MEGAPIXELS, check_bright, eight_bits, open_picture, quiet_pillow
+from .picture_files import MAX_MEGAPIXELS, check_bright, eight_bits, open_picture, quiet_pillow, whole_pages
 from .reading import composed
 
 SUFFIXES = (
@@ -172,9 +174,10 @@ def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> n
 
     EXIF orientation is applied, transparency laid on white, 16-bit grey scaled as in `eight_bits`, a valid ICC profile
     converted. A fourth band of a TIFF of which less than half is 0 or 255 is no transparency, whatever the file says.
-    Refused are pixels that do not say which value is white, colours of 16 bits that are nearly black, and animations;
-    further pictures in an MPO are ignored. max_megapixels: a larger picture is refused from its header. Raises
-    UserError naming a file that is no whole picture, too large, or has a side below 8 pixels.
+    Refused are pixels that do not say which value is white, colours of 16 bits that are nearly black, animations and
+    several pages; further pictures in an MPO, and smaller copies and masks in a TIFF, are ignored. max_megapixels: a
+    larger picture is refused from its header. Raises UserError naming a file that is no whole picture, too large, or
+    has a side below 8 pixels.
     """
     path = Path(path)
     with open_picture(path, max_megapixels=max_megapixels) as image, quiet_pillow():
@@ -189,7 +192,9 @@ def read_picture(picture: Path | str | Image.Image | np.ndarray) -> np.ndarray:
     if isinstance(picture, Image.Image):
         with quiet_pillow():
             _check_frames(picture, "the picture")  # a copy no longer knows them
-            return _decode(picture.copy(), "the picture")
+            own: Any = picture.copy()
+            own.format, own.tag_v2 = picture.format, getattr(picture, "tag_v2", {})
+            return _decode(own, "the picture")
     pixels = np.asarray(picture)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or min(pixels.shape[:2]) < SHORTEST_SIDE:
         least = f"(H, W, 3) of uint8 with both sides at least {SHORTEST_SIDE}"
@@ -198,7 +203,10 @@ def read_picture(picture: Path | str | Image.Image | np.ndarray) -> np.ndarray:
 
 
 def _check_frames(image: Image.Image, name: Path | str) -> None:
-    if image.format != "MPO" and getattr(image, "is_animated", False):
+    several = image.format != "MPO" and getattr(image, "is_animated", False)
+    if several and image.format == "TIFF":
+        several = len(whole_pages(image)) > 1
+    if several:
         raise UserError(name, "has several frames or pages; save the one you want as a separate picture")
 
 
@@ -208,7 +216,7 @@ def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
         raise UserError(name, f"{sides}; both sides must have at least {SHORTEST_SIDE}")
     _check_frames(image, name)
     check_bright(image, name)
-    kind = image.format
+    kind, multiplied = image.format, 1 in getattr(image, "tag_v2", {}).get(Base.ExtraSamples, ())
     image.load()  # some formats know their orientation only now
     with suppress(Exception):  # broken EXIF: a turned picture is better than none
         ImageOps.exif_transpose(image, in_place=True)
@@ -219,6 +227,11 @@ def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
         counts = image.getchannel("A").histogram()
         between = sum(counts[1:255])
         if kind == "TIFF" and between > counts[0] + counts[255]:  # such as near infrared, whatever it is called
+            if multiplied:
+                problem = (
+                    "says that its colours were multiplied by its last band, which is no transparency by its values"
+                )
+                raise UserError(name, problem, "save it without that band")
             image = image.convert("RGB")
     elif image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("RGB")

@@ -6,13 +6,16 @@ import io
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL.ExifTags import Base
 
 from ..errors import UserError, first_line
+from .messages import plural
 from .reading import PICTURE, open_regular, read_bytes
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
@@ -50,15 +53,52 @@ def open_picture(
         try:
             with quiet_pillow():
                 picture = Image.open(file, formats=FORMATS)
+                if picture.format == "TIFF":
+                    picture.seek(whole_pages(picture)[0])
+                    _check_planes(picture)
             with picture:
                 check_pixels(picture.size, name, max_megapixels)
                 yield picture
         except UserError:
             raise
+        except UnidentifiedImageError as error:
+            with quiet_pillow():
+                raise UserError(name, *_why_unknown(file)) from error
         except Exception as error:  # decoders raise nearly anything for broken files
-            unknown = f"empty, or an unsupported image format; supported: {', '.join(sorted(FORMATS))}"
-            reason = unknown if isinstance(error, UnidentifiedImageError) else first_line(error)
-            raise UserError(name, f"cannot be read as a picture ({reason})") from error
+            raise UserError(name, f"cannot be read as a picture ({first_line(error)})") from error
+
+
+def whole_pages(picture: Any) -> list[int]:
+    """The pages of an opened TIFF that are no smaller copies or masks of another page; the first if all are."""
+    here, found = picture.tell(), []
+    for number in range(picture.n_frames):
+        picture.seek(number)
+        if not picture.tag_v2.get(Base.NewSubfileType, 0) & 5:  # 1: a smaller copy, 4: a mask
+            found.append(number)
+    picture.seek(here)
+    return found or [0]
+
+
+def _check_planes(picture: Any) -> None:
+    """Raises UnidentifiedImageError for a TIFF of several grey planes, of which Pillow would read the first alone."""
+    tags = picture.tag_v2
+    if tags.get(Base.PhotometricInterpretation) in (0, 1) and tags.get(Base.SamplesPerPixel, 1) > 2:
+        raise UnidentifiedImageError
+
+
+def _why_unknown(file: BinaryIO) -> tuple[str, str]:
+    """Why Pillow does not read a file, and what to do."""
+    with suppress(Exception):  # no TIFF, or a broken one
+        file.seek(0)
+        head = file.read(8)
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head + file.read(8 * (43 in head[2:4])))  # 43: of 64 bits
+        file.seek(tags.next)
+        tags.load(file)
+        bands = plural(tags.get(Base.SamplesPerPixel, 1), "band")
+        problem = f"is a TIFF of {bands} of {tags[Base.BitsPerSample][0]} bits, of a kind that is not read"
+        return problem, "save one band as grey, or three as RGB, with 8 bits"
+    supported = ", ".join(sorted(FORMATS))
+    return f"cannot be read as a picture (empty, or an unsupported image format; supported: {supported})", ""
 
 
 @contextmanager
@@ -83,18 +123,19 @@ def check_pixels(size: tuple[int, int], name: str, max_megapixels: float = MAX_M
 
 def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
     """The picture with 8 bits per channel; Pillow itself would clip 16-bit grey to white. White is the highest value of
-    the 8, 10, 12 or 16 bits that are in use. Raises UserError for pixels that do not say which value is white."""
+    the 8, 10, 12 or 16 bits that are in use; it is 0 in a TIFF that says so. Raises UserError for pixels that do not
+    say which value is white."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):  # Pillow scales PGM to 16 bits
-        tags = getattr(image, "tag_v2", {})  # of a TIFF: bits per sample, and whether zero is white
-        if tags.get(258, (16,)) == (16,) and tags.get(262, 1) == 1:
-            pixels = np.asarray(image)
-            white = min(white for white in WHITES if white >= pixels.max())
-            levels = (np.arange(65536) * 255 / white).round().clip(0, 255).astype(np.uint8)
-            clear = image.info.get("transparency")
-            if isinstance(clear, int):
-                levels[clear] = 255  # white, which is what photographs are laid on
-            return Image.fromarray(levels[pixels])
-    elif image.mode not in ("I", "F"):
+        pixels = np.asarray(image)
+        highest = min(white for white in WHITES if white >= pixels.max())
+        levels = (np.arange(65536) * 255 / highest).round().clip(0, 255).astype(np.uint8)
+        if getattr(image, "tag_v2", {}).get(Base.PhotometricInterpretation) == 0:
+            levels = 255 - levels
+        clear = image.info.get("transparency")
+        if isinstance(clear, int):
+            levels[clear] = 255  # white, which is what photographs are laid on
+        return Image.fromarray(levels[pixels])
+    if image.mode not in ("I", "F"):
         return image.convert("LA") if image.mode == "La" else image
     problem = f"{image.mode} pixels do not say which value is white"
     raise UserError(name, problem, "save it with 8 bits, or 16-bit grey")
@@ -152,7 +193,7 @@ def orientation_of(source: Path | bytes, where: str | None = None) -> int:
         return 1
     with open_picture(data, named(source, where)) as picture:
         try:
-            return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+            return int(picture.getexif().get(Base.Orientation, 1))
         except Exception:
             return 1
 
