@@ -279,7 +279,7 @@ def masks(
             data,
             protocols=protocols,
             class_map=words,
-            pictures=count,
+            count=count,
             draws=draws,
             thresholds=thresholds is not None,
             progress=progress,

@@ -63,7 +63,6 @@ def tune(
     from ..dataset.truths import open_truths
     from ..files.output_folders import check_writable
     from ..files.outputs import write_atomic
-    from ..models.info import find_model
     from ..run.mask_job import MaskJob
     from ..run.tune import countable
     from ..run.tune import tune as find_thresholds
@@ -75,8 +74,7 @@ def tune(
     if out.exists():
         raise UserError("out", f"{out} already exists", "choose another file")
     labelled = open_truths(data, split)
-    info = find_model(model, must=True)
-    segmenting, info = recommend(SegmentPhotosConfig, {"model": model}, info)
+    segmenting, info = recommend(SegmentPhotosConfig, {"model": model})
     kept = countable(labelled, info and info.settings.words, classes)
     names = tuple(dict.fromkeys(kept.values()))
     values = {"classes": names, "model": model, "size": size, "device": device, "dtype": dtype}

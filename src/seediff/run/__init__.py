@@ -4,8 +4,8 @@ loop.py      the loop of `generate`, `mask` and `segment` (`Job`, `Engine`, `run
 cluster.py   batches on several machines
 output.py    the folder of the output: what an earlier run left there, and the records of its finished batches
 generate_job.py, mask_job.py, segment_job.py    the commands: how each makes a batch
-model_job.py, dataset_job.py    what jobs share that run a model (checks before a run, dry runs) or write a dataset
-photos.py    the photographs of `mask` and `segment`
+model_job.py, dataset_job.py    what jobs share that run a model (checks, dry runs, files about the set) or write masks
+photos.py    what `mask` and `segment` share: their photographs, and how a batch of them is made
 reopen.py    how a finished dataset becomes an unfinished one again
 tune.py, evaluate_masks.py    `tune` and `evaluate masks`, which look at labelled photographs
 """

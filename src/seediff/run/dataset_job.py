@@ -1,6 +1,4 @@
-"""Writes a native dataset from finished masks, for `generate` and `mask`: sample by sample, then the files about the
-whole set.
-"""
+"""Writes the samples of a native dataset from finished masks, for `generate` and `mask`."""
 
 from __future__ import annotations
 
@@ -16,16 +14,13 @@ import numpy as np
 
 from .. import __version__
 from ..config.constants import MaskConfig
-from ..config.generate_config import DatasetConfig, GenerateConfig
+from ..config.generate_config import GenerateConfig
 from ..config.photographs import MaskPhotosConfig
 from ..dataset import native
 from ..dataset.encoding import Instances, encode_objects, soft_levels
 from ..dataset.native import instance_row
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.objects import scored_pieces
-from ..files.outputs import write_atomic
-from ..models.info import ModelInfo
-from ..models.memory import Graphs, Offload
 from .loop import BatchCapture, Item
 from .model_job import ModelJob
 from .output import BatchRecord
@@ -60,17 +55,20 @@ class MaskedSample:
 
 
 class DatasetJob(ModelJob[AnyDatasetConfig, Item, BatchCapture]):
-    """A job whose output is a native dataset."""
+    """A job whose labels are masks of named classes."""
 
-    def __init__(
-        self,
-        config: AnyDatasetConfig,
-        offload: Offload = "none",
-        graphs: Graphs = "auto",
-        info: ModelInfo | None = None,
-    ) -> None:
-        super().__init__(config, offload, graphs, info)
-        self.ids = {name: i + 1 for i, name in enumerate(config.classes)}
+    @property
+    def classes(self) -> Sequence[str]:
+        return self.config.classes
+
+    @property
+    def method(self) -> str:
+        return self.config.mask.method
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """Class → its label."""
+        return {name: label for label, name in enumerate(self.classes, 1)}
 
     @abstractmethod
     def samples(self) -> Sequence[SampleSpec]:
@@ -128,7 +126,7 @@ class DatasetJob(ModelJob[AnyDatasetConfig, Item, BatchCapture]):
         labels = native.dataset_labels(seen.label_map, [self.ids[kind] for kind in seen.classes])
         for kind in traced:
             if kind in seen.classes:
-                steps = show_steps(seen, kind, self.config.mask.method)
+                steps = show_steps(seen, kind, self.method)
                 strips[self.ids[kind]] = draw_strip(seen.picture, labels, steps)
         return strips
 
@@ -151,41 +149,13 @@ class DatasetJob(ModelJob[AnyDatasetConfig, Item, BatchCapture]):
             "confidence": sure,
             **({"agreement": dict(masks.agreement)} if masks.agreement else {}),
             "model": config.model_label,
-            "method": config.mask.method,
+            "method": self.method,
             "version": __version__,
             **(instance_row(objects) if objects is not None else {}),
         }
 
-    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
-        about, drawn = summarize(self.config, rejected), isinstance(self.config, GenerateConfig)
-        finish_dataset(out, about, rows, self.config.classes, drawn=drawn)
-
-
-def finish_dataset(
-    out: Path, about: Mapping[str, Any], rows: Sequence[dict[str, Any]], classes: Sequence[str], *, drawn: bool | None
-) -> None:
-    """Write the files about a whole dataset, metadata.jsonl last. about, drawn: as for `dataset_card`."""
-    from ..report.card import dataset_card
-    from ..report.page import write_page
-
-    path, text = out / native.CLASSES, native.classes_text(classes)
-    if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
-        write_atomic(path, text)
-    write_atomic(out / native.CARD, dataset_card(about, rows, classes, drawn=drawn).encode("utf-8"))
-    write_page(out, about, rows, classes)
-    write_atomic(out / native.METADATA, native.jsonl(rows))
-
-
-def summarize(config: DatasetConfig, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Facts about the whole run, without times and paths, so that they are reproducible."""
-    return {
-        "model": config.model_label,
-        "method": config.mask.method,
-        "version": __version__,
-        "prompts": list(config.prompts),
-        "config": {**config.values(), "model": config.model_label},
-        "rejected": rejections(rejected),
-    }
+    def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return {**super().about(rejected), "prompts": list(self.config.prompts), "rejected": rejections(rejected)}
 
 
 def rejections(rejected: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:

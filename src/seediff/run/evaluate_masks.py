@@ -28,7 +28,7 @@ from ..evaluate.protocols import Protocol, join_names, protocol_for
 from ..evaluate.semantic import as_json
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photo_files import find_photos, read_photo
-from ..models.info import ModelInfo, find_model
+from ..models.info import ModelInfo
 from .mask_job import MaskJob
 from .tune import LabelledPhoto, MaskMeasure, Measure, NameMeasure, PresenceMeasure, Thresholds, evenly, show_photos
 
@@ -73,7 +73,7 @@ def evaluate_masks(
     *,
     protocols: Sequence[MaskProtocol] = MASK_PROTOCOLS,
     class_map: Mapping[str, str] | None = None,
-    pictures: int | None = None,
+    count: int | None = None,
     draws: int = 1000,
     thresholds: bool = False,
     progress: Progress | None = None,
@@ -84,7 +84,7 @@ def evaluate_masks(
     config: the model and method. Its classes are replaced by the data's, and `beta` is chosen on the tuning pictures,
     a fifth; its seed also draws these and the bootstrap. photos: folder of photographs named like the labels, which may
     have other sizes. class_map: word for the prompt → class of the data, for names that the model does not know or
-    knows as other words. pictures: use only this many, evenly spaced; None: all. draws: bootstrap samples. thresholds:
+    knows as other words. count: use only this many, evenly spaced; None: all. draws: bootstrap samples. thresholds:
     also find `tune`'s on the tuning pictures. info: the model, if it was found already.
 
     All files are read once before the model is loaded. Raises UserError.
@@ -93,19 +93,19 @@ def evaluate_masks(
 
     if not protocols or set(protocols) - set(MASK_PROTOCOLS) or len(set(protocols)) < len(protocols):
         raise UserError("protocol", f"{','.join(protocols)} must be some of {', '.join(MASK_PROTOCOLS)}, each once")
-    if pictures is not None and pictures < 2:
-        raise UserError("count", f"{pictures} must be at least 2, one for thresholds and one to score")
+    if count is not None and count < 2:
+        raise UserError("count", f"{count} must be at least 2, one for thresholds and one to score")
     if draws < 1:
         raise UserError("draws", f"{draws} must be at least 1")
     if config.fit == "crop":
         raise UserError("fit", "crop: leaves pixels without masks", "use keep or resize")
     classes = protocol_for("own", data.names.values())
-    info = info or find_model(config.model, config.base)
-    words = words_of(classes, class_map or {}, config.model, info.settings.classes if info else None)
+    job = MaskJob(config, (), info=info)
+    words = words_of(classes, class_map or {}, config.model, job.info.settings.classes if job.info else None)
+    job.config = replace(job.config, classes=tuple(words))
     background = classes.classes.index(BACKGROUND) if BACKGROUND in classes.classes else None
-    job = MaskJob(replace(config, classes=tuple(words)), (), info=info)
     job.check()
-    samples, pixels = read_labelled(Path(photos), data, classes, pictures)
+    samples, pixels = read_labelled(Path(photos), data, classes, count)
     order = np.random.default_rng(config.seed).permutation(len(samples))
     tuning, scored = np.split(order, [math.ceil(TUNE_SHARE * len(samples))])
     if not pixels[scored].any():
@@ -122,9 +122,9 @@ def evaluate_masks(
         check_fits(job.model, segment, config.size)
         presence, names = PresenceMeasure(job.model, by_id), NameMeasure(job.model, by_id, segment, config.size)
         measures += [presence, names]
-    photographs = [LabelledPhoto(i, each[1].name, partial(_read, *each)) for i, each in enumerate(samples)]
-    tuned_on, others = ([photographs[i] for i in part] for part in (tuning, scored))
-    show_photos(job, [*((photo, measures) for photo in tuned_on), *((photo, [masks]) for photo in others)], progress)
+    labelled = [LabelledPhoto(i, each[1].name, partial(_read, *each)) for i, each in enumerate(samples)]
+    shown: list[tuple[LabelledPhoto, Sequence[Measure]]] = [(labelled[i], measures) for i in tuning]
+    show_photos(job, shown + [(labelled[i], [masks]) for i in scored], progress)
 
     # 2. The thresholds of the first, and the scores of the others at these.
     columns: dict[str, Column] = {}

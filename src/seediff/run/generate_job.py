@@ -94,6 +94,8 @@ DrawnBatch = tuple[list[Drawn], list[dict[str, Any]]]
 class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     """Draws images, makes their masks, and writes both."""
 
+    drawn = True
+
     def __init__(
         self,
         config: GenerateConfig,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,24 +27,13 @@ from ..workers import Progress
 from .dataset_job import DatasetJob, MaskedSample
 from .loop import Engine, RunResult, run
 from .output import BatchRecord
-from .photos import (
-    PhotoBatch,
-    PhotoSpec,
-    are_foreign,
-    fingerprint_photos,
-    largest_photo,
-    read_all,
-    read_failures,
-    warn_of_foreign,
-    write_failures,
-)
+from .photos import PhotoBatch, PhotoJob, PhotoSpec, are_foreign
 
 if TYPE_CHECKING:
     import torch
 
     from ..attention.maps import AttentionMaps
     from ..masks.make_masks import MaskResult
-    from ..models.registry import Model
 
 SizedPhoto = tuple[PhotoSpec, np.ndarray, np.ndarray]
 """A photograph (H, W, 3), and that as the model sees it (h, w, 3), uint8."""
@@ -87,8 +76,13 @@ def mask_photos(
     )
 
 
-class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[CapturedPhoto]"]):
-    """Reads photographs, captures attention, makes masks, enlarges and writes them. specs: one per photograph."""
+class MaskJob(
+    PhotoJob[MaskPhotosConfig, SizedPhoto, CapturedPhoto],
+    DatasetJob[MaskPhotosConfig, PhotoSpec, PhotoBatch[CapturedPhoto]],
+):
+    """Reads photographs, captures attention, makes masks, enlarges and writes them."""
+
+    drawn = False
 
     def __init__(
         self,
@@ -100,20 +94,15 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[CapturedPhoto]
         graphs: Graphs = "auto",
         info: ModelInfo | None = None,
     ) -> None:
-        """Arguments as in `mask_photos`. The photographs' fingerprint goes into the configuration, so that only the
-        same run continues.
-        """
+        """Arguments as in `mask_photos`."""
         photos = photos.photos if isinstance(photos, Found) else photos
         listed = [tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos]
         unknown = sorted(set().union(*listed) - set(config.classes))
         if unknown:
             raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
         own = ["" if classes == config.classes else repr(classes) for classes in listed]
-        super().__init__(replace(config, photos=fingerprint_photos(photos, own)), offload, graphs, info)
-        self.specs = [PhotoSpec(i, *each) for i, each in enumerate(zip(photos, listed, strict=True))]
-
-    def items(self) -> Sequence[PhotoSpec]:
-        return self.specs
+        specs = [PhotoSpec(i, *each) for i, each in enumerate(zip(photos, listed, strict=True))]
+        super().__init__(config, specs, own, offload, graphs, info)
 
     def samples(self) -> Sequence[SampleSpec]:
         return [self.sample(spec, spec.words) for spec in self.specs]
@@ -123,41 +112,28 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[CapturedPhoto]
         prompt = self.config.prompts[0].replace("{class}", join_classes(classes)) if classes else ""
         return SampleSpec(spec.index, classes, prompt, self.config.seed)
 
-    def use(self, model: Model) -> None:
-        super().use(model)
-        for classes in dict.fromkeys(spec.words for spec in self.specs):
-            self.prompts(classes)
-        warn_of_foreign(model, self.specs, self.warn)
+    def check_words(self, words: tuple[str, ...]) -> None:
+        self.prompts(words)
 
     def quick_config(self) -> MaskPhotosConfig:
         return replace(self.config, presence=0.0, timesteps=self.config.timesteps[:1])
-
-    @cached_property
-    def largest(self) -> PhotoSpec:
-        """The photograph that needs the most memory. It is looked for once, because all headers are read."""
-        return largest_photo(self.model, self.specs, self.config.fit, self.config.size)
-
-    def hardest_items(self, count: int) -> Sequence[PhotoSpec]:
-        return [self.largest] * min(count, len(self.specs))
 
     def prompts(self, classes: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
         """The sentences that name the classes, as few as the text encoders' limits allow, and the classes in each."""
         return split_prompts(self.model.readers, classes, self.config.prompts[0])
 
-    def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[CapturedPhoto]:
-        with self.timer("reading"):
-            photos, failed = read_all(batch, self.read)
+    def read(self, spec: PhotoSpec) -> SizedPhoto:
+        photo = read_photo(spec.photo.path)
+        return spec, photo, self.seen(photo)
+
+    def see(self, photos: Sequence[SizedPhoto]) -> list[CapturedPhoto]:
         answers: dict[int, FoundClasses] = {}
         with self.timer("capturing attention"):
             for together in batches_by_shape([seen.shape for *_, seen in photos], self.config.batch_size):
                 looked = self.look([(photos[i][0], photos[i][2]) for i in together])
                 answers |= zip(together, looked, strict=True)
             strange = are_foreign(self.model, [photo for _, photo, _ in photos])
-        return [CapturedPhoto(*photo, *answers[i], strange[i]) for i, photo in enumerate(photos)], failed
-
-    def read(self, spec: PhotoSpec) -> SizedPhoto:
-        photo = read_photo(spec.photo.path)
-        return spec, photo, self.seen(photo)
+        return [CapturedPhoto(*photo, *answers[i], strange[i]) for i, photo in enumerate(photos)]
 
     def seen(self, photo: np.ndarray) -> np.ndarray:
         """A photograph (H, W, 3) as the model sees it (h, w, 3), uint8."""
@@ -208,35 +184,32 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[CapturedPhoto]
             mirrored=mirrored,
         )
 
-    def write(self, captured: PhotoBatch[CapturedPhoto], out: Path) -> BatchRecord:
-        photos, failed = captured
-        record = BatchRecord(rejected=list(failed))
-        for spec, photo, seen, scores, maps, foreign in photos:
-            with self.timer("masks"):
-                small, full = self.masks(photo, seen, maps, trace=spec.index in self.traced)
-                if foreign:
-                    full = replace(full, flags=(FOREIGN, *full.flags))
-            with self.timer("writing"):
-                suffix, picture = encode_photo(spec.photo.path, photo)
-                facts = {
-                    "source": spec.photo.name,
-                    "index": spec.index,
-                    "asked": list(spec.words),
-                    "presence": {name: round(score, 4) for name, score in scores.items()},
-                }
-                sample = MaskedSample(
-                    name=spec.photo.name,
-                    spec=self.sample(spec, full.classes),
-                    suffix=suffix,
-                    picture=picture,
-                    masks=full,
-                    soft=partial(self.enlarged_soft, small, photo.shape),
-                    seen=small,
-                    attention=maps,
-                    facts=facts,
-                )
-                self.write_sample(record, out, sample)
-        return record
+    def write_photo(self, record: BatchRecord, out: Path, photo: CapturedPhoto) -> None:
+        spec, pixels, seen, scores, maps, foreign = photo
+        with self.timer("masks"):
+            small, full = self.masks(pixels, seen, maps, trace=spec.index in self.traced)
+            if foreign:
+                full = replace(full, flags=(FOREIGN, *full.flags))
+        with self.timer("writing"):
+            suffix, picture = encode_photo(spec.photo.path, pixels)
+            facts = {
+                "source": spec.photo.name,
+                "index": spec.index,
+                "asked": list(spec.words),
+                "presence": {name: round(score, 4) for name, score in scores.items()},
+            }
+            sample = MaskedSample(
+                name=spec.photo.name,
+                spec=self.sample(spec, full.classes),
+                suffix=suffix,
+                picture=picture,
+                masks=full,
+                soft=partial(self.enlarged_soft, small, pixels.shape),
+                seen=small,
+                attention=maps,
+                facts=facts,
+            )
+            self.write_sample(record, out, sample)
 
     def masks(
         self, photo: np.ndarray, seen: np.ndarray, maps: AttentionMaps | None, *, trace: bool = False
@@ -277,13 +250,6 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, "PhotoBatch[CapturedPhoto]
             full = np.zeros(size[:2], np.float32)
             full[window.slices] = resize(part[None], (window.height, window.width))[0].numpy()
             yield full
-
-    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
-        write_failures(out, rejected)
-        super().finish(rows, (), out)
-
-    def read_result(self, out: Path) -> dict[str, Any]:
-        return {**super().read_result(out), "failed": read_failures(out)}
 
     def plan(self) -> list[str]:
         photos = plural(len(self.specs), "photograph")

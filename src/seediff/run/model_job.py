@@ -1,5 +1,5 @@
-"""Jobs that run a model: what they check before its weights are loaded, what they capture, and the lines of a dry
-run.
+"""Jobs that run a model and write a dataset: what they check before its weights are loaded, what they capture, the
+lines of a dry run, and the files about the whole dataset.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from .. import __version__
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..config.generate_config import DatasetConfig, GenerateConfig
 from ..config.levels import EVERYTHING, Reads
@@ -21,8 +22,10 @@ from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig, check_at
 from ..config.presets import BEST_SOURCE, foreign_constants
 from ..config.settings import DEFAULT, RunConfig
 from ..config.sizes import check_sides, pixels
+from ..dataset import native
 from ..errors import UserError
 from ..files.messages import show_bytes
+from ..files.outputs import write_atomic
 from ..models.adapters import local_file
 from ..models.families.family import Layer
 from ..models.fingerprint import weights_fingerprint
@@ -40,8 +43,9 @@ AnyModelConfig = TypeVar("AnyModelConfig", bound=ModelConfig)
 
 
 class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
-    """A job that runs a model."""
+    """A job that runs a model and writes a dataset. drawn: as for `dataset_card`."""
 
+    drawn: bool | None = None
     capture_plan: CapturePlan | None = None
     """What is captured; None until the job is checked, or the model loaded if its small files are not here."""
     model: Model
@@ -95,6 +99,16 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         self.capture_plan = plan_model(self.config, model.info, model.layers)
 
     @property
+    @abstractmethod
+    def classes(self) -> Sequence[str]:
+        """The classes of the dataset."""
+
+    @property
+    @abstractmethod
+    def method(self) -> str:
+        """The method that makes the labels."""
+
+    @property
     def loaded_plan(self) -> CapturePlan:
         """What is captured of the loaded model."""
         assert self.capture_plan is not None
@@ -123,6 +137,24 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
     @abstractmethod
     def hardest_items(self, count: int) -> Sequence[Item]:
         """`count` items that need the most memory; fewer if there are not as many."""
+
+    def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Facts about the whole run, without times and paths, so that they are reproducible."""
+        label = self.config.model_label
+        config = {**self.config.values(), "model": label}
+        return {"model": label, "method": self.method, "version": __version__, "config": config}
+
+    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
+        from ..report.card import dataset_card
+        from ..report.page import write_page
+
+        about, classes = self.about(rejected), self.classes
+        path, text = out / native.CLASSES, native.classes_text(classes)
+        if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
+            write_atomic(path, text)
+        write_atomic(out / native.CARD, dataset_card(about, rows, classes, drawn=self.drawn).encode("utf-8"))
+        write_page(out, about, rows, classes)
+        write_atomic(out / native.METADATA, native.jsonl(rows))
 
     def settings(self, reads: Reads | None = None) -> list[str]:
         """Lines of a dry run: model, capture, replaced levels, untuned constants, all values. reads: of the capture."""

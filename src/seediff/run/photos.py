@@ -1,19 +1,21 @@
-"""The photographs of `mask` and `segment`, and those that could not be used."""
+"""What `mask` and `segment` share: their photographs, and those that could not be used."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from ..attention.windows import Window, cut, seen_shape
-from ..config.photographs import Fit
+from ..config.photographs import Fit, MaskPhotosConfig, SegmentPhotosConfig
 from ..config.sizes import Size
 from ..dataset import native
 from ..errors import UserError
@@ -22,6 +24,10 @@ from ..files.messages import plural
 from ..files.outputs import write_atomic
 from ..files.photo_files import Photo, find_named, read_photo
 from ..files.picture_files import open_picture
+from ..models.info import ModelInfo
+from ..models.memory import Graphs, Offload
+from .model_job import ModelJob
+from .output import BatchRecord
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -32,6 +38,8 @@ REAL = "sd1.5 (2.1 GB to fetch; about 1 minute per photograph on two CPU cores, 
 """A model of photographs, and what it costs (docs/photographs.md)."""
 FAILED = "failed.jsonl"
 """A row {"photo": file name, "reason"} for every photograph that could not be used. Written only if there are any."""
+PhotosConfig = TypeVar("PhotosConfig", bound=MaskPhotosConfig | SegmentPhotosConfig)
+ReadPhoto = TypeVar("ReadPhoto")
 Seen = TypeVar("Seen")
 PhotoBatch = tuple[list[Seen], list[dict[str, str]]]
 """The photographs that were captured, and a row of failed.jsonl for each that could not be used."""
@@ -47,8 +55,87 @@ class PhotoSpec:
     label: str | None = None
 
 
-def read_all(batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], Seen]) -> PhotoBatch[Seen]:
-    readable, failed = list[Seen](), list[dict[str, str]]()
+class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[PhotosConfig, ReadPhoto, Seen]):
+    """A job that labels photographs."""
+
+    def __init__(
+        self,
+        config: PhotosConfig,
+        specs: Sequence[PhotoSpec],
+        own: Sequence[str],
+        offload: Offload,
+        graphs: Graphs,
+        info: ModelInfo | None,
+    ) -> None:
+        """specs: one per photograph. own: settings of single photographs. The fingerprint of both goes into the
+        configuration, so that only the same run continues."""
+        photos = fingerprint_photos([spec.photo for spec in specs], own)
+        super().__init__(replace(config, photos=photos), offload, graphs, info)
+        self.specs = specs
+
+    def items(self) -> Sequence[PhotoSpec]:
+        return self.specs
+
+    def use(self, model: Model) -> None:
+        super().use(model)
+        for words in dict.fromkeys(spec.words for spec in self.specs):  # before any photograph is read
+            self.check_words(words)
+        if model.settings.own_error is not None:
+            photos, _ = read_all(self.specs[:FIRST], lambda spec: read_photo(spec.photo.path))
+            count = sum(are_foreign(model, photos))
+            if count > len(photos) / 2:
+                self.warn(foreign_line(model.name, count, len(photos)))
+
+    @abstractmethod
+    def check_words(self, words: tuple[str, ...]) -> None:
+        """Raise UserError for words of a photograph that the loaded model cannot look for."""
+
+    @cached_property
+    def largest(self) -> PhotoSpec:
+        """The photograph that needs the most memory. It is looked for once, because all headers are read."""
+        return largest_photo(self.model, self.specs, self.config.fit, self.config.size)
+
+    def hardest_items(self, count: int) -> Sequence[PhotoSpec]:
+        return [self.largest] * min(count, len(self.specs))
+
+    def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Seen]:
+        with self.timer("reading"):
+            photos, failed = read_all(batch, self.read)
+        return self.see(photos), failed
+
+    @abstractmethod
+    def read(self, spec: PhotoSpec) -> ReadPhoto:
+        """A photograph. Raises UserError if it cannot be used."""
+
+    @abstractmethod
+    def see(self, photos: Sequence[ReadPhoto]) -> list[Seen]:
+        """What the model sees in photographs."""
+
+    def write(self, captured: PhotoBatch[Seen], out: Path) -> BatchRecord:
+        photos, failed = captured
+        record = BatchRecord(rejected=list(failed))
+        for photo in photos:
+            self.write_photo(record, out, photo)
+        return record
+
+    @abstractmethod
+    def write_photo(self, record: BatchRecord, out: Path, photo: Seen) -> None:
+        """Write the files of a photograph into the folder `out` and add its row to the record."""
+
+    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
+        if rejected:
+            write_atomic(out / FAILED, native.jsonl(rejected))
+        else:
+            (out / FAILED).unlink(missing_ok=True)  # of an earlier run
+        super().finish(rows, (), out)
+
+    def read_result(self, out: Path) -> dict[str, Any]:
+        failed = native.read_rows(out, FAILED) if (out / FAILED).is_file() else []
+        return {**super().read_result(out), "failed": failed}
+
+
+def read_all(batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], ReadPhoto]) -> PhotoBatch[ReadPhoto]:
+    readable, failed = list[ReadPhoto](), list[dict[str, str]]()
     for spec in batch:
         try:
             readable.append(read(spec))
@@ -93,15 +180,6 @@ def are_foreign(model: Model, photos: Sequence[np.ndarray]) -> list[bool]:
     return [error > limit for error in reconstruction_errors(model, seen, encode_images(model, seen))]
 
 
-def warn_of_foreign(model: Model, specs: Sequence[PhotoSpec], warn: Callable[[str], None]) -> None:
-    """Warn if most of the first photographs are `are_foreign`, before time is spent on all."""
-    if model.settings.own_error is not None:
-        photos, _ = read_all(specs[:FIRST], lambda spec: read_photo(spec.photo.path))
-        count = sum(are_foreign(model, photos))
-        if count > len(photos) / 2:
-            warn(foreign_line(model.name, count, len(photos)))
-
-
 def foreign_line(model: str, count: int, of: int) -> str:
     """What to tell a person of photographs that are `foreign`."""
     be = "is" if count == 1 else "are"
@@ -109,18 +187,6 @@ def foreign_line(model: str, count: int, of: int) -> str:
         f"{count} of {plural(of, 'photograph')} {be} unlike all that model '{model}' was trained on: what it finds in"
         f" them means nothing. For photographs take a real model, such as {REAL}"
     )
-
-
-def write_failures(out: Path, failed: Sequence[Mapping[str, str]]) -> None:
-    """Write failed.jsonl if photographs failed; otherwise remove that of an earlier run."""
-    if failed:
-        write_atomic(out / FAILED, native.jsonl(failed))
-    else:
-        (out / FAILED).unlink(missing_ok=True)
-
-
-def read_failures(out: Path) -> list[dict[str, str]]:
-    return native.read_rows(out, FAILED) if (out / FAILED).is_file() else []
 
 
 def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str, ...]]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -33,21 +32,9 @@ from ..models.info import ModelInfo, check_known_classes
 from ..models.memory import Graphs, Offload
 from ..prompts.tokens import split_prompts
 from ..workers import Progress
-from .dataset_job import finish_dataset
 from .loop import Engine, RunResult, run
-from .model_job import ModelJob
 from .output import BatchRecord
-from .photos import (
-    PhotoBatch,
-    PhotoSpec,
-    are_foreign,
-    fingerprint_photos,
-    largest_photo,
-    read_all,
-    read_failures,
-    warn_of_foreign,
-    write_failures,
-)
+from .photos import PhotoJob, PhotoSpec, are_foreign
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -123,10 +110,8 @@ def label_digest(sample: Sample) -> str | None:
         return None
 
 
-class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[DividedPhoto]]):
-    """Reads photographs, divides them, names segments and writes them. specs: one per photograph. classes: `segment`,
-    then all words.
-    """
+class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
+    """Reads photographs, divides them, names segments and writes them. words: of all photographs."""
 
     def __init__(
         self,
@@ -139,9 +124,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[DividedPhot
         graphs: Graphs = "auto",
         info: ModelInfo | None = None,
     ) -> None:
-        """Arguments as in `segment_photos`. The photographs' fingerprint goes into the configuration, so that only the
-        same run continues.
-        """
+        """Arguments as in `segment_photos`."""
         photos = photos.photos if isinstance(photos, Found) else photos
         truth, about = dict[str, Sample](), ""
         if config.segment.k == "truth":
@@ -154,49 +137,45 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[DividedPhot
         self.truth = truth
         # Captions may have the names of id 0 and of segments without a name, which name nothing.
         shared = tuple(word for word in config.names if word not in (BACKGROUND, SEGMENT))
-        self.specs: list[PhotoSpec] = []
-        own: list[str] = []
+        specs, own = list[PhotoSpec](), list[str]()
         for index, photo in enumerate(photos):
             wanted = (words or {}).get(photo.name, config.names)
             if isinstance(wanted, str):
                 raise UserError(f"words of '{photo.name}'", f"must be a list of words, like [{wanted!r}]")
             named = tuple(word for word in dict.fromkeys(wanted) if word not in (BACKGROUND, SEGMENT))
             label = find_name(truth, photo.name)
-            self.specs.append(PhotoSpec(index, photo, named, label))
+            specs.append(PhotoSpec(index, photo, named, label))
             digest = label_digest(truth[label]) if label else None
             own.append(repr((named if named != shared else None, label, digest)))
-        every_word = tuple(dict.fromkeys(word for spec in self.specs for word in spec.words))
-        check_segment_names(every_word, "names" if config.names else "words of the photographs")
-        if truth and not any(spec.label for spec in self.specs):
-            none = f"no label map of any of the {len(self.specs)} photographs"
+        self.words = tuple(dict.fromkeys(chain.from_iterable(spec.words for spec in specs)))
+        check_segment_names(self.words, "names" if config.names else "words of the photographs")
+        if truth and not any(spec.label for spec in specs):
+            none = f"no label map of any of the {len(specs)} photographs"
             raise UserError("labels", f"{none} among the {about}")
-        self.classes = (SEGMENT, *every_word)
-        super().__init__(replace(config, photos=fingerprint_photos(photos, own)), offload, graphs, info)
+        super().__init__(config, specs, own, offload, graphs, info)
 
-    def items(self) -> Sequence[PhotoSpec]:
-        return self.specs
+    @property
+    def classes(self) -> Sequence[str]:
+        return (SEGMENT, *self.words)
+
+    @property
+    def method(self) -> str:
+        return self.config.segment.method
 
     def use(self, model: Model) -> None:
         from ..segments.make_segments import check_fits
 
-        super().use(model)
         check_fits(model, self.config.segment, self.config.size)
-        for words in dict.fromkeys(spec.words for spec in self.specs if spec.words):  # before any photograph is read
-            check_known_classes(model.name, model.settings.words, words)
-            split_prompts(model.readers, words)
-        warn_of_foreign(model, self.specs, self.warn)
+        super().use(model)
 
-    @cached_property
-    def largest(self) -> PhotoSpec:
-        """The photograph that needs the most memory. It is looked for once, because all headers are read."""
-        return largest_photo(self.model, self.specs, self.config.fit, self.config.size)
+    def check_words(self, words: tuple[str, ...]) -> None:
+        check_known_classes(self.model.name, self.model.settings.words, words)
+        split_prompts(self.model.readers, words)
 
-    def hardest_items(self, count: int) -> Sequence[PhotoSpec]:
-        return [self.largest] * min(count, len(self.specs))
+    def read(self, spec: PhotoSpec) -> CountedPhoto:
+        return self.check_photo(spec, read_photo(spec.photo.path))
 
-    def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[DividedPhoto]:
-        with self.timer("reading"):
-            photos, failed = read_all(batch, lambda spec: self.check_photo(spec, read_photo(spec.photo.path)))
+    def see(self, photos: Sequence[CountedPhoto]) -> list[DividedPhoto]:
         with self.timer("segmenting"):
             segments = self.segments(photos)
         with self.timer("naming"):
@@ -205,7 +184,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[DividedPhot
         divided = []
         for (spec, pixels, _), of_photo, named, foreign in zip(photos, segments, names, strange, strict=True):
             divided.append(DividedPhoto(spec, pixels, of_photo, named, foreign))
-        return divided, failed
+        return divided
 
     def check_photo(self, spec: PhotoSpec, pixels: np.ndarray) -> CountedPhoto:
         """A photograph. Raises UserError if it cannot be divided as configured."""
@@ -261,27 +240,18 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[DividedPhot
             names.append(named)
         return names
 
-    def write(self, captured: PhotoBatch[DividedPhoto], out: Path) -> BatchRecord:
-        divided, failed = captured
-        record = BatchRecord(rejected=list(failed))
-        with self.timer("writing"):
-            for one in divided:
-                self.write_photo(record, out, one)
-        return record
-
-    def write_photo(self, record: BatchRecord, out: Path, divided: DividedPhoto) -> None:
-        """Write the files of a divided photograph into the folder `out` and add its row to the record."""
-        spec, pixels, segments, names, foreign = divided
+    def write_photo(self, record: BatchRecord, out: Path, photo: DividedPhoto) -> None:
+        spec, pixels, segments, names, foreign = photo
         name = spec.photo.name
-        suffix, picture = encode_photo(spec.photo.path, pixels)
-        objects = as_objects(segments, names, self.classes)
-        labels = np.where(objects.numbers > 0, objects.label_map(), np.uint8(IGNORE))
-        file_name, mask = native.sample_files(name, suffix)
-        record.write(out, file_name, picture)
-        record.write(out, mask, native.encode_mask(labels))
-        record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(objects, f"photograph '{name}'"))
-        record.rows.append(
-            {
+        with self.timer("writing"):
+            suffix, picture = encode_photo(spec.photo.path, pixels)
+            objects = as_objects(segments, names, self.classes)
+            labels = np.where(objects.numbers > 0, objects.label_map(), np.uint8(IGNORE))
+            file_name, mask = native.sample_files(name, suffix)
+            record.write(out, file_name, picture)
+            record.write(out, mask, native.encode_mask(labels))
+            record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(objects, f"photograph '{name}'"))
+            row = {
                 "file_name": file_name,
                 "mask": mask,
                 **shown_classes(labels, self.classes),
@@ -290,33 +260,18 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, PhotoBatch[DividedPhot
                 "asked": list(spec.words),
                 "flags": [FOREIGN] if foreign else [],
                 "model": self.config.model_label,
-                "method": self.config.segment.method,
+                "method": self.method,
                 "version": __version__,
                 **instance_row(objects),
             }
-        )
-
-    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
-        write_failures(out, rejected)
-        config = self.config
-        about = {
-            "model": config.model_label,
-            "method": config.segment.method,
-            "version": __version__,
-            "config": {**config.values(), "model": config.model_label},
-        }
-        finish_dataset(out, about, rows, self.classes, drawn=None)
-
-    def read_result(self, out: Path) -> dict[str, Any]:
-        return {**super().read_result(out), "failed": read_failures(out)}
+            record.rows.append(row)
 
     def plan(self) -> list[str]:
         what = f"segments of {plural(len(self.specs), 'photograph')}, in batches of up to {self.config.batch_size}"
-        names = self.classes[1:]
-        if not names:
+        if not self.words:
             return [what, *self.settings()]
         reads: Reads = {"cross": None} if self.config.segment.divides_features else EVERYTHING
-        return [what, f"Names: {', '.join(names)}", *self.settings(reads)]
+        return [what, f"Names: {', '.join(self.words)}", *self.settings(reads)]
 
 
 def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Instances:

@@ -57,25 +57,25 @@ class LabelledPhoto:
 
 @dataclass(frozen=True)
 class SeenPhoto:
-    """What measures look at. photo: (H, W, 3) uint8. truth: (h, w) ids. seen: the photograph as the model sees it, and
+    """What measures look at. pixels: (H, W, 3) uint8. truth: (h, w) ids. seen: the photograph as the model sees it, and
     latents (1, C, h', w') of that."""
 
     index: int
-    photo: np.ndarray
+    pixels: np.ndarray
     truth: np.ndarray
     seen: np.ndarray
     latents: torch.Tensor
 
 
 class Measure(Protocol):
-    """What is counted of each picture."""
+    """What is counted of each photograph."""
 
-    def look(self, picture: SeenPhoto) -> None: ...
+    def look(self, photo: SeenPhoto) -> None: ...
 
 
 def show_photos(
     job: MaskJob,
-    pictures: Sequence[tuple[LabelledPhoto, Sequence[Measure]]],
+    photos: Sequence[tuple[LabelledPhoto, Sequence[Measure]]],
     progress: Progress | None = None,
     *,
     skip: bool = False,
@@ -84,19 +84,19 @@ def show_photos(
     first such raises UserError."""
     failed: list[tuple[str, str]] = []
     report = progress or (lambda done, total, what: None)
-    report(0, len(pictures), "")
-    for done, (picture, measures) in enumerate(pictures, 1):
+    report(0, len(photos), "")
+    for done, (photo, measures) in enumerate(photos, 1):
         try:
-            photo, truth = picture.read()
+            pixels, truth = photo.read()
         except UserError as error:
             if not skip:
                 raise
-            failed.append((picture.name, str(error)))
+            failed.append((photo.name, str(error)))
         else:
-            seen, latents = encode(job, photo)
+            seen, latents = encode(job, pixels)
             for measure in measures:
-                measure.look(SeenPhoto(picture.index, photo, truth, seen, latents))
-        report(done, len(pictures), picture.name)
+                measure.look(SeenPhoto(photo.index, pixels, truth, seen, latents))
+        report(done, len(photos), photo.name)
     return failed
 
 
@@ -116,13 +116,13 @@ class PresenceMeasure:
         self.rows: list[tuple[str, bool, float]] = []
         """The kind of question, whether the class is there, and its score."""
 
-    def look(self, picture: SeenPhoto) -> None:
+    def look(self, photo: SeenPhoto) -> None:
         from ..masks.presence import find_classes
 
-        shown, unclear = shown_classes(self.model, picture.truth, self.classes, picture.seen)
+        shown, unclear = shown_classes(self.model, photo.truth, self.classes, photo.seen)
         clear = [name for name in dict.fromkeys(self.classes.values()) if name not in unclear]
-        asked = questions(shown, clear, picture.index, seed=0)
-        latents = picture.latents[[0] * len(asked)]
+        asked = questions(shown, clear, photo.index, seed=0)
+        latents = photo.latents[[0] * len(asked)]
         sentences = [split_prompts(self.model.readers, words) for _, words in asked]
         for (group, words), scores in zip(asked, find_classes(self.model, latents, sentences), strict=True):
             self.rows += [(group, name in shown, scores[name]) for name in words]
@@ -146,15 +146,15 @@ class NameMeasure:
         self.names: list[tuple[bool, float]] = []
         """For each segment with labelled pixels: whether its best word is the class of most of them, and its score."""
 
-    def look(self, picture: SeenPhoto) -> None:
+    def look(self, photo: SeenPhoto) -> None:
         from ..segments.make_segments import make_segments
         from ..segments.naming import name_photo
 
         names = tuple(dict.fromkeys(self.classes.values()))
-        (segments,) = make_segments(self.model, [picture.photo], self.segment, fit=FIT, size=self.size)
+        (segments,) = make_segments(self.model, [photo.pixels], self.segment, fit=FIT, size=self.size)
         named = name_photo(
             self.model,
-            picture.photo,
+            photo.pixels,
             segments.label_map,
             names,
             fit=FIT,
@@ -162,9 +162,9 @@ class NameMeasure:
             timestep=self.segment.timestep_shown,
             threshold=0.0,
         )
-        numbers = _nearest(segments.label_map, picture.truth.shape)
+        numbers = _nearest(segments.label_map, photo.truth.shape)
         for number, name in enumerate(named):
-            inside = picture.truth[(numbers == number) & (picture.truth != IGNORE)]
+            inside = photo.truth[(numbers == number) & (photo.truth != IGNORE)]
             if len(inside):
                 is_right = self.classes.get(int(np.bincount(inside).argmax())) == name.name
                 self.names.append((is_right, name.score))
@@ -199,21 +199,21 @@ class MaskMeasure:
         self.counts: dict[int, dict[MaskProtocol, np.ndarray]] = {}
         """Index of a picture → its counts under each protocol, from `evaluate.mask_protocols.count`."""
 
-    def look(self, picture: SeenPhoto) -> None:
-        pixels = np.bincount(picture.truth.ravel(), minlength=256)
+    def look(self, photo: SeenPhoto) -> None:
+        pixels = np.bincount(photo.truth.ravel(), minlength=256)
         captured: dict[tuple[str, ...], Sequence[torch.Tensor]] = {(): ()}
         counts: dict[MaskProtocol, np.ndarray] = {}
         for protocol in self.protocols:
             everything = protocol == "vocabulary"
             chosen = tuple(word for word, number in self.words.items() if everything or pixels[number])
             if chosen not in captured:
-                captured[chosen] = list(soft_masks(self.job, picture, chosen))
-            best = strongest(captured[chosen], [self.words[word] for word in chosen], picture.truth.shape)
-            truth, background = picture.truth, self.background
+                captured[chosen] = list(soft_masks(self.job, photo, chosen))
+            best = strongest(captured[chosen], [self.words[word] for word in chosen], photo.truth.shape)
+            truth, background = photo.truth, self.background
             if protocol == "oracle-ignored" and background is not None:
                 truth, background = np.where(truth == background, np.uint8(IGNORE), truth), None
             counts[protocol] = count(*best, truth, self.size, background)
-        self.counts[picture.index] = counts
+        self.counts[photo.index] = counts
 
     def beta(self, indices: Sequence[int]) -> float | None:
         """The best threshold of these pictures under `oracle`, or else `vocabulary`; None without a background."""
@@ -225,12 +225,12 @@ class MaskMeasure:
         return None
 
 
-def soft_masks(job: MaskJob, picture: SeenPhoto, words: tuple[str, ...]) -> torch.Tensor:
+def soft_masks(job: MaskJob, photo: SeenPhoto, words: tuple[str, ...]) -> torch.Tensor:
     """Soft masks (n, h, w) of n ≥ 1 words."""
     from ..masks.make_masks import make_masks
 
-    (maps,) = job.attention([picture.seen], picture.latents, [words], [picture.index])
-    return make_masks(picture.seen, maps, words, job.mask_config, trace=False).soft
+    (maps,) = job.attention([photo.seen], photo.latents, [words], [photo.index])
+    return make_masks(photo.seen, maps, words, job.mask_config, trace=False).soft
 
 
 @dataclass(frozen=True)
@@ -298,8 +298,8 @@ def tune(
     masks = MaskMeasure(job, words, max(data.names) + 1, background, ("oracle",))
     presence, names = PresenceMeasure(model, classes), NameMeasure(model, classes, segment, size)
     chosen = [data[i] for i in evenly(len(data), count)]
-    pictures = [LabelledPhoto(i, sample.name, partial(read_labelled, sample)) for i, sample in enumerate(chosen)]
-    failed = show_photos(job, [(picture, (presence, names, masks)) for picture in pictures], progress, skip=True)
+    photos = [LabelledPhoto(i, sample.name, partial(read_labelled, sample)) for i, sample in enumerate(chosen)]
+    failed = show_photos(job, [(photo, (presence, names, masks)) for photo in photos], progress, skip=True)
     if len(failed) == len(chosen):
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
     return Thresholds.of(presence, names, masks.beta(list(masks.counts)), len(chosen) - len(failed), failed)
