@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
@@ -99,6 +100,7 @@ def test_a_file_on_the_hub(twin, expected, tuned, tmp_path, monkeypatch, capsys)
     def absent(hub_id, name):
         raise EntryNotFoundError(name)
 
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: SimpleNamespace(siblings=()))
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", absent)
     line = "generate --model owner/tuned/typo.safetensors --base mini --classes dog".split()
     line += ["--out", str(tmp_path / "out")]

@@ -104,7 +104,8 @@ def test_missing_weights_without_a_network(sd1_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for name, hub_id in (("sd2-base", BY_NAME["sd2-base"].hub_id), ("owner/partial", "owner/partial")):
-        with user_error(f"{hub_id}: .*{tmp_path}.*the hub cannot be reached.*hf download {hub_id}.*--model FOLDER"):
+        state = "is incomplete" if name == hub_id else "is not"
+        with user_error(f"{hub_id}: {state} in {tmp_path} .*cannot be reached.*seediff download {name} --out FOLDER"):
             load_model(name, device="cpu")
 
 

@@ -14,7 +14,6 @@ from seediff.config.generate_config import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.files.photo_files import find_photos
 from seediff.models import hub as names
-from seediff.models import info
 from seediff.models.families import families, pipeline_family
 from seediff.models.info import list_models, model_info
 from seediff.models.short_names import BY_NAME, EMBEDDED, NAMED
@@ -35,18 +34,20 @@ def hub(monkeypatch, tmp_path):
     answers = {}
     asked = []
 
-    def files(hub_id):
+    def answer(_, hub_id, **options):
         asked.append(hub_id)
         if (error := answers[hub_id]) is not None:
-            raise names.not_fetched(hub_id, error) from error
+            raise error
+        return SimpleNamespace(siblings=())
 
-    monkeypatch.setattr(names, "hub_files", files)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", answer)
+    monkeypatch.setattr(
+        "huggingface_hub.hf_hub_download", lambda hub_id, name: asked.append(name) or str(tmp_path / hub_id / name)
+    )
     monkeypatch.setattr(names, "cached_file", lambda *_: None)
-    for module in (names, info):
-        monkeypatch.setattr(module, "fetch_file", lambda hub_id, name: asked.append(name) or tmp_path / hub_id / name)
-    info._fetched.cache_clear()
+    names._ANSWERS.clear()
     yield answers, asked
-    info._fetched.cache_clear()
+    names._ANSWERS.clear()
 
 
 def test_every_name_is_of_a_family_and_every_family_has_one():
@@ -59,14 +60,14 @@ def test_every_name_is_of_a_family_and_every_family_has_one():
 @pytest.mark.parametrize(
     ("refusal", "message"),
     [
-        (GatedRepoError("closed", response=ANSWER), "wants its licence accepted first"),
-        (RepositoryNotFoundError("gone", response=ANSWER), "the hub has no such model"),
+        (GatedRepoError("closed", response=ANSWER), "the hub wants its licence accepted first; accept it at https://"),
+        (RepositoryNotFoundError("gone", response=ANSWER), "the hub has no such model, or it is private; check"),
     ],
 )
 def test_a_model_that_cannot_be_fetched(hub, refusal, message):
     answers, asked = hub
     answers |= {HUB_ID: refusal}
-    with user_error(f"{HUB_ID}: is incomplete in .*{message}"):
+    with user_error(f"^model: {HUB_ID}: {message}"):
         names.fetch_index(HUB_ID)
     assert asked == [HUB_ID]
 
@@ -172,7 +173,8 @@ def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path):
     for _ in range(2):
         config = configured(GenerateConfig, {"classes": ("dog",), "model": "owner/my-flux"})
         assert (config.steps, config.guidance_scale) == (28, 3.5)
-    assert asked == ["owner/my-flux", "model_index.json", "transformer/config.json", "vae/config.json"]
+    fetched = ["model_index.json", "transformer/config.json", "vae/config.json"]
+    assert asked == ["owner/my-flux", *fetched, *fetched]  # nothing stays in this cache
     assert model_info("owner/other") is None  # without being asked to fetch
 
 

@@ -1,14 +1,21 @@
 import json
 import shutil
 import threading
+import time
+import warnings
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import huggingface_hub
 import pytest
 import torch
+from builders.refusals import user_error
 from safetensors.torch import load_file, save_file
 
+from seediff.cli.main import main
+from seediff.errors import Notice
+from seediff.models import hub as hub_module
 from seediff.models.registry import load_model
 from seediff.models.weights import choose_variant, is_enough, needed_files, variants
 
@@ -95,17 +102,21 @@ def hub(sd1_folder, tmp_path):
         def do_GET(self):
             path = self.path.partition("?")[0]
             if path.startswith("/api/models/owner/name"):
-                about = {"id": "owner/name", "sha": "c" * 40, "siblings": [{"rfilename": file} for file in files]}
-                if "/tree/" in path:
-                    tree = [{"type": "file", "path": f, "size": (folder / f).stat().st_size, "oid": f} for f in files]
-                    self.answer(json.dumps(tree).encode())
-                else:
-                    self.answer(json.dumps(about).encode())
+                sizes = {file: (folder / file).stat().st_size for file in files}
+                siblings = [{"rfilename": file, "size": size} for file, size in sizes.items()]
+                tags = {"tags": ["diffusers", "license:openrail"]}
+                about = {"id": "owner/name", "sha": "c" * 40, "siblings": siblings, **tags}
+                tree = [{"type": "file", "path": file, "size": size, "oid": file} for file, size in sizes.items()]
+                self.answer(json.dumps(tree if "/tree/" in path else about).encode())
             elif path.partition("/resolve/")[2].partition("/")[2] in files:
                 name = path.partition("/resolve/")[2].partition("/")[2]
                 self.answer((folder / name).read_bytes(), name)
+            elif path.startswith("/api/models/owner/silent"):
+                time.sleep(1)
             else:
-                self.send_error(404)
+                self.send_response(401)
+                self.send_header("X-Error-Code", "RepoNotFound")
+                self.end_headers()
 
         do_HEAD = do_GET
 
@@ -119,8 +130,9 @@ def hub(sd1_folder, tmp_path):
     server.server_close()
 
 
-def load_from(address, cache, *dtypes):
-    """From the hub at an address, which the hub's client reads when it is imported."""
+@contextmanager
+def hub_at(address, cache):
+    """In this block, the hub is at an address, which its client reads when it is imported."""
     constants = {
         "ENDPOINT": address,
         "HUGGINGFACE_CO_URL_TEMPLATE": address + "/{repo_id}/resolve/{revision}/{filename}",
@@ -132,9 +144,14 @@ def load_from(address, cache, *dtypes):
             patch.setattr(f"huggingface_hub.constants.{name}", value)
         patch.setattr(huggingface_hub.hf_api.api, "endpoint", address)
         huggingface_hub.close_session()
+        yield
+    huggingface_hub.close_session()
+
+
+def load_from(address, cache, *dtypes):
+    with hub_at(address, cache):
         for dtype in dtypes:
             load_model("owner/name", device="cpu", dtype=dtype)
-    huggingface_hub.close_session()
 
 
 def weights(sent):
@@ -155,3 +172,57 @@ def test_what_is_fetched(hub, tmp_path):
     next(tmp_path.glob("half/*/snapshots/*/scheduler/*.json")).unlink()  # as of a download that was interrupted
     load_from(address, tmp_path / "half", "float32")
     assert weights(sent) == sorted(HALF + PLAIN)
+
+
+def test_a_download_says_what_it_fetches_and_fetches_what_is_loaded(hub, tmp_path, capsys):
+    address, sent = hub
+    with hub_at(address, tmp_path / "cache"):
+        for out in ([], ["--out", str(tmp_path / "out")]):
+            sent.clear()
+            with pytest.warns(Notice, match=r"^fetching \d.* [kM]B of owner/name into .* free; licence: openrail$"):
+                assert main(["download", "owner/name", "--dtype", "float16", *out]) == 0
+            assert "owner/name: all files are in" in capsys.readouterr().out
+        assert weights(sent) == []  # the folder's are copied from the cache
+        assert sorted(path.name for path in (tmp_path / "out/unet").iterdir() if path.is_file()) == [
+            "config.json",
+            "diffusion_pytorch_model.fp16.safetensors",
+        ]
+        with warnings.catch_warnings(record=True) as told:
+            assert main(["download", "owner/name", "--dtype", "float16", "--quiet"]) == 0
+        assert told == []  # nothing was missing
+        load_model(tmp_path / "out", device="cpu")
+
+
+def test_a_run_says_what_it_fetches(hub, tmp_path):
+    with pytest.warns(Notice, match="fetching .* of owner/name"):
+        load_from(hub[0], tmp_path / "cache", "float16")
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(hub_module, "free_bytes", lambda place: 1000)
+    with user_error(r"model: owner/name: fetching it takes .*, and .* has 1.0 kB free; make room, or set HF_HOME"):
+        load_from(hub[0], tmp_path / "cache", "float16")
+    assert weights(hub[1]) == []
+
+
+def test_a_name_that_the_hub_lacks_is_no_hub_out_of_reach(hub, tmp_path):
+    mistyped = "stabilityai/stable-difusion-xl-base-1.0"
+    near = r"\(did you mean 'stabilityai/stable-diffusion-xl-base-1.0'\?\)"
+    with (
+        hub_at(hub[0], tmp_path),
+        user_error(f"^model: {mistyped}: the hub has no such model {near}, or it is private"),
+    ):
+        load_model(mistyped)
+    with hub_at("http://127.0.0.1:9", tmp_path), user_error(f"{mistyped}: is not in .* {near}.*cannot be reached"):
+        load_model(mistyped)
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(hub_module, "ANSWER_SECONDS", 0.1)
+    line = "the hub cannot be reached; on a machine with a network: `seediff download owner/silent --out FOLDER`"
+    begun = time.monotonic()
+    with hub_at(hub[0], tmp_path):
+        for _ in range(5):
+            with user_error(f"owner/silent: is not in .*{line}, then --model FOLDER"):
+                load_model("owner/silent")
+    assert time.monotonic() - begun < 0.5

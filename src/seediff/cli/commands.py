@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from cyclopts import App, Group, Parameter
@@ -36,7 +35,8 @@ COMMANDS = {
     "train": ("train_commands:train", "Train a segmenter on datasets."),
     "predict": ("train_commands:predict", "Segment pictures with a trained segmenter."),
     "evaluate": ("evaluate:app", "Compare predictions with labels."),
-    "models": ("commands:models", "List the models with short names, and which are on this machine."),
+    "models": ("model_commands:models", "List the models with short names, and which are on this machine."),
+    "download": ("model_commands:download", "Fetch a model from the hub before it is needed."),
     "tune": ("tune_command:tune", "Find a model's own thresholds from a few labelled photographs."),
     "completion": ("commands:completion", "Print the shell's completion script, or install it."),
 }
@@ -48,47 +48,10 @@ GROUPS = {
     Group("Look and correct", sort_key=2): "look check stats filter",
     Group("Convert", sort_key=3): "export import merge split",
     Group("Train", sort_key=4): "train predict evaluate",
-    Group("Models and research", sort_key=5): "models tune",
+    Group("Models and research", sort_key=5): "models download tune",
     Group("Other", sort_key=6): "completion --help --version",
 }
 """Groups of the list of commands, the most common first."""
-
-
-ABOUT_MODELS = """\
-Sizes are those of all weights in half precision; licences are what the models' pages said: read them before use.
-Fetched on first use; or before, for a machine without a network: hf download HUB-ID --local-dir FOLDER, then --model\
- FOLDER.
-Also any local folder in diffusers' format, or a hub id: seediff generate --model FOLDER --classes zebra --out zebras"""
-
-
-def models() -> None:
-    """List the models that have short names, with their sizes and licences, and which are on this machine.
-
-    For example: `seediff models`
-    """
-    from rich.padding import Padding
-    from rich.text import Text
-
-    from ..files.messages import make_console
-    from ..models.info import HEADINGS, list_models
-
-    console, families = make_console(), list_models()
-    columns = zip(HEADINGS, *(row[: len(HEADINGS)] for _, rows in families for row in rows), strict=True)
-    widths = [max(map(len, column)) for column in columns]
-
-    def align(cells: Sequence[str]) -> Text:
-        return Text("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
-
-    console.print(align(HEADINGS))
-    for family, rows in families:
-        console.print()
-        console.print(Text(family.title, style="bold"))
-        for row in rows:
-            console.print(align(row[: len(HEADINGS)]))
-            # On a line of its own, so that the id can be copied in one piece even from a narrow terminal.
-            source = Text(", ".join(filter(None, (row.hub_id, row.licence))))
-            console.print(Padding(source, (0, 0, 0, 4), expand=False), style="dim")
-    print(f"\n{ABOUT_MODELS}")
 
 
 def completion(

@@ -64,7 +64,7 @@ def generate(
 
     - `seediff generate --classes voc --per-class 50000 --model sd2-base --engine ray --address auto --out voc`
     """
-    settled, info = configure_run(GenerateConfig, line.values, config, preset=preset)
+    settled, info = configure_run(GenerateConfig, line.values, config, preset=preset, planned=options.dry_run)
     check_mask_effects(line.values, settled.mask, settled.reject)
     if vary not in (None, "none"):
         from ..prompts.variations import varied_prompts

@@ -80,7 +80,7 @@ def segment(
     from ..files.photo_files import find_photos
     from ..run.segment_job import SegmentJob
 
-    settled, info = configure_run(SegmentPhotosConfig, line.values, config, preset=preset)
+    settled, info = configure_run(SegmentPhotosConfig, line.values, config, preset=preset, planned=options.dry_run)
     named = bool(settled.names) or captions is not None
     check_effects(line.values, settled, labels=labels, named=named)
     check_photographs(paths)
@@ -147,11 +147,13 @@ def mask(
     table = find_table(paths, line.values.get("classes", ()))
     if table is None:
         classes_of: dict[str, tuple[str, ...]] = {}
-        settled, info = configure_run(MaskPhotosConfig, line.values, config, preset=preset)
+        settled, info = configure_run(MaskPhotosConfig, line.values, config, preset=preset, planned=options.dry_run)
     else:
         classes_of = read_classes_csv(table, found.photos)
         classes = table_classes(table, classes_of, config)
-        settled, info = configure_run(MaskPhotosConfig, {**line.values, "classes": classes}, config, preset=preset)
+        settled, info = configure_run(
+            MaskPhotosConfig, {**line.values, "classes": classes}, config, preset=preset, planned=options.dry_run
+        )
         spelled = {sound(name): name for name in settled.classes}
         for photograph, names in classes_of.items():
             classes_of[photograph] = tuple(spelled.get(sound(name), name) for name in names)

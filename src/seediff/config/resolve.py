@@ -138,13 +138,15 @@ def configure_run(
     *,
     preset: str = "model",
     model: ModelInfo | None = None,
+    planned: bool = False,
 ) -> tuple[Config, ModelInfo | None]:
     """The configuration of a command that runs a model, and the model: None if nothing is known of it yet. Raises
     UserError.
 
     line: as in `configure`; the class `all` stands for all of a small model's. file: a configuration file, or one of
     `seediff tune`. preset: one of the command's presets ("model", or the constants to use instead of the model's), or a
-    file of `seediff tune`. model: if it was found already; otherwise it is found by its name.
+    file of `seediff tune`. model: if it was found already; otherwise it is found by its name. planned: as in
+    `find_model`.
     """
     tuned = None
     if file is not None and kind.command in THRESHOLDS and is_tuned(file):
@@ -166,7 +168,7 @@ def configure_run(
     # The model, whose words and constants the rest needs
     name, base = values.get("model", kind.model), values.get("base")
     if model is None:
-        model = find_model(name, base)
+        model = find_model(name, base, planned=planned)
     settings = ModelSettings() if model is None else model.settings
     if values.get("classes") == ("all",):
         layers.insert(0, ValueLayer(GIVEN, {"classes": _all_classes(name, settings)}))

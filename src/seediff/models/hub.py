@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+import time
+import warnings
+from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
-from ..errors import UserError, causes, first_line
+from ..errors import Notice, UserError, causes, first_line
 from ..files.documents import read_json
-from ..files.messages import did_you_mean
+from ..files.messages import did_you_mean, show_bytes
+from ..files.output_folders import free_bytes
 from ..files.reading import SETTINGS
-from .short_names import BY_NAME, EMBEDDED
+from .short_names import BY_NAME, EMBEDDED, NAMED, named_model
 
 INDEX = "model_index.json"
 WEIGHTS = (".safetensors", ".gguf")
 """Suffixes of single files that are read."""
 HUB_PART = re.compile(r"(\w+(?:[.-]\w+)*/\w+(?:[.-]\w+)*)(?:/(.+\.(?:safetensors|gguf)))?", re.ASCII)
 """`owner/name`, or a file in it: `owner/name/folder/file.safetensors`."""
+
+ANSWER_SECONDS = 5.0
+"""How long the hub may take to answer. Looking up its address has no limit of its own."""
+ANSWER_HOLDS = 60.0
+"""Seconds for which an answer, or none, is not asked for again."""
+_ANSWERS: dict[tuple[str, str], tuple[float, Any]] = {}
+"""(Address of the hub, hub id) → when it was asked, and its answer, or the error if it gave none."""
 
 
 def hub_part(name: str) -> tuple[str, str | None] | None:
@@ -88,16 +100,16 @@ def local_folder(source: Path | str) -> Path | None:
 
 def fetch_index(hub_id: str) -> Path:
     """The cached folder with a hub id's model_index.json, from the cache or the hub. Raises UserError."""
-    folder = local_folder(hub_id)
-    if folder is not None:
-        return folder
-    hub_files(hub_id)
-    return fetch_file(hub_id, INDEX).parent
+    return local_folder(hub_id) or fetch_file(hub_id, INDEX).parent
 
 
 def fetch_file(hub_id: str, name: str, what: str = "model") -> Path:
     """The path of a hub id's file, from the cache or the hub. what: the field that names the hub id. Raises
     UserError."""
+    cached = cached_file(hub_id, name)
+    if cached is not None:
+        return cached
+    hub_files(hub_id, what)  # a download alone would retry for a minute where there is no network
     from huggingface_hub import hf_hub_download
 
     try:
@@ -106,43 +118,106 @@ def fetch_file(hub_id: str, name: str, what: str = "model") -> Path:
         raise not_fetched(hub_id, error, name, what) from error
 
 
-def fetch_files(hub_id: str, names: Iterable[str]) -> Path:
-    """The cached folder of a hub id, after fetching those of these files that are not there. Raises UserError."""
-    from huggingface_hub import snapshot_download
+def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None) -> Path:
+    """The folder of a hub id, after fetching those of these files that are not there; an interrupted download goes on.
+    Says before how much that is, and the licence. files: path → bytes. out: a folder to use instead of the hub's cache.
+    Raises UserError."""
+    from huggingface_hub import constants, snapshot_download
 
+    place = out or Path(constants.HF_HUB_CACHE)
+    is_there = {name: (out / name).is_file() if out else cached_file(hub_id, name) is not None for name in files}
+    size, free = sum(size for name, size in files.items() if not is_there[name]), free_bytes(place)
+    if size > free:
+        problem = f"{hub_id}: fetching it takes {show_bytes(size)}, and {place} has {show_bytes(free)} free"
+        raise UserError("model", problem, "make room, or set HF_HOME to a folder on a larger disk")
+    if size:
+        text = f"fetching {show_bytes(size)} of {hub_id} into {place}, {show_bytes(free)} free; licence: "
+        warnings.warn(f"{text}{hub_licence(hub_id)}", Notice, stacklevel=2)
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=list(names)))
+        return Path(snapshot_download(hub_id, allow_patterns=list(files), local_dir=out))
     except Exception as error:
+        if is_unreachable(error):
+            problem = f"{hub_id}: the download broke off ({first_line(error)})"
+            raise UserError("model", problem, "run the same command to continue") from error
         raise not_fetched(hub_id, error) from error
 
 
-def hub_files(hub_id: str, what: str = "model") -> list[str]:
-    """The names of a hub id's files, by one request: a download would retry for half a minute. Raises UserError."""
-    from huggingface_hub import HfApi
+def hub_files(hub_id: str, what: str = "model") -> dict[str, int]:
+    """Path → bytes of a hub id's files. what: the field that names it. Raises UserError."""
+    return {file.rfilename: file.size or 0 for file in _ask_hub(hub_id, what).siblings or ()}
 
-    try:
-        return [file.rfilename for file in HfApi().model_info(hub_id, timeout=10).siblings or ()]
-    except Exception as error:
-        raise not_fetched(hub_id, error, what=what) from error
+
+def hub_licence(hub_id: str) -> str:
+    """A model's licence: of the table of short names, or as its page tags it. Raises UserError."""
+    named = named_model(hub_id)
+    if named:
+        return named.licence
+    tags = [tag for tag in _ask_hub(hub_id).tags or () if tag.startswith("license:")]
+    return tags[0].removeprefix("license:") if tags else "its page names none"
+
+
+def _ask_hub(hub_id: str, what: str = "model") -> Any:
+    """What the hub says of a hub id, by one request that takes at most ANSWER_SECONDS. Raises UserError."""
+    from huggingface_hub import HfApi, constants, errors
+
+    key, now = (constants.ENDPOINT, hub_id), time.monotonic()
+    asked, answer = _ANSWERS.get(key, (-ANSWER_HOLDS, None))
+    if now - asked >= ANSWER_HOLDS:
+        waiting = Future[Any]()
+
+        def ask() -> None:
+            try:
+                waiting.set_result(HfApi().model_info(hub_id, files_metadata=True, timeout=ANSWER_SECONDS))
+            except Exception as error:  # of the hub client, the http client or the system
+                waiting.set_exception(error)
+
+        Thread(target=ask, daemon=True).start()
+        try:
+            answer = waiting.result(ANSWER_SECONDS)
+        except Exception as error:
+            answer = error
+        if not isinstance(answer, errors.HfHubHTTPError):  # a refusal may end at once, by a login
+            _ANSWERS[key] = now, answer
+    if isinstance(answer, Exception):
+        raise not_fetched(hub_id, answer, what=what) from answer
+    return answer
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether an error, or what caused it, is that there is no way to the hub."""
+    from huggingface_hub import errors
+
+    offline = (ConnectionError, TimeoutError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)
+    names = re.compile("Connect|Timeout|Proxy|ReadError|RemoteProtocol")
+    return any(isinstance(cause, offline) or names.search(type(cause).__name__) for cause in causes(error))
 
 
 def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "model") -> UserError:
     """The error for a file of a hub id that is not in the cache and cannot be fetched. what: as in `fetch_file`."""
     from huggingface_hub import constants, errors
 
-    offline = (ConnectionError, TimeoutError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)
+    near = did_you_mean(hub_id, [named.hub_id for named in NAMED])
+    near = "" if named_model(hub_id) else near
     if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
         fix = f"for a single file or just a network, name the file, {hub_id}/FILE, and the base"
         if file != INDEX:
             fix = "name one that it has"
         return UserError(what, f"{hub_id}: has no file {file}", fix)
     if isinstance(error, errors.GatedRepoError):
-        why = "the hub wants its licence accepted first (then `hf auth login`)"
-    elif isinstance(error, errors.RepositoryNotFoundError):
-        why = "the hub has no such model, or it is private (`hf auth login`)"
-    elif any(isinstance(e, offline) or re.search("Connect|Timeout|Proxy", type(e).__name__) for e in causes(error)):
+        fix = f"accept it at {constants.ENDPOINT}/{hub_id}, then `hf auth login`"
+        return UserError(what, f"{hub_id}: the hub wants its licence accepted first", fix)
+    if isinstance(error, errors.RepositoryNotFoundError):
+        fix = "check the name; `hf auth login` opens private ones"
+        return UserError(what, f"{hub_id}: the hub has no such model{near}, or it is private", fix)
+    why = first_line(error)
+    if is_unreachable(error):
         why = "the hub cannot be reached"
-    else:
-        why = first_line(error)
-    fix = f"on a machine with a network: `hf download {hub_id} --local-dir FOLDER`, then --{what} FOLDER"
-    return UserError(what, f"{hub_id}: is incomplete in {constants.HF_HUB_CACHE} and cannot be fetched: {why}", fix)
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        why += ", because HF_HUB_OFFLINE=1 is set"
+    state = "is not" if cached_file(hub_id, file) is None else "is incomplete"
+    command = f"hf download {hub_id} --local-dir FOLDER"
+    if what == "model":
+        named = named_model(hub_id)
+        command = f"seediff download {named.name if named else hub_id} --out FOLDER"
+    problem = f"{hub_id}: {state} in {constants.HF_HUB_CACHE}{near} and cannot be fetched: {why}"
+    return UserError(what, problem, f"on a machine with a network: `{command}`, then --{what} FOLDER")

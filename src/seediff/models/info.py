@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,18 +92,19 @@ class ModelInfo:
         return None
 
 
-def find_model(name: str, base: str | None = None, *, must: bool = False) -> ModelInfo | None:
+def find_model(name: str, base: str | None = None, *, must: bool = False, planned: bool = False) -> ModelInfo | None:
     """Find a model by the name that a user gave. Do so once, and hand the result down.
 
     base: of a single file. Asks the hub, once, for the small files that its cache lacks. must: they are needed now;
-    otherwise None stands for a model without a short name that the hub does not deliver.
+    otherwise None stands for a model without a short name that the hub does not deliver. planned: for a dry run, to
+    which the table of short names tells enough.
 
     Raises UserError for names and folders that are no model's, for a pipeline or a base of another family, for wrong
     settings, and with `must` for what the hub does not deliver.
     """
     source = find_source(name, base)
     folder = local_folder(source.whole)
-    if folder is None:
+    if folder is None and not (planned and named_model(source.name)):
         folder = fetch_index(str(source.whole)) if must else _fetched(str(source.whole))
     index = read_index(folder) if folder else {}
     info = _describe(name, source, folder, index)
@@ -208,7 +208,6 @@ def list_models() -> list[tuple[Family, list[ModelRow]]]:
     return [(family, [row for pipeline, row in rows if pipeline in family.pipelines]) for family in families()]
 
 
-@lru_cache
 def _fetched(hub_id: str) -> Path | None:
     """The cached folder with a hub id's small files, after fetching them; None if the hub does not deliver them."""
     try:

@@ -220,14 +220,11 @@ def _load_pipeline(source: Source, family: Family, dtype: str, name: str) -> Any
     """diffusers' pipeline, with each part from its source; what the hub's cache lacks is fetched. Raises UserError."""
     if isinstance(source.whole, Path):
         return _load_folder(source.whole, source, family, dtype, name)
-    folder = fetch_index(source.whole)
-    listed = check_index(folder / INDEX, read_index(folder), family)
-    given = source.given(family, listed)
-    parts = [part for part in family.weights if part in listed and part not in given]
-    refusal = None
+    folder, refusal = fetch_index(source.whole), None
+    _, parts = _parts(folder, source, family)
     if not is_enough(folder_files(folder, parts), parts, dtype):
         try:
-            folder = fetch_files(source.whole, needed_files(hub_files(source.whole), listed, parts, dtype))
+            folder = fetch_source(source, family, dtype)
         except UserError as error:
             refusal = error
     try:  # without a question to the hub, if the cache may have all
@@ -235,8 +232,25 @@ def _load_pipeline(source: Source, family: Family, dtype: str, name: str) -> Any
     except _Unreadable as error:
         if refusal:
             raise refusal from error
-        folder = fetch_files(source.whole, needed_files(hub_files(source.whole), listed, parts, dtype))
+        folder = fetch_source(source, family, dtype)
         return _load_folder(folder, source, family, dtype, name)
+
+
+def _parts(folder: Path, source: Source, family: Family) -> tuple[set[str], list[str]]:
+    """The parts that the model_index.json of a whole model lists, and those whose weights are loaded from there. Raises
+    UserError."""
+    listed = check_index(folder / INDEX, read_index(folder), family)
+    given = source.given(family, listed)
+    return listed, [part for part in family.weights if part in listed and part not in given]
+
+
+def fetch_source(source: Source, family: Family, dtype: str, out: Path | None = None) -> Path:
+    """The folder with all files of a model on the hub that are loaded in a number format, after fetching what is not
+    there. out: as in `fetch_files`. Raises UserError."""
+    hub_id = str(source.whole)
+    files = hub_files(hub_id)
+    needed = needed_files(files, *_parts(fetch_index(hub_id), source, family), dtype)
+    return fetch_files(hub_id, {file: files[file] for file in needed}, out)
 
 
 def _load_folder(folder: Path, source: Source, family: Family, dtype: str, name: str) -> Any:
@@ -245,8 +259,7 @@ def _load_folder(folder: Path, source: Source, family: Family, dtype: str, name:
     import torch
 
     index = read_index(folder)
-    listed = check_index(folder / INDEX, index, family)
-    given = source.given(family, listed)
+    listed, parts = _parts(folder, source, family)
     check_parts(folder, listed)
     loaded: dict[str, Any] = {}
     number_format = getattr(torch, dtype)
@@ -254,10 +267,9 @@ def _load_folder(folder: Path, source: Source, family: Family, dtype: str, name:
     options |= {part: None for part in family.optional if part not in listed}
     try:
         tokenizers = family.tokenizers(folder)
-        for part in family.weights:
-            if part in listed and part not in given:
-                library, kind = index[part]
-                loaded[part] = load_part(getattr(import_module(library), kind), folder, part, dtype, name)
+        for part in parts:
+            library, kind = index[part]
+            loaded[part] = load_part(getattr(import_module(library), kind), folder, part, dtype, name)
         if source.network:
             loaded[family.network] = _load_network(getattr(diffusers, family.class_name), source.network, dtype, name)
         if source.checkpoint:

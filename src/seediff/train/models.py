@@ -33,7 +33,7 @@ from ..devices import mixed_precision
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import show_json
-from ..models.hub import cached_file, fetch_file, hub_files, hub_part
+from ..models.hub import fetch_file, hub_part
 from .loading import load_network, read_settings
 from .loss import present_classes, set_losses
 
@@ -156,17 +156,13 @@ def _weights_config(config: TrainConfig) -> Path:
         return Path(source) / "config.json"
     if hub_part(source) is None:
         raise UserError("weights", f"{source} must be a folder or a hub id `owner/name`")
-    cached = cached_file(source, "config.json")
-    if cached is not None:
-        return cached
     try:
-        hub_files(source, "weights")
+        return fetch_file(source, "config.json", "weights")
     except UserError as error:
         fix = error.fix
         if config.weights == "pretrained":
             fix += "; or take backbone tiny, which comes with SeeDiff"
         raise UserError("weights", error.problem, fix) from error
-    return fetch_file(source, "config.json", "weights")
 
 
 def _is_whole(config: TrainConfig, there: Mapping[str, Any] | None) -> bool:
