@@ -50,7 +50,7 @@ def generate(
 
     - `seediff generate --classes all --per-class 5 --vary place,light --out everything`
 
-    - `seediff generate --classes dog,bird --subclasses "poodle dog,terrier dog,owl bird" --model sd2-base --out varied`
+    - `seediff generate --classes dog,bird --subclasses "poodle dog,terrier dog,owl bird" --model sd1.5 --out varied`
 
     - `seediff generate --classes dog,cat,car --classes-per-image 1,1,2 --reject --out pairs`
 
@@ -58,11 +58,11 @@ def generate(
 
     - `seediff generate --config pets/seediff.toml --out pets --top-up`
 
-    - `seediff generate --classes zebra --model sd2-base --batch-size 4 --out zebras --dry-run`
+    - `seediff generate --classes zebra --model sd1.5 --batch-size 4 --out zebras --dry-run`
 
     - `seediff generate --classes dog,cat --model sdxl --size 1536 --offload model --vae-tiling --out large`
 
-    - `seediff generate --classes voc --per-class 50000 --model sd2-base --engine ray --address auto --out voc`
+    - `seediff generate --classes voc --per-class 50000 --model sd1.5 --engine ray --address auto --out voc`
     """
     settled, info = configure_run(GenerateConfig, line.values, config, preset=preset, planned=options.dry_run)
     check_mask_effects(line.values, settled.mask, settled.reject)

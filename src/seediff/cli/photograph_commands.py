@@ -75,7 +75,7 @@ def segment(
 
     - `seediff segment photos --method kmeans -k 6 --out kmeans`
 
-    - `seediff segment photos --model sd2-base --offload sequential --out frugal`
+    - `seediff segment photos --model sd1.5 --offload sequential --out frugal`
     """
     from ..files.photo_files import find_photos
     from ..run.segment_job import SegmentJob
@@ -131,7 +131,7 @@ def mask(
 
     - `seediff mask photo.jpg --classes dog --out masked`
 
-    - `seediff mask photos --classes dog,cat --model sd2-base --keep-soft --out masked`
+    - `seediff mask photos --classes dog,cat --model sd1.5 --keep-soft --out masked`
 
     - `seediff mask photos --classes photos/classes.csv --out masked`
 

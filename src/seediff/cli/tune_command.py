@@ -54,9 +54,9 @@ def tune(
 
     For example:
 
-    - `seediff tune VOCdevkit/VOC2012 --model sd2-base --out sd2.toml`
+    - `seediff tune VOCdevkit/VOC2012 --model sd1.5 --out sd1.5.toml`
 
-    - `seediff mask photos --classes dog,cat --preset sd2.toml --out masked`
+    - `seediff mask photos --classes dog,cat --preset sd1.5.toml --out masked`
     """
     from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
     from ..config.resolve import recommend

@@ -1,7 +1,7 @@
 """The file of `seediff tune` or `evaluate masks`, which `--preset` and `--config` take: a model's own thresholds.
 
 command = "tune"
-model = "sd2-base"
+model = "sd1.5"
 presence = 0.81
 name_threshold = 0.522
 beta = 0.36
