@@ -44,7 +44,7 @@ class TinyJob(Job[TinyConfig, int, Sequence[int]]):
     def load(self):
         return f"{self.config.seed:08x}"
 
-    def plan(self):
+    def describe(self):
         return ["it"]
 
     def capture(self, batch):

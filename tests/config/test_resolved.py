@@ -63,7 +63,7 @@ def place(tmp_path, monkeypatch):
     for target in (*JOBS, "seediff.train.run.train"):
         monkeypatch.setattr(target, stop)
     monkeypatch.setattr(
-        "seediff.train.stages.plan_training", lambda *_, **__: SimpleNamespace(stages=(), validation=())
+        "seediff.train.stages.open_training", lambda *_, **__: SimpleNamespace(stages=(), validation=())
     )
     return tmp_path
 

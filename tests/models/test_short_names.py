@@ -18,7 +18,7 @@ from seediff.models.families import families, pipeline_family
 from seediff.models.info import list_models, model_info
 from seediff.models.short_names import BY_NAME, EMBEDDED, NAMED
 from seediff.run.generate_job import GenerateJob
-from seediff.run.loop import Engine, plan
+from seediff.run.loop import Engine, dry_run
 from seediff.run.mask_job import MaskJob
 from seediff.run.segment_job import SegmentJob
 
@@ -125,7 +125,7 @@ def test_a_plan_says_what_is_not_known_before_a_model_is_fetched(hub, name, tmp_
         jobs = [GenerateJob(configured(GenerateConfig, line)), MaskJob(configured(MaskPhotosConfig, line), found)]
         jobs += [] if family.no_self_attention else [SegmentJob(SegmentPhotosConfig(model=name), found)]
         for job in jobs:
-            text = plan(job, tmp_path / "out")
+            text = dry_run(job, tmp_path / "out")
             assert ("\nCapture: not known, because the model's configuration" in text) == (here is not folder)
             assert text.count("\nCapture: ") == text.count("\nWeights: not known, because") == 1
             assert ("own size, which is not known" in text) == (here is not folder and job is jobs[0])

@@ -6,7 +6,7 @@ from shapes import CLASSES, items
 
 from seediff.dataset.encoding import encode_mask, read_label_map
 from seediff.dataset.native import write_native
-from seediff.train.stages import find_doubts, plan_training
+from seediff.train.stages import find_doubts, open_training
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def native(tmp_path):
 
 def test_stages(native, tmp_path):
     export("voc", CLASSES, items(3, first=50), tmp_path / "real")
-    plan = plan_training(
+    plan = open_training(
         [native("a"), native("b", 2, first=20)], steps=5, mix=(3, 1), finetune=[tmp_path / "real"], finetune_epochs=2
     )
     assert plan.classes == CLASSES
@@ -36,24 +36,24 @@ def test_stages(native, tmp_path):
 
 def test_classes_are_found_by_name(native):
     swapped = native("b", 2, classes=CLASSES[::-1])
-    plan = plan_training([native("a", 2), swapped])
+    plan = open_training([native("a", 2), swapped])
     one, other = plan.stages[0].items[0].label_map, plan.stages[0].items[2].label_map
     assert np.array_equal(np.where(one == 1, 2, np.where(one == 2, 1, one)), other)
-    union = plan_training([native("c", 2)], classes=("star", "disc", "square"))
+    union = open_training([native("c", 2)], classes=("star", "disc", "square"))
     assert set(np.unique(union.stages[0].items[0].label_map)) == {0, 3, 255}
     with user_error("class 'disc' is not in square, star"):
-        plan_training([native("d", 2)], classes=("square", "star"))
+        open_training([native("d", 2)], classes=("square", "star"))
 
 
 def test_validation(native):
     marked = native("a", 6, val=(1, 4))
-    plan = plan_training([marked])
+    plan = open_training([marked])
     assert [one.name for one in plan.validation] == ["s1", "s4"]
     assert len(plan.stages[0].items) == 4
-    by_share = plan_training([native("b", 6)], validation_share=0.34)
+    by_share = open_training([native("b", 6)], validation_share=0.34)
     assert len(by_share.validation) == 2
     assert not {one.name for one in by_share.validation} & {one.name for one in by_share.stages[0].items}
-    other = plan_training([marked], validation=native("c", 3, first=30))
+    other = open_training([marked], validation=native("c", 3, first=30))
     assert (len(other.validation), len(other.stages[0].items)) == (3, 4)
     assert [one.name for one in other.validation] == ["s30", "s31", "s32"]
 
@@ -62,29 +62,29 @@ def test_validation(native):
 def test_the_validation_parts_of_all_datasets(native, finetune):
     """They never train."""
     plain, marked = native("a", 2, first=60), native("b", 6, val=(1, 4))
-    plan = plan_training([plain], finetune=[marked]) if finetune else plan_training([plain, marked])
+    plan = open_training([plain], finetune=[marked]) if finetune else open_training([plain, marked])
     assert [one.name for one in plan.validation] == ["s1", "s4"]
     assert [len(stage.items) for stage in plan.stages] == ([2, 4] if finetune else [6])
-    both = plan_training([plain, marked], finetune=[marked])
+    both = open_training([plain, marked], finetune=[marked])
     assert [one.name for one in both.validation] == ["s1", "s4"]
-    by_share = plan_training([plain, marked], validation_share=0.5)
+    by_share = open_training([plain, marked], validation_share=0.5)
     assert (len(by_share.validation), len(by_share.stages[0].items)) == (1, 5)
 
 
 def test_doubts(native):
     """A class that only samples for validation show, and samples that are also trained on, are said."""
     marked, more = native("a", 6, val=(1, 4)), ("square", "disc", "star")
-    assert find_doubts(plan_training([marked])) == []
-    assert find_doubts(plan_training([marked], validation=marked)) == []
+    assert find_doubts(open_training([marked])) == []
+    assert find_doubts(open_training([marked], validation=marked)) == []
     plain = native("b", 3)
     shared = "3 of 3 samples for validation are also trained on, so scores flatter"
-    assert find_doubts(plan_training([marked, plain], validation=plain)) == [shared]
-    assert find_doubts(plan_training([marked], finetune=[plain], validation=plain)) == [shared]
+    assert find_doubts(open_training([marked, plain], validation=plain)) == [shared]
+    assert find_doubts(open_training([marked], finetune=[plain], validation=plain)) == [shared]
     missing = "no label map that is trained on shows star: it cannot be learned"
-    assert find_doubts(plan_training([marked], classes=more)) == [missing]
+    assert find_doubts(open_training([marked], classes=more)) == [missing]
     with_star = native("c", 2, classes=more, first=70)
     for path in (with_star / "masks").iterdir():
         path.write_bytes(encode_mask(np.where(read_label_map(path) == 1, 3, 255).astype(np.uint8)))
-    held = plan_training([marked], validation=with_star, classes=more)
+    held = open_training([marked], validation=with_star, classes=more)
     assert find_doubts(held) == [missing]
-    assert find_doubts(plan_training([marked], finetune=[with_star], classes=more)) == []
+    assert find_doubts(open_training([marked], finetune=[with_star], classes=more)) == []

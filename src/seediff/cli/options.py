@@ -100,7 +100,7 @@ AS_USUAL = RunOptions()
 
 
 def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunResult | None:
-    """Run a job with progress on stderr, or print its plan with --dry-run. counted: the plural of what progress
+    """Run a job with progress on stderr, or say what it would do with --dry-run. counted: the plural of what progress
     counts.
     """
     from ..run import loop
@@ -108,7 +108,7 @@ def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunR
 
     engine = options.make_engine()
     if options.dry_run:
-        print(loop.plan(job, out))
+        print(loop.dry_run(job, out))
         return None
     with show_progress(options.quiet, out, counted) as progress:
         return loop.run(job, out, engine=engine, progress=progress)

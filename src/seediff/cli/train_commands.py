@@ -88,10 +88,10 @@ def train(
     - `seediff train synthetic real --mix 3:1 --architecture segformer --out segmenter --dry-run`
     """
     from ..config.train import make_config
-    from ..train.stages import find_doubts, plan_training
+    from ..train.stages import find_doubts, open_training
 
     settled = make_config(line.values, config)
-    plan = plan_training(
+    training = open_training(
         data,
         epochs=epochs,
         steps=steps,
@@ -103,7 +103,7 @@ def train(
         validation_share=validation_share,
         classes=classes,
     )
-    # Options that are not part of the plan
+    # Options that are not about the data
     for name, value in (("validate_every", validate_every), ("save_every", save_every)):
         if value is not None and value < 1:
             raise UserError(name, f"{value} must be at least 1")
@@ -111,24 +111,24 @@ def train(
         raise UserError("workers", f"{workers} must be at least 0")
     quiet = quiet or os.environ.get("RANK", "0") != "0"  # only the first process prints
     if not quiet:
-        items = chain.from_iterable(stage.items for stage in plan.stages)
-        say_reviewed([*items, *plan.validation])
-        say_notes(find_doubts(plan))
+        items = chain.from_iterable(stage.items for stage in training.stages)
+        say_reviewed([*items, *training.validation])
+        say_notes(find_doubts(training))
     if dry_run:
         from ..train.stages import describe
 
-        print(describe(settled, plan, out))
+        print(describe(settled, training, out))
         return
     from ..train.run import train as run
 
-    total = sum(stage.step_count(settled.batch_size) for stage in plan.stages)
+    total = sum(stage.step_count(settled.batch_size) for stage in training.stages)
     with _report_steps(out, total) as keep, bar_or_lines(quiet, "steps") as progress:
         result = run(
             settled,
-            plan.stages,
+            training.stages,
             out,
             progress,
-            validation=plan.validation,
+            validation=training.validation,
             validate_every=validate_every,
             save_every=save_every,
             workers=workers,
@@ -137,8 +137,8 @@ def train(
     if not quiet:
         speed = f"{result.images_per_second:.1f} images/s" if result.seconds else "it was complete"
         print(f"{result.steps} steps, {speed}: {out}")
-        if plan.validation:
-            print(f"mIoU {result.miou:.4f} on {len(plan.validation)} samples, at step {result.best_step}")
+        if training.validation:
+            print(f"mIoU {result.miou:.4f} on {len(training.validation)} samples, at step {result.best_step}")
         from .summary import command_line, next_steps
 
         about = "masks of your pictures, as a dataset"

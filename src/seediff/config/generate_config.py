@@ -26,7 +26,7 @@ from .names import (
 )
 from .presets import ModelConstants
 from .resolve import load_config, recommend
-from .settings import RunConfig, ValueLayer, differences
+from .settings import RunConfig, SourcedValues, differences
 from .sizes import Size, check_size
 
 Self = TypeVar("Self", bound="DatasetConfig")
@@ -79,9 +79,9 @@ class DatasetConfig(RunConfig):
         return recommend(cls, values)[0]
 
     @classmethod
-    def layers_below(cls, model: ModelInfo | None, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
+    def values_below(cls, model: ModelInfo | None, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
         constants = ModelConstants.of(chosen.get("model", cls.model), model)
-        return constants.mask_layers(chosen.get("mask.method"), preset)
+        return constants.mask_values(chosen.get("mask.method"), preset)
 
 
 @Parameter(group=IMAGES)
@@ -143,10 +143,10 @@ class GenerateConfig(DatasetConfig):
             raise UserError("negative_prompt", f"{self.negative_prompt!r} has a line break or unprintable characters")
 
     @classmethod
-    def layers_below(cls, model: ModelInfo | None, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
+    def values_below(cls, model: ModelInfo | None, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
         constants = ModelConstants.of(chosen.get("model", cls.model), model)
-        masks = super().layers_below(model, chosen, preset)
-        return [*constants.distilled_layers(chosen.get("lora")), *masks, *constants.drawing_layers(preset)]
+        masks = super().values_below(model, chosen, preset)
+        return [*constants.distilled_values(chosen.get("lora")), *masks, *constants.drawing_values(preset)]
 
     def extends(self, earlier: RunConfig) -> bool:
         if not isinstance(earlier, GenerateConfig) or earlier.per_class >= self.per_class:

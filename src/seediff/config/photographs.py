@@ -15,7 +15,7 @@ from .generate_config import DatasetConfig
 from .names import MAX_CLASSES, SEGMENT, check_classes, parse_classes, parse_names, sound
 from .presets import ModelConstants
 from .resolve import recommend
-from .settings import NOT_TYPED, RunConfig, ValueLayer
+from .settings import NOT_TYPED, RunConfig, SourcedValues
 from .sizes import Size, check_size, pixels
 
 Fit = Literal["keep", "resize", "crop", "tile"]
@@ -101,9 +101,9 @@ class SegmentPhotosConfig(RunConfig):
         return recommend(cls, values)[0]
 
     @classmethod
-    def layers_below(cls, model: ModelInfo | None, chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
+    def values_below(cls, model: ModelInfo | None, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
         constants = ModelConstants.of(chosen.get("model", cls.model), model)
-        return constants.segment_layers(chosen.get("segment.method"), preset)
+        return constants.segment_values(chosen.get("segment.method"), preset)
 
 
 def check_segment_names(names: Sequence[str], what: str) -> None:

@@ -21,7 +21,7 @@ from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, check_table, flatten
 from .levels import check_kinds, fit_mask
 from .methods import BEST, BEST_CONSTANTS, BEST_MODELS, METHOD_FACTS, Method
-from .settings import BEST_SOURCE, ValueLayer, model_label
+from .settings import BEST_SOURCE, SourcedValues, model_label
 from .tuned import THRESHOLDS
 
 SEGMENTS: dict[str, dict[str, Any]] = {"coco": {"kl_threshold": 1.1}, "cityscapes": {"kl_threshold": 0.9}}
@@ -82,15 +82,15 @@ class ModelConstants:
         """Those of a model that was found by its name. Raises UserError for a broken preset."""
         return cls(name, Preset() if info is None else preset_of(info.settings), info)
 
-    def mask_layers(self, method: str | None, preset: str = "model") -> list[ValueLayer]:
-        """The layers below the given values, for masks. method: None: the model's recommended method. preset: "paper"
+    def mask_values(self, method: str | None, preset: str = "model") -> list[SourcedValues]:
+        """The values below the given ones, for masks. method: None: the model's recommended method. preset: "paper"
         leaves out the model's constants."""
         mine, label = self.preset, model_label(self.name)
         if method is None and preset == "model":
             method = mine.method
         if method == BEST:
             best = self._best(preset)
-            return [best, *self.mask_layers(best.values["mask.method"], preset)]
+            return [best, *self.mask_values(best.values["mask.method"], preset)]
 
         # 1. The model's preset. Thresholds always come from the model, because the papers have none.
         table: dict[str, Any] = {name: getattr(mine, name) for name in THRESHOLDS.values()}
@@ -100,54 +100,54 @@ class ModelConstants:
             table["capture"] = constants.get("capture", {})
             table["mask"] = {"method": method, **constants.get("mask", {})} if method else {}
         values = {name: value for name, value in flatten(table).items() if value is not None}
-        layers = [ValueLayer(f"{label}'s preset", values)]
+        ranked = [SourcedValues(f"{label}'s preset", values)]
 
         # 2. What the method's file has for models, the model's authors, the method
         facts = METHOD_FACTS.get(method or MaskConfig.method)
         named = next((name for name, folder in EMBEDDED.items() if str(folder) == self.name), self.name)
         if facts and preset == "model" and named in facts.models:
-            layers.append(ValueLayer(f"method {method} for {named}", flatten(facts.models[named])))
+            ranked.append(SourcedValues(f"method {method} for {named}", flatten(facts.models[named])))
         if self.info:
-            layers.append(ValueLayer(f"the authors of {self.info.family.title}", flatten(self.info.defaults())))
+            ranked.append(SourcedValues(f"the authors of {self.info.family.title}", flatten(self.info.defaults())))
         if facts:
-            layers.append(ValueLayer(f"method {method}", flatten(facts.defaults)))
-        return layers
+            ranked.append(SourcedValues(f"method {method}", flatten(facts.defaults)))
+        return ranked
 
-    def drawing_layers(self, preset: str) -> list[ValueLayer]:
-        """The layer below those of masks where images are drawn: the steps at which the model's preset captures."""
+    def drawing_values(self, preset: str) -> list[SourcedValues]:
+        """Below those of masks where images are drawn: the steps at which the model's preset captures."""
         if preset != "model" or self.preset.capture_steps is None:
             return []
-        return [ValueLayer(f"{model_label(self.name)}'s preset", {"capture.steps": self.preset.capture_steps})]
+        return [SourcedValues(f"{model_label(self.name)}'s preset", {"capture.steps": self.preset.capture_steps})]
 
-    def _best(self, preset: str) -> ValueLayer:
+    def _best(self, preset: str) -> SourcedValues:
         """The method and constants that `best` stands for, of the model or of its kind of network."""
         if preset == "model" and BEST in self.preset.methods:
-            return ValueLayer(f"{BEST_SOURCE}{model_label(self.name)}", flatten(self.preset.methods[BEST]))
+            return SourcedValues(f"{BEST_SOURCE}{model_label(self.name)}", flatten(self.preset.methods[BEST]))
         family = self.info.family if self.info else SD
         if family.no_self_attention:
-            return ValueLayer("a model without maps of self-attention", {"mask.method": "ca"})
-        return ValueLayer(f"{BEST_SOURCE}a small {family.network}", flatten(BEST_CONSTANTS[family.network]))
+            return SourcedValues("a model without maps of self-attention", {"mask.method": "ca"})
+        return SourcedValues(f"{BEST_SOURCE}a small {family.network}", flatten(BEST_CONSTANTS[family.network]))
 
-    def distilled_layers(self, lora: str | None) -> list[ValueLayer]:
+    def distilled_values(self, lora: str | None) -> list[SourcedValues]:
         """Steps, scheduler and guidance for a LoRA that was distilled to a few steps, or for such a single file or
-        separate network; else no layer."""
+        separate network; else none."""
         if self.info is None:
             return []
         names = [lora] if self.info.source.is_whole else [lora, self.name]
         for name in filter(None, names):
             values = distilled_defaults(self.info.family, name)
             if values:
-                return [ValueLayer(f"what {Path(name).name} was distilled for", values)]
+                return [SourcedValues(f"what {Path(name).name} was distilled for", values)]
         return []
 
-    def segment_layers(self, method: str | None, preset: str = "model") -> list[ValueLayer]:
-        """The layers below the given values, for segments. preset: "model", or a name in SEGMENTS."""
+    def segment_values(self, method: str | None, preset: str = "model") -> list[SourcedValues]:
+        """The values below the given ones, for segments. preset: "model", or a name in SEGMENTS."""
         source, threshold = f"{model_label(self.name)}'s preset", self.preset.name_threshold
         constants = self.preset.segments.get(method or SegmentConfig.method, {})
         named = f"preset {preset}" if preset in SEGMENTS else source
         return [
-            ValueLayer(named, flatten({"segment": SEGMENTS.get(preset, constants)})),
-            ValueLayer(source, {} if threshold is None else {"name_threshold": threshold}),
+            SourcedValues(named, flatten({"segment": SEGMENTS.get(preset, constants)})),
+            SourcedValues(source, {} if threshold is None else {"name_threshold": threshold}),
         ]
 
 
@@ -175,15 +175,15 @@ def recommended_mask(model: str, method: str | None = None) -> Recommended:
     info = model_info(model)
     constants = ModelConstants.of(model, info)
     flat: dict[str, Any] = {"mask.method": method} if method and method != BEST else {}
-    for layer in constants.mask_layers(method):
-        flat = {**layer.values, **flat}
+    for one in constants.mask_values(method):
+        flat = {**one.values, **flat}
     mask = MaskConfig(**{name[5:]: value for name, value in flat.items() if name.startswith("mask.")})
     capture = CaptureConfig(**{name[8:]: value for name, value in flat.items() if name.startswith("capture.")})
     if info is None:
         return Recommended(mask, capture, tuned=False)
     check_kinds(info.family, mask)
-    notes: list[str] = []
-    if (layers := info.layers()) is not None:
+    notes, layers = list[str](), info.layers()
+    if layers is not None:
         mask, notes = fit_mask(info.family, layers, mask, capture.layers)
     asked = BEST if (method or constants.preset.method) == BEST else mask.method
     return Recommended(mask, capture, not foreign_constants(info, asked), tuple(notes))

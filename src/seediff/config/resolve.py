@@ -24,7 +24,7 @@ from ..models.info import ModelInfo, ModelSettings, find_model
 from .fields import check_names, check_table, flatten, tables_of
 from .methods import BEST
 from .names import sound, split_classes
-from .settings import BEST_SOURCE, DEFAULT, GIVEN, TUNED, Config, Settings, ValueLayer
+from .settings import BEST_SOURCE, DEFAULT, GIVEN, TUNED, Config, Settings, SourcedValues
 from .tuned import THRESHOLDS, is_tuned, read_tuned
 
 LOADED = ("weights", "gpu")
@@ -35,13 +35,13 @@ DECIDING = ("model", "base", "lora", "mask.method", "segment.method", "architect
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
-def resolve(kind: type[AnySettings], layers: Sequence[ValueLayer]) -> AnySettings:
-    """The configuration that layers make together, the strongest first. Raises UserError naming the source of a value
-    that is wrong.
+def resolve(kind: type[AnySettings], ranked: Sequence[SourcedValues]) -> AnySettings:
+    """The configuration from values of several sources, the strongest first. Raises UserError naming the source of a
+    value that is wrong.
     """
-    found: dict[str, tuple[ValueLayer, Any]] = {}
-    for layer in reversed(layers):
-        found |= {name: (layer, value) for name, value in layer.values.items()}
+    found: dict[str, tuple[SourcedValues, Any]] = {}
+    for one in reversed(ranked):
+        found |= {name: (one, value) for name, value in one.values.items()}
     parts, names = tables_of(kind), {field.name for field in fields(kind)}
     table: dict[str, Any] = {name: {} for name in parts}
     for name, (_, value) in found.items():
@@ -65,14 +65,12 @@ def resolve(kind: type[AnySettings], layers: Sequence[ValueLayer]) -> AnySetting
         name = f"{part}.{error.subject}" if part else error.subject
         problem = error.problem
         if name in found:
-            layer, _ = found[name]
-            source = layer.where or layer.source
+            one, _ = found[name]
+            source = one.where or one.source
             problem = problem if source == GIVEN else f"{problem} ({source})"
         raise UserError(name, problem, error.fix) from error
     flat = config.flat()
-    return replace(
-        config, origins={name: (layer.source, flat[name]) for name, (layer, _) in found.items() if name in flat}
-    )
+    return replace(config, origins={name: (one.source, flat[name]) for name, (one, _) in found.items() if name in flat})
 
 
 class TomlFile(NamedTuple):
@@ -83,14 +81,14 @@ class TomlFile(NamedTuple):
     values: Mapping[str, Any]
     sources: Mapping[str, str] | None
 
-    def layers(self, *, given: bool = False) -> list[ValueLayer]:
-        """One layer per value, with its source. given: only what a person chose, also by `tune` or `best`."""
-        layers = []
+    def sourced(self, *, given: bool = False) -> list[SourcedValues]:
+        """Each value with its source. given: only what a person chose, also by `tune` or `best`."""
+        found = []
         for name, value in self.values.items():
             source = GIVEN if self.sources is None else self.sources.get(name, DEFAULT)
             if not given or source == GIVEN or (name in DECIDING and source.startswith((TUNED, BEST_SOURCE))):
-                layers.append(ValueLayer(source, {name: value}, str(self.path)))
-        return layers
+                found.append(SourcedValues(source, {name: value}, str(self.path)))
+        return found
 
 
 def read_file(path: Path, kind: type[Settings]) -> TomlFile:
@@ -128,7 +126,7 @@ def configure(kind: type[AnySettings], line: Mapping[str, Any], file: Path | Non
     line: the command line's values, by flat name or as tables. file: a configuration file.
     """
     given = _given(kind, flatten(line, kind), file)
-    return resolve(kind, given.layers if given.whole else [*given.layers, *kind.defaults_below(given.values)])
+    return resolve(kind, given.ranked if given.whole else [*given.ranked, *kind.defaults_below(given.values)])
 
 
 def configure_run(
@@ -160,10 +158,10 @@ def configure_run(
             raise UserError("preset", f"{preset} must be {listed} or a file of `seediff tune`; no such file")
         preset, tuned = "model", read_tuned(Path(preset))
     given = _given(kind, flatten(line, kind), file, replaced=preset != "model" or tuned is not None)
-    layers, values = list(given.layers), given.values
+    ranked, values = list(given.ranked), given.values
     if tuned is not None:
-        layers.append(tuned.layer(kind.command, values))
-        values = _values(layers)
+        ranked.append(tuned.sourced(kind.command, values))
+        values = _values(ranked)
 
     # The model, whose words and constants the rest needs
     name, base = values.get("model", kind.model), values.get("base")
@@ -171,35 +169,35 @@ def configure_run(
         model = find_model(name, base, planned=planned)
     settings = ModelSettings() if model is None else model.settings
     if values.get("classes") == ("all",):
-        layers.insert(0, ValueLayer(GIVEN, {"classes": _all_classes(name, settings)}))
+        ranked.insert(0, SourcedValues(GIVEN, {"classes": _all_classes(name, settings)}))
     if not given.whole:
-        if values.get("mask.method") == BEST:  # what the layers below have measured as best, whatever a file says
-            layers = [layer.without("mask.method") for layer in layers]
-        layers += kind.layers_below(model, values, preset)
-    return _spelled(resolve(kind, layers), settings), model
+        if values.get("mask.method") == BEST:  # what the values below have measured as best, whatever a file says
+            ranked = [one.without("mask.method") for one in ranked]
+        ranked += kind.values_below(model, values, preset)
+    return _spelled(resolve(kind, ranked), settings), model
 
 
 class GivenValues(NamedTuple):
-    """What a person gave. layers: the strongest first. values: flat name → value, of all layers. whole: they are all
+    """What a person gave. ranked: the strongest first. values: flat name → value, of all. whole: they are all
     values of an output, so that those that are missing are unset."""
 
-    layers: Sequence[ValueLayer]
+    ranked: Sequence[SourcedValues]
     values: Mapping[str, Any]
     whole: bool
 
 
 def _given(kind: type[Settings], line: Mapping[str, Any], file: Path | None, *, replaced: bool = False) -> GivenValues:
     """What the command line and a configuration file give. replaced: other constants take the place of an output's."""
-    layers = [ValueLayer(GIVEN, line)]
+    ranked = [SourcedValues(GIVEN, line)]
     if file is None:
-        return GivenValues(layers, line, False)
+        return GivenValues(ranked, line, False)
     read = read_file(file, kind)
     now = {**read.values, **line}
     changed = any(now.get(name) != read.values.get(name) for name in DECIDING)
     again = replaced or changed or now.get("mask.method") == BEST
     is_output = read.sources is not None
-    layers += read.layers(given=is_output and again)
-    return GivenValues(layers, _values(layers), is_output and not again)
+    ranked += read.sourced(given=is_output and again)
+    return GivenValues(ranked, _values(ranked), is_output and not again)
 
 
 def _spelled(config: Config, settings: ModelSettings) -> Config:
@@ -220,9 +218,9 @@ def _all_classes(name: str, settings: ModelSettings) -> tuple[str, ...]:
     raise UserError("classes", problem, "name those that you want")
 
 
-def _values(layers: Sequence[ValueLayer]) -> dict[str, Any]:
-    """Flat name → value, from the layers so far."""
-    return {name: value for layer in reversed(layers) for name, value in layer.values.items()}
+def _values(ranked: Sequence[SourcedValues]) -> dict[str, Any]:
+    """Flat name → value, from those so far."""
+    return {name: value for one in reversed(ranked) for name, value in one.values.items()}
 
 
 def recommend(
@@ -249,4 +247,4 @@ def recommend(
 
 def load_config(path: Path, kind: type[AnySettings]) -> AnySettings:
     """The configuration in a TOML file, such as an output's seediff.toml."""
-    return resolve(kind, read_file(path, kind).layers())
+    return resolve(kind, read_file(path, kind).sourced())

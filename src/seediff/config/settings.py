@@ -36,15 +36,15 @@ NOT_TYPED = Parameter(parse=False)
 """For fields that no option sets."""
 
 
-class ValueLayer(NamedTuple):
+class SourcedValues(NamedTuple):
     """Values from one source. values: by flat name, such as `mask.beta`. where: the file of the values, if any."""
 
     source: str
     values: Mapping[str, Any]
     where: str = ""
 
-    def without(self, name: str) -> "ValueLayer":
-        """The layer without one of its values."""
+    def without(self, name: str) -> "SourcedValues":
+        """The values without one of them."""
         return self._replace(values={other: value for other, value in self.values.items() if other != name})
 
 
@@ -62,8 +62,8 @@ class Settings:
     """Flat name → source and value, from `resolve`. A value that was replaced later counts as given."""
 
     @classmethod
-    def defaults_below(cls, chosen: Mapping[str, Any]) -> list[ValueLayer]:
-        """The layers below the given values, without a model. chosen: flat name → given value."""
+    def defaults_below(cls, chosen: Mapping[str, Any]) -> list[SourcedValues]:
+        """The values below the given ones, without a model. chosen: flat name → given value."""
         return []
 
     def values(self) -> dict[str, Any]:
@@ -149,8 +149,8 @@ class RunConfig(Settings):
             raise UserError("threads", f"{self.threads} is more than {most}", "use as many as the machine has cores")
 
     @classmethod
-    def layers_below(cls, model: "ModelInfo | None", chosen: Mapping[str, Any], preset: str) -> list[ValueLayer]:
-        """The layers below the given values. model: None: nothing is known of it. chosen: flat name → given value.
+    def values_below(cls, model: "ModelInfo | None", chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
+        """The values below the given ones. model: None: nothing is known of it. chosen: flat name → given value.
         preset: one of `presets`."""
         return []
 

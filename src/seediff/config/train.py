@@ -11,7 +11,7 @@ from msgspec import Meta
 from ..errors import UserError
 from .fields import RUN, WORD, AtLeastZero, Count, Device, check_fields
 from .resolve import configure
-from .settings import DEFAULT, NOT_TYPED, Settings, ValueLayer
+from .settings import DEFAULT, NOT_TYPED, Settings, SourcedValues
 
 Architecture = Literal["mask2former", "segformer"]
 BACKBONES: dict[str, tuple[str, ...]] = {
@@ -114,14 +114,14 @@ class TrainConfig(Settings):
             raise UserError("scale", f"{self.scale} must be (low, high) with 0 < low ≤ high")
 
     @classmethod
-    def defaults_below(cls, chosen: Mapping[str, Any]) -> list[ValueLayer]:
+    def defaults_below(cls, chosen: Mapping[str, Any]) -> list[SourcedValues]:
         architecture = chosen.get("architecture", cls.architecture)
         backbone = chosen.get("backbone", {"segformer": "b0"}.get(architecture, cls.backbone))
         tiny = dict(TINY.get(architecture, {})) if backbone == "tiny" else {}
         if chosen.get("weights") == "pretrained":
             # pretrained weights change slowly: a tenth of the rate, as for other backbones
             tiny.pop("backbone_factor", None)
-        return [ValueLayer("backbone tiny", tiny), ValueLayer(DEFAULT, {"backbone": backbone})]
+        return [SourcedValues("backbone tiny", tiny), SourcedValues(DEFAULT, {"backbone": backbone})]
 
 
 TINY: dict[str, dict[str, Any]] = {

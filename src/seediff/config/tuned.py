@@ -21,7 +21,7 @@ from .. import __version__
 from ..errors import UserError
 from ..files.documents import read_toml
 from .fields import Share, check_table
-from .settings import TUNED, ValueLayer
+from .settings import TUNED, SourcedValues
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 """For each command, the threshold whose best value differs from model to model."""
@@ -48,14 +48,15 @@ class Tuned:
         values = {name: value for name, value in vars(self).items() if value not in (None, "")}
         return tomli_w.dumps({"command": self.command, "version": __version__, **values})
 
-    def layer(self, command: str, chosen: Mapping[str, Any]) -> ValueLayer:
+    def sourced(self, command: str, chosen: Mapping[str, Any]) -> SourcedValues:
         """The thresholds for a command, and the model and the method unless others were chosen: then without beta,
         which is the method's. chosen: flat name → value."""
         name = THRESHOLDS[command]
         values = {"model": None if "model" in chosen else self.model, name: getattr(self, name)}
         if name == "presence" and self.beta is not None and chosen.get("mask.method", self.method) == self.method:
             values |= {"mask.method": self.method, "mask.beta": self.beta}
-        return ValueLayer(f"{TUNED}{self.model}", {name: value for name, value in values.items() if value is not None})
+        there = {name: value for name, value in values.items() if value is not None}
+        return SourcedValues(f"{TUNED}{self.model}", there)
 
 
 def is_tuned(path: Path) -> bool:

@@ -258,7 +258,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             rejected = native.read_rows(out, native.REJECTED)
         return {**super().read_result(out), "rejected": rejected}
 
-    def plan(self) -> list[str]:
+    def describe(self) -> list[str]:
         config, images = self.config, sample_count(self.config)
         counts, prompts = Counter[str](), dict[str, None]()
         for spec in each_spec(config):

@@ -150,7 +150,7 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
         `batch_size`."""
         return self.config.batch_size
 
-    def plan(self) -> list[str]:
+    def describe(self) -> list[str]:
         """The lines of `--dry-run`, the first about what is made."""
         return []
 
@@ -303,7 +303,7 @@ def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress:
     return RunResult(out=out, done=done, seconds=job.timer, **job.read_result(out))
 
 
-def plan(job: AnyJob, out: Path | str) -> str:
+def dry_run(job: AnyJob, out: Path | str) -> str:
     """What `run` would do, as `--dry-run` prints it; writes nothing and loads no model. Raises UserError if the run
     would fail before it loads the model.
     """
@@ -313,7 +313,7 @@ def plan(job: AnyJob, out: Path | str) -> str:
     if state == "shorter":
         check_growth(out)
     verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")
-    what, *lines = job.plan()
+    what, *lines = job.describe()
     begin = "already complete; nothing to do" if state == "complete" else f"Would {verb}"
     return "\n".join([f"{begin}: {what}", *lines, f"Output: {out}, {show_bytes(free_bytes(out))} free"])
 

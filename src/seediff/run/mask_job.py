@@ -251,6 +251,6 @@ class MaskJob(
             full[window.slices] = resize(part[None], (window.height, window.width))[0].numpy()
             yield full
 
-    def plan(self) -> list[str]:
+    def describe(self) -> list[str]:
         photos = plural(len(self.specs), "photograph")
         return [f"masks of {photos}, in batches of up to {self.config.batch_size}", *self.settings()]

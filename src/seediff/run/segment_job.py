@@ -266,7 +266,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             }
             record.rows.append(row)
 
-    def plan(self) -> list[str]:
+    def describe(self) -> list[str]:
         what = f"segments of {plural(len(self.specs), 'photograph')}, in batches of up to {self.config.batch_size}"
         if not self.words:
             return [what, *self.settings()]

@@ -49,7 +49,7 @@ from .record import (
     start_losses,
     write_checkpoint,
 )
-from .stages import Data, Stage, check_stages, plan_training
+from .stages import Data, Stage, check_stages, open_training
 
 if TYPE_CHECKING:
     from ..workers import Progress
@@ -89,8 +89,8 @@ def train_segmenter(
     `TrainConfig`, such as backbone="tiny" for small pictures on a CPU. Raises UserError.
     """
     sets = [data] if isinstance(data, Data) else data
-    plan = plan_training(sets, epochs=epochs, steps=steps, validation=validation)
-    return train(make_config(options), plan.stages, Path(out), progress, validation=plan.validation)
+    training = open_training(sets, epochs=epochs, steps=steps, validation=validation)
+    return train(make_config(options), training.stages, Path(out), progress, validation=training.validation)
 
 
 def train(

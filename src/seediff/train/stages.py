@@ -63,7 +63,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class TrainingPlan:
+class TrainingData:
     """The data of a training."""
 
     classes: tuple[str, ...]
@@ -71,7 +71,7 @@ class TrainingPlan:
     validation: tuple[Sample, ...]
 
 
-def plan_training(
+def open_training(
     data: Sequence[Data],
     *,
     epochs: float | None = None,
@@ -83,7 +83,7 @@ def plan_training(
     validation: Data | None = None,
     validation_share: float | None = None,
     classes: Sequence[str] | None = None,
-) -> TrainingPlan:
+) -> TrainingData:
     """Open datasets and make the stages `train` and, with `finetune`, `finetune`.
 
     mix: a ratio for each dataset in `data`; without it, every sample is used equally often. validation: a dataset for
@@ -135,7 +135,7 @@ def plan_training(
     if finetune:
         items = _without(real, "val", "test")
         stages.append(Stage(items, names, *_length(finetune_epochs, finetune_steps), name="finetune"))
-    return TrainingPlan(names, tuple(stages), tuple(held))
+    return TrainingData(names, tuple(stages), tuple(held))
 
 
 def _length(epochs: float | None, steps: int | None) -> tuple[float | None, int | None]:
@@ -182,23 +182,23 @@ def _split_off(items: Sequence[Sample], classes: Sequence[str], share: float) ->
     return train, val
 
 
-def find_doubts(plan: TrainingPlan) -> list[str]:
+def find_doubts(data: TrainingData) -> list[str]:
     """Lines about classes that no label map shows that is trained on, and about samples that are also for validation.
     Reads label maps until every class was seen."""
-    items = list(chain.from_iterable(stage.items for stage in plan.stages))
-    missing = dict(enumerate(plan.classes, 1))
+    items = list(chain.from_iterable(stage.items for stage in data.stages))
+    missing = dict(enumerate(data.classes, 1))
     for item in items:
         if not missing:
             break
-        for number in np.flatnonzero(np.bincount(item.labels(len(plan.classes)).ravel())).tolist():
+        for number in np.flatnonzero(np.bincount(item.labels(len(data.classes)).ravel())).tolist():
             missing.pop(number, None)
     trained = {item.stored() for item in items}
-    both = sum(item.stored() in trained for item in plan.validation)
+    both = sum(item.stored() in trained for item in data.validation)
     lines = []
     if missing:
         lines.append(f"no label map that is trained on shows {', '.join(missing.values())}: it cannot be learned")
     if both:
-        lines.append(f"{both} of {len(plan.validation)} samples for validation are also trained on, so scores flatter")
+        lines.append(f"{both} of {len(data.validation)} samples for validation are also trained on, so scores flatter")
     return lines
 
 
@@ -237,7 +237,7 @@ def _digest(what: str, items: Sequence[Sample], classes: int) -> str:
     return digest.hexdigest()
 
 
-def describe(config: TrainConfig, plan: TrainingPlan, out: Path) -> str:
+def describe(config: TrainConfig, data: TrainingData, out: Path) -> str:
     """The description of a training for a dry run: network, stages, steps, settings, memory of the weights.
 
     Loads no weights and writes nothing. Raises UserError if the training would fail at once.
@@ -247,13 +247,13 @@ def describe(config: TrainConfig, plan: TrainingPlan, out: Path) -> str:
     config = with_device(config)
     if Path(config.weights).exists():  # weights on the hub are not checked
         check_weights(config)
-    check_stages(plan.stages, plan.validation, config.batch_size)
-    parameters = count_parameters(config, plan.classes)
+    check_stages(data.stages, data.validation, config.batch_size)
+    parameters = count_parameters(config, data.classes)
     lines = [
         f"Would train: {config.architecture}, backbone {config.backbone}, {parameters / 1e6:.1f} million parameters",
-        f"Classes: the background and {len(plan.classes)}: {', '.join(plan.classes)}",
+        f"Classes: the background and {len(data.classes)}: {', '.join(data.classes)}",
     ]
-    for stage in plan.stages:
+    for stage in data.stages:
         count = stage.step_count(config.batch_size)
         samples = f"{len(stage.items)} samples"
         if stage.mix:
@@ -264,8 +264,8 @@ def describe(config: TrainConfig, plan: TrainingPlan, out: Path) -> str:
     per_parameter = 16 if config.ema else 12  # bytes of the weight, two moments, and the average
     checkpoint = show_bytes(per_parameter * parameters)
     validation = "none; the last weights are kept"
-    if plan.validation:
-        validation = f"{len(plan.validation)} samples"
+    if data.validation:
+        validation = f"{len(data.validation)} samples"
     lines += [
         f"Validation: {validation}",
         *config.source_lines(),

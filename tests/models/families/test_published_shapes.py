@@ -5,7 +5,7 @@ from builders.published import NETWORKS, parameters, written
 from seediff.config.generate_config import GenerateConfig
 from seediff.models.short_names import BY_NAME, NAMED
 from seediff.run.generate_job import GenerateJob
-from seediff.run.loop import plan
+from seediff.run.loop import dry_run
 
 SIXTEEN = "16 layers of self-attention, 16 layers of cross-attention; of these "
 SEVENTY = "70 layers of self-attention, 70 layers of cross-attention; of these "
@@ -41,7 +41,7 @@ EXPECTED = {
 @pytest.mark.parametrize("name", EXPECTED)
 def test_what_is_expected_is_what_the_network_has(name, tmp_path):
     config = configured(GenerateConfig, {"classes": ("dog",), "model": str(written(name, tmp_path / name))})
-    lines = plan(GenerateJob(config), tmp_path / "out").splitlines()
+    lines = dry_run(GenerateJob(config), tmp_path / "out").splitlines()
     assert f"Capture: {EXPECTED[name]}" in lines
     side = {"sd1.5": 512, "sd2.1": 768, "sdxl-turbo": 512}.get(name, 1024)
     assert f", each of {side}×{side}, about " in lines[0]

@@ -19,7 +19,7 @@ def test_paper_constants_are_the_papers():
 @pytest.mark.parametrize("method", [name for name in METHOD_NAMES if name in METHOD_FACTS])
 def test_a_papers_constants_are_what_the_commands_take(method):
     flat = {"mask.method": method}
-    for layer in ModelConstants("a-model", Preset()).mask_layers(method):
+    for layer in ModelConstants("a-model", Preset()).mask_values(method):
         flat = {**layer.values, **flat}
     mask, capture = (
         {name[len(part) :]: value for name, value in flat.items() if name.startswith(part)}
