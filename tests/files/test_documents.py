@@ -60,7 +60,7 @@ LAUGHS = "a: &a [x, x]\n" + "".join(
         ("a: &a\n  <<: *a", "line 2: is not YAML: has an alias (*a)"),
         ("[" * DEEP, "is nested too deeply"),
         ("a: 1\na: 2", 'line 1: is not YAML: has "a" twice'),
-        ("a: \x00", "is not YAML"),
+        ("a: \x00", "is not UTF-8 text"),
         ("a: 1\n---\na: 2", "is not YAML: has 2 documents"),
         ("- 1", "Expected `object`, got"),
     ],

@@ -5,6 +5,11 @@ import stat
 import pytest
 from refusals import user_error
 
+from seediff.dataset.dataset import Dataset
+from seediff.dataset.quality.check import check_dataset
+from seediff.dataset.truths import open_truths
+from seediff.files.documents import read_csv, read_json, read_json_lines, read_toml, read_xml, read_yaml
+from seediff.files.photo_files import read_photo
 from seediff.files.reading import read_bytes, read_lines, read_text
 
 
@@ -48,7 +53,49 @@ def test_lines_without_byte_order_mark_and_with_any_ends(tmp_path):
     assert read_lines(tmp_path / "classes.txt") == []
 
 
-def test_text_that_is_not_utf8_names_its_line(tmp_path):
-    (tmp_path / "list").write_bytes(b"one\ntwo\n\xe9t\xe9")
-    with user_error(r"list, line 3: is not UTF-8 text \(byte 0xe9\)"):
+ENCODED = [
+    ("one\ntwo\nété".encode("cp1252"), 3, "0xe9", "Windows-1252 or Latin-1"),
+    ("one\ntwo".encode("utf-16"), 1, "0xff", "UTF-16"),
+    ("one\ntwo".encode("utf-16-be"), 1, "0x00", "UTF-16"),
+    (b"one\ntwo\0 and more", 2, "0x00", "binary data"),
+]
+
+
+@pytest.mark.parametrize(("data", "line", "byte", "likely"), ENCODED)
+def test_text_that_is_not_utf8_names_its_line_and_encoding(tmp_path, data, line, byte, likely):
+    (tmp_path / "list").write_bytes(data)
+    with user_error(rf"list, line {line}: is not UTF-8 text \(byte {byte}\), but probably {likely}; save it as UTF-8"):
         read_text(tmp_path / "list")
+
+
+READERS = {
+    '{"a": "é"}': lambda path: read_json(path, dict[str, str]),
+    '{"é": "a"}\n': lambda path: list(read_json_lines(path, dict[str, str])),
+    "a = 'é'": read_toml,
+    "a: é": read_yaml,
+    "é\n1\n": lambda path: read_csv(path, ["é"]),
+    '<?xml version="1.0" encoding="UTF-8"?><a b="é"/>': lambda path: read_xml(path, "a"),
+}
+
+
+@pytest.mark.parametrize("text", READERS)
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16-le"])
+def test_every_reader_names_the_encoding(tmp_path, text, encoding):
+    (tmp_path / "a").write_text(text, "utf-8")
+    READERS[text](tmp_path / "a")
+    (tmp_path / "a").write_text(text, encoding)
+    with user_error(r"a, line 1: is not UTF-8 text \(.*save it as UTF-8"):
+        READERS[text](tmp_path / "a")
+
+
+def test_archives_are_to_be_unpacked(tmp_path):
+    (tmp_path / "pets").mkdir()
+    for name in ("pets.zip", "pets.tar.gz"):
+        path = tmp_path / "pets" / name
+        path.write_bytes(b"PK")
+        readers = [read_text, read_photo, Dataset.open, check_dataset, open_truths]
+        for read in [*readers, lambda path: Dataset.from_coco(tmp_path, images=path)]:
+            with user_error("is an archive; unpack it, and name what was in it"):
+                read(path)
+        with user_error("is an archive; unpack it"):
+            Dataset.open(tmp_path / "pets")

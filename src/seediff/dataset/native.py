@@ -45,7 +45,7 @@ from ..files.output_folders import stage_output
 from ..files.outputs import BATCHES, copy_new, put
 from ..files.outputs import CONFIG as CONFIG  # re-exported: also a name of this format
 from ..files.photo_files import without_suffix
-from ..files.reading import SETTINGS, FilesInside, inside, read_bytes
+from ..files.reading import SETTINGS, FilesInside, check_unpacked, inside, read_bytes
 from ..workers import Follow, in_order
 from .encoding import Instances, encode_objects, read_objects
 from .encoding import encode_image as encode_image  # re-exported: how the format encodes pictures
@@ -137,6 +137,7 @@ def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:
 def check_finished(folder: Path) -> None:
     """Raises UserError if there is no such folder, or if a run that began in it is not finished."""
     if not folder.is_dir():
+        check_unpacked(folder)
         if folder.exists():
             raise UserError(folder, "is a file; name the folder of a dataset")
         raise UserError(folder, "no such folder")

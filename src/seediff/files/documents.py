@@ -24,7 +24,7 @@ import msgspec
 
 from ..errors import UserError, first_line
 from .messages import show_json
-from .reading import ABSENT, ANNOTATIONS, LINE, LIST, RECORD, SETTINGS, open_regular, read_bytes, read_text
+from .reading import ABSENT, ANNOTATIONS, LINE, LIST, RECORD, SETTINGS, decode_text, open_regular, read_bytes, read_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -76,9 +76,13 @@ def read_json(path: Path | str, kind: type[T], *, limit: int = RECORD, absent: s
 
 def parse_json(data: bytes | str, kind: type[T], where: str, *, strict: bool = True) -> T:
     """JSON from within another file. where, strict: as of `fit`. Raises UserError."""
-    if isinstance(data, bytes):
-        data = data.removeprefix(BOM)
-    return _typed(lambda: msgspec.json.decode(data, type=kind, strict=strict), where)
+    text = data.removeprefix(BOM) if isinstance(data, bytes) else data
+    try:
+        return _typed(lambda: msgspec.json.decode(text, type=kind, strict=strict), where)
+    except UserError:
+        if isinstance(data, bytes):
+            decode_text(data, where)
+        raise
 
 
 def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> Iterator[tuple[int, T]]:
@@ -90,7 +94,7 @@ def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) ->
             if len(line) > LINE:
                 raise UserError(where, f"is longer than {LINE} bytes")
             if line.removeprefix(BOM).strip():
-                yield number, parse_json(line, kind, where)
+                yield number, parse_json(decode_text(line, path, number), kind, where)
 
 
 # TOML and YAML.
@@ -245,6 +249,8 @@ def read_xml(path: Path, root: str, *, absent: str = ABSENT) -> Node:
     try:
         parser.Parse(data, True)
     except (expat.ExpatError, LookupError, ValueError) as error:  # LookupError: an unknown encoding
+        if not re.search(rb"encoding=.(?!utf-8)", data[:200].replace(b"\0", b"").lower()):
+            decode_text(data, path)
         raise UserError(path, f"is not XML: {first_line(error)}") from error
     (node,) = open_nodes[0].children
     if node.tag != root:

@@ -27,6 +27,7 @@ PICTURE = GIB
 LINE = 4 * MIB
 """Maximum length of a line in a file of rows."""
 ABSENT = "no such file"
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 
@@ -37,6 +38,7 @@ def open_regular(path: Path | str, limit: int, absent: str = ABSENT) -> BinaryIO
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise UserError(path, f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'a device')}, not a regular file")
+        check_unpacked(path)
         if status.st_size > limit:
             size, most = show_bytes(status.st_size), show_bytes(limit)
             raise UserError(path, f"has {size}; a file of this kind may have {most} at most")
@@ -47,6 +49,12 @@ def open_regular(path: Path | str, limit: int, absent: str = ABSENT) -> BinaryIO
         raise UserError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
+def check_unpacked(path: Path | str) -> None:
+    """Raises UserError for an archive, which may hold the folder or file that is wanted."""
+    if str(path).lower().endswith(ARCHIVES) and os.path.isfile(path):
+        raise UserError(path, "is an archive", "unpack it, and name what was in it")
+
+
 def read_bytes(path: Path | str, limit: int, absent: str = ABSENT) -> bytes:
     """All bytes of a regular file of at most `limit` bytes. Raises UserError like `open_regular`."""
     with open_regular(path, limit, absent) as file:
@@ -54,15 +62,28 @@ def read_bytes(path: Path | str, limit: int, absent: str = ABSENT) -> bytes:
 
 
 def read_text(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> str:
-    """A UTF-8 file's text, without a byte-order mark. Raises UserError naming the line."""
-    data = read_bytes(path, limit, absent)
+    """A UTF-8 file's text, without a byte-order mark. Raises UserError as `decode_text`."""
+    return decode_text(read_bytes(path, limit, absent), path)
+
+
+def decode_text(data: bytes, path: Path | str, first: int = 1) -> str:
+    """UTF-8 text, without a byte-order mark. path, first: the file, and the number of its first line here. Raises
+    UserError naming the line and the likely encoding."""
+    text, wrong = "", data.find(0)
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path}, line {line}", f"is not UTF-8 text (byte 0x{data[error.start]:02x})", "save it as UTF-8"
-        ) from error
+        wrong = error.start
+    if wrong < 0:
+        return text
+    likely = "Windows-1252 or Latin-1"
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or 4 * max(data[::2].count(0), data[1::2].count(0)) > len(data):
+        likely = "UTF-16"
+    elif 0 in data:
+        likely = "binary data"
+    line = first + data.count(b"\n", 0, wrong)
+    problem = f"is not UTF-8 text (byte 0x{data[wrong]:02x}), but probably {likely}"
+    raise UserError(f"{path}, line {line}", problem, "save it as UTF-8")
 
 
 def read_lines(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> list[str]:

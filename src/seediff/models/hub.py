@@ -16,7 +16,7 @@ from ..errors import Notice, UserError, causes, first_line
 from ..files.documents import read_json
 from ..files.messages import did_you_mean, show_bytes
 from ..files.output_folders import free_bytes
-from ..files.reading import SETTINGS
+from ..files.reading import SETTINGS, check_unpacked
 from .short_names import BY_NAME, EMBEDDED, NAMED, named_model
 
 INDEX = "model_index.json"
@@ -56,6 +56,7 @@ def resolve_name(name: str) -> Path | str:
     path = path_of(name)
     if os.path.isdir(path) or (os.path.isfile(path) and path.suffix in WEIGHTS):
         return path
+    check_unpacked(path)
     if os.path.exists(path):
         problem = "must be a folder, or a file of weights in safetensors or GGUF; pickles can run code"
         raise UserError("model", f"{name} {problem}", "convert it to .safetensors")

@@ -25,7 +25,7 @@ from ...files.output_folders import stage_output
 from ...files.outputs import put
 from ...files.photo_files import without_suffix
 from ...files.picture_files import orientation_of, turned_back
-from ...files.reading import composed, inside
+from ...files.reading import check_unpacked, composed, inside
 from ...workers import Follow, in_order
 from ..encoding import Instances
 from ..rows import SPLITS, check_class_list, check_name, flat_name
@@ -365,6 +365,7 @@ def read_format(
     options: None counts as not given."""
     for key in ("images", "masks"):
         if options.get(key) is not None and not Path(options[key]).is_dir():
+            check_unpacked(options[key])
             raise UserError(key, f"{options[key]}: no such folder")
     read = codec(name).read
     source = Import(Path(path), skip_missing, "images" in signature(read).parameters, labels_alone)

@@ -16,7 +16,7 @@ import msgspec
 
 from ...errors import UserError
 from ...files.documents import parse_json, read_json
-from ...files.reading import ANNOTATIONS, read_bytes
+from ...files.reading import ANNOTATIONS, check_unpacked, read_bytes
 
 T = TypeVar("T")
 FormatName = Literal["voc", "coco", "yolo", "masks", "parquet", "cvat", "labelstudio"]
@@ -101,6 +101,7 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
         check_finished,
     )
 
+    check_unpacked(path)
     if path.is_file():
         suffix = path.suffix.lower()
         named: list[SourceName] = [name for name in READ if suffix in FORMATS[name].suffixes]
@@ -126,6 +127,8 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
     if any(path.glob("*.tar")):
         fix = "unpack them, rename every NAME.mask.png to NAME_mask.png, and give --from masks"
         raise UserError(path, "holds tar files, as webdataset reads them, which are not read", fix)
+    for entry in path.iterdir():
+        check_unpacked(entry)
     held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
     looked_for = ", ".join(["metadata.jsonl (native)", *(FORMATS[name].looked_for for name in READ)])
     raise UserError(path, f"not a dataset of a known format: it holds {held}, but none of {looked_for}")
