@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -37,11 +38,13 @@ def models(
 
     console, families = make_console(), list_models()
     if as_json:
-        rows = [{"family": family.title, **row._asdict()} for family, of in families for row in of]
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        listed: list[dict[str, str]] = []
+        for family, rows in families:
+            listed += [{"family": family.title, **row._asdict()} for row in rows]
+        print(json.dumps(listed, indent=2, ensure_ascii=False))
         return
-    columns = zip(HEADINGS, *(row[: len(HEADINGS)] for _, rows in families for row in rows), strict=True)
-    widths = [max(map(len, column)) for column in columns]
+    lines = [row[: len(HEADINGS)] for row in chain.from_iterable(rows for _, rows in families)]
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *lines, strict=True)]
 
     def align(cells: Sequence[str]) -> Text:
         return Text("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())

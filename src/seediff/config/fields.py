@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -65,7 +66,7 @@ def read_names(parse: Callable[[str], tuple[str, ...]]) -> Parameter:
     """How the command line reads a list of names: parse, for each text that was typed."""
 
     def read(kind: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
-        return tuple(name for token in tokens for name in parse(token.value))
+        return tuple(chain.from_iterable(parse(token.value) for token in tokens))
 
     return Parameter(converter=read, negative=(), n_tokens=1)
 

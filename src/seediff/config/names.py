@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 from unicodedata import category, normalize
@@ -236,7 +237,7 @@ def check_prompts(prompts: Sequence[str], field: str = "prompts") -> None:
 def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
     """Raise UserError for a repeated phrase, and for one that does not name exactly one of the classes: its attention
     is read at the class's name."""
-    usable = {phrase for of_class in by_class(phrases, classes).values() for phrase in of_class}
+    usable = {*chain.from_iterable(by_class(phrases, classes).values())}
     for phrase, count in Counter(phrases).items():
         if count > 1:
             raise UserError(

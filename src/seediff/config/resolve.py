@@ -12,6 +12,7 @@ A model is found here, by the name that these sources give, and comes back besid
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path, PurePath
@@ -220,7 +221,7 @@ def _all_classes(name: str, settings: ModelSettings) -> tuple[str, ...]:
 
 def _values(ranked: Sequence[SourcedValues]) -> dict[str, Any]:
     """Flat name → value, from those so far."""
-    return {name: value for one in reversed(ranked) for name, value in one.values.items()}
+    return dict(ChainMap(*(dict(one.values) for one in ranked)))
 
 
 def recommend(

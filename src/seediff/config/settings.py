@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
@@ -91,7 +92,7 @@ class Settings:
     def source_lines(self) -> list[str]:
         """Every value but None, one line per source, for dry runs."""
         flat, sources = self.flat(), self.sources()
-        elsewhere = {name for names in sources.values() for name in names}
+        elsewhere = {*chain.from_iterable(sources.values())}
         sources[DEFAULT] = [name for name, value in flat.items() if value is not None and name not in elsewhere]
         lines = []
         for source, names in sources.items():

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow]
     UserError for a row's picture that is missing, unreadable or outside of the folder."""
     counts = count_classes(rows, classes, about.get("rejected"))
     tags = [ClassTag(name, _colour(label)) for label, name in enumerate(classes, 1)]
-    kinds = sorted({flag_kind(flag) for row in rows for flag in row.get("flags") or ()})
+    kinds = sorted({*map(flag_kind, chain.from_iterable(row.get("flags") or () for row in rows))})
     sheet = folder / AUGMENTATIONS
     page = render(
         "page.html.j2",

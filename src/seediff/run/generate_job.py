@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +134,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         return batches
 
     def samples(self) -> list[SampleSpec]:
-        return [spec for batch in self.batches.values() for spec in batch if not spec.attempt]
+        return [spec for spec in chain.from_iterable(self.batches.values()) if not spec.attempt]
 
     def load(self) -> str:
         return "" if self.draw is not None else super().load()

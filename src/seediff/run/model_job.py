@@ -234,10 +234,12 @@ def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer]
 
             check_positions(config.segment, plan.levels("self"), size)
     expected = plan.expected if config.size is not None else None
-    if sides and expected and (there := memory_bytes()) and expected.map_bytes > there:
-        needed = f"attention maps of an image of this size take {show_bytes(expected.map_bytes)}"
-        problem = f"{config.size}: {needed}, and this computer has {show_bytes(there)} of memory"
-        raise UserError("size", problem, f"choose a smaller one (model '{config.model}' has {sides[0]} of its own)")
+    if sides and expected:
+        there = memory_bytes()
+        if there and expected.map_bytes > there:
+            needed = f"attention maps of an image of this size take {show_bytes(expected.map_bytes)}"
+            problem = f"{config.size}: {needed}, and this computer has {show_bytes(there)} of memory"
+            raise UserError("size", problem, f"choose a smaller one (model '{config.model}' has {sides[0]} of its own)")
     return plan
 
 

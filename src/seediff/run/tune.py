@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -332,7 +333,7 @@ def best_presence_threshold(group: np.ndarray, present: np.ndarray, score: np.nd
     """The threshold with the highest balanced accuracy, averaged over the groups; the lowest of equals. For n questions
     (n,): the kind, whether the class is there, and its score.
     """
-    kinds = [(group == one) & (present == there) for one in np.unique(group) for there in (True, False)]
+    kinds = [(group == one) & (present == there) for one, there in product(np.unique(group), (True, False))]
 
     def balanced(threshold: float) -> float:
         right = (score >= threshold) == present
