@@ -20,10 +20,10 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.dataset.native import read_dataset
 from seediff.dataset.sample import Sample
+from seediff.drawing.overlays import contact_sheet, encode_picture, fit_side, overlay, shrink
 from seediff.files.label_maps import voc_palette
 from seediff.files.outputs import write_atomic
 from seediff.masks.make_masks import enlarge, soft_mask
-from seediff.report.drawing import contact_sheet, encode_picture, fit_side, overlay, shrink
 from seediff.script.heatmap import HeatMap
 
 VIVID = ((255, 0, 200), (0, 240, 255), (255, 230, 0), (60, 255, 60))

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from seediff.drawing.overlays import contact_sheet, encode_picture, fit_side, overlay
 from seediff.files.label_maps import voc_palette
 from seediff.files.outputs import write_atomic
-from seediff.report.drawing import contact_sheet, encode_picture, fit_side, overlay
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -18,13 +18,13 @@ import torch
 from diffusers import AutoencoderKL
 
 from seediff.devices import default_device
+from seediff.drawing.overlays import encode_picture
 from seediff.errors import UserError
 from seediff.files.documents import read_json
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import append, put, write_atomic
 from seediff.mini.scenes import CLASSES
 from seediff.models.registry import load_model
-from seediff.report.drawing import encode_picture
 
 from .autoencoder import train_autoencoder
 from .data import rendered_scenes

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from seediff.drawing.overlays import encode_picture
 from seediff.errors import UserError
 from seediff.files.outputs import write_tensors
 from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene
-from seediff.report.drawing import encode_picture
 
 from .art import load_sprite, sprite_table
 from .sets import PLACES, caption, load_set, pack_blobs, write_scenes_as_dataset

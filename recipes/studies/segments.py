@@ -22,6 +22,7 @@ from seediff.attention.windows import Window, cut
 from seediff.config.constants import SegmentConfig
 from seediff.config.fields import check_table
 from seediff.config.methods import SEGMENT_OPTIONS
+from seediff.drawing.overlays import contact_sheet, encode_picture, fit_side, overlay
 from seediff.errors import UserError
 from seediff.files.documents import read_json
 from seediff.files.label_maps import resize_nearest, voc_palette
@@ -30,7 +31,6 @@ from seediff.files.outputs import write_atomic
 from seediff.metrics.matching import contingency, count_segments, match, tally
 from seediff.metrics.scores import Tally, bootstrap, mean_iou, stack
 from seediff.models.registry import Model, load_model
-from seediff.report.drawing import contact_sheet, encode_picture, fit_side, overlay
 from seediff.segments.make_segments import fit_to_edges, look, propose
 from seediff.segments.tiles import label
 

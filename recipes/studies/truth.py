@@ -19,12 +19,12 @@ from rich.progress import track
 from recipes.mini.sets import load_set
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import CaptureConfig
+from seediff.drawing.overlays import contact_sheet, encode_picture, overlay
 from seediff.files.label_maps import voc_palette
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic
 from seediff.mini.scenes import Scene
 from seediff.models.registry import load_model
-from seediff.report.drawing import contact_sheet, encode_picture, overlay
 
 from .capture import Captured, captured
 from .markdown import table as markdown_table

@@ -56,7 +56,9 @@ def test_the_command_and_its_files(voc, predictions, tmp_path, capsys):
             {"name": "2007_000042", "miou": f"{(4 / 8 + 0) / 2:.6f}"},
             {"name": "2007_000033", "miou": "1.000000"},
         ]
-    assert Image.open(report / "worst.jpg").width > 3 * 240
+    with Image.open(report / "images.jpg") as sheet, Image.open(report / "classes.png") as bars:
+        assert (sheet.width > 6 * 240, sheet.height < 240) == (True, True)  # the worst and the best, side by side
+        assert bars.height == 44 + 3 * 22 + 44
 
 
 def test_classes_by_option_by_a_class_map_and_as_the_data_has_them(voc, predictions, tmp_path):

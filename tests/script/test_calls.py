@@ -59,6 +59,7 @@ def test_each_call_has_its_own_result(pipe):
     assert [image.shape for image in seen.pictures] == [(64, 64, 3), (128, 64, 3), (128, 64, 3)]
     assert same(seen.maps[0], alone(pipe)[0])
     assert seen.heatmap("cat", image=2).shape == (128, 64)
+    assert [seen.heatmaps(*words, image=2).width for words in ((), ("cat", "a"))] == [2 * 70 + 6, 3 * 70 + 6]
     with user_error(r"^image: 3: 3 were drawn in the block"):
         seen.heatmap("cat", image=3)
 

@@ -5,9 +5,10 @@ import torch
 from PIL import Image
 from refusals import user_error
 
+from seediff.drawing.overlays import heat_colours
 from seediff.masks.make_masks import MaskResult
-from seediff.report.drawing import heat_colours
-from seediff.script.heatmap import HeatMap
+from seediff.script.heatmap import HeatMap, heat_sheet
+from seediff.segments.make_segments import Segments
 
 VALUES = np.array([[0, 0.5], [0.25, 1]], np.float32).repeat(4, 0).repeat(4, 1)
 PICTURE = np.full((8, 8, 3), 200, np.uint8)
@@ -52,6 +53,12 @@ def test_notebooks():
     for shown, line, title, legend in (
         (HeatMap(VALUES, "dog", PICTURE), "<HeatMap of 'dog', 8 × 8>", "<b>dog</b>", ["least to most attention"]),
         (
+            Segments(np.array([[0, 1], [1, -1]], np.int32), (0.5, 1.0), PICTURE[:2, :2]),
+            "Segments(label_map=array([[ 0,  1],\n       [ 1, -1]], dtype=int32), scores=(0.5, 1.0))",
+            "<b>2 segments</b>",
+            [],
+        ),
+        (
             replace(result, picture=PICTURE[:2, :2]),
             "<MaskResult: 2 × 2, dog 25%, a <b> 25%, ignored 25%, no_seeds:dog>",
             "<b>dog, a &lt;b&gt;</b>",
@@ -63,3 +70,24 @@ def test_notebooks():
         assert page.count("data:image/jpeg") == 2
         assert replace(shown, picture=None)._repr_html_().count("data:image/jpeg") == 1
         assert all(text in page for text in (title, *legend))
+
+
+def test_a_sheet_of_heat_maps():
+    heat = HeatMap(VALUES, "dog", PICTURE)
+    sheet = np.asarray(heat_sheet([heat, replace(heat, phrase="cat")]))
+    assert np.array_equal(sheet[6:14, 6:14], PICTURE)  # alone, then beneath each map
+    assert np.array_equal(sheet[6:14, 20:28], np.asarray(heat.over()))
+    alone = replace(heat, picture=None)
+    assert np.array_equal(np.asarray(heat_sheet([alone]))[6:14, 6:14], np.asarray(alone.image()))
+
+
+def test_results_as_pictures():
+    labels = np.zeros((40, 60), np.uint8)
+    labels[5:35, 5:55] = 1
+    masks = MaskResult(labels, torch.zeros(1, 40, 60), ("dog",), picture=np.full((40, 60, 3), 200, np.uint8))
+    segments = Segments(labels.astype(np.int32), (0.5, 0.5), masks.picture)
+    for result in (masks, segments):
+        shown = np.asarray(result.overlay())
+        assert shown.shape == (40, 60, 3)
+        assert not np.array_equal(shown, np.asarray(replace(result, picture=None).overlay()))
+        assert shown.min(-1).max() > 220  # a name in white, on black

@@ -6,8 +6,11 @@ from shapes import CLASSES, items, scene, small
 
 from seediff.cli.main import main
 from seediff.dataset.dataset import Dataset
+from seediff.dataset.native import read_rows, write_native
+from seediff.evaluate.evaluation import evaluate, notes
 from seediff.train.models import class_scores
 from seediff.train.predict import likeliest, load_segmenter
+from seediff.train.record import CHECKPOINT
 from seediff.train.run import train
 from seediff.train.stages import Stage
 
@@ -68,6 +71,45 @@ def test_pictures(folder, tmp_path, capsys):
     np.testing.assert_array_equal(first.image, scene(0)[0])
     assert np.array_equal(first.label_map, load_segmenter(folder, "cpu").label_maps([scene(0)[0]])[0])
     assert "not empty" in refused(capsys, f"predict {folder} {tmp_path}/photos --out {out}")
+
+
+@pytest.mark.parametrize("good", [1, 0])
+def test_bad_pictures_do_not_stop_the_others(folder, tmp_path, capsys, good):
+    whole, photos, out = items(1)[0].stored(), tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for name, size in (("a", len(whole) // 2), ("b", len(whole) if good else 20), ("c", 9)):
+        (photos / f"{name}.png").write_bytes(whole[:size])
+    bad = ["a.png", "c.png"] if good else ["a.png", "b.png", "c.png"]
+    line = refused(capsys, f"predict {folder} {photos} --out {out} --batch-size 1 --quiet")
+    assert line.startswith(f"seediff: {len(bad)} of 3 photographs could not be used (a.png: cannot be read")
+    assert line.endswith(f" and {len(bad) - 1} more); the list is in {out}/failed.jsonl\n")
+    assert [row["photo"] for row in read_rows(out, "failed.jsonl")] == bad
+    assert [sample.name for sample in Dataset.open(out)] == ["b"] * good
+
+
+def test_evaluate_counts_what_was_trained_on_whatever_its_name(folder):
+    """The folder was trained on the first four."""
+    data = [sample.replace(name=f"other{i}") for i, sample in enumerate(items(6))]
+    for samples, line in ((data, "4 of 6 images were trained on, so scores flatter."), (data[4:], None)):
+        found = evaluate(folder, Dataset(CLASSES, samples), draws=2, boundary=False)
+        assert [note for note in notes(found) if "trained on" in note] == [line] * bool(line)
+
+
+@pytest.mark.parametrize("files", [["losses.csv"], [CHECKPOINT, "losses.csv"]])
+def test_an_unfinished_training(folder, tmp_path, capsys, files):
+    write_native(tmp_path / "data", CLASSES, items(2), about={})
+    for name in files:
+        (tmp_path / name).write_bytes((folder / "losses.csv").read_bytes())
+    fix = "run the same `seediff train` command to continue it"
+    problem = f"seediff: {tmp_path}: its training is not finished; {fix}\n"
+    assert refused(capsys, f"evaluate {tmp_path} --data {tmp_path}/data") == problem
+    assert refused(capsys, f"predict {tmp_path} {tmp_path}/data/images --out {tmp_path}/out") == problem
+    for name in ("config.json", "model.safetensors"):  # the best network until now
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    said = (
+        "the best until now of a training that is not finished" in evaluate(tmp_path, tmp_path / "data").predictor.about
+    )
+    assert said == (CHECKPOINT in files)
 
 
 @pytest.mark.parametrize("size", [(70, 101), (9, 40), (16, 24)])

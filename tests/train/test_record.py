@@ -1,4 +1,12 @@
-from seediff.train.record import LOSSES, add_losses, read_losses, start_losses
+import io
+
+import numpy as np
+from PIL import Image
+from shapes import CLASSES, items
+
+from seediff.drawing.charts import HEIGHT
+from seediff.train.record import LOSSES, add_losses, draw_losses, read_losses, start_losses
+from seediff.train.stages import Stage
 
 
 def test_rows_of_a_killed_run_are_dropped(tmp_path):
@@ -15,3 +23,35 @@ def test_rows_of_a_killed_run_are_dropped(tmp_path):
     assert [row["stage"] for row in rows] == ["train", "train", "finetune"]
     assert (rows[1]["loss"], rows[1]["miou"], rows[1]["auxiliary"]) == ("3.5", "0.2500", "")
     assert (rows[2]["mask"], rows[0]["learning_rate"]) == ("", "0.000333333")
+
+
+def test_the_picture_of_losses_is_by_epoch_with_a_chart_of_validation_if_there_was_one(tmp_path, monkeypatch):
+    drawn = []
+
+    def chart(title, lines, x_label, **options):
+        drawn.append((title, lines, x_label, options))
+        return np.zeros((HEIGHT, 8, 3), np.uint8)
+
+    monkeypatch.setattr("seediff.train.record.line_chart", chart)
+    stages = [Stage(items(8), CLASSES, steps=500), Stage(items(4), CLASSES, steps=2, name="finetune")]
+    path = tmp_path / LOSSES
+    start_losses(path, 0)
+    for step in range(1, 503):
+        stage = stages[step > 500].name
+        add_losses(path, step, stage, 1e-3, {"class": float(step)}, 1.0, 0.25 if step in (500, 502) else None)
+    with Image.open(io.BytesIO(draw_losses(read_losses(path), stages, 4))) as picture:
+        assert picture.size == (8, 2 * HEIGHT)
+    (title, losses, label, options), (_, measured, *_) = drawn
+    assert (title, [*losses], label) == (
+        "losses",
+        ["loss", "class"],
+        "epochs; the line is the beginning of stage finetune",
+    )
+    epochs, values = losses["class"]
+    assert (len(epochs), epochs[0], epochs[-1]) == (168, 1.5, 252.0)  # means of three steps, of half an epoch each
+    assert (values[0], values[-1]) == (2.0, 502.0)
+    assert options == {"right": 252.0, "borders": [250.0]}
+    assert [one.tolist() for one in measured["mIoU"]] == [[250.0, 252.0], [25.0, 25.0]]
+    start_losses(path, 3)
+    with Image.open(io.BytesIO(draw_losses(read_losses(path), stages[:1], 4))) as picture:
+        assert picture.height == HEIGHT

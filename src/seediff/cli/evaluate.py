@@ -86,7 +86,7 @@ def semantic(
         Path | None,
         HERE,
         Parameter(
-            help="Folder for all scores, each image's scores, and a picture of the worst images.", show_default=False
+            help="Folder for all scores, each image's scores, and pictures of the worst and best.", show_default=False
         ),
     ] = None,
     quiet: NoProgress = False,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -21,9 +21,6 @@ from ..config.tuned import THRESHOLDS, is_tuned
 from ..errors import UserError
 from .line import UNTYPED, Typed
 from .options import AS_USUAL, HERE, ConfigFile, RunOptions, RunOut, carry_out, check_mask_effects, option
-
-if TYPE_CHECKING:
-    from ..run.loop import RunResult
 
 PATHS = Parameter(
     help="Photographs: files, folders (with subfolders), or patterns such as 'photos/*.jpg'.", negative=()
@@ -100,7 +97,10 @@ def segment(
         from .summary import show_segments
 
         show_segments(result, job.config, found.skipped)
-    report_unusable(result, warning, len(found.photos))
+    if warning:
+        _warn(warning)
+    if result:
+        report_unusable(result.failed, len(found.photos), result.out)
 
 
 def mask(
@@ -166,7 +166,10 @@ def mask(
         from .summary import show_masks
 
         show_masks(result, job.config, found.skipped)
-    report_unusable(result, warning, len(found.photos))
+    if warning:
+        _warn(warning)
+    if result:
+        report_unusable(result.failed, len(found.photos), result.out)
 
 
 def check_photographs(paths: Sequence[Path]) -> None:
@@ -250,17 +253,15 @@ def check_effects(typed: Collection[str], settled: SegmentPhotosConfig, *, label
         raise UserError("labels", "is used only with --method kmeans -k truth, which counts the segments in them")
 
 
-def report_unusable(result: RunResult | None, warning: str, photographs: int) -> None:
-    """Print a warning on stderr. Raises UserError, for the exit code, if some of the photographs could not be used; the
-    others are finished by then."""
-    if warning:
-        _warn(warning)
-    if result and result.failed:
-        from ..run.photos import FAILED
+def report_unusable(failed: Sequence[Mapping[str, str]], photographs: int, out: Path) -> None:
+    """Raises UserError, for the exit code, if some of the photographs could not be used; the others are finished by
+    then. failed: the rows of failed.jsonl in the folder `out`."""
+    from ..files.photo_files import FAILED
 
-        first, count = result.failed[0], len(result.failed)
+    if failed:
+        first, count = failed[0], len(failed)
         reasons = f"{first['photo']}: {first['reason']}"
         if count > 1:
             reasons += f" and {count - 1} more"
-        where = shlex.quote(str(result.out / FAILED))
+        where = shlex.quote(str(out / FAILED))
         raise UserError(f"{count} of {photographs} photographs could not be used ({reasons}); the list is in {where}")

@@ -138,7 +138,7 @@ def train(
         speed = f"{result.images_per_second:.1f} images/s" if result.seconds else "it was complete"
         print(f"{result.steps} steps, {speed}: {out}")
         if training.validation:
-            print(f"mIoU {result.miou:.4f} on {len(training.validation)} samples, at step {result.best_step}")
+            print(f"mIoU {result.miou:.1%} on {len(training.validation)} samples, at step {result.best_step}")
         from .summary import command_line, next_steps
 
         about = "masks of your pictures, as a dataset"
@@ -207,9 +207,12 @@ def predict(
 ) -> None:
     """Segment pictures with a trained segmenter. Writes a dataset with the segmenter's classes.
 
+    Unreadable pictures do not stop the others; failed.jsonl lists them.
+
     For example: `seediff predict segmenter photos --out predicted --flip`
     """
     from ..train.predict import predict_files
+    from .photograph_commands import report_unusable
     from .summary import command_line, look_at, next_steps
 
     if batch_size < 1:
@@ -217,7 +220,7 @@ def predict(
     if side is not None and side < 32:
         raise UserError("side", f"{side} must be at least 32 pixels")
     with show_progress(quiet, out, "pictures") as progress:
-        count = predict_files(
+        count, failed = predict_files(
             model,
             paths,
             out,
@@ -232,3 +235,4 @@ def predict(
         print(f"{plural(count, 'picture')} with masks in {out}")
         print(next_steps(command_line("look", out, about="see the masks, and correct them")))
         print(f"\n{look_at(out / native.PREVIEW)}")
+    report_unusable(failed, count + len(failed), out)

@@ -9,6 +9,7 @@ import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,14 @@ from ..dataset.formats.masks import semantic_yaml
 from ..dataset.native import METADATA, encode_image, open_native
 from ..dataset.sample import Sample
 from ..dataset.truths import open_truths
+from ..drawing.charts import Bar, bar_chart
+from ..drawing.overlays import contact_sheet, draw_named, encode_picture, fit_side
 from ..errors import UserError
-from ..files.label_maps import IGNORE, map_folder, match_names, pair, read_segment_ids, voc_palette
+from ..files.label_maps import IGNORE, map_folder, match_names, pair, read_segment_ids
 from ..files.messages import plural
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..metrics.confusion import tally
-from ..report.drawing import contact_sheet, fit_side, overlay
 from ..workers import Progress
 from .protocols import join_names, protocol_for, read_class_map
 from .semantic import Scores, check_bootstrap, evaluate_pairs, make_table, percent, percents, write_json
@@ -36,8 +38,9 @@ from .semantic import Scores, check_bootstrap, evaluate_pairs, make_table, perce
 if TYPE_CHECKING:
     from rich.table import Table
 
-SCORES, GALLERY, IMAGES = "scores.json", "worst.jpg", "images.csv"
-WORST = 12
+SCORES, IMAGES, GALLERY, BARS = "scores.json", "images.csv", "images.jpg", "classes.png"
+ROWS = 8
+"""The most rows of the gallery: a bad image and a good one each."""
 SIDE = 240  # longer side of a picture in the gallery, in pixels
 OWN_IDS = "the data's own ids"
 
@@ -45,12 +48,14 @@ OWN_IDS = "the data's own ids"
 @dataclass(frozen=True)
 class Predictor:
     """about: a description in one line. classes: the name of each id in its label maps. predict: samples → label maps
-    (H, W) uint8, 255 where there is no prediction; raises UserError. at_once: the number of samples per call."""
+    (H, W) uint8, 255 where there is no prediction; raises UserError. at_once: the number of samples per call. saw:
+    whether it was trained on a sample's picture, as far as is known."""
 
     about: str
     classes: Mapping[int, str]
     predict: Callable[[Sequence[Sample]], list[np.ndarray]]
     at_once: int = 1
+    saw: Callable[[Sample], bool] = lambda sample: False
 
 
 def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predictor:
@@ -143,9 +148,12 @@ def check_pictures(data: Dataset) -> None:
 def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: str | None) -> Predictor:
     """The segmenter in a folder. Raises UserError."""
     from ..train.predict import load_segmenter
+    from ..train.record import CHECKPOINT, picture_digest, read_trained_on
 
-    segmenter = load_segmenter(path, device)
+    segmenter, trained_on = load_segmenter(path, device), read_trained_on(path)
     about = f"segmenter {path}, {len(segmenter.classes)} classes"
+    if (path / CHECKPOINT).is_file():
+        about += ", the best until now of a training that is not finished"
     if scales != (1.0,):
         about += f", scales {', '.join(f'{scale:g}' for scale in scales)}"
     if flip:
@@ -154,18 +162,23 @@ def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: s
     def predict(samples: Sequence[Sample]) -> list[np.ndarray]:
         return segmenter.label_maps([sample.image for sample in samples], scales=scales, flip=flip)
 
-    return Predictor(about, dict(enumerate((BACKGROUND, *segmenter.classes))), predict, at_once=8)
+    def saw(sample: Sample) -> bool:
+        return bool(trained_on) and picture_digest(sample) in trained_on
+
+    return Predictor(about, dict(enumerate((BACKGROUND, *segmenter.classes))), predict, at_once=8, saw=saw)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The compared data and the scores. The tables, (256,) uint8, map ids of data and predictor to the protocol's."""
+    """The compared data and the scores. The tables, (256,) uint8, map ids of data and predictor to the protocol's.
+    trained_on: how many of the images the predictor was trained on, as far as is known."""
 
     scores: Scores
     data: Dataset
     predictor: Predictor
     truth_table: np.ndarray
     predicted_table: np.ndarray
+    trained_on: int
 
     @property
     def absent(self) -> list[str]:
@@ -187,6 +200,7 @@ class Evaluation:
             "data": self.data.about,
             "not_in_the_data": self.absent,
             "never_predicted": self.never,
+            "trained_on": self.trained_on,
             "version": __version__,
         }
         return {**self.scores.table(), **about}
@@ -221,7 +235,8 @@ def evaluate(
     labelled = data if isinstance(data, Dataset) else open_truths(data, split)
     chosen = protocol_for(protocol, labelled.names.values())
     path, scales = Path(predictions), tuple(scales)
-    trained = any((path / name).is_file() for name in ("config.json", "checkpoint.safetensors"))  # finished or not
+    files = ("config.json", "checkpoint.safetensors", "losses.csv")  # of a training, finished or not
+    trained = any((path / name).is_file() for name in files)
     if trained and classes is not None:
         raise UserError("classes", "a segmenter knows its own", "leave it out; it is for folders of label maps")
     if not trained and (scales != (1.0,) or flip):
@@ -235,24 +250,26 @@ def evaluate(
         predictor = _open_folder(path, labelled, classes)
     truth_table = chosen.truth_table(labelled.names, labelled.about)
     predicted_table = chosen.predicted_table(predictor.classes, mapped, str(predictions))
-    total = len(labelled)
+    total, trained_on = len(labelled), 0
 
     def pairs() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        nonlocal trained_on
         progress(0, total, "")
         for first in range(0, total, predictor.at_once):
             samples = labelled.samples[first : first + predictor.at_once]
             predictions = zip(samples, predictor.predict(samples), strict=True)
             for done, (sample, predicted) in enumerate(predictions, first + 1):
                 yield sample.name, predicted_table[predicted], truth_table[sample.unchecked_labels()]
+                trained_on += predictor.saw(sample)
                 progress(done, total, sample.name)  # its scores are counted
 
     scores = evaluate_pairs(pairs(), chosen, seed=seed, bootstrap=draws, boundary=boundary)
-    return Evaluation(scores, labelled, predictor, truth_table, predicted_table)
+    return Evaluation(scores, labelled, predictor, truth_table, predicted_table, trained_on)
 
 
 def write_report(evaluation: Evaluation, out: Path) -> None:
-    """Write images.csv (each image's mean IoU, the worst first), worst.jpg if there are pictures, and scores.json to
-    the folder `out`.
+    """Write images.csv (each image's mean IoU, the worst first), images.jpg if there are pictures, classes.png and
+    scores.json to the folder `out`.
     """
     # Images without a mean IoU are left out.
     scored = {name: iou for name, iou in evaluation.scores.images.items() if not np.isnan(iou)}
@@ -260,31 +277,60 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
     table, rows = io.StringIO(), [(name, f"{scored[name]:.6f}") for name in ranked]
     csv.writer(table, lineterminator="\n").writerows([("name", "miou"), *rows])
     # May take long: before the first file, so that the same command can follow a Ctrl-C.
-    picture = draw_gallery(evaluation, ranked[:WORST])
+    picture = draw_gallery(evaluation, ranked)
     with open_folder(out):
         write_atomic(out / IMAGES, table.getvalue().encode("utf-8"))
         if picture is not None:
             write_atomic(out / GALLERY, encode_image(picture, "jpg"))
+        write_atomic(out / BARS, encode_picture(draw_bars(evaluation.scores), optimize=True))
         write_json(evaluation.to_json(), out / SCORES)
 
 
-def draw_gallery(evaluation: Evaluation, names: Sequence[str]) -> np.ndarray | None:
-    """A picture (H, W, 3) uint8 with a row per image, which is predicted again: the image, its truth, its prediction.
-    Images without a picture of the truth's size are left out; None if that leaves none."""
+def draw_bars(scores: Scores) -> np.ndarray:
+    """A picture (H, W, 3) uint8 of each class's IoU, the highest first, and of the mean."""
+    bars: list[Bar] = []
+    for name, score in scores.per_class.items():
+        if not math.isnan(score.iou):
+            bars.append(Bar(name, score.iou, score.iou_ci95, name in scores.protocol.counted))
+    bars.sort(key=lambda bar: -bar.share)
+    title = "IoU of each class, with 95% intervals"
+    if not all(bar.counted for bar in bars):
+        title += "; grey: not in the mean"
+    return bar_chart(title, bars, scores.miou)
+
+
+def draw_gallery(evaluation: Evaluation, ranked: Sequence[str]) -> np.ndarray | None:
+    """A picture (H, W, 3) uint8: the worst images at the left, the best at the right, each predicted again, with its
+    truth and its prediction. ranked: the names of all, the worst first. Images without a picture of the truth's size
+    are left out; None if that leaves none."""
+    rows = min(ROWS, (len(ranked) + 1) // 2)
     by_name: dict[str, Sample] = {sample.name: sample for sample in evaluation.data}
+
+    def fits(name: str) -> bool:
+        sample = by_name[name]
+        return sample.source is not None and sample.size() == sample.unchecked_labels().shape
+
+    worst = list(islice(filter(fits, ranked), rows))
+    best = list(islice(filter(fits, reversed([name for name in ranked if name not in worst])), rows))
     tiles: list[np.ndarray] = []
     labels: list[str] = []
-    for sample in map(by_name.__getitem__, names):
-        truth = evaluation.truth_table[sample.unchecked_labels()]
-        if sample.source is None or sample.size() != truth.shape:
-            continue
-        (predicted,) = evaluation.predictor.predict([sample])
-        small = fit_side(sample.image, SIDE, Image.Resampling.BILINEAR)
-        tiles.append(small)
-        for label_map in (truth, evaluation.predicted_table[predicted]):
-            tiles.append(overlay(small, fit_side(label_map, SIDE, Image.Resampling.NEAREST), voc_palette(), alpha=0.6))
-        labels += [f"{sample.name}: {evaluation.scores.images[sample.name]:.1%}", "truth", "prediction"]
-    return contact_sheet(tiles, 3, labels) if tiles else None
+    for place, names in enumerate(zip_longest(worst, best), 1):
+        for kind, name in zip(("worst", "best"), names, strict=True):
+            if name is not None:
+                tiles += _draw_maps(evaluation, by_name[name])
+                score = evaluation.scores.images[name]
+                labels += [f"{kind} {place}, {score:.1%}: {name}", "truth", "prediction"]
+    return contact_sheet(tiles, 6, labels) if tiles else None
+
+
+def _draw_maps(evaluation: Evaluation, sample: Sample) -> Iterator[np.ndarray]:
+    """A sample's image, the same with its truth, and with its prediction."""
+    (predicted,) = evaluation.predictor.predict([sample])
+    small = fit_side(sample.image, SIDE, Image.Resampling.BILINEAR)
+    names = {number: name for number, name in enumerate(evaluation.scores.protocol.classes) if name != BACKGROUND}
+    yield small
+    for label_map in (evaluation.truth_table[sample.unchecked_labels()], evaluation.predicted_table[predicted]):
+        yield draw_named(small, fit_side(label_map, SIDE, Image.Resampling.NEAREST), names)
 
 
 def score_table(scores: Scores) -> Table:
@@ -314,6 +360,9 @@ def score_table(scores: Scores) -> Table:
 def notes(evaluation: Evaluation) -> list[str]:
     """Notes about the scores for readers, one per line."""
     lines = [f"{evaluation.data.about}.", *evaluation.data.notes, f"{evaluation.predictor.about}."]
+    if evaluation.trained_on:
+        be, count = "was" if evaluation.trained_on == 1 else "were", len(evaluation.scores.images)
+        lines.append(f"{evaluation.trained_on} of {plural(count, 'image')} {be} trained on, so scores flatter.")
     if evaluation.absent:
         lines.append(f"Classes of the protocol that the data does not have: {join_names(evaluation.absent)}.")
     if evaluation.never:

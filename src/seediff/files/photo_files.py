@@ -34,6 +34,8 @@ SUFFIXES = (
 
 LONGEST = 200
 """Maximum bytes of a part of a name; file systems take 255."""
+FAILED = "failed.jsonl"
+"""A row {"photo": file name, "reason"} for every photograph that could not be used. Written only if there are any."""
 SHORTEST_SIDE = 8
 """Minimum side in pixels."""
 
@@ -182,6 +184,13 @@ def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> n
     path = Path(path)
     with open_picture(path, max_megapixels=max_megapixels) as image, quiet_pillow():
         return _decode(image, path)
+
+
+def failed_row(photo: Photo, error: UserError) -> dict[str, str]:
+    """A row of failed.jsonl."""
+    # without the path, so that an output does not reveal where its input was
+    reason = error.reason if error.subject == str(photo.path) else str(error)
+    return {"photo": photo.file_name, "reason": reason}
 
 
 def read_picture(picture: Path | str | Image.Image | np.ndarray) -> np.ndarray:

@@ -14,11 +14,11 @@ from ..dataset import native
 from ..dataset.encoding import Instances
 from ..dataset.native import open_native
 from ..dataset.sample import Sample, open_own
+from ..drawing.overlays import colour_objects, encode_picture, overlay, shrink
 from ..errors import UserError
 from ..files.label_maps import voc_palette
 from ..files.picture_files import in_rgb
 from ..files.reading import PICTURE, inside, read_bytes
-from ..report.drawing import colour_objects, encode_picture, overlay, shrink
 
 THUMB = 208
 """Pixels of a thumbnail's longer side."""

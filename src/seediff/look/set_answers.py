@@ -22,11 +22,11 @@ from ..dataset.encoding import MOST_OBJECTS
 from ..dataset.reviews import Action, Verdict
 from ..dataset.rows import OF_THE_MASK
 from ..dataset.shapes.objects import find_objects
+from ..drawing.overlays import heat_colours
 from ..errors import UserError
 from ..files.documents import fit, parse_json
 from ..files.label_maps import voc_palette
 from ..masks.flags import explain_flag
-from ..report.drawing import heat_colours
 from .events import Cache
 from .index import Query
 from .jobs import UNCHANGED, Jobs

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from ..config.methods import check_capture
+from ..drawing.overlays import draw_named
+from ..drawing.shown import as_html, label_legend, label_names
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from .agreement import agreement
@@ -21,7 +24,6 @@ from .flags import degenerate
 from .own import call_own
 from .pamr import affinity, pamr, scaled_dilations
 from .seediff import seediff
-from .shown import as_html, colour_labels, label_legend
 from .steps import BEFORE_PAMR, MaskStep, SoftMask
 
 METHODS: Mapping[str, Callable[[AttentionMaps, str, MaskConfig], SoftMask]] = {
@@ -56,10 +58,14 @@ class MaskResult:
         return f"<MaskResult: {', '.join([f'{width} × {height}', *legend, *self.flags])}>"
 
     def _repr_html_(self) -> str:
-        pictures = [colour_labels(self.label_map, self.picture)]
+        pictures = [np.asarray(self.overlay())]
         if self.picture is not None:
             pictures.insert(0, self.picture)
         return as_html(", ".join(self.classes), pictures, label_legend(self.label_map, self.classes))
+
+    def overlay(self) -> Image.Image:
+        """The masks laid over the picture, on black if it is not known, with outlines and names."""
+        return Image.fromarray(draw_named(self.picture, self.label_map, label_names(self.classes)))
 
 
 def make_masks(

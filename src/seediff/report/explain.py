@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
+from ..drawing.overlays import shrink, to_levels
 from ..masks.steps import BEFORE_PAMR, MaskStep
-from .drawing import shrink, to_levels
 
 if TYPE_CHECKING:
     import torch

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ..config.names import SEGMENT
+from ..drawing.overlays import colour_objects, data_uri, draw_mask, jpeg_uri, shrink
 from ..errors import UserError
 from ..files.label_maps import voc_palette
 from ..files.outputs import write_atomic
@@ -21,7 +22,6 @@ from ..files.photo_files import without_suffix
 from ..files.picture_files import in_rgb, open_picture, read_pixels
 from ..files.reading import PICTURE, inside, read_bytes
 from ..masks.flags import explain_flag, flag_kind
-from .drawing import colour_objects, data_uri, draw_mask, jpeg_uri, shrink
 from .strips import AUGMENTATIONS
 from .tables import SampleRow, count_classes, flat_config, operations_of, plain_facts, row_classes
 from .templates import render

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from .drawing import contact_sheet, draw_mask, encode_picture, heat_colours, shrink
+from ..drawing.overlays import contact_sheet, draw_mask, encode_picture, heat_colours, shrink
 
 if TYPE_CHECKING:
     from .explain import ShownStep  # imports torch

@@ -22,7 +22,7 @@ from ..errors import UserError
 from ..files.documents import read_csv
 from ..files.messages import plural
 from ..files.outputs import write_atomic
-from ..files.photo_files import Photo, find_named, read_photo
+from ..files.photo_files import FAILED, Photo, failed_row, find_named, read_photo
 from ..files.picture_files import open_picture
 from ..models.info import ModelInfo
 from ..models.memory import Graphs, Offload
@@ -36,8 +36,6 @@ FIRST = 8
 """The number of photographs that are looked at before a run begins."""
 REAL = "sd1.5 (2.1 GB to fetch; about 1 minute per photograph on two CPU cores, 1 second on a GPU)"
 """A model of photographs, and what it costs (docs/photographs.md)."""
-FAILED = "failed.jsonl"
-"""A row {"photo": file name, "reason"} for every photograph that could not be used. Written only if there are any."""
 PhotosConfig = TypeVar("PhotosConfig", bound=MaskPhotosConfig | SegmentPhotosConfig)
 ReadPhoto = TypeVar("ReadPhoto")
 Seen = TypeVar("Seen")
@@ -140,9 +138,7 @@ def read_all(batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], ReadPhoto])
         try:
             readable.append(read(spec))
         except UserError as error:
-            # without the path, so that an output does not reveal where its input was
-            reason = error.reason if error.subject == str(spec.photo.path) else str(error)
-            failed.append({"photo": spec.photo.file_name, "reason": reason})
+            failed.append(failed_row(spec.photo, error))
     return readable, failed
 
 

@@ -25,7 +25,7 @@ from ..errors import UserError
 from ..masks.make_masks import MaskResult, enlarge, make_masks, soft_mask
 from ..models.families.readers import Reader
 from ..prompts.tokens import content_words, find_columns, find_weight, is_divided
-from .heatmap import HeatMap
+from .heatmap import HeatMap, heat_sheet
 from .listener import ENCODE, INSTRUCTION, THE_WAY, Listener, Run, Texts
 
 if TYPE_CHECKING:
@@ -115,6 +115,14 @@ class Captured:
         soft = soft_mask(maps, _name(phrase), config).soft
         return HeatMap(enlarge(soft[None], self._size(maps, shown), config)[0].numpy(), _name(phrase), shown)
 
+    def heatmaps(self, *phrases: Phrase, image: int = 0, picture: Picture = None) -> Image.Image:
+        """One picture beside the heat maps of phrases, by default of all its `words`. image, picture: as in `heatmap`.
+        Raises UserError for a word that is not in the prompt, and without any word."""
+        wanted = phrases or self._words(*self._run(image))
+        if not wanted:
+            raise UserError("heatmaps", "no words of a prompt are known", "name phrases, or columns")
+        return heat_sheet([self.heatmap(phrase, image, picture=picture) for phrase in wanted])
+
     def masks(
         self, *phrases: Phrase, image: int = 0, picture: Picture = None, method: str | None = None, **constants: Any
     ) -> MaskResult:
@@ -153,9 +161,9 @@ class Captured:
         plan_segments(self._family, self._plan.network, config, type(self._pipe).__name__)
         maps, shown = self._maps(image, ()), self._picture(image, picture)
         height, width = self._size(maps, shown)
-        if shown is None:
-            shown = np.zeros((height, width, 3), np.uint8)
-        return join_windows(shown, [Window(0, 0, height, width)], [propose(maps, config, config.k, seed)], config)
+        blank = np.zeros((height, width, 3), np.uint8)
+        windows, proposals = [Window(0, 0, height, width)], [propose(maps, config, config.k, seed)]
+        return replace(join_windows(blank, windows, proposals, config), picture=shown)
 
     def __repr__(self) -> str:
         return f"<Captured of {', '.join(map(repr, self.prompts)) or 'nothing yet'}>"

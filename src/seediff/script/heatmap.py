@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..drawing.overlays import contact_sheet, heat_colours, shrink, to_levels
+from ..drawing.shown import as_html
 from ..errors import UserError, first_line
-from ..masks.shown import as_html
-from ..report.drawing import heat_colours, to_levels
+
+SIDE = 320
+"""The longer side in pixels of the pictures in a sheet."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,17 +63,26 @@ class HeatMap:
 
     def show(self) -> None:
         """Open the heat map in the system's viewer, over the picture if there is one."""
-        self._best().show(title=self.phrase)
+        self.best().show(title=self.phrase)
 
     def __repr__(self) -> str:
         return f"<HeatMap of {self.phrase!r}, {self.shape[1]} × {self.shape[0]}>"
 
     def _repr_html_(self) -> str:
-        pictures = [np.asarray(self._best())]
+        pictures = [np.asarray(self.best())]
         if self.picture is not None:
             pictures.insert(0, self.picture)
         colours = ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in heat_colours()[::51])
         return as_html(self.phrase, pictures, [(f"linear-gradient(to right, {colours})", "least to most attention")])
 
-    def _best(self) -> Image.Image:
+    def best(self) -> Image.Image:
+        """The heat map over the picture, alone if that is not known."""
         return self.image() if self.picture is None else self.over()
+
+
+def heat_sheet(maps: Sequence[HeatMap]) -> Image.Image:
+    """The picture, if it is known, and its heat maps over it, each with its word."""
+    tiles, labels = [np.asarray(heat.best()) for heat in maps], [heat.phrase for heat in maps]
+    if maps[0].picture is not None:
+        tiles, labels = [maps[0].picture, *tiles], ["picture", *labels]
+    return Image.fromarray(contact_sheet([shrink(tile, SIDE, Image.Resampling.LANCZOS) for tile in tiles], 4, labels))

@@ -5,11 +5,12 @@ segment ids.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from ..attention.draw import check_shape, image_shape
 from ..attention.features import capture_features
@@ -20,6 +21,8 @@ from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape
 from ..config.constants import SegmentConfig
 from ..config.photographs import Fit
 from ..config.sizes import Size
+from ..drawing.overlays import colour_objects, draw_named
+from ..drawing.shown import as_html
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..models.registry import Model
@@ -39,11 +42,24 @@ class Segments:
 
     label_map: (H, W) int32, ids 0 … n − 1; −1 = in no segment, only outside a centre crop. scores: for each segment in
     [0, 1], how clearly its pixels belong to it, on average. DiffSeg: the winning proposal's share of the sum of all.
-    K-Means: always 1. DiffCut: the value of `cut_features`.
+    K-Means: always 1. DiffCut: the value of `cut_features`. picture: the photograph (H, W, 3) uint8, if it is known.
     """
 
     label_map: np.ndarray
     scores: tuple[float, ...]
+    picture: np.ndarray | None = field(default=None, repr=False)
+
+    def overlay(self) -> Image.Image:
+        """The segments laid over the picture, on black if it is not known, with outlines and their ids."""
+        numbers, names = self.label_map + 1, {number + 1: str(number) for number in range(len(self.scores))}
+        colours = colour_objects(np.zeros(numbers.shape, np.uint8), numbers)
+        return Image.fromarray(draw_named(self.picture, colours, names, numbers))
+
+    def _repr_html_(self) -> str:
+        pictures = [np.asarray(self.overlay())]
+        if self.picture is not None:
+            pictures.insert(0, self.picture)
+        return as_html(f"{len(self.scores)} segments", pictures, ())
 
 
 def make_segments(
@@ -135,7 +151,7 @@ def join_windows(
         label_map = merge_proposals(photo_windows, proposals, shape, kl_threshold=config.thresholds[-1])
     else:
         label_map = merge_labels(photo_windows, [maps.argmax(0) for maps in proposals], shape)
-    return Segments(label_map, _scores(label_map, photo_windows, proposals, config))
+    return Segments(label_map, _scores(label_map, photo_windows, proposals, config), photo)
 
 
 def _scores(

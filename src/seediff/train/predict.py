@@ -15,15 +15,15 @@ import torch.nn.functional as F
 from .. import __version__
 from ..config.train import LARGEST_SIDE
 from ..dataset.encoding import encode_photo
-from ..dataset.native import write_native
+from ..dataset.native import jsonl, write_native
 from ..dataset.sample import Sample
 from ..devices import check_device, default_device
 from ..errors import UserError
-from ..files.photo_files import Photo, find_photos, read_photo
+from ..files.photo_files import FAILED, Photo, failed_row, find_photos, read_photo
 from .data import PAD
 from .loading import load_network, read_about
 from .models import CLASSES, Network, class_scores
-from .record import CHECKPOINT
+from .record import CHECKPOINT, LOSSES
 
 if TYPE_CHECKING:
     from ..workers import Progress
@@ -130,7 +130,7 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
     device = check_device(device or default_device())
     folder = Path(folder)
     if not (folder / "config.json").is_file():
-        if (folder / CHECKPOINT).is_file():
+        if (folder / CHECKPOINT).is_file() or (folder / LOSSES).is_file():
             fix = "run the same `seediff train` command to continue it"
             raise UserError(folder, "its training is not finished", fix)
         raise UserError(folder, "has no config.json", "name the --out folder of a finished `seediff train`")
@@ -150,24 +150,32 @@ def predict_files(
     batch_size: int = 8,
     device: str | None = None,
     progress: Progress | None = None,
-) -> int:
+) -> tuple[int, list[dict[str, str]]]:
     """Write a dataset of the pictures with their label maps, which have the segmenter's class ids. Returns the number
-    of pictures. Raises UserError."""
+    of pictures, and the rows of failed.jsonl, of those that could not be used. Raises UserError."""
     found = find_photos(paths, exclude=out).photos
     segmenter = load_segmenter(model, device)
+    failed: list[dict[str, str]] = []
+    files: dict[str, bytes] = {}  # which the set is to have besides
 
     def predicted() -> Iterator[Sample]:
         for first in range(0, len(found), batch_size):
-            photos = found[first : first + batch_size]
-            images = [read_photo(photo.path) for photo in photos]
-            label_maps = segmenter.label_maps(images, scales=scales, flip=flip, side=side)
-            for photo, image, labels in zip(photos, images, label_maps, strict=True):
+            photos, images = found[first : first + batch_size], dict[Photo, np.ndarray]()
+            for photo in photos:
+                try:
+                    images[photo] = read_photo(photo.path)
+                except UserError as error:
+                    failed.append(failed_row(photo, error))
+            label_maps = segmenter.label_maps([*images.values()], scales=scales, flip=flip, side=side)
+            for (photo, image), labels in zip(images.items(), label_maps, strict=True):
                 yield predicted_sample(photo, image, labels)
             if progress is not None:
                 progress(first + len(photos), len(found), photos[-1].name)
+        if failed:
+            files[FAILED] = jsonl(failed)
 
     about = {"model": Path(model).resolve().name, "version": __version__}
-    return write_native(out, segmenter.classes, predicted(), about=about)
+    return write_native(out, segmenter.classes, predicted(), about=about, files=files), failed
 
 
 def predicted_sample(photo: Photo, image: np.ndarray, labels: np.ndarray) -> Sample:

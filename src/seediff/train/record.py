@@ -1,4 +1,4 @@
-"""A training's records: losses.csv and the model card for people, and checkpoints to continue from.
+"""A training's records: losses.csv, its picture and the model card for people, and checkpoints to continue from.
 
 A checkpoint is one safetensors file with the network, AdamW's moments, the moving average and the step. Random numbers
 need no state, because every step has its own seed.
@@ -7,15 +7,19 @@ need no state, because every step has its own seed.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 import torch
 from torch import nn
 
@@ -24,15 +28,21 @@ from ..config.resolve import load_config
 from ..config.settings import differences
 from ..config.train import TrainConfig, with_device
 from ..dataset import native
+from ..dataset.sample import Sample
+from ..drawing.charts import line_chart
+from ..drawing.overlays import encode_picture
 from ..errors import UserError, first_line
 from ..files.documents import parse_csv, read_json
 from ..files.messages import show_json
 from ..files.outputs import append, write_atomic, write_tensors
+from ..files.picture_files import picture_bytes
 from ..files.reading import read_lines, read_text
 from ..files.tensors import read_header
 from .stages import Stage
 
-LOSSES, RECORD = "losses.csv", "training.json"
+LOSSES, CHART, RECORD = "losses.csv", "losses.png", "training.json"
+TRAINED_ON = "trained_on.txt"
+"""A line per picture, its `picture_digest`."""
 FIELDS = ("step", "stage", "learning_rate", "class", "mask", "dice", "auxiliary", "loss", "gradient_norm", "miou")
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 
@@ -79,6 +89,48 @@ def read_losses(path: Path) -> list[dict[str, str]]:
     return [row for _, row in parse_csv(read_text(path), FIELDS, path)]
 
 
+def picture_digest(sample: Sample) -> str:
+    """Of the bytes of a sample's picture as it is stored."""
+    return hashlib.blake2b(picture_bytes(sample.stored()), digest_size=8).hexdigest()
+
+
+def write_trained_on(out: Path, samples: Iterable[Sample]) -> None:
+    """Write trained_on.txt, so that `evaluate` recognises these pictures, whatever they are called."""
+    digests = sorted({picture_digest(sample) for sample in samples})
+    write_atomic(out / TRAINED_ON, "".join(f"{digest}\n" for digest in digests).encode())
+
+
+def read_trained_on(folder: Path) -> frozenset[str]:
+    """The digests in trained_on.txt; none without that file."""
+    path = folder / TRAINED_ON
+    return frozenset(read_lines(path)) if path.is_file() else frozenset()
+
+
+def draw_losses(rows: Sequence[Mapping[str, str]], stages: Sequence[Stage], batch_size: int) -> bytes:
+    """A PNG of the losses, averaged over up to 200 parts of the training, and of the mIoU in percent, by epoch. rows:
+    those of losses.csv, at least one."""
+    per_step = {stage.name: batch_size / len(stage.items) for stage in stages}
+    epochs = np.cumsum([per_step[row["stage"]] for row in rows])
+    begins = [number for number in range(1, len(rows)) if rows[number]["stage"] != rows[number - 1]["stage"]]
+    borders, label = [float(epochs[number - 1]) for number in begins], "epochs"
+    if borders:
+        label += f"; the line is the beginning of stage {stages[-1].name}"
+    starts = np.arange(0, len(rows), math.ceil(len(rows) / 200))
+    counts = np.diff(starts, append=len(rows))
+    lines: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for name in ("loss", "class", "mask", "dice", "auxiliary"):
+        if rows[0][name]:
+            values = np.array([float(row[name]) for row in rows])
+            lines[name] = (epochs[starts + counts - 1], np.add.reduceat(values, starts) / counts)
+    chart = partial(line_chart, x_label=label, right=float(epochs[-1]), borders=borders)
+    charts = [chart("losses", lines)]
+    measured = [number for number, row in enumerate(rows) if row["miou"]]
+    if measured:
+        miou = np.array([100 * float(rows[number]["miou"]) for number in measured])
+        charts.append(chart("mIoU of validation, %", {"mIoU": (epochs[measured], miou)}))
+    return encode_picture(np.vstack(charts), optimize=True)
+
+
 def model_card(
     config: TrainConfig, stages: Sequence[Stage], state: State, rows: Sequence[Mapping[str, str]], parameters: int
 ) -> str:
@@ -91,7 +143,7 @@ def model_card(
         kept = f"step {state.best_step}, the best of {len(measured)} measured"
         if earlier:
             kept += f" in stage {stages[-1].name}"
-        kept += f". Validation mIoU, with the background: **{state.best:.4f}**."
+        kept += f". Validation mIoU, with the background: **{state.best:.1%}**."
     weights, table = config.weights, []
     if os.path.isdir(weights):  # only the last part, so that cards do not reveal its location
         weights = os.path.basename(os.path.abspath(weights))
@@ -118,7 +170,9 @@ Weights of {kept}
 
 AdamW, learning rate {config.learning_rate:g} (backbone × {config.backbone_factor:g}), weight decay \
 {config.weight_decay:g}, gradients clipped at {config.clip:g}, {config.schedule} schedule, crops of {config.crop} \
-pixels, {config.dtype}, seed {config.seed}; seediff.toml has it all. `losses.csv` shows how it went.
+pixels, {config.dtype}, seed {config.seed}; seediff.toml has it all.
+
+![losses by epoch; losses.csv has every step]({CHART})
 
 ```python
 from seediff.train.predict import load_segmenter

@@ -3,6 +3,7 @@
     out/  config.json, model.safetensors   the network with the best validation mIoU, or the last one without validation
           seediff.toml                     the exact configuration     losses.csv    one row per step
           classes.txt                      line i (from 0) = id i
+          losses.png                       losses and mIoU by epoch    trained_on.txt   digests of the pictures
           checkpoint.safetensors           while unfinished            README.md     the model card; written last
 
 A killed run continues from its last checkpoint, a run ended by Ctrl-C from its last step. On the same kind of CPU with
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,17 +39,20 @@ from .models import Network, Trainee, average_weights, build_network, check_weig
 from .predict import Segmenter
 from .processes import Interrupts, Processes, find_processes
 from .record import (
+    CHART,
     CHECKPOINT,
     LOSSES,
     RECORD,
     State,
     add_losses,
+    draw_losses,
     find_state,
     model_card,
     read_checkpoint,
     read_losses,
     start_losses,
     write_checkpoint,
+    write_trained_on,
 )
 from .stages import Data, Stage, check_stages, open_training
 
@@ -135,6 +140,7 @@ def train(
         if processes.first and not state.step:
             write_atomic(out / native.CONFIG, config.to_toml().encode())
             write_atomic(out / native.CLASSES, native.classes_text(stages[0].classes))
+            write_trained_on(out, chain.from_iterable(stage.items for stage in stages))
         if processes.first:
             keep(state.step)
         if workers is None:
@@ -224,13 +230,15 @@ class _Training:
             every = self.state.data["steps between validations"][number]
             if self.validation is not None and ((step + 1) % every == 0 or last):
                 miou = self._validate(start)
-                shown = f", mIoU {miou:.3f}"
+                shown = f", mIoU {miou:.1%}"
             stop = self.processes.any(self.interrupts.asked)
             if self.processes.first:
                 add_losses(self.out / LOSSES, now, stage.name, rate * config.learning_rate, losses, norm, miou)
                 # A new best network, too: on CUDA, its step done again after a kill would measure something slightly
                 # different.
                 if now % self.save_every == 0 or last or stop or self.state.best_step == now:
+                    chart = draw_losses(read_losses(self.out / LOSSES), self.stages, config.batch_size)
+                    write_atomic(self.out / CHART, chart)
                     write_checkpoint(
                         self.out / CHECKPOINT, self.trainee, self.optimizer, self.average, asdict(self.state)
                     )

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -84,6 +85,66 @@ def draw_mask(image: np.ndarray, label_map: np.ndarray, side: int, alpha: float 
     return overlay(shrink(image, side, Image.Resampling.LANCZOS), labels, voc_palette(), alpha)
 
 
+def draw_named(
+    image: np.ndarray | None, label_map: np.ndarray, names: Mapping[int, str], regions: np.ndarray | None = None
+) -> np.ndarray:
+    """`overlay` in VOC's colours, on black without an image, with the name of each region in it, once: (H, W, 3) uint8.
+    regions: (H, W) whole numbers, which `names` names; None: those of the label map. A name that would lie on another
+    is left out, and one in Chinese, which the font lacks, is its number."""
+    if image is None:
+        drawn = overlay(np.zeros((*label_map.shape, 3), np.uint8), label_map, voc_palette(), alpha=1)
+    else:
+        drawn = overlay(image, label_map, voc_palette())
+    regions = label_map if regions is None else regions
+    height, width = regions.shape
+    picture = Image.fromarray(drawn)
+    draw, side = ImageDraw.Draw(picture), min(height, width)
+    size = max(10, min(12, side // 16), side // 24)
+    font, stroke = ImageFont.load_default(size), max(1, size // 8)
+    # Places are looked for on a lattice, as every pixel of a large picture would take seconds for each name.
+    cell = max(1, max(height, width) // 512)
+    lattice = regions[::cell, ::cell]
+    taken = np.zeros(lattice.shape, bool)
+    for number, name in names.items():
+        text = fit_text(draw, font, name, width - 2 * stroke)
+        if "?" in text and not text.strip("?… "):
+            text = str(number)
+        left, top, right, bottom = map(round, draw.textbbox((0, 0), text, font, stroke_width=stroke))
+        rows, columns = -(-(bottom - top) // cell), -(-(right - left) // cell)
+        place = _find_place(lattice == number, taken, rows, columns)
+        if text and place is not None:
+            y, x = place
+            taken[y : y + rows, x : x + columns] = True
+            corner = (x * cell - left, y * cell - top)
+            draw.text(corner, text, "white", font, stroke_width=stroke, stroke_fill="black")
+    return np.asarray(picture)
+
+
+def _find_place(region: np.ndarray, taken: np.ndarray, height: int, width: int) -> tuple[int, int] | None:
+    """(top, left) of the box of this size, on nothing that is taken, with the most of a region (H, W) bool in it, of
+    equals the one nearest to the region's centre. None if there is none."""
+    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
+    if not len(rows) or height > region.shape[0] or width > region.shape[1]:
+        return None
+    # Boxes that reach the region: others need not be counted
+    top, left = max(0, rows[0] - height), max(0, columns[0] - width)
+    around = (slice(top, rows[-1] + height + 1), slice(left, columns[-1] + width + 1))
+    inside = _box_sums(region[around], height, width)
+    inside[_box_sums(taken[around], height, width) > 0] = 0
+    if not inside.any():
+        return None
+    places = np.argwhere(inside == inside.max()) + np.array([top, left])
+    centre = np.argwhere(region).mean(0) - np.array([height, width]) / 2
+    y, x = places[((places - centre) ** 2).sum(1).argmin()].tolist()
+    return y, x
+
+
+def _box_sums(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(H - height + 1, W - width + 1): how many values (H, W) bool are set in each box of this size."""
+    sums = np.pad(values, ((1, 0), (1, 0))).cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32)
+    return sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+
+
 BAND = 1 << 20
 """Pixels that are drawn at a time, to limit memory: each takes tens of bytes."""
 
@@ -114,14 +175,22 @@ def contact_sheet(
         height, width = tile.shape[:2]
         sheet.paste(Image.fromarray(tile), (left + (cell_w - width) // 2, top + (cell_h - height) // 2))
         if labels:
-            text = _fit_text(draw, font, labels[number], cell_w)
+            text = fit_text(draw, font, labels[number], cell_w)
             draw.text((left + cell_w / 2, top + cell_h + LABEL_HEIGHT / 2), text, "black", font, anchor="mm")
     return np.asarray(sheet)
 
 
-def _fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: int) -> str:
-    """The text, or as much of it as fits into `width` pixels with an ellipsis."""
-    fitting = text = " ".join(text.split())
+_HAS = frozenset("".join(map(chr, range(32, 127))) + "…·°±")
+"""Letters of Pillow's own font, which is the same on every machine."""
+_SPELLED = str.maketrans({"ß": "ss", "–": "-", "×": "x"})
+
+
+def fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: float) -> str:
+    """The text, or as much of it as fits into `width` pixels with an ellipsis. Letters that Pillow's own font lacks are
+    without their marks, or question marks."""
+    plain = unicodedata.normalize("NFKD", " ".join(text.translate(_SPELLED).split()))
+    text = "".join(letter if letter in _HAS else "?" for letter in plain if not unicodedata.combining(letter))
+    fitting = text
     while text and draw.textlength(fitting, font) > width:
         text = text[:-1]
         fitting = text.rstrip() + "…"

@@ -4,24 +4,10 @@ import numpy as np
 from PIL import Image
 from synthetic import traced
 
+from seediff.drawing.overlays import heat_colours, overlay
 from seediff.files.label_maps import voc_palette
-from seediff.report.drawing import heat_colours, overlay
 from seediff.report.explain import show_steps
 from seediff.report.strips import draw_strip
-
-
-def test_overlay_mixes_inside_and_lightens_edges():
-    image = np.full((6, 6, 3), 100, np.uint8)
-    labels = np.zeros((6, 6), np.uint8)
-    labels[:4, :4] = 1
-    labels[5, 5] = 255
-    mixed = overlay(image, labels, voc_palette(), alpha=0.25)
-    assert mixed.dtype == np.uint8
-    assert mixed[0, 0].tolist() == [107, 75, 75]  # 0.75 × 100 + 0.25 × (128, 0, 0)
-    assert mixed[3, 0].tolist() == [192, 128, 128]  # halfway from (128, 0, 0) to white, rounded to even
-    assert mixed[4, 0].tolist() == [100, 100, 100]
-    assert mixed[5, 5].tolist() == [240, 240, 224]
-    assert (overlay(image, np.zeros_like(labels), voc_palette()) == image).all()
 
 
 def test_a_strip_shows_the_image_every_step_and_the_mask():

@@ -1,0 +1,1 @@
+"""Pictures of masks, attention and scores, from arrays; how results show themselves in notebooks."""
