@@ -68,11 +68,6 @@ def sprite_table() -> tuple[Sprite, ...]:
     )
 
 
-def training_phrases() -> tuple[str, ...]:
-    """The phrases that captions may use for the training drawings, each once, in the order of the table."""
-    return tuple(dict.fromkeys(s.phrase for s in sprite_table() if s.phrase and s.split == "train"))
-
-
 def load_sprite(art: Path, sprite: Sprite, vendor: str) -> np.ndarray:
     """The sprite as (h, w, 4) uint8, cropped to its box (Fluent only) and then to its visible pixels.
 

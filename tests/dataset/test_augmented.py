@@ -8,7 +8,7 @@ from fake_engine import fake_draw
 from interrupted import contents
 from refusals import user_error
 
-from seediff.cli.augment_command import augment as augment_command
+from seediff.cli.sets import augment as augment_command
 from seediff.config.augment import AugmentConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native

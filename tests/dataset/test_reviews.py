@@ -7,10 +7,9 @@ from formats import opened
 from look_server import write_set
 from refusals import user_error
 
-from seediff.cli.augment_command import augment
 from seediff.cli.formats import export_
 from seediff.cli.quality import filter_
-from seediff.cli.sets import merge, split
+from seediff.cli.sets import augment, merge, split
 from seediff.dataset import native
 from seediff.dataset.corrections import correct
 from seediff.dataset.dataset import Dataset

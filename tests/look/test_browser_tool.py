@@ -12,7 +12,7 @@ NAMES, KEPT = [f"{number:06d}" for number in range(24)], 2
 DRAWN = """id => { const canvas = document.querySelector(id);
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
     return %s; }"""
-PIXELS, INKED = DRAWN % "[...data]", DRAWN % "data.some(Boolean)"
+PIXELS = DRAWN % "[...data]"
 SHOWN = "text => document.querySelector('#shown').textContent.startsWith(text)"
 ENDED = "text => document.querySelector('#job[aria-busy=false]:not([hidden]) #job-text')?.textContent.startsWith(text)"
 

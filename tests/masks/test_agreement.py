@@ -9,8 +9,7 @@ from refusals import user_error
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.config.generate_config import GenerateConfig
-from seediff.masks.agreement import agreement
-from seediff.masks.make_masks import make_masks, soft_mask
+from seediff.masks.make_masks import agreement, make_masks, soft_mask
 from seediff.run.generate_job import generate
 
 CONFIG = MaskConfig(seed_level=1, expand_levels=(1,), pamr=False)

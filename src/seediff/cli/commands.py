@@ -21,7 +21,7 @@ COMMANDS = {
     ),
     "segment": ("photograph_commands:segment", "Divide photographs into segments without class names."),
     "augment": (
-        "augment_command:augment",
+        "sets:augment",
         "Add changed copies of samples: spliced, noisy, blurred, flipped, recoloured.",
     ),
     "look": ("look:look", "View a dataset in the browser, see how each mask was made, and correct masks."),

@@ -74,7 +74,7 @@ def test_a_row_may_name_its_own_training(write):
     assert training.base.epochs == 3.0
 
 
-TITLE, TRAIN, SCENES, HELD_OUT = 'title = "A table"', 'train = ["exact"]', 'scenes = "train"', "count = 10 }"
+TITLE, TRAIN, SCENES = 'title = "A table"', 'train = ["exact"]', 'scenes = "train"'
 
 
 @pytest.mark.parametrize(
