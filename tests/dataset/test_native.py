@@ -3,10 +3,12 @@ import io
 import numpy as np
 import pytest
 from items import item
+from layouts import save_png
 from PIL import Image
 from refusals import user_error
 
 from seediff.dataset import native
+from seediff.dataset.sample import Sample
 from seediff.files.label_maps import voc_palette
 
 
@@ -68,3 +70,11 @@ def test_masks_are_palette_pngs_with_every_id(shape):
         with Image.open(io.BytesIO(data)) as picture:
             assert (picture.mode, picture.getpalette()) == ("P", list(voc_palette()))
             assert np.array_equal(np.asarray(picture), labels)
+
+
+def test_a_picture_that_would_be_nearly_black_is_refused_by_its_name(tmp_path):
+    path = save_png(tmp_path / "a.png", np.full((4, 6, 3), 4000), bits=16, kind=2)
+    with user_error(r"^.*/a\.png: its highest value is below 4096"):
+        Sample(path, np.zeros((4, 6), np.uint8), name="a").data()
+    path = save_png(tmp_path / "b.png", np.full((4, 6, 3), 4096), bits=16, kind=2)
+    assert Sample(path, np.zeros((4, 6), np.uint8), name="b").data() == path.read_bytes()

@@ -61,6 +61,7 @@ LAUGHS = "a: &a [x, x]\n" + "".join(
         ("[" * DEEP, "is nested too deeply"),
         ("a: 1\na: 2", 'line 1: is not YAML: has "a" twice'),
         ("a: \x00", "is not UTF-8 text"),
+        ("a: 1\n[b]: 2", 'line 1: is not YAML: has the key ["b"]; keys are texts'),
         ("a: 1\n---\na: 2", "is not YAML: has 2 documents"),
         ("- 1", "Expected `object`, got"),
     ],

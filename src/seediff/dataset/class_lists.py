@@ -7,7 +7,7 @@ A list is a `classes.txt`, `class_names.txt` or `labels.txt` (labelme's) of name
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -220,6 +220,21 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
                 where = "VOC's palette; a labelmap.txt beside the folders says what colours are"
         raise UserError(path, f"has {what}, which is not a class of {where}")
     return ids.astype(np.uint8)
+
+
+def with_single(listed: ClassList, masks: Iterable[Path], note: Callable[[str], None]) -> ClassList:
+    """The list in which 255 is the class, if it names one and the background, and masks have no value but 0 and 255."""
+    if len(listed.classes) != 1 or listed.colours or listed.ids[0]:
+        return listed
+    seen: set[int] = set()
+    for mask in masks:
+        seen.update(np.unique(read_mask(mask, listed)).tolist())
+        if 1 in seen:
+            break
+    if 1 in seen or IGNORE not in seen:
+        return listed
+    note(f"the only values in the masks are 0 and 255: 255 is '{listed.classes[0]}', and nothing is ignored")
+    return replace(listed, ids={0: 0, IGNORE: 1})
 
 
 def _without_alpha(pixels: np.ndarray, shown: np.ndarray, path: Path, listed: ClassList) -> np.ndarray:

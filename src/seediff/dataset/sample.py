@@ -13,7 +13,7 @@ from PIL import Image
 from ..config.names import MAX_CLASSES
 from ..errors import UserError
 from ..files.outputs import copy_new, put
-from ..files.picture_files import as_stored, in_rgb, named, open_picture, picture_bytes
+from ..files.picture_files import as_stored, check_bright, in_rgb, is_wide, named, open_picture, picture_bytes
 from .encoding import PNG_SIGNATURE, Instances, encode_image, read_label_map
 from .rows import shown_classes
 from .shapes.objects import Objects, find_objects
@@ -183,9 +183,10 @@ class Sample:
         source = self.stored()
         data = picture_bytes(source)
         with open_own(data, self.where) as picture:
-            if picture.format == "PNG":
+            if picture.format == "PNG" and not is_wide(picture):
                 picture.verify()  # its checksums; a JPEG has none
             else:
+                check_bright(picture, self.where)
                 picture.load()  # detects a file that is cut off
         return data
 

@@ -129,6 +129,9 @@ def _parse_yaml(text: str) -> Any:
             return parts
         mapping: dict[Any, Any] = {}
         for key, inside in zip(parts[::2], parts[1::2], strict=True):
+            if not isinstance(key, str):
+                problem = f"has the key {show_json(key)}; keys are texts"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
             if key in mapping:
                 raise yaml.MarkedYAMLError(problem=f"has {show_json(key)} twice", problem_mark=event.start_mark)
             mapping[key] = inside

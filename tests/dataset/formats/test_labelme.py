@@ -125,6 +125,10 @@ def test_pictures_are_where_the_files_say_or_within_them(tmp_path):
         ({"points": [[1, 1], [2, 2]]}, "shape 1: a polygon"),
         ({"points": [[1, 1], [1e9, 2], [3, 3]]}, "points"),
         ({"shape_type": "mask", "points": [[1, 1], [3, 3]], "mask": "eJw="}, "shape 1: mask: "),
+        (
+            {"shape_type": "mask", "points": [[1, 1], [3, 3]], "mask": encoded(np.zeros((3, 3)), "RGBA")},
+            "shape 1: mask: is a picture in RGBA; it must be grey",
+        ),
     ],
 )
 def test_what_is_refused(tmp_path, change, said):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from formats import export, imported, opened
 from items import item
-from layouts import save
+from layouts import save, save_map, save_picture
 from PIL import Image
 from refusals import user_error
 
@@ -76,6 +76,15 @@ def test_lists_of_any_name_are_read(tmp_path, lists, splits):
         assert [one.name for one in opened(tmp_path, split=split)[1]] == part
 
 
+def test_values_of_0_and_255_are_the_one_class(tmp_path):
+    save_map(tmp_path / "SegmentationClass/a.png", [[0, 255], [255, 0]])
+    save_picture(tmp_path / "JPEGImages/a.jpg", (2, 2))
+    notes = []
+    (one,) = imported("voc", tmp_path, classes=("cat",), note=notes.append)[1]
+    assert one.label_map.tolist() == [[0, 1], [1, 0]]
+    assert notes == ["the only values in the masks are 0 and 255: 255 is 'cat', and nothing is ignored"]
+
+
 def test_lists_of_something_else_are_not_read(tmp_path):
     """Beside VOC's own lists, others may have a second column or paths; names of label maps without a picture are an
     error.
@@ -91,7 +100,7 @@ def test_lists_of_something_else_are_not_read(tmp_path):
     save(tmp_path / "JPEGImages/d.jpg", item(suffix="jpg").source)
     assert [one.name for one in imported("voc", tmp_path, note=notes.append)[1]] == ["a", "b"]
     assert notes == ["1 of 3 pictures have no mask in SegmentationClass: they are left out"]
-    save(tmp_path / "SegmentationClass/c.png", native.encode_mask(expected()))
+    save(tmp_path / "SegmentationClass/c.png", native.encode_mask(np.zeros(SHAPE, np.uint8)))
     with user_error(r"trainaug\.txt, line 2: .*JPEGImages has no picture 'c'"):
         imported("voc", tmp_path)
 

@@ -11,7 +11,7 @@ from seediff.dataset.formats.format_table import recognise
 from seediff.dataset.native import write_native
 
 SHAPE = (8, 8)
-LINE = "0.01 0.01 0.49 0.01 0.49 0.49 0.01 0.49\n"  # the upper left quarter
+LINE = "0.01 0.01 0.25 0.01 0.49 0.01 0.49 0.49 0.01 0.49\n"  # the upper left quarter
 
 
 def picture(path):
@@ -46,6 +46,16 @@ def check(found, names):
 
 
 ALL = {"a": "train", "b": "train", "c": "val"}
+
+
+def test_four_corners_everywhere_may_be_rotated_boxes(folder):
+    notes = []
+    check(read(folder, note=notes.append)[1], ALL)
+    assert notes == []
+    for path in folder.glob("labels/*/*.txt"):
+        path.write_text("0 0.01 0.01 0.49 0.01 0.49 0.49 0.01 0.49\n")
+    check(read(folder, note=notes.append)[1], ALL)
+    assert notes == ["every object has four corners; if they are rotated boxes (OBB), they are no masks"]
 
 
 def test_pictures_without_a_label_file_show_background(folder, tmp_path):
@@ -245,7 +255,7 @@ def test_confidences_at_the_ends_of_all_lines_are_left_out(folder):
     check(read(folder, note=notes.append)[1], ALL)
     assert notes == ["3 of 3 objects have an extra number, such as a confidence: ignored"]
     path.write_text(text)
-    with user_error("line 1: 9 numbers after the class"):
+    with user_error("line 1: 11 numbers after the class"):
         read(folder)
 
 

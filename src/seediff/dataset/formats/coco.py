@@ -169,7 +169,7 @@ def read(
                     objects=beside.get(image.file_name, not path.name.startswith((SEMANTIC, "stuff"))),
                 )
             )
-    cause = "are run lengths by rows, or corners of a picture of another size?"
+    cause = "are run lengths by rows, or corners of a picture of another size or counted from below?"
     source.count(elsewhere, f"masks of the first 100 pictures are not where their `bbox` is; {cause}")
     return classes, source.drawn(drawings)
 

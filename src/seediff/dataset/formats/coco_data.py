@@ -79,7 +79,7 @@ class Annotation(msgspec.Struct, frozen=True):
         if self.segments_info is not None:
             raise ValueError("panoptic files are not read: read the instances of the same pictures")
         if not self.segmentation and not self.box:
-            raise ValueError("an annotation needs a 'segmentation' or a 'bbox'")
+            raise ValueError("an annotation needs a 'segmentation' or a 'bbox' of four numbers")
 
     @property
     def box(self) -> list[float]:
@@ -165,16 +165,18 @@ def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict
 
 
 def is_elsewhere(one: Annotation, shape: tuple[int, int]) -> bool:
-    """Whether a mask in a picture of `shape` (H, W) begins or ends more than 2 pixels left or right of its `bbox`."""
-    across = [*chain(*(polygon[::2] for polygon in one.polygons))]
+    """Whether a side of a mask in a picture of `shape` (H, W) is more than 2 pixels from that of its `bbox`."""
+    across, down = ([*chain(*(polygon[axis::2] for polygon in one.polygons))] for axis in (0, 1))
     if isinstance(one.segmentation, Rle):
-        with suppress(UserError):  # which painting raises
-            ends = np.cumsum(count_runs(one.segmentation.size, one.segmentation.counts, shape, "")) / shape[0]
-            across = ends[: len(ends) // 2 * 2].tolist()
+        with suppress(UserError, ValueError):  # UserError: which painting raises; ValueError: no pixel
+            runs = count_runs(one.segmentation.size, one.segmentation.counts, shape, "")
+            inside = np.flatnonzero(np.repeat(np.arange(len(runs)) % 2, runs))
+            across, down = ([values.min(), values.max() + 1] for values in np.divmod(inside, shape[0]))
     if not across or not one.box:
         return False
-    left, _, width, _ = one.box
-    return abs(math.floor(min(across)) - left) > 2 or abs(math.ceil(max(across)) - left - width) > 2
+    left, top, width, height = one.box
+    starts = math.floor(min(across)) - left, math.floor(min(down)) - top
+    return max(map(abs, (*starts, math.ceil(max(across)) - left - width, math.ceil(max(down)) - top - height))) > 2
 
 
 def paint(

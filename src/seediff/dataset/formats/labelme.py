@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 from ...errors import UserError
 from ...files.documents import read_json
 from ...files.messages import show_json
-from ...files.picture_files import open_picture
+from ...files.picture_files import open_picture, stored_pixels
 from ...files.reading import RECORD, inside
 from .. import native
 from ..class_lists import find_list, number_labels
@@ -128,7 +128,7 @@ def _decoded(text: str, where: str) -> bytes:
 
 def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
     file = read_json(path, LabelmeFile, limit=LARGEST)
-    height, width = shown_size(picture, f"{path}: its picture")
+    height, width = shown_size(picture, str(picture) if isinstance(picture, Path) else f"{path}: imageData")
     shape = file.imageHeight or height, file.imageWidth or width
     check_frame(picture, shape, str(path))
     canvas, shapes = Image.new("I", (shape[1], shape[0])), Shapes(shape)
@@ -155,7 +155,10 @@ def _draw(canvas: Image.Image, each: LabelmeShape, number: int, where: str) -> N
         draw.ellipse((*(corners[0] - radius), *(corners[0] + radius)), outline=number, fill=number)
     elif each.kind == "mask":
         with open_picture(_decoded(each.mask or "", f"{where}: mask"), f"{where}: mask") as picture:
-            inside = np.asarray(picture.convert("L")) > 0
+            pixels, mode = stored_pixels(picture)
+        if pixels.ndim != 2:
+            raise UserError(f"{where}: mask", f"is a picture in {mode}", "it must be grey or of 1 bit, 0 outside")
+        inside = pixels > 0
         if (corners == np.trunc(corners)).all():  # labelme crops a mask to its box if the corners are whole numbers
             width, height = (corners[1] - corners[0] + 1).astype(int).clip(0)
             inside = inside[:height, :width]

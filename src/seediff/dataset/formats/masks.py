@@ -36,7 +36,16 @@ from ...files.label_maps import IGNORE, find_maps, map_folder
 from ...files.outputs import BATCHES
 from ...files.reading import composed, inside
 from .. import native
-from ..class_lists import ClassList, Note, check_meaning, find_list, named_classes, number_classes, read_mask
+from ..class_lists import (
+    ClassList,
+    Note,
+    check_meaning,
+    find_list,
+    named_classes,
+    number_classes,
+    read_mask,
+    with_single,
+)
 from ..encoding import encode_grey
 from ..rows import flat_name
 from ..sample import Sample
@@ -156,7 +165,7 @@ def read(
             raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")
     listed = replace(listed, ids={**listed.ids, **dict.fromkeys(void, IGNORE)})
     if file is None and layout is None and found:
-        listed = _single(source, listed, found)
+        listed = with_single(listed, [mask for *_, mask in found], source.note)
     source.ids = listed.ids
     samples: list[Sample] = []
     names = unique_names((folder, name + (picture or mask).suffix) for folder, name, picture, mask in found)
@@ -266,15 +275,6 @@ def _matched(
     for split, pictures, masks in folders:
         found += [(split, *pair) for pair in _pairs(source, pictures, masks)]
     return listed, found
-
-
-def _single(source: Import, listed: ClassList, found: Found) -> ClassList:
-    """The list in which 255 is the class, if it names one and the background, and no mask has another value."""
-    single = len(listed.classes) == 1 and not listed.colours and not listed.ids[0]
-    if not single or any((read_mask(mask, listed) % IGNORE).any() for *_, mask in found):
-        return listed
-    source.note(f"the only values in the masks are 0 and 255: 255 is '{listed.classes[0]}', and nothing is ignored")
-    return replace(listed, ids={0: 0, IGNORE: 1})
 
 
 def _pairs(source: Import, pictures: Path, masks: Path) -> list[tuple[str, Path, Path]]:

@@ -22,7 +22,7 @@ from ...files.label_maps import IGNORE
 from ...files.picture_files import open_picture, stored_pixels
 from ...files.reading import composed, inside, read_lines
 from .. import native
-from ..class_lists import WEIGHTS, check_meaning, find_list, named_classes, read_mask, voc_colours
+from ..class_lists import WEIGHTS, check_meaning, find_list, named_classes, read_mask, voc_colours, with_single
 from ..encoding import Instances
 from ..rows import SPLITS
 from ..sample import Sample
@@ -99,7 +99,7 @@ def read(
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
     listed = find_list(root, classes=classes, note=source.note, first=first)
     listed = listed or named_classes(VOC_CLASSES if classes is None else classes)
-    source.ids, source.about = listed.ids, f"Pascal VOC's folders in {root}, {split or 'all lists'}"
+    source.about = f"Pascal VOC's folders in {root}, {split or 'all lists'}"
     folder, masks = root / IMAGES if images is None else Path(images), root / CLASS_MAPS
     pictures, maps = pictures_by_name(folder), png_masks(masks)
     lists = {path.stem: _read_list(path) for path in sorted((root / LISTS).glob("*.txt")) if path.is_file()}
@@ -117,6 +117,8 @@ def read(
             for name, where in lists[title].items():
                 if parts[title] in OWN or name in pictures or name in maps:
                     named.setdefault(name, where)
+    listed = with_single(listed, [maps[name] for name in named if name in maps], source.note)
+    source.ids = listed.ids
     samples, left = list[Sample](), 0
     for name, where in named.items():
         image, mask = pictures.get(name), maps.get(name)

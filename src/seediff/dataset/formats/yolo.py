@@ -173,6 +173,8 @@ def read(
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
     if boxes and boxes == lines:
         raise UserError(file, f"all its {boxes} objects are boxes; masks need polygons, of three or more corners")
+    if lines and lengths[10 if confidence else 9] == lines:
+        source.note("every object has four corners; if they are rotated boxes (OBB), they are no masks")
     source.count(boxes, f"of {lines} objects are boxes; pixels in them but in no polygon are ignored (255)")
     source.count(without, f"of {len(samples)} pictures have no label file: background only")
     source.count(lines if confidence else 0, f"of {lines} objects have an extra number, such as a confidence: ignored")
