@@ -165,7 +165,9 @@ def test_a_change_that_waits_never_undoes_what_another_window_did(browser, pets,
         one.wait_for_timeout(200)
         assert len(held) == 1  # the second waits for the first
         open_sample(two, name)
+        two.select_option("#new-class", "0")
         two.select_option("#old-class", "0")
+        assert two.locator("#new-class").input_value() != "0"  # one class is not changed into itself
         two.select_option("#new-class", "255")
         two.click("#relabel-button")
         saved(two)

@@ -135,6 +135,25 @@ SCROLLED = """(frames) => new Promise((done) => {
 """How few and how many tiles there are while the grid is scrolled, and how far it came."""
 
 
+def test_a_phone_shows_where_lines_go_on(browser, hostile):
+    """Whatever is wider than its box scrolls and fades, or ends with an ellipsis; help begins at its beginning."""
+    cut = """() => [...document.querySelectorAll('body *')].filter((one) => {
+        const { overflowX, textOverflow, maskImage } = getComputedStyle(one);
+        const wide = one.offsetParent && one.clientWidth > 8 && one.scrollWidth > one.clientWidth + 1;
+        return wide && overflowX !== 'visible' && textOverflow !== 'ellipsis' && maskImage === 'none';
+    }).map((one) => one.outerHTML)"""
+    with running(hostile[0]) as (_, opened), window(browser, opened.url, size=(390, 844)) as page:
+        assert page.evaluate(cut) == []
+        page.click("#filters-toggle")
+        assert page.evaluate(cut) == []
+        page.click("#help-button")
+        assert page.evaluate("() => document.querySelector('#help').scrollTop") == 0
+        page.keyboard.press("Escape")
+        open_sample(page, "000001")
+        assert page.evaluate(cut) == []
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_many_thousand_samples(browser, tmp_path):
     out = write_many(tmp_path / "many", MANY)
     with running(out) as (client, opened), window(browser, opened.url) as page:

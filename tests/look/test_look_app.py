@@ -55,6 +55,15 @@ def test_what_is_late_or_no_label_map_is_refused(pets):
     assert client.ask("POST", "/api/samples/5/labels?tool=brush&version=1", b"nothing").status == 400
 
 
+@pytest.mark.parametrize("number", ["30", "9" * 10, "9" * 5000, "-1", "1.0", "%D9%A1"])
+def test_a_number_of_no_sample_is_not_found(pets, number):
+    client, _ = pets
+    view = client.post("/api/views", {}).json["view"]
+    for path in ("", "/thumb", "/image", "/labels", "/pieces", "/attention"):
+        assert client.ask("GET", f"/api/samples/{number}{path}").status == 404
+    assert client.ask("GET", f"/api/views/{view}/{number}").status == (200 if number == "30" else 404)
+
+
 @pytest.mark.parametrize("what", ["labels", "pieces"])
 def test_a_version_is_never_newer_than_its_pixels(pets, what, monkeypatch):
     """Somebody acts while a label map is sent: what is made of it must be refused."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -23,11 +24,20 @@ from .gate import PACKAGE
 from .session import Session, Stale
 from .set_answers import FRESH, SetAnswers
 
-SAMPLE = "/samples/{number:int}"
+SAMPLE = "/samples/{number:short}"
 SOON = 1.5
 """Seconds from the opening of a window to the import of torch, so that it delays no first sample."""
 Run = Callable[[Callable[[], Response]], Awaitable[Response]]
 """Runs a function in another thread, and waits for its response."""
+
+
+class ShortConvertor(IntegerConvertor):
+    """Numbers that samples may have: Python refuses to read one of thousands of digits."""
+
+    regex = "[0-9]{1,9}"
+
+
+register_url_convertor("short", ShortConvertor())
 
 
 def make_app(session: Session, events: Events) -> Starlette:
@@ -51,7 +61,7 @@ def make_app(session: Session, events: Events) -> Starlette:
         get("/events", send_events),
         post("/views", set_answers.view),
         get("/views/{view:str}", set_answers.page),
-        get("/views/{view:str}/{number:int}", set_answers.place),
+        get("/views/{view:str}/{number:short}", set_answers.place),
         get(SAMPLE, set_answers.sample),
         get(f"{SAMPLE}/thumb", set_answers.thumb),
         get(f"{SAMPLE}/image", set_answers.image),

@@ -33,8 +33,7 @@ export class Classes {
       return { value, name, label, box, share };
     });
     $("paint-classes").replaceChildren($("paint-classes").firstElementChild, ...this.rows.map((row) => row.label));
-    fillClasses("old-class", classes, 0);
-    fillClasses("new-class", classes, 1);
+    fillClasses($("old-class"), $("new-class"), classes);
     this.choose(this.value);
     this.tell(this.area);
   }
@@ -62,6 +61,7 @@ export class Classes {
     const present = this.rows.filter(({ value, name }) => value && name in this.area).sort((a, b) => this.area[b.name] - this.area[a.name]).map(({ value }) => value);
     if (!present.length) return;
     $("old-class").value = present[0];
+    $("old-class").onchange();
     const painting = this.value !== 0 && this.value !== IGNORED;
     this.choose(painting && !present.includes(this.value) ? present[0] : this.value);
   }

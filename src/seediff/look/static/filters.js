@@ -9,7 +9,7 @@ const OF_THE_MASK = ["confidence", "agreement"]; // numbers that a set has or la
 const RANGES = [["area", "Area, % of the picture", 100, 0], ["confidence", "Confidence, 0 to 1", 1, -1], ["agreement", "Agreement with CA·SA, 0 to 1", 1, 0]];
 const FIELDS = ["text", "sort", ...RANGES.flatMap(([name]) => [`${name}-low`, `${name}-high`])];
 const SORTS = [
-  ["order", "set order", "set order, reversed"], ["name", "name"], ["area", "area, smallest first", "area, largest first"],
+  ["order", "as in the dataset", "as in the dataset, last first"], ["name", "name"], ["area", "area, smallest first", "area, largest first"],
   ["confidence", "confidence, lowest first", "confidence, highest first"], ["agreement", "agreement, lowest first", "agreement, highest first"],
   ["flags", "", "most flags"], ["recent", "", "recently changed"],
 ]; // name, title, title if descending

@@ -169,8 +169,7 @@ export class Grid {
   write(place, tile, { pictures = true } = {}) {
     const sample = this.at(place), [picture, name, more] = tile.children;
     const names = sample ? sample.classes.map((id) => this.names[id]).join(", ") : "", verdict = VERDICT[sample?.verdict] || "";
-    const percent = (value, text) => value != null && `${Math.round(100 * value)} % ${text}`;
-    const marks = sample ? [sample.corrected && "✎ corrected", sample.made && "new mask", sample.flags.length && `⚑ ${sample.flags.length}`, percent(sample.confidence, "confident")] : [];
+    const marks = sample ? [sample.corrected && "✎ corrected", sample.made && "new mask", sample.flags.length && `⚑ ${sample.flags.length}`, sample.confidence != null && `conf. ${sample.confidence.toFixed(2)}`] : [];
     name.firstChild.textContent = sample ? sample.name : "…";
     name.lastChild.textContent = verdict;
     name.lastChild.className = sample?.verdict || "";

@@ -72,7 +72,7 @@ async function restore() {
   const wanted = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   resize(Number(wanted.size) || SIDE);
   if (filters.set(wanted) || !page.list.view) await refresh();
-  if (!/^\d+$/.test(wanted.sample ?? "")) return leave(Number(wanted.at) || 0);
+  if (!/^\d{1,9}$/.test(wanted.sample ?? "")) return leave(Number(wanted.at) || 0);
   const found = page.list.view ? (await get(`/api/views/${page.list.view}/${wanted.sample}`)).place : -1;
   return found >= 0 ? void (await show(found)) : void leave(0);
 }

@@ -15,7 +15,7 @@ export class Many {
     $("job-close").onclick = () => { $("job").hidden = true; };
   }
 
-  fill() { ["many-old", "many-new"].forEach((id, i) => fillClasses(id, this.page.set.classes, i)); }
+  fill() { fillClasses($("many-old"), $("many-new"), this.page.set.classes); }
 
   ask(path, body) { return post(path, body).catch((error) => this.page.notice(error.message)); }
 

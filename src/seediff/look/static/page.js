@@ -15,13 +15,19 @@ export const element = (tag, properties = {}, ...children) => {
 // [value, name] of all that a pixel may be.
 export const values = (classes) => [[0, "background"], ...classes.map((name, i) => [i + 1, name]), [IGNORED, "ignored (255)"]];
 
-// Fill a list to choose a class from. first: the one chosen at first.
-export const fillClasses = (id, classes, first) => {
-  const [background, ...others] = values(classes).map(([value, name]) => new Option(name, value)), list = $(id), { value } = list;
-  others.splice(-1, 0, background);
-  list.replaceChildren(...others);
-  if (value) list.value = value;
-  else list.selectedIndex = first;
+// Fill two lists to change one class into another, which is never the same.
+export const fillClasses = (from, to, classes) => {
+  for (const list of [from, to]) {
+    const [background, ...others] = values(classes).map(([value, name]) => new Option(name, value)), { value } = list;
+    others.splice(-1, 0, background);
+    list.replaceChildren(...others);
+    if (value) list.value = value;
+  }
+  from.onchange = () => {
+    for (const option of to.options) option.hidden = option.disabled = option.value === from.value;
+    if (to.value === from.value) to.value = to.querySelector(":enabled").value;
+  };
+  from.onchange();
 };
 
 export const clamp = (value, least, most) => Math.max(least, Math.min(most, value));
