@@ -60,10 +60,18 @@ def walk(top: Path, leave_out: Callable[[Path], bool] = lambda folder: False) ->
         yield from (Path(here, name) for name in names if not name.startswith("."))
 
 
-def find_maps(folder: Path) -> dict[str, Path]:
-    """Name → PNG file, for all below a folder, in the order of names: the path in it without ending, with `/`."""
-    files = [path for path in walk(folder) if path.suffix.lower() == ".png" and path.is_file()]
-    return dict(sorted((path.relative_to(folder).with_suffix("").as_posix(), path) for path in files))
+def named_pictures(folder: Path, suffixes: Collection[str] = (".png",)) -> list[tuple[str, Path]]:
+    """(path without suffix, composed, with `/`; file) of the pictures below a folder, sorted, without hidden ones.
+    Raises UserError for two files of one name, in which accents or the suffix are written in two ways."""
+    files = walk(folder) if folder.is_dir() else ()
+    found = sorted(path for path in files if path.suffix.lower() in suffixes and path.is_file())
+    named = [(composed(path.relative_to(folder).with_suffix("").as_posix()), path) for path in found]
+    seen = dict[tuple[str, str], Path]()
+    for name, path in named:
+        other = seen.setdefault((name, path.suffix.lower()), path)
+        if other is not path:
+            raise UserError(path, f"has the same name as {other.name}, written in another way", "rename one of them")
+    return named
 
 
 def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list[str]]:
@@ -71,7 +79,7 @@ def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list
     of the same file name anywhere, perhaps with the ending of Cityscapes' photographs. Raises UserError if this is
     ambiguous."""
     folder = map_folder(predictions)
-    maps = find_maps(folder)
+    maps = dict(named_pictures(folder))
     if not maps:
         raise UserError(folder, "has no PNG files; predictions are label maps, or what `seediff segment` writes")
     own, missing = match_names(names, maps, folder)
@@ -117,7 +125,7 @@ def find_name(labels: Collection[str], name: str) -> str | None:
 
 
 def stem(name: str) -> str:
-    """The last part of a name from `find_maps`."""
+    """The last part of a name from `named_pictures`."""
     return name.rpartition("/")[2]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...config.names import IGNORED
 from ...errors import UserError
-from ...files.label_maps import IGNORE, voc_palette
+from ...files.label_maps import IGNORE, named_pictures, voc_palette
 from ...files.messages import show_json
 from ...files.photo_files import without_suffix
 from ...files.picture_files import check_pixels, orientation_of
@@ -59,27 +59,9 @@ def unique_names(pictures: Iterable[tuple[str | None, str]]) -> list[str]:
     return names
 
 
-def named_pictures(folder: Path) -> list[tuple[str, Path]]:
-    """(path without suffix, composed; file) of the PNG and JPEG files below a folder, sorted, without hidden ones.
-    Raises UserError for two files of one name, in which accents or the suffix are written in two ways."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
-    inner = [(composed(path.relative_to(folder).with_suffix("").as_posix()), path) for path in files]
-    found, seen = [(name, path) for name, path in inner if not f"/{name}".count("/.")], dict[tuple[str, str], Path]()
-    for name, path in found:
-        other = seen.setdefault((name, path.suffix.lower()), path)
-        if other is not path:
-            raise UserError(path, f"has the same name as {other.name}, written in another way", "rename one of them")
-    return found
-
-
 def pictures_by_name(folder: Path) -> dict[str, Path]:
-    """The pictures of `named_pictures` by name; NAME.jpg goes before NAME.png."""
-    return dict(reversed(named_pictures(folder)))
-
-
-def png_masks(folder: Path) -> dict[str, Path]:
-    """The PNG files among `named_pictures` by name."""
-    return {name: path for name, path in named_pictures(folder) if path.suffix.lower() == ".png"}
+    """The PNG and JPEG files of `named_pictures` by name; NAME.jpg goes before NAME.png."""
+    return dict(reversed(named_pictures(folder, PICTURES)))
 
 
 class Shapes:

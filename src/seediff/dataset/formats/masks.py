@@ -32,9 +32,9 @@ from typing import Literal
 from ...config.names import BACKGROUND, MAX_CLASSES
 from ...errors import UserError
 from ...files.documents import fit, read_yaml
-from ...files.label_maps import IGNORE, find_maps, map_folder
+from ...files.label_maps import IGNORE, map_folder, named_pictures
 from ...files.outputs import BATCHES
-from ...files.reading import composed, inside
+from ...files.reading import inside
 from .. import native
 from ..class_lists import (
     ClassList,
@@ -50,7 +50,7 @@ from ..encoding import encode_grey
 from ..rows import flat_name
 from ..sample import Sample
 from .drivers import Contents, Export, Import
-from .label_files import PARTS, named_pictures, pictures_by_name, png_masks, unique_names
+from .label_files import PARTS, PICTURES, pictures_by_name, unique_names
 from .public_sets import find_parts, open_part, published_layout, usual_part
 from .yolo_data import IMAGES, find_pictures, find_yaml, label_file, read_data, write_data
 
@@ -229,7 +229,7 @@ def _published(source: Import, layout: str, split: str | None) -> tuple[ClassLis
             raise UserError(source.path, problem, f"name the folder above both, with --split {name}")
         pictures = pictures_by_name(part.images)
         for label, file in part.files.items():
-            picture = pictures.get(composed(label + part.ending))
+            picture = pictures.get(label + part.ending)
             if picture is None and not source.labels_alone:
                 source.no_picture(file, f"there is no picture of it in {part.images}")
             else:
@@ -240,7 +240,7 @@ def _published(source: Import, layout: str, split: str | None) -> tuple[ClassLis
 
 def _labels_alone(source: Import, first: int, num_classes: int | None) -> tuple[ClassList, Found]:
     where = map_folder(source.path)
-    maps = find_maps(where)
+    maps = named_pictures(where)
     if not maps:
         raise UserError(where, "has no PNG files; labels are palette or grey PNG label maps")
     source.about = f"label maps in {where}"
@@ -254,7 +254,7 @@ def _labels_alone(source: Import, first: int, num_classes: int | None) -> tuple[
         fix = "add a classes.txt, whose line i names id i; `evaluate segments` can do with --num-classes"
         raise UserError(source.path, "nothing says what the ids of its label maps mean", fix)
     pictures = pictures_by_name(source.path / PICTURE_FOLDERS[0])
-    return listed, [(None, name, pictures.get(composed(name)), path) for name, path in maps.items()]
+    return listed, [(None, name, pictures.get(name), path) for name, path in maps]
 
 
 def _matched(
@@ -280,13 +280,13 @@ def _matched(
 def _pairs(source: Import, pictures: Path, masks: Path) -> list[tuple[str, Path, Path]]:
     """(name, picture, mask) of each picture that has a mask; the others are left out."""
     beside = pictures == masks
-    maps = png_masks(masks)
+    maps = dict(named_pictures(masks))
     if beside:
         maps = {name: path for name, path in maps.items() if name.endswith(ENDINGS)}
     files, ends = set(maps.values()), ("", *ENDINGS)
     if beside:
         ends = ENDINGS
-    photos = [(name, path) for name, path in named_pictures(pictures) if not beside or path not in files]
+    photos = [(name, path) for name, path in named_pictures(pictures, PICTURES) if not beside or path not in files]
     pairs, owners = [], dict[Path, Path]()
     for name, path in photos:
         stems = [name + path.suffix + end for end in ends] + [name + end for end in ends]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...config.names import read_class_list
 from ...errors import UserError
-from ...files.label_maps import IGNORE, PHOTO_ENDING, find_maps
+from ...files.label_maps import IGNORE, PHOTO_ENDING, named_pictures
 from ...files.reading import read_lines
 from .. import coco_stuff
 
@@ -124,7 +124,7 @@ def open_part(folder: Path, name: str, split: str) -> PublicPart:
     if split not in parts:
         problem = f"{split}: {root} has no such labels; parts of {layout.title} there: {', '.join(parts)}"
         raise UserError("split", problem)
-    maps = {re.fullmatch(f"((?:.*/)?){layout.maps}", key): path for key, path in find_maps(parts[split]).items()}
+    maps = {re.fullmatch(f"((?:.*/)?){layout.maps}", key): path for key, path in named_pictures(parts[split])}
     files = {f"{match[1]}{match[2]}": path for match, path in maps.items() if match}
     classes = layout.classes
     ids = {layout.first + number: number + 1 for number in range(len(classes))}

@@ -18,7 +18,7 @@ import numpy as np
 
 from ...config.names import VOC_CLASSES
 from ...errors import UserError
-from ...files.label_maps import IGNORE
+from ...files.label_maps import IGNORE, named_pictures
 from ...files.picture_files import open_picture, stored_pixels
 from ...files.reading import composed, inside, read_lines
 from .. import native
@@ -27,7 +27,7 @@ from ..encoding import Instances
 from ..rows import SPLITS
 from ..sample import Sample
 from .drivers import Contents, Export, Import
-from .label_files import PARTS, pictures_by_name, png_masks
+from .label_files import PARTS, pictures_by_name
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS = "JPEGImages", "SegmentationClass", "SegmentationObject"
 LISTS = "ImageSets/Segmentation"
@@ -101,7 +101,7 @@ def read(
     listed = listed or named_classes(VOC_CLASSES if classes is None else classes)
     source.about = f"Pascal VOC's folders in {root}, {split or 'all lists'}"
     folder, masks = root / IMAGES if images is None else Path(images), root / CLASS_MAPS
-    pictures, maps = pictures_by_name(folder), png_masks(masks)
+    pictures, maps = pictures_by_name(folder), dict(named_pictures(masks))
     lists = {path.stem: _read_list(path) for path in sorted((root / LISTS).glob("*.txt")) if path.is_file()}
     parts = {title: PARTS.get(title.lower(), title.lower()) for title in lists}
     if split is not None:
