@@ -132,10 +132,25 @@ BAD = [
     (f"{DRAW} --classes dog --reject yes", "--reject takes no value, such as 'yes'"),
     (f"{DRAW} --classes dog --guidance-scale 7,5", 'unable to convert "7,5" into float. Write 7.5'),
     (f"{DRAW} --classes dog --steps 2,5", "'2,5' must be a whole number ("),
-    (f"{DRAW} --name dog", "unknown option --name; did you mean --classes?"),
+    (f"{DRAW} --name dog", "unknown option --name; the name here: --classes dog ("),
     ("models sdxl", "seediff: unexpected argument 'sdxl' ("),
-    ("export pets --format coco --out o", "seediff: unknown option --format; did you mean --to? ("),
-    ("export --format coco pets --out o", "seediff: unknown option --format; did you mean --to? ("),
+    ("export pets --format coco --out o", "seediff: unknown option --format; the name here: --to coco ("),
+    ("export --format coco pets --out o", "seediff: unknown option --format; the name here: --to coco ("),
+    (f"{DRAW} --num-inference-steps 30", "--num-inference-steps; the name here: --steps 30 ("),
+    (f"{DRAW} --width=768 --height 512", "option --width, --height; the name here: --size 768x512 ("),
+    (f"{DRAW} --height 512", "--height; the name here: --size WIDTHx512 ("),
+    (f"{DRAW} --num-images 4 --seed 1", "--num-images; the name here: --per-class 4 (of each class) ("),
+    (
+        f"{DRAW} -n 4 --cfg-scale 5",
+        "-n, --cfg-scale; the name here: --per-class 4 (of each class) --guidance-scale 5 (",
+    ),
+    (f"{DRAW} --fp16 --negative 'a b'", "--fp16, --negative; the name here: --dtype float16 --negative-prompt"),
+    (
+        "mask --source photos --names dog",
+        "--source, --names; the name here: photos (without an option) --classes dog (",
+    ),
+    ("train a --imgsz 256 --lr0 1 --batch 2", "the name here: --crop 256 --learning-rate 1 --batch-size 2 ("),
+    ("nope --steps 3", 'seediff: Unknown command "nope".'),
     ("nope", 'seediff: Unknown command "nope".'),
 ]
 

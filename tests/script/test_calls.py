@@ -93,7 +93,7 @@ def test_embeddings_alone(pipe):
     assert seen.masks((2, 3), pamr=False).classes == ("columns 2, 3",)
     with user_error(r"^'dog': the pipeline was given no prompt, only embeddings"):
         seen.heatmap("dog")
-    with seediff.capture(pipe, prompts="a dog") as seen:
+    with seediff.capture(pipe, prompt="a dog") as seen:
         draw(pipe, None, **more)
     assert seen.heatmap("dog").values.shape == (64, 64)
     assert seen.maps[0].words == expected.words
@@ -111,7 +111,7 @@ def test_embeddings_of_several_chunks(pipe, twin):
         ("a dog on grass BREAK BREAK a cat", None),
         (f"{'very ' * 80}good BREAK a cat", None),  # the first part has two chunks itself
     ):
-        with seediff.capture(pipe, prompts=text) as seen:
+        with seediff.capture(pipe, prompt=text) as seen:
             draw(pipe, None, prompt_embeds=given, negative_prompt_embeds=unwanted)
         assert seen.maps[0].words.get("cat") == found
         if found:
@@ -121,7 +121,7 @@ def test_embeddings_of_several_chunks(pipe, twin):
                 seen.heatmap("cat")
     flux = load_model(str(twin("flux")), device="cpu").pipe
     given, pooled, _ = flux.encode_prompt("a dog", None)
-    with seediff.capture(flux, prompts="a dog, a cat") as seen:
+    with seediff.capture(flux, prompt="a dog, a cat") as seen:
         draw(flux, None, prompt_embeds=given.repeat(1, 2, 1), pooled_prompt_embeds=pooled)
     with user_error("given 1024 columns"):
         seen.heatmap("cat")
@@ -129,8 +129,8 @@ def test_embeddings_of_several_chunks(pipe, twin):
 
 def test_weights_are_not_read(pipe):
     with (
-        user_error(r"^prompts: '\(cat\)1\.5' looks like a weight"),
-        seediff.capture(pipe, prompts="a dog and a (cat)1.5"),
+        user_error(r"^prompt: '\(cat\)1\.5' looks like a weight"),
+        seediff.capture(pipe, prompt="a dog and a (cat)1.5"),
     ):
         pass
 
@@ -158,7 +158,7 @@ def loop(pipe, states, seed=0, levels=(900, 500, 500, 100)):
 
 def test_a_loop_of_ones_own(pipe):
     """Refused where the pipeline is captured, in words that say how it can be."""
-    way = r"for a loop of your own, the network, in one `with` block for each picture: capture\(pipe\.unet, prompts="
+    way = r"for a loop of your own, the network, in one `with` block for each picture: capture\(pipe\.unet, prompt="
     said = rf"^the network ran outside of the captured pipeline's calls; .*{way}"
     with seediff.capture(pipe):
         states = torch.cat(pipe.encode_prompt("a dog", "cpu", 1, True)[::-1])
@@ -170,9 +170,9 @@ def test_a_loop_of_ones_own(pipe):
     assert seen.prompts == ["a bus"]
     with user_error(rf"^image: 1: 1 were drawn in the block.*{way}"):
         seen.heatmap("dog", image=1)
-    with seediff.capture(pipe.unet, prompts="a dog", tokenizer=pipe.tokenizer) as seen:
+    with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer) as seen:
         loop(pipe, states)
-    with seediff.capture(pipe.unet, prompts="a dog") as halves:
+    with seediff.capture(pipe.unet, prompt="a dog") as halves:
         loop(pipe, states[1:])
     assert (seen.prompts, seen._listener.finished[0].steps) == (["a dog"], 4)
     for grid, tensor in halves.maps[0].cross_attention.items():
@@ -215,10 +215,10 @@ def test_texts_that_a_call_encodes_apart(pipe):
     with seediff.capture(other) as seen:
         other("a dog")
     assert (seen.prompts, seen._listener.finished[0].steps) == (["a dog"], 4)
-    said = r"^texts were encoded apart.*; name it, capture\(pipe, prompts='…'\)$"
+    said = r"^texts were encoded apart.*; name it, capture\(pipe, prompt='…'\)$"
     with user_error(said), seediff.capture(other):
         other(text="a dog")
-    with seediff.capture(other, prompts="a dog") as named:
+    with seediff.capture(other, prompt="a dog") as named:
         other(text="a dog")
     assert same(named.maps[0], seen.maps[0])
 
@@ -245,18 +245,18 @@ def test_pictures_that_a_pipeline_returns(given, count):
 
 def test_the_network_alone(pipe):
     expected = alone(pipe, "a dog")
-    with seediff.capture(pipe.unet, prompts="a dog", tokenizer=pipe.tokenizer) as seen:
+    with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer) as seen:
         draw(pipe, "a dog")
     assert same(seen.maps[0], expected[0])
     assert seen.heatmap("dog").shape == (8, 8)
-    with seediff.capture(pipe.unet, prompts="a dog") as seen:
+    with seediff.capture(pipe.unet, prompt="a dog") as seen:
         draw(pipe, "a dog", guidance_scale=1.0)
     assert [maps.words for maps in seen.maps] == [{}]
     with user_error(r"^'dog': only the tokenizer knows its columns"):
         seen.heatmap("dog")
-    with seediff.capture(pipe.unet, prompts=["a dog", "a cat"]) as seen, user_error("a batch of 1 for 2 prompts"):
+    with seediff.capture(pipe.unet, prompt=["a dog", "a cat"]) as seen, user_error("a batch of 1 for 2 prompts"):
         draw(pipe, "a dog", guidance_scale=1.0)
-    with seediff.capture(pipe.unet, prompts="a dog"):
+    with seediff.capture(pipe.unet, prompt="a dog"):
         draw(pipe, "a dog")
         with user_error(r"several sizes, .*in one run; use one `with` block for each"):
             draw(pipe, "a dog", height=128)
@@ -303,7 +303,7 @@ def test_pictures_of_another_pipeline_with_the_same_network(pipe):
         draw(other, "a bus", seed=1)
     assert seen.prompts == ["a dog and a cat"]
     assert same(seen.maps[0], alone(pipe)[0])
-    with seediff.capture(pipe.unet, prompts="a bus") as seen:
+    with seediff.capture(pipe.unet, prompt="a bus") as seen:
         draw(other, "a bus", seed=1)
     assert len(seen.maps) == 1
 

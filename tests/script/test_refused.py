@@ -128,7 +128,7 @@ def test_what_is_no_pipeline_of_a_known_family(pipe):
         (Called(), "a Called: has no encode_prompt"),
     ):
         assert refusal(given).startswith(said)
-    with seediff.capture(Called(), prompts="a dog"):
+    with seediff.capture(Called(), prompt="a dog"):
         pass
 
 

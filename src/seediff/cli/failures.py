@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Collection, Mapping
+from itertools import pairwise
 
-from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
+from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 
+from ..config.other_names import own_name
 from ..errors import UserError, system_reason
 from ..files.messages import did_you_mean
 from .help import COMMON, HELP, HELP_ALL
 from .line import CommandLine
 from .progress import InterruptedRun
-
-MEANT = {
-    "--format": ("--to", "--from"),
-    "-o": ("--out",),
-    "-m": ("--model",),
-    "--name": ("--classes", "--names"),
-    "--classes": ("--names",),
-    "--names": ("--classes",),
-    "--lr": ("--learning-rate",),
-}
-"""What other programs call an option → its names here."""
 
 
 def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bool = False) -> tuple[int, str]:
@@ -60,16 +53,14 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
         return f"unexpected argument {unused!r}{hint}"
 
     # An option that is not the command's explains more than an argument that is missing because of it
+    foreign = {}
+    for word, value in pairwise([*words, "-"]):
+        option, _, given = word.partition("=")
+        if option not in options and re.match("--?[A-Za-z]", option):
+            foreign[option] = given or ("" if value.startswith("-") else shlex.quote(value))
+    if foreign and not isinstance(error, UnknownCommandError):
+        return describe_foreign(foreign, options)
     missing = error if isinstance(error, MissingArgumentError) else None
-    for word in words:
-        option = word.partition("=")[0]
-        if option in options:
-            continue
-        meant = [name for name in MEANT.get(option, ()) if name in options]
-        if meant:
-            return f"unknown option {option}; did you mean {' or '.join(meant)}?"
-        if missing and option.startswith("--"):
-            return f"unknown option {option}{did_you_mean(option, options)}"
     if missing and missing.argument and missing.keyword is None and not missing.argument.tokens:
         name = missing.argument.name
         if missing.argument.index is not None:
@@ -79,6 +70,23 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
     decimals = [word.replace(",", ".") for word in words if re.fullmatch(r"-?\d*,\d+", word)]
     hint = f" Write {decimals[0]}" if decimals and "into float" in str(error) else ""
     return f"{error}{hint}"
+
+
+def describe_foreign(foreign: Mapping[str, str], options: Collection[str]) -> str:
+    """The message about options that the command does not have. foreign: option → the word that follows."""
+    own = {_field(option): option * (not option.isupper()) for option in options}
+    typed = {_field(option): value for option, value in foreign.items()}
+    meant = {option: own_name(_field(option), own, typed) for option in foreign}
+    unknown = next((option for option, (name, _) in meant.items() if not name), None)
+    if unknown:
+        return f"unknown option {unknown}{did_you_mean(unknown, options)}"
+    names = dict.fromkeys(f"{own[name]} {value}".strip() for name, value in meant.values())
+    return f"unknown option {', '.join(meant)}; the name here: {' '.join(names)}"
+
+
+def _field(option: str) -> str:
+    """`--per-class` → `per_class`."""
+    return option.lstrip("-").replace("-", "_")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

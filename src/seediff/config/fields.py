@@ -24,6 +24,7 @@ from msgspec import Meta
 from ..errors import UserError
 from ..files.documents import fit
 from ..files.messages import show_json
+from .other_names import own_name
 
 IMAGES = Group("Input", sort_key=1)
 MODEL = Group("Model", sort_key=2)
@@ -192,7 +193,9 @@ def check_names(kind: type, names: Iterable[str], where: str) -> None:
     options = field_types(kind)
     for name in names:
         if name not in options:
-            raise UserError(where, f"there is no option '{str(name)[:200]}'", f"options here: {', '.join(options)}")
+            own, value = own_name(name, options)
+            fix = f"the name here: {own} {value}".strip() if own else f"options here: {', '.join(options)}"
+            raise UserError(where, f"there is no option '{str(name)[:200]}'", fix)
 
 
 def check_table(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from .. import __version__
 from ..errors import UserError
 from ..files.messages import show_json
 from ..models.load_options import LoadOptions
-from .fields import MODEL, Count, Device, DType, Seed, check_fields, flatten, tables_of
+from .fields import MODEL, Count, Device, DType, Seed, check_fields, check_names, field_types, flatten, tables_of
+from .other_names import own_name
 
 if TYPE_CHECKING:
     from ..models.info import ModelInfo
@@ -61,6 +62,11 @@ class Settings:
         default_factory=dict, compare=False, repr=False
     )
     """Flat name → source and value, from `resolve`. A value that was replaced later counts as given."""
+
+    def __new__(cls, *_: Any, **values: Any) -> "Settings":
+        """Raises UserError for a name that other programs have for a field."""
+        check_names(cls, [name for name in values if own_name(name, field_types(cls))[0]], cls.__name__)
+        return super().__new__(cls)
 
     @classmethod
     def defaults_below(cls, chosen: Mapping[str, Any]) -> list[SourcedValues]:

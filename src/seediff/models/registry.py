@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError, first_line
 from ..files.messages import show_json
@@ -32,6 +32,9 @@ from .single_file import load_parts
 from .sources import Source
 from .trust import check_index, check_parts, import_diffusers
 from .weights import check_numbers, folder_files, is_enough, load_part, needed_files
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,8 @@ def load_model(
     name: str | Path,
     *,
     base: str | Path | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
     lora: str | Path | None = None,
     lora_scale: float | None = None,
     embedding: str | Path | None = None,
@@ -126,7 +129,7 @@ def load_model(
         base: for a single file, and for a folder of a network alone, the model that supplies the rest. None: recognised
             by the file's tensors.
         device: None: cuda, else mps, else cpu.
-        dtype: "float32", "float16" or "bfloat16"; None: the family's half precision on cuda, float32 elsewhere.
+        dtype: "float32", "float16" or "bfloat16", or torch's; None: half precision on cuda, float32 elsewhere.
         lora, lora_scale, embedding, scheduler, quantize, vae_tiling, compile: as in `RunConfig`.
         offload: what waits in the computer's memory while it is not running. Results do not depend on it.
         graphs: whether the network's calls are replayed as CUDA graphs while attention is captured. auto: for families
@@ -137,11 +140,13 @@ def load_model(
             the model or the machine cannot serve.
     """
     name = str(name)
-    base, lora, embedding = (None if value is None else str(value) for value in (base, lora, embedding))
+    words = (base, lora, embedding, device, dtype)
+    base, lora, embedding, device, dtype = (None if value is None else str(value) for value in words)
     info = find_model(name, base, must=True)
     assert info is not None  # else it was refused
     options = LoadOptions(lora, lora_scale, embedding, scheduler, quantize, vae_tiling, compile)
     check_options(options, info.family, name, gguf=info.source.is_gguf)
+    dtype = dtype and dtype.removeprefix("torch.")
     return load_found(info, options, device=device, dtype=dtype, offload=offload, graphs=graphs)
 
 

@@ -227,7 +227,7 @@ class Captured:
             problem = f"is in the prompt '{prompt}' only inside of a longer phrase that was asked for, too"
             return UserError(f"'{phrase}'", problem, "ask for it alone")
         if not text:
-            problem, fix = "the pipeline was given no prompt, only embeddings", "name it, capture(pipe, prompts='…')"
+            problem, fix = "the pipeline was given no prompt, only embeddings", "name it, capture(pipe, prompt='…')"
         elif not self._all_readers():
             problem = "only the tokenizer knows its columns"
             fix = "name it, capture(network, tokenizer=…), or name columns"
@@ -237,7 +237,7 @@ class Captured:
         elif not self._chunks(text, column_count):
             divided = f"the prompt '{prompt}' does not say where they divide"
             problem = f"the network was given {column_count} columns, and {divided}"
-            fix = "write BREAK between its chunks, capture(pipe, prompts='… BREAK …'), or name columns"
+            fix = "write BREAK between its chunks, capture(pipe, prompt='… BREAK …'), or name columns"
         else:
             problem = f"is not in what the model read of the prompt '{prompt}'"
             fix = f"its words: {', '.join(self._words(run, number))}"

@@ -44,7 +44,7 @@ def capture(
     pipe: Any,
     *,
     keep: str = "all",
-    prompts: str | Sequence[str] = (),
+    prompt: str | Sequence[str] = (),
     tokenizer: Any = None,
     steps: Literal["all"] | int = "all",
     normalize: bool = True,
@@ -54,12 +54,12 @@ def capture(
     """Record the attention of a diffusers pipeline for everything that it draws inside the `with` block.
 
     pipe: a pipeline whose network is of a known family (docs/models.md). Or its network alone (`pipe.unet`,
-    `pipe.transformer`): then every row of a batch is a picture of its own, unless `prompts` give the number of
+    `pipe.transformer`): then every row of a batch is a picture of its own, unless `prompt` gives the number of
     pictures, and the whole block is one run.
 
     keep: which attention: "all"; a method of masks ("seediff", "ca_sa", …), for only the maps that it reads, of the
     layers that the model's folder names for it; "segments", for self-attention alone, as it is captured for
-    photographs. prompts: the prompt, if the pipeline is given only embeddings: one text, or one per picture, without
+    photographs. prompt: the prompt, if the pipeline is given only embeddings: one text, or one per picture, without
     weights, and with the word BREAK between the chunks of a long one. tokenizer:
     of the text, if a network alone is given; the text columns must begin with its first token. steps: which steps to
     record: "all", or a number k for every k-th. normalize: divide each layer's and step's map by its maximum (eq. 5).
@@ -76,11 +76,11 @@ def capture(
     check_processors(network)
     config = CaptureConfig(normalize=normalize, steps=steps, layers=layers)
     plan = plan_pipeline(keep, pipe, family, family.layers(network), config)
-    prompts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
+    prompts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
     for text in prompts:
         weight = find_weight(text)
         if weight:
-            raise UserError("prompts", f"'{weight}' looks like a weight", "give the text without weights")
+            raise UserError("prompt", f"'{weight}' looks like a weight", "give the text without weights")
     alone = pipe is network
     if not alone and not callable(pipe):
         raise UserError(f"a {type(pipe).__name__}", "cannot be called", THE_WAY)
@@ -96,7 +96,7 @@ def capture(
             stack.enter_context(wrap_method(pipe, encode, listener.note_encoding))
         elif not alone and not prompts:
             problem = "has no encode_prompt, so it is unknown which part of a batch has the prompt"
-            raise UserError(f"a {type(pipe).__name__}", problem, "name the text, capture(pipe, prompts='…')")
+            raise UserError(f"a {type(pipe).__name__}", problem, "name the text, capture(pipe, prompt='…')")
         if not alone:
             stack.enter_context(wrap_call(pipe, listener))
         stack.enter_context(attach_recorder(network, recorder, listener.begin))

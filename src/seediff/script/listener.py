@@ -33,7 +33,7 @@ ENCODE = ("encode_prompt", "_encode_prompt")
 """Names of the method of pipelines that encodes prompts; the first that is there is used."""
 THE_WAY = (
     "capture the pipeline that draws, or, for a loop of your own, the network, in one `with` block for each picture:"
-    " capture(pipe.unet, prompts='…', tokenizer=pipe.tokenizer)"
+    " capture(pipe.unet, prompt='…', tokenizer=pipe.tokenizer)"
 )
 """What to do where the network runs outside of the captured pipeline's calls."""
 
@@ -282,7 +282,7 @@ class Listener:
                 if list(encoded.texts.get("prompt", ())) == list(wanted):
                     return encoded
         problem = "texts were encoded apart, and it is unknown which is the prompt"
-        raise UserError(problem, fix="name it, capture(pipe, prompts='…')")
+        raise UserError(problem, fix="name it, capture(pipe, prompt='…')")
 
     def _is_beside(self, call: Call, prompt: EncodedPrompt, states: Any) -> bool:
         """Whether the network was given only what was encoded beside the prompt."""
@@ -299,8 +299,8 @@ class Listener:
             count = len(call.read.rows)
             return [_spread(call.read.texts, found.get(number, number), count) for number in range(images)]
         if self.prompts and images % len(self.prompts):
-            problem = f"{len(self.prompts)} were given, but {images} images are drawn together"
-            raise UserError("prompts", problem, "give one for each, or one for all")
+            problem = f"{len(self.prompts)} texts were given, but {images} images are drawn together"
+            raise UserError("prompt", problem, "give one for each, or one for all")
         given = {"prompt": self.prompts} if self.prompts else {}
         return [_spread(given, number, images) for number in range(images)]
 

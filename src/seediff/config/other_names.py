@@ -1,0 +1,70 @@
+"""What other programs call the options: diffusers, web interfaces, ComfyUI, ultralytics, training scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+OTHER_NAMES = {
+    "steps": "num_inference_steps inference_steps num_steps sampling_steps sample_steps ddim_steps n_steps max_steps"
+    " max_train_steps max_iters iterations iters",
+    "epochs": "epoch num_epochs max_epochs n_epochs num_train_epochs",
+    "guidance_scale": "cfg cfg_scale guidance cfg_guidance true_cfg_scale",
+    "size": "imgsz img_size image_size resolution res width height w h",
+    "crop": "imgsz img_size image_size resolution size input_size crop_size",
+    "side": "imgsz img_size image_size resolution size",
+    "per_class": "n num num_images images n_images num_images_per_prompt images_per_class samples n_samples num_samples"
+    " n_iter count number",
+    "count": "n num limit max_images",
+    "batch_size": "batch b bs batch_count train_batch_size num_images_per_batch",
+    "negative_prompt": "negative neg n_prompt neg_prompt uncond_prompt negative_prompts",
+    "prompt": "prompts p positive positive_prompt text template",
+    "prompts": "prompt p positive positive_prompt text template",
+    "scheduler": "sampler sampler_name sampling_method",
+    "schedule": "scheduler lr_scheduler",
+    "seed": "random_seed manual_seed noise_seed generator random_state",
+    "model": "m model_id model_name model_path pretrained_model_name_or_path pretrained checkpoint ckpt ckpt_name"
+    " weights",
+    "backbone": "model encoder",
+    "architecture": "arch",
+    "weights": "pretrained checkpoint ckpt resume",
+    "lora": "lora_path lora_weights lora_name lora_model",
+    "lora_scale": "lora_weight lora_strength cross_attention_kwargs",
+    "embedding": "textual_inversion ti",
+    "dtype": "torch_dtype precision weight_dtype mixed_precision amp",
+    "dtype float16": "fp16 half",
+    "dtype bfloat16": "bf16",
+    "device cpu": "cpu",
+    "device cuda": "gpu gpus cuda",
+    "offload model": "cpu_offload enable_model_cpu_offload medvram lowvram",
+    "threads": "num_threads",
+    "DATA": "data dataset source input train_data",
+    "PATHS": "source input images photos paths data",
+    "MODEL": "model weights segmenter",
+    "classes": "c class name names labels categories",
+    "names": "class name classes categories",
+    "out": "o output out_dir outdir output_dir output_path save save_dir project dest",
+    "to": "format f",
+    "from": "format f",
+    "learning_rate": "lr lr0",
+    "val_share": "val_split val_fraction",
+    "val": "valid validation val_data",
+    "workers": "num_workers jobs j",
+    "quiet": "q silent",
+    "port": "p",
+}
+"""Name here → names elsewhere. The first that a command has is meant; a name with a value stands for both."""
+NOTES = {"per_class": " (of each class)", **dict.fromkeys(("DATA", "PATHS", "MODEL"), " (without an option)")}
+
+
+def own_name(name: str, options: Collection[str], typed: Mapping[str, str] = MappingProxyType({})) -> tuple[str, str]:
+    """The name here for one of another program's, and a value, with a remark perhaps: `steps`, `30`; empty if none is
+    meant. options: the names here, of one command or configuration. typed: name → value, of all that was written."""
+    for ours, others in OTHER_NAMES.items():
+        option, _, value = ours.partition(" ")
+        if name in others.split() and option in options:
+            value = value or typed.get(name, "")
+            if option == "size" and {"width", "height"} & {*typed}:
+                value = f"{typed.get('width', 'WIDTH')}x{typed.get('height', 'HEIGHT')}"
+            return option, value + NOTES.get(option, "")
+    return "", ""
