@@ -190,7 +190,7 @@ def test_augmented_objects_are_where_their_class_is(tmp_path, operation):
 
 BROKEN = [
     (lambda row, path: path.unlink(), "no such file", "p0.png: is missing, but the row of sample 'p0' names"),
-    (lambda row, path: row.update(instances=[2, 1], instance_scores=[0.1, 0.2]), *["has an object 3"] * 2),
+    (lambda row, path: row.update(instances=[2, 1], instance_scores=[0.1, 0.2]), *["has an object number 3"] * 2),
     (
         lambda row, path: row.update(instance_scores=[0.1, 0.2]),
         *["2 `instance_scores` for 3 `instances`; give one for each"] * 2,

@@ -144,7 +144,7 @@ def test_weights_are_not_read(pipe):
         draw(seen._pipe, "a (dog:1.5) and a cat")
         draw(seen._pipe, "a dog")
     assert seen.words == [(), ("dog",)]
-    with user_error(r"^'cat': it is unknown where the words of a weighted prompt \('\(dog"):
+    with user_error(r"^'cat': the prompt has a weight \('\(dog"):
         seen.heatmap("cat")
 
 
@@ -199,7 +199,7 @@ def test_a_picture_that_is_drawn_while_another_is(pipe):
         draw(pipe, "a bus")
         return tensors
 
-    with user_error("was called while it drew"), seediff.capture(pipe):
+    with user_error("was called before its last call had ended"), seediff.capture(pipe):
         draw(pipe, callback_on_step_end=again)
 
 
@@ -215,7 +215,7 @@ def test_texts_that_a_call_encodes_apart(pipe):
     with seediff.capture(other) as seen:
         other("a dog")
     assert (seen.prompts, seen._listener.finished[0].steps) == (["a dog"], 4)
-    said = r"^texts were encoded apart.*; name it, capture\(pipe, prompt='…'\)$"
+    said = r"^several texts were encoded, .*; name it, capture\(pipe, prompt='…'\)$"
     with user_error(said), seediff.capture(other):
         other(text="a dog")
     with seediff.capture(other, prompt="a dog") as named:
@@ -430,5 +430,5 @@ def test_second_prompts(twin):
     with seediff.capture(pipe) as seen:
         draw(pipe, "a dog", prompt_2="a cat")
     assert seen.heatmap("cat").shape == (64, 64)
-    with user_error("'dog': is not in what the model read"):
+    with user_error("'dog': is not in the part of the prompt"):
         seen.heatmap("dog")  # CLIP's state is pooled: its tokens are no columns

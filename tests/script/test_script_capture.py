@@ -45,7 +45,7 @@ def test_maps_and_what_is_made_of_them(model):
     assert seen.masks("cat", "potted plant", image=1).classes == ("cat", "potted plant")
     if not model.family.no_self_attention:
         assert seen.segments(image=1, num_points=4).label_map.shape == (64, 64)
-    with pytest.raises(seediff.UserError, match=r"^'bus': is not in what the model read"):
+    with pytest.raises(seediff.UserError, match=r"^'bus': is not in the part of the prompt"):
         seen.heatmap("bus")
 
 
@@ -90,7 +90,7 @@ def test_phrases_that_contain_each_other(prompt, phrases):
     assert np.array_equal(seen.heatmap(inner), seen.heatmap(seen._maps(0, [inner]).words[inner]))
     assert set(seen._maps(0, [inner]).words[inner]) > set(expected[inner])
     assert seen.masks(inner, image=1, pamr=False).classes == (inner,)
-    with pytest.raises(seediff.UserError, match=rf"^'{inner}': is in the prompt '.*' only inside of a longer phrase"):
+    with pytest.raises(seediff.UserError, match=rf"^'{inner}': is in the prompt '.*' only as part of a longer phrase"):
         seen.masks(*phrases, image=1, pamr=False)
 
 

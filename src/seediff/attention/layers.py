@@ -63,7 +63,7 @@ class ListeningLayer:
             self.kept, self.call = {}, self.recorder.call
         if which in self.kept:
             problem = f"computed its {which[0]} states twice in one call (regional prompts?)"
-            raise UserError(self.name, problem, "draw without that: it is unknown which are those of the prompt")
+            raise UserError(self.name, problem, "draw without that, because only one of the two belongs to the prompt")
         self.kept[which] = output.detach()
 
     def take(self, attention: Any) -> dict[tuple[str, int], torch.Tensor]:

@@ -219,7 +219,7 @@ def masks(
     /,
     *,
     labels: Annotated[Path, Parameter(help="Labels: any data that `seediff evaluate --data` reads.")],
-    protocol: Annotated[str, Parameter(help="Protocols with commas.")] = "oracle,oracle-ignored,vocabulary",
+    protocol: Annotated[str, Parameter(help="Protocols, separated by commas.")] = "oracle,oracle-ignored,vocabulary",
     split: Annotated[
         str | None, Parameter(help="Part of the data.", show_default="val for public data, test for CamVid, else all")
     ] = None,

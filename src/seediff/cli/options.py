@@ -69,8 +69,8 @@ class RunOptions:
     """Keep whole parts (model) or single layers (sequential) in main memory until the GPU needs them. Slower; same
     bytes."""
     graphs: Annotated[Graphs, Parameter(group=MODEL)] = "auto"
-    """On an NVIDIA GPU, replay the network's calls instead of starting a thousand kernels for each: on, off, or auto,
-    for models that were measured to be faster so. Same bytes."""
+    """On an NVIDIA GPU, record the network's first call and replay it for the others, which saves time: on, off, or auto
+    (only models for which this was measured). Same bytes."""
     engine: Literal["local", "ray"] = "local"
     """Where batches run: in this process (local), or in Ray workers on this machine or a cluster (ray)."""
     workers: Annotated[int | None, WORD] = None

@@ -40,7 +40,7 @@ Shift = Annotated[float, Meta(ge=0, le=0.45)]
 Few = Annotated[int, Meta(ge=1, le=100)]
 
 
-@Parameter(group=Group("Strength; pairs are ranges", sort_key=2))
+@Parameter(group=Group("Strength (LOW,HIGH: drawn anew for each picture, between the two)", sort_key=2))
 @dataclass(frozen=True)
 class Strength:
     """The strength of the operations."""

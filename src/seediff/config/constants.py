@@ -48,7 +48,7 @@ class CaptureConfig:
 
 
 METHOD_HELP = (
-    f"Method that makes masks from attention: {', '.join(METHOD_FACTS)}; {BEST}: the model's best on scenes;"
+    f"Method that makes masks from attention: {', '.join(METHOD_FACTS)}; {BEST}: the one that scored best for the model;"
     " FILE.py:FUNCTION: your own (the file is executed)."
 )
 
@@ -78,7 +78,7 @@ class MaskConfig:
     self_level: Annotated[Count, OF_RESEARCH] = 2
     """ca_sa: level of the self-attention."""
     ignore_band: Annotated[tuple[float, float] | None, WORD] = None
-    """Soft values in [LOW, HIGH) become 255 (ignored), and from HIGH up the class, such as 0.5,0.6; replaces beta."""
+    """LOW,HIGH, such as 0.5,0.6: soft values in between become 255 (ignored), higher ones the class. Replaces beta."""
     compete: Annotated[bool, OF_RESEARCH] = False
     """Resolve overlaps between classes by z-score instead of by raw value."""
     pamr: bool = True

@@ -31,9 +31,9 @@ class Criteria:
     min_piece: Count = 1
     """With --max-components: smallest piece that counts, in pixels."""
     min_confidence: Annotated[float, Meta(ge=-1, le=1)] | None = None
-    """Minimum confidence of every class: mean soft value inside its mask minus outside, from -1 to 1."""
+    """Minimum confidence of every class, from -1 to 1: the mean soft value inside its mask minus that outside."""
     min_agreement: Share | None = None
-    """Minimum agreement of every class with CA·SA on the same maps (method seediff), from 0 to 1."""
+    """Minimum IoU, from 0 to 1, of every mask with a second mask that CA·SA makes from the same maps (method seediff)."""
     best: Count | None = None
     """Keep at most this many samples per class, the most confident first."""
     reviewed: Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"] | None = None

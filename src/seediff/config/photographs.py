@@ -49,7 +49,7 @@ class MaskPhotosConfig(DatasetConfig):
     """How the model sees photographs. keep: in their own shape; resize: squeezed into a square; crop: only the centred
     square (255 outside)."""
     size: Annotated[Size | None, WORD, Parameter(group=MODEL)] = None
-    """Side in pixels of the square that the model sees, by default the model's own; other shapes get as many positions.
+    """Side in pixels of the square that the model sees, by default the model's own; other shapes get the same area.
     With fit resize also width x height."""
     presence: Annotated[Share, Parameter(group=MASKS)] = PRESENCE
     """A class whose presence score is below this gets no mask. Differs from model to model (`seediff tune`)."""
@@ -78,8 +78,8 @@ class SegmentPhotosConfig(RunConfig):
     """How the model sees photographs. keep: in their own shape; resize: squeezed into a square; crop: the centred
     square, as in the paper (255 outside); tile: as overlapping squares."""
     size: Annotated[Size | None, WORD, Parameter(group=MODEL)] = None
-    """Side in pixels of the square, or tile, that the model sees, by default the model's own; other shapes get as many
-    positions. With fit resize also width x height."""
+    """Side in pixels of the square, or tile, that the model sees, by default the model's own; other shapes get the same
+    area. With fit resize also width x height."""
     names: Annotated[tuple[str, ...], read_names(parse_names)] = ()
     """Words to name segments with, separated by commas, or a file with one per line; captions have their own."""
     name_threshold: Share = NAME_THRESHOLD

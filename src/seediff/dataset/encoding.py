@@ -126,7 +126,7 @@ def encode_objects(instances: Instances, where: str) -> bytes:
     """The numbers of objects as a grey PNG of 16 bits. Raises UserError above MOST_OBJECTS."""
     count = len(instances.class_ids)
     if count > MOST_OBJECTS:
-        raise UserError(where, f"has {count} objects; at most {MOST_OBJECTS} of a picture can be numbered")
+        raise UserError(where, f"has {count} objects; at most {MOST_OBJECTS} can be numbered in one picture")
     return encode_grey(instances.numbers.astype(np.uint16, copy=False))
 
 
@@ -138,5 +138,5 @@ def read_objects(path: Path, class_ids: tuple[int, ...], scores: tuple[float, ..
         raise UserError(path, f"is {kind} {mode} data; {expected}")
     highest = int(numbers.max(initial=0))
     if highest > len(class_ids):
-        raise UserError(path, f"has an object {highest}, but its row names the classes of {len(class_ids)} `instances`")
+        raise UserError(path, f"has an object number {highest}, but its row lists the classes of {len(class_ids)} `instances`")
     return Instances(numbers.astype(np.int32), class_ids, scores)

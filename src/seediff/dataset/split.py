@@ -137,7 +137,7 @@ def set_splits(folder: Path | str, parts: Mapping[str, str]) -> None:
     with open_folder(folder):
         rows = {native.sample_name(row["file_name"]): row for row in native.read_rows(folder)}
         if rows.keys() != parts.keys():
-            raise UserError(folder, "its samples have changed in the meantime", "run the same command again")
+            raise UserError(folder, "its samples have changed since they were read", "run the same command again")
         new = [{**row, "split": parts[name]} for name, row in rows.items()]
         write_atomic(folder / native.METADATA, native.jsonl(new))
 

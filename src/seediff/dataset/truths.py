@@ -35,7 +35,7 @@ def open_truths(
         published = maps_first and published_layout(path)
         name = "masks" if published else recognise(path, labels_alone=True)
     if void and name != "masks":
-        raise UserError("void", f"is for plain folders of label maps, and {path} is none", "leave it out")
+        raise UserError("void", f"is only for plain folders of label maps, not for {path}", "leave it out")
     if name == "masks":
         found = load(name, path, split=split, first=0, num_classes=num_classes, void=void, labels_alone=True)
     elif name == "voc":

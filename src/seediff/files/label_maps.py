@@ -107,7 +107,7 @@ def match_names(labels: Iterable[str], predictions: Iterable[str], where: Path) 
             missing.append(label)
             continue
         if fitting[0] in owner:
-            problem = f"prediction '{fitting[0]}' is the only one of two labels, '{owner[fitting[0]]}' and '{label}'"
+            problem = f"prediction '{fitting[0]}' could belong to two labels, '{owner[fitting[0]]}' and '{label}'"
             raise UserError(where, problem, "use the labels' subfolders")
         owner[fitting[0]], matched[label] = label, fitting[0]
     return matched, missing

@@ -11,15 +11,15 @@ from ..errors import UserError
 OF_CLASSES = {
     "no_seeds": "no position reached α, so the single highest one was used as the seed",
     "no_background_seeds": "the background had no seed, so the background refinement was skipped",
-    "constant_map": "a map was the same everywhere and carries no information",
+    "constant_map": "a map has the same value everywhere, so it does not show where the class is",
     "degenerate": "the mask covers less than 1 % or more than 95 % of the image",
-    "missing": "attention to the class is as even as to something that was not drawn",
+    "missing": "the class was probably not drawn: its word got about as much attention everywhere",
 }
 FOREIGN = "foreign"
 FLAGS = {
     **OF_CLASSES,
     "no_class": "none of the classes was found in the photograph",
-    FOREIGN: "the picture is unlike all that the model was trained on, so its result means nothing; use a real model",
+    FOREIGN: "the model was not trained on pictures like this one, so the result means nothing; use a real model",
 }
 """Kind → its meaning, without a full stop, for all flags of this package."""
 SMALLEST, LARGEST = 0.01, 0.95

@@ -67,7 +67,7 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
     modules = chain.from_iterable(part.modules() for part in parts)
     lacking = len(wanted) - sum(isinstance(module, BaseTunerLayer) for module in modules)
     if lacking > 0:
-        raise UserError("lora", f"{misfit}: {lacking} of the {len(wanted)} layers that it is for are not there")
+        raise UserError("lora", f"{misfit}: the model lacks {lacking} of the {len(wanted)} layers that it changes")
     pipe.set_adapters([NAME], adapter_weights=[scale])
     for part in parts:
         for name, weight in part.named_parameters():

@@ -165,7 +165,7 @@ def read_labelled(
     missing = [sample.name for sample in data if sample.name not in paths]
     if missing:
         problem = f"has no picture for {len(missing)} of {len(data)} labels ({join_names(missing)})"
-        raise UserError(photos, problem, "names must be equal")
+        raise UserError(photos, problem, "give each picture the name of its label")
     chosen = evenly(len(data), most)
     if len(chosen) < 2:
         raise UserError(f"{data.about}: none is left to score; at least two pictures are needed")
@@ -177,7 +177,7 @@ def read_labelled(
         if abs(height * columns - width * rows) > max(height, width) + max(rows, columns):
             shapes = f"is {width} × {height}, but the labels '{sample.name}' are {columns} × {rows}"
             fix = "name the folder of the pictures that were labelled, as they were turned"
-            raise UserError(path, f"{shapes}, of other proportions", fix)
+            raise UserError(path, f"{shapes}, another shape", fix)
         pixels.append(np.bincount(truth[truth != IGNORE], minlength=len(classes.classes)))
         samples.append((path, sample.replace(label_map=lambda sample=sample: table[sample.unchecked_labels()])))
     return samples, np.array(pixels)

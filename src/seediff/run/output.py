@@ -94,7 +94,7 @@ def find_begun(out: Path, config: Config) -> Begun[Config] | None:
     about = read_toml(out / CONFIG)
     command = about.get("command", config.command)
     if command != config.command:
-        raise UserError(out, f"holds what `seediff {command}` made", "choose another folder")
+        raise UserError(out, f"already holds the output of `seediff {command}`", "choose another folder")
     complete = config.last_file in names
     # Reviews are about samples of the configuration that made them.
     if not complete and REVIEWS not in names and nothing_committed(out):

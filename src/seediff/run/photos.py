@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 FIRST = 8
 """The number of photographs that are looked at before a run begins."""
-REAL = "sd1.5 (2.1 GB to fetch; about 1 minute per photograph on two CPU cores, 1 second on a GPU)"
+REAL = "sd1.5 (2.1 GB to download; per photograph about 1 minute on two CPU cores, 1 second on a GPU)"
 """A model of photographs, and what it costs (docs/photographs.md)."""
 PhotosConfig = TypeVar("PhotosConfig", bound=MaskPhotosConfig | SegmentPhotosConfig)
 ReadPhoto = TypeVar("ReadPhoto")
@@ -80,9 +80,9 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
             self.check_words(words)
         if model.settings.own_error is not None:
             photos, _ = read_all(self.specs[:FIRST], lambda spec: read_photo(spec.photo.path))
-            count = sum(are_foreign(model, photos))
-            if count > len(photos) / 2:
-                self.warn(foreign_line(model.name, count, len(photos)))
+            strange = are_foreign(model, photos)
+            if mostly(strange):
+                self.warn(foreign_line(model.name, sum(strange), len(strange)))
 
     @abstractmethod
     def check_words(self, words: tuple[str, ...]) -> None:
@@ -176,12 +176,17 @@ def are_foreign(model: Model, photos: Sequence[np.ndarray]) -> list[bool]:
     return [error > limit for error in reconstruction_errors(model, seen, encode_images(model, seen))]
 
 
+def mostly(strange: Sequence[bool]) -> bool:
+    """Whether a run begins with `foreign_line`, by its FIRST photographs."""
+    return sum(strange) > len(strange) / 2
+
+
 def foreign_line(model: str, count: int, of: int) -> str:
     """What to tell a person of photographs that are `foreign`."""
-    be = "is" if count == 1 else "are"
+    be, them = ("is", "it") if count == 1 else ("are", "them")
     return (
-        f"{count} of {plural(of, 'photograph')} {be} unlike all that model '{model}' was trained on: what it finds in"
-        f" them means nothing. For photographs take a real model, such as {REAL}"
+        f"{count} of {plural(of, 'photograph')} {be} unlike the pictures that model '{model}' was trained on, so results"
+        f" for {them} mean nothing. For photographs, use a real model, such as --model {REAL}"
     )
 
 

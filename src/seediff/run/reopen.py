@@ -46,7 +46,7 @@ def draw_again(config: GenerateConfig, out: Path | str, *, dry_run: bool = False
         raise UserError(out, problem, "do one after the other")
     if state == "complete" and read_toml(folder / native.CONFIG).get("version") != __version__:
         problem = f"was made by another version of seediff than {__version__}"
-        raise UserError(out, problem, "make more with another seed; merge the two")
+        raise UserError(out, problem, "make a second dataset with another --seed, and join both with `seediff merge`")
     actions = in_effect(folder)
     samples = (name for name in map(numbered_name, range(sample_count(config))) if name in actions)
     names = [name for name in samples if actions[name].verdict == "rejected"]

@@ -224,7 +224,7 @@ class Captured:
             return UserError(INSTRUCTION, problem, "leave it out, or name columns")
         prompt = text.get("prompt")
         if self._columns(run, number, [phrase])[phrase]:
-            problem = f"is in the prompt '{prompt}' only inside of a longer phrase that was asked for, too"
+            problem = f"is in the prompt '{prompt}' only as part of a longer phrase that you also asked for"
             return UserError(f"'{phrase}'", problem, "ask for it alone")
         if not text:
             problem, fix = "the pipeline was given no prompt, only embeddings", "name it, capture(pipe, prompt='…')"
@@ -233,13 +233,13 @@ class Captured:
             fix = "name it, capture(network, tokenizer=…), or name columns"
         elif self._weight(text):
             weight = self._weight(text)
-            problem, fix = f"it is unknown where the words of a weighted prompt ('{weight}') are", "name columns"
+            problem, fix = f"the prompt has a weight ('{weight}'), so its words cannot be found", "name columns"
         elif not self._chunks(text, column_count):
             divided = f"the prompt '{prompt}' does not say where they divide"
             problem = f"the network was given {column_count} columns, and {divided}"
             fix = "write BREAK between its chunks, capture(pipe, prompt='… BREAK …'), or name columns"
         else:
-            problem = f"is not in what the model read of the prompt '{prompt}'"
+            problem = f"is not in the part of the prompt '{prompt}' that the model read"
             fix = f"its words: {', '.join(self._words(run, number))}"
         return UserError(f"'{phrase}'", problem, fix)
 

@@ -140,7 +140,7 @@ class Listener:
         if self.call is not None:
             self.call.check_thread()
             if self.call.run.steps:
-                raise UserError("the captured pipeline was called while it drew; draw one picture after the other")
+                raise UserError("the captured pipeline was called before its last call had ended; draw one picture after the other")
         call = self.call = Call(prompts=_listed(prompts))
         self._encoded_outside = False
         try:
@@ -269,7 +269,7 @@ class Listener:
         if batch == 3 * count:
             return range(count)  # InstructPix2Pix: text and picture, picture alone, neither
         raise UserError(
-            f"the network was given a batch of {batch} for {count} prompts: it is unknown which part has the prompt"
+            f"the network was given a batch of {batch} for {count} prompts: which of them belong to the prompt is not known"
         )
 
     def _prompt(self, call: Call) -> EncodedPrompt | None:
@@ -281,7 +281,7 @@ class Listener:
             for encoded in call.encoded:
                 if list(encoded.texts.get("prompt", ())) == list(wanted):
                     return encoded
-        problem = "texts were encoded apart, and it is unknown which is the prompt"
+        problem = "several texts were encoded, and none is the call's prompt"
         raise UserError(problem, fix="name it, capture(pipe, prompt='…')")
 
     def _is_beside(self, call: Call, prompt: EncodedPrompt, states: Any) -> bool:

@@ -148,7 +148,7 @@ def read(
     layout = published_layout(root) if not (file or classes or images or masks) else None
     source.images = layout is None
     if void and (file or layout):
-        raise UserError("void", f"is for plain folders of label maps; {root} says which ids are none", "leave it out")
+        raise UserError("void", f"is only for plain folders of label maps; {root} itself says which ids to ignore", "leave it out")
     if file is not None:
         listed, found = _named_by_yaml(source, file, split, images)
     elif layout is not None:
@@ -179,7 +179,7 @@ def read(
             labels, shown = partial(read_mask, mask, listed), file is not None
             samples.append(source.sample(name, picture, labels, {}, picture or mask, split=part, shown=shown))
     if not samples and split is not None:
-        raise UserError("split", f"{split}: no picture of {root} is in it")
+        raise UserError("split", f"{split}: {root} has no picture in this part")
     return listed.classes, samples
 
 
@@ -251,7 +251,7 @@ def _labels_alone(source: Import, first: int, num_classes: int | None) -> tuple[
         numbers = range(num_classes)
         listed = ClassList(tuple(map(str, numbers)), {number: number + 1 for number in numbers}, {}, source.about)
     if listed is None:
-        fix = "add a classes.txt, whose line i names id i; `evaluate segments` can do with --num-classes"
+        fix = "add a classes.txt, whose line i names id i; for `evaluate segments`, --num-classes is enough"
         raise UserError(source.path, "nothing says what the ids of its label maps mean", fix)
     pictures = pictures_by_name(source.path / PICTURE_FOLDERS[0])
     return listed, [(None, name, pictures.get(name), path) for name, path in maps]
