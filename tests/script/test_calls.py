@@ -199,7 +199,7 @@ def test_a_picture_that_is_drawn_while_another_is(pipe):
         draw(pipe, "a bus")
         return tensors
 
-    with user_error("was called before its last call had ended"), seediff.capture(pipe):
+    with user_error("was called before its last call ended"), seediff.capture(pipe):
         draw(pipe, callback_on_step_end=again)
 
 

@@ -69,7 +69,7 @@ class RunOptions:
     """Keep whole parts (model) or single layers (sequential) in main memory until the GPU needs them. Slower; same
     bytes."""
     graphs: Annotated[Graphs, Parameter(group=MODEL)] = "auto"
-    """On an NVIDIA GPU, record the network's first call and replay it for the others, which saves time: on, off, or auto
+    """On an NVIDIA GPU, record the network's first call and replay it for the others, to save time: on, off, or auto
     (only models for which this was measured). Same bytes."""
     engine: Literal["local", "ray"] = "local"
     """Where batches run: in this process (local), or in Ray workers on this machine or a cluster (ray)."""

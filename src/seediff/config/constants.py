@@ -48,7 +48,7 @@ class CaptureConfig:
 
 
 METHOD_HELP = (
-    f"Method that makes masks from attention: {', '.join(METHOD_FACTS)}; {BEST}: the one that scored best for the model;"
+    f"Method that makes masks from attention: {', '.join(METHOD_FACTS)}; {BEST}: the best for the model;"
     " FILE.py:FUNCTION: your own (the file is executed)."
 )
 

@@ -33,7 +33,7 @@ class Criteria:
     min_confidence: Annotated[float, Meta(ge=-1, le=1)] | None = None
     """Minimum confidence of every class, from -1 to 1: the mean soft value inside its mask minus that outside."""
     min_agreement: Share | None = None
-    """Minimum IoU, from 0 to 1, of every mask with a second mask that CA·SA makes from the same maps (method seediff)."""
+    """Minimum IoU, from 0 to 1, of every mask with a second one that CA·SA makes of the same maps (method seediff)."""
     best: Count | None = None
     """Keep at most this many samples per class, the most confident first."""
     reviewed: Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"] | None = None

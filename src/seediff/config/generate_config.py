@@ -114,7 +114,7 @@ class GenerateConfig(DatasetConfig):
     attempts: Annotated[Count, Parameter(group=KEPT)] = 5
     """With reject: maximum number of draws per sample."""
     min_agreement: Annotated[Share | None, Parameter(group=KEPT)] = None
-    """With reject: also redraw samples with a mask whose IoU with a second mask, by CA·SA, is below this, such as 0.55."""
+    """With reject: also redraw samples with a mask whose IoU with a second one, by CA·SA, is below this (try 0.55)."""
     image_format: Annotated[Literal["png", "jpg"], Parameter(group=KEPT)] = "png"
     """Format of the images; masks are always PNG."""
 

@@ -138,5 +138,5 @@ def read_objects(path: Path, class_ids: tuple[int, ...], scores: tuple[float, ..
         raise UserError(path, f"is {kind} {mode} data; {expected}")
     highest = int(numbers.max(initial=0))
     if highest > len(class_ids):
-        raise UserError(path, f"has an object number {highest}, but its row lists the classes of {len(class_ids)} `instances`")
+        raise UserError(path, f"has an object number {highest}, but its row lists {len(class_ids)} `instances`")
     return Instances(numbers.astype(np.int32), class_ids, scores)

@@ -92,7 +92,7 @@ class Sample:
             self._check_size(instances.numbers, f"sample '{self.name}'", "instances are")
             highest, count = int(instances.numbers.max(initial=0)), len(instances.class_ids)
             if highest > count:
-                raise UserError(f"sample '{self.name}'", f"has an object number {highest}, but names the classes of {count} objects")
+                raise UserError(f"sample '{self.name}'", f"has an object number {highest}, but classes for {count}")
         return instances
 
     def unchecked_instances(self) -> Instances | None:

@@ -153,7 +153,7 @@ def token_spans(reader: Reader, text: str) -> list[tuple[int, int]]:
     template around the text lie outside it. Raises UserError if the tokenizer gives no character offsets."""
     if not getattr(reader.tokenizer, "is_fast", False):
         kind = type(reader.tokenizer).__name__
-        raise UserError(f"the model's tokenizer ({kind}) does not say which characters each token covers; use a fast tokenizer")
+        raise UserError(f"the model's tokenizer ({kind}) does not say where its tokens are; a fast one does")
     whole, begin = reader.wrap(text) if reader.wrap else (text, 0)
     encoding = reader.tokenizer(
         whole, return_offsets_mapping=True, truncation=False, add_special_tokens=reader.adds_tokens, verbose=False

@@ -185,8 +185,8 @@ def foreign_line(model: str, count: int, of: int) -> str:
     """What to tell a person of photographs that are `foreign`."""
     be, them = ("is", "it") if count == 1 else ("are", "them")
     return (
-        f"{count} of {plural(of, 'photograph')} {be} unlike the pictures that model '{model}' was trained on, so results"
-        f" for {them} mean nothing. For photographs, use a real model, such as --model {REAL}"
+        f"{count} of {plural(of, 'photograph')} {be} unlike the pictures that model '{model}' was trained on, so"
+        f" results for {them} mean nothing. For photographs, use a real model, such as --model {REAL}"
     )
 
 

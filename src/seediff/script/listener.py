@@ -140,7 +140,7 @@ class Listener:
         if self.call is not None:
             self.call.check_thread()
             if self.call.run.steps:
-                raise UserError("the captured pipeline was called before its last call had ended; draw one picture after the other")
+                raise UserError("the captured pipeline was called before its last call ended; draw one at a time")
         call = self.call = Call(prompts=_listed(prompts))
         self._encoded_outside = False
         try:
@@ -269,7 +269,7 @@ class Listener:
         if batch == 3 * count:
             return range(count)  # InstructPix2Pix: text and picture, picture alone, neither
         raise UserError(
-            f"the network was given a batch of {batch} for {count} prompts: which of them belong to the prompt is not known"
+            f"the network was given a batch of {batch} for {count} prompts: it is not known which belong to them"
         )
 
     def _prompt(self, call: Call) -> EncodedPrompt | None:

@@ -148,7 +148,7 @@ def read(
     layout = published_layout(root) if not (file or classes or images or masks) else None
     source.images = layout is None
     if void and (file or layout):
-        raise UserError("void", f"is only for plain folders of label maps; {root} itself says which ids to ignore", "leave it out")
+        raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
     if file is not None:
         listed, found = _named_by_yaml(source, file, split, images)
     elif layout is not None:
