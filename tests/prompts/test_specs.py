@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from seediff.config.generate_config import GenerateConfig
-from seediff.prompts.specs import redraw, sample_seed, sample_specs
+from seediff.prompts.specs import redraw, sample_count, sample_seed, sample_specs
 
 
 def test_one_class_an_image_takes_turns_and_meets_every_template():
@@ -59,3 +59,27 @@ def test_subclasses_leave_noise_and_prompts_of_other_classes_as_they_are():
     with_some = replace(plain, subclasses=("poodle dog",))
     for one, other in zip(sample_specs(plain), sample_specs(with_some), strict=True):
         assert replace(other, prompt=other.prompt.replace("poodle ", "")) == one
+
+
+def test_prompts_that_name_their_classes_are_dealt_out():
+    """A line's classes are the longest names in it; each class is shown as often, by each of its lines in turn."""
+    lines = ("a Dog on grass", "a dog and\ta potted plant", "one cat", "a plant", "a {class}", "a potted plant")
+    classes = ("plant", "cat", "dog", "pottedplant")
+    config = GenerateConfig(classes=classes, prompts=tuple(line.replace("\t", " ") for line in lines), per_class=7)
+    specs = sample_specs(config)
+    assert len(specs) == sample_count(config)
+    shown = Counter(name for s in specs for name in s.classes)
+    assert set(shown) == set(classes)
+    assert set(shown.values()) <= {7, 8}
+    of = {s.prompt: s.classes for s in specs}
+    assert of["a dog and a potted plant"] == ("dog", "pottedplant")
+    assert (of["a Dog on grass"], of["one cat"], of["a plant"]) == (("dog",), ("cat",), ("plant",))
+    prompts = Counter(s.prompt for s in specs if s.classes == ("cat",))
+    assert prompts == {"one cat": 4, "a cat": 3}
+    assert sample_specs(replace(config, per_class=8))[: len(specs)] == specs
+    assert len({s.seed for s in specs}) == len(specs)
+
+
+def test_subclasses_go_into_the_templates_among_prompts():
+    config = GenerateConfig(("dog",), prompts=("a dog", "the {class}"), subclasses=("big dog", "old dog"), per_class=4)
+    assert sorted(s.prompt for s in sample_specs(config)) == ["a dog", "a dog", "the big dog", "the old dog"]

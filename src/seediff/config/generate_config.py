@@ -41,6 +41,8 @@ class DatasetConfig(RunConfig):
 
     last_file: ClassVar[str] = "metadata.jsonl"
     presets: ClassVar[tuple[str, ...]] = ("model", "paper")
+    prompts_name: ClassVar[bool] = False
+    """Whether a prompt may name its classes itself."""
 
     classes: Annotated[tuple[str, ...], read_names(parse_classes), Parameter(group=IMAGES)] = field(kw_only=False)
     """Names separated by commas, a UTF-8 file with one per line, `voc` for Pascal VOC's twenty, or `all` of a small
@@ -48,7 +50,8 @@ class DatasetConfig(RunConfig):
     prompts: Annotated[tuple[str, ...], read_names(parse_prompts), Parameter(name="--prompt", group=IMAGES)] = (
         DEFAULT_PROMPTS
     )
-    """Template with `{class}`, or a file of templates. Repeat the option to use several in rotation."""
+    """Template with `{class}`, or a file with one per line; in generate, a line may also name its classes itself, as `a
+    dog beside a cat` does. Repeat the option to use several in rotation."""
     keep_soft: Annotated[bool, Parameter(group=KEPT)] = False
     """Write soft masks to soft/SAMPLE_CLASS.png: 8-bit grey, 255 = 1."""
     keep_attention: Annotated[bool, Parameter(group=KEPT)] = False
@@ -62,7 +65,7 @@ class DatasetConfig(RunConfig):
         self._make_tuples("classes", "prompts")
         super().__post_init__()
         check_classes(self.classes)
-        check_prompts(self.prompts)
+        check_prompts(self.prompts, classes=self.classes if self.prompts_name else ())
 
     def _make_tuples(self, *names: str) -> None:
         """Accept any iterable of texts, such as the keys of a table, and compose their letters."""
@@ -90,6 +93,7 @@ class GenerateConfig(DatasetConfig):
     """The configuration of `generate`. Only `classes` is required."""
 
     command: ClassVar[str] = "generate"
+    prompts_name: ClassVar[bool] = True
 
     per_class: Count = 10
     """Images that show each class."""
@@ -135,6 +139,11 @@ class GenerateConfig(DatasetConfig):
             raise UserError("per_class", f"{self.per_class} would be {count} images, more than {MAX_IMAGES}")
         if self.min_agreement is not None and not (self.reject and self.mask.has_agreement):
             raise UserError("min_agreement", "works only with `reject` and method seediff", "leave it out")
+        plain = [prompt for prompt in self.prompts if "{class}" not in prompt]
+        if plain and self.turns != (1,):
+            raise UserError("classes_per_image", f"{shown}: the prompt {plain[0]!r} says itself which", "leave it out")
+        if self.subclasses and len(plain) == len(self.prompts):
+            raise UserError("subclasses", "have no place in prompts without {class}", "leave them out")
         if self.subclasses:
             check_subclasses(self.subclasses, self.classes)
         if self.size is not None:

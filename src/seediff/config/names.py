@@ -95,14 +95,19 @@ def longest_first(names: Sequence[str]) -> list[str]:
 
 def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
     """Class → the phrases that name it and no other class."""
-    ordered = longest_first(classes)
-    pattern = any_name(ordered)
     named: dict[str, list[str]] = {name: [] for name in classes}
-    for phrase in phrases:
-        found = {ordered[(match.lastindex or 1) - 1] for match in pattern.finditer(phrase)}
+    for phrase, found in zip(phrases, classes_in(phrases, classes), strict=True):
         if len(found) == 1:
-            named[found.pop()].append(phrase)
+            named[found[0]].append(phrase)
     return {name: tuple(of_class) for name, of_class in named.items()}
+
+
+def classes_in(texts: Sequence[str], classes: Sequence[str]) -> list[tuple[str, ...]]:
+    """For each text the classes that it names, in their own order; of two at a place, the longer."""
+    ordered = longest_first(classes)
+    found = [{match.lastindex for match in any_name(ordered).finditer(text)} for text in texts if ordered]
+    numbers = {name: number for number, name in enumerate(ordered, 1)}
+    return [tuple(name for name in classes if numbers[name] in of_text) for of_text in found or [()] * len(texts)]
 
 
 def meaning(name: str) -> int | None:
@@ -225,13 +230,20 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
         by_sound[sound(name)] = name
 
 
-def check_prompts(prompts: Sequence[str], field: str = "prompts") -> None:
-    """Raise UserError if there is no template, or one cannot name its class."""
-    for number, template in enumerate(prompts or ("",), 1):
-        if "{class}" not in template or not template.isprintable():
-            which = f"template {number}, {template!r}," if len(prompts) > 1 else repr(template)
-            problem = f"{which} must contain {{class}}, and neither line breaks nor unprintable characters"
+def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Sequence[str] = ()) -> None:
+    """Raise UserError if there is no template, or one cannot name its class. classes: those that a prompt without
+    `{class}` may name instead; also raises UserError if no prompt is for one of them."""
+    texts = prompts or ("",)
+    named = classes_in(texts, classes)
+    for number, (text, names) in enumerate(zip(texts, named, strict=True), 1):
+        if not (names or "{class}" in text) or not text.isprintable():
+            which = f"prompt {number}, {text!r}," if len(prompts) > 1 else repr(text)
+            must = "must name a class as --classes does, or contain {class}" if classes else "must contain {class}"
+            problem = f"{which} {must}, and neither line breaks nor unprintable characters"
             raise UserError(field, problem, "write for example 'a photo of a {class}'")
+    absent = {*classes}.difference(*named)
+    if absent and not any("{class}" in text for text in texts):
+        raise UserError(field, f"none names {', '.join(sorted(absent))}", "add a line with it, or one with {class}")
 
 
 def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..config.names import by_class, join_classes
+from ..config.names import by_class, classes_in, join_classes
 
 if TYPE_CHECKING:
     from ..config.generate_config import GenerateConfig
@@ -30,6 +31,8 @@ class SampleSpec:
 
 def sample_count(config: GenerateConfig) -> int:
     """The number of images: as few as possible to show classes · per_class classes in all."""
+    if not _all_templates(config):
+        return sum(1 for _ in deal_prompts(config))
     rounds, rest = divmod(len(config.classes) * config.per_class, sum(config.turns))
     last = itertools.takewhile(lambda shown: shown < rest, itertools.accumulate(config.turns, initial=0))
     return rounds * len(config.turns) + len(list(last))
@@ -41,15 +44,23 @@ def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
 
 
 def each_spec(config: GenerateConfig) -> Iterator[SampleSpec]:
-    """The specifications of all samples, one after the other: index → classes, prompt and seed.
+    """The specifications of all samples, one after the other: index → classes, prompt and seed. A class's subclasses
+    take turns in an order that changes from round to round, so that each meets different templates."""
+    phrases = phrase_of(config.subclasses, config.classes, config.seed)
+    for index, (classes, prompt) in enumerate(take_turns(config) if _all_templates(config) else deal_prompts(config)):
+        if "{class}" in prompt:
+            prompt = prompt.replace("{class}", join_classes([next(phrases[name]) for name in classes]))
+        yield SampleSpec(index, classes, prompt, sample_seed(config.seed, index, 0))
+
+
+def take_turns(config: GenerateConfig) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(Classes, template) of each image.
 
     With one class per image, classes take turns. With several, their order changes from round to round, so that
     combinations vary. Each class is in `per_class` images; if the division has a remainder, a few are shown once more.
-    Templates take turns; with one class per image, each class gets all of them. A class's subclasses take turns in an
-    order that changes from round to round, so that each meets different templates.
+    Templates take turns; with one class per image, each class gets all of them.
     """
     kinds = len(config.classes)
-    phrases = phrase_of(config.subclasses, config.classes, config.seed)
     groups = class_groups(kinds, config.turns, config.seed)
     shown = current = begun = 0  # classes so far, the round in which the image begins, that round's first image
     for index in range(sample_count(config)):
@@ -57,9 +68,33 @@ def each_spec(config: GenerateConfig) -> Iterator[SampleSpec]:
             current, begun = shown // kinds, index
         classes = tuple(config.classes[position] for position in next(groups))
         shown += len(classes)
-        template = config.prompts[(current + index - begun) % len(config.prompts)]
-        prompt = template.replace("{class}", join_classes([next(phrases[name]) for name in classes]))
-        yield SampleSpec(index, classes, prompt, sample_seed(config.seed, index, 0))
+        yield classes, config.prompts[(current + index - begun) % len(config.prompts)]
+
+
+def _all_templates(config: GenerateConfig) -> bool:
+    return all("{class}" in prompt for prompt in config.prompts)
+
+
+def deal_prompts(config: GenerateConfig) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(Classes, prompt) of each image, until every class is in `per_class` of them; a prompt stands for the classes
+    that it names, a template for any one. The next image is of the class with the fewest so far, by the next prompt for
+    it: a larger `per_class` only adds images."""
+    prompts = [*zip(config.prompts, classes_in(config.prompts, config.classes), strict=True)]
+    of_class = {name: itertools.cycle(_prompts_for(name, prompts)) for name in config.classes}
+    shown = Counter(dict.fromkeys(config.classes, 0))
+    while min(shown.values()) < config.per_class:
+        classes, prompt = next(of_class[min(config.classes, key=shown.__getitem__)])
+        shown.update(classes)
+        yield classes, prompt
+
+
+def _prompts_for(name: str, prompts: Sequence[tuple[str, tuple[str, ...]]]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Of prompts and what they name, the classes and text of those that show a class."""
+    for prompt, named in prompts:
+        if "{class}" in prompt:
+            yield (name,), prompt
+        elif name in named:
+            yield named, prompt
 
 
 def class_groups(kinds: int, sizes: Sequence[int], seed: int) -> Iterator[tuple[int, ...]]:
