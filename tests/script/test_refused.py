@@ -75,6 +75,26 @@ def test_a_processor_that_computes_its_states_twice(pipe, again, what):
     check_refused(pipe, said)
 
 
+class ByWeights:
+    """Another library's processor, which reads the weights itself."""
+
+    def __init__(self, alone):
+        self.alone = alone
+
+    def __call__(self, attention, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
+        query, value = hidden_states @ attention.to_q.weight.T, attention.to_v(encoder_hidden_states)
+        key = encoder_hidden_states @ attention.to_k.weight.T if self.alone else attention.to_k(encoder_hidden_states)
+        return attention.to_out[0]((query @ key.mT * attention.scale).softmax(-1) @ value)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_processor_that_reads_the_weights_itself(pipe, alone):
+    layer(pipe).set_processor(ByWeights(alone))
+    check_refused(
+        pipe, r"^mid_block\..*attn2: computed queries or keys in another way; use an attention processor of dif"
+    )
+
+
 def test_an_error_inside_of_a_layer_leaves_nothing_for_the_next_picture(pipe):
     """As where memory runs out and fewer pictures are drawn."""
     value = layer(pipe).to_v
@@ -101,10 +121,41 @@ def test_a_processor_of_another_library(pipe, recwarn):
 def test_a_compiled_network(pipe):
     plain = pipe.unet
     pipe.unet = torch.compile(plain)
-    assert refusal(pipe).startswith("the network was compiled by torch")
+    assert refusal(pipe).startswith(
+        "the network was compiled, traced or replaced (it is a OptimizedModule), and ignores"
+    )
     pipe.unet = plain
     plain.mid_block.compile()
     assert refusal(pipe).startswith("the network was compiled by torch")
+
+
+class Engine:
+    """What runs in a network's place, with the attributes that pipelines read of it."""
+
+    def __init__(self, network):
+        self.config, self.dtype, self.network = network.config, network.dtype, [network]
+
+    def __call__(self, *args, **kwargs):
+        return self.network[0](*args, **kwargs)
+
+
+class Traced(torch.nn.Module):
+    """As diffusers' page on tracing writes it."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.config, self.traced = network.config, torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(2))
+
+    def forward(self, *args, **kwargs):
+        return self.traced(*args)
+
+
+@pytest.mark.parametrize("kind", [Engine, Traced])
+def test_what_runs_in_a_networks_place(pipe, kind):
+    vars(pipe)["unet"] = kind(pipe.unet)
+    assert refusal(pipe).startswith(
+        f"the network was compiled, traced or replaced (it is a {kind.__name__}), and ignores"
+    )
 
 
 def test_what_is_no_pipeline_of_a_known_family(pipe):

@@ -18,14 +18,6 @@ from ..models.families.family import Joint, Projections
 from .recorder import AttentionRecorder, Kind
 
 
-def _check_cached(name: str, attention: Any) -> None:
-    """Raise UserError for a layer that computed no queries, unless a cache of diffusers gave an earlier step's result
-    (pyramid attention broadcast): then its map is the mean of the steps that computed some."""
-    if not hasattr(attention, "_diffusers_hook"):
-        problem = "computed no queries of its own (fused projections?)"
-        raise UserError(f"{name} {problem}: call pipe.unfuse_qkv_projections() first")
-
-
 class ListeningLayer:
     """One attention layer, and what its modules returned in the present call of the network.
 
@@ -57,6 +49,7 @@ class ListeningLayer:
     def keep(self, which: tuple[str, int], _module: Any, _args: Any, output: torch.Tensor) -> None:
         """Forward hook of a module that makes queries or keys. Raises UserError if it runs twice before the layer
         ends."""
+        self.recorder.computed.add(self.name)
         if not self.wanted:
             return
         if self.call is not self.recorder.call:  # otherwise a call that an error ended leaves its own
@@ -67,12 +60,17 @@ class ListeningLayer:
         self.kept[which] = output.detach()
 
     def take(self, attention: Any) -> dict[tuple[str, int], torch.Tensor]:
-        """What was kept, of the rows to record; empty if the layer is not wanted, or a cache had its result."""
+        """What was kept, of the rows to record; empty if the layer is not wanted, or gave the result of an earlier step
+        again (pyramid attention broadcast, T-GATE): its map is the mean of the steps that computed. Raises UserError
+        for a layer of which it is not all there."""
         kept, self.kept = self.kept, {}
         if len(kept) == len(self.modules):
             return {which: self.recorder.conditional(states) for which, states in kept.items()}
-        if self.wanted:
-            _check_cached(self.name, attention)
+        if self.wanted and (kept or self.name not in self.recorder.computed):
+            problem, fix = "computed queries or keys in another way", "use an attention processor of diffusers"
+            if getattr(attention, "fused_projections", False):
+                problem, fix = "has fused projections", "call pipe.unfuse_qkv_projections() first"
+            raise UserError(self.name, problem, fix)
         return {}
 
 

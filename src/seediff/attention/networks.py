@@ -43,29 +43,33 @@ def find_network(pipe: Any) -> tuple[Any, Family]:
     why = {**REFUSED, **PIECEWISE}.get(called)
     if why and called not in FROM_PICTURES:
         raise UserError(f"a {called}", "cannot be captured", why)
-    part = next((part for part in NETWORKS if hasattr(getattr(pipe, part, None), "forward")), None)
+    part = next((part for part in NETWORKS if getattr(pipe, part, None) is not None), None)
     if part is None and not hasattr(pipe, "forward"):
         raise UserError(f"a {called}", "has no unet and no transformer", "give a diffusers pipeline, or its network")
     network = pipe if part is None else getattr(pipe, part)
-    _check_compiled(network)
-    named = filter(None, (pipeline_family(kind.__name__) for kind in type(pipe).__mro__))
-    family = next(named, None) or network_family(network)
+    named = next(filter(None, map(pipeline_family, (kind.__name__ for kind in type(pipe).__mro__))), None)
+    _check_compiled(network, named)
+    family = named or network_family(network)
     if family is pipeline_family("StableDiffusionPipeline") and getattr(pipe, "tokenizer_2", None) is not None:
         family = pipeline_family("StableDiffusionXLPipeline") or family
     return network, family
 
 
-def _check_compiled(network: Any) -> None:
-    """Raise UserError for a network that torch compiled without the taps that capture needs (`models/compiled.py`)."""
-    compiled = type(network).__name__ == "OptimizedModule" or (
-        not hasattr(network, MARK)
-        and any(getattr(module, "_compiled_call_impl", None) is not None for module in network.modules())
+def _check_compiled(network: Any, family: Family | None) -> None:
+    """Raise UserError for a network that torch compiled without the taps that capture needs (`models/compiled.py`), and
+    for what runs in a network's place, such as a traced one or an engine. family: the pipeline's."""
+    kinds = {kind.__name__ for kind in type(network).__mro__}
+    replaced = "Module" not in kinds or (family is not None and "ModelMixin" not in kinds)
+    if kinds & {"OptimizedModule", "ScriptModule"} or replaced:
+        problem = f"the network was compiled, traced or replaced (it is a {type(network).__name__})"
+    elif not hasattr(network, MARK) and any(getattr(each, "_compiled_call_impl", None) for each in network.modules()):
+        problem = "the network was compiled by torch"
+    else:
+        return
+    raise UserError(
+        f"{problem}, and ignores hooks that are added later: capture before that, or have"
+        " seediff.load_model(name, compile=True) compile it"
     )
-    if compiled:
-        raise UserError(
-            "the network was compiled by torch, and its graphs ignore hooks that are added later: capture before it is"
-            " compiled, or have seediff.load_model(name, compile=True) compile it"
-        )
 
 
 def check_processors(network: Any) -> None:

@@ -79,6 +79,8 @@ class AttentionRecorder:
         self._scratch = Scratch()
         self._finished = False
         self.touched: set[Hashable] = set()
+        self.computed: set[str] = set()
+        """Layers that computed queries or keys, in recorded steps or others."""
         self.asked = self._given_asked
 
     # Which calls and rows
