@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+
+CLASS = re.compile(r"^((\w+\.)*[A-Z]\w*(Error|Exception): *)+")
+"""Matches names of errors' classes at the beginning of a line."""
+LONGEST = 300
+"""Characters of another library's text in a message."""
 
 
 class UserError(Exception):
@@ -32,9 +38,19 @@ class Notice(UserWarning):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of another library's error, or its class if it has no text, for use in a message."""
-    first, _, _ = str(error).strip().partition("\n")
-    return first.strip() or type(error).__name__
+    """What another library's error says: its first sentence, on one line, without names of its classes. A line that
+    ends in a colon goes on with the next. Without a text, the words of its class."""
+    if isinstance(error, KeyError) and error.args and " " not in str(error.args[0]):
+        return f"there is no {error.args[0]!r}"
+    line = ""
+    for below in filter(None, map(str.strip, str(error).splitlines())):
+        line = f"{line} {CLASS.sub('', below)}".strip()
+        if not line.endswith(":"):
+            break
+    line = re.split(r"\. +(?=[A-Z])", line)[0].rstrip(" :.")
+    if len(line) > LONGEST:
+        line = line[:LONGEST].rpartition(" ")[0] + " …"
+    return line or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
 
 
 def system_reason(error: OSError) -> str:

@@ -141,7 +141,7 @@ def test_a_file_that_is_no_method_is_refused(file, text):
 
 @pytest.mark.parametrize(
     ("function", "problem"),
-    [("fails", "line 15.*KeyError: 'dog'"), ("large", r"returned \(4, 4\).*\[0, 1\]"), ("empty", "empty")],
+    [("fails", "line 15.*KeyError: there is no 'dog'"), ("large", r"returned \(4, 4\).*\[0, 1\]"), ("empty", "empty")],
 )
 def test_a_function_that_fails_or_returns_no_soft_mask_is_one_line(file, function, problem):
     with user_error(problem):

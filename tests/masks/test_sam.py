@@ -141,19 +141,103 @@ def test_what_is_no_sam_is_refused_in_a_line(tmp_path):
     settings = json.loads((folder / "config.json").read_text())
     for altered, problem in [
         ({"auto_map": {"AutoModel": "evil.Model"}}, "auto_map = .* leads to code"),
-        ({"model_type": "bert"}, r"^mask.sam: .*sam: cannot be used \(KeyError: 'bert'\); name .* sam, sam2"),
+        (
+            {"model_type": "bert"},
+            r"^mask.sam: .*sam: its config.json cannot be used \(there is no 'bert'\); name .* sam, sam2",
+        ),
     ]:
         (folder / "config.json").write_text(json.dumps(settings | altered))
         with user_error(problem):
             load_sam(str(folder))
-    without = settings | {"vision_config": settings["vision_config"] | {"num_hidden_layers": 0}}
-    (folder / "config.json").write_text(json.dumps(without))
-    with user_error(r"config.json names fewer layers than its weights have, such as vision_encoder.layers.0."):
-        load_sam(str(folder))
-    (folder / "config.json").write_text(json.dumps(settings))
+
+
+def nan(tensors):
+    tensors[max(tensors)].fill_(float("nan"))
+
+
+DAMAGES = {
+    "a tensor is missing": (
+        lambda tensors: tensors.pop(min(tensors)),
+        r"1 of \d+ tensors are missing from its weights",
+    ),
+    "another size": (lambda tensors: tensors.update({min(tensors): torch.zeros(3)}), r"is \(3,\), but the network of"),
+    "one too many": (lambda tensors: tensors.update(adapter=torch.zeros(1)), "has no adapter, which is among its w"),
+    "no number": (nan, r"tensor \S+ holds values that are not finite"),
+}
+
+
+@pytest.mark.parametrize("save", [save_sam, save_sam2])
+@pytest.mark.parametrize(("damage", "said"), DAMAGES.values(), ids=DAMAGES)
+def test_weights_that_are_not_the_networks(tmp_path, save, damage, said):
+    folder = save(tmp_path / "sam")
     tensors = load_file(folder / "model.safetensors")
-    name = min(tensors)
-    del tensors[name]
+    damage(tensors)
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    with user_error(f"its weights lack {name}"):
+    with user_error(rf"^mask\.sam: .*: .*{said}"):
         load_sam(str(folder))
+
+
+BILLION = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("save", "part", "values", "said"),
+    [
+        (
+            save_sam,
+            "vision_config",
+            {"num_hidden_layers": 0},
+            "the network of config.json has no vision_encoder.layers.0",
+        ),
+        (save_sam, "vision_config", {"num_hidden_layers": BILLION}, "num_hidden_layers = 1000000000 must be at most"),
+        (
+            save_sam,
+            "vision_config",
+            {"hidden_size": BILLION},
+            "config.json: describes a larger network than that of its",
+        ),
+        (save_sam, "vision_config", {"hidden_act": 3}, "'hidden_act': Field 'hidden_act' expected str, got int"),
+        (save_sam, "mask_decoder_config", {"iou_head_depth": BILLION}, "config.json: describes a larger network than"),
+        (save_sam2, "prompt_encoder_config", {"image_size": BILLION}, "image_size = 1000000000 .* must be from"),
+        (
+            save_sam2,
+            "mask_decoder_config",
+            {"num_multimask_outputs": BILLION},
+            "config.json: describes a larger network",
+        ),
+    ],
+)
+def test_a_configuration_of_another_network(tmp_path, save, part, values, said):
+    """In moments, and without the memory that it asks for."""
+    folder = save(tmp_path / "sam")
+    settings = json.loads((folder / "config.json").read_text())
+    settings[part] |= values
+    (folder / "config.json").write_text(json.dumps(settings))
+    with user_error(said):
+        load_sam(str(folder))
+
+
+def test_a_video_model_is_read_without_its_memory(tmp_path):
+    """As SAM 2 is published: what its video model adds is left out, and nothing else."""
+    settings = json.loads((save_sam2(tmp_path / "image") / "config.json").read_text())
+    parts = {name: part for name, part in settings.items() if name.endswith("_config")}
+    for part in parts.values():
+        del part["model_type"]
+    narrow = ("attention_hidden_size", "attention_feed_forward_hidden_size", "encoder_hidden_size", "fuser_embed_dim")
+    memory = dict.fromkeys((f"memory_{name}" for name in narrow), 16)
+    config = transformers.Sam2VideoConfig(**parts, image_size=64, mask_downsampler_embed_dim=16, **memory)
+    transformers.Sam2VideoModel(config).save_pretrained(tmp_path / "video")
+    names = load_file(tmp_path / "video" / "model.safetensors").keys()
+    assert {"no_object_pointer", "memory_attention.layer_norm.bias"} <= names
+    assert isinstance(load_sam(str(tmp_path / "video")), transformers.Sam2Model)
+
+
+def test_loading_is_quiet(tmp_path, capfd):
+    """In a process that has loaded no other model, too, as for `--quiet`."""
+    transformers.logging.enable_progress_bar()
+    load_sam(str(save_sam(tmp_path / "sam")))
+    capfd.readouterr()
+    load_sam.cache_clear()
+    transformers.logging.enable_progress_bar()
+    load_sam(str(tmp_path / "sam"))
+    assert capfd.readouterr() == ("", "")

@@ -170,7 +170,7 @@ UNET = "model.diffusion_model."
         (
             "unet",
             lambda t: t[UNET + "out.2.bias"].fill_(torch.nan),
-            "of its unet holds values that are not finite",
+            "in its unet, tensor .* holds values that are not finite",
         ),
     ],
 )

@@ -1,12 +1,16 @@
+import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from refusals import user_error
+from builders import published
+from builders.refusals import refused, user_error
 from safetensors.torch import load_file, save_file
 
 from seediff.models.registry import load_model
+from seediff.models.trust import check_values
 
 FILES = {
     "unet": "diffusion_pytorch_model.safetensors",
@@ -36,7 +40,7 @@ def test_a_missing_tensor_is_named(folder, part, accelerate, monkeypatch):
     if not accelerate:
         monkeypatch.setattr("diffusers.utils.import_utils._accelerate_available", False)
     rewrite(folder / part / FILES[part], without_one)
-    with user_error(rf"1 of \d+ tensors in its {part} are missing from its weights, the first \w+"):
+    with user_error(rf"in its {part}, 1 of \d+ tensors are missing from its weights, the first \w+"):
         load_model(str(folder), device="cpu")
 
 
@@ -46,7 +50,9 @@ def test_weights_that_are_not_numbers_are_named(folder, part):
         folder / part / FILES[part],
         lambda tensors: {**tensors, (key := max(tensors)): tensors[key].fill_(float("nan"))},
     )
-    with user_error(rf"model: .*: [\w.]+ of its {part} holds values that are not finite in float32; download it again"):
+    with user_error(
+        rf"model: .*: in its {part}, tensor [\w.]+ holds values that are not finite in float32; download it again"
+    ):
         load_model(str(folder), device="cpu")
 
 
@@ -59,7 +65,7 @@ def test_of_two_files_of_a_part_the_one_that_is_loaded_counts(folder):
     )
     rewrite(path.with_suffix(".fp16.safetensors"), without_one)
     load_model(str(folder), device="cpu", dtype="float32")
-    with user_error("tensors in its unet"):
+    with user_error("in its unet, 1 of .* missing"):
         load_model(str(folder), device="cpu", dtype="float16")
 
 
@@ -89,3 +95,79 @@ def test_names_of_older_files(folder):
     pipe = load_model(str(folder), device="cpu").pipe
     for part, tensors in before.items():
         assert all(torch.equal(value, tensors[key]) for key, value in getattr(pipe, part).state_dict().items())
+
+
+BILLION = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "said"),
+    [
+        ("unet/config.json", {"norm_eps": "x"}, r'unet/config\.json: norm_eps = "x" must be a number'),
+        ("unet/config.json", {"downsample_padding": -1}, "unet/config.json: downsample_padding = -1 must be a count"),
+        ("unet/config.json", {"downsample_padding": [BILLION * 10]}, r"downsample_padding = \[\d+\] must be a count"),
+        ("unet/config.json", {"attention_head_dim": [1, True]}, "attention_head_dim = .* must be a count"),
+        ("unet/config.json", {"act_fn": 3}, "act_fn = 3 must be text"),
+        ("unet/config.json", {"sample_size": None}, "its unet does not tell the size of its images"),
+        (
+            "unet/config.json",
+            {"num_class_embeds": BILLION},
+            "unet/config.json: describes a larger network than",
+        ),
+        (
+            "vae/config.json",
+            {"mid_block_add_attention": False},
+            "in its vae, the network of config.json has no decoder.mid",
+        ),
+        ("vae/config.json", {"norm_num_groups": 7}, "/vae: cannot be loaded .num_channels .* must be divis"),
+        (
+            "text_encoder/config.json",
+            {"hidden_act": 3},
+            "/text_encoder: .*'hidden_act': Field 'hidden_act' expected",
+        ),
+        (
+            "text_encoder/config.json",
+            {"intermediate_size": 8},
+            "text_encoder, tensor .* but the network of",
+        ),
+        ("text_encoder/config.json", {"vocab_size": BILLION}, "text_encoder/config.json: describes a larger network"),
+        ("tokenizer/tokenizer_config.json", {"model_max_length": "x"}, "at a time, which its text encoder cannot read"),
+        ("tokenizer/tokenizer_config.json", {"bos_token": 3}, "/tokenizer: cannot be loaded"),
+        ("scheduler/scheduler_config.json", {"beta_start": "x"}, "beta_start = .* must be a number"),
+        (
+            "scheduler/scheduler_config.json",
+            {"beta_schedule": "x"},
+            "/scheduler: cannot be loaded .x is not impl",
+        ),
+        ("model_index.json", {"scheduler": ["diffusers", "None"]}, r"Scheduler\"\] …; download|Scheduler\"\] …$"),
+    ],
+)
+def test_one_value_of_a_configuration_that_is_another(folder, file, values, said):
+    """The file and what is wrong, in one line that ends in no colon and names no class of errors."""
+    settings = json.loads((folder / file).read_text()) | values
+    (folder / file).write_text(json.dumps(settings))
+    with user_error(said) as caught:
+        load_model(str(folder), device="cpu")
+    assert not re.search(r"\w(Error|Exception)\b|: *[;)]|:$", str(caught.value))
+
+
+def test_a_configuration_with_which_the_model_cannot_run(folder, tmp_path, capsys):
+    settings = json.loads((folder / "unet/config.json").read_text()) | {"mid_block_scale_factor": None}
+    (folder / "unet/config.json").write_text(json.dumps(settings))
+    line = refused(
+        capsys, f"generate --classes dog --per-class 1 --steps 1 --quiet --model {folder} --out {tmp_path}/o"
+    )
+    assert "the model cannot run: unsupported operand" in line
+
+
+def test_published_configurations_are_of_the_kinds_that_are_asked_for():
+    for kind, config in (*published.NETWORKS.values(), *published.AUTOENCODERS.values()):
+        check_values(Path(kind), {**config, "_class_name": kind})
+
+
+def test_text_encoders_of_fewer_layers_are_a_choice(folder):
+    """Clip skip, by the value in config.json, as many models have it."""
+    path = folder / "text_encoder" / "config.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps(settings | {"num_hidden_layers": settings["num_hidden_layers"] - 1}))
+    load_model(str(folder), device="cpu")

@@ -38,7 +38,7 @@ def last(tensors):
 
 
 DAMAGES = {
-    "without a tensor": (lambda t: t.pop(last(t)), r"1 of \d+ tensors are not in its weights"),
+    "without a tensor": (lambda t: t.pop(last(t)), r"1 of \d+ tensors are missing from its weights"),
     "of another shape": (lambda t: t.update({last(t): torch.zeros(3, 3)}), "."),
     "NaN": (lambda t: t[last(t)].fill_(float("nan")), "holds values that are not finite"),
 }
@@ -64,7 +64,7 @@ def test_a_pickle_is_never_opened(folder):
 def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder, key, value):
     about = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**about, key: value}))
-    with user_error(rf"config.json: {key}.* must be|{key}`: Expected|cannot be loaded"):
+    with user_error("config.json: describes a larger network than that of its weights|test_side"):
         load_segmenter(folder, "cpu")
 
 

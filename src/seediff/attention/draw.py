@@ -157,7 +157,7 @@ def check_drawing(
     try:
         family.calls(pipe, steps)
     except (TypeError, ValueError) as error:
-        problem = f"{steps}: {scheduler} cannot make them: {first_line(error)[:200]}"
+        problem = f"{steps}: {scheduler} cannot make them: {first_line(error)}"
         raise UserError("steps", problem) from error
     return columns
 

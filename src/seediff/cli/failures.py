@@ -6,15 +6,18 @@ import re
 import shlex
 from collections.abc import Collection, Mapping
 from itertools import pairwise
+from traceback import walk_tb
 
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 
 from ..config.other_names import own_name
-from ..errors import UserError, system_reason
+from ..errors import UserError, first_line, system_reason
 from ..files.messages import did_you_mean
 from .help import COMMON, HELP, HELP_ALL
 from .line import CommandLine
 from .progress import InterruptedRun
+
+PACKAGES = ("seediff", "diffusers", "transformers")
 
 
 def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bool = False) -> tuple[int, str]:
@@ -37,7 +40,10 @@ def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bo
     if is_out_of_memory(error):
         offload = ", or --offload model on a GPU" if command in ("generate", "mask", "segment") else ""
         return 2, f"the device is out of memory; use a smaller --batch-size or --size{offload}"
-    return 1, f"{type(error).__name__}: {error} (internal error; SEEDIFF_DEBUG=1 shows where)"
+    debug = "SEEDIFF_DEBUG=1 shows where"
+    if is_of_model(error):
+        return 2, f"the model cannot run: {first_line(error)}; one of its configurations may be damaged ({debug})"
+    return 1, f"{type(error).__name__}: {error} (internal error; {debug})"
 
 
 def describe_misread(error: CycloptsError, line: CommandLine) -> str:
@@ -87,6 +93,12 @@ def describe_foreign(foreign: Mapping[str, str], options: Collection[str]) -> st
 def _field(option: str) -> str:
     """`--per-class` → `per_class`."""
     return option.lstrip("-").replace("-", "_")
+
+
+def is_of_model(error: BaseException) -> bool:
+    """Whether an error is of a model's own code, in diffusers or transformers, and not of a hook that it called."""
+    modules = [str(frame.f_globals.get("__name__")).partition(".")[0] for frame, _ in walk_tb(error.__traceback__)]
+    return next((name for name in reversed(modules) if name in PACKAGES), "seediff") != "seediff"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

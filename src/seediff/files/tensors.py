@@ -81,7 +81,7 @@ def read_gguf_header(path: Path) -> dict[str, Tensor]:
             for each in tensors
         }
     except Exception as error:
-        raise UserError(path, f"is not a valid GGUF file ({first_line(error)[:200]})") from error
+        raise UserError(path, f"is not a valid GGUF file ({first_line(error)})") from error
 
 
 @contextmanager
@@ -93,4 +93,4 @@ def _opened(path: Path, framework: Literal["np", "pt"]) -> Iterator[Any]:
         with safe_open(str(path), framework) as file:
             yield file
     except (OSError, SafetensorError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
-        raise UserError(path, f"is not a valid safetensors file ({first_line(error)[:300]})") from error
+        raise UserError(path, f"is not a valid safetensors file ({first_line(error)})") from error

@@ -30,7 +30,7 @@ from ..models.groups import KINDS, Kind
 from ..models.hub import local_folder, read_index
 from ..models.info import model_info
 from ..models.sources import find_source
-from ..models.trust import check_index, check_parts
+from ..models.trust import check_index, check_parts, import_transformers
 from ..prompts.tokens import locate_columns
 from .samples import read_image
 
@@ -179,8 +179,7 @@ def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
 @cache
 def _readers(model: str) -> Any:
     """A local model's tokenizers, without its weights; empty if they cannot be loaded."""
-    import transformers
-
+    transformers = import_transformers()
     try:
         info = model_info(model)
         folder = None if info is None else info.source.whole

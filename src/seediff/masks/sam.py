@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -21,13 +20,14 @@ from scipy import ndimage
 from ..errors import UserError, first_line
 from ..models.adapters import local_file, weight_file
 from ..models.hub import fetch_file, path_of
-from ..models.trust import OWN_ATTENTION, check_parts
+from ..models.trust import check_parts, import_transformers
+from ..models.weights import OF_TRANSFORMERS, SAFELY, misfit, no_larger_than, not_finite
 from .arithmetic import resize
 
 KINDS = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
 """`model_type` in config.json → transformers' class. SAM 2's folders name the video model, which contains the other."""
-LAYER = re.compile(r"\.(layers|blocks)\.\d+\.")
-"""In the name of a layer's tensor."""
+LARGEST_SIDE = 2048
+"""Twice the side at which the published models see pictures."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 AGREE, SMALLEST, EDGE = 0.5, 0.002, 0.01
 """Minimum IoU of a piece and SAM's mask; the picture's share below which a piece stays; logits are of values this far
@@ -39,29 +39,32 @@ from 0 and 1."""
 def load_sam(name: str) -> Any:
     """The model of a folder or hub id, in float32 on the CPU, tried on a small picture. No code from the folder is run.
     Raises UserError for whatever fails."""
-    import transformers
-
+    transformers = import_transformers()
     file, fix = f"{name}/model.safetensors", f"name a model in transformers' format of model_type {', '.join(KINDS)}"
     if os.path.exists(path_of(name)) and not os.path.exists(path_of(file)):
         raise UserError("mask.sam", f"{name}: must be a folder with config.json and model.safetensors", fix)
     if local_file("sam", file) is None:
         fetch_file(name, "config.json", "sam")
-    folder = weight_file("sam", file).absolute().parent
+    weights = weight_file("sam", file).absolute()
+    folder = weights.parent
     check_parts(folder.parent, [folder.name])
     try:
         kind = KINDS[transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type]
-        options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
-        options |= {"dtype": torch.float32, **OWN_ATTENTION}
-        network, info = getattr(transformers, kind).from_pretrained(str(folder), **options)
-        logits = see(network.eval(), np.zeros((6, 8, 3), np.uint8))(torch.zeros(6, 8), torch.ones(6, 8) > 0)
-        if info["missing_keys"] or not logits.isfinite().all():
-            raise ValueError(f"its weights lack {min(info['missing_keys'], default='values that are finite')}")
-        left = [key for key in info["unexpected_keys"] if LAYER.search(key)]
-        if left:  # a network of fewer layers answers, and its answers mean nothing
-            raise ValueError(f"config.json names fewer layers than its weights have, such as {min(left)}")
+        options = {"local_files_only": True, "dtype": torch.float32, **SAFELY, **OF_TRANSFORMERS}
+        with no_larger_than([weights], folder / "config.json"):
+            network, info = getattr(transformers, kind).from_pretrained(str(folder), **options)
+        problem, side = misfit(network, info) or not_finite(network), network.config.prompt_encoder_config.image_size
+        if not 0 < side <= LARGEST_SIDE:
+            problem = f"image_size = {side} of its prompt_encoder_config must be from 1 to {LARGEST_SIDE}"
+        if not problem:
+            logits = see(network.eval(), np.zeros((6, 8, 3), np.uint8))(torch.zeros(6, 8), torch.ones(6, 8) > 0)
+            problem = "" if logits.isfinite().all() else "its answers are not numbers"
+    except UserError:
+        raise
     except Exception as error:  # transformers raises nearly every kind for a folder that is not quite right
-        reason = f"cannot be used ({type(error).__name__}: {first_line(error)[:200]})"
-        raise UserError("mask.sam", f"{name}: {reason}", fix) from error
+        raise UserError("mask.sam", f"{name}: its config.json cannot be used ({first_line(error)})", fix) from error
+    if problem:
+        raise UserError("mask.sam", f"{name}: {problem}", fix)
     return network
 
 

@@ -62,7 +62,7 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
     try:
         pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=NAME)
     except Exception as error:  # sizes that do not fit, names that are not there
-        raise UserError("lora", f"{misfit}: {first_line(error)[:200]}") from error
+        raise UserError("lora", f"{misfit}: {first_line(error)}") from error
     parts = [getattr(pipe, name) for name in family.weights if getattr(pipe, name, None) is not None]
     modules = chain.from_iterable(part.modules() for part in parts)
     lacking = len(wanted) - sum(isinstance(module, BaseTunerLayer) for module in modules)
@@ -109,7 +109,7 @@ def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
         try:
             pipe.load_textual_inversion({token: values}, token=token, **more)
         except ValueError as error:
-            raise UserError("embedding", f"{source}: {first_line(error)[:200]}") from error
+            raise UserError("embedding", f"{source}: {first_line(error)}") from error
 
 
 def _check_numbers(what: str, source: str, name: str, values: Any) -> None:

@@ -211,8 +211,12 @@ def load_found(
     config = dict(network.config)
     if "is_distilled" in pipe.config:  # FLUX.2 klein: the network's own does not tell
         config["is_distilled"] = pipe.config["is_distilled"]
-    side = family.image_side(pipe.vae_scale_factor, config)
-    latent_side = side // family.pixels(pipe.vae_scale_factor, config)
+    try:
+        side = family.image_side(pipe.vae_scale_factor, config)
+        latent_side = side // family.pixels(pipe.vae_scale_factor, config)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        problem = f"{name}: config.json of its {family.network} does not tell the size of its images"
+        raise UserError("model", problem, "download it again") from error
     info = replace(info, pipeline=type(pipe).__name__, source=source, network=config, vae=pipe.vae.config)
     return Model(pipe, info, device, dtype, latent_side, side, offload)
 
@@ -267,25 +271,35 @@ def _load_folder(folder: Path, source: Source, family: Family, dtype: str, name:
     listed, parts = _parts(folder, source, family)
     check_parts(folder, listed)
     loaded: dict[str, Any] = {}
-    number_format = getattr(torch, dtype)
+    number_format, place = getattr(torch, dtype), folder / "tokenizer"
     options = {"use_safetensors": True, "trust_remote_code": False, **family.loading}
     options |= {part: None for part in family.optional if part not in listed}
     try:
+        # 1. The small parts, each alone, so that an error names it
         tokenizers = family.tokenizers(folder)
+        for part in sorted(listed - {*family.weights, *tokenizers}):
+            library, kind = index[part]
+            place = folder / part
+            options[part] = getattr(import_module(library), kind).from_pretrained(str(place))
+
+        # 2. Those with weights
         for part in parts:
             library, kind = index[part]
+            place = folder / part
             loaded[part] = load_part(getattr(import_module(library), kind), folder, part, dtype, name)
         if source.network:
-            loaded[family.network] = _load_network(getattr(diffusers, family.class_name), source.network, dtype, name)
+            place = source.network
+            loaded[family.network] = _load_network(getattr(diffusers, family.class_name), place, dtype, name)
         if source.checkpoint:
             loaded |= load_parts(source.checkpoint, family, folder, index, number_format)
+        place = folder
         options |= {**loaded, **dict.fromkeys(tokenizers)}
         pipe = getattr(diffusers, index["_class_name"]).from_pretrained(str(folder), dtype=number_format, **options)
         pipe.register_modules(**tokenizers)
     except UserError:
         raise
     except Exception as error:  # a broken folder may raise anything
-        raise _Unreadable(folder, f"cannot be loaded ({first_line(error)})") from error
+        raise _Unreadable(place, f"cannot be loaded ({first_line(error)})") from error
     check_numbers(pipe, name, loaded)
     _check_readers(pipe, name, family)
     if source.checkpoint:
@@ -310,6 +324,6 @@ def _check_readers(pipe: Any, name: str, family: Family) -> None:
         rows, limit = encoder.get_input_embeddings().num_embeddings, reader.tokenizer.model_max_length
         is_clip = type(encoder).__name__.startswith("CLIP")
         last = max(reader.tokenizer.get_vocab().values(), default=0)
-        if last >= rows or (is_clip and (not isinstance(limit, int) or limit > encoder.config.max_position_embeddings)):
+        if last >= rows or type(limit) is not int or (is_clip and limit > encoder.config.max_position_embeddings):
             problem = f"{name}: its {reader.name} gives tokens up to {last}, {show_json(limit)} at a time"
             raise UserError("model", f"{problem}, which its text encoder cannot read", "download that folder again")

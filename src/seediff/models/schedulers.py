@@ -76,7 +76,7 @@ def use_scheduler(pipe: Any, family: Family, name: str) -> None:
     try:
         scheduler = getattr(diffusers, kind).from_config(pipe.scheduler.config, **options)
     except Exception as error:  # a missing library, an unsuitable configuration
-        problem = f"{name}: cannot be made of the model's own ({first_line(error)[:200]})"
+        problem = f"{name}: cannot be made of the model's own ({first_line(error)})"
         raise UserError("scheduler", problem) from error
     if family.gives_sigmas and "sigmas" not in inspect.signature(scheduler.set_timesteps).parameters:
         problem = f"{name}: {family.title} gives it the noise levels, which it does not take"

@@ -207,7 +207,7 @@ def load_parts(
             else:
                 parts[part] = _diffusers_part(getattr(diffusers, name), tensors, gguf, folder / part, dtype)
         except Exception as error:  # unexpected shapes or names may raise anything
-            problem = f"{checkpoint.path}: its {part} cannot be read ({first_line(error)[:300]})"
+            problem = f"{checkpoint.path}: its {part} cannot be read ({first_line(error)})"
             fix = "download that file again, or give the model that it was made from as its base"
             raise UserError("model", problem, fix) from error
     return parts

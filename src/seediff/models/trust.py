@@ -16,9 +16,11 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 from ..errors import UserError, causes, first_line
 from ..files.messages import show_json
@@ -53,10 +55,9 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
         if made_of in [[library, name] for name in classes]:
             listed.add(part)
         elif made_of != [None, None]:
-            allowed = " or ".join(f'["{library}", "{name}"]' for name in classes)
+            allowed = " or ".join(f'["{library}", "{name}"]' for name in [*classes][:3]) + " …" * (len(classes) > 3)
             must = allowed or f"left out: {family.title} has no such part"
-            problem = f"{part} = {show_json(made_of)} must be {must}"
-            raise UserError(path, problem)
+            raise UserError(path, f"{part} = {show_json(made_of)} must be {must}")
     missing = {*family.weights, *family.text} - listed - {*family.optional}
     if missing:
         raise UserError(path, f"has no {min(missing)}, which {family.title} needs", "download that folder again")
@@ -77,6 +78,7 @@ def check_parts(folder: Path, parts: Iterable[str]) -> None:
             if not isinstance(settings, dict):
                 raise UserError(path, f"must be a table, not {show_json(settings)}")
             check_settings(path, settings)
+            check_values(path, settings)
 
 
 def check_settings(path: Path | str, settings: Any) -> None:
@@ -97,6 +99,37 @@ def check_settings(path: Path | str, settings: Any) -> None:
             waiting += value
 
 
+def check_values(path: Path, settings: Mapping[str, Any]) -> None:
+    """Raise UserError where a configuration of a class of diffusers has a value of another kind than the class says, or
+    a negative or huge one for a count: diffusers checks none of it, and the part would fail when it runs."""
+    import diffusers
+
+    kind = getattr(diffusers, str(settings.get("_class_name")), None)
+    if not isinstance(kind, type) or not issubclass(kind, diffusers.ConfigMixin):
+        return
+    hints, arguments = get_type_hints(kind.__init__), signature(kind.__init__).parameters
+    for key, value in settings.items():
+        allowed = {str if isinstance(one, str) else one for one in _flat(hints.get(key, Any))} - {NoneType, ...}
+        usual = _flat(getattr(arguments.get(key), "default", None))
+        is_count = not allowed & {bool, float} and all(type(one) is int and one >= 0 for one in usual)
+        for one in _flat(value):
+            wanted = ""
+            if allowed <= {int, float, bool} and (isinstance(one, str | dict) or one != one):
+                wanted = "a number"
+            elif allowed == {str} and isinstance(one, int | float | dict):
+                wanted = "text"
+            elif is_count and isinstance(one, int) and (one is True or not 0 <= one < 1 << 31):
+                wanted = "a count, from 0 up"
+            if wanted:
+                raise UserError(path, f"{key} = {show_json(value)} must be {wanted}", "download it again")
+
+
+def _flat(value: Any) -> list[Any]:
+    """A value alone; instead of a list its values, and instead of a type those that it consists of, at any depth."""
+    inner = value if isinstance(value, list | tuple) else get_args(value)
+    return list(chain.from_iterable(map(_flat, inner))) if inner else [value]
+
+
 def import_without_kernels(name: str) -> None:
     """Import a library, if it is installed, while hiding the package `kernels`, with which the library would fetch and
     run a repository's code. Errors are passed over: most models do not need the library."""
@@ -112,17 +145,28 @@ def import_without_kernels(name: str) -> None:
         sys.modules.update(before)
 
 
+def import_transformers() -> Any:
+    """transformers, with its warnings and bars switched off: those about a broken folder repeat the error that it
+    raises."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings are issued during the import
+    import transformers
+
+    transformers.logging.set_verbosity(logging.CRITICAL)
+    transformers.logging.disable_progress_bar()
+    return transformers
+
+
 def import_diffusers() -> Any:
     """torch, after importing diffusers with the libraries' warnings and loading bars switched off. Raises UserError if
     torchvision breaks the import."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings are issued during the imports
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):  # which diffusers imports if installed
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         import_without_kernels("bitsandbytes")
         import torch
-        import transformers
+
+        import_transformers()
         from diffusers import DiffusionPipeline  # noqa: F401  # whose import imports torchvision
         from diffusers.utils import logging as diffusers_logging
     except Exception as error:  # lazy imports wrap the cause in another error
@@ -130,9 +174,6 @@ def import_diffusers() -> Any:
             raise
         problem = "the installed torchvision does not fit torch and breaks diffusers"
         raise UserError(f"{problem}; `pip uninstall torchvision`") from error
-    # Their messages about a broken folder repeat the error that they raise.
-    transformers.logging.set_verbosity(logging.CRITICAL)
-    transformers.logging.disable_progress_bar()
     diffusers_logging.set_verbosity(logging.CRITICAL)
     diffusers_logging.disable_progress_bar()
     return torch

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,13 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 """Of a number."""
 SMALL = (".json", ".txt", ".model", ".jinja")
 """Suffixes of the other files of a part that are read."""
+
+SAFELY: dict[str, Any] = {"use_safetensors": True, "output_loading_info": True}
+"""For both libraries' `from_pretrained`."""
+OF_TRANSFORMERS = {**OWN_ATTENTION, "ignore_mismatched_sizes": True}
+"""And for transformers', which then tells the sizes that do not match (`misfit`)."""
+BLOCK = re.compile(r"\.\d+\.")
+"""In the name of a block's tensor."""
 
 _WEIGHTS = re.compile(
     r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant>\w+))?(-\d{5}-of-\d{5}(\.(?P<old>\w+))?)?\.safetensors"
@@ -66,12 +74,17 @@ def folder_files(folder: Path, parts: Iterable[str]) -> list[str]:
     return sorted(f"{path.parent.name}/{path.name}" for path in paths)
 
 
+def part_files(folder: Path, part: str, dtype: str) -> tuple[str | None, list[Path]]:
+    """The variant of a part that is loaded in a number format, and its weight files."""
+    held = variants(folder_files(folder, [part]), part)
+    chosen = choose_variant(held.values(), dtype)
+    return chosen, [folder / file for file, variant in held.items() if variant == chosen]
+
+
 def part_bytes(folder: Path, part: str, dtype: str) -> int:
     """Bytes of a part's weights in a number format; 0 if none are here. Raises UserError for files that cannot be
     read."""
-    held = variants(folder_files(folder, [part]), part)
-    chosen = choose_variant(held.values(), dtype)
-    return sum(file_bytes(folder / file, dtype) for file, variant in held.items() if variant == chosen)
+    return sum(file_bytes(file, dtype) for file in part_files(folder, part, dtype)[1])
 
 
 def file_bytes(path: Path, dtype: str) -> int:
@@ -82,26 +95,69 @@ def file_bytes(path: Path, dtype: str) -> int:
     return BYTES[dtype] * sum(math.prod(tensor.shape) for tensor in read_header(path).tensors.values())
 
 
+@contextmanager
+def no_larger_than(files: Collection[Path], config: Path) -> Iterator[None]:
+    """Inside the block, raise UserError as soon as a network is built of more than twice the values or tensors of these
+    files: `config` may hold any numbers, and libraries would build for hours, or until memory is full. Twice, because
+    values that two tensors share are in a file once. Without files there is no limit."""
+    from torch.nn.modules.module import register_module_parameter_registration_hook
+
+    held = [math.prod(tensor.shape) for file in files for tensor in read_header(file).tensors.values()]
+    problem = f"describes a larger network than that of its weights, {sum(held)} numbers in {len(held)} tensors"
+    built = set[tuple[int, str]]()  # modules and the names of their parameters, which loading sets again
+    values = 0
+
+    def count(module: Any, name: str, parameter: Any) -> None:
+        nonlocal values
+        if parameter is None or (id(module), name) in built:
+            return
+        built.add((id(module), name))
+        values += parameter.numel()
+        if held and (len(built) > 2 * len(held) or values > 2 * sum(held)):
+            raise UserError(config, problem, "download it again")
+
+    handle = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    except RuntimeError as error:  # diffusers reserves memory for a tensor before the module has it
+        if "alloc" not in str(error) and "Storage size" not in str(error):
+            raise
+        raise UserError(config, problem, "download it again") from error
+    finally:
+        handle.remove()
+
+
 def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
     """A part with weights, of the library's class `kind`, from a pipeline's folder. name: the model's, for messages.
-    Raises UserError naming the first tensor that is missing."""
+    Raises UserError naming the first tensor that is missing, or of a block that its configuration lacks."""
     import torch
 
-    loaded, info = kind.from_pretrained(
-        str(folder),
-        subfolder=part,
-        variant=choose_variant(variants(folder_files(folder, [part]), part).values(), dtype),
-        dtype=getattr(torch, dtype),
-        use_safetensors=True,
-        output_loading_info=True,
-        **(OWN_ATTENTION if kind.__module__.startswith("transformers.") else {}),
-    )
+    variant, files = part_files(folder, part, dtype)
+    own = OF_TRANSFORMERS if kind.__module__.startswith("transformers.") else {}
+    options = {"subfolder": part, "variant": variant, "dtype": getattr(torch, dtype), **SAFELY, **own}
+    with no_larger_than(files, folder / part / "config.json"):
+        loaded, info = kind.from_pretrained(str(folder), **options)
+    left = [
+        key for key in info["unexpected_keys"] if not own and BLOCK.search(key)
+    ]  # fewer layers of text are a choice
+    problem = misfit(loaded, {**info, "unexpected_keys": left})
+    if problem:
+        raise UserError("model", f"{name}: in its {part}, {problem}", "download it again")
+    return loaded
+
+
+def misfit(network: Any, info: Mapping[str, Any]) -> str:
+    """What of a network is not in its weights, has other sizes there, or is left over, by a library's loading info;
+    empty if all fits."""
     missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
     if missing:
-        of = f"{len(missing)} of {len(loaded.state_dict())} tensors in its {part}"
-        problem = f"{name}: {of} are missing from its weights, the first {min(missing)}"
-        raise UserError("model", problem, "download it again")
-    return loaded
+        count = f"{len(missing)} of {len(network.state_dict())} tensors"
+        return f"{count} are missing from its weights, the first {min(missing)}"
+    for name, *shapes in info["mismatched_keys"]:
+        in_file, in_network = (tuple(shape) for shape in shapes)
+        return f"tensor {name} is {in_file}, but the network of config.json has {in_network}"
+    left = info["unexpected_keys"]
+    return f"the network of config.json has no {min(left)}, which is among its weights" if left else ""
 
 
 def all_finite(tensor: Any) -> bool:
@@ -109,16 +165,24 @@ def all_finite(tensor: Any) -> bool:
     return not tensor.numel() or all(bool(bound.isfinite()) for bound in tensor.aminmax())
 
 
+def not_finite(network: Any) -> str:
+    """Which tensor of a network has values that are not numbers, the first; empty if none has."""
+    for name, tensor in network.state_dict().items():
+        if hasattr(tensor, "quant_type"):  # of a GGUF file
+            from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
+
+            tensor = dequantize_gguf_tensor(tensor)
+        if not all_finite(tensor):
+            return f"tensor {name} holds values that are not finite in {str(tensor.dtype).removeprefix('torch.')}"
+    return ""
+
+
 def check_numbers(pipe: Any, name: str, parts: Iterable[str]) -> None:
     """Raise UserError naming the first tensor of these parts whose values are not all numbers."""
     for part in parts:
-        for key, tensor in getattr(pipe, part).state_dict().items():
-            if hasattr(tensor, "quant_type"):  # of a GGUF file
-                from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
-
-                tensor = dequantize_gguf_tensor(tensor)
-            if not all_finite(tensor):
-                kind = str(tensor.dtype).removeprefix("torch.")
-                overflow = "use dtype float32, or " if kind == "float16" else ""  # a float32 value may be too large
-                problem = f"{name}: {key} of its {part} holds values that are not finite in {kind}"
-                raise UserError("model", problem, f"{overflow}download it again")
+        problem = not_finite(getattr(pipe, part))
+        if problem:
+            overflow = (
+                "use dtype float32, or " if problem.endswith(" float16") else ""
+            )  # a float32 value may be too large
+            raise UserError("model", f"{name}: in its {part}, {problem}", f"{overflow}download it again")

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import msgspec
 from torch import nn
-from transformers.utils import logging
 
 from ..config.names import BACKGROUND
 from ..config.train import LARGEST_SIDE
@@ -19,8 +18,8 @@ from ..files.documents import fit, read_json
 from ..files.messages import show_json
 from ..files.reading import SETTINGS
 from ..files.tensors import read_header
-from ..models.trust import OWN_ATTENTION, check_settings
-from ..models.weights import all_finite
+from ..models.trust import check_settings, import_transformers
+from ..models.weights import OF_TRANSFORMERS, SAFELY, misfit, no_larger_than, not_finite
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 BACKBONES = ("resnet", "swin")
@@ -76,10 +75,12 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
     if folder.is_dir() and ((folder / WEIGHTS).is_file() or not (folder / INDEX).is_file()):
         read_header(folder / WEIGHTS, "no such file; only safetensors weights are read, never pickles")
     try:
-        logging.disable_progress_bar()
-        logging.set_verbosity_error()  # `_check_loaded` reports the same in one line
-        options |= {"ignore_mismatched_sizes": True, "use_safetensors": True, "output_loading_info": True}
-        network, info = kind.from_pretrained(source, **OWN_ATTENTION, **options)
+        import_transformers()
+        files = [] if initial else sorted(folder.glob("*.safetensors"))
+        with no_larger_than(files, folder / "config.json"):
+            network, info = kind.from_pretrained(source, **SAFELY, **OF_TRANSFORMERS, **options)
+    except UserError:
+        raise
     except Exception as error:  # a modified configuration can raise nearly anything
         raise UserError(f"{where}: cannot be loaded as {kind.__name__} ({first_line(error)})") from error
     _check_loaded(info, network, where, initial)
@@ -92,18 +93,14 @@ def _check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, initi
     info: transformers' `output_loading_info`. initial: these are initial weights of a training, whose tensors may
     differ in their first side, the number of classes, and may lack each part in NEW_HEADS as a whole.
     """
-    missing, names = set(info.get("missing_keys") or ()), list(network.state_dict())
-    for head in NEW_HEADS:
-        head_names = {name for name in names if name.startswith(head)}
-        if initial and head_names <= missing:
-            missing -= head_names
-    if missing:
-        problem = f"{len(missing)} of {len(names)} tensors are not in its weights, the first {min(missing)}"
+    missing, names = set(info["missing_keys"]), list(network.state_dict())
+    sizes = info["mismatched_keys"]
+    if initial:
+        sizes = [each for each in sizes if tuple(each[1])[1:] != tuple(each[2])[1:]]
+        for head in NEW_HEADS:
+            head_names = {name for name in names if name.startswith(head)}
+            missing -= head_names if head_names <= missing else set()
+    fits = {"missing_keys": missing, "mismatched_keys": sizes, "unexpected_keys": ()}
+    problem = misfit(network, fits) or not_finite(network)
+    if problem:
         raise UserError(where, problem, "use weights of this network")
-    for name, *shapes in info.get("mismatched_keys") or ():
-        file_shape, network_shape = (tuple(shape) for shape in shapes)
-        if not initial or file_shape[1:] != network_shape[1:]:
-            raise UserError(f"{where}: tensor {name} is {file_shape}, but the network's is {network_shape}")
-    for name, value in network.state_dict().items():
-        if value.is_floating_point() and not all_finite(value):
-            raise UserError(f"{where}: tensor {name} holds values that are not finite; the weights are damaged")

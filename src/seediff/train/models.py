@@ -7,7 +7,6 @@ Letters: B images, C classes with background, H × W pixels, Q queries.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import show_json
 from ..models.hub import fetch_file, hub_part
+from ..models.trust import import_transformers
 from .loading import load_network, read_settings
 from .loss import present_classes, set_losses
 
@@ -95,8 +95,7 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
         if sum(p.numel() for p in network.parameters()) != size:
             raise UserError("weights", f"{config.weights!r}: are not of backbone {config.backbone}", "name theirs")
     else:
-        # transformers warns about all backbones but Swin, although others are supported.
-        logging.getLogger("transformers").setLevel(logging.ERROR)
+        import_transformers()  # it warns about all backbones but Swin, although others are supported
         torch.manual_seed(config.seed)
         network = kind(settings)
         if source != "scratch" and isinstance(settings, SegformerConfig):
