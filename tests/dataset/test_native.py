@@ -35,7 +35,7 @@ def folder(tmp_path):
         ("images/000003.png", b"\x89PNG nothing", "images/000003.png: cannot be read as a picture"),
         ("soft/000003_7.png", native.encode_soft(np.zeros((4, 5), np.float32)), r"000003_7\.png: is \(4, 5\)"),
         ("classes.txt", b"background\n" + b"".join(b"c%d\n" % i for i in range(255)), "255 classes"),
-        ("metadata.jsonl", b"\n[1]\n", r"metadata\.jsonl, line 2: Expected `object`"),
+        ("metadata.jsonl", b"\n[1]\n", r"metadata\.jsonl, line 2: must be an object"),
     ],
 )
 def test_broken_datasets_name_the_file(folder, file, data, place):

@@ -23,7 +23,7 @@ def test_rows_are_read_until_the_first_bad_one(tmp_path):
     path.write_text('{"a": 1}\n\n{"a": 2}\n{"a": "x"}\n')
     rows = read_json_lines(path, dict[str, int])
     assert [next(rows), next(rows)] == [(1, {"a": 1}), (3, {"a": 2})]
-    with user_error(r"rows.jsonl, line 4: `\$\[...\]`: Expected `int`, got `str`"):
+    with user_error(r"rows.jsonl, line 4: `\$\[...\]`: must be a whole number, not a text"):
         next(rows)
 
 
@@ -63,7 +63,7 @@ LAUGHS = "a: &a [x, x]\n" + "".join(
         ("a: \x00", "is not UTF-8 text"),
         ("a: 1\n[b]: 2", 'line 1: is not YAML: has the key ["b"]; keys are texts'),
         ("a: 1\n---\na: 2", "is not YAML: has 2 documents"),
-        ("- 1", "Expected `object`, got"),
+        ("- 1", "must be an object, not"),
     ],
 )
 def test_damaged_yaml_is_refused_in_a_line(tmp_path, text, said):

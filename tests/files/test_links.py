@@ -136,11 +136,13 @@ def test_names_that_lead_out_or_nowhere(tmp_path):
     for names, said in (
         (("../a", "/a", "a/../../b", "up/a", "up"), "leads out of the dataset folder"),
         (("images/\0", "a" * 5000, "loop"), "is not a usable path"),
-        (("", None, 3), "must be the path of a picture inside the dataset"),
+        (("", None, 3, "https://a.org/1.png"), "must be the path of a picture inside the dataset, not "),
     ):
         for name in names:
             with user_error(f"^row 1: 'mask' {said}"):
                 inside(tmp_path, name, "row 1", "mask")
     with user_error(r"/up/a: is a link that leads out of "):
         inside(tmp_path, tmp_path / "up/a")
+    with user_error(r"/\.\./a\.toml: leads out of .*; files outside it"):
+        inside(tmp_path, "../a.toml")
     assert inside(tmp_path, "deep/../new") == tmp_path / "deep/../new"

@@ -33,13 +33,13 @@ class Whole:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (5, "Expected `object`, got `int`"),
+        (5, "must be an object, not a whole number"),
         ({"kind": "c"}, "`$.kind`: Invalid enum value 'c'"),
         ({"words": list("abcd")}, "4 words are more than 3"),
-        ({"pair": [1]}, "`$.pair`: Expected `array` of length 2, got 1"),
-        ({"share": {"dog": True}}, "`$.share[...]`: Expected `float`, got `bool`"),
-        ({"parts": [{"name": "x", "size": 0}]}, "`$.parts[0].size`: Expected `int` >= 1"),
-        ({"limit": 0}, "`$.limit`: Expected `float` > 0"),
+        ({"pair": [1]}, "`$.pair`: must be a list of length 2, not 1"),
+        ({"share": {"dog": True}}, "`$.share[...]`: must be a number, not true or false"),
+        ({"parts": [{"name": "x", "size": 0}]}, "`$.parts[0].size`: must be a whole number >= 1"),
+        ({"limit": 0}, "`$.limit`: must be a number > 0"),
         ({"kind": "\x1b[31m" + "x" * 1000}, "`$.kind`: Invalid enum value '\\x1b[31m"),
     ],
 )

@@ -35,6 +35,10 @@ T = TypeVar("T")
 BOM = b"\xef\xbb\xbf"
 DEPTH = 64
 """Maximum nesting in YAML."""
+KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list"}
+KINDS |= {"object": "an object", "null": "null"}
+KIND = re.compile(f"`((?:{'|'.join(KINDS)}| [|] )+)`")
+"""msgspec's names of kinds of values, in a message."""
 _ONE_AT_A_TIME = threading.RLock()
 """msgspec 0.22 crashes if two threads use a type for the first time at once."""
 
@@ -53,6 +57,17 @@ def plain_number(text: str) -> str:
     return re.sub(r"^(-?)0+(?=[0-9])", r"\1", text.strip())
 
 
+def _plain_words(problem: str) -> str:
+    """A message of msgspec's: "must be a text or null, not a whole number"."""
+    for theirs, ours in {
+        "Expected ": "must be ",
+        ", got ": ", not ",
+        "Object missing required field": "has no",
+    }.items():
+        problem = problem.replace(theirs, ours)
+    return KIND.sub(lambda found: " or ".join(map(KINDS.__getitem__, found[1].split(" | "))), problem)
+
+
 def _typed(convert: Callable[[], T], where: str) -> T:
     try:
         with _ONE_AT_A_TIME:
@@ -60,7 +75,7 @@ def _typed(convert: Callable[[], T], where: str) -> T:
     except RecursionError as error:
         raise UserError(where, "is nested too deeply") from error
     except (msgspec.ValidationError, UserError) as error:  # UserError: the value's own check
-        problem, _, place = str(error).partition(" - at ")
+        problem, _, place = _plain_words(str(error)).partition(" - at ")
         raise UserError(where, f"{place}: {problem[:300]}".removeprefix(": ")) from error
     except (msgspec.DecodeError, ValueError) as error:  # ValueError: bytes that are not UTF-8
         raise UserError(where, f"is not JSON: {first_line(error).removeprefix('JSON is malformed: ')}") from error

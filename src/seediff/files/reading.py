@@ -131,7 +131,7 @@ def inside(root: Path, name: object, where: object = "", field: str = "") -> Pat
     name: text from a file, or a Path below `root`. where, field: the row and field with the name, for errors. Raises
     UserError."""
     about = f"'{field}' " * bool(field)
-    if not name or not isinstance(name, str | Path):
+    if not name or not isinstance(name, str | Path) or "://" in str(name):
         raise UserError(where, f"{about}must be the path of a picture inside the dataset, not {show_json(name)}")
     path = name if isinstance(name, Path) else root / name
     try:
@@ -143,6 +143,7 @@ def inside(root: Path, name: object, where: object = "", field: str = "") -> Pat
         raise UserError(where or path, problem) from error
     if leads_out:
         what = f"{about}leads out of the dataset folder: {show_json(str(name))}"
-        link = f"is a link that leads out of {root}; files outside it are neither read nor written"
-        raise UserError(where if field else path, what if field else link)
+        link = "is a link that " * (".." not in path.parts)
+        outside = f"{link}leads out of {root}; files outside it are neither read nor written"
+        raise UserError(where if field else path, what if field else outside)
     return path

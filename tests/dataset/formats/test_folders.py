@@ -90,7 +90,7 @@ def test_ultralytics_of_others(tmp_path):
         ({"names": ["road"], "masks_dir": "elsewhere"}, r"a\.png: has no mask .*elsewhere/train/a\.png"),
         ({"names": {300: "road", 1: "sky"}}, "'names' has a class number 300"),
         ({"names": ["a", "b"], "label_mapping": {1: 7}}, "label_mapping: maps 1 to a number that no class has"),
-        ({"names": ["a", "b"], "label_mapping": {"x": 1}}, "label_mapping: .*Expected"),
+        ({"names": ["a", "b"], "label_mapping": {"x": 1}}, "label_mapping: .*must be"),
         ({"names": ["a", "b"]}, r"train/a\.png: has id 7, which is not a class of .*set\.yaml"),
     ],
 )

@@ -56,6 +56,7 @@ def labelstudio(names):
         ([r"x\y\..\a.png"], ["x/a.png"], ["x/a"]),
         # Nothing says which one is meant.
         (["a"], ["a.png", "a.jpg"], "there is no picture .a"),
+        (["."], ["a.png"], "there is no picture .[.]"),
         ([f"{'x' * 5000}/a"], ["b.png"], "there is no picture .x"),
         (["x/a.png", "y/a.png"], ["a.png"], r'"y/a\.png" and "x/a\.png" are both .*images/a\.png'),
         (["a.png", "a.jpg"], ["a.png"], r'"a\.jpg" and "a\.png" are both .*images/a\.png'),

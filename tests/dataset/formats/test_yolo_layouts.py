@@ -268,7 +268,7 @@ def test_confidences_at_the_ends_of_all_lines_are_left_out(folder):
         ("names: {0: a, '0': b}\ntrain: images/train", 'has "0" twice'),
         ("names: {0: a, 00: b}\ntrain: images/train", "'names'"),
         ("names: [a]", "has no 'train'"),
-        ("names: [a]\ntrain: [1, {2: 3}]", "Expected"),
+        ("names: [a]\ntrain: [1, {2: 3}]", "must be"),
         ("names: [cat, dog]\ntrain: images/train\nkpt_shape: [3, 2]", r"has poses \(kpt_shape\)"),
         *(  # another folder with a name like it is not meant
             (f"names: [cat]\ntrain: images/train\nval: {entry}", "'val': must name pictures in")

@@ -124,7 +124,7 @@ def test_what_is_wrong_is_found_and_sound_parts_are_not(pets, spoil, level, kind
     [
         (lambda p: edit(p, 1, mask="../../x.png"), "path", "'mask' leads out"),
         (lambda p: edit(p, 1, classes=["bus"]), "row", 'class "bus" is not in classes.txt'),
-        (lambda p: edit(p, 1, review={"made": {}}), "value", "`$.review.made`: Expected `object` of length >= 1"),
+        (lambda p: edit(p, 1, review={"made": {}}), "value", "`$.review.made`: must be an object of length >= 1"),
         (lambda p: edit(p, 1, made="made/0123456789abcdef.toml"), "row", "is not there, but a row's `made` names it"),
         (hidden_name, "name", "sample name '.1' cannot be a file name"),
     ],

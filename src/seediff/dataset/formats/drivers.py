@@ -354,7 +354,7 @@ def _objects(read: Callable[[], Any]) -> Instances:
 def _ends(name: str) -> list[str]:
     """The ends of a picture's path or address, the longest first, without `..`; at most 16."""
     path = unquote(name.partition("://")[2].partition("?")[0]) if "://" in name else portable(name)
-    steps = [step for step in posixpath.normpath(path).split("/") if step not in ("", "..")][-16:]
+    steps = [step for step in posixpath.normpath(path).split("/") if step not in ("", ".", "..")][-16:]
     return ["/".join(steps[i:]) for i in range(len(steps))]
 
 
