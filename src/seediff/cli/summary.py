@@ -195,8 +195,8 @@ def time_shares(seconds: Mapping[str, float], parts: Sequence[str]) -> str:
     if not total:
         return ""
     shares = [f"{name} {seconds[name] / total:.1%}" for name in parts if seconds.get(name, 0) > 0.0005 * total]
-    text = f"Time: {', '.join(shares)} of {total:.1f} s"
-    return f"{text}, after {seconds['loading']:.1f} s of loading the model" if "loading" in seconds else text
+    text = f"Time: {total:.1f} s ({', '.join(shares)})"
+    return f"{text}, and {seconds['loading']:.1f} s to load the model" if "loading" in seconds else text
 
 
 def findings_table(checked: Checked) -> Table:

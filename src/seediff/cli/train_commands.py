@@ -143,7 +143,7 @@ def train(
 
         about = "masks of your pictures, as a dataset"
         predict = command_line("predict", out, "PHOTOS", "--out", "predicted", about=about)
-        evaluate = command_line("evaluate", out, "--data", "DATASET", about="against masks of another set")
+        evaluate = command_line("evaluate", out, "--data", "DATASET", about="compare with the labels of a dataset")
         print(next_steps(predict, evaluate))
 
 
