@@ -48,9 +48,7 @@ def test_the_time_of_masks_is_not_called_drawing():
     row = {"file_name": "images/0.png", "classes": ["dog"], "asked": ["dog"], "area": {"dog": 0.5}}
     run = RunResult(Path("out"), [row], 1, {"loading": 1.0, "reading": 0.5, "capturing attention": 8.5, "masks": 1.0})
     text = said(lambda console: show_masks(run, MaskPhotosConfig(classes=("dog",)), 0, console))
-    assert (
-        "Time: 10.0 s (reading 5.0%, capturing attention 85.0%, masks 10.0%), and 1.0 s to load the model" in text
-    )
+    assert "Time: 10.0 s (reading 5.0%, capturing attention 85.0%, masks 10.0%), and 1.0 s to load the model" in text
     assert "1 photograph with masks" in text
 
 
