@@ -8,6 +8,7 @@ from layouts import save
 from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
+from seediff.dataset.formats import coco
 from seediff.dataset.native import write_native
 from seediff.dataset.sample import Sample
 
@@ -194,3 +195,10 @@ def test_flat_polygons_and_stray_points(tmp_path, segmentation):
     save(path, document("a.jpg", segmentation=[CAT, 5]))
     with user_error("a polygon is a list of x, y"):
         read(path)
+
+
+def test_a_folder_of_masks_does_not_look_like_coco(tmp_path):
+    save(tmp_path / "annotations/a.png")
+    assert not coco.is_folder(tmp_path)
+    save(tmp_path / "annotations/instances.json", {})
+    assert coco.is_folder(tmp_path)

@@ -82,9 +82,9 @@ def test_damaged_and_missing_files(tmp_path):
         with user_error(said):
             imported("parquet", tmp_path / folder, **options)
     whole = path.read_bytes()
-    for data in (whole.replace(b"a.png", b"a\xccpng"), whole[:-100]):
+    for data in (whole.replace(b"a.png", b"a\xccpng"), whole[:-100], whole[:-60] + b"\xff" * 40 + whole[-20:]):
         path.write_bytes(data)
-        with user_error(r"train-00000\.parquet: cannot be read as parquet \("):
+        with user_error(r"train-00000\.parquet: cannot be read as parquet \((?!.*Exception)"):
             list(imported("parquet", tmp_path / "pq")[1])
     path.unlink()
     os.mkfifo(path)

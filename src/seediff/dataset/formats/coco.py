@@ -125,7 +125,7 @@ def _polygons(objects: Objects) -> list[list[list[int]]]:
 
 def is_folder(folder: Path) -> bool:
     ours = any(json_kind(path) == "coco" for path in sorted(folder.glob("*.json"))[:8])
-    return (folder / ANNOTATIONS).is_dir() or ours or any(folder.glob(f"*/{ROBOFLOW}"))
+    return any(folder.glob(f"{ANNOTATIONS}/*.json")) or ours or any(folder.glob(f"*/{ROBOFLOW}"))
 
 
 def read(

@@ -47,7 +47,7 @@ FORMATS: dict[SourceName | FormatName, Format] = {
     "labelme": Format("*.json with shapes (labelme)", (".json",)),
     "parquet": Format("*.parquet", (".parquet",), without=("link", "skip_missing")),
     "masks": Format(
-        "images/ and masks/, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)",
+        "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)",
         (".yaml", ".yml"),
     ),
     "coco": Format("annotations/*.json or *.json (COCO)", (".json",), objects=True),

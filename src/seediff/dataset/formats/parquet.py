@@ -165,7 +165,8 @@ def opened(file: Path) -> Iterator[Any]:
         with parquet.ParquetFile(file) as reader:
             yield reader
     except (pa.ArrowException, OSError, UnicodeError) as error:  # also for a name that is not UTF-8
-        raise UserError(file, f"cannot be read as parquet ({first_line(error)})") from error
+        reason = first_line(error).replace("TProtocolException: ", "")
+        raise UserError(file, f"cannot be read as parquet ({reason})") from error
 
 
 def stated_classes(file: Path) -> tuple[str, ...]:
