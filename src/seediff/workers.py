@@ -94,10 +94,11 @@ def in_order(
 
 def _results(pool: ProcessPoolExecutor, ahead: int, chunk: int, arguments: Iterable[Any]) -> Iterator[Any]:
     left, waiting = iter(arguments), deque[Future[list[Any]]]()
+    parts = iter(lambda: list(islice(left, chunk)), [])
     while True:
-        while len(waiting) < ahead and (some := list(islice(left, chunk))):
+        for part in islice(parts, ahead - len(waiting)):
             with _uninterrupted():  # starts processes
-                waiting.append(pool.submit(_call, some))
+                waiting.append(pool.submit(_call, part))
         if not waiting:
             return
         yield from waiting.popleft().result()

@@ -81,8 +81,8 @@ class CommandLine:
             values = {} if parameter is None else self._typed.setdefault(parameter, {})
             if not argument.tokens:
                 continue
-            token = argument.tokens[0]
-            if option := token.keyword:
+            token, option = argument.tokens[0], argument.tokens[0].keyword
+            if option:
                 if option.startswith("--no-") and token.implicit_value is True:
                     raise UserError(option, "takes no value", f"write {option}, or {argument.name}")
                 self._options[name] = option

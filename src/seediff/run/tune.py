@@ -284,15 +284,12 @@ def tune(
     name, from `countable`. segment: the method for the segments that are named. Raises UserError if no photograph can
     be used.
     """
-    from ..models.info import check_known_classes
     from ..segments.make_segments import check_fits
 
     model, size = job.model, job.config.size
     check_attention(size, model.pixels)
     check_fits(model, segment, size)
-    names_of_classes = tuple(dict.fromkeys(classes.values()))
-    check_known_classes(model.name, model.settings.words, names_of_classes)
-    split_prompts(model.readers, names_of_classes)
+    job.check_words(tuple(dict.fromkeys(classes.values())))
 
     background = next((number for number, name in data.names.items() if name == BACKGROUND), None)
     words = {name: number for number, name in classes.items()}
