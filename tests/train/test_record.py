@@ -30,7 +30,7 @@ def test_the_picture_of_losses_is_by_epoch_with_a_chart_of_validation_if_there_w
 
     def chart(title, lines, x_label, **options):
         drawn.append((title, lines, x_label, options))
-        return np.zeros((HEIGHT, 8, 3), np.uint8)
+        return np.zeros((HEIGHT // 2, 8, 3), np.uint8)
 
     monkeypatch.setattr("seediff.train.record.line_chart", chart)
     stages = [Stage(items(8), CLASSES, steps=500), Stage(items(4), CLASSES, steps=2, name="finetune")]
@@ -40,7 +40,7 @@ def test_the_picture_of_losses_is_by_epoch_with_a_chart_of_validation_if_there_w
         stage = stages[step > 500].name
         add_losses(path, step, stage, 1e-3, {"class": float(step)}, 1.0, 0.25 if step in (500, 502) else None)
     with Image.open(io.BytesIO(draw_losses(read_losses(path), stages, 4))) as picture:
-        assert picture.size == (8, 2 * HEIGHT)
+        assert picture.size == (8, HEIGHT)
     (title, losses, label, options), (_, measured, *_) = drawn
     assert (title, [*losses], label) == (
         "losses",
@@ -48,10 +48,10 @@ def test_the_picture_of_losses_is_by_epoch_with_a_chart_of_validation_if_there_w
         "epochs; the line is the beginning of stage finetune",
     )
     epochs, values = losses["class"]
-    assert (len(epochs), epochs[0], epochs[-1]) == (168, 1.5, 252.0)  # means of three steps, of half an epoch each
-    assert (values[0], values[-1]) == (2.0, 502.0)
+    assert (len(epochs), epochs[0], epochs[-1]) == (200, 1.5, 252.0)  # of three steps, of half an epoch each
+    assert (values[0], values[-1]) == (2.0, 501.5)
     assert options == {"right": 252.0, "borders": [250.0]}
     assert [one.tolist() for one in measured["mIoU"]] == [[250.0, 252.0], [25.0, 25.0]]
     start_losses(path, 3)
     with Image.open(io.BytesIO(draw_losses(read_losses(path), stages[:1], 4))) as picture:
-        assert picture.height == HEIGHT
+        assert picture.height == HEIGHT // 2

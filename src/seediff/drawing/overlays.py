@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import distance_transform_edt
 
 from ..files.label_maps import IGNORE, voc_palette
 
@@ -103,46 +104,27 @@ def draw_named(
     font, stroke = ImageFont.load_default(size), max(1, size // 8)
     # Places are looked for on a lattice, as every pixel of a large picture would take seconds for each name.
     cell = max(1, max(height, width) // 512)
-    lattice = regions[::cell, ::cell]
+    lattice = np.pad(regions[::cell, ::cell], 1, constant_values=-1)
     taken = np.zeros(lattice.shape, bool)
     for number, name in names.items():
         text = fit_text(draw, font, name, width - 2 * stroke)
         if "?" in text and not text.strip("?… "):
             text = str(number)
-        left, top, right, bottom = map(round, draw.textbbox((0, 0), text, font, stroke_width=stroke))
-        rows, columns = -(-(bottom - top) // cell), -(-(right - left) // cell)
-        place = _find_place(lattice == number, taken, rows, columns)
-        if text and place is not None:
-            y, x = place
-            taken[y : y + rows, x : x + columns] = True
-            corner = (x * cell - left, y * cell - top)
-            draw.text(corner, text, "white", font, stroke_width=stroke, stroke_fill="black")
+        left, top, right, bottom = draw.textbbox((0, 0), text, font, anchor="mm", stroke_width=stroke)
+        if not text or bottom - top > height:
+            continue
+        # Where the name, whose size the depth is measured in, lies deepest in the region
+        sampling = 1 / (bottom - top), 1 / (right - left)
+        depth: Any = distance_transform_edt((lattice == number) & ~taken, sampling=sampling)
+        places = np.argwhere(depth >= 0.9 * depth.max())
+        y, x = cell * places[((places - places.mean(0)) ** 2).sum(1).argmin()]
+        x, y = max(-left, min(x, width - right)), max(-top, min(y, height - bottom))
+        rows = slice(int(y + top) // cell, int(y + bottom) // cell + 2)
+        box = rows, slice(int(x + left) // cell, int(x + right) // cell + 2)
+        if depth.any() and not taken[box].any():
+            taken[box] = True
+            draw.text((x, y), text, "white", font, anchor="mm", stroke_width=stroke, stroke_fill="black")
     return np.asarray(picture)
-
-
-def _find_place(region: np.ndarray, taken: np.ndarray, height: int, width: int) -> tuple[int, int] | None:
-    """(top, left) of the box of this size, on nothing that is taken, with the most of a region (H, W) bool in it, of
-    equals the one nearest to the region's centre. None if there is none."""
-    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
-    if not len(rows) or height > region.shape[0] or width > region.shape[1]:
-        return None
-    # Boxes that reach the region: others need not be counted
-    top, left = max(0, rows[0] - height), max(0, columns[0] - width)
-    around = (slice(top, rows[-1] + height + 1), slice(left, columns[-1] + width + 1))
-    inside = _box_sums(region[around], height, width)
-    inside[_box_sums(taken[around], height, width) > 0] = 0
-    if not inside.any():
-        return None
-    places = np.argwhere(inside == inside.max()) + np.array([top, left])
-    centre = np.argwhere(region).mean(0) - np.array([height, width]) / 2
-    y, x = places[((places - centre) ** 2).sum(1).argmin()].tolist()
-    return y, x
-
-
-def _box_sums(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H - height + 1, W - width + 1): how many values (H, W) bool are set in each box of this size."""
-    sums = np.pad(values, ((1, 0), (1, 0))).cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32)
-    return sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
 
 
 BAND = 1 << 20

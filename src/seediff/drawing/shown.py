@@ -15,11 +15,14 @@ SIDE = 512
 """Pixels of the longer side; larger pictures are shrunk."""
 
 
-def as_html(title: str, pictures: Sequence[np.ndarray], legend: Sequence[tuple[str, str]]) -> str:
-    """A title, pictures (H, W, 3) uint8 side by side, and a legend: (a background in CSS, its text) for each entry."""
+def as_html(title: str, picture: np.ndarray | None, result: Image.Image, legend: Sequence[tuple[str, str]] = ()) -> str:
+    """A title, a picture (H, W, 3) uint8 if it is known beside a result, and a legend: (a background in CSS, its text)
+    for each entry."""
     name, images, entries = html.escape(title), "", ""
-    for picture in pictures:
-        uri = jpeg_uri(shrink(picture, SIDE, Image.Resampling.LANCZOS))
+    for one in (picture, np.asarray(result)):
+        if one is None:
+            continue
+        uri = jpeg_uri(shrink(one, SIDE, Image.Resampling.LANCZOS))
         images += f'<img src="{uri}" alt="{name}" height="256" style="margin: 4px">'
     swatch = "display: inline-block; width: 3em; height: 0.8em; margin: 0 0.4em 0 4px"
     for colour, text in legend:

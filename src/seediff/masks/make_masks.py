@@ -57,10 +57,8 @@ class MaskResult:
         return f"<MaskResult: {', '.join([f'{width} × {height}', *legend, *self.flags])}>"
 
     def _repr_html_(self) -> str:
-        pictures = [np.asarray(self.overlay())]
-        if self.picture is not None:
-            pictures.insert(0, self.picture)
-        return as_html(", ".join(self.classes), pictures, label_legend(self.label_map, self.classes))
+        legend = label_legend(self.label_map, self.classes)
+        return as_html(", ".join(self.classes), self.picture, self.overlay(), legend)
 
     def overlay(self) -> Image.Image:
         """The masks laid over the picture, on black if it is not known, with outlines and names."""

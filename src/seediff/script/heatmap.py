@@ -69,11 +69,9 @@ class HeatMap:
         return f"<HeatMap of {self.phrase!r}, {self.shape[1]} × {self.shape[0]}>"
 
     def _repr_html_(self) -> str:
-        pictures = [np.asarray(self.best())]
-        if self.picture is not None:
-            pictures.insert(0, self.picture)
         colours = ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in heat_colours()[::51])
-        return as_html(self.phrase, pictures, [(f"linear-gradient(to right, {colours})", "least to most attention")])
+        legend = [(f"linear-gradient(to right, {colours})", "least to most attention")]
+        return as_html(self.phrase, self.picture, self.best(), legend)
 
     def best(self) -> Image.Image:
         """The heat map over the picture, alone if that is not known."""

@@ -56,10 +56,7 @@ class Segments:
         return Image.fromarray(draw_named(self.picture, colours, names, numbers))
 
     def _repr_html_(self) -> str:
-        pictures = [np.asarray(self.overlay())]
-        if self.picture is not None:
-            pictures.insert(0, self.picture)
-        return as_html(f"{len(self.scores)} segments", pictures, ())
+        return as_html(f"{len(self.scores)} segments", self.picture, self.overlay())
 
 
 def make_segments(

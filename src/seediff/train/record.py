@@ -10,7 +10,6 @@ import csv
 import hashlib
 import io
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -115,13 +114,13 @@ def draw_losses(rows: Sequence[Mapping[str, str]], stages: Sequence[Stage], batc
     borders, label = [float(epochs[number - 1]) for number in begins], "epochs"
     if borders:
         label += f"; the line is the beginning of stage {stages[-1].name}"
-    starts = np.arange(0, len(rows), math.ceil(len(rows) / 200))
-    counts = np.diff(starts, append=len(rows))
+    parts = np.array_split(np.arange(len(rows)), min(200, len(rows)))
+    ends = np.array([epochs[part[-1]] for part in parts])
     lines: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for name in ("loss", "class", "mask", "dice", "auxiliary"):
         if rows[0][name]:
             values = np.array([float(row[name]) for row in rows])
-            lines[name] = (epochs[starts + counts - 1], np.add.reduceat(values, starts) / counts)
+            lines[name] = (ends, np.array([values[part].mean() for part in parts]))
     chart = partial(line_chart, x_label=label, right=float(epochs[-1]), borders=borders)
     charts = [chart("losses", lines)]
     measured = [number for number, row in enumerate(rows) if row["miou"]]

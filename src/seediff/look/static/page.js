@@ -24,7 +24,7 @@ export const fillClasses = (from, to, classes) => {
     if (value) list.value = value;
   }
   from.onchange = () => {
-    for (const option of to.options) option.hidden = option.disabled = option.value === from.value;
+    for (const option of to.options) option.disabled = option.value === from.value;
     if (to.value === from.value) to.value = to.querySelector(":enabled").value;
   };
   from.onchange();
