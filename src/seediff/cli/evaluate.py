@@ -223,7 +223,9 @@ def masks(
     split: Annotated[
         str | None, Parameter(help="Part of the data.", show_default="val for public data, test for CamVid, else all")
     ] = None,
-    class_map: Annotated[Path | None, Parameter(help="TOML file: word for the prompt = class of the data.")] = None,
+    class_map: Annotated[
+        Path | None, Parameter(help="TOML file whose lines are: word for the prompt = class of the data.")
+    ] = None,
     count: Annotated[
         int | None, WORD, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")
     ] = None,
@@ -233,7 +235,7 @@ def masks(
     thresholds: Annotated[
         Path | None,
         HERE,
-        Parameter(help="File for all thresholds of the tuning pictures, as of `seediff tune`.", show_default=False),
+        Parameter(help="File to write the tuned thresholds to, as `seediff tune` does.", show_default=False),
     ] = None,
     json: Json = None,
     quiet: NoProgress = False,
@@ -243,7 +245,7 @@ def masks(
     With --json, run the same command to continue a stopped run.
 
     For example:
-    `seediff evaluate masks VOC2012/JPEGImages --labels VOC2012 --model sd1.4 --method ca_sa --json ca_sa.json`
+    `seediff evaluate masks VOC2012/JPEGImages --labels VOC2012 --model sd1.5 --method ca_sa --json ca_sa.json`
     """
     from ..config.resolve import configure_run
     from ..dataset.truths import open_truths

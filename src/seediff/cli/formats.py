@@ -123,7 +123,9 @@ class ImportOptions:
     classes: Annotated[
         str | None,
         import_option(
-            "classes", "names separated by commas, a file of names, or `voc`.", "the set's own; voc: else VOC's twenty"
+            "classes",
+            "names separated by commas, a file of names, or `voc`.",
+            "the set's own; for voc without any, VOC's twenty",
         ),
     ] = None
     images: Annotated[Path | None, import_option("images", "folder of the pictures.", "found in the set")] = None

@@ -68,7 +68,7 @@ def segment(
 
     - `seediff segment photos --names "dog,grass,sky" --out segments`
 
-    - `seediff segment "photos/*.jpg" --fit tile --model sd1.4 --preset coco --out tiles`
+    - `seediff segment "photos/*.jpg" --fit tile --model sd1.5 --preset coco --out tiles`
 
     - `seediff segment photos --method kmeans -k 6 --out kmeans`
 

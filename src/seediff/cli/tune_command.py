@@ -24,9 +24,9 @@ def tune(
     ],
     /,
     *,
-    out: Annotated[Path, HERE, option(RUN, "File for the thresholds (--preset of `mask` and `segment`).")] = Path(
-        "preset.toml"
-    ),
+    out: Annotated[
+        Path, HERE, option(RUN, "File to write the thresholds to, for --preset of `mask` and `segment`.")
+    ] = Path("preset.toml"),
     model: Annotated[
         str,
         option(
@@ -100,16 +100,16 @@ def describe_thresholds(thresholds: Thresholds, classes: int, out: Path) -> list
             "presence: could not be tuned: every class is in every photograph, or none in any, or all are too small"
         )
     else:
-        precise = "–" if thresholds.precision is None else f"{thresholds.precision:.2f}"
+        precise = "–" if thresholds.precision is None else f"{thresholds.precision:.0%}"
         lines.append(
-            f"presence = {thresholds.presence}: {precise} of the classes found are present, {thresholds.recall:.2f} of"
+            f"presence = {thresholds.presence}: {precise} of the classes found are present, {thresholds.recall:.0%} of"
             " those present are found"
         )
     if thresholds.name_threshold is None:
         lines.append("name_threshold: could not be tuned: no segment has labels")
     else:
-        right = f"{thresholds.right:.2f} of {plural(thresholds.segments, 'segment')} are named correctly"
-        line = f"name_threshold = {thresholds.name_threshold}: {right}, or left unnamed where the name would be wrong"
+        right = f"{thresholds.right:.0%} of {plural(thresholds.segments, 'segment')} get the right name"
+        line = f"name_threshold = {thresholds.name_threshold}: {right}, or none where it would be wrong"
         lines.append(line)
     if thresholds.beta is None:
         lines.append("beta: could not be tuned: the set has no background")

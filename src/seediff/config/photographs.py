@@ -62,7 +62,7 @@ class MaskPhotosConfig(DatasetConfig):
         if len(self.prompts) != 1:
             raise UserError("prompts", f"{len(self.prompts)} templates", "mask takes only one")
         if not self.timesteps or len(set(self.timesteps)) < len(self.timesteps):
-            raise UserError("timesteps", f"{self.timesteps} must be noise levels, each only once")
+            raise UserError("timesteps", f"{self.timesteps} must be different noise levels")
 
 
 @Parameter(group=IMAGES)
@@ -81,7 +81,7 @@ class SegmentPhotosConfig(RunConfig):
     """Side in pixels of the square, or tile, that the model sees, by default the model's own; other shapes get the same
     area. With fit resize also width x height."""
     names: Annotated[tuple[str, ...], read_names(parse_names)] = ()
-    """Words to name segments with, separated by commas, or a file with one per line; captions have their own."""
+    """Words to name segments with, separated by commas, or a file with one per line. Not needed with --captions."""
     name_threshold: Share = NAME_THRESHOLD
     """Segments whose name scores below this stay unnamed. Differs from model to model (`seediff tune`)."""
     segment: Annotated[SegmentConfig, Parameter(name="*")] = field(default_factory=SegmentConfig)

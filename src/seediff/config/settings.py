@@ -122,13 +122,13 @@ class RunConfig(Settings):
     model: Annotated[str, OF_MODEL] = "mini"
     """A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file."""
     base: Annotated[str | None, OF_MODEL] = None
-    """Base model that supplies the missing parts of a single file or a network; by default inferred from tensors."""
+    """Base model that supplies what a single file or a network lacks; by default found from its tensors."""
     lora: Annotated[str | None, OF_MODEL] = None
     """LoRA on top of the model: a .safetensors file, a folder with one, or a hub id."""
     lora_scale: Annotated[float | None, OF_MODEL] = None
     """Strength of the LoRA: factor on its weights, 1 by default."""
     embedding: Annotated[str | None, OF_MODEL] = None
-    """Textual inversion: a .safetensors file, a folder with one, or a hub id. Prompts use its token."""
+    """Textual inversion: a .safetensors file, a folder with one, or a hub id. Use its token in prompts."""
     quantize: Annotated[Literal["nf4", "int8"] | None, OF_MODEL] = None
     """Fewer bits for the linear layers of the network and of language models: nf4 (bitsandbytes) or int8 (torchao)."""
     vae_tiling: Annotated[bool, OF_MODEL] = False

@@ -173,7 +173,7 @@ def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequenc
     unknown = [class_name for class_name in classes if class_name not in known]
     if unknown:
         listed = ", ".join(f"{class_name!r}{did_you_mean(class_name, known)}" for class_name in unknown)
-        fix = f"it knows: {', '.join(known)}; for others name a larger model, such as sd1.5"
+        fix = f"it knows: {', '.join(known)}; for others, use a larger model, such as sd1.5"
         raise UserError(field, f"model '{name}' does not know {listed}", fix)
 
 
