@@ -255,3 +255,33 @@ def test_kontext(twin):
         seediff.capture(kontext),
     ):
         kontext(picture(), "a dog", height=64, width=64, num_inference_steps=1, max_area=64 * 64, _auto_resize=False)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "said"),
+    [
+        (torch.float32, r"^model: probabilities of .* are not numbers, although it computes in float32; its weights"),
+        (
+            torch.float16,
+            r"^the network: float16: overflowed: .* are not numbers; pipe\.to\(torch\.float32\), or torch\.bf",
+        ),
+    ],
+)
+def test_attention_that_is_not_a_number(pipe, dtype, said):
+    """What a script can do is named, where it is something."""
+    pipe.to(dtype)
+    layer(pipe).to_q.weight.data.fill_(float("nan"))
+    with seediff.capture(pipe) as seen:
+        draw(pipe)
+    with user_error(said):
+        seen.heatmap("dog")
+
+
+def test_segments_of_sides_that_levels_do_not_halve_evenly(pipe):
+    for height, width in ((64, 128), (72, 64)):
+        with seediff.capture(pipe) as seen:
+            pipe("a dog", height=height, width=width, num_inference_steps=1)
+        if height == 64:
+            assert seen.segments(num_points=4).label_map.shape == (64, 128)
+    with user_error(r"^picture: 64 × 72: self-attention .*; draw one whose sides are multiples of 64$"):
+        seen.segments(num_points=4)

@@ -17,6 +17,7 @@ from ..config.sizes import Size, check_sides, pixels
 from ..errors import UserError, first_line
 from ..models.families.family import DrawRequest
 from ..models.registry import Model
+from ..models.weights import no_number
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import check_length, locate_columns
 from .capture import capture_attention
@@ -78,8 +79,7 @@ def generate_batch(
     # 4. Maps first, because their error names the layer that overflowed; an image would only be black
     maps = recorder.maps(words, texts)
     if not np.isfinite(result.images).all():
-        problem = f"{model.dtype}: overflowed, the generated image is not a number"
-        raise UserError("dtype", problem, "use float32 or bfloat16")
+        raise no_number("pixels of the drawn image", model.dtype)
     return [(image * 255).round().astype(np.uint8) for image in result.images], maps
 
 

@@ -21,6 +21,7 @@ import torch
 from ..errors import UserError
 from ..models.compiled import listen
 from ..models.families.unet import attention_layers
+from ..models.weights import no_number
 
 COARSEST_SIDE = 16
 """Minimum number of positions on the features' longer side. The published program takes the encoder's last attention,
@@ -68,6 +69,7 @@ class FeatureRecorder:
         self._level = 0
         self._latent_size = (0, 0)
         self._features: torch.Tensor | None = None
+        self._dtype = ""
 
     def start_call(self, _unet: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Forward pre-hook of the UNet: decides which level is recorded."""
@@ -80,6 +82,7 @@ class FeatureRecorder:
         """Forward hook of the self-attention module at `level`; output (B, N, C)."""
         if level == self._level:
             grid = [-(-side // level) for side in self._latent_size]  # convolutions that halve round up
+            self._dtype = str(output.dtype)
             copy = output.detach().to(torch.float32, copy=True)
             self._features = copy.transpose(1, 2).unflatten(2, grid).contiguous()
 
@@ -90,5 +93,5 @@ class FeatureRecorder:
         if self._features is None:
             raise UserError("no features were captured: the UNet did not run")
         if not self._features.isfinite().all():
-            raise UserError("features are not numbers: half precision overflowed; use --dtype float32 or bfloat16")
+            raise no_number("features", self._dtype)
         return self._features

@@ -14,6 +14,7 @@ from ..config.constants import CaptureConfig
 from ..errors import UserError
 from ..models.families.family import Condition
 from ..models.registry import Model
+from ..models.weights import no_number
 from ..prompts.tokens import locate_columns
 from .capture import capture_attention
 from .draw import asked_texts, check_shape
@@ -35,8 +36,7 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
     latents = model.family.latents(model.pipe, pixels)
     model.rest()
     if not latents.isfinite().all():
-        problem = f"{model.dtype}: overflowed, the encoded images are not numbers"
-        raise UserError("dtype", problem, "use float32 or bfloat16")
+        raise no_number("the encoded images", model.dtype)
     return latents
 
 

@@ -15,6 +15,7 @@ import torch
 from ..errors import UserError
 from ..models.graphs import GraphedNetwork
 from ..models.groups import KINDS, Kind
+from ..models.weights import no_number
 from .fused import add_fast
 from .maps import AttentionMaps, Grid, grid_at, grid_text
 from .plan import CapturePlan
@@ -102,7 +103,7 @@ class AttentionRecorder:
         if self.latent_size is not None and (self.latent_size, self.images) != (size, images):
             before = f"{self.images} images of {grid_text(self.latent_size)}"
             raise ValueError(f"a capture covers one batch, but there were {before}, then {images} of {grid_text(size)}")
-        self.latent_size, self.images = size, images
+        self.latent_size, self.images, self._dtype = size, images, str(network.dtype)
         self.calls, self.call = self.calls + 1, object()
         if self.guidance and not self.halved and self.calls % 2 == 0:  # the second of two calls has no prompt
             self.pass_over()
@@ -321,10 +322,7 @@ class AttentionRecorder:
         bad = [name for name, slot in self._slots.items() if not numbers[slot]]
         if bad:
             more = f" and {len(bad) - 1} more layers" if len(bad) > 1 else ""
-            raise UserError(
-                f"attention of {bad[0]}{more} is not a number: half precision overflowed; use --dtype float32 or"
-                " bfloat16"
-            )
+            raise no_number(f"probabilities of {bad[0]}{more}", self._dtype)
         for where, total in self._sums.items():
             if self.graphs is None:
                 total.div_(self._counts[where])

@@ -165,6 +165,15 @@ def all_finite(tensor: Any) -> bool:
     return not tensor.numel() or all(bool(bound.isfinite()) for bound in tensor.aminmax())
 
 
+def no_number(what: str, dtype: str) -> UserError:
+    """The error about values of a network in a number format that are not numbers. what: a plural."""
+    dtype = dtype.removeprefix("torch.")
+    if dtype == "float16":
+        return UserError("dtype", f"float16: overflowed: {what} are not numbers", "use float32 or bfloat16")
+    problem = f"{what} are not numbers, although it computes in {dtype}"
+    return UserError("model", problem, "its weights, or what was changed in them, may be damaged")
+
+
 def not_finite(network: Any) -> str:
     """Which tensor of a network has values that are not numbers, the first; empty if none has."""
     for name, tensor in network.state_dict().items():

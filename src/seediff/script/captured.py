@@ -51,6 +51,7 @@ class Captured:
         self._listener, self._pipe, self._plan, self._family = listener, pipe, plan, plan.family
         self._method, self._readers = method, readers
         self._config = getattr(pipe, plan.family.network, pipe).config
+        self._factor: int | None = getattr(pipe, "vae_scale_factor", None)
 
     # What was captured
 
@@ -96,7 +97,7 @@ class Captured:
 
     def expected(self, height: int | None = None, width: int | None = None) -> Expected | None:
         """What an image of height × width pixels (by default the pipeline's own size) will hold."""
-        factor = getattr(self._pipe, "vae_scale_factor", 8)
+        factor = self._factor or 8
         side = self._family.image_side(factor, self._config)
         cell = self._family.pixels(factor, self._config)
         return replace(self._plan, size=((height or side) // cell, (width or height or side) // cell)).expected
@@ -160,6 +161,10 @@ class Captured:
             raise UserError("k", "truth: there are no label maps of a picture that was drawn", "give a number")
         plan_segments(self._family, self._plan.network, config, type(self._pipe).__name__)
         maps, shown = self._maps(image, ()), self._picture(image, picture)
+        drawn, multiple = self._size(maps, None), self._family.multiple(self._factor or 1, self._config)
+        if any(side % multiple for side in drawn):
+            problem = f"{drawn[1]} × {drawn[0]}: self-attention of its levels cannot be laid over each other"
+            raise UserError("picture", problem, f"draw one whose sides are multiples of {multiple}")
         height, width = self._size(maps, shown)
         blank = np.zeros((height, width, 3), np.uint8)
         windows, proposals = [Window(0, 0, height, width)], [propose(maps, config, config.k, seed)]
@@ -304,8 +309,7 @@ class Captured:
         """
         if picture is not None:
             return picture.shape[0], picture.shape[1]
-        factor = getattr(self._pipe, "vae_scale_factor", None)
-        cell = 1 if factor is None else self._family.pixels(factor, self._config)
+        cell = 1 if self._factor is None else self._family.pixels(self._factor, self._config)
         return maps.latent_size[0] * cell, maps.latent_size[1] * cell
 
 

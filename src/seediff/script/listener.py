@@ -232,6 +232,8 @@ class Listener:
         except UserError as error:
             # attention that is not a number: raised when maps are requested, because the picture is unaffected
             run.error = error
+            if error.subject == "dtype":
+                run.error = UserError("the network", error.problem, "pipe.to(torch.float32), or torch.bfloat16, first")
         self.recorder.restart()
         self.finished.append(run)
 

@@ -68,9 +68,7 @@ def aggregate(
         total, last = rows, grid
     numbers = torch.stack(extremes).tolist()  # once, because it waits for the GPU
     if not all(0 < number < float("inf") for number in numbers):
-        raise UserError(
-            "attention holds NaN or infinite values: half precision overflowed; capture it again with --dtype float32"
-        )
+        raise UserError("attention holds NaN or infinite values, or nothing but zeros; capture it again in float32")
     if last == latent_size:
         return total
     (height, width), keys, tile = last, total.shape[1], latent_size[0] // last[0]

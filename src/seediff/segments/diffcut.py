@@ -45,7 +45,7 @@ def cut_features(features: torch.Tensor, config: SegmentConfig) -> torch.Tensor:
     """Proposals (K, h, w) float64 of features (C, h, w): how much each position resembles each part, its cosine times
     the length of the part's mean direction (the program's "masked spatial marginal mean").
 
-    Raises UserError for too many positions, and for values that are not finite.
+    Raises UserError for too many positions.
     """
     height, width = features.shape[1:]
     if height * width > LARGEST_SIDE**2:
@@ -53,8 +53,6 @@ def cut_features(features: torch.Tensor, config: SegmentConfig) -> torch.Tensor:
             f"features of {height} × {width} positions are too many for a normalised cut, "
             f"{LARGEST_SIDE} × {LARGEST_SIDE} at most: take a coarser level of the encoder, or a smaller image"
         )
-    if not features.isfinite().all():
-        raise UserError("features are not numbers: half precision overflowed; use --dtype float32 or bfloat16")
     columns = features.detach().cpu().double().flatten(1).numpy()
     directions = columns / np.maximum(np.linalg.norm(columns, axis=0), np.finfo(np.float32).tiny)
     parts = recursive_cut(affinity(directions, config.cut_power), config.cut_threshold)
