@@ -299,7 +299,7 @@ def test_help_shows_common_options_and_help_all_the_rest(capsys, command):
     assert "│ *  " in short  # what is required
     assert all(name in short for name in named)
     assert f"seediff {command} {HELP_ALL}" in short
-    assert all("--dry-run prints the values in use" in " ".join(text.split()) for text in (short, whole))
+    assert all("--dry-run --verbose prints those in use" in " ".join(text.split()) for text in (short, whole))
     assert len(re.findall(r"│[ *]{1,4}(--[a-z-]+)", whole)) > 2 * len(rows)
 
 

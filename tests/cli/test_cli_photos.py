@@ -36,7 +36,7 @@ def test_classes_are_understood_as_the_model_spells_them(tmp_path, capsys):
         command, option, value = words.split()
         value = str(tmp_path / value) if "." in value else value
         given = [] if command == "generate" else [str(photos)]
-        assert main([command, *given, option, value, "--dry-run", "--out", str(tmp_path / "out")]) == 0
+        assert main([command, *given, option, value, "--dry-run", "--verbose", "--out", str(tmp_path / "out")]) == 0
         assert '= ["dog"]' in capsys.readouterr().out
     line = f"segment {photos} --names fox --dry-run --out {tmp_path}/out".split()
     assert "--names: model 'mini' does not know 'fox'; it knows: " in refused(capsys, *line)

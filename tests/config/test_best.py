@@ -45,6 +45,6 @@ def test_it_is_the_row_of_the_models_preset(kind, tmp_path):
 def test_a_model_without_a_row_has_that_of_its_kind_and_the_plan_says_whose(model, method, whose, is_now):
     config = MaskPhotosConfig.recommended(classes=("dog",), model=model, mask={"method": method})
     assert (config.mask.method, config.capture.layers) == is_now
-    said = [line for line in MaskJob(config, ()).settings() if line.startswith("Constants: ")]
+    said = [line for line in MaskJob(config, ()).settings(1) if line.startswith("Constants: ")]
     assert [line.partition("; they are ")[2] for line in said] == ([whose] if whose else [])
     assert recommended_mask(model, method).tuned is not bool(whose)

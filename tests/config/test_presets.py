@@ -35,7 +35,7 @@ def test_the_command_line_says_what_is_captured(tmp_path, mini_folder, capsys, c
     model = f"--model {mini_folder} --method reference".split()
     line = [command, *paths, "--classes", "dog", *model, "--out", str(tmp_path / "out")]
     levels = "--seed-level 4 --expand-levels 4,2,1".split()
-    assert main([*line, *levels, "--dry-run"]) == 0, capsys.readouterr()
+    assert main([*line, *levels, "--dry-run", "--verbose"]) == 0, capsys.readouterr()
     said = capsys.readouterr().out
     assert 'From method reference: capture.normalize = false, capture.steps = "all", capture.layers = "up"' in said
     said = refused(capsys, *line, *levels, "--capture-normalize")

@@ -127,8 +127,8 @@ def test_a_plan_says_what_is_not_known_before_a_model_is_fetched(hub, name, tmp_
         for job in jobs:
             text = dry_run(job, tmp_path / "out")
             assert ("\nCapture: not known, because the model's configuration" in text) == (here is not folder)
-            assert text.count("\nCapture: ") == text.count("\nWeights: not known, because") == 1
-            assert ("own size, which is not known" in text) == (here is not folder and job is jobs[0])
+            assert text.count("\nCapture: ") == text.count("\nMemory: not known, because") == 1
+            assert ("each of the model's own size, 1024²" in text) == (here is not folder and job is jobs[0])
             levels = here is folder and not isinstance(job, SegmentJob)
             assert ("\nLevels: " in text) == levels
 
@@ -138,9 +138,9 @@ def test_a_plan_counts_the_weights(capsys):
     for dtype, times in (("float16", 1), ("float32", 2)):
         line = ["generate", "--classes", "dog", "--out", "absent", "--dry-run", "--device", "cpu", "--dtype", dtype]
         assert main(line) == 0
-        (weights,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Weights: ")]
+        (weights,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Memory: ")]
         number, unit, *rest = weights.split()[1:]
-        assert (unit, rest[:2]) == ("MB", ["in", f"{dtype};"])
+        assert (unit, rest[:4]) == ("MB", ["of", "weights", "in", f"{dtype};"])
         assert float(number) == pytest.approx(times * size / 1e6, rel=0.01)  # the files have headers
 
 

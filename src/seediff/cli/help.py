@@ -14,11 +14,11 @@ HELP, HELP_ALL = "--help", "--help-all"
 COMMON = {
     "generate": (
         "classes per-class prompt vary subclasses classes-per-image seed model steps size method beta reject keep-soft"
-        " out dry-run"
+        " out dry-run quiet"
     ),
-    "mask": "classes model size presence method beta keep-soft out dry-run",
-    "segment": "names model size method kl-threshold k refine out dry-run",
-    "train": "epochs steps val-share finetune backbone weights batch-size learning-rate device out dry-run",
+    "mask": "classes model size presence method beta keep-soft out dry-run quiet",
+    "segment": "names model size method kl-threshold k refine out dry-run quiet",
+    "train": "epochs steps val-share finetune backbone weights batch-size learning-rate device out dry-run quiet",
 }
 """Command → the options that `--help` shows."""
 
@@ -48,7 +48,7 @@ class Help(DefaultFormatter):
 
 def prepare_help(program: App, command: str, every: bool) -> None:
     """Have the help of a command show its most common options, or every one."""
-    epilogue = "A model, method, preset or backbone may have other defaults: `--dry-run` prints the values in use."
+    epilogue = "A model, method, preset or backbone may have other defaults: `--dry-run --verbose` prints those in use."
     if not every:
         program[command].help_formatter = Help({f"--{name}" for name in COMMON[command].split()})
         epilogue = f"These are the most common options. All of them: `seediff {command} {HELP_ALL}`\n\n{epilogue}"

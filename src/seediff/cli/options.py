@@ -51,6 +51,7 @@ Link = Annotated[
 ]
 Json = Annotated[Path | None, HERE, option(RUN, "Also write all results to this JSON file.")]
 DryRun = Annotated[bool, option(RUN, "Print the plan and stop.", negative=())]
+Verbose = Annotated[bool, option(RUN, "With --dry-run: also print layers and all settings.", negative=())]
 Quiet = Annotated[bool, option(RUN, "Print only errors.", negative=())]
 ConfigFile = Annotated[
     Path | None,
@@ -58,6 +59,12 @@ ConfigFile = Annotated[
         RUN, "TOML file with any of these options, such as an output's seediff.toml. The command line overrides it."
     ),
 ]
+
+
+def check_verbose(verbose: bool, dry_run: bool) -> None:
+    """Raise UserError for --verbose without --dry-run."""
+    if verbose and not dry_run:
+        raise UserError("verbose", "is an option of --dry-run")
 
 
 @Parameter(name="*", group=RUN)
@@ -80,12 +87,14 @@ class RunOptions:
     started here.
     """
     dry_run: DryRun = False
+    verbose: Verbose = False
     quiet: Quiet = False
 
     def __post_init__(self) -> None:
         for name, value in (("workers", self.workers), ("address", self.address)):
             if value is not None and self.engine != "ray":
                 raise UserError(name, "is an option of --engine ray")
+        check_verbose(self.verbose, self.dry_run)
 
     def make_engine(self) -> Engine | None:
         """The engine for the batches; None: this process."""
@@ -108,7 +117,7 @@ def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunR
 
     engine = options.make_engine()
     if options.dry_run:
-        print(loop.dry_run(job, out))
+        print(loop.dry_run(job, out, options.verbose))
         return None
     with show_progress(options.quiet, out, counted) as progress:
         return loop.run(job, out, engine=engine, progress=progress)

@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..files.messages import plural
 from .formats import say_notes, say_reviewed
 from .line import UNTYPED, Typed
-from .options import HERE, ConfigFile, DryRun, Quiet, option
+from .options import HERE, ConfigFile, DryRun, Quiet, Verbose, check_verbose, option
 from .progress import bar_or_lines, report_on_interrupt, show_progress
 
 
@@ -70,6 +70,7 @@ def train(
         int | None, WORD, option(RUN, "Number of threads that read images ahead.", "one per core, 8 at most")
     ] = None,
     dry_run: DryRun = False,
+    verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a segmenter on datasets.
@@ -87,7 +88,8 @@ def train(
 
     - `seediff train synthetic real --mix 3:1 --architecture segformer --out segmenter --dry-run`
     """
-    from ..config.train import make_config
+    from ..config.speeds import remember_speed
+    from ..config.train import make_config, with_device
     from ..train.stages import find_doubts, open_training
 
     settled = make_config(line.values, config)
@@ -107,6 +109,7 @@ def train(
     for name, value in (("validate_every", validate_every), ("save_every", save_every)):
         if value is not None and value < 1:
             raise UserError(name, f"{value} must be at least 1")
+    check_verbose(verbose, dry_run)
     if workers is not None and workers < 0:
         raise UserError("workers", f"{workers} must be at least 0")
     quiet = quiet or os.environ.get("RANK", "0") != "0"  # only the first process prints
@@ -117,7 +120,7 @@ def train(
     if dry_run:
         from ..train.stages import describe
 
-        print(describe(settled, training, out))
+        print(describe(settled, training, out, verbose))
         return
     from ..train.run import train as run
 
@@ -134,6 +137,8 @@ def train(
             workers=workers,
             keep=keep,
         )
+    if result.seconds:
+        remember_speed(with_device(settled), 1 / result.images_per_second)
     if not quiet:
         speed = f"{result.images_per_second:.1f} images/s" if result.seconds else "it was complete"
         print(f"{result.steps} steps, {speed}: {out}")

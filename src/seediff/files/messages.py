@@ -32,7 +32,7 @@ def plural(count: int, noun: str) -> str:
     """`1 image`, `2 images`, `2 classes`."""
     if count == 1:
         return f"{count} {noun}"
-    return f"{count} {noun}es" if noun.endswith("s") else f"{count} {noun}s"
+    return f"{count} {noun}es" if noun.endswith(("s", "ch")) else f"{count} {noun}s"
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -18,10 +18,11 @@ from ..config.resolve import recommend
 from ..config.sizes import pixels
 from ..dataset import native
 from ..errors import UserError
-from ..files.messages import show_bytes
+from ..files.messages import plural, show_bytes
 from ..files.outputs import write_atomic
 from ..models.info import ModelInfo
 from ..models.memory import Graphs, Offload
+from ..models.short_names import named_model
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..workers import Progress
 from .dataset_job import DatasetJob, MaskedSample
@@ -259,20 +260,19 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             rejected = native.read_rows(out, native.REJECTED)
         return {**super().read_result(out), "rejected": rejected}
 
-    def describe(self) -> list[str]:
+    def describe(self, verbose: bool) -> list[str]:
         config, images = self.config, sample_count(self.config)
         counts, prompts = Counter[str](), dict[str, None]()
         for spec in each_spec(config):
             counts.update(spec.classes)
             prompts[spec.prompt] = None
-        batches = -(-images // config.batch_size)
         return [
-            f"{images} images in {batches} batches of up to {config.batch_size}, {self._extent()}",
+            f"{plural(images, 'image')} in {plural(len(config.batches(images)), 'batch')}, {self._extent()}",
             f"Classes: {', '.join(f'{name} {counts[name]}' for name in config.classes)}",
             f"Prompts: {len(prompts)} different",
             *(f"  {prompt}" for prompt in [*prompts][:PROMPTS_SHOWN]),
             *(["  …"] if len(prompts) > PROMPTS_SHOWN else []),
-            *self.settings(),
+            *self.settings(images, verbose),
         ]
 
     def _extent(self) -> str:
@@ -281,7 +281,8 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         sides = self.info.sides() if self.info else None
         size = config.size or (sides and sides[0])
         if size is None:
-            return "each of the model's own size, which is not known on this machine"
+            named = named_model(config.model)
+            return f"each of the model's own size, {named.what if named else 'which is not known on this machine'}"
         height, width = pixels(size)
         expected = self.capture_plan.expected if self.capture_plan else None
         per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..config.settings import Config, RunConfig
+from ..config.speeds import remember_speed
 from ..dataset import native
 from ..errors import Notice
 from ..files.messages import show_bytes
@@ -150,8 +151,8 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
         `batch_size`."""
         return self.config.batch_size
 
-    def describe(self) -> list[str]:
-        """The lines of `--dry-run`, the first about what is made."""
+    def describe(self, verbose: bool) -> list[str]:
+        """The lines of `--dry-run`, the first about what is made. verbose: also what is captured, and all settings."""
         return []
 
     def load(self) -> str:
@@ -298,14 +299,18 @@ def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress:
     state, job.config = look_into(out, job.config)
     # A run that was killed when it had grown a dataset left the earlier rows in a complete output.
     if state != "complete" or (out / EARLIER).exists():
+        begun = time.perf_counter()
         with lock(out):
             done = _make(job, out, engine or Engine(), progress or (lambda done, total, what: None))
+        if done and engine is None and job.on_device:
+            before = job.timer.get("loading", 0.0) + job.timer.get("trying batches", 0.0)
+            remember_speed(job.config, (time.perf_counter() - begun - before) / done, job.offload, job.graphs)
     return RunResult(out=out, done=done, seconds=job.timer, **job.read_result(out))
 
 
-def dry_run(job: AnyJob, out: Path | str) -> str:
-    """What `run` would do, as `--dry-run` prints it; writes nothing and loads no model. Raises UserError if the run
-    would fail before it loads the model.
+def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> str:
+    """What `run` would do, as `--dry-run` prints it; writes nothing and loads no model. verbose: as in `Job.describe`.
+    Raises UserError if the run would fail before it loads the model.
     """
     out = parse_folder(out)
     state, job.config = look_into(out, job.config)
@@ -313,7 +318,7 @@ def dry_run(job: AnyJob, out: Path | str) -> str:
     if state == "shorter":
         check_growth(out)
     verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")
-    what, *lines = job.describe()
+    what, *lines = job.describe(verbose)
     begin = "already complete; nothing to do" if state == "complete" else f"Would {verb}"
     return "\n".join([f"{begin}: {what}", *lines, f"Output: {out}, {show_bytes(free_bytes(out))} free"])
 

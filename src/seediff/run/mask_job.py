@@ -251,6 +251,7 @@ class MaskJob(
             full[window.slices] = resize(part[None], (window.height, window.width))[0].numpy()
             yield full
 
-    def describe(self) -> list[str]:
-        photos = plural(len(self.specs), "photograph")
-        return [f"masks of {photos}, in batches of up to {self.config.batch_size}", *self.settings()]
+    def describe(self, verbose: bool) -> list[str]:
+        count = len(self.specs)
+        what = f"masks of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
+        return [what, f"Classes: {', '.join(self.config.classes)}", *self.settings(count, verbose)]

@@ -22,6 +22,7 @@ from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig, check_at
 from ..config.presets import BEST_SOURCE, foreign_constants
 from ..config.settings import DEFAULT, RunConfig
 from ..config.sizes import check_sides, pixels
+from ..config.speeds import time_line
 from ..dataset import native
 from ..errors import UserError
 from ..files.messages import show_bytes
@@ -32,7 +33,8 @@ from ..models.fingerprint import weights_fingerprint
 from ..models.info import ModelInfo, check_known_classes, find_model
 from ..models.load_options import check_options
 from ..models.memory import Offload, memory_bytes
-from .loop import AnyJob, BatchCapture, Item, Job, Timer
+from ..models.short_names import named_model
+from .loop import AnyJob, BatchCapture, Engine, Item, Job, Timer
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -156,25 +158,30 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         write_page(out, about, rows, classes)
         write_atomic(out / native.METADATA, native.jsonl(rows))
 
-    def settings(self, reads: Reads | None = None) -> list[str]:
-        """Lines of a dry run: model, capture, replaced levels, untuned constants, all values. reads: of the capture."""
-        config, plan, info = self.config, self.capture_plan, self.info
-        lines = [model_line(config.model, info, self.offload)]
-        if plan is None or plan.size is None:
-            lines.append("Capture: not known, because the model's configuration is not on this machine")
-        else:
+    def settings(self, items: int, verbose: bool = True, reads: Reads | None = None) -> list[str]:
+        """Lines of a dry run: model, time, memory, untuned constants; verbose: also capture, replaced levels, all
+        values. items: the number of those that are made. reads: of the capture."""
+        config, plan, info = Engine().resolve(self), self.capture_plan, self.info
+        expected, capture = None, ["Capture: not known, because the model's configuration is not on this machine"]
+        if plan is not None and plan.size is not None:
             expected = plan.expected if reads is None else replace(plan, reads=reads).expected
             nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
-            if expected is not None and expected.layers:
-                lines.append(f"Capture: {expected}{nearly}")
-            lines += [f"Levels: {note}" for note in plan.notes]
-        lines.append(weights_line(config, info, self.device or config.device))
+            capture = [f"Capture: {expected}{nearly}"] if expected and expected.layers else []
+            capture += [f"Levels: {note}" for note in plan.notes]
+        size = weight_bytes(config, info)
+        lines = [
+            model_line(config.model, info, self.offload, size),
+            time_line(config, items, self.offload, self.graphs),
+            memory_line(config, info, size, expected.map_bytes if expected else None),
+        ]
         if isinstance(config, DatasetConfig) and info:
             asked = BEST if config.source("mask.method").startswith(BEST_SOURCE) else config.mask.method
             whose = foreign_constants(info, asked)
             if whose:
                 lines.append(f"Constants: those for masks were never tuned for {info.family.title}; they are {whose}")
-        return [*lines, *config.source_lines()]
+        if not verbose:
+            return [*lines, "Layers and all settings: with --verbose"]
+        return [*lines, *capture, *self.config.source_lines()]
 
 
 def check_values(config: ModelConfig, info: ModelInfo | None) -> None:
@@ -243,31 +250,36 @@ def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer]
     return plan
 
 
-def model_line(name: str, info: ModelInfo | None, offload: Offload) -> str:
-    """The line about the model that will be loaded."""
-    if info is None:
-        where = "not on this machine; the run refuses it if it is not supported"
-    else:
-        source = info.source
-        where = "found" if isinstance(source.whole, Path) else "fetched from the hub unless it is in the cache"
-        if not source.is_whole:
-            where = f"{info.family.title}: {source.parts_line(info.family)}, {where}"
+def model_line(name: str, info: ModelInfo | None, offload: Offload, size: int | None) -> str:
+    """The line about the model that will be loaded. size: of its weights, if they are all on this machine."""
+    where = "not on this machine; the run refuses it if it is not supported"
+    if info is not None:
+        named, where = named_model(info.source.name), "on this machine"
+        if size is None and not isinstance(info.source.whole, Path):
+            where = "fetched from the hub"
+            where += f", {show_bytes(2e9 * named.billions)} in half precision" if named else ""
+        if not info.source.is_whole:
+            where = f"{info.family.title}: {info.source.parts_line(info.family)}, {where}"
     line = f"Model: {name} ({where})"
     return line if offload == "none" else f"{line}, offload {offload}"
 
 
-def weights_line(config: RunConfig, info: ModelInfo | None, device: str | None) -> str:
-    """The line about the memory that a model needs. device: None: the one that is there."""
-    from ..devices import default_device, default_dtype  # imports torch
+def weight_bytes(config: RunConfig, info: ModelInfo | None) -> int | None:
+    """Bytes of a model's weights; None if they are not all on this machine. config: with a number format."""
+    with suppress(UserError):  # loading tells what is wrong with a file
+        return info and info.source.weight_bytes(info.family, str(config.dtype))
+    return None
 
-    size, line = None, "Weights: not known, because they are not all on this machine"
-    if info:
-        dtype = config.dtype or default_dtype(device or default_device(), info.family.half)
-        with suppress(UserError):  # loading tells what is wrong with a file
-            size = info.source.weight_bytes(info.family, dtype)
-    if info and size:
-        before = f", before {config.quantize}" if config.quantize else ""
-        line = f"Weights: {show_bytes(size)} in {dtype}{before}"
-    if info and info.family.measured:
+
+def memory_line(config: RunConfig, info: ModelInfo | None, size: int | None, maps: int | None) -> str:
+    """The line about the memory that a model needs. size, maps: bytes of its weights, and of an image's maps, if they
+    are known."""
+    line = "Memory: not known, because the weights are not all on this machine"
+    if size:
+        line = f"Memory: {show_bytes(size)} of weights in {config.dtype}"
+        line += f", before {config.quantize}" if config.quantize else ""
+    if maps:
+        line += f"; {show_bytes(maps)} of attention maps an image"
+    if info and info.family.measured and not (size and config.device == "cpu"):
         line += f"; an H100 needed {info.family.measured} (docs/gpus.md)"
     return line

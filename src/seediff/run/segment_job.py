@@ -266,12 +266,13 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             }
             record.rows.append(row)
 
-    def describe(self) -> list[str]:
-        what = f"segments of {plural(len(self.specs), 'photograph')}, in batches of up to {self.config.batch_size}"
+    def describe(self, verbose: bool) -> list[str]:
+        count = len(self.specs)
+        what = f"segments of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
         if not self.words:
-            return [what, *self.settings()]
+            return [what, *self.settings(count, verbose)]
         reads: Reads = {"cross": None} if self.config.segment.divides_features else EVERYTHING
-        return [what, f"Names: {', '.join(self.words)}", *self.settings(reads)]
+        return [what, f"Names: {', '.join(self.words)}", *self.settings(count, verbose, reads)]
 
 
 def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Instances:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..config.speeds import time_line
 from ..config.train import TrainConfig, with_device
 from ..dataset.dataset import Dataset
 from ..dataset.merge import renumber, renumber_table
@@ -21,7 +22,8 @@ from ..dataset.rows import check_class_list
 from ..dataset.sample import Sample
 from ..dataset.split import assign_splits
 from ..errors import UserError
-from ..files.messages import show_bytes
+from ..files.messages import plural, show_bytes
+from ..files.output_folders import free_bytes
 from ..files.reading import composed
 
 Data = Dataset | Path | str
@@ -237,8 +239,8 @@ def _digest(what: str, items: Sequence[Sample], classes: int) -> str:
     return digest.hexdigest()
 
 
-def describe(config: TrainConfig, data: TrainingData, out: Path) -> str:
-    """The description of a training for a dry run: network, stages, steps, settings, memory of the weights.
+def describe(config: TrainConfig, data: TrainingData, out: Path, verbose: bool = True) -> str:
+    """The description of a training for a dry run: network, stages, steps, time, memory; verbose: also all settings.
 
     Loads no weights and writes nothing. Raises UserError if the training would fail at once.
     """
@@ -255,21 +257,23 @@ def describe(config: TrainConfig, data: TrainingData, out: Path) -> str:
     ]
     for stage in data.stages:
         count = stage.step_count(config.batch_size)
-        samples = f"{len(stage.items)} samples"
+        samples = plural(len(stage.items), "sample")
         if stage.mix:
             samples += f" (mixed {' : '.join(f'{ratio} of {size}' for size, ratio in stage.mix)})"
         epochs = count * config.batch_size / len(stage.items)
-        length = f"{count} steps of {config.batch_size} images ({epochs:.1f} epochs)"
+        length = f"{plural(count, 'step')} of {plural(config.batch_size, 'image')} ({epochs:.1f} epochs)"
         lines.append(f"Stage {stage.name}: {samples}, {length}")
     per_parameter = 16 if config.ema else 12  # bytes of the weight, two moments, and the average
     checkpoint = show_bytes(per_parameter * parameters)
     validation = "none; the last weights are kept"
     if data.validation:
-        validation = f"{len(data.validation)} samples"
+        validation = plural(len(data.validation), "sample")
     lines += [
         f"Validation: {validation}",
-        *config.source_lines(),
-        f"Memory of weights, gradients and moments: {show_bytes(16 * parameters)}; in {out}: "
-        f"{show_bytes(4 * parameters)}, and {checkpoint} of checkpoint while unfinished",
+        time_line(config, config.batch_size * sum(stage.step_count(config.batch_size) for stage in data.stages)),
+        f"Memory: {show_bytes(16 * parameters)} of weights, gradients and moments",
+        *(config.source_lines() if verbose else ["All settings: with --verbose"]),
+        f"Output: {out}, {show_bytes(4 * parameters)}, and {checkpoint} of checkpoint while unfinished; "
+        f"{show_bytes(free_bytes(out))} free",
     ]
     return "\n".join(lines)

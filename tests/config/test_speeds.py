@@ -1,0 +1,56 @@
+from dataclasses import replace
+
+import pytest
+
+from seediff.cli.main import main
+from seediff.config.generate_config import GenerateConfig
+from seediff.config.speeds import remember_speed, time_line
+
+CONFIG = GenerateConfig(("dog",), device="cpu", dtype="float32", threads=2)
+UNKNOWN = "Time: not measured on this machine"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache/seediff/speeds.json"
+
+
+def test_a_measurement_holds_for_the_settings_that_decide_it():
+    assert time_line(CONFIG, 100, "none").startswith(UNKNOWN)
+    remember_speed(CONFIG, 2.5, "none")
+    expected = "Time: about 0:04:10, as 2.5 s each were measured here"
+    assert time_line(replace(CONFIG, classes=("cat", "cow"), seed=3, batch_size=2), 100, "none") == expected
+    for other in (replace(CONFIG, steps=20), replace(CONFIG, device="cuda"), replace(CONFIG, size=256)):
+        assert time_line(other, 100, "none").startswith(UNKNOWN)
+    assert time_line(CONFIG, 100, "model").startswith(UNKNOWN)
+
+
+@pytest.mark.parametrize("content", ["no json", '{"a": "b"}'])
+def test_a_broken_file_is_replaced(cache, content):
+    cache.parent.mkdir(parents=True)
+    cache.write_text(content)
+    assert time_line(CONFIG, 1).startswith(UNKNOWN)
+    remember_speed(CONFIG, 1.0)
+    assert not time_line(CONFIG, 1).startswith(UNKNOWN)
+
+
+def test_a_folder_that_cannot_be_written_to_stops_no_run(cache):
+    cache.parent.parent.write_text("a file where the folder should be")
+    remember_speed(CONFIG, 1.0)
+    assert time_line(CONFIG, 1).startswith(UNKNOWN)
+
+
+def test_a_run_is_measured_and_the_next_dry_run_says_it(tmp_path, capsys):
+    line = ["generate", "--classes", "dog", "--per-class", "1", "--size", "64", "--steps", "2", "--device", "cpu"]
+    assert main([*line, "--out", str(tmp_path / "a"), "--quiet"]) == 0
+    assert main([*line, "--out", str(tmp_path / "b"), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "Would make: 1 image in 1 batch, each of 64×64, about " in said
+    assert "\nTime: about 0:00:0" in said
+    assert "Capture: " not in said
+    assert "default" not in said
+    assert main([*line, "--out", str(tmp_path / "b"), "--dry-run", "--verbose"]) == 0
+    said = capsys.readouterr().out
+    assert "\nCapture: " in said
+    assert "\nFrom default: " in said
