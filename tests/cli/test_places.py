@@ -20,15 +20,26 @@ ADDRESS = "is an address; name a folder on this machine, and copy it there with 
 
 
 @pytest.mark.parametrize(
-    ("out", "said"), [("s3://bucket/pets", ADDRESS), ("http://127.0.0.1:9/pets", ADDRESS), ("", "")]
+    ("out", "said"),
+    [("s3://bucket/pets", ADDRESS), ("http://127.0.0.1:9/pets", ADDRESS), ("", ""), ("a\0b", "has a null character")],
 )
 @pytest.mark.parametrize("command", COMMANDS)
 def test_places_that_are_none(command, out, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main([*command.split(), *COMMANDS[command], "--out", out]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"seediff: --out {out}")
+    assert line.startswith("seediff: --out " + out.replace("\0", r"\x00"))
     assert said in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [*[*COMMANDS][1:], "check", "stats", "look"])
+def test_sources_that_no_path_may_be(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    given = [word.replace("p", "\0") for word in COMMANDS.get(command, ["pets"])]
+    out = ["--out", "o"] if command in COMMANDS else []
+    assert main([command, *given, *out]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,9 +16,11 @@ LOCK = ".lock"
 
 
 def parse_folder(text: Path | str) -> Path:
-    """A folder or file on this machine. Raises UserError for an address."""
+    """A folder or file on this machine. Raises UserError for an address, and for what no path may be."""
     if not str(text).strip():
         raise UserError(repr(text), "empty path", "the current folder is .")
+    if "\0" in str(text):
+        raise UserError(text, "has a null character, which no path may have")
     if isinstance(text, str) and "://" in text:
         fix = "name a folder on this machine, and copy it there with `aws s3 sync` or `rclone copy`"
         raise UserError(text, "is an address", fix)
@@ -30,7 +32,7 @@ def check_apart(out: Path, sources: Iterable[Path]) -> None:
     this one's output."""
     inner = Path(os.path.realpath(out))
     for source in sources:
-        outer = Path(os.path.realpath(source))
+        outer = Path(os.path.realpath(parse_folder(source)))
         if inner.is_relative_to(outer) or outer.is_relative_to(inner):
             raise UserError(out, f"must not be the dataset {source} itself, nor lie in it or around it")
 
