@@ -94,7 +94,7 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
     text = _describe_count(result, count, skipped)
     if config.names and not named:
         text += f"\nNo segment got a name: none reached --name-threshold {config.name_threshold:g}."
-    text += _tell_foreign(_foreign(result), result, config.model)
+    text += _foreign(result, config.model)[1]
     commands = [
         command_line("look", result.out, about="see the segments, and correct them"),
         command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="with your own label maps"),
@@ -112,13 +112,12 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, consol
         asked = sum(name in row.get("asked", ()) for row in result.rows)
         table.add_row(Text(name), str(asked), str(len(areas)), _share(mean(areas) if areas else None))
     text = _describe_count(result, f"{plural(result.made, 'photograph')} with masks in {result.out}", skipped)
-    foreign = _foreign(result)
+    foreign, line = _foreign(result, config.model)
     commands = [command_line("look", result.out, about=LOOK)]
-    if not any(foreign):  # masks that mean nothing are not to be trained on
+    if not foreign:  # masks that mean nothing are not to be trained on
         backbone = () if config.device == "cuda" else ("--backbone", "tiny")  # what this machine can train
         commands.append(command_line("train", result.out, "--out", "segmenter", *backbone))
-    text += _tell_foreign(foreign, result, config.model)
-    _show(result, table, text, ("reading", "capturing attention", "masks", "writing"), commands, console)
+    _show(result, table, text + line, ("reading", "capturing attention", "masks", "writing"), commands, console)
 
 
 def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: int = 0) -> str:
@@ -131,16 +130,11 @@ def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: i
     return f"{text}."
 
 
-def _foreign(result: RunResult) -> list[bool]:
-    """Whether each photograph means nothing to the model."""
-    return [FOREIGN in (row.get("flags") or ()) for row in result.rows]
-
-
-def _tell_foreign(foreign: Sequence[bool], result: RunResult, model: str) -> str:
-    """A line about `_foreign` photographs; "" if there are none, or if the run began with it."""
-    if not any(foreign) or (result.done and mostly(foreign[:FIRST])):
-        return ""
-    return f"\n{foreign_line(model, sum(foreign), len(foreign))}."
+def _foreign(result: RunResult, model: str) -> tuple[int, str]:
+    """The number of photographs that mean nothing to the model, and a line about them; "" if the run began with it."""
+    foreign = [FOREIGN in (row.get("flags") or ()) for row in result.rows]
+    told = not any(foreign) or (result.done and mostly(foreign[:FIRST]))
+    return sum(foreign), "" if told else f"\n{foreign_line(model, sum(foreign), len(foreign))}."
 
 
 def _share(value: float | None) -> str:

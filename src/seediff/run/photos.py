@@ -183,10 +183,10 @@ def mostly(strange: Sequence[bool]) -> bool:
 
 def foreign_line(model: str, count: int, of: int) -> str:
     """What to tell a person of photographs that are `foreign`."""
-    be, them = ("is", "it") if count == 1 else ("are", "them")
+    be = "is" if count == 1 else "are"
     return (
         f"{count} of {plural(of, 'photograph')} {be} unlike the pictures that model '{model}' was trained on, so"
-        f" results for {them} mean nothing. For photographs, use a real model, such as --model {REAL}"
+        f" its results mean nothing. For photographs, use a real model, such as --model {REAL}"
     )
 
 
