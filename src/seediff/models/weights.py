@@ -102,7 +102,8 @@ def no_larger_than(files: Collection[Path], config: Path) -> Iterator[None]:
     values that two tensors share are in a file once. Without files there is no limit."""
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
-    held = [math.prod(tensor.shape) for file in files for tensor in read_header(file).tensors.values()]
+    headers = chain.from_iterable(read_header(file).tensors.values() for file in files)
+    held = [math.prod(tensor.shape) for tensor in headers]
     problem = f"describes a larger network than that of its weights, {sum(held)} numbers in {len(held)} tensors"
     built = set[tuple[int, str]]()  # modules and the names of their parameters, which loading sets again
     values = 0

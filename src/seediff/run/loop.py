@@ -36,8 +36,6 @@ Item = TypeVar("Item")
 BatchCapture = TypeVar("BatchCapture")
 Say = Callable[[str], None]
 """Called with a text about the current activity."""
-FOUND_AGAIN = ("batches", "info", "is_checked", "capture_plan", "columns")
-"""Attributes of a job that every process makes for itself."""
 _TIMING = threading.Lock()
 
 
@@ -133,7 +131,9 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
     def __getstate__(self) -> dict[str, Any]:
         """For another process, which may be on another machine: it finds the model, and makes the list of items, which
         may be millions, again."""
-        return {name: value for name, value in vars(self).items() if name not in FOUND_AGAIN}
+        kind = type(self)
+        cached = {name for name in vars(self) if isinstance(getattr(kind, name, None), cached_property)}
+        return {name: value for name, value in vars(self).items() if name not in cached}
 
     def resume(self, folder: Path) -> None:
         """Read from the output in `folder` what decides about batches besides the configuration. Called first."""

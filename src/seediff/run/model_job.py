@@ -57,6 +57,9 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
     is_checked = False
     """Whether the configuration was checked against the model's small files."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"capture_plan": None, "is_checked": False}
+
     def check(self) -> None:
         """Raise UserError for everything in a configuration that the model's small files show to be wrong; broken files
         are left to loading."""
