@@ -1,6 +1,7 @@
 import pytest
 
-from seediff.cli.help import HELP_ALL
+from seediff.cli.commands import COMMANDS
+from seediff.cli.help import HELP, HELP_ALL
 from seediff.cli.main import main
 from seediff.config.constants import CaptureConfig
 from seediff.config.fields import field_types, tables_of
@@ -40,3 +41,14 @@ def test_every_field_of_a_command_is_an_option_with_a_text(command, kind, capsys
                 continue
             option = OTHER_NAMES.get(name, f"capture-{name}" if part is CaptureConfig else name.replace("_", "-"))
             assert f"--{option} " in said
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "evaluate masks", "evaluate segments"])
+def test_every_help_has_an_example(command, capsys):
+    _, _, examples = shown(capsys, *command.split(), HELP).partition("For example: ")
+    assert f"seediff {command} " in examples
+
+
+@pytest.mark.parametrize("command", ["generate", "mask", "segment", "train"])
+def test_the_short_help_names_quiet(command, capsys):
+    assert "--quiet " in shown(capsys, command, HELP)

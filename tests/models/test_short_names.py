@@ -196,6 +196,10 @@ def test_the_list_says_what_each_takes(capsys, monkeypatch, tmp_path):
             assert [part for part in row[:4] if part not in lines[at]] == []
             assert row.hub_id in lines[at + 1]  # in one piece
             assert row.licence in " ".join(line.strip() for line in lines[at + 1 : at + 3])
+    assert main(["models", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in listed] == [row.name for _, rows in list_models() for row in rows]
+    assert {(row["family"], row["hub_id"]) for row in listed} >= {("Qwen-Image", "Qwen/Qwen-Image")}
     of = {row.name: row for _, rows in list_models() for row in rows}
     assert (of["mini"].here, of["qwen-image"].here, of["sd1.5"].here) == ("in the package", "in the hub's cache", "no")
     assert of["sd1.4"].here == "no"  # only its small files are

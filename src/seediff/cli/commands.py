@@ -107,7 +107,7 @@ def make_app(listing: bool = False) -> App:
                 program[name].group = group
                 continue
             where, line = COMMANDS[name]
-            text = line if listing or where.endswith("app") else None
+            text = line if listing else None
             program.command(f"seediff.cli.{where}", name=name, help=text, group=group, sort_key=place)
     return program
 

@@ -22,7 +22,7 @@ from .options import HERE, SEED, ConfigFile, Json
 if TYPE_CHECKING:
     from ..evaluate.mask_protocols import MaskProtocol
 
-app = App(name="evaluate", help="Compare predictions with labels.", help_flags=("--help", "-h", HELP_ALL))
+app = App(name="evaluate", help_flags=("--help", "-h", HELP_ALL))
 
 
 def shown(default: str | bool) -> Parameter:
