@@ -5,7 +5,10 @@ from pathlib import Path
 
 from seediff.train.record import read_losses
 
-FILES = {"README.md", "classes.txt", "config.json", "losses.csv", "model.safetensors", "seediff.toml", "training.json"}
+FILES = {
+    "README.md", "classes.txt", "config.json", "losses.csv", "losses.png", "model.safetensors", "seediff.toml",
+    "trained_on.txt", "training.json",
+}  # fmt: skip
 
 
 def test_kill_changes_nothing(tmp_path):
