@@ -27,7 +27,7 @@ from .rows import shown_classes
 from .sample import Sample
 
 MAX_ADDED = 10_000_000
-"""Their plan is held in memory."""
+"""What they are made of is held in memory."""
 MOST_PAIRS = 24
 
 
@@ -61,9 +61,9 @@ class AugmentedSamples(Sequence[Sample]):
         self.sources = [i for i, sample in enumerate(samples) if sample.metadata.get("split") in (None, "train")]
         if not self.sources:
             raise UserError("the dataset has no samples to augment: only those whose `split` is 'train' are changed")
-        self.new = self._plan()
+        self.new = self._choose()
 
-    def _plan(self) -> list[NewSample]:
+    def _choose(self) -> list[NewSample]:
         """Sources take turns, in another order each round."""
         count = len(self.sources)
         prefix, again = "augmented", 1

@@ -148,8 +148,7 @@ def resize_nearest(array: np.ndarray, height: int, width: int) -> np.ndarray:
 def voc_palette() -> list[int]:
     """VOC's 256 colours as 768 values in [0, 255] (R, G, B, R, …): 0 is black, 255 cream (224, 224, 192)."""
     # The label's bits, lowest first, go in turn to red, green and blue, from each colour's highest bit down.
-    return [
-        sum(((label >> (3 * i + channel)) & 1) << (7 - i) for i in range(3))
-        for label in range(256)
-        for channel in range(3)
-    ]
+    labels, colours = np.arange(256), np.zeros((256, 3), int)
+    for bit in range(8):
+        colours[:, bit % 3] |= (labels >> bit & 1) << (7 - bit // 3)
+    return colours.ravel().tolist()

@@ -219,6 +219,7 @@ def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "m
     command = f"hf download {hub_id} --local-dir FOLDER"
     if what == "model":
         named = named_model(hub_id)
-        command = f"seediff download {named.name if named else hub_id} --out FOLDER"
+        name = named.name if named else hub_id
+        command = f"seediff download {name} --out FOLDER"
     problem = f"{hub_id}: {state} in {constants.HF_HUB_CACHE}{near} and cannot be fetched: {why}"
     return UserError(what, problem, f"on a machine with a network: `{command}`, then --{what} FOLDER")

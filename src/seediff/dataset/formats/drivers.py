@@ -233,7 +233,7 @@ class Import(Notes):
         may be those of another machine, so that its ends are tried, the longest first: in each folder the file of this
         name, then the only one of this name in another spelling or with another suffix. Raises UserError if two names
         mean one picture."""
-        ends = list(dict.fromkeys(end for name in names for end in _ends(name)))
+        ends = list(dict.fromkeys(chain.from_iterable(map(_ends, names))))
         for end in ends:
             exact = [(folder, folder / end) for folder in folders if os.path.isfile(folder / end)]
             readable = exact if end.lower().endswith(PICTURES) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def _longest_border(index: np.ndarray, numbers: np.ndarray, labels: np.ndarray) 
     """Piece → the object of its class that it touches most. index: pieces, −1 for none; numbers: objects."""
     pieces, objects, classes = np.pad(index, 1, constant_values=-1), np.pad(numbers, 1), np.pad(labels, 1)
     pairs = []
-    for shift in [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if down or right]:
+    for shift in filter(any, product((-1, 0, 1), repeat=2)):  # down and right
         there = np.roll(objects, shift, (0, 1))
         touch = (pieces >= 0) & (there > 0) & (classes == np.roll(classes, shift, (0, 1)))
         pairs.append(pieces[touch].astype(np.int64) << 16 | there[touch])
