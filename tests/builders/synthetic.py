@@ -7,8 +7,7 @@ from PIL import Image
 from seediff.files.label_maps import voc_palette
 from seediff.masks.make_masks import MaskResult
 from seediff.masks.steps import BEFORE_PAMR, MaskStep
-from seediff.report.explain import show_steps
-from seediff.report.strips import draw_strip
+from seediff.report.explain import draw_strip, show_steps
 
 CLASSES = ("dog", "cat", "potted plant")
 

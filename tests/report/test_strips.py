@@ -6,8 +6,7 @@ from synthetic import traced
 
 from seediff.drawing.overlays import heat_colours, overlay
 from seediff.files.label_maps import voc_palette
-from seediff.report.explain import show_steps
-from seediff.report.strips import draw_strip
+from seediff.report.explain import draw_strip, show_steps
 
 
 def test_a_strip_shows_the_image_every_step_and_the_mask():

@@ -14,9 +14,10 @@ import numpy as np
 
 from .. import __version__
 from ..config.augment import AugmentConfig
+from ..drawing.overlays import contact_sheet, draw_mask, encode_picture
 from ..errors import UserError
 from ..prompts.specs import sample_seed
-from ..report.strips import AUGMENTATIONS, Pair, before_after
+from ..report.page import AUGMENTATIONS
 from ..report.tables import of_photograph
 from ..workers import Follow
 from . import native
@@ -137,16 +138,17 @@ class AugmentedSamples(Sequence[Sample]):
         return Counter(new.kind for new in self.new)
 
     def before_after(self) -> bytes:
-        """A JPEG of the first new sample of each kind beside its source."""
+        """A JPEG of the first new sample of each kind beside its source, with their masks laid over them."""
         first: dict[str, NewSample] = {}
         for new in self.new:
             first.setdefault(new.kind, new)
-        pairs: list[tuple[str, Pair, Pair]] = []
-        for kind, new in [*first.items()][:MOST_PAIRS]:
+        shown, tiles = [*first.items()][:MOST_PAIRS], list[np.ndarray]()
+        for _, new in shown:
             both = self.samples[new.source], self.make(new)
-            before, after = ((sample.image, sample.labels(len(self.classes))) for sample in both)
-            pairs.append((kind, before, after))
-        return before_after(pairs)
+            drawn = [draw_mask(one.image, one.labels(len(self.classes)), 150, alpha=0.4) for one in both]
+            tiles.append(contact_sheet(drawn, 2, gap=2))
+        sheet = contact_sheet(tiles, 3, [kind for kind, _ in shown])
+        return encode_picture(sheet, "JPEG", quality=85, subsampling=0)
 
 
 def open_augmented(config: AugmentConfig, data: Path | str) -> AugmentedSamples:

@@ -1,4 +1,4 @@
-"""The steps of a mask as people see them: a small map, and one sentence with the paper's equations."""
+"""The steps of a mask as people see them: a small map, and one sentence with the paper's equations; and as a strip."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..drawing.overlays import shrink, to_levels
+from ..drawing.overlays import contact_sheet, draw_mask, encode_picture, heat_colours, shrink, to_levels
 from ..masks.steps import BEFORE_PAMR, MaskStep
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from ..masks.make_masks import MaskResult
 
+STRIP_SIDE = 120
+"""The longer side, in pixels, of the pictures in a strip."""
 SHOWN_SIDE = 256
 """The longest side, in pixels, of a map that is shown."""
 
@@ -101,3 +103,15 @@ _SEEDIFF: dict[str, Explanation] = {
 AFTER_PAMR = Explanation(
     "Every pixel averaged with neighbours of like colour, again and again (PAMR): outlines move to the image's edges."
 )
+
+
+def draw_strip(image: np.ndarray, label_map: np.ndarray, steps: Sequence[ShownStep]) -> bytes:
+    """A PNG with the image (H, W, 3) uint8, the map after every step of a class's mask, and the label map (H, W) uint8
+    laid over the image."""
+    small = shrink(image, STRIP_SIDE, Image.Resampling.LANCZOS)
+    size = small.shape[1], small.shape[0]
+    # A box filter shows each position as a square where it enlarges.
+    maps = [np.asarray(Image.fromarray(step.levels).resize(size, Image.Resampling.BOX)) for step in steps]
+    tiles = [small, *(heat_colours()[levels] for levels in maps), draw_mask(image, label_map, STRIP_SIDE)]
+    labels = ["image", *(step.name for step in steps), "mask"]
+    return encode_picture(contact_sheet(tiles, len(tiles), labels), "PNG", optimize=True)

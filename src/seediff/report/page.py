@@ -22,12 +22,13 @@ from ..files.photo_files import without_suffix
 from ..files.picture_files import in_rgb, open_picture, read_pixels
 from ..files.reading import PICTURE, inside, read_bytes
 from ..masks.flags import explain_flag, flag_kind
-from .strips import AUGMENTATIONS
 from .tables import SampleRow, count_classes, flat_config, operations_of, plain_facts, row_classes
 from .templates import render
 
 STEPS = "steps"
 """The folder of strips: steps/NAME_3.png shows how class 3 of a sample was made."""
+AUGMENTATIONS = "augmentations.jpg"
+"""In a set from `augment`: a sample before and after each kind of addition."""
 MOST_PICTURES, MOST_STRIPS = 60, 8
 SIDE = 256
 """The longer side of the pictures in pixels."""

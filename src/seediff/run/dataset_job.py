@@ -116,8 +116,7 @@ class DatasetJob(ModelJob[AnyDatasetConfig, Item, BatchCapture]):
 
     def strips(self, sample: MaskedSample) -> dict[int, bytes]:
         """Class id → the steps of its mask in one picture, for the classes of `traced`."""
-        from ..report.explain import show_steps
-        from ..report.strips import draw_strip
+        from ..report.explain import draw_strip, show_steps
 
         strips: dict[int, bytes] = {}
         seen, traced = sample.seen, self.traced.get(sample.spec.index, ())
