@@ -80,6 +80,9 @@ def test_doubts(native):
     shared = "3 of 3 samples for validation are also trained on, so scores flatter"
     assert find_doubts(open_training([marked, plain], validation=plain)) == [shared]
     assert find_doubts(open_training([marked], finetune=[plain], validation=plain)) == [shared]
+    link = plain.with_name("link")
+    link.symlink_to(plain)
+    assert find_doubts(open_training([marked, plain], validation=link)) == [shared]
     missing = "no label map that is trained on shows star: it cannot be learned"
     assert find_doubts(open_training([marked], classes=more)) == [missing]
     with_star = native("c", 2, classes=more, first=70)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -194,14 +195,20 @@ def find_doubts(data: TrainingData) -> list[str]:
             break
         for number in np.flatnonzero(np.bincount(item.labels(len(data.classes)).ravel())).tolist():
             missing.pop(number, None)
-    trained = {item.stored() for item in items}
-    both = sum(item.stored() in trained for item in data.validation)
+    trained = {_picture(item) for item in items}
+    both = sum(_picture(item) in trained for item in data.validation)
     lines = []
     if missing:
         lines.append(f"no label map that is trained on shows {', '.join(missing.values())}: it cannot be learned")
     if both:
         lines.append(f"{both} of {len(data.validation)} samples for validation are also trained on, so scores flatter")
     return lines
+
+
+def _picture(item: Sample) -> str | bytes:
+    """The path of a sample's picture, without links, or its bytes."""
+    stored = item.stored()
+    return stored if isinstance(stored, bytes) else os.path.realpath(stored)
 
 
 def check_stages(stages: Sequence[Stage], validation: Sequence[Sample], batch_size: int) -> dict[str, Any]:
