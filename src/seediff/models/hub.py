@@ -185,20 +185,18 @@ def _ask_hub(hub_id: str, what: str = "model") -> Any:
 
 
 def is_unreachable(error: Exception) -> bool:
-    """Whether an error, or what caused it, is that there is no way to the hub."""
-    from huggingface_hub import errors
-
-    offline = (ConnectionError, TimeoutError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)
-    names = re.compile("Connect|Timeout|Proxy|ReadError|RemoteProtocol")
-    return any(isinstance(cause, offline) or names.search(type(cause).__name__) for cause in causes(error))
+    """Whether an error, or what caused it, is by its name that there is no way to the hub."""
+    names = re.compile("Connect|Timeout|Proxy|ReadError|RemoteProtocol|LocalEntryNotFound|OfflineMode")
+    return any(names.search(type(cause).__name__) for cause in causes(error))
 
 
 def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "model") -> UserError:
     """The error for a file of a hub id that is not in the cache and cannot be fetched. what: as in `fetch_file`."""
     from huggingface_hub import constants, errors
 
-    near = did_you_mean(hub_id, [named.hub_id for named in NAMED])
-    near = "" if named_model(hub_id) else near
+    named, near = named_model(hub_id), ""
+    if what == "model" and not named:
+        near = did_you_mean(hub_id, [model.hub_id for model in NAMED])
     if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
         fix = f"for a single file or just a network, name the file, {hub_id}/FILE, and the base"
         if file != INDEX:
@@ -218,7 +216,6 @@ def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "m
     state = "is not" if cached_file(hub_id, file) is None else "is incomplete"
     command = f"hf download {hub_id} --local-dir FOLDER"
     if what == "model":
-        named = named_model(hub_id)
         name = named.name if named else hub_id
         command = f"seediff download {name} --out FOLDER"
     problem = f"{hub_id}: {state} in {constants.HF_HUB_CACHE}{near} and cannot be fetched: {why}"
