@@ -126,8 +126,11 @@ def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None) 
     from huggingface_hub import constants, snapshot_download
 
     place = out or Path(constants.HF_HUB_CACHE)
-    is_there = {name: (out / name).is_file() if out else cached_file(hub_id, name) is not None for name in files}
-    size, free = sum(size for name, size in files.items() if not is_there[name]), free_bytes(place)
+    if out is None:
+        missing = [name for name in files if cached_file(hub_id, name) is None]
+    else:
+        missing = [name for name in files if not (out / name).is_file()]
+    size, free = sum(files[name] for name in missing), free_bytes(place)
     if size > free:
         problem = f"{hub_id}: fetching it takes {show_bytes(size)}, and {place} has {show_bytes(free)} free"
         raise UserError("model", problem, "make room, or set HF_HOME to a folder on a larger disk")

@@ -282,7 +282,8 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         size = config.size or (sides and sides[0])
         if size is None:
             named = named_model(config.model)
-            return f"each of the model's own size, {named.what if named else 'which is not known on this machine'}"
+            own = named.what if named else "which is not known on this machine"
+            return f"each of the model's own size, {own}"
         height, width = pixels(size)
         expected = self.capture_plan.expected if self.capture_plan else None
         per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
