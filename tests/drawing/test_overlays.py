@@ -30,7 +30,7 @@ def test_names_lie_in_their_regions_and_not_on_each_other():
     for names, changed in (
         ({1: "dog", 2: "Großmütterchen"}, {1, 2}),
         ({1: "狗"}, {1}),
-        ({2: "dog", 4: "not there"}, {2}),
+        ({2: "dog", 4: "not there", 255: "ignored"}, {2}),
         ({}, set()),
     ):
         drawn = draw_named(grey, labels, names)

@@ -104,7 +104,7 @@ def draw_named(
     font, stroke = ImageFont.load_default(size), max(1, size // 8)
     # Places are looked for on a lattice, as every pixel of a large picture would take seconds for each name.
     cell = max(1, max(height, width) // 512)
-    lattice = np.pad(regions[::cell, ::cell], 1, constant_values=-1)
+    lattice = np.pad(regions[::cell, ::cell].astype(np.int32), 1, constant_values=-1)
     taken = np.zeros(lattice.shape, bool)
     for number, name in names.items():
         text = fit_text(draw, font, name, width - 2 * stroke)

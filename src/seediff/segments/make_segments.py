@@ -25,6 +25,7 @@ from ..drawing.overlays import colour_objects, draw_named
 from ..drawing.shown import as_html
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
+from ..files.messages import plural
 from ..models.registry import Model
 from .aggregate import aggregate, level_weights
 from .diffcut import cut_features, refine_segments
@@ -56,7 +57,7 @@ class Segments:
         return Image.fromarray(draw_named(self.picture, colours, names, numbers))
 
     def _repr_html_(self) -> str:
-        return as_html(f"{len(self.scores)} segments", self.picture, self.overlay())
+        return as_html(plural(len(self.scores), "segment"), self.picture, self.overlay())
 
 
 def make_segments(
