@@ -114,10 +114,10 @@ def call_of(model: Model, packed: int) -> Callable[[], None]:
     family, pipe = model.family, model.pipe
     batch = 2 if guided(family) else 1
     side = model.image_side // pipe.vae_scale_factor
-    pictures = torch.randn(
+    images = torch.randn(
         batch, model.network.config.in_channels // packed, side, side, generator=torch.Generator().manual_seed(1)
     )
-    latents = pictures.to(model.network.device, model.network.dtype)
+    latents = images.to(model.network.device, model.network.dtype)
     condition = family.encode(pipe, [PROMPT] * batch, model.device)
 
     def call() -> None:
@@ -224,7 +224,7 @@ def measure(session: timing.Session, name: str, options: argparse.Namespace, fol
 
     def in_a_script() -> None:
         with seediff.capture(
-            model.network, prompts=[PROMPT], keep=options.method or "all", layers=options.layers
+            model.network, prompt=[PROMPT], keep=options.method or "all", layers=options.layers
         ) as seen:
             plain()
         assert len(seen.maps) == 1

@@ -66,7 +66,7 @@ def drawing(twin: str, way: str, steps: int, positions: int) -> dict[str, float]
     return {"most": peak(), "own": peak() - before, "maps": expected.map_bytes / MIB if way == "capture" else 0}
 
 
-def predicting(pictures: int, width: int, height: int) -> dict[str, float]:
+def predicting(count: int, width: int, height: int) -> dict[str, float]:
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
     from seediff.train.predict import Segmenter
@@ -75,7 +75,7 @@ def predicting(pictures: int, width: int, height: int) -> dict[str, float]:
     network = SegformerForSemanticSegmentation(SegformerConfig(num_labels=len(classes) + 1)).eval()  # type: ignore[call-arg]
     segmenter = Segmenter(network, classes, 512, "cpu", None)  # type: ignore[arg-type]
     rng = np.random.default_rng(0)
-    images, before = [rng.integers(0, 256, (height, width, 3), np.uint8) for _ in range(pictures)], peak()
+    images, before = [rng.integers(0, 256, (height, width, 3), np.uint8) for _ in range(count)], peak()
     segmenter.label_maps(images)
     return {"most": peak(), "own": peak() - before, "pixels": sum(image.nbytes for image in images) / MIB}
 
@@ -90,7 +90,7 @@ def grid(positions: int) -> dict[str, list[dict[str, Any]]]:
         "drawing": [
             {"twin": t, "way": w, "steps": s, "positions": positions} for t in twins for w in ways for s in steps
         ],
-        "predicting": [{"pictures": count, "width": 4000, "height": 3000} for count in (1, 8)],
+        "predicting": [{"count": count, "width": 4000, "height": 3000} for count in (1, 8)],
     }
 
 

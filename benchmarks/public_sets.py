@@ -40,18 +40,18 @@ Maps = Iterator[tuple[str, np.ndarray]]
 """(last part of a sample's name, label map (H, W)) of each sample, with the ids that an import gives."""
 
 
-def pictures(folder: Path) -> Maps:
+def images(folder: Path) -> Maps:
     """Label maps in PNG files of ids."""
     for path in sorted(folder.glob("*.png")):
-        with Image.open(path) as picture:
-            yield path.stem, np.asarray(picture)
+        with Image.open(path) as image:
+            yield path.stem, np.asarray(image)
 
 
 def in_colours(root: Path) -> Maps:
     """VOC's colours as ids: bits 0, 1 and 2 of an id are the highest bits of red, green and blue, the next three the
     second highest.
     """
-    for name, pixels in pictures(root / "SegmentationClass"):
+    for name, pixels in images(root / "SegmentationClass"):
         bits = [
             (pixels[..., channel].astype(int) >> (7 - step) & 1) << (3 * step + channel)
             for step in range(3)
@@ -61,7 +61,7 @@ def in_colours(root: Path) -> Maps:
 
 
 def voc(root: Path) -> Maps:
-    return pictures(
+    return images(
         next(folder for name in ("SegmentationClassPNG", "SegmentationClass") if (folder := root / name).is_dir())
     )
 
@@ -73,15 +73,15 @@ def labelme_own(folder: Path) -> Maps:
 
 def camvid(root: Path) -> Maps:
     """Values 0 to 10 are the classes 1 to 11; value 11 is void."""
-    return ((name, np.where(values == 11, 255, values + 1)) for name, values in pictures(root / "valannot"))
+    return ((name, np.where(values == 11, 255, values + 1)) for name, values in images(root / "valannot"))
 
 
 def binary(root: Path) -> Maps:
-    return ((name, (values > 0).astype(np.uint8)) for name, values in pictures(root / "label"))
+    return ((name, (values > 0).astype(np.uint8)) for name, values in images(root / "label"))
 
 
 def ade(root: Path) -> Maps:
-    return pictures(root / "annotations")
+    return images(root / "annotations")
 
 
 def coloured(root: Path) -> Maps:
@@ -90,8 +90,8 @@ def coloured(root: Path) -> Maps:
     """
     colours = json.loads((root / "dataset_meta.json").read_text())["segmentation_colors"]
     for path in sorted((root / "masks").glob("*.png")):
-        with Image.open(path) as picture:
-            pixels = np.asarray(picture.convert("RGB"))
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
         ids = sum(number * (pixels == colour).all(-1) for number, colour in enumerate(colours))
         yield path.stem, np.where(ids == 0, 255, ids)
 

@@ -413,12 +413,12 @@ def same_pixels() -> bool:
 # The kinds of input.
 
 
-def folder_of(pictures: str, masks: str = "", **files: str) -> Callable[[Path], None]:
+def folder_of(images: str, masks: str = "", **files: str) -> Callable[[Path], None]:
     """A function that writes pictures, masks, and texts, in whose names __ is a slash and the last _ a dot."""
 
     def make(folder: Path) -> None:
         for stem, labels in MAPS.items():
-            for places, pixels in ((pictures, PHOTO), (masks, labels)):
+            for places, pixels in ((images, PHOTO), (masks, labels)):
                 if places:
                     (folder / places).mkdir(parents=True, exist_ok=True)
                     Image.fromarray(pixels).save(folder / places / f"{stem}.png")

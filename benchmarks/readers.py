@@ -102,9 +102,9 @@ def samples(count: int = 4, shape: tuple[int, int] = (64, 80)) -> list[Sample]:
             0, 4, 40
         )  # pieces of one pixel
         suffix = ("png", "jpg")[number % 2]
-        picture = np.asarray(Image.fromarray(rng.integers(0, 255, (8, 10, 3), np.uint8)).resize((shape[1], shape[0])))
+        image = np.asarray(Image.fromarray(rng.integers(0, 255, (8, 10, 3), np.uint8)).resize((shape[1], shape[0])))
         name, split = f"{'trip/' * (number == 3)}{number:06d}", ("train", "val")[number == 2]
-        items.append(Sample(encode_image(picture, suffix), labels, metadata={"split": split}, name=name))
+        items.append(Sample(encode_image(image, suffix), labels, metadata={"split": split}, name=name))
     return items
 
 

@@ -99,8 +99,8 @@ def capture(name: str, out: Path) -> None:
     maps.save(out / "maps.safetensors")
     plain.maps[0].save(out / "plain.safetensors")
     run(True, keep="segments" if name not in WITHOUT_SELF_ATTENTION else "ca").maps[0].save(out / "chosen.safetensors")
-    picture = seen.pictures[0]
-    Image.fromarray(picture).save(out / "picture.png")
+    image = seen.images[0]
+    Image.fromarray(image).save(out / "picture.png")
     for word in WORDS:
         seen.heatmap(word).save(out / f"{word}.png", over=word == "bus")
         keep(f"heatmap.{word}", lambda word=word: seen.heatmap(word))
@@ -119,7 +119,7 @@ def capture(name: str, out: Path) -> None:
             config = seediff.MaskConfig(**{**fitted, **config})
             keep(
                 f"stored.{file}.{case}",
-                lambda stored=stored, config=config: seediff.make_masks(picture, stored, WORDS, config),
+                lambda stored=stored, config=config: seediff.make_masks(image, stored, WORDS, config),
             )
     save_file(tensors, out / "masks.safetensors")
     (out / "flags.json").write_text(json.dumps(said, indent=1), encoding="utf-8")

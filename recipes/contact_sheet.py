@@ -20,7 +20,7 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.dataset.native import read_dataset
 from seediff.dataset.sample import Sample
-from seediff.drawing.overlays import contact_sheet, encode_picture, fit_side, overlay, shrink
+from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, overlay, shrink
 from seediff.files.label_maps import voc_palette
 from seediff.files.outputs import write_atomic
 from seediff.masks.make_masks import enlarge, soft_mask
@@ -37,7 +37,7 @@ def dataset_sheet(dataset: Path, columns: int, side: int) -> np.ndarray:
     tiles, labels = [], []
     for sample in sorted(read_dataset(dataset), key=lambda sample: sample.metadata["class_ids"]):
         laid_over = overlay(sample.image, sample.label_map, voc_palette())
-        tiles.append(np.hstack([shrink(picture, side, Image.Resampling.BOX) for picture in (sample.image, laid_over)]))
+        tiles.append(np.hstack([shrink(image, side, Image.Resampling.BOX) for image in (sample.image, laid_over)]))
         labels.append(", ".join(sample.metadata["classes"]))
     return contact_sheet(tiles, columns, labels)
 
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--heat", action="store_true", help="with heat maps")
     given = parser.parse_args()
     sheet = (heat_sheet if given.heat else dataset_sheet)(given.dataset, given.columns, given.side)
-    write_atomic(given.out, encode_picture(sheet, "JPEG", quality=85, subsampling=0, optimize=True))
+    write_atomic(given.out, compress_image(sheet, "JPEG", quality=85, subsampling=0, optimize=True))
     print(f"{given.out}: {sheet.shape[1]} × {sheet.shape[0]} pixels")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from seediff.drawing.overlays import contact_sheet, encode_picture, fit_side, overlay
+from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, overlay
 from seediff.files.label_maps import voc_palette
 from seediff.files.outputs import write_atomic
 
@@ -37,4 +37,4 @@ def sheet(names: dict[str, Any], side: int = 180) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    write_atomic(Path(sys.argv[1]), encode_picture(sheet(run_block()), "JPEG", quality=90, subsampling=0))
+    write_atomic(Path(sys.argv[1]), compress_image(sheet(run_block()), "JPEG", quality=90, subsampling=0))

@@ -185,7 +185,7 @@ def make(output: Output, runs: Path, folders: Mapping[str, Path]) -> str:
     for file, source in output.files.items():
         data = (work / source).read_bytes()
         (ROOT / file).parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(ROOT / file, page_picture(data) if file.endswith(".jpg") else data)
+        write_atomic(ROOT / file, page_image(data) if file.endswith(".jpg") else data)
     record = {**read_record(), output.name: {"made": datetime.now(timezone.utc).date().isoformat(), "of": made_of}}
     ordered = {known.name: record[known.name] for known in read_outputs() if known.name in record}
     write_atomic(RECORD, (json.dumps(ordered, indent=1, ensure_ascii=False) + "\n").encode())
@@ -201,13 +201,13 @@ def words(text: str, work: Path, runs: Path, folders: Mapping[str, Path]) -> lis
     ]
 
 
-def page_picture(data: bytes) -> bytes:
+def page_image(data: bytes) -> bytes:
     """A picture in any format → a progressive JPEG at most WIDEST wide."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(data)) as opened:
-        picture = opened.convert("RGB")
-    picture.thumbnail((WIDEST, picture.height))
-    picture.save(buffer, "JPEG", quality=80, optimize=True, progressive=True)
+        image = opened.convert("RGB")
+    image.thumbnail((WIDEST, image.height))
+    image.save(buffer, "JPEG", quality=80, optimize=True, progressive=True)
     return buffer.getvalue()
 
 

@@ -52,7 +52,7 @@ def test_a_notebook_runs_and_holds_its_outputs(path, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_small_and_its_pictures_are_described(path):
+def test_a_notebook_is_small_and_its_images_are_described(path):
     assert path.stat().st_size < LARGEST
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         shows = any("image/png" in output.get("data", {}) for output in cell.get("outputs", ()))

@@ -85,7 +85,7 @@ def test_the_benchmark(told):
 
 
 @pytest.mark.parametrize("name", BOOKS)
-def test_every_family_draws_and_looks_at_photographs(told, name):
+def test_every_family_draws_and_looks_at_photos(told, name):
     ran = {key: one["error"] for key, one in told.items() if key.startswith(f"{name}: ")}
     assert len(ran) >= 2
     assert set(ran.values()) == {""}

@@ -111,5 +111,5 @@ def test_equations_are_drawn_without_a_script(pages, site):
 
 def test_outputs_of_notebooks_are_shown(pages, site):
     page = pages[site / "docs/notebooks/first-masks.html"]
-    assert any(picture.startswith("data:image/png") for picture in page.loaded)
+    assert any(image.startswith("data:image/png") for image in page.loaded)
     assert any(link.endswith("first-masks.ipynb") for link in page.links)

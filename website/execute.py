@@ -55,12 +55,12 @@ def _data(value: Any) -> dict[str, Any]:
     as_text = {"text/plain": repr(value).splitlines(keepends=True)}
     if not hasattr(value, "_repr_png_"):
         return as_text
-    picture = io.BytesIO()
+    image = io.BytesIO()
     value.quantize(128, dither=0).save(
-        picture, "PNG", optimize=True
+        image, "PNG", optimize=True
     )  # a third of the bytes; a repository keeps them for ever
     as_text["text/plain"] = [f"{value.width} × {value.height} pixels"]  # its repr has an address, another one each time
-    return {"image/png": base64.b64encode(picture.getvalue()).decode(), **as_text}
+    return {"image/png": base64.b64encode(image.getvalue()).decode(), **as_text}
 
 
 def with_outputs(notebook: dict[str, Any], outputs: list[list[dict[str, Any]]]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def largest_difference(device: str, dtype: torch.dtype, width: int, shape: Shape
     )
     padding = torch.zeros(images, 1, 1, columns, device=device)
     padding[..., columns - text // 4 :] = -torch.inf
-    picture, words = slice(0, positions), slice(positions, columns)
+    image, words = slice(0, positions), slice(positions, columns)
 
     def maps(
         add: Any, some: slice, bias: torch.Tensor | None, cuts: Sequence[tuple[slice, bool]], normalize: bool
@@ -90,9 +90,9 @@ def largest_difference(device: str, dtype: torch.dtype, width: int, shape: Shape
     differences = []
     for normalize in (True, False):
         for some, bias, cuts in (
-            (picture, None, [(slice(None), False)]),
+            (image, None, [(slice(None), False)]),
             (words, None, [(slice(None), True)]),
-            (slice(None), padding, [(picture, False), (words, True)]),
+            (slice(None), padding, [(image, False), (words, True)]),
         ):
             ways = (maps(add, some, bias, cuts, normalize) for add in (add_probabilities_fused, add_probabilities))
             differences += [(fused - plain).abs().max() / plain.max() for fused, plain in zip(*ways, strict=True)]

@@ -14,13 +14,13 @@ from fiftyone.utils.data.importers import ImageSegmentationDirectoryImporter  # 
 
 def main(kind: str, folder: str, classes: list[str], out: str) -> None:
     read: dict[str, np.ndarray] = {}
-    for pictures in Path(folder, "images").iterdir():
-        masks = Path(folder, "masks", pictures.name)
+    for images in Path(folder, "images").iterdir():
+        masks = Path(folder, "masks", images.name)
         with ImageSegmentationDirectoryImporter(
-            data_path=str(pictures), labels_path=str(masks), load_masks=True
+            data_path=str(images), labels_path=str(masks), load_masks=True
         ) as importer:
             for path, _, segmentation in importer:
-                name = Path(path).resolve().relative_to(pictures.resolve()).with_suffix("").as_posix()
+                name = Path(path).resolve().relative_to(images.resolve()).with_suffix("").as_posix()
                 read[name] = np.asarray(segmentation.mask)
     np.savez(out, allow_pickle=False, **read)
 

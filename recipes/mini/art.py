@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from seediff.errors import UserError
 from seediff.files.documents import parse_csv
-from seediff.files.picture_files import open_picture
+from seediff.files.image_files import open_image
 from seediff.files.reading import read_text
 
 from .files import replaced_folder
@@ -79,8 +79,8 @@ def load_sprite(art: Path, sprite: Sprite, vendor: str) -> np.ndarray:
         path = art / "fluent" / f"{sprite.codepoint}.webp"
         if not path.is_file():
             raise UserError(f"{path} is missing: fetch the art with `python -m recipes.mini art --out {art}`")
-        with open_picture(path) as picture:
-            image = picture.convert("RGBA")
+        with open_image(path) as opened:
+            image = opened.convert("RGBA")
     x0, y0, x1, y1 = sprite.box
     # The box cuts scenery that one vendor draws with the object; another vendor's drawing is taken whole.
     if vendor == "fluent":

@@ -18,7 +18,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from seediff.devices import default_device
-from seediff.drawing.overlays import encode_picture
+from seediff.drawing.overlays import compress_image
 from seediff.errors import UserError
 from seediff.files.documents import read_json
 from seediff.files.output_folders import check_writable
@@ -140,7 +140,7 @@ def draw_samples(pipeline: Path, path: Path) -> None:
             output_type="np",
         )
         rows.append(np.concatenate(list(result.images), axis=1))  # type: ignore[union-attr]
-    write_atomic(path, encode_picture((np.concatenate(rows) * 255).round().astype(np.uint8)))
+    write_atomic(path, compress_image((np.concatenate(rows) * 255).round().astype(np.uint8)))
 
 
 def assemble(vae: AutoencoderKL, model: Denoiser, scaling: float, folder: Path, about: dict) -> Path:

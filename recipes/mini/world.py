@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from seediff.drawing.overlays import encode_picture
+from seediff.drawing.overlays import compress_image
 from seediff.errors import UserError
 from seediff.files.outputs import write_tensors
 from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene
@@ -209,13 +209,13 @@ def draw_background(rng: np.random.Generator, place: str | None, side: int) -> n
     horizon = rng.uniform(0.3, 0.7) + 0.06 * np.sin(2 * np.pi * (x * rng.uniform(0.3, 1.5) + rng.random()))
     sharpness = float(rng.choice((2.0, 6.0, 40.0)))
     blend = 1 / (1 + np.exp(-np.clip((y - horizon) * sharpness, -30, 30)))
-    picture = upper * (1 - blend[..., None]) + lower * blend[..., None]
+    image = upper * (1 - blend[..., None]) + lower * blend[..., None]
     for cells, strength in ((4, 14.0), (12, 7.0)):
         blobs = rng.normal(0, rng.uniform(0.2, 1) * strength, (cells, cells)).astype(np.float32)
         soft = Image.fromarray(blobs).resize((width, height), Image.Resampling.BICUBIC)
-        picture += np.asarray(soft)[..., None]
-    picture += rng.normal(0, rng.uniform(0, 3), (height, width, 1))
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+        image += np.asarray(soft)[..., None]
+    image += rng.normal(0, rng.uniform(0, 3), (height, width, 1))
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
 def render_scenes(art: Path, out: Path) -> list[Path]:
@@ -232,8 +232,8 @@ def write_scenes(path: Path, scenes: Sequence[Scene]) -> None:
     """Write one set of scenes to `path`, atomically. Images are slightly lossy (WebP); label maps, classes and captions
     are exact.
     """
-    images = [encode_picture(s.image, "WEBP", quality=WEBP_QUALITY, method=6) for s in scenes]
-    masks = [encode_picture(s.label_map, "PNG", optimize=True) for s in scenes]
+    images = [compress_image(s.image, "WEBP", quality=WEBP_QUALITY, method=6) for s in scenes]
+    masks = [compress_image(s.label_map, "PNG", optimize=True) for s in scenes]
     tensors = pack_blobs("images", images) | pack_blobs("masks", masks)
     about = [{"classes": s.classes, "caption": s.caption} for s in scenes]
     write_tensors(path, tensors, {"scenes": json.dumps(about)})

@@ -124,7 +124,7 @@ def segments(
 @app.command
 def doubt(
     drawn: Annotated[Path, Parameter(help="Dataset drawn by mini: two classes per image, with attention.")],
-    *photographs: Annotated[Path, Parameter(help="Folders of photographs.")],
+    *photos: Annotated[Path, Parameter(help="Folders of photographs.")],
     out: Out,
 ) -> None:
     """Measure the warnings about foreign pictures and missing classes, and choose their limits.
@@ -133,7 +133,7 @@ def doubt(
     """
     from .doubt import run_doubt
 
-    run_doubt(out, drawn, photographs)
+    run_doubt(out, drawn, photos)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 from recipes.mini.sets import load_set
 from recipes.mini.yardstick import load_segmenter, segment_known
 from seediff.attention.maps import AttentionMaps
-from seediff.attention.photograph import encode_images, reconstruction_errors
+from seediff.attention.see_photos import encode_images, reconstruction_errors
 from seediff.attention.windows import Window, cut
 from seediff.dataset.dataset import Dataset
 from seediff.files.outputs import write_atomic
@@ -30,8 +30,8 @@ MOST = 100
 """Pictures of a kind."""
 
 
-def run_doubt(out: Path, drawn: Path, photographs: Sequence[Path]) -> None:
-    """Write results.json. drawn: a dataset of mini's with two classes per image and attention. photographs: folders, of
+def run_doubt(out: Path, drawn: Path, photos: Sequence[Path]) -> None:
+    """Write results.json. drawn: a dataset of mini's with two classes per image and attention. photos: folders, of
     each of which the first MOST are used.
     """
     data = Dataset.open(drawn)
@@ -39,7 +39,7 @@ def run_doubt(out: Path, drawn: Path, photographs: Sequence[Path]) -> None:
     scenes = [scene.image for scene in load_set("truth", MOST)]
     errors, milliseconds = reconstructed([*images[:MOST], *scenes])
     own = len(errors)
-    for folder in photographs:
+    for folder in photos:
         errors += reconstructed([read_photo(photo.path) for photo in find_photos(folder).photos[:MOST]])[0]
     names = [tuple(sample.metadata["classes"]) for sample in data.samples]
     label_maps = segment_known(load_segmenter(), np.stack(images), names)
@@ -56,14 +56,14 @@ def run_doubt(out: Path, drawn: Path, photographs: Sequence[Path]) -> None:
     write_atomic(out / "results.json", (json.dumps(found, indent=1) + "\n").encode())
 
 
-def reconstructed(pictures: Sequence[np.ndarray]) -> tuple[list[float], float]:
+def reconstructed(images: Sequence[np.ndarray]) -> tuple[list[float], float]:
     """Each picture's `reconstruction_errors`, and the milliseconds of CPU time that a picture takes."""
     model = load_model("mini", device="cpu")
     side, begun, errors = model.image_side, time.process_time(), []
-    for picture in pictures:
-        seen = [cut(picture, Window(0, 0, *picture.shape[:2]), (side, side))]
+    for image in images:
+        seen = [cut(image, Window(0, 0, *image.shape[:2]), (side, side))]
         errors += reconstruction_errors(model, seen, encode_images(model, seen))
-    return errors, round(1000 * (time.process_time() - begun) / len(pictures), 1)
+    return errors, round(1000 * (time.process_time() - begun) / len(images), 1)
 
 
 def halves(values: Sequence[float], wanted: Sequence[bool], sign: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from seediff.attention.windows import Window, cut
 from seediff.config.constants import SegmentConfig
 from seediff.config.fields import check_table
 from seediff.config.methods import SEGMENT_OPTIONS
-from seediff.drawing.overlays import contact_sheet, encode_picture, fit_side, overlay
+from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, overlay
 from seediff.errors import UserError
 from seediff.files.documents import read_json
 from seediff.files.label_maps import resize_nearest, voc_palette
@@ -76,7 +76,7 @@ POWERS = (5.0, 10.0, 15.0)
 CLUSTERS = (2, 3, 4, 5, 6, 8)
 STUDIED = ("k", "kl_threshold", "cut_threshold", "cut_power", "weights", "refine")
 """The constants that define a way in the tables."""
-BATCH, PICTURES, SIDE = 16, 8, 160
+BATCH, IMAGES, SIDE = 16, 8, 160
 GRID, POSITION_WEIGHT = 64, 0.5
 """Of K-Means on colours: positions along a side, as many as attention has in Stable Diffusion at 512²; and the weight
 of x and y in [0, 1], relative to red, green and blue in [0, 1], chosen once, not tuned."""
@@ -107,12 +107,12 @@ def grid() -> dict[str, list[Way]]:
 
 @dataclass
 class Outcome:
-    """The results of one way, per image: the counts by DiffSeg's protocol, and the number of segments. pictures: the
+    """The results of one way, per image: the counts by DiffSeg's protocol, and the number of segments. images: the
     segments (H, W) of the first images."""
 
     tallies: list[Tally] = field(default_factory=list)
     segments: list[int] = field(default_factory=list)
-    pictures: list[np.ndarray] = field(default_factory=list)
+    images: list[np.ndarray] = field(default_factory=list)
 
     def counts(self) -> Tally:
         return stack(self.tallies)
@@ -170,10 +170,10 @@ def run_segments(
             name: ahead_of_floors(tested, kind, name) for name, way in group.items() if isinstance(way, SegmentConfig)
         }
     result["floors"] = {floor: tested[_blind(floor)].figures() for floor in FLOORS if floor != AS_MANY}
-    shown = {name: tested[f"{list(groups)[-1]} {name}"].pictures for name in PAPER}
+    shown = {name: tested[f"{list(groups)[-1]} {name}"].images for name in PAPER}
     write_atomic(out / "results.json", (json.dumps(result, indent=1) + "\n").encode())
     write_atomic(out / "results.md", markdown(result).encode())
-    write_atomic(out / "segments.jpg", encode_picture(segment_sheet(pairs, shown), "JPEG", quality=85))
+    write_atomic(out / "segments.jpg", compress_image(segment_sheet(pairs, shown), "JPEG", quality=85))
     return result
 
 
@@ -205,8 +205,8 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str,
             table = contingency(segments, exact, pairs.classes)
             tested[name].tallies.append(tally(table, match([table])))
             tested[name].segments.append(int(segments.max()) + 1)
-            if number < PICTURES:
-                tested[name].pictures.append(segments)
+            if number < IMAGES:
+                tested[name].images.append(segments)
     return tested
 
 
@@ -314,7 +314,7 @@ def segment_sheet(pairs: Pairs, shown: Mapping[str, Sequence[np.ndarray]]) -> np
         image, exact = pairs.load[number]()
         for name, ids in [("image", None), ("labels", exact), *((way, maps[number]) for way, maps in shown.items())]:
             colours = None if ids is None else np.where(ids < 0, 0, ids % 254 + 1).astype(np.uint8)
-            picture = image if colours is None else overlay(image, colours, voc_palette(), alpha=0.6)
-            tiles.append(fit_side(picture, SIDE, Image.Resampling.BILINEAR))
+            tile = image if colours is None else overlay(image, colours, voc_palette(), alpha=0.6)
+            tiles.append(fit_side(tile, SIDE, Image.Resampling.BILINEAR))
             labels.append(name)
     return contact_sheet(tiles, columns=len(shown) + 2, labels=labels)

@@ -22,10 +22,10 @@ from seediff.config.fields import check_table
 from seediff.config.levels import fit_mask
 from seediff.config.methods import METHOD_FACTS
 from seediff.models.families.family import Joint
-from seediff.models.groups import Layers, block_names, by_kind
+from seediff.models.groups import LayerChoice, block_names, by_kind
 from seediff.models.registry import Model
 
-LAYERS: tuple[Layers, ...] = ("all", "up", "last", "up/last")
+LAYERS: tuple[LayerChoice, ...] = ("all", "up", "last", "up/last")
 SHARES = (None, "text")
 """What a word's attention is a share of, in joint attention: values of `CaptureConfig.text_share`."""
 BETAS = np.round(np.arange(0.05, 1.0, 0.05), 2)
@@ -219,7 +219,7 @@ def fitted(model: Model, setting: Setting) -> list[Setting]:
     ]
 
 
-def layer_groups(model: Model, layers: Layers) -> Sequence[Layers]:
+def layer_groups(model: Model, layers: LayerChoice) -> Sequence[LayerChoice]:
     """The groups of layers that are tried in place of a UNet's `layers`. For a transformer, which has no sides: all
     blocks, and each third of them."""
     sides = ("all", "up", "down", "last") if model.family.network == "unet" else ("all",)

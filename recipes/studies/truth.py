@@ -19,7 +19,7 @@ from rich.progress import track
 from recipes.mini.sets import load_set
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import CaptureConfig
-from seediff.drawing.overlays import contact_sheet, encode_picture, overlay
+from seediff.drawing.overlays import compress_image, contact_sheet, overlay
 from seediff.files.label_maps import voc_palette
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic
@@ -106,9 +106,7 @@ def measure(items: Iterable[Captured], chosen: Chosen) -> tuple[dict[str, Any], 
     first = list(islice(items, SHEET_SCENES))
     headline = [setting for (kind, _), setting in chosen.items() if kind in KINDS[:2]]
     scores = score(chain(first, items), settings, boundary_of=headline)
-    sheet = picture_grid(
-        [scene for _, scene, _ in first], [sheet_masks(scene, maps, chosen) for _, scene, maps in first]
-    )
+    sheet = image_grid([scene for _, scene, _ in first], [sheet_masks(scene, maps, chosen) for _, scene, maps in first])
     figures: dict[str, Any] = {kind: {} for kind in KINDS}
     for (kind, name), setting in chosen.items():
         row = scores.summary(settings.index(setting))
@@ -135,7 +133,7 @@ def sheet_masks(scene: Scene, maps: Mapping[CaptureConfig, AttentionMaps], chose
     return {"exact": label_map(exact_masks(scene)), **cut}
 
 
-def picture_grid(scenes: Sequence[Scene], label_maps: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+def image_grid(scenes: Sequence[Scene], label_maps: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
     """One row per scene: the image, then each label map (i + 1 = the scene's class i) over it, titled; (H, W, 3)
     uint8.
     """
@@ -149,7 +147,7 @@ def picture_grid(scenes: Sequence[Scene], label_maps: Sequence[Mapping[str, np.n
 def write_results(out: Path, result: Mapping[str, Any], sheet: np.ndarray) -> None:
     write_atomic(out / "results.json", (json.dumps(result, indent=1) + "\n").encode())
     write_atomic(out / "results.md", markdown(result).encode())
-    write_atomic(out / "scenes.png", encode_picture(sheet))
+    write_atomic(out / "scenes.png", compress_image(sheet))
 
 
 def markdown(result: Mapping[str, Any]) -> str:

@@ -26,20 +26,20 @@ _HOMES = {
     "Dataset": "dataset.dataset",
     "GenerateConfig": "config.generate_config",
     "MaskConfig": "config.constants",
-    "MaskPhotosConfig": "config.photographs",
+    "MaskPhotosConfig": "config.photos_config",
     "Sample": "dataset.sample",
-    "SegmentPhotosConfig": "config.photographs",
+    "SegmentPhotosConfig": "config.photos_config",
     "UserError": "errors",
     "capture": "script.capturing",
     "find_photos": "files.photo_files",
     "generate": "run.generate_job",
     "load_model": "models.registry",
     "make_masks": "masks.make_masks",
-    "mask": "script.single_picture",
+    "mask": "script.single_image",
     "mask_photos": "run.mask_job",
     "read_dataset": "dataset.native",
     "register_method": "masks.own",
-    "segment": "script.single_picture",
+    "segment": "script.single_image",
     "segment_photos": "run.segment_job",
     "train_segmenter": "train.run",
 }
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from .attention.maps import AttentionMaps as AttentionMaps
     from .config.constants import MaskConfig as MaskConfig
     from .config.generate_config import GenerateConfig as GenerateConfig
-    from .config.photographs import MaskPhotosConfig as MaskPhotosConfig
-    from .config.photographs import SegmentPhotosConfig as SegmentPhotosConfig
+    from .config.photos_config import MaskPhotosConfig as MaskPhotosConfig
+    from .config.photos_config import SegmentPhotosConfig as SegmentPhotosConfig
     from .dataset.dataset import Dataset as Dataset
     from .dataset.native import read_dataset as read_dataset
     from .dataset.sample import Sample as Sample
@@ -62,8 +62,8 @@ if TYPE_CHECKING:
     from .run.mask_job import mask_photos as mask_photos
     from .run.segment_job import segment_photos as segment_photos
     from .script.capturing import capture as capture
-    from .script.single_picture import mask as mask
-    from .script.single_picture import segment as segment
+    from .script.single_image import mask as mask
+    from .script.single_image import segment as segment
     from .train.run import train_segmenter as train_segmenter
 
 

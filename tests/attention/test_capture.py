@@ -160,7 +160,7 @@ def test_queries_and_keys_that_are_rotated_in_place(rows, monkeypatch):
     sizes |= {"in_channels": 4, "out_channels": 4, "text_embed_dim": 16, "max_text_seq_length": 5}
     sizes |= {"sample_width": 6, "sample_height": 4, "sample_frames": 1, "use_rotary_positional_embeddings": True}
     network = CogVideoXTransformer3DModel(**sizes).eval()
-    layer = Joint(("norm_q",), ("norm_k",), heads_dim=1, picture_first=False)
+    layer = Joint(("norm_q",), ("norm_k",), heads_dim=1, image_first=False)
     family = OneFrame("CogVideoX", (), "", streams={"transformer_blocks": layer}, attention="attn1", text_columns=5)
     recorder = AttentionRecorder(
         plan_capture(family, family.layers(network), CaptureConfig(normalize=False)), guidance=False

@@ -71,7 +71,7 @@ def test_pasted_labels_are_where_they_were_cut(fit, shape):
     assert seen.all() == (fit != "crop" or shape[0] == shape[1])
 
 
-def test_at_which_size_a_photograph_is_seen(mini_model):
+def test_at_which_size_a_photo_is_seen(mini_model):
     assert seen_shape(mini_model, (300, 400), "keep", None) == (48, 64)
     assert seen_shape(mini_model, (300, 400), "keep", 128) == (112, 144)
     assert seen_shape(mini_model, (400, 300), "keep", "128x128") == (144, 112)

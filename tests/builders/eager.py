@@ -84,7 +84,7 @@ def everything_kept(network, names):
 def means(
     kept,
     images,
-    picture,
+    image,
     text,
     *,
     normalize=True,
@@ -94,7 +94,7 @@ def means(
     """Means by equation 5: (kind, N) → (images, N, columns), of the last `images` rows of each batch, or with `first`
     of the first.
 
-    picture, text: columns of joint attention; other layers are recognised by their names. share: "text" divides each
+    image, text: columns of joint attention; other layers are recognised by their names. share: "text" divides each
     column of the text by their sum.
     """
     found = defaultdict(list)
@@ -103,10 +103,10 @@ def means(
         if name.endswith(("attn1", "attn2")):
             parts = {"self" if every.shape[2] == every.shape[3] else "cross": every}
         else:
-            rows = every[:, :, picture]
+            rows = every[:, :, image]
             words = rows[..., text]
             parts = {
-                "self": rows[..., picture],
+                "self": rows[..., image],
                 "cross": words / words.sum(-1, keepdim=True) if share == "text" else words,
             }
         for kind, part in parts.items():

@@ -36,16 +36,16 @@ def generate(model, specs=SPECS[:2], **options):
     return generate_batch(model, specs, **with_plan(model, defaults | options))
 
 
-def same_pictures(images, others):
+def same_images(images, others):
     """Whether pictures of two copies of a model differ by at most 1: on some CPUs, rounding depends on where numbers
     are in memory.
     """
     return np.abs(np.stack(images).astype(int) - np.stack(others).astype(int)).max() <= 1
 
 
-def see(model, photographs, first=0, **options):
+def see(model, photos, first=0, **options):
     """Maps of photographs with the prompts of SPECS from number `first` on."""
-    specs = SPECS[first : first + len(photographs)]
+    specs = SPECS[first : first + len(photos)]
     told = [spec.prompt for spec in specs], [spec.classes for spec in specs]
     defaults = {
         "timesteps": (200, 600),
@@ -53,7 +53,7 @@ def see(model, photographs, first=0, **options):
         "capture": CaptureConfig(),
         "indices": [spec.index for spec in specs],
     }
-    return capture_images(model, photographs, *told, **with_plan(model, defaults | options))
+    return capture_images(model, photos, *told, **with_plan(model, defaults | options))
 
 
 def plain(model, **arguments):
@@ -79,16 +79,16 @@ def largest_difference(model, *, capture=CaptureConfig(), **options):  # noqa: B
     return _difference(model, lambda: generate(model, capture=capture, **options)[1], prompts, capture, guided=guided)
 
 
-def difference_of_photographs(
+def difference_of_photos(
     model,
-    photographs,
+    photos,
     capture=CaptureConfig(),  # noqa: B008
 ):
     """As `largest_difference`, for given photographs, at most as many as SPECS."""
     return _difference(
         model,
-        lambda: see(model, photographs, capture=capture),
-        [spec.prompt for spec in SPECS[: len(photographs)]],
+        lambda: see(model, photos, capture=capture),
+        [spec.prompt for spec in SPECS[: len(photos)]],
         capture,
         guided=False,
     )
@@ -111,9 +111,9 @@ def _difference(
         turns = Counter[str]()
         kept = [seen for seen in kept if (turns.update([seen.name]) or turns[seen.name]) % 2]
     height, width = maps[0].latent_size
-    picture, text = book.columns(model, height * width, prompts) if book.columns else (slice(0, 0), slice(0, 0))
+    columns, text = book.columns(model, height * width, prompts) if book.columns else (slice(0, 0), slice(0, 0))
     shared = {"normalize": capture.normalize, "share": capture.text_share or "row"}
-    expected = means(kept, len(prompts), picture, text, first=book.first, **shared)
+    expected = means(kept, len(prompts), columns, text, first=book.first, **shared)
     by_size = [
         {
             (kind, grid[0] * grid[1]): tensor
@@ -215,7 +215,7 @@ def run_commands(folder, out, *, generate_options=()):
     self-attention.
     """
     from seediff.cli.generate_command import generate as generate_command
-    from seediff.cli.photograph_commands import mask, segment
+    from seediff.cli.photo_commands import mask, segment
 
     run = runner(generate_command, mask, segment)
     common = ("--model", folder, "--device", "cpu", "--size", 64)

@@ -21,10 +21,10 @@ def save(path, data=b""):
 
 def save_map(path, ids, *, bits=8, palette=True):
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.fromarray(np.asarray(ids, np.uint8 if bits == 8 else np.uint16))
+    image = Image.fromarray(np.asarray(ids, np.uint8 if bits == 8 else np.uint16))
     if palette and bits == 8:
-        picture.putpalette(voc_palette())
-    picture.save(path, "PNG")
+        image.putpalette(voc_palette())
+    image.save(path, "PNG")
     return path
 
 
@@ -64,17 +64,17 @@ def save_cityscapes(root, maps, split="val"):
     return root
 
 
-def save_picture(path, size, *, colour=(90, 120, 60)):
+def save_image(path, size, *, colour=(90, 120, 60)):
     """A picture of one colour. size: height and width."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size[::-1], colour).save(path)
     return path
 
 
-def add_pictures(root, folder, maps, ending):
+def add_images(root, folder, maps, ending):
     """Add a picture for each map, of the same size."""
     for name, ids in maps.items():
-        save_picture(root / folder / f"{name}{ending}", np.shape(ids))
+        save_image(root / folder / f"{name}{ending}", np.shape(ids))
     return root
 
 
@@ -89,7 +89,7 @@ def save_ade20k(root, maps):
     """The validation part of ADEChallengeData2016. Of its 150 names, only those in OBJECTS are the published ones."""
     for name, ids in maps.items():
         save_map(root / "annotations" / "validation" / f"{name}.png", ids, palette=False)
-    add_pictures(root, "images/validation", maps, ".jpg")
+    add_images(root, "images/validation", maps, ".jpg")
     rows = "".join(f"{i} \t0.01\t100\t10\t{OBJECTS.get(i, f'thing {i}, other')}\n" for i in range(1, 151))
     (root / "objectInfo150.txt").write_text("Idx\tRatio\tTrain\tVal\tName\n" + rows)
     return root
@@ -99,4 +99,4 @@ def save_camvid(root, maps, split="test"):
     """CamVid as SegNet's authors distribute it."""
     for name, ids in maps.items():
         save_map(root / f"{split}annot" / f"{name}.png", ids, palette=False)
-    return add_pictures(root, split, maps, ".png")
+    return add_images(root, split, maps, ".png")

@@ -105,7 +105,7 @@ def scripted(model):
     captured.masks("dog")
 
 
-def photographed(model, image):
+def see_photo(model, image):
     (spec,) = SPECS[:1]
     capture_images(model, [image], [spec.prompt], [spec.classes], timesteps=(200,), seed=1, plan=plan_of(model))
 
@@ -144,8 +144,8 @@ with mock.patch.object(recorder.AttentionRecorder, "maps", maps_in_room):
 for name in ("tried: generate", "given: generate", "tried: mask", "tried: segment"):
     about = read_toml(folder / name / "seediff.toml")
     told[name]["sizes"] = {key: about["batch_size"] for key, given in about["sources"].items() if "batch_size" in given}
-    pictures = hashlib.sha256(b"".join(path.read_bytes() for path in sorted((folder / name).rglob("*.png"))))
-    told[name]["pictures"] = pictures.hexdigest()
+    images = hashlib.sha256(b"".join(path.read_bytes() for path in sorted((folder / name).rglob("*.png"))))
+    told[name]["pictures"] = images.hexdigest()
 
 # The benchmark: the command of docs/benchmarks.md, with a narrow twin
 report, table = folder / "gpu.json", folder / "gpu.md"
@@ -162,7 +162,7 @@ for name, book in BOOKS.items():
     with inside_the_network(model) as places:
         image = watch(f"{name}: draw", partial(draw, model))
     told[f"{name}: draw"]["inside"] = places
-    watch(f"{name}: photograph", partial(photographed, model, image))
+    watch(f"{name}: photograph", partial(see_photo, model, image))
     if name in FAMILIES:
         watch(f"{name}: one step", partial(draw, model, steps=1))
         at_two, at_one = (Counter(told[f"{name}: {drawn}"]["at"]) for drawn in ("draw", "one step"))
@@ -178,12 +178,12 @@ rows = aggregate(maps, (32, 32))
 there = watch("aggregate", lambda: aggregate({side: one.to("cuda") for side, one in maps.items()}, (32, 32)))
 masks = diffseg(rows, kl_thresholds=(0.5, 0.5, 0.5))
 seen_masks = watch("diffseg", lambda: diffseg(rows.to("cuda"), kl_thresholds=(0.5, 0.5, 0.5)))
-picture = watch("label", lambda: label(seen_masks, (100, 130)))
+image = watch("label", lambda: label(seen_masks, (100, 130)))
 clusters = watch("kmeans", lambda: kmeans(rows.to("cuda"), 7, seed=3))
 told["segments"] = {
     "aggregate": torch.equal(there.cpu(), rows),
     "diffseg": torch.equal(seen_masks.cpu(), masks),
-    "label": torch.equal(picture.cpu(), label(masks, (100, 130))),
+    "label": torch.equal(image.cpu(), label(masks, (100, 130))),
     "kmeans": torch.equal(clusters[0].cpu(), kmeans(rows, 7, seed=3)[0]),
 }
 

@@ -21,11 +21,11 @@ def write_photos(folder, count=5):
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         height, width = [(96, 128), (128, 96), (100, 100), (60, 150), (33, 47)][number % 5]
-        picture = Image.fromarray(scene_photo(number, height, width))
+        image = Image.fromarray(scene_photo(number, height, width))
         if number % 2:
-            picture.save(folder / f"{number}.jpg", quality=95)
+            image.save(folder / f"{number}.jpg", quality=95)
         else:
-            picture.save(folder / f"{number}.png")
+            image.save(folder / f"{number}.png")
     (folder / "trip").mkdir(exist_ok=True)
     Image.fromarray(scene_photo(99)).save(folder / "trip" / "last.png")
     return folder

@@ -9,11 +9,11 @@ def region_maps(latent_size=32, seed=0, levels=4, floor=0.1):
     share of every row that is spread evenly over all positions."""
     size = (latent_size, latent_size) if isinstance(latent_size, int) else latent_size
     generator = torch.Generator().manual_seed(seed)
-    picture = F.interpolate(torch.rand(1, 3, 5, 5, generator=generator), size, mode="nearest")
+    image = F.interpolate(torch.rand(1, 3, 5, 5, generator=generator), size, mode="nearest")
     maps = {}
     for level in range(levels):
         height, width = grid = size[0] >> level, size[1] >> level
-        colour = F.interpolate(picture, grid, mode="area")[0].flatten(1).T
+        colour = F.interpolate(image, grid, mode="area")[0].flatten(1).T
         colour = colour + 0.03 * torch.randn(height * width, 3, generator=generator)
         lines = torch.linspace(0, 1, height), torch.linspace(0, 1, width)
         feature = torch.cat([6 * colour, 2 * torch.cartesian_prod(*lines)], 1)

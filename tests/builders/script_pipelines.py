@@ -14,7 +14,7 @@ from builders.twins import WIDTH, clip_encoder, clip_tokenizer, sharpen, unet
 from PIL import Image
 
 
-def picture():
+def small_image():
     return Image.fromarray(np.random.default_rng(3).integers(0, 256, (64, 64, 3), dtype=np.uint8))
 
 
@@ -100,9 +100,9 @@ def _of_ones_own(_name, pipe):
 
 
 SIDES = {"height": 64, "width": 64}
-SHOWN = {"image": picture(), **SIDES}
-CHANGED = {"image": picture(), "strength": 1.0}
-INPAINTED = {"image": picture(), "mask_image": hole(), "strength": 1.0, **SIDES}
+SHOWN = {"image": small_image(), **SIDES}
+CHANGED = {"image": small_image(), "strength": 1.0}
+INPAINTED = {"image": small_image(), "mask_image": hole(), "strength": 1.0, **SIDES}
 PLAIN_TEXT = {"use_resolution_binning": False, "clean_caption": False, **SIDES}
 TRUE_CFG = {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **SIDES}
 
@@ -125,7 +125,7 @@ PIPELINES = {
     "StableDiffusionInpaintPipeline": Kind("unet", INPAINTED),
     "StableDiffusionControlNetPipeline": Kind("unet", SHOWN, make=_controlled),
     "StableDiffusionAdapterPipeline": Kind("unet", SHOWN, make=_adapted),
-    "StableDiffusionInstructPix2PixPipeline": Kind("unet", {"image": picture()}, "third", _told_by_words),
+    "StableDiffusionInstructPix2PixPipeline": Kind("unet", {"image": small_image()}, "third", _told_by_words),
     "a custom pipeline": Kind("unet", {}, "second call", _of_ones_own),
     "LatentConsistencyModelPipeline": Kind("lcm", guided=""),
     "LatentConsistencyModelImg2ImgPipeline": Kind("lcm", CHANGED, ""),

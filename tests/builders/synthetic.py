@@ -71,13 +71,13 @@ def traced(index, name="dog", side=64, latent=32):
     trace |= {MaskStep("final"): disc(latent, centre, radius * 1.1), BEFORE_PAMR: disc(side, centre, radius * 1.1)}
     soft = torch.from_numpy(np.where(label_map > 0, 0.9, 0.05))[None]
     steps = {step: torch.from_numpy(values) for step, values in trace.items()}
-    return MaskResult(label_map, soft, (name,), trace={name: steps}, picture=image)
+    return MaskResult(label_map, soft, (name,), trace={name: steps}, pixels=image)
 
 
 def put_strip(out, index, class_id=1, name="dog"):
     """Write the strip of the steps of sample `index`'s mask into the dataset `out`."""
     mask = traced(index, name)
     (out / "steps").mkdir(exist_ok=True)
-    assert mask.picture is not None
-    strip = draw_strip(mask.picture, mask.label_map, show_steps(mask, name, "seediff"))
+    assert mask.pixels is not None
+    strip = draw_strip(mask.pixels, mask.label_map, show_steps(mask, name, "seediff"))
     (out / f"steps/{index:06d}_{class_id}.png").write_bytes(strip)

@@ -122,7 +122,7 @@ def test_the_format_is_found_out_and_said(tmp_path, pets, capsys):
         run(f"import {tmp_path}/nothing --out {tmp_path}/other")
 
 
-def test_labels_whose_pictures_are_missing_are_left_out_and_counted(tmp_path, pets, capsys):
+def test_labels_whose_images_are_missing_are_left_out_and_counted(tmp_path, pets, capsys):
     Dataset.open(pets).as_coco(tmp_path / "coco")
     (tmp_path / "coco/images/000002.png").unlink()
     with user_error(r'image 3: there is no picture "000002\.png" .*; --images .*, and --skip-missing leaves out'):
@@ -133,10 +133,10 @@ def test_labels_whose_pictures_are_missing_are_left_out_and_counted(tmp_path, pe
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_picture_that_is_cut_off_is_not_copied(pets, tmp_path, name):
+def test_an_image_that_is_cut_off_is_not_copied(pets, tmp_path, name):
     needs(name)
-    picture = next((pets / "images").rglob("*.png"))
-    picture.write_bytes(picture.read_bytes()[: picture.stat().st_size // 2])
-    with user_error(rf"{picture.name}: cannot be read as a picture"):
+    image = next((pets / "images").rglob("*.png"))
+    image.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
+    with user_error(rf"{image.name}: cannot be read as a picture"):
         run(f"export {pets} --to {name} --out {tmp_path}/out")
     assert not (tmp_path / "out").exists()

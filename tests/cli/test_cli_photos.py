@@ -9,7 +9,7 @@ from seediff.dataset.native import write_native
 
 
 @pytest.mark.parametrize("words", [["segment"], ["mask", "--classes", "dog"]], ids=["segment", "mask"])
-def test_a_dataset_is_no_folder_of_photographs(tmp_path, monkeypatch, capsys, words):
+def test_a_dataset_is_no_folder_of_photos(tmp_path, monkeypatch, capsys, words):
     monkeypatch.chdir(tmp_path)
     write_native(tmp_path / "pets", ("dog",), [item("0", shape=(16, 16))], about={})
     line = [*words, "--out", "out", "--dry-run"]

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from seediff.cli.summary import show_masks, show_segments
-from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.run.loop import RunResult
 
 ODD = ("b]", "[/b]", "[link=x]")

@@ -6,7 +6,7 @@ from seediff.cli.main import main
 from seediff.config.constants import CaptureConfig
 from seediff.config.fields import field_types, tables_of
 from seediff.config.generate_config import GenerateConfig
-from seediff.config.photographs import SegmentPhotosConfig
+from seediff.config.photos_config import SegmentPhotosConfig
 from seediff.config.train import TrainConfig
 
 IN_FILES = {

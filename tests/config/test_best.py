@@ -2,7 +2,7 @@ import pytest
 from builders.configured import configured
 
 from seediff.config.generate_config import GenerateConfig
-from seediff.config.photographs import MaskPhotosConfig
+from seediff.config.photos_config import MaskPhotosConfig
 from seediff.config.presets import preset_of, recommended_mask
 from seediff.config.resolve import load_config
 from seediff.config.settings import differences

@@ -10,7 +10,7 @@ from seediff.cli.main import main
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.methods import METHOD_FACTS, Method
-from seediff.config.photographs import MaskPhotosConfig
+from seediff.config.photos_config import MaskPhotosConfig
 from seediff.config.presets import preset_of, recommended_mask
 from seediff.models.info import read_settings
 from seediff.models.short_names import EMBEDDED

@@ -8,7 +8,7 @@ from refusals import user_error
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate_config import GenerateConfig
-from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.resolve import configure, load_config
 from seediff.config.train import TrainConfig
 from seediff.config.tuned import Tuned

@@ -7,7 +7,7 @@ from seediff.cli.main import main
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.names import VOC_CLASSES, join_classes, parse_classes, parse_names, parse_prompts
-from seediff.config.photographs import MaskPhotosConfig
+from seediff.config.photos_config import MaskPhotosConfig
 from seediff.config.resolve import load_config, read_file
 from seediff.config.settings import differences
 from seediff.config.sizes import check_sides, check_size, pixels

@@ -38,8 +38,8 @@ def pets(tmp_path_factory):
         row = {"prompt": f"a photo {number}", "flags": ["degenerate:dog"] if number == 0 else []}
         row |= {"split": "val"} if number == 6 else {}
         suffix = "png" if number % 2 else "jpg"
-        picture = native.encode_image(image.astype(np.uint8), suffix)
-        items.append(Sample(picture, labels, metadata=row, name="trip/7" if number == 7 else f"{number:06d}"))
+        data = native.encode_image(image.astype(np.uint8), suffix)
+        items.append(Sample(data, labels, metadata=row, name="trip/7" if number == 7 else f"{number:06d}"))
     out = tmp_path_factory.mktemp("in") / "pets"
     write_native(out, CLASSES, items, about={})
     return out
@@ -106,7 +106,7 @@ def test_sources_take_turns(pets):
         assert [one.source for one in new[:7]] != [one.source for one in new[7:14]]
 
 
-def test_a_new_picture_does_not_go_through_all_sources(pets):
+def test_a_new_image_does_not_go_through_all_sources(pets):
     class Sources(list):
         def __iter__(self):
             raise AssertionError("goes through all sources")

@@ -14,10 +14,10 @@ VOC = voc_palette()[:12]
 
 
 def mask(path, values, palette=None):
-    picture = Image.fromarray(values, "P")
+    image = Image.fromarray(values, "P")
     if palette is not None:
-        picture.putpalette(palette)
-    picture.save(path)
+        image.putpalette(palette)
+    image.save(path)
     return path
 
 

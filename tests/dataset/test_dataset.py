@@ -140,7 +140,7 @@ def test_a_file_of_another_kind_is_refused_whatever_it_is_called(tmp_path, name)
     assert not (tmp_path / "set").exists()
 
 
-def test_a_picture_that_is_damaged_in_its_middle_is_not_copied(tmp_path):
+def test_an_image_that_is_damaged_in_its_middle_is_not_copied(tmp_path):
     data = bytearray(item("a", shape=(20, 30)).source)
     data[len(data) // 2] ^= 1
     (tmp_path / "a.png").write_bytes(data)

@@ -39,9 +39,9 @@ def test_supervision_gets_a_detection_of_each_class():
     given = pets()
     detected = given.as_supervision()
     assert len(detected) == 4
-    for (picture, detections), sample in zip(detected, given, strict=True):
+    for (image, detections), sample in zip(detected, given, strict=True):
         labels = sample.label_map
-        assert np.array_equal(np.asarray(picture), sample.image)
+        assert np.array_equal(np.asarray(image), sample.image)
         shown = [number for number in np.unique(labels).tolist() if 0 < number < 255]
         assert detections.class_id.tolist() == [number - 1 for number in shown]
         assert detections.data["class_name"].tolist() == [CLASSES[number - 1] for number in shown]
@@ -82,7 +82,7 @@ def test_datasets_get_every_column(tmp_path, on_disk):
     assert (stored["bytes"] is None) == on_disk, "pictures in files stay there"
 
 
-def test_a_picture_that_datasets_would_turn_stays_on_its_label_map(tmp_path):
+def test_an_image_that_datasets_would_turn_stays_on_its_label_map(tmp_path):
     pytest.importorskip("datasets", reason="datasets is not installed")
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by 90°

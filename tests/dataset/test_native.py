@@ -65,14 +65,14 @@ def test_masks_are_palette_pngs_with_every_id(shape):
         np.full(shape[::-1], 255, np.uint8).T,
     ):
         data = native.encode_mask(labels)
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.verify()  # checksums of all chunks
-        with Image.open(io.BytesIO(data)) as picture:
-            assert (picture.mode, picture.getpalette()) == ("P", list(voc_palette()))
-            assert np.array_equal(np.asarray(picture), labels)
+        with Image.open(io.BytesIO(data)) as image:
+            image.verify()  # checksums of all chunks
+        with Image.open(io.BytesIO(data)) as image:
+            assert (image.mode, image.getpalette()) == ("P", list(voc_palette()))
+            assert np.array_equal(np.asarray(image), labels)
 
 
-def test_a_picture_that_would_be_nearly_black_is_refused_by_its_name(tmp_path):
+def test_an_image_that_would_be_nearly_black_is_refused_by_its_name(tmp_path):
     path = save_png(tmp_path / "a.png", np.full((4, 6, 3), 4000), bits=16, kind=2)
     with user_error(r"^.*/a\.png: its highest value is below 4096"):
         Sample(path, np.zeros((4, 6), np.uint8), name="a").data()

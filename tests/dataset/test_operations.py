@@ -11,7 +11,7 @@ from seediff.dataset.shapes.objects import find_objects
 NAMES = [*RANDOM, "splice-1x2", "splice-7x7"]
 
 
-def picture(seed, shape=(60, 76), ignore=True):
+def labelled_image(seed, shape=(60, 76), ignore=True):
     rng = np.random.default_rng(seed)
     smooth = ndimage.zoom(rng.integers(0, 216, (6, 6, 3)), (shape[0] / 6, shape[1] / 6, 1), order=1)
     image = (smooth + rng.integers(0, 40, smooth.shape)).astype(np.uint8)
@@ -27,18 +27,18 @@ def run(names, seed, base=None, strength=None):
     used = []
 
     def others(count):
-        new = [picture(1000 + len(used) + i, (40 + 7 * (i % 3), 50)) for i in range(count)]
+        new = [labelled_image(1000 + len(used) + i, (40 + 7 * (i % 3), 50)) for i in range(count)]
         used.extend(new)
         return new
 
     rng = np.random.default_rng(seed)
-    return *apply(base or picture(seed), names, rng, strength or Strength(), others), used
+    return *apply(base or labelled_image(seed), names, rng, strength or Strength(), others), used
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_masks_are_never_mixed(name):
     for seed in range(4):
-        base, untouched = picture(seed), picture(seed)
+        base, untouched = labelled_image(seed), labelled_image(seed)
         after, (step,), used = run([name], seed, base)
         assert np.array_equal(base.image, untouched.image)
         assert np.array_equal(base.labels, untouched.labels)
@@ -76,8 +76,8 @@ def test_ids_that_nobody_has_do_not_appear(name):
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 2), (5, 5)])
 def test_splicing_against_a_loop_over_pixels(rows, columns):
-    after, (step,), used = run([f"splice-{rows}x{columns}"], 0, picture(0, (70, 58)))
-    cells = [picture(0, (70, 58)), *used]
+    after, (step,), used = run([f"splice-{rows}x{columns}"], 0, labelled_image(0, (70, 58)))
+    cells = [labelled_image(0, (70, 58)), *used]
     assert step["sources"] == [cell.name for cell in used]
     tops, lefts = ([side * i // parts for i in range(parts + 1)] for side, parts in ((70, rows), (58, columns)))
     expected = np.empty((70, 58), np.uint8)
@@ -111,8 +111,8 @@ def test_noise_blur_and_colour_have_their_strength():
     after, (step,), _ = run(["blur"], 0, base, Strength(blur_sigma=(0.06, 0.06)))
     expected = ndimage.gaussian_filter1d(np.where(np.arange(61) >= 30, 200.0, 0.0), step["sigma"])
     assert np.abs(after.image[:, 30, 0] - expected).max() < 4
-    same = run(["colour"], 0, picture(0), Strength(colour_change=0, hue_change=0))[0]
-    np.testing.assert_array_equal(same.image, picture(0).image)
+    same = run(["colour"], 0, labelled_image(0), Strength(colour_change=0, hue_change=0))[0]
+    np.testing.assert_array_equal(same.image, labelled_image(0).image)
     red = LabelledImage("r", np.full((2, 2, 3), (200, 0, 0), np.uint8), np.zeros((2, 2), np.int32))
     after, (step,), _ = run(["colour"], 0, red, Strength(colour_change=0, hue_change=0.5))
     turned = np.array([np.clip(abs((step["hue"] * 6 - place + 3) % 6 - 3), 0, 2) for place in (0, 2, 4)])
@@ -120,7 +120,7 @@ def test_noise_blur_and_colour_have_their_strength():
 
 
 def test_perspective_moves_corners_and_ignores_outside():
-    base = picture(1, ignore=False)
+    base = labelled_image(1, ignore=False)
     height, width = base.labels.shape
     whole = np.array([(0, 0), (width, 0), (width, height), (0, height)])
     same = perspective(base.image, base.labels, whole)
@@ -139,7 +139,7 @@ def test_perspective_moves_corners_and_ignores_outside():
 
 
 def test_boxes_are_background_but_for_ignored_pixels():
-    base = picture(2)
+    base = labelled_image(2)
     after, (step,), _ = run(["boxes"], 0, base, Strength(box_count=(1, 1), box_side=(0.6, 0.6)))
     ((left, top, right, bottom),) = step["boxes"]
     inside = np.zeros(base.labels.shape, bool)
@@ -152,7 +152,7 @@ def test_boxes_are_background_but_for_ignored_pixels():
 
 @pytest.mark.parametrize("corner", [(4, 6), (-3, -2), (50, 45)])
 def test_pasted_objects_take_their_own_class(corner):
-    base = picture(3)
+    base = labelled_image(3)
     image = np.full((20, 30, 3), 9, np.uint8)
     own = np.zeros((20, 30), bool)
     own[5:15, 8:25] = True

@@ -11,7 +11,7 @@ from seediff.dataset.split import assign_splits, deal, group_samples, set_splits
 SHARES = {"val": 0.2, "test": 0.1}
 
 
-def picture(rng, shape=(32, 40)):
+def random_image(rng, shape=(32, 40)):
     return np.kron(rng.integers(0, 256, (8, 10, 3)), np.ones((4, 4, 1))).astype(np.uint8)
 
 
@@ -21,7 +21,7 @@ def samples(count=60, seed=0, copies=0):
     """
     rng = np.random.default_rng(seed)
     items = []
-    images = [picture(rng) for _ in range(count)]
+    images = [random_image(rng) for _ in range(count)]
     for number in range(count + copies):
         image, row = images[number % count], {}
         if number >= count and number % 2:
@@ -49,7 +49,7 @@ def test_every_class_is_in_every_part_by_its_share():
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_copies_of_a_picture_stay_with_it_in_every_command(seed):
+def test_copies_of_an_image_stay_with_it_in_every_command(seed):
     items = samples(copies=25)
     found = split_samples(items, ("a", "b", "c"), SHARES, seed=seed)
     assert all(found[i] == found[60 + i] for i in range(25))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from layouts import add_pictures, save_ade20k, save_camvid, save_cityscapes, save_map, save_picture, save_voc
+from layouts import add_images, save_ade20k, save_camvid, save_cityscapes, save_image, save_map, save_voc
 from refusals import user_error
 
 from seediff.config.names import VOC_CLASSES
@@ -37,7 +37,7 @@ def test_a_plain_folder(tmp_path, listing, classes, shown, palette):
     """Also with pictures, in 16 bits, and where a palette has VOC's colours, which are not those of ids from 0."""
     save_map(tmp_path / "masks" / "000000.png", [[0, 2, 255]], palette=palette)
     save_map(tmp_path / "masks" / "deep" / "b.png", [[0, 2, 65535]], bits=16)
-    save_picture(tmp_path / "images" / "deep" / "b.jpg", (1, 3))
+    save_image(tmp_path / "images" / "deep" / "b.jpg", (1, 3))
     (tmp_path / "classes.txt").write_text(listing)
     for folder in (tmp_path, tmp_path / "masks"):
         data = open_truths(folder)
@@ -84,7 +84,7 @@ def test_coco_stuff(tmp_path, below):
     assert named(data) == [["person-things", "appliance-things", "textile-stuff", "solid-stuff", "water-stuff", ""]]
     with user_error(rf"{COCO_NAMES[1]}\.png: has id 200, which is not a class of COCO-Stuff"):
         data[1].unchecked_labels()
-    add_pictures(tmp_path, "images/val2017", maps, ".jpg")
+    add_images(tmp_path, "images/val2017", maps, ".jpg")
     assert Dataset.open(tmp_path).classes == coco_stuff.COARSE
     (tmp_path / "annotations").mkdir(exist_ok=True)
     (tmp_path / "annotations/instances_val2017.json").write_text('{"images": [], "annotations": [], "categories": []}')
@@ -144,9 +144,9 @@ def test_ade20k(tmp_path):
 
 
 def test_a_dataset_of_seediff(tmp_path):
-    picture = save_picture(tmp_path / "a.png", (4, 6))
+    image = save_image(tmp_path / "a.png", (4, 6))
     labels = np.array([[0, 1, 2, 255, 0, 0]] * 4, np.uint8)
-    items = [Sample(picture, labels, name="a"), Sample(picture, labels * 0, metadata={"split": "val"}, name="b")]
+    items = [Sample(image, labels, name="a"), Sample(image, labels * 0, metadata={"split": "val"}, name="b")]
     write_native(tmp_path / "set", ("cat", "dog"), items, about={"command": "test"})
     data = open_truths(tmp_path / "set")
     assert tuple(data.names.values()) == ("background", "cat", "dog")

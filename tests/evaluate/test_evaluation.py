@@ -5,7 +5,7 @@ import types
 
 import numpy as np
 import pytest
-from layouts import add_pictures, save_camvid, save_map, save_picture, save_voc
+from layouts import add_images, save_camvid, save_image, save_map, save_voc
 from PIL import Image
 from refusals import refused, user_error
 
@@ -19,7 +19,7 @@ SEMANTIC = "names: {0: background, 1: dog, 2: person}\nmasks_dir: masks\n"
 
 @pytest.fixture
 def voc(tmp_path):
-    return add_pictures(save_voc(tmp_path / "VOC2012", MAPS), "JPEGImages", MAPS, ".jpg")
+    return add_images(save_voc(tmp_path / "VOC2012", MAPS), "JPEGImages", MAPS, ".jpg")
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_255_is_the_class_if_there_is_one_and_no_other_number(tmp_path, read_by)
     truth, predicted = rng.random((2, 6, 8)) < 0.5
     expected = (truth & predicted).sum() / (truth | predicted).sum()
     save_map(tmp_path / "data/masks/a.png", truth * 255, palette=False)
-    save_picture(tmp_path / "data/images/a.png", truth.shape)
+    save_image(tmp_path / "data/images/a.png", truth.shape)
     (tmp_path / "data/classes.txt").write_text("background\ndog\n")
     classes = None
     if read_by == "--classes":
@@ -143,15 +143,15 @@ def test_a_segmenter(voc, tmp_path, monkeypatch):
     assert shown == [{"images": 2, "scales": (0.5, 1.0), "flip": True}]
     assert json.loads(path.read_text())["per_class"]["dog"]["iou"] == 4 / 15
     # What is wrong with the last image is said before the first is segmented.
-    save_picture(voc / "JPEGImages" / "2007_000042.jpg", (4, 2))
+    save_image(voc / "JPEGImages" / "2007_000042.jpg", (4, 2))
     with user_error(r"'2007_000042': its truth is \(2, 4\), but its picture \(4, 2\)"):
         evaluate(model, voc)
     save_map(voc / "SegmentationClass" / "2007_000042.png", [[77]])
     with user_error("has id 77, which is not a class"):
         evaluate(model, voc)
     assert len(shown) == 1
-    for picture in (voc / "JPEGImages").iterdir():
-        picture.unlink()
+    for photo in (voc / "JPEGImages").iterdir():
+        photo.unlink()
     with user_error("2 of 2 labels have no picture"):
         evaluate(model, voc)
 

@@ -45,7 +45,7 @@ def test_a_value_equal_to_the_threshold_reaches_it_and_the_first_of_equals_wins(
     assert at == {0.5: 2, 0.52: 1, 0.7: 1, 0.72: 0}
 
 
-def test_the_threshold_comes_from_the_tuning_pictures_alone():
+def test_the_threshold_comes_from_the_tuning_images_alone():
     """Truth: half background, half class 1. Class 1's value is 0.2 outside and 0.4 inside when tuning, 0.6 and 0.8 when
     scored.
     """

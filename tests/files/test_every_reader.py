@@ -40,7 +40,7 @@ def test_json(tmp_path, name):
     assert refused > 25
 
 
-def picture(shape, kind):
+def image(shape, kind):
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -55,7 +55,7 @@ def saved_maps():
 
 
 def saved_scenes():
-    tensors = pack_blobs("images", [picture((8, 8, 3), "WEBP")]) | pack_blobs("masks", [picture((8, 8), "PNG")])
+    tensors = pack_blobs("images", [image((8, 8, 3), "WEBP")]) | pack_blobs("masks", [image((8, 8), "PNG")])
     return save(
         tensors,
         {

@@ -7,7 +7,7 @@ from patience import PATIENT
 from PIL import Image
 from refusals import user_error
 
-from seediff.files.label_maps import named_pictures, pair, read_segment_ids, resize_nearest
+from seediff.files.label_maps import named_images, pair, read_segment_ids, resize_nearest
 
 
 def test_ids_of_1_8_and_16_bits(tmp_path):
@@ -32,7 +32,7 @@ def test_files_that_are_no_label_maps(tmp_path):
         assert refusal(lambda path=path: read_segment_ids(path), path)
 
 
-def test_pictures_below_folders_and_links(tmp_path):
+def test_images_below_folders_and_links(tmp_path):
     folder = tmp_path / "maps"
     for name in ("b.png", "a/c.PNG", "a/.hidden.png", "d.v2.png"):
         save_map(folder / name, [[0]])
@@ -41,7 +41,7 @@ def test_pictures_below_folders_and_links(tmp_path):
     save_map(tmp_path / "elsewhere" / "e.png", [[0]])
     (folder / "linked").symlink_to(tmp_path / "elsewhere")
     (folder / "a" / "circle").symlink_to(folder)
-    assert [name for name, _ in named_pictures(folder)] == ["a/c", "b", "d.v2", "linked/e"]
+    assert [name for name, _ in named_images(folder)] == ["a/c", "b", "d.v2", "linked/e"]
 
 
 def names_of(paired, folder):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from seediff.files.picture_files import as_stored
+from seediff.files.image_files import as_stored
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
 XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="{}"/></x:xmpmeta>'
@@ -31,8 +31,8 @@ def encoded(kind, orientation, metadata):
 
 
 def pixels(data, *, turned):
-    with Image.open(io.BytesIO(data)) as picture:
-        return np.asarray(ImageOps.exif_transpose(picture) if turned else picture)
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(ImageOps.exif_transpose(image) if turned else image)
 
 
 KINDS = [("PNG", "exif"), ("PNG", "xmp"), ("PNG", "text"), ("JPEG", "exif"), ("JPEG", "xmp")]
@@ -40,16 +40,16 @@ KINDS = [("PNG", "exif"), ("PNG", "xmp"), ("PNG", "text"), ("JPEG", "exif"), ("J
 
 @pytest.mark.parametrize("orientation", [2, 6, 8])
 @pytest.mark.parametrize(("kind", "metadata"), KINDS)
-def test_a_picture_that_readers_would_turn_keeps_its_pixels(kind, metadata, orientation):
+def test_an_image_that_readers_would_turn_keeps_its_pixels(kind, metadata, orientation):
     data = encoded(kind, orientation, metadata)
     stored = pixels(data, turned=False)
     assert not np.array_equal(pixels(data, turned=True), stored)
     assert np.array_equal(pixels(as_stored(data), turned=True), stored)
-    with Image.open(io.BytesIO(as_stored(data))) as picture:
-        assert picture.info["dpi"] == pytest.approx((72, 72), abs=0.1)  # other metadata stay
+    with Image.open(io.BytesIO(as_stored(data))) as image:
+        assert image.info["dpi"] == pytest.approx((72, 72), abs=0.1)  # other metadata stay
 
 
 @pytest.mark.parametrize(("kind", "metadata"), KINDS)
-def test_an_upright_picture_keeps_its_bytes(kind, metadata):
+def test_an_upright_image_keeps_its_bytes(kind, metadata):
     data = encoded(kind, 1, metadata)
     assert as_stored(data) is data

@@ -10,12 +10,12 @@ from PIL import Image, ImageCms
 from refusals import user_error
 
 from seediff.errors import UserError
-from seediff.files.photo_files import find_photos, read_photo, read_picture
+from seediff.files.photo_files import as_pixels, find_photos, read_photo
 
 RED, GREEN = (200, 30, 60), (20, 180, 40)
 
 
-def picture(height=12, width=16):
+def small_image(height=12, width=16):
     """(H, W, 3) uint8: a smooth picture whose four corners differ."""
     y, x = np.mgrid[:height, :width]
     return np.stack([255 * y / (height - 1), 255 * x / (width - 1), 0 * y + 90], -1).round().astype(np.uint8)
@@ -149,11 +149,11 @@ def saved(path, image, **options):
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp", "jp2"])
 def test_lossless_formats(tmp_path, suffix):
     options = {"webp": {"lossless": True}, "jp2": {"irreversible": False}}.get(suffix, {})
-    pixels = read_photo(saved(tmp_path / f"a.{suffix}", picture(), **options))
+    pixels = read_photo(saved(tmp_path / f"a.{suffix}", small_image(), **options))
     assert pixels.dtype == np.uint8
     assert pixels.flags.writeable
     assert pixels.flags.c_contiguous
-    np.testing.assert_array_equal(pixels, picture())
+    np.testing.assert_array_equal(pixels, small_image())
 
 
 @pytest.mark.parametrize("suffix", ["tif", "pgm"])
@@ -165,7 +165,7 @@ def test_sixteen_bit_grey_is_scaled(tmp_path, suffix):
     if suffix == "tif":
         white_is_zero = tiff(tmp_path / "b.tif", values[..., None], photometric=0)
         with Image.open(white_is_zero) as opened:
-            for read in (read_photo(white_is_zero), read_picture(opened)):
+            for read in (read_photo(white_is_zero), as_pixels(opened)):
                 np.testing.assert_array_equal(read, 255 - pixels)
 
 
@@ -201,7 +201,7 @@ def tiff(path, values, photometric=2, extra=0, planar=1):
 @pytest.mark.parametrize("bands", [3, 4])
 @pytest.mark.parametrize("suffix", ["tif", "png"])
 def test_dark_colours_of_sixteen_bits_are_refused(tmp_path, suffix, bands):
-    colours = (picture().astype(np.uint16) * 257)[..., [0, 1, 2, 2][:bands]]
+    colours = (small_image().astype(np.uint16) * 257)[..., [0, 1, 2, 2][:bands]]
     colours[..., 3:] = 65535
     for shift in (0, 4):  # of 16 and of 12 bits
         path, values = tmp_path / f"{shift}.{suffix}", colours.copy()
@@ -214,23 +214,23 @@ def test_dark_colours_of_sixteen_bits_are_refused(tmp_path, suffix, bands):
             with user_error(r"4\..*: its highest value is below 4096 of 65535, so it would be nearly black; save its"):
                 read_photo(path)
         else:
-            np.testing.assert_array_equal(read_photo(path), picture())
+            np.testing.assert_array_equal(read_photo(path), small_image())
 
 
 def test_near_infrared_is_no_transparency(tmp_path):
-    bands = np.dstack([picture(), picture()[..., 0] // 2 + 40])
-    np.testing.assert_array_equal(read_photo(saved(tmp_path / "a.tif", bands)), picture())
-    assert (read_photo(saved(tmp_path / "a.png", bands)) != picture()).any()
-    shown = np.where(np.arange(16)[:, None] < 12, picture(), 255)
+    bands = np.dstack([small_image(), small_image()[..., 0] // 2 + 40])
+    np.testing.assert_array_equal(read_photo(saved(tmp_path / "a.tif", bands)), small_image())
+    assert (read_photo(saved(tmp_path / "a.png", bands)) != small_image()).any()
+    shown = np.where(np.arange(16)[:, None] < 12, small_image(), 255)
     bands[..., 3] = np.where(np.arange(16) < 12, 255, 0)
     np.testing.assert_array_equal(read_photo(saved(tmp_path / "b.tif", bands)), shown)
 
 
 @pytest.mark.parametrize("extra", [1, 2])
 def test_near_infrared_that_is_called_transparency(tmp_path, extra):
-    path = tiff(tmp_path / "a.tif", np.dstack([picture(), picture()[..., 0] // 2 + 40]), extra=extra)
+    path = tiff(tmp_path / "a.tif", np.dstack([small_image(), small_image()[..., 0] // 2 + 40]), extra=extra)
     if extra == 2:
-        np.testing.assert_array_equal(read_photo(path), picture())
+        np.testing.assert_array_equal(read_photo(path), small_image())
     else:  # Pillow divides by it
         with user_error(r"a\.tif: says that its colours were multiplied by its last band.*; save it without that band"):
             read_photo(path)
@@ -239,10 +239,10 @@ def test_near_infrared_that_is_called_transparency(tmp_path, extra):
 @pytest.mark.parametrize(
     ("values", "photometric", "planar", "said"),
     [
-        (picture()[..., [0, 1, 2, 2]], 1, 1, "4 bands of 8 bits"),
-        (picture()[..., [0, 1, 2, 2]], 1, 2, "4 bands of 8 bits"),
-        (picture()[..., [0, 1, 2] * 3], 2, 1, "9 bands of 8 bits"),
-        (picture().astype(np.uint16), 1, 1, "3 bands of 16 bits"),
+        (small_image()[..., [0, 1, 2, 2]], 1, 1, "4 bands of 8 bits"),
+        (small_image()[..., [0, 1, 2, 2]], 1, 2, "4 bands of 8 bits"),
+        (small_image()[..., [0, 1, 2] * 3], 2, 1, "9 bands of 8 bits"),
+        (small_image().astype(np.uint16), 1, 1, "3 bands of 16 bits"),
     ],
 )
 def test_bands_that_are_no_colours_are_counted(tmp_path, values, photometric, planar, said):
@@ -303,12 +303,17 @@ def test_colour_profiles(tmp_path):
     """One with red and blue exchanged, sRGB's own, and some that are none."""
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exchanged = srgb.replace(b"rXYZ", b"?XYZ").replace(b"bXYZ", b"rXYZ").replace(b"?XYZ", b"bXYZ")
-    expected = {exchanged: picture()[..., ::-1], srgb: picture(), b"nonsense": picture(), srgb[:200]: picture()}
+    expected = {
+        exchanged: small_image()[..., ::-1],
+        srgb: small_image(),
+        b"nonsense": small_image(),
+        srgb[:200]: small_image(),
+    }
     for number, (profile, pixels) in enumerate(expected.items()):
-        for image in (picture(), np.dstack([picture(), np.full((12, 16), 255, np.uint8)])):
+        for image in (small_image(), np.dstack([small_image(), np.full((12, 16), 255, np.uint8)])):
             found = read_photo(saved(tmp_path / f"{number}.png", image, icc_profile=profile))
             assert np.abs(found.astype(int) - pixels).max() <= 1
-    grey = picture()[..., 0]
+    grey = small_image()[..., 0]
     np.testing.assert_array_equal(read_photo(saved(tmp_path / "grey.png", grey, icc_profile=srgb))[..., 2], grey)
 
 
@@ -346,27 +351,27 @@ def test_several_frames(tmp_path):
 
 @pytest.mark.parametrize("kinds", [(0, 1, 1), (1, 0), (0, 4, 5), (2, 1)])  # 1: a smaller copy, 4: a mask
 def test_smaller_copies_in_a_tiff_are_no_pages(tmp_path, kinds):
-    pages = [Image.fromarray(picture(12 - 2 * (kind & 1), 16)) for kind in kinds]
+    pages = [Image.fromarray(small_image(12 - 2 * (kind & 1), 16)) for kind in kinds]
     for kind, page in zip(kinds, pages, strict=True):
         page.encoderinfo = {"tiffinfo": {254: kind}}
     options = {"save_all": True, "append_images": pages[1:], "tiffinfo": {254: kinds[0]}}
     path = saved(tmp_path / "a.tif", pages[0], **options)
-    np.testing.assert_array_equal(read_photo(path), picture())
+    np.testing.assert_array_equal(read_photo(path), small_image())
     with Image.open(path) as opened:
-        assert kinds[0] == 1 or (read_picture(opened) == picture()).all()
+        assert kinds[0] == 1 or (as_pixels(opened) == small_image()).all()
 
 
 def test_sizes_that_are_refused(tmp_path):
     with user_error("allowed"):
-        read_photo(saved(tmp_path / "a.png", picture()), max_megapixels=0.0001)
+        read_photo(saved(tmp_path / "a.png", small_image()), max_megapixels=0.0001)
     for shape in ((1, 1), (7, 300), (300, 7)):
         with user_error("at least 8"):
             read_photo(saved(tmp_path / "small.png", np.zeros((*shape, 3), np.uint8)))
-    assert read_photo(saved(tmp_path / "8.png", picture(8, 8))).shape == (8, 8, 3)
+    assert read_photo(saved(tmp_path / "8.png", small_image(8, 8))).shape == (8, 8, 3)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "webp", "tif", "jp2"])
-def test_damaged_pictures_give_pixels_or_one_line(tmp_path, suffix, capfd):
+def test_damaged_images_give_pixels_or_one_line(tmp_path, suffix, capfd):
     """Cut off, or bytes changed at random, mostly in the header: never a traceback or a warning."""
     rng = np.random.default_rng(1)
     path = saved(tmp_path / f"a.{suffix}", rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))

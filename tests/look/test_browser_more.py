@@ -193,7 +193,7 @@ def test_keys_wait_for_the_number_of_the_next_sample(browser, tmp_path):
     assert verdicts == {"0000/99": "accepted", "0001/00": "rejected", "0001/01": "accepted"}
 
 
-def test_a_stroke_is_of_the_pictures_class_and_any_class_is_found_by_typing(browser, tmp_path):
+def test_a_stroke_is_of_the_images_class_and_any_class_is_found_by_typing(browser, tmp_path):
     classes = tuple(f"{word} {number}" for number in range(15) for word in ("cup", "plate"))
     out = write_set(tmp_path / "kitchen", 30, classes)
     with running(out) as (_, opened), window(browser, opened.url) as page:

@@ -22,7 +22,7 @@ def box(page, selector):
     return found["x"], found["y"], found["x"] + found["width"], found["y"] + found["height"]
 
 
-def test_the_wheel_zooms_to_the_pointer_and_the_picture_is_dragged(page):
+def test_the_wheel_zooms_to_the_pointer_and_the_image_is_dragged(page):
     open_sample(page, "000010")
     x, y = at(page, 40, 20)
     page.mouse.move(x, y)
@@ -260,7 +260,7 @@ def test_holes_and_islands_go_with_one_key(page, pets):
     assert [action.action for action in read_actions(pets[0]) if action.sample == "000013"] == ["brush", "cleaned"]
 
 
-def test_the_picture_stays_beside_the_sliders(browser, pets):
+def test_the_image_stays_beside_the_sliders(browser, pets):
     """On a telephone."""
     size = (360, 740)
     with window(browser, pets[2].url, size=size) as page:

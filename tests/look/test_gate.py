@@ -113,7 +113,7 @@ def test_a_hundred_megabytes_are_not_read(asked, path):
     assert sent < LARGEST + (16 << 20)  # but for what lies in buffers on the way
 
 
-def test_unpacked_it_is_no_larger_than_the_picture(asked):
+def test_unpacked_it_is_no_larger_than_the_image(asked):
     import zlib
 
     client, opened = asked

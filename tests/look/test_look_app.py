@@ -81,7 +81,7 @@ def test_a_version_is_never_newer_than_its_pixels(pets, what, monkeypatch):
     assert client.ask("GET", f"/api/samples/0/{what}").headers["x-version"] == "1"
 
 
-def test_pictures_are_what_they_are_and_not_what_they_are_called(tmp_path):
+def test_images_are_what_they_are_and_not_what_they_are_called(tmp_path):
     out = write_set(tmp_path / "pets", 3)
     (out / "images/000000.png").write_bytes(b"<script>alert(1)</script>")
     Image.new("RGB", (64, 64)).save(out / "images/000001.png", "GIF")
@@ -96,8 +96,8 @@ def test_pictures_are_what_they_are_and_not_what_they_are_called(tmp_path):
 def test_segments_are_shown_in_colours_of_their_own(tmp_path):
     numbers = np.zeros((20, 30), np.int32)
     numbers[5:, 10:], numbers[5:, 20:] = 1, 2
-    picture = np.full((20, 30, 3), 128, np.uint8)
-    samples = [Sample(picture, (numbers > 0).astype(np.uint8), Instances(numbers, (1, 1)), name="trip/a")]
+    image = np.full((20, 30, 3), 128, np.uint8)
+    samples = [Sample(image, (numbers > 0).astype(np.uint8), Instances(numbers, (1, 1)), name="trip/a")]
     write_native(tmp_path / "segments", ["segment"], samples, about={})
     with running(tmp_path / "segments") as (client, _):
         assert client.get("/api/set")["byObject"]

@@ -17,7 +17,7 @@ from PIL import Image
 from seediff.dataset.native import open_native
 
 FOLDER = os.environ.get("SEEDIFF_PICTURES")
-PICTURES = ("grid", "pixel", "word", "steps", "correct", "segments")
+IMAGES = ("grid", "pixel", "word", "steps", "correct", "segments")
 MOST = 1_400_000
 """Bytes of all pictures together."""
 
@@ -48,15 +48,15 @@ def an_object(out):
 
 
 @needs_chromium
-def test_a_picture_of_each_view(tmp_path, browser):
+def test_an_image_of_each_view(tmp_path, browser):
     target = Path(FOLDER) if FOLDER else tmp_path
     out = drawn(tmp_path / "pets")
     name, column, top, bottom = an_object(out)
 
     def take(page, kind):
         page.wait_for_timeout(400 if FOLDER else 0)
-        with Image.open(io.BytesIO(page.screenshot())) as picture:
-            picture.convert("RGB").save(
+        with Image.open(io.BytesIO(page.screenshot())) as image:
+            image.convert("RGB").save(
                 target / f"look-{kind}.jpg", quality=78, optimize=True, progressive=True, subsampling=0
             )
 
@@ -109,6 +109,6 @@ def test_a_picture_of_each_view(tmp_path, browser):
         after = client.labels(number)
         assert (after[:, column] == 0).all()
         assert (before[:, column] > 0).any()
-    sizes = [(target / f"look-{kind}.jpg").stat().st_size for kind in PICTURES]
+    sizes = [(target / f"look-{kind}.jpg").stat().st_size for kind in IMAGES]
     assert all(size > 10_000 for size in sizes)
     assert sum(sizes) < MOST

@@ -123,10 +123,10 @@ def test_other_constants_make_what_the_command_makes(copied, tmp_path, change):
             np.testing.assert_array_equal(made.labels, expected)
 
 
-def test_masks_of_photographs_are_made_as_mask_makes_them(tmp_path, mini_folder):
+def test_masks_of_photos_are_made_as_mask_makes_them(tmp_path, mini_folder):
     from PIL import Image
 
-    from seediff.config.photographs import MaskPhotosConfig
+    from seediff.config.photos_config import MaskPhotosConfig
     from seediff.files.photo_files import find_photos
     from seediff.run.mask_job import mask_photos
 

@@ -56,7 +56,7 @@ def forgotten():
 
 
 @pytest.mark.parametrize("save", [save_sam, save_sam2])
-def test_twins_answer_at_the_pictures_size_the_same_each_time(tmp_path, save, monkeypatch):
+def test_twins_answer_at_the_images_size_the_same_each_time(tmp_path, save, monkeypatch):
     folder = save(tmp_path / "sam")
     soft = torch.zeros(1, 48, 64)
     soft[0, 10:30, 20:50] = 0.9
@@ -120,7 +120,7 @@ def test_a_mask_that_agrees_replaces_the_piece_and_others_leave_it(monkeypatch):
     assert (told.pixels[..., 48:, :] == 0).all()  # the margin
 
 
-def test_sam_2_sees_the_picture_squeezed(monkeypatch):
+def test_sam_2_sees_the_image_squeezed(monkeypatch):
     soft = torch.zeros(1, 48, 64)
     soft[0, 12:24, 8:24] = 0.6
     told = Told("sam2", (slice(4, 8), slice(2, 6)))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from builders.command_line import runner
-from builders.families import generate, largest_difference, plain, same_pictures
+from builders.families import generate, largest_difference, plain, same_images
 from builders.refusals import user_error
 from safetensors.torch import load_file, save_file
 
@@ -56,7 +56,7 @@ def flux_folder(twin):
     return str(twin("flux"))
 
 
-def test_maps_and_pictures_are_those_with_the_lora(xl, xl_folder, xl_lora, adapted):
+def test_maps_and_images_are_those_with_the_lora(xl, xl_folder, xl_lora, adapted):
     model, images, maps = adapted
     assert largest_difference(model) < 1e-5
     theirs = load_model(xl_folder, device="cpu")
@@ -80,7 +80,7 @@ def test_a_lora_in_kohyas_way_has_an_alpha_for_every_layer(xl_folder, xl_lora, a
         }
     save_file(tensors, tmp_path / "kohya.safetensors")
     images, _ = generate(load_model(xl_folder, device="cpu", lora=str(tmp_path / "kohya.safetensors")))
-    assert same_pictures(images, adapted[1])
+    assert same_images(images, adapted[1])
 
 
 def test_what_a_model_keeps_in_float32_stays_so_with_a_lora(flux_folder, tmp_path):

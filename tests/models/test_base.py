@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import huggingface_hub
 import pytest
 import torch
-from builders.families import generate, same_pictures
+from builders.families import generate, same_images
 from builders.refusals import refused, user_error
 from builders.single_files import save_single_file
 from huggingface_hub.errors import EntryNotFoundError
@@ -48,12 +48,12 @@ def images(*of, **options):
 
 def test_a_folder_of_a_network(twin, tuned, expected, tmp_path):
     base = str(twin("unet"))
-    assert same_pictures(images(str(tuned), base=base), expected)
+    assert same_images(images(str(tuned), base=base), expected)
     below = tmp_path / "repository" / "unet"
     shutil.copytree(tuned, below)
-    assert same_pictures(images(str(below.parent), base=base), expected)
+    assert same_images(images(str(below.parent), base=base), expected)
     (tuned / WEIGHTS).rename(tuned / "diffusion_pytorch_model.fp16.safetensors")
-    assert same_pictures(images(str(tuned), base=base), expected)
+    assert same_images(images(str(tuned), base=base), expected)
     info = model_info(str(tuned), base)
     assert info is not None
     assert info.source.parts_line(info.family) == f"unet from the folder, the rest from {base}"
@@ -71,7 +71,7 @@ def test_a_network_in_several_files(twin, tuned, expected):
     index = {"metadata": {"total_size": 1}, "weight_map": places}
     (tuned / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
     base = str(twin("unet"))
-    assert same_pictures(images(str(tuned), base=base), expected)
+    assert same_images(images(str(tuned), base=base), expected)
     first = model_fingerprint(find_source(str(tuned), base))
     (tuned / "config.json").write_text((tuned / "config.json").read_text() + " ")
     assert model_fingerprint(find_source(str(tuned), base)) != first
@@ -88,7 +88,7 @@ def test_a_file_on_the_hub(twin, expected, tuned, tmp_path, monkeypatch, capsys)
     file = save_single_file(tmp_path / "mine.safetensors", whole, "unet", ["unet"])
     monkeypatch.setattr(sources, "fetch_file", lambda hub_id, part: file)
     assert find_source(name, base).part == ("owner/tuned", "checkpoints/mine.safetensors")
-    assert same_pictures(images(name, base=base), expected)
+    assert same_images(images(name, base=base), expected)
     with user_error("no such file, neither here nor in the hub's cache"):
         load_model(name, device="cpu")
     monkeypatch.setattr(sources, "cached_file", lambda *part: file)

@@ -12,7 +12,7 @@ from PIL import Image
 from torch._dynamo.utils import counters
 
 from seediff.attention.features import capture_features
-from seediff.attention.photograph import run_clean
+from seediff.attention.see_photos import run_clean
 from seediff.cli.main import main
 from seediff.config.constants import CaptureConfig
 from seediff.models import compiled, memory

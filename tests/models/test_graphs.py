@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from builders.families import SPECS, generate, same_pictures
+from builders.families import SPECS, generate, same_images
 from builders.plans import plan_of
 from builders.reference_attention import BOOKS
 from builders.refusals import user_error
@@ -70,7 +70,7 @@ def unet():
 
 
 @pytest.mark.parametrize(("steps", "mean"), [("all", "arithmetic"), ("second-half", "arithmetic"), (2, "geometric")])
-def test_every_picture_has_the_maps_of_calls_that_run_as_always(unet, steps, mean):
+def test_every_image_has_the_maps_of_calls_that_run_as_always(unet, steps, mean):
     plan = plan_of(unet, CaptureConfig(steps=steps, mean=mean))
     expected = [one_capture(unet, seed, plan=plan, steps=10) for seed in (1, 2, 3)]
     with graphed(unet) as own:
@@ -103,7 +103,7 @@ def test_shapes_texts_and_plans_are_kinds_of_their_own(unet):
     assert own.recorded_calls == 5
 
 
-def test_a_picture_on_its_side_is_another_kind_for_networks_that_see_only_positions(twin):
+def test_an_image_on_its_side_is_another_kind_for_networks_that_see_only_positions(twin):
     model = load_model(str(twin("flux")), device="cpu", dtype="float32")
     sizes = ("128x64", "64x128", "128x64")
     expected = [generate(model, SPECS[:1], steps=3, size=size)[1][0] for size in sizes]
@@ -270,7 +270,7 @@ def test_a_script_may_ask_for_recordings(sd1_model, monkeypatch):
     assert graphs.find_graphs(sd1_model.network) is None
 
 
-def test_a_script_may_change_its_network_between_pictures(sd1_model, monkeypatch):
+def test_a_script_may_change_its_network_between_images(sd1_model, monkeypatch):
     monkeypatch.setattr("seediff.script.capturing.check_graphs", lambda *_: None)
     monkeypatch.setattr("seediff.script.capturing.CudaRecording", lambda _device: TapeRecording())
     layer = sd1_model.network.mid_block.attentions[0]
@@ -285,14 +285,14 @@ def test_a_script_may_change_its_network_between_pictures(sd1_model, monkeypatch
             first = draw()
             layer.forward = lambda states, *args, **more: own(2 * states, *args, **more)
             layer.changed = True
-            pictures = [first, draw()]
+            images = [first, draw()]
         del layer.forward, layer.changed
-        return pictures, [seen.heatmap("dog", image=image).values for image in (0, 1)]
+        return images, [seen.heatmap("dog", image=image).values for image in (0, 1)]
 
-    pictures, maps = drawn()
-    found_pictures, found = drawn(graphs=True)
+    images, maps = drawn()
+    found_images, found = drawn(graphs=True)
     np.testing.assert_allclose(found, maps, atol=TOLERANCE)
-    for one, other in zip(found_pictures, pictures, strict=True):
+    for one, other in zip(found_images, images, strict=True):
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=1)
     assert np.abs(np.subtract(*maps)).max() > TOLERANCE
 
@@ -370,8 +370,8 @@ def test_every_family(name, twin):
     expected = draw()
     with graphed(model.network, MANY_CALLS=1) as own:
         found = draw()
-    for (pictures, (maps,)), (own_pictures, (own_maps,)) in zip(found, expected, strict=True):
-        assert same_pictures(pictures, own_pictures)
+    for (images, (maps,)), (own_images, (own_maps,)) in zip(found, expected, strict=True):
+        assert same_images(images, own_images)
         for (*_, one), (*_, other) in zip(maps.tensors(), own_maps.tensors(), strict=True):
             torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
     assert (own.replayed_calls == 0) == bool(own.eager_because) == (name in WAITS)

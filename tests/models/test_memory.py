@@ -6,7 +6,7 @@ import torch
 from builders.families import SPECS, generate
 from builders.refusals import user_error
 
-from seediff.attention.photograph import encode_images
+from seediff.attention.see_photos import encode_images
 from seediff.cli.main import main
 from seediff.models import memory
 from seediff.models.registry import load_model
@@ -45,7 +45,7 @@ def test_a_run_is_continued_with_offload_or_without(mini_folder, tmp_path, offer
         assert main([*command, "--offload", "model", *more]) == 0
 
 
-def test_tiles_blend_pictures_and_latents_of_more_than_the_autoencoders_size(sd1_folder, sd1_model):
+def test_tiles_blend_images_and_latents_of_more_than_the_autoencoders_size(sd1_folder, sd1_model):
     tiled = load_model(str(sd1_folder), device="cpu", vae_tiling=True)
     spec = SPECS[:1]
     for size, same in ((128, True), (192, False)):
@@ -57,7 +57,7 @@ def test_tiles_blend_pictures_and_latents_of_more_than_the_autoencoders_size(sd1
         assert torch.equal(encode_images(tiled, [whole]), encode_images(sd1_model, [whole])) == same
 
 
-def test_on_a_gpu_pictures_are_decoded_one_at_a_time(sd1_folder):
+def test_on_a_gpu_images_are_decoded_one_at_a_time(sd1_folder):
     pipe = load_model(str(sd1_folder), device="cpu").pipe
     assert not pipe.vae.use_slicing
     moved = SimpleNamespace(vae=pipe.vae, to=lambda device: None)

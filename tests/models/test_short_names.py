@@ -11,7 +11,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from seediff import devices
 from seediff.cli.main import main
 from seediff.config.generate_config import GenerateConfig
-from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.files.photo_files import find_photos
 from seediff.models import hub as names
 from seediff.models.families import families, pipeline_family

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from builders.families import generate, largest_difference, same_pictures
+from builders.families import generate, largest_difference, same_images
 from builders.narrow import narrow_converters
 from builders.refusals import user_error
 from builders.single_files import FORMATS, save_single_file, single_file
@@ -64,7 +64,7 @@ def test_a_file_is_the_model_that_it_was_written_of(name, folder_of, narrow, tmp
         assert states[0].keys() == states[1].keys()
         assert all(torch.equal(tensor, states[1][key]) for key, tensor in states[0].items()), part
     (images, maps), (drawn, others) = generate(whole), generate(model)
-    assert same_pictures(images, drawn)
+    assert same_images(images, drawn)
     for one, other in zip(maps, others, strict=True):
         torch.testing.assert_close(tensors(one), tensors(other), atol=1e-5, rtol=0)
     told = read_checkpoint(path).parts(model.family, model.family.optional)
@@ -86,7 +86,7 @@ def test_what_a_file_lacks_is_the_bases(name, prefix, twin, narrow, tmp_path):
         weights.unlink()  # the base's own are not read
     images, _ = generate(load_model(str(folder), device="cpu"))
     drawn, _ = generate(load_model(str(path), base=str(base), device="cpu"))
-    assert same_pictures(images, drawn)
+    assert same_images(images, drawn)
 
 
 def test_a_file_under_diffusers_names_needs_a_base(twin, tmp_path):

@@ -36,7 +36,7 @@ def test_from_a_table_and_from_a_folder(tmp_path):
     assert read_words(tmp_path, PHOTOS) == {"trip/b": ("bus",)}
 
 
-def test_a_file_that_several_photographs_could_mean(tmp_path):
+def test_a_file_that_several_photos_could_mean(tmp_path):
     first, second = (Photo(Path(f"p/{folder}/1.png"), f"{folder}/1") for folder in "ab")
     (tmp_path / "1.txt").write_text("a dog", encoding="utf-8")
     assert read_words(tmp_path, [first]) == {"a/1": ("dog",)}

@@ -33,7 +33,7 @@ def test_says_what_is_in_the_folder(tmp_path):
     assert str(tmp_path) not in card
 
 
-def test_photographs_are_not_said_to_be_drawn(tmp_path):
+def test_photos_are_not_said_to_be_drawn(tmp_path):
     rows = [row | {"model": "sd1.4", "asked": ["dog"]} for row in write_dataset(tmp_path, 2)]
     card = dataset_card(SUMMARY, rows, CLASSES, drawn=False)
     later = dataset_card({"command": "filter"}, [*rows, rows[0] | {"asked": [], "classes": []}], CLASSES)

@@ -71,7 +71,7 @@ def test_shows_the_dataset_its_doubts_and_its_steps(tmp_path):
     assert "nobody has checked" not in page_of(tmp_path, rows[:6], about={"command": "import"})
 
 
-def test_fetches_nothing_and_every_picture_is_described(tmp_path):
+def test_fetches_nothing_and_every_image_is_described(tmp_path):
     rows = write_dataset(tmp_path, 4)
     put_strip(tmp_path, 0)
     html = page_of(tmp_path, rows)
@@ -82,9 +82,9 @@ def test_fetches_nothing_and_every_picture_is_described(tmp_path):
         for name in ("src", "href", "srcset", "action", "poster"):
             if name in attrs:
                 assert (attrs[name] or "").startswith(("data:image/", "#")), (tag, name)
-    pictures = page.all("img")
-    assert len(pictures) == 9
-    assert all(a.get("alt") for a in pictures)
+    images = page.all("img")
+    assert len(images) == 9
+    assert all(a.get("alt") for a in images)
     assert any("default-src 'none'" in (m.get("content") or "") for m in page.all("meta"))
 
 

@@ -25,7 +25,7 @@ def with_settings(model, **values):
 FOREIGN = "is unlike the pictures that model 'mini' was trained on"
 
 
-def test_a_photograph_is_not_the_embedded_models_own_and_is_told_so_once(tmp_path, capsys):
+def test_a_photo_is_not_the_embedded_models_own_and_is_told_so_once(tmp_path, capsys):
     texture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
     scene = load_scenes(1)[0].image
     model = load_model("mini", device="cpu", dtype="float32")

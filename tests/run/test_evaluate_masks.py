@@ -11,7 +11,7 @@ from PIL import Image
 from refusals import refused, user_error
 
 from seediff.cli.main import main
-from seediff.config.photographs import MaskPhotosConfig
+from seediff.config.photos_config import MaskPhotosConfig
 from seediff.config.tuned import read_tuned
 from seediff.dataset.truths import open_truths
 from seediff.evaluate.protocols import own
@@ -41,7 +41,7 @@ def made_up(monkeypatch):
     """Instead of a model, the maps and scores above; the words that were captured."""
     captured = []
 
-    def soft_masks(job, picture, words):
+    def soft_masks(job, image, words):
         captured.append(words)
         return torch.tensor([SOFT[word] for word in words])
 
@@ -75,7 +75,7 @@ def test_each_protocol_by_hand(tmp_path, made_up):
     assert sorted(made_up) == sorted([("dog", "cat", "car"), ("dog", "cat", "car"), ("dog",), ("dog", "cat", "car")])
 
 
-def test_a_photograph_of_other_proportions_is_refused(tmp_path, made_up):
+def test_a_photo_of_other_proportions_is_refused(tmp_path, made_up):
     folder = labelled(tmp_path, [[[0, 1], [1, 2]]] * 2)
     height, width = scene_photo(0).shape[:2]
     save_map(folder / "labels" / "1.png", np.ones((width, height // 2), np.uint8))

@@ -18,7 +18,7 @@ from tiny_job import TinyConfig, TinyJob, tiny
 from seediff import devices
 from seediff.config.constants import SegmentConfig
 from seediff.config.generate_config import GenerateConfig
-from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.errors import UserError
 from seediff.files.documents import read_toml
 from seediff.files.outputs import write_atomic
@@ -56,9 +56,9 @@ def inputs(tmp_path_factory):
     """Photographs, and a label map for each."""
     folder = tmp_path_factory.mktemp("inputs")
     for photo in find_photos([write_photos(folder / "photos")]).photos:
-        with Image.open(photo.path) as picture:
+        with Image.open(photo.path) as image:
             (folder / "labels" / f"{photo.name}.png").parent.mkdir(parents=True, exist_ok=True)
-            Image.new("L", picture.size, 1).save(folder / "labels" / f"{photo.name}.png")
+            Image.new("L", image.size, 1).save(folder / "labels" / f"{photo.name}.png")
     return folder
 
 

@@ -11,7 +11,7 @@ from refusals import user_error
 
 from seediff.cli.summary import headline
 from seediff.config.generate_config import GenerateConfig
-from seediff.config.photographs import SegmentPhotosConfig
+from seediff.config.photos_config import SegmentPhotosConfig
 from seediff.dataset import native
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
@@ -245,7 +245,7 @@ def test_samples_keep_their_split(tmp_path):
     assert {item.name: item.metadata["split"] for item in open_native(out)[1]} == splits
 
 
-def test_a_corrected_mask_of_the_old_picture_is_not_used(tmp_path):
+def test_a_corrected_mask_of_the_old_image_is_not_used(tmp_path):
     from seediff.look.samples import open_subject
     from seediff.look.session import Edit, Session
 

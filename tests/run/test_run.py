@@ -152,12 +152,12 @@ def unfinished(out, batches):
 def test_damaged_batches_are_drawn_again(tmp_path, unbroken, damage):
     out = tmp_path / "out"
     unfinished(out, batches=3)
-    picture, record = out / "images/000004.png", out / BATCHES / "000001.json"
-    data = picture.read_bytes()
+    image, record = out / "images/000004.png", out / BATCHES / "000001.json"
+    data = image.read_bytes()
     if damage == "cut":
-        picture.write_bytes(data[:-9])
+        image.write_bytes(data[:-9])
     elif damage == "gone":
-        picture.unlink()
+        image.unlink()
     else:
         record.write_bytes(record.read_bytes()[:-20])
     drawn = []

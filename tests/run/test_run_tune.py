@@ -9,7 +9,7 @@ from photo_set import scene_photo, write_photos
 from PIL import Image
 
 from seediff.cli.main import main
-from seediff.config.photographs import MaskPhotosConfig
+from seediff.config.photos_config import MaskPhotosConfig
 from seediff.config.presets import preset_of
 from seediff.config.tuned import Tuned, read_tuned
 from seediff.files.documents import read_toml

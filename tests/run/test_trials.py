@@ -67,7 +67,7 @@ def test_a_size_that_was_tried_is_recorded_and_kept(tmp_path, monkeypatch, capsy
     assert "batch_size: 2 → 8" in capsys.readouterr().err
 
 
-def test_the_largest_photograph(tmp_path):
+def test_the_largest_photo(tmp_path):
     """As the model sees it, with as many positions as a square of its own size at most; with the most words."""
     model = load_model("mini", device="cpu")
     for name, size in (("long", (300, 100)), ("square", (60, 60)), ("twice", (60, 60))):

@@ -14,7 +14,7 @@ from seediff.config.constants import CaptureConfig
 from seediff.models.families import network_family
 from seediff.models.registry import load_model
 from seediff.script.capturing import _check_memory, plan_pipeline
-from seediff.script.listener import find_pictures
+from seediff.script.listener import returned_images
 
 
 @pytest.fixture
@@ -53,10 +53,10 @@ def test_each_call_has_its_own_result(pipe):
         draw(pipe)
         assert seen.prompts == ["a dog and a cat"]  # asked inside, too
         draw(pipe, ["a bus", "a cat"], height=128, num_inference_steps=1)
-    assert seen.picture_numbers == [range(1), range(1, 3)]
+    assert seen.image_numbers == [range(1), range(1, 3)]
     assert seen.prompts == ["a dog and a cat", "a bus", "a cat"]
     assert [maps.latent_size for maps in seen.maps] == [(8, 8), (16, 8), (16, 8)]
-    assert [image.shape for image in seen.pictures] == [(64, 64, 3), (128, 64, 3), (128, 64, 3)]
+    assert [image.shape for image in seen.images] == [(64, 64, 3), (128, 64, 3), (128, 64, 3)]
     assert same(seen.maps[0], alone(pipe)[0])
     assert seen.heatmap("cat", image=2).shape == (128, 64)
     assert [seen.heatmaps(*words, image=2).width for words in ((), ("cat", "a"))] == [2 * 70 + 6, 3 * 70 + 6]
@@ -194,7 +194,7 @@ def test_a_callback_that_encodes_a_text_or_asks(pipe):
     assert same(seen.maps[0], alone(pipe)[0])
 
 
-def test_a_picture_that_is_drawn_while_another_is(pipe):
+def test_an_image_that_is_drawn_while_another_is(pipe):
     def again(pipe, _step, _level, tensors):
         draw(pipe, "a bus")
         return tensors
@@ -236,11 +236,11 @@ def test_texts_that_a_call_encodes_apart(pipe):
         (None, 0),
     ],
 )
-def test_pictures_that_a_pipeline_returns(given, count):
-    pictures = find_pictures(given)
-    assert len(pictures) == count
-    for picture in pictures:
-        assert np.array_equal(picture, np.full((4, 6, 3), 128, np.uint8))
+def test_images_that_a_pipeline_returns(given, count):
+    images = returned_images(given)
+    assert len(images) == count
+    for image in images:
+        assert np.array_equal(image, np.full((4, 6, 3), 128, np.uint8))
 
 
 def test_the_network_alone(pipe):
@@ -282,7 +282,7 @@ def test_nothing_is_left_after_an_error_in_the_middle(pipe):
     assert everything() == before
     assert pipe.encode_prompt == encode
     assert np.array_equal(draw(pipe), plain)
-    assert seen.picture_numbers == []  # it returned no picture
+    assert seen.image_numbers == []  # it returned no picture
     with seediff.capture(pipe) as seen:
         for how in ({"prompt": "a bus", "callback_on_step_end": stop}, {}, {"callback_on_step_end": stop}):
             with suppress(Stopped):
@@ -291,7 +291,7 @@ def test_nothing_is_left_after_an_error_in_the_middle(pipe):
     assert same(seen.maps[0], alone(pipe)[0])
 
 
-def test_pictures_of_another_pipeline_with_the_same_network(pipe):
+def test_images_of_another_pipeline_with_the_same_network(pipe):
     from diffusers import StableDiffusionPipeline
 
     other = StableDiffusionPipeline.from_pipe(pipe)
@@ -308,7 +308,7 @@ def test_pictures_of_another_pipeline_with_the_same_network(pipe):
     assert len(seen.maps) == 1
 
 
-def test_pictures_that_are_forgotten(pipe, monkeypatch):
+def test_images_that_are_forgotten(pipe, monkeypatch):
     with seediff.capture(pipe) as seen:
         draw(pipe, "a bus")
         assert len(seen.maps) == 1
@@ -417,13 +417,13 @@ def test_layers_that_give_an_earlier_result_again(pipe, monkeypatch):
     assert same(seen["all"].maps[0], seen[2].maps[0])
 
 
-def test_latents_instead_of_pictures(pipe):
+def test_latents_instead_of_images(pipe):
     with seediff.capture(pipe) as seen:
         draw(pipe, output_type="latent")
-    assert seen.pictures == [None]
+    assert seen.images == [None]
     assert seen.masks("dog", pamr=False).label_map.shape == (64, 64)
-    assert seen.masks("dog", picture=np.zeros((64, 64, 3), np.uint8)).label_map.shape == (64, 64)
-    with user_error(r"^picture: masks follow its edges"):
+    assert seen.masks("dog", pixels=np.zeros((64, 64, 3), np.uint8)).label_map.shape == (64, 64)
+    with user_error(r"^pixels: masks follow its edges"):
         seen.masks("dog")
     assert seen.segments(method="diffseg", num_points=4, refine=True).label_map.shape == (64, 64)
 

@@ -11,7 +11,7 @@ from seediff.script.heatmap import HeatMap, heat_sheet
 from seediff.segments.make_segments import Segments
 
 VALUES = np.array([[0, 0.5], [0.25, 1]], np.float32).repeat(4, 0).repeat(4, 1)
-PICTURE = np.full((8, 8, 3), 200, np.uint8)
+PIXELS = np.full((8, 8, 3), 200, np.uint8)
 
 
 def test_numbers_and_colours():
@@ -24,9 +24,9 @@ def test_numbers_and_colours():
     assert np.array_equal(shown[7, 7], heat_colours()[255])
 
 
-def test_over_a_picture():
-    heat = HeatMap(VALUES, "dog", PICTURE)
-    assert np.array_equal(np.asarray(heat.over(alpha=0)), PICTURE)
+def test_over_an_image():
+    heat = HeatMap(VALUES, "dog", PIXELS)
+    assert np.array_equal(np.asarray(heat.over(alpha=0)), PIXELS)
     assert np.array_equal(np.asarray(heat.over(alpha=1)), np.asarray(heat.image()))
     assert heat.over(Image.new("RGBA", (16, 12))).size == (16, 12)
     with user_error(r"^no picture to overlay the heat map on"):
@@ -34,7 +34,7 @@ def test_over_a_picture():
 
 
 def test_files(tmp_path):
-    heat = HeatMap(VALUES, "dog", PICTURE)
+    heat = HeatMap(VALUES, "dog", PIXELS)
     heat.save(tmp_path / "new" / "dog.png")
     assert np.array_equal(np.asarray(Image.open(tmp_path / "new" / "dog.png")), np.asarray(heat.image()))
     heat.save(str(tmp_path / "over.png"), over=True)
@@ -51,15 +51,15 @@ def test_notebooks():
         np.array([[0, 1], [2, 255]], np.uint8), torch.zeros(2, 2, 2), ("dog", "a <b>"), ("no_seeds:dog",)
     )
     for shown, line, title, legend in (
-        (HeatMap(VALUES, "dog", PICTURE), "<HeatMap of 'dog', 8 × 8>", "<b>dog</b>", ["least to most attention"]),
+        (HeatMap(VALUES, "dog", PIXELS), "<HeatMap of 'dog', 8 × 8>", "<b>dog</b>", ["least to most attention"]),
         (
-            Segments(np.array([[0, 1], [1, -1]], np.int32), (0.5, 1.0), PICTURE[:2, :2]),
+            Segments(np.array([[0, 1], [1, -1]], np.int32), (0.5, 1.0), PIXELS[:2, :2]),
             "Segments(label_map=array([[ 0,  1],\n       [ 1, -1]], dtype=int32), scores=(0.5, 1.0))",
             "<b>2 segments</b>",
             [],
         ),
         (
-            replace(result, picture=PICTURE[:2, :2]),
+            replace(result, pixels=PIXELS[:2, :2]),
             "<MaskResult: 2 × 2, dog 25%, a <b> 25%, ignored 25%, no_seeds:dog>",
             "<b>dog, a &lt;b&gt;</b>",
             ["dog 25%", "rgb(128, 0, 0)", "a &lt;b&gt; 25%", "rgb(0, 128, 0)", "ignored 25%"],
@@ -68,26 +68,26 @@ def test_notebooks():
         page = shown._repr_html_()
         assert repr(shown) == line
         assert page.count("data:image/jpeg") == 2
-        assert replace(shown, picture=None)._repr_html_().count("data:image/jpeg") == 1
+        assert replace(shown, pixels=None)._repr_html_().count("data:image/jpeg") == 1
         assert all(text in page for text in (title, *legend))
 
 
 def test_a_sheet_of_heat_maps():
-    heat = HeatMap(VALUES, "dog", PICTURE)
+    heat = HeatMap(VALUES, "dog", PIXELS)
     sheet = np.asarray(heat_sheet([heat, replace(heat, phrase="cat")]))
-    assert np.array_equal(sheet[6:14, 6:14], PICTURE)  # alone, then beneath each map
+    assert np.array_equal(sheet[6:14, 6:14], PIXELS)  # alone, then beneath each map
     assert np.array_equal(sheet[6:14, 20:28], np.asarray(heat.over()))
-    alone = replace(heat, picture=None)
+    alone = replace(heat, pixels=None)
     assert np.array_equal(np.asarray(heat_sheet([alone]))[6:14, 6:14], np.asarray(alone.image()))
 
 
-def test_results_as_pictures():
+def test_results_as_images():
     labels = np.zeros((40, 60), np.uint8)
     labels[5:35, 5:55] = 1
-    masks = MaskResult(labels, torch.zeros(1, 40, 60), ("dog",), picture=np.full((40, 60, 3), 200, np.uint8))
-    segments = Segments(labels.astype(np.int32), (0.5, 0.5), masks.picture)
+    masks = MaskResult(labels, torch.zeros(1, 40, 60), ("dog",), pixels=np.full((40, 60, 3), 200, np.uint8))
+    segments = Segments(labels.astype(np.int32), (0.5, 0.5), masks.pixels)
     for result in (masks, segments):
         shown = np.asarray(result.overlay())
         assert shown.shape == (40, 60, 3)
-        assert not np.array_equal(shown, np.asarray(replace(result, picture=None).overlay()))
+        assert not np.array_equal(shown, np.asarray(replace(result, pixels=None).overlay()))
         assert shown.min(-1).max() > 220  # a name in white, on black

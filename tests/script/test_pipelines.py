@@ -57,10 +57,10 @@ def test_maps_by_the_book(made, name):
         kept = [one for one in kept if (turns.update([one.name]) or turns[one.name]) % 2 == first]
     (maps,) = seen.maps
     height, width = maps.latent_size
-    picture = text = slice(0, 0)
+    image = text = slice(0, 0)
     if book.columns:
-        picture, text = book.columns(SimpleNamespace(pipe=pipe), height * width, [PROMPT])
-    expected = means(kept, 1, picture, text, first=kind.guided in ("first half", "third"))
+        image, text = book.columns(SimpleNamespace(pipe=pipe), height * width, [PROMPT])
+    expected = means(kept, 1, image, text, first=kind.guided in ("first half", "third"))
     difference = 0.0
     for (which, positions), tensor in expected.items():
         grid = next(grid for grid in maps.cross_attention if grid[0] * grid[1] == positions)

@@ -95,7 +95,7 @@ def test_a_processor_that_reads_the_weights_itself(pipe, alone):
     )
 
 
-def test_an_error_inside_of_a_layer_leaves_nothing_for_the_next_picture(pipe):
+def test_an_error_inside_of_a_layer_leaves_nothing_for_the_next_image(pipe):
     """As where memory runs out and fewer pictures are drawn."""
     value = layer(pipe).to_v
     handle = value.register_forward_hook(lambda *_: 1 / 0)
@@ -245,7 +245,7 @@ def test_self_attention_to_merged_keys(pipe):
 
 def test_kontext(twin):
     """A reference picture's positions among the picture's: told when it draws, nothing is left."""
-    from builders.script_pipelines import picture
+    from builders.script_pipelines import small_image
     from diffusers import FluxKontextPipeline
 
     flux = load_model(str(twin("flux")), device="cpu").pipe
@@ -254,7 +254,9 @@ def test_kontext(twin):
         user_error(r"those of a reference picture, as in Kontext, are among them"),
         seediff.capture(kontext),
     ):
-        kontext(picture(), "a dog", height=64, width=64, num_inference_steps=1, max_area=64 * 64, _auto_resize=False)
+        kontext(
+            small_image(), "a dog", height=64, width=64, num_inference_steps=1, max_area=64 * 64, _auto_resize=False
+        )
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_masks_have_the_constants_of_the_models_folder():
         pipe("a dog", num_inference_steps=1, generator=torch.Generator().manual_seed(0))
     own = recommended_mask("mini", "seediff").mask
     assert own != MaskConfig()
-    expected = make_masks(seen.pictures[0], seen.maps[0], ["dog"], own)
+    expected = make_masks(seen.images[0], seen.maps[0], ["dog"], own)
     assert torch.equal(seen.masks("dog").soft, expected.soft)
     assert torch.equal(seen.masks("dog", beta=0.9).soft, expected.soft)
     assert (seen.masks("dog", beta=0.9).label_map != 0).sum() < (expected.label_map != 0).sum()
@@ -99,7 +99,7 @@ def test_what_masks_and_heat_maps_cannot_be_made_of():
     with seediff.capture(pipe) as captured:
         pipe("a dog and a cat", num_inference_steps=1)
     seen = captured
-    picture = seen.pictures[0]
+    pixels = seen.images[0]
     words = r"^\['dog'.*\]: must be a word or phrase"
     for call, said in (
         (lambda: seen.masks(["dog", "cat"]), words),
@@ -109,5 +109,5 @@ def test_what_masks_and_heat_maps_cannot_be_made_of():
     ):
         with pytest.raises(seediff.UserError, match=said):
             call()
-    flipped = seen.masks("dog", picture=picture[:, :, ::-1])  # which torch does not take as it is
-    assert torch.equal(flipped.soft, seen.masks("dog", picture=picture[:, :, ::-1].copy()).soft)
+    flipped = seen.masks("dog", pixels=pixels[:, :, ::-1])  # which torch does not take as it is
+    assert torch.equal(flipped.soft, seen.masks("dog", pixels=pixels[:, :, ::-1].copy()).soft)

@@ -83,7 +83,7 @@ def test_an_empty_cluster_takes_the_farthest_row():
 
 
 @pytest.mark.parametrize("size", [(16, 16), (8, 16)])
-def test_segments_at_the_photograph_s_size(size):
+def test_segments_at_the_photo_s_size(size):
     maps = region_maps(size, seed=1, levels=2)
     proposals = propose(AttentionMaps(maps, {}, size, normalized=False), SegmentConfig(method="kmeans", k=6), 6, 0)
     assert torch.equal(proposals.sum(0), torch.ones(size))

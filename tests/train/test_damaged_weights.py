@@ -94,7 +94,7 @@ def test_which_attention_computes_is_not_the_configurations_choice(folder, key):
     build_network(small(weights=str(folder)), CLASSES)
 
 
-def test_long_pictures_are_not_made_gigantic(sound):
+def test_long_images_are_not_made_gigantic(sound):
     assert _resized(torch.zeros((1, 8, 30_000, 3), dtype=torch.uint8), 512).shape[1] < 40
     assert _resized(torch.zeros((1, 100, 1600, 3), dtype=torch.uint8), 50).shape[1:3] == (50, 800)
     with user_error("side: 1000000: must be"):

@@ -51,7 +51,7 @@ def test_flip_is_symmetric(folder):
     assert np.mean(one == other[:, ::-1]) > 0.98  # resizing is not quite symmetric
 
 
-def test_pictures(folder, tmp_path, capsys):
+def test_images(folder, tmp_path, capsys):
     for number, side in enumerate((64, 80)):
         from PIL import Image
 
@@ -74,7 +74,7 @@ def test_pictures(folder, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("good", [1, 0])
-def test_bad_pictures_do_not_stop_the_others(folder, tmp_path, capsys, good):
+def test_bad_images_do_not_stop_the_others(folder, tmp_path, capsys, good):
     whole, photos, out = items(1)[0].stored(), tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
     for name, size in (("a", len(whole) // 2), ("b", len(whole) if good else 20), ("c", 9)):

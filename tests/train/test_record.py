@@ -25,7 +25,7 @@ def test_rows_of_a_killed_run_are_dropped(tmp_path):
     assert (rows[2]["mask"], rows[0]["learning_rate"]) == ("", "0.000333333")
 
 
-def test_the_picture_of_losses_is_by_epoch_with_a_chart_of_validation_if_there_was_one(tmp_path, monkeypatch):
+def test_the_image_of_losses_is_by_epoch_with_a_chart_of_validation_if_there_was_one(tmp_path, monkeypatch):
     drawn = []
 
     def chart(title, lines, x_label, **options):
@@ -39,8 +39,8 @@ def test_the_picture_of_losses_is_by_epoch_with_a_chart_of_validation_if_there_w
     for step in range(1, 503):
         stage = stages[step > 500].name
         add_losses(path, step, stage, 1e-3, {"class": float(step)}, 1.0, 0.25 if step in (500, 502) else None)
-    with Image.open(io.BytesIO(draw_losses(read_losses(path), stages, 4))) as picture:
-        assert picture.size == (8, HEIGHT)
+    with Image.open(io.BytesIO(draw_losses(read_losses(path), stages, 4))) as image:
+        assert image.size == (8, HEIGHT)
     (title, losses, label, options), (_, measured, *_) = drawn
     assert (title, [*losses], label) == (
         "losses",
@@ -53,5 +53,5 @@ def test_the_picture_of_losses_is_by_epoch_with_a_chart_of_validation_if_there_w
     assert options == {"right": 252.0, "borders": [250.0]}
     assert [one.tolist() for one in measured["mIoU"]] == [[250.0, 252.0], [25.0, 25.0]]
     start_losses(path, 3)
-    with Image.open(io.BytesIO(draw_losses(read_losses(path), stages[:1], 4))) as picture:
-        assert picture.height == HEIGHT // 2
+    with Image.open(io.BytesIO(draw_losses(read_losses(path), stages[:1], 4))) as image:
+        assert image.height == HEIGHT // 2

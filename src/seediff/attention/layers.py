@@ -133,22 +133,22 @@ class JointLayer(ListeningLayer):
             queries = [self._heads_last(kept["query", number]) for number in range(len(layer.queries))]
             keys = [self._heads_last(kept["key", number]) for number in range(len(layer.keys))]
             if len(queries) > 1:  # streams of their own
-                own = queries[0] if layer.picture_first else queries[-1]
+                own = queries[0] if layer.image_first else queries[-1]
                 recorder.check_positions(self.name, own.shape[1])
             columns = sum(key.shape[1] for key in keys)
-            picture, text = layer.parts(columns, positions)
-            columns_of: dict[Kind, slice] = {"self": picture, "cross": text}
+            image, text = layer.parts(columns, positions)
+            columns_of: dict[Kind, slice] = {"self": image, "cross": text}
             parts: dict[Kind, slice] = {kind: columns_of[kind] for kind in self.kinds}
             query, key = (self._turned(torch.cat(states, 1), rotary) for states in (queries, keys))  # (B, S, H, D)
             mask = None if mask is None else recorder.conditional(mask)
             if layer.behind_text:
-                order = _picture_first(key, mask, positions)
+                order = _image_first(key, mask, positions)
                 query, key = (states.take_along_dim(order[..., None, None], 1) for states in (query, key))
                 mask = None if mask is None else mask.take_along_dim(order, 1)
             if key.shape[2] < query.shape[2]:  # several query heads share one key head
                 key = key.repeat_interleave(query.shape[2] // key.shape[2], 2)
-            bias = None if mask is None else _bias(mask, key.shape[1], picture, text)
-            query, key = query[:, picture].transpose(1, 2), key.transpose(1, 2)
+            bias = None if mask is None else _bias(mask, key.shape[1], image, text)
+            query, key = query[:, image].transpose(1, 2), key.transpose(1, 2)
             recorder.add_joint(self.name, query, key, parts, bias)
 
     def _heads_last(self, output: torch.Tensor) -> torch.Tensor:
@@ -161,7 +161,7 @@ class JointLayer(ListeningLayer):
         return states if self.layer.rotate is None or rotary is None else self.layer.rotate(states, rotary)
 
 
-def _picture_first(states: torch.Tensor, mask: torch.Tensor | None, positions: int) -> torch.Tensor:
+def _image_first(states: torch.Tensor, mask: torch.Tensor | None, positions: int) -> torch.Tensor:
     """(B or 1, S): column indices of `states` (B, S, …) that reorder text, picture (N = positions), padding to picture,
     text, padding. mask: (B, S), False where a column is padding; None: there is no padding."""
     columns = torch.arange(states.shape[1], device=states.device)
@@ -171,10 +171,10 @@ def _picture_first(states: torch.Tensor, mask: torch.Tensor | None, positions: i
     return torch.where(columns < positions, columns + texts, behind)
 
 
-def _bias(mask: torch.Tensor, columns: int, picture: slice, text: slice) -> torch.Tensor:
+def _bias(mask: torch.Tensor, columns: int, image: slice, text: slice) -> torch.Tensor:
     """A mask in one of the forms of `Joint`, as (B, 1, 1, S) float32 to add to the scores of the picture's rows."""
     if mask.ndim == 4:
-        mask = mask[:, 0, picture.start]
+        mask = mask[:, 0, image.start]
     if mask.dtype == torch.bool:
         mask = torch.zeros_like(mask, dtype=torch.float32).masked_fill_(~mask, -torch.inf)
     if mask.shape[1] == columns:

@@ -23,7 +23,7 @@ PLAIN = {
 """diffusers' processors that compute the network's own attention and nothing else. So do the default processors that
 diffusers declares for layers. Fused processors are refused when they run."""
 
-FROM_PICTURES = {"StableDiffusionXLImg2ImgPipeline"}
+FROM_IMAGES = {"StableDiffusionXLImg2ImgPipeline"}
 """Pipelines that are in REFUSED because they need a picture, which a script can give them."""
 
 PIECEWISE = {"StableDiffusionPanoramaPipeline": "it draws parts that overlap, each with maps of its own"}
@@ -41,7 +41,7 @@ def find_network(pipe: Any) -> tuple[Any, Family]:
         problem = "modular pipelines do not say which text each network call receives"
         raise UserError(f"a {called}", problem, "capture the network itself")
     why = {**REFUSED, **PIECEWISE}.get(called)
-    if why and called not in FROM_PICTURES:
+    if why and called not in FROM_IMAGES:
         raise UserError(f"a {called}", "cannot be captured", why)
     part = next((part for part in NETWORKS if getattr(pipe, part, None) is not None), None)
     if part is None and not hasattr(pipe, "forward"):

@@ -19,7 +19,7 @@ from ..config.levels import EVERYTHING, Reads, check_kinds, fit_mask, level_name
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.families.family import Family, Joint, Layer
-from ..models.groups import KINDS, Kind, Layers, block_numbers, by_kind
+from ..models.groups import KINDS, Kind, LayerChoice, block_numbers, by_kind
 
 LayerKind = Literal["joint", "self", "cross"]
 DEFAULT_CAPTURE = CaptureConfig()
@@ -86,7 +86,7 @@ def plan_capture(
         raise UserError("capture.prompt", problem, "leave it out")
 
     # 2. Layers
-    groups = family.fit_layers(capture.layers)
+    groups = family.fit_choice(capture.layers)
     layers = family.choose(network, groups)
 
     # 3. Kinds and levels that the method reads
@@ -128,7 +128,7 @@ def plan_segments(
     return plan_capture(family, network, capture, reads=reads, alone=("self",), pipeline=pipeline, size=size)
 
 
-def _check_blocks(layers: Collection[str], mask: MaskConfig, group: Layers, kind: Kind) -> None:
+def _check_blocks(layers: Collection[str], mask: MaskConfig, group: LayerChoice, kind: Kind) -> None:
     """Raise UserError for blocks of a transformer that lack what a method reads, as Z-Image's first do with text."""
     if not layers and block_numbers(group) is not None:
         problem = f"{group}: method {mask.method} reads {kind}-attention, which these blocks do not have"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ..config.photographs import Fit
+from ..config.photos_config import Fit
 from ..config.sizes import MAX_ASPECT, Size, pixels
 from ..errors import UserError
 

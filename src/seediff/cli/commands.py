@@ -16,10 +16,10 @@ COMMANDS = {
         "Generate images of named classes with pixel masks, as a dataset for training.",
     ),
     "mask": (
-        "photograph_commands:mask",
+        "photo_commands:mask",
         "Make pixel masks of named classes in photographs, as a dataset like `generate`'s.",
     ),
-    "segment": ("photograph_commands:segment", "Divide photographs into segments without class names."),
+    "segment": ("photo_commands:segment", "Divide photographs into segments without class names."),
     "augment": (
         "sets:augment",
         "Add changed copies of samples: spliced, noisy, blurred, flipped, recoloured.",

@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from ..config.constants import CaptureConfig, MaskConfig
 from ..config.fields import IMAGES, MODEL, RESEARCH, WORD, DType, Timestep, read_names
 from ..config.names import parse_classes
-from ..config.photographs import MaskPhotosConfig
+from ..config.photos_config import MaskPhotosConfig
 from ..config.sizes import Size
 from ..errors import UserError
 from .help import HELP_ALL
@@ -215,7 +215,7 @@ class Looks:
 
 @app.command
 def masks(
-    photographs: Annotated[Path, Parameter(name="PHOTOS", help="Folder of photographs, named like their labels.")],
+    photos: Annotated[Path, Parameter(name="PHOTOS", help="Folder of photographs, named like their labels.")],
     /,
     *,
     labels: Annotated[Path, Parameter(help="Labels: any data that `seediff evaluate --data` reads.")],
@@ -277,7 +277,7 @@ def masks(
     with bar_or_lines(quiet, "looks") as progress:
         scores = evaluate_masks(
             settled,
-            photographs,
+            photos,
             data,
             protocols=protocols,
             class_map=words,

@@ -254,9 +254,9 @@ def require_samples(samples: Iterable[Sample], source: Path, *, empty: bool) -> 
     if not count:
         raise UserError(f"{source}: has no samples; nothing was written")
     if not shows:
-        pictures = f"has {plural(count, 'picture')} but no object, only background (0) or ignored (255)"
+        problem = f"has {plural(count, 'picture')} but no object, only background (0) or ignored (255)"
         fix = "name the folder that also holds the labels, or their format with --from"
-        raise UserError(source, f"{pictures}; nothing was written", fix)
+        raise UserError(source, f"{problem}; nothing was written", fix)
 
 
 def options_given(own: Collection[str], options: Mapping[str, Any], format_: str) -> dict[str, Any]:

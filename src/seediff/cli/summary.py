@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..config.generate_config import GenerateConfig
-    from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+    from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
     from ..dataset.quality.check import Checked
     from ..dataset.quality.stats import Stats
     from ..run.loop import RunResult

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from ..config.fields import RUN, WORD, read_names
 from ..config.names import parse_classes
-from ..config.train import DATA, PICTURES, TrainConfig
+from ..config.train import DATA, IMAGE_GROUP, TrainConfig
 from ..dataset import native
 from ..errors import UserError
 from ..files.messages import plural
@@ -197,14 +197,16 @@ def predict(
         tuple[float, ...],
         WORD,
         option(
-            PICTURES, "Relative sizes at which each picture is shown, such as 0.75,1,1.25; scores are averaged.", "1"
+            IMAGE_GROUP, "Relative sizes at which each picture is shown, such as 0.75,1,1.25; scores are averaged.", "1"
         ),
     ] = (1.0,),
     flip: Annotated[
-        bool, option(PICTURES, "Also show each picture mirrored; scores are averaged.", negative=())
+        bool, option(IMAGE_GROUP, "Also show each picture mirrored; scores are averaged.", negative=())
     ] = False,
     side: Annotated[
-        int | None, WORD, option(PICTURES, "Shorter side in pixels at which pictures are shown.", "the segmenter's own")
+        int | None,
+        WORD,
+        option(IMAGE_GROUP, "Shorter side in pixels at which pictures are shown.", "the segmenter's own"),
     ] = None,
     batch_size: Annotated[int, WORD, option(RUN, "Pictures per batch.", 8)] = 8,
     device: Annotated[str | None, option(RUN, "Device: cuda, mps or cpu.", "the fastest available")] = None,
@@ -217,7 +219,7 @@ def predict(
     For example: `seediff predict segmenter photos --out predicted --flip`
     """
     from ..train.predict import predict_files
-    from .photograph_commands import report_unusable
+    from .photo_commands import report_unusable
     from .summary import command_line, look_at, next_steps
 
     if batch_size < 1:

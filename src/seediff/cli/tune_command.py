@@ -58,7 +58,7 @@ def tune(
 
     - `seediff mask photos --classes dog,cat --preset sd1.5.toml --out masked`
     """
-    from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+    from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
     from ..config.resolve import recommend
     from ..dataset.truths import open_truths
     from ..files.output_folders import check_writable

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from msgspec import Meta
 
 from ..errors import UserError
-from ..models.groups import Layers, normal_layers
+from ..models.groups import LayerChoice, normal_choice
 from .fields import MASKS, RESEARCH, WORD, AtLeastZero, Count, Positive, Several, Timestep, check_fields
 from .methods import BEST, METHOD_FACTS, MethodFacts, SegmentMethodName
 from .names import check_prompts
@@ -26,7 +26,7 @@ class CaptureConfig:
     """Divide the map of each layer and step by its maximum before averaging (eq. 5), instead of plain means."""
     steps: Annotated[CaptureSteps, Parameter(name="--capture-steps")] = "all"
     """Denoising steps (for photographs: timesteps) to capture: all, second-half, or a number k for every k-th."""
-    layers: Annotated[Layers, Parameter(name="--capture-layers")] = "all"
+    layers: Annotated[LayerChoice, Parameter(name="--capture-layers")] = "all"
     """Layers to capture: all; up or down for one side of a UNet (its middle belongs to both); last for the last layer
     of each block on its way up; or blocks of a transformer, such as 9-12 or 0,3,8-11. all/last: all of cross-attention,
     the last of self-attention."""
@@ -41,7 +41,7 @@ class CaptureConfig:
     """In joint attention (as in FLUX): a word's share of the whole row (the default), or of the text alone."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", normal_layers(self.layers))  # one spelling for each choice
+        object.__setattr__(self, "layers", normal_choice(self.layers))  # one spelling for each choice
         check_fields(self)
         if self.prompt is not None:
             check_prompts((self.prompt,), "prompt")

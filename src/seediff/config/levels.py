@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..models.families.family import Family, Layer
-from ..models.groups import KINDS, Kind, Layers
+from ..models.groups import KINDS, Kind, LayerChoice
 from .constants import MaskConfig
 from .methods import LevelOption, Levels
 
@@ -58,11 +58,11 @@ def check_kinds(family: Family, mask: MaskConfig) -> None:
 
 
 def fit_mask(
-    family: Family, network: Mapping[str, Layer], mask: MaskConfig, layers: Layers
+    family: Family, network: Mapping[str, Layer], mask: MaskConfig, layers: LayerChoice
 ) -> tuple[MaskConfig, list[str]]:
     """`fit_levels` for a network with these layers, of which a capture reads the groups `layers`. A note says if the
     network does not distinguish these. Raises UserError for layers and levels that are not there."""
-    groups = family.fit_layers(layers)
+    groups = family.fit_choice(layers)
     chosen = family.choose(network, groups)
     there: dict[Kind, set[int]] = {kind: {layer.level for layer in chosen[kind].values()} for kind in KINDS}
     mask, notes = fit_levels(there, mask, groups, fitted=family.fitted)
@@ -72,7 +72,7 @@ def fit_mask(
 
 
 def fit_levels(
-    there: Mapping[Kind, Collection[int]], mask: MaskConfig, layers: Layers = "all", *, fitted: bool
+    there: Mapping[Kind, Collection[int]], mask: MaskConfig, layers: LayerChoice = "all", *, fitted: bool
 ) -> tuple[MaskConfig, list[str]]:
     """The configuration with levels that a network has, and the changes, one line each.
 

@@ -21,8 +21,8 @@ BACKBONES: dict[str, tuple[str, ...]] = {
 DATA = Group("Data", sort_key=1)
 NETWORK = Parameter(group=Group("Network", sort_key=2))
 TRAINING = Group("Training", sort_key=3)
-PICTURES = Group("Images", sort_key=4)
-IMAGES = Parameter(group=PICTURES)
+IMAGE_GROUP = Group("Images", sort_key=4)
+IMAGES = Parameter(group=IMAGE_GROUP)
 LARGEST_SIDE = 1 << 14
 Side = Annotated[int, Meta(ge=32, le=LARGEST_SIDE), WORD]
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from .. import __version__
 from ..config.augment import AugmentConfig
-from ..drawing.overlays import contact_sheet, draw_mask, encode_picture
+from ..drawing.overlays import compress_image, contact_sheet, draw_mask
 from ..errors import UserError
 from ..prompts.specs import sample_seed
 from ..report.page import AUGMENTATIONS
-from ..report.tables import of_photograph
+from ..report.tables import is_of_photo
 from ..workers import Follow
 from . import native
 from .encoding import encode_image
@@ -109,20 +109,20 @@ class AugmentedSamples(Sequence[Sample]):
             chosen = rng.choice(rest, count, replace=count > rest)
             return [self.read(self.sources[i + (i >= place)]) for i in chosen]
 
-        picture, steps = apply(self.read(source), new.operations, rng, self.config.strength, others)
-        labels, objects = np.ascontiguousarray(picture.labels), None
+        labelled, steps = apply(self.read(source), new.operations, rng, self.config.strength, others)
+        labels, objects = np.ascontiguousarray(labelled.labels), None
         if self.objects:
-            labels, objects = apart(picture.labels)
+            labels, objects = apart(labelled.labels)
 
         # The prompt, if no other sample is part of the picture, and the model, if it drew it; not the flags, which are
         # about the source's mask.
         sample = self.samples[source]
         spliced = any(step.get("sources") for step in steps)
-        left = {"prompt": spliced, "split": False, "model": of_photograph(sample.metadata)}
+        left = {"prompt": spliced, "split": False, "model": is_of_photo(sample.metadata)}
         row = {key: sample.metadata[key] for key, out in left.items() if key in sample.metadata and not out}
         row |= shown_classes(labels, self.classes)
         row |= {"recipe": {"source": sample.name, "seed": seed, "steps": steps}, "version": __version__}
-        data = encode_image(np.ascontiguousarray(picture.image), self.config.image_format or sample.suffix)
+        data = encode_image(np.ascontiguousarray(labelled.image), self.config.image_format or sample.suffix)
         return Sample(data, labels, objects, row, name=new.name)
 
     def read(self, position: int) -> LabelledImage:
@@ -148,7 +148,7 @@ class AugmentedSamples(Sequence[Sample]):
             drawn = [draw_mask(one.image, one.labels(len(self.classes)), 150, alpha=0.4) for one in both]
             tiles.append(contact_sheet(drawn, 2, gap=2))
         sheet = contact_sheet(tiles, 3, [kind for kind, _ in shown])
-        return encode_picture(sheet, "JPEG", quality=85, subsampling=0)
+        return compress_image(sheet, "JPEG", quality=85, subsampling=0)
 
 
 def open_augmented(config: AugmentConfig, data: Path | str) -> AugmentedSamples:

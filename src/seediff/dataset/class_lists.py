@@ -17,9 +17,9 @@ import numpy as np
 from ..config.names import BACKGROUND, GROUNDS, IGNORED, meaning, read_class_list
 from ..errors import UserError
 from ..files.documents import fit, plain_number, read_csv, read_json
+from ..files.image_files import open_image, stored_pixels
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
-from ..files.picture_files import open_picture, stored_pixels
 from ..files.reading import composed, read_lines
 from .rows import check_class_list
 
@@ -182,13 +182,13 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
     colours = {colour: stored[number] for colour, number in numbers.items() if number in stored}
     if listed.colours is not None:
         colours = listed.colours
-    with open_picture(path) as picture:
-        kind = picture.format
-        palette = bytes(picture.palette.palette if picture.mode == "P" and picture.palette else b"")
-        pixels, mode = stored_pixels(picture)
+    with open_image(path) as image:
+        kind = image.format
+        palette = bytes(image.palette.palette if image.mode == "P" and image.palette else b"")
+        pixels, mode = stored_pixels(image)
         shown = None
-        if picture.has_transparency_data:
-            shown = np.asarray(picture.convert("RGBA"))
+        if image.has_transparency_data:
+            shown = np.asarray(image.convert("RGBA"))
     if kind == "PNG" and mode in ("I", "I;16"):
         pixels, mode = _narrow(pixels, path), "L"
     single = mode == "1" and len(listed.classes) == 1 and listed.colours is None

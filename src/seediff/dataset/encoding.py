@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError
+from ..files.image_files import open_image, read_pixels
 from ..files.label_maps import IGNORE, voc_palette
-from ..files.picture_files import open_picture, read_pixels
-from ..files.reading import PICTURE, read_bytes
+from ..files.reading import IMAGE, read_bytes
 
 EXIF_ORIENTATION = 274
 COPIED = {"JPEG": "jpg", "PNG": "png"}
@@ -29,29 +29,29 @@ MOST_OBJECTS = (1 << 16) - 1
 
 def encode_image(image: np.ndarray, image_format: str) -> bytes:
     """(H, W, 3) uint8 as a PNG, or as a JPEG with full colour resolution: edges stay where the mask has them."""
-    picture, buffer = Image.fromarray(image), io.BytesIO()
+    pil_image, buffer = Image.fromarray(image), io.BytesIO()
     if image_format != "jpg":
-        return png(picture)
-    picture.save(buffer, "JPEG", quality=95, subsampling=0)
+        return png(pil_image)
+    pil_image.save(buffer, "JPEG", quality=95, subsampling=0)
     return buffer.getvalue()
 
 
 def encode_photo(path: Path, photo: np.ndarray) -> tuple[str, bytes]:
     """(suffix, bytes) of a photograph for a dataset. photo: (H, W, 3) uint8, as `read_photo` reads it. The bytes are
     those of its file if any reader decodes these pixels from it, otherwise a PNG."""
-    data = read_bytes(path, PICTURE)
-    with open_picture(data, str(path), max_megapixels=math.inf) as picture:  # `read_photo` has checked its size
-        suffix = COPIED.get(picture.format or "")
-        plain = suffix and picture.mode == "RGB" and picture.getexif().get(EXIF_ORIENTATION, 1) == 1
-        if suffix and plain and np.array_equal(np.asarray(picture), photo):
+    data = read_bytes(path, IMAGE)
+    with open_image(data, str(path), max_megapixels=math.inf) as image:  # `read_photo` has checked its size
+        suffix = COPIED.get(image.format or "")
+        plain = suffix and image.mode == "RGB" and image.getexif().get(EXIF_ORIENTATION, 1) == 1
+        if suffix and plain and np.array_equal(np.asarray(image), photo):
             return suffix, data
     return "png", encode_image(photo, "png")
 
 
-def png(picture: Image.Image, **options: Any) -> bytes:
+def png(image: Image.Image, **options: Any) -> bytes:
     buffer = io.BytesIO()
     # Several times faster than the default for a tenth more bytes.
-    picture.save(buffer, "PNG", compress_level=1, **options)
+    image.save(buffer, "PNG", compress_level=1, **options)
     return buffer.getvalue()
 
 
@@ -71,10 +71,10 @@ def soft_levels(soft: np.ndarray) -> np.ndarray:
 
 def encode_mask(label_map: np.ndarray) -> bytes:
     """(H, W) uint8 of class ids as a PNG with VOC's palette."""
-    picture = Image.fromarray(label_map)
-    picture.putpalette(voc_palette())
+    image = Image.fromarray(label_map)
+    image.putpalette(voc_palette())
     # Label maps are runs of equal ids, for which this strategy is fast and makes the smallest files.
-    return png(picture, compress_type=zlib.Z_RLE)
+    return png(image, compress_type=zlib.Z_RLE)
 
 
 def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
@@ -93,7 +93,7 @@ def decode_label_map(source: Path | bytes, where: str) -> np.ndarray:
 
 def checked_mask(path: Path, sha256: str) -> bytes:
     """The bytes of a corrected mask. Refuses another than the one that was saved."""
-    data = read_bytes(path, PICTURE)
+    data = read_bytes(path, IMAGE)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(path, "is not the corrected mask that was saved (its SHA-256 differs from review.jsonl)")
     return data

@@ -380,11 +380,11 @@ def _encoded(sample: Sample, *, classes: Sequence[str]) -> EncodedSample:
     row = {"file_name": file_name, "mask": mask, **sample.row(labels, classes)}
     row.pop("made", None)
     files, copies = {mask: encode_mask(labels)}, dict[str, Path]()
-    picture, instances = sample.file(), sample.instances
-    if picture is None:
+    image, instances = sample.file(), sample.instances
+    if image is None:
         files[file_name] = sample.data()
     else:
-        copies[file_name] = picture
+        copies[file_name] = image
     if instances is not None:
         files[f"{INSTANCES}/{sample.name}.png"] = encode_objects(instances, f"sample '{sample.name}'")
         row |= instance_row(instances)

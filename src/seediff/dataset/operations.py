@@ -56,30 +56,30 @@ Changed = tuple[np.ndarray, np.ndarray, dict[str, Any]]
 
 
 def apply(
-    picture: LabelledImage, operations: Sequence[str], rng: np.random.Generator, strength: Strength, others: Others
+    labelled: LabelledImage, operations: Sequence[str], rng: np.random.Generator, strength: Strength, others: Others
 ) -> tuple[LabelledImage, list[dict[str, Any]]]:
     """The picture after all operations, and a step for each: its name and what was drawn at random."""
     steps = []
     for name in operations:
         grid = grid_of(name)
         if grid:
-            image, labels, drawn = splice(picture, *grid, others)
+            image, labels, drawn = splice(labelled, *grid, others)
         else:
-            image, labels, drawn = RANDOM[name](picture, rng, strength, others)
-        picture = replace(picture, image=image, labels=labels)
+            image, labels, drawn = RANDOM[name](labelled, rng, strength, others)
+        labelled = replace(labelled, image=image, labels=labels)
         steps.append({"operation": name, **drawn})
-    return picture, steps
+    return labelled, steps
 
 
-def splice(picture: LabelledImage, rows: int, columns: int, others: Others) -> Changed:
+def splice(labelled: LabelledImage, rows: int, columns: int, others: Others) -> Changed:
     """A picture of the same size whose rows × columns cells are this picture and others, row by row. The sides of cells
     differ by at most a pixel."""
-    height, width = picture.labels.shape
+    height, width = labelled.labels.shape
     if height < rows or width < columns:
         why = f"splice-{rows}x{columns} needs a picture with at least as many pixels; this one is {width}×{height}"
-        raise UserError(f"sample '{picture.name}'", why)
-    cells, objects = [picture, *others(rows * columns - 1)], 0
-    image, labels = np.empty_like(picture.image), np.empty_like(picture.labels)
+        raise UserError(f"sample '{labelled.name}'", why)
+    cells, objects = [labelled, *others(rows * columns - 1)], 0
+    image, labels = np.empty_like(labelled.image), np.empty_like(labelled.labels)
     tops, lefts = ([side * i // parts for i in range(parts + 1)] for side, parts in ((height, rows), (width, columns)))
     for number, cell in enumerate(cells):
         row, column = divmod(number, columns)
@@ -94,26 +94,26 @@ def splice(picture: LabelledImage, rows: int, columns: int, others: Others) -> C
     return image, labels, {"sources": [cell.name for cell in cells[1:]]}
 
 
-def noise(picture: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def noise(labelled: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     """Adds Gaussian noise with standard deviation 255 · sigma to each channel, and clips."""
     sigma = uniform(rng, strength.noise_sigma)
-    noisy = rng.standard_normal(picture.image.shape, np.float32) * np.float32(255 * sigma) + picture.image
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), picture.labels, {"sigma": sigma}
+    noisy = rng.standard_normal(labelled.image.shape, np.float32) * np.float32(255 * sigma) + labelled.image
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), labelled.labels, {"sigma": sigma}
 
 
-def blur(picture: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def blur(labelled: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     """Gaussian blur with a standard deviation of sigma pixels, approximated by three box filters."""
-    sigma = round(uniform(rng, strength.blur_sigma) * min(picture.labels.shape), 4)
-    image = np.asarray(Image.fromarray(picture.image).filter(ImageFilter.GaussianBlur(sigma)))
-    return image, picture.labels, {"sigma": sigma}
+    sigma = round(uniform(rng, strength.blur_sigma) * min(labelled.labels.shape), 4)
+    image = np.asarray(Image.fromarray(labelled.image).filter(ImageFilter.GaussianBlur(sigma)))
+    return image, labelled.labels, {"sigma": sigma}
 
 
-def colour(picture: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def colour(labelled: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     """Multiplies brightness, contrast and saturation by factors, then shifts the hue by a share of the circle."""
     factors = 1 - strength.colour_change, 1 + strength.colour_change
     drawn = {name: uniform(rng, factors) for name in ("brightness", "contrast", "saturation")}
     drawn["hue"] = uniform(rng, (-strength.hue_change, strength.hue_change))
-    image = ImageEnhance.Brightness(Image.fromarray(picture.image)).enhance(drawn["brightness"])
+    image = ImageEnhance.Brightness(Image.fromarray(labelled.image)).enhance(drawn["brightness"])
     image = ImageEnhance.Contrast(image).enhance(drawn["contrast"])
     image = ImageEnhance.Color(image).enhance(drawn["saturation"])
     turn = round(drawn["hue"] * 256) % 256
@@ -121,17 +121,17 @@ def colour(picture: LabelledImage, rng: np.random.Generator, strength: Strength,
         channels = np.array(image.convert("HSV"))
         channels[..., 0] += np.uint8(turn)  # wraps around, as the circle does
         image = Image.fromarray(channels, "HSV").convert("RGB")
-    return np.asarray(image), picture.labels, drawn
+    return np.asarray(image), labelled.labels, drawn
 
 
-def tilt(picture: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def tilt(labelled: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     """Moves each corner inwards by a random share of the sides. Outside of them the image is black and the labels are
     255."""
-    height, width = picture.labels.shape
+    height, width = labelled.labels.shape
     shifts = rng.uniform(*strength.perspective_shift, (4, 2)) * (width, height)
     whole = np.array([(0, 0), (width, 0), (width, height), (0, height)])
     corners = (whole + shifts * [(1, 1), (-1, 1), (-1, -1), (1, -1)]).round(2)
-    return *perspective(picture.image, picture.labels, corners), {"corners": corners.tolist()}
+    return *perspective(labelled.image, labelled.labels, corners), {"corners": corners.tolist()}
 
 
 def perspective(image: np.ndarray, labels: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -153,10 +153,10 @@ def perspective(image: np.ndarray, labels: np.ndarray, corners: np.ndarray) -> t
     return moved(image, Image.Resampling.BICUBIC, (0, 0, 0)), moved(labels, Image.Resampling.NEAREST, IGNORE)
 
 
-def boxes(picture: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def boxes(labelled: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     """Fills boxes with colour noise, centred on pixels of objects if there are any. Labels become 0 there, but 255
     stays. A box is left, top, right, bottom; the last two exclusive."""
-    image, labels = picture.image.copy(), picture.labels.copy()
+    image, labels = labelled.image.copy(), labelled.labels.copy()
     height, width = labels.shape
     drawn = []
     for _ in range(rng.integers(*strength.box_count, endpoint=True)):
@@ -170,9 +170,9 @@ def boxes(picture: LabelledImage, rng: np.random.Generator, strength: Strength, 
     return image, labels, {"boxes": drawn}
 
 
-def paste_objects(picture: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def paste_objects(labelled: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     """Pastes objects of others, centred on pixels of the picture's own objects if it has any."""
-    image, labels = picture.image, picture.labels
+    image, labels = labelled.image, labelled.labels
     sources, pasted = [], []
     for _ in range(rng.integers(*strength.object_count, endpoint=True)):
         side = max(1, round(uniform(rng, strength.object_side) * min(labels.shape)))
@@ -183,7 +183,7 @@ def paste_objects(picture: LabelledImage, rng: np.random.Generator, strength: St
             if cut is None:
                 continue
             (height, width), class_id = cut[1].shape, cut[2]
-            x, y = middle(picture.labels, rng)
+            x, y = middle(labelled.labels, rng)
             corner = x - width // 2, y - height // 2
             image, labels = paste(image, labels, *cut, corner)
             sources.append(donor.name)
@@ -193,17 +193,17 @@ def paste_objects(picture: LabelledImage, rng: np.random.Generator, strength: St
 
 
 def cut_out(
-    picture: LabelledImage, number: int, longer_side: int, mirrored: bool
+    labelled: LabelledImage, number: int, longer_side: int, mirrored: bool
 ) -> tuple[np.ndarray, np.ndarray, int] | None:
     """Object `number` (modulo their number), its longer side resized: its image (h, w, 3) uint8, mask (h, w) bool and
     class. None if no object has at least MIN_OBJECT of the pixels."""
-    labels, instances = (picture.labels, None) if picture.labels.dtype == np.uint8 else apart(picture.labels)
+    labels, instances = (labelled.labels, None) if labelled.labels.dtype == np.uint8 else apart(labelled.labels)
     found = find_objects(labels, max(1, round(labels.size * MIN_OBJECT)), instances)
     if not found.class_ids:
         return None
     number %= len(found.class_ids)
     left, top, right, bottom = found.boxes_xyxy[number]
-    image, inside = picture.image[top:bottom, left:right], found.index[top:bottom, left:right] == number
+    image, inside = labelled.image[top:bottom, left:right], found.index[top:bottom, left:right] == number
     scale = longer_side / max(inside.shape)
     size = max(1, round(inside.shape[1] * scale)), max(1, round(inside.shape[0] * scale))
     image = np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size, Image.Resampling.BICUBIC))
@@ -237,8 +237,8 @@ RANDOM: Mapping[str, Callable[[LabelledImage, np.random.Generator, Strength, Oth
     "perspective": tilt,
     "boxes": boxes,
     "objects": paste_objects,
-    "flip": lambda picture, *_: (picture.image[:, ::-1], picture.labels[:, ::-1], {}),
-    "flip-vertical": lambda picture, *_: (picture.image[::-1], picture.labels[::-1], {}),
+    "flip": lambda labelled, *_: (labelled.image[:, ::-1], labelled.labels[:, ::-1], {}),
+    "flip-vertical": lambda labelled, *_: (labelled.image[::-1], labelled.labels[::-1], {}),
     "colour": colour,
 }
 

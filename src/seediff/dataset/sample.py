@@ -12,8 +12,8 @@ from PIL import Image
 
 from ..config.names import MAX_CLASSES
 from ..errors import UserError
+from ..files.image_files import as_stored, check_bright, in_rgb, is_wide, named, open_image, stored_bytes
 from ..files.outputs import copy_new, put
-from ..files.picture_files import as_stored, check_bright, in_rgb, is_wide, named, open_picture, picture_bytes
 from .encoding import PNG_SIGNATURE, Instances, encode_image, read_label_map
 from .rows import shown_classes
 from .shapes.objects import Objects, find_objects
@@ -54,7 +54,7 @@ class Sample:
         image = Path(image) if isinstance(image, str) else image
         self.source = encode_image(image, "png") if isinstance(image, np.ndarray) else image
         self.name, self.extras = name, extras or {}
-        self.suffix = "" if self.source is None else picture_suffix(self.source, f"sample '{name}': its picture")
+        self.suffix = "" if self.source is None else image_suffix(self.source, f"sample '{name}': its picture")
         """ "png" or "jpg"."""
         self.stored_labels, self.stored_instances = label_map, instances
         self.metadata: Mapping[str, Any] = metadata or {}
@@ -77,7 +77,7 @@ class Sample:
     @property
     def image(self) -> np.ndarray:
         """(H, W, 3) uint8."""
-        return np.asarray(self.picture())
+        return np.asarray(self.pil_image())
 
     @property
     def label_map(self) -> np.ndarray:
@@ -122,10 +122,10 @@ class Sample:
             self._check_size(levels[class_id], path, "is")
         return levels
 
-    def picture(self) -> Image.Image:
+    def pil_image(self) -> Image.Image:
         """The picture in RGB."""
-        with open_own(self.stored(), self.where) as picture:
-            return in_rgb(picture, self.where)
+        with open_own(self.stored(), self.where) as image:
+            return in_rgb(image, self.where)
 
     def data(self) -> bytes:
         """The bytes of the picture's file without an EXIF orientation: label maps refer to pixels as stored."""
@@ -138,7 +138,7 @@ class Sample:
 
     def size(self) -> tuple[int, int]:
         """(height, width) of the picture."""
-        return picture_size(self.stored(), self.where)
+        return image_size(self.stored(), self.where)
 
     def stored(self) -> Path | bytes:
         if self.source is None:
@@ -181,13 +181,13 @@ class Sample:
 
     def _bytes(self) -> bytes:
         source = self.stored()
-        data = picture_bytes(source)
-        with open_own(data, self.where) as picture:
-            if picture.format == "PNG" and not is_wide(picture):
-                picture.verify()  # its checksums; a JPEG has none
+        data = stored_bytes(source)
+        with open_own(data, self.where) as image:
+            if image.format == "PNG" and not is_wide(image):
+                image.verify()  # its checksums; a JPEG has none
             else:
-                check_bright(picture, self.where)
-                picture.load()  # detects a file that is cut off
+                check_bright(image, self.where)
+                image.load()  # detects a file that is cut off
         return data
 
     @property
@@ -200,10 +200,10 @@ class Sample:
 def open_own(source: Path | bytes, where: str | None = None) -> Iterator[Image.Image]:
     """Opens a picture of a dataset. where: its name in errors. Raises UserError unless it is PNG or JPEG inside."""
     where = named(source, where)
-    with open_picture(source, where) as picture:
-        if picture.format not in KINDS:
-            raise UserError(where, f"is {picture.format} data; pictures of datasets must be PNG or JPEG")
-        yield picture
+    with open_image(source, where) as image:
+        if image.format not in KINDS:
+            raise UserError(where, f"is {image.format} data; pictures of datasets must be PNG or JPEG")
+        yield image
 
 
 def check_ids(labels: np.ndarray, classes: int, where: str) -> np.ndarray:
@@ -215,13 +215,13 @@ def check_ids(labels: np.ndarray, classes: int, where: str) -> np.ndarray:
     return labels
 
 
-def picture_size(source: Path | bytes, where: str | None = None) -> tuple[int, int]:
+def image_size(source: Path | bytes, where: str | None = None) -> tuple[int, int]:
     """(height, width) of a picture's file or bytes, from its header."""
-    with open_own(source, where) as picture:
-        return picture.height, picture.width
+    with open_own(source, where) as image:
+        return image.height, image.width
 
 
-def picture_suffix(source: Path | bytes, where: str | None = None) -> str:
+def image_suffix(source: Path | bytes, where: str | None = None) -> str:
     """ "png" or "jpg" by the name of a picture's file, or by its bytes; anything else raises UserError."""
     if isinstance(source, bytes):
         if source.startswith(PNG_SIGNATURE):

@@ -21,9 +21,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ..errors import UserError
+from ..files.image_files import stored_bytes
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
-from ..files.picture_files import picture_bytes
 from ..workers import Follow, in_threads
 from . import native
 from .rows import SPLITS
@@ -76,7 +76,7 @@ def _divide(
 def _read(salt: bytes, classes: int, item: Sample) -> tuple[bytes, list[int]]:
     """The salted hash of a picture's bytes, and the ids of the classes that its label map shows."""
     shown = np.flatnonzero(np.bincount(item.labels(classes).ravel(), minlength=256)[1:255]) + 1
-    return hashlib.blake2b(picture_bytes(item.stored()), salt=salt).digest(), shown.tolist()
+    return hashlib.blake2b(stored_bytes(item.stored()), salt=salt).digest(), shown.tolist()
 
 
 def group_samples(items: Sequence[Sample], digests: Sequence[bytes]) -> list[list[int]]:

@@ -44,4 +44,4 @@ class SupervisionSamples:
         ids = np.array(objects.class_ids, np.int64) - 1
         names = np.array(self.classes, dtype=str)[ids]
         boxes = supervision.mask_to_xyxy(masks)
-        return sample.picture(), supervision.Detections(boxes, masks, class_id=ids, data={"class_name": names})
+        return sample.pil_image(), supervision.Detections(boxes, masks, class_id=ids, data={"class_name": names})

@@ -98,8 +98,8 @@ def draw_named(
         drawn = overlay(image, label_map, voc_palette())
     regions = label_map if regions is None else regions
     height, width = regions.shape
-    picture = Image.fromarray(drawn)
-    draw, side = ImageDraw.Draw(picture), min(height, width)
+    sheet = Image.fromarray(drawn)
+    draw, side = ImageDraw.Draw(sheet), min(height, width)
     size = max(10, min(12, side // 16), side // 24)
     font, stroke = ImageFont.load_default(size), max(1, size // 8)
     # Places are looked for on a lattice, as every pixel of a large picture would take seconds for each name.
@@ -124,7 +124,7 @@ def draw_named(
         if depth.any() and not taken[box].any():
             taken[box] = True
             draw.text((x, y), text, "white", font, anchor="mm", stroke_width=stroke, stroke_fill="black")
-    return np.asarray(picture)
+    return np.asarray(sheet)
 
 
 BAND = 1 << 20
@@ -179,7 +179,7 @@ def fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: float) -> str:
     return fitting
 
 
-def encode_picture(image: np.ndarray, image_format: str = "PNG", **options: Any) -> bytes:
+def compress_image(image: np.ndarray, image_format: str = "PNG", **options: Any) -> bytes:
     """(H, W) or (H, W, 3) uint8 as the bytes of a picture file. options: for Pillow's `save`."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, image_format, **options)
@@ -188,7 +188,7 @@ def encode_picture(image: np.ndarray, image_format: str = "PNG", **options: Any)
 
 def jpeg_uri(image: np.ndarray) -> str:
     """(H, W, 3) uint8 as a data URI. Colour is not subsampled: the edges of masks stay sharp."""
-    return data_uri("jpeg", encode_picture(image, "JPEG", quality=85, subsampling=0))
+    return data_uri("jpeg", compress_image(image, "JPEG", quality=85, subsampling=0))
 
 
 def data_uri(kind: str, data: bytes) -> str:

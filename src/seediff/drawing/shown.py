@@ -15,11 +15,11 @@ SIDE = 512
 """Pixels of the longer side; larger pictures are shrunk."""
 
 
-def as_html(title: str, picture: np.ndarray | None, result: Image.Image, legend: Sequence[tuple[str, str]] = ()) -> str:
+def as_html(title: str, pixels: np.ndarray | None, result: Image.Image, legend: Sequence[tuple[str, str]] = ()) -> str:
     """A title, a picture (H, W, 3) uint8 if it is known beside a result, and a legend: (a background in CSS, its text)
     for each entry."""
     name, images, entries = html.escape(title), "", ""
-    for one in (picture, np.asarray(result)):
+    for one in (pixels, np.asarray(result)):
         if one is None:
             continue
         uri = jpeg_uri(shrink(one, SIDE, Image.Resampling.LANCZOS))

@@ -24,7 +24,7 @@ from ..dataset.native import METADATA, encode_image, open_native
 from ..dataset.sample import Sample
 from ..dataset.truths import open_truths
 from ..drawing.charts import Bar, bar_chart
-from ..drawing.overlays import contact_sheet, draw_named, encode_picture, fit_side
+from ..drawing.overlays import compress_image, contact_sheet, draw_named, fit_side
 from ..errors import UserError
 from ..files.label_maps import IGNORE, map_folder, match_names, pair, read_segment_ids
 from ..files.messages import plural
@@ -132,7 +132,7 @@ def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Pr
     return Predictor(about, names, lambda samples: [read(sample) for sample in samples])
 
 
-def check_pictures(data: Dataset) -> None:
+def check_images(data: Dataset) -> None:
     """Raise UserError unless every truth can be read and has a picture of its size. This takes milliseconds per image
     and avoids a late failure of the slow segmenting."""
     without = [sample.name for sample in data if sample.source is None]
@@ -140,15 +140,15 @@ def check_pictures(data: Dataset) -> None:
         few = f"{len(without)} of {len(data)} labels have no picture"
         raise UserError(data.about, f"{few}: {join_names(without)}")
     for sample in data:
-        truth, picture = sample.unchecked_labels().shape, sample.size()
-        if truth != picture:
-            raise UserError(f"'{sample.name}': its truth is {truth}, but its picture {picture}; both (height, width)")
+        truth, image = sample.unchecked_labels().shape, sample.size()
+        if truth != image:
+            raise UserError(f"'{sample.name}': its truth is {truth}, but its picture {image}; both (height, width)")
 
 
 def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: str | None) -> Predictor:
     """The segmenter in a folder. Raises UserError."""
     from ..train.predict import load_segmenter
-    from ..train.record import CHECKPOINT, picture_digest, read_trained_on
+    from ..train.record import CHECKPOINT, image_digest, read_trained_on
 
     segmenter, trained_on = load_segmenter(path, device), read_trained_on(path)
     about = f"segmenter {path}, {len(segmenter.classes)} classes"
@@ -163,7 +163,7 @@ def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: s
         return segmenter.label_maps([sample.image for sample in samples], scales=scales, flip=flip)
 
     def saw(sample: Sample) -> bool:
-        return bool(trained_on) and picture_digest(sample) in trained_on
+        return bool(trained_on) and image_digest(sample) in trained_on
 
     return Predictor(about, dict(enumerate((BACKGROUND, *segmenter.classes))), predict, at_once=8, saw=saw)
 
@@ -242,7 +242,7 @@ def evaluate(
     if not trained and (scales != (1.0,) or flip):
         raise UserError("scales and flip", f"need a segmenter, and {path} has no config.json of one")
     if trained:
-        check_pictures(labelled)
+        check_images(labelled)
         predictor = _open_segmenter(path, scales, flip, device)
     elif (path / METADATA).is_file():
         predictor = _open_dataset(path, labelled, classes)
@@ -277,12 +277,12 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
     table, rows = io.StringIO(), [(name, f"{scored[name]:.6f}") for name in ranked]
     csv.writer(table, lineterminator="\n").writerows([("name", "miou"), *rows])
     # May take long: before the first file, so that the same command can follow a Ctrl-C.
-    picture = draw_gallery(evaluation, ranked)
+    image = draw_gallery(evaluation, ranked)
     with open_folder(out):
         write_atomic(out / IMAGES, table.getvalue().encode("utf-8"))
-        if picture is not None:
-            write_atomic(out / GALLERY, encode_image(picture, "jpg"))
-        write_atomic(out / BARS, encode_picture(draw_bars(evaluation.scores), optimize=True))
+        if image is not None:
+            write_atomic(out / GALLERY, encode_image(image, "jpg"))
+        write_atomic(out / BARS, compress_image(draw_bars(evaluation.scores), optimize=True))
         write_json(evaluation.to_json(), out / SCORES)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from .picture_files import read_pixels
+from .image_files import read_pixels
 from .reading import composed
 
 IGNORE = 255
@@ -60,7 +60,7 @@ def walk(top: Path, leave_out: Callable[[Path], bool] = lambda folder: False) ->
         yield from (Path(here, name) for name in names if not name.startswith("."))
 
 
-def named_pictures(folder: Path, suffixes: Collection[str] = (".png",)) -> list[tuple[str, Path]]:
+def named_images(folder: Path, suffixes: Collection[str] = (".png",)) -> list[tuple[str, Path]]:
     """(path without suffix, composed, with `/`; file) of the pictures below a folder, sorted, without hidden ones.
     Raises UserError for two files of one name, in which accents or the suffix are written in two ways."""
     files = walk(folder) if folder.is_dir() else ()
@@ -79,7 +79,7 @@ def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list
     of the same file name anywhere, perhaps with the ending of Cityscapes' photographs. Raises UserError if this is
     ambiguous."""
     folder = map_folder(predictions)
-    maps = dict(named_pictures(folder))
+    maps = dict(named_images(folder))
     if not maps:
         raise UserError(folder, "has no PNG files; predictions are label maps, or what `seediff segment` writes")
     own, missing = match_names(names, maps, folder)
@@ -125,7 +125,7 @@ def find_name(labels: Collection[str], name: str) -> str | None:
 
 
 def stem(name: str) -> str:
-    """The last part of a name from `named_pictures`."""
+    """The last part of a name from `named_images`."""
     return name.rpartition("/")[2]
 
 

@@ -20,10 +20,10 @@ from PIL import Image, ImageCms, ImageOps
 from PIL.ExifTags import Base
 
 from ..errors import UserError
+from .image_files import MAX_MEGAPIXELS, check_bright, eight_bits, open_image, quiet_pillow, whole_pages
 from .label_maps import walk
 from .messages import plural
 from .outputs import CONFIG
-from .picture_files import MAX_MEGAPIXELS, check_bright, eight_bits, open_picture, quiet_pillow, whole_pages
 from .reading import composed
 
 SUFFIXES = (
@@ -54,7 +54,7 @@ class Photo:
     @property
     def file_name(self) -> str:
         """The name with the file's suffix, as unique as the name."""
-        kept = not looks_like_picture(self.path.name) or self.name.rpartition("/")[2] == _readable(self.path.name)
+        kept = not looks_like_image(self.path.name) or self.name.rpartition("/")[2] == _readable(self.path.name)
         return self.name if kept else self.name + self.path.suffix
 
 
@@ -105,7 +105,7 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
                 continue
             files = walk(top, is_output) if top.is_dir() else [top]
             for path in sorted(files, key=_reading_order):
-                if looks_like_picture(path.name) or (named and path == top):
+                if looks_like_image(path.name) or (named and path == top):
                     depths.setdefault(os.path.realpath(path), (path, len(path.relative_to(top).parts) or 1))
                 else:
                     skipped.add(os.path.realpath(path))
@@ -116,7 +116,7 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
     return Found(tuple(Photo(path, name) for (path, _), name in named_photos), len(skipped))
 
 
-def looks_like_picture(name: str) -> bool:
+def looks_like_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
@@ -168,7 +168,7 @@ def _readable(name: str) -> str:
 
 def without_suffix(name: str) -> str:
     """The name without a picture's suffix. Other suffixes are part of the name: scan.0001, scan.0002."""
-    return os.path.splitext(name)[0] if looks_like_picture(name) else name
+    return os.path.splitext(name)[0] if looks_like_image(name) else name
 
 
 def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
@@ -182,7 +182,7 @@ def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> n
     has a side below 8 pixels.
     """
     path = Path(path)
-    with open_picture(path, max_megapixels=max_megapixels) as image, quiet_pillow():
+    with open_image(path, max_megapixels=max_megapixels) as image, quiet_pillow():
         return _decode(image, path)
 
 
@@ -193,18 +193,18 @@ def failed_row(photo: Photo, error: UserError) -> dict[str, str]:
     return {"photo": photo.file_name, "reason": reason}
 
 
-def read_picture(picture: Path | str | Image.Image | np.ndarray) -> np.ndarray:
+def as_pixels(image: Path | str | Image.Image | np.ndarray) -> np.ndarray:
     """The pixels (H, W, 3) uint8 of a file or a Pillow picture, as `read_photo` reads them, or of an array of this
     form. Raises UserError."""
-    if isinstance(picture, Path | str):
-        return read_photo(picture)
-    if isinstance(picture, Image.Image):
+    if isinstance(image, Path | str):
+        return read_photo(image)
+    if isinstance(image, Image.Image):
         with quiet_pillow():
-            _check_frames(picture, "the picture")  # a copy no longer knows them
-            own: Any = picture.copy()
-            own.format, own.tag_v2 = picture.format, getattr(picture, "tag_v2", {})
+            _check_frames(image, "the picture")  # a copy no longer knows them
+            own: Any = image.copy()
+            own.format, own.tag_v2 = image.format, getattr(image, "tag_v2", {})
             return _decode(own, "the picture")
-    pixels = np.asarray(picture)
+    pixels = np.asarray(image)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or min(pixels.shape[:2]) < SHORTEST_SIDE:
         least = f"(H, W, 3) of uint8 with both sides at least {SHORTEST_SIDE}"
         raise UserError("the picture", f"is an array {pixels.shape} of {pixels.dtype}", f"give {least}")

@@ -22,7 +22,7 @@ RECORD = 64 * MIB
 """Maximum size of a JSON document that SeeDiff itself writes."""
 ANNOTATIONS = 2 * GIB
 """Maximum size of a file of annotations or rows. COCO's own has 450 MB."""
-PICTURE = GIB
+IMAGE = GIB
 """Maximum size of a picture's file."""
 LINE = 4 * MIB
 """Maximum length of a line in a file of rows."""

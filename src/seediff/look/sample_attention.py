@@ -21,7 +21,7 @@ from ..config.constants import MaskConfig
 from ..config.generate_config import DatasetConfig, GenerateConfig, load_dataset_config
 from ..config.levels import fit_levels, level_name
 from ..config.names import WORD, any_name, longest_first
-from ..config.photographs import MaskPhotosConfig
+from ..config.photos_config import MaskPhotosConfig
 from ..dataset import native
 from ..dataset.sample import Sample
 from ..devices import check_device, default_device
@@ -226,13 +226,13 @@ class Capturer:
             spec = SampleSpec(number, tuple(row["classes"]), str(row["prompt"]), int(row["seed"]))
             return self._load(config, partial(GenerateJob, config)).draw_batch([spec])[1][0].cpu()
 
-        from ..attention.photograph import encode_images
+        from ..attention.see_photos import encode_images
         from ..files.photo_files import Photo
         from ..run.mask_job import MaskJob
 
         assert isinstance(config, MaskPhotosConfig)
-        image, photograph = read_image(sample), Photo(Path(sample.name), sample.name)
-        job = self._load(config, partial(MaskJob, config, [photograph]))
+        image, photo = read_image(sample), Photo(Path(sample.name), sample.name)
+        job = self._load(config, partial(MaskJob, config, [photo]))
         views = [job.seen(image)]
         return job.attention(views, encode_images(job.model, views), [row["classes"]], [number])[0].cpu()
 

@@ -14,11 +14,11 @@ from ..dataset import native
 from ..dataset.encoding import Instances
 from ..dataset.native import open_native
 from ..dataset.sample import Sample, open_own
-from ..drawing.overlays import colour_objects, encode_picture, overlay, shrink
+from ..drawing.overlays import colour_objects, compress_image, overlay, shrink
 from ..errors import UserError
+from ..files.image_files import in_rgb
 from ..files.label_maps import voc_palette
-from ..files.picture_files import in_rgb
-from ..files.reading import PICTURE, inside, read_bytes
+from ..files.reading import IMAGE, inside, read_bytes
 
 THUMB = 208
 """Pixels of a thumbnail's longer side."""
@@ -68,18 +68,18 @@ def original_mask(sample: Sample) -> str:
 def read_image(sample: Sample, side: int | None = None) -> np.ndarray:
     """(H, W, 3) uint8: a sample's picture, aligned with its label map. side: a larger JPEG may be decoded at a fraction
     of its size. Raises UserError."""
-    with open_own(sample.stored(), sample.where) as picture:
+    with open_own(sample.stored(), sample.where) as image:
         if side:
-            picture.draft("RGB", (side, side))
-        return np.asarray(in_rgb(picture, sample.where))
+            image.draft("RGB", (side, side))
+        return np.asarray(in_rgb(image, sample.where))
 
 
 def image_bytes(sample: Sample) -> tuple[bytes, str]:
     """The bytes of a sample's picture, and their media type. Raises UserError."""
     assert isinstance(sample.source, Path)
-    data = read_bytes(sample.source, PICTURE)
-    with open_own(data, sample.where) as picture:
-        return data, "image/png" if picture.format == "PNG" else "image/jpeg"
+    data = read_bytes(sample.source, IMAGE)
+    with open_own(data, sample.where) as image:
+        return data, "image/png" if image.format == "PNG" else "image/jpeg"
 
 
 def thumbnail(sample: Sample, labels: np.ndarray | None, objects: Instances | None, side: int = THUMB) -> bytes:
@@ -90,4 +90,4 @@ def thumbnail(sample: Sample, labels: np.ndarray | None, objects: Instances | No
         shown = labels if objects is None else colour_objects(labels, objects.numbers)
         resized = Image.fromarray(shown).resize((small.shape[1], small.shape[0]), Image.Resampling.NEAREST)
         small = overlay(small, np.asarray(resized), voc_palette(), alpha=0.45)
-    return encode_picture(small, "JPEG", quality=80)
+    return compress_image(small, "JPEG", quality=80)

@@ -40,7 +40,7 @@ class MaskResult:
 
     label_map: (H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore. soft: (C, H, W) float32 in [0, 1]. flags:
     problems, such as `no_seeds:dog`. trace: class → step → map. agreement: class → that of its mask with a second one,
-    if the method makes one. picture: the image (H, W, 3) uint8, if it is known.
+    if the method makes one. pixels: the image (H, W, 3) uint8, if it is known.
     """
 
     label_map: np.ndarray
@@ -49,7 +49,7 @@ class MaskResult:
     flags: tuple[str, ...] = ()
     trace: Mapping[str, Mapping[MaskStep, torch.Tensor]] = field(default_factory=dict)
     agreement: Mapping[str, float] = field(default_factory=dict)
-    picture: np.ndarray | None = None
+    pixels: np.ndarray | None = None
 
     def __repr__(self) -> str:
         height, width = self.label_map.shape
@@ -58,11 +58,11 @@ class MaskResult:
 
     def _repr_html_(self) -> str:
         legend = label_legend(self.label_map, self.classes)
-        return as_html(", ".join(self.classes), self.picture, self.overlay(), legend)
+        return as_html(", ".join(self.classes), self.pixels, self.overlay(), legend)
 
     def overlay(self) -> Image.Image:
         """The masks laid over the picture, on black if it is not known, with outlines and names."""
-        return Image.fromarray(draw_named(self.picture, self.label_map, label_names(self.classes)))
+        return Image.fromarray(draw_named(self.pixels, self.label_map, label_names(self.classes)))
 
 
 def make_masks(

@@ -115,7 +115,7 @@ def find_classes(
     sentences: for each image, (prompt, the classes that it names). template: for sentences with one class. Costs one
     UNet call per sentence on the noise-free latent, then two per class and two for the empty sentence.
     """
-    from ..attention.photograph import capture_clean
+    from ..attention.see_photos import capture_clean
 
     looks: list[list[AttentionMaps]] = [[] for _ in sentences]
     for turn in range(max(map(len, sentences), default=0)):
@@ -152,7 +152,7 @@ def denoising_errors(
     latents: (C, h, w) of one image, noised at each of K timesteps. The noise depends only on the timestep, and is the
     same for every prompt and image.
     """
-    from ..attention.photograph import check_schedule, read_prompts
+    from ..attention.see_photos import check_schedule, read_prompts
 
     check_schedule(model, timesteps)
     family, pipe = model.family, model.pipe

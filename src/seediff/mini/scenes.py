@@ -16,8 +16,8 @@ from PIL import Image
 
 from ..config.names import VOC_CLASSES
 from ..errors import UserError
+from ..files.image_files import open_image
 from ..files.messages import show_json
-from ..files.picture_files import open_picture
 from ..files.tensors import TensorFile, read_header
 
 CLASSES = tuple(c for c in VOC_CLASSES if c != "diningtable")  # emoji art has no dining table
@@ -98,8 +98,8 @@ def decode_scene(blobs: Sequence[bytes], where: str, mode: str, most: int) -> It
     """
     for number, blob in enumerate(blobs):
         name = f"{where}, picture {number}"
-        with open_picture(blob, name) as picture:
-            if max(picture.size) > most:
-                raise UserError(f"{name}: is {picture.width} × {picture.height}; no side may be longer than {most}")
-            image: Image.Image = picture if picture.mode == mode else picture.convert(mode)
+        with open_image(blob, name) as opened:
+            if max(opened.size) > most:
+                raise UserError(f"{name}: is {opened.width} × {opened.height}; no side may be longer than {most}")
+            image: Image.Image = opened if opened.mode == mode else opened.convert(mode)
             yield np.asarray(image)

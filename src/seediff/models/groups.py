@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..errors import UserError
 
-Layers = str
+LayerChoice = str
 """all; up or down, a side of a UNet; last, the last layer of each block on its way up; or block numbers of a
 transformer, from 0, such as 9-12 or 0,3,8-11. Two choices with a slash between them, such as all/last, are for
 cross-attention and for self-attention."""
@@ -19,18 +19,18 @@ Kind = Literal["self", "cross"]
 KINDS: tuple[Kind, Kind] = ("self", "cross")
 
 
-def by_kind(layers: Layers) -> dict[Kind, Layers]:
+def by_kind(layers: LayerChoice) -> dict[Kind, LayerChoice]:
     """The layers of each kind of attention."""
     cross, _, own = layers.partition("/")
     return {"self": own or cross, "cross": cross}
 
 
-def both_kinds(cross: Layers, own: Layers) -> Layers:
+def both_kinds(cross: LayerChoice, own: LayerChoice) -> LayerChoice:
     """The inverse of `by_kind`."""
     return cross if cross == own else f"{cross}/{own}"
 
 
-def block_numbers(layers: Layers) -> frozenset[int] | None:
+def block_numbers(layers: LayerChoice) -> frozenset[int] | None:
     """The block numbers of a choice; None for `SIDES`. Raises UserError for an invalid choice."""
     if layers in SIDES:
         return None
@@ -45,13 +45,13 @@ def block_numbers(layers: Layers) -> frozenset[int] | None:
     return frozenset(numbers)
 
 
-def normal_layers(layers: Layers) -> Layers:
+def normal_choice(layers: LayerChoice) -> LayerChoice:
     """The normalised spelling of a choice: `12,9-11` → `9-12`, `up/up` → `up`. Raises UserError for an invalid
     choice.
     """
     layers = str(layers)  # a file may say 3
     if layers.count("/") == 1:
-        return both_kinds(*map(normal_layers, layers.split("/")))
+        return both_kinds(*map(normal_choice, layers.split("/")))
     numbers = block_numbers(layers)
     if numbers is None:
         return layers

@@ -15,7 +15,7 @@ from .tokens import content_words
 
 
 def read_words(
-    source: Path, photographs: Sequence[Photo], names: Sequence[str] = (), vocabulary: Sequence[str] | None = None
+    source: Path, photos: Sequence[Photo], names: Sequence[str] = (), vocabulary: Sequence[str] | None = None
 ) -> dict[str, tuple[str, ...]]:
     """Name of a photograph → the words of its caption, for every photograph that has one.
 
@@ -26,13 +26,13 @@ def read_words(
     Raises UserError naming a faulty file or line, or a file that belongs to several photographs, and if no photograph
     has a caption.
     """
-    captions = _from_folder(source, photographs) if source.is_dir() else _from_csv(source, photographs)
+    captions = _from_folder(source, photos) if source.is_dir() else _from_csv(source, photos)
     if not captions:
-        raise UserError("captions", f"{source} has no captions for any of the {len(photographs)} photographs")
+        raise UserError("captions", f"{source} has no captions for any of the {len(photos)} photographs")
     words_of: dict[str, tuple[str, ...]] = {}
-    for photograph, text in captions.items():
+    for photo, text in captions.items():
         words = classes_mentioned(text, names) if names else content_words(text)
-        words_of[photograph] = tuple(word for word in words if vocabulary is None or word in vocabulary)
+        words_of[photo] = tuple(word for word in words if vocabulary is None or word in vocabulary)
     return words_of
 
 
@@ -43,21 +43,21 @@ def classes_mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if any_name([name], "(?:s|es)?").search(caption))
 
 
-def _from_folder(folder: Path, photographs: Sequence[Photo]) -> dict[str, str]:
-    names = {photograph.name for photograph in photographs}
-    stems = Counter(photograph.path.stem for photograph in photographs)
+def _from_folder(folder: Path, photos: Sequence[Photo]) -> dict[str, str]:
+    names = {photo.name for photo in photos}
+    stems = Counter(photo.path.stem for photo in photos)
     captions: dict[str, str] = {}
-    for photograph in photographs:
-        stem, path = photograph.path.stem, folder / f"{photograph.name}.txt"
+    for photo in photos:
+        stem, path = photo.path.stem, folder / f"{photo.name}.txt"
         if not path.is_file() and stem not in names:
             path = folder / f"{stem}.txt"
             if path.is_file() and stems[stem] > 1:
-                raise UserError(path, f"{stems[stem]} photographs have that name", f"call it {photograph.name}.txt")
+                raise UserError(path, f"{stems[stem]} photographs have that name", f"call it {photo.name}.txt")
         if path.is_file():
-            captions[photograph.name] = read_text(path)
+            captions[photo.name] = read_text(path)
     return captions
 
 
-def _from_csv(path: Path, photographs: Sequence[Photo]) -> dict[str, str]:
-    named = find_named(path, read_csv(path, ("file", "caption")), photographs)
-    return {photograph.name: row["caption"] for photograph, row in named}
+def _from_csv(path: Path, photos: Sequence[Photo]) -> dict[str, str]:
+    named = find_named(path, read_csv(path, ("file", "caption")), photos)
+    return {photo.name: row["caption"] for photo, row in named}

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from .tables import SampleRow, count_classes, flat_config, of_photograph, plain_facts, row_classes
+from .tables import SampleRow, count_classes, flat_config, is_of_photo, plain_facts, row_classes
 from .templates import render
 
 MOST_PROMPTS = 20
@@ -47,7 +47,7 @@ def dataset_card(
     prompts = about.get("prompts") or dict.fromkeys(
         str(row["prompt"]) for row in rows[:MOST_PROMPTS] if "prompt" in row
     )
-    models = [str(row["model"]) for row in rows if row.get("model") and not of_photograph(row)]
+    models = [str(row["model"]) for row in rows if row.get("model") and not is_of_photo(row)]
     named = [str(about.get("model", "unknown"))] if by_model else sorted(set(models))
     objects = [len(row["instances"]) for row in rows if "instances" in row]
     facts = plain_facts(about)

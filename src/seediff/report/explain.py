@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..drawing.overlays import contact_sheet, draw_mask, encode_picture, heat_colours, shrink, to_levels
+from ..drawing.overlays import compress_image, contact_sheet, draw_mask, heat_colours, shrink, to_levels
 from ..masks.steps import BEFORE_PAMR, MaskStep
 
 if TYPE_CHECKING:
@@ -114,4 +114,4 @@ def draw_strip(image: np.ndarray, label_map: np.ndarray, steps: Sequence[ShownSt
     maps = [np.asarray(Image.fromarray(step.levels).resize(size, Image.Resampling.BOX)) for step in steps]
     tiles = [small, *(heat_colours()[levels] for levels in maps), draw_mask(image, label_map, STRIP_SIDE)]
     labels = ["image", *(step.name for step in steps), "mask"]
-    return encode_picture(contact_sheet(tiles, len(tiles), labels), "PNG", optimize=True)
+    return compress_image(contact_sheet(tiles, len(tiles), labels), "PNG", optimize=True)

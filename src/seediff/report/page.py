@@ -16,11 +16,11 @@ from PIL import Image
 from ..config.names import SEGMENT
 from ..drawing.overlays import colour_objects, data_uri, draw_mask, jpeg_uri, shrink
 from ..errors import UserError
+from ..files.image_files import in_rgb, open_image, read_pixels
 from ..files.label_maps import voc_palette
 from ..files.outputs import write_atomic
 from ..files.photo_files import without_suffix
-from ..files.picture_files import in_rgb, open_picture, read_pixels
-from ..files.reading import PICTURE, inside, read_bytes
+from ..files.reading import IMAGE, inside, read_bytes
 from ..masks.flags import explain_flag, flag_kind
 from .tables import SampleRow, count_classes, flat_config, operations_of, plain_facts, row_classes
 from .templates import render
@@ -29,7 +29,7 @@ STEPS = "steps"
 """The folder of strips: steps/NAME_3.png shows how class 3 of a sample was made."""
 AUGMENTATIONS = "augmentations.jpg"
 """In a set from `augment`: a sample before and after each kind of addition."""
-MOST_PICTURES, MOST_STRIPS = 60, 8
+MOST_IMAGES, MOST_STRIPS = 60, 8
 SIDE = 256
 """The longer side of the pictures in pixels."""
 
@@ -44,10 +44,10 @@ class ClassTag:
 
 @dataclass(frozen=True)
 class Tile:
-    """A sample on the page. picture, mask: data URIs. shares: what the mask covers, in words."""
+    """A sample on the page. image, mask: data URIs. shares: what the mask covers, in words."""
 
     name: str
-    picture: str
+    image: str
     mask: str
     shares: str
     prompt: str
@@ -58,12 +58,12 @@ class Tile:
 
 @dataclass(frozen=True)
 class Strip:
-    """The steps of one class's mask in one sample. picture: a data URI of its strip."""
+    """The steps of one class's mask in one sample. image: a data URI of its strip."""
 
     sample: str
     prompt: str
     shown: ClassTag
-    picture: str
+    image: str
 
 
 def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow], classes: Sequence[str]) -> Path:
@@ -88,7 +88,7 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow]
         flagged=sum(bool(row.get("flags")) for row in rows),
         flags=[(kind, explain_flag(kind)) for kind in kinds],
         tiles=list(_tiles(folder, rows, tags)),
-        augmentations=data_uri("jpeg", read_bytes(sheet, PICTURE)) if sheet.is_file() else "",
+        augmentations=data_uri("jpeg", read_bytes(sheet, IMAGE)) if sheet.is_file() else "",
         strips=list(_strips(folder, rows, tags)),
         ignore_colour=_colour(255),
     )
@@ -119,7 +119,7 @@ def pick_evenly(groups: Sequence[Sequence[str]], count: int) -> list[int]:
 def _tiles(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) -> Iterator[Tile]:
     """Some of the samples, evenly over their first classes."""
     labels = {tag.name: label for label, tag in enumerate(tags, 1)}
-    for position in pick_evenly([row_classes(row)[:1] for row in rows], MOST_PICTURES):
+    for position in pick_evenly([row_classes(row)[:1] for row in rows], MOST_IMAGES):
         row = rows[position]
         image, label_map = _read_pair(folder, row, position)
         names, name = row_classes(row), _sample_name(row["file_name"])
@@ -132,7 +132,7 @@ def _tiles(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) ->
             about.insert(1, f"seed {row['seed']}")
         yield Tile(
             name=name,
-            picture=jpeg_uri(shrink(image, SIDE, Image.Resampling.LANCZOS)),
+            image=jpeg_uri(shrink(image, SIDE, Image.Resampling.LANCZOS)),
             mask=jpeg_uri(draw_mask(image, label_map, SIDE)),
             shares=", ".join(shares) or "no class",
             prompt=str(row.get("prompt", "")),
@@ -147,9 +147,9 @@ def _read_pair(folder: Path, row: SampleRow, position: int) -> tuple[np.ndarray,
     where = f"row {position + 1}"
     paths = {key: inside(folder, row.get(key), where, key) for key in ("file_name", "mask")}
     shown = {key: f"{where}: '{key}' {row.get(key)!r}" for key in paths}
-    with open_picture(paths["file_name"], shown["file_name"]) as picture:
-        image = np.asarray(in_rgb(picture, shown["file_name"]))
-    with open_picture(paths["mask"], shown["mask"]) as mask:
+    with open_image(paths["file_name"], shown["file_name"]) as opened:
+        image = np.asarray(in_rgb(opened, shown["file_name"]))
+    with open_image(paths["mask"], shown["mask"]) as mask:
         if mask.mode not in ("P", "L", "1"):
             raise UserError(f"{shown['mask']} is a {mask.mode} picture; masks hold class numbers (palette or grey)")
         label_map = np.asarray(mask).astype(np.uint8)
@@ -169,8 +169,8 @@ def _strips(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) -
         if name not in prompts or not 0 < label <= len(tags) or label in shown or len(shown) == MOST_STRIPS:
             continue
         shown.add(label)
-        picture = data_uri("png", read_bytes(inside(folder, path), PICTURE))
-        yield Strip(name, prompts[name], tags[label - 1], picture)
+        image = data_uri("png", read_bytes(inside(folder, path), IMAGE))
+        yield Strip(name, prompts[name], tags[label - 1], image)
 
 
 def _sample_name(file_name: str) -> str:

@@ -79,7 +79,7 @@ def operations_of(row: SampleRow) -> str:
     return "+".join(step["operation"] for step in row.get("recipe", {}).get("steps", ()))
 
 
-def of_photograph(row: SampleRow) -> bool:
+def is_of_photo(row: SampleRow) -> bool:
     """Whether `mask` made the row: its `model` saw the picture, but did not draw it."""
     return "asked" in row
 

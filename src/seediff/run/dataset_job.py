@@ -15,7 +15,7 @@ import numpy as np
 from .. import __version__
 from ..config.constants import MaskConfig
 from ..config.generate_config import GenerateConfig
-from ..config.photographs import MaskPhotosConfig
+from ..config.photos_config import MaskPhotosConfig
 from ..dataset import native
 from ..dataset.encoding import Instances, encode_objects, soft_levels
 from ..dataset.native import instance_row
@@ -38,7 +38,7 @@ CLASSES_WITH_STRIPS, STRIPS_OF_A_CLASS = 8, 2
 
 @dataclass(frozen=True)
 class MaskedSample:
-    """A sample whose masks are made, and that can be written. name: its name in the dataset. suffix, picture: of the
+    """A sample whose masks are made, and that can be written. name: its name in the dataset. suffix, image: of the
     picture's file, without a dot, and its bytes. masks: at the picture's size. soft: makes the soft mask (H, W) of each
     class. seen: the masks at the size that the model saw, with their steps; None without a class. facts: the keys of
     its row that only one command has."""
@@ -46,7 +46,7 @@ class MaskedSample:
     name: str
     spec: SampleSpec
     suffix: str
-    picture: bytes
+    image: bytes
     masks: MaskResult
     soft: Callable[[], Iterable[np.ndarray]]
     seen: MaskResult | None
@@ -98,7 +98,7 @@ class DatasetJob(ModelJob[AnyDatasetConfig, Item, BatchCapture]):
         class_ids = [self.ids[kind] for kind in sample.masks.classes]
         labels = native.dataset_labels(sample.masks.label_map, class_ids)
         file_name, mask = native.sample_files(name, sample.suffix)
-        record.write(out, file_name, sample.picture)
+        record.write(out, file_name, sample.image)
         record.write(out, mask, native.encode_mask(labels))
 
         # Files that are asked for, and pictures of the steps.
@@ -120,13 +120,13 @@ class DatasetJob(ModelJob[AnyDatasetConfig, Item, BatchCapture]):
 
         strips: dict[int, bytes] = {}
         seen, traced = sample.seen, self.traced.get(sample.spec.index, ())
-        if seen is None or seen.picture is None or not traced:
+        if seen is None or seen.pixels is None or not traced:
             return strips
         labels = native.dataset_labels(seen.label_map, [self.ids[kind] for kind in seen.classes])
         for kind in traced:
             if kind in seen.classes:
                 steps = show_steps(seen, kind, self.method)
-                strips[self.ids[kind]] = draw_strip(seen.picture, labels, steps)
+                strips[self.ids[kind]] = draw_strip(seen.pixels, labels, steps)
         return strips
 
     def row(self, sample: MaskedSample, labels: np.ndarray, objects: Instances | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import __version__
 from ..config.names import BACKGROUND
-from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import recommend
 from ..config.tuned import Tuned
 from ..dataset.dataset import Dataset

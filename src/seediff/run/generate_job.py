@@ -238,7 +238,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
                     name=numbered_name(spec.index),
                     spec=spec,
                     suffix=self.config.image_format,
-                    picture=native.encode_image(image, self.config.image_format),
+                    image=native.encode_image(image, self.config.image_format),
                     masks=result,
                     soft=result.soft.cpu().numpy,
                     seen=result,

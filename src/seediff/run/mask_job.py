@@ -12,7 +12,7 @@ import numpy as np
 
 from ..attention.windows import batches_by_shape, cut, seen_shape, windows
 from ..config.names import join_classes
-from ..config.photographs import MaskPhotosConfig
+from ..config.photos_config import MaskPhotosConfig
 from ..dataset.encoding import encode_photo
 from ..errors import UserError
 from ..files.label_maps import IGNORE
@@ -143,7 +143,7 @@ class MaskJob(
 
     def look(self, photos: Sequence[tuple[PhotoSpec, np.ndarray]]) -> list[FoundClasses]:
         """What the model sees in each photograph. photos: as the model sees them, all of one shape."""
-        from ..attention.photograph import encode_images
+        from ..attention.see_photos import encode_images
         from ..masks.presence import find_classes
 
         answers: list[FoundClasses] = [({}, None) for _ in photos]
@@ -170,7 +170,7 @@ class MaskJob(
         indices: Sequence[int],
     ) -> list[AttentionMaps]:
         """Attention to each photograph's classes. seen: as the model sees them; latents: theirs."""
-        from ..attention.photograph import capture_classes, encode_mirrored
+        from ..attention.see_photos import capture_classes, encode_mirrored
 
         mirrored = encode_mirrored(self.model, seen, self.config.capture) if seen else None
         return capture_classes(
@@ -191,7 +191,7 @@ class MaskJob(
             if foreign:
                 full = replace(full, flags=(FOREIGN, *full.flags))
         with self.timer("writing"):
-            suffix, picture = encode_photo(spec.photo.path, pixels)
+            suffix, image = encode_photo(spec.photo.path, pixels)
             facts = {
                 "source": spec.photo.name,
                 "index": spec.index,
@@ -202,7 +202,7 @@ class MaskJob(
                 name=spec.photo.name,
                 spec=self.sample(spec, full.classes),
                 suffix=suffix,
-                picture=picture,
+                image=image,
                 masks=full,
                 soft=partial(self.enlarged_soft, small, pixels.shape),
                 seen=small,

@@ -18,7 +18,7 @@ from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..config.generate_config import DatasetConfig, GenerateConfig
 from ..config.levels import EVERYTHING, Reads
 from ..config.methods import BEST, check_capture
-from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig, check_attention
+from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig, check_attention
 from ..config.presets import BEST_SOURCE, foreign_constants
 from ..config.settings import DEFAULT, RunConfig
 from ..config.sizes import check_sides, pixels

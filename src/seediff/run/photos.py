@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from ..attention.windows import Window, cut, seen_shape
-from ..config.photographs import Fit, MaskPhotosConfig, SegmentPhotosConfig
+from ..config.photos_config import Fit, MaskPhotosConfig, SegmentPhotosConfig
 from ..config.sizes import Size
 from ..dataset import native
 from ..errors import UserError
 from ..files.documents import read_csv
+from ..files.image_files import open_image
 from ..files.messages import plural
 from ..files.outputs import write_atomic
 from ..files.photo_files import FAILED, Photo, failed_row, find_named, read_photo
-from ..files.picture_files import open_picture
 from ..models.info import ModelInfo
 from ..models.memory import Graphs, Offload
 from .model_job import ModelJob
@@ -147,8 +147,8 @@ def largest_photo(model: Model, specs: Sequence[PhotoSpec], fit: Fit, size: Size
     read. The first one if none can be."""
     largest, most = specs[0], (0, 0)
     for spec in specs:
-        with suppress(UserError), open_picture(spec.photo.path) as picture:
-            shape = seen_shape(model, (picture.height, picture.width), fit, size)
+        with suppress(UserError), open_image(spec.photo.path) as image:
+            shape = seen_shape(model, (image.height, image.width), fit, size)
             if (prod(shape), len(spec.words)) > most:
                 largest, most = spec, (prod(shape), len(spec.words))
     return largest
@@ -166,7 +166,7 @@ def fingerprint_photos(photos: Sequence[Photo], own: Sequence[str]) -> str:
 def are_foreign(model: Model, photos: Sequence[np.ndarray]) -> list[bool]:
     """Whether each photograph (H, W, 3) is unlike all that a small model was trained on, so that what the model finds
     in it means nothing. Each is seen whole, in the model's square."""
-    from ..attention.photograph import encode_images, reconstruction_errors
+    from ..attention.see_photos import encode_images, reconstruction_errors
 
     limit = model.settings.own_error
     if limit is None or not photos:

@@ -27,7 +27,7 @@ from ..files.reading import ANNOTATIONS, inside
 from ..prompts.specs import sample_count
 from .output import BatchRecord, commit, lock, look_into, record_path
 
-PICTURE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
+IMAGE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
 EARLIER = f"{BATCHES}/{native.METADATA}"
 """The rows of a dataset that was finished before. Samples that are made again keep the `split` that they have there."""
 
@@ -142,7 +142,7 @@ def rows_in_order(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str
 
 def sample_number(file_name: str) -> int:
     """`images/000012.png` → 12. Raises UserError for any other path."""
-    matched = PICTURE.fullmatch(file_name)
+    matched = IMAGE.fullmatch(file_name)
     if matched is None:
         problem = f"{show_json(file_name)} is not a picture that `seediff generate` drew, such as images/000012.png"
         raise UserError(native.METADATA, problem)

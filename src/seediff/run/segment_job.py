@@ -15,7 +15,7 @@ from .. import __version__
 from ..attention.windows import MAX_WINDOWS, seen_shape, window_count
 from ..config.levels import EVERYTHING, Reads
 from ..config.names import BACKGROUND, MAX_CLASSES, SEGMENT
-from ..config.photographs import SegmentPhotosConfig, check_segment_names
+from ..config.photos_config import SegmentPhotosConfig, check_segment_names
 from ..dataset import native
 from ..dataset.encoding import Instances, encode_objects, encode_photo
 from ..dataset.native import instance_row
@@ -244,11 +244,11 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         spec, pixels, segments, names, foreign = photo
         name = spec.photo.name
         with self.timer("writing"):
-            suffix, picture = encode_photo(spec.photo.path, pixels)
+            suffix, image = encode_photo(spec.photo.path, pixels)
             objects = as_objects(segments, names, self.classes)
             labels = np.where(objects.numbers > 0, objects.label_map(), np.uint8(IGNORE))
             file_name, mask = native.sample_files(name, suffix)
-            record.write(out, file_name, picture)
+            record.write(out, file_name, image)
             record.write(out, mask, native.encode_mask(labels))
             record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(objects, f"photograph '{name}'"))
             row = {

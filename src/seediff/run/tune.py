@@ -18,7 +18,7 @@ import numpy as np
 
 from ..config.constants import SegmentConfig
 from ..config.names import BACKGROUND
-from ..config.photographs import Fit, check_attention
+from ..config.photos_config import Fit, check_attention
 from ..config.sizes import Size
 from ..config.tuned import Tuned
 from ..dataset.dataset import Dataset
@@ -103,7 +103,7 @@ def show_photos(
 
 def encode(job: MaskJob, photo: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
     """A photograph as the model sees it (h, w, 3) uint8, and its latents (1, C, h', w')."""
-    from ..attention.photograph import encode_images
+    from ..attention.see_photos import encode_images
 
     seen = job.seen(photo)
     return seen, encode_images(job.model, [seen])

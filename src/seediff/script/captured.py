@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Phrase = str | Sequence[int]
 """A word or phrase of the prompt; or the numbers of text columns."""
-Picture = Path | str | Image.Image | np.ndarray | None
+ImageInput = Path | str | Image.Image | np.ndarray | None
 """A file's path, a Pillow picture, or (H, W, 3) uint8."""
 TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
 HEAT_LEVELS = (4, 2, 1)
@@ -56,9 +56,9 @@ class Captured:
     # What was captured
 
     @property
-    def picture_numbers(self) -> list[range]:
+    def image_numbers(self) -> list[range]:
         """The numbers of the pictures of each call of the pipeline."""
-        ends = accumulate((run.images for run in self._runs()), initial=0)
+        ends = accumulate((run.count for run in self._runs()), initial=0)
         return [range(start, end) for start, end in pairwise(ends)]
 
     @property
@@ -73,16 +73,16 @@ class Captured:
         used, too."""
         words: list[tuple[str, ...]] = []
         for run in self._runs():
-            words += [self._words(run, number) for number in range(run.images)]
+            words += [self._words(run, number) for number in range(run.count)]
         return words
 
     @property
-    def pictures(self) -> list[np.ndarray | None]:
+    def images(self) -> list[np.ndarray | None]:
         """The pictures (H, W, 3) uint8 that the pipeline returned; None for each that it did not return."""
-        pictures: list[np.ndarray | None] = []
+        images: list[np.ndarray | None] = []
         for run in self._runs():
-            pictures += [*run.pictures[: run.images], *[None] * (run.images - len(run.pictures))]
-        return pictures
+            images += [*run.images[: run.count], *[None] * (run.count - len(run.images))]
+        return images
 
     @property
     def maps(self) -> list[AttentionMaps]:
@@ -104,32 +104,32 @@ class Captured:
 
     # Heat maps, masks and segments
 
-    def heatmap(self, phrase: Phrase, image: int = 0, *, picture: Picture = None) -> HeatMap:
+    def heatmap(self, phrase: Phrase, image: int = 0, *, pixels: ImageInput = None) -> HeatMap:
         """How much each place of a picture attends to a word: the mean of cross-attention over levels, layers, heads
         and steps, scaled from 0 at its lowest to 1 at its highest (method ca). image: the picture's number. picture:
         the picture, if the pipeline did not return it. Raises UserError for a word that is not in the prompt.
         """
         maps = self._maps(image, [phrase])
-        shown = self._picture(image, picture)
+        shown = self._pixels(image, pixels)
         levels = tuple(level for level in maps.levels("cross") if level in HEAT_LEVELS) or maps.levels("cross")
         config = MaskConfig(method="ca", expand_levels=levels)
         soft = soft_mask(maps, _name(phrase), config).soft
         return HeatMap(enlarge(soft[None], self._size(maps, shown), config)[0].numpy(), _name(phrase), shown)
 
-    def heatmaps(self, *phrases: Phrase, image: int = 0, picture: Picture = None) -> Image.Image:
-        """One picture beside the heat maps of phrases, by default of all its `words`. image, picture: as in `heatmap`.
+    def heatmaps(self, *phrases: Phrase, image: int = 0, pixels: ImageInput = None) -> Image.Image:
+        """One picture beside the heat maps of phrases, by default of all its `words`. image, pixels: as in `heatmap`.
         Raises UserError for a word that is not in the prompt, and without any word."""
         wanted = phrases or self._words(*self._run(image))
         if not wanted:
             raise UserError("heatmaps", "no words of a prompt are known", "name phrases, or columns")
-        return heat_sheet([self.heatmap(phrase, image, picture=picture) for phrase in wanted])
+        return heat_sheet([self.heatmap(phrase, image, pixels=pixels) for phrase in wanted])
 
     def masks(
-        self, *phrases: Phrase, image: int = 0, picture: Picture = None, method: str | None = None, **constants: Any
+        self, *phrases: Phrase, image: int = 0, pixels: ImageInput = None, method: str | None = None, **constants: Any
     ) -> MaskResult:
         """Masks of words in one picture, from `make_masks`: label map, soft masks, flags and every step.
 
-        picture: as in `heatmap`; PAMR follows its edges. method: by default that of `keep`, otherwise seediff, or ca
+        pixels: as in `heatmap`; PAMR follows its edges. method: by default that of `keep`, otherwise seediff, or ca
         for a model without self-attention; not best. constants: fields of MaskConfig, such as beta=0.4 or pamr=False.
         The others are the model's own if its folder has some, which were chosen for the layers that `keep=METHOD`
         captures, otherwise those of the method's paper; levels that the model lacks are replaced by the nearest.
@@ -142,12 +142,12 @@ class Captured:
         config = replace(own_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
         check_kinds(self._family, config)
         config, _ = fit_mask(self._family, self._plan.network, config, "all")
-        maps, shown = self._maps(image, phrases), self._picture(image, picture)
+        maps, shown = self._maps(image, phrases), self._pixels(image, pixels)
         if shown is None and config.pamr:
-            raise UserError("picture", "masks follow its edges, but the pipeline gave none", "give it, or pamr=False")
+            raise UserError("pixels", "masks follow its edges, but the pipeline gave none", "give it, or pamr=False")
         return make_masks(shown, maps, [_name(phrase) for phrase in phrases], config, size=self._size(maps, shown))
 
-    def segments(self, image: int = 0, *, picture: Picture = None, seed: int = 0, **constants: Any) -> Segments:
+    def segments(self, image: int = 0, *, pixels: ImageInput = None, seed: int = 0, **constants: Any) -> Segments:
         """Segments of one picture without any words, from its self-attention of all steps (the papers look once at a
         picture without noise). constants: fields of SegmentConfig, such as method="kmeans" and k=6."""
         from ..attention.windows import Window
@@ -160,7 +160,7 @@ class Captured:
         if config.k == "truth":
             raise UserError("k", "truth: there are no label maps of a picture that was drawn", "give a number")
         plan_segments(self._family, self._plan.network, config, type(self._pipe).__name__)
-        maps, shown = self._maps(image, ()), self._picture(image, picture)
+        maps, shown = self._maps(image, ()), self._pixels(image, pixels)
         drawn, multiple = self._size(maps, None), self._family.multiple(self._factor or 1, self._config)
         if any(side % multiple for side in drawn):
             problem = f"{drawn[1]} × {drawn[0]}: self-attention of its levels cannot be laid over each other"
@@ -168,7 +168,7 @@ class Captured:
         height, width = self._size(maps, shown)
         blank = np.zeros((height, width, 3), np.uint8)
         windows, proposals = [Window(0, 0, height, width)], [propose(maps, config, config.k, seed)]
-        return replace(join_windows(blank, windows, proposals, config), picture=shown)
+        return replace(join_windows(blank, windows, proposals, config), pixels=shown)
 
     def __repr__(self) -> str:
         return f"<Captured of {', '.join(map(repr, self.prompts)) or 'nothing yet'}>"
@@ -180,7 +180,7 @@ class Captured:
 
     def _run(self, image: int) -> tuple[Run, int]:
         """The run that drew a picture, and the picture's number in it."""
-        for run, numbers in zip(self._runs(), self.picture_numbers, strict=True):
+        for run, numbers in zip(self._runs(), self.image_numbers, strict=True):
             if image in numbers:
                 if run.error is not None:
                     raise run.error
@@ -296,19 +296,19 @@ class Captured:
         number = self._tokenizers().index(reader.name) if reader.name in self._tokenizers() else 0
         return text.get(f"prompt_{number + 1}") or text["prompt"]
 
-    def _picture(self, image: int, picture: Picture) -> np.ndarray | None:
-        if picture is None:
-            return self.pictures[image]
-        from ..files.photo_files import read_picture
+    def _pixels(self, image: int, pixels: ImageInput) -> np.ndarray | None:
+        if pixels is None:
+            return self.images[image]
+        from ..files.photo_files import as_pixels
 
-        return read_picture(np.asarray(picture.convert("RGB")) if isinstance(picture, Image.Image) else picture)
+        return as_pixels(np.asarray(pixels.convert("RGB")) if isinstance(pixels, Image.Image) else pixels)
 
-    def _size(self, maps: AttentionMaps, picture: np.ndarray | None) -> Grid:
+    def _size(self, maps: AttentionMaps, pixels: np.ndarray | None) -> Grid:
         """(H, W) in pixels: that of the picture; without one, that of the positions (a pixel each if the pipeline does
         not say).
         """
-        if picture is not None:
-            return picture.shape[0], picture.shape[1]
+        if pixels is not None:
+            return pixels.shape[0], pixels.shape[1]
         cell = 1 if self._factor is None else self._family.pixels(self._factor, self._config)
         return maps.latent_size[0] * cell, maps.latent_size[1] * cell
 

@@ -36,7 +36,7 @@ from ..models.graphs import GraphedNetwork, find_graphs
 from ..models.memory import check_graphs, memory_bytes
 from ..prompts.tokens import find_weight
 from .captured import Captured, own_constants
-from .listener import ENCODE, THE_WAY, Listener, find_pictures
+from .listener import ENCODE, THE_WAY, Listener, returned_images
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def wrap_call(pipe: Any, listener: Listener) -> Iterator[None]:
     def call(*args: Any, **kwargs: Any) -> Any:
         with listener.follow(signature.bind(*args, **kwargs).arguments.get("prompt")) as run:
             output = kind.__call__(*args, **kwargs)
-            run.pictures = find_pictures(output)
+            run.images = returned_images(output)
         return output
 
     pipe.__class__ = type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__})
@@ -190,7 +190,7 @@ def plan_pipeline(
     # What a method reads, captured as the method's and the model's own constants say, and as was asked for
     mask, of_folder = own_constants(pipe, keep)
     own = {**METHOD_FACTS[keep].defaults.get("capture", {}), **of_folder, "steps": capture.steps}
-    if family.fit_layers(capture.layers) != "all":
+    if family.fit_choice(capture.layers) != "all":
         own["layers"] = capture.layers
     if not capture.normalize:
         own["normalize"] = False

@@ -22,11 +22,11 @@ SIDE = 320
 @dataclass(frozen=True, repr=False)
 class HeatMap:
     """A heat map, which notebooks show. values: (H, W) float32 in [0, 1], which `np.asarray` returns. phrase: the word
-    or phrase. picture: the picture (H, W, 3) uint8; None: not known."""
+    or phrase. pixels: the picture (H, W, 3) uint8; None: not known."""
 
     values: np.ndarray
     phrase: str
-    picture: np.ndarray | None = None
+    pixels: np.ndarray | None = None
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.values, dtype=dtype) if copy else np.asarray(self.values, dtype=dtype)
@@ -39,13 +39,13 @@ class HeatMap:
         """The heat map in the colours of viridis, dark for low values."""
         return Image.fromarray(heat_colours()[to_levels(self.values)])
 
-    def over(self, picture: Any = None, alpha: float = 0.6) -> Image.Image:
-        """The heat map laid over the picture. alpha: its opacity in [0, 1]. picture: a Pillow picture or (H, W, 3)
+    def over(self, pixels: Any = None, alpha: float = 0.6) -> Image.Image:
+        """The heat map laid over the picture. alpha: its opacity in [0, 1]. pixels: a Pillow picture or (H, W, 3)
         uint8 of any size; None: the picture that was drawn. Raises UserError if there is none."""
-        picture = self.picture if picture is None else picture
-        if picture is None:
+        pixels = self.pixels if pixels is None else pixels
+        if pixels is None:
             raise UserError("no picture to overlay the heat map on: the pipeline gave none; pass one")
-        below = picture if isinstance(picture, Image.Image) else Image.fromarray(np.asarray(picture))
+        below = pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.asarray(pixels))
         below = below.convert("RGB")
         return Image.blend(below, self.image().resize(below.size, Image.Resampling.BILINEAR), alpha)
 
@@ -71,16 +71,16 @@ class HeatMap:
     def _repr_html_(self) -> str:
         colours = ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in heat_colours()[::51])
         legend = [(f"linear-gradient(to right, {colours})", "least to most attention")]
-        return as_html(self.phrase, self.picture, self.best(), legend)
+        return as_html(self.phrase, self.pixels, self.best(), legend)
 
     def best(self) -> Image.Image:
         """The heat map over the picture, alone if that is not known."""
-        return self.image() if self.picture is None else self.over()
+        return self.image() if self.pixels is None else self.over()
 
 
 def heat_sheet(maps: Sequence[HeatMap]) -> Image.Image:
     """The picture, if it is known, and its heat maps over it, each with its word."""
     tiles, labels = [np.asarray(heat.best()) for heat in maps], [heat.phrase for heat in maps]
-    if maps[0].picture is not None:
-        tiles, labels = [maps[0].picture, *tiles], ["picture", *labels]
+    if maps[0].pixels is not None:
+        tiles, labels = [maps[0].pixels, *tiles], ["picture", *labels]
     return Image.fromarray(contact_sheet([shrink(tile, SIDE, Image.Resampling.LANCZOS) for tile in tiles], 4, labels))

@@ -69,17 +69,17 @@ def _equal(row: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
 @dataclass
 class Run:
     """What one call of the pipeline drew. maps, texts: of each image; no texts if only its encoded text is known.
-    steps: calls of the network with the prompt. pictures: (H, W, 3) uint8 each, as the pipeline returned them, if it
+    steps: calls of the network with the prompt. images: (H, W, 3) uint8 each, as the pipeline returned them, if it
     did. error: to raise when maps are requested."""
 
     maps: list[AttentionMaps] = field(default_factory=list)
     texts: list[Texts] = field(default_factory=list)
     steps: int = 0
-    pictures: list[np.ndarray] = field(default_factory=list)
+    images: list[np.ndarray] = field(default_factory=list)
     error: UserError | None = None
 
     @property
-    def images(self) -> int:
+    def count(self) -> int:
         return len(self.texts)
 
 
@@ -213,7 +213,7 @@ class Listener:
             run.texts = self._texts(call, rows, states)
             tensor = next(network.parameters()) if states is None else states[0]  # weights may be offloaded
             self.check((height, width), len(rows), tensor.device, self.held)
-        elif (self.recorder.latent_size, run.images) != ((height, width), len(rows)):
+        elif (self.recorder.latent_size, run.count) != ((height, width), len(rows)):
             problem = "the network drew pictures of several sizes, or numbers of pictures, in one run"
             raise UserError(problem, fix="use one `with` block for each")
         self.recorder.rows = rows
@@ -228,7 +228,7 @@ class Listener:
         run = call.run
         try:
             texts = [text.get("prompt", "") for text in run.texts]
-            run.maps = [maps.cpu() for maps in self.recorder.maps([{}] * run.images, texts)]
+            run.maps = [maps.cpu() for maps in self.recorder.maps([{}] * run.count, texts)]
         except UserError as error:
             # attention that is not a number: raised when maps are requested, because the picture is unaffected
             run.error = error
@@ -322,7 +322,7 @@ def _parameters(kind: type) -> list[str]:
     return list(inspect.signature(kind.forward).parameters)[1:]
 
 
-def find_pictures(output: Any) -> list[np.ndarray]:
+def returned_images(output: Any) -> list[np.ndarray]:
     """The pictures (H, W, 3) uint8 in what a pipeline returns; none for latents."""
     images: Any = getattr(output, "images", output)
     if isinstance(images, tuple) and images:
@@ -334,5 +334,5 @@ def find_pictures(output: Any) -> list[np.ndarray]:
         if images.ndim != 4 or images.shape[3] != 3:
             return []
         return list(images if images.dtype == np.uint8 else (images * 255).round().astype(np.uint8))
-    pictures: list[Any] = images if isinstance(images, list) else [images]
-    return [np.asarray(picture.convert("RGB")) for picture in pictures if hasattr(picture, "convert")]
+    listed: list[Any] = images if isinstance(images, list) else [images]
+    return [np.asarray(one.convert("RGB")) for one in listed if hasattr(one, "convert")]

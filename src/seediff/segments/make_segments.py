@@ -15,11 +15,11 @@ from PIL import Image
 from ..attention.draw import check_shape, image_shape
 from ..attention.features import capture_features
 from ..attention.maps import AttentionMaps, Grid
-from ..attention.photograph import capture_clean, encode_images, run_clean
 from ..attention.plan import plan_segments
+from ..attention.see_photos import capture_clean, encode_images, run_clean
 from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape, windows
 from ..config.constants import SegmentConfig
-from ..config.photographs import Fit
+from ..config.photos_config import Fit
 from ..config.sizes import Size
 from ..drawing.overlays import colour_objects, draw_named
 from ..drawing.shown import as_html
@@ -43,21 +43,21 @@ class Segments:
 
     label_map: (H, W) int32, ids 0 … n − 1; −1 = in no segment, only outside a centre crop. scores: for each segment in
     [0, 1], how clearly its pixels belong to it, on average. DiffSeg: the winning proposal's share of the sum of all.
-    K-Means: always 1. DiffCut: the value of `cut_features`. picture: the photograph (H, W, 3) uint8, if it is known.
+    K-Means: always 1. DiffCut: the value of `cut_features`. pixels: the photograph (H, W, 3) uint8, if it is known.
     """
 
     label_map: np.ndarray
     scores: tuple[float, ...]
-    picture: np.ndarray | None = field(default=None, repr=False)
+    pixels: np.ndarray | None = field(default=None, repr=False)
 
     def overlay(self) -> Image.Image:
         """The segments laid over the picture, on black if it is not known, with outlines and their ids."""
         numbers, names = self.label_map + 1, {number + 1: str(number) for number in range(len(self.scores))}
         colours = colour_objects(np.zeros(numbers.shape, np.uint8), numbers)
-        return Image.fromarray(draw_named(self.picture, colours, names, numbers))
+        return Image.fromarray(draw_named(self.pixels, colours, names, numbers))
 
     def _repr_html_(self) -> str:
-        return as_html(plural(len(self.scores), "segment"), self.picture, self.overlay())
+        return as_html(plural(len(self.scores), "segment"), self.pixels, self.overlay())
 
 
 def make_segments(

@@ -21,7 +21,7 @@ from ..masks.arithmetic import TINY, resize
 from ..prompts.tokens import split_prompts
 
 if TYPE_CHECKING:
-    from ..config.photographs import Fit
+    from ..config.photos_config import Fit
     from ..config.sizes import Size
     from ..models.registry import Model
 
@@ -92,7 +92,7 @@ def name_photo(
     """Names for the segments of a photograph (H, W, 3) uint8, from at least one word. The model sees the segmented part
     in one piece; with tiles, the whole photograph squeezed into a square.
     """
-    from ..attention.photograph import capture_clean, encode_images, join_maps
+    from ..attention.see_photos import capture_clean, encode_images, join_maps
     from ..attention.windows import cut, seen_shape, windows
 
     seen_fit = "resize" if fit == "tile" else fit

@@ -63,7 +63,7 @@ class Decoded:
         if index in self.kept:
             return self.kept[index]
         labels = self.items[index].labels(self.classes)
-        decoded = self.items[index].picture(), Image.fromarray(labels)
+        decoded = self.items[index].pil_image(), Image.fromarray(labels)
         size = 5 * decoded[0].width * decoded[0].height  # Pillow keeps four bytes per pixel of RGB
         if size <= self.room:
             self.room -= size
@@ -90,7 +90,7 @@ def augment(image: Image.Image, labels: Image.Image, rng: np.random.Generator, c
     if config.jitter:
         image = jitter(image, rng, config.jitter)
     if config.flip and rng.random() < 0.5:
-        image, labels = (picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for picture in (image, labels))
+        image, labels = (one.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for one in (image, labels))
     if (w, h) == (side, side):
         return np.array(image), np.array(labels)
     pixels, ids = np.full((side, side, 3), PAD, np.uint8), np.full((side, side), IGNORE, np.uint8)

@@ -180,5 +180,5 @@ def predict_files(
 
 def predicted_sample(photo: Photo, image: np.ndarray, labels: np.ndarray) -> Sample:
     """A picture (H, W, 3) uint8 of a file, with its label map (H, W) uint8."""
-    _, picture = encode_photo(photo.path, image)
-    return Sample(picture, labels, metadata={"source": photo.name, "version": __version__}, name=photo.name)
+    _, data = encode_photo(photo.path, image)
+    return Sample(data, labels, metadata={"source": photo.name, "version": __version__}, name=photo.name)

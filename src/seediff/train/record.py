@@ -29,19 +29,19 @@ from ..config.train import TrainConfig, with_device
 from ..dataset import native
 from ..dataset.sample import Sample
 from ..drawing.charts import line_chart
-from ..drawing.overlays import encode_picture
+from ..drawing.overlays import compress_image
 from ..errors import UserError, first_line
 from ..files.documents import parse_csv, read_json
+from ..files.image_files import stored_bytes
 from ..files.messages import show_json
 from ..files.outputs import append, write_atomic, write_tensors
-from ..files.picture_files import picture_bytes
 from ..files.reading import read_lines, read_text
 from ..files.tensors import read_header
 from .stages import Stage
 
 LOSSES, CHART, RECORD = "losses.csv", "losses.png", "training.json"
 TRAINED_ON = "trained_on.txt"
-"""A line per picture, its `picture_digest`."""
+"""A line per picture, its `image_digest`."""
 FIELDS = ("step", "stage", "learning_rate", "class", "mask", "dice", "auxiliary", "loss", "gradient_norm", "miou")
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 
@@ -88,14 +88,14 @@ def read_losses(path: Path) -> list[dict[str, str]]:
     return [row for _, row in parse_csv(read_text(path), FIELDS, path)]
 
 
-def picture_digest(sample: Sample) -> str:
+def image_digest(sample: Sample) -> str:
     """Of the bytes of a sample's picture as it is stored."""
-    return hashlib.blake2b(picture_bytes(sample.stored()), digest_size=8).hexdigest()
+    return hashlib.blake2b(stored_bytes(sample.stored()), digest_size=8).hexdigest()
 
 
 def write_trained_on(out: Path, samples: Iterable[Sample]) -> None:
     """Write trained_on.txt, so that `evaluate` recognises these pictures, whatever they are called."""
-    digests = sorted({picture_digest(sample) for sample in samples})
+    digests = sorted({image_digest(sample) for sample in samples})
     write_atomic(out / TRAINED_ON, "".join(f"{digest}\n" for digest in digests).encode())
 
 
@@ -127,7 +127,7 @@ def draw_losses(rows: Sequence[Mapping[str, str]], stages: Sequence[Stage], batc
     if measured:
         miou = np.array([100 * float(rows[number]["miou"]) for number in measured])
         charts.append(chart("mIoU of validation, %", {"mIoU": (epochs[measured], miou)}))
-    return encode_picture(np.vstack(charts), optimize=True)
+    return compress_image(np.vstack(charts), optimize=True)
 
 
 def model_card(

@@ -195,8 +195,8 @@ def find_doubts(data: TrainingData) -> list[str]:
             break
         for number in np.flatnonzero(np.bincount(item.labels(len(data.classes)).ravel())).tolist():
             missing.pop(number, None)
-    trained = {_picture(item) for item in items}
-    both = sum(_picture(item) in trained for item in data.validation)
+    trained = {_image(item) for item in items}
+    both = sum(_image(item) in trained for item in data.validation)
     lines = []
     if missing:
         lines.append(f"no label map that is trained on shows {', '.join(missing.values())}: it cannot be learned")
@@ -205,7 +205,7 @@ def find_doubts(data: TrainingData) -> list[str]:
     return lines
 
 
-def _picture(item: Sample) -> str | bytes:
+def _image(item: Sample) -> str | bytes:
     """The path of a sample's picture, without links, or its bytes."""
     stored = item.stored()
     return stored if isinstance(stored, bytes) else os.path.realpath(stored)

@@ -72,10 +72,10 @@ def separate(attention, hidden, given):
     return softmax_of(torch.cat(query, 2), torch.cat(key, 2))
 
 
-def picture_first(_model, positions, _prompts):
+def image_first(_model, positions, _prompts):
     return slice(0, positions), slice(positions, None)
 
 
 BOOK = Book(
-    save_sd3, separate, picture_first, variants={"without-norms-and-t5": partial(save_sd3, qk_norm=None, t5=False)}
+    save_sd3, separate, image_first, variants={"without-norms-and-t5": partial(save_sd3, qk_norm=None, t5=False)}
 )

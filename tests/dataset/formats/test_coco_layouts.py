@@ -23,7 +23,7 @@ def labels(value=1):
     return expected
 
 
-def picture(suffix="jpg"):
+def image(suffix="jpg"):
     return item(shape=SHAPE, suffix=suffix).source
 
 
@@ -46,12 +46,12 @@ def check(found, names, value=1):
     assert all(np.array_equal(given, labels(value)) for given, _ in found.values())
 
 
-def test_datumaro_pictures_in_a_folder_a_subset(tmp_path):
+def test_datumaro_images_in_a_folder_a_subset(tmp_path):
     # As its exporter writes, with files of other tasks beside the annotations.
     for subset, name in (("train", "a"), ("val", "b"), ("test", "a")):
         save(tmp_path / f"annotations/instances_{subset}.json", document(f"{name}.jpg"))
         save(tmp_path / f"annotations/image_info_{subset}.json", {**document(f"{name}.jpg"), "annotations": []})
-        save(tmp_path / f"images/{subset}/{name}.jpg", picture())
+        save(tmp_path / f"images/{subset}/{name}.jpg", image())
     expected = {"train/a": "train", "b": "val", "test/a": "test"}
     for options in ({}, {"images": tmp_path / "images"}):
         classes, found = read(tmp_path, **options)
@@ -63,7 +63,7 @@ def test_datumaro_pictures_in_a_folder_a_subset(tmp_path):
 
 
 @pytest.mark.parametrize("file", [None, "instances_train.json"])
-def test_pictures_of_ours_are_not_those_in_a_folder_that_is_called_like_a_part(tmp_path, file):
+def test_images_of_ours_are_not_those_in_a_folder_that_is_called_like_a_part(tmp_path, file):
     images = {name: np.full((*SHAPE, 3), 60 * number, np.uint8) for number, name in enumerate(("1", "train/1", "3"))}
     splits = {"3": "val"}
     given = [
@@ -78,7 +78,7 @@ def test_pictures_of_ours_are_not_those_in_a_folder_that_is_called_like_a_part(t
 def test_one_file_a_part_of_other_names(tmp_path):
     for part in ("train2017", "val2017"):
         save(tmp_path / f"annotations/{part}.json", document(f"{part}.jpg"))
-        save(tmp_path / f"images/{part}/{part}.jpg", picture())
+        save(tmp_path / f"images/{part}/{part}.jpg", image())
     check(read(tmp_path)[1], {"train2017": "train", "val2017": "val"})
 
 
@@ -87,7 +87,7 @@ def test_coco_itself_with_keypoints(tmp_path):
     person = ({"id": 1, "name": "person", "keypoints": ["nose"], "skeleton": []},)
     given = document("000000000139.jpg", categories=person, keypoints=[2, 2, 2], num_keypoints=1)
     path = save(tmp_path / "annotations/person_keypoints_val2017.json", given)
-    save(tmp_path / "val2017/000000000139.jpg", picture())
+    save(tmp_path / "val2017/000000000139.jpg", image())
     for source, options in ((tmp_path, {}), (tmp_path, {"annotations": path}), (path, {"images": path.parents[1]})):
         classes, found = read(source, **options)
         assert classes == ("person",)
@@ -102,7 +102,7 @@ def roboflow(root, name):
     for part in ("train", "valid", "test"):
         file_name = f"{part}_jpg.rf.1dcffa832c7739c8a764a25d72b5116a.jpg"
         save(root / part / "_annotations.coco.json", document(file_name, categories=categories))
-        save(root / part / file_name, picture())
+        save(root / part / file_name, image())
     save(root / "README.roboflow.txt", b"")
 
 
@@ -138,11 +138,11 @@ def test_panoptic_files_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["data", "images", "."])
-def test_a_single_file_beside_its_pictures(tmp_path, layout):
+def test_a_single_file_beside_its_images(tmp_path, layout):
     # FiftyOne: labels.json and data/. Label Studio: result.json, whose file names begin with images/.
     name = "images/a.jpg" if layout == "." else "a.jpg"
     save(tmp_path / ("result.json" if layout == "." else "labels.json"), document(name))
-    save(tmp_path / layout / name, picture())
+    save(tmp_path / layout / name, image())
     check(read(tmp_path)[1], {name.removesuffix(".jpg"): None})
     save(tmp_path / "other.json", {})
     with user_error("name the JSON file itself: it holds"):
@@ -157,7 +157,7 @@ def crowd():
 def test_masks_that_are_all_crowds(tmp_path):
     # Datumaro, and CVAT with it, writes everything that was drawn as a mask as a crowd.
     save(tmp_path / "annotations/instances_default.json", document("a.jpg", **crowd()))
-    save(tmp_path / "images/default/a.jpg", picture())
+    save(tmp_path / "images/default/a.jpg", image())
     with user_error(r"all its masks are crowds \(iscrowd 1\).*--crowds objects"):
         imported("coco", tmp_path)
     check(read(tmp_path, crowds="objects")[1], {"a": None})
@@ -171,7 +171,7 @@ def test_boxes_without_a_mask_are_ignored_and_told(tmp_path):
     given = document("a.jpg", "b.jpg")
     given["annotations"][1].update(segmentation=[], bbox=[1.5, 1, 2.2, 3])
     for name in ("a", "b"):
-        save(tmp_path / f"images/{name}.jpg", picture())
+        save(tmp_path / f"images/{name}.jpg", image())
     path = save(tmp_path / "instances.json", given)
     notes = []
     found = read(path, note=notes.append)[1]
@@ -187,7 +187,7 @@ def test_boxes_without_a_mask_are_ignored_and_told(tmp_path):
 @pytest.mark.parametrize("segmentation", [CAT, [CAT, [5.0, 5.0]], [[5, 5, 6, 5], CAT]])
 def test_flat_polygons_and_stray_points(tmp_path, segmentation):
     path = save(tmp_path / "instances.json", document("a.jpg", segmentation=segmentation))
-    save(tmp_path / "a.jpg", picture())
+    save(tmp_path / "a.jpg", image())
     notes = []
     check(read(path, note=notes.append)[1], {"a": None})
     stray = "1 of 1 annotations have stray points or lines without area: left out"

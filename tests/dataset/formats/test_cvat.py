@@ -128,7 +128,7 @@ def test_damage_of_the_rest(tmp_path, change, message):
         [one.label_map for one in imported("cvat", folder)[1]]
 
 
-def test_the_file_alone_with_pictures_elsewhere(tmp_path):
+def test_the_file_alone_with_images_elsewhere(tmp_path):
     export("cvat", CLASSES, some(), tmp_path / "set")
     (tmp_path / "set/annotations.xml").rename(tmp_path / "set/train.xml")  # as the export of a subset is called
     assert np.array_equal(Dataset.open(tmp_path / "set")[1].label_map, some()[1].label_map)
@@ -137,7 +137,7 @@ def test_the_file_alone_with_pictures_elsewhere(tmp_path):
     assert np.array_equal(items[1].label_map, some()[1].label_map)
 
 
-def test_tags_of_pictures_are_no_classes(tmp_path):
+def test_tags_of_images_are_no_classes(tmp_path):
     """CVAT lists a task's tags among its labels; a set of tags alone would be a set of classes without a pixel."""
     folder = one_image(tmp_path, '<tag label="sunny" source="manual"></tag>' + mask("dog"))
     labels = (

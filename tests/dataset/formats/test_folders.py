@@ -6,7 +6,7 @@ import yaml
 from blocks import blocks, some
 from formats import export, imported, needs
 from items import item
-from layouts import save_map, save_picture
+from layouts import save_image, save_map
 from PIL import Image
 from refusals import user_error
 
@@ -47,16 +47,16 @@ def test_ultralytics_files(tmp_path):
     assert yaml.safe_load((tmp_path / "data.yaml").read_text()) == expected
     truths = {one.name.rpartition("/")[2]: one.label_map for one in some()}
     for path in (tmp_path / "masks").rglob("*.png"):
-        with Image.open(path) as picture:
-            assert picture.mode == "L"
-            assert np.array_equal(np.asarray(picture), truths.pop(path.stem))
+        with Image.open(path) as image:
+            assert image.mode == "L"
+            assert np.array_equal(np.asarray(image), truths.pop(path.stem))
     assert not truths
 
 
 def ultralytics(root, data, **maps):
     """A set as others have it, with a mask of (name → values)."""
     for name, values in maps.items():
-        save_picture(root / f"images/train/{name}.png", np.shape(values))
+        save_image(root / f"images/train/{name}.png", np.shape(values))
         save_map(root / f"annotations/train/{name}.png", values, palette=False)
     (root / "set.yaml").write_text(
         yaml.safe_dump({"path": "elsewhere", "train": "images/train", "masks_dir": "annotations", **data})
@@ -99,7 +99,7 @@ def test_ultralytics_damage(tmp_path, given, message):
         imported("masks", ultralytics(tmp_path, given, a=[[0, 7]]))[1][0].labels(254)
 
 
-def test_label_maps_without_a_picture_are_an_error(tmp_path):
+def test_label_maps_without_an_image_are_an_error(tmp_path):
     samples = [item(one, blocks(0), {"split": "val"}, (20, 30)) for one in ("trip/a", "trip/b", "trip/c")]
     export("masks", CLASSES, samples, tmp_path / "set")
     next((tmp_path / "set/images").rglob("b.png")).unlink()

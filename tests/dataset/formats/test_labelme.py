@@ -38,7 +38,7 @@ def write(path, shapes, image_path, data=None):
     path.write_text(json.dumps({**content, "imageHeight": SIZE[1], "imageWidth": SIZE[0]}, indent=2))
 
 
-def picture(path):
+def image(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", SIZE, (90, 120, 60)).save(path)
 
@@ -82,7 +82,7 @@ def test_files_are_known_by_their_keys_in_any_order(tmp_path):
     """A picture before the shapes may fill more than the beginning of a file."""
     for name in "abc":
         write(tmp_path / f"{name}.json", SHAPES, f"{name}.png", "A" * 40_000)
-        picture(tmp_path / f"{name}.png")
+        image(tmp_path / f"{name}.png")
     for name in "ac":
         file = tmp_path / f"{name}.json"
         file.write_text(json.dumps(json.loads(file.read_text()), sort_keys=True))
@@ -97,7 +97,7 @@ def test_files_are_known_by_their_keys_in_any_order(tmp_path):
 
 def test_shapes_are_those_of_labelme(tmp_path):
     write(tmp_path / "a.json", SHAPES, "a.png")
-    picture(tmp_path / "a.png")
+    image(tmp_path / "a.png")
     notes = []
     classes, (one,) = imported("labelme", tmp_path, note=notes.append)
     assert (classes, one.name) == (("cat", "dog"), "a")
@@ -106,9 +106,9 @@ def test_shapes_are_those_of_labelme(tmp_path):
     assert np.array_equal(Dataset.open(tmp_path / "a.json")[0].label_map, drawn())
 
 
-def test_pictures_are_where_the_files_say_or_within_them(tmp_path):
+def test_images_are_where_the_files_say_or_within_them(tmp_path):
     write(tmp_path / "ann/a.json", SHAPES, "..\\images\\a.png")
-    picture(tmp_path / "images/a.png")
+    image(tmp_path / "images/a.png")
     write(tmp_path / "ann/b.json", SHAPES, "C:\\Users\\me\\b.jpg", encoded(np.zeros(SIZE[::-1]), "RGB"))
     (tmp_path / "labels.txt").write_text("__ignore__\n_background_\ncow\ndog\ncat\n")
     classes, samples = imported("labelme", tmp_path)
@@ -133,12 +133,12 @@ def test_pictures_are_where_the_files_say_or_within_them(tmp_path):
 )
 def test_what_is_refused(tmp_path, change, said):
     write(tmp_path / "a.json", [{**SHAPES[0], **change}], "a.png")
-    picture(tmp_path / "a.png")
+    image(tmp_path / "a.png")
     with user_error(said):
         _ = imported("labelme", tmp_path, classes=("dog",))[1][0].label_map
 
 
-def test_a_picture_that_is_not_there(tmp_path):
+def test_an_image_that_is_not_there(tmp_path):
     write(tmp_path / "a.json", SHAPES, "../../etc/a.png")
     with user_error(r"there is no picture .*imageData.* is empty; --images names"):
         imported("labelme", tmp_path)
@@ -147,9 +147,9 @@ def test_a_picture_that_is_not_there(tmp_path):
     assert notes[-1] == "labels whose picture is missing, left out: 1"
 
 
-def test_a_file_that_holds_its_picture(tmp_path):
+def test_a_file_that_holds_its_image(tmp_path):
     """As in labelme's own tutorial; or beside a file of the picture's stem, perhaps its mask."""
-    picture(tmp_path / "a.png")
+    image(tmp_path / "a.png")
     for name in ("a.json", "a.jpg"):
         write(tmp_path / "a.json", SHAPES, name, encoded(np.zeros(SIZE[::-1]), "RGB"))
         (sample,) = imported("labelme", tmp_path)[1]

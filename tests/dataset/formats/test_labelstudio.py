@@ -28,7 +28,7 @@ def save(folder, tasks):
     (folder / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
 
 
-def test_pictures_are_served_from_the_folder(tmp_path):
+def test_images_are_served_from_the_folder(tmp_path):
     items = [*some(), item("a ü%#?&/x y", blocks(9), {"classes": ["cat"]}, (20, 30))]
     folder = exported(tmp_path, items)
     for task, one in zip(tasks_of(folder), imported("labelstudio", folder)[1], strict=True):
@@ -124,7 +124,7 @@ def test_polygons_and_other_results(tmp_path):
         "1.jpg",
     ],
 )
-def test_pictures_are_found_by_the_end_of_their_address(tmp_path, address):
+def test_images_are_found_by_the_end_of_their_address(tmp_path, address):
     folder = exported(tmp_path)
     shutil.copy(folder / "images/trip/1.jpg", folder / "images/1.jpg")
     shutil.copytree(folder / "images", folder / "images/images")  # of samples that are called images/…

@@ -3,7 +3,7 @@ import unicodedata
 import numpy as np
 import pytest
 from formats import imported
-from layouts import OBJECTS, add_pictures, save_ade20k, save_camvid, save_cityscapes, save_map, save_picture
+from layouts import OBJECTS, add_images, save_ade20k, save_camvid, save_cityscapes, save_image, save_map
 from PIL import Image
 from refusals import user_error
 
@@ -14,7 +14,7 @@ LABELS = np.random.default_rng(0).choice([0, 1, 2, 255], (6, 8)).astype(np.uint8
 
 
 @pytest.mark.parametrize(
-    ("picture", "mask", "name", "split"),
+    ("image", "mask", "name", "split"),
     [
         ("images/a.jpg", "masks/a.png", "a", None),
         ("img/a.png", "labels/a_mask.png", "a", None),
@@ -31,8 +31,8 @@ LABELS = np.random.default_rng(0).choice([0, 1, 2, 255], (6, 8)).astype(np.uint8
         ("test/a.png", "test/a_mask.png", "a", "test"),
     ],
 )
-def test_layouts(tmp_path, picture, mask, name, split):
-    save_picture(tmp_path / picture, LABELS.shape)
+def test_layouts(tmp_path, image, mask, name, split):
+    save_image(tmp_path / image, LABELS.shape)
     save_map(tmp_path / mask, LABELS, palette=name == "a")
     (tmp_path / "classes.txt").write_text("background\ndog\ncat\n")
     dataset = Dataset.open(tmp_path)  # recognised
@@ -55,7 +55,7 @@ def test_two_masks_of_one_name_are_refused(tmp_path):
 def coloured(tmp_path):
     colours = np.zeros((256, 3), np.uint8)
     colours[[0, 1, 2, 255]] = [(0, 0, 0), (10, 20, 30), (200, 0, 0), (9, 9, 9)]
-    save_picture(tmp_path / "images/a.jpg", LABELS.shape)
+    save_image(tmp_path / "images/a.jpg", LABELS.shape)
     (tmp_path / "masks").mkdir()
     Image.fromarray(colours[LABELS]).save(tmp_path / "masks/a.png")
 
@@ -95,7 +95,7 @@ def test_colours_of_a_list(tmp_path, file, text):
     ],
 )
 def test_lists_of_names(tmp_path, lines, classes, ids):
-    save_picture(tmp_path / "images/a.jpg", (1, 3))
+    save_image(tmp_path / "images/a.jpg", (1, 3))
     save_map(tmp_path / "masks/a.png", [[0, 1, 2]], palette=False)
     (tmp_path / "classes.txt").write_text(lines)
     dataset = Dataset.open(tmp_path)
@@ -103,19 +103,19 @@ def test_lists_of_names(tmp_path, lines, classes, ids):
 
 
 def test_masks_of_0_and_255_are_one_class(tmp_path):
-    save_picture(tmp_path / "images/a.jpg", (2, 2))
+    save_image(tmp_path / "images/a.jpg", (2, 2))
     save_map(tmp_path / "masks/a.png", [[0, 255], [255, 0]], palette=False)
     notes = []
     assert imported("masks", tmp_path, classes=("dog",), note=notes.append)[1][0].label_map.tolist() == [[0, 1], [1, 0]]
     assert notes == ["the only values in the masks are 0 and 255: 255 is 'dog', and nothing is ignored"]
-    save_picture(tmp_path / "images/b.jpg", (2, 2))
+    save_image(tmp_path / "images/b.jpg", (2, 2))
     save_map(tmp_path / "masks/b.png", [[0, 1], [0, 0]], palette=False)
     assert imported("masks", tmp_path, classes=("dog",))[1][0].label_map.tolist() == [[0, 255], [255, 0]]
 
 
 def test_folders_of_any_name(tmp_path):
     for folder, name in (("photos", "a.jpg"), ("photos", "b.png"), ("photos", "b.jpg")):
-        save_picture(tmp_path / folder / name, LABELS.shape)
+        save_image(tmp_path / folder / name, LABELS.shape)
     for name in ("a_mask.png", "b.jpg.png", "b.png.png"):
         save_map(tmp_path / "photo_masks" / name, LABELS)
     given = {"classes": ("dog", "cat"), "images": tmp_path / "photos", "masks": tmp_path / "photo_masks"}
@@ -139,14 +139,14 @@ def test_folders_of_any_name(tmp_path):
     ],
 )  # fmt: skip
 def test_grey_masks_in_several_channels(tmp_path, mode, values, classes, ids):
-    save_picture(tmp_path / "images/a.jpg", (1, 2))
+    save_image(tmp_path / "images/a.jpg", (1, 2))
     (tmp_path / "masks").mkdir()
     Image.fromarray(np.array([values], np.uint8)).convert(mode).save(tmp_path / "masks/a.png")
     assert Dataset.from_masks(tmp_path, classes=classes)[0].label_map.tolist() == [ids]
 
 
 def test_masks_of_one_bit_are_of_one_class(tmp_path):
-    save_picture(tmp_path / "images/a.jpg", LABELS.shape)
+    save_image(tmp_path / "images/a.jpg", LABELS.shape)
     (tmp_path / "masks").mkdir()
     Image.fromarray(LABELS == 1).save(tmp_path / "masks/a.png")
     assert np.array_equal(Dataset.from_masks(tmp_path, classes=["dog"])[0].label_map, LABELS == 1)
@@ -155,7 +155,7 @@ def test_masks_of_one_bit_are_of_one_class(tmp_path):
 
 
 def test_folders_that_a_coco_file_describes_are_none_of_masks(tmp_path):
-    save_picture(tmp_path / "images/a.jpg", LABELS.shape)
+    save_image(tmp_path / "images/a.jpg", LABELS.shape)
     save_map(tmp_path / "masks/a.png", LABELS)
     assert is_folder(tmp_path)
     (tmp_path / "instances.json").write_text("{}")
@@ -163,8 +163,8 @@ def test_folders_that_a_coco_file_describes_are_none_of_masks(tmp_path):
 
 
 def test_what_is_missing_is_said(tmp_path):
-    save_picture(tmp_path / "images/a.jpg", LABELS.shape)
-    save_picture(tmp_path / "images/b.jpg", LABELS.shape)
+    save_image(tmp_path / "images/a.jpg", LABELS.shape)
+    save_image(tmp_path / "images/b.jpg", LABELS.shape)
     save_map(tmp_path / "masks/a.png", LABELS)
     with user_error(r"name the ids from 1 up with --classes or a classes.txt"):
         imported("masks", tmp_path)
@@ -185,7 +185,7 @@ def test_public_sets(tmp_path):
     """The ids of each set as its authors number them; void is 255."""
     maps = {"frankfurt/frankfurt_000000_000294": [[0, 24, 25], [26, 7, 33]]}
     save_cityscapes(tmp_path / "city", maps)
-    add_pictures(tmp_path / "city/leftImg8bit", "val", maps, "_leftImg8bit.png")
+    add_images(tmp_path / "city/leftImg8bit", "val", maps, "_leftImg8bit.png")
     city = Dataset.open(tmp_path / "city")
     assert [city.classes[0], city.classes[17], city.classes[26]] == ["road", "person", "bicycle"]
     assert city[0].label_map.tolist() == [[255, 18, 19], [20, 1, 27]]

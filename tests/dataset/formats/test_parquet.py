@@ -22,7 +22,7 @@ def files(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_load_dataset_reads_pictures(tmp_path):
+def test_load_dataset_reads_images(tmp_path):
     datasets = pytest.importorskip("datasets", reason="datasets is not installed")
     given = some()
     export("parquet", CLASSES, given, tmp_path / "pq", split=0.4)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from formats import imported
-from layouts import save, save_picture
+from layouts import save, save_image
 from PIL import Image, ImageDraw
 
 SHAPE = 48, 80
@@ -77,7 +77,7 @@ def coco(folder, kind, x, y, across, down, degrees):
 @pytest.mark.parametrize("write", [cvat, labelstudio, coco])
 def test_boxes(tmp_path, write, degrees):
     x, y, across, down = 40.5, 24.5, 15, 4
-    save_picture(tmp_path / "a.png", SHAPE)
+    save_image(tmp_path / "a.png", SHAPE)
     write(tmp_path, "box", x, y, across, down, degrees)
     corners = [(x - across, y - down), (x + across, y - down), (x + across, y + down), (x - across, y + down)]
     inside = drawn(rotated(corners, (x, y), degrees))
@@ -96,7 +96,7 @@ def test_boxes(tmp_path, write, degrees):
 @pytest.mark.parametrize("write", [cvat, labelstudio])
 def test_ellipses(tmp_path, write, place, degrees):
     x, y, across, down = place
-    save_picture(tmp_path / "a.png", SHAPE)
+    save_image(tmp_path / "a.png", SHAPE)
     write(tmp_path, "ellipse", *place, degrees)
     turns, filled = np.linspace(0, 2 * np.pi, 2000), []
     for more in (-0.6, 0.6):  # pycocotools fills polygons by a rule of its own

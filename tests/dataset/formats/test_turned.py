@@ -31,8 +31,8 @@ def check(samples, given):
         for sample in samples
     }
     for sample in given:
-        with Image.open(io.BytesIO(found[sample.name])) as picture:
-            assert np.array_equal(np.asarray(ImageOps.exif_transpose(picture)), sample.image)
+        with Image.open(io.BytesIO(found[sample.name])) as image:
+            assert np.array_equal(np.asarray(ImageOps.exif_transpose(image)), sample.image)
     assert found["plain"] == given[1].source
 
 
@@ -68,14 +68,14 @@ def frames(folder, name, turn, size, *, shown, file=None, **options):
         exif = Image.Exif()
         exif[0x0112] = turn
         Image.fromarray(labels).save(folder / "labels.png", exif=exif)
-        with Image.open(folder / "labels.png") as picture:
-            drawn = np.asarray(ImageOps.exif_transpose(picture))
+        with Image.open(folder / "labels.png") as image:
+            drawn = np.asarray(ImageOps.exif_transpose(image))
     export(name, CLASSES, [item("photo", drawn, {}, drawn.shape)], folder / "out", **options)
-    picture = next(path for path in (folder / "out").rglob("photo.png") if not MAPS & {*path.parts})
+    image = next(path for path in (folder / "out").rglob("photo.png") if not MAPS & {*path.parts})
     pixels = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
     tagged = Image.Exif()
     tagged[0x0112] = turn
-    Image.fromarray(pixels).save(picture, exif=tagged)
+    Image.fromarray(pixels).save(image, exif=tagged)
     _, samples, source = read_format(name, folder / "out", annotations=file and folder / "out/annotations" / file)
     return labels, list(samples), source.notes
 
@@ -83,7 +83,7 @@ def frames(folder, name, turn, size, *, shown, file=None, **options):
 @pytest.mark.parametrize(
     ("name", "turn"), [*((name, 6) for name in (*DRAWN, *SIZED)), *(("cvat", turn) for turn in (5, 7, 8))]
 )
-def test_labels_of_the_turned_picture_are_turned_back(tmp_path, name, turn):
+def test_labels_of_the_turned_image_are_turned_back(tmp_path, name, turn):
     labels, (sample,), notes = frames(tmp_path, name, turn, SIDES, shown=True)
     assert np.array_equal(sample.labels(2), labels)
     assert notes[-1].startswith("1 picture has an EXIF orientation: written as stored")
@@ -109,7 +109,7 @@ def test_objects_are_turned_back_with_their_labels(tmp_path, name, file, options
 
 
 @pytest.mark.parametrize("name", ["cvat", "coco"])
-def test_labels_of_the_stored_picture_stay(tmp_path, name):
+def test_labels_of_the_stored_image_stay(tmp_path, name):
     labels, (sample,), _ = frames(tmp_path, name, 6, SIDES, shown=False)
     assert np.array_equal(sample.labels(2), labels)
 
@@ -125,7 +125,7 @@ def test_where_sizes_say_nothing_the_tool_decides(tmp_path, name, turn, size):
             sample.labels(2)
 
 
-def test_labelme_draws_on_the_turned_picture(tmp_path):
+def test_labelme_draws_on_the_turned_image(tmp_path):
     turned(tmp_path / "photo.jpg")
     for sides in ({"imageHeight": 30, "imageWidth": 20}, {}):
         shapes = [

@@ -34,7 +34,7 @@ def test_splits_of_rows_and_names_with_dots_and_blanks_are_kept(tmp_path):
     assert [one.name for one in imported("voc", tmp_path / "voc")[1]] == ["a.b", "x y", "é"]
 
 
-def test_missing_pictures_are_not_counted_as_without_a_mask(tmp_path):
+def test_missing_images_are_not_counted_as_without_a_mask(tmp_path):
     export("voc", (), [item("a"), item("b"), item("c")], tmp_path / "voc")
     next((tmp_path / "voc/JPEGImages").glob("a.*")).unlink()
     (tmp_path / "voc/SegmentationClass/b.png").unlink()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from formats import export, imported, opened
 from items import item
-from layouts import save, save_map, save_picture
+from layouts import save, save_image, save_map
 from PIL import Image
 from refusals import user_error
 
@@ -78,7 +78,7 @@ def test_lists_of_any_name_are_read(tmp_path, lists, splits):
 
 def test_values_of_0_and_255_are_the_one_class(tmp_path):
     save_map(tmp_path / "SegmentationClass/a.png", [[0, 255], [255, 0]])
-    save_picture(tmp_path / "JPEGImages/a.jpg", (2, 2))
+    save_image(tmp_path / "JPEGImages/a.jpg", (2, 2))
     notes = []
     (one,) = imported("voc", tmp_path, classes=("cat",), note=notes.append)[1]
     assert one.label_map.tolist() == [[0, 1], [1, 0]]
@@ -144,7 +144,7 @@ def test_broken_lists_of_colours(tmp_path, text, message):
     assert "labelmap.txt" in str(caught.value)
 
 
-def test_pictures_behind_a_link(tmp_path):
+def test_images_behind_a_link(tmp_path):
     export("voc", ("cat",), [item("a")], tmp_path / "voc")
     (tmp_path / "voc/JPEGImages").rename(tmp_path / "photos")
     (tmp_path / "voc/JPEGImages").symlink_to(tmp_path / "photos")

@@ -14,7 +14,7 @@ SHAPE = (8, 8)
 LINE = "0.01 0.01 0.25 0.01 0.49 0.01 0.49 0.49 0.01 0.49\n"  # the upper left quarter
 
 
-def picture(path):
+def image(path):
     return save(path, item(shape=SHAPE, suffix="jpg").source)
 
 
@@ -29,7 +29,7 @@ def folder(tmp_path):
     """Like Ultralytics' small sets: images/ and labels/ with a folder a part."""
     root = tmp_path / "set"
     for part, name in (("train", "a"), ("train", "b"), ("val", "c")):
-        picture(root / f"images/{part}/{name}.jpg")
+        image(root / f"images/{part}/{name}.jpg")
         save(root / f"labels/{part}/{name}.txt", "0 " + LINE)
     save(root / "data.yaml", "path: set\ntrain: images/train\nval: images/val\ntest:\nnames:\n  0: cat\n  1: dog\n")
     return root
@@ -58,7 +58,7 @@ def test_four_corners_everywhere_may_be_rotated_boxes(folder):
     assert notes == ["every object has four corners; if they are rotated boxes (OBB), they are no masks"]
 
 
-def test_pictures_without_a_label_file_show_background(folder, tmp_path):
+def test_images_without_a_label_file_show_background(folder, tmp_path):
     (folder / "labels/train/b.txt").unlink()
     notes = []
     _, found = read(folder, note=notes.append)
@@ -77,7 +77,7 @@ def test_images_as_a_link(folder, tmp_path):
         check(read(folder, images=images)[1], ALL)
 
 
-def test_labels_that_no_picture_uses_are_an_error(folder, tmp_path):
+def test_labels_that_no_image_uses_are_an_error(folder, tmp_path):
     """The pictures of one part, named for all: those of the other part are not there, but their labels are."""
     (folder / "images").rename(tmp_path / "photos")
     with user_error(r"labels/val/c\.txt: has labels, but there is no picture 'c' .*; --images .* and --skip-missing"):
@@ -129,7 +129,7 @@ def test_numbers_of_classes_with_gaps(folder, names):
         "\ufeff/home/somebody/set/images/train/a.jpg\n\n/home/somebody/set/images/train/b.jpg\n",
     ],
 )
-def test_a_list_of_pictures(folder, text):
+def test_a_list_of_images(folder, text):
     save(folder / "train.txt", text)
     save(folder / "data.yaml", "train: train.txt\nval: [images/val]\nnames: [cat, dog]\n")
     check(read(folder)[1], ALL)
@@ -140,7 +140,7 @@ def test_a_list_of_pictures(folder, text):
         imported("yolo", folder, images=folder.parent / "photos")
 
 
-def test_lists_may_name_some_of_the_pictures(folder):
+def test_lists_may_name_some_of_the_images(folder):
     """All pictures in one folder, and their labels in another: labels of pictures that are not asked for are none
     without a picture.
     """
@@ -160,7 +160,7 @@ def test_lists_may_name_some_of_the_pictures(folder):
         read(folder)
 
 
-def test_two_label_files_of_one_picture_are_an_error(folder, tmp_path):
+def test_two_label_files_of_one_image_are_an_error(folder, tmp_path):
     """One is lost, because its own picture of that name is not there."""
     for path in sorted(folder.glob("images/*/*.jpg")):
         save(tmp_path / "photos" / path.name, path.read_bytes())
@@ -191,8 +191,8 @@ def test_folders_with_files_of_the_same_names(folder, lists):
     check(read(folder)[1], {"a": "train", "b": "train", "aa": "train", "bb": "train", "c": "val"})
 
 
-def test_lists_of_pictures_lead_nowhere_else(folder, tmp_path):
-    picture(tmp_path / "private.jpg")
+def test_lists_of_images_lead_nowhere_else(folder, tmp_path):
+    image(tmp_path / "private.jpg")
     for text in ("../private.jpg\n", f"{tmp_path}/private.jpg\n", "data.yaml\n"):
         save(folder / "train.txt", text)
         save(folder / "data.yaml", "train: train.txt\nnames: [cat, dog]\n")

@@ -46,11 +46,11 @@ def test_a_sound_dataset_has_no_findings(pets):
     assert [one.images for one in checked.stats.classes] == [2, 2]
 
 
-def no_picture(pets):
+def no_image(pets):
     (pets / "images/000001.png").unlink()
 
 
-def half_a_picture(pets):
+def half_an_image(pets):
     data = (pets / "images/000001.png").read_bytes()
     (pets / "images/000001.png").write_bytes(data[: len(data) // 2])
 
@@ -83,8 +83,8 @@ def hidden_name(pets):
         (lambda p: (p / "classes.txt").unlink(), "error", "structure", "classes.txt"),
         (lambda p: (p / "metadata.jsonl").unlink(), "error", "structure", "metadata.jsonl"),
         (lambda p: (p / "metadata.jsonl").write_text(""), "error", "structure", "metadata.jsonl"),
-        (no_picture, "error", "missing", "images/000001.png"),
-        (half_a_picture, "error", "picture", "images/000001.png"),
+        (no_image, "error", "missing", "images/000001.png"),
+        (half_an_image, "error", "picture", "images/000001.png"),
         (a_webp, "error", "picture", "images/000001.png"),
         (other_size, "error", "mask", "masks/000001.png"),
         (mask_in_colour, "error", "mask", "masks/000001.png"),
@@ -146,13 +146,13 @@ def test_a_soft_mask_of_a_class_that_its_row_does_not_name_is_nobodys(pets):
     assert kinds(pets) == [("warning", "orphan", "soft/000001_1.png")]
 
 
-def test_an_unknown_id_is_found_also_without_its_picture(pets):
+def test_an_unknown_id_is_found_also_without_its_image(pets):
     unknown_id(pets)
-    no_picture(pets)
+    no_image(pets)
     assert kinds(pets) == [("error", "missing", "images/000001.png"), ("error", "mask", "masks/000001.png")]
 
 
-def test_attention_is_expected_of_pictures_with_a_class_that_the_model_found(pets):
+def test_attention_is_expected_of_images_with_a_class_that_the_model_found(pets):
     save_file({"maps": np.zeros(1, np.float32)}, pets / "maps.safetensors")
     (pets / "attention").mkdir()
     for number in (0, 1):

@@ -86,11 +86,11 @@ def test_samples_stay_by_what_their_rows_say(key):
         {"classes": ["dog"], "review": {"made": {}}},
         {"classes": []},
     ]
-    picture, labels = native.encode_image(np.zeros((4, 4, 3), np.uint8), "png"), np.eye(4, dtype=np.uint8)
-    samples = [Sample(picture, labels, metadata=row, name=str(number)) for number, row in enumerate(rows)]
+    image, labels = native.encode_image(np.zeros((4, 4, 3), np.uint8), "png"), np.eye(4, dtype=np.uint8)
+    samples = [Sample(image, labels, metadata=row, name=str(number)) for number, row in enumerate(rows)]
     selected = select_samples(("dog",), samples, Criteria(**{f"min_{key}": 0.5}))
     assert [sample.name for sample in selected.samples] == ["1", "2"]
     assert selected.dropped == {key: 3}
-    samples.append(Sample(picture, labels, metadata={"classes": ["dog"]}, name="bare"))
+    samples.append(Sample(image, labels, metadata={"classes": ["dog"]}, name="bare"))
     with user_error(rf"min_{key}: needs `{key}`, and sample 'bare' of the dataset has none"):
         select_samples(("dog",), samples, Criteria(**{f"min_{key}": 0.5}))

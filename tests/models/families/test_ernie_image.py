@@ -3,7 +3,7 @@ import json
 import torch
 from builders.families import SPECS, generate
 
-from seediff.attention.photograph import encode_images
+from seediff.attention.see_photos import encode_images
 from seediff.models.registry import load_model
 
 

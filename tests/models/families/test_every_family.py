@@ -12,7 +12,7 @@ from builders.families import (
     assert_same_maps,
     check_refused,
     check_singles,
-    difference_of_photographs,
+    difference_of_photos,
     generate,
     held_beyond_plain,
     largest_difference,
@@ -25,7 +25,7 @@ from builders.plans import capturing, expected_of, layer_maps
 from builders.reference_attention import BOOKS, book_of
 from builders.refusals import user_error
 
-from seediff.attention.photograph import capture_clean, encode_images, run_clean, run_noised
+from seediff.attention.see_photos import capture_clean, encode_images, run_clean, run_noised
 from seediff.config.constants import CaptureConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.models.families import FILES, REFUSED, families
@@ -68,7 +68,7 @@ def size(model):
     return f"{width}x{height}"
 
 
-def photographs(model, count=2):
+def photos(model, count=2):
     return list(np.random.default_rng(0).integers(0, 256, (count, *pixels(model), 3), dtype=np.uint8))
 
 
@@ -101,23 +101,23 @@ NEGATIVE = "a cat" + " and a bus" * 20
 """Longer than the prompts: where both fill up a batch, it decides how far."""
 
 
-def check_picture(model, guidance, negative):
+def check_image(model, guidance, negative):
     images, _ = generate(model, guidance_scale=guidance, negative_prompt=negative)
     assert np.array_equal(np.stack(images), plain(model, **book_of(model).plain(guidance, negative)))
 
 
-def test_the_picture_is_that_without_capture(model):
-    check_picture(model, 3.0, NEGATIVE if model.family.reads_negative(model.pipe, 3.0) else "")
+def test_the_image_is_that_without_capture(model):
+    check_image(model, 3.0, NEGATIVE if model.family.reads_negative(model.pipe, 3.0) else "")
 
 
-def test_the_picture_of_a_variant_is_that_without_capture(variant):
-    check_picture(variant, 0.0, "")
+def test_the_image_of_a_variant_is_that_without_capture(variant):
+    check_image(variant, 0.0, "")
     if variant.family.reads_negative(variant.pipe, 3.0):
-        check_picture(variant, 3.0, NEGATIVE)
+        check_image(variant, 3.0, NEGATIVE)
 
 
-def test_maps_of_a_photographed_rectangle_are_those_by_the_book(model):
-    assert difference_of_photographs(model, photographs(model)) < 1e-5
+def test_maps_of_a_seen_rectangle_are_those_by_the_book(model):
+    assert difference_of_photos(model, photos(model)) < 1e-5
 
 
 OWN = {"sample", "hidden_states", "x", 0, "timestep", "t", 1, "guidance", "timestep_cond"}
@@ -137,7 +137,7 @@ def told(arguments, path=()):
     return {where: value for name, part in parts for where, value in told(part, (*path, name)).items()}
 
 
-def test_a_photographed_rectangle_is_told_what_the_pipeline_tells(model):
+def test_a_seen_rectangle_is_told_what_the_pipeline_tells(model):
     """Prompts, masks, sizes and positions are those that the pipeline hands over when it draws in that shape."""
     calls = []
     hook = model.network.register_forward_pre_hook(
@@ -148,7 +148,7 @@ def test_a_photographed_rectangle_is_told_what_the_pipeline_tells(model):
         [torch.Generator().manual_seed(spec.seed) for spec in SPECS[:2]],
     )
     model.pipe(**model.family.call(model.pipe, DrawRequest(prompts, "", *pixels(model), 2, 0.0, noise)))
-    run_clean(model, encode_images(model, photographs(model)), prompts, timestep=100)
+    run_clean(model, encode_images(model, photos(model)), prompts, timestep=100)
     hook.remove()
     theirs, ours = told(calls[0]), told(calls[-1])
     assert any(torch.is_tensor(value) for value in ours.values())
@@ -171,7 +171,7 @@ def test_latents_are_packed_as_the_pipeline_packs(model):
     hook = model.network.register_forward_pre_hook(
         lambda _module, _args, kwargs: calls.append(kwargs), with_kwargs=True
     )
-    latents = encode_images(model, photographs(model))
+    latents = encode_images(model, photos(model))
     with torch.no_grad():
         found = model.family.denoise(pipe, latents, 100, model.family.encode(pipe, ["a dog", "a cat"], "cpu"))
         predicted = model.network(**calls[0])[0]
@@ -183,7 +183,7 @@ def test_latents_are_packed_as_the_pipeline_packs(model):
 
 def test_rows_of_a_clean_capture(model):
     """Of self-attention they are probabilities; of cross-attention alone, too."""
-    latents = encode_images(model, photographs(model, 1))
+    latents = encode_images(model, photos(model, 1))
     if not model.family.no_self_attention:
         (maps,) = capture_clean(model, latents, timestep=300, kind="self")
         assert not maps.cross_attention
@@ -230,18 +230,18 @@ def test_a_rectangle_is_the_pipelines_and_does_not_depend_on_the_batch(model):
     expected = model.pipe(**call).images[0]
     assert expected.shape == (height, width, 3)
     np.testing.assert_array_equal(image, (expected * 255).round().astype(np.uint8))
-    pictures = photographs(model)
-    together = see(model, pictures)
+    images = photos(model)
+    together = see(model, images)
     check_grids(model, together)
     for number, maps in enumerate(together):
-        (alone,) = see(model, pictures[number : number + 1], first=number)
+        (alone,) = see(model, images[number : number + 1], first=number)
         assert_same_maps(alone, maps)
         assert alone.words == maps.words
 
 
 def test_what_is_expected_is_what_is_held(model):
     """The memory that --dry-run says: of all maps but the text's of prompts that are not padded."""
-    (maps,) = see(model, photographs(model, 1))
+    (maps,) = see(model, photos(model, 1))
     about = {"pipeline": type(model.pipe).__name__, "size": maps.latent_size}
     expected = expected_of(model, **about)
     own = expected_of(model, reads={"self": None}, **about)
@@ -251,7 +251,7 @@ def test_what_is_expected_is_what_is_held(model):
     assert held == expected.map_bytes or not book_of(model).padded
 
 
-def test_rows_of_a_map_are_where_the_picture_is(model):
+def test_rows_of_a_map_are_where_the_image_is(model):
     """What changes in one place of the latent changes the queries there, and so the text's part of that row most, in
     the first layer.
     """
@@ -349,14 +349,14 @@ def test_blocks_are_chosen_by_their_numbers(model):
     family = model.family
     if family.network == "unet":
         with user_error(r"^capture\.layers: 0-1: blocks are a transformer's, and this model has a UNet"):
-            see(model, photographs(model, 1), capture=CaptureConfig(layers="0-1"))
+            see(model, photos(model, 1), capture=CaptureConfig(layers="0-1"))
         return
     names, count = list(model.layers), len(block_names(model.layers))
     last = family.chosen(names, f"{count - 1}")
     assert family.chosen(names, f"0-{count - 1}") == names
     assert family.chosen(names, "up") == names
     assert 0 < len(last) < len(names)
-    seen = photographs(model, 1)
+    seen = photos(model, 1)
     (some,) = see(model, seen, capture=CaptureConfig(layers=f"0,{count - 1}"))
     own = see_layers(model, seen)
     wanted = family.chosen(names, f"0,{count - 1}")

@@ -3,12 +3,12 @@ from builders.families import SPECS, generate, spelled
 from builders.plans import capturing
 from builders.refusals import user_error
 
-from seediff.attention.photograph import encode_images
+from seediff.attention.see_photos import encode_images
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
 
-def test_a_place_for_a_picture_is_no_word(model):
+def test_a_place_for_an_image_is_no_word(model):
     """The pipeline takes it out of the prompt."""
     spec = SampleSpec(0, ("cat",), "a photo [IMG]of a cat", 0)
     assert spelled(model, [spec]) == [{"cat": "cat"}]

@@ -8,7 +8,7 @@ from builders.families import SPECS, generate, plain
 from builders.refusals import refused, user_error
 from diffusers import PNDMScheduler, StableDiffusionPipeline
 
-from seediff.attention.photograph import encode_images, run_clean
+from seediff.attention.see_photos import encode_images, run_clean
 from seediff.models.families import pipeline_family
 from seediff.models.registry import load_model
 
@@ -34,7 +34,7 @@ def test_guidance_is_told_to_the_network(model):
 
 
 @pytest.mark.parametrize("as_stable_diffusion", [False, True])
-def test_a_photograph_is_told_that_there_is_no_guidance(model, folder, tmp_path, as_stable_diffusion):
+def test_a_photo_is_told_that_there_is_no_guidance(model, folder, tmp_path, as_stable_diffusion):
     """Whichever pipeline has the UNet."""
     if as_stable_diffusion:
         parts = {name: getattr(model.pipe, name) for name in ("unet", "vae", "text_encoder", "tokenizer", "scheduler")}

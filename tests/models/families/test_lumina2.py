@@ -1,12 +1,12 @@
 import torch
 from builders.families import SPECS, generate
 
-from seediff.attention.photograph import capture_clean, encode_images
+from seediff.attention.see_photos import capture_clean, encode_images
 
 N = 4 * 4
 
 
-def test_the_first_blocks_see_the_picture_alone(model):
+def test_the_first_blocks_see_the_image_alone(model):
     layers = model.family.layers(model.network)
     assert [name.split(".")[0] for name in layers] == ["noise_refiner", "layers", "layers"]
     (maps,) = capture_clean(

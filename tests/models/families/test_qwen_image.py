@@ -2,7 +2,7 @@ import torch
 from builders.families import SPECS, generate
 from builders.reference_attentions.qwen_image import QWEN_CUT as CUT
 
-from seediff.attention.photograph import encode_images
+from seediff.attention.see_photos import encode_images
 from seediff.prompts.specs import SampleSpec
 
 

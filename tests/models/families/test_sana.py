@@ -3,7 +3,7 @@ import torch
 from builders.families import SPECS, generate, spelled
 from PIL import Image
 
-from seediff.attention.photograph import encode_images
+from seediff.attention.see_photos import encode_images
 from seediff.cli.main import main
 from seediff.config.constants import CaptureConfig
 from seediff.prompts.specs import SampleSpec

@@ -4,7 +4,7 @@ from builders.plans import capturing
 from builders.reference_attentions.sd3 import save_sd3
 from builders.refusals import user_error
 
-from seediff.attention.photograph import encode_images
+from seediff.attention.see_photos import encode_images
 from seediff.config.constants import CaptureConfig, SegmentConfig
 from seediff.config.levels import EVERYTHING
 from seediff.masks.presence import denoising_errors

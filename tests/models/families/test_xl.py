@@ -9,7 +9,7 @@ from seediff.report.explain import show_steps
 
 
 @pytest.mark.parametrize(("guidance", "negative"), [(3.0, "a cat"), (3.0, ""), (0.0, "")])
-def test_the_picture_is_that_without_capture(model, guidance, negative):
+def test_the_image_is_that_without_capture(model, guidance, negative):
     images, maps = generate(model, guidance_scale=guidance, negative_prompt=negative)
     more = {"negative_prompt": [negative] * 2} if negative else {}  # an empty one is not none to this pipeline
     assert np.array_equal(np.stack(images), plain(model, guidance_scale=guidance, **more))

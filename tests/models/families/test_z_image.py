@@ -1,12 +1,12 @@
 import torch
 from builders.families import SPECS, generate, largest_difference
 
-from seediff.attention.photograph import encode_images
+from seediff.attention.see_photos import encode_images
 from seediff.config.constants import CaptureConfig
 from seediff.prompts.specs import SampleSpec
 
 
-def test_a_picture_that_is_filled_up(model):
+def test_an_image_that_is_filled_up(model):
     """100 positions are filled up to 128, which are no picture and no text, and are attended to."""
     assert largest_difference(model, size=40, capture=CaptureConfig(normalize=False)) < 1e-5
     maps = generate(model, size=40, capture=CaptureConfig(normalize=False), guidance_scale=0.0)[1][0]
@@ -22,7 +22,7 @@ def test_what_fills_up_a_batch_is_not_attended_to(model):
     assert float(maps[1].cross_attention[16, 16][:, 32:].min()) > 0
 
 
-def test_the_network_predicts_picture_less_noise(model):
+def test_the_network_predicts_image_less_noise(model):
     """The other way round than the others; latents are shifted and scaled as the pipeline decodes them."""
     image = generate(model, SPECS[:1])[0][0]
     latents = encode_images(model, [image])

@@ -66,8 +66,8 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art, tmp_path, monkey
         assert (whole / file / name).read_bytes() == (parts / file / name).read_bytes(), file
     pipe = StableDiffusionPipeline.from_pretrained(whole, torch_dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
-    picture = pipe("a photo of a dog", num_inference_steps=2, output_type="np").images[0]
-    assert picture.shape == (64, 64, 3)
+    image = pipe("a photo of a dog", num_inference_steps=2, output_type="np").images[0]
+    assert image.shape == (64, 64, 3)
     assert json.loads((whole / "seediff.json").read_text())["classes"][0] == "aeroplane"
     assert (tmp_path / "whole" / "samples.png").is_file()
     monkeypatch.setattr(train, "SHEET_STEPS", 1)

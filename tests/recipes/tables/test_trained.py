@@ -62,8 +62,8 @@ def test_a_table_is_made_once_and_goes_on(places, tmp_path, monkeypatch):
     assert not (moved.work / "segmenters").exists()
 
     # Of other data they are not taken.
-    picture = moved.folders["scenes"] / "images" / "000000.png"
-    picture.write_bytes(picture.read_bytes() + b" ")
+    image = moved.folders["scenes"] / "images" / "000000.png"
+    image.write_bytes(image.read_bytes() + b" ")
     with pytest.raises(TypeError, match="NoneType"):  # it would be trained
         run_table(small_table(), replace(moved, known={}), seeds=(0,), kept=kept)
 

@@ -41,11 +41,11 @@ from .coco_data import (
     Crowds,
     classes_of,
     find_annotations,
+    image_folders,
     is_elsewhere,
     load_coco,
     paint,
     part_of,
-    picture_folders,
 )
 from .drivers import Contents, Drawing, Export, Import
 from .format_table import json_kind
@@ -150,7 +150,7 @@ def read(
     drawings: list[Drawing] = []
     elsewhere = 0
     for path, document in documents.items():
-        folders = picture_folders(source.folder, path, images)
+        folders = image_folders(source.folder, path, images)
         split, of_images, beside = part_of(path), document.of_images(), _objects_beside(path, classes)
         for image in document.images:
             check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")

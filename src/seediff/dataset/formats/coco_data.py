@@ -180,7 +180,7 @@ def is_elsewhere(one: Annotation, shape: tuple[int, int]) -> bool:
 
 
 def paint(
-    picture: Path,
+    path: Path,
     image: Image,
     annotations: Sequence[Annotation],
     ids: Mapping[int, int],
@@ -190,7 +190,7 @@ def paint(
     """First boxes without a mask and crowds, as 255, then the objects from the largest to the smallest. ids: category
     id → id in label maps. all_objects: crowds are objects, too."""
     shape, of_image = (image.height, image.width), f"{where}, image {image.id}"
-    check_frame(picture, shape, of_image)  # before an array of that size is made
+    check_frame(path, shape, of_image)  # before an array of that size is made
     shapes = Shapes(shape)
     masks: list[tuple[bool, int, np.ndarray]] = []
     for one in annotations:
@@ -239,7 +239,7 @@ def part_of(path: Path) -> str | None:
     return PARTS.get(last[1]) if last else None
 
 
-def picture_folders(root: Path, path: Path, images: Path | str | None) -> list[Path]:
+def image_folders(root: Path, path: Path, images: Path | str | None) -> list[Path]:
     """Folders that may contain a file's pictures, the likeliest first. images: the folder that the user named."""
     kind = next((kind for kind in KINDS if f"{path.stem}_".startswith(f"{kind}_")), "")
     rest = path.stem.removeprefix(kind).removeprefix("_" * bool(kind))

@@ -181,16 +181,16 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
     objects = by_object([child.attributes.get("label", "") for child in _masks(node)] for node in nodes)
     drawings: list[Drawing] = []
     for node in nodes:
-        picture = _fit(node, CvatImage)
+        image = _fit(node, CvatImage)
         drawings.append(
             Drawing(
                 node.where,
                 folders,
-                [f"{picture.subset}/{picture.name}".removeprefix("/")],
-                partial(_paint, node=node, shape=(picture.height, picture.width), ids=ids),
-                part=picture.subset,
-                top=picture.subset,
-                split=PARTS.get(picture.subset.lower()),
+                [f"{image.subset}/{image.name}".removeprefix("/")],
+                partial(_paint, node=node, shape=(image.height, image.width), ids=ids),
+                part=image.subset,
+                top=image.subset,
+                split=PARTS.get(image.subset.lower()),
                 objects=objects,
             )
         )
@@ -224,8 +224,8 @@ def _masks(node: Node) -> list[Node]:
     return [child for child in node.children if child.tag in MASKS]
 
 
-def _paint(picture: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, int]) -> Instances:
-    check_frame(picture, shape, node.where)
+def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, int]) -> Instances:
+    check_frame(image, shape, node.where)
     shapes = Shapes(shape)
     for child in node.children:
         if child.tag == "box":

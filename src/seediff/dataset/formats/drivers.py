@@ -20,19 +20,19 @@ from urllib.parse import unquote
 import numpy as np
 
 from ...errors import UserError
+from ...files.image_files import orientation_of, turned_back
 from ...files.messages import plural, show_json
 from ...files.output_folders import stage_output
 from ...files.outputs import put
 from ...files.photo_files import without_suffix
-from ...files.picture_files import orientation_of, turned_back
 from ...files.reading import check_unpacked, composed, inside
 from ...workers import Follow, in_order
 from ..encoding import Instances
 from ..rows import SPLITS, check_class_list, check_name, flat_name
-from ..sample import Sample, picture_size
+from ..sample import Sample, image_size
 from ..split import assign_splits
 from .format_table import FORMATS, FormatName, SourceName, codec
-from .label_files import PICTURES, portable, unique_names
+from .label_files import IMAGE_SUFFIXES, portable, unique_names
 
 CHUNK = 8
 """Samples that are sent to a worker process together: one takes only a millisecond or two."""
@@ -213,19 +213,19 @@ class Import(Notes):
         """The file that is read, which `find` finds in a folder."""
         return find(self.path) if self.path.is_dir() else self.path
 
-    def no_picture(self, where: object, problem: str) -> None:
+    def no_image(self, where: object, problem: str) -> None:
         """Count labels whose picture is missing, or refuse them."""
         if not self.skip_missing:
             elsewhere = "--images names the folder of the pictures, and " if self.images else ""
             raise UserError(where, problem, f"{elsewhere}--skip-missing leaves out labels without one")
         self.missing += 1
 
-    def picture(self, folders: Sequence[Path], names: Sequence[str], where: str) -> tuple[Path, str] | None:
+    def find_image(self, folders: Sequence[Path], names: Sequence[str], where: str) -> tuple[Path, str] | None:
         """As `found`, but counts or refuses a picture that is missing."""
         at = self.found(folders, names, where)
         if at is None:
             tried = [folder for folder in folders if folder.is_dir()] or folders
-            self.no_picture(where, f"there is no picture {show_json(names[0])} in {tried[0]}")
+            self.no_image(where, f"there is no picture {show_json(names[0])} in {tried[0]}")
         return at
 
     def found(self, folders: Sequence[Path], names: Sequence[str], where: str) -> tuple[Path, str] | None:
@@ -236,7 +236,7 @@ class Import(Notes):
         ends = list(dict.fromkeys(chain.from_iterable(map(_ends, names))))
         for end in ends:
             exact = [(folder, folder / end) for folder in folders if os.path.isfile(folder / end)]
-            readable = exact if end.lower().endswith(PICTURES) else []
+            readable = exact if end.lower().endswith(IMAGE_SUFFIXES) else []
             alike = ((folder, self._alike(folder / end)) for folder in folders)
             for folder, path in chain(readable, alike, exact):
                 if path is None:
@@ -252,7 +252,7 @@ class Import(Notes):
         if folder not in self.listed:
             listed = self.listed[folder] = defaultdict[str, list[str]](list)
             for name in os.listdir(folder) if os.path.isdir(folder) else ():
-                if name.lower().endswith(PICTURES):
+                if name.lower().endswith(IMAGE_SUFFIXES):
                     listed[composed(without_suffix(name)).casefold()].append(name)
         alike = self.listed[folder].get(composed(without_suffix(path.name)).casefold(), [])
         alike = [name for name in alike if composed(name).casefold() == composed(path.name).casefold()] or alike
@@ -264,7 +264,7 @@ class Import(Notes):
         found: list[tuple[Drawing, Path, str]] = []
         owners: dict[Path, str] = {}
         for one in drawings:
-            at = self.picture(one.folders, one.names, one.where)
+            at = self.find_image(one.folders, one.names, one.where)
             if at is None:
                 continue
             path, end = at
@@ -325,7 +325,7 @@ class Import(Notes):
 def _turn_back(read: Callable[[], Labels], image: Path | bytes, turn: int, shown: bool, where: str) -> Labels:
     """Labels of the picture as it is stored, drawn on the stored picture or on the turned one, as their size tells. For
     a square or mirrored one it does not: they are of the turned one if `shown`, and otherwise refused."""
-    drawn, size = read(), picture_size(image, where)
+    drawn, size = read(), image_size(image, where)
     pixels = drawn.numbers if isinstance(drawn, Instances) else drawn
     turned = size[::-1] if turn >= 5 else size
     if pixels.shape != turned:  # drawn on the stored picture, or of a wrong size, which is refused later

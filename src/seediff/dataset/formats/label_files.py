@@ -14,16 +14,16 @@ import numpy as np
 
 from ...config.names import IGNORED
 from ...errors import UserError
-from ...files.label_maps import IGNORE, named_pictures, voc_palette
+from ...files.image_files import check_pixels, orientation_of
+from ...files.label_maps import IGNORE, named_images, voc_palette
 from ...files.messages import show_json
 from ...files.photo_files import without_suffix
-from ...files.picture_files import check_pixels, orientation_of
 from ...files.reading import composed
 from ..encoding import Instances
-from ..sample import JPEG_SUFFIXES, picture_size
+from ..sample import JPEG_SUFFIXES, image_size
 from ..shapes.rle import paint_runs, polygon_runs
 
-PICTURES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
+IMAGE_SUFFIXES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Name of a split in any data set, in small letters → SeeDiff's name."""
 Side = Annotated[int, msgspec.Meta(ge=1)]
@@ -44,11 +44,11 @@ def portable(name: str) -> str:
     return path.name if path.anchor else path.as_posix()
 
 
-def unique_names(pictures: Iterable[tuple[str | None, str]]) -> list[str]:
+def unique_names(images: Iterable[tuple[str | None, str]]) -> list[str]:
     """The names of samples from (part, picture's path): the first that is unique of the path without suffix, this after
     the part, the path, and the path after the part."""
     forms: list[tuple[str, ...]] = []
-    for part, path in pictures:
+    for part, path in images:
         stem, top = without_suffix(path), f"{part}/" if part else ""
         forms.append((stem, top + stem, path, top + path))
     counts = [Counter(form) for form in zip(*forms, strict=True)]
@@ -59,9 +59,9 @@ def unique_names(pictures: Iterable[tuple[str | None, str]]) -> list[str]:
     return names
 
 
-def pictures_by_name(folder: Path) -> dict[str, Path]:
-    """The PNG and JPEG files of `named_pictures` by name; NAME.jpg goes before NAME.png."""
-    return dict(reversed(named_pictures(folder, PICTURES)))
+def images_by_name(folder: Path) -> dict[str, Path]:
+    """The PNG and JPEG files of `named_images` by name; NAME.jpg goes before NAME.png."""
+    return dict(reversed(named_images(folder, IMAGE_SUFFIXES)))
 
 
 class Shapes:
@@ -120,22 +120,22 @@ def class_of(label: str, ids: Mapping[str, int], where: str) -> int:
     return class_id
 
 
-def by_object(pictures: Iterable[Sequence[str]]) -> bool:
+def by_object(images: Iterable[Sequence[str]]) -> bool:
     """Whether masks are objects: if two of a picture have one label. Otherwise a mask may be all of a class."""
-    return any(len({*labels}) < len(labels) for labels in pictures)
+    return any(len({*labels}) < len(labels) for labels in images)
 
 
-def shown_size(picture: Path | bytes, where: str | None = None) -> tuple[int, int]:
+def shown_size(image: Path | bytes, where: str | None = None) -> tuple[int, int]:
     """(height, width) of a picture after turning it by its EXIF orientation."""
-    height, width = picture_size(picture, where)
-    return (width, height) if 5 <= orientation_of(picture, where) <= 8 else (height, width)
+    height, width = image_size(image, where)
+    return (width, height) if 5 <= orientation_of(image, where) <= 8 else (height, width)
 
 
-def check_frame(picture: Path | bytes, shape: tuple[int, int], where: str) -> None:
+def check_frame(image: Path | bytes, shape: tuple[int, int], where: str) -> None:
     """Raises UserError unless labels of `shape` (H, W) have the size of their picture, as stored or as shown."""
-    size = picture_size(picture)
-    if size != shape != shown_size(picture):
-        named = f" {picture}" if isinstance(picture, Path) else ""
+    size = image_size(image)
+    if size != shape != shown_size(image):
+        named = f" {image}" if isinstance(image, Path) else ""
         raise UserError(f"{where}: is {shape}, but its picture{named} is {size}; both are (height, width)")
     check_pixels((shape[1], shape[0]), where)
 

@@ -19,8 +19,8 @@ from PIL import Image, ImageDraw
 
 from ...errors import UserError
 from ...files.documents import read_json
+from ...files.image_files import open_image, stored_pixels
 from ...files.messages import show_json
-from ...files.picture_files import open_picture, stored_pixels
 from ...files.reading import RECORD, inside
 from .. import native
 from ..class_lists import find_list, number_labels
@@ -28,7 +28,7 @@ from ..encoding import Instances
 from ..sample import Sample
 from .drivers import Contents, Import
 from .format_table import json_kind
-from .label_files import PICTURES, Near, Shapes, check_frame, class_of, given_or, shown_size
+from .label_files import IMAGE_SUFFIXES, Near, Shapes, check_frame, class_of, given_or, shown_size
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
 """Shapes with an inside; lines and points have none."""
@@ -74,16 +74,16 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     Lines and points are left out. Pictures inside the files are decoded when samples are asked for.
     """
     root = source.folder
-    left, used, others, pictures = list[Path](), set[str](), list[str](), dict[Path, str]()
+    left, used, others, image_paths = list[Path](), set[str](), list[str](), dict[Path, str]()
     for path in filter(Path.is_file, [source.path, *sorted(source.path.rglob("*.json"))]):
         if path == source.path or json_kind(path) == "labelme":
             file = read_json(inside(root, path), LabelmeFile, limit=LARGEST)  # one at a time in memory
-            pictures[path] = file.imagePath
+            image_paths[path] = file.imagePath
             used.update(shape.label for shape in file.shapes if shape.kind in FILLED)
             others += [f"{shape.kind} {shape.label}" for shape in file.shapes if shape.kind not in FILLED]
         else:
             left.append(path)
-    if not pictures:
+    if not image_paths:
         raise UserError(source.path, "has no labelme JSON file, one with 'shapes'")
     source.count(len(left), f"JSON files are not from labelme, such as {next(iter(left), None)}: they are left out")
     source.left_out(others)
@@ -92,31 +92,31 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
         listed = find_list(root, root.parent)
         classes, where = (listed.classes, listed.where) if listed else (sorted(used), root)
     names, ids = number_labels(classes, where, source.note)
-    return names, _samples(source, pictures, ids, root, images)
+    return names, _samples(source, image_paths, ids, root, images)
 
 
 def _samples(
-    source: Import, pictures: dict[Path, str], ids: dict[str, int], root: Path, images: Path | str | None
+    source: Import, image_paths: dict[Path, str], ids: dict[str, int], root: Path, images: Path | str | None
 ) -> Iterator[Sample]:
-    """pictures: path of a file → its `imagePath`. ids: label → id."""
-    above = Path(os.path.commonpath([path.parent for path in pictures]))
-    for path, picture_name in pictures.items():
-        inner = f"{path.parent.relative_to(root).as_posix()}/{picture_name}"
+    """image_paths: path of a file → its `imagePath`. ids: label → id."""
+    above = Path(os.path.commonpath([path.parent for path in image_paths]))
+    for path, image_name in image_paths.items():
+        inner = f"{path.parent.relative_to(root).as_posix()}/{image_name}"
         folders = given_or(images, root, path.parent, path.parent / native.IMAGES, root / native.IMAGES)
-        found = source.found(folders, [inner], str(path)) if picture_name else None
-        picture: Path | bytes | None = None
+        found = source.found(folders, [inner], str(path)) if image_name else None
+        image: Path | bytes | None = None
         suffix = ""
         if found is not None:
-            picture, _ = found
-            suffix = picture.suffix.lower()
-        if suffix not in PICTURES or not picture_name.lower().endswith(suffix):  # then the file may hold it
+            image, _ = found
+            suffix = image.suffix.lower()
+        if suffix not in IMAGE_SUFFIXES or not image_name.lower().endswith(suffix):  # then the file may hold it
             data = read_json(path, LabelmeFile, limit=LARGEST).imageData
-            picture = _decoded(data, f"{path}: imageData") if data else picture
-        if picture is None:
-            source.no_picture(path, f"there is no picture {show_json(picture_name)}, and 'imageData' is empty")
+            image = _decoded(data, f"{path}: imageData") if data else image
+        if image is None:
+            source.no_image(path, f"there is no picture {show_json(image_name)}, and 'imageData' is empty")
             continue
         name = path.relative_to(above).with_suffix("").as_posix()
-        yield source.sample(name, picture, partial(_paint, path, picture, ids), {}, path, objects=True, shown=True)
+        yield source.sample(name, image, partial(_paint, path, image, ids), {}, path, objects=True, shown=True)
 
 
 def _decoded(text: str, where: str) -> bytes:
@@ -126,11 +126,11 @@ def _decoded(text: str, where: str) -> bytes:
         raise UserError(where, "is not a base64-encoded picture") from error
 
 
-def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
+def _paint(path: Path, image: Path | bytes, ids: dict[str, int]) -> Instances:
     file = read_json(path, LabelmeFile, limit=LARGEST)
-    height, width = shown_size(picture, str(picture) if isinstance(picture, Path) else f"{path}: imageData")
+    height, width = shown_size(image, str(image) if isinstance(image, Path) else f"{path}: imageData")
     shape = file.imageHeight or height, file.imageWidth or width
-    check_frame(picture, shape, str(path))
+    check_frame(image, shape, str(path))
     canvas, shapes = Image.new("I", (shape[1], shape[0])), Shapes(shape)
     for number, each in enumerate(file.shapes, 1):
         if each.kind in FILLED:
@@ -154,8 +154,8 @@ def _draw(canvas: Image.Image, each: LabelmeShape, number: int, where: str) -> N
         radius = np.hypot(*(corners[0] - corners[1]))
         draw.ellipse((*(corners[0] - radius), *(corners[0] + radius)), outline=number, fill=number)
     elif each.kind == "mask":
-        with open_picture(_decoded(each.mask or "", f"{where}: mask"), f"{where}: mask") as picture:
-            pixels, mode = stored_pixels(picture)
+        with open_image(_decoded(each.mask or "", f"{where}: mask"), f"{where}: mask") as image:
+            pixels, mode = stored_pixels(image)
         if pixels.ndim != 2:
             raise UserError(f"{where}: mask", f"is a picture in {mode}", "it must be grey or of 1 bit, 0 outside")
         inside = pixels > 0

@@ -25,25 +25,36 @@ import numpy as np
 from ... import __version__
 from ...errors import UserError
 from ...files.documents import Node, fit, read_xml
+from ...files.image_files import check_pixels
 from ...files.label_maps import IGNORE
 from ...files.messages import show_json
-from ...files.picture_files import check_pixels
 from ..class_lists import IGNORED, check_meaning, number_labels
 from ..encoding import Instances
 from ..reviews import is_corrected
 from ..rows import check_row
-from ..sample import Sample, picture_size
+from ..sample import Sample, image_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import polygon_runs
 from .drivers import Contents, Drawing, Export, Import
 from .format_table import json_kind, read_known
-from .label_files import PICTURES, Near, Own, Shapes, Side, by_object, class_of, given_or, named_colours, shown_size
+from .label_files import (
+    IMAGE_SUFFIXES,
+    Near,
+    Own,
+    Shapes,
+    Side,
+    by_object,
+    class_of,
+    given_or,
+    named_colours,
+    shown_size,
+)
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
 OWN = "seediff"
 """The key in a task's data for the sample's name and row, which Label Studio returns."""
 SERVED = "/data/local-files/?d="
-TAG, PICTURE = "label", "image"
+TAG, IMAGE = "label", "image"
 UPLOADED = re.compile(r"[0-9a-f]{8}-")
 """The prefix that Label Studio gives to the name of an uploaded file."""
 
@@ -74,8 +85,8 @@ def write(export: Export) -> None:
     ]
     export.put(
         CONFIG,
-        f'<View>\n  <Image name="{PICTURE}" value="$image" zoom="true"/>\n'
-        f'  <BrushLabels name="{TAG}" toName="{PICTURE}">\n{"".join(labels)}  </BrushLabels>\n</View>\n',
+        f'<View>\n  <Image name="{IMAGE}" value="$image" zoom="true"/>\n'
+        f'  <BrushLabels name="{TAG}" toName="{IMAGE}">\n{"".join(labels)}  </BrushLabels>\n</View>\n',
     )
 
 
@@ -91,7 +102,7 @@ def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
     masks += [(str(number), number, labels == number) for number in np.unique(labels).tolist() if number]
     names = {**dict(enumerate(classes, 1)), IGNORE: IGNORED[1]}
     for key, number, inside in masks:
-        tags = {"id": f"{OWN}-{key}", "type": "brushlabels", "from_name": TAG, "to_name": PICTURE}
+        tags = {"id": f"{OWN}-{key}", "type": "brushlabels", "from_name": TAG, "to_name": IMAGE}
         value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [names[number]]}
         result = {**tags, "origin": "prediction", **size, "value": value}
         score = _score(sample.metadata, names[number])
@@ -245,7 +256,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
             Drawing(
                 where,
                 folders,
-                _picture_names(task.data, where),
+                _image_names(task.data, where),
                 partial(_paint, regions=found, ids=ids, where=where),
                 top=IMAGES,
                 row=own.metadata,
@@ -303,10 +314,10 @@ def _labels(root: Node) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
+def _image_names(data: Mapping[str, Any], where: str) -> list[str]:
     """A picture's path, and its last part without the prefix of an uploaded file."""
-    texts = [value for value in data.values() if isinstance(value, str) and value.lower().endswith(PICTURES)]
-    address = data.get(PICTURE)
+    texts = [value for value in data.values() if isinstance(value, str) and value.lower().endswith(IMAGE_SUFFIXES)]
+    address = data.get(IMAGE)
     if not isinstance(address, str) and len(texts) == 1:
         address = texts[0]
     if not isinstance(address, str):
@@ -316,9 +327,9 @@ def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
     return [path, last[9:]] if UPLOADED.match(last) else [path]
 
 
-def _paint(picture: Path, regions: Regions, ids: Mapping[str, int], where: str) -> Instances:
-    stored = picture_size(picture)
-    shape = stored if stored in [result.size for _, result, _ in regions] else shown_size(picture)
+def _paint(image: Path, regions: Regions, ids: Mapping[str, int], where: str) -> Instances:
+    stored = image_size(image)
+    shape = stored if stored in [result.size for _, result, _ in regions] else shown_size(image)
     check_pixels((shape[1], shape[0]), where)
     shapes = Shapes(shape)
     for here, result, region in sorted(regions, key=lambda one: one[2].masked):
@@ -326,9 +337,7 @@ def _paint(picture: Path, regions: Regions, ids: Mapping[str, int], where: str) 
             turned = f"was drawn on a picture rotated by {result.image_rotation:g}°"
             raise UserError(here, turned, "undo the rotation in Label Studio")
         if result.size != shape:
-            raise UserError(
-                here, f"is of a picture of {result.size}, but {picture} is {shape}; both are (height, width)"
-            )
+            raise UserError(here, f"is of a picture of {result.size}, but {image} is {shape}; both are (height, width)")
         at, across, down = region.pixels(shape)
         if not region.masked:
             shapes.box(at.real, at.imag, at.real + across, at.imag + down, region.rotation, at)

@@ -32,7 +32,7 @@ from typing import Literal
 from ...config.names import BACKGROUND, MAX_CLASSES
 from ...errors import UserError
 from ...files.documents import fit, read_yaml
-from ...files.label_maps import IGNORE, map_folder, named_pictures
+from ...files.label_maps import IGNORE, map_folder, named_images
 from ...files.outputs import BATCHES
 from ...files.reading import inside
 from .. import native
@@ -50,15 +50,15 @@ from ..encoding import encode_grey
 from ..rows import flat_name
 from ..sample import Sample
 from .drivers import Contents, Export, Import
-from .label_files import PARTS, PICTURES, pictures_by_name, unique_names
+from .label_files import IMAGE_SUFFIXES, PARTS, images_by_name, unique_names
 from .public_sets import find_parts, open_part, published_layout, usual_part
-from .yolo_data import IMAGES, find_pictures, find_yaml, label_file, read_data, write_data
+from .yolo_data import IMAGES, find_images, find_yaml, label_file, read_data, write_data
 
-PICTURE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "gt", "gts")
 ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg", "_segmentation")
 """Endings that names of masks may have after the names of their pictures."""
-OF_PICTURES = ("_sat", "_img", "_image")
+IMAGE_ENDINGS = ("_sat", "_img", "_image")
 """Endings that such a mask has instead."""
 PNG = "*.[pP][nN][gG]"
 Found = list[tuple[str | None, str, Path | None, Path]]
@@ -110,10 +110,10 @@ def _folders(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
     inner = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     parts = [(path, PARTS[path.name.lower()]) for path in inner if path.name.lower() in PARTS]
     for base, split in ((root, None), *parts):
-        pictures = _usual(base, PICTURE_FOLDERS)
+        images = _usual(base, IMAGE_FOLDERS)
         masks = [path for path in _usual(base, MASK_FOLDERS) if any(path.rglob(PNG))]
-        if pictures and masks:
-            yield split, pictures[0], masks[0]
+        if images and masks:
+            yield split, images[0], masks[0]
         elif any(path.stem.endswith(ENDINGS) for path in base.glob(PNG)):
             yield split, base, base
 
@@ -158,8 +158,10 @@ def read(
     elif images is None and masks is None:
         listed, found = _matched(source, [*_folders(root)], classes, first)
     else:
-        pictures, truth = [*_usual(root, PICTURE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
-        listed, found = _matched(source, [(None, Path(images or pictures[0]), Path(masks or truth[0]))], classes, first)
+        image_folders, truth = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
+        listed, found = _matched(
+            source, [(None, Path(images or image_folders[0]), Path(masks or truth[0]))], classes, first
+        )
     for number in void:
         if not 0 <= number < IGNORE:
             raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")
@@ -168,16 +170,16 @@ def read(
         listed = with_single(listed, [mask for *_, mask in found], source.note)
     source.ids = listed.ids
     samples: list[Sample] = []
-    names = unique_names((folder, name + (picture or mask).suffix) for folder, name, picture, mask in found)
-    for name, (folder, path, picture, mask) in zip(names, found, strict=True):
+    names = unique_names((folder, name + (image or mask).suffix) for folder, name, image, mask in found)
+    for name, (folder, path, image, mask) in zip(names, found, strict=True):
         top = path.rpartition("/")[0].partition("/")[0]
         part = folder or PARTS.get(top.lower())
         if split in (None, part or "train"):
-            if file is None and picture is not None and not source.labels_alone:  # a YAML file's are inside
-                inside(Path(images or root), picture)
+            if file is None and image is not None and not source.labels_alone:  # a YAML file's are inside
+                inside(Path(images or root), image)
                 inside(Path(masks or root), mask)
             labels, shown = partial(read_mask, mask, listed), file is not None
-            samples.append(source.sample(name, picture, labels, {}, picture or mask, split=part, shown=shown))
+            samples.append(source.sample(name, image, labels, {}, image or mask, split=part, shown=shown))
     if not samples and split is not None:
         raise UserError("split", f"{split}: {root} has no picture in this part")
     return listed.classes, samples
@@ -193,11 +195,13 @@ def _named_by_yaml(source: Import, path: Path, split: str | None, images: Path |
     meanings = dict[int, int | Literal["ignore_label"] | None]
     mapping = fit(data.get("label_mapping") or {}, meanings, f"{file}: label_mapping", strict=False)
     label = partial(label_file, folder=folder, suffix=".png")
-    pictures = [one for one, _ in find_pictures(source, file, data, split, images, label, Path.is_file)]
-    for one in pictures:
+    found_images = [one for one, _ in find_images(source, file, data, split, images, label, Path.is_file)]
+    for one in found_images:
         if not one.labels.is_file():
             raise UserError(one.path, f"has no mask {one.labels}")
-    found: Found = [(one.split, Path(one.name).with_suffix("").as_posix(), one.path, one.labels) for one in pictures]
+    found: Found = [
+        (one.split, Path(one.name).with_suffix("").as_posix(), one.path, one.labels) for one in found_images
+    ]
     return _meanings(names, mapping, file, source.note), found
 
 
@@ -227,20 +231,20 @@ def _published(source: Import, layout: str, split: str | None) -> tuple[ClassLis
         if not part.images.is_relative_to(source.path) and not source.labels_alone:
             problem = "holds only labels; their pictures are in the folder beside it"
             raise UserError(source.path, problem, f"name the folder above both, with --split {name}")
-        pictures = pictures_by_name(part.images)
+        images = images_by_name(part.images)
         for label, file in part.files.items():
-            picture = pictures.get(label + part.ending)
-            if picture is None and not source.labels_alone:
-                source.no_picture(file, f"there is no picture of it in {part.images}")
+            image = images.get(label + part.ending)
+            if image is None and not source.labels_alone:
+                source.no_image(file, f"there is no picture of it in {part.images}")
             else:
-                found.append((name, label, picture, file))
+                found.append((name, label, image, file))
     source.about = part.about
     return ClassList(part.classes, {**part.ids, IGNORE: IGNORE}, {}, part.about), found
 
 
 def _labels_alone(source: Import, first: int, num_classes: int | None) -> tuple[ClassList, Found]:
     where = map_folder(source.path)
-    maps = named_pictures(where)
+    maps = named_images(where)
     if not maps:
         raise UserError(where, "has no PNG files; labels are palette or grey PNG label maps")
     source.about = f"label maps in {where}"
@@ -253,8 +257,8 @@ def _labels_alone(source: Import, first: int, num_classes: int | None) -> tuple[
     if listed is None:
         fix = "add a classes.txt, whose line i names id i; for `evaluate segments`, --num-classes is enough"
         raise UserError(source.path, "nothing says what the ids of its label maps mean", fix)
-    pictures = pictures_by_name(source.path / PICTURE_FOLDERS[0])
-    return listed, [(None, name, pictures.get(name), path) for name, path in maps]
+    images = images_by_name(source.path / IMAGE_FOLDERS[0])
+    return listed, [(None, name, images.get(name), path) for name, path in maps]
 
 
 def _matched(
@@ -262,7 +266,7 @@ def _matched(
 ) -> tuple[ClassList, Found]:
     root = source.path
     if not folders:
-        problem = f"has no {PICTURE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"
+        problem = f"has no {IMAGE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"
         raise UserError(root, problem)
     places = [root, *(masks for *_, masks in folders), *(masks.parent for *_, masks in folders)]
     listed = find_list(*places, classes=classes, note=source.note, first=first)
@@ -272,25 +276,25 @@ def _matched(
         problem = "nothing says what the masks' values mean"
         raise UserError(root, problem, "name the ids from 1 up with --classes or a classes.txt")
     found: Found = []
-    for split, pictures, masks in folders:
-        found += [(split, *pair) for pair in _pairs(source, pictures, masks)]
+    for split, images, masks in folders:
+        found += [(split, *pair) for pair in _pairs(source, images, masks)]
     return listed, found
 
 
-def _pairs(source: Import, pictures: Path, masks: Path) -> list[tuple[str, Path, Path]]:
+def _pairs(source: Import, images: Path, masks: Path) -> list[tuple[str, Path, Path]]:
     """(name, picture, mask) of each picture that has a mask; the others are left out."""
-    beside = pictures == masks
-    maps = dict(named_pictures(masks))
+    beside = images == masks
+    maps = dict(named_images(masks))
     if beside:
         maps = {name: path for name, path in maps.items() if name.endswith(ENDINGS)}
     files, ends = set(maps.values()), ("", *ENDINGS)
     if beside:
         ends = ENDINGS
-    photos = [(name, path) for name, path in named_pictures(pictures, PICTURES) if not beside or path not in files]
+    photos = [(name, path) for name, path in named_images(images, IMAGE_SUFFIXES) if not beside or path not in files]
     pairs, owners = [], dict[Path, Path]()
     for name, path in photos:
         stems = [name + path.suffix + end for end in ends] + [name + end for end in ends]
-        for own in OF_PICTURES:
+        for own in IMAGE_ENDINGS:
             if name.endswith(own):
                 stems += [name.removesuffix(own) + end for end in ENDINGS]
         mask = next((maps[stem] for stem in stems if stem in maps), None)
@@ -301,6 +305,6 @@ def _pairs(source: Import, pictures: Path, masks: Path) -> list[tuple[str, Path,
             raise UserError(mask, f"could be the mask of {other.name} and of {path.name}", "rename one of them")
         pairs.append((name, path, mask))
     for path in sorted(files.difference(mask for *_, mask in pairs)):
-        source.no_picture(path, f"is a mask, but there is no picture of its name in {pictures}")
+        source.no_image(path, f"is a mask, but there is no picture of its name in {images}")
     source.count(len(photos) - len(pairs), f"of {len(photos)} pictures have no mask in {masks}: they are left out")
     return pairs

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...config.names import read_class_list
 from ...errors import UserError
-from ...files.label_maps import IGNORE, PHOTO_ENDING, named_pictures
+from ...files.label_maps import IGNORE, PHOTO_ENDING, named_images
 from ...files.reading import read_lines
 from .. import coco_stuff
 
@@ -31,7 +31,7 @@ ADE20K_IDS, ADE20K_LAST = {"13": "person", "21": "car", "81": "bus"}, 150
 
 @dataclass(frozen=True)
 class PublicSet:
-    """A public data set as it is distributed. masks, pictures: folders in the root, where {} is the part's, of which
+    """A public data set as it is distributed. masks, images: folders in the root, where {} is the part's, of which
     the first that is there counts. parts: split → its folder. classes: of the ids from `first` on. void: ids without a
     class. maps: names of label maps, whose group is the sample's. ending: of a picture's name after it. below: where
     the root may be in the named folder. listed: a file that the root must have. usual: the split that papers use."""
@@ -39,7 +39,7 @@ class PublicSet:
     title: str
     masks: tuple[str, ...]
     parts: Mapping[str, str]
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     classes: tuple[str, ...] = ()
     first: int = 0
     void: tuple[int, ...] = ()
@@ -124,7 +124,7 @@ def open_part(folder: Path, name: str, split: str) -> PublicPart:
     if split not in parts:
         problem = f"{split}: {root} has no such labels; parts of {layout.title} there: {', '.join(parts)}"
         raise UserError("split", problem)
-    maps = {re.fullmatch(f"((?:.*/)?){layout.maps}", key): path for key, path in named_pictures(parts[split])}
+    maps = {re.fullmatch(f"((?:.*/)?){layout.maps}", key): path for key, path in named_images(parts[split])}
     files = {f"{match[1]}{match[2]}": path for match, path in maps.items() if match}
     classes = layout.classes
     ids = {layout.first + number: number + 1 for number in range(len(classes))}
@@ -134,7 +134,7 @@ def open_part(folder: Path, name: str, split: str) -> PublicPart:
     elif name == "ade20k":
         names = _object_info(root / layout.listed)
         classes, ids = tuple(names.values()), dict(zip(names, range(1, len(names) + 1), strict=True))
-    places = [root / place.format(layout.parts[split]) for place in layout.pictures]
+    places = [root / place.format(layout.parts[split]) for place in layout.images]
     images = next((place for place in places if place.is_dir() and place != parts[split]), places[0])
     void = dict.fromkeys(layout.void, IGNORE)
     return PublicPart(f"{layout.title} in {root}, {split}", classes, {**void, **ids}, files, images, layout.ending)

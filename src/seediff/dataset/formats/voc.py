@@ -18,8 +18,8 @@ import numpy as np
 
 from ...config.names import VOC_CLASSES
 from ...errors import UserError
-from ...files.label_maps import IGNORE, named_pictures
-from ...files.picture_files import open_picture, stored_pixels
+from ...files.image_files import open_image, stored_pixels
+from ...files.label_maps import IGNORE, named_images
 from ...files.reading import composed, inside, read_lines
 from .. import native
 from ..class_lists import WEIGHTS, check_meaning, find_list, named_classes, read_mask, voc_colours, with_single
@@ -27,7 +27,7 @@ from ..encoding import Instances
 from ..rows import SPLITS
 from ..sample import Sample
 from .drivers import Contents, Export, Import
-from .label_files import PARTS, pictures_by_name
+from .label_files import PARTS, images_by_name
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS = "JPEGImages", "SegmentationClass", "SegmentationObject"
 LISTS = "ImageSets/Segmentation"
@@ -41,12 +41,12 @@ def write(export: Export, *, jpeg: bool = False) -> None:
     check_meaning(export.classes, void=False)
     stay = 0
     for placed in export.placed(convert, jpeg=jpeg):
-        label_map, picture = placed.data
-        if picture is None:
+        label_map, image = placed.data
+        if image is None:
             stay += placed.sample.suffix != "jpg"
             export.put_image(f"{IMAGES}/{placed.file_name}", placed)
         else:
-            export.put(f"{IMAGES}/{placed.name}.jpg", picture)
+            export.put(f"{IMAGES}/{placed.name}.jpg", image)
         export.put(f"{CLASS_MAPS}/{placed.name}.png", label_map)
     lists = {"train": ("train",), "val": ("val",), "trainval": ("train", "val")}
     if "test" in export.parts:
@@ -101,7 +101,7 @@ def read(
     listed = listed or named_classes(VOC_CLASSES if classes is None else classes)
     source.about = f"Pascal VOC's folders in {root}, {split or 'all lists'}"
     folder, masks = root / IMAGES if images is None else Path(images), root / CLASS_MAPS
-    pictures, maps = pictures_by_name(folder), dict(named_pictures(masks))
+    image_paths, maps = images_by_name(folder), dict(named_images(masks))
     lists = {path.stem: _read_list(path) for path in sorted((root / LISTS).glob("*.txt")) if path.is_file()}
     parts = {title: PARTS.get(title.lower(), title.lower()) for title in lists}
     if split is not None:
@@ -115,19 +115,19 @@ def read(
         named: dict[str, str] = {}
         for title in sorted(lists, key=lambda title: (*OWN, parts[title]).index(parts[title])):
             for name, where in lists[title].items():
-                if parts[title] in OWN or name in pictures or name in maps:
+                if parts[title] in OWN or name in image_paths or name in maps:
                     named.setdefault(name, where)
     listed = with_single(listed, [maps[name] for name in named if name in maps], source.note)
     source.ids = listed.ids
     samples, left = list[Sample](), 0
     for name, where in named.items():
-        image, mask = pictures.get(name), maps.get(name)
+        image, mask = image_paths.get(name), maps.get(name)
         if source.labels_alone:
             if mask is None:
                 raise UserError(masks / f"{name}.png", f"no such file, but {where} lists it")
             samples.append(source.sample(name, image, partial(read_mask, mask, listed), {}, where))
         elif image is None:
-            source.no_picture(where, f"{folder} has no picture '{name}'")
+            source.no_image(where, f"{folder} has no picture '{name}'")
         elif mask is None:
             left += 1
         else:
@@ -151,10 +151,10 @@ def _read_list(path: Path) -> dict[str, str]:
 def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
     """The objects of an object map: each value or colour is one, with the class that most of its pixels have."""
     labels = decode()
-    with open_picture(path) as picture:
-        pixels, mode = stored_pixels(picture)
+    with open_image(path) as image:
+        pixels, mode = stored_pixels(image)
         if mode not in ("P", "L", "I", "I;16"):
-            pixels = np.asarray(picture.convert("RGB"))
+            pixels = np.asarray(image.convert("RGB"))
     if pixels.shape[:2] != labels.shape:
         raise UserError(path, f"is {pixels.shape[:2]}, but its label map is {labels.shape}; both are (height, width)")
     values, border = pixels, [0]

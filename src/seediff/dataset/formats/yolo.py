@@ -28,7 +28,7 @@ from ..shapes.polygons import fill_polygon, object_polygons
 from .drivers import Contents, Export, Import
 from .label_files import Shapes, shown_size
 from .masks import semantic_yaml
-from .yolo_data import DATA, IMAGES, LABELS, YoloPicture, find_pictures, is_data, label_file, read_data, write_data
+from .yolo_data import DATA, IMAGES, LABELS, YoloImage, find_images, is_data, label_file, read_data, write_data
 
 HAIR = 0.01
 """Corners outside the picture by up to this share of a side are moved to the edge, as in Ultralytics."""
@@ -156,18 +156,18 @@ def read(
     if "kpt_shape" in data:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
     samples: list[Sample] = []
-    pictures = find_pictures(source, file, data, split, images, label_file, _has_labels)
+    found_images = find_images(source, file, data, split, images, label_file, _has_labels)
     without, lengths = 0, Counter[int]()
-    for picture, _ in pictures:
-        without += not picture.labels.exists()
-        lengths.update(len(words) for _, words in _lines(_text(picture)))
+    for image, _ in found_images:
+        without += not image.labels.exists()
+        lengths.update(len(words) for _, words in _lines(_text(image)))
     # A class, x and y of corners, and one number more in all lines: Ultralytics' predictions.
     confidence = not any(length % 2 for length in lengths) and bool(lengths)
     boxes, lines = lengths[6 if confidence else 5], lengths.total()
-    for picture, name in pictures:
-        paint = partial(_paint, picture, listed.ids, confidence)
+    for image, name in found_images:
+        paint = partial(_paint, image, listed.ids, confidence)
         samples.append(
-            source.sample(name, picture.path, paint, {}, picture.labels, split=picture.split, objects=True, shown=True)
+            source.sample(name, image.path, paint, {}, image.labels, split=image.split, objects=True, shown=True)
         )
     if samples and without == len(samples):
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
@@ -191,9 +191,9 @@ def _has_labels(path: Path) -> bool:
     return False
 
 
-def _paint(picture: YoloPicture, ids: Mapping[int, int], confidence: bool) -> Instances:
-    return from_yolo(_text(picture), shown_size(picture.path), ids, picture.labels, confidence)
+def _paint(image: YoloImage, ids: Mapping[int, int], confidence: bool) -> Instances:
+    return from_yolo(_text(image), shown_size(image.path), ids, image.labels, confidence)
 
 
-def _text(picture: YoloPicture) -> str:
-    return read_text(picture.labels, ANNOTATIONS) if picture.labels.exists() else ""
+def _text(image: YoloImage) -> str:
+    return read_text(image.labels, ANNOTATIONS) if image.labels.exists() else ""

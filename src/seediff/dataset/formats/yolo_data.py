@@ -28,7 +28,7 @@ from .drivers import Export, Import
 from .label_files import portable, unique_names
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
-PICTURES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
+YOLO_SUFFIXES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
 """Suffixes of pictures in the format. SeeDiff reads PNG and JPEG."""
 ClassNumber = Annotated[int, msgspec.Meta(ge=0)]
 EMPTY = (None, "", "~", "null")
@@ -50,7 +50,7 @@ def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
 
 
 @dataclass(frozen=True)
-class YoloPicture:
+class YoloImage:
     """base: the folder from which its sample's name counts. labels: its label file, which may be missing."""
 
     path: Path
@@ -63,7 +63,7 @@ class YoloPicture:
         return Path(os.path.relpath(self.path, self.base)).as_posix()
 
 
-def find_pictures(
+def find_images(
     source: Import,
     file: Path,
     data: Mapping[str, Any],
@@ -71,7 +71,7 @@ def find_pictures(
     images: Path | str | None,
     label: Callable[[Path], Path],
     labelled: Callable[[Path], bool],
-) -> list[tuple[YoloPicture, str]]:
+) -> list[tuple[YoloImage, str]]:
     """The pictures of a split, None: of all, each with its sample's name. file, data: the YAML file and its content.
     label: a picture's path → its label file's path. labelled: whether a label file has labels.
 
@@ -81,41 +81,41 @@ def find_pictures(
     if not wanted:
         raise UserError(file, f"has no '{split or 'train'}', the folder of the pictures")
     beside, others = [file.parent / str(data.get("path") or "."), file.parent], [Path(images)] if images else []
-    pictures: dict[Path, YoloPicture] = {}  # if splits share a picture, the first with labels counts
+    found_images: dict[Path, YoloImage] = {}  # if splits share a picture, the first with labels counts
     folders: defaultdict[Path, set[Path]] = defaultdict(set)  # folder of label files → of their pictures
     for name, entries in fit(wanted, dict[str, str | list[str]], str(file)).items():
-        found: list[YoloPicture] = []
+        found: list[YoloImage] = []
         for entry in [entries] if isinstance(entries, str) else entries:
             path, lexical = _locate(entry, beside, others, _is_entry, f"{file}: '{name}'")
             if path.is_file():
                 listed = _listed(path, beside, others)
                 base = _common(one for one, _ in listed)
-                found += [YoloPicture(one, name, base, label(at)) for one, at in listed]
+                found += [YoloImage(one, name, base, label(at)) for one, at in listed]
             else:
-                inner = [one.relative_to(path) for one in sorted(path.rglob("*")) if _is_picture(one)]
-                found += [YoloPicture(path / one, name, path, label(lexical / one)) for one in inner]
+                inner = [one.relative_to(path) for one in sorted(path.rglob("*")) if _is_image(one)]
+                found += [YoloImage(path / one, name, path, label(lexical / one)) for one in inner]
                 folders[label(lexical / "any").parent].add(path)  # also if it has no pictures, but labels
         if len({one.name for one in found}) < len({one.path for one in found}):
             base = _common(one.path for one in found)
             found = [replace(one, base=base) for one in found]
         for one in found:
             folders[one.labels.parent].add(one.path.parent)
-            if one.path not in pictures or (one.labels.is_file() and not pictures[one.path].labels.is_file()):
-                pictures[one.path] = one
+            if one.path not in found_images or (one.labels.is_file() and not found_images[one.path].labels.is_file()):
+                found_images[one.path] = one
 
     # Nothing leads out, and no labels are left without their picture.
-    used = {one.labels for one in pictures.values()}
-    for path in (*pictures, *used, *folders):
+    used = {one.labels for one in found_images.values()}
+    for path in (*found_images, *used, *folders):
         if not _inside(path, (file.parent, *others)):
             raise UserError(path, f"leads out of {file.parent}", ELSEWHERE)
     for folder, of in sorted(folders.items()):
-        there = filter(_is_picture, chain(*(one.iterdir() for one in of)))
-        unasked = {path.stem for path in there if path not in pictures}
+        there = filter(_is_image, chain(*(one.iterdir() for one in of)))
+        unasked = {path.stem for path in there if path not in found_images}
         for path in sorted(folder.glob(f"*{label(Path('any')).suffix}")):
             if path not in used and path.stem not in unasked and labelled(path):
-                source.no_picture(path, f"has labels, but there is no picture '{path.stem}' for them")
-    names = unique_names((one.split, one.name) for one in pictures.values())
-    return list(zip(pictures.values(), names, strict=True))
+                source.no_image(path, f"has labels, but there is no picture '{path.stem}' for them")
+    names = unique_names((one.split, one.name) for one in found_images.values())
+    return list(zip(found_images.values(), names, strict=True))
 
 
 def _listed(path: Path, beside: Sequence[Path], others: Sequence[Path]) -> list[tuple[Path, Path]]:
@@ -124,7 +124,7 @@ def _listed(path: Path, beside: Sequence[Path], others: Sequence[Path]) -> list[
     found: list[tuple[Path, Path]] = []
     for number, line in enumerate(read_lines(path), 1):
         if line.strip():
-            found.append(_locate(line.strip(), near, others, _is_picture, f"{path}, line {number}"))
+            found.append(_locate(line.strip(), near, others, _is_image, f"{path}, line {number}"))
     if not found:
         raise UserError(path, "lists no pictures")
     return found
@@ -162,9 +162,9 @@ def _is_entry(path: Path) -> bool:
     return os.path.isdir(path) or (path.suffix.lower() == ".txt" and os.path.isfile(path))
 
 
-def _is_picture(path: Path) -> bool:
+def _is_image(path: Path) -> bool:
     suffix = path.suffix.lower().removeprefix(".")
-    return suffix in PICTURES and not path.name.startswith(".") and os.path.isfile(path)
+    return suffix in YOLO_SUFFIXES and not path.name.startswith(".") and os.path.isfile(path)
 
 
 def _common(paths: Iterable[Path]) -> Path:
@@ -184,10 +184,10 @@ def find_yaml(folder: Path) -> Path:
     raise UserError(folder / DATA, "no such file", f"it holds {held}: name one of them" * bool(held))
 
 
-def label_file(picture: Path, folder: str = LABELS, suffix: str = ".txt") -> Path:
+def label_file(image: Path, folder: str = LABELS, suffix: str = ".txt") -> Path:
     """The path of a picture's labels: the last `images` in the picture's path becomes `folder`; without one, the labels
     are beside the picture."""
-    parts = list(picture.with_suffix(suffix).parts)
+    parts = list(image.with_suffix(suffix).parts)
     if IMAGES in parts:
         parts[len(parts) - 1 - parts[::-1].index(IMAGES)] = folder
     return Path(*parts)

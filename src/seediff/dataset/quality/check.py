@@ -18,7 +18,7 @@ import numpy as np
 from ...errors import UserError
 from ...files.documents import read_json_lines
 from ...files.messages import show_json
-from ...files.reading import ABSENT, PICTURE, inside, read_bytes
+from ...files.reading import ABSENT, IMAGE, inside, read_bytes
 from ...files.tensors import read_header
 from ...workers import Follow, in_threads
 from .. import native
@@ -26,7 +26,7 @@ from ..encoding import checked_mask, read_label_map
 from ..native import RowReader, check_finished
 from ..reviews import REVIEWED, REVIEWS, Action, is_replaced, read_actions
 from ..rows import SPLITS, check_row, shown_classes
-from ..sample import Sample, check_ids, open_own, picture_suffix
+from ..sample import Sample, check_ids, image_suffix, open_own
 from ..split import positions_of
 from .stats import Measured, Stats, measure, row_flags, summarize
 
@@ -126,11 +126,11 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     # What their files hold.
     kinds = [name for name in FOLDERS if (folder / name).is_dir()]
     measures: list[Measured] = []
-    pictures: list[tuple[str, str]] = []
+    images: list[tuple[str, str]] = []
     for read in in_threads(partial(_read_files, folder, classes, kinds), opened, follow):
         findings += read.findings
         measures += filter(None, [read.measured])
-        pictures += filter(None, [read.picture])
+        images += filter(None, [read.image])
     actions = findings.attempt("structure", REVIEWS, lambda: read_actions(folder))
     _check_reviews(findings, actions or (), {sample.name for _, sample in opened})
     owned = _owned(reader, rows, [sample for _, sample in opened])
@@ -139,7 +139,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     else:
         owned |= {action.mask for action in actions if action.mask}
     _check_orphans(findings, kinds, owned)
-    _check_copies(findings, pictures)
+    _check_copies(findings, images)
     by_level = sorted(findings, key=lambda finding: finding.level != "error")
     return Checked(tuple(by_level), summarize(measures, classes))
 
@@ -154,20 +154,20 @@ def _read_rows(folder: Path) -> list[dict[str, Any]]:
 
 @dataclass
 class _Read:
-    """What the files of a sample hold. picture: file and SHA-256."""
+    """What the files of a sample hold. image: file and SHA-256."""
 
     findings: _Findings
     measured: Measured | None = None
-    picture: tuple[str, str] | None = None
+    image: tuple[str, str] | None = None
 
 
 def _read_files(folder: Path, classes: Sequence[str], kinds: Sequence[str], opened: Opened) -> _Read:
     """kinds: the folders that the set has."""
     (place, sample), findings = opened, _Findings(folder)
     row, name = sample.metadata, sample.name
-    picture = findings.read("picture", row["file_name"], lambda path: (row["file_name"], _decoded_hash(path)))
-    found = _Read(findings, picture=picture)
-    if picture is None:
+    image = findings.read("picture", row["file_name"], lambda path: (row["file_name"], _decoded_hash(path)))
+    found = _Read(findings, image=image)
+    if image is None:
         sample = sample.replace(image=None)
     if row.get("split") not in (None, *SPLITS):
         used = f"which is none of {', '.join(SPLITS)}: it is trained on"
@@ -185,7 +185,7 @@ def _read_files(folder: Path, classes: Sequence[str], kinds: Sequence[str], open
     kept = () if is_replaced(row) else kinds
     for class_id in row.get("class_ids", ()) if native.SOFT in kept else ():
         one = sample.replace(metadata={"class_ids": [class_id]})
-        read = read_label_map if picture is None else lambda _, one=one: one.soft_levels()
+        read = read_label_map if image is None else lambda _, one=one: one.soft_levels()
         path = sample.extras.get((native.SOFT, class_id))
         findings.read_extra("soft", f"{native.SOFT}/{name}_{class_id}.png", path, read)
     if native.ATTENTION in kept and row.get("classes"):  # `mask` captures nothing of a picture without a class
@@ -203,10 +203,10 @@ def _labels(sample: Sample, classes: int) -> np.ndarray:
 
 def _decoded_hash(path: Path) -> str:
     """The SHA-256 of the bytes of a picture that can be decoded to its end."""
-    picture_suffix(path)
-    data = read_bytes(path, PICTURE)
-    with open_own(data, str(path)) as picture:
-        picture.load()
+    image_suffix(path)
+    data = read_bytes(path, IMAGE)
+    with open_own(data, str(path)) as image:
+        image.load()
     return hashlib.sha256(data).hexdigest()
 
 

@@ -39,7 +39,7 @@ export async function pixels(path) {
   return { values, height, width, version: Number(answer.headers.get("x-version") || 0), headers: answer.headers };
 }
 
-export const picture = async (path) => createImageBitmap(await (await ask(path)).blob(), { imageOrientation: "none" });
+export const image = async (path) => createImageBitmap(await (await ask(path)).blob(), { imageOrientation: "none" });
 
 // Send a label map, packed: { tool, version } say what it is.
 export async function sendLabels(number, labels, about) {

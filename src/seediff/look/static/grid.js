@@ -139,7 +139,7 @@ export class Grid {
     tile.setAttribute("aria-setsize", this.count);
     this.tiles.set(place, tile);
     this.mark(place, tile);
-    this.write(place, tile, { pictures: false });
+    this.write(place, tile, { images: false });
   }
 
   // Mark the active tile and selected tiles.
@@ -159,15 +159,15 @@ export class Grid {
   }
 
   make() {
-    const picture = element("img", { alt: "", decoding: "async" }), name = element("div", { className: "name" }, element("bdi"), element("span"));
-    const tile = element("div", { className: "tile" }, picture, name, element("div", { className: "more" }), element("span", { className: "tick" }));
+    const image = element("img", { alt: "", decoding: "async" }), name = element("div", { className: "name" }, element("bdi"), element("span"));
+    const tile = element("div", { className: "tile" }, image, name, element("div", { className: "more" }), element("span", { className: "tick" }));
     tile.setAttribute("role", "option");
     this.inner.append(tile);
     return tile;
   }
 
-  write(place, tile, { pictures = true } = {}) {
-    const sample = this.at(place), [picture, name, more] = tile.children;
+  write(place, tile, { images = true } = {}) {
+    const sample = this.at(place), [image, name, more] = tile.children;
     const names = sample ? sample.classes.map((id) => this.names[id]).join(", ") : "", verdict = VERDICT[sample?.verdict] || "";
     const marks = sample ? [sample.corrected && "✎ corrected", sample.made && "new mask", sample.flags.length && `⚑ ${sample.flags.length}`, sample.confidence != null && `conf. ${sample.confidence.toFixed(2)}`] : [];
     name.firstChild.textContent = sample ? sample.name : "…";
@@ -176,12 +176,12 @@ export class Grid {
     more.textContent = [names, ...marks].filter(Boolean).join(" · ");
     tile.dataset.verdict = sample?.verdict || "";
     tile.title = sample ? [sample.name, more.textContent].filter(Boolean).join("\n") : "";
-    const wanted = sample && pictures ? thumb(sample, this.labels) + (this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : "") : "";
-    if (picture.dataset.wanted !== wanted && (wanted || !sample || picture.dataset.index !== String(sample.index))) {
-      picture.dataset.wanted = wanted;
-      picture.dataset.index = sample ? sample.index : "";
-      if (wanted) picture.src = wanted;
-      else picture.removeAttribute("src"); // a picture on its way is not waited for
+    const wanted = sample && images ? thumb(sample, this.labels) + (this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : "") : "";
+    if (image.dataset.wanted !== wanted && (wanted || !sample || image.dataset.index !== String(sample.index))) {
+      image.dataset.wanted = wanted;
+      image.dataset.index = sample ? sample.index : "";
+      if (wanted) image.src = wanted;
+      else image.removeAttribute("src"); // a picture on its way is not waited for
     }
   }
 
@@ -189,9 +189,9 @@ export class Grid {
     tile.hidden = true;
     tile.classList.remove("active");
     tile.removeAttribute("id");
-    const picture = tile.firstChild;
-    picture.removeAttribute("src");
-    picture.dataset.wanted = picture.dataset.index = "";
+    const image = tile.firstChild;
+    image.removeAttribute("src");
+    image.dataset.wanted = image.dataset.index = "";
     this.free.push(tile);
   }
 

@@ -1,6 +1,6 @@
 // One sample: its picture, its mask and what is done to them. Every change is saved before the next one is sent.
 
-import { act, get, picture, pixels, sendLabels } from "./api.js";
+import { act, get, image, pixels, sendLabels } from "./api.js";
 import { Base, Changes } from "./changes.js";
 import { Classes } from "./classes.js";
 import { TOOLS, fillTools, keyOf } from "./keys.js";
@@ -126,7 +126,7 @@ export class SampleView {
     const [about, photo, labels] = loaded;
     const { values, height, width } = labels;
     Object.assign(this, { about, state: about, labels: values, height, width, shownLabels: null });
-    this.stage.setPicture(photo, labels.height, labels.width);
+    this.stage.setImage(photo, labels.height, labels.width);
     this.draw();
     this.tell();
     this.classes.enter();
@@ -139,7 +139,7 @@ export class SampleView {
 
   load(number) {
     if (!this.prefetched.has(number)) {
-      this.prefetched.set(number, Promise.all([this.fetchBoth(number), picture(`/api/samples/${number}/image`)])
+      this.prefetched.set(number, Promise.all([this.fetchBoth(number), image(`/api/samples/${number}/image`)])
         .then(([[about, labels], photo]) => [about, photo, labels]));
     }
     return this.prefetched.get(number);

@@ -134,11 +134,11 @@ export class Stage {
   }
 
   // The picture of a sample, and the size of its label map.
-  setPicture(picture, height, width) {
+  setImage(image, height, width) {
     Object.assign(this, { width, height, zoom: 0 });
     this.cross = [Math.floor(width / 2), Math.floor(height / 2)];
     for (const canvas of [this.photo, this.mask]) { canvas.width = width; canvas.height = height; }
-    this.photo.getContext("2d").drawImage(picture, 0, 0, width, height);
+    this.photo.getContext("2d").drawImage(image, 0, 0, width, height);
     this.layout();
   }
 

@@ -19,8 +19,8 @@ export class Strip {
       shown.push(tile);
       if (!sample) continue;
       tiles.set(sample.index, tile);
-      const wanted = thumb(sample, true), picture = tile.firstChild;
-      if (picture.getAttribute("src") !== wanted) picture.src = wanted;
+      const wanted = thumb(sample, true), image = tile.firstChild;
+      if (image.getAttribute("src") !== wanted) image.src = wanted;
       Object.assign(tile, { title: sample.name, onclick: () => this.open(at) });
       tile.dataset.verdict = sample.verdict || "";
       tile.setAttribute("aria-current", at === place);

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ...errors import UserError
-from ..groups import Kind, Layers, block_names, block_numbers, both_kinds, by_kind
+from ..groups import Kind, LayerChoice, block_names, block_numbers, both_kinds, by_kind
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Joint:
     picture attends to itself alone: then `text` is False.
 
     queries, keys: submodules whose outputs the product concatenates, in this order: (B, S, H·D), or with a dimension
-    for the heads, `heads_dim`: 1 means (B, H, S, D), 2 means (B, S, H, D). picture_first: whether the picture's N rows
+    for the heads, `heads_dim`: 1 means (B, H, S, D), 2 means (B, S, H, D). image_first: whether the picture's N rows
     and columns come first, or last. behind_text: each picture comes directly after its own text, and padding of shorter
     texts last. multiple: the picture is padded to a multiple of this many rows.
 
@@ -83,7 +83,7 @@ class Joint:
     keys: tuple[str, ...]
     heads: int = 0
     heads_dim: Literal[1, 2] = 2
-    picture_first: bool = True
+    image_first: bool = True
     behind_text: bool = False
     multiple: int = 1
     rotate: Callable[[Any, Any], Any] | None = None
@@ -100,7 +100,7 @@ class Joint:
 
     def parts(self, columns: int, positions: int) -> tuple[slice, slice]:
         """The slices of the picture (N = positions) and of the text among all columns."""
-        if self.picture_first:
+        if self.image_first:
             return slice(0, positions), slice(-(-positions // self.multiple) * self.multiple, columns)
         return slice(columns - positions, columns), slice(0, columns - positions)
 
@@ -220,16 +220,16 @@ class Family:
         """The maximum number of text columns for this pipeline class."""
         return self.text_columns
 
-    def fit_group(self, group: Layers) -> Layers:
+    def fit_group(self, group: LayerChoice) -> LayerChoice:
         """`group`, or "all" in place of a UNet's sides. Raises UserError for a choice that is never this family's."""
         return "all" if block_numbers(group) is None else group
 
-    def fit_layers(self, layers: Layers) -> Layers:
+    def fit_choice(self, layers: LayerChoice) -> LayerChoice:
         """`fit_group` of each kind of attention."""
         kinds = by_kind(layers)
         return both_kinds(self.fit_group(kinds["cross"]), self.fit_group(kinds["self"]))
 
-    def chosen(self, names: Sequence[str], group: Layers) -> list[str]:
+    def chosen(self, names: Sequence[str], group: LayerChoice) -> list[str]:
         """The names, of all attention modules, in a group. Raises UserError for blocks that are not there."""
         numbers = block_numbers(group)
         if numbers is None:
@@ -239,9 +239,9 @@ class Family:
             raise UserError("capture.layers", f"{group}: the model has blocks 0 to {len(blocks) - 1}")
         return list(chain.from_iterable(blocks[number] for number in sorted(numbers)))
 
-    def choose(self, network: Mapping[str, Layer], layers: Layers) -> dict[Kind, dict[str, Layer]]:
+    def choose(self, network: Mapping[str, Layer], layers: LayerChoice) -> dict[Kind, dict[str, Layer]]:
         """Kind of attention → those of the network's layers that are chosen for it and have it. layers: from
-        `fit_layers`. Raises UserError for blocks that are not there."""
+        `fit_choice`. Raises UserError for blocks that are not there."""
         found: dict[Kind, dict[str, Layer]] = {}
         for kind, group in by_kind(layers).items():
             names = self.chosen(list(network), group)

@@ -24,7 +24,7 @@ T5_TOKENS = 512
 """Maximum number of T5 tokens that the pipeline reads by default."""
 PACKED = 2
 """Latents per side of a position."""
-PHOTOGRAPHS = 1.0
+PHOTO_GUIDANCE = 1.0
 """The network's guidance input for photographs: no guidance."""
 
 
@@ -70,7 +70,7 @@ class Flux(Packed):
 
     def inputs(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
         embeds = pipe.transformer.config.guidance_embeds
-        guidance = latents.new_full((len(latents),), PHOTOGRAPHS) if embeds else None
+        guidance = latents.new_full((len(latents),), PHOTO_GUIDANCE) if embeds else None
         return {"guidance": guidance, **ids(latents, size, condition)}
 
 
@@ -98,8 +98,8 @@ def ids(latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> d
     """The places of the text (T, 3), all 0, and of the picture (h·w, 3): 0, row, column."""
     import torch
 
-    picture = torch.cartesian_prod(*(latents.new_tensor(range(side)) for side in (1, *size)))
-    return {"txt_ids": latents.new_zeros(condition["encoder_hidden_states"].shape[1], 3), "img_ids": picture}
+    image = torch.cartesian_prod(*(latents.new_tensor(range(side)) for side in (1, *size)))
+    return {"txt_ids": latents.new_zeros(condition["encoder_hidden_states"].shape[1], 3), "img_ids": image}
 
 
 def _rotate(states: Any, rotary: Any) -> Any:
@@ -108,7 +108,7 @@ def _rotate(states: Any, rotary: Any) -> Any:
     return apply_rotary_emb(states, rotary, sequence_dim=1)
 
 
-SINGLE = Joint(("norm_q",), ("norm_k",), picture_first=False, rotate=_rotate, rotary="image_rotary_emb")
+SINGLE = Joint(("norm_q",), ("norm_k",), image_first=False, rotate=_rotate, rotary="image_rotary_emb")
 DOUBLE = replace(SINGLE, queries=("norm_added_q", "norm_q"), keys=("norm_added_k", "norm_k"))
 
 FLUX = Flux(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
 from .family import Condition, DrawRequest, PartConfig
-from .flux import FLUX, PHOTOGRAPHS, Packed, pack, unpack
+from .flux import FLUX, PHOTO_GUIDANCE, Packed, pack, unpack
 from .readers import Reader, chat_prompt
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Flux2(Packed):
     def inputs(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
         batch, columns = condition["encoder_hidden_states"].shape[:2]
         return {
-            "guidance": latents.new_full((batch,), PHOTOGRAPHS) if self.distilled else None,
+            "guidance": latents.new_full((batch,), PHOTO_GUIDANCE) if self.distilled else None,
             "txt_ids": positions(batch, (1, 1, columns), latents.device),
             "img_ids": positions(batch, (*size, 1), latents.device),
         }

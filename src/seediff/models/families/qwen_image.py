@@ -75,8 +75,8 @@ def _rotate(states: Any, rotary: Any) -> Any:
     import torch
     from diffusers.models.transformers.transformer_qwenimage import apply_rotary_emb_qwen
 
-    picture, text = rotary
-    return apply_rotary_emb_qwen(states, torch.cat([text, picture]), use_real=False)
+    image, text = rotary
+    return apply_rotary_emb_qwen(states, torch.cat([text, image]), use_real=False)
 
 
 QWEN_IMAGE = QwenImage(
@@ -87,7 +87,7 @@ QWEN_IMAGE = QwenImage(
         "transformer_blocks": Joint(
             queries=("norm_added_q", "norm_q"),
             keys=("norm_added_k", "norm_k"),
-            picture_first=False,
+            image_first=False,
             rotate=_rotate,
             rotary="image_rotary_emb",
             mask="encoder_hidden_states_mask",

@@ -61,9 +61,9 @@ def _joint(attention: Any, *, text: bool) -> Joint:
     """A layer of a block. Queries and keys are taken after their norms, if there are any (3.5). text: whether the text
     takes part.
     """
-    picture = ("norm_q", "norm_k") if attention.norm_q is not None else ("to_q", "to_k")
+    image = ("norm_q", "norm_k") if attention.norm_q is not None else ("to_q", "to_k")
     added = ("norm_added_q", "norm_added_k") if attention.norm_added_q is not None else ("add_q_proj", "add_k_proj")
-    queries, keys = zip(*((picture, added) if text else (picture,)), strict=True)
+    queries, keys = zip(*((image, added) if text else (image,)), strict=True)
     return Joint(heads=attention.heads, queries=queries, keys=keys, heads_dim=1, text=text)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from ..groups import Kind, Layers, block_numbers
+from ..groups import Kind, LayerChoice, block_numbers
 from .family import CLIP, CLIP_TOKENIZER, Condition, Family, Layer, PartConfig, Projections, refuse_adapters
 from .readers import Reader
 
@@ -26,13 +26,13 @@ class UNet(Family):
             layers[name] = Projections(kind, level=_level(name, count))
         return layers
 
-    def fit_group(self, group: Layers) -> Layers:
+    def fit_group(self, group: LayerChoice) -> LayerChoice:
         if block_numbers(group) is not None:
             problem = f"{group}: blocks are a transformer's, and this model has a UNet"
             raise UserError("capture.layers", problem, "use all, up, down or last")
         return group
 
-    def chosen(self, names: Sequence[str], group: Layers) -> list[str]:
+    def chosen(self, names: Sequence[str], group: LayerChoice) -> list[str]:
         return layers_in(names, group)
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
@@ -82,7 +82,7 @@ def clip_reader(pipe: Any, part: str) -> Reader:
     return Reader(part, tokenizer, tokenizer.model_max_length, convert=convert)
 
 
-def attention_layers(unet: Any, layers: Layers = "all") -> dict[str, Any]:
+def attention_layers(unet: Any, layers: LayerChoice = "all") -> dict[str, Any]:
     """The UNet's attention modules by name. Raises UserError for attention whose probabilities are more than
     softmax(QKᵀ) of `to_q` and `to_k`."""
     modules = {}
@@ -104,7 +104,7 @@ def _level(name: str, count: int) -> int:
     return 2 ** (count - 1 - int(number))
 
 
-def layers_in(names: Sequence[str], layers: Layers) -> list[str]:
+def layers_in(names: Sequence[str], layers: LayerChoice) -> list[str]:
     """The names, of all attention modules of a UNet, in a group. The middle block is in every group."""
     if layers == "all":
         return list(names)

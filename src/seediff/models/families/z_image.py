@@ -43,9 +43,9 @@ class ZImage(FlowMatching):
         return layers
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        pictures = kwargs["x"] if "x" in kwargs else args[0]  # each (C, 1, h, w)
-        height, width = pictures[0].shape[-2:]
-        return len(pictures), height // self.patch, width // self.patch
+        images = kwargs["x"] if "x" in kwargs else args[0]  # each (C, 1, h, w)
+        height, width = images[0].shape[-2:]
+        return len(images), height // self.patch, width // self.patch
 
     def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         """A scale of 1 or less means no guidance, which is 0 in the pipeline."""

@@ -7,7 +7,7 @@ from builders.refusals import user_error
 from diffusers import DDPMScheduler
 
 from recipes.studies.capture import capture_images
-from seediff.attention.photograph import (
+from seediff.attention.see_photos import (
     capture_classes,
     capture_clean,
     encode_images,

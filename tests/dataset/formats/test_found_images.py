@@ -3,7 +3,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from layouts import save_map, save_picture
+from layouts import save_image, save_map
 from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
@@ -62,9 +62,9 @@ def labelstudio(names):
         (["a.png", "a.jpg"], ["a.png"], r'"a\.jpg" and "a\.png" are both .*images/a\.png'),
     ],
 )
-def test_the_one_picture_of_a_name(tmp_path, write, names, files, samples):
+def test_the_one_image_of_a_name(tmp_path, write, names, files, samples):
     for file in files:
-        save_picture(tmp_path / "images" / file, (6, 8))
+        save_image(tmp_path / "images" / file, (6, 8))
     for file, text in write(names).items():
         (tmp_path / file).write_text(text)
     if isinstance(samples, str):
@@ -78,18 +78,18 @@ def test_the_one_picture_of_a_name(tmp_path, write, names, files, samples):
         assert np.isin(one.label_map[1:4, 2:6], 1).all()
 
 
-def test_a_picture_of_two_parts_of_coco(tmp_path):
+def test_an_image_of_two_parts_of_coco(tmp_path):
     """Pictures are numbered anew in each part, and the folder is that of one part."""
-    save_picture(tmp_path / "images/1.png", (6, 8))
+    save_image(tmp_path / "images/1.png", (6, 8))
     for part in ("train", "val"):
         (tmp_path / f"instances_{part}.json").write_text(coco(["1.png"])["instances.json"])
     with user_error(r"instances_val.json, image 0: its picture, .*1\.png, is that of .*train\.json"):
         Dataset.open(tmp_path)
 
 
-@pytest.mark.parametrize(("picture", "mask"), [("images", "masks"), ("JPEGImages", "SegmentationClass")])
-def test_accents_apart_from_their_letters(tmp_path, picture, mask):
-    save_picture(tmp_path / picture / f"{APART}.jpg", (1, 2))
+@pytest.mark.parametrize(("image", "mask"), [("images", "masks"), ("JPEGImages", "SegmentationClass")])
+def test_accents_apart_from_their_letters(tmp_path, image, mask):
+    save_image(tmp_path / image / f"{APART}.jpg", (1, 2))
     save_map(tmp_path / mask / f"{COMPOSED}.PNG", [[0, 1]])
     save_map(tmp_path / "SegmentationObject" / f"{COMPOSED}.PNG", [[0, 1]])
     (tmp_path / "classes.txt").write_text("dog")
@@ -117,7 +117,7 @@ FOREIGN_JSON = [
 
 @pytest.mark.parametrize(("document", "refused"), FOREIGN_JSON)
 def test_json_of_formats_that_are_not_read(tmp_path, document, refused):
-    save_picture(tmp_path / "a.jpg", (6, 8))
+    save_image(tmp_path / "a.jpg", (6, 8))
     (tmp_path / "a.json").write_text(json.dumps(document))
     for path in (tmp_path, tmp_path / "a.json"):
         with user_error(rf"a\.json: is .*{refused}"):
@@ -138,7 +138,7 @@ def test_unknown_json_is_not_taken_for_coco(tmp_path, document):
 
 
 def test_cocos_results_are_read_beside_their_images(tmp_path):
-    save_picture(tmp_path / "a.png", (6, 8))
+    save_image(tmp_path / "a.png", (6, 8))
     result = {**RESULT, "segmentation": [[1, 1, 4, 1, 4, 3, 1, 3]]}
     image = {"id": 1, "file_name": "a.png", "height": 6, "width": 8}
     document = {"images": [image], "categories": [{"id": 1, "name": "dog"}], "annotations": [result]}

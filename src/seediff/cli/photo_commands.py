@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from ..config.fields import IMAGES, MASKS, RUN
 from ..config.methods import SEGMENT_OPTIONS
 from ..config.names import sound
-from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import configure_run, read_file
 from ..config.settings import DEFAULT, TUNED
 from ..config.tuned import THRESHOLDS, is_tuned
@@ -80,7 +80,7 @@ def segment(
     settled, info = configure_run(SegmentPhotosConfig, line.values, config, preset=preset, planned=options.dry_run)
     named = bool(settled.names) or captions is not None
     check_effects(line.values, settled, labels=labels, named=named)
-    check_photographs(paths)
+    check_photos(paths)
     found = find_photos(paths, exclude=out)
     words: dict[str, tuple[str, ...]] = {}
     if captions is not None:
@@ -141,7 +141,7 @@ def mask(
     from ..run.mask_job import MaskJob
     from ..run.photos import read_classes_csv
 
-    check_photographs(paths)
+    check_photos(paths)
     found = find_photos(paths, exclude=out)
     # Classes: of a table, for each photograph its own, or as they were typed, for all
     table = find_table(paths, line.values.get("classes", ()))
@@ -155,8 +155,8 @@ def mask(
             MaskPhotosConfig, {**line.values, "classes": classes}, config, preset=preset, planned=options.dry_run
         )
         spelled = {sound(name): name for name in settled.classes}
-        for photograph, names in classes_of.items():
-            classes_of[photograph] = tuple(spelled.get(sound(name), name) for name in names)
+        for photo, names in classes_of.items():
+            classes_of[photo] = tuple(spelled.get(sound(name), name) for name in names)
     check_mask_effects(line.values, settled.mask)
     warning = "" if options.quiet else threshold_warning(settled)
     job = MaskJob(settled, found, classes_of, offload=options.offload, graphs=options.graphs, info=info)
@@ -172,7 +172,7 @@ def mask(
         report_unusable(result.failed, len(found.photos), result.out)
 
 
-def check_photographs(paths: Sequence[Path]) -> None:
+def check_photos(paths: Sequence[Path]) -> None:
     """Raise UserError for a folder that is itself a dataset: its label maps would be read as photographs."""
     from ..dataset import native
 
@@ -253,7 +253,7 @@ def check_effects(typed: Collection[str], settled: SegmentPhotosConfig, *, label
         raise UserError("labels", "is used only with --method kmeans -k truth, which counts the segments in them")
 
 
-def report_unusable(failed: Sequence[Mapping[str, str]], photographs: int, out: Path) -> None:
+def report_unusable(failed: Sequence[Mapping[str, str]], photos: int, out: Path) -> None:
     """Raises UserError, for the exit code, if some of the photographs could not be used; the others are finished by
     then. failed: the rows of failed.jsonl in the folder `out`."""
     from ..files.photo_files import FAILED
@@ -264,4 +264,4 @@ def report_unusable(failed: Sequence[Mapping[str, str]], photographs: int, out: 
         if count > 1:
             reasons += f" and {count - 1} more"
         where = shlex.quote(str(out / FAILED))
-        raise UserError(f"{count} of {photographs} photographs could not be used ({reasons}); the list is in {where}")
+        raise UserError(f"{count} of {photos} photographs could not be used ({reasons}); the list is in {where}")

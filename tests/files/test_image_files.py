@@ -8,7 +8,7 @@ from damage import BYTES, refusal
 from PIL import Image
 from refusals import user_error
 
-from seediff.files.picture_files import open_picture
+from seediff.files.image_files import open_image
 
 
 def png_of(width, height):
@@ -27,7 +27,7 @@ def test_too_many_pixels_are_one_line_and_no_warning(tmp_path, size):
     limit = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with user_error(r"a.png: .* megapixels"), open_picture(tmp_path / "a.png"):
+        with user_error(r"a.png: .* megapixels"), open_image(tmp_path / "a.png"):
             pass
     assert limit == Image.MAX_IMAGE_PIXELS is not None
 
@@ -35,15 +35,15 @@ def test_too_many_pixels_are_one_line_and_no_warning(tmp_path, size):
 @pytest.mark.parametrize(
     "data", [*BYTES.values(), b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n"], ids=range(len(BYTES) + 1)
 )
-def test_what_is_no_picture_of_these_formats(tmp_path, data):
+def test_what_is_no_image_of_these_formats(tmp_path, data):
     path = tmp_path / "a.png"
     path.write_bytes(data)
     for source in (path, data):
-        assert refusal(lambda source=source: open_picture(source, str(path)).__enter__(), path)
+        assert refusal(lambda source=source: open_image(source, str(path)).__enter__(), path)
 
 
 @pytest.mark.timeout(10)
 def test_pipes_and_missing_files_are_refused(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     for name in ("a.png", "b.png"):
-        assert refusal(open_picture(tmp_path / name).__enter__, tmp_path / name)
+        assert refusal(open_image(tmp_path / name).__enter__, tmp_path / name)

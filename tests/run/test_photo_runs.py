@@ -12,7 +12,7 @@ from refusals import refused, user_error
 from seediff.attention.maps import AttentionMaps
 from seediff.cli.main import main
 from seediff.config.constants import SegmentConfig
-from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
@@ -55,7 +55,7 @@ def segment(mini_folder):
 
 
 @pytest.mark.parametrize("fit", ["keep", "crop"])
-def test_a_dataset_with_masks_of_the_photographs_sizes(tmp_path, mask, found, photos, fit):
+def test_a_dataset_with_masks_of_the_photos_sizes(tmp_path, mask, found, photos, fit):
     result = mask_photos(mask(fit=fit, keep_soft=True), found, tmp_path / "out")
     samples = list(native.read_dataset(tmp_path / "out"))
     assert result.made == len(samples) == 6
@@ -74,7 +74,7 @@ def test_a_dataset_with_masks_of_the_photographs_sizes(tmp_path, mask, found, ph
     assert "enerated" not in (tmp_path / "out" / "README.md").read_text("utf-8")
 
 
-def test_photographs_are_seen_in_their_own_shape(tmp_path, mask, found):
+def test_photos_are_seen_in_their_own_shape(tmp_path, mask, found):
     """Attention is of the photograph's shape, in what is kept and in the pictures of steps."""
     mask_photos(mask(keep_attention=True), found, tmp_path / "out")
     shapes = [
@@ -86,7 +86,7 @@ def test_photographs_are_seen_in_their_own_shape(tmp_path, mask, found):
     assert strip.shape[0] == 48 + 2 * 6 + 18  # one row of 48 × 64, between gaps and over a line of text
 
 
-def test_each_photograph_its_own_classes(tmp_path, photos, mini_folder, capsys):
+def test_each_photo_its_own_classes(tmp_path, photos, mini_folder, capsys):
     table = tmp_path / "classes.csv"
     table.write_text('file,classes\n0.png,dog\n1,"car,dog"\ntrip/last.png,cat\n2.png,\n', encoding="utf-8")
     line = (f"mask {photos} --model {mini_folder} --presence 0 --timesteps 100 --out {tmp_path / 'out'}").split()
@@ -121,7 +121,7 @@ def test_bad_tables_are_told_by_line(tmp_path, found, text, message):
         read_classes_csv(table, found)
 
 
-def test_degenerate_is_about_the_whole_photograph(mask):
+def test_degenerate_is_about_the_whole_photo(mask):
     """A class that fills the middle square of a wide photograph has a quarter of it; 3 % of the square are less than 1
     %.
     """
@@ -134,7 +134,7 @@ def test_degenerate_is_about_the_whole_photograph(mask):
 
 
 @pytest.mark.parametrize(("fit", "method"), [("keep", {}), ("crop", {"method": "ca"})])
-def test_objects_of_photographs(tmp_path, mini_folder, fit, method):
+def test_objects_of_photos(tmp_path, mini_folder, fit, method):
     how = {"presence": 0.0, "timesteps": (100,), "model": str(mini_folder), "fit": fit, **SMALL}
     chosen = MaskPhotosConfig.recommended(classes=("dog",), objects=True, mask=method, **how)
     mask_photos(chosen, find_photos([write_photos(tmp_path / "in", 2)]), tmp_path / "out")
@@ -152,7 +152,7 @@ def test_objects_of_photographs(tmp_path, mini_folder, fit, method):
 
 
 @pytest.mark.parametrize("fit", ["keep", "crop", "tile"])
-def test_every_photograph_has_segments_of_its_size(tmp_path, segment, found, photos, fit):
+def test_every_photo_has_segments_of_its_size(tmp_path, segment, found, photos, fit):
     result = segment_photos(segment(fit=fit), found, tmp_path / "out")
     assert [row["source"] for row in result.rows] == ["0", "1", "2", "3", "4", "trip/last"]
     assert (result.done, result.failed) == (6, [])
@@ -250,7 +250,7 @@ def test_truth_counts_come_from_label_maps(tmp_path, found, photos, mini_folder,
     assert "needs labels" in refused(capsys, *line[:-1], str(tmp_path / "other"))
 
 
-def test_bad_photographs_do_not_stop_the_others(tmp_path, mini_folder, capsys):
+def test_bad_photos_do_not_stop_the_others(tmp_path, mini_folder, capsys):
     folder = tmp_path / "in"
     write_photos(folder, 3)
     whole = (folder / "1.jpg").read_bytes()

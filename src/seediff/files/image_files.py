@@ -16,7 +16,7 @@ from PIL.ExifTags import Base
 
 from ..errors import UserError, first_line
 from .messages import plural
-from .reading import PICTURE, open_regular, read_bytes
+from .reading import IMAGE, open_regular, read_bytes
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
 """Pillow's allowed decoders; loading the later ones takes time. Others run programs (EPS) or accept any bytes (TGA)."""
@@ -34,13 +34,13 @@ def named(source: Path | bytes, where: str | None = None) -> str:
     return where or (str(source) if isinstance(source, Path) else "a picture")
 
 
-def picture_bytes(source: Path | bytes) -> bytes:
+def stored_bytes(source: Path | bytes) -> bytes:
     """The bytes of a picture's file, or those given."""
-    return read_bytes(source, PICTURE) if isinstance(source, Path) else source
+    return read_bytes(source, IMAGE) if isinstance(source, Path) else source
 
 
 @contextmanager
-def open_picture(
+def open_image(
     source: Path | bytes,
     where: str | None = None,
     *,
@@ -49,16 +49,16 @@ def open_picture(
     """Open a picture and read its header. where: its name in messages; None: its path. Raises UserError for anything
     but a whole picture of an allowed size, also from the block that decodes it."""
     name = named(source, where)
-    with nullcontext(io.BytesIO(source)) if isinstance(source, bytes) else open_regular(source, PICTURE) as file:
+    with nullcontext(io.BytesIO(source)) if isinstance(source, bytes) else open_regular(source, IMAGE) as file:
         try:
             with quiet_pillow():
-                picture = Image.open(file, formats=FORMATS)
-                if picture.format == "TIFF":
-                    picture.seek(whole_pages(picture)[0])
-                    _check_planes(picture)
-            with picture:
-                check_pixels(picture.size, name, max_megapixels)
-                yield picture
+                image = Image.open(file, formats=FORMATS)
+                if image.format == "TIFF":
+                    image.seek(whole_pages(image)[0])
+                    _check_planes(image)
+            with image:
+                check_pixels(image.size, name, max_megapixels)
+                yield image
         except UserError:
             raise
         except UnidentifiedImageError as error:
@@ -68,20 +68,20 @@ def open_picture(
             raise UserError(name, f"cannot be read as a picture ({first_line(error)})") from error
 
 
-def whole_pages(picture: Any) -> list[int]:
+def whole_pages(image: Any) -> list[int]:
     """The pages of an opened TIFF that are no smaller copies or masks of another page; the first if all are."""
-    here, found = picture.tell(), []
-    for number in range(picture.n_frames):
-        picture.seek(number)
-        if not picture.tag_v2.get(Base.NewSubfileType, 0) & 5:  # 1: a smaller copy, 4: a mask
+    here, found = image.tell(), []
+    for number in range(image.n_frames):
+        image.seek(number)
+        if not image.tag_v2.get(Base.NewSubfileType, 0) & 5:  # 1: a smaller copy, 4: a mask
             found.append(number)
-    picture.seek(here)
+    image.seek(here)
     return found or [0]
 
 
-def _check_planes(picture: Any) -> None:
+def _check_planes(image: Any) -> None:
     """Raises UnidentifiedImageError for a TIFF of several grey planes, of which Pillow would read the first alone."""
-    tags = picture.tag_v2
+    tags = image.tag_v2
     if tags.get(Base.PhotometricInterpretation) in (0, 1) and tags.get(Base.SamplesPerPixel, 1) > 2:
         raise UnidentifiedImageError
 
@@ -155,27 +155,27 @@ def in_rgb(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
     return eight_bits(image, name).convert("RGB")
 
 
-def stored_pixels(picture: Image.Image) -> tuple[np.ndarray, str]:
+def stored_pixels(image: Image.Image) -> tuple[np.ndarray, str]:
     """The numbers in the file of an opened picture, of palette pictures the indices, and Pillow's name for its mode, or
     one with ";16" for colours of 16 bits, of which Pillow keeps only the upper halves."""
-    wide, layout = is_wide(picture), str(getattr(picture, "tile", ""))  # gone once it is decoded
-    pixels, mode = np.asarray(picture), picture.mode
+    wide, layout = is_wide(image), str(getattr(image, "tile", ""))  # gone once it is decoded
+    pixels, mode = np.asarray(image), image.mode
     for name, step in SPREAD.items():
         if name in layout:
             pixels = pixels // step
     return pixels, mode + ";16" * wide
 
 
-def is_wide(picture: Image.Image) -> bool:
+def is_wide(image: Image.Image) -> bool:
     """Whether an opened picture, which was not decoded, has colours of 16 bits."""
-    return picture.mode in ("RGB", "RGBA") and ";16" in str(getattr(picture, "tile", ""))
+    return image.mode in ("RGB", "RGBA") and ";16" in str(getattr(image, "tile", ""))
 
 
 def read_pixels(source: Path | bytes, where: str | None = None) -> tuple[np.ndarray, str | None, str]:
     """A picture's pixels and mode as of `stored_pixels`, and Pillow's name for its format. Raises UserError."""
-    with open_picture(source, where) as picture:
-        pixels, mode = stored_pixels(picture)
-        return pixels, picture.format, mode
+    with open_image(source, where) as image:
+        pixels, mode = stored_pixels(image)
+        return pixels, image.format, mode
 
 
 # EXIF orientation, by which some readers turn a picture and others do not.
@@ -188,12 +188,12 @@ JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 def orientation_of(source: Path | bytes, where: str | None = None) -> int:
     """The orientation, 1 to 8, of a PNG or JPEG; 1 if it is missing or broken. where: its name in messages. Raises
     UserError if it may have one, but is no picture."""
-    data = picture_bytes(source)
+    data = stored_bytes(source)
     if not any(data.startswith(start) and any(mark in data for mark in marks) for start, marks in MARKS.items()):
         return 1
-    with open_picture(data, named(source, where)) as picture:
+    with open_image(data, named(source, where)) as image:
         try:
-            return int(picture.getexif().get(Base.Orientation, 1))
+            return int(image.getexif().get(Base.Orientation, 1))
         except Exception:
             return 1
 
@@ -214,12 +214,12 @@ def as_stored(data: bytes, where: str | None = None) -> bytes:
     JPEG these segments are cut. where: its name in messages. Raises UserError as `orientation_of` does."""
     if orientation_of(data, where) == 1:
         return data
-    with open_picture(data, where) as picture:
-        if picture.format == "PNG":
+    with open_image(data, where) as image:
+        if image.format == "PNG":
             buffer = io.BytesIO()
-            picture.save(buffer, "PNG", compress_level=1, dpi=picture.info.get("dpi"))
+            image.save(buffer, "PNG", compress_level=1, dpi=image.info.get("dpi"))
             return buffer.getvalue()
-        for payload in (picture.info.get("exif", b""), JPEG_XMP + picture.info.get("xmp", b"")):
+        for payload in (image.info.get("exif", b""), JPEG_XMP + image.info.get("xmp", b"")):
             data = data.replace(b"\xff\xe1" + (len(payload) + 2).to_bytes(2, "big") + payload, b"", 1)
     if orientation_of(data, where) != 1:
         raise UserError(where or "the picture", "has an EXIF orientation that cannot be removed", "save it without one")

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import recommend
 from ..config.settings import Config
 from ..dataset import native
 from ..errors import UserError
-from ..files.photo_files import Photo, read_picture
+from ..files.photo_files import Photo, as_pixels
 from ..masks.flags import FOREIGN
 from ..masks.make_masks import MaskResult
 from ..models import registry
@@ -29,13 +29,15 @@ from ..run.photos import PhotoSpec, are_foreign
 from ..run.segment_job import SegmentJob
 from ..segments.make_segments import Segments
 
-Picture = Path | str | Image.Image | np.ndarray
+ImageInput = Path | str | Image.Image | np.ndarray
 """A file's path, a Pillow picture, or (H, W, 3) uint8."""
 PhotoJob = TypeVar("PhotoJob", MaskJob, SegmentJob)
 HERE = Photo(Path("the picture"), "the picture")
 
 
-def mask(image: Picture, classes: Sequence[str], *, model: str | Path | Model = "mini", **options: Any) -> MaskResult:
+def mask(
+    image: ImageInput, classes: Sequence[str], *, model: str | Path | Model = "mini", **options: Any
+) -> MaskResult:
     """Masks of named classes in one picture: a label map (H, W) of its size, 0 background, i + 1 = classes[i], 255
     ignored; and soft masks. (The command `seediff mask` is `mask_photos`.)
 
@@ -45,23 +47,23 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Path | Model = 
     for a class that the model does not know.
     """
     config, info = _configure(MaskPhotosConfig, model, {**options, "classes": classes})
-    picture = read_picture(image)
+    pixels = as_pixels(image)
     job = _prepare(MaskJob(config, (), info=info), model)
     spec = PhotoSpec(0, HERE, config.classes)
-    seen = job.seen(picture)
+    seen = job.seen(pixels)
     ((_, maps),) = job.look([(spec, seen)])
-    small, full = job.masks(picture, seen, maps, trace=True)
+    small, full = job.masks(pixels, seen, maps, trace=True)
     ids = [config.classes.index(name) + 1 for name in full.classes]
-    soft = torch.zeros(len(config.classes), *picture.shape[:2])
-    for number, values in zip(ids, job.enlarged_soft(small, picture.shape), strict=True):
+    soft = torch.zeros(len(config.classes), *pixels.shape[:2])
+    for number, values in zip(ids, job.enlarged_soft(small, pixels.shape), strict=True):
         soft[number - 1] = torch.from_numpy(values)
     absent = [f"absent:{name}" for name in config.classes if name not in full.classes]
     labels, trace = native.dataset_labels(full.label_map, ids), small.trace if small else {}
-    strange = [FOREIGN] * are_foreign(job.model, [picture])[0]
-    return MaskResult(labels, soft, config.classes, (*strange, *full.flags, *absent), trace, full.agreement, picture)
+    strange = [FOREIGN] * are_foreign(job.model, [pixels])[0]
+    return MaskResult(labels, soft, config.classes, (*strange, *full.flags, *absent), trace, full.agreement, pixels)
 
 
-def segment(image: Picture, *, model: str | Path | Model = "mini", **options: Any) -> Segments:
+def segment(image: ImageInput, *, model: str | Path | Model = "mini", **options: Any) -> Segments:
     """Segments of one picture without any class: label map (H, W) int32 of ids at its size, and how clear each segment
     is. model: as in `mask`. options: fields of SegmentPhotosConfig, such as segment={"method": "kmeans", "k": 6} or
     fit="tile". Raises UserError for a picture or option that cannot be used.
@@ -70,11 +72,11 @@ def segment(image: Picture, *, model: str | Path | Model = "mini", **options: An
         fix = "use segment_photos, or ask `mask` for the words"
         raise UserError("names", "segments of a picture in memory are not named", fix)
     config, info = _configure(SegmentPhotosConfig, model, options)
-    picture = read_picture(image)
+    pixels = as_pixels(image)
     if config.segment.k == "truth":
         raise UserError("segment.k", "truth: there are no label maps of a picture in memory", "give a number")
     job = _prepare(SegmentJob(config, (), info=info), model)
-    (segments,) = job.segments([job.check_photo(PhotoSpec(0, HERE, ()), picture)])
+    (segments,) = job.segments([job.check_photo(PhotoSpec(0, HERE, ()), pixels)])
     return segments
 
 

@@ -26,8 +26,8 @@ def test_masks_are_those_of_the_command(model, mini_folder, photo, tmp_path):
     given = {"classes": ("dog", "cat"), "model": str(mini_folder), **LOOK}
     seediff.mask_photos(seediff.MaskPhotosConfig.recommended(**given), seediff.find_photos([photo]), tmp_path / "out")
     expected = np.asarray(Image.open(tmp_path / "out" / "masks" / "a.png"))
-    picture = Image.open(photo)
-    for image, of in ((photo, mini_folder), (picture, model), (np.asarray(picture), model)):
+    opened = Image.open(photo)
+    for image, of in ((photo, mini_folder), (opened, model), (np.asarray(opened), model)):
         result = seediff.mask(image, ["dog", "cat"], model=of, **LOOK)
         assert np.array_equal(result.label_map, expected)
         assert result.classes == ("dog", "cat")
@@ -64,7 +64,7 @@ def test_segments_are_those_of_the_command(model, mini_folder, photo, tmp_path):
         assert fit == "tile" or np.array_equal(segments.label_map, label_map)
 
 
-def test_what_is_no_picture(model, tmp_path):
+def test_what_is_no_image(model, tmp_path):
     for image, said in (
         (np.zeros((9, 9)), r"^the picture: is an array \(9, 9\) of float64; give \(H, W, 3\) of uint8"),
         (Image.new("F", (9, 9)), r"^the picture: F pixels do not say which value is white"),
