@@ -1,6 +1,8 @@
-"""Run README's Python and make a picture of what it drew: the drawing, the heat map of each class, and the masks.
+"""Run a page's Python and make a picture of what it drew: README's drawing, the heat map of each class, and the masks;
+or the frames of the clip of docs/script.md, and their masks.
 
 python recipes/readme_block.py sheet.jpg
+python recipes/readme_block.py strip.jpg clip
 """
 
 from __future__ import annotations
@@ -13,28 +15,35 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+import seediff
 from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, overlay
 from seediff.files.label_maps import voc_palette
 from seediff.files.outputs import write_atomic
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 
 
-def run_block() -> dict[str, Any]:
-    """The names that README's first block of Python leaves. It writes into the current folder."""
-    (code,) = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.M | re.S)[:1]
-    names: dict[str, Any] = {}
-    exec(code, names)
+def run_block(page: str = "README.md", word: str = "") -> dict[str, Any]:
+    """The names that a page's first block of Python with this word leaves. It writes into the current folder."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.M | re.S)
+    names: dict[str, Any] = {"seediff": seediff}
+    exec(next(code for code in blocks if word in code), names)
     return names
 
 
-def sheet(names: dict[str, Any], side: int = 180) -> np.ndarray:
+def sheet(names: dict[str, Any]) -> np.ndarray:
     image, result, seen = names["image"], names["result"], names["seen"]
     heats = [np.asarray(seen.heatmap(name).over(image)) for name in result.classes]
     tiles = [np.asarray(image), *heats, overlay(np.asarray(image), result.label_map, voc_palette())]
     labels = ["image", *(f'heat map of "{name}"' for name in result.classes), "masks"]
-    return contact_sheet([fit_side(tile, side, Image.Resampling.BICUBIC) for tile in tiles], len(tiles), labels)
+    return contact_sheet([fit_side(tile, 180, Image.Resampling.BICUBIC) for tile in tiles], len(tiles), labels)
+
+
+def strip(masks: list[Any]) -> np.ndarray:
+    shown = [overlay(mask.pixels, mask.label_map, voc_palette()) for mask in masks]
+    return contact_sheet([mask.pixels for mask in masks] + shown, len(masks))
 
 
 if __name__ == "__main__":
-    write_atomic(Path(sys.argv[1]), compress_image(sheet(run_block()), "JPEG", quality=90, subsampling=0))
+    image = strip(run_block("docs/script.md", "clips")["masks"]) if sys.argv[2:] else sheet(run_block())
+    write_atomic(Path(sys.argv[1]), compress_image(image, "JPEG", quality=90, subsampling=0))

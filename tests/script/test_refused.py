@@ -1,5 +1,6 @@
 import pytest
 import torch
+from builders.clip_pipelines import animate, cog_network, wan
 from builders.refusals import user_error
 
 import seediff
@@ -127,6 +128,9 @@ def test_a_compiled_network(pipe):
     pipe.unet = plain
     plain.mid_block.compile()
     assert refusal(pipe).startswith("the network was compiled by torch")
+    pipe = wan(experts=2)
+    pipe.transformer_2.compile()
+    assert refusal(pipe).startswith("the network was compiled by torch")
 
 
 class Engine:
@@ -159,7 +163,12 @@ def test_what_runs_in_a_networks_place(pipe, kind):
 
 
 def test_what_is_no_pipeline_of_a_known_family(pipe):
-    from diffusers import StableDiffusionPAGPipeline, StableDiffusionPanoramaPipeline
+    from diffusers import (
+        HunyuanVideo15Transformer3DModel,
+        StableDiffusionPAGPipeline,
+        StableDiffusionPanoramaPipeline,
+        WanImageToVideoPipeline,
+    )
 
     class Own:
         unet = pipe.unet
@@ -170,7 +179,20 @@ def test_what_is_no_pipeline_of_a_known_family(pipe):
 
     changed = StableDiffusionPAGPipeline.from_pipe(pipe, pag_applied_layers="mid")
     panorama = StableDiffusionPanoramaPipeline(**pipe.components, requires_safety_checker=False)
+    clip, free = animate(pipe), animate(pipe)
+    clip.enable_free_noise(context_length=4, context_stride=2)
+    free.enable_free_init(num_iters=2)
+    sizes = {"num_attention_heads": 1, "attention_head_dim": 16, "num_layers": 1, "rope_axes_dim": (4, 6, 6)}
+    of_image = WanImageToVideoPipeline(**{**wan().components, "image_processor": None, "image_encoder": None})
     for given, said in (
+        (clip, "free_noise_enabled: such clips cannot be captured; call pipe.disable_free_noise() first"),
+        (free, "free_init_enabled: such clips cannot be captured; call pipe.disable_free_init() first"),
+        (of_image, "a WanImageToVideoPipeline: cannot be captured; use a WanPipeline"),
+        (cog_network(patch_size_t=2), "CogVideoX 1.5: each of its positions covers several latent frames"),
+        (
+            HunyuanVideo15Transformer3DModel(**sizes),
+            "attention of a HunyuanVideo15Transformer3DModel cannot be captured",
+        ),
         (changed, "a StableDiffusionPAGPipeline: perturbed-attention guidance"),
         (panorama, "a StableDiffusionPanoramaPipeline: cannot be captured"),
         (pipe.vae, "attention of a AutoencoderKL cannot be captured"),
@@ -186,6 +208,7 @@ def test_what_is_no_pipeline_of_a_known_family(pipe):
 def test_options(pipe, twin):
     assert refusal(pipe, keep="everything").startswith("keep: 'everything' must be all, segments or a method of masks")
     assert refusal(pipe, steps="second-half").startswith("steps: second-half: ")
+    assert refusal(animate(pipe), graphs=True).startswith("graphs: True: calls that draw clips cannot be replayed")
     assert refusal(pipe, layers="3").startswith("capture.layers: 3: blocks are a transformer's")
     sana = load_model(str(twin("sana")), device="cpu").pipe
     for keep in ("segments", "seediff"):

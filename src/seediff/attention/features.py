@@ -20,6 +20,7 @@ import torch
 
 from ..errors import UserError
 from ..models.compiled import listen
+from ..models.families.family import latents_given
 from ..models.families.unet import attention_layers
 from ..models.weights import no_number
 
@@ -73,7 +74,7 @@ class FeatureRecorder:
 
     def start_call(self, _unet: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Forward pre-hook of the UNet: decides which level is recorded."""
-        height, width = (kwargs["sample"] if "sample" in kwargs else args[0]).shape[-2:]
+        height, width = latents_given(args, kwargs).shape[-2:]
         self._latent_size = height, width
         fine = (level for level in self.levels if max(height, width) // level >= COARSEST_SIDE)
         self._level = max(fine, default=min(self.levels))

@@ -103,8 +103,13 @@ class ProjectedLayer(ListeningLayer):
         with torch.no_grad():
             if asked is not None and self.layer.kind == "cross":
                 key = attention.get_submodule(self.layer.key).forward(asked)  # `forward`, so that no hook runs
-            query, key = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key))  # (B, H, N or T, D)
-            self.recorder.add(self.layer.kind, self.layer.level, self.name, query, key, attention.scale, bias)
+            query, key = (x.unflatten(2, (heads, -1)) for x in (query, key))  # (B, N or T, H, D)
+            if self.layer.rotate is not None:
+                rotary = args[3] if len(args) > 3 else kwargs["image_rotary_emb"]
+                query, key = (self.layer.rotate(x, rotary) for x in (query, key))
+            query, key = (x.transpose(1, 2) for x in (query, key))
+            scale = getattr(attention, "scale", query.shape[3] ** -0.5)
+            self.recorder.add(self.layer.kind, self.layer.level, self.name, query, key, scale, bias)
 
 
 class JointLayer(ListeningLayer):
@@ -137,8 +142,6 @@ class JointLayer(ListeningLayer):
                 recorder.check_positions(self.name, own.shape[1])
             columns = sum(key.shape[1] for key in keys)
             image, text = layer.parts(columns, positions)
-            columns_of: dict[Kind, slice] = {"self": image, "cross": text}
-            parts: dict[Kind, slice] = {kind: columns_of[kind] for kind in self.kinds}
             query, key = (self._turned(torch.cat(states, 1), rotary) for states in (queries, keys))  # (B, S, H, D)
             mask = None if mask is None else recorder.conditional(mask)
             if layer.behind_text:
@@ -149,6 +152,12 @@ class JointLayer(ListeningLayer):
                 key = key.repeat_interleave(query.shape[2] // key.shape[2], 2)
             bias = None if mask is None else _bias(mask, key.shape[1], image, text)
             query, key = query[:, image].transpose(1, 2), key.transpose(1, 2)
+            if recorder.frames_of_row > 1:  # each attends to its own positions and to the text
+                own, words = recorder.by_frame(key[:, :, image]), key[:, :, text]
+                query, key = recorder.by_frame(query), torch.cat([own, words.repeat_interleave(recorder.frames, 0)], 2)
+                image, text = slice(0, own.shape[2]), slice(own.shape[2], None)
+            columns_of: dict[Kind, slice] = {"self": image, "cross": text}
+            parts: dict[Kind, slice] = {kind: columns_of[kind] for kind in self.kinds}
             recorder.add_joint(self.name, query, key, parts, bias)
 
     def _heads_last(self, output: torch.Tensor) -> torch.Tensor:

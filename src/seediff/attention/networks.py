@@ -18,7 +18,7 @@ PLAIN = {
     "XLAFlashAttnProcessor2_0",
     "FusedAttnProcessor2_0", "JointAttnProcessor2_0", "XFormersJointAttnProcessor", "FusedJointAttnProcessor2_0",
     "SanaLinearAttnProcessor2_0", "SanaAttnProcessor2_0", "Lumina2AttnProcessor2_0", "ZSingleStreamAttnProcessor",
-    "QwenDoubleStreamAttnProcessor2_0",
+    "QwenDoubleStreamAttnProcessor2_0", "CogVideoXAttnProcessor2_0",
 }  # fmt: skip
 """diffusers' processors that compute the network's own attention and nothing else. So do the default processors that
 diffusers declares for layers. Fused processors are refused when they run."""
@@ -30,8 +30,9 @@ PIECEWISE = {"StableDiffusionPanoramaPipeline": "it draws parts that overlap, ea
 """Pipeline class → why its maps would not be those of its picture."""
 
 
-def find_network(pipe: Any) -> tuple[Any, Family]:
-    """The network of a pipeline (or `pipe` itself), and its family. Raises UserError if it cannot be captured."""
+def find_networks(pipe: Any) -> tuple[list[Any], Family]:
+    """The network of a pipeline (or `pipe` itself), with the second of Wan 2.2, which draws after it; and their family.
+    Raises UserError if it cannot be captured."""
     called = type(pipe).__name__
     bases = {kind.__name__ for kind in type(pipe).__mro__}
     if "PAGMixin" in bases:
@@ -47,12 +48,20 @@ def find_network(pipe: Any) -> tuple[Any, Family]:
     if part is None and not hasattr(pipe, "forward"):
         raise UserError(f"a {called}", "has no unet and no transformer", "give a diffusers pipeline, or its network")
     network = pipe if part is None else getattr(pipe, part)
+    networks = [network, *filter(None, [getattr(pipe, "transformer_2", None)])]
     named = next(filter(None, map(pipeline_family, (kind.__name__ for kind in type(pipe).__mro__))), None)
-    _check_compiled(network, named)
+    for one in networks:
+        _check_compiled(one, named)
     family = named or network_family(network)
+    if family.frames_at and part is not None:
+        if bases.isdisjoint(family.pipelines):
+            raise UserError(f"a {called}", "cannot be captured", f"use a {family.pipelines[0]}")
+        for name in ("free_init", "free_noise"):  # clips that are drawn several times, or from several texts
+            if getattr(pipe, f"{name}_enabled", False):
+                raise UserError(f"{name}_enabled", "such clips cannot be captured", f"call pipe.disable_{name}() first")
     if family is pipeline_family("StableDiffusionPipeline") and getattr(pipe, "tokenizer_2", None) is not None:
         family = pipeline_family("StableDiffusionXLPipeline") or family
-    return network, family
+    return networks, family
 
 
 def _check_compiled(network: Any, family: Family | None) -> None:

@@ -68,9 +68,11 @@ class AttentionRecorder:
         self.step = -1
         self.recording = False
         self.rows: Sequence[int] | None = None
-        """The rows of each batch to record, if they are set before every call (script/listener.py); None: as `guidance`
-        says."""
+        """The rows, or clips, of each batch to record, if they are set before every call (script/listener.py); None: as
+        `guidance` says."""
         self.latent_size: Grid | None = None
+        self.frames = 1
+        """The number of latent frames of each clip, each of which has maps of its own; of images, 1."""
         self.images: int | None = None
         self._sums: dict[tuple[Kind, Grid, str], torch.Tensor] = {}
         self._counts: dict[tuple[Kind, Grid, str], int] = {}
@@ -99,7 +101,8 @@ class AttentionRecorder:
         images = batch // 2 if self.halved else batch
         if self.rows is not None:
             images = len(self.rows)
-        size = (height, width)
+        self.frames = self.family.frames(args, kwargs)
+        images, size = images * self.frames, (height, width)
         if self.latent_size is not None and (self.latent_size, self.images) != (size, images):
             before = f"{self.images} images of {grid_text(self.latent_size)}"
             raise ValueError(f"a capture covers one batch, but there were {before}, then {images} of {grid_text(size)}")
@@ -125,12 +128,18 @@ class AttentionRecorder:
         """Whether half of every batch has no prompt."""
         return self.guidance and self.family.conditional != "first call"
 
+    @property
+    def frames_of_row(self) -> int:
+        """The number of frames whose positions are in one row of a batch."""
+        return 1 if self.family.frames_in_rows else self.frames
+
     def conditional(self, tensor: torch.Tensor) -> torch.Tensor:
         """The text-conditional part of a batch (first dimension)."""
         if self.rows is not None:
+            each = self.frames // self.frames_of_row
             if isinstance(self.rows, range):  # no copy
-                return tensor[self.rows.start : self.rows.stop]
-            return tensor[list(self.rows)]
+                return tensor[self.rows.start * each : self.rows.stop * each]
+            return tensor.unflatten(0, (-1, each))[list(self.rows)].flatten(0, 1)
         if not self.halved:
             return tensor
         half = tensor.shape[0] // 2
@@ -140,17 +149,18 @@ class AttentionRecorder:
 
     @property
     def positions(self) -> int:
-        """The number of positions N at L."""
+        """The number of positions at L in one row of a batch."""
         assert self.latent_size is not None
-        return self.latent_size[0] * self.latent_size[1]
+        return self.frames_of_row * self.latent_size[0] * self.latent_size[1]
 
     def check_positions(self, name: str, positions: int, level: int = 1) -> None:
         """Raise UserError if a layer at L / level attends from or to another number of positions than there are: where
         they are is not known."""
         assert self.latent_size is not None
         height, width = grid_at(self.latent_size, level)
-        if positions != height * width:
-            problem = f"attends over {positions} positions instead of {height * width} (token merging or tiles?)"
+        there = self.frames_of_row * height * width
+        if positions != there:
+            problem = f"attends over {positions} positions instead of {there} (token merging or tiles?)"
             raise UserError(name, problem, "draw without it")
 
     def wants(self, kind: Kind, level: int = 1) -> bool:
@@ -170,9 +180,13 @@ class AttentionRecorder:
         scale: float,
         bias: torch.Tensor | None,
     ) -> None:
-        """Add the probabilities of a layer at L / level at one step, averaged over heads. query: (B, H, N, D). key: (B,
-        H, T, D). bias: (B, H, 1 or N, T)."""
+        """Add the probabilities of a layer at L / level at one step, averaged over heads. query: (B, H, N, D), or of
+        all frames of a clip. key: (B, H, T, D). bias: (B, H, 1 or N, T)."""
         assert self.latent_size is not None
+        if self.frames_of_row > 1:
+            query = self.by_frame(query)
+            key = self.by_frame(key) if kind == "self" else key.repeat_interleave(self.frames, 0)
+            bias = None if bias is None else bias.repeat_interleave(self.frames, 0)  # (B, H, 1, T)
         total = self._total(kind, grid_at(self.latent_size, level), name, query, key.shape[2])
         self._add([Part(total, per_column=kind == "cross")], name, query, key, scale, bias)
 
@@ -193,6 +207,10 @@ class AttentionRecorder:
                 wanted.append(Part(total, columns, kind == "cross", kind in self.plan.alone))
         if wanted:
             self._add(wanted, name, query, key, query.shape[3] ** -0.5, bias)
+
+    def by_frame(self, states: torch.Tensor) -> torch.Tensor:
+        """(B, H, frames · N, D) → (B · frames, H, N, D)."""
+        return states.unflatten(2, (self.frames, -1)).transpose(1, 2).flatten(0, 1)
 
     def _add(self, parts: Sequence[Part], name: str, query: torch.Tensor, *states: Any) -> None:
         if self._finite is None:

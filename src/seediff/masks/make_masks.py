@@ -73,16 +73,18 @@ def make_masks(
     *,
     size: tuple[int, int] | None = None,
     trace: bool = True,
+    soft: torch.Tensor | None = None,
 ) -> MaskResult:
     """Masks of `classes` in one image, from its attention alone; on the CPU.
 
     image: (H, W, 3) uint8, for PAMR and SAM. Without these it may be None; then `size` (H, W) gives the masks' size.
-    trace: also return every step's map. A pixel goes to the class with the highest soft value among those that reach
+    trace: also return every step's map. soft: (C, H, W), to refine in place of those of these maps.
+
+    A pixel goes to the class with the highest soft value among those that reach
     their threshold, to the first of equals. Raises UserError if the image or size is missing, for a class that is given
     twice or is not in the prompt, and for a level that was not captured.
     """
-    if not 0 < len(set(classes)) == len(classes) < IGNORE:
-        raise UserError("classes", f"{', '.join(classes) or 'none'}: must be 1 to {IGNORE - 1} names, each once")
+    check_classes(classes)
     if image is not None and (image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8):
         raise UserError(f"the image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
     if image is not None:
@@ -99,7 +101,8 @@ def make_masks(
         flags += [f"{flag}:{name}" for flag in mask.flags]
         if trace:
             steps[name] = dict(mask.trace)
-    soft = enlarge(torch.stack([mask.soft for mask in softs.values()]), size, config)
+    if soft is None:
+        soft = enlarge(torch.stack([mask.soft for mask in softs.values()]), size, config)
 
     # 2. PAMR and SAM, all classes at once.
     if image is not None:
@@ -120,6 +123,12 @@ def make_masks(
     if len(seconds) == len(classes):
         agreed = agreement(label_map, classes, seconds)
     return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreed, image)
+
+
+def check_classes(classes: Sequence[str]) -> None:
+    """Raise UserError unless masks can have these classes."""
+    if not 0 < len(set(classes)) == len(classes) < IGNORE:
+        raise UserError("classes", f"{', '.join(classes) or 'none'}: must be 1 to {IGNORE - 1} names, each once")
 
 
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:

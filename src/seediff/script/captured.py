@@ -22,7 +22,8 @@ from ..config.fields import check_table
 from ..config.levels import check_kinds, fit_mask
 from ..config.methods import BEST
 from ..errors import UserError
-from ..masks.make_masks import MaskResult, enlarge, make_masks, soft_mask
+from ..masks.clips import clip_softs
+from ..masks.make_masks import MaskResult, make_masks
 from ..models.families.readers import Reader
 from ..prompts.tokens import content_words, find_columns, find_weight, is_divided
 from .heatmap import HeatMap, heat_sheet
@@ -36,6 +37,8 @@ Phrase = str | Sequence[int]
 ImageInput = Path | str | Image.Image | np.ndarray | None
 """A file's path, a Pillow picture, or (H, W, 3) uint8."""
 TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+FACTORS = ("vae_scale_factor", "vae_scale_factor_spatial", "vae_spatial_compression_ratio")
+"""Pipelines' names for the pixels per latent position."""
 HEAT_LEVELS = (4, 2, 1)
 """Levels of attention in a heat map, as in method ca; if a model has none of them, all its levels are used."""
 
@@ -51,7 +54,7 @@ class Captured:
         self._listener, self._pipe, self._plan, self._family = listener, pipe, plan, plan.family
         self._method, self._readers = method, readers
         self._config = getattr(pipe, plan.family.network, pipe).config
-        self._factor: int | None = getattr(pipe, "vae_scale_factor", None)
+        self._factor: int | None = next((getattr(pipe, name) for name in FACTORS if hasattr(pipe, name)), None)
 
     # What was captured
 
@@ -60,6 +63,15 @@ class Captured:
         """The numbers of the pictures of each call of the pipeline."""
         ends = accumulate((run.count for run in self._runs()), initial=0)
         return [range(start, end) for start, end in pairwise(ends)]
+
+    @property
+    def clips(self) -> list[range]:
+        """The numbers of the frames of each clip; empty if images were drawn."""
+        clips: list[range] = []
+        for run, numbers in zip(self._runs(), self.image_numbers, strict=True):
+            if run.frames:
+                clips += [numbers[start : start + run.frames] for start in range(0, len(numbers), run.frames)]
+        return clips
 
     @property
     def prompts(self) -> list[str]:
@@ -96,25 +108,29 @@ class Captured:
         self._runs().clear()
 
     def expected(self, height: int | None = None, width: int | None = None) -> Expected | None:
-        """What an image of height × width pixels (by default the pipeline's own size) will hold."""
+        """What an image of height × width pixels (by default the pipeline's own size), or a latent frame, will hold."""
         factor = self._factor or 8
-        side = self._family.image_side(factor, self._config)
         cell = self._family.pixels(factor, self._config)
-        return replace(self._plan, size=((height or side) // cell, (width or height or side) // cell)).expected
+        height = height or self._family.image_side(factor, self._config)
+        return replace(self._plan, size=(height // cell, (width or height) // cell)).expected
 
     # Heat maps, masks and segments
 
-    def heatmap(self, phrase: Phrase, image: int = 0, *, pixels: ImageInput = None) -> HeatMap:
+    def heatmap(self, phrase: Phrase, image: int | range | None = None, *, pixels: ImageInput = None) -> Any:
         """How much each place of a picture attends to a word: the mean of cross-attention over levels, layers, heads
-        and steps, scaled from 0 at its lowest to 1 at its highest (method ca). image: the picture's number. picture:
+        and steps, scaled from 0 at its lowest to 1 at its highest (method ca). image: the picture's number. pixels:
         the picture, if the pipeline did not return it. Raises UserError for a word that is not in the prompt.
+
+        image may also be one of `clips`, for a list with those of all its frames. By default it is the first clip, or
+        picture 0 if there is none.
         """
-        maps = self._maps(image, [phrase])
-        shown = self._pixels(image, pixels)
-        levels = tuple(level for level in maps.levels("cross") if level in HEAT_LEVELS) or maps.levels("cross")
-        config = MaskConfig(method="ca", expand_levels=levels)
-        soft = soft_mask(maps, _name(phrase), config).soft
-        return HeatMap(enlarge(soft[None], self._size(maps, shown), config)[0].numpy(), _name(phrase), shown)
+        image, frames = self._chosen(image)
+        own = self._maps(frames.start, [phrase]).levels("cross")
+        levels = tuple(level for level in own if level in HEAT_LEVELS) or own
+        config = MaskConfig(method="ca", expand_levels=levels, pamr=False)
+        masks = self._make([phrase], image, frames, pixels, config)
+        heats = [HeatMap(mask.soft[0].numpy(), _name(phrase), mask.pixels) for mask in masks]
+        return heats if isinstance(image, range) else heats[0]
 
     def heatmaps(self, *phrases: Phrase, image: int = 0, pixels: ImageInput = None) -> Image.Image:
         """One picture beside the heat maps of phrases, by default of all its `words`. image, pixels: as in `heatmap`.
@@ -125,14 +141,20 @@ class Captured:
         return heat_sheet([self.heatmap(phrase, image, pixels=pixels) for phrase in wanted])
 
     def masks(
-        self, *phrases: Phrase, image: int = 0, pixels: ImageInput = None, method: str | None = None, **constants: Any
-    ) -> MaskResult:
+        self,
+        *phrases: Phrase,
+        image: int | range | None = None,
+        pixels: ImageInput = None,
+        method: str | None = None,
+        **constants: Any,
+    ) -> Any:
         """Masks of words in one picture, from `make_masks`: label map, soft masks, flags and every step.
 
-        pixels: as in `heatmap`; PAMR follows its edges. method: by default that of `keep`, otherwise seediff, or ca
-        for a model without self-attention; not best. constants: fields of MaskConfig, such as beta=0.4 or pamr=False.
-        The others are the model's own if its folder has some, which were chosen for the layers that `keep=METHOD`
-        captures, otherwise those of the method's paper; levels that the model lacks are replaced by the nearest.
+        image, pixels: as in `heatmap`; PAMR follows the picture's edges, and no picture replaces a frame of a clip.
+        method: by default that of `keep`, otherwise seediff, or ca for a model without self-attention; not best.
+        constants: fields of MaskConfig, such as beta=0.4 or pamr=False. The others are the model's own if its folder
+        has some, which were chosen for the layers that `keep=METHOD` captures, otherwise those of the method's paper;
+        levels that the model lacks are replaced by the nearest.
         """
         usual = "ca" if self._family.no_self_attention else "seediff"
         method = method or self._method or usual
@@ -142,10 +164,9 @@ class Captured:
         config = replace(own_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
         check_kinds(self._family, config)
         config, _ = fit_mask(self._family, self._plan.network, config, "all")
-        maps, shown = self._maps(image, phrases), self._pixels(image, pixels)
-        if shown is None and config.pamr:
-            raise UserError("pixels", "masks follow its edges, but the pipeline gave none", "give it, or pamr=False")
-        return make_masks(shown, maps, [_name(phrase) for phrase in phrases], config, size=self._size(maps, shown))
+        image, frames = self._chosen(image)
+        masks = self._make(phrases, image, frames, pixels, config)
+        return masks if isinstance(image, range) else masks[0]
 
     def segments(self, image: int = 0, *, pixels: ImageInput = None, seed: int = 0, **constants: Any) -> Segments:
         """Segments of one picture without any words, from its self-attention of all steps (the papers look once at a
@@ -187,6 +208,35 @@ class Captured:
                 return run, image - numbers.start
         problem = f"{image}: {len(self.prompts)} were drawn in the block, numbered from 0"
         raise UserError("image", problem, THE_WAY if self._listener.passed_over else "")
+
+    def _chosen(self, image: int | range | None) -> tuple[int | range, range]:
+        """A picture's number or a clip, the first by default; and the clip, or the picture alone, that it is of."""
+        clips = self.clips
+        if image is None:
+            image = clips[0] if clips else 0
+        if isinstance(image, range):
+            if image not in clips:
+                raise UserError("image", f"{image} is none of the clips, {clips}")
+            return image, image
+        return image, next((clip for clip in clips if image in clip), range(image, image + 1))
+
+    def _make(
+        self, phrases: Sequence[Phrase], image: int | range, frames: range, pixels: ImageInput, config: MaskConfig
+    ) -> list[MaskResult]:
+        """Masks of a clip, or of one picture. image, frames: from `_chosen`."""
+        if len(frames) > 1 and pixels is not None:
+            raise UserError("pixels", "those of a clip are what the pipeline returned", "leave it out")
+        first = self._maps(frames.start, phrases)
+        run, start = self._run(frames.start)
+        every = run.maps[start : start + len(frames)]
+        latents = {id(maps): replace(maps, words=first.words) for maps in every}
+        shown = [self._pixels(number, pixels) for number in frames]
+        if shown[0] is None and config.pamr:
+            raise UserError("pixels", "masks follow its edges, but the pipeline gave none", "give it, or pamr=False")
+        names, size = [_name(phrase) for phrase in phrases], self._size(first, shown[0])
+        softs = clip_softs(shown, list(latents.values()), names, config, size)
+        wanted = range(len(frames)) if isinstance(image, range) else [image - frames.start]
+        return [make_masks(shown[i], latents[id(every[i])], names, config, size=size, soft=softs[i]) for i in wanted]
 
     def _maps(self, image: int, phrases: Sequence[Phrase]) -> AttentionMaps:
         """The maps of a picture with the columns of phrases, each of which must have some."""

@@ -21,7 +21,7 @@ import torch
 
 from ..attention.capture import attach_recorder
 from ..attention.maps import Grid
-from ..attention.networks import check_processors, find_network
+from ..attention.networks import check_processors, find_networks
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..attention.recorder import AttentionRecorder
 from ..config.constants import CaptureConfig, SegmentConfig
@@ -72,8 +72,12 @@ def capture(
     """
     # 1. Whether it can be captured
     pipe = getattr(pipe, "pipe", pipe)  # a Model from `load_model`
-    network, family = find_network(pipe)
-    check_processors(network)
+    networks, family = find_networks(pipe)
+    for network in networks:
+        check_processors(network)
+    network = networks[0]
+    if graphs and family.frames_at:
+        raise UserError("graphs", "True: calls that draw clips cannot be replayed", "leave it out")
     config = CaptureConfig(normalize=normalize, steps=steps, layers=layers)
     plan = plan_pipeline(keep, pipe, family, family.layers(network), config)
     prompts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
@@ -99,7 +103,8 @@ def capture(
             raise UserError(f"a {type(pipe).__name__}", problem, "name the text, capture(pipe, prompt='…')")
         if not alone:
             stack.enter_context(wrap_call(pipe, listener))
-        stack.enter_context(attach_recorder(network, recorder, listener.begin))
+        for each in networks:
+            stack.enter_context(attach_recorder(each, recorder, listener.begin))
         yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None, readers)
 
 
@@ -129,9 +134,10 @@ def wrap_call(pipe: Any, listener: Listener) -> Iterator[None]:
 
     @wraps(kind.__call__)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with listener.follow(signature.bind(*args, **kwargs).arguments.get("prompt")) as run:
+        given = signature.bind(*args, **kwargs).arguments
+        with listener.follow(given.get("prompt")) as run:
             output = kind.__call__(*args, **kwargs)
-            run.images = returned_images(output)
+            run.images = [] if given.get("output_type") == "latent" else returned_images(output)
         return output
 
     pipe.__class__ = type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__})

@@ -24,6 +24,7 @@ from ..attention.maps import AttentionMaps
 from ..attention.networks import check_processors
 from ..attention.recorder import AttentionRecorder
 from ..errors import UserError
+from ..masks.clips import frame_weights
 
 Texts = Mapping[str, str]
 """The texts of one image, by the pipeline's arguments: {"prompt": …, "prompt_2": …}."""
@@ -70,17 +71,26 @@ def _equal(row: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
 class Run:
     """What one call of the pipeline drew. maps, texts: of each image; no texts if only its encoded text is known.
     steps: calls of the network with the prompt. images: (H, W, 3) uint8 each, as the pipeline returned them, if it
-    did. error: to raise when maps are requested."""
+    did. error: to raise when maps are requested. frames: of each clip; 0: it drew images."""
 
     maps: list[AttentionMaps] = field(default_factory=list)
     texts: list[Texts] = field(default_factory=list)
     steps: int = 0
     images: list[np.ndarray] = field(default_factory=list)
     error: UserError | None = None
+    frames: int = 0
 
     @property
     def count(self) -> int:
         return len(self.texts)
+
+    def show_frames(self, latents: int) -> None:
+        """Give each frame of the clips the text of its clip, and the maps of the nearest of its latent frames."""
+        clips = len(self.texts)
+        self.frames = len(self.images) // clips or latents
+        near = list(product(range(clips), frame_weights(self.frames, latents).argmax(1)))
+        self.texts = [self.texts[clip] for clip, _ in near]
+        self.maps = [self.maps[clip * latents + latent] for clip, latent in near if self.maps]
 
 
 @dataclass
@@ -129,8 +139,8 @@ class Listener:
     @property
     def held(self) -> int:
         """Bytes of the maps of finished runs."""
-        maps = chain.from_iterable(run.maps for run in self.finished)
-        return sum(tensor.nbytes for *_, tensor in chain.from_iterable(one.tensors() for one in maps))
+        maps = {id(one): one for one in chain.from_iterable(run.maps for run in self.finished)}  # frames share some
+        return sum(tensor.nbytes for *_, tensor in chain.from_iterable(one.tensors() for one in maps.values()))
 
     # What the pipeline does
 
@@ -194,7 +204,11 @@ class Listener:
         given = {**dict(zip(_parameters(type(network)), args, strict=False)), **kwargs}
         named = (given.get(name) for name in ("encoder_hidden_states", "cap_feats", "text_bth"))
         states = next((value for value in named if value is not None), None)
-        batch, height, width = self.recorder.family.lattice(network, args, kwargs)
+        family = self.recorder.family
+        batch, height, width = family.lattice(network, args, kwargs)
+        frames = family.frames(args, kwargs)
+        if family.frames_in_rows and states is not None:
+            states = states[::frames]  # one row for each clip
         if given.get("skip_layers") is not None:
             rows = None
         elif states is not None and states is call.last[0]:
@@ -212,8 +226,8 @@ class Listener:
             check_processors(network)
             run.texts = self._texts(call, rows, states)
             tensor = next(network.parameters()) if states is None else states[0]  # weights may be offloaded
-            self.check((height, width), len(rows), tensor.device, self.held)
-        elif (self.recorder.latent_size, run.count) != ((height, width), len(rows)):
+            self.check((height, width), len(rows) * frames, tensor.device, self.held)
+        elif (self.recorder.latent_size, self.recorder.frames, run.count) != ((height, width), frames, len(rows)):
             problem = "the network drew pictures of several sizes, or numbers of pictures, in one run"
             raise UserError(problem, fix="use one `with` block for each")
         self.recorder.rows = rows
@@ -227,13 +241,15 @@ class Listener:
             return
         run = call.run
         try:
-            texts = [text.get("prompt", "") for text in run.texts]
-            run.maps = [maps.cpu() for maps in self.recorder.maps([{}] * run.count, texts)]
+            texts = [text.get("prompt", "") for text, _ in product(run.texts, range(self.recorder.frames))]
+            run.maps = [maps.cpu() for maps in self.recorder.maps([{}] * len(texts), texts)]
         except UserError as error:
             # attention that is not a number: raised when maps are requested, because the picture is unaffected
             run.error = error
             if error.subject == "dtype":
                 run.error = UserError("the network", error.problem, "pipe.to(torch.float32), or torch.bfloat16, first")
+        if self.recorder.family.frames_at:
+            run.show_frames(self.recorder.frames)
         self.recorder.restart()
         self.finished.append(run)
 
@@ -324,9 +340,13 @@ def _parameters(kind: type) -> list[str]:
 
 def returned_images(output: Any) -> list[np.ndarray]:
     """The pictures (H, W, 3) uint8 in what a pipeline returns; none for latents."""
-    images: Any = getattr(output, "images", output)
+    images: Any = getattr(output, "images", getattr(output, "frames", output))
     if isinstance(images, tuple) and images:
         images = images[0]
+    if isinstance(images, np.ndarray | torch.Tensor) and images.ndim == 5:  # clips
+        images = images.reshape(-1, *images.shape[2:])
+    if isinstance(images, list) and images and isinstance(images[0], list):
+        images = list(chain.from_iterable(images))
     if torch.is_tensor(images) and images.ndim == 4:  # (B, 3, H, W); numpy has no bfloat16
         images = images.detach().movedim(1, -1).cpu()
         images = (images.float() if images.is_floating_point() else images).numpy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -16,6 +16,9 @@ FILES = (
 )  # fmt: skip
 """`file.NAME` of every family, in the order of lists."""
 
+VIDEO = ("video.ANIMATE_DIFF", "video.WAN", "video.COG_VIDEO_X", "video.LTX")
+"""Those that draw clips, for scripts alone."""
+
 REFUSED = {
     "StableDiffusionXLImg2ImgPipeline": "it refines pictures and draws none from words; name the base model",
     "KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped",
@@ -24,9 +27,9 @@ REFUSED = {
 """Pipeline class with a network that a family has → why it is not supported."""
 
 
-def families() -> Iterator[Family]:
+def families(places: Sequence[str] = FILES) -> Iterator[Family]:
     """Every family. Its file is imported when it is reached: who looks for Stable Diffusion imports no other."""
-    for place in FILES:
+    for place in places:
         file, name = place.split(".")
         yield getattr(import_module(f".{file}", __name__), name)
 
@@ -39,8 +42,9 @@ def pipeline_family(pipeline: Any) -> Family | None:
 def network_family(network: Any) -> Family:
     """The family of a loaded network, by its class. Raises UserError where there is none."""
     names = [kind.__name__ for kind in type(network).__mro__]
-    found = next((family for family in families() if family.class_name in names), None)
+    every = FILES + VIDEO
+    found = next((family for family in families(every) if family.class_name in names), None)
     if found is not None:
         return found
-    listed = ", ".join(dict.fromkeys(family.class_name for family in families()))
+    listed = ", ".join(dict.fromkeys(family.class_name for family in families(every)))
     raise UserError(f"attention of a {names[0]} cannot be captured; known: {listed}")

@@ -51,12 +51,14 @@ Condition = Mapping[str, Any]
 @dataclass(frozen=True)
 class Projections:
     """A layer of self- or cross-attention. query, key: the submodules whose outputs are the queries (B, N, H·D) and the
-    keys (B, N or T, H·D) of the product. level: divisor of L at which the layer is."""
+    keys (B, N or T, H·D) of the product. level: divisor of L at which the layer is. rotate: as of `Joint`, with the
+    layer's fourth argument."""
 
     kind: Kind
     query: str = "to_q"
     key: str = "to_k"
     level: int = 1
+    rotate: Callable[[Any, Any], Any] | None = None
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -175,6 +177,10 @@ class Family:
     attention: str = "attn"
     no_self_attention: str = ""
     """Why there are no self-attention maps; empty if there are."""
+    frames_at: int = 0
+    """The dimension of latents that is the frames of clips; 0: the network draws images."""
+    frames_in_rows: bool = False
+    """Whether attention has a clip's frames in rows that follow each other, not in positions, frame by frame."""
     fitted: bool = True
     """Whether the nearest level of attention replaces one that is missing: the constants of the paper are for Stable
     Diffusion 1 and 2."""
@@ -249,11 +255,14 @@ class Family:
         return found
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        """(B, height, width) of a network call, in positions of L."""
-        hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
-        batch, _, height, width = hidden.shape
+        """(B, height, width) of a network call, in positions of L. B: images or clips."""
+        batch, *_, height, width = latents_given(args, kwargs).shape
         patch = self.pixels(1, network.config)
         return batch, height // patch, width // patch
+
+    def frames(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+        """The number of latent frames of each clip in a network call; of images, 1."""
+        return latents_given(args, kwargs).shape[self.frames_at] if self.frames_at else 1
 
     def factor(self, vae: PartConfig) -> int:
         """Pixels per latent position, for an autoencoder with this configuration."""
@@ -267,6 +276,8 @@ class Family:
         """The model's own side of an image in pixels."""
         if self.side or self.latent_side:
             return self.side or factor * self.latent_side
+        if "sample_size" not in config:
+            raise UserError("height and width", "are needed: the model has no usual size")
         sample = config["sample_size"]
         if isinstance(sample, list | tuple):
             sample = sample[0]
@@ -408,9 +419,27 @@ class FlowMatching(Family):
         return noise - latents
 
 
+def latents_given(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """The latents of a network call."""
+    return args[0] if args else kwargs["sample" if "sample" in kwargs else "hidden_states"]
+
+
 def last_part(name: str) -> str:
     """The last part of a path or hub id."""
     return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
+
+
+def self_and_cross(
+    network: Any, query: str = "to_q", key: str = "to_k", rotate: Callable[[Any, Any], Any] | None = None
+) -> dict[str, Layer]:
+    """The layers `attn1` and `attn2` of blocks, in order. query, key, rotate: as of `Projections`."""
+    own, cross = Projections("self", query, key, rotate=rotate), Projections("cross", query, key)
+    layers: dict[str, Layer] = {}
+    for name, attention in network.named_modules():
+        if name.endswith((".attn1", ".attn2")):
+            refuse_adapters(name, attention)
+            layers[name] = own if name.endswith("1") else cross
+    return layers
 
 
 def refuse_adapters(name: str, attention: Any) -> None:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .family import CLIP, CLIP_TOKENIZER, T5, T5_TOKENIZER, Condition, FlowMatching, Joint, PartConfig
+from .family import CLIP, CLIP_TOKENIZER, T5, T5_TOKENIZER, Condition, FlowMatching, Joint, PartConfig, latents_given
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Packed(FlowMatching):
 
 class Flux(Packed):
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        batch, positions, _ = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
+        batch, positions, _ = latents_given(args, kwargs).shape
         height, width = _sides(kwargs["img_ids"])  # the number of positions alone does not give height and width
         if height * width != positions:
             raise UserError(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .family import Condition, DrawRequest, PartConfig
+from .family import Condition, DrawRequest, PartConfig, latents_given
 from .flux import FLUX, PHOTO_GUIDANCE, Packed, pack, unpack
 from .readers import Reader, chat_prompt
 
@@ -28,7 +28,7 @@ TEXT_TOKENS = 512
 
 class Flux2(Packed):
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
+        hidden = latents_given(args, kwargs)
         image, row, column = _last_position(kwargs["img_ids"])  # positions are in row order
         if image:
             raise UserError("the network is shown other images (image=…): attention to these is not captured")

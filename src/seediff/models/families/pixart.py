@@ -8,7 +8,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .family import T5, T5_TOKENIZER, Condition, DrawRequest, Family, Layer, PartConfig, Projections, refuse_adapters
+from .family import T5, T5_TOKENIZER, Condition, DrawRequest, Family, Layer, PartConfig, self_and_cross
 from .readers import Reader, stripped
 
 if TYPE_CHECKING:
@@ -21,12 +21,7 @@ the larger number."""
 
 class PixArt(Family):
     def layers(self, network: Any) -> dict[str, Layer]:
-        layers: dict[str, Layer] = {}
-        for number, block in enumerate(network.transformer_blocks):
-            name = f"transformer_blocks.{number}.attn"
-            refuse_adapters(f"{name}2", block.attn2)
-            layers |= {f"{name}1": Projections("self"), f"{name}2": Projections("cross")}
-        return layers
+        return self_and_cross(network)
 
     def columns(self, pipeline: str) -> int:
         return T5_TOKENS.get(pipeline, max(T5_TOKENS.values()))

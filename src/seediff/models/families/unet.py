@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
 from ..groups import Kind, LayerChoice, block_numbers
-from .family import CLIP, CLIP_TOKENIZER, Condition, Family, Layer, PartConfig, Projections, refuse_adapters
+from .family import (
+    CLIP,
+    CLIP_TOKENIZER,
+    Condition,
+    Family,
+    Layer,
+    PartConfig,
+    Projections,
+    latents_given,
+    refuse_adapters,
+)
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -36,8 +46,7 @@ class UNet(Family):
         return layers_in(names, group)
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        sample = kwargs["sample"] if "sample" in kwargs else args[0]
-        batch, _, height, width = sample.shape
+        batch, *_, height, width = latents_given(args, kwargs).shape
         return batch, height, width
 
     def multiple(self, factor: int, config: PartConfig) -> int:
@@ -83,10 +92,10 @@ def clip_reader(pipe: Any, part: str) -> Reader:
 
 
 def attention_layers(unet: Any, layers: LayerChoice = "all") -> dict[str, Any]:
-    """The UNet's attention modules by name. Raises UserError for attention whose probabilities are more than
-    softmax(QKᵀ) of `to_q` and `to_k`."""
-    modules = {}
-    for name in layers_in([key.removesuffix(".processor") for key in unet.attn_processors], layers):
+    """The UNet's attention modules by name, without AnimateDiff's that look along time. Raises UserError for attention
+    whose probabilities are more than softmax(QKᵀ) of `to_q` and `to_k`."""
+    modules, names = {}, [key.removesuffix(".processor") for key in unet.attn_processors]
+    for name in layers_in([name for name in names if "motion_modules" not in name], layers):
         modules[name] = attention = unet.get_submodule(name)
         if any(part is not None for part in (attention.added_kv_proj_dim, attention.norm_q, attention.norm_k)):
             raise UserError(f"attention of {name} has added or normalised queries or keys; use SD 1.x or 2.x")

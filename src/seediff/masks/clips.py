@@ -1,0 +1,63 @@
+"""Soft masks of the frames of a clip, from the attention of fewer latent frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ..attention.maps import AttentionMaps
+from ..config.constants import MaskConfig
+from .make_masks import check_classes, enlarge, soft_mask
+
+SAME_COLOUR = 0.05
+"""The mean difference of R, G and B, in [0, 1], at which 1/e of a pixel's value is shared."""
+ROUNDS = 4
+"""How often pixels share their values, so over how many frames values spread."""
+
+
+def frame_weights(frames: int, latents: int) -> np.ndarray:
+    """(frames, latents) float32, rows that sum to 1: how much each latent frame counts in a frame, linear between the
+    latents' centres. An autoencoder turns the first latent frame into one frame, and each other one into equally many.
+    """
+    stride = (frames - 1) / max(latents - 1, 1)
+    centres = np.maximum(np.arange(latents) * stride - (stride - 1) / 2, 0)
+    columns = [np.interp(np.arange(frames), centres, one) for one in np.eye(latents)]
+    return np.stack(columns, 1).astype(np.float32)
+
+
+def clip_softs(
+    images: Sequence[np.ndarray | None],
+    latents: Sequence[AttentionMaps],
+    classes: Sequence[str],
+    config: MaskConfig,
+    size: tuple[int, int],
+) -> torch.Tensor:
+    """Soft masks (frames, C, H, W) of a clip, before PAMR: blended between its latent frames, then shared along time.
+
+    images: its frames, (H, W, 3) uint8, or None each; then nothing is shared. latents: the maps of its latent frames.
+    size: (H, W) of a frame. Raises UserError as `make_masks` does.
+    """
+    check_classes(classes)
+    softs = [torch.stack([soft_mask(maps, name, config).soft for name in classes]) for maps in latents]
+    large = torch.stack([enlarge(soft, size, config) for soft in softs])
+    soft = torch.tensordot(torch.from_numpy(frame_weights(len(images), len(latents))), large, 1)
+    shown = [image for image in images if image is not None]
+    return along_time(soft, shown) if shown else soft
+
+
+def along_time(soft: torch.Tensor, images: Sequence[np.ndarray]) -> torch.Tensor:
+    """Soft masks (frames, C, H, W), in which each pixel shares its values with the frame before and after as far as its
+    colour stays, ROUNDS times. images: (H, W, 3) uint8 each."""
+    change = np.abs(np.diff(np.stack(images).astype(np.int16), axis=0)).mean(3) / 255
+    same = torch.from_numpy(np.exp(-change / SAME_COLOUR)).float()[:, None]  # (frames − 1, 1, H, W)
+    weight = torch.ones_like(soft[:, :1])
+    weight[1:] += same
+    weight[:-1] += same
+    for _ in range(ROUNDS):
+        total = soft.clone()
+        total[1:] += same * soft[:-1]
+        total[:-1] += same * soft[1:]
+        soft = total / weight
+    return soft

@@ -1,0 +1,99 @@
+"""Families that draw clips: AnimateDiff, Wan, CogVideoX and LTX. Only `capture` reads them: no command draws clips.
+
+Each latent frame is captured as an image of its own, which attends to its own positions and to the text. Attention
+between frames is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ...errors import UserError
+from .family import Family, Joint, Layer, PartConfig, latents_given, self_and_cross
+from .readers import Reader
+from .unet import SD
+
+NORMS = ("norm_q", "norm_k")
+
+
+class Wan(Family):
+    def pixels(self, factor: int, config: PartConfig) -> int:
+        return factor * config["patch_size"][-1]  # (1, 2, 2)
+
+    def layers(self, network: Any) -> dict[str, Layer]:
+        return self_and_cross(network, *NORMS, _rotate_wan)
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        from diffusers.pipelines.wan.pipeline_wan import prompt_clean
+
+        return (Reader("tokenizer", pipe.tokenizer, self.text_columns, convert=prompt_clean),)
+
+
+class Ltx(Family):
+    def frames(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+        return kwargs["num_frames"]
+
+    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
+        return len(latents_given(args, kwargs)), kwargs["height"], kwargs["width"]  # latents are packed
+
+    def layers(self, network: Any) -> dict[str, Layer]:
+        return self_and_cross(network, *NORMS, _rotate_ltx)
+
+
+class CogVideoX(Family):
+    def layers(self, network: Any) -> dict[str, Layer]:
+        if network.config.patch_size_t is not None:
+            problem = "each of its positions covers several latent frames, which cannot be told apart"
+            raise UserError("CogVideoX 1.5", problem, "use CogVideoX-2b or -5b")
+        return super().layers(network)
+
+
+def _rotate_wan(states: Any, rotary: Any) -> Any:
+    from diffusers.models.embeddings import apply_rotary_emb
+
+    turns: Any = [part[0, :, 0] for part in rotary]  # cosines and sines (N, D)
+    return apply_rotary_emb(states, turns, sequence_dim=1)
+
+
+def _rotate_ltx(states: Any, rotary: Any) -> Any:
+    """The rotation is of all heads' channels together, and the same for the whole batch."""
+    from diffusers.models.transformers.transformer_ltx import apply_rotary_emb
+
+    return apply_rotary_emb(states.flatten(2), [part[:1] for part in rotary]).view_as(states)
+
+
+ANIMATE_DIFF = replace(
+    SD,
+    title="AnimateDiff",
+    pipelines=("AnimateDiffPipeline",),
+    class_name="UNetMotionModel",
+    frames_at=2,
+    frames_in_rows=True,
+)
+WAN = Wan(
+    title="Wan 2.1 and 2.2",
+    pipelines=("WanPipeline",),
+    class_name="WanTransformer3DModel",
+    conditional="first call",
+    frames_at=2,
+    text_columns=512,
+)
+COG_VIDEO_X = CogVideoX(
+    title="CogVideoX",
+    pipelines=("CogVideoXPipeline",),
+    class_name="CogVideoXTransformer3DModel",
+    # Queries and keys are turned in place later.
+    streams={"transformer_blocks": Joint(("norm_q",), ("norm_k",), heads_dim=1, image_first=False)},
+    attention="attn1",
+    frames_at=1,
+    text_columns=226,
+)
+LTX = Ltx(
+    title="LTX-Video",
+    pipelines=("LTXPipeline",),
+    class_name="LTXVideoTransformer3DModel",
+    frames_at=1,
+    text_columns=128,
+)

@@ -1,0 +1,163 @@
+from functools import lru_cache
+
+import numpy as np
+import pytest
+import torch
+from builders.clip_pipelines import CLIPS, PROMPT, animate, capture_spied, draw
+from builders.refusals import user_error
+
+import seediff
+from seediff.attention.layers import ListeningLayer
+from seediff.attention.recorder import AttentionRecorder
+from seediff.masks import clips
+from seediff.models.families import video
+from seediff.models.registry import load_model
+
+
+@pytest.fixture(scope="module")
+def made(sd1_model):
+    """Name of a pipeline → it."""
+
+    @lru_cache
+    def make(name):
+        pipe = CLIPS[name]() if name in CLIPS else animate(sd1_model.pipe)
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    return make
+
+
+@pytest.mark.parametrize("name", ["AnimateDiff", *CLIPS])
+def test_maps_are_of_what_attention_is_given(made, name):
+    pipe, steps = made(name), 4 if name == "Wan 2.2" else 2  # both experts draw
+    plain = draw(pipe, num_inference_steps=steps)
+    clip, seen, difference = capture_spied(pipe, num_inference_steps=steps)
+    assert np.array_equal(plain, clip)
+    assert difference < 1e-6
+    frames = clip.shape[1]
+    assert seen.clips == [range(frames)]
+    assert seen.prompts == [PROMPT] * frames
+    assert {"cat", "potted", "plant"} <= set(seen.words[-1])
+    assert all(np.array_equal(shown, (frame * 255).round()) for shown, frame in zip(seen.images, clip[0], strict=True))
+
+
+def assert_same(some, others):
+    for maps, other in zip(some, others, strict=True):
+        for (*_, one), (*_, two) in zip(maps.tensors(), other.tensors(), strict=True):
+            torch.testing.assert_close(one, two, atol=1e-5, rtol=0)
+
+
+def frame_minor(self, states):
+    return states.unflatten(2, (-1, self.frames)).permute(0, 3, 1, 2, 4).flatten(0, 1)
+
+
+def keep_copies(self, which, _module, _args, output):
+    self.kept[which] = output.detach().clone()
+
+
+@pytest.mark.parametrize(
+    ("name", "owner", "attribute", "wrong"),
+    [
+        ("Wan 2.1", video, "_rotate_wan", lambda states, _: states),
+        ("LTX", video, "_rotate_ltx", lambda states, _: states),
+        ("Wan 2.1", video, "NORMS", ("to_q", "to_k")),
+        ("CogVideoX 2b", AttentionRecorder, "by_frame", frame_minor),
+        ("CogVideoX 5b", ListeningLayer, "keep", keep_copies),  # before they are turned in place
+    ],
+)
+def test_the_comparison_fails_where_capture_is_wrong(made, monkeypatch, name, owner, attribute, wrong):
+    monkeypatch.setattr(owner, attribute, wrong)
+    assert capture_spied(made(name))[2] > 1e-3
+
+
+def test_frames_that_do_not_move_are_images(monkeypatch):
+    """AnimateDiff on the embedded model, without motion: maps and masks are those of pictures of the same noise."""
+    from diffusers import StableDiffusionPipeline
+
+    pipe = StableDiffusionPipeline(**load_model("mini", device="cpu").pipe.components)  # without mini's own constants
+    still = animate(pipe, moves=False)
+    noise = torch.randn(1, 4, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+    given = {"num_inference_steps": 2, "output_type": "np", "height": 64, "width": 64}
+    with seediff.capture(still) as seen:
+        still("a dog", num_frames=3, latents=noise.clone(), **given)
+    with seediff.capture(pipe) as alone:
+        pipe(["a dog"] * 3, latents=noise[0].transpose(0, 1).clone(), **given)
+    assert_same(seen.maps, alone.maps)
+    shared = seen.masks("dog")
+    monkeypatch.setattr(clips, "ROUNDS", 0)
+    for number, mask in enumerate(seen.masks("dog")):
+        other = alone.masks("dog", image=number)
+        assert (mask.label_map != other.label_map).mean() < 1e-3
+        assert 0 < mask.label_map.mean() < 1
+        assert not torch.equal(shared[number].soft, mask.soft)
+
+
+def test_masks_and_heat_maps_of_clips(made):
+    pipe = made("Wan 2.1")
+    with seediff.capture(pipe) as seen:
+        draw(pipe, ["a cat", "a bus"])
+        draw(pipe, "a cat", num_videos_per_prompt=2, num_frames=5)
+    assert seen.clips == [range(9), range(9, 18), range(18, 23), range(23, 28)]
+    assert seen.prompts == ["a cat"] * 9 + ["a bus"] * 9 + ["a cat"] * 10
+    masks = seen.masks("cat", beta=0.5)
+    assert [mask.label_map.shape for mask in masks] == [(64, 64)] * 9
+    assert all(mask.pixels is shown for mask, shown in zip(masks, seen.images, strict=False))
+    one = seen.masks("cat", beta=0.5, image=7)
+    assert np.array_equal(one.label_map, masks[7].label_map)
+    assert torch.equal(one.soft, masks[7].soft)
+    assert len(seen.masks("bus", image=seen.clips[1])) == 9
+    heats = seen.heatmap("cat")
+    assert np.array_equal(seen.heatmap("cat", 7).values, heats[7].values)
+    assert len({heat.values.tobytes() for heat in heats}) == 9  # no two frames have the same
+    assert seen._listener.held == 2 * (3 + 2) * 4 * (16 * 16 + 16 * 512)  # latent frames, not frames
+    for options, said in (
+        ({"image": range(3)}, r"^image: range\(0, 3\) is none of the clips"),
+        ({"image": 28}, "^image: 28: 28 were drawn"),
+        ({"image": 0, "pixels": seen.images[0]}, "^pixels: those of a clip are what"),
+        ({"image": 9}, "^'cat': is not in"),
+    ):
+        with user_error(said):
+            seen.masks("cat", **options)
+
+
+@pytest.mark.parametrize("name", ["AnimateDiff", "Wan 2.1"])
+def test_latents_alone(made, name):
+    """Each latent frame has masks; three frames are no colours."""
+    pipe = made(name)
+    with seediff.capture(pipe) as seen:
+        draw(pipe, output_type="latent")
+    assert seen.images == [None] * 3
+    with user_error("^pixels: masks follow its edges"):
+        seen.masks("cat")
+    assert [mask.soft.shape for mask in seen.masks("cat", pamr=False)] == [(1, 64, 64)] * 3
+
+
+def test_a_network_alone(made):
+    pipe = made("CogVideoX 2b")
+    states, latents = torch.randn(2, 226, 32), torch.randn(2, 3, 4, 8, 8)
+    with seediff.capture(pipe.transformer, prompt="a cat", tokenizer=pipe.tokenizer) as seen:
+        pipe.transformer(hidden_states=latents, encoder_hidden_states=states, timestep=torch.tensor([5, 5]))
+    assert seen.clips == [range(3)]
+    assert len(seen.masks("cat", pamr=False)) == 3
+
+
+def test_what_a_latent_frame_will_hold(made):
+    for name, cell in (("Wan 2.1", 16), ("CogVideoX 2b", 16), ("LTX", 4)):
+        with seediff.capture(made(name)) as seen:
+            assert seen.expected(64, 96).size == (64 // cell, 96 // cell)
+            with user_error("^height and width: are needed"):
+                seen.expected()
+
+
+def test_rows_of_a_clip_are_taken_together(made):
+    """Under guidance with the prompt itself, without guidance, and of two prompts, in any order."""
+    pipe = made("AnimateDiff")
+    with seediff.capture(pipe) as seen:
+        draw(pipe, negative_prompt=PROMPT)
+        draw(pipe, guidance_scale=1.0)
+        draw(pipe, ["a cat", "a bus"])
+    assert seen.clips == [range(3), range(3, 6), range(6, 9), range(9, 12)]
+    assert seen.prompts == [PROMPT] * 6 + ["a cat"] * 3 + ["a bus"] * 3
+    with seediff.capture(pipe) as alone:
+        draw(pipe, guidance_scale=1.0)
+    assert_same(seen.maps[3:6], alone.maps)
