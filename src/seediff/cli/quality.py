@@ -147,20 +147,23 @@ def count_dropped(criteria: Criteria, dropped: Mapping[str, int]) -> str:
 
 
 def describe_errors(data: Path, checked: Checked) -> str:
-    """How many errors there are, the first, and what helps."""
+    """How many errors there are, the first, and what helps: a run only writes its own files again."""
     from ..dataset.native import CONFIG, METADATA
     from ..dataset.quality.check import DAMAGED
+    from ..dataset.reviews import REVIEWED, REVIEWS
     from .summary import counts
 
-    first, kinds = checked.findings[0], Counter(finding.kind for finding in checked.findings[: checked.errors])
+    errors = checked.findings[: checked.errors]
+    first, kinds = errors[0], Counter(finding.kind for finding in errors)
     where = "" if first.kind == "structure" else f"{first.where}: "
     text = f"{plural(checked.errors, 'error')} ({counts(kinds)}); the first: {where}{first.text}"
     if not kinds.keys() & {*DAMAGED}:
         return text
-    again = "make the dataset again"
-    if (data / CONFIG).is_file():
-        again = f"remove {METADATA} and run the same command again with the same --out"
-    return f"{text}; restore what is damaged from a copy, or {again}"
+    text += "; restore what is damaged from a copy"
+    by_people = any(finding.where == REVIEWS or finding.where.startswith(f"{REVIEWED}/") for finding in errors)
+    if (data / CONFIG).is_file() and not by_people:
+        text += f", or remove {METADATA} and run the same command again with the same --out"
+    return text
 
 
 def show(table: Any) -> None:

@@ -84,9 +84,24 @@ def test_polygons_boxes_and_others(tmp_path):
     labels[1:, 1:5] = 2
     assert np.array_equal(read.label_map, labels)
     assert notes == [
-        "1 boxes are not masks; pixels in them but in no mask are ignored (255)",
+        "1 shapes are not masks; pixels in the boxes around them but in no mask are ignored (255), such as box cat",
         "2 shapes are no masks and are left out, such as points cat, tag cat",
     ]
+
+
+def test_a_cuboid_is_the_box_around_its_corners(tmp_path):
+    corners = {"tl1": (1, 0), "bl1": (1, 1.5), "tr1": (2, 0.5), "br1": (2, 2), "tl2": (3, 0), "bl2": (3, 1)}
+    corners |= {"tr2": (4, 0), "br2": (3.5, 1)}
+    shown = " ".join(f'x{corner}="{x}" y{corner}="{y}"' for corner, (x, y) in corners.items())
+    notes = []
+    folder = one_image(tmp_path, mask("dog") + f'<cuboid label="cat" {shown}/>')
+    (read,) = imported("cvat", folder, note=notes.append)[1]
+    labels = np.zeros((4, 6))
+    labels[:2, 1:4] = 255
+    labels[1:3, 1:3] = 2
+    assert np.array_equal(read.label_map, labels)
+    around = "pixels in the boxes around them but in no mask are ignored (255), such as cuboid cat"
+    assert notes == [f"1 shapes are not masks; {around}"]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +114,7 @@ def test_polygons_boxes_and_others(tmp_path):
         (mask(rle="0", box=(1, 1, 0, 2)), "box of 0 × 2 is not inside"),
         (mask(box=(-1, 1, 2, 2)), "$.left"),
         ('<box label="cat" xtl="nan" ytl="0" xbr="2" ybr="2"/>', "$.xtl"),
+        ('<cuboid label="cat" xtl1="1" ytl1="1" xbl1="1" ybl1="2"/>', "<cuboid> must have 'xtr1'"),
         ('<polygon label="cat" points="1,1;2"/>', "'points': `$[1]`"),
         ('<polygon label="cat" points="1,1;2,2;1e300,4"/>', "'points'"),
     ],

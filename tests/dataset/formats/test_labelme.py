@@ -106,6 +106,25 @@ def test_shapes_are_those_of_labelme(tmp_path):
     assert np.array_equal(Dataset.open(tmp_path / "a.json")[0].label_map, drawn())
 
 
+def test_the_box_around_a_shape_of_another_kind_is_ignored(tmp_path):
+    corners = [[30, 30], [45.5, 36], [40, 33]]
+    strip = shape("lead", corners, "linestrip")
+    write(tmp_path / "a.json", [*SHAPES[:6], shape("car", corners, "cuboid"), strip], "a.png")
+    image(tmp_path / "a.png")
+    notes = []
+    classes, (one,) = imported("labelme", tmp_path, note=notes.append)
+    labels = drawn()
+    box = labels[30:36, 30:46]
+    box[box == 0] = 255
+    assert classes == ("cat", "dog")
+    assert np.array_equal(one.label_map, labels)
+    around = "pixels in the boxes around them but in no mask are ignored (255), such as cuboid car"
+    assert notes == [
+        f"1 shapes are not masks; {around}",
+        "1 shapes are no masks and are left out, such as linestrip lead",
+    ]
+
+
 def test_images_are_where_the_files_say_or_within_them(tmp_path):
     write(tmp_path / "ann/a.json", SHAPES, "..\\images\\a.png")
     image(tmp_path / "images/a.png")

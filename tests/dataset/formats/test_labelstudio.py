@@ -110,9 +110,36 @@ def test_polygons_and_other_results(tmp_path):
     assert classes == ("Cat",)
     assert np.array_equal(read.label_map, labels)
     assert notes == [
+        "2 shapes are not masks; pixels in the boxes around them but in no mask are ignored (255), "
+        'such as labels ["Dog"], rectanglelabels ["Dog"]',
         '2 shapes are no masks and are left out, such as choices ["good"], labels ["Cat"]',
-        "2 boxes are not masks; pixels in them but in no mask are ignored (255)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "box"),
+    [
+        ("bitmasklabels", {"imageDataURL": "data:image/png;base64,"}, np.s_[:, :]),
+        ("brush", {"format": "rle", "rle": [1]}, np.s_[:, :]),
+        ("vectorlabels", {"vertices": [{"x": 25, "y": 10}, {"x": 50, "y": 20}, {"x": 30, "y": 50}], "closed": True}, 0),
+        ("polygon", {"points": [[25, 10], [50, 20], [30, 50]]}, 0),
+        ("vectorlabels", {"vertices": [{"x": 25, "y": 10}, {"x": 50, "y": 20}, {"x": 30, "y": 50}]}, np.s_[:0]),
+        ("keypointlabels", {"x": 25, "y": 10, "width": 5}, np.s_[:0]),
+    ],
+)
+def test_the_box_around_an_area_that_is_not_drawn_is_ignored(tmp_path, kind, value, box):
+    folder = exported(tmp_path, [item("a", None, {}, (20, 40))])
+    tasks = tasks_of(folder)
+    sides = {"original_width": 40, "original_height": 20}
+    tasks[0]["annotations"] = [{"result": [{"type": kind, "value": {**value, kind: ["Dog"]}, **sides}]}]
+    save(folder, tasks)
+    notes = []
+    (read,) = imported("labelstudio", folder, note=notes.append)[1]
+    labels = np.zeros((20, 40))
+    labels[box or np.s_[2:10, 10:20]] = 255
+    assert np.array_equal(read.label_map, labels)
+    assert f'such as {kind} ["Dog"]' in notes[0]
+    assert ("(255)" in notes[0]) == labels.any()
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,10 @@ from .label_files import PARTS, Near, Shapes, Side, by_object, check_frame, clas
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 MASKS = ("mask", "polygon", "ellipse")
-OTHERS = ("polyline", "points", "cuboid", "skeleton", "tag")
+BOXES = ("box", "cuboid")
+OTHERS = ("polyline", "points", "skeleton", "tag")
+CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
+"""Of a cuboid: xtl1, ytl1 …"""
 
 
 def write(export: Export, *, objects: bool = False) -> None:
@@ -165,7 +168,7 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
     the pictures; None: images/, or beside the file.
 
     Masks, polygons and ellipses are painted in the order of `z_order`, then of the file; `by_object` decides whether
-    they are objects. Pixels in a box but in no mask are ignored; other shapes are left out.
+    they are objects. Pixels in a box, or in one around a cuboid, but in no mask are ignored; other shapes are left out.
     """
     file = source.file(find_file)
     root = read_xml(file, "annotations", absent="no such file; CVAT's export for images has one")
@@ -195,11 +198,11 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
             )
         )
     samples = source.drawn(drawings, shown=True)
-    tags, others = list(chain(*uses.values())), list[str]()
-    source.count(tags.count("box"), "boxes are not masks; pixels in them but in no mask are ignored (255)")
+    boxed, others = list[str](), list[str]()
     for label, used in uses.items():
+        boxed += [f"{tag} {label}" for tag in used if tag in BOXES]
         others += [f"{tag} {label}".strip() for tag in used if tag in OTHERS]
-    source.left_out(others)
+    source.not_drawn(boxed, others)
     return classes, samples
 
 
@@ -208,7 +211,7 @@ def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Import) -> t
     named: list[str] = []
     others: set[str] = set()
     for label in chain(*(root.all("meta", kind, "labels", "label") for kind in ("task", "project", "job"))):
-        shapeless = any(kind.text.strip() in OTHERS for kind in label.all("type"))
+        shapeless = any(kind.text.strip() in (*OTHERS, "cuboid") for kind in label.all("type"))
         for name in (name.text.strip() for name in label.all("name")):
             named.append(name)
             if {*uses[name]} == {"tag"} or (shapeless and {*MASKS, "box"}.isdisjoint(uses[name])):
@@ -231,6 +234,9 @@ def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, in
         if child.tag == "box":
             box = _fit(child, Box)
             shapes.box(box.xtl, box.ytl, box.xbr, box.ybr, box.rotation)
+        elif child.tag == "cuboid":
+            pairs = [[plain_number(child.get(axis + corner)) for axis in "xy"] for corner in CORNERS]
+            shapes.box_around(fit(pairs, list[tuple[Near, Near]], child.where, strict=False))
     masks = [(_fit(child, CvatShape), child) for child in _masks(node)]
     for one, child in sorted(masks, key=lambda mask: mask[0].z_order):
         number = shapes.number(class_of(one.label, ids, child.where), one.group_id or None)

@@ -79,10 +79,12 @@ class Notes:
         if number:
             self.note(f"{number} {line}")
 
-    def left_out(self, shapes: Sequence[str]) -> None:
-        """Add a line that counts shapes that are no masks, if there are any. shapes: kind and class of each."""
-        listed = ", ".join(sorted({*shapes})[:8])
-        self.count(len(shapes), f"shapes are no masks and are left out, such as {listed}")
+    def not_drawn(self, boxed: Sequence[str], left: Sequence[str]) -> None:
+        """Add lines that count shapes that are no masks, if there are any. boxed: kind and class of each shape with an
+        area. left: of each without."""
+        around = "shapes are not masks; pixels in the boxes around them but in no mask are ignored (255)"
+        for shapes, line in ((boxed, around), (left, "shapes are no masks and are left out")):
+            self.count(len(shapes), f"{line}, such as {', '.join(sorted({*shapes})[:8])}")
 
 
 @dataclass

@@ -100,6 +100,11 @@ class Shapes:
         inside = self.numbers[rows, max(0, math.floor(left)) : max(0, math.ceil(right))]
         inside[:] = self.number(IGNORE, "box")
 
+    def box_around(self, corners: Sequence[tuple[float, float]]) -> None:
+        """Paint the box around points (x, y) as 255."""
+        across, down = zip(*corners, strict=True)
+        self.box(min(across), min(down), max(across), max(down))
+
     def ellipse(self, centre: complex, across: float, down: float, degrees: float, number: int, where: str) -> None:
         """Paint an ellipse about the point x + yi. across, down: its radii before it is turned clockwise."""
         turns = np.linspace(0, 2 * np.pi, 360, endpoint=False)

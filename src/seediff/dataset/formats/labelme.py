@@ -31,7 +31,9 @@ from .format_table import json_kind
 from .label_files import IMAGE_SUFFIXES, Near, Shapes, check_frame, class_of, given_or, shown_size
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
-"""Shapes with an inside; lines and points have none."""
+"""Shapes with an inside that are drawn."""
+LINES = ("line", "linestrip", "point", "points")
+"""Shapes without an inside."""
 LARGEST = 4 * RECORD
 """Maximum bytes of a file, which may contain its picture."""
 
@@ -49,6 +51,11 @@ class LabelmeShape(msgspec.Struct, frozen=True):
     @property
     def kind(self) -> str:
         return self.shape_type or "polygon"
+
+    @property
+    def boxed(self) -> bool:
+        """Whether it has an inside that is not drawn."""
+        return self.kind not in (*FILLED, *LINES) and len(self.points) >= 3
 
 
 class LabelmeFile(msgspec.Struct, frozen=True):
@@ -71,22 +78,26 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     else the labels in use, sorted by name. images: the folder of the pictures; None: where the files say, or else their
     `imageData`.
 
-    Lines and points are left out. Pictures inside the files are decoded when samples are asked for.
+    Lines and points are left out; boxes around shapes of other kinds are ignored. Pictures inside the files are decoded
+    when samples are asked for.
     """
     root = source.folder
-    left, used, others, image_paths = list[Path](), set[str](), list[str](), dict[Path, str]()
+    left, used, image_paths = list[Path](), set[str](), dict[Path, str]()
+    boxed, others = list[str](), list[str]()
     for path in filter(Path.is_file, [source.path, *sorted(source.path.rglob("*.json"))]):
         if path == source.path or json_kind(path) == "labelme":
             file = read_json(inside(root, path), LabelmeFile, limit=LARGEST)  # one at a time in memory
             image_paths[path] = file.imagePath
             used.update(shape.label for shape in file.shapes if shape.kind in FILLED)
-            others += [f"{shape.kind} {shape.label}" for shape in file.shapes if shape.kind not in FILLED]
+            for shape in file.shapes:
+                if shape.kind not in FILLED:
+                    (boxed if shape.boxed else others).append(f"{shape.kind} {shape.label}")
         else:
             left.append(path)
     if not image_paths:
         raise UserError(source.path, "has no labelme JSON file, one with 'shapes'")
     source.count(len(left), f"JSON files are not from labelme, such as {next(iter(left), None)}: they are left out")
-    source.left_out(others)
+    source.not_drawn(boxed, others)
     where: object = "--classes"
     if classes is None:
         listed = find_list(root, root.parent)
@@ -131,7 +142,11 @@ def _paint(path: Path, image: Path | bytes, ids: dict[str, int]) -> Instances:
     height, width = shown_size(image, str(image) if isinstance(image, Path) else f"{path}: imageData")
     shape = file.imageHeight or height, file.imageWidth or width
     check_frame(image, shape, str(path))
-    canvas, shapes = Image.new("I", (shape[1], shape[0])), Shapes(shape)
+    shapes = Shapes(shape)
+    for each in file.shapes:
+        if each.boxed:
+            shapes.box_around(each.points)
+    canvas = Image.fromarray(np.ascontiguousarray(shapes.numbers))
     for number, each in enumerate(file.shapes, 1):
         if each.kind in FILLED:
             where = f"{path}: shape {number}"

@@ -216,7 +216,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
 
     Of each task, the annotation that was changed last and not skipped is read. If any task has an annotation, tasks
     without are left out; if none has, predictions are read. Brush masks and polygons are painted in their order, over
-    boxes, which are 255; other regions are left out.
+    boxes, which are 255, as are the boxes around other regions with an area; regions without one are left out.
     """
     file = source.file(lambda folder: _tasks(folder) or folder / TASKS)
     tasks = read_known(file, list[Task])
@@ -227,14 +227,14 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
         len(tasks) - len(read), f"of {len(tasks)} tasks have no annotation, or were skipped: they are left out"
     )
     regions: list[Regions] = []
-    boxes, others = 0, list[str]()
+    boxed, others = list[str](), list[str]()
     for where, task in read:
         found, left = _regions(_answer(task, where), where)
         regions.append(found)
         others += left
-        boxes += len({result.id or here for here, result, region in found if not region.masked})
-    source.left_out(others)
-    source.count(boxes, "boxes are not masks; pixels in them but in no mask are ignored (255)")
+        boxes = {result.id or here: result for here, result, region in found if not region.masked}
+        boxed += map(_named, boxes.values())
+    source.not_drawn(boxed, others)
 
     # The classes.
     used = [list(chain(*(region.names for *_, region in found if region.masked))) for found in regions]
@@ -279,7 +279,7 @@ def _regions(answer: TaskAnswer, where: str) -> tuple[Regions, list[str]]:
     """The masks and boxes of an answer, and type and label of its other regions. Of a tag such as <Ellipse> with
     <Labels> there are two results with the same id, of which the one with the label counts."""
     found: Regions = []
-    left: list[Result] = []
+    left: list[tuple[str, Result]] = []
     for number, result in enumerate(answer.result, 1):
         here, region = f"{where}, result {number}", None
         if result.type in (*MASKS, *BOXES, "labels"):
@@ -293,14 +293,38 @@ def _regions(answer: TaskAnswer, where: str) -> tuple[Regions, list[str]]:
         elif result.type in MASKS:
             raise UserError(here, "must have 'rle', 'points' or radii")
         elif result.value:
-            left.append(result)
+            left.append((here, result))
     masked = [result.id for _, result, region in found if region.masked]
     others: list[str] = []
-    for result in left:
-        if result.id not in masked or f"{result.type}labels" not in MASKS:
-            named = result.value.get(result.type)
-            others.append(f"{result.type} {show_json(named)}" if isinstance(named, list) else result.type)
+    for here, result in left:
+        if result.id in masked and f"{result.type}labels" in MASKS:
+            continue
+        around = _around(result.value, here)
+        if around is None:
+            others.append(_named(result))
+        else:
+            found.append((here, result, around))
     return found, others
+
+
+def _around(value: Mapping[str, Any], here: str) -> Region | None:
+    """The box around a region that is not drawn: of its corners, or else the whole picture for a mask in pixels; None
+    for one without an area."""
+    if "rle" in value or "imageDataURL" in value:
+        return Region(x=0, y=0, width=100, height=100)
+    corners = value.get("points") or value.get("vertices")
+    if not isinstance(corners, list) or len(corners) < 3 or not value.get("closed", "points" in value):
+        return None
+    pairs = [[one.get("x"), one.get("y")] if isinstance(one, dict) else one for one in corners]
+    across, down = np.array(fit(pairs, list[tuple[Near, Near]], here)).T
+    left, top = float(across.min()), float(down.min())
+    return Region(x=left, y=top, width=float(across.max()) - left, height=float(down.max()) - top)
+
+
+def _named(result: Result) -> str:
+    """A result's type and labels."""
+    named = result.value.get(result.type)
+    return f"{result.type} {show_json(named)}" if isinstance(named, list) else result.type
 
 
 def _labels(root: Node) -> list[str]:

@@ -33,7 +33,7 @@ from .stats import Measured, Stats, measure, row_flags, summarize
 T = TypeVar("T")
 Level = Literal["error", "warning"]
 FOLDERS = (native.IMAGES, native.MASKS, native.INSTANCES, *native.EXTRAS, REVIEWED)
-DAMAGED = ("structure", "missing", "picture", "mask", "instances", "soft", "tensors")
+DAMAGED = ("structure", "missing", "picture", "mask", "instances", "soft", "tensors", "review")
 """Kinds of findings about a file that is missing or damaged, and that another copy would replace."""
 
 
@@ -135,7 +135,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     _check_reviews(findings, actions or (), {sample.name for _, sample in opened})
     owned = _owned(reader, rows, [sample for _, sample in opened])
     if actions is None:
-        kinds.remove(REVIEWED)
+        kinds = [kind for kind in kinds if kind != REVIEWED]
     else:
         owned |= {action.mask for action in actions if action.mask}
     _check_orphans(findings, kinds, owned)
