@@ -144,6 +144,18 @@ BAD = [
         f"{DRAW} -n 4 --cfg-scale 5",
         "-n, --cfg-scale; the name here: --per-class 4 (of each class) --guidance-scale 5 (",
     ),
+    (f"{DRAW} --classes a,b,c,d --total 200", "--total; the name here: --per-class 50 (of each class) ("),
+    (f"{DRAW} --classes dog --format yolo", "--format; a dataset's other formats: `seediff export DATASET --to yolo`"),
+    ("export pets coco --out o", "seediff: --to is missing; write --to coco ("),
+    ("export pets --to yolo --out o --val 0.2", "--val; the name here: --split 0.2 ("),
+    ("export pets --to ultralytics --out o", 'labelstudio". Write yolo ('),
+    ("mask a --classes b --steps 20", "--steps; the name here: --timesteps TIMESTEPS (photographs are not drawn in"),
+    ("segment a --num-segments 5", "--num-segments; the name here: -k 5 (with --method kmeans) ("),
+    (
+        "train --data pets --model tiny --name seg",
+        "the name here: pets (without an option) --backbone tiny --out seg (",
+    ),
+    ("mask {tmp} dog --out o", "dog: no such file or folder; a class is an option: --classes dog"),
     (f"{DRAW} --fp16 --negative 'a b'", "--fp16, --negative; the name here: --dtype float16 --negative-prompt"),
     (
         "mask --source photos --names dog",
@@ -161,6 +173,11 @@ def test_bad_input_is_answered_in_one_line(tmp_path, capsys, line, message):
     (tmp_path / "bad.toml").write_text('clases = "dog"')
     assert message in refused(capsys, line.replace("{tmp}", str(tmp_path)))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.toml", "latin.txt"]
+
+
+def test_a_prompt_without_its_option(capsys):
+    assert main(["generate", "--out", "o", "a dog"]) == 2
+    assert "unexpected argument 'a dog'; a prompt is an option: --prompt 'a dog' (" in one_line(capsys)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +216,8 @@ PLANNED = [
         "--size: 16384: attention maps of an image of this size take 70.4 TB, and this computer",
     ),
     ("generate", "--model flux-dev --negative-prompt bad", "--negative-prompt: 'bad': model 'flux-dev' cannot use one"),
+    ("generate mask segment", "--device cuda:63", "--device: cuda:63: is not available"),
+    ("generate", "--prompt a{class}" + 40 * "+long", "tokens and the model reads 32: these words would be cut off: '"),
     ("segment", "--weights 1,0,0,0,1", "--weights: 1, 0, 0, 0, 1: the model has no self-attention at L/16"),
     ("segment", "--num-points 40", "--num-points: 40 must be from 2 to 32"),
     ("segment", "--method kmeans -k 2000", "-k: 2000 must be from 1 to 1024"),

@@ -43,14 +43,32 @@ FULL = GenerateConfig(
         (
             GenerateConfig,
             {"prompts": ("a cow",)},
-            "prompts: 'a cow' must name a class as --classes does, or contain {class}",
+            "prompts: 'a cow' names none of dog and has no {class}",
         ),
-        (GenerateConfig, {"prompts": ("a {class}", "dogs")}, "prompts: prompt 2, 'dogs', must name a class as"),
-        (GenerateConfig, {"classes": ("dog", "cat"), "prompts": ("a dog",)}, "prompts: none names cat; add a line"),
+        (
+            GenerateConfig,
+            {"prompts": ("a {class}", "dogs", "x")},
+            "prompts: prompt 2, 'dogs', and 3, 'x', names none of",
+        ),
+        (
+            GenerateConfig,
+            {"classes": ("dog", "car"), "prompts": ("a {class} beside a car",)},
+            "prompts: 'a {class} beside a car' has {class} and also names car, another class, which would get no label",
+        ),
+        (
+            GenerateConfig,
+            {"classes": ("dog", "hot dog"), "prompts": ("a hot {class}",)},
+            "'a hot {class}' has {class} and also names hot dog",
+        ),
+        (
+            GenerateConfig,
+            {"classes": ("dog", "cat"), "prompts": ("a dog",)},
+            "prompts: no prompt names cat; add a line",
+        ),
         (
             GenerateConfig,
             {"classes": ("dog", "cat"), "prompts": ("a {class}", "a dog by a cat"), "classes_per_image": 2},
-            "classes_per_image: 2: the prompt 'a dog by a cat' says itself which; leave it out",
+            "classes_per_image: 2: the prompt 'a dog by a cat' names its own; leave it out",
         ),
         (GenerateConfig, {"prompts": ("a dog",), "subclasses": ("big dog",)}, "subclasses: have no place in prompts"),
         (MaskPhotosConfig, {"classes": ("dog",), "prompts": ("a dog",)}, "prompts: 'a dog' must contain {class}"),

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from seediff.config.generate_config import GenerateConfig
+from seediff.config.names import VOC_CLASSES
 from seediff.prompts.specs import redraw, sample_count, sample_seed, sample_specs
 
 
@@ -21,7 +22,7 @@ def test_one_class_an_image_takes_turns_and_meets_every_template():
     [(3, 4, 2), (7, 3, 2), (2, 1, 2), (19, 90, (1, 1, 2, 2, 3)), (5, 6, (3, 1)), (2, 1, (1, 2))],
 )
 def test_numbers_of_classes_take_turns_and_every_class_is_shown_as_often(kinds, per_class, given):
-    config = GenerateConfig(classes=tuple("abcdefghijklmnopqrs"[:kinds]), per_class=per_class, classes_per_image=given)
+    config = GenerateConfig(classes=VOC_CLASSES[:kinds], per_class=per_class, classes_per_image=given)
     specs, turns = sample_specs(config), given if isinstance(given, tuple) else (given,)
     assert [len(set(s.classes)) for s in specs] == [turns[i % len(turns)] for i in range(len(specs))]
     shown = sum(len(s.classes) for s in specs)

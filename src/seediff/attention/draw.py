@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -16,6 +16,7 @@ from ..config.names import join_classes
 from ..config.sizes import Size, check_sides, pixels
 from ..errors import UserError, first_line
 from ..models.families.family import DrawRequest
+from ..models.families.readers import Reader
 from ..models.registry import Model
 from ..models.weights import no_number
 from ..prompts.specs import SampleSpec
@@ -125,6 +126,15 @@ def asked_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str]) ->
     return prompt if template is None else template.replace("{class}", join_classes(classes))
 
 
+def locate_all(readers: Sequence[Reader], specs: Iterable[SampleSpec], plan: CapturePlan | None) -> Columns:
+    """The columns of the classes in the texts of all specs. Raises UserError for texts that tokenizers cut off."""
+    columns: dict[tuple[str, tuple[str, ...]], Mapping[str, tuple[int, ...]]] = {}
+    for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
+        for text in dict.fromkeys((prompt, asked_text(plan, prompt, classes))):
+            columns[text, classes] = locate_columns(readers, text, classes)
+    return columns
+
+
 def check_drawing(
     model: Model,
     specs: Sequence[SampleSpec],
@@ -137,10 +147,7 @@ def check_drawing(
     """The columns of the classes in the texts of all specs. Raises UserError for what only a loaded model can refuse:
     steps that its scheduler cannot make, and texts that its tokenizers cut off or read otherwise. Computes nothing."""
     pipe, family, readers = model.pipe, model.family, model.readers
-    columns: dict[tuple[str, tuple[str, ...]], Mapping[str, tuple[int, ...]]] = {}
-    for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
-        for text in dict.fromkeys((prompt, asked_text(plan, prompt, classes))):
-            columns[text, classes] = locate_columns(readers, text, classes)
+    columns = locate_all(readers, specs, plan)
     if family.reads_negative(pipe, guidance_scale):
         try:
             check_length(readers, negative_prompt)

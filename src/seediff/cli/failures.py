@@ -7,10 +7,12 @@ import shlex
 from collections.abc import Collection, Mapping
 from itertools import pairwise
 from traceback import walk_tb
+from typing import get_args
 
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 
 from ..config.other_names import own_name
+from ..dataset.formats.format_table import FORMATS
 from ..errors import UserError, first_line, system_reason
 from ..files.messages import did_you_mean
 from .help import COMMON, HELP, HELP_ALL
@@ -56,34 +58,42 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
         if before in options:
             return f"{before} takes no value, such as {unused!r}"
         hint = "; separate several names with commas, as in --classes dog,cat" if "--classes" in options else ""
+        if " " in unused and "--prompt" in options:
+            hint = f"; a prompt is an option: --prompt {shlex.quote(unused)}"
         return f"unexpected argument {unused!r}{hint}"
 
     # An option that is not the command's explains more than an argument that is missing because of it
-    foreign = {}
+    typed = {}
     for word, value in pairwise([*words, "-"]):
         option, _, given = word.partition("=")
-        if option not in options and re.match("--?[A-Za-z]", option):
-            foreign[option] = given or ("" if value.startswith("-") else shlex.quote(value))
-    if foreign and not isinstance(error, UnknownCommandError):
-        return describe_foreign(foreign, options)
+        if re.match("--?[A-Za-z]", option):
+            typed[option] = given or ("" if value.startswith("-") else shlex.quote(value))
+    if not {*typed} <= options and not isinstance(error, UnknownCommandError):
+        return describe_foreign(typed, options)
     missing = error if isinstance(error, MissingArgumentError) else None
     if missing and missing.argument and missing.keyword is None and not missing.argument.tokens:
         name = missing.argument.name
         if missing.argument.index is not None:
             name = name.removeprefix("--").upper()
-        return f"{name} is missing"
+        choices = get_args(missing.argument.hint)
+        meant = next((f"; write {name} {word}" for word in words if word in choices), "")
+        return f"{name} is missing{meant}"
 
     decimals = [word.replace(",", ".") for word in words if re.fullmatch(r"-?\d*,\d+", word)]
     hint = f" Write {decimals[0]}" if decimals and "into float" in str(error) else ""
+    if {"ultralytics", "yolov8", "yolo11"} & {*words}:
+        hint = " Write yolo"
     return f"{error}{hint}"
 
 
-def describe_foreign(foreign: Mapping[str, str], options: Collection[str]) -> str:
-    """The message about options that the command does not have. foreign: option → the word that follows."""
-    own = {_field(option): option * (not option.isupper()) for option in options}
-    typed = {_field(option): value for option, value in foreign.items()}
-    meant = {option: own_name(_field(option), own, typed) for option in foreign}
+def describe_foreign(typed: Mapping[str, str], options: Collection[str]) -> str:
+    """The message about options that the command does not have. typed: all options → the words that follow."""
+    own = {_field(option): option * (not option.isupper()) for option in sorted(options)}  # of --k and -k the last
+    values = {_field(option): value for option, value in typed.items()}
+    meant = {option: own_name(_field(option), own, values) for option in typed if option not in options}
     unknown = next((option for option, (name, _) in meant.items() if not name), None)
+    if unknown and typed[unknown] in FORMATS:
+        return f"unknown option {unknown}; a dataset's other formats: `seediff export DATASET --to {typed[unknown]}`"
     if unknown:
         return f"unknown option {unknown}{did_you_mean(unknown, options)}"
     names = dict.fromkeys(f"{own[name]} {value}".strip() for name, value in meant.values())

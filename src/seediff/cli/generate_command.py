@@ -20,7 +20,9 @@ def generate(
     line: Typed[GenerateConfig] = UNTYPED,
     vary: Annotated[
         str | None,
-        option(IMAGES, "Add phrases to the templates: place, light, view, or several, separated by commas.", "none"),
+        option(
+            IMAGES, "Add phrases to prompts with {class}: place, light, view, or several, separated by commas.", "none"
+        ),
     ] = None,
     config: ConfigFile = None,
     preset: Annotated[
@@ -70,7 +72,7 @@ def generate(
         from ..prompts.variations import varied_prompts
 
         kinds = [kind.strip() for kind in vary.split(",")]
-        prompts = varied_prompts(settled.prompts, kinds, info.settings.words if info else None)
+        prompts = varied_prompts(settled.prompts, kinds, settled.classes, info.settings.words if info else None)
         settled = replace(settled, prompts=prompts)
     from ..run.generate_job import GenerateJob
 

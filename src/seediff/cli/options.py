@@ -117,6 +117,10 @@ def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunR
 
     engine = options.make_engine()
     if options.dry_run:
+        if engine is None and job.device is not None:  # workers may have other devices
+            from ..devices import check_device  # imports torch
+
+            check_device(job.device)
         print(loop.dry_run(job, out, options.verbose))
         return None
     with show_progress(options.quiet, out, counted) as progress:

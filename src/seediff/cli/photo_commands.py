@@ -142,6 +142,8 @@ def mask(
     from ..run.photos import read_classes_csv
 
     check_photos(paths)
+    if "classes" not in line.values and len(paths) > 1 and not (paths[-1].suffix or paths[-1].exists()):
+        raise UserError(paths[-1], "no such file or folder", f"a class is an option: --classes {paths[-1]}")
     found = find_photos(paths, exclude=out)
     # Classes: of a table, for each photograph its own, or as they were typed, for all
     table = find_table(paths, line.values.get("classes", ()))

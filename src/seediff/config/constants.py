@@ -156,7 +156,8 @@ class SegmentConfig:
             problem = "kmeans: needs k, the number of segments (6 in the paper), or 'truth' with label maps"
             raise UserError("method", problem)
         if self.method != "kmeans" and self.k is not None:
-            raise UserError("k", f"{self.k} is for method kmeans; {self.method} finds the number of segments itself")
+            problem = f"{self.k}: {self.method} finds the number of segments itself"
+            raise UserError("k", problem, "add method kmeans, or leave it out")
 
     @property
     def divides_features(self) -> bool:

@@ -50,8 +50,8 @@ class DatasetConfig(RunConfig):
     prompts: Annotated[tuple[str, ...], read_names(parse_prompts), Parameter(name="--prompt", group=IMAGES)] = (
         DEFAULT_PROMPTS
     )
-    """Template with `{class}`, or a file with one per line; in generate, a line may also name its classes itself, as `a
-    dog beside a cat` does. Repeat the option to use several in rotation."""
+    """Template with `{class}`, or a file with one per line; in generate, a line may also name its classes itself, as
+    `a dog beside a cat` does. Repeat the option to use several in rotation."""
     keep_soft: Annotated[bool, Parameter(group=KEPT)] = False
     """Write soft masks to soft/SAMPLE_CLASS.png: 8-bit grey, 255 = 1."""
     keep_attention: Annotated[bool, Parameter(group=KEPT)] = False
@@ -141,7 +141,7 @@ class GenerateConfig(DatasetConfig):
             raise UserError("min_agreement", "works only with `reject` and method seediff", "leave it out")
         plain = [prompt for prompt in self.prompts if "{class}" not in prompt]
         if plain and self.turns != (1,):
-            raise UserError("classes_per_image", f"{shown}: the prompt {plain[0]!r} says itself which", "leave it out")
+            raise UserError("classes_per_image", f"{shown}: the prompt {plain[0]!r} names its own", "leave it out")
         if self.subclasses and len(plain) == len(self.prompts):
             raise UserError("subclasses", "have no place in prompts without {class}", "leave them out")
         if self.subclasses:

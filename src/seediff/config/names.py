@@ -234,16 +234,36 @@ def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Seque
     """Raise UserError if there is no template, or one cannot name its class. classes: those that a prompt without
     `{class}` may name instead; also raises UserError if no prompt is for one of them."""
     texts = prompts or ("",)
-    named = classes_in(texts, classes)
+    named = classes_in([text.replace("{class}", "{}") for text in texts], classes)
+    wrong = []
     for number, (text, names) in enumerate(zip(texts, named, strict=True), 1):
-        if not (names or "{class}" in text) or not text.isprintable():
-            which = f"prompt {number}, {text!r}," if len(prompts) > 1 else repr(text)
-            must = "must name a class as --classes does, or contain {class}" if classes else "must contain {class}"
-            problem = f"{which} {must}, and neither line breaks nor unprintable characters"
-            raise UserError(field, problem, "write for example 'a photo of a {class}'")
+        if not text.isprintable():
+            raise UserError(field, f"{text!r} has line breaks or unprintable characters")
+        if not (names or "{class}" in text):
+            wrong.append(f"{number}, {text!r}," if len(prompts) > 1 else repr(text))
+        elif "{class}" in text and len(classes) > 1:
+            _check_filled(text, names, field, classes)
+    if wrong:
+        which = f"prompt {' and '.join(wrong)}" if len(prompts) > 1 else wrong[0]
+        lacks = f"names none of {', '.join(classes)} and has no {{class}}" if classes else "must contain {class}"
+        raise UserError(field, f"{which} {lacks}", "write for example 'a photo of a {class}'")
     absent = {*classes}.difference(*named)
     if absent and not any("{class}" in text for text in texts):
-        raise UserError(field, f"none names {', '.join(sorted(absent))}", "add a line with it, or one with {class}")
+        fix = "add a line with it, or one with {class}"
+        raise UserError(field, f"no prompt names {', '.join(sorted(absent))}", fix)
+
+
+def _check_filled(template: str, named: Sequence[str], field: str, classes: Sequence[str]) -> None:
+    """Raise UserError for a template that with a class in it also names another, which would be drawn and not labelled,
+    or a longer one, as `a hot {class}` does with dog. named: the classes that it names without one."""
+    other = next(iter(named), None)
+    for name in classes:
+        if other is None and any(spoken(name) in spoken(longer) for longer in classes if longer != name):
+            (found,) = classes_in([template.replace("{class}", spoken(name))], classes)
+            other = next((one for one in found if one != name), None)
+    if other is not None:
+        problem = f"{template!r} has {{class}} and also names {other}, another class, which would get no label"
+        raise UserError(field, problem, "write lines that name all their classes, such as 'a dog beside a car'")
 
 
 def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:

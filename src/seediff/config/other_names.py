@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
+from .names import split_names
+
 OTHER_NAMES = {
     "steps": "num_inference_steps inference_steps num_steps sampling_steps sample_steps ddim_steps n_steps max_steps"
     " max_train_steps max_iters iterations iters",
+    "timesteps TIMESTEPS": "num_inference_steps inference_steps num_steps steps",
     "epochs": "epoch num_epochs max_epochs n_epochs num_train_epochs",
     "guidance_scale": "cfg cfg_scale guidance cfg_guidance true_cfg_scale",
     "size": "imgsz img_size image_size resolution res width height w h",
     "crop": "imgsz img_size image_size resolution size input_size crop_size",
     "side": "imgsz img_size image_size resolution size",
     "per_class": "n num num_images images n_images num_images_per_prompt images_per_class samples n_samples num_samples"
-    " n_iter count number",
+    " n_iter count number total",
     "count": "n num limit max_images",
     "batch_size": "batch b bs batch_count train_batch_size num_images_per_batch",
     "negative_prompt": "negative neg n_prompt neg_prompt uncond_prompt negative_prompts",
@@ -23,6 +26,9 @@ OTHER_NAMES = {
     "scheduler": "sampler sampler_name sampling_method",
     "schedule": "scheduler lr_scheduler",
     "seed": "random_seed manual_seed noise_seed generator random_state",
+    "k": "num_segments n_segments num_classes n_classes num_clusters n_clusters clusters",
+    "split": "val val_split val_share val_ratio val_fraction validation",
+    "split SHARE_FOR_VAL": "train_ratio train_split train_share train_fraction",
     "model": "m model_id model_name model_path pretrained_model_name_or_path pretrained checkpoint ckpt ckpt_name"
     " weights",
     "backbone": "model encoder",
@@ -54,17 +60,26 @@ OTHER_NAMES = {
     "port": "p",
 }
 """Name here → names elsewhere. The first that a command has is meant; a name with a value stands for both."""
-NOTES = {"per_class": " (of each class)", **dict.fromkeys(("DATA", "PATHS", "MODEL"), " (without an option)")}
+NOTES = {
+    "per_class": " (of each class)",
+    "timesteps": " (photographs are not drawn in steps)",
+    "k": " (with --method kmeans)",
+    **dict.fromkeys(("DATA", "PATHS", "MODEL"), " (without an option)"),
+}
 
 
 def own_name(name: str, options: Collection[str], typed: Mapping[str, str] = MappingProxyType({})) -> tuple[str, str]:
     """The name here for one of another program's, and a value, with a remark perhaps: `steps`, `30`; empty if none is
     meant. options: the names here, of one command or configuration. typed: name → value, of all that was written."""
+    if name == "name" and "epochs" in options:  # of a training, not of a class
+        return "out", typed.get(name, "")
     for ours, others in OTHER_NAMES.items():
         option, _, value = ours.partition(" ")
         if name in others.split() and option in options:
             value = value or typed.get(name, "")
             if option == "size" and {"width", "height"} & {*typed}:
                 value = f"{typed.get('width', 'WIDTH')}x{typed.get('height', 'HEIGHT')}"
+            if option == "per_class" and "per" not in name and value.isdecimal():  # of all classes
+                value = str(-(-int(value) // len(split_names(typed.get("classes", "")) or "1")))
             return option, value + NOTES.get(option, "")
     return "", ""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,11 +25,11 @@ from ..dataset import native
 from ..dataset.sample import Sample
 from ..devices import check_device, default_device
 from ..errors import UserError
+from ..models.families.readers import Reader
 from ..models.groups import KINDS, Kind
-from ..models.hub import local_folder, read_index
+from ..models.hub import local_folder
 from ..models.info import model_info
 from ..models.sources import find_source
-from ..models.trust import check_index, check_parts, import_transformers
 from ..prompts.tokens import locate_columns
 from .samples import read_image
 
@@ -177,25 +176,10 @@ def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
 
 
 @cache
-def _readers(model: str) -> Any:
+def _readers(model: str) -> Sequence[Reader]:
     """A local model's tokenizers, without its weights; empty if they cannot be loaded."""
-    transformers = import_transformers()
-    try:
-        info = model_info(model)
-        folder = None if info is None else info.source.whole
-        if info is None or not isinstance(folder, Path):
-            return ()
-        index = read_index(folder)
-        parts = check_index(folder / "model_index.json", index, info.family)
-        names = [part for part in parts if part.startswith("tokenizer")]
-        check_parts(folder, names)
-        loaded = {}
-        for part in names:
-            kind = getattr(transformers, index[part][1])
-            loaded[part] = kind.from_pretrained(folder / part, trust_remote_code=False)
-        return info.family.readers(SimpleNamespace(**loaded))
-    except Exception:  # these files may hold anything; without tokenizers, only classes are words
-        return ()
+    info = model_info(model)
+    return info.readers() if info else ()
 
 
 def sample_index(sample: Sample) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from ..errors import UserError
@@ -14,10 +15,11 @@ from ..files.messages import did_you_mean, show_bytes, show_json
 from ..files.reading import SETTINGS
 from .families import REFUSED, families, pipeline_family
 from .families.family import Family, Layer
+from .families.readers import Reader
 from .hub import INDEX, fetch_file, fetch_index, local_folder, read_index
 from .short_names import EMBEDDED, EMBEDDED_PIPELINES, NAMED, named_model
 from .sources import Source, find_source
-from .trust import check_settings, import_diffusers
+from .trust import check_index, check_parts, check_settings, import_diffusers, import_transformers
 
 HEADINGS = ("--model", "draws", "weights", "on this machine")
 """Headings of a `ModelRow`'s first fields, which share a line."""
@@ -67,6 +69,22 @@ class ModelInfo:
             check_settings("config.json", self.network)
             module = getattr(diffusers, self.family.class_name).from_config(dict(self.network))
         return None if module is None else self.family.layers(module)
+
+    def readers(self) -> tuple[Reader, ...]:
+        """The tokenizers, if the files of the whole model are on this machine; empty if they are not, or cannot be
+        loaded: they may hold anything."""
+        folder, loaded = local_folder(self.source.whole), dict[str, Any]()
+        with suppress(Exception):
+            assert folder is not None
+            transformers, index = import_transformers(), read_index(folder)
+            parts = check_index(folder / INDEX, index, self.family)
+            names = [part for part in parts if part.startswith("tokenizer")]
+            check_parts(folder, names)
+            for part in names:
+                kind = getattr(transformers, index[part][1])
+                loaded[part] = kind.from_pretrained(folder / part, trust_remote_code=False)
+            return self.family.readers(SimpleNamespace(**loaded))
+        return ()
 
     def defaults(self) -> dict[str, Any]:
         """The family's defaults, with the steps and guidance of the model's page where these are known; empty where the

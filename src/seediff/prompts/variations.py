@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Collection, Sequence
 from hashlib import blake2b
 
+from ..config.names import classes_in
 from ..errors import UserError
 from .tokens import content_words
 
@@ -26,26 +27,37 @@ PHRASES: dict[str, tuple[str, ...]] = {
 }
 """Phrases that fit any class. They name no other object."""
 MOST = 200
-"""The maximum number of templates."""
+"""The maximum number of templates with phrases."""
 
 
 def varied_prompts(
-    templates: Sequence[str], kinds: Sequence[str], words: Collection[str] | None = None
+    prompts: Sequence[str], kinds: Sequence[str], classes: Sequence[str], words: Collection[str] | None = None
 ) -> tuple[str, ...]:
-    """The templates followed by one phrase of each kind or none: all combinations, at most MOST, in a mixed order that
-    is always the same.
+    """The templates followed by one phrase of each kind or none, before a full stop: all combinations, at most MOST, in
+    a mixed order that is always the same; then the prompts that name their classes, as they are.
 
-    words: the model's words, if its vocabulary is limited; phrases with other words are left out. Raises UserError for
-    a kind that does not exist, or of which no phrase is left.
+    Phrases that name one of the classes are left out. words: the model's words, if its vocabulary is limited; phrases
+    with other words are left out, too. Raises UserError for a kind that does not exist, or of which no phrase is left,
+    and without a template.
     """
+    templates = [prompt for prompt in prompts if "{class}" in prompt]
+    if not templates:
+        raise UserError("vary", "adds phrases to prompts with {class}, and there is none", "leave it out")
     for kind in kinds:
         if kind not in PHRASES:
             raise UserError("vary", f"{kind!r} is not a kind of phrase", f"choose among {', '.join(PHRASES)}")
     choices: list[tuple[str, ...]] = []
     for kind in dict.fromkeys(kinds):
-        phrases = [phrase for phrase in PHRASES[kind] if words is None or set(content_words(phrase)) <= set(words)]
+        named = classes_in(PHRASES[kind], classes)
+        phrases = [phrase for phrase, names in zip(PHRASES[kind], named, strict=True) if not names]
+        if words is not None:
+            phrases = [phrase for phrase in phrases if set(content_words(phrase)) <= set(words)]
         if not phrases:
             raise UserError("vary", f"the model knows no phrase for {kind}", "leave it out")
         choices.append(("", *phrases))
-    combined = [" ".join(filter(None, parts)) for parts in itertools.product(templates, *choices)]
-    return tuple(sorted(combined, key=lambda text: blake2b(text.encode()).digest())[:MOST])
+    combined = []
+    for template, *phrases in itertools.product(templates, *choices):
+        text = " ".join(filter(None, (template.rstrip("."), *phrases)))
+        combined.append(text + "." * template.endswith("."))
+    mixed = sorted(combined, key=lambda text: blake2b(text.encode()).digest())[:MOST]
+    return (*mixed, *(prompt for prompt in prompts if "{class}" not in prompt))

@@ -20,6 +20,7 @@ from ..dataset import native
 from ..errors import UserError
 from ..files.messages import plural, show_bytes
 from ..files.outputs import write_atomic
+from ..models.families.readers import Reader
 from ..models.info import ModelInfo
 from ..models.memory import Graphs, Offload
 from ..models.short_names import named_model
@@ -139,6 +140,11 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
 
     def load(self) -> str:
         return "" if self.draw is not None else super().load()
+
+    def check_texts(self, readers: Sequence[Reader]) -> None:
+        from ..attention.draw import locate_all
+
+        locate_all(readers, each_spec(self.config), self.capture_plan)
 
     def use(self, model: Model) -> None:
         from ..attention.draw import check_drawing

@@ -141,6 +141,10 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
     def check(self) -> None:
         """Raise UserError for mistakes that are seen before a model is loaded."""
 
+    def rehearse(self) -> None:
+        """For a dry run, after `check`: raise UserError for what else `load` would refuse, as far as the model's small
+        files tell."""
+
     @property
     def tries_batches(self) -> bool:
         """Whether the machine decides how many items a batch has, by trying."""
@@ -315,6 +319,7 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> str:
     out = parse_folder(out)
     state, job.config = look_into(out, job.config)
     job.check()
+    job.rehearse()
     if state == "shorter":
         check_growth(out)
     verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")

@@ -19,6 +19,7 @@ from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..files.photo_files import Found, Photo, read_photo
 from ..masks.flags import FOREIGN, degenerate, flag_kind
+from ..models.families.readers import Reader
 from ..models.info import ModelInfo
 from ..models.memory import Graphs, Offload
 from ..prompts.specs import SampleSpec
@@ -112,8 +113,8 @@ class MaskJob(
         prompt = self.config.prompts[0].replace("{class}", join_classes(classes)) if classes else ""
         return SampleSpec(spec.index, classes, prompt, self.config.seed)
 
-    def check_words(self, words: tuple[str, ...]) -> None:
-        self.prompts(words)
+    def check_words(self, words: tuple[str, ...], readers: Sequence[Reader]) -> None:
+        split_prompts(readers, words, self.config.prompts[0])
 
     def quick_config(self) -> MaskPhotosConfig:
         return replace(self.config, presence=0.0, timesteps=self.config.timesteps[:1])

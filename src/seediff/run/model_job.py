@@ -29,6 +29,7 @@ from ..files.messages import show_bytes
 from ..files.outputs import write_atomic
 from ..models.adapters import local_file
 from ..models.families.family import Layer
+from ..models.families.readers import Reader
 from ..models.fingerprint import weights_fingerprint
 from ..models.info import ModelInfo, check_known_classes, find_model
 from ..models.load_options import check_options
@@ -71,6 +72,15 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         if not self.is_checked:
             check_values(self.config, self.info)
             self.is_checked = self.info is not None and bool(self.info.network)
+
+    def rehearse(self) -> None:
+        readers = self.info.readers() if self.info and self.config.embedding is None else ()  # it adds tokens
+        if readers:
+            self.check_texts(readers)
+
+    @abstractmethod
+    def check_texts(self, readers: Sequence[Reader]) -> None:
+        """Raise UserError for words that the model's tokenizers cannot find or would cut off."""
 
     def load(self) -> str:
         from ..models.registry import load_found

@@ -24,6 +24,7 @@ from ..files.image_files import open_image
 from ..files.messages import plural
 from ..files.outputs import write_atomic
 from ..files.photo_files import FAILED, Photo, failed_row, find_named, read_photo
+from ..models.families.readers import Reader
 from ..models.info import ModelInfo
 from ..models.memory import Graphs, Offload
 from .model_job import ModelJob
@@ -76,17 +77,20 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
 
     def use(self, model: Model) -> None:
         super().use(model)
-        for words in dict.fromkeys(spec.words for spec in self.specs):  # before any photograph is read
-            self.check_words(words)
+        self.check_texts(model.readers)  # before any photograph is read
         if model.settings.own_error is not None:
             photos, _ = read_all(self.specs[:FIRST], lambda spec: read_photo(spec.photo.path))
             strange = are_foreign(model, photos)
             if mostly(strange):
                 self.warn(foreign_line(model.name, sum(strange), len(strange)))
 
+    def check_texts(self, readers: Sequence[Reader]) -> None:
+        for words in dict.fromkeys(spec.words for spec in self.specs):
+            self.check_words(words, readers)
+
     @abstractmethod
-    def check_words(self, words: tuple[str, ...]) -> None:
-        """Raise UserError for words of a photograph that the loaded model cannot look for."""
+    def check_words(self, words: tuple[str, ...], readers: Sequence[Reader]) -> None:
+        """Raise UserError for words of a photograph that the model cannot look for."""
 
     @cached_property
     def largest(self) -> PhotoSpec:

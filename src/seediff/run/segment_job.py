@@ -28,6 +28,7 @@ from ..files.messages import plural
 from ..files.photo_files import Found, Photo, read_photo
 from ..masks.flags import FOREIGN
 from ..metrics.matching import count_segments
+from ..models.families.readers import Reader
 from ..models.info import ModelInfo, check_known_classes
 from ..models.memory import Graphs, Offload
 from ..prompts.tokens import split_prompts
@@ -168,9 +169,10 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         check_fits(model, self.config.segment, self.config.size)
         super().use(model)
 
-    def check_words(self, words: tuple[str, ...]) -> None:
-        check_known_classes(self.model.name, self.model.settings.words, words)
-        split_prompts(self.model.readers, words)
+    def check_words(self, words: tuple[str, ...], readers: Sequence[Reader]) -> None:
+        if self.info is not None:
+            check_known_classes(self.info.name, self.info.settings.words, words)
+        split_prompts(readers, words)
 
     def read(self, spec: PhotoSpec) -> CountedPhoto:
         return self.check_photo(spec, read_photo(spec.photo.path))
