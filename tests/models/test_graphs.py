@@ -194,7 +194,7 @@ def offloaded(unet):
 
 
 def cached(unet):
-    unet.mid_block._diffusers_hook = SimpleNamespace(hooks={"cache": None})
+    unet.mid_block._diffusers_hook = SimpleNamespace(hooks={"cache": None}, get_hook=lambda name: None)
     return lambda: delattr(unet.mid_block, "_diffusers_hook"), "a UNetMidBlock2DCrossAttn has a cache"
 
 

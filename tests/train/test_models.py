@@ -94,7 +94,7 @@ def test_backbone_from_a_folder(tmp_path):
         backbone.config.__class__(**{**backbone.config.to_dict(), "layer_type": "bottleneck"})
     ).save_pretrained(tmp_path / "other")
     for weights, name in (("backbone", "r50"), ("backbone", "swin-t"), ("other", "tiny")):
-        with user_error(r"not in its weights|the network.s is|model_type = .resnet. must be"):
+        with user_error(r"missing from its weights|the network.s is|model_type = .resnet. must be"):
             build_network(make_config({"backbone": name, "weights": str(tmp_path / weights)}), CLASSES)
 
 

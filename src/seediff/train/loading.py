@@ -76,7 +76,7 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
         read_header(folder / WEIGHTS, "no such file; only safetensors weights are read, never pickles")
     try:
         import_transformers()
-        files = [] if initial else sorted(folder.glob("*.safetensors"))
+        files = [] if initial else sorted(folder.glob("model*.safetensors"))  # and no checkpoint
         with no_larger_than(files, folder / "config.json"):
             network, info = kind.from_pretrained(source, **SAFELY, **OF_TRANSFORMERS, **options)
     except UserError:
