@@ -236,6 +236,14 @@ def test_a_dry_run_refuses_what_loading_the_model_would(tmp_path, capsys, comman
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
 
 
+def test_words_that_a_small_model_was_never_taught(tmp_path, capsys):
+    line = f"generate --classes pottedplant --out {tmp_path}/o --dry-run --prompt".split()
+    assert main([*line, "A {class} in the snow near a cabin."]) == 0
+    assert "Model 'mini' was never taught some words: cabin; pictures will not show them" in capsys.readouterr().out
+    assert main([*line, "A photo of a {class} in the snow"]) == 0
+    assert "taught" not in capsys.readouterr().out
+
+
 def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatch):
     out = tmp_path / "out"
     replace = Path.replace
@@ -281,13 +289,13 @@ def test_out_of_memory_is_no_fault(tmp_path, capsys, monkeypatch, error):
 def test_progress_without_a_terminal_is_a_line_now_and_then(capsys):
     now = [0.0]
     with progress.progress_lines(clock=lambda: now[0]) as show:
-        for seconds, done in ((0, 4), (60, 4), (66, 8), (69, 12), (80, 16), (84, 20), (120, 24)):
+        for seconds, done in ((0, 4), (60, 4), (66, 8), (69, 12), (80, 16), (84, 20), (85, 24), (86, 24)):
             now[0] = seconds  # a minute to load the model
             show(done, 24, "dog")
     assert capsys.readouterr().err.splitlines() == [
         "seediff: 8 of 24 images, 0.67 images/s, 0:00:24 left",
         "seediff: 16 of 24 images, 0.60 images/s, 0:00:13 left",
-        "seediff: 24 of 24 images, 0.33 images/s, 0:00:00 left",
+        "seediff: 24 of 24 images, 0.80 images/s, 0:00:00 left",
     ]
 
 

@@ -18,7 +18,9 @@ def test_a_dataset_is_no_folder_of_photos(tmp_path, monkeypatch, capsys, words):
         "seediff: pets: is a SeeDiff dataset, whose label maps are not photographs; give pets/images\n"
     )
     assert main([*line, "pets/images"]) == 0
-    assert "1 photograph" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 photograph" in said
+    assert "Photographs mean nothing to model 'mini'; use for example --model sd1.5" in said
 
 
 @pytest.mark.parametrize("option", ["--preset", "--config"])

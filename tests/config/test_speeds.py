@@ -7,7 +7,7 @@ from seediff.config.generate_config import GenerateConfig
 from seediff.config.speeds import remember_speed, time_line
 
 CONFIG = GenerateConfig(("dog",), device="cpu", dtype="float32", threads=2)
-UNKNOWN = "Time: not measured on this machine"
+UNKNOWN = "Time: unknown until a first run"
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def cache(tmp_path, monkeypatch):
 def test_a_measurement_holds_for_the_settings_that_decide_it():
     assert time_line(CONFIG, 100, "none").startswith(UNKNOWN)
     remember_speed(CONFIG, 2.5, "none")
-    expected = "Time: about 0:04:10, as 2.5 s each were measured here"
+    expected = "Time: about 0:04:10; a run on this machine took 2.5 s each"
     assert time_line(replace(CONFIG, classes=("cat", "cow"), seed=3, batch_size=2), 100, "none") == expected
     for other in (replace(CONFIG, steps=20), replace(CONFIG, device="cuda"), replace(CONFIG, size=256)):
         assert time_line(other, 100, "none").startswith(UNKNOWN)
@@ -42,11 +42,11 @@ def test_a_folder_that_cannot_be_written_to_stops_no_run(cache):
 
 
 def test_a_run_is_measured_and_the_next_dry_run_says_it(tmp_path, capsys):
-    line = ["generate", "--classes", "dog", "--per-class", "1", "--size", "64", "--steps", "2", "--device", "cpu"]
+    line = ["generate", "--classes", "dog", "--per-class", "4", "--size", "64", "--steps", "2", "--device", "cpu"]
     assert main([*line, "--out", str(tmp_path / "a"), "--quiet"]) == 0
     assert main([*line, "--out", str(tmp_path / "b"), "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert "Would make: 1 image in 1 batch, each of 64×64, about " in said
+    assert "Would make: 4 images in 1 batch, each of 64×64, about " in said
     assert "\nTime: about 0:00:0" in said
     assert "Capture: " not in said
     assert "default" not in said

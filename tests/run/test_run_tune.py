@@ -97,12 +97,12 @@ def test_thresholds_that_nobody_tuned_are_told(bare, tmp_path, capsys):
     for line, name in ((mask, "presence"), (segment, "name_threshold")):
         option = "--" + name.replace("_", "-")
         said = told(*line, str(bare))
-        assert said.startswith(f"seediff: {name} = ")
-        assert f"was never tuned for model '{bare}'" in said
+        assert said.startswith(f"seediff: {name} 0.")
+        assert f"was tuned for another model, not for '{bare}': choose" in said
         assert f"choose one with {option}" in said
         assert told(*line, str(bare), option, "0.5") == ""
         assert told(*line, str(bare), "--quiet") == ""
-        assert "it was tuned for 'another/model'" in told(*line, str(bare), "--preset", str(other))
+        assert "was tuned for 'another/model', not" in told(*line, str(bare), "--preset", str(other))
         assert told(*line, "mini") == ""
     assert told("segment", photos, "--out", out, "--dry-run", "--model", str(bare)) == ""  # nothing is named
 

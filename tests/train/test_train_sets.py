@@ -77,7 +77,7 @@ def test_doubts(native):
     assert find_doubts(open_training([marked])) == []
     assert find_doubts(open_training([marked], validation=marked)) == []
     plain = native("b", 3)
-    shared = "3 of 3 samples for validation are also trained on, so scores flatter"
+    shared = "3 of 3 samples for validation are also trained on, so its scores are too high"
     assert find_doubts(open_training([marked, plain], validation=plain)) == [shared]
     assert find_doubts(open_training([marked], finetune=[plain], validation=plain)) == [shared]
     link = plain.with_name("link")

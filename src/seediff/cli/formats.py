@@ -109,7 +109,8 @@ def export_(
     dataset = Dataset.from_native(data)
     done = export(to, dataset.classes, dataset, out, workers=workers, follow=follow_progress(quiet), **given)
     if not quiet:
-        print(f"{plural(done.samples, 'sample')} in {out} ({plural(done.files, 'file')})")
+        parts = [f"{count} {split}" for split, count in done.splits.items() if len(done.splits) > 1]
+        print(f"{plural(done.samples, 'sample')} in {out} ({', '.join([*parts, plural(done.files, 'file')])})")
         say_reviewed(dataset)
         say_notes(done.notes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,10 @@ class RunOptions:
             if value is not None and self.engine != "ray":
                 raise UserError(name, "is an option of --engine ray")
         check_verbose(self.verbose, self.dry_run)
+
+    def warn(self, text: str) -> None:
+        if not self.quiet:
+            print(f"seediff: {text}", file=sys.stderr, flush=True)
 
     def make_engine(self) -> Engine | None:
         """The engine for the batches; None: this process."""

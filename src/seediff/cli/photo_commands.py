@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -91,14 +90,14 @@ def segment(
     job = SegmentJob(
         settled, found, words=words, labels=labels, offload=options.offload, graphs=options.graphs, info=info
     )
-    job.warn = _silent if options.quiet else _warn
+    job.warn = options.warn
     result = carry_out(job, out, options, "photographs")
     if result and not options.quiet:
         from .summary import show_segments
 
         show_segments(result, job.config, found.skipped)
     if warning:
-        _warn(warning)
+        options.warn(warning)
     if result:
         report_unusable(result.failed, len(found.photos), result.out)
 
@@ -162,14 +161,14 @@ def mask(
     check_mask_effects(line.values, settled.mask)
     warning = "" if options.quiet else threshold_warning(settled)
     job = MaskJob(settled, found, classes_of, offload=options.offload, graphs=options.graphs, info=info)
-    job.warn = _silent if options.quiet else _warn
+    job.warn = options.warn
     result = carry_out(job, out, options, "photographs")
     if result and not options.quiet:
         from .summary import show_masks
 
         show_masks(result, job.config, found.skipped)
     if warning:
-        _warn(warning)
+        options.warn(warning)
     if result:
         report_unusable(result.failed, len(found.photos), result.out)
 
@@ -190,13 +189,13 @@ def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
     name = THRESHOLDS[config.command]
     source = config.source(name)
     if source == DEFAULT:
-        reason = "it is another model's"
+        reason = "for another model"
     elif source.startswith(TUNED) and source != f"{TUNED}{config.model}":
-        reason = f"it was tuned for '{source.removeprefix(TUNED)}'"
+        reason = f"for '{source.removeprefix(TUNED)}'"
     else:
         return ""
     return (
-        f"{name} = {getattr(config, name)} was never tuned for model '{config.model}' ({reason}): choose one with"
+        f"{name} {getattr(config, name)} was tuned {reason}, not for '{config.model}': choose one with"
         f" --{name.replace('_', '-')}, or find it from a few labelled photographs with `seediff tune SET --model"
         f" {config.model}`"
     )
@@ -228,14 +227,6 @@ def table_classes(table: Path, classes_of: Mapping[str, Sequence[str]], config: 
         if {*others} != {*classes}:
             raise UserError("config", f"{config} and {table} name different classes", "choose with --classes")
     return classes
-
-
-def _warn(text: str) -> None:
-    print(f"seediff: {text}", file=sys.stderr, flush=True)
-
-
-def _silent(text: str) -> None:
-    """For --quiet."""
 
 
 def check_effects(typed: Collection[str], settled: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:

@@ -78,21 +78,23 @@ def no_progress() -> Iterator[Progress]:
 
 @contextmanager
 def progress_lines(counted: str = "images", clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
-    """Plain lines on stderr, for logs: one after a batch, but at most one per LINE_SECONDS."""
+    """Plain lines on stderr, for logs: one after a batch, but at most one per LINE_SECONDS; then also the last."""
     # The rate counts only what this run finishes (more than `before`), from the last report at which it had finished
     # nothing.
     begun = printed = clock()
     before: int | None = None
+    shown = 0
 
     def progress(done: int, total: int, current: str) -> None:
-        nonlocal begun, printed, before
+        nonlocal begun, printed, before, shown
         now = clock()
         if before is None or done == before:
             before, begun = done, now
             return
-        if now - printed < LINE_SECONDS:
+        last = done == total and 0 < shown < total
+        if now - printed < LINE_SECONDS and not last:
             return
-        printed = now
+        printed, shown = now, done
         rate = (done - before) / max(now - begun, 1e-9)
         left = str(timedelta(seconds=round((total - done) / rate)))
         print(f"seediff: {done} of {total} {counted}, {rate:.2f} {counted}/s, {left} left", file=sys.stderr, flush=True)

@@ -47,6 +47,10 @@ def command_line(*arguments: object, about: str = "") -> str:
     return f"{line}    # {about}" if about else line
 
 
+def export_line(data: Path) -> str:
+    return command_line("export", data, "--to", "coco", "--out", f"{data}-coco", about="or yolo, voc, cvat …")
+
+
 def look_at(page: Path) -> str:
     return f"Look at {shlex.quote(str(page))} (in a browser)"
 
@@ -71,7 +75,7 @@ def show_generated(result: RunResult, config: GenerateConfig, console: Console |
     commands = [
         command_line("look", result.out, about=LOOK),
         command_line("filter", result.out, "--drop-flags", "all", "--out", good, about="keep masks without flags"),
-        command_line("export", result.out, "--to", "coco", "--out", f"{result.out}-coco", about="or yolo, voc, cvat …"),
+        export_line(result.out),
     ]
     table = class_table(result, config.classes)
     _show(result, table, headline(result), ("drawing", "masks", "writing"), commands, console)
@@ -94,10 +98,13 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
     text = _describe_count(result, count, skipped)
     if config.names and not named:
         text += f"\nNo segment got a name: none reached --name-threshold {config.name_threshold:g}."
+    if middle <= 1 and config.segment.method == "diffseg":
+        text += "\nMost are one segment: lower --kl-threshold, or use --method kmeans -k 5."
     text += _foreign(result, config.model)[1]
     commands = [
         command_line("look", result.out, about="see the segments, and correct them"),
         command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="with your own label maps"),
+        export_line(result.out),
     ]
     _show(result, table, text, ("reading", "segmenting", "naming", "writing"), commands, console)
 
@@ -116,7 +123,7 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, consol
     commands = [command_line("look", result.out, about=LOOK)]
     if not foreign:  # masks that mean nothing are not to be trained on
         backbone = () if config.device == "cuda" else ("--backbone", "tiny")  # what this machine can train
-        commands.append(command_line("train", result.out, "--out", "segmenter", *backbone))
+        commands += [command_line("train", result.out, "--out", "segmenter", *backbone), export_line(result.out)]
     _show(result, table, text + line, ("reading", "capturing attention", "masks", "writing"), commands, console)
 
 
@@ -134,7 +141,7 @@ def _foreign(result: RunResult, model: str) -> tuple[int, str]:
     """The number of photographs that mean nothing to the model, and a line about them; "" if the run began with it."""
     foreign = [FOREIGN in (row.get("flags") or ()) for row in result.rows]
     told = not any(foreign) or (result.done and mostly(foreign[:FIRST]))
-    return sum(foreign), "" if told else f"\n{foreign_line(model, sum(foreign), len(foreign))}."
+    return sum(foreign), "" if told else f"\n{foreign_line(model, sum(foreign), plural(len(foreign), 'photograph'))}."
 
 
 def _share(value: float | None) -> str:

@@ -37,8 +37,8 @@ def time_line(config: Settings, items: int, *more: str) -> str:
     """The line of a dry run about how long items would take. config, more: as in `remember_speed`."""
     seconds = _speeds().get(_key(config, *more))
     if seconds is None:
-        return "Time: not measured on this machine; a run with these settings measures it"
-    return f"Time: about {timedelta(seconds=round(items * seconds))}, as {seconds:.2g} s each were measured here"
+        return "Time: unknown until a first run with these settings"
+    return f"Time: about {timedelta(seconds=round(items * seconds))}; a run on this machine took {seconds:.2g} s each"
 
 
 def _file() -> Path:

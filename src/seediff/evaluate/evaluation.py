@@ -359,10 +359,12 @@ def score_table(scores: Scores) -> Table:
 
 def notes(evaluation: Evaluation) -> list[str]:
     """Notes about the scores for readers, one per line."""
-    lines = [f"{evaluation.data.about}.", *evaluation.data.notes, f"{evaluation.predictor.about}."]
+    lines = [f"Labels: {evaluation.data.about}.", *evaluation.data.notes, f"Predictions: {evaluation.predictor.about}."]
     if evaluation.trained_on:
         be, count = "was" if evaluation.trained_on == 1 else "were", len(evaluation.scores.images)
-        lines.append(f"{evaluation.trained_on} of {plural(count, 'image')} {be} trained on, so scores flatter.")
+        lines.append(
+            f"{evaluation.trained_on} of {plural(count, 'image')} {be} trained on, so these scores are too high."
+        )
     if evaluation.absent:
         lines.append(f"Classes of the protocol that the data does not have: {join_names(evaluation.absent)}.")
     if evaluation.never:

@@ -13,7 +13,7 @@ OF_CLASSES = {
     "no_background_seeds": "the background had no seed, so the background refinement was skipped",
     "constant_map": "a map has the same value everywhere, so it does not show where the class is",
     "degenerate": "the mask covers less than 1 % or more than 95 % of the image",
-    "missing": "the class was probably not drawn: its word got about as much attention everywhere",
+    "missing": "the class was probably not drawn: its word got about the same attention everywhere",
 }
 FOREIGN = "foreign"
 FLAGS = {

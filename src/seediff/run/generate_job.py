@@ -14,6 +14,7 @@ import numpy as np
 
 from ..config.generate_config import GenerateConfig
 from ..config.levels import maps_read
+from ..config.names import spoken
 from ..config.resolve import recommend
 from ..config.sizes import pixels
 from ..dataset import native
@@ -25,6 +26,7 @@ from ..models.info import ModelInfo
 from ..models.memory import Graphs, Offload
 from ..models.short_names import named_model
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
+from ..prompts.tokens import content_words
 from ..workers import Progress
 from .dataset_job import DatasetJob, MaskedSample
 from .loop import Engine, RunResult, run
@@ -150,6 +152,8 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         from ..attention.draw import check_drawing
 
         super().use(model)
+        for line in self.doubts():
+            self.warn(line)
         config = self.config
         self.columns = check_drawing(
             model,
@@ -162,6 +166,20 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
 
     def quick_config(self) -> GenerateConfig:
         return replace(self.config, steps=min(self.config.steps, TRIED_STEPS), reject=False, min_agreement=None)
+
+    def doubts(self) -> list[str]:
+        """Lines about words of the prompts that the model was never taught, if it has a list of its words."""
+        words = self.info and self.info.settings.words
+        if not words:
+            return []
+        used = dict.fromkeys(chain.from_iterable(content_words(spec.prompt) for spec in each_spec(self.config)))
+        taught = {*content_words(" ".join(map(spoken, words)))}
+        strange = [word for word in used if word not in taught]
+        if not strange:
+            return []
+        more = ", …" * (len(strange) > PROMPTS_SHOWN)
+        listed = ", ".join(strange[:PROMPTS_SHOWN])
+        return [f"Model '{self.config.model}' was never taught some words: {listed}{more}; pictures will not show them"]
 
     def hardest_items(self, count: int) -> Sequence[SampleSpec]:
         return sorted(self.items(), key=lambda spec: len(spec.prompt), reverse=True)[:count]
@@ -279,6 +297,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             *(f"  {prompt}" for prompt in [*prompts][:PROMPTS_SHOWN]),
             *(["  …"] if len(prompts) > PROMPTS_SHOWN else []),
             *self.settings(images, verbose),
+            *self.doubts(),
         ]
 
     def _extent(self) -> str:

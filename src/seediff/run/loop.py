@@ -32,6 +32,8 @@ from ..workers import GPU_ALONE, Progress
 from .output import RUN_FOLDERS, BatchRecord, begin, check_loaded, commit, lock, look_into, read_record
 from .reopen import EARLIER, check_growth, grow
 
+TIMED = 4
+"""The fewest items of a run whose speed tells that of others: the first takes longer."""
 Item = TypeVar("Item")
 BatchCapture = TypeVar("BatchCapture")
 Say = Callable[[str], None]
@@ -306,7 +308,7 @@ def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress:
         begun = time.perf_counter()
         with lock(out):
             done = _make(job, out, engine or Engine(), progress or (lambda done, total, what: None))
-        if done and engine is None and job.on_device:
+        if done >= TIMED and engine is None and job.on_device:
             before = job.timer.get("loading", 0.0) + job.timer.get("trying batches", 0.0)
             remember_speed(job.config, (time.perf_counter() - begun - before) / done, job.offload, job.graphs)
     return RunResult(out=out, done=done, seconds=job.timer, **job.read_result(out))

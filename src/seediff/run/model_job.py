@@ -269,8 +269,9 @@ def model_line(name: str, info: ModelInfo | None, offload: Offload, size: int | 
     if info is not None:
         named, where = named_model(info.source.name), "on this machine"
         if size is None and not isinstance(info.source.whole, Path):
-            where = "fetched from the hub"
-            where += f", {show_bytes(2e9 * named.billions)} in half precision" if named else ""
+            where = "not on this machine; the run downloads it"
+            if named:
+                where += f", {show_bytes(2e9 * named.billions)} in half precision"
         if not info.source.is_whole:
             where = f"{info.family.title}: {info.source.parts_line(info.family)}, {where}"
     line = f"Model: {name} ({where})"
@@ -293,6 +294,6 @@ def memory_line(config: RunConfig, info: ModelInfo | None, size: int | None, map
         line += f", before {config.quantize}" if config.quantize else ""
     if maps:
         line += f"; {show_bytes(maps)} of attention maps an image"
-    if info and info.family.measured and not (size and config.device == "cpu"):
+    if info and info.family.measured and info.settings.own_error is None and not (size and config.device == "cpu"):
         line += f"; an H100 needed {info.family.measured} (docs/gpus.md)"
     return line

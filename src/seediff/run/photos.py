@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from ..attention.windows import Window, cut, seen_shape
+from ..config.levels import Reads
 from ..config.photos_config import Fit, MaskPhotosConfig, SegmentPhotosConfig
 from ..config.sizes import Size
 from ..dataset import native
@@ -82,7 +83,8 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
             photos, _ = read_all(self.specs[:FIRST], lambda spec: read_photo(spec.photo.path))
             strange = are_foreign(model, photos)
             if mostly(strange):
-                self.warn(foreign_line(model.name, sum(strange), len(strange)))
+                first = "the first " * (len(strange) < len(self.specs))
+                self.warn(foreign_line(model.name, sum(strange), first + plural(len(strange), "photograph")))
 
     def check_texts(self, readers: Sequence[Reader]) -> None:
         for words in dict.fromkeys(spec.words for spec in self.specs):
@@ -91,6 +93,12 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
     @abstractmethod
     def check_words(self, words: tuple[str, ...], readers: Sequence[Reader]) -> None:
         """Raise UserError for words of a photograph that the model cannot look for."""
+
+    def settings(self, items: int, verbose: bool = True, reads: Reads | None = None) -> list[str]:
+        lines = super().settings(items, verbose, reads)
+        if self.info and self.info.settings.own_error is not None:
+            lines.append(f"Photographs mean nothing to model '{self.info.name}'; use for example --model {REAL}")
+        return lines
 
     @cached_property
     def largest(self) -> PhotoSpec:
@@ -185,11 +193,11 @@ def mostly(strange: Sequence[bool]) -> bool:
     return sum(strange) > len(strange) / 2
 
 
-def foreign_line(model: str, count: int, of: int) -> str:
-    """What to tell a person of photographs that are `foreign`."""
+def foreign_line(model: str, count: int, of: str) -> str:
+    """What to tell a person of photographs that are `foreign`. of: `3 photographs`."""
     be = "is" if count == 1 else "are"
     return (
-        f"{count} of {plural(of, 'photograph')} {be} unlike the pictures that model '{model}' was trained on, so"
+        f"{count} of {of} {be} unlike the pictures that model '{model}' was trained on, so"
         f" its results mean nothing. For photographs, use a real model, such as --model {REAL}"
     )
 

@@ -289,7 +289,7 @@ def tune(
     model, size = job.model, job.config.size
     check_attention(size, model.pixels)
     check_fits(model, segment, size)
-    job.check_words(tuple(dict.fromkeys(classes.values())))
+    job.check_words(tuple(dict.fromkeys(classes.values())), job.model.readers)
 
     background = next((number for number, name in data.names.items() if name == BACKGROUND), None)
     words = {name: number for number, name in classes.items()}

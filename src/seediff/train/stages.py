@@ -201,7 +201,9 @@ def find_doubts(data: TrainingData) -> list[str]:
     if missing:
         lines.append(f"no label map that is trained on shows {', '.join(missing.values())}: it cannot be learned")
     if both:
-        lines.append(f"{both} of {len(data.validation)} samples for validation are also trained on, so scores flatter")
+        lines.append(
+            f"{both} of {len(data.validation)} samples for validation are also trained on, so its scores are too high"
+        )
     return lines
 
 

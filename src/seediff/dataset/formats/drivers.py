@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -44,11 +44,13 @@ Labels = np.ndarray | Instances
 
 @dataclass(frozen=True)
 class Exported:
-    """The numbers of samples and of files of all kinds; and notes, lines about what was lost."""
+    """The numbers of samples, of files of all kinds, and of each split's samples; and notes, lines about what was
+    lost."""
 
     samples: int
     files: int
     notes: tuple[str, ...] = ()
+    splits: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def export(
     if with_objects and not FORMATS[name].objects and not options.get("objects"):
         fix = "; --objects writes them" if "objects" in signature(write).parameters else ""
         export.note(f"objects of {with_objects} samples are left out{fix}")
-    return Exported(len(samples), export.files, tuple(export.notes))
+    return Exported(len(samples), export.files, tuple(export.notes), Counter(splits))
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,8 @@ def find_images(
     """
     wanted = {name: data[name] for name in (*SPLITS, "") if data.get(name) not in EMPTY and split in (None, name)}
     if not wanted:
-        raise UserError(file, f"has no '{split or 'train'}', the folder of the pictures")
+        there = ", ".join(name for name in SPLITS if data.get(name) not in EMPTY)
+        raise UserError(file, f"has no '{split or 'train'}', the folder of the pictures", there and f"it has {there}")
     beside, others = [file.parent / str(data.get("path") or "."), file.parent], [Path(images)] if images else []
     found_images: dict[Path, YoloImage] = {}  # if splits share a picture, the first with labels counts
     folders: defaultdict[Path, set[Path]] = defaultdict(set)  # folder of label files → of their pictures
