@@ -42,6 +42,7 @@ def test_names_that_no_segment_got_are_told(found, told):
     result = segments_of((found,))
     text = said(lambda console: show_segments(result, SegmentPhotosConfig(names=("dog",)), 0, console))
     assert text.count("No segment got a name: none reached --name-threshold") == told
+    assert ("names" in text.splitlines()[1]) == (not told)
 
 
 def test_the_time_of_masks_is_not_called_drawing():

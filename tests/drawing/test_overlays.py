@@ -70,6 +70,16 @@ def test_charts_are_drawn_alike_and_fit_their_bars():
     assert abs(widths[0] - 2 * widths[1]) < 8
 
 
+def test_nothing_in_a_chart_hides_another_thing():
+    same = np.arange(1, 9) / 2, np.linspace(3, 1, 8)
+    chart = line_chart("losses", {"mask": same, "dice": same}, "epochs", right=4.0)[TOP // 2 : -TOP // 2]
+    assert [(chart == colour).all(-1).sum() > 100 for colour in ([0, 114, 178], [213, 94, 0])] == [True, True]
+    bars = [Bar("none", 0.0, (0, 0), True)]
+    first, second = bar_chart("IoU", bars, 0.02), bar_chart("IoU", bars, 0.5)
+    assert (first[:, -40:] < 100).any()  # its value
+    assert np.array_equal(first[:, -40:], second[:, -40:])  # which the line of the mean does not cross
+
+
 @pytest.mark.parametrize(
     ("highest", "expected"),
     [

@@ -42,6 +42,25 @@ def test_a_brush_paints_what_is_under_it(page, pets):
     assert [one.action for one in read_actions(pets[0]) if one.sample == "000010"] == ["brush", "undo", "redo"]
 
 
+def test_what_a_stroke_did_is_told(page, pets):
+    """Nothing, if the class is there already; and the class to paint is told when another picture lacks it."""
+    state = "() => document.querySelector('#sample-state').textContent"
+    open_sample(page, "000030")
+    assert page.evaluate(state) == "not reviewed"
+    page.keyboard.press("b")
+    page.keyboard.press("3")
+    for told in ("", "That changed nothing."):
+        page.mouse.click(*at(page, 2, 2))
+        saved(page)
+        assert page.text_content("#notice-text") == told
+    until(page, f"() => ({state})().endsWith(', not accepted yet')")
+    assert page.evaluate(state).startswith("✎ corrected by ")
+    open_sample(page, "000033")
+    until(page, "() => document.querySelector('#notice-text').textContent.startsWith('There is no bus here: ')")
+    shown = int(labels_of(pets, "000033")[32, 32])
+    assert page.text_content("#pixel") == f"32, 32: {('background', 'dog', 'cat', 'bus')[shown]}"
+
+
 def test_polygon_fill_and_eraser(page, pets):
     open_sample(page, "000011")
     before = labels_of(pets, "000011")

@@ -30,6 +30,9 @@ def test_says_what_is_in_the_folder(tmp_path):
     for text in (*lines, "Fluent Emoji", "pseudo-labels", "1 of 9 images carry a flag"):
         assert text in card
     assert card == dataset_card(SUMMARY, rows, CLASSES, drawn=True)
+    plain = dataset_card({**SUMMARY, "rejected": {}}, rows, CLASSES, drawn=False)
+    assert "| value in masks | class | images | mean area | flags |\n|---:|---|---:|---:|---|\n| 0 |" in plain
+    assert "| 3 | potted plant | 3 | 0 |" not in plain
     assert str(tmp_path) not in card
 
 

@@ -64,9 +64,11 @@ def test_shows_the_dataset_its_doubts_and_its_steps(tmp_path):
         "degenerate 2",
         "expand_levels</th><td>4, 2",
         "A model made these masks",
-        "may be wrong: 2 of 15 images",
+        "Flagged: 2 of 15 images",
     ):
         assert text in html
+    assert html.count("Rejected draws") == 1
+    assert "Rejected draws" not in page_of(tmp_path, rows, about={**ABOUT, "rejected": {}})  # of photographs
     assert "<b>degenerate</b>: the mask covers less than 1 % or more than 95 % of the image" in html
     assert "nobody has checked" not in page_of(tmp_path, rows[:6], about={"command": "import"})
 

@@ -85,14 +85,14 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
     """Print the summary of `segment`; nothing without photographs. skipped: number of files that are not pictures."""
     if not result.rows:
         return
-    table, named = Table("photograph", "segments", "names"), False
-    for row in result.rows:
-        names = [name for name in row["classes"] if name != SEGMENT]
-        named = named or bool(names)
-        if table.row_count < ROWS_SHOWN:
-            table.add_row(Text(row["source"]), str(len(row["instances"])), Text(", ".join(names) or "–"))
+    table, named = Table("photograph", "segments"), any({*row["classes"]} - {SEGMENT} for row in result.rows)
+    if named:
+        table.add_column("names")
+    for row in result.rows[:ROWS_SHOWN]:
+        names = ", ".join(name for name in row["classes"] if name != SEGMENT)
+        table.add_row(Text(row["source"]), str(len(row["instances"])), *[Text(names or "–")] * named)
     if len(result.rows) > ROWS_SHOWN:
-        table.add_row(f"… {len(result.rows) - ROWS_SHOWN} more", "", "")
+        table.add_row(f"… {len(result.rows) - ROWS_SHOWN} more")
     middle = median(len(row["instances"]) for row in result.rows)
     count = f"{plural(result.made, 'photograph')} in {result.out}; segments per photograph: {middle:g} (median)"
     text = _describe_count(result, count, skipped)

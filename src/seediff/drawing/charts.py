@@ -74,9 +74,10 @@ def line_chart(
     # 2. Lines, with their names at the top
     draw.text((LEFT, 32), title, INK, anchor="lm")
     begin = LEFT + draw.textlength(title) + 48
-    for colour, (name, (x, y)) in zip(COLOURS, lines.items(), strict=False):
+    widths = (9, 5) * len(lines)  # of two that coincide, the first is seen at the sides of the next
+    for colour, width, (name, (x, y)) in zip(COLOURS, widths, lines.items(), strict=False):
         points = np.stack([at_x(x), at_y(y)], 1)
-        draw.line(points.ravel().tolist(), colour, 3, joint="curve")
+        draw.line(points.ravel().tolist(), colour, width, joint="curve")
         for point in points.tolist() if len(points) <= 40 else ():
             draw.circle(point, 5, colour)
         if len(lines) > 1:
@@ -111,7 +112,7 @@ def bar_chart(title: str, bars: Sequence[Bar], mean: float) -> np.ndarray:
         draw.text((NAMES - 16, middle), fit_text(draw, draw.font, name, NAMES - 40), INK, anchor="rm")
         draw.rectangle((at(0), top + 6, at(share), top + ROW - 8), COLOURS[0] if counted else PALE)
         draw.line((at(low), middle, at(high), middle), INK, 2)
-        draw.text((at(max(high, share)) + 16, middle), f"{share:.1%}", INK, anchor="lm")
+        draw.text((WIDTH - 16, middle), f"{share:.1%}", INK, anchor="rm")
     draw.line((at(mean), TOP - 8, at(mean), end), COLOURS[1], 3)
     draw.text((at(mean), TOP - 12), f"mIoU {mean:.1%}", COLOURS[1], anchor="mb")
     return np.asarray(image.reduce(2))

@@ -9,7 +9,7 @@ import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +151,8 @@ def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: s
     from ..train.record import CHECKPOINT, image_digest, read_trained_on
 
     segmenter, trained_on = load_segmenter(path, device), read_trained_on(path)
-    about = f"segmenter {path}, {len(segmenter.classes)} classes"
+    names = dict(enumerate((BACKGROUND, *segmenter.classes)))
+    about = f"segmenter {path}, {len(names)} classes"
     if (path / CHECKPOINT).is_file():
         about += ", the best until now of a training that is not finished"
     if scales != (1.0,):
@@ -165,7 +166,7 @@ def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: s
     def saw(sample: Sample) -> bool:
         return bool(trained_on) and image_digest(sample) in trained_on
 
-    return Predictor(about, dict(enumerate((BACKGROUND, *segmenter.classes))), predict, at_once=8, saw=saw)
+    return Predictor(about, names, predict, at_once=8, saw=saw)
 
 
 @dataclass(frozen=True)
@@ -314,12 +315,10 @@ def draw_gallery(evaluation: Evaluation, ranked: Sequence[str]) -> np.ndarray | 
     best = list(islice(filter(fits, reversed([name for name in ranked if name not in worst])), rows))
     tiles: list[np.ndarray] = []
     labels: list[str] = []
-    for place, names in enumerate(zip_longest(worst, best), 1):
-        for kind, name in zip(("worst", "best"), names, strict=True):
-            if name is not None:
-                tiles += _draw_maps(evaluation, by_name[name])
-                score = evaluation.scores.images[name]
-                labels += [f"{kind} {place}, {score:.1%}: {name}", "truth", "prediction"]
+    for name in filter(None, chain.from_iterable(zip_longest(worst, best))):
+        tiles += _draw_maps(evaluation, by_name[name])
+        rank = f"{len(ranked) - ranked.index(name)} of {len(ranked)}"
+        labels += [f"{rank}, {evaluation.scores.images[name]:.1%}: {name}", "truth", "prediction"]
     return contact_sheet(tiles, 6, labels) if tiles else None
 
 

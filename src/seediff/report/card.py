@@ -65,6 +65,7 @@ def dataset_card(
         flagged=sum(bool(row.get("flags")) for row in rows),
         several=any(len(row_classes(row)) > 1 for row in rows),
         facts=_pairs(facts),
+        rejected=any(count.rejected for count in classes),
         prompts=[markdown_text(prompt) for prompt in prompts],
         config=_pairs(flat_config(about.get("config") or {})),
         classes=[{key: markdown_text(text) for key, text in each.cells().items()} for each in classes],

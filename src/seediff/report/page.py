@@ -82,6 +82,7 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow]
         facts=plain_facts({"images": len(rows), **about}),
         prompts=list(about.get("prompts") or ()),
         config=flat_config(about.get("config") or {}),
+        rejected=any(count.rejected for count in counts),
         classes=list(zip(tags, [count.cells() for count in counts], strict=True)),
         images=len(rows),
         unchecked="model" in about,

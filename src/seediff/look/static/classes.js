@@ -62,8 +62,10 @@ export class Classes {
     if (!present.length) return;
     $("old-class").value = present[0];
     $("old-class").onchange();
-    const painting = this.value !== 0 && this.value !== IGNORED;
-    this.choose(painting && !present.includes(this.value) ? present[0] : this.value);
+    if (this.value === 0 || this.value === IGNORED || present.includes(this.value)) return;
+    const name = (value) => this.rows.find((row) => row.value === value).name;
+    if (!this.closed) this.page.notice(`There is no ${name(this.value)} here: the class to paint is now ${name(present[0])}.`, { fades: true });
+    this.choose(present[0]);
   }
 
   get typed() { return this.field.value.trim(); }

@@ -173,7 +173,7 @@ export class Grid {
     name.firstChild.textContent = sample ? sample.name : "…";
     name.lastChild.textContent = verdict;
     name.lastChild.className = sample?.verdict || "";
-    more.textContent = [names, ...marks].filter(Boolean).join(" · ");
+    more.textContent = [...marks, names].filter(Boolean).join(" · ");
     tile.dataset.verdict = sample?.verdict || "";
     tile.title = sample ? [sample.name, more.textContent].filter(Boolean).join("\n") : "";
     const wanted = sample && images ? thumb(sample, this.labels) + (this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : "") : "";

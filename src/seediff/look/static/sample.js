@@ -179,8 +179,9 @@ export class SampleView {
     const { about, state, page } = this, place = page.place(), { count } = page.list;
     $("sample-name").textContent = about.name;
     $("sample-place").textContent = `${(place + 1).toLocaleString()} of ${count.toLocaleString()}`;
-    const parts = [VERDICT[state.verdict] || "not reviewed", state.corrected && "✎ corrected", state.made && "new mask", state.by && `by ${state.by}`];
-    $("sample-state").textContent = parts.filter(Boolean).join(", ");
+    const done = [VERDICT[state.verdict], state.corrected && "✎ corrected", state.made && "new mask"].filter(Boolean).join(", ");
+    const by = state.by ? ` by ${state.by}` : "", open = state.verdict ? "" : ", not accepted yet";
+    $("sample-state").textContent = done ? done + by + open : "not reviewed";
     $("sample-state").className = state.verdict || "";
     $("accept").setAttribute("aria-pressed", state.verdict === "accepted");
     $("reject").setAttribute("aria-pressed", state.verdict === "rejected");
@@ -291,6 +292,7 @@ export class SampleView {
   async saved(base, state, redrawn) {
     this.prefetched.delete(base.number);
     if (base !== this.base || base.gone) return;
+    if (state.version === this.state.version) this.page.notice("That changed nothing.", { fades: true });
     this.state = state;
     if (redrawn) await this.reload();
     else {

@@ -140,6 +140,7 @@ export class Stage {
     for (const canvas of [this.photo, this.mask]) { canvas.width = width; canvas.height = height; }
     this.photo.getContext("2d").drawImage(image, 0, 0, width, height);
     this.layout();
+    this.moveCross(...this.cross);
   }
 
   layout() {
