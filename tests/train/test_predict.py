@@ -90,9 +90,9 @@ def test_bad_images_do_not_stop_the_others(folder, tmp_path, capsys, good):
 def test_evaluate_counts_what_was_trained_on_whatever_its_name(folder):
     """The folder was trained on the first four."""
     data = [sample.replace(name=f"other{i}") for i, sample in enumerate(items(6))]
-    for samples, line in ((data, "4 of 6 images were trained on, so these scores are too high."), (data[4:], None)):
+    for samples, line in ((data, "Trained on 4 of the 6 images, so these scores are too high."), (data[4:], None)):
         found = evaluate(folder, Dataset(CLASSES, samples), draws=2, boundary=False)
-        assert [note for note in notes(found) if "trained on" in note] == [line] * bool(line)
+        assert [note for note in notes(found) if "rained on" in note] == [line] * bool(line)
 
 
 @pytest.mark.parametrize("files", [["losses.csv"], [CHECKPOINT, "losses.csv"]])

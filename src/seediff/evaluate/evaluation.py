@@ -319,7 +319,9 @@ def draw_gallery(evaluation: Evaluation, ranked: Sequence[str]) -> np.ndarray | 
         tiles += _draw_maps(evaluation, by_name[name])
         rank = f"{len(ranked) - ranked.index(name)} of {len(ranked)}"
         labels += [f"{rank}, {evaluation.scores.images[name]:.1%}: {name}", "truth", "prediction"]
-    return contact_sheet(tiles, 6, labels) if tiles else None
+    if not tiles:
+        return None
+    return contact_sheet(tiles, 6, labels)
 
 
 def _draw_maps(evaluation: Evaluation, sample: Sample) -> Iterator[np.ndarray]:
@@ -360,10 +362,8 @@ def notes(evaluation: Evaluation) -> list[str]:
     """Notes about the scores for readers, one per line."""
     lines = [f"Labels: {evaluation.data.about}.", *evaluation.data.notes, f"Predictions: {evaluation.predictor.about}."]
     if evaluation.trained_on:
-        be, count = "was" if evaluation.trained_on == 1 else "were", len(evaluation.scores.images)
-        lines.append(
-            f"{evaluation.trained_on} of {plural(count, 'image')} {be} trained on, so these scores are too high."
-        )
+        images = plural(len(evaluation.scores.images), "image")
+        lines.append(f"Trained on {evaluation.trained_on} of the {images}, so these scores are too high.")
     if evaluation.absent:
         lines.append(f"Classes of the protocol that the data does not have: {join_names(evaluation.absent)}.")
     if evaluation.never:

@@ -54,7 +54,9 @@ def dataset_card(
     if objects:
         facts.append(("objects", f"{sum(objects)} in {len(objects)} images"))
     shown = [*class_names[:5], "…"] if len(class_names) > 5 else class_names
-    subject = "Generated masks" if drawn else "Masks"
+    subject = "Masks"
+    if drawn:
+        subject = "Generated masks"
     return render(
         "card.md.j2",
         title=yaml_text(f"{subject}: {', '.join(shown) or 'empty'}"),

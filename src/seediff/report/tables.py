@@ -115,4 +115,6 @@ def show_value(value: Any) -> str:
         return ", ".join(show_value(v) for v in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "not set" if value is None else str(value)
+    if value is None:
+        return "not set"
+    return str(value)

@@ -102,7 +102,9 @@ def write_trained_on(out: Path, samples: Iterable[Sample]) -> None:
 def read_trained_on(folder: Path) -> frozenset[str]:
     """The digests in trained_on.txt; none without that file."""
     path = folder / TRAINED_ON
-    return frozenset(read_lines(path)) if path.is_file() else frozenset()
+    if not path.is_file():
+        return frozenset()
+    return frozenset(read_lines(path))
 
 
 def draw_losses(rows: Sequence[Mapping[str, str]], stages: Sequence[Stage], batch_size: int) -> bytes:

@@ -148,7 +148,9 @@ def _length(epochs: float | None, steps: int | None) -> tuple[float | None, int 
 
 
 def _opened(data: Data) -> Dataset:
-    return data if isinstance(data, Dataset) else Dataset.open(data)
+    if isinstance(data, Dataset):
+        return data
+    return Dataset.open(data)
 
 
 def _without(items: Sequence[Sample], *parts: str) -> list[Sample]:

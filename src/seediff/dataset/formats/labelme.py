@@ -89,9 +89,9 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
             file = read_json(inside(root, path), LabelmeFile, limit=LARGEST)  # one at a time in memory
             image_paths[path] = file.imagePath
             used.update(shape.label for shape in file.shapes if shape.kind in FILLED)
-            for shape in file.shapes:
-                if shape.kind not in FILLED:
-                    (boxed if shape.boxed else others).append(f"{shape.kind} {shape.label}")
+            boxed += [f"{shape.kind} {shape.label}" for shape in file.shapes if shape.boxed]
+            rest = (shape for shape in file.shapes if shape.kind not in FILLED and not shape.boxed)
+            others += [f"{shape.kind} {shape.label}" for shape in rest]
         else:
             left.append(path)
     if not image_paths:
