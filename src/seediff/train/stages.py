@@ -272,7 +272,7 @@ def describe(config: TrainConfig, data: TrainingData, out: Path, verbose: bool =
         if stage.mix:
             samples += f" (mixed {' : '.join(f'{ratio} of {size}' for size, ratio in stage.mix)})"
         epochs = count * config.batch_size / len(stage.items)
-        length = f"{plural(count, 'step')} of {plural(config.batch_size, 'image')} ({epochs:.1f} epochs, in whole steps)"
+        length = f"{plural(count, 'step')} of {plural(config.batch_size, 'image')} ({epochs:.1f} epochs; whole steps)"
         lines.append(f"Stage {stage.name}: {samples}, {length}")
     per_parameter = 16 if config.ema else 12  # bytes of the weight, two moments, and the average
     checkpoint = show_bytes(per_parameter * parameters)
