@@ -58,6 +58,15 @@ def test_what_comes_next_is_looking_and_a_training_that_this_machine_can_run(dev
     run = RunResult(Path("out"), [{"file_name": "images/0.png", "classes": [], "asked": [], "area": {}}], 1, {})
     config = MaskPhotosConfig(classes=("dog",), device=device)
     text = said(lambda console: show_masks(run, config, 0, console))
-    first, second = text.split("Next:\n")[1].split("\n")[:2]
+    first, second, third = text.split("Next:\n")[1].split("\n")[:3]
     assert " look out " in first
     assert second.endswith(f" train out --out segmenter{options}")
+    assert " export out --to coco --out out-coco " in third
+
+
+def test_photos_of_one_segment_get_a_hint():
+    rows = [{"source": "a", "classes": ["segment"], "instances": [1]}]
+    result = RunResult(Path("out"), rows, 1, {"segmenting": 1.0})
+    text = said(lambda console: show_segments(result, SegmentPhotosConfig(), 0, console))
+    assert "Most are one segment: lower --kl-threshold, or use --method kmeans -k 5." in text
+    assert " export out --to coco " in text

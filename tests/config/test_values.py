@@ -43,12 +43,12 @@ FULL = GenerateConfig(
         (
             GenerateConfig,
             {"prompts": ("a cow",)},
-            "prompts: 'a cow' names none of dog and has no {class}",
+            "prompts: prompt 1, 'a cow', has no {class} and names none of dog; write",
         ),
         (
             GenerateConfig,
             {"prompts": ("a {class}", "dogs", "x")},
-            "prompts: prompt 2, 'dogs', and 3, 'x', names none of",
+            "prompts: prompt 2, 'dogs', and 3, 'x', has no {class}",
         ),
         (
             GenerateConfig,
@@ -71,7 +71,11 @@ FULL = GenerateConfig(
             "classes_per_image: 2: the prompt 'a dog by a cat' names its own; leave it out",
         ),
         (GenerateConfig, {"prompts": ("a dog",), "subclasses": ("big dog",)}, "subclasses: have no place in prompts"),
-        (MaskPhotosConfig, {"classes": ("dog",), "prompts": ("a dog",)}, "prompts: 'a dog' must contain {class}"),
+        (
+            MaskPhotosConfig,
+            {"classes": ("dog",), "prompts": ("a dog",)},
+            "prompts: prompt 1, 'a dog', has no {class}; write",
+        ),
         (GenerateConfig, {"classes": ("dog", "dog")}, "classes: 'dog' is given twice"),
         (GenerateConfig, {"size": "3200x64"}, "size: 3200x64: one side must be at most 8 times the other"),
         (GenerateConfig, {"classes": ()}, "classes: no names given"),

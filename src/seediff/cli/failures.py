@@ -25,13 +25,15 @@ PACKAGES = ("seediff", "diffusers", "transformers")
 def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bool = False) -> tuple[int, str]:
     """The exit code and the message for an error. interrupted: Ctrl-C was pressed: some libraries
     turn it into an error of their own."""
-    command = line.words[0] if line.words else ""
+    command = "".join(line.words[:1])
     if isinstance(error, InterruptedRun):
         return 130, str(error)
     if isinstance(error, KeyboardInterrupt) or interrupted:
         return 130, "interrupted"
     if isinstance(error, UserError):
-        return 2, f"{line.name(error.subject)}: {error.reason}" if error.problem else str(error)
+        if error.problem:
+            return 2, f"{line.name(error.subject)}: {error.reason}"
+        return 2, str(error)
     if isinstance(error, CycloptsError):
         flag = HELP_ALL if command in COMMON else HELP
         return 2, f"{describe_misread(error, line)} ({flag} lists all options)"
@@ -57,7 +59,9 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
         before = words[words.index(unused) - 1] if unused in words[1:] else ""
         if before in options:
             return f"{before} takes no value, such as {unused!r}"
-        hint = "; separate several names with commas, as in --classes dog,cat" if "--classes" in options else ""
+        hint = ""
+        if "--classes" in options:
+            hint = "; separate several names with commas, as in --classes dog,cat"
         if " " in unused and "--prompt" in options:
             hint = f"; a prompt is an option: --prompt {shlex.quote(unused)}"
         return f"unexpected argument {unused!r}{hint}"
@@ -70,17 +74,19 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
             typed[option] = given or ("" if value.startswith("-") else shlex.quote(value))
     if not {*typed} <= options and not isinstance(error, UnknownCommandError):
         return describe_foreign(typed, options)
-    missing = error if isinstance(error, MissingArgumentError) else None
-    if missing and missing.argument and missing.keyword is None and not missing.argument.tokens:
-        name = missing.argument.name
-        if missing.argument.index is not None:
+    missing = isinstance(error, MissingArgumentError) and error.keyword is None and error.argument
+    if missing and not missing.tokens:
+        name = missing.name
+        if missing.index is not None:
             name = name.removeprefix("--").upper()
-        choices = get_args(missing.argument.hint)
+        choices = get_args(missing.hint)
         meant = next((f"; write {name} {word}" for word in words if word in choices), "")
         return f"{name} is missing{meant}"
 
     decimals = [word.replace(",", ".") for word in words if re.fullmatch(r"-?\d*,\d+", word)]
-    hint = f" Write {decimals[0]}" if decimals and "into float" in str(error) else ""
+    hint = ""
+    if decimals and "into float" in str(error):
+        hint = f" Write {decimals[0]}"
     if {"ultralytics", "yolov8", "yolo11"} & {*words}:
         hint = " Write yolo"
     return f"{error}{hint}"

@@ -86,7 +86,7 @@ def segment(
         from ..prompts.captions import read_words
 
         words = read_words(captions, found.photos, settled.names, info.settings.words if info else None)
-    warning = threshold_warning(settled) if named and not options.quiet else ""
+    warning = threshold_warning(settled) if named else ""
     job = SegmentJob(
         settled, found, words=words, labels=labels, offload=options.offload, graphs=options.graphs, info=info
     )
@@ -159,7 +159,7 @@ def mask(
         for photo, names in classes_of.items():
             classes_of[photo] = tuple(spelled.get(sound(name), name) for name in names)
     check_mask_effects(line.values, settled.mask)
-    warning = "" if options.quiet else threshold_warning(settled)
+    warning = threshold_warning(settled)
     job = MaskJob(settled, found, classes_of, offload=options.offload, graphs=options.graphs, info=info)
     job.warn = options.warn
     result = carry_out(job, out, options, "photographs")

@@ -129,7 +129,9 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, consol
 
 def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: int = 0) -> str:
     """A sentence about what is there. skipped: files that are not pictures. left_out: images without a good draw."""
-    text = count if result.done else f"Complete: {count}; nothing to do"
+    text = count
+    if not result.done:
+        text = f"Complete: {count}; nothing to do"
     if skipped:
         text += f" ({plural(skipped, 'other file')} skipped)"
     if left_out:

@@ -240,13 +240,14 @@ def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Seque
         if not text.isprintable():
             raise UserError(field, f"{text!r} has line breaks or unprintable characters")
         if not (names or "{class}" in text):
-            wrong.append(f"{number}, {text!r}," if len(prompts) > 1 else repr(text))
+            wrong.append(f"{number}, {text!r},")
         elif "{class}" in text and len(classes) > 1:
             _check_filled(text, names, field, classes)
     if wrong:
-        which = f"prompt {' and '.join(wrong)}" if len(prompts) > 1 else wrong[0]
-        lacks = f"names none of {', '.join(classes)} and has no {{class}}" if classes else "must contain {class}"
-        raise UserError(field, f"{which} {lacks}", "write for example 'a photo of a {class}'")
+        lacks = "has no {class}"
+        if classes:
+            lacks += f" and names none of {', '.join(classes)}"
+        raise UserError(field, f"prompt {' and '.join(wrong)} {lacks}", "write for example 'a photo of a {class}'")
     absent = {*classes}.difference(*named)
     if absent and not any("{class}" in text for text in texts):
         fix = "add a line with it, or one with {class}"
