@@ -17,7 +17,7 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import CaptureConfig
 from seediff.masks.make_masks import enlarge, refine, soft_mask
-from seediff.metrics.bootstrap import mean_interval
+from seediff.metrics.bootstrap import draw_counts, interval
 from seediff.metrics.scores import overlap
 from seediff.mini.scenes import CLASS_IDS, Scene
 
@@ -158,6 +158,14 @@ class Scores:
     def _mean(self, values: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
         low, high = mean_interval(values[rows], self.images[rows])
         return {"iou": round(float(values[rows].mean()), 4), "ci95": [round(low, 4), round(high, 4)]}
+
+
+def mean_interval(values: np.ndarray, images: np.ndarray) -> tuple[float, float]:
+    """Interval of the mean of `values` (n,), drawing whole images with replacement. images (n,): that of each value."""
+    _, owner = np.unique(images, return_inverse=True)
+    sums, counts = np.bincount(owner, values), np.bincount(owner).astype(np.float64)
+    times = np.concatenate(list(draw_counts(len(counts))))
+    return interval((times @ sums) / (times @ counts))
 
 
 def score(items: Iterable[Captured], settings: Sequence[Setting], boundary_of: Sequence[Setting] = ()) -> Scores:

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from formats import export
@@ -82,7 +84,9 @@ def test_doubts(native):
     assert find_doubts(open_training([marked], finetune=[plain], validation=plain)) == [shared]
     link = plain.with_name("link")
     link.symlink_to(plain)
-    assert find_doubts(open_training([marked, plain], validation=link)) == [shared]
+    copied = shutil.copytree(plain, plain.with_name("copied"))
+    for same in (link, copied):
+        assert find_doubts(open_training([marked, plain], validation=same)) == [shared]
     missing = "no label map that is trained on shows star: it cannot be learned"
     assert find_doubts(open_training([marked], classes=more)) == [missing]
     with_star = native("c", 2, classes=more, first=70)

@@ -224,17 +224,23 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
 
 def with_single(listed: ClassList, masks: Iterable[Path], note: Callable[[str], None]) -> ClassList:
     """The list in which 255 is the class, if it names one and the background, and masks have no value but 0 and 255."""
-    if len(listed.classes) != 1 or listed.colours or listed.ids[0]:
+    if len(listed.classes) != 1 or listed.colours or listed.ids.get(0) != 0:
         return listed
-    seen: set[int] = set()
-    for mask in masks:
-        seen.update(np.unique(read_mask(mask, listed)).tolist())
-        if 1 in seen:
-            break
-    if 1 in seen or IGNORE not in seen:
+    stored = replace(listed, ids={number: number for number in listed.ids})
+    if not has_only_255(read_mask(mask, stored) for mask in masks):
         return listed
     note(f"the only values in the masks are 0 and 255: 255 is '{listed.classes[0]}', and nothing is ignored")
-    return replace(listed, ids={0: 0, IGNORE: 1})
+    return replace(listed, ids={**listed.ids, IGNORE: 1})
+
+
+def has_only_255(masks: Iterable[np.ndarray]) -> bool:
+    """Whether masks, of which 255 may be −1, have no value but 0 and 255, and have 255."""
+    seen = set[int]()
+    for mask in masks:
+        seen |= {*np.unique(mask).tolist()} - {0}
+        if not seen <= {-1, IGNORE}:
+            return False
+    return bool(seen)
 
 
 def _without_alpha(pixels: np.ndarray, shown: np.ndarray, path: Path, listed: ClassList) -> np.ndarray:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from .. import __version__
 from ..config.names import BACKGROUND, read_class_list
+from ..dataset.class_lists import has_only_255
 from ..dataset.dataset import Dataset
 from ..dataset.formats.masks import semantic_yaml
 from ..dataset.native import METADATA, encode_image, open_native
@@ -102,7 +103,9 @@ def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Pr
     else:
         names = {value: data.names[id_] for value, id_ in data.ids.items() if id_ != IGNORE}
         if IGNORE in names:  # of masks of 0 and 255
-            names[1] = names.pop(IGNORE)
+            one = names.pop(IGNORE)
+            if one not in names.values():
+                names[1] = one
         source, void = OWN_IDS, [value for value, id_ in data.ids.items() if id_ == IGNORE]
     last = max(names, default=0)
     if last >= IGNORE:
@@ -110,13 +113,13 @@ def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Pr
         raise UserError(where, f"names id {last}", f"label maps of 8 bits hold ids 0 to {IGNORE - 1}")
 
     # 2. The maps, in which only ids of these classes may be; 255 and the data's void ids are no prediction. Of a single
-    # class 255 are the pixels, if there is no other id but 0, as in `formats.masks.read`.
+    # class 255 are the pixels, if there is no other id but 0.
     allowed = {*names, *void, IGNORE, -1}
     table = np.arange(256, dtype=np.uint8)
     table[void] = IGNORE
     about = f"label maps in {folder}, {len(names)} classes ({source})"
     single = len(names) == 2 and names.get(0) == BACKGROUND
-    if single and not any((read_segment_ids(file) > 0).any() for file in paired.values()):
+    if single and has_only_255(map(read_segment_ids, paired.values())):
         table[IGNORE] = max(names)
         about += f"; their only values are 0 and 255: 255 is '{names[max(names)]}'"
 
@@ -148,7 +151,8 @@ def check_images(data: Dataset) -> None:
 def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: str | None) -> Predictor:
     """The segmenter in a folder. Raises UserError."""
     from ..train.predict import load_segmenter
-    from ..train.record import CHECKPOINT, image_digest, read_trained_on
+    from ..train.record import CHECKPOINT, read_trained_on
+    from ..train.stages import image_digest
 
     segmenter, trained_on = load_segmenter(path, device), read_trained_on(path)
     names = dict(enumerate((BACKGROUND, *segmenter.classes)))

@@ -29,17 +29,3 @@ def interval(values: np.ndarray) -> tuple[float, float]:
         return (float("nan"), float("nan"))
     low, high = np.quantile(present, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return float(low), float(high)
-
-
-def mean_interval(values: np.ndarray, images: np.ndarray | None = None, *, seed: int = 0) -> tuple[float, float]:
-    """Interval of the mean of `values` (n,), drawing whole images with replacement; for studies.
-
-    images (n,): the image of each value, so that an image's values stay together; by default each value has its own.
-    """
-    values = np.asarray(values, np.float64)
-    if images is None:
-        images = np.arange(len(values))
-    _, owner = np.unique(np.asarray(images), return_inverse=True)
-    sums, counts = np.bincount(owner, values), np.bincount(owner).astype(np.float64)
-    times = np.concatenate(list(draw_counts(len(counts), seed=seed)))
-    return interval((times @ sums) / (times @ counts))

@@ -156,7 +156,7 @@ def misfit(network: Any, info: Mapping[str, Any]) -> str:
         return f"{count} are missing from its weights, the first {min(missing)}"
     for name, *shapes in info["mismatched_keys"]:
         in_file, in_network = (tuple(shape) for shape in shapes)
-        return f"tensor {name} is {in_file}, but the network of config.json has {in_network}"
+        return f"tensor {name} is {in_file}, but the network has {in_network}"
     left = info["unexpected_keys"]
     return f"the network of config.json has no {min(left)}, which is among its weights" if left else ""
 

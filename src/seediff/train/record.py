@@ -7,7 +7,6 @@ need no state, because every step has its own seed.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import os
@@ -32,12 +31,11 @@ from ..drawing.charts import line_chart
 from ..drawing.overlays import compress_image
 from ..errors import UserError, first_line
 from ..files.documents import parse_csv, read_json
-from ..files.image_files import stored_bytes
 from ..files.messages import show_json
 from ..files.outputs import append, write_atomic, write_tensors
 from ..files.reading import read_lines, read_text
 from ..files.tensors import read_header
-from .stages import Stage
+from .stages import Stage, image_digest
 
 LOSSES, CHART, RECORD = "losses.csv", "losses.png", "training.json"
 TRAINED_ON = "trained_on.txt"
@@ -86,11 +84,6 @@ def add_losses(
 def read_losses(path: Path) -> list[dict[str, str]]:
     """The rows of losses.csv. Raises UserError naming a line that is none."""
     return [row for _, row in parse_csv(read_text(path), FIELDS, path)]
-
-
-def image_digest(sample: Sample) -> str:
-    """Of the bytes of a sample's picture as it is stored."""
-    return hashlib.blake2b(stored_bytes(sample.stored()), digest_size=8).hexdigest()
 
 
 def write_trained_on(out: Path, samples: Iterable[Sample]) -> None:

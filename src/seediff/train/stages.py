@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -23,6 +22,7 @@ from ..dataset.rows import check_class_list
 from ..dataset.sample import Sample
 from ..dataset.split import assign_splits
 from ..errors import UserError
+from ..files.image_files import stored_bytes
 from ..files.messages import plural, show_bytes
 from ..files.output_folders import free_bytes
 from ..files.reading import composed
@@ -197,9 +197,10 @@ def find_doubts(data: TrainingData) -> list[str]:
             break
         for number in np.flatnonzero(np.bincount(item.labels(len(data.classes)).ravel())).tolist():
             missing.pop(number, None)
-    trained = {_image(item) for item in items}
-    both = sum(_image(item) in trained for item in data.validation)
-    lines = []
+    both, lines = 0, list[str]()
+    if data.validation:  # else no picture needs to be read
+        trained = set(map(image_digest, items))
+        both = sum(image_digest(item) in trained for item in data.validation)
     if missing:
         lines.append(f"no label map that is trained on shows {', '.join(missing.values())}: it cannot be learned")
     if both:
@@ -209,10 +210,9 @@ def find_doubts(data: TrainingData) -> list[str]:
     return lines
 
 
-def _image(item: Sample) -> str | bytes:
-    """The path of a sample's picture, without links, or its bytes."""
-    stored = item.stored()
-    return stored if isinstance(stored, bytes) else os.path.realpath(stored)
+def image_digest(item: Sample) -> str:
+    """Of the bytes of a sample's picture as it is stored."""
+    return hashlib.blake2b(stored_bytes(item.stored()), digest_size=8).hexdigest()
 
 
 def check_stages(stages: Sequence[Stage], validation: Sequence[Sample], batch_size: int) -> dict[str, Any]:

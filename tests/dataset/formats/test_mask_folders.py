@@ -113,6 +113,17 @@ def test_masks_of_0_and_255_are_one_class(tmp_path):
     assert imported("masks", tmp_path, classes=("dog",))[1][0].label_map.tolist() == [[0, 255], [255, 0]]
 
 
+@pytest.mark.parametrize(
+    ("values", "ids"), [([[0, 2], [2, 0]], [[0, 255], [255, 0]]), ([[0, 2], [255, 1]], [[0, 255], [255, 1]])]
+)
+def test_a_value_that_is_ignored_is_not_255(tmp_path, values, ids):
+    save_image(tmp_path / "images/a.jpg", (2, 2))
+    save_map(tmp_path / "masks/a.png", values, palette=False)
+    notes = []
+    read = imported("masks", tmp_path, classes=("dog",), void=[2], note=notes.append)[1]
+    assert (read[0].label_map.tolist(), notes) == (ids, [])
+
+
 def test_folders_of_any_name(tmp_path):
     for folder, name in (("photos", "a.jpg"), ("photos", "b.png"), ("photos", "b.jpg")):
         save_image(tmp_path / folder / name, LABELS.shape)

@@ -24,7 +24,7 @@ from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ..class_lists import Note, number_classes
 from ..encoding import Instances
-from ..shapes.rle import area, count_runs, polygon_runs
+from ..shapes.rle import area, bounds, count_runs, polygon_runs
 from .format_table import read_known
 from .label_files import PARTS, Near, Shapes, Side, check_frame
 
@@ -169,9 +169,7 @@ def is_elsewhere(one: Annotation, shape: tuple[int, int]) -> bool:
     across, down = ([*chain(*(polygon[axis::2] for polygon in one.polygons))] for axis in (0, 1))
     if isinstance(one.segmentation, Rle):
         with suppress(UserError, ValueError):  # UserError: which painting raises; ValueError: no pixel
-            runs = count_runs(one.segmentation.size, one.segmentation.counts, shape, "")
-            inside = np.flatnonzero(np.repeat(np.arange(len(runs)) % 2, runs))
-            across, down = ([values.min(), values.max() + 1] for values in np.divmod(inside, shape[0]))
+            across, down = bounds(count_runs(one.segmentation.size, one.segmentation.counts, shape, ""), shape[0])
     if not across or not one.box:
         return False
     left, top, width, height = one.box

@@ -82,6 +82,19 @@ def area(runs: np.ndarray) -> int:
     return int(runs[1::2].sum())
 
 
+def bounds(runs: np.ndarray, height: int) -> tuple[list[int], list[int]]:
+    """[left, right] and [top, bottom] of the pixels inside of run lengths, of which no array is made. Raises ValueError
+    if there are none."""
+    ends = np.cumsum(runs)[1::2]
+    lengths = runs[1::2]
+    ends, lengths = ends[lengths > 0], lengths[lengths > 0]
+    (left, top), (right, bottom) = np.divmod(ends - lengths, height), np.divmod(ends - 1, height)
+    rows = [0, height]  # of a run that goes on in the next column
+    if (left == right).all():
+        rows = [int(top.min()), int(bottom.max()) + 1]
+    return [int(left.min()), int(right.max()) + 1], rows
+
+
 def paint_runs(labels: np.ndarray, runs: np.ndarray, value: int) -> None:
     """Sets the pixels inside of run lengths to a value, in labels (H, W) stored column by column (order="F")."""
     flat, ends = labels.reshape(-1, order="F"), np.cumsum(runs).tolist()
