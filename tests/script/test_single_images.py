@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 from refusals import user_error
 
 import seediff
+from seediff.errors import Notice
 from seediff.models.registry import load_model
 
 LOOK = {"timesteps": (300,), "presence": 0.0}
@@ -43,6 +46,31 @@ def test_a_loaded_network_with_the_rest_of_another_model(mini_folder, photo):
     assert seediff.segment(photo, model=model, segment={"num_points": 4}).label_map.shape == (48, 64)
     with user_error(r"^base: the model is loaded already"):
         seediff.mask(photo, ["dog"], model=model, base="mini")
+
+
+def test_a_picture_that_a_small_model_was_not_trained_on(model, photo):
+    """It has a flag, and a warning that points at the script."""
+    small = replace(model, info=replace(model.info, settings=replace(model.settings, own_error=1e-9)))
+    for ask in (
+        lambda: seediff.segment(photo, model=small, segment={"num_points": 4}),
+        lambda: seediff.mask(photo, ["dog"], model=small, **LOOK),
+    ):
+        with pytest.warns(Notice, match="was not trained on pictures like this one") as warned:
+            assert ask().flags[0] == "foreign"
+        assert warned[0].filename == __file__
+
+
+def test_options_of_a_table_and_names_of_diffusers(model, photo):
+    """Are answered with where they belong."""
+    for ask, said in (
+        (lambda: seediff.segment(photo, model=model, method="kmeans"), "'method'; method belongs inside segment={…}$"),
+        (lambda: seediff.segment(photo, model=model, k=5), "'k'; k belongs inside segment={…}$"),
+        (lambda: seediff.segment(photo, model=model, num_inference_steps=5), "; timestep belongs inside segment={…}$"),
+        (lambda: seediff.mask(photo, ["dog"], model=model, beta=0.4), "'beta'; beta belongs inside mask={…}$"),
+        (lambda: seediff.mask(photo, ["dog"], model=model, num_inference_steps=5), "; the name here: timesteps"),
+    ):
+        with user_error(said):
+            ask()
 
 
 def test_a_class_that_is_absent(model, photo):

@@ -116,7 +116,7 @@ def fit_field(name: str, value: Any, hint: Any) -> Any:
         wanted, problem = describe(hint), error.problem
         if wanted:
             problem = f"{show_json(value)} must be {wanted}"
-        raise UserError(name, problem) from error
+        raise UserError(name, problem) from None
     numbers = fitting if isinstance(fitting, tuple) else (fitting,)
     for number in numbers:
         if isinstance(number, int | float) and not abs(number) < 2**63:  # TOML has no larger whole numbers
@@ -194,7 +194,13 @@ def check_names(kind: type, names: Iterable[str], where: str) -> None:
     for name in names:
         if name not in options:
             own, value = own_name(name, options)
-            fix = f"the name here: {own} {value}".strip() if own else f"options here: {', '.join(options)}"
+            fix = f"options here: {', '.join(options)}"
+            if own:
+                fix = " ".join(f"the name here: {own} {value}".split())
+            for table, part in tables_of(kind).items():
+                inner = str(name) * (name in field_types(part)) or own_name(name, field_types(part))[0]
+                if inner and not own:
+                    fix = f"{inner} belongs inside {table}={{…}}"
             raise UserError(where, f"there is no option '{str(name)[:200]}'", fix)
 
 
@@ -209,7 +215,7 @@ def check_table(kind: type, table: Mapping[str, Any], where: str) -> dict[str, A
             try:
                 values[key] = fit_field(key, value, field_types(kind)[key])
             except UserError as error:
-                raise UserError(where, str(error)) from error
+                raise UserError(where, str(error)) from None
         elif isinstance(value, dict):
             values[key] = check_table(part, value, f"{where} [{key}]")
         else:

@@ -57,6 +57,7 @@ OTHER_NAMES = {
     "val": "valid validation val_data",
     "workers": "num_workers jobs j",
     "quiet": "q silent",
+    "timestep": "num_inference_steps inference_steps num_steps steps",
     "port": "p",
 }
 """Name here → names elsewhere. The first that a command has is meant; a name with a value stands for both."""

@@ -69,7 +69,7 @@ def resolve(kind: type[AnySettings], ranked: Sequence[SourcedValues]) -> AnySett
             one, _ = found[name]
             source = one.where or one.source
             problem = problem if source == GIVEN else f"{problem} ({source})"
-        raise UserError(name, problem, error.fix) from error
+        raise UserError(name, problem, error.fix) from None
     flat = config.flat()
     return replace(config, origins={name: (one.source, flat[name]) for name, (one, _) in found.items() if name in flat})
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,9 +17,9 @@ from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import recommend
 from ..config.settings import Config
 from ..dataset import native
-from ..errors import UserError
+from ..errors import Notice, UserError
 from ..files.photo_files import Photo, as_pixels
-from ..masks.flags import FOREIGN
+from ..masks.flags import FLAGS, FOREIGN
 from ..masks.make_masks import MaskResult
 from ..models import registry
 from ..models.info import ModelInfo
@@ -59,8 +60,8 @@ def mask(
         soft[number - 1] = torch.from_numpy(values)
     absent = [f"absent:{name}" for name in config.classes if name not in full.classes]
     labels, trace = native.dataset_labels(full.label_map, ids), small.trace if small else {}
-    strange = [FOREIGN] * are_foreign(job.model, [pixels])[0]
-    return MaskResult(labels, soft, config.classes, (*strange, *full.flags, *absent), trace, full.agreement, pixels)
+    flags = (*_foreign_flags(job.model, pixels), *full.flags, *absent)
+    return MaskResult(labels, soft, config.classes, flags, trace, full.agreement, pixels)
 
 
 def segment(image: ImageInput, *, model: str | Path | Model = "mini", **options: Any) -> Segments:
@@ -77,7 +78,15 @@ def segment(image: ImageInput, *, model: str | Path | Model = "mini", **options:
         raise UserError("segment.k", "truth: there are no label maps of a picture in memory", "give a number")
     job = _prepare(SegmentJob(config, (), info=info), model)
     (segments,) = job.segments([job.check_photo(PhotoSpec(0, HERE, ()), pixels)])
-    return segments
+    return replace(segments, flags=_foreign_flags(job.model, pixels))
+
+
+def _foreign_flags(model: Model, pixels: np.ndarray) -> tuple[str, ...]:
+    """The flag of a picture in which the model finds nothing that is meant, which is also a warning; usually none."""
+    if not are_foreign(model, [pixels])[0]:
+        return ()
+    warnings.warn(f"{FLAGS[FOREIGN]}, such as model='sd1.5'", Notice, stacklevel=3)
+    return (FOREIGN,)
 
 
 def _configure(

@@ -27,7 +27,7 @@ def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "
     """
     levels = {latent_size[0] // grid[0]: grid for grid in sorted(grids, reverse=True)}
     if not levels:
-        raise UserError("no self-attention was captured: there is nothing to aggregate")
+        raise UserError("no self-attention was captured", fix="use maps that have it, as of capture(pipe, keep='all')")
     for level, grid in levels.items():
         if any(side * level != whole for side, whole in zip(grid, latent_size, strict=True)):
             problem = f"does not divide latents of {grid_text(latent_size)}: it cannot be aggregated"

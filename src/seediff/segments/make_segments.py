@@ -5,7 +5,7 @@ segment ids.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -37,18 +37,24 @@ Seen = AttentionMaps | torch.Tensor
 """A method's input: self-attention whose rows sum to 1, or the encoder's features (C, h, w)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Segments:
     """Segments of one photograph.
 
     label_map: (H, W) int32, ids 0 … n − 1; −1 = in no segment, only outside a centre crop. scores: for each segment in
     [0, 1], how clearly its pixels belong to it, on average. DiffSeg: the winning proposal's share of the sum of all.
     K-Means: always 1. DiffCut: the value of `cut_features`. pixels: the photograph (H, W, 3) uint8, if it is known.
+    flags: `foreign`, or none.
     """
 
     label_map: np.ndarray
     scores: tuple[float, ...]
-    pixels: np.ndarray | None = field(default=None, repr=False)
+    pixels: np.ndarray | None = None
+    flags: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        count = plural(len(self.scores), "segment")
+        return f"<Segments: {', '.join([str(self.label_map.shape), count, *self.flags])}>"
 
     def overlay(self) -> Image.Image:
         """The segments laid over the picture, on black if it is not known, with outlines and their ids."""
