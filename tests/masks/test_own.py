@@ -35,6 +35,9 @@ def large(maps, name, config):
 
 def empty(maps, name, config):
     return maps.cross_at(4, name)[:0]
+
+def nothing(maps, name, config):
+    pass
 """
 
 
@@ -131,7 +134,7 @@ def test_other_processes_get_the_function_itself(file):
     assert torch.equal(made(name).soft, expected)
 
 
-@pytest.mark.parametrize("text", ["missing.py:f", "own.py:nothing", "broken.py:f", "exit.py:f"])
+@pytest.mark.parametrize("text", ["missing.py:f", "own.py:missing", "broken.py:f", "exit.py:f"])
 def test_a_file_that_is_no_method_is_refused(file, text):
     (file.parent / "broken.py").write_text("def f(:\n")
     (file.parent / "exit.py").write_text("raise SystemExit(0)\n")
@@ -141,7 +144,12 @@ def test_a_file_that_is_no_method_is_refused(file, text):
 
 @pytest.mark.parametrize(
     ("function", "problem"),
-    [("fails", "line 15.*KeyError: there is no 'dog'"), ("large", r"returned \(4, 4\).*\[0, 1\]"), ("empty", "empty")],
+    [
+        ("fails", "line 15.*KeyError: there is no 'dog'"),
+        ("large", r"returned \(4, 4\).*\[0, 1\]"),
+        ("empty", r"empty@\w+: returned .*\(0, 4\).*'dog'"),
+        ("nothing", r"nothing@\w+: returned NoneType for class 'dog'; return \(h, w\)"),
+    ],
 )
 def test_a_function_that_fails_or_returns_no_soft_mask_is_one_line(file, function, problem):
     with user_error(problem):

@@ -59,7 +59,7 @@ def test_each_call_has_its_own_result(pipe):
     assert [image.shape for image in seen.images] == [(64, 64, 3), (128, 64, 3), (128, 64, 3)]
     assert same(seen.maps[0], alone(pipe)[0])
     assert seen.heatmap("cat", image=2).shape == (128, 64)
-    assert [seen.heatmaps(*words, image=2).width for words in ((), ("cat", "a"))] == [2 * 70 + 6, 3 * 70 + 6]
+    assert [seen.heatmaps(*words, image=2).width for words in ((), ("cat", "a"))] == [2 * 166 + 6, 3 * 166 + 6]
     with user_error(r"^image: 3: 3 were drawn in the block"):
         seen.heatmap("cat", image=3)
 
@@ -186,6 +186,8 @@ def test_a_callback_that_encodes_a_text_or_asks(pipe):
     def encode(pipe, _step, _level, tensors):
         pipe.encode_prompt("a bus", "cpu", 1, True)
         assert seen.prompts == []
+        with user_error("^image: 0: is still being drawn; ask after the pipeline's call$"):
+            seen.heatmap("dog")
         return tensors
 
     with seediff.capture(pipe) as seen:
@@ -441,6 +443,12 @@ def test_only_what_is_kept_is_held(pipe, keep, kinds):
     if "cross" in kinds:
         assert seen.heatmap("dog").shape == (64, 64)
         assert seen.masks("dog").label_map.shape == (64, 64)
+        if keep == "ca":
+            for ask in (seen.segments, lambda: seen.masks("dog", method="seediff")):
+                with user_error(
+                    r"self-attention.* was(.*)captured.*; use maps that have it, as of capture\(pipe, keep='all'\)"
+                ):
+                    ask()
     else:
         with user_error("no attention to text was captured"):
             seen.heatmap((1,))

@@ -7,7 +7,7 @@ from refusals import user_error
 
 from seediff.drawing.overlays import heat_colours
 from seediff.masks.make_masks import MaskResult
-from seediff.script.heatmap import HeatMap, heat_sheet
+from seediff.script.heatmap import SIDE, HeatMap, heat_sheet
 from seediff.segments.make_segments import Segments
 
 VALUES = np.array([[0, 0.5], [0.25, 1]], np.float32).repeat(4, 0).repeat(4, 1)
@@ -29,7 +29,7 @@ def test_over_an_image():
     assert np.array_equal(np.asarray(heat.over(alpha=0)), PIXELS)
     assert np.array_equal(np.asarray(heat.over(alpha=1)), np.asarray(heat.image()))
     assert heat.over(Image.new("RGBA", (16, 12))).size == (16, 12)
-    with user_error(r"^no picture to overlay the heat map on"):
+    with user_error(r"^no picture to overlay the heat map on: .*; give it, heatmap\('dog', pixels=image\), or over"):
         HeatMap(VALUES, "dog").over()
 
 
@@ -39,6 +39,9 @@ def test_files(tmp_path):
     assert np.array_equal(np.asarray(Image.open(tmp_path / "new" / "dog.png")), np.asarray(heat.image()))
     heat.save(str(tmp_path / "over.png"), over=True)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "over.png")), np.asarray(heat.over()))
+    given = Image.new("RGB", (16, 12), "white")
+    heat.save(tmp_path / "over.png", over=given)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "over.png")), np.asarray(heat.over(given)))
     for suffix in ("psd", "xbm"):
         with user_error(rf"dog\.{suffix}: cannot be written \(.+\); use \.png or \.jpg$"):
             heat.save(tmp_path / f"dog.{suffix}")
@@ -51,16 +54,16 @@ def test_notebooks():
         np.array([[0, 1], [2, 255]], np.uint8), torch.zeros(2, 2, 2), ("dog", "a <b>"), ("no_seeds:dog",)
     )
     for shown, line, title, legend in (
-        (HeatMap(VALUES, "dog", PIXELS), "<HeatMap of 'dog', 8 × 8>", "<b>dog</b>", ["least to most attention"]),
+        (HeatMap(VALUES, "dog", PIXELS), "<HeatMap of 'dog', (8, 8)>", "<b>dog</b>", ["least to most attention"]),
         (
-            Segments(np.array([[0, 1], [1, -1]], np.int32), (0.5, 1.0), PIXELS[:2, :2]),
-            "Segments(label_map=array([[ 0,  1],\n       [ 1, -1]], dtype=int32), scores=(0.5, 1.0))",
+            Segments(np.array([[0, 1], [1, -1]], np.int32), (0.5, 1.0), PIXELS[:2, :2], ("foreign",)),
+            "<Segments: (2, 2), 2 segments, foreign>",
             "<b>2 segments</b>",
             [],
         ),
         (
             replace(result, pixels=PIXELS[:2, :2]),
-            "<MaskResult: 2 × 2, dog 25%, a <b> 25%, ignored 25%, no_seeds:dog>",
+            "<MaskResult: (2, 2), dog 25%, a <b> 25%, ignored 25%, no_seeds:dog>",
             "<b>dog, a &lt;b&gt;</b>",
             ["dog 25%", "rgb(128, 0, 0)", "a &lt;b&gt; 25%", "rgb(0, 128, 0)", "ignored 25%"],
         ),
@@ -73,12 +76,16 @@ def test_notebooks():
 
 
 def test_a_sheet_of_heat_maps():
+    """Small ones are enlarged, so that words fit beneath."""
     heat = HeatMap(VALUES, "dog", PIXELS)
     sheet = np.asarray(heat_sheet([heat, replace(heat, phrase="cat")]))
-    assert np.array_equal(sheet[6:14, 6:14], PIXELS)  # alone, then beneath each map
-    assert np.array_equal(sheet[6:14, 20:28], np.asarray(heat.over()))
-    alone = replace(heat, pixels=None)
-    assert np.array_equal(np.asarray(heat_sheet([alone]))[6:14, 6:14], np.asarray(alone.image()))
+    assert sheet.shape[1] == 3 * SIDE + 4 * 6
+    assert np.array_equal(
+        sheet[6 : 6 + SIDE, 6 : 6 + SIDE], np.full((SIDE, SIDE, 3), 200)
+    )  # alone, then below each map
+    beside = np.asarray(heat.over().resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+    assert np.array_equal(sheet[6 : 6 + SIDE, 12 + SIDE : 12 + 2 * SIDE], beside)
+    assert np.asarray(heat_sheet([replace(heat, pixels=None)])).shape[1] == SIDE + 12
 
 
 def test_results_as_images():
@@ -90,4 +97,4 @@ def test_results_as_images():
         shown = np.asarray(result.overlay())
         assert shown.shape == (40, 60, 3)
         assert not np.array_equal(shown, np.asarray(replace(result, pixels=None).overlay()))
-        assert shown.min(-1).max() > 220  # a name in white, on black
+        assert shown.min(-1).max() > 150  # a name in white, on black

@@ -7,12 +7,12 @@ from builders.reference_attention import BOOKS
 import recipes.methods  # noqa: F401  registers the methods that are files
 import seediff
 from seediff.config.constants import MaskConfig
-from seediff.config.presets import recommended_mask
+from seediff.config.presets import own_constants, recommended_mask
 from seediff.masks.make_masks import make_masks
 from seediff.models.families.family import DrawRequest
 from seediff.models.registry import load_model
 from seediff.prompts.tokens import locate_columns
-from seediff.script.captured import own_constants
+from seediff.script.heatmap import heat_sheet
 
 PROMPTS = [spec.prompt for spec in SPECS[:2]]
 
@@ -89,6 +89,9 @@ def test_phrases_that_contain_each_other(prompt, phrases):
     inner = min(phrases, key=len)
     assert np.array_equal(seen.heatmap(inner), seen.heatmap(seen._maps(0, [inner]).words[inner]))
     assert set(seen._maps(0, [inner]).words[inner]) > set(expected[inner])
+    sheet = heat_sheet([seen.heatmap(seen._maps(0, phrases).words[phrase]) for phrase in phrases])
+    panels = np.asarray(seen.heatmaps(*phrases)) == np.asarray(sheet)
+    assert panels[:320].all()  # above their titles
     assert seen.masks(inner, image=1, pamr=False).classes == (inner,)
     with pytest.raises(seediff.UserError, match=rf"^'{inner}': is in the prompt '.*' only as part of a longer phrase"):
         seen.masks(*phrases, image=1, pamr=False)
@@ -105,9 +108,15 @@ def test_what_masks_and_heat_maps_cannot_be_made_of():
         (lambda: seen.masks(["dog", "cat"]), words),
         (lambda: seen.heatmap(2), "^2: must be a word or phrase"),
         (lambda: seen.masks("dog", bta=0.4), "^masks: there is no option 'bta'"),
+        (lambda: seen.masks("dog", method="mine"), "^method: 'mine' is not known"),
+        (lambda: seen.masks("dog", method=max), "^method: a function needs a name; register_method"),
+        (lambda: seen.masks(), "^masks: there is no word; name at least one"),
+        (lambda: seen.heatmap("dog", image=-2), "^image: -2: 1 were drawn in the block"),
         (lambda: seen.masks("dog", method="best"), "^method: best: needs a capture of its own"),
     ):
-        with pytest.raises(seediff.UserError, match=said):
+        with pytest.raises(seediff.UserError, match=said) as error:
             call()
+        assert error.value.__suppress_context__ or error.value.__context__ is None  # one traceback
+    assert np.array_equal(seen.heatmap("dog", image=-1), seen.heatmap("dog"))
     flipped = seen.masks("dog", pixels=pixels[:, :, ::-1])  # which torch does not take as it is
     assert torch.equal(flipped.soft, seen.masks("dog", pixels=pixels[:, :, ::-1].copy()).soft)

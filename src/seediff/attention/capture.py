@@ -65,8 +65,7 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
     `with_kwargs`) that makes the recorder start each call."""
     if network in _captured:
         raise RuntimeError(
-            "the attention of this network is already being captured: end the first `with capture_attention(...)`"
-            " before the next"
+            "the attention of this network is already being captured: end the first `with` block before the next"
         )
     plan, hear = recorder.plan, partial(listen, network)
     if plan.family.layers(network) != plan.network:  # which also refuses adapters that came after the plan

@@ -53,6 +53,10 @@ class AttentionMaps:
             if kind == "self" and tensor.shape[1] != positions:
                 raise ValueError(f"self_attention[{grid}] must be square, not {tuple(tensor.shape)}")
 
+    def __repr__(self) -> str:
+        held = ", ".join(f"{kind} {grid_text(grid)}" for kind, grid, _ in self.tensors())
+        return f"<AttentionMaps of {self.prompt!r}: {held}>"
+
     def tensors(self) -> Iterator[tuple[str, Grid, torch.Tensor]]:
         """(kind, size, map) of each map. Kind: self or cross."""
         for kind, maps in (("self", self.self_attention), ("cross", self.cross_attention)):
@@ -99,7 +103,9 @@ class AttentionMaps:
         maps, grid = self.self_attention if kind == "self" else self.cross_attention, self.grid(divisor)
         if grid not in maps:
             held = ", ".join(f"L/{level}" for level in reversed(self.levels(kind))) or "none"
-            raise UserError(f"{kind}-attention at L/{divisor} ({grid_text(grid)}) was not captured; captured: {held}")
+            what = f"{kind}-attention at L/{divisor} ({grid_text(grid)})"
+            fix = "use maps that have it, as of capture(pipe, keep='all')"
+            raise UserError(what, f"was not captured; captured: {held}", fix)
         return maps[grid]
 
     def save(self, path: Path | str) -> None:

@@ -7,14 +7,14 @@ tuned on scenes that no study measures on (docs/truth.md). Thresholds for other 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 from ..files.documents import fit
 from ..models.families.unet import SD
-from ..models.info import ModelInfo, ModelSettings, model_info
+from ..models.info import ModelInfo, ModelSettings, model_info, read_settings
 from ..models.schedulers import distilled_defaults
 from ..models.short_names import EMBEDDED
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
@@ -198,3 +198,15 @@ def foreign_constants(info: ModelInfo, method: str) -> str:
     if method == BEST and not info.family.no_self_attention:
         return f"{BEST_MODELS[info.family.network]}'s"
     return "" if info.family.title == SD.title else f"the papers', of {SD.title}"
+
+
+def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
+    """The constants of a method for a pipeline, and the fields of the capture for which they were chosen: those of its
+    model's folder if that has some, otherwise those of the method's paper, and no fields.
+    """
+    folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
+    if folder and (Path(folder) / "seediff.json").is_file() and read_settings(Path(folder)).preset:
+        own = recommended_mask(str(folder), method)
+        return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
+    config = MaskConfig(method=method)
+    return replace(config, **config.facts.defaults.get("mask", {})), {}

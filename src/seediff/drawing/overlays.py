@@ -96,11 +96,12 @@ def draw_named(
         drawn = overlay(np.zeros((*label_map.shape, 3), np.uint8), label_map, voc_palette(), alpha=1)
     else:
         drawn = overlay(image, label_map, voc_palette())
-    regions = label_map if regions is None else regions
+    if regions is None:
+        regions = label_map
     height, width = regions.shape
     sheet = Image.fromarray(drawn)
     draw, side = ImageDraw.Draw(sheet), min(height, width)
-    size = max(10, min(12, side // 16), side // 24)
+    size = max(8, min(12, side // 16), side // 24)
     font, stroke = ImageFont.load_default(size), max(1, size // 8)
     # Places are looked for on a lattice, as every pixel of a large picture would take seconds for each name.
     cell = max(1, max(height, width) // 512)

@@ -52,9 +52,8 @@ class MaskResult:
     pixels: np.ndarray | None = None
 
     def __repr__(self) -> str:
-        height, width = self.label_map.shape
         legend = [text for _, text in label_legend(self.label_map, self.classes)]
-        return f"<MaskResult: {', '.join([f'{width} × {height}', *legend, *self.flags])}>"
+        return f"<MaskResult: {', '.join([str(self.label_map.shape), *legend, *self.flags])}>"
 
     def _repr_html_(self) -> str:
         legend = label_legend(self.label_map, self.classes)

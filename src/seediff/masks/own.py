@@ -92,25 +92,31 @@ def call_own(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMa
     try:
         assert config.facts.user_function is not None
         mask = config.facts.user_function(maps, class_name, config)
-        if not isinstance(mask, SoftMask):
-            mask = SoftMask(mask)
-        soft, second = _check_values(mask.soft, class_name, config), mask.second
-        if second is not None:
-            second = _check_values(second, class_name, config)
     except UserError:
         raise
     except Exception as error:
         own_frames = traceback.extract_tb(error.__traceback__)[1:2]
         line = "".join(f", line {frame.lineno}" for frame in own_frames)
         raise UserError(f"method {config.method}{line}", f"{type(error).__name__}: {first_line(error)}") from error
+    if not isinstance(mask, SoftMask):
+        mask = SoftMask(mask)
+    soft, second = _check_values(mask.soft, class_name, config), mask.second
+    if second is not None:
+        second = _check_values(second, class_name, config)
     return replace(mask, soft=soft, trace=mask.trace or {MaskStep("final"): soft}, second=second)
 
 
 def _check_values(values: Any, class_name: str, config: MaskConfig) -> torch.Tensor:
     """A soft map as float32. Raises UserError if it is none."""
-    soft = torch.as_tensor(values).float()
-    low, high = (float(bound) for bound in soft.aminmax())
-    if soft.ndim != 2 or not 0 <= low <= high <= 1:
-        returned = f"returned {tuple(soft.shape)} for class '{class_name}', values from {low:.3g} to {high:.3g}"
-        raise UserError(f"method {config.method}", returned, "return (h, w) values in [0, 1]")
-    return soft
+    try:
+        soft = torch.as_tensor(values).float()
+        low, high = (float(bound) for bound in soft.aminmax())
+        returned = f"{tuple(soft.shape)} with values from {low:.3g} to {high:.3g}"
+        if soft.ndim == 2 and 0 <= low <= high <= 1:
+            return soft
+    except (TypeError, ValueError, RuntimeError):  # no numbers, or an empty array
+        returned = type(values).__name__
+        if isinstance(values, torch.Tensor):
+            returned = f"{tuple(values.shape)}"
+    fix = "return (h, w) values in [0, 1]"
+    raise UserError(f"method {config.method}", f"returned {returned} for class '{class_name}'", fix)

@@ -5,10 +5,9 @@ prompt.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,19 +20,18 @@ from ..config.constants import MaskConfig, SegmentConfig
 from ..config.fields import check_table
 from ..config.levels import check_kinds, fit_mask
 from ..config.methods import BEST
+from ..config.presets import own_constants
 from ..errors import UserError
 from ..masks.clips import clip_softs
 from ..masks.make_masks import MaskResult, make_masks
 from ..models.families.readers import Reader
 from ..prompts.tokens import content_words, find_columns, find_weight, is_divided
-from .heatmap import HeatMap, heat_sheet
+from .heatmap import HeatMap, Phrase, heat_sheet, phrase_name
 from .listener import ENCODE, INSTRUCTION, THE_WAY, Listener, Run, Texts
 
 if TYPE_CHECKING:
     from ..segments.make_segments import Segments
 
-Phrase = str | Sequence[int]
-"""A word or phrase of the prompt; or the numbers of text columns."""
 ImageInput = Path | str | Image.Image | np.ndarray | None
 """A file's path, a Pillow picture, or (H, W, 3) uint8."""
 TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
@@ -118,18 +116,15 @@ class Captured:
 
     def heatmap(self, phrase: Phrase, image: int | range | None = None, *, pixels: ImageInput = None) -> Any:
         """How much each place of a picture attends to a word: the mean of cross-attention over levels, layers, heads
-        and steps, scaled from 0 at its lowest to 1 at its highest (method ca). image: the picture's number. pixels:
-        the picture, if the pipeline did not return it. Raises UserError for a word that is not in the prompt.
+        and steps, scaled from 0 at its lowest to 1 at its highest (method ca). image: the picture's number, -1
+        the last. pixels: the picture, if the pipeline did not return it. Raises UserError for a word that is not in the
+        prompt.
 
         image may also be one of `clips`, for a list with those of all its frames. By default it is the first clip, or
         picture 0 if there is none.
         """
         image, frames = self._chosen(image)
-        own = self._maps(frames.start, [phrase]).levels("cross")
-        levels = tuple(level for level in own if level in HEAT_LEVELS) or own
-        config = MaskConfig(method="ca", expand_levels=levels, pamr=False)
-        masks = self._make([phrase], image, frames, pixels, config)
-        heats = [HeatMap(mask.soft[0].numpy(), _name(phrase), mask.pixels) for mask in masks]
+        heats = self._heat_maps([phrase], image, frames, pixels)
         return heats if isinstance(image, range) else heats[0]
 
     def heatmaps(self, *phrases: Phrase, image: int = 0, pixels: ImageInput = None) -> Image.Image:
@@ -138,7 +133,7 @@ class Captured:
         wanted = phrases or self._words(*self._run(image))
         if not wanted:
             raise UserError("heatmaps", "no words of a prompt are known", "name phrases, or columns")
-        return heat_sheet([self.heatmap(phrase, image, pixels=pixels) for phrase in wanted])
+        return heat_sheet(self._heat_maps(wanted, *self._chosen(image), pixels))
 
     def masks(
         self,
@@ -156,6 +151,10 @@ class Captured:
         has some, which were chosen for the layers that `keep=METHOD` captures, otherwise those of the method's paper;
         levels that the model lacks are replaced by the nearest.
         """
+        if not phrases:
+            raise UserError("masks", "there is no word", "name at least one: masks('dog', 'cat')")
+        if callable(method):
+            raise UserError("method", "a function needs a name", "register_method('mine', function), method='mine'")
         usual = "ca" if self._family.no_self_attention else "seediff"
         method = method or self._method or usual
         if method == BEST:
@@ -201,13 +200,30 @@ class Captured:
 
     def _run(self, image: int) -> tuple[Run, int]:
         """The run that drew a picture, and the picture's number in it."""
+        image, fix = self._number(image), ""
         for run, numbers in zip(self._runs(), self.image_numbers, strict=True):
             if image in numbers:
                 if run.error is not None:
                     raise run.error
                 return run, image - numbers.start
-        problem = f"{image}: {len(self.prompts)} were drawn in the block, numbered from 0"
-        raise UserError("image", problem, THE_WAY if self._listener.passed_over else "")
+        if self._listener.call is not None:
+            raise UserError("image", f"{image}: is still being drawn", "ask after the pipeline's call")
+        if self._listener.passed_over:
+            fix = THE_WAY
+        raise UserError("image", f"{image}: {len(self.prompts)} were drawn in the block, numbered from 0", fix)
+
+    def _heat_maps(
+        self, phrases: Sequence[Phrase], image: int | range, frames: range, pixels: ImageInput
+    ) -> list[HeatMap]:
+        """The heat maps of phrases that are asked for together, in one picture or each of a clip. image, frames: from
+        `_chosen`."""
+        own = self._maps(frames.start, phrases).levels("cross")
+        levels = tuple(level for level in own if level in HEAT_LEVELS) or own
+        config, heats = MaskConfig(method="ca", expand_levels=levels, pamr=False), list[HeatMap]()
+        for mask in self._make(phrases, image, frames, pixels, config):
+            for name, soft in zip(mask.classes, mask.soft, strict=True):
+                heats.append(HeatMap(soft.numpy(), name, mask.pixels))
+        return heats
 
     def _chosen(self, image: int | range | None) -> tuple[int | range, range]:
         """A picture's number or a clip, the first by default; and the clip, or the picture alone, that it is of."""
@@ -218,6 +234,7 @@ class Captured:
             if image not in clips:
                 raise UserError("image", f"{image} is none of the clips, {clips}")
             return image, image
+        image = self._number(image)
         return image, next((clip for clip in clips if image in clip), range(image, image + 1))
 
     def _make(
@@ -233,17 +250,24 @@ class Captured:
         shown = [self._pixels(number, pixels) for number in frames]
         if shown[0] is None and config.pamr:
             raise UserError("pixels", "masks follow its edges, but the pipeline gave none", "give it, or pamr=False")
-        names, size = [_name(phrase) for phrase in phrases], self._size(first, shown[0])
+        names, size = [phrase_name(phrase) for phrase in phrases], self._size(first, shown[0])
         softs = clip_softs(shown, list(latents.values()), names, config, size)
         wanted = range(len(frames)) if isinstance(image, range) else [image - frames.start]
         return [make_masks(shown[i], latents[id(every[i])], names, config, size=size, soft=softs[i]) for i in wanted]
+
+    def _number(self, image: int) -> int:
+        """A picture's number, counted from the first."""
+        count = len(self.prompts)
+        if image in range(-count, count):
+            image %= count
+        return image
 
     def _maps(self, image: int, phrases: Sequence[Phrase]) -> AttentionMaps:
         """The maps of a picture with the columns of phrases, each of which must have some."""
         run, number = self._run(image)
         words = self._columns(run, number, phrases)
         for phrase in phrases:
-            if not words[_name(phrase)]:
+            if not words[phrase_name(phrase)]:
                 raise self._refusal(run, number, phrase)
         return replace(run.maps[number], words=words)
 
@@ -253,9 +277,10 @@ class Captured:
         column_count, text = _width(run, number), run.texts[number]
         columns: dict[str, set[int]] = {}
         for phrase in phrases:
-            name = _name(phrase)
-            numbers = set() if isinstance(phrase, str) else {*phrase}
-            columns[name] = numbers if numbers <= {*range(column_count)} else set()
+            name = phrase_name(phrase)
+            columns[name] = set()
+            if not isinstance(phrase, str) and {*phrase} <= {*range(column_count)}:
+                columns[name] = {*phrase}
         named = [phrase for phrase in phrases if isinstance(phrase, str)]
         chunks = 0
         if named and text and column_count and not self._instructed(text) and not self._weight(text):
@@ -324,7 +349,9 @@ class Captured:
         """A weight in a prompt for a pipeline that does not encode it as diffusers' do."""
         kind = type(self._pipe)
         encode = next((getattr(kind, name) for name in ENCODE if hasattr(kind, name)), None)
-        return None if encode is None or encode.__module__.startswith("diffusers.") else find_weight(text["prompt"])
+        if encode is None or encode.__module__.startswith("diffusers."):
+            return None
+        return find_weight(text["prompt"])
 
     def _words(self, run: Run, number: int) -> tuple[str, ...]:
         """The words of a prompt that may name something and have columns."""
@@ -351,7 +378,7 @@ class Captured:
             return self.images[image]
         from ..files.photo_files import as_pixels
 
-        return as_pixels(np.asarray(pixels.convert("RGB")) if isinstance(pixels, Image.Image) else pixels)
+        return as_pixels(pixels)
 
     def _size(self, maps: AttentionMaps, pixels: np.ndarray | None) -> Grid:
         """(H, W) in pixels: that of the picture; without one, that of the positions (a pixel each if the pipeline does
@@ -367,28 +394,3 @@ def _width(run: Run, number: int) -> int:
     """The number of text columns of a picture's maps; 0 if there are none."""
     maps = run.maps[number].cross_attention.values() if run.maps else ()
     return next((each.shape[1] for each in maps), 0)
-
-
-def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
-    """The constants of a method for a pipeline, and the fields of the capture for which they were chosen: those of its
-    model's folder if that has some, otherwise those of the method's paper, and no fields.
-    """
-    folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
-    if folder and (Path(folder) / "seediff.json").is_file():
-        from ..config.presets import recommended_mask
-        from ..models.info import read_settings
-
-        if read_settings(Path(folder)).preset:
-            own = recommended_mask(str(folder), method)
-            return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
-    config = MaskConfig(method=method)
-    return replace(config, **config.facts.defaults.get("mask", {})), {}
-
-
-def _name(phrase: Phrase) -> str:
-    if isinstance(phrase, str):
-        return phrase
-    if not isinstance(phrase, Collection) or not all(isinstance(column, Integral) for column in phrase):
-        problem = "must be a word or phrase, or the numbers of text columns"
-        raise UserError(f"{phrase!r}", problem, "give words one by one: masks('dog', 'cat')")
-    return f"columns {', '.join(map(str, phrase))}"

@@ -27,6 +27,7 @@ from ..attention.recorder import AttentionRecorder
 from ..config.constants import CaptureConfig, SegmentConfig
 from ..config.levels import EVERYTHING, Reads
 from ..config.methods import METHOD_FACTS
+from ..config.presets import own_constants
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.cuda_recording import CudaRecording
@@ -35,7 +36,7 @@ from ..models.families.readers import Reader
 from ..models.graphs import GraphedNetwork, find_graphs
 from ..models.memory import check_graphs, memory_bytes
 from ..prompts.tokens import find_weight
-from .captured import Captured, own_constants
+from .captured import Captured
 from .listener import ENCODE, THE_WAY, Listener, returned_images
 
 

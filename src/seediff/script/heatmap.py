@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from ..drawing.overlays import contact_sheet, heat_colours, shrink, to_levels
+from ..drawing.overlays import contact_sheet, fit_side, heat_colours, to_levels
 from ..drawing.shown import as_html
 from ..errors import UserError, first_line
 
+Phrase = str | Sequence[int]
+"""A word or phrase of the prompt; or the numbers of text columns."""
 SIDE = 320
 """The longer side in pixels of the pictures in a sheet."""
 
@@ -42,23 +45,29 @@ class HeatMap:
     def over(self, pixels: Any = None, alpha: float = 0.6) -> Image.Image:
         """The heat map laid over the picture. alpha: its opacity in [0, 1]. pixels: a Pillow picture or (H, W, 3)
         uint8 of any size; None: the picture that was drawn. Raises UserError if there is none."""
-        pixels = self.pixels if pixels is None else pixels
         if pixels is None:
-            raise UserError("no picture to overlay the heat map on: the pipeline gave none; pass one")
+            pixels = self.pixels
+        if pixels is None:
+            fix = "give it, heatmap('dog', pixels=image), or over(image)"
+            raise UserError("no picture to overlay the heat map on: the pipeline gave none", fix=fix)
         below = pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.asarray(pixels))
         below = below.convert("RGB")
         return Image.blend(below, self.image().resize(below.size, Image.Resampling.BILINEAR), alpha)
 
-    def save(self, path: Path | str, *, over: bool = False) -> None:
-        """Write `image()` to a file, or `over()`, in the format of its suffix. Raises UserError for a suffix whose
-        format Pillow cannot write."""
+    def save(self, path: Path | str, *, over: Any = False) -> None:
+        """Write `image()` to a file in the format of its suffix, or `over()`. over: True, or a picture for `over`.
+        Raises UserError for a suffix whose format Pillow cannot write."""
         from ..files.outputs import write_atomic
 
-        path, image, file = Path(path), self.over() if over else self.image(), io.BytesIO()
+        path, image, file = Path(path), self.image(), io.BytesIO()
+        if over is True:
+            image = self.over()
+        elif over is not False:
+            image = self.over(over)
         try:
             image.save(file, Image.registered_extensions()[path.suffix.lower()])
         except (KeyError, OSError, ValueError) as error:  # no such format, or none for such pictures
-            raise UserError(path, f"cannot be written ({first_line(error)})", "use .png or .jpg") from error
+            raise UserError(path, f"cannot be written ({first_line(error)})", "use .png or .jpg") from None
         write_atomic(path, file.getvalue())
 
     def show(self) -> None:
@@ -66,7 +75,7 @@ class HeatMap:
         self.best().show(title=self.phrase)
 
     def __repr__(self) -> str:
-        return f"<HeatMap of {self.phrase!r}, {self.shape[1]} × {self.shape[0]}>"
+        return f"<HeatMap of {self.phrase!r}, {self.shape}>"
 
     def _repr_html_(self) -> str:
         colours = ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in heat_colours()[::51])
@@ -75,7 +84,9 @@ class HeatMap:
 
     def best(self) -> Image.Image:
         """The heat map over the picture, alone if that is not known."""
-        return self.image() if self.pixels is None else self.over()
+        if self.pixels is None:
+            return self.image()
+        return self.over()
 
 
 def heat_sheet(maps: Sequence[HeatMap]) -> Image.Image:
@@ -83,4 +94,14 @@ def heat_sheet(maps: Sequence[HeatMap]) -> Image.Image:
     tiles, labels = [np.asarray(heat.best()) for heat in maps], [heat.phrase for heat in maps]
     if maps[0].pixels is not None:
         tiles, labels = [maps[0].pixels, *tiles], ["picture", *labels]
-    return Image.fromarray(contact_sheet([shrink(tile, SIDE, Image.Resampling.LANCZOS) for tile in tiles], 4, labels))
+    return Image.fromarray(contact_sheet([fit_side(tile, SIDE, Image.Resampling.LANCZOS) for tile in tiles], 4, labels))
+
+
+def phrase_name(phrase: Phrase) -> str:
+    """A phrase as a text. Raises UserError if it is none."""
+    if isinstance(phrase, str):
+        return phrase
+    if not isinstance(phrase, Collection) or not all(isinstance(column, Integral) for column in phrase):
+        problem = "must be a word or phrase, or the numbers of text columns"
+        raise UserError(f"{phrase!r}", problem, "give words one by one: masks('dog', 'cat')")
+    return f"columns {', '.join(map(str, phrase))}"
