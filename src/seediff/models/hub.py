@@ -221,5 +221,5 @@ def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "m
     if what == "model":
         name = named.name if named else hub_id
         command = f"seediff download {name} --out FOLDER"
-    problem = f"{hub_id}: {state} in {constants.HF_HUB_CACHE}{near} and cannot be fetched: {why}"
+    problem = f"{hub_id} {state} in {constants.HF_HUB_CACHE}{near} and cannot be fetched: {why}"
     return UserError(what, problem, f"on a machine with a network: `{command}`, then --{what} FOLDER")
