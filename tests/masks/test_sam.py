@@ -160,7 +160,7 @@ DAMAGES = {
         lambda tensors: tensors.pop(min(tensors)),
         r"1 of \d+ tensors are missing from its weights",
     ),
-    "another size": (lambda tensors: tensors.update({min(tensors): torch.zeros(3)}), r"is \(3,\), but the network of"),
+    "another size": (lambda tensors: tensors.update({min(tensors): torch.zeros(3)}), r"is \(3,\), but the network has"),
     "one too many": (lambda tensors: tensors.update(adapter=torch.zeros(1)), "has no adapter, which is among its w"),
     "no number": (nan, r"tensor \S+ holds values that are not finite"),
 }

@@ -128,7 +128,7 @@ BILLION = 1_000_000_000
         (
             "text_encoder/config.json",
             {"intermediate_size": 8},
-            "text_encoder, tensor .* but the network of",
+            "text_encoder, tensor .* but the network has",
         ),
         ("text_encoder/config.json", {"vocab_size": BILLION}, "text_encoder/config.json: describes a larger network"),
         ("tokenizer/tokenizer_config.json", {"model_max_length": "x"}, "at a time, which its text encoder cannot read"),

@@ -154,7 +154,7 @@ def misfit(network: Any, info: Mapping[str, Any]) -> str:
     if missing:
         count = f"{len(missing)} of {len(network.state_dict())} tensors"
         return f"{count} are missing from its weights, the first {min(missing)}"
-    for name, *shapes in info["mismatched_keys"]:
+    for name, *shapes in sorted(info["mismatched_keys"]):
         in_file, in_network = (tuple(shape) for shape in shapes)
         return f"tensor {name} is {in_file}, but the network has {in_network}"
     left = info["unexpected_keys"]
