@@ -224,7 +224,7 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
 
 def with_single(listed: ClassList, masks: Iterable[Path], note: Callable[[str], None]) -> ClassList:
     """The list in which 255 is the class, if it names one and the background, and masks have no value but 0 and 255."""
-    if len(listed.classes) != 1 or listed.colours or listed.ids.get(0) != 0:
+    if len(listed.classes) != 1 or listed.colours or listed.ids.get(0) != 0 or listed.ids.get(IGNORE) == 1:
         return listed
     stored = replace(listed, ids={number: number for number in listed.ids})
     if not has_only_255(read_mask(mask, stored) for mask in masks):
