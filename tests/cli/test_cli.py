@@ -136,6 +136,8 @@ BAD = [
     ("models sdxl", "seediff: unexpected argument 'sdxl' ("),
     ("export pets --format coco --out o", "seediff: unknown option --format; the name here: --to coco ("),
     ("export --format coco pets --out o", "seediff: unknown option --format; the name here: --to coco ("),
+    (f"{DRAW} --cfg-scale -3", "--cfg-scale; the name here: --guidance-scale -3 ("),
+    ("download mini --out o", "--out: is for a whole model of the hub, and mini is not one; leave it out"),
     (f"{DRAW} --num-inference-steps 30", "--num-inference-steps; the name here: --steps 30 ("),
     (f"{DRAW} --width=768 --height 512", "option --width, --height; the name here: --size 768x512 ("),
     (f"{DRAW} --height 512", "--height; the name here: --size WIDTHx512 ("),

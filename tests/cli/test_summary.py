@@ -37,6 +37,15 @@ def test_names_are_no_markup(name):
     assert name in said(lambda console: show_masks(run, config, 0, console))
 
 
+@pytest.mark.parametrize("warned", [True, False])
+def test_photographs_that_mean_nothing_are_told_where_the_run_did_not_begin_with_it(warned):
+    """Also if most of the first were so: the run looks at files, some of which may be unreadable."""
+    row = {"source": "a", "classes": [], "instances": [], "flags": ["foreign"]}
+    result, config = RunResult(Path("out"), [row], 1, {}), SegmentPhotosConfig()
+    text = said(lambda console: show_segments(result, config, 0, console, warned=warned))
+    assert ("1 of 1 photograph is unlike" in text) is not warned
+
+
 @pytest.mark.parametrize(("found", "told"), [("segment", 1), ("dog", 0)])
 def test_names_that_no_segment_got_are_told(found, told):
     result = segments_of((found,))

@@ -5,6 +5,7 @@ import pytest
 from seediff.cli.main import main
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.speeds import remember_speed, time_line
+from seediff.run.generate_job import GenerateJob
 
 CONFIG = GenerateConfig(("dog",), device="cpu", dtype="float32", threads=2)
 UNKNOWN = "Time: unknown until a first run"
@@ -35,15 +36,29 @@ def test_a_broken_file_is_replaced(cache, content):
     assert not time_line(CONFIG, 1).startswith(UNKNOWN)
 
 
+def test_a_time_that_no_image_takes_is_no_measurement():
+    remember_speed(CONFIG, 1e300)
+    assert time_line(CONFIG, 10).startswith(UNKNOWN)
+
+
 def test_a_folder_that_cannot_be_written_to_stops_no_run(cache):
     cache.parent.parent.write_text("a file where the folder should be")
     remember_speed(CONFIG, 1.0)
     assert time_line(CONFIG, 1).startswith(UNKNOWN)
 
 
-def test_a_run_is_measured_and_the_next_dry_run_says_it(tmp_path, capsys):
+def test_a_run_is_measured_and_the_next_dry_run_says_it(tmp_path, cache, monkeypatch, capsys):
+    """Before it is finished, which takes as long as the whole dataset asks for, however few images the run made."""
+    finish, measured = GenerateJob.finish, list[bool]()
+
+    def watched(*arguments):
+        measured.append(cache.is_file())
+        finish(*arguments)
+
+    monkeypatch.setattr(GenerateJob, "finish", watched)
     line = ["generate", "--classes", "dog", "--per-class", "4", "--size", "64", "--steps", "2", "--device", "cpu"]
     assert main([*line, "--out", str(tmp_path / "a"), "--quiet"]) == 0
+    assert measured == [True]
     assert main([*line, "--out", str(tmp_path / "b"), "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "Would make: 4 images in 1 batch, each of 64×64, about " in said

@@ -12,6 +12,7 @@ from seediff import devices
 from seediff.cli.main import main
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.files.messages import show_bytes
 from seediff.files.photo_files import find_photos
 from seediff.models import hub as names
 from seediff.models.families import families, pipeline_family
@@ -126,6 +127,8 @@ def test_a_plan_says_what_is_not_known_before_a_model_is_fetched(hub, name, tmp_
         jobs += [] if family.no_self_attention else [SegmentJob(SegmentPhotosConfig(model=name), found)]
         for job in jobs:
             text = dry_run(job, tmp_path / "out")
+            size = BY_NAME[name].weight_bytes("float32")
+            assert f"; the run downloads it, {show_bytes(size)} in float32)\n" in text
             assert ("\nCapture: not known, because the model's configuration" in text) == (here is not folder)
             assert text.count("\nCapture: ") == text.count("\nMemory: not known, because") == 1
             assert ("each of the model's own size, 1024²" in text) == (here is not folder and job is jobs[0])

@@ -10,12 +10,13 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
-from builders.refusals import user_error
+from builders.refusals import refused, user_error
 from safetensors.torch import load_file, save_file
 
 from seediff.cli.main import main
 from seediff.errors import Notice
 from seediff.models import hub as hub_module
+from seediff.models.adapters import weight_file
 from seediff.models.registry import load_model
 from seediff.models.weights import choose_variant, is_enough, needed_files, variants
 
@@ -191,6 +192,25 @@ def test_a_download_says_what_it_fetches_and_fetches_what_is_loaded(hub, tmp_pat
             assert main(["download", "owner/name", "--dtype", "float16", "--quiet"]) == 0
         assert told == []  # nothing was missing
         load_model(tmp_path / "out", device="cpu")
+
+
+def test_a_single_file_says_what_it_fetches_too(hub, tmp_path, monkeypatch):
+    source = f"owner/name/{HALF[0]}"
+    with hub_at(hub[0], tmp_path):
+        monkeypatch.setattr(hub_module, "free_bytes", lambda place: 1000)
+        with user_error(r"^lora: owner/name: fetching it takes .* has 1.0 kB free"):
+            weight_file("lora", source)
+        monkeypatch.undo()
+        with pytest.warns(Notice, match=r"^fetching \d.* of owner/name into .* free; licence: openrail$"):
+            path = weight_file("lora", source)
+        assert (path.is_file(), weights(hub[1])) == (True, [HALF[0]])
+
+
+def test_a_folder_for_files_is_for_whole_models(hub, tmp_path, capsys):
+    with hub_at(hub[0], tmp_path / "cache"):
+        line = f"download owner/name/{HALF[0]} --base owner/name --out {tmp_path}/out"
+        assert f"--out: is for a whole model of the hub, and owner/name/{HALF[0]} is" in refused(capsys, line)
+    assert weights(hub[1]) == []
 
 
 def test_a_run_says_what_it_fetches(hub, tmp_path):

@@ -9,8 +9,10 @@ from builders import published
 from builders.refusals import refused, user_error
 from safetensors.torch import load_file, save_file
 
+from seediff.cli.failures import is_of_model
 from seediff.models.registry import load_model
 from seediff.models.trust import check_values
+from seediff.models.weights import no_larger_than
 
 FILES = {
     "unet": "diffusion_pytorch_model.safetensors",
@@ -158,6 +160,23 @@ def test_a_configuration_with_which_the_model_cannot_run(folder, tmp_path, capsy
         capsys, f"generate --classes dog --per-class 1 --steps 1 --quiet --model {folder} --out {tmp_path}/o"
     )
     assert "the model cannot run: unsupported operand" in line
+
+
+def test_what_diffusers_refuses_of_a_call_is_no_fault_of_the_model(folder):
+    pipe = load_model(str(folder), device="cpu").pipe
+    checked = {"callback_on_step_end_tensor_inputs": ["nonsense"]}
+    for call in (lambda: pipe("dog", **checked), lambda: pipe.unet(None, 0, None, nonsense=1)):
+        with pytest.raises((ValueError, TypeError)) as caught:
+            call()
+        assert not is_of_model(caught.value)
+
+
+def test_too_little_memory_is_no_fault_of_the_model(folder):
+    """torch's own words for a tensor that would be among the weights."""
+    text = "[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096 bytes."
+    file, config = folder / "unet" / FILES["unet"], folder / "unet/config.json"
+    with user_error(r"/unet: loading it needs 4\.1 kB more memory than this"), no_larger_than([file], config):
+        raise RuntimeError(text)
 
 
 def test_published_configurations_are_of_the_kinds_that_are_asked_for():

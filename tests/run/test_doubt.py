@@ -39,7 +39,7 @@ def test_a_photo_is_not_the_embedded_models_own_and_is_told_so_once(tmp_path, ca
     assert main(mask) == 0
     said = capsys.readouterr()
     assert f"seediff: 1 of 1 photograph {FOREIGN}" in said.err
-    assert "such as --model sd1.5 (2.1 GB" in said.err
+    assert "such as --model sd1.5 (on a GPU 2.1 GB to download" in said.err
     assert FOREIGN not in said.out
     assert "seediff look" in said.out
     assert "seediff train" not in said.out

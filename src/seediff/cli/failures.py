@@ -20,6 +20,8 @@ from .line import CommandLine
 from .progress import InterruptedRun
 
 PACKAGES = ("seediff", "diffusers", "transformers")
+OURS = re.compile(r"seediff\.|.*\.(utils\.|check_inputs$)")
+"""Matches functions whose errors are bugs of SeeDiff's: its own, and those that wrap or check its calls."""
 
 
 def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bool = False) -> tuple[int, str]:
@@ -71,7 +73,7 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
     for word, value in pairwise([*words, "-"]):
         option, _, given = word.partition("=")
         if re.match("--?[A-Za-z]", option):
-            typed[option] = given or ("" if value.startswith("-") else shlex.quote(value))
+            typed[option] = given or ("" if re.match(r"-(?![\d.])", value) else shlex.quote(value))
     if not {*typed} <= options and not isinstance(error, UnknownCommandError):
         return describe_foreign(typed, options)
     missing = isinstance(error, MissingArgumentError) and error.keyword is None and error.argument
@@ -112,9 +114,11 @@ def _field(option: str) -> str:
 
 
 def is_of_model(error: BaseException) -> bool:
-    """Whether an error is of a model's own code, in diffusers or transformers, and not of a hook that it called."""
-    modules = [str(frame.f_globals.get("__name__")).partition(".")[0] for frame, _ in walk_tb(error.__traceback__)]
-    return next((name for name in reversed(modules) if name in PACKAGES), "seediff") != "seediff"
+    """Whether an error is of a model's own code, in diffusers or transformers, and not of a hook that it called, nor of
+    the arguments with which SeeDiff called it."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    names = [f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}" for frame in reversed(frames)]
+    return not OURS.match(next((name for name in names if name.startswith(PACKAGES)), "seediff."))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -88,6 +88,7 @@ def download(
     - `seediff download sdxl --dtype float16 --out sdxl`
     """
     from ..devices import default_device, default_dtype
+    from ..errors import UserError
     from ..models.info import find_model
     from ..models.registry import fetch_source
     from .progress import report_on_interrupt
@@ -96,12 +97,19 @@ def download(
     with report_on_interrupt(lambda: "the download unfinished"):
         info = find_model(name, base, must=True)
         assert info is not None  # else it was refused
+        is_hubs = info.source.is_whole and isinstance(info.source.whole, str)
+        if out is not None and not is_hubs:
+            raise UserError("out", f"is for a whole model of the hub, and {name} is not one", "leave it out")
         source = info.source.fetched()
         folder = source.whole
         if isinstance(folder, str):
             usual = default_dtype(default_device(), info.family.half)
             folder = fetch_source(source, info.family, dtype or usual, out)
     if not quiet:
-        model = out or name
-        print(f"{name}: all files are in {folder}")
-        print(next_steps(command_line("generate", "--model", model, "--classes", "dog,cat", "--out", "pets")))
+        model, places = ["--model", out or name], str(folder)
+        if base is not None:
+            model += ["--base", base]
+        if source.checkpoint:
+            places = f"{source.checkpoint.path} and {folder}"
+        print(f"{name}: all files are in {places}")
+        print(next_steps(command_line("generate", *model, "--classes", "dog,cat", "--out", "pets")))

@@ -95,7 +95,7 @@ def segment(
     if result and not options.quiet:
         from .summary import show_segments
 
-        show_segments(result, job.config, found.skipped)
+        show_segments(result, job.config, found.skipped, warned=job.warned)
     if warning:
         options.warn(warning)
     if result:
@@ -166,7 +166,7 @@ def mask(
     if result and not options.quiet:
         from .summary import show_masks
 
-        show_masks(result, job.config, found.skipped)
+        show_masks(result, job.config, found.skipped, warned=job.warned)
     if warning:
         options.warn(warning)
     if result:

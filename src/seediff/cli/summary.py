@@ -19,7 +19,7 @@ from ..files.messages import make_console, plural
 from ..masks.flags import FOREIGN
 from ..report.tables import count_classes, show_reasons
 from ..run.dataset_job import rejections
-from ..run.photos import FIRST, foreign_line, mostly
+from ..run.photos import foreign_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,8 +81,16 @@ def show_generated(result: RunResult, config: GenerateConfig, console: Console |
     _show(result, table, headline(result), ("drawing", "masks", "writing"), commands, console)
 
 
-def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, console: Console | None = None) -> None:
-    """Print the summary of `segment`; nothing without photographs. skipped: number of files that are not pictures."""
+def show_segments(
+    result: RunResult,
+    config: SegmentPhotosConfig,
+    skipped: int,
+    console: Console | None = None,
+    *,
+    warned: bool = False,
+) -> None:
+    """Print the summary of `segment`; nothing without photographs. skipped: number of files that are not pictures.
+    warned: `PhotoJob`'s."""
     if not result.rows:
         return
     table, named = Table("photograph", "segments"), any({*row["classes"]} - {SEGMENT} for row in result.rows)
@@ -100,7 +108,7 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
         text += f"\nNo segment got a name: none reached --name-threshold {config.name_threshold:g}."
     if middle <= 1 and config.segment.method == "diffseg":
         text += "\nMost are one segment: lower --kl-threshold, or use --method kmeans -k 5."
-    text += _foreign(result, config.model)[1]
+    text += _foreign(result, config.model, warned)[1]
     commands = [
         command_line("look", result.out, about="see the segments, and correct them"),
         command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="with your own label maps"),
@@ -109,8 +117,15 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
     _show(result, table, text, ("reading", "segmenting", "naming", "writing"), commands, console)
 
 
-def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, console: Console | None = None) -> None:
-    """Print the summary of `mask`; nothing without photographs. skipped: number of files that are not pictures."""
+def show_masks(
+    result: RunResult,
+    config: MaskPhotosConfig,
+    skipped: int,
+    console: Console | None = None,
+    *,
+    warned: bool = False,
+) -> None:
+    """Print the summary of `mask`; nothing without photographs. skipped, warned: as of `show_segments`."""
     if not result.rows:
         return
     table = _numbers_table("class", "asked", "found", "mean area")
@@ -119,7 +134,7 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, consol
         asked = sum(name in row.get("asked", ()) for row in result.rows)
         table.add_row(Text(name), str(asked), str(len(areas)), _share(mean(areas) if areas else None))
     text = _describe_count(result, f"{plural(result.made, 'photograph')} with masks in {result.out}", skipped)
-    foreign, line = _foreign(result, config.model)
+    foreign, line = _foreign(result, config.model, warned)
     commands = [command_line("look", result.out, about=LOOK)]
     if not foreign:  # masks that mean nothing are not to be trained on
         backbone = () if config.device == "cuda" else ("--backbone", "tiny")  # what this machine can train
@@ -139,11 +154,12 @@ def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: i
     return f"{text}."
 
 
-def _foreign(result: RunResult, model: str) -> tuple[int, str]:
+def _foreign(result: RunResult, model: str, warned: bool) -> tuple[int, str]:
     """The number of photographs that mean nothing to the model, and a line about them; "" if the run began with it."""
-    foreign = [FOREIGN in (row.get("flags") or ()) for row in result.rows]
-    told = not any(foreign) or (result.done and mostly(foreign[:FIRST]))
-    return sum(foreign), "" if told else f"\n{foreign_line(model, sum(foreign), plural(len(foreign), 'photograph'))}."
+    count = sum(FOREIGN in (row.get("flags") or ()) for row in result.rows)
+    if warned or not count:
+        return count, ""
+    return count, f"\n{foreign_line(model, count, plural(len(result.rows), 'photograph'))}."
 
 
 def _share(value: float | None) -> str:

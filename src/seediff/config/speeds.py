@@ -9,6 +9,9 @@ from contextlib import suppress
 from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from ..errors import UserError
 from ..files.documents import read_json
@@ -21,6 +24,7 @@ WHATEVER = {
 """Fields that hardly change how long an item takes."""
 MOST = 200
 """Measurements that are kept, the newest."""
+Seconds = Annotated[float, Meta(ge=0, lt=1e6)]
 
 
 def remember_speed(config: Settings, seconds: float, *more: str) -> None:
@@ -48,7 +52,7 @@ def _file() -> Path:
 
 def _speeds() -> dict[str, float]:
     with suppress(UserError):
-        return read_json(_file(), dict[str, float])
+        return read_json(_file(), dict[str, Seconds])
     return {}
 
 

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import Future
+from glob import escape
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -110,7 +111,9 @@ def fetch_file(hub_id: str, name: str, what: str = "model") -> Path:
     cached = cached_file(hub_id, name)
     if cached is not None:
         return cached
-    hub_files(hub_id, what)  # a download alone would retry for a minute where there is no network
+    size = hub_files(hub_id, what).get(name)  # a download alone would retry for a minute where there is no network
+    if size and name.endswith(WEIGHTS):
+        return fetch_files(hub_id, {name: size}, what=what) / name
     from huggingface_hub import hf_hub_download
 
     try:
@@ -119,10 +122,10 @@ def fetch_file(hub_id: str, name: str, what: str = "model") -> Path:
         raise not_fetched(hub_id, error, name, what) from error
 
 
-def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None) -> Path:
+def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, what: str = "model") -> Path:
     """The folder of a hub id, after fetching those of these files that are not there; an interrupted download goes on.
     Says before how much that is, and the licence. files: path → bytes. out: a folder to use instead of the hub's cache.
-    Raises UserError."""
+    what: the field that names the hub id. Raises UserError."""
     from huggingface_hub import constants, snapshot_download
 
     place = out or Path(constants.HF_HUB_CACHE)
@@ -133,17 +136,17 @@ def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None) 
     size, free = sum(files[name] for name in missing), free_bytes(place)
     if size > free:
         problem = f"{hub_id}: fetching it takes {show_bytes(size)}, and {place} has {show_bytes(free)} free"
-        raise UserError("model", problem, "make room, or set HF_HOME to a folder on a larger disk")
+        raise UserError(what, problem, "make room, or set HF_HOME to a folder on a larger disk")
     if size:
         text = f"fetching {show_bytes(size)} of {hub_id} into {place}, {show_bytes(free)} free; licence: "
         warnings.warn(f"{text}{hub_licence(hub_id)}", Notice, stacklevel=2)
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=list(files), local_dir=out))
+        return Path(snapshot_download(hub_id, allow_patterns=[*map(escape, files)], local_dir=out))
     except Exception as error:
         if is_unreachable(error):
             problem = f"{hub_id}: the download broke off ({first_line(error)})"
-            raise UserError("model", problem, "run the same command to continue") from error
-        raise not_fetched(hub_id, error) from error
+            raise UserError(what, problem, "run the same command to continue") from error
+        raise not_fetched(hub_id, error, what=what) from error
 
 
 def hub_files(hub_id: str, what: str = "model") -> dict[str, int]:

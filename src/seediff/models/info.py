@@ -221,7 +221,7 @@ def list_models() -> list[tuple[Family, list[ModelRow]]]:
         here = "in the hub's cache" if folder and any(folder.glob("*/*.safetensors")) else "no"
         licence = model.licence + ", not confirmed" * (not model.confirmed)
         licence += ", to be accepted on the hub" * model.gated
-        size = show_bytes(2e9 * model.billions)
+        size = show_bytes(model.weight_bytes("float16"))
         rows.append((model.pipeline, ModelRow(model.name, model.what, size, here, model.hub_id, licence)))
     return [(family, [row for pipeline, row in rows if pipeline in family.pipelines]) for family in families()]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+"""Of a number."""
 OPENRAIL = "CreativeML OpenRAIL-M"
 OPENRAIL_PLUS = "OpenRAIL++-M"
 FLUX_OWN = "FLUX Non-Commercial"
@@ -32,6 +34,10 @@ class NamedModel:
     steps: int | None = None
     guidance_scale: float | None = None
     """From the model's page, if they are not the pipeline's."""
+
+    def weight_bytes(self, dtype: str) -> float:
+        """Bytes of its weights in a number format, about."""
+        return BYTES[dtype] * 1e9 * self.billions
 
 
 SD, XL, SD3 = "StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline"

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..files.messages import show_bytes
 from ..files.tensors import read_header
+from .short_names import BYTES
 from .trust import OWN_ATTENTION
 
 PREFERRED: dict[str, tuple[str | None, ...]] = {
@@ -21,8 +23,6 @@ PREFERRED: dict[str, tuple[str | None, ...]] = {
     "bfloat16": ("bf16", "fp16", None),
 }
 """diffusers' `variant`s for each number format, the best first; None: files without a variant, usually in float32."""
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
-"""Of a number."""
 SMALL = (".json", ".txt", ".model", ".jinja")
 """Suffixes of the other files of a part that are read."""
 
@@ -121,8 +121,12 @@ def no_larger_than(files: Collection[Path], config: Path) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # diffusers reserves memory for a tensor before the module has it
-        if "alloc" not in str(error) and "Storage size" not in str(error):
+        asked = re.search(r"allocate (\d+) bytes", str(error))
+        if not asked and "Storage size" not in str(error):
             raise
+        if asked and (not held or int(asked[1]) <= 8 * sum(held)):  # twice the values, in float32
+            more = f"loading it needs {show_bytes(int(asked[1]))} more memory than this machine has free"
+            raise UserError(config.parent, more, "end other programs, or take a smaller model") from error
         raise UserError(config, problem, "download it again") from error
     finally:
         handle.remove()

@@ -305,12 +305,8 @@ def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress:
     state, job.config = look_into(out, job.config)
     # A run that was killed when it had grown a dataset left the earlier rows in a complete output.
     if state != "complete" or (out / EARLIER).exists():
-        begun = time.perf_counter()
         with lock(out):
             done = _make(job, out, engine or Engine(), progress or (lambda done, total, what: None))
-        if done >= TIMED and engine is None and job.on_device:
-            before = job.timer.get("loading", 0.0) + job.timer.get("trying batches", 0.0)
-            remember_speed(job.config, (time.perf_counter() - begun - before) / done, job.offload, job.graphs)
     return RunResult(out=out, done=done, seconds=job.timer, **job.read_result(out))
 
 
@@ -378,7 +374,7 @@ def _fill(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -
         report(done, total, what)
 
     say("")
-    missing = [number for number, record in records.items() if record is None]
+    missing, begun = [number for number, record in records.items() if record is None], time.perf_counter()
     with closing(engine.map(job, out, missing, say)) as finished:  # nothing is written after the output is unlocked
         for number, record in finished:
             records[number] = record
@@ -386,6 +382,8 @@ def _fill(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -
                 commit(out, number, record)
             done += len(job.batches[number])
             say("")
+    if done - before >= TIMED and type(engine) is Engine and job.on_device:
+        remember_speed(config, (time.perf_counter() - begun) / (done - before), job.offload, job.graphs)
     say("finishing")
     clear_leftovers(out, RUN_FOLDERS)  # half-written files of killed processes
     rows, rejected = list[dict[str, Any]](), list[dict[str, Any]]()

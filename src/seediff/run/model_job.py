@@ -183,7 +183,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
             capture += [f"Levels: {note}" for note in plan.notes]
         size = weight_bytes(config, info)
         lines = [
-            model_line(config.model, info, self.offload, size),
+            model_line(config, info, self.offload, size),
             time_line(config, items, self.offload, self.graphs),
             memory_line(config, info, size, expected.map_bytes if expected else None),
         ]
@@ -263,18 +263,20 @@ def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer]
     return plan
 
 
-def model_line(name: str, info: ModelInfo | None, offload: Offload, size: int | None) -> str:
-    """The line about the model that will be loaded. size: of its weights, if they are all on this machine."""
+def model_line(config: RunConfig, info: ModelInfo | None, offload: Offload, size: int | None) -> str:
+    """The line about the model that will be loaded. config: with a number format. size: of its weights, if they are all
+    on this machine."""
     where = "not on this machine; the run refuses it if it is not supported"
     if info is not None:
         named, where = named_model(info.source.name), "on this machine"
         if size is None and not isinstance(info.source.whole, Path):
             where = "not on this machine; the run downloads it"
             if named:
-                where += f", {show_bytes(2e9 * named.billions)} in half precision"
+                dtype = str(config.dtype)
+                where += f", {show_bytes(named.weight_bytes(dtype))} in {dtype}"
         if not info.source.is_whole:
             where = f"{info.family.title}: {info.source.parts_line(info.family)}, {where}"
-    line = f"Model: {name} ({where})"
+    line = f"Model: {config.model} ({where})"
     return line if offload == "none" else f"{line}, offload {offload}"
 
 

@@ -22,12 +22,13 @@ from ..dataset import native
 from ..errors import UserError
 from ..files.documents import read_csv
 from ..files.image_files import open_image
-from ..files.messages import plural
+from ..files.messages import plural, show_bytes
 from ..files.outputs import write_atomic
 from ..files.photo_files import FAILED, Photo, failed_row, find_named, read_photo
 from ..models.families.readers import Reader
 from ..models.info import ModelInfo
 from ..models.memory import Graphs, Offload
+from ..models.short_names import BY_NAME
 from .model_job import ModelJob
 from .output import BatchRecord
 
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
 FIRST = 8
 """The number of photographs that are looked at before a run begins."""
-REAL = "sd1.5 (2.1 GB to download; per photograph about 1 minute on two CPU cores, 1 second on a GPU)"
-"""A model of photographs, and what it costs (docs/photographs.md)."""
+REAL = "sd1.5"
+"""A model of photographs."""
 PhotosConfig = TypeVar("PhotosConfig", bound=MaskPhotosConfig | SegmentPhotosConfig)
 ReadPhoto = TypeVar("ReadPhoto")
 Seen = TypeVar("Seen")
@@ -57,6 +58,9 @@ class PhotoSpec:
 
 class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[PhotosConfig, ReadPhoto, Seen]):
     """A job that labels photographs."""
+
+    warned = False
+    """Whether this process's run began with `foreign_line`."""
 
     def __init__(
         self,
@@ -82,7 +86,8 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
         if model.settings.own_error is not None:
             photos, _ = read_all(self.specs[:FIRST], lambda spec: read_photo(spec.photo.path))
             strange = are_foreign(model, photos)
-            if mostly(strange):
+            if sum(strange) > len(strange) / 2:
+                self.warned = True
                 first = "the first " * (len(strange) < len(self.specs))
                 self.warn(foreign_line(model.name, sum(strange), first + plural(len(strange), "photograph")))
 
@@ -188,17 +193,14 @@ def are_foreign(model: Model, photos: Sequence[np.ndarray]) -> list[bool]:
     return [error > limit for error in reconstruction_errors(model, seen, encode_images(model, seen))]
 
 
-def mostly(strange: Sequence[bool]) -> bool:
-    """Whether a run begins with `foreign_line`, by its FIRST photographs."""
-    return sum(strange) > len(strange) / 2
-
-
 def foreign_line(model: str, count: int, of: str) -> str:
     """What to tell a person of photographs that are `foreign`. of: `3 photographs`."""
     be = "is" if count == 1 else "are"
+    gpu, cpu = (show_bytes(BY_NAME[REAL].weight_bytes(dtype)) for dtype in ("float16", "float32"))
     return (
         f"{count} of {of} {be} unlike the pictures that model '{model}' was trained on, so"
-        f" its results mean nothing. For photographs, use a real model, such as --model {REAL}"
+        f" its results mean nothing. For photographs, use a real model, such as --model {REAL} (on a GPU {gpu} to"
+        f" download and about 1 second per photograph, on two CPU cores {cpu} and 1 minute)"
     )
 
 
