@@ -131,7 +131,9 @@ class AttentionRecorder:
     @property
     def frames_of_row(self) -> int:
         """The number of frames whose positions are in one row of a batch."""
-        return 1 if self.family.frames_in_rows else self.frames
+        if self.family.frames_in_rows:
+            return 1
+        return self.frames
 
     def conditional(self, tensor: torch.Tensor) -> torch.Tensor:
         """The text-conditional part of a batch (first dimension)."""
@@ -186,7 +188,8 @@ class AttentionRecorder:
         if self.frames_of_row > 1:
             query = self.by_frame(query)
             key = self.by_frame(key) if kind == "self" else key.repeat_interleave(self.frames, 0)
-            bias = None if bias is None else bias.repeat_interleave(self.frames, 0)  # (B, H, 1, T)
+            if bias is not None:
+                bias = bias.repeat_interleave(self.frames, 0)  # (B, H, 1, T)
         total = self._total(kind, grid_at(self.latent_size, level), name, query, key.shape[2])
         self._add([Part(total, per_column=kind == "cross")], name, query, key, scale, bias)
 

@@ -44,7 +44,9 @@ def clip_softs(
     large = torch.stack([enlarge(soft, size, config) for soft in softs])
     soft = torch.tensordot(torch.from_numpy(frame_weights(len(images), len(latents))), large, 1)
     shown = [image for image in images if image is not None]
-    return along_time(soft, shown) if shown else soft
+    if not shown:
+        return soft
+    return along_time(soft, shown)
 
 
 def along_time(soft: torch.Tensor, images: Sequence[np.ndarray]) -> torch.Tensor:

@@ -58,7 +58,8 @@ def load_sam(name: str) -> Any:
             problem = f"image_size = {side} of its prompt_encoder_config must be from 1 to {LARGEST_SIDE}"
         if not problem:
             logits = see(network.eval(), np.zeros((6, 8, 3), np.uint8))(torch.zeros(6, 8), torch.ones(6, 8) > 0)
-            problem = "" if logits.isfinite().all() else "its answers are not numbers"
+            if not logits.isfinite().all():
+                problem = "its answers are not numbers"
     except UserError:
         raise
     except Exception as error:  # transformers raises nearly every kind for a folder that is not quite right

@@ -262,7 +262,9 @@ class Family:
 
     def frames(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
         """The number of latent frames of each clip in a network call; of images, 1."""
-        return latents_given(args, kwargs).shape[self.frames_at] if self.frames_at else 1
+        if not self.frames_at:
+            return 1
+        return latents_given(args, kwargs).shape[self.frames_at]
 
     def factor(self, vae: PartConfig) -> int:
         """Pixels per latent position, for an autoencoder with this configuration."""
@@ -421,7 +423,9 @@ class FlowMatching(Family):
 
 def latents_given(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """The latents of a network call."""
-    return args[0] if args else kwargs["sample" if "sample" in kwargs else "hidden_states"]
+    if args:
+        return args[0]
+    return kwargs["sample"] if "sample" in kwargs else kwargs["hidden_states"]
 
 
 def last_part(name: str) -> str:
@@ -433,12 +437,12 @@ def self_and_cross(
     network: Any, query: str = "to_q", key: str = "to_k", rotate: Callable[[Any, Any], Any] | None = None
 ) -> dict[str, Layer]:
     """The layers `attn1` and `attn2` of blocks, in order. query, key, rotate: as of `Projections`."""
-    own, cross = Projections("self", query, key, rotate=rotate), Projections("cross", query, key)
+    projections = {"1": Projections("self", query, key, rotate=rotate), "2": Projections("cross", query, key)}
     layers: dict[str, Layer] = {}
     for name, attention in network.named_modules():
         if name.endswith((".attn1", ".attn2")):
             refuse_adapters(name, attention)
-            layers[name] = own if name.endswith("1") else cross
+            layers[name] = projections[name[-1]]
     return layers
 
 
