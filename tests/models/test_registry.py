@@ -105,7 +105,7 @@ def test_missing_weights_without_a_network(sd1_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for name, hub_id in (("sd2-base", BY_NAME["sd2-base"].hub_id), ("owner/partial", "owner/partial")):
         state = "is incomplete" if name == hub_id else "is not"
-        with user_error(f"{hub_id}: {state} in {tmp_path} .*cannot be reached.*seediff download {name} --out FOLDER"):
+        with user_error(f"{hub_id} {state} in {tmp_path} .*cannot be reached.*seediff download {name} --out FOLDER"):
             load_model(name, device="cpu")
 
 
