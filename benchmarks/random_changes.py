@@ -323,7 +323,7 @@ def read_yolo(folder: Path) -> Shapes:
 
 
 def read_labelme(folder: Path) -> Shapes:
-    masks = []
+    boxes, masks = [], []
     for shape in json.loads((folder / "a.json").read_text())["shapes"]:
         points, image = [tuple(point) for point in shape["points"]], Image.new("1", (WIDTH, HEIGHT))
         draw, kind = ImageDraw.Draw(image), shape.get("shape_type") or "polygon"
@@ -333,8 +333,10 @@ def read_labelme(folder: Path) -> Shapes:
             draw.rectangle((*np.min(points, 0), *np.max(points, 0)), fill=1, outline=1)
         elif kind in ("polygon", "rectangle", "oriented_rectangle", "rotation"):
             draw.polygon(points, fill=1, outline=1)
+        elif kind not in ("line", "linestrip", "point", "points") and len(points) > 2:
+            boxes.append(corners(*np.min(points, 0), *np.max(points, 0)))
         masks.append((meant(shape["label"]), np.asarray(image)))
-    yield "a", [], masks
+    yield "a", boxes, masks
 
 
 def read_cvat(folder: Path) -> Shapes:
