@@ -47,8 +47,14 @@ FULL = GenerateConfig(
         ),
         (
             GenerateConfig,
-            {"prompts": ("a {class}", "dogs", "x")},
-            "prompts: prompt 2, 'dogs', and 3, 'x', has no {class}",
+            {"prompts": ("a {class}", "a tree", "x")},
+            "prompts: prompt 2, 'a tree', and 3, 'x', has no {class}",
+        ),
+        (
+            GenerateConfig,
+            {"classes": ("dog", "cat"), "prompts": ("a {class}", "two cats and a dog")},
+            "prompts: prompt 2, 'two cats and a dog', names cats, which is not the class cat and would get no label; "
+            "write cat, or make cats a class",
         ),
         (
             GenerateConfig,

@@ -239,6 +239,7 @@ def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Seque
     for number, (text, names) in enumerate(zip(texts, named, strict=True), 1):
         if not text.isprintable():
             raise UserError(field, f"{text!r} has line breaks or unprintable characters")
+        _check_plurals(number, text, names, field, classes)
         if not (names or "{class}" in text):
             wrong.append(f"{number}, {text!r},")
         elif "{class}" in text and len(classes) > 1:
@@ -252,6 +253,20 @@ def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Seque
     if absent and not any("{class}" in text for text in texts):
         fix = "add a line with it, or one with {class}"
         raise UserError(field, f"no prompt names {', '.join(sorted(absent))}", fix)
+
+
+def _check_plurals(number: int, text: str, named: Sequence[str], field: str, classes: Sequence[str]) -> None:
+    """Raise UserError for a prompt with an English plural of a class that it does not name: `two cats` would be drawn
+    and get no label. named: the classes that it names."""
+    spoken_classes = {spoken(name) for name in classes}
+    for name in (name for name in classes if name not in named):
+        plurals = [spoken(name) + ending for ending in ("s", "es") if spoken(name) + ending not in spoken_classes]
+        (found,) = classes_in([text], plurals)
+        for plural_name in found:
+            problem = (
+                f"prompt {number}, {text!r}, names {plural_name}, which is not the class {name} and would get no label"
+            )
+            raise UserError(field, problem, f"write {name}, or make {plural_name} a class")
 
 
 def _check_filled(template: str, named: Sequence[str], field: str, classes: Sequence[str]) -> None:
