@@ -240,7 +240,7 @@ def save_one(path: Path, chance: random.Random, images: Any, kinds: Any, rows: A
     image, kind = chance.choice(images), chance.choice(kinds)
     try:
         image.save(path, kind, **(options if chance.random() < 0.3 else {}))
-    except (OSError, ValueError):  # a mode or option that the format does not have
+    except (OSError, TypeError, ValueError):  # a mode or option that the format does not have
         image.save(path, "TIFF")
 
 

@@ -134,6 +134,11 @@ BILLION = 1_000_000_000
         ),
         ("text_encoder/config.json", {"vocab_size": BILLION}, "text_encoder/config.json: describes a larger network"),
         ("tokenizer/tokenizer_config.json", {"model_max_length": "x"}, "at a time, which its text encoder cannot read"),
+        (
+            "tokenizer/tokenizer_config.json",
+            {"model_max_length": -77},
+            "-77 at a time, which its text encoder cannot read",
+        ),
         ("tokenizer/tokenizer_config.json", {"bos_token": 3}, "/tokenizer: cannot be loaded"),
         ("scheduler/scheduler_config.json", {"beta_start": "x"}, "beta_start = .* must be a number"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -322,8 +323,9 @@ def _check_readers(pipe: Any, name: str, family: Family) -> None:
     for reader in family.readers(pipe):
         encoder = getattr(pipe, reader.name.replace("tokenizer", "text_encoder"))
         rows, limit = encoder.get_input_embeddings().num_embeddings, reader.tokenizer.model_max_length
-        is_clip = type(encoder).__name__.startswith("CLIP")
-        last = max(reader.tokenizer.get_vocab().values(), default=0)
-        if last >= rows or type(limit) is not int or (is_clip and limit > encoder.config.max_position_embeddings):
+        last, places = max(reader.tokenizer.get_vocab().values(), default=0), math.inf
+        if type(encoder).__name__.startswith("CLIP"):
+            places = encoder.config.max_position_embeddings
+        if last >= rows or type(limit) is not int or not 0 < limit <= places:
             problem = f"{name}: its {reader.name} gives tokens up to {last}, {show_json(limit)} at a time"
             raise UserError("model", f"{problem}, which its text encoder cannot read", "download that folder again")
