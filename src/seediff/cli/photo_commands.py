@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -20,6 +20,11 @@ from ..config.tuned import THRESHOLDS, is_tuned
 from ..errors import UserError
 from .line import UNTYPED, Typed
 from .options import AS_USUAL, HERE, ConfigFile, RunOptions, RunOut, carry_out, check_mask_effects, option
+
+if TYPE_CHECKING:
+    from ..files.photo_files import Found
+    from ..run.mask_job import MaskJob
+    from ..run.segment_job import SegmentJob
 
 PATHS = Parameter(
     help="Photographs: files, folders (with subfolders), or patterns such as 'photos/*.jpg'.", negative=()
@@ -75,6 +80,7 @@ def segment(
     """
     from ..files.photo_files import find_photos
     from ..run.segment_job import SegmentJob
+    from .summary import show_segments
 
     settled, info = configure_run(SegmentPhotosConfig, line.values, config, preset=preset, planned=options.dry_run)
     named = bool(settled.names) or captions is not None
@@ -90,16 +96,7 @@ def segment(
     job = SegmentJob(
         settled, found, words=words, labels=labels, offload=options.offload, graphs=options.graphs, info=info
     )
-    job.warn = options.warn
-    result = carry_out(job, out, options, "photographs")
-    if result and not options.quiet:
-        from .summary import show_segments
-
-        show_segments(result, job.config, found.skipped, warned=job.warned)
-    if warning:
-        options.warn(warning)
-    if result:
-        report_unusable(result.failed, len(found.photos), result.out)
+    _run(job, found, out, options, show_segments, warning)
 
 
 def mask(
@@ -139,6 +136,7 @@ def mask(
     from ..files.photo_files import find_photos
     from ..run.mask_job import MaskJob
     from ..run.photos import read_classes_csv
+    from .summary import show_masks
 
     check_photos(paths)
     if "classes" not in line.values and len(paths) > 1 and not (paths[-1].suffix or paths[-1].exists()):
@@ -161,12 +159,23 @@ def mask(
     check_mask_effects(line.values, settled.mask)
     warning = threshold_warning(settled)
     job = MaskJob(settled, found, classes_of, offload=options.offload, graphs=options.graphs, info=info)
+    _run(job, found, out, options, show_masks, warning)
+
+
+def _run(
+    job: SegmentJob | MaskJob,
+    found: Found,
+    out: Path,
+    options: RunOptions,
+    show: Callable[..., None],
+    warning: str,
+) -> None:
+    """Carry out a job, show what came of it, and raise UserError if some photographs could not be used. show: prints
+    the command's summary. warning: about the thresholds, said after it; empty if there is none."""
     job.warn = options.warn
     result = carry_out(job, out, options, "photographs")
     if result and not options.quiet:
-        from .summary import show_masks
-
-        show_masks(result, job.config, found.skipped, warned=job.warned)
+        show(result, job.config, found.skipped, warned=job.warned)
     if warning:
         options.warn(warning)
     if result:

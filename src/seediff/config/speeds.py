@@ -31,7 +31,9 @@ def remember_speed(config: Settings, seconds: float, *more: str) -> None:
     """Store the seconds that an item took. config: with device, number format and threads. more: what else decides.
     Where the file cannot be written, nothing is stored."""
     file = _file()
-    speeds = {**_speeds(), _key(config, *more): seconds}
+    key, speeds = _key(config, *more), _speeds()
+    speeds.pop(key, None)  # the newest are the last
+    speeds[key] = seconds
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, json.dumps(dict([*speeds.items()][-MOST:])).encode())

@@ -107,7 +107,10 @@ def draw_named(
     cell = max(1, max(height, width) // 512)
     lattice = np.pad(regions[::cell, ::cell].astype(np.int32), 1, constant_values=-1)
     taken = np.zeros(lattice.shape, bool)
+    there = {*np.unique(lattice).tolist()}
     for number, name in names.items():
+        if number not in there:
+            continue
         text = fit_text(draw, font, name, width - 2 * stroke)
         if "?" in text and not text.strip("?… "):
             text = str(number)

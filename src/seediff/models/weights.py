@@ -142,9 +142,9 @@ def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
     options = {"subfolder": part, "variant": variant, "dtype": getattr(torch, dtype), **SAFELY, **own}
     with no_larger_than(files, folder / part / "config.json"):
         loaded, info = kind.from_pretrained(str(folder), **options)
-    left = [
-        key for key in info["unexpected_keys"] if not own and BLOCK.search(key)
-    ]  # fewer layers of text are a choice
+    left: list[str] = []
+    if not own:  # fewer layers of a text encoder are a choice
+        left = [key for key in info["unexpected_keys"] if BLOCK.search(key)]
     problem = misfit(loaded, {**info, "unexpected_keys": left})
     if problem:
         raise UserError("model", f"{name}: in its {part}, {problem}", "download it again")
