@@ -203,8 +203,8 @@ def test_an_error_names_the_option_of_its_field_alone(tmp_path, monkeypatch, cap
 PLANNED = [
     (
         "generate mask",
-        "--model flux-dev --embedding none",
-        "--embedding: none: textual inversion works only with models",
+        "--model pixart-alpha --lora none",
+        "--lora: none: diffusers cannot load a LoRA into PixArt",
     ),
     (
         "generate mask",

@@ -4,8 +4,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import save_file
 
 from seediff.cli.main import main
 from seediff.models.families import families
@@ -139,37 +137,6 @@ def test_which_attention_computes_is_not_the_configurations_choice(attack):
         "text_encoder/config.json", attn_implementation="someone/kernels", _attn_implementation="someone/kernels"
     )
     assert chosen() == before in ("sdpa", "eager")
-
-
-WORDS = ("dog", "rock'n'roll", "Ähre", "3.14")
-
-
-@pytest.fixture
-def inversion(sd1_folder, tmp_path):
-    """A textual inversion with this token."""
-    width = load_model(str(sd1_folder), device="cpu").pipe.text_encoder.config.hidden_size
-
-    def saved(token, **more):
-        save_file({token: torch.full((2, width), 0.1), **more}, tmp_path / "own.safetensors")
-        return str(tmp_path / "own.safetensors")
-
-    return saved
-
-
-@pytest.mark.parametrize("token", WORDS)
-def test_a_token_that_reads_as_plain_words(sd1_folder, inversion, token, tmp_path, capsys):
-    """It would mean something else in every prompt, without a word."""
-    line = f"generate --classes dog --device cpu --quiet --model {sd1_folder}".split()
-    line += ["--embedding", inversion(token)]
-    assert main([*line, "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err.endswith(
-        f"own.safetensors: its token {token!r} is a plain word; rename the tensor to <name>\n"
-    )
-
-
-def test_tokens_of_their_own(sd1_folder, inversion):
-    for token in ("<toy>", "style_3", "sks2"):
-        assert token in load_model(str(sd1_folder), device="cpu", embedding=inversion(token)).pipe.tokenizer.get_vocab()
 
 
 def test_no_library_fetches_kernels_when_it_is_imported(tmp_path, monkeypatch):

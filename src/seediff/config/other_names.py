@@ -36,7 +36,6 @@ OTHER_NAMES = {
     "weights": "pretrained checkpoint ckpt resume",
     "lora": "lora_path lora_weights lora_name lora_model",
     "lora_scale": "lora_weight lora_strength cross_attention_kwargs",
-    "embedding": "textual_inversion ti",
     "dtype": "torch_dtype precision weight_dtype mixed_precision amp",
     "dtype float16": "fp16 half",
     "dtype bfloat16": "bf16",

@@ -127,8 +127,6 @@ class RunConfig(Settings):
     """LoRA on top of the model: a .safetensors file, a folder with one, or a hub id."""
     lora_scale: Annotated[float | None, OF_MODEL] = None
     """Strength of the LoRA: factor on its weights, 1 by default."""
-    embedding: Annotated[str | None, OF_MODEL] = None
-    """Textual inversion: a .safetensors file, a folder with one, or a hub id. Use its token in prompts."""
     quantize: Annotated[Literal["nf4", "int8"] | None, OF_MODEL] = None
     """Fewer bits for the linear layers of the network and of language models: nf4 (bitsandbytes) or int8 (torchao)."""
     vae_tiling: Annotated[bool, OF_MODEL] = False
@@ -164,9 +162,7 @@ class RunConfig(Settings):
     @property
     def load_options(self) -> LoadOptions:
         """What changes how the model is loaded, beside device and number format."""
-        return LoadOptions(
-            self.lora, self.lora_scale, self.embedding, None, self.quantize, self.vae_tiling, self.compile
-        )
+        return LoadOptions(self.lora, self.lora_scale, None, self.quantize, self.vae_tiling, self.compile)
 
     @property
     def model_label(self) -> str:

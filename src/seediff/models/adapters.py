@@ -1,5 +1,4 @@
-"""Loads adapters on top of a model: LoRA, for families into which diffusers can load it, and textual inversion.
-Safetensors only.
+"""Loads a LoRA on top of a model, in safetensors only, and finds files of weights by their names.
 
 Capture reads queries and keys as they leave the modules that make them, so a LoRA's part in them is included.
 """
@@ -21,18 +20,12 @@ from .families.family import Family
 from .hub import cached_file, fetch_file, hub_files, hub_part, path_of
 from .weights import all_finite
 
-USUAL = ("pytorch_lora_weights.safetensors", "learned_embeds.safetensors")
-"""The names that diffusers gives these files."""
-ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2", "tokenizer_2")}
-"""Tensor in a textual inversion for SDXL → the text encoder and the tokenizer that it is for."""
+USUAL = "pytorch_lora_weights.safetensors"
+"""The name that diffusers gives a LoRA's file."""
 PAIR = re.compile(r"[._]lora[._]?|\.(?:hada|lokr)_")
 """Matches what follows a layer's name in the names of the matrices that are added to it; alphas have other names."""
 HALVES = (re.compile(r"[._](A|down)\b"), re.compile(r"[._](B|up)\b"))
 """Match what follows for the two matrices whose product is added."""
-PLAIN = re.compile(r"[^\W\d_]+([\s'’-]+[^\W\d_]+)*|[\d\s.,;:!?'\"()&/-]+")
-"""Matches tokens that read as words, numbers or punctuation: a new token of such a name would change every prompt that
-contains it.
-"""
 NAME = "seediff"
 """Name of the adapter within the pipeline."""
 
@@ -72,50 +65,12 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
     for part in parts:
         for name, weight in part.named_parameters():
             if "lora_" in name:
-                _check_numbers("lora", source, name, weight)
+                if not all_finite(weight):
+                    problem = f"{source}: tensor {name[:80]} holds values that are not finite"
+                    raise UserError("lora", problem, "the file is damaged")
                 # The LoRA may be in another number format. The part's other weights stay: some are in float32 on
                 # purpose
                 weight.data = weight.data.to(part.dtype)
-
-
-def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
-    """Load a textual inversion, a token of one or more vectors, from a file, a folder or a hub id.
-
-    The token is named after the tensor, or after the file, `<name>`, if the tensor is called `emb_params` or there are
-    two CLIP text encoders. For two encoders the file has the tensors `clip_l` and `clip_g` with the same number of
-    vectors, because their tokens share columns. Raises UserError like `load_lora`.
-    """
-    path = weight_file("embedding", source)
-    tensors = read_header(path).load("pt")
-    single, first = "text_encoder_2" not in family.weights, next(iter(tensors), "")
-    wanted = {first: ENCODERS["clip_l"]} if single else ENCODERS
-    if tensors.keys() != wanted.keys():
-        names = "one tensor" if single else f"the tensors {' and '.join(wanted)}"
-        there = ", ".join(name[:80] for name in list(tensors)[:3]) or "none"
-        raise UserError("embedding", f"{source}: must have {names} for {family.title} ({model}); it has {there}")
-    token = first if single and first != "emb_params" else f"<{path.stem}>"
-    if PLAIN.fullmatch(token):
-        problem = f"{source}: its token {token[:80]!r} is a plain word"
-        raise UserError("embedding", problem, "rename the tensor to <name>")
-    shapes = {tuple(values.shape[:-1]) for values in tensors.values()}
-    for name, (encoder, tokenizer) in wanted.items():
-        values = tensors[name]
-        _check_numbers("embedding", source, name, values)
-        width = getattr(pipe, encoder).get_input_embeddings().embedding_dim
-        if values.ndim not in (1, 2) or 0 in values.shape or values.shape[-1] != width or len(shapes) > 1:
-            problem = f"{source}: the shape {tuple(values.shape)} of {name[:80]} must be (vectors, {width})"
-            raise UserError("embedding", problem, "of two text encoders, with as many vectors for each")
-        more = {"text_encoder": getattr(pipe, encoder), "tokenizer": getattr(pipe, tokenizer)}
-        try:
-            pipe.load_textual_inversion({token: values}, token=token, **more)
-        except ValueError as error:
-            raise UserError("embedding", f"{source}: {first_line(error)}") from error
-
-
-def _check_numbers(what: str, source: str, name: str, values: Any) -> None:
-    if not all_finite(values):
-        problem = f"{source}: tensor {name[:80]} holds values that are not finite"
-        raise UserError(what, problem, "the file is damaged")
 
 
 def weight_file(what: str, source: str) -> Path:
@@ -125,29 +80,27 @@ def weight_file(what: str, source: str) -> Path:
     if local is not None:
         return local
     hub_id, name = hub_part(source) or (source, None)
-    usual = (name,) if name else USUAL
-    cached = next(filter(None, (cached_file(hub_id, file) for file in usual)), None)
+    cached = cached_file(hub_id, name or USUAL)
     return cached or fetch_file(hub_id, name or _only_name(what, hub_id, hub_files(hub_id, what)), what)
 
 
 def local_file(what: str, source: str) -> Path | None:
     """Like `weight_file`, for a path; None if `source` is a hub id. Raises UserError if it is neither."""
     path, part = path_of(source), hub_part(source)
-    if not os.path.exists(path) and path.suffix == ".safetensors" and (part is None or part[1] is None):
-        raise UserError(what, f"{source}: no such file")
+    is_weights = path.suffix == ".safetensors"
     if os.path.isdir(path):
         return path / _only_name(what, source, (file.name for file in path.iterdir()))
-    if os.path.exists(path) and path.suffix == ".safetensors":
+    if os.path.exists(path) and is_weights:
         return path
-    if os.path.exists(path) or part is None or (part[1] is not None and not part[1].endswith(".safetensors")):
-        raise UserError(what, f"{source} must be a .safetensors file, or a folder or hub id `owner/name` with one")
+    if os.path.exists(path) or part is None or is_weights != (part[1] is not None):
+        raise UserError(what, f"{source}: no such .safetensors file, nor a folder or hub id `owner/name` with one")
     return None
 
 
 def _only_name(what: str, source: str, names: Iterable[str]) -> str:
     """The only weight file of a folder or repository, or the one of a usual name. Raises UserError."""
     names = [name for name in names if name.endswith(".safetensors")]
-    usual = [name for name in names if name in USUAL] or names
+    usual = [name for name in names if name == USUAL] or names
     if len(usual) != 1:
         raise UserError(what, f"{source}: has {plural(len(names), '.safetensors file')}", f"name one, {source}/FILE")
     return usual[0]

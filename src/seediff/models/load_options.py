@@ -17,7 +17,6 @@ class LoadOptions:
 
     lora: str | None = None
     lora_scale: float | None = None
-    embedding: str | None = None
     scheduler: str | None = None
     quantize: Quantize | None = None
     vae_tiling: bool = False
@@ -27,7 +26,7 @@ class LoadOptions:
 def check_options(options: LoadOptions, family: Family | None, name: str, *, gguf: bool) -> None:
     """Raise UserError for what cannot be loaded with the model `name`, before its weights are read. family: None: not
     known yet. gguf: whether its weights are in GGUF."""
-    lora, scale, embedding = options.lora, options.lora_scale, options.embedding
+    lora, scale = options.lora, options.lora_scale
     if options.quantize is not None:
         check_quantize(options.quantize, compile=options.compile, quantised=gguf)
     if options.scheduler is not None:
@@ -38,6 +37,3 @@ def check_options(options: LoadOptions, family: Family | None, name: str, *, ggu
         raise UserError("lora_scale", f"{scale} must be a finite number")
     if lora is not None and family and not family.loads_loras:
         raise UserError("lora", f"{lora}: diffusers cannot load a LoRA into {family.title}")
-    if embedding is not None and family and not family.reads_embeddings:
-        problem = f"{embedding}: textual inversion works only with models whose text encoders are all CLIP's"
-        raise UserError("embedding", f"{problem}, unlike model '{name}' ({family.title})")

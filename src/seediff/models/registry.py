@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError, first_line
 from ..files.messages import show_json
-from .adapters import load_embedding, load_lora
+from .adapters import load_lora
 from .families.family import Family, Layer
 from .families.readers import Reader
 from .hub import INDEX, fetch_files, fetch_index, hub_files, read_index
@@ -113,7 +113,6 @@ def load_model(
     dtype: str | torch.dtype | None = None,
     lora: str | Path | None = None,
     lora_scale: float | None = None,
-    embedding: str | Path | None = None,
     scheduler: str | None = None,
     quantize: Quantize | None = None,
     vae_tiling: bool = False,
@@ -131,7 +130,7 @@ def load_model(
             by the file's tensors.
         device: None: cuda, else mps, else cpu.
         dtype: "float32", "float16" or "bfloat16", or torch's; None: half precision on cuda, float32 elsewhere.
-        lora, lora_scale, embedding, scheduler, quantize, vae_tiling, compile: as in `RunConfig`.
+        lora, lora_scale, scheduler, quantize, vae_tiling, compile: as in `RunConfig`.
         offload: what waits in the computer's memory while it is not running. Results do not depend on it.
         graphs: whether the network's calls are replayed as CUDA graphs while attention is captured. auto: for families
             that a GPU was measured to draw faster so. Results do not depend on it.
@@ -141,11 +140,11 @@ def load_model(
             the model or the machine cannot serve.
     """
     name = str(name)
-    words = (base, lora, embedding, device, dtype)
-    base, lora, embedding, device, dtype = (None if value is None else str(value) for value in words)
+    words = (base, lora, device, dtype)
+    base, lora, device, dtype = (None if value is None else str(value) for value in words)
     info = find_model(name, base, must=True)
     assert info is not None  # else it was refused
-    options = LoadOptions(lora, lora_scale, embedding, scheduler, quantize, vae_tiling, compile)
+    options = LoadOptions(lora, lora_scale, scheduler, quantize, vae_tiling, compile)
     check_options(options, info.family, name, gguf=info.source.is_gguf)
     dtype = dtype and dtype.removeprefix("torch.")
     return load_found(info, options, device=device, dtype=dtype, offload=offload, graphs=graphs)
@@ -185,8 +184,6 @@ def load_found(
     # 3. What is loaded on top, and the device
     if options.lora is not None:
         load_lora(pipe, family, options.lora, 1.0 if options.lora_scale is None else options.lora_scale, name)
-    if options.embedding is not None:
-        load_embedding(pipe, family, options.embedding, name)
     if options.scheduler is not None:
         use_scheduler(pipe, family, options.scheduler)
     if options.quantize is not None:

@@ -142,7 +142,7 @@ class Checkpoint:
         """The short name of the model that the weights were made from. Raises UserError if the tensors do not tell."""
         if self.layout is None:
             problem = f"{self.path}: no known model has tensors with these names"
-            fix = "give its base; a LoRA is for lora, a textual inversion for embedding"
+            fix = "give its base; a LoRA is for lora"
             raise UserError("model", problem, fix)
         names = self.layout.bases(_network(self.tensors, self.prefix))
         if len(names) != 1 or "edm_mean" in self.tensors:  # of Playground 2.5, which has noise levels of its own

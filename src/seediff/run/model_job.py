@@ -74,7 +74,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
             self.is_checked = self.info is not None and bool(self.info.network)
 
     def rehearse(self) -> None:
-        readers = self.info.readers() if self.info and self.config.embedding is None else ()  # it adds tokens
+        readers = self.info.readers() if self.info else ()
         if readers:
             self.check_texts(readers)
 
@@ -105,7 +105,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
             graphs=self.graphs,
         )
         self.use(model)
-        return weights_fingerprint(model.info.source, config.lora, config.embedding, sam)
+        return weights_fingerprint(model.info.source, config.lora, sam)
 
     def use(self, model: Model) -> None:
         """Use this model, after checking what only a loaded model can tell."""
@@ -203,7 +203,7 @@ def check_values(config: ModelConfig, info: ModelInfo | None) -> None:
     family, gguf = (info.family, info.source.is_gguf) if info else (None, False)
     check_options(config.load_options, family, config.model, gguf=gguf)
     sam = dataset and dataset.mask.sam_weights
-    for what, source in (("lora", config.lora), ("embedding", config.embedding), ("sam", sam)):
+    for what, source in (("lora", config.lora), ("sam", sam)):
         if source is not None:
             local_file(what, source)
     if dataset:

@@ -151,8 +151,6 @@ class Family:
     """The half precision in which pictures do not overflow."""
     loads_loras: bool = True
     """Whether diffusers can load a LoRA into it."""
-    reads_embeddings: bool = False
-    """Whether textual inversion can be loaded, which needs CLIP alone."""
 
     # Drawing
 

@@ -136,7 +136,6 @@ SD = UNet(
     class_name="UNet2DConditionModel",
     weights=("unet", "vae", "text_encoder"),
     fitted=False,
-    reads_embeddings=True,
     measured="2.9 GB for one picture of sd1.5 at 512², 3.9 GB for 8",
     loading={
         "safety_checker": None,

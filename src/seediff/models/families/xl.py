@@ -65,7 +65,6 @@ SDXL = XL(
     weights=("unet", "vae", "text_encoder", "text_encoder_2"),
     steps=50,
     guidance_scale=5.0,
-    reads_embeddings=True,
     loading={"feature_extractor": None, "image_encoder": None, "add_watermarker": False},
     inputs_of_text=("encoder_hidden_states", "", "text_embeds"),
     encoding={"do_classifier_free_guidance": False},
