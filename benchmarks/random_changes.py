@@ -3,10 +3,10 @@
     python benchmarks/random_changes.py --cases 3000 --seed 1 --keep failing      # 10 minutes of one core
     python benchmarks/random_changes.py coco masks --cases 500                    # some kinds of input
 
-A case changes up to three files of a copy: a value or key of JSON, a word or line of a text, the bytes, bits, mode,
-palette, transparency or size of a picture, the header of weights. A fork of this process reads it, with limits of time
-and memory. Labels that are accepted are compared with those of another reader, written here with numpy, Pillow and
-pycocotools: it reads the file as it was changed, and knows what a picture holds.
+A case changes up to three files of a copy: a value or line of a text, a value in the header of weights, the bytes,
+bits, mode, palette or size of a picture. A fork of this process reads it, with limits of time and memory. Labels of
+COCO, YOLO, labelme and masks that are accepted are compared with those of another reader, written here with numpy,
+Pillow and pycocotools: it reads the file as it was changed, and knows what a picture holds.
 
 Good are "accepted" (with the same labels), "apart" (accepted, but the other reader fails) and "refused" (a line, and
 exit code 2). Wrong are "differs", "unhelpful" (the line is empty, ends at a colon, or names a class of Python),
@@ -34,13 +34,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
-from xml.etree import ElementTree
 
 import numpy as np
 from kills import warm_up
-from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image, ImageDraw
 from pycocotools import mask as rle
+from scipy.ndimage import maximum_filter, minimum_filter
 
 sys.path += [str(Path(__file__).parents[1] / part) for part in ("tests", "tests/builders", "tests/masks")]
 
@@ -68,7 +67,7 @@ COCO = """{"images": [{"id": 1, "file_name": "a.png", "height": 24, "width": 32}
   {"id": 2, "image_id": 1, "category_id": 3, "bbox": [12, 10, 16, 10], "area": 160, "iscrowd": 0},
   {"id": 3, "image_id": 2, "category_id": 3, "segmentation": {"size": [24, 32], "counts": [100, 50, 600, 18]}},
   {"id": 4, "image_id": 2, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]], "iscrowd": 1},
-  {"id": 5, "image_id": 2, "category_id": 1, "bbox": [20, 2, 8, 4], "attributes": {"rotation": 30}}]}"""
+  {"id": 5, "image_id": 2, "category_id": 1, "bbox": [20, 2, 8, 4]}]}"""
 LABELME = """{"imagePath": "a.png", "imageHeight": 24, "imageWidth": 32, "imageData": null, "shapes": [
  {"label": "dog", "points": [[4, 3], [14, 3], [14, 11]], "shape_type": "polygon", "group_id": null},
  {"label": "cat", "points": [[16, 5], [28, 9.5]], "shape_type": "rectangle", "group_id": 1},
@@ -133,115 +132,92 @@ compete = true
 pamr_iterations = 20
 pamr_dilations = [1, 2, 4]
 """
-YAML, YOLO = (
-    'train: images\nnames:\n  0: "dog"\n  1: "cat"\n',
-    "0 .1 .1 .5 .1 .5 .5\n1 .4 .45 .9 .45 .9 .8\n1 .2 .8 .1 .2\n",
-)
+YAML = 'train: images\nnames:\n  0: "dog"\n  1: "cat"\n'
+YOLO = "0 .1 .1 .5 .1 .5 .5\n1 .4 .45 .9 .45 .9 .8\n1 .2 .8 .1 .2\n"
 NAMES = "background\ndog\ncat\n"
 VALUES = (None, True, 0, -1, 1, 2, 0.5, 300, 10**9, 2**63, 1e300, float("nan"), "", "dog", "é", "../a.png", "5", [], {})
 VALUES += ([1, 2], [[1, 2, 3, 4]], {"rotation": 30}, "255", "ignore", "background", "cafe\u0301", " ", "/a", "cat")
-KEYS = ("rotation", "iscrowd", "attributes", "group_id", "z_order", "split", "metadata")
-Masks = list[tuple[str, np.ndarray]]
-"""(class, (H, W) bool) of each shape, later ones over earlier ones."""
-Shapes = Iterator[tuple[str, list[Any], Masks]]
-"""Last part of the picture's name, boxes, which are ignored where no mask is, and masks of each picture."""
+VALUE = re.compile(r'"[^"\n]*"|[\w.+-]+')
+"""A text in quotes, a word or a number."""
+Shapes = Iterator[tuple[str, list[tuple[str, np.ndarray]]]]
+"""Last part of a picture's name, and (class, (H, W) bool) of its shapes, later ones over earlier ones."""
 
 
-# Changes of a file.
+# Changes of a file, which is a link to the good one.
 
 
 def change_bytes(path: Path, chance: random.Random) -> None:
     data = path.read_bytes()
     at = chance.randrange(len(data) + 1)
-    path.unlink()  # it is a link to the good file
+    path.unlink()
     path.write_bytes(chance.choice((data[:at], data + b"\0", data[:at] + chance.randbytes(1) + data[at + 1 :])))
 
 
-def json_changed(text: str | bytes, chance: random.Random) -> str:
-    """Another value at one place, or a key more or less."""
-    document = [json.loads(text)]
-    holder: Any = document
-    key: Any = 0
-    while isinstance(holder[key], (dict, list)) and holder[key] and chance.random() < 0.9:
-        holder = holder[key]
-        key = chance.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
-    value, new = holder[key], list(VALUES)
-    if isinstance(value, (int, float)):
-        new = [-value, value + 1, value * 2, value / 3, value * 1000, str(value), *new[:8]]
-    elif isinstance(value, str):
-        new = [value.upper(), f" {value}", f"{value}é", value[:-1], f"sub/{value}", *new[:8]]
-    holder[key] = chance.choice(new)
-    if chance.random() < 0.15:
-        del holder[key]
-    elif isinstance(holder, dict) and chance.random() < 0.15:
-        holder[chance.choice(KEYS)] = chance.choice(VALUES)
-    return json.dumps(document[:1])[1:-1] or "[]"
-
-
 def text_changed(text: str, chance: random.Random) -> str:
-    """Another word or number, or a line more or less."""
-    if chance.random() < 0.3:
+    """Another value, or a line more or less."""
+    if chance.random() < 0.2:
         lines = text.splitlines(keepends=True)
         lines[chance.randrange(len(lines))] *= chance.choice((0, 2))
         return "".join(lines)
-    words = list(re.finditer(r"[\w.+-]+", text))
-    word = chance.choice(words)
-    new = [str(chance.choice(VALUES)), chance.choice(words)[0]]
-    with contextlib.suppress(ValueError):
-        new += [f"{float(word[0]) * 2:g}", f"{-float(word[0]):g}", f"{float(word[0]) + 1:.2f}", "1e9"]
-    return text[: word.start()] + chance.choice(new) + text[word.end() :]
+    values = list(VALUE.finditer(text))
+    value = chance.choice(values)
+    new = [json.dumps(chance.choice(VALUES)), chance.choice(values)[0]]
+    if number := re.search(r"-?\d+(\.\d+)?", value[0]):
+        for other in (-float(number[0]), float(number[0]) + 1, float(number[0]) * 2, 1e9):
+            new.append(value[0].replace(number[0], f"{other:g}", 1))
+    elif value[0].startswith('"'):
+        inner = value[0].strip('"')
+        new += [f'"{other}"' for other in (inner.upper(), f" {inner}", f"{inner}é", inner[:-1], f"sub/{inner}")]
+    return text[: value.start()] + chance.choice(new) + text[value.end() :]
 
 
 def change_text(path: Path, chance: random.Random) -> None:
     data = path.read_bytes()
-    size = int.from_bytes(data[:8], "little")
     path.unlink()
     if path.suffix == ".safetensors":
-        header = json_changed(data[8 : 8 + size], chance).encode()
-        path.write_bytes(len(header).to_bytes(8, "little") + header + data[8 + size :])
+        end = 8 + int.from_bytes(data[:8], "little")
+        header = text_changed(data[8:end].decode(), chance).encode()
+        path.write_bytes(len(header).to_bytes(8, "little") + header + data[end:])
     else:
-        changed = json_changed if path.suffix == ".json" else text_changed
-        path.write_text(changed(data.decode(), chance))
+        path.write_text(text_changed(data.decode(), chance))
 
 
-def change_mask(path: Path, chance: random.Random) -> None:
-    """The same ids in another kind of file, or in another place."""
-    ids = MAPS[path.stem]
-    image, clear = Image.fromarray(ids), np.where(ids == 0, chance.choice((0, 128, 255)), 255).astype(np.uint8)
+def change_picture(path: Path, chance: random.Random) -> None:
+    """The same ids or the same photograph in another kind of file, or in another place."""
+    is_mask = "masks" in path.parts
+    pixels = MAPS[path.stem] if is_mask else PHOTO
+    path.unlink()
+    if chance.random() < 0.3:  # as numbers, with bits and PNG's colour type
+        wide = pixels.astype(int) * 257
+        bits = (8, 16) if pixels.max() > 15 else (2, 4, 8, 16)
+        rows = [(pixels, chance.choice(bits), 0), (wide, 16, 0), (np.dstack([pixels, pixels > 0]) * (1, 255), 8, 4)]
+        numbers, depth, colours = chance.choice(rows)
+        save_png(path, numbers, bits=depth, kind=colours)
+        return
+    image = Image.fromarray(pixels)
     palette = image.copy()
     palette.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, *[n // 3 for n in range(9, 765)], 224, 224, 192])
-    colours = palette.convert("RGB")
-    images = [image, palette, colours, Image.merge("RGB", [image] * 3), image.transpose(Image.Transpose.TRANSPOSE)]
-    images += [palette.remap_palette([3, 2, 1, 0, *range(4, 256)]), image.resize((8, 8))]
-    kinds = ["PNG"] * 15 + ["TIFF", "BMP", "GIF", "JPEG", "WEBP"]
-    bits = (8, 16) if 255 in ids else (2, 4, 8, 16)
-    rows: Any = [(ids, chance.choice(bits), 0), (np.where(ids == 255, 65535, ids.astype(int) * 257), 16, 0)]
-    rows += [(np.where(ids == 255, 65535, ids), 16, 0), (np.dstack([ids, clear]), 8, 4)]
-    rows.append((np.dstack([np.asarray(colours), clear]), 8, 6))
-    save_one(path, chance, images, kinds, rows, transparency=chance.choice((0, bytes([255, 0, 99]))), lossless=True)
-
-
-def change_photo(path: Path, chance: random.Random) -> None:
-    """The same pixels in another kind of file, or of another size."""
-    image, wide = Image.fromarray(PHOTO), PHOTO.astype(int) * chance.choice((16, 257))
-    images = [image.convert(mode) for mode in ("L", "RGB", "LA", "RGBA", "P", "F", "I")]
-    images += [image.resize((7, 7)), image.resize((WIDTH, HEIGHT - 1))]
-    kinds = ["PNG", "PNG", "PNG", "TIFF", "BMP", "PPM", "JPEG", "GIF", "ICO"]
-    save_one(path, chance, images, kinds, [(wide, 16, 0), (np.stack([wide] * 3, 2), 16, 2)])
-
-
-def save_one(path: Path, chance: random.Random, images: Any, kinds: Any, rows: Any, **options: Any) -> None:
-    """Save one of some images in one of some formats, or one of rows of numbers, with bits and PNG's colour type."""
-    path.unlink()
-    if chance.random() < 0.4:
-        numbers, bits, colours = chance.choice(rows)
-        save_png(path, numbers, bits=bits, kind=colours)
-        return
-    image, kind = chance.choice(images), chance.choice(kinds)
+    images = [image, image.resize((7, 7)), image.transpose(Image.Transpose.TRANSPOSE)]
+    images += [image.convert(mode) for mode in ("RGB", "LA", "RGBA", "F", "I")]
+    if is_mask:
+        images += [palette, palette.convert("RGB"), palette.remap_palette([3, 2, 1, 0, *range(4, 256)])]
     try:
-        image.save(path, kind, **(options if chance.random() < 0.3 else {}))
-    except (OSError, TypeError, ValueError):  # a mode or option that the format does not have
+        chance.choice(images).save(path, chance.choice(["PNG"] * 9 + ["TIFF", "BMP", "GIF", "JPEG", "WEBP"]))
+    except (OSError, ValueError):  # a mode that the format does not have
         image.save(path, "TIFF")
+
+
+def change(folder: Path, chance: random.Random) -> list[str]:
+    """Change up to three files in a folder, whose names it returns; pictures more rarely than labels."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix not in (".md", ".html") and path.is_file())
+    weights = [1 if path.suffix == ".png" and "masks" not in path.parts else 4 for path in files]
+    chosen = set(chance.choices(files, weights, k=chance.choice((1, 1, 2, 3))))
+    for path in sorted(chosen):
+        step = change_picture if path.suffix == ".png" else change_text
+        if chance.random() < 0.1:
+            step = change_bytes
+        step(path, chance)
+    return [path.name for path in sorted(chosen)]
 
 
 # Other readers.
@@ -255,53 +231,46 @@ def meant(name: str) -> str:
     return "ignore" if number else "background"
 
 
-def corners(left: float, top: float, right: float, bottom: float, degrees: float = 0, about: Any = None) -> Any:
-    """Corners x + yi of a box that is turned clockwise about a point, by default its centre."""
-    middle = complex(left + right, top + bottom) / 2 if about is None else about
-    flat = np.array([complex(left, top), complex(right, top), complex(right, bottom), complex(left, bottom)])
-    return middle + (flat - middle) * np.exp(1j * np.deg2rad(degrees))
+def box(left: float, top: float, right: float, bottom: float) -> tuple[str, np.ndarray]:
+    """A box without a mask, which is ignored."""
+    inside = np.zeros(SHAPE, bool)
+    left, top, right, bottom = np.clip([int(left), int(top), np.ceil(right), np.ceil(bottom)], 0, WIDTH).astype(int)
+    inside[top:bottom, left:right] = True
+    return "ignore", inside
 
 
-def painted(boxes: list[Any], masks: Masks) -> np.ndarray:
-    """(H, W) of class names."""
-    names = np.full(SHAPE, "background", object)
-    for box in boxes:
-        (left, right), (top, bottom) = ((one.min(), one.max()) for one in (box.real.round(6), box.imag.round(6)))
-        left, top, right, bottom = (max(0, int(side)) for side in (left, top, np.ceil(right), np.ceil(bottom)))
-        names[top:bottom, left:right] = "ignore"
-    for name, mask in masks:
-        names[mask.astype(bool)] = name
-    return names
+def drawn(kind: str, *points: Any) -> np.ndarray:
+    """A shape as Pillow fills it."""
+    image = Image.new("1", (WIDTH, HEIGHT))
+    getattr(ImageDraw.Draw(image), kind)(*points, fill=1, outline=1)
+    return np.asarray(image)
 
 
-def filled(*polygons: Any) -> np.ndarray:
-    return RLE.decode(RLE.merge(RLE.frPyObjects([np.asarray(one, float).ravel().tolist() for one in polygons], *SHAPE)))
-
-
-def oval(x: float, y: float, across: float, down: float, degrees: float) -> np.ndarray:
-    turned = (COLUMNS + 0.5 - x + 1j * (ROWS + 0.5 - y)) * np.exp(-1j * np.deg2rad(degrees))
-    return (turned.real / across) ** 2 + (turned.imag / down) ** 2 <= 1
+def area(shape: tuple[str, np.ndarray]) -> int:
+    return int(shape[1].sum())
 
 
 def read_coco(folder: Path) -> Shapes:
     document = json.loads((folder / "annotations/instances_train.json").read_text())
     names = {float(one["id"]): meant(one["name"]) for one in document["categories"]}
     for image in document["images"]:
-        boxes, masks, crowds = list[Any](), Masks(), Masks()
+        boxes, crowds, masks = [], [], []
         for one in document["annotations"]:
             given = one.get("segmentation")
             if one["image_id"] != image["id"]:
                 continue
             if not given:
                 x, y, width, height = map(float, one["bbox"])
-                boxes.append(corners(x, y, x + width, y + height, (one.get("attributes") or {}).get("rotation", 0)))
+                boxes.append(box(x, y, x + width, y + height))
+                continue
+            polygons = given if isinstance(given, dict) else [np.ravel(each).astype(float).tolist() for each in given]
+            found = RLE.frPyObjects(polygons, *SHAPE)
+            mask = RLE.decode(found if isinstance(given, dict) else RLE.merge(found)).astype(bool)
+            if int(one.get("iscrowd") or 0):
+                crowds.append(("ignore", mask))
             else:
-                mask = RLE.decode(RLE.frPyObjects(given, *SHAPE)) if isinstance(given, dict) else filled(*given)
-                if int(one.get("iscrowd") or 0):
-                    crowds.append(("ignore", mask))
-                else:
-                    masks.append((names[float(one["category_id"])], mask))
-        yield Path(image["file_name"]).stem, boxes, [*crowds, *sorted(masks, key=lambda pair: -pair[1].sum())]
+                masks.append((names[float(one["category_id"])], mask))
+        yield Path(image["file_name"]).stem, [*boxes, *crowds, *sorted(masks, key=area, reverse=True)]
 
 
 def read_yolo(folder: Path) -> Shapes:
@@ -313,69 +282,29 @@ def read_yolo(folder: Path) -> Shapes:
             number, *shares = map(float, line.split())
             points = np.reshape(shares, (-1, 2)).clip(0, 1) * (WIDTH, HEIGHT)
             if len(points) == 2:
-                boxes.append(corners(*(points[0] - points[1] / 2), *(points[0] + points[1] / 2)))
+                boxes.append(box(*(points[0] - points[1] / 2), *(points[0] + points[1] / 2)))
             else:
                 flat = np.floor(points + 0.01).clip(0, (WIDTH - 1, HEIGHT - 1))
-                image = Image.new("1", (WIDTH, HEIGHT))
-                ImageDraw.Draw(image).polygon([tuple(point) for point in flat], fill=1, outline=1)
-                masks.append((names[int(number)], np.asarray(image)))
-        yield stem, boxes, sorted(masks, key=lambda mask: -mask[1].sum())
+                masks.append((names[int(number)], drawn("polygon", [tuple(point) for point in flat])))
+        yield stem, [*boxes, *sorted(masks, key=area, reverse=True)]
 
 
 def read_labelme(folder: Path) -> Shapes:
     boxes, masks = [], []
     for shape in json.loads((folder / "a.json").read_text())["shapes"]:
-        points, image = [tuple(point) for point in shape["points"]], Image.new("1", (WIDTH, HEIGHT))
-        draw, kind = ImageDraw.Draw(image), shape.get("shape_type") or "polygon"
+        points, kind = [tuple(point) for point in shape["points"]], shape.get("shape_type") or "polygon"
         if kind == "circle":
-            draw.circle(points[0], np.hypot(*np.subtract(*points)), fill=1, outline=1)
+            mask = drawn("circle", points[0], np.hypot(*np.subtract(*points)))
         elif kind == "rectangle" and len(points) == 2:
-            draw.rectangle((*np.min(points, 0), *np.max(points, 0)), fill=1, outline=1)
+            mask = drawn("rectangle", (*np.min(points, 0), *np.max(points, 0)))
         elif kind in ("polygon", "rectangle", "oriented_rectangle", "rotation"):
-            draw.polygon(points, fill=1, outline=1)
-        elif kind not in ("line", "linestrip", "point", "points") and len(points) > 2:
-            boxes.append(corners(*np.min(points, 0), *np.max(points, 0)))
-        masks.append((meant(shape["label"]), np.asarray(image)))
-    yield "a", boxes, masks
-
-
-def read_cvat(folder: Path) -> Shapes:
-    for image in ElementTree.parse(folder / "annotations.xml").iter("image"):
-        boxes, masks = [], []
-        for one in sorted(image, key=lambda one: int(one.get("z_order", 0))):
-            label, numbers = meant(one.get("label", "")), lambda *keys, of=one: [float(of.get(key, 0)) for key in keys]
-            if one.tag == "box":
-                boxes.append(corners(*numbers("xtl", "ytl", "xbr", "ybr", "rotation")))
-            elif one.tag == "mask":
-                left, top, width, height = map(int, numbers("left", "top", "width", "height"))
-                counts, mask = [*map(int, one.attrib["rle"].split(","))], np.zeros(SHAPE, bool)
-                inside = np.repeat(np.arange(len(counts)) % 2, counts)
-                mask[top : top + height, left : left + width] = inside.reshape(height, width)
-                masks.append((label, mask))
-            elif one.tag == "polygon":
-                masks.append((label, filled([pair.split(",") for pair in one.attrib["points"].split(";")])))
-            elif one.tag == "ellipse":
-                masks.append((label, oval(*numbers("cx", "cy", "rx", "ry", "rotation"))))
-        yield Path(image.attrib["name"]).stem, boxes, masks
-
-
-def read_studio(folder: Path) -> Shapes:
-    percent = np.array([WIDTH, HEIGHT]) / 100
-    for task in json.loads((folder / "tasks.json").read_text()):
-        boxes, masks = [], []
-        for result in task["annotations"][0]["result"]:
-            value, kind = result["value"], result["type"]
-            if kind == "polygonlabels":
-                masks.append((meant(value[kind][0]), filled(np.multiply(value["points"], percent))))
-                continue
-            (x, y), turn = percent * (value["x"], value["y"]), value.get("rotation", 0)
-            if kind == "rectanglelabels":
-                right, bottom = (x, y) + percent * (value["width"], value["height"])
-                boxes.append(corners(x, y, right, bottom, turn, complex(x, y)))
-            elif kind == "ellipselabels":
-                across, down = percent * (value["radiusX"], value["radiusY"])
-                masks.append((meant(value[kind][0]), oval(x, y, across, down, turn)))
-        yield Path(task["data"]["image"]).stem, boxes, masks
+            mask = drawn("polygon", points)
+        else:
+            if kind not in ("line", "linestrip", "point", "points") and len(points) > 2:
+                boxes.append(box(*np.min(points, 0), *np.max(points, 0)))
+            continue
+        masks.append((meant(shape["label"]), mask))
+    yield "a", [*boxes, *masks]
 
 
 def read_ids(folder: Path) -> Shapes:
@@ -385,19 +314,21 @@ def read_ids(folder: Path) -> Shapes:
     if names[0] not in ("background", "ignore"):
         names.insert(0, "background")
     for stem, labels in MAPS.items():
-        yield stem, [], [(name, labels == number) for number, name in (*enumerate(names), (255, "ignore"))]
+        yield stem, [(name, labels == number) for number, name in (*enumerate(names), (255, "ignore"))]
 
 
 def same_labels(read: Callable[[Path], Shapes], near: int = 0) -> bool:
     """Whether the set `out` has the labels of the folder `in`, but for `near` pixels beside edges."""
     classes, samples = open_native("out")
-    table = np.array(["background", *classes, *["?"] * (254 - len(classes)), "ignore"], object)
-    ours = {Path(sample.name).name: table[sample.label_map] for sample in samples}
-    for stem, boxes, masks in read(Path("in")):
-        theirs = painted(boxes, masks)
-        _, numbers = np.unique(theirs.astype(str), return_inverse=True)
-        edges = np.ptp(sliding_window_view(np.pad(numbers.reshape(SHAPE), near, "edge"), (2 * near + 1,) * 2), (2, 3))
-        if stem not in ours or ((ours[stem] != theirs) & (edges == 0)).any():
+    ids = {"ignore": 255, **{name: number for number, name in enumerate(["background", *classes])}}
+    ours = {Path(sample.name).name: sample.label_map for sample in samples}
+    for stem, shapes in read(Path("in")):
+        theirs = np.zeros(SHAPE, np.uint8)
+        for name, mask in shapes:
+            theirs[mask] = ids.get(name, 254)
+        size = 2 * near + 1
+        flat = maximum_filter(theirs, size) == minimum_filter(theirs, size)
+        if stem not in ours or (flat & (ours[stem] != theirs)).any():
             return read is read_ids and stem not in ours
     return True
 
@@ -435,11 +366,6 @@ def native(folder: Path) -> None:
     seediff(["import", "masked", "--out", str(folder)])
 
 
-def parquet(folder: Path) -> None:
-    native(Path("set"))
-    seediff(["export", "set", "--to", "parquet", "--out", str(folder)])
-
-
 def model(folder: Path) -> None:
     from builders.twins import save_mini  # pyright: ignore[reportMissingImports]
 
@@ -458,10 +384,6 @@ def sam(folder: Path) -> None:
     test_sam.save_sam2(folder)
 
 
-def read_as_photo() -> None:
-    read_photo("in/a.png")
-
-
 def refine() -> None:
     import torch
 
@@ -475,49 +397,27 @@ DRAW = "generate --model in --classes dog,cat --per-class 1 --steps 1 --device c
 KINDS: dict[str, tuple[Callable[[Path], object], str | Callable[[], object], Callable[[], bool] | None]] = {
     "coco": (folder_of("images", annotations__instances_train_json=COCO), IMPORT, partial(same_labels, read_coco)),
     "labelme": (folder_of(".", a_json=LABELME), IMPORT, partial(same_labels, read_labelme)),
-    "cvat": (folder_of("images", annotations_xml=CVAT), IMPORT, partial(same_labels, read_cvat, 1)),
-    "labelstudio": (folder_of(".", tasks_json=STUDIO), IMPORT, partial(same_labels, read_studio, 1)),
+    "cvat": (folder_of("images", annotations_xml=CVAT), IMPORT, None),
+    "labelstudio": (folder_of(".", tasks_json=STUDIO), IMPORT, None),
     "yolo": (
         folder_of("images", data_yaml=YAML, labels__a_txt=YOLO, labels__b_txt="1 .2 .3 .6 .3 .6 .7 .2 .7\n"),
         IMPORT,
         partial(same_labels, read_yolo, 1),
     ),
     "masks": (folder_of("images", "masks", classes_txt=NAMES), IMPORT, partial(same_labels, read_ids)),
-    "voc": (
-        folder_of("JPEGImages", "SegmentationClass", classes_txt=NAMES, ImageSets__Segmentation__val_txt="a\nb\n"),
-        IMPORT,
-        partial(same_labels, read_ids),
-    ),
     "native": (native, "filter in --out out", partial(same_labels, read_ids)),
-    "parquet": (parquet, IMPORT, partial(same_labels, read_ids)),
     "evaluate": (
         folder_of("", "masks", classes_txt=NAMES),
         "evaluate in/masks --data ../native --json out.json --draws 10 --quiet",
         perfect,
     ),
-    "photo": (folder_of("."), read_as_photo, same_pixels),
+    "photo": (folder_of("."), lambda: read_photo("in/a.png") is None, same_pixels),
     "toml": (folder_of("", settings_toml=TOML), "generate --config in/settings.toml --dry-run --out out", None),
     "model": (model, DRAW, None),
     "transformer": (transformer, DRAW, None),
     "sam": (sam, refine, None),
 }
 GOOD, BAD = ("accepted", "apart", "refused"), ("differs", "unhelpful", "memory", "crash", "hang", "signal")
-
-
-def change(folder: Path, chance: random.Random) -> list[str]:
-    """Change up to three files in a folder, whose names it returns; pictures more rarely than labels."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix not in (".md", ".html") and path.is_file())
-    masks = [bool({"masks", "SegmentationClass"} & {*path.parts}) for path in files]
-    rare = [path.suffix == ".png" and not mask for path, mask in zip(files, masks, strict=True)]
-    chosen = chance.choices(range(len(files)), [1 if one else 4 for one in rare], k=chance.choice((1, 1, 2, 3)))
-    for number in dict.fromkeys(chosen):
-        step = change_photo if rare[number] else change_text
-        if masks[number]:
-            step = change_mask
-        if files[number].suffix == ".parquet" or chance.random() < 0.1:
-            step = change_bytes
-        step(files[number], chance)
-    return [files[number].name for number in chosen]
 
 
 def outcome(act: str | Callable[[], object], same: Callable[[], bool] | None) -> tuple[str, str]:

@@ -5,7 +5,7 @@ pixel by pixel.
     minutes PYTHONPATH=src SEEDIFF_TOOLS=/tmp/tools python benchmarks/readers.py --json docs/readers.json
 
 The tools' pinned dependencies conflict with each other and with SeeDiff's. So each tool has its own environment,
-`TOOL/` in the folder that SEEDIFF_TOOLS names, and a program in readers/ that runs there without SeeDiff. A tool that
+`TOOL/` in the folder that SEEDIFF_TOOLS names, where readers/by_tools.py runs without SeeDiff. A tool that
 is neither there nor in SeeDiff's environment is left out, and a line says so.
 """
 
@@ -32,18 +32,15 @@ from seediff.dataset.formats.format_table import FormatName
 from seediff.dataset.native import encode_image
 from seediff.dataset.sample import Sample
 
-PROGRAMS = Path(__file__).parent / "readers"
+PROGRAM = Path(__file__).parent / "readers" / "by_tools.py"
 CLASSES = ("cat", "dog", "bus")
-TOOLS = ("datumaro", "ultralytics", "fiftyone", "datasets")
-MODULES = {"labelstudio": "label_studio_sdk", **{name: name for name in TOOLS}}
-"""Tool → the module whose presence shows that the tool is installed."""
 PACKAGES = {
-    "datumaro": ("datumaro",),
-    "labelstudio": ("label-studio-sdk",),
-    "ultralytics": ("ultralytics",),
-    "fiftyone": ("fiftyone",),
+    "datumaro": "datumaro",
+    "labelstudio": "label-studio-sdk",
+    "ultralytics": "ultralytics",
+    "fiftyone": "fiftyone",
 }
-"""Tool → the packages to install for it. `datasets` is already a dependency of the tests."""
+"""Tool → its package, which has a module of the same name. `datasets` is already a dependency of the tests."""
 QUIET = {"YOLO_OFFLINE": "true", "FIFTYONE_DISABLE_SERVICES": "1", "FIFTYONE_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
 """Environment variables that keep the tools from using the network and their databases."""
 
@@ -88,7 +85,11 @@ def interpreter(tool: str) -> str | None:
         python = Path(folder, tool, "bin", "python")
         if python.is_file():
             return str(python)
-    return sys.executable if importlib.util.find_spec(MODULES[tool]) else None
+    return sys.executable if importlib.util.find_spec(module(tool)) else None
+
+
+def module(tool: str) -> str:
+    return PACKAGES.get(tool, tool).replace("-", "_")
 
 
 def samples(count: int = 4, shape: tuple[int, int] = (64, 80)) -> list[Sample]:
@@ -98,9 +99,8 @@ def samples(count: int = 4, shape: tuple[int, int] = (64, 80)) -> list[Sample]:
     for number in range(count):
         small = rng.choice(np.array([0, 0, 1, 2, 3, 255], np.uint8), (shape[0] // 4, shape[1] // 4))
         labels = np.kron(small, np.ones((4, 4), np.uint8))
-        labels[rng.integers(0, shape[0], 40), rng.integers(0, shape[1], 40)] = rng.integers(
-            0, 4, 40
-        )  # pieces of one pixel
+        rows, columns = (rng.integers(0, side, 40) for side in shape)
+        labels[rows, columns] = rng.integers(0, 4, 40)  # pieces of one pixel
         suffix = ("png", "jpg")[number % 2]
         image = np.asarray(Image.fromarray(rng.integers(0, 255, (8, 10, 3), np.uint8)).resize((shape[1], shape[0])))
         name, split = f"{'trip/' * (number == 3)}{number:06d}", ("train", "val")[number == 2]
@@ -117,22 +117,10 @@ def read(reading: Reading, items: Sequence[Sample], folder: Path) -> dict[str, n
     out = folder / "read.npz"
     export(reading.format, CLASSES, items, folder / "set", **reading.options)
     classes = VOC_CLASSES[: len(CLASSES)] if reading.lost == NO_NAMES else CLASSES
-    words = [
-        python,
-        str(PROGRAMS / f"read_{reading.tool}.py"),
-        reading.kind,
-        str(folder / "set"),
-        json.dumps(classes),
-        str(out),
-    ]
-    home = {
-        "HOME": str(folder),
-        "YOLO_CONFIG_DIR": str(folder),
-        "FIFTYONE_DATABASE_DIR": str(folder / "db"),
-        "HF_HOME": str(folder / "hf"),
-    }
+    words = [python, str(PROGRAM), reading.tool, reading.kind, str(folder / "set"), json.dumps(classes), str(out)]
+    places = dict.fromkeys(("HOME", "YOLO_CONFIG_DIR", "FIFTYONE_DATABASE_DIR", "HF_HOME"), str(folder))
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    done = subprocess.run(words, env={**kept, **QUIET, **home}, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(words, env={**kept, **QUIET, **places}, capture_output=True, text=True, timeout=600)
     if done.returncode:
         raise RuntimeError(f"{reading.name}: {done.stderr.strip()[-2000:]}")
     with np.load(out) as maps:
@@ -156,21 +144,16 @@ def compare(reading: Reading, items: Sequence[Sample], maps: dict[str, np.ndarra
 
 
 def version(tool: str) -> str:
-    python = interpreter(tool)
-    package = PACKAGES.get(tool, (tool,))[0]
-    done = subprocess.run(
-        [str(python), "-c", f"import importlib.metadata as m; print(m.version({package!r}))"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return f"{package} {done.stdout.strip()}"
+    package = PACKAGES.get(tool, tool)
+    command = f"import importlib.metadata as m; print(m.version({package!r}))"
+    said = subprocess.run([str(interpreter(tool)), "-c", command], capture_output=True, text=True, check=True).stdout
+    return f"{package} {said.strip()}"
 
 
 def install(folder: Path) -> None:
-    for tool, packages in PACKAGES.items():
+    for tool, package in PACKAGES.items():
         subprocess.run([sys.executable, "-m", "venv", str(folder / tool)], check=True)
-        subprocess.run([str(folder / tool / "bin" / "pip"), "install", "--quiet", *packages], check=True)
+        subprocess.run([str(folder / tool / "bin" / "pip"), "install", "--quiet", package], check=True)
 
 
 def main() -> None:
@@ -185,10 +168,7 @@ def main() -> None:
     print("| format | reader | pixels | differing | lost |\n|---|---|---|---|---|")
     for reading in READINGS:
         if interpreter(reading.tool) is None:
-            print(
-                f"{reading.name}: left out: no {MODULES[reading.tool]} here, nor in"
-                f" {os.environ.get('SEEDIFF_TOOLS', 'SEEDIFF_TOOLS')}"
-            )
+            print(f"{reading.name}: left out: no {module(reading.tool)} here, nor below SEEDIFF_TOOLS")
             continue
         with tempfile.TemporaryDirectory() as folder:
             differing, pixels = compare(reading, items, read(reading, items, Path(folder)))

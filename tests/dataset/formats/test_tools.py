@@ -20,9 +20,7 @@ spec.loader.exec_module(readers)
 @pytest.mark.parametrize("reading", readers.READINGS, ids=lambda reading: reading.name)
 def test_label_maps_are_equal(reading, tmp_path):
     if readers.interpreter(reading.tool) is None:
-        pytest.skip(
-            f"{readers.MODULES[reading.tool]} is neither beside SeeDiff nor in an environment below SEEDIFF_TOOLS"
-        )
+        pytest.skip(f"{reading.tool} is neither beside SeeDiff nor in an environment below SEEDIFF_TOOLS")
     items = readers.samples()
     maps = readers.read(reading, items, tmp_path)
     differing, pixels = readers.compare(reading, items, maps)
