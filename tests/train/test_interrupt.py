@@ -8,8 +8,7 @@ from shapes import CLASSES, items, small
 
 from seediff.cli.main import main
 from seediff.dataset.native import write_native
-from seediff.train import processes, run
-from seediff.train.processes import Interrupts
+from seediff.train import run
 from seediff.train.record import CHECKPOINT, read_state
 from seediff.train.stages import Stage
 
@@ -85,8 +84,7 @@ def test_the_command_says_what_is_kept(tmp_path, line, interrupt, capsys):
 
 
 @pytest.mark.parametrize(("save_every", "says"), [(2, f"2 of {STEPS}"), (500, f"none of {STEPS}")])
-def test_a_second_interrupt_ends_at_once(monkeypatch, line, interrupt, capsys, save_every, says):
-    monkeypatch.setattr(processes, "SAME", -1.0)
+def test_a_second_interrupt_ends_at_once(line, interrupt, capsys, save_every, says):
     interrupt(3, times=2)
     assert main([*line, "--save-every", str(save_every)]) == 130
     then = "continue" if save_every == 2 else "start again"
@@ -105,19 +103,7 @@ def test_a_checkpoint_that_cannot_be_written(monkeypatch, line, interrupt, capsy
     assert f"No space left on device; none of {STEPS} steps kept in" in refused(capsys, *line)
 
 
-def test_held_interrupts_come_at_the_end():
-    """Also one that met the last step's end, and one after which other processes were gone."""
-
-    def fail(interrupted):
-        with Interrupts().held():
-            if interrupted:
-                signal.raise_signal(signal.SIGINT)
-            raise RuntimeError("connection closed by peer")
-
-    with pytest.raises(KeyboardInterrupt), Interrupts().held():
+def test_an_interrupt_after_the_last_step_comes_at_the_end():
+    with pytest.raises(KeyboardInterrupt), run.hold_interrupts():
         signal.raise_signal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        fail(interrupted=True)
-    with pytest.raises(RuntimeError, match="connection closed"):
-        fail(interrupted=False)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -112,7 +111,6 @@ def train(
     check_verbose(verbose, dry_run)
     if workers is not None and workers < 0:
         raise UserError("workers", f"{workers} must be at least 0")
-    quiet = quiet or os.environ.get("RANK", "0") != "0"  # only the first process prints
     if not quiet:
         items = chain.from_iterable(stage.items for stage in training.stages)
         say_reviewed([*items, *training.validation])
@@ -171,9 +169,6 @@ def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
     def again() -> str:
         return "run the same command to start again" if kept == 0 else "run the same command to continue"
 
-    if os.environ.get("RANK", "0") != "0":  # only the first process prints
-        yield keep
-        return
     with report_on_interrupt(state, again):
         yield keep
 

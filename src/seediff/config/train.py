@@ -58,7 +58,7 @@ class TrainConfig(Settings):
     """Shorter side in pixels at which images are predicted."""
 
     batch_size: Count = 16
-    """Images per step, over all parts and processes."""
+    """Images per step, over all parts."""
     accumulate: Count = 1
     """Parts that each batch is divided into, to save memory. Batch statistics are computed per part."""
     learning_rate: Annotated[float, Meta(gt=0, lt=1)] = 1e-4

@@ -118,17 +118,13 @@ def jitter(image: Image.Image, rng: np.random.Generator, strength: float = 1.0) 
     return image
 
 
-def batches(
-    stage: Stage, number: int, config: TrainConfig, *, first: int = 0, share: tuple[int, int] = (0, 1), workers: int = 1
-) -> Iterator[Pair]:
+def batches(stage: Stage, number: int, config: TrainConfig, *, first: int = 0, workers: int = 1) -> Iterator[Pair]:
     """The batches of a stage from step `first`: images (B, H, W, 3) uint8, and labels (B, H, W) uint8 of class ids, 255
     ignored.
 
-    share: this process's rank, and the number of processes that share each batch. workers: threads that read ahead
-    (Pillow runs in parallel); 0: read on demand.
+    workers: threads that read ahead (Pillow runs in parallel); 0: read on demand.
     """
     decoded = Decoded(stage.items, len(stage.classes))
-    rank, processes = share
 
     def make(position: int) -> Pair:
         rng = np.random.default_rng((config.seed, 1000 + number, position))
@@ -138,15 +134,15 @@ def batches(
         images, labels = zip(*samples, strict=True)
         return np.stack(images), np.stack(labels)
 
-    steps = range(first, stage.step_count(config.batch_size))
-    shares = [range(step * config.batch_size + rank, (step + 1) * config.batch_size, processes) for step in steps]
+    size = config.batch_size
+    numbered = [range(step * size, (step + 1) * size) for step in range(first, stage.step_count(size))]
     if workers == 0:
-        yield from (stacked(map(make, positions)) for positions in shares)
+        yield from (stacked(map(make, positions)) for positions in numbered)
         return
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[list[Future[Pair]]] = deque()
         try:
-            for positions in (*shares, *([] for _ in range(AHEAD))):
+            for positions in (*numbered, *([] for _ in range(AHEAD))):
                 waiting.append([pool.submit(make, p) for p in positions])
                 if len(waiting) > AHEAD:
                     yield stacked(sample.result() for sample in waiting.popleft())

@@ -16,9 +16,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -37,7 +39,6 @@ from ..metrics.confusion import Confusion
 from .data import Decoded, Pair, batches
 from .models import Network, Trainee, average_weights, build_network, check_weights, parameter_groups
 from .predict import Segmenter
-from .processes import Interrupts, Processes, find_processes
 from .record import (
     CHART,
     CHECKPOINT,
@@ -115,8 +116,8 @@ def train(
     validation: samples whose mIoU, over all classes and the background, decides which network is kept; measured every
     `validate_every` steps (None: once per epoch, at least 50 steps apart) and at the end of each stage. save_every:
     steps between checkpoints; each new best network has one, too. workers: threads that read images ahead; None: one
-    per core, at most 8; 0: none. keep: called with the number of saved steps, by the first process, at the start and
-    after every checkpoint.
+    per core, at most 8; 0: none. keep: called with the number of saved steps, at the start and after every
+    checkpoint.
 
     An interrupt (SIGINT) finishes and saves the current step, then stops; a second one stops at once. Raises UserError,
     before any step, for unusable data and for a folder with another training, or one on other data.
@@ -125,30 +126,22 @@ def train(
     check_weights(config)
     every = [validate_every or max(50, round(len(stage.items) / config.batch_size)) for stage in stages]
     data = check_stages(stages, validation, config.batch_size) | {"steps between validations": every}
-    processes = find_processes(config.device)
-    if config.batch_size % (processes.count * config.accumulate):
-        parts = f"{processes.count} processes × {config.accumulate} parts"
-        raise UserError("batch_size", f"{config.batch_size}: cannot be divided among {parts}")
-    with open_folder(out) if processes.first else nullcontext():
-        processes.wait()  # until the first has locked the folder, and until all have looked into it
+    with open_folder(out):
         state = find_state(out, config, State(data=data))
-        processes.wait()
         if (out / native.CARD).is_file():
-            if processes.first:
-                (out / CHECKPOINT).unlink(missing_ok=True)  # a run that was killed after the card left it
+            (out / CHECKPOINT).unlink(missing_ok=True)  # a run that was killed after the card left it
             return _result(out, state, 0.0, 0)
-        if processes.first and not state.step:
+        if not state.step:
             write_atomic(out / native.CONFIG, config.to_toml().encode())
             write_atomic(out / native.CLASSES, native.classes_text(stages[0].classes))
             write_trained_on(out, chain.from_iterable(stage.items for stage in stages))
-        if processes.first:
-            keep(state.step)
+        keep(state.step)
         if workers is None:
             workers = min(8, os.cpu_count() or 1)
         # Every step is seeded; the caller's random numbers go on as if nothing had happened
         device = torch.device(config.device or "cpu")
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            training = _Training(config, stages, out, state, processes, validation, save_every, keep)
+            training = _Training(config, stages, out, state, validation, save_every, keep)
             return training.run(progress, workers)
 
 
@@ -166,17 +159,12 @@ class _Training:
         stages: Sequence[Stage],
         out: Path,
         state: State,
-        processes: Processes,
         validation: Sequence[Sample],
         save_every: int,
         keep: Callable[[int], None],
     ) -> None:
-        self.config, self.stages, self.out, self.state, self.processes = config, stages, out, state, processes
-        self.save_every, self.keep = save_every, keep
-        self.interrupts = Interrupts()
-        self.device = str(config.device)
-        if processes.accelerator:
-            self.device = processes.accelerator.device.type
+        self.config, self.stages, self.out, self.state = config, stages, out, state
+        self.save_every, self.keep, self.device = save_every, keep, str(config.device)
         self.network: Network = build_network(config, stages[0].classes).to(self.device)  # type: ignore[arg-type]
         self.trainee = Trainee(self.network, config).to(self.device)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.trainee, config))
@@ -188,12 +176,10 @@ class _Training:
             self.average = {k: v.to(self.device) for k, v in average.items()}
         elif config.ema:
             self.average = self._weights()
-        self.called = processes.prepare(self.trainee)
         self.validation: Decoded | None = None
-        if processes.first:
-            start_losses(out / LOSSES, state.step)
-            if validation:
-                self.validation = Decoded(validation, len(stages[0].classes))
+        start_losses(out / LOSSES, state.step)
+        if validation:
+            self.validation = Decoded(validation, len(stages[0].classes))
 
     def _weights(self) -> dict[str, torch.Tensor]:
         """A copy of the network's weights."""
@@ -202,7 +188,7 @@ class _Training:
     def run(self, progress: Progress | None, workers: int) -> TrainResult:
         begun, first_step, start = time.perf_counter(), self.state.step, 0
         total = sum(stage.step_count(self.config.batch_size) for stage in self.stages)
-        with self.interrupts.held():
+        with hold_interrupts() as self.interrupted:
             for number, stage in enumerate(self.stages):
                 self._run_stage(number, stage, start, total, progress, workers)
                 start += stage.step_count(self.config.batch_size)
@@ -216,8 +202,7 @@ class _Training:
         """The steps of a stage that are not done yet. start: the number of steps before the stage."""
         config, count = self.config, stage.step_count(self.config.batch_size)
         done = max(self.state.step - start, 0)
-        share = (self.processes.rank, self.processes.count)
-        reading = batches(stage, number, config, first=done, share=share, workers=workers)
+        reading = batches(stage, number, config, first=done, workers=workers)
         shown = ""
         for step in range(done, count):
             rate = learning_rate_at(step, count, config)
@@ -231,23 +216,19 @@ class _Training:
             if self.validation is not None and ((step + 1) % every == 0 or last):
                 miou = self._validate(start)
                 shown = f", mIoU {miou:.1%}"
-            stop = self.processes.any(self.interrupts.asked)
-            if self.processes.first:
-                add_losses(self.out / LOSSES, now, stage.name, rate * config.learning_rate, losses, norm, miou)
-                # A new best network, too: on CUDA, its step done again after a kill would measure something slightly
-                # different.
-                if now % self.save_every == 0 or last or stop or self.state.best_step == now:
-                    chart = draw_losses(read_losses(self.out / LOSSES), self.stages, config.batch_size)
-                    write_atomic(self.out / CHART, chart)
-                    write_checkpoint(
-                        self.out / CHECKPOINT, self.trainee, self.optimizer, self.average, asdict(self.state)
-                    )
-                    self.keep(now)
-                if progress is not None:
-                    named = ", ".join(f"{k} {v:.2f}" for k, v in losses.items())
-                    progress(now, total, f"{stage.name}: {named}{shown}")
+            stop = self.interrupted.is_set()
+            add_losses(self.out / LOSSES, now, stage.name, rate * config.learning_rate, losses, norm, miou)
+            # A new best network, too: on CUDA, its step done again after a kill would measure something slightly
+            # different.
+            if now % self.save_every == 0 or last or stop or self.state.best_step == now:
+                chart = draw_losses(read_losses(self.out / LOSSES), self.stages, config.batch_size)
+                write_atomic(self.out / CHART, chart)
+                write_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer, self.average, asdict(self.state))
+                self.keep(now)
+            if progress is not None:
+                named = ", ".join(f"{k} {v:.2f}" for k, v in losses.items())
+                progress(now, total, f"{stage.name}: {named}{shown}")
             if stop:
-                self.processes.wait()  # a launcher kills all processes when one ends, so wait for the checkpoint
                 raise KeyboardInterrupt
         reading.close()  # type: ignore[attr-defined]
 
@@ -256,20 +237,17 @@ class _Training:
         clipping.
         """
         config = self.config
-        # Every step, and each of up to 64 processes, draws its own points and dropped paths.
-        torch.manual_seed((config.seed * 1_000_003 + self.state.step) * 64 + self.processes.rank + 1)
+        # Every step draws its own points and dropped paths.
+        torch.manual_seed((config.seed * 1_000_003 + self.state.step) * 64 + 1)
         self.trainee.train()
         for group, full in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = full * rate
         parts = [torch.from_numpy(array).to(self.device).chunk(config.accumulate) for array in batch]
         total: dict[str, torch.Tensor] = {}
         for part in zip(*parts, strict=True):
-            losses = self.called(*part)
+            losses = self.trainee(*part)
             loss = torch.stack(list(losses.values())).sum() / config.accumulate
-            if self.processes.accelerator:
-                self.processes.accelerator.backward(loss)
-            else:
-                loss.backward()
+            loss.backward()
             for name, value in losses.items():
                 total[name] = total.get(name, 0.0) + value.detach() / config.accumulate
         norm = torch.nn.utils.clip_grad_norm_(self.trainee.parameters(), config.clip or math.inf)
@@ -277,7 +255,7 @@ class _Training:
         self.optimizer.zero_grad(set_to_none=True)
         if self.average:
             self.average = average_weights(self.average, self.network, config.ema)
-        values = self.processes.mean(torch.stack([*total.values(), norm])).tolist()  # one transfer from the device
+        values = torch.stack([*total.values(), norm]).tolist()  # one transfer from the device
         return dict(zip(total, values, strict=False)), values[-1]
 
     def _validate(self, start: int) -> float:
@@ -310,16 +288,37 @@ class _Training:
         write_atomic(self.out / "config.json", (json.dumps(about, indent=2) + "\n").encode())
 
     def _finish(self) -> None:
-        if self.processes.first:
-            if self.validation is None:
-                self._write_network()
-            parameters = sum(p.numel() for p in self.network.parameters())
-            write_atomic(self.out / RECORD, (json.dumps(asdict(self.state), indent=2) + "\n").encode())
-            rows = read_losses(self.out / LOSSES)
-            card = model_card(self.config, self.stages, self.state, rows, parameters)
-            write_atomic(self.out / native.CARD, card.encode())  # marks the training as finished
-            (self.out / CHECKPOINT).unlink(missing_ok=True)
-        self.processes.wait()
+        if self.validation is None:
+            self._write_network()
+        parameters = sum(p.numel() for p in self.network.parameters())
+        write_atomic(self.out / RECORD, (json.dumps(asdict(self.state), indent=2) + "\n").encode())
+        rows = read_losses(self.out / LOSSES)
+        card = model_card(self.config, self.stages, self.state, rows, parameters)
+        write_atomic(self.out / native.CARD, card.encode())  # marks the training as finished
+        (self.out / CHECKPOINT).unlink(missing_ok=True)
+
+
+@contextmanager
+def hold_interrupts() -> Iterator[threading.Event]:
+    """Hold the first interrupt in the block back, if Python handles them in this thread, so that a step can be finished
+    and saved; the second takes effect at once. Yields what the first sets. One that is still held back at the end takes
+    effect then."""
+    asked, before = threading.Event(), signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield asked
+        return
+
+    def hold(*_: object) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked.is_set():
+        raise KeyboardInterrupt
 
 
 def learning_rate_at(step: int, steps: int, config: TrainConfig) -> float:
