@@ -14,11 +14,13 @@ from builders.refusals import refused, user_error
 from safetensors.torch import load_file, save_file
 
 from seediff.cli.main import main
+from seediff.config.train import make_config
 from seediff.errors import Notice
 from seediff.models import hub as hub_module
 from seediff.models.adapters import weight_file
 from seediff.models.registry import load_model
 from seediff.models.weights import choose_variant, is_enough, needed_files, variants
+from seediff.train.models import TINY, build_network
 
 PARTS = ("unet", "vae", "text_encoder")
 WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
@@ -85,7 +87,6 @@ def hub(sd1_folder, tmp_path):
     sent.
     """
     folder = halve(Path(shutil.copytree(sd1_folder, tmp_path / "served")), keep=True)
-    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     sent = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -102,6 +103,7 @@ def hub(sd1_folder, tmp_path):
 
         def do_GET(self):
             path = self.path.partition("?")[0]
+            files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
             if path.startswith("/api/models/owner/name"):
                 sizes = {file: (folder / file).stat().st_size for file in files}
                 siblings = [{"rfilename": file, "size": size} for file, size in sizes.items()]
@@ -115,8 +117,9 @@ def hub(sd1_folder, tmp_path):
             elif path.startswith("/api/models/owner/silent"):
                 time.sleep(1)
             else:
-                self.send_response(401)
-                self.send_header("X-Error-Code", "RepoNotFound")
+                lacks = "/owner/name/" in path
+                self.send_response(404 if lacks else 401)
+                self.send_header("X-Error-Code", "EntryNotFound" if lacks else "RepoNotFound")
                 self.end_headers()
 
         do_HEAD = do_GET
@@ -216,6 +219,19 @@ def test_a_folder_for_files_is_for_whole_models(hub, tmp_path, capsys):
 def test_a_run_says_what_it_fetches(hub, tmp_path):
     with pytest.warns(Notice, match="fetching .* of owner/name"):
         load_from(hub[0], tmp_path / "cache", "float16")
+
+
+def test_a_training_says_what_it_fetches_too(hub, tmp_path):
+    shutil.copytree(TINY, tmp_path / "served", dirs_exist_ok=True)
+    config = make_config({"backbone": "tiny", "weights": "owner/name"})
+    with hub_at(hub[0], tmp_path / "cache"):
+        with pytest.warns(Notice, match=r"^fetching 5\.\d MB of owner/name into .* free; licence: openrail$"):
+            build_network(config, ["dog"])
+        assert weights(hub[1]) == ["model.safetensors"]
+        with warnings.catch_warnings(record=True) as told:
+            build_network(config, ["dog"])
+            build_network(make_config({"backbone": "tiny", "weights": "scratch"}), ["dog"])
+    assert (told, weights(hub[1])) == ([], ["model.safetensors"])
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(hub, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ warning, and would also read pickles."""
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from ..files.documents import fit, read_json
 from ..files.messages import show_json
 from ..files.reading import SETTINGS
 from ..files.tensors import read_header
+from ..models.hub import cached_file, fetch_files, hub_files
 from ..models.trust import check_settings, import_transformers
 from ..models.weights import OF_TRANSFORMERS, SAFELY, misfit, no_larger_than, not_finite
 
@@ -67,11 +69,15 @@ def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
 
 
 def load_network(kind: Any, source: str, *, initial: bool = False, **options: Any) -> Any:
-    """A network or backbone of a class of transformers, with the weights of a local folder or a hub id. initial: for
-    `_check_loaded`. options: of `from_pretrained`. Raises UserError."""
+    """A network or backbone of a class of transformers, with the weights of a local folder or a hub id, fetched as
+    `fetch_files` does. initial: for `_check_loaded`. options: of `from_pretrained`. Raises UserError."""
     where, folder = source, Path(source)
     if initial:
         where = f"weights = {source!r}"
+    if not folder.is_dir() and not (cached_file(source, WEIGHTS) or cached_file(source, INDEX)):
+        held = hub_files(source, "weights").items()
+        needed = {name: size for name, size in held if fnmatch(name, "model*.safetensors*")}
+        fetch_files(source, needed, what="weights")
     if folder.is_dir() and ((folder / WEIGHTS).is_file() or not (folder / INDEX).is_file()):
         read_header(folder / WEIGHTS, "no such file; only safetensors weights are read, never pickles")
     try:
