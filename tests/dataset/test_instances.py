@@ -90,8 +90,6 @@ def test_an_ignored_shape_is_in_no_export_as_an_object(tmp_path):
     labels = np.where(numbers == 2, 255, given.label_map).astype(np.uint8)
     dataset = Dataset(CLASSES, [given.replace(label_map=labels, instances=Instances(numbers, (2, 255, 1))), other])
     assert dataset.as_torch(objects=True)[0][1]["labels"].tolist() == [1, 2]
-    pytest.importorskip("supervision")
-    assert dataset.as_supervision()[0][1].class_id.tolist() == [0, 1]
     for name, options in ROUND_TRIPS:
         export(name, CLASSES, dataset, tmp_path / f"a-{name}", **options)
         (back,) = (sample for sample in imported(name, tmp_path / f"a-{name}")[1] if sample.name == "p1")
@@ -189,7 +187,7 @@ def test_augmented_objects_are_where_their_class_is(tmp_path, operation):
 
 
 BROKEN = [
-    (lambda row, path: path.unlink(), "no such file", "p0.png: is missing, but the row of sample 'p0' names"),
+    (lambda row, path: path.unlink(), "no such file", "p0.png: no such file"),
     (lambda row, path: row.update(instances=[2, 1], instance_scores=[0.1, 0.2]), *["has an object number 3"] * 2),
     (
         lambda row, path: row.update(instance_scores=[0.1, 0.2]),

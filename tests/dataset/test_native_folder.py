@@ -75,10 +75,7 @@ def test_a_set_of_which_all_samples_were_rejected_is_one(tmp_path):
     [
         ({"mask": "masks/2.png"}, r"row 2: .*masks/2\.png: no such file"),
         ({"file_name": "images/0.png"}, "row 2: two samples are called '0'"),
-        ({"classes": ["fox"]}, 'row 2: class "fox"'),
-        ({"file_name": "../outside.png"}, "row 2: 'file_name' leads out"),
         ({"file_name": "s3://a/1.png"}, "row 2: 'file_name' must be the path of a picture inside the dataset, not"),
-        ({"file_name": ["1.png"]}, "line 2: `[$].file_name`: must be a text or null, not a list"),
         ({"mask": "masks/link.png"}, "row 2: 'mask' leads out"),
     ],
 )

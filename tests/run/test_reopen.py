@@ -50,8 +50,8 @@ def check_repeat(out, last, run, *damaged):
 def test_a_damaged_dataset_is_made_again_by_its_command(tmp_path):
     config = replace(CONFIG, **REJECT)
     faked(config, tmp_path / "pets")
-    first, *_, last = [item.name for item in open_native(tmp_path / "pets")[1]]
-    files = f"images/{first}.png", f"masks/{first}.png", f"attention/{last}.safetensors"
+    first, second, *_, last = [item.name for item in open_native(tmp_path / "pets")[1]]
+    files = f"images/{first}.png", f"masks/{second}.png", f"attention/{last}.safetensors"
     again = lambda: faked(config, tmp_path / "pets")  # noqa: E731
     check_repeat(tmp_path / "pets", native.METADATA, again, *files)
 

@@ -6,5 +6,5 @@ encoding.py, shapes/    pictures and label maps as bytes; runs, polygons and obj
 formats/    every other format; class_lists.py: what its values and names mean; corrections.py: what came back corrected
 truths.py    labelled sets to compare with; coco_stuff.py: the labels of COCO-Stuff
 merge.py, split.py, operations.py, augmented.py, quality/    sets from sets; checks, statistics and selection
-torch_samples.py, supervision_samples.py    a dataset for PyTorch, and for supervision
+torch_samples.py    a dataset for PyTorch
 """

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import datasets
 
     from .quality.stats import Stats
-    from .supervision_samples import SupervisionSamples
     from .torch_samples import TorchSamples, Transform
 
 
@@ -207,14 +206,6 @@ class Dataset(Sequence[Sample]):
         from .torch_samples import TorchSamples
 
         return TorchSamples(self.samples, len(self.classes), transform, objects=objects)
-
-    def as_supervision(self) -> SupervisionSamples:
-        """A sequence of (Pillow picture, `supervision.Detections` with masks). A detection is an object if the sample
-        has `instances`, or else a class. `class_id` is the index in `classes`, from 0: the id in the label map minus
-        1."""
-        from .supervision_samples import SupervisionSamples
-
-        return SupervisionSamples(self.samples, self.classes)
 
     def as_datasets(self) -> datasets.Dataset:
         """A `datasets.Dataset` of Hugging Face: `image` and `label_map`, pictures; `class_ids`, a `ClassLabel` whose

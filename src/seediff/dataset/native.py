@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -32,20 +33,20 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 
 from ..config.names import BACKGROUND, read_class_list
 from ..errors import UserError
-from ..files.documents import read_toml
+from ..files.documents import read_json_lines, read_toml
 from ..files.label_maps import IGNORE as IGNORE
 from ..files.messages import show_json
 from ..files.output_folders import stage_output
 from ..files.outputs import BATCHES, copy_new, put
 from ..files.outputs import CONFIG as CONFIG  # re-exported: also a name of this format
 from ..files.photo_files import without_suffix
-from ..files.reading import SETTINGS, FilesInside, check_unpacked, inside, read_bytes
+from ..files.reading import SETTINGS, check_unpacked, inside, read_bytes
 from ..workers import Follow, in_order
 from .encoding import Instances, encode_objects, read_objects
 from .encoding import encode_image as encode_image  # re-exported: how the format encodes pictures
@@ -53,7 +54,7 @@ from .encoding import encode_mask as encode_mask
 from .encoding import encode_soft as encode_soft
 from .encoding import read_label_map as read_label_map
 from .reviews import Action, is_replaced, makers, read_actions, reviewed_row
-from .rows import check_class_list, check_name, checked_rows
+from .rows import check_class_list, check_name, check_row, checked_rows
 from .sample import MADE as MADE
 from .sample import SOFT as SOFT
 from .sample import Extras, Sample
@@ -65,7 +66,6 @@ IMAGES, MASKS, INSTANCES, ATTENTION, STEPS = "images", "masks", "instances", "at
 EXTRAS = (SOFT, ATTENTION, STEPS)
 """Folders of optional files of a sample, besides its picture and label map."""
 ABSENT = "no such file; a finished SeeDiff dataset has one"
-T = TypeVar("T")
 CHUNK = 8
 """Samples sent to another process together: one takes a millisecond or two."""
 INSTANCE_KEYS = ("instances", "instance_scores")
@@ -151,83 +151,54 @@ def check_finished(folder: Path) -> None:
         raise UserError(folder, "the run that makes it is not finished", fix)
 
 
-class Attempt(Protocol):
-    """Calls `read`. Its UserError passes, or is noted, and then the result is None. kind: one word for what is wrong
-    then. place: the row or file."""
-
-    def __call__(self, kind: str, place: str, read: Callable[[], T]) -> T | None: ...
-
-
-def refuse(kind: str, place: str, read: Callable[[], T]) -> T | None:
-    """The `Attempt` by which nothing is noted: the first fault ends the reading."""
-    return read()
-
-
 class RowReader:
-    """Makes the sample of each row of a native dataset, for `open_native`, which refuses the first fault, and for
-    `check`, which notes all of them. actions: what people did about samples, the oldest first."""
+    """Makes the sample of each row of a native dataset. actions: what people did about samples, the oldest first."""
 
-    def __init__(
-        self, folder: Path, classes: Sequence[str], actions: Sequence[Action] = (), attempt: Attempt = refuse
-    ) -> None:
-        self.folder, self.classes, self.attempt = folder, classes, attempt
-        self.rows = str(folder / METADATA)
-        self.files = FilesInside(folder)
-        self.extras = find_extras(folder, attempt)
-        self.has_instances = (folder / INSTANCES).is_dir()
+    def __init__(self, folder: Path, classes: Sequence[str], actions: Sequence[Action] = ()) -> None:
+        self.folder, self.classes = folder, classes
+        self.extras = find_extras(folder)
         self.made_by = cache(partial(made_by, folder))
         self.last, self.makers = {action.sample: action for action in actions}, makers(actions)
         self.names: set[str] = set()
 
-    def sample(self, number: int, original: Mapping[str, Any]) -> Sample | None:
-        """The sample of a row, of which the types of its values are checked. number: of the row, from 1. None: its
-        picture or label map cannot be named. Their files may be missing."""
-        place, where = f"row {number}", f"{self.rows}, row {number}"
+    def sample(self, original: dict[str, Any], where: str) -> Sample:
+        """The sample of a row, whose files may be missing. where: the row, for errors. Raises UserError."""
+        check_row(original, where)
         name = sample_name(original.get("file_name") or "")
         action = self.last.get(name)
         maker = self.makers.get(action.mask or "") if action else None
         row = reviewed_row(original, action, maker, self.classes)
         sha256 = action.hash if action and action.mask else None
-        image = self.attempt("path", place, lambda: self.files.checked(row.get("file_name"), where, "file_name"))
-        mask = self.attempt("path", place, lambda: self.files.checked(row.get("mask"), where, "mask"))
-        if image is None or mask is None:
-            return None
-        self.attempt("name", place, lambda: check_name(name, self.names, where))
-        self.attempt("row", place, lambda: self._check_classes(row, where))
-        left = SOFT if is_replaced(row) else None  # soft masks describe the original
-        extras = {key: path for key, path in self.extras.get(name, {}).items() if key[0] != left}
-        config = self.attempt("row", place, lambda: self.made_by(row.get("made")))
-        if config:
-            extras[MADE, None] = config
-        instances = None
-        if self.has_instances or "instances" in row:
-            instances = self.attempt("instances", f"{INSTANCES}/{name}.png", lambda: self._objects(name, row))
-            if instances is not None and sha256:
-                before = self.folder / self.files.checked(original["mask"], where, "mask")
-                instances = partial(_followed, instances, before, self.folder / mask, sha256)
-        for key in INSTANCE_KEYS:  # a Sample has them in `instances`
-            row.pop(key, None)
-        labels = partial(_read_labels, self.folder, mask, sha256)  # a path takes long to make
-        make = partial(Sample, self.folder / image, labels, instances, row, name=name, extras=extras)
-        return self.attempt("picture", image, make)
-
-    def _check_classes(self, row: Mapping[str, Any], where: str) -> None:
+        image = inside(self.folder, row.get("file_name"), where, "file_name")
+        mask = inside(self.folder, row.get("mask"), where, "mask")
+        check_name(name, self.names, where)
         for label in row.get("classes") or ():
             if label not in self.classes:
                 raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
+        left = SOFT if is_replaced(row) else None  # soft masks describe the original
+        extras = {key: path for key, path in self.extras.get(name, {}).items() if key[0] != left}
+        config = self.made_by(row.get("made"))
+        if config:
+            extras[MADE, None] = config
+        instances = self._objects(name, row, where)
+        if instances is not None and sha256:
+            before = inside(self.folder, original["mask"], where, "mask")
+            instances = partial(_followed, instances, before, mask, sha256)
+        for key in INSTANCE_KEYS:  # a Sample has them in `instances`
+            row.pop(key, None)
+        return Sample(image, partial(read_label_map, mask, sha256), instances, row, name=name, extras=extras)
 
-    def _objects(self, name: str, row: Mapping[str, Any]) -> Callable[[], Instances] | None:
+    def _objects(self, name: str, row: Mapping[str, Any], where: str) -> Callable[[], Instances] | None:
         """The function that reads the objects of a sample; None if it has none. Raises UserError for a row whose class
         ids and scores cannot be those of objects."""
-        path = self.folder / INSTANCES / f"{name}.png"
-        if "instances" not in row and not path.is_file():
+        file = f"{INSTANCES}/{name}.png"
+        if "instances" not in row and not os.path.isfile(f"{self.folder}/{file}"):
             return None
-        inside(self.folder, path)
+        path = inside(self.folder, file)
         class_ids, scores = (tuple(row.get(key, ())) for key in INSTANCE_KEYS)
-        where, count = f"{self.rows}: sample '{name}'", len(self.classes)
         for class_id in class_ids:
-            if class_id not in (*range(1, count + 1), IGNORE):
-                fix = f"they must be from 1 to {count}, as in {CLASSES}"
+            if not 0 < class_id <= len(self.classes) and class_id != IGNORE:
+                fix = f"they must be from 1 to {len(self.classes)}, as in {CLASSES}"
                 raise UserError(where, f"its `instances` name class {class_id}", fix)
         if len(scores) not in (0, len(class_ids)):
             problem = f"has {len(scores)} `instance_scores` for {len(class_ids)} `instances`"
@@ -246,25 +217,18 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
     classes = read_classes(folder)
     reader = RowReader(folder, classes, read_actions(folder) if reviewed else ())
     samples: list[Sample] = []
-    for number, row in enumerate(checked_rows(folder / METADATA, ABSENT), 1):
-        sample = reader.sample(number, row)
-        assert sample is not None  # as `refuse` lets errors pass
-        for key in ("file_name", "mask"):
-            reader.files.check_there(sample.metadata[key], f"{reader.rows}, row {number}")
+    path = folder / METADATA
+    for number, (_, row) in enumerate(read_json_lines(path, dict[str, Any], absent=ABSENT), 1):
+        where = f"{path}, row {number}"
+        sample = reader.sample(row, where)
+        files = [sample.metadata["file_name"], sample.metadata["mask"]]
         if "instances" in row:
-            _check_there(folder / INSTANCES / f"{sample.name}.png", sample.name)
+            files.append(f"{INSTANCES}/{sample.name}.png")
+        for file in files:
+            if not os.path.isfile(f"{folder}/{file}"):
+                raise UserError(where, f"{folder / file}: no such file")
         samples.append(sample)
     return classes, samples
-
-
-def _check_there(file: Path, name: str) -> None:
-    if not file.is_file():
-        fix = "restore it, or remove the key from the row"
-        raise UserError(file, f"is missing, but the row of sample '{name}' names `instances`", fix)
-
-
-def _read_labels(folder: Path, mask: str, sha256: str | None) -> np.ndarray:
-    return read_label_map(folder / mask, sha256)
 
 
 def _followed(read: Callable[[], Instances], before: Path, mask: Path, sha256: str) -> Instances:
@@ -280,16 +244,15 @@ def instance_row(instances: Instances) -> dict[str, Any]:
     return row
 
 
-def find_extras(folder: Path, attempt: Attempt = refuse) -> dict[str, Extras]:
-    """Sample name → its `extras`. A link that leads out of the dataset is a fault."""
+def find_extras(folder: Path) -> dict[str, Extras]:
+    """Sample name → its `extras`. Raises UserError for a link that leads out of the dataset."""
     extras: dict[str, Extras] = {}
     for kind in EXTRAS:
-        top = attempt("path", kind, partial(inside, folder, folder / kind))
-        for path in sorted(top.rglob("*.*")) if top else ():
-            own = path.relative_to(folder).as_posix()
-            if path.is_symlink() and not attempt("path", own, partial(inside, folder, path)):
-                continue
-            name, number = path.relative_to(folder / kind).with_suffix("").as_posix(), ""
+        top = inside(folder, kind)
+        for path in sorted(top.rglob("*.*")):
+            if path.is_symlink():
+                inside(folder, path)
+            name, number = path.relative_to(top).with_suffix("").as_posix(), ""
             if kind != ATTENTION:
                 name, _, number = name.rpartition("_")
             if path.suffix in (".png", ".safetensors") and (kind == ATTENTION or number.isdecimal()):

@@ -30,7 +30,6 @@ REDRAWN = "redrawn"
 """The action of `generate --top-up`: the sample has another picture now."""
 MADE = "made"
 """The action whose mask a method made, not a person."""
-BEGIN = b'{"sample": "'
 Verdict = Literal["accepted", "rejected"]
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -77,10 +76,10 @@ def mend(folder: Path) -> list[Action]:
 
 
 def _read(path: Path) -> tuple[list[Action], bytes, bytes]:
-    """The actions, the file's bytes, and the bytes of its whole lines, all of which begin with BEGIN."""
+    """The actions, the file's bytes, and the bytes of its whole lines."""
     data = whole = read_bytes(path, ANNOTATIONS) if path.exists() else b""
     last = data[data.rfind(b"\n") + 1 :]
-    if last and (last.startswith(BEGIN) or BEGIN.startswith(last)) and min(last) >= ord(" "):
+    if last:
         try:
             parse_json(last, dict[str, Any], REVIEWS)
         except UserError:

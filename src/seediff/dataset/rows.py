@@ -84,14 +84,14 @@ def checked_rows(path: Path, absent: str = ABSENT) -> Iterator[dict[str, Any]]:
     where = f"{path}, line "  # formatted once, because that takes longer than checking a row
     for number, row in read_json_lines(path, dict[str, Any], absent=absent):
         check_row(row, f"{where}{number}")
-        if "classes" in row:
-            row["classes"] = [*map(composed, row["classes"])]
         yield row
 
 
 def check_row(row: dict[str, Any], where: str) -> None:
-    """Raises UserError naming a key whose value has the wrong type."""
+    """Composes the letters of classes. Raises UserError naming a key whose value has the wrong type."""
     fit(row, Row, where)
+    if "classes" in row:
+        row["classes"] = [*map(composed, row["classes"])]
 
 
 def shown_classes(

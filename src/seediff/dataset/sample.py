@@ -87,17 +87,14 @@ class Sample:
     @property
     def instances(self) -> Instances | None:
         """The objects in the picture, checked; None if only classes are distinguished."""
-        instances = self.unchecked_instances()
+        found = self.stored_instances
+        instances = found() if callable(found) else found
         if instances is not None:
             self._check_size(instances.numbers, f"sample '{self.name}'", "instances are")
             highest, count = int(instances.numbers.max(initial=0)), len(instances.class_ids)
             if highest > count:
                 raise UserError(f"sample '{self.name}'", f"has an object number {highest}, but classes for {count}")
         return instances
-
-    def unchecked_instances(self) -> Instances | None:
-        """The objects as they are stored, of any size."""
-        return self.stored_instances() if callable(self.stored_instances) else self.stored_instances
 
     def has_soft(self) -> bool:
         """Whether there is a soft mask of each class in the metadata."""
@@ -106,21 +103,19 @@ class Sample:
     @property
     def soft(self) -> np.ndarray | None:
         """(C, H, W) float32 in [0, 1]: the soft masks of the classes in the metadata; None if there are none."""
-        if not any((SOFT, class_id) in self.extras for class_id in self.metadata.get("class_ids") or ()):
+        class_ids = self.metadata.get("class_ids") or ()
+        if not any((SOFT, class_id) in self.extras for class_id in class_ids):
             return None
-        return np.stack(list(self.soft_levels().values())).astype(np.float32) / 255
+        return np.stack([*map(self.soft_level, class_ids)]).astype(np.float32) / 255
 
-    def soft_levels(self) -> dict[int, np.ndarray]:
-        """Class id → soft mask (H, W) uint8 with 255 = 1, for the classes in the metadata."""
-        levels = {}
-        for class_id in self.metadata.get("class_ids") or ():
-            path = self.extras.get((SOFT, class_id))
-            if path is None:
-                problem = f"there is no {SOFT}/{self.name}_{class_id}.png, a soft mask"
-                raise UserError(f"sample '{self.name}'", problem)
-            levels[class_id] = read_label_map(path)
-            self._check_size(levels[class_id], path, "is")
-        return levels
+    def soft_level(self, class_id: int) -> np.ndarray:
+        """The soft mask of a class: (H, W) uint8 with 255 = 1. Raises UserError if there is none."""
+        path = self.extras.get((SOFT, class_id))
+        if path is None:
+            raise UserError(f"sample '{self.name}'", f"there is no {SOFT}/{self.name}_{class_id}.png, a soft mask")
+        level = read_label_map(path)
+        self._check_size(level, path, "is")
+        return level
 
     def pil_image(self) -> Image.Image:
         """The picture in RGB."""
@@ -151,7 +146,11 @@ class Sample:
         if labels.ndim != 2 or labels.dtype != np.uint8:
             raise UserError(where, f"label map must be (height, width) uint8, not {labels.shape} {labels.dtype}")
         self._check_size(labels, where, "label map is")
-        return check_ids(labels, classes, where)
+        highest = int((labels + np.uint8(1)).max()) - 1  # ten times as fast as np.unique
+        if highest > classes:
+            problem = f"id {highest} in its label map, but there are {classes} classes (0 to {classes}, and 255)"
+            raise UserError(where, problem)
+        return labels
 
     def unchecked_labels(self) -> np.ndarray:
         """The label map as it is stored, of any size and with any ids."""
@@ -204,15 +203,6 @@ def open_own(source: Path | bytes, where: str | None = None) -> Iterator[Image.I
         if image.format not in KINDS:
             raise UserError(where, f"is {image.format} data; pictures of datasets must be PNG or JPEG")
         yield image
-
-
-def check_ids(labels: np.ndarray, classes: int, where: str) -> np.ndarray:
-    """The labels (H, W) uint8 themselves. Raises UserError for an id above `classes`, except 255."""
-    highest = int((labels + np.uint8(1)).max()) - 1  # ten times as fast as np.unique
-    if highest > classes:
-        problem = f"id {highest} in its label map, but there are {classes} classes (0 to {classes}, and 255)"
-        raise UserError(where, problem)
-    return labels
 
 
 def image_size(source: Path | bytes, where: str | None = None) -> tuple[int, int]:
