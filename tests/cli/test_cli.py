@@ -147,6 +147,10 @@ BAD = [
         "-n, --cfg-scale; the name here: --per-class 4 (of each class) --guidance-scale 5 (",
     ),
     (f"{DRAW} --classes a,b,c,d --total 200", "--total; the name here: --per-class 50 (of each class) ("),
+    *(
+        (f"{DRAW} {line} -n 4", "-n; the name here: --per-class N (of each class; --dry-run tells how many images")
+        for line in ("--classes a,b --prompt 'a, b'", "--classes a,b --classes-per-image 2")
+    ),
     (f"{DRAW} --classes dog --format yolo", "--format; a dataset's other formats: `seediff export DATASET --to yolo`"),
     ("export pets coco --out o", "seediff: --to is missing; write --to coco ("),
     ("export pets --to yolo --out o --val 0.2", "--val; the name here: --split 0.2 ("),

@@ -80,6 +80,8 @@ def own_name(name: str, options: Collection[str], typed: Mapping[str, str] = Map
             if option == "size" and {"width", "height"} & {*typed}:
                 value = f"{typed.get('width', 'WIDTH')}x{typed.get('height', 'HEIGHT')}"
             if option == "per_class" and "per" not in name and value.isdecimal():  # of all classes
+                if "{class}" not in typed.get("prompt", "{class}") or "classes_per_image" in typed:
+                    return option, "N (of each class; --dry-run tells how many images that makes)"
                 value = str(-(-int(value) // len(split_names(typed.get("classes", "")) or "1")))
             return option, value + NOTES.get(option, "")
     return "", ""
