@@ -32,7 +32,7 @@ PIECES = "otsu --objects"
 """The end of the options of generate-compete. In trees with several ways of separating objects, `--objects` names
 one.
 """
-METHODS = ("ca", "ca_sa", "reference", "best", "daam", "diffsegmenter", "fa_seg", "iseg_walk", "nerve_walk")
+METHODS = ("ca", "ca_sa", "reference", "daam", "diffsegmenter", "fa_seg", "iseg_walk", "nerve_walk")
 """A method is named by its file in trees in which it is one."""
 EXPORTS = {
     "voc": "--jpeg",

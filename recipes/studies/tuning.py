@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from rich.progress import track
 
+from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.levels import level_name
-from seediff.config.methods import BEST, METHOD_FACTS
-from seediff.config.presets import recommended_mask
+from seediff.config.methods import METHOD_FACTS
+from seediff.config.presets import preset_of
 from seediff.errors import UserError
 from seediff.files.documents import read_json
 from seediff.mini.scenes import Scene
@@ -80,7 +81,7 @@ def choose(trials: Sequence[Trial], model: Model) -> Chosen:
     Kinds: own_best (with PAMR) and own_best_without, paper and paper_without, by method; ca_side, by level of the CA
     baseline; seed_side and seed_side_paper, by level of SeeDiff's seeds; variant, SeeDiff with one choice fixed and the
     rest at its best. Only levels, layers and shares that were tried are included. Next to every method's own best,
-    `best`: what the model's `--method best` makes.
+    `best`: the row of this name in the model's preset.
     """
     chosen: Chosen = {}
     papers = fitted_paper(model)
@@ -118,8 +119,10 @@ def choose(trials: Sequence[Trial], model: Model) -> Chosen:
             f"classes {'compete' if compete else 'by themselves'}",
             lambda s, compete=compete: s.config.compete == compete,
         )
-    shipped = recommended_mask(model.name, BEST)
-    return chosen | {("own_best", BEST): Setting(shipped.mask, shipped.capture)}
+    shipped = preset_of(model.settings).methods.get("best")
+    if shipped:
+        chosen["own_best", "best"] = Setting(MaskConfig(**shipped["mask"]), CaptureConfig(**shipped["capture"]))
+    return chosen
 
 
 def preset(trials: Sequence[Trial]) -> dict[str, Any]:
@@ -141,7 +144,7 @@ def preset(trials: Sequence[Trial]) -> dict[str, Any]:
     note += "; mean IoU: " + ", ".join(f"{method} {trial.iou:.4f}" for method, trial in top.items())
     whole = {name: {"mask": table["mask"], "capture": table["capture"]} for name, table in tables.items()}
     row = {**whole[highest], "mask": {"method": highest, **whole[highest]["mask"]}}
-    return {"method": winner, "methods": whole | {BEST: row}, "note": note}
+    return {"method": winner, "methods": whole | {"best": row}, "note": note}
 
 
 def tune(model: Model, scenes: Sequence[Scene], *, seed: int) -> list[Trial]:

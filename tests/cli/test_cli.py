@@ -121,7 +121,7 @@ DRAW = "generate --out {tmp}/o"
 BAD = [
     (DRAW, "classes: name at least one; for example"),
     (f"{DRAW} --classes {{tmp}}/latin.txt", "latin.txt, line 1: is not UTF-8 text"),
-    (f"{DRAW} --classes dog --alpha 2", "--alpha: 2.0 must be a number in (0, 1]"),
+    (f"{DRAW} --classes dog --alpha 2", "--alpha: 2.0 must be a number above 0 and at most 1"),
     (f"{DRAW} --classes dog --method ca_sa --expansion=none", "--expansion: has no effect, as it is an option of"),
     (f"{DRAW} --classes dog --no-objects=false", "--no-objects: takes no value; write --no-objects, or --objects"),
     (f"{DRAW} --per-class 2.5", "Invalid value for --per-class: '2.5' must be a whole number (--help-all"),

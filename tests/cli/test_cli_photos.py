@@ -23,11 +23,10 @@ def test_a_dataset_is_no_folder_of_photos(tmp_path, monkeypatch, capsys, words):
     assert "Photographs mean nothing to model 'mini'; use for example --model sd1.5" in said
 
 
-@pytest.mark.parametrize("option", ["--preset", "--config"])
-def test_all_classes_are_those_of_the_tuned_model(tmp_path, capsys, option):
+def test_all_classes_are_those_of_the_tuned_model(tmp_path, capsys):
     write_photos(tmp_path / "photos")
     (tmp_path / "tuned.toml").write_text(Tuned("sd2-base").to_toml())
-    line = f"mask {tmp_path}/photos --classes all {option} {tmp_path}/tuned.toml --dry-run --out {tmp_path}/out"
+    line = f"mask {tmp_path}/photos --classes all --preset {tmp_path}/tuned.toml --dry-run --out {tmp_path}/out"
     assert "--classes: all: model 'sd2-base' is not limited to a" in refused(capsys, line)
 
 

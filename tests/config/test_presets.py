@@ -2,7 +2,6 @@ import json
 from typing import get_args
 
 import pytest
-from builders.published import written
 from builders.refusals import refused, user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
@@ -11,14 +10,17 @@ from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.methods import METHOD_FACTS, Method
 from seediff.config.photos_config import MaskPhotosConfig
-from seediff.config.presets import preset_of, recommended_mask
+from seediff.config.presets import preset_of
 from seediff.models.info import read_settings
 from seediff.models.short_names import EMBEDDED
+from seediff.run.mask_job import MaskJob
+
+SD = "the papers', of Stable Diffusion 1.x and 2.x"
 
 
 def test_there_are_defaults_for_every_method():
     packaged = {name for name, facts in METHOD_FACTS.items() if facts.user_function is None}
-    assert {*packaged, "best"} == set(get_args(Method))
+    assert packaged == set(get_args(Method))
     for method, facts in METHOD_FACTS.items():  # all of them are configurations
         mask, capture = (facts.defaults.get(part, {}) for part in ("mask", "capture"))
         others = {name: value for name, value in facts.defaults.items() if name not in ("mask", "capture")}
@@ -47,7 +49,6 @@ def test_the_embedded_model_captures_the_second_half_where_it_draws():
     constants = preset_of(read_settings(EMBEDDED["mini"])).methods["seediff"]["capture"]
     assert GenerateConfig.recommended(classes=("dog",)).capture == CaptureConfig(**constants, steps="second-half")
     assert MaskPhotosConfig.recommended(classes=("dog",)).capture == CaptureConfig(**constants)
-    assert recommended_mask("mini").capture == CaptureConfig(**constants)
     assert GenerateConfig.recommended(classes=("dog",), model="sd2-base").capture.steps == "all"
 
 
@@ -67,15 +68,14 @@ def test_constants_are_checked(tmp_path, preset, message):
         preset_of(read_settings(tmp_path))
 
 
-@pytest.mark.parametrize(("name", "levels"), [("sdxl", (4, 2)), ("flux-dev", (1,))])
-def test_levels_that_the_model_has_and_the_mark(name, levels, tmp_path):
-    found = recommended_mask(str(written(name, tmp_path / name)))
-    assert (found.mask.expand_levels, found.tuned) == (levels, False)
-    assert found.notes[-1].startswith("expand_levels = 4,2,1 (L/4, L/2, L): the nearest that the model has is L")
+@pytest.mark.parametrize(
+    ("model", "method", "whose"), [("mini", "seediff", ""), ("sd1.5", "ca", ""), ("sdxl", "ca", SD)]
+)
+def test_the_plan_says_whose_constants_a_model_has(model, method, whose):
+    config = MaskPhotosConfig.recommended(classes=("dog",), model=model, mask={"method": method})
+    said = [line for line in MaskJob(config, ()).settings(1) if line.startswith("Constants: ")]
+    assert [line.partition("; they are ")[2] for line in said] == ([whose] if whose else [])
 
 
-def test_without_self_attention_and_where_nothing_is_known():
-    assert recommended_mask("sana").mask.method == "ca"
-    with user_error("ca_sa: needs self-attention, and Sana has no maps of it"):
-        recommended_mask("sana", "ca_sa")
-    assert not recommended_mask("owner/name").tuned
+def test_without_self_attention():
+    assert MaskPhotosConfig.recommended(classes=("dog",), model="sana").mask.method == "ca"

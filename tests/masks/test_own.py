@@ -9,7 +9,7 @@ from refusals import user_error
 from seediff.config.constants import MaskConfig
 from seediff.config.levels import EVERYTHING, maps_read
 from seediff.config.methods import METHOD_FACTS, own_methods
-from seediff.config.presets import recommended_mask
+from seediff.config.photos_config import MaskPhotosConfig
 from seediff.masks.make_masks import make_masks, soft_mask
 from seediff.masks.own import register_file, register_method
 from seediff.masks.steps import SoftMask
@@ -84,7 +84,10 @@ def test_a_method_may_state_its_levels_its_finish_and_what_models_need():
     config = MaskConfig(method="stated", seed_level=2)
     assert maps_read(config) == {"cross": (2,), "self": (4, 2)}
     assert (config.facts.finish.resize, config.facts.finish.threshold) == ("bicubic", 0.8)
-    elsewhere, mini = recommended_mask("owner/name", "stated"), recommended_mask("mini", "stated")
+    elsewhere, mini = (
+        MaskPhotosConfig.recommended(classes=("dog",), model=model, mask={"method": "stated"})
+        for model in ("sd1.5", "mini")
+    )
     assert (elsewhere.mask.beta, elsewhere.capture.layers, elsewhere.capture.normalize) == (0.45, "all", False)
     assert (mini.mask.beta, mini.capture.layers, mini.capture.normalize) == (0.2, "last", False)
     with user_error("method stated works on plain means of attention"):

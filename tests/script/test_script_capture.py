@@ -7,7 +7,7 @@ from builders.reference_attention import BOOKS
 import recipes.methods  # noqa: F401  registers the methods that are files
 import seediff
 from seediff.config.constants import MaskConfig
-from seediff.config.presets import own_constants, recommended_mask
+from seediff.config.generate_config import GenerateConfig, own_constants
 from seediff.masks.make_masks import make_masks
 from seediff.models.families.family import DrawRequest
 from seediff.models.registry import load_model
@@ -53,7 +53,7 @@ def test_masks_have_the_constants_of_the_models_folder():
     pipe = load_model("mini", device="cpu").pipe
     with seediff.capture(pipe) as seen:
         pipe("a dog", num_inference_steps=1, generator=torch.Generator().manual_seed(0))
-    own = recommended_mask("mini", "seediff").mask
+    own = GenerateConfig.recommended(classes=("dog",)).mask
     assert own != MaskConfig()
     expected = make_masks(seen.images[0], seen.maps[0], ["dog"], own)
     assert torch.equal(seen.masks("dog").soft, expected.soft)

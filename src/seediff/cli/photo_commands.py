@@ -16,7 +16,7 @@ from ..config.names import sound
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import configure_run, read_file
 from ..config.settings import DEFAULT, TUNED
-from ..config.tuned import THRESHOLDS, is_tuned
+from ..config.tuned import THRESHOLDS
 from ..errors import UserError
 from .line import UNTYPED, Typed
 from .options import AS_USUAL, HERE, ConfigFile, RunOptions, RunOut, carry_out, check_mask_effects, option
@@ -53,8 +53,7 @@ def segment(
         str,
         option(
             MASKS,
-            "Default constants. model: the model's own, if any, else COCO's (--kl-threshold 1.1); coco; cityscapes"
-            " (0.9); or a file from `seediff tune`.",
+            "Default constants. model: the model's own, if any, else the paper's; or a file from `seediff tune`.",
             "model",
         ),
     ] = "model",
@@ -72,7 +71,7 @@ def segment(
 
     - `seediff segment photos --names "dog,grass,sky" --out segments`
 
-    - `seediff segment "photos/*.jpg" --fit tile --model sd1.5 --preset coco --out tiles`
+    - `seediff segment "photos/*.jpg" --fit tile --model sd1.5 --out tiles`
 
     - `seediff segment photos --method kmeans -k 6 --out kmeans`
 
@@ -143,19 +142,15 @@ def mask(
         raise UserError(paths[-1], "no such file or folder", f"a class is an option: --classes {paths[-1]}")
     found = find_photos(paths, exclude=out)
     # Classes: of a table, for each photograph its own, or as they were typed, for all
-    table = find_table(paths, line.values.get("classes", ()))
-    if table is None:
-        classes_of: dict[str, tuple[str, ...]] = {}
-        settled, info = configure_run(MaskPhotosConfig, line.values, config, preset=preset, planned=options.dry_run)
-    else:
+    typed, classes_of = {**line.values}, dict[str, tuple[str, ...]]()
+    table = find_table(paths, typed.get("classes", ()))
+    if table is not None:
         classes_of = read_classes_csv(table, found.photos)
-        classes = table_classes(table, classes_of, config)
-        settled, info = configure_run(
-            MaskPhotosConfig, {**line.values, "classes": classes}, config, preset=preset, planned=options.dry_run
-        )
-        spelled = {sound(name): name for name in settled.classes}
-        for photo, names in classes_of.items():
-            classes_of[photo] = tuple(spelled.get(sound(name), name) for name in names)
+        typed["classes"] = table_classes(table, classes_of, config)
+    settled, info = configure_run(MaskPhotosConfig, typed, config, preset=preset, planned=options.dry_run)
+    spelled = {sound(name): name for name in settled.classes}
+    for photo, names in classes_of.items():
+        classes_of[photo] = tuple(spelled.get(sound(name), name) for name in names)
     check_mask_effects(line.values, settled.mask)
     warning = threshold_warning(settled)
     job = MaskJob(settled, found, classes_of, offload=options.offload, graphs=options.graphs, info=info)
@@ -231,7 +226,7 @@ def table_classes(table: Path, classes_of: Mapping[str, Sequence[str]], config: 
     classes = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
     if not classes:
         raise UserError(table, "lists no class for any photograph", "write names into its column 'classes'")
-    if config is not None and not is_tuned(config):
+    if config is not None:
         others = read_file(config, MaskPhotosConfig).values.get("classes", classes)
         if {*others} != {*classes}:
             raise UserError("config", f"{config} and {table} name different classes", "choose with --classes")

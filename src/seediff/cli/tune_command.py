@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ..config.fields import IMAGES, MODEL, RUN, WORD, DType, read_names
-from ..config.names import parse_names
+from ..config.names import parse_classes
 from ..errors import UserError
 from ..files.messages import plural
 from .options import HERE, Quiet, option
@@ -35,7 +35,7 @@ def tune(
     ] = "mini",
     classes: Annotated[
         tuple[str, ...],
-        read_names(parse_names),
+        read_names(parse_classes),
         option(IMAGES, "Classes of the set to use: names separated by commas, or a file.", "all"),
     ] = (),
     split: Annotated[str | None, option(IMAGES, "Part of the set to use.", "val; all of a set without parts")] = None,

@@ -9,7 +9,7 @@ from msgspec import Meta
 from ..errors import UserError
 from ..models.groups import LayerChoice, normal_choice
 from .fields import MASKS, RESEARCH, WORD, AtLeastZero, Count, Positive, Several, Timestep, check_fields
-from .methods import BEST, METHOD_FACTS, MethodFacts, SegmentMethodName
+from .methods import METHOD_FACTS, MethodFacts, SegmentMethodName
 from .names import check_prompts
 
 CaptureSteps = Annotated[Literal["all", "second-half"] | Annotated[int, Meta(ge=1)], WORD]
@@ -48,7 +48,7 @@ class CaptureConfig:
 
 
 METHOD_HELP = (
-    f"Method that makes masks from attention: {', '.join(METHOD_FACTS)}; {BEST}: the best for the model;"
+    f"Method that makes masks from attention: {', '.join(METHOD_FACTS)};"
     " FILE.py:FUNCTION: your own (the file is executed)."
 )
 
@@ -60,7 +60,7 @@ class MaskConfig:
     without background."""
 
     method: Annotated[str, Parameter(help=METHOD_HELP)] = "seediff"
-    """A name in `METHOD_FACTS`, also of `register_method`, or `best`."""
+    """A name in `METHOD_FACTS`, also of `register_method`."""
     alpha: Annotated[float, Meta(gt=0, le=1), OF_RESEARCH] = 0.5
     """Seed threshold: positions where the map reaches this value are seeds (eq. 6, 9)."""
     beta: Annotated[Annotated[float, Meta(gt=0, lt=1)] | Literal["otsu"], WORD] = 0.3
@@ -92,10 +92,8 @@ class MaskConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.method == BEST:
-            raise UserError("method", "best depends on the model", "use recommended_mask(model, 'best').mask")
         if self.method not in METHOD_FACTS:
-            fix = f"known: {', '.join([*METHOD_FACTS, BEST])}; or a file's, FILE.py:FUNCTION, as in recipes/methods"
+            fix = f"known: {', '.join(METHOD_FACTS)}; or a file's, FILE.py:FUNCTION, as in recipes/methods"
             if ".py:" in self.method:
                 fix = "a file is executed only if unchanged and named on the command line (--method FILE.py:FUNCTION)"
             raise UserError("method", f"'{self.method}' is not known", fix)

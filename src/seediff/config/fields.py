@@ -149,20 +149,14 @@ def describe(hint: Any) -> str:
 
 
 def _bounds(meta: Meta) -> str:
-    """The range of a number: ` in (0, 1]` or ` of at least 1`; "" if it has none."""
-    low, opening, above = meta.ge, "[", "of at least"
-    if low is None:
-        low, opening, above = meta.gt, "(", "above"
-    high, closing = meta.le, "]"
-    if high is None:
-        high, closing = meta.lt, ")"
-    if low is not None and high is not None:
-        return f" in {opening}{low:g}, {high:g}{closing}"
-    if low is not None:
-        return f" {above} {low:g}"
-    if high is not None:
-        return f" of at most {high:g}"
-    return ""
+    """The range of a number: ` above 0 and at most 1`; "" if it has none."""
+    text, joint = "", " "
+    for bound, word in (("ge", "of at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
+        value = getattr(meta, bound)
+        if value is not None:
+            text += f"{joint}{word} {value:g}"
+            joint = " and "
+    return text
 
 
 @lru_cache

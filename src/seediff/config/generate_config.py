@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import plural
 from ..files.reading import composed
-from ..models.info import ModelInfo
+from ..models.info import ModelInfo, read_settings
 from ..models.load_options import LoadOptions
 from .constants import CaptureConfig, MaskConfig
 from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Share, read_names
@@ -22,7 +22,6 @@ from .names import (
     check_subclasses,
     parse_classes,
     parse_prompts,
-    parse_subclasses,
 )
 from .presets import ModelConstants
 from .resolve import load_config, recommend
@@ -97,9 +96,9 @@ class GenerateConfig(DatasetConfig):
 
     per_class: Count = 10
     """Images that show each class."""
-    subclasses: Annotated[tuple[str, ...], read_names(parse_subclasses)] = ()
-    """Phrases used in prompts instead of the class names, in rotation, such as `poodle dog`: separated by commas, a
-    file with one per line, or `none`."""
+    subclasses: Annotated[tuple[str, ...], read_names(parse_classes)] = ()
+    """Phrases used in prompts instead of the class names, in rotation, such as `poodle dog`: separated by commas, or a
+    file with one per line."""
     negative_prompt: str = ""
     """Negative prompt: what images should not show."""
     classes_per_image: Annotated[int | tuple[int, ...], WORD] = 1
@@ -155,7 +154,9 @@ class GenerateConfig(DatasetConfig):
     def values_below(cls, model: ModelInfo | None, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
         constants = ModelConstants.of(chosen.get("model", cls.model), model)
         masks = super().values_below(model, chosen, preset)
-        return [*constants.distilled_values(chosen.get("lora")), *masks, *constants.drawing_values(preset)]
+        if preset == "model":
+            masks.append(constants.own({"capture.steps": constants.preset.capture_steps}))
+        return [*constants.distilled_values(chosen.get("lora")), *masks]
 
     def extends(self, earlier: RunConfig) -> bool:
         if not isinstance(earlier, GenerateConfig) or earlier.per_class >= self.per_class:
@@ -170,6 +171,18 @@ class GenerateConfig(DatasetConfig):
     def turns(self) -> tuple[int, ...]:
         """The numbers of classes per image, which take turns."""
         return (self.classes_per_image,) if isinstance(self.classes_per_image, int) else self.classes_per_image
+
+
+def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
+    """The constants of a method for a pipeline, and the fields of the capture for which they were chosen: those of its
+    model's folder if that has some, otherwise those of the method's paper, and no fields.
+    """
+    folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
+    if folder and (Path(folder) / "seediff.json").is_file() and read_settings(Path(folder)).preset:
+        own = GenerateConfig.recommended(classes=("any",), model=str(folder), mask={"method": method})
+        return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
+    config = MaskConfig(method=method)
+    return replace(config, **config.facts.defaults.get("mask", {})), {}
 
 
 def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConfig:

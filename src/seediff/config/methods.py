@@ -13,10 +13,8 @@ from typing import Any, Literal
 from ..errors import UserError
 from .fields import Count, Positive, Several
 
-Method = Literal["seediff", "ca", "ca_sa", "daam", "best"]
+Method = Literal["seediff", "ca", "ca_sa", "daam"]
 """Values of `MaskConfig.method`, beside those of `register_method` (masks/own.py)."""
-BEST: Method = "best"
-"""Stands for the method and constants measured as best for the model, from its preset or `BEST_CONSTANTS`."""
 
 
 @dataclass(frozen=True)
@@ -92,22 +90,6 @@ METHOD_FACTS: dict[str, MethodFacts] = {
 def own_methods() -> dict[str, MethodFacts]:
     """The methods of one's own that are registered, for other processes of the same run."""
     return {name: facts for name, facts in METHOD_FACTS.items() if facts.user_function is not None}
-
-
-BEST_CONSTANTS: dict[str, Mapping[str, Mapping[str, Any]]] = {
-    "unet": {
-        "mask": {"method": "ca_sa", "tau": 1, "compete": True, "pamr_iterations": 20},
-        "capture": {"normalize": False, "mean": "geometric", "layers": "up/last"},
-    },
-    "transformer": {
-        "mask": {"method": "ca_sa", "tau": 2, "beta": 0.45, "compete": True, "pamr_iterations": 20},
-        "capture": {"normalize": False, "mean": "geometric"},
-    },
-}
-"""Kind of network (`Family.network`) → the constants that method `best` stands for if the model's preset has none,
-tuned for BEST_MODELS, without those that depend on the size of images."""
-BEST_MODELS = {"unet": "mini", "transformer": "mini-dit"}
-"""Kind of network → the model for which BEST_CONSTANTS were tuned; mini with its weights before decision 0026."""
 
 
 SegmentMethodName = Literal["diffseg", "kmeans", "diffcut"]

@@ -189,24 +189,12 @@ def split_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in composed(text).split(",") if name.strip())
 
 
-def parse_names(text: str) -> tuple[str, ...]:
-    """Names separated by commas, or a file's lines. Raises UserError if there is none."""
-    lines = _lines_if_file(text)
-    names = split_names(text) if lines is None else tuple(lines)
-    if not names:
-        raise UserError(repr(text), "has no name", "write for example dog,grass,sky")
-    return names
-
-
-def parse_subclasses(text: str) -> tuple[str, ...]:
-    """As `parse_names`; `none` stands for no phrase."""
-    return () if text == "none" else parse_names(text)
-
-
 def parse_prompts(text: str) -> tuple[str, ...]:
-    """A template as given; a file's path stands for its lines, one template each."""
-    lines = _lines_if_file(text)
-    return (text,) if lines is None else tuple(lines)
+    """A template as given; a .txt file's path stands for its lines, one template each."""
+    path = _file_of(text, (".txt",))
+    if path is None:
+        return (text,)
+    return tuple(line.strip() for line in read_lines(path) if line.strip())
 
 
 def check_classes(classes: Sequence[str], field: str = "classes") -> None:
@@ -307,9 +295,3 @@ def _file_of(text: str, suffixes: tuple[str, ...]) -> Path | None:
     if text.endswith(suffixes) and "," not in text and "{class}" not in text:
         raise UserError(text, "no such file")
     return None
-
-
-def _lines_if_file(text: str) -> list[str] | None:
-    """The lines of a .txt file without blank ones; None if `text` is not a path."""
-    path = _file_of(text, (".txt",))
-    return None if path is None else [line.strip() for line in read_lines(path) if line.strip()]

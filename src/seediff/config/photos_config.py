@@ -12,7 +12,7 @@ from ..models.info import ModelInfo
 from .constants import SegmentConfig
 from .fields import IMAGES, MASKS, MODEL, RESEARCH, WORD, Share, Timestep, read_names
 from .generate_config import DatasetConfig
-from .names import MAX_CLASSES, SEGMENT, check_classes, parse_classes, parse_names, sound
+from .names import MAX_CLASSES, SEGMENT, check_classes, parse_classes, sound
 from .presets import ModelConstants
 from .resolve import recommend
 from .settings import NOT_TYPED, RunConfig, SourcedValues
@@ -72,7 +72,6 @@ class SegmentPhotosConfig(RunConfig):
 
     command: ClassVar[str] = "segment"
     last_file: ClassVar[str] = "metadata.jsonl"
-    presets: ClassVar[tuple[str, ...]] = ("model", "coco", "cityscapes")
 
     fit: Fit = "keep"
     """How the model sees photographs. keep: in their own shape; resize: squeezed into a square; crop: the centred
@@ -80,7 +79,7 @@ class SegmentPhotosConfig(RunConfig):
     size: Annotated[Size | None, WORD, Parameter(group=MODEL)] = None
     """Side in pixels of the square, or tile, that the model sees, by default the model's own; other shapes get the same
     area. With fit resize also width x height."""
-    names: Annotated[tuple[str, ...], read_names(parse_names)] = ()
+    names: Annotated[tuple[str, ...], read_names(parse_classes)] = ()
     """Words to name segments with, separated by commas, or a file with one per line. Not needed with --captions."""
     name_threshold: Share = NAME_THRESHOLD
     """Segments whose name scores below this stay unnamed. Differs from model to model (`seediff tune`)."""
@@ -103,7 +102,8 @@ class SegmentPhotosConfig(RunConfig):
     @classmethod
     def values_below(cls, model: ModelInfo | None, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
         constants = ModelConstants.of(chosen.get("model", cls.model), model)
-        return constants.segment_values(chosen.get("segment.method"), preset)
+        segment = constants.preset.segments.get(chosen.get("segment.method", SegmentConfig.method), {})
+        return [constants.own({"segment": segment, "name_threshold": constants.preset.name_threshold})]
 
 
 def check_segment_names(names: Sequence[str], what: str) -> None:

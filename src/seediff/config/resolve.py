@@ -23,10 +23,9 @@ from ..files.documents import fit, read_toml
 from ..files.messages import show_json
 from ..models.info import ModelInfo, ModelSettings, find_model
 from .fields import check_names, check_table, flatten, tables_of
-from .methods import BEST
 from .names import sound, split_classes
-from .settings import BEST_SOURCE, DEFAULT, GIVEN, TUNED, Config, Settings, SourcedValues
-from .tuned import THRESHOLDS, is_tuned, read_tuned
+from .settings import DEFAULT, GIVEN, TUNED, Config, Settings, SourcedValues
+from .tuned import read_tuned
 
 LOADED = ("weights", "gpu")
 ABOUT = ("command", "version", *LOADED)
@@ -83,11 +82,11 @@ class TomlFile(NamedTuple):
     sources: Mapping[str, str] | None
 
     def sourced(self, *, given: bool = False) -> list[SourcedValues]:
-        """Each value with its source. given: only what a person chose, also by `tune` or `best`."""
+        """Each value with its source. given: only what a person chose, also by `tune`."""
         found = []
         for name, value in self.values.items():
             source = GIVEN if self.sources is None else self.sources.get(name, DEFAULT)
-            if not given or source == GIVEN or (name in DECIDING and source.startswith((TUNED, BEST_SOURCE))):
+            if not given or source == GIVEN or (name in DECIDING and source.startswith(TUNED)):
                 found.append(SourcedValues(source, {name: value}, str(self.path)))
         return found
 
@@ -126,8 +125,10 @@ def configure(kind: type[AnySettings], line: Mapping[str, Any], file: Path | Non
 
     line: the command line's values, by flat name or as tables. file: a configuration file.
     """
-    given = _given(kind, flatten(line, kind), file)
-    return resolve(kind, given.ranked if given.whole else [*given.ranked, *kind.defaults_below(given.values)])
+    ranked, whole = _given(kind, line, file)
+    if not whole:
+        ranked += kind.defaults_below(_values(ranked))
+    return resolve(kind, ranked)
 
 
 def configure_run(
@@ -142,63 +143,47 @@ def configure_run(
     """The configuration of a command that runs a model, and the model: None if nothing is known of it yet. Raises
     UserError.
 
-    line: as in `configure`; the class `all` stands for all of a small model's. file: a configuration file, or one of
-    `seediff tune`. preset: one of the command's presets ("model", or the constants to use instead of the model's), or a
-    file of `seediff tune`. model: if it was found already; otherwise it is found by its name. planned: as in
-    `find_model`.
+    line: as in `configure`; the class `all` stands for all of a small model's. file: a configuration file. preset: one
+    of the command's presets ("model", or the constants to use instead of the model's), or a file of `seediff tune`.
+    model: if it was found already; otherwise it is found by its name. planned: as in `find_model`.
     """
-    tuned = None
-    if file is not None and kind.command in THRESHOLDS and is_tuned(file):
-        if preset not in kind.presets:
-            problem = f"{preset}: --config {file} is a file of `seediff tune` as well"
-            raise UserError("preset", problem, "only one can be used")
-        file, tuned = None, read_tuned(file)
-    elif preset not in kind.presets:
+    ranked, whole = _given(kind, line, file, replaced=preset != "model")
+    if preset not in kind.presets:
         if not Path(preset).is_file():
             listed = ", ".join(kind.presets)
             raise UserError("preset", f"{preset} must be {listed} or a file of `seediff tune`; no such file")
-        preset, tuned = "model", read_tuned(Path(preset))
-    given = _given(kind, flatten(line, kind), file, replaced=preset != "model" or tuned is not None)
-    ranked, values = list(given.ranked), given.values
-    if tuned is not None:
-        ranked.append(tuned.sourced(kind.command, values))
-        values = _values(ranked)
+        ranked.append(read_tuned(Path(preset)).sourced(kind.command, _values(ranked)))
+        preset = "model"
 
     # The model, whose words and constants the rest needs
+    values = _values(ranked)
     name, base = values.get("model", kind.model), values.get("base")
     if model is None:
         model = find_model(name, base, planned=planned)
     settings = ModelSettings() if model is None else model.settings
     if values.get("classes") == ("all",):
-        ranked.insert(0, SourcedValues(GIVEN, {"classes": _all_classes(name, settings)}))
-    if not given.whole:
-        if values.get("mask.method") == BEST:  # what the values below have measured as best, whatever a file says
-            ranked = [one.without("mask.method") for one in ranked]
+        if not settings.classes:
+            problem = f"all: model '{name}' is not limited to a list of classes"
+            raise UserError("classes", problem, "name those that you want")
+        ranked.insert(0, SourcedValues(GIVEN, {"classes": settings.classes}))
+    if not whole:
         ranked += kind.values_below(model, values, preset)
     return _spelled(resolve(kind, ranked), settings), model
 
 
-class GivenValues(NamedTuple):
-    """What a person gave. ranked: the strongest first. values: flat name → value, of all. whole: they are all
-    values of an output, so that those that are missing are unset."""
-
-    ranked: Sequence[SourcedValues]
-    values: Mapping[str, Any]
-    whole: bool
-
-
-def _given(kind: type[Settings], line: Mapping[str, Any], file: Path | None, *, replaced: bool = False) -> GivenValues:
-    """What the command line and a configuration file give. replaced: other constants take the place of an output's."""
-    ranked = [SourcedValues(GIVEN, line)]
+def _given(
+    kind: type[Settings], line: Mapping[str, Any], file: Path | None, *, replaced: bool = False
+) -> tuple[list[SourcedValues], bool]:
+    """What the command line and a configuration file give, the strongest first; and whether that is all of an output,
+    so that missing values are unset. replaced: other constants take the place of an output's."""
+    line = flatten(line, kind)
+    given = SourcedValues(GIVEN, line)
     if file is None:
-        return GivenValues(ranked, line, False)
+        return [given], False
     read = read_file(file, kind)
-    now = {**read.values, **line}
-    changed = any(now.get(name) != read.values.get(name) for name in DECIDING)
-    again = replaced or changed or now.get("mask.method") == BEST
     is_output = read.sources is not None
-    ranked += read.sourced(given=is_output and again)
-    return GivenValues(ranked, _values(ranked), is_output and not again)
+    again = replaced or any(line[name] != read.values.get(name) for name in DECIDING if name in line)
+    return [given, *read.sourced(given=again)], is_output and not again
 
 
 def _spelled(config: Config, settings: ModelSettings) -> Config:
@@ -210,13 +195,6 @@ def _spelled(config: Config, settings: ModelSettings) -> Config:
         if spelled != words:
             config = replace(config, **{field: spelled})
     return config
-
-
-def _all_classes(name: str, settings: ModelSettings) -> tuple[str, ...]:
-    if settings.classes:
-        return settings.classes
-    problem = f"all: model '{name}' is not limited to a list of classes"
-    raise UserError("classes", problem, "name those that you want")
 
 
 def _values(ranked: Sequence[SourcedValues]) -> dict[str, Any]:

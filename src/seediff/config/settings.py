@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
@@ -17,16 +16,15 @@ from .. import __version__
 from ..errors import UserError
 from ..files.messages import show_json
 from ..models.load_options import LoadOptions
-from .fields import MODEL, Count, Device, DType, Seed, check_fields, check_names, field_types, flatten, tables_of
-from .other_names import own_name
+from .fields import MODEL, Count, Device, DType, Seed, check_fields, check_names, flatten, tables_of
 
 if TYPE_CHECKING:
     from ..models.info import ModelInfo
 
 GIVEN, DEFAULT = "given", "default"
 """Sources of values: given by the user (command line, file or Python), and the class's default."""
-TUNED, BEST_SOURCE = "seediff tune for ", "the best masks of "
-"""Beginnings of sources: a file of `seediff tune`, and what method `best` stands for."""
+TUNED = "seediff tune for "
+"""Beginning of the source of values from a file of `seediff tune`."""
 MACHINE = "this machine"
 FOUND = {
     **dict.fromkeys(("device", "dtype", "threads"), MACHINE),
@@ -45,10 +43,6 @@ class SourcedValues(NamedTuple):
     values: Mapping[str, Any]
     where: str = ""
 
-    def without(self, name: str) -> "SourcedValues":
-        """The values without one of them."""
-        return self._replace(values={other: value for other, value in self.values.items() if other != name})
-
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -64,8 +58,8 @@ class Settings:
     """Flat name → source and value, from `resolve`. A value that was replaced later counts as given."""
 
     def __new__(cls, *_: Any, **values: Any) -> "Settings":
-        """Raises UserError for a name that other programs have for a field."""
-        check_names(cls, [name for name in values if own_name(name, field_types(cls))[0]], cls.__name__)
+        """Raises UserError for a name of no field."""
+        check_names(cls, [name for name in values if name != "origins"], cls.__name__)
         return super().__new__(cls)
 
     @classmethod
@@ -86,30 +80,28 @@ class Settings:
         return next((source for source, names in self.sources().items() if name in names), DEFAULT)
 
     def sources(self) -> dict[str, list[str]]:
-        """Source → flat names of its values; the others are defaults or None."""
+        """Source → flat names of its values but None."""
         named: dict[str, list[str]] = {}
         for name, value in self.flat().items():
             source, resolved = self.origins.get(name, (DEFAULT, defaults(type(self)).get(name, MISSING)))
             source = source if value == resolved else FOUND.get(name, GIVEN)
-            if source != DEFAULT and value is not None:
+            if value is not None:
                 named.setdefault(source, []).append(name)
         return named
 
     def source_lines(self) -> list[str]:
-        """Every value but None, one line per source, for dry runs."""
-        flat, sources = self.flat(), self.sources()
-        elsewhere = {*chain.from_iterable(sources.values())}
-        sources[DEFAULT] = [name for name, value in flat.items() if value is not None and name not in elsewhere]
-        lines = []
-        for source, names in sources.items():
+        """Every value but None, one line per source, for dry runs; the defaults last."""
+        flat, lines = self.flat(), list[str]()
+        for source, names in sorted(self.sources().items(), key=lambda item: item[0] == DEFAULT):
             begin = "Given" if source == GIVEN else f"From {source}"
             lines.append(f"{begin}: {', '.join(f'{name} = {show_json(flat[name])}' for name in names)}")
         return lines
 
     def to_toml(self, loaded: Mapping[str, str] | None = None) -> str:
         """The text of seediff.toml, without values of None. loaded: `weights`, the model's fingerprint, and `gpu`."""
-        about = {"command": self.command, "version": __version__, **(loaded or {})}
-        return tomli_w.dumps({**about, **_without_none(self.values()), "sources": self.sources()})
+        about, sources = {"command": self.command, "version": __version__, **(loaded or {})}, self.sources()
+        sources.pop(DEFAULT, None)
+        return tomli_w.dumps({**about, **_without_none(self.values()), "sources": sources})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The file of `seediff tune` or `evaluate masks`, which `--preset` and `--config` take: a model's own thresholds.
+"""The file of `seediff tune` or `evaluate masks`, which `--preset` takes: a model's own thresholds.
 
 command = "tune"
 model = "sd1.5"
@@ -57,11 +57,6 @@ class Tuned:
             values |= {"mask.method": self.method, "mask.beta": self.beta}
         there = {name: value for name, value in values.items() if value is not None}
         return SourcedValues(f"{TUNED}{self.model}", there)
-
-
-def is_tuned(path: Path) -> bool:
-    """Whether a configuration file was written by `seediff tune`."""
-    return read_toml(path).get("command") == Tuned.command
 
 
 def read_tuned(path: Path) -> Tuned:

@@ -17,9 +17,9 @@ from .. import __version__
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..config.generate_config import DatasetConfig, GenerateConfig
 from ..config.levels import EVERYTHING, Reads
-from ..config.methods import BEST, check_capture
+from ..config.methods import check_capture
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig, check_attention
-from ..config.presets import BEST_SOURCE, foreign_constants
+from ..config.presets import foreign_constants
 from ..config.settings import DEFAULT, RunConfig
 from ..config.sizes import check_sides, pixels
 from ..config.speeds import time_line
@@ -188,8 +188,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
             memory_line(config, info, size, expected.map_bytes if expected else None),
         ]
         if isinstance(config, DatasetConfig) and info:
-            asked = BEST if config.source("mask.method").startswith(BEST_SOURCE) else config.mask.method
-            whose = foreign_constants(info, asked)
+            whose = foreign_constants(info, config.mask.method)
             if whose:
                 lines.append(f"Constants: those for masks were never tuned for {info.family.title}; they are {whose}")
         if not verbose:

@@ -18,9 +18,8 @@ from ..attention.maps import AttentionMaps, Grid
 from ..attention.plan import CapturePlan, Expected, plan_segments
 from ..config.constants import MaskConfig, SegmentConfig
 from ..config.fields import check_table
+from ..config.generate_config import own_constants
 from ..config.levels import check_kinds, fit_mask
-from ..config.methods import BEST
-from ..config.presets import own_constants
 from ..errors import UserError
 from ..masks.clips import clip_softs
 from ..masks.make_masks import MaskResult, make_masks
@@ -157,9 +156,6 @@ class Captured:
             raise UserError("method", "a function needs a name", "register_method('mine', function), method='mine'")
         usual = "ca" if self._family.no_self_attention else "seediff"
         method = method or self._method or usual
-        if method == BEST:
-            problem = f"{method}: needs a capture of its own, which `capture` does not have"
-            raise UserError("method", problem, "use generate or mask")
         config = replace(own_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
         check_kinds(self._family, config)
         config, _ = fit_mask(self._family, self._plan.network, config, "all")

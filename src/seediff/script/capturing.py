@@ -25,9 +25,9 @@ from ..attention.networks import check_processors, find_networks
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..attention.recorder import AttentionRecorder
 from ..config.constants import CaptureConfig, SegmentConfig
+from ..config.generate_config import own_constants
 from ..config.levels import EVERYTHING, Reads
 from ..config.methods import METHOD_FACTS
-from ..config.presets import own_constants
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.cuda_recording import CudaRecording
