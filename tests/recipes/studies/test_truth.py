@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,7 +54,10 @@ def figures(result):
 
 def test_truth(mini_folder, tmp_path):
     out = tmp_path / "truth"
-    result = run_truth(out, scenes=2, model=str(mini_folder), tune_scenes=1, device="cpu")
+    model = shutil.copytree(mini_folder, tmp_path / "model")
+    best = {"mask": {"method": "ca", "beta": 0.4}, "capture": {"layers": "up"}}
+    (model / "seediff.json").write_text(json.dumps({"preset": {"methods": {"best": best}}}))
+    result = run_truth(out, scenes=2, model=str(model), tune_scenes=1, device="cpu")
     check_result(result, out)
     for kind in ("ca_side", "seed_side", "seed_side_paper"):
         assert list(result[kind]) == ["L/4", "L/2", "L"]
