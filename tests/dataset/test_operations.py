@@ -4,7 +4,8 @@ from blobs import blobs
 from refusals import user_error
 from scipy import ndimage
 
-from seediff.config.augment import MAX_CELLS, Strength, parse_addition
+from seediff.config.augment import MAX_CELLS, parse_addition
+from seediff.dataset import operations
 from seediff.dataset.operations import RANDOM, LabelledImage, apply, cut_out, paste, perspective, with_objects
 from seediff.dataset.shapes.objects import find_objects
 
@@ -22,7 +23,7 @@ def labelled(name, image, labels):
     return LabelledImage(name, image, with_objects(labels, find_objects(labels)))
 
 
-def run(names, seed, base=None, strength=None):
+def run(names, seed, base=None):
     """The picture after the operations, the steps, and the other samples that were used."""
     used = []
 
@@ -32,7 +33,7 @@ def run(names, seed, base=None, strength=None):
         return new
 
     rng = np.random.default_rng(seed)
-    return *apply(base or labelled_image(seed), names, rng, strength or Strength(), others), used
+    return *apply(base or labelled_image(seed), names, rng, others), used
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -65,8 +66,7 @@ def test_ids_that_nobody_has_do_not_appear(name):
     base = labelled("a", np.zeros((40, 50, 3), np.uint8), labels)
     plain = LabelledImage("a", base.image, labels)
     after, without = (
-        apply(one, [name], np.random.default_rng(1), Strength(), lambda count, one=one: [one] * count)[0]
-        for one in (base, plain)
+        apply(one, [name], np.random.default_rng(1), lambda count, one=one: [one] * count)[0] for one in (base, plain)
     )
     stated = {"perspective": {255}, "boxes": {0}}.get(name, set())
     assert set(np.unique(after.labels & 255).tolist()) - {3, 200, 254} == stated
@@ -100,21 +100,29 @@ def test_splicing_against_a_loop_over_pixels(rows, columns):
         assert np.abs(part.mean((0, 1)) - cell.image.mean((0, 1))).max() < 6
 
 
-def test_noise_blur_and_colour_have_their_strength():
+@pytest.fixture
+def strength(monkeypatch):
+    """Replaces constants of the operations."""
+    return lambda name, value: monkeypatch.setattr(operations, name, value)
+
+
+def test_noise_blur_and_colour_have_their_strength(strength):
     grey = LabelledImage("g", np.full((200, 200, 3), 128, np.uint8), np.zeros((200, 200), np.int32))
-    noisy = run(["noise"], 0, grey, Strength(noise_sigma=(0.05, 0.05)))[0].image.astype(float)
+    strength("NOISE_SIGMA", (0.05, 0.05))
+    noisy = run(["noise"], 0, grey)[0].image.astype(float)
     assert abs(noisy.mean() - 128) < 0.3
     assert abs(noisy.std() - 12.75) < 0.2
     edge = np.zeros((61, 61, 3), np.uint8)
     edge[30:] = 200
     base = LabelledImage("e", edge, np.zeros((61, 61), np.int32))
-    after, (step,), _ = run(["blur"], 0, base, Strength(blur_sigma=(0.06, 0.06)))
+    strength("BLUR_SIGMA", (0.06, 0.06))
+    after, (step,), _ = run(["blur"], 0, base)
     expected = ndimage.gaussian_filter1d(np.where(np.arange(61) >= 30, 200.0, 0.0), step["sigma"])
     assert np.abs(after.image[:, 30, 0] - expected).max() < 4
-    same = run(["colour"], 0, labelled_image(0), Strength(colour_change=0, hue_change=0))[0]
-    np.testing.assert_array_equal(same.image, labelled_image(0).image)
+    strength("COLOUR_CHANGE", 0)
+    strength("HUE_CHANGE", 0.5)
     red = LabelledImage("r", np.full((2, 2, 3), (200, 0, 0), np.uint8), np.zeros((2, 2), np.int32))
-    after, (step,), _ = run(["colour"], 0, red, Strength(colour_change=0, hue_change=0.5))
+    after, (step,), _ = run(["colour"], 0, red)
     turned = np.array([np.clip(abs((step["hue"] * 6 - place + 3) % 6 - 3), 0, 2) for place in (0, 2, 4)])
     assert after.image[0, 0].tolist() == pytest.approx(200 * np.clip(2 - turned, 0, 1), abs=6)
 
@@ -138,9 +146,11 @@ def test_perspective_moves_corners_and_ignores_outside():
     assert not image[labels == 255].any()
 
 
-def test_boxes_are_background_but_for_ignored_pixels():
+def test_boxes_are_background_but_for_ignored_pixels(strength):
     base = labelled_image(2)
-    after, (step,), _ = run(["boxes"], 0, base, Strength(box_count=(1, 1), box_side=(0.6, 0.6)))
+    strength("BOX_COUNT", (1, 1))
+    strength("BOX_SIDE", (0.6, 0.6))
+    after, (step,), _ = run(["boxes"], 0, base)
     ((left, top, right, bottom),) = step["boxes"]
     inside = np.zeros(base.labels.shape, bool)
     inside[top:bottom, left:right] = True
@@ -177,7 +187,7 @@ def test_cut_out_objects_are_one_piece_of_one_class():
     assert all(cut[1].all() and (cut[0] == 20 * cut[2]).all() for cut in found if cut)
     empty = labelled("e", image, np.full_like(labels, 255))
     assert cut_out(empty, 0, 10, mirrored=True) is None
-    after, (step,) = apply(empty, ["objects"], np.random.default_rng(0), Strength(), lambda count: [empty] * count)
+    after, (step,) = apply(empty, ["objects"], np.random.default_rng(0), lambda count: [empty] * count)
     np.testing.assert_array_equal(after.labels, empty.labels)
     assert step["objects"] == step["sources"] == []
 

@@ -1,14 +1,13 @@
 """The configuration of `augment`, and the counts in DiffuMask's paper."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from cyclopts import Group, Parameter
-from msgspec import Meta
 
 from ..errors import UserError
-from .fields import WORD, Seed, Share, check_fields, read_names
+from .fields import Seed, check_fields, read_names
 from .settings import Settings
 
 OPERATIONS = ("splice-RxC", "noise", "blur", "perspective", "boxes", "objects", "flip", "flip-vertical", "colour")
@@ -34,41 +33,7 @@ DIFFUMASK = (
 3,000 for noise, blur, perspective and occlusion (boxes and objects) is this package's choice."""
 
 
-WHAT, OUTPUT = Group("What to add", sort_key=1), Group("Output", sort_key=3)
-Blur = Annotated[float, Meta(ge=0, le=0.2)]
-Shift = Annotated[float, Meta(ge=0, le=0.45)]
-Few = Annotated[int, Meta(ge=1, le=100)]
-
-
-@Parameter(group=Group("Strength (LOW,HIGH: drawn anew for each picture, between the two)", sort_key=2))
-@dataclass(frozen=True)
-class Strength:
-    """The strength of the operations."""
-
-    noise_sigma: Annotated[tuple[Share, Share], WORD] = (0.02, 0.1)
-    """Standard deviation of the noise, where 1 is white minus black."""
-    blur_sigma: Annotated[tuple[Blur, Blur], WORD] = (0.004, 0.015)
-    """Sigma of the blur, as a share of the picture's shorter side."""
-    perspective_shift: Annotated[tuple[Shift, Shift], WORD] = (0.05, 0.25)
-    """Distance that corners move inwards, as a share of the sides."""
-    box_count: Annotated[tuple[Few, Few], WORD] = (1, 3)
-    """Number of noise boxes per picture."""
-    box_side: Annotated[tuple[Share, Share], WORD] = (0.1, 0.3)
-    """Sides of the boxes, as a share of the picture's sides."""
-    object_count: Annotated[tuple[Few, Few], WORD] = (1, 2)
-    """Number of pasted objects per picture."""
-    object_side: Annotated[tuple[Share, Share], WORD] = (0.2, 0.5)
-    """Longer side of pasted objects, as a share of the picture's shorter side."""
-    colour_change: Share = 0.4
-    """Brightness, contrast and saturation change by a factor from 1 − this to 1 + this."""
-    hue_change: Annotated[float, Meta(ge=0, le=0.5)] = 0.05
-    """Largest change of hue in either direction, as a share of the colour circle."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        for name, value in vars(self).items():
-            if isinstance(value, tuple) and value[0] > value[1]:
-                raise UserError(name, f"{value} must be two numbers, the smaller first")
+WHAT, OUTPUT = Group("What to add", sort_key=1), Group("Output", sort_key=2)
 
 
 @dataclass(frozen=True)
@@ -153,7 +118,6 @@ class AugmentConfig(Settings):
     """Also write the original samples."""
     image_format: Annotated[Literal["png", "jpg"] | None, Parameter(group=OUTPUT)] = None
     """Format of new pictures; masks are always PNG; by default the source's."""
-    strength: Annotated[Strength, Parameter(name="*")] = field(default_factory=Strength)
 
     def __post_init__(self) -> None:
         check_fields(self)

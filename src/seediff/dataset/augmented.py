@@ -109,7 +109,7 @@ class AugmentedSamples(Sequence[Sample]):
             chosen = rng.choice(rest, count, replace=count > rest)
             return [self.read(self.sources[i + (i >= place)]) for i in chosen]
 
-        labelled, steps = apply(self.read(source), new.operations, rng, self.config.strength, others)
+        labelled, steps = apply(self.read(source), new.operations, rng, others)
         labels, objects = np.ascontiguousarray(labelled.labels), None
         if self.objects:
             labels, objects = apart(labelled.labels)

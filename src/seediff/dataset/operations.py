@@ -15,12 +15,26 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-from ..config.augment import Strength, grid_of
+from ..config.augment import grid_of
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from .encoding import Instances
 from .shapes.objects import Objects, find_objects
 
+NOISE_SIGMA = 0.02, 0.1
+"""Standard deviation of the noise, where 1 is white minus black. Strengths of two numbers are drawn between them, anew
+for each picture; all are this package's choice."""
+BLUR_SIGMA = 0.004, 0.015
+"""As a share of the picture's shorter side."""
+PERSPECTIVE_SHIFT = 0.05, 0.25
+"""Distance that corners move inwards, as a share of the sides."""
+BOX_COUNT, BOX_SIDE = (1, 3), (0.1, 0.3)
+"""Number of noise boxes per picture, and their sides, as a share of the picture's sides."""
+OBJECT_COUNT, OBJECT_SIDE = (1, 2), (0.2, 0.5)
+"""Number of pasted objects per picture, and their longer side, as a share of the picture's shorter side."""
+COLOUR_CHANGE, HUE_CHANGE = 0.4, 0.05
+"""Brightness, contrast and saturation change by a factor from 1 − the first to 1 + it, hue by a share of the colour
+circle."""
 MIN_OBJECT = 1 / 400
 """Share of a picture. Smaller pieces of a class are not cut out as objects."""
 DONORS = 8
@@ -56,7 +70,7 @@ Changed = tuple[np.ndarray, np.ndarray, dict[str, Any]]
 
 
 def apply(
-    labelled: LabelledImage, operations: Sequence[str], rng: np.random.Generator, strength: Strength, others: Others
+    labelled: LabelledImage, operations: Sequence[str], rng: np.random.Generator, others: Others
 ) -> tuple[LabelledImage, list[dict[str, Any]]]:
     """The picture after all operations, and a step for each: its name and what was drawn at random."""
     steps = []
@@ -65,7 +79,7 @@ def apply(
         if grid:
             image, labels, drawn = splice(labelled, *grid, others)
         else:
-            image, labels, drawn = RANDOM[name](labelled, rng, strength, others)
+            image, labels, drawn = RANDOM[name](labelled, rng, others)
         labelled = replace(labelled, image=image, labels=labels)
         steps.append({"operation": name, **drawn})
     return labelled, steps
@@ -94,25 +108,25 @@ def splice(labelled: LabelledImage, rows: int, columns: int, others: Others) -> 
     return image, labels, {"sources": [cell.name for cell in cells[1:]]}
 
 
-def noise(labelled: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def noise(labelled: LabelledImage, rng: np.random.Generator, others: Others) -> Changed:
     """Adds Gaussian noise with standard deviation 255 · sigma to each channel, and clips."""
-    sigma = uniform(rng, strength.noise_sigma)
+    sigma = uniform(rng, NOISE_SIGMA)
     noisy = rng.standard_normal(labelled.image.shape, np.float32) * np.float32(255 * sigma) + labelled.image
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), labelled.labels, {"sigma": sigma}
 
 
-def blur(labelled: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def blur(labelled: LabelledImage, rng: np.random.Generator, others: Others) -> Changed:
     """Gaussian blur with a standard deviation of sigma pixels, approximated by three box filters."""
-    sigma = round(uniform(rng, strength.blur_sigma) * min(labelled.labels.shape), 4)
+    sigma = round(uniform(rng, BLUR_SIGMA) * min(labelled.labels.shape), 4)
     image = np.asarray(Image.fromarray(labelled.image).filter(ImageFilter.GaussianBlur(sigma)))
     return image, labelled.labels, {"sigma": sigma}
 
 
-def colour(labelled: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def colour(labelled: LabelledImage, rng: np.random.Generator, others: Others) -> Changed:
     """Multiplies brightness, contrast and saturation by factors, then shifts the hue by a share of the circle."""
-    factors = 1 - strength.colour_change, 1 + strength.colour_change
+    factors = 1 - COLOUR_CHANGE, 1 + COLOUR_CHANGE
     drawn = {name: uniform(rng, factors) for name in ("brightness", "contrast", "saturation")}
-    drawn["hue"] = uniform(rng, (-strength.hue_change, strength.hue_change))
+    drawn["hue"] = uniform(rng, (-HUE_CHANGE, HUE_CHANGE))
     image = ImageEnhance.Brightness(Image.fromarray(labelled.image)).enhance(drawn["brightness"])
     image = ImageEnhance.Contrast(image).enhance(drawn["contrast"])
     image = ImageEnhance.Color(image).enhance(drawn["saturation"])
@@ -124,11 +138,11 @@ def colour(labelled: LabelledImage, rng: np.random.Generator, strength: Strength
     return np.asarray(image), labelled.labels, drawn
 
 
-def tilt(labelled: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def tilt(labelled: LabelledImage, rng: np.random.Generator, others: Others) -> Changed:
     """Moves each corner inwards by a random share of the sides. Outside of them the image is black and the labels are
     255."""
     height, width = labelled.labels.shape
-    shifts = rng.uniform(*strength.perspective_shift, (4, 2)) * (width, height)
+    shifts = rng.uniform(*PERSPECTIVE_SHIFT, (4, 2)) * (width, height)
     whole = np.array([(0, 0), (width, 0), (width, height), (0, height)])
     corners = (whole + shifts * [(1, 1), (-1, 1), (-1, -1), (1, -1)]).round(2)
     return *perspective(labelled.image, labelled.labels, corners), {"corners": corners.tolist()}
@@ -153,15 +167,15 @@ def perspective(image: np.ndarray, labels: np.ndarray, corners: np.ndarray) -> t
     return moved(image, Image.Resampling.BICUBIC, (0, 0, 0)), moved(labels, Image.Resampling.NEAREST, IGNORE)
 
 
-def boxes(labelled: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def boxes(labelled: LabelledImage, rng: np.random.Generator, others: Others) -> Changed:
     """Fills boxes with colour noise, centred on pixels of objects if there are any. Labels become 0 there, but 255
     stays. A box is left, top, right, bottom; the last two exclusive."""
     image, labels = labelled.image.copy(), labelled.labels.copy()
     height, width = labels.shape
     drawn = []
-    for _ in range(rng.integers(*strength.box_count, endpoint=True)):
+    for _ in range(rng.integers(*BOX_COUNT, endpoint=True)):
         x, y = middle(labels, rng)
-        half_w, half_h = (max(1, round(uniform(rng, strength.box_side) * side / 2)) for side in (width, height))
+        half_w, half_h = (max(1, round(uniform(rng, BOX_SIDE) * side / 2)) for side in (width, height))
         box = [max(x - half_w, 0), max(y - half_h, 0), min(x + half_w, width), min(y + half_h, height)]
         there = slice(box[1], box[3]), slice(box[0], box[2])
         image[there] = rng.integers(0, 256, image[there].shape, np.uint8)
@@ -170,12 +184,12 @@ def boxes(labelled: LabelledImage, rng: np.random.Generator, strength: Strength,
     return image, labels, {"boxes": drawn}
 
 
-def paste_objects(labelled: LabelledImage, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
+def paste_objects(labelled: LabelledImage, rng: np.random.Generator, others: Others) -> Changed:
     """Pastes objects of others, centred on pixels of the picture's own objects if it has any."""
     image, labels = labelled.image, labelled.labels
     sources, pasted = [], []
-    for _ in range(rng.integers(*strength.object_count, endpoint=True)):
-        side = max(1, round(uniform(rng, strength.object_side) * min(labels.shape)))
+    for _ in range(rng.integers(*OBJECT_COUNT, endpoint=True)):
+        side = max(1, round(uniform(rng, OBJECT_SIDE) * min(labels.shape)))
         number, mirrored = int(rng.integers(2**31)), bool(rng.integers(2))
         for _ in range(DONORS):
             (donor,) = others(1)
@@ -231,7 +245,7 @@ def paste(
     return image, labels
 
 
-RANDOM: Mapping[str, Callable[[LabelledImage, np.random.Generator, Strength, Others], Changed]] = {
+RANDOM: Mapping[str, Callable[[LabelledImage, np.random.Generator, Others], Changed]] = {
     "noise": noise,
     "blur": blur,
     "perspective": tilt,
