@@ -21,8 +21,6 @@ from .sample import Sample
 from .split import split_samples
 
 if TYPE_CHECKING:
-    import datasets
-
     from .quality.stats import Stats
     from .torch_samples import TorchSamples, Transform
 
@@ -206,14 +204,6 @@ class Dataset(Sequence[Sample]):
         from .torch_samples import TorchSamples
 
         return TorchSamples(self.samples, len(self.classes), transform, objects=objects)
-
-    def as_datasets(self) -> datasets.Dataset:
-        """A `datasets.Dataset` of Hugging Face: `image` and `label_map`, pictures; `class_ids`, a `ClassLabel` whose
-        numbers are the ids in the label map; `name`; `metadata`, the row as JSON. Label maps are kept in memory as PNG;
-        for sets too large for that, use `as_parquet`."""
-        from .formats.parquet import as_table
-
-        return as_table(self.samples, self.classes)
 
 
 def load(name: SourceName, path: Path | str, **options: Any) -> Dataset:

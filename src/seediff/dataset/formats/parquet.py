@@ -1,5 +1,5 @@
-"""Tables of Hugging Face's `datasets`: in memory, and as parquet files that `load_dataset` and the hub read. Pictures,
-label maps, rows and classes come back exactly.
+"""Tables of Hugging Face's `datasets` as parquet files, which `load_dataset` and the hub read. Pictures, label maps,
+rows and classes come back exactly.
 
 out/  README.md                    card with the classes, for the hub
       data/train-00000.parquet     a row per sample; likewise validation-00000.parquet, test-00000.parquet
@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from ...config.names import BACKGROUND
 from ...errors import UserError, first_line
 from ...files.documents import parse_json
@@ -28,34 +26,12 @@ from .drivers import Contents, Export, Import
 from .format_table import load_extra
 
 if TYPE_CHECKING:
-    from datasets import Dataset, Features
+    from datasets import Features
 
 WORDS = {"train": "train", "val": "validation", "test": "test"}
 """Split → its name on the hub."""
 GROUP = 100
 """Samples in a row group, which readers load whole to show one sample."""
-
-
-class Label(msgspec.Struct):
-    names: tuple[str, ...]
-
-
-class Labels(msgspec.Struct):
-    feature: Label
-
-
-class Columns(msgspec.Struct):
-    class_ids: Labels
-
-
-class Info(msgspec.Struct):
-    features: Columns
-
-
-class Stated(msgspec.Struct):
-    """What `datasets` states in the schema of a file, as far as it is about the classes."""
-
-    info: Info
 
 
 def features(classes: Sequence[str]) -> Features:
@@ -70,19 +46,6 @@ def features(classes: Sequence[str]) -> Features:
             "metadata": datasets.Value("string"),
         }
     )
-
-
-def as_table(samples: Sequence[Sample], classes: Sequence[str]) -> Dataset:
-    """The table that `seediff.Dataset.as_datasets` returns. A picture in a file is read when it is accessed."""
-    schema = features(classes)
-    rows = []
-    for sample in samples:
-        file, row = sample.file(), table_row(sample, classes)
-        if file:
-            row["image"] = {"bytes": None, "path": str(file.absolute())}
-        rows.append(row)
-    columns = {name: [row[name] for row in rows] for name in schema}  # also without a sample
-    return load_extra("datasets", "hf").Dataset.from_dict(columns, features=schema)
 
 
 def table_row(sample: Sample, classes: Sequence[str]) -> dict[str, Any]:
@@ -174,11 +137,11 @@ def stated_classes(file: Path) -> tuple[str, ...]:
     with opened(file) as reader:
         schema = reader.schema_arrow
     again = "export the set again"
-    text = (schema.metadata or {}).get(b"huggingface")
-    if text is None or "class_ids" not in schema.names:
-        raise UserError(file, "does not say its classes, in the feature 'class_ids'", again)
-    stated = parse_json(text, Stated, f"{file}, metadata key 'huggingface'")
-    classes = stated.info.features.class_ids.feature.names[1:]
+    datasets = load_extra("datasets", "hf")
+    try:
+        classes = tuple(datasets.Features.from_arrow_schema(schema)["class_ids"].feature.names[1:])
+    except Exception as error:  # of what others state there, nearly any
+        raise UserError(file, "does not say its classes, in the feature 'class_ids'", again) from error
     check_class_list(classes, file)
     for column in features(classes).arrow_schema:
         if schema.names.count(column.name) != 1 or schema.field(column.name).type != column.type:
