@@ -6,8 +6,9 @@ A list is a `classes.txt`, `class_names.txt` or `labels.txt` (labelme's) of name
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from ..config.names import BACKGROUND, GROUNDS, IGNORED, meaning, read_class_list
 from ..errors import UserError
-from ..files.documents import fit, plain_number, read_csv, read_json
+from ..files.documents import fit, read_csv, read_json
 from ..files.image_files import open_image, stored_pixels
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
@@ -47,18 +48,18 @@ def number_classes(
     names: Mapping[int, str],
     where: object,
     *,
-    void: Callable[[int, str], bool] = lambda number, name: number in (0, IGNORE),
+    void: Collection[int] = (0, IGNORE),
     classes: Sequence[str] | None = None,
     note: Note = None,
 ) -> ClassList:
     """The classes of a list of stored number → name, in the order of the numbers. A name of the background means id 0,
-    and one of no class 255 if `void(number, name)`, because a set may have a class that is called so. classes: in the
-    order of their ids, if the user named them. note: is told of several numbers with one meaning."""
+    and one of no class 255 if its number is in `void`, because a set may have a class that is called so. classes: in
+    the order of their ids, if the user named them. note: is told of several numbers with one meaning."""
     ids: dict[int, int] = {}
     listed: dict[int, str] = {}
     for number, name in sorted(names.items()):
         name, meant = composed(name.strip()), meaning(name.strip())
-        if meant == 0 or (meant == IGNORE and void(number, name)):
+        if meant == 0 or (meant == IGNORE and number in void):
             ids[number] = meant
         else:
             listed[number] = name
@@ -84,7 +85,8 @@ def named_classes(classes: Sequence[str]) -> ClassList:
 
 def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[tuple[str, ...], dict[str, int]]:
     """The classes among labels, in their order, and the id of each, and of each name that means 0 or 255."""
-    listed = number_classes(dict(enumerate(labels)), where, void=lambda number, name: True, note=note)
+    names = dict(enumerate(labels))
+    listed = number_classes(names, where, void=names, note=note)
     own = {name: number for number, name in enumerate(listed.classes, 1)}
     return listed.classes, {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, IGNORE), **own}
 
@@ -119,7 +121,7 @@ def find_list(
         return by_name
     rows = list(_read_colours(path))
     names = {number: name for number, (name, *_) in enumerate(rows)}
-    listed = number_classes(names, path, void=lambda number, name: True, classes=classes, note=note)
+    listed = number_classes(names, path, void=names, classes=classes, note=note)
     if by_name is not None and by_name.classes != listed.classes:
         raise UserError(path, f"and {plain} do not list the same classes in the same order", "remove one of them")
     # Unless the list says otherwise, black is the background and VOC's border is ignored.
@@ -134,11 +136,8 @@ def find_list(
 
 def _first(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
     """The first of these files that is there, in the order of the names."""
-    for name in names:
-        for folder in folders:
-            if (folder / name).is_file():
-                return folder / name
-    return None
+    paths = [folder / name for name, folder in product(names, folders)]
+    return next(filter(Path.is_file, paths), None)
 
 
 def _read_names(path: Path, first: int, note: Note) -> ClassList:
@@ -153,7 +152,7 @@ def _read_colours(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
     """(name, colour, place in the file) of each line."""
     if path.suffix == ".csv":
         for number, row in read_csv(path, ["name", *"rgb"]):
-            yield row["name"].strip(), [plain_number(row[part]) for part in "rgb"], f"{path}, line {number}"
+            yield row["name"].strip(), [row[part] for part in "rgb"], f"{path}, line {number}"
     elif path.suffix == ".json":
         meta = read_json(path, Meta)
         for number, name in sorted(meta.label_map.items()):
@@ -162,7 +161,7 @@ def _read_colours(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
         for number, line in enumerate(read_lines(path), 1):
             if line.strip() and line[0] != "#":
                 name, _, rest = line.partition(":")
-                parts = [plain_number(part) for part in rest.partition(":")[0].split(",")]
+                parts = [part.strip().lstrip("0") or "0" for part in rest.partition(":")[0].split(",")]
                 yield name.strip(), parts, f"{path}, line {number}"
 
 

@@ -52,11 +52,6 @@ def fit(value: Any, kind: type[T], where: str, *, strict: bool = True) -> T:
     return _typed(lambda: msgspec.convert(value, kind, strict=strict), where)
 
 
-def plain_number(text: str) -> str:
-    """A number's text as `fit` takes it: without spaces around it, and zeros before it."""
-    return re.sub(r"^(-?)0+(?=[0-9])", r"\1", text.strip())
-
-
 def _plain_words(problem: str) -> str:
     """A message of msgspec's: "must be a text or null, not a whole number"."""
     for theirs, ours in {

@@ -3,7 +3,6 @@ import io
 import json
 from typing import Any, cast
 
-import msgspec
 import numpy as np
 import pytest
 from blocks import blocks
@@ -15,7 +14,6 @@ from refusals import user_error
 from scipy import ndimage
 
 from seediff.dataset.formats.coco import of_objects
-from seediff.dataset.formats.coco_data import Annotation, is_elsewhere
 from seediff.dataset.shapes.objects import find_objects, whole_classes
 
 CLASSES = ("cat", "bus", "dog")
@@ -231,12 +229,3 @@ def test_masks_that_are_not_where_their_box_is(tmp_path, segmentation, box, else
     imported("coco", tmp_path / "one.json", note=notes.append)
     said = "1 masks of the first 100 pictures are not where their `bbox` is; "
     assert [note.startswith(said) for note in notes] == [True] * elsewhere
-
-
-@pytest.mark.parametrize(("left", "elsewhere"), [(10, False), (20, True)])
-def test_where_a_mask_is_takes_no_memory_by_its_size(left, elsewhere):
-    """The first run ends in the fourth column of the mask, the last is empty."""
-    side = 10**6
-    rle = {"size": [side] * 2, "counts": [10 * side + 5, 3 * side, side**2 - 13 * side - 5, 0]}
-    annotation = msgspec.convert({"image_id": 1, "segmentation": rle, "bbox": [left, 0, 4, side]}, Annotation)
-    assert is_elsewhere(annotation, (side, side)) == elsewhere

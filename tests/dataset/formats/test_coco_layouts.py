@@ -128,15 +128,6 @@ def test_a_parent_that_annotations_are_of_is_a_class(tmp_path):
     assert sorted(int(one.max()) for one, _ in found.values()) == [1, 2, 2]
 
 
-def test_panoptic_files_are_refused(tmp_path):
-    given = document("a.jpg")
-    given["annotations"] = [{"image_id": 1, "file_name": "a.png", "segments_info": []}]
-    path = save(tmp_path / "annotations/panoptic_val2017.json", given)
-    for source in (tmp_path, path):
-        with user_error(r"panoptic_val2017\.json: .*panoptic files are not read: read"):
-            imported("coco", source)
-
-
 @pytest.mark.parametrize("layout", ["data", "images", "."])
 def test_a_single_file_beside_its_images(tmp_path, layout):
     # FiftyOne: labels.json and data/. Label Studio: result.json, whose file names begin with images/.

@@ -58,7 +58,7 @@ def mask(label="cat", rle="0,4", box=(1, 1, 2, 2), **more):
 def test_masks_are_painted_by_z_order_and_then_in_turn(tmp_path):
     shapes = (
         mask("dog", "0,24", (0, 0, 6, 4), z_order=1)
-        + mask("cat", "00,04", ("01", 1, 2, "02"), z_order="-00")
+        + mask("cat", z_order=0)
         + mask("Background", "1, 1, 2", (3, 0, 2, 2), z_order=2)
     )
     notes = []
@@ -75,7 +75,7 @@ def test_masks_are_painted_by_z_order_and_then_in_turn(tmp_path):
 def test_polygons_boxes_and_others(tmp_path):
     notes = []
     shapes = (
-        '<box label="cat" xtl=" 0.0" ytl="0.5" xbr="2.5" ybr="1.5"/><polygon label="dog"'
+        '<box label="cat" xtl="0.0" ytl="0.5" xbr="2.5" ybr="1.5"/><polygon label="dog"'
         ' points="1.0, 1.0; 5.0,1.0;5.0,4.0;1.0,4.0"/><points label="cat" points="1,1"/><tag label="cat"/>'
     )
     (read,) = imported("cvat", one_image(tmp_path, shapes), note=notes.append)[1]

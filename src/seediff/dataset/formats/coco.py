@@ -102,7 +102,8 @@ def annotate(
 
 
 def of_objects(objects: Objects, polygons: bool = False) -> list[dict[str, Any]]:
-    shapes = _polygons(objects) if polygons else encode(objects.index + 1).values()
+    index = np.asfortranarray(objects.index)
+    shapes = _polygons(objects) if polygons else [encode(index == number) for number in range(len(objects.class_ids))]
     return [
         {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shape}
         for class_id, area, box, shape in zip(objects.class_ids, objects.areas, _boxes(objects), shapes, strict=True)

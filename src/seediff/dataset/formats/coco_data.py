@@ -8,12 +8,9 @@ labels.json, or another single file      pictures in images/, data/ or beside it
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +21,7 @@ from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ..class_lists import Note, number_classes
 from ..encoding import Instances
-from ..shapes.rle import area, bounds, count_runs, polygon_runs
+from ..shapes.rle import area, box_xyxy, count_runs, polygon_runs
 from .format_table import read_known
 from .label_files import PARTS, Near, Shapes, Side, check_frame
 
@@ -32,7 +29,7 @@ IGNORED = (IGNORE, "ignore")
 """Id and name of the category for 255 in SeeDiff's semantic.json."""
 IMAGES, ANNOTATIONS = "images", "annotations"
 INSTANCES, SEMANTIC = "instances", "semantic"
-KINDS = (SEMANTIC, INSTANCES, "person_keypoints", "stuff", "panoptic")
+KINDS = (SEMANTIC, INSTANCES, "person_keypoints", "stuff")
 """Beginnings of file names. The first kind that a folder has is read."""
 ROBOFLOW = "_annotations.coco.json"
 
@@ -70,14 +67,11 @@ class Annotation(msgspec.Struct, frozen=True):
     segmentation: list[list[Near] | float] | Rle | None = None
     bbox: Any = None
     iscrowd: bool | int | None = None
-    segments_info: Any = None
     attributes: Any = None
 
     def __post_init__(self) -> None:
         if isinstance(self.segmentation, list) and len({isinstance(one, list) for one in self.segmentation}) > 1:
             raise ValueError("a polygon is a list of x, y")
-        if self.segments_info is not None:
-            raise ValueError("panoptic files are not read: read the instances of the same pictures")
         if not self.segmentation and not self.box:
             raise ValueError("an annotation needs a 'segmentation' or a 'bbox' of four numbers")
 
@@ -152,7 +146,7 @@ def classes_of(documents: Mapping[Path, CocoFile], note: Note = None) -> tuple[t
     for other in named:
         if named[other] != names:
             raise UserError(other, f"its categories are not those of {first}", "import them one by one")
-    classes = number_classes(names, f"{first}: categories", void=lambda *entry: entry == IGNORED, note=note)
+    classes = number_classes(names, f"{first}: categories", void=(IGNORE,), note=note)
     return classes.classes, dict(classes.ids)
 
 
@@ -166,15 +160,22 @@ def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict
 
 def is_elsewhere(one: Annotation, shape: tuple[int, int]) -> bool:
     """Whether a side of a mask in a picture of `shape` (H, W) is more than 2 pixels from that of its `bbox`."""
-    across, down = ([*chain(*(polygon[axis::2] for polygon in one.polygons))] for axis in (0, 1))
-    if isinstance(one.segmentation, Rle):
-        with suppress(UserError, ValueError):  # UserError: which painting raises; ValueError: no pixel
-            across, down = bounds(count_runs(one.segmentation.size, one.segmentation.counts, shape, ""), shape[0])
-    if not across or not one.box:
+    if not (one.masked and one.box):
+        return False
+    try:
+        drawn = box_xyxy(_runs(one, shape, ""), shape)
+    except (UserError, OverflowError):  # which painting refuses
         return False
     left, top, width, height = one.box
-    starts = math.floor(min(across)) - left, math.floor(min(down)) - top
-    return max(map(abs, (*starts, math.ceil(max(across)) - left - width, math.ceil(max(down)) - top - height))) > 2
+    given = np.array([left, top, left + width, top + height]).clip(0, [*shape[::-1], *shape[::-1]])
+    return bool(drawn.any() and np.abs(given - drawn).max() > 2)
+
+
+def _runs(one: Annotation, shape: tuple[int, int], where: str) -> np.ndarray:
+    """The run lengths of a mask."""
+    if isinstance(one.segmentation, Rle):
+        return count_runs(one.segmentation.size, one.segmentation.counts, shape, where)
+    return polygon_runs(one.polygons, shape, where)
 
 
 def paint(
@@ -192,18 +193,13 @@ def paint(
     shapes = Shapes(shape)
     masks: list[tuple[bool, int, np.ndarray]] = []
     for one in annotations:
-        here, given = f"{where}: annotation {one.id}", one.segmentation
-        if not one.masked:
-            if one.box:
-                x, y, width, height = one.box
-                shapes.box(x, y, x + width, y + height, one.rotation)
-        else:
-            if isinstance(given, Rle):
-                runs = count_runs(given.size, given.counts, shape, here)
-            else:
-                runs = polygon_runs(one.polygons, shape, here)
+        if one.masked:
             seen = all_objects or not one.iscrowd
+            runs = _runs(one, shape, f"{where}: annotation {one.id}")
             masks.append((seen, ids[one.category_id or 0] if seen else IGNORE, runs))
+        elif one.box:
+            x, y, width, height = one.box
+            shapes.box(x, y, x + width, y + height, one.rotation)
     for _, class_id, runs in sorted(masks, key=lambda mask: (mask[0], -area(mask[2]))):
         shapes.runs(runs, shapes.number(class_id))
     return shapes.painted()

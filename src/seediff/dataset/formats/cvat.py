@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 
 from ...errors import UserError
-from ...files.documents import Node, fit, plain_number, read_xml
+from ...files.documents import Node, fit, read_xml
 from .. import native
 from ..class_lists import IGNORED, check_meaning, number_labels
 from ..encoding import Instances
@@ -45,7 +45,7 @@ def write(export: Export, *, objects: bool = False) -> None:
     check_meaning(export.classes)
     several = [] if export.parts == ["train"] else export.parts
     images = []
-    for placed in export.placed(draw, key=lambda name, split: name, objects=objects):
+    for placed in sorted(export.placed(draw, objects=objects), key=lambda placed: placed.name):
         export.put_image(f"{IMAGES}/{placed.file_name}", placed)
         (height, width), masks = placed.data
         subset = f' subset="{placed.split}"' * bool(several)
@@ -113,8 +113,6 @@ def _is_cvat(path: Path) -> bool:
         return False
 
 
-T = TypeVar("T")
-TEXTS = ("name", "subset", "label", "points", "rle")
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
 
 
@@ -153,14 +151,6 @@ class Box(msgspec.Struct, frozen=True):
     rotation: Near = 0
 
 
-def _fit(node: Node, kind: type[T]) -> T:
-    """An element's attributes, of which all but TEXTS are numbers."""
-    given = dict(node.attributes)
-    for key in given.keys() - {*TEXTS}:
-        given[key] = plain_number(given[key])
-    return fit(given, kind, node.where, strict=False)
-
-
 def read(source: Import, *, images: Path | str | None = None) -> Contents:
     """An unpacked export of "CVAT for images 1.1", or its XML file.
 
@@ -184,7 +174,7 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
     objects = by_object([child.attributes.get("label", "") for child in _masks(node)] for node in nodes)
     drawings: list[Drawing] = []
     for node in nodes:
-        image = _fit(node, CvatImage)
+        image = fit(node.attributes, CvatImage, node.where, strict=False)
         drawings.append(
             Drawing(
                 node.where,
@@ -232,12 +222,12 @@ def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, in
     shapes = Shapes(shape)
     for child in node.children:
         if child.tag == "box":
-            box = _fit(child, Box)
+            box = fit(child.attributes, Box, child.where, strict=False)
             shapes.box(box.xtl, box.ytl, box.xbr, box.ybr, box.rotation)
         elif child.tag == "cuboid":
-            pairs = [[plain_number(child.get(axis + corner)) for axis in "xy"] for corner in CORNERS]
+            pairs = [(child.get(f"x{corner}"), child.get(f"y{corner}")) for corner in CORNERS]
             shapes.box_around(fit(pairs, list[tuple[Near, Near]], child.where, strict=False))
-    masks = [(_fit(child, CvatShape), child) for child in _masks(node)]
+    masks = [(fit(child.attributes, CvatShape, child.where, strict=False), child) for child in _masks(node)]
     for one, child in sorted(masks, key=lambda mask: mask[0].z_order):
         number = shapes.number(class_of(one.label, ids, child.where), one.group_id or None)
         if child.tag == "mask":
@@ -246,7 +236,7 @@ def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, in
                 problem = f"its mask's box of {one.width} × {one.height} is not inside"
                 raise UserError(child.where, f"{problem} the picture of {shape[1]} × {shape[0]}")
             where = f"{child.where}: 'rle'"
-            counts = fit([*map(plain_number, one.rle.split(","))], list[Count], where, strict=False)
+            counts = fit(one.rle.replace(" ", "").split(","), list[Count], where, strict=False)
             if sum(counts) != one.width * one.height:
                 problem = f"the run lengths of its mask add up to {sum(counts)}, not to {one.width} × {one.height}"
                 raise UserError(child.where, problem)
@@ -255,7 +245,7 @@ def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, in
         elif child.tag == "ellipse":
             shapes.ellipse(complex(one.cx, one.cy), one.rx, one.ry, one.rotation, number, child.where)
         else:
-            pairs = [[*map(plain_number, pair.split(","))] for pair in one.points.split(";")]
+            pairs = [pair.split(",") for pair in one.points.replace(" ", "").split(";")]
             corners = fit(pairs, list[tuple[Near, Near]], f"{child.where}: 'points'", strict=False)
             runs = polygon_runs([[*chain(*corners)]], shape, child.where)
             shapes.runs(runs, number)

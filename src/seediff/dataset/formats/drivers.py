@@ -108,36 +108,28 @@ class Export(Notes):
     def parts(self) -> list[str]:
         return [split for split in SPLITS if split in self.splits]
 
-    def placed(
-        self, encode: Callable[..., Any], *, key: Callable[[str, str], Any] | None = None, **options: Any
-    ) -> Iterator[Placed]:
-        """The samples, sorted by `key(name, split)` if given, each with the result of `encode(sample, classes=…,
-        **options)`, a module-level function, because it may run in another process."""
+    def placed(self, encode: Callable[..., Any], **options: Any) -> Iterator[Placed]:
+        """The samples, each with the result of `encode(sample, classes=…, **options)`, a module-level function, because
+        it may run in another process."""
         encode = partial(encode, classes=self.classes, **options)
         work = self.stack.enter_context(in_order(encode, self.workers, chunk=CHUNK))
-        rows = list(zip(self.names, self.splits, self.samples, strict=True))
-        if key is not None:
-            rows.sort(key=lambda row: key(row[0], row[1]))
         taken: set[str] = set()
-        for (name, split, sample), data in zip(self.follow(rows), work(row[2] for row in rows), strict=True):
+        rows = zip(self.names, self.splits, self.follow(self.samples), work(self.samples), strict=True)
+        for name, split, sample, data in rows:
             check_name(name, taken)
             yield Placed(name, split, sample, data)
 
     def put(self, path: str, data: bytes | str) -> None:
-        """Write the file folder/path. Raises UserError for a path that leads out of the folder, such as one with a name
-        of a class that does."""
+        """Write the file folder/path."""
         if isinstance(data, str):
             data = data.encode("utf-8")
-        put(self._inside(path), data)
+        put(self.folder / path, data)
         self.files += 1
 
     def put_image(self, path: str, placed: Placed) -> None:
-        """Copy the sample's picture, without an EXIF orientation, or link it. Raises UserError as `put`."""
-        placed.sample.put_image(self._inside(path), link=self.link)
+        """Copy the sample's picture, without an EXIF orientation, or link it."""
+        placed.sample.put_image(self.folder / path, link=self.link)
         self.files += 1
-
-    def _inside(self, path: str) -> Path:
-        return inside(self.folder, path, "export", "file name")
 
 
 def export(

@@ -26,7 +26,7 @@ from ..shapes.rle import paint_runs, polygon_runs
 IMAGE_SUFFIXES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Name of a split in any data set, in small letters → SeeDiff's name."""
-Side = Annotated[int, msgspec.Meta(ge=1)]
+Side = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Near = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
 """A coordinate. pycocotools ends the process for a polygon of much larger ones."""
 

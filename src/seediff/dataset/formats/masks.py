@@ -212,7 +212,7 @@ def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None],
     first, *others = names.values()
     if not others and first.casefold() != BACKGROUND:
         names = {0: BACKGROUND, 1: first}
-    listed = number_classes(names, file, void=lambda number, name: False, note=note)
+    listed = number_classes(names, file, void=(), note=note)
     ids = {**listed.ids, IGNORE: IGNORE}
     meant = {value: number if isinstance(number, int) else IGNORE for value, number in mapping.items()}
     for value, number in meant.items():

@@ -152,7 +152,7 @@ def read(
     that leads out of the folder. A picture without a label file is all background.
     """
     file, data, names = read_data(source.path, classes or ())
-    listed = number_classes(names, file, void=lambda number, name: False, classes=classes, note=source.note)
+    listed = number_classes(names, file, void=(), classes=classes, note=source.note)
     if "kpt_shape" in data:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
     samples: list[Sample] = []

@@ -17,22 +17,10 @@ from ...errors import UserError
 from ...files.messages import show_json
 
 
-def encode(numbers: np.ndarray) -> dict[int, dict[str, Any]]:
-    """Number → its mask as {"size": [H, W], "counts": text}, for every number above 0 in numbers (H, W), in ascending
-    order. Takes one pass for all masks; pycocotools needs one for each."""
-    flat = numbers.ravel(order="F")
-    starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))
-    order = np.argsort(flat[starts], kind="stable")
-    edges = np.column_stack([starts, np.append(starts[1:], flat.size)])[order]
-    found, first = np.unique(flat[starts[order]], return_index=True)
-    masks = {}
-    for number, own in zip(found.tolist(), np.split(edges, first[1:]), strict=True):
-        if number > 0:
-            counts = np.diff(own.ravel(), prepend=0, append=flat.size)
-            rle: Any = {"size": list(numbers.shape), "counts": counts if counts[-1] else counts[:-1]}
-            rle["counts"] = mask.frPyObjects(rle, *numbers.shape)["counts"].decode("ascii")
-            masks[number] = rle
-    return masks
+def encode(inside: np.ndarray) -> dict[str, Any]:
+    """A mask (H, W) bool as {"size": [H, W], "counts": text}."""
+    rle: Any = mask.encode(np.asfortranarray(inside, np.uint8))
+    return {**rle, "counts": rle["counts"].decode("ascii")}
 
 
 def decompress(counts: str) -> list[int]:
@@ -82,17 +70,12 @@ def area(runs: np.ndarray) -> int:
     return int(runs[1::2].sum())
 
 
-def bounds(runs: np.ndarray, height: int) -> tuple[list[int], list[int]]:
-    """[left, right] and [top, bottom] of the pixels inside of run lengths, of which no array is made. Raises ValueError
-    if there are none."""
-    ends = np.cumsum(runs)[1::2]
-    lengths = runs[1::2]
-    ends, lengths = ends[lengths > 0], lengths[lengths > 0]
-    (left, top), (right, bottom) = np.divmod(ends - lengths, height), np.divmod(ends - 1, height)
-    rows = [0, height]  # of a run that goes on in the next column
-    if (left == right).all():
-        rows = [int(top.min()), int(bottom.max()) + 1]
-    return [int(left.min()), int(right.max()) + 1], rows
+def box_xyxy(runs: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """(4,): left, top, right, bottom of the pixels inside of run lengths; all 0 if there are none."""
+    rle: Any = {"size": shape, "counts": runs.tolist()}
+    box = mask.toBbox(mask.frPyObjects(rle, *shape))
+    box[2:] += box[:2]
+    return box
 
 
 def paint_runs(labels: np.ndarray, runs: np.ndarray, value: int) -> None:
