@@ -36,11 +36,6 @@ def test_a_broken_file_is_replaced(cache, content):
     assert not time_line(CONFIG, 1).startswith(UNKNOWN)
 
 
-def test_a_time_that_no_image_takes_is_no_measurement():
-    remember_speed(CONFIG, 1e300)
-    assert time_line(CONFIG, 10).startswith(UNKNOWN)
-
-
 def test_a_folder_that_cannot_be_written_to_stops_no_run(cache):
     cache.parent.parent.write_text("a file where the folder should be")
     remember_speed(CONFIG, 1.0)

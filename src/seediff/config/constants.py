@@ -97,7 +97,7 @@ class MaskConfig:
             if ".py:" in self.method:
                 fix = "a file is executed only if unchanged and named on the command line (--method FILE.py:FUNCTION)"
             raise UserError("method", f"'{self.method}' is not known", fix)
-        if not self.expand_levels or list(self.expand_levels) != sorted(set(self.expand_levels), reverse=True):
+        if list(self.expand_levels) != sorted(set(self.expand_levels), reverse=True):
             raise UserError("expand_levels", f"{self.expand_levels} must go from coarse to fine, like (4, 2, 1)")
         if self.ignore_band and not 0 < self.ignore_band[0] <= self.ignore_band[1] < 1:
             raise UserError("ignore_band", f"{self.ignore_band} must be (low, high) with 0 < low ≤ high < 1")

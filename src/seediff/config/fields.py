@@ -82,7 +82,7 @@ Positive = Annotated[float, Meta(gt=0)]
 Timestep = Annotated[int, Meta(ge=0, lt=1000), WORD]
 """A noise level."""
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1, description="a whole number in [0, 2^63)"), WORD]
-Several = Annotated[tuple[Count, ...], WORD]
+Several = Annotated[tuple[Count, ...], Meta(min_length=1), WORD]
 DType = Literal["float32", "float16", "bfloat16"]
 Device = Annotated[str, Meta(pattern=r"^(cpu|mps|cuda)(:\d+)?$", description="one of cuda, cuda:0, mps, cpu")]
 

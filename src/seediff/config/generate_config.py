@@ -1,6 +1,6 @@
 """The configuration of `generate`, and the sources of its constants."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -14,7 +14,7 @@ from ..files.reading import composed
 from ..models.info import ModelInfo, read_settings
 from ..models.load_options import LoadOptions
 from .constants import CaptureConfig, MaskConfig
-from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Share, read_names
+from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Several, Share, read_names
 from .names import (
     DEFAULT_PROMPTS,
     check_classes,
@@ -70,8 +70,8 @@ class DatasetConfig(RunConfig):
         """Accept any iterable of texts, such as the keys of a table, and compose their letters."""
         for name in names:
             texts = getattr(self, name)
-            if isinstance(texts, Iterable) and not isinstance(texts, str):
-                object.__setattr__(self, name, tuple(composed(one) if isinstance(one, str) else one for one in texts))
+            if not isinstance(texts, str):
+                object.__setattr__(self, name, tuple(map(composed, texts)))
 
     @classmethod
     def recommended(cls: type[Self], **values: Any) -> Self:
@@ -101,7 +101,7 @@ class GenerateConfig(DatasetConfig):
     file with one per line."""
     negative_prompt: str = ""
     """Negative prompt: what images should not show."""
-    classes_per_image: Annotated[int | tuple[int, ...], WORD] = 1
+    classes_per_image: Annotated[Count | Several, WORD] = 1
     """Number of different classes in each image, or several in rotation, such as 1,1,2,2,3. Total images: classes ×
     per-class ÷ this."""
     steps: Annotated[Count, Parameter(group=MODEL)] = 50
@@ -126,11 +126,9 @@ class GenerateConfig(DatasetConfig):
         super().__post_init__()
         if len(self.turns) == 1:  # a number and a list with this number are the same configuration
             object.__setattr__(self, "classes_per_image", self.turns[0])
-        shown = ",".join(map(str, self.turns)) or "()"
+        shown = ",".join(map(str, self.turns))
         if self.capture.flip:
             raise UserError("capture.flip", "is for photographs, not generated pictures", "leave it out")
-        if min(self.turns, default=0) < 1:
-            raise UserError("classes_per_image", f"{shown} must be at least 1")
         if max(self.turns) > len(self.classes):
             raise UserError("classes_per_image", f"{shown} is more than {plural(len(self.classes), 'class')}")
         count = self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)
@@ -147,8 +145,6 @@ class GenerateConfig(DatasetConfig):
             check_subclasses(self.subclasses, self.classes)
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
-        if not self.negative_prompt.isprintable():
-            raise UserError("negative_prompt", f"{self.negative_prompt!r} has a line break or unprintable characters")
 
     @classmethod
     def values_below(cls, model: ModelInfo | None, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
@@ -177,11 +173,11 @@ def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
     """The constants of a method for a pipeline, and the fields of the capture for which they were chosen: those of its
     model's folder if that has some, otherwise those of the method's paper, and no fields.
     """
+    config = MaskConfig(method=method)
     folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
     if folder and (Path(folder) / "seediff.json").is_file() and read_settings(Path(folder)).preset:
         own = GenerateConfig.recommended(classes=("any",), model=str(folder), mask={"method": method})
         return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
-    config = MaskConfig(method=method)
     return replace(config, **config.facts.defaults.get("mask", {})), {}
 
 

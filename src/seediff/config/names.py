@@ -209,11 +209,8 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
             raise UserError(field, f"'{name}' means id 0 or 255 in other formats and cannot be a class")
         if name != name.strip() or not name or not name.isprintable() or "," in name:
             raise UserError(field, f"{name!r} is empty, or has a comma, spaces at its ends or unprintable characters")
-        other = by_sound.get(sound(name))
-        if other == name:
-            raise UserError(field, f"{name!r} is given twice", "keep one of them")
-        if other is not None:
-            problem = f"{other!r} and {name!r} read the same in a prompt ('{sound(name)}')"
+        if sound(name) in by_sound:
+            problem = f"{by_sound[sound(name)]!r} and {name!r} read the same in a prompt ('{sound(name)}')"
             raise UserError(field, problem, "keep one of them")
         by_sound[sound(name)] = name
 
@@ -271,14 +268,10 @@ def _check_filled(template: str, named: Sequence[str], field: str, classes: Sequ
 
 
 def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
-    """Raise UserError for a repeated phrase, and for one that does not name exactly one of the classes: its attention
-    is read at the class's name."""
+    """Raise UserError for a phrase that does not name exactly one of the classes: its attention is read at the class's
+    name."""
     usable = {*chain.from_iterable(by_class(phrases, classes).values())}
-    for phrase, count in Counter(phrases).items():
-        if count > 1:
-            raise UserError(
-                "subclasses", f"{phrase!r} is given more than once", "name each once; they are used in rotation"
-            )
+    for phrase in phrases:
         if phrase not in usable or not phrase.isprintable() or phrase != phrase.strip():
             problem = f"{phrase!r} must contain exactly one class name, whose attention is read"
             raise UserError("subclasses", problem, f"for example 'small {spoken(classes[0])}'")

@@ -12,7 +12,7 @@ from ..models.info import ModelInfo
 from .constants import SegmentConfig
 from .fields import IMAGES, MASKS, MODEL, RESEARCH, WORD, Share, Timestep, read_names
 from .generate_config import DatasetConfig
-from .names import MAX_CLASSES, SEGMENT, check_classes, parse_classes, sound
+from .names import SEGMENT, check_classes, parse_classes
 from .presets import ModelConstants
 from .resolve import recommend
 from .settings import NOT_TYPED, RunConfig, SourcedValues
@@ -23,7 +23,6 @@ Fit = Literal["keep", "resize", "crop", "tile"]
 PRESENCE, NAME_THRESHOLD = 0.86, 0.514
 """Defaults if the model's preset has none, for the first embedded model. The commands warn when they use these."""
 
-MIN_SIZE = 8
 MAX_LATENT = 128
 """Maximum side of a square latent: Stable Diffusion's at 1024 pixels, where one head of self-attention has 16384²
 numbers (1 GiB). Other shapes have at most as many positions."""
@@ -107,15 +106,10 @@ class SegmentPhotosConfig(RunConfig):
 
 
 def check_segment_names(names: Sequence[str], what: str) -> None:
-    """Raise UserError if words cannot be names of segments. what: the subject in the message."""
-    if not names:
-        return
-    check_classes(names, what)
-    if any(sound(name) == SEGMENT for name in names):
-        raise UserError(what, f"'{SEGMENT}' is the class of segments without a name", "leave it out")
-    if len(names) == MAX_CLASSES:
-        problem = f"{len(names)} names, but a mask of 8 bits holds at most {MAX_CLASSES - 1} besides '{SEGMENT}'"
-        raise UserError(what, problem)
+    """Raise UserError if words cannot be names of segments, beside that of segments without one. what: the subject in
+    the message."""
+    if names:
+        check_classes((SEGMENT, *names), what)
 
 
 def max_area(factor: int) -> int:
@@ -135,8 +129,6 @@ def check_attention(size: Size | None, factor: int) -> None:
 def _checked_size(size: Size | None, fit: str) -> Size | None:
     if size is None:
         return None
-    if min(pixels(size)) < MIN_SIZE:
-        raise UserError("size", f"{size} must be at least {MIN_SIZE} pixels")
     size = check_size(size)
     if not isinstance(size, int) and fit != "resize":
         problem = f"{size}: width x height needs fit resize, which squeezes every photograph into that shape"

@@ -186,12 +186,8 @@ def model_label(model: str) -> str:
 @lru_cache
 def defaults(kind: type) -> dict[str, Any]:
     """Flat name → the class's default."""
-    table: dict[str, Any] = {}
-    for field_ in fields(kind):
-        if field_.compare:
-            table[field_.name] = field_.default if field_.default_factory is MISSING else field_.default_factory()
-    for name in tables_of(kind):
-        table[name] = asdict(table[name])
+    table: dict[str, Any] = {field_.name: field_.default for field_ in fields(kind)}
+    table |= {name: asdict(part()) for name, part in tables_of(kind).items()}
     return flatten(table, kind)
 
 

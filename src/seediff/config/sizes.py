@@ -11,15 +11,15 @@ Size = int | str
 
 MAX_ASPECT = 8
 """Maximum ratio of the sides: at 8, Stable Diffusion's coarsest level is one position wide."""
-MOST = 2**16
-"""Maximum side in pixels: more than any model draws."""
+LEAST, MOST = 8, 2**16
+"""Bounds of a side in pixels: beyond what any model draws or sees."""
 
 
 def check_size(size: Size) -> Size:
     """The size in its normal form: a number for squares, otherwise `WIDTHxHEIGHT`. Raises UserError."""
     width, height = _sides(size)
-    if min(width, height) < 1 or max(width, height) > MOST:
-        raise UserError("size", f"{size}: sides must be from 1 to {MOST} pixels")
+    if min(width, height) < LEAST or max(width, height) > MOST:
+        raise UserError("size", f"{size}: sides must be from {LEAST} to {MOST} pixels")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise UserError("size", f"{size}: one side must be at most {MAX_ASPECT} times the other")
     return size_text((height, width))
@@ -54,11 +54,9 @@ def check_sides(shape: tuple[int, int], what: str, name: str, multiple: int, lar
     """Raise UserError for an image size (height, width) that model `name` does not support, naming a size near it.
     largest: maximum side in pixels; None: no limit."""
     size = size_text(shape)
-    if min(shape) < 1 or any(side % multiple for side in shape):
-        sides = [nearest(side, multiple) for side in shape]
-        most = min(MAX_ASPECT * min(sides), MOST if largest is None else largest) // multiple * multiple
+    if any(side % multiple for side in shape):
         rule = "a multiple" if isinstance(size, int) else "multiples"
-        near = size_text((min(sides[0], most), min(sides[1], most)))
+        near = size_text((nearest(shape[0], multiple), nearest(shape[1], multiple)))
         raise UserError(what, f"{size} must be {rule} of {multiple} for model '{name}', for example {near}")
     if largest is not None and max(shape) > largest:
         raise UserError(

@@ -9,9 +9,6 @@ from contextlib import suppress
 from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated
-
-from msgspec import Meta
 
 from ..errors import UserError
 from ..files.documents import read_json
@@ -22,21 +19,16 @@ WHATEVER = {
     *("classes", "names", "photos", "prompts", "negative_prompt", "subclasses", "per_class", "seed", "batch_size"),
 }
 """Fields that hardly change how long an item takes."""
-MOST = 200
-"""Measurements that are kept, the newest."""
-Seconds = Annotated[float, Meta(ge=0, lt=1e6)]
 
 
 def remember_speed(config: Settings, seconds: float, *more: str) -> None:
     """Store the seconds that an item took. config: with device, number format and threads. more: what else decides.
     Where the file cannot be written, nothing is stored."""
     file = _file()
-    key, speeds = _key(config, *more), _speeds()
-    speeds.pop(key, None)  # the newest are the last
-    speeds[key] = seconds
+    speeds = {**_speeds(), _key(config, *more): seconds}
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, json.dumps(dict([*speeds.items()][-MOST:])).encode())
+        write_atomic(file, json.dumps(speeds).encode())
 
 
 def time_line(config: Settings, items: int, *more: str) -> str:
@@ -54,7 +46,7 @@ def _file() -> Path:
 
 def _speeds() -> dict[str, float]:
     with suppress(UserError):
-        return read_json(_file(), dict[str, Seconds])
+        return read_json(_file(), dict[str, float])
     return {}
 
 
