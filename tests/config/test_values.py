@@ -49,6 +49,7 @@ FULL = GenerateConfig(
             {"prompts": ("a {class}", "a tree", "x")},
             "prompts: prompt 2, 'a tree', and 3, 'x', has no {class}",
         ),
+        (GenerateConfig, {"prompts": ("x",) * 30}, "and 8, 'x', and 22 more has no {class}"),
         (
             GenerateConfig,
             {"classes": ("dog", "cat"), "prompts": ("a {class}", "two cats and a dog")},

@@ -233,6 +233,8 @@ def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Seque
         lacks = "has no {class}"
         if classes:
             lacks += f" and names none of {', '.join(classes)}"
+        if len(wrong) > 9:
+            wrong[8:] = [f"{len(wrong) - 8} more"]
         raise UserError(field, f"prompt {' and '.join(wrong)} {lacks}", "write for example 'a photo of a {class}'")
     absent = {*classes}.difference(*named)
     if absent and not any("{class}" in text for text in texts):

@@ -16,6 +16,9 @@ from ..config.names import by_class, classes_in, join_classes
 if TYPE_CHECKING:
     from ..config.generate_config import GenerateConfig
 
+Line = tuple[tuple[str, ...], str]
+"""The classes of an image, and its prompt or template."""
+
 
 @dataclass(frozen=True)
 class SampleSpec:
@@ -53,7 +56,7 @@ def each_spec(config: GenerateConfig) -> Iterator[SampleSpec]:
         yield SampleSpec(index, classes, prompt, sample_seed(config.seed, index, 0))
 
 
-def take_turns(config: GenerateConfig) -> Iterator[tuple[tuple[str, ...], str]]:
+def take_turns(config: GenerateConfig) -> Iterator[Line]:
     """(Classes, template) of each image.
 
     With one class per image, classes take turns. With several, their order changes from round to round, so that
@@ -75,12 +78,13 @@ def _all_templates(config: GenerateConfig) -> bool:
     return all("{class}" in prompt for prompt in config.prompts)
 
 
-def deal_prompts(config: GenerateConfig) -> Iterator[tuple[tuple[str, ...], str]]:
+def deal_prompts(config: GenerateConfig) -> Iterator[Line]:
     """(Classes, prompt) of each image, until every class is in `per_class` of them; a prompt stands for the classes
     that it names, a template for any one. The next image is of the class with the fewest so far, by the next prompt for
     it: a larger `per_class` only adds images."""
     prompts = [*zip(config.prompts, classes_in(config.prompts, config.classes), strict=True)]
-    of_class = {name: itertools.cycle(_prompts_for(name, prompts)) for name in config.classes}
+    used = Counter[Line]()
+    of_class = {name: _turns_of(name, prompts, used) for name in config.classes}
     shown = Counter(dict.fromkeys(config.classes, 0))
     while min(shown.values()) < config.per_class:
         classes, prompt = next(of_class[min(config.classes, key=shown.__getitem__)])
@@ -88,13 +92,15 @@ def deal_prompts(config: GenerateConfig) -> Iterator[tuple[tuple[str, ...], str]
         yield classes, prompt
 
 
-def _prompts_for(name: str, prompts: Sequence[tuple[str, tuple[str, ...]]]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Of prompts and what they name, the classes and text of those that show a class."""
-    for prompt, named in prompts:
-        if "{class}" in prompt:
-            yield (name,), prompt
-        elif name in named:
-            yield named, prompt
+def _turns_of(name: str, prompts: Sequence[tuple[str, tuple[str, ...]]], used: Counter[Line]) -> Iterator[Line]:
+    """The lines that show a class, in endless turns, which pass over those that other classes' turns used as often.
+    prompts: with the classes that they name. used: by the turns of all classes."""
+    lines = [(named or (name,), prompt) for prompt, named in prompts if name in named or "{class}" in prompt]
+    for turn in itertools.count():
+        for line in lines:
+            if used[line] <= turn:
+                used[line] += 1
+                yield line
 
 
 def class_groups(kinds: int, sizes: Sequence[int], seed: int) -> Iterator[tuple[int, ...]]:
