@@ -13,7 +13,6 @@ from cyclopts import Group, Parameter
 from ..config.fields import RUN, WORD
 from ..dataset.formats.format_table import (
     FORMATS,
-    READ,
     FormatName,
     SourceName,
     codec,
@@ -224,7 +223,7 @@ def recognise_source(source: Path, options: ImportOptions, quiet: bool) -> Sourc
     format_: SourceName = "masks" if options.masks is not None else recognise(source)
     if not quiet:
         print(f"{source} is read as {format_}: {FORMATS[format_].looked_for}")
-        for other in READ if source.is_dir() else ():
+        for other in FORMATS if source.is_dir() else ():
             if other != format_ and codec(other).is_folder(source):
                 say_notes([f"{source} also looks like {FORMATS[other].looked_for}; --from {other} reads that"])
     return format_

@@ -1,6 +1,6 @@
-"""The table of known formats. The codec of a format is the module with its name, imported on first use:
-`write(export, **options)` if the format is written, `read(source, **options)` and `is_folder(folder)` if it is read.
-Their parameters declare the format's options, besides those of `drivers`, for `Dataset` and the commands.
+"""The table of known formats. The codec of a format is the module with its name, imported on first use: `read(source,
+**options)` and `is_folder(folder)`, and `write(export, **options)` if the format is written. Their parameters declare
+the format's options, besides those of `drivers`, for `Dataset` and the commands.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
@@ -27,32 +27,31 @@ SourceName = Literal["voc", "coco", "yolo", "masks", "parquet", "cvat", "labelst
 
 @dataclass(frozen=True)
 class Format:
-    """looked_for: what a folder of the format contains, if it is read. suffixes: of single files that are, or describe,
-    a dataset. flat: names of samples contain no folders. without: options of `drivers` that the format does not have.
-    objects: whether it always holds the objects of samples; a format whose `write` has an option `objects` holds them
-    on request."""
+    """looked_for: what a folder of the format contains. flat: names of samples contain no folders. without: options of
+    `drivers` that the format does not have. objects: whether it always holds the objects of samples; a format whose
+    `write` has an option `objects` holds them on request."""
 
-    looked_for: str = ""
-    suffixes: tuple[str, ...] = ()
+    looked_for: str
     flat: bool = False
     without: tuple[str, ...] = ()
     objects: bool = False
 
 
-FORMATS: dict[SourceName | FormatName, Format] = {
+FORMATS: dict[SourceName, Format] = {
     "voc": Format("SegmentationClass/ (VOC)", flat=True),
-    "yolo": Format("data.yaml, or labels/ and classes.txt (YOLO)", (".yaml", ".yml"), flat=True, objects=True),
-    "cvat": Format("annotations.xml (CVAT)", (".xml",)),
-    "labelstudio": Format("tasks.json (Label Studio)", (".json",), objects=True),
-    "labelme": Format("*.json with shapes (labelme)", (".json",)),
-    "parquet": Format("*.parquet", (".parquet",), without=("link", "skip_missing")),
+    "yolo": Format("data.yaml, or labels/ and classes.txt (YOLO)", flat=True, objects=True),
+    "cvat": Format("annotations.xml (CVAT)"),
+    "labelstudio": Format("tasks.json (Label Studio)", objects=True),
+    "labelme": Format("*.json with shapes (labelme)"),
+    "parquet": Format("*.parquet", without=("link", "skip_missing")),
     "masks": Format(
-        "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)",
-        (".yaml", ".yml"),
+        "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)"
     ),
-    "coco": Format("annotations/*.json or *.json (COCO)", (".json",), objects=True),
+    "coco": Format("annotations/*.json or *.json (COCO)", objects=True),
 }
-"""In the order in which a folder or file is tried: formats that are recognised most surely come first."""
+"""In the order in which a folder is tried: formats that are recognised most surely come first."""
+SUFFIXES: dict[str, SourceName] = {".parquet": "parquet", ".xml": "cvat", ".yaml": "yolo", ".yml": "yolo"}
+"""Of single files besides JSON. `masks` reads some YAML files, too."""
 JSON_KINDS: tuple[tuple[set[str], str, str], ...] = (
     ({"images", "annotations"}, "coco", ""),
     ({"shapes"}, "labelme", ""),
@@ -60,11 +59,10 @@ JSON_KINDS: tuple[tuple[set[str], str, str], ...] = (
     ({"[].annotation_id"}, "Label Studio's export JSON-MIN", "export the project as JSON"),
     ({"info", "objects"}, "ISAT's own JSON", "export COCO or VOC from ISAT"),
     ({"_via_img_metadata"}, "VIA's own JSON", "export COCO from VIA"),
-    ({"{}.filename", "{}.regions"}, "VIA's own JSON", "export COCO from VIA"),
     ({"items", "categories"}, "Datumaro's own JSON", "`datum convert -f coco_instances` makes COCO of it"),
     ({"videos", "annotations"}, "a file of videos (YouTube-VIS)", "write a COCO file of its frames"),
     ({"[].predicted_iou"}, "a list of masks without classes (Segment Anything)", "write COCO with a category for each"),
-    ({"{}.image_id", "annotations"}, "a file of masks without classes (SA-1B)", "write COCO with a category for each"),
+    ({"image", "annotations"}, "a file of masks without classes (SA-1B)", "write COCO with a category for each"),
     (
         {"[].image_id", "[].category_id"},
         "a list of COCO's results, which names no pictures,",
@@ -73,11 +71,9 @@ JSON_KINDS: tuple[tuple[set[str], str, str], ...] = (
 )
 """Keys of a JSON file, as of `_keys`, its format, or what it is, and the way out if it is not read. The first fitting
 row counts."""
-READ: tuple[SourceName, ...] = tuple(name for name in FORMATS if name in get_args(SourceName))
-assert {*FORMATS} == {*get_args(SourceName), *get_args(FormatName)}
 
 
-def codec(name: SourceName | FormatName) -> Any:
+def codec(name: SourceName) -> Any:
     return importlib.import_module(f".{name}", __package__)
 
 
@@ -104,18 +100,17 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
     check_unpacked(path)
     if path.is_file():
         suffix = path.suffix.lower()
-        named: list[SourceName] = [name for name in READ if suffix in FORMATS[name].suffixes]
-        if not named:
-            raise UserError(path, "is not a dataset", "name its folder, or a .parquet, .json, .xml or .yaml file")
         if suffix == ".json":
             kind = known_json(path)
             if kind is None:
                 problem = f"is JSON of no format that is read; it has {', '.join(_keys(path)[:5]) or 'no keys'}"
                 raise UserError(path, problem, "COCO has images, annotations and categories, labelme shapes")
             return kind
-        return "masks" if "masks" in named and codec("masks").semantic_yaml(path) else named[0]
+        if suffix not in SUFFIXES:
+            raise UserError(path, "is not a dataset", "name its folder, or a .parquet, .json, .xml or .yaml file")
+        return "masks" if SUFFIXES[suffix] == "yolo" and codec("masks").semantic_yaml(path) else SUFFIXES[suffix]
     check_finished(path)
-    for name in READ:
+    for name in FORMATS:
         if codec(name).is_folder(path):
             return name
     if labels_alone and any(path.rglob("*.[pP][nN][gG]")):
@@ -124,13 +119,10 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
         raise UserError(path, "is already a native dataset", "`seediff merge` joins datasets")
     for file in sorted(path.glob("*.json"))[:1]:
         known_json(file)
-    if any(path.glob("*.tar")):
-        fix = "unpack them, rename every NAME.mask.png to NAME_mask.png, and give --from masks"
-        raise UserError(path, "holds tar files, as webdataset reads them, which are not read", fix)
     for entry in path.iterdir():
         check_unpacked(entry)
     held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
-    looked_for = ", ".join(["metadata.jsonl (native)", *(FORMATS[name].looked_for for name in READ)])
+    looked_for = ", ".join(["metadata.jsonl (native)", *(one.looked_for for one in FORMATS.values())])
     raise UserError(path, f"not a dataset of a known format: it holds {held}, but none of {looked_for}")
 
 
@@ -164,16 +156,15 @@ def read_known(file: Path, kind: type[T], *, strict: bool = True) -> T:
 
 
 def _keys(file: Path) -> list[str]:
-    """The keys of a JSON object, and of its first value as `{}.key`; of a list, those of its first entry as
-    `[].key`."""
+    """The keys of a JSON object; of a list, those of its first entry as `[].key`."""
     parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
     top = read_json(file, parts, limit=ANNOTATIONS)
-    keys, values, prefix = [], top, "[]."
     if isinstance(top, dict):
-        keys, values, prefix = [*top], top.values(), "{}."
-    for first in [*values][:1]:
+        return [*top]
+    keys: list[str] = []
+    for first in top[:1]:
         with suppress(UserError):  # a number, text or list
-            keys += [prefix + key for key in parse_json(bytes(first), dict[str, Any], "")]
+            keys += [f"[].{key}" for key in parse_json(bytes(first), dict[str, Any], "")]
     return keys
 
 
