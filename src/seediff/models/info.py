@@ -128,8 +128,6 @@ def find_model(name: str, base: str | None = None, *, must: bool = False, planne
     info = _describe(name, source, folder, index)
     if info is None and folder:
         raise unsupported(source.name, index.get("_class_name"))
-    if info is not None:
-        source.check(info.pipeline)
     return info
 
 

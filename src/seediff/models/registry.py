@@ -177,7 +177,6 @@ def load_found(
 
     # 2. The pipeline
     source = info.source.fetched()
-    source.check(info.pipeline)
     dtype = dtype or default_dtype(device, family.half)
     pipe = _load_pipeline(source, family, dtype, name)
 

@@ -1,8 +1,8 @@
-"""Single files of weights (Civitai, A1111, ComfyUI): which family they belong to, which parts of a model they hold, and
+"""Single files of weights (Civitai, A1111, ComfyUI): which model they were made from, which of its parts they hold, and
 loading these by diffusers' converters.
 
 Tensors of a single file have the names of the original authors' code; the network's usually begin with
-`model.diffusion_model.`. The family is recognised by these names, before anything is fetched. What a file never has
+`model.diffusion_model.`. The model is recognised by these names, before anything is fetched. What a file never has
 (configurations, tokenizers, the scheduler), and parts that it lacks, come from its *base*: a model in diffusers'
 format. Tensors whose names or shapes are not those of the base's configuration are refused: libraries would fill what
 is missing with random numbers.
@@ -11,17 +11,16 @@ is missing with random numbers.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Container, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Container, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from ..errors import UserError, first_line
 from ..files.tensors import Tensor, read_gguf_header, read_header
-from .families.family import Family
+from .families.family import T5, Family
 from .trust import OWN_ATTENTION
 
 NETWORK = "model.diffusion_model."
@@ -31,108 +30,43 @@ QUANTISED = re.compile(
 )
 """Matches names of tensors by which others must be multiplied, which no converter of diffusers does."""
 
-Shapes = Mapping[str, tuple[int, ...]]
-"""Shapes of the network's tensors, by their names without `Checkpoint.prefix`."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How the single files of one pipeline class are recognised. marks: names of the network's tensors that only these
-    files have. bases: shapes → short names of the models from which such a file may have been made. beside: other parts
-    that the files may hold → the possible prefixes of their tensors' names."""
-
-    pipeline: str
-    marks: tuple[str, ...]
-    bases: Callable[[Shapes], tuple[str, ...]]
-    beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-def _stable_diffusion(shapes: Shapes) -> tuple[str, ...]:
-    second = any(name.endswith("attn2.to_k.weight") and shape[-1:] == (1024,) for name, shape in shapes.items())
-    return ("sd2.1", "sd2.1-base") if second else ("sd1.5",)
-
-
-def _sd3(shapes: Shapes) -> tuple[str, ...]:
-    if "joint_blocks.37.x_block.attn.qkv.weight" in shapes:
-        return ("sd3.5-large",)
-    return ("sd3.5-medium",) if "joint_blocks.0.x_block.attn2.qkv.weight" in shapes else ("sd3",)
-
-
-def _klein(shapes: Shapes) -> tuple[str, ...]:
-    """By the network's width. The distilled models have the shapes of the models that they were made from."""
-    width = next(iter(shapes.get("img_in.weight", ())), 0)
-    sizes = {3072: ("4b",), 4096: ("9b",)}.get(width, ("4b", "9b"))
-    return tuple(f"{name}-{size}" for size, name in product(sizes, ("klein", "klein-base")))
-
-
-VAE = {"vae": ("first_stage_model.", "vae.")}
-T5 = "text_encoders.t5xxl.transformer."
-CLIP_L, CLIP_G = "text_encoders.clip_l.transformer.", "text_encoders.clip_g.transformer."
-FLUX2 = "double_stream_modulation_img.lin.weight"
-LAYOUTS: tuple[Layout, ...] = (
-    Layout(
-        "StableDiffusionXLPipeline",
-        ("input_blocks.0.0.weight", "label_emb.0.0.weight"),
-        lambda _: ("sdxl",),
-        {
-            **VAE,
-            "text_encoder": ("conditioner.embedders.0.transformer.",),
-            "text_encoder_2": ("conditioner.embedders.1.model.",),
-        },
+BASES: dict[str, tuple[str, ...]] = {
+    "label_emb.0.0.weight": ("sdxl",),
+    "cond_stage_model.model.ln_final.weight": ("sd2.1", "sd2.1-base"),
+    "output_blocks.0.0.in_layers.0.weight": ("sd1.5",),
+    "joint_blocks.37.x_block.attn.qkv.weight": ("sd3.5-large",),
+    "joint_blocks.0.x_block.attn2.qkv.weight": ("sd3.5-medium",),
+    "joint_blocks.0.x_block.attn.qkv.weight": ("sd3",),
+    "single_blocks.47.linear1.weight": ("flux2-dev",),
+    "double_stream_modulation_img.lin.weight": ("klein-4b", "klein-base-4b", "klein-9b", "klein-base-9b"),
+    "distilled_guidance_layer.in_proj.weight": ("chroma",),
+    "guidance_in.in_layer.weight": ("flux-dev",),
+    "double_blocks.0.img_attn.qkv.weight": ("flux-schnell",),
+    "cap_pad_token": ("z-image-turbo", "z-image"),
+    "txt_norm.weight": ("qwen-image",),
+    "blocks.0.mlp.inverted_conv.conv.weight": ("sana",),
+}
+"""Name of a tensor → short names of the models from which a file that has it may have been made; the first that is
+there counts."""
+T5_PREFIX = "text_encoders.t5xxl.transformer."
+CLIP_L = "text_encoders.clip_l.transformer."
+PREFIXES = {
+    "vae": ("first_stage_model.", "vae."),
+    "text_encoder": (
+        "cond_stage_model.transformer.", "cond_stage_model.model.", "conditioner.embedders.0.transformer.", CLIP_L
     ),
-    Layout(
-        "StableDiffusionPipeline",
-        ("input_blocks.0.0.weight", "output_blocks.0.0.in_layers.0.weight"),
-        _stable_diffusion,
-        {**VAE, "text_encoder": ("cond_stage_model.transformer.", "cond_stage_model.model.")},
-    ),
-    Layout(
-        "StableDiffusion3Pipeline",
-        ("joint_blocks.0.x_block.attn.qkv.weight",),
-        _sd3,
-        {**VAE, "text_encoder": (CLIP_L,), "text_encoder_2": (CLIP_G,), "text_encoder_3": (T5,)},
-    ),
-    Layout("Flux2Pipeline", (FLUX2, "guidance_in.in_layer.weight"), lambda _: ("flux2-dev",)),
-    Layout("Flux2KleinPipeline", (FLUX2,), _klein),
-    Layout(
-        "ChromaPipeline",
-        ("distilled_guidance_layer.in_proj.weight",),
-        lambda _: ("chroma",),
-        {**VAE, "text_encoder": (T5,)},
-    ),
-    Layout(
-        "FluxPipeline",
-        ("double_blocks.0.img_attn.qkv.weight", "single_blocks.0.linear1.weight"),
-        lambda shapes: ("flux-dev",) if "guidance_in.in_layer.weight" in shapes else ("flux-schnell",),
-        {**VAE, "text_encoder": (CLIP_L,), "text_encoder_2": (T5,)},
-    ),
-    Layout(
-        "ZImagePipeline",
-        ("layers.0.adaLN_modulation.0.weight", "cap_pad_token"),
-        lambda _: ("z-image-turbo", "z-image"),
-        VAE,
-    ),
-    Layout(
-        "QwenImagePipeline", ("transformer_blocks.0.img_mod.1.weight", "txt_norm.weight"), lambda _: ("qwen-image",)
-    ),
-    Layout(
-        "SanaPipeline",
-        ("blocks.0.cross_attn.q_linear.weight", "blocks.0.mlp.inverted_conv.conv.weight"),
-        lambda _: ("sana",),
-    ),
-)
-"""The first layout whose marks are all present is used."""
+    "text_encoder_2": ("conditioner.embedders.1.model.", "text_encoders.clip_g.transformer."),
+}  # fmt: skip
+"""Part beside the network → the possible prefixes of its tensors' names, unless it is a T5."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A single file. tensors: by name, as in the header. prefix: of the names of the network's tensors. layout: None if
-    it is unknown, perhaps because the tensors have diffusers' names."""
+    """A single file. tensors: by name, as in the header. prefix: of the names of the network's tensors."""
 
     path: Path
     tensors: Mapping[str, Tensor]
     prefix: str
-    layout: Layout | None
 
     @property
     def is_gguf(self) -> bool:
@@ -140,11 +74,11 @@ class Checkpoint:
 
     def base(self) -> str:
         """The short name of the model that the weights were made from. Raises UserError if the tensors do not tell."""
-        if self.layout is None:
+        named = {name.removeprefix(self.prefix) for name in self.tensors}
+        names = next((names for mark, names in BASES.items() if mark in named), ())
+        if not names:
             problem = f"{self.path}: no known model has tensors with these names"
-            fix = "give its base; a LoRA is for lora"
-            raise UserError("model", problem, fix)
-        names = self.layout.bases(_network(self.tensors, self.prefix))
+            raise UserError("model", problem, "give its base; a LoRA is for lora")
         if len(names) != 1 or "edm_mean" in self.tensors:  # of Playground 2.5, which has noise levels of its own
             raise UserError("model", f"{self.path}: may be made from {' or '.join(names)}, or another", "give its base")
         return names[0]
@@ -152,11 +86,14 @@ class Checkpoint:
     def parts(self, family: Family, listed: Container[str] = ()) -> dict[str, str]:
         """The parts of a pipeline of this family that the file holds → the prefixes of their tensors' names. listed:
         the parts that the base lists; a part that a pipeline may lack counts only if it is among them."""
-        beside = self.layout.beside if self.layout and self.prefix else {}
-        places = {family.network: (self.prefix,), **beside}
-        found: dict[str, str] = {}
+        found = {family.network: self.prefix}
         for part in family.weights:
-            held = [prefix for prefix in places.get(part, ()) if any(name.startswith(prefix) for name in self.tensors)]
+            prefixes = PREFIXES.get(part, ())
+            if family.text.get(part) == T5:
+                prefixes = (T5_PREFIX,)
+            elif part == "vae" and "AutoencoderKL" not in family.autoencoders:
+                prefixes = ()
+            held = [prefix for prefix in prefixes if any(name.startswith(prefix) for name in self.tensors)]
             if held and (part not in family.optional or part in listed):
                 found[part] = held[0]
         return found
@@ -176,13 +113,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         problem = f"{path}: has an unsupported quantisation ({scaled[:80]})"
         raise UserError("model", problem, "take the file in float16, bfloat16 or plain float8, or a .gguf")
     prefix = NETWORK if any(name.startswith(NETWORK) for name in tensors) else ""
-    network = _network(tensors, prefix)
-    layout = next((layout for layout in LAYOUTS if all(mark in network for mark in layout.marks)), None)
-    return Checkpoint(path, tensors, prefix, layout)
-
-
-def _network(tensors: Mapping[str, Tensor], prefix: str) -> Shapes:
-    return {name.removeprefix(prefix): of.shape for name, of in tensors.items() if name.startswith(prefix)}
+    return Checkpoint(path, tensors, prefix)
 
 
 def load_parts(

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import UserError
-from .families import pipeline_family
 from .families.family import Family
 from .hub import INDEX, cached_file, fetch_file, hub_part, local_folder, path_of, read_index, resolve_name
 from .single_file import NETWORKS, Checkpoint, read_checkpoint
@@ -39,13 +38,6 @@ class Source:
         if self.checkpoint:
             return self.checkpoint.is_gguf
         return self.part is not None and self.part[1].endswith(".gguf")
-
-    def check(self, pipeline: str) -> None:
-        """Raise UserError if the file belongs to another family than its base. pipeline: the base's pipeline class."""
-        file = self.checkpoint
-        if file and file.layout and pipeline_family(file.layout.pipeline) is not pipeline_family(pipeline):
-            problem = f"{file.path}: is of a {file.layout.pipeline}, but its base {self.name} is a {pipeline}"
-            raise UserError("model", problem, "give another base")
 
     def fetched(self) -> Source:
         """The same with its `part`, if it has one, fetched and read as its checkpoint. Raises UserError."""
