@@ -93,8 +93,7 @@ def shape(name: str, device: str, dtype: str, folder: Path, half: bool = False) 
     pipe = narrow.pipe
     pipe.register_modules(**{narrow.family.network: network.to(device=device, dtype=getattr(torch, dtype)).eval()})
     side = narrow.family.image_side(pipe.vae_scale_factor, network.config)
-    latent_side = side // narrow.family.pixels(pipe.vae_scale_factor, network.config)
-    return replace(narrow, image_side=side, latent_side=latent_side), packed
+    return replace(narrow, image_side=side), packed
 
 
 def packed_latents(model: Model) -> int:
@@ -192,7 +191,8 @@ def count_started(name: str, folder: Path) -> dict[str, float]:
     call = call_of(model, packed_latents(model))
     plain, captured = Started(), Started()
     prepared = captured.kernels(), 128, 128, {}
-    lattice = (1 + guided(model.family), model.latent_side, model.latent_side)
+    side = model.image_side // model.pixels
+    lattice = (1 + guided(model.family), side, side)
     with plain:
         call()
     with (

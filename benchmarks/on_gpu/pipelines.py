@@ -69,7 +69,6 @@ def twin(name: str, device: str, dtype: str, folder: Path) -> Model:
     return replace(
         model,
         info=replace(model.info, name=name, settings=ModelSettings()),
-        latent_side=TWIN_SIDE,
         image_side=TWIN_SIDE * model.pixels,
     )
 
@@ -103,10 +102,9 @@ def exact(
     pipe.set_progress_bar_config(disable=True)
     config = getattr(pipe, family.network).config
     side = family.image_side(pipe.vae_scale_factor, config)
-    latent_side = side // family.pixels(pipe.vae_scale_factor, config)
     source = Source(name, name)
     info = ModelInfo(name, family, type(pipe).__name__, source, dict(config), pipe.vae.config)
-    return Model(pipe, info, device, dtype, latent_side, side)
+    return Model(pipe, info, device, dtype, side)
 
 
 def _told(kind: str, config: Mapping[str, Any], tokenizer: Any, layers: int | None, thin: bool) -> dict[str, Any]:

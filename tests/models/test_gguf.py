@@ -78,9 +78,7 @@ def test_damaged_files(twin, tmp_path):
     write(path := tmp_path / "model.gguf", folder, "flux", "Q8_0")
     whole = path.read_bytes()
     refused(path, "quantize: int8: the model's weights are quantised", base=str(folder), quantize="int8")
-    refused(
-        path, "its transformer cannot be read .*; download", base=str(twin("sd3"))
-    )
+    refused(path, "its transformer cannot be read .*; download", base=str(twin("sd3")))
     for cut in (3, 2000):
         path.write_bytes(whole[:cut])
         refused(path, "is not a valid GGUF file", base=str(folder))

@@ -28,7 +28,7 @@ def folder(sd1_folder, tmp_path):
 def test_local_folder(sd1_folder):
     model = load_model(str(sd1_folder), device="cpu")
     assert (model.name, model.device, model.dtype) == (str(sd1_folder), "cpu", "float32")
-    assert (model.latent_side, model.image_side, model.settings.classes) == (16, 128, None)
+    assert (model.image_side, model.settings.classes) == (128, None)
     assert model.pipe.safety_checker is None
     assert model.pipe.unet.dtype == torch.float32
     model.check_known(["anything"])

@@ -19,7 +19,7 @@ from seediff.errors import Notice
 from seediff.models import hub as hub_module
 from seediff.models.adapters import weight_file
 from seediff.models.registry import load_model
-from seediff.models.weights import choose_variant, is_enough, needed_files, variants
+from seediff.models.weights import chosen_files, is_enough, needed_files, variants
 from seediff.train.models import TINY, build_network
 
 PARTS = ("unet", "vae", "text_encoder")
@@ -44,7 +44,7 @@ OLD_SHARDS = ["unet/diffusion_pytorch_model-00001-of-00002.fp16.safetensors", *H
 )
 def test_choice(files, float32, float16, bfloat16):
     for dtype, expected in (("float32", float32), ("float16", float16), ("bfloat16", bfloat16)):
-        assert choose_variant(variants(files, "unet").values(), dtype) == expected
+        assert chosen_files(files, "unet", dtype)[0] == expected
         needed = needed_files([*files, "unet/config.json", "extra/config.json"], PARTS, PARTS, dtype)
         assert [file for file in needed if file.startswith(("unet/", "extra/"))] == [
             "unet/config.json",

@@ -5,13 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from builders import published
 from builders.refusals import refused, user_error
 from safetensors.torch import load_file, save_file
 
 from seediff.cli.failures import is_of_model
 from seediff.models.registry import load_model
-from seediff.models.trust import check_values
 from seediff.models.weights import no_larger_than
 
 FILES = {
@@ -105,11 +103,7 @@ BILLION = 1_000_000_000
 @pytest.mark.parametrize(
     ("file", "values", "said"),
     [
-        ("unet/config.json", {"norm_eps": "x"}, r'unet/config\.json: norm_eps = "x" must be a number'),
-        ("unet/config.json", {"downsample_padding": -1}, "unet/config.json: downsample_padding = -1 must be a count"),
-        ("unet/config.json", {"downsample_padding": [BILLION * 10]}, r"downsample_padding = \[\d+\] must be a count"),
-        ("unet/config.json", {"attention_head_dim": [1, True]}, "attention_head_dim = .* must be a count"),
-        ("unet/config.json", {"act_fn": 3}, "act_fn = 3 must be text"),
+        ("unet/config.json", {"act_fn": 3}, "unet: cannot be loaded"),
         ("unet/config.json", {"sample_size": None}, "its unet does not tell the size of its images"),
         (
             "unet/config.json",
@@ -140,7 +134,6 @@ BILLION = 1_000_000_000
             "-77 at a time, which its text encoder cannot read",
         ),
         ("tokenizer/tokenizer_config.json", {"bos_token": 3}, "/tokenizer: cannot be loaded"),
-        ("scheduler/scheduler_config.json", {"beta_start": "x"}, "beta_start = .* must be a number"),
         (
             "scheduler/scheduler_config.json",
             {"beta_schedule": "x"},
@@ -182,11 +175,6 @@ def test_too_little_memory_is_no_fault_of_the_model(folder):
     file, config = folder / "unet" / FILES["unet"], folder / "unet/config.json"
     with user_error(r"/unet: loading it needs 4\.1 kB more memory than this"), no_larger_than([file], config):
         raise RuntimeError(text)
-
-
-def test_published_configurations_are_of_the_kinds_that_are_asked_for():
-    for kind, config in (*published.NETWORKS.values(), *published.AUTOENCODERS.values()):
-        check_values(Path(kind), {**config, "_class_name": kind})
 
 
 def test_text_encoders_of_fewer_layers_are_a_choice(folder):

@@ -139,8 +139,6 @@ class RunConfig(Settings):
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.lora_scale is not None and self.lora is None:
-            raise UserError("lora_scale", f"{self.lora_scale} needs a lora", "give both or neither")
         most = max(256, 4 * (os.cpu_count() or 1))  # thousands crash the process, without a message
         if self.threads is not None and self.threads > most:
             raise UserError("threads", f"{self.threads} is more than {most}", "use as many as the machine has cores")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from ..errors import UserError
@@ -33,7 +32,5 @@ def check_options(options: LoadOptions, family: Family | None, name: str, *, ggu
         check_scheduler(family, options.scheduler)
     if scale is not None and lora is None:
         raise UserError("lora_scale", f"{scale} needs a lora")
-    if scale is not None and not math.isfinite(scale):
-        raise UserError("lora_scale", f"{scale} must be a finite number")
     if lora is not None and family and not family.loads_loras:
         raise UserError("lora", f"{lora}: diffusers cannot load a LoRA into {family.title}")

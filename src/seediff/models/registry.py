@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import UserError, first_line
 from ..files.messages import show_json
@@ -29,6 +29,7 @@ from .memory import (
     why_no_graphs,
 )
 from .schedulers import follow_marks, use_scheduler
+from .short_names import BYTES
 from .single_file import load_parts
 from .sources import Source
 from .trust import check_index, check_parts, import_diffusers
@@ -36,6 +37,14 @@ from .weights import check_numbers, folder_files, is_enough, load_part, needed_f
 
 if TYPE_CHECKING:
     import torch
+
+WORDS: dict[str, tuple[str, ...]] = {
+    "dtype": tuple(BYTES),
+    "offload": get_args(Offload),
+    "graphs": get_args(Graphs),
+    "quantize": get_args(Quantize),
+}
+"""What these arguments of `load_model` may be."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +57,8 @@ class Model:
     """What was known before it was loaded, with the configurations of its parts as they were loaded."""
     device: str
     dtype: str
-    latent_side: int
-    """L, positions per side of the lattice that the network works on, at the model's own image size."""
     image_side: int
-    """That size in pixels."""
+    """The side of its own images in pixels."""
     offload: Offload = "none"
 
     @property
@@ -142,11 +149,14 @@ def load_model(
     name = str(name)
     words = (base, lora, device, dtype)
     base, lora, device, dtype = (None if value is None else str(value) for value in words)
+    dtype = dtype and dtype.removeprefix("torch.")
+    for field, value in {"dtype": dtype, "offload": offload, "graphs": graphs, "quantize": quantize}.items():
+        if value not in (None, *WORDS[field]):
+            raise UserError(field, f"{value} must be one of {', '.join(WORDS[field])}")
     info = find_model(name, base, must=True)
     assert info is not None  # else it was refused
     options = LoadOptions(lora, lora_scale, scheduler, quantize, vae_tiling, compile)
     check_options(options, info.family, name, gguf=info.source.is_gguf)
-    dtype = dtype and dtype.removeprefix("torch.")
     return load_found(info, options, device=device, dtype=dtype, offload=offload, graphs=graphs)
 
 
@@ -167,13 +177,12 @@ def load_found(
     name, family = info.name, info.family
     device = check_device(device or default_device())
     check_offload(offload, device)
-    check_graphs(graphs, device)
+    if graphs == "on":
+        check_graphs(device)
     if options.compile:
         from .compiled import check_compile, compile_network
 
         check_compile(device, offload)
-    if dtype not in (None, "float32", "float16", "bfloat16"):
-        raise UserError("dtype", f"{dtype} must be one of float32, float16, bfloat16")
 
     # 2. The pipeline
     source = info.source.fetched()
@@ -184,7 +193,7 @@ def load_found(
     if options.lora is not None:
         load_lora(pipe, family, options.lora, 1.0 if options.lora_scale is None else options.lora_scale, name)
     if options.scheduler is not None:
-        use_scheduler(pipe, family, options.scheduler)
+        use_scheduler(pipe, options.scheduler)
     if options.quantize is not None:
         quantise(pipe, family, options.quantize, getattr(torch, dtype))
     if options.vae_tiling:
@@ -208,14 +217,12 @@ def load_found(
     config = dict(network.config)
     if "is_distilled" in pipe.config:  # FLUX.2 klein: the network's own does not tell
         config["is_distilled"] = pipe.config["is_distilled"]
-    try:
-        side = family.image_side(pipe.vae_scale_factor, config)
-        latent_side = side // family.pixels(pipe.vae_scale_factor, config)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        problem = f"{name}: config.json of its {family.network} does not tell the size of its images"
-        raise UserError("model", problem, "download it again") from error
     info = replace(info, pipeline=type(pipe).__name__, source=source, network=config, vae=pipe.vae.config)
-    return Model(pipe, info, device, dtype, latent_side, side, offload)
+    sides = info.sides()
+    if sides is None:
+        problem = f"{name}: config.json of its {family.network} does not tell the size of its images"
+        raise UserError("model", problem, "download it again")
+    return Model(pipe, info, device, dtype, sides[0], offload)
 
 
 class _Unreadable(UserError):

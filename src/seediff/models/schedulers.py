@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Container
 from typing import Any
@@ -68,20 +67,16 @@ def check_scheduler(family: Family | None, name: str) -> None:
         raise UserError("scheduler", f"{name}: {family.title} works only with lcm", "leave it out")
 
 
-def use_scheduler(pipe: Any, family: Family, name: str) -> None:
+def use_scheduler(pipe: Any, name: str) -> None:
     """Replace a pipeline's scheduler by the one of this name, configured like the old one. Raises UserError."""
     import diffusers
 
     kind, options = scheduler_class(name)
     try:
-        scheduler = getattr(diffusers, kind).from_config(pipe.scheduler.config, **options)
+        pipe.scheduler = getattr(diffusers, kind).from_config(pipe.scheduler.config, **options)
     except Exception as error:  # a missing library, an unsuitable configuration
         problem = f"{name}: cannot be made of the model's own ({first_line(error)})"
         raise UserError("scheduler", problem) from error
-    if family.gives_sigmas and "sigmas" not in inspect.signature(scheduler.set_timesteps).parameters:
-        problem = f"{name}: {family.title} gives it the noise levels, which it does not take"
-        raise UserError("scheduler", problem, "use flow-euler")
-    pipe.scheduler = scheduler
 
 
 def follow_marks(pipe: Any, names: Container[str]) -> None:

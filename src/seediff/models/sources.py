@@ -6,13 +6,14 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from ..errors import UserError
 from .families.family import Family
 from .hub import INDEX, cached_file, fetch_file, hub_part, local_folder, path_of, read_index, resolve_name
 from .single_file import NETWORKS, Checkpoint, read_checkpoint
-from .weights import file_bytes, part_bytes
+from .weights import file_bytes, part_files
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,13 @@ class Source:
         index = read_index(folder)
         listed = [part for part in family.weights if index.get(part) not in (None, [None, None])]
         given = self.given(family, listed)
-        sizes = [part_bytes(folder, part, dtype) for part in listed if part not in given]
+        parts = [part_files(folder, part, dtype)[1] for part in listed if part not in given]
         if self.network:
-            sizes.append(part_bytes(self.network.parent, self.network.name, dtype))
+            parts.append(part_files(self.network.parent, self.network.name, dtype)[1])
         if self.checkpoint:
-            sizes.append(file_bytes(self.checkpoint.path, dtype))
-        return sum(sizes) if listed and all(sizes) else None
+            parts.append([self.checkpoint.path])
+        files = chain.from_iterable(parts)
+        return sum(file_bytes(file, dtype) for file in files) if listed and all(parts) else None
 
     def parts_line(self, family: Family) -> str:
         """A description for people of where the parts come from, for a model that is not whole."""

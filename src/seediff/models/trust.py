@@ -16,11 +16,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
-from inspect import signature
 from itertools import chain
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from ..errors import UserError, causes, first_line
 from ..files.messages import show_json
@@ -78,7 +76,6 @@ def check_parts(folder: Path, parts: Iterable[str]) -> None:
             if not isinstance(settings, dict):
                 raise UserError(path, f"must be a table, not {show_json(settings)}")
             check_settings(path, settings)
-            check_values(path, settings)
 
 
 def check_settings(path: Path | str, settings: Any) -> None:
@@ -97,37 +94,6 @@ def check_settings(path: Path | str, settings: Any) -> None:
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value
-
-
-def check_values(path: Path, settings: Mapping[str, Any]) -> None:
-    """Raise UserError where a configuration of a class of diffusers has a value of another kind than the class says, or
-    a negative or huge one for a count: diffusers checks none of it, and the part would fail when it runs."""
-    import diffusers
-
-    kind = getattr(diffusers, str(settings.get("_class_name")), None)
-    if not isinstance(kind, type) or not issubclass(kind, diffusers.ConfigMixin):
-        return
-    hints, arguments = get_type_hints(kind.__init__), signature(kind.__init__).parameters
-    for key, value in settings.items():
-        allowed = {str if isinstance(one, str) else one for one in _flat(hints.get(key, Any))} - {NoneType, ...}
-        usual = _flat(getattr(arguments.get(key), "default", None))
-        is_count = not allowed & {bool, float} and all(type(one) is int and one >= 0 for one in usual)
-        for one in _flat(value):
-            wanted = ""
-            if allowed <= {int, float, bool} and (isinstance(one, str | dict) or one != one):
-                wanted = "a number"
-            elif allowed == {str} and isinstance(one, int | float | dict):
-                wanted = "text"
-            elif is_count and isinstance(one, int) and (one is True or not 0 <= one < 1 << 31):
-                wanted = "a count, from 0 up"
-            if wanted:
-                raise UserError(path, f"{key} = {show_json(value)} must be {wanted}", "download it again")
-
-
-def _flat(value: Any) -> list[Any]:
-    """A value alone; instead of a list its values, and instead of a type those that it consists of, at any depth."""
-    inner = value if isinstance(value, list | tuple) else get_args(value)
-    return list(chain.from_iterable(map(_flat, inner))) if inner else [value]
 
 
 def import_without_kernels(name: str) -> None:

@@ -44,10 +44,12 @@ def variants(files: Iterable[str], part: str) -> dict[str, str | None]:
     return {match[0]: match["variant"] or match["old"] for match in matches}
 
 
-def choose_variant(held: Collection[str | None], dtype: str) -> str | None:
-    """The variant to load in the number format `dtype`, of those that a part has; None also if it has no weights;
+def chosen_files(files: Iterable[str], part: str, dtype: str) -> tuple[str | None, list[str]]:
+    """The variant of a part that is loaded in the number format `dtype`, and its files. (None, []) without weights;
     loading then reports what is missing."""
-    return next((variant for variant in PREFERRED[dtype] if variant in held), None)
+    held = variants(files, part)
+    chosen = next((variant for variant in PREFERRED[dtype] if variant in held.values()), None)
+    return chosen, [file for file, variant in held.items() if variant == chosen]
 
 
 def is_enough(files: Collection[str], parts: Iterable[str], dtype: str) -> bool:
@@ -62,9 +64,7 @@ def needed_files(files: Collection[str], listed: Iterable[str], parts: Iterable[
     places = {*listed, "model_index.json"}
     needed = [file for file in files if file.partition("/")[0] in places and file.endswith(SMALL)]
     for part in parts:
-        held = variants(files, part)
-        chosen = choose_variant({*held.values()}, dtype)
-        needed += [file for file, variant in held.items() if variant == chosen]
+        needed += chosen_files(files, part, dtype)[1]
     return needed
 
 
@@ -75,16 +75,9 @@ def folder_files(folder: Path, parts: Iterable[str]) -> list[str]:
 
 
 def part_files(folder: Path, part: str, dtype: str) -> tuple[str | None, list[Path]]:
-    """The variant of a part that is loaded in a number format, and its weight files."""
-    held = variants(folder_files(folder, [part]), part)
-    chosen = choose_variant(held.values(), dtype)
-    return chosen, [folder / file for file, variant in held.items() if variant == chosen]
-
-
-def part_bytes(folder: Path, part: str, dtype: str) -> int:
-    """Bytes of a part's weights in a number format; 0 if none are here. Raises UserError for files that cannot be
-    read."""
-    return sum(file_bytes(file, dtype) for file in part_files(folder, part, dtype)[1])
+    """`chosen_files` of a folder."""
+    variant, files = chosen_files(folder_files(folder, [part]), part, dtype)
+    return variant, [folder / file for file in files]
 
 
 def file_bytes(path: Path, dtype: str) -> int:

@@ -118,7 +118,7 @@ def recorded_calls(network: Any) -> Iterator[GraphedNetwork]:
         yield loaded
         return
     device = next(network.parameters()).device
-    check_graphs("on", str(device))
+    check_graphs(str(device))
     recordings = GraphedNetwork(network, CudaRecording(device))
     try:
         yield recordings
