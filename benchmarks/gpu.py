@@ -50,8 +50,7 @@ from on_gpu.tiles import LAYERS, TINY, tune
 from seediff.attention import fused
 from seediff.devices import check_device, default_device, default_dtype, has_bfloat16
 from seediff.models.compiled import check_compile, compile_network
-from seediff.models.cuda_recording import CudaRecording
-from seediff.models.graphs import GraphedNetwork
+from seediff.models.graphs import CudaRecording, GraphedNetwork
 from seediff.models.memory import Offload, check_graphs, check_offload, place
 from seediff.models.registry import Model, load_model
 

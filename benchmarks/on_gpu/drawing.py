@@ -165,7 +165,7 @@ def without(graphs: GraphedNetwork, work: Callable[[int], object], steps: int) -
         return work(steps)
     finally:
         graphs.network.forward = graphs
-        setattr(graphs.network, MARK, (graphs,))
+        setattr(graphs.network, MARK, graphs)
 
 
 @torch.no_grad()

@@ -21,8 +21,7 @@ from seediff.attention.recorder import AttentionRecorder
 from seediff.config.constants import CaptureConfig
 from seediff.errors import Notice
 from seediff.models import graphs
-from seediff.models.cuda_recording import CudaRecording
-from seediff.models.graphs import GraphedNetwork
+from seediff.models.graphs import CudaRecording, GraphedNetwork
 from seediff.models.registry import load_model
 from seediff.workers import GPU_ALONE
 
@@ -136,7 +135,7 @@ def test_memory_of_shapes_that_are_not_recorded_is_freed(unet):
     with graphed(unet) as own:
         for side in (8, 12, 16, 20):
             one_capture(unet, 1, steps=1, size=(side, 8))
-        assert {shape[1] for what, shape in own.memory.tensors if what != "finite"} == {160, 40}
+        assert {shape[1] for what, shape in own.memory if what != "finite"} == {160, 40}
 
 
 def breaking(unet):

@@ -113,7 +113,7 @@ def test_a_worker_tries_and_takes_the_size_that_was_found(monkeypatch):
 
 def test_a_trial_does_not_see_recordings():
     network, recordings = torch.nn.Linear(1, 1), object()
-    setattr(network, MARK, (recordings,))
+    setattr(network, MARK, recordings)
     with without_graphs(network):
         assert find_graphs(network) is None
     assert find_graphs(network) is recordings

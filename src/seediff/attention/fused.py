@@ -12,7 +12,6 @@ import math
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -120,6 +119,15 @@ def can_fuse(query: torch.Tensor) -> bool:
     )
 
 
+class Place(NamedTuple):
+    """A part as the kernels see it: its first column, its number of columns, and how far its maxima are apart: 0 if
+    there is one, 1 if each column has its own."""
+
+    first: int
+    width: int
+    step: int
+
+
 def add_probabilities_fused(
     parts: Sequence[Part],
     query: torch.Tensor,
@@ -130,55 +138,7 @@ def add_probabilities_fused(
     normalize: bool,
     finite: torch.Tensor,
 ) -> None:
-    """Same as `add_probabilities`, up to float32 rounding. Running maps are contiguous."""
-    for first in range(0, len(parts), 2):  # a launch covers two
-        _add_two(parts[first : first + 2], query, key, scale, bias, normalize, finite)
-
-
-@dataclass(frozen=True)
-class PartLayout:
-    """A part of a softmax as the kernels see it."""
-
-    total: torch.Tensor
-    """Its running map."""
-    first: int
-    """Its first column."""
-    width: int
-    """Its number of columns."""
-    softmax: int
-    """The number of the softmax that it is of."""
-    per_column: bool
-    """Whether each column is divided by a maximum of its own."""
-
-    @property
-    def maxima(self) -> int:
-        return self.width if self.per_column else 1
-
-
-def lay_out(parts: Sequence[Part], keys: int) -> tuple[list[PartLayout], list[tuple[int, int]]]:
-    """The parts, and the (first column, number of columns) of every softmax that they need: of a part's own columns if
-    it is alone, otherwise of all keys."""
-    layouts: list[PartLayout] = []
-    softmaxes: list[tuple[int, int]] = []
-    for part in parts:
-        first, last, _ = part.columns.indices(keys)
-        softmax = (first, last - first) if part.alone else (0, keys)
-        if softmax not in softmaxes:
-            softmaxes.append(softmax)
-        layouts.append(PartLayout(part.total, first, last - first, softmaxes.index(softmax), part.per_column))
-    return layouts, softmaxes
-
-
-def _add_two(
-    parts: Sequence[Part],
-    query: torch.Tensor,
-    key: torch.Tensor,
-    scale: float,
-    bias: torch.Tensor | None,
-    normalize: bool,
-    finite: torch.Tensor,
-) -> None:
-    """Add one or two parts of a softmax: the log-sum-exps, the means, and normalised means to the running maps."""
+    """Same as `add_probabilities`, up to float32 rounding, for one or two parts. Running maps are contiguous."""
     kernels, rows, columns, constants = _prepared(query.dtype, query.device, query.shape[3], bias is not None)
     images, heads, queries, channels = query.shape
     keys = key.shape[2]
@@ -188,44 +148,45 @@ def _add_two(
         biases = bias.expand(images, heads, queries, keys)  # no copy
         strides = biases.stride()
     sizes = (heads, queries, channels, *query.stride(), *key.stride(), *strides)
-    layouts, softmaxes = lay_out(parts, keys)
 
-    # 1. Log-sum-exps of each softmax; the kernel takes two, which may be the same
+    # 1. Log-sum-exps
     def own_sums() -> torch.Tensor:
-        """Of base 2, (number of softmaxes, B, H, N)."""
-        found = query.new_empty(len(softmaxes), images, heads, queries, dtype=torch.float32)
-        launch = kernels.log_sum_exps[row_tiles, images * heads, len(softmaxes)]
-        launch(query, key, biases, found, scale * LOG2_E, *sizes, *softmaxes[0], *softmaxes[-1], **constants)
+        """Of base 2, (B, H, N)."""
+        found = query.new_empty(images, heads, queries, dtype=torch.float32)
+        launch = kernels.log_sum_exps[row_tiles, images * heads]
+        launch(query, key, biases, found, scale * LOG2_E, *sizes, keys, **constants)
         return found
 
     sums, base = None, LOG2_E
-    if bias is None and softmaxes == [(0, keys)]:
-        sums = library_sums(query, key, scale, lambda: own_sums()[0] / LOG2_E)
+    if bias is None:
+        sums = library_sums(query, key, scale, lambda: own_sums() / LOG2_E)
     if sums is None:
         sums, base = own_sums(), 1.0
 
     # 2. The means, into the running maps or, with their maxima, beside them
-    one, two = layouts[0], layouts[-1]  # the same if there is one part
-    tiles = [-(-part.width // columns) for part in layouts]
-    maxima = sum(part.maxima for part in layouts)
-    places, peaks = [part.total for part in layouts], finite
+    places: list[Place] = []
+    for part in parts:
+        first, last, _ = part.columns.indices(keys)
+        places.append(Place(first, last - first, int(part.per_column)))
+    one, two = places[0], places[-1]  # the same if there is one part
+    tiles = [-(-place.width // columns) for place in places]
+    maxima = [1 + place.step * (place.width - 1) for place in places]
+    totals = [part.total for part in parts]
+    written, peaks = totals, finite
     if normalize:
-        places = [torch.empty_like(part.total) for part in layouts]
-        peaks = query.new_zeros(images, maxima, dtype=torch.float32)
-    ends = (one.first, one.width, one.softmax, int(one.per_column))
-    ends += (two.first, two.width, two.softmax, int(two.per_column))
-    layout = (tiles[0], one.maxima, maxima)
-    given = (query, key, biases, sums, places[0], places[-1], peaks, finite, scale * LOG2_E, base)
+        written = [torch.empty_like(total) for total in totals]
+        peaks = query.new_zeros(images, sum(maxima), dtype=torch.float32)
+    layout = (tiles[0], maxima[0], sum(maxima))
+    given = (query, key, biases, sums, written[0], written[-1], peaks, finite, scale * LOG2_E, base)
     launch = kernels.head_means[row_tiles, sum(tiles), images]
-    launch(*given, *sizes, *ends, *layout, NORMALIZE=normalize, **constants)
+    launch(*given, *sizes, *one, *two, *layout, NORMALIZE=normalize, **constants)
 
     # 3. The sum of running maps and normalised means
     if normalize:
-        ends = (one.width, int(one.per_column), two.width, int(two.per_column))
-        given = (places[0], places[-1], one.total, two.total, peaks, queries)
+        given = (written[0], written[-1], totals[0], totals[-1], peaks, queries)
         rows = min(rows, ADDED_ROWS)
         launch = kernels.add_divided[-(-queries // rows), sum(tiles), images]
-        launch(*given, *ends, *layout, ROWS=rows, COLUMNS=columns)
+        launch(*given, *one[1:], *two[1:], *layout, ROWS=rows, COLUMNS=columns)
 
 
 @lru_cache
@@ -236,11 +197,9 @@ def _prepared(
     kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
     channels = max(16, 1 << (width - 1).bit_length())
     tile = choose_blocks(channels, dtype.itemsize, _shared_memory(device))
-    # Triton's interpreter multiplies the bits of bfloat16 as if they were whole numbers.
-    widen = dtype == torch.bfloat16 and device.type == "cpu"
     constants: dict[str, Any] = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": channels}
-    constants |= {"EXACT": widen or dtype == torch.float32, "WIDEN": widen}
-    constants |= {"HAS_BIAS": biased, "num_warps": tile.warps, "num_stages": STAGES}
+    constants |= {"EXACT": dtype == torch.float32, "HAS_BIAS": biased}
+    constants |= {"num_warps": tile.warps, "num_stages": STAGES}
     return kernels, tile.rows, tile.columns, constants
 
 

@@ -20,12 +20,11 @@ import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 
 @triton.jit
-def _states(states, numbers, count, width, row, channel, CHANNELS: tl.constexpr, WIDEN: tl.constexpr):
-    """A tile of queries or keys; 0 beyond the last one and the last channel. WIDEN: convert to float32."""
+def _states(states, numbers, count, width, row, channel, CHANNELS: tl.constexpr):
+    """A tile of queries or keys; 0 beyond the last one and the last channel."""
     channels = tl.arange(0, CHANNELS)
     seen = (numbers < count)[:, None] & (channels < width)[None, :]
-    found = tl.load(states + numbers[:, None] * row + channels[None, :] * channel, mask=seen, other=0.0)
-    return found.to(tl.float32) if WIDEN else found
+    return tl.load(states + numbers[:, None] * row + channels[None, :] * channel, mask=seen, other=0.0)
 
 
 @triton.jit
@@ -45,35 +44,31 @@ def _scores(
 @triton.jit
 def log_sum_exps(
     query, key, bias, found, scale, heads, queries, channels, query_image, query_head, query_row, query_channel,
-    key_image, key_head, key_row, key_channel, bias_image, bias_head, bias_row, bias_column, first_0, width_0, first_1,
-    width_1, HAS_BIAS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, EXACT:
-    tl.constexpr, WIDEN: tl.constexpr,
+    key_image, key_head, key_row, key_channel, bias_image, bias_head, bias_row, bias_column, keys,
+    HAS_BIAS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
-    """Write log₂ Σ_t exp(score) over the columns of one or two softmaxes to `found` (1 or 2, B, H, N); NaN where a
-    score is NaN or +inf. One program handles ROWS queries of one head of one image in one softmax."""
+    """Write log₂ Σ_t exp(score) to `found` (B, H, N); NaN where a score is NaN or +inf. One program handles ROWS
+    queries of one head of one image."""
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     image = (tl.program_id(1) // heads).to(tl.int64)
     head = (tl.program_id(1) % heads).to(tl.int64)
-    second = tl.program_id(2) > 0
-    first = first_1 if second else first_0
-    width = width_1 if second else width_0
     query += image * query_image + head * query_head
-    key += image * key_image + head * key_head + first.to(tl.int64) * key_row
-    bias += image * bias_image + head * bias_head + first.to(tl.int64) * bias_column
-    q = _states(query, rows, queries, channels, query_row, query_channel, CHANNELS, WIDEN)
+    key += image * key_image + head * key_head
+    bias += image * bias_image + head * bias_head
+    q = _states(query, rows, queries, channels, query_row, query_channel, CHANNELS)
     highest = tl.full((ROWS,), float("-inf"), tl.float32)
     total = tl.zeros((ROWS,), tl.float32)
-    for start in range(0, width, COLUMNS):
+    for start in range(0, keys, COLUMNS):
         columns = start + tl.arange(0, COLUMNS)
-        k = _states(key, columns, width, channels, key_row, key_channel, CHANNELS, WIDEN)
-        scores = _scores(q, k, bias, scale, rows, columns, queries, width, bias_row, bias_column, HAS_BIAS, EXACT)
-        scores = tl.where((columns < width)[None, :], scores, float("-inf"))
+        k = _states(key, columns, keys, channels, key_row, key_channel, CHANNELS)
+        scores = _scores(q, k, bias, scale, rows, columns, queries, keys, bias_row, bias_column, HAS_BIAS, EXACT)
+        scores = tl.where((columns < keys)[None, :], scores, float("-inf"))
         higher = tl.maximum(highest, tl.max(scores, 1))
         # of rows whose scores are all −inf so far, −inf − (−inf) would be NaN
         base = tl.where(higher == float("-inf"), 0.0, higher)
         total = total * tl.exp2(highest - base) + tl.sum(tl.exp2(scores - base[:, None]), 1)
         highest = higher
-    place = (tl.program_id(2).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)) * queries + rows
+    place = tl.program_id(1).to(tl.int64) * queries + rows
     tl.store(found + place, highest + tl.log2(total), mask=rows < queries)
 
 
@@ -81,23 +76,21 @@ def log_sum_exps(
 def head_means(
     query, key, bias, sums, place_0, place_1, peaks, finite, scale, base, heads, queries, channels, query_image,
     query_head, query_row, query_channel, key_image, key_head, key_row, key_channel, bias_image, bias_head, bias_row,
-    bias_column, first_0, width_0, sums_0, step_0, first_1, width_1, sums_1, step_1, tiles_0, peak_1, peak_image,
+    bias_column, first_0, width_0, step_0, first_1, width_1, step_1, tiles_0, peak_1, peak_image,
     HAS_BIAS: tl.constexpr, NORMALIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
-    EXACT: tl.constexpr, WIDEN: tl.constexpr,
+    EXACT: tl.constexpr,
 ):  # fmt: skip
     """Compute a tile of the mean over heads of exp(score − sums). NORMALIZE: write it to its place and its maxima to
     `peaks`; otherwise add it to its place. `finite`, a number, becomes NaN if a sum or a mean is not finite. One
     program handles ROWS × COLUMNS of one part of one image.
 
-    sums: (1 or 2, B, H, N), of which parts read numbers sums_0 and sums_1; times `base` they are of base 2. place_0,
-    place_1: (B, N, W) of each part. peaks: (B, maxima of both parts), 0 at first; the second part's begin at peak_1; a
+    sums: (B, H, N); times `base` they are of base 2. place_0, place_1: (B, N, W) of each part. peaks: (B, maxima of both parts), 0 at first; the second part's begin at peak_1; a
     part has one (step 0) or one per column (step 1). The programs' order does not matter to a maximum.
     """
     second = tl.program_id(1) >= tiles_0
     first = first_1 if second else first_0
     width = width_1 if second else width_0
     place = place_1 if second else place_0
-    number = sums_1 if second else sums_0
     step = step_1 if second else step_0
     tile = tl.program_id(1) - (tiles_0 if second else 0)
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -106,12 +99,12 @@ def head_means(
     query += image * query_image
     key += image * key_image + first.to(tl.int64) * key_row
     bias += image * bias_image + first.to(tl.int64) * bias_column
-    sums += (number.to(tl.int64) * tl.num_programs(2) + image) * heads * queries
+    sums += image * heads * queries
     mean = tl.zeros((ROWS, COLUMNS), tl.float32)
     unsure = tl.zeros((ROWS,), tl.float32)
     for head in range(heads):
-        q = _states(query + head * query_head, rows, queries, channels, query_row, query_channel, CHANNELS, WIDEN)
-        k = _states(key + head * key_head, columns, width, channels, key_row, key_channel, CHANNELS, WIDEN)
+        q = _states(query + head * query_head, rows, queries, channels, query_row, query_channel, CHANNELS)
+        k = _states(key + head * key_head, columns, width, channels, key_row, key_channel, CHANNELS)
         scores = _scores(
             q, k, bias + head * bias_head, scale, rows, columns, queries, width, bias_row, bias_column, HAS_BIAS, EXACT
         )

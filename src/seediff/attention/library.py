@@ -41,37 +41,25 @@ def library_sums(
     if form not in _widths:
         if query.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
             return None  # comparing waits, which a recording does not allow
-        _widths[form] = _tried_width(query, key, scale, own, sorted({8, channels}))
+        right = (width for width in sorted({8, channels}) if _is_right(query, key, scale, width, own))
+        _widths[form] = next(right, 0)
     width = _widths[form]
     return _sums(query, key, scale, width) if width else None
 
 
-def _tried_width(
-    query: torch.Tensor, key: torch.Tensor, scale: float, own: Callable[[], torch.Tensor], widths: list[int]
-) -> int:
-    """The first width of values with which cuDNN gives the log-sum-exps of our kernel; 0: none does."""
+def _is_right(
+    query: torch.Tensor, key: torch.Tensor, scale: float, width: int, own: Callable[[], torch.Tensor]
+) -> bool:
+    """Whether PyTorch would choose cuDNN here, and cuDNN gives the log-sum-exps of our kernel."""
     try:
-        if not _chosen(query, key, scale):
-            return 0
-    except Exception:  # the choice is no documented function
-        return 0
-    right = own()
-    limit = CLOSE * max(1.0, float(right.abs().max()))
-    for width in widths:
-        try:
-            found = _sums(query, key, scale, width)
-            if float((found - right).abs().max()) <= limit:  # never for NaN
-                return width
-        except torch.OutOfMemoryError:
-            raise
-        except Exception:  # cuDNN refuses with errors of many kinds; then our kernel is right
-            continue
-    return 0
-
-
-def _chosen(query: torch.Tensor, key: torch.Tensor, scale: float) -> bool:
-    """Whether PyTorch would choose cuDNN for these queries and keys."""
-    return torch._fused_sdp_choice(query, key, key, scale=scale) == SDPBackend.CUDNN_ATTENTION.value
+        if torch._fused_sdp_choice(query, key, key, scale=scale) != SDPBackend.CUDNN_ATTENTION.value:
+            return False
+        found, ours = _sums(query, key, scale, width), own()
+        return float((found - ours).abs().max()) <= CLOSE * max(1.0, float(ours.abs().max()))  # never for NaN
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # the choice is no documented function, and cuDNN refuses with errors of many kinds
+        return False
 
 
 def _sums(query: torch.Tensor, key: torch.Tensor, scale: float, width: int) -> torch.Tensor:

@@ -19,14 +19,12 @@ class Part(NamedTuple):
     """Some columns of one softmax, and the running map to which they are added.
 
     total: (B, N, width) float32. columns: which of the T columns. per_column: whether to divide by each column's
-    maximum instead of the whole map's, which in cross-attention would always be the start token's. alone: whether the
-    softmax is over these columns only.
+    maximum instead of the whole map's, which in cross-attention would always be the start token's.
     """
 
     total: torch.Tensor
     columns: slice = slice(None)
     per_column: bool = False
-    alone: bool = False
 
 
 class Scratch:
@@ -67,10 +65,6 @@ def add_probabilities(
     each image's map of each part by its maximum. finite: a float32 scalar tensor, which becomes NaN when any
     probability is, otherwise stays finite. scratch: memory for the call; None: allocate new memory.
     """
-    if len(parts) == 1 and parts[0].alone:  # no other columns are needed
-        (part,) = parts
-        key, bias = key[:, :, part.columns], None if bias is None else bias[..., part.columns]
-        parts = [part._replace(columns=slice(None), alone=False)]
     images, heads, queries, _ = query.shape
     keys = key.shape[2]
     limit = BLOCK_BYTES.get(query.device.type, BLOCK_BYTES["cuda"]) // torch.float32.itemsize
@@ -106,13 +100,9 @@ def add_probabilities(
                 if bias is not None:
                     block_bias = bias[chosen] if bias.shape[1] == 1 else bias[chosen, these]
                     scores.add_(block_bias if block_bias.shape[2] == 1 else block_bias[:, :, here])
-                alone = {
-                    number: scores[..., part.columns].softmax(-1) for number, part in enumerate(parts) if part.alone
-                }
-                if len(alone) < len(parts):
-                    torch.softmax(scores, -1, out=probabilities)
-                for number, (part, total) in enumerate(zip(parts, sums, strict=True)):
-                    added = alone[number] if part.alone else probabilities[..., part.columns]
+                torch.softmax(scores, -1, out=probabilities)
+                for part, total in zip(parts, sums, strict=True):
+                    added = probabilities[..., part.columns]
                     if head == 0:
                         torch.sum(added, 1, out=total[:count, here])
                     else:

@@ -174,42 +174,33 @@ class AttentionRecorder:
 
     def add(
         self,
-        kind: Kind,
-        level: int,
         name: str,
+        parts: Mapping[Kind, slice],
         query: torch.Tensor,
         key: torch.Tensor,
         scale: float,
         bias: torch.Tensor | None,
+        level: int = 1,
     ) -> None:
-        """Add the probabilities of a layer at L / level at one step, averaged over heads. query: (B, H, N, D), or of
-        all frames of a clip. key: (B, H, T, D). bias: (B, H, 1 or N, T)."""
-        assert self.latent_size is not None
-        if self.frames_of_row > 1:
-            query = self.by_frame(query)
-            key = self.by_frame(key) if kind == "self" else key.repeat_interleave(self.frames, 0)
-            if bias is not None:
-                bias = bias.repeat_interleave(self.frames, 0)  # (B, H, 1, T)
-        total = self._total(kind, grid_at(self.latent_size, level), name, query, key.shape[2])
-        self._add([Part(total, per_column=kind == "cross")], name, query, key, scale, bias)
+        """Add the probabilities of a layer at L / level at one step, averaged over heads.
 
-    def add_joint(
-        self, name: str, query: torch.Tensor, key: torch.Tensor, parts: Mapping[Kind, slice], bias: torch.Tensor | None
-    ) -> None:
-        """Add one layer and step of joint attention: the picture's queries (B, H, N, D) and all keys (B, H, S, D).
-
-        parts: the columns of the picture ("self") and of the text ("cross"); empty and unwanted parts are skipped.
-        bias: (B, 1, 1, S), added to the scores, −inf for padding; None: no padding.
+        parts: kind → the columns that have it; empty and unwanted parts are skipped. query: (B, H, N, D). key: (B, H,
+        T, D). bias: (B, 1 or H, 1 or N, T), added to the scores, −inf for padding; None: no padding.
         """
         assert self.latent_size is not None
-        wanted: list[Part] = []
+        together: list[Part] = []
         for kind, columns in parts.items():
             width = len(range(*columns.indices(key.shape[2])))
-            if width and self.wants(kind):
-                total = self._total(kind, self.latent_size, name, query, width)
-                wanted.append(Part(total, columns, kind == "cross", kind in self.plan.alone))
-        if wanted:
-            self._add(wanted, name, query, key, query.shape[3] ** -0.5, bias)
+            if not width or not self.wants(kind, level):
+                continue
+            total = self._total(kind, grid_at(self.latent_size, level), name, query, width)
+            if kind in self.plan.alone:
+                own_bias = None if bias is None else bias[..., columns]
+                self._add([Part(total, per_column=kind == "cross")], name, query, key[:, :, columns], scale, own_bias)
+            else:
+                together.append(Part(total, columns, kind == "cross"))
+        if together:
+            self._add(together, name, query, key, scale, bias)
 
     def by_frame(self, states: torch.Tensor) -> torch.Tensor:
         """(B, H, frames · N, D) → (B · frames, H, N, D)."""
@@ -237,7 +228,7 @@ class AttentionRecorder:
         """Float32 zeros; where recordings write to them, those of an earlier capture, which `restart` set to zero."""
         if self.graphs is None:
             return like.new_zeros(shape, dtype=torch.float32)
-        kept = self.graphs.memory.tensors
+        kept = self.graphs.memory
         if (what, shape) not in kept:
             kept[what, shape] = like.new_zeros(shape, dtype=torch.float32)
         self.touched.add((what, shape))
@@ -250,14 +241,14 @@ class AttentionRecorder:
         """Use the memory of recordings, set to zero: before the first call, because a zero that is set in a recorded
         call would be set again at every replay, and no earlier, because a script may change its network until then."""
         graphs.prepare()
-        self._slots = graphs.memory.slots
-        for kept in graphs.memory.tensors.values():
+        self._slots = graphs.slots
+        for kept in graphs.memory.values():
             kept.zero_()
         if self._given_asked is not None:
             name = ("asked", tuple(self._given_asked.shape), self._given_asked.dtype)
-            if name not in graphs.memory.tensors:
-                graphs.memory.tensors[name] = torch.empty_like(self._given_asked)
-            self.asked = graphs.memory.tensors[name].copy_(self._given_asked)
+            if name not in graphs.memory:
+                graphs.memory[name] = torch.empty_like(self._given_asked)
+            self.asked = graphs.memory[name].copy_(self._given_asked)
             self.touched.add(name)
 
     def kind_of_call(self) -> Hashable:

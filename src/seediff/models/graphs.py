@@ -18,9 +18,8 @@ from __future__ import annotations
 import inspect
 import threading
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,11 +27,13 @@ import torch
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ..errors import Notice, UserError, first_line
+from ..workers import GPU_ALONE
 
 MOST_RECORDED = 8
-"""Maximum number of recordings of a network. The one that was unused for longest is dropped."""
+"""Maximum number of recordings of a network. Calls of further kinds run as always: recordings that take turns would
+cost more than they save."""
 MOST_SEEN = 64
-"""Maximum number of kinds whose calls are counted."""
+"""Maximum number of kinds of earlier captures that are known."""
 MANY_CALLS = 10
 """A capture of so many calls earns its recordings. In a shorter one, only kinds that an earlier capture had are
 recorded: photographs of many shapes have six calls each, and most shapes come once."""
@@ -41,44 +42,72 @@ PLAIN = (bool, int, float, str, bytes, type(None))
 RECORDED = (torch.Tensor, *PLAIN)
 """Types of arguments of calls that can be recorded."""
 MARK = "_seediff_graphs"
-"""Attribute of a network with recordings: a tuple of its `GraphedNetwork`, which torch does not take for a module."""
+"""Attribute of a network with recordings: its `GraphedNetwork`."""
 
 
-class Recording(Protocol):
-    """How calls are recorded: by CUDA (cuda_recording.py), or by a stand-in in tests."""
+class CudaRecording:
+    """Recordings of one network. They share their memory, because they never run at the same time, and results are
+    copied. The stream, the memory and the device are the network's own."""
 
-    def run(self, call: Callable[[], Any]) -> Any:
-        """Call as always, where recordings are made."""
-        ...
-
-    def record(self, call: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
-        """The result, whose values are only there after a replay; and the replay."""
-        ...
+    def __init__(self, device: torch.device) -> None:
+        self.device = torch.device("cuda", torch.cuda.current_device()) if device.index is None else device
+        with torch.cuda.device(self.device):
+            self._stream = torch.cuda.Stream(self.device)
+            self.renew()
 
     def renew(self) -> None:
         """All recordings are gone: begin with new memory."""
-        ...
+        self._pool = torch.cuda.graph_pool_handle()
 
+    @contextmanager
+    def _on_stream(self) -> Iterator[None]:
+        """On the stream of the recordings, in order with what the thread does before and after, also after an error:
+        `torch.cuda.graph` does not give a thread its stream back when it fails."""
+        with torch.cuda.device(self.device):
+            before = torch.cuda.current_stream(self.device)
+            self._stream.wait_stream(before)
+            with torch.cuda.stream(self._stream):
+                try:
+                    yield
+                finally:
+                    before.wait_stream(self._stream)
 
-class KeptMemory:
-    """Tensors that recordings read and write, so that they outlive a capture, by what they hold and its shape. slots:
-    name of a layer → its row in the vector of numbers that are NaN after an overflow."""
+    def run(self, call: Callable[[], Any]) -> Any:
+        """Call as always, where recordings are made."""
+        with self._on_stream():
+            return call()
 
-    def __init__(self) -> None:
-        self.tensors: dict[Hashable, torch.Tensor] = {}
-        self.slots: dict[str, int] = {}
-
-    def keep_only(self, names: Collection[Hashable]) -> None:
-        self.tensors = {name: tensor for name, tensor in self.tensors.items() if name in names}
+    def record(self, call: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+        """The result, whose values are only there after a replay; and the replay. Raises RuntimeError with the first
+        reason, where CUDA would say only that a recording failed."""
+        graph = torch.cuda.CUDAGraph()
+        first: BaseException | None = None
+        with GPU_ALONE, self._on_stream():
+            # thread_local: other threads may allocate memory meanwhile
+            recording = torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local")
+            try:
+                with recording:
+                    try:
+                        found = call()
+                    except BaseException as error:
+                        first = error
+                        raise
+            except Exception as error:
+                with suppress(Exception):  # torch before 2.12 goes on as if it recorded
+                    torch._C._cuda_endAllocateToPool(self.device.index, self._pool)
+                reason = first or error
+                if isinstance(reason, UserError):
+                    raise reason from error
+                raise RuntimeError(f"{type(reason).__name__}: {reason}") from reason
+        return found, graph.replay
 
 
 class CaptureHooks(Protocol):
     """What a recording must know of the hooks inside of the network. `attention.recorder.AttentionRecorder` is one.
 
-    graphs: the recordings that it was made for. touched: names of the kept tensors that it uses.
+    touched: names of the kept tensors that it uses.
     """
 
-    graphs: GraphedNetwork | None
     total_steps: int | None
     touched: set[Hashable]
 
@@ -113,44 +142,36 @@ class Recorded:
     touched: frozenset[Hashable]
 
 
-@dataclass
-class SeenCalls:
-    """How often calls of a kind ran without a recording, in how many captures, the last one's number; and the number
-    of calls before it is recorded again."""
-
-    calls: int = 0
-    captures: int = 0
-    last_capture: int = 0
-    patience: int = 0
-
-
 class GraphedNetwork:
     """Takes the place of a network's `forward`. The network's own hooks run at every call, those of its layers only
     while a call runs as always or is recorded.
 
-    memory: what the recordings write to. hooks: those of the capture that runs; without any, calls run as always.
+    memory: tensors that recordings read and write, so that they outlive a capture, by what they hold and its shape.
+    slots: name of a layer → its row in the vector of numbers that are NaN after an overflow. hooks: those of the
+    capture that runs; without any, calls run as always.
     eager_because: why they run as always in this capture, "" if they are recorded. recorded_calls, replayed_calls: how
     many there were.
     """
 
-    def __init__(self, network: Any, recording: Recording) -> None:
+    def __init__(self, network: Any, recording: CudaRecording) -> None:
         self.network, self.recording = network, recording
         self.own_forward = network.forward
         self.replaces_own = "forward" in vars(network)
-        self.memory = KeptMemory()
+        self.memory: dict[Hashable, torch.Tensor] = {}
+        self.slots: dict[str, int] = {}
         self.hooks: CaptureHooks | None = None
         self.eager_because = ""
         self.recorded_calls = self.replayed_calls = 0
         self._failed = ""
         self._told: set[str] = set()
-        self._recorded: OrderedDict[Hashable, Recorded] = OrderedDict()
-        self._seen: OrderedDict[Hashable, SeenCalls] = OrderedDict()
-        self._captures = 0
+        self._recorded: dict[Hashable, Recorded] = {}
+        self._seen_before: set[Hashable] = set()  # kinds of calls in earlier captures
+        self._seen: set[Hashable] = set()  # and in this one
         self._own_hooks: set[int] = set()
         self._state: Any = None
         self.__signature__ = inspect.signature(network.forward)  # modular pipelines read which arguments it has
         network.forward = self
-        setattr(network, MARK, (self,))
+        setattr(network, MARK, self)
 
     def restore(self) -> None:
         """Give the network its own `forward` back, unless another has taken its place, and free the memory."""
@@ -181,14 +202,18 @@ class GraphedNetwork:
         if state != self._state:
             self._forget_all()
             self._state = state
-        self.memory.keep_only(set().union(*(recorded.touched for recorded in self._recorded.values())))
-        self._captures += 1
+        used = set().union(*(recorded.touched for recorded in self._recorded.values()))
+        self.memory = {name: tensor for name, tensor in self.memory.items() if name in used}
+        if len(self._seen_before) > MOST_SEEN:
+            self._seen_before.clear()
+        self._seen_before |= self._seen
+        self._seen = set()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # 1. Calls that run as always
         leaves, structure = tree_flatten((args, kwargs))
         hooks = self.hooks
-        if hooks is None or hooks.graphs is not self or self.eager_because:
+        if hooks is None or self.eager_because:
             return self.own_forward(*args, **kwargs)
         doing = hooks.kind_of_call()
         if doing is None or torch.is_grad_enabled() or not all(isinstance(leaf, RECORDED) for leaf in leaves):
@@ -207,7 +232,6 @@ class GraphedNetwork:
             return self.recording.run(lambda: self.own_forward(*own_args, **own_kwargs))
 
         # 3. Replay, on the inputs of this call
-        self._recorded.move_to_end(kind)
         given = (leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
         for own, value in zip(recorded.inputs, given, strict=True):
             own.copy_(value, non_blocking=True)
@@ -219,17 +243,11 @@ class GraphedNetwork:
     def _is_worth_recording(self, kind: Hashable, hooks: CaptureHooks) -> bool:
         """Whether this capture has already run a call of this kind, which made its memory and compiled its kernels, and
         more calls will follow."""
-        seen = self._seen.setdefault(kind, SeenCalls())
-        self._seen.move_to_end(kind)
-        if len(self._seen) > MOST_SEEN:
-            self._seen.popitem(last=False)
-        seen.calls += 1
-        if seen.last_capture != self._captures:
-            seen.last_capture = self._captures
-            seen.captures += 1
+        if kind not in self._seen:
+            self._seen.add(kind)
             return False
-        comes_often = seen.captures > 1 or hooks.total_steps is None or hooks.total_steps >= MANY_CALLS
-        return comes_often and seen.calls >= seen.patience
+        comes_often = kind in self._seen_before or hooks.total_steps is None or hooks.total_steps >= MANY_CALLS
+        return comes_often and len(self._recorded) < MOST_RECORDED
 
     def _record(self, kind: Hashable, hooks: CaptureHooks, leaves: Sequence[Any], structure: Any) -> Recorded | None:
         """Record a call. Whatever CUDA refuses, memory that runs out included, ends recording for this network."""
@@ -243,19 +261,12 @@ class GraphedNetwork:
             hooks.forget_call()
             self._failed = self.eager_because = f"a call could not be recorded ({first_line(error)})"
             self._tell()
-            self._recorded.clear()
-            self.recording.renew()
+            self._forget_all()
             return None
 
-        # The least used gives way, and has to come twice as often before it is recorded again.
-        if len(self._recorded) >= MOST_RECORDED:
-            dropped, _ = self._recorded.popitem(last=False)
-            if dropped in self._seen:
-                self._seen[dropped].patience = 2 * self._seen[dropped].calls
         outputs, shape = tree_flatten(found)
         inputs = [leaf for leaf in own if isinstance(leaf, torch.Tensor)]
-        touched = frozenset(hooks.touched)
-        recorded = Recorded(replay, inputs, outputs, shape, hooks.additions(), touched)
+        recorded = Recorded(replay, inputs, outputs, shape, hooks.additions(), frozenset(hooks.touched))
         hooks.forget_call()  # recording ran nothing; the replay that follows is counted
         self._recorded[kind] = recorded
         self.recorded_calls += 1
@@ -268,9 +279,8 @@ class GraphedNetwork:
             warnings.warn(f"runs without CUDA graphs: {self.eager_because}", Notice, stacklevel=3)
 
     def _forget_all(self) -> None:
-        self._recorded.clear()
-        self._seen.clear()
-        self.memory.keep_only(())
+        for known in (self._recorded, self._seen_before, self._seen, self.memory):
+            known.clear()
         self.recording.renew()
 
 
@@ -287,8 +297,7 @@ def without_graphs(network: Any) -> Iterator[None]:
 
 def find_graphs(network: Any) -> GraphedNetwork | None:
     """The recordings of a network; None if its calls run as always."""
-    marked = getattr(network, MARK, None)
-    return None if marked is None else marked[0]
+    return getattr(network, MARK, None)
 
 
 def examine(network: Any, own_hooks: Collection[int] = ()) -> tuple[Any, str]:

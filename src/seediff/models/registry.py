@@ -208,8 +208,7 @@ def load_found(
         fix = {"none": "use offload model, or ", "model": "use offload sequential, or "}.get(offload, "use ")
         raise UserError("model", f"{name}: does not fit into the memory of {device}", f"{fix}dtype float16") from error
     if graphs == "on" or (graphs == "auto" and family.faster_with_graphs and not why_no_graphs(device)):
-        from .cuda_recording import CudaRecording
-        from .graphs import GraphedNetwork
+        from .graphs import CudaRecording, GraphedNetwork
 
         GraphedNetwork(network, CudaRecording(torch.device(device)))
 

@@ -30,10 +30,9 @@ from ..config.levels import EVERYTHING, Reads
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.messages import show_bytes
-from ..models.cuda_recording import CudaRecording
 from ..models.families.family import Family, Layer
 from ..models.families.readers import Reader
-from ..models.graphs import GraphedNetwork, find_graphs
+from ..models.graphs import CudaRecording, GraphedNetwork, find_graphs
 from ..models.memory import check_graphs, memory_bytes
 from ..prompts.tokens import find_weight
 from .captured import Captured
