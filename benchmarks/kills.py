@@ -59,7 +59,7 @@ ALL = {
     "generate": f"{DRAW} --per-class 6 --steps 1",
     "mask": f"mask {LOOK} --classes dog,cat --timesteps 300 --keep-soft --presence 0",
     "segment": f"segment {LOOK} --method kmeans -k 3",
-    "segment --fit tile": f"segment {LOOK} --method kmeans -k 3 --fit tile --size 64",
+    "segment --fit crop": f"segment {LOOK} --method kmeans -k 3 --fit crop --size 64",
     "augment": "augment native --add flip:100%,noise:2,boxes:40",
     "augment --workers 2": "augment native --add flip:100%,noise:2,boxes:40 --workers 2",
     "train": f"{TRAIN} --steps 6 --save-every 1 --workers 0 --val-share 0.5 --validate-every 2",

@@ -71,7 +71,7 @@ COMMANDS = {
     ),
     "segment": "segment generate/images --names dog,cat,grass --batch-size 4 --out segment",
     "segment-refine": (
-        "segment generate/images --refine --kl-threshold 0.9 --num-points 8 --fit tile --size 48 --out segment-refine"
+        "segment generate/images --refine --kl-threshold 0.9 --num-points 8 --fit crop --size 48 --out segment-refine"
     ),
     "segment-kmeans": "segment generate/images --method kmeans -k 4 --fit resize --out segment-kmeans",
     "segment-diffcut": "segment generate/images --method diffcut --refine --out segment-diffcut",

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from recipes.mini.sets import load_set
-from seediff.attention.windows import windows
+from seediff.attention.windows import seen_window
 from seediff.dataset.truths import open_truths
 from seediff.errors import UserError
 from seediff.files.label_maps import IGNORE, find_name
@@ -59,7 +59,7 @@ def folder_pairs(images: Path, labels: Path, count: int | None = None) -> Pairs:
             raise UserError(
                 f"{path}: {photo.shape[:2]}, but its label map is {label_map.shape}; both are (height, width)"
             )
-        centre = windows(label_map.shape[0], label_map.shape[1], "crop")[0].slices
+        centre = seen_window(label_map.shape[0], label_map.shape[1], "crop").slices
         return photo[centre], label_map[centre]
 
     about = f"{len(pairs)} photographs of {images.resolve().parent.name} ({known.title}, {len(known.names)} classes)"

@@ -32,7 +32,7 @@ from seediff.metrics.matching import contingency, count_segments, match, tally
 from seediff.metrics.scores import Tally, bootstrap, mean_iou, stack
 from seediff.models.registry import Model, load_model
 from seediff.segments.make_segments import fit_to_edges, look, propose
-from seediff.segments.tiles import label
+from seediff.segments.winners import label
 
 from .floors import FLOORS, floor_map, score_floors
 from .markdown import table as markdown_table

@@ -40,7 +40,7 @@ from seediff.run import loop  # noqa: E402
 from seediff.segments.aggregate import aggregate  # noqa: E402
 from seediff.segments.diffseg import diffseg  # noqa: E402
 from seediff.segments.kmeans import kmeans  # noqa: E402
-from seediff.segments.tiles import label  # noqa: E402
+from seediff.segments.winners import label  # noqa: E402
 
 FAMILIES = {"unet": "float16", "xl": "float16", "sd3": "bfloat16", "flux": "bfloat16"}
 """Twins of SD 1.5, SDXL, SD 3.5 and FLUX, each in the number format that it gets on a GPU."""

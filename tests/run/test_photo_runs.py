@@ -151,7 +151,7 @@ def test_objects_of_photos(tmp_path, mini_folder, fit, method):
     assert count > 0
 
 
-@pytest.mark.parametrize("fit", ["keep", "crop", "tile"])
+@pytest.mark.parametrize("fit", ["keep", "crop"])
 def test_every_photo_has_segments_of_its_size(tmp_path, segment, found, photos, fit):
     result = segment_photos(segment(fit=fit), found, tmp_path / "out")
     assert [row["source"] for row in result.rows] == ["0", "1", "2", "3", "4", "trip/last"]

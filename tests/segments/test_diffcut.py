@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from seediff.config.constants import SegmentConfig
 from seediff.segments.diffcut import by_appearance, cut_features, refine_segments
-from seediff.segments.tiles import label
+from seediff.segments.winners import label
 
 
 def diffcut(features, *, size, tau=0.5, alpha=10):

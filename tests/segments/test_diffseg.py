@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from seediff.segments.aggregate import aggregate
 from seediff.segments.diffseg import anchor_positions, diffseg, proposals, symmetric_kl
-from seediff.segments.tiles import label
+from seediff.segments.winners import label
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 GOLDEN = SHARED / "golden" / "diffseg"

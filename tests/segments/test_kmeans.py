@@ -13,7 +13,7 @@ from seediff.segments import kmeans as module
 from seediff.segments.aggregate import aggregate
 from seediff.segments.kmeans import kmeans
 from seediff.segments.make_segments import propose
-from seediff.segments.tiles import label
+from seediff.segments.winners import label
 
 
 def plain_lloyd(rows, centres, iterations=300):

@@ -84,7 +84,8 @@ def head_means(
     `peaks`; otherwise add it to its place. `finite`, a number, becomes NaN if a sum or a mean is not finite. One
     program handles ROWS × COLUMNS of one part of one image.
 
-    sums: (B, H, N); times `base` they are of base 2. place_0, place_1: (B, N, W) of each part. peaks: (B, maxima of both parts), 0 at first; the second part's begin at peak_1; a
+    sums: (B, H, N); times `base` they are of base 2. place_0, place_1: (B, N, W) of each part. peaks: (B, maxima of
+    both parts), 0 at first; the second part's begin at peak_1; a
     part has one (step 0) or one per column (step 1). The programs' order does not matter to a maximum.
     """
     second = tl.program_id(1) >= tiles_0

@@ -70,9 +70,9 @@ class ListeningLayer:
         self.kept[which] = output.detach()
 
     def take(self, attention: Any) -> list[torch.Tensor]:
-        """The queries and then the keys, of the rows to record; none if the layer is not wanted, or gave the result of an earlier step
-        again (pyramid attention broadcast, T-GATE): its map is the mean of the steps that computed. Raises UserError
-        for a layer of which it is not all there."""
+        """The queries and then the keys, of the rows to record; none if the layer is not wanted, or gave the result of
+        an earlier step again (pyramid attention broadcast, T-GATE): its map is the mean of the steps that computed.
+        Raises UserError for a layer of which it is not all there."""
         kept, self.kept = self.kept, {}
         if len(kept) == len(self.modules):
             return [self.recorder.conditional(kept[which]) for which in self.modules]

@@ -17,9 +17,6 @@ from ..errors import UserError
 if TYPE_CHECKING:
     from ..models.registry import Model
 
-MAX_WINDOWS = 64
-"""Maximum number of squares per photograph; one with more is a narrow strip, probably by mistake."""
-
 
 @dataclass(frozen=True)
 class Window:
@@ -36,36 +33,20 @@ class Window:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
-def window_count(height: int, width: int, fit: Fit) -> int:
-    """The number of `windows`."""
-    short, long = sorted((height, width))
-    return -(-(long - short) // (short // 2)) + 1 if fit == "tile" else 1
-
-
-def windows(height: int, width: int, fit: Fit) -> list[Window]:
-    """The parts of a photograph of (height, width) pixels that the model sees, in order.
-
-    keep, resize: the whole photograph. crop: the centred square of the shorter side, rounded up and left as in
-    DiffSeg's program. tile: squares of the shorter side c, evenly spaced over the longer side l, ⌈(l − c) / ⌊c/2⌋⌉ + 1
-    of them: anything narrower than half a square is seen whole at least once.
-    """
-    short, long = sorted((height, width))
-    if fit in ("keep", "resize"):
-        return [Window(0, 0, height, width)]
-    if fit == "crop":
-        return [Window((height - short) // 2, (width - short) // 2, short, short)]
-    gaps = window_count(height, width, fit) - 1
-    starts = [(long - short) * i // max(gaps, 1) for i in range(gaps + 1)]
-    if height > width:
-        return [Window(start, 0, short, short) for start in starts]
-    return [Window(0, start, short, short) for start in starts]
+def seen_window(height: int, width: int, fit: Fit) -> Window:
+    """The part of a photograph of (height, width) pixels that the model sees: the whole photograph, or for crop the
+    centred square of the shorter side, rounded up and left as in DiffSeg's program."""
+    if fit != "crop":
+        return Window(0, 0, height, width)
+    side = min(height, width)
+    return Window((height - side) // 2, (width - side) // 2, side, side)
 
 
 def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) -> tuple[int, int]:
-    """(height, width) in pixels at which a model sees a photograph of `shape` (height, width, …), or each of its
-    `windows`: for keep the photograph's own shape, with as many positions as `size` has (`sides_of_shape`), otherwise
-    `size`; None: the model's own. Raises UserError for a photograph that is too long and narrow to be seen whole.
-    """
+    """(height, width) in pixels at which a model sees a photograph of `shape` (height, width, …), or its
+    `seen_window`: for keep the photograph's own shape, with as many positions as `size` has (`sides_of_shape`),
+    otherwise `size`; None: the model's own. Raises UserError for a photograph that is too long and narrow to be seen
+    whole."""
     shape_of_size = pixels(model.image_side if size is None else size)
     if fit != "keep":
         return shape_of_size

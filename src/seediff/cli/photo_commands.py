@@ -71,7 +71,7 @@ def segment(
 
     - `seediff segment photos --names "dog,grass,sky" --out segments`
 
-    - `seediff segment "photos/*.jpg" --fit tile --model sd1.5 --out tiles`
+    - `seediff segment "photos/*.jpg" --fit crop --model sd1.5 --out cropped`
 
     - `seediff segment photos --method kmeans -k 6 --out kmeans`
 

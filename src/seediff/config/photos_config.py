@@ -18,7 +18,7 @@ from .resolve import recommend
 from .settings import NOT_TYPED, RunConfig, SourcedValues
 from .sizes import Size, check_size, pixels
 
-Fit = Literal["keep", "resize", "crop", "tile"]
+Fit = Literal["keep", "resize", "crop"]
 
 PRESENCE, NAME_THRESHOLD = 0.86, 0.514
 """Defaults if the model's preset has none, for the first embedded model. The commands warn when they use these."""
@@ -44,7 +44,7 @@ class MaskPhotosConfig(DatasetConfig):
     """Names separated by commas, a file with one per line, `voc`, `all`, or a .csv with columns file and classes."""
     timesteps: Annotated[tuple[Timestep, ...], WORD, Parameter(group=RESEARCH)] = (50, 150, 250, 350, 450, 550)
     """Noise levels at which attention is captured and averaged, each from 0 to 999."""
-    fit: Literal["keep", "resize", "crop"] = "keep"
+    fit: Fit = "keep"
     """How the model sees photographs. keep: in their own shape; resize: squeezed into a square; crop: only the centred
     square (255 outside)."""
     size: Annotated[Size | None, WORD, Parameter(group=MODEL)] = None
@@ -74,10 +74,10 @@ class SegmentPhotosConfig(RunConfig):
 
     fit: Fit = "keep"
     """How the model sees photographs. keep: in their own shape; resize: squeezed into a square; crop: the centred
-    square, as in the paper (255 outside); tile: as overlapping squares."""
+    square, as in the paper (255 outside)."""
     size: Annotated[Size | None, WORD, Parameter(group=MODEL)] = None
-    """Side in pixels of the square, or tile, that the model sees, by default the model's own; other shapes get the same
-    area. With fit resize also width x height."""
+    """Side in pixels of the square that the model sees, by default the model's own; other shapes get the same area.
+    With fit resize also width x height."""
     names: Annotated[tuple[str, ...], read_names(parse_classes)] = ()
     """Words to name segments with, separated by commas, or a file with one per line. Not needed with --captions."""
     name_threshold: Share = NAME_THRESHOLD
@@ -90,8 +90,6 @@ class SegmentPhotosConfig(RunConfig):
         super().__post_init__()
         object.__setattr__(self, "size", _checked_size(self.size, self.fit))
         check_segment_names(self.names, "names")
-        if self.segment.divides_features and self.segment.refine and self.fit == "tile":
-            raise UserError("segment.refine", "does not work with fit tile", "use keep, resize or crop")
 
     @classmethod
     def recommended(cls, **values: Any) -> "SegmentPhotosConfig":

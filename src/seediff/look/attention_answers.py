@@ -27,7 +27,7 @@ from ..errors import UserError
 from ..files.documents import fit, parse_json
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
-from ..segments.tiles import label
+from ..segments.winners import label
 from .events import Cache
 from .jobs import UNCHANGED
 from .sample_attention import (

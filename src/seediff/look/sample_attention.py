@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..attention.maps import AttentionMaps
-from ..attention.windows import Window, cut, windows
+from ..attention.windows import Window, cut, seen_window
 from ..config.constants import MaskConfig
 from ..config.generate_config import DatasetConfig, GenerateConfig, load_dataset_config
 from ..config.levels import fit_levels, level_name
@@ -105,7 +105,7 @@ def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | No
         return SampleAttention(maps, image, size, whole, mask, True)
 
     # A photograph, of which the model saw a part, at a size of its own
-    (part,) = windows(*size, config.fit)
+    part = seen_window(*size, config.fit)
     sides = info.sides() if info is not None else None
     _, pixels = sides or (None, PIXELS)
     height, width = maps.latent_size

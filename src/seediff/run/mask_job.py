@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..attention.windows import batches_by_shape, cut, seen_shape, windows
+from ..attention.windows import batches_by_shape, cut, seen_shape, seen_window
 from ..config.names import join_classes
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset.encoding import encode_photo
@@ -139,7 +139,7 @@ class MaskJob(
     def seen(self, photo: np.ndarray) -> np.ndarray:
         """A photograph (H, W, 3) as the model sees it (h, w, 3), uint8."""
         shape = seen_shape(self.model, photo.shape, self.config.fit, self.config.size)
-        (window,) = windows(photo.shape[0], photo.shape[1], self.config.fit)
+        window = seen_window(photo.shape[0], photo.shape[1], self.config.fit)
         return cut(photo, window, shape)
 
     def look(self, photos: Sequence[tuple[PhotoSpec, np.ndarray]]) -> list[FoundClasses]:
@@ -231,7 +231,7 @@ class MaskJob(
 
         from ..masks.make_masks import MaskResult, label_pixels
 
-        window = windows(*size, self.config.fit)[0]
+        window = seen_window(*size, self.config.fit)
         labels = np.full(size, IGNORE, np.uint8)
         if small is None:
             labels[window.slices] = 0
@@ -246,7 +246,7 @@ class MaskJob(
         """The soft masks, one after the other, enlarged to the photograph's (H, W)."""
         from ..masks.arithmetic import resize
 
-        window = windows(size[0], size[1], self.config.fit)[0]
+        window = seen_window(size[0], size[1], self.config.fit)
         for part in small.soft if small else ():
             full = np.zeros(size[:2], np.float32)
             full[window.slices] = resize(part[None], (window.height, window.width))[0].numpy()

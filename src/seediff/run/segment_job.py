@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .. import __version__
-from ..attention.windows import MAX_WINDOWS, seen_shape, window_count
+from ..attention.windows import seen_shape
 from ..config.levels import EVERYTHING, Reads
 from ..config.names import BACKGROUND, MAX_CLASSES, SEGMENT
 from ..config.photos_config import SegmentPhotosConfig, check_segment_names
@@ -190,11 +190,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
 
     def check_photo(self, spec: PhotoSpec, pixels: np.ndarray) -> CountedPhoto:
         """A photograph. Raises UserError if it cannot be divided as configured."""
-        config, (height, width) = self.config, pixels.shape[:2]
-        count = window_count(height, width, config.fit)
-        if count > MAX_WINDOWS:
-            many = f"{width} × {height} pixels would be {count} squares, more than {MAX_WINDOWS}"
-            raise UserError(f"{many}; cut it up, or use --fit resize")
+        config = self.config
         rows, columns = seen_shape(self.model, pixels.shape, config.fit, config.size)
         positions = (rows // self.model.pixels) * (columns // self.model.pixels)
         k = config.segment.k
@@ -203,7 +199,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             raise UserError("k", f"{k}: {seen}, which are only {positions} positions")
         if not self.truth:
             return spec, pixels, 1
-        return spec, pixels, truth_count(self.truth, spec.label, (height, width), config.fit, positions)
+        return spec, pixels, truth_count(self.truth, spec.label, pixels.shape[:2], config.fit, positions)
 
     def segments(self, photos: Sequence[CountedPhoto]) -> list[Segments]:
         from ..segments.make_segments import make_segments

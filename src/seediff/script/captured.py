@@ -167,7 +167,7 @@ class Captured:
         """Segments of one picture without any words, from its self-attention of all steps (the papers look once at a
         picture without noise). constants: fields of SegmentConfig, such as method="kmeans" and k=6."""
         from ..attention.windows import Window
-        from ..segments.make_segments import join_windows, propose
+        from ..segments.make_segments import label_photo, propose
 
         config = SegmentConfig(**check_table(SegmentConfig, constants, "segments"))
         if config.divides_features:
@@ -183,8 +183,8 @@ class Captured:
             raise UserError("picture", problem, f"draw one whose sides are multiples of {multiple}")
         height, width = self._size(maps, shown)
         blank = np.zeros((height, width, 3), np.uint8)
-        windows, proposals = [Window(0, 0, height, width)], [propose(maps, config, config.k, seed)]
-        return replace(join_windows(blank, windows, proposals, config), pixels=shown)
+        proposals = propose(maps, config, config.k, seed)
+        return replace(label_photo(blank, Window(0, 0, height, width), proposals, config), pixels=shown)
 
     def __repr__(self) -> str:
         return f"<Captured of {', '.join(map(repr, self.prompts)) or 'nothing yet'}>"

@@ -67,7 +67,7 @@ def mask(
 def segment(image: ImageInput, *, model: str | Path | Model = "mini", **options: Any) -> Segments:
     """Segments of one picture without any class: label map (H, W) int32 of ids at its size, and how clear each segment
     is. model: as in `mask`. options: fields of SegmentPhotosConfig, such as segment={"method": "kmeans", "k": 6} or
-    fit="tile". Raises UserError for a picture or option that cannot be used.
+    fit="crop". Raises UserError for a picture or option that cannot be used.
     """
     if "names" in options:
         fix = "use segment_photos, or ask `mask` for the words"

@@ -25,7 +25,7 @@ from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..masks import pamr
 from ..masks.arithmetic import ROUNDING
-from .tiles import label
+from .winners import label
 
 LARGEST_SIDE = 64
 """Maximum side of a square graph: N × N weights of 64² positions take 128 MiB."""

@@ -17,7 +17,7 @@ from ..attention.features import capture_features
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.plan import plan_segments
 from ..attention.see_photos import capture_clean, encode_images, run_clean
-from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape, windows
+from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape, seen_window
 from ..config.constants import SegmentConfig
 from ..config.photos_config import Fit
 from ..config.sizes import Size
@@ -31,7 +31,7 @@ from .aggregate import aggregate, level_weights
 from .diffcut import cut_features, refine_segments
 from .diffseg import anchor_positions, diffseg
 from .kmeans import kmeans
-from .tiles import label, merge_labels, merge_proposals
+from .winners import label
 
 Seen = AttentionMaps | torch.Tensor
 """A method's input: self-attention whose rows sum to 1, or the encoder's features (C, h, w)."""
@@ -85,31 +85,21 @@ def make_segments(
     if config.k == "truth" and counts is None:
         raise UserError("segment.k", "truth: needs the number of segments of each photograph")
 
-    # 1. The windows of all photographs, with the shapes at which the model sees them.
-    areas = [windows(photo.shape[0], photo.shape[1], fit) for photo in photos]
+    # 1. What the model sees of each photograph, and at which shape
+    areas = [seen_window(photo.shape[0], photo.shape[1], fit) for photo in photos]
     shapes = [seen_shape(model, photo.shape, fit, size) for photo in photos]
-    todo: list[tuple[int, Window]] = []
-    for number, of_photo in enumerate(areas):
-        todo += [(number, window) for window in of_photo]
 
-    # 2. Each window's proposals, from one call of the network for several windows of one shape.
-    proposals: dict[tuple[int, Window], torch.Tensor] = {}
-    for together in batches_by_shape([shapes[number] for number, _ in todo], batch_size):
-        chosen = [todo[i] for i in together]
-        seen = look(model, [cut(photos[number], window, shapes[number]) for number, window in chosen], config)
-        for (number, window), of_window in zip(chosen, seen, strict=True):
+    # 2. Segments, from one call of the network for several photographs of one shape
+    divided: dict[int, Segments] = {}
+    for together in batches_by_shape(shapes, batch_size):
+        seen = look(model, [cut(photos[i], areas[i], shapes[i]) for i in together], config)
+        for i, of_photo in zip(together, seen, strict=True):
             k = config.k
             if k == "truth":
                 assert counts is not None
-                k = counts[number]
-            proposals[number, window] = propose(of_window, config, k, seed)
-
-    # 3. Each photograph's segments.
-    joined = []
-    for number, (photo, of_photo) in enumerate(zip(photos, areas, strict=True)):
-        maps = [proposals[number, window] for window in of_photo]
-        joined.append(join_windows(photo, of_photo, maps, config))
-    return joined
+                k = counts[i]
+            divided[i] = label_photo(photos[i], areas[i], propose(of_photo, config, k, seed), config)
+    return [divided[i] for i in range(len(photos))]
 
 
 def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[Seen]:
@@ -142,39 +132,25 @@ def fit_to_edges(image: np.ndarray, label_map: np.ndarray, config: SegmentConfig
     return refine_segments(image, label_map)
 
 
-def join_windows(
-    photo: np.ndarray, photo_windows: Sequence[Window], proposals: Sequence[torch.Tensor], config: SegmentConfig
-) -> Segments:
-    """Segments of the whole photograph from its windows' proposals (P, h, w)."""
-    shape = (photo.shape[0], photo.shape[1])
-    if len(photo_windows) == 1:
-        (window,) = photo_windows
-        label_map = label(proposals[0], (window.height, window.width)).numpy()
-        label_map = paste(fit_to_edges(photo[window.slices], label_map, config), window, shape)
-    elif config.method == "diffseg":
-        label_map = merge_proposals(photo_windows, proposals, shape, kl_threshold=config.thresholds[-1])
-    else:
-        label_map = merge_labels(photo_windows, [maps.argmax(0) for maps in proposals], shape)
-    return Segments(label_map, _scores(label_map, photo_windows, proposals, config), photo)
+def label_photo(photo: np.ndarray, window: Window, proposals: torch.Tensor, config: SegmentConfig) -> Segments:
+    """Segments of a photograph (H, W, 3) uint8 from the proposals (P, h, w) of the part that the model sees."""
+    label_map = label(proposals, (window.height, window.width)).numpy()
+    label_map = fit_to_edges(photo[window.slices], label_map, config)
+    scores = _scores(label_map, proposals.double(), config)
+    return Segments(paste(label_map, window, (photo.shape[0], photo.shape[1])), scores, photo)
 
 
-def _scores(
-    label_map: np.ndarray, photo_windows: Sequence[Window], proposals: Sequence[torch.Tensor], config: SegmentConfig
-) -> tuple[float, ...]:
-    """The `scores` of Segments, computed at each window's positions. A segment too small to cover any position gets the
-    mean of all.
+def _scores(label_map: np.ndarray, proposals: torch.Tensor, config: SegmentConfig) -> tuple[float, ...]:
+    """The `scores` of Segments, computed at the proposals' positions. A segment too small to cover any position gets
+    the mean of all.
     """
-    sums, counts = np.zeros((2, int(label_map.max()) + 1))
-    for window, maps in zip(photo_windows, proposals, strict=True):
-        maps = maps.double()
-        clear = maps.amax(0)
-        clear = clear.clamp(0, 1) if config.divides_features else clear / maps.sum(0)
-        ids = resize_nearest(label_map[window.slices], *maps.shape[1:]).ravel()
-        sums += np.bincount(ids, clear.flatten().cpu().numpy(), minlength=len(sums))
-        counts += np.bincount(ids, minlength=len(sums))
+    clear = proposals.amax(0)
+    clear = clear.clamp(0, 1) if config.divides_features else clear / proposals.sum(0)
+    ids, count = resize_nearest(label_map, *clear.shape).ravel(), int(label_map.max()) + 1
+    sums = np.bincount(ids, clear.flatten().cpu().numpy(), minlength=count)
+    counts = np.bincount(ids, minlength=count)
     mean = float(sums.sum() / counts.sum())
-    scores = np.divide(sums, counts, out=np.full(len(sums), mean), where=counts > 0)
-    return tuple(scores.tolist())
+    return tuple(np.divide(sums, counts, out=np.full(count, mean), where=counts > 0).tolist())
 
 
 def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:

@@ -89,15 +89,12 @@ def name_photo(
     timestep: int,
     threshold: float,
 ) -> list[SegmentName]:
-    """Names for the segments of a photograph (H, W, 3) uint8, from at least one word. The model sees the segmented part
-    in one piece; with tiles, the whole photograph squeezed into a square.
-    """
+    """Names for the segments of a photograph (H, W, 3) uint8, from at least one word."""
     from ..attention.see_photos import capture_clean, encode_images, join_maps
-    from ..attention.windows import cut, seen_shape, windows
+    from ..attention.windows import cut, seen_shape, seen_window
 
-    seen_fit = "resize" if fit == "tile" else fit
-    (window,) = windows(photo.shape[0], photo.shape[1], seen_fit)
-    latents = encode_images(model, [cut(photo, window, seen_shape(model, photo.shape, seen_fit, size))])
+    window = seen_window(photo.shape[0], photo.shape[1], fit)
+    latents = encode_images(model, [cut(photo, window, seen_shape(model, photo.shape, fit, size))])
     looks = []
     for text, group in split_prompts(model.readers, words):
         looks += capture_clean(model, latents, [text], [group], timestep=timestep, kind="cross")
