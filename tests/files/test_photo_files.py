@@ -237,16 +237,16 @@ def test_near_infrared_that_is_called_transparency(tmp_path, extra):
 
 
 @pytest.mark.parametrize(
-    ("values", "photometric", "planar", "said"),
+    ("values", "photometric", "planar"),
     [
-        (small_image()[..., [0, 1, 2, 2]], 1, 1, "4 bands of 8 bits"),
-        (small_image()[..., [0, 1, 2, 2]], 1, 2, "4 bands of 8 bits"),
-        (small_image()[..., [0, 1, 2] * 3], 2, 1, "9 bands of 8 bits"),
-        (small_image().astype(np.uint16), 1, 1, "3 bands of 16 bits"),
+        (small_image()[..., [0, 1, 2, 2]], 1, 1),
+        (small_image()[..., [0, 1, 2, 2]], 1, 2),
+        (small_image()[..., [0, 1, 2] * 3], 2, 1),
+        (small_image().astype(np.uint16), 1, 1),
     ],
 )
-def test_bands_that_are_no_colours_are_counted(tmp_path, values, photometric, planar, said):
-    with user_error(rf"a\.tif: is a TIFF of {said}, of a kind that is not read; save .* three as RGB, with 8 bits"):
+def test_bands_that_are_no_colours_are_refused(tmp_path, values, photometric, planar):
+    with user_error(r"a\.tif: is a TIFF of a kind that is not read; save .* three as RGB, with 8 bits"):
         read_photo(tiff(tmp_path / "a.tif", values, photometric, planar=planar))
 
 

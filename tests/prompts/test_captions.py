@@ -54,7 +54,7 @@ def test_a_file_that_several_photos_could_mean(tmp_path):
     ("text", "message"),
     [
         ("file,caption\n", "has no captions for any of the 2"),
-        ("file,text\na,b\n", "'caption' is missing"),
+        ("file,text\na,b\n", "the first line must name the columns file, caption"),
         ("file,caption\nc.jpg,a dog\n", r"line 2: file 'c\.jpg' is the name of 0"),
         ("file,caption\na,a dog\na,a cat\n", "line 3: file 'a' appears twice"),
     ],

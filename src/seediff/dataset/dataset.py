@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partialmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -12,8 +13,9 @@ from ..files.messages import plural
 from ..files.reading import composed
 from ..workers import Follow
 from . import native
-from .formats.drivers import Exported, export, read_format
-from .formats.format_table import FormatName, SourceName, export_options, import_options, recognise
+from .formats.drivers import Exported, read_format
+from .formats.drivers import export as write_format
+from .formats.format_table import FormatName, SourceName, import_options, recognise
 from .merge import merge_sets, set_names
 from .native import open_native, write_native
 from .rows import check_class_list
@@ -23,24 +25,6 @@ from .split import split_samples
 if TYPE_CHECKING:
     from .quality.stats import Stats
     from .torch_samples import TorchSamples, Transform
-
-
-def _from(name: SourceName) -> Callable[..., Dataset]:
-    def method(cls: type[Dataset], path: Path | str, **options: Any) -> Dataset:
-        return cls.load(name, path, **options)
-
-    method.__name__ = f"from_{name}"
-    method.__doc__ = f"`load` of {name}; options: those of `seediff.dataset.formats.{name}.read`."
-    return classmethod(method)  # pyright: ignore[reportReturnType]
-
-
-def _as(name: FormatName) -> Callable[..., Exported]:
-    def method(self: Dataset, out: Path | str, **options: Any) -> Exported:
-        return self.export(name, out, **options)
-
-    method.__name__ = f"as_{name}"
-    method.__doc__ = f"`export` as {name}; options: those of `seediff.dataset.formats.{name}.write`."
-    return method
 
 
 class Dataset(Sequence[Sample]):
@@ -79,9 +63,6 @@ class Dataset(Sequence[Sample]):
     def __getitem__(self, index: slice) -> Dataset: ...
     def __getitem__(self, index: int | slice) -> Sample | Dataset:
         return self._of(self.samples[index]) if isinstance(index, slice) else self.samples[index]
-
-    def __iter__(self) -> Iterator[Sample]:
-        return iter(self.samples)
 
     def __repr__(self) -> str:
         return f"Dataset({len(self)} samples of {', '.join(self.classes) or 'no class'})"
@@ -123,13 +104,14 @@ class Dataset(Sequence[Sample]):
         """Reads a format: `Dataset.from_coco(path)` is `Dataset.load("coco", path)`. options: the parameters of `read`
         in the format's module of `seediff.dataset.formats`. Raises UserError naming the file and line that cannot be
         used, and TypeError for an option that the format does not have."""
-        _check_options(f"from_{name}", options, import_options(name))
         check_class_list(options.get("classes") or ())  # formats would take the letters of a text
-        return load(name, path, **options)
+        classes, samples, source = read_format(name, path, **options)
+        return cls(classes, list(samples), path=path, notes=source.notes, ids=source.ids, title=source.about)
 
-    from_voc, from_coco, from_yolo, from_parquet = _from("voc"), _from("coco"), _from("yolo"), _from("parquet")
-    from_masks, from_cvat, from_labelstudio = _from("masks"), _from("cvat"), _from("labelstudio")
-    from_labelme = _from("labelme")
+    from_voc, from_coco = partialmethod(load, "voc"), partialmethod(load, "coco")
+    from_yolo, from_masks = partialmethod(load, "yolo"), partialmethod(load, "masks")
+    from_cvat, from_labelme = partialmethod(load, "cvat"), partialmethod(load, "labelme")
+    from_labelstudio, from_parquet = partialmethod(load, "labelstudio"), partialmethod(load, "parquet")
 
     def export(self, name: FormatName, out: Path | str, **options: Any) -> Exported:
         """Writes a format: `pets.as_coco(out)` is `pets.export("coco", out)`. `out` appears only when it is complete.
@@ -138,11 +120,12 @@ class Dataset(Sequence[Sample]):
         share for validation in [0, 1], or None for the `split` in the metadata; link, hard links to pictures; workers,
         processes. Raises UserError naming a sample that cannot be used, and TypeError for an unknown option.
         """
-        _check_options(f"as_{name}", options, export_options(name))
-        return export(name, self.classes, self.samples, out, **options)
+        return write_format(name, self.classes, self.samples, out, **options)
 
-    as_voc, as_coco, as_yolo, as_parquet = _as("voc"), _as("coco"), _as("yolo"), _as("parquet")
-    as_masks, as_cvat, as_labelstudio = _as("masks"), _as("cvat"), _as("labelstudio")
+    as_voc, as_coco = partialmethod(export, "voc"), partialmethod(export, "coco")
+    as_yolo, as_masks = partialmethod(export, "yolo"), partialmethod(export, "masks")
+    as_cvat = partialmethod(export, "cvat")
+    as_labelstudio, as_parquet = partialmethod(export, "labelstudio"), partialmethod(export, "parquet")
 
     @classmethod
     def from_native(cls, path: Path | str) -> Dataset:
@@ -204,16 +187,3 @@ class Dataset(Sequence[Sample]):
         from .torch_samples import TorchSamples
 
         return TorchSamples(self.samples, len(self.classes), transform, objects=objects)
-
-
-def load(name: SourceName, path: Path | str, **options: Any) -> Dataset:
-    """Reads a format. options: of `read_format`."""
-    classes, samples, source = read_format(name, path, **options)
-    samples = list(samples)
-    return Dataset(classes, samples, path=path, notes=source.notes, ids=source.ids, title=source.about)
-
-
-def _check_options(method: str, options: Mapping[str, Any], there: Sequence[str]) -> None:
-    for option in options:
-        if option not in there:
-            raise TypeError(f"{method}() has no option '{option}'; it has {', '.join(there) or 'none'}")

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ..errors import UserError
 from ..files.image_files import stored_bytes
@@ -82,14 +80,19 @@ def _read(salt: bytes, classes: int, item: Sample) -> tuple[bytes, list[int]]:
 def group_samples(items: Sequence[Sample], digests: Sequence[bytes]) -> list[list[int]]:
     """The positions of the samples that belong together: samples are connected if they share a picture's bytes, or the
     name of the sample that `augment` made them from. digests: of the pictures' bytes."""
-    keys = [{digest, item.name, source_name(item) or item.name} for item, digest in zip(items, digests, strict=True)]
-    number = {key: len(items) + place for place, key in enumerate(set[str | bytes]().union(*keys))}
-    ends: list[tuple[int, int]] = []
-    for position, own in enumerate(keys):
-        ends += [(position, number[key]) for key in own]
-    size = len(items) + len(number)
-    graph = coo_array((np.ones(len(ends)), np.array(ends, int).reshape(-1, 2).T), (size, size))
-    return positions_of(connected_components(graph, directed=False)[1][: len(items)].tolist())
+    joined = list(range(len(items)))  # position → one before it in its group
+
+    def first(position: int) -> int:
+        while joined[position] < position:
+            position = joined[position]
+        return position
+
+    owners: dict[str | bytes | None, int] = {}
+    for position, (item, digest) in enumerate(zip(items, digests, strict=True)):
+        for key in (digest, item.name, source_name(item) or item.name):
+            ends = sorted((first(position), first(owners.setdefault(key, position))))
+            joined[ends[1]] = ends[0]
+    return positions_of(map(first, range(len(items))))
 
 
 def source_name(item: Sample) -> str | None:

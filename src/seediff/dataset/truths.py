@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from . import native
-from .dataset import Dataset, load
+from .dataset import Dataset
 from .formats.format_table import recognise
 from .formats.public_sets import published_layout
 
@@ -37,9 +37,9 @@ def open_truths(
     if void and name != "masks":
         raise UserError("void", f"is only for plain folders of label maps, not for {path}", "leave it out")
     if name == "masks":
-        found = load(name, path, split=split, first=0, num_classes=num_classes, void=void, labels_alone=True)
+        found = Dataset.load(name, path, split=split, first=0, num_classes=num_classes, void=void, labels_alone=True)
     elif name == "voc":
-        found = load(name, path, split=split or "val", first=0, labels_alone=True)
+        found = Dataset.load(name, path, split=split or "val", first=0, labels_alone=True)
     else:
         found = Dataset.open(path, split=split)
         found.samples = [

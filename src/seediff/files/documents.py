@@ -13,9 +13,10 @@ import json
 import re
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, takewhile
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 from xml.parsers import expat
@@ -34,7 +35,7 @@ else:
 T = TypeVar("T")
 BOM = b"\xef\xbb\xbf"
 DEPTH = 64
-"""Maximum nesting in YAML."""
+"""Maximum nesting in YAML, whose parser takes minutes for more."""
 KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list"}
 KINDS |= {"object": "an object", "null": "null"}
 KIND = re.compile(f"`((?:{'|'.join(KINDS)}| [|] )+)`")
@@ -123,34 +124,25 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
 def _parse_yaml(text: str) -> Any:
     import yaml
 
-    events = yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-
-    def value(event: Any, depth: int) -> Any:
-        if isinstance(event, yaml.ScalarEvent):
-            return event.value
-        if not depth:
+    kind: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    depth = 0
+    for event in yaml.parse(text, kind):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEPTH:
             raise RecursionError
         if isinstance(event, yaml.AliasEvent):
             problem = f"has an alias (*{event.anchor}); write it out"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
-        inner = takewhile(lambda part: not isinstance(part, yaml.CollectionEndEvent), events)
-        parts = [value(part, depth - 1) for part in inner]
-        if isinstance(event, yaml.SequenceStartEvent):
-            return parts
-        mapping: dict[Any, Any] = {}
-        for key, inside in zip(parts[::2], parts[1::2], strict=True):
-            if not isinstance(key, str):
-                problem = f"has the key {show_json(key)}; keys are texts"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
-            if key in mapping:
-                raise yaml.MarkedYAMLError(problem=f"has {show_json(key)} twice", problem_mark=event.start_mark)
-            mapping[key] = inside
-        return mapping
 
-    documents = [value(event, DEPTH) for event in events if isinstance(event, yaml.NodeEvent)]
-    if len(documents) > 1:
-        raise yaml.MarkedYAMLError(problem=f"has {len(documents)} documents, and only one is read")
-    return documents[0] if documents else None
+    class Loader(kind):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            names = Counter(str(key.value) for key, _ in node.value)
+            for name, count in names.items():
+                if count > 1:
+                    raise yaml.MarkedYAMLError(problem=f"has {show_json(name)} twice", problem_mark=node.start_mark)
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(text, Loader)
 
 
 def _settings(path: Path | str, language: str, parse: Callable[[str], Any]) -> dict[str, Any]:
@@ -197,10 +189,8 @@ def parse_csv(
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num}", f"is not CSV: {error}") from error
     (_, names), *cells = [(number, row) for number, row in lines if any(row)] or [(1, [""])]
-    for name in columns:
-        if names.count(name) != 1:
-            wrong = "listed twice" if name in names else "missing"
-            raise UserError(path, f"the first line must name the columns {', '.join(columns)}", f"'{name}' is {wrong}")
+    if any(names.count(name) != 1 for name in columns):
+        raise UserError(path, f"the first line must name the columns {', '.join(columns)}, each once")
     for number, row in cells:
         if len(row) != len(names):
             fix = "put quotes around a list with commas"

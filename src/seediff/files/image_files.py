@@ -6,16 +6,15 @@ import io
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
 
 from ..errors import UserError, first_line
-from .messages import plural
 from .reading import IMAGE, open_regular, read_bytes
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
@@ -62,8 +61,7 @@ def open_image(
         except UserError:
             raise
         except UnidentifiedImageError as error:
-            with quiet_pillow():
-                raise UserError(name, *_why_unknown(file)) from error
+            raise UserError(name, *_why_unknown(file)) from error
         except Exception as error:  # decoders raise nearly anything for broken files
             raise UserError(name, f"cannot be read as a picture ({first_line(error)})") from error
 
@@ -88,15 +86,9 @@ def _check_planes(image: Any) -> None:
 
 def _why_unknown(file: BinaryIO) -> tuple[str, str]:
     """Why Pillow does not read a file, and what to do."""
-    with suppress(Exception):  # no TIFF, or a broken one
-        file.seek(0)
-        head = file.read(8)
-        tags = TiffImagePlugin.ImageFileDirectory_v2(head + file.read(8 * (43 in head[2:4])))  # 43: of 64 bits
-        file.seek(tags.next)
-        tags.load(file)
-        bands = plural(tags.get(Base.SamplesPerPixel, 1), "band")
-        problem = f"is a TIFF of {bands} of {tags[Base.BitsPerSample][0]} bits, of a kind that is not read"
-        return problem, "save one band as grey, or three as RGB, with 8 bits"
+    file.seek(0)
+    if file.read(2) in (b"II", b"MM"):
+        return "is a TIFF of a kind that is not read", "save one band as grey, or three as RGB, with 8 bits"
     supported = ", ".join(sorted(FORMATS))
     return f"cannot be read as a picture (empty, or an unsupported image format; supported: {supported})", ""
 

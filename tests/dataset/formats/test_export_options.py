@@ -10,17 +10,11 @@ from seediff.dataset.formats.format_table import FORMATS, codec, export_options,
 from seediff.dataset.sample import Sample
 
 
-@pytest.mark.parametrize(
-    ("call", "option", "there"),
-    [
-        *((f"as_{name}", "layers", "; it has .*workers") for name in WRITTEN),
-        *((f"from_{name}", "layers", "") for name in READ),
-        ("as_parquet", "link", "; it has split, seed, workers$"),
-    ],
-)
-def test_options_that_a_format_does_not_have(tmp_path, call, option, there):
-    with pytest.raises(TypeError, match=rf"{call}\(\) has no option '{option}'{there}"):
-        getattr(Dataset(("dog",), []), call)(tmp_path / "set", **{option: 2})
+@pytest.mark.parametrize("call", [*(f"as_{name}" for name in WRITTEN), *(f"from_{name}" for name in READ)])
+def test_options_that_a_format_does_not_have(tmp_path, call):
+    with pytest.raises(TypeError, match="layers"):
+        getattr(Dataset(("dog",), []), call)(tmp_path / "set", layers=2)
+    assert not (tmp_path / "set").exists()
 
 
 def test_every_format_has_its_codec():
