@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -150,10 +150,3 @@ def named_colours(classes: Sequence[str]) -> list[tuple[str, str]]:
     colours = bytes(voc_palette())
     named = [*enumerate(classes, 1), (IGNORE, IGNORED[1])]
     return [(name, f"#{colours[3 * i : 3 * i + 3].hex()}") for i, name in named]
-
-
-class Own(msgspec.Struct, frozen=True):
-    """What SeeDiff adds to a sample in formats that have no place for it: its name, and its row."""
-
-    name: str = ""
-    metadata: dict[str, Any] = {}

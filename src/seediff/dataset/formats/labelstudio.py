@@ -40,7 +40,6 @@ from .format_table import json_kind, read_known
 from .label_files import (
     IMAGE_SUFFIXES,
     Near,
-    Own,
     Shapes,
     Side,
     by_object,
@@ -122,27 +121,26 @@ def _score(row: Mapping[str, Any], name: str) -> float | None:
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
+class Own(msgspec.Struct, frozen=True):
+    """What SeeDiff adds to a task: the sample's name, and its row."""
+
+    name: str = ""
+    metadata: dict[str, Any] = {}
+
+
 class Region(msgspec.Struct, frozen=True):
-    """A brush mask, a polygon, an ellipse or a box, and its label, in a list with the name of its tag. Lengths are in
-    percent of the picture's sides. rotation: degrees clockwise, about (x, y), an ellipse's centre or a box's corner."""
+    """A brush mask, a polygon, an ellipse or a box. Lengths are in percent of the picture's sides. rotation: degrees
+    clockwise, about (x, y), an ellipse's centre or a box's corner."""
 
     rle: list[Byte] | None = None
     points: list[tuple[Near, Near]] | None = None
-    x: Near | None = None
-    y: Near | None = None
-    width: Near | None = None
-    height: Near | None = None
+    x: Near = 0
+    y: Near = 0
+    width: Near = 0
+    height: Near = 0
     radiusX: Near | None = None
-    radiusY: Near | None = None
+    radiusY: Near = 0
     rotation: Near = 0
-    brushlabels: list[str] = []
-    polygonlabels: list[str] = []
-    ellipselabels: list[str] = []
-    labels: list[str] = []
-
-    @property
-    def names(self) -> list[str]:
-        return list(dict.fromkeys([*self.brushlabels, *self.polygonlabels, *self.ellipselabels, *self.labels]))
 
     @property
     def masked(self) -> bool:
@@ -154,14 +152,14 @@ class Region(msgspec.Struct, frozen=True):
         across, down = self.width, self.height
         if self.radiusX is not None:
             across, down = self.radiusX, self.radiusY
-        return complex((self.x or 0) * width, (self.y or 0) * height), (across or 0) * width, (down or 0) * height
+        return complex(self.x * width, self.y * height), across * width, down * height
 
 
 class Result(msgspec.Struct, frozen=True):
-    """A region, choice or relation."""
+    """A region, choice or relation. value: also its labels, or choices, in a list with the name of its type."""
 
     type: str = ""
-    id: Any = None
+    id: str | int | None = None
     value: dict[str, Any] = {}
     original_width: Side | None = None
     original_height: Side | None = None
@@ -170,6 +168,13 @@ class Result(msgspec.Struct, frozen=True):
     @property
     def size(self) -> tuple[int | None, int | None]:
         return self.original_height, self.original_width
+
+    @property
+    def labels(self) -> list[str]:
+        named = self.value.get(self.type)
+        if not self.type.endswith("labels") or not isinstance(named, list):
+            return []
+        return [name for name in named if isinstance(name, str)]
 
 
 class TaskAnswer(msgspec.Struct, frozen=True):
@@ -232,12 +237,11 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
         found, left = _regions(_answer(task, where), where)
         regions.append(found)
         others += left
-        boxes = {result.id or here: result for here, result, region in found if not region.masked}
-        boxed += map(_named, boxes.values())
+        boxed += [_named(result) for _, result, region in found if not region.masked]
     source.not_drawn(boxed, others)
 
     # The classes.
-    used = [list(chain(*(region.names for *_, region in found if region.masked))) for found in regions]
+    used = [list(chain(*(result.labels for _, result, region in found if region.masked))) for found in regions]
     config, listing = file.parent / CONFIG, "--classes"
     if classes is None and config.is_file():
         classes, listing = _labels(read_xml(config, "View")), config
@@ -276,40 +280,37 @@ def _answer(task: Task, where: str) -> TaskAnswer:
 
 
 def _regions(answer: TaskAnswer, where: str) -> tuple[Regions, list[str]]:
-    """The masks and boxes of an answer, and type and label of its other regions. Of a tag such as <Ellipse> with
+    """The masks and boxes of an answer, and type and label of its other results. Of a tag such as <Ellipse> with
     <Labels> there are two results with the same id, of which the one with the label counts."""
+    labelled = [result.id for result in answer.result if result.labels and result.id is not None]
     found: Regions = []
-    left: list[tuple[str, Result]] = []
-    for number, result in enumerate(answer.result, 1):
-        here, region = f"{where}, result {number}", None
-        if result.type in (*MASKS, *BOXES, "labels"):
-            try:
-                region = fit(result.value, Region, here)
-            except UserError:  # <Labels> are of regions of any kind
-                if result.type in MASKS or "rle" in result.value:
-                    raise
-        if region and (region.masked or None not in (region.x, region.y, region.width, region.height)):
-            found.append((here, result, region))
-        elif result.type in MASKS:
-            raise UserError(here, "must have 'rle', 'points' or radii")
-        elif result.value:
-            left.append((here, result))
-    masked = [result.id for _, result, region in found if region.masked]
     others: list[str] = []
-    for here, result in left:
-        if result.id in masked and f"{result.type}labels" in MASKS:
+    for number, result in enumerate(answer.result, 1):
+        if not result.value or (result.id in labelled and not result.labels):
             continue
-        around = _around(result.value, here)
-        if around is None:
+        here = f"{where}, result {number}"
+        region = _region(result, here)
+        if region is None:
             others.append(_named(result))
         else:
-            found.append((here, result, around))
+            found.append((here, result, region))
     return found, others
 
 
-def _around(value: Mapping[str, Any], here: str) -> Region | None:
-    """The box around a region that is not drawn: of its corners, or else the whole picture for a mask in pixels; None
-    for one without an area."""
+def _region(result: Result, here: str) -> Region | None:
+    """A mask or box, or the box around what is not drawn: of its corners, or else the whole picture for a mask in
+    pixels; None for what has no area."""
+    value, mask = result.value, result.type in MASKS
+    if mask or result.type in (*BOXES, "labels"):
+        try:
+            region = fit(value, Region, here)
+            if region.masked or value.keys() >= {"x", "y", "width", "height"}:
+                return region
+        except UserError:  # <Labels> are of regions of any kind
+            if mask or "rle" in value:
+                raise
+    if mask:
+        raise UserError(here, "must have 'rle', 'points' or radii")
     if "rle" in value or "imageDataURL" in value:
         return Region(x=0, y=0, width=100, height=100)
     corners = value.get("points") or value.get("vertices")
@@ -366,9 +367,9 @@ def _paint(image: Path, regions: Regions, ids: Mapping[str, int], where: str) ->
         if not region.masked:
             shapes.box(at.real, at.imag, at.real + across, at.imag + down, region.rotation, at)
             continue
-        if len(region.names) != 1:
-            raise UserError(here, f"must have one label, not {show_json(region.names)}")
-        number = shapes.number(class_of(region.names[0], ids, here))
+        if len(result.labels) != 1:
+            raise UserError(here, f"must have one label, not {show_json(result.labels)}")
+        number = shapes.number(class_of(result.labels[0], ids, here))
         if region.rle is not None:
             try:
                 inside = decode_brush(bytes(region.rle), shape)
