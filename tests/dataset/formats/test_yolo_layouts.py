@@ -247,18 +247,6 @@ def test_names_are_read_as_they_are_written_and_background_is_none(folder):
     assert {name: int(one.max()) for name, (one, _) in found.items()} == {"a": 2, "b": 0}
 
 
-def test_confidences_at_the_ends_of_all_lines_are_left_out(folder):
-    texts = [path.read_text() for path in folder.glob("labels/*/*.txt")]
-    for path, text in zip(folder.glob("labels/*/*.txt"), texts, strict=True):
-        path.write_text(text.replace("\n", " 0.93\n"))
-    notes = []
-    check(read(folder, note=notes.append)[1], ALL)
-    assert notes == ["3 of 3 objects have an extra number, such as a confidence: ignored"]
-    path.write_text(text)
-    with user_error("line 1: 11 numbers after the class"):
-        read(folder)
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [

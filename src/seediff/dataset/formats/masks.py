@@ -195,7 +195,7 @@ def _named_by_yaml(source: Import, path: Path, split: str | None, images: Path |
     meanings = dict[int, int | Literal["ignore_label"] | None]
     mapping = fit(data.get("label_mapping") or {}, meanings, f"{file}: label_mapping", strict=False)
     label = partial(label_file, folder=folder, suffix=".png")
-    found_images = [one for one, _ in find_images(source, file, data, split, images, label, Path.is_file)]
+    found_images = find_images(source, file, data, split, images, label, Path.is_file)
     for one in found_images:
         if not one.labels.is_file():
             raise UserError(one.path, f"has no mask {one.labels}")

@@ -26,7 +26,7 @@ from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
 from .drivers import Contents, Export, Import
-from .label_files import Shapes, shown_size
+from .label_files import Shapes, shown_size, unique_names
 from .masks import semantic_yaml
 from .yolo_data import DATA, IMAGES, LABELS, YoloImage, find_images, is_data, label_file, read_data, write_data
 
@@ -80,21 +80,18 @@ def as_yolo(pieces: Objects) -> str:
     return "".join(lines)
 
 
-def from_yolo(
-    text: str, shape: tuple[int, ...], ids: Mapping[int, int], where: str | Path, confidence: bool = False
-) -> Instances:
+def from_yolo(text: str, shape: tuple[int, ...], ids: Mapping[int, int], where: str | Path) -> Instances:
     """The objects in a label file's text: polygons filled as Ultralytics does, small ones over large ones, and 255 in
-    boxes where no polygon is. shape: (H, W). ids: class number → id. confidence: whether lines end in one."""
+    boxes where no polygon is. shape: (H, W). ids: class number → id."""
     height, width = shape
     shapes = Shapes(shape)
     polygons: list[tuple[int, int, np.ndarray]] = []
-    for line, words in _lines(text):
+    for line, (name, *given) in _lines(text):
         here = f"{where}, line {line}"
-        given = words[1:-1] if confidence else words[1:]
-        number = _number(words[0])
+        number = _number(name)
         if number not in ids:
             listed = ", ".join(map(str, [*ids][:20]))
-            raise UserError(here, f"class {show_json(words[0])} must be one of {listed}, the numbers of the classes")
+            raise UserError(here, f"class {show_json(name)} must be one of {listed}, the numbers of the classes")
         if len(given) % 2 or (len(given) < 6 and len(given) != 4):
             problem = f"{len(given)} numbers after the class; a polygon has x and y of three or more corners"
             raise UserError(here, problem)
@@ -151,21 +148,20 @@ def read(
     of the YAML file or of classes.txt. images: the folder of the pictures, if they lie elsewhere or `images` is a link
     that leads out of the folder. A picture without a label file is all background.
     """
-    file, data, names = read_data(source.path, classes or ())
-    listed = number_classes(names, file, void=(), classes=classes, note=source.note)
+    file, data, class_names = read_data(source.path, classes or ())
+    listed = number_classes(class_names, file, void=(), classes=classes, note=source.note)
     if "kpt_shape" in data:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
     samples: list[Sample] = []
     found_images = find_images(source, file, data, split, images, label_file, _has_labels)
     without, lengths = 0, Counter[int]()
-    for image, _ in found_images:
+    for image in found_images:
         without += not image.labels.exists()
         lengths.update(len(words) for _, words in _lines(_text(image)))
-    # A class, x and y of corners, and one number more in all lines: Ultralytics' predictions.
-    confidence = not any(length % 2 for length in lengths) and bool(lengths)
-    boxes, lines = lengths[6 if confidence else 5], lengths.total()
-    for image, name in found_images:
-        paint = partial(_paint, image, listed.ids, confidence)
+    boxes, lines = lengths[5], lengths.total()
+    names = unique_names((image.split, image.name) for image in found_images)
+    for image, name in zip(found_images, names, strict=True):
+        paint = partial(_paint, image, listed.ids)
         samples.append(
             source.sample(name, image.path, paint, {}, image.labels, split=image.split, objects=True, shown=True)
         )
@@ -173,11 +169,10 @@ def read(
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
     if boxes and boxes == lines:
         raise UserError(file, f"all its {boxes} objects are boxes; masks need polygons, of three or more corners")
-    if lines and lengths[10 if confidence else 9] == lines:
+    if lines and lengths[9] == lines:
         source.note("every object has four corners; if they are rotated boxes (OBB), they are no masks")
     source.count(boxes, f"of {lines} objects are boxes; pixels in them but in no polygon are ignored (255)")
     source.count(without, f"of {len(samples)} pictures have no label file: background only")
-    source.count(lines if confidence else 0, f"of {lines} objects have an extra number, such as a confidence: ignored")
     return listed.classes, samples
 
 
@@ -191,8 +186,8 @@ def _has_labels(path: Path) -> bool:
     return False
 
 
-def _paint(image: YoloImage, ids: Mapping[int, int], confidence: bool) -> Instances:
-    return from_yolo(_text(image), shown_size(image.path), ids, image.labels, confidence)
+def _paint(image: YoloImage, ids: Mapping[int, int]) -> Instances:
+    return from_yolo(_text(image), shown_size(image.path), ids, image.labels)
 
 
 def _text(image: YoloImage) -> str:

@@ -25,7 +25,7 @@ from ...files.reading import read_lines
 from .. import native
 from ..rows import SPLITS
 from .drivers import Export, Import
-from .label_files import portable, unique_names
+from .label_files import portable
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 YOLO_SUFFIXES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
@@ -71,8 +71,8 @@ def find_images(
     images: Path | str | None,
     label: Callable[[Path], Path],
     labelled: Callable[[Path], bool],
-) -> list[tuple[YoloImage, str]]:
-    """The pictures of a split, None: of all, each with its sample's name. file, data: the YAML file and its content.
+) -> list[YoloImage]:
+    """The pictures of a split, None: of all. file, data: the YAML file and its content.
     label: a picture's path → its label file's path. labelled: whether a label file has labels.
 
     Label files that have no picture count as missing pictures; otherwise their labels would be lost silently.
@@ -115,8 +115,7 @@ def find_images(
         for path in sorted(folder.glob(f"*{label(Path('any')).suffix}")):
             if path not in used and path.stem not in unasked and labelled(path):
                 source.no_image(path, f"has labels, but there is no picture '{path.stem}' for them")
-    names = unique_names((one.split, one.name) for one in found_images.values())
-    return list(zip(found_images.values(), names, strict=True))
+    return [*found_images.values()]
 
 
 def _listed(path: Path, beside: Sequence[Path], others: Sequence[Path]) -> list[tuple[Path, Path]]:
