@@ -23,7 +23,7 @@ def test_rows_are_read_until_the_first_bad_one(tmp_path):
     path.write_text('{"a": 1}\n\n{"a": 2}\n{"a": "x"}\n')
     rows = read_json_lines(path, dict[str, int])
     assert [next(rows), next(rows)] == [(1, {"a": 1}), (3, {"a": 2})]
-    with user_error(r"rows.jsonl, line 4: `\$\[...\]`: must be a whole number, not a text"):
+    with user_error(r"rows.jsonl, line 4: `\[...\]`: must be a whole number, not a text"):
         next(rows)
 
 

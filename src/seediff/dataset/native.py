@@ -177,7 +177,10 @@ class RowReader:
                 raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
         left = SOFT if is_replaced(row) else None  # soft masks describe the original
         extras = {key: path for key, path in self.extras.get(name, {}).items() if key[0] != left}
-        config = self.made_by(row.get("made"))
+        try:
+            config = self.made_by(row.get("made"))
+        except UserError as error:
+            raise UserError(where, f"{error.subject} {error.reason}") from error
         if config:
             extras[MADE, None] = config
         instances = self._objects(name, row, where)

@@ -109,13 +109,13 @@ def test_a_cuboid_is_the_box_around_its_corners(tmp_path):
     [
         (mask("bird"), 'has the label "bird", which is not a class'),
         (mask(rle="1,2"), "run lengths of its mask add up to 3, not to 2 × 2"),
-        (mask(rle="-1,5"), "'rle': `$[0]`"),
+        (mask(rle="-1,5"), "'rle': `[0]`"),
         (mask(box=(5, 1, 2, 2)), "is not inside the picture of 6 × 4"),
         (mask(rle="0", box=(1, 1, 0, 2)), "box of 0 × 2 is not inside"),
-        (mask(box=(-1, 1, 2, 2)), "$.left"),
-        ('<box label="cat" xtl="nan" ytl="0" xbr="2" ybr="2"/>', "$.xtl"),
+        (mask(box=(-1, 1, 2, 2)), "`left`: must"),
+        ('<box label="cat" xtl="nan" ytl="0" xbr="2" ybr="2"/>', "`xtl`: must"),
         ('<cuboid label="cat" xtl1="1" ytl1="1" xbl1="1" ybl1="2"/>', "<cuboid> must have 'xtr1'"),
-        ('<polygon label="cat" points="1,1;2"/>', "'points': `$[1]`"),
+        ('<polygon label="cat" points="1,1;2"/>', "'points': `[1]`"),
         ('<polygon label="cat" points="1,1;2,2;1e300,4"/>', "'points'"),
     ],
 )

@@ -201,7 +201,7 @@ def value(task, **parts):
         (lambda task: changed(task, image_rotation=90), "rotated by 90°"),
         (lambda task: task | {"data": {"image": "../../secret.png"}}, 'there is no picture "../../'),
         (lambda task: task | {"data": task["data"] | {"seediff": {"name": "../a"}}}, "cannot be a file name"),
-        (lambda task: task | {"data": task["data"] | {"seediff": {"metadata": {"review": 5}}}}, "`$.review"),
+        (lambda task: task | {"data": task["data"] | {"seediff": {"metadata": {"review": 5}}}}, "`review"),
     ],
 )
 def test_damage(tmp_path, change, message):
