@@ -98,7 +98,7 @@ def exact(
         tokenizer = parts[part.replace("text_encoder", "tokenizer")]
         told = _told(kind, config, tokenizer, text_layers, thin="Flux2" in BY_NAME[name].pipeline)
         parts[part] = made(partial(model, model.config_class(**told)))
-    pipe: Any = type(narrow.pipe)(**{**parts, **family.loading})
+    pipe: Any = type(narrow.pipe)(**parts)
     pipe.set_progress_bar_config(disable=True)
     config = getattr(pipe, family.network).config
     side = family.image_side(pipe.vae_scale_factor, config)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from ..errors import UserError, first_line
 from ..files.messages import show_json
 from .adapters import load_lora
-from .families.family import Family, Layer
+from .families.family import NOT_LOADED, Family, Layer
 from .families.readers import Reader
 from .hub import INDEX, fetch_files, fetch_index, hub_files, read_index
 from .info import ModelInfo, ModelSettings, check_known_classes, find_model
@@ -275,8 +275,9 @@ def _load_folder(folder: Path, source: Source, family: Family, dtype: str, name:
     check_parts(folder, listed)
     loaded: dict[str, Any] = {}
     number_format, place = getattr(torch, dtype), folder / "tokenizer"
-    options = {"use_safetensors": True, "trust_remote_code": False, **family.loading}
-    options |= {part: None for part in family.optional if part not in listed}
+    options = dict.fromkeys({*NOT_LOADED, *family.optional} - listed)
+    options |= {"use_safetensors": True, "trust_remote_code": False}
+    options |= {"requires_safety_checker": False, "add_watermarker": False}  # if its pipeline has these
     try:
         # 1. The small parts, each alone, so that an error names it
         tokenizers = family.tokenizers(folder)

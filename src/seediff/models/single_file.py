@@ -89,7 +89,7 @@ class Checkpoint:
         found = {family.network: self.prefix}
         for part in family.weights:
             prefixes = PREFIXES.get(part, ())
-            if family.text.get(part) == T5:
+            if family.text_parts.get(part) == T5.encoders:
                 prefixes = (T5_PREFIX,)
             elif part == "vae" and "AutoencoderKL" not in family.autoencoders:
                 prefixes = ()

@@ -23,7 +23,7 @@ from typing import Any
 from ..errors import UserError, causes, first_line
 from ..files.messages import show_json
 from ..files.reading import SETTINGS, read_bytes
-from .families.family import Family
+from .families.family import NOT_LOADED, Family
 
 ELSEWHERE = frozenset(
     {
@@ -47,7 +47,7 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
     check_settings(path, index)
     listed = set()
     for part, made_of in index.items():
-        if not isinstance(made_of, list) or part.startswith("_") or family.loading.get(part, part) is None:
+        if not isinstance(made_of, list) or part.startswith("_") or part in NOT_LOADED:
             continue  # no part, or one that is not loaded
         library, classes = family.part_classes(part)
         if made_of in [[library, name] for name in classes]:
@@ -56,7 +56,7 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
             allowed = " or ".join(f'["{library}", "{name}"]' for name in [*classes][:3]) + " …" * (len(classes) > 3)
             must = allowed or f"left out: {family.title} has no such part"
             raise UserError(path, f"{part} = {show_json(made_of)} must be {must}")
-    missing = {*family.weights, *family.text} - listed - {*family.optional}
+    missing = {*family.weights, *family.text_parts} - listed - {*family.optional}
     if missing:
         raise UserError(path, f"has no {min(missing)}, which {family.title} needs", "download that folder again")
     return listed

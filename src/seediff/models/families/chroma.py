@@ -9,10 +9,9 @@ padding.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .family import T5, T5_TOKENIZER, Condition, Family
+from .family import T5, Condition, Family
 from .flux import FLUX, Flux, ids
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ChromaFamily(Flux):
-    unguided, guided, readers = Family.unguided, Family.guided, Family.readers
+    unguided, readers = Family.unguided, Family.readers
 
     def inputs(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
         import torch
@@ -34,14 +33,12 @@ CHROMA = ChromaFamily(
     title="Chroma",
     pipelines=("ChromaPipeline",),
     class_name="ChromaTransformer2DModel",
-    streams={name: replace(layer, mask="attention_mask") for name, layer in FLUX.streams.items()},
+    streams=FLUX.streams,
     text_columns=FLUX.text_columns,
     latent_side=FLUX.latent_side,
     steps=35,
     guidance_scale=5.0,
     conditional="first call",
-    loading={"feature_extractor": None, "image_encoder": None},
     inputs_of_text=("encoder_hidden_states", "", "attention_mask"),
-    encoding={"do_classifier_free_guidance": False},
-    text={"text_encoder": T5, "tokenizer": T5_TOKENIZER},
+    text=(T5,),
 )

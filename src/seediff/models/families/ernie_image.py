@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .family import Condition, DrawRequest, FlowMatching, Joint, PartConfig
+from .family import Condition, FlowMatching, Joint, PartConfig, TextModel
 from .flux2 import normed_latents
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ EPSILON = 1e-5
 class ErnieImage(FlowMatching):
     def factor(self, vae: PartConfig) -> int:
         return 2 ** len(vae["block_out_channels"])  # includes the packing of 2 × 2 latents
-
-    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        return {**super().call(pipe, drawing), "use_pe": False}
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states = pipe.encode_prompt(list(prompts), device)
@@ -55,23 +52,13 @@ ERNIE_IMAGE = ErnieImage(
     title="ERNIE-Image",
     pipelines=("ErnieImagePipeline",),
     class_name="ErnieImageTransformer2DModel",
-    streams={
-        "layers": Joint(
-            ("norm_q",),
-            ("norm_k",),
-            rotate=_rotate,
-            rotary="image_rotary_emb",
-            each_rotary=True,
-            mask="attention_mask",
-        )
-    },
+    streams={"layers": Joint(rotate=_rotate, each_rotary=True)},
     attention="self_attention",
     text_columns=TEXT_TOKENS,
     side=1024,
     steps=50,
     guidance_scale=4.0,
     quick_steps=8,
-    loading={"pe": None, "pe_tokenizer": None},
-    text={"text_encoder": ("Mistral3Model",), "tokenizer": ("TokenizersBackend", "PreTrainedTokenizerFast")},
+    text=(TextModel(("Mistral3Model",), ("TokenizersBackend", "PreTrainedTokenizerFast")),),
     autoencoders=("AutoencoderKLFlux2",),
 )

@@ -7,12 +7,14 @@ columns, D channels per head.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from ...errors import UserError
 from ..groups import Kind, LayerChoice, block_names, block_numbers, both_kinds, by_kind
@@ -23,13 +25,31 @@ if TYPE_CHECKING:
 
 CLIP_TOKENS = 77
 
-CLIP = ("CLIPTextModel",)
-CLIP_PROJECTED = ("CLIPTextModelWithProjection",)
-T5 = ("T5EncoderModel",)
-CLIP_TOKENIZER = ("CLIPTokenizer", "CLIPTokenizerFast")
-T5_TOKENIZER = ("T5Tokenizer", "T5TokenizerFast")
-QWEN_TOKENIZER = ("Qwen2Tokenizer", "Qwen2TokenizerFast")
-"""Classes of transformers, as model_index.json names them."""
+
+class TextModel(NamedTuple):
+    """The classes of transformers, as model_index.json names them, that a text encoder and its tokenizer may have."""
+
+    encoders: tuple[str, ...]
+    tokenizers: tuple[str, ...]
+
+
+CLIP = TextModel(("CLIPTextModel",), ("CLIPTokenizer", "CLIPTokenizerFast"))
+CLIP_PROJECTED = TextModel(("CLIPTextModelWithProjection",), CLIP.tokenizers)
+T5 = TextModel(("T5EncoderModel",), ("T5Tokenizer", "T5TokenizerFast"))
+QWEN3 = TextModel(("Qwen3Model", "Qwen3ForCausalLM"), ("Qwen2Tokenizer", "Qwen2TokenizerFast"))
+GEMMA = TextModel(("Gemma2Model",), ("GemmaTokenizer", "GemmaTokenizerFast"))
+
+NOT_LOADED = ("safety_checker", "feature_extractor", "image_encoder", "pe", "pe_tokenizer")
+"""Parts that pipelines may have and that are not loaded."""
+PLAIN = {
+    "num_images_per_prompt": 1,
+    "do_classifier_free_guidance": False,
+    "clean_caption": False,
+    "use_resolution_binning": False,
+    "use_pe": False,
+}
+"""Arguments of pipelines and their `encode_prompt`, for those that have them: one picture of the requested size, from
+the prompt as it is given."""
 
 _SCHEDULERS = (
     "DDIM DDPM DEISMultistep DPMSolverMultistep DPMSolverSDE DPMSolverSinglestep EDMDPMSolverMultistep EDMEuler"
@@ -81,17 +101,17 @@ class Joint:
     the picture alike: False where a column is padding, or numbers that are added to the scores.
     """
 
-    queries: tuple[str, ...]
-    keys: tuple[str, ...]
+    queries: tuple[str, ...] = ("norm_q",)
+    keys: tuple[str, ...] = ("norm_k",)
     heads: int = 0
     heads_dim: Literal[1, 2] = 2
     image_first: bool = True
     behind_text: bool = False
     multiple: int = 1
     rotate: Callable[[Any, Any], Any] | None = None
-    rotary: str = ""
+    rotary: str = "image_rotary_emb"
     each_rotary: bool = False
-    mask: str = ""
+    mask: str = "attention_mask"
     text: bool = True
     level: ClassVar[int] = 1
 
@@ -137,16 +157,12 @@ class Family:
 
     # The other parts, and how they are loaded
 
-    weights: tuple[str, ...] = ("transformer", "vae", "text_encoder")
-    """Parts with weights."""
+    text: tuple[TextModel, ...] = ()
+    """Of `text_encoder` and `tokenizer`, of `text_encoder_2` and `tokenizer_2`, and so on."""
     optional: tuple[str, ...] = ()
     """Parts that a pipeline may lack."""
-    text: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Text encoders and tokenizers → the classes that they may have."""
     autoencoders: tuple[str, ...] = ("AutoencoderKL", "AutoencoderTiny")
     """Classes that the autoencoder may have."""
-    loading: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments for from_pretrained."""
     half: str = "float16"
     """The half precision in which pictures do not overflow."""
     loads_loras: bool = True
@@ -188,14 +204,15 @@ class Family:
     text_columns: int = CLIP_TOKENS
     """The maximum number of text columns."""
     inputs_of_text: tuple[str, ...] = ("encoder_hidden_states",)
-    """The network's names for what `encode_prompt` returns, given `encoding`; empty for what is no input."""
-    encoding: Mapping[str, Any] = field(default_factory=dict)
+    """The network's names for what `encode_prompt` returns; empty for what is no input."""
     patch: int = 1
     """Side of a position in latents, if config.json does not tell."""
     latent_side: int = 0
     """Side of the pipeline's own image in latents, if config.json does not tell."""
     side: int = 0
     """Side of the pipeline's own image in pixels, if config.json does not tell."""
+    unit: int = 1
+    """What the pipeline requires an image's sides to be multiples of, beside whole positions."""
 
     measured: str = ""
     """The peak of memory that was measured while a model of this family drew on an H100 in bfloat16, with all maps
@@ -203,10 +220,24 @@ class Family:
 
     # The network, its layers and sides. config: its config.json. factor: pixels per latent position.
 
+    @property
+    def text_parts(self) -> dict[str, tuple[str, ...]]:
+        """Text encoders and tokenizers → the classes that they may have."""
+        parts: dict[str, tuple[str, ...]] = {}
+        for number, text in enumerate(self.text, 1):
+            suffix = "" if number == 1 else f"_{number}"
+            parts |= {f"text_encoder{suffix}": text.encoders, f"tokenizer{suffix}": text.tokenizers}
+        return parts
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Parts with weights."""
+        return (self.network, "vae", *(part for part in self.text_parts if part.startswith("text_encoder")))
+
     def part_classes(self, part: str) -> tuple[str, tuple[str, ...]]:
         """(library, allowed classes) for a part of a pipeline; no classes if the family has no such part."""
-        if part in self.text:
-            return "transformers", self.text[part]
+        if part in self.text_parts:
+            return "transformers", self.text_parts[part]
         allowed = {self.network: (self.class_name,), "vae": self.autoencoders, "scheduler": SCHEDULERS}
         return "diffusers", allowed.get(part, ())
 
@@ -285,7 +316,7 @@ class Family:
 
     def multiple(self, factor: int, config: PartConfig) -> int:
         """The number of pixels that an image's sides must be multiples of."""
-        return self.pixels(factor, config)
+        return math.lcm(self.unit, self.pixels(factor, config))
 
     def largest(self, factor: int, config: PartConfig) -> int | None:
         """The largest side of an image in pixels; None: no limit."""
@@ -328,7 +359,7 @@ class Family:
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
         """Whether the network predicts twice per step, with the prompt and without (`conditional`)."""
-        return guidance_scale > 1
+        return guidance_scale > 1 and not self.distilled
 
     def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:
         """Whether a negative prompt has any effect."""
@@ -341,17 +372,19 @@ class Family:
 
     def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         """The arguments for the pipeline. A guidance scale of 1 or less means no guidance."""
-        negative = self.reads_negative(pipe, drawing.guidance_scale)
-        return {
+        arguments = {
             "prompt": list(drawing.prompts),
             "height": drawing.height,
             "width": drawing.width,
             "num_inference_steps": drawing.steps,
             "guidance_scale": drawing.guidance_scale,
-            "negative_prompt": [drawing.negative_prompt] * len(drawing.prompts) if negative else None,
             "generator": list(drawing.generators),
             "output_type": "np",
+            **plain_arguments(pipe.__call__),
         }
+        if self.reads_negative(pipe, drawing.guidance_scale):
+            arguments["negative_prompt"] = [drawing.negative_prompt] * len(drawing.prompts)
+        return arguments
 
     # Text
 
@@ -361,7 +394,7 @@ class Family:
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         """The network's inputs for prompts, without guidance."""
-        found = pipe.encode_prompt(list(prompts), device=device, **self.encoding)
+        found = pipe.encode_prompt(list(prompts), device=device, **plain_arguments(pipe.encode_prompt))
         return {name: states for name, states in zip(self.inputs_of_text, found, strict=False) if name}
 
     # Photographs
@@ -417,6 +450,12 @@ class FlowMatching(Family):
 
     def target(self, pipe: Any, timestep: int, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         return noise - latents
+
+
+def plain_arguments(function: Callable[..., Any]) -> dict[str, Any]:
+    """Those of PLAIN that a function of a pipeline has."""
+    taken = signature(function).parameters
+    return {name: value for name, value in PLAIN.items() if name in taken}
 
 
 def latents_given(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .family import CLIP, CLIP_TOKENIZER, T5, T5_TOKENIZER, Condition, FlowMatching, Joint, PartConfig, latents_given
+from .family import CLIP, T5, Condition, FlowMatching, Joint, PartConfig, latents_given
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -58,9 +58,6 @@ class Flux(Packed):
 
     def unguided(self, config: PartConfig, name: str) -> bool:
         return not config.get("guidance_embeds", False) if config else super().unguided(config, name)
-
-    def guided(self, pipe: Any, guidance_scale: float) -> bool:
-        return False
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (
@@ -108,14 +105,13 @@ def _rotate(states: Any, rotary: Any) -> Any:
     return apply_rotary_emb(states, rotary, sequence_dim=1)
 
 
-SINGLE = Joint(("norm_q",), ("norm_k",), image_first=False, rotate=_rotate, rotary="image_rotary_emb")
+SINGLE = Joint(image_first=False, rotate=_rotate)
 DOUBLE = replace(SINGLE, queries=("norm_added_q", "norm_q"), keys=("norm_added_k", "norm_k"))
 
 FLUX = Flux(
     title="FLUX.1",
     pipelines=("FluxPipeline",),
     class_name="FluxTransformer2DModel",
-    weights=("transformer", "vae", "text_encoder", "text_encoder_2"),
     streams={"transformer_blocks": DOUBLE, "single_transformer_blocks": SINGLE},
     text_columns=T5_TOKENS,
     latent_side=128,
@@ -123,7 +119,6 @@ FLUX = Flux(
     steps=28,
     guidance_scale=3.5,
     distilled=True,
-    loading={"feature_extractor": None, "image_encoder": None},
     inputs_of_text=("encoder_hidden_states", "pooled_projections"),
-    text={"text_encoder": CLIP, "text_encoder_2": T5, "tokenizer": CLIP_TOKENIZER, "tokenizer_2": T5_TOKENIZER},
+    text=(CLIP, T5),
 )

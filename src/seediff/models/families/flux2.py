@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .family import Condition, DrawRequest, PartConfig, latents_given
+from .family import Condition, PartConfig, TextModel, latents_given
 from .flux import FLUX, PHOTO_GUIDANCE, Packed, pack, unpack
 from .readers import Reader, chat_prompt
 
@@ -36,14 +36,6 @@ class Flux2(Packed):
 
     def unguided(self, config: PartConfig, name: str) -> bool:
         return not config.get("guidance_embeds", True)
-
-    def guided(self, pipe: Any, guidance_scale: float) -> bool:
-        return False
-
-    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        arguments = super().call(pipe, drawing)
-        del arguments["negative_prompt"]  # the pipeline has none
-        return arguments
 
     def tokenizers(self, folder: Path) -> dict[str, Any]:
         """Only the tokenizer of the processor: no pictures are read, for which transformers would need torchvision."""
@@ -121,10 +113,10 @@ FLUX2 = Flux2(
     steps=50,
     guidance_scale=4.0,
     distilled=True,
-    encoding={"max_sequence_length": TEXT_TOKENS},
-    text={
-        "text_encoder": ("Mistral3ForConditionalGeneration",),
-        "tokenizer": ("PixtralProcessor", "PreTrainedTokenizerFast", "TokenizersBackend"),
-    },
+    text=(
+        TextModel(
+            ("Mistral3ForConditionalGeneration",), ("PixtralProcessor", "PreTrainedTokenizerFast", "TokenizersBackend")
+        ),
+    ),
     autoencoders=("AutoencoderKLFlux2",),
 )

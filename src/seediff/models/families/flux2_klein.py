@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .family import QWEN_TOKENIZER, Family, PartConfig, last_part
+from .family import QWEN3, Family, PartConfig, last_part
 from .flux2 import FLUX2, Flux2
 from .readers import qwen_chat
 
@@ -48,6 +48,6 @@ FLUX2_KLEIN = Klein(
         "title": "FLUX.2 klein",
         "pipelines": ("Flux2KleinPipeline",),
         "distilled": False,
-        "text": {"text_encoder": ("Qwen3ForCausalLM", "Qwen3Model"), "tokenizer": QWEN_TOKENIZER},
+        "text": (QWEN3,),
     }
 )

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...errors import UserError
 from .family import DrawRequest, PartConfig
 from .unet import SD, UNet
 
@@ -15,30 +14,16 @@ class Consistency(UNet):
     def unguided(self, config: PartConfig, name: str) -> bool:
         return False
 
-    def check_guidance(self, config: PartConfig, name: str, guidance_scale: float) -> None:
-        """Raise UserError for a UNet without a guidance input, which the pipeline needs."""
-        if config.get("time_cond_proj_dim") is None:
-            problem = "has no time_cond_proj_dim, by which an LCM is told the guidance"
-            raise UserError(f"model '{name}': its unet {problem}; save it as a StableDiffusionPipeline")
-
-    def guided(self, pipe: Any, guidance_scale: float) -> bool:
-        return False
-
     def calls(self, pipe: Any, steps: int) -> int:
         """Sets the scheduler's steps as the pipeline does."""
-        try:
-            pipe.scheduler.set_timesteps(steps, original_inference_steps=None)
-        except TypeError as error:
-            raise ValueError("it has no steps of a distillation; use LCMScheduler") from error
+        pipe.scheduler.set_timesteps(steps, original_inference_steps=None)
         return len(pipe.scheduler.timesteps)
 
     def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         """The network's input is the scale − 1, and a negative input would lead away from the prompt: the scale is at
         least 1.
         """
-        arguments = super().call(pipe, drawing)
-        del arguments["negative_prompt"]  # the pipeline has none
-        return {**arguments, "guidance_scale": max(drawing.guidance_scale, 1.0)}
+        return {**super().call(pipe, drawing), "guidance_scale": max(drawing.guidance_scale, 1.0)}
 
 
 OWN = {"title": "LCM", "pipelines": ("LatentConsistencyModelPipeline",), "fitted": True, "distilled": True}

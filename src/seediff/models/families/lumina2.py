@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .family import Condition, FlowMatching, Joint
+from .family import GEMMA, Condition, FlowMatching, Joint
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -43,15 +43,7 @@ def _rotate(states: Any, rotary: Any) -> Any:
     return apply_rotary_emb(states, rotary, use_real=False)
 
 
-BLOCK = Joint(
-    ("norm_q",),
-    ("norm_k",),
-    behind_text=True,
-    rotate=_rotate,
-    rotary="image_rotary_emb",
-    each_rotary=True,
-    mask="attention_mask",
-)
+BLOCK = Joint(behind_text=True, rotate=_rotate, each_rotary=True)
 
 LUMINA2 = Lumina2(
     title="Lumina 2",
@@ -64,6 +56,5 @@ LUMINA2 = Lumina2(
     guidance_scale=4.0,
     conditional="first call",
     inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
-    encoding={"do_classifier_free_guidance": False, "max_sequence_length": TEXT_TOKENS},
-    text={"text_encoder": ("Gemma2Model",), "tokenizer": ("GemmaTokenizer", "GemmaTokenizerFast")},
+    text=(GEMMA,),
 )

@@ -4,11 +4,10 @@ padding is masked.
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .family import T5, T5_TOKENIZER, Condition, DrawRequest, Family, Layer, PartConfig, self_and_cross
+from .family import T5, Condition, Family, Layer, self_and_cross
 from .readers import Reader, stripped
 
 if TYPE_CHECKING:
@@ -26,13 +25,6 @@ class PixArt(Family):
     def columns(self, pipeline: str) -> int:
         return T5_TOKENS.get(pipeline, max(T5_TOKENS.values()))
 
-    def multiple(self, factor: int, config: PartConfig) -> int:
-        """Whole patches; the pipeline also requires multiples of 8."""
-        return math.lcm(8, super().multiple(factor, config))
-
-    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        return as_given(super().call(pipe, drawing))
-
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         tokens = min(self.columns(kind.__name__) for kind in type(pipe).__mro__)
         return (Reader("tokenizer", pipe.tokenizer, tokens, wrap=partial(stripped, ""), convert=str.lower),)
@@ -49,21 +41,15 @@ class PixArt(Family):
         return predicted[:, : latents.shape[1]]  # a learnt variance may follow
 
 
-def as_given(call: dict[str, Any]) -> dict[str, Any]:
-    """The arguments for a pipeline that is to draw at the requested size, with the prompt as given."""
-    negative = call["negative_prompt"] or ""  # the pipeline takes no None
-    return {**call, "negative_prompt": negative, "clean_caption": False, "use_resolution_binning": False}
-
-
 PIXART = PixArt(
     title="PixArt-α and -Σ",
     pipelines=("PixArtAlphaPipeline", "PixArtSigmaPipeline"),
     class_name="PixArtTransformer2DModel",
     patch=2,
+    unit=8,
     loads_loras=False,
     steps=20,
     guidance_scale=4.5,
     inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
-    encoding={"do_classifier_free_guidance": False, "clean_caption": False},
-    text={"text_encoder": T5, "tokenizer": T5_TOKENIZER},
+    text=(T5,),
 )

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .family import QWEN_TOKENIZER, Condition, DrawRequest, Joint, PartConfig
+from .family import QWEN3, Condition, DrawRequest, Joint, PartConfig, TextModel
 from .flux import Packed
 from .readers import Reader
 
@@ -89,7 +89,6 @@ QWEN_IMAGE = QwenImage(
             keys=("norm_added_k", "norm_k"),
             image_first=False,
             rotate=_rotate,
-            rotary="image_rotary_emb",
             mask="encoder_hidden_states_mask",
         )
     },
@@ -98,6 +97,6 @@ QWEN_IMAGE = QwenImage(
     steps=50,
     guidance_scale=4.0,
     conditional="first call",
-    text={"text_encoder": ("Qwen2_5_VLForConditionalGeneration",), "tokenizer": QWEN_TOKENIZER},
+    text=(TextModel(("Qwen2_5_VLForConditionalGeneration",), QWEN3.tokenizers),),
     autoencoders=("AutoencoderKLQwenImage",),
 )

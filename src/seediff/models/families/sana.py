@@ -8,13 +8,11 @@ works in float16.
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .family import Condition, DrawRequest, FlowMatching, Layer, PartConfig, Projections
-from .pixart import as_given
+from .family import GEMMA, Condition, FlowMatching, Layer, PartConfig, Projections
 from .readers import Reader, stripped
 
 if TYPE_CHECKING:
@@ -35,13 +33,6 @@ class SanaFamily(FlowMatching):
     def factor(self, vae: PartConfig) -> int:
         return 2 ** (len(vae["encoder_block_out_channels"]) - 1)
 
-    def multiple(self, factor: int, config: PartConfig) -> int:
-        """Whole patches; the pipeline also requires multiples of 32."""
-        return math.lcm(32, super().multiple(factor, config))
-
-    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        return as_given(super().call(pipe, drawing))
-
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         text = "\n".join(_instruction(pipe))
         # like the pipeline: without the start token, and the blank, which joins the prompt's first token
@@ -54,8 +45,6 @@ class SanaFamily(FlowMatching):
             list(prompts),
             do_classifier_free_guidance=False,
             device=device,
-            clean_caption=False,
-            max_sequence_length=TEXT_TOKENS,
             complex_human_instruction=_instruction(pipe),
         )
         return {"encoder_hidden_states": states, "encoder_attention_mask": mask}
@@ -84,6 +73,7 @@ SANA = SanaFamily(
     steps=20,
     guidance_scale=4.5,
     no_self_attention="its self-attention is linear, which has no map",
-    text={"text_encoder": ("Gemma2Model",), "tokenizer": ("GemmaTokenizer", "GemmaTokenizerFast")},
+    text=(GEMMA,),
+    unit=32,
     autoencoders=("AutoencoderDC",),
 )

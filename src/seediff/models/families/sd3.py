@@ -13,10 +13,8 @@ from typing import Any
 
 from .family import (
     CLIP_PROJECTED,
-    CLIP_TOKENIZER,
     CLIP_TOKENS,
     T5,
-    T5_TOKENIZER,
     Condition,
     FlowMatching,
     Joint,
@@ -72,20 +70,11 @@ SD3 = MMDiT(
     gives_sigmas=False,
     pipelines=("StableDiffusion3Pipeline",),
     class_name="SD3Transformer2DModel",
-    weights=("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"),
     optional=("text_encoder_3", "tokenizer_3"),
     text_columns=CLIP_TOKENS + T5_TOKENS,
     patch=2,
     measured="19.0 GB for one picture of sd3.5-medium at 1024²",
     steps=28,
     guidance_scale=7.0,
-    loading={"feature_extractor": None, "image_encoder": None},
-    text={
-        "text_encoder": CLIP_PROJECTED,
-        "text_encoder_2": CLIP_PROJECTED,
-        "text_encoder_3": T5,
-        "tokenizer": CLIP_TOKENIZER,
-        "tokenizer_2": CLIP_TOKENIZER,
-        "tokenizer_3": T5_TOKENIZER,
-    },
+    text=(CLIP_PROJECTED, CLIP_PROJECTED, T5),
 )

@@ -85,7 +85,7 @@ COG_VIDEO_X = CogVideoX(
     pipelines=("CogVideoXPipeline",),
     class_name="CogVideoXTransformer3DModel",
     # Queries and keys are turned in place later.
-    streams={"transformer_blocks": Joint(("norm_q",), ("norm_k",), heads_dim=1, image_first=False)},
+    streams={"transformer_blocks": Joint(heads_dim=1, image_first=False)},
     attention="attn1",
     frames_at=1,
     text_columns=226,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .family import CLIP, CLIP_PROJECTED, CLIP_TOKENIZER, Condition, DrawRequest
+from .family import CLIP, CLIP_PROJECTED, Condition, DrawRequest
 from .readers import Reader
 from .unet import UNet, clip_reader, no_guidance, same_timestep
 
@@ -62,17 +62,9 @@ SDXL = XL(
     pipelines=("StableDiffusionXLPipeline",),
     network="unet",
     class_name="UNet2DConditionModel",
-    weights=("unet", "vae", "text_encoder", "text_encoder_2"),
     steps=50,
     guidance_scale=5.0,
-    loading={"feature_extractor": None, "image_encoder": None, "add_watermarker": False},
     inputs_of_text=("encoder_hidden_states", "", "text_embeds"),
-    encoding={"do_classifier_free_guidance": False},
     measured="9.7 GB for one picture of sdxl at 1024²",
-    text={
-        "text_encoder": CLIP,
-        "text_encoder_2": CLIP_PROJECTED,
-        "tokenizer": CLIP_TOKENIZER,
-        "tokenizer_2": CLIP_TOKENIZER,
-    },
+    text=(CLIP, CLIP_PROJECTED),
 )

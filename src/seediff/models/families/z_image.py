@@ -8,10 +8,11 @@ the prompts first. The pipeline's guidance scale counts from 0: `uncond + (1 + s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .family import QWEN_TOKENIZER, Condition, DrawRequest, FlowMatching, Joint, Layer
+from .family import QWEN3, Condition, DrawRequest, FlowMatching, Joint
 from .readers import Reader, chat_prompt, qwen_chat
 
 if TYPE_CHECKING:
@@ -24,24 +25,6 @@ FILLED = 32
 
 
 class ZImage(FlowMatching):
-    def layers(self, network: Any) -> dict[str, Layer]:
-        layers: dict[str, Layer] = {}
-        for stream in ("noise_refiner", "layers"):  # the blocks of the context refiner see no picture
-            for number, block in enumerate(getattr(network, stream)):
-                attention = block.attention
-                layers[f"{stream}.{number}.attention"] = Joint(
-                    heads=attention.heads,
-                    queries=("norm_q" if attention.norm_q is not None else "to_q",),
-                    keys=("norm_k" if attention.norm_k is not None else "to_k",),
-                    multiple=FILLED,
-                    rotate=_rotate,
-                    rotary="freqs_cis",
-                    each_rotary=True,
-                    mask="attention_mask",
-                    text=stream == "layers",
-                )
-        return layers
-
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         images = kwargs["x"] if "x" in kwargs else args[0]  # each (C, 1, h, w)
         height, width = images[0].shape[-2:]
@@ -77,11 +60,16 @@ def _rotate(states: Any, rotary: Any) -> Any:
     return torch.view_as_real(pairs * rotary.unsqueeze(2)).flatten(3).type_as(states)
 
 
+BLOCK = Joint(multiple=FILLED, rotate=_rotate, rotary="freqs_cis", each_rotary=True)
+
 Z_IMAGE = ZImage(
     title="Z-Image",
     pipelines=("ZImagePipeline",),
     gives_sigmas=False,
     class_name="ZImageTransformer2DModel",
+    # The blocks of the context refiner see no picture.
+    streams={"noise_refiner": replace(BLOCK, text=False), "layers": BLOCK},
+    attention="attention",
     text_columns=CAPTION_TOKENS,
     side=1024,
     patch=2,
@@ -90,6 +78,5 @@ Z_IMAGE = ZImage(
     quick_steps=8,
     conditional="first half",
     inputs_of_text=("cap_feats",),
-    encoding={"do_classifier_free_guidance": False},
-    text={"text_encoder": ("Qwen3Model", "Qwen3ForCausalLM"), "tokenizer": QWEN_TOKENIZER},
+    text=(QWEN3,),
 )
