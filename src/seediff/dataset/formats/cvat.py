@@ -160,7 +160,7 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
     Masks, polygons and ellipses are painted in the order of `z_order`, then of the file; `by_object` decides whether
     they are objects. Pixels in a box, or in one around a cuboid, but in no mask are ignored; other shapes are left out.
     """
-    file = source.file(find_file)
+    file, source.shown = source.file(find_file), True
     root = read_xml(file, "annotations", absent="no such file; CVAT's export for images has one")
     for track in root.all("track"):
         raise UserError(track.where, "has tracks, which belong to videos", "export the task as `CVAT for images 1.1`")
@@ -187,7 +187,7 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
                 objects=objects,
             )
         )
-    samples = source.drawn(drawings, shown=True)
+    samples = source.drawn(drawings)
     boxed, others = list[str](), list[str]()
     for label, used in uses.items():
         boxed += [f"{tag} {label}" for tag in used if tag in BOXES]

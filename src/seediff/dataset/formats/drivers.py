@@ -183,7 +183,8 @@ class Drawing:
 @dataclass
 class Import(Notes):
     """The folder or file that is read. skip_missing: leave out labels whose picture is missing. images: whether the
-    import has this option. labels_alone: read labels to compare with, whose pictures may be missing and stay as they
+    import has this option. shown: whether the format's tool draws on pictures as their EXIF orientation turns them.
+    labels_alone: read labels to compare with, whose pictures may be missing and stay as they
     are stored. ids: what stored values mean, as of a `ClassList`, if the format has such a list. about: the set, in
     words. taken: the names of samples. used: picture → its name. listed: folder → name without suffix, composed and in
     small letters → files. missing, turned: numbers of pictures."""
@@ -192,6 +193,7 @@ class Import(Notes):
     skip_missing: bool = False
     images: bool = True
     labels_alone: bool = False
+    shown: bool = False
     ids: Mapping[int, int] | None = None
     about: str = ""
     taken: set[str] = field(default_factory=set)
@@ -215,14 +217,6 @@ class Import(Notes):
             elsewhere = "--images names the folder of the pictures, and " if self.images else ""
             raise UserError(where, problem, f"{elsewhere}--skip-missing leaves out labels without one")
         self.missing += 1
-
-    def find_image(self, folders: Sequence[Path], names: Sequence[str], where: str) -> tuple[Path, str] | None:
-        """As `found`, but counts or refuses a picture that is missing."""
-        at = self.found(folders, names, where)
-        if at is None:
-            tried = [folder for folder in folders if folder.is_dir()] or folders
-            self.no_image(where, f"there is no picture {show_json(names[0])} in {tried[0]}")
-        return at
 
     def found(self, folders: Sequence[Path], names: Sequence[str], where: str) -> tuple[Path, str] | None:
         """The path of a picture, and the end of a name by which it was found; None if it is missing. Folders in a name
@@ -254,14 +248,15 @@ class Import(Notes):
         alike = [name for name in alike if composed(name).casefold() == composed(path.name).casefold()] or alike
         return folder / alike[0] if len(alike) == 1 else None
 
-    def drawn(self, drawings: Iterable[Drawing], *, shown: bool = False) -> list[Sample]:
-        """The samples of drawings whose picture is there. shown: as of `sample`. Raises UserError for two drawings of
-        one picture."""
+    def drawn(self, drawings: Iterable[Drawing]) -> list[Sample]:
+        """The samples of drawings whose picture is there. Raises UserError for two drawings of one picture."""
         found: list[tuple[Drawing, Path, str]] = []
         owners: dict[Path, str] = {}
         for one in drawings:
-            at = self.find_image(one.folders, one.names, one.where)
+            at = self.found(one.folders, one.names, one.where)
             if at is None:
+                tried = [folder for folder in one.folders if folder.is_dir()] or one.folders
+                self.no_image(one.where, f"there is no picture {show_json(one.names[0])} in {tried[0]}")
                 continue
             path, end = at
             other = owners.setdefault(path, one.where)
@@ -274,11 +269,8 @@ class Import(Notes):
         for (one, path, _), name in zip(found, names, strict=True):
             objects = partial(one.objects, path) if callable(one.objects) else one.objects
             paint = partial(one.paint, path)
-            samples.append(
-                self.sample(
-                    one.name or name, path, paint, one.row, one.where, split=one.split, objects=objects, shown=shown
-                )
-            )
+            named = one.name or name
+            samples.append(self.sample(named, path, paint, one.row, one.where, split=one.split, objects=objects))
         return samples
 
     def sample(
@@ -291,12 +283,10 @@ class Import(Notes):
         *files: Path,
         split: str | None = None,
         objects: bool | Callable[[], Instances] = False,
-        shown: bool = False,
     ) -> Sample:
         """A sample. labels: reads its label map or shapes. where: its name in errors. files: must not be links that
         lead out of the source. split: for its row, if the format names it. objects: whether each shape is an object, or
-        a function that reads the objects. shown: whether the format's tool draws on the picture as its EXIF orientation
-        turns it."""
+        a function that reads the objects."""
         check_name(name, self.taken, where)
         if split:
             row = {**row, "split": split}
@@ -311,7 +301,7 @@ class Import(Notes):
         turn = orientation_of(image, about)
         if 2 <= turn <= 8:
             self.turned += 1
-            reads = [partial(_turn_back, read, image, turn, shown, about) for read in reads]
+            reads = [partial(_turn_back, read, image, turn, self.shown, about) for read in reads]
         if objects is True:
             reads = [partial(_drawn, reads[0])]
         instances = partial(_objects, reads[-1]) if objects else None

@@ -81,7 +81,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     Lines and points are left out; boxes around shapes of other kinds are ignored. Pictures inside the files are decoded
     when samples are asked for.
     """
-    root = source.folder
+    root, source.shown = source.folder, True
     left, used, image_paths = list[Path](), set[str](), dict[Path, str]()
     boxed, others = list[str](), list[str]()
     for path in filter(Path.is_file, [source.path, *sorted(source.path.rglob("*.json"))]):
@@ -127,7 +127,7 @@ def _samples(
             source.no_image(path, f"there is no picture {show_json(image_name)}, and 'imageData' is empty")
             continue
         name = path.relative_to(above).with_suffix("").as_posix()
-        yield source.sample(name, image, partial(_paint, path, image, ids), {}, path, objects=True, shown=True)
+        yield source.sample(name, image, partial(_paint, path, image, ids), {}, path, objects=True)
 
 
 def _decoded(text: str, where: str) -> bytes:

@@ -223,7 +223,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     without are left out; if none has, predictions are read. Brush masks and polygons are painted in their order, over
     boxes, which are 255, as are the boxes around other regions with an area; regions without one are left out.
     """
-    file = source.file(lambda folder: _tasks(folder) or folder / TASKS)
+    file, source.shown = source.file(lambda folder: _tasks(folder) or folder / TASKS), True
     tasks = read_known(file, list[Task])
     # The answers that count, and their regions.
     numbered = [(f"{file}: task {number}", task) for number, task in enumerate(tasks, 1)]
@@ -268,7 +268,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
                 objects=objects,
             )
         )
-    return names, source.drawn(drawings, shown=True)
+    return names, source.drawn(drawings)
 
 
 def _answer(task: Task, where: str) -> TaskAnswer:

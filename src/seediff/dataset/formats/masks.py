@@ -146,7 +146,7 @@ def read(
     root = source.path
     file = semantic_yaml(root) if masks is None and classes is None else None
     layout = published_layout(root) if not (file or classes or images or masks) else None
-    source.images = layout is None
+    source.images, source.shown = layout is None, file is not None
     if void and (file or layout):
         raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
     if file is not None:
@@ -178,8 +178,8 @@ def read(
             if file is None and image is not None and not source.labels_alone:  # a YAML file's are inside
                 inside(Path(images or root), image)
                 inside(Path(masks or root), mask)
-            labels, shown = partial(read_mask, mask, listed), file is not None
-            samples.append(source.sample(name, image, labels, {}, image or mask, split=part, shown=shown))
+            labels = partial(read_mask, mask, listed)
+            samples.append(source.sample(name, image, labels, {}, image or mask, split=part))
     if not samples and split is not None:
         raise UserError("split", f"{split}: {root} has no picture in this part")
     return listed.classes, samples

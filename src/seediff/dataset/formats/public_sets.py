@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from ...config.names import read_class_list
 from ...errors import UserError
 from ...files.label_maps import IGNORE, PHOTO_ENDING, named_images
 from ...files.reading import read_lines
@@ -129,7 +128,6 @@ def open_part(folder: Path, name: str, split: str) -> PublicPart:
     classes = layout.classes
     ids = {layout.first + number: number + 1 for number in range(len(classes))}
     if name == "coco-stuff":
-        _check_labels([folder, *parts[split].parents[:3]])
         ids = {value: number + 1 for value, number in enumerate(coco_stuff.fine_to_coarse().tolist())}
     elif name == "ade20k":
         names = _object_info(root / layout.listed)
@@ -138,14 +136,6 @@ def open_part(folder: Path, name: str, split: str) -> PublicPart:
     images = next((place for place in places if place.is_dir() and place != parts[split]), places[0])
     void = dict.fromkeys(layout.void, IGNORE)
     return PublicPart(f"{layout.title} in {root}, {split}", classes, {**void, **ids}, files, images, layout.ending)
-
-
-def _check_labels(folders: list[Path]) -> None:
-    """Refuses COCO-Stuff's list of labels if it is another than the published one."""
-    published = dict(enumerate(("unlabeled", *coco_stuff.LABELS)))
-    for listing in [folder / "labels.txt" for folder in folders if (folder / "labels.txt").is_file()][:1]:
-        if read_class_list(listing, first=0) != published:
-            raise UserError(listing, "is not COCO-Stuff's labels.txt, so pixel values would mean something else")
 
 
 def _object_info(path: Path) -> dict[int, str]:

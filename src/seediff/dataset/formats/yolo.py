@@ -152,7 +152,7 @@ def read(
     listed = number_classes(class_names, file, void=(), classes=classes, note=source.note)
     if "kpt_shape" in data:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
-    samples: list[Sample] = []
+    source.shown, samples = True, list[Sample]()
     found_images = find_images(source, file, data, split, images, label_file, _has_labels)
     without, lengths = 0, Counter[int]()
     for image in found_images:
@@ -162,9 +162,7 @@ def read(
     names = unique_names((image.split, image.name) for image in found_images)
     for image, name in zip(found_images, names, strict=True):
         paint = partial(_paint, image, listed.ids)
-        samples.append(
-            source.sample(name, image.path, paint, {}, image.labels, split=image.split, objects=True, shown=True)
-        )
+        samples.append(source.sample(name, image.path, paint, {}, image.labels, split=image.split, objects=True))
     if samples and without == len(samples):
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
     if boxes and boxes == lines:

@@ -9,6 +9,7 @@ index of its width (2 bits), the number of its values minus one, and the value o
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import islice
 
 import numpy as np
 
@@ -40,38 +41,31 @@ def _run(left: int, value: bool) -> str:
     return bits
 
 
-class Bits:
-    """The bits of a stream, from the first."""
-
-    def __init__(self, stream: bytes) -> None:
-        self._bits = "".join([f"{byte:08b}" for byte in stream])
-        self._taken = 0
-
-    def take(self, count: int) -> int:
-        """The number that the next bits are. Raises ValueError if there are too few."""
-        before, self._taken = self._taken, self._taken + count
-        if self._taken > len(self._bits):
-            raise ValueError("it is truncated")
-        return int(self._bits[before : self._taken], 2)
-
-
 def decode_brush(stream: bytes, shape: tuple[int, int]) -> np.ndarray:
     """The mask (H, W) bool of a stream. Raises ValueError for one that is invalid or has another shape."""
-    bits = Bits(stream)
-    count, word = bits.take(32), bits.take(5) + 1
-    sizes = [bits.take(4) + 1 for _ in SIZES]
+    bits = iter("".join([f"{byte:08b}" for byte in stream]))
+
+    def take(count: int) -> int:
+        """The number that the next bits are."""
+        taken = "".join(islice(bits, count))
+        if len(taken) < count:
+            raise ValueError("it is truncated")
+        return int(taken, 2)
+
+    count, word = take(32), take(5) + 1
+    sizes = [take(4) + 1 for _ in SIZES]
     if count != shape[0] * shape[1] * CHANNELS:
         raise ValueError(f"it has {count} values, not {CHANNELS} for each of {shape[0]} × {shape[1]} pixels")
     if word != WORD:
         raise ValueError(f"its values have {word} bits, not {WORD}")
     values = bytearray()
     while len(values) < count:
-        repeated = bits.take(1)
-        length = bits.take(sizes[bits.take(2)]) + 1
+        repeated = take(1)
+        length = take(sizes[take(2)]) + 1
         if repeated:
-            values += bytes([bits.take(WORD)]) * length
+            values += bytes([take(WORD)]) * length
         else:
-            values += bits.take(WORD * length).to_bytes(length, "big")
+            values += take(WORD * length).to_bytes(length, "big")
     if len(values) > count:
         raise ValueError(f"it has more than the {count} values that it says")
     return np.frombuffer(values, np.uint8).reshape(*shape, CHANNELS)[..., 3] > 0
