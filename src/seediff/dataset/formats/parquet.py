@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...config.names import BACKGROUND
 from ...errors import UserError, first_line
-from ...files.documents import parse_json
+from ...files.documents import fit, parse_json
 from .. import native
 from ..encoding import decode_label_map
 from ..rows import check_class_list, check_row
@@ -139,7 +139,8 @@ def stated_classes(file: Path) -> tuple[str, ...]:
     again = "export the set again"
     datasets = load_extra("datasets", "hf")
     try:
-        classes = tuple(datasets.Features.from_arrow_schema(schema)["class_ids"].feature.names[1:])
+        names = datasets.Features.from_arrow_schema(schema)["class_ids"].feature.names
+        classes = fit(names[1:], tuple[str, ...], str(file))
     except Exception as error:  # of what others state there, nearly any
         raise UserError(file, "does not say its classes, in the feature 'class_ids'", again) from error
     check_class_list(classes, file)
