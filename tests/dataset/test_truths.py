@@ -4,9 +4,13 @@ from layouts import add_images, save_ade20k, save_camvid, save_cityscapes, save_
 from refusals import user_error
 
 from seediff.config.names import VOC_CLASSES
-from seediff.dataset import coco_stuff
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.formats.public_sets import CAMVID_CLASSES, CITYSCAPES_CLASSES
+from seediff.dataset.formats.public_sets import (
+    CAMVID_CLASSES,
+    CITYSCAPES_CLASSES,
+    COCO_STUFF_CLASSES,
+    COCO_STUFF_COARSE,
+)
 from seediff.dataset.native import write_native
 from seediff.dataset.sample import Sample
 from seediff.dataset.truths import open_truths
@@ -80,30 +84,26 @@ def test_coco_stuff(tmp_path, below):
     save_map(tmp_path / below / f"{COCO_NAMES[1]}_labelTrainIds.png", [[0]])  # what other programs leave there
     for folder in (tmp_path, tmp_path / below):
         data = open_truths(folder)
-        assert (data.classes, names(data)) == (coco_stuff.COARSE, COCO_NAMES)
+        assert (data.classes, names(data)) == (COCO_STUFF_CLASSES, COCO_NAMES)
     assert named(data) == [["person-things", "appliance-things", "textile-stuff", "solid-stuff", "water-stuff", ""]]
     with user_error(rf"{COCO_NAMES[1]}\.png: has id 200, which is not a class of COCO-Stuff"):
         data[1].unchecked_labels()
     add_images(tmp_path, "images/val2017", maps, ".jpg")
-    assert Dataset.open(tmp_path).classes == coco_stuff.COARSE
+    assert Dataset.open(tmp_path).classes == COCO_STUFF_CLASSES
     (tmp_path / "annotations").mkdir(exist_ok=True)
     (tmp_path / "annotations/instances_val2017.json").write_text('{"images": [], "annotations": [], "categories": []}')
-    assert open_truths(tmp_path, maps_first=True).classes == coco_stuff.COARSE
+    assert open_truths(tmp_path, maps_first=True).classes == COCO_STUFF_CLASSES
     assert Dataset.open(tmp_path).classes == ()  # COCO's own JSON says more of its pictures
 
 
 def test_coco_stuff_mapping():
-    fine = coco_stuff.fine_to_coarse()
-    assert fine.shape == (182,)
-    assert len(set(coco_stuff.LABELS)) == 182
-    assert len(coco_stuff.COARSE) == 27
-    things, stuff = fine[:91], fine[91:]
-    assert set(things) == set(range(12))  # ids 1 to 91 are things, and so are coarse classes 0 to 11
-    assert set(stuff) == set(range(12, 27))
+    fine = [int(number) for number in COCO_STUFF_COARSE.split()]
+    # Things come first among labels and among coarse classes.
+    assert (set(fine[:91]), set(fine[91:])) == (set(range(12)), set(range(12, len(COCO_STUFF_CLASSES))))
     counts = "6 6 10 10 8 8 8 10 6 1 10 8 2 6 4 11 4 11 7 2 6 11 9 2 6 5 5"
     assert np.bincount(fine).tolist() == list(map(int, counts.split()))
     # As IIC's, STEGO's and DiffSeg's table.
-    assert (int(fine.sum()), int((fine * np.arange(182)).sum())) == (2223, 253662)
+    assert (sum(fine), int(np.dot(fine, np.arange(182)))) == (2223, 253662)
 
 
 def test_cityscapes(tmp_path):

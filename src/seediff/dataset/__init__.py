@@ -4,7 +4,7 @@ dataset.py, sample.py, rows.py    `Dataset`, `Sample`, and the rows of metadata.
 native.py, reviews.py    the folder that `generate` and `mask` write, and decisions about samples
 encoding.py, shapes/    pictures and label maps as bytes; runs, polygons and objects instead of pixels
 formats/    every other format; class_lists.py: what its values and names mean; corrections.py: what came back corrected
-truths.py    labelled sets to compare with; coco_stuff.py: the labels of COCO-Stuff
+truths.py    labelled sets to compare with
 merge.py, split.py, operations.py, augmented.py, quality/    sets from sets; checks, statistics and selection
 torch_samples.py    a dataset for PyTorch
 """

@@ -13,7 +13,6 @@ from pathlib import Path
 from ...errors import UserError
 from ...files.label_maps import IGNORE, PHOTO_ENDING, named_images
 from ...files.reading import read_lines
-from .. import coco_stuff
 
 CAMVID_CLASSES = (
     "sky", "building", "pole", "road", "pavement", "tree", "signsymbol", "fence", "car", "pedestrian", "bicyclist",
@@ -24,6 +23,26 @@ CITYSCAPES_CLASSES = (
     "bus", "caravan", "trailer", "train", "motorcycle", "bicycle",
 )  # fmt: skip
 """The classes of Cityscapes' ids 7 … 33 in order, without the void ids, as in PiCIE, STEGO and DiffSeg."""
+COCO_STUFF_CLASSES = tuple(
+    (
+        "electronic-things, appliance-things, food-things, furniture-things, indoor-things, kitchen-things, "
+        "accessory-things, animal-things, outdoor-things, person-things, sports-things, vehicle-things, ceiling-stuff, "
+        "floor-stuff, food-stuff, furniture-stuff, raw-material-stuff, textile-stuff, wall-stuff, window-stuff, "
+        "building-stuff, ground-stuff, plant-stuff, sky-stuff, solid-stuff, structural-stuff, water-stuff"
+    ).split(", ")
+)
+"""The coarse classes of the label hierarchy of H. Caesar, J. Uijlings, V. Ferrari, "COCO-Stuff: Thing and Stuff Classes
+in Context", CVPR 2018, CC BY 4.0."""
+COCO_STUFF_COARSE = (
+    "9 11 11 11 11 11 11 11 11 8 8 8 8 8 8 7 7 7 7 7 7 7 7 7 7 6 6 6 6 6 6 6 6 10 10 10 10 10 10 10 10 10 10 5 5 5 5 "
+    "5 5 5 5 2 2 2 2 2 2 2 2 2 2 3 3 3 3 3 3 3 3 3 3 0 0 0 0 0 0 1 1 1 1 1 1 4 4 4 4 4 4 4 4 17 17 22 20 20 22 15 25 "
+    "16 13 12 12 17 17 23 15 15 17 15 21 15 25 13 13 13 13 13 22 26 14 14 15 22 21 21 24 20 22 15 17 16 15 22 24 21 "
+    "17 25 16 21 17 22 16 21 21 25 21 26 21 24 20 17 14 21 26 15 23 20 21 24 15 24 22 25 15 20 17 17 22 14 18 18 18 "
+    "18 18 18 18 26 26 19 19 24"
+)
+"""The coarse class, from 0, of each pixel value: a label's published id minus one. IIC's numbers (xu-ji/IIC,
+`cocostuff_fine_to_coarse.py`, MIT License, Copyright (c) 2019 Xu Ji; see NOTICE), which PiCIE, STEGO and DiffSeg use,
+too."""
 ADE20K_IDS, ADE20K_LAST = {"13": "person", "21": "car", "81": "bus"}, 150
 """Entries that objectInfo150.txt must have, so that pixel values have their published meaning."""
 
@@ -66,7 +85,7 @@ PUBLIC: Mapping[str, PublicSet] = {
         "COCO-Stuff",
         ("annotations/{}", "dataset/annotations/{}", "stuffthingmaps_trainval2017/{}", "annotation_{}", "{}"),
         {"train": "train2017", "val": "val2017"},
-        ("images/{}", "dataset/images/{}", "{}"), coco_stuff.COARSE,
+        ("images/{}", "dataset/images/{}", "{}"), COCO_STUFF_CLASSES,
         maps=r"(\d{12})",  # COCO's image ids: other programs leave converted label maps beside the originals
     ),
 }  # fmt: skip
@@ -128,7 +147,7 @@ def open_part(folder: Path, name: str, split: str) -> PublicPart:
     classes = layout.classes
     ids = {layout.first + number: number + 1 for number in range(len(classes))}
     if name == "coco-stuff":
-        ids = {value: number + 1 for value, number in enumerate(coco_stuff.fine_to_coarse().tolist())}
+        ids = {value: int(number) + 1 for value, number in enumerate(COCO_STUFF_COARSE.split())}
     elif name == "ade20k":
         names = _object_info(root / layout.listed)
         classes, ids = tuple(names.values()), dict(zip(names, range(1, len(names) + 1), strict=True))
