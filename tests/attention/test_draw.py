@@ -2,23 +2,9 @@ import sys
 
 import diffusers
 import torch
-from builders.plans import with_plan
 
-from seediff.attention.draw import draw_noise_in_float32, generate_batch
-from seediff.config.constants import CaptureConfig
+from seediff.attention.draw import draw_noise_in_float32
 from seediff.models.families import families
-from seediff.prompts.specs import SampleSpec
-
-SPECS = [
-    SampleSpec(0, ("dog",), "a photo of a dog", 11),
-    SampleSpec(1, ("cat", "pottedplant"), "a photo of a cat and a potted plant", 12),
-    SampleSpec(2, ("bus",), "a photo of a bus", 13),
-]
-
-
-def generate(model, specs=SPECS, **options):
-    defaults = {"steps": 3, "guidance_scale": 5.0, "negative_prompt": "", "size": None, "capture": CaptureConfig()}
-    return generate_batch(model, specs, **with_plan(model, defaults | options))
 
 
 def test_noise_is_drawn_in_float32(sd1_model):

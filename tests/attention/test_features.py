@@ -35,9 +35,9 @@ def naive(unet, block, **options):
 def test_equals_a_plain_hook(unet, block, size):
     """At the last level with sixteen positions on the longer side."""
     expected = naive(unet, block, size=size)  # (B, N, C)
-    with capture_features(unet) as recorder:
+    with capture_features(unet, size) as found:
         run(unet, size=size)
-    features = recorder.features()
+    (features,) = found
     height, width = (side // 2**block for side in size)
     assert features.shape == (2, expected.shape[2], height, width)
     assert features.dtype == torch.float32

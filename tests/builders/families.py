@@ -15,7 +15,7 @@ from builders.refusals import user_error
 from PIL import Image
 
 from recipes.studies.capture import capture_images
-from seediff.attention.draw import generate_batch
+from seediff.attention.draw import check_drawing, check_shape, generate_batch, image_shape
 from seediff.config.constants import CaptureConfig
 from seediff.dataset.native import read_rows
 from seediff.models.families.family import DrawRequest
@@ -33,7 +33,19 @@ GUIDANCE = 3.0
 
 def generate(model, specs=SPECS[:2], **options):
     defaults = {"steps": 2, "guidance_scale": GUIDANCE, "negative_prompt": "", "size": 64, "capture": CaptureConfig()}
-    return generate_batch(model, specs, **with_plan(model, defaults | options))
+    how = with_plan(model, defaults | options)
+    check_all(model, specs, **how)
+    return generate_batch(model, specs, **how)
+
+
+def check_all(model, specs, *, size, plan, steps, guidance_scale, negative_prompt):
+    """As a run checks before it draws."""
+    model.check_known([name for spec in specs for name in spec.classes])
+    check_shape(model, image_shape(model, size), "size")
+    model.family.check_guidance(model.info.network, model.name, guidance_scale)
+    model.family.check_negative(model.name, negative_prompt)
+    how = {"steps": steps, "guidance_scale": guidance_scale, "negative_prompt": negative_prompt}
+    check_drawing(model, specs, plan=plan, **how)
 
 
 def same_images(images, others):

@@ -8,9 +8,7 @@ from formats import imported
 from refusals import user_error
 from safetensors.numpy import save
 
-from recipes.mini.sets import pack_blobs
 from seediff.attention.maps import AttentionMaps
-from seediff.mini.scenes import CLASS_IDS, CLASSES, read_scenes
 from seediff.models.fingerprint import model_fingerprint
 from seediff.models.sources import find_source
 from seediff.train.loading import read_about
@@ -54,21 +52,8 @@ def saved_maps():
     return save(maps, {"seediff": json.dumps(about)})
 
 
-def saved_scenes():
-    tensors = pack_blobs("images", [image((8, 8, 3), "WEBP")]) | pack_blobs("masks", [image((8, 8), "PNG")])
-    return save(
-        tensors,
-        {
-            "scenes": json.dumps(
-                [{"classes": [next(name for name in CLASSES if CLASS_IDS[name] == 3)], "caption": "a thing"}]
-            )
-        },
-    )
-
-
 TENSORS = {
     "maps": (saved_maps, AttentionMaps.load),
-    "scenes": (saved_scenes, read_scenes),
 }
 
 

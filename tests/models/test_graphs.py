@@ -215,9 +215,9 @@ def test_features_and_calls_without_capture_run_as_always(unet):
     with graphed(unet) as own, torch.no_grad():
         states = torch.zeros(1, 7, unet.config.cross_attention_dim)
         for _ in range(3):
-            with capture_features(unet) as recorder:
+            with capture_features(unet, (16, 16)) as features:
                 unet(torch.zeros(1, 4, 16, 16), torch.tensor(5), encoder_hidden_states=states)
-            assert recorder.features().isfinite().all()
+            assert len(features) == 1
     assert own.recorded_calls == 0
 
 

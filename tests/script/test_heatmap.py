@@ -35,17 +35,8 @@ def test_over_an_image():
 
 def test_files(tmp_path):
     heat = HeatMap(VALUES, "dog", PIXELS)
-    heat.save(tmp_path / "new" / "dog.png")
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "new" / "dog.png")), np.asarray(heat.image()))
-    heat.save(str(tmp_path / "over.png"), over=True)
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "over.png")), np.asarray(heat.over()))
-    given = Image.new("RGB", (16, 12), "white")
-    heat.save(tmp_path / "over.png", over=given)
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "over.png")), np.asarray(heat.over(given)))
-    for suffix in ("psd", "xbm"):
-        with user_error(rf"dog\.{suffix}: cannot be written \(.+\); use \.png or \.jpg$"):
-            heat.save(tmp_path / f"dog.{suffix}")
-    assert [path.name for path in tmp_path.iterdir() if path.stem == "dog"] == []
+    heat.save(tmp_path / "dog.png")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "dog.png")), np.asarray(heat.image()))
 
 
 def test_notebooks():

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -25,9 +24,6 @@ from .capture import capture_attention
 from .maps import AttentionMaps
 from .plan import CapturePlan
 
-Columns = Mapping[tuple[str, tuple[str, ...]], Mapping[str, tuple[int, ...]]]
-"""A text and the classes that it names → the columns of each class."""
-
 
 def generate_batch(
     model: Model,
@@ -38,36 +34,24 @@ def generate_batch(
     negative_prompt: str,
     size: Size | None,
     plan: CapturePlan,
-    columns: Columns | None = None,
 ) -> tuple[list[np.ndarray], list[AttentionMaps]]:
     """One image (H, W, 3) uint8 per spec, all drawn in one batch, and the attention to its prompt, on the model's
     device. Other images in the batch only change rounding.
 
     steps: number of denoising steps; some schedulers make a few more calls. guidance_scale: 1 or less: no guidance, and
     the negative prompt is not used. size: of the images in pixels, a side or `WIDTHxHEIGHT`; None for the model's own.
-    plan: what is captured, from `plan_capture`. columns: from `check_drawing` of these specs and values; None: they are
-    checked here.
+    plan: what is captured, from `plan_capture`. `check_drawing` says before whether these values can be used.
 
-    Raises UserError for unusable steps, guidance, size, class or prompt, and a result with values that are not finite.
+    Raises UserError for a prompt without its classes, and a result with values that are not finite.
     """
-    # 1. Checks
+    # 1. The columns of each class
     pipe, family = model.pipe, model.family
     height, width = image_shape(model, size)
-    if columns is None:
-        model.check_known(list(chain.from_iterable(spec.classes for spec in specs)))
-        check_shape(model, (height, width), "size")
-        family.check_guidance(model.info.network, model.name, guidance_scale)
-        family.check_negative(model.name, negative_prompt)
-        columns = check_drawing(
-            model, specs, plan=plan, steps=steps, guidance_scale=guidance_scale, negative_prompt=negative_prompt
-        )
-
-    # 2. The columns of each class
     prompts = [spec.prompt for spec in specs]
     texts, asked = asked_texts(model, plan, prompts, [spec.classes for spec in specs])
-    words = [columns[text, spec.classes] for text, spec in zip(texts, specs, strict=True)]
+    words = [locate_columns(model.readers, text, spec.classes) for text, spec in zip(texts, specs, strict=True)]
 
-    # 3. Run the pipeline; noise comes from the CPU in float32, so that a seed means the same on every device
+    # 2. Run the pipeline; noise comes from the CPU in float32, so that a seed means the same on every device
     noise = [torch.Generator().manual_seed(spec.seed) for spec in specs]
     drawing = DrawRequest(prompts, negative_prompt, height, width, steps, guidance_scale, noise)
     guidance, calls = family.guided(pipe, guidance_scale), family.calls(pipe, steps)
@@ -77,7 +61,7 @@ def generate_batch(
     ):
         result = pipe(**family.call(pipe, drawing))
 
-    # 4. Maps first, because their error names the layer that overflowed; an image would only be black
+    # 3. Maps first, because their error names the layer that overflowed; an image would only be black
     maps = recorder.maps(words, texts)
     if not np.isfinite(result.images).all():
         raise no_number("pixels of the drawn image", model.dtype)
@@ -126,13 +110,11 @@ def asked_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str]) ->
     return prompt if template is None else template.replace("{class}", join_classes(classes))
 
 
-def locate_all(readers: Sequence[Reader], specs: Iterable[SampleSpec], plan: CapturePlan | None) -> Columns:
-    """The columns of the classes in the texts of all specs. Raises UserError for texts that tokenizers cut off."""
-    columns: dict[tuple[str, tuple[str, ...]], Mapping[str, tuple[int, ...]]] = {}
+def check_texts(readers: Sequence[Reader], specs: Iterable[SampleSpec], plan: CapturePlan | None) -> None:
+    """Raise UserError for texts of specs that tokenizers cut off, or without their classes."""
     for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
         for text in dict.fromkeys((prompt, asked_text(plan, prompt, classes))):
-            columns[text, classes] = locate_columns(readers, text, classes)
-    return columns
+            locate_columns(readers, text, classes)
 
 
 def check_drawing(
@@ -143,11 +125,11 @@ def check_drawing(
     steps: int,
     guidance_scale: float,
     negative_prompt: str,
-) -> Columns:
-    """The columns of the classes in the texts of all specs. Raises UserError for what only a loaded model can refuse:
-    steps that its scheduler cannot make, and texts that its tokenizers cut off or read otherwise. Computes nothing."""
+) -> None:
+    """Raise UserError for what only a loaded model can refuse: steps that its scheduler cannot make, and texts that its
+    tokenizers cut off or read otherwise. Computes nothing."""
     pipe, family, readers = model.pipe, model.family, model.readers
-    columns = locate_all(readers, specs, plan)
+    check_texts(readers, specs, plan)
     if family.reads_negative(pipe, guidance_scale):
         try:
             check_length(readers, negative_prompt)
@@ -166,7 +148,6 @@ def check_drawing(
     except (TypeError, ValueError) as error:
         problem = f"{steps}: {scheduler} cannot make them: {first_line(error)}"
         raise UserError("steps", problem) from error
-    return columns
 
 
 def image_shape(model: Model, size: Size | None) -> tuple[int, int]:

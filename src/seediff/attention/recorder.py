@@ -17,7 +17,7 @@ from ..models.graphs import GraphedNetwork
 from ..models.groups import KINDS, Kind
 from ..models.weights import no_number
 from .fused import add_fast
-from .maps import AttentionMaps, Grid, grid_at, grid_text
+from .maps import AttentionMaps, Grid, grid_at
 from .plan import CapturePlan
 from .probabilities import Part, Scratch
 
@@ -104,8 +104,8 @@ class AttentionRecorder:
         self.frames = self.family.frames(args, kwargs)
         images, size = images * self.frames, (height, width)
         if self.latent_size is not None and (self.latent_size, self.images) != (size, images):
-            before = f"{self.images} images of {grid_text(self.latent_size)}"
-            raise ValueError(f"a capture covers one batch, but there were {before}, then {images} of {grid_text(size)}")
+            problem = "the network drew pictures of several sizes, or numbers of pictures, in one run"
+            raise UserError(problem, fix="use one `with` block for each")
         self.latent_size, self.images, self._dtype = size, images, str(network.dtype)
         self.calls, self.call = self.calls + 1, object()
         if self.guidance and not self.halved and self.calls % 2 == 0:  # the second of two calls has no prompt

@@ -144,9 +144,9 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         return "" if self.draw is not None else super().load()
 
     def check_texts(self, readers: Sequence[Reader]) -> None:
-        from ..attention.draw import locate_all
+        from ..attention.draw import check_texts
 
-        locate_all(readers, each_spec(self.config), self.capture_plan)
+        check_texts(readers, each_spec(self.config), self.capture_plan)
 
     def use(self, model: Model) -> None:
         from ..attention.draw import check_drawing
@@ -155,7 +155,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         for line in self.doubts():
             self.warn(line)
         config = self.config
-        self.columns = check_drawing(
+        check_drawing(
             model,
             self.samples(),
             plan=self.loaded_plan,
@@ -197,7 +197,6 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             negative_prompt=config.negative_prompt,
             size=config.size,
             plan=self.loaded_plan,
-            columns=self.columns,
         )
 
     def capture(self, batch: Sequence[SampleSpec]) -> DrawnBatch:

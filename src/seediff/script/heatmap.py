@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -14,7 +13,7 @@ from PIL import Image
 
 from ..drawing.overlays import contact_sheet, fit_side, heat_colours, to_levels
 from ..drawing.shown import as_html
-from ..errors import UserError, first_line
+from ..errors import UserError
 
 Phrase = str | Sequence[int]
 """A word or phrase of the prompt; or the numbers of text columns."""
@@ -54,21 +53,9 @@ class HeatMap:
         below = below.convert("RGB")
         return Image.blend(below, self.image().resize(below.size, Image.Resampling.BILINEAR), alpha)
 
-    def save(self, path: Path | str, *, over: Any = False) -> None:
-        """Write `image()` to a file in the format of its suffix, or `over()`. over: True, or a picture for `over`.
-        Raises UserError for a suffix whose format Pillow cannot write."""
-        from ..files.outputs import write_atomic
-
-        path, image, file = Path(path), self.image(), io.BytesIO()
-        if over is True:
-            image = self.over()
-        elif over is not False:
-            image = self.over(over)
-        try:
-            image.save(file, Image.registered_extensions()[path.suffix.lower()])
-        except (KeyError, OSError, ValueError) as error:  # no such format, or none for such pictures
-            raise UserError(path, f"cannot be written ({first_line(error)})", "use .png or .jpg") from None
-        write_atomic(path, file.getvalue())
+    def save(self, path: Path | str) -> None:
+        """Write `image()` to a file, as `over().save(path)` writes it over the picture."""
+        self.image().save(path)
 
     def show(self) -> None:
         """Open the heat map in the system's viewer, over the picture if there is one."""

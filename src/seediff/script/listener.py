@@ -227,9 +227,6 @@ class Listener:
             run.texts = self._texts(call, rows, states)
             tensor = next(network.parameters()) if states is None else states[0]  # weights may be offloaded
             self.check((height, width), len(rows) * frames, tensor.device, self.held)
-        elif (self.recorder.latent_size, self.recorder.frames, run.count) != ((height, width), frames, len(rows)):
-            problem = "the network drew pictures of several sizes, or numbers of pictures, in one run"
-            raise UserError(problem, fix="use one `with` block for each")
         self.recorder.rows = rows
         self.recorder.start_step(network, args, kwargs)
         run.steps += 1

@@ -107,9 +107,9 @@ def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> 
     `config.timestep_shown` and the kind of input affect it."""
     latents = encode_images(model, squares)
     if config.divides_features:
-        with capture_features(model.network) as recorder:
+        with capture_features(model.network, latents.shape[-2:]) as found:
             run_clean(model, latents, timestep=config.timestep_shown)
-        return list(recorder.features())
+        return list(found[0])
     return capture_clean(model, latents, timestep=config.timestep_shown, kind="self")
 
 
