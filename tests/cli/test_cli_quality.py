@@ -93,14 +93,11 @@ def test_filter(pets, tmp_path, capsys):
     [
         (
             ["--reviewed", "accepted"],
-            r"no sample meets the criteria: --reviewed accepted leaves out 4 of 4; nothing was written",
+            r"no sample meets the criteria \(dropped: reviewed 4\); nothing was written",
         ),
         (
             "--drop-flags all,no_seeds --min-area 0.9 --max-area 0.95".split(),
-            (
-                r"--min-area 0\.9 --max-area 0\.95 leave out 3 of 4; --drop-flags all,no_seeds leaves out 1 of 4;"
-                r" nothing was written"
-            ),
+            r"\(dropped: area 3, flags 1\); nothing was written",
         ),
         (["--max-components", "2.5"], "'2.5' must be a whole number"),
         (["--max-area", "2"], "max_area"),

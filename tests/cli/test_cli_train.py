@@ -64,7 +64,7 @@ def test_stages_and_resume(data, tmp_path, capsys):
         (["--scale", "1"], "Invalid value for --scale: '1' must be 2 values, each a number"),
         (["--classes", "square"], "class 'disc' is not in square"),
         (["--val", "nowhere"], "nowhere: no such folder"),
-        (["--workers", "-1"], "--workers: -1 must be at least 0"),
+        (["--workers", "-1"], 'Invalid value "-1" for --workers'),
     ],
 )
 def test_bad_input(data, tmp_path, capsys, options, says):

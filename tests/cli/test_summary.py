@@ -54,14 +54,6 @@ def test_names_that_no_segment_got_are_told(found, told):
     assert ("names" in text.splitlines()[1]) == (not told)
 
 
-def test_the_time_of_masks_is_not_called_drawing():
-    row = {"file_name": "images/0.png", "classes": ["dog"], "asked": ["dog"], "area": {"dog": 0.5}}
-    run = RunResult(Path("out"), [row], 1, {"loading": 1.0, "reading": 0.5, "capturing attention": 8.5, "masks": 1.0})
-    text = said(lambda console: show_masks(run, MaskPhotosConfig(classes=("dog",)), 0, console))
-    assert "Time: 10.0 s (reading 5.0%, capturing attention 85.0%, masks 10.0%), and 1.0 s to load the model" in text
-    assert "1 photograph with masks" in text
-
-
 @pytest.mark.parametrize(("device", "options"), [("cpu", " --backbone tiny"), ("cuda", "")])
 def test_what_comes_next_is_looking_and_a_training_that_this_machine_can_run(device, options):
     run = RunResult(Path("out"), [{"file_name": "images/0.png", "classes": [], "asked": [], "area": {}}], 1, {})

@@ -84,8 +84,8 @@ def test_killed_again_and_again_it_loses_at_most_what_was_under_way(pets):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        *((["--host", host], f"--host.* {host}.*--i-know") for host in ("0.0.0.0", "::", "192.168.0.1", "example.com")),
-        (["--port", "70000"], "--port.* 70000"),
+        (["--host", "no-name.invalid"], "--host.* no-name.invalid"),
+        (["--port", "70000"], '"70000" for "--port"'),
         (["--port", "taken"], r"--port.* \d+:? cannot be used at 127\.0\.0\.1 \(Address already in use\); name"),
     ],
 )

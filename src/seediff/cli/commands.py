@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 from cyclopts import App, Group, Parameter
 
 from .. import __version__
-from ..errors import UserError
 from .help import HELP_ALL, show_default
 
 COMMANDS = {
@@ -38,7 +35,6 @@ COMMANDS = {
     "models": ("model_commands:models", "List the models with short names, and which are on this machine."),
     "download": ("model_commands:download", "Fetch a model from the hub before it is needed."),
     "tune": ("tune_command:tune", "Find a model's own thresholds from a few labelled photographs."),
-    "completion": ("commands:completion", "Print the shell's completion script, or install it."),
 }
 """Command → its `module:function` or `module:app`, and its line in the list of commands. Its module is imported when it
 is used.
@@ -52,36 +48,6 @@ GROUPS = {
     Group("Other", sort_key=6): "completion --help --version",
 }
 """Groups of the list of commands, the most common first."""
-
-
-def completion(
-    shell: Annotated[
-        Literal["bash", "zsh", "fish", "powershell"] | None, Parameter(help="Shell; by default the current one.")
-    ] = None,
-    *,
-    install: Annotated[
-        bool, Parameter(help="Install the script and load it in the shell's start-up file.", negative=())
-    ] = False,
-) -> None:
-    """Print the shell's completion script, or install it.
-
-    For example:
-
-    - `seediff completion --install`
-
-    - `seediff completion bash > seediff.bash`
-    """
-    from cyclopts.completion import ShellDetectionError
-
-    try:
-        if install:
-            print(f"Installed as {app.install_completion(shell=shell)}; it works in new shells.")
-        else:
-            print(app.generate_completion(shell=shell))
-    except ShellDetectionError as error:
-        raise UserError(
-            "cannot tell which shell this is; name it: seediff completion bash (or zsh, fish, powershell)"
-        ) from error
 
 
 def make_app(listing: bool = False) -> App:
@@ -101,6 +67,7 @@ def make_app(listing: bool = False) -> App:
         default_parameter=Parameter(show_default=show_default, allow_leading_hyphen=False),
         result_action="return_value",
     )
+    program.register_install_completion_command("completion", help="Install the shell's completion script.")
     for group, names in GROUPS.items():
         for place, name in enumerate(names.split()):
             if name not in COMMANDS:

@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Collection, Mapping
 from itertools import pairwise
 from traceback import walk_tb
-from typing import get_args
 
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 
@@ -81,17 +80,8 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
         name = missing.name
         if missing.index is not None:
             name = name.removeprefix("--").upper()
-        choices = get_args(missing.hint)
-        meant = next((f"; write {name} {word}" for word in words if word in choices), "")
-        return f"{name} is missing{meant}"
-
-    decimals = [word.replace(",", ".") for word in words if re.fullmatch(r"-?\d*,\d+", word)]
-    hint = ""
-    if decimals and "into float" in str(error):
-        hint = f" Write {decimals[0]}"
-    if {"ultralytics", "yolov8", "yolo11"} & {*words}:
-        hint = " Write yolo"
-    return f"{error}{hint}"
+        return f"{name} is missing"
+    return str(error)
 
 
 def describe_foreign(typed: Mapping[str, str], options: Collection[str]) -> str:

@@ -22,7 +22,7 @@ from ..dataset.formats.format_table import (
 )
 from ..errors import UserError
 from ..files.messages import plural
-from .options import Data, Link, NewOut, Quiet, option
+from .options import Data, Link, NewOut, Quiet, Workers, option
 
 if TYPE_CHECKING:
     from ..dataset.sample import Sample
@@ -80,9 +80,7 @@ def export_(
     *,
     to: Annotated[FormatName, option(RUN, "The format.")],
     out: NewOut,
-    workers: Annotated[
-        int, WORD, option(RUN, "Number of processes that convert samples. The result is the same.", 1)
-    ] = 1,
+    workers: Workers = 1,
     options: ExportOptions | None = None,
     quiet: Quiet = False,
 ) -> None:
@@ -148,9 +146,7 @@ def import_(
     from_: Annotated[SourceName | None, option(RUN, "The format.", "detected, and reported", name="--from")] = None,
     out: NewOut,
     link: Link = False,
-    workers: Annotated[
-        int, WORD, option(RUN, "Number of processes that read label maps. The result is the same.", 1)
-    ] = 1,
+    workers: Workers = 1,
     corrects: Annotated[
         Path | None,
         option(RUN, "Dataset whose masks were corrected. Its pictures and rows are kept, and changes are counted."),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
+from cyclopts.validators import Number
 
 from ..config.fields import WORD
 from ..errors import UserError
@@ -28,18 +29,18 @@ def look(
     path: Annotated[Path, Parameter(help="Folder of a dataset, for example of `generate`, `segment` or `predict`.")],
     /,
     *,
-    port: Annotated[int, WORD, option(PAGE, "Port to listen on.", "a free one")] = 0,
+    port: Annotated[
+        int, WORD, Parameter(validator=Number(gte=0, lt=65536)), option(PAGE, "Port to listen on.", "a free one")
+    ] = 0,
     host: Annotated[
-        str, option(PAGE, "Address to listen on; any address but this machine's own needs --i-know.", "127.0.0.1")
-    ] = "127.0.0.1",
-    i_know: Annotated[
-        bool,
+        str,
         option(
             PAGE,
-            "Let other machines connect. The connection is not encrypted; the page asks them for the token.",
-            negative=(),
+            "Address to listen on. By another than this machine's own, others can connect, unencrypted, with the token"
+            " that is printed.",
+            "127.0.0.1",
         ),
-    ] = False,
+    ] = "127.0.0.1",
     browser: Annotated[bool, option(PAGE, "Open the page in the browser.", "yes")] = True,
     method: Annotated[
         str | None,
@@ -66,14 +67,6 @@ def look(
     from ..look.gate import is_loopback
     from ..look.serve import look as run
 
-    if not is_loopback(host) and not i_know:
-        raise UserError(
-            f"--host {host}: other machines could then see and change the set, over a connection that is not encrypted;"
-            " add --i-know if you want this, or use a tunnel: ssh -L 8765:localhost:8765"
-        )
-    if not 0 <= port < 65536:
-        raise UserError("port", f"{port} must be from 1 to 65535, or 0 for a free one")
-
     if method is not None:
         from ..masks.own import register_file
 
@@ -83,7 +76,7 @@ def look(
         samples = plural(len(opened.session.subject.samples), "sample")
         print(f"{path}: {samples} at {opened.url} (Ctrl-C ends it)", flush=True)
         if not is_loopback(host):
-            print(f"Access token: {opened.token}", flush=True)
+            print(f"Other machines can connect, unencrypted, with the access token: {opened.token}", flush=True)
         if opened.session.read_only:
             print(f"seediff: {path}: {opened.session.read_only}", file=sys.stderr)
         # Without a screen, a text browser would open in this terminal

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter, Token
+from cyclopts.validators import Number
 
 from ..config.constants import MaskConfig
 from ..config.fields import MODEL, RUN, WORD
@@ -39,6 +40,7 @@ def _check_seed(kind: type, seed: int) -> None:
 
 HERE = Parameter(converter=_folder)
 """A second Parameter of options whose value is a folder or file on this machine. Raises UserError for an address."""
+AT_LEAST_1 = Parameter(validator=Number(gte=1))
 SEED = Parameter(validator=_check_seed)
 """A second Parameter of options whose value is a random seed. Raises UserError for seeds that not every random
 generator accepts.
@@ -50,6 +52,7 @@ Link = Annotated[
     bool,
     option(RUN, "Hard-link pictures instead of copying them, where the file system allows it.", "no", negative=()),
 ]
+Workers = Annotated[int, WORD, option(RUN, "Number of processes. The result is the same.", 1)]
 Json = Annotated[Path | None, HERE, option(RUN, "Also write all results to this JSON file.")]
 DryRun = Annotated[bool, option(RUN, "Print the plan and stop.", negative=())]
 Verbose = Annotated[bool, option(RUN, "With --dry-run: also print layers and all settings.", negative=())]
@@ -60,12 +63,6 @@ ConfigFile = Annotated[
         RUN, "TOML file with any of these options, such as an output's seediff.toml. The command line overrides it."
     ),
 ]
-
-
-def check_verbose(verbose: bool, dry_run: bool) -> None:
-    """Raise UserError for --verbose without --dry-run."""
-    if verbose and not dry_run:
-        raise UserError("verbose", "is an option of --dry-run")
 
 
 @Parameter(name="*", group=RUN)
@@ -95,7 +92,6 @@ class RunOptions:
         for name, value in (("workers", self.workers), ("address", self.address)):
             if value is not None and self.engine != "ray":
                 raise UserError(name, "is an option of --engine ray")
-        check_verbose(self.verbose, self.dry_run)
 
     def warn(self, text: str) -> None:
         if not self.quiet:

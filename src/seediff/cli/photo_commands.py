@@ -14,7 +14,7 @@ from ..config.fields import IMAGES, MASKS, RUN
 from ..config.methods import SEGMENT_OPTIONS
 from ..config.names import sound
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
-from ..config.resolve import configure_run, read_file
+from ..config.resolve import configure_run
 from ..config.settings import DEFAULT, TUNED
 from ..config.tuned import THRESHOLDS
 from ..errors import UserError
@@ -146,7 +146,7 @@ def mask(
     table = find_table(paths, typed.get("classes", ()))
     if table is not None:
         classes_of = read_classes_csv(table, found.photos)
-        typed["classes"] = table_classes(table, classes_of, config)
+        typed["classes"] = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
     settled, info = configure_run(MaskPhotosConfig, typed, config, preset=preset, planned=options.dry_run)
     spelled = {sound(name): name for name in settled.classes}
     for photo, names in classes_of.items():
@@ -219,18 +219,6 @@ def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
     if len(tables) > 1:
         raise UserError(f"{tables[0]} and {tables[1]}: only one table of classes can be used: name it with --classes")
     return tables[0] if tables else None
-
-
-def table_classes(table: Path, classes_of: Mapping[str, Sequence[str]], config: Path | None) -> tuple[str, ...]:
-    """All classes of a table. Raises UserError if there is none, or if the configuration file names others."""
-    classes = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
-    if not classes:
-        raise UserError(table, "lists no class for any photograph", "write names into its column 'classes'")
-    if config is not None:
-        others = read_file(config, MaskPhotosConfig).values.get("classes", classes)
-        if {*others} != {*classes}:
-            raise UserError("config", f"{config} and {table} name different classes", "choose with --classes")
-    return classes
 
 
 def check_effects(typed: Collection[str], settled: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:

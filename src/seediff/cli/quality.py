@@ -5,33 +5,21 @@ better samples.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..config.filter import Criteria
 from ..errors import UserError
 from ..files.messages import plural
 from .formats import follow_progress, say_reviewed
-from .help import show_default
 from .line import UNTYPED, Typed
 from .options import Data, Json, Link, NewOut, Quiet
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ..dataset.quality.check import Checked
     from ..dataset.quality.stats import Stats
-
-DECIDED_BY = {
-    "reviewed": ("reviewed",),
-    "flags": ("drop_flags",),
-    "area": ("min_area", "max_area"),
-    "components": ("max_components", "min_piece"),
-    "confidence": ("min_confidence",),
-    "agreement": ("min_agreement",),
-    "best": ("best",),
-}
-"""Reason for dropping a sample → the fields of Criteria that cause it."""
 
 
 def check(
@@ -49,6 +37,7 @@ def check(
     - `seediff check pets --json check.json`
     """
     from ..dataset.quality.check import check_dataset
+    from ..evaluate.semantic import write_json
     from ..files.output_folders import check_writable
     from .summary import findings_table
 
@@ -59,7 +48,8 @@ def check(
             show(findings_table(checked))
         if checked.stats:
             show_stats(checked.stats)
-    write_json(json, checked.as_json(), quiet)
+    if json is not None:
+        write_json(checked.as_json(), json)
     if checked.errors:
         raise UserError(f"{data}: {describe_errors(data, checked)}")
     if not quiet:
@@ -77,13 +67,15 @@ def stats(
     For example: `seediff stats pets --json stats.json`
     """
     from ..dataset.dataset import Dataset
+    from ..evaluate.semantic import write_json
     from ..files.output_folders import check_writable
 
     check_writable(None, json)
     counted = Dataset.from_native(data).stats(follow_progress(quiet))
     if not quiet:
         show_stats(counted)
-    write_json(json, counted.as_json(), quiet)
+    if json is not None:
+        write_json(counted.as_json(), json)
 
 
 def filter_(
@@ -117,33 +109,14 @@ def filter_(
     dataset = Dataset.from_native(data)
     selected = select_samples(dataset.classes, dataset, criteria, where=data, follow=follow_progress(quiet))
     if not selected.samples:
-        raise UserError(
-            f"{data}: no sample meets the criteria: {count_dropped(criteria, selected.dropped)}; nothing was written"
-        )
-    about = {"command": "filter", **describe_criteria(criteria), "dropped": sum(selected.dropped.values())}
+        dropped = counts(selected.dropped) or "the dataset has none"
+        raise UserError(f"{data}: no sample meets the criteria (dropped: {dropped}); nothing was written")
+    chosen = {name: value for name, value in vars(criteria).items() if value != getattr(Criteria, name)}
+    about = {"command": "filter", **chosen, "dropped": sum(selected.dropped.values())}
     Dataset(dataset.classes, selected.samples).save(out, about=about, link=link, follow=follow_progress(quiet))
     if not quiet:
         print(f"{plural(len(selected.samples), 'sample')} in {out}; dropped: {counts(selected.dropped) or 'none'}")
         say_reviewed(selected.samples)
-
-
-def describe_criteria(criteria: Criteria) -> dict[str, Any]:
-    """The criteria that differ from their defaults, for the dataset card."""
-    values = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(criteria).items()}
-    return {f.name: values[f.name] for f in fields(criteria) if getattr(criteria, f.name) != f.default}
-
-
-def count_dropped(criteria: Criteria, dropped: Mapping[str, int]) -> str:
-    """How many samples each option dropped: `--reviewed accepted leaves out 40 of 40`."""
-    if not dropped:
-        return "the dataset has none"
-    chosen, texts = describe_criteria(criteria), []
-    for reason, count in dropped.items():
-        names = [name for name in DECIDED_BY[reason] if name in chosen]
-        options = " ".join(f"--{name.replace('_', '-')} {show_default(getattr(criteria, name))}" for name in names)
-        verb = "leave" if len(names) > 1 else "leaves"
-        texts.append(f"{options} {verb} out {count} of {sum(dropped.values())}")
-    return "; ".join(texts)
 
 
 def describe_errors(data: Path, checked: Checked) -> str:
@@ -166,7 +139,7 @@ def describe_errors(data: Path, checked: Checked) -> str:
     return text
 
 
-def show(table: Any) -> None:
+def show(table: Table) -> None:
     from ..files.messages import make_console
 
     make_console().print(table)
@@ -177,16 +150,3 @@ def show_stats(stats: Stats) -> None:
 
     show(stats_table(stats))
     print(stats_line(stats))
-
-
-def write_json(path: Path | None, document: dict[str, Any], quiet: bool) -> None:
-    """Write the file of --json, if it was given, atomically."""
-    import json
-
-    from ..files.outputs import write_atomic
-
-    if path is None:
-        return
-    write_atomic(path, (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode("utf-8"))
-    if not quiet:
-        print(f"JSON: {path}")

@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..files.messages import plural
 from .formats import follow_progress, say_notes, say_reviewed
 from .line import UNTYPED, Typed
-from .options import HERE, ConfigFile, Data, DryRun, Link, NewOut, Quiet, option
+from .options import HERE, ConfigFile, Data, DryRun, Link, NewOut, Quiet, Workers, option
 
 PARTS = Group("Parts", sort_key=2)
 
@@ -25,7 +25,7 @@ def augment(
     out: NewOut,
     line: Typed[AugmentConfig] = UNTYPED,
     link: Link = False,
-    workers: Annotated[int, WORD, option(RUN, "Number of processes that make samples. The result is the same.", 1)] = 1,
+    workers: Workers = 1,
     config: ConfigFile = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,

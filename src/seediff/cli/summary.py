@@ -1,4 +1,4 @@
-"""The summary that a command prints at its end: a table, the shares of its time, and commands to run next."""
+"""The summary that a command prints at its end: a table, its time, and commands to run next."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def show_generated(result: RunResult, config: GenerateConfig, console: Console |
         export_line(result.out),
     ]
     table = class_table(result, config.classes)
-    _show(result, table, headline(result), ("drawing", "masks", "writing"), commands, console)
+    _show(result, table, headline(result), commands, console)
 
 
 def show_segments(
@@ -114,7 +114,7 @@ def show_segments(
         command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="with your own label maps"),
         export_line(result.out),
     ]
-    _show(result, table, text, ("reading", "segmenting", "naming", "writing"), commands, console)
+    _show(result, table, text, commands, console)
 
 
 def show_masks(
@@ -139,7 +139,7 @@ def show_masks(
     if not foreign:  # masks that mean nothing are not to be trained on
         backbone = () if config.device == "cuda" else ("--backbone", "tiny")  # what this machine can train
         commands += [command_line("train", result.out, "--out", "segmenter", *backbone), export_line(result.out)]
-    _show(result, table, text + line, ("reading", "capturing attention", "masks", "writing"), commands, console)
+    _show(result, table, text + line, commands, console)
 
 
 def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: int = 0) -> str:
@@ -166,13 +166,12 @@ def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
-def _show(
-    result: RunResult, table: Table, text: str, parts: Sequence[str], commands: Sequence[str], console: Console | None
-) -> None:
+def _show(result: RunResult, table: Table, text: str, commands: Sequence[str], console: Console | None) -> None:
     console = console or make_console()
     console.print(table)
-    lines = [text, time_shares(result.seconds, parts), next_steps(*commands)]
-    for line in filter(None, [*lines, f"\n{look_at(result.out / native.PREVIEW)}"]):
+    if result.seconds:
+        text += f"\nTime: {sum(result.seconds.values()):.1f} s"
+    for line in (text, next_steps(*commands), f"\n{look_at(result.out / native.PREVIEW)}"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -207,24 +206,12 @@ def headline(result: RunResult) -> str:
     return _describe_count(result, f"{plural(result.made, 'image')} with masks in {result.out}", left_out=len(left_out))
 
 
-def time_shares(seconds: Mapping[str, float], parts: Sequence[str]) -> str:
-    """The share of each part in the time after the model was loaded; "" without any. "drawing" covers the network, the
-    VAE and the capture of attention, which run together."""
-    total = sum(value for name, value in seconds.items() if name != "loading")
-    if not total:
-        return ""
-    shares = [f"{name} {seconds[name] / total:.1%}" for name in parts if seconds.get(name, 0) > 0.0005 * total]
-    text = f"Time: {total:.1f} s ({', '.join(shares)})"
-    return f"{text}, and {seconds['loading']:.1f} s to load the model" if "loading" in seconds else text
-
-
 def findings_table(checked: Checked) -> Table:
     """One row per kind of finding: the number of findings, and the first."""
     kinds: dict[tuple[str, str], list[Text]] = {}
     for finding in checked.findings:
         kinds.setdefault((finding.level, finding.kind), []).append(Text(f"{finding.where}: {finding.text}"))
     table = Table("", "finding", "count", "first example")
-    table.columns[2].justify = "right"
     table.columns[3].overflow = "fold"
     for (level, kind), texts in kinds.items():
         table.add_row(level, kind, str(len(texts)), texts[0])
@@ -233,9 +220,7 @@ def findings_table(checked: Checked) -> Table:
 
 def stats_table(stats: Stats) -> Table:
     """One row per class."""
-    table = Table("class", "images", "pixels", "mean area", "areas", "pieces", "flags")
-    for column in table.columns[1:4]:
-        column.justify = "right"
+    table = _numbers_table("class", "images", "pixels", "mean area", "areas", "pieces", "flags")
     for row in stats.classes:
         pieces = "–" if row.mean_pieces is None else f"{row.mean_pieces:.1f}"
         shares, flags = (_share(row.pixels), _share(row.mean_area)), Text(counts(row.flags) or "0")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from ..config.fields import RUN, WORD, read_names
 from ..config.names import parse_classes
@@ -19,7 +20,7 @@ from ..errors import UserError
 from ..files.messages import plural
 from .formats import say_notes, say_reviewed
 from .line import UNTYPED, Typed
-from .options import HERE, ConfigFile, DryRun, Quiet, Verbose, check_verbose, option
+from .options import AT_LEAST_1, HERE, ConfigFile, DryRun, Quiet, Verbose, option
 from .progress import bar_or_lines, report_on_interrupt, show_progress
 
 
@@ -60,13 +61,16 @@ def train(
     line: Typed[TrainConfig] = UNTYPED,
     config: ConfigFile = None,
     validate_every: Annotated[
-        int | None, WORD, option(RUN, "Steps between validations.", "an epoch's, at least 50")
+        int | None, WORD, AT_LEAST_1, option(RUN, "Steps between validations.", "an epoch's, at least 50")
     ] = None,
     save_every: Annotated[
-        int, WORD, option(RUN, "Steps between checkpoints, from which a killed run continues.", 500)
+        int, WORD, AT_LEAST_1, option(RUN, "Steps between checkpoints, from which a killed run continues.", 500)
     ] = 500,
     workers: Annotated[
-        int | None, WORD, option(RUN, "Number of threads that read images ahead.", "one per core, 8 at most")
+        int | None,
+        WORD,
+        Parameter(validator=Number(gte=0)),
+        option(RUN, "Number of threads that read images ahead.", "one per core, 8 at most"),
     ] = None,
     dry_run: DryRun = False,
     verbose: Verbose = False,
@@ -104,13 +108,6 @@ def train(
         validation_share=validation_share,
         classes=classes,
     )
-    # Options that are not about the data
-    for name, value in (("validate_every", validate_every), ("save_every", save_every)):
-        if value is not None and value < 1:
-            raise UserError(name, f"{value} must be at least 1")
-    check_verbose(verbose, dry_run)
-    if workers is not None and workers < 0:
-        raise UserError("workers", f"{workers} must be at least 0")
     if not quiet:
         items = chain.from_iterable(stage.items for stage in training.stages)
         say_reviewed([*items, *training.validation])
@@ -201,9 +198,10 @@ def predict(
     side: Annotated[
         int | None,
         WORD,
+        Parameter(validator=Number(gte=32)),
         option(IMAGE_GROUP, "Shorter side in pixels at which pictures are shown.", "the segmenter's own"),
     ] = None,
-    batch_size: Annotated[int, WORD, option(RUN, "Pictures per batch.", 8)] = 8,
+    batch_size: Annotated[int, WORD, AT_LEAST_1, option(RUN, "Pictures per batch.", 8)] = 8,
     device: Annotated[str | None, option(RUN, "Device: cuda, mps or cpu.", "the fastest available")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -217,10 +215,6 @@ def predict(
     from .photo_commands import report_unusable
     from .summary import command_line, look_at, next_steps
 
-    if batch_size < 1:
-        raise UserError("batch_size", f"{batch_size} must be at least 1")
-    if side is not None and side < 32:
-        raise UserError("side", f"{side} must be at least 32 pixels")
     with show_progress(quiet, out, "pictures") as progress:
         count, failed = predict_files(
             model,

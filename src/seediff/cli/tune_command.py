@@ -12,7 +12,7 @@ from ..config.fields import IMAGES, MODEL, RUN, WORD, DType, read_names
 from ..config.names import parse_classes
 from ..errors import UserError
 from ..files.messages import plural
-from .options import HERE, Quiet, option
+from .options import AT_LEAST_1, HERE, Quiet, option
 
 if TYPE_CHECKING:
     from ..run.tune import Thresholds
@@ -39,7 +39,7 @@ def tune(
         option(IMAGES, "Classes of the set to use: names separated by commas, or a file.", "all"),
     ] = (),
     split: Annotated[str | None, option(IMAGES, "Part of the set to use.", "val; all of a set without parts")] = None,
-    count: Annotated[int, WORD, option(IMAGES, "Maximum number of photographs, evenly spaced.", 50)] = 50,
+    count: Annotated[int, WORD, AT_LEAST_1, option(IMAGES, "Maximum number of photographs, evenly spaced.", 50)] = 50,
     size: Annotated[
         int | None, WORD, option(MODEL, "Side in pixels of the square that the model sees.", "the model's own")
     ] = None,
@@ -68,8 +68,6 @@ def tune(
     from ..run.tune import tune as find_thresholds
     from .progress import bar_or_lines
 
-    if count < 1:
-        raise UserError("count", f"{count} must be at least 1")
     check_writable(None, out)
     if out.exists():
         raise UserError("out", f"{out} already exists", "choose another file")
