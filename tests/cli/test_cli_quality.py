@@ -40,9 +40,7 @@ def test_check_says_what_is_wrong_in_one_line(pets, tmp_path, capsys):
     rows[1]["area"] = {"cat": 1.0}
     (pets / native.METADATA).write_bytes(native.jsonl(rows))
     (pets / "masks/9.png").write_bytes(b"")
-    wrong = (
-        r'pets: 1 error \(row 1\); the first: row 2: .area. is \{"cat": 1.0\}, but by its label map \{"cat": 0.25\}$'
-    )
+    wrong = r'pets: 1 error \(row 1\); the first: images/000001.png: .area. is \{"cat": 1.0\}, but by its label map \{"cat": 0.25\}$'
     with user_error(wrong):
         run(f"check {pets} --json {tmp_path}/check.json")
     assert "masks/9.png" in capsys.readouterr().out
@@ -65,7 +63,7 @@ def test_check_says_what_is_wrong_in_one_line(pets, tmp_path, capsys):
 def test_a_rerun_is_advised_only_where_it_mends(pets, config, damaged, mends):
     for name in (config, damaged):
         (pets / name).parent.mkdir(exist_ok=True)
-        (pets / name).write_bytes(b"x")
+        (pets / name).write_bytes(b"x\n")
     if damaged.startswith("reviewed"):
         row = {"sample": "000000", "version": 1, "action": "paint", "mask": damaged, "hash": "0" * 64}
         (pets / "review.jsonl").write_text(json.dumps(row) + "\n")
