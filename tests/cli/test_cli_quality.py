@@ -40,7 +40,7 @@ def test_check_says_what_is_wrong_in_one_line(pets, tmp_path, capsys):
     rows[1]["area"] = {"cat": 1.0}
     (pets / native.METADATA).write_bytes(native.jsonl(rows))
     (pets / "masks/9.png").write_bytes(b"")
-    wrong = r'pets: 1 error \(row 1\); the first: images/000001.png: .area. is \{"cat": 1.0\}, but by its label map \{"cat": 0.25\}$'
+    wrong = r"1 error \(row 1\); the first: images/000001.png: .area. is .* but by its label map .*0.25\}$"
     with user_error(wrong):
         run(f"check {pets} --json {tmp_path}/check.json")
     assert "masks/9.png" in capsys.readouterr().out
