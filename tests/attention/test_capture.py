@@ -147,8 +147,8 @@ def test_half_precision_is_of_queries_and_keys_alone(dtype, spread):
 class OneFrame(FlowMatching):
     """CogVideoX with a single frame, which rotates the picture's queries and keys in place."""
 
-    def lattice(self, network, args, kwargs):
-        batch, _, _, height, width = kwargs["hidden_states"].shape
+    def lattice(self, network, given):
+        batch, _, _, height, width = given["hidden_states"].shape
         return batch, height // 2, width // 2
 
 

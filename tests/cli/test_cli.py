@@ -219,7 +219,7 @@ PLANNED = [
         "--size 16384",
         "--size: 16384: attention maps of an image of this size take 70.4 TB, and this computer",
     ),
-    ("generate", "--model flux-dev --negative-prompt bad", "--negative-prompt: 'bad': model 'flux-dev' cannot use one"),
+    ("generate", "--model flux-dev --negative-prompt bad", "--negative-prompt: 'bad': model 'flux-dev' reads none"),
     ("generate mask segment", "--device cuda:63", "--device: cuda:63: is not available"),
     ("generate", "--prompt a{class}" + 40 * "+long", "tokens and the model reads 32: these words would be cut off: '"),
     ("segment", "--weights 1,0,0,0,1", "--weights: 1, 0, 0, 0, 1: the model has no self-attention at L/16"),

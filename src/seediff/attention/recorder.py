@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError
+from ..models.families.family import named_inputs
 from ..models.graphs import GraphedNetwork
 from ..models.groups import KINDS, Kind
 from ..models.weights import no_number
@@ -95,13 +96,14 @@ class AttentionRecorder:
         if self.calls == 0 and self.graphs is not None:
             self._take_memory(self.graphs)
         self._additions = []
-        batch, height, width = self.family.lattice(network, args, kwargs)
+        given = named_inputs(network, args, kwargs)
+        batch, height, width = self.family.lattice(network, given)
         if self.halved and batch % 2:
             raise ValueError(f"guidance=True needs halves with the prompt and without, but the batch is {batch}")
         images = batch // 2 if self.halved else batch
         if self.rows is not None:
             images = len(self.rows)
-        self.frames = self.family.frames(args, kwargs)
+        self.frames = self.family.frames(given)
         images, size = images * self.frames, (height, width)
         if self.latent_size is not None and (self.latent_size, self.images) != (size, images):
             problem = "the network drew pictures of several sizes, or numbers of pictures, in one run"

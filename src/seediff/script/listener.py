@@ -8,12 +8,10 @@ their position, as they are for a network without a pipeline, whose run is the w
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import chain, product
 from typing import Any
 
@@ -25,6 +23,7 @@ from ..attention.networks import check_processors
 from ..attention.recorder import AttentionRecorder
 from ..errors import UserError
 from ..masks.clips import frame_weights
+from ..models.families.family import named_inputs
 
 Texts = Mapping[str, str]
 """The texts of one image, by the pipeline's arguments: {"prompt": …, "prompt_2": …}."""
@@ -201,12 +200,12 @@ class Listener:
         call.check_thread()
 
         # 1. The rows with the prompt
-        given = {**dict(zip(_parameters(type(network)), args, strict=False)), **kwargs}
+        given = named_inputs(network, args, kwargs)
         named = (given.get(name) for name in ("encoder_hidden_states", "cap_feats", "text_bth"))
         states = next((value for value in named if value is not None), None)
         family = self.recorder.family
-        batch, height, width = family.lattice(network, args, kwargs)
-        frames = family.frames(args, kwargs)
+        batch, height, width = family.lattice(network, given)
+        frames = family.frames(given)
         if family.frames_in_rows and states is not None:
             states = states[::frames]  # one row for each clip
         if given.get("skip_layers") is not None:
@@ -327,12 +326,6 @@ def _spread(texts: Mapping[str, Sequence[str]], number: int, count: int) -> Text
 
 def _listed(given: Any) -> list[str]:
     return [given] if isinstance(given, str) else list(given or ())
-
-
-@lru_cache(maxsize=8)
-def _parameters(kind: type) -> list[str]:
-    """The names of the arguments of a network."""
-    return list(inspect.signature(kind.forward).parameters)[1:]
 
 
 def returned_images(output: Any) -> list[np.ndarray]:

@@ -9,19 +9,16 @@ padding.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .family import T5, Condition, Family
+from .family import T5, Condition, Family, Tensor
 from .flux import FLUX, Flux, ids
-
-if TYPE_CHECKING:
-    import torch
 
 
 class ChromaFamily(Flux):
     unguided, readers = Family.unguided, Family.readers
 
-    def inputs(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
+    def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
         import torch
 
         mask = condition["attention_mask"]

@@ -9,13 +9,10 @@ prompt before it is read: it is not used, since words could be lost.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .family import Condition, FlowMatching, Joint, PartConfig, TextModel
+from .family import Condition, FlowMatching, Joint, PartConfig, Tensor, TextModel
 from .flux2 import normed_latents
-
-if TYPE_CHECKING:
-    import torch
 
 TEXT_TOKENS = 512
 """Maximum number of tokens that are read here; the pipeline sets no limit."""
@@ -33,7 +30,7 @@ class ErnieImage(FlowMatching):
         padded, lengths = pipe._pad_text(states, device, network.dtype, network.config.text_in_dim)
         return {"text_bth": padded, "text_lens": lengths}
 
-    def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+    def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
         packed, size = normed_latents(pipe.vae, pixels, EPSILON)
         return packed.transpose(1, 2).unflatten(2, size)
 

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from inspect import signature
 from itertools import chain
 from pathlib import Path
@@ -21,7 +22,9 @@ from ..groups import Kind, LayerChoice, block_names, block_numbers, both_kinds, 
 from .readers import Reader
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Generator, Tensor
+else:  # importing torch takes seconds, and these are for annotations alone
+    Generator = Tensor = Any
 
 CLIP_TOKENS = 77
 
@@ -64,6 +67,8 @@ QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd", re.IGNORECASE)
 
 PartConfig = Mapping[str, Any]
 """A part's config.json."""
+NetworkInputs = Mapping[str, Any]
+"""The network's inputs in a call, by name."""
 Condition = Mapping[str, Any]
 """The network's inputs for a batch of prompts: tensors by name, the batch first."""
 
@@ -140,7 +145,7 @@ class DrawRequest:
     width: int
     steps: int
     guidance_scale: float
-    generators: Sequence[torch.Generator]
+    generators: Sequence[Generator]
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,8 @@ class Family:
     """Default of models that were distilled to draw without guidance."""
     conditional: Literal["second half", "first half", "first call"] = "second half"
     """Under guidance, the place of the prediction with the prompt: a half of the batch, or the first of two calls."""
+    negative: bool = True
+    """Whether guidance reads a negative prompt; otherwise it compares with the empty one."""
     distilled: bool = False
     """Whether the guidance scale is an input of the network, which then predicts once."""
     gives_sigmas: bool = False
@@ -283,17 +290,17 @@ class Family:
             found[kind] = {name: network[name] for name in names if kind in network[name].kinds}
         return found
 
-    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
+    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
         """(B, height, width) of a network call, in positions of L. B: images or clips."""
-        batch, *_, height, width = latents_given(args, kwargs).shape
+        batch, *_, height, width = latents_of(given).shape
         patch = self.pixels(1, network.config)
         return batch, height // patch, width // patch
 
-    def frames(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+    def frames(self, given: NetworkInputs) -> int:
         """The number of latent frames of each clip in a network call; of images, 1."""
         if not self.frames_at:
             return 1
-        return latents_given(args, kwargs).shape[self.frames_at]
+        return latents_of(given).shape[self.frames_at]
 
     def factor(self, vae: PartConfig) -> int:
         """Pixels per latent position, for an autoencoder with this configuration."""
@@ -352,10 +359,9 @@ class Family:
             raise UserError("guidance_scale", f"{guidance_scale}: model '{name}' draws without guidance", "use 0")
 
     def check_negative(self, name: str, negative_prompt: str) -> None:
-        """Raise UserError for a negative prompt with a model that never predicts without the prompt."""
-        if negative_prompt and self.distilled:
-            problem = f"{negative_prompt!r}: model '{name}' cannot use one (distilled guidance)"
-            raise UserError("negative_prompt", problem, "leave it out")
+        """Raise UserError for a negative prompt with a model that reads none."""
+        if negative_prompt and (self.distilled or not self.negative):
+            raise UserError("negative_prompt", f"{negative_prompt!r}: model '{name}' reads none", "leave it out")
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
         """Whether the network predicts twice per step, with the prompt and without (`conditional`)."""
@@ -363,7 +369,7 @@ class Family:
 
     def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:
         """Whether a negative prompt has any effect."""
-        return self.guided(pipe, guidance_scale)
+        return self.negative and self.guided(pipe, guidance_scale)
 
     def calls(self, pipe: Any, steps: int) -> int:
         """How often the network predicts with the prompt: some schedulers need more predictions than steps."""
@@ -399,7 +405,7 @@ class Family:
 
     # Photographs
 
-    def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+    def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
         """Latents (B, C, h, w) for the network from pixels (B, 3, H, W) in [−1, 1]: the autoencoder's mean, scaled."""
         encoded = pipe.vae.encode(pixels)
         mean = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents  # of AutoencoderTiny
@@ -415,13 +421,13 @@ class Family:
         signal = float(pipe.scheduler.alphas_cumprod[timestep])
         return signal**0.5, (1 - signal) ** 0.5
 
-    def target(self, pipe: Any, timestep: int, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def target(self, pipe: Any, timestep: int, latents: Tensor, noise: Tensor) -> Tensor:
         """The ideal result of `denoise` for latents mixed with this noise at this level."""
         a, b = self.mix(pipe, timestep)
         kind = pipe.scheduler.config.get("prediction_type", "epsilon")
         return {"epsilon": noise, "sample": latents, "v_prediction": a * noise - b * latents}[kind]
 
-    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+    def denoise(self, pipe: Any, latents: Tensor, timestep: int, condition: Condition) -> Tensor:
         """The network's prediction (B, C, h, w) for latents of this shape, without guidance."""
         level = latents.new_full((len(latents),), timestep)
         return pipe.transformer(hidden_states=latents, timestep=level, **condition, return_dict=False)[0]
@@ -448,7 +454,7 @@ class FlowMatching(Family):
     def mix(self, pipe: Any, timestep: int) -> tuple[float, float]:
         return 1 - timestep / self.LEVELS, timestep / self.LEVELS
 
-    def target(self, pipe: Any, timestep: int, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def target(self, pipe: Any, timestep: int, latents: Tensor, noise: Tensor) -> Tensor:
         return noise - latents
 
 
@@ -458,11 +464,19 @@ def plain_arguments(function: Callable[..., Any]) -> dict[str, Any]:
     return {name: value for name, value in PLAIN.items() if name in taken}
 
 
-def latents_given(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+def named_inputs(network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NetworkInputs:
+    """The inputs of a network call by their names."""
+    return {**dict(zip(_parameters(type(network)), args, strict=False)), **kwargs}
+
+
+@lru_cache(maxsize=8)
+def _parameters(network: type) -> list[str]:
+    return list(signature(network.forward).parameters)[1:]
+
+
+def latents_of(given: NetworkInputs) -> Any:
     """The latents of a network call."""
-    if args:
-        return args[0]
-    return kwargs["sample"] if "sample" in kwargs else kwargs["hidden_states"]
+    return next(given[name] for name in ("sample", "hidden_states", "x") if name in given)
 
 
 def last_part(name: str) -> str:

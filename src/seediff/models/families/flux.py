@@ -8,17 +8,13 @@ there is no guidance (schnell).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import UserError
-from .family import CLIP, T5, Condition, FlowMatching, Joint, PartConfig, latents_given
+from .family import CLIP, T5, Condition, FlowMatching, Joint, NetworkInputs, PartConfig, Tensor, latents_of
 from .readers import Reader
-
-if TYPE_CHECKING:
-    import torch
 
 T5_TOKENS = 512
 """Maximum number of T5 tokens that the pipeline reads by default."""
@@ -34,11 +30,11 @@ class Packed(FlowMatching):
     def pixels(self, factor: int, config: PartConfig) -> int:
         return factor * PACKED
 
-    def inputs(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
+    def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
         """The network's inputs beside packed latents of `size` positions, time and condition."""
         raise NotImplementedError
 
-    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+    def denoise(self, pipe: Any, latents: Tensor, timestep: int, condition: Condition) -> Tensor:
         packed, size = pack(latents)
         level = latents.new_full((len(latents),), timestep / self.LEVELS)
         given = {**condition, **self.inputs(pipe, latents, size, condition)}
@@ -46,9 +42,9 @@ class Packed(FlowMatching):
 
 
 class Flux(Packed):
-    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        batch, positions, _ = latents_given(args, kwargs).shape
-        height, width = _sides(kwargs["img_ids"])  # the number of positions alone does not give height and width
+    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
+        batch, positions, _ = latents_of(given).shape
+        height, width = _sides(given["img_ids"])  # the number of positions alone does not give height and width
         if height * width != positions:
             raise UserError(
                 f"the network was given {positions} positions, but its picture has {height} × {width}: those of a "
@@ -65,33 +61,33 @@ class Flux(Packed):
             Reader("tokenizer", pipe.tokenizer, pipe.tokenizer_max_length, first=None),
         )
 
-    def inputs(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
+    def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
         embeds = pipe.transformer.config.guidance_embeds
         guidance = latents.new_full((len(latents),), PHOTO_GUIDANCE) if embeds else None
         return {"guidance": guidance, **ids(latents, size, condition)}
 
 
 @lru_cache(maxsize=1)
-def _sides(img_ids: torch.Tensor) -> tuple[int, int]:
+def _sides(img_ids: Tensor) -> tuple[int, int]:
     """Height and width, from the last position. Read once for all steps of a drawing: a GPU is waited for."""
     row, column = img_ids.flatten(0, -2)[-1, 1:].tolist()
     return int(row) + 1, int(column) + 1
 
 
-def pack(latents: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
+def pack(latents: Tensor) -> tuple[Tensor, tuple[int, int]]:
     """(B, C, 2h, 2w) → (B, h·w, C·2·2), and (h, w)."""
     height, width = (side // PACKED for side in latents.shape[-2:])
     blocks = latents.unflatten(3, (width, PACKED)).unflatten(2, (height, PACKED))  # (B, C, h, 2, w, 2)
     return blocks.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2), (height, width)
 
 
-def unpack(packed: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def unpack(packed: Tensor, height: int, width: int) -> Tensor:
     """(B, h·w, C·2·2) → (B, C, 2h, 2w)."""
     blocks = packed.unflatten(2, (-1, PACKED, PACKED)).unflatten(1, (height, width))  # (B, h, w, C, 2, 2)
     return blocks.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
 
 
-def ids(latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, torch.Tensor]:
+def ids(latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Tensor]:
     """The places of the text (T, 3), all 0, and of the picture (h·w, 3): 0, row, column."""
     import torch
 

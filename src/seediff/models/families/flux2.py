@@ -9,27 +9,23 @@ deviation. The guidance scale is an input of the network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import UserError
-from .family import Condition, PartConfig, TextModel, latents_given
+from .family import Condition, NetworkInputs, PartConfig, Tensor, TextModel, latents_of
 from .flux import FLUX, PHOTO_GUIDANCE, Packed, pack, unpack
 from .readers import Reader, chat_prompt
-
-if TYPE_CHECKING:
-    import torch
 
 TEXT_TOKENS = 512
 """Maximum number of tokens that the pipeline reads by default, including its template and padding."""
 
 
 class Flux2(Packed):
-    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        hidden = latents_given(args, kwargs)
-        image, row, column = _last_position(kwargs["img_ids"])  # positions are in row order
+    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
+        hidden = latents_of(given)
+        image, row, column = _last_position(given["img_ids"])  # positions are in row order
         if image:
             raise UserError("the network is shown other images (image=…): attention to these is not captured")
         return len(hidden), row + 1, column + 1
@@ -67,11 +63,11 @@ class Flux2(Packed):
             ),
         )
 
-    def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+    def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
         packed, (height, width) = normed_latents(pipe.vae, pixels, pipe.vae.config.batch_norm_eps)
         return unpack(packed, height, width)
 
-    def inputs(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
+    def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
         batch, columns = condition["encoder_hidden_states"].shape[:2]
         return {
             "guidance": latents.new_full((batch,), PHOTO_GUIDANCE) if self.distilled else None,
@@ -81,13 +77,13 @@ class Flux2(Packed):
 
 
 @lru_cache(maxsize=1)
-def _last_position(img_ids: torch.Tensor) -> tuple[int, int, int]:
+def _last_position(img_ids: Tensor) -> tuple[int, int, int]:
     """(image, row, column). Read once for all steps of a drawing: a GPU is waited for."""
     image, row, column, _ = img_ids[0, -1].tolist()
     return int(image), int(row), int(column)
 
 
-def normed_latents(vae: Any, pixels: torch.Tensor, epsilon: float) -> tuple[torch.Tensor, tuple[int, int]]:
+def normed_latents(vae: Any, pixels: Tensor, epsilon: float) -> tuple[Tensor, tuple[int, int]]:
     """(latents (B, h·w, C·2·2) with 2 × 2 as one position and each channel normalised by its mean and deviation, (h,
     w)). epsilon: added to the variances."""
     packed, size = pack(vae.encode(pixels).latent_dist.mean)
@@ -95,7 +91,7 @@ def normed_latents(vae: Any, pixels: torch.Tensor, epsilon: float) -> tuple[torc
     return (packed - mean) / (variance + epsilon).sqrt(), size
 
 
-def positions(batch: int, sides: tuple[int, int, int], device: torch.device) -> torch.Tensor:
+def positions(batch: int, sides: tuple[int, int, int], device: Any) -> Tensor:
     """(batch, height · width · length, 4): 0, row, column, place in the text."""
     import torch
 

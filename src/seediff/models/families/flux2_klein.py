@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError
 from .family import QWEN3, Family, PartConfig, last_part
 from .flux2 import FLUX2, Flux2
 from .readers import qwen_chat
@@ -24,16 +23,8 @@ class Klein(Flux2):
             or Family.unguided(self, config, name)
         )
 
-    def check_negative(self, name: str, negative_prompt: str) -> None:
-        if negative_prompt:
-            problem = f"{negative_prompt!r}: model '{name}' reads none (it compares with the empty prompt)"
-            raise UserError("negative_prompt", problem, "leave it out")
-
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
         return guidance_scale > 1 and not pipe.config.is_distilled
-
-    def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:
-        return False
 
     def tokenizers(self, folder: Path) -> dict[str, Any]:
         return {}
@@ -48,6 +39,7 @@ FLUX2_KLEIN = Klein(
         "title": "FLUX.2 klein",
         "pipelines": ("Flux2KleinPipeline",),
         "distilled": False,
+        "negative": False,
         "text": (QWEN3,),
     }
 )

@@ -11,13 +11,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .family import GEMMA, Condition, FlowMatching, Joint
+from .family import GEMMA, Condition, FlowMatching, Joint, Tensor
 from .readers import Reader
-
-if TYPE_CHECKING:
-    import torch
 
 TEXT_TOKENS = 256
 """Maximum number of tokens that the pipeline reads by default, including its instruction."""
@@ -27,7 +24,7 @@ class Lumina2(FlowMatching):
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (Reader("tokenizer", pipe.tokenizer, TEXT_TOKENS, wrap=partial(_instructed, pipe.system_prompt)),)
 
-    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+    def denoise(self, pipe: Any, latents: Tensor, timestep: int, condition: Condition) -> Tensor:
         level = latents.new_full((len(latents),), 1 - timestep / self.LEVELS)
         return -pipe.transformer(hidden_states=latents, timestep=level, **condition, return_dict=False)[0]
 

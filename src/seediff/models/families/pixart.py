@@ -5,13 +5,10 @@ padding is masked.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .family import T5, Condition, Family, Layer, self_and_cross
+from .family import T5, Condition, Family, Layer, Tensor, self_and_cross
 from .readers import Reader, stripped
-
-if TYPE_CHECKING:
-    import torch
 
 T5_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
 """Pipeline class → the maximum number of tokens that it and classes derived from it read by default; other classes read
@@ -29,7 +26,7 @@ class PixArt(Family):
         tokens = min(self.columns(kind.__name__) for kind in type(pipe).__mro__)
         return (Reader("tokenizer", pipe.tokenizer, tokens, wrap=partial(stripped, ""), convert=str.lower),)
 
-    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+    def denoise(self, pipe: Any, latents: Tensor, timestep: int, condition: Condition) -> Tensor:
         network = pipe.transformer
         added: dict[str, Any] = {"resolution": None, "aspect_ratio": None}
         if network.use_additional_conditions:

@@ -8,29 +8,26 @@ Guidance takes two calls. Latents are packed like FLUX.1's; each channel is norm
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import UserError
-from .family import QWEN3, Condition, DrawRequest, Joint, PartConfig, TextModel
+from .family import QWEN3, Condition, DrawRequest, Joint, NetworkInputs, PartConfig, Tensor, TextModel
 from .flux import Packed
 from .readers import Reader
-
-if TYPE_CHECKING:
-    import torch
 
 TEXT_TOKENS = 512
 """Maximum number of tokens after the template's beginning that the pipeline passes to the network by default."""
 
 
 class QwenImage(Packed):
-    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        first = kwargs["img_shapes"][0]
+    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
+        first = given["img_shapes"][0]
         (_, height, width), *others = first if isinstance(first, list) else [first]
         if others:
             raise UserError("the network is given several pictures (editing): their attention cannot be told apart")
-        return len(kwargs["hidden_states"]), height, width
+        return len(given["hidden_states"]), height, width
 
     def factor(self, vae: PartConfig) -> int:
         return 2 ** len(vae["temperal_downsample"])
@@ -54,7 +51,7 @@ class QwenImage(Packed):
             mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
         return {"encoder_hidden_states": states, "encoder_hidden_states_mask": mask}
 
-    def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+    def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
         """The autoencoder takes a picture as a video of one frame."""
         config = pipe.vae.config
         encoded = pipe.vae.encode(pixels.unsqueeze(2)).latent_dist.mean
@@ -62,7 +59,7 @@ class QwenImage(Packed):
         mean, deviation = (encoded.new_tensor(values).view(1, -1, 1, 1, 1) for values in statistics)
         return ((encoded - mean) / deviation).squeeze(2)
 
-    def inputs(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
+    def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
         return {"img_shapes": [[(1, *size)]] * len(latents)}
 
 

@@ -10,13 +10,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .family import GEMMA, Condition, FlowMatching, Layer, PartConfig, Projections
+from .family import GEMMA, Condition, FlowMatching, Layer, PartConfig, Projections, Tensor
 from .readers import Reader, stripped
-
-if TYPE_CHECKING:
-    import torch
 
 TEXT_TOKENS = 300
 """Number of text columns in the pipeline by default."""
@@ -49,10 +46,10 @@ class SanaFamily(FlowMatching):
         )
         return {"encoder_hidden_states": states, "encoder_attention_mask": mask}
 
-    def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+    def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
         return pipe.vae.encode(pixels).latent * pipe.vae.config.scaling_factor
 
-    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+    def denoise(self, pipe: Any, latents: Tensor, timestep: int, condition: Condition) -> Tensor:
         network = pipe.transformer
         level = latents.new_full((len(latents),), timestep * network.config.timestep_scale)
         predicted = network(latents, timestep=level, **condition, return_dict=False)[0]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import UserError
 from ..groups import Kind, LayerChoice, block_numbers
@@ -14,15 +14,14 @@ from .family import (
     Condition,
     Family,
     Layer,
+    NetworkInputs,
     PartConfig,
     Projections,
-    latents_given,
+    Tensor,
+    latents_of,
     refuse_adapters,
 )
 from .readers import Reader
-
-if TYPE_CHECKING:
-    import torch
 
 
 class UNet(Family):
@@ -44,8 +43,8 @@ class UNet(Family):
     def chosen(self, names: Sequence[str], group: LayerChoice) -> list[str]:
         return layers_in(names, group)
 
-    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        batch, *_, height, width = latents_given(args, kwargs).shape
+    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
+        batch, *_, height, width = latents_of(given).shape
         return batch, height, width
 
     def multiple(self, factor: int, config: PartConfig) -> int:
@@ -59,19 +58,19 @@ class UNet(Family):
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (clip_reader(pipe, "tokenizer"),)
 
-    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+    def denoise(self, pipe: Any, latents: Tensor, timestep: int, condition: Condition) -> Tensor:
         level = same_timestep(latents, timestep)
         return pipe.unet(latents, level, timestep_cond=no_guidance(pipe, latents), **condition).sample
 
 
-def same_timestep(latents: torch.Tensor, timestep: int) -> torch.Tensor:
+def same_timestep(latents: Tensor, timestep: int) -> Tensor:
     """(B,) int64: the timestep on the device, so that the UNet need not copy it there in the middle of its call."""
     import torch
 
     return latents.new_full((len(latents),), timestep, dtype=torch.int64)
 
 
-def no_guidance(pipe: Any, latents: torch.Tensor) -> torch.Tensor | None:
+def no_guidance(pipe: Any, latents: Tensor) -> Tensor | None:
     """(B, D) embedding of no guidance, for a UNet that takes the guidance scale as an input (LCM); else None."""
     import torch
 

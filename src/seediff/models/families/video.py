@@ -6,12 +6,11 @@ between frames is left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ...errors import UserError
-from .family import Family, Joint, Layer, PartConfig, latents_given, self_and_cross
+from .family import Family, Joint, Layer, NetworkInputs, PartConfig, latents_of, self_and_cross
 from .readers import Reader
 from .unet import SD
 
@@ -32,11 +31,11 @@ class Wan(Family):
 
 
 class Ltx(Family):
-    def frames(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
-        return kwargs["num_frames"]
+    def frames(self, given: NetworkInputs) -> int:
+        return given["num_frames"]
 
-    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        return len(latents_given(args, kwargs)), kwargs["height"], kwargs["width"]  # latents are packed
+    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
+        return len(latents_of(given)), given["height"], given["width"]  # latents are packed
 
     def layers(self, network: Any) -> dict[str, Layer]:
         return self_and_cross(network, *NORMS, _rotate_ltx)

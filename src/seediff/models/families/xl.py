@@ -7,14 +7,11 @@ vocabulary and differ only in their padding, so words have the same columns in b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .family import CLIP, CLIP_PROJECTED, Condition, DrawRequest
+from .family import CLIP, CLIP_PROJECTED, Condition, DrawRequest, Tensor
 from .readers import Reader
 from .unet import UNet, clip_reader, no_guidance, same_timestep
-
-if TYPE_CHECKING:
-    import torch
 
 
 class XL(UNet):
@@ -31,7 +28,7 @@ class XL(UNet):
         parts = [part for part in ("tokenizer", "tokenizer_2") if getattr(pipe, part) is not None]
         return tuple(clip_reader(pipe, part) for part in parts)  # a refiner lacks the first
 
-    def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+    def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
         """Encodes in float32 where half precision overflows in the autoencoder, as the pipeline decodes."""
         import torch
 
@@ -44,7 +41,7 @@ class XL(UNet):
         finally:
             pipe.vae.to(kind)
 
-    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+    def denoise(self, pipe: Any, latents: Tensor, timestep: int, condition: Condition) -> Tensor:
         """The size inputs describe a whole picture of its own size, from which nothing was cropped."""
         height, width = (pipe.vae_scale_factor * side for side in latents.shape[-2:])
         sizes = latents.new_tensor([[height, width, 0, 0, height, width]]).repeat(len(latents), 1)

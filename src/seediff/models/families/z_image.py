@@ -7,16 +7,12 @@ the prompts first. The pipeline's guidance scale counts from 0: `uncond + (1 + s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .family import QWEN3, Condition, DrawRequest, FlowMatching, Joint
+from .family import QWEN3, Condition, DrawRequest, FlowMatching, Joint, NetworkInputs, Tensor, latents_of
 from .readers import Reader, chat_prompt, qwen_chat
-
-if TYPE_CHECKING:
-    import torch
 
 CAPTION_TOKENS = 512
 """Maximum number of tokens that the pipeline reads by default, including its template."""
@@ -25,8 +21,8 @@ FILLED = 32
 
 
 class ZImage(FlowMatching):
-    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        images = kwargs["x"] if "x" in kwargs else args[0]  # each (C, 1, h, w)
+    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
+        images = latents_of(given)  # each (C, 1, h, w)
         height, width = images[0].shape[-2:]
         return len(images), height // self.patch, width // self.patch
 
@@ -39,7 +35,7 @@ class ZImage(FlowMatching):
         chat = partial(qwen_chat, pipe.tokenizer, True)
         return (Reader("tokenizer", pipe.tokenizer, CAPTION_TOKENS, wrap=partial(chat_prompt, chat)),)
 
-    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+    def denoise(self, pipe: Any, latents: Tensor, timestep: int, condition: Condition) -> Tensor:
         """The network's time input is the share of picture instead of noise, and it predicts picture minus noise."""
         import torch
 
