@@ -284,13 +284,9 @@ def _matched(
 def _pairs(source: Import, images: Path, masks: Path) -> list[tuple[str, Path, Path]]:
     """(name, picture, mask) of each picture that has a mask; the others are left out."""
     beside = images == masks
-    maps = dict(named_images(masks))
-    if beside:
-        maps = {name: path for name, path in maps.items() if name.endswith(ENDINGS)}
-    files, ends = set(maps.values()), ("", *ENDINGS)
-    if beside:
-        ends = ENDINGS
-    photos = [(name, path) for name, path in named_images(images, IMAGE_SUFFIXES) if not beside or path not in files]
+    maps = {name: path for name, path in named_images(masks) if not beside or name.endswith(ENDINGS)}
+    files, ends = {*maps.values()}, ("", *ENDINGS)
+    photos = [(name, path) for name, path in named_images(images, IMAGE_SUFFIXES) if path not in files]
     pairs, owners = [], dict[Path, Path]()
     for name, path in photos:
         stems = [name + path.suffix + end for end in ends] + [name + end for end in ends]
