@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from seediff.cli.main import main
 from seediff.config.train import make_config
 from seediff.errors import Notice
+from seediff.files.messages import show_bytes
 from seediff.models import hub as hub_module
 from seediff.models.adapters import weight_file
 from seediff.models.registry import load_model
@@ -217,8 +218,12 @@ def test_a_folder_for_files_is_for_whole_models(hub, tmp_path, capsys):
 
 
 def test_a_run_says_what_it_fetches(hub, tmp_path):
-    with pytest.warns(Notice, match="fetching .* of owner/name"):
-        load_from(hub[0], tmp_path / "cache", "float16")
+    """Bytes of the files, also where they are of half precision alone."""
+    for file in PLAIN:
+        (tmp_path / "served" / file).unlink()
+    served = sum((tmp_path / "served" / file).stat().st_size for file in HALF)
+    with pytest.warns(Notice, match=f"fetching {show_bytes(served)} of owner/name"):
+        load_from(hub[0], tmp_path / "cache", "float32")
 
 
 def test_a_training_says_what_it_fetches_too(hub, tmp_path):

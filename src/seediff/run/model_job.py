@@ -263,16 +263,15 @@ def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer]
 
 
 def model_line(config: RunConfig, info: ModelInfo | None, offload: Offload, size: int | None) -> str:
-    """The line about the model that will be loaded. config: with a number format. size: of its weights, if they are all
-    on this machine."""
+    """The line about the model that will be loaded. size: of its weights, if they are all on this machine."""
     where = "not on this machine; the run refuses it if it is not supported"
     if info is not None:
         named, where = named_model(info.source.name), "on this machine"
         if size is None and not isinstance(info.source.whole, Path):
             where = "not on this machine; the run downloads it"
             if named:
-                dtype = str(config.dtype)
-                where += f", {show_bytes(named.weight_bytes(dtype))} in {dtype}"
+                half, full = (show_bytes(named.weight_bytes(dtype)) for dtype in ("float16", "float32"))
+                where += f": {half} if its files are in half precision, {full} if in float32"
         if not info.source.is_whole:
             where = f"{info.family.title}: {info.source.parts_line(info.family)}, {where}"
     line = f"Model: {config.model} ({where})"
