@@ -22,7 +22,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the twins, whose text comes from recipes/
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from on_gpu.device import forget_peak_memory, peak_memory, synchronize
-from on_gpu.pipelines import exact
+from on_gpu.pipelines import exact, few_blocks, step_of
 
 from seediff.devices import default_device
 
@@ -42,21 +42,15 @@ def main() -> None:
 
 def measure(name: str, batches: list[int], device: str, folder: Path) -> None:
     dtype = "float32" if device == "cpu" else "float16" if name in ("sd1.5", "sdxl") else "bfloat16"
-    kind = getattr(torch, dtype)
-    model = exact(name, device, dtype, folder, text_layers=1, fewer=device != "cpu")
-    pipe, vae, family, config = model.pipe, model.pipe.vae, model.family, model.network.config
-    factor, flux2 = pipe.vae_scale_factor, "Flux2" in type(vae).__name__  # whose pipelines' factor counts packing
-    inner = vae.config.get("latent_channels") or vae.config.get("z_dim")
-    packed = name in ("flux-dev", "qwen-image", "chroma")
+    changes = {} if device == "cpu" else few_blocks(name)
+    model = exact(name, device, dtype, folder, text_layers=1, changes=changes)
     for rows in batches:
-        condition = family.encode(pipe, ["a photo of a cat"] * rows, device)
-        channels, side = inner if packed else config.in_channels, model.image_side // factor
-        latents = torch.randn(rows, channels, side, side, device=device, dtype=kind)
-        step = partial(family.denoise, pipe, latents, 500, condition)
-        show(f"{name}, step of {rows}", step, device)
-    side = model.image_side // (8 if flux2 else factor)
+        show(f"{name}, step of {rows}", step_of(model, rows), device)
+    vae = model.pipe.vae
+    channels = vae.config.get("latent_channels") or vae.config.get("z_dim")
+    side = model.image_side // (8 if "Flux2" in type(vae).__name__ else model.pipe.vae_scale_factor)  # which packs
     frames = [1] if name == "qwen-image" else []
-    latents = torch.randn(1, inner, *frames, side, side, device=device, dtype=kind)
+    latents = torch.randn(1, channels, *frames, side, side, device=device, dtype=model.network.dtype)
     show(f"{name}, decoding", partial(vae.decode, latents), device)
 
 

@@ -9,8 +9,7 @@ interleaved runs.
 
 Widths, heads, sides and numbers of columns are the published ones; weights are random. Repeating blocks are cut to a
 few of each kind, because capture costs the same share of each block. Under classifier-free guidance the batch has a
-picture with the prompt and one without; the picture with the prompt is captured. The text encoders are narrow and are
-not timed.
+picture with the prompt and one without; the picture with the prompt is captured. The text encoders are not timed.
 
 `--count` runs a call of the whole network on PyTorch's meta device, with the operations that capture starts on a GPU,
 and prints how many it adds per captured layer: PyTorch's own, Triton's launches, and among these products of queries
@@ -29,7 +28,6 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import timing
 import torch
 from builders.published import NETWORKS  # pyright: ignore[reportMissingImports]
-from on_gpu.pipelines import FEWER, exact, twin
+from on_gpu.pipelines import exact, few_blocks, step_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import seediff
@@ -61,68 +59,16 @@ NARROW: Mapping[str, Mapping[str, Any]] = {
 by width shrink more than those that capture repeats.
 """
 
-TEXT = ("cross_attention_dim", "joint_attention_dim", "pooled_projection_dim", "projection_class_embeddings_input_dim")
-TEXT += ("caption_channels", "cap_feat_dim")
-"""A network's options that depend on the width of its text encoders. Here they are the twin's, whose text encoders are
-used. PixArt's cross-attention has the width of its own projection."""
-
-TIMESTEP = 500
-PROMPT = "a photo of a cat"
-
-
-def shape(name: str, device: str, dtype: str, folder: Path, half: bool = False) -> tuple[Model, int]:
-    """A model whose network has the published shape with fewer blocks, and how many latents it packs into one with more
-    channels.
-    """
-    import diffusers
-
-    narrow = twin(name, device, dtype, folder)
-    kind, config = NETWORKS[name]
-    own = narrow.network.config
-    of_text = {
-        key: own[key] for key in TEXT if key in own and not (key == "cross_attention_dim" and "caption_channels" in own)
-    }
-    if "addition_time_embed_dim" in config:  # added to the pooled text: embeddings of six sizes
-        pooled = own["projection_class_embeddings_input_dim"] - 6 * own["addition_time_embed_dim"]
-        of_text["projection_class_embeddings_input_dim"] = pooled + 6 * config["addition_time_embed_dim"]
-    packed = packed_latents(narrow)
-    torch.manual_seed(0)
-    network = getattr(diffusers, kind).from_config(
-        {**config, **of_text, **FEWER.get(kind, {}), **(NARROW[name] if half else {})}
-    )
-    pipe = narrow.pipe
-    pipe.register_modules(**{narrow.family.network: network.to(device=device, dtype=getattr(torch, dtype)).eval()})
-    side = narrow.family.image_side(pipe.vae_scale_factor, network.config)
-    return replace(narrow, image_side=side), packed
-
-
-def packed_latents(model: Model) -> int:
-    """How many latents the network gets in one with more channels."""
-    config = model.pipe.vae.config
-    return model.network.config.in_channels // config.get("latent_channels", config.get("z_dim"))
-
 
 def guided(family: Family) -> bool:
     """Whether half of each batch is without prompt."""
     return not family.distilled and family.conditional != "first call"
 
 
-def call_of(model: Model, packed: int) -> Callable[[], None]:
-    """A function that calls the network once: for one picture with the prompt, and under guidance also for one without.
-    packed: the second result of `shape`."""
-    family, pipe = model.family, model.pipe
-    batch = 2 if guided(family) else 1
-    side = model.image_side // pipe.vae_scale_factor
-    images = torch.randn(
-        batch, model.network.config.in_channels // packed, side, side, generator=torch.Generator().manual_seed(1)
-    )
-    latents = images.to(model.network.device, model.network.dtype)
-    condition = family.encode(pipe, [PROMPT] * batch, model.device)
-
-    def call() -> None:
-        family.denoise(pipe, latents, TIMESTEP, condition)
-
-    return call
+def call_of(model: Model) -> Callable[[], object]:
+    """A function that calls the network once: for one picture with the prompt, and under guidance also for one
+    without."""
+    return step_of(model, 1 + guided(model.family))
 
 
 def capture(model: Model, options: argparse.Namespace) -> AbstractContextManager[AttentionRecorder]:
@@ -132,7 +78,7 @@ def capture(model: Model, options: argparse.Namespace) -> AbstractContextManager
     return capture_attention(model.network, plan, guidance=guided(model.family))
 
 
-def floor_share(model: Model, call: Callable[[], None], options: argparse.Namespace) -> float:
+def floor_share(model: Model, call: Callable[[], object], options: argparse.Namespace) -> float:
     """The operations of one more QKᵀ for the captured rows, as a share of all operations of the call. Both are counted
     during the call, which runs without fused attention, because its products are not counted on a CPU."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -188,7 +134,7 @@ class Started(TorchDispatchMode):
 def count_started(name: str, folder: Path) -> dict[str, float]:
     """What capture of every map adds to one call of the published network, per captured layer."""
     model = exact(name, "meta", "bfloat16", folder, text_layers=1)
-    call = call_of(model, packed_latents(model))
+    call = call_of(model)
     plain, captured = Started(), Started()
     prepared = captured.kernels(), 128, 128, {}
     side = model.image_side // model.pixels
@@ -214,8 +160,9 @@ def count_started(name: str, folder: Path) -> dict[str, float]:
 
 @torch.no_grad()
 def measure(session: timing.Session, name: str, options: argparse.Namespace, folder: Path) -> None:
-    model, packed = shape(name, options.device, options.dtype, folder, options.narrow)
-    plain = call_of(model, packed)
+    changes = {**few_blocks(name), **(NARROW[name] if options.narrow else {})}
+    model = exact(name, options.device, options.dtype, folder, text_layers=1, changes=changes)
+    plain = call_of(model)
 
     def captured() -> None:
         with capture(model, options) as recorder:
@@ -224,7 +171,7 @@ def measure(session: timing.Session, name: str, options: argparse.Namespace, fol
 
     def in_a_script() -> None:
         with seediff.capture(
-            model.network, prompt=[PROMPT], keep=options.method or "all", layers=options.layers
+            model.network, prompt=["a photo of a cat"], keep=options.method or "all", layers=options.layers
         ) as seen:
             plain()
         assert len(seen.maps) == 1

@@ -73,13 +73,23 @@ def twin(name: str, device: str, dtype: str, folder: Path) -> Model:
     )
 
 
+def few_blocks(name: str) -> Mapping[str, Any]:
+    """The options of a network that leave a few of its repeating blocks: capture costs the same share of each."""
+    return FEWER.get(NETWORKS[name][0], {})
+
+
 def exact(
-    name: str, device: str, dtype: str, folder: Path, text_layers: int | None = None, fewer: bool = False
+    name: str,
+    device: str,
+    dtype: str,
+    folder: Path,
+    text_layers: int | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Model:
     """A model of the published shape, made on the device, which may be "meta", without memory. name: a key of NETWORKS.
 
-    text_layers: the number of layers of each text encoder, on which no later shape depends; None: all. fewer: only the
-    blocks in FEWER.
+    text_layers: the number of layers of each text encoder, on which no later shape depends; None: all. changes: other
+    options of the network.
     """
     import diffusers
     import transformers
@@ -89,9 +99,9 @@ def exact(
     if BY_NAME[name].pipeline not in TWINS:
         parts["tokenizer"] = clip_tokenizer()
     made = partial(_made, device=device, dtype=getattr(torch, dtype))
-    for part, (kind, config) in ((family.network, NETWORKS[name]), ("vae", AUTOENCODERS[name])):
-        cut = FEWER.get(kind, {}) if fewer else {}
-        parts[part] = made(partial(getattr(diffusers, kind).from_config, {**config, **cut}))
+    kind, config = NETWORKS[name]
+    for part, of, options in ((family.network, kind, {**config, **(changes or {})}), ("vae", *AUTOENCODERS[name])):
+        parts[part] = made(partial(getattr(diffusers, of).from_config, options))
     encoders = [part for part in family.weights if part.startswith("text_encoder")]
     for part, (kind, config) in zip(encoders, TEXT_ENCODERS[name], strict=True):
         model: Any = getattr(transformers, kind)
@@ -105,6 +115,20 @@ def exact(
     source = Source(name, name)
     info = ModelInfo(name, family, type(pipe).__name__, source, dict(config), pipe.vae.config)
     return Model(pipe, info, device, dtype, side)
+
+
+def step_of(model: Model, rows: int) -> Callable[[], object]:
+    """A function that calls the network once with so many rows, all with a prompt."""
+    pipe, config = model.pipe, model.network.config
+    inner = pipe.vae.config.get("latent_channels") or pipe.vae.config.get("z_dim")
+    # Four latents are one for these networks; FLUX.2's autoencoder itself packs them.
+    packed = config.in_channels == 4 * inner and "Flux2" not in type(pipe.vae).__name__
+    side = model.image_side // pipe.vae_scale_factor
+    latents = torch.randn(rows, inner if packed else config.in_channels, side, side).to(
+        model.network.device, model.network.dtype
+    )
+    condition = model.family.encode(pipe, ["a photo of a cat"] * rows, model.device)
+    return partial(model.family.denoise, pipe, latents, 500, condition)
 
 
 def _told(kind: str, config: Mapping[str, Any], tokenizer: Any, layers: int | None, thin: bool) -> dict[str, Any]:
